@@ -1,0 +1,2 @@
+//! Artifact.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Cache.
+#![forbid(unsafe_code)]

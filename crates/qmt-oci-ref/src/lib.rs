@@ -1,0 +1,2 @@
+//! References.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Registry.
+#![forbid(unsafe_code)]

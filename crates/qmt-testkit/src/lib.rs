@@ -1,0 +1,2 @@
+//! Testkit.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Verify.
+#![forbid(unsafe_code)]
