@@ -1,0 +1,1 @@
+//! Builders of plugin images, good ones and hostile ones.

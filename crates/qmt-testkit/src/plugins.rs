@@ -1,0 +1,1 @@
+//! Small plugins, Wasm and native, that tests can load and call.

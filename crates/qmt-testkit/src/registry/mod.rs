@@ -1,0 +1,1 @@
+//! The registry: the OCI distribution spec over real HTTP, with scripted faults.
