@@ -1,0 +1,253 @@
+//! The registry's host, with its port where one is given.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+use crate::error::{ReferenceError, ReferenceFault};
+use crate::serde_text::serde_as_text;
+
+/// Longest registry host in bytes, port included.
+const HOST_MAX_BYTES: usize = 255;
+/// The one name of Docker Hub.
+const DOCKER_HUB: &str = "docker.io";
+/// Other names that people and programs use for Docker Hub.
+const DOCKER_HUB_ALIASES: [&str; 3] = [
+    "index.docker.io",
+    "registry-1.docker.io",
+    "registry.hub.docker.com",
+];
+const PART: &str = "registry host";
+
+/// A registry's host name, IPv4 or bracketed IPv6 address, with an optional port.
+///
+/// Names are lower case here, since DNS does not tell cases apart; IPv6 addresses are in their
+/// canonical form; every name of Docker Hub becomes `docker.io`. Equal values mean equal hosts.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RegistryHost {
+    text: Box<str>,
+    /// Where the port's colon stands in `text`.
+    colon: Option<usize>,
+}
+
+impl RegistryHost {
+    /// Returns Docker Hub, `docker.io`.
+    pub fn docker_hub() -> Self {
+        Self {
+            text: DOCKER_HUB.into(),
+            colon: None,
+        }
+    }
+
+    /// Reports whether this is Docker Hub.
+    pub fn is_docker_hub(&self) -> bool {
+        &*self.text == DOCKER_HUB
+    }
+
+    /// Returns the whole text, `host` or `host:port`.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the host without port; an IPv6 address keeps its brackets.
+    pub fn host(&self) -> &str {
+        self.colon
+            .and_then(|colon| self.text.get(..colon))
+            .unwrap_or(&self.text)
+    }
+
+    /// Returns the port, where one is given.
+    pub fn port(&self) -> Option<u16> {
+        self.colon
+            .and_then(|colon| self.text.get(colon + 1..))
+            .and_then(|port| port.parse().ok())
+    }
+}
+
+impl FromStr for RegistryHost {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let error = |position, fault| ReferenceError::new(text, position, fault);
+        if text.is_empty() {
+            return Err(error(0, ReferenceFault::MissingPart { part: PART }));
+        }
+        if text.len() > HOST_MAX_BYTES {
+            let fault = ReferenceFault::TooLong {
+                part: PART,
+                length: text.len(),
+                limit: HOST_MAX_BYTES,
+            };
+            return Err(error(HOST_MAX_BYTES, fault));
+        }
+        let (host, port_at) = if text.starts_with('[') {
+            let end = text
+                .find(']')
+                .ok_or_else(|| error(0, ReferenceFault::Ipv6))?;
+            let (bracketed, rest) = text.split_at(end + 1);
+            let host = ipv6(bracketed).ok_or_else(|| error(1, ReferenceFault::Ipv6))?;
+            match rest.chars().next() {
+                None => (host, None),
+                Some(':') => (host, Some(end + 2)),
+                Some(character) => {
+                    return Err(error(
+                        end + 1,
+                        ReferenceFault::Character {
+                            character,
+                            part: PART,
+                        },
+                    ));
+                }
+            }
+        } else {
+            let (name, port_at) = match text.find(':') {
+                Some(colon) => (text.get(..colon).unwrap_or_default(), Some(colon + 1)),
+                None => (text, None),
+            };
+            domain(name).map_err(|(position, fault)| error(position, fault))?;
+            (name.to_ascii_lowercase(), port_at)
+        };
+        let Some(port_at) = port_at else {
+            let alias = DOCKER_HUB_ALIASES.contains(&host.as_str());
+            let text = if alias {
+                DOCKER_HUB.into()
+            } else {
+                host.into_boxed_str()
+            };
+            return Ok(Self { text, colon: None });
+        };
+        let port = text.get(port_at..).unwrap_or_default();
+        let number = port.parse::<u16>().ok().filter(|number| *number != 0);
+        let (true, Some(number)) = (port.bytes().all(|b| b.is_ascii_digit()), number) else {
+            return Err(error(port_at, ReferenceFault::Port));
+        };
+        let colon = Some(host.len());
+        Ok(Self {
+            text: format!("{host}:{number}").into_boxed_str(),
+            colon,
+        })
+    }
+}
+
+/// Checks letters, digits and inner hyphens in non-empty components between dots.
+fn domain(name: &str) -> Result<(), (usize, ReferenceFault)> {
+    let mut start = 0;
+    for component in name.split('.') {
+        let end = start + component.len();
+        if component.is_empty() {
+            return Err((
+                start,
+                ReferenceFault::MissingPart {
+                    part: "component of the registry host",
+                },
+            ));
+        }
+        for (at, character) in component.char_indices() {
+            let inner = at > 0 && start + at + 1 < end;
+            if !(character.is_ascii_alphanumeric() || (character == '-' && inner)) {
+                return Err((
+                    start + at,
+                    ReferenceFault::Character {
+                        character,
+                        part: PART,
+                    },
+                ));
+            }
+        }
+        start = end + 1;
+    }
+    Ok(())
+}
+
+/// Parses `[…]` and returns it in canonical form. Zones and dotted quads are not in the grammar.
+fn ipv6(bracketed: &str) -> Option<String> {
+    let inner = bracketed.strip_prefix('[')?.strip_suffix(']')?;
+    if !inner.bytes().all(|b| b.is_ascii_hexdigit() || b == b':') {
+        return None;
+    }
+    let address: Ipv6Addr = inner.parse().ok()?;
+    let [high @ .., _, _] = address.segments();
+    // An address that embeds IPv4 prints as a dotted quad, which would not parse again.
+    if high == [0, 0, 0, 0, 0, 0xffff] || (high == [0; 6] && address.segments()[6] != 0) {
+        let segments = address.segments();
+        let text: Vec<String> = segments
+            .iter()
+            .map(|segment| format!("{segment:x}"))
+            .collect();
+        return Some(format!("[{}]", text.join(":")));
+    }
+    Some(format!("[{address}]"))
+}
+
+impl fmt::Display for RegistryHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for RegistryHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RegistryHost({self})")
+    }
+}
+
+serde_as_text!(RegistryHost);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_have_one_spelling() {
+        for (given, kept, port) in [
+            ("GHCR.io", "ghcr.io", None),
+            ("index.docker.io", "docker.io", None),
+            ("registry-1.docker.io", "docker.io", None),
+            ("LocalHost:05000", "localhost:5000", Some(5000)),
+            ("[2001:DB8:0::1]:443", "[2001:db8::1]:443", Some(443)),
+            ("[::ffff:7f00:1]", "[0:0:0:0:0:ffff:7f00:1]", None),
+            ("[::1]", "[::1]", None),
+        ] {
+            let host: RegistryHost = given.parse().unwrap();
+            assert_eq!((host.as_str(), host.port()), (kept, port), "{given}");
+            assert_eq!(
+                kept.parse::<RegistryHost>().unwrap(),
+                host,
+                "{kept} parses to itself"
+            );
+        }
+    }
+
+    /// AUTH-15, REF-03: no look-alike or half-finished spelling is a host.
+    #[test]
+    fn malformed_hosts_are_refused() {
+        for text in [
+            "",
+            ".",
+            "ghcr.io.",
+            "a..b",
+            "-a.b",
+            "a-.b",
+            "a_b.c",
+            "a:0",
+            "a:65536",
+            "a:",
+            "a:+1",
+            "a:5000x",
+            "[::1",
+            "[::1]x",
+            "[fe80::1%eth0]",
+            "[::192.0.2.33]",
+            "[]",
+            "ghcr。io",
+            "user@host",
+            "ghcr.io/",
+            "a b",
+        ] {
+            assert!(
+                text.parse::<RegistryHost>().is_err(),
+                "{text:?} was accepted"
+            );
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A reference that names a digest: what travels through the pipeline behind *resolve*.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::digest::Digest;
+use crate::error::{DigestError, ReferenceError, ReferenceFault};
+use crate::reference::Reference;
+use crate::repository::Repository;
+use crate::serde_text::serde_as_text;
+use crate::tag::Tag;
+
+/// A repository and a digest in it. The tag, if any, is only shown: it selects nothing any more.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PinnedReference {
+    repository: Repository,
+    tag: Option<Tag>,
+    digest: Digest,
+}
+
+impl PinnedReference {
+    /// Pins `digest` in `repository`.
+    pub fn new(repository: Repository, digest: Digest) -> Self {
+        Self {
+            repository,
+            tag: None,
+            digest,
+        }
+    }
+
+    pub(crate) fn tagged(repository: Repository, tag: Option<Tag>, digest: Digest) -> Self {
+        Self {
+            repository,
+            tag,
+            digest,
+        }
+    }
+
+    /// Returns the repository.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// Returns the digest: the only part that selects content.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Returns the tag that was resolved, for people to read.
+    pub fn tag(&self) -> Option<&Tag> {
+        self.tag.as_ref()
+    }
+
+    /// Returns the pin of another digest in the same repository, such as a manifest of an index.
+    #[must_use]
+    pub fn sibling(&self, digest: Digest) -> Self {
+        Self::new(self.repository.clone(), digest)
+    }
+}
+
+impl From<PinnedReference> for Reference {
+    fn from(pin: PinnedReference) -> Self {
+        Self::new(pin.repository, pin.tag, Some(pin.digest))
+    }
+}
+
+impl FromStr for PinnedReference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let reference: Reference = text.parse()?;
+        match reference.digest() {
+            Some(digest) => Ok(reference.with_digest(digest.clone())),
+            None => {
+                let fault = ReferenceFault::Digest(DigestError::NoAlgorithm);
+                Err(ReferenceError::new(text, text.len(), fault))
+            }
+        }
+    }
+}
+
+impl fmt::Display for PinnedReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        write!(f, "@{}", self.digest)
+    }
+}
+
+impl fmt::Debug for PinnedReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PinnedReference({self})")
+    }
+}
+
+serde_as_text!(PinnedReference);

@@ -1,0 +1,359 @@
+//! The verdicts of the distribution project's own tables, and what we refuse beyond them.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SHA256: &str = "sha256:ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
+
+fn parse(text: &str) -> Result<Reference, ReferenceError> {
+    text.parse()
+}
+
+#[track_caller]
+fn check(text: &str, canonical: &str) {
+    let reference = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    assert_eq!(reference.to_string(), canonical, "{text}");
+    assert_eq!(
+        parse(canonical).unwrap(),
+        reference,
+        "{canonical} does not parse to itself"
+    );
+}
+
+#[track_caller]
+fn refuse(text: &str) -> ReferenceError {
+    match parse(text) {
+        Ok(reference) => panic!("{text:?} was accepted as {reference}"),
+        Err(error) => error,
+    }
+}
+
+/// REF-01: the rows of the distribution project's `reference_test.go`, normalised as
+/// `ParseNormalizedNamed` does it. No verdict differs.
+#[test]
+fn distribution_references() {
+    let hub = "docker.io/library/";
+    check("test_com", &format!("{hub}test_com:latest"));
+    check("test.com:tag", &format!("{hub}test.com:tag"));
+    check("test.com:5000", &format!("{hub}test.com:5000"));
+    check("test.com/repo:tag", "test.com/repo:tag");
+    check("test:5000/repo", "test:5000/repo:latest");
+    check("test:5000/repo:tag", "test:5000/repo:tag");
+    check(
+        &format!("test:5000/repo@{SHA256}"),
+        &format!("test:5000/repo@{SHA256}"),
+    );
+    check(
+        &format!("test:5000/repo:tag@{SHA256}"),
+        &format!("test:5000/repo:tag@{SHA256}"),
+    );
+    check("lowercase:Uppercase", &format!("{hub}lowercase:Uppercase"));
+    let long = format!("{}a", "a/".repeat(127));
+    check(
+        &format!("{long}:tag-over-max"),
+        &format!("docker.io/{long}:tag-over-max"),
+    );
+    check(
+        "sub-dom1.foo.com/bar/baz/quux",
+        "sub-dom1.foo.com/bar/baz/quux:latest",
+    );
+    check(
+        "sub-dom1.foo.com/bar/baz/quux:some-long-tag",
+        "sub-dom1.foo.com/bar/baz/quux:some-long-tag",
+    );
+    check(
+        "b.gcr.io/test.example.com/my-app:test.example.com",
+        "b.gcr.io/test.example.com/my-app:test.example.com",
+    );
+    check(
+        "xn--n3h.com/myimage:xn--n3h.com",
+        "xn--n3h.com/myimage:xn--n3h.com",
+    );
+    let sha512 = format!("sha512:{}", "f".repeat(128));
+    check(
+        &format!("xn--7o8h.com/myimage:xn--7o8h.com@{sha512}"),
+        &format!("xn--7o8h.com/myimage:xn--7o8h.com@{sha512}"),
+    );
+    check("foo_bar.com:8080", &format!("{hub}foo_bar.com:8080"));
+    check("foo/foo_bar.com:8080", "docker.io/foo/foo_bar.com:8080");
+    check("192.168.1.1", &format!("{hub}192.168.1.1:latest"));
+    check("192.168.1.1:tag", &format!("{hub}192.168.1.1:tag"));
+    check("192.168.1.1:5000", &format!("{hub}192.168.1.1:5000"));
+    check("192.168.1.1/repo", "192.168.1.1/repo:latest");
+    check("192.168.1.1:5000/repo", "192.168.1.1:5000/repo:latest");
+    check("192.168.1.1:5000/repo:5050", "192.168.1.1:5000/repo:5050");
+    check("[2001:db8::1]/repo", "[2001:db8::1]/repo:latest");
+    check(
+        "[2001:db8:1:2:3:4:5:6]/repo:tag",
+        "[2001:db8:1:2:3:4:5:6]/repo:tag",
+    );
+    check("[2001:db8::1]:5000/repo", "[2001:db8::1]:5000/repo:latest");
+    check("[2001:db8::1]:5000/repo:tag", "[2001:db8::1]:5000/repo:tag");
+    check(
+        &format!("[2001:db8::1]:5000/repo@{SHA256}"),
+        &format!("[2001:db8::1]:5000/repo@{SHA256}"),
+    );
+    check(
+        &format!("[2001:db8::1]:5000/repo:tag@{SHA256}"),
+        &format!("[2001:db8::1]:5000/repo:tag@{SHA256}"),
+    );
+    check("[2001:db8::]:5000/repo", "[2001:db8::]:5000/repo:latest");
+    check("[::1]:5000/repo", "[::1]:5000/repo:latest");
+
+    for text in [
+        "",
+        ":justtag",
+        &format!("@{SHA256}"),
+        "repo@sha256:ffffffffffffffffffffffffffffffffff",
+        &format!("validname@invaliddigest:{}", "f".repeat(128)),
+        "Uppercase:tag",
+        "test:5000/Uppercase/lowercase:tag",
+        &format!("{}a:tag", "a/".repeat(128)),
+        "aa/asdf$$^/aa",
+        "[2001:db8::1]",
+        "[2001:db8::1]:5000",
+        "[2001:db8::1]:tag",
+        "[fe80::1%eth0]:5000/repo",
+        "[fe80::1%@invalidzone]:5000/repo",
+    ] {
+        refuse(text);
+    }
+}
+
+/// REF-01: the rows of `normalize_test.go`. Upper case in a host is accepted and lowered.
+#[test]
+fn distribution_normalisation() {
+    for (text, canonical) in [
+        ("docker/docker", "docker.io/docker/docker"),
+        ("library/debian", "docker.io/library/debian"),
+        ("debian", "docker.io/library/debian"),
+        ("docker.io/docker/docker", "docker.io/docker/docker"),
+        ("docker.io/debian", "docker.io/library/debian"),
+        ("index.docker.io/docker/docker", "docker.io/docker/docker"),
+        ("index.docker.io/debian", "docker.io/library/debian"),
+        (
+            "127.0.0.1:5000/docker/docker",
+            "127.0.0.1:5000/docker/docker",
+        ),
+        ("127.0.0.1:5000/debian", "127.0.0.1:5000/debian"),
+        ("192.168.0.1:8/debian", "192.168.0.1:8/debian"),
+        (
+            "thisisthesongthatneverendsitgoesonandonandonthisisthesongthatnev",
+            "docker.io/library/thisisthesongthatneverendsitgoesonandonandonthisisthesongthatnev",
+        ),
+        ("[fc00::1]:5000/docker", "[fc00::1]:5000/docker"),
+        (
+            "[fc00:1:2:3:4:5:6:7]:5000/library/debian",
+            "[fc00:1:2:3:4:5:6:7]:5000/library/debian",
+        ),
+        (
+            "docker.io/1a3f5e7d9c1b3a5f7e9d1c3b5a7f9e1d3c5b7a9f1e3d5d7c9b1a3f5e7d9c1b3a",
+            "docker.io/library/1a3f5e7d9c1b3a5f7e9d1c3b5a7f9e1d3c5b7a9f1e3d5d7c9b1a3f5e7d9c1b3a",
+        ),
+        ("Docker/docker", "docker/docker"),
+        ("docker-rules/docker", "docker.io/docker-rules/docker"),
+        ("docker---rules/docker", "docker.io/docker---rules/docker"),
+        ("d/docker", "docker.io/d/docker"),
+        ("dock__er/docker", "docker.io/dock__er/docker"),
+        (
+            "library/ubuntu-12.04-base",
+            "docker.io/library/ubuntu-12.04-base",
+        ),
+        ("docker.io/library/foo/bar", "docker.io/library/foo/bar"),
+        ("localhost/foo", "localhost/foo"),
+    ] {
+        let reference = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(reference.repository().to_string(), canonical, "{text}");
+    }
+    let long = "this_is_not_a_valid_namespace_because_its_lenth_is_greater_than_255_".repeat(4);
+    for text in [
+        "https://github.com/docker/docker",
+        "docker/Docker",
+        "-docker",
+        "-docker/docker",
+        "-docker.io/docker/docker",
+        "docker///docker",
+        "docker.io/docker/Docker",
+        "docker.io/docker///docker",
+        "[fc00::1]",
+        "[fc00::1]:5000",
+        "fc00::1:5000/debian",
+        "[2001:db8:3:4::192.0.2.33]:5000/debian",
+        "1a3f5e7d9c1b3a5f7e9d1c3b5a7f9e1d3c5b7a9f1e3d5d7c9b1a3f5e7d9c1b3a",
+        "docker-/docker",
+        "-docker-/docker",
+        "____/____",
+        "_docker/_docker",
+        "dock..er/docker",
+        "dock_.er/docker",
+        "dock-.er/docker",
+        "docker/",
+        "busybox:-foo",
+        "busybox@foo",
+        &format!("{long}/docker"),
+    ] {
+        refuse(text);
+    }
+}
+
+/// REF-01: 255 bytes of path pass, 256 do not; `library/` counts.
+#[test]
+fn the_path_at_and_past_its_limit() {
+    let longest = "a".repeat(255);
+    assert!(parse(&format!("ghcr.io/{longest}")).is_ok());
+    refuse(&format!("ghcr.io/{longest}a"));
+    assert!(parse(&"a".repeat(247)).is_ok());
+    refuse(&"a".repeat(248));
+}
+
+/// REF-02: IPv6 hosts pass; digests other than lower-case sha256 and sha512 do not.
+#[test]
+fn stricter_than_oci_spec_where_it_matters() {
+    check("oci://[::1]:5000/x", "[::1]:5000/x:latest");
+    refuse(&format!("a/b@sha384:{}", "f".repeat(96)));
+    refuse(&format!("a/b@sha256:{}", "F".repeat(64)));
+}
+
+/// REF-03: nothing that only looks like a reference passes.
+#[test]
+fn look_alikes_are_refused() {
+    for text in [
+        "ghcr.io/аcme/x", // Cyrillic a.
+        "ghcr.io/acme／x",
+        "ghcr.io/acme/x：1",
+        "ghcr.io/acme/x＠sha256",
+        "ghcr.io/ac\u{200b}me/x",
+        "ghcr.io/\u{202e}acme/x",
+        "ghcr.io/%61cme/x",
+        "ghcr.io/../x",
+        "ghcr.io/acme/./x",
+        "ghcr.io//x",
+        "ghcr.io\\acme\\x",
+        "ghcr.io/acme/x\0",
+        "ghcr.io/acme/x y",
+        " ghcr.io/acme/x",
+        "ghcr.io/acme/x\n",
+        "ghcr.io/acme/x:",
+        "ghcr.io/acme/x@",
+        "ghcr.io/acme/x:a:b",
+        "ghcr.io/acme/x@sha256:a@sha256:b",
+        "ghcr.io/",
+        "ghcr.io:99999/x",
+        "user@ghcr.io/x",
+        "OCI://ghcr.io/acme/x",
+        "oci://oci://ghcr.io/acme/x",
+        &format!("ghcr.io/{}", "a/".repeat(5 * 1024)),
+    ] {
+        let error = refuse(text);
+        let message = error.to_string();
+        assert!(
+            message.chars().all(|c| !c.is_control()),
+            "{message:?} holds a control character"
+        );
+        assert!(message.len() < 2500, "{} bytes of message", message.len());
+        let _ = error.pointer();
+    }
+}
+
+/// REF-04: a digest wins over a tag, and every name of Docker Hub is one name.
+#[test]
+fn one_name_for_docker_hub() {
+    for text in [
+        "x",
+        "docker.io/x",
+        "index.docker.io/x",
+        "registry-1.docker.io/x",
+        "oci://x",
+    ] {
+        assert_eq!(
+            parse(text).unwrap(),
+            parse("docker.io/library/x:latest").unwrap(),
+            "{text}"
+        );
+    }
+    let both = parse(&format!("ghcr.io/acme/x:1@{SHA256}")).unwrap();
+    assert_eq!(both.digest().unwrap().to_string(), SHA256);
+    assert_eq!(both.tag().unwrap().as_str(), "1");
+}
+
+#[test]
+fn errors_point_into_the_text() {
+    for (text, position) in [
+        ("ghcr.io/Acme/plugin", 8),
+        ("oci://ghcr.io/acme/pl$gin", 21),
+        ("ghcr.io/acme/plugin:-1", 20),
+        ("ghcr.io:0/acme/plugin", 8),
+        ("oci://[::zz]/x", 7),
+        ("ghcr.io/acme/plugin@sha256:00", 20),
+        ("ghcr.io/a..b", 10),
+        ("ghcr.io/acme-", 12),
+        ("https://ghcr.io/x", 0),
+    ] {
+        assert_eq!(refuse(text).position(), position, "{text}");
+    }
+    assert_eq!(
+        refuse("ghcr.io/Acme/x").pointer(),
+        "ghcr.io/Acme/x\n        ^"
+    );
+}
+
+#[test]
+fn text_in_and_out_of_json() {
+    let reference = parse("ghcr.io/acme/x:1").unwrap();
+    let json = serde_json::to_string(&reference).unwrap();
+    assert_eq!(json, "\"ghcr.io/acme/x:1\"");
+    assert_eq!(serde_json::from_str::<Reference>(&json).unwrap(), reference);
+    assert!(serde_json::from_str::<Reference>("\"ghcr.io/Acme\"").is_err());
+}
+
+/// Well-formed references, built from their grammar.
+fn references() -> impl Strategy<Value = String> {
+    let component = "[a-z0-9]{1,6}((\\.|_|__|-{1,3})[a-z0-9]{1,4}){0,2}";
+    let host = "([a-z]{1,5}\\.[a-z]{2,3}(:[1-9][0-9]{0,3})?|localhost:5000|\\[::[1-9a-f]\\]:8080)";
+    (
+        proptest::option::of(host),
+        proptest::collection::vec(component, 1..4),
+        proptest::option::of("[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}"),
+        proptest::option::of("sha256:[0-9a-f]{64}"),
+    )
+        .prop_map(|(host, path, tag, digest)| {
+            // Without a host the first component must not look like one.
+            let host = host.map_or_else(|| "acme/".to_owned(), |host| format!("{host}/"));
+            let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+            let digest = digest
+                .map(|digest| format!("@{digest}"))
+                .unwrap_or_default();
+            format!("{host}{}{tag}{digest}", path.join("/"))
+        })
+}
+
+proptest! {
+    /// REF-05: what is displayed parses to the same.
+    #[test]
+    fn display_round_trips(text in references()) {
+        let reference = parse(&text).unwrap();
+        prop_assert_eq!(parse(&reference.to_string()).unwrap(), reference);
+    }
+
+    /// REF-05: two references that differ have different texts, even where case is ignored for hosts.
+    #[test]
+    fn display_is_injective(one in references(), other in references()) {
+        let (one, other) = (parse(&one).unwrap(), parse(&other).unwrap());
+        prop_assert_eq!(one == other, one.to_string() == other.to_string());
+    }
+
+    /// Any text at all gets an answer.
+    #[test]
+    fn nothing_panics(text in "\\PC{0,60}") {
+        let _ = parse(&text).map_err(|error| (error.to_string(), error.pointer()));
+    }
+
+    #[test]
+    fn nearly_references_do_not_panic(text in references(), at in 0usize..80, c in any::<char>()) {
+        let mut text = text;
+        let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
+        text.insert(at, c);
+        let _ = parse(&text).map_err(|error| (error.to_string(), error.pointer()));
+    }
+}

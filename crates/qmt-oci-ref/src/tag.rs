@@ -1,0 +1,108 @@
+//! A tag: a name within a repository that may move.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::digest::Digest;
+use crate::error::{ReferenceError, ReferenceFault};
+use crate::serde_text::serde_as_text;
+
+/// Longest tag, in bytes.
+pub const TAG_MAX_BYTES: usize = 128;
+const PART: &str = "tag";
+
+/// A tag: a letter, digit or underscore, then at most 127 more of these, dots and hyphens.
+///
+/// Grammar: <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pulling-manifests>
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(Box<str>);
+
+impl Tag {
+    /// Returns `latest`, which stands in where neither tag nor digest is given.
+    pub fn latest() -> Self {
+        Self("latest".into())
+    }
+
+    /// Returns the tag that stands for a digest, `sha256-<hex>` and then `suffix`.
+    ///
+    /// The referrers tag schema uses it without suffix, cosign with `.sig` and `.att`.
+    /// See <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#referrers-tag-schema>
+    ///
+    /// # Errors
+    ///
+    /// Fails where `suffix` may not stand in a tag, or the tag would be over 128 bytes long, as
+    /// that of any sha512 digest is.
+    pub fn for_digest(digest: &Digest, suffix: &str) -> Result<Self, ReferenceError> {
+        format!("{}-{}{suffix}", digest.algorithm(), digest.hex()).parse()
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Tag {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let error = |position, fault| Err(ReferenceError::new(text, position, fault));
+        if text.is_empty() {
+            return error(0, ReferenceFault::MissingPart { part: PART });
+        }
+        if text.len() > TAG_MAX_BYTES {
+            let fault = ReferenceFault::TooLong {
+                part: PART,
+                length: text.len(),
+                limit: TAG_MAX_BYTES,
+            };
+            return error(TAG_MAX_BYTES, fault);
+        }
+        for (at, character) in text.char_indices() {
+            let word = character.is_ascii_alphanumeric() || character == '_';
+            if !(word || (at > 0 && matches!(character, '.' | '-'))) {
+                return error(
+                    at,
+                    ReferenceFault::Character {
+                        character,
+                        part: PART,
+                    },
+                );
+            }
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tag({self})")
+    }
+}
+
+serde_as_text!(Tag);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_at_and_past_the_limit() {
+        assert!("a".repeat(TAG_MAX_BYTES).parse::<Tag>().is_ok());
+        assert!("a".repeat(TAG_MAX_BYTES + 1).parse::<Tag>().is_err());
+    }
+
+    #[test]
+    fn the_tag_of_a_digest() {
+        let digest = Digest::sha256("");
+        let tag = Tag::for_digest(&digest, ".sig").unwrap();
+        assert_eq!(tag.as_str(), format!("sha256-{}.sig", digest.hex()));
+        assert!(Tag::for_digest(&digest, "/x").is_err());
+    }
+}
