@@ -1,0 +1,82 @@
+//! The port through which the HTTP client asks for credentials, and what it gets.
+//!
+//! A store answers for one registry host (and, where it knows better, one repository). It never
+//! learns where a credential is sent: that is decided by the client, which hands a credential only
+//! to the origin it was asked for, or to a token server that passes the realm policy.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use qmt_oci_ref::{RegistryHost, Repository};
+use secrecy::SecretString;
+
+use crate::error::RegistryError;
+
+/// Finds the credential for a registry. `Ok(None)` means "go anonymously"; a source that exists
+/// and can't be read is an error, never anonymity.
+#[cfg_attr(feature = "test-util", mockall::automock)] // Must stand above `#[async_trait]`.
+#[async_trait]
+pub trait CredentialStore: Send + Sync {
+    /// Returns the credential for `host`, the most specific one for `repository` where given.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::CredentialFile`] and [`RegistryError::CredentialHelper`] where a configured
+    /// source can't be used.
+    async fn credential(
+        &self,
+        host: &RegistryHost,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Credential>, RegistryError>;
+}
+
+/// A secret for one registry. Its `Debug` form shows the kind and nothing else.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Credential {
+    /// A user name and a password, for basic authentication or a token server.
+    Basic {
+        /// The user name.
+        username: String,
+        /// The password, or an access token used in its place.
+        password: SecretString,
+    },
+    /// An OAuth2 refresh token ("identity token" in docker's files), exchanged at the token server.
+    IdentityToken(SecretString),
+    /// A bearer token that the registry itself takes ("registry token" in docker's files).
+    Bearer(SecretString),
+}
+
+impl Credential {
+    /// Makes a user name and password credential.
+    pub fn basic(username: impl Into<String>, password: impl Into<String>) -> Self {
+        Self::Basic { username: username.into(), password: SecretString::from(password.into()) }
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Basic { .. } => "Basic(..)",
+            Self::IdentityToken(_) => "IdentityToken(..)",
+            Self::Bearer(_) => "Bearer(..)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CFG-01: neither user name nor secret is shown.
+    #[test]
+    fn debug_shows_the_kind_alone() {
+        let shown = [
+            Credential::basic("canary-user", "canary-secret"),
+            Credential::IdentityToken(SecretString::from("canary-secret")),
+            Credential::Bearer(SecretString::from("canary-secret")),
+        ]
+        .map(|credential| format!("{credential:?}"));
+        assert_eq!(shown, ["Basic(..)", "IdentityToken(..)", "Bearer(..)"]);
+    }
+}
