@@ -69,13 +69,11 @@ impl FromStr for PinnedReference {
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let reference: Reference = text.parse()?;
-        match reference.digest() {
-            Some(digest) => Ok(reference.with_digest(digest.clone())),
-            None => {
-                let fault = ReferenceFault::Digest(DigestError::NoAlgorithm);
-                Err(ReferenceError::new(text, text.len(), fault))
-            }
-        }
+        let Some(digest) = reference.digest() else {
+            let fault = ReferenceFault::Digest(DigestError::NoAlgorithm);
+            return Err(ReferenceError::new(text, text.len(), fault));
+        };
+        Ok(reference.with_digest(digest.clone()))
     }
 }
 
