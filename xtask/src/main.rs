@@ -14,6 +14,7 @@ mod readme;
 mod suggest;
 mod test;
 mod tidy;
+mod tools;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -35,6 +36,12 @@ const COMMANDS: &[Command] = &[
         options: "[-- ARGS]",
         summary: "all tests and doc tests; needs plain Rust and a C compiler",
         run: test::run,
+    },
+    Command {
+        name: "tools",
+        options: "[--list | NAME...]",
+        summary: "programs of others for the real tier, pinned, into target/tools",
+        run: tools::run,
     },
     Command {
         name: "tidy",
