@@ -1,1 +1,156 @@
-//! The private Sigstore: an authority, a log and a timestamp service that sign.
+//! The private Sigstore: an authority, logs and a timestamp service that sign, all in process.
+//!
+//! Nothing here talks to a network. Everything it makes has the shape of what cosign 2 and 3 make
+//! with the real services, and each known way to be wrong has a [`Twin`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use const_oid::db::rfc5280::ID_KP_CODE_SIGNING;
+
+mod bundle;
+mod ca;
+mod encoding;
+mod entry;
+mod identity;
+mod image;
+mod key;
+mod merkle;
+mod rekor;
+mod sct;
+mod signing;
+mod simple;
+mod trust;
+mod tsa;
+mod twins;
+
+pub use self::bundle::{BUNDLE_V03, SIGN_PREDICATE, SignedBundle};
+pub use self::identity::{GITHUB_ISSUER, Identity, SubjectName};
+pub use self::image::{SignatureImage, SignedSubject};
+pub use self::key::{KeyKind, KeyPair};
+pub use self::signing::{LogKind, Signer, Signing};
+pub use self::simple::{SIMPLE_SIGNING, SIMPLE_SIGNING_ARTIFACT, SimpleSigning};
+pub use self::trust::{TrustPart, TrustedRootBuilder};
+pub use self::twins::{Flaw, Format, Twin};
+
+use self::ca::Authority;
+use self::rekor::{Log, LogVersion};
+use self::tsa::TimestampAuthority;
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long ago the retired authority had expired.
+const RETIRED_FOR: Duration = Duration::from_secs(2 * 365 * 24 * 3600);
+
+/// How long before now [`PrivateSigstore::new`] signs: long enough that also a twin that was
+/// logged late was not logged in the future.
+const AGO: Duration = Duration::from_secs(3600);
+
+/// A whole Sigstore with keys of its own: certificate authority, transparency logs, timestamp
+/// authority.
+///
+/// Two of them share names and nothing else, so each is the other's impostor.
+pub struct PrivateSigstore {
+    time: SystemTime,
+    organisation: &'static str,
+    fulcio: Authority,
+    /// Expired two years ago, and still in the trusted root.
+    retired: Authority,
+    /// Has the names of `fulcio`, and nobody trusts it.
+    stranger: Authority,
+    ctfe: KeyPair,
+    rekor: Log,
+    rekor_v2: Log,
+    tsa: TimestampAuthority,
+    stranger_tsa: TimestampAuthority,
+    keys: Mutex<BTreeMap<String, Arc<KeyPair>>>,
+}
+
+impl fmt::Debug for PrivateSigstore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrivateSigstore")
+            .field("time", &self.time)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for PrivateSigstore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PrivateSigstore {
+    /// A Sigstore that signed an hour ago.
+    pub fn new() -> Self {
+        Self::at(SystemTime::now() - AGO)
+    }
+
+    /// A Sigstore whose certificates begin at `time`; log and timestamps follow two seconds later.
+    ///
+    /// A verifier compares log times with its clock, so `time` should be past. Authorities and
+    /// logs are valid from five years before `time` to ten years after.
+    pub fn at(time: SystemTime) -> Self {
+        let organisation = "private.test";
+        let valid = (time - 5 * YEAR, time + 10 * YEAR);
+        let past = (time - 5 * YEAR, time - RETIRED_FOR);
+        let authority = |valid| Authority::new(organisation, "fulcio", valid, ID_KP_CODE_SIGNING);
+        Self {
+            time,
+            organisation,
+            fulcio: authority(valid),
+            retired: authority(past),
+            stranger: authority(valid),
+            ctfe: KeyPair::generate(KeyKind::P256),
+            rekor: Log::new(LogVersion::V1, "rekor.private.test"),
+            rekor_v2: Log::new(LogVersion::V2, "log.rekor.private.test"),
+            tsa: TimestampAuthority::new(organisation, valid),
+            stranger_tsa: TimestampAuthority::new(organisation, valid),
+            keys: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// When certificates begin.
+    pub fn time(&self) -> SystemTime {
+        self.time
+    }
+
+    /// The key of that name, made at first use.
+    ///
+    /// A name that is a kind of key (`p256`, `p384`, `ed25519`, `rsa2048`, `rsa4096`), or begins
+    /// with one and a dash, gives that kind; any other name gives P-256.
+    pub fn key(&self, name: &str) -> Arc<KeyPair> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = keys
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(KeyPair::generate(kind_of(name))));
+        Arc::clone(key)
+    }
+
+    /// The public key of that name, as `cosign.pub` holds it.
+    pub fn key_pem(&self, name: &str) -> String {
+        self.key(name).public_pem()
+    }
+
+    /// When the retired authority had expired.
+    fn retired_at(&self) -> SystemTime {
+        self.time - RETIRED_FOR
+    }
+
+    /// When the logs and authorities began.
+    fn began(&self) -> SystemTime {
+        self.time - 5 * YEAR
+    }
+}
+
+fn kind_of(name: &str) -> KeyKind {
+    match name.split('-').next().unwrap_or(name) {
+        "p384" => KeyKind::P384,
+        "ed25519" => KeyKind::Ed25519,
+        "rsa2048" => KeyKind::Rsa2048,
+        "rsa4096" => KeyKind::Rsa4096,
+        _ => KeyKind::P256,
+    }
+}

@@ -1,0 +1,333 @@
+//! What to sign with, and the one place where a signature, its certificate, its log entry and its
+//! timestamps come to be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::PrivateSigstore;
+use super::ca::{LEAF_LIFETIME, LeafFlaw};
+use super::entry::{self, Signed, SignerProof};
+use super::identity::Identity;
+use super::key::{KeyKind, KeyPair};
+use super::rekor::{EntryFlaw, Log, LogEntry, LogVersion};
+use super::sct::SctFlaw;
+use super::tsa::TokenFlaw;
+use super::twins::Twin;
+
+/// From the certificate's first second to the log's and the timestamp authority's answer.
+const SIGNING_DELAY: Duration = Duration::from_secs(2);
+
+/// Who makes a signature.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Signer {
+    /// A fresh key with a certificate for this identity.
+    Keyless(Identity),
+    /// The key of that name; see [`PrivateSigstore::key`].
+    Key(String),
+}
+
+/// Where a signature is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogKind {
+    /// Rekor v1: with a signed entry timestamp, which vouches for the time.
+    RekorV1,
+    /// Rekor v2: a proof of inclusion and no time; wants a timestamp beside it.
+    RekorV2,
+    /// Nowhere.
+    None,
+}
+
+/// One order to sign.
+#[derive(Clone, Debug)]
+pub struct Signing {
+    pub(super) signer: Signer,
+    pub(super) log: LogKind,
+    pub(super) timestamp: bool,
+    pub(super) docker_reference: Option<String>,
+    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) twin: Option<Twin>,
+}
+
+impl Signing {
+    /// Signs keyless, into Rekor v1, with no timestamp: what cosign 2 does by default.
+    pub fn keyless(identity: Identity) -> Self {
+        Self::by(Signer::Keyless(identity))
+    }
+
+    /// Signs with the key of that name, into Rekor v1; see [`PrivateSigstore::key`].
+    pub fn key(name: &str) -> Self {
+        Self::by(Signer::Key(name.to_owned()))
+    }
+
+    /// Chooses the log.
+    #[must_use]
+    pub fn log(mut self, log: LogKind) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// Asks the timestamp authority as well, or not.
+    #[must_use]
+    pub fn timestamp(mut self, wanted: bool) -> Self {
+        self.timestamp = wanted;
+        self
+    }
+
+    /// The name in the payload of a `.sig`; without it the payload names `localhost/plugin`.
+    #[must_use]
+    pub fn docker_reference(mut self, name: &str) -> Self {
+        self.docker_reference = Some(name.to_owned());
+        self
+    }
+
+    /// Adds what `cosign sign -a key=value` adds.
+    #[must_use]
+    pub fn annotation(mut self, key: &str, value: &str) -> Self {
+        self.annotations.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Makes the bad twin: everything as ordered, and this one thing wrong.
+    #[must_use]
+    pub fn twin(mut self, twin: Twin) -> Self {
+        self.twin = Some(twin);
+        self
+    }
+
+    fn by(signer: Signer) -> Self {
+        Self {
+            signer,
+            log: LogKind::RekorV1,
+            timestamp: false,
+            docker_reference: None,
+            annotations: BTreeMap::new(),
+            twin: None,
+        }
+    }
+}
+
+/// Everything that belongs to one signature, before it gets a format.
+pub(super) struct Material {
+    pub(super) signature: Vec<u8>,
+    pub(super) proof: SignerProof,
+    /// Intermediate and root, where there is a certificate.
+    pub(super) chain: Vec<Vec<u8>>,
+    pub(super) entry: Option<LogEntry>,
+    pub(super) timestamps: Vec<Vec<u8>>,
+}
+
+impl PrivateSigstore {
+    pub(super) fn material(&self, signed: &Signed, signing: &Signing, embed_tsa: bool) -> Material {
+        let twin = signing.twin;
+        let Credential {
+            key,
+            claimed,
+            proof,
+            chain,
+        } = self.credential(signing);
+        let message = signed.message();
+        let other = signed.other();
+        let signature = match twin {
+            Some(Twin::GarbageSignature) => vec![0x2a; key.sign(&message).len()],
+            Some(Twin::ForeignSignature) => key.sign(&other.message()),
+            _ => key.sign(&message),
+        };
+        let at = self.time + SIGNING_DELAY;
+        let logged_at = match twin {
+            Some(Twin::LoggedAfterExpiry) => self.time + LEAF_LIFETIME + SIGNING_DELAY,
+            _ => at,
+        };
+
+        let (logged, logged_signature, logged_proof) = match twin {
+            Some(Twin::ForeignEntry) => (&other, key.sign(&other.message()), proof.clone()),
+            Some(Twin::EntryOfOtherPayload) => (&other, signature.clone(), proof.clone()),
+            Some(Twin::EntryOfOtherSignature) => {
+                (signed, key.sign(&other.message()), proof.clone())
+            }
+            Some(Twin::EntryOfOtherSigner) => {
+                (signed, signature.clone(), self.other_proof(signing))
+            }
+            _ => (signed, signature.clone(), proof.clone()),
+        };
+        let foreign_log;
+        let log: Option<(&Log, LogVersion)> = match (signing.log, twin) {
+            (LogKind::None, _) | (_, Some(Twin::MissingEntry)) => None,
+            (LogKind::RekorV1, Some(Twin::UnknownLog)) => {
+                foreign_log = Log::new(LogVersion::V1, "rekor.stranger.test");
+                Some((&foreign_log, LogVersion::V1))
+            }
+            (LogKind::RekorV2, Some(Twin::UnknownLog)) => {
+                foreign_log = Log::new(LogVersion::V2, "log2026.stranger.test");
+                Some((&foreign_log, LogVersion::V2))
+            }
+            (LogKind::RekorV1, _) => Some((&self.rekor, LogVersion::V1)),
+            (LogKind::RekorV2, _) => Some((&self.rekor_v2, LogVersion::V2)),
+        };
+        let entry = log.map(|(log, version)| {
+            let body = match version {
+                LogVersion::V1 => entry::v1(logged, &logged_signature, &logged_proof),
+                LogVersion::V2 => {
+                    entry::v2(logged, &logged_signature, &logged_proof, claimed.kind())
+                }
+            };
+            log.append(body, logged_at, entry_flaw(twin))
+        });
+        let timestamps = if signing.timestamp {
+            vec![self.timestamp(&signature, at, embed_tsa, twin)]
+        } else {
+            Vec::new()
+        };
+        Material {
+            signature,
+            proof,
+            chain,
+            entry,
+            timestamps,
+        }
+    }
+
+    fn credential(&self, signing: &Signing) -> Credential {
+        let twin = signing.twin;
+        match &signing.signer {
+            Signer::Key(name) => {
+                let claimed = self.key(name);
+                let key = match twin {
+                    Some(Twin::OtherKey) => Arc::new(KeyPair::generate(claimed.kind())),
+                    _ => Arc::clone(&claimed),
+                };
+                Credential {
+                    key,
+                    proof: SignerProof::PublicKey(claimed.public_der().to_vec()),
+                    claimed,
+                    chain: Vec::new(),
+                }
+            }
+            Signer::Keyless(identity) => {
+                let key = Arc::new(KeyPair::generate(KeyKind::P256));
+                let claimed = match twin {
+                    Some(Twin::OtherKey) => Arc::new(KeyPair::generate(KeyKind::P256)),
+                    _ => Arc::clone(&key),
+                };
+                let authority = match twin {
+                    Some(Twin::UnknownCa) => &self.stranger,
+                    Some(Twin::ExpiredCa) => &self.retired,
+                    _ => &self.fulcio,
+                };
+                let not_before = match twin {
+                    Some(Twin::ExpiredCertificate) => self.time - LEAF_LIFETIME - LEAF_LIFETIME,
+                    Some(Twin::NotYetValidCertificate) => self.time + LEAF_LIFETIME,
+                    _ => self.time,
+                };
+                let identity = altered(identity, twin);
+                let leaf =
+                    authority.issue(&claimed, &identity, &self.ctfe, not_before, leaf_flaw(twin));
+                Credential {
+                    key,
+                    claimed,
+                    proof: SignerProof::Certificate(leaf),
+                    chain: vec![authority.intermediate.clone(), authority.root.clone()],
+                }
+            }
+        }
+    }
+
+    /// The proof of somebody else who might have signed the same.
+    fn other_proof(&self, signing: &Signing) -> SignerProof {
+        match &signing.signer {
+            Signer::Key(name) => {
+                let other = KeyPair::generate(self.key(name).kind());
+                SignerProof::PublicKey(other.public_der().to_vec())
+            }
+            Signer::Keyless(identity) => {
+                let other = KeyPair::generate(KeyKind::P256);
+                let leaf = self
+                    .fulcio
+                    .issue(&other, identity, &self.ctfe, self.time, None);
+                SignerProof::Certificate(leaf)
+            }
+        }
+    }
+
+    fn timestamp(
+        &self,
+        signature: &[u8],
+        at: SystemTime,
+        embed: bool,
+        twin: Option<Twin>,
+    ) -> Vec<u8> {
+        match twin {
+            Some(Twin::TimestampOutsideCertificate) => {
+                self.tsa.token(signature, at + LEAF_LIFETIME, embed, None)
+            }
+            Some(Twin::ForeignTimestamp) => self.tsa.token(b"another signature", at, embed, None),
+            Some(Twin::TimestampByUnknownAuthority) => {
+                self.stranger_tsa.token(signature, at, embed, None)
+            }
+            Some(Twin::TimestampByOtherKey) => {
+                self.tsa
+                    .token(signature, at, embed, Some(TokenFlaw::OtherSigner))
+            }
+            Some(Twin::TamperedTimestamp) => {
+                self.tsa
+                    .token(signature, at, embed, Some(TokenFlaw::Tampered))
+            }
+            _ => self.tsa.token(signature, at, embed, None),
+        }
+    }
+}
+
+struct Credential {
+    /// The key that signs.
+    key: Arc<KeyPair>,
+    /// The key that is said to have signed: the same but in one twin.
+    claimed: Arc<KeyPair>,
+    proof: SignerProof,
+    chain: Vec<Vec<u8>>,
+}
+
+fn altered(identity: &Identity, twin: Option<Twin>) -> Identity {
+    use super::identity::{ISSUER_V1, SubjectName};
+    let identity = identity.clone();
+    match twin {
+        Some(Twin::ConflictingIssuers) => {
+            identity.with_claim(ISSUER_V1, "https://issuer.stranger.test")
+        }
+        Some(Twin::SecondName) => {
+            identity.with_name(SubjectName::Email("second@stranger.test".to_owned()))
+        }
+        Some(Twin::NoName) => Identity {
+            names: Vec::new(),
+            ..identity
+        },
+        _ => identity,
+    }
+}
+
+fn leaf_flaw(twin: Option<Twin>) -> Option<LeafFlaw> {
+    Some(match twin? {
+        Twin::NoCodeSigning => LeafFlaw::NoCodeSigning,
+        Twin::UnknownCriticalExtension => LeafFlaw::StrangeCriticalExtension,
+        Twin::MissingSct => LeafFlaw::NoSct,
+        Twin::SctByWrongKey => LeafFlaw::Sct(SctFlaw::WrongKey),
+        Twin::SctOfUnknownLog => LeafFlaw::Sct(SctFlaw::UnknownLog),
+        Twin::SctOfOtherCertificate => LeafFlaw::Sct(SctFlaw::OtherCertificate),
+        _ => return None,
+    })
+}
+
+fn entry_flaw(twin: Option<Twin>) -> Option<EntryFlaw> {
+    Some(match twin? {
+        Twin::SetByWrongKey => EntryFlaw::SetByWrongKey,
+        Twin::TamperedIntegratedTime => EntryFlaw::TamperedTime,
+        Twin::MissingSet => EntryFlaw::NoSet,
+        Twin::MissingProof => EntryFlaw::NoProof,
+        Twin::WrongProofIndex => EntryFlaw::WrongIndex,
+        Twin::BrokenProof => EntryFlaw::BrokenProof,
+        Twin::CheckpointByWrongKey => EntryFlaw::CheckpointByWrongKey,
+        Twin::CheckpointOfOtherTree => EntryFlaw::CheckpointOfOtherTree,
+        _ => return None,
+    })
+}

@@ -1,0 +1,230 @@
+//! The bad twins: signatures that are good but for one thing, each by name.
+//!
+//! A verifier that accepts one of them has a hole. Those with [`Flaw::Policy`] are sound as
+//! cryptography goes, and only a rule about what was signed, or by whom, can refuse them.
+
+use super::signing::{LogKind, Signer, Signing};
+
+/// The two forms in which cosign attaches a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// cosign 2: a layer of the `.sig` image.
+    Simple,
+    /// cosign 3: a Sigstore bundle.
+    Bundle,
+}
+
+/// Which part of a verifier has to find the flaw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Flaw {
+    /// A signature, hash, time or chain does not hold.
+    Cryptography,
+    /// Everything holds; the content is not what a signature of this image by this signer says.
+    Policy,
+}
+
+macro_rules! twins {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        /// One thing that is wrong with an otherwise good signature.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Twin {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Twin {
+            /// Every twin.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+twins! {
+    /// The certificate had expired ten minutes before the signature was logged.
+    ExpiredCertificate,
+    /// The certificate begins ten minutes after the signature was logged.
+    NotYetValidCertificate,
+    /// The certificate is from an authority of the same names that nobody trusts.
+    UnknownCa,
+    /// The issuing authority, which the trusted root lists, had expired (CVE-2026-24122).
+    ExpiredCa,
+    /// The certificate is for TLS servers.
+    NoCodeSigning,
+    /// The certificate has a critical extension that nobody knows.
+    UnknownCriticalExtension,
+    /// No certificate log saw the certificate.
+    MissingSct,
+    /// Another key signed the SCT under the log's name.
+    SctByWrongKey,
+    /// A log that nobody trusts signed the SCT.
+    SctOfUnknownLog,
+    /// The SCT is for another certificate.
+    SctOfOtherCertificate,
+    /// The certificate's two issuer claims name different issuers.
+    ConflictingIssuers,
+    /// The certificate names a second identity.
+    SecondName,
+    /// The certificate names nobody.
+    NoName,
+
+    /// The signature is noise; certificate and log entry agree on it (the log did not look).
+    GarbageSignature,
+    /// The signature is over another payload.
+    ForeignSignature,
+    /// Another key than the certificate's (or the named one) signed.
+    OtherKey,
+
+    /// The entry is a genuine one, of another signature by the same signer (CVE-2022-36056).
+    ForeignEntry,
+    /// The entry holds this signature over the hash of another payload.
+    EntryOfOtherPayload,
+    /// The entry holds another signature over this payload.
+    EntryOfOtherSignature,
+    /// The entry holds this signature with another certificate or key (CVE-2026-22703).
+    EntryOfOtherSigner,
+    /// The entry is in a log that nobody trusts.
+    UnknownLog,
+    /// There is no entry.
+    MissingEntry,
+    /// The log accepted the entry only after the certificate had expired.
+    LoggedAfterExpiry,
+    /// Another key signed the entry timestamp under the log's name.
+    SetByWrongKey,
+    /// The integrated time was changed after the log signed it.
+    TamperedIntegratedTime,
+    /// The entry has no signed entry timestamp.
+    MissingSet,
+    /// The bundle's entry has no proof of inclusion.
+    MissingProof,
+    /// The proof is for the leaf before.
+    WrongProofIndex,
+    /// The proof's hashes lead elsewhere.
+    BrokenProof,
+    /// Another key signed the checkpoint under the log's name.
+    CheckpointByWrongKey,
+    /// The checkpoint is genuine, of another tree.
+    CheckpointOfOtherTree,
+
+    /// The timestamp is genuine and after the certificate's end, the log's time is not.
+    TimestampOutsideCertificate,
+    /// The timestamp is over another signature.
+    ForeignTimestamp,
+    /// The timestamp is from an authority of the same names that nobody trusts.
+    TimestampByUnknownAuthority,
+    /// The timestamp names the authority's certificate, and another key made it (CVE-2026-39984).
+    TimestampByOtherKey,
+    /// The time in the timestamp was changed after it was signed.
+    TamperedTimestamp,
+
+    /// What is signed names another image.
+    WrongSubject,
+    /// What is signed is no signature: another `critical.type`, or another predicate.
+    WrongType,
+    /// What is signed is no JSON.
+    MalformedPayload,
+    /// What is signed names no image.
+    NoSubject,
+    /// What is signed names the image by SHA-512 only.
+    OtherDigestAlgorithm,
+    /// The envelope says that it holds plain text.
+    WrongPayloadType,
+    /// The envelope holds two signatures, one of them noise.
+    TwoSignatures,
+    /// The bundle calls itself v0.1, which needs no proof of inclusion, and has none.
+    OldBundle,
+}
+
+impl Twin {
+    /// Whether the flaw has a place in such a signature; where not, signing panics.
+    pub fn applies(self, format: Format, signing: &Signing) -> bool {
+        use Twin as T;
+        let keyless = matches!(signing.signer, Signer::Keyless(_));
+        let (v1, v2) = (
+            signing.log == LogKind::RekorV1,
+            signing.log == LogKind::RekorV2,
+        );
+        let bundle = format == Format::Bundle;
+        match self {
+            T::ExpiredCertificate
+            | T::NotYetValidCertificate
+            | T::UnknownCa
+            | T::ExpiredCa
+            | T::NoCodeSigning
+            | T::UnknownCriticalExtension
+            | T::MissingSct
+            | T::SctByWrongKey
+            | T::SctOfUnknownLog
+            | T::SctOfOtherCertificate
+            | T::ConflictingIssuers
+            | T::SecondName
+            | T::NoName => keyless,
+            T::GarbageSignature
+            | T::ForeignSignature
+            | T::OtherKey
+            | T::WrongSubject
+            | T::WrongType
+            | T::MalformedPayload
+            | T::NoSubject => true,
+            T::ForeignEntry
+            | T::EntryOfOtherPayload
+            | T::EntryOfOtherSignature
+            | T::EntryOfOtherSigner
+            | T::UnknownLog
+            | T::MissingEntry => v1 || v2,
+            T::LoggedAfterExpiry => keyless && v1,
+            // A bundle whose proof holds needs no promise, unless the promise is its only time.
+            T::MissingSet => v1 && (!bundle || (keyless && !signing.timestamp)),
+            T::SetByWrongKey | T::TamperedIntegratedTime => v1,
+            T::MissingProof
+            | T::WrongProofIndex
+            | T::BrokenProof
+            | T::CheckpointByWrongKey
+            | T::CheckpointOfOtherTree => bundle && (v1 || v2),
+            T::TimestampOutsideCertificate => keyless && signing.timestamp,
+            T::ForeignTimestamp
+            | T::TimestampByUnknownAuthority
+            | T::TimestampByOtherKey
+            | T::TamperedTimestamp => signing.timestamp,
+            T::OtherDigestAlgorithm | T::WrongPayloadType | T::TwoSignatures => bundle,
+            T::OldBundle => bundle && v1,
+        }
+    }
+
+    /// What has to find the flaw.
+    pub fn flaw(self, format: Format) -> Flaw {
+        use Twin as T;
+        match (self, format) {
+            (
+                T::ConflictingIssuers | T::SecondName | T::NoName | T::WrongType | T::OldBundle,
+                _,
+            )
+            | (T::WrongSubject | T::MalformedPayload | T::NoSubject, Format::Simple) => {
+                Flaw::Policy
+            }
+            _ => Flaw::Cryptography,
+        }
+    }
+
+    /// The name in words, for messages: `expired certificate`.
+    pub fn name(self) -> String {
+        let mut words = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !words.is_empty() {
+                words.push(' ');
+            }
+            words.push(letter.to_ascii_lowercase());
+        }
+        words
+    }
+
+    /// Ends the test where a twin would be no twin.
+    pub(super) fn require(self, format: Format, signing: &Signing) {
+        assert!(
+            self.applies(format, signing),
+            "the twin `{}` has no place in {format:?} with {signing:?}",
+            self.name()
+        );
+    }
+}
