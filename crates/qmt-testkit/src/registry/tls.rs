@@ -1,0 +1,164 @@
+//! Certificates for servers: a private authority, and the ways in which they can be wrong.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs};
+
+use crate::error::TestkitError;
+
+/// How a server identifies itself over TLS. Each server gets an authority of its own.
+#[derive(Clone, Debug)]
+pub struct TlsOptions {
+    names: Vec<String>,
+    expired: bool,
+    self_signed: bool,
+    client_certificates: bool,
+}
+
+impl TlsOptions {
+    /// A good certificate for `localhost`, `127.0.0.1` and `::1`.
+    pub fn new() -> Self {
+        Self {
+            names: ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec(),
+            expired: false,
+            self_signed: false,
+            client_certificates: false,
+        }
+    }
+
+    /// A certificate for these names only. IP addresses become IP names.
+    #[must_use]
+    pub fn names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A certificate whose time ended in 2021.
+    #[must_use]
+    pub fn expired(mut self) -> Self {
+        self.expired = true;
+        self
+    }
+
+    /// A certificate that no authority signed.
+    #[must_use]
+    pub fn self_signed(mut self) -> Self {
+        self.self_signed = true;
+        self
+    }
+
+    /// Demands a client certificate of the same authority, as
+    /// [`Certificates::client_certificate_pem`] is.
+    #[must_use]
+    pub fn require_client_certificate(mut self) -> Self {
+        self.client_certificates = true;
+        self
+    }
+}
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The PEM texts that belong to a TLS server.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    ca: String,
+    client_certificate: String,
+    client_key: String,
+}
+
+impl Certificates {
+    /// The authority's certificate, for a client's list of trusted roots.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca
+    }
+
+    /// A client certificate of that authority.
+    pub fn client_certificate_pem(&self) -> &str {
+        &self.client_certificate
+    }
+
+    /// The private key of [`client_certificate_pem`](Self::client_certificate_pem), PKCS #8.
+    pub fn client_key_pem(&self) -> &str {
+        &self.client_key
+    }
+}
+
+/// Makes keys and certificates, and the acceptor that uses them.
+pub(crate) fn make(options: &TlsOptions) -> Result<(TlsAcceptor, Certificates), TestkitError> {
+    build(options).map_err(|source| TestkitError::Tls { source })
+}
+
+fn build(
+    options: &TlsOptions,
+) -> Result<(TlsAcceptor, Certificates), Box<dyn std::error::Error + Send + Sync>> {
+    let mut ca = CertificateParams::new(Vec::new())?;
+    ca.distinguished_name
+        .push(DnType::CommonName, "Test authority");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
+
+    let mut server = CertificateParams::new(options.names.clone())?;
+    server
+        .distinguished_name
+        .push(DnType::CommonName, "Test server");
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    if options.expired {
+        server.not_before = date_time_ymd(2020, 1, 1);
+        server.not_after = date_time_ymd(2021, 1, 1);
+    }
+    let server_key = KeyPair::generate()?;
+    let server = if options.self_signed {
+        server.self_signed(&server_key)?
+    } else {
+        server.signed_by(&server_key, &ca)?
+    };
+
+    let mut client = CertificateParams::new(Vec::new())?;
+    client
+        .distinguished_name
+        .push(DnType::CommonName, "Test client");
+    client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let client_key = KeyPair::generate()?;
+    let client = client.signed_by(&client_key, &ca)?;
+
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let config = if options.client_certificates {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(ca.pem().as_bytes())?)?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+        config.with_client_cert_verifier(verifier)
+    } else {
+        config.with_no_client_auth()
+    };
+    let mut config = config.with_single_cert(
+        vec![server.der().clone()],
+        PrivateKeyDer::from_pem_slice(server_key.serialize_pem().as_bytes())?,
+    )?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let certificates = Certificates {
+        ca: if options.self_signed {
+            server.pem()
+        } else {
+            ca.pem()
+        },
+        client_certificate: client.pem(),
+        client_key: client_key.serialize_pem(),
+    };
+    Ok((TlsAcceptor::from(Arc::new(config)), certificates))
+}
