@@ -1,0 +1,107 @@
+//! The seam over the folder: each call does its disk work on a thread that may block.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use qmt_oci_ref::{Descriptor, Digest, Reference};
+
+use super::store::Store;
+use super::{FsCache, Staging, blobs};
+use crate::{Begin, Cache, CacheError, CachedArtifact};
+
+impl FsCache {
+    /// Runs blocking work off the async threads.
+    pub(crate) async fn blocking<T, F>(&self, work: F) -> Result<T, CacheError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Arc<Store>) -> Result<T, CacheError> + Send + 'static,
+    {
+        let store = Arc::clone(&self.store);
+        let root = store.paths().root().to_owned();
+        tokio::task::spawn_blocking(move || work(&store))
+            .await
+            .unwrap_or_else(|stopped| {
+                // The runtime is shutting down, or the work panicked.
+                Err(CacheError::io("finish work in", &root)(
+                    std::io::Error::other(stopped),
+                ))
+            })
+    }
+}
+
+#[async_trait]
+impl Cache for FsCache {
+    async fn lookup(&self, manifest: &Digest) -> Result<Option<CachedArtifact>, CacheError> {
+        let manifest = manifest.clone();
+        self.blocking(move |store| store.lookup(&manifest)).await
+    }
+
+    async fn begin(&self, manifest: &Digest) -> Result<Begin, CacheError> {
+        if let Some(hit) = self.lookup(manifest).await? {
+            return Ok(Begin::Hit(hit));
+        }
+        let lock = self.store.lock(self.store.paths().lock(manifest)).await?;
+        let manifest = manifest.clone();
+        self.blocking(move |store| match store.lookup(&manifest)? {
+            Some(hit) => Ok(Begin::Hit(hit)),
+            None => Staging::new(Arc::clone(store), &manifest, lock).map(Begin::Fill),
+        })
+        .await
+    }
+
+    async fn put_bytes(&self, blob: &Descriptor, bytes: Bytes) -> Result<(), CacheError> {
+        let blob = blob.clone();
+        self.blocking(move |store| blobs::put(store, &blob, &bytes))
+            .await
+    }
+
+    async fn bytes(&self, digest: &Digest, limit: u64) -> Result<Option<Bytes>, CacheError> {
+        let digest = digest.clone();
+        self.blocking(move |store| blobs::get(store, &digest, limit))
+            .await
+    }
+
+    async fn set_ref(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+        now: SystemTime,
+    ) -> Result<(), CacheError> {
+        let (reference, digest) = (reference.clone(), digest.clone());
+        self.blocking(move |store| blobs::set_ref(store, &reference, &digest, now))
+            .await
+    }
+
+    async fn ref_(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<(Digest, SystemTime)>, CacheError> {
+        let reference = reference.clone();
+        self.blocking(move |store| blobs::get_ref(store, &reference))
+            .await
+    }
+
+    async fn put_evidence(&self, subject: &Digest, evidence: &[u8]) -> Result<(), CacheError> {
+        let (subject, evidence) = (subject.clone(), Bytes::copy_from_slice(evidence));
+        self.blocking(move |store| blobs::put_evidence(store, &subject, &evidence))
+            .await
+    }
+
+    async fn evidence(&self, subject: &Digest) -> Result<Option<Bytes>, CacheError> {
+        let subject = subject.clone();
+        self.blocking(move |store| blobs::get_evidence(store, &subject))
+            .await
+    }
+
+    async fn discard(&self, manifest: &Digest) -> Result<(), CacheError> {
+        let lock = self.store.lock(self.store.paths().lock(manifest)).await?;
+        let manifest = manifest.clone();
+        self.blocking(move |store| {
+            let _lock = lock;
+            store.remove_entry(&manifest)
+        })
+        .await
+    }
+}

@@ -1,0 +1,356 @@
+//! Eviction: by age and by size, never what somebody holds.
+//!
+//! Held is what a `keep` set names (the digests of a lockfile), what a process has open, and what
+//! a process is filling. Age is reckoned from the last use that was noted; a clock that was set
+//! back makes everything young, never negative.
+
+use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use qmt_oci_ref::{Descriptor, Digest};
+use serde::Deserialize;
+
+use super::inspect::{self, Entry};
+use super::paths::unflat;
+use super::store::Store;
+use super::{FsCache, blobs, index, lock, sys};
+use crate::CacheError;
+
+/// How old unlocked work in progress must be where locks can't tell whether it is in use.
+const LITTER_AGE: Duration = Duration::from_hours(24);
+
+/// How old a blob must be that belongs to no artifact (yet: its artifact may be on its way).
+const ORPHAN_AGE: Duration = Duration::from_hours(1);
+
+/// The largest manifest that is searched for what it points to, in bytes.
+const MANIFEST_MAX: u64 = 4 * 1024 * 1024;
+
+/// What may go.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PruneOptions {
+    /// Evict artifacts that were not used for this long.
+    pub max_age: Option<Duration>,
+    /// Evict the artifacts that were not used for the longest time until the cache has at most
+    /// this many bytes; the cache's own limit if absent.
+    pub max_size: Option<u64>,
+    /// Digests that stay whatever their age: of manifests, of indexes, of files or blobs.
+    pub keep: BTreeSet<Digest>,
+}
+
+impl PruneOptions {
+    /// Sets the age from which artifacts go.
+    #[must_use]
+    pub fn with_max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Sets the size to shrink the cache to, in bytes.
+    #[must_use]
+    pub fn with_max_size(mut self, bytes: u64) -> Self {
+        self.max_size = Some(bytes);
+        self
+    }
+
+    /// Adds digests that stay.
+    #[must_use]
+    pub fn with_keep(mut self, digests: impl IntoIterator<Item = Digest>) -> Self {
+        self.keep.extend(digests);
+        self
+    }
+}
+
+/// What went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PruneReport {
+    /// The manifests whose artifacts were evicted.
+    pub evicted: Vec<Digest>,
+    /// The manifests whose artifacts should have gone but are in use.
+    pub in_use: Vec<Digest>,
+    /// How many blobs went that no artifact needs.
+    pub blobs: usize,
+    /// How much unfinished work of dead processes went: temporary files and partial downloads.
+    pub litter: usize,
+    /// How many bytes were freed.
+    pub freed: u64,
+}
+
+impl FsCache {
+    /// Evicts what `options` allow, and clears away what dead processes left. Live processes may
+    /// go on reading and filling the cache meanwhile.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`].
+    pub async fn prune(
+        &self,
+        options: PruneOptions,
+        now: SystemTime,
+    ) -> Result<PruneReport, CacheError> {
+        self.blocking(move |store| prune(store, &options, now))
+            .await
+    }
+}
+
+fn prune(
+    store: &Store,
+    options: &PruneOptions,
+    now: SystemTime,
+) -> Result<PruneReport, CacheError> {
+    let mut report = PruneReport::default();
+    let mut entries = inspect::list(store)?;
+    entries.sort_by_key(|entry| entry.last_used.map(|used| used.min(now)));
+    let mut total = total_size(store, &entries)?;
+    let max_size = options.max_size.or(store.max_size());
+    let mut left = Vec::new();
+    for entry in entries {
+        let is_old = options
+            .max_age
+            .is_some_and(|max| age(entry.last_used, now) > max);
+        let is_too_much = max_size.is_some_and(|max| total > max);
+        let is_kept = [
+            entry.record.manifest(),
+            entry.record.root(),
+            entry.record.file_digest(),
+        ]
+        .iter()
+        .any(|digest| options.keep.contains(digest));
+        if is_kept || !(is_old || is_too_much) {
+            left.push(entry);
+            continue;
+        }
+        let manifest = entry.record.manifest().clone();
+        if evict(store, &entry)? {
+            let size = size_with_layers(store, &entry);
+            total = total.saturating_sub(size);
+            report.freed = report.freed.saturating_add(entry.record.size());
+            report.evicted.push(manifest);
+        } else {
+            report.in_use.push(manifest);
+            left.push(entry);
+        }
+    }
+    drop_orphans(store, &left, options, now, &mut report)?;
+    drop_litter(store, now, &mut report)?;
+    drop_unfinished(store, now, &mut report)?;
+    Ok(report)
+}
+
+/// Removes an entry unless somebody fills it or has it open.
+fn evict(store: &Store, entry: &Entry) -> Result<bool, CacheError> {
+    let manifest = entry.record.manifest();
+    let Some(_filling) = lock::try_acquire(store.sys(), &store.paths().lock(manifest))? else {
+        return Ok(false);
+    };
+    // Who uses the artifact shares the lock on its file; who comes while we hold it sees a miss.
+    let file = sys::open_file(&entry.path, 2)?;
+    if let Some(file) = &file
+        && let Err(TryLockError::WouldBlock) = (store.sys().lock)(file)
+    {
+        return Ok(false);
+    }
+    store.remove_entry(manifest)?;
+    Ok(true)
+}
+
+/// Removes blobs, tags and signature material that no artifact needs.
+fn drop_orphans(
+    store: &Store,
+    left: &[Entry],
+    options: &PruneOptions,
+    now: SystemTime,
+    report: &mut PruneReport,
+) -> Result<(), CacheError> {
+    let needed = needed_blobs(store, left, &options.keep)?;
+    for digest in inspect::blob_digests(store)? {
+        let path = store.paths().blob(&digest);
+        if needed.contains(&digest) || !is_older(&path, ORPHAN_AGE, now) {
+            continue;
+        }
+        let size = std::fs::symlink_metadata(&path).map_or(0, |metadata| metadata.len());
+        blobs::remove(&path)?;
+        report.blobs = report.blobs.saturating_add(1);
+        report.freed = report.freed.saturating_add(size);
+    }
+    for name in inspect::names(&store.paths().signatures())? {
+        let path = store.paths().signatures().join(&name);
+        let subject = name.strip_suffix(".json").and_then(unflat);
+        let is_needed = subject.is_some_and(|subject| needed.contains(&subject));
+        if !is_needed && is_older(&path, ORPHAN_AGE, now) {
+            blobs::remove(&path)?;
+        }
+    }
+    let is_there = |image: &Descriptor| store.paths().blob(image.digest()).exists();
+    index::retain(store, is_there)
+}
+
+/// Everything that the entries and the kept digests point to.
+fn needed_blobs(
+    store: &Store,
+    entries: &[Entry],
+    keep: &BTreeSet<Digest>,
+) -> Result<BTreeSet<Digest>, CacheError> {
+    let mut needed = BTreeSet::new();
+    let records = entries.iter().map(|entry| &entry.record);
+    let mut queue: Vec<Digest> = records
+        .flat_map(|record| {
+            [record.root(), record.manifest()]
+                .into_iter()
+                .chain(record.layers())
+        })
+        .chain(keep)
+        .cloned()
+        .collect();
+    while let Some(digest) = queue.pop() {
+        if needed.insert(digest.clone()) {
+            queue.extend(children(store, &digest)?);
+        }
+    }
+    Ok(needed)
+}
+
+/// What a manifest or index points to; nothing for other blobs.
+pub(super) fn children(store: &Store, digest: &Digest) -> Result<Vec<Digest>, CacheError> {
+    #[derive(Deserialize)]
+    struct Links {
+        config: Option<Descriptor>,
+        #[serde(default)]
+        layers: Vec<Descriptor>,
+        #[serde(default)]
+        manifests: Vec<Descriptor>,
+    }
+    let bytes = match blobs::get(store, digest, MANIFEST_MAX) {
+        Ok(Some(bytes)) if bytes.first() == Some(&b'{') => bytes,
+        Ok(_) | Err(CacheError::TooLarge { .. }) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let Ok(links) = serde_json::from_slice::<Links>(&bytes) else {
+        return Ok(Vec::new());
+    };
+    let all = links
+        .config
+        .into_iter()
+        .chain(links.layers)
+        .chain(links.manifests);
+    Ok(all.map(|child| child.digest().clone()).collect())
+}
+
+/// Removes temporary files that no living process holds.
+fn drop_litter(store: &Store, now: SystemTime, report: &mut PruneReport) -> Result<(), CacheError> {
+    for folder in [store.paths().tmp(), store.paths().partials()] {
+        for name in inspect::names(&folder)? {
+            let path = folder.join(name);
+            let is_partial = folder == store.paths().partials();
+            if is_litter(store, &path, is_partial, now) {
+                let size = std::fs::symlink_metadata(&path).map_or(0, |metadata| metadata.len());
+                blobs::remove(&path)?;
+                report.litter = report.litter.saturating_add(1);
+                report.freed = report.freed.saturating_add(size);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_litter(store: &Store, path: &Path, is_partial: bool, now: SystemTime) -> bool {
+    let is_old = is_older(path, LITTER_AGE, now);
+    if path.is_dir() || (is_partial && !is_old) {
+        // Folders are being removed already; partial downloads may be resumed for a day.
+        return is_old;
+    }
+    match File::open(path).map(|file| (store.sys().lock)(&file)) {
+        // Links are made and renamed at once, their files are not locked.
+        Ok(Ok(())) => is_old || !is_link(path),
+        Ok(Err(TryLockError::WouldBlock)) => false,
+        Ok(Err(TryLockError::Error(_))) | Err(_) => is_old,
+    }
+}
+
+fn is_link(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with("link-"))
+}
+
+/// Removes entries without a record, which a process died over.
+fn drop_unfinished(
+    store: &Store,
+    now: SystemTime,
+    report: &mut PruneReport,
+) -> Result<(), CacheError> {
+    for manifest in inspect::manifests(store)? {
+        if store.read_record(&manifest)?.is_some() {
+            continue;
+        }
+        let is_old = is_older(&store.paths().entry(&manifest), LITTER_AGE, now);
+        let lock = lock::try_acquire(store.sys(), &store.paths().lock(&manifest))?;
+        let is_free = lock.as_ref().is_some_and(|lock| lock.is_real() || is_old);
+        if is_free && store.read_record(&manifest)?.is_none() {
+            store.remove_entry(&manifest)?;
+            report.litter = report.litter.saturating_add(1);
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of all artifacts and blobs, a file with two names counted once.
+fn total_size(store: &Store, entries: &[Entry]) -> Result<u64, CacheError> {
+    let mut total: u64 = 0;
+    let own: BTreeSet<&Digest> = entries
+        .iter()
+        .map(|entry| entry.record.file_digest())
+        .collect();
+    for entry in entries {
+        total = total.saturating_add(entry.record.size());
+    }
+    for digest in inspect::blob_digests(store)? {
+        let path = store.paths().blob(&digest);
+        let is_shared = own.contains(&digest)
+            && sys::open_own(&path, 2).is_ok_and(|file| sys::name_count(&file) == 2);
+        if !is_shared {
+            let size = std::fs::symlink_metadata(&path).map_or(0, |metadata| metadata.len());
+            total = total.saturating_add(size);
+        }
+    }
+    Ok(total)
+}
+
+/// What evicting an entry frees: its file and its layers.
+fn size_with_layers(store: &Store, entry: &Entry) -> u64 {
+    let layers = entry
+        .record
+        .layers()
+        .iter()
+        .filter(|layer| *layer != entry.record.file_digest());
+    layers.fold(entry.record.size(), |sum, layer| {
+        let size = std::fs::symlink_metadata(store.paths().blob(layer));
+        sum.saturating_add(size.map_or(0, |metadata| metadata.len()))
+    })
+}
+
+/// Zero for uses in the future.
+fn age(used: Option<SystemTime>, now: SystemTime) -> Duration {
+    used.and_then(|used| now.duration_since(used).ok())
+        .unwrap_or_default()
+}
+
+fn is_older(path: &Path, limit: Duration, now: SystemTime) -> bool {
+    let modified = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    age(modified.ok(), now) >= limit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cache_14_a_use_in_the_future_has_no_negative_age() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let ten_years = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+        assert_eq!(age(Some(now + ten_years), now), Duration::ZERO);
+        assert_eq!(age(None, now), Duration::ZERO);
+        assert_eq!(age(Some(now - ten_years), now), ten_years);
+    }
+}
