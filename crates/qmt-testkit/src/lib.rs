@@ -4,7 +4,7 @@
 mod clock;
 mod error;
 mod image;
-mod plugins;
+pub mod plugins;
 mod registry;
 mod sigstore;
 
@@ -17,6 +17,7 @@ pub use self::sigstore::{
 
 pub use self::clock::TestClock;
 pub use self::error::TestkitError;
+pub use self::image::{Archive, Image, ImageBuilder, IndexBuilder, Layer, TarEntry};
 pub use self::registry::{
     Auth, Certificates, Cut, FakeRegistry, FakeRegistryBuilder, Fault, LoggedRequest, PlainServer,
     TlsOptions, TokenIssuer, TokenOptions, TokenServer,

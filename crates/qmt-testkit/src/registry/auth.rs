@@ -137,7 +137,7 @@ impl TokenOptions {
         self
     }
 
-    /// Accepts this identity token in the OAuth2 refresh flow.
+    /// Accepts this identity token in the `OAuth2` refresh flow.
     #[must_use]
     pub fn identity_token(mut self, token: impl Into<String>) -> Self {
         self.identity_token = Some(token.into());
@@ -215,7 +215,7 @@ impl TokenIssuer {
     }
 
     /// Answers a request to the token endpoint: GET with basic authentication, or POST with a form
-    /// as OAuth2 has it.
+    /// as `OAuth2` has it.
     pub(super) fn issue(&self, request: &Received) -> Response {
         let form: Vec<(String, String)> = if request.method == Method::POST {
             url::form_urlencoded::parse(&request.body)

@@ -22,6 +22,10 @@ use super::server::Received;
 use super::store::Store;
 
 /// What a registry of this kind does and does not do.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, each named by its builder method"
+)]
 #[derive(Clone, Debug)]
 pub(super) struct Abilities {
     pub(super) referrers_page: usize,

@@ -34,10 +34,9 @@ impl Api {
         let mut store = self.store();
         let blob = match request.parameter("from") {
             Some(from) if self.may_pull(request, &from) => store.blob(&from, &digest)?,
-            Some(_) => return None,
             // Anonymous mount: any repository will do, unless that would go round its access rule.
             None if self.issuer().is_none() => store.blob_anywhere(&digest)?,
-            None => return None,
+            Some(_) | None => return None,
         };
         store
             .repository_or_new(name)

@@ -1,1 +1,0 @@
-//! Builders of plugin images, good ones and hostile ones.

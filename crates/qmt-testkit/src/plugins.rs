@@ -1,1 +1,0 @@
-//! Small plugins, Wasm and native, that tests can load and call.
