@@ -1,0 +1,311 @@
+//! Extraction: one file out of the layers, in one pass, while they arrive.
+//!
+//! The asynchronous side reads a layer and hands its chunks through a short channel to a blocking
+//! thread that decompresses, hashes and writes. Nothing of a layer is kept but the chunk in hand,
+//! no tree is unpacked, and no name from an archive is ever used as a path.
+//!
+//! Layers are read from the top down and only as far as needed: the topmost layer that holds a
+//! plugin under a known name ends the search.
+
+mod decode;
+pub(crate) mod encoding;
+mod failure;
+mod hidden;
+mod layer;
+pub(crate) mod limits;
+pub(crate) mod path;
+pub(crate) mod rule;
+mod tar;
+
+use std::any::Any;
+use std::time::Instant;
+use std::{fmt, io};
+
+use futures_util::StreamExt as _;
+use qmt_oci_ref::{Descriptor, Digest};
+use tokio::sync::mpsc::{self, Sender};
+
+use self::decode::{Chunks, Message};
+use self::encoding::Encoding;
+use self::failure::Failure;
+use self::layer::{Extraction, Task};
+use self::limits::ExtractLimits;
+use self::rule::Rule;
+use crate::error::{ArtifactError, LayerProblem, Limit};
+use crate::kind::{FileRule, PluginKind};
+use crate::select::Selection;
+use crate::source::{LayerSource, LayerStream};
+
+/// Chunks that may wait for the blocking side.
+const WAITING: usize = 8;
+/// Artifact clients put the name of a file here.
+const TITLE: &str = "org.opencontainers.image.title";
+
+/// Where the extracted file goes. It is handed back by [`Extracted::into_sink`] when all is well,
+/// and dropped when it is not: a sink must leave nothing behind then.
+pub trait ExtractSink: io::Write + Send + Any {
+    /// Throws away what was written, because a better file was found.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn restart(&mut self) -> io::Result<()>;
+}
+
+/// In memory, for small files and tests.
+impl ExtractSink for Vec<u8> {
+    fn restart(&mut self) -> io::Result<()> {
+        self.clear();
+        Ok(())
+    }
+}
+
+/// A file that was extracted: its content was judged, and hashed while it was written.
+pub struct Extracted {
+    kind: PluginKind,
+    file_name: String,
+    digest: Digest,
+    size: u64,
+    architecture: Option<String>,
+    sink: Box<dyn ExtractSink>,
+}
+
+impl Extracted {
+    /// Returns what the content is.
+    pub fn kind(&self) -> PluginKind {
+        self.kind
+    }
+
+    /// Returns a name for the file: `plugin.wasm`, `plugin.so`, `plugin.dylib` or `plugin.dll`. It
+    /// is ours and never taken from the image.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// Returns the SHA-256 digest of the file.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Returns the size of the file in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the architecture that native code is for, named as in a platform.
+    pub fn architecture(&self) -> Option<&str> {
+        self.architecture.as_deref()
+    }
+
+    /// Returns the sink that holds the file.
+    pub fn into_sink(self) -> Box<dyn ExtractSink> {
+        self.sink
+    }
+}
+
+impl fmt::Debug for Extracted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Extracted")
+            .field("kind", &self.kind)
+            .field("file_name", &self.file_name)
+            .field("digest", &self.digest)
+            .field("size", &self.size)
+            .field("architecture", &self.architecture)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes the plugin's file out of the layers of `selection` and writes it to `sink`.
+///
+/// Must run in a Tokio runtime with its timer on; the work is done on its blocking threads.
+///
+/// # Errors
+/// [`ArtifactError::Source`] where a layer cannot be had or is not what its digest says,
+/// [`ArtifactError::Layer`] where it is malformed, [`ArtifactError::Content`] where the file is not
+/// what it is about to be called, [`ArtifactError::NoFile`] and
+/// [`ArtifactError::SeveralLibraries`] where there is none or no single one,
+/// [`ArtifactError::TooMuch`] and [`ArtifactError::TimedOut`] past a limit.
+///
+/// # Cancel safety
+/// Dropping the future ends the blocking side at its next read and drops the sink.
+pub async fn extract(
+    selection: &Selection,
+    layers: &dyn LayerSource,
+    sink: Box<dyn ExtractSink>,
+    limits: &ExtractLimits,
+) -> Result<Extracted, ArtifactError> {
+    let deadline = Instant::now().checked_add(limits.time);
+    let deadline = deadline.unwrap_or_else(Instant::now);
+    let run = run(selection, layers, sink, limits, deadline);
+    let seconds = limits.time.as_secs();
+    tokio::time::timeout(limits.time, run)
+        .await
+        .unwrap_or(Err(ArtifactError::TimedOut { seconds }))
+}
+
+async fn run(
+    selection: &Selection,
+    layers: &dyn LayerSource,
+    sink: Box<dyn ExtractSink>,
+    limits: &ExtractLimits,
+    deadline: Instant,
+) -> Result<Extracted, ArtifactError> {
+    let host = selection.host.clone();
+    let rule = Rule::new(selection.file.clone(), selection.required, host);
+    let mut extraction = Extraction::new(rule, sink, limits);
+    for (nth, layer) in selection.layers.iter().enumerate().rev() {
+        let task = task(selection, nth, layer, limits)?;
+        let stream = layers
+            .layer(layer)
+            .await
+            .map_err(|source| unread(layer, source))?;
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let chunks = Chunks::new(receiver, deadline, limits);
+        let worker = tokio::task::spawn_blocking(move || {
+            let result = extraction.read(chunks, &task);
+            (extraction, result)
+        });
+        let fed = feed(stream, sender, layer).await;
+        // The worker ends in any case: its channel is closed by now.
+        let (returned, result) = worker.await.map_err(|_| ArtifactError::Aborted)?;
+        conclude(fed?, result, layer).await?;
+        extraction = returned;
+        if extraction.is_settled() {
+            break;
+        }
+    }
+    let (taken, sink) = extraction.finish(selection.note.clone())?;
+    let extension = taken
+        .judged
+        .format
+        .map_or("wasm", crate::NativeFormat::extension);
+    Ok(Extracted {
+        kind: taken.judged.kind,
+        file_name: format!("plugin.{extension}"),
+        digest: taken.digest,
+        size: taken.size,
+        architecture: taken.judged.architecture,
+        sink,
+    })
+}
+
+/// Says how one layer is read, and refuses it if it is too large to begin with.
+fn task(
+    selection: &Selection,
+    nth: usize,
+    layer: &Descriptor,
+    limits: &ExtractLimits,
+) -> Result<Task, ArtifactError> {
+    let encoding = match selection.file {
+        FileRule::Layer => None,
+        _ => Some(Encoding::of_media_type(layer.media_type()).unwrap_or(Encoding::Plain)),
+    };
+    let (what, limit) = match encoding {
+        None => (Limit::WasmBytes, limits.wasm_bytes),
+        Some(_) => (Limit::ArchiveBytes, limits.archive_bytes),
+    };
+    if layer.size() > limit {
+        return Err(ArtifactError::TooMuch {
+            what,
+            limit,
+            found: layer.size(),
+        });
+    }
+    let title = layer.annotations().get(TITLE);
+    let may_be_the_file = match &selection.file {
+        FileRule::Named(file) => title == Some(file),
+        FileRule::Wasm | FileRule::Either => title.is_some() && selection.layers.len() == 1,
+        FileRule::Layer | FileRule::Native => false,
+    };
+    Ok(Task {
+        size: layer.size(),
+        encoding,
+        diff_id: selection.diff_ids.get(nth).cloned(),
+        proven: layer.digest().clone(),
+        may_be_the_file,
+    })
+}
+
+/// How the asynchronous side of a layer ended.
+enum Fed {
+    /// All of it was handed over.
+    All,
+    /// The blocking side wanted no more; so many bytes are still to come.
+    Refused(LayerStream, u64),
+}
+
+/// Hands a layer's chunks to the blocking side.
+async fn feed(
+    mut stream: LayerStream,
+    sender: Sender<Message>,
+    layer: &Descriptor,
+) -> Result<Fed, ArtifactError> {
+    let mut left = layer.size();
+    loop {
+        let next = tokio::select! {
+            next = stream.next() => next,
+            () = sender.closed() => return Ok(Fed::Refused(stream, left)),
+        };
+        let Some(chunk) = next else {
+            break;
+        };
+        let chunk = chunk.map_err(|source| unread(layer, source))?;
+        let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        left = left
+            .checked_sub(length)
+            .ok_or_else(|| wrong_size(layer, left, length))?;
+        if !chunk.is_empty() && sender.send(Message::Chunk(chunk)).await.is_err() {
+            return Ok(Fed::Refused(stream, left));
+        }
+    }
+    if left > 0 {
+        return Err(wrong_size(layer, left, 0));
+    }
+    // A worker that is gone by now has its reason, which counts more than the end.
+    let _ = sender.send(Message::End).await;
+    Ok(Fed::All)
+}
+
+/// Weighs the verdicts of both sides. Damage on the way would look like a bad archive, so the
+/// source, which proves the digest, is heard to its end before the archive is blamed.
+async fn conclude(
+    fed: Fed,
+    result: Result<(), Failure>,
+    layer: &Descriptor,
+) -> Result<(), ArtifactError> {
+    let Err(failure) = result else {
+        return Ok(());
+    };
+    if let Fed::Refused(mut stream, mut left) = fed
+        && failure.may_be_the_transfers()
+    {
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|source| unread(layer, source))?;
+            let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            left = left
+                .checked_sub(length)
+                .ok_or_else(|| wrong_size(layer, left, length))?;
+        }
+    }
+    Err(failure.into_error(layer.digest()))
+}
+
+fn unread(layer: &Descriptor, source: crate::error::BoxError) -> ArtifactError {
+    ArtifactError::Source {
+        what: "layer",
+        digest: layer.digest().clone(),
+        source,
+    }
+}
+
+fn wrong_size(layer: &Descriptor, left: u64, more: u64) -> ArtifactError {
+    let expected = layer.size();
+    let actual = expected.saturating_sub(left).saturating_add(more);
+    let source = LayerProblem::Size { expected, actual };
+    ArtifactError::Layer {
+        layer: layer.digest().clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! What a file is, by its first bytes: the content has the last word.
+
+use std::fmt;
+
+use object::{elf, macho, pe};
+
+/// How many bytes of a file [`sniff`] wants to see; fewer are fine where the file is shorter.
+pub const SNIFF_BYTES: usize = 4096;
+
+/// A core module, version 1. See <https://webassembly.github.io/spec/core/binary/modules.html>
+const WASM_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
+/// A component; the two last bytes are its layer. See
+/// <https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md>
+const WASM_COMPONENT_LAYER: [u8; 2] = [1, 0];
+/// The OS/ABI byte by which wasmtime marks the ELF files that it compiles Wasm to.
+const ELFOSABI_WASMTIME: u8 = 200;
+
+/// What the first bytes of a file say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sniffed {
+    /// A Wasm core module, version 1.
+    WasmModule,
+    /// A Wasm component.
+    WasmComponent,
+    /// The text form of Wasm.
+    WasmText,
+    /// Native code that wasmtime compiled from Wasm.
+    PrecompiledWasm,
+    /// Native code.
+    Native {
+        /// The file format.
+        format: NativeFormat,
+        /// The architectures it is for, named as in a platform; several in a universal binary.
+        architectures: Vec<&'static str>,
+        /// Whether it is a shared library, as far as the header tells.
+        library: bool,
+    },
+}
+
+/// A format of native code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NativeFormat {
+    /// Linux and most other systems.
+    Elf,
+    /// Apple's systems.
+    MachO,
+    /// Windows.
+    Pe,
+}
+
+impl NativeFormat {
+    /// Returns the format that `os` loads.
+    pub(crate) fn of_os(os: &str) -> Self {
+        match os {
+            "darwin" | "ios" => Self::MachO,
+            "windows" => Self::Pe,
+            _ => Self::Elf,
+        }
+    }
+
+    /// Returns the file name extension of a shared library.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Elf => "so",
+            Self::MachO => "dylib",
+            Self::Pe => "dll",
+        }
+    }
+}
+
+impl fmt::Display for NativeFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Elf => "ELF",
+            Self::MachO => "Mach-O",
+            Self::Pe => "PE",
+        })
+    }
+}
+
+/// Tells what a file is by its first bytes, [`SNIFF_BYTES`] of them where it has so many.
+/// `None` is anything that could not be loaded anyway.
+pub fn sniff(prefix: &[u8]) -> Option<Sniffed> {
+    if prefix.starts_with(&WASM_MODULE) {
+        return Some(Sniffed::WasmModule);
+    }
+    if prefix.starts_with(b"\0asm") && prefix.get(6..8) == Some(&WASM_COMPONENT_LAYER) {
+        return Some(Sniffed::WasmComponent);
+    }
+    sniff_elf(prefix)
+        .or_else(|| sniff_macho(prefix))
+        .or_else(|| sniff_pe(prefix))
+        .or_else(|| sniff_text(prefix))
+}
+
+/// See <https://gabi.xinuos.com/elf/02-eheader.html>
+fn sniff_elf(prefix: &[u8]) -> Option<Sniffed> {
+    if !prefix.starts_with(&elf::ELFMAG) {
+        return None;
+    }
+    if prefix.get(7) == Some(&ELFOSABI_WASMTIME) {
+        return Some(Sniffed::PrecompiledWasm);
+    }
+    let wide = *prefix.get(4)? == elf::ELFCLASS64;
+    let order = if *prefix.get(5)? == elf::ELFDATA2LSB {
+        Order::Little
+    } else {
+        Order::Big
+    };
+    let architecture = match (order.u16(prefix, 18)?, wide, order) {
+        (elf::EM_X86_64, true, Order::Little) => "amd64",
+        (elf::EM_386, false, Order::Little) => "386",
+        (elf::EM_AARCH64, true, Order::Little) => "arm64",
+        (elf::EM_ARM, false, Order::Little) => "arm",
+        (elf::EM_RISCV, true, Order::Little) => "riscv64",
+        (elf::EM_PPC64, true, Order::Little) => "ppc64le",
+        (elf::EM_PPC64, true, Order::Big) => "ppc64",
+        (elf::EM_S390, true, Order::Big) => "s390x",
+        (elf::EM_LOONGARCH, true, Order::Little) => "loong64",
+        (elf::EM_MIPS, true, Order::Little) => "mips64le",
+        (elf::EM_MIPS, true, Order::Big) => "mips64",
+        (elf::EM_MIPS, false, Order::Little) => "mipsle",
+        (elf::EM_MIPS, false, Order::Big) => "mips",
+        _ => OTHER,
+    };
+    Some(Sniffed::Native {
+        format: NativeFormat::Elf,
+        architectures: vec![architecture],
+        library: order.u16(prefix, 16)? == elf::ET_DYN,
+    })
+}
+
+/// See `mach-o/loader.h` and `mach-o/fat.h` of the XNU sources.
+fn sniff_macho(prefix: &[u8]) -> Option<Sniffed> {
+    let native = |architectures, library| Sniffed::Native {
+        format: NativeFormat::MachO,
+        architectures,
+        library,
+    };
+    match Order::Big.u32(prefix, 0)? {
+        macho::MH_MAGIC | macho::MH_MAGIC_64 => sniff_thin_macho(prefix, Order::Big),
+        macho::MH_CIGAM | macho::MH_CIGAM_64 => sniff_thin_macho(prefix, Order::Little),
+        magic @ (macho::FAT_MAGIC | macho::FAT_MAGIC_64) => {
+            // Java classes start with the same magic; their next word is a version above 40.
+            let count = Order::Big
+                .u32(prefix, 4)
+                .filter(|count| (1..=32).contains(count))?;
+            let stride = if magic == macho::FAT_MAGIC { 20 } else { 32 };
+            let starts = (0..usize::try_from(count).ok()?).map(|nth| 8 + nth * stride);
+            let architectures = starts
+                .map(|start| Order::Big.u32(prefix, start).map(macho_architecture))
+                .collect::<Option<Vec<_>>>()?;
+            // What the slices are lies further back; the loader's preflight looks there.
+            Some(native(architectures, true))
+        }
+        _ => None,
+    }
+}
+
+fn sniff_thin_macho(prefix: &[u8], order: Order) -> Option<Sniffed> {
+    let file_type = order.u32(prefix, 12)?;
+    Some(Sniffed::Native {
+        format: NativeFormat::MachO,
+        architectures: vec![macho_architecture(order.u32(prefix, 4)?)],
+        library: matches!(file_type, macho::MH_DYLIB | macho::MH_BUNDLE),
+    })
+}
+
+fn macho_architecture(cpu: u32) -> &'static str {
+    match cpu {
+        macho::CPU_TYPE_X86_64 => "amd64",
+        macho::CPU_TYPE_ARM64 => "arm64",
+        macho::CPU_TYPE_X86 => "386",
+        macho::CPU_TYPE_ARM => "arm",
+        _ => OTHER,
+    }
+}
+
+/// See <https://learn.microsoft.com/windows/win32/debug/pe-format>
+fn sniff_pe(prefix: &[u8]) -> Option<Sniffed> {
+    let order = Order::Little;
+    if order.u16(prefix, 0)? != pe::IMAGE_DOS_SIGNATURE {
+        return None;
+    }
+    let header = usize::try_from(order.u32(prefix, 60)?).ok()?;
+    if order.u32(prefix, header)? != pe::IMAGE_NT_SIGNATURE {
+        return None;
+    }
+    let architecture = match order.u16(prefix, header.checked_add(4)?)? {
+        pe::IMAGE_FILE_MACHINE_AMD64 => "amd64",
+        pe::IMAGE_FILE_MACHINE_ARM64 => "arm64",
+        pe::IMAGE_FILE_MACHINE_I386 => "386",
+        pe::IMAGE_FILE_MACHINE_ARMNT => "arm",
+        _ => OTHER,
+    };
+    let flags = order.u16(prefix, header.checked_add(22)?)?;
+    Some(Sniffed::Native {
+        format: NativeFormat::Pe,
+        architectures: vec![architecture],
+        library: flags & pe::IMAGE_FILE_DLL != 0,
+    })
+}
+
+/// Recognises Wasm text by its first token, after white space and comments.
+fn sniff_text(prefix: &[u8]) -> Option<Sniffed> {
+    let mut rest = prefix;
+    loop {
+        rest = rest.trim_ascii_start();
+        let end: &[u8] = if rest.starts_with(b";;") {
+            b"\n"
+        } else if rest.starts_with(b"(;") {
+            b";)"
+        } else {
+            break;
+        };
+        let at = rest.windows(end.len()).position(|window| window == end)?;
+        rest = rest.get(at.checked_add(end.len())?..)?;
+    }
+    let rest = rest.strip_prefix(b"(")?.trim_ascii_start();
+    let text = rest.starts_with(b"module") || rest.starts_with(b"component");
+    text.then_some(Sniffed::WasmText)
+}
+
+/// An architecture that has no name here; it equals no host's.
+const OTHER: &str = "another architecture";
+
+/// Byte order of a header.
+#[derive(Clone, Copy)]
+enum Order {
+    Little,
+    Big,
+}
+
+impl Order {
+    fn u16(self, bytes: &[u8], at: usize) -> Option<u16> {
+        let bytes = bytes.get(at..)?.first_chunk()?;
+        Some(match self {
+            Self::Little => u16::from_le_bytes(*bytes),
+            Self::Big => u16::from_be_bytes(*bytes),
+        })
+    }
+
+    fn u32(self, bytes: &[u8], at: usize) -> Option<u32> {
+        let bytes = bytes.get(at..)?.first_chunk()?;
+        Some(match self {
+            Self::Little => u32::from_le_bytes(*bytes),
+            Self::Big => u32::from_be_bytes(*bytes),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
