@@ -50,6 +50,22 @@ const STEPS: &[Step] = &[
         run: rustdoc,
     },
     Step {
+        name: "demo",
+        run: demo,
+    },
+    Step {
+        name: "e2e",
+        run: e2e,
+    },
+    Step {
+        name: "real",
+        run: real,
+    },
+    Step {
+        name: "readme",
+        run: readme_commands,
+    },
+    Step {
         name: "deny",
         run: deny,
     },
@@ -60,10 +76,6 @@ const STEPS: &[Step] = &[
     Step {
         name: "typos",
         run: typos,
-    },
-    Step {
-        name: "readme",
-        run: readme_commands,
     },
 ];
 
@@ -234,6 +246,29 @@ fn rustdoc(sh: &Shell) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+fn demo(_: &Shell) -> anyhow::Result<Outcome> {
+    crate::demo::run(&[])?;
+    Ok(Outcome::Done)
+}
+
+fn e2e(_: &Shell) -> anyhow::Result<Outcome> {
+    crate::e2e::run(&[])?;
+    Ok(Outcome::Done)
+}
+
+/// The programs of others take minutes to build, so they are used where they are, not fetched.
+fn real(_: &Shell) -> anyhow::Result<Outcome> {
+    let missing = crate::tools::missing(crate::e2e::real::NEEDED);
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        return Ok(Outcome::Skipped(format!(
+            "`cargo xtask tools` has not installed {missing}"
+        )));
+    }
+    crate::e2e::run(&["--real".to_owned()])?;
+    Ok(Outcome::Done)
+}
+
 /// Licences, bans and sources, from deny.toml; none of them needs the network.
 fn deny(sh: &Shell) -> anyhow::Result<Outcome> {
     let cargo = project::cargo();
@@ -273,7 +308,7 @@ fn typos(sh: &Shell) -> anyhow::Result<Outcome> {
 }
 
 fn readme_commands(sh: &Shell) -> anyhow::Result<Outcome> {
-    readme::run_all(sh, &["tidy", "test"]).map(Outcome::Note)
+    readme::run_all(sh, &["demo", "test", "tidy", "e2e"]).map(Outcome::Note)
 }
 
 #[cfg(test)]

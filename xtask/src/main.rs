@@ -9,6 +9,12 @@
 )]
 
 mod ci;
+mod command;
+mod demo;
+mod e2e;
+mod embedded;
+mod fixtures;
+mod image;
 mod project;
 mod readme;
 mod suggest;
@@ -32,10 +38,28 @@ struct Command {
 /// Every command, in the order in which a newcomer meets them.
 const COMMANDS: &[Command] = &[
     Command {
+        name: "demo",
+        options: "",
+        summary: "a signed plugin travels from a registry into a call, told as it happens",
+        run: demo::run,
+    },
+    Command {
         name: "test",
         options: "[-- ARGS]",
         summary: "all tests and doc tests; needs plain Rust and a C compiler",
         run: test::run,
+    },
+    Command {
+        name: "e2e",
+        options: "[--real | CASE...]",
+        summary: "the cases of fixtures/e2e through the built command; --real: against others",
+        run: e2e::run,
+    },
+    Command {
+        name: "fixtures",
+        options: "",
+        summary: "writes fixtures/oci-layouts and fixtures/sigstore anew",
+        run: fixtures::run,
     },
     Command {
         name: "tools",

@@ -29,7 +29,7 @@ pub(super) fn check(file: &Path, text: &str) -> Vec<Finding> {
     let name = file.to_string_lossy().replace('\\', "/");
     let mut findings = Vec::new();
     for (at, line) in text.lines().enumerate() {
-        for foreign in FOREIGN.iter().filter(|foreign| line.contains(**foreign)) {
+        for foreign in FOREIGN.iter().filter(|foreign| names_path(line, foreign)) {
             let message = format!("`{foreign}` is a path of one machine");
             findings.push(Finding::error(format!("{name}:{}", at + 1), message));
         }
@@ -38,6 +38,13 @@ pub(super) fn check(file: &Path, text: &str) -> Vec<Finding> {
         findings.extend(rust(&name, text));
     }
     findings
+}
+
+/// Whether `path` begins in `line`, and not in the middle of an address or of base64.
+fn names_path(line: &str, path: &str) -> bool {
+    let goes_on = |letter: char| letter.is_alphanumeric() || "+/=_-~".contains(letter);
+    line.match_indices(path)
+        .any(|(at, _)| !line[..at].ends_with(goes_on))
 }
 
 fn rust(name: &str, text: &str) -> Vec<Finding> {
@@ -185,6 +192,11 @@ mod tests {
     #[test]
     fn foreign_paths_are_found_in_any_text() {
         assert_eq!(errors("README.md", concat!("cd /ro", "ot/x\n")).len(), 1);
+        assert_eq!(
+            errors("a.json", concat!("{\"x\": \"/wo", "rk/y\"}\n")).len(),
+            1
+        );
         assert!(errors("README.md", "cd /tmp/x\n.github/workflows/\n").is_empty());
+        assert!(errors("a.json", concat!("\"MIIB+a/ro", "ot/9w==\"\n")).is_empty());
     }
 }

@@ -1,0 +1,237 @@
+//! `cargo xtask demo`: the whole journey on one machine, told as it happens.
+//!
+//! An OCI registry and a Sigstore run inside this process. A signed image with a Wasm and a native
+//! plugin is published, a configuration is written, and the built command runs both plugins: from
+//! the registry, then from the cache with the registry gone, then refuses an image that somebody
+//! altered. Ends with exit code 0 only if all of it went as told.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::command::{Answer, Plugins};
+use crate::e2e::case::{Format, Image, Signature};
+use crate::embedded::{Embedded, Published};
+use crate::image::GREETING;
+use crate::project;
+
+const IDENTITY: &str = "release@acme.example";
+const ISSUER: &str = "https://accounts.acme.example";
+const REPOSITORY: &str = "acme/greet";
+
+/// Exit code of the command for what it will not trust.
+const NOT_VERIFIED: i32 = 3;
+
+/// Tells and checks the journey.
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    project::no_arguments("demo", arguments)?;
+    let sh = project::shell()?;
+    let scratch = sh.create_temp_dir()?;
+    let folder = scratch.path();
+
+    chapter(1, "build the command `qmt-plugins`");
+    let plugins = Plugins::build(&sh, folder)?;
+
+    chapter(2, "start a registry and a Sigstore, inside this process");
+    let embedded = Embedded::start()?;
+    tell("registry", &format!("http://{}", embedded.host()));
+    tell(
+        "Sigstore",
+        "certificate authority, transparency log, timestamp authority; all private",
+    );
+
+    chapter(
+        3,
+        "publish: one image for two kinds of host, signed as cosign does it",
+    );
+    let published = embedded.publish(REPOSITORY, "1", Image::MultiPlatform, GREETING)?;
+    for line in &published.contents {
+        tell("holds", line);
+    }
+    tell("pushed", &published.reference);
+    tell("digest", &published.digest);
+    let signed = embedded.sign(&published, &signature());
+    tell("signed by", &format!("{IDENTITY}, vouched for by {ISSUER}"));
+
+    chapter(4, "the operator's configuration");
+    let trust = embedded.write_trust(folder)?;
+    let config = Config {
+        folder,
+        host: embedded.host(),
+        trusted_root: &trust.trusted_root,
+    };
+    let file = config.write("plugins.toml", "cache", &published.reference)?;
+    print!("{}", indent(&std::fs::read_to_string(&file)?));
+
+    chapter(5, "run both plugins from the registry");
+    let journey = Journey {
+        plugins: &plugins,
+        folder,
+    };
+    journey.both(&file)?;
+
+    chapter(
+        6,
+        "somebody alters the image, and copies the signature onto it",
+    );
+    let tampered = embedded.publish(REPOSITORY, "1", Image::MultiPlatform, "Pwned")?;
+    embedded.attach(&tampered, &signed);
+    tell(
+        "the tag",
+        &format!("{} now names {}", tampered.reference, tampered.digest),
+    );
+    let fresh = config.write("fresh.toml", "fresh-cache", &tampered.reference)?;
+    journey.refused(&fresh, "greet-wasm", &tampered)?;
+    journey.refused(&fresh, "greet-native", &tampered)?;
+
+    chapter(
+        7,
+        "once more with the registry gone: cached files, verified again",
+    );
+    drop(embedded);
+    tell("registry", "shut down");
+    journey.both(&file)?;
+
+    println!("\nAll of it went as it should.");
+    Ok(())
+}
+
+/// In both formats, as cosign 2 and cosign 3 attach them.
+fn signature() -> Signature {
+    Signature {
+        format: Format::Both,
+        identity: Some(IDENTITY.to_owned()),
+        issuer: Some(ISSUER.to_owned()),
+        key: None,
+        copied: false,
+    }
+}
+
+/// Where the files of the configuration stand.
+struct Config<'a> {
+    folder: &'a Path,
+    host: String,
+    trusted_root: &'a Path,
+}
+
+impl Config<'_> {
+    fn write(&self, name: &str, cache: &str, reference: &str) -> anyhow::Result<PathBuf> {
+        let Self {
+            folder,
+            host,
+            trusted_root,
+        } = self;
+        let trusted_root = trusted_root.display();
+        let cache = folder.join(cache);
+        let cache = cache.display();
+        let text = format!(
+            r#"[oci]
+use_sigstore_tuf_data = false
+trusted_root = "{trusted_root}"
+cert_email   = "{IDENTITY}"
+cert_issuer  = "{ISSUER}"
+cache_dir    = "{cache}"
+
+[registries."{host}"]
+plain_http = true
+
+[[providers]]
+name = "greet-wasm"
+path = "oci://{reference}"
+kind = "wasm"
+
+[[providers]]
+name = "greet-native"
+path = "oci://{reference}"
+kind = "native"
+"#
+        );
+        let file = folder.join(name);
+        std::fs::write(&file, text)?;
+        Ok(file)
+    }
+}
+
+struct Journey<'a> {
+    plugins: &'a Plugins,
+    folder: &'a Path,
+}
+
+impl Journey<'_> {
+    fn both(&self, config: &Path) -> anyhow::Result<()> {
+        for (name, kind) in [("greet-wasm", "wasm"), ("greet-native", "native")] {
+            let expected = format!("Hello, World! ({kind})");
+            let answer = self.greet(config, name)?;
+            anyhow::ensure!(
+                answer.code == Some(0) && answer.stdout.contains(&expected),
+                "{name} did not greet\n{}",
+                answer.transcript()
+            );
+            tell(
+                "answer",
+                &format!(
+                    "{}   ({} ms)",
+                    answer.stdout.trim(),
+                    answer.took.as_millis()
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    fn refused(&self, config: &Path, name: &str, image: &Published) -> anyhow::Result<()> {
+        let answer = self.greet(config, name)?;
+        anyhow::ensure!(
+            answer.code == Some(NOT_VERIFIED),
+            "{name} of the altered image {} was not refused with exit code {NOT_VERIFIED}\n{}",
+            image.digest,
+            answer.transcript()
+        );
+        anyhow::ensure!(
+            !answer.stdout.contains("Hello"),
+            "the altered {name} ran\n{}",
+            answer.transcript()
+        );
+        tell(
+            "refused",
+            &format!("exit code {NOT_VERIFIED}, and the reason:"),
+        );
+        print!("{}", indent(&answer.stderr));
+        Ok(())
+    }
+
+    fn greet(&self, config: &Path, name: &str) -> anyhow::Result<Answer> {
+        println!(
+            "  $ qmt-plugins run --config {} {name} greet --input World",
+            file_name(config)
+        );
+        let config = config
+            .to_str()
+            .context("the scratch folder's name is not UTF-8")?;
+        let arguments = ["run", "--config", config, name, "greet", "--input", "World"];
+        self.plugins.run(self.folder, &arguments)
+    }
+}
+
+fn chapter(number: usize, title: &str) {
+    println!("\n{number}. {title}");
+}
+
+fn tell(what: &str, text: &str) {
+    println!("  {what:<10} {text}");
+}
+
+fn indent(text: &str) -> String {
+    text.trim_end()
+        .lines()
+        .map(|line| format!("  | {line}\n"))
+        .collect::<Vec<_>>()
+        .concat()
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,167 @@
+//! The format of a case: one TOML file that says what is published, how it is signed, what the
+//! operator's configuration says, and what the command must answer.
+//!
+//! In configurations, `{registry}`, `{reference}`, `{trusted_root}`, `{key}` and `{cache}` stand for
+//! what the run makes up.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+/// One file of `fixtures/e2e`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    /// The file's name without `.toml`.
+    #[serde(skip)]
+    pub(crate) name: String,
+    pub(crate) about: String,
+    pub(crate) image: Image,
+    pub(crate) signature: Signature,
+    pub(crate) config: String,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// What is pushed before the first step.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Image {
+    /// One manifest with the module as a layer of its own media type.
+    Wasm,
+    /// One manifest for this machine with a library in a tar+gzip layer.
+    Native,
+    /// An index of both.
+    MultiPlatform,
+    /// What `FROM scratch` and `COPY plugin.wasm /plugin.wasm` make.
+    Dockerfile,
+}
+
+/// How the image is signed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Signature {
+    pub(crate) format: Format,
+    /// Keyless: the e-mail address in the certificate.
+    pub(crate) identity: Option<String>,
+    /// Keyless: who vouched for it.
+    pub(crate) issuer: Option<String>,
+    /// By key: `team` is the one that `{key}` names.
+    pub(crate) key: Option<String>,
+    /// The signature is a genuine one of another image.
+    #[serde(default)]
+    pub(crate) copied: bool,
+}
+
+/// Where the signature is found.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Format {
+    /// Nowhere.
+    None,
+    /// As a bundle among the referrers, as cosign 3 does it.
+    Bundle,
+    /// Under the tag `sha256-….sig`, as cosign 2 does it.
+    Sig,
+    /// In both places.
+    Both,
+}
+
+/// One run of the command.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Step {
+    /// The arguments; `--config FILE` is added to them.
+    pub(crate) run: Vec<String>,
+    /// The exit code.
+    #[serde(default)]
+    pub(crate) exit: i32,
+    /// Texts that the output must hold.
+    #[serde(default)]
+    pub(crate) stdout: Vec<String>,
+    /// Texts that the messages must hold.
+    #[serde(default)]
+    pub(crate) stderr: Vec<String>,
+    /// The registry is gone from here on.
+    #[serde(default)]
+    pub(crate) offline: bool,
+    /// Replaces the case's configuration from here on for this step.
+    pub(crate) config: Option<String>,
+}
+
+impl Case {
+    /// Every case of the folder, sorted by name.
+    pub(crate) fn load_all(folder: &Path) -> anyhow::Result<Vec<Self>> {
+        let mut cases = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
+                cases.push(Self::load(&path).with_context(|| path.display().to_string())?);
+            }
+        }
+        cases.sort_by(|one, other| one.name.cmp(&other.name));
+        anyhow::ensure!(!cases.is_empty(), "no cases in {}", folder.display());
+        Ok(cases)
+    }
+
+    fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)?;
+        let mut case: Self = toml::from_str(&text)?;
+        let stem = path.file_stem().unwrap_or_default();
+        case.name = stem.to_string_lossy().into_owned();
+        anyhow::ensure!(!case.steps.is_empty(), "a case without steps shows nothing");
+        let signature = &case.signature;
+        let signers =
+            usize::from(signature.identity.is_some()) + usize::from(signature.key.is_some());
+        anyhow::ensure!(
+            signers == usize::from(signature.format != Format::None),
+            "a signature has either `identity` and `issuer` or `key`"
+        );
+        anyhow::ensure!(
+            signature.identity.is_some() == signature.issuer.is_some(),
+            "`identity` and `issuer` go together"
+        );
+        Ok(case)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project;
+
+    #[test]
+    fn every_case_of_the_project_is_well_formed() {
+        let cases = Case::load_all(&project::root().join(super::super::CASES)).unwrap();
+        for case in &cases {
+            assert!(!case.about.is_empty(), "{}", case.name);
+        }
+        let refusals = cases
+            .iter()
+            .filter(|case| case.steps.iter().any(|step| step.exit == 3));
+        assert!(refusals.count() >= 5);
+    }
+
+    #[test]
+    fn a_case_that_contradicts_itself_is_refused() {
+        let scratch = xshell::Shell::new().unwrap().create_temp_dir().unwrap();
+        let path = scratch.path().join("case.toml");
+        let load = |signature: &str, rest: &str| {
+            let text = format!(
+                "about = \"x\"\nimage = \"wasm\"\nconfig = \"\"\nsignature = {{ {signature} }}\n{rest}"
+            );
+            std::fs::write(&path, text).unwrap();
+            Case::load(&path).map(|case| case.name)
+        };
+        let steps = "[[steps]]\nrun = [\"list\"]\n";
+        assert_eq!(load("format = \"none\"", steps).unwrap(), "case");
+        assert!(load("format = \"none\", key = \"team\"", steps).is_err());
+        assert!(load("format = \"sig\"", steps).is_err());
+        assert!(load("format = \"sig\", identity = \"a@b.c\"", steps).is_err());
+        assert!(load("format = \"none\"", "steps = []\n").is_err());
+        assert!(load("format = \"none\"", "[[steps]]\nrun = []\nexti = 3\n").is_err());
+    }
+}
