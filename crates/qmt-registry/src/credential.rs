@@ -14,7 +14,6 @@ use crate::error::RegistryError;
 
 /// Finds the credential for a registry. `Ok(None)` means "go anonymously"; a source that exists
 /// and can't be read is an error, never anonymity.
-#[cfg_attr(feature = "test-util", mockall::automock)] // Must stand above `#[async_trait]`.
 #[async_trait]
 pub trait CredentialStore: Send + Sync {
     /// Returns the credential for `host`, the most specific one for `repository` where given.
@@ -50,7 +49,10 @@ pub enum Credential {
 impl Credential {
     /// Makes a user name and password credential.
     pub fn basic(username: impl Into<String>, password: impl Into<String>) -> Self {
-        Self::Basic { username: username.into(), password: SecretString::from(password.into()) }
+        Self::Basic {
+            username: username.into(),
+            password: SecretString::from(password.into()),
+        }
     }
 }
 
@@ -61,6 +63,33 @@ impl fmt::Debug for Credential {
             Self::IdentityToken(_) => "IdentityToken(..)",
             Self::Bearer(_) => "Bearer(..)",
         })
+    }
+}
+
+// By hand, because `automock` does not take `Option<&_>` arguments.
+#[cfg(feature = "test-util")]
+mockall::mock! {
+    /// A [`CredentialStore`] whose answers a test sets.
+    pub CredentialStore {
+        /// What [`CredentialStore::credential`] does; `repository` comes as a value.
+        pub fn credential(
+            &self,
+            host: &RegistryHost,
+            repository: Option<Repository>,
+        ) -> Result<Option<Credential>, RegistryError>;
+    }
+}
+
+#[cfg(feature = "test-util")]
+#[async_trait]
+impl CredentialStore for MockCredentialStore {
+    async fn credential(
+        &self,
+        host: &RegistryHost,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Credential>, RegistryError> {
+        // The inherent method of the same name is the mock's own.
+        Self::credential(self, host, repository.cloned())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What happens between a call and its result that an operator wants to see.
 
+#[cfg(feature = "http")]
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use qmt_oci_ref::{Digest, RegistryHost};
 use crate::redact::RedactedUrl;
 
 /// Takes events as they happen. It is called on the task that works, so it must not block.
+#[cfg(feature = "http")]
 pub(crate) type EventSink = Arc<dyn Fn(RegistryEvent) + Send + Sync>;
 
 /// Something worth a line in a log or a progress display. Holds no secret.
@@ -71,9 +73,11 @@ pub enum RegistryEvent {
 }
 
 /// Sends events to the sink, if there is one, and to `tracing`.
+#[cfg(feature = "http")]
 #[derive(Clone, Default)]
 pub(crate) struct Events(Option<EventSink>);
 
+#[cfg(feature = "http")]
 impl Events {
     pub(crate) fn new(sink: Option<EventSink>) -> Self {
         Self(sink)

@@ -71,7 +71,6 @@ pub struct Limits {
     pub(crate) connect_timeout: Duration,
     pub(crate) header_timeout: Duration,
     pub(crate) stall_window: Duration,
-    pub(crate) stall_bytes_per_second: u64,
     pub(crate) total_timeout: Duration,
     pub(crate) upload_chunk: u64,
     pub(crate) streams: usize,
@@ -96,7 +95,6 @@ impl Default for Limits {
             connect_timeout: CONNECT_TIMEOUT,
             header_timeout: HEADER_TIMEOUT,
             stall_window: STALL_WINDOW,
-            stall_bytes_per_second: STALL_BYTES_PER_SECOND,
             total_timeout: TOTAL_TIMEOUT,
             upload_chunk: UPLOAD_CHUNK_MAX,
             streams: STREAMS_MAX,
@@ -172,8 +170,14 @@ mod tests {
         assert_eq!((HEADERS_MAX, HEADER_BYTES_MAX), (100, 65_536));
         assert_eq!((REDIRECTS_MAX, TRIES_MAX, CHALLENGES_MAX), (5, 5, 3));
         assert_eq!(RETRY_WAIT_MAX.as_secs(), 60);
-        assert_eq!((CONNECT_TIMEOUT.as_secs(), HEADER_TIMEOUT.as_secs()), (10, 30));
-        assert_eq!((STALL_WINDOW.as_secs(), STALL_BYTES_PER_SECOND), (30, 1_024));
+        assert_eq!(
+            (CONNECT_TIMEOUT.as_secs(), HEADER_TIMEOUT.as_secs()),
+            (10, 30)
+        );
+        assert_eq!(
+            (STALL_WINDOW.as_secs(), STALL_BYTES_PER_SECOND),
+            (30, 1_024)
+        );
         assert_eq!(TOTAL_TIMEOUT.as_secs(), 900);
         assert_eq!(STREAMS_MAX, 64);
     }
@@ -182,8 +186,14 @@ mod tests {
     #[test]
     fn limits_go_downwards_only() {
         let limits = Limits::default().manifest(100).tries(2).redirects(0);
-        assert_eq!((limits.manifest, limits.tries, limits.redirects), (100, 2, 0));
-        let limits = Limits::default().manifest(u64::MAX).tries(0).total_timeout(Duration::MAX);
+        assert_eq!(
+            (limits.manifest, limits.tries, limits.redirects),
+            (100, 2, 0)
+        );
+        let limits = Limits::default()
+            .manifest(u64::MAX)
+            .tries(0)
+            .total_timeout(Duration::MAX);
         assert_eq!((limits.manifest, limits.tries), (MANIFEST_MAX, 1));
         assert_eq!(limits.total_timeout, TOTAL_TIMEOUT);
     }

@@ -22,7 +22,10 @@ impl RedactedUrl {
     }
 
     /// Redacts a text that may or may not be a URL; what can't be parsed is not shown at all.
-    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only the HTTP client has texts"))]
+    #[cfg_attr(
+        not(feature = "http"),
+        allow(dead_code, reason = "only the HTTP client has texts")
+    )]
     pub(crate) fn from_text(text: &str) -> Self {
         match Url::parse(text) {
             Ok(url) if !url.cannot_be_a_base() => Self::from(&url),
@@ -82,11 +85,21 @@ mod tests {
     /// CFG-02: userinfo, query and fragment are gone, the place is still recognisable.
     #[test]
     fn a_url_loses_its_secrets() {
-        let url = Url::parse("https://user:canary@cdn.example.com:8443/v2/a/blobs/x?sig=canary#canary")
-            .unwrap();
-        assert_eq!(RedactedUrl::from(&url).as_str(), "https://cdn.example.com:8443/v2/a/blobs/x");
-        assert_eq!(RedactedUrl::from_text("data:text/plain,canary").as_str(), "data:…");
-        assert_eq!(RedactedUrl::from_text("canary canary").as_str(), "(not a URL)");
+        let url =
+            Url::parse("https://user:canary@cdn.example.com:8443/v2/a/blobs/x?sig=canary#canary")
+                .unwrap();
+        assert_eq!(
+            RedactedUrl::from(&url).as_str(),
+            "https://cdn.example.com:8443/v2/a/blobs/x"
+        );
+        assert_eq!(
+            RedactedUrl::from_text("data:text/plain,canary").as_str(),
+            "data:…"
+        );
+        assert_eq!(
+            RedactedUrl::from_text("canary canary").as_str(),
+            "(not a URL)"
+        );
     }
 
     /// CFG-02: a server can't draw on the terminal or send a novel.
@@ -95,6 +108,9 @@ mod tests {
         assert_eq!(shown("a\x1b[31mb\r\nc"), "a\\u{1b}[31mb\\r\\nc");
         assert_eq!(shown("a\u{202e}b"), "a\\u{202e}b");
         assert_eq!(shown(&"x".repeat(SERVER_TEXT_MAX)).len(), SERVER_TEXT_MAX);
-        assert_eq!(shown(&"x".repeat(10 << 10)).chars().count(), SERVER_TEXT_MAX + 1);
+        assert_eq!(
+            shown(&"x".repeat(10 << 10)).chars().count(),
+            SERVER_TEXT_MAX + 1
+        );
     }
 }

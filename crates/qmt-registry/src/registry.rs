@@ -5,7 +5,6 @@
 //! [`OciLayout`](crate::OciLayout) implement them.
 
 use std::pin::Pin;
-use std::str::FromStr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -76,9 +75,8 @@ pub trait Registry: Send + Sync {
 }
 
 /// Publishes to a registry.
-#[cfg_attr(feature = "test-util", mockall::automock)] // Must stand above `#[async_trait]`.
 #[async_trait]
-pub trait RegistryWriter: Send + Sync {
+pub trait RegistryWriter: Registry {
     /// Uploads `blob` unless the repository has it. `mount_from` names a repository of the same
     /// registry from which it may be linked.
     ///
@@ -86,12 +84,12 @@ pub trait RegistryWriter: Send + Sync {
     ///
     /// [`RegistryError::Unauthorized`], [`RegistryError::UploadRefused`],
     /// [`RegistryError::DigestMismatch`] where `content` is not what `blob` says, and the network's.
-    async fn push_blob<'a>(
+    async fn push_blob(
         &self,
         to: &Repository,
         blob: &Descriptor,
         content: &dyn BlobContent,
-        mount_from: Option<&'a Repository>,
+        mount_from: Option<&Repository>,
     ) -> Result<(), RegistryError>;
 
     /// Uploads `manifest` under the tag of `to` (by digest where it has none), and enters it into
@@ -121,9 +119,13 @@ pub trait BlobContent: Send + Sync {
 #[async_trait]
 impl BlobContent for Bytes {
     async fn open(&self, offset: u64) -> Result<BlobStream, RegistryError> {
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(self.len());
+        let offset = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(self.len());
         let rest = self.slice(offset..);
-        Ok(Box::pin(futures_util::stream::iter((!rest.is_empty()).then_some(Ok(rest)))))
+        Ok(Box::pin(futures_util::stream::iter(
+            (!rest.is_empty()).then_some(Ok(rest)),
+        )))
     }
 }
 
@@ -142,13 +144,13 @@ impl RawManifest {
     }
 
     /// Takes `bytes` and computes their digest with `algorithm`.
-    pub fn with_algorithm(
-        media_type: MediaType,
-        bytes: Bytes,
-        algorithm: DigestAlgorithm,
-    ) -> Self {
+    pub fn with_algorithm(media_type: MediaType, bytes: Bytes, algorithm: DigestAlgorithm) -> Self {
         let digest = Digest::of(algorithm, &bytes);
-        Self { media_type, digest, bytes }
+        Self {
+            media_type,
+            digest,
+            bytes,
+        }
     }
 
     /// The media type that body and server agree on.
@@ -210,8 +212,67 @@ impl Resolved {
     }
 }
 
-/// Parses a media type of ours. The texts are constants, so a failure is a fault of this crate.
-#[allow(dead_code, reason = "each feature uses it, no feature alone does not")]
-pub(crate) fn media_type(text: &str) -> Option<MediaType> {
-    MediaType::from_str(text).ok()
+// By hand, because `automock` knows neither a trait's supertraits nor `Option<&_>` arguments.
+#[cfg(feature = "test-util")]
+mockall::mock! {
+    /// A [`RegistryWriter`] (and so a [`Registry`]) whose answers a test sets.
+    pub RegistryWriter {
+        /// What [`RegistryWriter::push_blob`] does; `mount_from` comes as a value.
+        pub fn push_blob(
+            &self,
+            to: &Repository,
+            blob: &Descriptor,
+            content: &dyn BlobContent,
+            mount_from: Option<Repository>,
+        ) -> Result<(), RegistryError>;
+        /// What [`RegistryWriter::push_manifest`] does.
+        pub fn push_manifest(
+            &self,
+            to: &Reference,
+            manifest: &RawManifest,
+        ) -> Result<PinnedReference, RegistryError>;
+    }
+
+    #[async_trait]
+    impl Registry for RegistryWriter {
+        async fn resolve(&self, reference: &Reference) -> Result<Resolved, RegistryError>;
+        async fn manifest(
+            &self,
+            pin: &PinnedReference,
+            limit: u64,
+        ) -> Result<RawManifest, RegistryError>;
+        async fn blob(
+            &self,
+            from: &Repository,
+            blob: &Descriptor,
+            eaten: Digester,
+        ) -> Result<BlobStream, RegistryError>;
+        async fn referrers(
+            &self,
+            subject: &PinnedReference,
+        ) -> Result<Vec<Descriptor>, RegistryError>;
+    }
+}
+
+#[cfg(feature = "test-util")]
+#[async_trait]
+impl RegistryWriter for MockRegistryWriter {
+    async fn push_blob(
+        &self,
+        to: &Repository,
+        blob: &Descriptor,
+        content: &dyn BlobContent,
+        mount_from: Option<&Repository>,
+    ) -> Result<(), RegistryError> {
+        // The inherent method of the same name is the mock's own.
+        Self::push_blob(self, to, blob, content, mount_from.cloned())
+    }
+
+    async fn push_manifest(
+        &self,
+        to: &Reference,
+        manifest: &RawManifest,
+    ) -> Result<PinnedReference, RegistryError> {
+        Self::push_manifest(self, to, manifest)
+    }
 }

@@ -1,0 +1,156 @@
+//! Reading the body of an answer: bounded in bytes, and never slower than the slowest line.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, timeout};
+use url::Url;
+
+use crate::error::{Phase, RegistryError};
+use crate::limits::{Limits, STALL_BYTES_PER_SECOND};
+use crate::redact::RedactedUrl;
+
+/// A body that is read chunk by chunk. Only waiting for the server counts against its rate: a
+/// consumer that takes its time is not the server's fault.
+pub(crate) struct Body {
+    response: reqwest::Response,
+    url: RedactedUrl,
+    window: Duration,
+    least_bytes: u64,
+    waited: Duration,
+    received: u64,
+}
+
+impl Body {
+    pub(crate) fn new(response: reqwest::Response, url: &Url, limits: &Limits) -> Self {
+        let window = limits.stall_window;
+        // Judged over the window, in whole bytes and at least one.
+        let least = STALL_BYTES_PER_SECOND.saturating_mul(millis(window)) / 1000;
+        Self {
+            response,
+            url: RedactedUrl::from(url),
+            window,
+            least_bytes: least.max(1),
+            waited: Duration::ZERO,
+            received: 0,
+        }
+    }
+
+    pub(crate) fn url(&self) -> &RedactedUrl {
+        &self.url
+    }
+
+    /// The next chunk, `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Transport`] where the connection broke, [`RegistryError::Timeout`] where
+    /// less than 1 KiB per second came in the window.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        loop {
+            let started = Instant::now();
+            let left = self.window.saturating_sub(self.waited);
+            let outcome = timeout(left, self.response.chunk()).await;
+            self.waited += started.elapsed();
+            match outcome {
+                Ok(Ok(Some(chunk))) => {
+                    self.received = self.received.saturating_add(length(&chunk));
+                    if self.waited >= self.window {
+                        self.judge()?;
+                    }
+                    return Ok(Some(chunk));
+                }
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Err(cause)) => return Err(transport(self.url.clone(), cause)),
+                // Not one chunk in the rest of the window: what came before decides.
+                Err(_) => self.judge()?,
+            }
+        }
+    }
+
+    fn judge(&mut self) -> Result<(), RegistryError> {
+        if self.received < self.least_bytes {
+            let (url, limit) = (self.url.clone(), self.window);
+            return Err(RegistryError::Timeout {
+                url,
+                phase: Phase::Body,
+                limit,
+            });
+        }
+        (self.waited, self.received) = (Duration::ZERO, 0);
+        Ok(())
+    }
+
+    /// The length that the server announces.
+    pub(crate) fn announced(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// Reads the whole body of at most `limit` bytes; `what` names it in the error.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::TooLarge`], and those of [`Body::chunk`].
+    pub(crate) async fn whole(
+        mut self,
+        limit: u64,
+        what: &'static str,
+    ) -> Result<Bytes, RegistryError> {
+        let too_large = |url: &RedactedUrl| RegistryError::TooLarge {
+            what,
+            limit,
+            url: url.clone(),
+        };
+        if self.announced().is_some_and(|announced| announced > limit) {
+            return Err(too_large(&self.url));
+        }
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            if length(&whole).saturating_add(length(&chunk)) > limit {
+                return Err(too_large(&self.url));
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Reads the beginning of a body that is only shown; never fails.
+    pub(crate) async fn beginning(mut self, limit: u64) -> Bytes {
+        let mut text = BytesMut::new();
+        while length(&text) < limit {
+            let Ok(Some(chunk)) = self.chunk().await else {
+                break;
+            };
+            let room = usize::try_from(limit.saturating_sub(length(&text))).unwrap_or(usize::MAX);
+            text.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+        }
+        text.freeze()
+    }
+}
+
+/// The error for an exchange that broke.
+pub(crate) fn transport(url: RedactedUrl, cause: reqwest::Error) -> RegistryError {
+    use std::error::Error as _;
+    // Certificates and forbidden addresses don't get better by asking again.
+    let mut retryable = !cause.is_builder();
+    let mut source = cause.source();
+    while let Some(inner) = source {
+        let text = inner.to_string();
+        retryable &= !text.contains("certificate") && !text.contains("tls handshake");
+        retryable &= !inner.is::<super::resolver::ForbiddenAddress>();
+        source = inner.source();
+    }
+    RegistryError::Transport {
+        url,
+        retryable,
+        source: cause.without_url().into(),
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,3 @@
+//! What is asked for, and in which form.
+
+use super::*;
