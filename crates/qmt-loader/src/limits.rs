@@ -1,0 +1,148 @@
+//! What a plugin may use up, and what it is granted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The memory that a Wasm plugin gets if the host says nothing, in bytes: 256 MiB.
+pub(crate) const MEMORY_MAX: u64 = 256 * 1024 * 1024;
+/// The time that a call gets if the host says nothing.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The time that a compilation gets if the host says nothing.
+pub(crate) const COMPILE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The elements that a table of a Wasm plugin may hold if the host says nothing.
+pub(crate) const TABLE_ELEMENTS_MAX: u32 = 100_000;
+/// The fuel that belongs to one second of [`Limits::timeout`] where [`Limits::fuel`] is not set.
+///
+/// One unit is about one instruction, and no machine of today runs this many in a second, so that
+/// the time-out strikes first; the fuel is what ends code that no timer can reach.
+pub(crate) const FUEL_PER_SECOND: u64 = 5_000_000_000;
+
+/// How a plugin is loaded. The default grants nothing and limits everything.
+///
+/// Its `Debug` output names the keys of `config` and hides the values, which may be secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoadOptions {
+    /// Key–value configuration handed to the plugin. A Wasm plugin reads it through Extism's
+    /// `config_get`; a native one gets it once, as JSON, if it exports `qmt_plugin_configure`.
+    pub config: BTreeMap<String, String>,
+    /// What the plugin may use up.
+    pub limits: Limits,
+    /// What the plugin is granted.
+    pub allow: Allow,
+}
+
+impl fmt::Debug for LoadOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadOptions")
+            .field("config", &self.config.keys())
+            .field("limits", &self.limits)
+            .field("allow", &self.allow)
+            .finish()
+    }
+}
+
+/// What a plugin may use up. Every limit always holds: there is no value for "unlimited".
+///
+/// A native library runs in the host's process, where only `timeout` has a meaning, and there it
+/// ends the waiting, not the work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The memory of one instance in bytes, rounded down to pages of 64 KiB. Default: 256 MiB.
+    /// No linear memory grows beyond it, not even while the module starts.
+    pub memory_max: u64,
+    /// The wall-clock time of one call, waiting for a free instance, start functions and host
+    /// functions included. Default: 60 seconds.
+    pub timeout: Duration,
+    /// The instructions, roughly, that one call may run. Default: so many that the time-out comes
+    /// first on any machine of today (five thousand million per second of `timeout`).
+    pub fuel: Option<u64>,
+    /// The elements that each table of a module may hold. Default: 100,000.
+    pub table_elements: u32,
+    /// The wall-clock time that compiling the module may take. Default: 30 seconds.
+    pub compile_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_max: MEMORY_MAX,
+            timeout: CALL_TIMEOUT,
+            fuel: None,
+            table_elements: TABLE_ELEMENTS_MAX,
+            compile_timeout: COMPILE_TIMEOUT,
+        }
+    }
+}
+
+impl Limits {
+    /// Returns the fuel of one call.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn fuel_of_a_call(&self) -> u64 {
+        let milliseconds = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
+        self.fuel
+            .unwrap_or_else(|| milliseconds.saturating_mul(FUEL_PER_SECOND / 1000))
+            .max(1)
+    }
+}
+
+/// What a Wasm plugin is granted, by name. An empty list means none, never "all".
+///
+/// Nothing here holds a native library back: it has the rights of the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Allow {
+    /// Hosts that the plugin may send HTTP requests to, as `host` (the scheme's own port) or
+    /// `host:port`, without wildcards. Every hop of a redirect is held against the list again.
+    pub hosts: Vec<String>,
+    /// Folders of the host, each under the name by which the plugin sees it. A host path that
+    /// begins with `ro:` can be read only. The folders must exist.
+    pub paths: BTreeMap<PathBuf, PathBuf>,
+    /// Environment variables of the host, by name. Extism plugins have no environment: each one
+    /// that is set becomes a configuration value of the same name, unless `config` has that key.
+    pub env: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_grants_nothing_and_limits_everything() {
+        let options = LoadOptions::default();
+        assert!(options.config.is_empty());
+        assert!(options.allow.hosts.is_empty());
+        assert!(options.allow.paths.is_empty());
+        assert!(options.allow.env.is_empty());
+        assert_eq!(options.limits.memory_max, 256 << 20);
+        assert_eq!(options.limits.timeout, Duration::from_secs(60));
+        assert_eq!(options.limits.table_elements, 100_000);
+        assert_eq!(options.limits.compile_timeout, Duration::from_secs(30));
+    }
+
+    /// CFG-01: what a plugin is configured with may be secret.
+    #[test]
+    fn debug_output_hides_the_values_of_the_configuration() {
+        let mut options = LoadOptions::default();
+        options.config.insert("key".into(), "canary".into());
+        let text = format!("{options:?}");
+        assert!(text.contains("key") && !text.contains("canary"), "{text}");
+    }
+
+    #[cfg(feature = "wasm")]
+    #[test]
+    fn fuel_is_always_set() {
+        let mut limits = Limits::default();
+        assert_eq!(limits.fuel_of_a_call(), 60 * FUEL_PER_SECOND);
+        limits.timeout = Duration::ZERO;
+        assert_eq!(limits.fuel_of_a_call(), 1);
+        limits.fuel = Some(7);
+        assert_eq!(limits.fuel_of_a_call(), 7);
+        limits.fuel = None;
+        limits.timeout = Duration::MAX;
+        assert_eq!(limits.fuel_of_a_call(), u64::MAX);
+    }
+}

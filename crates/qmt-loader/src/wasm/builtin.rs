@@ -1,0 +1,318 @@
+//! Extism's own host functions, once more: bounded, and silent while a module starts.
+//!
+//! Extism links what is registered under its own names before what it brings along. Each function
+//! here stands before one of those, because that one
+//! - follows a pointer which is null or stale while start functions run, or
+//! - has no limit: on log lines and their length, on what they do to a terminal, on redirects.
+//!
+//! Calling convention and ownership of handles are those of Extism's plug-in development kits:
+//! handles that go in are freed here. <https://extism.org/docs/concepts/pdk>
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use extism::{CurrentPlugin, Error, Function, PTR, UserData, Val, ValType};
+
+use super::http::{AllowedHost, HttpState};
+use super::log::LogBudget;
+use super::offer::EXTISM_ENV;
+use crate::error::shown;
+
+/// The bytes of a key of configuration or variables.
+const KEY_MAX: usize = 4096;
+/// The bytes of all variables of an instance: 1 MiB, which is Extism's own default.
+const VARIABLES_MAX: usize = 1024 * 1024;
+/// The bytes of one log line: 16 KiB.
+pub(super) const LOG_LINE_MAX: usize = 16 * 1024;
+/// WASI's number for "bad file descriptor".
+const EBADF: i32 = 8;
+
+/// What the functions of one lane share. One instance runs in a lane at a time.
+#[derive(Debug)]
+pub(super) struct LaneState {
+    plugin: String,
+    calling: AtomicBool,
+    http: Mutex<HttpState>,
+    log: Mutex<LogBudget>,
+}
+
+impl LaneState {
+    pub(super) fn new(plugin: &str, hosts: Vec<AllowedHost>) -> Self {
+        Self {
+            plugin: plugin.to_owned(),
+            calling: AtomicBool::new(false),
+            http: Mutex::new(HttpState::new(hosts)),
+            log: Mutex::default(),
+        }
+    }
+
+    /// Opens the functions of the host until the returned guard is dropped.
+    pub(super) fn calling(&self) -> Calling<'_> {
+        self.calling.store(true, Ordering::SeqCst);
+        Calling(self)
+    }
+
+    /// Refuses while start functions run, when Extism's pointers are not there yet.
+    pub(super) fn must_be_calling(&self) -> Result<(), Error> {
+        if self.calling.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(Error::msg(
+            "functions of the host cannot be called while a module starts",
+        ))
+    }
+}
+
+/// A call is under way.
+pub(super) struct Calling<'a>(&'a LaneState);
+
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        self.0.calling.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Makes the functions of one lane.
+///
+/// # Errors
+/// `EXTISM_ENABLE_WASI_OUTPUT` makes Extism connect a plugin to the host's standard streams, and
+/// can be defeated only by taking the plugin's writing away; with folders granted that would hurt.
+pub(super) fn functions(
+    state: &Arc<LaneState>,
+    wasi: bool,
+    paths: &BTreeMap<String, String>,
+) -> Result<Vec<Function>, &'static str> {
+    let mut functions = vec![
+        builtin(state, "config_get", [PTR], [PTR], config_get),
+        builtin(state, "var_get", [PTR], [PTR], var_get),
+        builtin(state, "var_set", [PTR, PTR], [], var_set),
+        builtin(state, "http_request", [PTR, PTR], [PTR], http_request),
+        builtin(state, "http_status_code", [], [ValType::I32], http_status_code),
+        builtin(state, "http_headers", [], [PTR], http_headers),
+    ];
+    for (name, level) in [
+        ("log_trace", tracing::Level::TRACE),
+        ("log_debug", tracing::Level::DEBUG),
+        ("log_info", tracing::Level::INFO),
+        ("log_warn", tracing::Level::WARN),
+        ("log_error", tracing::Level::ERROR),
+    ] {
+        let body = move |plugin: &mut CurrentPlugin, state: &LaneState, input: &[Val], _: &mut [Val]| {
+            log(plugin, state, input, level)
+        };
+        functions.push(builtin(state, name, [PTR], [], body));
+    }
+    if wasi && std::env::var_os("EXTISM_ENABLE_WASI_OUTPUT").is_some() {
+        if !paths.is_empty() {
+            return Err(
+                "no folder can be granted while EXTISM_ENABLE_WASI_OUTPUT is set in the host's environment; unset it",
+            );
+        }
+        for module in ["wasi_snapshot_preview1", "wasi_unstable"] {
+            for (name, last) in [("fd_write", None), ("fd_pwrite", Some(ValType::I64))] {
+                let mut params = vec![ValType::I32, ValType::I32, ValType::I32];
+                params.extend(last);
+                params.push(ValType::I32);
+                let closed = |_: &mut CurrentPlugin, _: &[Val], outputs: &mut [Val], _: UserData<()>| {
+                    set(outputs, Val::I32(EBADF));
+                    Ok(())
+                };
+                functions.push(
+                    Function::new(name, params, [ValType::I32], UserData::new(()), closed)
+                        .with_namespace(module),
+                );
+            }
+        }
+    }
+    Ok(functions)
+}
+
+/// Wraps `body` so that it runs only during calls.
+fn builtin<F>(
+    state: &Arc<LaneState>,
+    name: &str,
+    params: impl IntoIterator<Item = ValType>,
+    results: impl IntoIterator<Item = ValType>,
+    body: F,
+) -> Function
+where
+    F: Fn(&mut CurrentPlugin, &LaneState, &[Val], &mut [Val]) -> Result<(), Error>
+        + Send
+        + Sync
+        + 'static,
+{
+    let state = Arc::clone(state);
+    let guarded =
+        move |plugin: &mut CurrentPlugin, inputs: &[Val], outputs: &mut [Val], _: UserData<()>| {
+            state.must_be_calling()?;
+            body(plugin, &state, inputs, outputs)
+        };
+    Function::new(name, params, results, UserData::new(()), guarded).with_namespace(EXTISM_ENV)
+}
+
+fn config_get(
+    plugin: &mut CurrentPlugin,
+    _: &LaneState,
+    inputs: &[Val],
+    outputs: &mut [Val],
+) -> Result<(), Error> {
+    let key = take_text(plugin, inputs.first(), KEY_MAX)?;
+    let value = plugin.manifest().config.get(&key).cloned();
+    give(plugin, outputs, value.as_deref().map(str::as_bytes))
+}
+
+fn var_get(
+    plugin: &mut CurrentPlugin,
+    _: &LaneState,
+    inputs: &[Val],
+    outputs: &mut [Val],
+) -> Result<(), Error> {
+    let key = take_text(plugin, inputs.first(), KEY_MAX)?;
+    let value = plugin.vars().get(&key).cloned();
+    give(plugin, outputs, value.as_deref())
+}
+
+fn var_set(
+    plugin: &mut CurrentPlugin,
+    _: &LaneState,
+    inputs: &[Val],
+    _: &mut [Val],
+) -> Result<(), Error> {
+    let key = take_text(plugin, inputs.first(), KEY_MAX)?;
+    if offset(inputs.get(1)) == 0 {
+        plugin.vars_mut().remove(&key);
+        return Ok(());
+    }
+    let value = take(plugin, inputs.get(1), VARIABLES_MAX)?;
+    let others = plugin.vars().iter().filter(|(other, _)| **other != key);
+    let used: usize = others.map(|(key, value)| variable_size(key, value)).sum();
+    if used.saturating_add(variable_size(&key, &value)) > VARIABLES_MAX {
+        return Err(Error::msg("the plugin's variables are full"));
+    }
+    plugin.vars_mut().insert(key, value);
+    Ok(())
+}
+
+/// Counts what a variable costs the host; an empty one is not free.
+fn variable_size(key: &str, value: &[u8]) -> usize {
+    key.len() + value.len() + size_of::<String>() + size_of::<Vec<u8>>()
+}
+
+fn http_request(
+    plugin: &mut CurrentPlugin,
+    state: &LaneState,
+    inputs: &[Val],
+    outputs: &mut [Val],
+) -> Result<(), Error> {
+    let request = take(plugin, inputs.first(), super::http::REQUEST_MAX)?;
+    let body = match offset(inputs.get(1)) {
+        0 => Vec::new(),
+        _ => take(plugin, inputs.get(1), super::http::BODY_MAX)?,
+    };
+    let time = plugin.time_remaining();
+    let mut http = state.http.lock().unwrap_or_else(PoisonError::into_inner);
+    let response = http.send(&request, &body, time)?;
+    give(plugin, outputs, Some(&response))
+}
+
+fn http_status_code(
+    _: &mut CurrentPlugin,
+    state: &LaneState,
+    _: &[Val],
+    outputs: &mut [Val],
+) -> Result<(), Error> {
+    let http = state.http.lock().unwrap_or_else(PoisonError::into_inner);
+    set(outputs, Val::I32(i32::from(http.status())));
+    Ok(())
+}
+
+fn http_headers(
+    plugin: &mut CurrentPlugin,
+    state: &LaneState,
+    _: &[Val],
+    outputs: &mut [Val],
+) -> Result<(), Error> {
+    let http = state.http.lock().unwrap_or_else(PoisonError::into_inner);
+    let headers = http.headers()?;
+    give(plugin, outputs, Some(headers.as_bytes()))
+}
+
+fn log(
+    plugin: &mut CurrentPlugin,
+    state: &LaneState,
+    inputs: &[Val],
+    level: tracing::Level,
+) -> Result<(), Error> {
+    let Some(handle) = plugin.memory_handle(offset(inputs.first())) else {
+        return Err(Error::msg("a log line is no memory of the plugin"));
+    };
+    if level > tracing::level_filters::LevelFilter::current() {
+        return plugin.memory_free(handle);
+    }
+    let dropped = {
+        let mut budget = state.log.lock().unwrap_or_else(PoisonError::into_inner);
+        match budget.take() {
+            Some(dropped) => dropped,
+            None => return plugin.memory_free(handle),
+        }
+    };
+    let line = if handle.len() > LOG_LINE_MAX {
+        format!("(a line of {} bytes, which is too long)", handle.len())
+    } else {
+        super::log::line(plugin.memory_bytes(handle)?)
+    };
+    plugin.memory_free(handle)?;
+    super::log::emit(&state.plugin, level, &line, dropped);
+    Ok(())
+}
+
+fn offset(value: Option<&Val>) -> u64 {
+    value.and_then(Val::i64).unwrap_or(0).cast_unsigned()
+}
+
+fn set(outputs: &mut [Val], value: Val) {
+    if let Some(slot) = outputs.first_mut() {
+        *slot = value;
+    }
+}
+
+/// Copies what a handle names, and frees it.
+fn take(plugin: &mut CurrentPlugin, value: Option<&Val>, limit: usize) -> Result<Vec<u8>, Error> {
+    let Some(handle) = plugin.memory_handle(offset(value)) else {
+        return Err(Error::msg("a handle names no memory of the plugin"));
+    };
+    if handle.len() > limit {
+        let length = handle.len();
+        return Err(Error::msg(format!(
+            "an argument has {length} bytes, more than the {limit} that it may have"
+        )));
+    }
+    let bytes = plugin.memory_bytes(handle)?.to_vec();
+    plugin.memory_free(handle)?;
+    Ok(bytes)
+}
+
+fn take_text(
+    plugin: &mut CurrentPlugin,
+    value: Option<&Val>,
+    limit: usize,
+) -> Result<String, Error> {
+    let bytes = take(plugin, value, limit)?;
+    String::from_utf8(bytes)
+        .map_err(|error| Error::msg(format!("a key is not UTF-8: {}", shown(&error.to_string()))))
+}
+
+/// Hands bytes to the plugin; nothing is the null handle.
+fn give(
+    plugin: &mut CurrentPlugin,
+    outputs: &mut [Val],
+    bytes: Option<&[u8]>,
+) -> Result<(), Error> {
+    let offset = match bytes {
+        Some(bytes) => plugin.memory_new(bytes)?.offset(),
+        None => 0,
+    };
+    set(outputs, Val::I64(offset.cast_signed()));
+    Ok(())
+}

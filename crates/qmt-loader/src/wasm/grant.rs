@@ -1,0 +1,175 @@
+//! Turns [`Allow`](crate::Allow) into what Extism understands, refusing what it would stretch.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use super::http::AllowedHost;
+use super::preflight::PAGE;
+use crate::error::LoadError;
+use crate::limits::LoadOptions;
+
+/// Extism's mark for a folder that can only be read.
+const READ_ONLY: &str = "ro:";
+
+/// What a plugin gets, checked and resolved.
+#[derive(Clone, Debug)]
+pub(super) struct Grants {
+    /// The configuration, named environment variables included.
+    pub(super) config: BTreeMap<String, String>,
+    pub(super) hosts: Vec<AllowedHost>,
+    /// Host folder, with `ro:` where it can only be read, to guest folder.
+    pub(super) paths: BTreeMap<String, String>,
+    /// Whether the module is linked with WASI.
+    pub(super) wasi: bool,
+}
+
+impl Grants {
+    /// Checks every entry of `options`; nothing is granted by halves.
+    pub(super) fn new(plugin: &str, options: &LoadOptions, wasi: bool) -> Result<Self, LoadError> {
+        let refused = |grant: &str, rule, source| LoadError::Grant {
+            plugin: plugin.to_owned(),
+            grant: grant.to_owned(),
+            rule,
+            source,
+        };
+        if options.limits.memory_max < PAGE {
+            return Err(refused(
+                &format!("memory_max = {}", options.limits.memory_max),
+                "a plugin needs at least one page of 65536 bytes",
+                None,
+            ));
+        }
+        let hosts = options
+            .allow
+            .hosts
+            .iter()
+            .map(|host| AllowedHost::parse(host).map_err(|rule| refused(host, rule, None)))
+            .collect::<Result<_, _>>()?;
+        let mut paths = BTreeMap::new();
+        for (host, guest) in &options.allow.paths {
+            let shown = host.display().to_string();
+            let (host, guest) =
+                folder(host, guest).map_err(|(rule, source)| refused(&shown, rule, source))?;
+            if paths.insert(host, guest).is_some() {
+                return Err(refused(&shown, "the same folder is granted twice", None));
+            }
+        }
+        let mut config = options.config.clone();
+        for name in &options.allow.env {
+            if name.is_empty() || name.contains(['=', '\0', '*']) {
+                let rule = "environment variables are granted one by one, by their exact names";
+                return Err(refused(name, rule, None));
+            }
+            // A variable that is not Unicode cannot be a configuration value; it stays away, as
+            // one that is not set does.
+            if let Ok(value) = std::env::var(name) {
+                config.entry(name.clone()).or_insert(value);
+            }
+        }
+        Ok(Self {
+            config,
+            hosts,
+            paths,
+            wasi,
+        })
+    }
+}
+
+type Refused = (&'static str, Option<io::Error>);
+
+/// Resolves a host folder to where it is now, so that a link cannot be turned later.
+fn folder(host: &Path, guest: &Path) -> Result<(String, String), Refused> {
+    let host = host
+        .to_str()
+        .ok_or(("the host folder must be UTF-8", None))?;
+    let (mark, host) = match host.strip_prefix(READ_ONLY) {
+        Some(host) => (READ_ONLY, host),
+        None => ("", host),
+    };
+    if !Path::new(host).is_absolute() {
+        return Err(("the host folder must be an absolute path", None));
+    }
+    let real = std::fs::canonicalize(host)
+        .map_err(|error| ("the host folder must exist", Some(error)))?;
+    if !real.is_dir() {
+        return Err(("the host path must be a folder", None));
+    }
+    let real = real
+        .to_str()
+        .ok_or(("the host folder must be UTF-8", None))?;
+    let guest = guest
+        .to_str()
+        .filter(|guest| !guest.is_empty())
+        .ok_or(("the guest folder must be UTF-8 and not empty", None))?;
+    Ok((format!("{mark}{real}"), guest.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(options: &LoadOptions) -> &'static str {
+        match Grants::new("p", options, true).unwrap_err() {
+            LoadError::Grant { rule, .. } => rule,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_is_granted_by_default() {
+        let grants = Grants::new("p", &LoadOptions::default(), true).unwrap();
+        assert!(grants.config.is_empty() && grants.hosts.is_empty() && grants.paths.is_empty());
+    }
+
+    /// WASM-07: one variable is granted, by name, and others stay away.
+    #[test]
+    fn environment_variables_are_granted_by_name() {
+        let mut options = LoadOptions::default();
+        options.allow.env = vec!["PATH".into(), "QMT_LOADER_IS_NOT_SET".into()];
+        let grants = Grants::new("p", &options, true).unwrap();
+        assert_eq!(grants.config.keys().collect::<Vec<_>>(), ["PATH"]);
+        options.config.insert("PATH".into(), "mine".into());
+        let grants = Grants::new("p", &options, true).unwrap();
+        assert_eq!(grants.config["PATH"], "mine");
+        for name in ["*", "A=B", ""] {
+            options.allow.env = vec![name.into()];
+            assert!(rule(&options).contains("exact names"));
+        }
+    }
+
+    /// WASM-08: folders are resolved when they are granted.
+    #[cfg(unix)]
+    #[test]
+    fn folders_are_absolute_existing_and_resolved() {
+        let home = tempfile::tempdir().unwrap();
+        let real = home.path().canonicalize().unwrap().join("real");
+        std::fs::create_dir(&real).unwrap();
+        std::fs::write(real.join("file"), "x").unwrap();
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let granted = |host: &Path| {
+            let mut options = LoadOptions::default();
+            options.allow.paths.insert(host.to_owned(), "/data".into());
+            options
+        };
+        let grants = Grants::new("p", &granted(&link), true).unwrap();
+        assert_eq!(grants.paths[real.to_str().unwrap()], "/data");
+        let read_only = format!("ro:{}", link.display());
+        let grants = Grants::new("p", &granted(Path::new(&read_only)), true).unwrap();
+        assert_eq!(grants.paths[&format!("ro:{}", real.display())], "/data");
+        assert!(rule(&granted(Path::new("relative"))).contains("absolute"));
+        assert!(rule(&granted(Path::new("ro:relative"))).contains("absolute"));
+        assert!(rule(&granted(&real.join("missing"))).contains("exist"));
+        assert!(rule(&granted(&real.join("file"))).contains("be a folder"));
+    }
+
+    #[test]
+    fn a_memory_limit_below_one_page_is_refused() {
+        let mut options = LoadOptions::default();
+        options.limits.memory_max = PAGE - 1;
+        assert!(rule(&options).contains("one page"));
+        options.limits.memory_max = PAGE;
+        Grants::new("p", &options, true).unwrap();
+    }
+}
