@@ -9,10 +9,12 @@ mod registry;
 mod sigstore;
 
 pub use self::sigstore::{
-    BUNDLE_V03, Flaw, Format, GITHUB_ISSUER, Identity, KeyKind, KeyPair, LogKind, PrivateSigstore,
-    SIGN_PREDICATE, SIMPLE_SIGNING, SIMPLE_SIGNING_ARTIFACT, SignatureImage, SignedBundle,
-    SignedSubject, Signer, Signing, SimpleSigning, SubjectName, TrustPart, TrustedRootBuilder,
-    Twin,
+    Attestation, BUNDLE_V03, DSSE_ENVELOPE, Flaw, Format, GITHUB_ISSUER, Identity, KeyKind,
+    KeyPair, LogKind, Part, PrivateSigstore, SIGN_PREDICATE, SIMPLE_SIGNING,
+    SIMPLE_SIGNING_ARTIFACT, SLSA_V1, SLSA_V02, SignatureImage, SignedBundle, SignedSubject,
+    Signer, Signing, SimpleAttestation, SimpleSigning, SubjectName, TRUSTED_ROOT_TARGET, TrustPart,
+    TrustedRootBuilder, TufFiles, TufFlaw, TufRepository, TufRole, Twin, attach_bundle,
+    attach_simple,
 };
 
 pub use self::clock::TestClock;

@@ -13,7 +13,7 @@ use super::encoding::{Must, base64, rfc3339};
 use super::entry::{IN_TOTO, Signed, SignerProof};
 use super::image::{MANIFEST, SignatureImage, SignedSubject, bytes, digest, hex_of};
 use super::key::{sha256, sha512};
-use super::signing::{Material, Signing};
+use super::signing::{Material, Signing, Style};
 use super::twins::{Format, Twin};
 
 /// The media type of a bundle, of its layer and of the referrer.
@@ -117,7 +117,7 @@ impl PrivateSigstore {
                 _ => IN_TOTO.to_owned(),
             },
         };
-        let material = self.material(&signed, signing, false);
+        let material = self.material(&signed, signing, Style::Cosign3);
         let mut bundle = json!({
             "mediaType": BUNDLE_V03,
             "verificationMaterial": verification_material(&material),

@@ -29,7 +29,7 @@ use super::key::{KeyKind, KeyPair, sha256};
 use super::sct::{self, SctFlaw};
 
 /// How long a leaf lives.
-pub(super) const LEAF_LIFETIME: Duration = Duration::from_secs(600);
+pub(super) const LEAF_LIFETIME: Duration = Duration::from_mins(10);
 
 const USERNAME_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1.7");
 /// An extension that nobody knows.

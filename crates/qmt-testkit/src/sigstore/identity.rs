@@ -16,6 +16,12 @@ pub(super) const ISSUER_V1: u32 = 1;
 /// The issuer as `UTF8String`.
 pub(super) const ISSUER_V2: u32 = 8;
 
+/// The deployment environment, `UTF8String`.
+const ENVIRONMENT: u32 = 23;
+
+/// The subject of the token, `UTF8String`.
+const TOKEN_SUBJECT: u32 = 24;
+
 /// One name in the certificate's subject alternative names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -90,12 +96,17 @@ impl Identity {
             (20, "push"),
             (21, run.as_str()),
             (22, "public"),
-            (23, "release"),
-            (24, &format!("repo:{repository}:ref:{git_ref}")),
+            (TOKEN_SUBJECT, &format!("repo:{repository}:ref:{git_ref}")),
         ] {
             identity.claims.insert(number, value.to_owned());
         }
         identity
+    }
+
+    /// The same workflow with a deployment environment, which Fulcio then writes as claim 23.
+    #[must_use]
+    pub fn in_environment(self, name: &str) -> Self {
+        self.with_claim(ENVIRONMENT, name)
     }
 
     /// Sets the claim 1.3.6.1.4.1.57264.1.`number`.
@@ -130,9 +141,16 @@ impl Identity {
     }
 
     fn named(name: SubjectName, issuer: &str) -> Self {
-        let claims = [ISSUER_V1, ISSUER_V2]
-            .map(|number| (number, issuer.to_owned()))
-            .into();
+        let (SubjectName::Email(subject)
+        | SubjectName::Uri(subject)
+        | SubjectName::Dns(subject)
+        | SubjectName::Username(subject)) = &name;
+        let claims = [
+            (ISSUER_V1, issuer.to_owned()),
+            (ISSUER_V2, issuer.to_owned()),
+            (TOKEN_SUBJECT, subject.clone()),
+        ]
+        .into();
         Self {
             names: vec![name],
             claims,

@@ -1,6 +1,7 @@
 //! Signatures as images: what goes into a registry or a layout.
 
 use bytes::Bytes;
+use qmt_oci_ref::Descriptor;
 use serde_json::{Value, json};
 
 use super::encoding::Must;
@@ -68,6 +69,16 @@ impl SignedSubject {
 
     pub(super) fn to_json(&self) -> Value {
         json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.size })
+    }
+}
+
+impl From<&Descriptor> for SignedSubject {
+    fn from(descriptor: &Descriptor) -> Self {
+        Self::new(
+            descriptor.media_type().as_str(),
+            &descriptor.digest().to_string(),
+            descriptor.size(),
+        )
     }
 }
 

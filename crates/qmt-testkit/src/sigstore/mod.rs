@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use const_oid::db::rfc5280::ID_KP_CODE_SIGNING;
 
+mod attach;
+mod attestation;
 mod bundle;
 mod ca;
 mod encoding;
@@ -22,31 +24,37 @@ mod rekor;
 mod sct;
 mod signing;
 mod simple;
+mod transplant;
 mod trust;
 mod tsa;
+mod tuf;
 mod twins;
 
+pub use self::attach::{attach_bundle, attach_simple};
+pub use self::attestation::{Attestation, DSSE_ENVELOPE, SLSA_V1, SLSA_V02, SimpleAttestation};
 pub use self::bundle::{BUNDLE_V03, SIGN_PREDICATE, SignedBundle};
 pub use self::identity::{GITHUB_ISSUER, Identity, SubjectName};
 pub use self::image::{SignatureImage, SignedSubject};
 pub use self::key::{KeyKind, KeyPair};
 pub use self::signing::{LogKind, Signer, Signing};
 pub use self::simple::{SIMPLE_SIGNING, SIMPLE_SIGNING_ARTIFACT, SimpleSigning};
+pub use self::transplant::Part;
 pub use self::trust::{TrustPart, TrustedRootBuilder};
+pub use self::tuf::{TRUSTED_ROOT_TARGET, TufFiles, TufFlaw, TufRepository, TufRole};
 pub use self::twins::{Flaw, Format, Twin};
 
 use self::ca::Authority;
 use self::rekor::{Log, LogVersion};
 use self::tsa::TimestampAuthority;
 
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+const YEAR: Duration = Duration::from_hours(365 * 24);
 
 /// How long ago the retired authority had expired.
-const RETIRED_FOR: Duration = Duration::from_secs(2 * 365 * 24 * 3600);
+const RETIRED_FOR: Duration = Duration::from_hours(2 * 365 * 24);
 
 /// How long before now [`PrivateSigstore::new`] signs: long enough that also a twin that was
 /// logged late was not logged in the future.
-const AGO: Duration = Duration::from_secs(3600);
+const AGO: Duration = Duration::from_hours(1);
 
 /// A whole Sigstore with keys of its own: certificate authority, transparency logs, timestamp
 /// authority.
@@ -132,6 +140,11 @@ impl PrivateSigstore {
     /// The public key of that name, as `cosign.pub` holds it.
     pub fn key_pem(&self, name: &str) -> String {
         self.key(name).public_pem()
+    }
+
+    /// A TUF repository of the same time that serves the trusted root.
+    pub fn tuf_repository(&self) -> TufRepository {
+        TufRepository::new(self.time, self.trusted_root_json())
     }
 
     /// When the retired authority had expired.

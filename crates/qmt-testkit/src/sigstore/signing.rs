@@ -109,6 +109,15 @@ impl Signing {
     }
 }
 
+/// Whose habits are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Timestamps carry the authority's certificate, and those of envelopes are over the envelope.
+    Cosign2,
+    /// Timestamps carry no certificate, and are over the signature.
+    Cosign3,
+}
+
 /// Everything that belongs to one signature, before it gets a format.
 pub(super) struct Material {
     pub(super) signature: Vec<u8>,
@@ -120,7 +129,7 @@ pub(super) struct Material {
 }
 
 impl PrivateSigstore {
-    pub(super) fn material(&self, signed: &Signed, signing: &Signing, embed_tsa: bool) -> Material {
+    pub(super) fn material(&self, signed: &Signed, signing: &Signing, style: Style) -> Material {
         let twin = signing.twin;
         let Credential {
             key,
@@ -176,7 +185,13 @@ impl PrivateSigstore {
             log.append(body, logged_at, entry_flaw(twin))
         });
         let timestamps = if signing.timestamp {
-            vec![self.timestamp(&signature, at, embed_tsa, twin)]
+            let stamped = match (style, signed) {
+                (Style::Cosign2, Signed::Envelope { .. }) => {
+                    signed.envelope(&signature).to_string().into_bytes()
+                }
+                _ => signature.clone(),
+            };
+            vec![self.timestamp(&stamped, at, style == Style::Cosign2, twin)]
         } else {
             Vec::new()
         };

@@ -15,7 +15,7 @@ use super::image::{
     MANIFEST, SignatureImage, SignedSubject, bytes, digest, hex_of, layers_config, tag,
 };
 use super::key::sha512;
-use super::signing::{LogKind, Material, Signing};
+use super::signing::{LogKind, Material, Signing, Style};
 use super::twins::{Format, Twin};
 
 /// The media type of a layer that holds a payload.
@@ -35,8 +35,8 @@ pub(super) const BUNDLE: &str = "dev.sigstore.cosign/bundle";
 /// The annotation that holds the timestamp.
 pub(super) const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const DEFAULT_REFERENCE: &str = "localhost/plugin";
+pub(super) const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(super) const DEFAULT_REFERENCE: &str = "localhost/plugin";
 const TYPE: &str = "cosign container image signature";
 
 /// One signature in cosign 2's form: a layer and its annotations.
@@ -53,7 +53,7 @@ impl SimpleSigning {
     /// The image under the tag `sha256-….sig` of `subject` (`sha256:…`), one layer a signature.
     pub fn image(subject: impl Display, signatures: &[Self]) -> SignatureImage {
         let subject = subject.to_string();
-        let (manifest, blobs) = layered(CONFIG, SIMPLE_SIGNING, signatures);
+        let (manifest, blobs) = layered(IMAGE_CONFIG, SIMPLE_SIGNING, signatures);
         SignatureImage::new(Some(tag(&subject, "sig")), &manifest, blobs)
     }
 
@@ -84,7 +84,7 @@ impl PrivateSigstore {
         }
         let payload = payload(&subject, signing);
         let signed = Signed::Payload(payload.clone());
-        let material = self.material(&signed, signing, true);
+        let material = self.material(&signed, signing, Style::Cosign2);
         let mut annotations = annotations(&material);
         annotations.insert(SIGNATURE.to_owned(), base64(&material.signature));
         SimpleSigning {

@@ -13,6 +13,7 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280::ID_KP_TIME_STAMPING;
 use const_oid::db::rfc5911::{ID_CONTENT_TYPE, ID_MESSAGE_DIGEST, ID_SIGNED_DATA, ID_SIGNING_TIME};
 use const_oid::db::rfc5912::ID_SHA_256;
+use der::asn1::AnyRef;
 use der::asn1::{Any, GeneralizedTime, Int, OctetString, SetOfVec, UtcTime};
 use der::{Decode as _, Encode, Sequence, Tag};
 use x509_cert::Certificate;
@@ -99,8 +100,8 @@ impl TimestampAuthority {
         }
     }
 
-    /// A `TimeStampResp` over `signature`. With `embed` the token carries the certificate, as
-    /// cosign 2 asks for it; cosign 3 does not.
+    /// A `TimeStampResp` over `signature`. With `embed` the token carries the certificate and a
+    /// nonce, as cosign 2 asks for them; cosign 3 does not.
     pub(super) fn token(
         &self,
         signature: &[u8],
@@ -109,7 +110,10 @@ impl TimestampAuthority {
         flaw: Option<TokenFlaw>,
     ) -> Vec<u8> {
         let seconds = Duration::from_secs(since_1970(time).as_secs());
-        let info = self.info(signature, seconds).to_der().must("write TSTInfo");
+        let info = self
+            .info(signature, seconds, embed)
+            .to_der()
+            .must("write TSTInfo");
         let stranger = KeyPair::generate(self.key.kind());
         let signer = match flaw {
             Some(TokenFlaw::OtherSigner) => &stranger,
@@ -119,7 +123,7 @@ impl TimestampAuthority {
         let signed = signer.sign(&attributes.to_der().must("write the signed attributes"));
         let content = match flaw {
             Some(TokenFlaw::Tampered) => self
-                .info(signature, seconds + Duration::from_secs(1))
+                .info(signature, seconds + Duration::from_secs(1), embed)
                 .to_der()
                 .must("write TSTInfo"),
             _ => info,
@@ -162,15 +166,19 @@ impl TimestampAuthority {
         .must("write a timestamp response")
     }
 
-    fn info(&self, signature: &[u8], seconds: Duration) -> TstInfo {
+    fn info(&self, signature: &[u8], seconds: Duration, nonce: bool) -> TstInfo {
         let imprint = sha256(signature);
         let mut serial = sha256(&[&imprint[..], &seconds.as_secs().to_be_bytes()[..]].concat());
         serial[0] = serial[0] & 0x7f | 0x40;
+        serial[20] = serial[20] & 0x7f | 0x40;
         TstInfo {
             version: TspVersion::V1,
             policy: POLICY,
             message_imprint: MessageImprint {
-                hash_algorithm: sha256_algorithm(),
+                hash_algorithm: AlgorithmIdentifierOwned {
+                    oid: ID_SHA_256,
+                    parameters: Some(Any::from(AnyRef::NULL)),
+                },
                 hashed_message: OctetString::new(imprint).must("wrap a hash"),
             },
             serial_number: Int::new(&serial[..20]).must("make a serial number"),
@@ -181,7 +189,7 @@ impl TimestampAuthority {
                 micros: None,
             }),
             ordering: false,
-            nonce: None,
+            nonce: nonce.then(|| Int::new(&serial[20..28]).must("make a nonce")),
             tsa: Some(GeneralName::DirectoryName(
                 self.certificate.tbs_certificate.subject.clone(),
             )),

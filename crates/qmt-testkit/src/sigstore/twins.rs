@@ -139,7 +139,6 @@ twins! {
 impl Twin {
     /// Whether the flaw has a place in such a signature; where not, signing panics.
     pub fn applies(self, format: Format, signing: &Signing) -> bool {
-        use Twin as T;
         let keyless = matches!(signing.signer, Signer::Keyless(_));
         let (v1, v2) = (
             signing.log == LogKind::RekorV1,
@@ -147,60 +146,63 @@ impl Twin {
         );
         let bundle = format == Format::Bundle;
         match self {
-            T::ExpiredCertificate
-            | T::NotYetValidCertificate
-            | T::UnknownCa
-            | T::ExpiredCa
-            | T::NoCodeSigning
-            | T::UnknownCriticalExtension
-            | T::MissingSct
-            | T::SctByWrongKey
-            | T::SctOfUnknownLog
-            | T::SctOfOtherCertificate
-            | T::ConflictingIssuers
-            | T::SecondName
-            | T::NoName => keyless,
-            T::GarbageSignature
-            | T::ForeignSignature
-            | T::OtherKey
-            | T::WrongSubject
-            | T::WrongType
-            | T::MalformedPayload
-            | T::NoSubject => true,
-            T::ForeignEntry
-            | T::EntryOfOtherPayload
-            | T::EntryOfOtherSignature
-            | T::EntryOfOtherSigner
-            | T::UnknownLog
-            | T::MissingEntry => v1 || v2,
-            T::LoggedAfterExpiry => keyless && v1,
+            Self::ExpiredCertificate
+            | Self::NotYetValidCertificate
+            | Self::UnknownCa
+            | Self::ExpiredCa
+            | Self::NoCodeSigning
+            | Self::UnknownCriticalExtension
+            | Self::MissingSct
+            | Self::SctByWrongKey
+            | Self::SctOfUnknownLog
+            | Self::SctOfOtherCertificate
+            | Self::ConflictingIssuers
+            | Self::SecondName
+            | Self::NoName => keyless,
+            Self::GarbageSignature
+            | Self::ForeignSignature
+            | Self::OtherKey
+            | Self::WrongSubject
+            | Self::WrongType
+            | Self::MalformedPayload
+            | Self::NoSubject => true,
+            Self::ForeignEntry
+            | Self::EntryOfOtherPayload
+            | Self::EntryOfOtherSignature
+            | Self::EntryOfOtherSigner
+            | Self::UnknownLog
+            | Self::MissingEntry => v1 || v2,
+            Self::LoggedAfterExpiry => keyless && v1,
             // A bundle whose proof holds needs no promise, unless the promise is its only time.
-            T::MissingSet => v1 && (!bundle || (keyless && !signing.timestamp)),
-            T::SetByWrongKey | T::TamperedIntegratedTime => v1,
-            T::MissingProof
-            | T::WrongProofIndex
-            | T::BrokenProof
-            | T::CheckpointByWrongKey
-            | T::CheckpointOfOtherTree => bundle && (v1 || v2),
-            T::TimestampOutsideCertificate => keyless && signing.timestamp,
-            T::ForeignTimestamp
-            | T::TimestampByUnknownAuthority
-            | T::TimestampByOtherKey
-            | T::TamperedTimestamp => signing.timestamp,
-            T::OtherDigestAlgorithm | T::WrongPayloadType | T::TwoSignatures => bundle,
-            T::OldBundle => bundle && v1,
+            Self::MissingSet => v1 && (!bundle || (keyless && !signing.timestamp)),
+            Self::SetByWrongKey | Self::TamperedIntegratedTime => v1,
+            Self::MissingProof
+            | Self::WrongProofIndex
+            | Self::BrokenProof
+            | Self::CheckpointByWrongKey
+            | Self::CheckpointOfOtherTree => bundle && (v1 || v2),
+            Self::TimestampOutsideCertificate => keyless && signing.timestamp,
+            Self::ForeignTimestamp
+            | Self::TimestampByUnknownAuthority
+            | Self::TimestampByOtherKey
+            | Self::TamperedTimestamp => signing.timestamp,
+            Self::OtherDigestAlgorithm | Self::WrongPayloadType | Self::TwoSignatures => bundle,
+            Self::OldBundle => bundle && v1,
         }
     }
 
     /// What has to find the flaw.
     pub fn flaw(self, format: Format) -> Flaw {
-        use Twin as T;
         match (self, format) {
             (
-                T::ConflictingIssuers | T::SecondName | T::NoName | T::WrongType | T::OldBundle,
+                Self::ConflictingIssuers
+                | Self::SecondName
+                | Self::NoName
+                | Self::WrongType
+                | Self::OldBundle,
                 _,
             )
-            | (T::WrongSubject | T::MalformedPayload | T::NoSubject, Format::Simple) => {
+            | (Self::WrongSubject | Self::MalformedPayload | Self::NoSubject, Format::Simple) => {
                 Flaw::Policy
             }
             _ => Flaw::Cryptography,

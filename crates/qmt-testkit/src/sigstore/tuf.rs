@@ -1,0 +1,431 @@
+//! A TUF repository that serves a trusted root: signed metadata in memory, with every way to be
+//! wrong that the update framework guards against.
+//!
+//! Spec: <https://theupdateframework.github.io/specification/v1.0.33/>, with the names and the
+//! extras that tuf-on-ci writes, which Sigstore's own repository is made with.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::encoding::{Canonical, Must, canonical_json, rfc3339};
+use super::image::bytes;
+use super::key::{KeyKind, KeyPair, sha256};
+
+mod files;
+mod flaw;
+
+pub use self::files::TufFiles;
+pub use self::flaw::TufFlaw;
+
+/// The target that clients of Sigstore ask for.
+pub const TRUSTED_ROOT_TARGET: &str = "trusted_root.json";
+
+const SPEC_VERSION: &str = "1.0.31";
+const DAY: Duration = Duration::from_hours(24);
+
+/// A top-level role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum TufRole {
+    /// Says which keys speak for every role; threshold 2 of 3, valid for 180 days.
+    Root,
+    /// Lists the targets; threshold 2 of 3, valid for 180 days.
+    Targets,
+    /// Pins the version of the targets' metadata; valid for 14 days.
+    Snapshot,
+    /// Pins the snapshot; valid for 7 days.
+    Timestamp,
+}
+
+impl TufRole {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Root, Self::Targets, Self::Snapshot, Self::Timestamp];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Targets => "targets",
+            Self::Snapshot => "snapshot",
+            Self::Timestamp => "timestamp",
+        }
+    }
+
+    fn lifetime(self) -> Duration {
+        match self {
+            Self::Root | Self::Targets => 180 * DAY,
+            Self::Snapshot => 14 * DAY,
+            Self::Timestamp => 7 * DAY,
+        }
+    }
+
+    fn threshold(self) -> usize {
+        match self {
+            Self::Root | Self::Targets => 2,
+            Self::Snapshot | Self::Timestamp => 1,
+        }
+    }
+
+    fn fresh_keys(self) -> Vec<TufKey> {
+        let kinds: &[KeyKind] = match self {
+            Self::Root | Self::Targets => &[KeyKind::P256, KeyKind::Ed25519, KeyKind::P384],
+            Self::Snapshot | Self::Timestamp => &[KeyKind::P256],
+        };
+        kinds.iter().map(|kind| TufKey::new(*kind)).collect()
+    }
+}
+
+#[derive(Clone)]
+struct TufKey {
+    pair: Arc<KeyPair>,
+    id: String,
+}
+
+impl TufKey {
+    fn new(kind: KeyKind) -> Self {
+        let pair = Arc::new(KeyPair::generate(kind));
+        let canonical = canonical_json(&public(&pair), Canonical::Olpc);
+        Self {
+            id: hex::encode(sha256(&canonical)),
+            pair,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let mut key = public(&self.pair);
+        key["x-tuf-on-ci-keyowner"] = "@keeper".into();
+        key
+    }
+}
+
+fn public(pair: &KeyPair) -> Value {
+    let (keytype, scheme, value) = match pair.kind() {
+        KeyKind::Ed25519 => ("ed25519", "ed25519", hex::encode(pair.public_bits())),
+        KeyKind::P384 => ("ecdsa", "ecdsa-sha2-nistp384", pair.public_pem()),
+        _ => ("ecdsa", "ecdsa-sha2-nistp256", pair.public_pem()),
+    };
+    json!({ "keytype": keytype, "scheme": scheme, "keyval": { "public": value } })
+}
+
+struct RoleState {
+    keys: Vec<TufKey>,
+    version: u64,
+    expires: SystemTime,
+}
+
+/// A repository, and the keys of all its roles.
+pub struct TufRepository {
+    time: SystemTime,
+    roles: BTreeMap<TufRole, RoleState>,
+    targets: BTreeMap<String, Bytes>,
+    files: TufFiles,
+}
+
+impl fmt::Debug for TufRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TufRepository")
+            .field("files", &self.files.names().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl TufRepository {
+    /// A repository of version 1 of everything, made at `time`, with this trusted root as target.
+    pub fn new(time: SystemTime, trusted_root: impl Into<Bytes>) -> Self {
+        let roles = TufRole::ALL
+            .into_iter()
+            .map(|role| {
+                let state = RoleState {
+                    keys: role.fresh_keys(),
+                    version: u64::from(role == TufRole::Root),
+                    expires: time + role.lifetime(),
+                };
+                (role, state)
+            })
+            .collect();
+        let mut repository = Self {
+            time,
+            roles,
+            targets: BTreeMap::new(),
+            files: TufFiles::default(),
+        };
+        let keys = repository.state(TufRole::Root).keys.clone();
+        repository.write_root(&keys, None);
+        repository.set_target(TRUSTED_ROOT_TARGET, trusted_root);
+        repository.publish();
+        repository
+    }
+
+    /// The first root: what a client is born with.
+    pub fn initial_root(&self) -> Bytes {
+        self.files
+            .get("1.root.json")
+            .must("find its own first root")
+            .clone()
+    }
+
+    /// What the repository serves now.
+    pub fn files(&self) -> &TufFiles {
+        &self.files
+    }
+
+    /// Puts a target in, to be listed from the next [`publish`](Self::publish) on.
+    pub fn set_target(&mut self, path: &str, content: impl Into<Bytes>) {
+        self.targets.insert(path.to_owned(), content.into());
+    }
+
+    /// Lets a role's metadata end at `time`, from the next time that it is written on.
+    pub fn set_expiry(&mut self, role: TufRole, time: SystemTime) {
+        self.state_mut(role).expires = time;
+    }
+
+    /// Writes new versions of targets, snapshot and timestamp.
+    pub fn publish(&mut self) {
+        self.write_lower(None);
+    }
+
+    /// The same with one thing wrong, which a client must notice.
+    ///
+    /// # Panics
+    ///
+    /// Where the flaw is one of a rotation.
+    pub fn publish_bad(&mut self, flaw: TufFlaw) {
+        assert!(!flaw.is_of_rotation(), "{flaw:?} is a flaw of a rotation");
+        self.write_lower(Some(flaw));
+    }
+
+    /// Gives a role new keys: a new root, signed with the old root's keys and the new one's, then
+    /// everything else anew.
+    pub fn rotate(&mut self, role: TufRole) {
+        self.rotate_to(role, None);
+    }
+
+    /// The same with one thing wrong with the new root.
+    ///
+    /// # Panics
+    ///
+    /// Where the flaw is none of a rotation.
+    pub fn rotate_bad(&mut self, role: TufRole, flaw: TufFlaw) {
+        assert!(flaw.is_of_rotation(), "{flaw:?} is no flaw of a rotation");
+        self.rotate_to(role, Some(flaw));
+    }
+
+    fn rotate_to(&mut self, role: TufRole, flaw: Option<TufFlaw>) {
+        let old = self.state(TufRole::Root).keys.clone();
+        self.state_mut(role).keys = role.fresh_keys();
+        let new = self.state(TufRole::Root).keys.clone();
+        self.state_mut(TufRole::Root).version += 1;
+        let signers: Vec<TufKey> = match flaw {
+            Some(TufFlaw::RootNotSignedByOld) => new,
+            Some(TufFlaw::RootNotSignedByNew) => old,
+            _ => {
+                let mut signers = old;
+                for key in new {
+                    if signers.iter().all(|signer| signer.id != key.id) {
+                        signers.push(key);
+                    }
+                }
+                signers
+            }
+        };
+        self.write_root(&signers, flaw);
+        self.write_lower(None);
+    }
+
+    fn write_root(&mut self, signers: &[TufKey], flaw: Option<TufFlaw>) {
+        let mut keys = Map::new();
+        let mut roles = Map::new();
+        for (role, state) in &self.roles {
+            for key in &state.keys {
+                keys.insert(key.id.clone(), key.to_json());
+            }
+            let threshold = match flaw {
+                Some(TufFlaw::ThresholdZero) => 0,
+                _ => role.threshold(),
+            };
+            let ids: Vec<&String> = state.keys.iter().map(|key| &key.id).collect();
+            roles.insert(
+                role.name().to_owned(),
+                json!({ "keyids": ids, "threshold": threshold }),
+            );
+        }
+        let mut signed = self.signed(TufRole::Root, None);
+        signed["consistent_snapshot"] = true.into();
+        signed["keys"] = keys.into();
+        signed["roles"] = roles.into();
+        signed["x-tuf-on-ci-expiry-period"] = 182.into();
+        signed["x-tuf-on-ci-signing-period"] = 31.into();
+        let version = self.state(TufRole::Root).version;
+        if flaw == Some(TufFlaw::RootSkipsVersion) {
+            signed["version"] = (version + 1).into();
+        }
+        let content = bytes(&sign(&signed, signers));
+        self.files.insert(&format!("{version}.root.json"), content);
+    }
+
+    fn write_lower(&mut self, flaw: Option<TufFlaw>) {
+        for role in [TufRole::Targets, TufRole::Snapshot, TufRole::Timestamp] {
+            let state = self.state_mut(role);
+            state.version = match flaw {
+                Some(TufFlaw::Rollback(back)) if back == role => state.version.saturating_sub(1),
+                _ => state.version + 1,
+            };
+        }
+        let targets = self.write_targets(flaw);
+        let snapshot = self.write_snapshot(&targets, flaw);
+        self.write_timestamp(&snapshot, flaw);
+    }
+
+    fn write_targets(&mut self, flaw: Option<TufFlaw>) -> Bytes {
+        let mut listed = Map::new();
+        for (path, content) in &self.targets {
+            let hash = hex::encode(sha256(content));
+            listed.insert(
+                path.clone(),
+                json!({ "length": content.len(), "hashes": { "sha256": hash } }),
+            );
+            let (folder, file) = path
+                .rsplit_once('/')
+                .map_or((String::new(), path.as_str()), |(folder, file)| {
+                    (format!("{folder}/"), file)
+                });
+            let served = match flaw {
+                Some(TufFlaw::TamperedTarget) => flaw::tampered(content),
+                Some(TufFlaw::LongTarget) => [content, &b" "[..]].concat().into(),
+                _ => content.clone(),
+            };
+            self.files
+                .insert(&format!("targets/{folder}{hash}.{file}"), served);
+        }
+        let mut signed = self.signed(TufRole::Targets, flaw);
+        signed["targets"] = listed.into();
+        let content = self.seal(TufRole::Targets, &signed, flaw);
+        let version = self.state(TufRole::Targets).version;
+        let served = match (flaw, version.checked_sub(1)) {
+            // Under the new name lies the old file, which was signed just as well.
+            (Some(TufFlaw::MixAndMatch), Some(before)) => self
+                .files
+                .get(&format!("{before}.targets.json"))
+                .must("find the targets' metadata before this one")
+                .clone(),
+            _ => content.clone(),
+        };
+        self.files
+            .insert(&format!("{version}.targets.json"), served);
+        content
+    }
+
+    fn write_snapshot(&mut self, targets: &Bytes, flaw: Option<TufFlaw>) -> Bytes {
+        let mut signed = self.signed(TufRole::Snapshot, flaw);
+        signed["meta"] = match flaw {
+            Some(TufFlaw::SnapshotForgetsTargets) => json!({}),
+            // The mix-up is to be found by version, not by hash.
+            Some(TufFlaw::MixAndMatch) => {
+                json!({ "targets.json": { "version": self.state(TufRole::Targets).version } })
+            }
+            _ => json!({ "targets.json": self.pin(TufRole::Targets, targets) }),
+        };
+        let content = self.seal(TufRole::Snapshot, &signed, flaw);
+        let version = self.state(TufRole::Snapshot).version;
+        self.files
+            .insert(&format!("{version}.snapshot.json"), content.clone());
+        content
+    }
+
+    fn write_timestamp(&mut self, snapshot: &Bytes, flaw: Option<TufFlaw>) {
+        let mut signed = self.signed(TufRole::Timestamp, flaw);
+        signed["meta"] = match flaw {
+            // Its own flaws are to be found in the snapshot, not by the pin on it.
+            Some(TufFlaw::Tampered(TufRole::Snapshot)) => {
+                json!({ "snapshot.json": { "version": self.state(TufRole::Snapshot).version } })
+            }
+            _ => json!({ "snapshot.json": self.pin(TufRole::Snapshot, snapshot) }),
+        };
+        let content = self.seal(TufRole::Timestamp, &signed, flaw);
+        self.files.insert("timestamp.json", content);
+    }
+
+    fn pin(&self, role: TufRole, content: &Bytes) -> Value {
+        json!({
+            "version": self.state(role).version,
+            "length": content.len(),
+            "hashes": { "sha256": hex::encode(sha256(content)) },
+        })
+    }
+
+    /// What all roles' metadata begins with.
+    fn signed(&self, role: TufRole, flaw: Option<TufFlaw>) -> Value {
+        let state = self.state(role);
+        let r#type = match (flaw, role) {
+            (Some(TufFlaw::OtherType), TufRole::Timestamp) => TufRole::Snapshot.name(),
+            _ => role.name(),
+        };
+        let spec_version = match (flaw, role) {
+            (Some(TufFlaw::FutureSpec), TufRole::Timestamp) => "2.0.0",
+            _ => SPEC_VERSION,
+        };
+        let expires = match flaw {
+            Some(TufFlaw::Expired(expired)) if expired == role => self.time - DAY,
+            _ => state.expires,
+        };
+        json!({
+            "_type": r#type,
+            "spec_version": spec_version,
+            "version": state.version,
+            "expires": rfc3339(expires),
+        })
+    }
+
+    /// Signs a role's metadata with its keys, or as the flaw has it.
+    fn seal(&self, role: TufRole, signed: &Value, flaw: Option<TufFlaw>) -> Bytes {
+        let keys = &self.state(role).keys;
+        let envelope = match flaw {
+            Some(TufFlaw::Unsigned(flawed)) if flawed == role => sign(signed, &[]),
+            Some(TufFlaw::BelowThreshold) if role == TufRole::Targets => {
+                sign(signed, keys.get(..1).unwrap_or_default())
+            }
+            Some(TufFlaw::SameKeyTwice) if role == TufRole::Targets => {
+                let first = keys.first().must("find a key of its own").clone();
+                sign(signed, &[first.clone(), first])
+            }
+            Some(TufFlaw::WrongKey(flawed)) if flawed == role => {
+                let strangers: Vec<TufKey> = keys
+                    .iter()
+                    .map(|key| TufKey {
+                        pair: Arc::new(KeyPair::generate(key.pair.kind())),
+                        id: key.id.clone(),
+                    })
+                    .collect();
+                sign(signed, &strangers)
+            }
+            Some(TufFlaw::Tampered(flawed)) if flawed == role => {
+                let mut envelope = sign(signed, keys);
+                envelope["signed"]["expires"] = rfc3339(self.time + 3650 * DAY).into();
+                envelope
+            }
+            _ => sign(signed, keys),
+        };
+        bytes(&envelope)
+    }
+
+    fn state(&self, role: TufRole) -> &RoleState {
+        self.roles.get(&role).must("find its own role")
+    }
+
+    fn state_mut(&mut self, role: TufRole) -> &mut RoleState {
+        self.roles.get_mut(&role).must("find its own role")
+    }
+}
+
+fn sign(signed: &Value, keys: &[TufKey]) -> Value {
+    let message = canonical_json(signed, Canonical::Olpc);
+    let signatures: Vec<Value> = keys
+        .iter()
+        .map(|key| json!({ "keyid": key.id, "sig": hex::encode(key.pair.sign(&message)) }))
+        .collect();
+    json!({ "signed": signed, "signatures": signatures })
+}

@@ -1,0 +1,44 @@
+//! The files of a repository, as a server or a folder would hold them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+/// What a repository serves: metadata by name (`3.root.json`, `timestamp.json`), targets below
+/// `targets/`.
+///
+/// A clone is a state to go back to: serving an older clone is a rollback, serving the same one
+/// for too long is a freeze.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TufFiles {
+    files: BTreeMap<String, Bytes>,
+}
+
+impl TufFiles {
+    /// The file of that name, if there is one.
+    pub fn get(&self, name: &str) -> Option<&Bytes> {
+        self.files.get(name)
+    }
+
+    /// Puts a file in the place of another, or beside the others.
+    pub fn insert(&mut self, name: &str, content: impl Into<Bytes>) {
+        self.files.insert(name.to_owned(), content.into());
+    }
+
+    /// Takes a file away.
+    pub fn remove(&mut self, name: &str) -> Option<Bytes> {
+        self.files.remove(name)
+    }
+
+    /// The names of all files, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
+    /// All files, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        self.files
+            .iter()
+            .map(|(name, content)| (name.as_str(), content))
+    }
+}
