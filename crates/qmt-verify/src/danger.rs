@@ -1,0 +1,33 @@
+//! Ways around verification. Each says so in the log and in its result.
+
+use qmt_oci_ref::PinnedReference;
+
+use crate::report::Report;
+#[cfg(feature = "test-util")]
+use crate::signer::SignerId;
+#[cfg(feature = "test-util")]
+use crate::verification::Proven;
+use crate::verification::Verification;
+
+/// Says that the operator wants `subject` without any signature. Nothing is proven, a warning is
+/// logged each time, and [`Verification::is_skipped`] is true.
+pub fn dangerous_skip_verification(subject: &PinnedReference) -> Verification {
+    tracing::warn!(%subject, "signature verification is switched off: anybody may have made this");
+    let mut report = Report::of(subject);
+    report.skipped = true;
+    report.authority = "none: verification is switched off".to_owned();
+    report.warnings = vec!["signature verification is switched off".to_owned()];
+    Verification::assertion(subject, None, report)
+}
+
+/// Makes what a verifier would return, for tests of code that uses one through a mock.
+#[cfg(feature = "test-util")]
+pub fn dangerous_verification_for_tests(
+    subject: &PinnedReference,
+    signer: SignerId,
+) -> Verification {
+    let mut report = Report::of(subject);
+    report.authority = "a test".to_owned();
+    report.signer = Some(signer.clone());
+    Verification::assertion(subject, Some(Proven { signer, times: Vec::new() }), report)
+}

@@ -1,0 +1,393 @@
+//! Discovery: the union of all places where cosign leaves signatures, looked at side by side.
+//!
+//! cosign 3 takes only bundles as soon as there is one of anybody; so a stranger's bundle hides a
+//! good `.sig`. We look everywhere and let the judge decide. An error while looking is an error,
+//! never "unsigned"; only 404 means that there is nothing.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::{FutureExt as _, try_join};
+use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, PinnedReference, Reference, Repository, Tag};
+use serde::Deserialize;
+
+use super::piece::weight;
+use super::{Evidence, EvidenceSource, Note, Piece};
+use crate::error::{VerifyError, printable};
+use crate::limits::{
+    ANNOTATION_BYTES_MAX, COLLECT_TIME_MAX, ENVELOPES_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX,
+    MANIFESTS_MAX, NOTES_MAX, PIECE_BYTES_MAX, REFERRERS_MAX, REQUESTS_AT_ONCE, SIGNATURES_MAX,
+    TOTAL_BYTES_MAX,
+};
+
+const BUNDLE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
+const COSIGN_SIGNATURE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
+const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
+/// Where to look, apart from the places that always apply.
+#[derive(Clone, Debug, Default)]
+pub struct DiscoveryOptions {
+    repository: Option<Repository>,
+    tag_prefix: String,
+}
+
+impl DiscoveryOptions {
+    /// Looks in `repository` instead of the image's own, which is what cosign calls
+    /// `COSIGN_REPOSITORY`.
+    #[must_use]
+    pub fn with_repository(mut self, repository: Repository) -> Self {
+        self.repository = Some(repository);
+        self
+    }
+
+    /// Puts `prefix` before the names of the `.sig` and `.att` tags.
+    #[must_use]
+    pub fn with_tag_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.tag_prefix = prefix.into();
+        self
+    }
+}
+
+/// Collects everything that may be a signature of `subject`, or an attestation about it.
+///
+/// Looks at the referrers (bundles, and what cosign 2 writes in its OCI 1.1 mode), at the `.sig`
+/// tag and at the `.att` tag, all at once and for at most 10 s in total. Takes at most
+/// 1,000 listed referrers, 64 fetched ones, 64 layers of each tag, 100 signatures and 1 MiB each; what is
+/// left aside is noted in the evidence and comes up again if the digest is refused.
+///
+/// # Errors
+///
+/// [`VerifyError::Source`] and [`VerifyError::WrongContent`] if a place could not be read,
+/// [`VerifyError::Timeout`], and [`VerifyError::UnsupportedDigest`] for anything but sha256.
+///
+/// # Cancel safety
+///
+/// Dropping the future abandons the requests and nothing else.
+pub async fn collect(
+    source: &dyn EvidenceSource,
+    subject: &PinnedReference,
+    options: &DiscoveryOptions,
+) -> Result<Evidence, VerifyError> {
+    if subject.digest().algorithm() != DigestAlgorithm::Sha256 {
+        return Err(VerifyError::UnsupportedDigest { subject: subject.clone() });
+    }
+    let repository = options.repository.as_ref().unwrap_or(subject.repository());
+    let search = Search {
+        source,
+        subject: PinnedReference::new(repository.clone(), subject.digest().clone()),
+    };
+    let looking = async {
+        let prefix = options.tag_prefix.as_str();
+        // The order here is the order in which the judge sees them.
+        try_join!(
+            search.referrers(),
+            search.tag(prefix, ".sig", SIMPLE_SIGNING).boxed(),
+            search.tag(prefix, ".att", ENVELOPE).boxed(),
+        )
+    };
+    let (referrers, signatures, envelopes) = tokio::time::timeout(COLLECT_TIME_MAX, looking)
+        .await
+        .map_err(|_elapsed| VerifyError::Timeout {
+            subject: subject.clone(),
+            limit_seconds: COLLECT_TIME_MAX.as_secs(),
+        })??;
+    let mut kept = Kept { evidence: Evidence::empty(subject), bytes: 0, signatures: 0, envelopes: 0 };
+    for found in [referrers, signatures, envelopes] {
+        kept.take(found);
+    }
+    Ok(kept.evidence)
+}
+
+/// What one place gave.
+#[derive(Default)]
+struct Found {
+    pieces: Vec<Piece>,
+    notes: Vec<Note>,
+}
+
+impl Found {
+    fn note(&mut self, found: impl Into<String>, reason: impl Into<String>) {
+        self.notes.push(Note { found: found.into(), reason: printable(&reason.into()) });
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.pieces.extend(other.pieces);
+        self.notes.extend(other.notes);
+    }
+}
+
+/// The evidence under its caps.
+struct Kept {
+    evidence: Evidence,
+    bytes: usize,
+    signatures: usize,
+    envelopes: usize,
+}
+
+impl Kept {
+    fn take(&mut self, found: Found) {
+        for piece in found.pieces {
+            let (count, limit) = if piece.is_envelope() {
+                (&mut self.envelopes, ENVELOPES_MAX)
+            } else {
+                (&mut self.signatures, SIGNATURES_MAX)
+            };
+            let bytes = self.bytes.saturating_add(piece.weight());
+            if *count >= limit {
+                self.note(piece.found().to_owned(), format!("there are over {limit} of its kind"));
+            } else if bytes > TOTAL_BYTES_MAX {
+                let reason = format!("all signatures together are over {TOTAL_BYTES_MAX} bytes");
+                self.note(piece.found().to_owned(), reason);
+            } else {
+                *count += 1;
+                self.bytes = bytes;
+                self.evidence.pieces.push(piece);
+            }
+        }
+        for note in found.notes {
+            self.note(note.found, note.reason);
+        }
+    }
+
+    fn note(&mut self, found: String, reason: String) {
+        if self.evidence.notes.len() < NOTES_MAX {
+            self.evidence.notes.push(Note { found, reason });
+        }
+    }
+}
+
+/// What one manifest can bring: everything that the media types of its layers allow.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    /// Layers of this type are taken.
+    media_type: &'a str,
+}
+
+struct Search<'a> {
+    source: &'a dyn EvidenceSource,
+    subject: PinnedReference,
+}
+
+impl Search<'_> {
+    /// Everything that refers to the subject: bundles, and signatures in cosign 2's OCI 1.1 mode.
+    async fn referrers(&self) -> Result<Found, VerifyError> {
+        let place = format!("the referrers of {}", self.subject);
+        let mut listed = self.source.referrers(&self.subject).await.map_err(in_place(&place))?;
+        let mut found = Found::default();
+        if listed.len() > REFERRERS_MAX {
+            found.note(&place, format!("{} of {} are looked at", REFERRERS_MAX, listed.len()));
+            listed.truncate(REFERRERS_MAX);
+        }
+        let mut unique = BTreeMap::new();
+        listed.retain(|referrer| unique.insert(referrer.digest().clone(), ()).is_none());
+        // Not filtered by type: a fallback index names the type of the config, or none. Only what
+        // says that it is a signature comes first, so that a flood of others cannot push it out.
+        listed.sort_by_key(likelihood);
+        if listed.len() > MANIFESTS_MAX {
+            found.note(&place, format!("{} of {} are fetched", MANIFESTS_MAX, listed.len()));
+            listed.truncate(MANIFESTS_MAX);
+        }
+        let fetched: Vec<Found> = stream::iter(listed)
+            .map(|referrer| self.referrer(referrer).boxed())
+            .buffered(REQUESTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        for one in fetched {
+            found.extend(one);
+        }
+        Ok(found)
+    }
+
+    async fn referrer(&self, referrer: Descriptor) -> Result<Found, VerifyError> {
+        let place = format!("referrer {}", referrer.digest());
+        let mut found = Found::default();
+        if referrer.size() > MANIFEST_BYTES_MAX {
+            found.note(place, format!("its manifest is over {MANIFEST_BYTES_MAX} bytes"));
+            return Ok(found);
+        }
+        let digest = referrer.digest().clone();
+        let reference =
+            Reference::new(self.subject.repository().clone(), None, Some(digest.clone()));
+        let Some(bytes) = self.read(&place, &reference).await? else {
+            found.note(place, "is listed, and is not there");
+            return Ok(found);
+        };
+        prove(&place, &digest, &bytes)?;
+        let manifest = match Manifest::parse(&bytes) {
+            Ok(manifest) => manifest,
+            Err(problem) => {
+                found.note(place, format!("its manifest cannot be read: {problem}"));
+                return Ok(found);
+            }
+        };
+        // A registry may list anything; CVE-2023-33959 was to believe it.
+        let subject = manifest.subject.as_ref().map(Descriptor::digest);
+        if subject != Some(self.subject.digest()) {
+            found.note(place, "its subject is another digest");
+            return Ok(found);
+        }
+        if manifest.is_cosign_signature() {
+            let wanted = Wanted { media_type: SIMPLE_SIGNING };
+            found.extend(self.layers(&place, manifest.layers, wanted).await?);
+        } else if let [layer] = manifest.layers.as_slice()
+            && layer.media_type().as_str().starts_with(BUNDLE_PREFIX)
+        {
+            let wanted = Wanted { media_type: BUNDLE_PREFIX };
+            found.extend(self.layers(&place, vec![layer.clone()], wanted).await?);
+        }
+        // Anything else that refers to an image is none of our business: no note.
+        Ok(found)
+    }
+
+    /// The layers under a tag that is made of the subject's digest.
+    async fn tag(&self, prefix: &str, suffix: &str, wanted: &str) -> Result<Found, VerifyError> {
+        let mut found = Found::default();
+        let text = format!("{prefix}sha256-{}{suffix}", self.subject.digest().hex());
+        let place = format!("tag {text}");
+        let tag: Tag = text.parse().map_err(|error| {
+            VerifyError::policy(format!("the tag prefix `{prefix}` cannot stand in a tag: {error}"))
+        })?;
+        let reference = Reference::new(self.subject.repository().clone(), Some(tag), None);
+        let Some(bytes) = self.read(&place, &reference).await? else {
+            return Ok(found);
+        };
+        match Manifest::parse(&bytes) {
+            Ok(manifest) => {
+                let wanted = Wanted { media_type: wanted };
+                found.extend(self.layers(&place, manifest.layers, wanted).await?);
+            }
+            Err(problem) => found.note(place, format!("its manifest cannot be read: {problem}")),
+        }
+        Ok(found)
+    }
+
+    async fn read(
+        &self,
+        place: &str,
+        reference: &Reference,
+    ) -> Result<Option<Bytes>, VerifyError> {
+        let bytes = self
+            .source
+            .manifest(reference, MANIFEST_BYTES_MAX)
+            .await
+            .map_err(in_place(place))?;
+        match bytes {
+            Some(bytes) if bytes.len() as u64 > MANIFEST_BYTES_MAX => {
+                Err(in_place(place)(format!("over {MANIFEST_BYTES_MAX} bytes").into()))
+            }
+            bytes => Ok(bytes),
+        }
+    }
+
+    /// The content of the wanted ones of `layers`, in their order.
+    async fn layers(
+        &self,
+        place: &str,
+        mut layers: Vec<Descriptor>,
+        wanted: Wanted<'_>,
+    ) -> Result<Found, VerifyError> {
+        let mut found = Found::default();
+        if layers.len() > LAYERS_MAX {
+            found.note(place, format!("{LAYERS_MAX} of {} layers are looked at", layers.len()));
+            layers.truncate(LAYERS_MAX);
+        }
+        let mut taken = Vec::new();
+        for (index, layer) in layers.into_iter().enumerate() {
+            let place = format!("{place}, layer {}", index + 1);
+            if !layer.media_type().as_str().starts_with(wanted.media_type) {
+                found.note(place, format!("is of type `{}`", layer.media_type()));
+            } else if layer.size() > PIECE_BYTES_MAX {
+                found.note(place, format!("is over {PIECE_BYTES_MAX} bytes"));
+            } else if weight(layer.annotations()) > ANNOTATION_BYTES_MAX {
+                found.note(place, format!("its annotations are over {ANNOTATION_BYTES_MAX} bytes"));
+            } else {
+                taken.push((place, layer));
+            }
+        }
+        found.pieces = stream::iter(taken)
+            .map(|(place, layer)| self.layer(place, layer, wanted).boxed())
+            .buffered(REQUESTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(found)
+    }
+
+    async fn layer(
+        &self,
+        place: String,
+        layer: Descriptor,
+        wanted: Wanted<'_>,
+    ) -> Result<Piece, VerifyError> {
+        let bytes = self
+            .source
+            .blob(self.subject.repository(), &layer, PIECE_BYTES_MAX)
+            .await
+            .map_err(in_place(&place))?;
+        if bytes.len() as u64 != layer.size() {
+            let problem = format!("{} bytes where {} were announced", bytes.len(), layer.size());
+            return Err(in_place(&place)(problem.into()));
+        }
+        prove(&place, layer.digest(), &bytes)?;
+        let annotations = layer.annotations().clone();
+        Ok(match wanted.media_type {
+            SIMPLE_SIGNING => Piece::simple_signing(place, bytes.to_vec(), annotations),
+            ENVELOPE => Piece::envelope(place, bytes.to_vec(), annotations),
+            _ => Piece::bundle(place, bytes.to_vec()),
+        })
+    }
+}
+
+/// Which referrers are fetched first: 0 says it is a signature, 1 says nothing, 2 says otherwise.
+fn likelihood(referrer: &Descriptor) -> u8 {
+    match referrer.artifact_type().map_or("", |kind| kind.as_str()) {
+        COSIGN_SIGNATURE => 0,
+        kind if kind.starts_with(BUNDLE_PREFIX) => 0,
+        "" | EMPTY => 1,
+        _ => 2,
+    }
+}
+
+fn in_place(place: &str) -> impl Fn(crate::error::BoxError) -> VerifyError + '_ {
+    move |source| VerifyError::Source { place: place.to_owned(), source }
+}
+
+fn prove(place: &str, expected: &Digest, bytes: &[u8]) -> Result<(), VerifyError> {
+    let actual = Digest::of(expected.algorithm(), bytes);
+    if actual == *expected {
+        return Ok(());
+    }
+    Err(VerifyError::WrongContent { place: place.to_owned(), expected: expected.clone(), actual })
+}
+
+/// What we need of a manifest.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest {
+    #[serde(default)]
+    artifact_type: Option<String>,
+    #[serde(default)]
+    config: Option<Config>,
+    layers: Vec<Descriptor>,
+    #[serde(default)]
+    subject: Option<Descriptor>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Config {
+    media_type: String,
+}
+
+impl Manifest {
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    }
+
+    fn is_cosign_signature(&self) -> bool {
+        self.artifact_type.as_deref() == Some(COSIGN_SIGNATURE)
+            || self.config.as_ref().is_some_and(|config| config.media_type == COSIGN_SIGNATURE)
+    }
+}

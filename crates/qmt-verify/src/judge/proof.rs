@@ -1,0 +1,256 @@
+//! Proving one signature: everything cryptographic, and nothing about who is allowed.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use sigstore_trust_root::{TimeRange, TrustedRoot};
+use sigstore_verify::crypto::{
+    KeyAlgorithm, Keyring, SigningScheme, VerificationKey, verify_signature_prehashed,
+};
+use sigstore_verify::types::{Artifact, Bundle, DerPublicKey, Sha256Hash, SignatureContent};
+use sigstore_verify::{
+    CertificateError, PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult, Verifier,
+};
+
+use super::candidate::{Candidate, Signed};
+use super::certificate::Claims;
+use super::facts::Facts;
+use super::rekor2::{self, Signatory};
+use crate::error::Fault;
+use crate::limits::CLOCK_SKEW_MAX;
+use crate::policy::Key;
+use crate::report::rfc3339;
+
+/// The trust root, ready for use.
+pub(crate) struct Prover {
+    library: Verifier,
+    logs: Keyring,
+    windows: Vec<([u8; 4], Option<TimeRange>)>,
+}
+
+impl Prover {
+    pub(crate) fn new(root: &TrustedRoot) -> Result<Self, sigstore_verify::Error> {
+        let windows = root
+            .tlogs
+            .iter()
+            .filter_map(|log| {
+                let hint = log.log_id.key_id.as_bytes().first_chunk::<4>()?;
+                Some((*hint, log.public_key.valid_for))
+            })
+            .collect();
+        Ok(Self { library: Verifier::new(root)?, logs: root.rekor_keys()?, windows })
+    }
+
+    /// Proves a signature with a certificate: chain, certificate log, transparency log, time,
+    /// signature, and that all of them speak of the same thing.
+    pub(crate) fn certificate(
+        &self,
+        candidate: &Candidate<'_>,
+        now: SystemTime,
+    ) -> Result<Facts, Fault> {
+        let bundle = &candidate.bundle;
+        let Some(der) = bundle.signing_certificate() else { return Err(Fault::NoKey) };
+        let claims = Claims::parse(der)?;
+        if bundle.verification_material.tlog_entries.is_empty() {
+            return Err(Fault::NoLog);
+        }
+        let signatory = Signatory::Certificate(der);
+        let (rest, ours) = self.log_entries(candidate, &signatory, now)?;
+        let mut policy = VerificationPolicy::any_identity();
+        if rest.verification_material.tlog_entries.is_empty() {
+            // Every entry was checked by us just now.
+            policy = policy.skip_tlog_unsafe();
+        }
+        let result =
+            self.library.verify(artifact(candidate)?, &rest, &policy).map_err(|e| fault(&e))?;
+        if !result.certificate_verified() || !result.sct_verified() {
+            return Err(Fault::Certificate("it was not checked in full".to_owned()));
+        }
+        if !result.tlog_verified() && ours == 0 {
+            return Err(Fault::NoLog);
+        }
+        let mut facts = Facts::of(candidate, claims);
+        facts.times = self.times(bundle, &result, now)?;
+        if facts.times.is_empty() {
+            return Err(Fault::Time("none is proven".to_owned()));
+        }
+        facts.checks.extend(["certificate", "certificate log", "transparency log", "time"]);
+        Ok(facts)
+    }
+
+    /// Proves a signature with `key`: signature, transparency log unless the operator does without,
+    /// timestamps where there are any.
+    pub(crate) fn key(
+        &self,
+        candidate: &Candidate<'_>,
+        key: &Key,
+        now: SystemTime,
+    ) -> Result<Facts, Fault> {
+        let bundle = &candidate.bundle;
+        let material = &bundle.verification_material;
+        let by_key = holds(candidate, &key.der, key.algorithm)?;
+        if !by_key {
+            return Err(Fault::OtherKey { expected: format!("`{}`", key.name) });
+        }
+        let mut facts = Facts::of(candidate, Claims::default());
+        if material.tlog_entries.is_empty() {
+            if key.log_required {
+                return Err(Fault::NoLog);
+            }
+            facts.warnings.push("no transparency log recorded this signature");
+        }
+        let (rest, _) = self.log_entries(candidate, &Signatory::Key(&key.der), now)?;
+        let logged = !rest.verification_material.tlog_entries.is_empty();
+        let stamped =
+            !material.timestamp_verification_data.rfc3161_timestamps.is_empty();
+        // With neither there is nothing left to prove: the signature holds, as seen above.
+        if logged || stamped {
+            let mut policy = PublicKeyVerificationPolicy::new(key.der.clone());
+            if !logged {
+                policy = policy.skip_tlog_unsafe();
+            }
+            let result =
+                self.library.verify(artifact(candidate)?, &rest, &policy).map_err(|e| fault(&e))?;
+            facts.times = self.times(bundle, &result, now)?;
+        }
+        if !material.tlog_entries.is_empty() {
+            facts.checks.push("transparency log");
+        }
+        if !facts.times.is_empty() {
+            facts.checks.push("time");
+        }
+        Ok(facts)
+    }
+
+    /// Checks the log entries that the library cannot read. Returns the bundle with the others, and
+    /// how many were checked here.
+    fn log_entries<'a>(
+        &self,
+        candidate: &'a Candidate<'_>,
+        signatory: &Signatory<'_>,
+        now: SystemTime,
+    ) -> Result<(Cow<'a, Bundle>, usize), Fault> {
+        let bundle = &candidate.bundle;
+        let entries = &bundle.verification_material.tlog_entries;
+        let ours = entries.iter().filter(|entry| rekor2::is_ours(entry)).count();
+        if ours == 0 {
+            return Ok((Cow::Borrowed(bundle), 0));
+        }
+        let signed = message(candidate)?;
+        for entry in entries.iter().filter(|entry| rekor2::is_ours(entry)) {
+            rekor2::check(entry, &signed, signature(bundle)?, signatory, &self.logs, now)?;
+        }
+        let mut rest = bundle.clone();
+        rest.verification_material.tlog_entries.retain(|entry| !rekor2::is_ours(entry));
+        Ok((Cow::Owned(rest), ours))
+    }
+
+    /// All proven times: none lies ahead of us, and each log that proves inclusion was in use then.
+    fn times(
+        &self,
+        bundle: &Bundle,
+        result: &VerificationResult,
+        now: SystemTime,
+    ) -> Result<Vec<SystemTime>, Fault> {
+        let latest = now.checked_add(CLOCK_SKEW_MAX).unwrap_or(now);
+        let times: Vec<SystemTime> =
+            result.verified_timestamps().iter().map(|&time| time.into()).collect();
+        if let Some(ahead) = times.iter().find(|time| **time > latest) {
+            return Err(Fault::Time(format!("{} is yet to come", rfc3339(*ahead))));
+        }
+        for entry in &bundle.verification_material.tlog_entries {
+            let checkpoint =
+                entry.inclusion_proof.as_ref().and_then(|proof| proof.checkpoint.checkpoint());
+            let Some(checkpoint) = checkpoint else { continue };
+            // The library takes a key that has retired since, and does not ask when.
+            let in_use = self.windows.iter().any(|(hint, window)| {
+                checkpoint.signatures().iter().any(|one| one.key_id.as_bytes() == hint)
+                    && result
+                        .verified_timestamps()
+                        .iter()
+                        .all(|&time| window.is_none_or(|window| window.contains(time)))
+            });
+            if !in_use {
+                return Err(Fault::Log("its log was not in use at the signed time".to_owned()));
+            }
+        }
+        Ok(times)
+    }
+}
+
+/// Whether the signature was made with `key`, over what the candidate says it is over.
+fn holds(
+    candidate: &Candidate<'_>,
+    key: &DerPublicKey,
+    algorithm: KeyAlgorithm,
+) -> Result<bool, Fault> {
+    let signature = signature(&candidate.bundle)?;
+    let over_message = matches!(candidate.bundle.content, SignatureContent::MessageSignature(_));
+    let mut schemes = vec![algorithm.default_signing_scheme()];
+    if over_message && algorithm == KeyAlgorithm::EcdsaP384 {
+        // cosign 2 hashes with SHA-256 whatever the curve.
+        schemes.push(SigningScheme::EcdsaP384Sha256);
+    }
+    for scheme in schemes {
+        let held = match (&candidate.signed, over_message) {
+            (Signed::Subject(digest), true) => {
+                let digest = hex::decode(digest.hex()).unwrap_or_default();
+                verify_signature_prehashed(key, &digest, signature, scheme).is_ok()
+            }
+            _ => {
+                let message = message(candidate)?;
+                VerificationKey::from_spki_with_scheme(key, scheme)
+                    .is_ok_and(|key| key.verify(&message, signature).is_ok())
+            }
+        };
+        if held {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The bytes that were signed.
+fn message<'a>(candidate: &'a Candidate<'_>) -> Result<Cow<'a, [u8]>, Fault> {
+    match (&candidate.bundle.content, &candidate.signed) {
+        (SignatureContent::DsseEnvelope(envelope), _) => Ok(Cow::Owned(envelope.pae())),
+        (_, Signed::Bytes(bytes)) => Ok(Cow::Borrowed(bytes)),
+        (_, Signed::Subject(_)) => {
+            Err(Fault::Signature("its content is needed, not only its digest".to_owned()))
+        }
+    }
+}
+
+fn signature(bundle: &Bundle) -> Result<&sigstore_verify::types::SignatureBytes, Fault> {
+    match &bundle.content {
+        SignatureContent::MessageSignature(message) => Ok(&message.signature),
+        SignatureContent::DsseEnvelope(envelope) => Ok(&envelope.signature.sig),
+        _ => Err(Fault::Unreadable { what: "the bundle", detail: "unknown content".to_owned() }),
+    }
+}
+
+fn artifact<'a>(candidate: &'a Candidate<'_>) -> Result<Artifact<'a>, Fault> {
+    match candidate.signed {
+        Signed::Bytes(bytes) => Ok(Artifact::from_blob(bytes)),
+        Signed::Subject(digest) => Sha256Hash::from_hex(digest.hex())
+            .map(Artifact::from_digest)
+            .map_err(|error| Fault::Signature(error.to_string())),
+    }
+}
+
+/// Sorts the library's errors by what an operator can do about them.
+fn fault(error: &sigstore_verify::Error) -> Fault {
+    use sigstore_verify::Error;
+    match error {
+        Error::Certificate(
+            CertificateError::Expired { .. } | CertificateError::NotYetValid { .. },
+        )
+        | Error::Timestamp(_) => Fault::Time(error.to_string()),
+        Error::Certificate(_) => Fault::Certificate(error.to_string()),
+        Error::TransparencyLog(_) => Fault::Log(error.to_string()),
+        Error::SignatureInvalid(_) | Error::ArtifactMismatch(_) => {
+            Fault::Signature(error.to_string())
+        }
+        other => Fault::Unreadable { what: "the bundle", detail: other.to_string() },
+    }
+}

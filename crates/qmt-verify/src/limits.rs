@@ -1,0 +1,64 @@
+//! Every limit of this crate in one table. A registry, and whoever can push to it, is hostile.
+//!
+//! Where two sources disagree the smaller number is taken. The numbers follow CVE-2023-46737,
+//! CVE-2024-29902, CVE-2024-29903 and CVE-2024-45395, where signatures had none.
+
+use std::time::Duration;
+
+/// Most descriptors that a list of referrers may hold before the rest is left aside.
+pub(crate) const REFERRERS_MAX: usize = 1000;
+/// Most referrer manifests that are fetched, those that look like signatures first.
+pub(crate) const MANIFESTS_MAX: usize = 64;
+/// Most layers of one manifest that are looked at.
+pub(crate) const LAYERS_MAX: usize = 64;
+/// Most signatures that are kept for one digest.
+pub(crate) const SIGNATURES_MAX: usize = 100;
+/// Most envelopes of a `.att` tag that are kept for one digest.
+pub(crate) const ENVELOPES_MAX: usize = 32;
+/// Most bytes of one bundle, payload or envelope.
+pub(crate) const PIECE_BYTES_MAX: u64 = 1024 * 1024;
+/// Most bytes of all bundles, payloads, envelopes and annotations of one digest together.
+pub(crate) const TOTAL_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes of the annotations of one signature layer.
+pub(crate) const ANNOTATION_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes of a manifest of signatures.
+pub(crate) const MANIFEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Most bytes of serialised evidence that are read back.
+pub(crate) const EVIDENCE_BYTES_MAX: usize = 2 * TOTAL_BYTES_MAX;
+/// Most notes about what was left aside.
+pub(crate) const NOTES_MAX: usize = 64;
+/// Most requests to a registry at the same time.
+pub(crate) const REQUESTS_AT_ONCE: usize = 16;
+/// The longest that looking for signatures may take in all.
+pub(crate) const COLLECT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Most transparency-log entries of one bundle.
+pub(crate) const LOG_ENTRIES_MAX: usize = 8;
+/// Most RFC 3161 timestamps of one bundle.
+pub(crate) const TIMESTAMPS_MAX: usize = 8;
+/// Most subjects of one in-toto statement.
+pub(crate) const SUBJECTS_MAX: usize = 1024;
+/// Most certificates of one chain.
+pub(crate) const CHAIN_MAX: usize = 8;
+/// Most hashes of one inclusion proof: a tree of 2^64 leaves is 64 deep.
+pub(crate) const PROOF_HASHES_MAX: usize = 64;
+/// How far a signed time may lie ahead of our clock.
+pub(crate) const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
+
+/// Most authorities of one policy, so that judging stays cheap.
+pub(crate) const AUTHORITIES_MAX: usize = 64;
+/// Most bytes of a compiled identity expression.
+pub(crate) const REGEX_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most bytes of a trusted root, a PEM file or a target of a TUF repository.
+pub(crate) const TRUST_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Most bytes of the root metadata of a TUF repository.
+pub(crate) const TUF_ROOT_BYTES_MAX: u64 = 1024 * 1024;
+/// Most bytes of any other metadata of a TUF repository.
+pub(crate) const TUF_METADATA_BYTES_MAX: u64 = 10 * 1024 * 1024;
+/// Most root rotations that one refresh walks through.
+pub(crate) const TUF_ROTATIONS_MAX: u32 = 1024;
+/// The longest that one refresh of a TUF repository may take in all.
+pub(crate) const TUF_TIME_MAX: Duration = Duration::from_secs(60);
+/// How old the last refresh of a TUF repository may be before it is repeated.
+pub(crate) const TUF_REFRESH_AFTER: Duration = Duration::from_secs(24 * 60 * 60);

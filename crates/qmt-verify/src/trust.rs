@@ -1,0 +1,219 @@
+//! Trust roots: the keys and certificates of the Sigstore that is believed.
+//!
+//! One source, named by the operator. None is ever replaced by another in silence, and an empty
+//! one is an error. What cannot be used (a key of an unknown kind, say) is left aside with a
+//! warning, so that a new log does not stop all verification.
+
+mod material;
+mod pem_files;
+mod tuf;
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use sigstore_trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, SIGSTORE_STAGING_TRUSTED_ROOT, TrustedRoot};
+
+pub use self::pem_files::PemTrust;
+pub use self::tuf::{TufOptions, TufTransport};
+use crate::error::VerifyError;
+use crate::limits::TRUST_FILE_BYTES_MAX;
+use crate::report::TrustReport;
+
+/// The version of the root that is compiled in: that of the library that carries it.
+const EMBEDDED_VERSION: &str = "sigstore-trust-root 0.15.1";
+
+/// The keys and certificates of one Sigstore, parsed and never empty.
+#[derive(Clone)]
+pub struct TrustRoot {
+    root: TrustedRoot,
+    info: TrustRootInfo,
+}
+
+/// What a trust root is and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrustRootInfo {
+    /// `embedded`, a file name, or the URL of a TUF repository.
+    pub source: String,
+    /// Its version, where it has one.
+    pub version: Option<String>,
+    /// When it was last refreshed, or when its file was last written.
+    pub refreshed: Option<SystemTime>,
+    /// Usable transparency logs.
+    pub logs: usize,
+    /// Usable certificates of certificate authorities.
+    pub certificate_authorities: usize,
+    /// Usable certificate transparency logs.
+    pub ct_logs: usize,
+    /// Usable timestamp authorities.
+    pub timestamp_authorities: usize,
+    /// What could not be used, and why.
+    pub left_aside: Vec<String>,
+}
+
+impl TrustRoot {
+    /// The public Sigstore instance, as of this release.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::TrustRoot`] if the compiled-in root cannot be used.
+    pub fn embedded() -> Result<Self, VerifyError> {
+        let json = SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes();
+        Self::from_json("embedded", Some(EMBEDDED_VERSION), None, json)
+    }
+
+    /// The staging instance of the public Sigstore, for conformance tests.
+    ///
+    /// # Errors
+    ///
+    /// As [`TrustRoot::embedded`].
+    pub fn embedded_staging() -> Result<Self, VerifyError> {
+        let json = SIGSTORE_STAGING_TRUSTED_ROOT.as_bytes();
+        Self::from_json("embedded (staging)", Some(EMBEDDED_VERSION), None, json)
+    }
+
+    /// Reads a `trusted_root.json` of at most 4 MiB.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::TrustRoot`] if the file is missing, unreadable, or holds nothing usable.
+    pub fn from_json_file(path: &Path) -> Result<Self, VerifyError> {
+        let (json, written) = read_file(path)?;
+        Self::from_json(&path.display().to_string(), None, written, &json)
+    }
+
+    /// Takes PEM files as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::TrustRoot`] if a file is missing, unreadable, or holds nothing usable.
+    pub fn from_pem(files: &PemTrust) -> Result<Self, VerifyError> {
+        let trust = Self::from_json(&files.names(), None, None, &files.to_json()?)?;
+        let info = &trust.info;
+        for (named, usable, what) in [
+            (&files.fulcio, info.certificate_authorities, "certificate of an authority"),
+            (&files.rekor, info.logs, "key of a transparency log"),
+            (&files.ctfe, info.ct_logs, "key of a certificate transparency log"),
+            (&files.tsa, info.timestamp_authorities, "chain of a timestamp authority"),
+        ] {
+            if let (Some(path), 0) = (named.first(), usable) {
+                let left = info.left_aside.join("; ");
+                let problem = format!("holds no usable {what} ({left})");
+                return Err(VerifyError::trust(path.display().to_string(), problem));
+            }
+        }
+        Ok(trust)
+    }
+
+    /// Takes the trusted root of a TUF repository: from the cache while that was refreshed within
+    /// the last day and still verifies in full, else through `transport`. Where the repository
+    /// cannot be reached the cache serves until it expires. Metadata that is wrong is an error, and
+    /// nothing falls back to the embedded root.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::TrustRoot`] if neither gives a trusted root.
+    pub async fn from_tuf(
+        options: &TufOptions,
+        transport: &dyn TufTransport,
+        now: SystemTime,
+    ) -> Result<Self, VerifyError> {
+        tuf::load(options, Some(transport), now).await
+    }
+
+    /// Takes the trusted root of a TUF repository from its cache alone, however old the last
+    /// refresh is, as long as all of it still verifies and nothing has expired.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::TrustRoot`] if the cache gives no trusted root.
+    pub async fn from_tuf_cache(options: &TufOptions, now: SystemTime) -> Result<Self, VerifyError> {
+        tuf::load(options, None, now).await
+    }
+
+    /// Says what it is.
+    pub fn describe(&self) -> &TrustRootInfo {
+        &self.info
+    }
+
+    /// Builds the root from the JSON of a trusted root; all other ways end here.
+    fn from_json(
+        source: &str,
+        version: Option<&str>,
+        refreshed: Option<SystemTime>,
+        json: &[u8],
+    ) -> Result<Self, VerifyError> {
+        let (root, left_aside) =
+            material::parse(json).map_err(|problem| VerifyError::trust(source, problem))?;
+        for problem in &left_aside {
+            tracing::warn!(source, problem, "part of the trust root cannot be used");
+        }
+        let info = TrustRootInfo {
+            source: source.to_owned(),
+            version: version.map(ToOwned::to_owned),
+            refreshed,
+            logs: root.tlogs.len(),
+            certificate_authorities: root.certificate_authorities.len(),
+            ct_logs: root.ctlogs.len(),
+            timestamp_authorities: root.timestamp_authorities.len(),
+            left_aside,
+        };
+        if info.logs == 0 && info.certificate_authorities == 0 && info.timestamp_authorities == 0 {
+            let left = info.left_aside.first().map(|one| format!(" ({one})")).unwrap_or_default();
+            return Err(VerifyError::trust(
+                source,
+                format!("holds no usable key or certificate{left}"),
+            ));
+        }
+        Ok(Self { root, info })
+    }
+
+    pub(crate) fn root(&self) -> &TrustedRoot {
+        &self.root
+    }
+}
+
+impl fmt::Debug for TrustRoot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TrustRoot").field(&self.info).finish()
+    }
+}
+
+impl TrustRootInfo {
+    /// The part that a report shows, with the age as of `now`.
+    pub(crate) fn report(&self, now: SystemTime) -> TrustReport {
+        let age = self.refreshed.map(|then| now.duration_since(then).unwrap_or(Duration::ZERO));
+        TrustReport {
+            source: self.source.clone(),
+            version: self.version.clone(),
+            age_seconds: age.map(|age| age.as_secs()),
+        }
+    }
+}
+
+/// Reads a file of at most 4 MiB, with the time of its last change.
+fn read_file(path: &Path) -> Result<(Vec<u8>, Option<SystemTime>), VerifyError> {
+    let fail = |problem: &str, source: Option<std::io::Error>| VerifyError::TrustRoot {
+        origin: path.display().to_string(),
+        problem: problem.to_owned(),
+        source: source.map(Into::into),
+    };
+    let file = std::fs::File::open(path).map_err(|error| fail("cannot be opened", Some(error)))?;
+    let written = file.metadata().ok().and_then(|metadata| metadata.modified().ok());
+    let mut bytes = Vec::new();
+    file.take(TRUST_FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| fail("cannot be read", Some(error)))?;
+    if bytes.len() as u64 > TRUST_FILE_BYTES_MAX {
+        return Err(fail("is over 4 MiB", None));
+    }
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(fail("is empty", None));
+    }
+    Ok((bytes, written))
+}
+
+#[cfg(test)]
+mod tests;

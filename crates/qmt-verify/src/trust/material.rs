@@ -1,0 +1,210 @@
+//! The JSON of a trusted root, entry by entry: what can be used is kept, the rest is named.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+use sigstore_trust_root::{CertificateAuthority, TimeRange, TimestampAuthority, TrustedRoot};
+use sigstore_verify::Verifier;
+use sigstore_verify::types::DerCertificate;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+
+const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot";
+/// How many issuers up a certificate's chain is followed.
+const DEPTH_MAX: usize = 8;
+
+/// Parses a trusted root. The second value names what was left aside, and why.
+pub(super) fn parse(json: &[u8]) -> Result<(TrustedRoot, Vec<String>), String> {
+    let document: Value =
+        serde_json::from_slice(json).map_err(|error| format!("is no JSON: {error}"))?;
+    let media_type = document.get("mediaType").and_then(Value::as_str).unwrap_or_default();
+    if !media_type.starts_with(MEDIA_TYPE) {
+        return Err(format!("is no trusted root: its `mediaType` is `{media_type}`"));
+    }
+    let mut kept = single(media_type, None)?;
+    let mut left = Vec::new();
+    let mut seen = HashSet::new();
+    for (list, label) in [
+        ("tlogs", "transparency log"),
+        ("ctlogs", "certificate transparency log"),
+        ("certificateAuthorities", "certificate authority"),
+        ("timestampAuthorities", "timestamp authority"),
+    ] {
+        let entries = match document.get(list) {
+            None | Some(Value::Null) => continue,
+            Some(Value::Array(entries)) => entries,
+            Some(_) => return Err(format!("`{list}` is no list")),
+        };
+        for (index, entry) in entries.iter().enumerate() {
+            let name = format!("{label} {}", index + 1);
+            match single(media_type, Some((list, entry))) {
+                Ok(one) => keep(&mut kept, one, &name, &mut seen, &mut left),
+                Err(problem) => left.push(format!("{name}: {problem}")),
+            }
+        }
+    }
+    Ok((kept, left))
+}
+
+/// A root with at most one entry, so that one that cannot be read does not take others with it.
+fn single(media_type: &str, entry: Option<(&str, &Value)>) -> Result<TrustedRoot, String> {
+    let mut document = json!({ "mediaType": media_type });
+    if let (Some((list, entry)), Some(fields)) = (entry, document.as_object_mut()) {
+        fields.insert(list.to_owned(), Value::Array(vec![entry.clone()]));
+    }
+    TrustedRoot::from_json(&document.to_string()).map_err(|error| error.to_string())
+}
+
+/// Moves what can be used from `one` to `kept`.
+fn keep(
+    kept: &mut TrustedRoot,
+    one: TrustedRoot,
+    name: &str,
+    seen: &mut HashSet<(bool, String)>,
+    left: &mut Vec<String>,
+) {
+    let mut blank = one.clone();
+    blank.tlogs.clear();
+    blank.ctlogs.clear();
+    blank.certificate_authorities.clear();
+    blank.timestamp_authorities.clear();
+    let mut leave = |problem: String| left.push(format!("{name}: {problem}"));
+
+    for log in one.tlogs {
+        let mut trial = blank.clone();
+        trial.tlogs.push(log.clone());
+        if let Err(problem) = usable(&trial) {
+            leave(problem);
+        } else if seen.insert((true, log.log_id.key_id.to_string())) {
+            kept.tlogs.push(log);
+        } else {
+            leave("has the id of another log".to_owned());
+        }
+    }
+    for log in one.ctlogs {
+        let mut trial = blank.clone();
+        trial.ctlogs.push(log.clone());
+        if let Err(problem) = usable(&trial) {
+            leave(problem);
+        } else if seen.insert((false, log.log_id.key_id.to_string())) {
+            kept.ctlogs.push(log);
+        } else {
+            leave("has the id of another log".to_owned());
+        }
+    }
+    for authority in one.certificate_authorities {
+        for (index, one) in split(&authority).into_iter().enumerate() {
+            let mut trial = blank.clone();
+            match one {
+                Ok(one) => {
+                    trial.certificate_authorities.push(one.clone());
+                    match usable(&trial) {
+                        Ok(()) => kept.certificate_authorities.push(one),
+                        Err(problem) => leave(format!("certificate {}: {problem}", index + 1)),
+                    }
+                }
+                Err(problem) => leave(format!("certificate {}: {problem}", index + 1)),
+            }
+        }
+    }
+    for authority in one.timestamp_authorities {
+        let mut trial = blank.clone();
+        let narrowed = narrow(authority);
+        match narrowed {
+            Ok(one) => {
+                trial.timestamp_authorities.push(one.clone());
+                match usable(&trial) {
+                    Ok(()) => kept.timestamp_authorities.push(one),
+                    Err(problem) => leave(problem),
+                }
+            }
+            Err(problem) => leave(problem),
+        }
+    }
+}
+
+fn usable(root: &TrustedRoot) -> Result<(), String> {
+    Verifier::new(root).map(drop).map_err(|error| error.to_string())
+}
+
+/// One authority per certificate. The library takes each certificate of a chain as an anchor and
+/// does not look at an anchor's own dates, so an expired issuer would go on vouching
+/// (CVE-2026-24122). Each gets the window in which it and all its issuers are valid.
+fn split(authority: &CertificateAuthority) -> Vec<Result<CertificateAuthority, String>> {
+    let entries = &authority.cert_chain.certificates;
+    let certificates: Vec<Option<Certificate>> =
+        entries.iter().map(|entry| certificate(&entry.raw_bytes).ok()).collect();
+    let mut authorities = Vec::new();
+    for (entry, parsed) in entries.iter().zip(&certificates) {
+        let Some(parsed) = parsed else {
+            authorities.push(Err("is no certificate".to_owned()));
+            continue;
+        };
+        let mut window = authority.valid_for;
+        let mut current = parsed;
+        let mut failed = None;
+        for _ in 0..DEPTH_MAX {
+            match intersect(window, current) {
+                Ok(narrower) => window = Some(narrower),
+                Err(problem) => failed = Some(problem),
+            }
+            let issuer = &current.tbs_certificate.issuer;
+            if *issuer == current.tbs_certificate.subject {
+                break;
+            }
+            let above = certificates.iter().flatten().find(|other| {
+                other.tbs_certificate.subject == *issuer && !std::ptr::eq(*other, current)
+            });
+            match above {
+                Some(above) => current = above,
+                None => break,
+            }
+        }
+        authorities.push(match failed {
+            Some(problem) => Err(problem),
+            None => {
+                let mut one = authority.clone();
+                one.cert_chain.certificates = vec![entry.clone()];
+                one.valid_for = window;
+                Ok(one)
+            }
+        });
+    }
+    if entries.is_empty() {
+        authorities.push(Err("has no certificate".to_owned()));
+    }
+    authorities
+}
+
+/// The window in which all certificates of the chain are valid.
+fn narrow(mut authority: TimestampAuthority) -> Result<TimestampAuthority, String> {
+    if authority.cert_chain.certificates.is_empty() {
+        return Err("has no certificate".to_owned());
+    }
+    for entry in &authority.cert_chain.certificates {
+        let parsed = certificate(&entry.raw_bytes)?;
+        authority.valid_for = Some(intersect(authority.valid_for, &parsed)?);
+    }
+    Ok(authority)
+}
+
+pub(super) fn certificate(der: &DerCertificate) -> Result<Certificate, String> {
+    Certificate::from_der(der.as_bytes()).map_err(|error| format!("is no certificate: {error}"))
+}
+
+fn intersect(window: Option<TimeRange>, certificate: &Certificate) -> Result<TimeRange, String> {
+    let validity = &certificate.tbs_certificate.validity;
+    let bad = |_| "has dates that cannot be read".to_owned();
+    let mut start = validity.not_before.to_system_time().try_into().map_err(bad)?;
+    let mut end = validity.not_after.to_system_time().try_into().map_err(bad)?;
+    if let Some(window) = window {
+        start = window.start.max(start);
+        if let Some(closed) = window.end {
+            end = closed.min(end);
+        }
+    }
+    if end < start {
+        return Err("is never valid: its window and its dates do not overlap".to_owned());
+    }
+    Ok(TimeRange::new(start, Some(end)))
+}
