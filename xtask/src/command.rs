@@ -53,6 +53,14 @@ impl Plugins {
         })
     }
 
+    /// The same command for a user whose home is `home`.
+    pub(crate) fn at_home(&self, home: &Path) -> Self {
+        Self {
+            binary: self.binary.clone(),
+            home: home.to_owned(),
+        }
+    }
+
     /// Runs it in `folder` to its end.
     pub(crate) fn run(&self, folder: &Path, arguments: &[&str]) -> anyhow::Result<Answer> {
         let mut command = std::process::Command::new(&self.binary);

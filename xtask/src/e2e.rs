@@ -3,6 +3,7 @@
 
 pub(crate) mod case;
 pub(crate) mod real;
+mod servers;
 
 use std::path::Path;
 

@@ -3,16 +3,14 @@
 //!
 //! Needs what `cargo xtask tools` installs. Every server listens on loopback and is ended here.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
 use super::case::{Format, Image, Signature};
-use crate::command::Plugins;
+use super::servers::{self, REGISTRIES, Registry};
+use crate::command::{Answer, Plugins};
 use crate::embedded::{Embedded, Published, Trust};
 use crate::image::GREETING;
 use crate::{project, tools};
@@ -25,45 +23,6 @@ const ISSUER: &str = "https://accounts.example.com";
 
 /// The word that cosign's key is encrypted with; the key lives as long as the run.
 const PASSWORD: &str = "throwaway";
-
-/// A registry program: its tool and how it is started on an address with a folder of its own.
-struct Program {
-    name: &'static str,
-    tool: &'static str,
-    arguments: fn(SocketAddr, &Path) -> anyhow::Result<Vec<String>>,
-}
-
-const REGISTRIES: &[Program] = &[
-    // Without the referrers API: signatures are found by the fallback tag.
-    Program {
-        name: "CNCF distribution 3",
-        tool: "distribution3",
-        arguments: distribution,
-    },
-    Program {
-        name: "Debian's distribution 2.8",
-        tool: "docker-registry",
-        arguments: distribution,
-    },
-    Program {
-        name: "crane registry serve",
-        tool: "crane",
-        arguments: |address, _| {
-            Ok(words(&[
-                "registry",
-                "serve",
-                "--address",
-                &address.to_string(),
-            ]))
-        },
-    },
-    // With it.
-    Program {
-        name: "go-containerregistry with referrers",
-        tool: "ggcr-registry",
-        arguments: |address, _| Ok(vec![address.to_string()]),
-    },
-];
 
 /// Runs the tier against every registry program that is installed, at least one.
 pub(super) fn run() -> anyhow::Result<()> {
@@ -92,23 +51,31 @@ pub(super) fn run() -> anyhow::Result<()> {
     let mut ran = 0;
     let mut failed = Vec::new();
     for (at, program) in REGISTRIES.iter().enumerate() {
-        let Some(binary) = tools::find(program.tool) else {
+        let missing = tools::missing(program.tools);
+        if !missing.is_empty() {
             println!(
-                "skipped {:<36} {} is not installed",
-                program.name, program.tool
+                "skipped {:<36} not installed: {}",
+                program.name,
+                missing.join(", ")
             );
             continue;
-        };
+        }
         let folder = scratch.path().join(format!("registry-{at}"));
         std::fs::create_dir(&folder)?;
-        let tier = Tier {
-            sh: &sh,
-            plugins: &plugins,
-            folder: &folder,
-            trust: &trust,
-        };
-        let result = Registry::start(&binary, program, &folder)
-            .and_then(|registry| tier.play(&registry.host(), &image, &keyless));
+        let result = Registry::start(program, &folder).and_then(|registry| {
+            let host = registry.host();
+            if program.password {
+                login(&sh, &folder, &host)?;
+            }
+            let plugins = plugins.at_home(&folder);
+            let tier = Tier {
+                sh: &sh,
+                plugins: &plugins,
+                folder: &folder,
+                trust: &trust,
+            };
+            Ok(tier.play(&host, &image, &keyless)? + tier.built_from_dockerfile(&host)?)
+        });
         ran += 1;
         match result {
             Ok(count) => println!("ok      {:<36} {count} checks", program.name),
@@ -145,10 +112,10 @@ impl Tier<'_> {
             let accepted = self.key_config(host, &reference, &key, cosign)?;
             let refused = self.key_config(host, &reference, &other, &format!("{cosign}-other"))?;
             checks += self
-                .expect(&accepted, 0)
+                .greet(&accepted)
                 .with_context(|| format!("{cosign}, its key"))?;
             checks += self
-                .expect(&refused, 3)
+                .refused(&refused)
                 .with_context(|| format!("{cosign}, another key"))?;
         }
         // Signatures of the embedded Sigstore, moved by oras with the referrers and by tag.
@@ -156,15 +123,59 @@ impl Tier<'_> {
         self.copy(&keyless.reference, &reference, true)?;
         let accepted = self.keyless_config(host, &reference, IDENTITY, "keyless")?;
         let refused = self.keyless_config(host, &reference, "nobody@example.com", "nobody")?;
-        checks += self.expect(&accepted, 0).context("keyless")?;
+        checks += self.greet(&accepted).context("keyless")?;
         checks += self
-            .expect(&refused, 3)
+            .refused(&refused)
             .context("keyless, another identity")?;
 
         let reference = format!("{host}/e2e/unsigned:1");
         self.copy(&image.reference, &reference, false)?;
         let refused = self.keyless_config(host, &reference, IDENTITY, "unsigned")?;
-        checks += self.expect(&refused, 3).context("unsigned")?;
+        checks += self.refused(&refused).context("unsigned")?;
+        Ok(checks)
+    }
+
+    /// The two-line Dockerfile, built by buildah in both of its formats; nothing where it is missing.
+    fn built_from_dockerfile(&self, host: &str) -> anyhow::Result<usize> {
+        let Some(buildah) = tools::find("buildah") else {
+            return Ok(0);
+        };
+        let context = self.folder.join("context");
+        std::fs::create_dir(&context)?;
+        std::fs::write(
+            context.join("Dockerfile"),
+            "FROM scratch\nCOPY plugin.wasm /plugin.wasm\n",
+        )?;
+        std::fs::write(
+            context.join("plugin.wasm"),
+            qmt_testkit::plugins::echo_wasm(),
+        )?;
+        let policy = self.folder.join("policy.json");
+        std::fs::write(
+            &policy,
+            r#"{"default":[{"type":"insecureAcceptAnything"}]}"#,
+        )?;
+        let (root, runroot) = (self.folder.join("storage"), self.folder.join("run"));
+        let digest_file = self.folder.join("digest");
+        let store = ["--storage-driver", "vfs", "--root"];
+        let mut checks = 0;
+        for (format, pushed) in [("oci", "oci"), ("docker", "v2s2")] {
+            let name = format!("plugin-{format}");
+            let reference = format!("{host}/e2e/buildah-{format}:1");
+            cmd!(self.sh, "{buildah} {store...} {root} --runroot {runroot} bud --isolation chroot --signature-policy {policy} --format {format} -t {name} {context}")
+                .quiet().ignore_stdout().ignore_stderr().run()?;
+            cmd!(self.sh, "{buildah} {store...} {root} --runroot {runroot} push --tls-verify=false --signature-policy {policy} --format {pushed} --digestfile {digest_file} {name} docker://{reference}")
+                .env("HOME", self.folder).quiet().ignore_stdout().ignore_stderr().run()?;
+            let digest = std::fs::read_to_string(&digest_file)?;
+            let key = self.sign(
+                "cosign2",
+                &format!("{host}/e2e/buildah-{format}@{}", digest.trim()),
+            )?;
+            let config = self.key_config(host, &reference, &key, &name)?;
+            checks += self
+                .greets(&config, &["wasm"])
+                .with_context(|| format!("buildah, {format}"))?;
+        }
         Ok(checks)
     }
 
@@ -295,95 +306,64 @@ kind = "native"
         Ok(file)
     }
 
-    /// Runs both plugins of a configuration; returns the number of checks.
-    fn expect(&self, config: &Path, code: i32) -> anyhow::Result<usize> {
-        let config = config
-            .to_str()
-            .context("the scratch folder's name is not UTF-8")?;
-        for name in ["wasm", "native"] {
-            let arguments = ["run", "--config", config, name, "greet", "--input", "World"];
-            let answer = self.plugins.run(self.folder, &arguments)?;
-            let greeted = answer.stdout.contains(&format!("Hello, World! ({name})"));
+    /// Both plugins of a configuration greet.
+    fn greet(&self, config: &Path) -> anyhow::Result<usize> {
+        self.greets(config, &["wasm", "native"])
+    }
+
+    fn greets(&self, config: &Path, names: &[&str]) -> anyhow::Result<usize> {
+        for name in names {
+            let answer = self.run(config, name)?;
             anyhow::ensure!(
-                answer.code == Some(code) && greeted == (code == 0),
-                "{name}: expected exit code {code}\n{}",
+                answer.code == Some(0)
+                    && answer.stdout.contains(&format!("Hello, World! ({name})")),
+                "{name} does not greet\n{}",
                 answer.transcript()
             );
         }
-        Ok(2)
+        Ok(names.len())
     }
+
+    /// Both plugins of a configuration are refused as not verified.
+    fn refused(&self, config: &Path) -> anyhow::Result<usize> {
+        let names = ["wasm", "native"];
+        for name in names {
+            let answer = self.run(config, name)?;
+            anyhow::ensure!(
+                answer.code == Some(3) && !answer.stdout.contains("Hello"),
+                "{name} is not refused with exit code 3\n{}",
+                answer.transcript()
+            );
+        }
+        Ok(names.len())
+    }
+
+    fn run(&self, config: &Path, name: &str) -> anyhow::Result<Answer> {
+        let config = config
+            .to_str()
+            .context("the scratch folder's name is not UTF-8")?;
+        let arguments = ["run", "--config", config, name, "greet", "--input", "World"];
+        self.plugins.run(self.folder, &arguments)
+    }
+}
+
+/// Logs in with oras, which leaves a docker configuration in `home`; oras, cosign, buildah and our
+/// command all read it.
+fn login(sh: &Shell, home: &Path, host: &str) -> anyhow::Result<()> {
+    let oras = tool("oras")?;
+    let user = servers::USER;
+    cmd!(
+        sh,
+        "{oras} login --plain-http --username {user} --password-stdin {host}"
+    )
+    .stdin(servers::PASSWORD)
+    .env("HOME", home)
+    .quiet()
+    .ignore_stdout()
+    .run()?;
+    Ok(())
 }
 
 fn tool(name: &str) -> anyhow::Result<PathBuf> {
     tools::find(name).with_context(|| format!("{name} is not installed"))
-}
-
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
-/// `registry serve config.yml` of distribution, 2 and 3 alike.
-fn distribution(address: SocketAddr, folder: &Path) -> anyhow::Result<Vec<String>> {
-    let data = folder.join("data");
-    let config = folder.join("config.yml");
-    let text = format!(
-        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  \
-         addr: {address}\n",
-        data.display()
-    );
-    std::fs::write(&config, text)?;
-    Ok(words(&["serve", &config.display().to_string()]))
-}
-
-/// A registry process, ended with this value.
-struct Registry {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Registry {
-    fn start(binary: &Path, program: &Program, folder: &Path) -> anyhow::Result<Self> {
-        // The port is free now, and nobody else on loopback is looking for one.
-        let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
-        let arguments = (program.arguments)(address, folder)?;
-        let log = std::fs::File::create(folder.join("registry.log"))?;
-        let child = Command::new(binary)
-            .args(arguments)
-            .env("OTEL_TRACES_EXPORTER", "none")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        let mut registry = Self { child, address };
-        registry.wait().with_context(|| {
-            std::fs::read_to_string(folder.join("registry.log")).unwrap_or_default()
-        })?;
-        Ok(registry)
-    }
-
-    fn wait(&mut self) -> anyhow::Result<()> {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(20) {
-            if TcpStream::connect(self.address).is_ok() {
-                return Ok(());
-            }
-            if let Some(status) = self.child.try_wait()? {
-                anyhow::bail!("ended at once: {status}");
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        anyhow::bail!("does not listen on {}", self.address)
-    }
-
-    fn host(&self) -> String {
-        self.address.to_string()
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        // A process that is gone already is as good as ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -1,0 +1,160 @@
+//! Registry programs of others, each started on loopback with a folder of its own and ended here.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use xshell::{Shell, cmd};
+
+use crate::tools;
+
+/// Who may use a registry with passwords.
+pub(super) const USER: &str = "operator";
+pub(super) const PASSWORD: &str = "correct-horse";
+
+/// A registry program: its tool and how it is started on an address with a folder of its own.
+pub(super) struct Program {
+    pub(super) name: &'static str,
+    /// The tools without which it cannot be started; the first one is the program.
+    pub(super) tools: &'static [&'static str],
+    /// Whether it wants a password.
+    pub(super) password: bool,
+    arguments: fn(SocketAddr, &Path) -> anyhow::Result<Vec<String>>,
+}
+
+pub(super) const REGISTRIES: &[Program] = &[
+    // Without the referrers API: signatures are found by the fallback tag.
+    Program {
+        name: "CNCF distribution 3",
+        tools: &["distribution3"],
+        password: false,
+        arguments: distribution,
+    },
+    Program {
+        name: "Debian's distribution 2.8",
+        tools: &["docker-registry"],
+        password: false,
+        arguments: distribution,
+    },
+    Program {
+        name: "crane registry serve",
+        tools: &["crane"],
+        password: false,
+        arguments: |address, _| {
+            Ok(words(&[
+                "registry",
+                "serve",
+                "--address",
+                &address.to_string(),
+            ]))
+        },
+    },
+    Program {
+        name: "CNCF distribution 3 with passwords",
+        tools: &["distribution3", "htpasswd"],
+        password: true,
+        arguments: distribution_with_passwords,
+    },
+    // With it.
+    Program {
+        name: "go-containerregistry with referrers",
+        tools: &["ggcr-registry"],
+        password: false,
+        arguments: |address, _| Ok(vec![address.to_string()]),
+    },
+];
+
+/// A registry process, ended with this value.
+pub(super) struct Registry {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Registry {
+    pub(super) fn start(program: &Program, folder: &Path) -> anyhow::Result<Self> {
+        let name = program.tools.first().context("a program without a tool")?;
+        let binary = tools::find(name).with_context(|| format!("{name} is not installed"))?;
+        // The port is free now, and nobody else on loopback is looking for one.
+        let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+        let arguments = (program.arguments)(address, folder)?;
+        let log = std::fs::File::create(folder.join("registry.log"))?;
+        let child = Command::new(&binary)
+            .args(arguments)
+            .env("OTEL_TRACES_EXPORTER", "none")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let mut registry = Self { child, address };
+        registry.wait().with_context(|| {
+            std::fs::read_to_string(folder.join("registry.log")).unwrap_or_default()
+        })?;
+        Ok(registry)
+    }
+
+    fn wait(&mut self) -> anyhow::Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            if TcpStream::connect(self.address).is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                anyhow::bail!("ended at once: {status}");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        anyhow::bail!("does not listen on {}", self.address)
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(super) fn host(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // A process that is gone already is as good as ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `registry serve config.yml` of distribution, 2 and 3 alike.
+fn distribution(address: SocketAddr, folder: &Path) -> anyhow::Result<Vec<String>> {
+    let data = folder.join("data");
+    let config = folder.join("config.yml");
+    let text = format!(
+        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  \
+         addr: {address}\n",
+        data.display()
+    );
+    std::fs::write(&config, text)?;
+    Ok(words(&["serve", &config.display().to_string()]))
+}
+
+/// The same behind `htpasswd`, as small companies run it.
+fn distribution_with_passwords(address: SocketAddr, folder: &Path) -> anyhow::Result<Vec<String>> {
+    let sh = Shell::new()?;
+    let htpasswd = tools::find("htpasswd").context("htpasswd is not installed")?;
+    let entry = cmd!(sh, "{htpasswd} -Bbn {USER} {PASSWORD}")
+        .quiet()
+        .read()?;
+    let users = folder.join("htpasswd");
+    std::fs::write(&users, entry)?;
+    let arguments = distribution(address, folder)?;
+    let config = folder.join("config.yml");
+    let text = format!(
+        "{}auth:\n  htpasswd:\n    realm: e2e\n    path: {}\n",
+        std::fs::read_to_string(&config)?,
+        users.display()
+    );
+    std::fs::write(&config, text)?;
+    Ok(arguments)
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
