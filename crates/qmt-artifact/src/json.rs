@@ -78,7 +78,7 @@ impl<'de> Visitor<'de> for Walk {
                 return Err(A::Error::custom("a key stands twice in one object"));
             }
             keys.insert(key);
-            map.next_value_seed(Walk)?;
+            map.next_value_seed(Self)?;
         }
         Ok(Unambiguous)
     }
@@ -107,7 +107,7 @@ mod tests {
             (r#"{"a":"\ud83d\ude00"}"#, r#"{"a":"\ud83d"}"#),
             (r#"{"a":1}"#, r#"{"a":01}"#),
             (r#"{"a":1}"#, r#"{"a":1,}"#),
-            (r#"{"a":1}"#, r#"{a:1}"#),
+            (r#"{"a":1}"#, "{a:1}"),
             (r#"{"a":1}"#, r#"{"a":1}//"#),
         ] {
             assert!(reads(good), "{good} was refused");

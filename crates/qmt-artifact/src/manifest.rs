@@ -19,7 +19,7 @@ const SCHEMA_1: [&str; 2] = [
 /// A manifest or an index: never both.
 #[derive(Debug)]
 pub(crate) enum Document {
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     Index(Index),
 }
 
@@ -123,11 +123,11 @@ impl Document {
         }
         let config = raw.config.ok_or_else(|| missing("config"))?;
         let layers = raw.layers.ok_or_else(|| missing("layers"))?;
-        Ok(Self::Manifest(Manifest {
+        Ok(Self::Manifest(Box::new(Manifest {
             config,
             layers,
             annotations,
-        }))
+        })))
     }
 }
 

@@ -8,6 +8,7 @@
 //! Spec: <https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>
 
 mod created;
+mod document;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -20,6 +21,7 @@ use flate2::{Compression, GzBuilder};
 use qmt_oci_ref::{Annotations, Descriptor, Digest, MediaType, Platform};
 use serde::Serialize;
 
+use self::document::{Empty, ImageConfig, Index, Manifest, Rootfs, WasmConfig};
 use crate::PLUGIN_TYPE_ANNOTATION;
 use crate::error::{ArtifactError, Limit, PackProblem, shown};
 use crate::extract::limits::{RATIO, RATIO_SLACK_BYTES, UNPACKED_BYTES, WASM_BYTES};
@@ -305,53 +307,6 @@ impl Packer<'_> {
         }
         descriptor
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WasmConfig<'a> {
-    created: &'a str,
-    architecture: &'a str,
-    os: &'a str,
-    layer_digests: [&'a Digest; 1],
-}
-
-#[derive(Serialize)]
-struct ImageConfig<'a> {
-    created: &'a str,
-    #[serde(flatten)]
-    platform: &'a Platform,
-    config: Empty,
-    rootfs: Rootfs<'a>,
-}
-
-#[derive(Serialize)]
-struct Empty {}
-
-#[derive(Serialize)]
-struct Rootfs<'a> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    diff_ids: [&'a Digest; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest {
-    schema_version: u8,
-    media_type: &'static str,
-    config: Descriptor,
-    layers: [Descriptor; 1],
-    annotations: Annotations,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Index<'a> {
-    schema_version: u8,
-    media_type: &'static str,
-    manifests: Vec<&'a Descriptor>,
-    annotations: Annotations,
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, ArtifactError> {

@@ -37,10 +37,9 @@ impl HostPlatform {
 
     /// Takes `platform` for the host's, in its normal form: `macos` is `darwin`, `x86_64` is
     /// `amd64`, `arm64/v8` is `arm64`.
-    pub fn new(platform: Platform) -> Self {
-        Self {
-            platform: normalized(&platform),
-        }
+    pub fn new(mut platform: Platform) -> Self {
+        normalize(&mut platform);
+        Self { platform }
     }
 
     /// Returns the platform in its normal form.
@@ -94,36 +93,38 @@ pub(crate) fn is_unknown(platform: &Platform) -> bool {
     platform.os == "unknown" && platform.architecture == "unknown"
 }
 
-/// Brings a platform into its normal form; the names are the ones of the Go language.
+/// Returns the normal form of a platform; the names are the ones of the Go language.
 pub(crate) fn normalized(platform: &Platform) -> Platform {
-    let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let mut normal = platform.clone();
-    normal.os = match platform.os.to_ascii_lowercase().as_str() {
-        "macos" => "darwin".to_owned(),
-        os => os.to_owned(),
-    };
-    let variant = filled(&platform.variant).map(|variant| variant.to_ascii_lowercase());
-    let (architecture, variant) = match platform.architecture.to_ascii_lowercase().as_str() {
-        "i386" | "x86" => ("386".to_owned(), None),
-        "x86_64" | "x86-64" | "amd64" => (
-            "amd64".to_owned(),
-            variant.filter(|variant| variant != "v1"),
-        ),
+    normalize(&mut normal);
+    normal
+}
+
+fn normalize(platform: &mut Platform) {
+    let filled = |text: &mut Option<String>| text.take().filter(|text| !text.is_empty());
+    platform.os.make_ascii_lowercase();
+    if platform.os == "macos" {
+        "darwin".clone_into(&mut platform.os);
+    }
+    let variant = filled(&mut platform.variant).map(|variant| variant.to_ascii_lowercase());
+    platform.architecture.make_ascii_lowercase();
+    let (architecture, variant) = match platform.architecture.as_str() {
+        "i386" | "x86" => ("386", None),
+        "x86_64" | "x86-64" | "amd64" => ("amd64", variant.filter(|variant| variant != "v1")),
         "aarch64" | "arm64" => (
-            "arm64".to_owned(),
+            "arm64",
             variant.filter(|variant| variant != "8" && variant != "v8"),
         ),
-        "armhf" => ("arm".to_owned(), Some("v7".to_owned())),
-        "armel" => ("arm".to_owned(), Some("v6".to_owned())),
-        "arm" => ("arm".to_owned(), Some(arm_variant(variant.as_deref()))),
-        "powerpc64" if cfg!(target_endian = "little") => ("ppc64le".to_owned(), variant),
-        "loongarch64" => ("loong64".to_owned(), variant),
-        architecture => (architecture.to_owned(), variant),
+        "armhf" => ("arm", Some("v7".to_owned())),
+        "armel" => ("arm", Some("v6".to_owned())),
+        "arm" => ("arm", Some(arm_variant(variant.as_deref()))),
+        "powerpc64" if cfg!(target_endian = "little") => ("ppc64le", variant),
+        "loongarch64" => ("loong64", variant),
+        architecture => (architecture, variant),
     };
-    normal.architecture = architecture;
-    normal.variant = variant;
-    normal.os_version = filled(&platform.os_version);
-    normal
+    platform.architecture = architecture.to_owned();
+    platform.variant = variant;
+    platform.os_version = filled(&mut platform.os_version);
 }
 
 fn arm_variant(variant: Option<&str>) -> String {

@@ -177,7 +177,7 @@ pub async fn select(
             reader
                 .image(
                     request.root.clone(),
-                    manifest,
+                    *manifest,
                     image::Reason::Single,
                     &Annotations::new(),
                 )
@@ -247,7 +247,7 @@ impl Reader<'_> {
 
     async fn manifest(&mut self, descriptor: &Descriptor) -> Result<Manifest, ArtifactError> {
         match self.document(descriptor).await? {
-            Document::Manifest(manifest) => Ok(manifest),
+            Document::Manifest(manifest) => Ok(*manifest),
             Document::Index(_) => Err(wrong_form(descriptor)),
         }
     }

@@ -27,10 +27,7 @@ impl Failure {
     /// Reports whether bytes that were changed on the way could explain it, so that the source's
     /// own verdict on them is worth waiting for.
     pub(super) fn may_be_the_transfers(&self) -> bool {
-        match self {
-            Self::Layer(problem) => !matches!(problem, LayerProblem::WrongEncoding { .. }),
-            Self::Other(_) => false,
-        }
+        matches!(self, Self::Layer(_))
     }
 
     pub(super) fn into_error(self, layer: &Digest) -> ArtifactError {
@@ -53,7 +50,10 @@ impl From<LayerProblem> for Failure {
 /// Takes a failure of ours out of the wrapping, and blames the compressed data for anything else.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        if error.get_ref().is_some_and(|inner| inner.is::<Self>()) {
+        if error
+            .get_ref()
+            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
+        {
             let inner = error
                 .into_inner()
                 .and_then(|inner| inner.downcast::<Self>().ok());

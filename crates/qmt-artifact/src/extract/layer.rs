@@ -223,41 +223,11 @@ impl Extraction {
             return Ok(());
         };
         if class.by_name() {
-            self.check_entry(entry, &path, seen)?;
+            seen.check(entry, &path)?;
         } else if entry.kind != EntryKind::File {
             return Ok(()); // `libx.so` is mostly a link to `libx.so.1`.
         }
         self.candidate(tar, entry, path, class, seen)
-    }
-
-    /// Refuses what is odd about an entry that is the plugin by its name.
-    fn check_entry(&self, entry: &Entry, path: &[u8], seen: &mut Seen) -> Result<(), Failure> {
-        if seen.by_name.iter().any(|earlier| earlier == path) {
-            let name = shown(path);
-            return Err(LayerProblem::Twice {
-                first: name.clone(),
-                second: name,
-            }
-            .into());
-        }
-        seen.by_name.push(path.to_vec());
-        match entry.kind {
-            EntryKind::File if entry.ambiguous_name => Err(LayerProblem::OddName {
-                name: shown(&entry.name),
-            }
-            .into()),
-            EntryKind::File => Ok(()),
-            EntryKind::Directory => Err(LayerProblem::NotRegular {
-                name: shown(path),
-                found: "a directory",
-            }
-            .into()),
-            EntryKind::Other(found) => Err(LayerProblem::NotRegular {
-                name: shown(path),
-                found,
-            }
-            .into()),
-        }
     }
 
     /// Writes the entry to the sink if it is better than what is there.
@@ -341,6 +311,38 @@ impl Extraction {
         }
         self.dirty = true;
         Ok(())
+    }
+}
+
+impl Seen {
+    /// Refuses what is odd about an entry that is the plugin by its name.
+    fn check(&mut self, entry: &Entry, path: &[u8]) -> Result<(), Failure> {
+        if self.by_name.iter().any(|earlier| earlier == path) {
+            let name = shown(path);
+            return Err(LayerProblem::Twice {
+                first: name.clone(),
+                second: name,
+            }
+            .into());
+        }
+        self.by_name.push(path.to_vec());
+        match entry.kind {
+            EntryKind::File if entry.ambiguous_name => Err(LayerProblem::OddName {
+                name: shown(&entry.name),
+            }
+            .into()),
+            EntryKind::File => Ok(()),
+            EntryKind::Directory => Err(LayerProblem::NotRegular {
+                name: shown(path),
+                found: "a directory",
+            }
+            .into()),
+            EntryKind::Other(found) => Err(LayerProblem::NotRegular {
+                name: shown(path),
+                found,
+            }
+            .into()),
+        }
     }
 }
 

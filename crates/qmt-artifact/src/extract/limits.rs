@@ -49,7 +49,7 @@ pub(crate) const GZIP_MEMBERS: u64 = 131_072;
 /// `zstd -19` needs 8 MiB of it; `--ultra -21` and `--long=27` are refused.
 pub(crate) const ZSTD_WINDOW_LOG: u32 = 25;
 /// How long one extraction may take, download included.
-pub(crate) const EXTRACT_TIME: Duration = Duration::from_secs(15 * 60);
+pub(crate) const EXTRACT_TIME: Duration = Duration::from_mins(15);
 
 /// What selection may read. The default is the project's table of limits.
 #[derive(Clone, Debug)]

@@ -272,8 +272,11 @@ async fn conclude(
     result: Result<(), Failure>,
     layer: &Descriptor,
 ) -> Result<(), ArtifactError> {
-    let Err(failure) = result else {
-        return Ok(());
+    let failure = match (result, &fed) {
+        (Ok(()), Fed::All) => return Ok(()),
+        // Nothing is taken from a layer that was not proven to its end.
+        (Ok(()), Fed::Refused(..)) => return Err(ArtifactError::Aborted),
+        (Err(failure), _) => failure,
     };
     if let Fed::Refused(mut stream, mut left) = fed
         && failure.may_be_the_transfers()

@@ -78,9 +78,8 @@ impl Rule {
             FileRule::Layer => None,
             FileRule::Named(file) => (file.as_bytes() == path).then_some(Class::Own),
             FileRule::Wasm => (path == WASM).then_some(Class::Own),
-            FileRule::Native => native(),
             FileRule::Either if path == WASM => Some(Class::Wasm),
-            FileRule::Either => native(),
+            FileRule::Native | FileRule::Either => native(),
         }
     }
 

@@ -6,8 +6,15 @@
 //! archive is refused, so that nobody else sees another plugin in it than we do. The `tar` crate
 //! describes the header block; its own iteration forgives too much.
 
+mod header;
+mod pax;
+
 use tar::{EntryType, Header};
 
+use self::header::{
+    checked_size, has_no_content, has_prefix, is_extended, is_known, is_zero, kind_of,
+};
+use self::pax::Pax;
 use super::decode::Unpacked;
 use super::failure::Failure;
 use super::limits::ExtractLimits;
@@ -55,13 +62,6 @@ struct Extensions {
     long_name: Option<Vec<u8>>,
     long_link: bool,
     pax: Option<Pax>,
-}
-
-#[derive(Default)]
-struct Pax {
-    path: Option<Vec<u8>>,
-    size: Option<u64>,
-    sparse: bool,
 }
 
 impl TarReader {
@@ -344,62 +344,6 @@ impl Extensions {
     }
 }
 
-impl Pax {
-    /// Reads records of the form `length key=value\n`, each complete and each key once.
-    fn parse(mut records: &[u8]) -> Result<Self, &'static str> {
-        let mut pax = Self::default();
-        let mut keys = std::collections::HashSet::new();
-        if records.is_empty() {
-            return Err("a PAX header is empty");
-        }
-        while !records.is_empty() {
-            let (key, value) = record(&mut records).ok_or("a PAX record is malformed")?;
-            if !keys.insert(key) {
-                return Err("a PAX key stands twice");
-            }
-            match key {
-                b"path" => {
-                    if value.is_empty() || value.contains(&0) {
-                        return Err("a PAX path is empty or holds NUL");
-                    }
-                    pax.path = Some(value.to_vec());
-                }
-                b"size" => pax.size = Some(decimal(value).ok_or("a PAX size is no number")?),
-                b"linkpath" if value.is_empty() || value.contains(&0) => {
-                    return Err("a PAX link path is empty or holds NUL");
-                }
-                key if key.starts_with(b"GNU.sparse.") => pax.sparse = true,
-                _ => {}
-            }
-        }
-        Ok(pax)
-    }
-}
-
-/// Takes one record off the front.
-fn record<'a>(records: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let space = records.iter().take(8).position(|byte| *byte == b' ')?;
-    let digits = records.get(..space)?;
-    if digits.first() == Some(&b'0') {
-        return None;
-    }
-    let length = usize::try_from(decimal(digits)?).ok()?;
-    let record = records
-        .get(space.checked_add(1)?..length)?
-        .strip_suffix(b"\n")?;
-    *records = records.get(length..)?;
-    let equals = record.iter().position(|byte| *byte == b'=')?;
-    let (key, value) = (record.get(..equals)?, record.get(equals.checked_add(1)?..)?);
-    (!key.is_empty()).then_some((key, value))
-}
-
-fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
 /// A fault whose place the caller knows, or a failure that has one already.
 enum Fault {
     Here(&'static str),
@@ -425,78 +369,4 @@ impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)
     }
-}
-
-/// Checks the header's checksum and returns its size. Only octal digits are taken: the base-256
-/// form is for sizes beyond our limits, and readers differ about anything else.
-fn checked_size(header: &Header) -> Result<u64, &'static str> {
-    let bytes = header.as_bytes();
-    let (before, field_and_after) = bytes.split_at(148);
-    let after = field_and_after.get(8..).unwrap_or_default();
-    let sum: u32 = before
-        .iter()
-        .chain(after)
-        .map(|byte| u32::from(*byte))
-        .sum();
-    if header.cksum().ok() != Some(sum.saturating_add(8 * u32::from(b' '))) {
-        return Err("a header's checksum is wrong");
-    }
-    let field = bytes.get(124..136).unwrap_or_default();
-    octal(field).ok_or("a size is not octal")
-}
-
-fn octal(field: &[u8]) -> Option<u64> {
-    let field = field.trim_ascii_start();
-    let end = field
-        .iter()
-        .position(|byte| matches!(byte, 0 | b' '))
-        .unwrap_or(field.len());
-    let (digits, rest) = field.split_at_checked(end)?;
-    if !rest.iter().all(|byte| matches!(byte, 0 | b' ')) {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |value, digit| {
-        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 8)?;
-        value.checked_mul(8)?.checked_add(u64::from(digit))
-    })
-}
-
-fn kind_of(header: &Header) -> EntryKind {
-    match header.entry_type().as_byte() {
-        0 | b'0' => EntryKind::File,
-        b'1' => EntryKind::Other("a hard link"),
-        b'2' => EntryKind::Other("a symbolic link"),
-        b'3' => EntryKind::Other("a character device"),
-        b'4' => EntryKind::Other("a block device"),
-        b'5' => EntryKind::Directory,
-        b'6' => EntryKind::Other("a FIFO"),
-        b'7' => EntryKind::Other("a contiguous file"),
-        b'S' => EntryKind::Other("a sparse file"),
-        b'M' => EntryKind::Other("a part of a multi-volume file"),
-        _ => EntryKind::Other("an entry of an unknown type"),
-    }
-}
-
-fn has_no_content(entry_type: EntryType, kind: EntryKind) -> bool {
-    kind == EntryKind::Directory || matches!(entry_type.as_byte(), b'1'..=b'6')
-}
-
-fn is_known(header: &Header) -> bool {
-    header.as_ustar().is_some() || header.as_gnu().is_some()
-}
-
-fn is_extended(header: &Header) -> bool {
-    header.as_gnu().is_some_and(tar::GnuHeader::is_extended)
-}
-
-/// Reports whether there is something where a ustar header has the front part of its name.
-fn has_prefix(header: &Header) -> bool {
-    header
-        .as_bytes()
-        .get(345..500)
-        .is_some_and(|prefix| !is_zero(prefix))
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
 }

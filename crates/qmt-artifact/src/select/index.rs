@@ -9,7 +9,7 @@ use crate::kind::PluginKind;
 use crate::manifest::{Index, Manifest};
 use crate::platform::{is_unknown, is_wasm};
 
-/// By this annotation BuildKit marks attestations: <https://docs.docker.com/build/metadata/attestations/attestation-storage/>
+/// By this annotation `BuildKit` marks attestations: <https://docs.docker.com/build/metadata/attestations/attestation-storage/>
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 const ATTESTATION: &str = "attestation-manifest";
 /// How many platforms an error lists.
@@ -57,7 +57,8 @@ impl Reader<'_> {
             level = self.descend(&level.indexes, depth).await?;
         }
         if native {
-            self.note(format!("no entry fits {}", self.host));
+            let available = listed(&images).join(", ");
+            self.note(format!("{available}: none fits {}", self.host));
         }
         if let Some(chosen) = first_wasm {
             return self.take(chosen, Reason::WasmPlatform).await;

@@ -195,7 +195,7 @@ impl Archive {
 
     pub(super) fn link(self, kind: u8, name: impl AsRef<[u8]>, target: &str) -> Self {
         self.header(kind, name, 0, |header| {
-            header.set_link_name_literal(target).unwrap()
+            header.set_link_name_literal(target).unwrap();
         })
     }
 

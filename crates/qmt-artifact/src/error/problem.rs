@@ -1,0 +1,227 @@
+//! The particulars of an error: which limit, what about a layer, a file's content or a request.
+
+use std::fmt;
+
+use qmt_oci_ref::Digest;
+
+use crate::sniff::NativeFormat;
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Bytes of a manifest or index.
+    ManifestBytes,
+    /// Bytes of an image config.
+    ConfigBytes,
+    /// Manifests read for one selection.
+    ManifestRequests,
+    /// Indexes within one another.
+    IndexDepth,
+    /// Entries of an index.
+    IndexEntries,
+    /// Layers of a manifest.
+    Layers,
+    /// Annotations of a manifest.
+    Annotations,
+    /// Bytes of one annotation.
+    AnnotationBytes,
+    /// Bytes of all annotations.
+    AnnotationsBytes,
+    /// Bytes of a raw Wasm layer.
+    WasmBytes,
+    /// Bytes of an archive layer.
+    ArchiveBytes,
+    /// Bytes that all layers unpack to.
+    UnpackedBytes,
+    /// Bytes that one layer unpacks to, given its packed size.
+    Ratio,
+    /// Entries of the archives.
+    Entries,
+    /// Bytes of an entry's name.
+    NameBytes,
+    /// Bytes of a PAX header.
+    PaxBytes,
+    /// Gzip members.
+    GzipMembers,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ManifestBytes => "bytes of a manifest",
+            Self::ConfigBytes => "bytes of an image config",
+            Self::ManifestRequests => "manifests read for one selection",
+            Self::IndexDepth => "indexes within one another",
+            Self::IndexEntries => "entries of an index",
+            Self::Layers => "layers of a manifest",
+            Self::Annotations => "annotations of a manifest",
+            Self::AnnotationBytes => "bytes of an annotation",
+            Self::AnnotationsBytes => "bytes of all annotations",
+            Self::WasmBytes => "bytes of a Wasm layer",
+            Self::ArchiveBytes => "bytes of an archive layer",
+            Self::UnpackedBytes => "bytes that the layers unpack to",
+            Self::Ratio => "bytes that a layer of this size may unpack to",
+            Self::Entries => "archive entries",
+            Self::NameBytes => "bytes of an entry's name",
+            Self::PaxBytes => "bytes of a PAX header",
+            Self::GzipMembers => "gzip members of a layer",
+        })
+    }
+}
+
+/// What is wrong with a layer. Names in it are cut and escaped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayerProblem {
+    /// The media type promises one encoding and the bytes are in another.
+    #[error("its media type promises {said}, its bytes are {found}")]
+    WrongEncoding {
+        /// What the media type says.
+        said: &'static str,
+        /// What the first bytes look like.
+        found: &'static str,
+    },
+    /// The compressed stream is damaged.
+    #[error("its compressed data is damaged")]
+    Damaged {
+        /// What the decoder said.
+        source: std::io::Error,
+    },
+    /// The layer ends too early.
+    #[error("it ends too early")]
+    Truncated,
+    /// The layer has another size than its descriptor says.
+    #[error("it has {actual} bytes or more, its descriptor says {expected}")]
+    Size {
+        /// What the descriptor says.
+        expected: u64,
+        /// Where reading stopped.
+        actual: u64,
+    },
+    /// The unpacked layer is not the one that the image config names.
+    #[error("it unpacks to `{actual}`, the image config says `{expected}`")]
+    DiffId {
+        /// The config's `diff_ids` entry.
+        expected: Digest,
+        /// What the unpacked bytes hash to.
+        actual: Digest,
+    },
+    /// The archive breaks the format, or means different things to different readers.
+    #[error("its archive is malformed at byte {offset}: {fault}")]
+    Archive {
+        /// Where the header starts, in bytes of the unpacked archive.
+        offset: u64,
+        /// The rule that broke.
+        fault: &'static str,
+    },
+    /// The file looked for is named in a way that readers take differently.
+    #[error("it names the plugin `{name}`, which is no plain relative path")]
+    OddName {
+        /// The entry.
+        name: String,
+    },
+    /// The file looked for is no regular file.
+    #[error("`{name}` is {found}, not a regular file")]
+    NotRegular {
+        /// The entry.
+        name: String,
+        /// What it is.
+        found: &'static str,
+    },
+    /// The file looked for stands twice, or under two names that some file systems take for one.
+    #[error("`{first}` and `{second}` are one name")]
+    Twice {
+        /// The file looked for.
+        first: String,
+        /// The other entry.
+        second: String,
+    },
+    /// A part of the path of the file looked for is no directory.
+    #[error("`{name}` lies under `{parent}`, which is no directory")]
+    UnderNoDirectory {
+        /// The file looked for.
+        name: String,
+        /// The part of its path.
+        parent: String,
+    },
+}
+
+/// What is wrong with a file's content.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContentProblem {
+    /// It is empty.
+    #[error("is empty")]
+    Empty,
+    /// It is nothing that can be loaded.
+    #[error("is neither a Wasm module nor a shared library")]
+    Unknown,
+    /// It is a Wasm component.
+    #[error(
+        "is a Wasm component; only core modules are run, so build it for wasm32-wasip1 or \
+         wasm32-unknown-unknown"
+    )]
+    Component,
+    /// It is the text form of Wasm.
+    #[error("is Wasm text; convert it with `wat2wasm`")]
+    Text,
+    /// It is native code that wasmtime compiled from Wasm.
+    #[error("is precompiled Wasm (.cwasm); publish the module it was compiled from")]
+    Precompiled,
+    /// It is Wasm where only native is allowed.
+    #[error("is a Wasm module where a shared library is wanted")]
+    WasmNotNative,
+    /// It is native where only Wasm is allowed.
+    #[error("is a native {format} file where Wasm is wanted")]
+    NativeNotWasm {
+        /// Its format.
+        format: NativeFormat,
+    },
+    /// It is native, but no shared library.
+    #[error("is a native {format} file, but no shared library")]
+    NotALibrary {
+        /// Its format.
+        format: NativeFormat,
+    },
+    /// It is a library for another platform.
+    #[error("is a {format} library for {found}; the host is {host}")]
+    Foreign {
+        /// Its format.
+        format: NativeFormat,
+        /// The architectures it is for.
+        found: String,
+        /// The host's platform.
+        host: String,
+    },
+}
+
+/// What is wrong with what is to be packed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackProblem {
+    /// No file was given.
+    #[error("neither a Wasm nor a native file is given")]
+    Nothing,
+    /// A platform was given twice.
+    #[error("two files for {platform} are given")]
+    Twice {
+        /// The platform.
+        platform: String,
+    },
+    /// A platform is empty or no platform for native code.
+    #[error("`{platform}` is no platform for a native file")]
+    Platform {
+        /// The platform.
+        platform: String,
+    },
+    /// The time of creation lies outside the years 1970 to 9999.
+    #[error("the time of creation lies outside the years 1970 to 9999")]
+    Created,
+    /// An annotation is given that packing itself sets.
+    #[error("the annotation `{name}` is set by packing itself")]
+    Annotation {
+        /// Its name.
+        name: String,
+    },
+}
