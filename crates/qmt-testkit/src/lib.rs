@@ -1,4 +1,4 @@
-//! An in-process OCI registry and a private Sigstore for tests.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod clock;

@@ -135,8 +135,11 @@ impl Api {
     fn route(&self, request: &Received) -> Reply {
         let not_found = || ApiError::new(Code::NameUnknown, "no such endpoint");
         let route = parse(&request.path).ok_or_else(not_found)?;
-        if let (Route::Token, Some(issuer)) = (&route, self.own_issuer()) {
-            return Ok(issuer.issue(request));
+        if matches!(route, Route::Token) {
+            return self
+                .own_issuer()
+                .map(|issuer| issuer.issue(request))
+                .ok_or_else(not_found);
         }
         if let Some(name) = route.repository()
             && Repository::new(self.host.clone(), name).is_err()
@@ -159,10 +162,11 @@ impl Api {
             Route::Upload(name, id) => self.upload(name, id, request),
             Route::Blob(name, digest) => self.blob(name, digest, request),
             Route::Manifest(name, reference) => self.manifest(name, reference, request),
-            Route::Token => Err(not_found()),
-            Route::Base | Route::Tags(_) | Route::Referrers(..) | Route::Uploads(_) => {
-                Err(unsupported())
-            }
+            Route::Base
+            | Route::Token
+            | Route::Tags(_)
+            | Route::Referrers(..)
+            | Route::Uploads(_) => Err(unsupported()),
         }
     }
 
