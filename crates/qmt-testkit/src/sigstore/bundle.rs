@@ -70,6 +70,33 @@ impl SignedBundle {
         SignatureImage::new(None, &manifest, blobs)
     }
 
+    /// The same bundle with its log entry `count` times. All of them hold.
+    #[must_use]
+    pub fn with_entries(&self, count: usize) -> Self {
+        self.repeated("/verificationMaterial/tlogEntries", count)
+    }
+
+    /// The same bundle with its timestamp `count` times. All of them hold.
+    #[must_use]
+    pub fn with_timestamps(&self, count: usize) -> Self {
+        let list = "/verificationMaterial/timestampVerificationData/rfc3161Timestamps";
+        self.repeated(list, count)
+    }
+
+    fn repeated(&self, list: &str, count: usize) -> Self {
+        let mut value = self.value();
+        let items = value
+            .pointer_mut(list)
+            .and_then(Value::as_array_mut)
+            .must("find what to repeat in the bundle");
+        let first = items.first().must("find what to repeat").clone();
+        *items = vec![first; count];
+        Self {
+            json: bytes(&value),
+            ..self.clone()
+        }
+    }
+
     pub(super) fn value(&self) -> Value {
         serde_json::from_slice(&self.json).must("read its own bundle")
     }
@@ -150,7 +177,14 @@ pub(super) fn subjects(subject: &str, signing: &Signing, name: Option<&str>) -> 
         Some(name) => entry["name"] = name.into(),
         None => entry["annotations"] = json!(signing.annotations),
     }
-    json!([entry])
+    let mut subjects: Vec<Value> = (0..signing.more_subjects)
+        .map(|number| {
+            let other = hex::encode(sha256(&number.to_be_bytes()));
+            json!({ "name": format!("other-{number}"), "digest": { "sha256": other } })
+        })
+        .collect();
+    subjects.push(entry);
+    subjects.into()
 }
 
 fn verification_material(material: &Material) -> Value {

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::encoding::{Canonical, base64, canonical_json, certificate_pem, pem};
-use super::key::{KeyKind, sha256, sha384};
+use super::key::{KeyKind, sha256, sha384, sha512};
 
 /// The media type of an in-toto statement in an envelope.
 pub(super) const IN_TOTO: &str = "application/vnd.in-toto+json";
@@ -108,11 +108,39 @@ pub(super) fn v1(signed: &Signed, signature: &[u8], signer: &SignerProof) -> Bod
     }
 }
 
+/// The body that Rekor v1 logs for envelopes where it is asked for `intoto`, as cosign 2.0 does.
+///
+/// The canonical form leaves the payload out and encodes the signature once more.
+pub(super) fn v1_intoto(signed: &Signed, signature: &[u8], signer: &SignerProof) -> Body {
+    let Signed::Envelope { payload, r#type } = signed else {
+        panic!("entries of kind `intoto` are about envelopes, and a `.sig` has none");
+    };
+    let envelope = signed.envelope(signature).to_string();
+    body(
+        "intoto",
+        "0.0.2",
+        &json!({
+            "content": {
+                "envelope": {
+                    "payloadType": r#type,
+                    "signatures": [{
+                        "sig": base64(base64(signature)),
+                        "publicKey": base64(signer.pem()),
+                    }],
+                },
+                "hash": hash(envelope.as_bytes()),
+                "payloadHash": hash(payload),
+            },
+        }),
+    )
+}
+
 /// The body that Rekor v2 logs: `hashedrekord` over the bytes under the signature.
 pub(super) fn v2(signed: &Signed, signature: &[u8], signer: &SignerProof, kind: KeyKind) -> Body {
     let message = signed.message();
     let (algorithm, digest) = match kind {
         KeyKind::P384 => ("SHA2_384", sha384(&message)),
+        KeyKind::P521 => ("SHA2_512", sha512(&message)),
         _ => ("SHA2_256", sha256(&message).to_vec()),
     };
     let mut verifier = json!({ "keyDetails": kind.details() });

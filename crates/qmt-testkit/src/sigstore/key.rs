@@ -7,8 +7,8 @@ use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
+    EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5912::{ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384};
@@ -23,6 +23,8 @@ pub enum KeyKind {
     P256,
     /// ECDSA on P-384 with SHA-384. Real Rekor v1 takes no `.sig` entries of such keys.
     P384,
+    /// ECDSA on P-521 with SHA-512. Cosign can make such keys; few verifiers take them.
+    P521,
     /// Ed25519 over the message itself. Real Rekor v1 takes no `.sig` entries of such keys.
     Ed25519,
     /// RSA of 2048 bits, PKCS #1 v1.5 with SHA-256.
@@ -33,9 +35,10 @@ pub enum KeyKind {
 
 impl KeyKind {
     /// Every kind, the quick ones first.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::P256,
         Self::P384,
+        Self::P521,
         Self::Ed25519,
         Self::Rsa2048,
         Self::Rsa4096,
@@ -46,6 +49,7 @@ impl KeyKind {
         match self {
             Self::P256 => "PKIX_ECDSA_P256_SHA_256",
             Self::P384 => "PKIX_ECDSA_P384_SHA_384",
+            Self::P521 => "PKIX_ECDSA_P521_SHA_512",
             Self::Ed25519 => "PKIX_ED25519",
             Self::Rsa2048 => "PKIX_RSA_PKCS1V15_2048_SHA256",
             Self::Rsa4096 => "PKIX_RSA_PKCS1V15_4096_SHA256",
@@ -81,6 +85,7 @@ impl KeyPair {
         let private = match kind {
             KeyKind::P256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
             KeyKind::P384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
+            KeyKind::P521 => ecdsa(&ECDSA_P521_SHA512_ASN1_SIGNING),
             KeyKind::Ed25519 => {
                 Private::Ed25519(Ed25519KeyPair::generate().must("make an Ed25519 key"))
             }

@@ -127,7 +127,7 @@ impl PrivateSigstore {
 
     /// The key of that name, made at first use.
     ///
-    /// A name that is a kind of key (`p256`, `p384`, `ed25519`, `rsa2048`, `rsa4096`), or begins
+    /// A name that is a kind of key (`p256`, `p384`, `p521`, `ed25519`, `rsa2048`, `rsa4096`), or begins
     /// with one and a dash, gives that kind; any other name gives P-256.
     pub fn key(&self, name: &str) -> Arc<KeyPair> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,6 +161,7 @@ impl PrivateSigstore {
 fn kind_of(name: &str) -> KeyKind {
     match name.split('-').next().unwrap_or(name) {
         "p384" => KeyKind::P384,
+        "p521" => KeyKind::P521,
         "ed25519" => KeyKind::Ed25519,
         "rsa2048" => KeyKind::Rsa2048,
         "rsa4096" => KeyKind::Rsa4096,

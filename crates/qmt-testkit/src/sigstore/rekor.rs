@@ -98,7 +98,13 @@ impl Log {
     }
 
     /// Takes `body` into the log at `time`.
-    pub(super) fn append(&self, body: Body, time: SystemTime, flaw: Option<EntryFlaw>) -> LogEntry {
+    pub(super) fn append(
+        &self,
+        body: Body,
+        time: SystemTime,
+        witnessed: bool,
+        flaw: Option<EntryFlaw>,
+    ) -> LogEntry {
         let leaves = {
             let mut leaves = self
                 .leaves
@@ -125,6 +131,9 @@ impl Log {
             _ => proof.root,
         };
         proof.checkpoint = self.checkpoint(checkpoint_key, proof.size, &checkpoint_root);
+        if witnessed {
+            proof.checkpoint = self.witnessed(&proof.checkpoint, &stranger);
+        }
         if flaw == Some(EntryFlaw::BrokenProof) {
             for hash in &mut proof.hashes {
                 *hash = sha256(hash);
@@ -180,6 +189,18 @@ impl Log {
         signature.extend_from_slice(&key.sign(text.as_bytes()));
         let signer = self.origin.split(' ').next().unwrap_or(&self.origin);
         format!("{text}\n\u{2014} {signer} {}\n", base64(signature))
+    }
+
+    /// The checkpoint with two more signatures around the log's own: before it one that has the
+    /// log's key ID by chance and does not hold, after it a witness's.
+    fn witnessed(&self, checkpoint: &str, witness: &KeyPair) -> String {
+        let (text, own) = checkpoint.split_once("\n\n").unwrap_or((checkpoint, ""));
+        let signed = witness.sign(format!("{text}\n").as_bytes());
+        let line =
+            |name: &str, id: &[u8]| format!("\u{2014} {name} {}\n", base64([id, &signed].concat()));
+        let collision = line("other.private.test", &self.id()[..4]);
+        let witness = line("witness.private.test", &witness.id()[..4]);
+        format!("{text}\n\n{collision}{own}{witness}")
     }
 }
 

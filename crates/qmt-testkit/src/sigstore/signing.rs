@@ -34,6 +34,8 @@ pub enum Signer {
 pub enum LogKind {
     /// Rekor v1: with a signed entry timestamp, which vouches for the time.
     RekorV1,
+    /// Rekor v1, with an entry of kind `intoto` 0.0.2, as cosign 2.0 logged attestations.
+    RekorV1Intoto,
     /// Rekor v2: a proof of inclusion and no time; wants a timestamp beside it.
     RekorV2,
     /// Nowhere.
@@ -48,6 +50,8 @@ pub struct Signing {
     pub(super) timestamp: bool,
     pub(super) docker_reference: Option<String>,
     pub(super) annotations: BTreeMap<String, String>,
+    pub(super) witnessed: bool,
+    pub(super) more_subjects: usize,
     pub(super) twin: Option<Twin>,
 }
 
@@ -90,6 +94,21 @@ impl Signing {
         self
     }
 
+    /// Has the checkpoint signed by a witness as well, and by a key that shares the log's key ID
+    /// by chance. A good signature stays good.
+    #[must_use]
+    pub fn witnessed(mut self) -> Self {
+        self.witnessed = true;
+        self
+    }
+
+    /// Names `count` other subjects in a bundle's statement, before the image itself.
+    #[must_use]
+    pub fn more_subjects(mut self, count: usize) -> Self {
+        self.more_subjects = count;
+        self
+    }
+
     /// Makes the bad twin: everything as ordered, and this one thing wrong.
     #[must_use]
     pub fn twin(mut self, twin: Twin) -> Self {
@@ -104,6 +123,8 @@ impl Signing {
             timestamp: false,
             docker_reference: None,
             annotations: BTreeMap::new(),
+            witnessed: false,
+            more_subjects: 0,
             twin: None,
         }
     }
@@ -142,6 +163,7 @@ impl PrivateSigstore {
         let signature = match twin {
             Some(Twin::GarbageSignature) => vec![0x2a; key.sign(&message).len()],
             Some(Twin::ForeignSignature) => key.sign(&other.message()),
+            Some(Twin::TrailingByte) => [key.sign(&message), vec![0]].concat(),
             _ => key.sign(&message),
         };
         let at = self.time + SIGNING_DELAY;
@@ -164,7 +186,7 @@ impl PrivateSigstore {
         let foreign_log;
         let log: Option<(&Log, LogVersion)> = match (signing.log, twin) {
             (LogKind::None, _) | (_, Some(Twin::MissingEntry)) => None,
-            (LogKind::RekorV1, Some(Twin::UnknownLog)) => {
+            (LogKind::RekorV1 | LogKind::RekorV1Intoto, Some(Twin::UnknownLog)) => {
                 foreign_log = Log::new(LogVersion::V1, "rekor.stranger.test");
                 Some((&foreign_log, LogVersion::V1))
             }
@@ -172,17 +194,20 @@ impl PrivateSigstore {
                 foreign_log = Log::new(LogVersion::V2, "log2026.stranger.test");
                 Some((&foreign_log, LogVersion::V2))
             }
-            (LogKind::RekorV1, _) => Some((&self.rekor, LogVersion::V1)),
+            (LogKind::RekorV1 | LogKind::RekorV1Intoto, _) => Some((&self.rekor, LogVersion::V1)),
             (LogKind::RekorV2, _) => Some((&self.rekor_v2, LogVersion::V2)),
         };
         let entry = log.map(|(log, version)| {
             let body = match version {
+                LogVersion::V1 if signing.log == LogKind::RekorV1Intoto => {
+                    entry::v1_intoto(logged, &logged_signature, &logged_proof)
+                }
                 LogVersion::V1 => entry::v1(logged, &logged_signature, &logged_proof),
                 LogVersion::V2 => {
                     entry::v2(logged, &logged_signature, &logged_proof, claimed.kind())
                 }
             };
-            log.append(body, logged_at, entry_flaw(twin))
+            log.append(body, logged_at, signing.witnessed, entry_flaw(twin))
         });
         let timestamps = if signing.timestamp {
             let stamped = match (style, signed) {

@@ -76,8 +76,9 @@ impl PrivateSigstore {
     pub fn sign_simple(&self, subject: impl Display, signing: &Signing) -> SimpleSigning {
         let subject = subject.to_string();
         assert!(
-            signing.log != LogKind::RekorV2,
-            "the annotations of a `.sig` layer have no form for entries of Rekor v2"
+            !matches!(signing.log, LogKind::RekorV2 | LogKind::RekorV1Intoto),
+            "a `.sig` layer has no form for entries of {:?}",
+            signing.log
         );
         if let Some(twin) = signing.twin {
             twin.require(Format::Simple, signing);

@@ -93,6 +93,36 @@ impl TrustedRootBuilder {
         self
     }
 
+    /// Lists a part twice.
+    ///
+    /// # Panics
+    ///
+    /// Where the part was left out before.
+    #[must_use]
+    pub fn twice(mut self, part: TrustPart) -> Self {
+        let (list, position) = place(part);
+        let list = self.list(list);
+        let entry = list.get(position).cloned();
+        let entry = entry.must("find the part in the trusted root");
+        assert!(!entry.is_null(), "{part:?} was left out before");
+        list.push(entry);
+        self
+    }
+
+    /// Takes the certificates of an authority away and leaves its entry.
+    ///
+    /// # Panics
+    ///
+    /// Where the part is no authority, or was left out before.
+    #[must_use]
+    pub fn with_empty_chain(mut self, part: TrustPart) -> Self {
+        let (list, position) = place(part);
+        let entry = self.list(list).get_mut(position);
+        let chain = entry.and_then(|entry| entry.pointer_mut("/certChain/certificates"));
+        *chain.must("find a chain in the trusted root") = json!([]);
+        self
+    }
+
     /// Also trusts everything that another Sigstore's root lists.
     #[must_use]
     pub fn with_all_of(mut self, other: &PrivateSigstore) -> Self {

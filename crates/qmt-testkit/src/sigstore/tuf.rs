@@ -14,102 +14,26 @@ use serde_json::{Map, Value, json};
 
 use super::encoding::{Canonical, Must, canonical_json, rfc3339};
 use super::image::bytes;
-use super::key::{KeyKind, KeyPair, sha256};
+use super::key::{KeyPair, sha256};
 
 mod files;
 mod flaw;
+mod role;
 
 pub use self::files::TufFiles;
 pub use self::flaw::TufFlaw;
+pub use self::role::TufRole;
+
+use self::role::TufKey;
 
 /// The target that clients of Sigstore ask for.
 pub const TRUSTED_ROOT_TARGET: &str = "trusted_root.json";
 
 const SPEC_VERSION: &str = "1.0.31";
+/// Another name for a key that has one.
+const SECOND_ID: &str = "2222222222222222222222222222222222222222222222222222222222222222";
+
 const DAY: Duration = Duration::from_hours(24);
-
-/// A top-level role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum TufRole {
-    /// Says which keys speak for every role; threshold 2 of 3, valid for 180 days.
-    Root,
-    /// Lists the targets; threshold 2 of 3, valid for 180 days.
-    Targets,
-    /// Pins the version of the targets' metadata; valid for 14 days.
-    Snapshot,
-    /// Pins the snapshot; valid for 7 days.
-    Timestamp,
-}
-
-impl TufRole {
-    /// Every role.
-    pub const ALL: [Self; 4] = [Self::Root, Self::Targets, Self::Snapshot, Self::Timestamp];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Root => "root",
-            Self::Targets => "targets",
-            Self::Snapshot => "snapshot",
-            Self::Timestamp => "timestamp",
-        }
-    }
-
-    fn lifetime(self) -> Duration {
-        match self {
-            Self::Root | Self::Targets => 180 * DAY,
-            Self::Snapshot => 14 * DAY,
-            Self::Timestamp => 7 * DAY,
-        }
-    }
-
-    fn threshold(self) -> usize {
-        match self {
-            Self::Root | Self::Targets => 2,
-            Self::Snapshot | Self::Timestamp => 1,
-        }
-    }
-
-    fn fresh_keys(self) -> Vec<TufKey> {
-        let kinds: &[KeyKind] = match self {
-            Self::Root | Self::Targets => &[KeyKind::P256, KeyKind::Ed25519, KeyKind::P384],
-            Self::Snapshot | Self::Timestamp => &[KeyKind::P256],
-        };
-        kinds.iter().map(|kind| TufKey::new(*kind)).collect()
-    }
-}
-
-#[derive(Clone)]
-struct TufKey {
-    pair: Arc<KeyPair>,
-    id: String,
-}
-
-impl TufKey {
-    fn new(kind: KeyKind) -> Self {
-        let pair = Arc::new(KeyPair::generate(kind));
-        let canonical = canonical_json(&public(&pair), Canonical::Olpc);
-        Self {
-            id: hex::encode(sha256(&canonical)),
-            pair,
-        }
-    }
-
-    fn to_json(&self) -> Value {
-        let mut key = public(&self.pair);
-        key["x-tuf-on-ci-keyowner"] = "@keeper".into();
-        key
-    }
-}
-
-fn public(pair: &KeyPair) -> Value {
-    let (keytype, scheme, value) = match pair.kind() {
-        KeyKind::Ed25519 => ("ed25519", "ed25519", hex::encode(pair.public_bits())),
-        KeyKind::P384 => ("ecdsa", "ecdsa-sha2-nistp384", pair.public_pem()),
-        _ => ("ecdsa", "ecdsa-sha2-nistp256", pair.public_pem()),
-    };
-    json!({ "keytype": keytype, "scheme": scheme, "keyval": { "public": value } })
-}
 
 struct RoleState {
     keys: Vec<TufKey>,
@@ -214,6 +138,13 @@ impl TufRepository {
         self.rotate_to(role, Some(flaw));
     }
 
+    /// Writes a new version of the root with the same keys, and nothing else.
+    pub fn renew_root(&mut self) {
+        self.state_mut(TufRole::Root).version += 1;
+        let keys = self.state(TufRole::Root).keys.clone();
+        self.write_root(&keys, None);
+    }
+
     fn rotate_to(&mut self, role: TufRole, flaw: Option<TufFlaw>) {
         let old = self.state(TufRole::Root).keys.clone();
         self.state_mut(role).keys = role.fresh_keys();
@@ -233,7 +164,7 @@ impl TufRepository {
             }
         };
         self.write_root(&signers, flaw);
-        self.write_lower(None);
+        self.write_lower(flaw);
     }
 
     fn write_root(&mut self, signers: &[TufKey], flaw: Option<TufFlaw>) {
@@ -247,7 +178,12 @@ impl TufRepository {
                 Some(TufFlaw::ThresholdZero) => 0,
                 _ => role.threshold(),
             };
-            let ids: Vec<&String> = state.keys.iter().map(|key| &key.id).collect();
+            let mut ids: Vec<&str> = state.keys.iter().map(|key| key.id.as_str()).collect();
+            if let (Some(TufFlaw::OneKeyTwoIds), TufRole::Targets) = (flaw, *role) {
+                let first = state.keys.first().must("find a key of its own");
+                keys.insert(SECOND_ID.to_owned(), first.to_json());
+                ids.push(SECOND_ID);
+            }
             roles.insert(
                 role.name().to_owned(),
                 json!({ "keyids": ids, "threshold": threshold }),
@@ -391,6 +327,15 @@ impl TufRepository {
             Some(TufFlaw::SameKeyTwice) if role == TufRole::Targets => {
                 let first = keys.first().must("find a key of its own").clone();
                 sign(signed, &[first.clone(), first])
+            }
+            Some(TufFlaw::OneKeyTwoIds) if role == TufRole::Targets => {
+                let first = keys.first().must("find a key of its own").clone();
+                let id = SECOND_ID.to_owned();
+                let again = TufKey {
+                    id,
+                    ..first.clone()
+                };
+                sign(signed, &[first, again])
             }
             Some(TufFlaw::WrongKey(flawed)) if flawed == role => {
                 let strangers: Vec<TufKey> = keys

@@ -73,6 +73,8 @@ twins! {
     GarbageSignature,
     /// The signature is over another payload.
     ForeignSignature,
+    /// A byte follows the signature; certificate and log entry agree on it.
+    TrailingByte,
     /// Another key than the certificate's (or the named one) signed.
     OtherKey,
 
@@ -140,10 +142,8 @@ impl Twin {
     /// Whether the flaw has a place in such a signature; where not, signing panics.
     pub fn applies(self, format: Format, signing: &Signing) -> bool {
         let keyless = matches!(signing.signer, Signer::Keyless(_));
-        let (v1, v2) = (
-            signing.log == LogKind::RekorV1,
-            signing.log == LogKind::RekorV2,
-        );
+        let v1 = matches!(signing.log, LogKind::RekorV1 | LogKind::RekorV1Intoto);
+        let v2 = signing.log == LogKind::RekorV2;
         let bundle = format == Format::Bundle;
         match self {
             Self::ExpiredCertificate
@@ -161,6 +161,7 @@ impl Twin {
             | Self::NoName => keyless,
             Self::GarbageSignature
             | Self::ForeignSignature
+            | Self::TrailingByte
             | Self::OtherKey
             | Self::WrongSubject
             | Self::WrongType

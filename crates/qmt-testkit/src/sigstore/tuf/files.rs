@@ -1,8 +1,12 @@
 //! The files of a repository, as a server or a folder would hold them.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 
 use bytes::Bytes;
+
+use crate::registry::PlainServer;
 
 /// What a repository serves: metadata by name (`3.root.json`, `timestamp.json`), targets below
 /// `targets/`.
@@ -40,5 +44,28 @@ impl TufFiles {
         self.files
             .iter()
             .map(|(name, content)| (name.as_str(), content))
+    }
+
+    /// Writes all files below `folder`, which need not be there yet.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn write_to(&self, folder: &Path) -> io::Result<()> {
+        for (name, content) in &self.files {
+            let path = folder.join(name);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            std::fs::write(path, content)?;
+        }
+        Ok(())
+    }
+
+    /// Serves all files at `<url>/<prefix>/<name>`, in place of what was served there before.
+    pub fn serve_on(&self, server: &PlainServer, prefix: &str) {
+        for (name, content) in &self.files {
+            server.put(&format!("/{prefix}/{name}"), content.clone());
+        }
     }
 }

@@ -40,6 +40,9 @@ pub enum TufFlaw {
     RootNotSignedByNew,
     /// The next root leaves a version out.
     RootSkipsVersion,
+    /// The new root lists one key of the targets under two names, and only this key signs them,
+    /// under both (CVE-2020-15093). Clients that take key IDs as given count it twice.
+    OneKeyTwoIds,
     /// The new root wants no signature for any role (CVE-2026-23992).
     ThresholdZero,
 }
@@ -76,6 +79,7 @@ impl TufFlaw {
             Self::RootNotSignedByNew,
             Self::RootSkipsVersion,
             Self::ThresholdZero,
+            Self::OneKeyTwoIds,
         ]
     }
 

@@ -1,6 +1,9 @@
 //! Good signatures of every form verify.
 
-use qmt_testkit::{Identity, LogKind, PrivateSigstore, Signing};
+use der::DecodePem as _;
+use qmt_testkit::{Identity, LogKind, PrivateSigstore, Signing, Twin};
+use serde_json::Value;
+use x509_cert::ext::pkix::SubjectAltName;
 
 use super::verify::{DIGEST, Judge};
 
@@ -122,6 +125,105 @@ fn a_bundle_by_key_in_rekor_v2_verifies() {
     let bundle = sigstore.sign_bundle(DIGEST, &signing);
     let judge = Judge::of(&sigstore).key(sigstore.key_pem("p256"));
     assert!(judge.bundle(&bundle).unwrap().tlog_verified());
+}
+
+/// SIG-11: further signatures on a checkpoint neither count nor hide the log's own.
+#[test]
+fn a_checkpoint_that_others_signed_as_well_verifies() {
+    let sigstore = PrivateSigstore::new();
+    for log in [LogKind::RekorV1, LogKind::RekorV2] {
+        let signing = Signing::keyless(email())
+            .log(log)
+            .timestamp(true)
+            .witnessed();
+        let bundle = sigstore.sign_bundle(DIGEST, &signing);
+        let json: Value = serde_json::from_slice(&bundle.json).unwrap();
+        let note = json.pointer("/verificationMaterial/tlogEntries/0/inclusionProof/checkpoint");
+        let note = note.unwrap()["envelope"].as_str().unwrap();
+        assert_eq!(note.matches('\u{2014}').count(), 3);
+        Judge::of(&sigstore).bundle(&bundle).unwrap();
+        let bad = signing.twin(Twin::CheckpointByWrongKey);
+        let bad = sigstore.sign_bundle(DIGEST, &bad);
+        Judge::of(&sigstore).bundle(&bad).unwrap_err();
+    }
+}
+
+/// SIG-14: floods whose every part holds, for verifiers that count first.
+#[test]
+fn floods_hold_in_every_part() {
+    let sigstore = PrivateSigstore::new();
+    let signing = Signing::keyless(email()).timestamp(true).more_subjects(30);
+    let bundle = sigstore.sign_bundle(DIGEST, &signing);
+    let flood = bundle.with_entries(20).with_timestamps(10);
+    let json: Value = serde_json::from_slice(&flood.json).unwrap();
+    let material = &json["verificationMaterial"];
+    assert_eq!(material["tlogEntries"].as_array().unwrap().len(), 20);
+    let tokens = &material["timestampVerificationData"]["rfc3161Timestamps"];
+    assert_eq!(tokens.as_array().unwrap().len(), 10);
+    Judge::of(&sigstore).bundle(&flood).unwrap();
+}
+
+#[test]
+fn an_entry_of_kind_intoto_verifies() {
+    let sigstore = PrivateSigstore::new();
+    let signing = Signing::keyless(email()).log(LogKind::RekorV1Intoto);
+    let bundle = sigstore.sign_bundle(DIGEST, &signing);
+    Judge::of(&sigstore).bundle(&bundle).unwrap();
+    for twin in [
+        Twin::ForeignEntry,
+        Twin::EntryOfOtherSignature,
+        Twin::EntryOfOtherSigner,
+    ] {
+        let bad = sigstore.sign_bundle(DIGEST, &signing.clone().twin(twin));
+        Judge::of(&sigstore).bundle(&bad).expect_err(&twin.name());
+    }
+}
+
+#[test]
+fn certificates_name_who_they_are_for() {
+    let sigstore = PrivateSigstore::new();
+    let issuer = "https://accounts.example.com";
+    for (identity, expected) in [
+        (
+            Identity::email("a@example.com", issuer),
+            "Rfc822Name(Ia5String(\"a@example.com\"))",
+        ),
+        (
+            Identity::uri("spiffe://a/b", issuer),
+            "Ia5String(\"spiffe://a/b\")",
+        ),
+        (
+            Identity::dns("build.example.com", issuer),
+            "DnsName(Ia5String(\"build.example.com\"))",
+        ),
+        (
+            Identity::username("a!example.com", issuer),
+            "1.3.6.1.4.1.57264.1.7",
+        ),
+    ] {
+        let signature = sigstore.sign_simple(DIGEST, &Signing::keyless(identity));
+        Judge::of(&sigstore).simple(&signature).unwrap();
+        let pem = &signature.annotations["dev.sigstore.cosign/certificate"];
+        let certificate = x509_cert::Certificate::from_pem(pem).unwrap();
+        let (critical, names) = certificate
+            .tbs_certificate
+            .get::<SubjectAltName>()
+            .unwrap()
+            .unwrap();
+        assert!(critical && certificate.tbs_certificate.subject.is_empty());
+        assert_eq!(names.0.len(), 1);
+        let text = format!("{:?}", names.0[0]);
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_key_of_a_kind_that_the_library_does_not_take_is_refused() {
+    let sigstore = PrivateSigstore::new();
+    let bundle = sigstore.sign_bundle(DIGEST, &Signing::key("p521"));
+    let judge = Judge::of(&sigstore).key(sigstore.key_pem("p521"));
+    let error = judge.bundle(&bundle).unwrap_err();
+    assert!(error.contains("curve"), "{error}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use sigstore_verify::Verifier;
 
 use super::verify::{DIGEST, Judge};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 fn keyless() -> Signing {
     Signing::keyless(Identity::email(
@@ -75,6 +75,38 @@ fn a_key_that_nobody_knows_how_to_use_is_in_the_root_where_asked_for() {
         Verifier::new(&root).is_err(),
         "the library refuses such a root as a whole"
     );
+}
+
+/// SIG-10, SIG-11: the library refuses roots that list a log twice, or an authority of nothing.
+#[test]
+fn malformed_roots_are_refused_as_a_whole() {
+    let sigstore = PrivateSigstore::new();
+    let root = || sigstore.trusted_root();
+    for bad in [
+        root().twice(TrustPart::RekorV1),
+        root().twice(TrustPart::RekorV2),
+        root().twice(TrustPart::Ctfe),
+        root().with_empty_chain(TrustPart::Tsa),
+        root().with_empty_chain(TrustPart::Fulcio),
+    ] {
+        let root = TrustedRoot::from_json(&bad.json()).unwrap();
+        assert!(Verifier::new(&root).is_err(), "{}", bad.json());
+    }
+}
+
+/// SIG-10: the window of one timestamp authority does not serve another's tokens.
+#[test]
+fn the_window_of_another_authority_does_not_count() {
+    let (ours, theirs) = (PrivateSigstore::new(), PrivateSigstore::new());
+    let at = ours.time();
+    let bundle = ours.sign_bundle(DIGEST, &keyless().timestamp(true));
+    let ended = ours
+        .trusted_root()
+        .valid(TrustPart::Tsa, at - 2 * DAY, Some(at - DAY));
+    let both = ended.with_all_of(&theirs).json();
+    Judge::new(&both).bundle(&bundle).unwrap_err();
+    let both = ours.trusted_root().with_all_of(&theirs).json();
+    Judge::new(&both).bundle(&bundle).unwrap();
 }
 
 #[test]
