@@ -248,6 +248,12 @@ pub enum RegistryError {
         /// The cause, if there is one.
         source: Option<BoxError>,
     },
+    /// A URL is none that files are fetched from.
+    #[error("{fault}")]
+    Url {
+        /// The rule that it breaks.
+        fault: &'static str,
+    },
     /// The HTTP client can't be set up.
     #[error("the HTTP client can't be set up")]
     Client {

@@ -8,6 +8,7 @@
 mod body;
 mod builder;
 mod challenge;
+mod download;
 mod endpoint;
 mod exchange;
 mod manifest;
