@@ -243,6 +243,12 @@ pub enum LoadError {
         /// What we speak.
         supported: u32,
     },
+    /// The library is open with another configuration; it takes one in the life of a process.
+    #[error("plugin `{plugin}` is already open with another configuration, and native plugins take it once; use the same one, or another process")]
+    Configured {
+        /// The plugin's name.
+        plugin: String,
+    },
     /// A file or folder of ours could not be used.
     #[error("cannot {action} `{}`", .path.display())]
     Io {

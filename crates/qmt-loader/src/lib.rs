@@ -17,6 +17,8 @@ mod limits;
 mod loader; // Start here: the seam.
 mod native;
 mod plugin;
+#[cfg(any(feature = "native", feature = "wasm"))]
+mod private;
 #[cfg(feature = "wasm")]
 mod wasm;
 
@@ -26,6 +28,8 @@ pub use self::limits::{Allow, Limits, LoadOptions};
 pub use self::loader::MockLoader;
 pub use self::loader::{Artifact, Kind, Loader, Preflight};
 pub use self::native::author;
+#[cfg(feature = "native")]
+pub use self::native::{NativeLoader, NativePlugin, Symbol};
 #[cfg(feature = "native")]
 
 #[cfg(feature = "test-util")]

@@ -1,4 +1,27 @@
 //! Native plugins: shared libraries in the process of the host.
-pub mod author {
-    //! For authors.
-}
+//!
+//! Code of a library runs from the moment it is opened, so everything that can be checked is
+//! checked before, in the bytes; and what is opened is a copy that nobody can change any more.
+
+pub mod author;
+mod ffi;
+#[cfg(feature = "native")]
+mod load;
+#[cfg(feature = "native")]
+mod opened;
+#[cfg(feature = "native")]
+mod plugin;
+#[cfg(feature = "native")]
+mod preflight;
+#[cfg(feature = "native")]
+mod sealed;
+
+#[cfg(feature = "native")]
+pub use self::ffi::Symbol;
+#[cfg(feature = "native")]
+pub use self::load::NativeLoader;
+#[cfg(feature = "native")]
+pub use self::plugin::NativePlugin;
+
+#[cfg(all(test, unix, feature = "native"))]
+mod tests;

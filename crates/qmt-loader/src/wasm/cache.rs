@@ -4,29 +4,28 @@
 //! to the folder can run code in the host. There is no way to hand it a single compiled module.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::error::LoadError;
+use crate::private;
 
 /// The file that tells wasmtime where its cache is.
 const CONFIG_NAME: &str = "wasmtime.toml";
-const FOLDER_MODE: u32 = 0o700;
 
 /// A private folder and the file that names it to wasmtime.
 #[derive(Debug)]
 pub(super) struct CompileCache {
     config: PathBuf,
     /// Holds the file above, and the cache itself if it is a temporary one.
-    _private: TempDir,
+    _temporary: TempDir,
 }
 
 impl CompileCache {
     /// Opens or makes `folder`, or a temporary one.
     pub(super) fn open(folder: Option<PathBuf>) -> Result<Self, LoadError> {
-        let private = tempfile::Builder::new()
+        let temporary = tempfile::Builder::new()
             .prefix("qmt-loader-")
             .tempdir()
             .map_err(|source| LoadError::Io {
@@ -35,14 +34,14 @@ impl CompileCache {
                 source,
             })?;
         let folder = match folder {
-            Some(folder) => private_folder(&folder)?,
-            None => private_folder(&private.path().join("compiled"))?,
+            Some(folder) => private::folder(&folder)?,
+            None => private::folder(&temporary.path().join("compiled"))?,
         };
-        let config = private.path().join(CONFIG_NAME);
+        let config = temporary.path().join(CONFIG_NAME);
         write_config(&config, &folder)?;
         Ok(Self {
             config,
-            _private: private,
+            _temporary: temporary,
         })
     }
 
@@ -61,69 +60,11 @@ fn write_config(file: &Path, folder: &Path) -> Result<(), LoadError> {
     // The file is TOML, hence UTF-8.
     let folder = folder.to_str().ok_or(LoadError::NotPrivate {
         path: folder.to_owned(),
-        rule: "the name of the compilation cache must be UTF-8",
+        rule: "its name must be UTF-8",
     })?;
     let cache = toml::Table::from_iter([("directory".to_owned(), folder.into())]);
     let config = toml::Table::from_iter([("cache".to_owned(), cache.into())]);
     fs::write(file, config.to_string()).map_err(failed)
-}
-
-/// Makes the folder, or checks that nobody else could have put code into it.
-fn private_folder(folder: &Path) -> Result<PathBuf, LoadError> {
-    let io = |action| {
-        let path = folder.to_owned();
-        move |source: io::Error| LoadError::Io {
-            action,
-            path,
-            source,
-        }
-    };
-    if let Some(parent) = folder.parent() {
-        fs::create_dir_all(parent).map_err(io("create the folders above"))?;
-    }
-    match create(folder) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(io("create the compilation cache")(error)),
-    }
-    let metadata = fs::symlink_metadata(folder).map_err(io("look at the compilation cache"))?;
-    private_metadata(folder, &metadata)?;
-    fs::canonicalize(folder).map_err(io("resolve the compilation cache"))
-}
-
-#[cfg(unix)]
-fn create(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().mode(FOLDER_MODE).create(folder)
-}
-
-#[cfg(not(unix))]
-fn create(folder: &Path) -> io::Result<()> {
-    let _ = FOLDER_MODE; // The folder inherits the rights of the user's profile.
-    fs::create_dir(folder)
-}
-
-fn private_metadata(folder: &Path, metadata: &fs::Metadata) -> Result<(), LoadError> {
-    let refused = |rule| {
-        Err(LoadError::NotPrivate {
-            path: folder.to_owned(),
-            rule,
-        })
-    };
-    if !metadata.is_dir() {
-        return refused("the compilation cache must be a folder, not a link to one");
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        if metadata.uid() != rustix::process::geteuid().as_raw() {
-            return refused("the compilation cache must belong to the user that runs the host");
-        }
-        if metadata.mode() & 0o022 != 0 {
-            return refused("nobody else may write to the compilation cache; use mode 0700");
-        }
-    }
-    Ok(())
 }
 
 #[cfg(all(test, unix))]

@@ -1,0 +1,439 @@
+//! The only unsafe code of the workspace: both sides of the C ABI, and the opening of libraries.
+//!
+//! Ownership across the ABI: the plugin's output is the plugin's until the host has copied it and
+//! hands it back to `qmt_plugin_free`. What the host hands in lives until the function returns.
+#![expect(
+    unsafe_code,
+    reason = "libraries are foreign code, and are called through raw pointers"
+)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::slice;
+
+use super::author::{Configure, Function};
+
+#[cfg(feature = "native")]
+pub use self::host::Symbol;
+#[cfg(feature = "native")]
+pub(super) use self::host::{Abi, Library, Outcome};
+
+/// Exports Rust functions as a native plugin; see [`author`](crate::author).
+///
+/// `"name" => function` for each one; `configure = function` first, where the plugin wants the
+/// configuration.
+#[macro_export]
+macro_rules! export_native_plugin {
+    (configure = $configure:expr, $($name:literal => $function:expr),+ $(,)?) => {
+        $crate::export_native_plugin!($($name => $function),+);
+
+        const _: () = {
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn qmt_plugin_configure(json: *const u8, json_len: usize) -> i32 {
+                unsafe { $crate::author::configure($configure, json, json_len) }
+            }
+        };
+    };
+    ($($name:literal => $function:expr),+ $(,)?) => {
+        const _: () = {
+            const EXPORTS: &[(&str, $crate::author::Function)] = &[$(($name, $function)),+];
+
+            #[used]
+            #[unsafe(export_name = "qmt_plugin_abi")]
+            static ABI_MARK: $crate::author::AbiMark = $crate::author::AbiMark::CURRENT;
+
+            #[unsafe(no_mangle)]
+            extern "C" fn qmt_plugin_abi_version() -> u32 {
+                $crate::author::ABI_VERSION
+            }
+
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn qmt_plugin_call(
+                export: *const u8,
+                export_len: usize,
+                input: *const u8,
+                input_len: usize,
+                out: *mut *mut u8,
+                out_len: *mut usize,
+            ) -> i32 {
+                unsafe {
+                    $crate::author::call(
+                        EXPORTS,
+                        (export, export_len),
+                        (input, input_len),
+                        (out, out_len),
+                    )
+                }
+            }
+
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn qmt_plugin_exports(out: *mut *mut u8, out_len: *mut usize) -> i32 {
+                unsafe { $crate::author::exports(EXPORTS, (out, out_len)) }
+            }
+
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn qmt_plugin_free(pointer: *mut u8, len: usize) {
+                unsafe { $crate::author::free(pointer, len) }
+            }
+        };
+    };
+}
+
+/// The call went well.
+const OK: i32 = 0;
+/// The function returned an error, whose text is the output.
+const FAILED: i32 = 1;
+/// There is no such function.
+const UNKNOWN: i32 = 2;
+/// The function panicked.
+const PANICKED: i32 = 3;
+
+/// Runs one function of a plugin; the body of `qmt_plugin_call`.
+///
+/// # Safety
+/// `export` and `input` are readable for their lengths, and `out` is writable or null.
+#[doc(hidden)]
+pub unsafe fn call(
+    exports: &[(&str, Function)],
+    export: (*const u8, usize),
+    input: (*const u8, usize),
+    out: (*mut *mut u8, *mut usize),
+) -> i32 {
+    // SAFETY: the caller vouches for both.
+    let (export, input) = unsafe { (bytes(export), bytes(input)) };
+    let function = exports.iter().find(|(name, _)| name.as_bytes() == export);
+    let (code, output) = match function {
+        None => (UNKNOWN, b"there is no function of that name".to_vec()),
+        // The function gets nothing that a panic could leave half done: it has no `&mut` of ours.
+        Some((_, function)) => match catch_unwind(AssertUnwindSafe(|| function(input))) {
+            Ok(Ok(output)) => (OK, output),
+            Ok(Err(message)) => (FAILED, message.into_bytes()),
+            Err(panic) => (PANICKED, words(panic)),
+        },
+    };
+    // SAFETY: the caller vouches for it.
+    unsafe { give(output, out) };
+    code
+}
+
+/// Lists the functions of a plugin; the body of `qmt_plugin_exports`.
+///
+/// # Safety
+/// `out` is writable or null.
+#[doc(hidden)]
+pub unsafe fn exports(exports: &[(&str, Function)], out: (*mut *mut u8, *mut usize)) -> i32 {
+    let names: Vec<&str> = exports.iter().map(|(name, _)| *name).collect();
+    // SAFETY: the caller vouches for it.
+    unsafe { give(names.join("\n").into_bytes(), out) };
+    OK
+}
+
+/// Hands over the configuration; the body of `qmt_plugin_configure`.
+///
+/// # Safety
+/// `json` is readable for `json_len` bytes.
+#[doc(hidden)]
+pub unsafe fn configure(configure: Configure, json: *const u8, json_len: usize) -> i32 {
+    // SAFETY: the caller vouches for it.
+    let json = unsafe { bytes((json, json_len)) };
+    match catch_unwind(AssertUnwindSafe(|| configure(json))) {
+        Ok(Ok(())) => OK,
+        Ok(Err(_)) => FAILED,
+        Err(_) => PANICKED,
+    }
+}
+
+/// Takes an output back; the body of `qmt_plugin_free`.
+///
+/// # Safety
+/// `pointer` and `len` came out of [`call`] or [`exports`] of the same library, and come back once.
+#[doc(hidden)]
+pub unsafe fn free(pointer: *mut u8, len: usize) {
+    if !pointer.is_null() {
+        // SAFETY: `give` made it from a box of that length.
+        drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(pointer, len)) });
+    }
+}
+
+/// Borrows what the other side handed in; a null pointer is nothing.
+///
+/// # Safety
+/// The pointer is null or readable for the length, as long as the result lives.
+unsafe fn bytes<'a>((pointer, len): (*const u8, usize)) -> &'a [u8] {
+    if pointer.is_null() || len == 0 {
+        return &[];
+    }
+    // SAFETY: the caller vouches for it.
+    unsafe { slice::from_raw_parts(pointer, len) }
+}
+
+/// Gives an output to the other side, which hands it back to [`free`].
+///
+/// # Safety
+/// Both pointers are writable or null.
+unsafe fn give(output: Vec<u8>, (out, out_len): (*mut *mut u8, *mut usize)) {
+    if output.is_empty() || out.is_null() || out_len.is_null() {
+        return;
+    }
+    let output = Box::into_raw(output.into_boxed_slice());
+    // SAFETY: neither is null, and the caller vouches for the rest.
+    unsafe {
+        out_len.write(output.len());
+        out.write(output.cast());
+    }
+}
+
+fn words(panic: Box<dyn std::any::Any + Send>) -> Vec<u8> {
+    let text = match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => match panic.downcast::<&'static str>() {
+            Ok(text) => (*text).to_owned(),
+            Err(panic) => {
+                // Dropping it could panic again.
+                std::mem::forget(panic);
+                "unknown".to_owned()
+            }
+        },
+    };
+    format!("the plugin panicked: {text}").into_bytes()
+}
+
+/// The side that opens and calls.
+#[cfg(feature = "native")]
+mod host {
+    use std::ffi::c_void;
+    use std::fmt;
+    use std::marker::PhantomData;
+    use std::mem::{ManuallyDrop, size_of, transmute_copy};
+    use std::path::Path;
+    use std::ptr;
+    use std::sync::Arc;
+
+    type AbiVersion = unsafe extern "C" fn() -> u32;
+    type Call = unsafe extern "C" fn(
+        *const u8,
+        usize,
+        *const u8,
+        usize,
+        *mut *mut u8,
+        *mut usize,
+    ) -> i32;
+    type Free = unsafe extern "C" fn(*mut u8, usize);
+    type Exports = unsafe extern "C" fn(*mut *mut u8, *mut usize) -> i32;
+    type Configure = unsafe extern "C" fn(*const u8, usize) -> i32;
+
+    /// An open library. It is never closed: threads, thread-local destructors and `atexit`
+    /// handlers may still need its code (rust-lang/rust#59629, #91979, #88737).
+    pub(in crate::native) struct Library(ManuallyDrop<libloading::Library>);
+
+    impl fmt::Debug for Library {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Library")
+        }
+    }
+
+    impl Library {
+        /// Opens the file at `path`, which runs its constructors.
+        ///
+        /// All its symbols are resolved now, and none of them is offered to other libraries.
+        pub(in crate::native) fn open(path: &Path) -> Result<Self, libloading::Error> {
+            #[cfg(unix)]
+            let library: libloading::Library = {
+                use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+                // SAFETY: the host decided to run this library's code, constructors included:
+                // its signature and its preflight hold, and the file cannot be changed any more.
+                unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }?.into()
+            };
+            #[cfg(not(unix))]
+            // SAFETY: as above.
+            let library = unsafe { libloading::Library::new(path) }?;
+            Ok(Self(ManuallyDrop::new(library)))
+        }
+
+        /// Returns the address of a symbol, unless it is missing or null.
+        pub(in crate::native) fn address(&self, symbol: &str) -> Option<*const c_void> {
+            // SAFETY: a raw pointer claims nothing about what it points to.
+            let found = unsafe { self.0.get::<*const c_void>(symbol) }.ok()?;
+            Some(*found).filter(|address| !address.is_null())
+        }
+
+        /// Reads a symbol as a function pointer of type `T`.
+        ///
+        /// # Safety
+        /// The symbol is a function of that type.
+        unsafe fn function<T: Copy>(&self, symbol: &str) -> Option<T> {
+            const { assert!(size_of::<T>() == size_of::<*const c_void>()) };
+            let address = self.address(symbol)?;
+            // SAFETY: the sizes are equal, and the caller vouches for the type.
+            Some(unsafe { transmute_copy::<*const c_void, T>(&address) })
+        }
+    }
+
+    /// The functions of `qmt_plugin.h` in one library.
+    #[derive(Clone)]
+    pub(in crate::native) struct Abi {
+        library: Arc<Library>,
+        version: AbiVersion,
+        call: Call,
+        free: Free,
+        exports: Option<Exports>,
+        configure: Option<Configure>,
+    }
+
+    /// What a plugin answered.
+    #[derive(Debug, PartialEq, Eq)]
+    pub(in crate::native) enum Outcome {
+        Output(Vec<u8>),
+        Failed { code: i32, message: Vec<u8> },
+        TooLarge { size: usize },
+    }
+
+    impl Abi {
+        /// Finds the functions; `None` if the library does not have all that it must have.
+        pub(in crate::native) fn find(library: &Arc<Library>) -> Option<Self> {
+            // SAFETY: the preflight saw that the names are functions, and a library that exports
+            // these names promises these types: they are what `qmt_plugin.h` is.
+            unsafe {
+                Some(Self {
+                    version: library.function("qmt_plugin_abi_version")?,
+                    call: library.function("qmt_plugin_call")?,
+                    free: library.function("qmt_plugin_free")?,
+                    exports: library.function("qmt_plugin_exports"),
+                    configure: library.function("qmt_plugin_configure"),
+                    library: Arc::clone(library),
+                })
+            }
+        }
+
+        pub(in crate::native) fn version(&self) -> u32 {
+            // SAFETY: it takes nothing and is a function of the header.
+            unsafe { (self.version)() }
+        }
+
+        /// Calls `export`; outputs above `limit` bytes are freed without a look at them.
+        pub(in crate::native) fn call(&self, export: &str, input: &[u8], limit: usize) -> Outcome {
+            let (mut out, mut out_len) = (ptr::null_mut(), 0);
+            // SAFETY: both slices live until the call returns, and both pointers are writable.
+            let code = unsafe {
+                (self.call)(
+                    export.as_ptr(),
+                    export.len(),
+                    input.as_ptr(),
+                    input.len(),
+                    &raw mut out,
+                    &raw mut out_len,
+                )
+            };
+            self.take(code, out, out_len, limit)
+        }
+
+        /// Lists what `call` takes; `None` if the library does not say.
+        pub(in crate::native) fn exports(&self, limit: usize) -> Option<Outcome> {
+            let exports = self.exports?;
+            let (mut out, mut out_len) = (ptr::null_mut(), 0);
+            // SAFETY: both pointers are writable.
+            let code = unsafe { exports(&raw mut out, &raw mut out_len) };
+            Some(self.take(code, out, out_len, limit))
+        }
+
+        /// Hands over the configuration; `None` if the library takes none.
+        pub(in crate::native) fn configure(&self, json: &[u8]) -> Option<i32> {
+            let configure = self.configure?;
+            // SAFETY: the slice lives until the call returns.
+            Some(unsafe { configure(json.as_ptr(), json.len()) })
+        }
+
+        /// Copies an output and gives it back to the library.
+        fn take(&self, code: i32, out: *mut u8, out_len: usize, limit: usize) -> Outcome {
+            let mut output = Vec::new();
+            let too_large = out_len > limit;
+            if !out.is_null() {
+                if !too_large {
+                    // SAFETY: the library says that it is readable for that length, which is
+                    // within what a slice may have.
+                    output.extend_from_slice(unsafe { std::slice::from_raw_parts(out, out_len) });
+                }
+                // SAFETY: it came from this library with this length, and goes back once.
+                unsafe { (self.free)(out, out_len) };
+            }
+            if too_large && !out.is_null() {
+                Outcome::TooLarge { size: out_len }
+            } else if code == 0 {
+                Outcome::Output(output)
+            } else {
+                Outcome::Failed {
+                    code,
+                    message: output,
+                }
+            }
+        }
+    }
+
+    impl fmt::Debug for Abi {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Abi")
+                .field("library", &self.library)
+                .finish_non_exhaustive()
+        }
+    }
+
+    /// A symbol of a native plugin, as a pointer or function pointer of type `T`.
+    ///
+    /// It keeps the library mapped, for as long as it lives and beyond.
+    pub struct Symbol<T> {
+        library: Arc<Library>,
+        address: *const c_void,
+        of: PhantomData<T>,
+    }
+
+    // SAFETY: it is an address within a library that stays mapped; what `T` is good for on another
+    // thread is part of what a caller of `get` vouches for.
+    unsafe impl<T> Send for Symbol<T> {}
+    // SAFETY: as above.
+    unsafe impl<T> Sync for Symbol<T> {}
+
+    impl<T: Copy> Symbol<T> {
+        /// Makes a symbol, if `T` has the size of a pointer.
+        pub(in crate::native) fn new(library: Arc<Library>, address: *const c_void) -> Option<Self> {
+            (size_of::<T>() == size_of::<*const c_void>()).then_some(Self {
+                library,
+                address,
+                of: PhantomData,
+            })
+        }
+
+        /// Returns the address, which is never null.
+        pub fn as_ptr(&self) -> *const c_void {
+            self.address
+        }
+
+        /// Returns the symbol as a value of type `T`.
+        ///
+        /// # Safety
+        /// The symbol is what `T` says: a function of exactly that signature and calling
+        /// convention, or data that a pointer of that type may point to.
+        pub unsafe fn get(&self) -> T {
+            // SAFETY: `new` saw that the sizes are equal, and the caller vouches for the type.
+            unsafe { transmute_copy::<*const c_void, T>(&self.address) }
+        }
+    }
+
+    impl<T> Clone for Symbol<T> {
+        fn clone(&self) -> Self {
+            Self {
+                library: Arc::clone(&self.library),
+                address: self.address,
+                of: PhantomData,
+            }
+        }
+    }
+
+    impl<T> fmt::Debug for Symbol<T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_tuple("Symbol").field(&self.address).finish()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! An open native plugin.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::ffi::{Abi, Library, Outcome, Symbol};
+use crate::error::{LoadError, shown};
+use crate::limits::Limits;
+use crate::loader::Kind;
+use crate::plugin::Plugin;
+
+/// The calls of one plugin that may run at the same time, those that nobody waits for any more
+/// included: a native call cannot be stopped.
+pub(super) const CALLS_MAX: usize = 64;
+
+/// An open shared library: raw symbols for hosts with an ABI of their own, and
+/// [`Plugin::call`] if it implements `qmt_plugin.h`.
+pub struct NativePlugin {
+    name: String,
+    library: Arc<Library>,
+    abi: Option<Abi>,
+    exports: Vec<String>,
+    limits: Limits,
+    calls: Arc<Semaphore>,
+    unloaded: AtomicBool,
+}
+
+impl NativePlugin {
+    pub(super) fn new(
+        name: &str,
+        library: Arc<Library>,
+        abi: Option<Abi>,
+        exports: Vec<String>,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            library,
+            abi,
+            exports,
+            limits: limits.clone(),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            unloaded: AtomicBool::new(false),
+        }
+    }
+
+    /// Looks up a symbol, to be used as a pointer or function pointer of type `T`.
+    ///
+    /// Looking it up is safe, using it is not: see [`Symbol::get`]. The symbol keeps the library
+    /// mapped. `T` is something like `unsafe extern "C" fn() -> u32`, or `*const Table`.
+    ///
+    /// # Errors
+    /// [`LoadError::MissingSymbol`] if there is none or it is null; [`LoadError::SymbolType`] if
+    /// `T` has not the size of a pointer; [`LoadError::Unloaded`] after `unload`.
+    pub fn symbol<T: Copy>(&self, name: &str) -> Result<Symbol<T>, LoadError> {
+        self.must_be_loaded()?;
+        let missing = || LoadError::MissingSymbol {
+            plugin: self.name.clone(),
+            symbol: shown(name),
+        };
+        // A name with a zero in it would be cut there.
+        if name.is_empty() || name.contains('\0') {
+            return Err(missing());
+        }
+        let address = self.library.address(name).ok_or_else(missing)?;
+        Symbol::new(Arc::clone(&self.library), address).ok_or_else(|| LoadError::SymbolType {
+            plugin: self.name.clone(),
+            symbol: shown(name),
+        })
+    }
+
+    /// Returns whether [`Plugin::call`] works, that is, whether it implements `qmt_plugin.h`.
+    pub fn is_callable(&self) -> bool {
+        self.abi.is_some()
+    }
+
+    fn must_be_loaded(&self) -> Result<(), LoadError> {
+        if self.unloaded.load(Ordering::Acquire) {
+            return Err(LoadError::Unloaded {
+                plugin: self.name.clone(),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Plugin for NativePlugin {
+    async fn call(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
+        self.must_be_loaded()?;
+        let plugin = || self.name.clone();
+        let Some(abi) = self.abi.clone() else {
+            return Err(LoadError::NotCallable { plugin: plugin() });
+        };
+        let limit = self.limits.timeout;
+        let now = Instant::now();
+        let deadline = now.checked_add(limit).unwrap_or(now + FAR);
+        let permit = timeout_at(deadline, Arc::clone(&self.calls).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(LoadError::Busy {
+                plugin: plugin(),
+                instances: CALLS_MAX,
+                limit,
+            });
+        };
+        let output_max = usize::try_from(self.limits.memory_max).unwrap_or(usize::MAX);
+        let job = tokio::task::spawn_blocking({
+            let export = export.to_owned();
+            move || {
+                let _permit = permit;
+                abi.call(&export, &input, output_max)
+            }
+        });
+        let outcome = timeout_at(deadline, job)
+            .await
+            .map_err(|_| LoadError::TimedOut {
+                plugin: plugin(),
+                export: shown(export),
+                limit,
+            })?
+            .map_err(|error| LoadError::Host {
+                plugin: plugin(),
+                export: shown(export),
+                source: error.into(),
+            })?;
+        match outcome {
+            Outcome::Output(output) => Ok(output.into()),
+            Outcome::TooLarge { size } => Err(LoadError::OutputTooLarge {
+                plugin: plugin(),
+                size: u64::try_from(size).unwrap_or(u64::MAX),
+                limit: self.limits.memory_max,
+            }),
+            Outcome::Failed { code, message } => Err(LoadError::PluginFailed {
+                plugin: plugin(),
+                export: shown(export),
+                message: match message.as_slice() {
+                    [] => format!("it returned {code}"),
+                    message => shown(&String::from_utf8_lossy(message)),
+                },
+            }),
+        }
+    }
+
+    fn exports(&self) -> Vec<String> {
+        self.exports.clone()
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Native
+    }
+
+    async fn unload(&self) -> Result<(), LoadError> {
+        self.unloaded.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// A deadline for time-outs that no clock reaches.
+const FAR: std::time::Duration = std::time::Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+impl fmt::Debug for NativePlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NativePlugin")
+            .field("name", &self.name)
+            .field("callable", &self.is_callable())
+            .field("exports", &self.exports)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,224 @@
+//! What a library's bytes say, before any of its code runs.
+//!
+//! Opening runs constructors, resolvers of indirect functions, and the libraries that it needs. So
+//! the questions are answered from what the dynamic loader itself will read, not from tables that
+//! are there for debuggers.
+
+mod elf;
+mod other;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use object::{Architecture, BinaryFormat, Endianness, FileKind};
+
+use super::author::{ABI_MAGIC, ABI_VERSION};
+use crate::error::NativeRefusal;
+use crate::loader::{Kind, Preflight};
+
+/// The bytes that a library may have: 512 MiB.
+pub(super) const LIBRARY_MAX: u64 = 512 * 1024 * 1024;
+/// The symbols that a library may export.
+pub(super) const SYMBOLS_MAX: usize = 200_000;
+
+/// The functions of `qmt_plugin.h` that a plugin must have.
+const ABI_FUNCTIONS: [&str; 3] = ["qmt_plugin_abi_version", "qmt_plugin_call", "qmt_plugin_free"];
+/// The function that makes a library a plugin of that kind.
+const ABI_CALL: &str = "qmt_plugin_call";
+/// The mark of the version in the library's data.
+const ABI_MARK: &str = "qmt_plugin_abi";
+
+/// The libraries of the C and C++ runtimes, of which a process has one each.
+const RUNTIME_LIBRARIES: [&str; 18] = [
+    // glibc and the compilers' own
+    "ld-linux-aarch64.so.1",
+    "ld-linux-armhf.so.3",
+    "ld-linux-x86-64.so.2",
+    "ld-linux.so.2",
+    "ld64.so.1",
+    "libc.so.6",
+    "libdl.so.2",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libstdc++.so.6",
+    // musl
+    "ld-musl-aarch64.so.1",
+    "ld-musl-x86_64.so.1",
+    "libc.musl-aarch64.so.1",
+    "libc.musl-x86_64.so.1",
+    "libc.so",
+    // LLVM's
+    "libunwind.so.1",
+];
+
+/// The machine that a library must be made for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    pub(super) format: BinaryFormat,
+    pub(super) architecture: Architecture,
+    pub(super) endianness: Endianness,
+    pub(super) bits: u32,
+    /// The name of the system for messages.
+    pub(super) system: &'static str,
+}
+
+impl Target {
+    /// Returns this machine.
+    pub(super) fn current() -> Self {
+        let format = if cfg!(target_vendor = "apple") {
+            BinaryFormat::MachO
+        } else if cfg!(windows) {
+            BinaryFormat::Pe
+        } else {
+            BinaryFormat::Elf
+        };
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => Architecture::X86_64,
+            "aarch64" => Architecture::Aarch64,
+            "x86" => Architecture::I386,
+            "arm" => Architecture::Arm,
+            "riscv64" => Architecture::Riscv64,
+            "s390x" => Architecture::S390x,
+            "powerpc64" => Architecture::PowerPc64,
+            "loongarch64" => Architecture::LoongArch64,
+            _ => Architecture::Unknown,
+        };
+        Self {
+            format,
+            architecture,
+            endianness: if cfg!(target_endian = "little") {
+                Endianness::Little
+            } else {
+                Endianness::Big
+            },
+            bits: usize::BITS,
+            system: std::env::consts::OS,
+        }
+    }
+
+    fn describe(self) -> String {
+        format!("{:?} on {}", self.architecture, self.system)
+    }
+}
+
+/// What a format's own reader found.
+#[derive(Debug, Default)]
+struct Facts {
+    needed: Vec<String>,
+    symbols: BTreeMap<String, SymbolKind>,
+    /// The bytes at the mark of the ABI, if it is exported.
+    mark: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SymbolKind {
+    Function,
+    Data,
+    /// The format does not tell the two apart.
+    Either,
+}
+
+/// Checks `bytes` for `target`; `allowed` are libraries beyond those of the runtimes.
+pub(super) fn preflight(
+    bytes: &[u8],
+    target: Target,
+    allowed: &BTreeSet<String>,
+) -> Result<Preflight, NativeRefusal> {
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if size > LIBRARY_MAX {
+        let limit = LIBRARY_MAX;
+        return Err(NativeRefusal::TooLarge { size, limit });
+    }
+    let kind = FileKind::parse(bytes).map_err(|_| NativeRefusal::UnknownFormat)?;
+    let facts = match kind {
+        FileKind::Elf32 | FileKind::Elf64 => elf::read(bytes, kind, target)?,
+        FileKind::MachO32 | FileKind::MachO64 | FileKind::Pe32 | FileKind::Pe64 => {
+            other::read(bytes, kind, target)?
+        }
+        FileKind::MachOFat32 | FileKind::MachOFat64 => {
+            return Err(NativeRefusal::NotALibrary {
+                found: "a universal binary; publish one library per platform",
+            });
+        }
+        FileKind::Archive => {
+            return Err(NativeRefusal::NotALibrary {
+                found: "a static library",
+            });
+        }
+        _ => return Err(NativeRefusal::UnknownFormat),
+    };
+    for library in &facts.needed {
+        let known = match target.format {
+            BinaryFormat::Elf => RUNTIME_LIBRARIES.contains(&library.as_str()),
+            _ => other::is_of_the_system(library, target.format),
+        };
+        if !known && !allowed.contains(library) {
+            return Err(NativeRefusal::Library {
+                library: crate::error::shown(library),
+            });
+        }
+    }
+    let abi = abi(&facts)?;
+    let functions = facts.symbols.into_iter();
+    Ok(Preflight {
+        kind: Kind::Native,
+        exports: functions
+            .filter(|(_, kind)| *kind != SymbolKind::Data)
+            .map(|(name, _)| name)
+            .collect(),
+        imports: facts.needed,
+        wasi: false,
+        abi,
+    })
+}
+
+/// Holds the library against `qmt_plugin.h`. A library without it is one for hosts that use symbols.
+fn abi(facts: &Facts) -> Result<Option<u32>, NativeRefusal> {
+    if facts.symbols.contains_key(ABI_CALL) {
+        for missing in ABI_FUNCTIONS {
+            match facts.symbols.get(missing) {
+                None => return Err(NativeRefusal::IncompleteAbi { missing }),
+                Some(SymbolKind::Data) => {
+                    return Err(NativeRefusal::SymbolKind {
+                        symbol: missing,
+                        expected: "a function",
+                    });
+                }
+                Some(SymbolKind::Function | SymbolKind::Either) => {}
+            }
+        }
+    }
+    match facts.symbols.get(ABI_MARK) {
+        None => return Ok(None),
+        Some(SymbolKind::Function) => {
+            return Err(NativeRefusal::SymbolKind {
+                symbol: ABI_MARK,
+                expected: "data",
+            });
+        }
+        Some(SymbolKind::Data | SymbolKind::Either) => {}
+    }
+    let mark = facts.mark.as_deref().unwrap_or_default();
+    let version = mark
+        .strip_prefix(&ABI_MAGIC)
+        .and_then(|version| version.first_chunk::<4>())
+        .map(|version| u32::from_ne_bytes(*version))
+        .ok_or(NativeRefusal::Malformed {
+            what: "the mark of the plugin ABI does not begin as it must",
+        })?;
+    if version != ABI_VERSION {
+        return Err(NativeRefusal::AbiVersion {
+            found: version,
+            supported: ABI_VERSION,
+        });
+    }
+    Ok(Some(version))
+}
+
+fn malformed(what: &'static str) -> NativeRefusal {
+    NativeRefusal::Malformed { what }
+}
+
+#[cfg(test)]
+mod tests;
