@@ -1,0 +1,373 @@
+//! Which entry of an index is taken.
+
+use super::*;
+
+#[test]
+fn native_for_the_host_comes_first_and_wasm_else() {
+    let store = Store::default();
+    let (amd64, arm64) = (store.native("linux/amd64"), store.native("linux/arm64"));
+    let wasm = store.wasm();
+    let root = store.index(&[wasm.clone(), arm64.clone(), amd64.clone()]);
+    let selection = store.select(&root).unwrap();
+    assert_eq!(selection.manifest(), &amd64);
+    assert_eq!(selection.kind_hint(), Some(PluginKind::Native));
+    assert_eq!(selection.file(), FileRule::Either);
+    let root = store.index(&[arm64, wasm.clone()]);
+    let selection = store.select(&root).unwrap();
+    assert_eq!(selection.manifest(), &wasm);
+    assert_eq!(selection.kind_hint(), Some(PluginKind::Wasm));
+    assert_eq!(selection.file(), FileRule::Layer);
+    let trace = selection.trace().join("\n");
+    for word in [
+        "linux/arm64",
+        "none fits linux/amd64",
+        "wasi/wasm taken as Wasm",
+    ] {
+        assert!(trace.contains(word), "{word} is not in:\n{trace}");
+    }
+}
+
+/// The operator's `kind` narrows the choice, though the other kind would fit.
+#[test]
+fn kind_narrows_the_choice() {
+    let store = Store::default();
+    let (native, wasm) = (store.native("linux/amd64"), store.wasm());
+    let root = store.index(&[native.clone(), wasm.clone()]);
+    assert_eq!(store.select(&root).unwrap().manifest(), &native);
+    let selection = store.select_kind(&root, PluginKind::Wasm).unwrap();
+    assert_eq!(
+        (selection.manifest(), selection.kind_hint()),
+        (&wasm, Some(PluginKind::Wasm))
+    );
+    let selection = store.select_kind(&root, PluginKind::Native).unwrap();
+    assert_eq!(
+        (selection.manifest(), selection.file()),
+        (&native, FileRule::Native)
+    );
+    let error = store
+        .select_kind(&store.index(&[wasm]), PluginKind::Native)
+        .unwrap_err();
+    assert!(matches!(error, ArtifactError::NoMatch { .. }), "{error:?}");
+    let foreign = store.index(&[store.native("linux/arm64"), store.native("darwin/arm64")]);
+    let text = store
+        .select_kind(&foreign, PluginKind::Native)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("linux/amd64") && text.contains("darwin/arm64"),
+        "{text}"
+    );
+}
+
+/// DIG-11: duplicates, variants, entries without platform: one order, the same every time.
+#[test]
+fn dig_11_the_order_is_fixed() {
+    let store = Store::default();
+    let (first, second) = (store.native("linux/amd64"), store.native("linux/amd64"));
+    let (v3, v4) = (
+        store.native("linux/amd64/v3"),
+        store.native("linux/amd64/v4"),
+    );
+    let bare = store.image(GZIP_LAYER, Some("native"), None);
+    assert_ne!(first.digest(), second.digest());
+    let chosen = |entries: &[Descriptor]| {
+        store
+            .select(&store.index(entries))
+            .unwrap()
+            .manifest()
+            .clone()
+    };
+    assert_eq!(
+        chosen(&[bare.clone(), first.clone(), second.clone()]),
+        first
+    );
+    assert_eq!(chosen(&[second.clone(), first.clone()]), second);
+    assert_eq!(
+        chosen(&[first.clone(), v4.clone(), v3.clone()]),
+        first,
+        "the host runs v1"
+    );
+    let root = store.index(&[first, v4, v3.clone()]);
+    let on_v3 = store
+        .request(&root)
+        .with_host(HostPlatform::new(platform("linux/amd64/v3")));
+    assert_eq!(store.run(on_v3).unwrap().manifest(), &v3);
+    let (wasm, later) = (store.wasm(), store.wasm());
+    assert_eq!(chosen(&[bare.clone(), wasm.clone(), later]), wasm);
+    assert_eq!(
+        chosen(&[store.native("linux/arm64"), bare.clone()]),
+        bare,
+        "it says native"
+    );
+}
+
+#[test]
+fn wasip1_and_wasip2_are_wasm_too() {
+    for wasm in ["wasip1/wasm", "wasip2/wasm"] {
+        let store = Store::default();
+        let entry = on(wasm, store.image(GZIP_LAYER, None, None));
+        let root = store.index(&[store.native("linux/arm64"), entry.clone()]);
+        let selection = store.select(&root).unwrap();
+        assert_eq!(
+            (selection.manifest(), selection.file()),
+            (&entry, FileRule::Wasm)
+        );
+    }
+}
+
+/// What docker's builder pushes: one platform and its attestation.
+#[test]
+fn attestations_are_skipped() {
+    let store = Store::default();
+    let by_platform = store.image("application/vnd.in-toto+json", None, None);
+    let by_platform = on("unknown/unknown", by_platform);
+    let by_annotation = store
+        .image(GZIP_LAYER, None, None)
+        .with_annotation("vnd.docker.reference.type", "attestation-manifest");
+    let root = store.index(&[by_platform.clone(), by_annotation.clone()]);
+    let error = store.select(&root).unwrap_err();
+    assert!(matches!(error, ArtifactError::NoMatch { .. }), "{error:?}");
+    assert_eq!(store.asked(), 0);
+    let image = store.native("linux/arm64");
+    let root = store.index(&[by_platform, image.clone(), by_annotation]);
+    let selection = store.select(&root).unwrap();
+    assert_eq!(selection.manifest(), &image);
+    assert!(selection.trace().join("\n").contains("attestation"));
+}
+
+/// QueryMT publishes Wasm so: built by docker for linux/amd64, annotated as extism.
+#[test]
+fn an_annotation_makes_an_image_for_any_platform_wasm() {
+    for platform in ["linux/amd64", "linux/arm64", "darwin/arm64"] {
+        let store = Store::default();
+        let image = on(
+            platform,
+            store.image(GZIP_LAYER, Some("extism"), Some(platform)),
+        );
+        let root = store.index(std::slice::from_ref(&image));
+        let selection = store.select(&root).unwrap();
+        assert_eq!(
+            (selection.manifest(), selection.file()),
+            (&image, FileRule::Wasm)
+        );
+        assert_eq!(selection.kind_hint(), Some(PluginKind::Wasm));
+        match store.select_kind(&root, PluginKind::Native).unwrap_err() {
+            ArtifactError::KindNotAllowed { .. } | ArtifactError::NoMatch { .. } => {}
+            error => panic!("{error:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_entry_says_what_it_is_by_annotation_or_layer() {
+    let store = Store::default();
+    let by_layer = on("plan9/mips", store.image(WASM_LAYER, None, None));
+    let root = store.index(&[store.native("linux/arm64"), by_layer.clone()]);
+    assert_eq!(store.select(&root).unwrap().manifest(), &by_layer);
+    let by_entry = store.image(GZIP_LAYER, None, None);
+    let by_entry = by_entry.with_annotation("mt.query.plugin.type", "wasm");
+    let root = store.index(&[store.native("linux/arm64"), by_entry.clone()]);
+    let selection = store.select(&root).unwrap();
+    assert_eq!(
+        (selection.manifest(), selection.file()),
+        (&by_entry, FileRule::Wasm)
+    );
+    // Native for another platform stays native for another platform, whatever it says.
+    let foreign = store.image(GZIP_LAYER, Some("native"), Some("linux/arm64"));
+    let error = store
+        .select(&store.index(&[on("linux/arm64", foreign)]))
+        .unwrap_err();
+    assert!(matches!(error, ArtifactError::NoMatch { .. }), "{error:?}");
+}
+
+/// A Dockerfile's image for another platform may hold `/plugin.wasm`, and nothing else.
+#[test]
+fn the_last_resort_takes_wasm_only() {
+    let store = Store::default();
+    let image = store.native("linux/arm64");
+    let root = store.index(std::slice::from_ref(&image));
+    let selection = store.select(&root).unwrap();
+    assert_eq!(
+        (selection.manifest(), selection.file()),
+        (&image, FileRule::Wasm)
+    );
+    assert!(selection.note.is_some());
+    let error = store.select_kind(&root, PluginKind::Native).unwrap_err();
+    assert!(matches!(error, ArtifactError::NoMatch { .. }), "{error:?}");
+    let bare = store.image(GZIP_LAYER, None, None);
+    let selection = store.select(&store.index(&[bare])).unwrap();
+    assert_eq!(selection.file(), FileRule::Either);
+}
+
+/// DIG-10: an index in an index is read, one more is not.
+#[test]
+fn dig_10_nesting_at_the_limit_and_past_it() {
+    let store = Store::default();
+    let native = store.native("linux/amd64");
+    let inner = store.index(std::slice::from_ref(&native));
+    let middle = store.index(&[inner]);
+    let root = store.index(std::slice::from_ref(&middle));
+    assert_eq!(store.select(&middle).unwrap().manifest(), &native);
+    match store.select(&root).unwrap_err() {
+        ArtifactError::TooMuch {
+            what: Limit::IndexDepth,
+            limit: 2,
+            found: 3,
+        } => {}
+        error => panic!("{error:?}"),
+    }
+    let lowered = SelectLimits::default().index_depth(1);
+    match store
+        .run(store.request(&middle).with_limits(lowered))
+        .unwrap_err()
+    {
+        ArtifactError::TooMuch {
+            what: Limit::IndexDepth,
+            limit: 1,
+            found: 2,
+        } => {}
+        error => panic!("{error:?}"),
+    }
+}
+
+#[test]
+fn native_of_an_inner_index_comes_before_wasm_of_the_outer() {
+    let store = Store::default();
+    let (native, wasm) = (store.native("linux/amd64"), store.wasm());
+    let inner = store.index(std::slice::from_ref(&native));
+    let root = store.index(&[wasm.clone(), inner.clone()]);
+    assert_eq!(store.select(&root).unwrap().manifest(), &native);
+    assert_eq!(
+        store
+            .select_kind(&root, PluginKind::Wasm)
+            .unwrap()
+            .manifest(),
+        &wasm
+    );
+    let direct = store.native("linux/amd64");
+    let root = store.index(&[inner, direct.clone()]);
+    assert_eq!(
+        store.select(&root).unwrap().manifest(),
+        &direct,
+        "the outer index comes first"
+    );
+}
+
+/// DIG-10, LIM: eight documents are read, the root among them, and not one more.
+#[test]
+fn dig_10_requests_at_the_limit_and_past_it() {
+    let store = Store::default();
+    let with_inner = |count: usize| {
+        let inner = (0..count).map(|_| store.index(&[store.native("linux/arm64")]));
+        let mut entries: Vec<_> = inner.collect();
+        entries.push(store.wasm());
+        store.index(&entries)
+    };
+    // The root, six indexes, one image: eight.
+    assert!(store.select(&with_inner(6)).is_ok());
+    assert_eq!(store.asked(), 7);
+    match store.select(&with_inner(7)).unwrap_err() {
+        ArtifactError::TooMuch {
+            what: Limit::ManifestRequests,
+            limit: 8,
+            found: 9,
+        } => {}
+        error => panic!("{error:?}"),
+    }
+    // Ten thousand images, all of them foreign: a few are asked what they are.
+    let wide = store.index(&vec![store.native("linux/arm64"); 10_000]);
+    assert_eq!(store.select(&wide).unwrap().file(), FileRule::Wasm);
+    assert!(store.asked() <= 8, "{} requests", store.asked());
+    let indexes = store.index(&vec![store.index(&[]); 10_000]);
+    let error = store.select(&indexes).unwrap_err();
+    assert!(matches!(
+        error,
+        ArtifactError::TooMuch {
+            what: Limit::ManifestRequests,
+            ..
+        }
+    ));
+    assert_eq!(store.asked(), 7);
+}
+
+/// DIG-02: a source that gives another document for a digest is not believed.
+#[test]
+fn dig_02_a_lying_source_is_caught() {
+    let store = Store::default();
+    let (native, wasm) = (store.native("linux/amd64"), store.wasm());
+    let root = store.index(std::slice::from_ref(&native));
+    assert!(store.select(&root).is_ok());
+    let other = store.content(&wasm);
+    for (digest, bytes) in store.documents.lock().unwrap().iter_mut() {
+        if digest == native.digest() {
+            *bytes = other.clone();
+        }
+    }
+    let error = store.select(&root).unwrap_err();
+    assert!(
+        matches!(error, ArtifactError::DigestMismatch { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_source_that_fails_is_named() {
+    let store = Store::default();
+    let media_type = || MediaType::new(MediaType::OCI_MANIFEST);
+    let missing = on("linux/amd64", Descriptor::of(media_type(), b"gone"));
+    match store
+        .select(&store.index(std::slice::from_ref(&missing)))
+        .unwrap_err()
+    {
+        ArtifactError::Source {
+            what: "manifest",
+            digest,
+            ..
+        } => {
+            assert_eq!(&digest, missing.digest());
+        }
+        error => panic!("{error:?}"),
+    }
+    // A descriptor that says it is too large is not even asked for.
+    let large = Descriptor::new(media_type(), missing.digest().clone(), 4_194_305);
+    let error = store
+        .select(&store.index(&[on("linux/amd64", large)]))
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        ArtifactError::TooMuch {
+            what: Limit::ManifestBytes,
+            ..
+        }
+    ));
+    assert_eq!(store.asked(), 0);
+}
+
+/// The mock of the port, for those who test against it.
+#[tokio::test]
+async fn the_port_can_be_mocked() {
+    let store = Store::default();
+    let native = store.native("linux/amd64");
+    let request = store.request(&store.index(std::slice::from_ref(&native)));
+    let content = store.content(&native);
+    let expected = native.digest().clone();
+    let mut mock = crate::MockManifestSource::new();
+    mock.expect_manifest()
+        .times(1)
+        .withf(move |descriptor, limit| *descriptor.digest() == expected && *limit == 4_194_304)
+        .returning(move |_, _| Ok(content.clone()));
+    mock.expect_config()
+        .times(1)
+        .returning(|_, _| Err("down".into()));
+    let error = select(request, &mock).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ArtifactError::Source {
+                what: "image config",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
