@@ -9,10 +9,10 @@ mod registry;
 mod sigstore;
 
 pub use self::sigstore::{
-    Attestation, BUNDLE_V03, DSSE_ENVELOPE, Flaw, Format, GITHUB_ISSUER, Identity, KeyKind,
-    KeyPair, LogKind, Part, PrivateSigstore, SIGN_PREDICATE, SIMPLE_SIGNING,
-    SIMPLE_SIGNING_ARTIFACT, SLSA_V1, SLSA_V02, SignatureImage, SignedBundle, SignedSubject,
-    Signer, Signing, SimpleAttestation, SimpleSigning, SubjectName, TRUSTED_ROOT_TARGET, TrustPart,
+    Attestation, BUNDLE_V03, DSSE_ENVELOPE, Flaw, Format, GITHUB_ISSUER, Identity, KeyKind, KeyPair,
+    LogKind, Part, PrivateSigstore, SIGN_PREDICATE, SIMPLE_SIGNING, SIMPLE_SIGNING_ARTIFACT,
+    SLSA_V1, SLSA_V02, SignatureImage, SignedBundle, SignedSubject, Signer, Signing,
+    SimpleAttestation, SimpleSigning, Spelling, SubjectName, TRUSTED_ROOT_TARGET, TrustPart,
     TrustedRootBuilder, TufFiles, TufFlaw, TufRepository, TufRole, Twin, attach_bundle,
     attach_simple,
 };
@@ -21,6 +21,6 @@ pub use self::clock::TestClock;
 pub use self::error::TestkitError;
 pub use self::image::{Archive, Image, ImageBuilder, IndexBuilder, Layer, TarEntry};
 pub use self::registry::{
-    Auth, Certificates, Cut, FakeRegistry, FakeRegistryBuilder, Fault, LoggedRequest, PlainServer,
-    TlsOptions, TokenIssuer, TokenOptions, TokenServer,
+    Auth, Certificates, Cut, FakeRegistry, FakeRegistryBuilder, Fault, Gate, LoggedRequest,
+    PlainServer, ProxyServer, TlsOptions, TokenIssuer, TokenOptions, TokenServer,
 };

@@ -31,6 +31,10 @@ pub(super) fn base64(bytes: impl AsRef<[u8]>) -> String {
     STANDARD.encode(bytes)
 }
 
+pub(super) fn unbase64(text: &str) -> Vec<u8> {
+    STANDARD.decode(text).must("decode base64")
+}
+
 /// PEM as Go writes it: 64 characters a line, a newline at the end.
 pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let text = base64(der);

@@ -16,6 +16,9 @@ pub(super) const ISSUER_V1: u32 = 1;
 /// The issuer as `UTF8String`.
 pub(super) const ISSUER_V2: u32 = 8;
 
+/// The repository as GitHub's tokens name it, raw bytes.
+const REPOSITORY: u32 = 5;
+
 /// The deployment environment, `UTF8String`.
 const ENVIRONMENT: u32 = 23;
 
@@ -80,7 +83,7 @@ impl Identity {
             (2, "push"),
             (3, COMMIT),
             (4, title),
-            (5, repository),
+            (REPOSITORY, repository),
             (6, git_ref),
             (9, config.as_str()),
             (10, COMMIT),
@@ -103,10 +106,13 @@ impl Identity {
         identity
     }
 
-    /// The same workflow with a deployment environment, which Fulcio then writes as claim 23.
+    /// The same workflow with a deployment environment: claim 23, and named by the token's subject.
     #[must_use]
     pub fn in_environment(self, name: &str) -> Self {
+        let repository = self.claims.get(&REPOSITORY).cloned().unwrap_or_default();
+        let subject = format!("repo:{repository}:environment:{name}");
         self.with_claim(ENVIRONMENT, name)
+            .with_claim(TOKEN_SUBJECT, &subject)
     }
 
     /// Sets the claim 1.3.6.1.4.1.57264.1.`number`.

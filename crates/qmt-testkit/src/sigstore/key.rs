@@ -188,3 +188,34 @@ pub(super) fn sha384(bytes: &[u8]) -> Vec<u8> {
 pub(super) fn sha512(bytes: &[u8]) -> Vec<u8> {
     digest::digest(&digest::SHA512, bytes).as_ref().to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ED25519,
+        RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+    };
+
+    use super::*;
+
+    #[test]
+    fn every_kind_signs_with_its_hash() {
+        for kind in KeyKind::ALL {
+            let algorithm: &'static dyn VerificationAlgorithm = match kind {
+                KeyKind::P256 => &ECDSA_P256_SHA256_ASN1,
+                KeyKind::P384 => &ECDSA_P384_SHA384_ASN1,
+                KeyKind::P521 => &ECDSA_P521_SHA512_ASN1,
+                KeyKind::Ed25519 => &ED25519,
+                KeyKind::Rsa2048 | KeyKind::Rsa4096 => &RSA_PKCS1_2048_8192_SHA256,
+            };
+            let key = KeyPair::generate(kind);
+            let signature = key.sign(b"message");
+            let public = UnparsedPublicKey::new(algorithm, key.public_bits());
+            public.verify(b"message", &signature).unwrap();
+            public.verify(b"massage", &signature).unwrap_err();
+            assert_eq!(key.kind(), kind);
+            assert!(key.public_pem().starts_with("-----BEGIN PUBLIC KEY-----\n"));
+            assert!(!format!("{key:?}").contains("private"));
+        }
+    }
+}

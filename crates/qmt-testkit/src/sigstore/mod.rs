@@ -19,11 +19,13 @@ mod entry;
 mod identity;
 mod image;
 mod key;
+mod malleate;
 mod merkle;
 mod rekor;
 mod sct;
 mod signing;
 mod simple;
+mod spelling;
 mod transplant;
 mod trust;
 mod tsa;
@@ -38,6 +40,7 @@ pub use self::image::{SignatureImage, SignedSubject};
 pub use self::key::{KeyKind, KeyPair};
 pub use self::signing::{LogKind, Signer, Signing};
 pub use self::simple::{SIMPLE_SIGNING, SIMPLE_SIGNING_ARTIFACT, SimpleSigning};
+pub use self::spelling::Spelling;
 pub use self::transplant::Part;
 pub use self::trust::{TrustPart, TrustedRootBuilder};
 pub use self::tuf::{TRUSTED_ROOT_TARGET, TufFiles, TufFlaw, TufRepository, TufRole};
@@ -59,7 +62,30 @@ const AGO: Duration = Duration::from_hours(1);
 /// A whole Sigstore with keys of its own: certificate authority, transparency logs, timestamp
 /// authority.
 ///
-/// Two of them share names and nothing else, so each is the other's impostor.
+/// Two of them share names and nothing else, so each is the other's impostor. Keys are new each
+/// time; everything else follows from the time that it is given.
+///
+/// ```
+/// use qmt_testkit::{Identity, LogKind, PrivateSigstore, Signing, SimpleSigning, Twin};
+///
+/// let sigstore = PrivateSigstore::new();
+/// let digest = format!("sha256:{:064x}", 7);
+/// let signing = Signing::keyless(Identity::email("dev@example.com", "https://issuer.example.com"));
+///
+/// // As cosign 2: a layer of the image `sha256-….sig`.
+/// let simple = sigstore.sign_simple(&digest, &signing);
+/// let image = SimpleSigning::image(&digest, &[simple]);
+/// assert!(image.tag.unwrap().ends_with(".sig"));
+///
+/// // As cosign 3: a bundle, here in Rekor v2 and with a timestamp.
+/// let modern = signing.log(LogKind::RekorV2).timestamp(true);
+/// let good = sigstore.sign_bundle(&digest, &modern);
+/// let bad = sigstore.sign_bundle(&digest, &modern.twin(Twin::SctByWrongKey));
+/// assert_ne!(good, bad);
+///
+/// // What a client trusts.
+/// assert!(sigstore.trusted_root_json().contains("certificateAuthorities"));
+/// ```
 pub struct PrivateSigstore {
     time: SystemTime,
     organisation: &'static str,

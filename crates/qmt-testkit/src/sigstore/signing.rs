@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::PrivateSigstore;
 use super::ca::{LEAF_LIFETIME, LeafFlaw};
 use super::entry::{self, Signed, SignerProof};
 use super::identity::Identity;
 use super::key::{KeyKind, KeyPair};
+use super::malleate::other_of_two;
 use super::rekor::{EntryFlaw, Log, LogEntry, LogVersion};
 use super::sct::SctFlaw;
 use super::tsa::TokenFlaw;
 use super::twins::Twin;
+use super::{PrivateSigstore, kind_of};
 
 /// From the certificate's first second to the log's and the timestamp authority's answer.
 const SIGNING_DELAY: Duration = Duration::from_secs(2);
@@ -116,6 +117,14 @@ impl Signing {
         self
     }
 
+    /// Whether the key is of P-256, as keyless ones are.
+    pub(super) fn signs_with_p256(&self) -> bool {
+        match &self.signer {
+            Signer::Keyless(_) => true,
+            Signer::Key(name) => kind_of(name) == KeyKind::P256,
+        }
+    }
+
     fn by(signer: Signer) -> Self {
         Self {
             signer,
@@ -178,6 +187,7 @@ impl PrivateSigstore {
             Some(Twin::EntryOfOtherSignature) => {
                 (signed, key.sign(&other.message()), proof.clone())
             }
+            Some(Twin::MalleatedSignature) => (signed, other_of_two(&signature), proof.clone()),
             Some(Twin::EntryOfOtherSigner) => {
                 (signed, signature.clone(), self.other_proof(signing))
             }

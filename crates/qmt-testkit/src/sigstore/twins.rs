@@ -75,6 +75,8 @@ twins! {
     ForeignSignature,
     /// A byte follows the signature; certificate and log entry agree on it.
     TrailingByte,
+    /// The signature is the logged one with the other of its two values for `s`: both verify.
+    MalleatedSignature,
     /// Another key than the certificate's (or the named one) signed.
     OtherKey,
 
@@ -173,6 +175,7 @@ impl Twin {
             | Self::EntryOfOtherSigner
             | Self::UnknownLog
             | Self::MissingEntry => v1 || v2,
+            Self::MalleatedSignature => (v1 || v2) && signing.signs_with_p256(),
             Self::LoggedAfterExpiry => keyless && v1,
             // A bundle whose proof holds needs no promise, unless the promise is its only time.
             Self::MissingSet => v1 && (!bundle || (keyless && !signing.timestamp)),

@@ -10,6 +10,7 @@ mod attach;
 mod attestation;
 mod good;
 mod real;
+mod spelling;
 mod transplant;
 mod trust;
 mod tuf;

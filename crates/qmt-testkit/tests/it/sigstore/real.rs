@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use const_oid::ObjectIdentifier;
+use der::asn1::SequenceRef;
 use der::{Decode as _, DecodePem as _, Reader as _, SliceReader, Tag};
 use qmt_testkit::{
     Attestation, Identity, LogKind, PrivateSigstore, SignatureImage, SignedSubject, Signing,
@@ -358,7 +359,7 @@ fn token(der: &[u8], out: &mut Vec<String>) {
             }
             tag => out.push(tag.to_string()),
         }
-        let in_octets = header.tag == Tag::OctetString && content.first() == Some(&0x30);
+        let in_octets = header.tag == Tag::OctetString && SequenceRef::from_der(content).is_ok();
         if header.tag.is_constructed() || in_octets {
             let mut inner = Vec::new();
             token(content, &mut inner);
