@@ -52,6 +52,9 @@ use self::tsa::TimestampAuthority;
 
 const YEAR: Duration = Duration::from_hours(365 * 24);
 
+/// The origin of Rekor v2.
+const REKOR_V2: &str = "log.rekor.private.test";
+
 /// How long ago the retired authority had expired.
 const RETIRED_FOR: Duration = Duration::from_hours(2 * 365 * 24);
 
@@ -138,12 +141,22 @@ impl PrivateSigstore {
             retired: authority(past),
             stranger: authority(valid),
             ctfe: KeyPair::generate(KeyKind::P256),
-            rekor: Log::new(LogVersion::V1, "rekor.private.test"),
-            rekor_v2: Log::new(LogVersion::V2, "log.rekor.private.test"),
+            rekor: Log::new(LogVersion::V1, "rekor.private.test", KeyKind::P256),
+            rekor_v2: Log::new(LogVersion::V2, REKOR_V2, KeyKind::Ed25519),
             tsa: TimestampAuthority::new(organisation, valid),
             stranger_tsa: TimestampAuthority::new(organisation, valid),
             keys: Mutex::new(BTreeMap::new()),
         }
+    }
+
+    /// The same with a new log of Rekor v2, whose key is of this kind instead of Ed25519.
+    ///
+    /// Logs with other keys are called by the hash of the key alone, so that they can be trusted by
+    /// PEM file.
+    #[must_use]
+    pub fn with_rekor_v2_key(mut self, kind: KeyKind) -> Self {
+        self.rekor_v2 = Log::new(LogVersion::V2, REKOR_V2, kind);
+        self
     }
 
     /// When certificates begin.

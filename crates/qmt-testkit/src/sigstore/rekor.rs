@@ -71,10 +71,10 @@ pub(super) struct Proof {
 }
 
 impl Log {
-    pub(super) fn new(version: LogVersion, host: &str) -> Self {
-        let (kind, origin) = match version {
-            LogVersion::V1 => (KeyKind::P256, format!("{host} - 5342322972786764300")),
-            LogVersion::V2 => (KeyKind::Ed25519, host.to_owned()),
+    pub(super) fn new(version: LogVersion, host: &str, kind: KeyKind) -> Self {
+        let origin = match version {
+            LogVersion::V1 => format!("{host} - 5342322972786764300"),
+            LogVersion::V2 => host.to_owned(),
         };
         Self {
             version,
@@ -86,14 +86,14 @@ impl Log {
 
     /// The log's name: SHA-256 of its key, or for Ed25519 the key ID of its signed notes.
     pub(super) fn id(&self) -> Hash {
-        match self.version {
-            LogVersion::V1 => self.key.id(),
-            LogVersion::V2 => {
+        match self.key.kind() {
+            KeyKind::Ed25519 => {
                 let mut note = self.origin.clone().into_bytes();
                 note.extend_from_slice(&[b'\n', NOTE_ED25519]);
                 note.extend_from_slice(self.key.public_bits());
                 sha256(&note)
             }
+            _ => self.key.id(),
         }
     }
 

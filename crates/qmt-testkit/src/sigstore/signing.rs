@@ -197,11 +197,11 @@ impl PrivateSigstore {
         let log: Option<(&Log, LogVersion)> = match (signing.log, twin) {
             (LogKind::None, _) | (_, Some(Twin::MissingEntry)) => None,
             (LogKind::RekorV1 | LogKind::RekorV1Intoto, Some(Twin::UnknownLog)) => {
-                foreign_log = Log::new(LogVersion::V1, "rekor.stranger.test");
+                foreign_log = Log::new(LogVersion::V1, "rekor.stranger.test", KeyKind::P256);
                 Some((&foreign_log, LogVersion::V1))
             }
             (LogKind::RekorV2, Some(Twin::UnknownLog)) => {
-                foreign_log = Log::new(LogVersion::V2, "log2026.stranger.test");
+                foreign_log = Log::new(LogVersion::V2, "log.stranger.test", KeyKind::Ed25519);
                 Some((&foreign_log, LogVersion::V2))
             }
             (LogKind::RekorV1 | LogKind::RekorV1Intoto, _) => Some((&self.rekor, LogVersion::V1)),

@@ -251,8 +251,9 @@ impl PrivateSigstore {
         self.rekor.key.public_pem()
     }
 
-    /// The key of Rekor v2, PEM. It is of Ed25519, and checkpoints name such keys by a hash that
-    /// includes the log's origin, so that the PEM alone does not name the log.
+    /// The key of Rekor v2, PEM. It is of Ed25519, and such logs are called by a hash that
+    /// includes their origin, so that the PEM alone does not name the log; see
+    /// [`with_rekor_v2_key`](Self::with_rekor_v2_key).
     pub fn rekor_v2_pem(&self) -> String {
         self.rekor_v2.key.public_pem()
     }

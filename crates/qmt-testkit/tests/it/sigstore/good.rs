@@ -1,7 +1,7 @@
 //! Good signatures of every form verify.
 
 use der::DecodePem as _;
-use qmt_testkit::{Identity, LogKind, PrivateSigstore, Signing, Twin};
+use qmt_testkit::{Identity, KeyKind, LogKind, PrivateSigstore, Signing, Twin};
 use serde_json::Value;
 use x509_cert::ext::pkix::SubjectAltName;
 
@@ -66,6 +66,18 @@ fn a_bundle_of_rekor_v2_without_a_timestamp_has_no_time_and_does_not_verify() {
     let bundle = sigstore.sign_bundle(DIGEST, &signing);
     let error = Judge::of(&sigstore).bundle(&bundle).unwrap_err();
     assert!(error.contains("timestamp"), "{error}");
+}
+
+#[test]
+fn a_log_of_rekor_v2_may_have_another_key() {
+    for kind in [KeyKind::P256, KeyKind::P384] {
+        let sigstore = PrivateSigstore::new().with_rekor_v2_key(kind);
+        let signing = Signing::keyless(email())
+            .log(LogKind::RekorV2)
+            .timestamp(true);
+        let bundle = sigstore.sign_bundle(DIGEST, &signing);
+        Judge::of(&sigstore).bundle(&bundle).unwrap();
+    }
 }
 
 #[test]
@@ -191,6 +203,11 @@ fn certificates_name_who_they_are_for() {
         (
             Identity::uri("spiffe://a/b", issuer),
             "Ia5String(\"spiffe://a/b\")",
+        ),
+        (
+            // SIG-03: a line break in a name is part of the name.
+            Identity::uri("https://a.example\nhttps://b.example", issuer),
+            "https://a.example\\nhttps://b.example",
         ),
         (
             Identity::dns("build.example.com", issuer),

@@ -18,7 +18,7 @@ use qmt_testkit::{
 use serde_json::Value;
 use x509_cert::Certificate;
 
-use super::verify::DIGEST;
+use super::verify::{DIGEST, Judge};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -214,6 +214,48 @@ fn the_trusted_root_has_the_real_shape() {
     // One of their certificate logs has ended.
     assert!(theirs.remove("/ctlogs/[]/publicKey/validFor/end"));
     assert_same("trusted root", &theirs, &shape(&ours));
+}
+
+/// The verifier of these tests accepts what cosign made, so that its verdicts mean something.
+#[test]
+fn genuine_signatures_are_accepted_and_foreign_ones_are_not() {
+    let Some(real) = Real::open() else { return };
+    let trust =
+        |file: &str| std::fs::read_to_string(real.folder.join("cosign/trust").join(file)).unwrap();
+    let judge = || Judge::new(&trust("trusted_root.json"));
+    let mut simple = PrivateSigstore::new().sign_simple(DIGEST, &Signing::keyless(email()));
+    for (case, key, accepted) in [
+        ("cosign2-keyless", None, true),
+        ("cosign2-keyless-github", None, true),
+        ("cosign2-keyless-timestamp", None, true),
+        ("cosign2-key-p256", Some("key-p256.pub"), true),
+        ("cosign2-key-p256", Some("key-other.pub"), false),
+        ("cosign2-key-rsa2048", Some("key-rsa2048.pub"), true),
+        ("cosign2-key-rsa4096", Some("key-rsa4096.pub"), true),
+        ("other-sigstore-2", None, false),
+    ] {
+        let layer = &real.manifest(case, ".sig")["layers"][0];
+        simple.payload = real.blob(layer["digest"].as_str().unwrap()).into();
+        simple.annotations = serde_json::from_value(layer["annotations"].clone()).unwrap();
+        let judge = key.map_or_else(judge, |key| judge().key(trust(key)));
+        assert_eq!(judge.simple(&simple).is_ok(), accepted, "{case} {key:?}");
+    }
+    for (case, key, accepted) in [
+        ("cosign2-keyless-bundle", None, true),
+        ("cosign3-keyless", None, true),
+        ("cosign3-keyless-github", None, true),
+        ("cosign3-keyless-rekor1", None, true),
+        ("cosign3-key-p256", Some("key-p256.pub"), true),
+        ("cosign3-key-p256", Some("key-other.pub"), false),
+        ("other-sigstore-3", None, false),
+    ] {
+        let manifest = real.manifest(case, "");
+        let bundle = real.blob(manifest["layers"][0]["digest"].as_str().unwrap());
+        let subject = manifest["subject"]["digest"].as_str().unwrap();
+        let judge = key.map_or_else(judge, |key| judge().key(trust(key)));
+        let verdict = judge.bundle_json(subject, &bundle);
+        assert_eq!(verdict.is_ok(), accepted, "{case} {key:?}: {verdict:?}");
+    }
 }
 
 fn compare(real: &Real, case: &str, suffix: &str, image: &SignatureImage, absent: &[&str]) {

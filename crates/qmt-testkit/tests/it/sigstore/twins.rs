@@ -15,6 +15,7 @@ fn orders(format: Format) -> Vec<Signing> {
     let mut orders = vec![
         keyless(),
         keyless().timestamp(true),
+        keyless().log(LogKind::None).timestamp(true),
         Signing::key("p256"),
         Signing::key("p256").timestamp(true),
     ];
@@ -41,6 +42,9 @@ fn check(format: Format) {
             let mut judge = Judge::of(&sigstore);
             if by_key {
                 judge = judge.key(sigstore.key_pem("p256"));
+            }
+            if format!("{order:?}").contains("log: None") {
+                judge = judge.without_log();
             }
             let verify = |order: &Signing| match format {
                 Format::Bundle => judge.bundle(&sigstore.sign_bundle(DIGEST, order)),

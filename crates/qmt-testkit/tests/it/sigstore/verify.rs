@@ -47,13 +47,17 @@ impl Judge {
     }
 
     pub(crate) fn bundle(&self, bundle: &SignedBundle) -> Result<VerificationResult, String> {
-        self.bundle_json(&bundle.json)
+        self.bundle_json(DIGEST, &bundle.json)
     }
 
-    pub(crate) fn bundle_json(&self, json: &[u8]) -> Result<VerificationResult, String> {
+    pub(crate) fn bundle_json(
+        &self,
+        digest: &str,
+        json: &[u8],
+    ) -> Result<VerificationResult, String> {
         let text = std::str::from_utf8(json).map_err(|e| e.to_string())?;
         let bundle = Bundle::from_json(text).map_err(|e| e.to_string())?;
-        let hex = DIGEST.strip_prefix("sha256:").unwrap();
+        let hex = digest.strip_prefix("sha256:").unwrap();
         let digest = Sha256Hash::from_hex(hex).unwrap();
         self.judge(&bundle, |verifier, policy| match policy {
             Ok(policy) => verifier.verify(digest, &bundle, &policy),
