@@ -114,13 +114,7 @@ impl FakeRegistryBuilder {
         for (repository, path) in &self.layouts {
             layout::load(&mut store, repository, path)?;
         }
-        let (acceptor, certificates) = match &self.tls {
-            Some(options) => {
-                let (acceptor, certificates) = tls::make(options)?;
-                (Some(acceptor), Some(certificates))
-            }
-            None => (None, None),
-        };
+        let (acceptor, certificates) = tls::make_optional(self.tls.as_ref())?;
         let scheme = if acceptor.is_some() { "https" } else { "http" };
         let mut started: Option<(Arc<Api>, RegistryHost)> = None;
         let server = Server::start(self.bind, acceptor, |address| -> Service {

@@ -1,13 +1,15 @@
 //! Faults: which requests go wrong, and how.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use tokio::sync::watch;
 
 use super::log::LoggedRequest;
+use super::script::glob;
 
 /// How a connection ends before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,38 @@ pub enum Cut {
     Fin,
     /// A TCP reset: the client sees an error, and may lose bytes that were on their way.
     Reset,
+}
+
+/// A gate before which requests wait, see [`Fault::hold`]. It is closed until it is opened, then
+/// open for good; clones are one gate.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    open: Arc<watch::Sender<bool>>,
+}
+
+impl Gate {
+    /// A closed gate.
+    pub fn new() -> Self {
+        Self {
+            open: Arc::new(watch::Sender::new(false)),
+        }
+    }
+
+    /// Lets everybody through, who waits now and who comes later.
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    pub(super) async fn pass(&self) {
+        // The sender lives as long as this gate, so the wait cannot fail.
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
+    }
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 type Predicate = Arc<dyn Fn(&LoggedRequest) -> bool + Send + Sync>;
@@ -42,8 +76,8 @@ pub struct Fault {
     method: Option<Method>,
     pattern: String,
     predicate: Option<Predicate>,
-    skip: u64,
-    times: u64,
+    pub(super) skip: u64,
+    pub(super) times: u64,
     pub(super) effect: Effect,
 }
 
@@ -55,6 +89,8 @@ pub(super) struct Effect {
     pub(super) body: Option<BodyEdit>,
     pub(super) content_length: Option<u64>,
     pub(super) delay: Option<Duration>,
+    pub(super) gate: Option<Gate>,
+    pub(super) redirect_origin: Option<String>,
     pub(super) delivery: Delivery,
     pub(super) raw: Option<(Bytes, Option<Cut>)>,
     pub(super) request_cut: Option<(u64, Cut)>,
@@ -163,6 +199,15 @@ impl Fault {
         self.respond(status).header("location", location)
     }
 
+    /// Answers with a redirect of `status` to the same path and query on another origin, such as
+    /// `http://127.0.0.1:5000`.
+    #[must_use]
+    pub fn redirect_to_origin(mut self, status: u16, origin: impl Into<String>) -> Self {
+        self = self.respond(status);
+        self.effect.redirect_origin = Some(origin.into());
+        self
+    }
+
     /// Sets a header of the answer, replacing what the server gave. Values may be any bytes that
     /// HTTP allows.
     ///
@@ -265,6 +310,13 @@ impl Fault {
         self
     }
 
+    /// Waits until the gate is opened: tests decide who is answered when, without sleeping.
+    #[must_use]
+    pub fn hold(mut self, gate: &Gate) -> Self {
+        self.effect.gate = Some(gate.clone());
+        self
+    }
+
     /// Never answers: the connection stays open in silence until the client or the server ends.
     #[must_use]
     pub fn stall(self) -> Self {
@@ -341,74 +393,6 @@ impl fmt::Debug for Fault {
     }
 }
 
-/// The faults of one server, in the order in which they were added.
-#[derive(Debug, Default)]
-pub(crate) struct Faults {
-    list: Mutex<Vec<Fault>>,
-}
-
-impl Faults {
-    pub(crate) fn add(&self, fault: Fault) {
-        self.list
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(fault);
-    }
-
-    pub(crate) fn clear(&self) {
-        self.list
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-
-    /// What happens to `request`. Counts it for every fault that matches up to the one that
-    /// strikes.
-    pub(super) fn strike(&self, request: &LoggedRequest) -> Option<Effect> {
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        for fault in list.iter_mut().filter(|fault| fault.times > 0) {
-            if !fault.matches(request) {
-                continue;
-            }
-            if fault.skip > 0 {
-                fault.skip -= 1;
-                continue;
-            }
-            fault.times -= 1;
-            return Some(fault.effect.clone());
-        }
-        None
-    }
-}
-
-/// Whether `text` fits `pattern`, in which `*` stands for any run of bytes.
-pub(super) fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    // Where to go on when a literal does not fit: behind the last star, one byte further.
-    let mut retry: Option<(usize, usize)> = None;
-    loop {
-        match (pattern.get(p), text.get(t)) {
-            (Some(b'*'), _) => {
-                p += 1;
-                retry = Some((p, t));
-            }
-            (Some(wanted), Some(found)) if wanted == found => {
-                p += 1;
-                t += 1;
-            }
-            (None, None) => return true,
-            _ => match retry {
-                Some((star, from)) if from < text.len() => {
-                    p = star;
-                    t = from + 1;
-                    retry = Some((star, t));
-                }
-                _ => return false,
-            },
-        }
-    }
-}
-
 fn header_name(name: &str) -> HeaderName {
     HeaderName::from_bytes(name.as_bytes())
         .unwrap_or_else(|_| panic!("`{name}` is not a header name"))
@@ -417,89 +401,4 @@ fn header_name(name: &str) -> HeaderName {
 fn header_value(value: impl AsRef<[u8]>) -> HeaderValue {
     HeaderValue::from_bytes(value.as_ref())
         .unwrap_or_else(|_| panic!("the value holds bytes that no header may hold"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(method: &str, target: &str) -> LoggedRequest {
-        LoggedRequest {
-            method: method.parse().unwrap(),
-            target: target.to_owned(),
-            headers: http::HeaderMap::new(),
-            body_len: 0,
-            status: None,
-            connection: 0,
-        }
-    }
-
-    #[test]
-    fn globs() {
-        for (pattern, text, fits) in [
-            ("*", "", true),
-            ("*", "/v2/", true),
-            ("/v2/*/blobs/*", "/v2/a/b/blobs/sha256:0", true),
-            ("/v2/*/blobs/*", "/v2/a/b/manifests/1", false),
-            ("*/manifests/1", "/v2/a/manifests/1", true),
-            ("*/manifests/1", "/v2/a/manifests/11", false),
-            ("*1*1", "/1/x/1", true),
-            ("", "x", false),
-            ("/v2/", "/v2/", true),
-        ] {
-            assert_eq!(
-                glob(pattern.as_bytes(), text.as_bytes()),
-                fits,
-                "{pattern} {text}"
-            );
-        }
-    }
-
-    #[test]
-    fn counts_pick_requests() {
-        let faults = Faults::default();
-        faults.add(Fault::on("GET", "/a").nth(2).respond(500));
-        faults.add(Fault::on("*", "/a*").times(2).respond(501));
-        let status = |method: &str, target: &str| {
-            faults
-                .strike(&request(method, target))
-                .map(|e| e.status.unwrap().as_u16())
-        };
-        assert_eq!(status("PUT", "/a?x=1"), Some(501));
-        assert_eq!(status("PUT", "/b"), None);
-        assert_eq!(status("GET", "/a"), Some(501)); // The first GET; the first fault waits.
-        assert_eq!(status("GET", "/a"), Some(500));
-        assert_eq!(status("GET", "/a"), None);
-    }
-
-    #[test]
-    fn a_question_mark_includes_the_query() {
-        let faults = Faults::default();
-        faults.add(Fault::on("GET", "/token?*scope=push*").respond(403));
-        assert!(
-            faults
-                .strike(&request("GET", "/token?scope=pull"))
-                .is_none()
-        );
-        assert!(
-            faults
-                .strike(&request("GET", "/token?a=b&scope=push,pull"))
-                .is_some()
-        );
-    }
-
-    #[test]
-    fn a_predicate_narrows() {
-        let faults = Faults::default();
-        faults.add(
-            Fault::on("*", "*")
-                .when(|r| r.header("range").is_some())
-                .respond(416),
-        );
-        let mut with = request("GET", "/");
-        assert!(faults.strike(&with).is_none());
-        with.headers
-            .insert("range", HeaderValue::from_static("bytes=1-"));
-        assert!(faults.strike(&with).is_some());
-    }
 }

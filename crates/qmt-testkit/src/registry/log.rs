@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use http::{HeaderMap, Method};
 
@@ -22,6 +23,8 @@ pub struct LoggedRequest {
     pub status: Option<u16>,
     /// Which connection it came over, counted from 0.
     pub connection: u64,
+    /// When its head had arrived: what tests of back-off and retry look at.
+    pub at: Instant,
 }
 
 impl LoggedRequest {

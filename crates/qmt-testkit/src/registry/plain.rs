@@ -5,12 +5,11 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::body::Body;
-use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 
 use super::auth::{Auth, TokenIssuer, TokenOptions};
+use super::content;
 use super::count;
 use super::deliver::bare;
 use super::fault::Fault;
@@ -57,25 +56,14 @@ impl PlainServer {
     ///
     /// As [`start_tls`](Self::start_tls).
     pub fn start_at(address: SocketAddr, tls: Option<&TlsOptions>) -> Result<Self, TestkitError> {
-        let (acceptor, certificates) = match tls {
-            Some(options) => {
-                let (acceptor, certificates) = tls::make(options)?;
-                (Some(acceptor), Some(certificates))
-            }
-            None => (None, None),
-        };
+        let (acceptor, certificates) = tls::make_optional(tls)?;
         let files = Files::default();
         let held = Arc::clone(&files);
         let server = Server::start(address, acceptor, |_| -> Service {
             Arc::new(move |request| {
                 let files = held.lock().unwrap_or_else(PoisonError::into_inner);
                 match files.get(&request.path) {
-                    Some(bytes) => {
-                        let mut response = Response::new(Body::from(bytes.clone()));
-                        let length = HeaderValue::from(bytes.len());
-                        response.headers_mut().insert("content-length", length);
-                        response
-                    }
+                    Some(bytes) => content::respond(bytes.clone(), request.header("range")),
                     None => bare(StatusCode::NOT_FOUND),
                 }
             })
@@ -145,6 +133,7 @@ impl fmt::Debug for PlainServer {
 pub struct TokenServer {
     server: Server,
     issuer: TokenIssuer,
+    certificates: Option<Certificates>,
 }
 
 impl TokenServer {
@@ -154,18 +143,34 @@ impl TokenServer {
     ///
     /// [`Bind`](TestkitError::Bind) if no port is free.
     pub fn start(options: TokenOptions) -> Result<Self, TestkitError> {
-        Self::start_at(loopback(), options)
+        Self::start_at(loopback(), options, None)
+    }
+
+    /// Starts a server with TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`Bind`](TestkitError::Bind) if no port is free, [`Tls`](TestkitError::Tls) if names cannot
+    /// stand in a certificate.
+    pub fn start_tls(options: TokenOptions, tls: &TlsOptions) -> Result<Self, TestkitError> {
+        Self::start_at(loopback(), options, Some(tls))
     }
 
     /// Starts a server on an address of choice; port 0 is a free port.
     ///
     /// # Errors
     ///
-    /// [`Bind`](TestkitError::Bind) if the address is taken.
-    pub fn start_at(address: SocketAddr, options: TokenOptions) -> Result<Self, TestkitError> {
+    /// As [`start_tls`](Self::start_tls).
+    pub fn start_at(
+        address: SocketAddr,
+        options: TokenOptions,
+        tls: Option<&TlsOptions>,
+    ) -> Result<Self, TestkitError> {
+        let (acceptor, certificates) = tls::make_optional(tls)?;
+        let scheme = if acceptor.is_some() { "https" } else { "http" };
         let mut started = None;
-        let server = Server::start(address, None, |address| -> Service {
-            let issuer = TokenIssuer::new(options, format!("http://{address}/token"));
+        let server = Server::start(address, acceptor, |address| -> Service {
+            let issuer = TokenIssuer::new(options, format!("{scheme}://{address}/token"));
             started = Some(issuer.clone());
             Arc::new(move |request| match request.path.as_str() {
                 "/token" => issuer.issue(request),
@@ -175,7 +180,21 @@ impl TokenServer {
         let Some(issuer) = started else {
             unreachable!("`Server::start` asks for its service before it succeeds");
         };
-        Ok(Self { server, issuer })
+        Ok(Self {
+            server,
+            issuer,
+            certificates,
+        })
+    }
+
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The certificates of a server with TLS.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// The rule for a registry that trusts this server's tokens.

@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -11,14 +10,16 @@ use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use http::{HeaderMap, Method};
-use tokio::sync::oneshot;
+use http::header::LOCATION;
+use http::{HeaderMap, HeaderValue, Method};
 use tokio_rustls::TlsAcceptor;
 
 use super::conn::{Acceptor, Control, Peer};
 use super::deliver;
-use super::fault::{Cut, Effect, Faults};
+use super::fault::{Cut, Delivery, Effect, HeaderEdit};
 use super::log::{Log, LoggedRequest};
+use super::script::Faults;
+use super::thread::{Bound, Running};
 use crate::error::TestkitError;
 
 /// A request, read whole.
@@ -59,11 +60,9 @@ pub(crate) type Service = Arc<dyn Fn(&Received) -> Response + Send + Sync>;
 ///
 /// It has its own thread and runtime: tests may block theirs, or have none.
 pub(crate) struct Server {
-    address: SocketAddr,
+    running: Running,
     tls: bool,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// What the server's thread and its owner share.
@@ -80,59 +79,32 @@ impl Server {
         tls: Option<TlsAcceptor>,
         service: impl FnOnce(SocketAddr) -> Service,
     ) -> Result<Self, TestkitError> {
-        let failed = |source| TestkitError::Bind {
-            address: bind,
-            source,
-        };
-        let listener = std::net::TcpListener::bind(bind).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(failed)?;
-        let listener = {
-            let _guard = runtime.enter();
-            tokio::net::TcpListener::from_std(listener).map_err(failed)?
-        };
+        let bound = Bound::new(bind)?;
         let shared = Arc::new(Shared::default());
         let state = State {
             shared: Arc::clone(&shared),
-            service: service(address),
+            service: service(bound.address()),
         };
-        let (stop, stopped) = oneshot::channel();
         let encrypted = tls.is_some();
-        let thread = std::thread::Builder::new()
-            .name(format!("testkit {address}"))
-            .spawn(move || {
-                runtime.block_on(async move {
-                    let app = Router::new()
-                        .fallback(
-                            move |ConnectInfo(peer): ConnectInfo<Peer>, request: Request| {
-                                answer(state.clone(), peer, request)
-                            },
-                        )
-                        .into_make_service_with_connect_info::<Peer>();
-                    tokio::select! {
-                        _ = axum::serve(Acceptor::new(listener, tls), app).into_future() => {}
-                        _ = stopped => {}
-                    }
-                });
-                // Open connections are tasks of this runtime: they end here, answered or not.
-                runtime.shutdown_background();
-            })
-            .map_err(failed)?;
+        let running = bound.run(move |listener| async move {
+            let app = Router::new()
+                .fallback(
+                    move |ConnectInfo(peer): ConnectInfo<Peer>, request: Request| {
+                        answer(state.clone(), peer, request)
+                    },
+                )
+                .into_make_service_with_connect_info::<Peer>();
+            let _ = axum::serve(Acceptor::new(listener, tls), app).await;
+        })?;
         Ok(Self {
-            address,
+            running,
             tls: encrypted,
             shared,
-            stop: Some(stop),
-            thread: Some(thread),
         })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.running.address()
     }
 
     /// The origin, as `http://127.0.0.1:5000`.
@@ -140,7 +112,7 @@ impl Server {
         format!(
             "{}://{}",
             if self.tls { "https" } else { "http" },
-            self.address
+            self.running.address()
         )
     }
 
@@ -150,15 +122,6 @@ impl Server {
 
     pub(crate) fn faults(&self) -> &Faults {
         &self.shared.faults
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -183,9 +146,18 @@ async fn answer(state: State, peer: Peer, request: Request) -> Response {
         body_len: 0,
         status: None,
         connection: control.id,
+        at: Instant::now(),
     };
-    let effect = state.shared.faults.strike(&entry).unwrap_or_default();
+    let mut effect = state.shared.faults.strike(&entry).unwrap_or_default();
+    if let Some(origin) = &effect.redirect_origin
+        && let Ok(location) = HeaderValue::from_str(&format!("{origin}{}", entry.target))
+    {
+        effect.headers.push(HeaderEdit::Set(LOCATION, location));
+    }
     let place = state.shared.log.push(entry);
+    if let Some(gate) = &effect.gate {
+        gate.pass().await;
+    }
 
     if let Some(delay) = effect.delay {
         pause(delay).await;
@@ -277,6 +249,6 @@ impl Effect {
         self.headers.is_empty()
             && self.body.is_none()
             && self.content_length.is_none()
-            && matches!(self.delivery, super::fault::Delivery::Whole)
+            && matches!(self.delivery, Delivery::Whole)
     }
 }

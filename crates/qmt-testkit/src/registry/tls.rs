@@ -1,5 +1,6 @@
 //! Certificates for servers: a private authority, and the ways in which they can be wrong.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rcgen::{
@@ -14,13 +15,15 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs};
 
 use crate::error::TestkitError;
 
-/// How a server identifies itself over TLS. Each server gets an authority of its own.
+/// How a server identifies itself over TLS. Each server gets an authority of its own, unless it
+/// shares that of another.
 #[derive(Clone, Debug)]
 pub struct TlsOptions {
     names: Vec<String>,
     expired: bool,
     self_signed: bool,
     client_certificates: bool,
+    authority: Option<Authority>,
 }
 
 impl TlsOptions {
@@ -31,6 +34,7 @@ impl TlsOptions {
             expired: false,
             self_signed: false,
             client_certificates: false,
+            authority: None,
         }
     }
 
@@ -55,6 +59,13 @@ impl TlsOptions {
         self
     }
 
+    /// Takes the certificate from the authority of another server.
+    #[must_use]
+    pub fn authority_of(mut self, other: &Certificates) -> Self {
+        self.authority = Some(other.authority.clone());
+        self
+    }
+
     /// Demands a client certificate of the same authority, as
     /// [`Certificates::client_certificate_pem`] is.
     #[must_use]
@@ -76,6 +87,17 @@ pub struct Certificates {
     ca: String,
     client_certificate: String,
     client_key: String,
+    authority: Authority,
+}
+
+/// A certificate authority with its key.
+#[derive(Clone)]
+struct Authority(Arc<CertifiedIssuer<'static, KeyPair>>);
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authority")
+    }
 }
 
 impl Certificates {
@@ -95,20 +117,22 @@ impl Certificates {
     }
 }
 
-/// Makes keys and certificates, and the acceptor that uses them.
-pub(crate) fn make(options: &TlsOptions) -> Result<(TlsAcceptor, Certificates), TestkitError> {
-    build(options).map_err(|source| TestkitError::Tls { source })
+/// Makes keys and certificates, and the acceptor that uses them, if TLS is wanted.
+pub(super) fn make_optional(
+    options: Option<&TlsOptions>,
+) -> Result<(Option<TlsAcceptor>, Option<Certificates>), TestkitError> {
+    let Some(options) = options else {
+        return Ok((None, None));
+    };
+    let (acceptor, certificates) = build(options).map_err(|source| TestkitError::Tls { source })?;
+    Ok((Some(acceptor), Some(certificates)))
 }
 
 fn build(
     options: &TlsOptions,
 ) -> Result<(TlsAcceptor, Certificates), Box<dyn std::error::Error + Send + Sync>> {
-    let mut ca = CertificateParams::new(Vec::new())?;
-    ca.distinguished_name
-        .push(DnType::CommonName, "Test authority");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
+    let authority = options.authority.clone().map_or_else(new_authority, Ok)?;
+    let ca: &CertifiedIssuer<'static, KeyPair> = &authority.0;
 
     let mut server = CertificateParams::new(options.names.clone())?;
     server
@@ -123,7 +147,7 @@ fn build(
     let server = if options.self_signed {
         server.self_signed(&server_key)?
     } else {
-        server.signed_by(&server_key, &ca)?
+        server.signed_by(&server_key, ca)?
     };
 
     let mut client = CertificateParams::new(Vec::new())?;
@@ -132,7 +156,7 @@ fn build(
         .push(DnType::CommonName, "Test client");
     client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let client_key = KeyPair::generate()?;
-    let client = client.signed_by(&client_key, &ca)?;
+    let client = client.signed_by(&client_key, ca)?;
 
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -159,6 +183,18 @@ fn build(
         },
         client_certificate: client.pem(),
         client_key: client_key.serialize_pem(),
+        authority,
     };
     Ok((TlsAcceptor::from(Arc::new(config)), certificates))
+}
+
+fn new_authority() -> Result<Authority, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Test authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    Ok(Authority(Arc::new(issuer)))
 }

@@ -5,7 +5,10 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qmt_testkit::{Certificates, FakeRegistry, Fault, PlainServer, TestkitError, TlsOptions};
+use qmt_testkit::{
+    Certificates, FakeRegistry, Fault, PlainServer, TestkitError, TlsOptions, TokenOptions,
+    TokenServer,
+};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{
@@ -208,5 +211,27 @@ fn a_plain_server_speaks_tls_too() {
     assert_eq!(
         over_tls(server.address(), "127.0.0.1", ca, None).unwrap(),
         200
+    );
+}
+
+#[test]
+fn servers_may_share_an_authority() {
+    let registry = tls(TlsOptions::new());
+    let certificates = registry.certificates().unwrap();
+    let options = TlsOptions::new().authority_of(certificates);
+    let tokens = TokenServer::start_tls(TokenOptions::new("u", "p"), &options).unwrap();
+    assert_eq!(
+        tokens.certificates().unwrap().ca_pem(),
+        certificates.ca_pem()
+    );
+    assert_eq!(
+        tokens.realm(),
+        format!("https://{}/token", tokens.address())
+    );
+    let ca = certificates.ca_pem();
+    // Nothing but `/token` is there, but it was reached.
+    assert_eq!(
+        over_tls(tokens.address(), "127.0.0.1", ca, None).unwrap(),
+        404
     );
 }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use qmt_testkit::{Cut, FakeRegistry, Fault, PlainServer};
+use qmt_testkit::{Cut, FakeRegistry, Fault, Gate, PlainServer};
 
 use crate::http::{Reply, get, head, request};
 
@@ -284,4 +284,70 @@ async fn a_fault_may_depend_on_the_headers() {
         .header("range", "bytes=1-")
         .send();
     assert_eq!(reply.status, 500);
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_origin_keeps_path_and_query() {
+    let storage = PlainServer::start().unwrap();
+    let fault = Fault::on("GET", BLOBS).redirect_to_origin(302, storage.url());
+    let (registry, path) = with(fault).await;
+    storage.put(&path, BODY);
+    let reply = get(registry.address(), &format!("{path}?x=1"));
+    assert_eq!(reply.status, 302);
+    assert_eq!(
+        reply.header("location"),
+        format!("{}{path}?x=1", storage.url())
+    );
+    let range = |range: &str| {
+        let reply = request(storage.address(), "GET", &path)
+            .header("range", range)
+            .send();
+        (
+            reply.status,
+            reply.header("content-range").to_owned(),
+            reply.body,
+        )
+    };
+    assert_eq!(
+        range("bytes=8-"),
+        (206, "bytes 8-9/10".to_owned(), b"89".to_vec())
+    );
+    assert_eq!(
+        range("bytes=10-"),
+        (416, "bytes */10".to_owned(), Vec::new())
+    );
+}
+
+#[tokio::test]
+async fn a_gate_holds_requests_until_it_is_opened() {
+    let gate = Gate::new();
+    let (registry, path) = with(Fault::on("GET", BLOBS).hold(&gate)).await;
+    let address = registry.address();
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let path = path.clone();
+            std::thread::spawn(move || get(address, &path))
+        })
+        .collect();
+    while registry.count("GET", BLOBS) < 3 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(
+        registry
+            .requests()
+            .iter()
+            .all(|request| request.status.is_none())
+    );
+    assert!(waiting.iter().all(|thread| !thread.is_finished()));
+    gate.open();
+    for thread in waiting {
+        assert_good(&thread.join().unwrap());
+    }
+    assert_good(&get(address, &path));
+    let times: Vec<_> = registry
+        .requests()
+        .iter()
+        .map(|request| request.at)
+        .collect();
+    assert!(times.is_sorted());
 }

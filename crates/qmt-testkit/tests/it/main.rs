@@ -14,5 +14,6 @@ mod images;
 mod layout;
 mod lists;
 mod manifests;
+mod proxy;
 mod sigstore;
 mod uploads;
