@@ -12,20 +12,22 @@
 
 mod registry; // Start here: the seam.
 
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "layout"))]
 mod blob;
 mod credential;
 mod error;
 mod events;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "layout")]
+mod layout;
 pub mod limits;
 #[cfg(feature = "http")]
 mod mirror;
 mod redact;
 #[cfg(feature = "http")]
 mod referrers;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "layout"))]
 mod shape;
 
 pub use self::credential::{Credential, CredentialStore};
@@ -33,6 +35,8 @@ pub use self::error::{Phase, RegistryError, ServerText};
 pub use self::events::RegistryEvent;
 #[cfg(feature = "http")]
 pub use self::http::{HostOptions, HttpRegistry, HttpRegistryBuilder};
+#[cfg(feature = "layout")]
+pub use self::layout::OciLayout;
 pub use self::limits::Limits;
 #[cfg(feature = "http")]
 pub use self::mirror::MirrorOptions;
