@@ -167,6 +167,8 @@ impl Journey<'_> {
                 "{name} did not greet\n{}",
                 answer.transcript()
             );
+            // What each stage did, as the command tells it.
+            print!("{}", indent(&answer.stderr));
             tell(
                 "answer",
                 &format!(

@@ -62,9 +62,13 @@ fn choose(cases: Vec<Case>, names: &[String]) -> anyhow::Result<Vec<Case>> {
 
 /// One case in a folder of its own, with a registry and a Sigstore of its own.
 fn play(case: &Case, plugins: &Plugins, folder: &Path) -> anyhow::Result<()> {
-    let embedded = Embedded::start()?;
+    let embedded = Embedded::start_as(&case.registry)?;
     let published = embedded.publish("e2e/greet", "1", case.image, GREETING)?;
     embedded.sign(&published, &case.signature);
+    let plugins = plugins.at_home(&folder.join("home"));
+    if case.registry.logged_in && case.registry.auth != case::Auth::None {
+        embedded.login(&folder.join("home"))?;
+    }
     let trust = embedded.write_trust(folder)?;
     let words = [
         ("{registry}", embedded.host()),

@@ -3,19 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use qmt_oci_ref::Descriptor;
+use qmt_oci_ref::{Descriptor, MediaType};
 use qmt_testkit::{
     FakeRegistry, Identity, PrivateSigstore, SignatureImage, SignedBundle, SignedSubject, Signing,
     SimpleSigning,
 };
 
-use crate::e2e::case::{Format, Image, Signature};
+use crate::e2e::case::{Abilities, Auth, Format, Image, Signature};
 use crate::image;
 
 /// A registry over real HTTP and the Sigstore that signs for it; both end with this value.
 pub(crate) struct Embedded {
     registry: FakeRegistry,
     sigstore: PrivateSigstore,
+    referrers_api: bool,
 }
 
 /// An image that stands in the registry.
@@ -43,24 +44,52 @@ pub(crate) struct Trust {
     pub(crate) key: PathBuf,
 }
 
+/// Who may use a registry that asks.
+const USER: &str = "operator";
+const PASSWORD: &str = "correct-horse";
+/// `operator:correct-horse` in base64, as docker keeps it.
+const LOGIN: &str = "b3BlcmF0b3I6Y29ycmVjdC1ob3JzZQ==";
+
 /// The name of the key that a case's `{key}` stands for.
 const TEAM: &str = "team";
 
 impl Embedded {
-    /// Starts both.
+    /// Starts both; the registry is one that everybody may read.
     pub(crate) fn start() -> anyhow::Result<Self> {
+        Self::start_as(&Abilities::default())
+    }
+
+    /// Starts both; the registry can and asks what `abilities` say.
+    pub(crate) fn start_as(abilities: &Abilities) -> anyhow::Result<Self> {
+        let auth = match abilities.auth {
+            Auth::None => qmt_testkit::Auth::None,
+            Auth::Basic => qmt_testkit::Auth::basic(USER, PASSWORD),
+            Auth::Token => qmt_testkit::Auth::token(USER, PASSWORD),
+        };
         let registry = FakeRegistry::builder()
+            .auth(auth)
+            .referrers_api(abilities.referrers_api)
             .start()
             .context("no registry on loopback")?;
         Ok(Self {
             registry,
             sigstore: PrivateSigstore::new(),
+            referrers_api: abilities.referrers_api,
         })
     }
 
     /// `127.0.0.1:PORT`.
     pub(crate) fn host(&self) -> String {
         self.registry.host().to_string()
+    }
+
+    /// Leaves in `home` what `docker login` leaves there.
+    pub(crate) fn login(&self, home: &Path) -> anyhow::Result<()> {
+        let folder = home.join(".docker");
+        std::fs::create_dir_all(&folder)?;
+        let config = serde_json::json!({ "auths": { self.host(): { "auth": LOGIN } } });
+        std::fs::write(folder.join("config.json"), config.to_string())?;
+        Ok(())
     }
 
     /// Writes the trusted root and the public key into `folder`.
@@ -127,12 +156,29 @@ impl Embedded {
         if !signed.simple.is_empty() {
             self.push(image, &SimpleSigning::image(&image.digest, &signed.simple));
         }
-        for bundle in &signed.bundles {
-            self.push(image, &bundle.referrer(&image.subject()));
+        let referrers: Vec<Descriptor> = signed
+            .bundles
+            .iter()
+            .map(|bundle| self.push(image, &bundle.referrer(&image.subject())))
+            .collect();
+        if !self.referrers_api && !referrers.is_empty() {
+            // What a client leaves behind where the registry keeps no list of its own.
+            let index = serde_json::json!({
+                "schemaVersion": 2,
+                "mediaType": MediaType::OCI_INDEX,
+                "manifests": referrers,
+            });
+            let tag = image.digest.replace(':', "-");
+            self.registry.put_manifest(
+                &image.repository,
+                tag.as_str(),
+                MediaType::OCI_INDEX,
+                index.to_string(),
+            );
         }
     }
 
-    fn push(&self, image: &Published, signature: &SignatureImage) {
+    fn push(&self, image: &Published, signature: &SignatureImage) -> Descriptor {
         for (_, blob) in &signature.blobs {
             self.registry.put_blob(&image.repository, blob.clone());
         }
@@ -141,7 +187,7 @@ impl Embedded {
             signature.tag.as_deref(),
             &signature.manifest_media_type,
             signature.manifest.clone(),
-        );
+        )
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Case {
     pub(crate) about: String,
     pub(crate) image: Image,
     pub(crate) signature: Signature,
+    #[serde(default)]
+    pub(crate) registry: Abilities,
     pub(crate) config: String,
     pub(crate) steps: Vec<Step>,
 }
@@ -35,6 +37,38 @@ pub(crate) enum Image {
     MultiPlatform,
     /// What `FROM scratch` and `COPY plugin.wasm /plugin.wasm` make.
     Dockerfile,
+}
+
+/// What kind of registry serves the image.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Abilities {
+    /// Whether it has the referrers API; without it, signatures are found by the fallback tag.
+    pub(crate) referrers_api: bool,
+    pub(crate) auth: Auth,
+    /// Whether the user has logged in, as `docker login` does it.
+    pub(crate) logged_in: bool,
+}
+
+impl Default for Abilities {
+    fn default() -> Self {
+        Self {
+            referrers_api: true,
+            auth: Auth::None,
+            logged_in: true,
+        }
+    }
+}
+
+/// What a registry asks for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Auth {
+    None,
+    /// A password with every request.
+    Basic,
+    /// A token, got for a password.
+    Token,
 }
 
 /// How the image is signed.
