@@ -3,11 +3,12 @@
 //! The bytes of a manifest are signed, its `Content-Type` is not: one document that is a manifest
 //! under one type and an index under another would be two things under one digest.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use qmt_oci_ref::MediaType;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::error::RegistryError;
 
@@ -123,7 +124,7 @@ impl<'de> Visitor<'de> for ShapeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
         let mut shape = Shape::default();
-        let mut names = std::collections::HashSet::new();
+        let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
                 "mediaType" => shape.media_type = Some(map.next_value()?),
@@ -135,14 +136,78 @@ impl<'de> Visitor<'de> for ShapeVisitor {
                         "fsLayers" => shape.fs_layers = true,
                         _ => {}
                     }
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value::<Strict>()?;
                 }
             }
-            if !names.insert(name) {
-                return Err(serde::de::Error::custom("a field occurs twice"));
-            }
+            once(&mut names, name)?;
         }
         Ok(shape)
+    }
+}
+
+/// Any value, read to its end and thrown away. Unlike serde's `IgnoredAny` it refuses what other
+/// readers may read differently: names that occur twice, and strings that are no Unicode.
+struct Strict;
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Strict;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Strict, A::Error> {
+        while list.next_element::<Strict>()?.is_some() {}
+        Ok(Strict)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            map.next_value::<Strict>()?;
+            once(&mut names, name)?;
+        }
+        Ok(Strict)
+    }
+}
+
+fn once<E: serde::de::Error>(names: &mut HashSet<String>, name: String) -> Result<(), E> {
+    if names.insert(name) {
+        Ok(())
+    } else {
+        Err(E::custom("a name occurs twice in an object"))
     }
 }
 
@@ -240,6 +305,8 @@ mod tests {
         for odd in [
             r#"{"config":{},"layers":[],"layers":[]}"#,
             r#"{"config":{},"layers":[],"\u006cayers":[]}"#,
+            r#"{"config":{},"layers":[{"digest":1,"digest":2}]}"#,
+            r#"{"config":{},"layers":[],"n":1e400}"#,
             "{\"config\":{},\"layers\":[]} x",
             "\u{feff}{\"config\":{},\"layers\":[]}",
             r#"{"config":{},"layers":[],"n":NaN}"#,

@@ -21,13 +21,21 @@ impl HttpRegistry {
     /// [`RegistryError::Url`] where `url` is none that is fetched, [`RegistryError::NotFound`],
     /// [`RegistryError::TooLarge`], and the network's errors.
     pub async fn download(&self, url: &str, limit: u64) -> Result<Bytes, RegistryError> {
-        let url = Url::parse(url).map_err(|_| RegistryError::Url { fault: "the URL is malformed" })?;
+        let url = Url::parse(url).map_err(|_| RegistryError::Url {
+            fault: "the URL is malformed",
+        })?;
         let host = match (url.host_str(), url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}").parse(),
             (Some(host), None) => host.parse(),
-            (None, _) => return Err(RegistryError::Url { fault: "the URL names no host" }),
+            (None, _) => {
+                return Err(RegistryError::Url {
+                    fault: "the URL names no host",
+                });
+            }
         };
-        let host = host.map_err(|_| RegistryError::Url { fault: "the URL's host is malformed" })?;
+        let host = host.map_err(|_| RegistryError::Url {
+            fault: "the URL's host is malformed",
+        })?;
         let endpoint = self.inner.sources(&host)?.origin.clone();
         if endpoint.version_url().scheme() != url.scheme() {
             let fault = "files are fetched by https; plain HTTP only from a host that the config allows it for";
@@ -48,7 +56,8 @@ impl HttpRegistry {
                     payload: Payload::Empty,
                     what: "the file".to_owned(),
                 };
-                let answer = request::send(context, &anonymous, &call, &[200], &mut attempts).await?;
+                let answer =
+                    request::send(context, &anonymous, &call, &[200], &mut attempts).await?;
                 answer.body(&context.limits).whole(limit, "the file").await
             })
             .await

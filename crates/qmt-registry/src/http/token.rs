@@ -57,6 +57,8 @@ pub(crate) struct Authorization {
     pub(crate) header: HeaderValue,
     /// Whether a credential was at its origin.
     with_credential: bool,
+    /// Whether it is a password: then going without was refused before it was sent.
+    is_password: bool,
     expires: Option<Instant>,
 }
 
@@ -162,7 +164,8 @@ impl Auth {
             return Ok(Verdict::Again); // Somebody else was quicker.
         }
         if let Some(used) = used.filter(|_| fresh) {
-            if !(used.with_credential && self.may_leave_credential(ask)) {
+            let may_leave = self.may_leave_credential(ask) && !used.is_password;
+            if !(used.with_credential && may_leave) {
                 return Ok(Verdict::Refused {
                     anonymous: !used.with_credential,
                 });
@@ -203,6 +206,7 @@ impl Auth {
                 slot.authorization = Some(Authorization {
                     header,
                     with_credential: true,
+                    is_password: true,
                     expires: None,
                 });
             }
@@ -227,6 +231,7 @@ impl Auth {
             slot.authorization = Some(Authorization {
                 header,
                 with_credential: true,
+                is_password: false,
                 expires: None,
             });
             return Ok(true);
@@ -261,6 +266,7 @@ impl Auth {
         slot.authorization = Some(Authorization {
             header,
             with_credential,
+            is_password: false,
             expires,
         });
         Ok(true)

@@ -1,0 +1,173 @@
+//! The short forms of the drills F5 (cuts), F6 (bit flips) and F7 (slow servers).
+
+use std::time::Duration;
+
+use qmt_registry::{Registry, RegistryError};
+use qmt_testkit::{Cut, FakeRegistry, Fault};
+
+use crate::support::{MANIFEST, builder, client, noise, pull, put_image, quick};
+
+/// F5: the connection ends after every byte of a manifest and of a blob, by FIN and by RST: what
+/// arrives in the end is whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn cuts_at_every_byte_are_survived() {
+    let server = FakeRegistry::builder().serve().await;
+    put_image(&server);
+    let content = noise(300);
+    let blob = server.put_blob("acme/echo", content.clone());
+    let from = server.repository("acme/echo");
+    let reference = server.reference("acme/echo:1");
+    let client = client(&server);
+    for how in [Cut::Fin, Cut::Reset] {
+        for at in 0..300 {
+            server.fault(Fault::on("GET", "/v2/*/blobs/*").once().cut(at, how));
+            let got = pull(&client, &from, &blob).await.unwrap();
+            assert!(got == content, "blob, {at}, {how:?}");
+        }
+        for at in 0..MANIFEST.len() as u64 {
+            server.fault(Fault::on("GET", "/v2/*/manifests/*").once().cut(at, how));
+            let got = client.resolve(&reference).await.unwrap();
+            assert_eq!(got.manifest().bytes(), MANIFEST, "manifest, {at}, {how:?}");
+        }
+    }
+}
+
+/// F5: a connection that ends every time, wherever, is an error after the allowed tries.
+#[tokio::test]
+async fn cuts_without_end_are_an_error() {
+    let server = FakeRegistry::builder().serve().await;
+    put_image(&server);
+    let blob = server.put_blob("acme/echo", noise(10_000));
+    for fault in [
+        Fault::on("GET", "/v2/*").cut(7, Cut::Fin),
+        Fault::on("GET", "/v2/*").cut(7, Cut::Reset),
+        Fault::on("GET", "/v2/*").drop_connection(Cut::Fin),
+        Fault::on("GET", "/v2/*").drop_connection(Cut::Reset),
+    ] {
+        server.clear_faults();
+        server.fault(fault);
+        server.clear_requests();
+        let error = client(&server)
+            .resolve(&server.reference("acme/echo:1"))
+            .await
+            .unwrap_err();
+        assert!(error.is_network() && error.is_retryable(), "{error:?}");
+        assert!(server.requests().len() <= 5);
+        server.clear_requests();
+        let error = pull(&client(&server), &server.repository("acme/echo"), &blob)
+            .await
+            .unwrap_err();
+        assert!(error.is_network(), "{error:?}");
+        assert!(server.requests().len() <= 5);
+    }
+}
+
+/// F6: every bit of a manifest and of a blob, flipped: never accepted.
+#[tokio::test(flavor = "multi_thread")]
+async fn flipped_bits_are_never_accepted() {
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    let content = noise(150);
+    let blob = server.put_blob("acme/echo", content.clone());
+    let from = server.repository("acme/echo");
+    let pin = qmt_oci_ref::PinnedReference::new(from.clone(), image.digest().clone());
+    let client = client(&server);
+    assert!(
+        pull(&client, &from, &blob).await.unwrap() == content,
+        "the good twin"
+    );
+    client.manifest(&pin, 1 << 20).await.unwrap();
+    for bit in 0..150 * 8 {
+        server.fault(Fault::on("GET", "/v2/*/blobs/*").once().flip_bit(bit));
+        let refused = pull(&client, &from, &blob).await;
+        assert!(
+            matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+            "{bit}: {refused:?}"
+        );
+    }
+    for bit in 0..MANIFEST.len() as u64 * 8 {
+        server.fault(Fault::on("GET", "/v2/*/manifests/*").once().flip_bit(bit));
+        let refused = client.manifest(&pin, 1 << 20).await;
+        assert!(
+            matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+            "{bit}: {refused:?}"
+        );
+    }
+}
+
+/// F7: no head, a head and nothing more, one byte at a time: all end, and others are not starved.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_servers_are_left() {
+    let server = FakeRegistry::builder().serve().await;
+    put_image(&server);
+    let blob = server.put_blob("acme/echo", noise(100_000));
+    let limits = quick()
+        .tries(1)
+        .header_timeout(Duration::from_millis(300))
+        .stall_window(Duration::from_millis(300));
+    let client = builder(&server).limits(limits).build().unwrap();
+    let from = server.repository("acme/echo");
+    let tick = Duration::from_millis(40);
+    for slow in [
+        Fault::on("GET", "/v2/*").stall(),
+        Fault::on("GET", "/v2/*").stall_after(0),
+        Fault::on("GET", "/v2/*").stall_after(50),
+        Fault::on("GET", "/v2/*").slow(1, tick),
+    ] {
+        server.clear_faults();
+        server.fault(slow);
+        let started = std::time::Instant::now();
+        let asking = (0..16).map(|_| pull(&client, &from, &blob));
+        for refused in futures_util::future::join_all(asking).await {
+            assert!(
+                matches!(refused, Err(RegistryError::Timeout { .. })),
+                "{refused:?}"
+            );
+        }
+        let error = client
+            .resolve(&server.reference("acme/echo:1"))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, RegistryError::Timeout { .. }), "{error:?}");
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            started.elapsed()
+        );
+        // Others are served meanwhile and after.
+        server.clear_faults();
+        client
+            .resolve(&server.reference("acme/echo:1"))
+            .await
+            .unwrap();
+    }
+    // Slow, but not too slow: 2 KiB in each tick are 50 KiB/s.
+    server.fault(Fault::on("GET", "/v2/*/blobs/*").slow(8192, tick));
+    assert_eq!(pull(&client, &from, &blob).await.unwrap().len(), 100_000);
+}
+
+/// F7: a consumer that takes its time is not the server's fault.
+#[tokio::test]
+async fn a_slow_consumer_is_not_a_slow_server() {
+    use futures_util::StreamExt as _;
+    let server = FakeRegistry::builder().serve().await;
+    let content = noise(8 << 20);
+    let blob = server.put_blob("acme/echo", content.clone());
+    let limits = quick().stall_window(Duration::from_millis(100));
+    let client = builder(&server).limits(limits).build().unwrap();
+    let fresh = qmt_oci_ref::Digester::new(blob.digest().algorithm());
+    let mut stream = client
+        .blob(&server.repository("acme/echo"), &blob, fresh)
+        .await
+        .unwrap();
+    let mut length = 0;
+    let mut pauses = 0;
+    while let Some(chunk) = stream.next().await {
+        length += chunk.unwrap().len();
+        if pauses < 3 {
+            pauses += 1;
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+    assert_eq!(length, content.len());
+}

@@ -1,0 +1,16 @@
+//! How the client behaves on the wire: real HTTP on this machine, misbehaviour on request.
+//!
+//! The names of the tests say the rule; their comments carry the identifiers of the security
+//! notes that they cover.
+
+mod auth;
+mod blob;
+mod faults;
+mod limits;
+mod mirror;
+mod push;
+mod redirect;
+mod referrers;
+mod resolve;
+mod support;
+mod tls;

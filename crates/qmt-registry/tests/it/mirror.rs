@@ -1,0 +1,258 @@
+//! Mirrors: asked in order, believed for content only, and left when they lie.
+
+use bytes::Bytes;
+use qmt_oci_ref::{Descriptor, MediaType, PinnedReference};
+use qmt_registry::{
+    HttpRegistry, HttpRegistryBuilder, MirrorOptions, Registry, RegistryError, RegistryEvent,
+};
+use qmt_testkit::{Auth, Cut, FakeRegistry, Fault};
+
+use crate::support::{CANARY, MANIFEST, Recorder, noise, plain, pull, put_image, quick};
+
+struct Pair {
+    origin: FakeRegistry,
+    mirror: FakeRegistry,
+    recorder: Recorder,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let origin = FakeRegistry::builder().serve().await;
+        let mirror = FakeRegistry::builder().serve().await;
+        Self {
+            origin,
+            mirror,
+            recorder: Recorder::default(),
+        }
+    }
+
+    fn builder(&self, authoritative: bool) -> HttpRegistryBuilder {
+        let mirror = MirrorOptions::new(self.mirror.host())
+            .plain_http(true)
+            .authoritative(authoritative);
+        HttpRegistry::builder()
+            .host(self.origin.host(), plain().mirror(mirror))
+            .limits(quick())
+            .events(self.recorder.sink())
+    }
+
+    fn client(&self) -> HttpRegistry {
+        self.builder(false).build().unwrap()
+    }
+
+    fn blob(&self, content: &Bytes) -> Descriptor {
+        self.mirror.put_blob("acme/echo", content.clone());
+        self.origin.put_blob("acme/echo", content.clone())
+    }
+
+    async fn pull(&self, client: &HttpRegistry, blob: &Descriptor) -> Result<Bytes, RegistryError> {
+        pull(client, &self.origin.repository("acme/echo"), blob).await
+    }
+
+    fn skips(&self, lie: bool) -> usize {
+        self.recorder
+            .count(|e| matches!(e, RegistryEvent::MirrorSkipped { lied, .. } if *lied == lie))
+    }
+}
+
+#[tokio::test]
+async fn content_comes_from_the_mirror_and_tags_from_the_origin() {
+    let pair = Pair::start().await;
+    put_image(&pair.origin);
+    put_image(&pair.mirror);
+    let blob = pair.blob(&noise(1000));
+    let client = pair.client();
+    let resolved = client
+        .resolve(&pair.origin.reference("acme/echo:1"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (pair.origin.requests().len(), pair.mirror.requests().len()),
+        (1, 0)
+    );
+    client.manifest(resolved.pin(), 1 << 20).await.unwrap();
+    pair.pull(&client, &blob).await.unwrap();
+    assert_eq!(
+        (pair.origin.requests().len(), pair.mirror.requests().len()),
+        (1, 2)
+    );
+}
+
+#[tokio::test]
+async fn an_authoritative_mirror_resolves_tags() {
+    let pair = Pair::start().await;
+    put_image(&pair.origin);
+    let moved = pair.mirror.put_manifest(
+        "acme/echo",
+        "1",
+        MediaType::OCI_MANIFEST,
+        MANIFEST.replace("[]", "[ ]"),
+    );
+    let reference = pair.origin.reference("acme/echo:1");
+    let believed = pair
+        .builder(true)
+        .build()
+        .unwrap()
+        .resolve(&reference)
+        .await
+        .unwrap();
+    assert_eq!(believed.pin().digest(), moved.digest());
+    let not_believed = pair.client().resolve(&reference).await.unwrap();
+    assert_ne!(not_believed.pin().digest(), moved.digest());
+}
+
+#[tokio::test]
+async fn a_mirror_that_lacks_something_is_passed_over() {
+    let pair = Pair::start().await;
+    let content = noise(1000);
+    let blob = pair.origin.put_blob("acme/echo", content.clone());
+    assert!(pair.pull(&pair.client(), &blob).await.unwrap() == content);
+    assert_eq!(pair.skips(false), 1);
+    pair.mirror.fault(Fault::on("GET", "/v2/*").respond(503));
+    assert!(pair.pull(&pair.client(), &blob).await.unwrap() == content);
+}
+
+/// DIG-02: a mirror that sends another manifest is caught and not asked again.
+#[tokio::test]
+async fn a_lying_mirror_is_caught_by_digest() {
+    let pair = Pair::start().await;
+    let image = put_image(&pair.origin);
+    let other = MANIFEST.replace("[]", "[ ]");
+    pair.mirror
+        .plant_manifest("acme/echo", image.digest(), MediaType::OCI_MANIFEST, other);
+    let pin = PinnedReference::new(pair.origin.repository("acme/echo"), image.digest().clone());
+    let client = pair.client();
+    for _ in 0..2 {
+        assert_eq!(
+            client.manifest(&pin, 1 << 20).await.unwrap().bytes(),
+            MANIFEST
+        );
+    }
+    assert_eq!(pair.skips(true), 1, "{:?}", pair.recorder.all());
+    assert_eq!(pair.mirror.requests().len(), 1);
+}
+
+/// DIG-08: a wrong length is noticed before the first byte, so the next source serves at once.
+#[tokio::test]
+async fn a_mirror_with_a_wrong_length_is_skipped_at_once() {
+    let pair = Pair::start().await;
+    let content = noise(1000);
+    let blob = pair.blob(&content);
+    pair.mirror
+        .plant_blob("acme/echo", blob.digest(), noise(999));
+    assert!(pair.pull(&pair.client(), &blob).await.unwrap() == content);
+    assert_eq!(pair.skips(true), 1);
+}
+
+/// DIG-02: wrong bytes of the right length are known at the end: the error says to ask again, and
+/// the second time the mirror is not asked.
+#[tokio::test]
+async fn a_mirror_with_wrong_bytes_is_left_for_good() {
+    let pair = Pair::start().await;
+    for length in [1000, 2 << 20] {
+        let content = noise(length);
+        let blob = pair.blob(&content);
+        let mut other = content.to_vec();
+        other[length - 1] ^= 1;
+        pair.mirror.plant_blob("acme/echo", blob.digest(), other);
+        let client = pair.client();
+        let error = pair.pull(&client, &blob).await.unwrap_err();
+        assert!(
+            matches!(error, RegistryError::MirrorLied { .. }),
+            "{error:?}"
+        );
+        assert!(error.is_retryable());
+        assert!(pair.pull(&client, &blob).await.unwrap() == content);
+    }
+}
+
+/// A transfer that breaks at the mirror goes on at the next source.
+#[tokio::test]
+async fn a_transfer_goes_on_at_the_next_source() {
+    let pair = Pair::start().await;
+    let content = noise(3 << 20);
+    let blob = pair.blob(&content);
+    pair.mirror.fault(
+        Fault::on("GET", "/v2/*/blobs/*")
+            .once()
+            .cut(1_000_000, Cut::Fin),
+    );
+    pair.mirror
+        .fault(Fault::on("GET", "/v2/*/blobs/*").respond(404));
+    assert!(pair.pull(&pair.client(), &blob).await.unwrap() == content);
+    let last = pair.origin.requests().pop().unwrap();
+    let first: u64 = last
+        .header("range")
+        .and_then(|range| {
+            range
+                .strip_prefix("bytes=")?
+                .strip_suffix('-')?
+                .parse()
+                .ok()
+        })
+        .unwrap();
+    assert!(first > 0 && first <= 1_000_000, "{first}");
+}
+
+/// The origin is gone: content still comes, and referrers too; tags only from who is believed.
+#[tokio::test]
+async fn mirrors_serve_without_the_origin() {
+    let pair = Pair::start().await;
+    let image = put_image(&pair.mirror);
+    let content = noise(1000);
+    let blob = pair.blob(&content);
+    pair.origin
+        .fault(Fault::on("*", "*").drop_connection(Cut::Reset));
+    let client = pair.client();
+    let pin = PinnedReference::new(pair.origin.repository("acme/echo"), image.digest().clone());
+    client.manifest(&pin, 1 << 20).await.unwrap();
+    assert!(pair.pull(&client, &blob).await.unwrap() == content);
+    assert!(client.referrers(&pin).await.unwrap().is_empty());
+    let error = client
+        .resolve(&pair.origin.reference("acme/echo:1"))
+        .await
+        .unwrap_err();
+    assert!(error.is_network(), "{error:?}");
+    let authoritative = pair.builder(true).build().unwrap();
+    authoritative
+        .resolve(&pair.origin.reference("acme/echo:1"))
+        .await
+        .unwrap();
+}
+
+/// A mirror has a path prefix and a credential of its own; the origin's does not go there.
+#[tokio::test]
+async fn a_mirror_has_its_own_credential() {
+    let origin = FakeRegistry::builder().serve().await;
+    let mirror = FakeRegistry::builder()
+        .auth(Auth::basic("alice", CANARY))
+        .serve()
+        .await;
+    let content = noise(1000);
+    let blob = mirror.put_blob("proxy/hub/acme/echo", content.clone());
+    let options: MirrorOptions = format!("http://{}/proxy/hub", mirror.host())
+        .parse()
+        .unwrap();
+    let mut store = qmt_registry::MockCredentialStore::new();
+    let (host, path) = (mirror.host(), "proxy/hub/acme/echo");
+    store
+        .expect_credential()
+        .withf(move |asked, repository| {
+            *asked == host && repository.as_ref().is_some_and(|r| r.path() == path)
+        })
+        .times(1)
+        .returning(|_, _| Ok(Some(qmt_registry::Credential::basic("alice", CANARY))));
+    let client = HttpRegistry::builder()
+        .host(origin.host(), plain().mirror(options.clone()))
+        .credentials(std::sync::Arc::new(store))
+        .limits(quick())
+        .build()
+        .unwrap();
+    assert!(
+        pull(&client, &origin.repository("acme/echo"), &blob)
+            .await
+            .unwrap()
+            == content
+    );
+    assert!(origin.requests().is_empty());
+}

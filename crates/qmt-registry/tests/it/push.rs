@@ -1,0 +1,236 @@
+//! Publishing.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use qmt_oci_ref::{Descriptor, Digest, MediaType};
+use qmt_registry::{RawManifest, Registry, RegistryError, RegistryWriter};
+use qmt_testkit::{Auth, Cut, FakeRegistry, Fault, PlainServer};
+
+use crate::support::{CANARY, MANIFEST, builder, client, client_with_password, noise, pull, quick};
+
+fn blob_of(content: &Bytes) -> Descriptor {
+    Descriptor::of(MediaType::new("application/wasm"), content)
+}
+
+#[tokio::test]
+async fn what_is_pushed_can_be_pulled() {
+    for auth in [
+        Auth::None,
+        Auth::basic("alice", CANARY),
+        Auth::token("alice", CANARY),
+    ] {
+        let server = FakeRegistry::builder().auth(auth).serve().await;
+        let client = client_with_password(&server);
+        let to = server.repository("acme/echo");
+        for content in [Bytes::new(), Bytes::from_static(b"{}"), noise(100_000)] {
+            let blob = blob_of(&content);
+            client.push_blob(&to, &blob, &content, None).await.unwrap();
+            assert!(pull(&client, &to, &blob).await.unwrap() == content);
+        }
+        let manifest = RawManifest::new(
+            MediaType::new(MediaType::OCI_MANIFEST),
+            Bytes::from(MANIFEST),
+        );
+        let reference = server.reference("acme/echo:1");
+        let pin = client.push_manifest(&reference, &manifest).await.unwrap();
+        assert_eq!(pin.digest(), manifest.digest());
+        assert_eq!(client.resolve(&reference).await.unwrap().pin(), &pin);
+    }
+}
+
+#[tokio::test]
+async fn a_blob_that_is_there_is_not_sent() {
+    let server = FakeRegistry::builder().serve().await;
+    let content = noise(1000);
+    server.put_blob("acme/echo", content.clone());
+    let to = server.repository("acme/echo");
+    client(&server)
+        .push_blob(&to, &blob_of(&content), &content, None)
+        .await
+        .unwrap();
+    assert_eq!(server.requests().len(), 1, "{}", server.request_log());
+}
+
+#[tokio::test]
+async fn a_blob_is_linked_where_the_registry_can() {
+    for mounts in [true, false] {
+        let server = FakeRegistry::builder().mounts(mounts).serve().await;
+        let content = noise(1000);
+        server.put_blob("acme/base", content.clone());
+        let (to, from) = (
+            server.repository("acme/echo"),
+            server.repository("acme/base"),
+        );
+        let client = client(&server);
+        client
+            .push_blob(&to, &blob_of(&content), &content, Some(&from))
+            .await
+            .unwrap();
+        assert_eq!(server.count("PUT", "*"), usize::from(!mounts));
+        assert!(pull(&client, &to, &blob_of(&content)).await.unwrap() == content);
+    }
+}
+
+/// Parts, one of which breaks off: the registry is asked where it stands.
+#[tokio::test]
+async fn a_chunked_upload_is_resumed() {
+    let server = FakeRegistry::builder().serve().await;
+    let content = noise(100_000);
+    let client = builder(&server)
+        .limits(quick().upload_chunk(30_000))
+        .build()
+        .unwrap();
+    let to = server.repository("acme/echo");
+    client
+        .push_blob(&to, &blob_of(&content), &content, None)
+        .await
+        .unwrap();
+    assert_eq!(server.count("PATCH", "*"), 4);
+    assert!(
+        server
+            .blob("acme/echo", blob_of(&content).digest())
+            .unwrap()
+            == content
+    );
+
+    for how in [Cut::Fin, Cut::Reset] {
+        for after in [0, 10_000, 29_999] {
+            let content = noise(100_001).slice(1..);
+            server.delete_blob("acme/echo", blob_of(&content).digest());
+            server.fault(Fault::on("PATCH", "*").nth(2).cut_request(after, how));
+            client
+                .push_blob(&to, &blob_of(&content), &content, None)
+                .await
+                .unwrap();
+            assert!(
+                server
+                    .blob("acme/echo", blob_of(&content).digest())
+                    .unwrap()
+                    == content
+            );
+            server.clear_faults();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_broken_upload_in_one_is_repeated() {
+    let server = FakeRegistry::builder().serve().await;
+    let content = noise(100_000);
+    server.fault(
+        Fault::on("PUT", "/v2/*/blobs/uploads/*")
+            .once()
+            .cut_request(50_000, Cut::Reset),
+    );
+    server.fault(
+        Fault::on("PUT", "/v2/*/blobs/uploads/*")
+            .once()
+            .respond(503),
+    );
+    let to = server.repository("acme/echo");
+    client(&server)
+        .push_blob(&to, &blob_of(&content), &content, None)
+        .await
+        .unwrap();
+    assert!(
+        server
+            .blob("acme/echo", blob_of(&content).digest())
+            .unwrap()
+            == content
+    );
+}
+
+/// What is not what its descriptor says does not arrive.
+#[tokio::test]
+async fn content_that_differs_is_not_published() {
+    let server = FakeRegistry::builder().serve().await;
+    let to = server.repository("acme/echo");
+    let content = noise(1000);
+    let client = client(&server);
+    for wrong in [content.slice(1..), noise(999)] {
+        assert!(
+            client
+                .push_blob(&to, &blob_of(&content), &wrong, None)
+                .await
+                .is_err()
+        );
+        assert!(
+            server
+                .blob("acme/echo", blob_of(&content).digest())
+                .is_none()
+        );
+    }
+    server.put_blob("acme/echo", "{}");
+    let manifest = RawManifest::new(MediaType::new(MediaType::OCI_MANIFEST), MANIFEST.into());
+    let other = format!("{}/acme/echo@{}", server.host(), Digest::sha256("x"));
+    let refused = client
+        .push_manifest(&other.parse().unwrap(), &manifest)
+        .await;
+    assert!(
+        matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+        "{refused:?}"
+    );
+    server.fault(
+        Fault::on("PUT", "/v2/*/manifests/*")
+            .header("docker-content-digest", Digest::sha256("x").to_string()),
+    );
+    let refused = client
+        .push_manifest(&server.reference("acme/echo:1"), &manifest)
+        .await;
+    assert!(
+        matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+        "{refused:?}"
+    );
+}
+
+/// AUTH-14: an upload that is sent to another origin gets there without the credential.
+#[tokio::test]
+async fn an_upload_elsewhere_goes_without_the_credential() {
+    let server = FakeRegistry::builder()
+        .auth(Auth::token("alice", CANARY))
+        .serve()
+        .await;
+    let elsewhere = PlainServer::start_at(SocketAddr::from(([127, 0, 0, 2], 0)), None).unwrap();
+    elsewhere.fault(Fault::on("PUT", "/upload").respond(201));
+    let content = noise(1000);
+    let place = format!("{}/upload?signed", elsewhere.url());
+    server.fault(
+        Fault::on("POST", "*")
+            .when(|r| r.header("authorization").is_some())
+            .respond(202)
+            .header("location", place),
+    );
+    let to = server.repository("acme/echo");
+    client_with_password(&server)
+        .push_blob(&to, &blob_of(&content), &content, None)
+        .await
+        .unwrap();
+    let requests = elsewhere.requests();
+    assert_eq!(requests.len(), 1);
+    assert!(requests[0].header("authorization").is_none());
+    assert_eq!(requests[0].body_len, 1000);
+}
+
+/// Reading falls back to anonymity; writing does not.
+#[tokio::test]
+async fn a_refused_push_is_an_error() {
+    let server = FakeRegistry::builder()
+        .auth(Auth::token("alice", "another"))
+        .serve()
+        .await;
+    let content = noise(10);
+    let to = server.repository("acme/echo");
+    let error = client_with_password(&server)
+        .push_blob(&to, &blob_of(&content), &content, None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RegistryError::TokenRefused { .. } | RegistryError::Unauthorized { .. }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(server.count("GET", "/token"), 1);
+}

@@ -1,0 +1,275 @@
+//! Referrers: by the API, by the tag, and bounded either way.
+
+use qmt_oci_ref::{Descriptor, MediaType, PinnedReference, Tag};
+use qmt_registry::{
+    HttpRegistry, RawManifest, Registry, RegistryError, RegistryEvent, RegistryWriter,
+};
+use qmt_testkit::{FakeRegistry, Fault};
+
+use crate::support::{Recorder, builder, client, put_image, quick};
+
+const REFERRERS: &str = "/v2/*/referrers/*";
+
+fn subject(server: &FakeRegistry, image: &Descriptor) -> PinnedReference {
+    PinnedReference::new(server.repository("acme/echo"), image.digest().clone())
+}
+
+/// Manifest number `n` of the given artifact type, which refers to `image`.
+fn referring(image: &Descriptor, artifact_type: &str, n: usize) -> RawManifest {
+    let (media_type, size) = (image.media_type().as_str(), image.size());
+    let content = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{manifest}","artifactType":"{artifact_type}",
+        "config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{empty}","size":2}},"layers":[],
+        "subject":{{"mediaType":"{media_type}","digest":"{digest}","size":{size}}},
+        "annotations":{{"n":"{n}"}}}}"#,
+        manifest = MediaType::OCI_MANIFEST,
+        empty = qmt_oci_ref::Digest::sha256("{}"),
+        digest = image.digest(),
+    );
+    RawManifest::new(MediaType::new(MediaType::OCI_MANIFEST), content.into())
+}
+
+async fn push(client: &HttpRegistry, server: &FakeRegistry, manifest: &RawManifest) {
+    server.put_blob("acme/echo", "{}");
+    let to = PinnedReference::new(server.repository("acme/echo"), manifest.digest().clone());
+    client.push_manifest(&to.into(), manifest).await.unwrap();
+}
+
+/// DIG-14: the same list by API, with pages, and by tag.
+#[tokio::test]
+async fn api_and_tag_list_the_same() {
+    for (api, page) in [(true, 100), (true, 2), (false, 100)] {
+        let server = FakeRegistry::builder()
+            .referrers_api(api)
+            .referrers_page(page)
+            .serve()
+            .await;
+        let image = put_image(&server);
+        let recorder = Recorder::default();
+        let client = builder(&server).events(recorder.sink()).build().unwrap();
+        let subject = subject(&server, &image);
+        assert!(client.referrers(&subject).await.unwrap().is_empty());
+        let mut expected = Vec::new();
+        for n in 0..5 {
+            let manifest = referring(&image, if n % 2 == 0 { "a/even" } else { "a/odd" }, n);
+            push(&client, &server, &manifest).await;
+            expected.push(manifest.digest().clone());
+        }
+        let mut found: Vec<_> = client
+            .referrers(&subject)
+            .await
+            .unwrap()
+            .iter()
+            .map(|d| d.digest().clone())
+            .collect();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "api {api}, page {page}");
+        let odd = client
+            .referrers_of_type(&subject, &MediaType::new("a/odd"))
+            .await
+            .unwrap();
+        assert_eq!(odd.len(), 2, "api {api}: {odd:?}");
+        assert!(
+            odd.iter().all(|d| d.annotations().contains_key("n")),
+            "api {api}: {odd:?}"
+        );
+        let fell_back =
+            recorder.count(|event| matches!(event, RegistryEvent::ReferrersFallback { .. }));
+        assert_eq!(fell_back > 0, !api);
+    }
+}
+
+/// DIG-14: all the ways in which registries say that they lack the API.
+#[tokio::test]
+async fn a_missing_api_has_many_faces() {
+    let server = FakeRegistry::builder().referrers_api(false).serve().await;
+    let image = put_image(&server);
+    let client = client(&server);
+    push(&client, &server, &referring(&image, "a/b", 1)).await;
+    for fault in [
+        Fault::on("GET", REFERRERS).once().respond(404),
+        Fault::on("GET", REFERRERS).once().respond(400),
+        Fault::on("GET", REFERRERS).once().respond(405),
+        Fault::on("GET", REFERRERS).once().respond(406),
+        Fault::on("GET", REFERRERS)
+            .once()
+            .respond(200)
+            .header("content-type", "text/html")
+            .body("<html>"),
+    ] {
+        server.fault(fault);
+        assert_eq!(
+            client
+                .referrers(&subject(&server, &image))
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
+    }
+    // What is not "I don't know that" is an error: the list may be incomplete (P3).
+    for code in [401, 403, 500] {
+        server.clear_faults();
+        server.fault(Fault::on("GET", REFERRERS).respond(code));
+        assert!(
+            client.referrers(&subject(&server, &image)).await.is_err(),
+            "{code}"
+        );
+    }
+}
+
+/// A list that was kept under the tag before the registry learned the API.
+#[tokio::test]
+async fn an_empty_api_does_not_hide_the_tag() {
+    let server = FakeRegistry::builder().referrers_api(false).serve().await;
+    let image = put_image(&server);
+    let client = client(&server);
+    push(&client, &server, &referring(&image, "a/b", 1)).await;
+    server.fault(
+        Fault::on("GET", REFERRERS)
+            .respond(200)
+            .header("content-type", MediaType::OCI_INDEX)
+            .body(r#"{"schemaVersion":2,"manifests":[]}"#),
+    );
+    assert_eq!(
+        client
+            .referrers(&subject(&server, &image))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+/// DIG-14, LIM: pages without end, too many entries, a page of 4 MiB and one byte more.
+#[tokio::test]
+async fn the_list_is_bounded() {
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    let pinned = subject(&server, &image);
+    let page = |body: String| {
+        Fault::on("GET", REFERRERS)
+            .respond(200)
+            .header("content-type", MediaType::OCI_INDEX)
+            .body(body)
+    };
+    let empty = r#"{"schemaVersion":2,"manifests":[]}"#;
+    // A page that names itself as the next one.
+    let own = format!("/v2/acme/echo/referrers/{}", image.digest());
+    server.fault(page(empty.to_owned()).header("link", format!(r#"<{own}>; rel="next""#)));
+    let error = client(&server).referrers(&pinned).await.unwrap_err();
+    assert!(matches!(error, RegistryError::TooMany { .. }), "{error:?}");
+    assert!(server.requests().len() < 5);
+    server.clear_faults();
+    // A next page at another host.
+    server.fault(page(empty.to_owned()).header("link", r#"<http://127.0.0.2/x>; rel="next""#));
+    let error = client(&server).referrers(&pinned).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Protocol { .. }), "{error:?}");
+    server.clear_faults();
+    // Entries.
+    let entries = |count: usize| {
+        let list: Vec<String> = (0..count)
+            .map(|n| {
+                let digest = qmt_oci_ref::Digest::sha256(n.to_string());
+                format!(r#"{{"mediaType":"a/b","digest":"{digest}","size":1}}"#)
+            })
+            .collect();
+        format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, list.join(","))
+    };
+    server.fault(page(entries(1000)));
+    assert_eq!(
+        client(&server).referrers(&pinned).await.unwrap().len(),
+        1000
+    );
+    server.clear_faults();
+    server.fault(page(entries(1001)));
+    let error = client(&server).referrers(&pinned).await.unwrap_err();
+    assert!(
+        matches!(error, RegistryError::TooMany { limit: 1000, .. }),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("1000"), "{error}");
+    server.clear_faults();
+    // Bytes.
+    let padded = |length: usize| format!("{}{}", entries(1), " ".repeat(length - entries(1).len()));
+    server.fault(page(padded(4_194_304)));
+    assert_eq!(client(&server).referrers(&pinned).await.unwrap().len(), 1);
+    server.clear_faults();
+    server.fault(page(padded(4_194_305)));
+    let error = client(&server).referrers(&pinned).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RegistryError::TooLarge {
+                limit: 4_194_304,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+/// LIM: the number of pages.
+#[tokio::test]
+async fn pages_are_counted() {
+    for (entries, fits) in [(6, true), (7, false)] {
+        let server = FakeRegistry::builder().referrers_page(2).serve().await;
+        let image = put_image(&server);
+        let client = builder(&server)
+            .limits(quick().referrers_pages(3))
+            .build()
+            .unwrap();
+        for n in 0..entries {
+            push(&client, &server, &referring(&image, "a/b", n)).await;
+        }
+        let outcome = client.referrers(&subject(&server, &image)).await;
+        assert_eq!(outcome.is_ok(), fits, "{entries}: {outcome:?}");
+    }
+}
+
+/// DIG-14: a registry that claims to have filtered and did not.
+#[tokio::test]
+async fn a_filter_is_applied_whatever_the_registry_claims() {
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    let client = client(&server);
+    push(&client, &server, &referring(&image, "a/b", 1)).await;
+    push(&client, &server, &referring(&image, "c/d", 2)).await;
+    let all = client.referrers(&subject(&server, &image)).await.unwrap();
+    let body = serde_json::json!({"schemaVersion": 2, "manifests": all}).to_string();
+    server.fault(
+        Fault::on("GET", REFERRERS)
+            .respond(200)
+            .header("content-type", MediaType::OCI_INDEX)
+            .header("oci-filters-applied", "artifactType")
+            .body(body),
+    );
+    let found = client
+        .referrers_of_type(&subject(&server, &image), &MediaType::new("c/d"))
+        .await;
+    assert_eq!(found.unwrap().len(), 1);
+}
+
+/// The list under the tag keeps what others entered.
+#[tokio::test]
+async fn the_fallback_list_is_extended() {
+    let server = FakeRegistry::builder().referrers_api(false).serve().await;
+    let image = put_image(&server);
+    let client = client(&server);
+    for n in 0..3 {
+        push(&client, &server, &referring(&image, "a/b", n)).await;
+        push(&client, &server, &referring(&image, "a/b", n)).await; // Twice is once.
+    }
+    let tag = Tag::for_digest(image.digest(), "").unwrap();
+    let (descriptor, _) = server.manifest("acme/echo", tag.as_str()).unwrap();
+    assert_eq!(descriptor.media_type(), &MediaType::OCI_INDEX);
+    assert_eq!(
+        client
+            .referrers(&subject(&server, &image))
+            .await
+            .unwrap()
+            .len(),
+        3
+    );
+}

@@ -1,0 +1,267 @@
+//! From a name to proven bytes.
+
+use qmt_oci_ref::{Digest, DigestAlgorithm, MediaType, PinnedReference};
+use qmt_registry::{Registry, RegistryError};
+use qmt_testkit::{FakeRegistry, Fault};
+
+use crate::support::{MANIFEST, client, put_image};
+
+const MANIFESTS: &str = "/v2/*/manifests/*";
+
+#[tokio::test]
+async fn a_tag_is_pinned_by_one_get() {
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    let resolved = client(&server)
+        .resolve(&server.reference("acme/echo:1"))
+        .await
+        .unwrap();
+    assert_eq!(resolved.pin().digest(), image.digest());
+    assert_eq!(resolved.manifest().bytes(), MANIFEST);
+    assert_eq!(resolved.manifest().media_type(), &MediaType::OCI_MANIFEST);
+    assert_eq!(
+        resolved.pin().to_string(),
+        format!("{}/acme/echo:1@{}", server.host(), image.digest())
+    );
+    let asked: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|r| format!("{} {}", r.method, r.target))
+        .collect();
+    assert_eq!(asked, ["GET /v2/acme/echo/manifests/1"]);
+    let accept = server.requests()[0].header("accept").unwrap().to_owned();
+    for media_type in [
+        MediaType::OCI_INDEX,
+        MediaType::OCI_MANIFEST,
+        MediaType::DOCKER_MANIFEST_LIST,
+        MediaType::DOCKER_MANIFEST,
+    ] {
+        assert!(accept.contains(media_type), "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_not_found() {
+    let server = FakeRegistry::builder().serve().await;
+    let error = client(&server)
+        .resolve(&server.reference("acme/echo:1"))
+        .await
+        .unwrap_err();
+    assert!(error.is_not_found(), "{error:?}");
+    assert!(error.to_string().contains("acme/echo:1"), "{error}");
+    assert_eq!(server.requests().len(), 1, "404 is not tried again");
+}
+
+/// DIG-01: what the header says never makes a digest, and a lie in it is an error.
+#[tokio::test]
+async fn the_digest_header_is_a_hint() {
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    let reference = server.reference("acme/echo:1");
+    let upper = image.digest().to_string().to_uppercase();
+    let header = "docker-content-digest";
+    let on = || Fault::on("GET", MANIFESTS).once();
+    // Absent, empty, of an unknown algorithm, in upper case: ignored.
+    for harmless in [
+        on().without_header(header),
+        on().header(header, ""),
+        on().header(header, "md5:d41d8cd98f00b204e9800998ecf8427e"),
+        on().header(header, upper),
+        on().header(
+            header,
+            Digest::of(DigestAlgorithm::Sha512, MANIFEST).to_string(),
+        ),
+    ] {
+        server.fault(harmless);
+        let resolved = client(&server).resolve(&reference).await.unwrap();
+        let algorithm = resolved.pin().digest().algorithm();
+        assert_eq!(*resolved.pin().digest(), Digest::of(algorithm, MANIFEST));
+    }
+    let other = Digest::sha256("another").to_string();
+    // Wrong, wrong in the other algorithm, one right and one wrong: an error.
+    for lie in [
+        on().header(header, &other),
+        on().header(
+            header,
+            Digest::of(DigestAlgorithm::Sha512, "another").to_string(),
+        ),
+        on().add_header(header, &other),
+    ] {
+        server.fault(lie);
+        let error = client(&server).resolve(&reference).await.unwrap_err();
+        assert!(
+            matches!(error, RegistryError::DigestMismatch { .. }),
+            "{error:?}"
+        );
+    }
+}
+
+/// DIG-02: a registry that answers any digest with a manifest of its own.
+#[tokio::test]
+async fn another_manifest_under_the_digest_is_refused() {
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    let pin = PinnedReference::new(server.repository("acme/echo"), image.digest().clone());
+    let limit = 1 << 20;
+    assert_eq!(
+        client(&server).manifest(&pin, limit).await.unwrap().bytes(),
+        MANIFEST
+    );
+
+    let other = MANIFEST.replace("[]", "[ ]");
+    server.plant_manifest("acme/echo", image.digest(), MediaType::OCI_MANIFEST, other);
+    let refused = client(&server).manifest(&pin, limit).await;
+    assert!(
+        matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+        "{refused:?}"
+    );
+    let by_reference = format!("{}/acme/echo:1@{}", server.host(), image.digest());
+    let refused = client(&server)
+        .resolve(&by_reference.parse().unwrap())
+        .await;
+    assert!(
+        matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+        "{refused:?}"
+    );
+}
+
+/// DIG-03: the tag moves after any of our requests; the pin does not.
+#[tokio::test]
+async fn a_moved_tag_does_not_move_the_pin() {
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    let client = client(&server);
+    let resolved = client
+        .resolve(&server.reference("acme/echo:1"))
+        .await
+        .unwrap();
+    let other = server.put_manifest(
+        "acme/echo",
+        "1",
+        MediaType::OCI_MANIFEST,
+        MANIFEST.replace("[]", "[ ]"),
+    );
+    assert_ne!(other.digest(), image.digest());
+    let again = client.manifest(resolved.pin(), 1 << 20).await.unwrap();
+    assert_eq!(again.digest(), image.digest());
+    let moved = client
+        .resolve(&server.reference("acme/echo:1"))
+        .await
+        .unwrap();
+    assert_eq!(moved.pin().digest(), other.digest());
+}
+
+/// DIG-04: the type in the header and the type in the content are one.
+#[tokio::test]
+async fn a_manifest_has_one_media_type() {
+    let server = FakeRegistry::builder().serve().await;
+    put_image(&server);
+    let reference = server.reference("acme/echo:1");
+    for (content_type, fits) in [
+        (
+            "application/vnd.oci.image.manifest.v1+json; charset=utf-8",
+            true,
+        ),
+        ("Application/Vnd.OCI.image.manifest.v1+JSON", true),
+        (MediaType::OCI_INDEX, false),
+        (MediaType::DOCKER_MANIFEST, false),
+    ] {
+        server.fault(
+            Fault::on("GET", MANIFESTS)
+                .once()
+                .header("content-type", content_type),
+        );
+        let outcome = client(&server).resolve(&reference).await;
+        match outcome {
+            Ok(_) => assert!(fits, "{content_type}"),
+            Err(RegistryError::MediaTypeMismatch { .. }) => assert!(!fits, "{content_type}"),
+            Err(error) => panic!("{content_type}: {error:?}"),
+        }
+    }
+    for both in [
+        r#"{"manifests":[],"layers":[]}"#,
+        r#"{"manifests":[],"config":{}}"#,
+    ] {
+        server.put_manifest("acme/echo", "both", MediaType::OCI_INDEX, both);
+        let refused = client(&server)
+            .resolve(&server.reference("acme/echo:both"))
+            .await;
+        assert!(
+            matches!(refused, Err(RegistryError::NotAManifest { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+/// DIG-07: SHA-512 from the tag to the manifest.
+#[tokio::test]
+async fn sha512_is_proven_too() {
+    let server = FakeRegistry::builder().serve().await;
+    let digest = Digest::of(DigestAlgorithm::Sha512, MANIFEST);
+    server.plant_manifest("acme/echo", &digest, MediaType::OCI_MANIFEST, MANIFEST);
+    let pin = PinnedReference::new(server.repository("acme/echo"), digest.clone());
+    assert_eq!(
+        client(&server)
+            .manifest(&pin, 1 << 20)
+            .await
+            .unwrap()
+            .digest(),
+        &digest
+    );
+
+    server.plant_manifest(
+        "acme/echo",
+        &digest,
+        MediaType::OCI_MANIFEST,
+        MANIFEST.replace("[]", "[ ]"),
+    );
+    let refused = client(&server).manifest(&pin, 1 << 20).await;
+    assert!(
+        matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+        "{refused:?}"
+    );
+}
+
+/// AUTH-20: the digest is that of the bytes as stored; nothing is decompressed.
+#[tokio::test]
+async fn content_encodings_are_left_alone() {
+    let server = FakeRegistry::builder().serve().await;
+    put_image(&server);
+    let reference = server.reference("acme/echo:1");
+    server.fault(
+        Fault::on("GET", MANIFESTS)
+            .once()
+            .header("content-encoding", "gzip"),
+    );
+    // The bytes are what they were: a header does not make them gzip.
+    assert_eq!(
+        client(&server)
+            .resolve(&reference)
+            .await
+            .unwrap()
+            .manifest()
+            .bytes(),
+        MANIFEST
+    );
+    let gzip = [
+        0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 0, 0, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    server.fault(
+        Fault::on("GET", MANIFESTS)
+            .once()
+            .header("content-encoding", "gzip")
+            .without_header("docker-content-digest")
+            .body(gzip.to_vec()),
+    );
+    let refused = client(&server).resolve(&reference).await;
+    assert!(
+        matches!(refused, Err(RegistryError::NotAManifest { .. })),
+        "{refused:?}"
+    );
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|r| r.header("accept-encoding").is_none())
+    );
+}

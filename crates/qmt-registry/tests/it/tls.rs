@@ -1,0 +1,265 @@
+//! TLS, plain HTTP and proxies: by the operator's word for one registry, and by nothing else.
+
+use std::path::PathBuf;
+
+use qmt_registry::{HostOptions, HttpRegistry, Registry, RegistryError};
+use qmt_testkit::{Auth, FakeRegistry, PlainServer, TlsOptions};
+use tempfile::TempDir;
+
+use crate::support::{CANARY, client_with_password, password, plain, put_image, quick, told};
+
+async fn tls(options: TlsOptions) -> FakeRegistry {
+    let server = FakeRegistry::builder().tls(options).serve().await;
+    put_image(&server);
+    server
+}
+
+fn ca_of(server: &FakeRegistry, folder: &TempDir) -> PathBuf {
+    let path = folder.path().join("ca.pem");
+    std::fs::write(&path, server.certificates().unwrap().ca_pem()).unwrap();
+    path
+}
+
+fn with(server: &FakeRegistry, options: HostOptions) -> HttpRegistry {
+    HttpRegistry::builder()
+        .host(server.host(), options)
+        .limits(quick())
+        .build()
+        .unwrap()
+}
+
+async fn resolves(client: &HttpRegistry, server: &FakeRegistry) -> Result<(), RegistryError> {
+    client
+        .resolve(&server.reference("acme/echo:1"))
+        .await
+        .map(|_| ())
+}
+
+/// AUTH-18: certificates that are not good for this host, with the good twin first.
+#[tokio::test]
+async fn bad_certificates_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = tls(TlsOptions::new()).await;
+    let ca = ca_of(&good, &folder);
+    resolves(&with(&good, HostOptions::new().ca_file(&ca)), &good)
+        .await
+        .unwrap();
+    let alone = tls(TlsOptions::new().self_signed()).await;
+    assert!(
+        resolves(&with(&alone, HostOptions::new().ca_file(&ca)), &alone)
+            .await
+            .is_err()
+    );
+    // Not the system's.
+    assert!(
+        resolves(&with(&good, HostOptions::new()), &good)
+            .await
+            .is_err()
+    );
+    for bad in [
+        TlsOptions::new().expired(),
+        TlsOptions::new().names(["registry.example.com"]),
+        TlsOptions::new().names(["127.0.0.9"]),
+    ] {
+        let server = tls(bad.clone()).await;
+        let ca = ca_of(&server, &folder);
+        let client = with(&server, HostOptions::new().ca_file(&ca));
+        let error = resolves(&client, &server).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                RegistryError::Transport {
+                    retryable: false,
+                    ..
+                }
+            ),
+            "{bad:?}: {}",
+            told(&error)
+        );
+        assert!(server.requests().is_empty());
+    }
+}
+
+/// AUTH-18: an address as the certificate's name.
+#[tokio::test]
+async fn an_address_can_be_the_certificates_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = tls(TlsOptions::new().names(["127.0.0.1"])).await;
+    let ca = ca_of(&server, &folder);
+    resolves(&with(&server, HostOptions::new().ca_file(&ca)), &server)
+        .await
+        .unwrap();
+}
+
+/// AUTH-18: no name, no port and no other registry's option turns TLS off.
+#[tokio::test]
+async fn plain_http_is_never_implied() {
+    let server = FakeRegistry::builder().serve().await;
+    put_image(&server);
+    let other: qmt_oci_ref::RegistryHost = "localhost.example.com:5000".parse().unwrap();
+    let client = HttpRegistry::builder()
+        .host(other, plain())
+        .limits(quick().tries(1))
+        .build()
+        .unwrap();
+    assert!(resolves(&client, &server).await.is_err());
+    let port = server.host().port().unwrap();
+    let local: qmt_oci_ref::Reference = format!("localhost:{port}/acme/echo:1").parse().unwrap();
+    assert!(client.resolve(&local).await.is_err());
+    assert!(server.requests().is_empty(), "{}", server.request_log());
+    resolves(&with(&server, plain()), &server).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_presented() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = tls(TlsOptions::new().require_client_certificate()).await;
+    let ca = ca_of(&server, &folder);
+    let certificates = server.certificates().unwrap();
+    let (cert, key) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
+    std::fs::write(&cert, certificates.client_certificate_pem()).unwrap();
+    std::fs::write(&key, certificates.client_key_pem()).unwrap();
+    let without = HostOptions::new().ca_file(&ca);
+    assert!(
+        resolves(&with(&server, without.clone()), &server)
+            .await
+            .is_err()
+    );
+    let client = with(&server, without.client_certificate(&cert, &key));
+    resolves(&client, &server).await.unwrap();
+}
+
+/// Options that can't be used are errors when the client is made, and name option and file.
+#[tokio::test]
+async fn unusable_options_are_told_early() {
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, empty, odd) = (
+        folder.path().join("missing"),
+        folder.path().join("empty"),
+        folder.path().join("odd"),
+    );
+    std::fs::write(&empty, "").unwrap();
+    std::fs::write(
+        &odd,
+        "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n",
+    )
+    .unwrap();
+    for (options, option) in [
+        (HostOptions::new().ca_file(&missing), "ca_file"),
+        (HostOptions::new().ca_file(&empty), "ca_file"),
+        (HostOptions::new().ca_file(&odd), "ca_file"),
+        (
+            HostOptions::new().client_certificate(&missing, &empty),
+            "client_cert",
+        ),
+        (
+            HostOptions::new().client_certificate(&odd, &odd),
+            "client_cert",
+        ),
+        (HostOptions::new().proxy("http://user:canary@"), "proxy"),
+        (HostOptions::new().proxy("canary canary"), "proxy"),
+    ] {
+        let built = HttpRegistry::builder()
+            .host("r.example".parse().unwrap(), options)
+            .build()
+            .map(|_| ());
+        let error = built.unwrap_err();
+        assert!(
+            matches!(error, RegistryError::Options { option: named, .. } if named == option),
+            "{error:?}"
+        );
+        assert!(!told(&error).contains("canary"), "CFG-01: {}", told(&error));
+    }
+}
+
+/// AUTH-19: a proxy gets its own password and not the registry's, the registry not the proxy's.
+#[tokio::test]
+async fn a_proxy_is_used_and_kept_apart() {
+    let proxy = PlainServer::start().unwrap();
+    let url = proxy
+        .url()
+        .replacen("http://", "http://user:canary-proxy@", 1);
+    let host: qmt_oci_ref::RegistryHost = "registry.invalid:5000".parse().unwrap();
+    let client = HttpRegistry::builder()
+        .host(host, plain().proxy(url))
+        .credentials(password())
+        .limits(quick())
+        .build()
+        .unwrap();
+    let error = client
+        .resolve(&"registry.invalid:5000/acme/echo:1".parse().unwrap())
+        .await
+        .unwrap_err();
+    assert!(error.is_not_found(), "the proxy has nothing: {error:?}");
+    let requests = proxy.requests();
+    assert_eq!(requests.len(), 1);
+    assert!(
+        requests[0]
+            .header("proxy-authorization")
+            .is_some_and(|v| v.starts_with("Basic"))
+    );
+    assert!(requests[0].header("authorization").is_none());
+
+    let server = FakeRegistry::builder()
+        .auth(Auth::basic("alice", CANARY))
+        .serve()
+        .await;
+    put_image(&server);
+    client_with_password(&server)
+        .resolve(&server.reference("acme/echo:1"))
+        .await
+        .unwrap();
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|r| r.header("proxy-authorization").is_none())
+    );
+}
+
+/// AUTH-19: the environment's proxy and `NO_PROXY`, in a process of its own, whose environment can
+/// be set.
+#[test]
+fn the_environments_proxy_is_used() {
+    const MARK: &str = "QMT_REGISTRY_PROXY_TEST";
+    let ask = |expected: &'static str| async move {
+        let server = FakeRegistry::builder().serve().await;
+        put_image(&server);
+        let client = HttpRegistry::builder()
+            .host(server.host(), plain())
+            .limits(quick().tries(1))
+            .build()
+            .unwrap();
+        let outcome = resolves(&client, &server).await;
+        match expected {
+            "direct" => assert_eq!(server.requests().len(), 1, "{outcome:?}"),
+            // Nothing listens at the proxy's port.
+            _ => assert!(outcome.is_err() && server.requests().is_empty()),
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    match std::env::var(MARK).as_deref() {
+        Ok("direct") => return runtime.block_on(ask("direct")),
+        Ok(_) => return runtime.block_on(ask("proxy")),
+        Err(_) => {}
+    }
+    for (no_proxy, expected) in [("127.0.0.1", "direct"), ("elsewhere.example", "proxy")] {
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "tls::the_environments_proxy_is_used"])
+            .env(MARK, expected)
+            .env("HTTP_PROXY", "http://127.0.0.1:9")
+            .env("http_proxy", "http://127.0.0.1:9")
+            .env("NO_PROXY", no_proxy)
+            .env("no_proxy", no_proxy)
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{expected}");
+    }
+}
