@@ -144,7 +144,7 @@ impl Extraction {
 
     /// Takes a whole layer as the file. Its bytes are hashed by the source already.
     fn read_file(&mut self, mut chunks: Chunks, task: &Task) -> Result<(), Failure> {
-        let judged = self.rule.judge(Class::Own, chunks.peek(SNIFF_BYTES)?);
+        let judged = self.rule.judge_layer(chunks.peek(SNIFF_BYTES)?);
         let judged = judged.map_err(|found| {
             Failure::Other(ArtifactError::Content {
                 file: "the layer".to_owned(),

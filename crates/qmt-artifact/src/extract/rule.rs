@@ -105,6 +105,11 @@ impl Rule {
             .find(|name| *name != path && path::collide(name, path))
     }
 
+    /// Judges a layer that is the file itself; it has no name that could promise anything.
+    pub(super) fn judge_layer(&self, prefix: &[u8]) -> Result<Judged, ContentProblem> {
+        judge(prefix, self.required, &self.host)
+    }
+
     /// Judges a file by its first bytes and the class under which it was found.
     pub(super) fn judge(&self, class: Class, prefix: &[u8]) -> Result<Judged, ContentProblem> {
         let by_name = match (&self.file, class) {

@@ -212,8 +212,12 @@ impl TarReader {
             kind = EntryKind::Directory; // As archives older than 1988 write them.
         }
         match (kind, header.entry_type()) {
-            (EntryKind::Other(_), EntryType::GNUSparse) if is_extended(header) => {
-                return Err("a sparse file with a long map".into());
+            (_, EntryType::GNUSparse) if header.as_gnu().is_none() => {
+                return Err("a sparse file has another magic than GNU's".into());
+            }
+            // The rest of the map stands between header and content; not all readers know.
+            (_, EntryType::GNUSparse) if is_extended(header) => {
+                return Err("a sparse file has a long map".into());
             }
             (EntryKind::File, _) | (_, EntryType::GNUSparse) => {}
             (EntryKind::Other(_), _) if pax.sparse => {}

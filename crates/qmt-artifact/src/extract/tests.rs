@@ -18,3 +18,10 @@ mod common;
 use common::*;
 
 mod basics;
+mod bombs;
+mod bridge;
+mod content;
+mod format;
+mod layers;
+mod mutants;
+mod names;

@@ -12,6 +12,7 @@ pub(super) const WASM: &str = "application/vnd.wasm.v1.layer+wasm";
 pub(super) struct Layers {
     content: HashMap<Digest, Bytes>,
     chunk: usize,
+    stalls: Option<usize>,
 }
 
 #[async_trait]
@@ -22,7 +23,28 @@ impl LayerSource for Layers {
             .chunks(self.chunk)
             .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
             .collect();
-        Ok(Box::pin(stream::iter(chunks)))
+        match self.stalls {
+            Some(after) => {
+                let first = stream::iter(chunks).take(after);
+                Ok(Box::pin(first.chain(stream::pending())))
+            }
+            None => Ok(Box::pin(stream::iter(chunks))),
+        }
+    }
+}
+
+impl Layers {
+    /// Sends so many chunks and then nothing more, without an end.
+    pub(super) fn stall_after(&mut self, chunks: usize) {
+        self.stalls = Some(chunks);
+    }
+
+    pub(super) fn forget(&mut self, digest: &Digest) {
+        assert!(self.content.remove(digest).is_some());
+    }
+
+    pub(super) fn put(&mut self, digest: Digest, content: Vec<u8>) {
+        self.content.insert(digest, content.into());
     }
 }
 
@@ -59,6 +81,7 @@ impl Image {
         let layers = Layers {
             content,
             chunk: 700,
+            stalls: None,
         };
         Self {
             selection,
@@ -175,7 +198,7 @@ pub(super) fn library() -> Vec<u8> {
 }
 
 /// Builds archives header by header, so that bad ones can be built too.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Archive(pub(super) Vec<u8>);
 
 impl Archive {

@@ -1,0 +1,212 @@
+//! The bridge between the stream and the blocking side: failures, lies, and giving up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::MockLayerSource;
+use crate::error::BoxError;
+
+fn mock(items: Vec<Result<Bytes, &'static str>>) -> MockLayerSource {
+    let mut mock = MockLayerSource::new();
+    mock.expect_layer().times(1).return_once(move |_| {
+        let items = items.into_iter().map(|item| item.map_err(BoxError::from));
+        Ok(Box::pin(stream::iter(items)))
+    });
+    mock
+}
+
+async fn extract_from(mock: MockLayerSource, image: &Image) -> Result<Extracted, ArtifactError> {
+    extract(&image.selection, &mock, Box::new(Vec::new()), &image.limits).await
+}
+
+fn image() -> (Image, Vec<u8>) {
+    let packed = gzip(&archive("plugin.wasm", &module()));
+    (
+        Image::new(FileRule::Wasm, &[(GZIP, packed.clone())]),
+        packed,
+    )
+}
+
+fn chunk(bytes: &[u8]) -> Result<Bytes, &'static str> {
+    Ok(Bytes::copy_from_slice(bytes))
+}
+
+#[tokio::test]
+async fn empty_chunks_are_nothing() {
+    let (image, packed) = image();
+    let (left, right) = packed.split_at(9);
+    let items = vec![
+        chunk(b""),
+        chunk(left),
+        chunk(b""),
+        chunk(b""),
+        chunk(right),
+        chunk(b""),
+    ];
+    let extracted = extract_from(mock(items), &image).await.unwrap();
+    assert_eq!(extracted.digest(), &Digest::sha256(module()));
+}
+
+/// F5 in short: a layer that breaks off at any place is the source's error.
+#[tokio::test]
+async fn a_source_that_fails_is_to_blame() {
+    let (image, packed) = image();
+    for length in [0, 1, 8, 100, packed.len() - 1, packed.len()] {
+        let items = vec![chunk(&packed[..length]), Err("connection reset")];
+        let error = extract_from(mock(items), &image).await.unwrap_err();
+        let source = matches!(error, ArtifactError::Source { what: "layer", .. });
+        assert!(source, "after {length} bytes: {error:?}");
+    }
+}
+
+/// F6 in short: bytes that were changed on the way look like a bad archive; the source, which
+/// proves the digest at the end, is heard first.
+#[tokio::test]
+async fn damage_on_the_way_is_the_sources_error() {
+    let (image, packed) = image();
+    for at in [0, 1, 3, 20, packed.len() / 2, packed.len() - 8] {
+        let mut changed = packed.clone();
+        changed[at] ^= 0x40;
+        let mut items: Vec<_> = changed.chunks(100).map(chunk).collect();
+        items.push(Err("content hashes to another digest"));
+        let error = extract_from(mock(items), &image).await.unwrap_err();
+        assert!(
+            matches!(error, ArtifactError::Source { .. }),
+            "byte {at}: {error:?}"
+        );
+    }
+}
+
+/// DIG-08: a layer is as long as its descriptor says.
+#[tokio::test]
+async fn dig_08_another_length_is_refused() {
+    for rule in [FileRule::Layer, FileRule::Wasm] {
+        let bytes = match rule {
+            FileRule::Layer => module(),
+            _ => archive("plugin.wasm", &module()),
+        };
+        let image = Image::new(rule, &[(TAR, bytes.clone())]);
+        let longer = vec![chunk(&bytes), chunk(&[0; 512])];
+        let shorter = vec![chunk(&bytes[..bytes.len() - 512])];
+        for items in [longer, shorter, vec![]] {
+            let error = extract_from(mock(items), &image).await.unwrap_err();
+            let size = matches!(
+                error,
+                ArtifactError::Layer {
+                    source: LayerProblem::Size { .. },
+                    ..
+                }
+            );
+            assert!(size, "{error:?}");
+        }
+        assert!(
+            extract_from(mock(vec![chunk(&bytes)]), &image)
+                .await
+                .is_ok()
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_endless_layer_is_stopped() {
+    let image = Image::new(FileRule::Layer, &[(WASM, module())]);
+    let mut mock = MockLayerSource::new();
+    mock.expect_layer().return_once(|_| {
+        let first = stream::iter([Ok(Bytes::from(module()))]);
+        Ok(Box::pin(first.chain(stream::repeat_with(|| {
+            Ok(Bytes::from_static(&[0; 4_096]))
+        }))))
+    });
+    let error = extract_from(mock, &image).await.unwrap_err();
+    assert!(matches!(error, ArtifactError::Layer { .. }), "{error:?}");
+}
+
+/// A sink that tells when it is dropped, and fails on demand.
+struct Watched {
+    dropped: Arc<AtomicBool>,
+    fails: bool,
+}
+
+impl io::Write for Watched {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.fails {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ExtractSink for Watched {
+    fn restart(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.dropped.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_fails_is_to_blame() {
+    for (rule, media_type, bytes) in [
+        (FileRule::Layer, WASM, module()),
+        (FileRule::Wasm, TAR, archive("plugin.wasm", &module())),
+    ] {
+        let image = Image::new(rule, &[(media_type, bytes.clone())]);
+        let dropped = Arc::new(AtomicBool::new(false));
+        let sink = Box::new(Watched {
+            dropped: dropped.clone(),
+            fails: true,
+        });
+        let source = mock(vec![chunk(&bytes)]);
+        let error = extract(&image.selection, &source, sink, &image.limits)
+            .await
+            .unwrap_err();
+        match error {
+            ArtifactError::Sink { source } => assert_eq!(source.kind(), io::ErrorKind::StorageFull),
+            error => panic!("{error:?}"),
+        }
+        assert!(dropped.load(Ordering::SeqCst));
+    }
+}
+
+/// Giving up ends the blocking side too, and with it the sink.
+#[tokio::test]
+async fn a_dropped_extraction_lets_go_of_its_sink() {
+    let (mut image, _) = image();
+    image.layers.stall_after(1);
+    let dropped = Arc::new(AtomicBool::new(false));
+    let sink = Box::new(Watched {
+        dropped: dropped.clone(),
+        fails: false,
+    });
+    let running = extract(&image.selection, &image.layers, sink, &image.limits);
+    let given_up = tokio::time::timeout(Duration::from_millis(50), running).await;
+    assert!(given_up.is_err());
+    for _ in 0..200 {
+        if dropped.load(Ordering::SeqCst) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the sink is still held");
+}
+
+/// The sink that comes back is the one that went in, under its own type.
+#[tokio::test]
+async fn the_sink_comes_back() {
+    let (image, packed) = image();
+    let extracted = extract_from(mock(vec![chunk(&packed)]), &image)
+        .await
+        .unwrap();
+    let sink: Box<dyn Any> = extracted.into_sink();
+    assert_eq!(*sink.downcast::<Vec<u8>>().unwrap(), module());
+}

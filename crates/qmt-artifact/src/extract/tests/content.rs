@@ -1,0 +1,247 @@
+//! DIG-12: the content has the last word. Also which file is the library.
+
+use super::*;
+use crate::{ContentProblem, NativeFormat};
+
+fn content_error(image: &Image) -> ContentProblem {
+    match image.error() {
+        ArtifactError::Content { found, .. } => found,
+        error => panic!("{error:?}"),
+    }
+}
+
+/// DIG-12: whatever is about to be called Wasm is a core module.
+#[test]
+fn dig_12_only_a_core_module_is_wasm() {
+    let cwasm = {
+        let mut bytes = library();
+        bytes[7] = 200;
+        bytes
+    };
+    let mach_o = [
+        0xcf, 0xfa, 0xed, 0xfe, 0x0c, 0, 0, 1, 0, 0, 0, 0, 6, 0, 0, 0,
+    ]
+    .to_vec();
+    for (bytes, expected) in [
+        (
+            library(),
+            ContentProblem::NativeNotWasm {
+                format: NativeFormat::Elf,
+            },
+        ),
+        (
+            mach_o,
+            ContentProblem::NativeNotWasm {
+                format: NativeFormat::MachO,
+            },
+        ),
+        (cwasm, ContentProblem::Precompiled),
+        (b"\0asm\x0d\0\x01\0rest".to_vec(), ContentProblem::Component),
+        (b"(module)".to_vec(), ContentProblem::Text),
+        (
+            b"{\"wasm\":[{\"path\":\"/etc/passwd\"}]}".to_vec(),
+            ContentProblem::Unknown,
+        ),
+        (archive("plugin.wasm", &module()), ContentProblem::Unknown),
+        (gzip(&module()), ContentProblem::Unknown),
+        (b"\0asm\x02\0\0\0".to_vec(), ContentProblem::Unknown),
+        (Vec::new(), ContentProblem::Empty),
+    ] {
+        let mut raw = Image::new(FileRule::Layer, &[(WASM, bytes.clone())]);
+        raw.selection.required = Some(PluginKind::Wasm);
+        assert_eq!(content_error(&raw), expected);
+        let packed = Image::tar(FileRule::Wasm, archive("plugin.wasm", &bytes));
+        assert_eq!(content_error(&packed), expected);
+    }
+}
+
+/// DIG-12: whatever is about to be called native is a library of the host's platform.
+#[test]
+fn dig_12_only_a_library_of_the_host_is_native() {
+    let arm64 = elf(object::elf::EM_AARCH64, object::elf::ET_DYN);
+    let program = elf(object::elf::EM_X86_64, object::elf::ET_EXEC);
+    let image = |bytes: &[u8]| Image::tar(FileRule::Native, archive("plugin.so", bytes));
+    assert!(image(&library()).extract().is_ok());
+    match content_error(&image(&arm64)) {
+        ContentProblem::Foreign { found, host, .. } => {
+            assert_eq!((found.as_str(), host.as_str()), ("arm64", "linux/amd64"));
+        }
+        found => panic!("{found:?}"),
+    }
+    let mut on_arm64 = image(&arm64);
+    on_arm64.selection.host = HostPlatform::new(Platform::new("linux", "arm64"));
+    assert_eq!(on_arm64.extract().unwrap().0.architecture(), Some("arm64"));
+    let mut on_mac = image(&library());
+    on_mac.selection.host = HostPlatform::new(Platform::new("darwin", "amd64"));
+    assert!(matches!(
+        content_error(&on_mac),
+        ContentProblem::Foreign { .. }
+    ));
+    let format = NativeFormat::Elf;
+    assert_eq!(
+        content_error(&image(&program)),
+        ContentProblem::NotALibrary { format }
+    );
+    assert_eq!(
+        content_error(&image(&module())),
+        ContentProblem::WasmNotNative
+    );
+    assert_eq!(
+        content_error(&image(b"#!/bin/sh\nexit 0\n")),
+        ContentProblem::Unknown
+    );
+}
+
+/// The operator's `file` says where, the content says what, `kind` says whether.
+#[test]
+fn a_named_file_is_what_its_content_says() {
+    let image = |bytes: &[u8], required| {
+        let mut image = Image::tar(FileRule::Named("a/b".to_owned()), archive("a/b", bytes));
+        image.selection.required = required;
+        image
+    };
+    assert_eq!(
+        image(&module(), None).extract().unwrap().0.kind(),
+        PluginKind::Wasm
+    );
+    assert_eq!(
+        image(&library(), None).extract().unwrap().0.kind(),
+        PluginKind::Native
+    );
+    let wasm = content_error(&image(&module(), Some(PluginKind::Native)));
+    assert_eq!(wasm, ContentProblem::WasmNotNative);
+    let native = content_error(&image(&library(), Some(PluginKind::Wasm)));
+    assert_eq!(
+        native,
+        ContentProblem::NativeNotWasm {
+            format: NativeFormat::Elf
+        }
+    );
+}
+
+#[test]
+fn the_hosts_name_of_a_library_comes_first() {
+    let own = [library(), b"own".to_vec()].concat();
+    for (names, rule) in [
+        (["lib/libx.so", "plugin.dll", "plugin.so"], FileRule::Native),
+        (["plugin.so", "plugin.dll", "lib/libx.so"], FileRule::Native),
+        (["plugin.so", "plugin.wasm", "libx.so"], FileRule::Either),
+        (["plugin.wasm", "libx.so", "plugin.so"], FileRule::Either),
+    ] {
+        let mut archive = Archive::new();
+        for name in names {
+            let bytes = match name {
+                "plugin.so" => own.clone(),
+                "plugin.wasm" => module(),
+                _ => library(),
+            };
+            archive = archive.file(name, &bytes);
+        }
+        let (extracted, bytes) = Image::tar(rule, archive.done()).extract().unwrap();
+        assert_eq!(
+            (extracted.kind(), bytes),
+            (PluginKind::Native, own.clone()),
+            "{names:?}"
+        );
+    }
+}
+
+/// A Dockerfile's image for the host's platform, on a base image that is full of libraries.
+#[test]
+fn plugin_wasm_comes_before_libraries_of_a_base_image() {
+    let base = Archive::new()
+        .entry(b'5', "usr/", b"")
+        .link(b'2', "lib", "usr/lib")
+        .link(b'2', "usr/lib/libc.so", "libc.so.6")
+        .file("usr/lib/libc.so.6", &library())
+        .file("usr/lib/libm.so.6", &library())
+        .entry(b'3', "dev/null", b"")
+        .done();
+    let top = archive("plugin.wasm", &module());
+    let image = Image::new(FileRule::Either, &[(GZIP, gzip(&base)), (GZIP, gzip(&top))]);
+    let (extracted, bytes) = image.extract().unwrap();
+    assert_eq!((extracted.kind(), bytes), (PluginKind::Wasm, module()));
+}
+
+#[test]
+fn two_libraries_are_an_error_that_lists_them() {
+    let two = Archive::new()
+        .file("a/libx.so", &library())
+        .file("liby.so.1.2", &library())
+        .done();
+    for rule in [FileRule::Native, FileRule::Either] {
+        match Image::tar(rule, two.clone()).error() {
+            ArtifactError::SeveralLibraries { names } => {
+                assert_eq!(names, ["a/libx.so", "liby.so.1.2"])
+            }
+            error => panic!("{error:?}"),
+        }
+    }
+    let mut many = Archive::new();
+    for nth in 0..100 {
+        many = many.file(format!("lib{nth}.so"), &library());
+    }
+    match Image::tar(FileRule::Native, many.done()).error() {
+        ArtifactError::SeveralLibraries { names } => assert_eq!(names.len(), 17),
+        error => panic!("{error:?}"),
+    }
+    let named = Image::tar(FileRule::Named("liby.so.1.2".to_owned()), two);
+    assert!(named.extract().is_ok());
+    let others = Archive::new()
+        .file("plugin.dll", &library())
+        .file("plugin.dylib", &library());
+    let error = Image::tar(FileRule::Native, others.done()).error();
+    assert!(
+        matches!(error, ArtifactError::SeveralLibraries { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn what_only_looks_like_a_library_is_none() {
+    let archive = Archive::new()
+        .file("._libx.so", &library()) // macOS
+        .file("lib/script.so", b"GROUP ( libc.so.6 )")
+        .file("lib/empty.so", b"")
+        .link(b'2', "lib/libx.so", "libx.so.1")
+        .file("lib/libx.so.1", &library())
+        .file("x.so.bak", &library())
+        .done();
+    let (extracted, _) = Image::tar(FileRule::Native, archive).extract().unwrap();
+    assert_eq!(extracted.kind(), PluginKind::Native);
+}
+
+/// `oras push plugin.wasm` without a media type calls the file a tar archive.
+#[test]
+fn a_wasm_file_that_an_artifact_client_calls_an_archive_is_taken() {
+    let titled = |title: Option<&str>, rule: FileRule| {
+        let mut image = Image::new(rule, &[(TAR, module())]);
+        if let Some(title) = title {
+            let layer = image.selection.layers[0].clone();
+            image.selection.layers[0] = layer.with_annotation(TITLE, title);
+        }
+        image
+    };
+    let (_, bytes) = titled(Some("plugin.wasm"), FileRule::Either)
+        .extract()
+        .unwrap();
+    assert_eq!(bytes, module());
+    assert!(
+        titled(Some("dist/x.wasm"), FileRule::Wasm)
+            .extract()
+            .is_ok()
+    );
+    let named = || FileRule::Named("x.wasm".to_owned());
+    assert!(titled(Some("x.wasm"), named()).extract().is_ok());
+    for image in [
+        titled(None, FileRule::Wasm),
+        titled(Some("plugin.wasm"), FileRule::Native),
+        titled(Some("y.wasm"), named()),
+    ] {
+        let problem = image.problem();
+        assert!(
+            matches!(problem, LayerProblem::Archive { .. }),
+            "{problem:?}"
+        );
+    }
+}
