@@ -24,7 +24,7 @@ pub(crate) struct Proof {
 }
 
 enum Hasher {
-    Inline(Digester),
+    Inline(Box<Digester>),
     Thread {
         chunks: mpsc::Sender<Bytes>,
         digester: JoinHandle<Digester>,
@@ -52,7 +52,7 @@ impl Proof {
             return refuse("there are more bytes already than its descriptor says");
         };
         let hasher = if rest < THREAD_FROM {
-            Hasher::Inline(eaten)
+            Hasher::Inline(Box::new(eaten))
         } else {
             Hasher::beside(eaten)
         };
@@ -108,7 +108,7 @@ impl Proof {
         }
         let expected = self.blob.digest().clone();
         let digester = match self.hasher {
-            Hasher::Inline(digester) => digester,
+            Hasher::Inline(digester) => *digester,
             Hasher::Thread { chunks, digester } => {
                 drop(chunks);
                 digester.await.map_err(|cause| RegistryError::Client {

@@ -40,7 +40,7 @@ pub enum Credential {
         /// The password, or an access token used in its place.
         password: SecretString,
     },
-    /// An OAuth2 refresh token ("identity token" in docker's files), exchanged at the token server.
+    /// A refresh token ("identity token" in docker's files), exchanged at the token server.
     IdentityToken(SecretString),
     /// A bearer token that the registry itself takes ("registry token" in docker's files).
     Bearer(SecretString),

@@ -209,7 +209,7 @@ pub enum RegistryError {
         /// The mirror.
         mirror: RegistryHost,
         /// What is wrong with it.
-        source: Box<RegistryError>,
+        source: Box<Self>,
     },
     /// A digester was handed over that does not fit the blob.
     #[error("`{digest}` can't be continued: {fault}")]

@@ -26,7 +26,7 @@ pub const REDIRECTS_MAX: usize = 5;
 /// Most tries of one request, the first included.
 pub const TRIES_MAX: usize = 5;
 /// Longest pause between two tries: 60 s. A registry that asks for more is not waited for.
-pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(60);
+pub const RETRY_WAIT_MAX: Duration = Duration::from_mins(1);
 /// Pause before the second try, doubled before each further one.
 pub const RETRY_WAIT_MIN: Duration = Duration::from_millis(500);
 /// Most answers `401` that one operation accepts before it gives up.
@@ -40,11 +40,11 @@ pub const STALL_WINDOW: Duration = Duration::from_secs(30);
 /// The slowest acceptable rate of a body: 1 KiB per second.
 pub const STALL_BYTES_PER_SECOND: u64 = 1 << 10;
 /// Time for one whole operation, retries and the blob's stream included: 15 min.
-pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+pub const TOTAL_TIMEOUT: Duration = Duration::from_mins(15);
 /// Longest time that a token is kept, whatever its server says: 1 h.
-pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(60 * 60);
+pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_hours(1);
 /// Life of a token whose server names none, or less: 60 s, as the token specification says.
-pub const TOKEN_LIFETIME_MIN: Duration = Duration::from_secs(60);
+pub const TOKEN_LIFETIME_MIN: Duration = Duration::from_mins(1);
 /// Most tokens that are held at once; the rest are asked for again.
 pub const TOKENS_HELD_MAX: usize = 1_024;
 /// Largest part of a chunked upload: 32 MiB. Smaller blobs go in one request.

@@ -12,14 +12,16 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::error::RegistryError;
 
-/// The fields that tell an index from a manifest. A field that occurs twice is an error.
-#[derive(Default)]
+/// The names in a manifest or an index, and the type that it says it has.
 struct Shape {
     media_type: Option<String>,
-    manifests: bool,
-    layers: bool,
-    config: bool,
-    fs_layers: bool,
+    names: HashSet<String>,
+}
+
+impl Shape {
+    fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
 }
 
 /// Finds the one media type that the content of `what` and its `Content-Type` agree on.
@@ -43,17 +45,19 @@ pub(crate) fn agreed_media_type(
         Ok(shape) => shape,
         Err(cause) => return refuse("it is not a JSON object of that kind", Some(cause)),
     };
-    if shape.manifests && (shape.layers || shape.config || shape.fs_layers) {
+    if shape.has("manifests")
+        && (shape.has("layers") || shape.has("config") || shape.has("fsLayers"))
+    {
         return refuse("it is an index and a manifest at once", None);
     }
-    if shape.fs_layers {
+    if shape.has("fsLayers") {
         return refuse(
             "docker's schema 1 is not supported, rebuild the image",
             None,
         );
     }
-    let is_index = shape.manifests;
-    if !is_index && !shape.config && !shape.layers {
+    let is_index = shape.has("manifests");
+    if !is_index && !shape.has("config") && !shape.has("layers") {
         return refuse("it has neither `manifests` nor `config` and `layers`", None);
     }
     // What the fields say, where no media type says it.
@@ -123,25 +127,17 @@ impl<'de> Visitor<'de> for ShapeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
-        let mut shape = Shape::default();
+        let mut media_type = None;
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            match name.as_str() {
-                "mediaType" => shape.media_type = Some(map.next_value()?),
-                other => {
-                    match other {
-                        "manifests" => shape.manifests = true,
-                        "layers" => shape.layers = true,
-                        "config" => shape.config = true,
-                        "fsLayers" => shape.fs_layers = true,
-                        _ => {}
-                    }
-                    map.next_value::<Strict>()?;
-                }
+            if name == "mediaType" {
+                media_type = Some(map.next_value()?);
+            } else {
+                map.next_value::<Strict>()?;
             }
             once(&mut names, name)?;
         }
-        Ok(shape)
+        Ok(Shape { media_type, names })
     }
 }
 

@@ -154,7 +154,7 @@ mod tests {
             br#"Bearer realm="unterminated"#,
             br#"Bearer realm="a", realm="b""#,
             b"=,=,=",
-            br#"Bearer realm=,"#,
+            b"Bearer realm=,",
         ] {
             let error = pick(&[hostile]).unwrap_err();
             assert!(

@@ -22,7 +22,7 @@ use crate::error::RegistryError;
 use crate::limits::{TOKEN_LIFETIME_MAX, TOKEN_LIFETIME_MIN};
 use crate::redact::RedactedUrl;
 
-/// How we call ourselves to OAuth2 servers.
+/// How we call ourselves where a client has to have a name.
 const CLIENT_ID: &str = "qmt-plugins";
 
 /// What is asked of a token server.

@@ -357,7 +357,7 @@ fn unauthorized(call: &Call<'_>, status: u16, anonymous: bool, text: &[u8]) -> R
 /// The words in an error body: the specification's JSON, a token server's, or plain text.
 pub(crate) fn said(body: &[u8]) -> ServerText {
     #[derive(Deserialize)]
-    struct Errors {
+    struct Said {
         errors: Option<Vec<Entry>>,
         details: Option<String>,
         message: Option<String>,
@@ -367,7 +367,7 @@ pub(crate) fn said(body: &[u8]) -> ServerText {
         code: Option<String>,
         message: Option<String>,
     }
-    if let Ok(Errors {
+    if let Ok(Said {
         errors,
         details,
         message,

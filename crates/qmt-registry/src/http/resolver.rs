@@ -63,7 +63,7 @@ impl AddressKind {
             [172, second, ..] if (16..32).contains(&second) => Self::Private,
             [100, second, ..] if (64..128).contains(&second) => Self::Private,
             [169, 254, ..] => Self::LinkLocal,
-            [0, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] | [224..=255, ..] => Self::Special,
+            [0 | 224..=255, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] => Self::Special,
             _ => Self::Public,
         }
     }

@@ -160,7 +160,7 @@ async fn a_revoked_token_is_replaced() {
     assert_eq!(server.count("GET", "/token"), 2);
 }
 
-/// The OAuth2 refresh flow.
+/// The refresh flow, with an identity token.
 #[tokio::test]
 async fn an_identity_token_is_exchanged() {
     let auth = Auth::Token(options().identity_token("canary-identity"));
@@ -621,7 +621,7 @@ async fn secrets_are_shown_nowhere() {
             Err(error) => shown.push_str(&told(&error)),
         }
     }
-    shown.push_str(&format!("{:?}", recorder.all()));
+    shown.extend(recorder.all().iter().map(|event| format!("{event:?}")));
     assert!(!shown.contains("canary"), "{shown}");
     assert!(shown.contains("127.0.0.1"), "something was shown at all");
 }

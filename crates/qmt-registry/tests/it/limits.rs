@@ -176,7 +176,7 @@ async fn a_registry_can_ask_for_a_pause() {
     assert_eq!(told, 1, "{:?}", recorder.all());
     server.fault(busy("86400"));
     let error = client.resolve(&reference).await.unwrap_err();
-    let day = Some(Duration::from_secs(86_400));
+    let day = Some(Duration::from_hours(24));
     assert!(
         matches!(error, RegistryError::RateLimited { retry_after, .. } if retry_after == day),
         "{error:?}"
@@ -202,7 +202,7 @@ async fn the_remaining_pulls_are_told() {
         .resolve(&server.reference("acme/echo:1"))
         .await
         .unwrap();
-    let six_hours = Some(Duration::from_secs(21_600));
+    let six_hours = Some(Duration::from_hours(6));
     let told = recorder.count(|event| {
         matches!(event, RegistryEvent::RateLimit { limit: Some(100), remaining: 76, window, .. } if *window == six_hours)
     });

@@ -3,6 +3,11 @@
 //! The names of the tests say the rule; their comments carry the identifiers of the security
 //! notes that they cover.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test's helpers may fail loudly, as the tests themselves do"
+)]
+
 mod auth;
 mod blob;
 mod faults;

@@ -141,7 +141,8 @@ pub(crate) fn told(error: &RegistryError) -> String {
     let mut text = format!("{error} / {error:?}");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        text.push_str(&format!(" / {cause}"));
+        text.push_str(" / ");
+        text.push_str(&cause.to_string());
         source = cause.source();
     }
     text
