@@ -44,7 +44,7 @@ pub enum TestkitError {
         /// The document.
         path: PathBuf,
         /// What the parser said.
-        source: serde_json::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The C compiler could not be run or refused the source.
     #[error("`{compiler}` did not compile the native plugin: {output}")]

@@ -4,6 +4,7 @@ mod archive;
 mod index;
 mod layer;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -295,28 +296,43 @@ impl Image {
         folder: &Path,
         tag: impl Into<Option<&'a str>>,
     ) -> Result<(), TestkitError> {
-        for (descriptor, bytes) in self.blobs.iter().chain(&self.manifests) {
-            let digest = descriptor.digest();
-            let kind = folder.join("blobs").join(digest.algorithm().as_str());
-            fs::create_dir_all(&kind).map_err(|source| file_error(&kind, source))?;
-            write(&kind.join(digest.hex()), bytes)?;
-        }
-        write(
-            &folder.join("oci-layout"),
-            br#"{"imageLayoutVersion":"1.0.0"}"#,
-        )?;
         let path = folder.join("index.json");
-        let mut entries: Vec<Descriptor> = match fs::read(&path) {
+        let entries: Vec<Descriptor> = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice::<Value>(&bytes)
                 .and_then(|index| serde_json::from_value(index["manifests"].clone()))
                 .map_err(|source| TestkitError::Json {
-                    path: path.clone(),
-                    source,
+                    path,
+                    source: source.into(),
                 })?,
             Err(_) => Vec::new(),
         };
+        for (name, bytes) in self.layout_files(entries, tag.into()) {
+            let path = folder.join(name);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(|source| file_error(parent, source))?;
+            }
+            fs::write(&path, bytes).map_err(|source| file_error(&path, source))?;
+        }
+        Ok(())
+    }
+
+    /// The same layout as the entries of a tar archive.
+    pub fn layout_archive<'a>(&self, tag: impl Into<Option<&'a str>>) -> Archive {
+        self.layout_files(Vec::new(), tag.into())
+            .into_iter()
+            .fold(Archive::new(), |archive, (name, bytes)| {
+                archive.file(name, bytes)
+            })
+    }
+
+    /// Names and contents of the files of a layout whose `index.json` lists `entries` already.
+    fn layout_files(
+        &self,
+        mut entries: Vec<Descriptor>,
+        tag: Option<&str>,
+    ) -> Vec<(String, Bytes)> {
         let mut entry = self.root().clone();
-        if let Some(tag) = tag.into() {
+        if let Some(tag) = tag {
             let named = |entry: &Descriptor| {
                 entry
                     .annotations()
@@ -332,16 +348,25 @@ impl Image {
             "mediaType": MediaType::OCI_INDEX,
             "manifests": entries,
         });
-        write(&path, index.to_string().as_bytes())
+        let marker = Bytes::from_static(br#"{"imageLayoutVersion":"1.0.0"}"#);
+        let mut files = vec![
+            ("oci-layout".to_owned(), marker),
+            ("index.json".to_owned(), index.to_string().into()),
+        ];
+        let mut seen = BTreeSet::new();
+        for (descriptor, bytes) in self.blobs.iter().chain(&self.manifests) {
+            let digest = descriptor.digest();
+            if seen.insert(digest) {
+                let name = format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex());
+                files.push((name, bytes.clone()));
+            }
+        }
+        files
     }
 }
 
 /// The annotation that names an entry of `index.json`.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), TestkitError> {
-    fs::write(path, bytes).map_err(|source| file_error(path, source))
-}
 
 fn file_error(path: &Path, source: std::io::Error) -> TestkitError {
     TestkitError::File {

@@ -18,9 +18,10 @@ use crate::error::TestkitError;
 /// | `trap`, `spin`, `grow` | traps; never ends; takes all memory that it gets |
 pub const ECHO_WAT: &str = include_str!("echo.wat");
 
-/// The native plugin's source in C. It answers `greet` (`Hello, <input>! (native)`), `echo`,
-/// `count` and `fail` as the Wasm one does, and exports `int32_t qmt_test_add(int32_t, int32_t)`
-/// and the text `qmt_test_name` for hosts that look for symbols of their own.
+/// The native plugin's source in C, with the ABI of `qmt_plugin.h`. It answers `greet`
+/// (`Hello, <input>! (native)`), `echo`, `config_value`, `count` and `fail` as the Wasm one does,
+/// and exports `int32_t qmt_test_add(int32_t, int32_t)` and the text `qmt_test_name` for hosts that
+/// look for symbols of their own.
 pub const ECHO_C: &str = include_str!("echo.c");
 
 /// The source of a library whose constructor writes the file `QMT_TEST_MARKER`.
@@ -130,9 +131,13 @@ mod tests {
         assert!(fs::metadata(&library).unwrap().len() > 1000);
         let bytes = fs::read(&library).unwrap();
         for symbol in [
+            "QMTABI\0\0\x01\0\0\0",
+            "qmt_plugin_abi",
             "qmt_plugin_abi_version",
             "qmt_plugin_call",
             "qmt_plugin_free",
+            "qmt_plugin_exports",
+            "qmt_plugin_configure",
         ] {
             assert!(
                 bytes

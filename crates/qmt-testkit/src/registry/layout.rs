@@ -37,7 +37,7 @@ pub(super) fn load(store: &mut Store, repository: &str, path: &Path) -> Result<(
     let index: LayoutIndex =
         serde_json::from_slice(&read(&index_path)?).map_err(|source| TestkitError::Json {
             path: index_path.clone(),
-            source,
+            source: source.into(),
         })?;
     let held = store.repository_or_new(repository);
     for algorithm in ["sha256", "sha512"] {

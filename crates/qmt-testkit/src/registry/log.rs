@@ -1,7 +1,7 @@
 //! What a server was asked, in the order in which it was asked.
 
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use http::{HeaderMap, Method};
@@ -44,21 +44,33 @@ impl LoggedRequest {
 /// The log of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    entries: Mutex<Vec<LoggedRequest>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How many entries were forgotten: the place of the first that is left.
+    first: usize,
+    entries: Vec<LoggedRequest>,
 }
 
 impl Log {
-    /// Appends a request and returns its place.
-    pub(crate) fn push(&self, entry: LoggedRequest) -> usize {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.push(entry);
-        entries.len() - 1
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes how the request at `place` ended. A log that was cleared meanwhile ignores it.
+    /// Appends a request and returns its place.
+    pub(crate) fn push(&self, entry: LoggedRequest) -> usize {
+        let mut state = self.state();
+        state.entries.push(entry);
+        state.first + state.entries.len() - 1
+    }
+
+    /// Notes how the request at `place` ended, unless it is forgotten already.
     pub(crate) fn finish(&self, place: usize, body_len: u64, status: Option<u16>) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.get_mut(place) {
+        let mut state = self.state();
+        let place = place.checked_sub(state.first);
+        if let Some(entry) = place.and_then(|place| state.entries.get_mut(place)) {
             entry.body_len = body_len;
             entry.status = status;
         }
@@ -66,34 +78,54 @@ impl Log {
 
     /// All requests so far.
     pub(crate) fn all(&self) -> Vec<LoggedRequest> {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.state().entries.clone()
     }
 
     /// Forgets all requests.
     pub(crate) fn clear(&self) {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        let mut state = self.state();
+        state.first += state.entries.len();
+        state.entries.clear();
     }
 
     /// One line per request: method, target, status. Made for snapshot tests.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        for entry in self
-            .entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
+        for entry in &self.state().entries {
             let status = entry
                 .status
                 .map_or_else(|| "-".to_owned(), |status| status.to_string());
             let _ = writeln!(text, "{} {} {status}", entry.method, entry.target);
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(target: &str) -> LoggedRequest {
+        LoggedRequest {
+            method: Method::GET,
+            target: target.to_owned(),
+            headers: HeaderMap::new(),
+            body_len: 0,
+            status: None,
+            connection: 0,
+            at: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_the_log_was_cleared_is_noted_nowhere() {
+        let log = Log::default();
+        let old = log.push(entry("/old"));
+        log.clear();
+        let new = log.push(entry("/new"));
+        log.finish(old, 1, Some(500));
+        assert_eq!(log.text(), "GET /new -\n");
+        log.finish(new, 1, Some(200));
+        assert_eq!(log.text(), "GET /new 200\n");
     }
 }

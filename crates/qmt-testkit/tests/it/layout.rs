@@ -1,6 +1,7 @@
 //! OCI image layouts: written by the builders, read by the registry.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::{Digest, MediaType, Platform};
@@ -95,6 +96,32 @@ fn a_manifest_that_does_not_name_its_type_has_that_of_its_parent() {
         (found.media_type().as_str(), bytes.as_ref()),
         (MediaType::OCI_MANIFEST, &manifest[..])
     );
+}
+
+#[test]
+fn a_layout_archive_holds_the_same_files() {
+    let image = ImageBuilder::dockerfile(b"\0asm".as_slice()).build();
+    // The same blobs twice are one file each.
+    let index = IndexBuilder::new().wasm(&image).nested(&image).build();
+    let folder = tempfile::tempdir().unwrap();
+    index.write_layout(folder.path(), "v1").unwrap();
+    let tar = index.layout_archive("v1").tar();
+    let mut archive = tar::Archive::new(tar.as_ref());
+    let mut names = Vec::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        assert_eq!(
+            content,
+            fs::read(folder.path().join(&name)).unwrap(),
+            "{}",
+            name.display()
+        );
+        names.push(name);
+    }
+    assert_eq!(names.len(), 6); // Marker, index.json, config, layer, manifest, index.
 }
 
 #[test]
