@@ -155,14 +155,14 @@ pub(crate) fn get_evidence(store: &Store, subject: &Digest) -> Result<Option<Byt
     Ok(body)
 }
 
-/// Removes a file; one that is absent already is fine.
+/// Removes a file, or the folder or link that has taken its place; one that is absent is fine.
 pub(crate) fn remove(path: &Path) -> Result<(), CacheError> {
-    match std::fs::remove_file(path) {
+    let removed = match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(path),
+        _ => std::fs::remove_file(path),
+    };
+    match removed {
         Err(error) if sys::is_absent(&error) => Ok(()),
-        // What should be a file was replaced by a folder.
-        Err(_) if path.is_dir() => {
-            std::fs::remove_dir_all(path).map_err(CacheError::io("remove", path))
-        }
         removed => removed.map_err(CacheError::io("remove", path)),
     }
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use qmt_oci_ref::{Descriptor, Digest, Reference};
 
+use super::lock::Try;
 use super::store::Store;
 use super::{FsCache, Staging, blobs};
 use crate::{Begin, Cache, CacheError, CachedArtifact};
@@ -39,16 +40,27 @@ impl Cache for FsCache {
     }
 
     async fn begin(&self, manifest: &Digest) -> Result<Begin, CacheError> {
-        if let Some(hit) = self.lookup(manifest).await? {
-            return Ok(Begin::Hit(hit));
+        let path = self.store.paths().lock(manifest);
+        let mut waiter = self.store.waiter(&path);
+        loop {
+            // Looked for between tries, too: many waiters need not queue for the lock.
+            if let Some(hit) = self.lookup(manifest).await? {
+                return Ok(Begin::Hit(hit));
+            }
+            let lock = match waiter.attempt()? {
+                Try::Held(lock) => lock,
+                Try::Wait(pause) => {
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+            };
+            let manifest = manifest.clone();
+            let begin = self.blocking(move |store| match store.lookup(&manifest)? {
+                Some(hit) => Ok(Begin::Hit(hit)),
+                None => Staging::new(Arc::clone(store), &manifest, lock).map(Begin::Fill),
+            });
+            return begin.await;
         }
-        let lock = self.store.lock(self.store.paths().lock(manifest)).await?;
-        let manifest = manifest.clone();
-        self.blocking(move |store| match store.lookup(&manifest)? {
-            Some(hit) => Ok(Begin::Hit(hit)),
-            None => Staging::new(Arc::clone(store), &manifest, lock).map(Begin::Fill),
-        })
-        .await
     }
 
     async fn put_bytes(&self, blob: &Descriptor, bytes: Bytes) -> Result<(), CacheError> {
@@ -96,7 +108,8 @@ impl Cache for FsCache {
     }
 
     async fn discard(&self, manifest: &Digest) -> Result<(), CacheError> {
-        let lock = self.store.lock(self.store.paths().lock(manifest)).await?;
+        let path = self.store.paths().lock(manifest);
+        let lock = self.store.waiter(&path).acquire().await?;
         let manifest = manifest.clone();
         self.blocking(move |store| {
             let _lock = lock;

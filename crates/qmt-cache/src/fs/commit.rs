@@ -37,8 +37,10 @@ pub(super) fn commit(staging: Staging, mut record: Record) -> Result<CachedArtif
     let manifest = record.manifest();
     let entry = store.paths().entry(manifest);
     let path = entry.join(record.file_name());
+    make_way(&entry, false)?;
     folder::make(&entry)?;
     folder::check(&entry)?;
+    make_way(&path, true)?;
 
     let mut blob_folders = Vec::new();
     for blob in finished {
@@ -61,7 +63,7 @@ pub(super) fn commit(staging: Staging, mut record: Record) -> Result<CachedArtif
     let sealed = sealed::seal("record", &manifest.to_string(), &body);
     let note = store.write_temp(&sealed)?;
     folder::sync(store.sys(), &entry)?;
-    sys::place(note, &store.paths().record(manifest))?;
+    note.place(&store.paths().record(manifest))?;
     folder::sync(store.sys(), &entry)?;
     folder::sync(store.sys(), &store.paths().artifacts())?;
 
@@ -71,6 +73,24 @@ pub(super) fn commit(staging: Staging, mut record: Record) -> Result<CachedArtif
         path,
         reason: "it changed while it was committed",
     })
+}
+
+/// Removes what stands where a folder (or, with `for_file`, a file) has to be and is none. It is
+/// not looked into, and what a link points to stays.
+fn make_way(path: &Path, for_file: bool) -> Result<(), CacheError> {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    let is_in_the_way = if for_file {
+        metadata.is_dir()
+    } else {
+        !metadata.is_dir()
+    };
+    if is_in_the_way {
+        blobs::remove(path)
+    } else {
+        Ok(())
+    }
 }
 
 fn check(staging: &Staging, record: &Record) -> Result<(), CacheError> {
@@ -134,7 +154,11 @@ fn keep_blob(
         });
     }
     let from = out.path().to_owned();
-    out.seal()?;
+    if let Err(error) = out.seal() {
+        // What the kernel still shows of it may not be on the disk: the next try begins anew.
+        let _ = std::fs::remove_file(&from);
+        return Err(error);
+    }
     match place {
         Place::Resumable => {
             std::fs::rename(&from, &name).map_err(CacheError::io("rename to", &name))?;

@@ -109,7 +109,8 @@ fn refuse(path: &Path, rule: &'static str, hint: &'static str) -> CacheError {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

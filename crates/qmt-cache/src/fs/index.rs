@@ -44,7 +44,9 @@ impl Default for Index {
 
 /// Writes an empty index.
 pub(crate) fn create(store: &Store) -> Result<(), CacheError> {
-    let _lock = store.lock_blocking(&store.paths().index_lock())?;
+    let _lock = store
+        .waiter(&store.paths().index_lock())
+        .acquire_blocking()?;
     if store.paths().index().exists() {
         return Ok(());
     }
@@ -59,7 +61,9 @@ pub(crate) fn add(store: &Store, root: &Digest, name: Option<&str>) -> Result<bo
     if let Some(name) = name {
         descriptor = descriptor.with_annotation(REF_NAME, name);
     }
-    let _lock = store.lock_blocking(&store.paths().index_lock())?;
+    let _lock = store
+        .waiter(&store.paths().index_lock())
+        .acquire_blocking()?;
     let mut index = read(store)?;
     if index.list(descriptor) {
         write(store, &index)?;
@@ -69,7 +73,9 @@ pub(crate) fn add(store: &Store, root: &Digest, name: Option<&str>) -> Result<bo
 
 /// Keeps only the images for which `keep` says so.
 pub(crate) fn retain(store: &Store, keep: impl Fn(&Descriptor) -> bool) -> Result<(), CacheError> {
-    let _lock = store.lock_blocking(&store.paths().index_lock())?;
+    let _lock = store
+        .waiter(&store.paths().index_lock())
+        .acquire_blocking()?;
     let mut index = read(store)?;
     let before = index.manifests.len();
     index.manifests.retain(keep);

@@ -38,11 +38,11 @@ pub(crate) struct Waiter<'a> {
     started: Instant,
     pause: Duration,
     told: bool,
-    on_wait: &'a (dyn Fn(&Path) + Send + Sync),
+    on_wait: Box<dyn Fn(&Path) + Send + Sync + 'a>,
 }
 
 /// What one try came to.
-enum Try {
+pub(crate) enum Try {
     Held(Lock),
     Wait(Duration),
 }
@@ -52,7 +52,7 @@ impl<'a> Waiter<'a> {
         sys: Sys,
         path: &'a Path,
         timeout: Duration,
-        on_wait: &'a (dyn Fn(&Path) + Send + Sync),
+        on_wait: Box<dyn Fn(&Path) + Send + Sync + 'a>,
     ) -> Self {
         let started = Instant::now();
         Self {
@@ -86,7 +86,8 @@ impl<'a> Waiter<'a> {
         }
     }
 
-    fn attempt(&mut self) -> Result<Try, CacheError> {
+    /// Tries once, and says how long to wait if somebody else holds the lock.
+    pub(crate) fn attempt(&mut self) -> Result<Try, CacheError> {
         if let Some(lock) = try_acquire(self.sys, self.path)? {
             return Ok(Try::Held(lock));
         }

@@ -25,6 +25,10 @@ mod store;
 pub(crate) mod sys;
 mod write;
 
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

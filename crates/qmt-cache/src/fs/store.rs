@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use qmt_oci_ref::Digest;
 use tempfile::TempPath;
 
-use super::lock::{self, Lock, Waiter};
+use super::lock::{self, Waiter};
 use super::options::Listener;
 use super::paths::Paths;
 use super::sys::{self, Sys};
@@ -138,19 +138,17 @@ impl Store {
 
     /// Writes a small file as a whole: who reads the name sees the old content or the new one.
     pub(crate) fn write_small(&self, path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
-        let temp = self.write_temp(bytes)?;
-        sys::place(temp, path)?;
+        self.write_temp(bytes)?.place(path)?;
         folder::sync(self.sys, path.parent().unwrap_or(path))
     }
 
     /// Writes a temporary file and makes its content durable.
-    pub(crate) fn write_temp(&self, bytes: &[u8]) -> Result<TempPath, CacheError> {
-        let (mut appender, temp) = self.temp_file()?;
-        appender
-            .write_all(bytes)
+    pub(crate) fn write_temp(&self, bytes: &[u8]) -> Result<Written, CacheError> {
+        let (mut out, temp) = self.temp_file()?;
+        out.write_all(bytes)
             .map_err(CacheError::io("write", &temp))?;
-        appender.seal()?;
-        Ok(temp)
+        out.seal()?;
+        Ok(Written { out, temp })
     }
 
     /// A new file for work in progress, locked for as long as it is open: what eviction finds
@@ -219,17 +217,9 @@ impl Store {
     }
 
     /// A wait for the lock at `path`.
-    pub(crate) async fn lock(&self, path: PathBuf) -> Result<Lock, CacheError> {
-        let tell = |path: &Path| self.tell_waiting(path);
-        Waiter::new(self.sys, &path, self.lock_timeout, &tell)
-            .acquire()
-            .await
-    }
-
-    /// A wait for the lock at `path` that blocks the thread.
-    pub(crate) fn lock_blocking(&self, path: &Path) -> Result<Lock, CacheError> {
-        let tell = |path: &Path| self.tell_waiting(path);
-        Waiter::new(self.sys, path, self.lock_timeout, &tell).acquire_blocking()
+    pub(crate) fn waiter<'a>(&'a self, path: &'a Path) -> Waiter<'a> {
+        let tell = Box::new(|path: &Path| self.tell_waiting(path));
+        Waiter::new(self.sys, path, self.lock_timeout, tell)
     }
 
     fn tell_waiting(&self, path: &Path) {
@@ -254,6 +244,22 @@ impl Store {
         if !self.paths.index().exists() {
             super::index::create(self)?;
         }
+        Ok(())
+    }
+}
+
+/// A temporary file that is durable and still open, so that nobody takes it for litter.
+pub(crate) struct Written {
+    out: Appender,
+    temp: TempPath,
+}
+
+impl Written {
+    /// Gives the file its name.
+    pub(crate) fn place(self, path: &Path) -> Result<(), CacheError> {
+        let Self { out, temp } = self;
+        sys::place(temp, path)?;
+        drop(out);
         Ok(())
     }
 }

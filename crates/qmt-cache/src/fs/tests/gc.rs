@@ -1,0 +1,245 @@
+//! CACHE-10, CACHE-14: eviction takes what it may and nothing that somebody holds.
+
+use std::fs::File;
+
+use super::*;
+use crate::{PruneOptions, PruneReport};
+
+const DAY: Duration = Duration::from_hours(24);
+
+impl Bed {
+    async fn prune(&self, options: PruneOptions) -> PruneReport {
+        self.cache.prune(options, SystemTime::now()).await.unwrap()
+    }
+
+    /// Pretends that an entry was used at another time.
+    fn used_at(&self, manifest: &Digest, at: SystemTime) {
+        let path = self.cache.store.paths().record(manifest);
+        File::open(path).unwrap().set_modified(at).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn old_entries_go_and_used_ones_stay() {
+    let bed = Bed::new();
+    let (old, used) = (manifest("old"), manifest("used"));
+    for key in [&old, &used] {
+        bed.put(key, CONTENT).await;
+        bed.used_at(key, SystemTime::now() - 40 * DAY);
+    }
+    bed.hit(&used).await.read_proven().unwrap();
+    let report = bed
+        .prune(PruneOptions::default().with_max_age(30 * DAY))
+        .await;
+    assert_eq!(report.evicted, std::slice::from_ref(&old));
+    assert_eq!(report.freed, CONTENT.len() as u64);
+    assert!(bed.is_miss(&old).await);
+    assert!(!bed.is_miss(&used).await);
+    assert_eq!(bed.names("artifacts").len(), 1);
+}
+
+#[tokio::test]
+async fn the_longest_unused_go_until_the_rest_fits() {
+    let bed = Bed::new();
+    let keys: Vec<_> = (0..4).map(|n| manifest(&n.to_string())).collect();
+    for (age, key) in keys.iter().enumerate() {
+        bed.put(key, &[1; 1000]).await;
+        bed.used_at(key, SystemTime::now() - DAY * u32::try_from(age).unwrap());
+    }
+    let fits = bed.prune(PruneOptions::default().with_max_size(4000)).await;
+    assert_eq!(fits.evicted, []);
+    let report = bed.prune(PruneOptions::default().with_max_size(3999)).await;
+    assert_eq!(report.evicted, [keys[3].clone()]);
+    let report = bed.prune(PruneOptions::default().with_max_size(1999)).await;
+    assert_eq!(report.evicted, [keys[2].clone(), keys[1].clone()]);
+    assert!(!bed.is_miss(&keys[0]).await);
+}
+
+#[tokio::test]
+async fn the_caches_own_limit_is_the_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = CacheOptions::at(folder.path()).with_max_size(Some(10));
+    let bed = Bed {
+        cache: FsCache::open(options).unwrap(),
+        folder,
+    };
+    bed.put(&manifest("a"), CONTENT).await;
+    assert_eq!(bed.prune(PruneOptions::default()).await.evicted.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_lockfile_names_stays() {
+    let bed = Bed::new();
+    let (by_manifest, by_root, by_file) = (manifest("m"), manifest("r"), manifest("f"));
+    let root = manifest("index");
+    bed.put(&by_manifest, b"one").await;
+    let mut staging = bed.fill(&by_root).await;
+    staging.write_all(b"two").unwrap();
+    let file = Digest::sha256("two");
+    let under_index = Record::new(
+        by_root.clone(),
+        root.clone(),
+        "wasm",
+        "plugin.wasm",
+        file,
+        3,
+    );
+    drop(staging.commit(under_index).unwrap());
+    bed.put(&by_file, b"three").await;
+    let all = PruneOptions::default().with_max_size(0);
+    let keep = [by_manifest, root, Digest::sha256("three")];
+    let report = bed.prune(all.clone().with_keep(keep)).await;
+    assert_eq!(report, PruneReport::default());
+    assert_eq!(bed.prune(all).await.evicted.len(), 3);
+}
+
+#[tokio::test]
+async fn cache_10_what_is_open_or_being_filled_stays() {
+    let bed = Bed::new();
+    let (open, filling) = (manifest("open"), manifest("filling"));
+    let artifact = bed.put(&open, CONTENT).await;
+    bed.put(&filling, CONTENT).await;
+    let lock = bed.cache.store.paths().lock(&filling);
+    let filler = super::super::lock::try_acquire(Sys::REAL, &lock)
+        .unwrap()
+        .unwrap();
+    let all = PruneOptions::default().with_max_size(0);
+    let report = bed.prune(all.clone()).await;
+    assert_eq!(report.evicted, []);
+    assert_eq!(report.in_use.len(), 2);
+    assert_eq!(artifact.read_proven().unwrap().bytes(), CONTENT);
+    assert!(artifact.path().exists());
+    drop((artifact, filler));
+    assert_eq!(bed.prune(all).await.evicted.len(), 2);
+}
+
+#[tokio::test]
+async fn cache_10_work_in_progress_stays_and_litter_goes() {
+    let bed = Bed::new();
+    let mut staging = bed.fill(&manifest("a")).await;
+    staging.write_all(CONTENT).unwrap();
+    let litter = bed.cache.path().join("tmp/work-of-a-dead-process");
+    std::fs::write(&litter, "x").unwrap();
+    let unfinished = bed.cache.store.paths().entry(&manifest("dead"));
+    std::fs::create_dir(&unfinished).unwrap();
+    let report = bed.prune(PruneOptions::default()).await;
+    assert_eq!(report.litter, 2);
+    assert!(!litter.exists());
+    assert!(!unfinished.exists());
+    let artifact = staging.commit(record(&manifest("a"), CONTENT)).unwrap();
+    assert_eq!(artifact.read_proven().unwrap().bytes(), CONTENT);
+}
+
+#[tokio::test]
+async fn partial_downloads_may_be_resumed_for_a_day() {
+    let bed = Bed::new();
+    let staging = bed.fill(&manifest("a")).await;
+    let layer = Digest::sha256("layer");
+    let mut partial = staging.partial(&layer).unwrap();
+    partial.write_all(b"lay").unwrap();
+    drop(partial);
+    let tomorrow = SystemTime::now() + DAY + DAY;
+    bed.prune(PruneOptions::default()).await;
+    assert_eq!(staging.partial(&layer).unwrap().digester().count(), 3);
+    bed.cache
+        .prune(PruneOptions::default(), tomorrow)
+        .await
+        .unwrap();
+    assert_eq!(staging.partial(&layer).unwrap().digester().count(), 0);
+}
+
+#[tokio::test]
+async fn blobs_go_with_the_last_artifact_that_needs_them() {
+    let bed = Bed::new();
+    let config = blob("a/config", b"{}");
+    let layer = Digest::sha256("layer");
+    let image = format!(
+        r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#,
+        serde_json::to_string(&config).unwrap(),
+        serde_json::to_string(&Descriptor::new(MediaType::new("a/l"), layer.clone(), 5)).unwrap(),
+    );
+    let root = blob(MediaType::OCI_MANIFEST, image.as_bytes());
+    bed.cache
+        .put_bytes(&config, Bytes::from_static(b"{}"))
+        .await
+        .unwrap();
+    bed.cache
+        .put_bytes(&root, Bytes::from(image))
+        .await
+        .unwrap();
+    bed.cache.put_evidence(root.digest(), b"[]").await.unwrap();
+    let reference = "ghcr.io/acme/echo:1".parse().unwrap();
+    bed.cache
+        .set_ref(&reference, root.digest(), SystemTime::now())
+        .await
+        .unwrap();
+    let mut staging = bed.fill(root.digest()).await;
+    let mut partial = staging.partial(&layer).unwrap();
+    partial.write_all(b"layer").unwrap();
+    partial.finish(5).unwrap();
+    staging.write_all(CONTENT).unwrap();
+    drop(staging.commit(record(root.digest(), CONTENT)).unwrap());
+    assert_eq!(bed.names("blobs/sha256").len(), 3);
+
+    let later = SystemTime::now() + DAY;
+    let nothing = bed
+        .cache
+        .prune(PruneOptions::default(), later)
+        .await
+        .unwrap();
+    assert_eq!(nothing, PruneReport::default());
+    assert_eq!(index_names(&bed).len(), 1);
+    let all = PruneOptions::default().with_max_size(0);
+    let report = bed.cache.prune(all, later).await.unwrap();
+    assert_eq!((report.evicted.len(), report.blobs), (1, 3));
+    assert!(bed.names("blobs/sha256").is_empty());
+    assert!(bed.names("signatures").is_empty());
+    assert_eq!(index_names(&bed).len(), 0);
+}
+
+#[tokio::test]
+async fn blobs_whose_artifact_is_on_its_way_stay() {
+    let bed = Bed::new();
+    let fresh = blob("a/b", b"{}");
+    bed.cache
+        .put_bytes(&fresh, Bytes::from_static(b"{}"))
+        .await
+        .unwrap();
+    assert_eq!(
+        bed.prune(PruneOptions::default().with_max_size(0))
+            .await
+            .blobs,
+        0
+    );
+    assert!(bed.cache.bytes(fresh.digest(), 9).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn cache_14_clocks_that_jump_evict_nothing_by_age() {
+    let bed = Bed::new();
+    let key = manifest("a");
+    bed.put(&key, CONTENT).await;
+    let ten_years = 3650 * DAY;
+    let by_age = PruneOptions::default().with_max_age(DAY);
+    // The clock was ahead when the entry was used, or is back now.
+    bed.used_at(&key, SystemTime::now() + ten_years);
+    assert_eq!(bed.prune(by_age.clone()).await.evicted, []);
+    let past = SystemTime::now() - ten_years;
+    assert_eq!(
+        bed.cache.prune(by_age.clone(), past).await.unwrap().evicted,
+        []
+    );
+    let before_1970 = SystemTime::UNIX_EPOCH - ten_years;
+    assert_eq!(
+        bed.cache
+            .prune(by_age.clone(), before_1970)
+            .await
+            .unwrap()
+            .evicted,
+        []
+    );
+    // A later use puts the time right.
+    bed.hit(&key).await.read_proven().unwrap();
+    let later = SystemTime::now() + 2 * DAY;
+    assert_eq!(bed.cache.prune(by_age, later).await.unwrap().evicted, [key]);
+}
