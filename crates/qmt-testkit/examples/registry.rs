@@ -2,20 +2,22 @@
 //!
 //! ```text
 //! cargo run -p qmt-testkit --example registry -- [ADDRESS] [--layout [REPOSITORY=]DIR]...
-//!     [--htpasswd USER:PASSWORD | --token USER:PASSWORD] [--no-referrers]
+//!     [--htpasswd USER:PASSWORD | --token USER:PASSWORD] [--tls FILE] [--no-referrers]
 //! ```
 //!
 //! `ADDRESS` is such as `127.0.0.1:5000`; the default is a free port. The address is the first
-//! line that it prints.
+//! line that it prints, the tags that it holds follow. With `--tls` it writes the certificate of its
+//! authority to `FILE`.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::net::SocketAddr;
 
-use qmt_testkit::{Auth, FakeRegistry};
+use qmt_testkit::{Auth, FakeRegistry, TlsOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut builder = FakeRegistry::builder();
+    let mut ca_file = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || {
@@ -39,6 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let (user, password) = user_and_password(&value)?;
                 builder.auth(Auth::token(user, password))
             }
+            "--tls" => {
+                ca_file = Some(value()?);
+                builder.tls(TlsOptions::new())
+            }
             "--no-referrers" => builder.referrers_api(false),
             address => builder.bind(
                 address
@@ -48,6 +54,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
     }
     let registry = builder.start()?;
+    if let (Some(file), Some(certificates)) = (ca_file, registry.certificates()) {
+        std::fs::write(file, certificates.ca_pem())?;
+    }
     print_line(&registry.address().to_string())?;
     for repository in registry.repositories() {
         for tag in registry.tags(&repository) {

@@ -54,7 +54,7 @@ impl Auth {
     }
 }
 
-/// How tokens are issued.
+/// How tokens are issued. They are named `testkit-token-<number>`, counted from 1.
 #[derive(Clone, Debug)]
 pub struct TokenOptions {
     username: String,

@@ -21,6 +21,9 @@ pub enum Cut {
     Reset,
 }
 
+/// Most headers that are added to a true answer.
+const HEADERS_MAX: usize = 10_000;
+
 /// A gate before which requests wait, see [`Fault::hold`]. It is closed until it is opened, then
 /// open for good; clones are one gate.
 #[derive(Clone, Debug)]
@@ -248,10 +251,18 @@ impl Fault {
         self
     }
 
-    /// Adds `count` headers of `size` bytes each. Above about 100 headers most clients give up.
+    /// Adds `count` headers of `size` bytes each. Above about 100 headers most clients give up. Above
+    /// 10,000, more than an HTTP library can hold, nothing of the true answer is sent but the flood.
     #[must_use]
     pub fn header_flood(mut self, count: usize, size: usize) -> Self {
         let value = "f".repeat(size);
+        if count > HEADERS_MAX {
+            let mut answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n".to_owned();
+            for number in 0..count {
+                answer = answer + "x-flood-" + &number.to_string() + ": " + &value + "\r\n";
+            }
+            return self.raw(answer + "\r\n");
+        }
         for number in 0..count {
             self = self.add_header(&format!("x-flood-{number}"), &value);
         }
