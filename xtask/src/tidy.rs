@@ -7,6 +7,7 @@ mod edges;
 mod names;
 mod scan;
 mod sources;
+mod unused;
 
 use std::path::Path;
 
@@ -55,6 +56,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
 
     let mut findings = edges::check(&edges::Package::all(&metadata));
     findings.extend(crate_roots(&root, &metadata)?);
+    findings.extend(unused::check(&root, &metadata, &files)?);
     for file in &files {
         let bytes = std::fs::read(root.join(file))?;
         let Ok(text) = String::from_utf8(bytes) else {
