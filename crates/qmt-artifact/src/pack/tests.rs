@@ -1,1 +1,384 @@
-//! Tests.
+//! What is packed is reproducible, has the documented form, and is what selection takes.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::error::BoxError;
+use crate::source::{LayerSource, LayerStream, ManifestSource};
+use crate::{ContentProblem, ExtractLimits, SelectionRequest, extract, select};
+
+const CREATED_AT: Duration = Duration::from_mins(28_486_800);
+const YEAR_10000: Duration = Duration::from_hours(70_389_528);
+const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+/// Files to pack, in a folder of their own.
+struct Files {
+    folder: tempfile::TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        let files = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        files.write("p.wasm", MODULE);
+        files.write("amd64.so", &elf(object::elf::EM_X86_64));
+        files.write("arm64.so", &elf(object::elf::EM_AARCH64));
+        files
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn all(&self) -> PackRequest {
+        request()
+            .with_wasm(self.path("p.wasm"))
+            .with_native(Platform::new("linux", "arm64"), self.path("arm64.so"))
+            .with_native(Platform::new("linux", "amd64"), self.path("amd64.so"))
+    }
+}
+
+fn elf(machine: u16) -> Vec<u8> {
+    let mut bytes = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes.extend(object::elf::ET_DYN.to_le_bytes());
+    bytes.extend(machine.to_le_bytes());
+    bytes.extend([0; 5_000]);
+    bytes
+}
+
+fn request() -> PackRequest {
+    PackRequest::new(UNIX_EPOCH + CREATED_AT)
+        .with_title("echo")
+        .with_version("1.2.3")
+}
+
+fn parsed(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+impl PackedImage {
+    fn blob(&self, digest: &str) -> &PackedBlob {
+        self.blobs
+            .iter()
+            .find(|blob| blob.descriptor.digest().to_string() == digest)
+            .unwrap()
+    }
+}
+
+/// The very bytes of the form that QueryMT publishes: any change of them is a change of format.
+#[test]
+fn a_wasm_image_has_the_documented_bytes() {
+    let files = Files::new();
+    let image = pack(&request().with_wasm(files.path("p.wasm"))).unwrap();
+    let [(descriptor, manifest)] = image.manifests.as_slice() else {
+        panic!("{:?}", image.manifests);
+    };
+    assert_eq!(image.root.digest(), descriptor.digest());
+    let layer = Digest::sha256(MODULE);
+    let config = format!(
+        r#"{{"created":"2024-02-29T12:00:00Z","architecture":"wasm","os":"wasip1","layerDigests":["{layer}"]}}"#
+    );
+    let config_digest = Digest::sha256(&config);
+    let expected = format!(
+        concat!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","#,
+            r#""config":{{"mediaType":"application/vnd.wasm.v1.config+json","digest":"{}","size":{}}},"#,
+            r#""layers":[{{"mediaType":"application/vnd.wasm.v1.layer+wasm","digest":"{}","size":8,"#,
+            r#""annotations":{{"org.opencontainers.image.title":"plugin.wasm"}}}}],"#,
+            r#""annotations":{{"mt.query.plugin.type":"extism","#,
+            r#""org.opencontainers.image.created":"2024-02-29T12:00:00Z","#,
+            r#""org.opencontainers.image.title":"echo","org.opencontainers.image.version":"1.2.3"}}}}"#,
+        ),
+        config_digest,
+        config.len(),
+        layer,
+    );
+    assert_eq!(std::str::from_utf8(manifest).unwrap(), expected);
+    assert_eq!(image.blob(&config_digest.to_string()).content, config);
+    assert_eq!(image.blob(&layer.to_string()).content, MODULE);
+    assert_eq!(image.blobs.len(), 2);
+}
+
+#[test]
+fn a_native_image_is_a_plain_oci_image() {
+    let files = Files::new();
+    let platform = Platform::new("linux", "amd64");
+    let image = pack(&request().with_native(platform, files.path("amd64.so"))).unwrap();
+    let manifest = parsed(&image.manifests[0].1);
+    assert_eq!(manifest["layers"][0]["mediaType"], TAR_GZIP_LAYER);
+    assert_eq!(manifest["config"]["mediaType"], IMAGE_CONFIG);
+    assert_eq!(manifest["annotations"]["mt.query.plugin.type"], "native");
+    let layer = image.blob(manifest["layers"][0]["digest"].as_str().unwrap());
+    let mut archive = Vec::new();
+    let mut decoder = flate2::read::GzDecoder::new(layer.content.as_ref());
+    std::io::Read::read_to_end(&mut decoder, &mut archive).unwrap();
+    let config = image.blob(manifest["config"]["digest"].as_str().unwrap());
+    assert_eq!(
+        parsed(&config.content),
+        json!({
+            "created": "2024-02-29T12:00:00Z", "os": "linux", "architecture": "amd64", "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [Digest::sha256(&archive)]},
+        })
+    );
+    let mut archive = ::tar::Archive::new(archive.as_slice());
+    let mut entries = archive.entries().unwrap();
+    let entry = entries.next().unwrap().unwrap();
+    assert_eq!(entry.path().unwrap().to_str(), Some("plugin.so"));
+    let header = entry.header();
+    assert_eq!((header.mode().unwrap(), header.uid().unwrap()), (0o755, 0));
+    assert_eq!(header.mtime().unwrap(), 1_709_208_000);
+    assert!(entries.next().is_none());
+}
+
+#[test]
+fn several_files_make_an_index() {
+    let files = Files::new();
+    let image = pack(&files.all().with_annotation("k", "v")).unwrap();
+    assert_eq!(image.manifests.len(), 4);
+    let (descriptor, index) = image.manifests.last().unwrap();
+    assert_eq!(descriptor, &image.root);
+    assert!(image.root.media_type().is_index());
+    let index = parsed(index);
+    let platforms: Vec<_> = index["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            let platform = &entry["platform"];
+            format!("{}/{}", platform["os"], platform["architecture"]).replace('"', "")
+        })
+        .collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64", "wasi/wasm"]);
+    assert_eq!(index["annotations"]["k"], "v");
+    assert_eq!(
+        index["manifests"][2]["annotations"]["mt.query.plugin.type"],
+        "extism"
+    );
+    for (_, manifest) in &image.manifests {
+        assert_eq!(parsed(manifest)["annotations"]["k"], "v");
+    }
+}
+
+#[test]
+fn the_same_input_gives_the_same_digest() {
+    let files = Files::new();
+    let first = pack(&files.all()).unwrap();
+    // Another order, another folder, another time of the files themselves.
+    let elsewhere = Files::new();
+    let again = request()
+        .with_native(Platform::new("linux", "x86_64"), elsewhere.path("amd64.so"))
+        .with_native(
+            Platform::new("linux", "aarch64"),
+            elsewhere.path("arm64.so"),
+        )
+        .with_wasm(elsewhere.path("p.wasm"));
+    assert_eq!(pack(&again).unwrap().root, first.root);
+    let mut later = files.all();
+    later.created += Duration::from_secs(1);
+    assert_ne!(pack(&later).unwrap().root, first.root);
+    let mut same_second = files.all();
+    same_second.created += Duration::from_millis(999);
+    assert_eq!(pack(&same_second).unwrap().root, first.root);
+}
+
+#[async_trait]
+impl ManifestSource for PackedImage {
+    async fn manifest(&self, descriptor: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
+        let found = self
+            .manifests
+            .iter()
+            .find(|(own, _)| own.digest() == descriptor.digest());
+        found
+            .map(|(_, bytes)| bytes.clone())
+            .ok_or_else(|| "no such manifest".into())
+    }
+
+    async fn config(&self, descriptor: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
+        Ok(self.blob(&descriptor.digest().to_string()).content.clone())
+    }
+}
+
+#[async_trait]
+impl LayerSource for PackedImage {
+    async fn layer(&self, layer: &Descriptor) -> Result<LayerStream, BoxError> {
+        let content = self.blob(&layer.digest().to_string()).content.clone();
+        Ok(Box::pin(futures_util::stream::iter([Ok(content)])))
+    }
+}
+
+/// The way back: each host gets the file that was packed for it.
+#[tokio::test]
+async fn what_was_packed_is_selected_and_extracted() {
+    let files = Files::new();
+    let image = pack(&files.all()).unwrap();
+    let root_bytes = image.manifests.last().unwrap().1.clone();
+    for (host, kind, expected, name) in [
+        (
+            ("linux", "amd64"),
+            None,
+            elf(object::elf::EM_X86_64),
+            "plugin.so",
+        ),
+        (
+            ("linux", "arm64"),
+            None,
+            elf(object::elf::EM_AARCH64),
+            "plugin.so",
+        ),
+        (("darwin", "arm64"), None, MODULE.to_vec(), "plugin.wasm"),
+        (
+            ("linux", "amd64"),
+            Some(PluginKind::Wasm),
+            MODULE.to_vec(),
+            "plugin.wasm",
+        ),
+    ] {
+        let request = SelectionRequest::new(image.root.clone(), root_bytes.clone())
+            .with_host(HostPlatform::new(Platform::new(host.0, host.1)))
+            .with_kind(kind);
+        let selection = select(request, &image).await.unwrap();
+        let limits = ExtractLimits::default();
+        let extracted = extract(&selection, &image, Box::new(Vec::new()), &limits)
+            .await
+            .unwrap();
+        assert_eq!(extracted.file_name(), name, "{host:?}");
+        assert_eq!(extracted.digest(), &Digest::sha256(&expected), "{host:?}");
+    }
+}
+
+#[test]
+fn each_file_is_what_it_is_packed_as() {
+    let files = Files::new();
+    files.write("component.wasm", b"\0asm\x0d\0\x01\0");
+    files.write("empty", b"");
+    let amd64 = || Platform::new("linux", "amd64");
+    for (request, expected) in [
+        (
+            request().with_wasm(files.path("component.wasm")),
+            ContentProblem::Component,
+        ),
+        (
+            request().with_wasm(files.path("empty")),
+            ContentProblem::Empty,
+        ),
+        (
+            request().with_wasm(files.path("amd64.so")),
+            ContentProblem::NativeNotWasm {
+                format: NativeFormat::Elf,
+            },
+        ),
+        (
+            request().with_native(amd64(), files.path("p.wasm")),
+            ContentProblem::WasmNotNative,
+        ),
+        (
+            request().with_native(amd64(), files.path("arm64.so")),
+            ContentProblem::Foreign {
+                format: NativeFormat::Elf,
+                found: "arm64".to_owned(),
+                host: "linux/amd64".to_owned(),
+            },
+        ),
+    ] {
+        match pack(&request).unwrap_err() {
+            ArtifactError::Content { found, .. } => assert_eq!(found, expected),
+            error => panic!("{error:?}"),
+        }
+    }
+    let missing = pack(&request().with_wasm(files.path("missing"))).unwrap_err();
+    assert!(
+        matches!(missing, ArtifactError::ReadFile { .. }),
+        "{missing:?}"
+    );
+}
+
+#[test]
+fn requests_that_make_no_image_are_refused() {
+    let files = Files::new();
+    let native = |text: &str| {
+        let (os, architecture) = text.split_once('/').unwrap();
+        request().with_native(Platform::new(os, architecture), files.path("amd64.so"))
+    };
+    let mut too_late = files.all();
+    too_late.created = UNIX_EPOCH + YEAR_10000;
+    let problem = |request: &PackRequest| match pack(request).unwrap_err() {
+        ArtifactError::Pack { reason } => reason,
+        error => panic!("{error:?}"),
+    };
+    assert_eq!(problem(&request()), PackProblem::Nothing);
+    assert_eq!(problem(&too_late), PackProblem::Created);
+    let twice =
+        native("linux/amd64").with_native(Platform::new("Linux", "x86_64"), files.path("amd64.so"));
+    assert!(matches!(problem(&twice), PackProblem::Twice { .. }));
+    for platform in ["wasi/wasm", "unknown/unknown", "/amd64", "linux/"] {
+        let problem = problem(&native(platform));
+        assert!(
+            matches!(problem, PackProblem::Platform { .. }),
+            "{platform}: {problem:?}"
+        );
+    }
+    for name in ["mt.query.plugin.type", "org.opencontainers.image.created"] {
+        let problem = problem(&files.all().with_annotation(name, "x"));
+        assert!(
+            matches!(problem, PackProblem::Annotation { .. }),
+            "{name}: {problem:?}"
+        );
+    }
+}
+
+/// LIM: what hosts would refuse by its size is not packed.
+#[test]
+fn lim_files_past_the_limits_are_not_packed() {
+    let files = Files::new();
+    let sparse = |name: &str, magic: &[u8], size: u64| {
+        files.write(name, magic);
+        let file = File::options().write(true).open(files.path(name)).unwrap();
+        file.set_len(size).unwrap();
+    };
+    sparse("large.wasm", MODULE, 64 << 20);
+    assert!(pack(&request().with_wasm(files.path("large.wasm"))).is_ok());
+    sparse("large.wasm", MODULE, (64 << 20) + 1);
+    match pack(&request().with_wasm(files.path("large.wasm"))).unwrap_err() {
+        ArtifactError::TooMuch {
+            what: Limit::WasmBytes,
+            limit: 67_108_864,
+            found: 67_108_865,
+        } => {}
+        error => panic!("{error:?}"),
+    }
+    // A library of zeros shrinks so much that hosts would take it for a bomb.
+    sparse("zeros.so", &elf(object::elf::EM_X86_64), 32 << 20);
+    let native = request().with_native(Platform::new("linux", "amd64"), files.path("zeros.so"));
+    let error = pack(&native).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ArtifactError::TooMuch {
+                what: Limit::Ratio,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn no_blob_is_there_twice() {
+    let files = Files::new();
+    let image = pack(&files.all()).unwrap();
+    let mut seen = BTreeSet::new();
+    for blob in &image.blobs {
+        assert_eq!(Digest::sha256(&blob.content), *blob.descriptor.digest());
+        assert!(seen.insert(blob.descriptor.digest().to_string()));
+    }
+    assert_eq!(image.blobs.len(), 6);
+}

@@ -29,6 +29,10 @@ fn image() -> (Image, Vec<u8>) {
     )
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "an item of a stream that may fail"
+)]
 fn chunk(bytes: &[u8]) -> Result<Bytes, &'static str> {
     Ok(Bytes::copy_from_slice(bytes))
 }

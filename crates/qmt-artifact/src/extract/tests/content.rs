@@ -172,7 +172,7 @@ fn two_libraries_are_an_error_that_lists_them() {
     for rule in [FileRule::Native, FileRule::Either] {
         match Image::tar(rule, two.clone()).error() {
             ArtifactError::SeveralLibraries { names } => {
-                assert_eq!(names, ["a/libx.so", "liby.so.1.2"])
+                assert_eq!(names, ["a/libx.so", "liby.so.1.2"]);
             }
             error => panic!("{error:?}"),
         }

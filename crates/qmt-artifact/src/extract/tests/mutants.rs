@@ -100,10 +100,10 @@ proptest! {
     #[test]
     fn f15_what_is_accepted_is_read_alike(bytes in mutant()) {
         let image = Image::tar(FileRule::Wasm, bytes.clone()).with_chunk(4_096);
-        if let Ok((_, taken)) = image.extract() {
-            if let Ok(found) = by_tar_crate(&bytes) {
-                prop_assert_eq!(found, vec![taken]);
-            }
+        if let Ok((_, taken)) = image.extract()
+            && let Ok(found) = by_tar_crate(&bytes)
+        {
+            prop_assert_eq!(found, vec![taken]);
         }
     }
 
