@@ -115,8 +115,8 @@ pub enum LayerProblem {
         /// The rule that broke.
         fault: &'static str,
     },
-    /// The file looked for is named in a way that readers take differently.
-    #[error("it names the plugin `{name}`, which is no plain relative path")]
+    /// The file looked for, or a whiteout, is named in a way that readers take differently.
+    #[error("it names the plugin or hides it by `{name}`, which is no plain relative path")]
     OddName {
         /// The entry.
         name: String,

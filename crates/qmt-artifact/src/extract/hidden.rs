@@ -42,6 +42,11 @@ pub(super) enum Meaning {
 }
 
 impl Hidden {
+    /// Reports whether a path is a whiteout's, of whatever kind.
+    pub(super) fn is_whiteout(path: &[u8]) -> bool {
+        path::split(path).1.starts_with(WHITEOUT)
+    }
+
     /// Notes the entry at `path` of the layer being read.
     pub(super) fn note(&mut self, path: &[u8], directory: bool) -> Result<Meaning, &'static str> {
         let (folder, base) = path::split(path);

@@ -184,8 +184,9 @@ impl Extraction {
     ) -> Result<(), Failure> {
         let Some(path) = path::normalized(&entry.name) else {
             // Odd names beside the plugin are nobody's business; nothing is written under them.
+            // Unless some reader takes them for the plugin's, or for a whiteout.
             let meant = path::lenient(&entry.name);
-            if self.rule.class(&meant).is_some() {
+            if self.rule.class(&meant).is_some() || Hidden::is_whiteout(&meant) {
                 return Err(LayerProblem::OddName {
                     name: shown(&entry.name),
                 }

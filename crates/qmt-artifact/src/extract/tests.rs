@@ -19,6 +19,7 @@ use common::*;
 
 mod basics;
 mod bombs;
+mod breakouts;
 mod bridge;
 mod content;
 mod format;

@@ -11,7 +11,7 @@ use crate::error::BoxError;
 use crate::source::{LayerSource, LayerStream, ManifestSource};
 use crate::{ContentProblem, ExtractLimits, SelectionRequest, extract, select};
 
-const CREATED_AT: Duration = Duration::from_mins(28_486_800);
+const CREATED_AT: Duration = Duration::from_hours(474_780);
 const YEAR_10000: Duration = Duration::from_hours(70_389_528);
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
