@@ -15,7 +15,7 @@ pub fn dangerous_skip_verification(subject: &PinnedReference) -> Verification {
     tracing::warn!(%subject, "signature verification is switched off: anybody may have made this");
     let mut report = Report::of(subject);
     report.skipped = true;
-    report.authority = "none: verification is switched off".to_owned();
+    "none: verification is switched off".clone_into(&mut report.authority);
     report.warnings = vec!["signature verification is switched off".to_owned()];
     Verification::assertion(subject, None, report)
 }
@@ -27,7 +27,14 @@ pub fn dangerous_verification_for_tests(
     signer: SignerId,
 ) -> Verification {
     let mut report = Report::of(subject);
-    report.authority = "a test".to_owned();
+    "a test".clone_into(&mut report.authority);
     report.signer = Some(signer.clone());
-    Verification::assertion(subject, Some(Proven { signer, times: Vec::new() }), report)
+    Verification::assertion(
+        subject,
+        Some(Proven {
+            signer,
+            times: Vec::new(),
+        }),
+        report,
+    )
 }

@@ -11,10 +11,12 @@ use qmt_oci_ref::{Digest, PinnedReference};
 use serde::{Deserialize, Serialize};
 
 pub use self::discovery::{DiscoveryOptions, collect};
+#[cfg(feature = "sigstore")]
+pub(crate) use self::piece::Content;
+pub(crate) use self::piece::Piece;
+pub use self::source::EvidenceSource;
 #[cfg(feature = "test-util")]
 pub use self::source::MockEvidenceSource;
-pub use self::source::EvidenceSource;
-pub(crate) use self::piece::{Content, Piece};
 
 use crate::error::VerifyError;
 use crate::limits::{
@@ -76,7 +78,8 @@ impl Evidence {
     ///
     /// [`VerifyError::Evidence`] if the bundle is over 1 MiB or there are 100 signatures already.
     pub fn with_bundle(mut self, found: &str, json: &[u8]) -> Result<Self, VerifyError> {
-        self.pieces.push(Piece::bundle_file(found.to_owned(), json.to_vec()));
+        self.pieces
+            .push(Piece::bundle_file(found.to_owned(), json.to_vec()));
         check(&self.pieces, &self.notes)?;
         Ok(self)
     }
@@ -102,10 +105,12 @@ impl Evidence {
         serde_json::to_vec(self).map_err(|error| unusable(error.to_string()))
     }
 
+    #[cfg(feature = "sigstore")]
     pub(crate) fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
 
+    #[cfg(feature = "sigstore")]
     pub(crate) fn notes(&self) -> &[Note] {
         &self.notes
     }
@@ -126,11 +131,24 @@ impl TryFrom<Stored> for Evidence {
 
     fn try_from(stored: Stored) -> Result<Self, VerifyError> {
         if stored.schema != SCHEMA {
-            return Err(unusable(format!("schema {} is not {SCHEMA}", stored.schema)));
+            return Err(unusable(format!(
+                "schema {} is not {SCHEMA}",
+                stored.schema
+            )));
         }
         check(&stored.pieces, &stored.notes)?;
-        let Stored { schema, subject, pieces, notes } = stored;
-        Ok(Self { schema, subject, pieces, notes })
+        let Stored {
+            schema,
+            subject,
+            pieces,
+            notes,
+        } = stored;
+        Ok(Self {
+            schema,
+            subject,
+            pieces,
+            notes,
+        })
     }
 }
 
@@ -144,7 +162,10 @@ fn check(pieces: &[Piece], notes: &[Note]) -> Result<(), VerifyError> {
     if envelopes > ENVELOPES_MAX {
         return Err(unusable(format!("over {ENVELOPES_MAX} attestations")));
     }
-    if pieces.iter().any(|piece| piece.content_len() > PIECE_BYTES_MAX) {
+    if pieces
+        .iter()
+        .any(|piece| piece.content_len() > PIECE_BYTES_MAX)
+    {
         return Err(unusable(format!("a piece over {PIECE_BYTES_MAX} bytes")));
     }
     if total > TOTAL_BYTES_MAX {

@@ -20,8 +20,9 @@ use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference};
 use self::candidate::{Candidate, Role};
 use self::facts::Facts;
 use self::proof::Prover;
-use crate::error::{Fault, Rejection, VerifyError, printable};
+use crate::error::{Rejection, VerifyError, printable};
 use crate::evidence::{self, DiscoveryOptions, Evidence, EvidenceSource};
+use crate::fault::Fault;
 use crate::limits::PIECE_BYTES_MAX;
 use crate::policy::{AttestationDemand, Kind, Policy, PolicySet};
 use crate::report::Report;
@@ -54,7 +55,10 @@ impl SigstoreVerifier {
         };
         for (scope, policy) in policies.policies() {
             let certificates = policy.is_pin_on_first_use()
-                || policy.authorities().iter().any(|one| matches!(one.kind(), Kind::Certificate { .. }));
+                || policy
+                    .authorities()
+                    .iter()
+                    .any(|one| matches!(one.kind(), Kind::Certificate { .. }));
             let logged = certificates
                 || policy
                     .authorities()
@@ -75,7 +79,12 @@ impl SigstoreVerifier {
             problem: "cannot be used".to_owned(),
             source: Some(source.into()),
         })?;
-        Ok(Self { prover, trust, policies, discovery: DiscoveryOptions::default() })
+        Ok(Self {
+            prover,
+            trust,
+            policies,
+            discovery: DiscoveryOptions::default(),
+        })
     }
 
     /// Looks for signatures where `discovery` says.
@@ -111,20 +120,27 @@ impl SigstoreVerifier {
         if digest.algorithm() != DigestAlgorithm::Sha256
             || content.is_some_and(|content| Digest::sha256(content) != *digest)
         {
-            return Err(VerifyError::UnsupportedDigest { subject });
+            return Err(VerifyError::UnsupportedDigest {
+                subject: Box::new(subject),
+            });
         }
         let case = self.case(&subject, None, now)?;
         let mut docket = Docket::default();
         if bundle.len() as u64 > PIECE_BYTES_MAX {
             let fault = Fault::LeftAside(format!("is over {PIECE_BYTES_MAX} bytes"));
-            docket.rejected.push(Rejection::new("the bundle", None, &fault));
+            docket
+                .rejected
+                .push(Rejection::new("the bundle", None, &fault));
         } else {
             match Candidate::of_file(digest, content, bundle) {
-                Ok(candidate) => self.hear(&case, candidate, &mut docket),
-                Err(fault) => docket.rejected.push(Rejection::new("the bundle", None, &fault)),
+                Ok(candidate) => self.hear(&case, &candidate, &mut docket),
+                Err(fault) => docket
+                    .rejected
+                    .push(Rejection::new("the bundle", None, &fault)),
             }
         }
-        self.decide(&case, docket).map(|verification| verification.report().clone())
+        self.decide(&case, docket)
+            .map(|verification| verification.report().clone())
     }
 
     fn case<'a>(
@@ -133,34 +149,57 @@ impl SigstoreVerifier {
         expected: Option<&'a SignerId>,
         now: SystemTime,
     ) -> Result<Case<'a>, VerifyError> {
-        let (scope, policy) = self.policies.for_subject(subject.repository()).ok_or_else(|| {
-            VerifyError::policy(format!(
-                "no policy covers `{}`; add a scope for it, or `**` for everything",
-                subject.repository()
-            ))
-        })?;
-        Ok(Case { subject, policy, scope: scope.to_string(), expected, now })
+        let (scope, policy) = self
+            .policies
+            .for_subject(subject.repository())
+            .ok_or_else(|| {
+                VerifyError::policy(format!(
+                    "no policy covers `{}`; add a scope for it, or `**` for everything",
+                    subject.repository()
+                ))
+            })?;
+        Ok(Case {
+            subject,
+            policy,
+            scope: scope.to_string(),
+            expected,
+            now,
+        })
     }
 
     /// Hears one signature: proves it, and notes which authorities it satisfies.
-    fn hear(&self, case: &Case<'_>, candidate: Candidate<'_>, docket: &mut Docket) {
+    fn hear(&self, case: &Case<'_>, candidate: &Candidate<'_>, docket: &mut Docket) {
         let found = candidate.found.to_owned();
         let claimed = candidate.claimed_signer();
         match rules::signatures(&self.prover, case, candidate) {
             Ok(mut accepted) => docket.accepted.append(&mut accepted),
-            Err(fault) => docket.rejected.push(Rejection::new(&found, claimed, &fault)),
+            Err(fault) => docket
+                .rejected
+                .push(Rejection::new(&found, claimed, &fault)),
         }
     }
 
     fn decide(&self, case: &Case<'_>, docket: Docket) -> Result<Verification, VerifyError> {
-        let Docket { accepted, attestations, mut rejected, pieces } = docket;
+        let Docket {
+            accepted,
+            attestations,
+            mut rejected,
+            pieces,
+        } = docket;
         let refuse = |rejected| {
-            let (subject, scope) = (case.subject.clone(), case.scope.clone());
-            Err(VerifyError::Refused { subject, scope, rejected })
+            let (subject, scope) = (Box::new(case.subject.clone()), case.scope.clone());
+            Err(VerifyError::Refused {
+                subject,
+                scope,
+                rejected,
+            })
         };
         if pieces == 0 && accepted.is_empty() && rejected.iter().all(|one| one.code == "left-aside")
         {
-            return Err(VerifyError::NoSignature { subject: case.subject.clone(), rejected });
+            return Err(VerifyError::NoSignature {
+                subject: Box::new(case.subject.clone()),
+                rejected,
+            });
         }
         let Some(chosen) = assign::choose(&accepted, case) else {
             let required = case.policy.require();
@@ -194,7 +233,13 @@ impl SigstoreVerifier {
     ) -> Result<(), Vec<Rejection>> {
         let mut why = Vec::new();
         for candidate in attestations {
-            let Role::Attestation { predicate_type, predicate } = &candidate.role else { continue };
+            let Role::Attestation {
+                predicate_type,
+                predicate,
+            } = &candidate.role
+            else {
+                continue;
+            };
             if predicate_type != demand.predicate_type() {
                 continue;
             }
@@ -205,10 +250,17 @@ impl SigstoreVerifier {
                     Err(fault) => fault,
                 },
             };
-            why.push(Rejection::new(candidate.found, candidate.claimed_signer(), &problem));
+            why.push(Rejection::new(
+                candidate.found,
+                candidate.claimed_signer(),
+                &problem,
+            ));
         }
         if why.is_empty() {
-            let fault = Fault::Demand(format!("there is none of type `{}`", demand.predicate_type()));
+            let fault = Fault::Demand(format!(
+                "there is none of type `{}`",
+                demand.predicate_type()
+            ));
             why.push(Rejection::new(&case.subject.to_string(), None, &fault));
         }
         Err(why)
@@ -236,13 +288,20 @@ impl SigstoreVerifier {
         report.trust_root = Some(self.trust.describe().report(case.now));
         report.rejected = rejected;
         if report.first_use {
-            report.warnings.push("no signer is configured: this one is pinned now".to_owned());
+            report
+                .warnings
+                .push("no signer is configured: this one is pinned now".to_owned());
         }
         if report.differs_from_pin {
-            report.warnings.push("the lockfile pins another signer; the policy decides".to_owned());
+            report
+                .warnings
+                .push("the lockfile pins another signer; the policy decides".to_owned());
         }
         report.signer = Some(signer.clone());
-        let proven = Proven { signer, times: facts.times.clone() };
+        let proven = Proven {
+            signer,
+            times: facts.times.clone(),
+        };
         Verification::assertion(case.subject, Some(proven), report)
     }
 }
@@ -265,34 +324,45 @@ impl Verifier for SigstoreVerifier {
         now: SystemTime,
     ) -> Result<Verification, VerifyError> {
         if subject.digest().algorithm() != DigestAlgorithm::Sha256 {
-            return Err(VerifyError::UnsupportedDigest { subject: subject.clone() });
+            return Err(VerifyError::UnsupportedDigest {
+                subject: Box::new(subject.clone()),
+            });
         }
         if evidence.subject() != subject.digest() {
             return Err(VerifyError::OtherEvidence {
-                subject: subject.clone(),
+                subject: Box::new(subject.clone()),
                 evidence: evidence.subject().clone(),
             });
         }
         let case = self.case(subject, expected, now)?;
-        let mut docket = Docket { pieces: evidence.len(), ..Docket::default() };
+        let mut docket = Docket {
+            pieces: evidence.len(),
+            ..Docket::default()
+        };
         for piece in evidence.pieces() {
             match Candidate::of(piece, subject.digest()) {
                 Ok(candidate) => match &candidate.role {
-                    Role::Signature => self.hear(&case, candidate, &mut docket),
+                    Role::Signature => self.hear(&case, &candidate, &mut docket),
                     Role::Attestation { predicate_type, .. } => {
                         let predicate_type = predicate_type.clone();
                         let fault = Fault::Attestation { predicate_type };
                         let signer = candidate.claimed_signer();
-                        docket.rejected.push(Rejection::new(piece.found(), signer, &fault));
+                        docket
+                            .rejected
+                            .push(Rejection::new(piece.found(), signer, &fault));
                         docket.attestations.push(candidate);
                     }
                 },
-                Err(fault) => docket.rejected.push(Rejection::new(piece.found(), None, &fault)),
+                Err(fault) => docket
+                    .rejected
+                    .push(Rejection::new(piece.found(), None, &fault)),
             }
         }
         for note in evidence.notes() {
             let fault = Fault::LeftAside(note.reason.clone());
-            docket.rejected.push(Rejection::new(&note.found, None, &fault));
+            docket
+                .rejected
+                .push(Rejection::new(&note.found, None, &fault));
         }
         self.decide(&case, docket)
     }
@@ -335,6 +405,3 @@ pub(crate) struct Accepted {
     signer: SignerId,
     facts: Facts,
 }
-
-#[cfg(test)]
-mod tests;

@@ -17,6 +17,8 @@ pub mod danger;
 mod error;
 mod evidence;
 #[cfg(feature = "sigstore")]
+mod fault;
+#[cfg(feature = "sigstore")]
 mod judge;
 mod limits;
 #[cfg(feature = "sigstore")]
@@ -42,6 +44,8 @@ pub use self::policy::{
 };
 pub use self::report::{LogEntry, Report, TrustReport};
 pub use self::signer::SignerId;
+#[cfg(all(feature = "sigstore", feature = "test-util"))]
+pub use self::trust::MockTufTransport;
 #[cfg(feature = "sigstore")]
 pub use self::trust::{PemTrust, TrustRoot, TrustRootInfo, TufOptions, TufTransport};
 pub use self::verification::Verification;

@@ -35,7 +35,9 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
             if begun != label {
                 return Err(at("a block ends with another label than it began with"));
             }
-            let der = STANDARD.decode(&body).map_err(|_| at("the block is not base64"))?;
+            let der = STANDARD
+                .decode(&body)
+                .map_err(|_| at("the block is not base64"))?;
             if der.is_empty() {
                 return Err(at("the block is empty"));
             }
@@ -67,7 +69,13 @@ mod tests {
         let text = format!("subject=x\n{one}\r\n# comment\n{one}");
         let read = blocks(text.as_bytes()).unwrap();
         assert_eq!(read.len(), 2);
-        assert_eq!(read[0], Block { label: "A".to_owned(), der: vec![1, 2, 3] });
+        assert_eq!(
+            read[0],
+            Block {
+                label: "A".to_owned(),
+                der: vec![1, 2, 3]
+            }
+        );
         assert_eq!(blocks(b"").unwrap(), []);
     }
 
@@ -76,7 +84,10 @@ mod tests {
     fn broken_blocks_are_errors() {
         for (text, problem) in [
             ("-----BEGIN A-----\nAQID\n", "does not end"),
-            ("-----BEGIN A-----\nAQID\n-----END B-----\n", "another label"),
+            (
+                "-----BEGIN A-----\nAQID\n-----END B-----\n",
+                "another label",
+            ),
             ("-----END A-----\n", "did not begin"),
             ("-----BEGIN A-----\n-----BEGIN A-----\n", "inside another"),
             ("-----BEGIN A-----\nA!ID\n-----END A-----\n", "not base64"),
@@ -91,7 +102,10 @@ mod tests {
     #[test]
     fn the_number_of_blocks_is_bounded() {
         let one = "-----BEGIN A-----\nAQID\n-----END A-----\n";
-        assert_eq!(blocks(one.repeat(BLOCKS_MAX).as_bytes()).unwrap().len(), BLOCKS_MAX);
+        assert_eq!(
+            blocks(one.repeat(BLOCKS_MAX).as_bytes()).unwrap().len(),
+            BLOCKS_MAX
+        );
         assert!(blocks(one.repeat(BLOCKS_MAX + 1).as_bytes()).is_err());
     }
 }

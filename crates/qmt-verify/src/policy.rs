@@ -36,12 +36,20 @@ impl PolicySet {
     /// [`VerifyError::Policy`] if there is none, or one scope occurs twice.
     pub fn new(mut entries: Vec<(Scope, Policy)>) -> Result<Self, VerifyError> {
         if entries.is_empty() {
-            return Err(VerifyError::policy("there is no policy; add one, or `**` for everything"));
+            return Err(VerifyError::policy(
+                "there is no policy; add one, or `**` for everything",
+            ));
         }
         entries.sort_by(|(one, _), (other, _)| other.specificity().cmp(&one.specificity()));
         for (index, (scope, _)) in entries.iter().enumerate() {
-            if entries.iter().skip(index + 1).any(|(other, _)| other == scope) {
-                return Err(VerifyError::policy(format!("the scope `{scope}` occurs twice")));
+            if entries
+                .iter()
+                .skip(index + 1)
+                .any(|(other, _)| other == scope)
+            {
+                return Err(VerifyError::policy(format!(
+                    "the scope `{scope}` occurs twice"
+                )));
             }
         }
         for (scope, policy) in &entries {
@@ -103,7 +111,10 @@ pub struct Policy {
 #[derive(Clone, Debug)]
 enum Signers {
     /// `require` of `authorities`, each satisfied by another signer.
-    AnyOf { authorities: Vec<Authority>, require: usize },
+    AnyOf {
+        authorities: Vec<Authority>,
+        require: usize,
+    },
     /// Any signer with a valid certificate; the lockfile pins who it was.
     PinOnFirstUse,
 }
@@ -117,10 +128,14 @@ impl Policy {
     /// more than there are authorities.
     pub fn any_of(authorities: Vec<Authority>, require: usize) -> Result<Self, VerifyError> {
         if authorities.is_empty() {
-            return Err(VerifyError::policy("`any_of` is empty, which would accept nobody"));
+            return Err(VerifyError::policy(
+                "`any_of` is empty, which would accept nobody",
+            ));
         }
         if authorities.len() > AUTHORITIES_MAX {
-            return Err(VerifyError::policy(format!("`any_of` has over {AUTHORITIES_MAX} entries")));
+            return Err(VerifyError::policy(format!(
+                "`any_of` has over {AUTHORITIES_MAX} entries"
+            )));
         }
         if require == 0 || require > authorities.len() {
             return Err(VerifyError::policy(format!(
@@ -128,7 +143,10 @@ impl Policy {
                 authorities.len()
             )));
         }
-        Ok(Self::with(Signers::AnyOf { authorities, require }))
+        Ok(Self::with(Signers::AnyOf {
+            authorities,
+            require,
+        }))
     }
 
     /// Accepts any valid certificate-based signature once; after that only the signer that the
@@ -138,7 +156,11 @@ impl Policy {
     }
 
     fn with(signers: Signers) -> Self {
-        Self { signers, match_name: false, attestations: Vec::new() }
+        Self {
+            signers,
+            match_name: false,
+            attestations: Vec::new(),
+        }
     }
 
     /// Demands that a name in the signed payload is the name of the image, which is what

@@ -1,6 +1,7 @@
 //! Reports: what was proven and what was not, for people and for machines.
 
 use std::collections::BTreeMap;
+#[cfg(any(feature = "sigstore", test))]
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use qmt_oci_ref::PinnedReference;
@@ -118,11 +119,17 @@ pub struct TrustReport {
 impl LogEntry {
     #[cfg(feature = "sigstore")]
     pub(crate) fn new(index: u64, log: String, kind: String, at: Option<String>) -> Self {
-        Self { index, log, kind, integrated_at: at }
+        Self {
+            index,
+            log,
+            kind,
+            integrated_at: at,
+        }
     }
 }
 
 /// A time as RFC 3339 in UTC, to the second.
+#[cfg(any(feature = "sigstore", test))]
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     let seconds = match time.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
@@ -137,11 +144,15 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);
     let (hour, minute) = (second / 3600, second % 3600 / 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z",
+        second % 60
+    )
 }
 
 /// Days since 1970-01-01 to year, month and day.
 /// <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>
+#[cfg(any(feature = "sigstore", test))]
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days.saturating_add(719_468);
     let era = shifted.div_euclid(146_097);
@@ -151,7 +162,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -169,7 +184,13 @@ mod tests {
         ] {
             assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
-        assert_eq!(rfc3339(UNIX_EPOCH - Duration::from_secs(1)), "1969-12-31T23:59:59Z");
-        assert_eq!(rfc3339(UNIX_EPOCH - Duration::from_millis(1)), "1969-12-31T23:59:59Z");
+        assert_eq!(
+            rfc3339(UNIX_EPOCH - Duration::from_secs(1)),
+            "1969-12-31T23:59:59Z"
+        );
+        assert_eq!(
+            rfc3339(UNIX_EPOCH - Duration::from_millis(1)),
+            "1969-12-31T23:59:59Z"
+        );
     }
 }

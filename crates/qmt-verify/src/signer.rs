@@ -29,12 +29,17 @@ pub enum SignerId {
 impl SignerId {
     /// A signer with a certificate.
     pub fn certificate(issuer: impl Into<String>, identity: impl Into<String>) -> Self {
-        Self::Certificate { issuer: issuer.into(), identity: identity.into() }
+        Self::Certificate {
+            issuer: issuer.into(),
+            identity: identity.into(),
+        }
     }
 
     /// A signer with a key, named by its fingerprint.
     pub fn key(fingerprint: impl Into<String>) -> Self {
-        Self::Key { key: fingerprint.into() }
+        Self::Key {
+            key: fingerprint.into(),
+        }
     }
 
     /// The line for `[[oci.policy]]` that accepts exactly this signer. A key is named by its file,

@@ -13,9 +13,13 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use sigstore_trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, SIGSTORE_STAGING_TRUSTED_ROOT, TrustedRoot};
+use sigstore_trust_root::{
+    SIGSTORE_PRODUCTION_TRUSTED_ROOT, SIGSTORE_STAGING_TRUSTED_ROOT, TrustedRoot,
+};
 
 pub use self::pem_files::PemTrust;
+#[cfg(feature = "test-util")]
+pub use self::tuf::MockTufTransport;
 pub use self::tuf::{TufOptions, TufTransport};
 use crate::error::VerifyError;
 use crate::limits::TRUST_FILE_BYTES_MAX;
@@ -93,10 +97,22 @@ impl TrustRoot {
         let trust = Self::from_json(&files.names(), None, None, &files.to_json()?)?;
         let info = &trust.info;
         for (named, usable, what) in [
-            (&files.fulcio, info.certificate_authorities, "certificate of an authority"),
+            (
+                &files.fulcio,
+                info.certificate_authorities,
+                "certificate of an authority",
+            ),
             (&files.rekor, info.logs, "key of a transparency log"),
-            (&files.ctfe, info.ct_logs, "key of a certificate transparency log"),
-            (&files.tsa, info.timestamp_authorities, "chain of a timestamp authority"),
+            (
+                &files.ctfe,
+                info.ct_logs,
+                "key of a certificate transparency log",
+            ),
+            (
+                &files.tsa,
+                info.timestamp_authorities,
+                "chain of a timestamp authority",
+            ),
         ] {
             if let (Some(path), 0) = (named.first(), usable) {
                 let left = info.left_aside.join("; ");
@@ -129,7 +145,10 @@ impl TrustRoot {
     /// # Errors
     ///
     /// [`VerifyError::TrustRoot`] if the cache gives no trusted root.
-    pub async fn from_tuf_cache(options: &TufOptions, now: SystemTime) -> Result<Self, VerifyError> {
+    pub async fn from_tuf_cache(
+        options: &TufOptions,
+        now: SystemTime,
+    ) -> Result<Self, VerifyError> {
         tuf::load(options, None, now).await
     }
 
@@ -161,7 +180,11 @@ impl TrustRoot {
             left_aside,
         };
         if info.logs == 0 && info.certificate_authorities == 0 && info.timestamp_authorities == 0 {
-            let left = info.left_aside.first().map(|one| format!(" ({one})")).unwrap_or_default();
+            let left = info
+                .left_aside
+                .first()
+                .map(|one| format!(" ({one})"))
+                .unwrap_or_default();
             return Err(VerifyError::trust(
                 source,
                 format!("holds no usable key or certificate{left}"),
@@ -184,7 +207,9 @@ impl fmt::Debug for TrustRoot {
 impl TrustRootInfo {
     /// The part that a report shows, with the age as of `now`.
     pub(crate) fn report(&self, now: SystemTime) -> TrustReport {
-        let age = self.refreshed.map(|then| now.duration_since(then).unwrap_or(Duration::ZERO));
+        let age = self
+            .refreshed
+            .map(|then| now.duration_since(then).unwrap_or(Duration::ZERO));
         TrustReport {
             source: self.source.clone(),
             version: self.version.clone(),
@@ -201,7 +226,10 @@ fn read_file(path: &Path) -> Result<(Vec<u8>, Option<SystemTime>), VerifyError> 
         source: source.map(Into::into),
     };
     let file = std::fs::File::open(path).map_err(|error| fail("cannot be opened", Some(error)))?;
-    let written = file.metadata().ok().and_then(|metadata| metadata.modified().ok());
+    let written = file
+        .metadata()
+        .ok()
+        .and_then(|metadata| metadata.modified().ok());
     let mut bytes = Vec::new();
     file.take(TRUST_FILE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
@@ -214,6 +242,3 @@ fn read_file(path: &Path) -> Result<(Vec<u8>, Option<SystemTime>), VerifyError> 
     }
     Ok((bytes, written))
 }
-
-#[cfg(test)]
-mod tests;

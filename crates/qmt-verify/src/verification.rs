@@ -34,7 +34,11 @@ impl Verification {
         proven: Option<Proven>,
         report: Report,
     ) -> Self {
-        Self { digest: subject.digest().clone(), proven, report }
+        Self {
+            digest: subject.digest().clone(),
+            proven,
+            report,
+        }
     }
 
     /// The digest that was judged. Nothing else is verified.

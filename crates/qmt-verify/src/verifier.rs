@@ -58,11 +58,11 @@ mockall::mock! {
         ) -> Result<Evidence, VerifyError>;
 
         /// See [`Verifier::judge`].
-        pub fn judge<'a>(
+        pub fn judge(
             &self,
             subject: &PinnedReference,
             evidence: &Evidence,
-            expected: Option<&'a SignerId>,
+            expected: Option<SignerId>,
             now: SystemTime,
         ) -> Result<Verification, VerifyError>;
     }
@@ -87,6 +87,6 @@ impl Verifier for MockVerifier {
         expected: Option<&SignerId>,
         now: SystemTime,
     ) -> Result<Verification, VerifyError> {
-        Self::judge(self, subject, evidence, expected, now)
+        Self::judge(self, subject, evidence, expected.cloned(), now)
     }
 }

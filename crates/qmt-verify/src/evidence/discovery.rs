@@ -4,12 +4,15 @@
 //! good `.sig`. We look everywhere and let the judge decide. An error while looking is an error,
 //! never "unsigned"; only 404 means that there is nothing.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use futures_util::{FutureExt as _, try_join};
-use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, PinnedReference, Reference, Repository, Tag};
+use qmt_oci_ref::{
+    Descriptor, Digest, DigestAlgorithm, PinnedReference, Reference, Repository, Tag,
+};
 use serde::Deserialize;
 
 use super::piece::weight;
@@ -28,10 +31,21 @@ const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// Where to look, apart from the places that always apply.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DiscoveryOptions {
     repository: Option<Repository>,
     tag_prefix: String,
+    deadline: Duration,
+}
+
+impl Default for DiscoveryOptions {
+    fn default() -> Self {
+        Self {
+            repository: None,
+            tag_prefix: String::new(),
+            deadline: COLLECT_TIME_MAX,
+        }
+    }
 }
 
 impl DiscoveryOptions {
@@ -47,6 +61,13 @@ impl DiscoveryOptions {
     #[must_use]
     pub fn with_tag_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.tag_prefix = prefix.into();
+        self
+    }
+
+    /// Gives up after `deadline`, which is 10 s unless set, and never more.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline.min(COLLECT_TIME_MAX);
         self
     }
 }
@@ -72,7 +93,9 @@ pub async fn collect(
     options: &DiscoveryOptions,
 ) -> Result<Evidence, VerifyError> {
     if subject.digest().algorithm() != DigestAlgorithm::Sha256 {
-        return Err(VerifyError::UnsupportedDigest { subject: subject.clone() });
+        return Err(VerifyError::UnsupportedDigest {
+            subject: Box::new(subject.clone()),
+        });
     }
     let repository = options.repository.as_ref().unwrap_or(subject.repository());
     let search = Search {
@@ -88,13 +111,18 @@ pub async fn collect(
             search.tag(prefix, ".att", ENVELOPE).boxed(),
         )
     };
-    let (referrers, signatures, envelopes) = tokio::time::timeout(COLLECT_TIME_MAX, looking)
+    let (referrers, signatures, envelopes) = tokio::time::timeout(options.deadline, looking)
         .await
         .map_err(|_elapsed| VerifyError::Timeout {
-            subject: subject.clone(),
-            limit_seconds: COLLECT_TIME_MAX.as_secs(),
+            subject: Box::new(subject.clone()),
+            limit: options.deadline,
         })??;
-    let mut kept = Kept { evidence: Evidence::empty(subject), bytes: 0, signatures: 0, envelopes: 0 };
+    let mut kept = Kept {
+        evidence: Evidence::empty(subject),
+        bytes: 0,
+        signatures: 0,
+        envelopes: 0,
+    };
     for found in [referrers, signatures, envelopes] {
         kept.take(found);
     }
@@ -110,7 +138,10 @@ struct Found {
 
 impl Found {
     fn note(&mut self, found: impl Into<String>, reason: impl Into<String>) {
-        self.notes.push(Note { found: found.into(), reason: printable(&reason.into()) });
+        self.notes.push(Note {
+            found: found.into(),
+            reason: printable(&reason.into()),
+        });
     }
 
     fn extend(&mut self, other: Self) {
@@ -137,7 +168,10 @@ impl Kept {
             };
             let bytes = self.bytes.saturating_add(piece.weight());
             if *count >= limit {
-                self.note(piece.found().to_owned(), format!("there are over {limit} of its kind"));
+                self.note(
+                    piece.found().to_owned(),
+                    format!("there are over {limit} of its kind"),
+                );
             } else if bytes > TOTAL_BYTES_MAX {
                 let reason = format!("all signatures together are over {TOTAL_BYTES_MAX} bytes");
                 self.note(piece.found().to_owned(), reason);
@@ -175,19 +209,29 @@ impl Search<'_> {
     /// Everything that refers to the subject: bundles, and signatures in cosign 2's OCI 1.1 mode.
     async fn referrers(&self) -> Result<Found, VerifyError> {
         let place = format!("the referrers of {}", self.subject);
-        let mut listed = self.source.referrers(&self.subject).await.map_err(in_place(&place))?;
+        let mut listed = self
+            .source
+            .referrers(&self.subject)
+            .await
+            .map_err(in_place(&place))?;
         let mut found = Found::default();
         if listed.len() > REFERRERS_MAX {
-            found.note(&place, format!("{} of {} are looked at", REFERRERS_MAX, listed.len()));
+            found.note(
+                &place,
+                format!("{} of {} are looked at", REFERRERS_MAX, listed.len()),
+            );
             listed.truncate(REFERRERS_MAX);
         }
-        let mut unique = BTreeMap::new();
-        listed.retain(|referrer| unique.insert(referrer.digest().clone(), ()).is_none());
+        let mut unique = BTreeSet::new();
+        listed.retain(|referrer| unique.insert(referrer.digest().clone()));
         // Not filtered by type: a fallback index names the type of the config, or none. Only what
         // says that it is a signature comes first, so that a flood of others cannot push it out.
         listed.sort_by_key(likelihood);
         if listed.len() > MANIFESTS_MAX {
-            found.note(&place, format!("{} of {} are fetched", MANIFESTS_MAX, listed.len()));
+            found.note(
+                &place,
+                format!("{} of {} are fetched", MANIFESTS_MAX, listed.len()),
+            );
             listed.truncate(MANIFESTS_MAX);
         }
         let fetched: Vec<Found> = stream::iter(listed)
@@ -205,12 +249,18 @@ impl Search<'_> {
         let place = format!("referrer {}", referrer.digest());
         let mut found = Found::default();
         if referrer.size() > MANIFEST_BYTES_MAX {
-            found.note(place, format!("its manifest is over {MANIFEST_BYTES_MAX} bytes"));
+            found.note(
+                place,
+                format!("its manifest is over {MANIFEST_BYTES_MAX} bytes"),
+            );
             return Ok(found);
         }
         let digest = referrer.digest().clone();
-        let reference =
-            Reference::new(self.subject.repository().clone(), None, Some(digest.clone()));
+        let reference = Reference::new(
+            self.subject.repository().clone(),
+            None,
+            Some(digest.clone()),
+        );
         let Some(bytes) = self.read(&place, &reference).await? else {
             found.note(place, "is listed, and is not there");
             return Ok(found);
@@ -230,12 +280,16 @@ impl Search<'_> {
             return Ok(found);
         }
         if manifest.is_cosign_signature() {
-            let wanted = Wanted { media_type: SIMPLE_SIGNING };
+            let wanted = Wanted {
+                media_type: SIMPLE_SIGNING,
+            };
             found.extend(self.layers(&place, manifest.layers, wanted).await?);
         } else if let [layer] = manifest.layers.as_slice()
             && layer.media_type().as_str().starts_with(BUNDLE_PREFIX)
         {
-            let wanted = Wanted { media_type: BUNDLE_PREFIX };
+            let wanted = Wanted {
+                media_type: BUNDLE_PREFIX,
+            };
             found.extend(self.layers(&place, vec![layer.clone()], wanted).await?);
         }
         // Anything else that refers to an image is none of our business: no note.
@@ -248,7 +302,9 @@ impl Search<'_> {
         let text = format!("{prefix}sha256-{}{suffix}", self.subject.digest().hex());
         let place = format!("tag {text}");
         let tag: Tag = text.parse().map_err(|error| {
-            VerifyError::policy(format!("the tag prefix `{prefix}` cannot stand in a tag: {error}"))
+            VerifyError::policy(format!(
+                "the tag prefix `{prefix}` cannot stand in a tag: {error}"
+            ))
         })?;
         let reference = Reference::new(self.subject.repository().clone(), Some(tag), None);
         let Some(bytes) = self.read(&place, &reference).await? else {
@@ -264,20 +320,16 @@ impl Search<'_> {
         Ok(found)
     }
 
-    async fn read(
-        &self,
-        place: &str,
-        reference: &Reference,
-    ) -> Result<Option<Bytes>, VerifyError> {
+    async fn read(&self, place: &str, reference: &Reference) -> Result<Option<Bytes>, VerifyError> {
         let bytes = self
             .source
             .manifest(reference, MANIFEST_BYTES_MAX)
             .await
             .map_err(in_place(place))?;
         match bytes {
-            Some(bytes) if bytes.len() as u64 > MANIFEST_BYTES_MAX => {
-                Err(in_place(place)(format!("over {MANIFEST_BYTES_MAX} bytes").into()))
-            }
+            Some(bytes) if bytes.len() as u64 > MANIFEST_BYTES_MAX => Err(in_place(place)(
+                format!("over {MANIFEST_BYTES_MAX} bytes").into(),
+            )),
             bytes => Ok(bytes),
         }
     }
@@ -291,7 +343,10 @@ impl Search<'_> {
     ) -> Result<Found, VerifyError> {
         let mut found = Found::default();
         if layers.len() > LAYERS_MAX {
-            found.note(place, format!("{LAYERS_MAX} of {} layers are looked at", layers.len()));
+            found.note(
+                place,
+                format!("{LAYERS_MAX} of {} layers are looked at", layers.len()),
+            );
             layers.truncate(LAYERS_MAX);
         }
         let mut taken = Vec::new();
@@ -302,7 +357,10 @@ impl Search<'_> {
             } else if layer.size() > PIECE_BYTES_MAX {
                 found.note(place, format!("is over {PIECE_BYTES_MAX} bytes"));
             } else if weight(layer.annotations()) > ANNOTATION_BYTES_MAX {
-                found.note(place, format!("its annotations are over {ANNOTATION_BYTES_MAX} bytes"));
+                found.note(
+                    place,
+                    format!("its annotations are over {ANNOTATION_BYTES_MAX} bytes"),
+                );
             } else {
                 taken.push((place, layer));
             }
@@ -327,7 +385,11 @@ impl Search<'_> {
             .await
             .map_err(in_place(&place))?;
         if bytes.len() as u64 != layer.size() {
-            let problem = format!("{} bytes where {} were announced", bytes.len(), layer.size());
+            let problem = format!(
+                "{} bytes where {} were announced",
+                bytes.len(),
+                layer.size()
+            );
             return Err(in_place(&place)(problem.into()));
         }
         prove(&place, layer.digest(), &bytes)?;
@@ -351,7 +413,10 @@ fn likelihood(referrer: &Descriptor) -> u8 {
 }
 
 fn in_place(place: &str) -> impl Fn(crate::error::BoxError) -> VerifyError + '_ {
-    move |source| VerifyError::Source { place: place.to_owned(), source }
+    move |source| VerifyError::Source {
+        place: place.to_owned(),
+        source,
+    }
 }
 
 fn prove(place: &str, expected: &Digest, bytes: &[u8]) -> Result<(), VerifyError> {
@@ -359,7 +424,11 @@ fn prove(place: &str, expected: &Digest, bytes: &[u8]) -> Result<(), VerifyError
     if actual == *expected {
         return Ok(());
     }
-    Err(VerifyError::WrongContent { place: place.to_owned(), expected: expected.clone(), actual })
+    Err(VerifyError::WrongContent {
+        place: place.to_owned(),
+        expected: expected.clone(),
+        actual,
+    })
 }
 
 /// What we need of a manifest.
@@ -388,6 +457,28 @@ impl Manifest {
 
     fn is_cosign_signature(&self) -> bool {
         self.artifact_type.as_deref() == Some(COSIGN_SIGNATURE)
-            || self.config.as_ref().is_some_and(|config| config.media_type == COSIGN_SIGNATURE)
+            || self
+                .config
+                .as_ref()
+                .is_some_and(|config| config.media_type == COSIGN_SIGNATURE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deadline_is_never_over_ten_seconds() {
+        let options = DiscoveryOptions::default();
+        assert_eq!(options.deadline, Duration::from_secs(10));
+        assert_eq!(
+            options.clone().with_deadline(Duration::MAX).deadline,
+            Duration::from_secs(10)
+        );
+        assert_eq!(
+            options.with_deadline(Duration::ZERO).deadline,
+            Duration::ZERO
+        );
     }
 }

@@ -48,11 +48,23 @@ pub(crate) enum Content {
 
 impl Piece {
     pub(crate) fn bundle(found: String, json: Vec<u8>) -> Self {
-        Self { found, content: Content::Bundle { json, from_file: false } }
+        Self {
+            found,
+            content: Content::Bundle {
+                json,
+                from_file: false,
+            },
+        }
     }
 
     pub(crate) fn bundle_file(found: String, json: Vec<u8>) -> Self {
-        Self { found, content: Content::Bundle { json, from_file: true } }
+        Self {
+            found,
+            content: Content::Bundle {
+                json,
+                from_file: true,
+            },
+        }
     }
 
     pub(crate) fn simple_signing(
@@ -60,7 +72,13 @@ impl Piece {
         payload: Vec<u8>,
         annotations: BTreeMap<String, String>,
     ) -> Self {
-        Self { found, content: Content::SimpleSigning { payload, annotations } }
+        Self {
+            found,
+            content: Content::SimpleSigning {
+                payload,
+                annotations,
+            },
+        }
     }
 
     pub(crate) fn envelope(
@@ -68,13 +86,17 @@ impl Piece {
         json: Vec<u8>,
         annotations: BTreeMap<String, String>,
     ) -> Self {
-        Self { found, content: Content::Envelope { json, annotations } }
+        Self {
+            found,
+            content: Content::Envelope { json, annotations },
+        }
     }
 
     pub(crate) fn found(&self) -> &str {
         &self.found
     }
 
+    #[cfg(feature = "sigstore")]
     pub(crate) fn content(&self) -> &Content {
         &self.content
     }
@@ -97,14 +119,20 @@ impl Piece {
         match &self.content {
             Content::Bundle { json, .. } => json.len(),
             Content::Envelope { json, annotations } => json.len() + weight(annotations),
-            Content::SimpleSigning { payload, annotations } => payload.len() + weight(annotations),
+            Content::SimpleSigning {
+                payload,
+                annotations,
+            } => payload.len() + weight(annotations),
         }
     }
 }
 
 /// Bytes of all names and values.
 pub(crate) fn weight(annotations: &BTreeMap<String, String>) -> usize {
-    annotations.iter().map(|(name, value)| name.len() + value.len()).sum()
+    annotations
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum()
 }
 
 /// Bytes as standard base64, so that they come back exactly as they were found.
@@ -121,6 +149,8 @@ mod base64_bytes {
         deserializer: D,
     ) -> Result<Vec<u8>, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        STANDARD.decode(text.as_bytes()).map_err(serde::de::Error::custom)
+        STANDARD
+            .decode(text.as_bytes())
+            .map_err(serde::de::Error::custom)
     }
 }

@@ -31,19 +31,28 @@ impl Chosen<'_> {
 
 /// Chooses as many signatures as the policy requires, the pinned signer first.
 pub(super) fn choose<'a>(accepted: &'a [Accepted], case: &Case<'_>) -> Option<Chosen<'a>> {
-    let pinned = |one: &&Accepted| case.expected == Some(&one.signer);
+    let pinned = |one: &Accepted| case.expected == Some(&one.signer);
     let require = case.policy.require();
     if require == 1 {
-        let primary = accepted.iter().find(pinned).or_else(|| accepted.first())?;
-        return Some(Chosen { primary, others: Vec::new() });
+        let primary = accepted
+            .iter()
+            .find(|one| pinned(one))
+            .or_else(|| accepted.first())?;
+        return Some(Chosen {
+            primary,
+            others: Vec::new(),
+        });
     }
     let mut enough = pairs(accepted);
     if enough.len() < require {
         return None;
     }
-    let first = enough.iter().position(|one| pinned(&one)).unwrap_or(0);
+    let first = enough.iter().position(|one| pinned(one)).unwrap_or(0);
     let primary = enough.remove(first);
-    Some(Chosen { primary, others: enough })
+    Some(Chosen {
+        primary,
+        others: enough,
+    })
 }
 
 /// How many authorities are satisfied by different signers.

@@ -11,8 +11,8 @@ use sigstore_verify::types::{
 
 use super::statement::{self, Statement};
 use super::{certificate, legacy};
-use crate::error::Fault;
 use crate::evidence::{Content, Piece};
+use crate::fault::Fault;
 use crate::limits::{CHAIN_MAX, LOG_ENTRIES_MAX, PROOF_HASHES_MAX, TIMESTAMPS_MAX};
 use crate::policy::COSIGN_SIGN;
 
@@ -42,7 +42,10 @@ pub(crate) enum Role {
     /// "This is mine."
     Signature,
     /// "This is so about it."
-    Attestation { predicate_type: String, predicate: Value },
+    Attestation {
+        predicate_type: String,
+        predicate: Value,
+    },
 }
 
 impl<'a> Candidate<'a> {
@@ -52,7 +55,10 @@ impl<'a> Candidate<'a> {
             Content::Bundle { json, from_file } => {
                 Self::of_bundle(piece.found(), json, *from_file, subject)
             }
-            Content::SimpleSigning { payload, annotations } => {
+            Content::SimpleSigning {
+                payload,
+                annotations,
+            } => {
                 let simple = statement::SimpleSigning::parse(payload, subject)?;
                 let candidate = Self {
                     found: piece.found(),
@@ -153,12 +159,18 @@ impl<'a> Candidate<'a> {
         let der = self.bundle.signing_certificate()?;
         let claims = certificate::Claims::parse(der).ok()?;
         let identity = claims.identities.first()?;
-        Some(format!("{identity} (issuer {})", claims.issuer.as_deref().unwrap_or("none")))
+        Some(format!(
+            "{identity} (issuer {})",
+            claims.issuer.as_deref().unwrap_or("none")
+        ))
     }
 }
 
 fn parse(json: &[u8]) -> Result<Bundle, Fault> {
-    let unreadable = |detail: String| Fault::Unreadable { what: "the bundle", detail };
+    let unreadable = |detail: String| Fault::Unreadable {
+        what: "the bundle",
+        detail,
+    };
     let text = std::str::from_utf8(json).map_err(|error| unreadable(error.to_string()))?;
     Bundle::from_json(text).map_err(|error| unreadable(error.to_string()))
 }
@@ -185,19 +197,30 @@ fn within_limits(bundle: &Bundle) -> Result<(), Fault> {
         let proven = entry.inclusion_proof.is_some()
             || (entry.inclusion_promise.is_some() && bundle.media_type() == MediaType::Bundle0_1);
         if !proven {
-            return Err(Fault::Log("neither proves nor promises that it is included".to_owned()));
+            return Err(Fault::Log(
+                "neither proves nor promises that it is included".to_owned(),
+            ));
         }
         // Rekor v2 promises nothing; a promise there would be taken for a time by nobody.
-        if entry.kind_version == KindVersion::HashedRekordV002 && entry.inclusion_promise.is_some() {
+        if entry.kind_version == KindVersion::HashedRekordV002 && entry.inclusion_promise.is_some()
+        {
             return Err(Fault::Log("an entry of Rekor v2 has a promise".to_owned()));
         }
         if let Some(proof) = &entry.inclusion_proof {
-            at_most("hashes of an inclusion proof", proof.hashes.len(), PROOF_HASHES_MAX)?;
+            at_most(
+                "hashes of an inclusion proof",
+                proof.hashes.len(),
+                PROOF_HASHES_MAX,
+            )?;
         }
     }
     Ok(())
 }
 
 fn at_most(what: &'static str, count: usize, limit: usize) -> Result<(), Fault> {
-    if count > limit { Err(Fault::TooMany { what, limit }) } else { Ok(()) }
+    if count > limit {
+        Err(Fault::TooMany { what, limit })
+    } else {
+        Ok(())
+    }
 }

@@ -11,7 +11,7 @@ use x509_cert::der::asn1::{ObjectIdentifier, Utf8StringRef};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::policy::WorkflowClaims;
 
 /// The arc of all Fulcio extensions.
@@ -23,7 +23,7 @@ const GITHUB: &str = "https://github.com/";
 /// What we read out of a signing certificate. Claims, until the certificate is proven.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claims {
-    /// All subject alternative names, of whatever kind.
+    /// The subject alternative name, of whatever kind; none or one.
     pub(crate) identities: Vec<String>,
     /// The issuer, from the current extension or else the old one.
     pub(crate) issuer: Option<String>,
@@ -34,28 +34,42 @@ pub(crate) struct Claims {
 impl Claims {
     pub(crate) fn parse(der: &DerCertificate) -> Result<Self, Fault> {
         let certificate = Certificate::from_der(der.as_bytes()).map_err(broken)?;
-        let mut claims = Self { identities: identities(&certificate)?, ..Self::default() };
+        let mut claims = Self {
+            identities: identities(&certificate)?,
+            ..Self::default()
+        };
         for extension in certificate.tbs_certificate.extensions.iter().flatten() {
-            let Some(number) = number(&extension.extn_id) else { continue };
+            let Some(number) = number(&extension.extn_id) else {
+                continue;
+            };
             let value = extension.extn_value.as_bytes();
             let text = match number {
                 // The first six hold bare text, the later ones a DER UTF8String.
                 1..=6 => bare(value),
-                8..=24 => Utf8StringRef::from_der(value).ok().map(|text| text.as_str().to_owned()),
+                8..=24 => Utf8StringRef::from_der(value)
+                    .ok()
+                    .map(|text| text.as_str().to_owned()),
                 _ => continue,
             };
             let Some(text) = text else {
-                return Err(Fault::Certificate(format!("its extension {number} is no text")));
+                return Err(Fault::Certificate(format!(
+                    "its extension {number} is no text"
+                )));
             };
             if claims.extensions.insert(number, text).is_some() {
-                return Err(Fault::Certificate(format!("its extension {number} occurs twice")));
+                return Err(Fault::Certificate(format!(
+                    "its extension {number} occurs twice"
+                )));
             }
         }
         let (old, new) = (claims.extensions.get(&1), claims.extensions.get(&8));
         if let (Some(old), Some(new)) = (old, new)
             && old != new
         {
-            return Err(Fault::IssuerConflict { old: old.clone(), new: new.clone() });
+            return Err(Fault::IssuerConflict {
+                old: old.clone(),
+                new: new.clone(),
+            });
         }
         claims.issuer = new.or(old).cloned();
         Ok(claims)
@@ -73,8 +87,10 @@ impl Claims {
                 "sha" => &[13, 3],
                 _ => &[4],
             };
-            let said: Vec<&String> =
-                numbers.iter().filter_map(|number| self.extensions.get(number)).collect();
+            let said: Vec<&String> = numbers
+                .iter()
+                .filter_map(|number| self.extensions.get(number))
+                .collect();
             let same = |said: &&&String| match claim {
                 "repository" => same_repository(said, expected),
                 _ => said.as_str() == expected,
@@ -105,7 +121,9 @@ impl Claims {
             ("runner", [11, 11]),
             ("run", [21, 21]),
         ] {
-            let value = numbers.iter().find_map(|number| self.extensions.get(number));
+            let value = numbers
+                .iter()
+                .find_map(|number| self.extensions.get(number));
             if let Some(value) = value {
                 named.insert(name.to_owned(), value.clone());
             }
@@ -118,7 +136,11 @@ impl Claims {
 fn same_repository(said: &str, wanted: &str) -> bool {
     let short = |text: &str| text.strip_prefix(GITHUB).map(ToOwned::to_owned);
     let whole = |text: &str| {
-        if text.contains("://") { text.to_owned() } else { format!("{GITHUB}{text}") }
+        if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("{GITHUB}{text}")
+        }
     };
     said == wanted || whole(said) == whole(wanted) && short(&whole(wanted)).is_some()
 }
@@ -140,13 +162,21 @@ fn bare(value: &[u8]) -> Option<String> {
 fn identities(certificate: &Certificate) -> Result<Vec<String>, Fault> {
     let names: Option<(bool, SubjectAltName)> =
         certificate.tbs_certificate.get().map_err(broken)?;
-    let Some((_, SubjectAltName(names))) = names else { return Ok(Vec::new()) };
+    let Some((_, SubjectAltName(names))) = names else {
+        return Ok(Vec::new());
+    };
+    if names.len() > 1 {
+        // Fulcio writes one. With two, a rule would be met by the one and a report show the other.
+        return Err(Fault::Certificate(
+            "it names more than one identity".to_owned(),
+        ));
+    }
     let mut identities = Vec::new();
     for name in names {
         match name {
-            GeneralName::Rfc822Name(text) => identities.push(text.to_string()),
-            GeneralName::DnsName(text) => identities.push(text.to_string()),
-            GeneralName::UniformResourceIdentifier(text) => identities.push(text.to_string()),
+            GeneralName::Rfc822Name(text)
+            | GeneralName::DnsName(text)
+            | GeneralName::UniformResourceIdentifier(text) => identities.push(text.to_string()),
             GeneralName::IpAddress(bytes) => {
                 let bytes = bytes.as_bytes();
                 let address = <[u8; 4]>::try_from(bytes)

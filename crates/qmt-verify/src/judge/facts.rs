@@ -44,18 +44,27 @@ impl Facts {
     /// Writes the facts into a report, safe to print.
     pub(crate) fn describe(&self, report: &mut Report) {
         let safe = |map: &BTreeMap<String, String>| {
-            map.iter().map(|(name, value)| (printable(name), printable(value))).collect()
+            map.iter()
+                .map(|(name, value)| (printable(name), printable(value)))
+                .collect()
         };
         report.found = printable(&self.found);
         self.format.clone_into(&mut report.format);
-        report.identities = self.claims.identities.iter().map(|text| printable(text)).collect();
+        report.identities = self
+            .claims
+            .identities
+            .iter()
+            .map(|text| printable(text))
+            .collect();
         report.claims = safe(&self.claims.named());
         report.annotations = safe(&self.annotations);
         report.signed_name = self.name.as_deref().map(printable);
         report.log_entries.clone_from(&self.log_entries);
         report.signed_at = self.times.iter().copied().map(rfc3339).collect();
         report.checks = self.checks.iter().map(|&check| check.to_owned()).collect();
-        report.warnings.extend(self.warnings.iter().map(|&warning| warning.to_owned()));
+        report
+            .warnings
+            .extend(self.warnings.iter().map(|&warning| warning.to_owned()));
     }
 }
 

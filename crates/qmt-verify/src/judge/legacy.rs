@@ -17,7 +17,7 @@ use sigstore_verify::types::{
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::limits::CHAIN_MAX;
 use crate::pem;
 
@@ -33,7 +33,10 @@ type Annotations = BTreeMap<String, String>;
 pub(super) fn message(payload: &[u8], annotations: &Annotations) -> Result<Bundle, Fault> {
     let Some(signature) = filled(annotations, SIGNATURE) else {
         let detail = format!("the annotation `{SIGNATURE}` is missing");
-        return Err(Fault::Unreadable { what: "the signature", detail });
+        return Err(Fault::Unreadable {
+            what: "the signature",
+            detail,
+        });
     };
     let signature = SignatureBytes::from_base64(signature)
         .map_err(|error| unreadable("the signature", &error))?;
@@ -49,7 +52,11 @@ pub(super) fn message(payload: &[u8], annotations: &Annotations) -> Result<Bundl
     } else {
         MediaType::Bundle0_1
     };
-    Ok(Bundle::new(version, material, SignatureContent::MessageSignature(content)))
+    Ok(Bundle::new(
+        version,
+        material,
+        SignatureContent::MessageSignature(content),
+    ))
 }
 
 /// The bundle of a `.att` layer. Its timestamp is over the whole envelope and not over the
@@ -63,7 +70,11 @@ pub(super) fn envelope(json: &[u8], annotations: &Annotations) -> Result<Bundle,
     } else {
         MediaType::Bundle0_1
     };
-    Ok(Bundle::new(version, material, SignatureContent::DsseEnvelope(envelope)))
+    Ok(Bundle::new(
+        version,
+        material,
+        SignatureContent::DsseEnvelope(envelope),
+    ))
 }
 
 fn material(annotations: &Annotations) -> Result<VerificationMaterial, Fault> {
@@ -83,18 +94,25 @@ fn material(annotations: &Annotations) -> Result<VerificationMaterial, Fault> {
 /// The certificate and, from the chain beside it, the intermediates. Roots come from the trust
 /// root alone; a self-signed certificate in an annotation is left out.
 fn chain(leaf: &str, chain: Option<&str>) -> Result<Vec<X509Certificate>, Fault> {
-    let broken = |detail: String| Fault::Unreadable { what: "the certificate", detail };
+    let broken = |detail: String| Fault::Unreadable {
+        what: "the certificate",
+        detail,
+    };
     let [leaf] = <[_; 1]>::try_from(pem::blocks(leaf.as_bytes()).map_err(broken)?)
         .map_err(|blocks| broken(format!("{} PEM blocks where one belongs", blocks.len())))?;
     let mut certificates = vec![X509Certificate::new(DerCertificate::new(leaf.der))];
     for block in pem::blocks(chain.unwrap_or_default().as_bytes()).map_err(broken)? {
-        let parsed = Certificate::from_der(&block.der).map_err(|error| broken(error.to_string()))?;
+        let parsed =
+            Certificate::from_der(&block.der).map_err(|error| broken(error.to_string()))?;
         let tbs = &parsed.tbs_certificate;
         if tbs.issuer == tbs.subject {
             continue;
         }
         if certificates.len() == CHAIN_MAX {
-            return Err(Fault::TooMany { what: "certificates", limit: CHAIN_MAX });
+            return Err(Fault::TooMany {
+                what: "certificates",
+                limit: CHAIN_MAX,
+            });
         }
         certificates.push(X509Certificate::new(DerCertificate::new(block.der)));
     }
@@ -127,9 +145,13 @@ struct EntryKind {
 
 fn log_entry(text: &str) -> Result<TransparencyLogEntry, Fault> {
     const WHAT: &str = "the log entry";
-    let RekorBundle { signed_entry_timestamp, payload } =
-        serde_json::from_str(text).map_err(|error| unreadable(WHAT, &error))?;
-    let body = STANDARD.decode(&payload.body).map_err(|error| unreadable(WHAT, &error))?;
+    let RekorBundle {
+        signed_entry_timestamp,
+        payload,
+    } = serde_json::from_str(text).map_err(|error| unreadable(WHAT, &error))?;
+    let body = STANDARD
+        .decode(&payload.body)
+        .map_err(|error| unreadable(WHAT, &error))?;
     let EntryKind { kind, api_version } =
         serde_json::from_slice(&body).map_err(|error| unreadable(WHAT, &error))?;
     let log = hex::decode(&payload.log_id).map_err(|error| unreadable(WHAT, &error))?;
@@ -159,14 +181,22 @@ fn timestamps(annotations: &Annotations) -> Result<TimestampVerificationData, Fa
     let SignedTimestamp { token } =
         serde_json::from_str(text).map_err(|error| unreadable(WHAT, &error))?;
     let token = TimestampToken::from_base64(&token).map_err(|error| unreadable(WHAT, &error))?;
-    Ok(TimestampVerificationData::new(vec![Rfc3161Timestamp::new(token)]))
+    Ok(TimestampVerificationData::new(vec![Rfc3161Timestamp::new(
+        token,
+    )]))
 }
 
 /// cosign writes empty annotations for what there is not.
 fn filled<'a>(annotations: &'a Annotations, name: &str) -> Option<&'a str> {
-    annotations.get(name).map(String::as_str).filter(|text| !text.trim().is_empty())
+    annotations
+        .get(name)
+        .map(String::as_str)
+        .filter(|text| !text.trim().is_empty())
 }
 
 fn unreadable(what: &'static str, error: &dyn std::fmt::Display) -> Fault {
-    Fault::Unreadable { what, detail: error.to_string() }
+    Fault::Unreadable {
+        what,
+        detail: error.to_string(),
+    }
 }

@@ -7,7 +7,9 @@ use sigstore_trust_root::{TimeRange, TrustedRoot};
 use sigstore_verify::crypto::{
     KeyAlgorithm, Keyring, SigningScheme, VerificationKey, verify_signature_prehashed,
 };
-use sigstore_verify::types::{Artifact, Bundle, DerPublicKey, Sha256Hash, SignatureContent};
+use sigstore_verify::types::{
+    Artifact, Bundle, DerPublicKey, Sha256Hash, SignatureContent, TimestampVerificationData,
+};
 use sigstore_verify::{
     CertificateError, PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult, Verifier,
 };
@@ -16,7 +18,7 @@ use super::candidate::{Candidate, Signed};
 use super::certificate::Claims;
 use super::facts::Facts;
 use super::rekor2::{self, Signatory};
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::limits::CLOCK_SKEW_MAX;
 use crate::policy::Key;
 use crate::report::rfc3339;
@@ -26,6 +28,7 @@ pub(crate) struct Prover {
     library: Verifier,
     logs: Keyring,
     windows: Vec<([u8; 4], Option<TimeRange>)>,
+    knows_timestamps: bool,
 }
 
 impl Prover {
@@ -38,7 +41,13 @@ impl Prover {
                 Some((*hint, log.public_key.valid_for))
             })
             .collect();
-        Ok(Self { library: Verifier::new(root)?, logs: root.rekor_keys()?, windows })
+        let knows_timestamps = !root.timestamp_authorities.is_empty();
+        Ok(Self {
+            library: Verifier::new(root)?,
+            logs: root.rekor_keys()?,
+            windows,
+            knows_timestamps,
+        })
     }
 
     /// Proves a signature with a certificate: chain, certificate log, transparency log, time,
@@ -49,20 +58,24 @@ impl Prover {
         now: SystemTime,
     ) -> Result<Facts, Fault> {
         let bundle = &candidate.bundle;
-        let Some(der) = bundle.signing_certificate() else { return Err(Fault::NoKey) };
+        let Some(der) = bundle.signing_certificate() else {
+            return Err(Fault::NoKey);
+        };
         let claims = Claims::parse(der)?;
         if bundle.verification_material.tlog_entries.is_empty() {
             return Err(Fault::NoLog);
         }
         let signatory = Signatory::Certificate(der);
-        let (rest, ours) = self.log_entries(candidate, &signatory, now)?;
+        let (rest, ours) = self.for_library(candidate, &signatory, now)?;
         let mut policy = VerificationPolicy::any_identity();
         if rest.verification_material.tlog_entries.is_empty() {
             // Every entry was checked by us just now.
             policy = policy.skip_tlog_unsafe();
         }
-        let result =
-            self.library.verify(artifact(candidate)?, &rest, &policy).map_err(|e| fault(&e))?;
+        let result = self
+            .library
+            .verify(artifact(candidate)?, &rest, &policy)
+            .map_err(|e| fault(&e))?;
         if !result.certificate_verified() || !result.sct_verified() {
             return Err(Fault::Certificate("it was not checked in full".to_owned()));
         }
@@ -74,7 +87,10 @@ impl Prover {
         if facts.times.is_empty() {
             return Err(Fault::Time("none is proven".to_owned()));
         }
-        facts.checks.extend(["certificate", "certificate log", "transparency log", "time"]);
+        facts
+            .checks
+            .extend(["certificate", "certificate log", "transparency log", "time"]);
+        self.note_timestamps(bundle, &mut facts);
         Ok(facts)
     }
 
@@ -88,29 +104,40 @@ impl Prover {
     ) -> Result<Facts, Fault> {
         let bundle = &candidate.bundle;
         let material = &bundle.verification_material;
-        let by_key = holds(candidate, &key.der, key.algorithm)?;
-        if !by_key {
-            return Err(Fault::OtherKey { expected: format!("`{}`", key.name) });
-        }
+        let Some(scheme) = scheme(candidate, &key.der, key.algorithm)? else {
+            return Err(Fault::OtherKey {
+                expected: format!("`{}`", key.name),
+            });
+        };
         let mut facts = Facts::of(candidate, Claims::default());
         if material.tlog_entries.is_empty() {
             if key.log_required {
                 return Err(Fault::NoLog);
             }
-            facts.warnings.push("no transparency log recorded this signature");
+            facts
+                .warnings
+                .push("no transparency log recorded this signature");
         }
-        let (rest, _) = self.log_entries(candidate, &Signatory::Key(&key.der), now)?;
+        let (mut rest, _) = self.for_library(candidate, &Signatory::Key(&key.der), now)?;
+        if scheme == SigningScheme::EcdsaP384Sha384
+            && candidate.format == ".sig"
+            && let SignatureContent::MessageSignature(message) = &mut rest.to_mut().content
+        {
+            // The digest that we gave it (sha256) would choose the hash; without one, the key does.
+            message.message_digest = None;
+        }
         let logged = !rest.verification_material.tlog_entries.is_empty();
-        let stamped =
-            !material.timestamp_verification_data.rfc3161_timestamps.is_empty();
+        let stamped = has_timestamps(&rest);
         // With neither there is nothing left to prove: the signature holds, as seen above.
         if logged || stamped {
             let mut policy = PublicKeyVerificationPolicy::new(key.der.clone());
             if !logged {
                 policy = policy.skip_tlog_unsafe();
             }
-            let result =
-                self.library.verify(artifact(candidate)?, &rest, &policy).map_err(|e| fault(&e))?;
+            let result = self
+                .library
+                .verify(artifact(candidate)?, &rest, &policy)
+                .map_err(|e| fault(&e))?;
             facts.times = self.times(bundle, &result, now)?;
         }
         if !material.tlog_entries.is_empty() {
@@ -119,12 +146,16 @@ impl Prover {
         if !facts.times.is_empty() {
             facts.checks.push("time");
         }
+        self.note_timestamps(bundle, &mut facts);
         Ok(facts)
     }
 
-    /// Checks the log entries that the library cannot read. Returns the bundle with the others, and
-    /// how many were checked here.
-    fn log_entries<'a>(
+    /// Checks the log entries that the library cannot read. Returns the bundle without them, and
+    /// how many there were.
+    ///
+    /// Where the trust root knows no timestamp authority at all, timestamps are left out too: they
+    /// then prove nothing, as if nobody had added them, and the library would refuse the rest.
+    fn for_library<'a>(
         &self,
         candidate: &'a Candidate<'_>,
         signatory: &Signatory<'_>,
@@ -132,17 +163,45 @@ impl Prover {
     ) -> Result<(Cow<'a, Bundle>, usize), Fault> {
         let bundle = &candidate.bundle;
         let entries = &bundle.verification_material.tlog_entries;
-        let ours = entries.iter().filter(|entry| rekor2::is_ours(entry)).count();
-        if ours == 0 {
+        let ours = entries
+            .iter()
+            .filter(|entry| rekor2::is_ours(entry))
+            .count();
+        let drops_timestamps = !self.knows_timestamps && has_timestamps(bundle);
+        if ours == 0 && !drops_timestamps {
             return Ok((Cow::Borrowed(bundle), 0));
+        }
+        let mut rest = bundle.clone();
+        if drops_timestamps {
+            rest.verification_material.timestamp_verification_data =
+                TimestampVerificationData::default();
+        }
+        if ours == 0 {
+            return Ok((Cow::Owned(rest), 0));
         }
         let signed = message(candidate)?;
         for entry in entries.iter().filter(|entry| rekor2::is_ours(entry)) {
-            rekor2::check(entry, &signed, signature(bundle)?, signatory, &self.logs, now)?;
+            rekor2::check(
+                entry,
+                &signed,
+                signature(bundle)?,
+                signatory,
+                &self.logs,
+                now,
+            )?;
         }
-        let mut rest = bundle.clone();
-        rest.verification_material.tlog_entries.retain(|entry| !rekor2::is_ours(entry));
+        rest.verification_material
+            .tlog_entries
+            .retain(|entry| !rekor2::is_ours(entry));
         Ok((Cow::Owned(rest), ours))
+    }
+
+    fn note_timestamps(&self, bundle: &Bundle, facts: &mut Facts) {
+        if !self.knows_timestamps && has_timestamps(bundle) {
+            facts
+                .warnings
+                .push("its timestamp was ignored: the trust root knows no such authority");
+        }
     }
 
     /// All proven times: none lies ahead of us, and each log that proves inclusion was in use then.
@@ -153,61 +212,78 @@ impl Prover {
         now: SystemTime,
     ) -> Result<Vec<SystemTime>, Fault> {
         let latest = now.checked_add(CLOCK_SKEW_MAX).unwrap_or(now);
-        let times: Vec<SystemTime> =
-            result.verified_timestamps().iter().map(|&time| time.into()).collect();
+        let times: Vec<SystemTime> = result
+            .verified_timestamps()
+            .iter()
+            .map(|&time| time.into())
+            .collect();
         if let Some(ahead) = times.iter().find(|time| **time > latest) {
             return Err(Fault::Time(format!("{} is yet to come", rfc3339(*ahead))));
         }
         for entry in &bundle.verification_material.tlog_entries {
-            let checkpoint =
-                entry.inclusion_proof.as_ref().and_then(|proof| proof.checkpoint.checkpoint());
-            let Some(checkpoint) = checkpoint else { continue };
+            let checkpoint = entry
+                .inclusion_proof
+                .as_ref()
+                .and_then(|proof| proof.checkpoint.checkpoint());
+            let Some(checkpoint) = checkpoint else {
+                continue;
+            };
             // The library takes a key that has retired since, and does not ask when.
             let in_use = self.windows.iter().any(|(hint, window)| {
-                checkpoint.signatures().iter().any(|one| one.key_id.as_bytes() == hint)
+                checkpoint
+                    .signatures()
+                    .iter()
+                    .any(|one| one.key_id.as_bytes() == hint)
                     && result
                         .verified_timestamps()
                         .iter()
                         .all(|&time| window.is_none_or(|window| window.contains(time)))
             });
             if !in_use {
-                return Err(Fault::Log("its log was not in use at the signed time".to_owned()));
+                return Err(Fault::Log(
+                    "its log was not in use at the signed time".to_owned(),
+                ));
             }
         }
         Ok(times)
     }
 }
 
-/// Whether the signature was made with `key`, over what the candidate says it is over.
-fn holds(
+fn has_timestamps(bundle: &Bundle) -> bool {
+    let stamps = &bundle.verification_material.timestamp_verification_data;
+    !stamps.rfc3161_timestamps.is_empty()
+}
+
+/// How the signature was made with `key` over what the candidate says it is over, if it was.
+fn scheme(
     candidate: &Candidate<'_>,
     key: &DerPublicKey,
     algorithm: KeyAlgorithm,
-) -> Result<bool, Fault> {
+) -> Result<Option<SigningScheme>, Fault> {
     let signature = signature(&candidate.bundle)?;
-    let over_message = matches!(candidate.bundle.content, SignatureContent::MessageSignature(_));
+    let over_message = matches!(
+        candidate.bundle.content,
+        SignatureContent::MessageSignature(_)
+    );
     let mut schemes = vec![algorithm.default_signing_scheme()];
     if over_message && algorithm == KeyAlgorithm::EcdsaP384 {
         // cosign 2 hashes with SHA-256 whatever the curve.
         schemes.push(SigningScheme::EcdsaP384Sha256);
     }
     for scheme in schemes {
-        let held = match (&candidate.signed, over_message) {
-            (Signed::Subject(digest), true) => {
-                let digest = hex::decode(digest.hex()).unwrap_or_default();
-                verify_signature_prehashed(key, &digest, signature, scheme).is_ok()
-            }
-            _ => {
-                let message = message(candidate)?;
-                VerificationKey::from_spki_with_scheme(key, scheme)
-                    .is_ok_and(|key| key.verify(&message, signature).is_ok())
-            }
+        let held = if let (Signed::Subject(digest), true) = (&candidate.signed, over_message) {
+            let digest = hex::decode(digest.hex()).unwrap_or_default();
+            verify_signature_prehashed(key, &digest, signature, scheme).is_ok()
+        } else {
+            let message = message(candidate)?;
+            VerificationKey::from_spki_with_scheme(key, scheme)
+                .is_ok_and(|key| key.verify(&message, signature).is_ok())
         };
         if held {
-            return Ok(true);
+            return Ok(Some(scheme));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// The bytes that were signed.
@@ -215,9 +291,9 @@ fn message<'a>(candidate: &'a Candidate<'_>) -> Result<Cow<'a, [u8]>, Fault> {
     match (&candidate.bundle.content, &candidate.signed) {
         (SignatureContent::DsseEnvelope(envelope), _) => Ok(Cow::Owned(envelope.pae())),
         (_, Signed::Bytes(bytes)) => Ok(Cow::Borrowed(bytes)),
-        (_, Signed::Subject(_)) => {
-            Err(Fault::Signature("its content is needed, not only its digest".to_owned()))
-        }
+        (_, Signed::Subject(_)) => Err(Fault::Signature(
+            "its content is needed, not only its digest".to_owned(),
+        )),
     }
 }
 
@@ -225,7 +301,10 @@ fn signature(bundle: &Bundle) -> Result<&sigstore_verify::types::SignatureBytes,
     match &bundle.content {
         SignatureContent::MessageSignature(message) => Ok(&message.signature),
         SignatureContent::DsseEnvelope(envelope) => Ok(&envelope.signature.sig),
-        _ => Err(Fault::Unreadable { what: "the bundle", detail: "unknown content".to_owned() }),
+        _ => Err(Fault::Unreadable {
+            what: "the bundle",
+            detail: "unknown content".to_owned(),
+        }),
     }
 }
 
@@ -251,6 +330,9 @@ fn fault(error: &sigstore_verify::Error) -> Fault {
         Error::SignatureInvalid(_) | Error::ArtifactMismatch(_) => {
             Fault::Signature(error.to_string())
         }
-        other => Fault::Unreadable { what: "the bundle", detail: other.to_string() },
+        other => Fault::Unreadable {
+            what: "the bundle",
+            detail: other.to_string(),
+        },
     }
 }

@@ -14,7 +14,7 @@ use sigstore_verify::types::{
     DerCertificate, DerPublicKey, KindVersion, SignatureBytes, TransparencyLogEntry,
 };
 
-use crate::error::Fault;
+use crate::fault::Fault;
 
 /// Who is said to have signed.
 pub(super) enum Signatory<'a> {
@@ -89,13 +89,22 @@ pub(super) fn check(
     let body: Body = serde_json::from_slice(entry.canonicalized_body.as_bytes())
         .map_err(|error| Fault::Log(format!("it cannot be read: {error}")))?;
     if body.kind != "hashedrekord" || body.api_version != "0.0.2" {
-        return Err(Fault::Log(format!("it is a {} {}", body.kind, body.api_version)));
+        return Err(Fault::Log(format!(
+            "it is a {} {}",
+            body.kind, body.api_version
+        )));
     }
-    let Record { data, signature: logged } = body.spec.record;
+    let Record {
+        data,
+        signature: logged,
+    } = body.spec.record;
 
     let (algorithm, hash) = kind(&logged.verifier.key_details)?;
     if data.algorithm != hash {
-        return Err(Fault::Log(format!("it hashes with {} instead of {hash}", data.algorithm)));
+        return Err(Fault::Log(format!(
+            "it hashes with {} instead of {hash}",
+            data.algorithm
+        )));
     }
     let digest = match hash {
         "SHA2_384" => sha384(message).as_slice().to_vec(),
@@ -107,18 +116,23 @@ pub(super) fn check(
     if decode(&logged.content)? != signature.as_bytes() {
         return Err(Fault::Log("it is about another signature".to_owned()));
     }
-    let LoggedVerifier { public_key, x509_certificate, .. } = &logged.verifier;
-    let (logged_der, own_der, own_algorithm) =
-        match (signatory, public_key, x509_certificate) {
-            (Signatory::Key(key), Some(raw), None) => {
-                (raw, key.as_bytes(), KeyAlgorithm::from_spki(key).ok())
-            }
-            (Signatory::Certificate(der), None, Some(raw)) => {
-                let own = parse_certificate_info(der).ok().map(|info| info.key_algorithm);
-                (raw, der.as_bytes(), own)
-            }
-            _ => return Err(Fault::Log("it names no signer of this kind".to_owned())),
-        };
+    let LoggedVerifier {
+        public_key,
+        x509_certificate,
+        ..
+    } = &logged.verifier;
+    let (logged_der, own_der, own_algorithm) = match (signatory, public_key, x509_certificate) {
+        (Signatory::Key(key), Some(raw), None) => {
+            (raw, key.as_bytes(), KeyAlgorithm::from_spki(key).ok())
+        }
+        (Signatory::Certificate(der), None, Some(raw)) => {
+            let own = parse_certificate_info(der)
+                .ok()
+                .map(|info| info.key_algorithm);
+            (raw, der.as_bytes(), own)
+        }
+        _ => return Err(Fault::Log("it names no signer of this kind".to_owned())),
+    };
     if decode(&logged_der.raw_bytes)? != own_der {
         return Err(Fault::Log("it is about another signer".to_owned()));
     }
@@ -158,15 +172,25 @@ fn included(entry: &TransparencyLogEntry, logs: &Keyring, now: SystemTime) -> Re
         checkpoint.root_hash(),
     )
     .map_err(|error| Fault::Log(format!("its proof of inclusion is wrong: {error}")))?;
-    let now = now.try_into().map_err(|_| Fault::Time("our clock is out of range".to_owned()))?;
+    let now = now
+        .try_into()
+        .map_err(|_| Fault::Time("our clock is out of range".to_owned()))?;
     // Hints are four bytes and may collide: every key is tried.
     let signed = checkpoint.signatures().iter().any(|one| {
         logs.keys_by_hint(&one.key_id, now)
             .any(|key| key.verify(checkpoint.signed_data(), &one.signature).is_ok())
     });
-    if signed { Ok(()) } else { Err(Fault::Log("no trusted log signed its checkpoint".to_owned())) }
+    if signed {
+        Ok(())
+    } else {
+        Err(Fault::Log(
+            "no trusted log signed its checkpoint".to_owned(),
+        ))
+    }
 }
 
 fn decode(base64: &str) -> Result<Vec<u8>, Fault> {
-    STANDARD.decode(base64).map_err(|error| Fault::Log(format!("it cannot be read: {error}")))
+    STANDARD
+        .decode(base64)
+        .map_err(|error| Fault::Log(format!("it cannot be read: {error}")))
 }

@@ -7,7 +7,7 @@ use super::candidate::Candidate;
 use super::facts::Facts;
 use super::proof::Prover;
 use super::{Accepted, Case};
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::policy::{Authority, Kind};
 use crate::report::rfc3339;
 use crate::signer::SignerId;
@@ -16,10 +16,10 @@ use crate::signer::SignerId;
 pub(super) fn signatures(
     prover: &Prover,
     case: &Case<'_>,
-    candidate: Candidate<'_>,
+    candidate: &Candidate<'_>,
 ) -> Result<Vec<Accepted>, Fault> {
     if case.policy.is_pin_on_first_use() {
-        return first_use(prover, case, &candidate).map(|accepted| vec![accepted]);
+        return first_use(prover, case, candidate).map(|accepted| vec![accepted]);
     }
     let certified = candidate.has_certificate();
     let mut proven = None;
@@ -31,7 +31,7 @@ pub(super) fn signatures(
                 // One proof serves all authorities.
                 let facts = match proven.take() {
                     Some(facts) => facts,
-                    None => prover.certificate(&candidate, case.now)?,
+                    None => prover.certificate(candidate, case.now)?,
                 };
                 let signer = signer(authority, &facts).and_then(|signer| {
                     constraints(authority, &facts, case)?;
@@ -41,7 +41,7 @@ pub(super) fn signatures(
                 signer
             }
             Kind::Key(key) if !certified => {
-                prover.key(&candidate, key, case.now).and_then(|facts| {
+                prover.key(candidate, key, case.now).and_then(|facts| {
                     constraints(authority, &facts, case)?;
                     Ok((SignerId::key(key.fingerprint.clone()), facts))
                 })
@@ -51,7 +51,12 @@ pub(super) fn signatures(
         match tried {
             Ok((signer, facts)) => {
                 let label = authority.to_string();
-                accepted.push(Accepted { authority: index, label, signer, facts });
+                accepted.push(Accepted {
+                    authority: index,
+                    label,
+                    signer,
+                    facts,
+                });
             }
             Err(fault) => {
                 closest = Some(match closest {
@@ -62,7 +67,11 @@ pub(super) fn signatures(
         }
     }
     if accepted.is_empty() {
-        return Err(closest.unwrap_or(if certified { Fault::OnlyKeys } else { Fault::NoKey }));
+        return Err(closest.unwrap_or(if certified {
+            Fault::OnlyKeys
+        } else {
+            Fault::NoKey
+        }));
     }
     Ok(accepted)
 }
@@ -94,7 +103,9 @@ pub(super) fn attester(
     }
     let mut first = None;
     for authority in case.policy.authorities() {
-        let Kind::Key(key) = authority.kind() else { continue };
+        let Kind::Key(key) = authority.kind() else {
+            continue;
+        };
         match prover.key(candidate, key, case.now) {
             Ok(_) => return Ok(()),
             Err(fault) => first = first.or(Some(fault)),
@@ -119,29 +130,45 @@ fn first_use(
         Some(_) => "the signer that the lockfile pins".to_owned(),
         None => "any signer, pinned on first use".to_owned(),
     };
-    Ok(Accepted { authority: 0, label, signer, facts })
+    Ok(Accepted {
+        authority: 0,
+        label,
+        signer,
+        facts,
+    })
 }
 
 /// The signer of `facts`, who must be `expected` if there is one.
 fn pinned(facts: &Facts, expected: Option<&SignerId>) -> Result<SignerId, Fault> {
     let issuer = facts.claims.issuer.clone().unwrap_or_default();
     let identities = &facts.claims.identities;
-    let all = || identities.iter().map(|one| SignerId::certificate(issuer.clone(), one.clone()));
+    let all = || {
+        identities
+            .iter()
+            .map(|one| SignerId::certificate(issuer.clone(), one.clone()))
+    };
     let Some(first) = all().next() else {
         return Err(Fault::Certificate("it names no identity".to_owned()));
     };
     match expected {
         None => Ok(first),
-        Some(expected) => all().find(|one| one == expected).ok_or_else(|| Fault::OtherSigner {
-            found: first.to_string(),
-            pinned: expected.to_string(),
-        }),
+        Some(expected) => all()
+            .find(|one| one == expected)
+            .ok_or_else(|| Fault::OtherSigner {
+                found: first.to_string(),
+                pinned: expected.to_string(),
+            }),
     }
 }
 
 /// Who signed, if the authority accepts them.
 fn signer(authority: &Authority, facts: &Facts) -> Result<SignerId, Fault> {
-    let Kind::Certificate { issuer, identity, claims } = authority.kind() else {
+    let Kind::Certificate {
+        issuer,
+        identity,
+        claims,
+    } = authority.kind()
+    else {
         return Err(Fault::OnlyKeys);
     };
     let found = facts.claims.issuer.as_deref();
@@ -156,12 +183,19 @@ fn signer(authority: &Authority, facts: &Facts) -> Result<SignerId, Fault> {
     let identities = &facts.claims.identities;
     let Some(accepted) = identities.iter().find(|one| identity.accepts(one)) else {
         return Err(Fault::OtherIdentity {
-            found: if identities.is_empty() { "nobody".to_owned() } else { identities.join(", ") },
+            found: if identities.is_empty() {
+                "nobody".to_owned()
+            } else {
+                identities.join(", ")
+            },
             expected: identity.to_string(),
         });
     };
     facts.claims.check(claims)?;
-    Ok(SignerId::certificate(found.unwrap_or_default(), accepted.clone()))
+    Ok(SignerId::certificate(
+        found.unwrap_or_default(),
+        accepted.clone(),
+    ))
 }
 
 /// What an authority asks besides the signer.
@@ -223,12 +257,22 @@ fn closer(one: Fault, other: Fault) -> Fault {
     };
     match (one, other) {
         (Fault::OtherKey { expected: one }, Fault::OtherKey { expected: other }) => {
-            Fault::OtherKey { expected: format!("{one} or {other}") }
+            Fault::OtherKey {
+                expected: format!("{one} or {other}"),
+            }
         }
         (
-            Fault::OtherIdentity { found, expected: one },
-            Fault::OtherIdentity { expected: other, .. },
-        ) if one != other => Fault::OtherIdentity { found, expected: format!("{one} or {other}") },
+            Fault::OtherIdentity {
+                found,
+                expected: one,
+            },
+            Fault::OtherIdentity {
+                expected: other, ..
+            },
+        ) if one != other => Fault::OtherIdentity {
+            found,
+            expected: format!("{one} or {other}"),
+        },
         (one, other) => {
             if rank(&other) > rank(&one) {
                 other

@@ -8,12 +8,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use sigstore_verify::types::DsseEnvelope;
 
-use crate::error::{Fault, printable};
+use crate::error::printable;
+use crate::fault::Fault;
 use crate::limits::SUBJECTS_MAX;
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
-const STATEMENT_TYPES: [&str; 2] =
-    ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
+const STATEMENT_TYPES: [&str; 2] = [
+    "https://in-toto.io/Statement/v1",
+    "https://in-toto.io/Statement/v0.1",
+];
 const SIMPLE_SIGNING_TYPE: &str = "cosign container image signature";
 
 /// An in-toto statement that names the subject that was asked about.
@@ -47,25 +50,46 @@ impl Statement {
     pub(super) fn parse(envelope: &DsseEnvelope, subject: &Digest) -> Result<Self, Fault> {
         if envelope.payload_type != PAYLOAD_TYPE {
             let found = envelope.payload_type.clone();
-            return Err(Fault::OtherType { found, expected: PAYLOAD_TYPE });
+            return Err(Fault::OtherType {
+                found,
+                expected: PAYLOAD_TYPE,
+            });
         }
         let wire: WireStatement = serde_json::from_slice(envelope.payload.as_bytes())
             .map_err(|error| unreadable("the statement", &error))?;
         if !STATEMENT_TYPES.contains(&wire.kind.as_str()) {
-            return Err(Fault::OtherType { found: wire.kind, expected: "in-toto statement" });
+            return Err(Fault::OtherType {
+                found: wire.kind,
+                expected: "in-toto statement",
+            });
         }
         if wire.subject.len() > SUBJECTS_MAX {
-            return Err(Fault::TooMany { what: "subjects", limit: SUBJECTS_MAX });
+            return Err(Fault::TooMany {
+                what: "subjects",
+                limit: SUBJECTS_MAX,
+            });
         }
         let is_ours = |one: &&WireSubject| {
-            one.digest.get("sha256").is_some_and(|hex| hex == subject.hex())
+            one.digest
+                .get("sha256")
+                .is_some_and(|hex| hex == subject.hex())
         };
         let Some(ours) = wire.subject.iter().find(is_ours) else {
-            return Err(Fault::OtherDigest { named: name_of(&wire.subject) });
+            return Err(Fault::OtherDigest {
+                named: name_of(&wire.subject),
+            });
         };
         let annotations = texts(ours.annotations.clone().unwrap_or_default());
-        let WireStatement { predicate_type, predicate, .. } = wire;
-        Ok(Self { predicate_type, predicate, annotations })
+        let WireStatement {
+            predicate_type,
+            predicate,
+            ..
+        } = wire;
+        Ok(Self {
+            predicate_type,
+            predicate,
+            annotations,
+        })
     }
 }
 
@@ -74,7 +98,10 @@ fn name_of(subjects: &[WireSubject]) -> String {
     subjects
         .first()
         .and_then(|one| one.digest.iter().next())
-        .map_or_else(|| "nothing".to_owned(), |(kind, hex)| printable(&format!("{kind}:{hex}")))
+        .map_or_else(
+            || "nothing".to_owned(),
+            |(kind, hex)| printable(&format!("{kind}:{hex}")),
+        )
 }
 
 /// What cosign 2 signs.
@@ -118,13 +145,19 @@ impl SimpleSigning {
             .map_err(|error| unreadable("the signed payload", &error))?;
         if wire.critical.kind != SIMPLE_SIGNING_TYPE {
             let found = wire.critical.kind;
-            return Err(Fault::OtherType { found, expected: SIMPLE_SIGNING_TYPE });
+            return Err(Fault::OtherType {
+                found,
+                expected: SIMPLE_SIGNING_TYPE,
+            });
         }
         let named = wire.critical.image.docker_manifest_digest;
         if named != subject.to_string() {
             return Err(Fault::OtherDigest { named });
         }
-        let name = wire.critical.identity.map(|identity| identity.docker_reference);
+        let name = wire
+            .critical
+            .identity
+            .map(|identity| identity.docker_reference);
         Ok(Self {
             annotations: texts(wire.optional.unwrap_or_default()),
             name: name.filter(|name| !name.is_empty()),
@@ -133,7 +166,10 @@ impl SimpleSigning {
 }
 
 fn unreadable(what: &'static str, error: &serde_json::Error) -> Fault {
-    Fault::Unreadable { what, detail: error.to_string() }
+    Fault::Unreadable {
+        what,
+        detail: error.to_string(),
+    }
 }
 
 fn texts(values: BTreeMap<String, Value>) -> BTreeMap<String, String> {
@@ -141,5 +177,8 @@ fn texts(values: BTreeMap<String, Value>) -> BTreeMap<String, String> {
         Value::String(text) => text,
         other => other.to_string(),
     };
-    values.into_iter().map(|(name, value)| (name, text(value))).collect()
+    values
+        .into_iter()
+        .map(|(name, value)| (name, text(value)))
+        .collect()
 }

@@ -24,6 +24,26 @@ struct Field {
     /// JSON pointers; one of them leads to the value.
     pointers: Vec<String>,
     expected: String,
+    /// Whether the value is a repository, which provenance writes in several ways.
+    is_source: bool,
+}
+
+impl Field {
+    fn accepts(&self, found: &str) -> bool {
+        found == self.expected || (self.is_source && repository(found) == self.expected)
+    }
+}
+
+/// `https://host/owner/name` of `git+https://host/owner/name@refs/tags/v1`.
+fn repository(uri: &str) -> &str {
+    let uri = uri.strip_prefix("git+").unwrap_or(uri);
+    // An `@` in front of the path is part of the host's name and stays.
+    let path = uri.find("://").and_then(|scheme| {
+        let host = scheme.checked_add(3)?;
+        uri.get(host..)?.find('/')?.checked_add(host)
+    });
+    let end = path.and_then(|path| uri.get(path..)?.find('@')?.checked_add(path));
+    end.and_then(|end| uri.get(..end)).unwrap_or(uri)
 }
 
 impl AttestationDemand {
@@ -42,7 +62,10 @@ impl AttestationDemand {
                 "`{COSIGN_SIGN}` is a signature, which cannot be demanded as an attestation"
             )));
         }
-        Ok(Self { predicate_type, fields: Vec::new() })
+        Ok(Self {
+            predicate_type,
+            fields: Vec::new(),
+        })
     }
 
     /// Demands this builder id of a SLSA provenance.
@@ -51,7 +74,12 @@ impl AttestationDemand {
     ///
     /// [`VerifyError::Policy`] if the predicate type is no SLSA provenance that we know.
     pub fn with_builder(self, id: impl Into<String>) -> Result<Self, VerifyError> {
-        self.slsa("builder", &["/runDetails/builder/id"], &["/builder/id"], id.into())
+        self.slsa(
+            "builder",
+            &["/runDetails/builder/id"],
+            &["/builder/id"],
+            id.into(),
+        )
     }
 
     /// Demands this source repository of a SLSA provenance.
@@ -64,7 +92,12 @@ impl AttestationDemand {
             "/buildDefinition/externalParameters/workflow/repository",
             "/buildDefinition/externalParameters/source",
         ];
-        self.slsa("source", &v1, &["/invocation/configSource/uri"], repository.into())
+        self.slsa(
+            "source",
+            &v1,
+            &["/invocation/configSource/uri"],
+            repository.into(),
+        )
     }
 
     /// Demands this build type of a SLSA provenance.
@@ -73,7 +106,12 @@ impl AttestationDemand {
     ///
     /// As [`AttestationDemand::with_builder`].
     pub fn with_build_type(self, build_type: impl Into<String>) -> Result<Self, VerifyError> {
-        self.slsa("build type", &["/buildDefinition/buildType"], &["/buildType"], build_type.into())
+        self.slsa(
+            "build type",
+            &["/buildDefinition/buildType"],
+            &["/buildType"],
+            build_type.into(),
+        )
     }
 
     /// Demands this workflow file of a SLSA provenance.
@@ -83,7 +121,12 @@ impl AttestationDemand {
     /// As [`AttestationDemand::with_builder`].
     pub fn with_workflow(self, path: impl Into<String>) -> Result<Self, VerifyError> {
         let v1 = ["/buildDefinition/externalParameters/workflow/path"];
-        self.slsa("workflow", &v1, &["/invocation/configSource/entryPoint"], path.into())
+        self.slsa(
+            "workflow",
+            &v1,
+            &["/invocation/configSource/entryPoint"],
+            path.into(),
+        )
     }
 
     /// Demands that the predicate has `expected` at the JSON pointer `pointer`. Text is compared as
@@ -99,12 +142,15 @@ impl AttestationDemand {
     ) -> Result<Self, VerifyError> {
         let pointer = pointer.into();
         if !pointer.starts_with('/') {
-            return Err(VerifyError::policy(format!("`{pointer}` is no JSON pointer")));
+            return Err(VerifyError::policy(format!(
+                "`{pointer}` is no JSON pointer"
+            )));
         }
         self.fields.push(Field {
             name: pointer.clone(),
             pointers: vec![pointer],
             expected: expected.into(),
+            is_source: false,
         });
         Ok(self)
     }
@@ -129,7 +175,12 @@ impl AttestationDemand {
             return Err(VerifyError::policy(format!("the demanded {name} is empty")));
         }
         let pointers = pointers.iter().map(|&pointer| pointer.to_owned()).collect();
-        self.fields.push(Field { name: name.to_owned(), pointers, expected });
+        self.fields.push(Field {
+            name: name.to_owned(),
+            pointers,
+            expected,
+            is_source: name == "source",
+        });
         Ok(self)
     }
 
@@ -140,16 +191,20 @@ impl AttestationDemand {
     /// Says what `predicate` lacks, if anything.
     pub(crate) fn lacks(&self, predicate: &Value) -> Option<String> {
         self.fields.iter().find_map(|field| {
-            let mut values = field.pointers.iter().filter_map(|pointer| predicate.pointer(pointer));
-            let found = values.next().map(text);
+            let values = field
+                .pointers
+                .iter()
+                .filter_map(|pointer| predicate.pointer(pointer));
+            let values: Vec<String> = values.map(text).collect();
             // Where a provenance says it in two places, both must agree.
-            let agree = values.all(|value| text(value) == field.expected);
-            match found {
-                Some(found) if found == field.expected && agree => None,
-                Some(found) => {
-                    Some(format!("its {} is `{found}`, not `{}`", field.name, field.expected))
-                }
-                None => Some(format!("it has no {}", field.name)),
+            let wrong = values.iter().find(|value| !field.accepts(value));
+            match (wrong, values.is_empty()) {
+                (None, false) => None,
+                (Some(found), _) => Some(format!(
+                    "its {} is `{found}`, not `{}`",
+                    field.name, field.expected
+                )),
+                (None, true) => Some(format!("it has no {}", field.name)),
             }
         })
     }

@@ -24,7 +24,11 @@ pub struct Authority {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    Certificate { issuer: Option<String>, identity: IdentityRule, claims: WorkflowClaims },
+    Certificate {
+        issuer: Option<String>,
+        identity: IdentityRule,
+        claims: WorkflowClaims,
+    },
     Key(Key),
 }
 
@@ -51,7 +55,9 @@ impl Authority {
     ) -> Result<Self, VerifyError> {
         let issuer = issuer.into();
         if issuer.trim().is_empty() {
-            return Err(VerifyError::policy(format!("the issuer of {identity} is empty")));
+            return Err(VerifyError::policy(format!(
+                "the issuer of {identity} is empty"
+            )));
         }
         Ok(Self::new(Kind::Certificate {
             issuer: Some(issuer),
@@ -64,7 +70,11 @@ impl Authority {
     /// can then name that identity, so this is warned about, and refused by
     /// [`PolicySet::identity_required`](super::PolicySet::identity_required).
     pub fn identity_of_any_issuer(identity: IdentityRule) -> Self {
-        Self::new(Kind::Certificate { issuer: None, identity, claims: WorkflowClaims::default() })
+        Self::new(Kind::Certificate {
+            issuer: None,
+            identity,
+            claims: WorkflowClaims::default(),
+        })
     }
 
     /// Accepts signatures by the one public key in `pem`. `name` is what messages call it.
@@ -84,18 +94,36 @@ impl Authority {
                 return Err(refuse("is a private key; name the public one".to_owned()));
             }
             [block] => {
-                return Err(refuse(format!("is a `{}`, not a `PUBLIC KEY`", block.label)));
+                return Err(refuse(format!(
+                    "is a `{}`, not a `PUBLIC KEY`",
+                    block.label
+                )));
             }
             [] => return Err(refuse("holds no key in PEM form".to_owned())),
-            more => return Err(refuse(format!("holds {} keys where one belongs", more.len()))),
+            more => {
+                return Err(refuse(format!(
+                    "holds {} keys where one belongs",
+                    more.len()
+                )));
+            }
         };
         let algorithm = usable(&der).map_err(refuse)?;
         let fingerprint = Digest::sha256(der.as_bytes()).to_string();
-        Ok(Self::new(Kind::Key(Key { name, der, algorithm, fingerprint, log_required: true })))
+        Ok(Self::new(Kind::Key(Key {
+            name,
+            der,
+            algorithm,
+            fingerprint,
+            log_required: true,
+        })))
     }
 
     fn new(kind: Kind) -> Self {
-        Self { kind, annotations: BTreeMap::new(), signed_after: None }
+        Self {
+            kind,
+            annotations: BTreeMap::new(),
+            signed_after: None,
+        }
     }
 
     /// Demands claims about the workflow that signed. Without effect on keys, which is an error.
@@ -104,7 +132,11 @@ impl Authority {
     ///
     /// [`VerifyError::Policy`] for a key, or for a claim that is empty.
     pub fn with_claims(mut self, wanted: WorkflowClaims) -> Result<Self, VerifyError> {
-        if wanted.all().iter().any(|(_, value)| value.is_some_and(|text| text.trim().is_empty())) {
+        if wanted
+            .all()
+            .iter()
+            .any(|(_, value)| value.is_some_and(|text| text.trim().is_empty()))
+        {
             return Err(VerifyError::policy("a workflow claim is empty"));
         }
         match &mut self.kind {
@@ -179,10 +211,18 @@ impl Authority {
 impl fmt::Display for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Certificate { issuer: Some(issuer), identity, .. } => {
+            Kind::Certificate {
+                issuer: Some(issuer),
+                identity,
+                ..
+            } => {
                 write!(f, "{identity} of issuer `{issuer}`")
             }
-            Kind::Certificate { issuer: None, identity, .. } => {
+            Kind::Certificate {
+                issuer: None,
+                identity,
+                ..
+            } => {
                 write!(f, "{identity} of any issuer")
             }
             Kind::Key(key) => write!(f, "key `{}`", key.name),
@@ -210,7 +250,10 @@ pub struct WorkflowClaims {
 impl WorkflowClaims {
     /// Demands `owner/name`.
     pub fn repository(repository: impl Into<String>) -> Self {
-        Self { repository: Some(repository.into()), ..Self::default() }
+        Self {
+            repository: Some(repository.into()),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn all(&self) -> [(&'static str, Option<&str>); 5] {
@@ -230,7 +273,10 @@ fn usable(der: &DerPublicKey) -> Result<KeyAlgorithm, String> {
     let algorithm = KeyAlgorithm::from_spki(der).map_err(unusable)?;
     if !matches!(
         algorithm,
-        KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa
+        KeyAlgorithm::EcdsaP256
+            | KeyAlgorithm::EcdsaP384
+            | KeyAlgorithm::Ed25519
+            | KeyAlgorithm::Rsa
     ) {
         return Err("is of a kind that cosign does not sign with".to_owned());
     }

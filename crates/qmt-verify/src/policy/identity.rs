@@ -31,7 +31,9 @@ impl IdentityRule {
         if identity.trim().is_empty() {
             return Err(VerifyError::policy("an identity is empty"));
         }
-        Ok(Self { rule: Rule::Exact(identity) })
+        Ok(Self {
+            rule: Rule::Exact(identity),
+        })
     }
 
     /// Accepts identities that `pattern` matches from the first to the last character, whether or
@@ -57,10 +59,18 @@ impl IdentityRule {
         // Alone first: `a)|(b` would be an expression only inside our brackets.
         compile(pattern)?;
         let whole = compile(&format!(r"\A(?:{pattern})\z"))?;
-        if ["", "x", "https://evil.example/", "evil@example.com"].iter().all(|s| whole.is_match(s)) {
+        if ["", "x", "https://evil.example/", "evil@example.com"]
+            .iter()
+            .all(|s| whole.is_match(s))
+        {
             tracing::warn!(pattern, "an identity expression accepts everybody");
         }
-        Ok(Self { rule: Rule::Matching { pattern: pattern.to_owned(), whole } })
+        Ok(Self {
+            rule: Rule::Matching {
+                pattern: pattern.to_owned(),
+                whole,
+            },
+        })
     }
 
     pub(crate) fn accepts(&self, identity: &str) -> bool {

@@ -31,7 +31,9 @@ enum Segment {
 impl Scope {
     /// Everything.
     pub fn everything() -> Self {
-        Self { segments: vec![Segment::Rest] }
+        Self {
+            segments: vec![Segment::Rest],
+        }
     }
 
     /// Whether images of `repository` belong to this scope.
@@ -39,7 +41,9 @@ impl Scope {
         let name = repository.to_string();
         let mut rest = name.split('/');
         for segment in &self.segments {
-            let Some(part) = rest.next() else { return false };
+            let Some(part) = rest.next() else {
+                return false;
+            };
             match segment {
                 Segment::Rest => return true,
                 Segment::One => {}
@@ -95,7 +99,10 @@ impl FromStr for Scope {
                 part if part.contains('*') => {
                     return refuse("`*` stands for a whole segment, not for a part of one");
                 }
-                part if part.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@') => {
+                part if part
+                    .chars()
+                    .any(|c| c.is_whitespace() || c.is_control() || c == '@') =>
+                {
                     return refuse("is neither a host nor a path; leave tag and digest out");
                 }
                 // Hosts are compared in lower case, as `Repository` writes them.

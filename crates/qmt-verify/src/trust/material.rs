@@ -17,9 +17,14 @@ const DEPTH_MAX: usize = 8;
 pub(super) fn parse(json: &[u8]) -> Result<(TrustedRoot, Vec<String>), String> {
     let document: Value =
         serde_json::from_slice(json).map_err(|error| format!("is no JSON: {error}"))?;
-    let media_type = document.get("mediaType").and_then(Value::as_str).unwrap_or_default();
+    let media_type = document
+        .get("mediaType")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if !media_type.starts_with(MEDIA_TYPE) {
-        return Err(format!("is no trusted root: its `mediaType` is `{media_type}`"));
+        return Err(format!(
+            "is no trusted root: its `mediaType` is `{media_type}`"
+        ));
     }
     let mut kept = single(media_type, None)?;
     let mut left = Vec::new();
@@ -124,7 +129,9 @@ fn keep(
 }
 
 fn usable(root: &TrustedRoot) -> Result<(), String> {
-    Verifier::new(root).map(drop).map_err(|error| error.to_string())
+    Verifier::new(root)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 /// One authority per certificate. The library takes each certificate of a chain as an anchor and
@@ -132,8 +139,10 @@ fn usable(root: &TrustedRoot) -> Result<(), String> {
 /// (CVE-2026-24122). Each gets the window in which it and all its issuers are valid.
 fn split(authority: &CertificateAuthority) -> Vec<Result<CertificateAuthority, String>> {
     let entries = &authority.cert_chain.certificates;
-    let certificates: Vec<Option<Certificate>> =
-        entries.iter().map(|entry| certificate(&entry.raw_bytes).ok()).collect();
+    let certificates: Vec<Option<Certificate>> = entries
+        .iter()
+        .map(|entry| certificate(&entry.raw_bytes).ok())
+        .collect();
     let mut authorities = Vec::new();
     for (entry, parsed) in entries.iter().zip(&certificates) {
         let Some(parsed) = parsed else {
@@ -160,15 +169,10 @@ fn split(authority: &CertificateAuthority) -> Vec<Result<CertificateAuthority, S
                 None => break,
             }
         }
-        authorities.push(match failed {
-            Some(problem) => Err(problem),
-            None => {
-                let mut one = authority.clone();
-                one.cert_chain.certificates = vec![entry.clone()];
-                one.valid_for = window;
-                Ok(one)
-            }
-        });
+        let mut one = authority.clone();
+        one.cert_chain.certificates = vec![entry.clone()];
+        one.valid_for = window;
+        authorities.push(failed.map_or(Ok(one), Err));
     }
     if entries.is_empty() {
         authorities.push(Err("has no certificate".to_owned()));
@@ -195,8 +199,16 @@ pub(super) fn certificate(der: &DerCertificate) -> Result<Certificate, String> {
 fn intersect(window: Option<TimeRange>, certificate: &Certificate) -> Result<TimeRange, String> {
     let validity = &certificate.tbs_certificate.validity;
     let bad = |_| "has dates that cannot be read".to_owned();
-    let mut start = validity.not_before.to_system_time().try_into().map_err(bad)?;
-    let mut end = validity.not_after.to_system_time().try_into().map_err(bad)?;
+    let mut start = validity
+        .not_before
+        .to_system_time()
+        .try_into()
+        .map_err(bad)?;
+    let mut end = validity
+        .not_after
+        .to_system_time()
+        .try_into()
+        .map_err(bad)?;
     if let Some(window) = window {
         start = window.start.max(start);
         if let Some(closed) = window.end {

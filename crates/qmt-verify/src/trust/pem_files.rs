@@ -64,9 +64,18 @@ impl PemTrust {
 
     /// All file names, for messages.
     pub(super) fn names(&self) -> String {
-        let all = self.fulcio.iter().chain(&self.rekor).chain(&self.ctfe).chain(&self.tsa);
+        let all = self
+            .fulcio
+            .iter()
+            .chain(&self.rekor)
+            .chain(&self.ctfe)
+            .chain(&self.tsa);
         let names: Vec<String> = all.map(|path| path.display().to_string()).collect();
-        if names.is_empty() { "PEM files".to_owned() } else { names.join(", ") }
+        if names.is_empty() {
+            "PEM files".to_owned()
+        } else {
+            names.join(", ")
+        }
     }
 
     /// The same as the JSON of a trusted root.
@@ -74,8 +83,10 @@ impl PemTrust {
         let mut fulcio = Vec::new();
         for path in &self.fulcio {
             // One authority per file: its certificates are each other's issuers.
-            let certificates: Vec<Value> =
-                read(path, "CERTIFICATE")?.iter().map(|block| raw(&block.der)).collect();
+            let certificates: Vec<Value> = read(path, "CERTIFICATE")?
+                .iter()
+                .map(|block| raw(&block.der))
+                .collect();
             fulcio.push(json!({
                 "uri": path.display().to_string(),
                 "certChain": { "certificates": certificates },
@@ -134,7 +145,10 @@ fn read(path: &Path, label: &str) -> Result<Vec<Block>, VerifyError> {
     let blocks =
         pem::blocks(&text).map_err(|problem| VerifyError::trust(origin.clone(), problem))?;
     if blocks.is_empty() {
-        return Err(VerifyError::trust(origin, format!("holds no `{label}` in PEM form")));
+        return Err(VerifyError::trust(
+            origin,
+            format!("holds no `{label}` in PEM form"),
+        ));
     }
     if let Some(other) = blocks.iter().find(|block| block.label != label) {
         let problem = format!("holds a `{}` where only `{label}` belongs", other.label);
@@ -157,17 +171,22 @@ fn chains(path: &Path, blocks: Vec<Block>) -> Result<Vec<Vec<Vec<u8>>>, VerifyEr
             && upper.tbs_certificate.subject != lower.tbs_certificate.subject
     };
     let leaves = certificates.iter().filter(|(candidate, _)| {
-        !certificates.iter().any(|(lower, _)| issues(candidate, lower))
+        !certificates
+            .iter()
+            .any(|(lower, _)| issues(candidate, lower))
     });
     let mut chains = Vec::new();
     for (leaf, der) in leaves {
         let mut chain = vec![der.clone()];
         let mut current = leaf;
-        while let Some((upper, der)) =
-            certificates.iter().find(|(upper, _)| issues(upper, current))
+        while let Some((upper, der)) = certificates
+            .iter()
+            .find(|(upper, _)| issues(upper, current))
         {
             if chain.len() == CHAIN_MAX {
-                return Err(refuse(format!("holds a chain of over {CHAIN_MAX} certificates")));
+                return Err(refuse(format!(
+                    "holds a chain of over {CHAIN_MAX} certificates"
+                )));
             }
             chain.push(der.clone());
             current = upper;
@@ -175,7 +194,9 @@ fn chains(path: &Path, blocks: Vec<Block>) -> Result<Vec<Vec<Vec<u8>>>, VerifyEr
         chains.push(chain);
     }
     if chains.is_empty() {
-        return Err(refuse("its certificates issue one another in a circle".to_owned()));
+        return Err(refuse(
+            "its certificates issue one another in a circle".to_owned(),
+        ));
     }
     Ok(chains)
 }

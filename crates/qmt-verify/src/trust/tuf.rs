@@ -4,20 +4,21 @@
 //! the root that the operator named, each time it is used. So a corrupted cache costs a refresh and
 //! nothing else. <https://theupdateframework.github.io/specification/v1.0.33/>
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod remote;
+mod state;
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{self, Either};
 use qmt_oci_ref::Digest;
-use sigstore_tuf::transport::FetchFuture;
-use sigstore_tuf::{
-    Error as TufError, FileStore, MetadataStore, Repository, StoreRepository, Updater, UpdaterConfig,
-};
-use tokio::sync::{mpsc, oneshot};
+use sigstore_tuf::{Error as TufError, StoreRepository, Updater, UpdaterConfig};
+use tokio::sync::mpsc;
 
+use self::remote::{Remote, Request};
+use self::state::{Cache, Kept, STATE, State, distinct_keys};
 use super::TrustRoot;
 use crate::error::{BoxError, VerifyError};
 use crate::limits::{
@@ -28,12 +29,8 @@ use crate::limits::{
 const TARGET: &str = "trusted_root.json";
 const PUBLIC_GOOD_URL: &str = "https://tuf-repo-cdn.sigstore.dev";
 const PUBLIC_GOOD_ROOT: &[u8] = include_bytes!("public_good_root.json");
-/// When the last refresh was, in the cache beside the metadata.
-const REFRESHED: &str = "refreshed";
-/// How long another process may hold the lock before we go on without it.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(30);
-/// How often the lock is tried.
-const LOCK_POLL: Duration = Duration::from_millis(20);
+/// How far our clock may have been set back since the last refresh.
+const CLOCK_BACK_MAX: Duration = Duration::from_hours(24);
 
 /// Fetches files of a TUF repository. The facade adapts its HTTP client to it; this crate never
 /// does HTTP.
@@ -60,7 +57,11 @@ pub struct TufOptions {
 impl TufOptions {
     /// The repository at `url`, believed because of `root`, the bytes of one of its `root.json`.
     /// `cache` is a folder that several processes may share.
-    pub fn new(url: impl Into<String>, root: impl Into<Vec<u8>>, cache: impl Into<PathBuf>) -> Self {
+    pub fn new(
+        url: impl Into<String>,
+        root: impl Into<Vec<u8>>,
+        cache: impl Into<PathBuf>,
+    ) -> Self {
         Self {
             url: url.into(),
             root: root.into(),
@@ -105,28 +106,49 @@ pub(super) async fn load(
     transport: Option<&dyn TufTransport>,
     now: SystemTime,
 ) -> Result<TrustRoot, VerifyError> {
-    let cache = Cache { folder: options.folder() };
-    let Some(transport) = transport else {
-        let fetched = offline(options, &cache, now).await.map_err(|error| {
-            options.fail("its cache gives no trusted root; refresh it", Some(error.into()))
-        })?;
-        return root_of(options, &fetched, cache.refreshed());
+    let cache = Cache {
+        folder: options.folder(),
     };
-    if let Some(root) = fresh(options, &cache, now).await {
+    let state = cache.state();
+    let Some(transport) = transport else {
+        let fetched = offline(options, &state, now).await.map_err(|error| {
+            options.fail(
+                "its cache gives no trusted root; refresh it",
+                Some(error.into()),
+            )
+        })?;
+        return root_of(options, &fetched, state.refreshed);
+    };
+    if state
+        .refreshed
+        .is_some_and(|then| is_long_before(now, then))
+    {
+        // Metadata that has expired since would be taken for fresh.
+        let problem = format!(
+            "our clock is before its last refresh; set it, or remove `{STATE}` in its cache"
+        );
+        return Err(options.fail(problem, None));
+    }
+    if let Some(root) = fresh(options, &state, now).await {
         return Ok(root);
     }
     // One process refreshes; the others find its work done.
     let lock = cache.lock().await;
+    let state = cache.state();
     if lock.is_some()
-        && let Some(root) = fresh(options, &cache, now).await
+        && let Some(root) = fresh(options, &state, now).await
     {
         return Ok(root);
     }
-    let refreshing = tokio::time::timeout(TUF_TIME_MAX, online(options, &cache, transport, now));
+    let kept = Kept::new(state.clone());
+    let refreshing = tokio::time::timeout(TUF_TIME_MAX, online(options, &kept, transport, now));
     let problem = match refreshing.await {
         Ok(Ok(fetched)) => {
-            cache.mark(now);
-            return root_of(options, &fetched, Some(now));
+            let root = root_of(options, &fetched, Some(now))?;
+            let mut state = kept.state();
+            state.refreshed = Some(now);
+            cache.keep(&state);
+            return Ok(root);
         }
         Ok(Err(error)) if is_unreachable(&error) => error.into(),
         Ok(Err(error)) => {
@@ -135,14 +157,14 @@ pub(super) async fn load(
         Err(elapsed) => elapsed.into(),
     };
     // Not a fallback to other trust: the same metadata, verified again, while it has not expired.
-    match offline(options, &cache, now).await {
+    match offline(options, &state, now).await {
         Ok(fetched) => {
             tracing::warn!(
                 url = %shown(&options.url),
                 error = %problem,
                 "the TUF repository cannot be reached; its last metadata has not expired yet"
             );
-            root_of(options, &fetched, cache.refreshed())
+            root_of(options, &fetched, state.refreshed)
         }
         Err(_) => Err(options.fail(
             "it cannot be reached, and its cache has no metadata that has not expired",
@@ -151,15 +173,21 @@ pub(super) async fn load(
     }
 }
 
+/// Whether `now` lies more than a day before `then`.
+fn is_long_before(now: SystemTime, then: SystemTime) -> bool {
+    then.duration_since(now)
+        .is_ok_and(|ahead| ahead > CLOCK_BACK_MAX)
+}
+
 /// The cached root, if the last refresh is recent and everything still verifies.
-async fn fresh(options: &TufOptions, cache: &Cache, now: SystemTime) -> Option<TrustRoot> {
+async fn fresh(options: &TufOptions, state: &State, now: SystemTime) -> Option<TrustRoot> {
     // A refresh in the future means that a clock was wrong: it proves nothing about age.
-    let age = now.duration_since(cache.refreshed()?).ok()?;
+    let age = now.duration_since(state.refreshed?).ok()?;
     if age >= options.refresh_after {
         return None;
     }
-    match offline(options, cache, now).await {
-        Ok(fetched) => root_of(options, &fetched, cache.refreshed()).ok(),
+    match offline(options, state, now).await {
+        Ok(fetched) => root_of(options, &fetched, state.refreshed).ok(),
         Err(error) => {
             tracing::warn!(error = %chain(&error), "the cached TUF metadata is not usable");
             None
@@ -184,14 +212,15 @@ fn root_of(
 
 async fn online(
     options: &TufOptions,
-    cache: &Cache,
+    kept: &Kept,
     transport: &dyn TufTransport,
     now: SystemTime,
 ) -> Result<Fetched, TufError> {
+    distinct_keys("root.json", &options.root)?;
     let (send, mut requests) = mpsc::channel::<Request>(1);
     let updater = Updater::new(Remote { send }, &options.root)?
         .with_config(limits())
-        .with_store(Kept { folder: cache.folder.clone(), writable: true });
+        .with_store(kept.clone());
     // The library wants to own its transport and we only borrow ours: requests cross a channel.
     let serving = async {
         while let Some(request) = requests.recv().await {
@@ -210,13 +239,14 @@ async fn online(
 
 async fn offline(
     options: &TufOptions,
-    cache: &Cache,
+    state: &State,
     now: SystemTime,
 ) -> Result<Fetched, TufError> {
-    let kept = || Kept { folder: cache.folder.clone(), writable: false };
-    let updater = Updater::new(StoreRepository::new(kept()), &options.root)?
+    distinct_keys("root.json", &options.root)?;
+    let kept = Kept::new(state.clone());
+    let updater = Updater::new(StoreRepository::new(kept.clone()), &options.root)?
         .with_config(limits())
-        .with_store(kept());
+        .with_store(kept);
     refresh(updater, now).await
 }
 
@@ -227,7 +257,9 @@ async fn refresh(mut updater: Updater, now: SystemTime) -> Result<Fetched, TufEr
     updater.refresh(now).await?;
     let target = updater.get_target(TARGET, now).await?;
     let trusted = updater.trusted();
-    let targets = trusted.targets_role("targets").map_or(0, |role| role.version);
+    let targets = trusted
+        .targets_role("targets")
+        .map_or(0, |role| role.version);
     let version = format!("root {}, targets {targets}", trusted.root().version);
     Ok(Fetched { target, version })
 }
@@ -245,135 +277,13 @@ fn limits() -> UpdaterConfig {
 
 /// Whether the repository could not be asked, as opposed to having answered something wrong.
 fn is_unreachable(error: &TufError) -> bool {
-    matches!(error, TufError::Transport { source: Some(_), .. })
-}
-
-/// One file that the library wants.
-struct Request {
-    path: String,
-    limit: u64,
-    answer: oneshot::Sender<Result<Option<Bytes>, BoxError>>,
-}
-
-/// The library's end of the channel to our transport.
-struct Remote {
-    send: mpsc::Sender<Request>,
-}
-
-impl Remote {
-    async fn get(&self, path: String, limit: u64) -> Result<Option<Vec<u8>>, TufError> {
-        // Names come from metadata: none may leave the repository (CVE-2026-24137).
-        if path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains('\\') {
-            return Err(TufError::Malformed(format!("`{path}` is no name of a file")));
+    matches!(
+        error,
+        TufError::Transport {
+            source: Some(_),
+            ..
         }
-        let (answer, answered) = oneshot::channel();
-        let stopped = |_| TufError::transport("the transport stopped");
-        self.send
-            .send(Request { path: path.clone(), limit, answer })
-            .await
-            .map_err(|_| TufError::transport("the transport stopped"))?;
-        let bytes = answered
-            .await
-            .map_err(stopped)?
-            .map_err(|source| TufError::transport_with_source(format!("fetching {path}"), source))?;
-        match bytes {
-            Some(bytes) if bytes.len() as u64 > limit => {
-                Err(TufError::Malformed(format!("`{path}` is over {limit} bytes")))
-            }
-            Some(bytes) => Ok(Some(bytes.to_vec())),
-            None => Ok(None),
-        }
-    }
-}
-
-impl Repository for Remote {
-    fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
-        Box::pin(self.get(name.to_owned(), max_length))
-    }
-
-    fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
-        Box::pin(self.get(format!("targets/{path}"), max_length))
-    }
-}
-
-/// The library's own store, bounded when read, and without writes where nothing changes.
-struct Kept {
-    folder: PathBuf,
-    writable: bool,
-}
-
-impl MetadataStore for Kept {
-    fn load(&self, name: &str) -> Result<Option<Vec<u8>>, TufError> {
-        let size = std::fs::metadata(self.folder.join(name)).map(|metadata| metadata.len());
-        if size.is_ok_and(|size| size > TUF_METADATA_BYTES_MAX) {
-            return Err(TufError::Malformed(format!("cached {name} is too long")));
-        }
-        FileStore::new(&self.folder).load(name)
-    }
-
-    fn store(&self, name: &str, bytes: &[u8]) -> Result<(), TufError> {
-        if !self.writable {
-            return Ok(());
-        }
-        FileStore::new(&self.folder).store(name, bytes)
-    }
-}
-
-/// The folder with the metadata, the time of the last refresh and the lock.
-struct Cache {
-    folder: PathBuf,
-}
-
-impl Cache {
-    fn refreshed(&self) -> Option<SystemTime> {
-        let text = std::fs::read_to_string(self.folder.join(REFRESHED)).ok()?;
-        let seconds: u64 = text.trim().parse().ok()?;
-        UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-    }
-
-    /// Notes a refresh. A cache that cannot be written costs a refresh each time, and no trust.
-    fn mark(&self, now: SystemTime) {
-        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let kept = FileStore::new(&self.folder);
-        if let Err(error) = kept.store(REFRESHED, seconds.to_string().as_bytes()) {
-            tracing::warn!(error = %chain(&error), "the TUF cache cannot be written");
-        }
-    }
-
-    /// Waits for other processes. `None` where that is not possible or takes too long: writes are
-    /// atomic, so the lock saves work and is not needed for safety.
-    async fn lock(&self) -> Option<File> {
-        create_private(&self.folder).ok()?;
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(self.folder.join("lock"))
-            .ok()?;
-        let waiting = async {
-            loop {
-                match file.try_lock() {
-                    Ok(()) => return true,
-                    Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_POLL).await,
-                    Err(std::fs::TryLockError::Error(_)) => return false,
-                }
-            }
-        };
-        let locked = tokio::time::timeout(LOCK_WAIT_MAX, waiting).await.unwrap_or(false);
-        locked.then_some(file)
-    }
-}
-
-/// Creates a folder that nobody else may read or write.
-fn create_private(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(folder)
+    )
 }
 
 /// A URL without userinfo and query, which may hold secrets.
@@ -404,6 +314,3 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
-
-#[cfg(test)]
-mod tests;

@@ -21,16 +21,24 @@ impl Layout {
         let tags = manifests(&index)
             .into_iter()
             .filter_map(|one| {
-                let tag = one.annotations().get("org.opencontainers.image.ref.name")?.clone();
+                let tag = one
+                    .annotations()
+                    .get("org.opencontainers.image.ref.name")?
+                    .clone();
                 Some((tag, one))
             })
             .collect();
-        Self { folder: folder.to_owned(), tags }
+        Self {
+            folder: folder.to_owned(),
+            tags,
+        }
     }
 
     fn read(&self, digest: &str) -> Option<Bytes> {
         let (algorithm, hex) = digest.split_once(':')?;
-        std::fs::read(self.folder.join("blobs").join(algorithm).join(hex)).ok().map(Bytes::from)
+        std::fs::read(self.folder.join("blobs").join(algorithm).join(hex))
+            .ok()
+            .map(Bytes::from)
     }
 }
 
@@ -47,8 +55,14 @@ fn manifests(index: &[u8]) -> Vec<Descriptor> {
 impl EvidenceSource for Layout {
     async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, BoxError> {
         let tag = Tag::for_digest(subject.digest(), "")?;
-        let Some(index) = self.tags.get(tag.as_str()) else { return Ok(Vec::new()) };
-        Ok(manifests(&self.read(&index.digest().to_string()).ok_or("no such index")?))
+        let Some(index) = self.tags.get(tag.as_str()) else {
+            return Ok(Vec::new());
+        };
+        Ok(manifests(
+            &self
+                .read(&index.digest().to_string())
+                .ok_or("no such index")?,
+        ))
     }
 
     async fn manifest(&self, reference: &Reference, _: u64) -> Result<Option<Bytes>, BoxError> {
@@ -64,6 +78,8 @@ impl EvidenceSource for Layout {
     }
 
     async fn blob(&self, _: &Repository, blob: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
-        Ok(self.read(&blob.digest().to_string()).ok_or("no such blob")?)
+        Ok(self
+            .read(&blob.digest().to_string())
+            .ok_or("no such blob")?)
     }
 }

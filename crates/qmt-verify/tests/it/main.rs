@@ -1,5 +1,21 @@
 //! Tests of the public face of the crate.
-#![allow(missing_docs, reason = "tests")]
+#![allow(missing_docs, unreachable_pub, reason = "a test binary has no outside")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that fails says where"
+)]
 
+mod attestations;
+mod discovery;
 mod layout;
+mod mutants;
+mod policy;
 mod real;
+mod rejections;
+mod speed;
+mod support;
+mod transplants;
+mod trust;
+mod tuf;
+mod twins;

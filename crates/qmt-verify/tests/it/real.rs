@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use qmt_oci_ref::{Descriptor, Digest, MediaType, PinnedReference, Reference, Repository};
 use qmt_verify::{
-    AttestationDemand, Authority, BoxError, Evidence, EvidenceSource, IdentityRule, PemTrust,
-    Policy, PolicySet, Scope, SigstoreVerifier, TrustRoot, Verification, Verifier, VerifyError,
-    WorkflowClaims, collect,
+    AttestationDemand, Authority, BoxError, DiscoveryOptions, Evidence, EvidenceSource,
+    IdentityRule, PemTrust, Policy, PolicySet, Scope, SigstoreVerifier, TrustRoot, Verification,
+    Verifier, VerifyError, WorkflowClaims, collect,
 };
 use serde::Deserialize;
 
@@ -59,12 +59,19 @@ impl OneSignature {
     fn bundle(subject: &PinnedReference, bundle: Vec<u8>) -> Self {
         let kind = "application/vnd.dev.sigstore.bundle.v0.3+json";
         let layer = Descriptor::of(MediaType::new(kind), &bundle);
-        let about =
-            Descriptor::new(MediaType::new(MediaType::OCI_INDEX), subject.digest().clone(), 1);
+        let about = Descriptor::new(
+            MediaType::new(MediaType::OCI_INDEX),
+            subject.digest().clone(),
+            1,
+        );
         let manifest = serde_json::json!({
             "schemaVersion": 2, "artifactType": kind, "layers": [layer], "subject": about,
         });
-        Self { manifest: manifest.to_string().into(), layer: bundle.into(), by_tag: false }
+        Self {
+            manifest: manifest.to_string().into(),
+            layer: bundle.into(),
+            by_tag: false,
+        }
     }
 }
 
@@ -72,12 +79,22 @@ impl OneSignature {
 impl EvidenceSource for OneSignature {
     async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, BoxError> {
         let manifest = Descriptor::of(MediaType::new(MediaType::OCI_MANIFEST), &self.manifest);
-        Ok(if self.by_tag { Vec::new() } else { vec![manifest] })
+        Ok(if self.by_tag {
+            Vec::new()
+        } else {
+            vec![manifest]
+        })
     }
 
     async fn manifest(&self, reference: &Reference, _: u64) -> Result<Option<Bytes>, BoxError> {
-        let tagged = reference.tag().is_some_and(|tag| tag.as_str().ends_with(".sig"));
-        let wanted = if self.by_tag { tagged } else { reference.digest().is_some() };
+        let tagged = reference
+            .tag()
+            .is_some_and(|tag| tag.as_str().contains(".sig"));
+        let wanted = if self.by_tag {
+            tagged
+        } else {
+            reference.digest().is_some()
+        };
         Ok(wanted.then(|| self.manifest.clone()))
     }
 
@@ -112,7 +129,9 @@ async fn holds_for_this_alone(
     identity: &str,
 ) {
     let subject = pin(digest);
-    let evidence = collect(source, &subject, &Default::default()).await.unwrap();
+    let evidence = collect(source, &subject, &DiscoveryOptions::default())
+        .await
+        .unwrap();
     assert_eq!(evidence.len(), 1);
     let verified = judge(root, signed_by(issuer, identity), &subject, &evidence).unwrap();
     assert_eq!(verified.digest(), subject.digest());
@@ -128,24 +147,32 @@ async fn holds_for_this_alone(
     }
     // The same signature, found for another image.
     let other = pin(&Digest::sha256("another image").to_string());
-    let moved = match source.by_tag {
-        true => collect(source, &other, &Default::default()).await.unwrap(),
-        false => {
-            let moved = OneSignature::bundle(&other, source.layer.to_vec());
-            collect(&moved, &other, &Default::default()).await.unwrap()
-        }
+    let moved = if source.by_tag {
+        collect(source, &other, &DiscoveryOptions::default())
+            .await
+            .unwrap()
+    } else {
+        let moved = OneSignature::bundle(&other, source.layer.to_vec());
+        collect(&moved, &other, &DiscoveryOptions::default())
+            .await
+            .unwrap()
     };
     let error = judge(root, signed_by(issuer, identity), &other, &moved).unwrap_err();
     assert_eq!(error.rejections()[0].code, "other-digest", "{error}");
     // Evidence of one digest says nothing about another.
     let error = judge(root, signed_by(issuer, identity), &other, &evidence).unwrap_err();
-    assert!(matches!(error, VerifyError::OtherEvidence { .. }), "{error}");
+    assert!(
+        matches!(error, VerifyError::OtherEvidence { .. }),
+        "{error}"
+    );
 }
 
 /// SIG-16: the genuine cosign 2 signature.
 #[tokio::test]
 async fn the_genuine_cosign_2_signature_holds_for_its_digest_and_signer_alone() {
-    let Some(folder) = fixtures("cosign 2") else { return };
+    let Some(folder) = fixtures("cosign 2") else {
+        return;
+    };
     let text = std::fs::read(folder.join("cosign2-keyless-image.json")).unwrap();
     let fixture: SigFixture = serde_json::from_slice(&text).unwrap();
     let source = OneSignature::sig(&fixture.layer, &fixture.payload);
@@ -159,7 +186,9 @@ async fn the_genuine_cosign_2_signature_holds_for_its_digest_and_signer_alone() 
 /// SIG-16: the genuine cosign 3 signature.
 #[tokio::test]
 async fn the_genuine_cosign_3_signature_holds_for_its_digest_and_signer_alone() {
-    let Some(folder) = fixtures("cosign 3") else { return };
+    let Some(folder) = fixtures("cosign 3") else {
+        return;
+    };
     let bundle = std::fs::read(folder.join("cosign3-keyless-image.bundle.json")).unwrap();
     let digest = "sha256:c811d58de79c92f03214e63aa339484e488d694ae8a6283b5f3f17a9faf50172";
     let source = OneSignature::bundle(&pin(digest), bundle);
@@ -173,11 +202,15 @@ async fn the_genuine_cosign_3_signature_holds_for_its_digest_and_signer_alone() 
 /// SIG-13: the genuine attestation is no signature, whoever is accepted.
 #[tokio::test]
 async fn the_genuine_attestation_is_no_signature() {
-    let Some(folder) = fixtures("attestation") else { return };
+    let Some(folder) = fixtures("attestation") else {
+        return;
+    };
     let bundle = std::fs::read(folder.join("cosign-attestation.bundle.json")).unwrap();
     let subject = pin("sha256:732112270d7e59418a8c080b134b24cabd67d250d0d0147a97ed95ba5c280aa4");
     let source = OneSignature::bundle(&subject, bundle);
-    let evidence = collect(&source, &subject, &Default::default()).await.unwrap();
+    let evidence = collect(&source, &subject, &DiscoveryOptions::default())
+        .await
+        .unwrap();
     let anybody = IdentityRule::regex("(?s).*").unwrap();
     let anybody = Policy::any_of(vec![Authority::identity_of_any_issuer(anybody)], 1).unwrap();
     for root in public_roots(&folder) {
@@ -190,7 +223,10 @@ async fn the_genuine_attestation_is_no_signature() {
 
 fn public_roots(folder: &Path) -> Vec<TrustRoot> {
     let mut roots = vec![TrustRoot::embedded().unwrap()];
-    for name in ["public-good-trusted-root.json", "public-good-trusted-root-2025.json"] {
+    for name in [
+        "public-good-trusted-root.json",
+        "public-good-trusted-root-2025.json",
+    ] {
         roots.push(TrustRoot::from_json_file(&folder.join(name)).unwrap());
     }
     roots
@@ -238,9 +274,11 @@ impl Case {
                     authority
                 }
             }
-            Signer { identity: Some(identity), issuer: Some(issuer), .. } => {
-                Authority::certificate(issuer, IdentityRule::exact(identity)?)?
-            }
+            Signer {
+                identity: Some(identity),
+                issuer: Some(issuer),
+                ..
+            } => Authority::certificate(issuer, IdentityRule::exact(identity)?)?,
             _ => panic!("{}: no signer", self.name),
         };
         if let Some(claims) = &self.claims {
@@ -276,7 +314,9 @@ fn pem_trust(trust: &Path) -> PemTrust {
 /// and once more from stored evidence.
 #[tokio::test]
 async fn every_recorded_case_comes_out_as_it_says() {
-    let Some(folder) = fixtures("recorded cases") else { return };
+    let Some(folder) = fixtures("recorded cases") else {
+        return;
+    };
     let folder = folder.join("cosign");
     let trust = folder.join("trust");
     let cases = std::fs::read(folder.join("cases.json")).unwrap();
@@ -290,7 +330,9 @@ async fn every_recorded_case_comes_out_as_it_says() {
     let mut wrong = Vec::new();
     for case in &cases {
         let subject = pin(&case.digest);
-        let evidence = collect(&layout, &subject, &Default::default()).await.unwrap();
+        let evidence = collect(&layout, &subject, &DiscoveryOptions::default())
+            .await
+            .unwrap();
         let stored = Evidence::from_json(&evidence.to_json().unwrap()).unwrap();
         assert_eq!(stored, evidence);
         for root in &roots {
@@ -300,7 +342,11 @@ async fn every_recorded_case_comes_out_as_it_says() {
             let verdict = match &outcome {
                 Ok(verified) => {
                     assert_eq!(verified.digest(), subject.digest());
-                    format!("accepted: {} {}", verified.report().format, verified.authority())
+                    format!(
+                        "accepted: {} {}",
+                        verified.report().format,
+                        verified.authority()
+                    )
                 }
                 Err(error) => format!("refused: {error}"),
             };
@@ -317,20 +363,33 @@ async fn every_recorded_case_comes_out_as_it_says() {
 /// certificate.
 #[tokio::test]
 async fn another_sigstore_vouches_for_none_of_the_cases() {
-    let Some(folder) = fixtures("other Sigstore") else { return };
+    let Some(folder) = fixtures("other Sigstore") else {
+        return;
+    };
     let folder = folder.join("cosign");
     let trust = folder.join("trust");
     let cases = std::fs::read(folder.join("cases.json")).unwrap();
     let cases: Vec<Case> = serde_json::from_slice(&cases).unwrap();
     let layout = Layout::open(&folder.join("layout"));
     let root = TrustRoot::from_json_file(&trust.join("other-trusted_root.json")).unwrap();
-    for case in cases.iter().filter(|case| !case.name.starts_with("other-sigstore")) {
-        let Ok(policy) = case.policy(&trust) else { continue };
+    for case in cases
+        .iter()
+        .filter(|case| !case.name.starts_with("other-sigstore"))
+    {
+        let Ok(policy) = case.policy(&trust) else {
+            continue;
+        };
         if case.why == "only where the policy asks for no log" {
             continue;
         }
         let subject = pin(&case.digest);
-        let evidence = collect(&layout, &subject, &Default::default()).await.unwrap();
-        assert!(judge(&root, policy, &subject, &evidence).is_err(), "{}", case.name);
+        let evidence = collect(&layout, &subject, &DiscoveryOptions::default())
+            .await
+            .unwrap();
+        assert!(
+            judge(&root, policy, &subject, &evidence).is_err(),
+            "{}",
+            case.name
+        );
     }
 }

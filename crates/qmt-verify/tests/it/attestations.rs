@@ -1,0 +1,209 @@
+//! Attestations: demanded besides a signature, and never one.
+
+use qmt_testkit::{Attestation, Identity, PrivateSigstore, SLSA_V1, SLSA_V02, Signing, Twin};
+use qmt_verify::{AttestationDemand, Policy};
+
+use crate::support::{
+    ISSUER, Piece, any_of, code, dev, dev_authority, evidence, judge, key_authority, pin, subject,
+    verifier,
+};
+
+const BUILDER: &str = "https://github.com/actions/runner";
+const SOURCE: &str = "https://github.com/acme/echo";
+const REF: &str = "refs/tags/v1.0.0";
+
+fn v1() -> AttestationDemand {
+    AttestationDemand::new(SLSA_V1).unwrap()
+}
+
+/// SIG-13 (CVE-2022-35929): in whatever form and of whatever type, an attestation is no signature.
+#[tokio::test]
+async fn an_attestation_is_no_signature() {
+    let sigstore = PrivateSigstore::new();
+    let provenance = Attestation::slsa_v1(BUILDER, SOURCE, REF);
+    let signing = Signing::keyless(dev());
+    let bundle = sigstore.attest_bundle(subject().digest(), &provenance, &signing);
+    let layer = sigstore.attest_simple(subject().digest(), &provenance, &signing);
+    // Even one that calls itself a signature, where attestations lie.
+    let disguised = Attestation::new(qmt_testkit::SIGN_PREDICATE, "{}");
+    let disguised = sigstore.attest_simple(subject().digest(), &disguised, &signing);
+    for policy in [any_of(vec![dev_authority()]), Policy::pin_on_first_use()] {
+        let verifier = verifier(&sigstore, policy);
+        for piece in [
+            Piece::from(bundle.clone()),
+            layer.clone().into(),
+            disguised.clone().into(),
+        ] {
+            let evidence = evidence(&subject(), [piece]).await;
+            assert_eq!(code(judge(&verifier, &subject(), &evidence)), "attestation");
+        }
+    }
+    // And a signature is no attestation.
+    assert!(AttestationDemand::new(qmt_testkit::SIGN_PREDICATE).is_err());
+    let demanding = any_of(vec![dev_authority()]).with_attestation(v1());
+    let demanding = verifier(&sigstore, demanding);
+    let signature = sigstore.sign_bundle(subject().digest(), &signing);
+    let outcome = judge(
+        &demanding,
+        &subject(),
+        &evidence(&subject(), [signature]).await,
+    );
+    assert_eq!(code(outcome), "demand");
+}
+
+/// SLSA provenance v1 and v0.2, from bundles and from `.att` tags: each field that is demanded.
+#[tokio::test]
+async fn provenance_is_checked_field_by_field() {
+    let sigstore = PrivateSigstore::new();
+    let signing = Signing::keyless(dev());
+    let signature: Piece = sigstore.sign_simple(subject().digest(), &signing).into();
+    for (predicate_type, attestation, build_type) in [
+        (
+            SLSA_V1,
+            Attestation::slsa_v1(BUILDER, SOURCE, REF),
+            "https://actions.github.io/buildtypes/workflow/v1",
+        ),
+        (
+            SLSA_V02,
+            Attestation::slsa_v02(BUILDER, SOURCE, REF),
+            "https://github.com/slsa-framework/slsa-github-generator/container@v1",
+        ),
+    ] {
+        let demand = || AttestationDemand::new(predicate_type).unwrap();
+        let workflow = ".github/workflows/release.yml";
+        let good = demand()
+            .with_builder(BUILDER)
+            .and_then(|one| one.with_source(SOURCE))
+            .and_then(|one| one.with_build_type(build_type))
+            .and_then(|one| one.with_workflow(workflow))
+            .unwrap();
+        let bad = [
+            demand().with_builder("https://evil.example"),
+            demand().with_source("https://github.com/acme/other"),
+            demand().with_source("https://github.com/acme/ech"),
+            demand().with_build_type("other"),
+            demand().with_workflow("other.yml"),
+            demand().with_field("/no/such", "x"),
+            AttestationDemand::new("https://example.com/other"),
+        ];
+        let bundle = sigstore.attest_bundle(subject().digest(), &attestation, &signing);
+        let layer = sigstore.attest_simple(subject().digest(), &attestation, &signing);
+        for piece in [Piece::from(bundle), layer.into()] {
+            let both = evidence(&subject(), [signature.clone(), piece]).await;
+            let judge_with = |demand: AttestationDemand| {
+                let policy = any_of(vec![dev_authority()]).with_attestation(demand);
+                judge(&verifier(&sigstore, policy), &subject(), &both)
+            };
+            let verified = judge_with(good.clone()).unwrap();
+            assert_eq!(verified.report().attestations, [predicate_type]);
+            for demand in bad.iter().map(|one| one.as_ref().unwrap()) {
+                let error = judge_with(demand.clone()).unwrap_err();
+                assert!(
+                    error.rejections().iter().any(|one| one.code == "demand"),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
+/// SIG-13: an attestation counts only if it holds, is about this image, and is by an accepted
+/// signer.
+#[tokio::test]
+async fn a_demanded_attestation_must_hold_itself() {
+    let sigstore = PrivateSigstore::new();
+    let provenance = Attestation::slsa_v1(BUILDER, SOURCE, REF);
+    let signature: Piece = sigstore
+        .sign_bundle(subject().digest(), &Signing::keyless(dev()))
+        .into();
+    let attest = |signing: &Signing| -> Piece {
+        sigstore
+            .attest_bundle(subject().digest(), &provenance, signing)
+            .into()
+    };
+    let eve = Signing::keyless(Identity::email("eve@example.com", ISSUER));
+    let moved =
+        sigstore.attest_bundle(pin("other").digest(), &provenance, &Signing::keyless(dev()));
+    for policy in [any_of(vec![dev_authority()]), Policy::pin_on_first_use()] {
+        let verifier = verifier(&sigstore, policy.with_attestation(v1()));
+        let good = evidence(
+            &subject(),
+            [signature.clone(), attest(&Signing::keyless(dev()))],
+        )
+        .await;
+        judge(&verifier, &subject(), &good).unwrap();
+        let mut bad = vec![attest(&eve), moved.clone().into()];
+        for twin in [
+            Twin::GarbageSignature,
+            Twin::UnknownCa,
+            Twin::ForeignEntry,
+            Twin::ExpiredCertificate,
+            Twin::OtherDigestAlgorithm,
+            Twin::WrongPayloadType,
+            Twin::TwoSignatures,
+            Twin::MalformedPayload,
+        ] {
+            bad.push(attest(&Signing::keyless(dev()).twin(twin)));
+        }
+        for piece in bad {
+            let evidence = evidence(&subject(), [signature.clone(), piece]).await;
+            assert!(judge(&verifier, &subject(), &evidence).is_err());
+        }
+    }
+}
+
+/// Attestations by key, and predicates of any type with demanded fields.
+#[tokio::test]
+async fn any_predicate_can_be_demanded() {
+    let sigstore = PrivateSigstore::new();
+    let kind = "https://example.com/scan/v1";
+    let scan = Attestation::new(kind, r#"{"result":"clean","findings":0,"by":{"tool":"x"}}"#);
+    let signing = Signing::key("p256");
+    let signature: Piece = sigstore.sign_simple(subject().digest(), &signing).into();
+    let bundle: Piece = sigstore
+        .attest_bundle(subject().digest(), &scan, &signing)
+        .into();
+    let layer: Piece = sigstore
+        .attest_simple(subject().digest(), &scan, &signing)
+        .into();
+    let stranger: Piece = sigstore
+        .attest_bundle(subject().digest(), &scan, &Signing::key("p256-other"))
+        .into();
+    let demand = |pointer: &str, expected: &str| {
+        AttestationDemand::new(kind)
+            .unwrap()
+            .with_field(pointer, expected)
+            .unwrap()
+    };
+    let judge_with = async |piece: &Piece, demand: AttestationDemand| {
+        let policy = any_of(vec![key_authority(&sigstore, "p256")]).with_attestation(demand);
+        let both = evidence(&subject(), [signature.clone(), piece.clone()]).await;
+        judge(&verifier(&sigstore, policy), &subject(), &both)
+    };
+    for piece in [&bundle, &layer] {
+        for (pointer, value) in [("/result", "clean"), ("/findings", "0"), ("/by/tool", "x")] {
+            judge_with(piece, demand(pointer, value)).await.unwrap();
+        }
+        for (pointer, value) in [("/result", "dirty"), ("/findings", "1"), ("/by", "x")] {
+            judge_with(piece, demand(pointer, value)).await.unwrap_err();
+        }
+    }
+    judge_with(&stranger, demand("/result", "clean"))
+        .await
+        .unwrap_err();
+    // What makes no sense is told when the policy is made.
+    assert!(AttestationDemand::new(" ").is_err());
+    assert!(
+        AttestationDemand::new(kind)
+            .unwrap()
+            .with_builder("x")
+            .is_err()
+    );
+    assert!(
+        AttestationDemand::new(kind)
+            .unwrap()
+            .with_field("result", "x")
+            .is_err()
+    );
+    assert!(v1().with_builder("").is_err());
+}

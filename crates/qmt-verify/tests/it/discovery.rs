@@ -1,0 +1,380 @@
+//! Looking for signatures: everywhere, within limits, and never guessing.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use qmt_oci_ref::{Descriptor, Digest, MediaType, PinnedReference, Reference, Repository};
+use qmt_testkit::{PrivateSigstore, SIMPLE_SIGNING, Signing, SimpleSigning};
+use qmt_verify::{
+    BoxError, DiscoveryOptions, Evidence, EvidenceSource, MockEvidenceSource, VerifyError, collect,
+};
+
+use crate::support::{
+    Memory, any_of, code, dev, dev_authority, judge, look, pin, signed_subject, subject, verifier,
+};
+
+fn simple(sigstore: &PrivateSigstore) -> SimpleSigning {
+    sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()))
+}
+
+/// All places are looked at, at once: one request each, and only by digest or by a tag made of it
+/// (SIG-06: no tag that could move is asked again).
+#[tokio::test]
+async fn every_place_is_looked_at_once() {
+    let sigstore = PrivateSigstore::new();
+    let mut memory = Memory::default();
+    memory.put(&SimpleSigning::image(
+        subject().digest(),
+        &[simple(&sigstore)],
+    ));
+    memory.put(&SimpleSigning::referrer(
+        &signed_subject(&subject()),
+        &[simple(&sigstore)],
+    ));
+    let bundle = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
+    memory.put(&bundle.referrer(&signed_subject(&subject())));
+    let evidence = look(&memory, &subject()).await;
+    assert_eq!(evidence.len(), 3);
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    judge(&verifier, &subject(), &evidence).unwrap();
+    let hex = subject().digest().hex().to_owned();
+    let asked = memory.asked();
+    assert_eq!(asked.len(), 1 + 2 + 2 + 3, "{asked:#?}");
+    for question in asked {
+        let by_digest = question.contains("@sha256:") || question.starts_with("blob sha256:");
+        let by_tag = question.contains(&format!(":sha256-{hex}."));
+        assert!(by_digest || by_tag, "{question}");
+    }
+}
+
+/// `COSIGN_REPOSITORY` and a tag prefix.
+#[tokio::test]
+async fn signatures_in_another_repository_are_found_where_the_options_say() {
+    let sigstore = PrivateSigstore::new();
+    let mut memory = Memory::default();
+    let image = SimpleSigning::image(subject().digest(), &[simple(&sigstore)]);
+    let tag = format!("release-{}", image.tag.clone().unwrap());
+    memory.tags.insert(tag, image.manifest.clone());
+    memory.blobs.extend(
+        image
+            .blobs
+            .iter()
+            .map(|(_, blob)| (Digest::sha256(blob), blob.clone())),
+    );
+    assert!(look(&memory, &subject()).await.is_empty());
+    let elsewhere: Repository = "signatures.example/all".parse().unwrap();
+    let options = DiscoveryOptions::default()
+        .with_repository(elsewhere)
+        .with_tag_prefix("release-");
+    let evidence = collect(&memory, &subject(), &options).await.unwrap();
+    assert_eq!(evidence.len(), 1);
+    assert!(
+        memory
+            .asked()
+            .iter()
+            .any(|one| one.contains("signatures.example/all"))
+    );
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    judge(&verifier, &subject(), &evidence).unwrap();
+    let bad = DiscoveryOptions::default().with_tag_prefix("no/slash");
+    assert!(matches!(
+        collect(&memory, &subject(), &bad).await,
+        Err(VerifyError::Policy { .. })
+    ));
+}
+
+/// An error while looking is an error, in each place: never "unsigned", never a pass.
+#[tokio::test]
+async fn an_error_while_looking_is_an_error() {
+    for broken in ["referrers", ".sig", ".att", "blob"] {
+        let sigstore = PrivateSigstore::new();
+        let image = SimpleSigning::image(subject().digest(), &[simple(&sigstore)]);
+        let manifest = image.manifest.clone();
+        let mut source = MockEvidenceSource::new();
+        source.expect_referrers().returning(move |_| {
+            if broken == "referrers" {
+                Err("503".into())
+            } else {
+                Ok(Vec::new())
+            }
+        });
+        source.expect_manifest().returning(move |reference, _| {
+            let tag = reference.tag().map(ToString::to_string).unwrap_or_default();
+            if tag.ends_with(broken) {
+                return Err("503".into());
+            }
+            Ok(tag.contains(".sig").then(|| manifest.clone()))
+        });
+        let payload = image.blobs.last().unwrap().1.clone();
+        source.expect_blob().returning(move |_, _, _| {
+            if broken == "blob" {
+                Err("503".into())
+            } else {
+                Ok(payload.clone())
+            }
+        });
+        let error = collect(&source, &subject(), &DiscoveryOptions::default())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, VerifyError::Source { .. }),
+            "{broken}: {error}"
+        );
+        assert!(error.is_retryable());
+    }
+}
+
+/// CVE-2023-33959: a registry that lists what does not belong to the image is not believed.
+#[tokio::test]
+async fn a_referrer_of_another_subject_is_left_aside() {
+    let sigstore = PrivateSigstore::new();
+    let bundle = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
+    let mut memory = Memory::default();
+    memory.put(&bundle.referrer(&signed_subject(&pin("another image"))));
+    let evidence = look(&memory, &subject()).await;
+    assert!(evidence.is_empty());
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let error = judge(&verifier, &subject(), &evidence).unwrap_err();
+    assert!(matches!(error, VerifyError::NoSignature { .. }), "{error}");
+    assert!(
+        error.rejections()[0].reason.contains("subject"),
+        "{error:?}"
+    );
+    let mut memory = Memory::default();
+    memory.put(&bundle.referrer(&signed_subject(&subject())));
+    judge(&verifier, &subject(), &look(&memory, &subject()).await).unwrap();
+}
+
+/// Content that does not have the digest it was asked by is an error of the registry.
+#[tokio::test]
+async fn content_of_another_digest_is_an_error() {
+    let sigstore = PrivateSigstore::new();
+    let bundle = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
+    let mut memory = Memory::default();
+    memory.put(&bundle.referrer(&signed_subject(&subject())));
+    let good = memory.blobs.clone();
+    for digest in good.keys() {
+        memory.blobs.clone_from(&good);
+        let content = memory.blobs.get_mut(digest).unwrap();
+        let mut changed = content.to_vec();
+        *changed.last_mut().unwrap() ^= 1;
+        *content = changed.into();
+        let outcome = collect(&memory, &subject(), &DiscoveryOptions::default()).await;
+        // The empty config is not read.
+        if good[digest].len() == 2 {
+            outcome.unwrap();
+        } else {
+            let error = outcome.unwrap_err();
+            assert!(matches!(error, VerifyError::WrongContent { .. }), "{error}");
+        }
+    }
+}
+
+/// What is listed and not there is noted; it is neither an error nor a signature.
+#[tokio::test]
+async fn a_referrer_that_is_gone_is_noted() {
+    let mut memory = Memory::default();
+    let gone = Descriptor::of(MediaType::new(MediaType::OCI_MANIFEST), b"gone");
+    memory.referrers.push(gone);
+    let evidence = look(&memory, &subject()).await;
+    assert!(evidence.is_empty());
+    let verifier = verifier(&PrivateSigstore::new(), any_of(vec![dev_authority()]));
+    assert_eq!(code(judge(&verifier, &subject(), &evidence)), "left-aside");
+}
+
+/// SIG-14: a flood of referrers costs 64 requests, and cannot push out what says it is a signature.
+#[tokio::test]
+async fn a_flood_of_referrers_is_bounded() {
+    let sigstore = PrivateSigstore::new();
+    let mut memory = Memory::default();
+    for number in 0..900_u32 {
+        let other = serde_json::json!({
+            "schemaVersion": 2, "artifactType": "application/spdx+json", "layers": [],
+            "subject": { "mediaType": MediaType::OCI_MANIFEST, "digest": subject().digest(), "size": 100 },
+            "annotations": { "number": number.to_string() },
+        });
+        let bytes = Bytes::from(other.to_string());
+        let kind = MediaType::new("application/spdx+json");
+        let descriptor = Descriptor::of(MediaType::new(MediaType::OCI_MANIFEST), &bytes);
+        memory.referrers.push(descriptor.with_artifact_type(kind));
+        memory.blobs.insert(Digest::sha256(&bytes), bytes);
+    }
+    let bundle = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
+    memory.put(&bundle.referrer(&signed_subject(&subject())));
+    let evidence = look(&memory, &subject()).await;
+    assert_eq!(evidence.len(), 1);
+    assert!(
+        memory.asked().len() <= 1 + 64 + 1 + 2,
+        "{}",
+        memory.asked().len()
+    );
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    judge(&verifier, &subject(), &evidence).unwrap();
+    // A hundred thousand: a thousand are looked at, and the error says so.
+    let one = memory.referrers[0].clone();
+    memory.referrers = (0..100_000_u32)
+        .map(|number| {
+            Descriptor::new(
+                one.media_type().clone(),
+                Digest::sha256(number.to_le_bytes()),
+                9,
+            )
+        })
+        .collect();
+    memory.asked.lock().unwrap().clear();
+    let evidence = look(&memory, &subject()).await;
+    assert!(memory.asked().len() <= 1 + 64 + 2);
+    let error = judge(&verifier, &subject(), &evidence).unwrap_err();
+    assert!(
+        error
+            .rejections()
+            .iter()
+            .any(|one| one.reason.contains("1000 of 100000")),
+        "{error:?}"
+    );
+}
+
+/// SIG-14: ten thousand layers, a gigabyte, a megabyte of annotations.
+#[tokio::test]
+async fn a_flood_of_layers_is_bounded() {
+    let sigstore = PrivateSigstore::new();
+    let signature = simple(&sigstore);
+    let payload = signature.payload.clone();
+    let layer = |size: u64| {
+        let mut layer = Descriptor::new(
+            MediaType::new(SIMPLE_SIGNING),
+            Digest::sha256(&payload),
+            size,
+        );
+        for (name, value) in &signature.annotations {
+            layer = layer.with_annotation(name, value);
+        }
+        layer
+    };
+    let look_at = async |layers: Vec<Descriptor>| {
+        let mut memory = Memory::default();
+        let manifest = serde_json::json!({ "schemaVersion": 2, "layers": layers }).to_string();
+        let tag = format!("sha256-{}.sig", subject().digest().hex());
+        memory.tags.insert(tag, manifest.into());
+        memory
+            .blobs
+            .insert(Digest::sha256(&payload), payload.clone());
+        (look(&memory, &subject()).await, memory.asked().len())
+    };
+    let good = layer(payload.len() as u64);
+    for (count, taken) in [(64, 64), (65, 64), (600, 64)] {
+        let (evidence, requests) = look_at(vec![good.clone(); count]).await;
+        assert_eq!(evidence.len(), taken);
+        assert!(requests <= 64 + 3);
+    }
+    let (evidence, requests) = look_at(vec![layer(1 << 30), good.clone()]).await;
+    assert_eq!((evidence.len(), requests), (1, 4));
+    let heavy = good.clone().with_annotation("x", "y".repeat(1024 * 1024));
+    let (evidence, _) = look_at(vec![heavy, good]).await;
+    assert_eq!(evidence.len(), 1);
+}
+
+/// SIG-14: what is kept is bounded too, and the evidence that is read back.
+#[tokio::test]
+async fn stored_evidence_is_bounded() {
+    let sigstore = PrivateSigstore::new();
+    let signature = simple(&sigstore);
+    let mut memory = Memory::default();
+    memory.put(&SimpleSigning::image(
+        subject().digest(),
+        &vec![signature.clone(); 64],
+    ));
+    let referrer = SimpleSigning::referrer(&signed_subject(&subject()), &vec![signature; 64]);
+    memory.put(&referrer);
+    let evidence = look(&memory, &subject()).await;
+    assert_eq!(evidence.len(), 100);
+    let stored = evidence.to_json().unwrap();
+    assert_eq!(Evidence::from_json(&stored).unwrap(), evidence);
+    let more = |count: usize, change: &dyn Fn(&mut serde_json::Value)| {
+        let mut value: serde_json::Value = serde_json::from_slice(&stored).unwrap();
+        let first = value["pieces"][0].clone();
+        let pieces = value["pieces"].as_array_mut().unwrap();
+        pieces.resize(count, first);
+        change(&mut value);
+        Evidence::from_json(value.to_string().as_bytes())
+    };
+    more(100, &|_| {}).unwrap();
+    let long = |length: usize| {
+        move |value: &mut serde_json::Value| {
+            use base64::Engine as _;
+            let text = base64::engine::general_purpose::STANDARD.encode(vec![b'x'; length]);
+            value["pieces"][0]["content"]["simple-signing"]["payload"] = text.into();
+        }
+    };
+    more(1, &long(1024 * 1024)).unwrap();
+    for (count, change) in [
+        (
+            101,
+            Box::new(|_: &mut serde_json::Value| {}) as Box<dyn Fn(&mut serde_json::Value)>,
+        ),
+        (1, Box::new(long(1024 * 1024 + 1))),
+        (
+            1,
+            Box::new(|value: &mut serde_json::Value| value["schema"] = 2.into()),
+        ),
+        (
+            1,
+            Box::new(|value: &mut serde_json::Value| value["subject"] = "sha256:0".into()),
+        ),
+        (
+            1,
+            Box::new(|value: &mut serde_json::Value| {
+                value["pieces"][0]["content"]["simple-signing"]["payload"] = "!".into();
+            }),
+        ),
+    ] {
+        let error = more(count, &*change).unwrap_err();
+        assert!(matches!(error, VerifyError::Evidence { .. }), "{error}");
+    }
+    assert!(Evidence::from_json(b"").is_err());
+    assert!(Evidence::from_json(&vec![b' '; 32 * 1024 * 1024 + 1]).is_err());
+}
+
+/// A place that never answers.
+struct Silent;
+
+#[async_trait]
+impl EvidenceSource for Silent {
+    async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, BoxError> {
+        std::future::pending().await
+    }
+
+    async fn manifest(&self, _: &Reference, _: u64) -> Result<Option<Bytes>, BoxError> {
+        Ok(None)
+    }
+
+    async fn blob(&self, _: &Repository, _: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
+        Err("nothing".into())
+    }
+}
+
+/// SIG-14: the whole search ends at its deadline.
+#[tokio::test]
+async fn looking_ends_at_its_deadline() {
+    let options = DiscoveryOptions::default().with_deadline(Duration::from_millis(50));
+    let error = collect(&Silent, &subject(), &options).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Timeout { .. }), "{error}");
+    assert!(error.is_retryable());
+}
+
+/// No signature names anything but sha256.
+#[tokio::test]
+async fn other_digests_are_not_looked_up() {
+    let digest = Digest::of(qmt_oci_ref::DigestAlgorithm::Sha512, "x");
+    let long = PinnedReference::new(subject().repository().clone(), digest);
+    let memory = Memory::default();
+    let error = collect(&memory, &long, &DiscoveryOptions::default())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, VerifyError::UnsupportedDigest { .. }),
+        "{error}"
+    );
+    assert!(memory.asked().is_empty());
+}

@@ -1,0 +1,50 @@
+//! How long judging takes. Only an optimised build says anything about it.
+
+use std::time::{Duration, Instant};
+
+use qmt_testkit::{PrivateSigstore, Signing};
+use qmt_verify::Evidence;
+
+use crate::support::{any_of, dev, dev_authority, evidence, judge, subject, verifier};
+
+/// One cached keyless signature is read back and judged in at most a millisecond.
+#[tokio::test]
+async fn a_cached_keyless_signature_is_judged_within_a_millisecond() {
+    const ROUNDS: u32 = 200;
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    for (name, stored) in [
+        (
+            ".sig",
+            evidence(
+                &subject(),
+                [sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()))],
+            )
+            .await,
+        ),
+        (
+            "bundle",
+            evidence(
+                &subject(),
+                [sigstore
+                    .sign_bundle(subject().digest(), &Signing::keyless(dev()).timestamp(true))],
+            )
+            .await,
+        ),
+    ] {
+        let json = stored.to_json().unwrap();
+        let mut best = Duration::MAX;
+        for _ in 0..5 {
+            let start = Instant::now();
+            for _ in 0..ROUNDS {
+                let stored = Evidence::from_json(&json).unwrap();
+                judge(&verifier, &subject(), &stored).unwrap();
+            }
+            best = best.min(start.elapsed() / ROUNDS);
+        }
+        println!("{name}: {best:?}");
+        if cfg!(not(debug_assertions)) {
+            assert!(best <= Duration::from_millis(1), "{name}: {best:?}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Trust roots: JSON and PEM, what can be used of them, and when.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use qmt_testkit::{Format, LogKind, PrivateSigstore, Signing, TrustPart, Twin};
+use qmt_verify::{PemTrust, SigstoreVerifier, TrustRoot, VerifyError};
+use tempfile::TempDir;
+
+use crate::support::{
+    any_of, code, dev, dev_authority, everything, evidence, judge, key_authority, subject,
+    trust_json,
+};
+use crate::twins::sign;
+
+fn write(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn with(root: TrustRoot) -> SigstoreVerifier {
+    SigstoreVerifier::new(root, everything(any_of(vec![dev_authority()]))).unwrap()
+}
+
+/// One key of an unknown kind does not disable the others; it is named.
+#[tokio::test]
+async fn an_unusable_key_is_left_aside() {
+    let sigstore = PrivateSigstore::new();
+    let root = trust_json(&sigstore.trusted_root().with_unknown_key().json()).unwrap();
+    assert_eq!(root.describe().left_aside.len(), 1, "{:?}", root.describe());
+    assert_eq!(root.describe().logs, 2);
+    let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
+    let evidence = evidence(&subject(), [piece]).await;
+    let verified = judge(&with(root), &subject(), &evidence).unwrap();
+    assert!(
+        verified
+            .report()
+            .trust_root
+            .as_ref()
+            .unwrap()
+            .age_seconds
+            .is_some()
+    );
+}
+
+/// PEM files say the same as the JSON: one or many entries each, chains in any order.
+#[tokio::test]
+async fn pem_files_with_one_or_many_entries() {
+    let (one, other) = (PrivateSigstore::new(), PrivateSigstore::new());
+    let folder = TempDir::new().unwrap();
+    let many = PemTrust::default()
+        .with_fulcio(write(
+            &folder,
+            "fulcio",
+            &(one.fulcio_pem() + &other.fulcio_pem()),
+        ))
+        .with_rekor(write(
+            &folder,
+            "rekor",
+            &(other.rekor_pem() + "a comment\n" + &one.rekor_pem()),
+        ))
+        .with_ctfe(write(
+            &folder,
+            "ctfe",
+            &(one.ctfe_pem() + &other.ctfe_pem()),
+        ))
+        .with_tsa(write(&folder, "tsa1", &one.tsa_pem()))
+        .with_tsa(write(&folder, "tsa2", &other.tsa_pem()));
+    let root = TrustRoot::from_pem(&many).unwrap();
+    let info = root.describe();
+    assert_eq!(
+        (info.logs, info.ct_logs, info.timestamp_authorities),
+        (2, 2, 2)
+    );
+    assert_eq!(info.certificate_authorities, 4);
+    assert!(info.left_aside.is_empty());
+    let verifier = with(root);
+    for sigstore in [&one, &other] {
+        for format in [Format::Simple, Format::Bundle] {
+            let signing = Signing::keyless(dev()).timestamp(true);
+            let good = evidence(&subject(), [sign(sigstore, format, &signing)]).await;
+            judge(&verifier, &subject(), &good).unwrap();
+            let bad = sign(sigstore, format, &signing.twin(Twin::ExpiredCa));
+            let bad = evidence(&subject(), [bad]).await;
+            assert!(judge(&verifier, &subject(), &bad).is_err());
+        }
+    }
+    // The root alone is enough where the signature brings its intermediate.
+    let root_only = PemTrust::default()
+        .with_fulcio(write(&folder, "root", &one.fulcio_root_pem()))
+        .with_rekor(write(&folder, "rekor1", &one.rekor_pem()))
+        .with_ctfe(write(&folder, "ctfe1", &one.ctfe_pem()));
+    let verifier = with(TrustRoot::from_pem(&root_only).unwrap());
+    let simple = sign(&one, Format::Simple, &Signing::keyless(dev()));
+    judge(&verifier, &subject(), &evidence(&subject(), [simple]).await).unwrap();
+    let bundle = sign(&one, Format::Bundle, &Signing::keyless(dev()));
+    let outcome = judge(&verifier, &subject(), &evidence(&subject(), [bundle]).await);
+    assert_eq!(code(outcome), "certificate");
+}
+
+/// SIG-12, SIG-15: files that are missing, unreadable, empty, of the wrong kind or broken.
+#[test]
+fn bad_pem_files_are_errors() {
+    let sigstore = PrivateSigstore::new();
+    let folder = TempDir::new().unwrap();
+    let cut = sigstore.rekor_pem().replace("-----END PUBLIC KEY-----", "");
+    let rekor = |text: &str| {
+        TrustRoot::from_pem(&PemTrust::default().with_rekor(write(&folder, "x", text)))
+    };
+    rekor(&sigstore.rekor_pem()).unwrap();
+    for text in [
+        "",
+        "  \n",
+        "no key here",
+        &cut,
+        &sigstore.fulcio_pem(),
+        &(sigstore.rekor_pem() + &sigstore.fulcio_pem()),
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+    ] {
+        let error = rekor(text).unwrap_err();
+        assert!(
+            matches!(error, VerifyError::TrustRoot { .. }),
+            "{text}: {error}"
+        );
+    }
+    let fulcio = |text: &str| {
+        TrustRoot::from_pem(&PemTrust::default().with_fulcio(write(&folder, "x", text)))
+    };
+    fulcio(&sigstore.fulcio_pem()).unwrap();
+    for text in [
+        sigstore.rekor_pem().as_str(),
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    ] {
+        assert!(fulcio(text).is_err());
+    }
+    // A file that holds nothing usable is an error even beside one that does.
+    let junk = write(
+        &folder,
+        "junk",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    );
+    let rekor_file = write(&folder, "rekor", &sigstore.rekor_pem());
+    assert!(
+        TrustRoot::from_pem(&PemTrust::default().with_rekor(rekor_file).with_fulcio(junk)).is_err()
+    );
+    let missing = PemTrust::default().with_rekor(folder.path().join("no such file"));
+    let error = TrustRoot::from_pem(&missing).unwrap_err();
+    assert!(std::error::Error::source(&error).is_some(), "{error}");
+    assert!(error.to_string().contains("no such file"));
+    assert!(TrustRoot::from_pem(&PemTrust::default()).is_err());
+    assert!(TrustRoot::from_json_file(&folder.path().join("no such file")).is_err());
+    let long = write(&folder, "long", &" ".repeat(4 * 1024 * 1024 + 1));
+    assert!(
+        TrustRoot::from_json_file(&long)
+            .unwrap_err()
+            .to_string()
+            .contains("4 MiB")
+    );
+}
+
+/// SIG-09 (CVE-2026-54787, CVE-2026-24122), SIG-10 (TOB-SIGSTORE-11): each part of the trust root
+/// vouches only for its own time.
+#[tokio::test]
+async fn each_part_of_the_root_vouches_for_its_own_time_only() {
+    let sigstore = PrivateSigstore::new();
+    let day = Duration::from_hours(24);
+    let (before, after) = (sigstore.time() - day, sigstore.time() + day);
+    let ages = sigstore.time() - 30 * day;
+    for (part, format, signing) in [
+        (TrustPart::RekorV1, Format::Simple, Signing::keyless(dev())),
+        (TrustPart::RekorV1, Format::Bundle, Signing::keyless(dev())),
+        (
+            TrustPart::RekorV1,
+            Format::Bundle,
+            Signing::keyless(dev()).timestamp(true),
+        ),
+        (
+            TrustPart::RekorV2,
+            Format::Bundle,
+            Signing::keyless(dev())
+                .log(LogKind::RekorV2)
+                .timestamp(true),
+        ),
+        (TrustPart::Fulcio, Format::Simple, Signing::keyless(dev())),
+        (TrustPart::Fulcio, Format::Bundle, Signing::keyless(dev())),
+        (TrustPart::Ctfe, Format::Bundle, Signing::keyless(dev())),
+        (
+            TrustPart::Tsa,
+            Format::Bundle,
+            Signing::keyless(dev()).timestamp(true),
+        ),
+    ] {
+        let evidence = evidence(&subject(), [sign(&sigstore, format, &signing)]).await;
+        let judge_in = |from, until| {
+            let json = sigstore.trusted_root().valid(part, from, until).json();
+            judge(&with(trust_json(&json).unwrap()), &subject(), &evidence)
+        };
+        judge_in(before, Some(after)).unwrap_or_else(|error| panic!("{part:?}: {error}"));
+        judge_in(before, None).unwrap();
+        assert!(
+            judge_in(ages, Some(before)).is_err(),
+            "{part:?} {format:?}: retired before"
+        );
+        assert!(
+            judge_in(after, None).is_err(),
+            "{part:?} {format:?}: began after"
+        );
+    }
+}
+
+/// CVE-2026-24122: an authority that the root lists with no end still ends with its certificates.
+#[tokio::test]
+async fn an_expired_authority_ends_with_its_own_certificates() {
+    let sigstore = PrivateSigstore::new();
+    let begun = sigstore.time() - Duration::from_hours(24 * 365 * 5);
+    let json = sigstore
+        .trusted_root()
+        .valid(TrustPart::Retired, begun, None)
+        .json();
+    let verifier = with(trust_json(&json).unwrap());
+    for format in [Format::Simple, Format::Bundle] {
+        let good = evidence(
+            &subject(),
+            [sign(&sigstore, format, &Signing::keyless(dev()))],
+        )
+        .await;
+        judge(&verifier, &subject(), &good).unwrap();
+        let bad = sign(
+            &sigstore,
+            format,
+            &Signing::keyless(dev()).twin(Twin::ExpiredCa),
+        );
+        let bad = evidence(&subject(), [bad]).await;
+        assert_eq!(code(judge(&verifier, &subject(), &bad)), "certificate");
+    }
+}
+
+/// A root without timestamp authorities takes what the log alone proves, and nothing else.
+#[tokio::test]
+async fn timestamps_prove_nothing_where_no_authority_is_known() {
+    let sigstore = PrivateSigstore::new();
+    let json = sigstore.trusted_root().without(TrustPart::Tsa).json();
+    let verifier = with(trust_json(&json).unwrap());
+    let logged = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()).timestamp(true));
+    let verified = judge(&verifier, &subject(), &evidence(&subject(), [logged]).await).unwrap();
+    assert_eq!(verified.times().len(), 1);
+    assert!(
+        verified
+            .report()
+            .warnings
+            .iter()
+            .any(|one| one.contains("timestamp"))
+    );
+    let only = Signing::keyless(dev())
+        .log(LogKind::RekorV2)
+        .timestamp(true);
+    let only = sigstore.sign_bundle(subject().digest(), &only);
+    assert_eq!(
+        code(judge(
+            &verifier,
+            &subject(),
+            &evidence(&subject(), [only]).await
+        )),
+        "time"
+    );
+}
+
+/// A Sigstore for keys alone: no certificate authority is needed where no policy asks for one.
+#[tokio::test]
+async fn keys_need_no_certificate_authority() {
+    let sigstore = PrivateSigstore::new();
+    let folder = TempDir::new().unwrap();
+    let rekor = PemTrust::default().with_rekor(write(&folder, "rekor.pub", &sigstore.rekor_pem()));
+    let root = TrustRoot::from_pem(&rekor).unwrap();
+    let policy = any_of(vec![key_authority(&sigstore, "p256")]);
+    let verifier = SigstoreVerifier::new(root, everything(policy)).unwrap();
+    for format in [Format::Simple, Format::Bundle] {
+        let piece = sign(&sigstore, format, &Signing::key("p256"));
+        judge(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
+    }
+}
+
+/// The compiled-in roots are whole.
+#[test]
+fn the_embedded_roots_are_usable() {
+    for root in [
+        TrustRoot::embedded().unwrap(),
+        TrustRoot::embedded_staging().unwrap(),
+    ] {
+        let info = root.describe();
+        assert!(
+            info.logs > 0 && info.certificate_authorities > 0 && info.ct_logs > 0,
+            "{info:?}"
+        );
+        assert!(info.version.is_some());
+        with(root);
+    }
+}
