@@ -15,6 +15,8 @@ mod registry; // Start here: the seam.
 #[cfg(any(feature = "http", feature = "layout"))]
 mod blob;
 mod credential;
+#[cfg(feature = "http")]
+mod credentials;
 mod error;
 mod events;
 #[cfg(feature = "http")]
@@ -31,6 +33,8 @@ mod referrers;
 mod shape;
 
 pub use self::credential::{Credential, CredentialStore};
+#[cfg(feature = "http")]
+pub use self::credentials::{CredentialChain, Environment, StoredIn};
 pub use self::error::{Phase, RegistryError, ServerText};
 pub use self::events::RegistryEvent;
 #[cfg(feature = "http")]

@@ -1,0 +1,138 @@
+//! The environment as the chain sees it: a map, so that tests need no global state.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+
+use qmt_oci_ref::RegistryHost;
+use secrecy::SecretString;
+
+use crate::credential::Credential;
+use crate::error::RegistryError;
+
+/// Environment variables and the home folder.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<OsString, OsString>,
+}
+
+impl Environment {
+    /// The environment of this process, as it is now.
+    pub fn of_process() -> Self {
+        std::env::vars_os().collect()
+    }
+
+    /// A variable that is set and not empty.
+    pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
+        let value = self.variables.get(OsStr::new(name))?;
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// All variables, for the helpers.
+    pub(super) fn variables(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
+        self.variables.iter()
+    }
+
+    /// The credential that variables hold for the registry.
+    ///
+    /// # Errors
+    /// [`RegistryError::CredentialOption`] if it is incomplete, contradictory or not UTF-8.
+    pub(super) fn credential(
+        &self,
+        host: &RegistryHost,
+    ) -> Result<Option<Credential>, RegistryError> {
+        let prefix = format!("QMT_REGISTRY_{}", variable_part(host));
+        let text = |suffix: &str| {
+            let name = format!("{prefix}_{suffix}");
+            match self.get(&name).map(OsStr::to_str) {
+                None => Ok(None),
+                Some(Some(value)) => Ok(Some(value.to_owned())),
+                Some(None) => Err(unusable(name, "it is not UTF-8")),
+            }
+        };
+        match (text("TOKEN")?, text("USERNAME")?, text("PASSWORD")?) {
+            (None, None, None) => Ok(None),
+            (Some(token), None, None) => Ok(Some(Credential::Bearer(SecretString::from(token)))),
+            (None, Some(username), Some(password)) => {
+                Ok(Some(Credential::basic(username, password)))
+            }
+            (Some(_), _, _) => Err(unusable(
+                format!("{prefix}_TOKEN"),
+                "it is set beside a user name or password; unset one of them",
+            )),
+            (None, Some(_), None) => Err(unusable(
+                format!("{prefix}_USERNAME"),
+                "the password is missing beside it",
+            )),
+            (None, None, Some(_)) => Err(unusable(
+                format!("{prefix}_PASSWORD"),
+                "the user name is missing beside it",
+            )),
+        }
+    }
+
+    /// Docker's configuration file.
+    pub(super) fn docker_config(&self) -> Option<PathBuf> {
+        let folder = match self.get("DOCKER_CONFIG") {
+            Some(folder) => PathBuf::from(folder),
+            None => self.home()?.join(".docker"),
+        };
+        Some(folder.join("config.json"))
+    }
+
+    /// The containers' files: the one that is named, or else the well-known ones.
+    pub(super) fn auth_files(&self) -> Vec<PathBuf> {
+        if let Some(file) = self.get("REGISTRY_AUTH_FILE") {
+            return vec![PathBuf::from(file)];
+        }
+        let runtime = self.get("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let config = self
+            .get("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or_else(|| self.home().map(|home| home.join(".config")));
+        let folders = runtime.into_iter().chain(config);
+        folders
+            .map(|folder| folder.join("containers").join("auth.json"))
+            .collect()
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        let name = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+        self.get(name).map(PathBuf::from)
+    }
+}
+
+impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        let variables = variables
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        Self {
+            variables: variables.collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Environment {
+    /// Names only: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+/// The registry's part of a variable's name: `GHCR_IO`, `LOCALHOST_5000`.
+fn variable_part(host: &RegistryHost) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    };
+    host.as_str().chars().map(plain).collect()
+}
+
+fn unusable(origin: String, fault: &'static str) -> RegistryError {
+    RegistryError::CredentialOption { origin, fault }
+}

@@ -1,0 +1,256 @@
+//! Docker's credential helpers: programs named `docker-credential-<name>`.
+//!
+//! A helper may hang, flood us, or print the secret while it fails. It gets 30 seconds, its output
+//! is capped, its process group is ended with it, and nothing it prints is ever shown.
+//! Protocol: <https://github.com/docker/docker-credential-helpers#development>
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use zeroize::Zeroizing;
+
+use super::environment::Environment;
+use crate::credential::Credential;
+use crate::error::RegistryError;
+
+/// How long a helper may take.
+pub(super) const TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How much a helper may print, in bytes.
+pub(super) const OUTPUT_MAX: u64 = 64 << 10;
+
+/// The user name by which docker marks an identity token.
+pub(super) const TOKEN_USER: &str = "<token>";
+
+/// What helpers print when they have nothing for the registry.
+const NOT_FOUND: &str = "credentials not found in native keychain";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    #[serde(default)]
+    username: String,
+    secret: Zeroizing<String>,
+}
+
+/// Asks the helper for the credential of `key`.
+pub(super) async fn get(
+    environment: &Environment,
+    name: &str,
+    key: &str,
+) -> Result<Option<Credential>, RegistryError> {
+    let (is_success, output) = run(environment, name, "get", key.as_bytes(), TIME_MAX).await?;
+    if !is_success {
+        let said = std::str::from_utf8(&output).unwrap_or_default().trim();
+        if said == NOT_FOUND {
+            return Ok(None);
+        }
+        return Err(fault(
+            name,
+            "it failed (its output may hold a secret and is not shown)",
+        ));
+    }
+    let answer: Answer = serde_json::from_slice(&output)
+        .map_err(|_| fault(name, "its answer is not what the protocol asks for"))?;
+    let secret = SecretString::from(answer.secret.as_str());
+    Ok(Some(match answer.username {
+        username if username == TOKEN_USER => Credential::IdentityToken(secret),
+        username if username.is_empty() => {
+            return Err(fault(name, "its answer has no user name"));
+        }
+        username => Credential::Basic {
+            username,
+            password: secret,
+        },
+    }))
+}
+
+/// Hands a credential to the helper.
+pub(super) async fn store(
+    environment: &Environment,
+    name: &str,
+    key: &str,
+    username: &str,
+    secret: &str,
+) -> Result<(), RegistryError> {
+    #[derive(Serialize)]
+    struct Request<'a> {
+        #[serde(rename = "ServerURL")]
+        server_url: &'a str,
+        #[serde(rename = "Username")]
+        username: &'a str,
+        #[serde(rename = "Secret")]
+        secret: &'a str,
+    }
+    let request = Request {
+        server_url: key,
+        username,
+        secret,
+    };
+    // Strings always serialise.
+    let request = Zeroizing::new(serde_json::to_vec(&request).unwrap_or_default());
+    match run(environment, name, "store", &request, TIME_MAX).await? {
+        (true, _) => Ok(()),
+        (false, _) => Err(fault(name, "it did not store the credential")),
+    }
+}
+
+/// Makes the helper forget. `false` if it knew nothing.
+pub(super) async fn erase(
+    environment: &Environment,
+    name: &str,
+    key: &str,
+) -> Result<bool, RegistryError> {
+    let (is_success, output) = run(environment, name, "erase", key.as_bytes(), TIME_MAX).await?;
+    let said = std::str::from_utf8(&output).unwrap_or_default().trim();
+    if !is_success && said != NOT_FOUND {
+        return Err(fault(name, "it did not erase the credential"));
+    }
+    Ok(is_success)
+}
+
+/// Runs a helper to its end: whether it succeeded, and what it printed.
+pub(super) async fn run(
+    environment: &Environment,
+    name: &str,
+    verb: &str,
+    input: &[u8],
+    time: Duration,
+) -> Result<(bool, Zeroizing<Vec<u8>>), RegistryError> {
+    let program = find(environment, name)?;
+    let mut command = Command::new(program);
+    command
+        .arg(verb)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+        .env_clear()
+        .envs(environment.variables())
+        .kill_on_drop(true);
+    #[cfg(unix)]
+    command.process_group(0); // So that what it starts ends with it.
+    let mut child = command
+        .spawn()
+        .map_err(|_| fault(name, "it can't be started"))?;
+    let group = Group::of(&child);
+    match tokio::time::timeout(time, talk(&mut child, input)).await {
+        Ok(Ok(Some(done))) => {
+            group.disarm();
+            Ok(done)
+        }
+        Ok(Ok(None)) => Err(fault(name, "it printed more than 64 KiB and was ended")),
+        Ok(Err(_)) => Err(fault(name, "talking to it failed")),
+        Err(_) => Err(fault(name, "it took longer than 30 seconds and was ended")),
+    }
+}
+
+/// Writes the input and reads the output; `None` if that is too long.
+async fn talk(
+    child: &mut Child,
+    input: &[u8],
+) -> std::io::Result<Option<(bool, Zeroizing<Vec<u8>>)>> {
+    let mut stdin = child.stdin.take();
+    let stdout = child.stdout.take();
+    let feed = async {
+        if let Some(stdin) = &mut stdin {
+            // A helper that does not read its input may still answer.
+            let _ = stdin.write_all(input).await;
+            let _ = stdin.shutdown().await;
+        }
+        drop(stdin.take());
+    };
+    let mut output = Zeroizing::new(Vec::new());
+    let drain = async {
+        match stdout {
+            Some(stdout) => {
+                stdout
+                    .take(OUTPUT_MAX.saturating_add(1))
+                    .read_to_end(&mut output)
+                    .await
+            }
+            None => Ok(0),
+        }
+    };
+    let ((), read) = tokio::join!(feed, drain);
+    if read? as u64 > OUTPUT_MAX {
+        return Ok(None);
+    }
+    let status = child.wait().await?;
+    Ok(Some((status.success(), output)))
+}
+
+/// The helper's process group, ended when this is dropped: the helper failed us, or nobody waits
+/// for it any more.
+struct Group {
+    #[cfg(unix)]
+    leader: Option<rustix::process::Pid>,
+}
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        #[cfg(unix)]
+        {
+            let id = child.id().and_then(|id| i32::try_from(id).ok());
+            Self {
+                leader: id.and_then(rustix::process::Pid::from_raw),
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = child;
+            Self {}
+        }
+    }
+
+    /// The leader has ended by itself: its number may soon be another group's.
+    fn disarm(mut self) {
+        #[cfg(unix)]
+        {
+            self.leader = None;
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(leader) = self.leader {
+            let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// Looks for the helper's program in `PATH`.
+fn find(environment: &Environment, name: &str) -> Result<PathBuf, RegistryError> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) || name.contains("..") {
+        return Err(fault(
+            name,
+            "its name has other characters than letters, digits, `-`, `_`, `.`",
+        ));
+    }
+    let suffix = if cfg!(windows) { ".exe" } else { "" };
+    let file = format!("docker-credential-{name}{suffix}");
+    let folders = environment.get("PATH").unwrap_or_default();
+    std::env::split_paths(folders)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(&file))
+        .find(|program| program.is_file())
+        .ok_or_else(|| {
+            fault(
+                name,
+                "no program `docker-credential-…` of this name is in `PATH`",
+            )
+        })
+}
+
+fn fault(name: &str, fault: &'static str) -> RegistryError {
+    let helper: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+    RegistryError::CredentialHelper { helper, fault }
+}

@@ -1,0 +1,137 @@
+//! Where credentials come from: the caller, the environment, docker's and podman's files, helpers.
+//!
+//! The order is docker's, with the more explicit before it. The first source that has an entry for
+//! the registry answers. A source that is there and can't be read is an error: silently going on
+//! without would look like a missing right.
+
+mod auth_file;
+mod environment;
+mod helper;
+mod key;
+mod save;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use qmt_oci_ref::{RegistryHost, Repository};
+
+use self::auth_file::AuthFile;
+pub use self::environment::Environment;
+pub use self::save::StoredIn;
+use crate::credential::{Credential, CredentialStore};
+use crate::error::RegistryError;
+
+/// Looks for credentials as docker and podman do:
+///
+/// 1. those given with [`CredentialChain::with_explicit`],
+/// 2. the variables `QMT_REGISTRY_<HOST>_TOKEN`, or `…_USERNAME` and `…_PASSWORD` (the host in upper
+///    case, with `_` for everything but letters and digits),
+/// 3. docker's `config.json` in `DOCKER_CONFIG` or `~/.docker`: `credHelpers`, `credsStore`,
+///    `auths`,
+/// 4. the containers' `auth.json`: `REGISTRY_AUTH_FILE`, else `XDG_RUNTIME_DIR/containers`, then
+///    `~/.config/containers`.
+///
+/// In files the entry with the most specific path wins (`host/team/app` before `host/team` before
+/// `host`).
+#[derive(Clone)]
+pub struct CredentialChain {
+    explicit: Vec<(RegistryHost, Credential)>,
+    environment: Environment,
+}
+
+impl CredentialChain {
+    /// A chain over the environment of this process. It reads nothing yet.
+    pub fn from_environment() -> Self {
+        Self::over(Environment::of_process())
+    }
+
+    /// A chain over a given environment.
+    pub fn over(environment: Environment) -> Self {
+        Self {
+            explicit: Vec::new(),
+            environment,
+        }
+    }
+
+    /// Adds a credential that comes before all other sources.
+    #[must_use]
+    pub fn with_explicit(mut self, host: RegistryHost, credential: Credential) -> Self {
+        self.explicit.retain(|(known, _)| *known != host);
+        self.explicit.push((host, credential));
+        self
+    }
+
+    /// Stores a credential as `docker login` does: in the helper that docker's configuration names
+    /// for the registry, else in docker's `config.json` (mode 0600, other content kept).
+    ///
+    /// # Errors
+    /// [`RegistryError::CredentialFile`], [`RegistryError::CredentialHelper`],
+    /// [`RegistryError::CredentialOption`] for a credential that can't be stored.
+    pub async fn store(
+        &self,
+        host: &RegistryHost,
+        credential: &Credential,
+    ) -> Result<StoredIn, RegistryError> {
+        save::store(&self.environment, host, credential).await
+    }
+
+    /// Forgets what is stored for the registry, as `docker logout` does. Returns whether there was
+    /// something.
+    ///
+    /// # Errors
+    /// [`RegistryError::CredentialFile`], [`RegistryError::CredentialHelper`].
+    pub async fn erase(&self, host: &RegistryHost) -> Result<bool, RegistryError> {
+        save::erase(&self.environment, host).await
+    }
+
+    /// The files that are looked into, in order.
+    fn files(&self) -> Vec<PathBuf> {
+        self.environment
+            .docker_config()
+            .into_iter()
+            .chain(self.environment.auth_files())
+            .collect()
+    }
+}
+
+#[async_trait]
+impl CredentialStore for CredentialChain {
+    async fn credential(
+        &self,
+        host: &RegistryHost,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Credential>, RegistryError> {
+        if let Some((_, credential)) = self.explicit.iter().find(|(known, _)| known == host) {
+            return Ok(Some(credential.clone()));
+        }
+        if let Some(credential) = self.environment.credential(host)? {
+            return Ok(Some(credential));
+        }
+        // A repository of another registry must never pick this registry's entry.
+        let path = repository
+            .filter(|repository| repository.host() == host)
+            .map(Repository::path);
+        for file in self.files() {
+            let Some(file) = AuthFile::read(&file).await? else {
+                continue;
+            };
+            if let Some(credential) = file.credential(&self.environment, host, path).await? {
+                return Ok(Some(credential));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl fmt::Debug for CredentialChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts: Vec<_> = self.explicit.iter().map(|(host, _)| host).collect();
+        f.debug_struct("CredentialChain")
+            .field("explicit", &hosts)
+            .finish_non_exhaustive()
+    }
+}
