@@ -1,4 +1,4 @@
-//! Select, extract and pack: the one place that knows what a plugin image looks like.
+#![doc = include_str!("../README.md")]
 //!
 //! reference → resolve → **select** → verify → fetch → **extract** → cache → load.
 //! It reads manifests and layers through two ports and opens no connection; it never unpacks a

@@ -26,6 +26,9 @@ use crate::manifest::{Document, Index, Manifest};
 use crate::platform::HostPlatform;
 use crate::source::ManifestSource;
 
+/// Steps of the trace. An index may hold thousands of entries, each worth a sentence.
+const TRACE: usize = 64;
+
 /// What to select from, for whom.
 #[derive(Clone, Debug)]
 pub struct SelectionRequest {
@@ -211,8 +214,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn note(&mut self, step: String) {
-        tracing::debug!(%step, "select");
-        self.trace.push(step);
+        if self.trace.len() < TRACE {
+            tracing::debug!(%step, "select");
+            self.trace.push(step);
+        }
     }
 
     /// Reads one more document.

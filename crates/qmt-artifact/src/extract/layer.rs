@@ -102,6 +102,7 @@ impl Extraction {
             self.entry(&mut tar, &entry, &mut seen)?;
         }
         self.check_layer(&seen)?;
+        self.sink.flush().map_err(Failure::sink)?;
         self.entries = tar.entries();
         let mut unpacked = tar.into_inner();
         unpacked.check_diff_id()?;
@@ -164,6 +165,7 @@ impl Extraction {
             }
             self.sink.write_all(&bytes).map_err(Failure::sink)?;
         }
+        self.sink.flush().map_err(Failure::sink)?;
         let digest = digester.map_or_else(|| task.proven.clone(), Digester::finish);
         let (path, size) = (b"plugin.wasm".to_vec(), task.size);
         self.taken = Some(Taken {

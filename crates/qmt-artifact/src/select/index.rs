@@ -96,16 +96,23 @@ impl Reader<'_> {
     /// Sorts the entries and drops those that are no images.
     fn sort(&mut self, index: Index) -> Level {
         let mut level = Level::default();
+        let (mut attestations, mut others) = (0_usize, 0_usize);
         for entry in index.manifests {
             if is_attestation(&entry) {
-                self.note(format!("{} is an attestation, skipped", entry.digest()));
+                attestations = attestations.saturating_add(1);
             } else if entry.media_type().is_index() {
                 level.indexes.push(entry);
             } else if entry.media_type().is_manifest() {
                 level.images.push(entry);
             } else {
-                let media_type = entry.media_type();
-                self.note(format!("{} is `{media_type}`, skipped", entry.digest()));
+                others = others.saturating_add(1);
+            }
+        }
+        for (count, what) in [(attestations, "attestation"), (others, "other media type")] {
+            if count > 0 {
+                self.note(format!(
+                    "skipped for being an {what}: {count} of the entries"
+                ));
             }
         }
         level

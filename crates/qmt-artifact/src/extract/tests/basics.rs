@@ -49,6 +49,22 @@ fn several_gzip_members_are_one_stream() {
     assert_eq!(bytes, module());
 }
 
+/// `zstd:chunked` puts its table of contents into a frame that decoders skip.
+#[test]
+fn skippable_zstd_frames_are_skipped() {
+    let plain = archive("plugin.wasm", &module());
+    let skippable = [&[0x5e, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"toc!"].concat();
+    for layer in [
+        [zstd(&plain), skippable.clone()].concat(),
+        [skippable.clone(), zstd(&plain)].concat(),
+    ] {
+        let (_, bytes) = Image::new(FileRule::Wasm, &[(ZSTD, layer)])
+            .extract()
+            .unwrap();
+        assert_eq!(bytes, module());
+    }
+}
+
 #[test]
 fn native_is_the_one_library() {
     let archive = Archive::new()

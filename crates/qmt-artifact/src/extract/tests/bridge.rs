@@ -204,6 +204,47 @@ async fn a_dropped_extraction_lets_go_of_its_sink() {
     panic!("the sink is still held");
 }
 
+/// A sink that buffers is told when the file is complete.
+#[tokio::test]
+async fn the_sink_is_flushed() {
+    struct Buffered(io::BufWriter<Shared>);
+
+    impl io::Write for Buffered {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.flush()
+        }
+    }
+
+    impl ExtractSink for Buffered {
+        fn restart(&mut self) -> io::Result<()> {
+            self.0.flush()?;
+            self.0.get_mut().restart()
+        }
+    }
+
+    for (rule, media_type, bytes) in [
+        (FileRule::Layer, WASM, module()),
+        (FileRule::Wasm, TAR, archive("plugin.wasm", &module())),
+    ] {
+        let image = Image::new(rule, &[(media_type, bytes.clone())]);
+        let seen = Shared::default();
+        let sink = Box::new(Buffered(io::BufWriter::with_capacity(
+            1 << 20,
+            seen.clone(),
+        )));
+        let source = mock(vec![chunk(&bytes)]);
+        let extracted = extract(&image.selection, &source, sink, &image.limits)
+            .await
+            .unwrap();
+        assert_eq!(*seen.0.lock().unwrap(), module());
+        drop(extracted);
+    }
+}
+
 /// The sink that comes back is the one that went in, under its own type.
 #[tokio::test]
 async fn the_sink_comes_back() {
