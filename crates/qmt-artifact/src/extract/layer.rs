@@ -11,7 +11,7 @@ use super::limits::ExtractLimits;
 use super::path;
 use super::rule::{Class, Judged, Rule, looks_like_a_plugin};
 use super::tar::{Entry, EntryKind, TarReader};
-use crate::error::{ArtifactError, LayerProblem, shown};
+use crate::error::{ArtifactError, ContentProblem, LayerProblem, shown};
 use crate::sniff::SNIFF_BYTES;
 
 /// How many names an error lists.
@@ -25,8 +25,10 @@ pub(super) struct Extraction {
     dirty: bool,
     hidden: Hidden,
     taken: Option<Taken>,
-    /// Further candidates of some class, for the message that lists them.
-    rivals: Vec<(Class, String)>,
+    /// Further candidates of the class that was taken, for the message that lists them.
+    rivals: Vec<String>,
+    /// A candidate whose content is not what it should be, and why.
+    unfit: Option<(String, ContentProblem)>,
     near: Vec<String>,
     entries: u64,
     unpacked: u64,
@@ -72,6 +74,7 @@ impl Extraction {
             hidden: Hidden::default(),
             taken: None,
             rivals: Vec::new(),
+            unfit: None,
             near: Vec::new(),
             entries: 0,
             unpacked: 0,
@@ -124,19 +127,19 @@ impl Extraction {
         note: Option<String>,
     ) -> Result<(Taken, Box<dyn ExtractSink>), ArtifactError> {
         let Some(taken) = self.taken else {
+            if let Some((file, found)) = self.unfit {
+                return Err(ArtifactError::Content { file, found });
+            }
             let looked_for = self.rule.file().to_string();
+            let near = self.near;
             return Err(ArtifactError::NoFile {
                 looked_for,
-                near: self.near,
+                near,
                 note,
             });
         };
-        let rivals = self
-            .rivals
-            .into_iter()
-            .filter(|(class, _)| *class == taken.class);
-        let mut names: Vec<_> = rivals.map(|(_, name)| name).collect();
-        if !names.is_empty() {
+        if !self.rivals.is_empty() {
+            let mut names = self.rivals;
             names.insert(0, shown(&taken.path));
             return Err(ArtifactError::SeveralLibraries { names });
         }
@@ -249,24 +252,29 @@ impl Extraction {
         let prefix = prefix(tar)?;
         let judged = match self.rule.judge(class, &prefix) {
             Ok(judged) => judged,
-            // A linker script or some data is no library, whatever it is called.
-            Err(crate::ContentProblem::Unknown | crate::ContentProblem::Empty)
-                if !class.by_name() =>
-            {
-                return Ok(());
-            }
-            Err(found) => {
+            Err(found) if class.must_fit() => {
                 let file = shown(&path);
                 return Err(Failure::Other(ArtifactError::Content { file, found }));
+            }
+            Err(found) => {
+                // Something else may fit; if nothing does, this is why. A linker script or some
+                // data is no library, whatever it is called.
+                let some_plugin =
+                    found != ContentProblem::Unknown && found != ContentProblem::Empty;
+                if some_plugin && self.unfit.is_none() {
+                    self.unfit = Some((shown(&path), found));
+                }
+                return Ok(());
             }
         };
         if best == Some(class) {
             if self.rivals.len() < LISTED {
-                self.rivals.push((class, shown(&path)));
+                self.rivals.push(shown(&path));
             }
             return Ok(());
         }
         self.clear()?;
+        self.rivals.clear(); // They were of a worse class.
         let mut digester = Digester::new(DigestAlgorithm::Sha256);
         digester.update(&prefix);
         self.sink.write_all(&prefix).map_err(Failure::sink)?;

@@ -32,6 +32,12 @@ impl Class {
     pub(super) fn by_name(self) -> bool {
         self != Self::AnyLibrary
     }
+
+    /// Reports whether content that does not fit is an error at once. Libraries of another system
+    /// or under any name may be there for other hosts, or belong to a base image.
+    pub(super) fn must_fit(self) -> bool {
+        matches!(self, Self::Own | Self::Wasm)
+    }
 }
 
 /// The rule of one extraction.

@@ -139,10 +139,11 @@ impl Reader<'_> {
                 .as_ref()
                 .map(ToString::to_string)
                 .unwrap_or_default();
-            format!(
-                "nothing is for {} or wasi/wasm, so {named} was tried",
-                self.host
-            )
+            let wanted = match self.kind {
+                Some(PluginKind::Wasm) => "wasi/wasm".to_owned(),
+                _ => format!("{} or wasi/wasm", self.host),
+            };
+            format!("nothing is for {wanted}, so {named} was tried")
         });
         Ok(Selection {
             manifest: descriptor,
@@ -170,10 +171,9 @@ impl Reader<'_> {
     ) -> Judged {
         let foreign = match reason {
             Reason::Platform => false,
-            Reason::Said { foreign } | Reason::LastResort { foreign } => foreign,
-            Reason::Single | Reason::WasmPlatform => {
-                platform.is_some_and(|platform| self.host.fit(platform).is_none())
-            }
+            Reason::Said { foreign: true } | Reason::LastResort { foreign: true } => true,
+            // The entry names no platform, but the config may.
+            _ => platform.is_some_and(|platform| self.host.fit(platform).is_none()),
         };
         let wasm = Some(PluginKind::Wasm);
         let (required, hint, because) = match (said, reason) {

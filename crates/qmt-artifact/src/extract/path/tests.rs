@@ -137,8 +137,17 @@ fn name() -> impl Strategy<Value = String> {
         .prop_map(|(parts, separator)| separator.clone() + &parts.join("/") + &separator)
 }
 
+/// As many cases as `PROPTEST_CASES` says, a thousand at least.
+fn cases() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig {
+        cases: config.cases.max(1_000),
+        ..config
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_096))]
+    #![proptest_config(cases())]
 
     /// TAR-01: joined to any folder, a normal form stays in it.
     #[test]

@@ -31,7 +31,6 @@ fn endless(zeros: usize) -> Vec<u8> {
 /// TAR-11 (CVE-2022-36114): ten gigabytes in ten megabytes of gzip stop at the ratio, soon.
 #[test]
 fn tar_11_a_gzip_bomb_stops_at_the_ratio() {
-    let start = Instant::now();
     let zeros = gzip(&vec![0; 64 << 20]);
     let mut bomb = gzip(&endless(0));
     for _ in 0..160 {
@@ -39,6 +38,7 @@ fn tar_11_a_gzip_bomb_stops_at_the_ratio() {
     }
     let most = bomb.len() as u64 * 20 + (16 << 20);
     let image = Image::new(FileRule::Wasm, &[(GZIP, bomb)]).with_chunk(1 << 16);
+    let start = Instant::now();
     let (what, limit, found) = too_much(&image);
     assert_eq!((what, limit), (Limit::Ratio, most));
     assert!(found - limit <= 1 << 20, "{found} bytes were unpacked");

@@ -197,6 +197,64 @@ fn two_libraries_are_an_error_that_lists_them() {
     );
 }
 
+/// Files for other hosts, and what a base image holds, are no reason to refuse the one that fits.
+#[test]
+fn what_does_not_fit_makes_way_for_what_does() {
+    let arm64 = elf(object::elf::EM_AARCH64, object::elf::ET_DYN);
+    let program = elf(object::elf::EM_X86_64, object::elf::ET_EXEC);
+    let others = || {
+        Archive::new()
+            .file("arm64/libx.so", &arm64)
+            .file("lib/program.so", &program)
+            .file("plugin.dll", b"MZ")
+            .file("plugin.dylib", &arm64)
+    };
+    let wasm = others().file("plugin.wasm", &module()).done();
+    let (extracted, _) = Image::tar(FileRule::Either, wasm).extract().unwrap();
+    assert_eq!(extracted.kind(), PluginKind::Wasm);
+    let native = others().file("amd64/libx.so", &library()).done();
+    for rule in [FileRule::Either, FileRule::Native] {
+        let (extracted, bytes) = Image::tar(rule, native.clone()).extract().unwrap();
+        assert_eq!((extracted.kind(), bytes), (PluginKind::Native, library()));
+    }
+    // Where nothing fits, the first of them says why.
+    match Image::tar(FileRule::Native, others().done()).error() {
+        ArtifactError::Content { file, found } => {
+            assert_eq!(file, "arm64/libx.so");
+            assert!(matches!(found, ContentProblem::Foreign { .. }), "{found:?}");
+        }
+        error => panic!("{error:?}"),
+    }
+    // The host's own name promises: what it holds must fit.
+    let wrong = Archive::new()
+        .file("plugin.so", &arm64)
+        .file("libx.so", &library())
+        .done();
+    let error = Image::tar(FileRule::Native, wrong).error();
+    assert!(matches!(error, ArtifactError::Content { .. }), "{error:?}");
+}
+
+/// Two rivals count even after many of a worse class.
+#[test]
+fn rivals_are_those_of_the_class_that_was_taken() {
+    let mut archive = Archive::new();
+    for nth in 0..40 {
+        archive = archive.file(format!("lib{nth}.so"), &library());
+    }
+    let one = archive.clone().file("plugin.dll", &library()).done();
+    assert!(Image::tar(FileRule::Native, one).extract().is_ok());
+    let two = archive
+        .file("plugin.dll", &library())
+        .file("plugin.dylib", &library())
+        .done();
+    match Image::tar(FileRule::Native, two).error() {
+        ArtifactError::SeveralLibraries { names } => {
+            assert_eq!(names, ["plugin.dll", "plugin.dylib"]);
+        }
+        error => panic!("{error:?}"),
+    }
+}
+
 #[test]
 fn what_only_looks_like_a_library_is_none() {
     let archive = Archive::new()
