@@ -235,3 +235,55 @@ fn archives_of_other_builders_are_read() {
         );
     }
 }
+
+/// The same for GNU tar and Python, where they are installed, in each of their formats.
+#[test]
+fn archives_of_other_programs_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = folder.path().join("d".repeat(60)).join("e".repeat(60));
+    std::fs::create_dir_all(&long).unwrap();
+    std::fs::write(long.join("gr\u{fc}n"), b"content").unwrap();
+    std::fs::write(folder.path().join("plugin.wasm"), module()).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("plugin.wasm", folder.path().join("link")).unwrap();
+    let python = |format: &str| {
+        let code = format!(
+            "import sys, tarfile\n\
+             with tarfile.open(fileobj=sys.stdout.buffer, mode='w|', format=tarfile.{format}) as t:\n\
+             \x20   t.add('.', arcname='.')"
+        );
+        vec!["python3".to_owned(), "-c".to_owned(), code]
+    };
+    let gnu = |format: &str| {
+        [
+            "tar",
+            "--create",
+            "--file=-",
+            &format!("--format={format}"),
+            ".",
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    };
+    let commands = [
+        gnu("gnu"),
+        gnu("oldgnu"),
+        gnu("pax"),
+        python("PAX_FORMAT"),
+        python("GNU_FORMAT"),
+    ];
+    for command in commands {
+        let (program, arguments) = command.split_first().unwrap();
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(folder.path())
+            .output();
+        let Some(output) = output.ok().filter(|output| output.status.success()) else {
+            continue;
+        };
+        for rule in [FileRule::Wasm, FileRule::Either] {
+            let image = Image::new(rule, &[(GZIP, gzip(&output.stdout))]);
+            assert_eq!(image.extract().unwrap().1, module(), "{command:?}");
+        }
+    }
+}
