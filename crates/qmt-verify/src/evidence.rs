@@ -4,6 +4,8 @@
 //! each load, so that a stricter policy or a new trust root takes effect at once, offline.
 
 mod discovery;
+mod kept;
+mod manifest;
 mod piece;
 mod source;
 

@@ -3,6 +3,7 @@
 
 mod assign;
 mod candidate;
+mod case;
 mod certificate;
 mod facts;
 mod legacy;
@@ -18,13 +19,13 @@ use async_trait::async_trait;
 use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference};
 
 use self::candidate::{Candidate, Role};
-use self::facts::Facts;
+use self::case::{Accepted, Case, Docket};
 use self::proof::Prover;
 use crate::error::{Rejection, VerifyError, printable};
 use crate::evidence::{self, DiscoveryOptions, Evidence, EvidenceSource};
 use crate::fault::Fault;
 use crate::limits::PIECE_BYTES_MAX;
-use crate::policy::{AttestationDemand, Kind, Policy, PolicySet};
+use crate::policy::{AttestationDemand, Kind, PolicySet};
 use crate::report::Report;
 use crate::signer::SignerId;
 use crate::trust::TrustRoot;
@@ -375,33 +376,4 @@ impl fmt::Debug for SigstoreVerifier {
             .field("policies", &self.policies)
             .finish_non_exhaustive()
     }
-}
-
-/// What one call of the judge is about.
-pub(crate) struct Case<'a> {
-    subject: &'a PinnedReference,
-    policy: &'a Policy,
-    scope: String,
-    expected: Option<&'a SignerId>,
-    now: SystemTime,
-}
-
-/// What was heard so far.
-#[derive(Default)]
-struct Docket<'a> {
-    accepted: Vec<Accepted>,
-    attestations: Vec<Candidate<'a>>,
-    rejected: Vec<Rejection>,
-    pieces: usize,
-}
-
-/// One signature that satisfies one authority.
-#[derive(Clone, Debug)]
-pub(crate) struct Accepted {
-    /// The index of the authority; 0 on first use.
-    authority: usize,
-    /// The authority in words.
-    label: String,
-    signer: SignerId,
-    facts: Facts,
 }

@@ -13,22 +13,19 @@ use futures_util::{FutureExt as _, try_join};
 use qmt_oci_ref::{
     Descriptor, Digest, DigestAlgorithm, PinnedReference, Reference, Repository, Tag,
 };
-use serde::Deserialize;
 
+use super::kept::{Found, Kept};
+use super::manifest::{BUNDLE_PREFIX, Manifest, likelihood};
 use super::piece::weight;
-use super::{Evidence, EvidenceSource, Note, Piece};
-use crate::error::{VerifyError, printable};
+use super::{Evidence, EvidenceSource, Piece};
+use crate::error::VerifyError;
 use crate::limits::{
-    ANNOTATION_BYTES_MAX, COLLECT_TIME_MAX, ENVELOPES_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX,
-    MANIFESTS_MAX, NOTES_MAX, PIECE_BYTES_MAX, REFERRERS_MAX, REQUESTS_AT_ONCE, SIGNATURES_MAX,
-    TOTAL_BYTES_MAX,
+    ANNOTATION_BYTES_MAX, COLLECT_TIME_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX, MANIFESTS_MAX,
+    PIECE_BYTES_MAX, REFERRERS_MAX, REQUESTS_AT_ONCE,
 };
 
-const BUNDLE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
-const COSIGN_SIGNATURE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// Where to look, apart from the places that always apply.
 #[derive(Clone, Debug)]
@@ -117,80 +114,11 @@ pub async fn collect(
             subject: Box::new(subject.clone()),
             limit: options.deadline,
         })??;
-    let mut kept = Kept {
-        evidence: Evidence::empty(subject),
-        bytes: 0,
-        signatures: 0,
-        envelopes: 0,
-    };
+    let mut kept = Kept::new(Evidence::empty(subject));
     for found in [referrers, signatures, envelopes] {
         kept.take(found);
     }
     Ok(kept.evidence)
-}
-
-/// What one place gave.
-#[derive(Default)]
-struct Found {
-    pieces: Vec<Piece>,
-    notes: Vec<Note>,
-}
-
-impl Found {
-    fn note(&mut self, found: impl Into<String>, reason: impl Into<String>) {
-        self.notes.push(Note {
-            found: found.into(),
-            reason: printable(&reason.into()),
-        });
-    }
-
-    fn extend(&mut self, other: Self) {
-        self.pieces.extend(other.pieces);
-        self.notes.extend(other.notes);
-    }
-}
-
-/// The evidence under its caps.
-struct Kept {
-    evidence: Evidence,
-    bytes: usize,
-    signatures: usize,
-    envelopes: usize,
-}
-
-impl Kept {
-    fn take(&mut self, found: Found) {
-        for piece in found.pieces {
-            let (count, limit) = if piece.is_envelope() {
-                (&mut self.envelopes, ENVELOPES_MAX)
-            } else {
-                (&mut self.signatures, SIGNATURES_MAX)
-            };
-            let bytes = self.bytes.saturating_add(piece.weight());
-            if *count >= limit {
-                self.note(
-                    piece.found().to_owned(),
-                    format!("there are over {limit} of its kind"),
-                );
-            } else if bytes > TOTAL_BYTES_MAX {
-                let reason = format!("all signatures together are over {TOTAL_BYTES_MAX} bytes");
-                self.note(piece.found().to_owned(), reason);
-            } else {
-                *count += 1;
-                self.bytes = bytes;
-                self.evidence.pieces.push(piece);
-            }
-        }
-        for note in found.notes {
-            self.note(note.found, note.reason);
-        }
-    }
-
-    fn note(&mut self, found: String, reason: String) {
-        if self.evidence.notes.len() < NOTES_MAX {
-            self.evidence.notes.push(Note { found, reason });
-        }
-    }
 }
 
 /// What one manifest can bring: everything that the media types of its layers allow.
@@ -402,16 +330,6 @@ impl Search<'_> {
     }
 }
 
-/// Which referrers are fetched first: 0 says it is a signature, 1 says nothing, 2 says otherwise.
-fn likelihood(referrer: &Descriptor) -> u8 {
-    match referrer.artifact_type().map_or("", |kind| kind.as_str()) {
-        COSIGN_SIGNATURE => 0,
-        kind if kind.starts_with(BUNDLE_PREFIX) => 0,
-        "" | EMPTY => 1,
-        _ => 2,
-    }
-}
-
 fn in_place(place: &str) -> impl Fn(crate::error::BoxError) -> VerifyError + '_ {
     move |source| VerifyError::Source {
         place: place.to_owned(),
@@ -429,39 +347,6 @@ fn prove(place: &str, expected: &Digest, bytes: &[u8]) -> Result<(), VerifyError
         expected: expected.clone(),
         actual,
     })
-}
-
-/// What we need of a manifest.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest {
-    #[serde(default)]
-    artifact_type: Option<String>,
-    #[serde(default)]
-    config: Option<Config>,
-    layers: Vec<Descriptor>,
-    #[serde(default)]
-    subject: Option<Descriptor>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Config {
-    media_type: String,
-}
-
-impl Manifest {
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(bytes).map_err(|error| error.to_string())
-    }
-
-    fn is_cosign_signature(&self) -> bool {
-        self.artifact_type.as_deref() == Some(COSIGN_SIGNATURE)
-            || self
-                .config
-                .as_ref()
-                .is_some_and(|config| config.media_type == COSIGN_SIGNATURE)
-    }
 }
 
 #[cfg(test)]

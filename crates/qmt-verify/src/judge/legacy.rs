@@ -38,7 +38,10 @@ pub(super) fn message(payload: &[u8], annotations: &Annotations) -> Result<Bundl
             detail,
         });
     };
-    let signature = SignatureBytes::from_base64(signature)
+    // Strictly, as cosign reads it: the library would take other alphabets too.
+    let signature = STANDARD
+        .decode(signature)
+        .map(SignatureBytes::new)
         .map_err(|error| unreadable("the signature", &error))?;
     let digest = DigestBytes::new(sha256(payload).as_bytes().to_vec());
     let content = MessageSignature::new(signature)
@@ -180,7 +183,10 @@ fn timestamps(annotations: &Annotations) -> Result<TimestampVerificationData, Fa
     };
     let SignedTimestamp { token } =
         serde_json::from_str(text).map_err(|error| unreadable(WHAT, &error))?;
-    let token = TimestampToken::from_base64(&token).map_err(|error| unreadable(WHAT, &error))?;
+    let token = STANDARD
+        .decode(token)
+        .map(TimestampToken::new)
+        .map_err(|error| unreadable(WHAT, &error))?;
     Ok(TimestampVerificationData::new(vec![Rfc3161Timestamp::new(
         token,
     )]))

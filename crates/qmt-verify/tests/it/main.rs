@@ -14,6 +14,7 @@ mod policy;
 mod real;
 mod rejections;
 mod speed;
+mod spellings;
 mod support;
 mod transplants;
 mod trust;

@@ -153,27 +153,26 @@ async fn workflow_claims_are_checked() {
     judge_claims(&good, all(&|one| one.repository = Some(whole.to_owned())))
         .await
         .unwrap();
-    let changes: [(&str, &dyn Fn(&mut WorkflowClaims)); 7] = [
-        ("repository", &|one| {
-            one.repository = Some("acme/other".to_owned())
-        }),
-        ("repository", &|one| {
-            one.repository = Some("https://ghe.example/acme/echo".to_owned())
-        }),
-        ("repository", &|one| {
-            one.repository = Some("echo".to_owned())
-        }),
-        ("ref", &|one| {
-            one.git_ref = Some("refs/heads/main".to_owned())
-        }),
-        ("trigger", &|one| {
-            one.trigger = Some("pull_request".to_owned())
-        }),
-        ("name", &|one| one.name = Some("other".to_owned())),
-        ("sha", &|one| one.sha = Some("f".repeat(40))),
-    ];
-    for (claim, change) in changes {
-        let error = judge_claims(&good, all(change)).await.unwrap_err();
+    let wrong = |claim: &str, value: &str| {
+        let value = Some(value.to_owned());
+        all(&|wanted| match claim {
+            "repository" => wanted.repository.clone_from(&value),
+            "ref" => wanted.git_ref.clone_from(&value),
+            "trigger" => wanted.trigger.clone_from(&value),
+            "name" => wanted.name.clone_from(&value),
+            _ => wanted.sha.clone_from(&value),
+        })
+    };
+    for (claim, value) in [
+        ("repository", "acme/other"),
+        ("repository", "https://ghe.example/acme/echo"),
+        ("repository", "echo"),
+        ("ref", "refs/heads/main"),
+        ("trigger", "pull_request"),
+        ("name", "other"),
+        ("sha", "ffffffffffffffffffffffffffffffffffffffff"),
+    ] {
+        let error = judge_claims(&good, wrong(claim, value)).await.unwrap_err();
         assert_eq!(
             error.rejections()[0].code,
             "other-claim",

@@ -1,9 +1,9 @@
 //! The ten rejections that everybody asks for first, each beside its good twin, in both formats.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use qmt_testkit::{Format, LogKind, PrivateSigstore, Signing, Twin};
-use qmt_verify::{Policy, PolicySet, SigstoreVerifier, VerifyError};
+use qmt_testkit::{Format, LogKind, PrivateSigstore, Signing, TrustPart, Twin};
+use qmt_verify::{Policy, PolicySet, SigstoreVerifier, Verifier as _, VerifyError};
 
 use crate::support::{
     EMAIL, ISSUER, Memory, any_of, authority, code, dev, dev_authority, everything, evidence,
@@ -214,18 +214,23 @@ async fn rejects_10_empty_trust_material() {
     }
     trust_json(&sigstore.trusted_root_json()).unwrap();
     // A root that lacks what a policy needs is told when the verifier is made, not at a signature.
-    use qmt_testkit::TrustPart::{Ctfe, Fulcio, RekorV1, RekorV2, Retired};
     for (lacking, what) in [
         (
-            sigstore.trusted_root().without(Fulcio).without(Retired),
+            sigstore
+                .trusted_root()
+                .without(TrustPart::Fulcio)
+                .without(TrustPart::Retired),
             "certificate authority",
         ),
         (
-            sigstore.trusted_root().without(Ctfe),
+            sigstore.trusted_root().without(TrustPart::Ctfe),
             "certificate transparency log",
         ),
         (
-            sigstore.trusted_root().without(RekorV1).without(RekorV2),
+            sigstore
+                .trusted_root()
+                .without(TrustPart::RekorV1)
+                .without(TrustPart::RekorV2),
             "transparency log",
         ),
     ] {
@@ -244,8 +249,6 @@ async fn rejects_10_empty_trust_material() {
 /// SIG-09: a signature from the future proves that a clock is wrong; five minutes are forgiven.
 #[tokio::test]
 async fn a_time_that_is_yet_to_come_is_refused() {
-    use qmt_verify::Verifier as _;
-    use std::time::Duration;
     let sigstore = PrivateSigstore::new();
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     for format in FORMATS {
