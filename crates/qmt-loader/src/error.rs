@@ -64,7 +64,9 @@ pub enum LoadError {
         source: BoxError,
     },
     /// Compiling took too long. It goes on in the background and its result is cached.
-    #[error("compiling plugin `{plugin}` took longer than {limit:?}; raise the compile time-out, or try again once it is in the cache")]
+    #[error(
+        "compiling plugin `{plugin}` took longer than {limit:?}; raise the compile time-out, or try again once it is in the cache"
+    )]
     CompileTimedOut {
         /// The plugin's name.
         plugin: String,
@@ -90,13 +92,17 @@ pub enum LoadError {
         known: Vec<String>,
     },
     /// The library does not implement `qmt_plugin.h`, so that only its symbols can be had.
-    #[error("plugin `{plugin}` has no `qmt_plugin_call`; the host can use its symbols, `call` cannot")]
+    #[error(
+        "plugin `{plugin}` has no `qmt_plugin_call`; the host can use its symbols, `call` cannot"
+    )]
     NotCallable {
         /// The plugin's name.
         plugin: String,
     },
     /// The input is larger than the plugin's memory.
-    #[error("the input of {size} bytes is larger than the {limit} bytes that plugin `{plugin}` may use")]
+    #[error(
+        "the input of {size} bytes is larger than the {limit} bytes that plugin `{plugin}` may use"
+    )]
     InputTooLarge {
         /// The plugin's name.
         plugin: String,
@@ -106,7 +112,9 @@ pub enum LoadError {
         limit: u64,
     },
     /// The output is larger than the plugin's memory.
-    #[error("the output of {size} bytes is larger than the {limit} bytes that plugin `{plugin}` may use")]
+    #[error(
+        "the output of {size} bytes is larger than the {limit} bytes that plugin `{plugin}` may use"
+    )]
     OutputTooLarge {
         /// The plugin's name.
         plugin: String,
@@ -116,7 +124,9 @@ pub enum LoadError {
         limit: u64,
     },
     /// All instances were busy for as long as the call may take.
-    #[error("plugin `{plugin}` is busy: none of its {instances} instances became free within {limit:?}")]
+    #[error(
+        "plugin `{plugin}` is busy: none of its {instances} instances became free within {limit:?}"
+    )]
     Busy {
         /// The plugin's name.
         plugin: String,
@@ -146,7 +156,9 @@ pub enum LoadError {
         limit: u64,
     },
     /// The call wanted more memory than it may have and was stopped.
-    #[error("`{export}` of plugin `{plugin}` needs more than the {limit} bytes of memory it may use")]
+    #[error(
+        "`{export}` of plugin `{plugin}` needs more than the {limit} bytes of memory it may use"
+    )]
     OutOfMemory {
         /// The plugin's name.
         plugin: String,
@@ -234,7 +246,9 @@ pub enum LoadError {
         symbol: String,
     },
     /// The library speaks another version of `qmt_plugin.h`.
-    #[error("plugin `{plugin}` speaks version {found} of the plugin ABI, this host speaks {supported}")]
+    #[error(
+        "plugin `{plugin}` speaks version {found} of the plugin ABI, this host speaks {supported}"
+    )]
     AbiVersion {
         /// The plugin's name.
         plugin: String,
@@ -244,7 +258,9 @@ pub enum LoadError {
         supported: u32,
     },
     /// The library is open with another configuration; it takes one in the life of a process.
-    #[error("plugin `{plugin}` is already open with another configuration, and native plugins take it once; use the same one, or another process")]
+    #[error(
+        "plugin `{plugin}` is already open with another configuration, and native plugins take it once; use the same one, or another process"
+    )]
     Configured {
         /// The plugin's name.
         plugin: String,
@@ -382,13 +398,17 @@ pub enum NativeRefusal {
         what: &'static str,
     },
     /// It says itself where its libraries are searched.
-    #[error("it carries the library search path `{path}` (RPATH or RUNPATH), by which it could load what nobody verified; link without it")]
+    #[error(
+        "it carries the library search path `{path}` (RPATH or RUNPATH), by which it could load what nobody verified; link without it"
+    )]
     SearchPath {
         /// The path.
         path: String,
     },
     /// It needs a library that is not on the list.
-    #[error("it needs `{library}`, which is not on the list of libraries that plugins may need; link it statically, or allow it")]
+    #[error(
+        "it needs `{library}`, which is not on the list of libraries that plugins may need; link it statically, or allow it"
+    )]
     Library {
         /// The library.
         library: String,
@@ -411,7 +431,9 @@ pub enum NativeRefusal {
         supported: u32,
     },
     /// It implements a part of `qmt_plugin.h`.
-    #[error("it exports `qmt_plugin_call` but not `{missing}`; a plugin implements all of `qmt_plugin.h`")]
+    #[error(
+        "it exports `qmt_plugin_call` but not `{missing}`; a plugin implements all of `qmt_plugin.h`"
+    )]
     IncompleteAbi {
         /// The first function that is missing.
         missing: &'static str,

@@ -31,7 +31,6 @@ pub use self::native::author;
 #[cfg(feature = "native")]
 pub use self::native::{NativeLoader, NativePlugin, Symbol};
 #[cfg(feature = "native")]
-
 #[cfg(feature = "test-util")]
 pub use self::plugin::MockPlugin;
 pub use self::plugin::Plugin;

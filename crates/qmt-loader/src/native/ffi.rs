@@ -210,14 +210,8 @@ mod host {
     use std::sync::Arc;
 
     type AbiVersion = unsafe extern "C" fn() -> u32;
-    type Call = unsafe extern "C" fn(
-        *const u8,
-        usize,
-        *const u8,
-        usize,
-        *mut *mut u8,
-        *mut usize,
-    ) -> i32;
+    type Call =
+        unsafe extern "C" fn(*const u8, usize, *const u8, usize, *mut *mut u8, *mut usize) -> i32;
     type Free = unsafe extern "C" fn(*mut u8, usize);
     type Exports = unsafe extern "C" fn(*mut *mut u8, *mut usize) -> i32;
     type Configure = unsafe extern "C" fn(*const u8, usize) -> i32;
@@ -394,7 +388,10 @@ mod host {
 
     impl<T: Copy> Symbol<T> {
         /// Makes a symbol, if `T` has the size of a pointer.
-        pub(in crate::native) fn new(library: Arc<Library>, address: *const c_void) -> Option<Self> {
+        pub(in crate::native) fn new(
+            library: Arc<Library>,
+            address: *const c_void,
+        ) -> Option<Self> {
             (size_of::<T>() == size_of::<*const c_void>()).then_some(Self {
                 library,
                 address,

@@ -75,8 +75,8 @@ impl NativeLoader {
             configure(plugin, &opened, abi, options)?;
         }
         let exports = match abi.as_ref().and_then(|abi| abi.exports(EXPORTS_MAX)) {
-            None => preflight.exports,
-            Some(Outcome::Output(names)) => listed(&names),
+            None => None,
+            Some(Outcome::Output(names)) => Some(listed(&names)),
             Some(_) => {
                 return Err(LoadError::Start {
                     plugin: plugin.to_owned(),
@@ -89,6 +89,7 @@ impl NativeLoader {
             opened.library.clone(),
             abi,
             exports,
+            preflight.exports,
             &options.limits,
         ))
     }
@@ -138,24 +139,26 @@ fn configure(
     abi: &Abi,
     options: &LoadOptions,
 ) -> Result<(), LoadError> {
-    opened.configure(&options.config, |config| {
-        let failed = |source| LoadError::Start {
-            plugin: plugin.to_owned(),
-            source,
-        };
-        let json = serde_json::to_vec(config).map_err(|error| failed(error.into()))?;
-        match abi.configure(&json) {
-            None | Some(0) => Ok(()),
-            Some(code) => Err(failed(
-                format!("its `qmt_plugin_configure` refused the configuration with {code}").into(),
-            )),
-        }
-    })
-    .map_err(|error| {
-        error.unwrap_or_else(|| LoadError::Configured {
-            plugin: plugin.to_owned(),
+    opened
+        .configure(&options.config, |config| {
+            let failed = |source| LoadError::Start {
+                plugin: plugin.to_owned(),
+                source,
+            };
+            let json = serde_json::to_vec(config).map_err(|error| failed(error.into()))?;
+            match abi.configure(&json) {
+                None | Some(0) => Ok(()),
+                Some(code) => Err(failed(
+                    format!("its `qmt_plugin_configure` refused the configuration with {code}")
+                        .into(),
+                )),
+            }
         })
-    })
+        .map_err(|error| {
+            error.unwrap_or_else(|| LoadError::Configured {
+                plugin: plugin.to_owned(),
+            })
+        })
 }
 
 fn listed(names: &[u8]) -> Vec<String> {

@@ -22,6 +22,3 @@ pub use self::ffi::Symbol;
 pub use self::load::NativeLoader;
 #[cfg(feature = "native")]
 pub use self::plugin::NativePlugin;
-
-#[cfg(all(test, unix, feature = "native"))]
-mod tests;

@@ -26,6 +26,8 @@ pub struct NativePlugin {
     library: Arc<Library>,
     abi: Option<Abi>,
     exports: Vec<String>,
+    /// Whether the library said itself what it can do.
+    listed: bool,
     limits: Limits,
     calls: Arc<Semaphore>,
     unloaded: AtomicBool,
@@ -36,14 +38,16 @@ impl NativePlugin {
         name: &str,
         library: Arc<Library>,
         abi: Option<Abi>,
-        exports: Vec<String>,
+        exports: Option<Vec<String>>,
+        symbols: Vec<String>,
         limits: &Limits,
     ) -> Self {
         Self {
             name: name.to_owned(),
             library,
             abi,
-            exports,
+            listed: exports.is_some(),
+            exports: exports.unwrap_or(symbols),
             limits: limits.clone(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             unloaded: AtomicBool::new(false),
@@ -98,6 +102,13 @@ impl Plugin for NativePlugin {
         let Some(abi) = self.abi.clone() else {
             return Err(LoadError::NotCallable { plugin: plugin() });
         };
+        if self.listed && !self.exports.iter().any(|known| known == export) {
+            return Err(LoadError::UnknownExport {
+                plugin: plugin(),
+                export: shown(export),
+                known: self.exports.clone(),
+            });
+        }
         let limit = self.limits.timeout;
         let now = Instant::now();
         let deadline = now.checked_add(limit).unwrap_or(now + FAR);

@@ -139,3 +139,71 @@ fn proven(mut copy: Copy, artifact: &Artifact) -> Result<Copy, LoadError> {
     }
     Ok(copy)
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use bytes::Bytes;
+    use qmt_oci_ref::Digest;
+
+    use super::*;
+    use crate::loader::Kind;
+
+    fn artifact(content: &'static str) -> Artifact {
+        let digest = Digest::sha256(content);
+        Artifact::new(Kind::Native, Bytes::from(content), digest, "p")
+    }
+
+    /// NAT-01: what was checked is what runs: not even we can change the copy.
+    #[test]
+    fn the_copy_in_memory_is_sealed() {
+        let copy = copy(&artifact("content"), Path::new("/nowhere")).unwrap();
+        assert_eq!(fs::read(copy.path()).unwrap(), b"content");
+        let mut again = File::options().write(true).open(copy.path()).unwrap();
+        again.write_all(b"C").unwrap_err();
+        again.set_len(0).unwrap_err();
+        again.set_len(100).unwrap_err();
+        assert_eq!(fs::read(copy.path()).unwrap(), b"content");
+    }
+
+    /// Where there is no sealed memory, a private file takes its place, for as long as it is needed.
+    #[test]
+    fn the_copy_on_disk_is_private() {
+        let home = tempfile::tempdir().unwrap();
+        let private = home.path().join("private");
+        let artifact = artifact("content");
+        let copy = proven(on_disk(&artifact, &private).unwrap(), &artifact).unwrap();
+        let path = copy.path().to_owned();
+        assert_eq!(fs::read(&path).unwrap(), b"content");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o500);
+        assert_eq!(mode(&private), 0o700);
+        assert!(copy.into_file().is_none());
+        assert!(!path.exists());
+    }
+
+    /// What changes between writing and opening is found.
+    #[test]
+    fn a_changed_copy_is_found() {
+        let home = tempfile::tempdir().unwrap();
+        let artifact = artifact("content");
+        let copy = on_disk(&artifact, &home.path().join("private")).unwrap();
+        fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(copy.path(), "CONTENT").unwrap();
+        let error = proven(copy, &artifact).unwrap_err();
+        assert!(
+            matches!(error, LoadError::DigestMismatch { .. }),
+            "{error:?}"
+        );
+    }
+
+    /// A folder that others may write to is no place for code.
+    #[test]
+    fn a_public_folder_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let error = on_disk(&artifact("content"), home.path()).unwrap_err();
+        assert!(matches!(error, LoadError::NotPrivate { .. }), "{error:?}");
+    }
+}

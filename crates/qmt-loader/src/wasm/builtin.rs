@@ -3,15 +3,18 @@
 //! Extism links what is registered under its own names before what it brings along. Each function
 //! here stands before one of those, because that one
 //! - follows a pointer which is null or stale while start functions run, or
+//! - believes the lengths that Extism's kernel keeps beside each block of memory, where a plugin can
+//!   overwrite them, and reads or writes behind the end of that memory, or
 //! - has no limit: on log lines and their length, on what they do to a terminal, on redirects.
 //!
 //! Calling convention and ownership of handles are those of Extism's plug-in development kits:
 //! handles that go in are freed here. <https://extism.org/docs/concepts/pdk>
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use extism::convert::MemoryHandle;
 use extism::{CurrentPlugin, Error, Function, PTR, UserData, Val, ValType};
 
 use super::http::{AllowedHost, HttpState};
@@ -25,6 +28,13 @@ const KEY_MAX: usize = 4096;
 const VARIABLES_MAX: usize = 1024 * 1024;
 /// The bytes of one log line: 16 KiB.
 pub(super) const LOG_LINE_MAX: usize = 16 * 1024;
+/// The bytes of what a plugin says that went wrong; 1 KiB of it is shown.
+const ERROR_MAX: usize = 64 * 1024;
+/// The sizes of blocks that are asked for in a proof. Large ones are rarely found among blocks that
+/// the plugin freed; small ones still fit where the memory is nearly full.
+const PROBES: [u64; 16] = [
+    65_536, 65_536, 65_536, 65_536, 4096, 4096, 4096, 4096, 256, 256, 256, 256, 1, 1, 1, 1,
+];
 /// WASI's number for "bad file descriptor".
 const EBADF: i32 = 8;
 
@@ -33,6 +43,10 @@ const EBADF: i32 = 8;
 pub(super) struct LaneState {
     plugin: String,
     calling: AtomicBool,
+    /// An address of Extism's memory up to which everything is there; it never shrinks.
+    proven: AtomicU64,
+    output: Mutex<Vec<u8>>,
+    error: Mutex<Option<String>>,
     http: Mutex<HttpState>,
     log: Mutex<LogBudget>,
 }
@@ -42,6 +56,9 @@ impl LaneState {
         Self {
             plugin: plugin.to_owned(),
             calling: AtomicBool::new(false),
+            proven: AtomicU64::new(0),
+            output: Mutex::default(),
+            error: Mutex::default(),
             http: Mutex::new(HttpState::new(hosts)),
             log: Mutex::default(),
         }
@@ -49,8 +66,33 @@ impl LaneState {
 
     /// Opens the functions of the host until the returned guard is dropped.
     pub(super) fn calling(&self) -> Calling<'_> {
+        self.output().clear();
+        *self.error() = None;
         self.calling.store(true, Ordering::SeqCst);
         Calling(self)
+    }
+
+    /// Forgets what was known of an instance that is no more.
+    pub(super) fn new_instance(&self) {
+        self.proven.store(0, Ordering::SeqCst);
+    }
+
+    /// Returns what the plugin gave out in the last call.
+    pub(super) fn take_output(&self) -> Vec<u8> {
+        std::mem::take(&mut self.output())
+    }
+
+    /// Returns what the plugin said in the last call of what went wrong.
+    pub(super) fn take_error(&self) -> Option<String> {
+        self.error().take()
+    }
+
+    fn output(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn error(&self) -> MutexGuard<'_, Option<String>> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Refuses while start functions run, when Extism's pointers are not there yet.
@@ -84,11 +126,19 @@ pub(super) fn functions(
     paths: &BTreeMap<String, String>,
 ) -> Result<Vec<Function>, &'static str> {
     let mut functions = vec![
+        error_set_function(state),
+        builtin(state, "output_set", [PTR, PTR], [], output_set),
         builtin(state, "config_get", [PTR], [PTR], config_get),
         builtin(state, "var_get", [PTR], [PTR], var_get),
         builtin(state, "var_set", [PTR, PTR], [], var_set),
         builtin(state, "http_request", [PTR, PTR], [PTR], http_request),
-        builtin(state, "http_status_code", [], [ValType::I32], http_status_code),
+        builtin(
+            state,
+            "http_status_code",
+            [],
+            [ValType::I32],
+            http_status_code,
+        ),
         builtin(state, "http_headers", [], [PTR], http_headers),
     ];
     for (name, level) in [
@@ -98,9 +148,10 @@ pub(super) fn functions(
         ("log_warn", tracing::Level::WARN),
         ("log_error", tracing::Level::ERROR),
     ] {
-        let body = move |plugin: &mut CurrentPlugin, state: &LaneState, input: &[Val], _: &mut [Val]| {
-            log(plugin, state, input, level)
-        };
+        let body = move |plugin: &mut CurrentPlugin,
+                         state: &LaneState,
+                         input: &[Val],
+                         _: &mut [Val]| { log(plugin, state, input, level) };
         functions.push(builtin(state, name, [PTR], [], body));
     }
     if wasi && std::env::var_os("EXTISM_ENABLE_WASI_OUTPUT").is_some() {
@@ -114,10 +165,11 @@ pub(super) fn functions(
                 let mut params = vec![ValType::I32, ValType::I32, ValType::I32];
                 params.extend(last);
                 params.push(ValType::I32);
-                let closed = |_: &mut CurrentPlugin, _: &[Val], outputs: &mut [Val], _: UserData<()>| {
-                    set(outputs, Val::I32(EBADF));
-                    Ok(())
-                };
+                let closed =
+                    |_: &mut CurrentPlugin, _: &[Val], outputs: &mut [Val], _: UserData<()>| {
+                        set(outputs, Val::I32(EBADF));
+                        Ok(())
+                    };
                 functions.push(
                     Function::new(name, params, [ValType::I32], UserData::new(()), closed)
                         .with_namespace(module),
@@ -151,40 +203,75 @@ where
     Function::new(name, params, results, UserData::new(()), guarded).with_namespace(EXTISM_ENV)
 }
 
+/// Extism clears the error by the same function, at any time and without a look at memory.
+fn error_set_function(state: &Arc<LaneState>) -> Function {
+    let state = Arc::clone(state);
+    let body = move |plugin: &mut CurrentPlugin, inputs: &[Val], _: &mut [Val], _: UserData<()>| {
+        if offset(inputs.first()) == 0 {
+            *state.error() = None;
+            return Ok(());
+        }
+        state.must_be_calling()?;
+        let words = read(plugin, &state, inputs.first(), ERROR_MAX)?;
+        *state.error() = Some(String::from_utf8_lossy(&words).into_owned());
+        Ok(())
+    };
+    Function::new("error_set", [PTR], [], UserData::new(()), body).with_namespace(EXTISM_ENV)
+}
+
+fn output_set(
+    plugin: &mut CurrentPlugin,
+    state: &LaneState,
+    inputs: &[Val],
+    _: &mut [Val],
+) -> Result<(), Error> {
+    let length = usize::try_from(offset(inputs.get(1))).unwrap_or(usize::MAX);
+    let mut output = match length {
+        0 => Vec::new(),
+        _ => read(plugin, state, inputs.first(), usize::MAX)?,
+    };
+    if length > output.len() {
+        return Err(Error::msg("the output ends behind its block of memory"));
+    }
+    output.truncate(length);
+    *state.output() = output;
+    Ok(())
+}
+
 fn config_get(
     plugin: &mut CurrentPlugin,
-    _: &LaneState,
+    state: &LaneState,
     inputs: &[Val],
     outputs: &mut [Val],
 ) -> Result<(), Error> {
-    let key = take_text(plugin, inputs.first(), KEY_MAX)?;
+    let key = take_text(plugin, state, inputs.first(), KEY_MAX)?;
     let value = plugin.manifest().config.get(&key).cloned();
-    give(plugin, outputs, value.as_deref().map(str::as_bytes))
+    give(plugin, state, outputs, value.as_deref().map(str::as_bytes))
 }
 
 fn var_get(
     plugin: &mut CurrentPlugin,
-    _: &LaneState,
+    state: &LaneState,
     inputs: &[Val],
     outputs: &mut [Val],
 ) -> Result<(), Error> {
-    let key = take_text(plugin, inputs.first(), KEY_MAX)?;
+    let key = take_text(plugin, state, inputs.first(), KEY_MAX)?;
     let value = plugin.vars().get(&key).cloned();
-    give(plugin, outputs, value.as_deref())
+    give(plugin, state, outputs, value.as_deref())
 }
 
 fn var_set(
     plugin: &mut CurrentPlugin,
-    _: &LaneState,
+    state: &LaneState,
     inputs: &[Val],
     _: &mut [Val],
 ) -> Result<(), Error> {
-    let key = take_text(plugin, inputs.first(), KEY_MAX)?;
+    let key = take_text(plugin, state, inputs.first(), KEY_MAX)?;
     if offset(inputs.get(1)) == 0 {
         plugin.vars_mut().remove(&key);
         return Ok(());
     }
-    let value = take(plugin, inputs.get(1), VARIABLES_MAX)?;
+    let value = take(plugin, state, inputs.get(1), VARIABLES_MAX)?;
     let others = plugin.vars().iter().filter(|(other, _)| **other != key);
     let used: usize = others.map(|(key, value)| variable_size(key, value)).sum();
     if used.saturating_add(variable_size(&key, &value)) > VARIABLES_MAX {
@@ -205,15 +292,15 @@ fn http_request(
     inputs: &[Val],
     outputs: &mut [Val],
 ) -> Result<(), Error> {
-    let request = take(plugin, inputs.first(), super::http::REQUEST_MAX)?;
+    let request = take(plugin, state, inputs.first(), super::http::REQUEST_MAX)?;
     let body = match offset(inputs.get(1)) {
         0 => Vec::new(),
-        _ => take(plugin, inputs.get(1), super::http::BODY_MAX)?,
+        _ => take(plugin, state, inputs.get(1), super::http::BODY_MAX)?,
     };
     let time = plugin.time_remaining();
     let mut http = state.http.lock().unwrap_or_else(PoisonError::into_inner);
     let response = http.send(&request, &body, time)?;
-    give(plugin, outputs, Some(&response))
+    give(plugin, state, outputs, Some(&response))
 }
 
 fn http_status_code(
@@ -235,7 +322,7 @@ fn http_headers(
 ) -> Result<(), Error> {
     let http = state.http.lock().unwrap_or_else(PoisonError::into_inner);
     let headers = http.headers()?;
-    give(plugin, outputs, Some(headers.as_bytes()))
+    give(plugin, state, outputs, Some(headers.as_bytes()))
 }
 
 fn log(
@@ -260,6 +347,7 @@ fn log(
     let line = if handle.len() > LOG_LINE_MAX {
         format!("(a line of {} bytes, which is too long)", handle.len())
     } else {
+        state.prove(plugin, handle)?;
         super::log::line(plugin.memory_bytes(handle)?)
     };
     plugin.memory_free(handle)?;
@@ -277,8 +365,13 @@ fn set(outputs: &mut [Val], value: Val) {
     }
 }
 
-/// Copies what a handle names, and frees it.
-fn take(plugin: &mut CurrentPlugin, value: Option<&Val>, limit: usize) -> Result<Vec<u8>, Error> {
+/// Copies what a handle names.
+pub(super) fn read(
+    plugin: &mut CurrentPlugin,
+    state: &LaneState,
+    value: Option<&Val>,
+    limit: usize,
+) -> Result<Vec<u8>, Error> {
     let Some(handle) = plugin.memory_handle(offset(value)) else {
         return Err(Error::msg("a handle names no memory of the plugin"));
     };
@@ -288,31 +381,85 @@ fn take(plugin: &mut CurrentPlugin, value: Option<&Val>, limit: usize) -> Result
             "an argument has {length} bytes, more than the {limit} that it may have"
         )));
     }
-    let bytes = plugin.memory_bytes(handle)?.to_vec();
-    plugin.memory_free(handle)?;
+    state.prove(plugin, handle)?;
+    Ok(plugin.memory_bytes(handle)?.to_vec())
+}
+
+/// Copies what a handle names, and frees it.
+fn take(
+    plugin: &mut CurrentPlugin,
+    state: &LaneState,
+    value: Option<&Val>,
+    limit: usize,
+) -> Result<Vec<u8>, Error> {
+    let bytes = read(plugin, state, value, limit)?;
+    if let Some(handle) = plugin.memory_handle(offset(value)) {
+        plugin.memory_free(handle)?;
+    }
     Ok(bytes)
 }
 
 fn take_text(
     plugin: &mut CurrentPlugin,
+    state: &LaneState,
     value: Option<&Val>,
     limit: usize,
 ) -> Result<String, Error> {
-    let bytes = take(plugin, value, limit)?;
+    let bytes = take(plugin, state, value, limit)?;
     String::from_utf8(bytes)
         .map_err(|error| Error::msg(format!("a key is not UTF-8: {}", shown(&error.to_string()))))
 }
 
 /// Hands bytes to the plugin; nothing is the null handle.
-fn give(
+pub(super) fn give(
     plugin: &mut CurrentPlugin,
+    state: &LaneState,
     outputs: &mut [Val],
     bytes: Option<&[u8]>,
 ) -> Result<(), Error> {
     let offset = match bytes {
-        Some(bytes) => plugin.memory_new(bytes)?.offset(),
-        None => 0,
+        None | Some([]) => 0,
+        Some(bytes) => {
+            let handle = plugin.memory_alloc(u64::try_from(bytes.len())?)?;
+            state.prove(plugin, handle)?;
+            plugin.memory_bytes_mut(handle)?.copy_from_slice(bytes);
+            handle.offset()
+        }
     };
     set(outputs, Val::I64(offset.cast_signed()));
     Ok(())
+}
+
+impl LaneState {
+    /// Proves that a block lies within Extism's memory, whatever its length claims to be.
+    ///
+    /// The lengths are the kernel's own, but they lie in the memory that the plugin writes to. The
+    /// proof is an allocation: to hand out a block at an address, the kernel has written the
+    /// block's header before that address, and WebAssembly let it, so all up to there is memory.
+    /// For a plugin that plays by the rules the first one lies behind all of its blocks.
+    fn prove(&self, plugin: &mut CurrentPlugin, handle: MemoryHandle) -> Result<(), Error> {
+        let length = u64::try_from(handle.len())?;
+        let end = handle.offset().saturating_add(length);
+        let mut proven = self.proven.load(Ordering::SeqCst);
+        let mut probes = Vec::new();
+        for size in PROBES {
+            if proven >= end {
+                break;
+            }
+            if let Ok(probe) = plugin.memory_alloc(size) {
+                proven = proven.max(probe.offset());
+                probes.push(probe);
+            }
+        }
+        for probe in probes {
+            plugin.memory_free(probe)?;
+        }
+        self.proven.store(proven, Ordering::SeqCst);
+        if proven < end {
+            return Err(Error::msg(
+                "a block of memory ends behind the end of memory",
+            ));
+        }
+        Ok(())
+    }
 }

@@ -176,16 +176,19 @@ impl Lane {
         if self.instance.is_some() {
             return Ok(());
         }
+        self.state.new_instance();
         let mut instance = extism::Plugin::new_from_compiled(&self.compiled)?;
         // Extism instantiates in the first call; this call ends where it looks for the function.
-        let ended = instance.call::<&[u8], &[u8]>(NO_FUNCTION, &[]).map(drop);
+        let ended = instance.call::<&[u8], ()>(NO_FUNCTION, &[]);
         match ended {
             Err(error) if error.to_string() == format!("Function not found: {NO_FUNCTION}") => {
                 self.instance = Some(instance);
                 Ok(())
             }
             Err(error) => Err(error),
-            Ok(()) => Err(extism::Error::msg("Extism called a function that is not there")),
+            Ok(()) => Err(extism::Error::msg(
+                "Extism called a function that is not there",
+            )),
         }
     }
 }

@@ -90,8 +90,8 @@ fn folder(host: &Path, guest: &Path) -> Result<(String, String), Refused> {
     if !Path::new(host).is_absolute() {
         return Err(("the host folder must be an absolute path", None));
     }
-    let real = std::fs::canonicalize(host)
-        .map_err(|error| ("the host folder must exist", Some(error)))?;
+    let real =
+        std::fs::canonicalize(host).map_err(|error| ("the host folder must exist", Some(error)))?;
     if !real.is_dir() {
         return Err(("the host path must be a folder", None));
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use extism::{CurrentPlugin, Function, PTR, UserData, Val};
 
-use super::builtin::LaneState;
+use super::builtin::{LaneState, give, read};
 use super::offer::EXTISM_USER;
 use crate::error::BoxError;
 
@@ -63,21 +63,14 @@ impl HostFunction {
                          outputs: &mut [Val],
                          _: UserData<()>| {
             state.must_be_calling()?;
-            let input = match inputs.first() {
-                Some(handle) => plugin.memory_get_val::<Vec<u8>>(handle)?,
-                None => Vec::new(),
-            };
+            let input = read(plugin, &state, inputs.first(), usize::MAX)?;
             let result = catch_unwind(AssertUnwindSafe(|| call(Bytes::from(input))));
             let output = match result {
                 Ok(Ok(output)) => output,
                 Ok(Err(error)) => return Err(extism::Error::from_boxed(error)),
                 Err(_) => return Err(extism::Error::msg("the host function panicked")),
             };
-            let handle = plugin.memory_new(&*output)?;
-            if let Some(slot) = outputs.first_mut() {
-                *slot = plugin.memory_to_val(handle);
-            }
-            Ok(())
+            give(plugin, &state, outputs, Some(&output))
         };
         Function::new(&self.name, [PTR], [PTR], UserData::new(()), body)
             .with_namespace(&self.namespace)

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use extism::Error;
 use ureq::config::Config;
+use ureq::http::uri::Authority;
 use ureq::http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
@@ -60,17 +61,16 @@ pub(super) struct AllowedHost {
 impl AllowedHost {
     /// Reads `host` or `host:port`.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
-        const RULE: &str = "a host is granted as `name` or `name:port`, without scheme, path or wildcard";
+        const RULE: &str =
+            "a host is granted as `name` or `name:port`, without scheme, path or wildcard";
         let uri: Uri = format!("http://{text}/").parse().map_err(|_| RULE)?;
         let authority = uri.authority().ok_or(RULE)?;
         let is_plain = authority.as_str() == text
             && uri.path() == "/"
             && uri.query().is_none()
             && !text.contains(['@', '*', '?', '%', ' ', ',']);
-        let has_port = authority.port().is_some();
-        let port = authority.port_u16();
-        // A port that is there but is no number would otherwise count as none.
-        if !is_plain || authority.host().is_empty() || has_port != port.is_some() || text.ends_with(':') {
+        let port = port_of(authority).ok_or(RULE)?;
+        if !is_plain || authority.host().is_empty() {
             return Err(RULE);
         }
         Ok(Self {
@@ -111,16 +111,23 @@ impl Origin {
         if authority.as_str().contains('@') {
             return Err(Error::msg("a URL may not carry a user name or password"));
         }
-        let port = match (authority.port(), authority.port_u16()) {
-            (_, Some(port)) => port,
-            (None, None) => default_port(https),
-            (Some(_), None) => return Err(Error::msg("the URL's port is no number")),
+        let Some(port) = port_of(authority) else {
+            return Err(Error::msg("the URL's port is no number"));
         };
+        let port = port.unwrap_or(default_port(https));
         Ok(Self {
             https,
             host: bare(authority.host()),
             port,
         })
+    }
+}
+
+/// Returns the port, if there is one; `None` if what is there is no port.
+fn port_of(authority: &Authority) -> Option<Option<u16>> {
+    match authority.as_str().strip_prefix(authority.host())? {
+        "" => Some(None),
+        rest => Some(Some(rest.strip_prefix(':')?.parse().ok()?)),
     }
 }
 
@@ -237,7 +244,11 @@ impl Hop {
         let uri: Uri = url
             .parse()
             .map_err(|_| Error::msg("the request's URL cannot be read"))?;
-        let method = match text("method").unwrap_or("GET").to_ascii_uppercase().as_str() {
+        let method = match text("method")
+            .unwrap_or("GET")
+            .to_ascii_uppercase()
+            .as_str()
+        {
             "GET" => Method::GET,
             "HEAD" => Method::HEAD,
             "POST" => Method::POST,
@@ -254,7 +265,9 @@ impl Hop {
                 let name = HeaderName::from_bytes(name.as_bytes())
                     .map_err(|_| Error::msg("a header's name is not valid"))?;
                 if HEADERS_OF_OURS.contains(&name.as_str()) {
-                    return Err(Error::msg(format!("header `{name}` cannot be set by a plugin")));
+                    return Err(Error::msg(format!(
+                        "header `{name}` cannot be set by a plugin"
+                    )));
                 }
                 let value = value
                     .as_str()
@@ -292,7 +305,9 @@ impl Hop {
             inner: DefaultResolver::default(),
         };
         let agent = Agent::with_parts(config, DefaultConnector::default(), resolver);
-        let mut request = Request::builder().method(self.method.clone()).uri(&self.uri);
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri(&self.uri);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -334,10 +349,18 @@ impl Hop {
             .cloned()
             .collect();
         Ok(Some(Self {
-            method: if keeps_body { self.method.clone() } else { Method::GET },
+            method: if keeps_body {
+                self.method.clone()
+            } else {
+                Method::GET
+            },
             uri,
             headers,
-            body: if keeps_body { self.body.clone() } else { Vec::new() },
+            body: if keeps_body {
+                self.body.clone()
+            } else {
+                Vec::new()
+            },
         }))
     }
 }
@@ -351,13 +374,18 @@ fn resolve(base: &Uri, location: &str) -> Result<Uri, Error> {
     }
     let scheme = base.scheme_str().unwrap_or("https");
     if let Some(rest) = location.strip_prefix("//") {
-        return format!("{scheme}://{rest}").parse().map_err(|_| unreadable());
+        return format!("{scheme}://{rest}")
+            .parse()
+            .map_err(|_| unreadable());
     }
     let authority = base.authority().map_or("", |authority| authority.as_str());
     let path = if location.starts_with('/') {
         location.to_owned()
     } else {
-        let folder = base.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = base
+            .path()
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| folder);
         format!("{folder}/{location}")
     };
     format!("{scheme}://{authority}{path}")
@@ -392,7 +420,10 @@ impl Resolver for PublicOnly {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let found = self.inner.resolve(uri, config, timeout)?;
         let mut kept = self.empty();
-        for address in found.iter().filter(|address| self.private || is_public(address.ip())) {
+        for address in found
+            .iter()
+            .filter(|address| self.private || is_public(address.ip()))
+        {
             kept.push(*address);
         }
         if kept.is_empty() {

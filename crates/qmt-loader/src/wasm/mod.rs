@@ -79,7 +79,10 @@ impl ExtismLoader {
     }
 
     fn compile_lock(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
-        let mut compiling = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut compiling = self
+            .compiling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         compiling.retain(|_, lock| Arc::strong_count(lock) > 1);
         compiling.entry(digest.clone()).or_default().clone()
     }
@@ -110,8 +113,7 @@ impl Loader for ExtismLoader {
             self.cache.config_file(),
         );
         let exports = preflight.exports;
-        let instances =
-            Arc::new(Instances::start(recipe, exports, self.instances, guard).await?);
+        let instances = Arc::new(Instances::start(recipe, exports, self.instances, guard).await?);
         if shareable {
             self.loaded
                 .lock()
@@ -224,6 +226,3 @@ impl ExtismLoaderBuilder {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

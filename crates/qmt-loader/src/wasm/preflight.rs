@@ -61,7 +61,9 @@ pub(super) fn preflight(
     let missing: Vec<String> = seen
         .imports
         .iter()
-        .filter(|(module, name)| !offer::is_offered(module, name) && !host.contains(&(module.clone(), name.clone())))
+        .filter(|(module, name)| {
+            !offer::is_offered(module, name) && !host.contains(&(module.clone(), name.clone()))
+        })
         .map(|(module, name)| format!("{module}.{name}"))
         .collect();
     if !missing.is_empty() {
@@ -70,7 +72,10 @@ pub(super) fn preflight(
     Ok(Preflight {
         kind: Kind::Wasm,
         exports: seen.callable(),
-        wasi: seen.imports.iter().any(|(module, _)| offer::is_wasi(module)),
+        wasi: seen
+            .imports
+            .iter()
+            .any(|(module, _)| offer::is_wasi(module)),
         imports: seen
             .imports
             .into_iter()
@@ -247,7 +252,11 @@ impl Seen {
 
     /// Checks that what the module has from the start is within what it may ever have.
     fn fits(&self, limits: &Limits) -> Result<(), WasmRefusal> {
-        let memory = self.memories.iter().max().map(|size| ("a memory", *size, limits.memory_max));
+        let memory = self
+            .memories
+            .iter()
+            .max()
+            .map(|size| ("a memory", *size, limits.memory_max));
         let table = self
             .tables
             .iter()
@@ -281,11 +290,7 @@ impl Seen {
 /// The bytes of a page of linear memory.
 pub(super) const PAGE: u64 = 65_536;
 
-fn at_most(
-    what: &'static str,
-    count: impl TryInto<u64>,
-    limit: u64,
-) -> Result<(), WasmRefusal> {
+fn at_most(what: &'static str, count: impl TryInto<u64>, limit: u64) -> Result<(), WasmRefusal> {
     let count = count.try_into().unwrap_or(u64::MAX);
     if count > limit {
         return Err(WasmRefusal::TooMany { what, count, limit });

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use object::elf::{self, FileHeader32, FileHeader64};
-use object::read::elf::{Dyn, FileHeader, GnuHashTable, HashTable, ProgramHeader, Sym};
 use object::read::StringTable;
+use object::read::elf::{Dyn, FileHeader, GnuHashTable, HashTable, ProgramHeader, Sym};
 use object::{Architecture, BinaryFormat, Endianness, FileKind, pod};
 
 use super::{ABI_MARK, Facts, SYMBOLS_MAX, SymbolKind, Target, malformed};
@@ -117,9 +117,7 @@ fn platform<Elf: FileHeader<Endian = Endianness>>(
         return Ok(());
     }
     Err(NativeRefusal::WrongPlatform {
-        found: format!(
-            "ELF machine {machine}, {bits} bits, {endian:?} endian, system {system}"
-        ),
+        found: format!("ELF machine {machine}, {bits} bits, {endian:?} endian, system {system}"),
         expected: target.describe(),
     })
 }
@@ -261,9 +259,14 @@ impl Dynamic {
                     return Err(library("an executable"));
                 }
                 // Each of them names further code to be loaded.
-                elf::DT_AUDIT | elf::DT_DEPAUDIT | elf::DT_AUXILIARY | elf::DT_FILTER
+                elf::DT_AUDIT
+                | elf::DT_DEPAUDIT
+                | elf::DT_AUXILIARY
+                | elf::DT_FILTER
                 | elf::DT_CONFIG => {
-                    return Err(malformed("it asks for filters, auditors or a configuration"));
+                    return Err(malformed(
+                        "it asks for filters, auditors or a configuration",
+                    ));
                 }
                 _ => {}
             }

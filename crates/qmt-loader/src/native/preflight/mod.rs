@@ -21,7 +21,11 @@ pub(super) const LIBRARY_MAX: u64 = 512 * 1024 * 1024;
 pub(super) const SYMBOLS_MAX: usize = 200_000;
 
 /// The functions of `qmt_plugin.h` that a plugin must have.
-const ABI_FUNCTIONS: [&str; 3] = ["qmt_plugin_abi_version", "qmt_plugin_call", "qmt_plugin_free"];
+const ABI_FUNCTIONS: [&str; 3] = [
+    "qmt_plugin_abi_version",
+    "qmt_plugin_call",
+    "qmt_plugin_free",
+];
 /// The function that makes a library a plugin of that kind.
 const ABI_CALL: &str = "qmt_plugin_call";
 /// The mark of the version in the library's data.
@@ -221,4 +225,51 @@ fn malformed(what: &'static str) -> NativeRefusal {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn refused(bytes: &[u8]) -> NativeRefusal {
+        preflight(bytes, Target::current(), &BTreeSet::new()).unwrap_err()
+    }
+
+    /// NAT-02: 512 MiB are looked at, one byte more is not.
+    #[test]
+    fn the_size_of_a_library_is_limited() {
+        let size = usize::try_from(LIBRARY_MAX).unwrap();
+        let mut bytes = vec![0; size + 1];
+        assert!(matches!(refused(&bytes), NativeRefusal::TooLarge { .. }));
+        bytes.pop();
+        assert!(matches!(refused(&bytes), NativeRefusal::UnknownFormat));
+    }
+
+    /// NAT-07: paths into folders that others may write to are no libraries of the system.
+    #[test]
+    fn libraries_of_the_system_are_known_by_where_they_are() {
+        let is = other::is_of_the_system;
+        assert!(is("/usr/lib/libSystem.B.dylib", BinaryFormat::MachO));
+        assert!(!is("/usr/lib/../../tmp/x.dylib", BinaryFormat::MachO));
+        assert!(!is("@rpath/x.dylib", BinaryFormat::MachO));
+        assert!(is("KERNEL32.dll", BinaryFormat::Pe));
+        assert!(!is("evil.dll", BinaryFormat::Pe));
+        assert!(!is("libc.so.6", BinaryFormat::Elf));
+    }
+
+    /// NAT-02: on Linux, headers of a Mach-O and of a PE library are of another platform.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn libraries_of_other_systems_are_refused() {
+        // A Mach-O dylib for x86-64 without load commands.
+        let mut macho = Vec::new();
+        for word in [0xfeed_facf_u32, 0x0100_0007, 3, 6, 0, 0, 0, 0] {
+            macho.extend(word.to_le_bytes());
+        }
+        assert!(matches!(
+            refused(&macho),
+            NativeRefusal::WrongPlatform { .. }
+        ));
+        assert!(matches!(
+            refused(b"!<arch>\nand so on, and so on"),
+            NativeRefusal::NotALibrary { .. }
+        ));
+    }
+}

@@ -34,7 +34,9 @@ const WINDOWS_SYSTEM: [&str; 12] = [
 pub(super) fn is_of_the_system(library: &str, format: BinaryFormat) -> bool {
     match format {
         BinaryFormat::MachO => {
-            MACOS_SYSTEM.iter().any(|folder| library.starts_with(folder))
+            MACOS_SYSTEM
+                .iter()
+                .any(|folder| library.starts_with(folder))
                 && !library.contains("/../")
         }
         BinaryFormat::Pe => {

@@ -1,0 +1,35 @@
+//! The seam, as a host's own tests use it.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use qmt_loader::{Kind, LoadOptions, Loader, MockLoader, MockPlugin, NativePlugin, Plugin};
+
+use crate::support::artifact;
+
+#[tokio::test]
+async fn a_host_is_tested_without_any_plugin() {
+    let mut loader = MockLoader::new();
+    loader.expect_load().times(1).returning(|artifact, _| {
+        let mut plugin = MockPlugin::new();
+        let name = artifact.name().to_owned();
+        plugin
+            .expect_call()
+            .returning(move |export, _| Ok(Bytes::from(format!("{name}.{export}"))));
+        Ok(Arc::new(plugin))
+    });
+    let loader: Arc<dyn Loader> = Arc::new(loader);
+    let plugin = loader
+        .load(artifact(Kind::Wasm, "x"), LoadOptions::default())
+        .await
+        .unwrap();
+    let answer = plugin.call("greet", Bytes::new()).await.unwrap();
+    assert_eq!(answer, "fixture.greet");
+    let plugin: Arc<dyn Plugin> = plugin;
+    assert!(
+        (&*plugin as &dyn Any)
+            .downcast_ref::<NativePlugin>()
+            .is_none()
+    );
+}

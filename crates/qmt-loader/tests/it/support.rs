@@ -1,0 +1,90 @@
+//! What the tests share: fixtures, loaders, artifacts.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use qmt_loader::{Artifact, ExtismLoader, Kind, LoadError, LoadOptions, Loader, Plugin};
+use qmt_oci_ref::Digest;
+
+/// What a busy machine may add to a time that is measured.
+pub(crate) const SLACK: Duration = Duration::from_secs(2);
+
+pub(crate) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/plugins")
+}
+
+/// A fixture in WebAssembly text, compiled.
+pub(crate) fn wasm(path: &str) -> Artifact {
+    let bytes = wat::parse_file(fixtures().join(path)).unwrap();
+    artifact(Kind::Wasm, bytes)
+}
+
+pub(crate) fn wasm_text(text: &str) -> Artifact {
+    artifact(Kind::Wasm, wat::parse_str(text).unwrap())
+}
+
+pub(crate) fn artifact(kind: Kind, bytes: impl Into<Bytes>) -> Artifact {
+    let bytes = bytes.into();
+    let digest = Digest::sha256(&bytes);
+    Artifact::new(kind, bytes, digest, "fixture")
+}
+
+pub(crate) fn loader() -> ExtismLoader {
+    ExtismLoader::builder().build().unwrap()
+}
+
+/// Options with a short time-out.
+pub(crate) fn within(timeout: Duration) -> LoadOptions {
+    let mut options = LoadOptions::default();
+    options.limits.timeout = timeout;
+    options
+}
+
+pub(crate) async fn load(path: &str) -> Arc<dyn Plugin> {
+    loader()
+        .load(wasm(path), LoadOptions::default())
+        .await
+        .unwrap()
+}
+
+/// Loading fails; `Arc<dyn Plugin>` has no `Debug` for `unwrap_err`.
+pub(crate) fn refusal(result: Result<Arc<dyn Plugin>, LoadError>) -> LoadError {
+    match result {
+        Ok(_) => panic!("the plugin was loaded"),
+        Err(error) => error,
+    }
+}
+
+/// The number that the hostile fixtures hand out.
+pub(crate) async fn number(plugin: &dyn Plugin, export: &str) -> u64 {
+    let output = plugin.call(export, Bytes::new()).await.unwrap();
+    u64::from_le_bytes(output.as_ref().try_into().unwrap())
+}
+
+/// Runs the test `name` of this binary in a process of its own, and returns what it printed.
+///
+/// The test asks [`is_child`] to know which one it is.
+pub(crate) fn in_a_child(name: &str, environment: &[(&str, &str)]) -> String {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(CHILD, name)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success(), "{:?}\n{text}", output.status);
+    assert!(text.contains("1 passed"), "no such test: {name}\n{text}");
+    text
+}
+
+const CHILD: &str = "QMT_LOADER_TEST_CHILD";
+
+pub(crate) fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
