@@ -2,6 +2,7 @@
 //! registry and Sigstore; with `--real`, against the programs of others.
 
 pub(crate) mod case;
+mod layouts;
 pub(crate) mod real;
 mod servers;
 
@@ -30,18 +31,24 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let scratch = sh.create_temp_dir()?;
     let plugins = Plugins::build(&sh, scratch.path())?;
     let mut failed = Vec::new();
+    let mut ran = cases.len();
     for case in &cases {
         let folder = scratch.path().join(&case.name);
         std::fs::create_dir(&folder)?;
         match play(case, &plugins, &folder) {
-            Ok(()) => println!("ok      {:<24} {}", case.name, case.about),
+            Ok(()) => println!("ok      {:<32} {}", case.name, case.about),
             Err(error) => {
-                println!("FAILED  {:<24} {}\n{error:#}\n", case.name, case.about);
-                failed.push(case.name.as_str());
+                println!("FAILED  {:<32} {}\n{error:#}\n", case.name, case.about);
+                failed.push(case.name.clone());
             }
         }
     }
-    println!("e2e: {} cases, {} failed", cases.len(), failed.len());
+    if arguments.is_empty() {
+        let (layouts, refused) = layouts::run(&plugins, scratch.path())?;
+        ran += layouts;
+        failed.extend(refused);
+    }
+    println!("e2e: {ran} cases, {} failed", failed.len());
     anyhow::ensure!(failed.is_empty(), "e2e cases failed: {}", failed.join(", "));
     Ok(())
 }
