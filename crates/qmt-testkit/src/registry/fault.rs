@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use tokio::sync::watch;
 
+use super::gate::Gate;
 use super::log::LoggedRequest;
 use super::script::glob;
 
@@ -23,38 +23,6 @@ pub enum Cut {
 
 /// Most headers that are added to a true answer.
 const HEADERS_MAX: usize = 10_000;
-
-/// A gate before which requests wait, see [`Fault::hold`]. It is closed until it is opened, then
-/// open for good; clones are one gate.
-#[derive(Clone, Debug)]
-pub struct Gate {
-    open: Arc<watch::Sender<bool>>,
-}
-
-impl Gate {
-    /// A closed gate.
-    pub fn new() -> Self {
-        Self {
-            open: Arc::new(watch::Sender::new(false)),
-        }
-    }
-
-    /// Lets everybody through, who waits now and who comes later.
-    pub fn open(&self) {
-        self.open.send_replace(true);
-    }
-
-    pub(super) async fn pass(&self) {
-        // The sender lives as long as this gate, so the wait cannot fail.
-        let _ = self.open.subscribe().wait_for(|open| *open).await;
-    }
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 type Predicate = Arc<dyn Fn(&LoggedRequest) -> bool + Send + Sync>;
 

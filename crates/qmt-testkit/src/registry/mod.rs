@@ -7,6 +7,7 @@ mod conn;
 mod content;
 mod deliver;
 mod fault;
+mod gate;
 mod layout;
 mod log;
 mod plain;
@@ -28,7 +29,8 @@ use qmt_oci_ref::{Descriptor, Digest, MediaType, Reference, RegistryHost, Reposi
 use self::api::Api;
 pub use self::auth::{Auth, TokenIssuer, TokenOptions};
 pub use self::builder::FakeRegistryBuilder;
-pub use self::fault::{Cut, Fault, Gate};
+pub use self::fault::{Cut, Fault};
+pub use self::gate::Gate;
 pub use self::log::LoggedRequest;
 pub use self::plain::{PlainServer, TokenServer};
 pub use self::proxy::ProxyServer;
