@@ -133,10 +133,15 @@ pub(crate) fn transport(url: RedactedUrl, cause: reqwest::Error) -> RegistryErro
     use std::error::Error as _;
     // Certificates and forbidden addresses don't get better by asking again.
     let mut retryable = !cause.is_builder();
+    // A name that does not exist is no outage; a name server that does not answer is one.
+    let is_dns = cause.is_dns();
     let mut source = cause.source();
     while let Some(inner) = source {
         let text = inner.to_string();
         retryable &= !text.contains("certificate") && !text.contains("tls handshake");
+        // A head that is too large for the parser is as large the next time.
+        retryable &= !text.contains("too large");
+        retryable &= !(is_dns && text.contains("not known"));
         retryable &= !inner.is::<super::resolver::ForbiddenAddress>();
         source = inner.source();
     }

@@ -327,10 +327,9 @@ impl Registry for HttpRegistry {
         eaten: Digester,
     ) -> Result<BlobStream, RegistryError> {
         let sources = self.inner.sources(from.host())?;
-        let order = order(Subject::Content, &sources.mirrors, &sources.origin);
+        let order = || order(Subject::Content, &sources.mirrors, &sources.origin);
         let deadline = self.inner.deadline();
-        let inner = Arc::clone(&self.inner);
-        let opening = resume::open(inner, order, from, blob, eaten, deadline);
+        let opening = resume::open_at(&self.inner, order, from, blob, eaten, deadline);
         timeout_at(deadline, opening).await.unwrap_or_else(|_| {
             Err(RegistryError::Timeout {
                 url: RedactedUrl::from(&sources.origin.base),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use bytes::{Buf as _, Bytes};
-use futures_util::Stream;
+use futures_util::{Stream, TryStreamExt as _};
 use http::header;
 use qmt_oci_ref::{Descriptor, Digester, Repository};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -34,12 +34,57 @@ const CHUNKS_WAITING: usize = 4;
 /// A try that brought this much counts as progress: the next failure is the first again.
 const PROGRESS: u64 = 1 << 20;
 
+/// Up to this size, a blob that may come from a mirror is proven before its first byte is handed
+/// out, so that a lie costs nothing: 1 MiB.
+const HELD_BACK_MAX: u64 = 1 << 20;
+
+/// Opens `blob` at the first of the sources that gives it; a small one from the first that gives
+/// it right.
+///
+/// # Errors
+///
+/// As the trait's `blob`.
+pub(crate) async fn open_at(
+    inner: &Arc<Inner>,
+    sources: impl Fn() -> Vec<Arc<Endpoint>>,
+    from: &Repository,
+    blob: &Descriptor,
+    eaten: Digester,
+    deadline: Instant,
+) -> Result<BlobStream, RegistryError> {
+    loop {
+        let asked = sources();
+        let held_back = asked.len() > 1 && blob.size() <= HELD_BACK_MAX;
+        let opening = open(
+            Arc::clone(inner),
+            asked,
+            from,
+            blob,
+            eaten.clone(),
+            deadline,
+        );
+        if !held_back {
+            return opening.await;
+        }
+        // A mirror that lied is not among the sources the next time, so this ends.
+        match opening.await?.try_collect::<Vec<Bytes>>().await {
+            Err(RegistryError::MirrorLied { .. }) => {}
+            Err(error) => return Err(error),
+            Ok(chunks) => {
+                return Ok(Box::pin(futures_util::stream::iter(
+                    chunks.into_iter().map(Ok),
+                )));
+            }
+        }
+    }
+}
+
 /// Opens `blob` after what `eaten` has consumed, at the first of `sources` that gives it.
 ///
 /// # Errors
 ///
 /// As the trait's `blob`.
-pub(crate) async fn open(
+async fn open(
     inner: Arc<Inner>,
     sources: Vec<Arc<Endpoint>>,
     from: &Repository,

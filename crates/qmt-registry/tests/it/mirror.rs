@@ -149,7 +149,7 @@ async fn a_mirror_with_a_wrong_length_is_skipped_at_once() {
 #[tokio::test]
 async fn a_mirror_with_wrong_bytes_is_left_for_good() {
     let pair = Pair::start().await;
-    for length in [1000, 2 << 20] {
+    for length in [(1 << 20) + 1, 2 << 20] {
         let content = noise(length);
         let blob = pair.blob(&content);
         let mut other = content.to_vec();
@@ -164,6 +164,28 @@ async fn a_mirror_with_wrong_bytes_is_left_for_good() {
         assert!(error.is_retryable());
         assert!(pair.pull(&client, &blob).await.unwrap() == content);
     }
+}
+
+/// DIG-02: of a small blob nothing is handed out before it is proven, so the next source serves.
+#[tokio::test]
+async fn a_small_lie_is_not_noticed_outside() {
+    let pair = Pair::start().await;
+    for length in [1, 1 << 20] {
+        let content = noise(length);
+        let blob = pair.blob(&content);
+        let mut other = content.to_vec();
+        other[length - 1] ^= 1;
+        pair.mirror.plant_blob("acme/echo", blob.digest(), other);
+        let client = pair.client();
+        assert!(pair.pull(&client, &blob).await.unwrap() == content);
+        assert!(pair.pull(&client, &blob).await.unwrap() == content);
+    }
+    assert_eq!(pair.skips(true), 2);
+    assert_eq!(
+        pair.mirror.requests().len(),
+        2,
+        "one lie each, then not asked"
+    );
 }
 
 /// A transfer that breaks at the mirror goes on at the next source.

@@ -216,3 +216,26 @@ async fn a_redirect_leads_where_the_registry_is() {
     );
     assert_eq!(inside.requests().len(), 1);
 }
+
+/// A name that does not exist is not asked for again; a name server that is down is.
+#[tokio::test]
+async fn a_name_that_does_not_exist_is_no_outage() {
+    for (text, retryable) in [
+        (
+            "failed to lookup address information: Name or service not known",
+            false,
+        ),
+        (
+            "failed to lookup address information: Temporary failure in name resolution",
+            true,
+        ),
+    ] {
+        let lookup: LookupFn =
+            Arc::new(move |_| Box::pin(async move { Err(std::io::Error::other(text)) }));
+        let host: RegistryHost = "registry.test:5000".parse().unwrap();
+        let reference = format!("{host}/acme/echo:1").parse().unwrap();
+        let error = client(&host, lookup).resolve(&reference).await.unwrap_err();
+        assert!(error.is_network());
+        assert_eq!(error.is_retryable(), retryable, "{error:?}");
+    }
+}
