@@ -175,9 +175,12 @@ fn keep_blob(
 /// Gives the blob's file the artifact's name as well, or a copy of it where that is impossible
 /// (the file system has no hard links, or the blob is another artifact already).
 fn second_name(store: &Arc<Store>, blob: &Path, artifact: &Path) -> Result<(), CacheError> {
-    let is_single = sys::open_file(blob, 1).is_ok_and(|file| file.is_some());
-    if is_single && let Ok(temp) = link(store, blob) {
-        return sys::place(temp, artifact);
+    if let Some(single) = sys::open_file(blob, 1).ok().flatten() {
+        // Held until the name is there: an unlocked temporary name would pass for litter.
+        let _ = (store.sys().lock_shared)(&single);
+        if let Ok(temp) = link(store, blob) {
+            return sys::place(temp, artifact);
+        }
     }
     let (mut out, temp) = store.temp_file()?;
     let source = sys::open_file(blob, 2)?

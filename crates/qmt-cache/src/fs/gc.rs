@@ -262,16 +262,10 @@ fn is_litter(store: &Store, path: &Path, is_partial: bool, now: SystemTime) -> b
         return is_old;
     }
     match File::open(path).map(|file| (store.sys().lock)(&file)) {
-        // Links are made and renamed at once, their files are not locked.
-        Ok(Ok(())) => is_old || !is_link(path),
+        Ok(Ok(())) => true,
         Ok(Err(TryLockError::WouldBlock)) => false,
         Ok(Err(TryLockError::Error(_))) | Err(_) => is_old,
     }
-}
-
-fn is_link(path: &Path) -> bool {
-    path.file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with("link-"))
 }
 
 /// Removes entries without a record, which a process died over.

@@ -119,9 +119,10 @@ fn verify_artifacts(
     for manifest in manifests(store)? {
         let entry = store.paths().entry(&manifest);
         let Some(artifact) = store.lookup(&manifest)? else {
-            // Being filled or evicted, or damaged in form: the lock tells which.
+            // Being filled or evicted, never finished, or damaged in form: the lock tells which.
             let lock = super::lock::try_acquire(store.sys(), &store.paths().lock(&manifest))?;
-            if lock.is_some() && entry.exists() && store.lookup(&manifest)?.is_none() {
+            let was_finished = std::fs::symlink_metadata(store.paths().record(&manifest)).is_ok();
+            if lock.is_some() && was_finished && store.lookup(&manifest)?.is_none() {
                 store.remove_entry(&manifest)?;
                 report.damaged.push(entry);
             }

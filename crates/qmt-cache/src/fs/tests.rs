@@ -31,7 +31,7 @@ impl Bed {
     }
 
     fn with(sys: Sys) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let options = CacheOptions::at(folder.path()).with_lock_timeout(Duration::from_secs(20));
         let cache = FsCache::open_with(options, sys).unwrap();
         Self { folder, cache }
@@ -60,6 +60,16 @@ impl Bed {
 
     fn names(&self, folder: &str) -> Vec<String> {
         super::inspect::names(&self.cache.path().join(folder)).unwrap()
+    }
+}
+
+/// A folder in memory where there is one: thousands of entries are written here.
+fn scratch() -> TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
     }
 }
 

@@ -243,3 +243,26 @@ async fn cache_14_clocks_that_jump_evict_nothing_by_age() {
     let later = SystemTime::now() + 2 * DAY;
     assert_eq!(bed.cache.prune(by_age, later).await.unwrap().evicted, [key]);
 }
+
+#[tokio::test]
+async fn an_entry_that_was_never_finished_is_no_damage() {
+    let bed = Bed::new();
+    std::fs::create_dir(bed.cache.store.paths().entry(&manifest("dead"))).unwrap();
+    assert_eq!(bed.cache.verify_all().await.unwrap().damaged.len(), 0);
+    bed.put(&manifest("dead"), CONTENT).await;
+}
+
+#[tokio::test]
+async fn a_temporary_name_of_a_blob_is_litter() {
+    let bed = Bed::new();
+    let layer = Digest::sha256(CONTENT);
+    bed.cache
+        .put_bytes(&blob("a/b", CONTENT), Bytes::from_static(CONTENT))
+        .await
+        .unwrap();
+    let dead = bed.cache.path().join("tmp/link-dead");
+    std::fs::hard_link(bed.cache.store.paths().blob(&layer), &dead).unwrap();
+    assert_eq!(bed.prune(PruneOptions::default()).await.litter, 1);
+    assert!(!dead.exists());
+    assert_eq!(bed.cache.bytes(&layer, 99).await.unwrap().unwrap(), CONTENT);
+}
