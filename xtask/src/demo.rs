@@ -57,10 +57,9 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let trust = embedded.write_trust(folder)?;
     let config = Config {
         folder,
-        host: embedded.host(),
         trusted_root: &trust.trusted_root,
     };
-    let file = config.write("plugins.toml", "cache", &published.reference)?;
+    let file = config.write("host", &embedded.host(), &published.reference)?;
     print!("{}", indent(&std::fs::read_to_string(&file)?));
 
     chapter(5, "run both plugins from the registry");
@@ -72,25 +71,24 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
 
     chapter(
         6,
-        "somebody alters the image, and copies the signature onto it",
+        "once more with the registry gone: cached, and verified again",
     );
-    let tampered = embedded.publish(REPOSITORY, "1", Image::MultiPlatform, "Pwned")?;
-    embedded.attach(&tampered, &signed);
-    tell(
-        "the tag",
-        &format!("{} now names {}", tampered.reference, tampered.digest),
-    );
-    let fresh = config.write("fresh.toml", "fresh-cache", &tampered.reference)?;
-    journey.refused(&fresh, "greet-wasm", &tampered)?;
-    journey.refused(&fresh, "greet-native", &tampered)?;
+    let sigstore = embedded.shut_down();
+    tell("registry", "shut down");
+    journey.both(&file)?;
 
     chapter(
         7,
-        "once more with the registry gone: cached files, verified again",
+        "a registry that lies: altered plugins, the genuine signatures copied onto them",
     );
-    drop(embedded);
-    tell("registry", "shut down");
-    journey.both(&file)?;
+    let embedded = Embedded::start_with(sigstore)?;
+    let tampered = embedded.publish(REPOSITORY, "1", Image::MultiPlatform, "Pwned")?;
+    embedded.attach(&tampered, &signed);
+    tell("pushed", &tampered.reference);
+    tell("digest", &tampered.digest);
+    let fresh = config.write("other-host", &embedded.host(), &tampered.reference)?;
+    journey.refused(&fresh, "greet-wasm", &tampered)?;
+    journey.refused(&fresh, "greet-native", &tampered)?;
 
     println!("\nAll of it went as it should.");
     Ok(())
@@ -110,19 +108,16 @@ fn signature() -> Signature {
 /// Where the files of the configuration stand.
 struct Config<'a> {
     folder: &'a Path,
-    host: String,
     trusted_root: &'a Path,
 }
 
 impl Config<'_> {
-    fn write(&self, name: &str, cache: &str, reference: &str) -> anyhow::Result<PathBuf> {
-        let Self {
-            folder,
-            host,
-            trusted_root,
-        } = self;
-        let trusted_root = trusted_root.display();
-        let cache = folder.join(cache);
+    /// Writes the configuration of one machine into a folder of its own, with a cache beside it.
+    fn write(&self, machine: &str, registry: &str, reference: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.folder.join(machine);
+        std::fs::create_dir(&folder)?;
+        let trusted_root = self.trusted_root.display();
+        let cache = folder.join("cache");
         let cache = cache.display();
         let text = format!(
             r#"[oci]
@@ -132,7 +127,7 @@ cert_email   = "{IDENTITY}"
 cert_issuer  = "{ISSUER}"
 cache_dir    = "{cache}"
 
-[registries."{host}"]
+[registries."{registry}"]
 plain_http = true
 
 [[providers]]
@@ -146,7 +141,7 @@ path = "oci://{reference}"
 kind = "native"
 "#
         );
-        let file = folder.join(name);
+        let file = folder.join("plugins.toml");
         std::fs::write(&file, text)?;
         Ok(file)
     }
@@ -203,10 +198,8 @@ impl Journey<'_> {
     }
 
     fn greet(&self, config: &Path, name: &str) -> anyhow::Result<Answer> {
-        println!(
-            "  $ qmt-plugins run --config {} {name} greet --input World",
-            file_name(config)
-        );
+        let shown = config.strip_prefix(self.folder).unwrap_or(config).display();
+        println!("  $ qmt-plugins run --config {shown} {name} greet --input World");
         let config = config
             .to_str()
             .context("the scratch folder's name is not UTF-8")?;
@@ -229,11 +222,4 @@ fn indent(text: &str) -> String {
         .map(|line| format!("  | {line}\n"))
         .collect::<Vec<_>>()
         .concat()
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
 }

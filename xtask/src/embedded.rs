@@ -61,6 +61,20 @@ impl Embedded {
 
     /// Starts both; the registry can and asks what `abilities` say.
     pub(crate) fn start_as(abilities: &Abilities) -> anyhow::Result<Self> {
+        Self::start_both(abilities, PrivateSigstore::new())
+    }
+
+    /// Starts another registry beside a Sigstore that is there already.
+    pub(crate) fn start_with(sigstore: PrivateSigstore) -> anyhow::Result<Self> {
+        Self::start_both(&Abilities::default(), sigstore)
+    }
+
+    /// Ends the registry and leaves the Sigstore.
+    pub(crate) fn shut_down(self) -> PrivateSigstore {
+        self.sigstore
+    }
+
+    fn start_both(abilities: &Abilities, sigstore: PrivateSigstore) -> anyhow::Result<Self> {
         let auth = match abilities.auth {
             Auth::None => qmt_testkit::Auth::None,
             Auth::Basic => qmt_testkit::Auth::basic(USER, PASSWORD),
@@ -73,7 +87,7 @@ impl Embedded {
             .context("no registry on loopback")?;
         Ok(Self {
             registry,
-            sigstore: PrivateSigstore::new(),
+            sigstore,
             referrers_api: abilities.referrers_api,
         })
     }
