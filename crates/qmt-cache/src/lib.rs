@@ -23,6 +23,6 @@ pub use self::cache::{Begin, Cache};
 pub use self::error::CacheError;
 pub use self::fs::{
     CacheEvent, CacheOptions, Entry, FsCache, PartialBlob, PruneOptions, PruneReport, Staging,
-    VerifyReport,
+    Transferred, VerifyReport,
 };
 pub use self::record::Record;

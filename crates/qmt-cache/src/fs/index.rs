@@ -13,7 +13,7 @@ use crate::CacheError;
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// The largest `index.json` that is read, in bytes: room for about 100,000 images.
-const INDEX_MAX: u64 = 32 * 1024 * 1024;
+pub(crate) const INDEX_MAX: u64 = 32 * 1024 * 1024;
 
 /// The largest manifest whose media type is looked at, in bytes.
 const MANIFEST_MAX: u64 = 4 * 1024 * 1024;
@@ -88,12 +88,18 @@ pub(crate) fn retain(store: &Store, keep: impl Fn(&Descriptor) -> bool) -> Resul
 /// The index as it is; an empty one if the file is absent or damaged.
 pub(crate) fn read(store: &Store) -> Result<Index, CacheError> {
     let bytes = sys::read_small(&store.paths().index(), INDEX_MAX)?.unwrap_or_default();
-    Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+    Ok(Index::parse(&bytes).unwrap_or_default())
 }
 
 impl Index {
+    /// Reads an index of the version and kind that this crate writes.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let index: Self = serde_json::from_slice(bytes).ok()?;
+        (index.schema_version == 2 && index.media_type.is_index()).then_some(index)
+    }
+
     /// Adds an image; a name moves from the image that had it. `false` if nothing changed.
-    fn list(&mut self, new: Descriptor) -> bool {
+    pub(crate) fn list(&mut self, new: Descriptor) -> bool {
         let name = name_of(&new).map(str::to_owned);
         let is_known = self.manifests.iter().any(|old| {
             old.digest() == new.digest() && (name.is_none() || name_of(old) == name.as_deref())

@@ -23,6 +23,7 @@ mod sealed;
 mod staging;
 mod store;
 pub(crate) mod sys;
+mod transfer;
 mod write;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use self::options::{CacheEvent, CacheOptions};
 pub use self::partial::PartialBlob;
 pub use self::staging::Staging;
 pub(crate) use self::store::Store;
+pub use self::transfer::Transferred;
 use crate::CacheError;
 use sys::Sys;
 

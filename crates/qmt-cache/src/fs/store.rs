@@ -23,7 +23,7 @@ use crate::{CacheError, CachedArtifact, Record};
 const USE_GRAIN: Duration = Duration::from_hours(1);
 
 /// The body of the file that makes a folder an OCI image layout.
-const LAYOUT_MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+pub(crate) const LAYOUT_MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// The open cache folder.
 pub(crate) struct Store {

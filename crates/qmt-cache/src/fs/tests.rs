@@ -16,6 +16,7 @@ mod damage;
 mod faults;
 mod gc;
 mod race;
+mod transfer;
 
 const CONTENT: &[u8] = b"\0asm\x01\0\0\0 the rest of a small plugin";
 
