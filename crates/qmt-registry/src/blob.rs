@@ -64,11 +64,13 @@ impl Proof {
     }
 
     /// The descriptor that is to be proven.
+    #[cfg(feature = "http")]
     pub(crate) fn blob(&self) -> &Descriptor {
         &self.blob
     }
 
     /// Bytes seen so far: the offset at which to go on.
+    #[cfg(feature = "http")]
     pub(crate) fn seen(&self) -> u64 {
         self.seen
     }
