@@ -157,6 +157,9 @@ pub struct Rejection {
     pub reason: String,
     /// What to do about it.
     pub hint: String,
+    /// The line of `[[oci.policy]]` that would accept this signer, where everything but the signer
+    /// holds.
+    pub config_line: Option<String>,
 }
 
 impl fmt::Display for Rejection {

@@ -1,15 +1,19 @@
 //! What can be wrong with one piece of evidence, in words and with a hint.
 
 use crate::error::{Rejection, printable};
+use crate::signer::SignerId;
 
 impl Rejection {
-    pub(crate) fn new(found: &str, signer: Option<String>, fault: &Fault) -> Self {
+    pub(crate) fn new(found: &str, signer: Option<&SignerId>, fault: &Fault) -> Self {
         Self {
             found: printable(found),
-            signer: signer.map(|signer| printable(&signer)),
+            signer: signer.map(|signer| printable(&signer.to_string())),
             code: fault.code().to_owned(),
             reason: printable(&fault.to_string()),
             hint: fault.hint(),
+            config_line: signer
+                .filter(|_| fault.is_about_signer())
+                .map(SignerId::config_line),
         }
     }
 }
@@ -112,6 +116,17 @@ impl Fault {
         }
     }
 
+    /// Whether the signature is proven and only its signer is not the wanted one.
+    fn is_about_signer(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherIdentity { .. }
+                | Self::OtherIssuer { .. }
+                | Self::OtherClaim { .. }
+                | Self::OtherSigner { .. }
+        )
+    }
+
     fn hint(&self) -> String {
         match self {
             Self::LeftAside(_) | Self::TooMany { .. } => {
@@ -160,10 +175,21 @@ mod tests {
 
     #[test]
     fn every_rejection_says_what_to_do() {
-        let rejection = Rejection::new("tag x\n", Some("a\u{7}".to_owned()), &Fault::NoLog);
+        let signer = SignerId::certificate("https://issuer.example", "a\u{7}");
+        let rejection = Rejection::new("tag x\n", Some(&signer), &Fault::NoLog);
         assert_eq!(rejection.code, "no-log");
         assert_eq!(rejection.found, "tag x\\n");
-        assert_eq!(rejection.signer.as_deref(), Some("a\\u{7}"));
+        assert!(rejection.signer.unwrap().contains("a\\u{7}"));
+        assert_eq!(rejection.config_line, None);
         assert!(rejection.hint.contains("transparency_log"));
+        let (found, expected) = ("a".to_owned(), "b".to_owned());
+        let fault = Fault::OtherIdentity { found, expected };
+        let line = Rejection::new("x", Some(&signer), &fault)
+            .config_line
+            .unwrap();
+        assert!(
+            line.contains("issuer = \"https://issuer.example\""),
+            "{line}"
+        );
     }
 }

@@ -176,7 +176,7 @@ impl SigstoreVerifier {
             Ok(mut accepted) => docket.accepted.append(&mut accepted),
             Err(fault) => docket
                 .rejected
-                .push(Rejection::new(&found, claimed, &fault)),
+                .push(Rejection::new(&found, claimed.as_ref(), &fault)),
         }
     }
 
@@ -207,8 +207,7 @@ impl SigstoreVerifier {
             for one in &accepted {
                 let found = assign::signers(&accepted).min(required.saturating_sub(1));
                 let fault = Fault::NotEnough { found, required };
-                let signer = Some(one.signer.to_string());
-                rejected.push(Rejection::new(&one.facts.found, signer, &fault));
+                rejected.push(Rejection::new(&one.facts.found, Some(&one.signer), &fault));
             }
             return refuse(rejected);
         };
@@ -253,7 +252,7 @@ impl SigstoreVerifier {
             };
             why.push(Rejection::new(
                 candidate.found,
-                candidate.claimed_signer(),
+                candidate.claimed_signer().as_ref(),
                 &problem,
             ));
         }
@@ -348,9 +347,11 @@ impl Verifier for SigstoreVerifier {
                         let predicate_type = predicate_type.clone();
                         let fault = Fault::Attestation { predicate_type };
                         let signer = candidate.claimed_signer();
-                        docket
-                            .rejected
-                            .push(Rejection::new(piece.found(), signer, &fault));
+                        docket.rejected.push(Rejection::new(
+                            piece.found(),
+                            signer.as_ref(),
+                            &fault,
+                        ));
                         docket.attestations.push(candidate);
                     }
                 },

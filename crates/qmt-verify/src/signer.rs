@@ -1,6 +1,6 @@
 //! Who signed, in the form that the lockfile pins.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +65,53 @@ impl fmt::Display for SignerId {
     }
 }
 
-/// A TOML basic string; JSON's escapes are a subset of TOML's.
+/// A TOML basic string. Whatever could move a cursor or hide is written as an escape.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            ' '..='~' => quoted.push(character),
+            other if other.is_alphanumeric() => quoted.push(other),
+            other => {
+                // Writing to a `String` cannot fail.
+                let _ = write!(quoted, "\\U{:08X}", u32::from(other));
+            }
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_line_accepts_exactly_this_signer() {
+        let signer = SignerId::certificate("https://i.example", "a\"b\\c\nd\u{202e}ü@x");
+        assert_eq!(
+            signer.config_line(),
+            "any_of = [{ issuer = \"https://i.example\", \
+             identity = \"a\\\"b\\\\c\\U0000000Ad\\U0000202Eü@x\" }]"
+        );
+    }
+
+    #[test]
+    fn signers_come_back_from_the_lockfile_and_half_of_one_does_not() {
+        for signer in [SignerId::certificate("i", "s"), SignerId::key("sha256:0")] {
+            let json = serde_json::to_string(&signer).unwrap();
+            assert_eq!(serde_json::from_str::<SignerId>(&json).unwrap(), signer);
+        }
+        for bad in [
+            r#"{"issuer":"i"}"#,
+            r#"{"identity":"s"}"#,
+            r#"{"issuer":"i","identity":null}"#,
+            r#"{"issuer":"i","identity":"s","key":"k"}"#,
+            "null",
+            "{}",
+        ] {
+            assert!(serde_json::from_str::<SignerId>(bad).is_err(), "{bad}");
+        }
+    }
 }

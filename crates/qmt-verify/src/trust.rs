@@ -4,6 +4,7 @@
 //! one is an error. What cannot be used (a key of an unknown kind, say) is left aside with a
 //! warning, so that a new log does not stop all verification.
 
+mod compose;
 mod material;
 mod pem_files;
 mod tuf;

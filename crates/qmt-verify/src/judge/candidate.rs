@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Digest, DigestAlgorithm};
 use serde_json::Value;
 use sigstore_verify::types::{
     Bundle, KindVersion, MediaType, SignatureContent, VerificationMaterialContent,
@@ -15,6 +15,7 @@ use crate::evidence::{Content, Piece};
 use crate::fault::Fault;
 use crate::limits::{CHAIN_MAX, LOG_ENTRIES_MAX, PROOF_HASHES_MAX, TIMESTAMPS_MAX};
 use crate::policy::COSIGN_SIGN;
+use crate::signer::SignerId;
 
 /// A piece of evidence that is well formed and about the right digest.
 pub(crate) struct Candidate<'a> {
@@ -88,7 +89,10 @@ impl<'a> Candidate<'a> {
         let bundle = parse(json)?;
         within_limits(&bundle)?;
         if let SignatureContent::DsseEnvelope(envelope) = &bundle.content {
-            Statement::parse(envelope, digest)?;
+            // Statements about files may name them by SHA-512 alone, as those of npm do.
+            let long = content.map(|content| Digest::of(DigestAlgorithm::Sha512, content));
+            let digests: Vec<&Digest> = std::iter::once(digest).chain(&long).collect();
+            Statement::parse(envelope, &digests)?;
         }
         Ok(Self {
             found: "the bundle",
@@ -129,7 +133,7 @@ impl<'a> Candidate<'a> {
                 expected: "signed statement",
             });
         };
-        let statement = Statement::parse(envelope, subject)?;
+        let statement = Statement::parse(envelope, &[subject])?;
         // `.att` layers are attestations whatever they say; a signature there is none.
         let role = if statement.predicate_type == COSIGN_SIGN && format != ".att" {
             Role::Signature
@@ -155,13 +159,13 @@ impl<'a> Candidate<'a> {
     }
 
     /// Who the certificate names, proven or not; for messages only.
-    pub(crate) fn claimed_signer(&self) -> Option<String> {
+    pub(crate) fn claimed_signer(&self) -> Option<SignerId> {
         let der = self.bundle.signing_certificate()?;
         let claims = certificate::Claims::parse(der).ok()?;
         let identity = claims.identities.first()?;
-        Some(format!(
-            "{identity} (issuer {})",
-            claims.issuer.as_deref().unwrap_or("none")
+        Some(SignerId::certificate(
+            claims.issuer.unwrap_or_default(),
+            identity,
         ))
     }
 }

@@ -23,6 +23,8 @@ use crate::pem;
 
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+/// What a PEM block calls a certificate.
+const CERTIFICATE_LABEL: &str = "CERTIFICATE";
 const CHAIN: &str = "dev.sigstore.cosign/chain";
 const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
 const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
@@ -103,6 +105,9 @@ fn chain(leaf: &str, chain: Option<&str>) -> Result<Vec<X509Certificate>, Fault>
     };
     let [leaf] = <[_; 1]>::try_from(pem::blocks(leaf.as_bytes()).map_err(broken)?)
         .map_err(|blocks| broken(format!("{} PEM blocks where one belongs", blocks.len())))?;
+    if leaf.label != CERTIFICATE_LABEL {
+        return Err(broken(format!("it is a `{}`", leaf.label)));
+    }
     let mut certificates = vec![X509Certificate::new(DerCertificate::new(leaf.der))];
     for block in pem::blocks(chain.unwrap_or_default().as_bytes()).map_err(broken)? {
         let parsed =

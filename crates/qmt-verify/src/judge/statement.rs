@@ -47,7 +47,8 @@ struct WireSubject {
 }
 
 impl Statement {
-    pub(super) fn parse(envelope: &DsseEnvelope, subject: &Digest) -> Result<Self, Fault> {
+    /// Reads a statement, which must be about a subject of one of these digests.
+    pub(super) fn parse(envelope: &DsseEnvelope, subjects: &[&Digest]) -> Result<Self, Fault> {
         if envelope.payload_type != PAYLOAD_TYPE {
             let found = envelope.payload_type.clone();
             return Err(Fault::OtherType {
@@ -70,9 +71,10 @@ impl Statement {
             });
         }
         let is_ours = |one: &&WireSubject| {
-            one.digest
-                .get("sha256")
-                .is_some_and(|hex| hex == subject.hex())
+            subjects.iter().any(|subject| {
+                let named = one.digest.get(subject.algorithm().as_str());
+                named.is_some_and(|hex| hex == subject.hex())
+            })
         };
         let Some(ours) = wire.subject.iter().find(is_ours) else {
             return Err(Fault::OtherDigest {

@@ -7,7 +7,9 @@
 )]
 
 mod attestations;
+mod caps;
 mod discovery;
+mod files;
 mod layout;
 mod mutants;
 mod policy;

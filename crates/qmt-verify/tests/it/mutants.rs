@@ -213,7 +213,7 @@ fn closed(content: &Value, subject: &PinnedReference) -> Option<Evidence> {
 
 /// What the signer, the log and the timestamp authority did not sign, and nobody relies on. All of
 /// the rest must be as it was for a mutant to be accepted.
-const NOT_SIGNED: [&str; 15] = [
+const NOT_SIGNED: [&str; 16] = [
     "/publicKey/hint",
     "/logId/keyId",
     "/inclusionProof/logIndex",
@@ -226,6 +226,8 @@ const NOT_SIGNED: [&str; 15] = [
     "cosign~1rfc3161timestamp",
     "/messageDigest",
     "cosign~1chain",
+    // Text around the PEM block.
+    "cosign~1certificate",
     "/logIndex",
     "/integratedTime",
     "cosign~1bundle",

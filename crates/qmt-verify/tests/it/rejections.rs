@@ -86,6 +86,7 @@ async fn rejects_3_another_identity() {
         let error = judge(&strict, &subject(), &evidence).unwrap_err();
         let rejection = &error.rejections()[0];
         assert_eq!(rejection.code, "other-identity");
+        assert!(rejection.config_line.as_ref().unwrap().contains(EMAIL));
         assert!(rejection.reason.contains(EMAIL), "{rejection:?}");
         assert!(
             rejection.reason.contains("other@example.com"),

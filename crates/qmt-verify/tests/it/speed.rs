@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use qmt_testkit::{PrivateSigstore, Signing};
-use qmt_verify::Evidence;
+use qmt_verify::{Evidence, TrustRoot};
 
 use crate::support::{any_of, dev, dev_authority, evidence, judge, subject, verifier};
 
@@ -12,7 +12,12 @@ use crate::support::{any_of, dev, dev_authority, evidence, judge, subject, verif
 async fn a_cached_keyless_signature_is_judged_within_a_millisecond() {
     const ROUNDS: u32 = 200;
     let sigstore = PrivateSigstore::new();
+    let start = Instant::now();
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    println!("trust root and policy: {:?}", start.elapsed());
+    let start = Instant::now();
+    TrustRoot::embedded().unwrap();
+    println!("embedded trust root: {:?}", start.elapsed());
     for (name, stored) in [
         (
             ".sig",

@@ -124,6 +124,15 @@ impl Lab {
     }
 }
 
+/// What is awaited can be spawned.
+#[test]
+fn loading_can_be_spawned() {
+    fn spawnable<T: Send>(_: T) {}
+    let lab = Lab::new();
+    spawnable(TrustRoot::from_tuf(&lab.options, &lab.mirror, lab.now));
+    spawnable(TrustRoot::from_tuf_cache(&lab.options, lab.now));
+}
+
 /// TUF-06: refreshed at most once a day, and not needed in between; the report says which version
 /// and how old.
 #[tokio::test]
