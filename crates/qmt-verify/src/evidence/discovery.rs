@@ -20,8 +20,9 @@ use super::piece::weight;
 use super::{Evidence, EvidenceSource, Piece};
 use crate::error::VerifyError;
 use crate::limits::{
-    ANNOTATION_BYTES_MAX, COLLECT_TIME_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX, MANIFESTS_MAX,
-    PIECE_BYTES_MAX, REFERRERS_MAX, REQUESTS_AT_ONCE,
+    ANNOTATION_BYTES_MAX, COLLECT_TIME_MAX, ENVELOPES_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX,
+    MANIFESTS_MAX, PIECE_BYTES_MAX, REFERRERS_MAX, REQUESTS_AT_ONCE, SIGNATURES_MAX,
+    TOTAL_BYTES_MAX,
 };
 
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -104,8 +105,8 @@ pub async fn collect(
         // The order here is the order in which the judge sees them.
         try_join!(
             search.referrers(),
-            search.tag(prefix, ".sig", SIMPLE_SIGNING).boxed(),
-            search.tag(prefix, ".att", ENVELOPE).boxed(),
+            search.tag(prefix, ".sig", Kind::SimpleSigning).boxed(),
+            search.tag(prefix, ".att", Kind::Envelope).boxed(),
         )
     };
     let (referrers, signatures, envelopes) = tokio::time::timeout(options.deadline, looking)
@@ -121,11 +122,38 @@ pub async fn collect(
     Ok(kept.evidence)
 }
 
-/// What one manifest can bring: everything that the media types of its layers allow.
+/// What a layer can be.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
-    /// Layers of this type are taken.
-    media_type: &'a str,
+enum Kind {
+    Bundle,
+    SimpleSigning,
+    Envelope,
+}
+
+impl Kind {
+    fn is(self, layer: &Descriptor) -> bool {
+        let media_type = layer.media_type().as_str();
+        match self {
+            Self::Bundle => media_type.starts_with(BUNDLE_PREFIX),
+            Self::SimpleSigning => media_type == SIMPLE_SIGNING,
+            Self::Envelope => media_type == ENVELOPE,
+        }
+    }
+
+    /// How many of its kind one place may give.
+    fn limit(self) -> usize {
+        match self {
+            Self::Bundle | Self::SimpleSigning => SIGNATURES_MAX,
+            Self::Envelope => ENVELOPES_MAX,
+        }
+    }
+}
+
+/// A layer that is to be fetched.
+struct Layer {
+    place: String,
+    descriptor: Descriptor,
+    kind: Kind,
 }
 
 struct Search<'a> {
@@ -162,18 +190,22 @@ impl Search<'_> {
             );
             listed.truncate(MANIFESTS_MAX);
         }
-        let fetched: Vec<Found> = stream::iter(listed)
+        let read: Vec<_> = stream::iter(listed)
             .map(|referrer| self.referrer(referrer).boxed())
             .buffered(REQUESTS_AT_ONCE)
             .try_collect()
             .await?;
-        for one in fetched {
-            found.extend(one);
+        let mut layers = Vec::new();
+        for (notes, more) in read {
+            found.extend(notes);
+            layers.extend(more);
         }
+        self.fetch(layers, &mut found).await?;
         Ok(found)
     }
 
-    async fn referrer(&self, referrer: Descriptor) -> Result<Found, VerifyError> {
+    /// The layers of one referrer, if it is one of ours.
+    async fn referrer(&self, referrer: Descriptor) -> Result<(Found, Vec<Layer>), VerifyError> {
         let place = format!("referrer {}", referrer.digest());
         let mut found = Found::default();
         if referrer.size() > MANIFEST_BYTES_MAX {
@@ -181,7 +213,7 @@ impl Search<'_> {
                 place,
                 format!("its manifest is over {MANIFEST_BYTES_MAX} bytes"),
             );
-            return Ok(found);
+            return Ok((found, Vec::new()));
         }
         let digest = referrer.digest().clone();
         let reference = Reference::new(
@@ -191,41 +223,37 @@ impl Search<'_> {
         );
         let Some(bytes) = self.read(&place, &reference).await? else {
             found.note(place, "is listed, and is not there");
-            return Ok(found);
+            return Ok((found, Vec::new()));
         };
         prove(&place, &digest, &bytes)?;
         let manifest = match Manifest::parse(&bytes) {
             Ok(manifest) => manifest,
             Err(problem) => {
                 found.note(place, format!("its manifest cannot be read: {problem}"));
-                return Ok(found);
+                return Ok((found, Vec::new()));
             }
         };
         // A registry may list anything; CVE-2023-33959 was to believe it.
         let subject = manifest.subject.as_ref().map(Descriptor::digest);
         if subject != Some(self.subject.digest()) {
             found.note(place, "its subject is another digest");
-            return Ok(found);
+            return Ok((found, Vec::new()));
         }
-        if manifest.is_cosign_signature() {
-            let wanted = Wanted {
-                media_type: SIMPLE_SIGNING,
-            };
-            found.extend(self.layers(&place, manifest.layers, wanted).await?);
+        let layers = if manifest.is_cosign_signature() {
+            choose(&place, manifest.layers, Kind::SimpleSigning, &mut found)
         } else if let [layer] = manifest.layers.as_slice()
-            && layer.media_type().as_str().starts_with(BUNDLE_PREFIX)
+            && Kind::Bundle.is(layer)
         {
-            let wanted = Wanted {
-                media_type: BUNDLE_PREFIX,
-            };
-            found.extend(self.layers(&place, vec![layer.clone()], wanted).await?);
-        }
-        // Anything else that refers to an image is none of our business: no note.
-        Ok(found)
+            choose(&place, vec![layer.clone()], Kind::Bundle, &mut found)
+        } else {
+            // Anything else that refers to an image is none of our business: no note.
+            Vec::new()
+        };
+        Ok((found, layers))
     }
 
     /// The layers under a tag that is made of the subject's digest.
-    async fn tag(&self, prefix: &str, suffix: &str, wanted: &str) -> Result<Found, VerifyError> {
+    async fn tag(&self, prefix: &str, suffix: &str, kind: Kind) -> Result<Found, VerifyError> {
         let mut found = Found::default();
         let text = format!("{prefix}sha256-{}{suffix}", self.subject.digest().hex());
         let place = format!("tag {text}");
@@ -240,8 +268,8 @@ impl Search<'_> {
         };
         match Manifest::parse(&bytes) {
             Ok(manifest) => {
-                let wanted = Wanted { media_type: wanted };
-                found.extend(self.layers(&place, manifest.layers, wanted).await?);
+                let layers = choose(&place, manifest.layers, kind, &mut found);
+                self.fetch(layers, &mut found).await?;
             }
             Err(problem) => found.note(place, format!("its manifest cannot be read: {problem}")),
         }
@@ -262,72 +290,85 @@ impl Search<'_> {
         }
     }
 
-    /// The content of the wanted ones of `layers`, in their order.
-    async fn layers(
-        &self,
-        place: &str,
-        mut layers: Vec<Descriptor>,
-        wanted: Wanted<'_>,
-    ) -> Result<Found, VerifyError> {
-        let mut found = Found::default();
-        if layers.len() > LAYERS_MAX {
-            found.note(
-                place,
-                format!("{LAYERS_MAX} of {} layers are looked at", layers.len()),
-            );
-            layers.truncate(LAYERS_MAX);
-        }
+    /// Fetches `layers` at once and keeps their order; never more than will be kept.
+    async fn fetch(&self, layers: Vec<Layer>, found: &mut Found) -> Result<(), VerifyError> {
+        let mut bytes = 0_u64;
         let mut taken = Vec::new();
-        for (index, layer) in layers.into_iter().enumerate() {
-            let place = format!("{place}, layer {}", index + 1);
-            if !layer.media_type().as_str().starts_with(wanted.media_type) {
-                found.note(place, format!("is of type `{}`", layer.media_type()));
-            } else if layer.size() > PIECE_BYTES_MAX {
-                found.note(place, format!("is over {PIECE_BYTES_MAX} bytes"));
-            } else if weight(layer.annotations()) > ANNOTATION_BYTES_MAX {
-                found.note(
-                    place,
-                    format!("its annotations are over {ANNOTATION_BYTES_MAX} bytes"),
-                );
+        for layer in layers {
+            let limit = layer.kind.limit();
+            bytes = bytes.saturating_add(layer.descriptor.size());
+            if taken.len() >= limit {
+                found.note(layer.place, format!("there are over {limit} of its kind"));
+            } else if bytes > TOTAL_BYTES_MAX as u64 {
+                let reason = format!("all signatures together are over {TOTAL_BYTES_MAX} bytes");
+                found.note(layer.place, reason);
             } else {
-                taken.push((place, layer));
+                taken.push(layer);
             }
         }
         found.pieces = stream::iter(taken)
-            .map(|(place, layer)| self.layer(place, layer, wanted).boxed())
+            .map(|layer| self.layer(layer).boxed())
             .buffered(REQUESTS_AT_ONCE)
             .try_collect()
             .await?;
-        Ok(found)
+        Ok(())
     }
 
-    async fn layer(
-        &self,
-        place: String,
-        layer: Descriptor,
-        wanted: Wanted<'_>,
-    ) -> Result<Piece, VerifyError> {
+    async fn layer(&self, layer: Layer) -> Result<Piece, VerifyError> {
+        let Layer {
+            place,
+            descriptor,
+            kind,
+        } = layer;
         let bytes = self
             .source
-            .blob(self.subject.repository(), &layer, PIECE_BYTES_MAX)
+            .blob(self.subject.repository(), &descriptor, PIECE_BYTES_MAX)
             .await
             .map_err(in_place(&place))?;
-        if bytes.len() as u64 != layer.size() {
-            let problem = format!(
-                "{} bytes where {} were announced",
-                bytes.len(),
-                layer.size()
-            );
+        if bytes.len() as u64 != descriptor.size() {
+            let announced = descriptor.size();
+            let problem = format!("{} bytes where {announced} were announced", bytes.len());
             return Err(in_place(&place)(problem.into()));
         }
-        prove(&place, layer.digest(), &bytes)?;
-        let annotations = layer.annotations().clone();
-        Ok(match wanted.media_type {
-            SIMPLE_SIGNING => Piece::simple_signing(place, bytes.to_vec(), annotations),
-            ENVELOPE => Piece::envelope(place, bytes.to_vec(), annotations),
-            _ => Piece::bundle(place, bytes.to_vec()),
+        prove(&place, descriptor.digest(), &bytes)?;
+        let annotations = descriptor.annotations().clone();
+        Ok(match kind {
+            Kind::SimpleSigning => Piece::simple_signing(place, bytes.to_vec(), annotations),
+            Kind::Envelope => Piece::envelope(place, bytes.to_vec(), annotations),
+            Kind::Bundle => Piece::bundle(place, bytes.to_vec()),
         })
     }
+}
+
+/// The layers of a manifest that can be what they should be; notes say what became of the others.
+fn choose(place: &str, mut layers: Vec<Descriptor>, kind: Kind, found: &mut Found) -> Vec<Layer> {
+    if layers.len() > LAYERS_MAX {
+        let count = layers.len();
+        found.note(
+            place,
+            format!("{LAYERS_MAX} of {count} layers are looked at"),
+        );
+        layers.truncate(LAYERS_MAX);
+    }
+    let mut chosen = Vec::new();
+    for (index, descriptor) in layers.into_iter().enumerate() {
+        let place = format!("{place}, layer {}", index + 1);
+        if !kind.is(&descriptor) {
+            found.note(place, format!("is of type `{}`", descriptor.media_type()));
+        } else if descriptor.size() > PIECE_BYTES_MAX {
+            found.note(place, format!("is over {PIECE_BYTES_MAX} bytes"));
+        } else if weight(descriptor.annotations()) > ANNOTATION_BYTES_MAX {
+            let reason = format!("its annotations are over {ANNOTATION_BYTES_MAX} bytes");
+            found.note(place, reason);
+        } else {
+            chosen.push(Layer {
+                place,
+                descriptor,
+                kind,
+            });
+        }
+    }
+    chosen
 }
 
 fn in_place(place: &str) -> impl Fn(crate::error::BoxError) -> VerifyError + '_ {

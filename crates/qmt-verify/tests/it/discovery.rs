@@ -275,6 +275,28 @@ async fn a_flood_of_layers_is_bounded() {
     assert_eq!(evidence.len(), 1);
 }
 
+/// SIG-14: many referrers with many layers each cost a hundred requests for blobs.
+#[tokio::test]
+async fn the_product_of_referrers_and_layers_is_bounded() {
+    let sigstore = PrivateSigstore::new();
+    let mut memory = Memory::default();
+    for number in 1..=64_usize {
+        let layers = vec![simple(&sigstore); number];
+        memory.put(&SimpleSigning::referrer(
+            &signed_subject(&subject()),
+            &layers,
+        ));
+    }
+    let evidence = look(&memory, &subject()).await;
+    assert_eq!(evidence.len(), 100);
+    let blobs = memory
+        .asked()
+        .iter()
+        .filter(|one| one.starts_with("blob"))
+        .count();
+    assert_eq!(blobs, 100);
+}
+
 /// SIG-14: what is kept is bounded too, and the evidence that is read back.
 #[tokio::test]
 async fn stored_evidence_is_bounded() {
