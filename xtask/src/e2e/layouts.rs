@@ -78,7 +78,7 @@ fn pull(layout: &Layout, folder: &Path, plugins: &Plugins, work: &Path) -> anyho
 
 /// The number of finished artifacts in a cache.
 fn artifacts(cache: &Path) -> anyhow::Result<usize> {
-    let folder = cache.join("artifacts");
+    let folder = cache.join("v1").join("artifacts");
     if !folder.exists() {
         return Ok(0);
     }

@@ -190,6 +190,7 @@ impl Tier<'_> {
             self.sh,
             "{oras} cp {recursive...} --from-plain-http --to-plain-http {from} {to}"
         )
+        .env("HOME", self.folder)
         .quiet()
         .ignore_stdout()
         .run()?;
@@ -228,6 +229,10 @@ impl Tier<'_> {
     fn new_key(&self, cosign: &str, name: &str) -> anyhow::Result<PathBuf> {
         let program = tool(cosign)?;
         let prefix = self.folder.join(format!("{cosign}-{name}"));
+        let public = prefix.with_extension("pub");
+        if public.is_file() {
+            return Ok(public);
+        }
         cmd!(
             self.sh,
             "{program} generate-key-pair --output-key-prefix {prefix}"
@@ -236,7 +241,7 @@ impl Tier<'_> {
         .quiet()
         .ignore_stderr()
         .run()?;
-        Ok(prefix.with_extension("pub"))
+        Ok(public)
     }
 
     fn key_config(
