@@ -127,6 +127,18 @@ fn read_ref(store: &Store, reference: &Reference) -> Result<Option<TagFile>, Cac
         .and_then(|body| serde_json::from_slice(body).ok()))
 }
 
+/// The digest in a tag's file, whatever reference it is for; only for clearing away.
+pub(crate) fn digest_of_ref(path: &Path) -> Result<Option<Digest>, CacheError> {
+    #[derive(Deserialize)]
+    struct Sealed {
+        body: TagFile,
+    }
+    let bytes = sys::read_small(path, REF_MAX)?.unwrap_or_default();
+    Ok(serde_json::from_slice::<Sealed>(&bytes)
+        .ok()
+        .map(|sealed| sealed.body.digest))
+}
+
 /// Keeps signature material, which is JSON.
 pub(crate) fn put_evidence(store: &Store, subject: &Digest, body: &[u8]) -> Result<(), CacheError> {
     let size = body.len() as u64;

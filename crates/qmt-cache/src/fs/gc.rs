@@ -183,8 +183,23 @@ fn drop_orphans(
             blobs::remove(&path)?;
         }
     }
+    drop_tags(store)?;
     let is_there = |image: &Descriptor| store.paths().blob(image.digest()).exists();
     index::retain(store, is_there)
+}
+
+/// Removes tags whose image went: without it they are of no use, and set again they would not be
+/// listed in the layout's index.
+fn drop_tags(store: &Store) -> Result<(), CacheError> {
+    for name in inspect::names(&store.paths().refs())? {
+        let path = store.paths().refs().join(name);
+        let is_there =
+            blobs::digest_of_ref(&path)?.is_some_and(|digest| store.paths().blob(&digest).exists());
+        if !is_there {
+            blobs::remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Everything that the entries and the kept digests point to.

@@ -94,7 +94,9 @@ pub(crate) fn read(store: &Store) -> Result<Index, CacheError> {
 impl Index {
     /// Reads an index of the version and kind that this crate writes.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let index: Self = serde_json::from_slice(bytes).ok()?;
+        // A list would be read as the fields in their order.
+        let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
+        let index: Self = is_object.then(|| serde_json::from_slice(bytes).ok())??;
         (index.schema_version == 2 && index.media_type.is_index()).then_some(index)
     }
 

@@ -75,6 +75,10 @@ impl Paths {
         self.entry(manifest).join("record.json")
     }
 
+    pub(crate) fn refs(&self) -> PathBuf {
+        self.root.join("refs")
+    }
+
     /// By the digest of the reference: on file systems that fold case, `:v1` and `:V1` would
     /// otherwise be one file, and a tag's file could be in the way of a repository's folder.
     pub(crate) fn reference(&self, reference: &Reference) -> PathBuf {

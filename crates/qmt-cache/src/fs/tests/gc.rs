@@ -158,6 +158,7 @@ async fn blobs_go_with_the_last_artifact_that_needs_them() {
         serde_json::to_string(&config).unwrap(),
         serde_json::to_string(&Descriptor::new(MediaType::new("a/l"), layer.clone(), 5)).unwrap(),
     );
+    let again = image.clone();
     let root = blob(MediaType::OCI_MANIFEST, image.as_bytes());
     bed.cache
         .put_bytes(&config, Bytes::from_static(b"{}"))
@@ -194,7 +195,18 @@ async fn blobs_go_with_the_last_artifact_that_needs_them() {
     assert_eq!((report.evicted.len(), report.blobs), (1, 3));
     assert!(bed.names("blobs/sha256").is_empty());
     assert!(bed.names("signatures").is_empty());
+    assert!(bed.names("refs").is_empty());
     assert_eq!(index_names(&bed).len(), 0);
+    // Fetched again, it is listed again.
+    bed.cache
+        .put_bytes(&root, Bytes::from(again))
+        .await
+        .unwrap();
+    bed.cache
+        .set_ref(&reference, root.digest(), SystemTime::now())
+        .await
+        .unwrap();
+    assert_eq!(index_names(&bed), [Some("ghcr.io/acme/echo:1".to_owned())]);
 }
 
 #[tokio::test]

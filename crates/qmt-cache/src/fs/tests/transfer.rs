@@ -189,7 +189,12 @@ async fn import_refuses_what_is_no_layout() {
     for spoil in [
         |layout: &Path| std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"9"}"#),
         |layout: &Path| std::fs::write(layout.join("oci-layout"), "x"),
-        |layout: &Path| std::fs::write(layout.join("index.json"), "[1]"),
+        |layout: &Path| {
+            std::fs::write(
+                layout.join("index.json"),
+                r#"[2,"application/vnd.oci.image.index.v1+json",[]]"#,
+            )
+        },
     ] {
         let (_out, layout, _) = layout().await;
         spoil(&layout).unwrap();
