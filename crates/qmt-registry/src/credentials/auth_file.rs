@@ -66,6 +66,10 @@ impl AuthFile {
             return Ok(None);
         };
         // The parser's message may quote the file, so it is left out but for the place.
+        // A list would be read as the fields in their order.
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            return Err(fault(&path, "it is not the JSON that docker writes", None));
+        }
         let content = serde_json::from_slice(&text).map_err(|cause| {
             let place = format!("line {}, column {}", cause.line(), cause.column());
             fault(

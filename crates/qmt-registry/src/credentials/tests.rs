@@ -363,6 +363,7 @@ async fn auth_16_a_file_that_cannot_be_used_is_an_error() {
         "",
         "{",
         "[]",
+        "[{},{},null]",
         "null",
         r#"{"auths":[]}"#,
         r#"{"auths":{"ghcr.io":7}}"#,

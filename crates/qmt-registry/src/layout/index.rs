@@ -37,6 +37,10 @@ impl Default for Index {
 
 impl Index {
     pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Self, RegistryError> {
+        // A list would be read as the fields in their order.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(fault(path, "an index in it is malformed", None));
+        }
         let index: Self = serde_json::from_slice(bytes)
             .map_err(|cause| fault(path, "an index in it is malformed", Some(cause.into())))?;
         if index.schema_version != 2 || !index.media_type.is_index() {

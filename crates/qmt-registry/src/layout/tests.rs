@@ -365,6 +365,7 @@ async fn indexes_that_are_none_are_refused() {
     for bad in [
         "",
         "[]",
+        r#"[2,"application/vnd.oci.image.index.v1+json",[]]"#,
         "{}",
         r#"{"schemaVersion":1}"#,
         r#"{"schemaVersion":2,"manifests":7}"#,
