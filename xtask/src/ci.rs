@@ -238,9 +238,10 @@ fn test(_: &Shell) -> anyhow::Result<Outcome> {
     })
 }
 
+/// Libraries only: the command's page would overwrite that of the library of the same name.
 fn rustdoc(sh: &Shell) -> anyhow::Result<Outcome> {
     let cargo = project::cargo();
-    cmd!(sh, "{cargo} doc --workspace --no-deps --locked")
+    cmd!(sh, "{cargo} doc --workspace --lib --no-deps --locked")
         .env("RUSTDOCFLAGS", "-D warnings")
         .run()?;
     Ok(Outcome::Done)

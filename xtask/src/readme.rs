@@ -54,6 +54,11 @@ pub(crate) fn blocks_of(root: &Path, files: &[PathBuf]) -> anyhow::Result<Vec<Bl
 pub(crate) fn run_all(sh: &Shell, covered: &[&str]) -> anyhow::Result<String> {
     let files = project::files(sh)?;
     let blocks = blocks_of(&project::root(), &files)?;
+    let first = |block: &Block| block.is_run() && block.file == Path::new("README.md");
+    anyhow::ensure!(
+        blocks.iter().any(first),
+        "README.md marks no `sh` block as runnable; see CONTRIBUTING.md"
+    );
     let mut ran = 0;
     for file in files.iter().filter(|file| is_guide(file)) {
         let of_file: Vec<&Block> = blocks
