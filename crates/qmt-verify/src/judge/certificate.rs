@@ -199,3 +199,49 @@ fn identities(certificate: &Certificate) -> Result<Vec<String>, Fault> {
 fn broken(error: x509_cert::der::Error) -> Fault {
     Fault::Certificate(format!("it cannot be read: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_github_may_be_left_out_of_a_repository() {
+        for (said, wanted, same) in [
+            ("https://github.com/acme/x", "acme/x", true),
+            ("acme/x", "acme/x", true),
+            ("acme/x", "https://github.com/acme/x", true),
+            (
+                "https://gitlab.com/acme/x",
+                "https://gitlab.com/acme/x",
+                true,
+            ),
+            ("https://gitlab.com/acme/x", "acme/x", false),
+            ("https://github.com/acme/x-evil", "acme/x", false),
+            ("https://github.com/evil/acme/x", "acme/x", false),
+            (
+                "https://evil.example/https://github.com/acme/x",
+                "acme/x",
+                false,
+            ),
+            ("", "acme/x", false),
+        ] {
+            assert_eq!(same_repository(said, wanted), same, "{said} and {wanted}");
+        }
+    }
+
+    #[test]
+    fn noise_is_no_certificate() {
+        for der in [&b""[..], b"x", &[0x30, 0x82, 0xff, 0xff]] {
+            assert!(Claims::parse(&DerCertificate::from_bytes(der)).is_err());
+        }
+    }
+
+    #[test]
+    fn only_extensions_of_fulcio_are_claims() {
+        let id = |text: &str| ObjectIdentifier::new(text).unwrap();
+        assert_eq!(number(&id("1.3.6.1.4.1.57264.1.8")), Some(8));
+        assert_eq!(number(&id("1.3.6.1.4.1.57264.2.8")), None);
+        assert_eq!(number(&id("1.3.6.1.4.1.57264.1.8.1")), None);
+        assert_eq!(number(&id("1.3.6.1.4.1.57265.1.8")), None);
+    }
+}
