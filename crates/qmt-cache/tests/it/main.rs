@@ -132,9 +132,11 @@ async fn a_lookup_takes_the_same_time_among_10_000_others() {
     assert!(fill(&root, "one", 1000).wait().unwrap().success());
     let cache = FsCache::open(CacheOptions::at(&root)).unwrap();
     let artifacts = root.join("v1/artifacts");
-    let time = async |count: u32| {
-        let started = Instant::now();
-        for _ in 0..count {
+    // The quickest of many: the others tell how busy the machine is.
+    let quickest = async || {
+        let mut quickest = Duration::MAX;
+        for _ in 0..500 {
+            let started = Instant::now();
             assert!(
                 cache
                     .lookup(&Digest::sha256("one"))
@@ -142,19 +144,18 @@ async fn a_lookup_takes_the_same_time_among_10_000_others() {
                     .unwrap()
                     .is_some()
             );
+            quickest = quickest.min(started.elapsed());
         }
-        started.elapsed() / count
+        quickest
     };
-    time(50).await;
-    let few = time(300).await;
+    let few = quickest().await;
     for number in 0..10_000_u32 {
         let digest = Digest::sha256(number.to_le_bytes());
         std::fs::create_dir(artifacts.join(format!("sha256-{}", digest.hex()))).unwrap();
     }
-    time(50).await;
-    let many = time(300).await;
+    let many = quickest().await;
     assert!(
-        many < few * 2 + Duration::from_micros(500),
+        many < few * 2 + Duration::from_micros(200),
         "{few:?} with few, {many:?} with many"
     );
 }
