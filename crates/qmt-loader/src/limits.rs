@@ -52,7 +52,7 @@ impl fmt::Debug for LoadOptions {
 #[non_exhaustive]
 pub struct Limits {
     /// The memory of one instance in bytes, rounded down to pages of 64 KiB. Default: 256 MiB.
-    /// No linear memory grows beyond it, not even while the module starts.
+    /// No linear memory grows beyond it by more than 1 MiB, not even while the module starts.
     pub memory_max: u64,
     /// The wall-clock time of one call, waiting for a free instance, start functions and host
     /// functions included. Default: 60 seconds.

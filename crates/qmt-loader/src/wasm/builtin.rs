@@ -30,11 +30,10 @@ const VARIABLES_MAX: usize = 1024 * 1024;
 pub(super) const LOG_LINE_MAX: usize = 16 * 1024;
 /// The bytes of what a plugin says that went wrong; 1 KiB of it is shown.
 const ERROR_MAX: usize = 64 * 1024;
-/// The sizes of blocks that are asked for in a proof. Large ones are rarely found among blocks that
-/// the plugin freed; small ones still fit where the memory is nearly full.
-const PROBES: [u64; 16] = [
-    65_536, 65_536, 65_536, 65_536, 4096, 4096, 4096, 4096, 256, 256, 256, 256, 1, 1, 1, 1,
-];
+/// The bytes of the first block that is asked for in a proof; later ones are larger.
+const PROBE_FIRST: u64 = 4096;
+/// Up to this size, each block is twice as large as the last one: 1 MiB.
+const PROBE_DOUBLED: u64 = 1024 * 1024;
 /// WASI's number for "bad file descriptor".
 const EBADF: i32 = 8;
 
@@ -45,6 +44,8 @@ pub(super) struct LaneState {
     calling: AtomicBool,
     /// An address of Extism's memory up to which everything is there; it never shrinks.
     proven: AtomicU64,
+    /// The size of the last block that was asked for to prove it.
+    probe: AtomicU64,
     output: Mutex<Vec<u8>>,
     error: Mutex<Option<String>>,
     http: Mutex<HttpState>,
@@ -57,6 +58,7 @@ impl LaneState {
             plugin: plugin.to_owned(),
             calling: AtomicBool::new(false),
             proven: AtomicU64::new(0),
+            probe: AtomicU64::new(0),
             output: Mutex::default(),
             error: Mutex::default(),
             http: Mutex::new(HttpState::new(hosts)),
@@ -75,6 +77,7 @@ impl LaneState {
     /// Forgets what was known of an instance that is no more.
     pub(super) fn new_instance(&self) {
         self.proven.store(0, Ordering::SeqCst);
+        self.probe.store(0, Ordering::SeqCst);
     }
 
     /// Returns what the plugin gave out in the last call.
@@ -441,14 +444,32 @@ impl LaneState {
         let length = u64::try_from(handle.len())?;
         let end = handle.offset().saturating_add(length);
         let mut proven = self.proven.load(Ordering::SeqCst);
+        if proven >= end {
+            return Ok(());
+        }
+        // Larger than any before, so that none of those, which are free again, is found instead.
+        let last = self.probe.load(Ordering::SeqCst);
+        let size = if last < PROBE_DOUBLED {
+            last.saturating_mul(2).max(PROBE_FIRST)
+        } else {
+            last.saturating_add(PROBE_FIRST)
+        };
+        self.probe.store(size, Ordering::SeqCst);
         let mut probes = Vec::new();
-        for size in PROBES {
-            if proven >= end {
+        let mut refused = None;
+        // The second one proves the whole of the first, which the plugin's next blocks will share;
+        // the others are for a memory that is nearly full.
+        for (tried, size) in [size, 1, 4096, 256, 16, 1].into_iter().enumerate() {
+            if tried >= 2 && proven >= end {
                 break;
             }
-            if let Ok(probe) = plugin.memory_alloc(size) {
-                proven = proven.max(probe.offset());
-                probes.push(probe);
+            match plugin.memory_alloc(size) {
+                Ok(probe) => {
+                    proven = proven.max(probe.offset());
+                    probes.push(probe);
+                }
+                // A smaller one may still fit; and the reason may be that the call was stopped.
+                Err(error) => refused = Some(error),
             }
         }
         for probe in probes {
@@ -456,9 +477,8 @@ impl LaneState {
         }
         self.proven.store(proven, Ordering::SeqCst);
         if proven < end {
-            return Err(Error::msg(
-                "a block of memory ends behind the end of memory",
-            ));
+            let behind = || Error::msg("a block of memory ends behind the end of memory");
+            return Err(refused.unwrap_or_else(behind));
         }
         Ok(())
     }

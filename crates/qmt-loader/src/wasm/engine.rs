@@ -1,7 +1,6 @@
 //! Compiles modules and makes instances, with every limit that wasmtime has set.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use extism::{CompiledPlugin, DebugOptions, Function, Manifest, PluginBuilder, Wa
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, ProfilingStrategy};
 
 use super::builtin::{self, LaneState};
+use super::cache::CompileCache;
 use super::grant::Grants;
 use super::host_function::HostFunction;
 use super::preflight::{MEMORIES_MAX, PAGE, TABLES_MAX};
@@ -17,6 +17,8 @@ use crate::error::LoadError;
 use crate::limits::Limits;
 use crate::loader::Artifact;
 
+/// The bytes that the memory of Extism's kernel begins with, without using them: 1 MiB.
+const KERNEL_MEMORY: u64 = 1024 * 1024;
 /// Instances that exist in one engine at a time: Extism's kernel, the module (Extism makes it once
 /// while linking and once to call it), and as much again while an old store goes away.
 const CORE_INSTANCES_MAX: u32 = 6;
@@ -34,7 +36,7 @@ pub(super) struct Recipe {
     grants: Grants,
     limits: Limits,
     functions: HostFunctions,
-    cache: PathBuf,
+    cache: Arc<CompileCache>,
 }
 
 /// The functions of the host.
@@ -67,7 +69,7 @@ impl Recipe {
         grants: Grants,
         limits: Limits,
         functions: HostFunctions,
-        cache: &Path,
+        cache: Arc<CompileCache>,
     ) -> Self {
         Self {
             plugin: artifact.name().to_owned(),
@@ -75,7 +77,7 @@ impl Recipe {
             grants,
             limits,
             functions,
-            cache: cache.to_owned(),
+            cache,
         }
     }
 
@@ -108,7 +110,7 @@ impl Recipe {
                 memdump: None,
                 debug_info: false,
             })
-            .with_cache_config(&self.cache)
+            .with_cache_config(self.cache.config_file())
             .with_fuel_limit(self.limits.fuel_of_a_call())
             .with_wasi(self.grants.wasi)
             .with_functions(functions);
@@ -142,7 +144,7 @@ impl Recipe {
     /// Extism's own limiter counts memory after linking only, and no tables without a maximum.
     /// wasmtime's pool has room for what is allowed and no more, from the first instruction on.
     fn config(&self) -> Config {
-        let memory_max = self.limits.memory_max / PAGE * PAGE;
+        let memory_max = (self.limits.memory_max / PAGE * PAGE).saturating_add(KERNEL_MEMORY);
         let tables_max = u32::try_from(TABLES_MAX).unwrap_or(u32::MAX);
         let mut pool = PoolingAllocationConfig::new();
         pool.total_core_instances(CORE_INSTANCES_MAX)

@@ -45,7 +45,8 @@ use crate::plugin::Plugin;
 /// one of the instances until then.
 #[derive(Debug)]
 pub struct ExtismLoader {
-    cache: CompileCache,
+    /// Shared with what is loaded: another instance may be compiled when the loader is gone.
+    cache: Arc<CompileCache>,
     functions: HostFunctions,
     offered: BTreeSet<(String, String)>,
     instances: usize,
@@ -110,7 +111,7 @@ impl Loader for ExtismLoader {
             grants,
             options.limits.clone(),
             self.functions.clone(),
-            self.cache.config_file(),
+            Arc::clone(&self.cache),
         );
         let exports = preflight.exports;
         let instances = Arc::new(Instances::start(recipe, exports, self.instances, guard).await?);
@@ -217,7 +218,7 @@ impl ExtismLoaderBuilder {
         let offered = ours.chain(theirs).collect();
         let processors = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(ExtismLoader {
-            cache: CompileCache::open(self.compile_cache)?,
+            cache: Arc::new(CompileCache::open(self.compile_cache)?),
             functions: self.functions,
             offered,
             instances: self.instances.unwrap_or_else(processors),

@@ -115,6 +115,7 @@ impl Instances {
                 limit: limits.compile_timeout,
             })?
             .map_err(host)??;
+        let until = deadline(limits.timeout);
         let start = tokio::task::spawn_blocking(move || lane.start().map(|()| lane));
         let lane = timeout(limits.timeout, start)
             .await
@@ -124,7 +125,7 @@ impl Instances {
                 limit: limits.timeout,
             })?
             .map_err(host)?
-            .map_err(|error| failure(&recipe, START, &Stop::default(), error))?;
+            .map_err(|error| failure(&recipe, START, &Stop::at(until), error))?;
         Ok(Self {
             recipe,
             exports,
@@ -161,7 +162,7 @@ impl Instances {
                 limit: limits.timeout,
             });
         };
-        let stop = Arc::new(Stop::default());
+        let stop = Arc::new(Stop::at(deadline));
         let job = tokio::task::spawn_blocking({
             let (this, stop, export) = (Arc::clone(self), Arc::clone(&stop), export.to_owned());
             move || {
@@ -239,14 +240,23 @@ impl Instances {
 }
 
 /// The way from the caller who gave up to the thread that runs the code.
-#[derive(Default)]
 struct Stop {
+    deadline: Instant,
     stopped: AtomicBool,
     done: AtomicBool,
     handle: Mutex<Option<CancelHandle>>,
 }
 
 impl Stop {
+    fn at(deadline: Instant) -> Self {
+        Self {
+            deadline,
+            stopped: AtomicBool::new(false),
+            done: AtomicBool::new(false),
+            handle: Mutex::new(None),
+        }
+    }
+
     /// Takes the handle by which the call can be stopped; `false` if it already is.
     fn arm(&self, handle: CancelHandle) -> bool {
         *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
@@ -254,7 +264,7 @@ impl Stop {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::SeqCst)
+        self.stopped.load(Ordering::SeqCst) || Instant::now() >= self.deadline
     }
 
     fn stop(&self) {

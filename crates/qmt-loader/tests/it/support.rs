@@ -1,7 +1,7 @@
 //! What the tests share: fixtures, loaders, artifacts.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -87,4 +87,47 @@ const CHILD: &str = "QMT_LOADER_TEST_CHILD";
 
 pub(crate) fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
+}
+
+/// Lines that plugins logged, as a host's subscriber gets them.
+pub(crate) struct Logged(Mutex<Vec<String>>);
+
+impl Logged {
+    /// Listens to the plugins' lines from now on; once for the whole process.
+    pub(crate) fn listen() -> &'static Self {
+        static LOGGED: Logged = Logged(Mutex::new(Vec::new()));
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| tracing::subscriber::set_global_default(Listener(&LOGGED)).unwrap());
+        &LOGGED
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+struct Listener(&'static Logged);
+
+impl tracing::Subscriber for Listener {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "qmt_loader::plugin"
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Words(String);
+        impl tracing::field::Visit for Words {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.push_str(&format!("{}={value:?} ", field.name()));
+            }
+        }
+        let mut words = Words(String::new());
+        event.record(&mut words);
+        self.0.0.lock().unwrap().push(words.0);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
 }

@@ -145,21 +145,9 @@ fn the_size_of_a_module_is_limited() {
 /// WASM-04: what the compiler chokes on is an error, not a crash.
 #[tokio::test]
 async fn broken_bodies_are_found_by_the_compiler() {
-    let mut bytes = wasm("echo-wasm/echo.wat").bytes().to_vec();
-    let len = bytes.len();
-    for byte in &mut bytes[len - 120..] {
-        *byte = 0xff;
-    }
-    let artifact = artifact(Kind::Wasm, bytes);
-    let error = refusal(loader().load(artifact, LoadOptions::default()).await);
-    let refused = matches!(
-        error,
-        LoadError::Compile { .. } | LoadError::WasmRefused { .. }
-    );
-    assert!(refused, "{error:?}");
     // Sections are fine, a body is not.
     let unbalanced = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a\x05\x01\x03\0\x1a\x0b";
-    let artifact = crate::support::artifact(Kind::Wasm, unbalanced.to_vec());
+    let artifact = artifact(Kind::Wasm, unbalanced.to_vec());
     loader().preflight(&artifact).unwrap();
     let error = refusal(loader().load(artifact, LoadOptions::default()).await);
     assert!(matches!(error, LoadError::Compile { .. }), "{error:?}");

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use qmt_loader::{ExtismLoader, HostFunction, LoadError, LoadOptions, Loader};
+use qmt_loader::{Artifact, ExtismLoader, HostFunction, Kind, LoadError, LoadOptions, Loader};
 
-use crate::support::{SLACK, load, loader, number, refusal, wasm, within};
+use crate::support::{Logged, SLACK, load, loader, number, refusal, wasm, within};
 
 fn with(function: HostFunction) -> ExtismLoader {
     ExtismLoader::builder()
@@ -130,6 +130,8 @@ async fn the_host_cannot_be_called_while_a_module_starts() {
 /// WASM-10: handles and lengths that nobody gave out.
 #[tokio::test]
 async fn wild_pointers_are_refused() {
+    // Lines that nobody listens to are not read at all.
+    Logged::listen();
     let plugin = load("hostile-wasm/calls.wat").await;
     for export in [
         "output_behind_the_end",
@@ -172,4 +174,36 @@ async fn variables_are_limited() {
         format!("{source:?}").contains("variables are full"),
         "{source:?}"
     );
+}
+
+/// WASM-10: thousands of lines become a thousand a second, and none of them moves a terminal.
+#[tokio::test]
+async fn log_lines_are_limited_and_escaped() {
+    let logged = Logged::listen();
+    let artifact = wasm("hostile-wasm/calls.wat");
+    let artifact = Artifact::new(
+        Kind::Wasm,
+        artifact.bytes().clone(),
+        artifact.digest().clone(),
+        "chatty",
+    );
+    let plugin = loader()
+        .load(artifact, LoadOptions::default())
+        .await
+        .unwrap();
+    let begin = Instant::now();
+    plugin.call("log_a_lot", Bytes::new()).await.unwrap();
+    let seconds = usize::try_from(begin.elapsed().as_secs()).unwrap() + 1;
+    let lines = logged.lines();
+    let lines: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("\"chatty\""))
+        .collect();
+    assert!(
+        (1..=1001 * seconds).contains(&lines.len()),
+        "{} lines",
+        lines.len()
+    );
+    assert!(lines[0].contains("\\u{1b}"), "{}", lines[0]);
+    assert!(lines.iter().all(|line| !line.contains('\u{1b}')));
 }
