@@ -461,7 +461,9 @@ fn listed(names: &[String]) -> String {
         .collect::<Vec<_>>()
         .join(", ");
     if names.len() > SHOWN {
-        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+        text += " and ";
+        text += &(names.len() - SHOWN).to_string();
+        text += " more";
     }
     text
 }

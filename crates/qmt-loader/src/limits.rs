@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The memory that a Wasm plugin gets if the host says nothing, in bytes: 256 MiB.
 pub(crate) const MEMORY_MAX: u64 = 256 * 1024 * 1024;
 /// The time that a call gets if the host says nothing.
-pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// The time that a compilation gets if the host says nothing.
 pub(crate) const COMPILE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The elements that a table of a Wasm plugin may hold if the host says nothing.
@@ -118,7 +118,7 @@ mod tests {
         assert!(options.allow.paths.is_empty());
         assert!(options.allow.env.is_empty());
         assert_eq!(options.limits.memory_max, 256 << 20);
-        assert_eq!(options.limits.timeout, Duration::from_secs(60));
+        assert_eq!(options.limits.timeout, Duration::from_mins(1));
         assert_eq!(options.limits.table_elements, 100_000);
         assert_eq!(options.limits.compile_timeout, Duration::from_secs(30));
     }

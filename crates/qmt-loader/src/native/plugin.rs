@@ -173,7 +173,7 @@ impl Plugin for NativePlugin {
 }
 
 /// A deadline for time-outs that no clock reaches.
-const FAR: std::time::Duration = std::time::Duration::from_secs(30 * 365 * 24 * 60 * 60);
+const FAR: std::time::Duration = std::time::Duration::from_hours(30 * 365 * 24);
 
 impl fmt::Debug for NativePlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -306,6 +306,10 @@ fn http_request(
     give(plugin, state, outputs, Some(&response))
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "all of these functions have one signature"
+)]
 fn http_status_code(
     _: &mut CurrentPlugin,
     state: &LaneState,

@@ -30,7 +30,7 @@ const HEADER_COUNT_MAX: usize = 100;
 /// The redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
 /// The time of a request where the call has no deadline, which does not happen.
-const NO_DEADLINE: Duration = Duration::from_secs(60);
+const NO_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Headers that belong to the connection, which is ours, not to the request.
 const HEADERS_OF_OURS: [&str; 11] = [
@@ -69,7 +69,7 @@ impl AllowedHost {
             && uri.path() == "/"
             && uri.query().is_none()
             && !text.contains(['@', '*', '?', '%', ' ', ',']);
-        let port = port_of(authority).ok_or(RULE)?;
+        let port = port_of(authority).map_err(|_| RULE)?;
         if !is_plain || authority.host().is_empty() {
             return Err(RULE);
         }
@@ -111,9 +111,7 @@ impl Origin {
         if authority.as_str().contains('@') {
             return Err(Error::msg("a URL may not carry a user name or password"));
         }
-        let Some(port) = port_of(authority) else {
-            return Err(Error::msg("the URL's port is no number"));
-        };
+        let port = port_of(authority).map_err(Error::msg)?;
         let port = port.unwrap_or(default_port(https));
         Ok(Self {
             https,
@@ -123,11 +121,16 @@ impl Origin {
     }
 }
 
-/// Returns the port, if there is one; `None` if what is there is no port.
-fn port_of(authority: &Authority) -> Option<Option<u16>> {
-    match authority.as_str().strip_prefix(authority.host())? {
-        "" => Some(None),
-        rest => Some(Some(rest.strip_prefix(':')?.parse().ok()?)),
+/// Returns the port, if there is one; fails if what stands in its place is no port.
+fn port_of(authority: &Authority) -> Result<Option<u16>, &'static str> {
+    const RULE: &str = "the port is no number";
+    let rest = authority.as_str().strip_prefix(authority.host());
+    match rest.ok_or(RULE)? {
+        "" => Ok(None),
+        rest => {
+            let port = rest.strip_prefix(':').ok_or(RULE)?;
+            port.parse().map(Some).map_err(|_| RULE)
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the tests share: fixtures, loaders, artifacts.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -121,7 +122,7 @@ impl tracing::Subscriber for Listener {
         struct Words(String);
         impl tracing::field::Visit for Words {
             fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                self.0.push_str(&format!("{}={value:?} ", field.name()));
+                write!(self.0, "{}={value:?} ", field.name()).unwrap();
             }
         }
         let mut words = Words(String::new());

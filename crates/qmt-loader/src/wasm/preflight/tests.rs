@@ -72,9 +72,8 @@ fn counts_are_limited() {
         "{error:?}"
     );
     let exports = |count: u64| {
-        let exports: String = (0..count)
-            .map(|name| format!("(export \"{name}\" (func 0))"))
-            .collect();
+        let exports = (0..count).map(|name| format!("(export \"{name}\" (func 0))"));
+        let exports = exports.collect::<Vec<_>>().concat();
         module(format!("(func) {exports}"))
     };
     check(&exports(EXPORTS_MAX)).unwrap();
