@@ -17,6 +17,7 @@ pub(crate) const TABLE_ELEMENTS_MAX: u32 = 100_000;
 ///
 /// One unit is about one instruction, and no machine of today runs this many in a second, so that
 /// the time-out strikes first; the fuel is what ends code that no timer can reach.
+#[cfg(feature = "wasm")]
 pub(crate) const FUEL_PER_SECOND: u64 = 5_000_000_000;
 
 /// How a plugin is loaded. The default grants nothing and limits everything.
