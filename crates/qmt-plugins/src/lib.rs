@@ -1,2 +1,48 @@
-//! Facade.
+#![doc = include_str!("../README.md")]
+//!
+//! The facade: the only crate that sees every stage. Start with [`PluginHost`]; the way of a plugin
+//! through the stages is in `src/pipeline.rs`.
 #![forbid(unsafe_code)]
+
+mod adapter;
+mod artifact;
+mod builder;
+pub mod config;
+mod connect;
+mod error;
+mod events;
+mod host;
+#[cfg(feature = "http")]
+mod http_client;
+mod inspect;
+mod local;
+mod lockfile;
+#[cfg(feature = "http")]
+mod login;
+mod manifest_type;
+mod pipeline; // Start here: the stages, top to bottom.
+mod policy;
+mod publish;
+mod source;
+mod stage;
+mod target;
+mod trust;
+
+pub use self::artifact::{ArtifactSummary, PluginArtifact};
+pub use self::builder::PluginHostBuilder;
+pub use self::error::{Error, ErrorKind};
+pub use self::events::{Event, EventSink, Stage};
+pub use self::host::PluginHost;
+pub use self::inspect::{Content, Inspection};
+pub use self::lockfile::{LockEntry, LockMode, LockfileError};
+#[cfg(feature = "http")]
+pub use self::login::logout;
+pub use self::publish::{PublishRequest, Published};
+pub use self::source::{PluginSource, SourceError};
+pub use self::target::Target;
+
+/// What hosts need of the other stages, under the stage's own name.
+pub use {
+    qmt_artifact as artifact_stage, qmt_cache as cache, qmt_loader as loader,
+    qmt_oci_ref as oci_ref, qmt_registry as registry, qmt_verify as verify,
+};

@@ -1,0 +1,266 @@
+//! The arguments of the command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 not verified, 4 not found, 5 network, 6 config.";
+
+/// Plugins that are distributed as OCI images: pull, verify, run, publish.
+#[derive(Debug, Parser)]
+#[command(name = "qmt-plugins", version, about, after_help = AFTER_HELP, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// The config file; without it the usual places are searched.
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "QMT_PROVIDER_CONFIG"
+    )]
+    pub(crate) config: Option<PathBuf>,
+    /// How to print: for people, or as JSON for programs.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// Prints results and errors only.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Logs to stderr; more often means more.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Does without the network: what the cache does not hold is an error.
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+    /// Refuses to change the lockfile.
+    #[arg(long, global = true)]
+    pub(crate) locked: bool,
+    /// Refuses to change the lockfile and to use the network.
+    #[arg(long, global = true)]
+    pub(crate) frozen: bool,
+    /// Uses this folder as cache.
+    #[arg(long, global = true, value_name = "DIR", env = "QMT_CACHE_DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fetches and verifies plugins into the cache: all of the config, or those named.
+    Pull(Targets),
+    /// Verifies the signature of an image now, and says who signed it.
+    Verify(Verify),
+    /// Explains why an image is accepted or refused, with each signature that was found.
+    Why(Verify),
+    /// Loads a plugin and calls one of its exports.
+    Run(Run),
+    /// Lists the plugins of the config, and what is known of them.
+    List,
+    /// Shows what an image holds and what would be taken from it. Nothing is loaded.
+    Inspect(Inspect),
+    /// Resolves and verifies all plugins and writes the lockfile.
+    Lock,
+    /// Moves plugins to what their tags name now: all of the config, or those named.
+    Update(Targets),
+    /// Packs a plugin into an image and pushes it.
+    Publish(Publish),
+    /// Stores credentials for a registry the way docker does, after trying them.
+    Login(Login),
+    /// Removes the credentials of a registry.
+    Logout(Logout),
+    /// Shows or refreshes what is trusted.
+    #[command(subcommand)]
+    Trust(Trust),
+    /// Checks the config, prints its JSON schema, or where it is.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Looks after the cache.
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Prints the completions of a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Targets {
+    /// Names of plugins in the config, or references such as `ghcr.io/my-org/my-plugin:1`.
+    #[arg(value_name = "NAME|REF")]
+    pub(crate) targets: Vec<String>,
+}
+
+/// Whom to trust for this call, instead of what the config says.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Signer {
+    /// A public key, in PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// The identity in the certificate.
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "certificate_oidc_issuer",
+        conflicts_with = "key"
+    )]
+    pub(crate) certificate_identity: Option<String>,
+    /// The issuer that vouched for the identity.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "certificate_identity",
+        conflicts_with = "key"
+    )]
+    pub(crate) certificate_oidc_issuer: Option<String>,
+    /// A Sigstore trusted root in JSON, or `embedded`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trusted_root: Option<String>,
+    /// Accepts a signature by `--key` that is in no transparency log.
+    #[arg(long, requires = "key")]
+    pub(crate) insecure_ignore_tlog: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The name of a plugin in the config, or a reference.
+    #[arg(value_name = "NAME|REF")]
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) signer: Signer,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The name of a plugin in the config, or a reference.
+    #[arg(value_name = "NAME|REF")]
+    pub(crate) target: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The name of a plugin in the config.
+    pub(crate) name: String,
+    /// The export to call.
+    pub(crate) export: String,
+    /// The input, as text.
+    #[arg(long, short, conflicts_with = "input_file")]
+    pub(crate) input: Option<String>,
+    /// The input, from a file; `-` is stdin.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Publish {
+    /// Where to: a reference, or `oci-layout://dir:tag`.
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// The Wasm module.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) wasm: Option<PathBuf>,
+    /// A shared library and its platform; may be given several times.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]=FILE", value_parser = native)]
+    pub(crate) native: Vec<(String, PathBuf)>,
+    /// An annotation of the image; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub(crate) annotation: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// The registry, `host` or `host:port`.
+    pub(crate) registry: String,
+    /// The user's name.
+    #[arg(long, short)]
+    pub(crate) username: String,
+    /// Reads the password or token from stdin.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logout {
+    /// The registry, `host` or `host:port`.
+    pub(crate) registry: String,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Trust {
+    /// Shows which Sigstore is trusted, how old that knowledge is, and whom the policies accept.
+    Show,
+    /// Refreshes the trusted root by TUF now.
+    Update,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Reads the config, keys and trust material, and says what is wrong.
+    Check,
+    /// Prints the JSON schema of the config.
+    Schema,
+    /// Prints the path of the config file that is used.
+    Path,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Lists what the cache holds.
+    List,
+    /// Hashes everything that the cache holds, and drops what is damaged.
+    Verify,
+    /// Removes what is old or too much; what a lockfile names stays.
+    Prune,
+    /// Prints the folder of the cache.
+    Path,
+}
+
+fn native(text: &str) -> Result<(String, PathBuf), String> {
+    let (platform, file) = pair(text)?;
+    if platform.split('/').filter(|part| !part.is_empty()).count() < 2 {
+        return Err("write it as OS/ARCH=FILE, such as linux/amd64=libplugin.so".to_owned());
+    }
+    Ok((platform, PathBuf::from(file)))
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn pairs_are_split_at_the_first_equals_sign() {
+        assert_eq!(pair("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
+        assert!(pair("a").is_err() && pair("=b").is_err());
+        assert!(native("linux/amd64=x.so").is_ok());
+        assert!(native("linux=x.so").is_err());
+    }
+}

@@ -1,0 +1,37 @@
+//! `config`: checks it, prints its schema, or where it is.
+
+use qmt_plugins::config::config_schema;
+use serde_json::json;
+
+use super::CommandResult;
+use crate::args::{ConfigCommand, Global};
+use crate::output::Output;
+use crate::session;
+
+/// Runs the subcommand.
+pub(crate) async fn config(
+    global: &Global,
+    output: &Output,
+    command: ConfigCommand,
+) -> CommandResult {
+    match command {
+        ConfigCommand::Schema => {
+            output.raw(format!("{:#}\n", config_schema()).as_bytes());
+        }
+        ConfigCommand::Path => {
+            let file = session::config(global)?;
+            let path = file.path().display().to_string();
+            output.result(&json!({ "path": path }), &path);
+        }
+        ConfigCommand::Check => {
+            let file = session::config(global)?;
+            let path = file.path().display().to_string();
+            let count = file.config().providers.len();
+            let host = session::host(global, output, file)?;
+            host.check_trust().await?;
+            let text = format!("{path} is fine: {count} plugins");
+            output.result(&json!({ "path": path, "plugins": count }), &text);
+        }
+    }
+    Ok(())
+}

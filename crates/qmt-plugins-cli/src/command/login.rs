@@ -1,0 +1,77 @@
+//! `login` and `logout`: credentials, kept the way docker keeps them.
+
+use std::io::{IsTerminal, Read as _};
+
+use qmt_plugins::Error;
+use qmt_plugins::oci_ref::RegistryHost;
+use qmt_plugins::registry::StoredIn;
+use serde_json::json;
+
+use super::CommandResult;
+use crate::args::{Global, Login, Logout};
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::session;
+
+/// Longest password or token that is read, in bytes.
+const PASSWORD_MAX_BYTES: u64 = 64 * 1024;
+
+/// Tries the credential, then stores it.
+pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> CommandResult {
+    let registry = parse(&login.registry)?;
+    if !login.password_stdin && std::io::stdin().is_terminal() {
+        let rule =
+            "give the password on stdin, with `--password-stdin`: it would be shown otherwise";
+        return Err(Failure::Usage(rule.to_owned()));
+    }
+    let mut password = String::new();
+    let read = std::io::stdin()
+        .lock()
+        .take(PASSWORD_MAX_BYTES)
+        .read_to_string(&mut password);
+    read.map_err(|error| Failure::other("the password can't be read from stdin", error))?;
+    let password = password.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(Failure::Usage("the password on stdin is empty".to_owned()));
+    }
+    let host = session::host(global, output, session::config_or_default(global)?)?;
+    let stored = host.login(&registry, &login.username, password).await?;
+    let place = match &stored {
+        StoredIn::Helper(name) => format!("by the credential helper `{name}`"),
+        StoredIn::File(path) => format!(
+            "in {}, readable by whoever can read that file",
+            path.display()
+        ),
+        other => format!("{other:?}"),
+    };
+    let text = format!("logged in to {registry}; the credential is kept {place}");
+    output.result(&json!({ "registry": registry, "stored": place }), &text);
+    Ok(())
+}
+
+/// Forgets the credential.
+pub(crate) async fn logout(output: &Output, logout: &Logout) -> CommandResult {
+    let registry = parse(&logout.registry)?;
+    let was_there = qmt_plugins::logout(&registry).await?;
+    let text = if was_there {
+        format!("logged out of {registry}")
+    } else {
+        format!("nobody was logged in to {registry}")
+    };
+    output.result(
+        &json!({ "registry": registry, "was_logged_in": was_there }),
+        &text,
+    );
+    Ok(())
+}
+
+fn parse(text: &str) -> Result<RegistryHost, Failure> {
+    text.parse()
+        .map_err(|source: qmt_plugins::oci_ref::ReferenceError| {
+            Error::Source {
+                text: text.to_owned(),
+                source: source.into(),
+            }
+            .into()
+        })
+}

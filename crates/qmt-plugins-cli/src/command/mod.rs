@@ -1,0 +1,47 @@
+//! The subcommands, one file each.
+
+mod cache;
+mod config;
+mod inspect;
+mod list;
+mod login;
+mod publish;
+mod pull;
+mod run;
+mod trust;
+mod verify;
+
+use clap::CommandFactory as _;
+
+use crate::args::{Arguments, Command};
+use crate::exit::Failure;
+use crate::output::Output;
+
+pub(crate) type CommandResult = Result<(), Failure>;
+
+/// Runs the command that was asked for.
+pub(crate) async fn run(arguments: Arguments, output: &Output) -> CommandResult {
+    let global = &arguments.global;
+    match arguments.command {
+        Command::Pull(targets) => pull::pull(global, output, &targets.targets).await,
+        Command::Lock => pull::lock(global, output).await,
+        Command::Update(targets) => pull::update(global, output, &targets.targets).await,
+        Command::Verify(verify) => verify::verify(global, output, &verify).await,
+        Command::Why(verify) => verify::why(global, output, &verify).await,
+        Command::Run(run) => run::run(global, output, &run).await,
+        Command::List => list::list(global, output),
+        Command::Inspect(inspect) => inspect::inspect(global, output, &inspect.target).await,
+        Command::Publish(publish) => publish::publish(global, output, &publish).await,
+        Command::Login(login) => login::login(global, output, &login).await,
+        Command::Logout(logout) => login::logout(output, &logout).await,
+        Command::Trust(command) => trust::trust(global, output, command).await,
+        Command::Config(command) => config::config(global, output, command).await,
+        Command::Cache(command) => cache::cache(global, output, &command).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "qmt-plugins", &mut script);
+            output.raw(&script);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `pull`, `lock` and `update`: plugins into the cache and the lockfile.
+
+use qmt_plugins::{ArtifactSummary, Error, PluginArtifact, PluginHost, Target};
+use serde_json::{Value, json};
+
+use super::CommandResult;
+use crate::args::Global;
+use crate::exit::Failure;
+use crate::output::{self, Output};
+use crate::session;
+
+/// Fetches and verifies.
+pub(crate) async fn pull(global: &Global, output: &Output, targets: &[String]) -> CommandResult {
+    let file = if targets.is_empty() {
+        session::config(global)?
+    } else {
+        session::config_or_default(global)?
+    };
+    let host = session::host(global, output, file)?;
+    let targets = if targets.is_empty() {
+        all(&host)?
+    } else {
+        let parse = |text: &String| Target::parse(host.config(), text);
+        targets.iter().map(parse).collect::<Result<Vec<_>, _>>()?
+    };
+    let mut report = Report::default();
+    for (target, result) in host.fetch_all(&targets).await {
+        report.add(output, target.name(), result);
+    }
+    report.end(output)
+}
+
+/// Resolves all plugins of the config and writes the lockfile.
+pub(crate) async fn lock(global: &Global, output: &Output) -> CommandResult {
+    let host = session::host(global, output, session::config(global)?)?;
+    let mut report = Report::default();
+    for (target, result) in host.fetch_all(&all(&host)?).await {
+        report.add(output, target.name(), result);
+    }
+    if report.failed.is_none() {
+        host.tidy_lockfile()?;
+    }
+    report.end(output)
+}
+
+/// Moves plugins to what their tags name now.
+pub(crate) async fn update(global: &Global, output: &Output, names: &[String]) -> CommandResult {
+    if global.locked || global.frozen {
+        return Err(Failure::Usage(
+            "`update` changes the lockfile; `--locked` forbids it".to_owned(),
+        ));
+    }
+    let host = session::host(global, output, session::config(global)?)?;
+    let names = if names.is_empty() {
+        host.config()
+            .providers
+            .iter()
+            .map(|provider| provider.name.clone())
+            .collect()
+    } else {
+        names.to_vec()
+    };
+    let mut report = Report::default();
+    for name in &names {
+        let before = host.locked().into_iter().find(|entry| entry.name == *name);
+        let result = host.update(name).await;
+        if let (Some(before), Ok(artifact)) = (&before, &result)
+            && let Some(now) = artifact.reference().map(|pin| pin.digest())
+        {
+            let line = if *now == before.digest {
+                format!("{name}: unchanged, {now}")
+            } else {
+                format!("{name}: {} → {now}", before.digest)
+            };
+            output.note(line);
+        }
+        report.add(output, name, result);
+    }
+    report.end(output)
+}
+
+fn all(host: &PluginHost) -> Result<Vec<Target>, Failure> {
+    let parse = |name: &String| Target::named(host.config(), name);
+    let names: Vec<String> = host
+        .config()
+        .providers
+        .iter()
+        .map(|provider| provider.name.clone())
+        .collect();
+    Ok(names.iter().map(parse).collect::<Result<_, _>>()?)
+}
+
+/// Gathers results of several plugins: one that fails does not stop the others.
+#[derive(Default)]
+struct Report {
+    data: Vec<Value>,
+    text: String,
+    failed: Option<Failure>,
+}
+
+impl Report {
+    fn add(&mut self, output: &Output, name: &str, result: Result<PluginArtifact, Error>) {
+        match result {
+            Ok(artifact) => {
+                let summary = artifact.summary();
+                self.text.push_str(&describe(name, &summary));
+                self.data
+                    .push(serde_json::to_value(&summary).unwrap_or(Value::Null));
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                self.data
+                    .push(json!({ "name": name, "error": output::error_data(&failure) }));
+                if !output.is_json() {
+                    output.failure(&failure);
+                }
+                self.failed = Some(failure);
+            }
+        }
+    }
+
+    /// Prints what went well. What went wrong was printed, or is part of the data.
+    fn end(self, output: &Output) -> CommandResult {
+        output.result(&json!({ "plugins": self.data }), &self.text);
+        match self.failed {
+            None => Ok(()),
+            Some(failure) => Err(Failure::Reported(failure.code())),
+        }
+    }
+}
+
+fn describe(name: &str, summary: &ArtifactSummary) -> String {
+    let image = summary.reference.as_ref().map(ToString::to_string);
+    let signer = summary
+        .signer
+        .clone()
+        .unwrap_or_else(|| "not verified".to_owned());
+    output::table(&[
+        (name.to_owned(), summary.kind.to_string()),
+        (
+            "  image".to_owned(),
+            image.unwrap_or_else(|| "a file".to_owned()),
+        ),
+        ("  signer".to_owned(), signer),
+        (
+            "  file".to_owned(),
+            format!("{}, {} bytes", summary.file_digest, summary.size),
+        ),
+        ("  path".to_owned(), summary.path.display().to_string()),
+    ])
+}

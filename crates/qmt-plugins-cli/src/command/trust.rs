@@ -1,0 +1,49 @@
+//! `trust`: which Sigstore is trusted, and how old that knowledge is.
+
+use serde_json::json;
+
+use super::CommandResult;
+use crate::args::{Global, Trust};
+use crate::output::{self, Output};
+use crate::session;
+
+/// Runs the subcommand.
+pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> CommandResult {
+    let host = session::host(global, output, session::config_or_default(global)?)?;
+    let info = match command {
+        Trust::Show => host.trust_root(false).await?,
+        Trust::Update => host.trust_root(true).await?,
+    };
+    let mut rows = vec![("source".to_owned(), info.source.clone())];
+    if let Some(version) = &info.version {
+        rows.push(("version".to_owned(), version.clone()));
+    }
+    if let Some(age) = info.refreshed.and_then(|time| time.elapsed().ok()) {
+        rows.push(("age".to_owned(), format!("{} h", age.as_secs() / 3600)));
+    }
+    rows.push(("transparency logs".to_owned(), info.logs.to_string()));
+    rows.push((
+        "certificate authorities".to_owned(),
+        info.certificate_authorities.to_string(),
+    ));
+    rows.push(("certificate logs".to_owned(), info.ct_logs.to_string()));
+    rows.push((
+        "timestamp authorities".to_owned(),
+        info.timestamp_authorities.to_string(),
+    ));
+    for left in &info.left_aside {
+        rows.push(("left aside".to_owned(), left.clone()));
+    }
+    let data = json!({
+        "source": info.source,
+        "version": info.version,
+        "age_seconds": info.refreshed.and_then(|time| time.elapsed().ok()).map(|age| age.as_secs()),
+        "logs": info.logs,
+        "certificate_authorities": info.certificate_authorities,
+        "ct_logs": info.ct_logs,
+        "timestamp_authorities": info.timestamp_authorities,
+        "left_aside": info.left_aside,
+    });
+    output.result(&data, &output::table(&rows));
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! `verify` and `why`: who signed an image, and what was found wrong with other signatures.
+
+use std::fmt::Write as _;
+
+use qmt_plugins::verify::{Rejection, Report};
+use qmt_plugins::{Error, Target};
+use serde_json::json;
+
+use super::CommandResult;
+use crate::args::{Global, Verify};
+use crate::exit::Failure;
+use crate::output::{self, Output};
+use crate::session;
+
+/// Verifies, and says in a few lines what was proven.
+pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) -> CommandResult {
+    let report = judge(global, output, verify).await?;
+    output.result(
+        &json!({ "verified": !report.skipped, "report": report }),
+        &proven(&report),
+    );
+    Ok(())
+}
+
+/// Explains the verdict, whatever it is, with each piece of evidence.
+pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> CommandResult {
+    match judge(global, output, verify).await {
+        Ok(report) => {
+            let mut text = format!("accepted: {}\n{}", report.subject, proven(&report));
+            text.push_str(&refused(&report.rejected, "also found, and not enough:"));
+            if let Some(line) = &report.config_line {
+                let _ = write!(
+                    text,
+                    "\nthis signer alone is accepted by\n\n  [[oci.policy]]\n  scope = \"…\"\n  {line}\n"
+                );
+            }
+            output.result(
+                &json!({ "verified": !report.skipped, "report": report }),
+                &text,
+            );
+            Ok(())
+        }
+        Err(Failure::Library(error)) => {
+            let Error::NotVerified {
+                reference, source, ..
+            } = &*error
+            else {
+                return Err(Failure::Library(error));
+            };
+            let mut text = format!("refused: {reference}\n{source}\n");
+            text.push_str(&refused(source.rejections(), "found, and not enough:"));
+            let failure = Failure::Library(error);
+            if output.is_json() {
+                return Err(failure);
+            }
+            output.result(&json!(null), &text);
+            Err(Failure::Reported(failure.code()))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+async fn judge(global: &Global, output: &Output, verify: &Verify) -> Result<Report, Failure> {
+    let file = session::with_signer(session::config_or_default(global)?, &verify.signer)?;
+    let host = session::host(global, output, file)?;
+    let target = Target::parse(host.config(), &verify.target)?;
+    Ok(host.verify(&target).await?)
+}
+
+/// What was proven, one fact a line.
+fn proven(report: &Report) -> String {
+    let mut rows = Vec::new();
+    let mut row = |key: &str, value: String| {
+        if !value.is_empty() {
+            rows.push((key.to_owned(), value));
+        }
+    };
+    row("image", report.subject.clone());
+    if report.skipped {
+        row(
+            "signature",
+            "not verified: `insecure_skip_signature` is set".to_owned(),
+        );
+        return output::table(&rows);
+    }
+    row(
+        "signer",
+        report
+            .signer
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
+    );
+    row(
+        "accepted by",
+        format!("{} in `{}`", report.authority, report.scope),
+    );
+    row("found", format!("{}, {}", report.found, report.format));
+    for cosigner in &report.cosigners {
+        row("signed by too", cosigner.to_string());
+    }
+    row("signed at", report.signed_at.join(", "));
+    for (claim, value) in &report.claims {
+        row(claim, value.clone());
+    }
+    for (name, value) in &report.annotations {
+        row(name, value.clone());
+    }
+    row(
+        "signed name",
+        report.signed_name.clone().unwrap_or_default(),
+    );
+    for entry in &report.log_entries {
+        row(
+            "log entry",
+            format!("{} in log {} ({})", entry.index, entry.log, entry.kind),
+        );
+    }
+    row("attestations", report.attestations.join(", "));
+    row("checks", report.checks.join(", "));
+    if let Some(trust) = &report.trust_root {
+        let version = trust
+            .version
+            .as_ref()
+            .map(|version| format!(", {version}"))
+            .unwrap_or_default();
+        let age = trust
+            .age_seconds
+            .map(|age| format!(", {} h old", age / 3600))
+            .unwrap_or_default();
+        row("trust root", format!("{}{version}{age}", trust.source));
+    }
+    if report.first_use {
+        row("note", "no signer is configured: this one is taken, and pinned by the lockfile at the first load".to_owned());
+    }
+    for warning in &report.warnings {
+        row("warning", warning.clone());
+    }
+    output::table(&rows)
+}
+
+/// The pieces that were not enough, each with its reason and what to do.
+fn refused(rejections: &[Rejection], title: &str) -> String {
+    if rejections.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{title}\n");
+    for rejection in rejections {
+        let signer = rejection
+            .signer
+            .as_ref()
+            .map(|signer| format!(" by {signer}"))
+            .unwrap_or_default();
+        let _ = writeln!(text, "- {}{signer}: {}", rejection.found, rejection.reason);
+        if !rejection.hint.is_empty() {
+            let _ = writeln!(text, "  {}", rejection.hint);
+        }
+    }
+    text
+}

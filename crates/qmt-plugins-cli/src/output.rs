@@ -1,0 +1,159 @@
+//! Prints results to stdout, and everything else to stderr.
+
+use std::fmt;
+use std::io::{IsTerminal, Write};
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use serde_json::{Value, json};
+
+use crate::args::{Format, Global};
+use crate::exit::Failure;
+
+/// Where and how to print.
+pub(crate) struct Output {
+    format: Format,
+    is_quiet: bool,
+}
+
+impl Output {
+    pub(crate) fn new(global: &Global) -> Self {
+        Self {
+            format: global.format,
+            is_quiet: global.quiet,
+        }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Reports whether a bar may be drawn: someone is looking, and wants to read prose.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.is_quiet && !self.is_json() && std::io::stderr().is_terminal()
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_quiet
+    }
+
+    /// Prints a result in the form that was asked for.
+    pub(crate) fn result(&self, data: &Value, text: &str) {
+        if self.is_json() {
+            self.raw(format!("{data:#}\n").as_bytes());
+        } else if !text.is_empty() {
+            self.raw(format!("{}\n", text.trim_end()).as_bytes());
+        }
+    }
+
+    /// Prints bytes to stdout as they are. A reader that has gone away is no failure of ours.
+    #[expect(clippy::unused_self, reason = "all printing goes through this type")]
+    pub(crate) fn raw(&self, bytes: &[u8]) {
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    }
+
+    /// Prints a line for people to stderr.
+    pub(crate) fn note(&self, line: impl fmt::Display) {
+        if !self.is_quiet && !self.is_json() {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
+    }
+
+    /// Prints why the command failed: to stdout as data, to stderr as prose.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        if matches!(failure, Failure::Reported(_)) {
+            return;
+        }
+        if self.is_json() {
+            self.raw(format!("{:#}\n", json!({ "error": error_data(failure) })).as_bytes());
+            return;
+        }
+        let mut text = String::new();
+        let is_terminal = std::io::stderr().is_terminal();
+        let has_color =
+            is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let theme = if has_color {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
+        if handler
+            .render_report(&mut text, &Shown::of(failure))
+            .is_err()
+        {
+            text = failure.messages().join(": ");
+        }
+        let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+    }
+}
+
+/// The data of a failure: its kind, message, causes and hint.
+pub(crate) fn error_data(failure: &Failure) -> Value {
+    let messages = failure.messages();
+    json!({
+        "kind": failure.kind(),
+        "message": messages.first(),
+        "causes": messages.get(1..),
+        "hint": failure.hint(),
+    })
+}
+
+/// A failure as miette draws it.
+#[derive(Debug)]
+struct Shown {
+    message: String,
+    cause: Option<Box<Shown>>,
+    hint: Option<String>,
+}
+
+impl Shown {
+    fn of(failure: &Failure) -> Self {
+        let mut messages = failure.messages().into_iter().rev();
+        let innermost = messages.next().unwrap_or_default();
+        let mut shown = Self {
+            message: innermost,
+            cause: None,
+            hint: None,
+        };
+        for message in messages {
+            shown = Self {
+                message,
+                cause: Some(Box::new(shown)),
+                hint: None,
+            };
+        }
+        shown.hint = failure.hint();
+        shown
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Shown {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+impl Diagnostic for Shown {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.hint.as_ref().map(|hint| Box::new(hint) as _)
+    }
+}
+
+/// Lines of a small table: the first column padded to the widest.
+pub(crate) fn table(rows: &[(String, String)]) -> String {
+    let width = rows
+        .iter()
+        .map(|(key, _)| key.chars().count())
+        .max()
+        .unwrap_or(0);
+    rows.iter()
+        .map(|(key, value)| format!("{key:width$}  {value}\n"))
+        .collect()
+}

@@ -1,0 +1,9 @@
+//! The adapters between stages: each implements a stage's port over another stage's trait.
+
+mod evidence;
+mod layers;
+mod manifests;
+
+pub(crate) use self::evidence::RegistryEvidence;
+pub(crate) use self::layers::RegistryLayers;
+pub(crate) use self::manifests::CachedManifests;

@@ -1,0 +1,211 @@
+//! Builds a `PluginHost`: from a config alone, or with parts of the host's own.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use qmt_artifact::HostPlatform;
+use qmt_cache::{CacheEvent, CacheOptions, FsCache};
+use qmt_loader::Loader;
+use qmt_registry::Registry;
+use qmt_verify::Verifier;
+use tokio::sync::OnceCell;
+
+use crate::config::ConfigFile;
+use crate::error::Error;
+use crate::events::{Event, EventSink};
+use crate::host::PluginHost;
+use crate::lockfile::{LockMode, Lockfile};
+use crate::stage::Trust;
+use crate::stage::load::Loaders;
+
+/// Builds a [`PluginHost`]. Each part that is not given is made from the config.
+pub struct PluginHostBuilder {
+    file: ConfigFile,
+    registry: Option<Arc<dyn Registry>>,
+    verifier: Option<Arc<dyn Verifier>>,
+    loaders: Loaders,
+    mode: LockMode,
+    offline: bool,
+    platform: HostPlatform,
+    cache_dir: Option<PathBuf>,
+    events: Option<EventSink>,
+}
+
+impl PluginHostBuilder {
+    pub(crate) fn new(file: ConfigFile) -> Self {
+        Self {
+            file,
+            registry: None,
+            verifier: None,
+            loaders: Loaders::default(),
+            mode: LockMode::default(),
+            offline: false,
+            platform: HostPlatform::current(),
+            cache_dir: None,
+            events: None,
+        }
+    }
+
+    /// Reads images from `registry` instead of over HTTP.
+    #[must_use]
+    pub fn registry(mut self, registry: Arc<dyn Registry>) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Lets `verifier` decide over signatures instead of the config's policies.
+    #[must_use]
+    pub fn verifier(mut self, verifier: Arc<dyn Verifier>) -> Self {
+        self.verifier = Some(verifier);
+        self
+    }
+
+    /// Loads Wasm plugins by `loader`, such as an `ExtismLoader` with host functions of one's own.
+    #[must_use]
+    pub fn wasm_loader(mut self, loader: Arc<dyn Loader>) -> Self {
+        self.loaders.wasm = Some(loader);
+        self
+    }
+
+    /// Loads native plugins by `loader`.
+    #[must_use]
+    pub fn native_loader(mut self, loader: Arc<dyn Loader>) -> Self {
+        self.loaders.native = Some(loader);
+        self
+    }
+
+    /// Says what may be done to the lockfile.
+    #[must_use]
+    pub fn lock_mode(mut self, mode: LockMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Forbids the network: what the cache does not hold is an error.
+    #[must_use]
+    pub fn offline(mut self, offline: bool) -> Self {
+        self.offline = offline;
+        self
+    }
+
+    /// Selects for another platform, to pull for another machine.
+    #[must_use]
+    pub fn platform(mut self, platform: HostPlatform) -> Self {
+        self.platform = platform;
+        self
+    }
+
+    /// Puts the cache into `folder`, whatever the config says.
+    #[must_use]
+    pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache_dir = Some(folder.into());
+        self
+    }
+
+    /// Tells `sink` what happens.
+    #[must_use]
+    pub fn events(mut self, sink: EventSink) -> Self {
+        self.events = Some(sink);
+        self
+    }
+
+    /// Opens lockfile and cache. Nothing is fetched yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lockfile`], or [`Error::Cache`] where the cache's folder is not safe.
+    pub fn build(self) -> Result<PluginHost, Error> {
+        let oci = &self.file.config().oci;
+        let folder = self.file.folder();
+        let lockfile = Lockfile::read(folder)?;
+        let cache_dir = self
+            .cache_dir
+            .or_else(|| oci.cache_dir.as_ref().map(|dir| folder.join(dir)));
+        let mut options = CacheOptions::default()
+            .with_root(cache_dir)
+            .with_max_size(oci.cache_max_size.map(|size| size.bytes()));
+        if let Some(sink) = self.events.clone() {
+            options = options.with_events(Arc::new(move |event| sink(cache_event(event))));
+        }
+        let open = FsCache::open(options);
+        let cache = open.map_err(|source| Error::Cache {
+            plugin: "all".to_owned(),
+            source,
+        })?;
+        let loaders = complete(self.loaders, &cache)?;
+        let trust = match self.verifier {
+            Some(verifier) => OnceCell::new_with(Some(Trust::Verify(verifier))),
+            None => OnceCell::new(),
+        };
+        Ok(PluginHost {
+            file: self.file,
+            cache,
+            registry: self.registry,
+            #[cfg(feature = "http")]
+            http: std::sync::OnceLock::new(),
+            trust,
+            loaders,
+            lockfile: Mutex::new(lockfile),
+            mode: self.mode,
+            offline: self.offline,
+            platform: self.platform,
+            events: self.events,
+        })
+    }
+}
+
+impl std::fmt::Debug for PluginHostBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PluginHostBuilder")
+            .field("config", &self.file.path())
+            .finish_non_exhaustive()
+    }
+}
+
+fn cache_event(event: CacheEvent) -> Event {
+    let plugin = "cache".to_owned();
+    let detail = match event {
+        CacheEvent::Waiting { lock } => format!("another process holds {}", lock.display()),
+        other => format!("{other:?}"),
+    };
+    Event::Waiting { plugin, detail }
+}
+
+/// Makes the loaders that were not given, as far as their features are on.
+fn complete(mut loaders: Loaders, cache: &FsCache) -> Result<Loaders, Error> {
+    let _ = cache; // Neither feature is on: nothing needs a folder.
+    #[cfg(feature = "wasm")]
+    if loaders.wasm.is_none() {
+        let folder = cache.compiled_dir().map_err(|source| Error::Cache {
+            plugin: "all".to_owned(),
+            source,
+        })?;
+        let made = qmt_loader::ExtismLoader::builder()
+            .compile_cache(Some(folder))
+            .build();
+        loaders.wasm = Some(Arc::new(
+            made.map_err(load_error("preparing the Wasm loader"))?,
+        ));
+    }
+    #[cfg(feature = "native")]
+    if loaders.native.is_none() {
+        let folder = cache.compiled_dir().map_err(|source| Error::Cache {
+            plugin: "all".to_owned(),
+            source,
+        })?;
+        loaders.native = Some(Arc::new(qmt_loader::NativeLoader::new(
+            folder.join("native"),
+        )));
+    }
+    Ok(loaders)
+}
+
+#[cfg(feature = "wasm")]
+fn load_error(doing: &str) -> impl FnOnce(qmt_loader::LoadError) -> Error {
+    let doing = doing.to_owned();
+    move |source| Error::Load {
+        plugin: "all".to_owned(),
+        doing,
+        source,
+    }
+}

@@ -1,0 +1,181 @@
+//! Finds and reads the config file.
+
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::error::{Error as FigmentError, Kind};
+use figment::providers::{Format, Json, Toml, Yaml};
+
+use super::{Config, ConfigError, check, env};
+
+/// Largest config file, in bytes.
+pub const CONFIG_MAX_BYTES: u64 = 1 << 20;
+/// Names that are looked for, without their ending.
+const NAMES: [&str; 3] = ["extism_plugins", "plugins", "providers"];
+const ENDINGS: [&str; 4] = ["toml", "json", "yaml", "yml"];
+/// The lockfile shares a stem with a config file, and is none.
+const PATH_VARIABLE: &str = "QMT_PROVIDER_CONFIG";
+
+/// A config that was read and checked, and the file that it came from.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    path: PathBuf,
+    config: Config,
+}
+
+impl ConfigFile {
+    /// Reads `path`, lays the environment over it, and checks the whole.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ConfigError`] but `NotFound`.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        Self::read_with(path.as_ref(), &env::variables())
+    }
+
+    fn read_with(path: &Path, variables: &[(String, String)]) -> Result<Self, ConfigError> {
+        let text = read_text(path)?;
+        let figment = match path.extension().and_then(|ending| ending.to_str()) {
+            Some("toml") => Figment::from(Toml::string(&text)),
+            Some("json") => Figment::from(Json::string(&text)),
+            Some("yaml" | "yml") => Figment::from(Yaml::string(&text)),
+            _ => {
+                return Err(ConfigError::UnknownFormat {
+                    path: path.to_owned(),
+                });
+            }
+        };
+        let figment_error = |error: FigmentError| explain(path, error);
+        let plain: Config = figment.extract().map_err(figment_error)?;
+        let figment = env::overlay(figment, variables, plain.oci.allow_env_override)?;
+        let config: Config = figment.extract().map_err(figment_error)?;
+        check::check(path, &config)?;
+        Ok(Self {
+            path: path.to_owned(),
+            config,
+        })
+    }
+
+    /// Takes a config that was made by a program. `path` is where relative paths start from, and
+    /// what errors name.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Contradiction`].
+    pub fn in_memory(path: impl Into<PathBuf>, config: Config) -> Result<Self, ConfigError> {
+        let path = path.into();
+        check::check(&path, &config)?;
+        Ok(Self { path, config })
+    }
+
+    /// Reads the first config file there is: the one that `QMT_PROVIDER_CONFIG` names, else
+    /// `extism_plugins`, `plugins` or `providers` (`.toml`, `.json`, `.yaml`, `.yml`) in the working
+    /// folder, `QMT_CONFIG_DIR`, `QMT_HOME`, `~/.qmt`, and the platform's config folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NotFound`] with all places, or what [`Self::read`] says.
+    pub fn discover() -> Result<Self, ConfigError> {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(path) = variable(PATH_VARIABLE) {
+            return Self::read(PathBuf::from(path));
+        }
+        let mut folders = vec![PathBuf::from(".")];
+        folders.extend(
+            ["QMT_CONFIG_DIR", "QMT_HOME"]
+                .iter()
+                .filter_map(|name| variable(name))
+                .map(PathBuf::from),
+        );
+        if let Some(home) = directories::BaseDirs::new() {
+            folders.push(home.home_dir().join(".qmt"));
+            folders.push(home.config_dir().join("querymt"));
+        }
+        let candidates: Vec<PathBuf> = folders
+            .iter()
+            .flat_map(|folder| NAMES.iter().map(move |name| folder.join(name)))
+            .flat_map(|stem| {
+                ENDINGS
+                    .iter()
+                    .map(move |ending| stem.with_extension(ending))
+            })
+            .collect();
+        match candidates.iter().find(|path| path.is_file()) {
+            Some(path) => Self::read(path),
+            None => Err(ConfigError::NotFound {
+                looked_for: candidates,
+            }),
+        }
+    }
+
+    /// Returns the file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the folder that relative paths in the file start from.
+    pub fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        }
+    }
+
+    /// Returns what the file says.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let read = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = std::fs::metadata(path).map_err(read)?;
+    if metadata.len() > CONFIG_MAX_BYTES {
+        let (size, limit) = (metadata.len(), CONFIG_MAX_BYTES);
+        return Err(ConfigError::TooLarge {
+            path: path.to_owned(),
+            size,
+            limit,
+        });
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if metadata.permissions().mode() & 0o002 != 0 {
+            return Err(ConfigError::WritableByAll {
+                path: path.to_owned(),
+            });
+        }
+    }
+    std::fs::read_to_string(path).map_err(read)
+}
+
+/// Turns figment's error into one that names the key and the nearest right one.
+fn explain(path: &Path, error: FigmentError) -> ConfigError {
+    let path = path.to_owned();
+    let key = (!error.path.is_empty()).then(|| error.path.join("."));
+    match &error.kind {
+        Kind::UnknownField(name, known) => {
+            let nearest = known
+                .iter()
+                .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
+                .filter(|(distance, _)| *distance <= name.len().div_ceil(2))
+                .min()
+                .map(|(_, candidate)| candidate.to_owned());
+            // Figment already counts the unknown key into the path.
+            let key = key.unwrap_or_else(|| name.clone());
+            ConfigError::UnknownKey { path, key, nearest }
+        }
+        kind => ConfigError::Invalid {
+            path,
+            key,
+            message: kind.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! Why a plugin was not fetched, verified, loaded or called.
+
+use std::path::PathBuf;
+
+use qmt_artifact::{ArtifactError, PluginKind};
+use qmt_cache::CacheError;
+use qmt_loader::LoadError;
+use qmt_registry::RegistryError;
+use qmt_verify::VerifyError;
+
+use crate::config::ConfigError;
+use crate::lockfile::LockfileError;
+use crate::source::SourceError;
+
+/// Why a plugin was not fetched, verified, loaded or called. Each names the plugin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The config can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The lockfile can't be used.
+    #[error(transparent)]
+    Lockfile(#[from] LockfileError),
+    /// No provider has this name, and it is no reference either.
+    #[error(
+        "the config names no plugin `{name}`{}; it names {}",
+        .nearest.as_ref().map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default(),
+        if .known.is_empty() { "none".to_owned() } else { .known.join(", ") }
+    )]
+    UnknownPlugin {
+        /// What was asked for.
+        name: String,
+        /// The name that was probably meant.
+        nearest: Option<String>,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// What was given is neither a provider's name nor a reference.
+    #[error("`{text}` is neither the name of a plugin in the config nor a reference")]
+    Source {
+        /// What was given.
+        text: String,
+        /// Why it is no reference.
+        #[source]
+        source: SourceError,
+    },
+    /// The registry did not give what was asked for.
+    #[error("`{plugin}`: {doing} `{reference}` failed")]
+    Registry {
+        /// The plugin.
+        plugin: String,
+        /// The image.
+        reference: String,
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: RegistryError,
+    },
+    /// Nobody whom the policy trusts signed it, or that could not be found out.
+    #[error("`{plugin}` is not verified, so it is not loaded: `{reference}`")]
+    NotVerified {
+        /// The plugin.
+        plugin: String,
+        /// The image, with its digest.
+        reference: String,
+        /// Why.
+        #[source]
+        source: VerifyError,
+    },
+    /// Trust material or policy can't be used.
+    #[error("the trust settings of the config can't be used")]
+    Trust(#[source] VerifyError),
+    /// The image is not a plugin image, or not for this host.
+    #[error("`{plugin}`: `{reference}` does not hold a plugin that can be used here")]
+    Artifact {
+        /// The plugin.
+        plugin: String,
+        /// The image, with its digest.
+        reference: String,
+        /// Why.
+        #[source]
+        source: ArtifactError,
+    },
+    /// The cache failed.
+    #[error("`{plugin}`: the cache failed")]
+    Cache {
+        /// The plugin.
+        plugin: String,
+        /// Why.
+        #[source]
+        source: CacheError,
+    },
+    /// It was verified, and can't be loaded or called.
+    #[error("`{plugin}`: {doing} failed")]
+    Load {
+        /// The plugin.
+        plugin: String,
+        /// What was being done.
+        doing: String,
+        /// Why.
+        #[source]
+        source: LoadError,
+    },
+    /// The network may not be used, and the cache does not hold it.
+    #[error(
+        "`{plugin}`: {missing} of `{reference}` is not in the cache, and {rule} forbids to ask the registry"
+    )]
+    Offline {
+        /// The plugin.
+        plugin: String,
+        /// The image.
+        reference: String,
+        /// What is missing.
+        missing: &'static str,
+        /// What forbids the network.
+        rule: &'static str,
+    },
+    /// It is another kind of plugin than the config asks for.
+    #[error("`{plugin}`: the config asks for a {expected} plugin, this is a {found} one")]
+    WrongKind {
+        /// The plugin.
+        plugin: String,
+        /// What the config says.
+        expected: PluginKind,
+        /// What it is.
+        found: PluginKind,
+    },
+    /// Native code would run in the host's process without the operator's word.
+    #[error("`{plugin}` is native code, which runs with all rights of this program: {rule}")]
+    NativeForbidden {
+        /// The plugin.
+        plugin: String,
+        /// Which rule forbids it, and what would allow it.
+        rule: String,
+    },
+    /// A file of the operator's can't be read.
+    #[error("`{plugin}`: the file {} can't be read", .path.display())]
+    File {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the operator's is no plugin.
+    #[error("`{plugin}`: the file {} {problem}", .path.display())]
+    NotAPlugin {
+        /// The plugin.
+        plugin: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A feature that this build lacks.
+    #[error("`{plugin}`: this program was built without support for {what}")]
+    Unsupported {
+        /// The plugin.
+        plugin: String,
+        /// What is missing.
+        what: &'static str,
+    },
+}
+
+/// What an error means to a program: the exit codes of the command follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Anything else.
+    Failure,
+    /// The signature does not hold, is missing, or could not be looked for.
+    NotVerified,
+    /// There is no such plugin, image or tag.
+    NotFound,
+    /// A registry could not be reached or did not answer as it should.
+    Network,
+    /// The config, lockfile or trust material can't be used.
+    Config,
+}
+
+impl ErrorKind {
+    /// Returns the kind as one word for machines, such as `not-verified`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failure => "failure",
+            Self::NotVerified => "not-verified",
+            Self::NotFound => "not-found",
+            Self::Network => "network",
+            Self::Config => "config",
+        }
+    }
+}
+
+impl Error {
+    /// Returns what the error means to a program.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Config(_) | Self::Lockfile(_) | Self::Trust(_) => ErrorKind::Config,
+            Self::UnknownPlugin { .. } | Self::Source { .. } | Self::Offline { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                ErrorKind::NotFound
+            }
+            Self::Registry { source, .. } if source.is_not_found() => ErrorKind::NotFound,
+            Self::Registry { .. } => ErrorKind::Network,
+            Self::NotVerified {
+                source: VerifyError::Source { .. } | VerifyError::Timeout { .. },
+                ..
+            } => ErrorKind::Network,
+            Self::NotVerified { .. } => ErrorKind::NotVerified,
+            // A manifest or layer comes through the registry: what it says about why counts.
+            Self::Artifact { source, .. } => match registry_cause(source) {
+                Some(cause) if cause.is_not_found() => ErrorKind::NotFound,
+                Some(_) => ErrorKind::Network,
+                None => ErrorKind::Failure,
+            },
+            _ => ErrorKind::Failure,
+        }
+    }
+
+    /// Reports whether the same call may succeed later without anything being changed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Registry { source, .. } => source.is_retryable(),
+            Self::NotVerified { source, .. } => source.is_retryable(),
+            Self::Artifact { source, .. } => {
+                registry_cause(source).is_some_and(RegistryError::is_retryable)
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns what to do about it, where that is not part of the message.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotVerified { source, .. } => {
+                let hints = source
+                    .rejections()
+                    .iter()
+                    .map(|rejection| rejection.hint.as_str());
+                let first = hints.into_iter().find(|hint| !hint.is_empty())?;
+                Some(format!(
+                    "{first}; `qmt-plugins why` shows each signature that was found"
+                ))
+            }
+            Self::WrongKind { .. } => {
+                Some("change `kind` of the provider, or the image".to_owned())
+            }
+            Self::Offline { .. } => {
+                Some("run `qmt-plugins pull` once while the registry can be reached".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Finds what the registry said in the causes of `error`.
+fn registry_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a RegistryError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<RegistryError>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}

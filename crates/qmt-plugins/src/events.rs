@@ -1,0 +1,161 @@
+//! What happens on the way from a name to a call, for progress bars and logs.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// One thing that happened to one plugin.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A stage began.
+    Started {
+        /// The provider's name, or the reference where it has none.
+        plugin: String,
+        /// The stage.
+        stage: Stage,
+    },
+    /// A stage ended well.
+    Finished {
+        /// The provider's name, or the reference where it has none.
+        plugin: String,
+        /// The stage.
+        stage: Stage,
+        /// What it found, one line for people.
+        detail: String,
+    },
+    /// Bytes of a layer arrived.
+    Progress {
+        /// The provider's name, or the reference where it has none.
+        plugin: String,
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// Another process is at the same thing, and is waited for.
+    Waiting {
+        /// The provider's name, or the reference where it has none.
+        plugin: String,
+        /// What is waited for.
+        detail: String,
+    },
+    /// Something that did not stop us and that should be known.
+    Warning {
+        /// The provider's name, or the reference where it has none.
+        plugin: String,
+        /// What it is, one line for people.
+        message: String,
+    },
+}
+
+/// A stage of the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Name to digest.
+    Resolve,
+    /// Digest to the manifest for this host.
+    Select,
+    /// Who signed the digest.
+    Verify,
+    /// Bytes to file.
+    Fetch,
+    /// File under its final name.
+    Cache,
+    /// Code.
+    Load,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "resolve",
+            Self::Select => "select",
+            Self::Verify => "verify",
+            Self::Fetch => "fetch",
+            Self::Cache => "cache",
+            Self::Load => "load",
+        })
+    }
+}
+
+/// Receives events. It is called from any thread and must not block.
+pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Sends the events of one plugin.
+#[derive(Clone)]
+pub(crate) struct Reporter {
+    plugin: String,
+    sink: Option<EventSink>,
+}
+
+impl Reporter {
+    pub(crate) fn new(plugin: impl Into<String>, sink: Option<EventSink>) -> Self {
+        Self {
+            plugin: plugin.into(),
+            sink,
+        }
+    }
+
+    pub(crate) fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    pub(crate) fn started(&self, stage: Stage) {
+        tracing::debug!(plugin = self.plugin, %stage, "started");
+        self.send(|plugin| Event::Started { plugin, stage });
+    }
+
+    pub(crate) fn finished(&self, stage: Stage, detail: impl Into<String>) {
+        let detail = detail.into();
+        tracing::debug!(plugin = self.plugin, %stage, detail, "finished");
+        self.send(|plugin| Event::Finished {
+            plugin,
+            stage,
+            detail,
+        });
+    }
+
+    pub(crate) fn progress(&self, done: u64, total: u64) {
+        self.send(|plugin| Event::Progress {
+            plugin,
+            done,
+            total,
+        });
+    }
+
+    pub(crate) fn warning(&self, message: impl Into<String>) {
+        let message = message.into();
+        tracing::warn!(plugin = self.plugin, message);
+        self.send(|plugin| Event::Warning { plugin, message });
+    }
+
+    fn send(&self, event: impl FnOnce(String) -> Event) {
+        if let Some(sink) = &self.sink {
+            sink(event(self.plugin.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn events_carry_the_plugin() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        let sink: EventSink =
+            Arc::new(move |event| sink.lock().unwrap().push(format!("{event:?}")));
+        let reporter = Reporter::new("echo", Some(sink));
+        reporter.started(Stage::Resolve);
+        reporter.finished(Stage::Resolve, "sha256:…");
+        reporter.progress(1, 2);
+        reporter.warning("old");
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), 4);
+        assert!(seen.iter().all(|event| event.contains("echo")), "{seen:?}");
+    }
+}

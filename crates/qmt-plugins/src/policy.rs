@@ -1,0 +1,167 @@
+//! From the `[oci]` table to the policies of `qmt-verify`.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use qmt_verify::{
+    AttestationDemand, Authority, IdentityRule as Identity, Policy, PolicySet, Scope, VerifyError,
+    WorkflowClaims,
+};
+
+use crate::config::{
+    AttestationConfig, AuthorityConfig, IdentityRule, OciConfig, PolicyConfig, SignedNameRule,
+    TransparencyRule,
+};
+use crate::error::Error;
+
+/// Makes the policies. Relative paths of keys start from `folder`.
+pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, Error> {
+    let mut entries = Vec::new();
+    for policy in &oci.policy {
+        let scope: Scope = policy.scope.parse().map_err(Error::Trust)?;
+        entries.push((scope, scoped(policy, folder)?));
+    }
+    if !oci.policy.iter().any(|policy| policy.scope == "**") {
+        if oci.has_flat_constraints() {
+            entries.push((Scope::everything(), flat(oci, folder)?));
+        } else if oci.identity == IdentityRule::PinOnFirstUse {
+            entries.push((Scope::everything(), Policy::pin_on_first_use()));
+        }
+    }
+    let policies = PolicySet::new(entries).map_err(Error::Trust)?;
+    match oci.identity {
+        IdentityRule::Required => policies.identity_required().map_err(Error::Trust),
+        IdentityRule::PinOnFirstUse => Ok(policies),
+    }
+}
+
+/// The flat keys: one identity of which every part must hold on one signature, or any of the keys.
+fn flat(oci: &OciConfig, folder: &Path) -> Result<Policy, Error> {
+    let mut authorities = Vec::new();
+    for path in oci.public_keys.as_slice() {
+        authorities.push(key(folder, path, TransparencyRule::Required)?);
+    }
+    let claims = oci
+        .github_workflow_repository
+        .clone()
+        .map(WorkflowClaims::repository);
+    let identity = oci.cert_email.as_ref().or(oci.cert_url.as_ref());
+    let rule = match (identity, &claims) {
+        (Some(identity), _) => Some(Identity::exact(identity.clone()).map_err(Error::Trust)?),
+        // The repository of the workflow says who; the identity is then any workflow in it.
+        (None, Some(_)) => Some(Identity::regex("(?s).+").map_err(Error::Trust)?),
+        (None, None) => None,
+    };
+    if let Some(rule) = rule {
+        let mut authority = match &oci.cert_issuer {
+            Some(issuer) => Authority::certificate(issuer.clone(), rule).map_err(Error::Trust)?,
+            None => Authority::identity_of_any_issuer(rule),
+        };
+        if let Some(claims) = claims {
+            authority = authority.with_claims(claims).map_err(Error::Trust)?;
+        }
+        authorities.push(authority);
+    }
+    Policy::any_of(authorities, 1).map_err(Error::Trust)
+}
+
+fn scoped(config: &PolicyConfig, folder: &Path) -> Result<Policy, Error> {
+    let signed_after = config.signed_after.as_deref().map(time).transpose()?;
+    let mut authorities = Vec::new();
+    for entry in &config.any_of {
+        let mut authority = authority(entry, folder)?;
+        for (name, value) in &config.annotations {
+            authority = authority.with_annotation(name.clone(), value.clone());
+        }
+        if let Some(time) = signed_after {
+            authority = authority.signed_after(time);
+        }
+        authorities.push(authority);
+    }
+    let mut policy = Policy::any_of(authorities, config.require).map_err(Error::Trust)?;
+    if config.signed_name == SignedNameRule::Match {
+        policy = policy.with_matching_name();
+    }
+    for attestation in &config.attestations {
+        policy = policy.with_attestation(demand(attestation).map_err(Error::Trust)?);
+    }
+    Ok(policy)
+}
+
+fn authority(config: &AuthorityConfig, folder: &Path) -> Result<Authority, Error> {
+    if let Some(path) = &config.key {
+        return key(folder, path, config.transparency_log);
+    }
+    let identity = match (&config.identity, &config.identity_regex) {
+        (Some(identity), _) => Identity::exact(identity.clone()),
+        (None, Some(pattern)) => Identity::regex(pattern),
+        // `config/check.rs` demands the workflow's repository in this case.
+        (None, None) => Identity::regex("(?s).+"),
+    };
+    let identity = identity.map_err(Error::Trust)?;
+    let issuer = config.issuer.clone().unwrap_or_default();
+    let mut claims = WorkflowClaims::default();
+    claims.repository.clone_from(&config.github_repository);
+    claims.git_ref.clone_from(&config.github_ref);
+    claims.trigger.clone_from(&config.github_trigger);
+    claims.name.clone_from(&config.github_workflow);
+    claims.sha.clone_from(&config.github_sha);
+    let authority = Authority::certificate(issuer, identity).map_err(Error::Trust)?;
+    authority.with_claims(claims).map_err(Error::Trust)
+}
+
+fn key(folder: &Path, path: &Path, log: TransparencyRule) -> Result<Authority, Error> {
+    let (name, pem) = read(folder, path)?;
+    let authority = Authority::key(name, &pem).map_err(Error::Trust)?;
+    match log {
+        TransparencyRule::Required => Ok(authority),
+        TransparencyRule::Optional => authority.without_log().map_err(Error::Trust),
+    }
+}
+
+fn demand(config: &AttestationConfig) -> Result<AttestationDemand, VerifyError> {
+    let mut demand = AttestationDemand::new(config.predicate_type.clone())?;
+    if let Some(builder) = &config.builder {
+        demand = demand.with_builder(builder.clone())?;
+    }
+    if let Some(source) = &config.source {
+        demand = demand.with_source(source.clone())?;
+    }
+    if let Some(build_type) = &config.build_type {
+        demand = demand.with_build_type(build_type.clone())?;
+    }
+    if let Some(workflow) = &config.workflow {
+        demand = demand.with_workflow(workflow.clone())?;
+    }
+    for (pointer, expected) in &config.fields {
+        demand = demand.with_field(pointer.clone(), expected.clone())?;
+    }
+    Ok(demand)
+}
+
+fn time(text: &str) -> Result<SystemTime, Error> {
+    humantime::parse_rfc3339_weak(text).map_err(|_| {
+        let problem =
+            format!("`signed_after = \"{text}\"` is no time such as 2026-01-31T12:00:00Z");
+        Error::Trust(VerifyError::Policy { problem })
+    })
+}
+
+/// Reads a small file of trust material; its name goes into reports.
+pub(crate) fn read(folder: &Path, path: &Path) -> Result<(String, Vec<u8>), Error> {
+    let whole: PathBuf = folder.join(path);
+    let fail = |problem: String, source: Option<std::io::Error>| {
+        let (origin, source) = (whole.display().to_string(), source.map(Into::into));
+        Error::Trust(VerifyError::TrustRoot {
+            origin,
+            problem,
+            source,
+        })
+    };
+    let content = std::fs::read(&whole)
+        .map_err(|error| fail("the file can't be read".to_owned(), Some(error)))?;
+    if content.iter().all(u8::is_ascii_whitespace) {
+        return Err(fail("the file is empty".to_owned(), None));
+    }
+    Ok((path.display().to_string(), content))
+}

@@ -1,0 +1,152 @@
+//! From the `[oci]` table to what `qmt-verify` trusts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use qmt_verify::{PemTrust, SigstoreVerifier, TrustRoot, TufOptions, TufTransport};
+
+use crate::config::{ConfigFile, OneOrMany};
+use crate::error::Error;
+use crate::host::PluginHost;
+use crate::policy;
+use crate::stage::Trust;
+
+/// The value of `trusted_root` that means the built-in one.
+const EMBEDDED: &str = "embedded";
+
+/// Makes the verifier from policies and trust root.
+pub(crate) async fn build(host: &PluginHost, offline: bool) -> Result<Trust, Error> {
+    let oci = &host.config().oci;
+    if oci.insecure_skip_signature {
+        return Ok(Trust::Skip);
+    }
+    let policies = policy::policies(oci, host.file.folder())?;
+    let root = trust_root(host, offline, false).await?;
+    let mut verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
+    if let Some(repository) = &oci.signature_repository {
+        let repository = repository.parse().map_err(|source| Error::Source {
+            text: repository.clone(),
+            source: crate::source::SourceError::Reference(source),
+        })?;
+        verifier = verifier
+            .with_discovery(qmt_verify::DiscoveryOptions::default().with_repository(repository));
+    }
+    Ok(Trust::Verify(Arc::new(verifier)))
+}
+
+/// Reads or fetches the trust root that the config names; exactly that one.
+pub(crate) async fn trust_root(
+    host: &PluginHost,
+    offline: bool,
+    refresh: bool,
+) -> Result<TrustRoot, Error> {
+    let oci = &host.config().oci;
+    let folder = host.file.folder();
+    match oci.trusted_root.as_deref() {
+        Some(EMBEDDED) => return TrustRoot::embedded().map_err(Error::Trust),
+        Some(path) => return TrustRoot::from_json_file(&folder.join(path)).map_err(Error::Trust),
+        None => {}
+    }
+    if oci.has_pem_trust() && oci.use_sigstore_tuf_data != Some(true) {
+        return TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust);
+    }
+    if oci.tuf_url.is_none() && oci.use_sigstore_tuf_data == Some(false) {
+        // Keys alone: `config/check.rs` has seen to it that there are some.
+        return TrustRoot::none().map_err(Error::Trust);
+    }
+    let cache_dir = host.cache.tuf_dir().map_err(|source| Error::Cache {
+        plugin: "trust".to_owned(),
+        source,
+    })?;
+    let options = match (&oci.tuf_url, &oci.tuf_root) {
+        (Some(url), Some(root)) => {
+            let (_, root) = policy::read(folder, root)?;
+            TufOptions::new(url.clone(), root, cache_dir)
+        }
+        _ => TufOptions::public_good(cache_dir),
+    };
+    let options = if refresh {
+        options.with_refresh_after(Duration::ZERO)
+    } else {
+        options
+    };
+    let now = SystemTime::now();
+    let root = if offline {
+        TrustRoot::from_tuf_cache(&options, now).await
+    } else {
+        TrustRoot::from_tuf(&options, &HttpTuf { host }, now).await
+    };
+    let root = root.map_err(Error::Trust)?;
+    if oci.has_pem_trust() {
+        // `use_sigstore_tuf_data = true` beside PEM files asks for both.
+        let own = TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust)?;
+        return Ok(root.joined_with(own));
+    }
+    Ok(root)
+}
+
+/// Reads what the config names on disk, and asks nobody.
+pub(crate) async fn check(host: &PluginHost) -> Result<(), Error> {
+    let oci = &host.config().oci;
+    if oci.insecure_skip_signature {
+        return Ok(());
+    }
+    policy::policies(oci, host.file.folder())?;
+    let asks_tuf = oci.trusted_root.is_none()
+        && (!oci.has_pem_trust() || oci.use_sigstore_tuf_data == Some(true));
+    if asks_tuf {
+        if let Some(root) = &oci.tuf_root {
+            policy::read(host.file.folder(), root)?;
+        }
+        return Ok(());
+    }
+    trust_root(host, true, false).await.map(|_| ())
+}
+
+fn pem_files(file: &ConfigFile) -> PemTrust {
+    let oci = &file.config().oci;
+    let all = |files: &OneOrMany<PathBuf>| -> Vec<PathBuf> {
+        files
+            .as_slice()
+            .iter()
+            .map(|path| file.folder().join(path))
+            .collect()
+    };
+    let mut trust = PemTrust::default();
+    trust.fulcio = all(&oci.fulcio_certs);
+    trust.rekor = all(&oci.rekor_pub_keys);
+    trust.ctfe = all(&oci.ctfe_keys);
+    trust.tsa = all(&oci.tsa_certs);
+    trust
+}
+
+/// Fetches TUF metadata by the client that also talks to registries.
+struct HttpTuf<'a> {
+    host: &'a PluginHost,
+}
+
+#[async_trait]
+impl TufTransport for HttpTuf<'_> {
+    async fn get(
+        &self,
+        url: &str,
+        limit: u64,
+    ) -> Result<Option<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+        #[cfg(feature = "http")]
+        {
+            match self.host.http_client()?.download(url, limit).await {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(error) if error.is_not_found() => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        }
+        #[cfg(not(feature = "http"))]
+        {
+            let _ = (self.host, url, limit);
+            Err("this program was built without HTTP (feature `http`)".into())
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The cache between runs: damage, broken downloads, several processes' worth of hosts.
+
+use std::io::Write;
+
+use qmt_plugins::{ErrorKind, LockMode};
+use qmt_testkit::{Cut, Fault, ImageBuilder, plugins};
+
+use crate::scene::{Scene, greet, told, wasm_image};
+
+/// Invariant 5: damaged bytes never run, and the cache mends itself.
+#[tokio::test]
+async fn a_damaged_file_is_fetched_again() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    let config = scene.config();
+    let path = scene
+        .host(&config)
+        .fetch("greeter")
+        .await
+        .unwrap()
+        .path()
+        .to_owned();
+    let mut permissions = std::fs::metadata(&path).unwrap().permissions();
+    #[expect(
+        clippy::permissions_set_readonly_false,
+        reason = "the folder is private"
+    )]
+    permissions.set_readonly(false);
+    std::fs::set_permissions(&path, permissions).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .write_all(&bytes)
+        .unwrap();
+
+    assert_eq!(
+        greet(&scene.host(&config), "greeter").await,
+        "Hello, world! (wasm)"
+    );
+}
+
+/// A download that breaks off goes on where it stopped, also in the next run.
+#[tokio::test]
+async fn a_broken_download_goes_on_in_the_next_run() {
+    let scene = Scene::new().await;
+    // Large enough that a part of it arrives; the padding is a custom section.
+    let module = padded_module(300_000);
+    let image = ImageBuilder::wasm(module).build();
+    scene.sign(&scene.push(&image, "1"));
+    let config = scene.config();
+    scene
+        .registry
+        .fault(Fault::on("GET", "/v2/*/blobs/*").cut(200_000, Cut::Reset));
+    let error = scene.host(&config).fetch("greeter").await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Network, "{}", told(&error));
+
+    scene.registry.clear_faults();
+    scene.registry.clear_requests();
+    assert_eq!(
+        greet(&scene.host(&config), "greeter").await,
+        "Hello, world! (wasm)"
+    );
+    let resumed = scene
+        .registry
+        .requests()
+        .iter()
+        .any(|request| request.header("range").is_some());
+    assert!(resumed, "{}", scene.registry.request_log());
+}
+
+fn padded_module(size: usize) -> Vec<u8> {
+    let mut module = plugins::echo_wasm();
+    let content = size + 4;
+    module.push(0); // A custom section, its size in LEB128, its name of three bytes.
+    let mut rest = content;
+    loop {
+        let byte = u8::try_from(rest & 0x7f).unwrap();
+        rest >>= 7;
+        module.push(if rest == 0 { byte } else { byte | 0x80 });
+        if rest == 0 {
+            break;
+        }
+    }
+    module.extend(b"\x03pad");
+    module.extend((0..size).map(|n| u8::try_from(n % 251).unwrap()));
+    module
+}
+
+/// P9: many at once, one download.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn hosts_at_the_same_time_download_once() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    let config = scene.config();
+    let mut tasks = Vec::new();
+    for _ in 0..8 {
+        let host = scene.host(&config);
+        tasks.push(tokio::spawn(async move {
+            host.fetch("greeter")
+                .await
+                .map(|fetched| fetched.digest().clone())
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    let layer = wasm_image().blobs().last().unwrap().0.digest().clone();
+    assert_eq!(
+        scene
+            .registry
+            .count("GET", &format!("/v2/acme/greeter/blobs/{layer}")),
+        1
+    );
+}
+
+#[tokio::test]
+async fn locked_and_frozen_change_nothing() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    let config = scene.config();
+    let locked = scene
+        .builder(&config)
+        .lock_mode(LockMode::Locked)
+        .build()
+        .unwrap();
+    let error = locked.load("greeter").await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Config, "{}", told(&error));
+    let frozen = scene
+        .builder(&config)
+        .lock_mode(LockMode::Frozen)
+        .build()
+        .unwrap();
+    assert!(frozen.load("greeter").await.is_err());
+
+    scene.host(&config).load("greeter").await.unwrap();
+    scene.registry.clear_requests();
+    for mode in [LockMode::Locked, LockMode::Frozen] {
+        let host = scene.builder(&config).lock_mode(mode).build().unwrap();
+        assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
+    }
+    assert_eq!(scene.registry.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn offline_without_a_cache_says_what_is_missing() {
+    let scene = Scene::new().await;
+    let host = scene
+        .builder(&scene.config())
+        .offline(true)
+        .build()
+        .unwrap();
+    let error = host.load("greeter").await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains("--offline"), "{error}");
+    assert_eq!(scene.registry.requests().len(), 0);
+}
+
+/// Invariant 7: a registry that is gone does not take away what was good.
+#[tokio::test]
+async fn a_tag_that_cannot_be_refreshed_stays_as_it_was() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    let oci = format!(
+        "cert_email = \"{}\"\ncert_issuer = \"{}\"\nrefresh_after = \"0s\"",
+        crate::scene::EMAIL,
+        crate::scene::ISSUER
+    );
+    let config = scene.config_with(&oci, "");
+    scene.host(&config).load("greeter").await.unwrap();
+    scene
+        .registry
+        .fault(Fault::on("GET", "/v2/acme/greeter/manifests/1").respond(503));
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    assert_eq!(
+        greet(&scene.host(&config), "greeter").await,
+        "Hello, world! (wasm)"
+    );
+    assert!(
+        scene.warnings().contains("going on with sha256:"),
+        "{}",
+        scene.warnings()
+    );
+}

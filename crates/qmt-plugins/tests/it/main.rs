@@ -1,0 +1,8 @@
+//! The facade against a registry over real HTTP and a private Sigstore.
+
+mod cached;
+mod escalation;
+mod journey;
+mod scene;
+mod sources;
+mod trust;

@@ -1,0 +1,87 @@
+//! Plugins that do not come from a registry.
+
+use qmt_oci_ref::{Descriptor, MediaType};
+use qmt_plugins::Error;
+use qmt_testkit::{Identity, Signing, SimpleSigning, plugins};
+
+use crate::scene::{EMAIL, ISSUER, Scene, greet, told, wasm_image};
+
+fn config(scene: &Scene, path: &str, more: &str) -> String {
+    scene
+        .config_with(
+            &format!("cert_email = \"{EMAIL}\"\ncert_issuer = \"{ISSUER}\""),
+            more,
+        )
+        .replace(
+            &format!("oci://{}/acme/greeter:1", scene.registry.host()),
+            path,
+        )
+}
+
+#[tokio::test]
+async fn a_layout_on_disk_is_verified_like_a_registry() {
+    let scene = Scene::new().await;
+    let image = wasm_image();
+    let layout = scene.folder.path().join("layout");
+    image.write_layout(&layout, "1").unwrap();
+    let host = scene.host(&config(&scene, "oci-layout://layout:1", ""));
+    let error = host.load("greeter").await.err().unwrap();
+    assert!(
+        matches!(error, Error::NotVerified { .. }),
+        "{}",
+        told(&error)
+    );
+
+    let signing = Signing::keyless(Identity::email(EMAIL, ISSUER));
+    let signature = scene.sigstore.sign_simple(image.root().digest(), &signing);
+    let signed = SimpleSigning::image(image.root().digest(), &[signature]);
+    let tag = signed.tag.clone().unwrap();
+    let blobs: Vec<_> = signed
+        .blobs
+        .iter()
+        .map(|(media_type, bytes)| {
+            (
+                Descriptor::of(MediaType::new(media_type), bytes),
+                bytes.clone(),
+            )
+        })
+        .collect();
+    qmt_testkit::Image::from_manifest(&signed.manifest_media_type, signed.manifest.clone(), blobs)
+        .write_layout(&layout, &*tag)
+        .unwrap();
+    let host = scene.host(&config(&scene, "oci-layout://layout:1", ""));
+    assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
+}
+
+#[tokio::test]
+async fn a_file_of_the_operators_own_is_taken_as_it_is() {
+    let scene = Scene::new().await;
+    std::fs::write(scene.folder.path().join("echo.wasm"), plugins::echo_wasm()).unwrap();
+    let host = scene.host(&config(&scene, "echo.wasm", ""));
+    assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
+
+    let library = plugins::native_plugin(scene.folder.path()).unwrap();
+    let path = library.display().to_string();
+    let error = scene
+        .host(&config(&scene, &path, ""))
+        .load("greeter")
+        .await
+        .err()
+        .unwrap();
+    assert!(matches!(error, Error::NativeForbidden { .. }), "{error}");
+    let host = scene.host(&config(&scene, &path, "[providers.allow]\nnative = true"));
+    assert_eq!(greet(&host, "greeter").await, "Hello, world! (native)");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_plugin_says_so() {
+    let scene = Scene::new().await;
+    scene.write("echo.wat", "(module)");
+    let error = scene
+        .host(&config(&scene, "echo.wat", ""))
+        .load("greeter")
+        .await
+        .err()
+        .unwrap();
+    assert!(matches!(error, Error::NotAPlugin { .. }), "{error}");
+}

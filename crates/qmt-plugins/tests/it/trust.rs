@@ -1,0 +1,182 @@
+//! Nothing that the policy does not trust is loaded, or even kept.
+
+use qmt_plugins::{ErrorKind, Target};
+
+use crate::scene::{EMAIL, ISSUER, REPOSITORY, Scene, greet, told, wasm_image};
+
+/// Invariant 2 and 3: an unsigned image leaves nothing in the cache.
+#[tokio::test]
+async fn an_unsigned_image_is_refused_and_not_kept() {
+    let scene = Scene::new().await;
+    scene.push(&wasm_image(), "1");
+    let host = scene.host(&scene.config());
+    let error = host.load("greeter").await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", told(&error));
+    assert!(scene.is_cache_empty(&host).await);
+    assert!(host.locked().is_empty());
+}
+
+#[tokio::test]
+async fn another_signer_is_refused_with_a_reason_and_a_hint() {
+    let scene = Scene::new().await;
+    scene.sign_as(&scene.push(&wasm_image(), "1"), "mallory@evil.example");
+    let host = scene.host(&scene.config());
+    let error = host.load("greeter").await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotVerified);
+    let text = told(&error);
+    assert!(
+        text.contains("mallory@evil.example") && text.contains("greeter"),
+        "{text}"
+    );
+    assert!(error.hint().is_some());
+    assert!(scene.is_cache_empty(&host).await);
+}
+
+/// An error while looking for signatures is not "unsigned", and never a pass.
+#[tokio::test]
+async fn a_registry_that_fails_to_list_signatures_is_a_network_error() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    scene
+        .registry
+        .fault(qmt_testkit::Fault::on("GET", "/v2/*/manifests/sha256-*.sig").respond(403));
+    let host = scene.host(&scene.config());
+    let error = host.load("greeter").await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Network, "{}", told(&error));
+    assert!(scene.is_cache_empty(&host).await);
+}
+
+/// CACHE-05: a stricter policy takes effect at the next load, offline too.
+#[tokio::test]
+async fn a_stricter_policy_applies_to_what_is_cached() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    assert_eq!(
+        greet(&scene.host(&scene.config()), "greeter").await,
+        "Hello, world! (wasm)"
+    );
+
+    let oci = format!("cert_email = \"boss@acme.example\"\ncert_issuer = \"{ISSUER}\"");
+    for offline in [false, true] {
+        let stricter = scene
+            .builder(&scene.config_with(&oci, ""))
+            .offline(offline)
+            .build()
+            .unwrap();
+        let error = stricter.load("greeter").await.err().unwrap();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::NotVerified,
+            "offline {offline}: {}",
+            told(&error)
+        );
+    }
+}
+
+/// CACHE-05: what was fetched with verification off is not trusted when it is on.
+#[tokio::test]
+async fn verification_that_was_skipped_does_not_count_later() {
+    let scene = Scene::new().await;
+    scene.push(&wasm_image(), "1");
+    let careless = scene.config_with("insecure_skip_signature = true", "");
+    assert_eq!(
+        greet(&scene.host(&careless), "greeter").await,
+        "Hello, world! (wasm)"
+    );
+    assert!(
+        scene.warnings().contains("not verified"),
+        "{}",
+        scene.warnings()
+    );
+
+    let error = scene
+        .host(&scene.config())
+        .load("greeter")
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", told(&error));
+}
+
+/// Design §5: without a constraint the first signer is pinned, and another one later refused.
+#[tokio::test]
+async fn the_first_signer_is_pinned() {
+    let scene = Scene::new().await;
+    let first = scene.push(&wasm_image(), "1");
+    scene.sign(&first);
+    let config = scene.config_with("pull_policy = \"always\"", "");
+    let host = scene.host(&config);
+    assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
+    let pinned = host
+        .locked()
+        .first()
+        .unwrap()
+        .signer
+        .clone()
+        .unwrap()
+        .to_string();
+    assert!(pinned.contains(EMAIL), "{pinned}");
+
+    let image = qmt_testkit::ImageBuilder::dockerfile(qmt_testkit::plugins::echo_wasm()).build();
+    let second = scene.push(&image, "1");
+    scene.sign_as(&second, "mallory@evil.example");
+    let error = scene.host(&config).load("greeter").await.err().unwrap();
+    let text = told(&error);
+    assert_eq!(error.kind(), ErrorKind::NotVerified, "{text}");
+    assert!(
+        text.contains("mallory@evil.example") && text.contains(EMAIL),
+        "{text}"
+    );
+
+    scene.sign(&second);
+    assert_eq!(
+        greet(&scene.host(&config), "greeter").await,
+        "Hello, world! (wasm)"
+    );
+}
+
+#[tokio::test]
+async fn identity_required_refuses_where_nobody_is_named() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    let host = scene.host(&scene.config_with("identity = \"required\"", ""));
+    let error = host.load("greeter").await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Config, "{}", told(&error));
+}
+
+/// The lockfile holds a digest: a tag that moves changes nothing until `update`.
+#[tokio::test]
+async fn a_moved_tag_waits_for_an_update() {
+    let scene = Scene::new().await;
+    let first = scene.push(&wasm_image(), "1");
+    scene.sign(&first);
+    let config = scene.config();
+    scene.host(&config).fetch("greeter").await.unwrap();
+
+    let image = qmt_testkit::ImageBuilder::dockerfile(qmt_testkit::plugins::echo_wasm()).build();
+    let second = scene.push(&image, "1");
+    scene.sign(&second);
+    let host = scene.host(&config);
+    let kept = host.fetch("greeter").await.unwrap();
+    assert_eq!(kept.reference().unwrap().digest(), first.digest());
+    let moved = host.update("greeter").await.unwrap();
+    assert_eq!(moved.reference().unwrap().digest(), second.digest());
+    assert_eq!(host.locked().first().unwrap().digest, *second.digest());
+}
+
+#[tokio::test]
+async fn verify_reports_what_was_proven() {
+    let scene = Scene::new().await;
+    let image = scene.push(&wasm_image(), "1");
+    scene.sign(&image);
+    let host = scene.host(&scene.config());
+    let name = format!("{}/{REPOSITORY}@{}", scene.registry.host(), image.digest());
+    let target = Target::parse(host.config(), &name).unwrap();
+    let report = host.verify(&target).await.unwrap();
+    assert!(report.signer.unwrap().to_string().contains(EMAIL));
+    assert!(!report.checks.is_empty() && report.trust_root.is_some());
+    assert!(
+        scene.is_cache_empty(&host).await,
+        "verify fetches no plugin"
+    );
+}
