@@ -51,6 +51,9 @@ async fn a_broken_download_goes_on_in_the_next_run() {
     let image = ImageBuilder::wasm(module).build();
     scene.sign(&scene.push(&image, "1"));
     let config = scene.config();
+    // The first answer breaks off, and the ones that would go on are refused.
+    let layer = Fault::on("GET", "/v2/*/blobs/*").when(|request| request.header("range").is_some());
+    scene.registry.fault(layer.respond(403));
     scene
         .registry
         .fault(Fault::on("GET", "/v2/*/blobs/*").cut(200_000, Cut::Reset));
