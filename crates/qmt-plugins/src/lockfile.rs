@@ -191,11 +191,6 @@ impl Lockfile {
             write_entries(&self.path, &self.entries)
         }
     }
-
-    /// Forgets the entry of `name`, so that it is resolved and pinned anew.
-    pub(crate) fn forget(&mut self, name: &str) {
-        self.entries.remove(name);
-    }
 }
 
 fn difference(old: &LockEntry, new: &LockEntry) -> String {

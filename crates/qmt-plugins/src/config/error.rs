@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 pub enum ConfigError {
     /// No config file was given, and none was found.
     #[error(
-        "no config file found; looked for {}",
-        .looked_for.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        "no config file found: there is no {names} in {}; name one with `--config`",
+        .folders.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     )]
     NotFound {
-        /// The files that were looked for.
-        looked_for: Vec<PathBuf>,
+        /// The names that were looked for, with the endings.
+        names: &'static str,
+        /// The folders that were looked into.
+        folders: Vec<PathBuf>,
     },
     /// The file can't be read.
     #[error("the config file {} can't be read", .path.display())]

@@ -13,7 +13,9 @@ pub const CONFIG_MAX_BYTES: u64 = 1 << 20;
 /// Names that are looked for, without their ending.
 const NAMES: [&str; 3] = ["extism_plugins", "plugins", "providers"];
 const ENDINGS: [&str; 4] = ["toml", "json", "yaml", "yml"];
-/// The lockfile shares a stem with a config file, and is none.
+/// The same, as an error tells it.
+const NAMES_SHOWN: &str = "extism_plugins, plugins or providers (.toml, .json, .yaml, .yml)";
+/// Names the config file, before any place is searched.
 const PATH_VARIABLE: &str = "QMT_PROVIDER_CONFIG";
 
 /// A config that was read and checked, and the file that it came from.
@@ -103,7 +105,8 @@ impl ConfigFile {
         match candidates.iter().find(|path| path.is_file()) {
             Some(path) => Self::read(path),
             None => Err(ConfigError::NotFound {
-                looked_for: candidates,
+                names: NAMES_SHOWN,
+                folders,
             }),
         }
     }
