@@ -9,7 +9,7 @@ Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 not verified, 4 not found, 5 netwo
 
 /// Plugins that are distributed as OCI images: pull, verify, run, publish.
 #[derive(Debug, Parser)]
-#[command(name = "qmt-plugins", version, about, after_help = AFTER_HELP, propagate_version = true)]
+#[command(name = "qmt-plugins", version, after_help = AFTER_HELP, propagate_version = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -180,6 +180,16 @@ pub(crate) struct Publish {
     /// An annotation of the image; may be given several times.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) annotation: Vec<(String, String)>,
+    /// The plugin's name: the annotation `org.opencontainers.image.title`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) title: Option<String>,
+    /// The plugin's version: the annotation `org.opencontainers.image.version`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) image_version: Option<String>,
+    /// Signs with this private key, in cosign's bundle format, without a log: PKCS #8 in PEM, or
+    /// cosign's own with its password in COSIGN_PASSWORD.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sign_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

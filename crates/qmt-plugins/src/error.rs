@@ -72,6 +72,15 @@ pub enum Error {
     /// Trust material or policy can't be used.
     #[error("the trust settings of the config can't be used")]
     Trust(#[source] VerifyError),
+    /// What was to be published is not signed, so it is not published either.
+    #[error("`{plugin}`: signing it failed")]
+    Signing {
+        /// What was to be published.
+        plugin: String,
+        /// Why.
+        #[source]
+        source: VerifyError,
+    },
     /// The image is not a plugin image, or not for this host.
     #[error("`{plugin}`: `{reference}` does not hold a plugin that can be used here")]
     Artifact {

@@ -1,12 +1,19 @@
-//! The pipeline backwards: files → image → registry or layout.
+//! The pipeline backwards: files → image → registry or layout, signed where a key is given.
+
+#[cfg(feature = "sigstore")]
+mod sign;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use qmt_artifact::{ArtifactError, PackRequest, PackedImage, pack};
-use qmt_oci_ref::{Digest, PinnedReference, Platform, Reference, Tag};
+use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform, Reference, Tag};
 use qmt_registry::{RawManifest, RegistryError, RegistryWriter};
+#[cfg(feature = "sigstore")]
+use qmt_verify::KeySigner;
+use qmt_verify::SignerId;
 use serde::Serialize;
 
 use crate::error::Error;
@@ -21,6 +28,8 @@ pub struct PublishRequest {
     native: Vec<(Platform, PathBuf)>,
     annotations: Vec<(String, String)>,
     created: SystemTime,
+    #[cfg(feature = "sigstore")]
+    signer: Option<Arc<KeySigner>>,
 }
 
 impl PublishRequest {
@@ -32,6 +41,8 @@ impl PublishRequest {
             native: Vec::new(),
             annotations: Vec::new(),
             created: SystemTime::UNIX_EPOCH,
+            #[cfg(feature = "sigstore")]
+            signer: None,
         }
     }
 
@@ -53,6 +64,27 @@ impl PublishRequest {
     #[must_use]
     pub fn with_annotation(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.annotations.push((name.into(), value.into()));
+        self
+    }
+
+    /// Names the plugin, by the annotation `org.opencontainers.image.title`.
+    #[must_use]
+    pub fn with_title(self, title: impl Into<String>) -> Self {
+        self.with_annotation("org.opencontainers.image.title", title)
+    }
+
+    /// Names its version, by the annotation `org.opencontainers.image.version`.
+    #[must_use]
+    pub fn with_version(self, version: impl Into<String>) -> Self {
+        self.with_annotation("org.opencontainers.image.version", version)
+    }
+
+    /// Signs the image with a key, in cosign's bundle format, and attaches the signature to it
+    /// before the tag points there. It enters no transparency log.
+    #[cfg(feature = "sigstore")]
+    #[must_use]
+    pub fn signed_by(mut self, signer: KeySigner) -> Self {
+        self.signer = Some(Arc::new(signer));
         self
     }
 
@@ -79,15 +111,30 @@ pub struct Published {
     pub manifests: Vec<Digest>,
     /// The size of all its blobs in bytes.
     pub size: u64,
+    /// The signature, where the request named a key.
+    pub signature: Option<PublishedSignature>,
+}
+
+/// A signature that was attached to what was published.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct PublishedSignature {
+    /// The digest of the referrer that holds it.
+    pub digest: Digest,
+    /// Whose it is: the key's fingerprint.
+    pub signer: SignerId,
 }
 
 impl PluginHost {
-    /// Packs files into an image and pushes it: blobs first, the tag last.
+    /// Packs files into an image and pushes it: blobs first, then manifests, then the signature
+    /// where a key is given, the tag last. So nobody finds an image under the tag of which a part
+    /// or the signature is still to come.
     ///
     /// # Errors
     ///
     /// [`Error::Artifact`] where a file is not what it is given as, [`Error::Registry`] where the
-    /// registry refuses, [`Error::Source`] where the destination has no tag.
+    /// registry refuses, [`Error::Source`] where the destination has no tag, [`Error::Signing`]
+    /// where the key does not sign.
     pub async fn publish(&self, request: &PublishRequest) -> Result<Published, Error> {
         let shown = request.destination.to_string();
         let image = packed(request).await.map_err(|source| Error::Artifact {
@@ -95,55 +142,42 @@ impl PluginHost {
             reference: shown.clone(),
             source,
         })?;
-        let failed = |doing| {
-            let shown = shown.clone();
-            move |source: RegistryError| Error::Registry {
-                plugin: shown.clone(),
-                reference: shown,
-                doing,
-                source,
-            }
+        let (writer, reference) = self.writer(&request.destination)?;
+        let target = Target {
+            writer,
+            reference,
+            shown,
         };
-        let (registry, reference) = self.writer(&request.destination)?;
         for blob in &image.blobs {
-            let pushed = registry.push_blob(
-                reference.repository(),
-                &blob.descriptor,
-                &blob.content,
-                None,
-            );
-            pushed.await.map_err(failed("pushing a blob to"))?;
+            target.push_blob(&blob.descriptor, &blob.content).await?;
         }
-        let mut manifests = Vec::new();
-        let mut pin = None;
         for (descriptor, bytes) in &image.manifests {
-            let manifest = RawManifest::new(descriptor.media_type().clone(), bytes.clone());
-            // The last one is the root, and only it gets the tag.
-            let name = if descriptor.digest() == image.root.digest() {
-                reference.clone()
-            } else {
-                Reference::new(
-                    reference.repository().clone(),
-                    None,
-                    Some(descriptor.digest().clone()),
-                )
-            };
-            let pushed = registry.push_manifest(&name, &manifest).await;
-            pin = Some(pushed.map_err(failed("pushing a manifest to"))?);
-            manifests.push(descriptor.digest().clone());
+            if descriptor.digest() != image.root.digest() {
+                target
+                    .push_by_digest(&manifest_of(descriptor, bytes))
+                    .await?;
+            }
+        }
+        let signature = sign_and_attach(request, &image, &target).await?;
+        // The last one is the root, and only it gets the tag.
+        let mut pin = None;
+        if let Some((descriptor, bytes)) = image.manifests.last() {
+            pin = Some(target.push_tagged(&manifest_of(descriptor, bytes)).await?);
         }
         let digest = image.root.digest().clone();
-        let reference = pin.unwrap_or_else(|| reference.with_digest(digest.clone()));
-        let size = image
-            .blobs
-            .iter()
-            .fold(0u64, |sum, blob| sum.saturating_add(blob.descriptor.size()));
+        let manifests = image.manifests.iter();
         Ok(Published {
-            reference,
-            destination: shown,
+            reference: pin.unwrap_or_else(|| target.pinned(&digest)),
+            destination: target.shown,
             digest,
-            manifests,
-            size,
+            manifests: manifests
+                .map(|(descriptor, _)| descriptor.digest().clone())
+                .collect(),
+            size: image
+                .blobs
+                .iter()
+                .fold(0u64, |sum, blob| sum.saturating_add(blob.descriptor.size())),
+            signature,
         })
     }
 
@@ -186,6 +220,96 @@ impl PluginHost {
             "registries over HTTP (feature `http`)",
         ))
     }
+}
+
+/// Where things are pushed to, with the name that errors call it by.
+struct Target {
+    writer: Arc<dyn RegistryWriter>,
+    reference: Reference,
+    shown: String,
+}
+
+impl Target {
+    async fn push_blob(&self, blob: &Descriptor, content: &Bytes) -> Result<(), Error> {
+        let repository = self.reference.repository();
+        let pushed = self.writer.push_blob(repository, blob, content, None).await;
+        pushed.map_err(|source| self.failed("pushing a blob to", source))
+    }
+
+    async fn push_by_digest(&self, manifest: &RawManifest) -> Result<PinnedReference, Error> {
+        let repository = self.reference.repository().clone();
+        let name = Reference::new(repository, None, Some(manifest.digest().clone()));
+        self.push(&name, manifest).await
+    }
+
+    async fn push_tagged(&self, manifest: &RawManifest) -> Result<PinnedReference, Error> {
+        self.push(&self.reference, manifest).await
+    }
+
+    async fn push(
+        &self,
+        name: &Reference,
+        manifest: &RawManifest,
+    ) -> Result<PinnedReference, Error> {
+        let pushed = self.writer.push_manifest(name, manifest).await;
+        pushed.map_err(|source| self.failed("pushing a manifest to", source))
+    }
+
+    fn pinned(&self, digest: &Digest) -> PinnedReference {
+        self.reference.clone().with_digest(digest.clone())
+    }
+
+    fn failed(&self, doing: &'static str, source: RegistryError) -> Error {
+        Error::Registry {
+            plugin: self.shown.clone(),
+            reference: self.shown.clone(),
+            doing,
+            source,
+        }
+    }
+}
+
+fn manifest_of(descriptor: &Descriptor, bytes: &Bytes) -> RawManifest {
+    RawManifest::new(descriptor.media_type().clone(), bytes.clone())
+}
+
+/// The root goes up by digest first, so that the signature has something to refer to.
+#[cfg(feature = "sigstore")]
+async fn sign_and_attach(
+    request: &PublishRequest,
+    image: &PackedImage,
+    target: &Target,
+) -> Result<Option<PublishedSignature>, Error> {
+    let (Some(signer), Some((descriptor, bytes))) = (&request.signer, image.manifests.last())
+    else {
+        return Ok(None);
+    };
+    let signing = |source| Error::Signing {
+        plugin: target.shown.clone(),
+        source,
+    };
+    let signature =
+        sign::sign(signer, &target.pinned(descriptor.digest()), descriptor).map_err(signing)?;
+    target
+        .push_by_digest(&manifest_of(descriptor, bytes))
+        .await?;
+    for (blob, content) in &signature.blobs {
+        target.push_blob(blob, content).await?;
+    }
+    let pushed = target.push_by_digest(&signature.manifest).await?;
+    Ok(Some(PublishedSignature {
+        digest: pushed.digest().clone(),
+        signer: signer.signer(),
+    }))
+}
+
+#[cfg(not(feature = "sigstore"))]
+async fn sign_and_attach(
+    _: &PublishRequest,
+    _: &PackedImage,
+    _: &Target,
+) -> Result<Option<PublishedSignature>, Error> {
+    Ok(None)
 }
 
 #[cfg(feature = "layout")]

@@ -93,6 +93,12 @@ pub enum VerifyError {
         #[source]
         source: Option<BoxError>,
     },
+    /// A key that is to sign can't be used. The message never shows any of it.
+    #[error("the signing key can't be used: {problem}")]
+    SigningKey {
+        /// What is wrong and what to do.
+        problem: String,
+    },
     /// The policy contradicts itself, is empty or does not cover the subject.
     #[error("verification policy: {problem}")]
     Policy {

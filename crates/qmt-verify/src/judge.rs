@@ -21,6 +21,7 @@ use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference};
 use self::candidate::{Candidate, Role};
 use self::case::{Accepted, Case, Docket};
 use self::proof::Prover;
+pub(crate) use self::statement::PAYLOAD_TYPE;
 use crate::error::{Rejection, VerifyError, printable};
 use crate::evidence::{self, DiscoveryOptions, Evidence, EvidenceSource};
 use crate::fault::Fault;

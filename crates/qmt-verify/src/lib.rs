@@ -26,6 +26,8 @@ mod pem;
 #[cfg(feature = "sigstore")]
 mod policy;
 mod report;
+#[cfg(feature = "sigstore")]
+mod sign;
 mod signer;
 #[cfg(feature = "sigstore")]
 mod trust;
@@ -43,6 +45,8 @@ pub use self::policy::{
     AttestationDemand, Authority, IdentityRule, Policy, PolicySet, Scope, WorkflowClaims,
 };
 pub use self::report::{LogEntry, Report, TrustReport};
+#[cfg(feature = "sigstore")]
+pub use self::sign::KeySigner;
 pub use self::signer::SignerId;
 #[cfg(all(feature = "sigstore", feature = "test-util"))]
 pub use self::trust::MockTufTransport;

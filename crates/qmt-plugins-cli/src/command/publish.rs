@@ -1,14 +1,25 @@
-//! `publish`: files → image → registry.
+//! `publish`: files → image → registry, and a signature where a key is given.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use qmt_plugins::config::Config;
 use qmt_plugins::oci_ref::Platform;
-use qmt_plugins::{Error, PluginSource, PublishRequest};
+use qmt_plugins::verify::KeySigner;
+use qmt_plugins::{Error, PluginSource, PublishRequest, Published};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::CommandResult;
 use crate::args::{Global, Publish};
 use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::session;
+
+/// Most bytes of a key that are read; a key file is far smaller.
+const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// Pushes, then prints the digest and how to sign it.
 pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish) -> CommandResult {
@@ -38,16 +49,17 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
         }
         request = request.with_native(platform, file);
     }
-    for (name, value) in &publish.annotation {
+    for (name, value) in annotations(publish)? {
         request = request.with_annotation(name, value);
     }
-    let host = session::host(global, output, session::config_or_default(global)?)?;
+    if let Some(file) = &publish.sign_key {
+        request = request.signed_by(signer(file)?);
+    }
+    let config = session::config_or_default(global)?;
+    let plain_http = is_plain_http(config.config(), &publish.reference);
+    let host = session::host(global, output, config)?;
     let published = host.publish(&request).await?;
-    let sign = format!(
-        "cosign sign {}@{}",
-        published.reference.repository(),
-        published.digest
-    );
+    let next = Next::after(&published, publish, plain_http);
     let mut rows = vec![
         ("published".to_owned(), published.destination.clone()),
         ("digest".to_owned(), published.digest.to_string()),
@@ -60,19 +72,104 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
             ),
         ),
     ];
-    if publish.reference.starts_with("oci-layout://") {
-        rows.push((
-            "next".to_owned(),
-            "copy it to a registry, and sign it there".to_owned(),
-        ));
-    } else {
-        rows.push(("sign it".to_owned(), sign.clone()));
+    if let Some(signature) = &published.signature {
+        rows.push(("signed by".to_owned(), signature.signer.to_string()));
     }
+    rows.push((next.label.to_owned(), next.shown));
     output.result(
-        &json!({ "published": published, "sign": sign }),
+        &json!({ "published": published, "sign": next.sign, "verify": next.verify }),
         &output::table(&rows),
     );
     Ok(())
+}
+
+/// The commands that come after.
+struct Next {
+    sign: String,
+    verify: Option<String>,
+    label: &'static str,
+    shown: String,
+}
+
+impl Next {
+    fn after(published: &Published, publish: &Publish, plain_http: bool) -> Self {
+        let image = format!("{}@{}", published.reference.repository(), published.digest);
+        let http = if plain_http {
+            " --allow-http-registry"
+        } else {
+            ""
+        };
+        let sign = format!("cosign sign{http} {image}");
+        let verify = published.signature.is_some().then(|| {
+            format!("cosign verify --key PUBLIC_KEY --insecure-ignore-tlog=true{http} {image}")
+        });
+        let (label, shown) = match &verify {
+            _ if publish.reference.starts_with("oci-layout://") => match verify {
+                None => (
+                    "next",
+                    "copy it to a registry, and sign it there".to_owned(),
+                ),
+                Some(_) => (
+                    "next",
+                    "copy it to a registry, with what refers to it: the signature".to_owned(),
+                ),
+            },
+            Some(verify) => ("verify it", verify.clone()),
+            None => ("sign it", sign.clone()),
+        };
+        Self {
+            sign,
+            verify,
+            label,
+            shown,
+        }
+    }
+}
+
+/// The annotations by all options; the same one twice would lose the first in silence.
+fn annotations(publish: &Publish) -> Result<BTreeMap<&str, &str>, Failure> {
+    let options = [
+        ("org.opencontainers.image.title", &publish.title),
+        ("org.opencontainers.image.version", &publish.image_version),
+    ];
+    let named = options
+        .iter()
+        .filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    let given = publish
+        .annotation
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut all = BTreeMap::new();
+    for (name, value) in named.chain(given) {
+        if all.insert(name, value).is_some() {
+            return Err(Failure::Usage(format!(
+                "the annotation `{name}` is given twice"
+            )));
+        }
+    }
+    Ok(all)
+}
+
+/// Reads the key before anything is sent.
+fn signer(file: &Path) -> Result<KeySigner, Failure> {
+    let doing = || format!("the key {} can't be used", file.display());
+    let mut pem = Zeroizing::new(Vec::new());
+    File::open(file)
+        .and_then(|key| key.take(KEY_BYTES_MAX + 1).read_to_end(&mut pem))
+        .map_err(|error| Failure::other(doing(), error))?;
+    let password = std::env::var("COSIGN_PASSWORD").ok().map(Zeroizing::new);
+    let password = password.as_ref().map(|password| password.as_str());
+    KeySigner::from_pem(&pem, password).map_err(|error| Failure::other(doing(), error))
+}
+
+/// Whether the config says that the registry is reached without TLS; cosign has to be told, too.
+fn is_plain_http(config: &Config, reference: &str) -> bool {
+    let host = reference.strip_prefix("oci://").unwrap_or(reference);
+    let host = host.split('/').next().unwrap_or_default();
+    config
+        .registries
+        .iter()
+        .any(|(name, registry)| *name == host && registry.plain_http)
 }
 
 /// The time that reproducible builds agree on; 1970 where none is given.

@@ -3,6 +3,8 @@
 mod cached;
 mod escalation;
 mod journey;
+mod publish;
+mod moving;
 mod scene;
 mod sources;
 mod trust;

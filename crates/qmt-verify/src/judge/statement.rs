@@ -12,7 +12,7 @@ use crate::error::printable;
 use crate::fault::Fault;
 use crate::limits::SUBJECTS_MAX;
 
-const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+pub(crate) const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 const STATEMENT_TYPES: [&str; 2] = [
     "https://in-toto.io/Statement/v1",
     "https://in-toto.io/Statement/v0.1",

@@ -1,0 +1,185 @@
+//! Signing with a key of one's own: what `publish --sign-key` attaches to an image.
+//!
+//! Writes what cosign 3 writes: an in-toto statement about the digest in a DSSE envelope, inside a
+//! bundle v0.3. It enters no log, so verifiers must be told that none is needed.
+//!
+//! Spec: <https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md>,
+//! <https://github.com/secure-systems-lab/dsse/blob/v1.0.2/protocol.md>
+
+mod cosign_key;
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference};
+use serde_json::json;
+use sigstore_verify::crypto::KeyPair;
+use sigstore_verify::types::DerPublicKey;
+use sigstore_verify::types::bundle::{
+    Bundle, MediaType, PublicKeyIdentifier, SignatureContent, VerificationMaterial,
+    VerificationMaterialContent,
+};
+use sigstore_verify::types::dsse::{DsseEnvelope, DsseSignature, pae};
+use sigstore_verify::types::encoding::{KeyId, PayloadBytes};
+use zeroize::Zeroizing;
+
+use crate::error::VerifyError;
+use crate::judge::PAYLOAD_TYPE;
+use crate::pem;
+use crate::policy::COSIGN_SIGN;
+use crate::signer::SignerId;
+
+/// Most bytes of a file with a key.
+const KEY_BYTES_MAX: usize = 64 * 1024;
+
+/// The statement format that cosign 3 signs.
+const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+
+/// Signs digests with a private key. The key stays inside; `Debug` shows the fingerprint only.
+///
+/// Keys are ECDSA on P-256, as `cosign generate-key-pair` makes them.
+pub struct KeySigner {
+    key: KeyPair,
+    public: DerPublicKey,
+}
+
+impl fmt::Debug for KeySigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySigner")
+            .field("signer", &self.signer())
+            .finish_non_exhaustive()
+    }
+}
+
+impl KeySigner {
+    /// The media type of a bundle, of its layer and of the referrer that holds it.
+    pub const BUNDLE_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    /// The predicate by which a statement is a signature of an image.
+    pub const PREDICATE_TYPE: &str = COSIGN_SIGN;
+
+    /// Reads a private key: PKCS #8 in PEM (`PRIVATE KEY`), or cosign's own encrypted form, which
+    /// needs the `password`. Deriving the key from it takes a second or so, and 64 MiB.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::SigningKey`] where the file holds no such key, or the password is missing or
+    /// wrong.
+    pub fn from_pem(pem: &[u8], password: Option<&str>) -> Result<Self, VerifyError> {
+        if pem.len() > KEY_BYTES_MAX {
+            return Err(refused(format!("the file is over {KEY_BYTES_MAX} bytes")));
+        }
+        let blocks = pem::blocks(pem).map_err(|problem| refused(format!("the file {problem}")))?;
+        let [block] = <[pem::Block; 1]>::try_from(blocks).map_err(|blocks| {
+            refused(format!(
+                "the file holds {} PEM blocks, not one private key",
+                blocks.len()
+            ))
+        })?;
+        let body = Zeroizing::new(block.der);
+        let pkcs8 = match block.label.as_str() {
+            "PRIVATE KEY" => body,
+            "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" => {
+                let password = password.ok_or_else(|| {
+                    refused("it is encrypted: give its password in COSIGN_PASSWORD".to_owned())
+                })?;
+                cosign_key::decrypt(&body, password).map_err(refused)?
+            }
+            "ENCRYPTED PRIVATE KEY" => {
+                return Err(refused(
+                    "PKCS #8 with a password is not read here; `openssl pkcs8 -in FILE` \
+                     writes it without, `cosign import-key-pair` makes an encrypted key of that"
+                        .to_owned(),
+                ));
+            }
+            "EC PRIVATE KEY" => {
+                return Err(refused(
+                    "it is in the older SEC 1 form; `openssl pkcs8 -topk8 -nocrypt -in FILE` \
+                     writes it as PKCS #8"
+                        .to_owned(),
+                ));
+            }
+            other => {
+                return Err(refused(format!(
+                    "a block `{}` is no private key",
+                    crate::error::printable(other)
+                )));
+            }
+        };
+        Self::from_pkcs8(&pkcs8)
+    }
+
+    fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, VerifyError> {
+        // The library's own words may tell about the key, and help nobody.
+        let key = KeyPair::from_pkcs8_der(pkcs8).map_err(|_| {
+            refused(
+                "it is not an ECDSA key on P-256 in PKCS #8, the kind that signs here".to_owned(),
+            )
+        })?;
+        let public = key
+            .public_key_der()
+            .map_err(|_| refused("its public half can't be computed".to_owned()))?;
+        Ok(Self { key, public })
+    }
+
+    /// Returns who signs: the fingerprint of the public key, as verifiers report it.
+    pub fn signer(&self) -> SignerId {
+        SignerId::key(Digest::sha256(self.public.as_bytes()).to_string())
+    }
+
+    /// Returns the public key as cosign writes `cosign.pub`, for those who verify.
+    pub fn public_key_pem(&self) -> String {
+        self.public.to_pem()
+    }
+
+    /// Signs the digest of `subject` and returns the bundle, in JSON. The name is not signed.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::UnsupportedDigest`] where the digest is not SHA-256, which is all that the
+    /// format can name; [`VerifyError::SigningKey`] where the signature can't be made.
+    pub fn sign(&self, subject: &PinnedReference) -> Result<Bytes, VerifyError> {
+        if subject.digest().algorithm() != DigestAlgorithm::Sha256 {
+            return Err(VerifyError::UnsupportedDigest {
+                subject: Box::new(subject.clone()),
+            });
+        }
+        let statement = json!({
+            "_type": STATEMENT_TYPE,
+            "subject": [{ "digest": { "sha256": subject.digest().hex() } }],
+            "predicateType": Self::PREDICATE_TYPE,
+            "predicate": {},
+        })
+        .to_string()
+        .into_bytes();
+        let signature = self
+            .key
+            .sign(&pae(PAYLOAD_TYPE, &statement))
+            .map_err(|_| refused("signing failed".to_owned()))?;
+        let envelope = DsseEnvelope::new(
+            PAYLOAD_TYPE,
+            PayloadBytes::new(statement),
+            DsseSignature::new(signature, KeyId::new("")),
+        );
+        // The same hint as cosign's: the digest of the public key, by which it may be found.
+        let hint = sigstore_verify::crypto::sha256(self.public.as_bytes());
+        let hint = PublicKeyIdentifier::new(STANDARD.encode(hint.as_bytes()));
+        let bundle = Bundle::new(
+            MediaType::Bundle0_3,
+            VerificationMaterial::new(VerificationMaterialContent::PublicKey(hint)),
+            SignatureContent::DsseEnvelope(envelope),
+        );
+        let text = bundle
+            .to_json()
+            .map_err(|_| refused("the bundle can't be written".to_owned()))?;
+        Ok(text.into())
+    }
+}
+
+fn refused(problem: String) -> VerifyError {
+    VerifyError::SigningKey { problem }
+}
+
+#[cfg(test)]
+mod tests;
