@@ -315,6 +315,22 @@ impl RegistryError {
         }
     }
 
+    /// Whether the registry answered a TLS handshake with something else, as one does that speaks
+    /// plain HTTP.
+    pub fn is_without_tls(&self) -> bool {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = match self {
+            Self::Transport { source, .. } => Some(&**source),
+            _ => None,
+        };
+        while let Some(error) = next {
+            if error.to_string().contains(NO_TLS) {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
+
     /// Whether the network, rather than a content or a right, is at fault.
     pub fn is_network(&self) -> bool {
         match self {
@@ -342,6 +358,9 @@ impl RegistryError {
 pub(crate) fn is_retryable_status(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500 | 502..=504)
 }
+
+/// What rustls says of an answer that is no TLS record.
+pub(crate) const NO_TLS: &str = "InvalidContentType";
 
 /// What was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use crate::error::{Phase, RegistryError};
+use crate::error::{NO_TLS, Phase, RegistryError};
 use crate::limits::{Limits, STALL_BYTES_PER_SECOND};
 use crate::redact::RedactedUrl;
 
@@ -139,6 +139,8 @@ pub(crate) fn transport(url: RedactedUrl, cause: reqwest::Error) -> RegistryErro
     while let Some(inner) = source {
         let text = inner.to_string();
         retryable &= !text.contains("certificate") && !text.contains("tls handshake");
+        // Who answers without TLS does so the next time.
+        retryable &= !text.contains(NO_TLS);
         // A head that is too large for the parser is as large the next time.
         retryable &= !text.contains("too large");
         retryable &= !(is_dns && text.contains("not known"));

@@ -263,3 +263,24 @@ fn the_environments_proxy_is_used() {
         assert!(status.success(), "{expected}");
     }
 }
+
+/// A registry that speaks plain HTTP is told from one that is out of order, and not asked again.
+#[tokio::test]
+async fn a_registry_without_tls_is_recognised_at_once() {
+    let server = FakeRegistry::builder().serve().await;
+    put_image(&server);
+    let error = resolves(&with(&server, HostOptions::new()), &server)
+        .await
+        .unwrap_err();
+    assert!(error.is_without_tls(), "{}", told(&error));
+    assert!(!error.is_retryable(), "{}", told(&error));
+    resolves(&with(&server, HostOptions::new().plain_http(true)), &server)
+        .await
+        .unwrap();
+
+    let secure = tls(TlsOptions::new()).await;
+    let error = resolves(&with(&secure, HostOptions::new()), &secure)
+        .await
+        .unwrap_err();
+    assert!(!error.is_without_tls(), "{}", told(&error));
+}
