@@ -118,6 +118,30 @@ pub enum LockfileError {
         /// What differs.
         change: String,
     },
+    /// Another process has just pinned another signer for the same plugin.
+    #[error(
+        "the lockfile {} has got an entry for `{name}` from another process meanwhile, with {change} \
+         here; run it again", .path.display()
+    )]
+    Raced {
+        /// The file.
+        path: PathBuf,
+        /// The provider.
+        name: String,
+        /// What differs.
+        change: String,
+    },
+}
+
+/// Keeps other processes from writing while the file is read, changed and written. Where the
+/// platform can't lock a folder, each write is still whole, and the last one wins.
+fn guard(path: &Path) -> Option<std::fs::File> {
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let folder = std::fs::File::open(folder.unwrap_or(Path::new("."))).ok()?;
+    folder.lock().ok()?;
+    Some(folder)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -172,8 +196,21 @@ impl Lockfile {
             let (path, name) = (self.path.clone(), entry.name);
             return Err(LockfileError::WouldChange { path, name, change });
         }
-        // Another process may have written since: its entries stay.
+        // Another process may have written since: its entries stay, its pins above all.
+        let _guard = guard(&self.path);
         let mut entries = read_entries(&self.path)?;
+        if let Some(theirs) = entries.get(&entry.name)
+            && old.is_none()
+            && theirs.reference == entry.reference
+            && theirs.signer != entry.signer
+        {
+            let (path, change) = (self.path.clone(), difference(theirs, &entry));
+            return Err(LockfileError::Raced {
+                path,
+                name: entry.name,
+                change,
+            });
+        }
         entries.insert(entry.name.clone(), entry);
         write_entries(&self.path, &entries)?;
         self.entries = entries;
@@ -371,6 +408,28 @@ mod tests {
         one.record(entry("one", "1"), LockMode::Update).unwrap();
         other.record(entry("other", "1"), LockMode::Update).unwrap();
         assert_eq!(Lockfile::read(folder.path()).unwrap().entries().count(), 2);
+    }
+
+    /// Two first loads at once must not pin two signers.
+    #[test]
+    fn a_pin_of_another_process_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, mut other) = (
+            Lockfile::read(folder.path()).unwrap(),
+            Lockfile::read(folder.path()).unwrap(),
+        );
+        let signed = |who: &str| LockEntry {
+            signer: Some(SignerId::certificate("https://i", who)),
+            ..entry("a", "1")
+        };
+        one.record(signed("first@example.com"), LockMode::Update)
+            .unwrap();
+        let error = other
+            .record(signed("second@example.com"), LockMode::Update)
+            .unwrap_err();
+        assert!(matches!(error, LockfileError::Raced { .. }), "{error}");
+        let kept = Lockfile::read(folder.path()).unwrap();
+        assert_eq!(kept.entries().next(), Some(&signed("first@example.com")));
     }
 
     #[test]
