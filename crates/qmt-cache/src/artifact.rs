@@ -56,6 +56,32 @@ impl CachedArtifact {
     /// [`CacheError::Damaged`] if the bytes are not the recorded ones; the entry has been dropped
     /// then, and [`crate::Cache::begin`] will fill it again. [`CacheError::Io`] if reading fails.
     pub fn read_proven(&self) -> Result<ProvenFile, CacheError> {
+        let too_large =
+            || CacheError::io("read", &self.path)(std::io::ErrorKind::OutOfMemory.into());
+        let size = usize::try_from(self.record.size()).map_err(|_| too_large())?;
+        let mut content = Vec::new();
+        content.try_reserve_exact(size).map_err(|_| too_large())?;
+        let digest = self.hashed(|piece| content.extend_from_slice(piece))?;
+        Ok(ProvenFile {
+            bytes: content.into(),
+            digest,
+        })
+    }
+
+    /// Reads the whole file once while hashing it, and keeps nothing of it: for who leaves the
+    /// bytes where they are. It says what the file was a moment ago; whoever runs the bytes needs
+    /// [`CachedArtifact::read_proven`].
+    ///
+    /// Blocks the thread; takes a buffer of memory whatever the file's size.
+    ///
+    /// # Errors
+    /// As [`CachedArtifact::read_proven`].
+    pub fn prove(&self) -> Result<(), CacheError> {
+        self.hashed(|_| {}).map(drop)
+    }
+
+    /// Passes the file's content to `take`, piece by piece, and judges its size and digest.
+    fn hashed(&self, mut take: impl FnMut(&[u8])) -> Result<Digest, CacheError> {
         let damaged = |reason| {
             self.store.drop_damaged(&self.record, &self.file);
             CacheError::Damaged {
@@ -73,44 +99,27 @@ impl CachedArtifact {
             return Err(damaged("its size differs from the record"));
         }
         let mut digester = Digester::new(self.record.file_digest().algorithm());
-        let Some(content) = self.read_hashed(size, &mut digester)? else {
-            return Err(damaged("it was cut short while it was read"));
-        };
+        let length = usize::try_from(size).unwrap_or(usize::MAX).min(CHUNK);
+        let mut buffer = vec![0; length];
+        while digester.count() < size {
+            // What was appended since is not read.
+            let left = usize::try_from(size.saturating_sub(digester.count())).unwrap_or(usize::MAX);
+            let window = buffer.get_mut(..length.min(left)).unwrap_or_default();
+            let read = sys::read_at(&self.file, window, digester.count())
+                .map_err(CacheError::io("read", &self.path))?;
+            if read == 0 {
+                return Err(damaged("it was cut short while it was read"));
+            }
+            let piece = window.get(..read).unwrap_or_default();
+            digester.update(piece);
+            take(piece);
+        }
         let digest = digester.finish();
         if digest != *self.record.file_digest() {
             return Err(damaged("its digest differs from the record"));
         }
         self.store.note_use(&self.record);
-        Ok(ProvenFile {
-            bytes: content.into(),
-            digest,
-        })
-    }
-
-    /// Reads exactly `size` bytes; `None` if the file ends before.
-    fn read_hashed(
-        &self,
-        size: u64,
-        digester: &mut Digester,
-    ) -> Result<Option<Vec<u8>>, CacheError> {
-        let too_large =
-            || CacheError::io("read", &self.path)(std::io::ErrorKind::OutOfMemory.into());
-        let size = usize::try_from(size).map_err(|_| too_large())?;
-        let mut content = Vec::new();
-        content.try_reserve_exact(size).map_err(|_| too_large())?;
-        while content.len() < size {
-            let start = content.len();
-            content.resize(size.min(start.saturating_add(CHUNK)), 0);
-            let window = content.get_mut(start..).unwrap_or_default();
-            let read = sys::read_at(&self.file, window, start as u64)
-                .map_err(CacheError::io("read", &self.path))?;
-            if read == 0 {
-                return Ok(None);
-            }
-            digester.update(window.get(..read).unwrap_or_default());
-            content.truncate(start.saturating_add(read));
-        }
-        Ok(Some(content))
+        Ok(digest)
     }
 }
 

@@ -8,17 +8,19 @@ use qmt_oci_ref::{Digest, PinnedReference};
 use qmt_verify::Verification;
 use serde::Serialize;
 
+use crate::error::Error;
+use crate::stage::load::Content;
+
 /// A plugin that was fetched and verified, and not loaded.
 ///
 /// A host that loads by itself should load [`PluginArtifact::bytes`]: these are the bytes that were
-/// hashed. The file at [`PluginArtifact::path`] can change after this was made.
+/// hashed. The file at [`PluginArtifact::path`] was proven, and can change after this was made.
 #[derive(Clone, Debug)]
 pub struct PluginArtifact {
     pub(crate) name: String,
     pub(crate) kind: PluginKind,
     pub(crate) path: PathBuf,
-    pub(crate) digest: Digest,
-    pub(crate) bytes: Bytes,
+    pub(crate) content: Content,
     pub(crate) image: Option<ImageFacts>,
 }
 
@@ -49,12 +51,22 @@ impl PluginArtifact {
 
     /// Returns the digest of the file.
     pub fn digest(&self) -> &Digest {
-        &self.digest
+        self.content.digest()
     }
 
-    /// Returns the content of the file, as it was hashed.
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+    /// Reads the content of the file while hashing it. Every call reads anew, and gives the bytes
+    /// that [`PluginArtifact::digest`] names.
+    ///
+    /// Blocks the thread; takes as much memory as the file has bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cache`] where the file can't be read or was changed; fetching it again mends that.
+    pub fn bytes(&self) -> Result<Bytes, Error> {
+        self.content.bytes().map_err(|source| Error::Cache {
+            plugin: self.name.clone(),
+            source,
+        })
     }
 
     /// Returns the image that it came in; a file of the operator's own has none.
@@ -82,8 +94,8 @@ impl PluginArtifact {
             name: self.name.clone(),
             kind: self.kind,
             path: self.path.clone(),
-            file_digest: self.digest.clone(),
-            size: u64::try_from(self.bytes.len()).unwrap_or(u64::MAX),
+            file_digest: self.digest().clone(),
+            size: self.content.size(),
             reference: image.map(|image| image.pin.clone()),
             manifest: image.map(|image| image.manifest.clone()),
             signer,

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::host::{Obtained, PluginHost};
 use crate::local;
 use crate::source::PluginSource;
-use crate::stage::load::{self, Code, Standing};
+use crate::stage::load::{self, Code, Content, Standing};
 use crate::target::Target;
 
 /// Largest Wasm module that is fetched from a URL, in bytes, where the config says nothing.
@@ -151,7 +151,7 @@ pub(crate) async fn url_plugin(
     Ok(Obtained {
         kind,
         path,
-        code: Code::hash(bytes),
+        content: Content::Read(Code::hash(bytes)),
         image: None,
     })
 }

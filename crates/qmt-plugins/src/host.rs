@@ -20,7 +20,7 @@ use crate::events::{EventSink, Reporter};
 use crate::lockfile::{LockEntry, LockMode, Lockfile};
 use crate::source::PluginSource;
 use crate::stage::cache::Cached;
-use crate::stage::load::{self, Code, Loaders, Standing};
+use crate::stage::load::{self, Content, Loaders, Standing};
 use crate::stage::verify::Freshness;
 use crate::stage::{Context, Request, Trust, resolve, verify};
 use crate::target::Target;
@@ -84,13 +84,18 @@ impl PluginHost {
     /// config says so.
     pub async fn load(&self, name: &str) -> Result<Arc<dyn Plugin>, Error> {
         let target = Target::named(self.config(), name)?;
-        let fetched = self.obtain(&target, None).await?;
+        let fetched = self.obtain(&target, None, Need::Bytes).await?;
         let reporter = self.reporter(&target);
+        let code = fetched.content.into_code().await;
+        let code = code.map_err(|source| Error::Cache {
+            plugin: target.name().to_owned(),
+            source,
+        })?;
         load::load(
             &self.loaders,
             target.provider(),
             fetched.kind,
-            fetched.code,
+            code,
             &reporter,
         )
         .await
@@ -125,7 +130,8 @@ impl PluginHost {
     ///
     /// As [`Self::load`].
     pub async fn fetch_target(&self, target: &Target) -> Result<PluginArtifact, Error> {
-        Ok(self.obtain(target, None).await?.into_artifact(target))
+        let obtained = self.obtain(target, None, Need::Proof).await?;
+        Ok(obtained.into_artifact(target))
     }
 
     /// Fetches several, some at a time; one that fails does not stop the others.
@@ -165,10 +171,9 @@ impl PluginHost {
     /// As [`Self::load`]. The old entry stays where it fails.
     pub async fn update(&self, name: &str) -> Result<PluginArtifact, Error> {
         let target = Target::named(self.config(), name)?;
-        Ok(self
-            .obtain(&target, Some(PullPolicy::Always))
-            .await?
-            .into_artifact(&target))
+        let always = Some(PullPolicy::Always);
+        let obtained = self.obtain(&target, always, Need::Proof).await?;
+        Ok(obtained.into_artifact(&target))
     }
 
     /// Reads policies, keys and trust material of the config, as far as no network is needed.
@@ -208,8 +213,13 @@ impl PluginHost {
         Ok(self.lock().retain(&names)?)
     }
 
-    /// Runs the pipeline for what `target` names, and reads the bytes that will run.
-    async fn obtain(&self, target: &Target, pull: Option<PullPolicy>) -> Result<Obtained, Error> {
+    /// Runs the pipeline for what `target` names, and proves the bytes or reads them.
+    async fn obtain(
+        &self,
+        target: &Target,
+        pull: Option<PullPolicy>,
+        need: Need,
+    ) -> Result<Obtained, Error> {
         let provider = target.provider();
         match target.source().clone().relative_to(self.file.folder()) {
             PluginSource::Registry(_) | PluginSource::Layout { .. } => {}
@@ -219,7 +229,7 @@ impl PluginHost {
                 return Ok(Obtained {
                     kind,
                     path,
-                    code,
+                    content: Content::Read(code),
                     image: None,
                 });
             }
@@ -230,16 +240,16 @@ impl PluginHost {
         let (context, mut request) = self.prepare_verified(target).await?;
         request.pull = pull.unwrap_or(request.pull);
         let cached = pipeline::run(&context, &request).await?;
-        let (cached, code) = match load::read(&cached).await {
-            Ok(code) => (cached, code),
+        let (cached, content) = match need.take(&cached).await {
+            Ok(content) => (cached, content),
             // The entry was dropped just now. Fetching it again mends the cache.
             Err(CacheError::Damaged { .. }) if cached.is_hit() && context.may_ask() => {
                 context
                     .reporter
                     .warning("the cache was damaged here; fetching the plugin again");
                 let again = pipeline::run(&context, &request).await?;
-                let code = load::read(&again).await.map_err(context.cache_error())?;
-                (again, code)
+                let content = need.take(&again).await.map_err(context.cache_error())?;
+                (again, content)
             }
             Err(error) => return Err(context.cache_error()(error)),
         };
@@ -263,7 +273,7 @@ impl PluginHost {
         Ok(Obtained {
             kind,
             path: cached.artifact().path().to_owned(),
-            code,
+            content,
             image: Some(image),
         })
     }
@@ -421,11 +431,29 @@ impl std::fmt::Debug for PluginHost {
     }
 }
 
+/// What becomes of a plugin's bytes.
+#[derive(Clone, Copy)]
+enum Need {
+    /// They run here, so they are read.
+    Bytes,
+    /// They stay where they are, however many they are.
+    Proof,
+}
+
+impl Need {
+    async fn take(self, cached: &Cached) -> Result<Content, CacheError> {
+        match self {
+            Self::Bytes => Content::read(cached).await,
+            Self::Proof => Content::prove(cached).await,
+        }
+    }
+}
+
 /// A plugin's bytes, and what is known of them.
 pub(crate) struct Obtained {
     pub(crate) kind: PluginKind,
     pub(crate) path: std::path::PathBuf,
-    pub(crate) code: Code,
+    pub(crate) content: Content,
     pub(crate) image: Option<ImageFacts>,
 }
 
@@ -435,8 +463,7 @@ impl Obtained {
             name: target.name().to_owned(),
             kind: self.kind,
             path: self.path,
-            digest: self.code.digest().clone(),
-            bytes: self.code.bytes(),
+            content: self.content,
             image: self.image,
         }
     }

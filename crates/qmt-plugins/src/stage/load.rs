@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use qmt_artifact::PluginKind;
-use qmt_cache::CacheError;
+use qmt_cache::{CacheError, CachedArtifact, ProvenFile};
 use qmt_loader::{Artifact, Kind, LoadOptions, Loader, Plugin};
 use qmt_oci_ref::Digest;
 
@@ -53,6 +53,13 @@ impl Code {
         }
     }
 
+    fn proven(file: &ProvenFile) -> Self {
+        Self {
+            bytes: file.bytes(),
+            digest: file.digest().clone(),
+        }
+    }
+
     pub(crate) fn bytes(&self) -> Bytes {
         self.bytes.clone()
     }
@@ -73,20 +80,78 @@ pub(crate) enum Standing {
     OwnFile,
 }
 
-/// Reads the bytes of `cached` while hashing them. What is read here is what runs.
-pub(crate) async fn read(cached: &Cached) -> Result<Code, CacheError> {
-    let artifact = cached.artifact().clone();
-    let path = artifact.path().to_owned();
-    match tokio::task::spawn_blocking(move || artifact.read_proven()).await {
-        Ok(read) => read.map(|file| Code {
-            bytes: file.bytes(),
-            digest: file.digest().clone(),
-        }),
-        Err(_) => Err(CacheError::Damaged {
+/// A plugin's content.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// In memory.
+    Read(Code),
+    /// In the cache, where it was proven; it is proven again when it is read.
+    Kept(CachedArtifact),
+}
+
+impl Content {
+    /// Takes what the pipeline left in the cache. What was extracted just now was hashed while it
+    /// was written; what was there already is hashed here.
+    pub(crate) async fn prove(cached: &Cached) -> Result<Self, CacheError> {
+        let artifact = cached.artifact().clone();
+        if cached.is_hit() {
+            blocking(&artifact, CachedArtifact::prove).await?;
+        }
+        Ok(Self::Kept(artifact))
+    }
+
+    /// Reads what the pipeline left in the cache, to run it.
+    pub(crate) async fn read(cached: &Cached) -> Result<Self, CacheError> {
+        let file = blocking(cached.artifact(), CachedArtifact::read_proven).await?;
+        Ok(Self::Read(Code::proven(&file)))
+    }
+
+    /// Returns the bytes that will run.
+    pub(crate) async fn into_code(self) -> Result<Code, CacheError> {
+        match self {
+            Self::Read(code) => Ok(code),
+            Self::Kept(artifact) => {
+                let file = blocking(&artifact, CachedArtifact::read_proven).await?;
+                Ok(Code::proven(&file))
+            }
+        }
+    }
+
+    /// Returns the bytes; blocks the thread where they have to be read first.
+    pub(crate) fn bytes(&self) -> Result<Bytes, CacheError> {
+        match self {
+            Self::Read(code) => Ok(code.bytes()),
+            Self::Kept(artifact) => artifact.read_proven().map(|file| file.bytes()),
+        }
+    }
+
+    pub(crate) fn digest(&self) -> &Digest {
+        match self {
+            Self::Read(code) => code.digest(),
+            Self::Kept(artifact) => artifact.record().file_digest(),
+        }
+    }
+
+    /// Returns how many bytes there are.
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Self::Read(code) => u64::try_from(code.bytes.len()).unwrap_or(u64::MAX),
+            Self::Kept(artifact) => artifact.record().size(),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    artifact: &CachedArtifact,
+    work: impl FnOnce(&CachedArtifact) -> Result<T, CacheError> + Send + 'static,
+) -> Result<T, CacheError> {
+    let (path, artifact) = (artifact.path().to_owned(), artifact.clone());
+    tokio::task::spawn_blocking(move || work(&artifact))
+        .await
+        .unwrap_or(Err(CacheError::Damaged {
             path,
             reason: "reading it was interrupted",
-        }),
-    }
+        }))
 }
 
 /// Decides whether the config allows a plugin of `kind`. `before` is what the lockfile knew it as.

@@ -87,7 +87,10 @@ async fn fetch_tells_a_host_all_it_needs_to_load_by_itself() {
     let fetched = host.fetch("greeter").await.unwrap();
     assert_eq!(fetched.kind().to_string(), "wasm");
     assert_eq!(fetched.reference().unwrap().digest(), image.digest());
-    assert_eq!(std::fs::read(fetched.path()).unwrap(), *fetched.bytes());
+    assert_eq!(
+        std::fs::read(fetched.path()).unwrap(),
+        fetched.bytes().unwrap()
+    );
     let signer = fetched
         .verification()
         .unwrap()
@@ -95,6 +98,17 @@ async fn fetch_tells_a_host_all_it_needs_to_load_by_itself() {
         .unwrap()
         .to_string();
     assert!(signer.contains(crate::scene::EMAIL), "{signer}");
+    // The bytes are read when they are wanted; what became of the file since is noticed.
+    std::fs::set_permissions(
+        fetched.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o600),
+    )
+    .unwrap();
+    std::fs::write(fetched.path(), b"another module").unwrap();
+    assert_eq!(
+        fetched.bytes().unwrap_err().kind(),
+        ErrorKind::Failure
+    );
 }
 
 #[tokio::test]

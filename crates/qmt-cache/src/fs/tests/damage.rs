@@ -180,10 +180,12 @@ async fn f13_every_bit_flip_of_a_file_is_detected() {
                 .unwrap();
             let error = artifact.read_proven().unwrap_err();
             assert!(error.is_damaged() && error.is_retryable(), "{error}");
+            assert!(artifact.prove().unwrap_err().is_damaged());
         }
         file.write_all_at(&[*byte], offset as u64).unwrap();
     }
     assert_eq!(artifact.read_proven().unwrap().bytes(), CONTENT);
+    artifact.prove().unwrap();
     heals(&bed, &key).await;
 }
 
