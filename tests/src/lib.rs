@@ -1,2 +1,16 @@
-//! End-to-end scenarios through the facade and the command.
+//! End-to-end scenarios through the command, and what the documents promise. All of it is in the
+//! tests; the library holds the code blocks of the documents, which are compiled as doc tests.
 #![forbid(unsafe_code)]
+
+/// The code blocks of the documents that readers start from.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../docs/host-authors.md")]
+    struct HostAuthors;
+
+    #[doc = include_str!("../../docs/plugin-authors.md")]
+    struct PluginAuthors;
+}

@@ -3,8 +3,8 @@
 mod cached;
 mod escalation;
 mod journey;
-mod publish;
 mod moving;
+mod publish;
 mod scene;
 mod sources;
 mod trust;

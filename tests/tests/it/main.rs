@@ -1,0 +1,14 @@
+//! End-to-end scenarios: the built command from outside, hosts that use a part of the crates alone,
+//! and the documents that name tests.
+
+mod cases;
+mod command;
+mod coverage;
+mod downstream;
+mod genuine;
+mod messages;
+mod schema;
+mod settings;
+mod signatures;
+mod source;
+mod trees;

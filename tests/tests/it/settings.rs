@@ -1,0 +1,204 @@
+//! Which setting wins, and which may not: file, environment and options of the command.
+
+use std::path::Path;
+
+use qmt_testkit::{FakeRegistry, ImageBuilder, plugins};
+
+use crate::command::{Answer, Desk};
+
+/// A folder with a plugin `greet` that is a file of the operator's own.
+fn desk() -> Desk {
+    let desk = Desk::new();
+    desk.write("echo.wasm", plugins::echo_wasm());
+    desk.write("plugins.toml", config("cache_dir = \"of-the-file\""));
+    desk
+}
+
+fn config(oci: &str) -> String {
+    format!("[oci]\n{oci}\n[[providers]]\nname = \"greet\"\npath = \"echo.wasm\"\n")
+}
+
+fn cache_of(answer: &Answer) -> String {
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    // The version of its layout is the last part.
+    let path = Path::new(answer.stdout.trim()).parent().unwrap();
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+/// CFG-05: pairwise, for a setting that all of them can make: option, variable, file, default.
+#[test]
+fn options_win_over_variables_and_variables_over_the_file() {
+    let desk = desk();
+    let path = ["cache", "path"];
+    let variable = [("QMT_CACHE_DIR", "of-the-variable")];
+    let option = ["cache", "path", "--cache-dir", "of-the-option"];
+    assert_eq!(cache_of(&desk.run(&path)), "of-the-file");
+    assert_eq!(
+        cache_of(&desk.run_with(&path, &variable)),
+        "of-the-variable"
+    );
+    assert_eq!(cache_of(&desk.run(&option)), "of-the-option");
+    assert_eq!(
+        cache_of(&desk.run_with(&option, &variable)),
+        "of-the-option"
+    );
+    desk.write("plugins.toml", config(""));
+    let default = desk.run(&path);
+    assert!(
+        default.stdout.contains("querymt"),
+        "{}",
+        default.transcript()
+    );
+    assert_eq!(
+        cache_of(&desk.run_with(&path, &variable)),
+        "of-the-variable"
+    );
+}
+
+/// CFG-05: which config is read: option, variable, working folder, folders of the user.
+#[test]
+fn the_config_is_found_in_one_order() {
+    let desk = desk();
+    for name in ["variable.toml", "option.toml"] {
+        desk.write(name, config(""));
+    }
+    std::fs::create_dir_all(desk.path().join("home/.qmt")).unwrap();
+    desk.write("home/.qmt/plugins.toml", config(""));
+    std::fs::create_dir(desk.path().join("folder")).unwrap();
+    desk.write("folder/plugins.toml", config(""));
+    let found = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let answer = desk.run_with(&[&["config", "path"], arguments].concat(), variables);
+        assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+        let told = answer.stdout.trim().to_owned();
+        let home = desk.path().join("home").display().to_string();
+        told.replace(&home, "~").trim_start_matches("./").to_owned()
+    };
+    let variable = ("QMT_PROVIDER_CONFIG", "variable.toml");
+    let folder = ("QMT_CONFIG_DIR", "folder");
+    let option = ["--config", "option.toml"];
+    assert_eq!(found(&option, &[variable, folder]), "option.toml");
+    assert_eq!(found(&[], &[variable, folder]), "variable.toml");
+    assert_eq!(found(&[], &[folder]), "plugins.toml");
+    std::fs::remove_file(desk.path().join("plugins.toml")).unwrap();
+    assert_eq!(found(&[], &[folder]), "folder/plugins.toml");
+    assert_eq!(found(&[], &[]), "~/.qmt/plugins.toml");
+}
+
+/// CFG-05: variables win over the file where they may.
+#[test]
+fn a_harmless_variable_wins_over_the_file() {
+    let desk = desk();
+    desk.write("plugins.toml", config("parallel = 2"));
+    let parallel = |value| desk.run_with(&["config", "check"], &[("QMT_OCI__PARALLEL", value)]);
+    assert_eq!(parallel("3").code, Some(0));
+    // It is read, and not only allowed: nonsense in it is an error.
+    let answer = parallel("0");
+    assert_eq!(answer.code, Some(6), "{}", answer.transcript());
+    assert!(answer.told().contains("parallel"), "{}", answer.told());
+}
+
+/// CFG-03: no variable weakens what the file says, unless the file allows it.
+#[test]
+fn no_variable_weakens_the_policy() {
+    let desk = desk();
+    for (variable, value) in [
+        ("QMT_OCI__INSECURE_SKIP_SIGNATURE", "true"),
+        ("QMT_OCI__TRUSTED_ROOT", "mine.json"),
+        ("QMT_OCI__CERT_EMAIL", "mallory@evil.example"),
+        ("QMT_OCI__PUBLIC_KEYS", "[\"mine.pub\"]"),
+        ("QMT_OCI__IDENTITY", "pin-on-first-use"),
+        ("QMT_OCI__TUF_URL", "https://evil.example"),
+        ("QMT_OCI__ALLOW_ENV_OVERRIDE", "true"),
+        ("QMT_OCI__CACHE_DIR", "elsewhere"),
+    ] {
+        let answer = desk.run_with(&["config", "check"], &[(variable, value)]);
+        assert_eq!(answer.code, Some(6), "{variable}: {}", answer.transcript());
+        assert!(answer.told().contains(variable), "{}", answer.told());
+    }
+    desk.write("plugins.toml", config("allow_env_override = true"));
+    let skip = [("QMT_OCI__INSECURE_SKIP_SIGNATURE", "true")];
+    let answer = desk.run_with(&["config", "check"], &skip);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+}
+
+/// CFG-05: verification that is switched off says so at every run, and in the data for machines.
+#[test]
+fn what_is_insecure_is_told_each_time() {
+    let registry = FakeRegistry::builder().start().unwrap();
+    let image = ImageBuilder::wasm(plugins::echo_wasm()).build();
+    image.push(&registry, "acme/greet", "1");
+    let host = registry.host();
+    let desk = Desk::new();
+    desk.write(
+        "plugins.toml",
+        format!(
+            "[oci]\ninsecure_skip_signature = true\ncache_dir = \"cache\"\n\
+             [registries.\"{host}\"]\nplain_http = true\n\
+             [[providers]]\nname = \"greet\"\npath = \"oci://{host}/acme/greet:1\"\n"
+        ),
+    );
+    for _ in 0..2 {
+        let answer = desk.run(&["run", "greet", "greet", "--input", "World"]);
+        assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+        assert!(
+            answer.told().contains("not verified"),
+            "{}",
+            answer.transcript()
+        );
+    }
+    let pulled = desk.run(&["pull", "greet", "--format", "json"]).json();
+    let signer = &pulled["plugins"][0]["signer"];
+    assert!(signer.is_null(), "{pulled:#}");
+    let verified = desk.run(&["verify", "greet", "--format", "json"]).json();
+    assert_eq!(verified["verified"], false, "{verified:#}");
+    assert_eq!(verified["report"]["skipped"], true, "{verified:#}");
+}
+
+/// CFG-07: a home that is missing, relative folders and names that are not UTF-8.
+#[test]
+#[cfg(target_os = "linux")] // Other systems know no names that are not UTF-8.
+fn odd_surroundings_are_lived_with() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let desk = desk();
+    desk.write("plugins.toml", config(""));
+    // The base directory specification says to ignore relative paths.
+    let answer = desk.run_with(&["cache", "path"], &[("XDG_CACHE_HOME", "relative")]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    assert!(
+        Path::new(answer.stdout.trim()).is_absolute(),
+        "{}",
+        answer.transcript()
+    );
+    assert!(!desk.path().join("relative").exists());
+
+    let answer = desk.run_with(&["run", "greet", "greet"], &[("HOME", "")]);
+    assert!(
+        matches!(answer.code, Some(0 | 1 | 6)),
+        "{}",
+        answer.transcript()
+    );
+    assert!(
+        !answer.stderr.contains("panicked"),
+        "{}",
+        answer.transcript()
+    );
+
+    let folder = desk.path().join(OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(desk.path().join("echo.wasm"), folder.join("echo.wasm")).unwrap();
+    std::fs::write(folder.join("plugins.toml"), config("cache_dir = \"cache\"")).unwrap();
+    let cache = desk.path().join("cache").display().to_string();
+    let greet = ["run", "greet", "greet", "--input", "World"];
+    let answer = desk.run_in(&folder, &[&greet[..], &["--cache-dir", &cache]].concat());
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    // Wasmtime takes the name of its cache in a TOML file, which is UTF-8: told, not worked around.
+    let answer = desk.run_in(&folder, &greet);
+    assert_eq!(answer.code, Some(1), "{}", answer.transcript());
+    assert!(
+        answer.told().contains("its name must be UTF-8"),
+        "{}",
+        answer.told()
+    );
+}

@@ -1,0 +1,205 @@
+//! `fixtures/sigstore`: every good signature is accepted, and every bad twin beside it is refused
+//! for the one thing that is wrong with it.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use qmt_oci_ref::{PinnedReference, Repository};
+use qmt_verify::{
+    Authority, DiscoveryOptions, IdentityRule, Policy, PolicySet, Scope, SigstoreVerifier,
+    TrustRoot, Verification, Verifier, VerifyError, collect,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::command::root;
+use crate::source::OneSignature;
+
+#[derive(Deserialize)]
+struct Cases {
+    subject: String,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    file: String,
+    format: String,
+    accept: bool,
+    signer: Signer,
+    good_twin: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Signer {
+    identity: Option<String>,
+    issuer: Option<String>,
+    key: Option<String>,
+}
+
+fn folder() -> PathBuf {
+    root().join("fixtures/sigstore")
+}
+
+fn cases() -> Cases {
+    serde_json::from_slice(&std::fs::read(folder().join("cases.json")).unwrap()).unwrap()
+}
+
+fn subject(digest: &str) -> PinnedReference {
+    let repository: Repository = "registry.example/acme/greet".parse().unwrap();
+    PinnedReference::new(repository, digest.parse().unwrap())
+}
+
+impl Case {
+    /// The policy that accepts the signer, and nobody else.
+    fn policy(&self) -> Policy {
+        let authority = match &self.signer {
+            Signer { key: Some(key), .. } => {
+                Authority::key(key, &std::fs::read(folder().join(key)).unwrap()).unwrap()
+            }
+            Signer {
+                identity: Some(identity),
+                issuer: Some(issuer),
+                ..
+            } => Authority::certificate(issuer, IdentityRule::exact(identity).unwrap()).unwrap(),
+            _ => panic!("{}: no signer", self.file),
+        };
+        Policy::any_of(vec![authority], 1).unwrap()
+    }
+
+    fn source(&self, subject: &PinnedReference) -> OneSignature {
+        let content = std::fs::read(folder().join(&self.file)).unwrap();
+        if self.format == "bundle" {
+            return OneSignature::bundle(subject, content);
+        }
+        let content: Value = serde_json::from_slice(&content).unwrap();
+        OneSignature::simple(
+            content["payload"].as_str().unwrap(),
+            &content["annotations"],
+        )
+    }
+
+    /// The flaw, as the file is named for it.
+    fn flaw(&self) -> &str {
+        let name = self.file.rsplit('/').next().unwrap();
+        name.split('.').next().unwrap()
+    }
+
+    async fn judge(
+        &self,
+        root: &TrustRoot,
+        subject: &PinnedReference,
+        policy: Policy,
+    ) -> Result<Verification, VerifyError> {
+        let source = self.source(subject);
+        let evidence = collect(&source, subject, &DiscoveryOptions::default())
+            .await
+            .unwrap();
+        assert_eq!(evidence.len(), 1, "{}", self.file);
+        let policies = PolicySet::new(vec![(Scope::everything(), policy)]).unwrap();
+        let verifier = SigstoreVerifier::new(root.clone(), policies).unwrap();
+        verifier.judge(subject, &evidence, None, SystemTime::now())
+    }
+}
+
+#[tokio::test]
+async fn good_signatures_are_accepted_and_their_bad_twins_refused_for_their_flaw() {
+    let all = cases();
+    let subject = subject(&all.subject);
+    let root = TrustRoot::from_json_file(&folder().join("trust/trusted_root.json")).unwrap();
+    let (mut good, mut bad, mut wrong) = (0, 0, Vec::new());
+    for case in &all.cases {
+        let outcome = case.judge(&root, &subject, case.policy()).await;
+        match (&outcome, case.accept) {
+            (Ok(verified), true) => {
+                assert_eq!(verified.digest(), subject.digest());
+                good += 1;
+            }
+            (Err(error), false) => {
+                let twin = case.good_twin.as_deref().unwrap();
+                assert!(
+                    all.cases
+                        .iter()
+                        .any(|good| good.accept && good.file == twin),
+                    "{twin}"
+                );
+                let rejection = &error.rejections()[0];
+                assert!(!rejection.hint.is_empty(), "{}: {error}", case.file);
+                let is_named = reasons(case.flaw()).iter().any(|(code, words)| {
+                    rejection.code == *code && rejection.reason.contains(words)
+                });
+                if !is_named {
+                    let (code, reason) = (&rejection.code, &rejection.reason);
+                    wrong.push(format!("{}: {code}: {reason}", case.file));
+                }
+                bad += 1;
+            }
+            (outcome, _) => wrong.push(format!("{}: {outcome:?}", case.file)),
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(good >= 9 && bad >= 79, "{good} good, {bad} bad");
+}
+
+/// The kinds of fault by which a flaw may be noticed, with words of the reason. Where a part of a
+/// signature belongs to another one, the two formats notice it at different parts.
+fn reasons(flaw: &str) -> &'static [(&'static str, &'static str)] {
+    match flaw {
+        "expired-certificate" | "logged-after-expiry" | "timestamp-outside-certificate" => {
+            &[("certificate", "CertExpired")]
+        }
+        "not-yet-valid-certificate" => &[("certificate", "CertNotValidYet")],
+        "unknown-ca" => &[("certificate", "InvalidSignatureForPublicKey")],
+        // What is told is the fault of the last authority that was tried.
+        "expired-ca" => &[
+            ("certificate", "CertExpired"),
+            ("certificate", "InvalidSignatureForPublicKey"),
+        ],
+        "no-code-signing" => &[("certificate", "RequiredEkuNotFound")],
+        "unknown-critical-extension" => &[("certificate", "UnsupportedCriticalExtension")],
+        "missing-sct" => &[("certificate", "missing SCT")],
+        "sct-by-wrong-key" | "sct-of-other-certificate" => {
+            &[("certificate", "SCT signature verification failed")]
+        }
+        "sct-of-unknown-log" => &[("certificate", "key not found")],
+        "conflicting-issuers" => &[("issuer-conflict", "two issuers")],
+        "second-name" => &[("certificate", "more than one identity")],
+        "no-name" => &[("other-identity", "nobody")],
+        "garbage-signature" | "foreign-signature" | "other-key" => {
+            &[("signature", "signature invalid")]
+        }
+        "foreign-entry" | "entry-of-other-payload" => &[
+            ("signature", "artifact hash mismatch"),
+            ("log", "does not match the bundle"),
+        ],
+        "entry-of-other-signature" | "entry-of-other-signer" => {
+            &[("log", "does not match the bundle")]
+        }
+        "unknown-log" => &[("log", "No log key valid")],
+        "missing-entry" => &[("no-log", "no transparency log entry")],
+        "set-by-wrong-key" | "tampered-integrated-time" => &[("log", "SET verification failed")],
+        "missing-set" => &[
+            ("log", "SET verification failed"),
+            ("time", "No verified timestamp"),
+        ],
+        "missing-proof" => &[("log", "neither proves nor promises")],
+        "wrong-proof-index" | "broken-proof" => &[("log", "inclusion proof")],
+        "checkpoint-by-wrong-key" => &[("log", "invalid checkpoint")],
+        "checkpoint-of-other-tree" => &[("unreadable", "checkpoint root hash")],
+        "foreign-timestamp" | "tampered-timestamp" => &[("time", "message hash mismatch")],
+        "timestamp-by-unknown-authority" => &[("time", "does not match any trusted TSA")],
+        "timestamp-by-other-key" => &[("time", "Failed to verify timestamp signature")],
+        "wrong-subject" | "no-subject" | "other-digest-algorithm" => {
+            &[("other-digest", "another digest")]
+        }
+        "wrong-type" => &[
+            ("other-type", "cosign container image signature"),
+            ("attestation", "is no signature"),
+        ],
+        "malformed-payload" => &[("unreadable", "cannot be read")],
+        "wrong-payload-type" => &[("other-type", "application/vnd.in-toto+json")],
+        "two-signatures" => &[("unreadable", "exactly one signature")],
+        "old-bundle" => &[("old-bundle", "old format")],
+        _ => &[],
+    }
+}
