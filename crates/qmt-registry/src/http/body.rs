@@ -137,6 +137,12 @@ pub(crate) fn transport(url: RedactedUrl, cause: reqwest::Error) -> RegistryErro
     let is_dns = cause.is_dns();
     let mut source = cause.source();
     while let Some(inner) = source {
+        // What we were to send can't be read: nothing that the other side could mend.
+        if let Some(RegistryError::Content { source }) = inner.downcast_ref() {
+            return RegistryError::Content {
+                source: source.to_string().into(),
+            };
+        }
         let text = inner.to_string();
         retryable &= !text.contains("certificate") && !text.contains("tls handshake");
         // Who answers without TLS does so the next time.

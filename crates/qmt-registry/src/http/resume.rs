@@ -189,9 +189,13 @@ impl Transfer {
     async fn ask(&mut self, source: &Endpoint) -> Result<Opened, Failure> {
         let offset = self.proof.seen();
         let digest = self.proof.blob().digest();
-        let mut call = Call::read(source, &self.from, &format!("blobs/{digest}"), self.what());
+        let (from, path, what) = (&self.from, format!("blobs/{digest}"), self.what());
+        let whole = || Call::read(source, from, &path, what.clone());
+        let mut call = whole();
         if offset > 0 {
-            call = call.header(header::RANGE, &format!("bytes={offset}-"));
+            // Some registries (go-containerregistry's) understand ranges with an end only.
+            let last = self.proof.blob().size().saturating_sub(1);
+            call = call.header(header::RANGE, &format!("bytes={offset}-{last}"));
             self.inner.context.events.send(RegistryEvent::Resumed {
                 digest: digest.clone(),
                 offset,
@@ -199,7 +203,12 @@ impl Transfer {
             });
         }
         self.url = RedactedUrl::from(&call.url);
-        let answer = once(&self.inner.context, &self.inner.auth, &call, &[200, 206]).await?;
+        let (context, auth) = (&self.inner.context, &self.inner.auth);
+        let mut answer = once(context, auth, &call, &[200, 206, 416]).await?;
+        if answer.status.as_u16() == 416 {
+            // It does not give parts, or not this one: the whole has it, too.
+            answer = once(context, auth, &whole(), &[200]).await?;
+        }
         let skip = self.first_byte(&answer, offset)?;
         let body = answer.body(&self.inner.context.limits);
         // A length that differs from the descriptor's needs no download to be wrong.

@@ -170,6 +170,8 @@ impl Upload<'_> {
         attempts: &mut Attempts,
     ) -> Result<(), RegistryError> {
         let mut offset = 0;
+        // Where a registry forgets what it had, getting there again is no progress.
+        let mut furthest = 0;
         while offset < blob.size() {
             let length = chunk.min(blob.size().saturating_sub(offset));
             let last = offset.saturating_add(length).saturating_sub(1);
@@ -195,7 +197,10 @@ impl Upload<'_> {
                     }
                     offset = kept;
                     session.place = next.place;
-                    attempts.progress();
+                    if offset > furthest {
+                        furthest = offset;
+                        attempts.progress();
+                    }
                 }
                 Err(failure) => {
                     let url = RedactedUrl::from(&call.url);

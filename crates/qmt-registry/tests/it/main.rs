@@ -17,5 +17,6 @@ mod push;
 mod redirect;
 mod referrers;
 mod resolve;
+mod suite;
 mod support;
 mod tls;

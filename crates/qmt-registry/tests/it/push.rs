@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use qmt_oci_ref::{Descriptor, Digest, MediaType};
 use qmt_registry::{RawManifest, Registry, RegistryError, RegistryWriter};
-use qmt_testkit::{Auth, Cut, FakeRegistry, Fault, PlainServer};
+use qmt_testkit::{Auth, Cut, FakeRegistry, Fault, LoggedRequest, PlainServer};
 
 use crate::support::{CANARY, MANIFEST, builder, client, client_with_password, noise, pull, quick};
 
@@ -233,4 +233,48 @@ async fn a_refused_push_is_an_error() {
         "{error:?}"
     );
     assert_eq!(server.count("GET", "/token"), 1);
+}
+
+/// What can't be read is not sent again and again, in one request or in parts.
+#[tokio::test]
+async fn content_that_is_too_short_is_told_at_once() {
+    for chunk in [200_000, 30_000] {
+        let server = FakeRegistry::builder().serve().await;
+        let client = builder(&server)
+            .limits(quick().upload_chunk(chunk))
+            .build()
+            .unwrap();
+        let blob = blob_of(&noise(100_000));
+        let to = server.repository("acme/echo");
+        let short = noise(99_999);
+        let error = client.push_blob(&to, &blob, &short, None).await;
+        assert!(
+            matches!(error, Err(RegistryError::Content { .. })),
+            "{error:?}"
+        );
+        assert_eq!(server.count("POST", "*"), 1, "{}", server.request_log());
+    }
+}
+
+/// A registry that forgets an upload each time it breaks off is given up on.
+#[tokio::test]
+async fn an_upload_that_is_forgotten_again_and_again_ends() {
+    let server = FakeRegistry::builder().serve().await;
+    let client = builder(&server)
+        .limits(quick().upload_chunk(30_000))
+        .build()
+        .unwrap();
+    let content = noise(100_000);
+    let second = |request: &LoggedRequest| {
+        let range = request.header("content-range");
+        range.is_some_and(|range| range.starts_with("30000-"))
+    };
+    server.fault(Fault::on("PATCH", "*").when(second).respond(503));
+    server.fault(Fault::on("GET", "/v2/*/blobs/uploads/*").respond(404));
+    let to = server.repository("acme/echo");
+    let error = client
+        .push_blob(&to, &blob_of(&content), &content, None)
+        .await;
+    assert!(error.is_err());
+    assert_eq!(server.count("POST", "*"), 5, "{}", server.request_log());
 }
