@@ -1,3 +1,5 @@
+#![doc = include_str!("../README.md")]
+//!
 //! Cache: the content-addressed store of plugins on disk, shared by processes.
 //!
 //! reference → resolve → verify → fetch → extract → **commit** → load.

@@ -1,3 +1,5 @@
+#![doc = include_str!("../README.md")]
+//!
 //! Load: turns proven bytes into a plugin that can be called.
 //!
 //! reference → resolve → verify → fetch → extract → cache → **load**.

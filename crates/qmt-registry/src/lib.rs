@@ -1,3 +1,5 @@
+#![doc = include_str!("../README.md")]
+//!
 //! Resolve, fetch and push: pins a mutable reference to a digest, then moves content by digest.
 //!
 //! reference → **resolve** → select → verify → **fetch** → extract → cache → load.

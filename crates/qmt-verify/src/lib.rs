@@ -1,3 +1,5 @@
+#![doc = include_str!("../README.md")]
+//!
 //! Verify: who signed this digest, and is that enough.
 //!
 //! reference → resolve → select → **verify** → fetch → extract → cache → load.
