@@ -19,6 +19,10 @@ pub(crate) struct Arguments {
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own on the command line"
+)]
 pub(crate) struct Global {
     /// The config file; without it the usual places are searched.
     #[arg(
@@ -187,7 +191,7 @@ pub(crate) struct Publish {
     #[arg(long, value_name = "TEXT")]
     pub(crate) image_version: Option<String>,
     /// Signs with this private key, in cosign's bundle format, without a log: PKCS #8 in PEM, or
-    /// cosign's own with its password in COSIGN_PASSWORD.
+    /// cosign's own with its password in `COSIGN_PASSWORD`.
     #[arg(long, value_name = "FILE")]
     pub(crate) sign_key: Option<PathBuf>,
 }

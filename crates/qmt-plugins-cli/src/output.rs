@@ -1,6 +1,6 @@
 //! Prints results to stdout, and everything else to stderr.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{IsTerminal, Write};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
@@ -103,7 +103,7 @@ pub(crate) fn error_data(failure: &Failure) -> Value {
 #[derive(Debug)]
 struct Shown {
     message: String,
-    cause: Option<Box<Shown>>,
+    cause: Option<Box<Self>>,
     hint: Option<String>,
 }
 
@@ -153,7 +153,8 @@ pub(crate) fn table(rows: &[(String, String)]) -> String {
         .map(|(key, _)| key.chars().count())
         .max()
         .unwrap_or(0);
-    rows.iter()
-        .map(|(key, value)| format!("{key:width$}  {value}\n"))
-        .collect()
+    rows.iter().fold(String::new(), |mut text, (key, value)| {
+        let _ = writeln!(text, "{key:width$}  {value}");
+        text
+    })
 }

@@ -10,19 +10,26 @@ use qmt_plugins::{Event, EventSink, Stage};
 use crate::output::Output;
 
 /// Returns what prints events, as `output` wants it.
-pub(crate) fn sink(output: &Output) -> Option<EventSink> {
+pub(crate) fn sink(output: &Output) -> EventSink {
     if output.is_quiet() || output.is_json() {
-        return None;
+        // What weakens trust is told in any case.
+        return Arc::new(|event| {
+            if matches!(event, Event::Warning { .. })
+                && let Some(line) = line(&event)
+            {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+        });
     }
     if output.shows_progress() {
         let bars = Bars::default();
-        return Some(Arc::new(move |event| bars.show(event)));
+        return Arc::new(move |event| bars.show(event));
     }
-    Some(Arc::new(|event| {
+    Arc::new(|event| {
         if let Some(line) = line(&event) {
             let _ = writeln!(std::io::stderr(), "{line}");
         }
-    }))
+    })
 }
 
 /// One event as a line; small steps have none.
@@ -72,7 +79,7 @@ impl Bars {
                 bar.set_position(done);
             }
             Event::Waiting { plugin, detail } => {
-                self.bar(&plugin).set_message(format!("waiting: {detail}"))
+                self.bar(&plugin).set_message(format!("waiting: {detail}"));
             }
             Event::Warning { plugin, message } => {
                 let _ = self.all.println(format!("{plugin}: warning: {message}"));

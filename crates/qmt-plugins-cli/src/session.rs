@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use qmt_plugins::config::{
-    AuthorityConfig, Config, ConfigError, ConfigFile, PolicyConfig, TransparencyRule,
+    AuthorityConfig, Config, ConfigError, ConfigFile, OneOrMany, PolicyConfig, TransparencyRule,
 };
 use qmt_plugins::{Error, LockMode, PluginHost};
 
@@ -52,14 +52,11 @@ pub(crate) fn host(
     if let Some(folder) = &global.cache_dir {
         builder = builder.cache_dir(folder);
     }
-    if let Some(sink) = progress::sink(output) {
-        builder = builder.events(sink);
-    }
-    Ok(builder.build()?)
+    Ok(builder.events(progress::sink(output)).build()?)
 }
 
 /// Lays the options that name a signer over the config: they replace its policies for this call.
-pub(crate) fn with_signer(file: ConfigFile, signer: &Signer) -> Result<ConfigFile, Failure> {
+pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFile, Failure> {
     let mut config = file.config().clone();
     let here = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     let mut authority = AuthorityConfig::default();
@@ -78,7 +75,7 @@ pub(crate) fn with_signer(file: ConfigFile, signer: &Signer) -> Result<ConfigFil
         oci.cert_url = None;
         oci.cert_issuer = None;
         oci.github_workflow_repository = None;
-        oci.public_keys = Default::default();
+        oci.public_keys = OneOrMany::default();
         oci.insecure_skip_signature = false;
     }
     if let Some(root) = &signer.trusted_root {

@@ -10,7 +10,7 @@ use qmt_registry::Registry;
 use qmt_verify::Verifier;
 use tokio::sync::OnceCell;
 
-use crate::config::ConfigFile;
+use crate::config::{ByteSize, ConfigFile};
 use crate::error::Error;
 use crate::events::{Event, EventSink};
 use crate::host::PluginHost;
@@ -123,7 +123,7 @@ impl PluginHostBuilder {
             .or_else(|| oci.cache_dir.as_ref().map(|dir| folder.join(dir)));
         let mut options = CacheOptions::default()
             .with_root(cache_dir)
-            .with_max_size(oci.cache_max_size.map(|size| size.bytes()));
+            .with_max_size(oci.cache_max_size.map(ByteSize::bytes));
         if let Some(sink) = self.events.clone() {
             options = options.with_events(Arc::new(move |event| sink(cache_event(event))));
         }

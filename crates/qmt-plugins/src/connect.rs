@@ -6,9 +6,11 @@ use std::sync::Arc;
 use qmt_oci_ref::{Descriptor, Digest, MediaType, Reference, Tag};
 use qmt_registry::Registry;
 
+use crate::config::ByteSize;
 use crate::error::Error;
-use crate::host::{Obtained, PluginHost};
+use crate::host::PluginHost;
 use crate::local;
+use crate::obtain::Obtained;
 use crate::source::PluginSource;
 use crate::stage::load::{self, Code, Content, Standing};
 use crate::target::Target;
@@ -89,6 +91,7 @@ fn http(_: &PluginHost, target: &Target) -> Result<Arc<dyn Registry>, Error> {
     Err(unsupported_http(target))
 }
 
+#[cfg(not(feature = "http"))]
 fn unsupported_http(target: &Target) -> Error {
     let what = "registries over HTTP (feature `http`)";
     Error::Unsupported {
@@ -115,31 +118,30 @@ pub(crate) async fn url_plugin(
         .config()
         .oci
         .max_artifact_size
-        .map_or(URL_MAX_BYTES, |size| size.bytes());
+        .map_or(URL_MAX_BYTES, ByteSize::bytes);
     let kept = host.cache.bytes(sha256, limit).await.map_err(cache_error)?;
-    let bytes = match kept {
-        Some(bytes) => bytes,
-        None => {
-            host.forbid_network(target, "the module")?;
-            let bytes = download(host, target, url, limit).await?;
-            let blob = Descriptor::of(MediaType::new("application/wasm"), &bytes);
-            if blob.digest() != sha256 {
-                return Err(Error::Registry {
-                    plugin: plugin(),
-                    reference: target.source().to_string(),
-                    doing: "fetching",
-                    source: qmt_registry::RegistryError::DigestMismatch {
-                        expected: sha256.clone(),
-                        actual: blob.digest().clone(),
-                    },
-                });
-            }
-            host.cache
-                .put_bytes(&blob, bytes.clone())
-                .await
-                .map_err(cache_error)?;
-            bytes
+    let bytes = if let Some(bytes) = kept {
+        bytes
+    } else {
+        host.forbid_network(target, "the module")?;
+        let bytes = download(host, target, url, limit).await?;
+        let blob = Descriptor::of(MediaType::new("application/wasm"), &bytes);
+        if blob.digest() != sha256 {
+            return Err(Error::Registry {
+                plugin: plugin(),
+                reference: target.source().to_string(),
+                doing: "fetching",
+                source: qmt_registry::RegistryError::DigestMismatch {
+                    expected: sha256.clone(),
+                    actual: blob.digest().clone(),
+                },
+            });
         }
+        host.cache
+            .put_bytes(&blob, bytes.clone())
+            .await
+            .map_err(cache_error)?;
+        bytes
     };
     let path = std::path::PathBuf::from(target.source().to_string());
     let kind = local::kind_of(&bytes, &host.platform).map_err(|problem| Error::NotAPlugin {

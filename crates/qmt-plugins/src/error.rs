@@ -216,8 +216,8 @@ impl Error {
                 ErrorKind::NotFound
             }
             Self::Registry { source, .. } if source.is_not_found() => ErrorKind::NotFound,
-            Self::Registry { .. } => ErrorKind::Network,
-            Self::NotVerified {
+            Self::Registry { .. }
+            | Self::NotVerified {
                 source: VerifyError::Source { .. } | VerifyError::Timeout { .. },
                 ..
             } => ErrorKind::Network,
@@ -247,6 +247,13 @@ impl Error {
     /// Returns what to do about it, where that is not part of the message.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::NotVerified {
+                source: VerifyError::NoSignature { rejected, .. },
+                reference,
+                ..
+            } if rejected.is_empty() => Some(format!(
+                "whoever publishes it signs it by `cosign sign {reference}`"
+            )),
             Self::NotVerified { source, .. } => {
                 let hints = source
                     .rejections()
@@ -257,6 +264,11 @@ impl Error {
                     "{first}; `qmt-plugins why` shows each signature that was found"
                 ))
             }
+            Self::Registry { source, .. } if source.is_without_tls() => Some(
+                "the registry answers without TLS; if that is meant, say so in the config: \
+                 `[registries.\"HOST\"]` with `plain_http = true`"
+                    .to_owned(),
+            ),
             Self::WrongKind { .. } => {
                 Some("change `kind` of the provider, or the image".to_owned())
             }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::error::Error;
 use crate::host::PluginHost;
-use crate::stage::load::{loader_kind, plugin_kind};
+use crate::stage::load::loader_kind;
 use crate::stage::{resolve, select};
 use crate::target::Target;
 
@@ -71,7 +71,7 @@ impl PluginHost {
                 let read = tokio::task::spawn_blocking(move || artifact.read_proven()).await;
                 // A damaged entry was dropped just now: there is nothing to look at.
                 read.ok().and_then(Result::ok).map(|file| {
-                    let kind = self.kind_of(record.kind());
+                    let kind = kind_of(record.kind());
                     let artifact = Artifact::new(
                         loader_kind(kind),
                         file.bytes(),
@@ -107,12 +107,13 @@ impl PluginHost {
             content,
         })
     }
+}
 
-    fn kind_of(&self, recorded: &str) -> PluginKind {
-        match recorded {
-            "native" => plugin_kind(crate::config::ProviderKind::Native),
-            _ => PluginKind::Wasm,
-        }
+/// Reads the kind that the extraction found. A damaged record was no hit.
+fn kind_of(recorded: &str) -> PluginKind {
+    match recorded {
+        "native" => PluginKind::Native,
+        _ => PluginKind::Wasm,
     }
 }
 

@@ -20,6 +20,7 @@ mod lockfile;
 #[cfg(feature = "http")]
 mod login;
 mod manifest_type;
+mod obtain;
 mod pipeline; // Start here: the stages, top to bottom.
 mod policy;
 mod publish;

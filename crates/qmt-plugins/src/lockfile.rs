@@ -167,10 +167,6 @@ impl Lockfile {
         Ok(Self { path, entries })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn entries(&self) -> impl Iterator<Item = &LockEntry> {
         self.entries.values()
     }
@@ -364,7 +360,7 @@ mod tests {
         let mut lock = Lockfile::read(folder.path()).unwrap();
         lock.record(entry("b", "1"), LockMode::Update).unwrap();
         lock.record(entry("a", "1"), LockMode::Update).unwrap();
-        let text = std::fs::read_to_string(lock.path()).unwrap();
+        let text = std::fs::read_to_string(&lock.path).unwrap();
         let again = Lockfile::read(folder.path()).unwrap();
         assert_eq!(
             again
@@ -379,7 +375,7 @@ mod tests {
         );
         assert_eq!(again.entry("a", "oci://ghcr.io/acme/other:1"), None);
         lock.record(entry("a", "1"), LockMode::Locked).unwrap();
-        assert_eq!(std::fs::read_to_string(lock.path()).unwrap(), text);
+        assert_eq!(std::fs::read_to_string(&lock.path).unwrap(), text);
     }
 
     #[test]

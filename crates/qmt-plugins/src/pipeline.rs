@@ -41,7 +41,7 @@ pub(crate) async fn run(context: &Context, request: &Request) -> Result<Cached, 
             Begin::Fill(staging) => {
                 let extracted =
                     extract::extract(context, request, &pinned, &selected, staging).await?;
-                Ok(Outcome::Made(extracted))
+                Ok(Outcome::Made(Box::new(extracted)))
             }
             _ => Err(Error::Unsupported {
                 plugin: context.plugin(),
@@ -55,14 +55,14 @@ pub(crate) async fn run(context: &Context, request: &Request) -> Result<Cached, 
             cache::reuse(context, request, &pinned, &selected, verified, artifact).await
         }
         (verified, Outcome::Made(extracted)) => {
-            cache::commit(context, request, &pinned, &selected, verified, extracted).await
+            cache::commit(context, request, &pinned, &selected, verified, *extracted).await
         }
     }
 }
 
 enum Outcome {
     Found(qmt_cache::CachedArtifact),
-    Made(extract::Extracted),
+    Made(Box<extract::Extracted>),
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `cache`: what is kept on this disk.
 
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use qmt_plugins::cache::PruneOptions;
@@ -67,7 +68,7 @@ async fn verify(host: &PluginHost, output: &Output) -> CommandResult {
     let report = host.cache().verify_all().await.map_err(cache_error)?;
     let mut text = format!("{} files are as they should be\n", report.good);
     for path in &report.damaged {
-        text.push_str(&format!("damaged and removed: {}\n", path.display()));
+        let _ = writeln!(text, "damaged and removed: {}", path.display());
     }
     output.result(
         &json!({ "good": report.good, "damaged": report.damaged }),

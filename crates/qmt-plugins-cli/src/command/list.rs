@@ -35,7 +35,7 @@ pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
         text.push_str(&output::table(&rows));
     }
     if data.is_empty() {
-        text = "the config names no plugins\n".to_owned();
+        text.push_str("the config names no plugins\n");
     }
     output.result(&json!({ "plugins": data }), &text);
     Ok(())

@@ -1,5 +1,6 @@
 //! `pull`, `lock` and `update`: plugins into the cache and the lockfile.
 
+use qmt_plugins::oci_ref::PinnedReference;
 use qmt_plugins::{ArtifactSummary, Error, PluginArtifact, PluginHost, Target};
 use serde_json::{Value, json};
 
@@ -65,7 +66,7 @@ pub(crate) async fn update(global: &Global, output: &Output, names: &[String]) -
         let before = host.locked().into_iter().find(|entry| entry.name == *name);
         let result = host.update(name).await;
         if let (Some(before), Ok(artifact)) = (&before, &result)
-            && let Some(now) = artifact.reference().map(|pin| pin.digest())
+            && let Some(now) = artifact.reference().map(PinnedReference::digest)
         {
             let line = if *now == before.digest {
                 format!("{name}: unchanged, {now}")

@@ -1,6 +1,6 @@
 //! `run`: loads a plugin and calls one export.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -28,19 +28,15 @@ pub(crate) async fn run(global: &Global, output: &Output, run: &Run) -> CommandR
         })?;
     if output.is_json() {
         let text = std::str::from_utf8(&answer).ok();
-        let hex = text.is_none().then(|| {
-            answer
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-        });
+        let hex = text.is_none().then(|| hex::encode(&answer));
         output.result(
             &json!({ "plugin": run.name, "export": run.export, "output": text, "output_hex": hex }),
             "",
         );
     } else {
         output.raw(&answer);
-        if !answer.ends_with(b"\n") {
+        // A program that reads it gets it to the byte; a prompt should stand on a line of its own.
+        if std::io::stdout().is_terminal() && !answer.ends_with(b"\n") {
             output.raw(b"\n");
         }
     }

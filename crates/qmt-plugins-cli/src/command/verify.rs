@@ -61,7 +61,7 @@ pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> Co
 }
 
 async fn judge(global: &Global, output: &Output, verify: &Verify) -> Result<Report, Failure> {
-    let file = session::with_signer(session::config_or_default(global)?, &verify.signer)?;
+    let file = session::with_signer(&session::config_or_default(global)?, &verify.signer)?;
     let host = session::host(global, output, file)?;
     let target = Target::parse(host.config(), &verify.target)?;
     Ok(host.verify(&target).await?)

@@ -52,7 +52,7 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// The text is not what its format wants, or a value has the wrong type.
-    #[error("{}: {}{message}", .path.display(), shown_key(.key))]
+    #[error("{}: {}{message}", .path.display(), shown_key(.key.as_deref()))]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum ConfigError {
         message: String,
     },
     /// A key that does not exist.
-    #[error("{}: unknown key `{key}`{}", .path.display(), shown_nearest(.nearest))]
+    #[error("{}: unknown key `{key}`{}", .path.display(), shown_nearest(.nearest.as_deref()))]
     UnknownKey {
         /// The file.
         path: PathBuf,
@@ -108,15 +108,12 @@ impl ConfigError {
     }
 }
 
-fn shown_key(key: &Option<String>) -> String {
-    key.as_ref()
-        .map(|key| format!("`{key}`: "))
-        .unwrap_or_default()
+fn shown_key(key: Option<&str>) -> String {
+    key.map(|key| format!("`{key}`: ")).unwrap_or_default()
 }
 
-fn shown_nearest(nearest: &Option<String>) -> String {
+fn shown_nearest(nearest: Option<&str>) -> String {
     nearest
-        .as_ref()
         .map(|nearest| format!("; did you mean `{nearest}`?"))
         .unwrap_or_default()
 }

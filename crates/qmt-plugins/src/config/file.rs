@@ -47,7 +47,7 @@ impl ConfigFile {
                 });
             }
         };
-        let figment_error = |error: FigmentError| explain(path, error);
+        let figment_error = |error: FigmentError| explain(path, &error);
         let plain: Config = figment.extract().map_err(figment_error)?;
         let figment = env::overlay(figment, variables, plain.oci.allow_env_override)?;
         let config: Config = figment.extract().map_err(figment_error)?;
@@ -157,7 +157,7 @@ fn read_text(path: &Path) -> Result<String, ConfigError> {
 }
 
 /// Turns figment's error into one that names the key and the nearest right one.
-fn explain(path: &Path, error: FigmentError) -> ConfigError {
+fn explain(path: &Path, error: &FigmentError) -> ConfigError {
     let path = path.to_owned();
     let key = (!error.path.is_empty()).then(|| error.path.join("."));
     match &error.kind {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use qmt_oci_ref::PinnedReference;
 use qmt_verify::{Evidence, Verification, Verifier, VerifyError, danger};
 
 use super::resolve::Pinned;
@@ -65,11 +66,7 @@ pub(crate) async fn verify(
         }
         // Nobody said whom to trust: that is never "anyone".
         None => {
-            let (subject, rejected) = (pinned.pin().clone(), Vec::new());
-            let source = VerifyError::NoSignature {
-                subject: Box::new(subject),
-                rejected,
-            };
+            let source = no_signature(pinned.pin());
             return Err(context.not_verified(pinned.pin().to_string())(source));
         }
     };
@@ -97,6 +94,13 @@ pub(crate) async fn verify(
         .reporter
         .finished(Stage::Verify, format!("signed by {signer}"));
     Ok(verified)
+}
+
+fn no_signature(pin: &PinnedReference) -> VerifyError {
+    VerifyError::NoSignature {
+        subject: Box::new(pin.clone()),
+        rejected: Vec::new(),
+    }
 }
 
 enum Failure {
@@ -139,20 +143,12 @@ async fn judge(
         }
     }
     if !may_ask {
-        return match refusal {
-            Some(error) => Err(error.into()),
-            None => {
-                context
-                    .need_network(request, "the signature")
-                    .map_err(Failure::Other)?;
-                let subject = Box::new(pin.clone());
-                Err(VerifyError::NoSignature {
-                    subject,
-                    rejected: Vec::new(),
-                }
-                .into())
-            }
-        };
+        if refusal.is_none() {
+            context
+                .need_network(request, "the signature")
+                .map_err(Failure::Other)?;
+        }
+        return Err(refusal.unwrap_or_else(|| no_signature(pin)).into());
     }
     let collected = verifier
         .collect(&RegistryEvidence(&*context.registry), pin)

@@ -105,10 +105,7 @@ async fn fetch_tells_a_host_all_it_needs_to_load_by_itself() {
     )
     .unwrap();
     std::fs::write(fetched.path(), b"another module").unwrap();
-    assert_eq!(
-        fetched.bytes().unwrap_err().kind(),
-        ErrorKind::Failure
-    );
+    assert_eq!(fetched.bytes().unwrap_err().kind(), ErrorKind::Failure);
 }
 
 #[tokio::test]

@@ -1,4 +1,9 @@
 //! The facade against a registry over real HTTP and a private Sigstore.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 mod cached;
 mod escalation;

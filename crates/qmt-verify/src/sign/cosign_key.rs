@@ -1,4 +1,4 @@
-//! Cosign's encrypted private keys: PKCS #8 in a NaCl secretbox, its key derived by scrypt.
+//! Cosign's encrypted private keys: PKCS #8 in a `NaCl` `secretbox`, its key derived by scrypt.
 //!
 //! Spec: <https://github.com/sigstore/cosign/blob/main/KEYS.md>
 
