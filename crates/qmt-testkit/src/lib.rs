@@ -21,6 +21,6 @@ pub use self::clock::TestClock;
 pub use self::error::TestkitError;
 pub use self::image::{Archive, Image, ImageBuilder, IndexBuilder, Layer, TarEntry};
 pub use self::registry::{
-    Auth, Certificates, Cut, FakeRegistry, FakeRegistryBuilder, Fault, Gate, LoggedRequest,
-    PlainServer, ProxyServer, TlsOptions, TokenIssuer, TokenOptions, TokenServer,
+    Auth, Certificates, Cut, FakeRegistry, FakeRegistryBuilder, Fault, Gate, Harm, LoggedRequest,
+    PlainServer, ProxyServer, TlsOptions, TokenIssuer, TokenOptions, TokenServer, WireProxy,
 };

@@ -111,8 +111,9 @@ pub(crate) async fn token(context: &Context, request: &TokenRequest<'_>) -> Resu
             // A redirect makes another realm of it, which is judged like the first one.
             let allow = &endpoint.options.allow_realms;
             let next = realm::judge(&endpoint.host, &endpoint.base, allow, to.as_str())?;
-            if secret && next.trust == RealmTrust::Nobody {
-                return refuse("it is another host, so it is not given your credential");
+            // The same host on another port is another origin: only the operator's word counts.
+            if secret && next.trust != RealmTrust::Operator {
+                return refuse("it is another origin, so it is not given your credential");
             }
             redirect::check_address(&url, &to, endpoint.kinds().await)?;
             trust = next.trust;

@@ -10,6 +10,7 @@
 
 mod auth;
 mod blob;
+mod drill;
 mod faults;
 mod limits;
 mod mirror;

@@ -17,6 +17,7 @@ mod server;
 mod store;
 mod thread;
 mod tls;
+mod wire;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub use self::proxy::ProxyServer;
 use self::server::Server;
 use self::store::StoredManifest;
 pub use self::tls::{Certificates, TlsOptions};
+pub use self::wire::{Harm, WireProxy};
 use crate::error::TestkitError;
 
 /// The repository into which [`FakeRegistry::from_layout`] loads.
