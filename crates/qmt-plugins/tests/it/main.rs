@@ -6,6 +6,7 @@
 )]
 
 mod cached;
+mod drill;
 mod escalation;
 mod journey;
 mod moving;
