@@ -4,7 +4,7 @@
 pub(crate) mod case;
 mod layouts;
 pub(crate) mod real;
-mod servers;
+pub(crate) mod servers;
 
 use std::path::Path;
 

@@ -8,6 +8,7 @@
     reason = "a command for the terminal: what it prints is its result"
 )]
 
+mod bench;
 mod ci;
 mod command;
 mod demo;
@@ -66,6 +67,12 @@ const COMMANDS: &[Command] = &[
         options: "[--list | NAME...]",
         summary: "programs of others for the real tier, pinned, into target/tools",
         run: tools::run,
+    },
+    Command {
+        name: "bench",
+        options: "[--quick] [--as-built] [ROWS...]",
+        summary: "the project's figures beside other programs, into docs/benchmarks.md",
+        run: bench::run,
     },
     Command {
         name: "tidy",

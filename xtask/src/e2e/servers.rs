@@ -15,16 +15,16 @@ pub(super) const USER: &str = "operator";
 pub(super) const PASSWORD: &str = "correct-horse";
 
 /// A registry program: its tool and how it is started on an address with a folder of its own.
-pub(super) struct Program {
-    pub(super) name: &'static str,
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
     /// The tools without which it cannot be started; the first one is the program.
-    pub(super) tools: &'static [&'static str],
+    pub(crate) tools: &'static [&'static str],
     /// Whether it wants a password.
     pub(super) password: bool,
     arguments: fn(SocketAddr, &Path) -> anyhow::Result<Vec<String>>,
 }
 
-pub(super) const REGISTRIES: &[Program] = &[
+pub(crate) const REGISTRIES: &[Program] = &[
     // Without the referrers API: signatures are found by the fallback tag.
     Program {
         name: "CNCF distribution 3",
@@ -67,13 +67,13 @@ pub(super) const REGISTRIES: &[Program] = &[
 ];
 
 /// A registry process, ended with this value.
-pub(super) struct Registry {
+pub(crate) struct Registry {
     child: Child,
     address: SocketAddr,
 }
 
 impl Registry {
-    pub(super) fn start(program: &Program, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(program: &Program, folder: &Path) -> anyhow::Result<Self> {
         let name = program.tools.first().context("a program without a tool")?;
         let binary = tools::find(name).with_context(|| format!("{name} is not installed"))?;
         // The port is free now, and nobody else on loopback is looking for one.
@@ -109,7 +109,7 @@ impl Registry {
     }
 
     /// `127.0.0.1:PORT`.
-    pub(super) fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         self.address.to_string()
     }
 }
