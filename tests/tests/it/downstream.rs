@@ -4,7 +4,8 @@
 //! It is a package outside of our workspace: inside of it, Cargo would unify the features of all
 //! members, and "mocks alone" would be compiled together with Sigstore and HTTP client. Its target
 //! folder is its own for the same reason. It takes our lock file along, so that it needs nothing
-//! that was not fetched for us already, and a minute at most, since little is left to compile.
+//! that was not fetched for us already. From nothing it takes 65 s of processor time, so about half
+//! a minute on two free cores; after that, seconds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
