@@ -2,6 +2,9 @@
 //! tests; the library holds the code blocks of the documents, which are compiled as doc tests.
 #![forbid(unsafe_code)]
 
+#[cfg(doctest)]
+use qmt_plugins as _; // The documents' host programs need it.
+
 /// The code blocks of the documents that readers start from.
 #[cfg(doctest)]
 mod documents {
