@@ -316,7 +316,7 @@ fn the_answer_alone_is_on_stdout() {
     let scene = Scene::new();
     let answer = scene.run(RUN);
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
-    assert_eq!(answer.stdout, "Hello, World! (wasm)\n");
+    assert_eq!(answer.stdout, "Hello, World! (wasm)");
     for stage in ["resolve", "verify", "fetch", "load"] {
         assert!(
             answer.told().contains(&format!("greet: {stage}: ")),
