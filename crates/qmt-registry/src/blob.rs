@@ -12,9 +12,9 @@ use crate::error::RegistryError;
 
 /// From this many bytes on, hashing has a thread of its own: 1 MiB.
 const THREAD_FROM: u64 = 1 << 20;
-/// How many chunks may wait for the hasher. A chunk is what one read of the socket gave, some
-/// hundred KiB at most, so this bounds the memory to a few MiB whatever the blob's size.
-const CHUNKS_WAITING: usize = 6;
+/// How many chunks may wait for the hasher. A chunk has some hundred KiB at most, so this bounds the
+/// memory to a MiB whatever the blob's size.
+const CHUNKS_WAITING: usize = 3;
 
 /// Counts and hashes the bytes of one blob, and judges them at the end.
 pub(crate) struct Proof {

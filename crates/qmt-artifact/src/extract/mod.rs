@@ -37,7 +37,7 @@ use crate::select::Selection;
 use crate::source::{LayerSource, LayerStream};
 
 /// Chunks that may wait for the blocking side.
-const WAITING: usize = 8;
+const WAITING: usize = 3;
 /// Artifact clients put the name of a file here.
 const TITLE: &str = "org.opencontainers.image.title";
 

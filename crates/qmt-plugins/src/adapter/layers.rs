@@ -24,8 +24,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How much is read from disk at once, in bytes.
 const DISK_CHUNK: usize = 256 * 1024;
-/// How many chunks may wait for the disk: a few hundred KiB, so that memory stays flat.
-const CHUNKS_IN_FLIGHT: usize = 16;
+/// How many chunks of some hundred KiB may wait for the disk: few, so that memory stays flat.
+const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// The layers of one image.
 pub(crate) struct RegistryLayers<'a> {

@@ -13,6 +13,7 @@ mod endpoint;
 mod exchange;
 mod manifest;
 mod options;
+mod pool;
 mod realm;
 mod redirect;
 mod referrers;

@@ -1,13 +1,14 @@
 //! A blob's transfer: goes on where it broke off, at the same source or the next one, and is
 //! proven over the whole.
 //!
-//! A task of its own reads from the network, hands each chunk to the hasher and passes it on, so
-//! reading, hashing and whatever the consumer does run beside one another. The channel to the
+//! A task of its own reads from the network, gathers what comes in buffers of one size, hands each to
+//! the hasher and passes it on, so reading, hashing and whatever the consumer does run beside one another. The channel to the
 //! consumer is short: memory does not depend on the blob's size.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use futures_util::{Stream, TryStreamExt as _};
@@ -15,11 +16,12 @@ use http::header;
 use qmt_oci_ref::{Descriptor, Digester, Repository};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Inner;
 use super::body::Body;
 use super::endpoint::Endpoint;
+use super::pool::Pool;
 use super::request::{Answer, Call, once};
 use super::retry::{Attempts, Failure};
 use crate::blob::Proof;
@@ -30,7 +32,9 @@ use crate::redact::RedactedUrl;
 use crate::registry::BlobStream;
 
 /// Chunks that may wait for the consumer. They are the same memory that waits for the hasher.
-const CHUNKS_WAITING: usize = 4;
+const CHUNKS_WAITING: usize = 2;
+/// How long what came so far waits for more before it is handed on.
+const GATHER_PAUSE: Duration = Duration::from_millis(20);
 /// A try that brought this much counts as progress: the next failure is the first again.
 const PROGRESS: u64 = 1 << 20;
 
@@ -117,6 +121,7 @@ async fn open(
         proof,
         attempts,
         contributors: Vec::new(),
+        pool: Pool::default(),
         url,
     };
     let body = transfer.connect().await?;
@@ -140,6 +145,7 @@ struct Transfer {
     mark: u64,
     /// Mirrors whose bytes are part of what was handed out.
     contributors: Vec<Arc<Endpoint>>,
+    pool: Pool,
     url: RedactedUrl,
 }
 
@@ -315,7 +321,27 @@ impl Transfer {
         chunks: &mpsc::Sender<Result<Bytes, RegistryError>>,
     ) -> Result<bool, RegistryError> {
         let bounded = opened.body.announced().is_some();
-        while let Some(mut chunk) = opened.body.chunk().await? {
+        loop {
+            let next = if self.pool.gathered() == 0 {
+                opened.body.chunk().await
+            } else {
+                match timeout(GATHER_PAUSE, opened.body.chunk()).await {
+                    Ok(next) => next,
+                    Err(_) if self.hand_on(chunks).await? => continue,
+                    Err(_) => return Ok(false),
+                }
+            };
+            let mut chunk = match next {
+                Ok(Some(chunk)) => chunk,
+                // What came before the end counts, whatever kind of end it is.
+                ended => {
+                    if !self.hand_on(chunks).await? {
+                        return Ok(false);
+                    }
+                    ended?;
+                    break;
+                }
+            };
             let known = usize::try_from(opened.skip)
                 .unwrap_or(usize::MAX)
                 .min(chunk.len());
@@ -323,12 +349,14 @@ impl Transfer {
             opened.skip = opened
                 .skip
                 .saturating_sub(u64::try_from(known).unwrap_or(u64::MAX));
-            if chunk.is_empty() {
-                continue;
-            }
-            self.proof.update(&chunk).await?;
-            if chunks.send(Ok(chunk)).await.is_err() {
-                return Ok(false);
+            while !chunk.is_empty() {
+                let missing = self.proof.missing();
+                self.pool.fill(&mut chunk, missing);
+                // What is beyond the end is refused at once.
+                let is_all = u64::try_from(self.pool.gathered()).unwrap_or(u64::MAX) >= missing;
+                if (self.pool.is_full() || is_all) && !self.hand_on(chunks).await? {
+                    return Ok(false);
+                }
             }
             // Where the length was announced it was checked, and nothing can follow.
             if bounded && self.proof.missing() == 0 {
@@ -346,6 +374,19 @@ impl Transfer {
             retryable: true,
             source,
         })
+    }
+
+    /// Hands what was gathered to the hasher and the consumer; `false` where the latter is gone.
+    async fn hand_on(
+        &mut self,
+        chunks: &mpsc::Sender<Result<Bytes, RegistryError>>,
+    ) -> Result<bool, RegistryError> {
+        if self.pool.gathered() == 0 {
+            return Ok(true);
+        }
+        let chunk = self.pool.take();
+        self.proof.update(&chunk).await?;
+        Ok(chunks.send(Ok(chunk)).await.is_ok())
     }
 
     fn what(&self) -> String {
