@@ -21,6 +21,7 @@ fn one() -> Policy {
     Policy::any_of(vec![dev()], 1).unwrap()
 }
 
+/// REF-06: a scope covers whole segments of a path, and no host but its own.
 #[test]
 fn scopes_cover_whole_segments() {
     for (pattern, name, covered) in [
@@ -32,6 +33,7 @@ fn scopes_cover_whole_segments() {
         ("ghcr.io/acme/**", "ghcr.io/acme", false),
         ("ghcr.io/acme/**", "ghcr.io/acme-evil/echo", false),
         ("ghcr.io/acme/**", "evil.example/ghcr.io/acme/echo", false),
+        ("ghcr.io/acme/**", "ghcr.io.evil.com/acme/echo", false),
         ("ghcr.io/acme/*", "ghcr.io/acme/echo", true),
         ("ghcr.io/acme/*", "ghcr.io/acme/a/b", false),
         ("ghcr.io/*/echo", "ghcr.io/acme/echo", true),
