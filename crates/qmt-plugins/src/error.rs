@@ -12,6 +12,9 @@ use crate::config::ConfigError;
 use crate::lockfile::LockfileError;
 use crate::source::SourceError;
 
+/// The host that stands in for a registry in the names of images in layouts.
+const LAYOUT_HOST: &str = "oci-layout.invalid/";
+
 /// Why a plugin was not fetched, verified, loaded or called. Each names the plugin.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -251,9 +254,11 @@ impl Error {
                 source: VerifyError::NoSignature { rejected, .. },
                 reference,
                 ..
-            } if rejected.is_empty() => Some(format!(
-                "whoever publishes it signs it by `cosign sign {reference}`"
-            )),
+            } if rejected.is_empty() => Some(if reference.starts_with(LAYOUT_HOST) {
+                "sign it in a registry, and copy it into the layout with its signatures".to_owned()
+            } else {
+                format!("whoever publishes it signs it by `cosign sign {reference}`")
+            }),
             Self::NotVerified { source, .. } => {
                 let hints = source
                     .rejections()
