@@ -64,6 +64,11 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
         authority.key = Some(here(key));
         if signer.insecure_ignore_tlog {
             authority.transparency_log = TransparencyRule::Optional;
+            // A key alone needs no Sigstore: none is fetched where the config names none.
+            let oci = &mut config.oci;
+            if oci.trusted_root.is_none() && oci.tuf_url.is_none() {
+                oci.use_sigstore_tuf_data.get_or_insert(false);
+            }
         }
     }
     authority.identity.clone_from(&signer.certificate_identity);

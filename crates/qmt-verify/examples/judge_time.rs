@@ -41,9 +41,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     let mut out = std::io::stdout();
     for (name, image) in images {
-        let found = collect(&One(image), &subject, &DiscoveryOptions::default());
+        let (source, options) = (One(image), DiscoveryOptions::default());
         // As the cache keeps it.
-        let kept = runtime.block_on(found)?.to_json()?;
+        let kept = runtime
+            .block_on(collect(&source, &subject, &options))?
+            .to_json()?;
         let mut times = Vec::new();
         for _ in 0..ROUNDS {
             let start = Instant::now();

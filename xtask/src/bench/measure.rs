@@ -143,7 +143,7 @@ pub(super) fn interleave(
             }
         }
     }
-    Ok(taken.into_iter().map(summary).collect())
+    Ok(taken.iter().map(|samples| summary(samples)).collect())
 }
 
 #[derive(Clone, Copy)]
@@ -196,7 +196,7 @@ fn parse(text: &str) -> Option<(f64, u64)> {
     Some((user.parse().ok()?, peak.parse().ok()?))
 }
 
-fn summary(samples: Vec<Sample>) -> Figures {
+fn summary(samples: &[Sample]) -> Figures {
     let mut walls: Vec<Duration> = samples.iter().map(|sample| sample.wall).collect();
     walls.sort_unstable();
     let mut users: Vec<f64> = samples.iter().map(|sample| sample.user).collect();
@@ -281,11 +281,7 @@ mod tests {
             user,
             peak,
         };
-        let figures = summary(vec![
-            sample(9, 0.3, 1),
-            sample(1, 0.1, 7),
-            sample(2, 0.2, 3),
-        ]);
+        let figures = summary(&[sample(9, 0.3, 1), sample(1, 0.1, 7), sample(2, 0.2, 3)]);
         assert_eq!(figures.wall, Duration::from_millis(2));
         assert!((figures.user - 0.2).abs() < f64::EPSILON);
         assert_eq!(figures.peak, 7);

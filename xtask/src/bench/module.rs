@@ -1,7 +1,7 @@
 //! Wasm modules to measure with: of any size, of code, and a real one.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use qmt_oci_ref::Digest;
@@ -79,7 +79,7 @@ pub(super) fn real(sh: &Shell, target: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(module)
 }
 
-fn fetch(sh: &Shell, file: &PathBuf) -> anyhow::Result<()> {
+fn fetch(sh: &Shell, file: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(project::on_path("npm"), "npm is not installed");
     let folder = file.parent().context("a file in a folder")?;
     sh.create_dir(folder)?;

@@ -1,5 +1,6 @@
 //! Pulls: a raw Wasm layer and tar+gzip layers, to a verified file, beside the programs of others.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -254,11 +255,8 @@ fn split<'a>(
 fn told(figures: &Figures) -> String {
     let mut text = time(figures.wall);
     if figures.peak > 0 {
-        text.push_str(&format!(
-            " (user {:.2} s, {})",
-            figures.user,
-            mebibytes(figures.peak)
-        ));
+        let peak = mebibytes(figures.peak);
+        let _ = write!(text, " (user {:.2} s, {peak})", figures.user);
     }
     text
 }

@@ -1,5 +1,6 @@
 //! Starting: the bare command, a warm load beside Extism alone, many plugins, many processes.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -131,10 +132,11 @@ pub(super) fn many(stage: &Stage) -> anyhow::Result<Vec<Row>> {
         let repository = format!("bench/many{nth}");
         let image = ImageBuilder::wasm(module).build();
         stage.put(&registry, &repository, &image, Signer::Keyless);
-        providers.push_str(&format!(
-            "[[providers]]\nname = \"p{nth}\"\npath = \"oci://{}/{repository}:1\"\n",
-            registry.host()
-        ));
+        let path = format!("oci://{}/{repository}:1", registry.host());
+        let _ = writeln!(
+            providers,
+            "[[providers]]\nname = \"p{nth}\"\npath = \"{path}\""
+        );
     }
     let host = registry.host().to_string();
     let config = stage.config("many", Signer::Keyless, &host, &providers)?;
