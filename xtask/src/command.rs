@@ -63,6 +63,16 @@ impl Plugins {
 
     /// Runs it in `folder` to its end.
     pub(crate) fn run(&self, folder: &Path, arguments: &[&str]) -> anyhow::Result<Answer> {
+        self.run_with(folder, arguments, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn run_with(
+        &self,
+        folder: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Answer> {
         let mut command = std::process::Command::new(&self.binary);
         for (name, _) in std::env::vars_os() {
             let name_text = name.to_string_lossy();
@@ -75,6 +85,7 @@ impl Plugins {
             .current_dir(folder)
             .env("HOME", &self.home)
             .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
             .args(arguments);
         let start = Instant::now();
         let mut child = command

@@ -1,10 +1,15 @@
 //! `cargo xtask e2e`: each case of `fixtures/e2e` through the built command, against the embedded
 //! registry and Sigstore; with `--real`, against the programs of others.
 
+mod builders;
 pub(crate) mod case;
+mod conformance;
 mod layouts;
+mod mirror;
+mod published;
 pub(crate) mod real;
 pub(crate) mod servers;
+mod token;
 
 use std::path::Path;
 

@@ -96,7 +96,7 @@ fn wasm_line(module: &[u8], form: &str) -> String {
 }
 
 /// This machine, in the words of the OCI image specification.
-fn host_platform() -> Platform {
+pub(crate) fn host_platform() -> Platform {
     let os = match std::env::consts::OS {
         "macos" => "darwin",
         other => other,

@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod command;
 mod demo;
+mod drill;
 mod e2e;
 mod embedded;
 mod fixtures;
@@ -55,6 +56,12 @@ const COMMANDS: &[Command] = &[
         options: "[--real | CASE...]",
         summary: "the cases of fixtures/e2e through the built command; --real: against others",
         run: e2e::run,
+    },
+    Command {
+        name: "drill",
+        options: "[ID...] [--long]",
+        summary: "the fault drills at every place, counted; --long: as often as a release needs",
+        run: drill::run,
     },
     Command {
         name: "fixtures",

@@ -10,6 +10,7 @@ use xshell::{Shell, cmd};
 
 use super::case::{Format, Image, Signature};
 use super::servers::{self, REGISTRIES, Registry};
+use super::{conformance, mirror};
 use crate::command::{Answer, Plugins};
 use crate::embedded::{Embedded, Published, Trust};
 use crate::image::GREETING;
@@ -22,7 +23,7 @@ const IDENTITY: &str = "signer@example.com";
 const ISSUER: &str = "https://accounts.example.com";
 
 /// The word that cosign's key is encrypted with; the key lives as long as the run.
-const PASSWORD: &str = "throwaway";
+pub(super) const PASSWORD: &str = "throwaway";
 
 /// Runs the tier against every registry program that is installed, at least one.
 pub(super) fn run() -> anyhow::Result<()> {
@@ -64,7 +65,7 @@ pub(super) fn run() -> anyhow::Result<()> {
         std::fs::create_dir(&folder)?;
         let result = Registry::start(program, &folder).and_then(|registry| {
             let host = registry.host();
-            if program.password {
+            if program.auth.is_some() {
                 login(&sh, &folder, &host)?;
             }
             let plugins = plugins.at_home(&folder);
@@ -74,17 +75,33 @@ pub(super) fn run() -> anyhow::Result<()> {
                 folder: &folder,
                 trust: &trust,
             };
-            Ok(tier.play(&host, &image, &keyless)? + tier.built_from_dockerfile(&host)?)
+            let behaviours = conformance::behaviours(&sh, &host, program.auth.is_some())?;
+            Ok(behaviours
+                + tier.play(&host, &image, &keyless)?
+                + tier.built_by_others(&host)?
+                + tier.published(&host).context("what publish makes")?)
         });
         ran += 1;
-        match result {
-            Ok(count) => println!("ok      {:<36} {count} checks", program.name),
-            Err(error) => {
-                println!("FAILED  {:<36} {error:#}", program.name);
-                failed.push(program.name);
-            }
-        }
+        report(program.name, result.map(Some), &mut failed);
     }
+    let folder = scratch.path().join("mirror-tier");
+    std::fs::create_dir(&folder)?;
+    let home = plugins.at_home(&folder);
+    let tier = Tier {
+        sh: &sh,
+        plugins: &home,
+        folder: &folder,
+        trust: &trust,
+    };
+    report(
+        "pull-through mirror",
+        mirror::run(&tier, &image),
+        &mut failed,
+    );
+    let folder = scratch.path().join("conformance");
+    std::fs::create_dir(&folder)?;
+    let official = conformance::official(&sh, &folder);
+    report("OCI conformance of the test kit", official, &mut failed);
     anyhow::ensure!(
         ran > 0,
         "no registry program is installed; run `cargo xtask tools`"
@@ -93,12 +110,34 @@ pub(super) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// One line per part of the tier.
+fn report(
+    name: &'static str,
+    result: anyhow::Result<Option<usize>>,
+    failed: &mut Vec<&'static str>,
+) {
+    match result {
+        Ok(Some(count)) => println!("ok      {name:<36} {count} checks"),
+        Ok(None) => println!("skipped {name:<36} not installed; run `cargo xtask tools`"),
+        Err(error) => {
+            println!("FAILED  {name:<36} {error:#}");
+            failed.push(name);
+        }
+    }
+}
+
+/// This machine as `publish --native` names it.
+pub(super) fn platform() -> String {
+    let platform = crate::image::host_platform();
+    format!("{}/{}", platform.os, platform.architecture)
+}
+
 /// Everything that is checked against one registry.
-struct Tier<'a> {
-    sh: &'a Shell,
-    plugins: &'a Plugins,
-    folder: &'a Path,
-    trust: &'a Trust,
+pub(super) struct Tier<'a> {
+    pub(super) sh: &'a Shell,
+    pub(super) plugins: &'a Plugins,
+    pub(super) folder: &'a Path,
+    pub(super) trust: &'a Trust,
 }
 
 impl Tier<'_> {
@@ -135,51 +174,7 @@ impl Tier<'_> {
         Ok(checks)
     }
 
-    /// The two-line Dockerfile, built by buildah in both of its formats; nothing where it is missing.
-    fn built_from_dockerfile(&self, host: &str) -> anyhow::Result<usize> {
-        let Some(buildah) = tools::find("buildah") else {
-            return Ok(0);
-        };
-        let context = self.folder.join("context");
-        std::fs::create_dir(&context)?;
-        std::fs::write(
-            context.join("Dockerfile"),
-            "FROM scratch\nCOPY plugin.wasm /plugin.wasm\n",
-        )?;
-        std::fs::write(
-            context.join("plugin.wasm"),
-            qmt_testkit::plugins::echo_wasm(),
-        )?;
-        let policy = self.folder.join("policy.json");
-        std::fs::write(
-            &policy,
-            r#"{"default":[{"type":"insecureAcceptAnything"}]}"#,
-        )?;
-        let (root, runroot) = (self.folder.join("storage"), self.folder.join("run"));
-        let digest_file = self.folder.join("digest");
-        let store = ["--storage-driver", "vfs", "--root"];
-        let mut checks = 0;
-        for (format, pushed) in [("oci", "oci"), ("docker", "v2s2")] {
-            let name = format!("plugin-{format}");
-            let reference = format!("{host}/e2e/buildah-{format}:1");
-            cmd!(self.sh, "{buildah} {store...} {root} --runroot {runroot} bud --isolation chroot --signature-policy {policy} --format {format} -t {name} {context}")
-                .quiet().ignore_stdout().ignore_stderr().run()?;
-            cmd!(self.sh, "{buildah} {store...} {root} --runroot {runroot} push --tls-verify=false --signature-policy {policy} --format {pushed} --digestfile {digest_file} {name} docker://{reference}")
-                .env("HOME", self.folder).quiet().ignore_stdout().ignore_stderr().run()?;
-            let digest = std::fs::read_to_string(&digest_file)?;
-            let key = self.sign(
-                "cosign2",
-                &format!("{host}/e2e/buildah-{format}@{}", digest.trim()),
-            )?;
-            let config = self.key_config(host, &reference, &key, &name)?;
-            checks += self
-                .greets(&config, &["wasm"])
-                .with_context(|| format!("buildah, {format}"))?;
-        }
-        Ok(checks)
-    }
-
-    fn copy(&self, from: &str, to: &str, with_referrers: bool) -> anyhow::Result<()> {
+    pub(super) fn copy(&self, from: &str, to: &str, with_referrers: bool) -> anyhow::Result<()> {
         let oras = tool("oras")?;
         let recursive: &[&str] = if with_referrers {
             &["--recursive"]
@@ -198,7 +193,7 @@ impl Tier<'_> {
     }
 
     /// Signs with a fresh key and no log: what leaves this machine is nothing.
-    fn sign(&self, cosign: &str, image: &str) -> anyhow::Result<PathBuf> {
+    pub(super) fn sign(&self, cosign: &str, image: &str) -> anyhow::Result<PathBuf> {
         let public = self.new_key(cosign, "signer")?;
         let private = public.with_extension("key");
         let program = tool(cosign)?;
@@ -226,7 +221,7 @@ impl Tier<'_> {
         Ok(public)
     }
 
-    fn new_key(&self, cosign: &str, name: &str) -> anyhow::Result<PathBuf> {
+    pub(super) fn new_key(&self, cosign: &str, name: &str) -> anyhow::Result<PathBuf> {
         let program = tool(cosign)?;
         let prefix = self.folder.join(format!("{cosign}-{name}"));
         let public = prefix.with_extension("pub");
@@ -244,7 +239,7 @@ impl Tier<'_> {
         Ok(public)
     }
 
-    fn key_config(
+    pub(super) fn key_config(
         &self,
         host: &str,
         reference: &str,
@@ -312,11 +307,11 @@ kind = "native"
     }
 
     /// Both plugins of a configuration greet.
-    fn greet(&self, config: &Path) -> anyhow::Result<usize> {
+    pub(super) fn greet(&self, config: &Path) -> anyhow::Result<usize> {
         self.greets(config, &["wasm", "native"])
     }
 
-    fn greets(&self, config: &Path, names: &[&str]) -> anyhow::Result<usize> {
+    pub(super) fn greets(&self, config: &Path, names: &[&str]) -> anyhow::Result<usize> {
         for name in names {
             let answer = self.run(config, name)?;
             anyhow::ensure!(
@@ -330,7 +325,7 @@ kind = "native"
     }
 
     /// Both plugins of a configuration are refused as not verified.
-    fn refused(&self, config: &Path) -> anyhow::Result<usize> {
+    pub(super) fn refused(&self, config: &Path) -> anyhow::Result<usize> {
         let names = ["wasm", "native"];
         for name in names {
             let answer = self.run(config, name)?;
@@ -369,6 +364,6 @@ fn login(sh: &Shell, home: &Path, host: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tool(name: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn tool(name: &str) -> anyhow::Result<PathBuf> {
     tools::find(name).with_context(|| format!("{name} is not installed"))
 }

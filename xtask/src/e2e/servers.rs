@@ -8,19 +8,29 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
+use super::token::{self, TokenServer};
 use crate::tools;
 
 /// Who may use a registry with passwords.
 pub(super) const USER: &str = "operator";
 pub(super) const PASSWORD: &str = "correct-horse";
 
+/// What a registry asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Auth {
+    /// A password with every request.
+    Password,
+    /// A token, which a server of ours gives for a password.
+    Token,
+}
+
 /// A registry program: its tool and how it is started on an address with a folder of its own.
 pub(crate) struct Program {
     pub(crate) name: &'static str,
     /// The tools without which it cannot be started; the first one is the program.
     pub(crate) tools: &'static [&'static str],
-    /// Whether it wants a password.
-    pub(super) password: bool,
+    /// What it asks its users for, if anything.
+    pub(super) auth: Option<Auth>,
     arguments: fn(SocketAddr, &Path) -> anyhow::Result<Vec<String>>,
 }
 
@@ -29,19 +39,19 @@ pub(crate) const REGISTRIES: &[Program] = &[
     Program {
         name: "CNCF distribution 3",
         tools: &["distribution3"],
-        password: false,
+        auth: None,
         arguments: distribution,
     },
     Program {
         name: "Debian's distribution 2.8",
         tools: &["docker-registry"],
-        password: false,
+        auth: None,
         arguments: distribution,
     },
     Program {
         name: "crane registry serve",
         tools: &["crane"],
-        password: false,
+        auth: None,
         arguments: |address, _| {
             Ok(words(&[
                 "registry",
@@ -54,14 +64,20 @@ pub(crate) const REGISTRIES: &[Program] = &[
     Program {
         name: "CNCF distribution 3 with passwords",
         tools: &["distribution3", "htpasswd"],
-        password: true,
+        auth: Some(Auth::Password),
         arguments: distribution_with_passwords,
+    },
+    Program {
+        name: "CNCF distribution 3 with tokens",
+        tools: &["distribution3"],
+        auth: Some(Auth::Token),
+        arguments: distribution,
     },
     // With it.
     Program {
         name: "go-containerregistry with referrers",
         tools: &["ggcr-registry"],
-        password: false,
+        auth: None,
         arguments: |address, _| Ok(vec![address.to_string()]),
     },
 ];
@@ -70,15 +86,44 @@ pub(crate) const REGISTRIES: &[Program] = &[
 pub(crate) struct Registry {
     child: Child,
     address: SocketAddr,
+    /// Serves as long as the registry does.
+    _tokens: Option<TokenServer>,
 }
 
 impl Registry {
     pub(crate) fn start(program: &Program, folder: &Path) -> anyhow::Result<Self> {
+        Self::start_for(program, folder, None)
+    }
+
+    /// Starts it as a pull-through mirror of the registry at the URL `origin`.
+    pub(super) fn start_for(
+        program: &Program,
+        folder: &Path,
+        origin: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let name = program.tools.first().context("a program without a tool")?;
         let binary = tools::find(name).with_context(|| format!("{name} is not installed"))?;
         // The port is free now, and nobody else on loopback is looking for one.
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let arguments = (program.arguments)(address, folder)?;
+        let tokens = (program.auth == Some(Auth::Token))
+            .then(|| TokenServer::start(&folder.join("jwks.json")))
+            .transpose()?;
+        if let Some(tokens) = &tokens {
+            add_to_config(
+                folder,
+                &format!(
+                    "auth:\n  token:\n    realm: {}\n    service: {name}\n    issuer: {name}\n    \
+                     jwks: {}\n",
+                    tokens.realm(),
+                    folder.join("jwks.json").display(),
+                    name = token::NAME,
+                ),
+            )?;
+        }
+        if let Some(origin) = origin {
+            add_to_config(folder, &format!("proxy:\n  remoteurl: {origin}\n"))?;
+        }
         let log = std::fs::File::create(folder.join("registry.log"))?;
         let child = Command::new(&binary)
             .args(arguments)
@@ -87,7 +132,11 @@ impl Registry {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let mut registry = Self { child, address };
+        let mut registry = Self {
+            child,
+            address,
+            _tokens: tokens,
+        };
         registry.wait().with_context(|| {
             std::fs::read_to_string(folder.join("registry.log")).unwrap_or_default()
         })?;
@@ -145,14 +194,21 @@ fn distribution_with_passwords(address: SocketAddr, folder: &Path) -> anyhow::Re
     let users = folder.join("htpasswd");
     std::fs::write(&users, entry)?;
     let arguments = distribution(address, folder)?;
-    let config = folder.join("config.yml");
-    let text = format!(
-        "{}auth:\n  htpasswd:\n    realm: e2e\n    path: {}\n",
-        std::fs::read_to_string(&config)?,
-        users.display()
-    );
-    std::fs::write(&config, text)?;
+    add_to_config(
+        folder,
+        &format!(
+            "auth:\n  htpasswd:\n    realm: e2e\n    path: {}\n",
+            users.display()
+        ),
+    )?;
     Ok(arguments)
+}
+
+/// Adds a section to what [`distribution`] wrote.
+fn add_to_config(folder: &Path, section: &str) -> anyhow::Result<()> {
+    let config = folder.join("config.yml");
+    let text = std::fs::read_to_string(&config)? + section;
+    Ok(std::fs::write(&config, text)?)
 }
 
 fn words(words: &[&str]) -> Vec<String> {

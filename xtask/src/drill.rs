@@ -1,0 +1,136 @@
+//! `cargo xtask drill`: what runs with the tests in a short form, in the form of a release.
+//!
+//! A drill is a test that reads `QMT_DRILL`; it prints a line `drill …` with its counts and fails on
+//! any violation.
+
+use anyhow::Context as _;
+use xshell::{Shell, cmd};
+
+use crate::project::{self, UsageError};
+use crate::suggest;
+
+/// One drill: where its tests stand.
+struct Drill {
+    id: &'static str,
+    about: &'static str,
+    /// Package and the filter of its test binary `it`.
+    tests: &'static [(&'static str, &'static str)],
+}
+
+const DRILLS: &[Drill] = &[
+    Drill {
+        id: "F5",
+        about: "the connection is cut at every byte of every answer: FIN, RST, silence",
+        tests: &[("qmt-registry", "drill::cuts")],
+    },
+    Drill {
+        id: "F6",
+        about: "a bit of every byte of every answer is flipped, and many at random",
+        tests: &[
+            ("qmt-registry", "drill::edits"),
+            ("qmt-plugins", "drill::f6"),
+        ],
+    },
+    Drill {
+        id: "F9",
+        about: "redirects of every kind for everything that is asked for",
+        tests: &[("qmt-registry", "drill::matrix")],
+    },
+];
+
+/// Runs all drills or those named: every place once, with `--long` also the counts of a release.
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let form = if arguments.iter().any(|argument| argument == "--long") {
+        "long"
+    } else {
+        "full"
+    };
+    let names: Vec<&String> = arguments
+        .iter()
+        .filter(|argument| *argument != "--long")
+        .collect();
+    let drills = choose(&names)?;
+    let sh = project::shell()?;
+    let mut failed = Vec::new();
+    for drill in drills {
+        println!("{}: {} ({form})", drill.id, drill.about);
+        for (package, filter) in drill.tests {
+            if let Err(error) = play(&sh, package, filter, form) {
+                println!("FAILED  {filter} of {package}: {error:#}");
+                failed.push(drill.id);
+            }
+        }
+    }
+    failed.dedup();
+    anyhow::ensure!(failed.is_empty(), "violated: {}", failed.join(", "));
+    Ok(())
+}
+
+fn choose(names: &[&String]) -> anyhow::Result<Vec<&'static Drill>> {
+    for name in names {
+        if !DRILLS.iter().any(|drill| drill.id == name.as_str()) {
+            let known: Vec<&str> = DRILLS.iter().map(|drill| drill.id).collect();
+            let hint = suggest::nearest(name, &known)
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default();
+            let known = known.join(", ");
+            return Err(
+                UsageError(format!("there is no drill `{name}` among {known}{hint}")).into(),
+            );
+        }
+    }
+    let wanted = |drill: &&Drill| names.is_empty() || names.iter().any(|name| *name == drill.id);
+    Ok(DRILLS.iter().filter(wanted).collect())
+}
+
+fn play(sh: &Shell, package: &str, filter: &str, form: &str) -> anyhow::Result<()> {
+    let cargo = project::cargo();
+    let output = cmd!(
+        sh,
+        "{cargo} test --quiet --package {package} --test it {filter} -- --nocapture"
+    )
+    .env("QMT_DRILL", form)
+    .env("RUST_BACKTRACE", "0")
+    .quiet()
+    .ignore_status()
+    .output()
+    .context("cargo can't be started")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("drill "))
+        .collect();
+    for line in &lines {
+        println!("  {line}");
+    }
+    anyhow::ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    // A filter that fits no test passes, and shows nothing.
+    anyhow::ensure!(!lines.is_empty(), "no test of that name counts anything");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drills_are_chosen_by_their_ids() {
+        let owned: Vec<String> = ["F9", "F5"].iter().map(|id| (*id).to_owned()).collect();
+        let names: Vec<&String> = owned.iter().collect();
+        let chosen: Vec<&str> = choose(&names)
+            .unwrap()
+            .iter()
+            .map(|drill| drill.id)
+            .collect();
+        assert_eq!(chosen, ["F5", "F9"]);
+        assert_eq!(choose(&[]).unwrap().len(), DRILLS.len());
+        let Err(error) = choose(&[&"F55".to_owned()]) else {
+            panic!("there is no F55")
+        };
+        assert!(error.is::<UsageError>(), "{error}");
+    }
+}

@@ -1,0 +1,209 @@
+//! What `qmt-plugins publish` makes, in the hands of others: cosign verifies its signature, and
+//! oras, crane, regctl and skopeo pull it and keep its digest.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use qmt_testkit::plugins;
+use serde_json::Value;
+use xshell::cmd;
+
+use super::real::{PASSWORD, Tier, tool};
+use crate::tools;
+
+const EPOCH: &str = "1700000000";
+
+impl Tier<'_> {
+    pub(super) fn published(&self, host: &str) -> anyhow::Result<usize> {
+        let key = self.new_key("cosign3", "publisher")?;
+        let other = self.new_key("cosign3", "bystander")?;
+        let reference = format!("{host}/e2e/published:1");
+        let digest = self.publish(host, &reference, &key.with_extension("key"), true)?;
+        anyhow::ensure!(
+            self.digest_of(&reference)? == digest,
+            "the tag does not name what was published"
+        );
+        let again = format!("{host}/e2e/published-again:1");
+        let same = self.publish(host, &again, &key.with_extension("key"), true)?;
+        anyhow::ensure!(
+            same == digest,
+            "the same input made {same}, and {digest} before"
+        );
+        let mut checks = 2;
+        checks += self.verified(host, &reference, &digest, &key, &other)?;
+        checks += self.pulled(host, &reference, &digest)?;
+
+        let single = format!("{host}/e2e/published-wasm:1");
+        let digest = self.publish(host, &single, &key.with_extension("key"), false)?;
+        checks += self.pulled(host, &single, &digest)?;
+        // `oras pull` gives the file back, under the name that its layer is titled with.
+        let (oras, folder) = (tool("oras")?, self.folder.join("pulled-by-oras"));
+        cmd!(self.sh, "{oras} pull --plain-http -o {folder} {single}")
+            .env("HOME", self.folder)
+            .quiet()
+            .ignore_stdout()
+            .run()?;
+        let file = std::fs::read(folder.join("plugin.wasm")).context("oras pull")?;
+        anyhow::ensure!(file == plugins::echo_wasm(), "oras pulled another file");
+        Ok(checks + 1)
+    }
+
+    /// Publishes, and returns the digest that was printed.
+    fn publish(
+        &self,
+        host: &str,
+        reference: &str,
+        key: &Path,
+        native: bool,
+    ) -> anyhow::Result<String> {
+        let folder = self.folder.join("publish");
+        std::fs::create_dir_all(&folder)?;
+        let wasm = folder.join("greet.wasm");
+        std::fs::write(&wasm, plugins::echo_wasm())?;
+        let config = folder.join("plugins.toml");
+        std::fs::write(
+            &config,
+            format!("[registries.\"{host}\"]\nplain_http = true\n"),
+        )?;
+        let (config, wasm, key) = (text(&config)?, text(&wasm)?, text(key)?);
+        let destination = format!("oci://{reference}");
+        let mut arguments = vec![
+            "publish",
+            &destination,
+            "--config",
+            config,
+            "--format",
+            "json",
+            "--wasm",
+            wasm,
+            "--title",
+            "greet",
+            "--image-version",
+            "1.0.0",
+            "--annotation",
+            "com.example.team=e2e",
+            "--sign-key",
+            key,
+        ];
+        let library = plugins::native_plugin(&folder).context("the C plugin does not compile")?;
+        let platform = format!("{}={}", super::real::platform(), text(&library)?);
+        if native {
+            arguments.extend(["--native", &platform]);
+        }
+        let environment = [("COSIGN_PASSWORD", PASSWORD), ("SOURCE_DATE_EPOCH", EPOCH)];
+        let answer = self
+            .plugins
+            .run_with(self.folder, &arguments, &environment)?;
+        anyhow::ensure!(answer.code == Some(0), "publish\n{}", answer.transcript());
+        let said: Value = serde_json::from_str(&answer.stdout).context("publish prints JSON")?;
+        let digest = said.pointer("/published/digest").and_then(Value::as_str);
+        Ok(digest.context("publish prints no digest")?.to_owned())
+    }
+
+    /// By cosign 3 and by our own command: its key, and no other.
+    fn verified(
+        &self,
+        host: &str,
+        reference: &str,
+        digest: &str,
+        key: &Path,
+        other: &Path,
+    ) -> anyhow::Result<usize> {
+        let cosign = tool("cosign3")?;
+        let (repository, _) = reference.rsplit_once(':').context("no tag")?;
+        let image = format!("{repository}@{digest}");
+        for (key, holds) in [(key, true), (other, false)] {
+            let output = cmd!(
+                self.sh,
+                "{cosign} verify --key {key} --insecure-ignore-tlog=true --allow-http-registry {image}"
+            )
+            .env("HOME", self.folder)
+            .quiet()
+            .ignore_status()
+            .output()?;
+            anyhow::ensure!(
+                output.status.success() == holds,
+                "cosign verify with {}: {}",
+                key.display(),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+            let config = self.folder.join("publish/plugins.toml");
+            let arguments = [
+                "verify",
+                reference,
+                "--config",
+                text(&config)?,
+                "--key",
+                text(key)?,
+                "--insecure-ignore-tlog",
+            ];
+            let answer = self.plugins.run(self.folder, &arguments)?;
+            let expected = if holds { 0 } else { 3 };
+            anyhow::ensure!(
+                answer.code == Some(expected),
+                "verify with {}\n{}",
+                key.display(),
+                answer.transcript()
+            );
+        }
+        let config = self.key_config(host, reference, key, "published")?;
+        Ok(4 + self.greet(&config)?)
+    }
+
+    /// Each tool copies the whole image into a layout; what its index names is the same digest.
+    fn pulled(&self, host: &str, reference: &str, digest: &str) -> anyhow::Result<usize> {
+        let mut checks = 0;
+        for program in ["oras", "crane", "regctl", "skopeo"] {
+            let Some(binary) = tools::find(program) else {
+                continue;
+            };
+            let name = reference.replace(['/', ':'], "-");
+            let folder = self.folder.join(format!("{program}-{name}"));
+            let to = text(&folder)?;
+            let sh = self.sh;
+            let copy = match program {
+                "oras" => cmd!(
+                    sh,
+                    "{binary} cp --from-plain-http --to-oci-layout {reference} {to}:1"
+                ),
+                "crane" => cmd!(sh, "{binary} pull --insecure --format=oci {reference} {to}"),
+                "regctl" => cmd!(
+                    sh,
+                    "{binary} image copy --host reg={host},tls=disabled {reference} ocidir://{to}:1"
+                ),
+                _ => cmd!(
+                    sh,
+                    "{binary} --insecure-policy copy --all --preserve-digests --src-tls-verify=false docker://{reference} oci:{to}:1"
+                ),
+            };
+            let output = copy
+                .env("HOME", self.folder)
+                .quiet()
+                .ignore_status()
+                .output()?;
+            anyhow::ensure!(
+                output.status.success(),
+                "{program}: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+            let index = std::fs::read(folder.join("index.json"))?;
+            let index: Value = serde_json::from_slice(&index)?;
+            let listed = index["manifests"].as_array().context("no manifests")?;
+            anyhow::ensure!(
+                listed.iter().any(|entry| entry["digest"] == digest),
+                "{program} keeps another digest than {digest}: {index}"
+            );
+            let blob = folder
+                .join("blobs/sha256")
+                .join(digest.trim_start_matches("sha256:"));
+            anyhow::ensure!(blob.is_file(), "{program} did not copy {digest}");
+            checks += 1;
+        }
+        Ok(checks)
+    }
+}
+
+fn text(path: &Path) -> anyhow::Result<&str> {
+    path.to_str()
+        .context("the scratch folder's name is not UTF-8")
+}
