@@ -3,6 +3,7 @@
 //! into the rows of their ids, and names of tests that are gone are taken out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -59,9 +60,8 @@ fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
 fn module(file: &Path) -> String {
     let parts: Vec<_> = file.iter().map(|part| part.to_str().unwrap()).collect();
     let (name, rest) = match parts.as_slice() {
-        ["crates", name, _, rest @ ..] => (*name, rest),
         ["tests", _, rest @ ..] => ("qmt-e2e-tests", rest),
-        [name, _, rest @ ..] => (*name, rest),
+        ["crates", name, _, rest @ ..] | [name, _, rest @ ..] => (*name, rest),
         _ => panic!("{}", file.display()),
     };
     let mut path = vec![name.replace('-', "_")];
@@ -163,7 +163,7 @@ fn update(tests: &BTreeMap<String, BTreeSet<String>>) {
                 }
             }
             let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-            text += &format!("| {id} | {} | {missing}\n", names.join("<br>"));
+            let _ = writeln!(text, "| {id} | {} | {missing}", names.join("<br>"));
         } else {
             text += line;
             text += "\n";

@@ -46,7 +46,8 @@ fn roots(folder: &Path) -> Vec<TrustRoot> {
         "public-good-trusted-root-2025.json",
     ];
     let read = files.map(|file| TrustRoot::from_json_file(&folder.join(file)).unwrap());
-    Vec::from_iter(read.into_iter().chain([TrustRoot::embedded().unwrap()]))
+    let embedded = TrustRoot::embedded().unwrap();
+    read.into_iter().chain([embedded]).collect()
 }
 
 async fn judge(

@@ -58,9 +58,11 @@ impl EvidenceSource for OneSignature {
     }
 
     async fn manifest(&self, reference: &Reference, _: u64) -> Result<Option<Bytes>, BoxError> {
-        let by_tag = reference
-            .tag()
-            .is_some_and(|tag| tag.as_str().ends_with(".sig"));
+        let by_tag = reference.tag().is_some_and(|tag| {
+            tag.as_str()
+                .rsplit_once('.')
+                .is_some_and(|(_, end)| end == "sig")
+        });
         let is_asked = if self.is_referrer {
             reference.digest().is_some()
         } else {

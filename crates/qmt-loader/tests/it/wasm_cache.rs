@@ -99,7 +99,15 @@ fn loading_again_and_again_leaves_nothing_behind() {
         for turn in 10..200 {
             load(turn).await;
         }
-        let after = (mappings(), threads());
+        // Threads of plugins that are gone end when they next run, which a busy machine puts off.
+        let mut after = (mappings(), threads());
+        for _ in 0..100 {
+            if after.0 < before.0 + 60 && after.1 < before.1 + 20 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            after = (mappings(), threads());
+        }
         assert!(
             after.0 < before.0 + 60,
             "mappings: {before:?} before, {after:?} after"

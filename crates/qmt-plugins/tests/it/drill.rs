@@ -17,7 +17,7 @@ use crate::scene::{REPOSITORY, Scene, told, wasm_image};
 /// Pulls beside one another.
 const AT_ONCE: usize = 8;
 /// Longer than this, a pull over loopback hangs.
-const HANGS: Duration = Duration::from_secs(60);
+const HANGS: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default)]
 struct Tally {
