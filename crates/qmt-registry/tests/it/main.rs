@@ -5,7 +5,8 @@
 
 #![allow(
     clippy::unwrap_used,
-    reason = "a test's helpers may fail loudly, as the tests themselves do"
+    clippy::print_stdout,
+    reason = "a test's helpers may fail loudly, as the tests do, and drills count aloud"
 )]
 
 mod auth;
