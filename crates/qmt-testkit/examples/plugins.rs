@@ -6,35 +6,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+use std::error::Error;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    let Some(folder) = std::env::args_os().nth(1).map(PathBuf::from) else {
-        eprintln!("usage: plugins DIR");
-        return ExitCode::from(2);
-    };
-    match write(&folder) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn write(folder: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
-    std::fs::create_dir_all(folder)?;
-    std::fs::write(
-        folder.join("greeter.wasm"),
-        qmt_testkit::plugins::echo_wasm(),
-    )?;
-    let library = qmt_testkit::plugins::native_plugin(folder)?;
-    let name = format!(
-        "{}greeter{}",
-        std::env::consts::DLL_PREFIX,
-        std::env::consts::DLL_SUFFIX
-    );
-    std::fs::rename(library, folder.join(name))?;
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = std::env::args_os().nth(1).map(PathBuf::from);
+    let folder = folder.ok_or("usage: plugins DIR")?;
+    std::fs::create_dir_all(&folder)?;
+    let module = qmt_testkit::plugins::echo_wasm();
+    std::fs::write(folder.join("greeter.wasm"), module)?;
+    let library = qmt_testkit::plugins::native_plugin(&folder)?;
+    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    std::fs::rename(library, folder.join(format!("{prefix}greeter{suffix}")))?;
     Ok(())
 }
