@@ -44,7 +44,7 @@ pub(super) fn compressible(size: usize) -> Vec<u8> {
 /// The test kit's plugin with so many functions beside its own that it has about `size` bytes.
 pub(super) fn with_code(size: usize) -> Vec<u8> {
     /// Bytes of one of the functions below, as a binary.
-    const FUNCTION: usize = 585;
+    const FUNCTION: usize = 685;
     let text = qmt_testkit::plugins::ECHO_WAT.trim_end();
     let body = text.strip_suffix(')').unwrap_or(text);
     let mut text = body.to_owned();

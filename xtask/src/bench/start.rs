@@ -128,7 +128,7 @@ pub(super) fn many(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let registry = FakeRegistry::builder().start()?;
     for nth in 0..COUNT {
         // Modules of their own: one that is shared would be compiled and read once.
-        let module = module::with_code((64 << 10) + nth * 585);
+        let module = module::with_code((64 << 10) + nth * 685);
         let repository = format!("bench/many{nth}");
         let image = ImageBuilder::wasm(module).build();
         stage.put(&registry, &repository, &image, Signer::Keyless);
