@@ -113,6 +113,10 @@ impl Store {
         if let Err(std::fs::TryLockError::WouldBlock) = (self.sys.lock_shared)(&file) {
             return Ok(None);
         }
+        // It may also have been here and gone between the opening and the lock.
+        if !sys::is_named(&path, &file) {
+            return Ok(None);
+        }
         Ok(Some(CachedArtifact::new(
             record,
             path,

@@ -1,6 +1,9 @@
 //! CACHE-01, CACHE-02, CACHE-10: what is handed out while others change the files.
 
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
@@ -96,6 +99,28 @@ async fn cache_02_bytes_handed_out_do_not_change_with_the_file() {
     damage::overwrite(artifact.path(), &[0xff; CONTENT.len()]);
     assert_eq!(proven.bytes(), CONTENT);
     assert_eq!(Digest::sha256(proven.bytes()), *proven.digest());
+}
+
+/// The moment between opening the file and sharing its lock, in which eviction takes the entry.
+#[tokio::test]
+async fn cache_10_an_entry_that_goes_while_it_is_looked_up_is_a_miss() {
+    static GOING: Mutex<Option<PathBuf>> = Mutex::new(None);
+    fn evicted_before(file: &File) -> Result<(), TryLockError> {
+        if let Some(entry) = GOING.lock().unwrap().take() {
+            std::fs::remove_dir_all(entry).unwrap();
+        }
+        file.try_lock_shared()
+    }
+    let bed = Bed::with(Sys {
+        lock_shared: evicted_before,
+        ..Sys::REAL
+    });
+    let key = manifest("a");
+    let path = bed.put(&key, CONTENT).await.path().to_owned();
+    *GOING.lock().unwrap() = path.parent().map(Into::into);
+    assert!(bed.is_miss(&key).await);
+    let again = bed.put(&key, CONTENT).await;
+    assert!(again.path().exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
