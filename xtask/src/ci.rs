@@ -227,6 +227,14 @@ fn clippy(sh: &Shell) -> anyhow::Result<Outcome> {
         "{cargo} clippy --workspace --all-targets --locked -- -D warnings"
     )
     .run()?;
+    // The facade bare, and for a host that brings loaders of its own.
+    for features in ["", "http,layout,sigstore"] {
+        cmd!(
+            sh,
+            "{cargo} clippy --package qmt-plugins --no-default-features --features={features} --locked -- -D warnings"
+        )
+        .run()?;
+    }
     Ok(Outcome::Done)
 }
 

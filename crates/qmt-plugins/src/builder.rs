@@ -14,16 +14,17 @@ use crate::config::{ByteSize, ConfigFile};
 use crate::error::Error;
 use crate::events::{Event, EventSink};
 use crate::host::PluginHost;
+use crate::loaders::Loaders;
 use crate::lockfile::{LockMode, Lockfile};
 use crate::stage::Trust;
-use crate::stage::load::Loaders;
 
 /// Builds a [`PluginHost`]. Each part that is not given is made from the config.
 pub struct PluginHostBuilder {
     file: ConfigFile,
     registry: Option<Arc<dyn Registry>>,
     verifier: Option<Arc<dyn Verifier>>,
-    loaders: Loaders,
+    wasm: Option<Arc<dyn Loader>>,
+    native: Option<Arc<dyn Loader>>,
     mode: LockMode,
     offline: bool,
     platform: HostPlatform,
@@ -37,7 +38,8 @@ impl PluginHostBuilder {
             file,
             registry: None,
             verifier: None,
-            loaders: Loaders::default(),
+            wasm: None,
+            native: None,
             mode: LockMode::default(),
             offline: false,
             platform: HostPlatform::current(),
@@ -63,14 +65,14 @@ impl PluginHostBuilder {
     /// Loads Wasm plugins by `loader`, such as an `ExtismLoader` with host functions of one's own.
     #[must_use]
     pub fn wasm_loader(mut self, loader: Arc<dyn Loader>) -> Self {
-        self.loaders.wasm = Some(loader);
+        self.wasm = Some(loader);
         self
     }
 
     /// Loads native plugins by `loader`.
     #[must_use]
     pub fn native_loader(mut self, loader: Arc<dyn Loader>) -> Self {
-        self.loaders.native = Some(loader);
+        self.native = Some(loader);
         self
     }
 
@@ -132,7 +134,7 @@ impl PluginHostBuilder {
             plugin: "all".to_owned(),
             source,
         })?;
-        let loaders = complete(self.loaders, &cache)?;
+        let loaders = Loaders::new(self.wasm, self.native, &cache);
         let trust = match self.verifier {
             Some(verifier) => OnceCell::new_with(Some(Trust::Verify(verifier))),
             None => OnceCell::new(),
@@ -169,43 +171,4 @@ fn cache_event(event: CacheEvent) -> Event {
         other => format!("{other:?}"),
     };
     Event::Waiting { plugin, detail }
-}
-
-/// Makes the loaders that were not given, as far as their features are on.
-fn complete(mut loaders: Loaders, cache: &FsCache) -> Result<Loaders, Error> {
-    let _ = cache; // Neither feature is on: nothing needs a folder.
-    #[cfg(feature = "wasm")]
-    if loaders.wasm.is_none() {
-        let folder = cache.compiled_dir().map_err(|source| Error::Cache {
-            plugin: "all".to_owned(),
-            source,
-        })?;
-        let made = qmt_loader::ExtismLoader::builder()
-            .compile_cache(Some(folder))
-            .build();
-        loaders.wasm = Some(Arc::new(
-            made.map_err(load_error("preparing the Wasm loader"))?,
-        ));
-    }
-    #[cfg(feature = "native")]
-    if loaders.native.is_none() {
-        let folder = cache.compiled_dir().map_err(|source| Error::Cache {
-            plugin: "all".to_owned(),
-            source,
-        })?;
-        loaders.native = Some(Arc::new(qmt_loader::NativeLoader::new(
-            folder.join("native"),
-        )));
-    }
-    Ok(loaders)
-}
-
-#[cfg(feature = "wasm")]
-fn load_error(doing: &str) -> impl FnOnce(qmt_loader::LoadError) -> Error {
-    let doing = doing.to_owned();
-    move |source| Error::Load {
-        plugin: "all".to_owned(),
-        doing,
-        source,
-    }
 }

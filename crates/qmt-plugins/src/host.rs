@@ -8,7 +8,7 @@ use qmt_artifact::HostPlatform;
 use qmt_cache::FsCache;
 use qmt_loader::Plugin;
 use qmt_registry::Registry;
-use qmt_verify::{Report, TrustRootInfo};
+use qmt_verify::Report;
 use tokio::sync::OnceCell;
 
 use crate::artifact::PluginArtifact;
@@ -16,9 +16,10 @@ use crate::builder::PluginHostBuilder;
 use crate::config::{Config, ConfigFile, PullPolicy};
 use crate::error::Error;
 use crate::events::{EventSink, Reporter};
+use crate::loaders::Loaders;
 use crate::lockfile::{LockEntry, LockMode, Lockfile};
 use crate::obtain::Need;
-use crate::stage::load::{self, Loaders};
+use crate::stage::load;
 use crate::stage::verify::Freshness;
 use crate::stage::{Trust, resolve, verify};
 use crate::target::Target;
@@ -187,7 +188,8 @@ impl PluginHost {
     /// # Errors
     ///
     /// [`Error::Trust`].
-    pub async fn trust_root(&self, refresh: bool) -> Result<TrustRootInfo, Error> {
+    #[cfg(feature = "sigstore")]
+    pub async fn trust_root(&self, refresh: bool) -> Result<qmt_verify::TrustRootInfo, Error> {
         let offline = self.offline_rule().is_some();
         Ok(crate::trust::trust_root(self, offline, refresh)
             .await?

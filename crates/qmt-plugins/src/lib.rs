@@ -15,6 +15,7 @@ mod host;
 #[cfg(feature = "http")]
 mod http_client;
 mod inspect;
+mod loaders;
 mod local;
 mod lockfile;
 #[cfg(feature = "http")]
@@ -22,11 +23,13 @@ mod login;
 mod manifest_type;
 mod obtain;
 mod pipeline; // Start here: the stages, top to bottom.
+#[cfg(feature = "sigstore")]
 mod policy;
 mod publish;
 mod source;
 mod stage;
 mod target;
+#[cfg_attr(not(feature = "sigstore"), path = "trust/without.rs")]
 mod trust;
 
 pub use self::artifact::{ArtifactSummary, PluginArtifact};

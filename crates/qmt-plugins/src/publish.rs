@@ -333,6 +333,7 @@ fn layout_writer(
     Err(unsupported(destination, "OCI layouts (feature `layout`)"))
 }
 
+#[cfg(any(feature = "http", feature = "layout"))]
 fn opening(destination: &PluginSource, source: RegistryError) -> Error {
     let (plugin, reference) = (destination.to_string(), destination.to_string());
     Error::Registry {

@@ -5,37 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use qmt_artifact::PluginKind;
 use qmt_cache::{CacheError, CachedArtifact, ProvenFile};
-use qmt_loader::{Artifact, Kind, LoadOptions, Loader, Plugin};
+use qmt_loader::{Artifact, Kind, LoadOptions, Plugin};
 use qmt_oci_ref::Digest;
 
 use super::cache::Cached;
 use crate::config::{ProviderConfig, ProviderKind};
 use crate::error::Error;
 use crate::events::{Reporter, Stage};
-
-/// The loaders, one per kind; a kind whose feature is off has none.
-#[derive(Clone, Default)]
-pub(crate) struct Loaders {
-    pub(crate) wasm: Option<Arc<dyn Loader>>,
-    pub(crate) native: Option<Arc<dyn Loader>>,
-}
-
-impl Loaders {
-    pub(crate) fn for_kind(
-        &self,
-        plugin: &str,
-        kind: PluginKind,
-    ) -> Result<&Arc<dyn Loader>, Error> {
-        let (loader, what) = match kind {
-            PluginKind::Native => (&self.native, "native plugins (feature `native`)"),
-            _ => (&self.wasm, "Wasm plugins (feature `wasm`)"),
-        };
-        loader.as_ref().ok_or_else(|| Error::Unsupported {
-            plugin: plugin.to_owned(),
-            what,
-        })
-    }
-}
+use crate::loaders::Loaders;
 
 /// The bytes that will run, and the digest that was computed over exactly these bytes.
 #[derive(Clone, Debug)]
