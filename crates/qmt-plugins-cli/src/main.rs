@@ -21,8 +21,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     init_log(arguments.global.verbose);
     let output = Output::new(&arguments.global);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // Hashing, writing, extracting and plugins have threads of their own; what is left waits for
+    // the network, and a thread more would only hand its bytes from one to the next.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let result = match runtime {

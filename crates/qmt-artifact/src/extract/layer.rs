@@ -56,6 +56,15 @@ pub(super) struct Task {
     pub(super) may_be_the_file: bool,
 }
 
+/// What a layer that was read well leaves to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Its last byte was read.
+    Nothing,
+    /// The source keeps the file: nobody but the source, which proves it, needs what is to come.
+    Proof,
+}
+
 /// What one layer holds of the names looked for.
 #[derive(Default)]
 struct Seen {
@@ -81,8 +90,8 @@ impl Extraction {
         }
     }
 
-    /// Reads one layer to its end.
-    pub(super) fn read(&mut self, mut chunks: Chunks, task: &Task) -> Result<(), Failure> {
+    /// Reads one layer, to its end unless somebody else does.
+    pub(super) fn read(&mut self, mut chunks: Chunks, task: &Task) -> Result<Rest, Failure> {
         let Some(encoding) = task.encoding else {
             return self.read_file(chunks, task);
         };
@@ -111,7 +120,7 @@ impl Extraction {
         unpacked.check_diff_id()?;
         self.unpacked = self.unpacked.saturating_add(unpacked.count());
         self.hidden.descend();
-        Ok(())
+        Ok(Rest::Nothing)
     }
 
     /// Reports whether no lower layer can hold a better file.
@@ -147,7 +156,7 @@ impl Extraction {
     }
 
     /// Takes a whole layer as the file. Its bytes are hashed by the source already.
-    fn read_file(&mut self, mut chunks: Chunks, task: &Task) -> Result<(), Failure> {
+    fn read_file(&mut self, mut chunks: Chunks, task: &Task) -> Result<Rest, Failure> {
         let judged = self.rule.judge_layer(chunks.peek(SNIFF_BYTES)?);
         let judged = judged.map_err(|found| {
             Failure::Other(ArtifactError::Content {
@@ -158,7 +167,12 @@ impl Extraction {
         let hashed = task.proven.algorithm() == DigestAlgorithm::Sha256;
         let mut digester = (!hashed).then(|| Digester::new(DigestAlgorithm::Sha256));
         self.clear()?;
-        loop {
+        let rest = if hashed && self.sink.has_layer() {
+            Rest::Proof
+        } else {
+            Rest::Nothing
+        };
+        while rest == Rest::Nothing {
             let bytes = chunks.take()?;
             if bytes.is_empty() {
                 break;
@@ -178,7 +192,7 @@ impl Extraction {
             digest,
             size,
         });
-        Ok(())
+        Ok(rest)
     }
 
     fn entry(

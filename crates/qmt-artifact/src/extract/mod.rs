@@ -28,7 +28,7 @@ use tokio::sync::mpsc::{self, Sender};
 use self::decode::{Chunks, Message};
 use self::encoding::Encoding;
 use self::failure::Failure;
-use self::layer::{Extraction, Task};
+use self::layer::{Extraction, Rest, Task};
 use self::limits::ExtractLimits;
 use self::rule::Rule;
 use crate::error::{ArtifactError, LayerProblem, Limit};
@@ -49,6 +49,13 @@ pub trait ExtractSink: io::Write + Send + Any {
     /// # Errors
     /// Whatever the operating system says.
     fn restart(&mut self) -> io::Result<()>;
+
+    /// Reports whether a layer that is the plugin's file itself reaches its place without this
+    /// sink: its source keeps what it streams. Such a layer is not written here, and only its first
+    /// bytes are looked at.
+    fn has_layer(&self) -> bool {
+        false
+    }
 }
 
 /// In memory, for small files and tests.
@@ -269,27 +276,42 @@ async fn feed(
 /// source, which proves the digest, is heard to its end before the archive is blamed.
 async fn conclude(
     fed: Fed,
-    result: Result<(), Failure>,
+    result: Result<Rest, Failure>,
     layer: &Descriptor,
 ) -> Result<(), ArtifactError> {
-    let failure = match (result, &fed) {
-        (Ok(()), Fed::All) => return Ok(()),
+    match (result, fed) {
+        (Ok(_), Fed::All) => Ok(()),
+        (Ok(Rest::Proof), Fed::Refused(stream, left)) => hear_out(stream, left, layer).await,
         // Nothing is taken from a layer that was not proven to its end.
-        (Ok(()), Fed::Refused(..)) => return Err(ArtifactError::Aborted),
-        (Err(failure), _) => failure,
-    };
-    if let Fed::Refused(mut stream, mut left) = fed
-        && failure.may_be_the_transfers()
-    {
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|source| unread(layer, source))?;
-            let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-            left = left
-                .checked_sub(length)
-                .ok_or_else(|| wrong_size(layer, left, length))?;
+        (Ok(Rest::Nothing), Fed::Refused(..)) => Err(ArtifactError::Aborted),
+        (Err(failure), fed) => {
+            if let Fed::Refused(stream, left) = fed
+                && failure.may_be_the_transfers()
+            {
+                hear_out(stream, left, layer).await?;
+            }
+            Err(failure.into_error(layer.digest()))
         }
     }
-    Err(failure.into_error(layer.digest()))
+}
+
+/// Lets the source go through the `left` bytes that nobody else wants, and say whether all are right.
+async fn hear_out(
+    mut stream: LayerStream,
+    mut left: u64,
+    layer: &Descriptor,
+) -> Result<(), ArtifactError> {
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|source| unread(layer, source))?;
+        let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        left = left
+            .checked_sub(length)
+            .ok_or_else(|| wrong_size(layer, left, length))?;
+    }
+    if left > 0 {
+        return Err(wrong_size(layer, left, 0));
+    }
+    Ok(())
 }
 
 fn unread(layer: &Descriptor, source: crate::error::BoxError) -> ArtifactError {

@@ -172,7 +172,7 @@ impl ExtractSink for Sink {
     }
 }
 
-/// Takes what the partial blob holds already.
+/// For a layer that is the file: the partial blob holds it already.
 struct Unwritten;
 
 impl Write for Unwritten {
@@ -188,5 +188,9 @@ impl Write for Unwritten {
 impl ExtractSink for Unwritten {
     fn restart(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn has_layer(&self) -> bool {
+        true
     }
 }

@@ -255,3 +255,74 @@ async fn the_sink_comes_back() {
     let sink: Box<dyn Any> = extracted.into_sink();
     assert_eq!(*sink.downcast::<Vec<u8>>().unwrap(), module());
 }
+
+/// A sink whose source keeps layers that are files; nothing may be written to it.
+struct Elsewhere;
+
+impl io::Write for Elsewhere {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        panic!("the layer is kept by its source")
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ExtractSink for Elsewhere {
+    fn restart(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn has_layer(&self) -> bool {
+        true
+    }
+}
+
+/// DIG-08, F5: a layer that nobody here needs whole is proven to its end all the same.
+#[tokio::test]
+async fn dig_08_a_layer_that_is_kept_elsewhere_is_heard_to_its_end() {
+    let bytes = [module(), vec![0; 3 * crate::SNIFF_BYTES]].concat();
+    let image = Image::new(FileRule::Layer, &[(WASM, bytes.clone())]);
+    let chunks = || bytes.chunks(1000).map(chunk).collect::<Vec<_>>();
+    let run = async |items| {
+        let (source, limits) = (mock(items), &image.limits);
+        extract(&image.selection, &source, Box::new(Elsewhere), limits).await
+    };
+    let extracted = run(chunks()).await.unwrap();
+    assert_eq!(extracted.digest(), &Digest::sha256(&bytes));
+    assert_eq!(extracted.size(), bytes.len() as u64);
+
+    let mut wrong = chunks();
+    wrong.push(Err("content hashes to another digest"));
+    let error = run(wrong).await.unwrap_err();
+    assert!(matches!(error, ArtifactError::Source { .. }), "{error:?}");
+    let (mut longer, mut shorter) = (chunks(), chunks());
+    longer.push(chunk(b"x"));
+    shorter.pop();
+    for items in [longer, shorter] {
+        let error = run(items).await.unwrap_err();
+        let size = matches!(
+            error,
+            ArtifactError::Layer {
+                source: LayerProblem::Size { .. },
+                ..
+            }
+        );
+        assert!(size, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_layer_that_is_kept_elsewhere_is_still_looked_at() {
+    let image = Image::new(FileRule::Layer, &[(WASM, b"#!/bin/sh".to_vec())]);
+    let source = mock(vec![chunk(b"#!/bin/sh")]);
+    let error = extract(
+        &image.selection,
+        &source,
+        Box::new(Elsewhere),
+        &image.limits,
+    )
+    .await;
+    assert!(matches!(error, Err(ArtifactError::Content { .. })));
+}
