@@ -164,15 +164,33 @@ impl Extraction {
                 found,
             })
         })?;
-        let hashed = task.proven.algorithm() == DigestAlgorithm::Sha256;
-        let mut digester = (!hashed).then(|| Digester::new(DigestAlgorithm::Sha256));
         self.clear()?;
-        let rest = if hashed && self.sink.has_layer() {
-            Rest::Proof
+        let is_hashed = task.proven.algorithm() == DigestAlgorithm::Sha256;
+        let (digest, rest) = if is_hashed && self.sink.has_layer() {
+            (task.proven.clone(), Rest::Proof)
         } else {
-            Rest::Nothing
+            let digester = (!is_hashed).then(|| Digester::new(DigestAlgorithm::Sha256));
+            let digest = self.write_layer(chunks, digester)?;
+            (digest.unwrap_or_else(|| task.proven.clone()), Rest::Nothing)
         };
-        while rest == Rest::Nothing {
+        let (path, size) = (b"plugin.wasm".to_vec(), task.size);
+        self.taken = Some(Taken {
+            class: Class::Own,
+            path,
+            judged,
+            digest,
+            size,
+        });
+        Ok(rest)
+    }
+
+    /// Writes what is left of a layer, and returns its digest where it is to be computed.
+    fn write_layer(
+        &mut self,
+        mut chunks: Chunks,
+        mut digester: Option<Digester>,
+    ) -> Result<Option<Digest>, Failure> {
+        loop {
             let bytes = chunks.take()?;
             if bytes.is_empty() {
                 break;
@@ -183,16 +201,7 @@ impl Extraction {
             self.sink.write_all(&bytes).map_err(Failure::sink)?;
         }
         self.sink.flush().map_err(Failure::sink)?;
-        let digest = digester.map_or_else(|| task.proven.clone(), Digester::finish);
-        let (path, size) = (b"plugin.wasm".to_vec(), task.size);
-        self.taken = Some(Taken {
-            class: Class::Own,
-            path,
-            judged,
-            digest,
-            size,
-        });
-        Ok(rest)
+        Ok(digester.map(Digester::finish))
     }
 
     fn entry(
