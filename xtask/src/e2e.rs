@@ -25,11 +25,10 @@ const CASES: &str = "fixtures/e2e";
 
 /// Runs all cases, or those whose names are given.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    if arguments
-        .first()
-        .is_some_and(|argument| argument == "--real")
+    if let Some((first, parts)) = arguments.split_first()
+        && first == "--real"
     {
-        return real::run();
+        return real::run(parts);
     }
     let cases = choose(Case::load_all(&project::root().join(CASES))?, arguments)?;
     let sh = project::shell()?;

@@ -53,7 +53,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "e2e",
-        options: "[--real | CASE...]",
+        options: "[--real [PART...] | CASE...]",
         summary: "the cases of fixtures/e2e through the built command; --real: against others",
         run: e2e::run,
     },

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use qmt_testkit::plugins;
 use xshell::cmd;
 
-use super::real::{Tier, tool};
+use super::real::{Tier, quietly, tool};
 use crate::tools;
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY plugin.wasm /plugin.wasm\n";
@@ -58,14 +58,11 @@ impl Tier<'_> {
             let reference = format!("{host}/e2e/oras-{number}:1");
             let config = config.map(|kind| format!("--config=config.json:{kind}"));
             let file = format!("plugin.wasm:{layer}");
-            cmd!(
+            let push = cmd!(
                 self.sh,
                 "{oras} push --plain-http {config...} {reference} {file}"
-            )
-            .env("HOME", self.folder)
-            .quiet()
-            .ignore_stdout()
-            .run()?;
+            );
+            quietly(push.env("HOME", self.folder))?;
             checks += self
                 .signed_loads(host, &reference, &format!("oras-{number}"), &["wasm"])
                 .with_context(|| format!("oras push, {layer}"))?;
@@ -83,15 +80,11 @@ impl Tier<'_> {
         let mut checks = 0;
         for (name, base) in [("docker", None), ("oci", Some("--oci-empty-base"))] {
             let reference = format!("{host}/e2e/crane-{name}:1");
-            cmd!(
+            let append = cmd!(
                 self.sh,
                 "{crane} append --insecure {base...} -f {archive} -t {reference}"
-            )
-            .env("HOME", self.folder)
-            .quiet()
-            .ignore_stdout()
-            .ignore_stderr()
-            .run()?;
+            );
+            quietly(append.env("HOME", self.folder))?;
             checks += self
                 .signed_loads(host, &reference, &format!("crane-{name}"), &["wasm"])
                 .with_context(|| format!("crane append, {name}"))?;
@@ -178,21 +171,11 @@ impl Buildah<'_> {
     fn run(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let Self { tier, program, .. } = self;
         let (root, runroot) = (tier.folder.join("storage"), tier.folder.join("run"));
-        let output = cmd!(
+        let buildah = cmd!(
             tier.sh,
             "{program} --storage-driver vfs --root {root} --runroot {runroot} {arguments...}"
-        )
-        .env("HOME", tier.folder)
-        .quiet()
-        .ignore_status()
-        .output()?;
-        anyhow::ensure!(
-            output.status.success(),
-            "buildah {}: {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
         );
-        Ok(())
+        quietly(buildah.env("HOME", tier.folder))
     }
 
     fn build(

@@ -8,7 +8,7 @@ use qmt_testkit::plugins;
 use serde_json::Value;
 use xshell::cmd;
 
-use super::real::{PASSWORD, Tier, tool};
+use super::real::{PASSWORD, Tier, quietly, tool};
 use crate::tools;
 
 const EPOCH: &str = "1700000000";
@@ -38,11 +38,8 @@ impl Tier<'_> {
         checks += self.pulled(host, &single, &digest)?;
         // `oras pull` gives the file back, under the name that its layer is titled with.
         let (oras, folder) = (tool("oras")?, self.folder.join("pulled-by-oras"));
-        cmd!(self.sh, "{oras} pull --plain-http -o {folder} {single}")
-            .env("HOME", self.folder)
-            .quiet()
-            .ignore_stdout()
-            .run()?;
+        let pull = cmd!(self.sh, "{oras} pull --plain-http -o {folder} {single}");
+        quietly(pull.env("HOME", self.folder))?;
         let file = std::fs::read(folder.join("plugin.wasm")).context("oras pull")?;
         anyhow::ensure!(file == plugins::echo_wasm(), "oras pulled another file");
         Ok(checks + 1)
@@ -176,16 +173,7 @@ impl Tier<'_> {
                     "{binary} --insecure-policy copy --all --preserve-digests --src-tls-verify=false docker://{reference} oci:{to}:1"
                 ),
             };
-            let output = copy
-                .env("HOME", self.folder)
-                .quiet()
-                .ignore_status()
-                .output()?;
-            anyhow::ensure!(
-                output.status.success(),
-                "{program}: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            quietly(copy.env("HOME", self.folder))?;
             let index = std::fs::read(folder.join("index.json"))?;
             let index: Value = serde_json::from_slice(&index)?;
             let listed = index["manifests"].as_array().context("no manifests")?;

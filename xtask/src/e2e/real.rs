@@ -22,11 +22,16 @@ pub(crate) const NEEDED: &[&str] = &["cosign2", "cosign3", "oras"];
 const IDENTITY: &str = "signer@example.com";
 const ISSUER: &str = "https://accounts.example.com";
 
+const MIRROR: &str = "pull-through mirror";
+const CONFORMANCE: &str = "OCI conformance of the test kit";
+
 /// The word that cosign's key is encrypted with; the key lives as long as the run.
 pub(super) const PASSWORD: &str = "throwaway";
 
-/// Runs the tier against every registry program that is installed, at least one.
-pub(super) fn run() -> anyhow::Result<()> {
+/// Runs the tier against every registry program that is installed, at least one. With `parts`, only
+/// what has one of them in its name.
+pub(super) fn run(parts: &[String]) -> anyhow::Result<()> {
+    let wanted = |name: &str| parts.is_empty() || parts.iter().any(|part| name.contains(part));
     let missing = tools::missing(NEEDED);
     anyhow::ensure!(
         missing.is_empty(),
@@ -49,16 +54,14 @@ pub(super) fn run() -> anyhow::Result<()> {
     };
     embedded.sign(&keyless, &signature);
 
-    let mut ran = 0;
-    let mut failed = Vec::new();
+    let mut tally = Tally::default();
     for (at, program) in REGISTRIES.iter().enumerate() {
+        if !wanted(program.name) {
+            continue;
+        }
         let missing = tools::missing(program.tools);
         if !missing.is_empty() {
-            println!(
-                "skipped {:<36} not installed: {}",
-                program.name,
-                missing.join(", ")
-            );
+            tally.skipped(program.name, &missing.join(", "));
             continue;
         }
         let folder = scratch.path().join(format!("registry-{at}"));
@@ -81,48 +84,75 @@ pub(super) fn run() -> anyhow::Result<()> {
                 + tier.built_by_others(&host)?
                 + tier.published(&host).context("what publish makes")?)
         });
-        ran += 1;
-        report(program.name, result.map(Some), &mut failed);
+        tally.take(program.name, result.map(Some));
     }
-    let folder = scratch.path().join("mirror-tier");
-    std::fs::create_dir(&folder)?;
-    let home = plugins.at_home(&folder);
-    let tier = Tier {
-        sh: &sh,
-        plugins: &home,
-        folder: &folder,
-        trust: &trust,
-    };
-    report(
-        "pull-through mirror",
-        mirror::run(&tier, &image),
-        &mut failed,
-    );
-    let folder = scratch.path().join("conformance");
-    std::fs::create_dir(&folder)?;
-    let official = conformance::official(&sh, &folder);
-    report("OCI conformance of the test kit", official, &mut failed);
-    anyhow::ensure!(
-        ran > 0,
-        "no registry program is installed; run `cargo xtask tools`"
-    );
-    anyhow::ensure!(failed.is_empty(), "real tier failed: {}", failed.join(", "));
-    Ok(())
+    if wanted(MIRROR) {
+        let folder = scratch.path().join("mirror-tier");
+        std::fs::create_dir(&folder)?;
+        let home = plugins.at_home(&folder);
+        let tier = Tier {
+            sh: &sh,
+            plugins: &home,
+            folder: &folder,
+            trust: &trust,
+        };
+        tally.take(MIRROR, mirror::run(&tier, &image));
+    }
+    if wanted(CONFORMANCE) {
+        let folder = scratch.path().join("conformance");
+        std::fs::create_dir(&folder)?;
+        tally.take(CONFORMANCE, conformance::official(&sh, &folder));
+    }
+    tally.finish()
 }
 
-/// One line per part of the tier.
-fn report(
-    name: &'static str,
-    result: anyhow::Result<Option<usize>>,
-    failed: &mut Vec<&'static str>,
-) {
-    match result {
-        Ok(Some(count)) => println!("ok      {name:<36} {count} checks"),
-        Ok(None) => println!("skipped {name:<36} not installed; run `cargo xtask tools`"),
-        Err(error) => {
-            println!("FAILED  {name:<36} {error:#}");
-            failed.push(name);
+/// What became of the parts of the tier, a line each and a sum.
+#[derive(Default)]
+struct Tally {
+    parts: usize,
+    checks: usize,
+    skipped: usize,
+    failed: Vec<&'static str>,
+}
+
+impl Tally {
+    fn take(&mut self, name: &'static str, result: anyhow::Result<Option<usize>>) {
+        match result {
+            Ok(Some(count)) => {
+                println!("ok      {name:<36} {count} checks");
+                self.parts += 1;
+                self.checks += count;
+            }
+            Ok(None) => self.skipped(name, "what it needs"),
+            Err(error) => {
+                println!("FAILED  {name:<36} {error:#}");
+                self.failed.push(name);
+            }
         }
+    }
+
+    fn skipped(&mut self, name: &str, missing: &str) {
+        println!("skipped {name:<36} not installed: {missing}; run `cargo xtask tools`");
+        self.skipped += 1;
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        let Self {
+            parts,
+            checks,
+            skipped,
+            failed,
+        } = self;
+        println!(
+            "e2e --real: {parts} parts hold with {checks} checks, {} failed, {skipped} skipped",
+            failed.len()
+        );
+        anyhow::ensure!(failed.is_empty(), "real tier failed: {}", failed.join(", "));
+        anyhow::ensure!(
+            parts > 0,
+            "nothing was checked; run `cargo xtask tools`, or name a part that there is"
+        );
+        Ok(())
     }
 }
 
@@ -181,15 +211,11 @@ impl Tier<'_> {
         } else {
             &[]
         };
-        cmd!(
+        let copy = cmd!(
             self.sh,
             "{oras} cp {recursive...} --from-plain-http --to-plain-http {from} {to}"
-        )
-        .env("HOME", self.folder)
-        .quiet()
-        .ignore_stdout()
-        .run()?;
-        Ok(())
+        );
+        quietly(copy.env("HOME", self.folder))
     }
 
     /// Signs with a fresh key and no log: what leaves this machine is nothing.
@@ -213,11 +239,10 @@ impl Tier<'_> {
                 "{program} sign --key {private} --signing-config {services} --allow-http-registry -y {image}"
             )
         };
-        sign.env("COSIGN_PASSWORD", PASSWORD)
-            .env("HOME", self.folder)
-            .quiet()
-            .ignore_stderr()
-            .run()?;
+        quietly(
+            sign.env("COSIGN_PASSWORD", PASSWORD)
+                .env("HOME", self.folder),
+        )?;
         Ok(public)
     }
 
@@ -228,14 +253,11 @@ impl Tier<'_> {
         if public.is_file() {
             return Ok(public);
         }
-        cmd!(
+        let generate = cmd!(
             self.sh,
             "{program} generate-key-pair --output-key-prefix {prefix}"
-        )
-        .env("COSIGN_PASSWORD", PASSWORD)
-        .quiet()
-        .ignore_stderr()
-        .run()?;
+        );
+        quietly(generate.env("COSIGN_PASSWORD", PASSWORD))?;
         Ok(public)
     }
 
@@ -352,15 +374,23 @@ kind = "native"
 fn login(sh: &Shell, home: &Path, host: &str) -> anyhow::Result<()> {
     let oras = tool("oras")?;
     let user = servers::USER;
-    cmd!(
+    let login = cmd!(
         sh,
         "{oras} login --plain-http --username {user} --password-stdin {host}"
-    )
-    .stdin(servers::PASSWORD)
-    .env("HOME", home)
-    .quiet()
-    .ignore_stdout()
-    .run()?;
+    );
+    quietly(login.stdin(servers::PASSWORD).env("HOME", home))
+}
+
+/// Runs a program of others; what it says is seen only where it fails.
+pub(super) fn quietly(command: xshell::Cmd<'_>) -> anyhow::Result<()> {
+    let shown = command.to_string();
+    let output = command.quiet().ignore_status().output()?;
+    anyhow::ensure!(
+        output.status.success(),
+        "`{shown}` ended with {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
     Ok(())
 }
 

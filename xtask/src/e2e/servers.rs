@@ -82,12 +82,15 @@ pub(crate) const REGISTRIES: &[Program] = &[
     },
 ];
 
+/// How often a program is started that ends at once.
+const STARTS: usize = 3;
+
 /// A registry process, ended with this value.
 pub(crate) struct Registry {
     child: Child,
     address: SocketAddr,
     /// Serves as long as the registry does.
-    _tokens: Option<TokenServer>,
+    tokens: Option<TokenServer>,
 }
 
 impl Registry {
@@ -95,15 +98,27 @@ impl Registry {
         Self::start_for(program, folder, None)
     }
 
-    /// Starts it as a pull-through mirror of the registry at the URL `origin`.
+    /// Starts it as a pull-through mirror of the registry at the URL `origin`. A port that somebody
+    /// else took in between is no failure: there are others.
     pub(super) fn start_for(
         program: &Program,
         folder: &Path,
         origin: Option<&str>,
     ) -> anyhow::Result<Self> {
+        let mut started = Self::start_once(program, folder, origin);
+        for _ in 1..STARTS {
+            if started.is_ok() {
+                break;
+            }
+            started = Self::start_once(program, folder, origin);
+        }
+        started
+    }
+
+    fn start_once(program: &Program, folder: &Path, origin: Option<&str>) -> anyhow::Result<Self> {
         let name = program.tools.first().context("a program without a tool")?;
         let binary = tools::find(name).with_context(|| format!("{name} is not installed"))?;
-        // The port is free now, and nobody else on loopback is looking for one.
+        // The port is free now; whether it still is when the program wants it, is seen below.
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let arguments = (program.arguments)(address, folder)?;
         let tokens = (program.auth == Some(Auth::Token))
@@ -135,7 +150,7 @@ impl Registry {
         let mut registry = Self {
             child,
             address,
-            _tokens: tokens,
+            tokens,
         };
         registry.wait().with_context(|| {
             std::fs::read_to_string(folder.join("registry.log")).unwrap_or_default()
@@ -145,21 +160,30 @@ impl Registry {
 
     fn wait(&mut self) -> anyhow::Result<()> {
         let start = Instant::now();
+        let mut listening = false;
         while start.elapsed() < Duration::from_secs(20) {
-            if TcpStream::connect(self.address).is_ok() {
-                return Ok(());
-            }
+            // Asked after the connection too: who listens may be a stranger that has its port.
             if let Some(status) = self.child.try_wait()? {
                 anyhow::bail!("ended at once: {status}");
             }
+            if listening {
+                return Ok(());
+            }
+            listening = TcpStream::connect(self.address).is_ok();
             std::thread::sleep(Duration::from_millis(50));
         }
         anyhow::bail!("does not listen on {}", self.address)
     }
 
-    /// `127.0.0.1:PORT`.
+    /// `127.0.0.1:PORT`, or `localhost:PORT` where there is a token server beside it.
     pub(crate) fn host(&self) -> String {
-        self.address.to_string()
+        if self.tokens.is_some() {
+            // Careful clients (go-containerregistry's among them) take no token server that is
+            // named by a loopback address, and a password goes to none that has another name.
+            format!("localhost:{}", self.address.port())
+        } else {
+            self.address.to_string()
+        }
     }
 }
 

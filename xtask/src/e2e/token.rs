@@ -34,7 +34,7 @@ pub(super) struct TokenServer {
 impl TokenServer {
     /// Starts it, and writes the key that its tokens are to be proven with to `jwks`.
     pub(super) fn start(jwks: &Path) -> anyhow::Result<Self> {
-        let key = KeyPair::generate(KeyKind::Ed25519);
+        let key = Arc::new(KeyPair::generate(KeyKind::Ed25519));
         let der = key.public_der();
         let raw = der.get(der.len().saturating_sub(ED25519_BYTES)..);
         let set = json!({ "keys": [{
@@ -55,8 +55,10 @@ impl TokenServer {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                // A client that goes away is no business of the others.
-                let _ = stream.and_then(|stream| answer(&stream, &key));
+                let key = Arc::clone(&key);
+                // A client may open a connection that it does not use; the others don't wait for it,
+                // and one that goes away is no business of theirs.
+                std::thread::spawn(move || stream.and_then(|stream| answer(&stream, &key)));
             }
         });
         Ok(Self {
@@ -68,7 +70,7 @@ impl TokenServer {
 
     /// The realm that a registry names.
     pub(super) fn realm(&self) -> String {
-        format!("http://{}/token", self.address)
+        format!("http://localhost:{}/token", self.address.port())
     }
 }
 
