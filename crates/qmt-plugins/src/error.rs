@@ -249,6 +249,10 @@ impl Error {
 
     /// Returns what to do about it, where that is not part of the message.
     pub fn hint(&self) -> Option<String> {
+        // Whichever step it was that found nobody.
+        if let Some(hint) = registry_cause(self).and_then(RegistryError::unreachable_hint) {
+            return Some(hint);
+        }
         match self {
             Self::NotVerified {
                 source: VerifyError::NoSignature { rejected, .. },

@@ -192,6 +192,18 @@ pub enum RegistryError {
         /// What the HTTP client said, its own URL removed.
         source: BoxError,
     },
+    /// Nobody answers under this name and port: there was no exchange at all.
+    #[error("`{address}` can't be reached: {fault}")]
+    Unreachable {
+        /// Host and port that were tried.
+        address: String,
+        /// Whether another try can help: a name that does not exist is the same a moment later.
+        retryable: bool,
+        /// What kept us from it.
+        fault: &'static str,
+        /// What the HTTP client said, its URL removed.
+        source: BoxError,
+    },
     /// Something took longer than it may.
     #[error("`{url}` did not {phase} within {limit:?}")]
     Timeout {
@@ -307,7 +319,7 @@ impl RegistryError {
     /// Whether the same request can succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Transport { retryable, .. } => *retryable,
+            Self::Transport { retryable, .. } | Self::Unreachable { retryable, .. } => *retryable,
             Self::Timeout { phase, .. } => *phase != Phase::Finish,
             Self::RateLimited { .. } | Self::MirrorLied { .. } => true,
             Self::Status { status, .. } => is_retryable_status(*status),
@@ -331,10 +343,33 @@ impl RegistryError {
         false
     }
 
+    /// Returns what to look at where nobody answered at all.
+    pub fn unreachable_hint(&self) -> Option<String> {
+        let Self::Unreachable { address, .. } = self else {
+            return None;
+        };
+        // Nobody writes the port that HTTPS has by itself.
+        let (named, plain) = match address.strip_suffix(":443") {
+            Some(host) => (
+                host,
+                " (if it serves plain HTTP: `plain_http = true` there)",
+            ),
+            None => (address.as_str(), ""),
+        };
+        Some(format!(
+            "is the registry running, and are its name and port right{plain}? A way around it is \
+             set by `proxy` or `mirrors` in `[registries.\"{named}\"]`; where a proxy is set \
+             already (there or by HTTPS_PROXY), it may be the proxy that does not answer"
+        ))
+    }
+
     /// Whether the network, rather than a content or a right, is at fault.
     pub fn is_network(&self) -> bool {
         match self {
-            Self::Transport { .. } | Self::Timeout { .. } | Self::RateLimited { .. } => true,
+            Self::Transport { .. }
+            | Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::RateLimited { .. } => true,
             Self::Status { status, .. } => is_retryable_status(*status),
             _ => false,
         }

@@ -25,6 +25,8 @@ pub const HEADER_BYTES_MAX: usize = 64 << 10;
 pub const REDIRECTS_MAX: usize = 5;
 /// Most tries of one request, the first included.
 pub const TRIES_MAX: usize = 5;
+/// Most tries of one request where nobody listens under the name and port, and nobody did before.
+pub const ABSENT_TRIES_MAX: usize = 3;
 /// Longest pause between two tries: 60 s. A registry that asks for more is not waited for.
 pub const RETRY_WAIT_MAX: Duration = Duration::from_mins(1);
 /// Pause before the second try, doubled before each further one.

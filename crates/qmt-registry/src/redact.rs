@@ -21,6 +21,17 @@ impl RedactedUrl {
         &self.0
     }
 
+    /// The host and port that it leads to, the scheme's own port included.
+    #[cfg(feature = "http")]
+    pub(crate) fn address(&self) -> String {
+        let url = Url::parse(&self.0).ok();
+        url.and_then(|url| {
+            let (host, port) = (url.host_str()?.to_owned(), url.port_or_known_default()?);
+            Some(format!("{host}:{port}"))
+        })
+        .unwrap_or_else(|| self.0.to_string())
+    }
+
     /// Redacts a text that may or may not be a URL; what can't be parsed is not shown at all.
     #[cfg_attr(
         not(feature = "http"),

@@ -19,6 +19,14 @@ use crate::{project, tools};
 /// Without these there is no real tier.
 pub(crate) const NEEDED: &[&str] = &["cosign2", "cosign3", "oras"];
 
+/// Programs without which a part of each registry's checks is left out, and what that is.
+const OPTIONAL: &[(&str, &str)] = &[
+    ("crane", "images by crane, pulls by crane"),
+    ("buildah", "images and indexes by buildah"),
+    ("regctl", "pulls by regctl"),
+    ("skopeo", "pulls by skopeo"),
+];
+
 const IDENTITY: &str = "signer@example.com";
 const ISSUER: &str = "https://accounts.example.com";
 
@@ -55,6 +63,11 @@ pub(super) fn run(parts: &[String]) -> anyhow::Result<()> {
     embedded.sign(&keyless, &signature);
 
     let mut tally = Tally::default();
+    for (program, checks) in OPTIONAL {
+        if tools::find(program).is_none() {
+            tally.skipped(checks, program);
+        }
+    }
     for (at, program) in REGISTRIES.iter().enumerate() {
         if !wanted(program.name) {
             continue;

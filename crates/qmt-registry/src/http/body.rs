@@ -1,5 +1,6 @@
 //! Reading the body of an answer: bounded in bytes, and never slower than the slowest line.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -133,8 +134,8 @@ pub(crate) fn transport(url: RedactedUrl, cause: reqwest::Error) -> RegistryErro
     use std::error::Error as _;
     // Certificates and forbidden addresses don't get better by asking again.
     let mut retryable = !cause.is_builder();
-    // A name that does not exist is no outage; a name server that does not answer is one.
-    let is_dns = cause.is_dns();
+    let (is_connect, mut is_dns) = (cause.is_connect(), cause.is_dns());
+    let mut unreachable = None;
     let mut source = cause.source();
     while let Some(inner) = source {
         // What we were to send can't be read: nothing that the other side could mend.
@@ -149,14 +150,45 @@ pub(crate) fn transport(url: RedactedUrl, cause: reqwest::Error) -> RegistryErro
         retryable &= !text.contains(NO_TLS);
         // A head that is too large for the parser is as large the next time.
         retryable &= !text.contains("too large");
-        retryable &= !(is_dns && text.contains("not known"));
-        retryable &= !inner.is::<super::resolver::ForbiddenAddress>();
+        if is_dns && text.contains("not known") {
+            // A name that does not exist is no outage; a name server that does not answer is one.
+            unreachable = Some("there is no such name");
+            retryable = false;
+        }
+        if inner.is::<super::resolver::ForbiddenAddress>() {
+            (is_dns, retryable) = (false, false);
+        } else if is_connect && let Some(error) = inner.downcast_ref::<io::Error>() {
+            unreachable = unreachable.or(no_way(error.kind()));
+        }
         source = inner.source();
+    }
+    let source = cause.without_url().into();
+    let unreachable = unreachable.or(is_dns.then_some("its name can't be looked up"));
+    if let Some(fault) = unreachable {
+        return RegistryError::Unreachable {
+            address: url.address(),
+            retryable,
+            fault,
+            source,
+        };
     }
     RegistryError::Transport {
         url,
         retryable,
-        source: cause.without_url().into(),
+        source,
+    }
+}
+
+/// Why there is no connection, where that is known at once.
+fn no_way(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::ConnectionRefused => {
+            Some("the connection is refused, nothing listens there")
+        }
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            Some("there is no route to it")
+        }
+        _ => None,
     }
 }
 

@@ -265,7 +265,7 @@ impl Inner {
         let sources = self.sources(host)?;
         let order = order(subject, &sources.mirrors, &sources.origin);
         let deadline = self.deadline();
-        let mut origins_error = None;
+        let (mut origins_error, mut known_absent) = (None, None);
         let asking = async {
             for endpoint in order {
                 let attempts = Attempts::new(&self.context.limits, deadline);
@@ -273,9 +273,18 @@ impl Inner {
                     Ok(found) => return Some(Ok(found)),
                     Err(error) if endpoint.is_mirror() => {
                         resume::skip_mirror(self, &endpoint, &error);
+                        // Its word counts for a tag that it lacks, too, where nobody knows better.
+                        if error.is_not_found() && subject == Subject::Tag {
+                            known_absent = Some(error);
+                        }
                     }
                     // What the registry says is final; where it says nothing, others may know.
-                    Err(error) if error.is_network() => origins_error = Some(error),
+                    Err(error) if error.is_network() => {
+                        if let Some(absent) = known_absent.take() {
+                            return Some(Err(absent));
+                        }
+                        origins_error = Some(error);
+                    }
                     Err(error) => return Some(Err(error)),
                 }
             }

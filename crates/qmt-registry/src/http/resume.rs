@@ -188,7 +188,7 @@ impl Transfer {
         }
         skip_mirror(&self.inner, source, &error);
         self.at += 1;
-        self.attempts.progress();
+        self.attempts.next_source();
         Ok(())
     }
 

@@ -9,8 +9,11 @@ use tokio::time::Instant;
 
 use crate::error::RegistryError;
 use crate::events::{Events, RegistryEvent};
-use crate::limits::Limits;
+use crate::limits::{ABSENT_TRIES_MAX, Limits};
 use crate::redact::RedactedUrl;
+
+/// The pauses are shorter by this factor where nobody is there.
+const ABSENT_HASTE: u32 = 4;
 
 /// A try that failed, and when the server wants the next one.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub(crate) struct Attempts {
     wait_max: Duration,
     backoff: ExponentialBackoff,
     deadline: Instant,
+    /// Whether the other side has shown itself: who was there a moment ago is coming back.
+    met: bool,
 }
 
 impl Attempts {
@@ -61,12 +66,20 @@ impl Attempts {
             wait_max,
             backoff,
             deadline,
+            met: false,
         }
     }
 
     /// Starts over: the last try got somewhere.
     pub(crate) fn progress(&mut self) {
         self.made = 0;
+        self.met = true;
+    }
+
+    /// Starts over with somebody else.
+    pub(crate) fn next_source(&mut self) {
+        self.made = 0;
+        self.met = false;
     }
 
     /// Waits until it is time for another try.
@@ -83,10 +96,19 @@ impl Attempts {
     ) -> Result<(), RegistryError> {
         let Failure { error, retry_after } = failure;
         self.made = self.made.saturating_add(1);
-        if !error.is_retryable() || self.made >= self.tries {
+        // Nobody is there: a person who mistyped a port should not wait for long.
+        let absent = !self.met && matches!(error, RegistryError::Unreachable { .. });
+        self.met |= !absent;
+        let tries = if absent {
+            self.tries.min(ABSENT_TRIES_MAX)
+        } else {
+            self.tries
+        };
+        if !error.is_retryable() || self.made >= tries {
             return Err(error);
         }
         let own = self.backoff.next().unwrap_or(self.wait_max);
+        let own = if absent { own / ABSENT_HASTE } else { own };
         let wait = match retry_after {
             Some(asked) if asked > self.wait_max => return Err(error),
             // Some jitter on top, for all who were told the same.
@@ -230,6 +252,38 @@ mod tests {
         assert!(first.len() > 60, "{first:?}");
         let spread = first.last().unwrap().abs_diff(first[0]);
         assert!(spread > Duration::from_millis(300), "{spread:?}");
+    }
+
+    fn absent() -> Failure {
+        Failure::from(RegistryError::Unreachable {
+            address: "r.example:443".to_owned(),
+            retryable: true,
+            fault: "refused",
+            source: "refused".into(),
+        })
+    }
+
+    /// Where nobody listens, three tries in about a second are all; who was there once gets the
+    /// time that a restart takes.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_there_is_given_up_soon() {
+        let limits = Limits::default();
+        let events = Events::default();
+        for (met, expected) in [(false, ABSENT_TRIES_MAX), (true, limits.tries)] {
+            for seed in 0..100 {
+                let start = Instant::now();
+                let mut attempts = Attempts::seeded(&limits, start + limits.total_timeout, seed);
+                if met {
+                    attempts.progress();
+                }
+                let mut tries = 1;
+                while attempts.pause(absent(), &url(), &events).await.is_ok() {
+                    tries += 1;
+                }
+                assert_eq!(tries, expected);
+                assert!(met || start.elapsed() <= Duration::from_millis(1_250));
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

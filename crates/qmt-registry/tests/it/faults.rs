@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use qmt_registry::{Registry, RegistryError};
+use qmt_oci_ref::{Descriptor, MediaType};
+use qmt_registry::{HttpRegistry, Registry, RegistryError, RegistryEvent};
 use qmt_testkit::{Cut, FakeRegistry, Fault};
 
-use crate::support::{MANIFEST, builder, client, noise, pull, put_image, quick};
+use crate::support::{MANIFEST, Recorder, builder, client, noise, plain, pull, put_image, quick};
 
 /// F5: the connection ends after every byte of a manifest and of a blob, by FIN and by RST: what
 /// arrives in the end is whole.
@@ -60,6 +61,60 @@ async fn cuts_without_end_are_an_error() {
         assert!(error.is_network(), "{error:?}");
         assert!(server.requests().len() <= 5);
     }
+}
+
+/// A port that is taken and not listened on refuses every connection, and nobody else can have it.
+fn closed_port() -> (tokio::net::TcpSocket, std::net::SocketAddr) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+fn client_of(address: std::net::SocketAddr, recorder: &Recorder) -> HttpRegistry {
+    HttpRegistry::builder()
+        .host(address.to_string().parse().unwrap(), plain())
+        .limits(quick())
+        .events(recorder.sink())
+        .build()
+        .unwrap()
+}
+
+fn retries(recorder: &Recorder) -> usize {
+    recorder.count(|event| matches!(event, RegistryEvent::Retry { .. }))
+}
+
+/// A refused connection is tried three times, and the error says what was tried and what to do.
+#[tokio::test]
+async fn a_closed_port_is_given_up_soon() {
+    let (_held, address) = closed_port();
+    let reference = format!("{address}/acme/echo:1").parse().unwrap();
+    let recorder = Recorder::default();
+    let client = client_of(address, &recorder);
+    let error = client.resolve(&reference).await.unwrap_err();
+    assert!(
+        matches!(&error, RegistryError::Unreachable { address: tried, .. } if *tried == address.to_string()),
+        "{error:?}"
+    );
+    assert!(error.is_network() && error.is_retryable());
+    assert_eq!(retries(&recorder), 2, "{:?}", recorder.all());
+    let text = error.to_string();
+    assert!(text.contains(&address.to_string()), "{text}");
+    assert!(text.contains("refused"), "{text}");
+    let hint = error.unreachable_hint().unwrap();
+    for word in ["running", "port", "proxy", "mirrors", &address.to_string()] {
+        assert!(hint.contains(word), "{word}: {hint}");
+    }
+    // The same for a blob.
+    let blob = Descriptor::of(MediaType::new("text/plain"), b"blob");
+    let from = format!("{address}/acme/echo").parse().unwrap();
+    let recorder = Recorder::default();
+    let refused = pull(&client_of(address, &recorder), &from, &blob).await;
+    assert!(
+        matches!(refused, Err(RegistryError::Unreachable { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(retries(&recorder), 2, "{:?}", recorder.all());
 }
 
 /// F6: every bit of a manifest and of a blob, flipped: never accepted.

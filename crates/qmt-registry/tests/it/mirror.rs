@@ -240,6 +240,12 @@ async fn mirrors_serve_without_the_origin() {
         .resolve(&pair.origin.reference("acme/echo:1"))
         .await
         .unwrap();
+    // Its word counts for what it lacks, too: an image without signatures in a tag is no outage.
+    let lacking = pair.origin.reference("acme/echo:2");
+    let error = authoritative.resolve(&lacking).await.unwrap_err();
+    assert!(error.is_not_found(), "{error:?}");
+    let error = pair.client().resolve(&lacking).await.unwrap_err();
+    assert!(error.is_network(), "{error:?}");
 }
 
 /// A mirror has a path prefix and a credential of its own; the origin's does not go there.

@@ -220,22 +220,33 @@ async fn a_redirect_leads_where_the_registry_is() {
 /// A name that does not exist is not asked for again; a name server that is down is.
 #[tokio::test]
 async fn a_name_that_does_not_exist_is_no_outage() {
-    for (text, retryable) in [
+    for (text, fault, tries) in [
         (
             "failed to lookup address information: Name or service not known",
-            false,
+            "there is no such name",
+            1,
         ),
         (
             "failed to lookup address information: Temporary failure in name resolution",
-            true,
+            "its name can't be looked up",
+            crate::limits::ABSENT_TRIES_MAX,
         ),
     ] {
-        let lookup: LookupFn =
-            Arc::new(move |_| Box::pin(async move { Err(std::io::Error::other(text)) }));
+        let asked = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&asked);
+        let lookup: LookupFn = Arc::new(move |_| {
+            *count.lock().unwrap() += 1;
+            Box::pin(async move { Err(std::io::Error::other(text)) })
+        });
         let host: RegistryHost = "registry.test:5000".parse().unwrap();
         let reference = format!("{host}/acme/echo:1").parse().unwrap();
         let error = client(&host, lookup).resolve(&reference).await.unwrap_err();
         assert!(error.is_network());
-        assert_eq!(error.is_retryable(), retryable, "{error:?}");
+        assert_eq!(error.is_retryable(), tries > 1, "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            format!("`registry.test:5000` can't be reached: {fault}")
+        );
+        assert_eq!(*asked.lock().unwrap(), tries);
     }
 }
