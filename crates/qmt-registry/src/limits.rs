@@ -54,6 +54,25 @@ pub const UPLOAD_CHUNK_MAX: u64 = 32 << 20;
 /// Most blobs that are downloaded at once over one client.
 pub const STREAMS_MAX: usize = 64;
 
+/// Most bytes of one `WWW-Authenticate` value that are read: 8 KiB.
+pub const CHALLENGE_BYTES_MAX: usize = 8 << 10;
+/// Most bytes of a server's text that are shown: 1 KiB.
+pub const SERVER_TEXT_MAX: usize = 1 << 10;
+/// Time that a credential helper gets: 30 s.
+pub const HELPER_TIME_MAX: Duration = Duration::from_secs(30);
+/// Most bytes that a credential helper may print: 64 KiB.
+pub const HELPER_OUTPUT_MAX: u64 = 64 << 10;
+/// Largest file with credentials: 1 MiB.
+pub const CREDENTIAL_FILE_MAX: u64 = 1 << 20;
+/// Largest `oci-layout` file of a layout: 4 KiB. A real one has 30 bytes.
+pub const LAYOUT_MARKER_MAX: u64 = 4 << 10;
+/// Largest `index.json` of a layout: 32 MiB, room for about 100,000 images.
+pub const LAYOUT_INDEX_MAX: u64 = 32 << 20;
+/// Most files of a layout in an archive.
+pub const LAYOUT_ENTRIES_MAX: usize = 65_536;
+/// Most images of a layout that are searched for referrers.
+pub const LAYOUT_SEARCHED_MAX: usize = 100_000;
+
 /// The limits that a client works under. All start at their constants and go downwards only.
 #[derive(Clone, Debug)]
 pub struct Limits {

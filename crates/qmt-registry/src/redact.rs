@@ -8,8 +8,7 @@ use std::fmt;
 
 use url::Url;
 
-/// Longest text of a server that is kept for messages: 1 KiB.
-pub(crate) const SERVER_TEXT_MAX: usize = 1024;
+use crate::limits::SERVER_TEXT_MAX;
 
 /// A URL without userinfo, query and fragment.
 #[derive(Clone, PartialEq, Eq, Hash)]

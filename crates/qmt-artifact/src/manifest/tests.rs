@@ -282,6 +282,15 @@ fn configs_say_platform_and_layers_or_nothing() {
     ] {
         assert!(parse(bad).is_err(), "{bad} was accepted");
     }
+}
+
+/// LIM-01: 4 MiB of image config, and one byte more.
+#[test]
+fn lim_01_config_bytes_at_the_limit_and_past_it() {
+    let parse = |text: &str| {
+        let descriptor = Descriptor::of(MediaType::new("a/config"), text.as_bytes());
+        ImageConfig::parse(&descriptor, text.as_bytes(), &SelectLimits::default())
+    };
     let padded = |size: usize| format!("{{}}{}", " ".repeat(size - 2));
     assert!(parse(&padded(4_194_304)).is_ok());
     let error = parse(&padded(4_194_305)).unwrap_err();

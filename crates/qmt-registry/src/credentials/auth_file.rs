@@ -18,9 +18,7 @@ use super::environment::Environment;
 use super::{helper, key};
 use crate::credential::Credential;
 use crate::error::{BoxError, RegistryError};
-
-/// The largest file that is read, in bytes.
-pub(super) const FILE_MAX: u64 = 1 << 20;
+use crate::limits::CREDENTIAL_FILE_MAX;
 
 /// A credentials file that was read.
 pub(super) struct AuthFile {
@@ -186,7 +184,7 @@ fn best<'a, T>(
         .map(|(_, _, entry)| entry)
 }
 
-/// Reads a file of at most [`FILE_MAX`] bytes; `None` if there is none.
+/// Reads a file of at most [`CREDENTIAL_FILE_MAX`] bytes; `None` if there is none.
 pub(super) fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, RegistryError> {
     let unreadable = |cause: std::io::Error| fault(path, "it can't be read", Some(cause.into()));
     let file = match std::fs::File::open(path) {
@@ -197,10 +195,10 @@ pub(super) fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Re
         return Err(fault(path, "it is not a regular file", None));
     }
     let mut text = Zeroizing::new(Vec::new());
-    file.take(FILE_MAX.saturating_add(1))
+    file.take(CREDENTIAL_FILE_MAX.saturating_add(1))
         .read_to_end(&mut text)
         .map_err(unreadable)?;
-    if text.len() as u64 > FILE_MAX {
+    if text.len() as u64 > CREDENTIAL_FILE_MAX {
         return Err(fault(path, "it is larger than 1 MiB", None));
     }
     Ok(Some(text))

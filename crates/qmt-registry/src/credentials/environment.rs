@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use qmt_oci_ref::RegistryHost;
 use secrecy::SecretString;
 
+use super::helper::HelperLimits;
 use crate::credential::Credential;
 use crate::error::RegistryError;
 
@@ -15,6 +16,7 @@ use crate::error::RegistryError;
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
+    pub(super) helper_limits: HelperLimits,
 }
 
 impl Environment {
@@ -110,6 +112,7 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
             .map(|(name, value)| (name.into(), value.into()));
         Self {
             variables: variables.collect(),
+            helper_limits: HelperLimits::default(),
         }
     }
 }

@@ -17,12 +17,28 @@ use zeroize::Zeroizing;
 use super::environment::Environment;
 use crate::credential::Credential;
 use crate::error::RegistryError;
+use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 
-/// How long a helper may take.
-pub(super) const TIME_MAX: Duration = Duration::from_secs(30);
+/// What a helper may use up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HelperLimits {
+    pub(super) time: Duration,
+    /// In bytes.
+    pub(super) output: u64,
+}
 
-/// How much a helper may print, in bytes.
-pub(super) const OUTPUT_MAX: u64 = 64 << 10;
+impl Default for HelperLimits {
+    fn default() -> Self {
+        Self {
+            time: HELPER_TIME_MAX,
+            output: HELPER_OUTPUT_MAX,
+        }
+    }
+}
+
+/// How often a helper is started that is being written.
+const STARTS_MAX: u32 = 20;
+const START_PAUSE: Duration = Duration::from_millis(50);
 
 /// The user name by which docker marks an identity token.
 pub(super) const TOKEN_USER: &str = "<token>";
@@ -44,7 +60,7 @@ pub(super) async fn get(
     name: &str,
     key: &str,
 ) -> Result<Option<Credential>, RegistryError> {
-    let (is_success, output) = run(environment, name, "get", key.as_bytes(), TIME_MAX).await?;
+    let (is_success, output) = run(environment, name, "get", key.as_bytes()).await?;
     if !is_success {
         let said = std::str::from_utf8(&output).unwrap_or_default().trim();
         if said == NOT_FOUND {
@@ -94,7 +110,7 @@ pub(super) async fn store(
     };
     // Strings always serialise.
     let request = Zeroizing::new(serde_json::to_vec(&request).unwrap_or_default());
-    match run(environment, name, "store", &request, TIME_MAX).await? {
+    match run(environment, name, "store", &request).await? {
         (true, _) => Ok(()),
         (false, _) => Err(fault(name, "it did not store the credential")),
     }
@@ -106,7 +122,7 @@ pub(super) async fn erase(
     name: &str,
     key: &str,
 ) -> Result<bool, RegistryError> {
-    let (is_success, output) = run(environment, name, "erase", key.as_bytes(), TIME_MAX).await?;
+    let (is_success, output) = run(environment, name, "erase", key.as_bytes()).await?;
     let said = std::str::from_utf8(&output).unwrap_or_default().trim();
     if !is_success && said != NOT_FOUND {
         return Err(fault(name, "it did not erase the credential"));
@@ -120,7 +136,6 @@ pub(super) async fn run(
     name: &str,
     verb: &str,
     input: &[u8],
-    time: Duration,
 ) -> Result<(bool, Zeroizing<Vec<u8>>), RegistryError> {
     let program = find(environment, name)?;
     let mut command = Command::new(program);
@@ -135,25 +150,46 @@ pub(super) async fn run(
         .kill_on_drop(true);
     #[cfg(unix)]
     command.process_group(0); // So that what it starts ends with it.
-    let mut child = command
-        .spawn()
+    let mut child = start(&mut command)
+        .await
         .map_err(|_| fault(name, "it can't be started"))?;
     let group = Group::of(&child);
-    match tokio::time::timeout(time, talk(&mut child, input)).await {
+    let HelperLimits { time, output } = environment.helper_limits;
+    match tokio::time::timeout(time, talk(&mut child, input, output)).await {
         Ok(Ok(Some(done))) => {
             group.disarm();
             Ok(done)
         }
-        Ok(Ok(None)) => Err(fault(name, "it printed more than 64 KiB and was ended")),
+        Ok(Ok(None)) => Err(fault(
+            name,
+            "it printed more than it may (64 KiB unless lowered) and was ended",
+        )),
         Ok(Err(_)) => Err(fault(name, "talking to it failed")),
-        Err(_) => Err(fault(name, "it took longer than 30 seconds and was ended")),
+        Err(_) => Err(fault(
+            name,
+            "it took longer than it may (30 seconds unless lowered) and was ended",
+        )),
     }
+}
+
+/// Starts it. While somebody writes the file (it is being installed), no system runs it.
+async fn start(command: &mut Command) -> std::io::Result<Child> {
+    for _ in 1..STARTS_MAX {
+        match command.spawn() {
+            Err(cause) if cause.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                tokio::time::sleep(START_PAUSE).await;
+            }
+            started => return started,
+        }
+    }
+    command.spawn()
 }
 
 /// Writes the input and reads the output; `None` if that is too long.
 async fn talk(
     child: &mut Child,
     input: &[u8],
+    output_max: u64,
 ) -> std::io::Result<Option<(bool, Zeroizing<Vec<u8>>)>> {
     let mut stdin = child.stdin.take();
     let stdout = child.stdout.take();
@@ -170,7 +206,7 @@ async fn talk(
         match stdout {
             Some(stdout) => {
                 stdout
-                    .take(OUTPUT_MAX.saturating_add(1))
+                    .take(output_max.saturating_add(1))
                     .read_to_end(&mut output)
                     .await
             }
@@ -178,7 +214,7 @@ async fn talk(
         }
     };
     let ((), read) = tokio::join!(feed, drain);
-    if read? as u64 > OUTPUT_MAX {
+    if read? as u64 > output_max {
         return Ok(None);
     }
     let status = child.wait().await?;

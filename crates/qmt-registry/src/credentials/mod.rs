@@ -15,15 +15,18 @@ mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use qmt_oci_ref::{RegistryHost, Repository};
 
 use self::auth_file::AuthFile;
 pub use self::environment::Environment;
+use self::helper::HelperLimits;
 pub use self::save::StoredIn;
 use crate::credential::{Credential, CredentialStore};
 use crate::error::RegistryError;
+use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 
 /// Looks for credentials as docker and podman do:
 ///
@@ -62,6 +65,20 @@ impl CredentialChain {
     pub fn with_explicit(mut self, host: RegistryHost, credential: Credential) -> Self {
         self.explicit.retain(|(known, _)| *known != host);
         self.explicit.push((host, credential));
+        self
+    }
+
+    /// Lowers what a credential helper may use up: `time` to at most [`HELPER_TIME_MAX`], the bytes
+    /// of its `output` to at most [`HELPER_OUTPUT_MAX`].
+    ///
+    /// [`HELPER_TIME_MAX`]: crate::limits::HELPER_TIME_MAX
+    /// [`HELPER_OUTPUT_MAX`]: crate::limits::HELPER_OUTPUT_MAX
+    #[must_use]
+    pub fn helper_limits(mut self, time: Duration, output: u64) -> Self {
+        self.environment.helper_limits = HelperLimits {
+            time: time.min(HELPER_TIME_MAX),
+            output: output.min(HELPER_OUTPUT_MAX),
+        };
         self
     }
 

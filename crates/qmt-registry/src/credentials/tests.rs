@@ -379,7 +379,7 @@ async fn auth_16_a_file_that_cannot_be_used_is_an_error() {
         let content = r#"{"auths":{}}"#;
         Home::with_docker(&(content.to_owned() + &" ".repeat(length - content.len())))
     };
-    let limit = usize::try_from(auth_file::FILE_MAX).unwrap();
+    let limit = usize::try_from(crate::limits::CREDENTIAL_FILE_MAX).unwrap();
     assert_eq!(large(limit).find("ghcr.io").await.unwrap(), None);
     assert_eq!(
         fault_of(large(limit + 1).find("ghcr.io").await),
@@ -536,7 +536,7 @@ async fn auth_17_helpers_that_fail_say_nothing_secret() {
 #[cfg(unix)]
 #[tokio::test]
 async fn auth_17_output_is_capped() {
-    let limit = usize::try_from(helper::OUTPUT_MAX).unwrap();
+    let limit = usize::try_from(HELPER_OUTPUT_MAX).unwrap();
     let answer = r#"{"Username":"me","Secret":"pw"}"#;
     let padded = |length: usize| {
         let home = Home::with_docker(r#"{"credsStore":"x"}"#);
@@ -551,8 +551,19 @@ async fn auth_17_output_is_capped() {
         padded(limit).find("ghcr.io").await.unwrap().unwrap(),
         "me:pw"
     );
-    let over = "it printed more than 64 KiB and was ended";
+    let over = "it printed more than it may (64 KiB unless lowered) and was ended";
     assert_eq!(fault_of(padded(limit + 1).find("ghcr.io").await), over);
+    let lowered = |output: u64| {
+        let home = padded(100);
+        let chain = CredentialChain::over(home.environment());
+        (home, chain.helper_limits(HELPER_TIME_MAX, output))
+    };
+    let ghcr = "ghcr.io".parse().unwrap();
+    let (_home, chain) = lowered(100);
+    assert!(chain.credential(&ghcr, None).await.unwrap().is_some());
+    let (_home, chain) = lowered(99);
+    let refused = chain.credential(&ghcr, None).await.map(|_| None);
+    assert_eq!(fault_of(refused), over);
     let flood = Home::with_docker(r#"{"credsStore":"x"}"#);
     flood.helper("x", "exec cat /dev/zero");
     let started = Instant::now();
@@ -565,16 +576,28 @@ async fn auth_17_output_is_capped() {
 async fn auth_17_a_helper_that_hangs_is_ended_with_its_children() {
     let home = Home::new();
     home.helper("x", "sleep 300 & echo $! > \"$HOME/child\"; wait");
-    let time = Duration::from_millis(700);
+    let chain = CredentialChain::over(home.environment())
+        .helper_limits(Duration::from_millis(700), HELPER_OUTPUT_MAX);
     let started = Instant::now();
-    let run = helper::run(&home.environment(), "x", "get", b"ghcr.io", time).await;
+    let run = helper::run(&chain.environment, "x", "get", b"ghcr.io").await;
     let run = run.map(|_| None);
     assert_eq!(
         fault_of(run),
-        "it took longer than 30 seconds and was ended"
+        "it took longer than it may (30 seconds unless lowered) and was ended"
     );
     assert!(started.elapsed() < Duration::from_secs(20));
-    assert_eq!(helper::TIME_MAX, Duration::from_secs(30));
+    // As it is and raised, it is the table's; lowered, what was said.
+    let limits = |chain: &CredentialChain| {
+        let limits = chain.environment.helper_limits;
+        (limits.time, limits.output)
+    };
+    let table = (Duration::from_secs(30), 65_536);
+    let chain = CredentialChain::over(Environment::default());
+    assert_eq!(limits(&chain), table);
+    let chain = chain.helper_limits(Duration::MAX, u64::MAX);
+    assert_eq!(limits(&chain), table);
+    let chain = chain.helper_limits(Duration::from_secs(1), 7);
+    assert_eq!(limits(&chain), (Duration::from_secs(1), 7));
     let child = std::fs::read_to_string(home.path("child")).unwrap();
     let is_gone = || {
         // A process that nobody has waited for yet is a zombie (`Z`), but it is dead.

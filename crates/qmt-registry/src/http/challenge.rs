@@ -5,9 +5,7 @@ use http_auth::parser::ChallengeParser;
 use qmt_oci_ref::RegistryHost;
 
 use crate::error::RegistryError;
-
-/// Most bytes of one `WWW-Authenticate` value that are read: 8 KiB.
-pub(crate) const CHALLENGE_BYTES_MAX: usize = 8 << 10;
+use crate::limits::CHALLENGE_BYTES_MAX;
 
 /// The strongest demand that we can meet.
 #[derive(Clone, Debug, PartialEq, Eq)]

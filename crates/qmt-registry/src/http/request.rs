@@ -282,6 +282,13 @@ pub(crate) async fn execute(
     };
     let response = match timeout(limit, pending).await {
         Ok(Ok(response)) => response,
+        Ok(Err(cause)) if cause.is_connect() && cause.is_timeout() => {
+            return Err(RegistryError::Timeout {
+                url: shown(),
+                phase: Phase::Connect,
+                limit: context.limits.connect_timeout,
+            });
+        }
         Ok(Err(cause)) => return Err(transport(shown(), cause)),
         Err(_) => {
             return Err(RegistryError::Timeout {
@@ -291,8 +298,13 @@ pub(crate) async fn execute(
             });
         }
     };
-    let (count, bytes) = response
-        .headers()
+    bound_head(response.headers(), &context.limits, url)?;
+    Ok(response)
+}
+
+/// Refuses a head of too many lines or bytes.
+fn bound_head(headers: &HeaderMap, limits: &Limits, url: &Url) -> Result<(), RegistryError> {
+    let (count, bytes) = headers
         .iter()
         .fold((0_usize, 0_usize), |sum, (name, value)| {
             (sum.0 + 1, sum.1 + name.as_str().len() + value.len())
@@ -302,16 +314,16 @@ pub(crate) async fn execute(
         Err(RegistryError::TooLarge {
             what,
             limit,
-            url: shown(),
+            url: RedactedUrl::from(url),
         })
     };
-    if count > context.limits.headers {
-        return too_large("the head (lines)", context.limits.headers);
+    if count > limits.headers {
+        return too_large("the head (lines)", limits.headers);
     }
-    if bytes > context.limits.header_bytes {
-        return too_large("the head (bytes)", context.limits.header_bytes);
+    if bytes > limits.header_bytes {
+        return too_large("the head (bytes)", limits.header_bytes);
     }
-    Ok(response)
+    Ok(())
 }
 
 /// What a status means that was not expected.
@@ -418,6 +430,67 @@ fn report_rate_limit(context: &Context, endpoint: &Endpoint, headers: &HeaderMap
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// LIM-03: 100 lines and 64 KiB of names and values, and one past each.
+    #[test]
+    fn lim_03_a_head_at_the_limit_and_past_it() {
+        let url = Url::parse("https://r.example/v2/").unwrap();
+        let head = |lines: usize, bytes: usize| {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_bytes(&vec![b'v'; bytes / lines - 3]).unwrap();
+            for line in 0..lines {
+                let name = HeaderName::from_bytes(format!("x{line:02}").as_bytes()).unwrap();
+                headers.append(name, value.clone());
+            }
+            // What the division left over.
+            let rest = vec![b'v'; bytes / lines - 3 + bytes % lines];
+            headers.insert("x00", HeaderValue::from_bytes(&rest).unwrap());
+            bound_head(&headers, &Limits::default(), &url).map_err(|error| error.to_string())
+        };
+        head(100, 5_000).unwrap();
+        let error = head(101, 5_000).unwrap_err();
+        assert!(
+            error.contains("(lines)") && error.contains("100"),
+            "{error}"
+        );
+        head(100, 65_536).unwrap();
+        let error = head(100, 65_537).unwrap_err();
+        assert!(
+            error.contains("(bytes)") && error.contains("65536"),
+            "{error}"
+        );
+    }
+
+    /// LIM-02: of an error body 64 KiB are read: JSON of that size is understood, and of one byte
+    /// more only its beginning is shown.
+    #[tokio::test]
+    async fn lim_02_an_error_body_at_the_limit_and_past_it() {
+        let server = qmt_testkit::FakeRegistry::builder().serve().await;
+        let reference = server.reference("acme/echo:1");
+        let client = super::super::HttpRegistry::builder()
+            .host(
+                server.host(),
+                super::super::HostOptions::new().plain_http(true),
+            )
+            .build()
+            .unwrap();
+        for (length, understood) in [(65_536, true), (65_537, false)] {
+            let start = r#"{"errors":[{"code":"DENIED","message":"not you"}],"filler":""#;
+            let body = format!("{start}{}\"}}", "f".repeat(length - start.len() - 2));
+            assert_eq!(body.len(), length);
+            server.clear_faults();
+            let refusal = qmt_testkit::Fault::on("GET", "/v2/*")
+                .respond(403)
+                .body(body);
+            server.fault(refusal);
+            let error = crate::Registry::resolve(&client, &reference)
+                .await
+                .unwrap_err();
+            let text = error.to_string();
+            assert_eq!(text.ends_with(": DENIED: not you"), understood, "{text}");
+            assert!(text.len() < 1_400);
+        }
+    }
 
     /// CFG-02: of an error body its words are shown, escaped and cut; of a page nothing.
     #[test]

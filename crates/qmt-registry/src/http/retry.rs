@@ -7,7 +7,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use http::{HeaderMap, header};
 use tokio::time::Instant;
 
-use crate::error::RegistryError;
+use crate::error::{Phase, RegistryError};
 use crate::events::{Events, RegistryEvent};
 use crate::limits::{ABSENT_TRIES_MAX, Limits};
 use crate::redact::RedactedUrl;
@@ -97,7 +97,7 @@ impl Attempts {
         let Failure { error, retry_after } = failure;
         self.made = self.made.saturating_add(1);
         // Nobody is there: a person who mistyped a port should not wait for long.
-        let absent = !self.met && matches!(error, RegistryError::Unreachable { .. });
+        let absent = !self.met && is_absence(&error);
         self.met |= !absent;
         let tries = if absent {
             self.tries.min(ABSENT_TRIES_MAX)
@@ -128,6 +128,18 @@ impl Attempts {
         tokio::time::sleep(wait).await;
         Ok(())
     }
+}
+
+/// Whether nobody was met: nobody listens there, or nobody accepts a connection in time.
+fn is_absence(error: &RegistryError) -> bool {
+    matches!(
+        error,
+        RegistryError::Unreachable { .. }
+            | RegistryError::Timeout {
+                phase: Phase::Connect,
+                ..
+            }
+    )
 }
 
 /// Reads `Retry-After`: seconds, or a date. A date in the past is no pause at all; what is neither

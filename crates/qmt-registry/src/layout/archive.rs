@@ -11,9 +11,7 @@ use tar::EntryType;
 use super::fault;
 use super::source::Blob;
 use crate::error::RegistryError;
-
-/// The most entries of an archive that are listed.
-pub(super) const ENTRIES_MAX: usize = 65_536;
+use crate::limits::LAYOUT_ENTRIES_MAX;
 
 /// An open archive and where its files lie in it.
 #[derive(Debug)]
@@ -57,7 +55,7 @@ impl Archive {
             if start.checked_add(size).is_none_or(|end| end > length) {
                 return Err(fault(path, "it is cut short", None));
             }
-            if entries.len() >= ENTRIES_MAX {
+            if entries.len() >= LAYOUT_ENTRIES_MAX {
                 return Err(fault(path, "it has more than 65,536 files", None));
             }
             if entries.insert(name, (start, size)).is_some() {

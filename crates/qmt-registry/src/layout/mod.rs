@@ -29,7 +29,9 @@ use self::index::Index;
 use self::source::{Blob, Source};
 use crate::blob::Proof;
 use crate::error::{BoxError, RegistryError};
-use crate::limits::{MANIFEST_MAX, REFERRERS_MAX};
+use crate::limits::{
+    LAYOUT_INDEX_MAX, LAYOUT_MARKER_MAX, LAYOUT_SEARCHED_MAX, MANIFEST_MAX, REFERRERS_MAX,
+};
 use crate::registry::{BlobStream, RawManifest, Registry, Resolved};
 use crate::shape::agreed_media_type;
 
@@ -41,9 +43,6 @@ const REPOSITORY: &str = "layout";
 
 /// How much of a blob is read at once, in bytes.
 const CHUNK: usize = 256 * 1024;
-
-/// The most images of a layout that are searched for referrers.
-const SEARCHED_MAX: usize = 100_000;
 
 /// An OCI image layout as a registry that holds one repository.
 ///
@@ -194,7 +193,7 @@ impl Inner {
         struct Marker {
             image_layout_version: String,
         }
-        let Some(bytes) = self.source.read("oci-layout", source::MARKER_MAX)? else {
+        let Some(bytes) = self.source.read("oci-layout", LAYOUT_MARKER_MAX)? else {
             return Err(self.fault("it has no file `oci-layout`", None));
         };
         match serde_json::from_slice::<Marker>(&bytes) {
@@ -208,7 +207,7 @@ impl Inner {
     }
 
     fn index(&self) -> Result<Index, RegistryError> {
-        let Some(bytes) = self.source.read("index.json", source::INDEX_MAX)? else {
+        let Some(bytes) = self.source.read("index.json", LAYOUT_INDEX_MAX)? else {
             return Err(self.fault("it has no file `index.json`", None));
         };
         Index::read(&self.path, &bytes)
@@ -281,8 +280,11 @@ impl Inner {
             limit: limit as u64,
             subject: subject.to_string(),
         };
-        if index.manifests.len() > SEARCHED_MAX {
-            return Err(too_many("images beside it in its layout", SEARCHED_MAX));
+        if index.manifests.len() > LAYOUT_SEARCHED_MAX {
+            return Err(too_many(
+                "images beside it in its layout",
+                LAYOUT_SEARCHED_MAX,
+            ));
         }
         let mut found: Vec<Descriptor> = Vec::new();
         for listed in &index.manifests {

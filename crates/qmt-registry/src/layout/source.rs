@@ -11,12 +11,6 @@ use super::archive::Archive;
 use super::fault;
 use crate::error::RegistryError;
 
-/// The largest `oci-layout` file, in bytes. A real one has 30.
-pub(super) const MARKER_MAX: u64 = 4 << 10;
-
-/// The largest `index.json`, in bytes: room for about 100,000 images.
-pub(super) const INDEX_MAX: u64 = 32 << 20;
-
 /// A layout's files by name.
 #[derive(Debug)]
 pub(super) enum Source {

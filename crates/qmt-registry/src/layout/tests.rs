@@ -338,7 +338,7 @@ async fn manifests_have_a_limit() {
 async fn an_index_has_a_limit() {
     let bed = Bed::new();
     let latest = bed.layout.reference(None, None);
-    let limit = usize::try_from(source::INDEX_MAX).unwrap();
+    let limit = usize::try_from(LAYOUT_INDEX_MAX).unwrap();
     let mut index = br#"{"schemaVersion":2,"manifests":[]}"#.to_vec();
     index.resize(limit, b' ');
     std::fs::write(bed.path("index.json"), &index).unwrap();
@@ -560,8 +560,8 @@ fn an_archive_has_a_limit_of_entries() {
         tar.into_inner().unwrap().flush().unwrap();
         file
     };
-    OciLayout::open(many(archive::ENTRIES_MAX).path()).unwrap();
-    let refused = OciLayout::open(many(archive::ENTRIES_MAX + 1).path());
+    OciLayout::open(many(crate::limits::LAYOUT_ENTRIES_MAX).path()).unwrap();
+    let refused = OciLayout::open(many(crate::limits::LAYOUT_ENTRIES_MAX + 1).path());
     assert_eq!(fault_of(refused), "it has more than 65,536 files");
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qmt_oci_ref::{Descriptor, MediaType};
-use qmt_registry::{HttpRegistry, Registry, RegistryError, RegistryEvent};
+use qmt_registry::{HttpRegistry, Phase, Registry, RegistryError, RegistryEvent};
 use qmt_testkit::{Cut, FakeRegistry, Fault};
 
 use crate::support::{MANIFEST, Recorder, builder, client, noise, plain, pull, put_image, quick};
@@ -114,6 +114,31 @@ async fn a_closed_port_is_given_up_soon() {
         matches!(refused, Err(RegistryError::Unreachable { .. })),
         "{refused:?}"
     );
+    assert_eq!(retries(&recorder), 2, "{:?}", recorder.all());
+}
+
+/// LIM-09: who takes a connection and never shakes hands has the time to connect, and no more; it
+/// is tried as often as a closed port.
+#[tokio::test]
+async fn lim_09_a_handshake_has_its_time() {
+    let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let host = silent.local_addr().unwrap().to_string();
+    let time = Duration::from_millis(150);
+    let recorder = Recorder::default();
+    let client = HttpRegistry::builder()
+        .limits(quick().connect_timeout(time))
+        .events(recorder.sink())
+        .build()
+        .unwrap();
+    let reference = format!("{host}/acme/echo:1").parse().unwrap();
+    let error = client.resolve(&reference).await.unwrap_err();
+    assert!(
+        matches!(error, RegistryError::Timeout { phase: Phase::Connect, limit, .. } if limit == time),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("150ms"), "{error}");
     assert_eq!(retries(&recorder), 2, "{:?}", recorder.all());
 }
 
