@@ -111,6 +111,7 @@ pub struct Allow {
 mod tests {
     use super::*;
 
+    /// LIM-11: the values of the table.
     #[test]
     fn the_default_grants_nothing_and_limits_everything() {
         let options = LoadOptions::default();

@@ -182,7 +182,7 @@ lower! {
 mod tests {
     use super::*;
 
-    /// LIM: the table of the security notes, value by value.
+    /// The table of the security notes, value by value: LIM-01, LIM-02, LIM-03, LIM-09, LIM-10.
     #[test]
     fn the_constants_are_the_promised_ones() {
         assert_eq!(MANIFEST_MAX, 4_194_304);
@@ -201,6 +201,7 @@ mod tests {
         );
         assert_eq!(TOTAL_TIMEOUT.as_secs(), 900);
         assert_eq!(STREAMS_MAX, 64);
+        assert_eq!((HELPER_TIME_MAX.as_secs(), HELPER_OUTPUT_MAX), (30, 65_536));
     }
 
     /// LIM: downwards works, upwards is brought down, zero does not switch a limit off.

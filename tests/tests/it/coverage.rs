@@ -102,11 +102,10 @@ fn tests_in(text: &str) -> Vec<(String, BTreeSet<String>)> {
     tests
 }
 
-/// What looks like an id of a group: its name, a hyphen and two digits. Limits are left out: tests
-/// say `LIM` without a number.
+/// What looks like an id of a group: its name, a hyphen and two digits.
 fn ids_in(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for (group, _) in GROUPS.iter().filter(|(group, _)| *group != "LIM") {
+    for (group, _) in GROUPS {
         for (at, _) in text.match_indices(&format!("{group}-")) {
             let follows = |c: char| c.is_ascii_alphanumeric();
             let number = text.get(at + group.len() + 1..at + group.len() + 3);

@@ -33,6 +33,8 @@ impl Tier<'_> {
         checks += self.verified(host, &reference, &digest, &key, &other)?;
         checks += self.pulled(host, &reference, &digest)?;
 
+        checks += self.archived(host, &key.with_extension("key"), &digest)?;
+
         let single = format!("{host}/e2e/published-wasm:1");
         let digest = self.publish(host, &single, &key.with_extension("key"), false)?;
         checks += self.pulled(host, &single, &digest)?;
@@ -45,11 +47,55 @@ impl Tier<'_> {
         Ok(checks + 1)
     }
 
+    /// The same into a layout in a tar archive: the same digest, and oras and skopeo read it.
+    fn archived(&self, host: &str, key: &Path, digest: &str) -> anyhow::Result<usize> {
+        let archive = self.folder.join("published.tar");
+        let destination = format!("oci-layout://{}:1", text(&archive)?);
+        let same = self.publish_to(host, &destination, key, true)?;
+        anyhow::ensure!(
+            same == digest,
+            "the archive has {same} in place of {digest}"
+        );
+        let mut checks = 1;
+        for program in ["oras", "skopeo"] {
+            let Some(binary) = tools::find(program) else {
+                continue; // That it is missing was said at the beginning.
+            };
+            let to = format!("{host}/e2e/archived-{program}:1");
+            let copy = if program == "oras" {
+                cmd!(
+                    self.sh,
+                    "{binary} cp --recursive --from-oci-layout --to-plain-http {archive}:1 {to}"
+                )
+            } else {
+                cmd!(
+                    self.sh,
+                    "{binary} --insecure-policy copy --all --preserve-digests --dest-tls-verify=false oci-archive:{archive}:1 docker://{to}"
+                )
+            };
+            quietly(copy.env("HOME", self.folder))?;
+            let found = self.digest_of(&to)?;
+            anyhow::ensure!(found == digest, "{program} reads {found} from the archive");
+            checks += 1;
+        }
+        Ok(checks)
+    }
+
     /// Publishes, and returns the digest that was printed.
     fn publish(
         &self,
         host: &str,
         reference: &str,
+        key: &Path,
+        native: bool,
+    ) -> anyhow::Result<String> {
+        self.publish_to(host, &format!("oci://{reference}"), key, native)
+    }
+
+    fn publish_to(
+        &self,
+        host: &str,
+        destination: &str,
         key: &Path,
         native: bool,
     ) -> anyhow::Result<String> {
@@ -63,10 +109,9 @@ impl Tier<'_> {
             format!("[registries.\"{host}\"]\nplain_http = true\n"),
         )?;
         let (config, wasm, key) = (text(&config)?, text(&wasm)?, text(key)?);
-        let destination = format!("oci://{reference}");
         let mut arguments = vec![
             "publish",
-            &destination,
+            destination,
             "--config",
             config,
             "--format",

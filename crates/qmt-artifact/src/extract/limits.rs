@@ -197,7 +197,7 @@ impl ExtractLimits {
 mod tests {
     use super::*;
 
-    /// LIM: the values of the table, and that setters only lower.
+    /// LIM-01, LIM-04, LIM-05, LIM-06: the values of the table, and that setters only lower.
     #[test]
     fn limits_are_the_tables_and_only_go_down() {
         let limits = ExtractLimits::default();

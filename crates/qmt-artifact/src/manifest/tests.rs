@@ -171,7 +171,7 @@ fn too_much(result: Result<Document, ArtifactError>) -> (Limit, u64, u64) {
     }
 }
 
-/// DIG-09: 4 MiB are read, one byte more is not.
+/// DIG-09, LIM-01: 4 MiB are read, one byte more is not.
 #[test]
 fn dig_09_manifest_size_at_the_limit_and_past_it() {
     let padded = |size: usize| {
@@ -184,7 +184,7 @@ fn dig_09_manifest_size_at_the_limit_and_past_it() {
     assert_eq!(past, (Limit::ManifestBytes, 4_194_304, 4_194_305));
 }
 
-/// DIG-09, LIM: the number of layers and of entries.
+/// DIG-09, LIM-04: the number of layers and of entries.
 #[test]
 fn dig_09_layers_and_entries_at_the_limit_and_past_it() {
     let layers = |count: usize| {
@@ -215,7 +215,7 @@ fn dig_09_layers_and_entries_at_the_limit_and_past_it() {
     );
 }
 
-/// DIG-09, LIM (CVE-2024-29902): number, size and sum of annotations.
+/// DIG-09, LIM-04 (CVE-2024-29902): number, size and sum of annotations.
 #[test]
 fn dig_09_annotations_at_the_limit_and_past_it() {
     let annotated = |count: usize, size: usize| {

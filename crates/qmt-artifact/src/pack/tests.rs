@@ -335,7 +335,7 @@ fn requests_that_make_no_image_are_refused() {
     }
 }
 
-/// LIM: what hosts would refuse by its size is not packed.
+/// LIM-05: what hosts would refuse by its size is not packed.
 #[test]
 fn lim_files_past_the_limits_are_not_packed() {
     let files = Files::new();

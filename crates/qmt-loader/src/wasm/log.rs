@@ -73,7 +73,7 @@ const TARGET: &str = "qmt_loader::plugin";
 mod tests {
     use super::*;
 
-    /// WASM-10: a million log lines are a thousand a second.
+    /// WASM-10, LIM-12: a million log lines are a thousand a second.
     #[test]
     fn the_thousand_and_first_line_of_a_second_is_dropped() {
         let mut budget = LogBudget::default();

@@ -116,7 +116,7 @@ fn wasmtime_precompiled() -> Vec<u8> {
     engine.precompile_module(b"\0asm\x01\0\0\0").unwrap()
 }
 
-/// WASM-04: a module of 64 MiB passes, one byte more does not.
+/// WASM-04, LIM-05: a module of 64 MiB passes, one byte more does not.
 #[test]
 fn the_size_of_a_module_is_limited() {
     const LIMIT: usize = 64 * 1024 * 1024;

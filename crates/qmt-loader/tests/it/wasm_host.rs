@@ -177,7 +177,7 @@ async fn variables_are_limited() {
     );
 }
 
-/// WASM-10: thousands of lines become a thousand a second, and none of them moves a terminal.
+/// WASM-10, LIM-12: thousands of lines become a thousand a second, and none of them moves a terminal.
 #[tokio::test]
 async fn log_lines_are_limited_and_escaped() {
     let logged = Logged::listen();

@@ -15,7 +15,7 @@ fn one_instance() -> ExtismLoader {
     ExtismLoader::builder().instances(1).build().unwrap()
 }
 
-/// WASM-01, WASM-11: a call that never ends is stopped, and the plugin answers at once again.
+/// WASM-01, WASM-11, LIM-11: a call that never ends is stopped, and the plugin answers at once again.
 #[tokio::test]
 async fn a_loop_in_an_export_is_stopped() {
     let loader = one_instance();
@@ -161,7 +161,7 @@ async fn a_busy_plugin_says_so() {
     assert!(busy >= 1);
 }
 
-/// WASM-03: memory stops at the limit, from the first instruction on.
+/// WASM-03, LIM-11: memory stops at the limit, from the first instruction on.
 #[tokio::test]
 async fn memory_stops_at_the_limit() {
     let mut options = LoadOptions::default();
@@ -205,7 +205,7 @@ async fn memories_and_tables_that_start_too_large_are_refused() {
     }
 }
 
-/// WASM-03: Extism lets a table without a maximum grow for ever.
+/// WASM-03, LIM-11: Extism lets a table without a maximum grow for ever.
 #[tokio::test]
 async fn tables_stop_at_the_limit() {
     let artifact = wasm("hostile-wasm/calls.wat");
@@ -277,7 +277,7 @@ async fn inputs_are_limited_by_the_memory() {
     assert_eq!(answer.len(), (1 << 16) + 15);
 }
 
-/// WASM-04: the compiler is watched.
+/// WASM-04, LIM-11: the compiler is watched.
 #[tokio::test]
 async fn compiling_too_long_is_an_error() {
     let mut options = LoadOptions::default();

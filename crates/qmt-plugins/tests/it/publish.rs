@@ -204,11 +204,18 @@ async fn annotations_and_the_time_stand_in_the_manifest() {
     assert_eq!(layer["mediaType"], "application/vnd.wasm.v1.layer+wasm");
 }
 
-/// The same journey through a folder: published there, found there, verified there.
+/// The same journey through a folder and through an archive: published there, found there,
+/// verified there.
 #[tokio::test]
 async fn a_layout_holds_image_and_signature() {
+    for name in ["layout", "layout.tar"] {
+        through_a_layout(name).await;
+    }
+}
+
+async fn through_a_layout(name: &str) {
     let scene = Scene::new().await;
-    let folder: PathBuf = scene.folder.path().join("layout");
+    let folder: PathBuf = scene.folder.path().join(name);
     let source = format!("oci-layout://{}:1", folder.display());
     let config = trusting(&scene, "ours.pub", &signer().public_key_pem());
     let host = scene.host(&config);

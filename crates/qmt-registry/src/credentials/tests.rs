@@ -533,6 +533,7 @@ async fn auth_17_helpers_that_fail_say_nothing_secret() {
     }
 }
 
+/// LIM-10: 64 KiB of output, or what it was lowered to, and one byte more.
 #[cfg(unix)]
 #[tokio::test]
 async fn auth_17_output_is_capped() {
@@ -571,6 +572,7 @@ async fn auth_17_output_is_capped() {
     assert!(started.elapsed() < Duration::from_secs(20));
 }
 
+/// LIM-10: the time of a helper, which can be lowered and not raised.
 #[cfg(unix)]
 #[tokio::test]
 async fn auth_17_a_helper_that_hangs_is_ended_with_its_children() {

@@ -298,6 +298,7 @@ mod tests {
         }
     }
 
+    /// LIM-09: a pause of 60 s is granted, one of 61 s is not.
     #[tokio::test(start_paused = true)]
     async fn a_pause_that_is_too_long_is_not_waited_for() {
         let fits = Some(Duration::from_mins(1));

@@ -70,6 +70,12 @@ impl Archive {
         })
     }
 
+    /// All its files, by normalised name.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&str, Blob)> {
+        let names = self.entries.keys();
+        names.filter_map(|name| Some((name.as_str(), self.find(name)?)))
+    }
+
     /// The file of that name.
     pub(super) fn find(&self, name: &str) -> Option<Blob> {
         let (start, size) = *self.entries.get(name)?;

@@ -7,6 +7,7 @@
 
 mod archive;
 mod index;
+mod packed;
 mod source;
 mod write;
 
@@ -26,6 +27,7 @@ use qmt_oci_ref::{
 use serde::Deserialize;
 
 use self::index::Index;
+use self::packed::Packed;
 use self::source::{Blob, Source};
 use crate::blob::Proof;
 use crate::error::{BoxError, RegistryError};
@@ -60,6 +62,8 @@ struct Inner {
     repository: Repository,
     source: Source,
     is_writable: bool,
+    /// For an archive that is written.
+    packed: Option<Packed>,
 }
 
 impl OciLayout {
@@ -71,17 +75,25 @@ impl OciLayout {
     /// [`RegistryError::Layout`] if it is none, of another version, or has names that lead out of
     /// it.
     pub fn open(path: &Path) -> Result<Self, RegistryError> {
-        Self::with(path, Source::open(path)?, false)
+        Self::with(path, Source::open(path)?, false, None)
     }
 
-    /// Opens the layout in the folder `path` for reading and writing, making it if it is absent or
-    /// empty.
+    /// Opens the layout at `path` for reading and writing, making it if it is absent or empty: a tar
+    /// archive where there is a file or the name ends in `.tar`, else a folder.
+    ///
+    /// An archive is worked on in a folder beside it that goes with this value. Each manifest that
+    /// is pushed replaces the archive as a whole; blobs without a manifest are not kept.
     ///
     /// # Errors
-    /// [`RegistryError::Layout`] if the folder holds something else or can't be written.
+    /// [`RegistryError::Layout`] if there is something else or it can't be written.
     pub fn create(path: &Path) -> Result<Self, RegistryError> {
+        if Packed::is_meant_by(path) {
+            let packed = Packed::open(path)?;
+            let source = Source::open(packed.folder())?;
+            return Self::with(path, source, true, Some(packed));
+        }
         write::prepare(path)?;
-        Self::with(path, Source::open(path)?, true)
+        Self::with(path, Source::open(path)?, true, None)
     }
 
     /// A reference to content of this layout. Without tag and digest it means `latest`.
@@ -89,7 +101,12 @@ impl OciLayout {
         Reference::new(self.inner.repository.clone(), tag.cloned(), digest.cloned())
     }
 
-    fn with(path: &Path, source: Source, is_writable: bool) -> Result<Self, RegistryError> {
+    fn with(
+        path: &Path,
+        source: Source,
+        is_writable: bool,
+        packed: Option<Packed>,
+    ) -> Result<Self, RegistryError> {
         let repository = HOST
             .parse::<RegistryHost>()
             .and_then(|host| Repository::new(host, REPOSITORY))
@@ -99,6 +116,7 @@ impl OciLayout {
             repository,
             source,
             is_writable,
+            packed,
         };
         inner.check_version()?;
         inner.index()?;

@@ -104,6 +104,15 @@ impl Blob {
             .map_err(|cause| fault(&self.path, "it can't be read", Some(cause.into())))
     }
 
+    /// Reads it from the beginning to the end.
+    pub(super) fn reader(&self) -> impl Read + '_ {
+        let at = At {
+            file: &self.file,
+            offset: self.start,
+        };
+        at.take(self.size)
+    }
+
     /// Reads all of it.
     fn read(&self, limit: u64) -> Result<Vec<u8>, RegistryError> {
         let length = match usize::try_from(self.size) {

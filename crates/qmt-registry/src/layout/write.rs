@@ -1,4 +1,4 @@
-//! Writing a layout in a folder: each file appears whole and proven, the index last.
+//! Writing a layout: each file appears whole and proven, the index last.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ use qmt_oci_ref::{
 use tempfile::NamedTempFile;
 
 use super::index::{Index, REF_NAME};
+use super::packed::Packed;
 use super::source::Source;
 use super::{Inner, OciLayout, fault, read_chunk};
 use crate::blob::Proof;
@@ -80,7 +81,8 @@ impl RegistryWriter for OciLayout {
             temp.write_all(manifest.bytes())
                 .map_err(|cause| layout.unwritable(cause))?;
             layout.place_blob(temp, manifest.digest())?;
-            layout.list(image)
+            layout.list(image)?;
+            layout.packed.as_ref().map_or(Ok(()), Packed::pack)
         })
         .await?;
         Ok(pin)
@@ -143,7 +145,7 @@ impl Inner {
         Err(self.fault("it was opened for reading only", None))
     }
 
-    /// The folder; archives are never writable.
+    /// The folder: the layout itself, or where an archive's content lies while it is written.
     fn folder(&self) -> Result<&Path, RegistryError> {
         match &self.source {
             Source::Folder(folder) if self.is_writable => Ok(folder),
@@ -202,7 +204,7 @@ impl Inner {
 }
 
 /// Gives a temporary file its name, once its content is on the disk.
-fn place(temp: NamedTempFile, path: &Path) -> io::Result<()> {
+pub(super) fn place(temp: NamedTempFile, path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         // A layout is there to be handed on, unlike other temporary files.

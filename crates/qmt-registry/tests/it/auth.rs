@@ -438,7 +438,7 @@ async fn hostile_token_answers_are_bounded_errors() {
     assert!(matches!(error, RegistryError::Timeout { .. }), "{error:?}");
 }
 
-/// LIM: a token answer of 64 KiB is read, one byte more is not.
+/// LIM-02: a token answer of 64 KiB is read, one byte more is not.
 #[tokio::test]
 async fn the_token_answer_is_bounded() {
     let server = FakeRegistry::builder()

@@ -175,7 +175,7 @@ async fn flipped_bits_are_never_accepted() {
     }
 }
 
-/// F7: no head, a head and nothing more, one byte at a time: all end, and others are not starved.
+/// F7, LIM-09: no head, a head and nothing more, one byte at a time: all end, and others are not starved.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_servers_are_left() {
     let server = FakeRegistry::builder().serve().await;

@@ -22,7 +22,7 @@ fn is_too_large(error: &RegistryError, value: u64) -> bool {
     matches!(error, RegistryError::TooLarge { limit, .. } if *limit == value) && named
 }
 
-/// DIG-09, LIM: 4 MiB of manifest, told by length or not.
+/// DIG-09, LIM-01: 4 MiB of manifest, told by length or not.
 #[tokio::test]
 async fn a_manifest_has_4_mib_at_most() {
     let server = FakeRegistry::builder().serve().await;
@@ -68,7 +68,7 @@ async fn a_manifest_has_the_callers_limit() {
     assert!(is_too_large(&error, size - 1), "{error:?}");
 }
 
-/// AUTH-21, LIM: 100 header lines, 64 KiB of them; a flood is an error and no more.
+/// AUTH-21, LIM-03: 100 header lines, 64 KiB of them; a flood is an error and no more.
 #[tokio::test]
 async fn the_head_of_an_answer_is_bounded() {
     let server = FakeRegistry::builder().serve().await;
@@ -104,7 +104,7 @@ async fn the_head_of_an_answer_is_bounded() {
     assert_eq!(server.requests().len(), 1, "a flood is not asked for again");
 }
 
-/// LIM: of an error body 64 KiB are read and 1 KiB shown; an endless one ends.
+/// LIM-02: of an error body 64 KiB are read and 1 KiB shown; an endless one ends.
 #[tokio::test]
 async fn an_error_body_is_bounded() {
     let server = FakeRegistry::builder().serve().await;
@@ -128,7 +128,7 @@ async fn an_error_body_is_bounded() {
     );
 }
 
-/// F8, LIM: five tries, each told; what is final has one.
+/// F8, LIM-09: five tries, each told; what is final has one.
 #[tokio::test]
 async fn a_request_is_tried_five_times() {
     let server = FakeRegistry::builder().serve().await;
@@ -213,7 +213,7 @@ async fn the_remaining_pulls_are_told() {
     assert_eq!(told, 1, "{:?}", recorder.all());
 }
 
-/// LIM: the time of a whole operation bounds everything in it.
+/// LIM-09: the time of a whole operation bounds everything in it.
 #[tokio::test]
 async fn an_operation_has_its_time() {
     let server = FakeRegistry::builder().serve().await;

@@ -145,7 +145,7 @@ async fn the_way_back_does_not_regain_the_credential() {
     );
 }
 
-/// F9: loops and long chains end; five hops are followed, six are not (LIM).
+/// F9: loops and long chains end; five hops are followed, six are not (LIM-09).
 #[tokio::test]
 async fn redirects_are_counted() {
     let server = FakeRegistry::builder().serve().await;

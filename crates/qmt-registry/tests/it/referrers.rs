@@ -142,7 +142,7 @@ async fn an_empty_api_does_not_hide_the_tag() {
     );
 }
 
-/// DIG-14, LIM: pages without end, too many entries, a page of 4 MiB and one byte more.
+/// DIG-14, LIM-01: pages without end, too many entries, a page of 4 MiB and one byte more.
 #[tokio::test]
 async fn the_list_is_bounded() {
     let server = FakeRegistry::builder().serve().await;

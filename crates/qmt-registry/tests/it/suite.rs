@@ -79,10 +79,12 @@ async fn the_test_kits_registry() {
 }
 
 #[tokio::test]
-async fn an_oci_layout() {
+async fn an_oci_layout_in_a_folder_and_in_an_archive() {
     let folder = tempfile::tempdir().unwrap();
-    let layout = OciLayout::create(&folder.path().join("layout")).unwrap();
-    behaviour::all(&Place::of_layout(layout)).await;
+    for name in ["layout", "layout.tar"] {
+        let layout = OciLayout::create(&folder.path().join(name)).unwrap();
+        behaviour::all(&Place::of_layout(layout)).await;
+    }
 }
 
 /// Does nothing where no server is named: plain tests need no program of others.

@@ -35,6 +35,7 @@ fn every_kind_of_piece_comes_back_byte_for_byte() {
     assert!(Evidence::empty(&subject()).is_empty());
 }
 
+/// LIM-07: 1 MiB of bundle and a hundred of them, and one past each.
 #[test]
 fn a_bundle_file_is_bounded_as_one_from_a_registry_is() {
     let limit = usize::try_from(PIECE_BYTES_MAX).unwrap();
@@ -52,6 +53,7 @@ fn a_bundle_file_is_bounded_as_one_from_a_registry_is() {
     assert!(full.with_bundle("a file", b"{}").is_err());
 }
 
+/// LIM-07: how many of each kind are kept, and how much in all.
 #[test]
 fn envelopes_and_notes_are_bounded() {
     let mut evidence = Evidence::empty(&subject());

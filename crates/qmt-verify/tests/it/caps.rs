@@ -22,6 +22,7 @@ fn repeat(list: &mut Value, count: usize) {
     *list = Value::Array(vec![first; count]);
 }
 
+/// LIM-07: eight log entries, eight timestamps, 64 hashes of a proof, and one past each.
 #[tokio::test]
 async fn log_entries_and_timestamps_are_counted() {
     let sigstore = PrivateSigstore::new();
@@ -50,11 +51,13 @@ async fn log_entries_and_timestamps_are_counted() {
     }
     let proof = "/verificationMaterial/tlogEntries/0/inclusionProof/hashes";
     let hash = STANDARD.encode([0; 32]);
-    let deep = changed(&bundle, |value| {
-        *value.pointer_mut(proof).unwrap() = Value::Array(vec![hash.clone().into(); 65]);
-    });
-    let outcome = judge(&verifier, &subject(), &evidence(&subject(), [deep]).await);
-    assert_eq!(code(outcome), "too-many");
+    for (depth, too_many) in [(64, false), (65, true)] {
+        let deep = changed(&bundle, |value| {
+            *value.pointer_mut(proof).unwrap() = Value::Array(vec![hash.clone().into(); depth]);
+        });
+        let outcome = judge(&verifier, &subject(), &evidence(&subject(), [deep]).await);
+        assert_eq!(code(outcome) == "too-many", too_many, "{depth}");
+    }
 }
 
 /// A statement that a key signed, so that it can say anything.
@@ -80,7 +83,7 @@ fn saying(subjects: &[Value]) -> Value {
     })
 }
 
-/// SIG-13, SIG-15: what a signed statement says is read strictly.
+/// SIG-13, SIG-15, LIM-07: what a signed statement says is read strictly.
 #[tokio::test]
 async fn statements_are_read_strictly() {
     let sigstore = PrivateSigstore::new();

@@ -183,7 +183,7 @@ async fn a_referrer_that_is_gone_is_noted() {
     assert_eq!(code(judge(&verifier, &subject(), &evidence)), "left-aside");
 }
 
-/// SIG-14: a flood of referrers costs 64 requests, and cannot push out what says it is a signature.
+/// SIG-14, LIM-07: a flood of referrers costs 64 requests, and cannot push out what says it is a signature.
 #[tokio::test]
 async fn a_flood_of_referrers_is_bounded() {
     let sigstore = PrivateSigstore::new();
@@ -235,7 +235,7 @@ async fn a_flood_of_referrers_is_bounded() {
     );
 }
 
-/// SIG-14: ten thousand layers, a gigabyte, a megabyte of annotations.
+/// SIG-14, LIM-07: ten thousand layers, a gigabyte, a megabyte of annotations.
 #[tokio::test]
 async fn a_flood_of_layers_is_bounded() {
     let sigstore = PrivateSigstore::new();
@@ -275,7 +275,7 @@ async fn a_flood_of_layers_is_bounded() {
     assert_eq!(evidence.len(), 1);
 }
 
-/// SIG-14: many referrers with many layers each cost a hundred requests for blobs.
+/// SIG-14, LIM-07: many referrers with many layers each cost a hundred requests for blobs.
 #[tokio::test]
 async fn the_product_of_referrers_and_layers_is_bounded() {
     let sigstore = PrivateSigstore::new();
@@ -297,7 +297,7 @@ async fn the_product_of_referrers_and_layers_is_bounded() {
     assert_eq!(blobs, 100);
 }
 
-/// SIG-14: what is kept is bounded too, and the evidence that is read back.
+/// SIG-14, LIM-07: what is kept is bounded too, and the evidence that is read back.
 #[tokio::test]
 async fn stored_evidence_is_bounded() {
     let sigstore = PrivateSigstore::new();

@@ -351,7 +351,7 @@ async fn bad_roots_are_refused() {
     }
 }
 
-/// TUF-04: the walk through new roots ends after 1,024.
+/// TUF-04, LIM-08: the walk through new roots ends after 1,024.
 #[tokio::test]
 async fn root_rotations_are_bounded() {
     let mut lab = Lab::new();
@@ -366,7 +366,7 @@ async fn root_rotations_are_bounded() {
     lab.load().await.unwrap_err();
 }
 
-/// TUF-04: endless data, in whatever file; the transport is not trusted to keep the limit.
+/// TUF-04, LIM-08: endless data, in whatever file; the transport is not trusted to keep the limit.
 #[tokio::test]
 async fn endless_data_is_refused() {
     struct Endless(Mirror, String);

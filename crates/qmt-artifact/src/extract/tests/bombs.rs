@@ -138,7 +138,7 @@ fn tar_11_gzip_trailing_garbage_is_refused() {
     ));
 }
 
-/// TAR-11, LIM: 65,536 entries, over all layers.
+/// TAR-11, LIM-06: 65,536 entries, over all layers.
 #[test]
 fn lim_entries_at_the_limit_and_past_it() {
     let entries = |count: usize| {
@@ -171,7 +171,7 @@ fn lim_entries_at_the_limit_and_past_it() {
     assert_eq!(too_much(&two(3)), (Limit::Entries, 3, 4));
 }
 
-/// TAR-11, LIM: a PAX header of 64 KiB, and one that claims a gigabyte.
+/// TAR-11, LIM-06: a PAX header of 64 KiB, and one that claims a gigabyte.
 #[test]
 fn lim_pax_headers_at_the_limit_and_past_it() {
     let with = |size: usize| {
@@ -200,7 +200,7 @@ fn lim_pax_headers_at_the_limit_and_past_it() {
     );
 }
 
-/// LIM: what all layers together unpack to.
+/// LIM-05: what all layers together unpack to.
 #[test]
 fn lim_unpacked_bytes_at_the_limit_and_past_it() {
     let size = one_file().len() as u64;
@@ -223,7 +223,7 @@ fn lim_unpacked_bytes_at_the_limit_and_past_it() {
     assert_eq!(too_much(&both(sum - 1)).0, Limit::UnpackedBytes);
 }
 
-/// LIM: the ratio, which may be exceeded by the slack and not by a byte more.
+/// LIM-05: the ratio, which may be exceeded by the slack and not by a byte more.
 #[test]
 fn lim_ratio_at_the_limit_and_past_it() {
     let plain = archive("plugin.wasm", &[module(), vec![0; 100_000]].concat());
@@ -241,7 +241,7 @@ fn lim_ratio_at_the_limit_and_past_it() {
     );
 }
 
-/// LIM: the size of a layer, before anything of it is read.
+/// LIM-05: the size of a layer, before anything of it is read.
 #[test]
 fn lim_layer_sizes_at_the_limit_and_past_it() {
     let raw = Image::new(FileRule::Layer, &[(WASM, module())]);
@@ -279,7 +279,7 @@ fn lim_layer_sizes_at_the_limit_and_past_it() {
     }
 }
 
-/// LIM: a layer that never comes.
+/// LIM-09: a layer that never comes.
 #[test]
 fn lim_time() {
     let limits = limits().time(Duration::from_millis(50));

@@ -59,7 +59,7 @@ fn tar_01_odd_names_beside_the_plugin_do_nothing() {
     assert!(!std::path::Path::new("/etc/qmt-escape").exists());
 }
 
-/// TAR-01 (GHSA-3wgq-wrwc-vqmv): NUL in a name, and names past the limit.
+/// TAR-01, LIM-06 (GHSA-3wgq-wrwc-vqmv): NUL in a name, and names past the limit.
 #[test]
 fn tar_01_nul_and_long_names_are_refused() {
     let pax = |path: &str| {

@@ -199,7 +199,7 @@ fn the_last_resort_takes_wasm_only() {
     assert_eq!(selection.file(), FileRule::Either);
 }
 
-/// DIG-10: an index in an index is read, one more is not.
+/// DIG-10, LIM-01: an index in an index is read, one more is not.
 #[test]
 fn dig_10_nesting_at_the_limit_and_past_it() {
     let store = Store::default();
@@ -253,7 +253,7 @@ fn native_of_an_inner_index_comes_before_wasm_of_the_outer() {
     );
 }
 
-/// DIG-10, LIM: eight documents are read, the root among them, and not one more.
+/// DIG-10, LIM-01: eight documents are read, the root among them, and not one more.
 #[test]
 fn dig_10_requests_at_the_limit_and_past_it() {
     let store = Store::default();

@@ -92,6 +92,7 @@ async fn cache_07_planted_links_are_not_followed() {
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
 }
 
+/// LIM-13: a lock is waited for as long as is granted, and no longer.
 #[tokio::test]
 async fn cache_08_a_holder_that_does_not_let_go_is_named() {
     let events: Arc<Mutex<Vec<CacheEvent>>> = Arc::default();
@@ -118,6 +119,7 @@ async fn cache_08_a_holder_that_does_not_let_go_is_named() {
     assert!(path.exists(), "lock files are never removed");
 }
 
+/// LIM-13: a second of waiting goes without a word, more does not.
 #[tokio::test]
 async fn cache_08_a_short_wait_is_not_worth_a_message() {
     let events = Arc::new(AtomicUsize::new(0));

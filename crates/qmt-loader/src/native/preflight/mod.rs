@@ -232,7 +232,7 @@ mod tests {
         preflight(bytes, Target::current(), &BTreeSet::new()).unwrap_err()
     }
 
-    /// NAT-02: 512 MiB are looked at, one byte more is not.
+    /// NAT-02, LIM-05: 512 MiB are looked at, one byte more is not.
     #[test]
     fn the_size_of_a_library_is_limited() {
         let size = usize::try_from(LIBRARY_MAX).unwrap();

@@ -270,7 +270,7 @@ fn requests_are_checked_before_they_are_sent() {
     assert!(sent(&headers(HEADER_COUNT_MAX)).contains("failed"));
 }
 
-/// WASM-06: a body of 50 MiB is read, one byte more is not.
+/// WASM-06, LIM-12: a body of 50 MiB is read, one byte more is not.
 #[test]
 fn responses_are_limited() {
     let (address, server) = serve(vec![
