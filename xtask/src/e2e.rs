@@ -4,6 +4,7 @@
 mod builders;
 pub(crate) mod case;
 mod conformance;
+mod keys;
 mod layouts;
 mod mirror;
 mod published;

@@ -7,6 +7,7 @@
 //! <https://github.com/secure-systems-lab/dsse/blob/v1.0.2/protocol.md>
 
 mod cosign_key;
+mod private_key;
 
 use std::fmt;
 
@@ -15,7 +16,6 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference};
 use serde_json::json;
-use sigstore_verify::crypto::KeyPair;
 use sigstore_verify::types::DerPublicKey;
 use sigstore_verify::types::bundle::{
     Bundle, MediaType, PublicKeyIdentifier, SignatureContent, VerificationMaterial,
@@ -25,6 +25,7 @@ use sigstore_verify::types::dsse::{DsseEnvelope, DsseSignature, pae};
 use sigstore_verify::types::encoding::{KeyId, PayloadBytes};
 use zeroize::Zeroizing;
 
+use self::private_key::PrivateKey;
 use crate::error::VerifyError;
 use crate::judge::PAYLOAD_TYPE;
 use crate::pem;
@@ -39,9 +40,10 @@ const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
 /// Signs digests with a private key. The key stays inside; `Debug` shows the fingerprint only.
 ///
-/// Keys are ECDSA on P-256, as `cosign generate-key-pair` makes them.
+/// Keys are ECDSA on P-256, as `cosign generate-key-pair` makes them, Ed25519, or RSA of 2048 to
+/// 8192 bits.
 pub struct KeySigner {
-    key: KeyPair,
+    key: PrivateKey,
     public: DerPublicKey,
 }
 
@@ -93,9 +95,9 @@ impl KeySigner {
                         .to_owned(),
                 ));
             }
-            "EC PRIVATE KEY" => {
+            "EC PRIVATE KEY" | "RSA PRIVATE KEY" => {
                 return Err(refused(
-                    "it is in the older SEC 1 form; `openssl pkcs8 -topk8 -nocrypt -in FILE` \
+                    "it is in an older form; `openssl pkcs8 -topk8 -nocrypt -in FILE` \
                      writes it as PKCS #8"
                         .to_owned(),
                 ));
@@ -111,14 +113,9 @@ impl KeySigner {
     }
 
     fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, VerifyError> {
-        // The library's own words may tell about the key, and help nobody.
-        let key = KeyPair::from_pkcs8_der(pkcs8).map_err(|_| {
-            refused(
-                "it is not an ECDSA key on P-256 in PKCS #8, the kind that signs here".to_owned(),
-            )
-        })?;
+        let key = PrivateKey::from_pkcs8(pkcs8).map_err(refused)?;
         let public = key
-            .public_key_der()
+            .public()
             .map_err(|_| refused("its public half can't be computed".to_owned()))?;
         Ok(Self { key, public })
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use xshell::cmd;
 
 use super::real::{PASSWORD, Tier, quietly, tool};
+use crate::command::Answer;
 use crate::tools;
 
 const EPOCH: &str = "1700000000";
@@ -82,7 +83,7 @@ impl Tier<'_> {
     }
 
     /// Publishes, and returns the digest that was printed.
-    fn publish(
+    pub(super) fn publish(
         &self,
         host: &str,
         reference: &str,
@@ -99,6 +100,21 @@ impl Tier<'_> {
         key: &Path,
         native: bool,
     ) -> anyhow::Result<String> {
+        let answer = self.try_publish(host, destination, key, native)?;
+        anyhow::ensure!(answer.code == Some(0), "publish\n{}", answer.transcript());
+        let said: Value = serde_json::from_str(&answer.stdout).context("publish prints JSON")?;
+        let digest = said.pointer("/published/digest").and_then(Value::as_str);
+        Ok(digest.context("publish prints no digest")?.to_owned())
+    }
+
+    /// Publishes, however it ends.
+    pub(super) fn try_publish(
+        &self,
+        host: &str,
+        destination: &str,
+        key: &Path,
+        native: bool,
+    ) -> anyhow::Result<Answer> {
         let folder = self.folder.join("publish");
         std::fs::create_dir_all(&folder)?;
         let wasm = folder.join("greet.wasm");
@@ -133,19 +149,25 @@ impl Tier<'_> {
             arguments.extend(["--native", &platform]);
         }
         let environment = [("COSIGN_PASSWORD", PASSWORD), ("SOURCE_DATE_EPOCH", EPOCH)];
-        let answer = self
-            .plugins
-            .run_with(self.folder, &arguments, &environment)?;
-        anyhow::ensure!(answer.code == Some(0), "publish\n{}", answer.transcript());
-        let said: Value = serde_json::from_str(&answer.stdout).context("publish prints JSON")?;
-        let digest = said.pointer("/published/digest").and_then(Value::as_str);
-        Ok(digest.context("publish prints no digest")?.to_owned())
+        self.plugins.run_with(self.folder, &arguments, &environment)
     }
 
-    /// By cosign 3 and by our own command: its key, and no other.
     fn verified(
         &self,
         host: &str,
+        reference: &str,
+        digest: &str,
+        key: &Path,
+        other: &Path,
+    ) -> anyhow::Result<usize> {
+        let checks = self.accepted_by_key(reference, digest, key, other)?;
+        let config = self.key_config(host, reference, key, "published")?;
+        Ok(checks + self.greet(&config)?)
+    }
+
+    /// By cosign 3 and by our own command: its key, and no other.
+    pub(super) fn accepted_by_key(
+        &self,
         reference: &str,
         digest: &str,
         key: &Path,
@@ -188,8 +210,7 @@ impl Tier<'_> {
                 answer.transcript()
             );
         }
-        let config = self.key_config(host, reference, key, "published")?;
-        Ok(4 + self.greet(&config)?)
+        Ok(4)
     }
 
     /// Each tool copies the whole image into a layout; what its index names is the same digest.

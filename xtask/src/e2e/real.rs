@@ -10,7 +10,7 @@ use xshell::{Shell, cmd};
 
 use super::case::{Format, Image, Signature};
 use super::servers::{self, REGISTRIES, Registry};
-use super::{conformance, mirror};
+use super::{conformance, keys, mirror};
 use crate::command::{Answer, Plugins};
 use crate::embedded::{Embedded, Published, Trust};
 use crate::image::GREETING;
@@ -31,6 +31,7 @@ const IDENTITY: &str = "signer@example.com";
 const ISSUER: &str = "https://accounts.example.com";
 
 const MIRROR: &str = "pull-through mirror";
+const KEYS: &str = "kinds of key that publish signs with";
 const CONFORMANCE: &str = "OCI conformance of the test kit";
 
 /// The word that cosign's key is encrypted with; the key lives as long as the run.
@@ -99,8 +100,8 @@ pub(super) fn run(parts: &[String]) -> anyhow::Result<()> {
         });
         tally.take(program.name, result.map(Some));
     }
-    if wanted(MIRROR) {
-        let folder = scratch.path().join("mirror-tier");
+    for name in [MIRROR, KEYS].into_iter().filter(|name| wanted(name)) {
+        let folder = scratch.path().join(name.replace(' ', "-"));
         std::fs::create_dir(&folder)?;
         let home = plugins.at_home(&folder);
         let tier = Tier {
@@ -109,7 +110,14 @@ pub(super) fn run(parts: &[String]) -> anyhow::Result<()> {
             folder: &folder,
             trust: &trust,
         };
-        tally.take(MIRROR, mirror::run(&tier, &image));
+        tally.take(
+            name,
+            if name == MIRROR {
+                mirror::run(&tier, &image)
+            } else {
+                keys::run(&tier)
+            },
+        );
     }
     if wanted(CONFORMANCE) {
         let folder = scratch.path().join("conformance");

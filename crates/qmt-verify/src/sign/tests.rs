@@ -2,6 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, RsaKeyPair,
+};
 use serde_json::Value;
 use sigstore_verify::crypto::VerificationKey;
 use sigstore_verify::types::SignatureBytes;
@@ -47,6 +54,25 @@ QxPcDeGBjJFEU+KF5b8hmTvOCDgrU+/iu/758lca9LB/cC8FKy/r1Z6j417IIirb\n\
 k+b7gV1GVIXCjUVGt9ch0XFuuVM+eO0pWKs/Nd3bWyGjY0WkYLcS2Qc=\n\
 -----END PRIVATE KEY-----\n";
 
+/// RSA of 1024 bits, which nobody should take any more.
+const RSA_1024: &str = "\
+-----BEGIN PRIVATE KEY-----\n\
+MIICdQIBADANBgkqhkiG9w0BAQEFAASCAl8wggJbAgEAAoGBAL+HcZOg2fvJLmYL\n\
+qJsjKfJsSFC6t94rwUWjw2E9AInDLUgIzJu4aGXGYdHIFWSq8TQkG5KAT+hMbMma\n\
+rPvw7gGlmM1Qlii4vOQwj4bGWTVbW/+QAn5mmtiHNed3lGqK73rHpKmYNvE2bome\n\
+JfvuOnkMh5C7BI0cf+mVNyGR5fAnAgMBAAECgYAjT+KF2Gs4O+BdGhss9y+9rW8r\n\
+yzEpOiH5J/dWzztxKtYHaO/oafh9gzT3y47+L3InLd0Thqq05ppMFUN9c+89dtAh\n\
+654+WqzCxhRNUyjMx8tMdTVqxq5a7j9K3K0MGXPUd7bqSFDp3pPkE/5tYpAqEV6S\n\
+OhbFNRrh/ta8tdOhyQJBAOMiJU/CDBdneSNgA5JdRmeoa4AGsBTRlZFOPtf0VztV\n\
+FP3LFnoZRkvXeE+m3GPv0lV/n0BD0sKnHd361JV6GI0CQQDX3uai/SFLBChGLSxk\n\
+GL+r8Kz9EQOlAU8RD8i+TkG95y4j8v+3WxWPba0IMCbp1RfycknQfu/JZLYRmlZW\n\
+sOCDAkB2hkAAMduLbwSI0Das7x2pQ/rs8RB7nK63B6TFnozSumBc29ib2IqVUxhG\n\
+QGWrhN82nIVmzL2zs+9jAdxjMDaVAkArbtu0u31xXHrF89zUnu4hqCEGIeA72NGR\n\
+uz1GnPQ5Q0RTU1cECz2BSC3iUd3iek+BJmGXo5KXUL4ZOJZahugFAkAs/Vd56b9A\n\
+jXGoee4pvebjFppEChL+JrFA5X0BekyG2MxTGRjpTkKBxtskBpcoZ1bFWk/FqIAa\n\
+voTqRzBkkYlo\n\
+-----END PRIVATE KEY-----\n";
+
 const DIGEST: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
 fn subject() -> PinnedReference {
@@ -60,9 +86,39 @@ fn problem(pem: &str, password: Option<&str>) -> String {
         .to_string()
 }
 
+fn pem_of(pkcs8: &[u8]) -> String {
+    let body = STANDARD.encode(pkcs8);
+    format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n")
+}
+
+fn ecdsa(kind: &'static EcdsaSigningAlgorithm) -> String {
+    let key = EcdsaKeyPair::generate_pkcs8(kind, &SystemRandom::new()).unwrap();
+    pem_of(key.as_ref())
+}
+
+/// A key of each kind that signs, as PEM.
+fn kinds() -> Vec<String> {
+    let ed25519 = Ed25519KeyPair::generate().unwrap();
+    let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let rsa: Pkcs8V1Der<'_> = rsa.as_der().unwrap();
+    vec![
+        PKCS8.to_owned(),
+        ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
+        // With its public half, and without, as openssl writes it.
+        pem_of(ed25519.to_pkcs8().unwrap().as_ref()),
+        pem_of(ed25519.to_pkcs8v1().unwrap().as_ref()),
+        pem_of(rsa.as_ref()),
+    ]
+}
+
 #[test]
 fn a_bundle_is_what_cosign_writes_and_its_signature_holds() {
-    let signer = KeySigner::from_pem(PKCS8.as_bytes(), None).unwrap();
+    for pem in kinds() {
+        holds(&KeySigner::from_pem(pem.as_bytes(), None).unwrap());
+    }
+}
+
+fn holds(signer: &KeySigner) {
     let bundle: Value = serde_json::from_slice(&signer.sign(&subject()).unwrap()).unwrap();
     assert_eq!(bundle["mediaType"], KeySigner::BUNDLE_MEDIA_TYPE);
     let material = &bundle["verificationMaterial"];
@@ -95,17 +151,24 @@ fn a_bundle_is_what_cosign_writes_and_its_signature_holds() {
 /// The judge of this crate accepts it where no log is demanded, and only by its own key.
 #[test]
 fn the_judge_accepts_it_by_its_key_and_refuses_it_by_another() {
+    for pem in kinds() {
+        is_accepted_by_its_key_alone(&KeySigner::from_pem(pem.as_bytes(), None).unwrap());
+    }
+}
+
+fn is_accepted_by_its_key_alone(signer: &KeySigner) {
     use crate::evidence::Evidence;
     use crate::policy::{Authority, Policy, PolicySet, Scope};
     use crate::{SigstoreVerifier, TrustRoot, Verifier as _};
 
-    let signer = KeySigner::from_pem(PKCS8.as_bytes(), None).unwrap();
     let bundle = signer.sign(&subject()).unwrap();
     let evidence = Evidence::empty(&subject())
         .with_bundle("referrer", &bundle)
         .unwrap();
-    let other = KeyPair::generate_ecdsa_p256().unwrap();
-    let other = other.public_key_der().unwrap().to_pem();
+    let other = ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING);
+    let other = KeySigner::from_pem(other.as_bytes(), None)
+        .unwrap()
+        .public_key_pem();
     let judged = |pem: &str, log: bool| {
         let mut authority = Authority::key("k", pem.as_bytes()).unwrap();
         if !log {
@@ -138,17 +201,20 @@ fn keys_that_do_not_sign_here_are_refused_with_a_way_out() {
         .unwrap()
         .public_key_pem();
     let encrypted = PKCS8.replace("PRIVATE", "ENCRYPTED PRIVATE");
+    let p521 = ecdsa(&ECDSA_P521_SHA512_ASN1_SIGNING);
     for (pem, says) in [
         (SEC1, "openssl pkcs8"),
         (encrypted.as_str(), "openssl pkcs8 -in"),
-        (P384, "P-256"),
+        (P384, "SHA-384"),
+        (p521.as_str(), "P-521"),
+        (RSA_1024, "RSA of 2048 to 8192 bits"),
         (public.as_str(), "no private key"),
         ("", "0 PEM blocks"),
         (&PKCS8.repeat(2), "2 PEM blocks"),
         (&PKCS8.replace("-----END", "----END"), "does not end"),
         (
             "-----BEGIN PRIVATE KEY-----\nAQID\n-----END PRIVATE KEY-----\n",
-            "P-256",
+            "not PKCS #8",
         ),
     ] {
         let error = problem(pem, Some("throwaway"));
