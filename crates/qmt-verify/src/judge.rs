@@ -7,6 +7,7 @@ mod case;
 mod certificate;
 mod facts;
 mod legacy;
+mod logs;
 mod proof;
 mod rekor2;
 mod rules;

@@ -94,9 +94,10 @@ impl Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LogEntry {
-    /// The index of the entry in its log.
+    /// The index of the entry in its log, as its log signed it: in the log's current tree where
+    /// Rekor v1 gave a proof and no promise.
     pub index: u64,
-    /// The id of the log, base64.
+    /// The id of the log that signed, base64.
     pub log: String,
     /// `hashedrekord 0.0.1` and so on.
     pub kind: String,

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use sigstore_verify::types::{KindVersion, TransparencyLogEntry};
-
 use super::candidate::Candidate;
 use super::certificate::Claims;
 use crate::error::printable;
@@ -26,8 +24,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn of(candidate: &Candidate<'_>, claims: Claims) -> Self {
-        let entries = &candidate.bundle.verification_material.tlog_entries;
+    pub(crate) fn of(
+        candidate: &Candidate<'_>,
+        claims: Claims,
+        log_entries: Vec<LogEntry>,
+    ) -> Self {
         Self {
             found: candidate.found.to_owned(),
             format: candidate.format,
@@ -35,7 +36,7 @@ impl Facts {
             annotations: candidate.annotations.clone(),
             name: candidate.name.clone(),
             times: Vec::new(),
-            log_entries: entries.iter().map(log_entry).collect(),
+            log_entries,
             checks: vec!["digest", "signature"],
             warnings: Vec::new(),
         }
@@ -66,17 +67,4 @@ impl Facts {
             .warnings
             .extend(self.warnings.iter().map(|&warning| warning.to_owned()));
     }
-}
-
-fn log_entry(entry: &TransparencyLogEntry) -> LogEntry {
-    let kind = entry.kind_version;
-    // Only a promise of Rekor v1 vouches for the time beside it.
-    let vouched = kind != KindVersion::HashedRekordV002 && entry.inclusion_promise.is_some();
-    let time = entry.integrated_time.filter(|_| vouched);
-    LogEntry::new(
-        entry.log_index.get(),
-        entry.log_id.key_id.to_string(),
-        format!("{} {}", kind.kind(), kind.version()),
-        time.map(|time| rfc3339(time.into())),
-    )
 }

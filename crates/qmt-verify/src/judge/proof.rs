@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use sigstore_trust_root::{TimeRange, TrustedRoot};
+use sigstore_trust_root::TrustedRoot;
 use sigstore_verify::crypto::{
-    KeyAlgorithm, Keyring, SigningScheme, VerificationKey, verify_signature_prehashed,
+    KeyAlgorithm, SigningScheme, VerificationKey, verify_signature_prehashed,
 };
 use sigstore_verify::types::{
     Artifact, Bundle, DerPublicKey, Sha256Hash, SignatureContent, TimestampVerificationData,
@@ -17,6 +17,7 @@ use sigstore_verify::{
 use super::candidate::{Candidate, Signed};
 use super::certificate::Claims;
 use super::facts::Facts;
+use super::logs::Logs;
 use super::rekor2::{self, Signatory};
 use crate::fault::Fault;
 use crate::limits::CLOCK_SKEW_MAX;
@@ -26,26 +27,16 @@ use crate::report::rfc3339;
 /// The trust root, ready for use.
 pub(crate) struct Prover {
     library: Verifier,
-    logs: Keyring,
-    windows: Vec<([u8; 4], Option<TimeRange>)>,
+    logs: Logs,
     knows_timestamps: bool,
 }
 
 impl Prover {
     pub(crate) fn new(root: &TrustedRoot) -> Result<Self, sigstore_verify::Error> {
-        let windows = root
-            .tlogs
-            .iter()
-            .filter_map(|log| {
-                let hint = log.log_id.key_id.as_bytes().first_chunk::<4>()?;
-                Some((*hint, log.public_key.valid_for))
-            })
-            .collect();
         let knows_timestamps = !root.timestamp_authorities.is_empty();
         Ok(Self {
             library: Verifier::new(root)?,
-            logs: root.rekor_keys()?,
-            windows,
+            logs: Logs::new(root)?,
             knows_timestamps,
         })
     }
@@ -82,7 +73,7 @@ impl Prover {
         if !result.tlog_verified() && ours == 0 {
             return Err(Fault::NoLog);
         }
-        let mut facts = Facts::of(candidate, claims);
+        let mut facts = self.facts(candidate, claims);
         facts.times = self.times(bundle, &result, now)?;
         if facts.times.is_empty() {
             return Err(Fault::Time("none is proven".to_owned()));
@@ -109,14 +100,9 @@ impl Prover {
                 expected: format!("`{}`", key.name),
             });
         };
-        let mut facts = Facts::of(candidate, Claims::default());
-        if material.tlog_entries.is_empty() {
-            if key.log_required {
-                return Err(Fault::NoLog);
-            }
-            facts
-                .warnings
-                .push("no transparency log recorded this signature");
+        let logged = !material.tlog_entries.is_empty();
+        if !logged && key.log_required {
+            return Err(Fault::NoLog);
         }
         let (mut rest, _) = self.for_library(candidate, &Signatory::Key(&key.der), now)?;
         if scheme == SigningScheme::EcdsaP384Sha384
@@ -126,26 +112,31 @@ impl Prover {
             // The digest that we gave it (sha256) would choose the hash; without one, the key does.
             message.message_digest = None;
         }
-        let logged = !rest.verification_material.tlog_entries.is_empty();
-        let stamped = has_timestamps(&rest);
+        let has_entries = !rest.verification_material.tlog_entries.is_empty();
+        let mut times = Vec::new();
         // With neither there is nothing left to prove: the signature holds, as seen above.
-        if logged || stamped {
+        if has_entries || has_timestamps(&rest) {
             let mut policy = PublicKeyVerificationPolicy::new(key.der.clone());
-            if !logged {
+            if !has_entries {
                 policy = policy.skip_tlog_unsafe();
             }
             let result = self
                 .library
                 .verify(artifact(candidate)?, &rest, &policy)
                 .map_err(|e| fault(&e))?;
-            facts.times = self.times(bundle, &result, now)?;
+            times = self.times(bundle, &result, now)?;
         }
-        if !material.tlog_entries.is_empty() {
+        let mut facts = self.facts(candidate, Claims::default());
+        if logged {
             facts.checks.push("transparency log");
+        } else {
+            let warning = "no transparency log recorded this signature";
+            facts.warnings.push(warning);
         }
-        if !facts.times.is_empty() {
+        if !times.is_empty() {
             facts.checks.push("time");
         }
+        facts.times = times;
         self.note_timestamps(bundle, &mut facts);
         Ok(facts)
     }
@@ -186,7 +177,7 @@ impl Prover {
                 &signed,
                 signature(bundle)?,
                 signatory,
-                &self.logs,
+                self.logs.keyring(),
                 now,
             )?;
         }
@@ -194,6 +185,12 @@ impl Prover {
             .tlog_entries
             .retain(|entry| !rekor2::is_ours(entry));
         Ok((Cow::Owned(rest), ours))
+    }
+
+    fn facts(&self, candidate: &Candidate<'_>, claims: Claims) -> Facts {
+        let entries = &candidate.bundle.verification_material.tlog_entries;
+        let entries = entries.iter().map(|entry| self.logs.describe(entry));
+        Facts::of(candidate, claims, entries.collect())
     }
 
     fn note_timestamps(&self, bundle: &Bundle, facts: &mut Facts) {
@@ -221,25 +218,7 @@ impl Prover {
             return Err(Fault::Time(format!("{} is yet to come", rfc3339(*ahead))));
         }
         for entry in &bundle.verification_material.tlog_entries {
-            let checkpoint = entry
-                .inclusion_proof
-                .as_ref()
-                .and_then(|proof| proof.checkpoint.checkpoint());
-            let Some(checkpoint) = checkpoint else {
-                continue;
-            };
-            // The library takes a key that has retired since, and does not ask when.
-            let in_use = self.windows.iter().any(|(hint, window)| {
-                checkpoint
-                    .signatures()
-                    .iter()
-                    .any(|one| one.key_id.as_bytes() == hint)
-                    && result
-                        .verified_timestamps()
-                        .iter()
-                        .all(|&time| window.is_none_or(|window| window.contains(time)))
-            });
-            if !in_use {
+            if !self.logs.were_in_use(entry, result) {
                 return Err(Fault::Log(
                     "its log was not in use at the signed time".to_owned(),
                 ));

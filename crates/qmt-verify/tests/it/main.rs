@@ -11,6 +11,7 @@ mod caps;
 mod discovery;
 mod files;
 mod layout;
+mod logs;
 mod mutants;
 mod policy;
 mod real;

@@ -1,0 +1,117 @@
+//! Transparency logs: which one vouches for an entry, and what is said about it.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use qmt_testkit::{LogKind, PrivateSigstore, SignedBundle, Signing, TrustPart};
+use qmt_verify::{Evidence, LogEntry, SigstoreVerifier};
+use serde_json::{Value, json};
+
+use crate::support::{
+    any_of, code, dev, dev_authority, everything, evidence, judge, subject, trust_json, verifier,
+};
+
+const ENTRY: &str = "/verificationMaterial/tlogEntries/0";
+
+fn sign(sigstore: &PrivateSigstore, log: LogKind) -> SignedBundle {
+    let signing = Signing::keyless(dev()).log(log).timestamp(true);
+    sigstore.sign_bundle(subject().digest(), &signing)
+}
+
+/// Evidence of `bundle` with its log entry changed.
+async fn changed(bundle: &SignedBundle, change: impl FnOnce(&mut Value)) -> Evidence {
+    let mut changed = bundle.clone();
+    let mut json: Value = serde_json::from_slice(&bundle.json).unwrap();
+    change(json.pointer_mut(ENTRY).unwrap());
+    changed.json = json.to_string().into();
+    evidence(&subject(), [changed]).await
+}
+
+/// The ID of the log at `index` of the trusted root.
+fn id(root: &str, index: usize) -> Vec<u8> {
+    let root: Value = serde_json::from_str(root).unwrap();
+    let id = root["tlogs"][index]["logId"]["keyId"].as_str().unwrap();
+    STANDARD.decode(id).unwrap()
+}
+
+fn entry(verifier: &SigstoreVerifier, evidence: &Evidence) -> LogEntry {
+    let verified = judge(verifier, &subject(), evidence).unwrap();
+    let [entry] = verified.report().log_entries.as_slice() else {
+        panic!("{:?}", verified.report());
+    };
+    entry.clone()
+}
+
+/// SIG-11: a log that has retired stays retired, whoever else is said to have signed its checkpoint:
+/// four bytes of another log's ID are quickly written.
+#[tokio::test]
+async fn the_hint_of_another_log_does_not_revive_a_retired_one() {
+    let sigstore = PrivateSigstore::new();
+    let day = Duration::from_hours(24);
+    let (ages, before) = (sigstore.time() - 30 * day, sigstore.time() - day);
+    for (log, part) in [
+        (LogKind::RekorV1, TrustPart::RekorV1),
+        (LogKind::RekorV2, TrustPart::RekorV2),
+    ] {
+        let bundle = sign(&sigstore, log);
+        let trusted = sigstore.trusted_root_json();
+        let retired = sigstore
+            .trusted_root()
+            .valid(part, ages, Some(before))
+            .json();
+        let policy = || everything(any_of(vec![dev_authority()]));
+        let root = trust_json(&retired).unwrap();
+        let strict = SigstoreVerifier::new(root, policy()).unwrap();
+        for other in 0..2 {
+            let line = [&id(&trusted, other)[..4], &[0x30; 70]].concat();
+            let line = format!("\u{2014} log.example {}\n", STANDARD.encode(line));
+            let evidence = changed(&bundle, |entry| {
+                // The promise of a retired log is refused for itself.
+                entry.as_object_mut().unwrap().remove("inclusionPromise");
+                let note = &mut entry["inclusionProof"]["checkpoint"]["envelope"];
+                *note = format!("{}{line}", note.as_str().unwrap()).into();
+            })
+            .await;
+            // A line of others changes nothing.
+            judge(
+                &verifier(&sigstore, any_of(vec![dev_authority()])),
+                &subject(),
+                &evidence,
+            )
+            .unwrap();
+            assert_eq!(
+                code(judge(&strict, &subject(), &evidence)),
+                "log",
+                "{log:?} {other}"
+            );
+        }
+    }
+}
+
+/// What is said about an entry is what its log signed, not what stands beside it.
+#[tokio::test]
+async fn an_entry_is_described_by_what_its_log_signed() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    for log in [LogKind::RekorV1, LogKind::RekorV2] {
+        let bundle = sign(&sigstore, log);
+        let good = entry(&verifier, &changed(&bundle, |_| {}).await);
+        assert_eq!(good.integrated_at.is_some(), log == LogKind::RekorV1);
+        let mut tree_index = Value::Null;
+        let bent = changed(&bundle, |entry| {
+            entry.as_object_mut().unwrap().remove("inclusionPromise");
+            entry["logId"]["keyId"] = STANDARD.encode([7; 32]).into();
+            entry["integratedTime"] = "1".into();
+            tree_index = entry["inclusionProof"]["logIndex"].clone();
+            if log == LogKind::RekorV1 {
+                entry["logIndex"] = "7777".into();
+            }
+        })
+        .await;
+        let told = entry(&verifier, &bent);
+        assert_eq!(told.log, good.log);
+        assert_eq!(json!(told.index.to_string()), tree_index);
+        assert_eq!((told.kind, told.integrated_at), (good.kind, None));
+    }
+}
