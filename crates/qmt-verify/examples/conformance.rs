@@ -35,10 +35,19 @@ struct Request {
 }
 
 fn main() -> ExitCode {
-    match Request::parse(std::env::args().skip(1)).and_then(|request| request.verify()) {
+    if run(std::env::args().skip(1)) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Whether what the arguments ask holds; says why not.
+pub(crate) fn run(arguments: impl Iterator<Item = String>) -> bool {
+    match Request::parse(arguments).and_then(|request| request.verify()) {
         Ok(report) => {
             say(&format!("verified: {}", report.authority));
-            ExitCode::SUCCESS
+            true
         }
         Err(error) => {
             let mut text = format!("not verified: {error}");
@@ -49,7 +58,7 @@ fn main() -> ExitCode {
                 cause = inner.source();
             }
             say(&text);
-            ExitCode::FAILURE
+            false
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod attestations;
 mod caps;
+mod conformance;
 mod discovery;
 mod files;
 mod layout;
