@@ -15,6 +15,8 @@ struct Drill {
     about: &'static str,
     /// Package and the filter of its test binary `it`.
     tests: &'static [(&'static str, &'static str)],
+    /// The profile to build with: an optimised one where the count is large.
+    profile: &'static str,
 }
 
 const DRILLS: &[Drill] = &[
@@ -22,6 +24,7 @@ const DRILLS: &[Drill] = &[
         id: "F5",
         about: "the connection is cut at every byte of every answer: FIN, RST, silence",
         tests: &[("qmt-registry", "drill::cuts")],
+        profile: "test",
     },
     Drill {
         id: "F6",
@@ -30,11 +33,23 @@ const DRILLS: &[Drill] = &[
             ("qmt-registry", "drill::edits"),
             ("qmt-plugins", "drill::f6"),
         ],
+        profile: "test",
     },
     Drill {
         id: "F9",
         about: "redirects of every kind for everything that is asked for",
         tests: &[("qmt-registry", "drill::matrix")],
+        profile: "test",
+    },
+    Drill {
+        id: "F16",
+        about: "good signatures with one bit flipped, one value changed, one part of another",
+        tests: &[
+            ("qmt-verify", "drill::flips"),
+            ("qmt-verify", "mutants::no_mutant"),
+            ("qmt-verify", "transplants"),
+        ],
+        profile: "drill",
     },
 ];
 
@@ -55,7 +70,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     for drill in drills {
         println!("{}: {} ({form})", drill.id, drill.about);
         for (package, filter) in drill.tests {
-            if let Err(error) = play(&sh, package, filter, form) {
+            if let Err(error) = play(&sh, drill.profile, package, filter, form) {
                 println!("FAILED  {filter} of {package}: {error:#}");
                 failed.push(drill.id);
             }
@@ -83,11 +98,11 @@ fn choose(names: &[&String]) -> anyhow::Result<Vec<&'static Drill>> {
     Ok(DRILLS.iter().filter(wanted).collect())
 }
 
-fn play(sh: &Shell, package: &str, filter: &str, form: &str) -> anyhow::Result<()> {
+fn play(sh: &Shell, profile: &str, package: &str, filter: &str, form: &str) -> anyhow::Result<()> {
     let cargo = project::cargo();
     let output = cmd!(
         sh,
-        "{cargo} test --quiet --package {package} --test it {filter} -- --nocapture"
+        "{cargo} test --quiet --profile {profile} --package {package} --test it {filter} -- --nocapture"
     )
     .env("QMT_DRILL", form)
     .env("RUST_BACKTRACE", "0")

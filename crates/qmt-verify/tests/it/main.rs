@@ -10,6 +10,7 @@ mod attestations;
 mod caps;
 mod conformance;
 mod discovery;
+mod drill;
 mod files;
 mod layout;
 mod logs;

@@ -12,14 +12,13 @@ use crate::support::{
     any_of, dev, dev_authority, evidence, judge, key_authority, subject, verifier,
 };
 
-/// How many mutants the short form makes. `QMT_MUTANTS` asks for another number.
-const MUTANTS: u32 = 10_000;
-
+/// How many mutants are made; see `drill`.
 fn mutants() -> u32 {
-    std::env::var("QMT_MUTANTS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(MUTANTS)
+    match std::env::var("QMT_DRILL").as_deref() {
+        Ok("long") => 200_000,
+        Ok("full") => 50_000,
+        _ => 10_000,
+    }
 }
 
 /// Small and the same in every run.
@@ -276,6 +275,10 @@ async fn no_mutant_is_accepted() {
             );
         }
     }
+    println!(
+        "drill F16 mutants: {} cases, {unchanged} were none, 0 violations",
+        mutants()
+    );
     assert!(unchanged < mutants() / 10, "{unchanged} mutants were none");
 }
 
