@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{self, Either};
 use qmt_oci_ref::Digest;
-use sigstore_tuf::{Error as TufError, StoreRepository, Updater, UpdaterConfig};
+use sigstore_tuf::{Error as TufError, Updater, UpdaterConfig};
 use tokio::sync::mpsc;
 
 use self::remote::{Remote, Request};
@@ -140,7 +140,7 @@ pub(super) async fn load(
     {
         return Ok(root);
     }
-    let kept = Kept::new(state.clone());
+    let kept = Kept::new(state.clone().with_roots_ahead());
     let refreshing = tokio::time::timeout(TUF_TIME_MAX, online(options, &kept, transport, now));
     let problem = match refreshing.await {
         Ok(Ok(fetched)) => {
@@ -150,25 +150,29 @@ pub(super) async fn load(
             cache.keep(&state);
             return Ok(root);
         }
-        Ok(Err(error)) if is_unreachable(&error) => error.into(),
-        Ok(Err(error)) => {
-            return Err(options.fail("its metadata does not hold", Some(error.into())));
-        }
-        Err(elapsed) => elapsed.into(),
+        Ok(Err(error)) => error,
+        Err(elapsed) => TufError::transport_with_source("refreshing", elapsed),
     };
+    let mut state = state;
+    if state.remember_roots(&kept.state()) {
+        cache.keep(&state);
+    }
+    if !is_unreachable(&problem) {
+        return Err(options.fail("its metadata does not hold", Some(problem.into())));
+    }
     // Not a fallback to other trust: the same metadata, verified again, while it has not expired.
     match offline(options, &state, now).await {
         Ok(fetched) => {
             tracing::warn!(
                 url = %shown(&options.url),
-                error = %problem,
+                error = %chain(&problem),
                 "the TUF repository cannot be reached; its last metadata has not expired yet"
             );
             root_of(options, &fetched, state.refreshed)
         }
         Err(_) => Err(options.fail(
             "it cannot be reached, and its cache has no metadata that has not expired",
-            Some(problem),
+            Some(problem.into()),
         )),
     }
 }
@@ -244,7 +248,7 @@ async fn offline(
 ) -> Result<Fetched, TufError> {
     distinct_keys("root.json", &options.root)?;
     let kept = Kept::new(state.clone());
-    let updater = Updater::new(StoreRepository::new(kept.clone()), &options.root)?
+    let updater = Updater::new(kept.clone(), &options.root)?
         .with_config(limits())
         .with_store(kept);
     refresh(updater, now).await
@@ -352,10 +356,6 @@ mod tests {
     #[test]
     fn the_public_root_names_each_key_once() {
         distinct_keys("root.json", PUBLIC_GOOD_ROOT).unwrap();
-        Updater::new(
-            StoreRepository::new(Kept::new(State::default())),
-            PUBLIC_GOOD_ROOT,
-        )
-        .unwrap();
+        Updater::new(Kept::new(State::default()), PUBLIC_GOOD_ROOT).unwrap();
     }
 }

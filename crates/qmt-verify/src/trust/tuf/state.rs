@@ -11,7 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sigstore_tuf::{Error as TufError, FileStore, MetadataStore};
+use sigstore_tuf::transport::FetchFuture;
+use sigstore_tuf::{Error as TufError, FileStore, MetadataStore, Repository};
 
 use super::chain;
 
@@ -26,12 +27,19 @@ const LOCK_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often the lock is tried.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
+/// Where verified roots are kept, each by its version.
+const ROOTS: &str = "root_history/";
+
 /// Verified metadata, and when it was verified last. All of it is one file, written when a refresh
-/// has come to its end: a refresh that fails halfway changes nothing, so the last good state stays.
+/// has come to its end: a refresh that fails halfway changes nothing of what is good, so the last
+/// good state stays. Only the roots that it met are kept, for the next refresh: keys that a root
+/// took away are not believed again where somebody hides that root.
 #[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) refreshed: Option<SystemTime>,
     files: BTreeMap<String, Vec<u8>>,
+    /// Roots that a refresh met which failed later.
+    roots_ahead: BTreeMap<String, Vec<u8>>,
 }
 
 /// The form of the state on disk.
@@ -40,9 +48,28 @@ struct Stored {
     schema: u32,
     refreshed: u64,
     files: BTreeMap<String, String>,
+    #[serde(default)]
+    roots_ahead: BTreeMap<String, String>,
 }
 
 impl State {
+    /// The state that a refresh starts from: with all roots that were ever met.
+    pub(super) fn with_roots_ahead(mut self) -> Self {
+        self.files.append(&mut self.roots_ahead);
+        self
+    }
+
+    /// Remembers the roots of a refresh that failed; whether there are any that are not known yet.
+    pub(super) fn remember_roots(&mut self, failed: &Self) -> bool {
+        let known = self.roots_ahead.len();
+        for (name, bytes) in &failed.files {
+            if name.starts_with(ROOTS) && !self.files.contains_key(name) {
+                self.roots_ahead.insert(name.clone(), bytes.clone());
+            }
+        }
+        self.roots_ahead.len() > known
+    }
+
     /// Reads the state. What cannot be read is as if it were not there.
     fn read(path: &Path) -> Self {
         let mut json = Vec::new();
@@ -58,25 +85,30 @@ impl State {
             return Self::default();
         }
         let decode = |(name, text): (String, String)| Some((name, STANDARD.decode(text).ok()?));
+        let decoded = |files: BTreeMap<_, _>| files.into_iter().filter_map(decode).collect();
         Self {
             refreshed: UNIX_EPOCH.checked_add(Duration::from_secs(stored.refreshed)),
-            files: stored.files.into_iter().filter_map(decode).collect(),
+            files: decoded(stored.files),
+            roots_ahead: decoded(stored.roots_ahead),
         }
     }
 
     fn to_json(&self) -> Vec<u8> {
         let refreshed = self.refreshed.unwrap_or(UNIX_EPOCH);
+        let encoded = |files: &BTreeMap<String, Vec<u8>>| {
+            let files = files.iter();
+            files
+                .map(|(name, bytes)| (name.clone(), STANDARD.encode(bytes)))
+                .collect()
+        };
         let stored = Stored {
             schema: SCHEMA,
             refreshed: refreshed
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default()
                 .as_secs(),
-            files: self
-                .files
-                .iter()
-                .map(|(name, bytes)| (name.clone(), STANDARD.encode(bytes)))
-                .collect(),
+            files: encoded(&self.files),
+            roots_ahead: encoded(&self.roots_ahead),
         };
         serde_json::to_vec(&stored).unwrap_or_default()
     }
@@ -108,6 +140,29 @@ impl MetadataStore for Kept {
     fn store(&self, name: &str, bytes: &[u8]) -> Result<(), TufError> {
         self.state().files.insert(name.to_owned(), bytes.to_vec());
         Ok(())
+    }
+}
+
+/// A repository that holds what is cached, for a refresh without a network. The library caches the
+/// metadata of a role without its version and asks for it with one; what comes is checked against
+/// the version that is pinned.
+impl Repository for Kept {
+    fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
+        let found = match name.split_once('.') {
+            Some((version, "root.json")) => self.load(&format!("{ROOTS}{version}.root.json")),
+            Some((version, file)) if version.bytes().all(|byte| byte.is_ascii_digit()) => {
+                self.load(file)
+            }
+            _ => self.load(name),
+        };
+        let fits = |bytes: &Vec<u8>| bytes.len() as u64 <= max_length;
+        let found = found.map(|bytes| bytes.filter(fits));
+        Box::pin(async move { found })
+    }
+
+    /// Targets are looked for in the store, by their own names; there are no others.
+    fn fetch_target<'a>(&'a self, _: &'a str, _: u64) -> FetchFuture<'a> {
+        Box::pin(async { Ok(None) })
     }
 }
 
