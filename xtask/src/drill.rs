@@ -51,6 +51,12 @@ const DRILLS: &[Drill] = &[
         ],
         profile: "drill",
     },
+    Drill {
+        id: "F17",
+        about: "processes are killed while they refresh the trust root",
+        tests: &[("qmt-verify", "tuf_processes")],
+        profile: "test",
+    },
 ];
 
 /// Runs all drills or those named: every place once, with `--long` also the counts of a release.

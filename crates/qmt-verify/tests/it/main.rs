@@ -24,4 +24,6 @@ mod support;
 mod transplants;
 mod trust;
 mod tuf;
+mod tuf_01;
+mod tuf_processes;
 mod twins;
