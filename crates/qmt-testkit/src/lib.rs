@@ -11,10 +11,10 @@ mod sigstore;
 pub use self::sigstore::{
     Attestation, BUNDLE_V03, DSSE_ENVELOPE, Flaw, Format, GITHUB_ISSUER, Identity, KeyKind,
     KeyPair, LogKind, Part, PrivateSigstore, SIGN_PREDICATE, SIMPLE_SIGNING,
-    SIMPLE_SIGNING_ARTIFACT, SLSA_V1, SLSA_V02, SignatureImage, SignedBundle, SignedSubject,
-    Signer, Signing, SimpleAttestation, SimpleSigning, Spelling, SubjectName, TRUSTED_ROOT_TARGET,
-    TrustPart, TrustedRootBuilder, TufFiles, TufFlaw, TufRepository, TufRole, Twin, attach_bundle,
-    attach_simple,
+    SIMPLE_SIGNING_ARTIFACT, SLSA_V1, SLSA_V02, SignatureImage, SignedBundle,
+    SignedCertificateTimestamp, SignedSubject, Signer, Signing, SimpleAttestation, SimpleSigning,
+    Spelling, SubjectName, TRUSTED_ROOT_TARGET, TrustPart, TrustedRootBuilder, TufFiles, TufFlaw,
+    TufRepository, TufRole, Twin, attach_bundle, attach_simple,
 };
 
 pub use self::clock::TestClock;

@@ -165,14 +165,15 @@ fn reasons(flaw: &str) -> &'static [(&'static str, &'static str)] {
         "conflicting-issuers" => &[("issuer-conflict", "two issuers")],
         "second-name" => &[("certificate", "more than one identity")],
         "no-name" => &[("other-identity", "nobody")],
-        "garbage-signature" | "foreign-signature" | "other-key" => {
+        "garbage-signature" | "foreign-signature" | "other-key" | "trailing-byte" => {
             &[("signature", "signature invalid")]
         }
         "foreign-entry" | "entry-of-other-payload" => &[
             ("signature", "artifact hash mismatch"),
             ("log", "does not match the bundle"),
         ],
-        "entry-of-other-signature" | "entry-of-other-signer" => {
+        // A signature that holds too is still not the one that was logged.
+        "entry-of-other-signature" | "entry-of-other-signer" | "malleated-signature" => {
             &[("log", "does not match the bundle")]
         }
         "unknown-log" => &[("log", "No log key valid")],

@@ -10,7 +10,7 @@ use const_oid::db::rfc5280::{
     ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE,
     ID_CE_SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER, ID_KP_CODE_SIGNING, ID_KP_SERVER_AUTH,
 };
-use der::asn1::{Any, BitString, Ia5String, OctetString, Utf8StringRef};
+use der::asn1::{Any, BitString, GeneralizedTime, Ia5String, OctetString, UtcTime, Utf8StringRef};
 use der::{Decode as _, Encode as _};
 use x509_cert::certificate::{Certificate, TbsCertificate, Version};
 use x509_cert::ext::Extension;
@@ -224,9 +224,16 @@ fn serial(subject: &Name, key: &KeyPair, not_before: SystemTime) -> SerialNumber
     SerialNumber::new(&bytes[..20]).must("make a serial number")
 }
 
+/// `UTCTime` through 2049, as RFC 5280 demands. Who writes a certificate anew to check its SCT, as
+/// Go's library does, writes that form, and would find a signature over other bytes otherwise.
 fn time(time: SystemTime) -> Time {
-    let seconds = Duration::from_secs(since_1970(time).as_secs());
-    Time::try_from(SystemTime::UNIX_EPOCH + seconds).must("write a time")
+    let since = Duration::from_secs(since_1970(time).as_secs());
+    match UtcTime::from_unix_duration(since) {
+        Ok(time) => Time::UtcTime(time),
+        Err(_) => GeneralizedTime::from_unix_duration(since)
+            .must("write a time")
+            .into(),
+    }
 }
 
 pub(super) fn extension(oid: ObjectIdentifier, critical: bool, der: &[u8]) -> Extension {

@@ -38,6 +38,7 @@ pub use self::bundle::{BUNDLE_V03, SIGN_PREDICATE, SignedBundle};
 pub use self::identity::{GITHUB_ISSUER, Identity, SubjectName};
 pub use self::image::{SignatureImage, SignedSubject};
 pub use self::key::{KeyKind, KeyPair};
+pub use self::sct::SignedCertificateTimestamp;
 pub use self::signing::{LogKind, Signer, Signing};
 pub use self::simple::{SIMPLE_SIGNING, SIMPLE_SIGNING_ARTIFACT, SimpleSigning};
 pub use self::spelling::Spelling;
