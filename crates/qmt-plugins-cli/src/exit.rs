@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::process::ExitCode;
 
+use qmt_plugins::verify::Rejection;
 use qmt_plugins::{Error, ErrorKind};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -74,6 +75,17 @@ impl Failure {
                 messages
             }
             Self::Reported(_) => Vec::new(),
+        }
+    }
+
+    /// The signatures that were found and are not enough, where it is about signatures.
+    pub(crate) fn rejections(&self) -> &[Rejection] {
+        match self {
+            Self::Library(error) => match &**error {
+                Error::NotVerified { source, .. } => source.rejections(),
+                _ => &[],
+            },
+            _ => &[],
         }
     }
 

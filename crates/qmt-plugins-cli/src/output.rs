@@ -88,7 +88,8 @@ impl Output {
     }
 }
 
-/// The data of a failure: its kind, message, causes and hint.
+/// The data of a failure: its kind, message, causes and hint, and each signature that was found
+/// and is not enough.
 pub(crate) fn error_data(failure: &Failure) -> Value {
     let messages = failure.messages();
     json!({
@@ -96,6 +97,7 @@ pub(crate) fn error_data(failure: &Failure) -> Value {
         "message": messages.first(),
         "causes": messages.get(1..),
         "hint": failure.hint(),
+        "rejected": failure.rejections(),
     })
 }
 

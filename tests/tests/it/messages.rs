@@ -108,7 +108,10 @@ impl Mistake {
         assert!(only_warnings, "{}", program.transcript());
         let error = &program.json()["error"];
         assert_eq!(error["kind"], self.kind, "{error:#}");
-        assert_eq!(keys(error), ["causes", "hint", "kind", "message"]);
+        assert_eq!(
+            keys(error),
+            ["causes", "hint", "kind", "message", "rejected"]
+        );
         self.assert_told(scene, &texts(error));
     }
 
