@@ -328,6 +328,54 @@ fn references() -> impl Strategy<Value = String> {
         })
 }
 
+/// REF-05: a million pairs of references that differ, and no two of them have one text.
+#[test]
+fn a_million_pairs_have_two_texts_each() {
+    let hosts = [
+        "ghcr.io",
+        "ghcr.io:443",
+        "ghcr.io:80",
+        "a.b",
+        "localhost",
+        "[::1]:5000",
+    ];
+    let paths = [
+        "a",
+        "a/b",
+        "a-b",
+        "a_b",
+        "a__b",
+        "a.b",
+        "a/b/c",
+        "ab",
+        "a0",
+        "library/a",
+        "b",
+        "b/a",
+        "a/a",
+    ];
+    let tags = ["", ":a", ":A", ":a.b", ":a-b", ":a_b", ":latest", ":1"];
+    let digests = ["", "a", "b"].map(|digit| match digit {
+        "" => String::new(),
+        digit => format!("@sha256:{}", digit.repeat(64)),
+    });
+    let mut references = std::collections::HashSet::new();
+    let mut texts = std::collections::HashSet::new();
+    for (host, path) in hosts.iter().flat_map(|host| paths.map(|path| (host, path))) {
+        for (tag, digest) in tags
+            .iter()
+            .flat_map(|tag| digests.iter().map(move |d| (tag, d)))
+        {
+            let reference = parse(&format!("{host}/{path}{tag}{digest}")).unwrap();
+            texts.insert(reference.to_string());
+            references.insert(reference);
+        }
+    }
+    assert_eq!(references.len(), texts.len());
+    let pairs = texts.len() * (texts.len() - 1) / 2;
+    assert!(pairs > 1_000_000, "{pairs}");
+}
+
 proptest! {
     /// REF-05: what is displayed parses to the same.
     #[test]

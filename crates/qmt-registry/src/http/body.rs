@@ -146,7 +146,8 @@ pub(crate) fn transport(url: RedactedUrl, cause: reqwest::Error) -> RegistryErro
         }
         let text = inner.to_string();
         retryable &= !text.contains("certificate") && !text.contains("tls handshake");
-        // Who answers without TLS does so the next time.
+        // Who answers in a TLS of other times, or without one, does so the next time.
+        retryable &= !text.contains("peer is incompatible");
         retryable &= !text.contains(NO_TLS);
         // A head that is too large for the parser is as large the next time.
         retryable &= !text.contains("too large");

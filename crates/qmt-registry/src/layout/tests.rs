@@ -47,6 +47,11 @@ impl Bed {
         self.layout.reference(Some(&tag.parse().unwrap()), None)
     }
 
+    /// Why `tag` does not resolve.
+    async fn refusal(&self, tag: &str) -> RegistryError {
+        self.layout.resolve(&self.tagged(tag)).await.unwrap_err()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -245,7 +250,7 @@ async fn dig_02_other_content_is_refused() {
         .unwrap()
         .replace("\":2", "\":3");
     std::fs::write(bed.blob_path(pushed.digest()), other).unwrap();
-    let error = bed.layout.resolve(&bed.tagged("v1")).await.unwrap_err();
+    let error = bed.refusal("v1").await;
     assert!(
         matches!(error, RegistryError::DigestMismatch { .. }),
         "{error:?}"
@@ -268,7 +273,7 @@ async fn dig_08_wrong_sizes_are_refused() {
     let wrong = Descriptor::new(pushed.media_type().clone(), pushed.digest().clone(), 1)
         .with_annotation(REF_NAME, "v1");
     bed.set_index(&[serde_json::to_string(&wrong).unwrap()]);
-    let error = bed.layout.resolve(&bed.tagged("v1")).await.unwrap_err();
+    let error = bed.refusal("v1").await;
     assert!(
         matches!(error, RegistryError::SizeMismatch { .. }),
         "{error:?}"
@@ -282,7 +287,7 @@ async fn dig_04_a_media_type_that_differs_is_refused() {
     let pushed = bed.push("v1", "").await;
     let lie = entry(&pushed, Some("v1")).replacen("image.manifest", "image.index", 1);
     bed.set_index(&[lie]);
-    let error = bed.layout.resolve(&bed.tagged("v1")).await.unwrap_err();
+    let error = bed.refusal("v1").await;
     assert!(
         matches!(error, RegistryError::MediaTypeMismatch { .. }),
         "{error:?}"

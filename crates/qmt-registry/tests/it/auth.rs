@@ -8,8 +8,8 @@ use qmt_registry::{Credential, HttpRegistry, Registry, RegistryError, RegistryEv
 use qmt_testkit::{Auth, FakeRegistry, Fault, LoggedRequest, TokenOptions, TokenServer};
 
 use crate::support::{
-    CANARY, Fixed, MANIFEST, Recorder, builder, client, client_with_password, noise, password,
-    plain, pull, put_image, quick, told,
+    CANARY, Fixed, MANIFEST, Recorder, builder, client, client_with_password, image_behind, noise,
+    password, plain, pull, quick, resolve, told,
 };
 
 fn options() -> TokenOptions {
@@ -36,17 +36,10 @@ fn foreign_token_server(options: TokenOptions) -> TokenServer {
 
 #[tokio::test]
 async fn a_password_is_sent_after_a_challenge_only() {
-    let server = FakeRegistry::builder()
-        .auth(Auth::basic("alice", CANARY))
-        .serve()
-        .await;
-    put_image(&server);
+    let server = image_behind(Auth::basic("alice", CANARY)).await;
     let blob = server.put_blob("acme/echo", "x");
     let client = client_with_password(&server);
-    client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap();
+    resolve(&client, &server).await.unwrap();
     pull(&client, &server.repository("acme/echo"), &blob)
         .await
         .unwrap();
@@ -57,8 +50,7 @@ async fn a_password_is_sent_after_a_challenge_only() {
         .collect();
     assert_eq!(with, [false, true, true], "known from then on");
 
-    let error = crate::support::client(&server)
-        .resolve(&server.reference("acme/echo:1"))
+    let error = resolve(&crate::support::client(&server), &server)
         .await
         .unwrap_err();
     assert!(
@@ -75,16 +67,9 @@ async fn a_password_is_sent_after_a_challenge_only() {
 
 #[tokio::test]
 async fn a_wrong_password_is_told_and_not_repeated() {
-    let server = FakeRegistry::builder()
-        .auth(Auth::basic("alice", "another"))
-        .serve()
-        .await;
-    put_image(&server);
+    let server = image_behind(Auth::basic("alice", "another")).await;
     let client = client_with_password(&server);
-    let error = client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap_err();
+    let error = resolve(&client, &server).await.unwrap_err();
     assert!(
         matches!(
             error,
@@ -101,17 +86,10 @@ async fn a_wrong_password_is_told_and_not_repeated() {
 
 #[tokio::test]
 async fn a_token_is_obtained_and_kept() {
-    let server = FakeRegistry::builder()
-        .auth(Auth::Token(options()))
-        .serve()
-        .await;
-    put_image(&server);
+    let server = image_behind(Auth::Token(options())).await;
     let blob = server.put_blob("acme/echo", "x");
     let client = client_with_password(&server);
-    client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap();
+    resolve(&client, &server).await.unwrap();
     pull(&client, &server.repository("acme/echo"), &blob)
         .await
         .unwrap();
@@ -131,11 +109,7 @@ async fn a_token_is_obtained_and_kept() {
 /// One refresh at a time: requests that are refused together ask for one token.
 #[tokio::test]
 async fn many_requests_ask_for_one_token() {
-    let server = FakeRegistry::builder()
-        .auth(Auth::Token(options()))
-        .serve()
-        .await;
-    put_image(&server);
+    let server = image_behind(Auth::Token(options())).await;
     let client = client_with_password(&server);
     let reference = server.reference("acme/echo:1");
     let asking = (0..64).map(|_| client.resolve(&reference));
@@ -147,11 +121,7 @@ async fn many_requests_ask_for_one_token() {
 
 #[tokio::test]
 async fn a_revoked_token_is_replaced() {
-    let server = FakeRegistry::builder()
-        .auth(Auth::Token(options()))
-        .serve()
-        .await;
-    put_image(&server);
+    let server = image_behind(Auth::Token(options())).await;
     let client = client_with_password(&server);
     let reference = server.reference("acme/echo:1");
     client.resolve(&reference).await.unwrap();
@@ -164,15 +134,11 @@ async fn a_revoked_token_is_replaced() {
 #[tokio::test]
 async fn an_identity_token_is_exchanged() {
     let auth = Auth::Token(options().identity_token("canary-identity"));
-    let server = FakeRegistry::builder().auth(auth).serve().await;
-    put_image(&server);
+    let server = image_behind(auth).await;
     let token = Credential::IdentityToken("canary-identity".to_owned().into());
     let store = std::sync::Arc::new(Fixed(token));
     let client = builder(&server).credentials(store).build().unwrap();
-    client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap();
+    resolve(&client, &server).await.unwrap();
     assert_eq!(server.count("POST", "/token"), 1);
     assert!(
         server
@@ -187,10 +153,7 @@ async fn an_identity_token_is_exchanged() {
         .credentials(std::sync::Arc::new(Fixed(wrong)))
         .build()
         .unwrap();
-    let error = client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap_err();
+    let error = resolve(&client, &server).await.unwrap_err();
     assert!(!told(&error).contains("canary"), "CFG-01: {}", told(&error));
 }
 
@@ -198,30 +161,21 @@ async fn an_identity_token_is_exchanged() {
 #[tokio::test]
 async fn refused_credentials_do_not_hide_a_public_repository() {
     let auth = Auth::Token(TokenOptions::new("alice", "another").anonymous_pull());
-    let server = FakeRegistry::builder().auth(auth).serve().await;
-    put_image(&server);
+    let server = image_behind(auth).await;
     let recorder = Recorder::default();
     let client = builder(&server)
         .credentials(password())
         .events(recorder.sink())
         .build()
         .unwrap();
-    client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap();
+    resolve(&client, &server).await.unwrap();
     let said = recorder.count(|event| {
         matches!(event, RegistryEvent::CredentialRefused { repository, .. } if repository == "acme/echo")
     });
     assert_eq!(said, 1, "{:?}", recorder.all());
 
-    let private = FakeRegistry::builder()
-        .auth(Auth::token("alice", "another"))
-        .serve()
-        .await;
-    put_image(&private);
-    let error = client_with_password(&private)
-        .resolve(&private.reference("acme/echo:1"))
+    let private = image_behind(Auth::token("alice", "another")).await;
+    let error = resolve(&client_with_password(&private), &private)
         .await
         .unwrap_err();
     assert!(
@@ -237,8 +191,7 @@ async fn refused_credentials_do_not_hide_a_public_repository() {
 #[tokio::test]
 async fn a_foreign_realm_gets_no_password() {
     let tokens = foreign_token_server(options());
-    let server = FakeRegistry::builder().auth(tokens.auth()).serve().await;
-    put_image(&server);
+    let server = image_behind(tokens.auth()).await;
     let reference = server.reference("acme/echo:1");
     let error = client_with_password(&server)
         .resolve(&reference)
@@ -269,25 +222,16 @@ async fn a_foreign_realm_gets_no_password() {
 #[tokio::test]
 async fn a_foreign_realm_serves_anonymous_clients() {
     let tokens = foreign_token_server(options().anonymous_pull());
-    let server = FakeRegistry::builder().auth(tokens.auth()).serve().await;
-    put_image(&server);
-    client(&server)
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap();
+    let server = image_behind(tokens.auth()).await;
+    resolve(&client(&server), &server).await.unwrap();
     assert!(authorizations(&tokens.requests()).is_empty());
 }
 
 /// AUTH-05, AUTH-07: realms that are never asked, each with the good twin before.
 #[tokio::test]
 async fn hostile_realms_are_not_asked() {
-    let server = FakeRegistry::builder()
-        .auth(Auth::Token(options()))
-        .serve()
-        .await;
-    put_image(&server);
-    client_with_password(&server)
-        .resolve(&server.reference("acme/echo:1"))
+    let server = image_behind(Auth::Token(options())).await;
+    resolve(&client_with_password(&server), &server)
         .await
         .unwrap();
     for realm in [
@@ -304,10 +248,8 @@ async fn hostile_realms_are_not_asked() {
         "",
     ] {
         let auth = Auth::Token(options().realm(realm));
-        let server = FakeRegistry::builder().auth(auth).serve().await;
-        put_image(&server);
-        let error = client_with_password(&server)
-            .resolve(&server.reference("acme/echo:1"))
+        let server = image_behind(auth).await;
+        let error = resolve(&client_with_password(&server), &server)
             .await
             .unwrap_err();
         assert!(
@@ -329,10 +271,8 @@ async fn the_strongest_challenge_is_met() {
         vec![both.as_str()],
     ] {
         let auth = Auth::Token(options().challenges(&challenges));
-        let server = FakeRegistry::builder().auth(auth).serve().await;
-        put_image(&server);
-        client_with_password(&server)
-            .resolve(&server.reference("acme/echo:1"))
+        let server = image_behind(auth).await;
+        resolve(&client_with_password(&server), &server)
             .await
             .unwrap();
         assert_eq!(server.count("GET", "/token"), 1, "{challenges:?}");
@@ -345,10 +285,8 @@ async fn the_strongest_challenge_is_met() {
         b"Bearer realm=",
     ] {
         let auth = Auth::Token(options().challenges([hostile]));
-        let server = FakeRegistry::builder().auth(auth).serve().await;
-        put_image(&server);
-        let error = client_with_password(&server)
-            .resolve(&server.reference("acme/echo:1"))
+        let server = image_behind(auth).await;
+        let error = resolve(&client_with_password(&server), &server)
             .await
             .unwrap_err();
         assert!(
@@ -361,17 +299,10 @@ async fn the_strongest_challenge_is_met() {
 /// AUTH-09: whoever asked for a token gets no password over plain HTTP afterwards.
 #[tokio::test]
 async fn there_is_no_way_down_from_token_to_password() {
-    let server = FakeRegistry::builder()
-        .auth(Auth::Token(options()))
-        .serve()
-        .await;
-    put_image(&server);
+    let server = image_behind(Auth::Token(options())).await;
     server.put_manifest("acme/other", "1", MediaType::OCI_MANIFEST, MANIFEST);
     let client = client_with_password(&server);
-    client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap();
+    resolve(&client, &server).await.unwrap();
     let basic = r#"Basic realm="x""#;
     server.fault(
         Fault::on("GET", "/v2/acme/other/*")
@@ -397,11 +328,7 @@ async fn there_is_no_way_down_from_token_to_password() {
 /// AUTH-10: answers of a token server that are no tokens.
 #[tokio::test]
 async fn hostile_token_answers_are_bounded_errors() {
-    let server = FakeRegistry::builder()
-        .auth(Auth::Token(options()))
-        .serve()
-        .await;
-    put_image(&server);
+    let server = image_behind(Auth::Token(options())).await;
     let reference = server.reference("acme/echo:1");
     let on = || Fault::on("GET", "/token").once();
     let deep = format!(r#"{{"token":{}"#, "[".repeat(60_000));
@@ -441,11 +368,7 @@ async fn hostile_token_answers_are_bounded_errors() {
 /// LIM-02: a token answer of 64 KiB is read, one byte more is not.
 #[tokio::test]
 async fn the_token_answer_is_bounded() {
-    let server = FakeRegistry::builder()
-        .auth(Auth::Token(options()))
-        .serve()
-        .await;
-    put_image(&server);
+    let server = image_behind(Auth::Token(options())).await;
     let reference = server.reference("acme/echo:1");
     let answer = |length: usize| {
         let mut text = String::from(r#"{"token":""#);
@@ -528,17 +451,12 @@ async fn a_token_stays_with_its_repository_and_registry() {
 /// AUTH-12: a registry that refuses for ever.
 #[tokio::test]
 async fn refusals_are_counted() {
-    let server = FakeRegistry::builder()
-        .auth(Auth::Token(options().anonymous_pull()))
-        .serve()
-        .await;
-    put_image(&server);
+    let server = image_behind(Auth::Token(options().anonymous_pull())).await;
     server.fault(Fault::on("GET", "/v2/*").respond(401).header(
         "www-authenticate",
         format!(r#"Bearer realm="{}/token",service="x""#, server.url()),
     ));
-    let error = client_with_password(&server)
-        .resolve(&server.reference("acme/echo:1"))
+    let error = resolve(&client_with_password(&server), &server)
         .await
         .unwrap_err();
     assert!(
@@ -587,11 +505,7 @@ async fn a_credential_is_checked_alone() {
 /// CFG-01: no secret in an error, an event or a `Debug` form, whatever goes wrong.
 #[tokio::test]
 async fn secrets_are_shown_nowhere() {
-    let server = FakeRegistry::builder()
-        .auth(Auth::Token(options()))
-        .serve()
-        .await;
-    put_image(&server);
+    let server = image_behind(Auth::Token(options())).await;
     let blob = server.put_blob("acme/echo", noise(10_000));
     let recorder = Recorder::default();
     let client = builder(&server)
@@ -632,9 +546,6 @@ async fn a_refusal_says_why() {
     let server = FakeRegistry::builder().serve().await;
     let body = r#"{"errors":[{"code":"DENIED","message":"pull limit"}]}"#;
     server.fault(Fault::on("GET", "/v2/*").respond(403).body(body));
-    let error = client(&server)
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap_err();
+    let error = resolve(&client(&server), &server).await.unwrap_err();
     assert!(error.to_string().contains("DENIED: pull limit"), "{error}");
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use qmt_oci_ref::{MediaType, PinnedReference};
 use qmt_registry::{Limits, Registry, RegistryError, RegistryEvent};
-use qmt_testkit::{FakeRegistry, Fault};
+use qmt_testkit::{Auth, FakeRegistry, Fault};
 
-use crate::support::{MANIFEST, Recorder, builder, client, put_image, quick};
+use crate::support::{
+    MANIFEST, Recorder, builder, client, image_behind, put_image, quick, resolve,
+};
 
 /// A manifest of exactly `length` bytes.
 fn manifest_of(length: usize) -> String {
@@ -61,18 +63,14 @@ async fn a_manifest_has_the_callers_limit() {
         .limits(quick().manifest(size - 1))
         .build()
         .unwrap();
-    let error = lower
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap_err();
+    let error = resolve(&lower, &server).await.unwrap_err();
     assert!(is_too_large(&error, size - 1), "{error:?}");
 }
 
 /// AUTH-21, LIM-03: 100 header lines, 64 KiB of them; a flood is an error and no more.
 #[tokio::test]
 async fn the_head_of_an_answer_is_bounded() {
-    let server = FakeRegistry::builder().serve().await;
-    put_image(&server);
+    let server = image_behind(Auth::None).await;
     let reference = server.reference("acme/echo:1");
     let client = builder(&server).limits(quick().tries(1)).build().unwrap();
     // How many header lines the server sends by itself is found by looking.
@@ -113,10 +111,7 @@ async fn an_error_body_is_bounded() {
             .respond(403)
             .endless("x".repeat(4096)),
     );
-    let error = client(&server)
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap_err();
+    let error = resolve(&client(&server), &server).await.unwrap_err();
     assert!(
         matches!(error, RegistryError::Unauthorized { status: 403, .. }),
         "{error:?}"
@@ -131,8 +126,7 @@ async fn an_error_body_is_bounded() {
 /// F8, LIM-09: five tries, each told; what is final has one.
 #[tokio::test]
 async fn a_request_is_tried_five_times() {
-    let server = FakeRegistry::builder().serve().await;
-    put_image(&server);
+    let server = image_behind(Auth::None).await;
     let reference = server.reference("acme/echo:1");
     for (failures, fits) in [(4, true), (5, false)] {
         server.clear_faults();
@@ -159,8 +153,7 @@ async fn a_request_is_tried_five_times() {
 /// F8: `Retry-After` is honoured, visible, and bounded.
 #[tokio::test]
 async fn a_registry_can_ask_for_a_pause() {
-    let server = FakeRegistry::builder().serve().await;
-    put_image(&server);
+    let server = image_behind(Auth::None).await;
     let reference = server.reference("acme/echo:1");
     let busy = |wait: &str| {
         Fault::on("GET", "/v2/*")
@@ -193,8 +186,7 @@ async fn a_registry_can_ask_for_a_pause() {
 /// Docker Hub's rate-limit headers are events.
 #[tokio::test]
 async fn the_remaining_pulls_are_told() {
-    let server = FakeRegistry::builder().serve().await;
-    put_image(&server);
+    let server = image_behind(Auth::None).await;
     server.fault(
         Fault::on("GET", "/v2/*")
             .header("ratelimit-limit", "100;w=21600")
@@ -202,10 +194,7 @@ async fn the_remaining_pulls_are_told() {
     );
     let recorder = Recorder::default();
     let client = builder(&server).events(recorder.sink()).build().unwrap();
-    client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap();
+    resolve(&client, &server).await.unwrap();
     let six_hours = Some(Duration::from_hours(6));
     let told = recorder.count(|event| {
         matches!(event, RegistryEvent::RateLimit { limit: Some(100), remaining: 76, window, .. } if *window == six_hours)
@@ -226,10 +215,7 @@ async fn an_operation_has_its_time() {
         .build()
         .unwrap();
     let started = std::time::Instant::now();
-    let error = client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap_err();
+    let error = resolve(&client, &server).await.unwrap_err();
     assert!(matches!(error, RegistryError::Timeout { .. }), "{error:?}");
     let refused = crate::support::pull(&client, &server.repository("acme/echo"), &blob).await;
     assert!(

@@ -9,7 +9,8 @@ use qmt_testkit::{
 };
 
 use crate::support::{
-    CANARY, MANIFEST, client, client_with_password, noise, password, pull, put_image, quick,
+    CANARY, MANIFEST, client, client_with_password, image_behind, noise, password, pull, put_image,
+    quick, resolve,
 };
 
 const CODES: [u16; 5] = [301, 302, 303, 307, 308];
@@ -58,10 +59,7 @@ async fn no_credential_crosses_an_origin() {
             None => path.to_owned(),
         };
         let client = client_with_password(&server);
-        client
-            .resolve(&server.reference("acme/echo:1"))
-            .await
-            .unwrap();
+        resolve(&client, &server).await.unwrap();
         client
             .resolve(&server.reference("acme/copy:1"))
             .await
@@ -76,10 +74,7 @@ async fn no_credential_crosses_an_origin() {
                 "/v2/acme/echo/manifests/1",
                 place(manifest_path, MANIFEST.as_bytes()),
             );
-            client
-                .resolve(&server.reference("acme/echo:1"))
-                .await
-                .unwrap();
+            resolve(&client, &server).await.unwrap();
 
             let path = format!("/v2/acme/echo/blobs/{}", blob.digest());
             once(&path, place(&format!("{path}?copy"), &content));
@@ -117,10 +112,7 @@ async fn the_way_back_does_not_regain_the_credential() {
     put_image(&server);
     let blob = server.put_blob("acme/echo", "content");
     let client = client_with_password(&server);
-    client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap();
+    resolve(&client, &server).await.unwrap();
     let other = elsewhere([127, 0, 0, 1]);
     let back = format!("{}/v2/acme/echo/blobs/{}?back", server.url(), blob.digest());
     server.fault(
@@ -148,8 +140,7 @@ async fn the_way_back_does_not_regain_the_credential() {
 /// F9: loops and long chains end; five hops are followed, six are not (LIM-09).
 #[tokio::test]
 async fn redirects_are_counted() {
-    let server = FakeRegistry::builder().serve().await;
-    put_image(&server);
+    let server = image_behind(Auth::None).await;
     let reference = server.reference("acme/echo:1");
     for (hops, fits) in [(1, true), (5, true), (6, false), (11, false)] {
         server.clear_faults();
@@ -179,8 +170,7 @@ async fn redirects_are_counted() {
 /// AUTH-07: targets that are no place to go.
 #[tokio::test]
 async fn odd_targets_are_refused() {
-    let server = FakeRegistry::builder().serve().await;
-    put_image(&server);
+    let server = image_behind(Auth::None).await;
     let reference = server.reference("acme/echo:1");
     for target in [
         "ftp://127.0.0.1/",
@@ -210,8 +200,7 @@ async fn a_token_server_can_not_pass_the_password_on() {
     for code in CODES {
         let options = TokenOptions::new("alice", CANARY);
         let tokens = TokenServer::start(options).unwrap();
-        let server = FakeRegistry::builder().auth(tokens.auth()).serve().await;
-        put_image(&server);
+        let server = image_behind(tokens.auth()).await;
         let reference = server.reference("acme/echo:1");
         let thief = elsewhere([127, 0, 0, 2]);
         tokens.fault(
@@ -305,10 +294,7 @@ async fn there_is_no_way_down_to_plain_http() {
         .limits(quick())
         .build()
         .unwrap();
-    let error = client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap_err();
+    let error = resolve(&client, &server).await.unwrap_err();
     assert!(
         matches!(error, RegistryError::RealmRefused { .. }),
         "{error:?}"

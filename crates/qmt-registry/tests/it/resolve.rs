@@ -2,9 +2,9 @@
 
 use qmt_oci_ref::{Digest, DigestAlgorithm, MediaType, PinnedReference};
 use qmt_registry::{Registry, RegistryError};
-use qmt_testkit::{FakeRegistry, Fault};
+use qmt_testkit::{Auth, FakeRegistry, Fault};
 
-use crate::support::{MANIFEST, client, put_image};
+use crate::support::{MANIFEST, client, image_behind, put_image, resolve};
 
 const MANIFESTS: &str = "/v2/*/manifests/*";
 
@@ -12,10 +12,7 @@ const MANIFESTS: &str = "/v2/*/manifests/*";
 async fn a_tag_is_pinned_by_one_get() {
     let server = FakeRegistry::builder().serve().await;
     let image = put_image(&server);
-    let resolved = client(&server)
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap();
+    let resolved = resolve(&client(&server), &server).await.unwrap();
     assert_eq!(resolved.pin().digest(), image.digest());
     assert_eq!(resolved.manifest().bytes(), MANIFEST);
     assert_eq!(resolved.manifest().media_type(), &MediaType::OCI_MANIFEST);
@@ -43,10 +40,7 @@ async fn a_tag_is_pinned_by_one_get() {
 #[tokio::test]
 async fn what_does_not_exist_is_not_found() {
     let server = FakeRegistry::builder().serve().await;
-    let error = client(&server)
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap_err();
+    let error = resolve(&client(&server), &server).await.unwrap_err();
     assert!(error.is_not_found(), "{error:?}");
     assert!(error.to_string().contains("acme/echo:1"), "{error}");
     assert_eq!(server.requests().len(), 1, "404 is not tried again");
@@ -131,10 +125,7 @@ async fn a_moved_tag_does_not_move_the_pin() {
     let server = FakeRegistry::builder().serve().await;
     let image = put_image(&server);
     let client = client(&server);
-    let resolved = client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap();
+    let resolved = resolve(&client, &server).await.unwrap();
     let other = server.put_manifest(
         "acme/echo",
         "1",
@@ -144,18 +135,14 @@ async fn a_moved_tag_does_not_move_the_pin() {
     assert_ne!(other.digest(), image.digest());
     let again = client.manifest(resolved.pin(), 1 << 20).await.unwrap();
     assert_eq!(again.digest(), image.digest());
-    let moved = client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .unwrap();
+    let moved = resolve(&client, &server).await.unwrap();
     assert_eq!(moved.pin().digest(), other.digest());
 }
 
 /// DIG-04: the type in the header and the type in the content are one.
 #[tokio::test]
 async fn a_manifest_has_one_media_type() {
-    let server = FakeRegistry::builder().serve().await;
-    put_image(&server);
+    let server = image_behind(Auth::None).await;
     let reference = server.reference("acme/echo:1");
     for (content_type, fits) in [
         (
@@ -225,8 +212,7 @@ async fn sha512_is_proven_too() {
 /// AUTH-20: the digest is that of the bytes as stored; nothing is decompressed.
 #[tokio::test]
 async fn content_encodings_are_left_alone() {
-    let server = FakeRegistry::builder().serve().await;
-    put_image(&server);
+    let server = image_behind(Auth::None).await;
     let reference = server.reference("acme/echo:1");
     server.fault(
         Fault::on("GET", MANIFESTS)

@@ -8,9 +8,9 @@ use futures_util::StreamExt as _;
 use qmt_oci_ref::{Descriptor, Digester, MediaType, RegistryHost, Repository};
 use qmt_registry::{
     Credential, CredentialStore, HostOptions, HttpRegistry, HttpRegistryBuilder, Limits, Registry,
-    RegistryError, RegistryEvent,
+    RegistryError, RegistryEvent, Resolved,
 };
-use qmt_testkit::FakeRegistry;
+use qmt_testkit::{Auth, FakeRegistry};
 
 /// A password that must never be seen where it does not belong.
 pub(crate) const CANARY: &str = "canary-password";
@@ -95,6 +95,21 @@ impl Recorder {
 /// Puts [`MANIFEST`] at `acme/echo:1`.
 pub(crate) fn put_image(server: &FakeRegistry) -> Descriptor {
     server.put_manifest("acme/echo", "1", MediaType::OCI_MANIFEST, MANIFEST)
+}
+
+/// A registry that asks for `auth`, with [`MANIFEST`] at `acme/echo:1`.
+pub(crate) async fn image_behind(auth: Auth) -> FakeRegistry {
+    let server = FakeRegistry::builder().auth(auth).serve().await;
+    put_image(&server);
+    server
+}
+
+/// Resolves `acme/echo:1`.
+pub(crate) async fn resolve(
+    client: &HttpRegistry,
+    server: &FakeRegistry,
+) -> Result<Resolved, RegistryError> {
+    client.resolve(&server.reference("acme/echo:1")).await
 }
 
 /// Pulls a whole blob.

@@ -6,7 +6,9 @@ use qmt_registry::{HostOptions, HttpRegistry, Registry, RegistryError};
 use qmt_testkit::{Auth, FakeRegistry, PlainServer, TlsOptions};
 use tempfile::TempDir;
 
-use crate::support::{CANARY, client_with_password, password, plain, put_image, quick, told};
+use crate::support::{
+    CANARY, client_with_password, image_behind, password, plain, put_image, quick, resolve, told,
+};
 
 async fn tls(options: TlsOptions) -> FakeRegistry {
     let server = FakeRegistry::builder().tls(options).serve().await;
@@ -29,10 +31,7 @@ fn with(server: &FakeRegistry, options: HostOptions) -> HttpRegistry {
 }
 
 async fn resolves(client: &HttpRegistry, server: &FakeRegistry) -> Result<(), RegistryError> {
-    client
-        .resolve(&server.reference("acme/echo:1"))
-        .await
-        .map(|_| ())
+    resolve(client, server).await.map(|_| ())
 }
 
 /// AUTH-18: certificates that are not good for this host, with the good twin first.
@@ -94,8 +93,7 @@ async fn an_address_can_be_the_certificates_name() {
 /// AUTH-18: no name, no port and no other registry's option turns TLS off.
 #[tokio::test]
 async fn plain_http_is_never_implied() {
-    let server = FakeRegistry::builder().serve().await;
-    put_image(&server);
+    let server = image_behind(Auth::None).await;
     let other: qmt_oci_ref::RegistryHost = "localhost.example.com:5000".parse().unwrap();
     let client = HttpRegistry::builder()
         .host(other, plain())
@@ -203,13 +201,8 @@ async fn a_proxy_is_used_and_kept_apart() {
     );
     assert!(requests[0].header("authorization").is_none());
 
-    let server = FakeRegistry::builder()
-        .auth(Auth::basic("alice", CANARY))
-        .serve()
-        .await;
-    put_image(&server);
-    client_with_password(&server)
-        .resolve(&server.reference("acme/echo:1"))
+    let server = image_behind(Auth::basic("alice", CANARY)).await;
+    resolve(&client_with_password(&server), &server)
         .await
         .unwrap();
     assert!(
@@ -226,8 +219,7 @@ async fn a_proxy_is_used_and_kept_apart() {
 fn the_environments_proxy_is_used() {
     const MARK: &str = "QMT_REGISTRY_PROXY_TEST";
     let ask = |expected: &'static str| async move {
-        let server = FakeRegistry::builder().serve().await;
-        put_image(&server);
+        let server = image_behind(Auth::None).await;
         let client = HttpRegistry::builder()
             .host(server.host(), plain())
             .limits(quick().tries(1))
@@ -264,11 +256,46 @@ fn the_environments_proxy_is_used() {
     }
 }
 
+/// AUTH-18: a server that answers in TLS 1.1 is left with an alert, and not asked again.
+#[tokio::test]
+async fn an_old_tls_is_refused_at_once() {
+    use std::io::{Read as _, Write as _};
+    // A `ServerHello` of version 3.2 with a cipher of that time, in a record of its own.
+    let mut hello = vec![2, 0, 0, 38, 3, 2];
+    hello.extend([7; 32]);
+    hello.extend([0, 0xc0, 0x13, 0]);
+    let mut record = vec![22, 3, 2, 0, u8::try_from(hello.len()).unwrap()];
+    record.extend(hello);
+
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut client_hello = [0; 8192];
+        let length = stream.read(&mut client_hello).unwrap();
+        assert_eq!(client_hello[0], 22, "a handshake");
+        assert!(length > 5);
+        stream.write_all(&record).unwrap();
+        let mut rest = Vec::new();
+        // However the client ends it.
+        let _ = stream.read_to_end(&mut rest);
+        listener.set_nonblocking(true).unwrap();
+        (rest, listener)
+    });
+    let client = HttpRegistry::builder().limits(quick()).build().unwrap();
+    let reference = format!("{host}/acme/echo:1").parse().unwrap();
+    let error = client.resolve(&reference).await.unwrap_err();
+    let (rest, listener) = server.join().unwrap();
+    assert!(!error.is_retryable(), "{}", told(&error));
+    assert_eq!(rest.first(), Some(&21), "an alert: {rest:?}");
+    assert!(rest.len() < 16, "{rest:?}");
+    assert!(listener.accept().is_err(), "it was asked again");
+}
+
 /// A registry that speaks plain HTTP is told from one that is out of order, and not asked again.
 #[tokio::test]
 async fn a_registry_without_tls_is_recognised_at_once() {
-    let server = FakeRegistry::builder().serve().await;
-    put_image(&server);
+    let server = image_behind(Auth::None).await;
     let error = resolves(&with(&server, HostOptions::new()), &server)
         .await
         .unwrap_err();

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use qmt_oci_ref::{MediaType, RegistryHost};
+use qmt_oci_ref::{MediaType, Reference, RegistryHost};
 use qmt_testkit::{Auth, FakeRegistry, Fault, TokenOptions, TokenServer};
 
 use super::super::resolver::LookupFn;
@@ -117,6 +117,31 @@ fn client(host: &RegistryHost, lookup: LookupFn) -> HttpRegistry {
         .unwrap()
 }
 
+/// With names that change their address, `reference` can't be resolved, and never will be.
+async fn assert_forbidden(host: &RegistryHost, reference: &Reference) {
+    let client = client(host, rebinding_names());
+    let error = client.resolve(reference).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RegistryError::Transport {
+                retryable: false,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+fn reference_at(host: &RegistryHost) -> Reference {
+    format!("{host}/acme/echo:1").parse().unwrap()
+}
+
+fn host_at(server: &FakeRegistry) -> RegistryHost {
+    let port = server.address().port();
+    format!("registry.test:{port}").parse().unwrap()
+}
+
 /// AUTH-06: a token server's name that leads into this machine is refused where it is connected
 /// to; a registry that is on this machine itself may name such a one.
 #[tokio::test]
@@ -135,25 +160,10 @@ async fn a_realm_leads_where_the_registry_is() {
         .serve()
         .await;
     server.put_manifest("acme/echo", "1", MediaType::OCI_MANIFEST, MANIFEST);
-    let host: RegistryHost = format!("registry.test:{}", server.address().port())
-        .parse()
-        .unwrap();
-    let reference = format!("{host}/acme/echo:1").parse().unwrap();
+    let host = host_at(&server);
+    let reference = reference_at(&host);
 
-    let error = client(&host, rebinding_names())
-        .resolve(&reference)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(
-            error,
-            RegistryError::Transport {
-                retryable: false,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    assert_forbidden(&host, &reference).await;
     assert!(tokens.requests().is_empty());
 
     // The token of the other issuer is not this registry's; that it was asked is what counts.
@@ -170,24 +180,9 @@ async fn a_redirect_leads_where_the_registry_is() {
     let server = FakeRegistry::builder().serve().await;
     server.put_manifest("acme/echo", "1", MediaType::OCI_MANIFEST, MANIFEST);
     server.fault(Fault::on("GET", "/v2/*").redirect(307, &target));
-    let host: RegistryHost = format!("registry.test:{}", server.address().port())
-        .parse()
-        .unwrap();
-    let reference = format!("{host}/acme/echo:1").parse().unwrap();
-    let error = client(&host, rebinding_names())
-        .resolve(&reference)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(
-            error,
-            RegistryError::Transport {
-                retryable: false,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    let host = host_at(&server);
+    let reference = reference_at(&host);
+    assert_forbidden(&host, &reference).await;
     assert!(inside.requests().is_empty());
     client(&host, local_names())
         .resolve(&reference)
@@ -201,10 +196,8 @@ async fn a_redirect_leads_where_the_registry_is() {
         .serve()
         .await;
     server.fault(Fault::on("GET", "/token").redirect(307, &target));
-    let host: RegistryHost = format!("registry.test:{}", server.address().port())
-        .parse()
-        .unwrap();
-    let reference = format!("{host}/acme/echo:1").parse().unwrap();
+    let host = host_at(&server);
+    let reference = reference_at(&host);
     // Its own realm is by address, which a registry by name may not have.
     let error = client(&host, rebinding_names())
         .resolve(&reference)
@@ -239,7 +232,7 @@ async fn a_name_that_does_not_exist_is_no_outage() {
             Box::pin(async move { Err(std::io::Error::other(text)) })
         });
         let host: RegistryHost = "registry.test:5000".parse().unwrap();
-        let reference = format!("{host}/acme/echo:1").parse().unwrap();
+        let reference = reference_at(&host);
         let error = client(&host, lookup).resolve(&reference).await.unwrap_err();
         assert!(error.is_network());
         assert_eq!(error.is_retryable(), tries > 1, "{error:?}");
