@@ -144,6 +144,18 @@ fn rows() -> BTreeMap<String, (Vec<String>, String)> {
     rows
 }
 
+/// What each id is about, as the lists above the tables say it.
+fn words() -> BTreeMap<String, String> {
+    let text = fs::read_to_string(root().join("docs/security-coverage.md")).unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("- "));
+    let mut words = BTreeMap::new();
+    for (id, about) in lines.filter_map(|line| line.split_once(": ")) {
+        let before = words.insert(id.to_owned(), about.to_owned());
+        assert!(before.is_none(), "{id} is explained twice");
+    }
+    words
+}
+
 /// Puts the tests into the rows of the ids that they carry, and takes out those that are gone.
 fn update(tests: &BTreeMap<String, BTreeSet<String>>) {
     let path = root().join("docs/security-coverage.md");
@@ -188,7 +200,14 @@ fn the_document_names_every_id_and_only_tests_that_exist() {
         .iter()
         .flat_map(|(group, count)| (1..=*count).map(move |number| format!("{group}-{number:02}")));
     let ids: Vec<String> = of_groups.chain(DRILLS.map(str::to_owned)).collect();
+    let words = words();
+    for id in words.keys().filter(|id| !ids.contains(id)) {
+        wrong.push(format!("{id} is explained and not on the list"));
+    }
     for id in &ids {
+        if !words.contains_key(id) {
+            wrong.push(format!("no list says what {id} is about"));
+        }
         match rows.get(id) {
             None => wrong.push(format!("{id} has no row")),
             Some((tests, missing)) if tests.is_empty() && missing.is_empty() => {
