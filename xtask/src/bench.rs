@@ -61,6 +61,10 @@ const GROUPS: &[Group] = &[
         run: |stage, _| start::herd(stage),
     },
     Group {
+        name: "lookup",
+        run: |stage, _| start::lookup(stage),
+    },
+    Group {
         name: "version",
         run: start::version,
     },

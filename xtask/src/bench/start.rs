@@ -162,6 +162,29 @@ pub(super) fn many(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     }])
 }
 
+/// The look-up in a cache of many artifacts, beside a cache of few.
+pub(super) fn lookup(stage: &Stage) -> anyhow::Result<Vec<Row>> {
+    let program = stage.example("qmt-cache", "lookup_time")?;
+    let said = measure::output(&Call::new(program), stage.scratch())?;
+    let mut lines = said.lines().map(|line| -> anyhow::Result<_> {
+        let (count, nanoseconds) = line
+            .split_once(' ')
+            .context("`lookup_time` says too little")?;
+        Ok((count.to_owned(), Duration::from_nanos(nanoseconds.parse()?)))
+    });
+    let mut next = || lines.next().context("`lookup_time` says too little")?;
+    let ((few, small), (many, large)) = (next()?, next()?);
+    let ratio = large.as_secs_f64() / small.as_secs_f64();
+    Ok(vec![Row {
+        work: format!("look-up in a cache of {many} artifacts"),
+        ours: format!("{:.1} µs", large.as_secs_f64() * 1e6),
+        against: format!("of {few} artifacts: {:.1} µs", small.as_secs_f64() * 1e6),
+        result: format!("{ratio:.2} × its time"),
+        reach: "≤ 1.2 ×".to_owned(),
+        verdict: Verdict::of(ratio <= 1.2),
+    }])
+}
+
 /// Many processes that pull the same digest into one cache at once.
 pub(super) fn herd(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
