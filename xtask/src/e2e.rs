@@ -10,6 +10,7 @@ mod mirror;
 mod published;
 pub(crate) mod real;
 pub(crate) mod servers;
+mod tally;
 mod token;
 
 use std::path::Path;

@@ -13,6 +13,7 @@ mod command;
 mod coverage;
 mod downstream;
 mod genuine;
+mod json;
 mod messages;
 mod schema;
 mod settings;

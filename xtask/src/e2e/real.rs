@@ -10,6 +10,7 @@ use xshell::{Shell, cmd};
 
 use super::case::{Format, Image, Signature};
 use super::servers::{self, REGISTRIES, Registry};
+use super::tally::Tally;
 use super::{conformance, keys, mirror};
 use crate::command::{Answer, Plugins};
 use crate::embedded::{Embedded, Published, Trust};
@@ -125,56 +126,6 @@ pub(super) fn run(parts: &[String]) -> anyhow::Result<()> {
         tally.take(CONFORMANCE, conformance::official(&sh, &folder));
     }
     tally.finish()
-}
-
-/// What became of the parts of the tier, a line each and a sum.
-#[derive(Default)]
-struct Tally {
-    parts: usize,
-    checks: usize,
-    skipped: usize,
-    failed: Vec<&'static str>,
-}
-
-impl Tally {
-    fn take(&mut self, name: &'static str, result: anyhow::Result<Option<usize>>) {
-        match result {
-            Ok(Some(count)) => {
-                println!("ok      {name:<36} {count} checks");
-                self.parts += 1;
-                self.checks += count;
-            }
-            Ok(None) => self.skipped(name, "what it needs"),
-            Err(error) => {
-                println!("FAILED  {name:<36} {error:#}");
-                self.failed.push(name);
-            }
-        }
-    }
-
-    fn skipped(&mut self, name: &str, missing: &str) {
-        println!("skipped {name:<36} not installed: {missing}; run `cargo xtask tools`");
-        self.skipped += 1;
-    }
-
-    fn finish(self) -> anyhow::Result<()> {
-        let Self {
-            parts,
-            checks,
-            skipped,
-            failed,
-        } = self;
-        println!(
-            "e2e --real: {parts} parts hold with {checks} checks, {} failed, {skipped} skipped",
-            failed.len()
-        );
-        anyhow::ensure!(failed.is_empty(), "real tier failed: {}", failed.join(", "));
-        anyhow::ensure!(
-            parts > 0,
-            "nothing was checked; run `cargo xtask tools`, or name a part that there is"
-        );
-        Ok(())
-    }
 }
 
 /// This machine as `publish --native` names it.
