@@ -4,14 +4,18 @@
 mod builders;
 pub(crate) mod case;
 mod conformance;
+mod keyless;
 mod keys;
 mod layouts;
 mod mirror;
 mod published;
 pub(crate) mod real;
 pub(crate) mod servers;
+pub(crate) mod sigstore;
 mod tally;
+mod tier;
 mod token;
+mod web;
 
 use std::path::Path;
 

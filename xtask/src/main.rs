@@ -65,8 +65,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "fixtures",
-        options: "",
-        summary: "writes fixtures/oci-layouts and fixtures/sigstore anew",
+        options: "[--real]",
+        summary: "writes fixtures/oci-layouts and fixtures/sigstore anew; --real: cosign's part",
         run: fixtures::run,
     },
     Command {

@@ -171,6 +171,13 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     project::find_on_path(name).or_else(|| postgres(name))
 }
 
+/// The version that a Go program is pinned to.
+pub(crate) fn version(name: &str) -> Option<&'static str> {
+    GO.iter()
+        .find(|program| program.name == name)
+        .map(|program| program.version)
+}
+
 /// The names among `wanted` that are not there.
 pub(crate) fn missing<'a>(wanted: &[&'a str]) -> Vec<&'a str> {
     wanted
@@ -220,10 +227,7 @@ fn check_names(arguments: &[String]) -> Result<(), UsageError> {
 fn list() {
     println!("tools in {} and on PATH:", folder().display());
     for name in names() {
-        let version = GO
-            .iter()
-            .find(|program| program.name == name)
-            .map_or("", |p| p.version);
+        let version = version(name).unwrap_or_default();
         match find(name) {
             Some(path) => println!("  {name:<20} {version:<10} {}", path.display()),
             None => println!("  {name:<20} {version:<10} not installed"),

@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use qmt_testkit::plugins;
 use xshell::cmd;
 
-use super::real::{Tier, quietly, tool};
+use super::real::{quietly, tool};
+use super::tier::Tier;
 use crate::tools;
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY plugin.wasm /plugin.wasm\n";

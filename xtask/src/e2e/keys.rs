@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use xshell::cmd;
 
-use super::real::{PASSWORD, Tier, quietly, tool};
+use super::real::{PASSWORD, quietly, tool};
 use super::servers::{REGISTRIES, Registry};
+use super::tier::Tier;
 use crate::tools;
 
 /// How openssl names a kind and its options, and whether it signs.

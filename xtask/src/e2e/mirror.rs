@@ -3,8 +3,8 @@
 
 use anyhow::Context as _;
 
-use super::real::Tier;
 use super::servers::{REGISTRIES, Registry};
+use super::tier::Tier;
 use crate::embedded::Published;
 use crate::tools;
 

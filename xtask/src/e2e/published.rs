@@ -8,7 +8,8 @@ use qmt_testkit::plugins;
 use serde_json::Value;
 use xshell::cmd;
 
-use super::real::{PASSWORD, Tier, quietly, tool};
+use super::real::{PASSWORD, quietly, tool};
+use super::tier::Tier;
 use crate::command::Answer;
 use crate::tools;
 
@@ -144,7 +145,7 @@ impl Tier<'_> {
             key,
         ];
         let library = plugins::native_plugin(&folder).context("the C plugin does not compile")?;
-        let platform = format!("{}={}", super::real::platform(), text(&library)?);
+        let platform = format!("{}={}", super::tier::platform(), text(&library)?);
         if native {
             arguments.extend(["--native", &platform]);
         }
@@ -161,8 +162,14 @@ impl Tier<'_> {
         other: &Path,
     ) -> anyhow::Result<usize> {
         let checks = self.accepted_by_key(reference, digest, key, other)?;
+        // cosign 2 reads bundles since its version 2.6.
+        let (repository, _) = reference.rsplit_once(':').context("no tag")?;
+        let image = format!("{repository}@{digest}");
+        for (key, holds) in [(key, true), (other, false)] {
+            self.ask_cosign_by_key("cosign2", key, &image, holds)?;
+        }
         let config = self.key_config(host, reference, key, "published")?;
-        Ok(checks + self.greet(&config)?)
+        Ok(checks + 2 + self.greet(&config)?)
     }
 
     /// By cosign 3 and by our own command: its key, and no other.
@@ -173,24 +180,10 @@ impl Tier<'_> {
         key: &Path,
         other: &Path,
     ) -> anyhow::Result<usize> {
-        let cosign = tool("cosign3")?;
         let (repository, _) = reference.rsplit_once(':').context("no tag")?;
         let image = format!("{repository}@{digest}");
         for (key, holds) in [(key, true), (other, false)] {
-            let output = cmd!(
-                self.sh,
-                "{cosign} verify --key {key} --insecure-ignore-tlog=true --allow-http-registry {image}"
-            )
-            .env("HOME", self.folder)
-            .quiet()
-            .ignore_status()
-            .output()?;
-            anyhow::ensure!(
-                output.status.success() == holds,
-                "cosign verify with {}: {}",
-                key.display(),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            self.ask_cosign_by_key("cosign3", key, &image, holds)?;
             let config = self.folder.join("publish/plugins.toml");
             let arguments = [
                 "verify",
@@ -211,6 +204,32 @@ impl Tier<'_> {
             );
         }
         Ok(4)
+    }
+
+    fn ask_cosign_by_key(
+        &self,
+        cosign: &str,
+        key: &Path,
+        image: &str,
+        holds: bool,
+    ) -> anyhow::Result<()> {
+        let program = tool(cosign)?;
+        let root = &self.trust.trusted_root;
+        let output = cmd!(
+            self.sh,
+            "{program} verify --key {key} --insecure-ignore-tlog=true --trusted-root {root} --offline=true --allow-http-registry {image}"
+        )
+        .env("HOME", self.folder)
+        .quiet()
+        .ignore_status()
+        .output()?;
+        anyhow::ensure!(
+            output.status.success() == holds,
+            "{cosign} verify with {}: {}",
+            key.display(),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(())
     }
 
     /// Each tool copies the whole image into a layout; what its index names is the same digest.

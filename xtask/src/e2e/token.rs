@@ -2,12 +2,7 @@
 //!
 //! Spec: <https://distribution.github.io/distribution/spec/auth/jwt/>
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -16,6 +11,7 @@ use qmt_testkit::{KeyKind, KeyPair};
 use serde_json::{Value, json};
 
 use super::servers::{PASSWORD, USER};
+use super::web::{self, Answer, Request, Server};
 
 /// Issuer and service alike.
 pub(super) const NAME: &str = "e2e";
@@ -26,15 +22,13 @@ const LIFETIME: Duration = Duration::from_mins(5);
 
 /// Serves until it is dropped.
 pub(super) struct TokenServer {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    server: Server,
 }
 
 impl TokenServer {
     /// Starts it, and writes the key that its tokens are to be proven with to `jwks`.
     pub(super) fn start(jwks: &Path) -> anyhow::Result<Self> {
-        let key = Arc::new(KeyPair::generate(KeyKind::Ed25519));
+        let key = KeyPair::generate(KeyKind::Ed25519);
         let der = key.public_der();
         let raw = der.get(der.len().saturating_sub(ED25519_BYTES)..);
         let set = json!({ "keys": [{
@@ -46,75 +40,26 @@ impl TokenServer {
             "x": URL_SAFE_NO_PAD.encode(raw.unwrap_or_default()),
         }]});
         std::fs::write(jwks, set.to_string())?;
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let address = listener.local_addr()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopped.load(Ordering::Relaxed) {
-                    break;
-                }
-                let key = Arc::clone(&key);
-                // A client may open a connection that it does not use; the others don't wait for it,
-                // and one that goes away is no business of theirs.
-                std::thread::spawn(move || stream.and_then(|stream| answer(&stream, &key)));
-            }
-        });
-        Ok(Self {
-            address,
-            stop,
-            thread: Some(thread),
-        })
+        let server = Server::start(web::listen()?, move |request| answer(request, &key))?;
+        Ok(Self { server })
     }
 
-    /// The realm that a registry names.
+    /// The realm that a registry names. By name, because cosign 3 refuses realms that are addresses
+    /// of loopback.
     pub(super) fn realm(&self) -> String {
-        format!("http://localhost:{}/token", self.address.port())
+        format!("http://localhost:{}/token", self.server.port())
     }
 }
 
-impl Drop for TokenServer {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        // Wakes the thread up.
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn answer(stream: &TcpStream, key: &KeyPair) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut reader = BufReader::new(stream);
-    let mut first = String::new();
-    reader.read_line(&mut first)?;
+fn answer(request: &Request, key: &KeyPair) -> Answer {
     let expected = format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));
-    let mut allowed = false;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
-            break;
-        }
-        let (name, value) = line.split_once(':').unwrap_or((&line, ""));
-        allowed |= name.eq_ignore_ascii_case("authorization") && value.trim() == expected;
-    }
-    let target = first.split(' ').nth(1).unwrap_or_default();
-    let (status, body) = if !first.starts_with("GET ") {
-        ("405 Method Not Allowed", json!({}))
-    } else if allowed {
-        ("200 OK", token(target, key))
+    if request.method != "GET" {
+        Answer("405 Method Not Allowed", "{}".to_owned())
+    } else if request.headers.get("authorization") == Some(&expected) {
+        Answer::ok(&token(&request.target, key))
     } else {
-        ("401 Unauthorized", json!({}))
-    };
-    let body = body.to_string();
-    let mut stream = stream;
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    )
+        Answer("401 Unauthorized", "{}".to_owned())
+    }
 }
 
 /// A token for all that the query asks for.

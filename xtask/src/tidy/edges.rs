@@ -160,7 +160,7 @@ const OWNED: &[Owned] = &[
     },
     Owned {
         library: "rcgen",
-        owners: &["qmt-testkit"],
+        owners: &["qmt-testkit", "xtask"],
         in_tests: &["*"],
     },
     Owned {
