@@ -15,7 +15,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             .ok_or("usage: extism_alone FILE EXPORT INPUT [CACHE]")
     };
     let (file, export, input) = (next()?, next()?, next()?);
-    let builder = PluginBuilder::new(Manifest::new([Wasm::file(file)])).with_wasi(true);
+    let builder =
+        PluginBuilder::new(Manifest::new([Wasm::data(std::fs::read(file)?)])).with_wasi(true);
     let builder = match arguments.next() {
         Some(folder) => {
             std::fs::create_dir_all(&folder)?;

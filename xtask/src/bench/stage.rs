@@ -19,6 +19,14 @@ const KEY: &str = "team";
 pub(super) const IDENTITY: &str = "signer@example.com";
 pub(super) const ISSUER: &str = "https://accounts.example.com";
 
+/// The programs that measure in process, and their packages.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("qmt-cache", "lookup_time"),
+    ("qmt-loader", "extism_alone"),
+    ("qmt-plugins", "load_all_time"),
+    ("qmt-verify", "judge_time"),
+];
+
 pub(super) struct Stage {
     sh: Shell,
     scratch: TempDir,
@@ -111,15 +119,15 @@ impl Stage {
         self.scratch().join("trusted_root.json")
     }
 
-    /// Builds an example of a package in release and returns its program.
-    pub(super) fn example(&self, package: &str, name: &str) -> anyhow::Result<PathBuf> {
+    /// Builds the examples in release and returns the program of one.
+    pub(super) fn example(&self, name: &str) -> anyhow::Result<PathBuf> {
         if self.build {
+            // All at once: one by one, each would build what they share with features of its own.
             let cargo = project::cargo();
-            cmd!(
-                self.sh,
-                "{cargo} build --release --locked --package {package} --example {name}"
-            )
-            .run()?;
+            let chosen = EXAMPLES
+                .iter()
+                .flat_map(|(package, example)| ["--package", package, "--example", example]);
+            cmd!(self.sh, "{cargo} build --release --locked {chosen...}").run()?;
         }
         let program = self.target.join("release").join("examples").join(name);
         anyhow::ensure!(program.is_file(), "the example {name} was not built");

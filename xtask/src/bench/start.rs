@@ -42,7 +42,7 @@ pub(super) fn version(stage: &Stage, rounds: usize) -> anyhow::Result<Vec<Row>> 
 /// Config to first call, offline and verified again, beside Extism alone with and without its
 /// compilation cache.
 pub(super) fn warm(stage: &Stage, rounds: usize) -> anyhow::Result<Vec<Row>> {
-    let alone = stage.example("qmt-loader", "extism_alone")?;
+    let alone = stage.example("extism_alone")?;
     let module = module::with_code(3 << 20);
     let file = stage.scratch().join("code.wasm");
     std::fs::write(&file, &module)?;
@@ -123,7 +123,7 @@ pub(super) fn warm(stage: &Stage, rounds: usize) -> anyhow::Result<Vec<Row>> {
 /// `load_all` of 100 plugins, beside one after another.
 pub(super) fn many(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     const COUNT: usize = 100;
-    let program = stage.example("qmt-plugins", "load_all_time")?;
+    let program = stage.example("load_all_time")?;
     let mut providers = String::new();
     let registry = FakeRegistry::builder().start()?;
     for nth in 0..COUNT {
@@ -164,7 +164,7 @@ pub(super) fn many(stage: &Stage) -> anyhow::Result<Vec<Row>> {
 
 /// The look-up in a cache of many artifacts, beside a cache of few.
 pub(super) fn lookup(stage: &Stage) -> anyhow::Result<Vec<Row>> {
-    let program = stage.example("qmt-cache", "lookup_time")?;
+    let program = stage.example("lookup_time")?;
     let said = measure::output(&Call::new(program), stage.scratch())?;
     let mut lines = said.lines().map(|line| -> anyhow::Result<_> {
         let (count, nanoseconds) = line

@@ -103,7 +103,7 @@ fn one(stage: &Stage, signer: Signer, rounds: usize) -> anyhow::Result<Row> {
 
 /// One verdict over evidence that is at hand.
 pub(super) fn judge(stage: &Stage) -> anyhow::Result<Vec<Row>> {
-    let program = stage.example("qmt-verify", "judge_time")?;
+    let program = stage.example("judge_time")?;
     let said = measure::output(&Call::new(program), stage.scratch())?;
     let mut rows = Vec::new();
     for line in said.lines() {
