@@ -72,7 +72,7 @@ async fn pull(at: usize, how: Move) -> (Result<bool, String>, bool) {
     (outcome, was_held)
 }
 
-/// Wherever between two of our requests the tags move, what comes out is the signed image or an
+/// DIG-03, SIG-06: wherever between two of our requests the tags move, what comes out is the signed image or an
 /// error, and never the other one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_move_of_a_tag_between_two_requests_brings_in_what_nobody_signed() {

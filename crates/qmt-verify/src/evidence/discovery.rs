@@ -14,15 +14,14 @@ use qmt_oci_ref::{
     Descriptor, Digest, DigestAlgorithm, PinnedReference, Reference, Repository, Tag,
 };
 
-use super::kept::{Found, Kept};
+use super::kept::{Caps, Found, Kept};
 use super::manifest::{BUNDLE_PREFIX, Manifest, likelihood};
 use super::piece::weight;
 use super::{Evidence, EvidenceSource, Piece};
 use crate::error::VerifyError;
 use crate::limits::{
-    ANNOTATION_BYTES_MAX, COLLECT_TIME_MAX, ENVELOPES_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX,
-    MANIFESTS_MAX, PIECE_BYTES_MAX, REFERRERS_MAX, REQUESTS_AT_ONCE, SIGNATURES_MAX,
-    TOTAL_BYTES_MAX,
+    ANNOTATION_BYTES_MAX, COLLECT_TIME_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX, MANIFESTS_MAX,
+    REFERRERS_MAX, REQUESTS_AT_ONCE, TOTAL_BYTES_MAX,
 };
 
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -34,6 +33,7 @@ pub struct DiscoveryOptions {
     repository: Option<Repository>,
     tag_prefix: String,
     deadline: Duration,
+    caps: Caps,
 }
 
 impl Default for DiscoveryOptions {
@@ -42,6 +42,7 @@ impl Default for DiscoveryOptions {
             repository: None,
             tag_prefix: String::new(),
             deadline: COLLECT_TIME_MAX,
+            caps: Caps::default(),
         }
     }
 }
@@ -59,6 +60,21 @@ impl DiscoveryOptions {
     #[must_use]
     pub fn with_tag_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.tag_prefix = prefix.into();
+        self
+    }
+
+    /// Takes at most `most` signatures and as many envelopes; never more than 100 and 32.
+    #[must_use]
+    pub fn with_most_signatures(mut self, most: usize) -> Self {
+        self.caps.signatures = self.caps.signatures.min(most);
+        self.caps.envelopes = self.caps.envelopes.min(most);
+        self
+    }
+
+    /// Takes bundles, payloads and envelopes of at most `most` bytes, and never over 1 MiB.
+    #[must_use]
+    pub fn with_most_bytes_each(mut self, most: u64) -> Self {
+        self.caps.piece_bytes = self.caps.piece_bytes.min(most);
         self
     }
 
@@ -99,6 +115,7 @@ pub async fn collect(
     let search = Search {
         source,
         subject: PinnedReference::new(repository.clone(), subject.digest().clone()),
+        caps: options.caps,
     };
     let looking = async {
         let prefix = options.tag_prefix.as_str();
@@ -115,7 +132,7 @@ pub async fn collect(
             subject: Box::new(subject.clone()),
             limit: options.deadline,
         })??;
-    let mut kept = Kept::new(Evidence::empty(subject));
+    let mut kept = Kept::new(Evidence::empty(subject), options.caps);
     for found in [referrers, signatures, envelopes] {
         kept.take(found);
     }
@@ -141,10 +158,10 @@ impl Kind {
     }
 
     /// How many of its kind one place may give.
-    fn limit(self) -> usize {
+    fn limit(self, caps: Caps) -> usize {
         match self {
-            Self::Bundle | Self::SimpleSigning => SIGNATURES_MAX,
-            Self::Envelope => ENVELOPES_MAX,
+            Self::Bundle | Self::SimpleSigning => caps.signatures,
+            Self::Envelope => caps.envelopes,
         }
     }
 }
@@ -159,6 +176,7 @@ struct Layer {
 struct Search<'a> {
     source: &'a dyn EvidenceSource,
     subject: PinnedReference,
+    caps: Caps,
 }
 
 impl Search<'_> {
@@ -240,11 +258,11 @@ impl Search<'_> {
             return Ok((found, Vec::new()));
         }
         let layers = if manifest.is_cosign_signature() {
-            choose(&place, manifest.layers, Kind::SimpleSigning, &mut found)
+            self.choose(&place, manifest.layers, Kind::SimpleSigning, &mut found)
         } else if let [layer] = manifest.layers.as_slice()
             && Kind::Bundle.is(layer)
         {
-            choose(&place, vec![layer.clone()], Kind::Bundle, &mut found)
+            self.choose(&place, vec![layer.clone()], Kind::Bundle, &mut found)
         } else {
             // Anything else that refers to an image is none of our business: no note.
             Vec::new()
@@ -268,7 +286,7 @@ impl Search<'_> {
         };
         match Manifest::parse(&bytes) {
             Ok(manifest) => {
-                let layers = choose(&place, manifest.layers, kind, &mut found);
+                let layers = self.choose(&place, manifest.layers, kind, &mut found);
                 self.fetch(layers, &mut found).await?;
             }
             Err(problem) => found.note(place, format!("its manifest cannot be read: {problem}")),
@@ -295,7 +313,7 @@ impl Search<'_> {
         let mut bytes = 0_u64;
         let mut taken = Vec::new();
         for layer in layers {
-            let limit = layer.kind.limit();
+            let limit = layer.kind.limit(self.caps);
             bytes = bytes.saturating_add(layer.descriptor.size());
             if taken.len() >= limit {
                 found.note(layer.place, format!("there are over {limit} of its kind"));
@@ -314,6 +332,44 @@ impl Search<'_> {
         Ok(())
     }
 
+    /// The layers of a manifest that can be what they should be; notes say what became of the others.
+    fn choose(
+        &self,
+        place: &str,
+        mut layers: Vec<Descriptor>,
+        kind: Kind,
+        found: &mut Found,
+    ) -> Vec<Layer> {
+        if layers.len() > LAYERS_MAX {
+            let count = layers.len();
+            found.note(
+                place,
+                format!("{LAYERS_MAX} of {count} layers are looked at"),
+            );
+            layers.truncate(LAYERS_MAX);
+        }
+        let most = self.caps.piece_bytes;
+        let mut chosen = Vec::new();
+        for (index, descriptor) in layers.into_iter().enumerate() {
+            let place = format!("{place}, layer {}", index + 1);
+            if !kind.is(&descriptor) {
+                found.note(place, format!("is of type `{}`", descriptor.media_type()));
+            } else if descriptor.size() > most {
+                found.note(place, format!("is over {most} bytes"));
+            } else if weight(descriptor.annotations()) > ANNOTATION_BYTES_MAX {
+                let reason = format!("its annotations are over {ANNOTATION_BYTES_MAX} bytes");
+                found.note(place, reason);
+            } else {
+                chosen.push(Layer {
+                    place,
+                    descriptor,
+                    kind,
+                });
+            }
+        }
+        chosen
+    }
+
     async fn layer(&self, layer: Layer) -> Result<Piece, VerifyError> {
         let Layer {
             place,
@@ -322,7 +378,11 @@ impl Search<'_> {
         } = layer;
         let bytes = self
             .source
-            .blob(self.subject.repository(), &descriptor, PIECE_BYTES_MAX)
+            .blob(
+                self.subject.repository(),
+                &descriptor,
+                self.caps.piece_bytes,
+            )
             .await
             .map_err(in_place(&place))?;
         if bytes.len() as u64 != descriptor.size() {
@@ -338,37 +398,6 @@ impl Search<'_> {
             Kind::Bundle => Piece::bundle(place, bytes.to_vec()),
         })
     }
-}
-
-/// The layers of a manifest that can be what they should be; notes say what became of the others.
-fn choose(place: &str, mut layers: Vec<Descriptor>, kind: Kind, found: &mut Found) -> Vec<Layer> {
-    if layers.len() > LAYERS_MAX {
-        let count = layers.len();
-        found.note(
-            place,
-            format!("{LAYERS_MAX} of {count} layers are looked at"),
-        );
-        layers.truncate(LAYERS_MAX);
-    }
-    let mut chosen = Vec::new();
-    for (index, descriptor) in layers.into_iter().enumerate() {
-        let place = format!("{place}, layer {}", index + 1);
-        if !kind.is(&descriptor) {
-            found.note(place, format!("is of type `{}`", descriptor.media_type()));
-        } else if descriptor.size() > PIECE_BYTES_MAX {
-            found.note(place, format!("is over {PIECE_BYTES_MAX} bytes"));
-        } else if weight(descriptor.annotations()) > ANNOTATION_BYTES_MAX {
-            let reason = format!("its annotations are over {ANNOTATION_BYTES_MAX} bytes");
-            found.note(place, reason);
-        } else {
-            chosen.push(Layer {
-                place,
-                descriptor,
-                kind,
-            });
-        }
-    }
-    chosen
 }
 
 fn in_place(place: &str) -> impl Fn(crate::error::BoxError) -> VerifyError + '_ {
@@ -406,5 +435,24 @@ mod tests {
             options.with_deadline(Duration::ZERO).deadline,
             Duration::ZERO
         );
+    }
+
+    /// LIM-07: caps are lowered and never raised.
+    #[test]
+    fn lim_07_caps_go_downwards_only() {
+        let caps = |options: DiscoveryOptions| {
+            let Caps {
+                signatures,
+                envelopes,
+                piece_bytes,
+            } = options.caps;
+            (signatures, envelopes, piece_bytes)
+        };
+        let raised = DiscoveryOptions::default()
+            .with_most_signatures(usize::MAX)
+            .with_most_bytes_each(u64::MAX);
+        assert_eq!(caps(raised.clone()), (100, 32, 1_048_576));
+        let lowered = raised.with_most_signatures(40).with_most_bytes_each(7);
+        assert_eq!(caps(lowered), (40, 32, 7));
     }
 }

@@ -2,7 +2,25 @@
 
 use super::{Evidence, Note, Piece};
 use crate::error::printable;
-use crate::limits::{ENVELOPES_MAX, NOTES_MAX, SIGNATURES_MAX, TOTAL_BYTES_MAX};
+use crate::limits::{ENVELOPES_MAX, NOTES_MAX, PIECE_BYTES_MAX, SIGNATURES_MAX, TOTAL_BYTES_MAX};
+
+/// The caps that can be lowered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caps {
+    pub(super) signatures: usize,
+    pub(super) envelopes: usize,
+    pub(super) piece_bytes: u64,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self {
+            signatures: SIGNATURES_MAX,
+            envelopes: ENVELOPES_MAX,
+            piece_bytes: PIECE_BYTES_MAX,
+        }
+    }
+}
 
 /// What one place gave.
 #[derive(Default)]
@@ -28,15 +46,17 @@ impl Found {
 /// The evidence under its caps.
 pub(super) struct Kept {
     pub(super) evidence: Evidence,
+    caps: Caps,
     bytes: usize,
     signatures: usize,
     envelopes: usize,
 }
 
 impl Kept {
-    pub(super) fn new(evidence: Evidence) -> Self {
+    pub(super) fn new(evidence: Evidence, caps: Caps) -> Self {
         Self {
             evidence,
+            caps,
             bytes: 0,
             signatures: 0,
             envelopes: 0,
@@ -46,9 +66,9 @@ impl Kept {
     pub(super) fn take(&mut self, found: Found) {
         for piece in found.pieces {
             let (count, limit) = if piece.is_envelope() {
-                (&mut self.envelopes, ENVELOPES_MAX)
+                (&mut self.envelopes, self.caps.envelopes)
             } else {
-                (&mut self.signatures, SIGNATURES_MAX)
+                (&mut self.signatures, self.caps.signatures)
             };
             let bytes = self.bytes.saturating_add(piece.weight());
             if *count >= limit {

@@ -275,6 +275,31 @@ async fn a_flood_of_layers_is_bounded() {
     assert_eq!(evidence.len(), 1);
 }
 
+/// LIM-07: the caps of the search at what they were lowered to, and one past it.
+#[tokio::test]
+async fn lim_07_lowered_caps_hold() {
+    let sigstore = PrivateSigstore::new();
+    let signature = simple(&sigstore);
+    let bytes = signature.payload.len() as u64;
+    let mut memory = Memory::default();
+    memory.put(&SimpleSigning::image(
+        subject().digest(),
+        &vec![signature; 3],
+    ));
+    for (options, kept) in [
+        (DiscoveryOptions::default().with_most_signatures(3), 3),
+        (DiscoveryOptions::default().with_most_signatures(2), 2),
+        (DiscoveryOptions::default().with_most_bytes_each(bytes), 3),
+        (
+            DiscoveryOptions::default().with_most_bytes_each(bytes - 1),
+            0,
+        ),
+    ] {
+        let evidence = collect(&memory, &subject(), &options).await.unwrap();
+        assert_eq!(evidence.len(), kept, "{options:?}");
+    }
+}
+
 /// SIG-14, LIM-07: many referrers with many layers each cost a hundred requests for blobs.
 #[tokio::test]
 async fn the_product_of_referrers_and_layers_is_bounded() {
