@@ -187,7 +187,6 @@ impl SigstoreVerifier {
             accepted,
             attestations,
             mut rejected,
-            pieces,
         } = docket;
         let refuse = |rejected| {
             let (subject, scope) = (Box::new(case.subject.clone()), case.scope.clone());
@@ -197,8 +196,8 @@ impl SigstoreVerifier {
                 rejected,
             })
         };
-        if pieces == 0 && accepted.is_empty() && rejected.iter().all(|one| one.code == "left-aside")
-        {
+        // Each piece was accepted or has its rejection: these are notes of what was not even taken.
+        if accepted.is_empty() && rejected.iter().all(|one| one.code == "left-aside") {
             return Err(VerifyError::NoSignature {
                 subject: Box::new(case.subject.clone()),
                 rejected,
@@ -337,10 +336,7 @@ impl Verifier for SigstoreVerifier {
             });
         }
         let case = self.case(subject, expected, now)?;
-        let mut docket = Docket {
-            pieces: evidence.len(),
-            ..Docket::default()
-        };
+        let mut docket = Docket::default();
         for piece in evidence.pieces() {
             match Candidate::of(piece, subject.digest()) {
                 Ok(candidate) => match &candidate.role {

@@ -25,7 +25,6 @@ pub(super) struct Docket<'a> {
     pub(super) accepted: Vec<Accepted>,
     pub(super) attestations: Vec<Candidate<'a>>,
     pub(super) rejected: Vec<Rejection>,
-    pub(super) pieces: usize,
 }
 
 /// One signature that satisfies one authority.

@@ -19,7 +19,7 @@ use qmt_testkit::{Format, Identity, LogKind, PrivateSigstore, Signing};
 use qmt_verify::{Evidence, Report, SigstoreVerifier, Verifier as _};
 use serde_json::Value;
 
-use self::places::{Parts, changed, lay_open, unused};
+use self::places::{OWN_SIGNATURE, Parts, changed, lay_open, unused};
 use crate::support::{dev, evidence, subject, verifier};
 use crate::twins::{anybody, forms, sign};
 
@@ -51,6 +51,23 @@ impl Part {
             Self::Blob(_, bytes) => bytes.len() * 8,
             Self::Annotation(name, value) => (name.len() + value.len()) * 7,
         }
+    }
+
+    /// The byte with this bit and what stands around it, for messages.
+    fn around(&self, bit: usize) -> String {
+        let (bytes, at) = match self {
+            Self::Blob(_, bytes) => (bytes.clone(), bit / 8),
+            Self::Annotation(name, value) => {
+                ([name.as_bytes(), value.as_bytes()].concat(), bit / 7)
+            }
+        };
+        let (from, to) = (at.saturating_sub(16), bytes.len().min(at + 16));
+        let text = |range: &[u8]| String::from_utf8_lossy(range).into_owned();
+        format!(
+            "{:?} before {:?}",
+            text(&bytes[from..at]),
+            text(&bytes[at..to])
+        )
     }
 
     /// `content` with this bit of this part flipped.
@@ -92,7 +109,7 @@ impl Good {
             let value = value.as_str().unwrap().to_owned();
             parts.push(Part::Annotation(name.clone(), value));
         }
-        let laid_open = lay_open(&content);
+        let laid_open = lay_open(&content, None);
         let said = said(report);
         let (entries, place) = (
             &said["log_entries"],
@@ -128,15 +145,25 @@ impl Good {
         }
     }
 
+    /// What the log signed its checkpoint with.
+    fn own_signature(&self) -> Option<&[u8]> {
+        let own = self
+            .laid_open
+            .iter()
+            .find(|(place, _)| place.ends_with(OWN_SIGNATURE));
+        own.map(|(_, signature)| signature.as_slice())
+    }
+
     fn bits(&self) -> usize {
         self.parts.iter().map(Part::bits).sum()
     }
 
-    fn flip(&self, bit: usize) -> Value {
+    /// The part with this bit, and its number there.
+    fn part(&self, bit: usize) -> (&Part, usize) {
         let mut bit = bit;
         for part in &self.parts {
             if bit < part.bits() {
-                return part.flip(&self.content, bit);
+                return (part, bit);
             }
             bit -= part.bits();
         }
@@ -151,7 +178,8 @@ impl Good {
         which: usize,
         bit: usize,
     ) -> Result<Option<Accepted>, Violation> {
-        let flipped = self.flip(bit);
+        let (part, within) = self.part(bit);
+        let flipped = part.flip(&self.content, within);
         let Some(evidence) = stored(&flipped) else {
             return Ok(None);
         };
@@ -159,11 +187,11 @@ impl Good {
             return Ok(None);
         };
         let says = said(verified.report());
-        let places = changed(&self.laid_open, &lay_open(&flipped));
+        let places = changed(&self.laid_open, &lay_open(&flipped, self.own_signature()));
         let fail = |problem: String| {
             Err(Violation {
                 places: places.clone(),
-                problem,
+                problem: format!("{}, {problem}", part.around(within)),
                 which,
                 bit,
             })
@@ -302,7 +330,9 @@ fn good(
         if number >= all.len() && bits >= wanted {
             break;
         }
-        let piece = sign(sigstore, *format, signing);
+        // RSA signs the same in the same way: two entries of a log would be one.
+        let signing = signing.clone().annotation("number", &number.to_string());
+        let piece = sign(sigstore, *format, &signing);
         // As it is stored, so that it is found in the same place as the flips.
         let stored_as: Value = serde_json::from_slice(
             &runtime

@@ -104,8 +104,11 @@ async fn an_entry_is_described_by_what_its_log_signed() {
             entry["logId"]["keyId"] = STANDARD.encode([7; 32]).into();
             entry["integratedTime"] = "1".into();
             tree_index = entry["inclusionProof"]["logIndex"].clone();
+            // Of the two indices the one that is not signed.
             if log == LogKind::RekorV1 {
                 entry["logIndex"] = "7777".into();
+            } else {
+                entry["inclusionProof"]["logIndex"] = "7777".into();
             }
         })
         .await;
@@ -113,5 +116,23 @@ async fn an_entry_is_described_by_what_its_log_signed() {
         assert_eq!(told.log, good.log);
         assert_eq!(json!(told.index.to_string()), tree_index);
         assert_eq!((told.kind, told.integrated_at), (good.kind, None));
+    }
+}
+
+/// SIG-10: an authority whose chain is empty vouches for no time and no certificate; none is a root
+/// that takes whatever comes.
+#[tokio::test]
+async fn an_authority_without_certificates_vouches_for_nothing() {
+    let sigstore = PrivateSigstore::new();
+    let evidence = changed(&sign(&sigstore, LogKind::RekorV2), |_| {}).await;
+    for authority in ["timestampAuthorities", "certificateAuthorities"] {
+        let mut root: Value = serde_json::from_str(&sigstore.trusted_root_json()).unwrap();
+        for one in root[authority].as_array_mut().unwrap() {
+            one["certChain"]["certificates"] = json!([]);
+        }
+        let outcome = trust_json(&root.to_string())
+            .and_then(|root| SigstoreVerifier::new(root, everything(any_of(vec![dev_authority()]))))
+            .and_then(|verifier| judge(&verifier, &subject(), &evidence));
+        assert!(outcome.is_err(), "{authority}: {outcome:?}");
     }
 }

@@ -18,6 +18,7 @@ mod mutants;
 mod policy;
 mod real;
 mod rejections;
+mod reports;
 mod speed;
 mod spellings;
 mod support;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use serde_json::Value;
 
 /// What is there as it was, under a name that nobody reads.
@@ -11,6 +11,15 @@ const RENAMED: &str = ", under another name";
 
 /// What bundles and cosign 2 call a timestamp.
 const TOKENS: [&str; 2] = ["signedTimestamp", "SignedRFC3161Timestamp"];
+
+/// Base64 that takes any bits after the last byte, as checkpoints are read.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
+/// Where a timestamp has what its authority signed.
+const SIGNED_CONTENT: &str = "/30.0/30.1/a0.0/30.0/30.0/a0.0";
 
 /// In which signatures nobody relies on a part.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -172,45 +181,49 @@ pub(super) fn unused(place: &str, of_rekor_v2: bool) -> Option<&'static str> {
     found.map(|(_, _, why)| *why)
 }
 
-/// Lays `value` open.
-pub(super) fn lay_open(value: &Value) -> Parts {
+/// Where a checkpoint has the signature of its log.
+pub(super) const OWN_SIGNATURE: &str = "/checkpoint/envelope/own/signature";
+
+/// Lays `value` open. `own` is the signature of the log on its checkpoint, where that is known.
+pub(super) fn lay_open(value: &Value, own: Option<&[u8]>) -> Parts {
     let mut parts = Parts::new();
-    open_json(value, "", &mut parts);
+    open_json(value, "", own, &mut parts);
     parts
 }
 
-fn open_json(value: &Value, place: &str, parts: &mut Parts) {
+fn open_json(value: &Value, place: &str, own: Option<&[u8]>, parts: &mut Parts) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
                 open_json(
                     value,
                     &format!("{place}/{}", name.replace('/', "~1")),
+                    own,
                     parts,
                 );
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                open_json(item, &format!("{place}/{index}"), parts);
+                open_json(item, &format!("{place}/{index}"), own, parts);
             }
         }
-        Value::String(text) => open_text(text, place, parts),
+        Value::String(text) => open_text(text, place, own, parts),
         other => {
             parts.insert(place.to_owned(), other.to_string().into_bytes());
         }
     }
 }
 
-fn open_text(text: &str, place: &str, parts: &mut Parts) {
+fn open_text(text: &str, place: &str, own: Option<&[u8]>, parts: &mut Parts) {
     if place.ends_with("/checkpoint/envelope") {
-        return open_checkpoint(text, place, parts);
+        return open_checkpoint(text, place, own, parts);
     }
     let bytes = STANDARD
         .decode(text)
         .unwrap_or_else(|_| text.to_owned().into_bytes());
     if let Ok(inner @ Value::Object(_)) = serde_json::from_slice(&bytes) {
-        return open_json(&inner, place, parts);
+        return open_json(&inner, place, own, parts);
     }
     if TOKENS
         .iter()
@@ -222,35 +235,44 @@ fn open_text(text: &str, place: &str, parts: &mut Parts) {
             return;
         }
     }
+    // Nobody reads what stands around a PEM block.
+    let text = text.trim();
     let is_hex = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let bytes = if is_hex {
-        text.to_ascii_lowercase().into_bytes()
-    } else {
-        bytes
+    let bytes = match STANDARD.decode(text) {
+        _ if is_hex => text.to_ascii_lowercase().into_bytes(),
+        Ok(bytes) => bytes,
+        Err(_) => text.as_bytes().to_vec(),
     };
     parts.insert(place.to_owned(), bytes);
 }
 
 /// The signed text, and line by line who says to have signed it. The log's own line is the only
-/// one, or the middle one of three.
+/// one, or the middle one of three; or the one with the signature that is known to be its own.
 /// <https://github.com/C2SP/C2SP/blob/main/signed-note.md>
-fn open_checkpoint(note: &str, place: &str, parts: &mut Parts) {
+fn open_checkpoint(note: &str, place: &str, own: Option<&[u8]>, parts: &mut Parts) {
     let (text, lines) = note.split_once("\n\n").unwrap_or((note, ""));
     parts.insert(format!("{place}/text"), text.as_bytes().to_vec());
-    let lines: Vec<&str> = lines.split_terminator('\n').collect();
-    for (index, line) in lines.iter().enumerate() {
-        let own = index == lines.len() / 2;
-        let line_place = if own {
+    let lines = lines.split_terminator('\n').map(|line| {
+        // A dash, the name, the signature.
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        let signature = if words.len() > 2 { words.remove(2) } else { "" };
+        let decoded = LENIENT.decode(signature);
+        let decoded = decoded.unwrap_or_else(|_| signature.into());
+        (words.join(" "), decoded)
+    });
+    let lines: Vec<(String, Vec<u8>)> = lines.collect();
+    let known = lines
+        .iter()
+        .position(|(_, signature)| own == Some(signature.as_slice()));
+    let own = known.unwrap_or(lines.len() / 2);
+    for (index, (name, signature)) in lines.into_iter().enumerate() {
+        let place = if index == own {
             format!("{place}/own")
         } else {
             format!("{place}/others/{index}")
         };
-        let (name, signature) = line.rsplit_once(' ').unwrap_or((line, ""));
-        parts.insert(format!("{line_place}/name"), name.as_bytes().to_vec());
-        parts.insert(
-            format!("{line_place}/signature"),
-            signature.as_bytes().to_vec(),
-        );
+        parts.insert(format!("{place}/name"), name.into_bytes());
+        parts.insert(format!("{place}/signature"), signature);
     }
 }
 
@@ -264,9 +286,11 @@ fn open_der(der: &[u8], place: &str, parts: &mut Parts) -> Option<()> {
         let (content, after) = after.split_at_checked(length)?;
         rest = after;
         let number = seen.entry(tag).or_default();
+        // What is signed is bytes, whatever tag it has.
+        let is_bytes = place.ends_with(SIGNED_CONTENT);
         let place = format!("{place}/{tag:02x}.{number}");
         *number += 1;
-        if tag & 0x20 == 0 || content.is_empty() {
+        if is_bytes || tag & 0x20 == 0 || content.is_empty() {
             parts.insert(place, content.to_vec());
         } else {
             open_der(content, &place, parts)?;
