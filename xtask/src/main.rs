@@ -17,6 +17,7 @@ mod e2e;
 mod embedded;
 mod fixtures;
 mod image;
+mod mutants;
 mod project;
 mod readme;
 mod suggest;
@@ -62,6 +63,12 @@ const COMMANDS: &[Command] = &[
         options: "[ID...] [--long]",
         summary: "the fault drills at every place, counted; --long: as often as a release needs",
         run: drill::run,
+    },
+    Command {
+        name: "mutants",
+        options: "[-- ARGS]",
+        summary: "changes the judge and the policies one decision at a time; a test must fail",
+        run: mutants::run,
     },
     Command {
         name: "fixtures",
