@@ -282,3 +282,82 @@ fn closer(one: Fault, other: Fault) -> Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(fault: &Fault) -> String {
+        fault.to_string()
+    }
+
+    /// From what an operator learns least of to what got furthest.
+    fn ladder() -> Vec<Fault> {
+        let (found, expected) = ("found".to_owned(), "expected".to_owned());
+        vec![
+            Fault::OtherKey {
+                expected: expected.clone(),
+            },
+            Fault::OtherIssuer {
+                found: found.clone(),
+                expected: expected.clone(),
+            },
+            Fault::OtherIdentity {
+                found: found.clone(),
+                expected: expected.clone(),
+            },
+            Fault::OtherClaim {
+                claim: "ref",
+                found: found.clone(),
+                expected: expected.clone(),
+            },
+            Fault::OtherAnnotation {
+                name: "a".to_owned(),
+                found: found.clone(),
+                expected: expected.clone(),
+            },
+            Fault::TooOld {
+                found: found.clone(),
+                minimum: expected.clone(),
+            },
+            Fault::OtherName { found, expected },
+            Fault::NoLog,
+        ]
+    }
+
+    #[test]
+    fn the_fault_of_the_closer_authority_is_told() {
+        for low in 0..ladder().len() {
+            for high in low + 1..ladder().len() {
+                let told = text(&ladder()[high]);
+                let one_first = closer(ladder().remove(low), ladder().remove(high));
+                let other_first = closer(ladder().remove(high), ladder().remove(low));
+                assert_eq!(text(&one_first), told);
+                assert_eq!(text(&other_first), told);
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_that_are_as_close_the_first_or_both_are_told() {
+        let issuer = |expected: &str| Fault::OtherIssuer {
+            found: "x".to_owned(),
+            expected: expected.to_owned(),
+        };
+        let told = closer(issuer("a"), issuer("b"));
+        assert_eq!(text(&told), text(&issuer("a")));
+        let key = |expected: &str| Fault::OtherKey {
+            expected: expected.to_owned(),
+        };
+        assert_eq!(text(&closer(key("a"), key("b"))), text(&key("a or b")));
+        let identity = |expected: &str| Fault::OtherIdentity {
+            found: "x".to_owned(),
+            expected: expected.to_owned(),
+        };
+        let told = closer(identity("a"), identity("b"));
+        assert_eq!(text(&told), text(&identity("a or b")));
+        // The same identity of two issuers is said once.
+        let told = closer(identity("a"), identity("a"));
+        assert_eq!(text(&told), text(&identity("a")));
+    }
+}

@@ -44,6 +44,8 @@ fn scopes_cover_whole_segments() {
         ("localhost:5000/**", "localhost:5000/echo", true),
         ("localhost:5000/**", "localhost:5001/echo", false),
         ("docker.io/library/*", "busybox", true),
+        // Paths have no other case.
+        ("ghcr.io/ACME/*", "ghcr.io/acme/echo", false),
     ] {
         let repository: Repository = name.parse().unwrap();
         assert_eq!(
@@ -65,6 +67,19 @@ fn scopes_cover_whole_segments() {
         assert!(bad.parse::<Scope>().is_err(), "{bad}");
     }
     assert_eq!(scope("ghcr.io/*/x/**").to_string(), "ghcr.io/*/x/**");
+}
+
+#[test]
+fn scopes_are_ordered_by_what_they_leave_open() {
+    let order = [
+        "**", "*", "*/**", "*/b", "a.io", "a.io/**", "a.io/*", "a.io/b",
+    ];
+    for (index, less) in order.iter().enumerate() {
+        for more in &order[index + 1..] {
+            let (less, more) = (scope(less), scope(more));
+            assert!(more.specificity() > less.specificity(), "{more} and {less}");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a verdict says: who, by which rule, what is claimed, in which form.
 
-use qmt_testkit::{GITHUB_ISSUER, Identity, PrivateSigstore, SignedBundle, Signing};
+use qmt_testkit::{GITHUB_ISSUER, Identity, LogKind, PrivateSigstore, SignedBundle, Signing};
 use qmt_verify::{Authority, Evidence, IdentityRule};
 use serde_json::{Value, json};
 
@@ -60,6 +60,51 @@ async fn the_claims_of_a_workflow_are_told_by_name() {
             "run": format!("{home}/actions/runs/42/attempts/1"),
         })
     );
+}
+
+/// Only what was proven is told: a time where something proves one, and no warning about what is as
+/// it should be.
+#[tokio::test]
+async fn the_checks_that_held_are_told() {
+    let sigstore = PrivateSigstore::new();
+    let policy = any_of(vec![key_authority(&sigstore, "p256"), dev_authority()]);
+    let verifier = verifier(&sigstore, policy);
+    let v2 = |signing: Signing| signing.log(LogKind::RekorV2);
+    let all = "digest, signature, certificate, certificate log, transparency log, time";
+    for (signing, checks, times) in [
+        (Signing::keyless(dev()), all, 1),
+        (Signing::keyless(dev()).timestamp(true), all, 2),
+        (v2(Signing::keyless(dev()).timestamp(true)), all, 1),
+        (
+            Signing::key("p256"),
+            "digest, signature, transparency log, time",
+            1,
+        ),
+        (
+            Signing::key("p256").timestamp(true),
+            "digest, signature, transparency log, time",
+            2,
+        ),
+        (
+            v2(Signing::key("p256")),
+            "digest, signature, transparency log",
+            0,
+        ),
+    ] {
+        let piece = sigstore.sign_bundle(subject().digest(), &signing);
+        let verified = judge(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
+        let report = verified.report();
+        assert_eq!(report.checks.join(", "), checks, "{signing:?}");
+        assert_eq!(report.signed_at.len(), times, "{signing:?}");
+        assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+    }
+    let other = sigstore.sign_bundle(
+        &qmt_oci_ref::Digest::sha256("another"),
+        &Signing::keyless(dev()),
+    );
+    let error = judge(&verifier, &subject(), &evidence(&subject(), [other]).await).unwrap_err();
+    let named = qmt_oci_ref::Digest::sha256("another").to_string();
+    assert!(error.to_string().contains(&named), "{error}");
 }
 
 /// A bundle of another version, brought as a file.
