@@ -16,8 +16,8 @@ use crate::e2e::{real, web};
 
 /// The timestamp server shows its metrics there, whatever it is told.
 const TIMESTAMP_METRICS: u16 = 2112;
-/// How long the port above may be somebody else's.
-const PORT_LIMIT: Duration = Duration::from_mins(1);
+/// How long the port above may be somebody else's, such as that of another run.
+const PORT_LIMIT: Duration = Duration::from_mins(5);
 /// What a program wants to hear for a key that is not encrypted.
 const NO_PASSWORD: &str = "none";
 
