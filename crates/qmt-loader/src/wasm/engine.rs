@@ -156,6 +156,9 @@ impl Recipe {
             .max_tables_per_module(tables_max)
             .table_elements(usize::try_from(self.limits.table_elements).unwrap_or(usize::MAX))
             .total_gc_heaps(GC_HEAPS_MAX)
+            // Calls run on the stack of their thread. A thousand others, each with a guard page,
+            // would be a thousand mappings for every plugin, of 65,530 that Linux gives a process.
+            .total_stacks(0)
             // Nothing of one plugin's memory stays resident once an instance is gone.
             .linear_memory_keep_resident(0)
             .table_keep_resident(0);

@@ -6,7 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 use qmt_loader::{ExtismLoader, LoadOptions, Loader};
 
-use crate::support::wasm;
+use crate::support::{fixtures, wasm, wasm_text};
 
 fn files(folder: &Path) -> usize {
     let mut count = 0;
@@ -47,6 +47,25 @@ async fn a_module_is_compiled_once() {
     }
     assert_eq!(modules(&folder), after_first);
     assert!(files(&folder) >= after_first);
+}
+
+/// What one plugin takes of the process is little: memory mappings, for one, are counted.
+#[tokio::test]
+async fn a_hundred_plugins_live_side_by_side() {
+    let loader = ExtismLoader::builder().build().unwrap();
+    let echo = std::fs::read_to_string(fixtures().join("echo-wasm/echo.wat")).unwrap();
+    let echo = echo.trim_end().strip_suffix(')').unwrap();
+    let mut plugins = Vec::new();
+    for nth in 0..100 {
+        // One module under many names would be one engine.
+        let artifact = wasm_text(&format!("{echo}(func (export \"own{nth}\")))"));
+        let plugin = loader.load(artifact, LoadOptions::default()).await;
+        plugins.push(plugin.unwrap_or_else(|error| panic!("plugin {nth}: {error:?}")));
+    }
+    for plugin in plugins {
+        let answer = plugin.call("greet", Bytes::from("Ada")).await.unwrap();
+        assert_eq!(answer, "Hello, Ada! (wasm)");
+    }
 }
 
 /// Compiled modules alone: wasmtime keeps small files of statistics beside them.
