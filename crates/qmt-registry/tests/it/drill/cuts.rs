@@ -1,35 +1,43 @@
 //! F5: the connection ends at every byte of every answer, by FIN, by RST, or in silence.
 
+use std::time::Duration;
+
 use qmt_testkit::{Cut, Harm};
 
 use super::Form;
-use super::stand::{Stand, run};
+use super::stand::{IMPATIENT, PATIENT, Stand, run};
 
 /// Pulls beside one another; those over a silent line mostly wait.
 const AT_ONCE: usize = 32;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f5_a_cut_at_any_byte_is_an_error_or_made_good() {
-    let length = Stand::new().await.length().await;
+    let length = Stand::new(PATIENT).await.length().await;
     // A prime, so that over the answers all kinds of places are met.
-    let step = match Form::get() {
-        Form::Short => 211,
-        Form::Full | Form::Long => 1,
+    let (step, silence) = match Form::get() {
+        Form::Short => (211, Duration::from_secs(2)),
+        Form::Full | Form::Long => (1, IMPATIENT),
     };
     let places = || (0..length).step_by(step);
-    for (name, harms) in [
+    for (name, patience, harms) in [
         (
             "F5 FIN",
+            PATIENT,
             places().map(|at| Harm::Cut(at, Cut::Fin)).collect(),
         ),
         (
             "F5 RST",
+            PATIENT,
             places().map(|at| Harm::Cut(at, Cut::Reset)).collect(),
         ),
-        ("F5 stall", places().map(Harm::Stall).collect::<Vec<_>>()),
+        (
+            "F5 stall",
+            silence,
+            places().map(Harm::Stall).collect::<Vec<_>>(),
+        ),
     ] {
         let cases = harms.len();
-        let tally = run(harms, AT_ONCE).await.close(name);
+        let tally = run(harms, AT_ONCE, patience).await.close(name);
         assert_eq!(tally.cases, cases);
         // The drill would be empty if nothing ever came through: one cut is made good.
         assert!(tally.genuine * 10 >= cases * 9, "{name}: {tally:?}");

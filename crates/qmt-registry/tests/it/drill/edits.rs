@@ -3,7 +3,7 @@
 use qmt_testkit::Harm;
 
 use super::Form;
-use super::stand::{Stand, run};
+use super::stand::{IMPATIENT, PATIENT, Stand, run};
 
 const AT_ONCE: usize = 16;
 /// Most bytes that one random edit changes.
@@ -11,7 +11,7 @@ const EDIT_MAX: u64 = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f6_a_flipped_bit_never_gets_through() {
-    let length = Stand::new().await.length().await;
+    let length = Stand::new(PATIENT).await.length().await;
     let step = match Form::get() {
         Form::Short => 97,
         Form::Full | Form::Long => 1,
@@ -20,13 +20,13 @@ async fn f6_a_flipped_bit_never_gets_through() {
         .step_by(step)
         .map(|at| Harm::Change(vec![(at, 1 << (at % 8))]))
         .collect();
-    let tally = run(flips, AT_ONCE).await.close("F6 bit flips");
+    let tally = run(flips, AT_ONCE, IMPATIENT).await.close("F6 bit flips");
     assert!(tally.refused > 0, "{tally:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f6_random_edits_never_get_through() {
-    let length = Stand::new().await.length().await;
+    let length = Stand::new(PATIENT).await.length().await;
     let count = match Form::get() {
         Form::Short => 200,
         Form::Full => 20_000,
@@ -44,7 +44,9 @@ async fn f6_random_edits_never_get_through() {
             Harm::Change(changes.collect())
         })
         .collect();
-    let tally = run(edits, AT_ONCE).await.close("F6 random edits");
+    let tally = run(edits, AT_ONCE, IMPATIENT)
+        .await
+        .close("F6 random edits");
     assert!(tally.refused > 0, "{tally:?}");
 }
 

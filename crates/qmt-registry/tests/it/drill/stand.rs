@@ -13,8 +13,14 @@ use qmt_testkit::{Auth, FakeRegistry, Harm, TokenOptions, WireProxy};
 use super::Tally;
 use crate::support::{CANARY, noise, password, plain, pull};
 
-/// Longer than this, a pull over loopback hangs.
-const HANGS: Duration = Duration::from_secs(20);
+/// Longer than this, a pull over loopback hangs, however busy the machine is.
+const HANGS: Duration = Duration::from_mins(2);
+
+/// How long is waited where a line that is cut says so: a busy machine is no silence.
+pub(super) const PATIENT: Duration = Duration::from_secs(30);
+
+/// How long a silent line is waited for where lines go silent.
+pub(super) const IMPATIENT: Duration = Duration::from_millis(150);
 
 /// Bytes of the layer: with all heads and manifests about 25 KB in all.
 const LAYER: usize = 20_000;
@@ -27,6 +33,7 @@ pub(super) struct Stand {
     host: RegistryHost,
     layer: Descriptor,
     genuine: Genuine,
+    patience: Duration,
 }
 
 /// Everything that a pull brings.
@@ -44,7 +51,8 @@ impl Genuine {
 }
 
 impl Stand {
-    pub(super) async fn new() -> Self {
+    /// A stand whose client waits for `patience` where nothing comes.
+    pub(super) async fn new(patience: Duration) -> Self {
         let wire = WireProxy::start().unwrap();
         let realm = format!("http://{}/token", wire.address());
         let server = FakeRegistry::builder()
@@ -72,6 +80,7 @@ impl Stand {
             host,
             layer,
             genuine,
+            patience,
         }
     }
 
@@ -109,7 +118,7 @@ impl Stand {
         let client = HttpRegistry::builder()
             .host(self.host.clone(), plain())
             .credentials(password())
-            .limits(impatient())
+            .limits(limits(self.patience))
             .build()?;
         let repository = Repository::new(self.host.clone(), "acme/echo").unwrap();
         let reference = format!("{}/acme/echo:1", self.host).parse().unwrap();
@@ -131,15 +140,14 @@ impl Stand {
     }
 }
 
-/// Limits at which a line that went silent is noticed soon.
-fn impatient() -> Limits {
+/// Limits at which a line that went silent is noticed after `patience`.
+fn limits(patience: Duration) -> Limits {
     Limits::default()
         .retry_wait_min(Duration::from_millis(1))
         .retry_wait_max(Duration::from_millis(20))
-        .connect_timeout(Duration::from_secs(2))
-        .header_timeout(Duration::from_millis(150))
-        .stall_window(Duration::from_millis(150))
-        .total_timeout(Duration::from_secs(10))
+        .header_timeout(patience)
+        .stall_window(patience)
+        .total_timeout(HANGS / 2)
 }
 
 fn manifest(config: &Descriptor, layer: &Descriptor, subject: Option<&Descriptor>) -> Bytes {
@@ -157,14 +165,14 @@ fn manifest(config: &Descriptor, layer: &Descriptor, subject: Option<&Descriptor
 }
 
 /// Tries all harms, `at_once` pulls beside one another, each over a wire of its own.
-pub(super) async fn run(harms: Vec<Harm>, at_once: usize) -> Tally {
+pub(super) async fn run(harms: Vec<Harm>, at_once: usize, patience: Duration) -> Tally {
     let next = Arc::new(AtomicUsize::new(0));
     let harms = Arc::new(harms);
     let mut workers = Vec::new();
     for _ in 0..at_once.min(harms.len()) {
         let (next, harms) = (Arc::clone(&next), Arc::clone(&harms));
         workers.push(tokio::spawn(async move {
-            let stand = Stand::new().await;
+            let stand = Stand::new(patience).await;
             let mut tally = Tally::default();
             while let Some(harm) = harms.get(next.fetch_add(1, Ordering::Relaxed)) {
                 tally.add(stand.case(harm.clone()).await);
