@@ -97,8 +97,10 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         if !names.is_empty() && !names.iter().any(|name| *name == group.name) {
             continue;
         }
-        let measured = (group.run)(&stage, rounds)
-            .unwrap_or_else(|error| vec![Row::skipped(group.name, "", format!("{error:#}"))]);
+        let measured = (group.run)(&stage, rounds).unwrap_or_else(|error| {
+            eprintln!("{}: {error:?}", group.name);
+            vec![Row::skipped(group.name, "", format!("{error:#}"))]
+        });
         for row in measured {
             println!("{}", row.line());
             rows.push(row);

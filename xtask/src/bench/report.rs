@@ -41,10 +41,13 @@ impl Verdict {
 impl Row {
     /// A row that could not be measured here, and why.
     pub(super) fn skipped(work: &str, reach: &str, reason: impl Into<String>) -> Self {
+        // The rest of an error is for who runs it, not for the table.
+        let reason: String = reason.into();
+        let reason = reason.lines().next().unwrap_or_default();
         Self {
             work: work.to_owned(),
             ours: String::new(),
-            against: reason.into(),
+            against: reason.to_owned(),
             result: String::new(),
             reach: reach.to_owned(),
             verdict: Verdict::NotMeasured,

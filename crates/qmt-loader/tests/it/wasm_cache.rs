@@ -53,7 +53,7 @@ async fn a_module_is_compiled_once() {
 #[tokio::test]
 async fn a_hundred_plugins_live_side_by_side() {
     let loader = ExtismLoader::builder().build().unwrap();
-    let echo = std::fs::read_to_string(fixtures().join("echo-wasm/echo.wat")).unwrap();
+    let echo = fs::read_to_string(fixtures().join("echo-wasm/echo.wat")).unwrap();
     let echo = echo.trim_end().strip_suffix(')').unwrap();
     let mut plugins = Vec::new();
     for nth in 0..100 {
