@@ -89,9 +89,9 @@ async fn time_in_the_host_counts() {
     let counter = Arc::clone(&calls);
     let loader = with(HostFunction::new("ask", move |input| {
         counter.fetch_add(1, Ordering::SeqCst);
-        if input == "sleep" {
-            std::thread::sleep(Duration::from_secs(1));
-        }
+        // Each answer takes of the plugin's memory, which must not be used up before its time is.
+        let pause = if input == "sleep" { 1000 } else { 2 };
+        std::thread::sleep(Duration::from_millis(pause));
         Ok(input)
     }));
     let timeout = Duration::from_millis(300);
