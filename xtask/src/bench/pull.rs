@@ -26,29 +26,8 @@ pub(super) fn raw(stage: &Stage, rounds: usize) -> anyhow::Result<Vec<Row>> {
     let config = stage.config("pull", Signer::Key, &stage.host(), "")?;
     let mut contenders = vec![ours(stage, &config, &published)];
     let reference = published.reference.as_str();
-    if let Some(crane) = tools::find("crane") {
-        contenders.push(Contender::new("crane pull", move |folder: &Path| {
-            Call::new(&crane)
-                .args(["pull", "--insecure", "--format=oci", reference])
-                .arg(folder.join("image"))
-        }));
-    }
-    if let Some(oras) = tools::find("oras") {
-        contenders.push(Contender::new(
-            "oras copy --to-oci-layout",
-            move |folder: &Path| {
-                Call::new(&oras)
-                    .args([
-                        "cp",
-                        "--from-plain-http",
-                        "--no-tty",
-                        reference,
-                        "--to-oci-layout",
-                    ])
-                    .arg(format!("{}:1", folder.join("image").display()))
-            },
-        ));
-    }
+    contenders.extend(crane(reference));
+    contenders.extend(oras(reference));
     if let Some(skopeo) = tools::find("skopeo") {
         contenders.push(Contender::new("skopeo copy", move |folder: &Path| {
             Call::new(&skopeo)
@@ -63,10 +42,7 @@ pub(super) fn raw(stage: &Stage, rounds: usize) -> anyhow::Result<Vec<Row>> {
     };
     let figures = interleave(&contenders, stage.scratch(), series)?;
     let (mine, others) = split(&contenders, &figures)?;
-    let fastest = others
-        .iter()
-        .map(|(_, theirs)| mine.faster_than(theirs))
-        .fold(f64::INFINITY, f64::min);
+    let fastest = than_the_fastest(mine, &others);
     Ok(vec![Row {
         work:
             "pull a Wasm layer of 256 MiB from distribution 3 to a file whose digest and signature \
@@ -99,29 +75,9 @@ pub(super) fn memory(stage: &Stage, rounds: usize) -> anyhow::Result<Vec<Row>> {
         drop(image);
         let mut contenders = vec![ours(stage, &config, &published)];
         let reference = published.reference.as_str();
-        if size == 1024
-            && let Some(crane) = tools::find("crane")
-        {
-            contenders.push(Contender::new("crane pull", move |folder: &Path| {
-                Call::new(&crane)
-                    .args(["pull", "--insecure", "--format=oci", reference])
-                    .arg(folder.join("image"))
-            }));
-        }
-        if size == 1024
-            && let Some(oras) = tools::find("oras")
-        {
-            contenders.push(Contender::new("oras copy", move |folder: &Path| {
-                Call::new(&oras)
-                    .args([
-                        "cp",
-                        "--from-plain-http",
-                        "--no-tty",
-                        reference,
-                        "--to-oci-layout",
-                    ])
-                    .arg(format!("{}:1", folder.join("image").display()))
-            }));
+        if size == 1024 {
+            contenders.extend(crane(reference));
+            contenders.extend(oras(reference));
         }
         let series = Series {
             rounds: rounds.min(3),
@@ -215,10 +171,7 @@ fn archive(
     };
     let figures = interleave(&contenders, stage.scratch(), series)?;
     let (mine, others) = split(&contenders, &figures)?;
-    let fastest = others
-        .iter()
-        .map(|(_, theirs)| mine.faster_than(theirs))
-        .fold(f64::INFINITY, f64::min);
+    let fastest = than_the_fastest(mine, &others);
     Ok(Row {
         work,
         ours: told(mine),
@@ -241,6 +194,26 @@ fn ours<'a>(stage: &'a Stage, config: &'a Path, published: &'a Published) -> Con
     })
 }
 
+fn crane(reference: &str) -> Option<Contender<'_>> {
+    let crane = tools::find("crane")?;
+    Some(Contender::new("crane pull", move |folder: &Path| {
+        Call::new(&crane)
+            .args(["pull", "--insecure", "--format=oci", reference])
+            .arg(folder.join("image"))
+    }))
+}
+
+fn oras(reference: &str) -> Option<Contender<'_>> {
+    let oras = tools::find("oras")?;
+    let name = "oras copy --to-oci-layout";
+    Some(Contender::new(name, move |folder: &Path| {
+        Call::new(&oras)
+            .args(["cp", "--from-plain-http", "--no-tty", reference])
+            .arg("--to-oci-layout")
+            .arg(format!("{}:1", folder.join("image").display()))
+    }))
+}
+
 type Named<'a> = (&'a str, &'a Figures);
 
 fn split<'a>(
@@ -250,6 +223,12 @@ fn split<'a>(
     let (mine, others) = figures.split_first().context("nothing was measured")?;
     let names = contenders.iter().skip(1).map(|one| one.name.as_str());
     Ok((mine, names.zip(others).collect()))
+}
+
+/// How many times as fast as the fastest of the others.
+fn than_the_fastest(mine: &Figures, others: &[Named<'_>]) -> f64 {
+    let ratios = others.iter().map(|(_, theirs)| mine.faster_than(theirs));
+    ratios.fold(f64::INFINITY, f64::min)
 }
 
 fn told(figures: &Figures) -> String {
