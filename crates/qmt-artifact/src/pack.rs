@@ -7,12 +7,13 @@
 //!
 //! Spec: <https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>
 
+mod blob;
 mod created;
 mod document;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -21,10 +22,12 @@ use flate2::{Compression, GzBuilder};
 use qmt_oci_ref::{Annotations, Descriptor, Digest, MediaType, Platform};
 use serde::Serialize;
 
+pub use self::blob::PackedBlob;
+use self::blob::{Measured, Spool};
 use self::document::{Empty, ImageConfig, Index, Manifest, Rootfs, WasmConfig};
 use crate::PLUGIN_TYPE_ANNOTATION;
 use crate::error::{ArtifactError, Limit, PackProblem, shown};
-use crate::extract::limits::{RATIO, RATIO_SLACK_BYTES, UNPACKED_BYTES, WASM_BYTES};
+use crate::extract::limits::ExtractLimits;
 use crate::extract::rule::judge;
 use crate::kind::PluginKind;
 use crate::platform::{HostPlatform, is_unknown, is_wasm, normalized};
@@ -34,6 +37,9 @@ const WASM_LAYER: &str = "application/vnd.wasm.v1.layer+wasm";
 const WASM_CONFIG: &str = "application/vnd.wasm.v1.config+json";
 const TAR_GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
+/// How much of a file is copied at once, in bytes.
+const BUFFER_BYTES: usize = 128 * 1024;
 
 const TITLE: &str = "org.opencontainers.image.title";
 const VERSION: &str = "org.opencontainers.image.version";
@@ -46,9 +52,11 @@ pub struct PackRequest {
     native: Vec<(Platform, PathBuf)>,
     annotations: Annotations,
     created: SystemTime,
+    limits: ExtractLimits,
 }
 
-/// An image in memory, ready to be pushed: first the blobs, then the manifests in their order.
+/// An image, ready to be pushed: first the blobs, then the manifests in their order. Layers wait in
+/// temporary files, which go when the image does.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PackedImage {
@@ -60,16 +68,6 @@ pub struct PackedImage {
     pub root: Descriptor,
 }
 
-/// A config or layer.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct PackedBlob {
-    /// Media type, digest and size.
-    pub descriptor: Descriptor,
-    /// The bytes.
-    pub content: Bytes,
-}
-
 impl PackRequest {
     /// Packs an image that says it was made at `created`, to the second. Take the time of the
     /// sources (`SOURCE_DATE_EPOCH`), not of the build, to get the same digest again.
@@ -79,7 +77,15 @@ impl PackRequest {
             native: Vec::new(),
             annotations: Annotations::new(),
             created,
+            limits: ExtractLimits::default(),
         }
+    }
+
+    /// Says what the hosts that this is for take; the default is what hosts take by default.
+    #[must_use]
+    pub fn with_limits(mut self, limits: ExtractLimits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Adds the Wasm module in the file `path`, for every host.
@@ -116,12 +122,14 @@ impl PackRequest {
     }
 }
 
-/// Builds the image. It reads the files and does no other I/O; it blocks.
+/// Builds the image. It reads each file once, writes layers to temporary files, and does no other
+/// I/O; it blocks. Its memory does not grow with the files.
 ///
 /// # Errors
 /// [`ArtifactError::ReadFile`] where a file cannot be read, [`ArtifactError::Content`] where it is
-/// not what it is packed as, [`ArtifactError::TooMuch`] where hosts would refuse its size, and
-/// [`ArtifactError::Pack`] where the request makes no image.
+/// not what it is packed as, [`ArtifactError::TooMuch`] where hosts would refuse its size,
+/// [`ArtifactError::TemporaryFile`] where there is no room, and [`ArtifactError::Pack`] where the
+/// request makes no image.
 pub fn pack(request: &PackRequest) -> Result<PackedImage, ArtifactError> {
     for name in [PLUGIN_TYPE_ANNOTATION, CREATED] {
         if request.annotations.contains_key(name) {
@@ -169,10 +177,10 @@ struct Packer<'a> {
 
 impl Packer<'_> {
     fn wasm(&mut self, path: &Path) -> Result<(), ArtifactError> {
-        let module = read(path, Limit::WasmBytes, WASM_BYTES)?;
-        check(path, &module, PluginKind::Wasm, &HostPlatform::current())?;
+        let most = (Limit::WasmBytes, self.request.limits.wasm_bytes);
+        let module = spool(path, PluginKind::Wasm, &HostPlatform::current(), most)?;
         let layer = self
-            .blob(WASM_LAYER, module)
+            .blob(module.into_blob(WASM_LAYER)?)
             .with_annotation(TITLE, "plugin.wasm");
         // A module that needs no WASI is `wasip1` as well: the artifact has no word for it.
         let config = WasmConfig {
@@ -181,8 +189,7 @@ impl Packer<'_> {
             os: "wasip1",
             layer_digests: [layer.digest()],
         };
-        let config = json(&config)?;
-        let config = self.blob(WASM_CONFIG, config);
+        let config = self.blob(PackedBlob::in_memory(WASM_CONFIG, json(&config)?));
         self.manifest(
             config,
             layer,
@@ -197,30 +204,22 @@ impl Packer<'_> {
             let platform = platform.to_string();
             return Err(pack_error(PackProblem::Platform { platform }));
         }
-        let library = read(path, Limit::UnpackedBytes, UNPACKED_BYTES)?;
-        check(
-            path,
-            &library,
-            PluginKind::Native,
-            &HostPlatform::new(platform.clone()),
-        )?;
+        let limits = &self.request.limits;
+        let host = HostPlatform::new(platform.clone());
+        let most = (Limit::UnpackedBytes, limits.unpacked_bytes);
+        let library = spool(path, PluginKind::Native, &host, most)?;
         let extension = NativeFormat::of_os(&platform.os).extension();
-        let archive = tar(&format!("plugin.{extension}"), &library, self.seconds);
-        let archive = archive.map_err(|source| read_error(path, source))?;
-        let diff_id = Digest::sha256(&archive);
-        let packed = gzip(&archive).map_err(|source| read_error(path, source))?;
-        let most = length(&packed)
-            .saturating_mul(RATIO)
-            .saturating_add(RATIO_SLACK_BYTES);
-        if length(&archive) > most {
-            let (what, found) = (Limit::Ratio, length(&archive));
-            return Err(ArtifactError::TooMuch {
-                what,
-                limit: most,
-                found,
-            });
-        }
-        let layer = self.blob(TAR_GZIP_LAYER, packed);
+        let name = format!("plugin.{extension}");
+        let (archive, diff_id, unpacked) =
+            archive(library, &name, self.seconds).map_err(temporary)?;
+        let packed = archive.length();
+        let by_ratio = packed
+            .saturating_mul(limits.ratio)
+            .saturating_add(limits.ratio_slack_bytes);
+        at_most(Limit::UnpackedBytes, limits.unpacked_bytes, unpacked)?;
+        at_most(Limit::ArchiveBytes, limits.archive_bytes, packed)?;
+        at_most(Limit::Ratio, by_ratio, unpacked)?;
+        let layer = self.blob(archive.into_blob(TAR_GZIP_LAYER)?);
         let config = ImageConfig {
             created: &self.created,
             platform: &platform,
@@ -230,8 +229,7 @@ impl Packer<'_> {
                 diff_ids: [&diff_id],
             },
         };
-        let config = json(&config)?;
-        let config = self.blob(IMAGE_CONFIG, config);
+        let config = self.blob(PackedBlob::in_memory(IMAGE_CONFIG, json(&config)?));
         self.manifest(config, layer, PluginKind::Native, platform)
     }
 
@@ -296,14 +294,11 @@ impl Packer<'_> {
         annotations
     }
 
-    fn blob(&mut self, media_type: &str, content: Vec<u8>) -> Descriptor {
-        let descriptor = Descriptor::of(MediaType::new(media_type), &content);
-        if !self.blobs.iter().any(|blob| blob.descriptor == descriptor) {
-            let content = content.into();
-            self.blobs.push(PackedBlob {
-                descriptor: descriptor.clone(),
-                content,
-            });
+    /// Takes `blob` unless it is there already.
+    fn blob(&mut self, blob: PackedBlob) -> Descriptor {
+        let descriptor = blob.descriptor.clone();
+        if !self.blobs.iter().any(|own| own.descriptor == descriptor) {
+            self.blobs.push(blob);
         }
         descriptor
     }
@@ -317,55 +312,70 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>, ArtifactError> {
     })
 }
 
-/// Makes an archive of one file, owned by root and last changed when the image was created.
-fn tar(name: &str, content: &[u8], seconds: u64) -> std::io::Result<Vec<u8>> {
+/// Makes a compressed archive of one file, owned by root and last changed when the image was
+/// created. Returns it with the digest and the length that it has before compression.
+fn archive(library: Spool, name: &str, seconds: u64) -> std::io::Result<(Spool, Digest, u64)> {
     let mut header = tar::Header::new_ustar();
-    header.set_size(length(content));
+    header.set_size(library.length());
     header.set_mode(0o755);
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(seconds);
     header.set_entry_type(tar::EntryType::Regular);
-    let mut builder = tar::Builder::new(Vec::with_capacity(content.len().saturating_add(4096)));
-    builder.append_data(&mut header, name, content)?;
-    builder.into_inner()
-}
-
-/// Compresses without a time and a name in the header.
-fn gzip(content: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzBuilder::new()
+    // No time and no name in the header: they are no part of what is packed.
+    let gzip = GzBuilder::new()
         .mtime(0)
-        .write(Vec::new(), Compression::new(6));
-    encoder.write_all(content)?;
-    encoder.finish()
+        .write(Spool::new()?, Compression::new(6));
+    let mut builder = tar::Builder::new(Measured::new(gzip));
+    builder.append_data(&mut header, name, library.into_reader()?)?;
+    let (gzip, diff_id, unpacked) = builder.into_inner()?.finish();
+    Ok((gzip.finish()?, diff_id, unpacked))
 }
 
-fn read(path: &Path, what: Limit, limit: u64) -> Result<Vec<u8>, ArtifactError> {
-    let mut content = Vec::new();
-    let file = File::open(path).map_err(|source| read_error(path, source))?;
-    file.take(limit.saturating_add(1))
-        .read_to_end(&mut content)
-        .map_err(|source| read_error(path, source))?;
-    let found = length(&content);
-    if found > limit {
-        return Err(ArtifactError::TooMuch { what, limit, found });
-    }
-    Ok(content)
-}
-
-fn check(
+/// Copies a file that is of the right kind and not too large, so that it stays what it is while it
+/// is packed and pushed.
+fn spool(
     path: &Path,
-    content: &[u8],
     kind: PluginKind,
     host: &HostPlatform,
-) -> Result<(), ArtifactError> {
-    let prefix = content.get(..SNIFF_BYTES).unwrap_or(content);
-    judge(prefix, Some(kind), host)
+    (what, limit): (Limit, u64),
+) -> Result<Spool, ArtifactError> {
+    let mut file = File::open(path).map_err(|source| read_error(path, source))?;
+    let announced = file.metadata().map_err(|source| read_error(path, source))?;
+    at_most(what, limit, announced.len())?;
+    let mut spool = Spool::new().map_err(temporary)?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut prefix = Vec::new();
+    Read::by_ref(&mut file)
+        .take(SNIFF_BYTES as u64)
+        .read_to_end(&mut prefix)
+        .map_err(|source| read_error(path, source))?;
+    judge(&prefix, Some(kind), host)
         .map(drop)
         .map_err(|found| ArtifactError::Content {
             file: shown(path.as_os_str().as_encoded_bytes()),
             found,
-        })
+        })?;
+    spool.write_all(&prefix).map_err(temporary)?;
+    loop {
+        at_most(what, limit, spool.length())?;
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(spool),
+            Ok(length) => {
+                let read = buffer.get(..length).unwrap_or_default();
+                spool.write_all(read).map_err(temporary)?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(read_error(path, source)),
+        }
+    }
+}
+
+fn at_most(what: Limit, limit: u64, found: u64) -> Result<(), ArtifactError> {
+    if found > limit {
+        return Err(ArtifactError::TooMuch { what, limit, found });
+    }
+    Ok(())
 }
 
 fn sort_key(platform: &Platform) -> (String, String, Option<String>, Option<String>) {
@@ -378,15 +388,15 @@ fn sort_key(platform: &Platform) -> (String, String, Option<String>, Option<Stri
     )
 }
 
-fn length(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-}
-
 fn read_error(path: &Path, source: std::io::Error) -> ArtifactError {
     ArtifactError::ReadFile {
         path: path.to_owned(),
         source,
     }
+}
+
+fn temporary(source: std::io::Error) -> ArtifactError {
+    ArtifactError::TemporaryFile { source }
 }
 
 fn pack_error(reason: PackProblem) -> ArtifactError {

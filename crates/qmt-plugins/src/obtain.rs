@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use qmt_artifact::{ExtractLimits, PluginKind};
+use qmt_artifact::PluginKind;
 use qmt_cache::CacheError;
 
 use crate::artifact::{ImageFacts, PluginArtifact};
@@ -147,10 +147,6 @@ impl PluginHost {
         let source = target.source().clone().relative_to(self.file.folder());
         let (registry, reference, is_local) = connect::registry_for(self, target, &source)?;
         let entry = self.entry(target);
-        let mut limits = ExtractLimits::default();
-        if let Some(size) = oci.max_artifact_size {
-            limits = limits.with_artifact_bytes(size.bytes());
-        }
         let context = Context {
             registry,
             is_local,
@@ -158,7 +154,7 @@ impl PluginHost {
             trust: None,
             host: self.platform.clone(),
             offline: self.offline_rule(),
-            limits,
+            limits: oci.extract_limits(),
             reporter: self.reporter(target),
             now: SystemTime::now(),
         };

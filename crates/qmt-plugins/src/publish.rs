@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use qmt_artifact::{ArtifactError, PackRequest, PackedImage, pack};
+use qmt_artifact::{ArtifactError, ExtractLimits, PackRequest, PackedImage, pack};
 use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform, Reference, Tag};
-use qmt_registry::{RawManifest, RegistryError, RegistryWriter};
+use qmt_registry::{BlobContent, RawManifest, RegistryError, RegistryWriter};
 #[cfg(feature = "sigstore")]
 use qmt_verify::KeySigner;
 use qmt_verify::SignerId;
 use serde::Serialize;
 
+use crate::adapter::PackedContent;
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::source::PluginSource;
@@ -137,7 +138,8 @@ impl PluginHost {
     /// where the key does not sign.
     pub async fn publish(&self, request: &PublishRequest) -> Result<Published, Error> {
         let shown = request.destination.to_string();
-        let image = packed(request).await.map_err(|source| Error::Artifact {
+        let limits = self.config().oci.extract_limits();
+        let image = packed(request, limits).await.map_err(|source| Error::Artifact {
             plugin: shown.clone(),
             reference: shown.clone(),
             source,
@@ -149,7 +151,9 @@ impl PluginHost {
             shown,
         };
         for blob in &image.blobs {
-            target.push_blob(&blob.descriptor, &blob.content).await?;
+            target
+                .push_blob(&blob.descriptor, &PackedContent(blob))
+                .await?;
         }
         for (descriptor, bytes) in &image.manifests {
             if descriptor.digest() != image.root.digest() {
@@ -230,7 +234,7 @@ struct Target {
 }
 
 impl Target {
-    async fn push_blob(&self, blob: &Descriptor, content: &Bytes) -> Result<(), Error> {
+    async fn push_blob(&self, blob: &Descriptor, content: &dyn BlobContent) -> Result<(), Error> {
         let repository = self.reference.repository();
         let pushed = self.writer.push_blob(repository, blob, content, None).await;
         pushed.map_err(|source| self.failed("pushing a blob to", source))
@@ -351,8 +355,11 @@ fn unsupported(destination: &PluginSource, what: &'static str) -> Error {
     }
 }
 
-async fn packed(request: &PublishRequest) -> Result<PackedImage, ArtifactError> {
-    let mut wanted = PackRequest::new(request.created);
+async fn packed(
+    request: &PublishRequest,
+    limits: ExtractLimits,
+) -> Result<PackedImage, ArtifactError> {
+    let mut wanted = PackRequest::new(request.created).with_limits(limits);
     if let Some(file) = &request.wasm {
         wanted = wanted.with_wasm(file);
     }

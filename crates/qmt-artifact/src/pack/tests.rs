@@ -65,6 +65,15 @@ fn parsed(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
+impl PackedBlob {
+    fn content(&self) -> Bytes {
+        let mut content = Vec::new();
+        let mut reader = self.open(0).unwrap();
+        reader.read_to_end(&mut content).unwrap();
+        content.into()
+    }
+}
+
 impl PackedImage {
     fn blob(&self, digest: &str) -> &PackedBlob {
         self.blobs
@@ -103,8 +112,8 @@ fn a_wasm_image_has_the_documented_bytes() {
         layer,
     );
     assert_eq!(std::str::from_utf8(manifest).unwrap(), expected);
-    assert_eq!(image.blob(&config_digest.to_string()).content, config);
-    assert_eq!(image.blob(&layer.to_string()).content, MODULE);
+    assert_eq!(image.blob(&config_digest.to_string()).content(), config);
+    assert_eq!(image.blob(&layer.to_string()).content(), MODULE);
     assert_eq!(image.blobs.len(), 2);
 }
 
@@ -119,11 +128,11 @@ fn a_native_image_is_a_plain_oci_image() {
     assert_eq!(manifest["annotations"]["mt.query.plugin.type"], "native");
     let layer = image.blob(manifest["layers"][0]["digest"].as_str().unwrap());
     let mut archive = Vec::new();
-    let mut decoder = flate2::read::GzDecoder::new(layer.content.as_ref());
-    std::io::Read::read_to_end(&mut decoder, &mut archive).unwrap();
+    let mut decoder = flate2::read::GzDecoder::new(layer.open(0).unwrap());
+    decoder.read_to_end(&mut archive).unwrap();
     let config = image.blob(manifest["config"]["digest"].as_str().unwrap());
     assert_eq!(
-        parsed(&config.content),
+        parsed(&config.content()),
         json!({
             "created": "2024-02-29T12:00:00Z", "os": "linux", "architecture": "amd64", "config": {},
             "rootfs": {"type": "layers", "diff_ids": [Digest::sha256(&archive)]},
@@ -203,14 +212,14 @@ impl ManifestSource for PackedImage {
     }
 
     async fn config(&self, descriptor: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
-        Ok(self.blob(&descriptor.digest().to_string()).content.clone())
+        Ok(self.blob(&descriptor.digest().to_string()).content())
     }
 }
 
 #[async_trait]
 impl LayerSource for PackedImage {
     async fn layer(&self, layer: &Descriptor) -> Result<LayerStream, BoxError> {
-        let content = self.blob(&layer.digest().to_string()).content.clone();
+        let content = self.blob(&layer.digest().to_string()).content();
         Ok(Box::pin(futures_util::stream::iter([Ok(content)])))
     }
 }
@@ -355,6 +364,13 @@ fn lim_files_past_the_limits_are_not_packed() {
         } => {}
         error => panic!("{error:?}"),
     }
+    // What the operator's `max_artifact_size` lets in, publishing lets out; and no more.
+    let size = (64 << 20) + 1;
+    for (most, fits) in [(size, true), (size - 1, false)] {
+        let limits = ExtractLimits::default().with_artifact_bytes(most);
+        let request = request().with_wasm(files.path("large.wasm"));
+        assert_eq!(pack(&request.with_limits(limits)).is_ok(), fits, "{most}");
+    }
     // A library of zeros shrinks so much that hosts would take it for a bomb.
     sparse("zeros.so", &elf(object::elf::EM_X86_64), 32 << 20);
     let native = request().with_native(Platform::new("linux", "amd64"), files.path("zeros.so"));
@@ -371,13 +387,64 @@ fn lim_files_past_the_limits_are_not_packed() {
     );
 }
 
+/// LIM-05: what is packed under limits is taken under the same ones, to the byte.
+#[tokio::test]
+async fn lim_an_archive_at_the_limits_goes_both_ways() {
+    let files = Files::new();
+    let native = request().with_native(Platform::new("linux", "amd64"), files.path("amd64.so"));
+    let image = pack(&native).unwrap();
+    let packed = image.blobs[0].descriptor.size();
+    let library = u64::try_from(elf(object::elf::EM_X86_64).len()).unwrap();
+    // A header, the content in whole blocks of 512 bytes, and the end.
+    let unpacked = 512 + library.div_ceil(512) * 512 + 1024;
+    let limits = |less: (u64, u64)| {
+        ExtractLimits::default()
+            .archive_bytes(packed - less.0)
+            .unpacked_bytes(unpacked - less.1)
+    };
+    for (less, expected) in [
+        ((1, 0), Limit::ArchiveBytes),
+        ((0, 1), Limit::UnpackedBytes),
+    ] {
+        match pack(&native.clone().with_limits(limits(less))).unwrap_err() {
+            ArtifactError::TooMuch { what, .. } => assert_eq!(what, expected),
+            error => panic!("{error:?}"),
+        }
+    }
+    let image = pack(&native.with_limits(limits((0, 0)))).unwrap();
+    let (root, bytes) = image.manifests[0].clone();
+    let request = SelectionRequest::new(root, bytes)
+        .with_host(HostPlatform::new(Platform::new("linux", "amd64")));
+    let selection = select(request, &image).await.unwrap();
+    let sink = Box::new(Vec::new());
+    extract(&selection, &image, sink, &limits((0, 0)))
+        .await
+        .unwrap();
+}
+
+/// A push that broke off goes on in the midst, whatever another reader does.
+#[test]
+fn a_blob_is_read_from_any_place() {
+    let files = Files::new();
+    let image = pack(&files.all()).unwrap();
+    for blob in &image.blobs {
+        let whole = blob.content();
+        for offset in [0, 1, whole.len() - 1, whole.len(), whole.len() + 1] {
+            let mut rest = Vec::new();
+            let mut reader = blob.open(u64::try_from(offset).unwrap()).unwrap();
+            reader.read_to_end(&mut rest).unwrap();
+            assert_eq!(rest, whole.get(offset..).unwrap_or_default(), "{offset}");
+        }
+    }
+}
+
 #[test]
 fn no_blob_is_there_twice() {
     let files = Files::new();
     let image = pack(&files.all()).unwrap();
     let mut seen = BTreeSet::new();
     for blob in &image.blobs {
-        assert_eq!(Digest::sha256(&blob.content), *blob.descriptor.digest());
+        assert_eq!(Digest::sha256(blob.content()), *blob.descriptor.digest());
         assert!(seen.insert(blob.descriptor.digest().to_string()));
     }
     assert_eq!(image.blobs.len(), 6);

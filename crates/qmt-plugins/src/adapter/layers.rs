@@ -4,13 +4,13 @@
 //! into the cache's partial blob, and the extraction reads it. What an earlier try left is streamed
 //! from disk first, and the digest is proven over the whole.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt, stream};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use qmt_artifact::{LayerSource, LayerStream};
 use qmt_cache::{PartialBlob, Staging};
 use qmt_oci_ref::{Descriptor, Repository};
@@ -18,12 +18,11 @@ use qmt_registry::{BlobStream, Registry, RegistryError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::disk::{blocking, disk_stream};
 use crate::events::Reporter;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How much is read from disk at once, in bytes.
-const DISK_CHUNK: usize = 256 * 1024;
 /// How many chunks of some hundred KiB may wait for the disk: few, so that memory stays flat.
 const CHUNKS_IN_FLIGHT: usize = 4;
 
@@ -80,7 +79,7 @@ impl LayerSource for RegistryLayers<'_> {
             Ok((partial, existing))
         });
         let (partial, existing) = opened.await?;
-        let kept = disk_stream(existing);
+        let kept = disk_stream(existing).map_err(BoxError::from);
         let progress = self.progress.clone();
         let rest: LayerStream = if partial.is_complete() {
             finish_stream(partial, size)
@@ -193,7 +192,7 @@ fn tee(
             }
             None => {
                 let partial = writer.end().await?;
-                blocking(move || Ok(partial.finish(size)?)).await?;
+                blocking(move || -> Result<_, BoxError> { Ok(partial.finish(size)?) }).await?;
                 Ok(None)
             }
         }
@@ -206,29 +205,9 @@ fn finish_stream(partial: PartialBlob, size: u64) -> LayerStream {
         Some(partial),
         move |partial| async move {
             if let Some(partial) = partial {
-                blocking(move || Ok(partial.finish(size)?)).await?;
+                blocking(move || -> Result<_, BoxError> { Ok(partial.finish(size)?) }).await?;
             }
             Ok(None)
         },
     ))
-}
-
-/// Streams what is on disk already.
-fn disk_stream(file: impl Read + Send + 'static) -> LayerStream {
-    Box::pin(stream::try_unfold(file, |mut file| async move {
-        let (file, chunk) = blocking(move || {
-            let mut chunk = BytesMut::zeroed(DISK_CHUNK);
-            let length = file.read(&mut chunk)?;
-            chunk.truncate(length);
-            Ok((file, chunk.freeze()))
-        })
-        .await?;
-        Ok((!chunk.is_empty()).then_some((chunk, file)))
-    }))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, BoxError> + Send + 'static,
-) -> Result<T, BoxError> {
-    tokio::task::spawn_blocking(work).await?
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use qmt_artifact::ExtractLimits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +92,15 @@ impl OciConfig {
             || self.cert_url.is_some()
             || self.github_workflow_repository.is_some()
             || !self.public_keys.is_empty()
+    }
+
+    /// How large an artifact may be that is fetched or published.
+    pub(crate) fn extract_limits(&self) -> ExtractLimits {
+        let limits = ExtractLimits::default();
+        match self.max_artifact_size {
+            Some(size) => limits.with_artifact_bytes(size.bytes()),
+            None => limits,
+        }
     }
 }
 

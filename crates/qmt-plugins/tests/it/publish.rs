@@ -268,3 +268,34 @@ async fn a_file_that_is_not_what_it_is_given_as_is_refused_before_anything_is_se
     }
     assert_eq!(scene.registry.requests().len(), 0);
 }
+
+/// `max_artifact_size` is what may be published, in both directions of the default.
+#[tokio::test]
+async fn the_operators_size_bounds_what_is_published() {
+    let scene = Scene::new().await;
+    let large: u64 = (64 << 20) + 1;
+    let file = scene.write("large.wasm", "\0asm\x01\0\0\0");
+    let module = std::fs::File::options().write(true).open(&file).unwrap();
+    module.set_len(large).unwrap();
+    let layout = scene.folder.path().join("layout");
+    let destination = format!("oci-layout://{}:1", layout.display());
+    let destination = PluginSource::parse_reference(&destination).unwrap();
+    let request = PublishRequest::new(destination).with_wasm(file);
+    for (size, fits) in [
+        (String::new(), false),
+        (format!("max_artifact_size = {}", large - 1), false),
+        (format!("max_artifact_size = {large}"), true),
+    ] {
+        let host = scene.host(&scene.config_with(&size, ""));
+        match host.publish(&request).await {
+            Ok(published) => {
+                assert!(fits, "{size}");
+                assert!(published.size > large);
+            }
+            Err(error) => {
+                let told = told(&error);
+                assert!(!fits && told.contains(&(large - 1).to_string()), "{told}");
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The blobs of a packed image: small ones in memory, layers in temporary files.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, Digester, MediaType};
+use tempfile::NamedTempFile;
+
+use super::temporary;
+use crate::error::ArtifactError;
+
+/// How much is written at once, in bytes.
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// A config or layer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PackedBlob {
+    /// Media type, digest and size.
+    pub descriptor: Descriptor,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Memory(Bytes),
+    File(Arc<NamedTempFile>),
+}
+
+impl PackedBlob {
+    pub(super) fn in_memory(media_type: &str, content: Vec<u8>) -> Self {
+        Self {
+            descriptor: Descriptor::of(MediaType::new(media_type), &content),
+            content: Content::Memory(content.into()),
+        }
+    }
+
+    /// Reads the content from `offset` (bytes) on. Each reader goes its own way.
+    ///
+    /// # Errors
+    /// What the operating system says of the temporary file.
+    pub fn open(&self, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        match &self.content {
+            Content::Memory(bytes) => {
+                let mut reader = io::Cursor::new(bytes.clone());
+                reader.set_position(offset);
+                Ok(Box::new(reader))
+            }
+            Content::File(file) => {
+                let mut file = file.reopen()?;
+                file.seek(SeekFrom::Start(offset))?;
+                Ok(Box::new(file))
+            }
+        }
+    }
+}
+
+/// A temporary file that is written once, and measured while it is.
+pub(super) struct Spool(Measured<BufWriter<NamedTempFile>>);
+
+impl Spool {
+    pub(super) fn new() -> io::Result<Self> {
+        let file = BufWriter::with_capacity(BUFFER_BYTES, NamedTempFile::new()?);
+        Ok(Self(Measured::new(file)))
+    }
+
+    /// Bytes written so far.
+    pub(super) fn length(&self) -> u64 {
+        self.0.length()
+    }
+
+    /// Reads it from its start; it is gone after that.
+    pub(super) fn into_reader(self) -> io::Result<File> {
+        let (file, ..) = self.0.finish();
+        let mut file = file.into_inner()?.into_file();
+        file.rewind()?;
+        Ok(file)
+    }
+
+    pub(super) fn into_blob(self, media_type: &str) -> Result<PackedBlob, ArtifactError> {
+        let (file, digest, length) = self.0.finish();
+        let file = file.into_inner();
+        let file = file.map_err(|error| temporary(error.into_error()))?;
+        Ok(PackedBlob {
+            descriptor: Descriptor::new(MediaType::new(media_type), digest, length),
+            content: Content::File(Arc::new(file)),
+        })
+    }
+}
+
+impl Write for Spool {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Counts and hashes what passes.
+pub(super) struct Measured<W> {
+    inner: W,
+    digester: Digester,
+}
+
+impl<W> Measured<W> {
+    pub(super) fn new(inner: W) -> Self {
+        Self {
+            inner,
+            digester: Digester::new(DigestAlgorithm::Sha256),
+        }
+    }
+
+    fn length(&self) -> u64 {
+        self.digester.count()
+    }
+
+    /// Gives the writer back, with the digest and the number of bytes.
+    pub(super) fn finish(self) -> (W, Digest, u64) {
+        let length = self.length();
+        (self.inner, self.digester.finish(), length)
+    }
+}
+
+impl<W: Write> Write for Measured<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.digester.update(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
