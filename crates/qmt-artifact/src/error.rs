@@ -243,7 +243,9 @@ pub enum ArtifactError {
         source: std::io::Error,
     },
     /// What is packed waits in temporary files, and one could not be written or read.
-    #[error("what is packed could not be kept in a temporary file; is there room in the folder that `TMPDIR` names?")]
+    #[error(
+        "what is packed could not be kept in a temporary file; is there room in the folder that `TMPDIR` names?"
+    )]
     TemporaryFile {
         /// What the operating system said.
         source: std::io::Error,

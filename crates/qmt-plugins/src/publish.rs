@@ -139,11 +139,13 @@ impl PluginHost {
     pub async fn publish(&self, request: &PublishRequest) -> Result<Published, Error> {
         let shown = request.destination.to_string();
         let limits = self.config().oci.extract_limits();
-        let image = packed(request, limits).await.map_err(|source| Error::Artifact {
-            plugin: shown.clone(),
-            reference: shown.clone(),
-            source,
-        })?;
+        let image = packed(request, limits)
+            .await
+            .map_err(|source| Error::Artifact {
+                plugin: shown.clone(),
+                reference: shown.clone(),
+                source,
+            })?;
         let (writer, reference) = self.writer(&request.destination)?;
         let target = Target {
             writer,

@@ -239,6 +239,15 @@ pub enum RegistryError {
         /// What went wrong.
         fault: &'static str,
     },
+    /// A server sends HTTP/2 frames without end or sense: header lines, empty data.
+    /// <https://www.rfc-editor.org/rfc/rfc9113#section-10.5>
+    #[error("`{url}` answers with a flood of HTTP/2 frames; the connection was given up")]
+    Flooded {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// The frames that were too many.
+        source: BoxError,
+    },
     /// What is to be uploaded can't be read.
     #[error("the content to upload can't be read")]
     Content {

@@ -21,6 +21,7 @@ pub use self::clock::TestClock;
 pub use self::error::TestkitError;
 pub use self::image::{Archive, Image, ImageBuilder, IndexBuilder, Layer, TarEntry};
 pub use self::registry::{
-    Auth, Certificates, Cut, FakeRegistry, FakeRegistryBuilder, Fault, Gate, Harm, LoggedRequest,
-    PlainServer, ProxyServer, TlsOptions, TokenIssuer, TokenOptions, TokenServer, WireProxy,
+    Auth, Certificates, Cut, FakeRegistry, FakeRegistryBuilder, Fault, Flood, FloodServer, Gate,
+    Harm, LoggedRequest, PlainServer, ProxyServer, TlsOptions, TokenIssuer, TokenOptions,
+    TokenServer, WireProxy,
 };

@@ -128,7 +128,8 @@ impl<W> Measured<W> {
 impl<W: Write> Write for Measured<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
-        self.digester.update(bytes.get(..written).unwrap_or_default());
+        self.digester
+            .update(bytes.get(..written).unwrap_or_default());
         Ok(written)
     }
 

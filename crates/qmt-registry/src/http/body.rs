@@ -144,6 +144,11 @@ pub(crate) fn transport(url: RedactedUrl, cause: reqwest::Error) -> RegistryErro
                 source: source.to_string().into(),
             };
         }
+        // The other side sent frames without end or sense, and would do so again.
+        if inner.downcast_ref().is_some_and(is_flood) {
+            let source = cause.without_url().into();
+            return RegistryError::Flooded { url, source };
+        }
         let text = inner.to_string();
         retryable &= !text.contains("certificate") && !text.contains("tls handshake");
         // Who answers in a TLS of other times, or without one, does so the next time.
@@ -178,6 +183,11 @@ pub(crate) fn transport(url: RedactedUrl, cause: reqwest::Error) -> RegistryErro
         retryable,
         source,
     }
+}
+
+/// Whether our side ended the connection because of what the other side asked of it.
+fn is_flood(error: &h2::Error) -> bool {
+    error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)
 }
 
 /// Why there is no connection, where that is known at once.

@@ -13,6 +13,7 @@ mod auth;
 mod blob;
 mod drill;
 mod faults;
+mod http2;
 mod limits;
 mod mirror;
 mod push;

@@ -9,9 +9,10 @@ mod behaviour;
 
 use std::sync::Arc;
 
+use http::Version;
 use qmt_oci_ref::{RegistryHost, Repository};
-use qmt_registry::{Credential, HttpRegistry, OciLayout, RegistryWriter};
-use qmt_testkit::{Auth, FakeRegistry};
+use qmt_registry::{Credential, HostOptions, HttpRegistry, OciLayout, RegistryWriter};
+use qmt_testkit::{Auth, FakeRegistry, TlsOptions};
 
 use crate::support::{CANARY, Fixed, plain, quick};
 
@@ -28,8 +29,16 @@ pub(crate) struct Place {
 
 impl Place {
     fn of_host(host: &RegistryHost, credential: Option<Credential>) -> Self {
+        Self::with_options(host, plain(), credential)
+    }
+
+    fn with_options(
+        host: &RegistryHost,
+        options: HostOptions,
+        credential: Option<Credential>,
+    ) -> Self {
         let mut builder = HttpRegistry::builder()
-            .host(host.clone(), plain())
+            .host(host.clone(), options)
             .limits(quick().upload_chunk(CHUNK));
         if let Some(credential) = credential {
             builder = builder.credentials(Arc::new(Fixed(credential)));
@@ -75,6 +84,27 @@ async fn the_test_kits_registry() {
             let credential = Some(Credential::basic("alice", CANARY));
             behaviour::all(&Place::of_host(&server.host(), credential)).await;
         }
+    }
+}
+
+/// As public registries are reached: one encrypted connection that carries everything.
+#[tokio::test]
+async fn the_test_kits_registry_over_http2() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = FakeRegistry::builder()
+        .auth(Auth::token("alice", CANARY))
+        .tls(TlsOptions::new().http2())
+        .serve()
+        .await;
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, server.certificates().unwrap().ca_pem()).unwrap();
+    let credential = Some(Credential::basic("alice", CANARY));
+    let options = HostOptions::new().ca_file(authority);
+    behaviour::all(&Place::with_options(&server.host(), options, credential)).await;
+    let requests = server.requests();
+    assert!(!requests.is_empty());
+    for request in requests {
+        assert_eq!(request.version, Version::HTTP_2, "{}", request.target);
     }
 }
 

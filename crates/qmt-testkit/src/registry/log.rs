@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Version};
 
 /// One request as it arrived, and what was answered.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct LoggedRequest {
     pub method: Method,
     /// Path and query, as sent.
     pub target: String,
+    /// The version of HTTP that it came by.
+    pub version: Version,
     /// All headers, as sent. Tests look here for credentials that should not have come.
     pub headers: HeaderMap,
     /// Bytes of the request's body that were read.
@@ -109,6 +111,7 @@ mod tests {
         LoggedRequest {
             method: Method::GET,
             target: target.to_owned(),
+            version: http::Version::HTTP_11,
             headers: HeaderMap::new(),
             body_len: 0,
             status: None,

@@ -83,6 +83,7 @@ mod tests {
         LoggedRequest {
             method: method.parse().unwrap(),
             target: target.to_owned(),
+            version: http::Version::HTTP_11,
             headers: http::HeaderMap::new(),
             body_len: 0,
             status: None,

@@ -142,6 +142,7 @@ async fn answer(state: State, peer: Peer, request: Request) -> Response {
             .path_and_query()
             .map_or("/", |target| target.as_str())
             .to_owned(),
+        version: head.version,
         headers: head.headers.clone(),
         body_len: 0,
         status: None,

@@ -23,6 +23,7 @@ pub struct TlsOptions {
     expired: bool,
     self_signed: bool,
     client_certificates: bool,
+    protocols: Vec<&'static str>,
     authority: Option<Authority>,
 }
 
@@ -34,6 +35,7 @@ impl TlsOptions {
             expired: false,
             self_signed: false,
             client_certificates: false,
+            protocols: vec!["http/1.1"],
             authority: None,
         }
     }
@@ -56,6 +58,14 @@ impl TlsOptions {
     #[must_use]
     pub fn self_signed(mut self) -> Self {
         self.self_signed = true;
+        self
+    }
+
+    /// Speaks HTTP/2 with clients that can, as public registries do. Faults that break a connection
+    /// break all requests that it carries.
+    #[must_use]
+    pub fn http2(mut self) -> Self {
+        self.protocols = vec!["h2", "http/1.1"];
         self
     }
 
@@ -124,8 +134,13 @@ pub(super) fn make_optional(
     let Some(options) = options else {
         return Ok((None, None));
     };
-    let (acceptor, certificates) = build(options).map_err(|source| TestkitError::Tls { source })?;
+    let (acceptor, certificates) = make(options)?;
     Ok((Some(acceptor), Some(certificates)))
+}
+
+/// Makes keys and certificates, and the acceptor that uses them.
+pub(super) fn make(options: &TlsOptions) -> Result<(TlsAcceptor, Certificates), TestkitError> {
+    build(options).map_err(|source| TestkitError::Tls { source })
 }
 
 fn build(
@@ -174,7 +189,8 @@ fn build(
         vec![server.der().clone()],
         PrivateKeyDer::from_pem_slice(server_key.serialize_pem().as_bytes())?,
     )?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let protocols = options.protocols.iter();
+    config.alpn_protocols = protocols.map(|name| name.as_bytes().to_vec()).collect();
     let certificates = Certificates {
         ca: if options.self_signed {
             server.pem()
