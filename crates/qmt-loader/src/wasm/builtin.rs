@@ -11,16 +11,15 @@
 //! handles that go in are freed here. <https://extism.org/docs/concepts/pdk>
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use extism::convert::MemoryHandle;
 use extism::{CurrentPlugin, Error, Function, PTR, UserData, Val, ValType};
 
 use super::http::{AllowedHost, HttpState};
 use super::log::LogBudget;
+use super::memory::{KnownMemory, give, offset, read, set, take, take_text};
 use super::offer::EXTISM_ENV;
-use crate::error::shown;
 
 /// The bytes of a key of configuration or variables.
 const KEY_MAX: usize = 4096;
@@ -30,10 +29,6 @@ const VARIABLES_MAX: usize = 1024 * 1024;
 pub(super) const LOG_LINE_MAX: usize = 16 * 1024;
 /// The bytes of what a plugin says that went wrong; 1 KiB of it is shown.
 const ERROR_MAX: usize = 64 * 1024;
-/// The bytes of the first block that is asked for in a proof; later ones are larger.
-const PROBE_FIRST: u64 = 4096;
-/// Up to this size, each block is twice as large as the last one: 1 MiB.
-const PROBE_DOUBLED: u64 = 1024 * 1024;
 /// WASI's number for "bad file descriptor".
 const EBADF: i32 = 8;
 
@@ -42,10 +37,8 @@ const EBADF: i32 = 8;
 pub(super) struct LaneState {
     plugin: String,
     calling: AtomicBool,
-    /// An address of Extism's memory up to which everything is there; it never shrinks.
-    proven: AtomicU64,
-    /// The size of the last block that was asked for to prove it.
-    probe: AtomicU64,
+    /// What is known of Extism's memory.
+    pub(super) memory: KnownMemory,
     output: Mutex<Vec<u8>>,
     error: Mutex<Option<String>>,
     http: Mutex<HttpState>,
@@ -57,8 +50,7 @@ impl LaneState {
         Self {
             plugin: plugin.to_owned(),
             calling: AtomicBool::new(false),
-            proven: AtomicU64::new(0),
-            probe: AtomicU64::new(0),
+            memory: KnownMemory::default(),
             output: Mutex::default(),
             error: Mutex::default(),
             http: Mutex::new(HttpState::new(hosts)),
@@ -76,8 +68,7 @@ impl LaneState {
 
     /// Forgets what was known of an instance that is no more.
     pub(super) fn new_instance(&self) {
-        self.proven.store(0, Ordering::SeqCst);
-        self.probe.store(0, Ordering::SeqCst);
+        self.memory.forget();
     }
 
     /// Returns what the plugin gave out in the last call.
@@ -354,136 +345,10 @@ fn log(
     let line = if handle.len() > LOG_LINE_MAX {
         format!("(a line of {} bytes, which is too long)", handle.len())
     } else {
-        state.prove(plugin, handle)?;
+        state.memory.prove(plugin, handle)?;
         super::log::line(plugin.memory_bytes(handle)?)
     };
     plugin.memory_free(handle)?;
     super::log::emit(&state.plugin, level, &line, dropped);
     Ok(())
-}
-
-fn offset(value: Option<&Val>) -> u64 {
-    value.and_then(Val::i64).unwrap_or(0).cast_unsigned()
-}
-
-fn set(outputs: &mut [Val], value: Val) {
-    if let Some(slot) = outputs.first_mut() {
-        *slot = value;
-    }
-}
-
-/// Copies what a handle names.
-pub(super) fn read(
-    plugin: &mut CurrentPlugin,
-    state: &LaneState,
-    value: Option<&Val>,
-    limit: usize,
-) -> Result<Vec<u8>, Error> {
-    let Some(handle) = plugin.memory_handle(offset(value)) else {
-        return Err(Error::msg("a handle names no memory of the plugin"));
-    };
-    if handle.len() > limit {
-        let length = handle.len();
-        return Err(Error::msg(format!(
-            "an argument has {length} bytes, more than the {limit} that it may have"
-        )));
-    }
-    state.prove(plugin, handle)?;
-    Ok(plugin.memory_bytes(handle)?.to_vec())
-}
-
-/// Copies what a handle names, and frees it.
-fn take(
-    plugin: &mut CurrentPlugin,
-    state: &LaneState,
-    value: Option<&Val>,
-    limit: usize,
-) -> Result<Vec<u8>, Error> {
-    let bytes = read(plugin, state, value, limit)?;
-    if let Some(handle) = plugin.memory_handle(offset(value)) {
-        plugin.memory_free(handle)?;
-    }
-    Ok(bytes)
-}
-
-fn take_text(
-    plugin: &mut CurrentPlugin,
-    state: &LaneState,
-    value: Option<&Val>,
-    limit: usize,
-) -> Result<String, Error> {
-    let bytes = take(plugin, state, value, limit)?;
-    String::from_utf8(bytes)
-        .map_err(|error| Error::msg(format!("a key is not UTF-8: {}", shown(&error.to_string()))))
-}
-
-/// Hands bytes to the plugin; nothing is the null handle.
-pub(super) fn give(
-    plugin: &mut CurrentPlugin,
-    state: &LaneState,
-    outputs: &mut [Val],
-    bytes: Option<&[u8]>,
-) -> Result<(), Error> {
-    let offset = match bytes {
-        None | Some([]) => 0,
-        Some(bytes) => {
-            let handle = plugin.memory_alloc(u64::try_from(bytes.len())?)?;
-            state.prove(plugin, handle)?;
-            plugin.memory_bytes_mut(handle)?.copy_from_slice(bytes);
-            handle.offset()
-        }
-    };
-    set(outputs, Val::I64(offset.cast_signed()));
-    Ok(())
-}
-
-impl LaneState {
-    /// Proves that a block lies within Extism's memory, whatever its length claims to be.
-    ///
-    /// The lengths are the kernel's own, but they lie in the memory that the plugin writes to. The
-    /// proof is an allocation: to hand out a block at an address, the kernel has written the
-    /// block's header before that address, and WebAssembly let it, so all up to there is memory.
-    /// For a plugin that plays by the rules the first one lies behind all of its blocks.
-    fn prove(&self, plugin: &mut CurrentPlugin, handle: MemoryHandle) -> Result<(), Error> {
-        let length = u64::try_from(handle.len())?;
-        let end = handle.offset().saturating_add(length);
-        let mut proven = self.proven.load(Ordering::SeqCst);
-        if proven >= end {
-            return Ok(());
-        }
-        // Larger than any before, so that none of those, which are free again, is found instead.
-        let last = self.probe.load(Ordering::SeqCst);
-        let size = if last < PROBE_DOUBLED {
-            last.saturating_mul(2).max(PROBE_FIRST)
-        } else {
-            last.saturating_add(PROBE_FIRST)
-        };
-        self.probe.store(size, Ordering::SeqCst);
-        let mut probes = Vec::new();
-        let mut refused = None;
-        // The second one proves the whole of the first, which the plugin's next blocks will share;
-        // the others are for a memory that is nearly full.
-        for (tried, size) in [size, 1, 4096, 256, 16, 1].into_iter().enumerate() {
-            if tried >= 2 && proven >= end {
-                break;
-            }
-            match plugin.memory_alloc(size) {
-                Ok(probe) => {
-                    proven = proven.max(probe.offset());
-                    probes.push(probe);
-                }
-                // A smaller one may still fit; and the reason may be that the call was stopped.
-                Err(error) => refused = Some(error),
-            }
-        }
-        for probe in probes {
-            plugin.memory_free(probe)?;
-        }
-        self.proven.store(proven, Ordering::SeqCst);
-        if proven < end {
-            let behind = || Error::msg("a block of memory ends behind the end of memory");
-            return Err(refused.unwrap_or_else(behind));
-        }
-        Ok(())
-    }
 }

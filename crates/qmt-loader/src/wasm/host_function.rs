@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use extism::{CurrentPlugin, Function, PTR, UserData, Val};
 
-use super::builtin::{LaneState, give, read};
+use super::builtin::LaneState;
+use super::memory::{give, read};
 use super::offer::EXTISM_USER;
 use crate::error::BoxError;
 

@@ -11,6 +11,7 @@ mod grant;
 mod host_function;
 mod http;
 mod log;
+mod memory;
 mod offer;
 mod plugin;
 mod preflight;

@@ -82,6 +82,19 @@ async fn a_host_function_that_fails_ends_the_call() {
     }
 }
 
+/// WASM-10: what is asked of the host costs a plugin the memory of the answers, and no more.
+#[tokio::test]
+async fn many_answers_fit_in_memory() {
+    let loader = with(HostFunction::new("ask", Ok));
+    let mut options = within(Duration::from_secs(60));
+    options.limits.memory_max = 64 << 20;
+    let artifact = wasm("hostile-wasm/asks-host.wat");
+    let plugin = loader.load(artifact, options).await.unwrap();
+    let input = Bytes::from("x".repeat(100));
+    let answer = plugin.call("ask_3000_times", input.clone()).await.unwrap();
+    assert_eq!(answer, input);
+}
+
 /// WASM-01, WASM-02: time in the host's functions counts, and re-entry is no way around it.
 #[tokio::test(flavor = "multi_thread")]
 async fn time_in_the_host_counts() {
