@@ -13,6 +13,12 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 pub(crate) const COMPILE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The elements that a table of a Wasm plugin may hold if the host says nothing.
 pub(crate) const TABLE_ELEMENTS_MAX: u32 = 100_000;
+/// The bytes of the body of an HTTP request or of its answer if the host says nothing: 50 MiB.
+pub(crate) const HTTP_BODY_MAX: u64 = 50 * 1024 * 1024;
+/// The bytes of one log line if the host says nothing: 16 KiB.
+pub(crate) const LOG_LINE_MAX: u64 = 16 * 1024;
+/// The lines that one instance may log in a second if the host says nothing.
+pub(crate) const LOG_LINES_PER_SECOND: u32 = 1_000;
 /// The fuel that belongs to one second of [`Limits::timeout`] where [`Limits::fuel`] is not set.
 ///
 /// One unit is about one instruction, and no machine of today runs this many in a second, so that
@@ -65,6 +71,14 @@ pub struct Limits {
     pub table_elements: u32,
     /// The wall-clock time that compiling the module may take. Default: 30 seconds.
     pub compile_timeout: Duration,
+    /// The bytes of the body of each HTTP request that a plugin makes, and of its answer. Default:
+    /// 50 MiB.
+    pub http_body_max: u64,
+    /// The bytes of one log line; of a longer one its length is logged. Default: 16 KiB.
+    pub log_line_max: u64,
+    /// The lines that one instance may log in a second; more are dropped and counted. Default:
+    /// 1,000.
+    pub log_lines_per_second: u32,
 }
 
 impl Default for Limits {
@@ -75,6 +89,9 @@ impl Default for Limits {
             fuel: None,
             table_elements: TABLE_ELEMENTS_MAX,
             compile_timeout: COMPILE_TIMEOUT,
+            http_body_max: HTTP_BODY_MAX,
+            log_line_max: LOG_LINE_MAX,
+            log_lines_per_second: LOG_LINES_PER_SECOND,
         }
     }
 }
@@ -111,7 +128,7 @@ pub struct Allow {
 mod tests {
     use super::*;
 
-    /// LIM-11: the values of the table.
+    /// LIM-11, LIM-12: the values of the table.
     #[test]
     fn the_default_grants_nothing_and_limits_everything() {
         let options = LoadOptions::default();
@@ -123,6 +140,9 @@ mod tests {
         assert_eq!(options.limits.timeout, Duration::from_mins(1));
         assert_eq!(options.limits.table_elements, 100_000);
         assert_eq!(options.limits.compile_timeout, Duration::from_secs(30));
+        assert_eq!(options.limits.http_body_max, 52_428_800);
+        assert_eq!(options.limits.log_line_max, 16_384);
+        assert_eq!(options.limits.log_lines_per_second, 1_000);
     }
 
     /// CFG-01: what a plugin is configured with may be secret.

@@ -26,7 +26,7 @@ pub(crate) use self::statement::PAYLOAD_TYPE;
 use crate::error::{Rejection, VerifyError, printable};
 use crate::evidence::{self, DiscoveryOptions, Evidence, EvidenceSource};
 use crate::fault::Fault;
-use crate::limits::PIECE_BYTES_MAX;
+use crate::limits::{BundleLimits, PIECE_BYTES_MAX};
 use crate::policy::{AttestationDemand, Kind, PolicySet};
 use crate::report::Report;
 use crate::signer::SignerId;
@@ -40,6 +40,7 @@ pub struct SigstoreVerifier {
     trust: TrustRoot,
     policies: PolicySet,
     discovery: DiscoveryOptions,
+    limits: BundleLimits,
 }
 
 impl SigstoreVerifier {
@@ -87,6 +88,7 @@ impl SigstoreVerifier {
             trust,
             policies,
             discovery: DiscoveryOptions::default(),
+            limits: BundleLimits::default(),
         })
     }
 
@@ -94,6 +96,30 @@ impl SigstoreVerifier {
     #[must_use]
     pub fn with_discovery(mut self, discovery: DiscoveryOptions) -> Self {
         self.discovery = discovery;
+        self
+    }
+
+    /// Lowers the transparency-log entries that one bundle may hold (default 8). A value above the
+    /// one in force changes nothing.
+    #[must_use]
+    pub fn with_most_log_entries(mut self, most: usize) -> Self {
+        self.limits.log_entries = self.limits.log_entries.min(most);
+        self
+    }
+
+    /// Lowers the RFC 3161 timestamps that one bundle may hold (default 8). A value above the one in
+    /// force changes nothing.
+    #[must_use]
+    pub fn with_most_timestamps(mut self, most: usize) -> Self {
+        self.limits.timestamps = self.limits.timestamps.min(most);
+        self
+    }
+
+    /// Lowers the subjects that one statement may name (default 1,024). A value above the one in
+    /// force changes nothing.
+    #[must_use]
+    pub fn with_most_subjects(mut self, most: usize) -> Self {
+        self.limits.subjects = self.limits.subjects.min(most);
         self
     }
 
@@ -135,7 +161,7 @@ impl SigstoreVerifier {
                 .rejected
                 .push(Rejection::new("the bundle", None, &fault));
         } else {
-            match Candidate::of_file(digest, content, bundle) {
+            match Candidate::of_file(digest, content, bundle, &self.limits) {
                 Ok(candidate) => self.hear(&case, &candidate, &mut docket),
                 Err(fault) => docket
                     .rejected
@@ -338,7 +364,7 @@ impl Verifier for SigstoreVerifier {
         let case = self.case(subject, expected, now)?;
         let mut docket = Docket::default();
         for piece in evidence.pieces() {
-            match Candidate::of(piece, subject.digest()) {
+            match Candidate::of(piece, subject.digest(), &self.limits) {
                 Ok(candidate) => match &candidate.role {
                     Role::Signature => self.hear(&case, &candidate, &mut docket),
                     Role::Attestation { predicate_type, .. } => {

@@ -66,3 +66,21 @@ pub(crate) const TUF_ROTATIONS_MAX: u32 = 1024;
 pub(crate) const TUF_TIME_MAX: Duration = Duration::from_mins(1);
 /// How old the last refresh of a TUF repository may be before it is repeated.
 pub(crate) const TUF_REFRESH_AFTER: Duration = Duration::from_hours(24);
+
+/// What one bundle may hold: as above, or less.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BundleLimits {
+    pub(crate) log_entries: usize,
+    pub(crate) timestamps: usize,
+    pub(crate) subjects: usize,
+}
+
+impl Default for BundleLimits {
+    fn default() -> Self {
+        Self {
+            log_entries: LOG_ENTRIES_MAX,
+            timestamps: TIMESTAMPS_MAX,
+            subjects: SUBJECTS_MAX,
+        }
+    }
+}

@@ -20,13 +20,12 @@ use super::http::{AllowedHost, HttpState};
 use super::log::LogBudget;
 use super::memory::{KnownMemory, give, offset, read, set, take, take_text};
 use super::offer::EXTISM_ENV;
+use crate::limits::Limits;
 
 /// The bytes of a key of configuration or variables.
 const KEY_MAX: usize = 4096;
 /// The bytes of all variables of an instance: 1 MiB, which is Extism's own default.
 const VARIABLES_MAX: usize = 1024 * 1024;
-/// The bytes of one log line: 16 KiB.
-pub(super) const LOG_LINE_MAX: usize = 16 * 1024;
 /// The bytes of what a plugin says that went wrong; 1 KiB of it is shown.
 const ERROR_MAX: usize = 64 * 1024;
 /// WASI's number for "bad file descriptor".
@@ -36,6 +35,8 @@ const EBADF: i32 = 8;
 #[derive(Debug)]
 pub(super) struct LaneState {
     plugin: String,
+    http_body_max: usize,
+    log_line_max: usize,
     calling: AtomicBool,
     /// What is known of Extism's memory.
     pub(super) memory: KnownMemory,
@@ -46,15 +47,18 @@ pub(super) struct LaneState {
 }
 
 impl LaneState {
-    pub(super) fn new(plugin: &str, hosts: Vec<AllowedHost>) -> Self {
+    pub(super) fn new(plugin: &str, hosts: Vec<AllowedHost>, limits: &Limits) -> Self {
+        let length = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
         Self {
             plugin: plugin.to_owned(),
+            http_body_max: length(limits.http_body_max),
+            log_line_max: length(limits.log_line_max),
             calling: AtomicBool::new(false),
             memory: KnownMemory::default(),
             output: Mutex::default(),
             error: Mutex::default(),
-            http: Mutex::new(HttpState::new(hosts)),
-            log: Mutex::default(),
+            http: Mutex::new(HttpState::new(hosts, limits.http_body_max)),
+            log: Mutex::new(LogBudget::new(limits.log_lines_per_second)),
         }
     }
 
@@ -289,7 +293,7 @@ fn http_request(
     let request = take(plugin, state, inputs.first(), super::http::REQUEST_MAX)?;
     let body = match offset(inputs.get(1)) {
         0 => Vec::new(),
-        _ => take(plugin, state, inputs.get(1), super::http::BODY_MAX)?,
+        _ => take(plugin, state, inputs.get(1), state.http_body_max)?,
     };
     let time = plugin.time_remaining();
     let mut http = state.http.lock().unwrap_or_else(PoisonError::into_inner);
@@ -342,7 +346,7 @@ fn log(
             None => return plugin.memory_free(handle),
         }
     };
-    let line = if handle.len() > LOG_LINE_MAX {
+    let line = if handle.len() > state.log_line_max {
         format!("(a line of {} bytes, which is too long)", handle.len())
     } else {
         state.memory.prove(plugin, handle)?;

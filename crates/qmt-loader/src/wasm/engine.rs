@@ -91,7 +91,11 @@ impl Recipe {
 
     /// Compiles the module, or takes it from the cache. No code of it runs.
     pub(super) fn compile(&self) -> Result<Lane, LoadError> {
-        let state = Arc::new(LaneState::new(&self.plugin, self.grants.hosts.clone()));
+        let state = Arc::new(LaneState::new(
+            &self.plugin,
+            self.grants.hosts.clone(),
+            &self.limits,
+        ));
         let mut functions = builtin::functions(&state, self.grants.wasi, &self.grants.paths)
             .map_err(|rule| LoadError::Grant {
                 plugin: self.plugin.clone(),

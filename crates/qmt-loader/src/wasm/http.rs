@@ -21,8 +21,6 @@ use crate::error::shown;
 
 /// The bytes of a request without its body: 64 KiB.
 pub(super) const REQUEST_MAX: usize = 64 * 1024;
-/// The bytes of a request's or a response's body: 50 MiB.
-pub(super) const BODY_MAX: usize = 50 * 1024 * 1024;
 /// The bytes of a response's headers: 64 KiB.
 const HEADERS_MAX: usize = 64 * 1024;
 /// The headers of a request.
@@ -149,14 +147,17 @@ fn bare(host: &str) -> String {
 #[derive(Debug)]
 pub(super) struct HttpState {
     hosts: Vec<AllowedHost>,
+    /// The bytes of a response's body.
+    body_max: u64,
     status: u16,
     headers: BTreeMap<String, String>,
 }
 
 impl HttpState {
-    pub(super) fn new(hosts: Vec<AllowedHost>) -> Self {
+    pub(super) fn new(hosts: Vec<AllowedHost>, body_max: u64) -> Self {
         Self {
             hosts,
+            body_max,
             status: 0,
             headers: BTreeMap::new(),
         }
@@ -214,17 +215,17 @@ impl HttpState {
                 self.headers.insert(name.to_string(), value.to_owned());
             }
         }
-        let limit = u64::try_from(BODY_MAX).unwrap_or(u64::MAX);
+        let limit = self.body_max;
         let mut content = Vec::new();
         // One byte more than allowed tells a full body from a cut one.
         response
             .into_body()
             .into_reader()
-            .take(limit + 1)
+            .take(limit.saturating_add(1))
             .read_to_end(&mut content)?;
-        if content.len() > BODY_MAX {
+        if u64::try_from(content.len()).is_ok_and(|length| length > limit) {
             return Err(Error::msg(format!(
-                "the response is larger than {BODY_MAX} bytes"
+                "the response is larger than {limit} bytes"
             )));
         }
         Ok(content)

@@ -4,18 +4,25 @@ use std::time::{Duration, Instant};
 
 use tracing::Level;
 
-/// The lines that one instance may log in a second.
-pub(super) const LINES_PER_SECOND: u32 = 1_000;
-
 /// How many lines may still be logged in this second.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LogBudget {
+    most: u32,
     since: Option<Instant>,
     lines: u32,
     dropped: u64,
 }
 
 impl LogBudget {
+    pub(super) fn new(most: u32) -> Self {
+        Self {
+            most,
+            since: None,
+            lines: 0,
+            dropped: 0,
+        }
+    }
+
     /// Takes one line, and returns how many were dropped before it; `None` drops this one.
     pub(super) fn take(&mut self) -> Option<u64> {
         self.take_at(Instant::now())
@@ -29,7 +36,7 @@ impl LogBudget {
             self.since = Some(now);
             self.lines = 0;
         }
-        if self.lines >= LINES_PER_SECOND {
+        if self.lines >= self.most {
             self.dropped += 1;
             return None;
         }
@@ -72,13 +79,14 @@ const TARGET: &str = "qmt_loader::plugin";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::LOG_LINES_PER_SECOND;
 
     /// WASM-10, LIM-12: a million log lines are a thousand a second.
     #[test]
     fn the_thousand_and_first_line_of_a_second_is_dropped() {
-        let mut budget = LogBudget::default();
+        let mut budget = LogBudget::new(LOG_LINES_PER_SECOND);
         let start = Instant::now();
-        for _ in 0..LINES_PER_SECOND {
+        for _ in 0..1_000 {
             assert_eq!(budget.take_at(start), Some(0));
         }
         assert_eq!(budget.take_at(start), None);
@@ -86,6 +94,17 @@ mod tests {
         let next = start + Duration::from_secs(1);
         assert_eq!(budget.take_at(next), Some(2));
         assert_eq!(budget.take_at(next), Some(0));
+    }
+
+    /// LIM-12: a host may want fewer of them.
+    #[test]
+    fn a_lower_number_of_lines_holds() {
+        let start = Instant::now();
+        let mut budget = LogBudget::new(2);
+        assert_eq!(budget.take_at(start), Some(0));
+        assert_eq!(budget.take_at(start), Some(0));
+        assert_eq!(budget.take_at(start), None);
+        assert_eq!(LogBudget::new(0).take_at(start), None);
     }
 
     /// WASM-10: neither escapes nor invalid UTF-8 get through.

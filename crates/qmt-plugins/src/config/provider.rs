@@ -54,6 +54,8 @@ pub struct LimitsConfig {
     pub timeout: Option<Span>,
     /// Most instructions of one call, in Wasmtime's units of fuel.
     pub fuel: Option<u64>,
+    /// Largest body of an HTTP request that a Wasm plugin makes, and of its answer.
+    pub http_body_max: Option<ByteSize>,
 }
 
 /// What a plugin may reach.

@@ -221,6 +221,9 @@ fn options(provider: &ProviderConfig) -> LoadOptions {
         options.limits.timeout = span.duration();
     }
     options.limits.fuel = provider.limits.fuel;
+    if let Some(size) = provider.limits.http_body_max {
+        options.limits.http_body_max = size.bytes();
+    }
     options.allow.hosts.clone_from(&provider.allow.hosts);
     options.allow.env.clone_from(&provider.allow.env);
     options.allow.paths = provider

@@ -1,6 +1,7 @@
 //! Nothing that the policy does not trust is loaded, or even kept.
 
 use qmt_plugins::{ErrorKind, Target};
+use qmt_testkit::{Identity, Signing, attach_simple};
 
 use crate::scene::{EMAIL, ISSUER, REPOSITORY, Scene, greet, told, wasm_image};
 
@@ -179,4 +180,45 @@ async fn verify_reports_what_was_proven() {
         scene.is_cache_empty(&host).await,
         "verify fetches no plugin"
     );
+}
+
+/// SIG-07: the name that was signed counts where the config says so, and nowhere else.
+#[tokio::test]
+async fn the_signed_name_counts_where_the_config_says_so() {
+    let scene = Scene::new().await;
+    let image = scene.push(&wasm_image(), "1");
+    let sign_as = |name: &str| {
+        let signing = Signing::keyless(Identity::email(EMAIL, ISSUER)).docker_reference(name);
+        let signature = scene.sigstore.sign_simple(image.digest(), &signing);
+        attach_simple(&scene.registry, REPOSITORY, image.digest(), &[signature]);
+    };
+    let config = |rule: &str| {
+        let policy = format!(
+            "[[oci.policy]]\nscope = \"**\"\n{rule}\n\
+             any_of = [{{ issuer = \"{ISSUER}\", identity = \"{EMAIL}\" }}]"
+        );
+        scene.config_with(&policy, "")
+    };
+    let matching = "signed_name = \"match\"";
+    let own = format!("{}/{REPOSITORY}", scene.registry.host());
+    for (name, rule, is_accepted) in [
+        ("elsewhere.example/acme/greeter", "", true),
+        (
+            "elsewhere.example/acme/greeter",
+            "signed_name = \"any\"",
+            true,
+        ),
+        ("elsewhere.example/acme/greeter", matching, false),
+        (&own, matching, true),
+    ] {
+        sign_as(name);
+        let loaded = scene.host(&config(rule)).load("greeter").await;
+        match loaded {
+            Ok(_) => assert!(is_accepted, "{name} {rule}"),
+            Err(error) => {
+                let text = told(&error);
+                assert!(!is_accepted && text.contains("elsewhere.example"), "{text}");
+            }
+        }
+    }
 }

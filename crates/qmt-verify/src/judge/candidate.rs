@@ -13,7 +13,7 @@ use super::statement::{self, Statement};
 use super::{certificate, legacy};
 use crate::evidence::{Content, Piece};
 use crate::fault::Fault;
-use crate::limits::{CHAIN_MAX, LOG_ENTRIES_MAX, PROOF_HASHES_MAX, TIMESTAMPS_MAX};
+use crate::limits::{BundleLimits, CHAIN_MAX, PROOF_HASHES_MAX};
 use crate::policy::COSIGN_SIGN;
 use crate::signer::SignerId;
 
@@ -51,10 +51,14 @@ pub(crate) enum Role {
 
 impl<'a> Candidate<'a> {
     /// Reads a piece from a registry, which must be about `subject`.
-    pub(crate) fn of(piece: &'a Piece, subject: &'a Digest) -> Result<Self, Fault> {
+    pub(crate) fn of(
+        piece: &'a Piece,
+        subject: &'a Digest,
+        limits: &BundleLimits,
+    ) -> Result<Self, Fault> {
         match piece.content() {
             Content::Bundle { json, from_file } => {
-                Self::of_bundle(piece.found(), json, *from_file, subject)
+                Self::of_bundle(piece.found(), json, *from_file, subject, limits)
             }
             Content::SimpleSigning {
                 payload,
@@ -70,12 +74,12 @@ impl<'a> Candidate<'a> {
                     annotations: simple.annotations,
                     name: simple.name,
                 };
-                within_limits(&candidate.bundle)?;
+                within_limits(&candidate.bundle, limits)?;
                 Ok(candidate)
             }
             Content::Envelope { json, annotations } => {
                 let bundle = legacy::envelope(json, annotations)?;
-                Self::of_statement(piece.found(), ".att", bundle, subject)
+                Self::of_statement(piece.found(), ".att", bundle, subject, limits)
             }
         }
     }
@@ -85,14 +89,15 @@ impl<'a> Candidate<'a> {
         digest: &'a Digest,
         content: Option<&'a [u8]>,
         json: &[u8],
+        limits: &BundleLimits,
     ) -> Result<Self, Fault> {
         let bundle = parse(json)?;
-        within_limits(&bundle)?;
+        within_limits(&bundle, limits)?;
         if let SignatureContent::DsseEnvelope(envelope) = &bundle.content {
             // Statements about files may name them by SHA-512 alone, as those of npm do.
             let long = content.map(|content| Digest::of(DigestAlgorithm::Sha512, content));
             let digests: Vec<&Digest> = std::iter::once(digest).chain(&long).collect();
-            Statement::parse(envelope, &digests)?;
+            Statement::parse(envelope, &digests, limits.subjects)?;
         }
         Ok(Self {
             found: "the bundle",
@@ -110,6 +115,7 @@ impl<'a> Candidate<'a> {
         json: &[u8],
         from_file: bool,
         subject: &'a Digest,
+        limits: &BundleLimits,
     ) -> Result<Self, Fault> {
         let bundle = parse(json)?;
         // The label of a bundle is not signed: who writes v0.1 on it may leave out the proof.
@@ -117,7 +123,7 @@ impl<'a> Candidate<'a> {
             return Err(Fault::OldBundle(version(&bundle).to_owned()));
         }
         let format = version(&bundle);
-        Self::of_statement(found, format, bundle, subject)
+        Self::of_statement(found, format, bundle, subject, limits)
     }
 
     fn of_statement(
@@ -125,15 +131,16 @@ impl<'a> Candidate<'a> {
         format: &'static str,
         bundle: Bundle,
         subject: &'a Digest,
+        limits: &BundleLimits,
     ) -> Result<Self, Fault> {
-        within_limits(&bundle)?;
+        within_limits(&bundle, limits)?;
         let SignatureContent::DsseEnvelope(envelope) = &bundle.content else {
             return Err(Fault::OtherType {
                 found: "message signature".to_owned(),
                 expected: "signed statement",
             });
         };
-        let statement = Statement::parse(envelope, &[subject])?;
+        let statement = Statement::parse(envelope, &[subject], limits.subjects)?;
         // `.att` layers are attestations whatever they say; a signature there is none.
         let role = if statement.predicate_type == COSIGN_SIGN && format != ".att" {
             Role::Signature
@@ -189,11 +196,15 @@ fn version(bundle: &Bundle) -> &'static str {
 }
 
 /// The library has no limits of its own: 200 copies of one log entry are verified 200 times.
-fn within_limits(bundle: &Bundle) -> Result<(), Fault> {
+fn within_limits(bundle: &Bundle, limits: &BundleLimits) -> Result<(), Fault> {
     let material = &bundle.verification_material;
-    at_most("log entries", material.tlog_entries.len(), LOG_ENTRIES_MAX)?;
+    at_most(
+        "log entries",
+        material.tlog_entries.len(),
+        limits.log_entries,
+    )?;
     let timestamps = &material.timestamp_verification_data.rfc3161_timestamps;
-    at_most("timestamps", timestamps.len(), TIMESTAMPS_MAX)?;
+    at_most("timestamps", timestamps.len(), limits.timestamps)?;
     if let VerificationMaterialContent::X509CertificateChain { certificates } = &material.content {
         at_most("certificates", certificates.len(), CHAIN_MAX)?;
     }

@@ -315,3 +315,6 @@ fn fault(error: &sigstore_verify::Error) -> Fault {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

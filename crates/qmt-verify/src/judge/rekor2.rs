@@ -86,7 +86,18 @@ pub(super) fn check(
     now: SystemTime,
 ) -> Result<(), Fault> {
     included(entry, logs, now)?;
-    let body: Body = serde_json::from_slice(entry.canonicalized_body.as_bytes())
+    let body = entry.canonicalized_body.as_bytes();
+    is_about(body, message, signature, signatory)
+}
+
+/// Checks that an entry's body is about this message, signature and signer.
+fn is_about(
+    body: &[u8],
+    message: &[u8],
+    signature: &SignatureBytes,
+    signatory: &Signatory<'_>,
+) -> Result<(), Fault> {
+    let body: Body = serde_json::from_slice(body)
         .map_err(|error| Fault::Log(format!("it cannot be read: {error}")))?;
     if body.kind != "hashedrekord" || body.api_version != "0.0.2" {
         return Err(Fault::Log(format!(
@@ -194,3 +205,6 @@ fn decode(base64: &str) -> Result<Vec<u8>, Fault> {
         .decode(base64)
         .map_err(|error| Fault::Log(format!("it cannot be read: {error}")))
 }
+
+#[cfg(test)]
+mod tests;

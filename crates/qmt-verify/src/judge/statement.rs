@@ -10,7 +10,6 @@ use sigstore_verify::types::DsseEnvelope;
 
 use crate::error::printable;
 use crate::fault::Fault;
-use crate::limits::SUBJECTS_MAX;
 
 pub(crate) const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 const STATEMENT_TYPES: [&str; 2] = [
@@ -47,8 +46,13 @@ struct WireSubject {
 }
 
 impl Statement {
-    /// Reads a statement, which must be about a subject of one of these digests.
-    pub(super) fn parse(envelope: &DsseEnvelope, subjects: &[&Digest]) -> Result<Self, Fault> {
+    /// Reads a statement, which must be about a subject of one of these digests and name at most
+    /// so many.
+    pub(super) fn parse(
+        envelope: &DsseEnvelope,
+        subjects: &[&Digest],
+        most: usize,
+    ) -> Result<Self, Fault> {
         if envelope.payload_type != PAYLOAD_TYPE {
             let found = envelope.payload_type.clone();
             return Err(Fault::OtherType {
@@ -64,10 +68,10 @@ impl Statement {
                 expected: "in-toto statement",
             });
         }
-        if wire.subject.len() > SUBJECTS_MAX {
+        if wire.subject.len() > most {
             return Err(Fault::TooMany {
                 what: "subjects",
-                limit: SUBJECTS_MAX,
+                limit: most,
             });
         }
         let is_ours = |one: &&WireSubject| {

@@ -60,6 +60,41 @@ async fn log_entries_and_timestamps_are_counted() {
     }
 }
 
+/// LIM-07: an embedder lowers what one bundle may hold, and never raises it.
+#[tokio::test]
+async fn what_a_bundle_may_hold_goes_downwards_only() {
+    let sigstore = PrivateSigstore::new();
+    let signing = Signing::keyless(dev()).timestamp(true);
+    let bundle = sigstore.sign_bundle(subject().digest(), &signing);
+    let with = |pointer: &str, count: usize| {
+        changed(&bundle, |value| {
+            repeat(value.pointer_mut(pointer).unwrap(), count);
+        })
+    };
+    let entries = "/verificationMaterial/tlogEntries";
+    let timestamps = "/verificationMaterial/timestampVerificationData/rfc3161Timestamps";
+    let plain = || verifier(&sigstore, any_of(vec![dev_authority()]));
+    for (verifier, pointer, most) in [
+        (plain().with_most_log_entries(3), entries, 3),
+        (plain().with_most_log_entries(1_000), entries, 8),
+        (plain().with_most_timestamps(3), timestamps, 3),
+        (plain().with_most_timestamps(1_000), timestamps, 8),
+    ] {
+        let fits = evidence(&subject(), [with(pointer, most)]).await;
+        judge(&verifier, &subject(), &fits).unwrap();
+        let over = evidence(&subject(), [with(pointer, most + 1)]).await;
+        assert_eq!(code(judge(&verifier, &subject(), &over)), "too-many");
+    }
+    let none = plain().with_most_subjects(0);
+    let one = evidence(&subject(), [bundle.clone()]).await;
+    assert_eq!(code(judge(&none, &subject(), &one)), "too-many");
+    let one_each = plain()
+        .with_most_subjects(1)
+        .with_most_log_entries(1)
+        .with_most_timestamps(1);
+    judge(&one_each, &subject(), &one).unwrap();
+}
+
 /// A statement that a key signed, so that it can say anything.
 fn statement(sigstore: &PrivateSigstore, statement: &Value) -> SignedBundle {
     let kind = "application/vnd.in-toto+json";
