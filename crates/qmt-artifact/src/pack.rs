@@ -10,36 +10,30 @@
 mod blob;
 mod created;
 mod document;
+mod file;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use flate2::{Compression, GzBuilder};
 use qmt_oci_ref::{Annotations, Descriptor, Digest, MediaType, Platform};
 use serde::Serialize;
 
 pub use self::blob::PackedBlob;
-use self::blob::{Measured, Spool};
 use self::document::{Empty, ImageConfig, Index, Manifest, Rootfs, WasmConfig};
+use self::file::{archive, at_most, spool};
 use crate::PLUGIN_TYPE_ANNOTATION;
-use crate::error::{ArtifactError, Limit, PackProblem, shown};
+use crate::error::{ArtifactError, Limit, PackProblem};
 use crate::extract::limits::ExtractLimits;
-use crate::extract::rule::judge;
 use crate::kind::PluginKind;
 use crate::platform::{HostPlatform, is_unknown, is_wasm, normalized};
-use crate::sniff::{NativeFormat, SNIFF_BYTES};
+use crate::sniff::NativeFormat;
 
 const WASM_LAYER: &str = "application/vnd.wasm.v1.layer+wasm";
 const WASM_CONFIG: &str = "application/vnd.wasm.v1.config+json";
 const TAR_GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-
-/// How much of a file is copied at once, in bytes.
-const BUFFER_BYTES: usize = 128 * 1024;
 
 const TITLE: &str = "org.opencontainers.image.title";
 const VERSION: &str = "org.opencontainers.image.version";
@@ -210,8 +204,7 @@ impl Packer<'_> {
         let library = spool(path, PluginKind::Native, &host, most)?;
         let extension = NativeFormat::of_os(&platform.os).extension();
         let name = format!("plugin.{extension}");
-        let (archive, diff_id, unpacked) =
-            archive(library, &name, self.seconds).map_err(temporary)?;
+        let (archive, diff_id, unpacked) = archive(library, &name, self.seconds)?;
         let packed = archive.length();
         let by_ratio = packed
             .saturating_mul(limits.ratio)
@@ -312,72 +305,6 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>, ArtifactError> {
     })
 }
 
-/// Makes a compressed archive of one file, owned by root and last changed when the image was
-/// created. Returns it with the digest and the length that it has before compression.
-fn archive(library: Spool, name: &str, seconds: u64) -> std::io::Result<(Spool, Digest, u64)> {
-    let mut header = tar::Header::new_ustar();
-    header.set_size(library.length());
-    header.set_mode(0o755);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(seconds);
-    header.set_entry_type(tar::EntryType::Regular);
-    // No time and no name in the header: they are no part of what is packed.
-    let gzip = GzBuilder::new()
-        .mtime(0)
-        .write(Spool::new()?, Compression::new(6));
-    let mut builder = tar::Builder::new(Measured::new(gzip));
-    builder.append_data(&mut header, name, library.into_reader()?)?;
-    let (gzip, diff_id, unpacked) = builder.into_inner()?.finish();
-    Ok((gzip.finish()?, diff_id, unpacked))
-}
-
-/// Copies a file that is of the right kind and not too large, so that it stays what it is while it
-/// is packed and pushed.
-fn spool(
-    path: &Path,
-    kind: PluginKind,
-    host: &HostPlatform,
-    (what, limit): (Limit, u64),
-) -> Result<Spool, ArtifactError> {
-    let mut file = File::open(path).map_err(|source| read_error(path, source))?;
-    let announced = file.metadata().map_err(|source| read_error(path, source))?;
-    at_most(what, limit, announced.len())?;
-    let mut spool = Spool::new().map_err(temporary)?;
-    let mut buffer = vec![0; BUFFER_BYTES];
-    let mut prefix = Vec::new();
-    Read::by_ref(&mut file)
-        .take(SNIFF_BYTES as u64)
-        .read_to_end(&mut prefix)
-        .map_err(|source| read_error(path, source))?;
-    judge(&prefix, Some(kind), host)
-        .map(drop)
-        .map_err(|found| ArtifactError::Content {
-            file: shown(path.as_os_str().as_encoded_bytes()),
-            found,
-        })?;
-    spool.write_all(&prefix).map_err(temporary)?;
-    loop {
-        at_most(what, limit, spool.length())?;
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(spool),
-            Ok(length) => {
-                let read = buffer.get(..length).unwrap_or_default();
-                spool.write_all(read).map_err(temporary)?;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(source) => return Err(read_error(path, source)),
-        }
-    }
-}
-
-fn at_most(what: Limit, limit: u64, found: u64) -> Result<(), ArtifactError> {
-    if found > limit {
-        return Err(ArtifactError::TooMuch { what, limit, found });
-    }
-    Ok(())
-}
-
 fn sort_key(platform: &Platform) -> (String, String, Option<String>, Option<String>) {
     let platform = platform.clone();
     (
@@ -386,17 +313,6 @@ fn sort_key(platform: &Platform) -> (String, String, Option<String>, Option<Stri
         platform.variant,
         platform.os_version,
     )
-}
-
-fn read_error(path: &Path, source: std::io::Error) -> ArtifactError {
-    ArtifactError::ReadFile {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-fn temporary(source: std::io::Error) -> ArtifactError {
-    ArtifactError::TemporaryFile { source }
 }
 
 fn pack_error(reason: PackProblem) -> ArtifactError {

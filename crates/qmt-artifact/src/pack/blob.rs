@@ -8,7 +8,6 @@ use bytes::Bytes;
 use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, Digester, MediaType};
 use tempfile::NamedTempFile;
 
-use super::temporary;
 use crate::error::ArtifactError;
 
 /// How much is written at once, in bytes.
@@ -136,4 +135,9 @@ impl<W: Write> Write for Measured<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
+}
+
+/// The error for a temporary file that cannot be written or read.
+pub(super) fn temporary(source: io::Error) -> ArtifactError {
+    ArtifactError::TemporaryFile { source }
 }

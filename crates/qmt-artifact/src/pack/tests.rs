@@ -1,6 +1,8 @@
 //! What is packed is reproducible, has the documented form, and is what selection takes.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
