@@ -228,4 +228,31 @@ kind = "native"
         let arguments = ["run", "--config", config, name, "greet", "--input", "World"];
         self.plugins.run(self.folder, &arguments)
     }
+
+    /// Asks `cosign` whether it trusts what `signer` says to have signed `image`.
+    pub(super) fn ask_cosign(
+        &self,
+        cosign: &str,
+        signer: &[&str],
+        image: &str,
+        holds: bool,
+    ) -> anyhow::Result<()> {
+        let program = tool(cosign)?;
+        let root = &self.trust.trusted_root;
+        let output = cmd!(
+            self.sh,
+            "{program} verify {signer...} --trusted-root {root} --offline=true --allow-http-registry {image}"
+        )
+        .env("HOME", self.folder)
+        .quiet()
+        .ignore_status()
+        .output()?;
+        anyhow::ensure!(
+            output.status.success() == holds,
+            "{cosign} verify {} {image}: {}",
+            signer.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(())
+    }
 }

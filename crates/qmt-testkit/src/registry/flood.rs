@@ -33,6 +33,14 @@ const CONTINUATION: u8 = 9;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+
+/// A header line that enters the table of lines: a literal with incremental indexing.
+const ADDED: u8 = 0x40;
+/// The line that was added last, by its place in the table: 62.
+const FIRST_ADDED: u8 = 0xbe;
+/// `:status: 200`, by its place in the table: 8.
+const STATUS_200: u8 = 0x88;
 
 /// What a [`FloodServer`] answers with. Floods go on until the client closes the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,10 +230,10 @@ impl<W: AsyncWrite + Unpin> Answer<'_, W> {
             }
             Flood::Compressed => {
                 // The line is put into the table (6.2.1) and named by one byte from then on (6.1).
-                let mut block = vec![0x40];
+                let mut block = vec![ADDED];
                 block.extend(text("x"));
                 block.extend(text(&"y".repeat(4_000)));
-                block.extend(std::iter::repeat_n(0x80 | 62, PAYLOAD_MAX));
+                block.extend(std::iter::repeat_n(FIRST_ADDED, PAYLOAD_MAX));
                 self.head_in_parts(stream, &block).await
             }
             Flood::EmptyData => {
@@ -234,7 +242,6 @@ impl<W: AsyncWrite + Unpin> Answer<'_, W> {
             }
             Flood::PaddedData => {
                 self.frame(HEADERS, END_HEADERS, stream, &head()).await?;
-                const PADDED: u8 = 8;
                 let padding = [&[255u8][..], &[0; 255]].concat();
                 self.endless(DATA, PADDED, stream, &padding).await
             }
@@ -298,7 +305,7 @@ impl<W: AsyncWrite + Unpin> Answer<'_, W> {
 
 /// The lines of a good answer: `:status: 200` by its place in the static table, and the type.
 fn head() -> Vec<u8> {
-    let mut block = vec![0x80 | 8];
+    let mut block = vec![STATUS_200];
     block.extend(line(
         "content-type",
         "application/vnd.oci.image.manifest.v1+json",
