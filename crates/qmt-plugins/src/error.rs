@@ -95,6 +95,15 @@ pub enum Error {
         #[source]
         source: ArtifactError,
     },
+    /// Files make no image that could be published.
+    #[error("nothing was published as `{destination}`: there is no image to push")]
+    Pack {
+        /// Where it was to go.
+        destination: String,
+        /// Why.
+        #[source]
+        source: ArtifactError,
+    },
     /// The cache failed.
     #[error("`{plugin}`: the cache failed")]
     Cache {
@@ -276,6 +285,19 @@ impl Error {
             Self::Registry { source, .. } if source.is_without_tls() => Some(
                 "the registry answers without TLS; if that is meant, say so in the config: \
                  `[registries.\"HOST\"]` with `plain_http = true`"
+                    .to_owned(),
+            ),
+            Self::Config(ConfigError::NotFound { .. }) => Some(
+                "a first one is a file `plugins.toml` with `[[providers]]`, `name = \"…\"` and \
+                 `path = \"oci://…\"`; `qmt-plugins config schema` prints all keys"
+                    .to_owned(),
+            ),
+            Self::Pack {
+                source: ArtifactError::TooMuch { .. },
+                ..
+            } => Some(
+                "hosts take as much as their own `max_artifact_size` says; set it here to publish \
+                 more"
                     .to_owned(),
             ),
             Self::WrongKind { .. } => {

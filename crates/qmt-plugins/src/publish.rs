@@ -133,7 +133,7 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// [`Error::Artifact`] where a file is not what it is given as, [`Error::Registry`] where the
+    /// [`Error::Pack`] where a file is not what it is given as, [`Error::Registry`] where the
     /// registry refuses, [`Error::Source`] where the destination has no tag, [`Error::Signing`]
     /// where the key does not sign.
     pub async fn publish(&self, request: &PublishRequest) -> Result<Published, Error> {
@@ -141,9 +141,8 @@ impl PluginHost {
         let limits = self.config().oci.extract_limits();
         let image = packed(request, limits)
             .await
-            .map_err(|source| Error::Artifact {
-                plugin: shown.clone(),
-                reference: shown.clone(),
+            .map_err(|source| Error::Pack {
+                destination: shown.clone(),
                 source,
             })?;
         let (writer, reference) = self.writer(&request.destination)?;

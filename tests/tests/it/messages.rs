@@ -249,6 +249,13 @@ fn files_that_are_not_there() {
     let words = &["the input file nowhere can't be read", "No such file"];
     let input = &["run", "greet", "greet", "--input-file", "nowhere"];
     missing(input, FAILURE, words).make(&scene, &good);
+    let words = &[
+        "nothing was published as `oci://localhost:1/a:1`",
+        "`nowhere.wasm` could not be read",
+        "No such file",
+    ];
+    let publish = &["publish", "oci://localhost:1/a:1", "--wasm", "nowhere.wasm"];
+    missing(publish, FAILURE, words).make(&scene, &good);
     let words = &["HOST/acme/greet:2` does not exist in its registry"];
     missing(RUN, NOT_FOUND, words).make(&scene, &good.replace("greet:1", "greet:2"));
 
@@ -261,7 +268,12 @@ fn files_that_are_not_there() {
     );
     let answer = Desk::new().run(&["list"]);
     assert_eq!(answer.code, Some(CONFIG.0), "{}", answer.transcript());
-    for words in ["no config file found", "extism_plugins", "--config"] {
+    for words in [
+        "no config file found",
+        "extism_plugins",
+        "--config",
+        "`plugins.toml`",
+    ] {
         assert!(answer.told().contains(words), "{}", answer.told());
     }
 }

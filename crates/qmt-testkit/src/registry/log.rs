@@ -111,7 +111,7 @@ mod tests {
         LoggedRequest {
             method: Method::GET,
             target: target.to_owned(),
-            version: http::Version::HTTP_11,
+            version: Version::HTTP_11,
             headers: HeaderMap::new(),
             body_len: 0,
             status: None,
