@@ -67,6 +67,26 @@ pub(crate) const TUF_TIME_MAX: Duration = Duration::from_mins(1);
 /// How old the last refresh of a TUF repository may be before it is repeated.
 pub(crate) const TUF_REFRESH_AFTER: Duration = Duration::from_hours(24);
 
+/// What one refresh of a TUF repository may read and take: as above, or less.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TufLimits {
+    pub(crate) root_bytes: u64,
+    pub(crate) metadata_bytes: u64,
+    pub(crate) rotations: u32,
+    pub(crate) time: Duration,
+}
+
+impl Default for TufLimits {
+    fn default() -> Self {
+        Self {
+            root_bytes: TUF_ROOT_BYTES_MAX,
+            metadata_bytes: TUF_METADATA_BYTES_MAX,
+            rotations: TUF_ROTATIONS_MAX,
+            time: TUF_TIME_MAX,
+        }
+    }
+}
+
 /// What one bundle may hold: as above, or less.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BundleLimits {

@@ -21,10 +21,7 @@ use self::remote::{Remote, Request};
 use self::state::{Cache, Kept, STATE, State, distinct_keys};
 use super::TrustRoot;
 use crate::error::{BoxError, VerifyError};
-use crate::limits::{
-    TRUST_FILE_BYTES_MAX, TUF_METADATA_BYTES_MAX, TUF_REFRESH_AFTER, TUF_ROOT_BYTES_MAX,
-    TUF_ROTATIONS_MAX, TUF_TIME_MAX,
-};
+use crate::limits::{TRUST_FILE_BYTES_MAX, TUF_REFRESH_AFTER, TufLimits};
 
 const TARGET: &str = "trusted_root.json";
 const PUBLIC_GOOD_URL: &str = "https://tuf-repo-cdn.sigstore.dev";
@@ -52,6 +49,7 @@ pub struct TufOptions {
     root: Vec<u8>,
     cache: PathBuf,
     refresh_after: Duration,
+    limits: TufLimits,
 }
 
 impl TufOptions {
@@ -67,6 +65,7 @@ impl TufOptions {
             root: root.into(),
             cache: cache.into(),
             refresh_after: TUF_REFRESH_AFTER,
+            limits: TufLimits::default(),
         }
     }
 
@@ -79,6 +78,38 @@ impl TufOptions {
     #[must_use]
     pub fn with_refresh_after(mut self, age: Duration) -> Self {
         self.refresh_after = age;
+        self
+    }
+
+    /// Lowers the size of a `root.json` in bytes (default 1 MiB). A value above the one in force
+    /// changes nothing.
+    #[must_use]
+    pub fn with_most_root_bytes(mut self, most: u64) -> Self {
+        self.limits.root_bytes = self.limits.root_bytes.min(most);
+        self
+    }
+
+    /// Lowers the size of any other metadata in bytes (default 10 MiB). A value above the one in
+    /// force changes nothing.
+    #[must_use]
+    pub fn with_most_metadata_bytes(mut self, most: u64) -> Self {
+        self.limits.metadata_bytes = self.limits.metadata_bytes.min(most);
+        self
+    }
+
+    /// Lowers the number of new roots that one refresh follows (default 1,024). A value above the
+    /// one in force changes nothing.
+    #[must_use]
+    pub fn with_most_rotations(mut self, most: u32) -> Self {
+        self.limits.rotations = self.limits.rotations.min(most);
+        self
+    }
+
+    /// Lowers the time that one refresh may take (default 1 minute). A value above the one in force
+    /// changes nothing.
+    #[must_use]
+    pub fn with_deadline(mut self, most: Duration) -> Self {
+        self.limits.time = self.limits.time.min(most);
         self
     }
 
@@ -141,7 +172,8 @@ pub(super) async fn load(
         return Ok(root);
     }
     let kept = Kept::new(state.clone().with_roots_ahead());
-    let refreshing = tokio::time::timeout(TUF_TIME_MAX, online(options, &kept, transport, now));
+    let refreshing =
+        tokio::time::timeout(options.limits.time, online(options, &kept, transport, now));
     let problem = match refreshing.await {
         Ok(Ok(fetched)) => {
             let root = root_of(options, &fetched, Some(now))?;
@@ -223,7 +255,7 @@ async fn online(
     distinct_keys("root.json", &options.root)?;
     let (send, mut requests) = mpsc::channel::<Request>(1);
     let updater = Updater::new(Remote { send }, &options.root)?
-        .with_config(limits())
+        .with_config(limits(&options.limits))
         .with_store(kept.clone());
     // The library wants to own its transport and we only borrow ours: requests cross a channel.
     let serving = async {
@@ -249,7 +281,7 @@ async fn offline(
     distinct_keys("root.json", &options.root)?;
     let kept = Kept::new(state.clone());
     let updater = Updater::new(kept.clone(), &options.root)?
-        .with_config(limits())
+        .with_config(limits(&options.limits))
         .with_store(kept);
     refresh(updater, now).await
 }
@@ -268,14 +300,14 @@ async fn refresh(mut updater: Updater, now: SystemTime) -> Result<Fetched, TufEr
     Ok(Fetched { target, version })
 }
 
-fn limits() -> UpdaterConfig {
+fn limits(limits: &TufLimits) -> UpdaterConfig {
     let mut config = UpdaterConfig::default();
-    config.root_max_length = TUF_ROOT_BYTES_MAX;
-    config.timestamp_max_length = TUF_METADATA_BYTES_MAX;
-    config.snapshot_max_length = TUF_METADATA_BYTES_MAX;
-    config.targets_max_length = TUF_METADATA_BYTES_MAX;
+    config.root_max_length = limits.root_bytes;
+    config.timestamp_max_length = limits.metadata_bytes;
+    config.snapshot_max_length = limits.metadata_bytes;
+    config.targets_max_length = limits.metadata_bytes;
     config.target_max_length = TRUST_FILE_BYTES_MAX;
-    config.max_root_rotations = TUF_ROTATIONS_MAX;
+    config.max_root_rotations = limits.rotations;
     config
 }
 

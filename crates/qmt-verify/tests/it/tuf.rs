@@ -366,6 +366,55 @@ async fn root_rotations_are_bounded() {
     lab.load().await.unwrap_err();
 }
 
+/// LIM-08: an embedder lowers what a refresh may read and take, and never raises it.
+#[tokio::test]
+async fn the_limits_of_a_refresh_go_downwards_only() {
+    struct Silent;
+    #[async_trait]
+    impl TufTransport for Silent {
+        async fn get(&self, _: &str, _: u64) -> Result<Option<Bytes>, BoxError> {
+            std::future::pending().await
+        }
+    }
+    type Lower = fn(TufOptions, u64) -> TufOptions;
+    let mut lab = Lab::new();
+    lab.repository.renew_root();
+    lab.repository.renew_root();
+    lab.mirror.serve(&lab.repository);
+    let files = lab.repository.files().clone();
+    let longest = |is: fn(&str) -> bool| {
+        let lengths = files.iter().filter(|(name, _)| is(name));
+        lengths.map(|(_, bytes)| bytes.len() as u64).max().unwrap()
+    };
+    let is_root: fn(&str) -> bool = |name| name.ends_with(".root.json");
+    let is_other: fn(&str) -> bool =
+        |name| !name.ends_with(".root.json") && !name.starts_with("targets/");
+    let root: Lower = TufOptions::with_most_root_bytes;
+    let metadata: Lower = TufOptions::with_most_metadata_bytes;
+    let rotations: Lower =
+        |options, most| options.with_most_rotations(u32::try_from(most).unwrap_or(u32::MAX));
+    for (lower, most) in [
+        (root, longest(is_root)),
+        (metadata, longest(is_other)),
+        // The walk asks once more than there are new roots.
+        (rotations, 3),
+    ] {
+        for (most, fits) in [(most, true), (most - 1, false), (u64::MAX, true)] {
+            lab.forget();
+            lab.options = lower(lab.options.clone(), most);
+            let outcome = lab.load().await;
+            assert_eq!(outcome.is_ok(), fits, "{most}: {outcome:?}");
+        }
+    }
+    lab.forget();
+    let options = lab.options.clone().with_deadline(Duration::from_millis(50));
+    let started = std::time::Instant::now();
+    TrustRoot::from_tuf(&options, &Silent, lab.now)
+        .await
+        .unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(30));
+}
+
 /// TUF-04, LIM-08: endless data, in whatever file; the transport is not trusted to keep the limit.
 #[tokio::test]
 async fn endless_data_is_refused() {
