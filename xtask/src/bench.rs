@@ -2,7 +2,7 @@
 //! programs of others beside ours. Writes `docs/benchmarks.md`.
 
 mod measure;
-mod module;
+pub(crate) mod module;
 mod pull;
 mod report;
 mod stage;

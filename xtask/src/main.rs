@@ -18,6 +18,7 @@ mod embedded;
 mod fixtures;
 mod image;
 mod mutants;
+mod order;
 mod project;
 mod readme;
 mod suggest;
@@ -87,6 +88,12 @@ const COMMANDS: &[Command] = &[
         options: "[--quick] [--as-built] [ROWS...]",
         summary: "the project's figures beside other programs, into docs/benchmarks.md",
         run: bench::run,
+    },
+    Command {
+        name: "order",
+        options: "",
+        summary: "which functions the command runs, for the linker to put them together",
+        run: order::run,
     },
     Command {
         name: "tidy",

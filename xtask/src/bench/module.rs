@@ -22,13 +22,13 @@ const SECTION: usize = 1 << 20;
 const NAME: &[u8] = b"\x05bench";
 
 /// A valid module of about `size` bytes that no compressor makes smaller.
-pub(super) fn random(size: usize) -> Vec<u8> {
+pub(crate) fn random(size: usize) -> Vec<u8> {
     let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
     of_sections(size, |section| noise.fill(section))
 }
 
 /// A valid module of about `size` bytes that compresses to about a third, as code does.
-pub(super) fn compressible(size: usize) -> Vec<u8> {
+pub(crate) fn compressible(size: usize) -> Vec<u8> {
     let mut noise = Noise(0x2545_f491_4f6c_dd1d);
     let mut words = vec![0; 64 * 1024];
     noise.fill(&mut words);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use xshell::{Shell, cmd};
 
-use crate::tools;
+use crate::{order, tools};
 
 /// One line of the table.
 pub(super) struct Row {
@@ -145,6 +145,11 @@ fn machine(sh: &Shell) -> anyhow::Result<Vec<(String, String)>> {
     facts.push((
         "qmt-plugins".to_owned(),
         format!("revision {revision}, release profile"),
+    ));
+    let (kept, names) = order::kept(sh)?;
+    facts.push((
+        "functions side by side".to_owned(),
+        format!("{kept} of the {names} in `order.txt`"),
     ));
     for &(name, arguments) in PEERS {
         let Some(program) = tools::find(name) else {

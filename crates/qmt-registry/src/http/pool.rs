@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Bytes of one buffer: 64 KiB, which stays in a processor's cache from one reader to the next.
-pub(crate) const CHUNK: usize = 64 * 1024;
+/// Bytes of one buffer: 256 KiB, which stays in a processor's cache from one reader to the next.
+pub(crate) const CHUNK: usize = 256 * 1024;
 /// How many buffers wait for their next use. More are in use only where consumers are slow.
 const KEPT: usize = 8;
 
