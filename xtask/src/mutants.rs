@@ -30,6 +30,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
             format!(" in place of {found}")
         }
     );
+    // Where everything is built elsewhere, there is no `target` yet.
+    sh.create_dir("target/mutants")?;
     let arguments = arguments.iter().filter(|argument| *argument != "--");
     cmd!(
         sh,
