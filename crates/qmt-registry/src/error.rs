@@ -1,12 +1,20 @@
 //! Why a registry could not give, or take, what was asked.
 
-use std::fmt;
+mod class;
+mod phase;
+mod server_text;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use qmt_oci_ref::{Digest, MediaType, RegistryHost};
 
-use crate::redact::{RedactedUrl, shown};
+#[cfg(feature = "http")]
+pub(crate) use self::class::NO_TLS;
+pub use self::phase::Phase;
+pub use self::server_text::ServerText;
+
+use crate::redact::RedactedUrl;
 
 /// The cause of a transport's or file's failure, of whatever type its library has.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -319,151 +327,6 @@ pub enum RegistryError {
     },
 }
 
-impl RegistryError {
-    /// Whether the registry said that what was asked for does not exist (status 404).
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound { .. })
-    }
-
-    /// Whether the same request can succeed later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Transport { retryable, .. } | Self::Unreachable { retryable, .. } => *retryable,
-            Self::Timeout { phase, .. } => *phase != Phase::Finish,
-            Self::RateLimited { .. } | Self::MirrorLied { .. } => true,
-            Self::Status { status, .. } => is_retryable_status(*status),
-            _ => false,
-        }
-    }
-
-    /// Whether the registry answered a TLS handshake with something else, as one does that speaks
-    /// plain HTTP.
-    pub fn is_without_tls(&self) -> bool {
-        let mut next: Option<&(dyn std::error::Error + 'static)> = match self {
-            Self::Transport { source, .. } => Some(&**source),
-            _ => None,
-        };
-        while let Some(error) = next {
-            if error.to_string().contains(NO_TLS) {
-                return true;
-            }
-            next = error.source();
-        }
-        false
-    }
-
-    /// Returns what to look at where nobody answered at all.
-    pub fn unreachable_hint(&self) -> Option<String> {
-        let Self::Unreachable { address, .. } = self else {
-            return None;
-        };
-        // Nobody writes the port that HTTPS has by itself.
-        let (named, plain) = match address.strip_suffix(":443") {
-            Some(host) => (
-                host,
-                " (if it serves plain HTTP: `plain_http = true` there)",
-            ),
-            None => (address.as_str(), ""),
-        };
-        Some(format!(
-            "is the registry running, and are its name and port right{plain}? A way around it is \
-             set by `proxy` or `mirrors` in `[registries.\"{named}\"]`; where a proxy is set \
-             already (there or by HTTPS_PROXY), it may be the proxy that does not answer"
-        ))
-    }
-
-    /// Whether the network, rather than a content or a right, is at fault.
-    pub fn is_network(&self) -> bool {
-        match self {
-            Self::Transport { .. }
-            | Self::Unreachable { .. }
-            | Self::Timeout { .. }
-            | Self::RateLimited { .. } => true,
-            Self::Status { status, .. } => is_retryable_status(*status),
-            _ => false,
-        }
-    }
-
-    /// Whether the content, rather than the way to it, is wrong.
-    #[cfg(feature = "http")]
-    pub(crate) fn is_content(&self) -> bool {
-        matches!(
-            self,
-            Self::DigestMismatch { .. }
-                | Self::SizeMismatch { .. }
-                | Self::TooLarge { .. }
-                | Self::MediaTypeMismatch { .. }
-                | Self::NotAManifest { .. }
-        )
-    }
-}
-
-/// Whether a status means "later": too many requests, and what a gateway says when it is at a loss.
-pub(crate) fn is_retryable_status(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500 | 502..=504)
-}
-
-/// What rustls says of an answer that is no TLS record.
-pub(crate) const NO_TLS: &str = "InvalidContentType";
-
-/// What was waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Phase {
-    /// The connection, TLS included.
-    Connect,
-    /// The head of the answer.
-    Answer,
-    /// A body at the slowest acceptable rate.
-    Body,
-    /// The whole operation.
-    Finish,
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connect => "accept a connection",
-            Self::Answer => "answer",
-            Self::Body => "send its content at 1 KiB/s or more",
-            Self::Finish => "finish",
-        })
-    }
-}
-
-/// What a server said, cut at 1 KiB and escaped. Displays as nothing where it said nothing.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct ServerText(Option<String>);
-
-impl ServerText {
-    /// Takes what a server said.
-    #[cfg_attr(
-        not(feature = "http"),
-        allow(dead_code, reason = "only a server says something")
-    )]
-    pub(crate) fn new(text: &str) -> Self {
-        let text = text.trim();
-        Self((!text.is_empty()).then(|| shown(text)))
-    }
-
-    /// The text, if there is one.
-    pub fn as_str(&self) -> Option<&str> {
-        self.0.as_deref()
-    }
-}
-
-impl fmt::Display for ServerText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().map_or(Ok(()), |text| write!(f, ": {text}"))
-    }
-}
-
-impl fmt::Debug for ServerText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
 fn later(retry_after: Option<Duration>) -> String {
     retry_after.map_or_else(String::new, |wait| {
         format!(" and asks to wait {} s", wait.as_secs())
@@ -481,42 +344,4 @@ fn in_file(path: Option<&PathBuf>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn status(status: u16) -> RegistryError {
-        let url = RedactedUrl::from_text("https://a.example/v2/");
-        RegistryError::Status {
-            url,
-            status,
-            said: ServerText::default(),
-        }
-    }
-
-    /// F8: what is tried again, and what never is.
-    #[test]
-    fn only_temporary_answers_are_retryable() {
-        for later in [408, 425, 429, 500, 502, 503, 504] {
-            assert!(status(later).is_retryable(), "{later}");
-        }
-        for never in [400, 401, 403, 404, 405, 406, 410, 416, 501, 505] {
-            assert!(!status(never).is_retryable(), "{never}");
-        }
-    }
-
-    #[test]
-    fn messages_say_what_to_do() {
-        let error = RegistryError::RealmRefused {
-            host: "registry.example.com".parse().unwrap(),
-            realm: RedactedUrl::from_text("https://auth.example.net/token?x=canary"),
-            fault: "it is another host",
-            allow: Some("auth.example.net".to_owned()),
-        };
-        assert_eq!(
-            error.to_string(),
-            "`registry.example.com` names `https://auth.example.net/token` as its token server: \
-             it is another host; if it is the right one, set allow_realms = [\"auth.example.net\"] \
-             for registry `registry.example.com`"
-        );
-    }
-}
+mod tests;

@@ -7,11 +7,12 @@ use std::time::Duration;
 use qmt_oci_ref::RegistryHost;
 use tokio::sync::Semaphore;
 
+use super::HttpRegistry;
 use super::options::{HostOptions, origin_key};
 use super::request::Context;
 use super::resolver::{LookupFn, system_lookup};
+use super::sources::{Inner, Sources};
 use super::token::Auth;
-use super::{HttpRegistry, Inner};
 use crate::credential::CredentialStore;
 use crate::error::RegistryError;
 use crate::events::{EventSink, Events, RegistryEvent};
@@ -86,7 +87,7 @@ impl HttpRegistryBuilder {
         let mut hosts = HashMap::new();
         for (host, options) in self.hosts {
             let key = origin_key(&host, options.plain_http);
-            let sources = super::Sources::new(host, options, &lookup, &limits)?;
+            let sources = Sources::new(host, options, &lookup, &limits)?;
             hosts.insert(key, Arc::new(sources));
         }
         let streams = Arc::new(Semaphore::new(limits.streams));

@@ -1,21 +1,22 @@
 //! One request: authorization, redirects, and what an answer's status means.
 
-use std::time::SystemTime;
+mod execute;
+mod refusal;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use qmt_oci_ref::Repository;
-use reqwest::Client;
-use serde::Deserialize;
-use tokio::time::timeout;
 use url::Url;
 
-use super::body::{Body, transport};
+pub(super) use self::execute::execute;
+pub(super) use self::refusal::said;
+use self::refusal::{refusal, unauthorized};
+use super::body::Body;
 use super::endpoint::Endpoint;
 use super::redirect;
-use super::retry::{Attempts, Failure, retry_after};
+use super::retry::{Attempts, Failure};
 use super::token::{Access, Ask, Auth, Verdict};
-use crate::error::{Phase, RegistryError, ServerText};
+use crate::error::RegistryError;
 use crate::events::{Events, RegistryEvent};
 use crate::limits::Limits;
 use crate::redact::RedactedUrl;
@@ -239,170 +240,6 @@ async fn hops(
     })
 }
 
-/// Sends one request and waits for the head of its answer.
-///
-/// # Errors
-///
-/// [`RegistryError::Transport`], [`RegistryError::Timeout`], and [`RegistryError::TooLarge`] for
-/// the head.
-pub(crate) async fn execute(
-    context: &Context,
-    client: &Client,
-    method: &Method,
-    url: &Url,
-    headers: HeaderMap,
-    payload: &Payload<'_>,
-) -> Result<reqwest::Response, RegistryError> {
-    let shown = || RedactedUrl::from(url);
-    let mut request = client.request(method.clone(), url.clone()).headers(headers);
-    let mut uploads = false;
-    match payload {
-        // A length of zero is said, because some servers insist on one.
-        Payload::Empty if matches!(*method, Method::GET | Method::HEAD) => {}
-        Payload::Empty => request = request.header(header::CONTENT_LENGTH, 0),
-        Payload::Bytes(bytes) => request = request.body(bytes.clone()),
-        Payload::Part {
-            content,
-            offset,
-            length,
-        } => {
-            uploads = true;
-            let stream = super::upload::part(content.open(*offset).await?, *length);
-            request = request
-                .header(header::CONTENT_LENGTH, *length)
-                .body(reqwest::Body::wrap_stream(stream));
-        }
-    }
-    let pending = request.send();
-    // An upload takes as long as it takes; the whole operation's time bounds it.
-    let limit = if uploads {
-        context.limits.total_timeout
-    } else {
-        context.limits.header_timeout
-    };
-    let response = match timeout(limit, pending).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(cause)) if cause.is_connect() && cause.is_timeout() => {
-            return Err(RegistryError::Timeout {
-                url: shown(),
-                phase: Phase::Connect,
-                limit: context.limits.connect_timeout,
-            });
-        }
-        Ok(Err(cause)) => return Err(transport(shown(), cause)),
-        Err(_) => {
-            return Err(RegistryError::Timeout {
-                url: shown(),
-                phase: Phase::Answer,
-                limit,
-            });
-        }
-    };
-    bound_head(response.headers(), &context.limits, url)?;
-    Ok(response)
-}
-
-/// Refuses a head of too many lines or bytes.
-fn bound_head(headers: &HeaderMap, limits: &Limits, url: &Url) -> Result<(), RegistryError> {
-    let (count, bytes) = headers
-        .iter()
-        .fold((0_usize, 0_usize), |sum, (name, value)| {
-            (sum.0 + 1, sum.1 + name.as_str().len() + value.len())
-        });
-    let too_large = |what, limit: usize| {
-        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        Err(RegistryError::TooLarge {
-            what,
-            limit,
-            url: RedactedUrl::from(url),
-        })
-    };
-    if count > limits.headers {
-        return too_large("the head (lines)", limits.headers);
-    }
-    if bytes > limits.header_bytes {
-        return too_large("the head (bytes)", limits.header_bytes);
-    }
-    Ok(())
-}
-
-/// What a status means that was not expected.
-async fn refusal(context: &Context, call: &Call<'_>, answer: Answer, anonymous: bool) -> Failure {
-    let status = answer.status.as_u16();
-    let wait = retry_after(answer.headers(), SystemTime::now());
-    let url = RedactedUrl::from(&answer.url);
-    let text = answer
-        .body(&context.limits)
-        .beginning(context.limits.error_body)
-        .await;
-    let error = match status {
-        404 => RegistryError::NotFound {
-            what: call.what.clone(),
-        },
-        401 | 403 => unauthorized(call, status, anonymous, &text),
-        429 => RegistryError::RateLimited {
-            url,
-            retry_after: wait,
-        },
-        _ => RegistryError::Status {
-            url,
-            status,
-            said: said(&text),
-        },
-    };
-    Failure {
-        error,
-        retry_after: wait,
-    }
-}
-
-fn unauthorized(call: &Call<'_>, status: u16, anonymous: bool, text: &[u8]) -> RegistryError {
-    RegistryError::Unauthorized {
-        host: call.endpoint.host.clone(),
-        what: call.what.clone(),
-        status,
-        anonymous,
-        said: said(text),
-    }
-}
-
-/// The words in an error body: the specification's JSON, a token server's, or plain text.
-pub(crate) fn said(body: &[u8]) -> ServerText {
-    #[derive(Deserialize)]
-    struct Said {
-        errors: Option<Vec<Entry>>,
-        details: Option<String>,
-        message: Option<String>,
-    }
-    #[derive(Deserialize)]
-    struct Entry {
-        code: Option<String>,
-        message: Option<String>,
-    }
-    if let Ok(Said {
-        errors,
-        details,
-        message,
-    }) = serde_json::from_slice(body)
-    {
-        let mut words: Vec<String> = Vec::new();
-        for entry in errors.into_iter().flatten().take(4) {
-            let parts = [entry.code, entry.message];
-            words.push(parts.into_iter().flatten().collect::<Vec<_>>().join(": "));
-        }
-        words.extend(details);
-        words.extend(message);
-        return ServerText::new(&words.join("; "));
-    }
-    let text = String::from_utf8_lossy(body);
-    // A gateway's HTML page says less than its status.
-    if text.trim_start().starts_with('<') {
-        ServerText::default()
-    } else {
-        ServerText::new(&text)
-    }
-}
-
 /// Docker Hub's `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 76;w=21600`.
 fn report_rate_limit(context: &Context, endpoint: &Endpoint, headers: &HeaderMap) {
     let read = |name: &str| {
@@ -428,84 +265,4 @@ fn report_rate_limit(context: &Context, endpoint: &Endpoint, headers: &HeaderMap
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// LIM-03: 100 lines and 64 KiB of names and values, and one past each.
-    #[test]
-    fn lim_03_a_head_at_the_limit_and_past_it() {
-        let url = Url::parse("https://r.example/v2/").unwrap();
-        let head = |lines: usize, bytes: usize| {
-            let mut headers = HeaderMap::new();
-            let value = HeaderValue::from_bytes(&vec![b'v'; bytes / lines - 3]).unwrap();
-            for line in 0..lines {
-                let name = HeaderName::from_bytes(format!("x{line:02}").as_bytes()).unwrap();
-                headers.append(name, value.clone());
-            }
-            // What the division left over.
-            let rest = vec![b'v'; bytes / lines - 3 + bytes % lines];
-            headers.insert("x00", HeaderValue::from_bytes(&rest).unwrap());
-            bound_head(&headers, &Limits::default(), &url).map_err(|error| error.to_string())
-        };
-        head(100, 5_000).unwrap();
-        let error = head(101, 5_000).unwrap_err();
-        assert!(
-            error.contains("(lines)") && error.contains("100"),
-            "{error}"
-        );
-        head(100, 65_536).unwrap();
-        let error = head(100, 65_537).unwrap_err();
-        assert!(
-            error.contains("(bytes)") && error.contains("65536"),
-            "{error}"
-        );
-    }
-
-    /// LIM-02: of an error body 64 KiB are read: JSON of that size is understood, and of one byte
-    /// more only its beginning is shown.
-    #[tokio::test]
-    async fn lim_02_an_error_body_at_the_limit_and_past_it() {
-        let server = qmt_testkit::FakeRegistry::builder().serve().await;
-        let reference = server.reference("acme/echo:1");
-        let client = super::super::HttpRegistry::builder()
-            .host(
-                server.host(),
-                super::super::HostOptions::new().plain_http(true),
-            )
-            .build()
-            .unwrap();
-        for (length, understood) in [(65_536, true), (65_537, false)] {
-            let start = r#"{"errors":[{"code":"DENIED","message":"not you"}],"filler":""#;
-            let body = format!("{start}{}\"}}", "f".repeat(length - start.len() - 2));
-            assert_eq!(body.len(), length);
-            server.clear_faults();
-            let refusal = qmt_testkit::Fault::on("GET", "/v2/*")
-                .respond(403)
-                .body(body);
-            server.fault(refusal);
-            let error = crate::Registry::resolve(&client, &reference)
-                .await
-                .unwrap_err();
-            let text = error.to_string();
-            assert_eq!(text.ends_with(": DENIED: not you"), understood, "{text}");
-            assert!(text.len() < 1_400);
-        }
-    }
-
-    /// CFG-02: of an error body its words are shown, escaped and cut; of a page nothing.
-    #[test]
-    fn a_servers_words_are_found() {
-        let text = |body: &str| said(body.as_bytes()).to_string();
-        let spec = r#"{"errors":[{"code":"DENIED","message":"not you\u001b[31m","detail":{}}]}"#;
-        assert_eq!(text(spec), ": DENIED: not you\\u{1b}[31m");
-        assert_eq!(
-            text(r#"{"details":"incorrect username or password"}"#),
-            ": incorrect username or password"
-        );
-        assert_eq!(text("no such thing\n"), ": no such thing");
-        assert_eq!(text("<html><body>502</body></html>"), "");
-        assert_eq!(text(""), "");
-        assert!(text(&"x".repeat(64 << 10)).len() < 1100);
-        assert_eq!(said(b"\xff\xfe").to_string(), ": \u{fffd}\u{fffd}");
-    }
-}
+mod tests;

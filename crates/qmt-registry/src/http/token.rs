@@ -4,17 +4,20 @@
 //! sent for another. Whoever needs a new token holds the session's lock while asking, so that any
 //! number of requests that were refused together cause one question to the token server.
 
+mod header;
+mod scope;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue};
 use qmt_oci_ref::Repository;
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
+pub(super) use self::header::basic;
+use self::header::bearer;
+use self::scope::scopes;
 use super::challenge::{self, BearerChallenge, Challenge};
 use super::endpoint::Endpoint;
 use super::exchange::{self, TokenRequest};
@@ -335,79 +338,6 @@ fn leave_credential(context: &Context, ask: &Ask<'_>, slot: &mut Slot) {
         host: ask.endpoint.host.clone(),
         repository: repository.unwrap_or_default(),
     });
-}
-
-/// The scopes to ask for: the registry's own words where they ask for no more than we need, since
-/// some registries map names, else ours.
-fn scopes(ask: &Ask<'_>, demanded: Option<&str>) -> Vec<String> {
-    let Some(repository) = ask.repository else {
-        return Vec::new();
-    };
-    let wanted: &[&str] = match ask.access {
-        Access::Check => return Vec::new(),
-        Access::Pull => &["pull"],
-        Access::Push => &["pull", "push"],
-    };
-    let fits = |scope: &str| {
-        let mut parts = scope.split(':');
-        let (kind, actions) = (parts.next(), parts.next_back().unwrap_or_default());
-        let grants: Vec<&str> = actions.split(',').collect();
-        kind == Some("repository")
-            && grants.iter().all(|grant| wanted.contains(grant))
-            && wanted.iter().all(|want| grants.contains(want))
-    };
-    let demanded: Vec<String> = demanded
-        .unwrap_or_default()
-        .split_ascii_whitespace()
-        .map(str::to_owned)
-        .collect();
-    let mut scopes = if demanded.len() == 1 && demanded.iter().all(|scope| fits(scope)) {
-        demanded
-    } else {
-        vec![format!(
-            "repository:{}:{}",
-            ask.endpoint.path(repository),
-            wanted.join(",")
-        )]
-    };
-    if let Some(from) = ask.mount_from {
-        scopes.push(format!("repository:{}:pull", ask.endpoint.path(from)));
-    }
-    scopes
-}
-
-/// The header for a user name and password.
-///
-/// # Errors
-///
-/// [`RegistryError::CredentialOption`] where the scheme can't carry the name.
-pub(crate) fn basic(username: &str, password: &SecretString) -> Result<HeaderValue, RegistryError> {
-    let fault = |fault| RegistryError::CredentialOption {
-        origin: "username".to_owned(),
-        fault,
-    };
-    if username.contains(':') {
-        return Err(fault(
-            "it has a `:`, which basic authentication can't carry",
-        ));
-    }
-    let joined = zeroize::Zeroizing::new(format!("{username}:{}", password.expose_secret()));
-    let text = zeroize::Zeroizing::new(format!("Basic {}", STANDARD.encode(joined.as_bytes())));
-    sensitive(&text).ok_or_else(|| fault("no header can carry it"))
-}
-
-fn bearer(token: &SecretString) -> Option<HeaderValue> {
-    let token = token.expose_secret();
-    let fits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    let text = zeroize::Zeroizing::new(format!("Bearer {token}"));
-    fits.then(|| sensitive(&text)).flatten()
-}
-
-/// A header value that is shown by no `Debug` and indexed by no HPACK table.
-fn sensitive(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 #[cfg(test)]

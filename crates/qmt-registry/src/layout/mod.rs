@@ -8,6 +8,7 @@
 mod archive;
 mod index;
 mod packed;
+mod referrers;
 mod source;
 mod write;
 
@@ -21,8 +22,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use qmt_oci_ref::{
-    Descriptor, Digest, Digester, MediaType, PinnedReference, Reference, RegistryHost, Repository,
-    Tag,
+    Descriptor, Digest, Digester, PinnedReference, Reference, RegistryHost, Repository, Tag,
 };
 use serde::Deserialize;
 
@@ -31,9 +31,7 @@ use self::packed::Packed;
 use self::source::{Blob, Source};
 use crate::blob::Proof;
 use crate::error::{BoxError, RegistryError};
-use crate::limits::{
-    LAYOUT_INDEX_MAX, LAYOUT_MARKER_MAX, LAYOUT_SEARCHED_MAX, MANIFEST_MAX, REFERRERS_MAX,
-};
+use crate::limits::{LAYOUT_INDEX_MAX, LAYOUT_MARKER_MAX, MANIFEST_MAX};
 use crate::registry::{BlobStream, RawManifest, Registry, Resolved};
 use crate::shape::agreed_media_type;
 
@@ -287,82 +285,6 @@ impl Inner {
             return Err(size_mismatch(blob, content.size()));
         }
         Ok(content)
-    }
-
-    /// What `index.json` lists with this `subject`, and what the tag schema lists. Both are only
-    /// claims, like a registry's answer.
-    fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
-        let index = self.index()?;
-        let too_many = |what, limit: usize| RegistryError::TooMany {
-            what,
-            limit: limit as u64,
-            subject: subject.to_string(),
-        };
-        if index.manifests.len() > LAYOUT_SEARCHED_MAX {
-            return Err(too_many(
-                "images beside it in its layout",
-                LAYOUT_SEARCHED_MAX,
-            ));
-        }
-        let mut found: Vec<Descriptor> = Vec::new();
-        for listed in &index.manifests {
-            found.extend(self.as_referrer(listed, subject.digest())?);
-        }
-        if let Ok(tag) = Tag::for_digest(subject.digest(), "")
-            && let Some(list) = index.by_tag(&self.path, tag.as_str())?
-        {
-            let what = subject.to_string();
-            let list = self.manifest(&what, list.digest(), Some(list), MANIFEST_MAX)?;
-            found.extend(Index::read(&self.path, list.bytes())?.manifests);
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        found.retain(|referrer| seen.insert(referrer.digest().clone()));
-        if found.len() > REFERRERS_MAX {
-            return Err(too_many("referrers", REFERRERS_MAX));
-        }
-        Ok(found)
-    }
-
-    /// The descriptor that a referrers API would give, if `listed` refers to `subject`.
-    fn as_referrer(
-        &self,
-        listed: &Descriptor,
-        subject: &Digest,
-    ) -> Result<Option<Descriptor>, RegistryError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Referrer {
-            subject: Option<Descriptor>,
-            artifact_type: Option<MediaType>,
-            config: Option<Descriptor>,
-            #[serde(default)]
-            annotations: qmt_oci_ref::Annotations,
-        }
-        if listed.size() > MANIFEST_MAX {
-            return Ok(None);
-        }
-        let Some(bytes) = self.source.read_blob(listed.digest(), MANIFEST_MAX)? else {
-            return Ok(None); // A sparse layout: what is not there refers to nothing.
-        };
-        let Ok(manifest) = serde_json::from_slice::<Referrer>(&bytes) else {
-            return Ok(None);
-        };
-        if manifest
-            .subject
-            .is_none_or(|claimed| claimed.digest() != subject)
-        {
-            return Ok(None);
-        }
-        let digest = listed.digest().clone();
-        let mut found = Descriptor::new(listed.media_type().clone(), digest, listed.size());
-        let config = manifest.config.map(|config| config.media_type().clone());
-        if let Some(artifact_type) = manifest.artifact_type.or(config) {
-            found = found.with_artifact_type(artifact_type);
-        }
-        let annotations = manifest.annotations.into_iter();
-        Ok(Some(annotations.fold(found, |found, (name, value)| {
-            found.with_annotation(name, value)
-        })))
     }
 
     fn fault(&self, fault: &'static str, source: Option<BoxError>) -> RegistryError {

@@ -4,11 +4,12 @@ use std::io::Write;
 use std::path::Path;
 
 use futures_util::TryStreamExt;
-use qmt_oci_ref::DigestAlgorithm;
+use qmt_oci_ref::{DigestAlgorithm, MediaType};
 use tempfile::TempDir;
 
 use super::index::REF_NAME;
 use super::*;
+use crate::limits::REFERRERS_MAX;
 use crate::registry::{BlobContent, RegistryWriter};
 
 const LAYER: &[u8] = b"\0asm\x01\0\0\0";

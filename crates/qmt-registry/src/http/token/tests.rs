@@ -3,8 +3,11 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use qmt_oci_ref::{MediaType, Reference, RegistryHost};
 use qmt_testkit::{Auth, FakeRegistry, Fault, TokenOptions, TokenServer};
+use secrecy::SecretString;
 
 use super::super::resolver::LookupFn;
 use super::super::{HostOptions, HttpRegistry};

@@ -1,0 +1,39 @@
+//! Which errors pass by themselves, and what messages say.
+
+use super::*;
+
+fn status(status: u16) -> RegistryError {
+    let url = RedactedUrl::from_text("https://a.example/v2/");
+    RegistryError::Status {
+        url,
+        status,
+        said: ServerText::default(),
+    }
+}
+
+/// F8: what is tried again, and what never is.
+#[test]
+fn only_temporary_answers_are_retryable() {
+    for later in [408, 425, 429, 500, 502, 503, 504] {
+        assert!(status(later).is_retryable(), "{later}");
+    }
+    for never in [400, 401, 403, 404, 405, 406, 410, 416, 501, 505] {
+        assert!(!status(never).is_retryable(), "{never}");
+    }
+}
+
+#[test]
+fn messages_say_what_to_do() {
+    let error = RegistryError::RealmRefused {
+        host: "registry.example.com".parse().unwrap(),
+        realm: RedactedUrl::from_text("https://auth.example.net/token?x=canary"),
+        fault: "it is another host",
+        allow: Some("auth.example.net".to_owned()),
+    };
+    assert_eq!(
+        error.to_string(),
+        "`registry.example.com` names `https://auth.example.net/token` as its token server: \
+         it is another host; if it is the right one, set allow_realms = [\"auth.example.net\"] \
+         for registry `registry.example.com`"
+    );
+}
