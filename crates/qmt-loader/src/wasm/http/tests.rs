@@ -4,6 +4,13 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::thread::{self, JoinHandle};
 
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+use super::hop::{HEADER_COUNT_MAX, resolve};
+use super::public::{PublicOnly, is_public};
 use super::*;
 use crate::limits::HTTP_BODY_MAX;
 

@@ -1,0 +1,87 @@
+//! The rules that a shared library can break.
+
+/// Why some bytes are no shared library that may be opened here.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NativeRefusal {
+    /// None of the formats we know.
+    #[error("it is no ELF, Mach-O or PE file")]
+    UnknownFormat,
+    /// Too many bytes.
+    #[error("it has {size} bytes, more than the {limit} that a library may have")]
+    TooLarge {
+        /// The size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// Made for another system.
+    #[error("it is made for {found}, and this host is {expected}")]
+    WrongPlatform {
+        /// What the file is made for.
+        found: String,
+        /// What runs here.
+        expected: String,
+    },
+    /// An executable, an object file, a core dump.
+    #[error("it is {found}, not a shared library")]
+    NotALibrary {
+        /// What it is.
+        found: &'static str,
+    },
+    /// A table or segment lies outside of the file, or contradicts another one.
+    #[error("it is damaged or truncated: {what}")]
+    Malformed {
+        /// What does not hold.
+        what: &'static str,
+    },
+    /// It says itself where its libraries are searched.
+    #[error(
+        "it carries the library search path `{path}` (RPATH or RUNPATH), by which it could load what nobody verified; link without it"
+    )]
+    SearchPath {
+        /// The path.
+        path: String,
+    },
+    /// It needs a library that is not on the list.
+    #[error(
+        "it needs `{library}`, which is not on the list of libraries that plugins may need; link it statically, or allow it"
+    )]
+    Library {
+        /// The library.
+        library: String,
+    },
+    /// It makes the stack executable.
+    #[error("it asks for an executable stack; link with `-z noexecstack`")]
+    ExecutableStack,
+    /// Its code is patched while it is loaded.
+    #[error("its code must be changed to load it (text relocations); compile with `-fPIC`")]
+    TextRelocations,
+    /// Memory that is writable and executable.
+    #[error("it has a segment that is writable and executable at once")]
+    WritableCode,
+    /// It speaks another version of `qmt_plugin.h`.
+    #[error("it speaks version {found} of the plugin ABI, this host speaks {supported}")]
+    AbiVersion {
+        /// What the file says.
+        found: u32,
+        /// What we speak.
+        supported: u32,
+    },
+    /// It implements a part of `qmt_plugin.h`.
+    #[error(
+        "it exports `qmt_plugin_call` but not `{missing}`; a plugin implements all of `qmt_plugin.h`"
+    )]
+    IncompleteAbi {
+        /// The first function that is missing.
+        missing: &'static str,
+    },
+    /// A name of `qmt_plugin.h` is data where it must be a function, or the other way round.
+    #[error("its symbol `{symbol}` is not {expected}")]
+    SymbolKind {
+        /// The symbol.
+        symbol: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}

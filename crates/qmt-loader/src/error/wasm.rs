@@ -1,0 +1,74 @@
+//! The rules that a Wasm module can break.
+
+use super::BoxError;
+use super::text::listed;
+
+/// Why some bytes are no Wasm module that may run here.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WasmRefusal {
+    /// Not even the magic number is there.
+    #[error("it does not begin with the Wasm magic `\\0asm`")]
+    NotWasm,
+    /// The text format.
+    #[error("it is WebAssembly text; compile it to the binary format first")]
+    Text,
+    /// Something that a compiler made of a module: running it would mean trusting it as machine code.
+    #[error("it is precompiled machine code (.cwasm); publish the module itself")]
+    Precompiled,
+    /// A component.
+    #[error("it is a WebAssembly component; Extism runs core modules")]
+    Component,
+    /// Another version of the format.
+    #[error("it is version {version} of the Wasm format; this host runs version 1")]
+    Version {
+        /// The version found.
+        version: u16,
+    },
+    /// Too many bytes.
+    #[error("it has {size} bytes, more than the {limit} that a module may have")]
+    TooLarge {
+        /// The size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// Too many of something.
+    #[error("it has {count} {what}, more than the {limit} that are allowed")]
+    TooMany {
+        /// What is counted.
+        what: &'static str,
+        /// How many there are.
+        count: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The sections do not parse.
+    #[error("its sections cannot be read")]
+    Malformed {
+        /// Where and why.
+        source: BoxError,
+    },
+    /// A feature that this host does not offer.
+    #[error("it uses {feature}, which this host does not offer")]
+    Feature {
+        /// The feature.
+        feature: &'static str,
+    },
+    /// It imports what the host does not offer.
+    #[error("it imports what this host does not offer: {}", listed(.missing))]
+    MissingImports {
+        /// `module.name` of each.
+        missing: Vec<String>,
+    },
+    /// A memory or table that is larger at its start than it may ever become.
+    #[error("it starts with {what} of {size}, more than the limit of {limit}")]
+    StartsTooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size in bytes or elements.
+        size: u64,
+        /// The limit in the same unit.
+        limit: u64,
+    },
+}
