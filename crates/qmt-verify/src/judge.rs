@@ -5,6 +5,7 @@ mod assign;
 mod candidate;
 mod case;
 mod certificate;
+mod decide;
 mod facts;
 mod legacy;
 mod logs;
@@ -23,15 +24,15 @@ use self::candidate::{Candidate, Role};
 use self::case::{Accepted, Case, Docket};
 use self::proof::Prover;
 pub(crate) use self::statement::PAYLOAD_TYPE;
-use crate::error::{Rejection, VerifyError, printable};
+use crate::error::{Rejection, VerifyError};
 use crate::evidence::{self, DiscoveryOptions, Evidence, EvidenceSource};
 use crate::fault::Fault;
 use crate::limits::{BundleLimits, PIECE_BYTES_MAX};
-use crate::policy::{AttestationDemand, Kind, PolicySet};
+use crate::policy::{Kind, PolicySet};
 use crate::report::Report;
 use crate::signer::SignerId;
 use crate::trust::TrustRoot;
-use crate::verification::{Proven, Verification};
+use crate::verification::Verification;
 use crate::verifier::Verifier;
 
 /// Judges by the rules of Sigstore. Build it once: the trust root is parsed then, not at each call.
@@ -206,130 +207,6 @@ impl SigstoreVerifier {
                 .rejected
                 .push(Rejection::new(&found, claimed.as_ref(), &fault)),
         }
-    }
-
-    fn decide(&self, case: &Case<'_>, docket: Docket) -> Result<Verification, VerifyError> {
-        let Docket {
-            accepted,
-            attestations,
-            mut rejected,
-        } = docket;
-        let refuse = |rejected| {
-            let (subject, scope) = (Box::new(case.subject.clone()), case.scope.clone());
-            Err(VerifyError::Refused {
-                subject,
-                scope,
-                rejected,
-            })
-        };
-        // Each piece was accepted or has its rejection: these are notes of what was not even taken.
-        if accepted.is_empty() && rejected.iter().all(|one| one.code == "left-aside") {
-            return Err(VerifyError::NoSignature {
-                subject: Box::new(case.subject.clone()),
-                rejected,
-            });
-        }
-        let Some(chosen) = assign::choose(&accepted, case) else {
-            let required = case.policy.require();
-            for one in &accepted {
-                let found = assign::signers(&accepted).min(required.saturating_sub(1));
-                let fault = Fault::NotEnough { found, required };
-                rejected.push(Rejection::new(&one.facts.found, Some(&one.signer), &fault));
-            }
-            return refuse(rejected);
-        };
-        let mut satisfied = Vec::new();
-        for demand in case.policy.attestations() {
-            if let Err(mut why) = self.attested(case, &chosen, demand, &attestations) {
-                rejected.append(&mut why);
-                return refuse(rejected);
-            }
-            satisfied.push(demand.predicate_type().to_owned());
-        }
-        Ok(self.grant(case, &chosen, satisfied, rejected))
-    }
-
-    /// Whether one of the attestations satisfies `demand`, signed by one of the authorities or, on
-    /// first use, by the signer of the image.
-    fn attested(
-        &self,
-        case: &Case<'_>,
-        chosen: &assign::Chosen<'_>,
-        demand: &AttestationDemand,
-        attestations: &[Candidate<'_>],
-    ) -> Result<(), Vec<Rejection>> {
-        let mut why = Vec::new();
-        for candidate in attestations {
-            let Role::Attestation {
-                predicate_type,
-                predicate,
-            } = &candidate.role
-            else {
-                continue;
-            };
-            if predicate_type != demand.predicate_type() {
-                continue;
-            }
-            let problem = match demand.lacks(predicate) {
-                Some(lacking) => Fault::Demand(lacking),
-                None => match rules::attester(&self.prover, case, candidate, chosen.signer()) {
-                    Ok(()) => return Ok(()),
-                    Err(fault) => fault,
-                },
-            };
-            why.push(Rejection::new(
-                candidate.found,
-                candidate.claimed_signer().as_ref(),
-                &problem,
-            ));
-        }
-        if why.is_empty() {
-            let fault = Fault::Demand(format!(
-                "there is none of type `{}`",
-                demand.predicate_type()
-            ));
-            why.push(Rejection::new(&case.subject.to_string(), None, &fault));
-        }
-        Err(why)
-    }
-
-    /// Says what was proven.
-    fn grant(
-        &self,
-        case: &Case<'_>,
-        chosen: &assign::Chosen<'_>,
-        attestations: Vec<String>,
-        rejected: Vec<Rejection>,
-    ) -> Verification {
-        let facts = chosen.facts();
-        let signer = chosen.signer().clone();
-        let mut report = Report::of(case.subject);
-        facts.describe(&mut report);
-        report.scope.clone_from(&case.scope);
-        report.authority = printable(chosen.authority());
-        report.cosigners = chosen.cosigners();
-        report.first_use = case.policy.is_pin_on_first_use() && case.expected.is_none();
-        report.differs_from_pin = case.expected.is_some_and(|expected| *expected != signer);
-        report.config_line = Some(signer.config_line());
-        report.attestations = attestations;
-        report.trust_root = Some(self.trust.describe().report(case.now));
-        report.rejected = rejected;
-        if report.first_use {
-            report
-                .warnings
-                .push("no signer is configured: this one is pinned now".to_owned());
-        }
-        if report.differs_from_pin {
-            report
-                .warnings
-                .push("the lockfile pins another signer; the policy decides".to_owned());
-        }
-        report.signer = Some(signer.clone());
-        let proven = Proven {
-            signer,
-            times: facts.times.clone(),
-        };
-        Verification::assertion(case.subject, Some(proven), report)
     }
 }
 
