@@ -86,7 +86,7 @@ async fn a_host_function_that_fails_ends_the_call() {
 #[tokio::test]
 async fn many_answers_fit_in_memory() {
     let loader = with(HostFunction::new("ask", Ok));
-    let mut options = within(Duration::from_secs(60));
+    let mut options = within(Duration::from_mins(1));
     options.limits.memory_max = 64 << 20;
     let artifact = wasm("hostile-wasm/asks-host.wat");
     let plugin = loader.load(artifact, options).await.unwrap();
