@@ -130,16 +130,17 @@ impl Lockfile {
         Ok(())
     }
 
-    /// Keeps the entries of `names` alone.
+    /// Keeps the entries of `names` alone, those that another process wrote meanwhile included.
     pub(crate) fn retain(&mut self, names: &[&str]) -> Result<(), LockfileError> {
-        let before = self.entries.len();
-        self.entries
-            .retain(|name, _| names.contains(&name.as_str()));
-        if self.entries.len() == before {
-            Ok(())
-        } else {
-            write_entries(&self.path, &self.entries)
+        let _guard = guard(&self.path);
+        let mut entries = read_entries(&self.path)?;
+        let before = entries.len();
+        entries.retain(|name, _| names.contains(&name.as_str()));
+        if entries.len() != before {
+            write_entries(&self.path, &entries)?;
         }
+        self.entries = entries;
+        Ok(())
     }
 }
 

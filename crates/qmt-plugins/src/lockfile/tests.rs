@@ -73,6 +73,21 @@ fn two_processes_lose_nothing() {
     assert_eq!(Lockfile::read(folder.path()).unwrap().entries().count(), 2);
 }
 
+/// What is tidied away is what the config does not name, not what another process just pinned.
+#[test]
+fn tidying_loses_nothing_of_another_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut one = Lockfile::read(folder.path()).unwrap();
+    one.record(entry("gone", "1"), LockMode::Update).unwrap();
+    let mut other = Lockfile::read(folder.path()).unwrap();
+    other.record(entry("kept", "1"), LockMode::Update).unwrap();
+    one.retain(&["kept"]).unwrap();
+    for lock in [one, Lockfile::read(folder.path()).unwrap()] {
+        let names: Vec<&str> = lock.entries().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, ["kept"]);
+    }
+}
+
 /// Two first loads at once must not pin two signers.
 #[test]
 fn a_pin_of_another_process_stays() {

@@ -167,9 +167,12 @@ impl Upload<'_> {
         let mut offset = 0;
         // Where a registry forgets what it had, getting there again is no progress.
         let mut furthest = 0;
+        // How many bytes of the content were ever on their way.
+        let mut sent = 0;
         while offset < blob.size() {
             let length = chunk.min(blob.size().saturating_sub(offset));
             let last = offset.saturating_add(length).saturating_sub(1);
+            sent = sent.max(last.saturating_add(1));
             let mut call = self.call(to, Method::PATCH, session.place.clone());
             call.payload = Payload::Part {
                 content,
@@ -201,6 +204,13 @@ impl Upload<'_> {
                     let url = RedactedUrl::from(&call.url);
                     attempts.pause(failure, &url, &self.context.events).await?;
                     offset = self.ask_progress(to, blob, &mut session, attempts).await?;
+                    if offset > sent {
+                        // To go on from there would leave a hole in the content.
+                        return Err(RegistryError::UploadRefused {
+                            url,
+                            fault: "it says that it has more than was sent",
+                        });
+                    }
                 }
             }
         }
@@ -233,7 +243,7 @@ impl Upload<'_> {
             }
             return Ok(0);
         }
-        let kept = kept(answer.headers()).unwrap_or(0).min(blob.size());
+        let kept = kept(answer.headers()).unwrap_or(0);
         if answer.headers().contains_key(header::LOCATION) {
             session.place = redirect::target(&answer.url, answer.headers())?;
         }

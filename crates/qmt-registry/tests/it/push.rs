@@ -256,6 +256,36 @@ async fn content_that_is_too_short_is_told_at_once() {
     }
 }
 
+/// A registry that claims to have what was never sent would make a hole in the content.
+#[tokio::test]
+async fn an_upload_is_not_further_than_what_was_sent() {
+    for (claimed, is_true) in [("0-9999", true), ("0-30000", false), ("0-99999", false)] {
+        let server = FakeRegistry::builder().serve().await;
+        let client = builder(&server)
+            .limits(quick().upload_chunk(30_000))
+            .build()
+            .unwrap();
+        let content = noise(100_000);
+        let broken = Fault::on("PATCH", "*").once();
+        server.fault(broken.cut_request(10_000, Cut::Fin));
+        let asked = Fault::on("GET", "/v2/*/blobs/uploads/*").once();
+        server.fault(asked.respond(204).header("range", claimed));
+        let to = server.repository("acme/echo");
+        let pushed = client
+            .push_blob(&to, &blob_of(&content), &content, None)
+            .await;
+        if is_true {
+            pushed.unwrap();
+            let kept = server.blob("acme/echo", blob_of(&content).digest());
+            assert!(kept.unwrap() == content);
+        } else {
+            let error = pushed.unwrap_err().to_string();
+            assert!(error.contains("more than was sent"), "{error}");
+            assert_eq!(server.count("PUT", "*"), 0, "{}", server.request_log());
+        }
+    }
+}
+
 /// A registry that forgets an upload each time it breaks off is given up on.
 #[tokio::test]
 async fn an_upload_that_is_forgotten_again_and_again_ends() {
