@@ -202,7 +202,13 @@ fn broken(error: x509_cert::der::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use x509_cert::der::Tag;
+    use x509_cert::der::asn1::{Any, Ia5String, OctetString};
+    use x509_cert::ext::AsExtension as _;
+    use x509_cert::ext::pkix::name::OtherName;
+
     use super::*;
+    use crate::judge::rekor2::tests::CERTIFICATE;
 
     #[test]
     fn only_github_may_be_left_out_of_a_repository() {
@@ -227,6 +233,58 @@ mod tests {
         ] {
             assert_eq!(same_repository(said, wanted), same, "{said} and {wanted}");
         }
+    }
+
+    /// A certificate that names `names`.
+    fn naming(names: Vec<GeneralName>) -> Certificate {
+        let der = DerCertificate::from_pem(CERTIFICATE).unwrap();
+        let mut certificate = Certificate::from_der(der.as_bytes()).unwrap();
+        let subject = certificate.tbs_certificate.subject.clone();
+        let name = SubjectAltName(names).to_extension(&subject, &[]).unwrap();
+        certificate.tbs_certificate.extensions = Some(vec![name]);
+        certificate
+    }
+
+    fn address(bytes: &[u8]) -> GeneralName {
+        GeneralName::IpAddress(OctetString::new(bytes).unwrap())
+    }
+
+    fn other(kind: &str) -> GeneralName {
+        GeneralName::OtherName(OtherName {
+            type_id: ObjectIdentifier::new(kind).unwrap(),
+            value: Any::new(Tag::Utf8String, "alice".as_bytes()).unwrap(),
+        })
+    }
+
+    /// SIG-03: every kind of name that a policy can mean, and none of the others.
+    #[test]
+    fn each_kind_of_name_is_read() {
+        let text = |text: &str| Ia5String::new(text).unwrap();
+        let six = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        for (name, expected) in [
+            (
+                GeneralName::Rfc822Name(text("a@b.example")),
+                Some("a@b.example"),
+            ),
+            (GeneralName::DnsName(text("b.example")), Some("b.example")),
+            (
+                GeneralName::UniformResourceIdentifier(text("https://b.example")),
+                Some("https://b.example"),
+            ),
+            (address(&[192, 0, 2, 7]), Some("192.0.2.7")),
+            (address(&six), Some("2001:db8::1")),
+            // Fulcio's own kind; another kind of text is not what it writes.
+            (other("1.3.6.1.4.1.57264.1.7"), Some("alice")),
+            (other("1.3.6.1.4.1.57264.1.8"), None),
+            (GeneralName::RegisteredId(OTHER_NAME), None),
+        ] {
+            let found = identities(&naming(vec![name])).unwrap();
+            assert_eq!(found.first().map(String::as_str), expected);
+        }
+        assert!(identities(&naming(vec![address(&[1, 2, 3])])).is_err());
+        let two = vec![address(&[192, 0, 2, 7]), address(&[192, 0, 2, 8])];
+        assert!(identities(&naming(two)).is_err());
+        assert_eq!(identities(&naming(Vec::new())).ok(), Some(Vec::new()));
     }
 
     #[test]

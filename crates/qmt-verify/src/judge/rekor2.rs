@@ -207,4 +207,4 @@ fn decode(base64: &str) -> Result<Vec<u8>, Fault> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// Made by `openssl req -x509` with a key of P-384.
-const CERTIFICATE: &str = "\
+pub(in crate::judge) const CERTIFICATE: &str = "\
 -----BEGIN CERTIFICATE-----\n\
 MIIBwTCCAUagAwIBAgIUALtyqLOPX1nS2+xpncbh5GKWsowwCgYIKoZIzj0EAwIw\n\
 FjEUMBIGA1UEAwwLVGVzdCBzaWduZXIwIBcNMjYxMTI0MTI1MjAxWhgPMjEyNjEw\n\
