@@ -7,11 +7,11 @@
     reason = "libraries are foreign code, and are called through raw pointers"
 )]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::slice;
 
 use super::author::{Configure, Function};
+use super::guarded;
 
 #[cfg(feature = "native")]
 pub use self::host::Symbol;
@@ -79,15 +79,6 @@ macro_rules! export_native_plugin {
     };
 }
 
-/// The call went well.
-const OK: i32 = 0;
-/// The function returned an error, whose text is the output.
-const FAILED: i32 = 1;
-/// There is no such function.
-const UNKNOWN: i32 = 2;
-/// The function panicked.
-const PANICKED: i32 = 3;
-
 /// Runs one function of a plugin; the body of `qmt_plugin_call`.
 ///
 /// # Safety
@@ -101,16 +92,7 @@ pub unsafe fn call(
 ) -> i32 {
     // SAFETY: the caller vouches for both.
     let (export, input) = unsafe { (bytes(export), bytes(input)) };
-    let function = exports.iter().find(|(name, _)| name.as_bytes() == export);
-    let (code, output) = match function {
-        None => (UNKNOWN, b"there is no function of that name".to_vec()),
-        // The function gets nothing that a panic could leave half done: it has no `&mut` of ours.
-        Some((_, function)) => match catch_unwind(AssertUnwindSafe(|| function(input))) {
-            Ok(Ok(output)) => (OK, output),
-            Ok(Err(message)) => (FAILED, message.into_bytes()),
-            Err(panic) => (PANICKED, words(panic)),
-        },
-    };
+    let (code, output) = guarded::call(exports, export, input);
     // SAFETY: the caller vouches for it.
     unsafe { give(output, out) };
     code
@@ -125,7 +107,7 @@ pub unsafe fn exports(exports: &[(&str, Function)], out: (*mut *mut u8, *mut usi
     let names: Vec<&str> = exports.iter().map(|(name, _)| *name).collect();
     // SAFETY: the caller vouches for it.
     unsafe { give(names.join("\n").into_bytes(), out) };
-    OK
+    guarded::OK
 }
 
 /// Hands over the configuration; the body of `qmt_plugin_configure`.
@@ -136,11 +118,7 @@ pub unsafe fn exports(exports: &[(&str, Function)], out: (*mut *mut u8, *mut usi
 pub unsafe fn configure(configure: Configure, json: *const u8, json_len: usize) -> i32 {
     // SAFETY: the caller vouches for it.
     let json = unsafe { bytes((json, json_len)) };
-    match catch_unwind(AssertUnwindSafe(|| configure(json))) {
-        Ok(Ok(())) => OK,
-        Ok(Err(_)) => FAILED,
-        Err(_) => PANICKED,
-    }
+    guarded::configure(configure, json)
 }
 
 /// Takes an output back; the body of `qmt_plugin_free`.
@@ -181,21 +159,6 @@ unsafe fn give(output: Vec<u8>, (out, out_len): (*mut *mut u8, *mut usize)) {
         out_len.write(output.len());
         out.write(output.cast());
     }
-}
-
-fn words(panic: Box<dyn std::any::Any + Send>) -> Vec<u8> {
-    let text = match panic.downcast::<String>() {
-        Ok(text) => *text,
-        Err(panic) => match panic.downcast::<&'static str>() {
-            Ok(text) => (*text).to_owned(),
-            Err(panic) => {
-                // Dropping it could panic again.
-                std::mem::forget(panic);
-                "unknown".to_owned()
-            }
-        },
-    };
-    format!("the plugin panicked: {text}").into_bytes()
 }
 
 /// The side that opens and calls.

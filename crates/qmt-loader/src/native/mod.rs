@@ -5,6 +5,7 @@
 
 pub mod author;
 mod ffi;
+mod guarded;
 #[cfg(feature = "native")]
 mod load;
 #[cfg(feature = "native")]

@@ -1,6 +1,7 @@
 //! Both sides of the ABI in one process, without a library between them.
 
 use super::*;
+use crate::native::guarded::{FAILED, OK, PANICKED, UNKNOWN};
 
 const EXPORTS: &[(&str, Function)] = &[
     ("echo", |input| Ok(input.to_vec())),
