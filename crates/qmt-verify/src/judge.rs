@@ -27,7 +27,7 @@ pub(crate) use self::statement::PAYLOAD_TYPE;
 use crate::error::{Rejection, VerifyError};
 use crate::evidence::{self, DiscoveryOptions, Evidence, EvidenceSource};
 use crate::fault::Fault;
-use crate::limits::{BundleLimits, PIECE_BYTES_MAX};
+use crate::limits::{BundleLimits, PIECE_BYTES_MAX, lower};
 use crate::policy::{Kind, PolicySet};
 use crate::report::Report;
 use crate::signer::SignerId;
@@ -100,28 +100,13 @@ impl SigstoreVerifier {
         self
     }
 
-    /// Lowers the transparency-log entries that one bundle may hold (default 8). A value above the
-    /// one in force changes nothing.
-    #[must_use]
-    pub fn with_most_log_entries(mut self, most: usize) -> Self {
-        self.limits.log_entries = self.limits.log_entries.min(most);
-        self
-    }
-
-    /// Lowers the RFC 3161 timestamps that one bundle may hold (default 8). A value above the one in
-    /// force changes nothing.
-    #[must_use]
-    pub fn with_most_timestamps(mut self, most: usize) -> Self {
-        self.limits.timestamps = self.limits.timestamps.min(most);
-        self
-    }
-
-    /// Lowers the subjects that one statement may name (default 1,024). A value above the one in
-    /// force changes nothing.
-    #[must_use]
-    pub fn with_most_subjects(mut self, most: usize) -> Self {
-        self.limits.subjects = self.limits.subjects.min(most);
-        self
+    lower! {
+        /// Lowers the transparency-log entries that one bundle may hold (default 8).
+        with_most_log_entries: usize => limits.log_entries;
+        /// Lowers the RFC 3161 timestamps that one bundle may hold (default 8).
+        with_most_timestamps: usize => limits.timestamps;
+        /// Lowers the subjects that one statement may name (default 1,024).
+        with_most_subjects: usize => limits.subjects;
     }
 
     /// The trust root in use.

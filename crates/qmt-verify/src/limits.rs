@@ -67,6 +67,21 @@ pub(crate) const TUF_TIME_MAX: Duration = Duration::from_mins(1);
 /// How old the last refresh of a TUF repository may be before it is repeated.
 pub(crate) const TUF_REFRESH_AFTER: Duration = Duration::from_hours(24);
 
+/// Makes setters that lower a limit and never raise it.
+macro_rules! lower {
+    ($($(#[$doc:meta])* $setter:ident: $kind:ty => $($field:ident).+;)*) => {$(
+        $(#[$doc])*
+        ///
+        /// A value above the one in force changes nothing.
+        #[must_use]
+        pub fn $setter(mut self, most: $kind) -> Self {
+            self.$($field).+ = self.$($field).+.min(most);
+            self
+        }
+    )*};
+}
+pub(crate) use lower;
+
 /// What one refresh of a TUF repository may read and take: as above, or less.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TufLimits {

@@ -15,7 +15,7 @@ use self::search::{Kind, Search};
 use super::kept::{Caps, Kept};
 use super::{Evidence, EvidenceSource};
 use crate::error::VerifyError;
-use crate::limits::COLLECT_TIME_MAX;
+use crate::limits::{COLLECT_TIME_MAX, lower};
 
 /// Where to look, apart from the places that always apply.
 #[derive(Clone, Debug)]
@@ -61,11 +61,9 @@ impl DiscoveryOptions {
         self
     }
 
-    /// Takes bundles, payloads and envelopes of at most `most` bytes, and never over 1 MiB.
-    #[must_use]
-    pub fn with_most_bytes_each(mut self, most: u64) -> Self {
-        self.caps.piece_bytes = self.caps.piece_bytes.min(most);
-        self
+    lower! {
+        /// Lowers the size of a bundle, payload or envelope in bytes (default 1 MiB).
+        with_most_bytes_each: u64 => caps.piece_bytes;
     }
 
     /// Gives up after `deadline`, which is 10 s unless set, and never more.

@@ -21,7 +21,7 @@ use self::remote::{Remote, Request};
 use self::state::{Cache, Kept, STATE, State, distinct_keys};
 use super::TrustRoot;
 use crate::error::{BoxError, VerifyError};
-use crate::limits::{TRUST_FILE_BYTES_MAX, TUF_REFRESH_AFTER, TufLimits};
+use crate::limits::{TRUST_FILE_BYTES_MAX, TUF_REFRESH_AFTER, TufLimits, lower};
 
 const TARGET: &str = "trusted_root.json";
 const PUBLIC_GOOD_URL: &str = "https://tuf-repo-cdn.sigstore.dev";
@@ -81,36 +81,15 @@ impl TufOptions {
         self
     }
 
-    /// Lowers the size of a `root.json` in bytes (default 1 MiB). A value above the one in force
-    /// changes nothing.
-    #[must_use]
-    pub fn with_most_root_bytes(mut self, most: u64) -> Self {
-        self.limits.root_bytes = self.limits.root_bytes.min(most);
-        self
-    }
-
-    /// Lowers the size of any other metadata in bytes (default 10 MiB). A value above the one in
-    /// force changes nothing.
-    #[must_use]
-    pub fn with_most_metadata_bytes(mut self, most: u64) -> Self {
-        self.limits.metadata_bytes = self.limits.metadata_bytes.min(most);
-        self
-    }
-
-    /// Lowers the number of new roots that one refresh follows (default 1,024). A value above the
-    /// one in force changes nothing.
-    #[must_use]
-    pub fn with_most_rotations(mut self, most: u32) -> Self {
-        self.limits.rotations = self.limits.rotations.min(most);
-        self
-    }
-
-    /// Lowers the time that one refresh may take (default 1 minute). A value above the one in force
-    /// changes nothing.
-    #[must_use]
-    pub fn with_deadline(mut self, most: Duration) -> Self {
-        self.limits.time = self.limits.time.min(most);
-        self
+    lower! {
+        /// Lowers the size of a `root.json` in bytes (default 1 MiB).
+        with_most_root_bytes: u64 => limits.root_bytes;
+        /// Lowers the size of any other metadata in bytes (default 10 MiB).
+        with_most_metadata_bytes: u64 => limits.metadata_bytes;
+        /// Lowers the number of new roots that one refresh follows (default 1,024).
+        with_most_rotations: u32 => limits.rotations;
+        /// Lowers the time that one refresh may take (default 1 minute).
+        with_deadline: Duration => limits.time;
     }
 
     /// The folder of this repository: another root is another repository.
