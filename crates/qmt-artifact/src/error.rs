@@ -244,7 +244,8 @@ pub enum ArtifactError {
     },
     /// What is packed waits in temporary files, and one could not be written or read.
     #[error(
-        "what is packed could not be kept in a temporary file; is there room in the folder that `TMPDIR` names?"
+        "what is packed could not be kept in a temporary file; is there room in the folder that \
+         `TMPDIR` names?"
     )]
     TemporaryFile {
         /// What the operating system said.

@@ -10,8 +10,8 @@ use tempfile::NamedTempFile;
 
 use crate::error::ArtifactError;
 
-/// How much is written at once, in bytes.
-const BUFFER_BYTES: usize = 128 * 1024;
+/// How much is read and written at once, in bytes.
+pub(super) const BUFFER_BYTES: usize = 128 * 1024;
 
 /// A config or layer.
 #[derive(Clone, Debug)]

@@ -7,15 +7,12 @@ use std::path::Path;
 use flate2::{Compression, GzBuilder};
 use qmt_oci_ref::Digest;
 
-use super::blob::{Measured, Spool, temporary};
+use super::blob::{BUFFER_BYTES, Measured, Spool, temporary};
 use crate::error::{ArtifactError, Limit, shown};
 use crate::extract::rule::judge;
 use crate::kind::PluginKind;
 use crate::platform::HostPlatform;
 use crate::sniff::SNIFF_BYTES;
-
-/// How much of a file is copied at once, in bytes.
-const BUFFER_BYTES: usize = 128 * 1024;
 
 /// Makes a compressed archive of one file, owned by root and last changed when the image was
 /// created. Returns it with the digest and the length that it has before compression.

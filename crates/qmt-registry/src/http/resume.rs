@@ -2,8 +2,8 @@
 //! proven over the whole.
 //!
 //! A task of its own reads from the network, gathers what comes in buffers of one size, hands each to
-//! the hasher and passes it on, so reading, hashing and whatever the consumer does run beside one another. The channel to the
-//! consumer is short: memory does not depend on the blob's size.
+//! the hasher and passes it on, so reading, hashing and whatever the consumer does run beside one
+//! another. The channel to the consumer is short: memory does not depend on the blob's size.
 
 mod blame;
 mod connect;
