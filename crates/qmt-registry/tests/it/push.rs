@@ -4,13 +4,21 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use qmt_oci_ref::{Descriptor, Digest, MediaType};
-use qmt_registry::{RawManifest, Registry, RegistryError, RegistryWriter};
+use qmt_registry::{HttpRegistry, RawManifest, Registry, RegistryError, RegistryWriter};
 use qmt_testkit::{Auth, Cut, FakeRegistry, Fault, LoggedRequest, PlainServer};
 
 use crate::support::{CANARY, MANIFEST, builder, client, client_with_password, noise, pull, quick};
 
 fn blob_of(content: &Bytes) -> Descriptor {
     Descriptor::of(MediaType::new("application/wasm"), content)
+}
+
+/// A client that sends what is over 30,000 bytes in parts.
+fn in_parts(server: &FakeRegistry) -> HttpRegistry {
+    builder(server)
+        .limits(quick().upload_chunk(30_000))
+        .build()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -77,10 +85,7 @@ async fn a_blob_is_linked_where_the_registry_can() {
 async fn a_chunked_upload_is_resumed() {
     let server = FakeRegistry::builder().serve().await;
     let content = noise(100_000);
-    let client = builder(&server)
-        .limits(quick().upload_chunk(30_000))
-        .build()
-        .unwrap();
+    let client = in_parts(&server);
     let to = server.repository("acme/echo");
     client
         .push_blob(&to, &blob_of(&content), &content, None)
@@ -261,10 +266,7 @@ async fn content_that_is_too_short_is_told_at_once() {
 async fn an_upload_is_not_further_than_what_was_sent() {
     for (claimed, is_true) in [("0-9999", true), ("0-30000", false), ("0-99999", false)] {
         let server = FakeRegistry::builder().serve().await;
-        let client = builder(&server)
-            .limits(quick().upload_chunk(30_000))
-            .build()
-            .unwrap();
+        let client = in_parts(&server);
         let content = noise(100_000);
         let broken = Fault::on("PATCH", "*").once();
         server.fault(broken.cut_request(10_000, Cut::Fin));
@@ -290,10 +292,7 @@ async fn an_upload_is_not_further_than_what_was_sent() {
 #[tokio::test]
 async fn an_upload_that_is_forgotten_again_and_again_ends() {
     let server = FakeRegistry::builder().serve().await;
-    let client = builder(&server)
-        .limits(quick().upload_chunk(30_000))
-        .build()
-        .unwrap();
+    let client = in_parts(&server);
     let content = noise(100_000);
     let second = |request: &LoggedRequest| {
         let range = request.header("content-range");

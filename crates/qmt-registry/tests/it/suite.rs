@@ -14,7 +14,7 @@ use qmt_oci_ref::{RegistryHost, Repository};
 use qmt_registry::{Credential, HostOptions, HttpRegistry, OciLayout, RegistryWriter};
 use qmt_testkit::{Auth, FakeRegistry, TlsOptions};
 
-use crate::support::{CANARY, Fixed, plain, quick};
+use crate::support::{CANARY, Fixed, ca_of, plain, quick};
 
 /// Blobs above this go up in parts, so that the suite needs no large ones.
 const CHUNK: u64 = 100_000;
@@ -96,10 +96,8 @@ async fn the_test_kits_registry_over_http2() {
         .tls(TlsOptions::new().http2())
         .serve()
         .await;
-    let authority = folder.path().join("ca.pem");
-    std::fs::write(&authority, server.certificates().unwrap().ca_pem()).unwrap();
     let credential = Some(Credential::basic("alice", CANARY));
-    let options = HostOptions::new().ca_file(authority);
+    let options = HostOptions::new().ca_file(ca_of(&server, &folder));
     behaviour::all(&Place::with_options(&server.host(), options, credential)).await;
     let requests = server.requests();
     assert!(!requests.is_empty());

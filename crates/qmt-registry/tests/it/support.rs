@@ -1,5 +1,6 @@
 //! What the tests share: a client with short pauses, a store with one credential, a small image.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use qmt_registry::{
     RegistryError, RegistryEvent, Resolved,
 };
 use qmt_testkit::{Auth, FakeRegistry};
+use tempfile::TempDir;
 
 /// A password that must never be seen where it does not belong.
 pub(crate) const CANARY: &str = "canary-password";
@@ -102,6 +104,13 @@ pub(crate) async fn image_behind(auth: Auth) -> FakeRegistry {
     let server = FakeRegistry::builder().auth(auth).serve().await;
     put_image(&server);
     server
+}
+
+/// Writes the authority that vouches for `server` into `folder`.
+pub(crate) fn ca_of(server: &FakeRegistry, folder: &TempDir) -> PathBuf {
+    let path = folder.path().join("ca.pem");
+    std::fs::write(&path, server.certificates().unwrap().ca_pem()).unwrap();
+    path
 }
 
 /// Resolves `acme/echo:1`.

@@ -1,25 +1,17 @@
 //! TLS, plain HTTP and proxies: by the operator's word for one registry, and by nothing else.
 
-use std::path::PathBuf;
-
 use qmt_registry::{HostOptions, HttpRegistry, Registry, RegistryError};
 use qmt_testkit::{Auth, FakeRegistry, PlainServer, TlsOptions};
-use tempfile::TempDir;
 
 use crate::support::{
-    CANARY, client_with_password, image_behind, password, plain, put_image, quick, resolve, told,
+    CANARY, ca_of, client_with_password, image_behind, password, plain, put_image, quick, resolve,
+    told,
 };
 
 async fn tls(options: TlsOptions) -> FakeRegistry {
     let server = FakeRegistry::builder().tls(options).serve().await;
     put_image(&server);
     server
-}
-
-fn ca_of(server: &FakeRegistry, folder: &TempDir) -> PathBuf {
-    let path = folder.path().join("ca.pem");
-    std::fs::write(&path, server.certificates().unwrap().ca_pem()).unwrap();
-    path
 }
 
 fn with(server: &FakeRegistry, options: HostOptions) -> HttpRegistry {
