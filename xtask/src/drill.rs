@@ -117,10 +117,7 @@ fn play(sh: &Shell, profile: &str, package: &str, filter: &str, form: &str) -> a
     .output()
     .context("cargo can't be started")?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let lines: Vec<&str> = said
-        .lines()
-        .filter(|line| line.starts_with("drill "))
-        .collect();
+    let lines = counts(&said);
     for line in &lines {
         println!("  {line}");
     }
@@ -134,9 +131,26 @@ fn play(sh: &Shell, profile: &str, package: &str, filter: &str, form: &str) -> a
     Ok(())
 }
 
+/// The lines of a drill, before which the test harness may have put a mark for each test that ended.
+fn counts(said: &str) -> Vec<&str> {
+    said.lines()
+        .map(|line| line.trim_start_matches(['.', 'F', 'i']))
+        .filter(|line| line.starts_with("drill "))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As `cargo test --quiet` prints them.
+    #[test]
+    fn lines_behind_the_marks_of_the_harness_count() {
+        let said = "\nrunning 4 tests\ndrill F6 one: 1 case\n..drill F6 two: 2 cases\n.Fi.drill x\n\
+                    the drill goes on\n.\n";
+        let expected = ["drill F6 one: 1 case", "drill F6 two: 2 cases", "drill x"];
+        assert_eq!(counts(said), expected);
+    }
 
     #[test]
     fn drills_are_chosen_by_their_ids() {
