@@ -192,6 +192,21 @@ fn names(profile: &str) -> BTreeSet<String> {
 mod tests {
     use super::*;
 
+    /// A name that stands twice makes the linker warn at each build.
+    #[test]
+    fn the_list_has_plain_names_each_once() {
+        let list = std::fs::read_to_string(project::root().join(LIST)).unwrap();
+        let mut seen = BTreeSet::new();
+        for name in list.lines() {
+            let is_plain = name.chars().all(|one| one.is_ascii_graphic());
+            assert!(
+                is_plain && !name.is_empty() && seen.insert(name),
+                "{name:?}"
+            );
+        }
+        assert!(seen.len() > 1_000, "{}", seen.len());
+    }
+
     #[test]
     fn the_names_of_a_profile_are_found() {
         let profile = "fl=(1) a.c\nfn=(1) one\n1 2\ncfn=(2) two'2\ncalls=1 1\n1 1\nfn=(2)\n1 1\n";
