@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use qmt_artifact::{ArtifactError, PluginKind};
 use qmt_cache::CacheError;
 use qmt_loader::LoadError;
+use qmt_oci_ref::Digest;
 use qmt_registry::RegistryError;
 use qmt_verify::VerifyError;
 
@@ -75,6 +76,25 @@ pub enum Error {
     /// Trust material or policy can't be used.
     #[error("the trust settings of the config can't be used")]
     Trust(#[source] VerifyError),
+    /// The tag went back to a version that was signed before the one that the lockfile holds.
+    #[error(
+        "`{plugin}` is not loaded: `{reference}` went back to {digest} ({signed}), the lockfile \
+         holds {locked} ({locked_signed})"
+    )]
+    StepBack {
+        /// The plugin.
+        plugin: String,
+        /// The image, as the config names it.
+        reference: String,
+        /// What the tag stands for now.
+        digest: Digest,
+        /// When that was signed, in words.
+        signed: String,
+        /// What it stood for, and still does by the lockfile.
+        locked: Digest,
+        /// When that was signed, in words.
+        locked_signed: String,
+    },
     /// What was to be published is not signed, so it is not published either.
     #[error("`{plugin}`: signing it failed")]
     Signing {
@@ -233,7 +253,7 @@ impl Error {
                 source: VerifyError::Source { .. } | VerifyError::Timeout { .. },
                 ..
             } => ErrorKind::Network,
-            Self::NotVerified { .. } => ErrorKind::NotVerified,
+            Self::NotVerified { .. } | Self::StepBack { .. } => ErrorKind::NotVerified,
             // A manifest or layer comes through the registry: what it says about why counts.
             Self::Artifact { source, .. } => match registry_cause(source) {
                 Some(cause) if cause.is_not_found() => ErrorKind::NotFound,
@@ -300,6 +320,10 @@ impl Error {
                  more"
                     .to_owned(),
             ),
+            Self::StepBack { plugin, .. } => Some(format!(
+                "if the publisher took the newer one back, `qmt-plugins update {plugin}` follows; \
+                 without `refresh_after` and `pull_policy = \"always\"` the lockfile's stays"
+            )),
             Self::WrongKind { .. } => {
                 Some("change `kind` of the provider, or the image".to_owned())
             }

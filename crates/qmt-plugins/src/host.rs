@@ -13,12 +13,12 @@ use tokio::sync::OnceCell;
 
 use crate::artifact::PluginArtifact;
 use crate::builder::PluginHostBuilder;
-use crate::config::{Config, ConfigFile, PullPolicy};
+use crate::config::{Config, ConfigFile};
 use crate::error::Error;
 use crate::events::{EventSink, Reporter};
 use crate::loaders::Loaders;
 use crate::lockfile::{LockEntry, LockMode, Lockfile};
-use crate::obtain::Need;
+use crate::obtain::{Need, Wanted};
 use crate::stage::load;
 use crate::stage::verify::Freshness;
 use crate::stage::{Trust, resolve, verify};
@@ -82,7 +82,9 @@ impl PluginHost {
     /// config says so.
     pub async fn load(&self, name: &str) -> Result<Arc<dyn Plugin>, Error> {
         let target = Target::named(self.config(), name)?;
-        let fetched = self.obtain(&target, None, Need::Bytes).await?;
+        let fetched = self
+            .obtain(&target, Wanted::AsConfigured, Need::Bytes)
+            .await?;
         let reporter = self.reporter(&target);
         let code = fetched.content.into_code().await;
         let code = code.map_err(|source| Error::Cache {
@@ -128,7 +130,9 @@ impl PluginHost {
     ///
     /// As [`Self::load`].
     pub async fn fetch_target(&self, target: &Target) -> Result<PluginArtifact, Error> {
-        let obtained = self.obtain(target, None, Need::Proof).await?;
+        let obtained = self
+            .obtain(target, Wanted::AsConfigured, Need::Proof)
+            .await?;
         Ok(obtained.into_artifact(target))
     }
 
@@ -169,8 +173,7 @@ impl PluginHost {
     /// As [`Self::load`]. The old entry stays where it fails.
     pub async fn update(&self, name: &str) -> Result<PluginArtifact, Error> {
         let target = Target::named(self.config(), name)?;
-        let always = Some(PullPolicy::Always);
-        let obtained = self.obtain(&target, always, Need::Proof).await?;
+        let obtained = self.obtain(&target, Wanted::Newest, Need::Proof).await?;
         Ok(obtained.into_artifact(&target))
     }
 

@@ -1,7 +1,7 @@
 //! From a target to proven content: what `load`, `fetch` and `update` have in common.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use qmt_artifact::PluginKind;
 use qmt_cache::CacheError;
@@ -24,7 +24,7 @@ impl PluginHost {
     pub(crate) async fn obtain(
         &self,
         target: &Target,
-        pull: Option<PullPolicy>,
+        wanted: Wanted,
         need: Need,
     ) -> Result<Obtained, Error> {
         let provider = target.provider();
@@ -45,7 +45,9 @@ impl PluginHost {
             }
         }
         let (context, mut request) = self.prepare_verified(target).await?;
-        request.pull = pull.unwrap_or(request.pull);
+        if wanted == Wanted::Newest {
+            (request.pull, request.is_update) = (PullPolicy::Always, true);
+        }
         let cached = pipeline::run(&context, &request).await?;
         let (cached, content) = match need.take(&cached).await {
             Ok(content) => (cached, content),
@@ -164,9 +166,14 @@ impl PluginHost {
             kind: provider.kind.map(load::plugin_kind),
             file: provider.file.clone(),
             locked: entry.as_ref().map(|entry| entry.digest.clone()),
+            locked_at: entry.as_ref().and_then(|entry| {
+                let since = Duration::from_secs(entry.signed_at?);
+                SystemTime::UNIX_EPOCH.checked_add(since)
+            }),
             expected: entry.and_then(|entry| entry.signer),
             pull: oci.pull_policy,
             refresh_after: oci.refresh_after.map(Span::duration),
+            is_update: false,
         };
         Ok((context, request))
     }
@@ -215,6 +222,15 @@ impl PluginHost {
             .is_configured()
             .then(|| self.lock().entry(target.name(), &reference).cloned())?
     }
+}
+
+/// Which version of a plugin is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The one that lockfile, cache and pull policy lead to.
+    AsConfigured,
+    /// What the tag names now, by the operator's word.
+    Newest,
 }
 
 /// What becomes of a plugin's bytes.

@@ -10,13 +10,17 @@ use qmt_cache::Begin;
 use crate::error::Error;
 use crate::stage::cache::{self, Cached};
 use crate::stage::verify::Freshness;
-use crate::stage::{Context, Request, extract, resolve, select, verify};
+use crate::stage::{Context, Request, extract, moved, resolve, select, verify};
 
 /// Runs every stage up to the cache: what comes out is verified and on disk.
 pub(crate) async fn run(context: &Context, request: &Request) -> Result<Cached, Error> {
     let pinned = resolve::resolve(context, request).await?;
     let selected = select::select(context, request, &pinned).await?;
-    let verdict = verify::verify(context, request, &pinned, Freshness::CacheFirst);
+    let verdict = async {
+        let verified = verify::verify(context, request, &pinned, Freshness::CacheFirst).await?;
+        moved::check(context, request, &pinned, &verified).await?;
+        Ok(verified)
+    };
 
     let found = context
         .cache

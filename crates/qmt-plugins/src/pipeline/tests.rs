@@ -32,9 +32,11 @@ fn request() -> Request {
         kind: None,
         file: None,
         locked: None,
+        locked_at: None,
         expected: None,
         pull: PullPolicy::IfNotPresent,
         refresh_after: None,
+        is_update: false,
     }
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod cache;
 pub(crate) mod extract;
 pub(crate) mod load;
+pub(crate) mod moved;
 pub(crate) mod resolve;
 pub(crate) mod select;
 pub(crate) mod verify;
@@ -57,10 +58,14 @@ pub(crate) struct Request {
     pub(crate) file: Option<String>,
     /// The digest that the lockfile holds.
     pub(crate) locked: Option<Digest>,
+    /// When that was signed, where the lockfile says so.
+    pub(crate) locked_at: Option<SystemTime>,
     /// The signer that the lockfile holds.
     pub(crate) expected: Option<SignerId>,
     pub(crate) pull: PullPolicy,
     pub(crate) refresh_after: Option<Duration>,
+    /// Whether the operator asked for what the tag names now, whatever it is.
+    pub(crate) is_update: bool,
 }
 
 impl Context {

@@ -1,14 +1,15 @@
-//! A registry whose tags move while it is asked. DIG-03, SIG-06.
+//! A registry whose tags move, while it is asked and between two starts. DIG-03, SIG-06, SIG-08.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use qmt_oci_ref::Tag;
-use qmt_testkit::{Fault, Gate, ImageBuilder, plugins};
+use qmt_plugins::{ErrorKind, LockMode, Target};
+use qmt_testkit::{Fault, Gate, Identity, ImageBuilder, LogKind, Signing, attach_simple, plugins};
 use tokio::sync::Notify;
 
-use crate::scene::{REPOSITORY, Scene, told, wasm_image};
+use crate::scene::{EMAIL, ISSUER, REPOSITORY, Scene, told, wasm_image};
 
 /// What the registry does while one of our requests waits for its answer.
 #[derive(Clone, Copy, Debug)]
@@ -104,4 +105,117 @@ async fn no_move_of_a_tag_between_two_requests_brings_in_what_nobody_signed() {
         signed > 3 && refused > 2,
         "{signed} signed, {refused} refused"
     );
+}
+
+/// Signs a second image an hour before the first, and gives both: the newer one, and the older.
+fn two_versions(scene: &Scene) -> [qmt_oci_ref::Descriptor; 2] {
+    let older = ImageBuilder::dockerfile(plugins::echo_wasm()).build();
+    let older = scene.push(&older, "older");
+    let newer = scene.push(&wasm_image(), "1");
+    let signing = Signing::keyless(Identity::email(EMAIL, ISSUER));
+    let long_ago = signing.earlier(Duration::from_hours(1));
+    let signature = scene.sigstore.sign_simple(older.digest(), &long_ago);
+    attach_simple(&scene.registry, REPOSITORY, older.digest(), &[signature]);
+    scene.sign(&newer);
+    [newer, older]
+}
+
+/// SIG-08: a registry that serves an older version again, signed and all, is refused where the
+/// lockfile knows a newer one; the operator's own update follows, and says so.
+#[tokio::test]
+async fn a_tag_does_not_go_back_behind_the_lockfile() {
+    let scene = Scene::new().await;
+    let [newer, older] = two_versions(&scene);
+    for always in ["pull_policy = \"always\"", "refresh_after = \"0s\""] {
+        let _ = std::fs::remove_file(scene.folder.path().join("plugins.lock"));
+        let _ = std::fs::remove_dir_all(scene.folder.path().join("cache"));
+        scene.events.lock().unwrap().clear();
+        let trust = format!("cert_email = \"{EMAIL}\"\ncert_issuer = \"{ISSUER}\"\n{always}");
+        let host = scene.host(&scene.config_with(&trust, ""));
+        // The good twin: forwards is what was asked for, and no word is lost about it.
+        scene.registry.retag(REPOSITORY, "1", older.digest());
+        host.fetch("greeter").await.unwrap();
+        scene.registry.retag(REPOSITORY, "1", newer.digest());
+        host.fetch("greeter").await.unwrap();
+        assert_eq!(scene.warnings(), "", "{always}");
+        assert_eq!(host.locked().first().unwrap().digest, *newer.digest());
+
+        scene.registry.retag(REPOSITORY, "1", older.digest());
+        let error = host.fetch("greeter").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotVerified);
+        let text = format!("{}; {}", told(&error), error.hint().unwrap());
+        for part in [
+            &older.digest().to_string(),
+            &newer.digest().to_string(),
+            &"went back".to_owned(),
+            &"qmt-plugins update greeter".to_owned(),
+        ] {
+            assert!(text.contains(part.as_str()), "{text}");
+        }
+        // Nothing is lost: what the lockfile holds loads, without a network too.
+        assert_eq!(host.locked().first().unwrap().digest, *newer.digest());
+        let builder = scene.builder(&scene.config()).lock_mode(LockMode::Frozen);
+        builder.build().unwrap().load("greeter").await.unwrap();
+
+        let host = scene.host(&scene.config_with(&trust, ""));
+        let updated = host.update("greeter").await.unwrap();
+        assert_eq!(updated.reference().unwrap().digest(), older.digest());
+        let warnings = scene.warnings();
+        assert!(
+            warnings.contains("moved back") && warnings.contains(&newer.digest().to_string()),
+            "{warnings}"
+        );
+    }
+}
+
+/// SIG-08: where no lockfile holds anything, a step back is shown.
+#[tokio::test]
+async fn without_a_lockfile_a_step_back_is_shown() {
+    let scene = Scene::new().await;
+    let [newer, older] = two_versions(&scene);
+    let trust =
+        format!("cert_email = \"{EMAIL}\"\ncert_issuer = \"{ISSUER}\"\npull_policy = \"always\"");
+    let host = scene.host(&scene.config_with(&trust, ""));
+    let name = format!("{}/{REPOSITORY}:1", scene.registry.host());
+    let target = Target::parse(host.config(), &name).unwrap();
+    for (to, words) in [
+        (&older, ""),
+        (&newer, ""),
+        (&older, "moved back"),
+        (&older, ""),
+    ] {
+        scene.events.lock().unwrap().clear();
+        scene.registry.retag(REPOSITORY, "1", to.digest());
+        let fetched = host.fetch_target(&target).await.unwrap();
+        assert_eq!(fetched.reference().unwrap().digest(), to.digest());
+        let warnings = scene.warnings();
+        assert_eq!(warnings.is_empty(), words.is_empty(), "{warnings}");
+        assert!(warnings.contains(words), "{warnings}");
+    }
+}
+
+/// SIG-08: where nothing proves which of two is older, that the tag moved is shown.
+#[tokio::test]
+async fn a_move_between_times_that_nobody_proves_is_shown() {
+    let scene = Scene::new().await;
+    let key = scene.write("team.pub", &scene.sigstore.key_pem("p256"));
+    let rule = format!(
+        "pull_policy = \"always\"\n[[oci.policy]]\nscope = \"**\"\n\
+         any_of = [{{ key = {:?}, transparency_log = \"optional\" }}]",
+        key.display().to_string()
+    );
+    let host = scene.host(&scene.config_with(&rule, ""));
+    let images = [
+        wasm_image(),
+        ImageBuilder::dockerfile(plugins::echo_wasm()).build(),
+    ];
+    for (image, words) in images.iter().zip(["", "signed at no proven time"]) {
+        let image = scene.push(image, "1");
+        let signing = Signing::key("p256").log(LogKind::None);
+        let signature = scene.sigstore.sign_simple(image.digest(), &signing);
+        attach_simple(&scene.registry, REPOSITORY, image.digest(), &[signature]);
+        host.fetch("greeter").await.unwrap();
+        assert_eq!(scene.warnings().is_empty(), words.is_empty());
+        assert!(scene.warnings().contains(words), "{}", scene.warnings());
+    }
 }

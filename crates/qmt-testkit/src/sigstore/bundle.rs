@@ -156,7 +156,7 @@ impl PrivateSigstore {
         SignedBundle {
             json: bytes(&bundle),
             predicate_type: predicate_type.to_owned(),
-            created: rfc3339(self.time),
+            created: rfc3339(self.begins(signing)),
         }
     }
 }

@@ -53,6 +53,7 @@ pub struct Signing {
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) witnessed: bool,
     pub(super) more_subjects: usize,
+    pub(super) earlier: Duration,
     pub(super) twin: Option<Twin>,
 }
 
@@ -110,6 +111,13 @@ impl Signing {
         self
     }
 
+    /// Signs that long before [the Sigstore's time](PrivateSigstore::time).
+    #[must_use]
+    pub fn earlier(mut self, by: Duration) -> Self {
+        self.earlier = by;
+        self
+    }
+
     /// Makes the bad twin: everything as ordered, and this one thing wrong.
     #[must_use]
     pub fn twin(mut self, twin: Twin) -> Self {
@@ -134,6 +142,7 @@ impl Signing {
             annotations: BTreeMap::new(),
             witnessed: false,
             more_subjects: 0,
+            earlier: Duration::ZERO,
             twin: None,
         }
     }
@@ -175,9 +184,10 @@ impl PrivateSigstore {
             Some(Twin::TrailingByte) => [key.sign(&message), vec![0]].concat(),
             _ => key.sign(&message),
         };
-        let at = self.time + SIGNING_DELAY;
+        let begins = self.begins(signing);
+        let at = begins + SIGNING_DELAY;
         let logged_at = match twin {
-            Some(Twin::LoggedAfterExpiry) => self.time + LEAF_LIFETIME + SIGNING_DELAY,
+            Some(Twin::LoggedAfterExpiry) => begins + LEAF_LIFETIME + SIGNING_DELAY,
             _ => at,
         };
 
@@ -239,6 +249,11 @@ impl PrivateSigstore {
         }
     }
 
+    /// When the certificate of this order begins.
+    pub(super) fn begins(&self, signing: &Signing) -> SystemTime {
+        self.time - signing.earlier
+    }
+
     fn credential(&self, signing: &Signing) -> Credential {
         let twin = signing.twin;
         match &signing.signer {
@@ -266,10 +281,11 @@ impl PrivateSigstore {
                     Some(Twin::ExpiredCa) => &self.retired,
                     _ => &self.fulcio,
                 };
+                let begins = self.begins(signing);
                 let not_before = match twin {
-                    Some(Twin::ExpiredCertificate) => self.time - LEAF_LIFETIME - LEAF_LIFETIME,
-                    Some(Twin::NotYetValidCertificate) => self.time + LEAF_LIFETIME,
-                    _ => self.time,
+                    Some(Twin::ExpiredCertificate) => begins - LEAF_LIFETIME - LEAF_LIFETIME,
+                    Some(Twin::NotYetValidCertificate) => begins + LEAF_LIFETIME,
+                    _ => begins,
                 };
                 let identity = altered(identity, twin);
                 let leaf =
@@ -293,9 +309,9 @@ impl PrivateSigstore {
             }
             Signer::Keyless(identity) => {
                 let other = KeyPair::generate(KeyKind::P256);
-                let leaf = self
-                    .fulcio
-                    .issue(&other, identity, &self.ctfe, self.time, None);
+                let leaf =
+                    self.fulcio
+                        .issue(&other, identity, &self.ctfe, self.begins(signing), None);
                 SignerProof::Certificate(leaf)
             }
         }

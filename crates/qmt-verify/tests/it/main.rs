@@ -14,6 +14,7 @@ mod drill;
 mod files;
 mod layout;
 mod logs;
+mod memory;
 mod mutants;
 mod policy;
 mod real;

@@ -127,7 +127,7 @@ async fn acts_as_one_of_many() {
 #[test]
 fn tuf_06_of_many_processes_one_refreshes() {
     let (_scratch, folder, _) = lab();
-    let children: Vec<Child> = (0..16).map(|_| start(&folder.0, false)).collect();
+    let children: Vec<Child> = (0..64).map(|_| start(&folder.0, false)).collect();
     for child in children {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success());
