@@ -81,6 +81,11 @@ impl AuthFile {
 
     /// The helper that is configured for the registry.
     pub(super) fn helper(&self, host: &RegistryHost, path: Option<&str>) -> Option<&str> {
+        self.helper_and_fit(host, path).map(|(_, name)| name)
+    }
+
+    /// The same with the number of path components that it is named for.
+    fn helper_and_fit(&self, host: &RegistryHost, path: Option<&str>) -> Option<(usize, &str)> {
         let named = best(self.content.cred_helpers.iter(), host, path);
         let store = self
             .content
@@ -88,13 +93,14 @@ impl AuthFile {
             .as_deref()
             .filter(|name| !name.is_empty());
         named
-            .map(String::as_str)
-            .filter(|name| !name.is_empty())
-            .or(store)
+            .map(|(fit, name)| (fit, name.as_str()))
+            .filter(|(_, name)| !name.is_empty())
+            .or(store.map(|name| (0, name)))
     }
 
-    /// The credential for the registry: from the helper that is named for it, else from the store
-    /// for all, else from the file itself. A helper that has nothing hands on to the file, as it
+    /// The credential for the registry: from an entry for a more specific path than a helper is
+    /// named for, else from the helper, else from the store for all, else from the file itself. A
+    /// helper that has nothing hands on to the file, as it
     /// does with podman (docker would go without).
     pub(super) async fn credential(
         &self,
@@ -102,16 +108,19 @@ impl AuthFile {
         host: &RegistryHost,
         path: Option<&str>,
     ) -> Result<Option<Credential>, RegistryError> {
-        if let Some(name) = self.helper(host, path) {
+        let entry = best(self.content.auths.iter(), host, path);
+        if let Some((fit, name)) = self.helper_and_fit(host, path) {
+            if let Some((_, entry)) = entry.filter(|(in_file, _)| *in_file > fit)
+                && let Some(credential) = self.decode(entry)?
+            {
+                return Ok(Some(credential));
+            }
             let key = key::for_storing(host);
             if let Some(credential) = helper::get(environment, name, &key).await? {
                 return Ok(Some(credential));
             }
         }
-        let Some(entry) = best(self.content.auths.iter(), host, path) else {
-            return Ok(None);
-        };
-        self.decode(entry)
+        entry.map_or(Ok(None), |(_, entry)| self.decode(entry))
     }
 
     fn decode(&self, entry: &Entry) -> Result<Option<Credential>, RegistryError> {
@@ -171,17 +180,18 @@ impl AuthFile {
     }
 }
 
-/// The entry with the most specific key for the registry and path.
+/// The entry with the most specific key for the registry and path, and how many components of the
+/// path the key names.
 fn best<'a, T>(
     entries: impl Iterator<Item = (&'a String, &'a T)>,
     host: &RegistryHost,
     path: Option<&str>,
-) -> Option<&'a T> {
+) -> Option<(usize, &'a T)> {
     entries
         .filter_map(|(key, entry)| Some((key::fit(key, host, path)?, key, entry)))
         // Of two spellings of one origin, the one that docker would write.
         .max_by_key(|(fit, key, _)| (*fit, **key == key::for_storing(host)))
-        .map(|(_, _, entry)| entry)
+        .map(|(fit, _, entry)| (fit, entry))
 }
 
 /// Reads a file of at most [`CREDENTIAL_FILE_MAX`] bytes; `None` if there is none.

@@ -16,13 +16,21 @@ use crate::error::RegistryError;
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
+    /// Where podman writes in sessions without `XDG_RUNTIME_DIR`: root's, and those of CI.
+    pub(super) runtime: Option<PathBuf>,
     pub(super) helper_limits: HelperLimits,
 }
 
 impl Environment {
     /// The environment of this process, as it is now.
     pub fn of_process() -> Self {
-        std::env::vars_os().collect()
+        let mut environment: Self = std::env::vars_os().collect();
+        #[cfg(target_os = "linux")]
+        {
+            let user = rustix::process::getuid().as_raw();
+            environment.runtime = Some(PathBuf::from(format!("/run/containers/{user}")));
+        }
+        environment
     }
 
     /// A variable that is set and not empty.
@@ -88,14 +96,17 @@ impl Environment {
         if let Some(file) = self.get("REGISTRY_AUTH_FILE") {
             return vec![PathBuf::from(file)];
         }
-        let runtime = self.get("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let runtime = self.get("XDG_RUNTIME_DIR");
+        let runtime = runtime.map(|folder| PathBuf::from(folder).join("containers"));
         let config = self
             .get("XDG_CONFIG_HOME")
             .map(PathBuf::from)
             .or_else(|| self.home().map(|home| home.join(".config")));
-        let folders = runtime.into_iter().chain(config);
+        let config = config.map(|folder| folder.join("containers"));
+        let folders = runtime.or_else(|| self.runtime.clone()).into_iter();
         folders
-            .map(|folder| folder.join("containers").join("auth.json"))
+            .chain(config)
+            .map(|folder| folder.join("auth.json"))
             .collect()
     }
 
@@ -112,6 +123,7 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
             .map(|(name, value)| (name.into(), value.into()));
         Self {
             variables: variables.collect(),
+            runtime: None,
             helper_limits: HelperLimits::default(),
         }
     }

@@ -35,11 +35,11 @@ use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 ///    case, with `_` for everything but letters and digits),
 /// 3. docker's `config.json` in `DOCKER_CONFIG` or `~/.docker`: `credHelpers`, `credsStore`,
 ///    `auths`,
-/// 4. the containers' `auth.json`: `REGISTRY_AUTH_FILE`, else `XDG_RUNTIME_DIR/containers`, then
-///    `~/.config/containers`.
+/// 4. the containers' `auth.json`: `REGISTRY_AUTH_FILE`, else `XDG_RUNTIME_DIR/containers` (on Linux
+///    without that variable `/run/containers/<uid>`), then `~/.config/containers`.
 ///
-/// In files the entry with the most specific path wins (`host/team/app` before `host/team` before
-/// `host`).
+/// In a file the entry with the most specific path wins (`host/team/app` before `host/team` before
+/// `host`), also before a helper for the whole host.
 #[derive(Clone)]
 pub struct CredentialChain {
     explicit: Vec<(RegistryHost, Credential)>,

@@ -145,7 +145,11 @@ fn update_blocking<T>(
     text.push(b'\n');
 
     // Dotfiles are often links into a repository: the target is replaced, the link stays.
-    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let target = std::fs::canonicalize(path)
+        // A link to what is not there yet.
+        .or_else(|_| std::fs::read_link(path).map(|target| folder.join(target)))
+        .unwrap_or_else(|_| path.to_owned());
     let folder = target.parent().unwrap_or(Path::new("."));
     make_private(folder).map_err(unwritable)?;
     let mut temp = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?; // Mode 0600.

@@ -204,6 +204,20 @@ async fn files_are_where_docker_and_podman_have_them() {
     assert!(home.find("b.example").await.unwrap().is_some());
     assert!(home.find("c.example").await.unwrap().is_none());
 
+    // As root and in CI, podman has no folder of the session's.
+    let written = home.write("podman/auth.json", &auths(&["g.example"]));
+    for (runtime, expected) in [("", true), (run.as_str(), false)] {
+        let variables = [
+            ("HOME", docker.clone()),
+            ("XDG_RUNTIME_DIR", runtime.to_owned()),
+        ];
+        let mut environment: Environment = variables.into_iter().collect();
+        environment.runtime = Some(written.parent().unwrap().to_owned());
+        let chain = CredentialChain::over(environment);
+        let found = find(&chain, "g.example").await.unwrap();
+        assert_eq!(found.is_some(), expected, "{runtime:?}");
+    }
+
     assert!(home.find("a.example").await.unwrap().is_some());
     let home = home.set("DOCKER_CONFIG", &docker);
     assert!(home.find("f.example").await.unwrap().is_some());
@@ -489,6 +503,30 @@ async fn auth_16_helpers_come_before_the_file() {
     assert_eq!(hub, "all:https://index.docker.io/v1/");
 }
 
+/// A path in the file is more specific than a helper for the whole host; one for less is not.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_path_comes_before_a_helper_for_the_host() {
+    let auths = format!(
+        r#""auths":{{"r.io":{0},"r.io/team":{0},"r.io/empty":{{}},"s.io/team":{0}}}"#,
+        auth("file:pw")
+    );
+    let home = Home::with_docker(&format!(
+        r#"{{{auths},"credsStore":"all","credHelpers":{{"s.io/team/app":"all"}}}}"#
+    ));
+    home.helper("all", &format!("{ANSWER} helper \"$key\""));
+    for (what, expected) in [
+        ("r.io", "helper:r.io"),
+        ("r.io/other/app", "helper:r.io"),
+        ("r.io/team/app", "file:pw"),
+        ("r.io/empty/app", "helper:r.io"),
+        ("s.io/team/x", "file:pw"),
+        ("s.io/team/app", "helper:s.io"),
+    ] {
+        assert_eq!(home.find(what).await.unwrap().unwrap(), expected, "{what}");
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_helper_may_give_an_identity_token() {
@@ -754,8 +792,15 @@ async fn a_linked_file_stays_a_link() {
         .store(&host, &Credential::basic("me", "pw"))
         .await
         .unwrap();
-    let link = std::fs::symlink_metadata(home.path(".docker/config.json")).unwrap();
-    assert!(link.file_type().is_symlink());
+    let link = || std::fs::symlink_metadata(home.path(".docker/config.json")).unwrap();
+    assert!(link().file_type().is_symlink());
+    assert!(home.docker().contains("ghcr.io"));
+
+    // So does one whose target is not there yet.
+    std::fs::remove_dir_all(home.path("dotfiles")).unwrap();
+    let credential = Credential::basic("me", "pw");
+    home.chain().store(&host, &credential).await.unwrap();
+    assert!(link().file_type().is_symlink());
     assert!(home.docker().contains("ghcr.io"));
 }
 

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use qmt_oci_ref::{RegistryHost, Repository};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, NoProxy, Proxy, redirect, tls};
 use tokio::sync::OnceCell;
-use url::Url;
+use url::{Host, Url};
 
 use super::options::HostOptions;
-use super::resolver::{CheckedResolver, Kinds, LookupFn, kinds_of};
+use super::resolver::{AddressKind, CheckedResolver, Kinds, LookupFn, kinds_of};
 use crate::error::{BoxError, RegistryError};
 use crate::limits::Limits;
 use crate::mirror::{MirrorOptions, Source};
@@ -46,8 +46,10 @@ struct ClientKey {
     own: bool,
     /// Without TLS, the system's certificates need not be read.
     plain: bool,
+    /// This very machine, to which the environment's proxy has no way.
+    here: bool,
     /// `None` for hosts that the operator named, else the kinds of address that may be reached.
-    allowed: Option<Vec<super::resolver::AddressKind>>,
+    allowed: Option<Vec<AddressKind>>,
 }
 
 impl Endpoint {
@@ -116,7 +118,7 @@ impl Endpoint {
             limits: limits.clone(),
         };
         // Files are read once here, so that a wrong path is known before the first request.
-        drop(endpoint.with_options(Client::builder(), true)?);
+        drop(endpoint.with_options(Client::builder(), true, false)?);
         Ok(endpoint)
     }
 
@@ -168,6 +170,7 @@ impl Endpoint {
         self.client_for(ClientKey {
             own: true,
             plain: self.base.scheme() == "http",
+            here: is_this_machine(&self.base),
             allowed: None,
         })
     }
@@ -181,6 +184,7 @@ impl Endpoint {
         self.client_for(ClientKey {
             own: false,
             plain: url.scheme() == "http",
+            here: is_this_machine(url),
             allowed: None,
         })
     }
@@ -193,11 +197,12 @@ impl Endpoint {
     /// [`RegistryError::Client`] and [`RegistryError::Options`].
     pub(crate) async fn foreign_client(&self, url: &Url) -> Result<Client, RegistryError> {
         let mut allowed = self.kinds().await.clone();
-        allowed.insert(super::resolver::AddressKind::Public);
+        allowed.insert(AddressKind::Public);
         let allowed = Some(allowed.into_iter().collect());
         self.client_for(ClientKey {
             own: false,
             plain: url.scheme() == "http",
+            here: is_this_machine(url),
             allowed,
         })
     }
@@ -213,7 +218,7 @@ impl Endpoint {
         let allowed = key.allowed.clone().map(|kinds| kinds.into_iter().collect());
         let resolver = CheckedResolver::new(self.lookup.clone(), allowed, self.proxy_hosts());
         let mut builder = self
-            .with_options(Client::builder(), key.own)?
+            .with_options(Client::builder(), key.own, key.here)?
             .dns_resolver(resolver);
         if key.plain {
             // Reading the system's certificates takes longer than many a request.
@@ -228,6 +233,7 @@ impl Endpoint {
         &self,
         builder: ClientBuilder,
         own: bool,
+        here: bool,
     ) -> Result<ClientBuilder, RegistryError> {
         let limits = &self.limits;
         let mut builder = builder
@@ -280,6 +286,7 @@ impl Endpoint {
                     .map_err(|_| self.fault("proxy", None, "it is not a proxy's URL", None))?;
                 builder = builder.proxy(proxy.no_proxy(NoProxy::from_env()));
             }
+            None if here => builder = builder.no_proxy(),
             None => {}
         }
         Ok(builder)
@@ -341,5 +348,44 @@ impl Source for std::sync::Arc<Endpoint> {
 fn client_error(cause: reqwest::Error) -> RegistryError {
     RegistryError::Client {
         source: cause.without_url().into(),
+    }
+}
+
+/// Whether `url` leads to this very machine by its own words: no name is looked up for that.
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(v4)) => AddressKind::of(v4.into()) == AddressKind::Loopback,
+        Some(Host::Ipv6(v6)) => AddressKind::of(v6.into()) == AddressKind::Loopback,
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_told_by_its_names_and_addresses() {
+        for (host, expected) in [
+            ("localhost", true),
+            ("LOCALHOST.", true),
+            ("registry.localhost", true),
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("[::1]", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("localhost.example", false),
+            ("notlocalhost", false),
+            ("10.0.0.1", false),
+            ("[fd00::1]", false),
+            ("0.0.0.0", false),
+        ] {
+            let url = Url::parse(&format!("http://{host}:5000/")).unwrap();
+            assert_eq!(is_this_machine(&url), expected, "{host}");
+        }
     }
 }

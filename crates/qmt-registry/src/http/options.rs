@@ -56,7 +56,8 @@ impl HostOptions {
     }
 
     /// Uses this proxy (`http://`, `https://`, `socks5://`) instead of the environment's; the
-    /// empty text means none. `NO_PROXY` holds for it too.
+    /// empty text means none. `NO_PROXY` holds for it too. The environment's is not used for names
+    /// and addresses of this very machine; this one is.
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<String>) -> Self {
         self.proxy = Some(ProxyOption(proxy.into()));

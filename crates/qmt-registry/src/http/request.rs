@@ -184,7 +184,17 @@ pub(crate) async fn once(
             return Ok(answer);
         }
         let anonymous = authorization.is_none();
-        return Err(refusal(context, call, answer, anonymous).await);
+        let is_forbidden = answer.status == StatusCode::FORBIDDEN && with_header;
+        let refused = refusal(context, call, answer, anonymous).await;
+        // The token server took the credential, and the registry forbids it what everybody may.
+        if is_forbidden && auth.may_go_without(&ask, authorization.as_ref()) {
+            let nobody = Auth::new(None, false);
+            if let Ok(answer) = Box::pin(once(context, &nobody, call, accept)).await {
+                auth.go_without(context, &ask).await;
+                return Ok(answer);
+            }
+        }
+        return Err(refused);
     }
 }
 

@@ -167,8 +167,7 @@ impl Auth {
             return Ok(Verdict::Again); // Somebody else was quicker.
         }
         if let Some(used) = used.filter(|_| fresh) {
-            let may_leave = self.may_leave_credential(ask) && !used.is_password;
-            if !(used.with_credential && may_leave) {
+            if !self.may_go_without(ask, Some(used)) {
                 return Ok(Verdict::Refused {
                     anonymous: !used.with_credential,
                 });
@@ -215,6 +214,23 @@ impl Auth {
             }
         }
         Ok(Verdict::Again)
+    }
+
+    /// Whether the same request may be made without the credential behind `used`. Where a password
+    /// is sent, going without was refused before.
+    pub(crate) fn may_go_without(&self, ask: &Ask<'_>, used: Option<&Authorization>) -> bool {
+        let may_leave = self.may_leave_credential(ask);
+        used.is_some_and(|used| used.with_credential && !used.is_password && may_leave)
+    }
+
+    /// Notes that this session goes on without its credential.
+    pub(crate) async fn go_without(&self, context: &Context, ask: &Ask<'_>) {
+        let session = self.session(ask);
+        let mut slot = session.slot.lock().await;
+        if !slot.without_credential {
+            slot.authorization = None;
+            leave_credential(context, ask, &mut slot);
+        }
     }
 
     /// Obtains a token for `slot`; `false` where the credential itself is the token and was refused.

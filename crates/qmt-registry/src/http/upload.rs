@@ -1,7 +1,8 @@
 //! Publishing: blobs in one request or in parts, manifests, and the tag schema's list.
 //!
 //! A blob that is there is not sent; one that is in another repository of the registry is linked.
-//! Large blobs go in parts, and after a failure the registry is asked how much it has.
+//! Large blobs go in parts, and after a failure the registry is asked how much it has. Some
+//! registries take no parts, or one only: there the blob goes in one request after all.
 //! Spec: <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#push>
 
 mod manifest;
@@ -23,6 +24,9 @@ use crate::registry::{BlobContent, BlobStream};
 
 /// The least size of a part that a registry takes.
 const CHUNK_MIN: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+/// What registries answer to a part that they do not take, or to one after the first.
+const NO_PARTS: [u16; 8] = [400, 404, 405, 411, 413, 415, 416, 501];
+
 /// Cuts `content` off after `length` bytes; its end before that is an error.
 pub(crate) fn part(
     content: BlobStream,
@@ -145,6 +149,10 @@ impl Upload<'_> {
                 Err(failure) => {
                     let url = RedactedUrl::from(&call.url);
                     attempts.pause(failure, &url, &self.context.events).await?;
+                    // The answer alone may have been lost.
+                    if self.has(to, blob, attempts).await? {
+                        return Ok(());
+                    }
                     // What the registry made of the broken one is unknown: a new session is not.
                     let Some(next) = self.start(to, blob, None, attempts).await? else {
                         return Ok(());
@@ -182,16 +190,24 @@ impl Upload<'_> {
             let call = call
                 .header(header::CONTENT_TYPE, "application/octet-stream")
                 .header(header::CONTENT_RANGE, &format!("{offset}-{last}"));
-            match once(self.context, self.auth, &call, &[202]).await {
+            let accept = [&[202], &NO_PARTS[..]].concat();
+            match once(self.context, self.auth, &call, &accept).await {
+                Ok(answer) if answer.status.as_u16() != 202 => {
+                    return self.instead_in_one(to, blob, content, attempts).await;
+                }
                 Ok(answer) => {
                     let next = Session::from_answer(&answer)?;
                     // A registry may have kept less than was sent, never more.
                     let kept = next.kept.unwrap_or(last.saturating_add(1));
-                    if kept <= offset || kept > last.saturating_add(1) {
+                    if kept > last.saturating_add(1) {
                         return Err(RegistryError::UploadRefused {
                             url: RedactedUrl::from(&call.url),
                             fault: "it acknowledges another range than was sent",
                         });
+                    }
+                    // It took the part, and says that it did not: parts are not its thing.
+                    if kept <= offset {
+                        return self.instead_in_one(to, blob, content, attempts).await;
                     }
                     offset = kept;
                     session.place = next.place;
@@ -214,10 +230,46 @@ impl Upload<'_> {
                 }
             }
         }
-        let url = with_digest(&session.place, blob.digest());
-        let call = self.call(to, Method::PUT, url);
-        let answer = send(self.context, self.auth, &call, &[201, 204], attempts).await?;
-        check_digest(&answer, blob.digest())
+        self.commit(to, blob, &session, attempts).await
+    }
+
+    /// Ends an upload whose parts are all there.
+    async fn commit(
+        &self,
+        to: &Repository,
+        blob: &Descriptor,
+        session: &Session,
+        attempts: &mut Attempts,
+    ) -> Result<(), RegistryError> {
+        loop {
+            let url = with_digest(&session.place, blob.digest());
+            let call = self.call(to, Method::PUT, url);
+            match once(self.context, self.auth, &call, &[201, 204]).await {
+                Ok(answer) => return check_digest(&answer, blob.digest()),
+                Err(failure) => {
+                    let url = RedactedUrl::from(&call.url);
+                    attempts.pause(failure, &url, &self.context.events).await?;
+                    // The answer alone may have been lost, and with it the upload's place.
+                    if self.has(to, blob, attempts).await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts again where the registry wants no parts.
+    async fn instead_in_one(
+        &self,
+        to: &Repository,
+        blob: &Descriptor,
+        content: &dyn BlobContent,
+        attempts: &mut Attempts,
+    ) -> Result<(), RegistryError> {
+        match self.start(to, blob, None, attempts).await? {
+            Some(session) => self.in_one(to, blob, content, session, attempts).await,
+            None => Ok(()),
+        }
     }
 
     /// Asks how much of an upload the registry has; starts a new one where it has forgotten it.

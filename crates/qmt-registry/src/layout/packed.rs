@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use tempfile::{NamedTempFile, TempDir};
 
 use super::fault;
-use super::write::{place, prepare};
+use super::write::{folder_of, place, prepare};
 use crate::error::RegistryError;
 
 /// Begins the names of what stands beside an archive while it is written.
@@ -53,7 +53,7 @@ impl Packed {
     /// [`RegistryError::Layout`] as for reading an archive, and where the folder can't be written.
     pub(super) fn open(archive: &Path) -> Result<Self, RegistryError> {
         let failed = |cause: io::Error| unwritable(archive, cause);
-        let parent = parent(archive);
+        let parent = folder_of(archive);
         std::fs::create_dir_all(parent).map_err(failed)?;
         let folder = tempfile::Builder::new()
             .prefix(PREFIX)
@@ -94,7 +94,7 @@ impl Packed {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let temp = tempfile::Builder::new()
             .prefix(PREFIX)
-            .tempfile_in(parent(&self.archive))
+            .tempfile_in(folder_of(&self.archive))
             .map_err(failed)?;
         write_all(self.folder(), &temp).map_err(failed)?;
         if Stamp::of(&self.archive).map_err(failed)? != *seen {
@@ -172,13 +172,6 @@ fn list(folder: &Path, prefix: &str, names: &mut Vec<String>) -> io::Result<()> 
         }
     }
     Ok(())
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 fn unwritable(path: &Path, cause: io::Error) -> RegistryError {

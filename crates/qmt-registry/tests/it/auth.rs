@@ -187,6 +187,58 @@ async fn refused_credentials_do_not_hide_a_public_repository() {
     );
 }
 
+/// The token server takes the credential, and the registry forbids it what everybody may: read
+/// without. Where nobody may, it is the refusal of the credential that is told, and it stays in use.
+#[tokio::test]
+async fn a_credential_that_is_forbidden_what_everybody_may_is_left_away() {
+    let with_token = |request: &LoggedRequest| request.header("authorization").is_some();
+    for is_public in [true, false] {
+        let options = TokenOptions::new("alice", CANARY);
+        let server = image_behind(Auth::Token(if is_public {
+            options.anonymous_pull()
+        } else {
+            options
+        }))
+        .await;
+        server.fault(
+            Fault::on("GET", "/v2/acme/echo/manifests/*")
+                .when(with_token)
+                .once()
+                .respond(403),
+        );
+        let recorder = Recorder::default();
+        let client = builder(&server)
+            .credentials(password())
+            .events(recorder.sink())
+            .build()
+            .unwrap();
+        let refused =
+            |event: &RegistryEvent| matches!(event, RegistryEvent::CredentialRefused { .. });
+        let outcome = resolve(&client, &server).await;
+        if is_public {
+            outcome.unwrap();
+            assert_eq!(recorder.count(refused), 1, "{:?}", recorder.all());
+        } else {
+            let error = outcome.unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    RegistryError::Unauthorized {
+                        status: 403,
+                        anonymous: false,
+                        ..
+                    }
+                ),
+                "{error:?}"
+            );
+            assert_eq!(recorder.count(refused), 0, "{:?}", recorder.all());
+        }
+        // The next one asks as the last one ended, and says nothing more.
+        resolve(&client, &server).await.unwrap();
+        assert_eq!(recorder.count(refused), usize::from(is_public));
+    }
+}
+
 /// AUTH-04: a realm on another host gets no password until the operator lists it.
 #[tokio::test]
 async fn a_foreign_realm_gets_no_password() {

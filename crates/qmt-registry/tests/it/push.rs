@@ -307,3 +307,71 @@ async fn an_upload_that_is_forgotten_again_and_again_ends() {
     assert!(error.is_err());
     assert_eq!(server.count("POST", "*"), 5, "{}", server.request_log());
 }
+
+/// Registries that take no parts, one part only, or do not say what they have of them: the blob
+/// goes in one request after all. What is wrong with the credential is not tried like that.
+#[tokio::test]
+async fn where_parts_are_refused_the_blob_goes_in_one() {
+    let second = |request: &LoggedRequest| {
+        let range = request.header("content-range");
+        range.is_some_and(|range| range.starts_with("30000-"))
+    };
+    let part = || Fault::on("PATCH", "*");
+    for (name, fault) in [
+        ("no parts", part().respond(405)),
+        ("no ranges", part().respond(416)),
+        ("one part", part().when(second).respond(400)),
+        (
+            "no progress",
+            part().when(second).header("range", "0-29999"),
+        ),
+        ("no beginning", part().header("range", "0-0")),
+    ] {
+        let server = FakeRegistry::builder().serve().await;
+        server.fault(fault);
+        let content = noise(100_000);
+        let to = server.repository("acme/echo");
+        let pushed = in_parts(&server)
+            .push_blob(&to, &blob_of(&content), &content, None)
+            .await;
+        pushed.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let kept = server.blob("acme/echo", blob_of(&content).digest());
+        assert!(kept.unwrap() == content, "{name}");
+        assert_eq!(server.count("POST", "*"), 2, "{}", server.request_log());
+    }
+    let server = FakeRegistry::builder().serve().await;
+    server.fault(part().respond(403));
+    let content = noise(100_000);
+    let to = server.repository("acme/echo");
+    let pushed = in_parts(&server)
+        .push_blob(&to, &blob_of(&content), &content, None)
+        .await;
+    assert!(matches!(pushed, Err(RegistryError::Unauthorized { .. })));
+    assert_eq!(server.count("POST", "*"), 1, "{}", server.request_log());
+}
+
+/// The registry has the blob and its answer is lost: that is no failure, and nothing is sent twice.
+#[tokio::test]
+async fn an_answer_that_is_lost_at_the_end_is_no_failure() {
+    for chunk in [30_000, 200_000] {
+        let server = FakeRegistry::builder().serve().await;
+        let client = builder(&server)
+            .limits(quick().upload_chunk(chunk))
+            .build()
+            .unwrap();
+        server.fault(
+            Fault::on("PUT", "/v2/*/blobs/uploads/*")
+                .once()
+                .cut_request(u64::MAX, Cut::Reset),
+        );
+        let content = noise(100_000);
+        let to = server.repository("acme/echo");
+        client
+            .push_blob(&to, &blob_of(&content), &content, None)
+            .await
+            .unwrap();
+        let kept = server.blob("acme/echo", blob_of(&content).digest());
+        assert!(kept.unwrap() == content);
+        assert_eq!(server.count("PUT", "*"), 1, "{}", server.request_log());
+    }
+}

@@ -28,7 +28,6 @@ pub(crate) async fn execute(
 ) -> Result<reqwest::Response, RegistryError> {
     let shown = || RedactedUrl::from(url);
     let mut request = client.request(method.clone(), url.clone()).headers(headers);
-    let mut uploads = false;
     match payload {
         // A length of zero is said, because some servers insist on one.
         Payload::Empty if matches!(*method, Method::GET | Method::HEAD) => {}
@@ -39,7 +38,6 @@ pub(crate) async fn execute(
             offset,
             length,
         } => {
-            uploads = true;
             let stream = upload::part(content.open(*offset).await?, *length);
             request = request
                 .header(header::CONTENT_LENGTH, *length)
@@ -47,8 +45,9 @@ pub(crate) async fn execute(
         }
     }
     let pending = request.send();
-    // An upload takes as long as it takes; the whole operation's time bounds it.
-    let limit = if uploads {
+    // An upload takes as long as it takes, and so does what a registry makes of it at the end; the
+    // whole operation's time bounds both.
+    let limit = if matches!(payload, Payload::Part { .. }) || *method == Method::PUT {
         context.limits.total_timeout
     } else {
         context.limits.header_timeout
