@@ -85,6 +85,17 @@ fn check_oci(path: &Path, oci: &OciConfig) -> Check {
     if oci.trusted_root.is_some() && oci.tuf_url.is_some() {
         return fail("tuf_url", "give `trusted_root` or `tuf_url`, not both");
     }
+    if oci.trusted_root.is_some() && oci.has_pem_trust() {
+        let rule = "it says all that is trusted: leave the PEM files out, or this";
+        return fail("trusted_root", rule);
+    }
+    if oci.tuf_url.is_some() && oci.has_pem_trust() {
+        return fail("tuf_url", "give `tuf_url` or PEM files, not both");
+    }
+    if oci.insecure_skip_signature && oci.identity == IdentityRule::Required {
+        let rule = "`insecure_skip_signature` asks for none at all";
+        return fail("identity", rule);
+    }
     if oci.use_sigstore_tuf_data == Some(true)
         && (oci.trusted_root.is_some() || oci.tuf_url.is_some())
     {

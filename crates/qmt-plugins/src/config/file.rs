@@ -6,7 +6,7 @@ use figment::Figment;
 use figment::error::{Error as FigmentError, Kind};
 use figment::providers::{Format, Json, Toml, Yaml};
 
-use super::{Config, ConfigError, check, env};
+use super::{Config, ConfigError, check, env, written};
 
 /// Largest config file, in bytes.
 pub const CONFIG_MAX_BYTES: u64 = 1 << 20;
@@ -51,6 +51,8 @@ impl ConfigFile {
         let plain: Config = figment.extract().map_err(figment_error)?;
         let figment = env::overlay(figment, variables, plain.oci.allow_env_override)?;
         let config: Config = figment.extract().map_err(figment_error)?;
+        let root: figment::value::Dict = figment.extract().map_err(figment_error)?;
+        written::check(path, &root)?;
         check::check(path, &config)?;
         Ok(Self {
             path: path.to_owned(),

@@ -12,6 +12,7 @@ mod provider;
 mod registry;
 mod schema;
 mod value;
+mod written;
 
 pub use self::error::ConfigError;
 pub use self::file::{CONFIG_MAX_BYTES, ConfigFile};

@@ -1,8 +1,9 @@
 //! The transparency logs of the trust root: which of them vouches for an entry, and what is known
 //! about the entry thereby.
 
+use std::time::SystemTime;
+
 use sigstore_trust_root::{TimeRange, TrustedRoot};
-use sigstore_verify::VerificationResult;
 use sigstore_verify::crypto::{Checkpoint, Keyring};
 use sigstore_verify::types::{KindVersion, Sha256Hash, TransparencyLogEntry};
 
@@ -47,22 +48,28 @@ impl Logs {
         &self.keyring
     }
 
-    /// Whether a log that proves the inclusion of `entry` was in use at all proven times. True where
-    /// nothing proves it: a promise is checked with its own time.
+    /// Whether a log that proves the inclusion of `entry` was in use at all proven times; where no
+    /// time is proven, whether it is in use `now`, for times can be taken away. True where nothing
+    /// proves inclusion: a promise is checked with its own time.
     ///
     /// The library takes a key that has retired since, and does not ask when.
     pub(super) fn were_in_use(
         &self,
         entry: &TransparencyLogEntry,
-        proven: &VerificationResult,
+        proven: &[SystemTime],
+        now: SystemTime,
     ) -> bool {
         let Some(checkpoint) = checkpoint(entry) else {
             return true;
         };
         self.signers(checkpoint).iter().any(|log| {
             log.window.is_none_or(|window| {
-                let mut times = proven.verified_timestamps().iter();
-                times.all(|&time| window.contains(time))
+                let times = if proven.is_empty() { &[now] } else { proven };
+                let in_use = |&time: &SystemTime| {
+                    let time = time.try_into();
+                    time.is_ok_and(|time| window.contains(time))
+                };
+                times.iter().all(in_use)
             })
         })
     }

@@ -74,7 +74,7 @@ impl Prover {
             return Err(Fault::NoLog);
         }
         let mut facts = self.facts(candidate, claims);
-        facts.times = self.times(bundle, &result, now)?;
+        facts.times = self.times(bundle, Some(&result), now)?;
         if facts.times.is_empty() {
             return Err(Fault::Time("none is proven".to_owned()));
         }
@@ -113,19 +113,20 @@ impl Prover {
             message.message_digest = None;
         }
         let has_entries = !rest.verification_material.tlog_entries.is_empty();
-        let mut times = Vec::new();
+        let mut result = None;
         // With neither there is nothing left to prove: the signature holds, as seen above.
         if has_entries || has_timestamps(&rest) {
             let mut policy = PublicKeyVerificationPolicy::new(key.der.clone());
             if !has_entries {
                 policy = policy.skip_tlog_unsafe();
             }
-            let result = self
+            let verified = self
                 .library
                 .verify(artifact(candidate)?, &rest, &policy)
                 .map_err(|e| fault(&e))?;
-            times = self.times(bundle, &result, now)?;
+            result = Some(verified);
         }
+        let times = self.times(bundle, result.as_ref(), now)?;
         let mut facts = self.facts(candidate, Claims::default());
         if logged {
             facts.checks.push("transparency log");
@@ -170,7 +171,16 @@ impl Prover {
         if ours == 0 {
             return Ok((Cow::Owned(rest), 0));
         }
-        let signed = message(candidate)?;
+        let bytes;
+        let signed = match (&bundle.content, &candidate.signed) {
+            (SignatureContent::MessageSignature(_), Signed::Subject(digest)) => {
+                rekor2::Content::Sha256(hex::decode(digest.hex()).unwrap_or_default())
+            }
+            _ => {
+                bytes = message(candidate)?;
+                rekor2::Content::Bytes(&bytes)
+            }
+        };
         for entry in entries.iter().filter(|entry| rekor2::is_ours(entry)) {
             rekor2::check(
                 entry,
@@ -205,22 +215,21 @@ impl Prover {
     fn times(
         &self,
         bundle: &Bundle,
-        result: &VerificationResult,
+        result: Option<&VerificationResult>,
         now: SystemTime,
     ) -> Result<Vec<SystemTime>, Fault> {
         let latest = now.checked_add(CLOCK_SKEW_MAX).unwrap_or(now);
-        let times: Vec<SystemTime> = result
-            .verified_timestamps()
-            .iter()
-            .map(|&time| time.into())
-            .collect();
+        let proven = result.map_or(&[][..], VerificationResult::verified_timestamps);
+        let times: Vec<SystemTime> = proven.iter().map(|&time| time.into()).collect();
         if let Some(ahead) = times.iter().find(|time| **time > latest) {
             return Err(Fault::Time(format!("{} is yet to come", rfc3339(*ahead))));
         }
         for entry in &bundle.verification_material.tlog_entries {
-            if !self.logs.were_in_use(entry, result) {
+            if !self.logs.were_in_use(entry, &times, now) {
                 return Err(Fault::Log(
-                    "its log was not in use at the signed time".to_owned(),
+                    "its log was not in use when it was signed, or is not now where nothing says \
+                     when"
+                        .to_owned(),
                 ));
             }
         }

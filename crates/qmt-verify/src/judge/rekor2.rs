@@ -22,6 +22,26 @@ pub(super) enum Signatory<'a> {
     Key(&'a DerPublicKey),
 }
 
+/// What was signed, or as much as is known of it.
+pub(super) enum Content<'a> {
+    Bytes(&'a [u8]),
+    /// Only its SHA-256.
+    Sha256(Vec<u8>),
+}
+
+impl Content<'_> {
+    fn digest(&self, hash: &str) -> Result<Vec<u8>, Fault> {
+        match (self, hash) {
+            (Self::Bytes(bytes), "SHA2_384") => Ok(sha384(bytes).as_slice().to_vec()),
+            (Self::Bytes(bytes), _) => Ok(sha256(bytes).as_slice().to_vec()),
+            (Self::Sha256(digest), "SHA2_256") => Ok(digest.clone()),
+            (Self::Sha256(_), _) => Err(Fault::Signature(
+                "its content is needed, not only its digest".to_owned(),
+            )),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {
@@ -79,7 +99,7 @@ pub(super) fn is_ours(entry: &TransparencyLogEntry) -> bool {
 /// Checks that a trusted log holds `entry`, and that it is about this very signature.
 pub(super) fn check(
     entry: &TransparencyLogEntry,
-    message: &[u8],
+    content: &Content<'_>,
     signature: &SignatureBytes,
     signatory: &Signatory<'_>,
     logs: &Keyring,
@@ -87,13 +107,13 @@ pub(super) fn check(
 ) -> Result<(), Fault> {
     included(entry, logs, now)?;
     let body = entry.canonicalized_body.as_bytes();
-    is_about(body, message, signature, signatory)
+    is_about(body, content, signature, signatory)
 }
 
 /// Checks that an entry's body is about this message, signature and signer.
 fn is_about(
     body: &[u8],
-    message: &[u8],
+    content: &Content<'_>,
     signature: &SignatureBytes,
     signatory: &Signatory<'_>,
 ) -> Result<(), Fault> {
@@ -117,11 +137,7 @@ fn is_about(
             data.algorithm
         )));
     }
-    let digest = match hash {
-        "SHA2_384" => sha384(message).as_slice().to_vec(),
-        _ => sha256(message).as_slice().to_vec(),
-    };
-    if decode(&data.digest)? != digest {
+    if decode(&data.digest)? != content.digest(hash)? {
         return Err(Fault::Log("it is about other content".to_owned()));
     }
     if decode(&logged.content)? != signature.as_bytes() {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use qmt_oci_ref::Repository;
+use qmt_oci_ref::{RegistryHost, Repository};
 
 use crate::error::VerifyError;
 
@@ -38,8 +38,8 @@ impl Scope {
 
     /// Whether images of `repository` belong to this scope.
     pub fn covers(&self, repository: &Repository) -> bool {
-        let name = repository.to_string();
-        let mut rest = name.split('/');
+        let host = origin(repository.host());
+        let mut rest = std::iter::once(host).chain(repository.path().split('/'));
         for segment in &self.segments {
             let Some(part) = rest.next() else {
                 return false;
@@ -86,32 +86,73 @@ impl FromStr for Scope {
     type Err = VerifyError;
 
     fn from_str(text: &str) -> Result<Self, VerifyError> {
-        let refuse = |problem: &str| Err(VerifyError::policy(format!("scope `{text}`: {problem}")));
-        let mut segments = Vec::new();
+        let refuse =
+            |problem: String| Err(VerifyError::policy(format!("scope `{text}`: {problem}")));
+        if text == "**" {
+            return Ok(Self::everything());
+        }
+        // A scope that no name could ever match would silently leave its images to a wider one, so
+        // it is read by the grammar of repositories, with a word in the place of each wildcard.
         let parts: Vec<&str> = text.split('/').collect();
-        for (index, part) in parts.iter().enumerate() {
-            let last = index + 1 == parts.len();
-            segments.push(match *part {
-                "" => return refuse("has an empty segment"),
-                "**" if last => Segment::Rest,
-                "**" => return refuse("`**` can stand only at the end"),
+        let Some((host, path)) = parts.split_first().filter(|(_, path)| !path.is_empty()) else {
+            return refuse(format!("names a registry alone; `{text}/**` is all of it"));
+        };
+        if let Some(part) = parts
+            .iter()
+            .find(|part| part.contains('*') && !matches!(**part, "*" | "**"))
+        {
+            return refuse(format!(
+                "in `{part}`: `*` stands for a whole segment, not for a part of one"
+            ));
+        }
+        if parts.iter().rev().skip(1).any(|part| *part == "**") {
+            return refuse("`**` can stand only at the end".to_owned());
+        }
+        let is_host = *host == "*" || host.contains(['.', ':']) || *host == "localhost";
+        if !is_host {
+            let hint = format!("`{host}` is no registry; Docker Hub's are `docker.io/{text}`");
+            return refuse(hint);
+        }
+        let word = |part: &&str| if part.contains('*') { WORD } else { *part }.to_owned();
+        let sample: Vec<String> = path.iter().map(word).collect();
+        let any_host = if *host == "*" { "any.example" } else { *host };
+        let sample: Repository = match format!("{any_host}/{}", sample.join("/")).parse() {
+            Ok(sample) => sample,
+            Err(error) => {
+                let hint = "host and path of a repository belong here, without tag and digest";
+                return refuse(format!("{hint}: {error}"));
+            }
+        };
+        let mut segments = vec![match *host {
+            "*" => Segment::One,
+            _ => Segment::Literal(origin(sample.host()).into()),
+        }];
+        match path {
+            // Docker Hub's own images have a first part that nobody writes.
+            [name] if sample.host().is_docker_hub() && !name.contains('*') => {
+                let parts = sample.path().split('/');
+                segments.extend(parts.map(|part| Segment::Literal(part.into())));
+            }
+            ["*"] if sample.host().is_docker_hub() => {
+                return refuse("Docker Hub's own images are `docker.io/library/*`".to_owned());
+            }
+            _ => segments.extend(path.iter().map(|part| match *part {
+                "**" => Segment::Rest,
                 "*" => Segment::One,
-                part if part.contains('*') => {
-                    return refuse("`*` stands for a whole segment, not for a part of one");
-                }
-                part if part
-                    .chars()
-                    .any(|c| c.is_whitespace() || c.is_control() || c == '@') =>
-                {
-                    return refuse("is neither a host nor a path; leave tag and digest out");
-                }
-                // Hosts are compared in lower case, as `Repository` writes them.
-                part if index == 0 => Segment::Literal(part.to_ascii_lowercase().into()),
                 part => Segment::Literal(part.into()),
-            });
+            })),
         }
         Ok(Self { segments })
     }
+}
+
+/// Stands where a wildcard stands.
+const WORD: &str = "any";
+
+/// Host and port, the port that HTTPS has by itself left away.
+fn origin(host: &RegistryHost) -> &str {
+    let text = host.as_str();
+    text.strip_suffix(":443").unwrap_or(text)
 }
 
 impl fmt::Display for Scope {

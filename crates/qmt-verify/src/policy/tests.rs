@@ -44,8 +44,14 @@ fn scopes_cover_whole_segments() {
         ("localhost:5000/**", "localhost:5000/echo", true),
         ("localhost:5000/**", "localhost:5001/echo", false),
         ("docker.io/library/*", "busybox", true),
-        // Paths have no other case.
-        ("ghcr.io/ACME/*", "ghcr.io/acme/echo", false),
+        // One registry and one image under several names.
+        ("docker.io/busybox", "busybox", true),
+        ("index.docker.io/acme/**", "docker.io/acme/echo", true),
+        ("registry-1.docker.io/acme/**", "acme/echo", true),
+        ("ghcr.io:443/acme/**", "ghcr.io/acme/echo", true),
+        ("ghcr.io/acme/**", "ghcr.io:443/acme/echo", true),
+        ("ghcr.io/acme/**", "ghcr.io:8443/acme/echo", false),
+        ("[::1]:5000/**", "[::1]:5000/echo", true),
     ] {
         let repository: Repository = name.parse().unwrap();
         assert_eq!(
@@ -66,14 +72,27 @@ fn scopes_cover_whole_segments() {
     ] {
         assert!(bad.parse::<Scope>().is_err(), "{bad}");
     }
+    // What no name could match would leave its images to a wider scope: it is told instead.
+    for (bad, told) in [
+        ("ghcr.io/acme/echo:v1", "without tag and digest"),
+        ("ghcr.io/acme/*:v1", "whole segment"),
+        ("ghcr.io/ACME/*", "upper case"),
+        ("acme/**", "`docker.io/acme/**`"),
+        ("docker.io/*", "`docker.io/library/*`"),
+        ("ghcr.io", "`ghcr.io/**`"),
+        ("…", "registry alone"),
+        ("https://ghcr.io/**", "without tag and digest"),
+        ("oci://ghcr.io/acme/**", "without tag and digest"),
+    ] {
+        let error = bad.parse::<Scope>().unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
     assert_eq!(scope("ghcr.io/*/x/**").to_string(), "ghcr.io/*/x/**");
 }
 
 #[test]
 fn scopes_are_ordered_by_what_they_leave_open() {
-    let order = [
-        "**", "*", "*/**", "*/b", "a.io", "a.io/**", "a.io/*", "a.io/b",
-    ];
+    let order = ["**", "*/**", "*/b", "a.io/**", "a.io/*", "a.io/b"];
     for (index, less) in order.iter().enumerate() {
         for more in &order[index + 1..] {
             let (less, more) = (scope(less), scope(more));

@@ -9,7 +9,8 @@ use qmt_verify::{Evidence, LogEntry, SigstoreVerifier};
 use serde_json::{Value, json};
 
 use crate::support::{
-    any_of, code, dev, dev_authority, everything, evidence, judge, subject, trust_json, verifier,
+    any_of, code, dev, dev_authority, everything, evidence, judge, key_authority, subject,
+    trust_json, verifier,
 };
 
 const ENTRY: &str = "/verificationMaterial/tlogEntries/0";
@@ -85,6 +86,41 @@ async fn the_hint_of_another_log_does_not_revive_a_retired_one() {
                 "log",
                 "{log:?} {other}"
             );
+        }
+    }
+}
+
+/// SIG-09, SIG-11: times that are taken away do not make a retired log one that is in use. With a
+/// key no time is needed, so nothing else would notice.
+#[tokio::test]
+async fn a_retired_log_stays_retired_without_times() {
+    let sigstore = PrivateSigstore::new();
+    let day = Duration::from_hours(24);
+    let (ages, before) = (sigstore.time() - 30 * day, sigstore.time() - day);
+    for (log, part) in [
+        (LogKind::RekorV1, TrustPart::RekorV1),
+        (LogKind::RekorV2, TrustPart::RekorV2),
+    ] {
+        for key in ["p256", "rsa2048"] {
+            let signing = Signing::key(key).log(log);
+            let bundle = sigstore.sign_bundle(subject().digest(), &signing);
+            let evidence = changed(&bundle, |entry| {
+                entry.as_object_mut().unwrap().remove("inclusionPromise");
+            })
+            .await;
+            for (until, is_good) in [(None, true), (Some(before), false)] {
+                let trusted = sigstore.trusted_root().valid(part, ages, until).json();
+                let policy = everything(any_of(vec![key_authority(&sigstore, key)]));
+                let root = trust_json(&trusted).unwrap();
+                let verifier = SigstoreVerifier::new(root, policy).unwrap();
+                let outcome = judge(&verifier, &subject(), &evidence);
+                if is_good {
+                    let verified = outcome.unwrap();
+                    assert!(verified.times().is_empty(), "{log:?} {key}");
+                } else {
+                    assert_eq!(code(outcome), "log", "{log:?} {key}");
+                }
+            }
         }
     }
 }

@@ -112,6 +112,40 @@ fn wrong_types_and_syntax() {
     refused("[oci]\nparallel = 1\nparallel = 2", &["duplicate"]);
 }
 
+/// SIG-02: what is written and names nobody is never read as "anyone".
+#[test]
+fn nulls_and_empty_lists_are_refused() {
+    for (text, key) in [
+        (r#"{"oci":{"cert_email":null}}"#, "oci.cert_email"),
+        (
+            r#"{"oci":{"cert_email":"a@b","cert_issuer":null}}"#,
+            "oci.cert_issuer",
+        ),
+        (r#"{"oci":{"public_keys":[]}}"#, "oci.public_keys"),
+        (r#"{"oci":{"policy":[]}}"#, "oci.policy"),
+        (r#"{"oci":{"fulcio_certs":[],"rekor_pub_keys":[]}}"#, "oci."),
+        (
+            r#"{"oci":{"policy":[{"scope":"**","any_of":[{"key":"k","issuer":null}]}]}}"#,
+            "oci.policy[0].any_of[0].issuer",
+        ),
+        (r#"{"oci":{"public_keys":[null]}}"#, "oci.public_keys"),
+        (r#"{"oci":null}"#, "oci"),
+        (
+            r#"{"providers":[{"name":"a","path":"oci://x","kind":null}]}"#,
+            "providers[0].kind",
+        ),
+    ] {
+        for (name, text) in [("p.json", text.to_owned()), ("p.yaml", text.to_owned())] {
+            let error = read(name, &text, &[]).expect_err(&text).to_string();
+            assert!(error.contains(key), "{error} does not say {key}");
+        }
+    }
+    // The good twin: what is handed to a plugin is the plugin's.
+    let text = r#"{"oci":{"cert_email":"a@b","cert_issuer":"i"},
+        "providers":[{"name":"a","path":"oci://x","config":{"a":null,"b":[]},"allow":{"hosts":[]}}]}"#;
+    read("p.json", text, &[]).unwrap();
+}
+
 /// SIG-02, CFG-04: contradictions and empty constraints.
 #[test]
 fn contradictions() {
@@ -135,6 +169,18 @@ fn contradictions() {
     );
     refused("[oci]\nuse_sigstore_tuf_data = false", &["trust material"]);
     refused("[oci]\ntuf_url = \"https://t\"", &["tuf_root"]);
+    refused(
+        "[oci]\ntrusted_root = \"t.json\"\nfulcio_certs = \"f.pem\"",
+        &["oci.trusted_root", "PEM"],
+    );
+    refused(
+        "[oci]\ntuf_url = \"https://t\"\ntuf_root = \"r\"\nrekor_pub_keys = \"r.pem\"",
+        &["oci.tuf_url", "not both"],
+    );
+    refused(
+        "[oci]\ninsecure_skip_signature = true\nidentity = \"required\"",
+        &["oci.identity", "insecure_skip_signature"],
+    );
     refused(
         "[[oci.policy]]\nscope = \"**\"",
         &["oci.policy[0]", "empty"],

@@ -57,7 +57,12 @@ fn body(signatory: &Signatory<'_>) -> Value {
 
 fn judged(body: &Value, signatory: &Signatory<'_>) -> Result<(), Fault> {
     let signature = SignatureBytes::from_bytes(SIGNATURE);
-    is_about(body.to_string().as_bytes(), MESSAGE, &signature, signatory)
+    is_about(
+        body.to_string().as_bytes(),
+        &Content::Bytes(MESSAGE),
+        &signature,
+        signatory,
+    )
 }
 
 /// SIG-01: the good ones, by key and by certificate; and with one field of another thing.
@@ -135,4 +140,15 @@ fn the_kind_of_the_key_is_the_keys_own() {
     record["signature"]["verifier"]["keyDetails"] = "PKIX_RSA_PKCS1V15_4096_SHA256".into();
     let fault = judged(&bad, &signatory).unwrap_err().to_string();
     assert!(fault.contains("misnames the kind of the key"), "{fault}");
+}
+
+/// Where the digest alone is known it must be the one that the entry hashed with.
+#[test]
+fn a_digest_stands_for_its_content() {
+    let known = Content::Sha256(sha256(MESSAGE).as_slice().to_vec());
+    assert_eq!(
+        known.digest("SHA2_256").unwrap(),
+        Content::Bytes(MESSAGE).digest("SHA2_256").unwrap()
+    );
+    assert!(known.digest("SHA2_384").is_err());
 }
