@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::process::ExitCode;
 
-use qmt_plugins::verify::Rejection;
+use qmt_plugins::verify::{Rejection, TrustReport};
 use qmt_plugins::{Error, ErrorKind};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -86,6 +86,17 @@ impl Failure {
                 _ => &[],
             },
             _ => &[],
+        }
+    }
+
+    /// The trust root that a refused image was judged by.
+    pub(crate) fn trust_root(&self) -> Option<&TrustReport> {
+        match self {
+            Self::Library(error) => match &**error {
+                Error::NotVerified { source, .. } => source.trust_root(),
+                _ => None,
+            },
+            _ => None,
         }
     }
 

@@ -98,6 +98,7 @@ pub(crate) fn error_data(failure: &Failure) -> Value {
         "causes": messages.get(1..),
         "hint": failure.hint(),
         "rejected": failure.rejections(),
+        "trust_root": failure.trust_root(),
     })
 }
 

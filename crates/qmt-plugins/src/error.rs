@@ -9,12 +9,9 @@ use qmt_oci_ref::Digest;
 use qmt_registry::RegistryError;
 use qmt_verify::VerifyError;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, LAYOUT_NAMES, scope_of};
 use crate::lockfile::LockfileError;
 use crate::source::SourceError;
-
-/// The host that stands in for a registry in the names of images in layouts.
-const LAYOUT_HOST: &str = "oci-layout.invalid/";
 
 /// Why a plugin was not fetched, verified, loaded or called. Each names the plugin.
 #[derive(Debug, thiserror::Error)]
@@ -287,19 +284,33 @@ impl Error {
                 source: VerifyError::NoSignature { rejected, .. },
                 reference,
                 ..
-            } if rejected.is_empty() => Some(if reference.starts_with(LAYOUT_HOST) {
+            } if rejected.is_empty() => Some(if reference.starts_with(LAYOUT_NAMES) {
                 "sign it in a registry, and copy it into the layout with its signatures".to_owned()
             } else {
                 format!("whoever publishes it signs it by `cosign sign {reference}`")
             }),
-            Self::NotVerified { source, .. } => {
+            Self::NotVerified {
+                source, reference, ..
+            } => {
                 let hints = source
                     .rejections()
                     .iter()
                     .map(|rejection| rejection.hint.as_str());
                 let first = hints.into_iter().find(|hint| !hint.is_empty())?;
+                let mut rejections = source.rejections().iter();
+                // Another signer than the pinned one: often a change of hands, and meant.
+                if let Some(line) = rejections
+                    .find(|one| one.code == "other-signer")
+                    .and_then(|one| one.config_line.as_deref())
+                {
+                    let scope = scope_of(reference);
+                    return Some(format!(
+                        "{first}:\n[[oci.policy]]\nscope = \"{scope}\"\n{line}"
+                    ));
+                }
                 Some(format!(
-                    "{first}; `qmt-plugins why` shows each signature that was found"
+                    "{first}; `qmt-plugins why {reference}` shows each signature that was found, \
+                     and the config lines that accept its signer"
                 ))
             }
             Self::Registry { source, .. } if source.is_without_tls() => Some(

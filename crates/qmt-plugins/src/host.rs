@@ -178,11 +178,12 @@ impl PluginHost {
     }
 
     /// Reads policies, keys and trust material of the config, as far as no network is needed.
+    /// Returns what in them deserves a second look, a line each.
     ///
     /// # Errors
     ///
     /// [`Error::Trust`], with the file that is missing, empty or malformed.
-    pub async fn check_trust(&self) -> Result<(), Error> {
+    pub async fn check_trust(&self) -> Result<Vec<String>, Error> {
         crate::trust::check(self).await
     }
 

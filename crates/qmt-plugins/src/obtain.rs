@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use qmt_artifact::PluginKind;
 use qmt_cache::CacheError;
+use qmt_verify::SignerId;
 
 use crate::artifact::{ImageFacts, PluginArtifact};
 use crate::config::{ProviderConfig, PullPolicy, Span};
@@ -170,7 +171,7 @@ impl PluginHost {
                 let since = Duration::from_secs(entry.signed_at?);
                 SystemTime::UNIX_EPOCH.checked_add(since)
             }),
-            expected: entry.and_then(|entry| entry.signer),
+            expected: self.pinned_signer(target),
             pull: oci.pull_policy,
             refresh_after: oci.refresh_after.map(Span::duration),
             is_update: false,
@@ -214,6 +215,34 @@ impl PluginHost {
         }
         let client = crate::http_client::build(&self.file, self.events.clone())?;
         Ok(self.http.get_or_init(|| client).clone())
+    }
+
+    /// The signer that the lockfile pins for the target's repository, under whatever tag and name:
+    /// that of the same provider first, else the one that all others agree on.
+    fn pinned_signer(&self, target: &Target) -> Option<SignerId> {
+        let folder = self.file.folder();
+        let is_same = |entry: &&LockEntry| {
+            let source = PluginSource::parse(&entry.reference, None);
+            source.is_ok_and(|source| {
+                let of_target = target.source();
+                let of_target = if target.is_configured() {
+                    of_target.clone().relative_to(folder)
+                } else {
+                    of_target.clone()
+                };
+                source.relative_to(folder).is_same_repository(&of_target)
+            })
+        };
+        let lock = self.lock();
+        let mut own = lock.entries().filter(is_same);
+        if target.is_configured()
+            && let Some(entry) = own.find(|entry| entry.name == target.name())
+        {
+            return entry.signer.clone();
+        }
+        let mut signers = lock.entries().filter(is_same).map(|entry| &entry.signer);
+        let first = signers.next()?;
+        signers.all(|other| other == first).then(|| first.clone())?
     }
 
     fn entry(&self, target: &Target) -> Option<LockEntry> {

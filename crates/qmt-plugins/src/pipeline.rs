@@ -19,6 +19,7 @@ pub(crate) async fn run(context: &Context, request: &Request) -> Result<Cached, 
     let verdict = async {
         let verified = verify::verify(context, request, &pinned, Freshness::CacheFirst).await?;
         moved::check(context, request, &pinned, &verified).await?;
+        verified.warn(context);
         Ok(verified)
     };
 

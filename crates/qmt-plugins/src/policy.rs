@@ -24,7 +24,7 @@ pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, Erro
     if !oci.policy.iter().any(|policy| policy.scope == "**") {
         if oci.has_flat_constraints() {
             entries.push((Scope::everything(), flat(oci, folder)?));
-        } else if oci.identity == IdentityRule::PinOnFirstUse {
+        } else if oci.identity == IdentityRule::PinOnFirstUse && !oci.trusts_keys_alone() {
             entries.push((Scope::everything(), Policy::pin_on_first_use()));
         }
     }
@@ -107,16 +107,21 @@ fn authority(config: &AuthorityConfig, folder: &Path) -> Result<Authority, Error
     claims.name.clone_from(&config.github_workflow);
     claims.sha.clone_from(&config.github_sha);
     let authority = Authority::certificate(issuer, identity).map_err(Error::Trust)?;
-    authority.with_claims(claims).map_err(Error::Trust)
+    let authority = authority.with_claims(claims).map_err(Error::Trust)?;
+    Ok(with_log(authority, config.transparency_log))
+}
+
+fn with_log(authority: Authority, log: TransparencyRule) -> Authority {
+    match log {
+        TransparencyRule::Required => authority,
+        TransparencyRule::Optional => authority.without_log(),
+    }
 }
 
 fn key(folder: &Path, path: &Path, log: TransparencyRule) -> Result<Authority, Error> {
     let (name, pem) = read(folder, path)?;
     let authority = Authority::key(name, &pem).map_err(Error::Trust)?;
-    match log {
-        TransparencyRule::Required => Ok(authority),
-        TransparencyRule::Optional => authority.without_log().map_err(Error::Trust),
-    }
+    Ok(with_log(authority, log))
 }
 
 fn demand(config: &AttestationConfig) -> Result<AttestationDemand, VerifyError> {

@@ -133,6 +133,18 @@ impl PluginSource {
         }
     }
 
+    /// Reports whether both name images of one repository, or of one layout on disk.
+    pub(crate) fn is_same_repository(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Registry(one), Self::Registry(other)) => one.repository() == other.repository(),
+            (Self::Layout { path: one, .. }, Self::Layout { path: other, .. }) => {
+                let real = |path: &PathBuf| std::fs::canonicalize(path).ok();
+                one == other || real(one).is_some_and(|one| Some(one) == real(other))
+            }
+            _ => false,
+        }
+    }
+
     /// Reports whether what it names can change over time.
     pub fn is_mutable(&self) -> bool {
         match self {

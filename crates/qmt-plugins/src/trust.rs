@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use qmt_verify::{PemTrust, SigstoreVerifier, TrustRoot, TufOptions, TufTransport};
+use qmt_oci_ref::{ReferenceError, Repository};
+use qmt_verify::{PemTrust, SigstoreVerifier, TrustRoot, TufOptions, TufTransport, VerifyError};
 
-use crate::config::{ConfigFile, OneOrMany};
+use crate::config::{ConfigFile, OciConfig, OneOrMany};
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::policy;
@@ -26,11 +27,7 @@ pub(crate) async fn build(host: &PluginHost, offline: bool) -> Result<Trust, Err
     let policies = policy::policies(oci, host.file.folder())?;
     let root = trust_root(host, offline, false).await?;
     let mut verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
-    if let Some(repository) = &oci.signature_repository {
-        let repository = repository.parse().map_err(|source| Error::Source {
-            text: repository.clone(),
-            source: crate::source::SourceError::Reference(source),
-        })?;
+    if let Some(repository) = signature_repository(oci)? {
         verifier = verifier
             .with_discovery(qmt_verify::DiscoveryOptions::default().with_repository(repository));
     }
@@ -89,21 +86,39 @@ pub(crate) async fn trust_root(
 }
 
 /// Reads what the config names on disk, and asks nobody.
-pub(crate) async fn check(host: &PluginHost) -> Result<(), Error> {
+pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
     let oci = &host.config().oci;
     if oci.insecure_skip_signature {
-        return Ok(());
+        let warning = "`insecure_skip_signature` is set: signatures are not verified";
+        return Ok(vec![warning.to_owned()]);
     }
-    policy::policies(oci, host.file.folder())?;
+    let policies = policy::policies(oci, host.file.folder())?;
+    let warnings = policies.warnings();
+    signature_repository(oci)?;
     let asks_tuf = oci.trusted_root.is_none()
-        && (!oci.has_pem_trust() || oci.use_sigstore_tuf_data == Some(true));
+        && (!oci.has_pem_trust() || oci.use_sigstore_tuf_data == Some(true))
+        && !oci.trusts_keys_alone();
     if asks_tuf {
         if let Some(root) = &oci.tuf_root {
             policy::read(host.file.folder(), root)?;
         }
-        return Ok(());
+        return Ok(warnings);
     }
-    trust_root(host, true, false).await.map(|_| ())
+    let root = trust_root(host, true, false).await?;
+    // Whether the material is enough for the policies.
+    SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
+    Ok(warnings)
+}
+
+/// The repository in which signatures are kept, if it is not that of the image.
+fn signature_repository(oci: &OciConfig) -> Result<Option<Repository>, Error> {
+    let Some(text) = &oci.signature_repository else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|source: ReferenceError| {
+        let problem = format!("`signature_repository = \"{text}\"`: {source}");
+        Error::Trust(VerifyError::Policy { problem })
+    })
 }
 
 fn pem_files(file: &ConfigFile) -> PemTrust {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use qmt_oci_ref::{Digest, PinnedReference};
 use serde::{Deserialize, Serialize};
 
+use crate::report::TrustReport;
+
 /// The cause that a port hands over.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -34,6 +36,8 @@ pub enum VerifyError {
         scope: String,
         /// Each piece of evidence with the first thing that is wrong with it.
         rejected: Vec<Rejection>,
+        /// The trust root that was asked.
+        trust_root: Option<Box<TrustReport>>,
     },
     /// Looking for signatures failed, which is not the same as finding none.
     #[error("looking for signatures in {place} failed")]
@@ -113,6 +117,14 @@ impl VerifyError {
         match self {
             Self::NoSignature { rejected, .. } | Self::Refused { rejected, .. } => rejected,
             _ => &[],
+        }
+    }
+
+    /// The trust root that signatures were judged by, where it came to that.
+    pub fn trust_root(&self) -> Option<&TrustReport> {
+        match self {
+            Self::Refused { trust_root, .. } => trust_root.as_deref(),
+            _ => None,
         }
     }
 

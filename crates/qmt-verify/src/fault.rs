@@ -143,7 +143,7 @@ impl Fault {
             Self::Time(_) => "check the clock, and that the trust root knows the timestamp authority",
             Self::Log(_) => "check that the trust root knows the log that recorded the signature",
             Self::NoLog => {
-                "sign with a transparency log, or set `transparency_log = \"optional\"` for this key"
+                "sign with a transparency log, or set `transparency_log = \"optional\"` for this signer"
             }
             Self::Signature(_) => "the signature was not made for this content; do not use it",
             Self::OtherIdentity { .. } | Self::OtherIssuer { .. } | Self::OtherClaim { .. } => {

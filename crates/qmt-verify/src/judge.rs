@@ -28,7 +28,7 @@ use crate::error::{Rejection, VerifyError};
 use crate::evidence::{self, DiscoveryOptions, Evidence, EvidenceSource};
 use crate::fault::Fault;
 use crate::limits::{BundleLimits, PIECE_BYTES_MAX, lower};
-use crate::policy::{Kind, PolicySet};
+use crate::policy::{Authority, Kind, PolicySet};
 use crate::report::Report;
 use crate::signer::SignerId;
 use crate::trust::TrustRoot;
@@ -50,8 +50,8 @@ impl SigstoreVerifier {
     /// # Errors
     ///
     /// [`VerifyError::TrustRoot`] if `trust` lacks what a policy needs: an authority, a log of
-    /// certificates and a transparency log for certificates; a transparency log for keys unless
-    /// they do without.
+    /// certificates and a transparency log for certificates; a transparency log for keys; for
+    /// certificates that do without a log, a timestamp authority.
     pub fn new(trust: TrustRoot, policies: PolicySet) -> Result<Self, VerifyError> {
         let info = trust.describe();
         let lacking = |scope: &dyn fmt::Display, what: &str| {
@@ -64,16 +64,20 @@ impl SigstoreVerifier {
                     .authorities()
                     .iter()
                     .any(|one| matches!(one.kind(), Kind::Certificate { .. }));
-            let logged = certificates
-                || policy
-                    .authorities()
-                    .iter()
-                    .any(|one| matches!(one.kind(), Kind::Key(key) if key.log_required));
+            let logged = policy.is_pin_on_first_use()
+                || policy.authorities().iter().any(Authority::needs_log);
+            let timed = policy
+                .authorities()
+                .iter()
+                .any(|one| matches!(one.kind(), Kind::Certificate { .. }) && !one.needs_log());
             if certificates && info.certificate_authorities == 0 {
                 return lacking(scope, "certificate authority (`fulcio_certs`)");
             }
             if certificates && info.ct_logs == 0 {
                 return lacking(scope, "key of a certificate transparency log (`ctfe_keys`)");
+            }
+            if timed && info.timestamp_authorities == 0 && info.logs == 0 {
+                return lacking(scope, "timestamp authority (`tsa_certs`)");
             }
             if logged && info.logs == 0 {
                 return lacking(scope, "key of a transparency log (`rekor_pub_keys`)");

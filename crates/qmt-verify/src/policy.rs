@@ -52,17 +52,6 @@ impl PolicySet {
                 )));
             }
         }
-        for (scope, policy) in &entries {
-            for authority in policy.authorities() {
-                if authority.lacks_issuer() {
-                    tracing::warn!(
-                        %scope,
-                        authority = %authority,
-                        "an identity without an issuer accepts that identity from any issuer"
-                    );
-                }
-            }
-        }
         Ok(Self { entries })
     }
 
@@ -85,6 +74,18 @@ impl PolicySet {
             }
         }
         Ok(self)
+    }
+
+    /// What in these policies deserves a second look, one line for people each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (scope, policy) in &self.entries {
+            for authority in policy.authorities() {
+                let told = authority.warnings().into_iter();
+                warnings.extend(told.map(|warning| format!("policy `{scope}`: {warning}")));
+            }
+        }
+        warnings
     }
 
     /// The policy for images of `repository`, with its scope.

@@ -26,7 +26,7 @@ pub struct Report {
     pub signer: Option<SignerId>,
     /// Further signers that the policy asked for.
     pub cosigners: Vec<SignerId>,
-    /// Whether this signer is pinned now for the first time.
+    /// Whether no signer is configured or pinned, so that this one is to be pinned.
     pub first_use: bool,
     /// Whether the lockfile pins another signer, which the policy overrides.
     pub differs_from_pin: bool,

@@ -54,6 +54,13 @@ impl SignerId {
             Self::Key { key } => format!("any_of = [{{ key = \"FILE.pub\" }}]  # the key {key}"),
         }
     }
+
+    /// The same where no transparency log recorded the signature.
+    #[cfg(feature = "sigstore")]
+    pub(crate) fn config_line_without_log(&self) -> String {
+        let line = self.config_line();
+        line.replacen(" }]", ", transparency_log = \"optional\" }]", 1)
+    }
 }
 
 impl fmt::Display for SignerId {

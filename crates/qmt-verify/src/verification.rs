@@ -66,7 +66,8 @@ impl Verification {
         self.times().iter().max().copied()
     }
 
-    /// Whether the signer was taken because none is pinned yet, and is to be pinned now.
+    /// Whether the signer was taken because none is configured and none is pinned yet: it is to be
+    /// pinned at this first use.
     pub fn first_use(&self) -> bool {
         self.report.first_use
     }

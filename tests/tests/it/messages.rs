@@ -110,7 +110,14 @@ impl Mistake {
         assert_eq!(error["kind"], self.kind, "{error:#}");
         assert_eq!(
             keys(error),
-            ["causes", "hint", "kind", "message", "rejected"]
+            [
+                "causes",
+                "hint",
+                "kind",
+                "message",
+                "rejected",
+                "trust_root"
+            ]
         );
         self.assert_told(scene, &texts(error));
     }
@@ -186,6 +193,68 @@ fn an_image_that_somebody_else_signed() {
     ];
     let config = scene.config("").replace(EMAIL, "boss@acme.example");
     Mistake::new(RUN, NOT_VERIFIED, words).make(&scene, &config);
+}
+
+/// What `why` prints for a refused signer is a config that accepts this signer, and no other image.
+#[test]
+fn what_why_proposes_accepts_the_signer_when_it_is_pasted() {
+    let scene = Scene::new();
+    let config = scene.config("").replace(EMAIL, "boss@acme.example");
+    let refused = scene.with(&config, &["why", "greet"]);
+    assert_eq!(refused.code, Some(3), "{}", refused.transcript());
+    assert!(refused.stdout.contains("trust root"), "{}", refused.stdout);
+    let lines = refused.stdout.lines().map(str::trim);
+    let block: Vec<&str> = lines
+        .skip_while(|line| *line != "[[oci.policy]]")
+        .take(3)
+        .collect();
+    assert_eq!(block.len(), 3, "{}", refused.stdout);
+    let config = format!("{config}\n{}\n", block.join("\n"));
+    for (target, code) in [("greet", 0), ("unsigned", 3)] {
+        let answer = scene.with(&config, &["verify", target]);
+        assert_eq!(answer.code, Some(code), "{}", answer.transcript());
+    }
+    let json = scene.with(&scene.config(""), &["why", "greet", "--format", "json"]);
+    let line = json.json()["report"]["config_line"].clone();
+    assert_eq!(line.as_str(), block.last().copied());
+}
+
+/// Who asks whether something is signed hears no yes where nobody looked.
+#[test]
+fn a_signature_that_nobody_looked_at_is_not_verified() {
+    let scene = Scene::new();
+    let config = scene.config("");
+    let signers = format!("cert_email = \"{EMAIL}\"\ncert_issuer = \"{ISSUER}\"");
+    let config = config.replace(&signers, "insecure_skip_signature = true");
+    let answer = scene.with(&config, &["verify", "greet"]);
+    assert_eq!(answer.code, Some(3), "{}", answer.transcript());
+    let answer = scene.with(&config, &["verify", "greet", "--format", "json"]);
+    assert_eq!(answer.code, Some(3), "{}", answer.transcript());
+    assert_eq!(answer.json()["verified"], false);
+}
+
+/// A rule that is wider than it looks is warned about where configs are checked.
+#[test]
+fn rules_that_let_many_in_are_warned_about() {
+    let scene = Scene::new();
+    let good = scene.with(&scene.config(""), &["config", "check"]);
+    assert_eq!(good.stderr, "", "{}", good.transcript());
+    let wide = scene
+        .config("")
+        .replace(&format!("cert_issuer = \"{ISSUER}\"\n"), "");
+    let answer = scene.with(&wide, &["config", "check"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    assert!(
+        answer.stderr.contains("from any issuer"),
+        "{}",
+        answer.stderr
+    );
+    let answer = scene.with(&wide, &["pull", "greet"]);
+    assert!(
+        answer.told().contains("from any issuer"),
+        "{}",
+        answer.transcript()
+    );
 }
 
 #[test]

@@ -28,9 +28,13 @@ pub(crate) async fn config(
             let path = file.path().display().to_string();
             let count = file.config().providers.len();
             let host = session::host(global, output, file)?;
-            host.check_trust().await?;
+            let warnings = host.check_trust().await?;
+            for warning in &warnings {
+                output.note(format!("warning: {warning}"));
+            }
             let text = format!("{path} is fine: {count} plugins");
-            output.result(&json!({ "path": path, "plugins": count }), &text);
+            let data = json!({ "path": path, "plugins": count, "warnings": warnings });
+            output.result(&data, &text);
         }
     }
     Ok(())

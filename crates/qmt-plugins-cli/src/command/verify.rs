@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use qmt_plugins::verify::{Rejection, Report};
+use qmt_plugins::config::scope_of;
+use qmt_plugins::verify::{Rejection, Report, TrustReport};
 use qmt_plugins::{Error, Target};
 use serde_json::json;
 
 use super::CommandResult;
 use crate::args::{Global, Verify};
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
 use crate::session;
 
@@ -19,6 +20,10 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
         &json!({ "verified": !report.skipped, "report": report }),
         &proven(&report),
     );
+    if report.skipped {
+        // Whoever asks wants to know whether it is signed, and nobody looked.
+        return Err(Failure::Reported(Code::NotVerified));
+    }
     Ok(())
 }
 
@@ -29,10 +34,8 @@ pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> Co
             let mut text = format!("accepted: {}\n{}", report.subject, proven(&report));
             text.push_str(&refused(&report.rejected, "also found, and not enough:"));
             if let Some(line) = &report.config_line {
-                let _ = write!(
-                    text,
-                    "\nthis signer alone is accepted by\n\n  [[oci.policy]]\n  scope = \"…\"\n  {line}\n"
-                );
+                text.push_str("\nthis signer alone is accepted by\n");
+                text.push_str(&accepting(&report.subject, line));
             }
             output.result(
                 &json!({ "verified": !report.skipped, "report": report }),
@@ -49,6 +52,23 @@ pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> Co
             };
             let mut text = format!("refused: {reference}\n{source}\n");
             text.push_str(&refused(source.rejections(), "found, and not enough:"));
+            let mut told = Vec::new();
+            for rejection in source.rejections() {
+                let Some(line) = rejection.config_line.as_ref() else {
+                    continue;
+                };
+                if told.contains(&line) {
+                    continue;
+                }
+                told.push(line);
+                let signer = rejection.signer.as_deref().unwrap_or("this signer");
+                let _ = writeln!(text, "\n{signer} is accepted by");
+                text.push_str(&accepting(reference, line));
+            }
+            if let Some(trust) = source.trust_root() {
+                let rows = [("trust root".to_owned(), trust_root(trust))];
+                let _ = write!(text, "\n{}", output::table(&rows));
+            }
             let failure = Failure::Library(error);
             if output.is_json() {
                 return Err(failure);
@@ -118,16 +138,7 @@ fn proven(report: &Report) -> String {
     row("attestations", report.attestations.join(", "));
     row("checks", report.checks.join(", "));
     if let Some(trust) = &report.trust_root {
-        let version = trust
-            .version
-            .as_ref()
-            .map(|version| format!(", {version}"))
-            .unwrap_or_default();
-        let age = trust
-            .age_seconds
-            .map(|age| format!(", {} h old", age / 3600))
-            .unwrap_or_default();
-        row("trust root", format!("{}{version}{age}", trust.source));
+        row("trust root", trust_root(trust));
     }
     if report.first_use {
         row("note", "no signer is configured: this one is taken, and pinned by the lockfile at the first load".to_owned());
@@ -136,6 +147,26 @@ fn proven(report: &Report) -> String {
         row("warning", warning.clone());
     }
     output::table(&rows)
+}
+
+/// The lines of a config that accept a signer for the image's repository.
+fn accepting(image: &str, line: &str) -> String {
+    let scope = scope_of(image);
+    format!("\n  [[oci.policy]]\n  scope = \"{scope}\"\n  {line}\n")
+}
+
+/// Where the trust root came from, its version and age.
+fn trust_root(trust: &TrustReport) -> String {
+    let version = trust
+        .version
+        .as_ref()
+        .map(|version| format!(", {version}"))
+        .unwrap_or_default();
+    let age = trust
+        .age_seconds
+        .map(|age| format!(", {} h old", age / 3600))
+        .unwrap_or_default();
+    format!("{}{version}{age}", trust.source)
 }
 
 /// The pieces that were not enough, each with its reason and what to do.

@@ -201,9 +201,6 @@ fn check_authority(path: &Path, key: &str, authority: &AuthorityConfig) -> Check
                     "an issuer alone accepts everyone who has an account there; add `identity`",
                 );
             }
-            if authority.transparency_log == super::TransparencyRule::Optional {
-                return fail("a certificate lives for minutes: only a `key` can do without a log");
-            }
             Ok(())
         }
     }

@@ -11,6 +11,7 @@ mod oci;
 mod provider;
 mod registry;
 mod schema;
+mod scope;
 mod value;
 mod written;
 
@@ -23,6 +24,8 @@ pub use self::oci::{
 pub use self::provider::{AllowConfig, LimitsConfig, ProviderConfig, ProviderKind};
 pub use self::registry::RegistryConfig;
 pub use self::schema::config_schema;
+pub(crate) use self::scope::LAYOUT_NAMES;
+pub use self::scope::scope_of;
 pub use self::value::{ByteSize, OneOrMany, Span};
 
 use std::collections::BTreeMap;

@@ -94,6 +94,11 @@ impl OciConfig {
             || !self.public_keys.is_empty()
     }
 
+    /// Reports whether there is no Sigstore instance to vouch for anybody: keys alone count.
+    pub(crate) fn trusts_keys_alone(&self) -> bool {
+        self.use_sigstore_tuf_data == Some(false) && !self.has_own_trust()
+    }
+
     /// How large an artifact may be that is fetched or published.
     pub(crate) fn extract_limits(&self) -> ExtractLimits {
         let limits = ExtractLimits::default();
@@ -174,7 +179,8 @@ pub struct AuthorityConfig {
     pub github_sha: Option<String>,
     /// A public key: PEM file.
     pub key: Option<PathBuf>,
-    /// Whether a signature by this key must be in a transparency log.
+    /// Whether a signature by this signer must be in a transparency log. Without one, a certificate
+    /// needs a signed timestamp.
     pub transparency_log: TransparencyRule,
 }
 
@@ -209,7 +215,7 @@ pub enum IdentityRule {
     Required,
 }
 
-/// Whether a signature by a key must be in a transparency log.
+/// Whether a signature must be in a transparency log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -31,6 +31,15 @@ impl Verified {
         self.collected.as_ref()
     }
 
+    /// Tells what deserves a second look, once: when the signature is seen for the first time.
+    pub(crate) fn warn(&self, context: &Context) {
+        if self.collected.is_some() {
+            for warning in &self.verification.report().warnings {
+                context.reporter.warning(warning);
+            }
+        }
+    }
+
     pub(crate) fn is_skipped(&self) -> bool {
         self.verification.is_skipped()
     }

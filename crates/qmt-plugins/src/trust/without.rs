@@ -18,6 +18,6 @@ pub(crate) async fn build(host: &PluginHost, _offline: bool) -> Result<Trust, Er
 }
 
 /// There is nothing on disk to read.
-pub(crate) async fn check(host: &PluginHost) -> Result<(), Error> {
-    build(host, true).await.map(|_| ())
+pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
+    build(host, true).await.map(|_| Vec::new())
 }

@@ -1,7 +1,7 @@
 //! Nothing that the policy does not trust is loaded, or even kept.
 
 use qmt_plugins::{ErrorKind, Target};
-use qmt_testkit::{Identity, Signing, attach_simple};
+use qmt_testkit::{Identity, LogKind, Signing, attach_simple};
 
 use crate::scene::{EMAIL, ISSUER, REPOSITORY, Scene, greet, told, wasm_image};
 
@@ -219,6 +219,89 @@ async fn the_signed_name_counts_where_the_config_says_so() {
                 let text = told(&error);
                 assert!(!is_accepted && text.contains("elsewhere.example"), "{text}");
             }
+        }
+    }
+}
+
+/// Design §5: a pin is for a plugin, not for one of its tags, and not for the config's name for it.
+#[tokio::test]
+async fn a_pin_holds_for_every_tag_of_its_repository() {
+    let scene = Scene::new().await;
+    let first = scene.push(&wasm_image(), "1");
+    scene.sign(&first);
+    let config = scene.config_with("", "");
+    scene.host(&config).fetch("greeter").await.unwrap();
+    let image = qmt_testkit::ImageBuilder::dockerfile(qmt_testkit::plugins::echo_wasm()).build();
+    let second = scene.push(&image, "2");
+    scene.sign_as(&second, "eve@acme.example");
+    let elsewhere = image.push(&scene.registry, "acme/other", "2");
+    let signing = Signing::keyless(Identity::email("eve@acme.example", ISSUER));
+    let signature = scene.sigstore.sign_simple(elsewhere.digest(), &signing);
+    attach_simple(
+        &scene.registry,
+        "acme/other",
+        elsewhere.digest(),
+        &[signature],
+    );
+
+    let other_tag = config.replace("greeter:1", "greeter:2");
+    let other_name = other_tag.replace("name = \"greeter\"", "name = \"welcome\"");
+    for (config, name) in [(&other_tag, "greeter"), (&other_name, "welcome")] {
+        let host = scene.host(config);
+        let error = host.fetch(name).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotVerified);
+        let text = format!("{}; {}", told(&error), error.hint().unwrap());
+        let scope = format!("scope = \"{}/{REPOSITORY}\"", scene.registry.host());
+        for part in [
+            "the lockfile pins",
+            EMAIL,
+            "eve@acme.example",
+            "[[oci.policy]]",
+            &scope,
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(host.locked().first().unwrap().digest, *first.digest());
+    }
+    // So it does for what is named in full; another repository is another plugin.
+    let host = scene.host(&config);
+    for (name, is_good) in [
+        (format!("{REPOSITORY}:1"), true),
+        (format!("{REPOSITORY}:2"), false),
+        ("acme/other:2".to_owned(), true),
+    ] {
+        let name = format!("{}/{name}", scene.registry.host());
+        let target = Target::parse(host.config(), &name).unwrap();
+        assert_eq!(host.verify(&target).await.is_ok(), is_good, "{name}");
+        assert_eq!(host.fetch_target(&target).await.is_ok(), is_good, "{name}");
+    }
+}
+
+/// Keys alone: no Sigstore is needed for scopes that name keys, and what no scope covers is refused.
+#[tokio::test]
+async fn scopes_of_keys_need_no_sigstore() {
+    let scene = Scene::new().await;
+    let image = scene.push(&wasm_image(), "1");
+    let signing = Signing::key("p256").log(LogKind::None);
+    let signature = scene.sigstore.sign_simple(image.digest(), &signing);
+    attach_simple(&scene.registry, REPOSITORY, image.digest(), &[signature]);
+    scene.write("team.pub", &scene.sigstore.key_pem("p256"));
+    let host = scene.registry.host();
+    for (scope, is_good) in [("acme/**", true), ("else/**", false)] {
+        let config = scene.config_with(
+            &format!(
+                "use_sigstore_tuf_data = false\n[[oci.policy]]\nscope = \"{host}/{scope}\"\n\
+                 any_of = [{{ key = \"team.pub\", transparency_log = \"optional\" }}]"
+            ),
+            "",
+        );
+        let config = config.replace("trusted_root = \"trusted_root.json\"\n", "");
+        let host = scene.host(&config);
+        host.check_trust().await.unwrap();
+        let fetched = host.fetch("greeter").await;
+        assert_eq!(fetched.is_ok(), is_good, "{fetched:?}");
+        if let Err(error) = fetched {
+            assert!(told(&error).contains("no policy"), "{}", told(&error));
         }
     }
 }

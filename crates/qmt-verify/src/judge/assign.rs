@@ -20,6 +20,11 @@ impl Chosen<'_> {
         &self.primary.signer
     }
 
+    /// The index of the authority that the first signature satisfies.
+    pub(super) fn index(&self) -> usize {
+        self.primary.authority
+    }
+
     pub(super) fn authority(&self) -> &str {
         &self.primary.label
     }

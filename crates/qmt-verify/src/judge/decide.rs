@@ -9,6 +9,12 @@ use crate::policy::AttestationDemand;
 use crate::report::Report;
 use crate::verification::{Proven, Verification};
 
+/// Whether `candidate` is an attestation of the type that is asked for.
+fn is_of(candidate: &Candidate<'_>, demand: &AttestationDemand) -> bool {
+    matches!(&candidate.role, Role::Attestation { predicate_type, .. }
+        if predicate_type == demand.predicate_type())
+}
+
 impl SigstoreVerifier {
     pub(super) fn decide(
         &self,
@@ -26,6 +32,7 @@ impl SigstoreVerifier {
                 subject,
                 scope,
                 rejected,
+                trust_root: Some(Box::new(self.trust.describe().report(case.now))),
             })
         };
         // Each piece was accepted or has its rejection: these are notes of what was not even taken.
@@ -38,17 +45,35 @@ impl SigstoreVerifier {
         let Some(chosen) = assign::choose(&accepted, case) else {
             let required = case.policy.require();
             for one in &accepted {
+                // One signature may satisfy several entries of the policy.
+                let shown = printable(&one.facts.found);
+                if rejected.iter().any(|told: &Rejection| told.found == shown) {
+                    continue;
+                }
                 let found = assign::signers(&accepted).min(required.saturating_sub(1));
                 let fault = Fault::NotEnough { found, required };
                 rejected.push(Rejection::new(&one.facts.found, Some(&one.signer), &fault));
             }
             return refuse(rejected);
         };
+        // That an attestation is no signature is no fault of one that is asked for.
+        let demanded: Vec<String> = attestations
+            .iter()
+            .filter(|candidate| {
+                case.policy
+                    .attestations()
+                    .iter()
+                    .any(|demand| is_of(candidate, demand))
+            })
+            .map(|candidate| printable(candidate.found))
+            .collect();
+        rejected.retain(|one| one.code != "attestation" || !demanded.contains(&one.found));
         let mut satisfied = Vec::new();
         for demand in case.policy.attestations() {
             if let Err(mut why) = self.attested(case, &chosen, demand, &attestations) {
-                rejected.append(&mut why);
-                return refuse(rejected);
+                // What is missing comes first: the signature itself was good.
+                why.append(&mut rejected);
+                return refuse(why);
             }
             satisfied.push(demand.predicate_type().to_owned());
         }
@@ -66,14 +91,10 @@ impl SigstoreVerifier {
     ) -> Result<(), Vec<Rejection>> {
         let mut why = Vec::new();
         for candidate in attestations {
-            let Role::Attestation {
-                predicate_type,
-                predicate,
-            } = &candidate.role
-            else {
+            let Role::Attestation { predicate, .. } = &candidate.role else {
                 continue;
             };
-            if predicate_type != demand.predicate_type() {
+            if !is_of(candidate, demand) {
                 continue;
             }
             let problem = match demand.lacks(predicate) {
@@ -116,14 +137,21 @@ impl SigstoreVerifier {
         report.cosigners = chosen.cosigners();
         report.first_use = case.policy.is_pin_on_first_use() && case.expected.is_none();
         report.differs_from_pin = case.expected.is_some_and(|expected| *expected != signer);
-        report.config_line = Some(signer.config_line());
+        report.config_line = Some(if facts.is_logged() {
+            signer.config_line()
+        } else {
+            signer.config_line_without_log()
+        });
         report.attestations = attestations;
         report.trust_root = Some(self.trust.describe().report(case.now));
         report.rejected = rejected;
         if report.first_use {
-            report
-                .warnings
-                .push("no signer is configured: this one is pinned now".to_owned());
+            report.warnings.push(
+                "no signer is configured: this one is taken, and pinned at first use".to_owned(),
+            );
+        }
+        if let Some(authority) = case.policy.authorities().get(chosen.index()) {
+            report.warnings.extend(authority.warnings());
         }
         if report.differs_from_pin {
             report

@@ -8,6 +8,9 @@ use super::certificate::Claims;
 use crate::error::printable;
 use crate::report::{LogEntry, Report, rfc3339};
 
+/// The check that not every signature has.
+const LOG: &str = "transparency log";
+
 /// What is proven about one signature.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
@@ -39,6 +42,20 @@ impl Facts {
             log_entries,
             checks: vec!["digest", "signature"],
             warnings: Vec::new(),
+        }
+    }
+
+    /// Whether a transparency log recorded the signature.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.checks.contains(&LOG)
+    }
+
+    pub(crate) fn note_log(&mut self, logged: bool) {
+        if logged {
+            self.checks.push(LOG);
+        } else {
+            let warning = "no transparency log recorded this signature";
+            self.warnings.push(warning);
         }
     }
 

@@ -41,11 +41,12 @@ impl Prover {
         })
     }
 
-    /// Proves a signature with a certificate: chain, certificate log, transparency log, time,
-    /// signature, and that all of them speak of the same thing.
+    /// Proves a signature with a certificate: chain, certificate log, transparency log unless the
+    /// operator does without, time, signature, and that all of them speak of the same thing.
     pub(crate) fn certificate(
         &self,
         candidate: &Candidate<'_>,
+        log_required: bool,
         now: SystemTime,
     ) -> Result<Facts, Fault> {
         let bundle = &candidate.bundle;
@@ -53,14 +54,18 @@ impl Prover {
             return Err(Fault::NoKey);
         };
         let claims = Claims::parse(der)?;
-        if bundle.verification_material.tlog_entries.is_empty() {
+        let logged = !bundle.verification_material.tlog_entries.is_empty();
+        if !logged && log_required {
             return Err(Fault::NoLog);
+        }
+        if !logged && !has_timestamps(bundle) {
+            return Err(Fault::Time("none is proven".to_owned()));
         }
         let signatory = Signatory::Certificate(der);
         let (rest, ours) = self.for_library(candidate, &signatory, now)?;
         let mut policy = VerificationPolicy::any_identity();
         if rest.verification_material.tlog_entries.is_empty() {
-            // Every entry was checked by us just now.
+            // Every entry was checked by us just now, or none is asked for.
             policy = policy.skip_tlog_unsafe();
         }
         let result = self
@@ -70,7 +75,7 @@ impl Prover {
         if !result.certificate_verified() || !result.sct_verified() {
             return Err(Fault::Certificate("it was not checked in full".to_owned()));
         }
-        if !result.tlog_verified() && ours == 0 {
+        if logged && !result.tlog_verified() && ours == 0 {
             return Err(Fault::NoLog);
         }
         let mut facts = self.facts(candidate, claims);
@@ -78,9 +83,9 @@ impl Prover {
         if facts.times.is_empty() {
             return Err(Fault::Time("none is proven".to_owned()));
         }
-        facts
-            .checks
-            .extend(["certificate", "certificate log", "transparency log", "time"]);
+        facts.checks.extend(["certificate", "certificate log"]);
+        facts.note_log(logged);
+        facts.checks.push("time");
         self.note_timestamps(bundle, &mut facts);
         Ok(facts)
     }
@@ -128,12 +133,7 @@ impl Prover {
         }
         let times = self.times(bundle, result.as_ref(), now)?;
         let mut facts = self.facts(candidate, Claims::default());
-        if logged {
-            facts.checks.push("transparency log");
-        } else {
-            let warning = "no transparency log recorded this signature";
-            facts.warnings.push(warning);
-        }
+        facts.note_log(logged);
         if !times.is_empty() {
             facts.checks.push("time");
         }
@@ -172,14 +172,13 @@ impl Prover {
             return Ok((Cow::Owned(rest), 0));
         }
         let bytes;
-        let signed = match (&bundle.content, &candidate.signed) {
-            (SignatureContent::MessageSignature(_), Signed::Subject(digest)) => {
-                rekor2::Content::Sha256(hex::decode(digest.hex()).unwrap_or_default())
-            }
-            _ => {
-                bytes = message(candidate)?;
-                rekor2::Content::Bytes(&bytes)
-            }
+        let signed = if let (SignatureContent::MessageSignature(_), Signed::Subject(digest)) =
+            (&bundle.content, &candidate.signed)
+        {
+            rekor2::Content::Sha256(hex::decode(digest.hex()).unwrap_or_default())
+        } else {
+            bytes = message(candidate)?;
+            rekor2::Content::Bytes(&bytes)
         };
         for entry in entries.iter().filter(|entry| rekor2::is_ours(entry)) {
             rekor2::check(

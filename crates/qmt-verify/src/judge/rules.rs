@@ -31,9 +31,10 @@ pub(super) fn signatures(
                 // One proof serves all authorities.
                 let facts = match proven.take() {
                     Some(facts) => facts,
-                    None => prover.certificate(candidate, case.now)?,
+                    None => prover.certificate(candidate, needs_log(case), case.now)?,
                 };
                 let signer = signer(authority, &facts).and_then(|signer| {
+                    logged(authority, &facts)?;
                     constraints(authority, &facts, case)?;
                     Ok((signer, facts.clone()))
                 });
@@ -85,7 +86,7 @@ pub(super) fn attester(
     image_signer: &SignerId,
 ) -> Result<(), Fault> {
     if candidate.has_certificate() {
-        let facts = prover.certificate(candidate, case.now)?;
+        let facts = prover.certificate(candidate, needs_log(case), case.now)?;
         if case.policy.is_pin_on_first_use() {
             return pinned(&facts, Some(image_signer)).map(drop);
         }
@@ -94,8 +95,8 @@ pub(super) fn attester(
             if !matches!(authority.kind(), Kind::Certificate { .. }) {
                 continue;
             }
-            match signer(authority, &facts) {
-                Ok(_) => return Ok(()),
+            match signer(authority, &facts).and_then(|_| logged(authority, &facts)) {
+                Ok(()) => return Ok(()),
                 Err(fault) => first = first.or(Some(fault)),
             }
         }
@@ -114,6 +115,25 @@ pub(super) fn attester(
     Err(first.unwrap_or(Fault::NoKey))
 }
 
+/// Whether no authority for certificates does without a transparency log. One proof serves all, so
+/// each of them is asked again by [`logged`].
+fn needs_log(case: &Case<'_>) -> bool {
+    let mut certificates = case
+        .policy
+        .authorities()
+        .iter()
+        .filter(|one| matches!(one.kind(), Kind::Certificate { .. }));
+    certificates.all(Authority::needs_log)
+}
+
+/// Holds an authority to the log that it wants.
+fn logged(authority: &Authority, facts: &Facts) -> Result<(), Fault> {
+    if authority.needs_log() && !facts.is_logged() {
+        return Err(Fault::NoLog);
+    }
+    Ok(())
+}
+
 /// Takes any proven certificate, or only the pinned one.
 fn first_use(
     prover: &Prover,
@@ -123,7 +143,7 @@ fn first_use(
     if !candidate.has_certificate() {
         return Err(Fault::NoKey);
     }
-    let facts = prover.certificate(candidate, case.now)?;
+    let facts = prover.certificate(candidate, true, case.now)?;
     let signer = pinned(&facts, case.expected)?;
     name(&facts, case)?;
     let label = match case.expected {
@@ -167,6 +187,7 @@ fn signer(authority: &Authority, facts: &Facts) -> Result<SignerId, Fault> {
         issuer,
         identity,
         claims,
+        ..
     } = authority.kind()
     else {
         return Err(Fault::OnlyKeys);

@@ -28,6 +28,7 @@ pub(crate) enum Kind {
         issuer: Option<String>,
         identity: IdentityRule,
         claims: WorkflowClaims,
+        log_required: bool,
     },
     Key(Key),
 }
@@ -63,6 +64,7 @@ impl Authority {
             issuer: Some(issuer),
             identity,
             claims: WorkflowClaims::default(),
+            log_required: true,
         }))
     }
 
@@ -74,6 +76,7 @@ impl Authority {
             issuer: None,
             identity,
             claims: WorkflowClaims::default(),
+            log_required: true,
         })
     }
 
@@ -165,22 +168,17 @@ impl Authority {
         self
     }
 
-    /// Accepts signatures of this key that no transparency log recorded:
-    /// `transparency_log = "optional"`. An entry that is there must hold all the same.
-    ///
-    /// # Errors
-    ///
-    /// [`VerifyError::Policy`] for certificates, whose time only a log or a timestamp proves.
-    pub fn without_log(mut self) -> Result<Self, VerifyError> {
+    /// Accepts signatures that no transparency log recorded: `transparency_log = "optional"`. An
+    /// entry that is there must hold all the same. A certificate lives for minutes, so a signed
+    /// timestamp must then prove when it was used.
+    #[must_use]
+    pub fn without_log(mut self) -> Self {
         match &mut self.kind {
-            Kind::Key(key) => key.log_required = false,
-            Kind::Certificate { .. } => {
-                return Err(VerifyError::policy(
-                    "`transparency_log = \"optional\"` is for keys; certificates need a log",
-                ));
+            Kind::Key(Key { log_required, .. }) | Kind::Certificate { log_required, .. } => {
+                *log_required = false;
             }
         }
-        Ok(self)
+        self
     }
 
     /// The signer that a key stands for; `None` where an identity is named by a rule.
@@ -193,6 +191,38 @@ impl Authority {
 
     pub(crate) fn lacks_issuer(&self) -> bool {
         matches!(self.kind, Kind::Certificate { issuer: None, .. })
+    }
+
+    pub(crate) fn needs_log(&self) -> bool {
+        match &self.kind {
+            Kind::Key(Key { log_required, .. }) | Kind::Certificate { log_required, .. } => {
+                *log_required
+            }
+        }
+    }
+
+    /// What deserves a second look, for people.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let Kind::Certificate {
+            issuer, identity, ..
+        } = &self.kind
+        else {
+            return Vec::new();
+        };
+        let mut warnings = Vec::new();
+        if issuer.is_none() {
+            warnings.push(format!(
+                "{identity} is accepted from any issuer; name the one that vouches for it"
+            ));
+        }
+        if identity.accepts_everybody() && !self.names_repository() {
+            warnings.push(format!("{identity} accepts everybody"));
+        }
+        warnings
+    }
+
+    fn names_repository(&self) -> bool {
+        matches!(&self.kind, Kind::Certificate { claims, .. } if claims.repository.is_some())
     }
 
     pub(crate) fn kind(&self) -> &Kind {

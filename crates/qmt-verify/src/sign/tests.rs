@@ -172,7 +172,7 @@ fn is_accepted_by_its_key_alone(signer: &KeySigner) {
     let judged = |pem: &str, log: bool| {
         let mut authority = Authority::key("k", pem.as_bytes()).unwrap();
         if !log {
-            authority = authority.without_log().unwrap();
+            authority = authority.without_log();
         }
         let policy = Policy::any_of(vec![authority], 1).unwrap();
         let policies = PolicySet::new(vec![(Scope::everything(), policy)]).unwrap();

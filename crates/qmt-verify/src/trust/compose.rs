@@ -35,14 +35,19 @@ impl TrustRoot {
     /// Trusts what either of two trusts: the operator asked for both.
     #[must_use]
     pub fn joined_with(mut self, other: Self) -> Self {
-        self.root.tlogs.extend(other.root.tlogs);
-        self.root
-            .certificate_authorities
-            .extend(other.root.certificate_authorities);
-        self.root.ctlogs.extend(other.root.ctlogs);
-        self.root
-            .timestamp_authorities
-            .extend(other.root.timestamp_authorities);
+        let TrustedRoot {
+            tlogs,
+            certificate_authorities,
+            ctlogs,
+            timestamp_authorities,
+            ..
+        } = other.root;
+        join(&mut self.root.tlogs, tlogs, |log| log.log_id.clone());
+        join(&mut self.root.ctlogs, ctlogs, |log| log.log_id.clone());
+        let of_certificates = &mut self.root.certificate_authorities;
+        of_certificates.extend(certificate_authorities);
+        let of_timestamps = &mut self.root.timestamp_authorities;
+        of_timestamps.extend(timestamp_authorities);
         let (one, two) = (self.info, other.info);
         self.info = TrustRootInfo {
             source: format!("{} and {}", one.source, two.source),
@@ -56,6 +61,15 @@ impl TrustRoot {
             left_aside: one.left_aside.into_iter().chain(two.left_aside).collect(),
         };
         self
+    }
+}
+
+/// Adds what is not known yet. What both name stays as the first has it, with its dates.
+fn join<T, K: PartialEq>(known: &mut Vec<T>, others: Vec<T>, name: impl Fn(&T) -> K) {
+    for other in others {
+        if !known.iter().any(|one| name(one) == name(&other)) {
+            known.push(other);
+        }
     }
 }
 
@@ -79,6 +93,12 @@ mod tests {
             joined.describe().logs,
             TrustRoot::embedded().unwrap().describe().logs
         );
+        assert!(SigstoreVerifier::new(joined, policies.clone()).is_ok());
+
+        // What both know counts once.
+        let embedded = || TrustRoot::embedded().unwrap();
+        let joined = embedded().joined_with(embedded());
+        assert_eq!(joined.describe().logs, embedded().describe().logs);
         assert!(SigstoreVerifier::new(joined, policies).is_ok());
     }
 }

@@ -122,7 +122,7 @@ fn saying(subjects: &[Value]) -> Value {
 #[tokio::test]
 async fn statements_are_read_strictly() {
     let sigstore = PrivateSigstore::new();
-    let unlogged = key_authority(&sigstore, "p256").without_log().unwrap();
+    let unlogged = key_authority(&sigstore, "p256").without_log();
     let verifier = verifier(&sigstore, any_of(vec![unlogged]));
     let hex = subject().digest().hex().to_owned();
     let ours = json!({ "digest": { "sha256": hex } });
@@ -183,7 +183,7 @@ async fn statements_are_read_strictly() {
     // Annotations are those of the subject that was asked about, not of one beside it.
     let theirs =
         json!({ "digest": { "sha256": "0".repeat(64) }, "annotations": { "channel": "stable" } });
-    let wanted = key_authority(&sigstore, "p256").without_log().unwrap();
+    let wanted = key_authority(&sigstore, "p256").without_log();
     let strict = any_of(vec![wanted.with_annotation("channel", "stable")]);
     let strict = crate::support::verifier(&sigstore, strict);
     let bundle = statement(&sigstore, &saying(&[theirs, ours]));

@@ -430,7 +430,7 @@ async fn a_log_is_required_unless_the_key_does_without() {
     let sigstore = PrivateSigstore::new();
     for key in ["p256", "p384", "ed25519", "rsa2048"] {
         let strict = verifier(&sigstore, any_of(vec![key_authority(&sigstore, key)]));
-        let lax = key_authority(&sigstore, key).without_log().unwrap();
+        let lax = key_authority(&sigstore, key).without_log();
         let lax = verifier(&sigstore, any_of(vec![lax]));
         for format in [Format::Simple, Format::Bundle] {
             for timestamp in [false, true] {
@@ -471,7 +471,63 @@ async fn a_log_is_required_unless_the_key_does_without() {
             }
         }
     }
-    assert!(dev_authority().without_log().is_err());
+}
+
+/// The same for certificates, which then need a signed timestamp: they live for minutes. What is
+/// asked of one authority is not taken from another.
+#[tokio::test]
+async fn a_certificate_does_without_a_log_where_its_entry_says_so() {
+    let sigstore = PrivateSigstore::new();
+    let strict = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let lax = verifier(&sigstore, any_of(vec![dev_authority().without_log()]));
+    let other = authority(ISSUER, "eve@example.com").without_log();
+    let mixed = vec![other, dev_authority()];
+    let mixed = verifier(&sigstore, any_of(mixed));
+    for format in [Format::Simple, Format::Bundle] {
+        let unlogged = Signing::keyless(dev()).log(LogKind::None);
+        let timed = unlogged.clone().timestamp(true);
+        let sigstore = &sigstore;
+        let signed = |signing: Signing| async move {
+            let piece = sign(sigstore, format, &signing);
+            evidence(&subject(), [piece]).await
+        };
+        let good = signed(timed.clone()).await;
+        let verified = judge(&lax, &subject(), &good).unwrap();
+        let report = verified.report();
+        assert!(
+            !report
+                .checks
+                .iter()
+                .any(|check| check == "transparency log")
+        );
+        assert!(
+            report
+                .warnings
+                .iter()
+                .any(|text| text.contains("no transparency log"))
+        );
+        assert_eq!(code(judge(&strict, &subject(), &good)), "no-log");
+        assert_eq!(code(judge(&mixed, &subject(), &good)), "no-log");
+
+        assert_eq!(
+            code(judge(&lax, &subject(), &signed(unlogged).await)),
+            "time"
+        );
+        for (twin, fault) in [
+            (Twin::TimestampOutsideCertificate, "certificate"),
+            (Twin::ForeignTimestamp, "time"),
+            (Twin::UnknownCa, "certificate"),
+            (Twin::MissingSct, "certificate"),
+        ] {
+            let bad = signed(timed.clone().twin(twin)).await;
+            assert_eq!(code(judge(&lax, &subject(), &bad)), fault, "{twin:?}");
+        }
+        // An entry that is there must hold.
+        let logged = Signing::keyless(dev()).timestamp(true);
+        judge(&lax, &subject(), &signed(logged.clone()).await).unwrap();
+        let bad = signed(logged.twin(Twin::ForeignEntry)).await;
+        assert!(judge(&lax, &subject(), &bad).is_err());
+    }
 }
 
 /// SIG-17: bad signatures beside a good one are reported, and do not matter.
