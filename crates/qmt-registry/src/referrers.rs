@@ -81,10 +81,6 @@ impl<'a> Found<'a> {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     /// Adds what is new among `descriptors`.
     ///
     /// # Errors

@@ -139,7 +139,9 @@ impl HttpRegistry {
             }
             .boxed()
         };
-        inner.first_of(repository.host(), subject, ask).await
+        inner
+            .first_of(repository.host(), subject, ask, |_| false)
+            .await
     }
 
     async fn list_referrers(
@@ -163,8 +165,10 @@ impl HttpRegistry {
             }
             .boxed()
         };
+        // A pull-through cache rarely has the lists of its origin.
+        let host = subject.repository().host();
         inner
-            .first_of(subject.repository().host(), Subject::Referrers, ask)
+            .first_of(host, Subject::Referrers, ask, Vec::is_empty)
             .await
     }
 }

@@ -1,4 +1,4 @@
-//! Asking for referrers: the API, page by page, and the tag where the API gives nothing.
+//! Asking for referrers: the API, page by page, and the list under the tag.
 
 use std::collections::HashSet;
 
@@ -44,17 +44,16 @@ pub(crate) async fn list(
         attempts,
     )
     .await?;
-    // A registry that learned the API later may not have read the lists that were there before.
-    if !has_api || found.is_empty() {
-        if !has_api {
-            let host = endpoint.host.clone();
-            context
-                .events
-                .send(RegistryEvent::ReferrersFallback { host });
-        }
-        let listed = by_tag(context, auth, endpoint, subject, attempts).await?;
-        found.extend(listed.map(|index| index.manifests).unwrap_or_default())?;
+    if !has_api {
+        let host = endpoint.host.clone();
+        context
+            .events
+            .send(RegistryEvent::ReferrersFallback { host });
     }
+    // A registry that learned the API later may not have read the lists that were there before, and
+    // one referrer that it knows says nothing about others.
+    let listed = by_tag(context, auth, endpoint, subject, attempts).await?;
+    found.extend(listed.map(|index| index.manifests).unwrap_or_default())?;
     // Registries may ignore the filter, and may claim to have applied it.
     let fits = |descriptor: &Descriptor| {
         artifact_type.is_none_or(|wanted| descriptor.artifact_type() == Some(wanted))

@@ -102,21 +102,27 @@ impl Inner {
             })
     }
 
-    /// Asks the sources of `host` in order until one answers.
+    /// Asks the sources of `host` in order until one answers. Where `says_little` holds for what a
+    /// mirror says, the next ones are asked too, and its word counts where they can't be reached.
     pub(super) async fn first_of<'a, T>(
         &self,
         host: &RegistryHost,
         subject: Subject,
         ask: impl Fn(Arc<Endpoint>, Attempts) -> BoxFuture<'a, Result<T, RegistryError>> + Send,
+        says_little: impl Fn(&T) -> bool + Send,
     ) -> Result<T, RegistryError> {
         let sources = self.sources(host)?;
         let order = order(subject, &sources.mirrors, &sources.origin);
         let deadline = self.deadline();
         let (mut origins_error, mut known_absent) = (None, None);
+        let mut little = None;
         let asking = async {
             for endpoint in order {
                 let attempts = Attempts::new(&self.context.limits, deadline);
                 match ask(Arc::clone(&endpoint), attempts).await {
+                    Ok(found) if endpoint.is_mirror() && says_little(&found) => {
+                        little.get_or_insert(found);
+                    }
                     Ok(found) => return Some(Ok(found)),
                     Err(error) if endpoint.is_mirror() => {
                         resume::skip_mirror(self, &endpoint, &error);
@@ -144,7 +150,10 @@ impl Inner {
         };
         match timeout_at(deadline, asking).await {
             Ok(Some(outcome)) => outcome,
-            Ok(None) | Err(_) => Err(origins_error.unwrap_or(timed_out)),
+            Ok(None) | Err(_) => match little {
+                Some(found) => Ok(found),
+                None => Err(origins_error.unwrap_or(timed_out)),
+            },
         }
     }
 }

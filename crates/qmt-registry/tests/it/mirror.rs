@@ -7,6 +7,7 @@ use qmt_registry::{
 };
 use qmt_testkit::{Auth, Cut, FakeRegistry, Fault};
 
+use crate::referrers::one_referring;
 use crate::support::{CANARY, MANIFEST, Recorder, noise, plain, pull, put_image, quick};
 
 struct Pair {
@@ -283,4 +284,29 @@ async fn a_mirror_has_its_own_credential() {
             == content
     );
     assert!(origin.requests().is_empty());
+}
+
+/// A pull-through cache that is believed for tags and has no lists of its own hides no referrer of
+/// its origin; where that is gone, its word counts.
+#[tokio::test]
+async fn an_empty_list_of_a_mirror_is_not_the_last_word() {
+    let pair = Pair::start().await;
+    let image = put_image(&pair.origin);
+    put_image(&pair.mirror);
+    let referrer = one_referring(&image);
+    pair.origin.put_blob("acme/echo", "{}");
+    pair.origin.put_manifest(
+        "acme/echo",
+        None,
+        referrer.media_type().as_str(),
+        referrer.bytes().clone(),
+    );
+    let client = pair.builder(true).build().unwrap();
+    let pin = PinnedReference::new(pair.origin.repository("acme/echo"), image.digest().clone());
+    let listed = client.referrers(&pin).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].digest(), referrer.digest());
+    pair.origin
+        .fault(Fault::on("GET", "*").drop_connection(Cut::Reset));
+    assert!(client.referrers(&pin).await.unwrap().is_empty());
 }

@@ -29,6 +29,11 @@ fn referring(image: &Descriptor, artifact_type: &str, n: usize) -> RawManifest {
     RawManifest::new(MediaType::new(MediaType::OCI_MANIFEST), content.into())
 }
 
+/// As [`referring`], for the tests of mirrors.
+pub(crate) fn one_referring(image: &Descriptor) -> RawManifest {
+    referring(image, "a/b", 1)
+}
+
 async fn push(client: &HttpRegistry, server: &FakeRegistry, manifest: &RawManifest) {
     server.put_blob("acme/echo", "{}");
     let to = PinnedReference::new(server.repository("acme/echo"), manifest.digest().clone());
@@ -119,27 +124,29 @@ async fn a_missing_api_has_many_faces() {
     }
 }
 
-/// A list that was kept under the tag before the registry learned the API.
+/// A list that was kept under the tag before the registry learned the API, and what the API knows
+/// of later, or of others.
 #[tokio::test]
-async fn an_empty_api_does_not_hide_the_tag() {
+async fn the_api_does_not_hide_the_tag() {
     let server = FakeRegistry::builder().referrers_api(false).serve().await;
     let image = put_image(&server);
     let client = client(&server);
-    push(&client, &server, &referring(&image, "a/b", 1)).await;
-    server.fault(
-        Fault::on("GET", REFERRERS)
-            .respond(200)
-            .header("content-type", MediaType::OCI_INDEX)
-            .body(r#"{"schemaVersion":2,"manifests":[]}"#),
-    );
-    assert_eq!(
-        client
-            .referrers(&subject(&server, &image))
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    let kept = referring(&image, "a/b", 1);
+    push(&client, &server, &kept).await;
+    let other = referring(&image, "sbom/x", 2);
+    let known = serde_json::to_string(&other.descriptor()).unwrap();
+    for (by_api, count) in [(String::new(), 1), (known, 2)] {
+        server.clear_faults();
+        server.fault(
+            Fault::on("GET", REFERRERS)
+                .respond(200)
+                .header("content-type", MediaType::OCI_INDEX)
+                .body(format!(r#"{{"schemaVersion":2,"manifests":[{by_api}]}}"#)),
+        );
+        let listed = client.referrers(&subject(&server, &image)).await.unwrap();
+        assert_eq!(listed.len(), count);
+        assert!(listed.iter().any(|one| one.digest() == kept.digest()));
+    }
 }
 
 /// DIG-14, LIM-01: pages without end, too many entries, a page of 4 MiB and one byte more.
