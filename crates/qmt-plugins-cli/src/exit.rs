@@ -116,6 +116,7 @@ impl From<Error> for Failure {
 
 fn code_of(kind: ErrorKind) -> Code {
     match kind {
+        ErrorKind::Usage => Code::Usage,
         ErrorKind::NotVerified => Code::NotVerified,
         ErrorKind::NotFound => Code::NotFound,
         ErrorKind::Network => Code::Network,

@@ -2,20 +2,22 @@
 
 #[cfg(feature = "sigstore")]
 mod sign;
+mod target;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use qmt_artifact::{ArtifactError, ExtractLimits, PackRequest, PackedImage, pack};
-use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform, Reference, Tag};
-use qmt_registry::{BlobContent, RawManifest, RegistryError, RegistryWriter};
+use qmt_artifact::{ArtifactError, ExtractLimits, PackProblem, PackRequest, PackedImage, pack};
+use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform};
+use qmt_registry::RawManifest;
 #[cfg(feature = "sigstore")]
 use qmt_verify::KeySigner;
 use qmt_verify::SignerId;
 use serde::Serialize;
 
+use self::target::Target;
 use crate::adapter::PackedContent;
 use crate::error::Error;
 use crate::host::PluginHost;
@@ -28,7 +30,7 @@ pub struct PublishRequest {
     wasm: Option<PathBuf>,
     native: Vec<(Platform, PathBuf)>,
     annotations: Vec<(String, String)>,
-    created: SystemTime,
+    created: u64,
     #[cfg(feature = "sigstore")]
     signer: Option<Arc<KeySigner>>,
 }
@@ -41,7 +43,7 @@ impl PublishRequest {
             wasm: None,
             native: Vec::new(),
             annotations: Vec::new(),
-            created: SystemTime::UNIX_EPOCH,
+            created: 0,
             #[cfg(feature = "sigstore")]
             signer: None,
         }
@@ -90,10 +92,11 @@ impl PublishRequest {
     }
 
     /// Says when the content was made: `SOURCE_DATE_EPOCH` in seconds. Unset means 1970, so that
-    /// the same files make the same digest.
+    /// the same files make the same digest. [`PluginHost::publish`] refuses what lies behind the
+    /// year 9999.
     #[must_use]
     pub fn created_at(mut self, seconds: u64) -> Self {
-        self.created = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        self.created = seconds;
         self
     }
 }
@@ -137,20 +140,14 @@ impl PluginHost {
     /// registry refuses, [`Error::Source`] where the destination has no tag, [`Error::Signing`]
     /// where the key does not sign.
     pub async fn publish(&self, request: &PublishRequest) -> Result<Published, Error> {
-        let shown = request.destination.to_string();
         let limits = self.config().oci.extract_limits();
         let image = packed(request, limits)
             .await
             .map_err(|source| Error::Pack {
-                destination: shown.clone(),
+                destination: request.destination.to_string(),
                 source,
             })?;
-        let (writer, reference) = self.writer(&request.destination)?;
-        let target = Target {
-            writer,
-            reference,
-            shown,
-        };
+        let target = self.publish_target(&request.destination)?;
         for blob in &image.blobs {
             target
                 .push_blob(&blob.descriptor, &PackedContent(blob))
@@ -184,93 +181,6 @@ impl PluginHost {
                 .fold(0u64, |sum, blob| sum.saturating_add(blob.descriptor.size())),
             signature,
         })
-    }
-
-    fn writer(
-        &self,
-        destination: &PluginSource,
-    ) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-        match destination {
-            PluginSource::Layout { path, tag, .. } => {
-                layout_writer(destination, path, tag.as_ref())
-            }
-            PluginSource::Registry(reference) => self.http_writer(destination, reference),
-            PluginSource::File(_) | PluginSource::Url { .. } => Err(unsupported(
-                destination,
-                "publishing to anything but `oci://…` and `oci-layout://…`",
-            )),
-        }
-    }
-
-    #[cfg(feature = "http")]
-    fn http_writer(
-        &self,
-        destination: &PluginSource,
-        reference: &Reference,
-    ) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-        let client = self
-            .http_client()
-            .map_err(|source| opening(destination, source))?;
-        Ok((Arc::new(client), reference.clone()))
-    }
-
-    #[cfg(not(feature = "http"))]
-    fn http_writer(
-        &self,
-        destination: &PluginSource,
-        _: &Reference,
-    ) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-        Err(unsupported(
-            destination,
-            "registries over HTTP (feature `http`)",
-        ))
-    }
-}
-
-/// Where things are pushed to, with the name that errors call it by.
-struct Target {
-    writer: Arc<dyn RegistryWriter>,
-    reference: Reference,
-    shown: String,
-}
-
-impl Target {
-    async fn push_blob(&self, blob: &Descriptor, content: &dyn BlobContent) -> Result<(), Error> {
-        let repository = self.reference.repository();
-        let pushed = self.writer.push_blob(repository, blob, content, None).await;
-        pushed.map_err(|source| self.failed("pushing a blob to", source))
-    }
-
-    async fn push_by_digest(&self, manifest: &RawManifest) -> Result<PinnedReference, Error> {
-        let repository = self.reference.repository().clone();
-        let name = Reference::new(repository, None, Some(manifest.digest().clone()));
-        self.push(&name, manifest).await
-    }
-
-    async fn push_tagged(&self, manifest: &RawManifest) -> Result<PinnedReference, Error> {
-        self.push(&self.reference, manifest).await
-    }
-
-    async fn push(
-        &self,
-        name: &Reference,
-        manifest: &RawManifest,
-    ) -> Result<PinnedReference, Error> {
-        let pushed = self.writer.push_manifest(name, manifest).await;
-        pushed.map_err(|source| self.failed("pushing a manifest to", source))
-    }
-
-    fn pinned(&self, digest: &Digest) -> PinnedReference {
-        self.reference.clone().with_digest(digest.clone())
-    }
-
-    fn failed(&self, doing: &'static str, source: RegistryError) -> Error {
-        Error::Registry {
-            plugin: self.shown.clone(),
-            reference: self.shown.clone(),
-            doing,
-            source,
-        }
     }
 }
 
@@ -317,50 +227,15 @@ async fn sign_and_attach(
     Ok(None)
 }
 
-#[cfg(feature = "layout")]
-fn layout_writer(
-    destination: &PluginSource,
-    path: &Path,
-    tag: Option<&Tag>,
-) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-    let layout =
-        qmt_registry::OciLayout::create(path).map_err(|source| opening(destination, source))?;
-    let reference = layout.reference(tag, None);
-    Ok((Arc::new(layout), reference))
-}
-
-#[cfg(not(feature = "layout"))]
-fn layout_writer(
-    destination: &PluginSource,
-    _: &Path,
-    _: Option<&Tag>,
-) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-    Err(unsupported(destination, "OCI layouts (feature `layout`)"))
-}
-
-#[cfg(any(feature = "http", feature = "layout"))]
-fn opening(destination: &PluginSource, source: RegistryError) -> Error {
-    let (plugin, reference) = (destination.to_string(), destination.to_string());
-    Error::Registry {
-        plugin,
-        reference,
-        doing: "opening",
-        source,
-    }
-}
-
-fn unsupported(destination: &PluginSource, what: &'static str) -> Error {
-    Error::Unsupported {
-        plugin: destination.to_string(),
-        what,
-    }
-}
-
 async fn packed(
     request: &PublishRequest,
     limits: ExtractLimits,
 ) -> Result<PackedImage, ArtifactError> {
-    let mut wanted = PackRequest::new(request.created).with_limits(limits);
+    let created = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(request.created));
+    let created = created.ok_or(ArtifactError::Pack {
+        reason: PackProblem::Created,
+    })?;
+    let mut wanted = PackRequest::new(created).with_limits(limits);
     if let Some(file) = &request.wasm {
         wanted = wanted.with_wasm(file);
     }

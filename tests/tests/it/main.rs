@@ -15,6 +15,7 @@ mod downstream;
 mod genuine;
 mod json;
 mod messages;
+mod publish;
 mod recorded;
 mod schema;
 mod settings;

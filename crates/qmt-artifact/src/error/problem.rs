@@ -216,7 +216,7 @@ pub enum PackProblem {
         platform: String,
     },
     /// The time of creation lies outside the years 1970 to 9999.
-    #[error("the time of creation lies outside the years 1970 to 9999")]
+    #[error("the time of creation (`SOURCE_DATE_EPOCH`) lies outside the years 1970 to 9999")]
     Created,
     /// An annotation is given that packing itself sets.
     #[error("the annotation `{name}` is set by packing itself")]

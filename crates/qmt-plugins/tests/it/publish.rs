@@ -174,6 +174,26 @@ async fn the_same_input_makes_the_same_digest_and_another_time_another() {
     assert_ne!(first, digest(&one, 1_700_000_001).await);
 }
 
+/// Seconds that no clock of the system can hold, and seconds that no RFC 3339 can write.
+#[tokio::test]
+async fn a_time_behind_the_year_9999_is_refused() {
+    let scene = Scene::new().await;
+    for seconds in [253_402_300_800, u64::MAX] {
+        let request = in_registry(&scene, "1").created_at(seconds);
+        let error = scene
+            .host(&scene.config())
+            .publish(&request)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{}", told(&error));
+        assert!(
+            told(&error).contains("SOURCE_DATE_EPOCH"),
+            "{}",
+            told(&error)
+        );
+    }
+}
+
 #[tokio::test]
 async fn annotations_and_the_time_stand_in_the_manifest() {
     let scene = Scene::new().await;
