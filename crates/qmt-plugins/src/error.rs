@@ -158,6 +158,16 @@ pub enum Error {
         /// What forbids the network.
         rule: &'static str,
     },
+    /// What was asked for is done over the network alone, which may not be used.
+    #[error("`{target}`: {doing} needs the network, and {rule} forbids to use it")]
+    NetworkForbidden {
+        /// The image or registry.
+        target: String,
+        /// What was to be done.
+        doing: &'static str,
+        /// What forbids the network.
+        rule: &'static str,
+    },
     /// It is another kind of plugin than the config asks for.
     #[error("`{plugin}`: the config asks for a {expected} plugin, this is a {found} one")]
     WrongKind {

@@ -12,13 +12,15 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// [`Error::Registry`] where the registry refuses them, or they can't be stored.
+    /// [`Error::Registry`] where the registry refuses them, or they can't be stored,
+    /// [`Error::NetworkForbidden`] where the host is offline or frozen.
     pub async fn login(
         &self,
         registry: &RegistryHost,
         username: &str,
         password: &str,
     ) -> Result<StoredIn, Error> {
+        self.needs_network(registry, "logging in")?;
         let credential = Credential::basic(username, password);
         let client = self
             .http_client()

@@ -181,11 +181,34 @@ impl PluginHost {
 
     /// The rule that forbids the network, if any.
     pub(crate) fn offline_rule(&self) -> Option<&'static str> {
-        match (self.mode, self.offline, self.config().oci.pull_policy) {
-            (LockMode::Frozen, ..) => Some("`--frozen`"),
-            (_, true, _) => Some("`--offline`"),
-            (_, _, PullPolicy::Never) => Some("`pull_policy = \"never\"`"),
+        self.offline_call().or(match self.config().oci.pull_policy {
+            PullPolicy::Never => Some("`pull_policy = \"never\"`"),
             _ => None,
+        })
+    }
+
+    /// What forbids the network for anything, not for pulling alone.
+    fn offline_call(&self) -> Option<&'static str> {
+        match (self.mode, self.offline) {
+            (LockMode::Frozen, _) => Some("`--frozen`"),
+            (_, true) => Some("`--offline`"),
+            _ => None,
+        }
+    }
+
+    /// Refuses what cannot be done without the network, where that is forbidden.
+    pub(crate) fn needs_network(
+        &self,
+        target: impl std::fmt::Display,
+        doing: &'static str,
+    ) -> Result<(), Error> {
+        match self.offline_call() {
+            None => Ok(()),
+            Some(rule) => Err(Error::NetworkForbidden {
+                target: target.to_string(),
+                doing,
+                rule,
+            }),
         }
     }
 

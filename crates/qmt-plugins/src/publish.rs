@@ -138,8 +138,12 @@ impl PluginHost {
     ///
     /// [`Error::Pack`] where a file is not what it is given as, [`Error::Registry`] where the
     /// registry refuses, [`Error::Source`] where the destination has no tag, [`Error::Signing`]
-    /// where the key does not sign.
+    /// where the key does not sign, [`Error::NetworkForbidden`] where the destination is a registry
+    /// and the host is offline or frozen.
     pub async fn publish(&self, request: &PublishRequest) -> Result<Published, Error> {
+        if let PluginSource::Registry(_) = &request.destination {
+            self.needs_network(&request.destination, "publishing")?;
+        }
         let limits = self.config().oci.extract_limits();
         let image = packed(request, limits)
             .await

@@ -42,7 +42,8 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Config(_) | Self::Lockfile(_) | Self::Trust(_) => ErrorKind::Config,
-            Self::Pack {
+            Self::NetworkForbidden { .. }
+            | Self::Pack {
                 source: ArtifactError::Pack { .. },
                 ..
             } => ErrorKind::Usage,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use qmt_oci_ref::{MediaType, Tag};
 use qmt_plugins::verify::KeySigner;
-use qmt_plugins::{ErrorKind, PluginHost, PluginSource, PublishRequest, Published};
+use qmt_plugins::{
+    Error, ErrorKind, LockMode, PluginHost, PluginSource, PublishRequest, Published,
+};
 use qmt_registry::{OciLayout, Registry as _};
 use qmt_testkit::{FakeRegistry, Fault, plugins};
 use serde_json::Value;
@@ -267,6 +269,44 @@ async fn through_a_layout(name: &str) {
         "{}",
         scene.registry.request_log()
     );
+}
+
+/// Who is offline or frozen asks no registry for anything; a layout needs none.
+#[tokio::test]
+async fn without_a_network_only_layouts_are_published_to() {
+    let scene = Scene::new().await;
+    let config = scene.config();
+    let layout = format!("oci-layout://{}:1", scene.folder.path().join("l").display());
+    for (host, rule) in [
+        (scene.builder(&config).offline(true), "`--offline`"),
+        (
+            scene.builder(&config).lock_mode(LockMode::Frozen),
+            "`--frozen`",
+        ),
+    ] {
+        let host = host.build().unwrap();
+        let published = host.publish(&in_registry(&scene, "1")).await;
+        let login = host.login(&scene.registry.host(), "me", "secret").await;
+        for error in [published.unwrap_err(), login.unwrap_err()] {
+            assert!(
+                matches!(&error, Error::NetworkForbidden { .. }),
+                "{}",
+                told(&error)
+            );
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert!(told(&error).contains(rule), "{}", told(&error));
+        }
+        publish(&host, &request(&scene, &layout)).await;
+    }
+    assert_eq!(
+        scene.registry.requests().len(),
+        0,
+        "{}",
+        scene.registry.request_log()
+    );
+    // The twin: a policy for pulling forbids no publishing.
+    let host = scene.host(&scene.config_with("pull_policy = \"never\"", ""));
+    publish(&host, &in_registry(&scene, "1")).await;
 }
 
 /// What is no plugin is not sent anywhere.
