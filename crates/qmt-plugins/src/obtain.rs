@@ -29,7 +29,7 @@ impl PluginHost {
         need: Need,
     ) -> Result<Obtained, Error> {
         let provider = target.provider();
-        match target.source().clone().relative_to(self.file.folder()) {
+        match target.located(self.file.folder()) {
             PluginSource::Registry(_) | PluginSource::Layout { .. } => {}
             PluginSource::File(path) => {
                 let (kind, code) = local::read(&provider.name, &path, &self.platform).await?;
@@ -147,7 +147,7 @@ impl PluginHost {
     pub(crate) fn prepare(&self, target: &Target) -> Result<(Context, Request), Error> {
         let oci = &self.config().oci;
         let provider = target.provider();
-        let source = target.source().clone().relative_to(self.file.folder());
+        let source = target.located(self.file.folder());
         let (registry, reference, is_local) = connect::registry_for(self, target, &source)?;
         let entry = self.entry(target);
         let context = Context {

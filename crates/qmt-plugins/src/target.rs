@@ -1,5 +1,7 @@
 //! What a call is about: a plugin of the config, or an image that is named in full.
 
+use std::path::Path;
+
 use crate::config::{Config, ProviderConfig};
 use crate::error::Error;
 use crate::source::PluginSource;
@@ -61,7 +63,8 @@ impl Target {
         })
     }
 
-    /// Takes an image that the config does not name. It gets no config and no rights.
+    /// Takes an image that the config does not name. It gets no config and no rights. A relative
+    /// path starts from the working folder, not from the config's.
     pub fn of_source(source: PluginSource) -> Self {
         let name = source.to_string();
         let provider = ProviderConfig {
@@ -84,6 +87,15 @@ impl Target {
     /// Returns where the plugin comes from.
     pub fn source(&self) -> &PluginSource {
         &self.source
+    }
+
+    /// Returns where it is found from here: what stands in the config is relative to its `folder`.
+    pub(crate) fn located(&self, folder: &Path) -> PluginSource {
+        if self.is_configured {
+            self.source.clone().relative_to(folder)
+        } else {
+            self.source.clone()
+        }
     }
 
     /// Reports whether the config names it.

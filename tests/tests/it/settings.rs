@@ -84,6 +84,31 @@ fn the_config_is_found_in_one_order() {
     assert_eq!(found(&[], &[]), "~/.qmt/plugins.toml");
 }
 
+/// What stands in the config is relative to its folder; what is typed, to where one stands.
+#[test]
+fn a_layout_that_is_typed_is_looked_for_where_one_stands() {
+    let desk = desk();
+    let config = desk.path().join("home/.qmt");
+    std::fs::create_dir_all(&config).unwrap();
+    std::fs::remove_file(desk.path().join("plugins.toml")).unwrap();
+    let plugins = config.join("plugins.toml");
+    let text = "[oci]\ninsecure_skip_signature = true\n[[providers]]\nname = \"greet\"\n\
+                path = \"oci-layout://out:1\"\n";
+    std::fs::write(&plugins, text).unwrap();
+    let answer = desk.run(&["publish", "oci-layout://out:1", "--wasm", "echo.wasm"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    for command in ["inspect", "pull", "verify"] {
+        let answer = desk.run(&[command, "oci-layout://out:1"]);
+        assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    }
+    // The twin: the same path in the config is another folder.
+    let answer = desk.run(&["inspect", "greet"]);
+    assert_ne!(answer.code, Some(0), "{}", answer.transcript());
+    std::fs::rename(desk.path().join("out"), config.join("out")).unwrap();
+    let answer = desk.run(&["inspect", "greet"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+}
+
 /// CFG-05: variables win over the file where they may.
 #[test]
 fn a_harmless_variable_wins_over_the_file() {
