@@ -202,6 +202,26 @@ pub enum ArtifactError {
         /// Why this image was read at all, where it was a last resort.
         note: Option<String>,
     },
+    /// The layers are files, as artifact clients push them, and none has the title looked for.
+    #[error(
+        "no layer is or holds {looked_for}; by their titles, these layers are files and no \
+         archives: {}; `file = \"…\"` chooses one",
+        list(titles)
+    )]
+    OtherFiles {
+        /// The rule by which it was looked for.
+        looked_for: String,
+        /// The titles, cut and escaped; at most 16.
+        titles: Vec<String>,
+    },
+    /// Two layers have the title that is looked for.
+    #[error("`{digest}` has two layers with the title `{title}`")]
+    SameTitle {
+        /// The manifest.
+        digest: Digest,
+        /// The title, cut and escaped.
+        title: String,
+    },
     /// Several shared libraries could be the plugin.
     #[error(
         "several libraries could be the plugin: {}; name one by `file = \"…\"`",

@@ -1,21 +1,21 @@
 //! The blocking side: goes through layers from the top down and takes one file out of them.
 
+mod titled;
+mod whole;
+
 use qmt_oci_ref::{Digest, DigestAlgorithm, Digester};
 
-use super::ExtractSink;
 use super::decode::{Chunks, Unpacked};
-use super::encoding::{Encoding, MAGIC_BYTES};
+use super::encoding::Encoding;
 use super::failure::Failure;
 use super::hidden::{Hidden, Meaning};
 use super::limits::ExtractLimits;
 use super::path;
 use super::rule::{Class, Judged, Rule, looks_like_a_plugin};
 use super::tar::{Entry, EntryKind, TarReader};
+use super::{ExtractSink, LISTED};
 use crate::error::{ArtifactError, ContentProblem, LayerProblem, shown};
 use crate::sniff::SNIFF_BYTES;
-
-/// How many names an error lists.
-const LISTED: usize = 16;
 
 /// One extraction under way: what it looks for, what it has.
 pub(super) struct Extraction {
@@ -30,6 +30,8 @@ pub(super) struct Extraction {
     /// A candidate whose content is not what it should be, and why.
     unfit: Option<(String, ContentProblem)>,
     near: Vec<String>,
+    /// Titles of layers that are files, and none that was looked for.
+    files: Vec<String>,
     entries: u64,
     unpacked: u64,
 }
@@ -51,9 +53,11 @@ pub(super) struct Task {
     pub(super) diff_id: Option<Digest>,
     /// Of a layer that is the file itself: the digest that the source proves.
     pub(super) proven: Digest,
-    /// Whether the layer may be the file although it is called an archive: artifact clients call
-    /// any file `…layer.v1.tar` unless told otherwise.
-    pub(super) may_be_the_file: bool,
+    /// The title of a layer that may be a file although it is called an archive: artifact clients
+    /// call any file `…layer.v1.tar` unless told otherwise.
+    pub(super) title: Option<String>,
+    /// Whether there is no other layer.
+    pub(super) alone: bool,
 }
 
 /// What a layer that was read well leaves to be done.
@@ -85,6 +89,7 @@ impl Extraction {
             rivals: Vec::new(),
             unfit: None,
             near: Vec::new(),
+            files: Vec::new(),
             entries: 0,
             unpacked: 0,
         }
@@ -95,9 +100,11 @@ impl Extraction {
         let Some(encoding) = task.encoding else {
             return self.read_file(chunks, task);
         };
-        let is_file = task.may_be_the_file && encoding == Encoding::Plain;
-        if is_file && chunks.peek(MAGIC_BYTES)?.starts_with(b"\0asm") {
-            return self.read_file(chunks, task);
+        if let Some(title) = &task.title
+            && encoding == Encoding::Plain
+            && titled::is_file(chunks.peek(SNIFF_BYTES)?)
+        {
+            return self.read_titled(chunks, task, title);
         }
         let diff_id = task.diff_id.as_ref();
         let unpacked = Unpacked::new(
@@ -140,6 +147,10 @@ impl Extraction {
                 return Err(ArtifactError::Content { file, found });
             }
             let looked_for = self.rule.file().to_string();
+            if !self.files.is_empty() {
+                let titles = self.files;
+                return Err(ArtifactError::OtherFiles { looked_for, titles });
+            }
             let near = self.near;
             return Err(ArtifactError::NoFile {
                 looked_for,
@@ -153,55 +164,6 @@ impl Extraction {
             return Err(ArtifactError::SeveralLibraries { names });
         }
         Ok((taken, self.sink))
-    }
-
-    /// Takes a whole layer as the file. Its bytes are hashed by the source already.
-    fn read_file(&mut self, mut chunks: Chunks, task: &Task) -> Result<Rest, Failure> {
-        let judged = self.rule.judge_layer(chunks.peek(SNIFF_BYTES)?);
-        let judged = judged.map_err(|found| {
-            Failure::Other(ArtifactError::Content {
-                file: "the layer".to_owned(),
-                found,
-            })
-        })?;
-        self.clear()?;
-        let is_hashed = task.proven.algorithm() == DigestAlgorithm::Sha256;
-        let (digest, rest) = if is_hashed && self.sink.has_layer() {
-            (task.proven.clone(), Rest::Proof)
-        } else {
-            let digester = (!is_hashed).then(|| Digester::new(DigestAlgorithm::Sha256));
-            let digest = self.write_layer(chunks, digester)?;
-            (digest.unwrap_or_else(|| task.proven.clone()), Rest::Nothing)
-        };
-        let (path, size) = (b"plugin.wasm".to_vec(), task.size);
-        self.taken = Some(Taken {
-            class: Class::Own,
-            path,
-            judged,
-            digest,
-            size,
-        });
-        Ok(rest)
-    }
-
-    /// Writes what is left of a layer, and returns its digest where it is to be computed.
-    fn write_layer(
-        &mut self,
-        mut chunks: Chunks,
-        mut digester: Option<Digester>,
-    ) -> Result<Option<Digest>, Failure> {
-        loop {
-            let bytes = chunks.take()?;
-            if bytes.is_empty() {
-                break;
-            }
-            if let Some(digester) = &mut digester {
-                digester.update(&bytes);
-            }
-            self.sink.write_all(&bytes).map_err(Failure::sink)?;
-        }
-        self.sink.flush().map_err(Failure::sink)?;
-        Ok(digester.map(Digester::finish))
     }
 
     fn entry(
@@ -280,13 +242,8 @@ impl Extraction {
                 return Err(Failure::Other(ArtifactError::Content { file, found }));
             }
             Err(found) => {
-                // Something else may fit; if nothing does, this is why. A linker script or some
-                // data is no library, whatever it is called.
-                let some_plugin =
-                    found != ContentProblem::Unknown && found != ContentProblem::Empty;
-                if some_plugin && self.unfit.is_none() {
-                    self.unfit = Some((shown(&path), found));
-                }
+                // Something else may fit; if nothing does, this is why.
+                self.note_unfit(&path, found);
                 return Ok(());
             }
         };

@@ -5,7 +5,8 @@
 //! no tree is unpacked, and no name from an archive is ever used as a path.
 //!
 //! Layers are read from the top down and only as far as needed: the topmost layer that holds a
-//! plugin under a known name ends the search.
+//! plugin under a known name ends the search. Of an artifact whose layers are files with titles,
+//! the one with the title that is looked for comes first (`layer/titled.rs`).
 
 mod decode;
 pub(crate) mod encoding;
@@ -18,6 +19,7 @@ pub(crate) mod rule;
 mod tar;
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::time::Instant;
 use std::{fmt, io};
 
@@ -31,13 +33,15 @@ use self::failure::Failure;
 use self::layer::{Extraction, Rest, Task};
 use self::limits::ExtractLimits;
 use self::rule::Rule;
-use crate::error::{ArtifactError, LayerProblem, Limit};
+use crate::error::{ArtifactError, LayerProblem, Limit, shown};
 use crate::kind::{FileRule, PluginKind};
 use crate::select::Selection;
 use crate::source::{LayerSource, LayerStream};
 
 /// Chunks that may wait for the blocking side.
 const WAITING: usize = 3;
+/// How many names an error lists.
+const LISTED: usize = 16;
 /// Artifact clients put the name of a file here.
 const TITLE: &str = "org.opencontainers.image.title";
 
@@ -130,6 +134,7 @@ impl fmt::Debug for Extracted {
 /// [`ArtifactError::Layer`] where it is malformed, [`ArtifactError::Content`] where the file is not
 /// what it is about to be called, [`ArtifactError::NoFile`] and
 /// [`ArtifactError::SeveralLibraries`] where there is none or no single one,
+/// [`ArtifactError::OtherFiles`] and [`ArtifactError::SameTitle`] likewise for files with titles,
 /// [`ArtifactError::TooMuch`] and [`ArtifactError::TimedOut`] past a limit.
 ///
 /// # Cancel safety
@@ -158,8 +163,9 @@ async fn run(
 ) -> Result<Extracted, ArtifactError> {
     let host = selection.host.clone();
     let rule = Rule::new(selection.file.clone(), selection.required, host);
+    let order = order(selection, &rule)?;
     let mut extraction = Extraction::new(rule, sink, limits);
-    for (nth, layer) in selection.layers.iter().enumerate().rev() {
+    for (nth, layer) in order {
         let task = task(selection, nth, layer, limits)?;
         let stream = layers
             .layer(layer)
@@ -195,6 +201,43 @@ async fn run(
     })
 }
 
+/// Says in which order layers are read: from the top down, but of an artifact's files first those
+/// whose title is looked for.
+fn order<'a>(
+    selection: &'a Selection,
+    rule: &Rule,
+) -> Result<Vec<(usize, &'a Descriptor)>, ArtifactError> {
+    let mut order: Vec<_> = selection.layers.iter().enumerate().rev().collect();
+    if !is_artifact(selection) {
+        return Ok(order);
+    }
+    let class = |layer: &Descriptor| rule.class_of_title(title(layer)?);
+    let mut titles = BTreeSet::new();
+    for (_, layer) in &order {
+        if class(layer).is_some() && !titles.insert(title(layer)) {
+            let twice = title(layer).unwrap_or_default();
+            return Err(ArtifactError::SameTitle {
+                digest: selection.manifest.digest().clone(),
+                title: shown(twice.as_bytes()),
+            });
+        }
+    }
+    // `None` is the least, and would come first.
+    order.sort_by_key(|(_, layer)| class(layer).map_or((true, None), |class| (false, Some(class))));
+    Ok(order)
+}
+
+/// Reports whether the layers are an artifact's files rather than the layers of a file system:
+/// builders give no titles, and list what each layer unpacks to.
+fn is_artifact(selection: &Selection) -> bool {
+    let all_titled = || selection.layers.iter().all(|layer| title(layer).is_some());
+    selection.diff_ids.is_empty() && all_titled()
+}
+
+fn title(layer: &Descriptor) -> Option<&str> {
+    layer.annotations().get(TITLE).map(String::as_str)
+}
+
 /// Says how one layer is read, and refuses it if it is too large to begin with.
 fn task(
     selection: &Selection,
@@ -217,18 +260,15 @@ fn task(
             found: layer.size(),
         });
     }
-    let title = layer.annotations().get(TITLE);
-    let may_be_the_file = match &selection.file {
-        FileRule::Named(file) => title == Some(file),
-        FileRule::Wasm | FileRule::Either => title.is_some() && selection.layers.len() == 1,
-        FileRule::Layer | FileRule::Native => false,
-    };
+    let named = |title: &&str| matches!(&selection.file, FileRule::Named(file) if file == title);
+    let title = title(layer).filter(|title| is_artifact(selection) || named(title));
     Ok(Task {
         size: layer.size(),
         encoding,
         diff_id: selection.diff_ids.get(nth).cloned(),
         proven: layer.digest().clone(),
-        may_be_the_file,
+        title: title.map(str::to_owned),
+        alone: selection.layers.len() == 1,
     })
 }
 

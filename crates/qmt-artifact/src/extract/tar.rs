@@ -11,6 +11,7 @@ mod pax;
 
 use tar::{EntryType, Header};
 
+pub(super) use self::header::starts_archive;
 use self::header::{
     checked_size, has_no_content, has_prefix, is_extended, is_known, is_zero, kind_of,
 };

@@ -26,3 +26,4 @@ mod format;
 mod layers;
 mod mutants;
 mod names;
+mod titles;

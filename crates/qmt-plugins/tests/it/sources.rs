@@ -85,3 +85,40 @@ async fn a_file_that_is_no_plugin_says_so() {
         .unwrap();
     assert!(matches!(error, Error::NotAPlugin { .. }), "{error}");
 }
+
+/// `oras push REF echo.wasm README.md`: two files, called archives, each with its title.
+#[tokio::test]
+async fn an_artifact_of_titled_files_loads_by_its_title() {
+    const TITLE: &str = "org.opencontainers.image.title";
+    let scene = Scene::new().await;
+    let tar = "application/vnd.oci.image.layer.v1.tar";
+    let blob = |media_type, bytes: &[u8]| {
+        let descriptor = Descriptor::of(MediaType::new(media_type), bytes);
+        (descriptor, bytes.to_vec().into())
+    };
+    let empty = blob(MediaType::OCI_EMPTY, b"{}");
+    let (module, text) = (blob(tar, &plugins::echo_wasm()), blob(tar, b"# Echo\n"));
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OCI_MANIFEST,
+        "artifactType": "application/vnd.unknown.artifact.v1",
+        "config": empty.0,
+        "layers": [
+            module.0.clone().with_annotation(TITLE, "echo.wasm"),
+            text.0.clone().with_annotation(TITLE, "README.md"),
+        ],
+    });
+    let image = qmt_testkit::Image::from_manifest(
+        MediaType::OCI_MANIFEST,
+        serde_json::to_vec(&manifest).unwrap(),
+        vec![empty, module, text],
+    );
+    scene.push(&image, "1");
+    let skip = "insecure_skip_signature = true";
+    let host = scene.host(&scene.config_with(skip, "file = \"echo.wasm\""));
+    assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
+    let host = scene.host(&scene.config_with(skip, "file = \"other.wasm\""));
+    let error = host.load("greeter").await.err().unwrap();
+    let told = told(&error);
+    assert!(told.contains("README.md, echo.wasm"), "{told}");
+}

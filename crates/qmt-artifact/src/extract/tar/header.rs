@@ -22,6 +22,14 @@ pub(super) fn checked_size(header: &Header) -> Result<u64, &'static str> {
     octal(field).ok_or("a size is not octal")
 }
 
+/// Reports whether an archive can start with `prefix`: a header, or the zeros that end one.
+pub(in crate::extract) fn starts_archive(prefix: &[u8]) -> bool {
+    let Some(block) = prefix.first_chunk::<512>() else {
+        return false;
+    };
+    block.iter().all(|byte| *byte == 0) || checked_size(Header::from_byte_slice(block)).is_ok()
+}
+
 fn octal(field: &[u8]) -> Option<u64> {
     let field = field.trim_ascii_start();
     let end = field

@@ -268,38 +268,3 @@ fn what_only_looks_like_a_library_is_none() {
     let (extracted, _) = Image::tar(FileRule::Native, archive).extract().unwrap();
     assert_eq!(extracted.kind(), PluginKind::Native);
 }
-
-/// `oras push plugin.wasm` without a media type calls the file a tar archive.
-#[test]
-fn a_wasm_file_that_an_artifact_client_calls_an_archive_is_taken() {
-    let titled = |title: Option<&str>, rule: FileRule| {
-        let mut image = Image::new(rule, &[(TAR, module())]);
-        if let Some(title) = title {
-            let layer = image.selection.layers[0].clone();
-            image.selection.layers[0] = layer.with_annotation(TITLE, title);
-        }
-        image
-    };
-    let (_, bytes) = titled(Some("plugin.wasm"), FileRule::Either)
-        .extract()
-        .unwrap();
-    assert_eq!(bytes, module());
-    assert!(
-        titled(Some("dist/x.wasm"), FileRule::Wasm)
-            .extract()
-            .is_ok()
-    );
-    let named = || FileRule::Named("x.wasm".to_owned());
-    assert!(titled(Some("x.wasm"), named()).extract().is_ok());
-    for image in [
-        titled(None, FileRule::Wasm),
-        titled(Some("plugin.wasm"), FileRule::Native),
-        titled(Some("y.wasm"), named()),
-    ] {
-        let problem = image.problem();
-        assert!(
-            matches!(problem, LayerProblem::Archive { .. }),
-            "{problem:?}"
-        );
-    }
-}

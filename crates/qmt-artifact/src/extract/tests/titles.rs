@@ -1,0 +1,229 @@
+//! Layers that are files with titles: `oras push` without media types calls each a tar archive.
+
+use super::*;
+use crate::ContentProblem;
+
+/// Layers of the type that `oras` gives to any file, lowest first.
+fn pushed(rule: FileRule, files: &[(&str, Vec<u8>)]) -> Image {
+    let layers: Vec<_> = files.iter().map(|(_, file)| (TAR, file.clone())).collect();
+    let mut image = Image::new(rule, &layers);
+    for (layer, (title, _)) in image.selection.layers.iter_mut().zip(files) {
+        *layer = layer.clone().with_annotation(TITLE, *title);
+    }
+    image
+}
+
+fn readme() -> Vec<u8> {
+    b"# A plugin\n".to_vec()
+}
+
+fn named(file: &str) -> FileRule {
+    FileRule::Named(file.to_owned())
+}
+
+fn taken(image: &Image) -> (PluginKind, Vec<u8>) {
+    let (extracted, bytes) = image.extract().unwrap();
+    (extracted.kind(), bytes)
+}
+
+#[test]
+fn a_wasm_file_that_an_artifact_client_calls_an_archive_is_taken() {
+    let alone = |title, rule| pushed(rule, &[(title, module())]);
+    for image in [
+        alone("plugin.wasm", FileRule::Either),
+        alone("dist/x.wasm", FileRule::Wasm),
+        alone("x.wasm", named("x.wasm")),
+        // A title is no path: what it says matters to nobody where there is one layer.
+        alone("../plugin.wasm", FileRule::Either),
+    ] {
+        assert_eq!(taken(&image), (PluginKind::Wasm, module()));
+    }
+    let untitled = Image::new(FileRule::Wasm, &[(TAR, module())]).problem();
+    assert!(
+        matches!(untitled, LayerProblem::Archive { .. }),
+        "{untitled:?}"
+    );
+    for image in [
+        alone("plugin.wasm", FileRule::Native),
+        alone("y.wasm", named("x.wasm")),
+    ] {
+        let error = image.error();
+        assert!(
+            matches!(error, ArtifactError::OtherFiles { .. }),
+            "{error:?}"
+        );
+    }
+}
+
+/// Whatever lies above or below, large or small, and whatever comes first.
+#[test]
+fn the_file_with_the_title_looked_for_is_taken_among_others() {
+    let long = vec![b'x'; 5_000];
+    for other in [readme(), Vec::new(), long, library()] {
+        for (title, file, rule, kind) in [
+            ("plugin.wasm", module(), FileRule::Either, PluginKind::Wasm),
+            ("plugin.wasm", module(), FileRule::Wasm, PluginKind::Wasm),
+            (
+                "a/echo.wasm",
+                module(),
+                named("a/echo.wasm"),
+                PluginKind::Wasm,
+            ),
+            ("plugin.so", library(), FileRule::Either, PluginKind::Native),
+            ("libx.so.1", library(), FileRule::Native, PluginKind::Native),
+            ("echo", library(), named("echo"), PluginKind::Native),
+        ] {
+            let (ours, theirs) = ((title, file.clone()), ("README.md", other.clone()));
+            for files in [[ours.clone(), theirs.clone()], [theirs, ours]] {
+                let image = pushed(rule.clone(), &files);
+                assert_eq!(taken(&image), (kind, file.clone()), "{title}");
+            }
+        }
+    }
+}
+
+/// What else was pushed is not even asked for, once the right one was found.
+#[test]
+fn no_other_file_is_fetched() {
+    let files = [("plugin.wasm", module()), ("README.md", readme())];
+    let mut image = pushed(FileRule::Either, &files);
+    let other = image.selection.layers[1].digest().clone();
+    image.layers.forget(&other);
+    assert_eq!(taken(&image).1, module());
+}
+
+/// The message says what there is and how to choose.
+#[test]
+fn where_no_title_fits_the_error_names_them() {
+    let files = [("echo.wasm", module()), ("READ\x1bME", readme())];
+    let told = pushed(FileRule::Either, &files).error().to_string();
+    for words in [
+        "`plugin.wasm`",
+        "files and no archives",
+        r"READ\u{1b}ME, echo.wasm",
+        "`file = \"…\"` chooses",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+/// A title is compared, never resolved: no way leads from it to the name that is looked for.
+#[test]
+fn a_title_with_odd_parts_is_not_the_file_looked_for() {
+    for title in [
+        "../plugin.wasm",
+        "/plugin.wasm",
+        "./plugin.wasm",
+        "a/../plugin.wasm",
+        r"a\plugin.wasm",
+        "PLUGIN.WASM",
+        "plugin.wasm\0",
+        "c:plugin.wasm",
+        "",
+    ] {
+        let files = [(title, module()), ("README.md", readme())];
+        let error = pushed(FileRule::Wasm, &files).error();
+        assert!(
+            matches!(error, ArtifactError::OtherFiles { .. }),
+            "{title:?}: {error:?}"
+        );
+    }
+    let files = [("../libx.so", library()), ("README.md", readme())];
+    let error = pushed(FileRule::Native, &files).error();
+    assert!(
+        matches!(error, ArtifactError::OtherFiles { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn two_candidates_are_told_apart_as_in_an_archive() {
+    let other = [library(), b"other".to_vec()].concat();
+    let libraries = |second| [("liba.so", library()), ("libb.so", second)];
+    match pushed(FileRule::Native, &libraries(other.clone())).error() {
+        ArtifactError::SeveralLibraries { names } => assert_eq!(names, ["libb.so", "liba.so"]),
+        error => panic!("{error:?}"),
+    }
+    // One for another architecture is no rival, and one under the host's own name is the better.
+    let arm64 = elf(object::elf::EM_AARCH64, object::elf::ET_DYN);
+    let image = pushed(FileRule::Native, &libraries(arm64));
+    assert_eq!(taken(&image).1, library());
+    let files = [("plugin.so", other.clone()), ("libx.so", library())];
+    assert_eq!(taken(&pushed(FileRule::Either, &files)).1, other);
+    // Another system's library stands back behind Wasm.
+    let mach_o = vec![
+        0xcf, 0xfa, 0xed, 0xfe, 0x0c, 0, 0, 1, 0, 0, 0, 0, 6, 0, 0, 0,
+    ];
+    let files = [("plugin.dylib", mach_o), ("plugin.wasm", module())];
+    assert_eq!(taken(&pushed(FileRule::Either, &files)).1, module());
+    let twice = [("plugin.wasm", module()), ("plugin.wasm", readme())];
+    let error = pushed(FileRule::Either, &twice).error();
+    assert!(
+        matches!(error, ArtifactError::SameTitle { .. }),
+        "{error:?}"
+    );
+}
+
+/// DIG-12: a title promises, the content decides.
+#[test]
+fn the_content_has_the_last_word_on_a_title() {
+    let problem = |title, content, rule| {
+        let files = [(title, content), ("README.md", readme())];
+        match pushed(rule, &files).error() {
+            ArtifactError::Content { file, found } if file == title => found,
+            error => panic!("{error:?}"),
+        }
+    };
+    assert_eq!(
+        problem("plugin.wasm", readme(), FileRule::Either),
+        ContentProblem::Unknown
+    );
+    assert_eq!(
+        problem("plugin.so", module(), FileRule::Either),
+        ContentProblem::WasmNotNative
+    );
+    assert!(matches!(
+        problem("plugin.wasm", library(), FileRule::Wasm),
+        ContentProblem::NativeNotWasm { .. }
+    ));
+    // An archive is one, whatever its title says.
+    for title in ["plugin.tar", "plugin.wasm"] {
+        let files = [
+            (title, archive("plugin.wasm", &module())),
+            ("README.md", readme()),
+        ];
+        assert_eq!(taken(&pushed(FileRule::Wasm, &files)).1, module());
+    }
+}
+
+/// Layers of a file system have no titles; there the topmost counts, as ever.
+#[test]
+fn a_title_among_the_layers_of_a_file_system_changes_nothing() {
+    let mut image = Image::new(
+        FileRule::Wasm,
+        &[
+            (TAR, archive("plugin.wasm", b"\0asm\x01\0\0\0below")),
+            (TAR, archive("plugin.wasm", &module())),
+        ],
+    );
+    let below = image.selection.layers[0].clone();
+    image.selection.layers[0] = below.with_annotation(TITLE, "plugin.wasm");
+    assert_eq!(taken(&image).1, module());
+}
+
+#[test]
+fn the_size_of_a_titled_file_is_bounded() {
+    let limits = ExtractLimits::default().wasm_bytes(100);
+    let files = [("plugin.wasm", module()), ("README.md", readme())];
+    let error = pushed(FileRule::Either, &files).with_limits(limits).error();
+    assert!(
+        matches!(
+            error,
+            ArtifactError::TooMuch {
+                what: Limit::WasmBytes,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
