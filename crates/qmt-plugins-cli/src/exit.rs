@@ -50,6 +50,7 @@ impl Failure {
         match self {
             Self::Library(error) => code_of(error.kind()),
             Self::Usage(_) => Code::Usage,
+            Self::Other { source, .. } if is_missing_file(source) => Code::NotFound,
             Self::Other { .. } => Code::Failure,
             Self::Reported(code) => *code,
         }
@@ -60,6 +61,7 @@ impl Failure {
         match self {
             Self::Library(error) => error.kind().as_str(),
             Self::Usage(_) => "usage",
+            Self::Other { source, .. } if is_missing_file(source) => ErrorKind::NotFound.as_str(),
             Self::Other { .. } | Self::Reported(_) => "failure",
         }
     }
@@ -123,6 +125,12 @@ fn code_of(kind: ErrorKind) -> Code {
         ErrorKind::Config => Code::Config,
         _ => Code::Failure,
     }
+}
+
+fn is_missing_file(error: &BoxError) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn chain(error: &dyn StdError) -> Vec<String> {

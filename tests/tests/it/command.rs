@@ -67,15 +67,26 @@ impl Desk {
 
     /// As [`Self::run`], with variables in the environment.
     pub(crate) fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Answer {
-        self.start(self.path(), arguments, variables)
+        self.start(self.path(), arguments, variables, b"")
+    }
+
+    /// As [`Self::run`], with something on stdin.
+    pub(crate) fn run_fed(&self, arguments: &[&str], input: &[u8]) -> Answer {
+        self.start(self.path(), arguments, &[], input)
     }
 
     /// As [`Self::run`], in another folder.
     pub(crate) fn run_in(&self, folder: &Path, arguments: &[&str]) -> Answer {
-        self.start(folder, arguments, &[])
+        self.start(folder, arguments, &[], b"")
     }
 
-    fn start(&self, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Answer {
+    fn start(
+        &self,
+        folder: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        input: &[u8],
+    ) -> Answer {
         let mut command = Command::new(binary());
         for (name, _) in std::env::vars_os() {
             let shown = name.to_string_lossy();
@@ -91,7 +102,7 @@ impl Desk {
             .env("HOME", self.path().join("home"))
             .envs(variables.iter().copied())
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(self.input(input))
             .output()
             .unwrap();
         Answer {
@@ -99,6 +110,18 @@ impl Desk {
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+}
+
+impl Desk {
+    /// From a file, so that whoever does not read it all keeps nobody waiting.
+    fn input(&self, input: &[u8]) -> Stdio {
+        if input.is_empty() {
+            return Stdio::null();
+        }
+        std::fs::File::open(self.write("stdin", input))
+            .unwrap()
+            .into()
     }
 }
 

@@ -14,6 +14,7 @@ mod coverage;
 mod downstream;
 mod genuine;
 mod json;
+mod login;
 mod messages;
 mod publish;
 mod recorded;

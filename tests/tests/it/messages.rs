@@ -317,14 +317,16 @@ fn files_that_are_not_there() {
     missing(&["run", "file", "greet"], NOT_FOUND, words).make(&scene, &config);
     let words = &["the input file nowhere can't be read", "No such file"];
     let input = &["run", "greet", "greet", "--input-file", "nowhere"];
-    missing(input, FAILURE, words).make(&scene, &good);
+    missing(input, NOT_FOUND, words).make(&scene, &good);
     let words = &[
         "nothing was published as `oci://localhost:1/a:1`",
         "`nowhere.wasm` could not be read",
         "No such file",
     ];
     let publish = &["publish", "oci://localhost:1/a:1", "--wasm", "nowhere.wasm"];
-    missing(publish, FAILURE, words).make(&scene, &good);
+    missing(publish, NOT_FOUND, words).make(&scene, &good);
+    let words = &["opening `oci-layout://nowhere:1` failed", "`nowhere`"];
+    missing(&["inspect", "oci-layout://nowhere:1"], NOT_FOUND, words).make(&scene, &good);
     let words = &["HOST/acme/greet:2` does not exist in its registry"];
     missing(RUN, NOT_FOUND, words).make(&scene, &good.replace("greet:1", "greet:2"));
 
@@ -345,6 +347,22 @@ fn files_that_are_not_there() {
     ] {
         assert!(answer.told().contains(words), "{}", answer.told());
     }
+}
+
+#[test]
+fn settings_of_a_registry_that_cannot_be_used() {
+    let scene = Scene::new();
+    scene.desk.write("no.pem", "not a certificate");
+    let good = scene.config("");
+    let https = |line| good.replace("plain_http = true", line);
+    let words = &["`ca_file`", "nowhere.pem"];
+    Mistake::new(RUN, CONFIG, words).make(&scene, &https("ca_file = \"nowhere.pem\""));
+    let words = &["`ca_file`", "no.pem"];
+    Mistake::new(RUN, CONFIG, words).make(&scene, &https("ca_file = \"no.pem\""));
+    std::fs::create_dir(scene.desk.path().join("home/.docker")).unwrap();
+    scene.desk.write("home/.docker/config.json", "{");
+    let words = &["credentials file", "config.json"];
+    Mistake::new(&["logout", "localhost:1"], CONFIG, words).make(&scene, &good);
 }
 
 #[test]
@@ -388,6 +406,11 @@ fn a_command_line_that_makes_no_sense() {
             "--certificate-oidc-issuer",
         ),
         (&["update", "--locked"], "`--locked` forbids it"),
+        (
+            &["publish", "ghcr.io/Acme/x:1", "--wasm", "x.wasm"],
+            "`ghcr.io/Acme/x:1` is no reference to publish to",
+        ),
+        (&["logout", "a b"], "`a b` is no registry"),
     ] {
         let answer = desk.run(arguments);
         assert_eq!(answer.code, Some(2), "{}", answer.transcript());

@@ -2,8 +2,7 @@
 
 use std::io::{IsTerminal, Read as _};
 
-use qmt_plugins::Error;
-use qmt_plugins::oci_ref::RegistryHost;
+use qmt_plugins::oci_ref::{ReferenceError, RegistryHost};
 use qmt_plugins::registry::StoredIn;
 use serde_json::json;
 
@@ -66,12 +65,7 @@ pub(crate) async fn logout(output: &Output, logout: &Logout) -> CommandResult {
 }
 
 fn parse(text: &str) -> Result<RegistryHost, Failure> {
-    text.parse()
-        .map_err(|source: qmt_plugins::oci_ref::ReferenceError| {
-            Error::Source {
-                text: text.to_owned(),
-                source: source.into(),
-            }
-            .into()
-        })
+    text.parse().map_err(|error: ReferenceError| {
+        Failure::Usage(format!("`{text}` is no registry: {error}"))
+    })
 }

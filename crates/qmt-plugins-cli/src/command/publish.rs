@@ -8,7 +8,7 @@ use std::path::Path;
 use qmt_plugins::config::Config;
 use qmt_plugins::oci_ref::Platform;
 use qmt_plugins::verify::KeySigner;
-use qmt_plugins::{Error, PluginSource, PublishRequest, Published};
+use qmt_plugins::{PluginSource, PublishRequest, Published};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -28,11 +28,12 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
             "there is nothing to publish: give `--wasm` or `--native`".to_owned(),
         ));
     }
-    let destination =
-        PluginSource::parse_reference(&publish.reference).map_err(|source| Error::Source {
-            text: publish.reference.clone(),
-            source,
-        })?;
+    let destination = PluginSource::parse_reference(&publish.reference).map_err(|error| {
+        let reference = &publish.reference;
+        Failure::Usage(format!(
+            "`{reference}` is no reference to publish to: {error}"
+        ))
+    })?;
     let mut request = PublishRequest::new(destination).created_at(source_date_epoch()?);
     if let Some(file) = &publish.wasm {
         request = request.with_wasm(file);

@@ -1,6 +1,7 @@
 //! What an error means to a program.
 
 use qmt_artifact::ArtifactError;
+use qmt_registry::RegistryError;
 use qmt_verify::VerifyError;
 
 use super::{Error, registry_cause};
@@ -15,11 +16,11 @@ pub enum ErrorKind {
     Usage,
     /// The signature does not hold, is missing, or could not be looked for.
     NotVerified,
-    /// There is no such plugin, image or tag.
+    /// There is no such plugin, image, tag or file.
     NotFound,
     /// A registry could not be reached or did not answer as it should.
     Network,
-    /// The config, lockfile or trust material can't be used.
+    /// The config, lockfile, trust material or stored credentials can't be used.
     Config,
 }
 
@@ -53,20 +54,35 @@ impl Error {
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 ErrorKind::NotFound
             }
-            Self::Registry { source, .. } if source.is_not_found() => ErrorKind::NotFound,
-            Self::Registry { .. }
-            | Self::NotVerified {
+            Self::Pack {
+                source: ArtifactError::ReadFile { source, .. },
+                ..
+            } if source.kind() == std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            Self::Registry { source, .. } => of_registry(source),
+            Self::NotVerified {
                 source: VerifyError::Source { .. } | VerifyError::Timeout { .. },
                 ..
-            } => ErrorKind::Network,
+            } => match registry_cause(self) {
+                // What does not exist is no answer where signatures are looked for.
+                Some(cause) if cause.is_configuration() => ErrorKind::Config,
+                _ => ErrorKind::Network,
+            },
             Self::NotVerified { .. } | Self::StepBack { .. } => ErrorKind::NotVerified,
             // A manifest or layer comes through the registry: what it says about why counts.
-            Self::Artifact { source, .. } => match registry_cause(source) {
-                Some(cause) if cause.is_not_found() => ErrorKind::NotFound,
-                Some(_) => ErrorKind::Network,
-                None => ErrorKind::Failure,
-            },
+            Self::Artifact { source, .. } => {
+                registry_cause(source).map_or(ErrorKind::Failure, of_registry)
+            }
             _ => ErrorKind::Failure,
         }
+    }
+}
+
+fn of_registry(error: &RegistryError) -> ErrorKind {
+    if error.is_not_found() || error.is_missing_layout() {
+        ErrorKind::NotFound
+    } else if error.is_configuration() {
+        ErrorKind::Config
+    } else {
+        ErrorKind::Network
     }
 }

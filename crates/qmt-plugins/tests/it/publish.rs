@@ -314,17 +314,22 @@ async fn without_a_network_only_layouts_are_published_to() {
 async fn a_file_that_is_not_what_it_is_given_as_is_refused_before_anything_is_sent() {
     let scene = Scene::new().await;
     let file = scene.write("plugin.so", "not a library");
-    for request in [
-        in_registry(&scene, "1").with_native(this_platform(), file.clone()),
-        in_registry(&scene, "1").with_wasm(file),
-        in_registry(&scene, "1").with_wasm(scene.folder.path().join("missing")),
+    let missing = scene.folder.path().join("missing");
+    let to = || in_registry(&scene, "1");
+    for (request, kind) in [
+        (
+            to().with_native(this_platform(), file.clone()),
+            ErrorKind::Failure,
+        ),
+        (to().with_wasm(file), ErrorKind::Failure),
+        (to().with_wasm(missing), ErrorKind::NotFound),
     ] {
         let error = scene
             .host(&scene.config())
             .publish(&request)
             .await
             .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Failure, "{}", told(&error));
+        assert_eq!(error.kind(), kind, "{}", told(&error));
     }
     assert_eq!(scene.registry.requests().len(), 0);
 }

@@ -8,6 +8,32 @@ impl RegistryError {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// Whether the image layout that was to be opened is not there. Unlike [`Self::is_not_found`]
+    /// this says nothing about what a layout holds.
+    pub fn is_missing_layout(&self) -> bool {
+        match self {
+            Self::Layout {
+                source: Some(cause),
+                ..
+            } => cause
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound),
+            _ => false,
+        }
+    }
+
+    /// Whether an option, or a file or variable with credentials, can't be used: what the operator
+    /// set is at fault, whatever the registry does.
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Options { .. }
+                | Self::CredentialFile { .. }
+                | Self::CredentialOption { .. }
+                | Self::Url { .. }
+        )
+    }
+
     /// Whether the same request can succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -1,0 +1,39 @@
+//! `login` and `logout` through the command, in a home of their own.
+
+use qmt_testkit::FakeRegistry;
+
+use crate::command::{Answer, Desk};
+
+const LOGIN: [&str; 3] = ["login", "--password-stdin", "-u"];
+
+/// A registry over plain HTTP, and a config that says so.
+fn scene() -> (FakeRegistry, Desk) {
+    let registry = FakeRegistry::builder().start().unwrap();
+    let desk = Desk::new();
+    let host = registry.host();
+    desk.write(
+        "plugins.toml",
+        format!("[registries.\"{host}\"]\nplain_http = true\n"),
+    );
+    (registry, desk)
+}
+
+fn login(registry: &FakeRegistry, desk: &Desk, user: &str, password: &[u8]) -> Answer {
+    let host = registry.host().to_string();
+    desk.run_fed(&[&LOGIN[..], &[user, &host]].concat(), password)
+}
+
+#[test]
+fn a_credential_that_cannot_be_used_is_refused() {
+    let (registry, desk) = scene();
+    let answer = login(&registry, &desk, "", b"secret");
+    assert_eq!(answer.code, Some(6), "{}", answer.transcript());
+    let answer = desk.run_fed(&[&LOGIN[..], &["me", "a b"]].concat(), b"secret");
+    assert_eq!(answer.code, Some(2), "{}", answer.transcript());
+    assert!(
+        answer.told().contains("`a b` is no registry"),
+        "{}",
+        answer.transcript()
+    );
+    assert!(!desk.path().join("home/.docker").exists());
+}
