@@ -1,6 +1,6 @@
 //! `publish` through the command: what it refuses, what it prints, what it writes.
 
-use qmt_testkit::plugins;
+use qmt_testkit::{FakeRegistry, plugins};
 
 use crate::command::Desk;
 
@@ -26,4 +26,58 @@ fn a_time_of_creation_that_no_calendar_holds() {
     }
     let answer = desk.run_with(&publish, &[("SOURCE_DATE_EPOCH", "253402300799")]);
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+}
+
+/// Made by `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`, for these tests.
+const KEY: &str = "\
+-----BEGIN PRIVATE KEY-----\n\
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg3Pv43mDTzC0sUOpp\n\
+ufP/ps+YktYUbRq4Xpo///XLEd2hRANCAAREH5Cu8+BlnPqAjPppL3VSUqVkgHeZ\n\
+bFSG7oe+ytZpxsyGPINcWf9qXZGs2YovrhQ1Yq6J8UXwh0o3gS4gQ0MS\n\
+-----END PRIVATE KEY-----\n";
+
+/// For a layout there is no command of cosign's, so none is told.
+#[test]
+fn only_commands_that_work_are_told() {
+    let desk = desk();
+    desk.write("key.pem", KEY);
+    for signing in [&[][..], &["--sign-key", "key.pem"]] {
+        let publish = ["publish", "oci-layout://out:1", "--wasm", "plugin.wasm"];
+        let publish = [&publish[..], signing].concat();
+        let answer = desk.run(&[&publish[..], &["--format", "json"]].concat());
+        assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+        let told = answer.json();
+        assert!(
+            told["sign"].is_null() && told["verify"].is_null(),
+            "{told:#}"
+        );
+        let keys: Vec<_> = told.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["published", "sign", "verify"]);
+        let answer = desk.run(&publish);
+        assert!(!answer.stdout.contains("cosign"), "{}", answer.transcript());
+    }
+}
+
+/// The twin, in a registry: hosts are one whatever their case, so cosign hears of plain HTTP.
+#[test]
+fn the_commands_fit_the_registry_of_the_config() {
+    let registry = FakeRegistry::builder().start().unwrap();
+    let desk = desk();
+    desk.write("key.pem", KEY);
+    let port = registry.host().port().unwrap();
+    desk.write(
+        "plugins.toml",
+        format!("[registries.\"LOCALHOST:{port}\"]\nplain_http = true\n"),
+    );
+    let place = format!("localhost:{port}/acme/greet:1");
+    let signing = ["--sign-key", "key.pem", "--format", "json"];
+    let publish = ["publish", &place, "--wasm", "plugin.wasm"];
+    let answer = desk.run(&[&publish[..], &signing].concat());
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    let told = answer.json();
+    for command in ["sign", "verify"] {
+        let command = told[command].as_str().unwrap();
+        assert!(command.contains(" --allow-http-registry "), "{command}");
+        assert!(command.contains(&format!("localhost:{port}/acme/greet@sha256:")));
+    }
 }

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use qmt_plugins::config::Config;
-use qmt_plugins::oci_ref::Platform;
+use qmt_plugins::oci_ref::{Platform, RegistryHost};
 use qmt_plugins::verify::KeySigner;
 use qmt_plugins::{PluginSource, PublishRequest, Published};
 use serde_json::json;
@@ -34,7 +34,7 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
             "`{reference}` is no reference to publish to: {error}"
         ))
     })?;
-    let mut request = PublishRequest::new(destination).created_at(source_date_epoch()?);
+    let mut request = PublishRequest::new(destination.clone()).created_at(source_date_epoch()?);
     if let Some(file) = &publish.wasm {
         request = request.with_wasm(file);
     }
@@ -57,10 +57,13 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
         request = request.signed_by(signer(file)?);
     }
     let config = session::config_or_default(global)?;
-    let plain_http = is_plain_http(config.config(), &publish.reference);
+    let plain_http = is_plain_http(config.config(), &destination);
     let host = session::host(global, output, config)?;
     let published = host.publish(&request).await?;
-    let next = Next::after(&published, publish, plain_http);
+    let next = match destination {
+        PluginSource::Registry(_) => Next::in_registry(&published, plain_http),
+        _ => Next::in_layout(&published),
+    };
     let mut rows = vec![
         ("published".to_owned(), published.destination.clone()),
         ("digest".to_owned(), published.digest.to_string()),
@@ -84,16 +87,16 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
     Ok(())
 }
 
-/// The commands that come after.
+/// What comes after, and the commands for it. There are none for a layout: cosign knows registries.
 struct Next {
-    sign: String,
+    sign: Option<String>,
     verify: Option<String>,
     label: &'static str,
     shown: String,
 }
 
 impl Next {
-    fn after(published: &Published, publish: &Publish, plain_http: bool) -> Self {
+    fn in_registry(published: &Published, plain_http: bool) -> Self {
         let image = format!("{}@{}", published.reference.repository(), published.digest);
         let http = if plain_http {
             " --allow-http-registry"
@@ -105,24 +108,27 @@ impl Next {
             format!("cosign verify --key PUBLIC_KEY --insecure-ignore-tlog=true{http} {image}")
         });
         let (label, shown) = match &verify {
-            _ if publish.reference.starts_with("oci-layout://") => match verify {
-                None => (
-                    "next",
-                    "copy it to a registry, and sign it there".to_owned(),
-                ),
-                Some(_) => (
-                    "next",
-                    "copy it to a registry, with what refers to it: the signature".to_owned(),
-                ),
-            },
             Some(verify) => ("verify it", verify.clone()),
             None => ("sign it", sign.clone()),
         };
         Self {
-            sign,
+            sign: Some(sign),
             verify,
             label,
             shown,
+        }
+    }
+
+    fn in_layout(published: &Published) -> Self {
+        let shown = match published.signature {
+            None => "copy it to a registry, and sign it there",
+            Some(_) => "copy it to a registry, with what refers to it: the signature",
+        };
+        Self {
+            sign: None,
+            verify: None,
+            label: "next",
+            shown: shown.to_owned(),
         }
     }
 }
@@ -164,13 +170,15 @@ fn signer(file: &Path) -> Result<KeySigner, Failure> {
 }
 
 /// Whether the config says that the registry is reached without TLS; cosign has to be told, too.
-fn is_plain_http(config: &Config, reference: &str) -> bool {
-    let host = reference.strip_prefix("oci://").unwrap_or(reference);
-    let host = host.split('/').next().unwrap_or_default();
-    config
-        .registries
-        .iter()
-        .any(|(name, registry)| *name == host && registry.plain_http)
+fn is_plain_http(config: &Config, destination: &PluginSource) -> bool {
+    let PluginSource::Registry(reference) = destination else {
+        return false;
+    };
+    let host = reference.repository().host();
+    // Names are compared as hosts: upper case makes no difference.
+    config.registries.iter().any(|(name, registry)| {
+        registry.plain_http && name.parse().is_ok_and(|name: RegistryHost| name == *host)
+    })
 }
 
 /// The time that reproducible builds agree on; 1970 where none is given.
