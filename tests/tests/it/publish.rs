@@ -81,3 +81,23 @@ fn the_commands_fit_the_registry_of_the_config() {
         assert!(command.contains(&format!("localhost:{port}/acme/greet@sha256:")));
     }
 }
+
+/// A bare relative name of an archive that is not there yet, then a second tag in it.
+#[test]
+fn an_archive_is_made_and_added_to() {
+    let desk = desk();
+    for tag in ["v1", "v2"] {
+        let place = format!("oci-layout://new.tar:{tag}");
+        let answer = desk.run(&["publish", &place, "--wasm", "plugin.wasm", "--title", tag]);
+        assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    }
+    assert!(desk.path().join("new.tar").is_file());
+    for tag in ["v1", "v2"] {
+        let place = format!("oci-layout://new.tar:{tag}");
+        let told = desk.run(&["inspect", &place, "--format", "json"]).json();
+        let title = &told["inspection"]["annotations"]["org.opencontainers.image.title"];
+        assert_eq!(title, tag, "{told:#}");
+    }
+    let answer = desk.run(&["inspect", "oci-layout://new.tar:v3"]);
+    assert_eq!(answer.code, Some(4), "{}", answer.transcript());
+}
