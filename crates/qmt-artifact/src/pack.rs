@@ -27,7 +27,7 @@ use crate::PLUGIN_TYPE_ANNOTATION;
 use crate::error::{ArtifactError, Limit, PackProblem};
 use crate::extract::limits::ExtractLimits;
 use crate::kind::PluginKind;
-use crate::platform::{HostPlatform, is_unknown, is_wasm, normalized};
+use crate::platform::{HostPlatform, is_unknown, is_wasm, normalized, unknown_variant};
 use crate::sniff::NativeFormat;
 
 const WASM_LAYER: &str = "application/vnd.wasm.v1.layer+wasm";
@@ -197,6 +197,10 @@ impl Packer<'_> {
         if !named || is_wasm(&platform) || is_unknown(&platform) {
             let platform = platform.to_string();
             return Err(pack_error(PackProblem::Platform { platform }));
+        }
+        if let Some(known) = unknown_variant(&platform) {
+            let platform = platform.to_string();
+            return Err(pack_error(PackProblem::Variant { platform, known }));
         }
         let limits = &self.request.limits;
         let host = HostPlatform::new(platform.clone());

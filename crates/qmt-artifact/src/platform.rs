@@ -162,6 +162,22 @@ fn usable_variants(host: &Platform) -> Vec<Option<String>> {
     usable
 }
 
+/// Returns the variants that hosts of this architecture can have, in words, where that of
+/// `platform`, which is in its normal form, is none of them: no host would ever match.
+pub(crate) fn unknown_variant(platform: &Platform) -> Option<&'static str> {
+    let (highest, known) = match platform.architecture.as_str() {
+        "amd64" => ("v4", "v1, v2, v3 and v4"),
+        "arm" => ("v8", "v5, v6, v7 and v8"),
+        "arm64" => ("v9.9", "v8, v8.1 and so on, v9, v9.1 and so on"),
+        // Variants of others have no order, and are compared as text.
+        _ => return None,
+    };
+    let mut host = platform.clone();
+    host.variant = Some(highest.to_owned());
+    let is_known = usable_variants(&host).contains(&platform.variant);
+    (!is_known).then_some(known)
+}
+
 /// Lists the arm64 variants below `own`: v9.x runs v9.0…x-1 and v8.0…x+5.
 fn lower_arm64(own: &str) -> Vec<Option<String>> {
     let Some(version) = own.strip_prefix('v') else {

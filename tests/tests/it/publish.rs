@@ -28,6 +28,20 @@ fn a_time_of_creation_that_no_calendar_holds() {
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
 }
 
+#[test]
+fn a_variant_that_no_host_has_is_refused() {
+    let desk = desk();
+    for variant in ["v99", "v2/x"] {
+        let native = format!("linux/amd64/{variant}=plugin.wasm");
+        let answer = desk.run(&["publish", "oci-layout://out:1", "--native", &native]);
+        assert_eq!(answer.code, Some(2), "{}", answer.transcript());
+        for words in [variant, "v1, v2, v3 and v4"] {
+            assert!(answer.told().contains(words), "{}", answer.transcript());
+        }
+    }
+    assert!(!desk.path().join("out").exists());
+}
+
 /// Made by `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`, for these tests.
 const KEY: &str = "\
 -----BEGIN PRIVATE KEY-----\n\

@@ -215,6 +215,14 @@ pub enum PackProblem {
         /// The platform.
         platform: String,
     },
+    /// A platform has a variant that no host can have.
+    #[error("no host ever is `{platform}`; the known variants are {known}")]
+    Variant {
+        /// The platform.
+        platform: String,
+        /// The variants that there are.
+        known: &'static str,
+    },
     /// The time of creation lies outside the years 1970 to 9999.
     #[error("the time of creation (`SOURCE_DATE_EPOCH`) lies outside the years 1970 to 9999")]
     Created,

@@ -337,6 +337,16 @@ fn requests_that_make_no_image_are_refused() {
             "{platform}: {problem:?}"
         );
     }
+    for variant in ["v99", "v2/x"] {
+        let platform = Platform::new("linux", "amd64").with_variant(variant);
+        let problem = problem(&request().with_native(platform, files.path("amd64.so")));
+        assert!(
+            matches!(problem, PackProblem::Variant { .. }),
+            "{variant}: {problem:?}"
+        );
+        let told = problem.to_string();
+        assert!(told.contains("v1, v2, v3 and v4"), "{told}");
+    }
     for name in ["mt.query.plugin.type", "org.opencontainers.image.created"] {
         let problem = problem(&files.all().with_annotation(name, "x"));
         assert!(

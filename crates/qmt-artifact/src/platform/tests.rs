@@ -170,3 +170,47 @@ fn the_current_platform_fits_itself() {
     let bare = Platform::new(std::env::consts::OS, std::env::consts::ARCH);
     assert!(host.fit(&bare).is_some(), "{host}");
 }
+
+/// What is published for a variant has a host somewhere.
+#[test]
+fn a_variant_is_known_if_some_host_has_it() {
+    let known = |text: &str| unknown_variant(&normalized(&platform(text))).is_none();
+    for text in [
+        "linux/amd64",
+        "linux/amd64/v1",
+        "linux/x86_64/V4",
+        "linux/arm64",
+        "linux/arm64/8",
+        "linux/arm64/v8",
+        "linux/arm64/v8.6",
+        "linux/arm64/v9",
+        "linux/arm64/v9.2",
+        "linux/arm",
+        "linux/armel",
+        "linux/arm/v5",
+        "linux/arm/8",
+        "linux/386/v1",
+        "linux/riscv64/rva22u64",
+    ] {
+        assert!(known(text), "{text}");
+        let of_a_host = host(text);
+        assert!(
+            of_a_host.fit(&platform(text)).is_some(),
+            "{text}: no host matches"
+        );
+    }
+    for text in [
+        "linux/amd64/v0",
+        "linux/amd64/v5",
+        "linux/amd64/v99",
+        "linux/amd64/2",
+        "linux/arm64/v7",
+        "linux/arm64/v8.0",
+        "linux/arm64/v10",
+        "linux/arm64/8.2",
+        "linux/arm/v4",
+        "linux/arm/v9",
+    ] {
+        assert!(!known(text), "{text}");
+    }
+}
