@@ -37,3 +37,23 @@ fn a_credential_that_cannot_be_used_is_refused() {
     );
     assert!(!desk.path().join("home/.docker").exists());
 }
+
+/// A password that would have to be cut is another password.
+#[test]
+fn a_password_that_is_too_long_is_not_stored() {
+    let (registry, desk) = scene();
+    let longest = vec![b'x'; 64 * 1024];
+    let answer = login(&registry, &desk, "me", &[&longest[..], b"y"].concat());
+    assert_eq!(answer.code, Some(2), "{}", answer.transcript());
+    assert!(
+        answer.told().contains("longer than 65536 bytes"),
+        "{}",
+        answer.told()
+    );
+    assert!(!answer.stderr.contains("xxx") && !answer.stdout.contains("xxx"));
+    assert!(!desk.path().join("home/.docker").exists());
+    // The twin.
+    let answer = login(&registry, &desk, "me", &longest);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    assert!(desk.path().join("home/.docker/config.json").exists());
+}

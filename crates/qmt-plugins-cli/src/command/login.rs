@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Read as _};
 use qmt_plugins::oci_ref::{ReferenceError, RegistryHost};
 use qmt_plugins::registry::StoredIn;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::CommandResult;
 use crate::args::{Global, Login, Logout};
@@ -23,13 +24,21 @@ pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> Co
             "give the password on stdin, with `--password-stdin`: it would be shown otherwise";
         return Err(Failure::Usage(rule.to_owned()));
     }
-    let mut password = String::new();
-    let read = std::io::stdin()
+    let mut read = Zeroizing::new(Vec::new());
+    std::io::stdin()
         .lock()
-        .take(PASSWORD_MAX_BYTES)
-        .read_to_string(&mut password);
-    read.map_err(|error| Failure::other("the password can't be read from stdin", error))?;
-    let password = password.trim_end_matches(['\r', '\n']);
+        .take(PASSWORD_MAX_BYTES + 1)
+        .read_to_end(&mut read)
+        .map_err(|error| Failure::other("the password can't be read from stdin", error))?;
+    // Cut, it would be another password.
+    if read.len() as u64 > PASSWORD_MAX_BYTES {
+        return Err(Failure::Usage(format!(
+            "the password on stdin is longer than {PASSWORD_MAX_BYTES} bytes"
+        )));
+    }
+    let password = std::str::from_utf8(&read)
+        .map_err(|_| Failure::Usage("the password on stdin is not UTF-8".to_owned()))?
+        .trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         return Err(Failure::Usage("the password on stdin is empty".to_owned()));
     }
