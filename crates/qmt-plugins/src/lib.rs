@@ -40,7 +40,7 @@ pub use self::host::PluginHost;
 pub use self::inspect::{Content, Inspection};
 pub use self::lockfile::{LockEntry, LockMode, LockfileError};
 #[cfg(feature = "http")]
-pub use self::login::logout;
+pub use self::login::{LoggedOut, logout};
 pub use self::publish::{PublishRequest, Published, PublishedSignature};
 pub use self::source::{PluginSource, SourceError};
 pub use self::target::Target;

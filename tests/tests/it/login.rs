@@ -57,3 +57,46 @@ fn a_password_that_is_too_long_is_not_stored() {
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
     assert!(desk.path().join("home/.docker/config.json").exists());
 }
+
+/// Only docker's files are written; what podman's still give is told, not hidden.
+#[test]
+fn logging_out_names_the_credential_that_stays() {
+    let (registry, desk) = scene();
+    let host = registry.host().to_string();
+    let logout = ["logout", host.as_str()];
+    assert_eq!(login(&registry, &desk, "me", b"secret").code, Some(0));
+    let answer = desk.run(&logout);
+    assert_eq!(
+        answer.stdout.trim(),
+        format!("logged out of {host}"),
+        "{}",
+        answer.transcript()
+    );
+    let answer = desk.run(&logout);
+    assert!(
+        answer.stdout.contains("nobody was logged in") && !answer.stdout.contains("stays"),
+        "{}",
+        answer.transcript()
+    );
+
+    let folder = desk.path().join("home/.config/containers");
+    std::fs::create_dir_all(&folder).unwrap();
+    // `me:secret`
+    let auths = format!("{{\"auths\": {{\"{host}\": {{\"auth\": \"bWU6c2VjcmV0\"}}}}}}");
+    desk.write("home/.config/containers/auth.json", &auths);
+    let told = desk
+        .run(&[&logout[..], &["--format", "json"]].concat())
+        .json();
+    assert_eq!(told["was_logged_in"], false);
+    let file = folder.join("auth.json").display().to_string();
+    assert_eq!(told["remaining"], file, "{told:#}");
+    let answer = desk.run(&logout);
+    assert!(
+        answer.stdout.contains(&format!("{file} stays")),
+        "{}",
+        answer.transcript()
+    );
+    let named = desk.write("other.json", &auths).display().to_string();
+    let answer = desk.run_with(&logout, &[("REGISTRY_AUTH_FILE", &named)]);
+    assert!(answer.stdout.contains(&named), "{}", answer.transcript());
+}

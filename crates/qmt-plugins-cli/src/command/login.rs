@@ -60,14 +60,21 @@ pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> Co
 /// Forgets the credential.
 pub(crate) async fn logout(output: &Output, logout: &Logout) -> CommandResult {
     let registry = parse(&logout.registry)?;
-    let was_there = qmt_plugins::logout(&registry).await?;
-    let text = if was_there {
+    let done = qmt_plugins::logout(&registry).await?;
+    let mut text = if done.was_logged_in {
         format!("logged out of {registry}")
     } else {
-        format!("nobody was logged in to {registry}")
+        format!("nobody was logged in to {registry}, by docker's files")
     };
+    if let Some(origin) = &done.remaining {
+        text = format!(
+            "{text}; the one in {origin} stays and is used: remove it where it came from, such as \
+             by `podman logout`"
+        );
+    }
+    let (was_there, remaining) = (done.was_logged_in, done.remaining);
     output.result(
-        &json!({ "registry": registry, "was_logged_in": was_there }),
+        &json!({ "registry": registry, "was_logged_in": was_there, "remaining": remaining }),
         &text,
     );
     Ok(())
