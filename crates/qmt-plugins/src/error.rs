@@ -124,6 +124,17 @@ pub enum Error {
         #[source]
         source: ArtifactError,
     },
+    /// Work on a thread of its own did not come to its end: it panicked, or the program ends.
+    #[error("`{plugin}`: {doing} stopped before its end")]
+    Stopped {
+        /// The plugin, or where it was to go.
+        plugin: String,
+        /// What was being done.
+        doing: &'static str,
+        /// How it ended.
+        #[source]
+        source: std::io::Error,
+    },
     /// The cache failed.
     #[error("`{plugin}`: the cache failed")]
     Cache {

@@ -145,12 +145,7 @@ impl PluginHost {
             self.needs_network(&request.destination, "publishing")?;
         }
         let limits = self.config().oci.extract_limits();
-        let image = packed(request, limits)
-            .await
-            .map_err(|source| Error::Pack {
-                destination: request.destination.to_string(),
-                source,
-            })?;
+        let image = packed(request, limits).await?;
         let target = self.publish_target(&request.destination)?;
         for blob in &image.blobs {
             target
@@ -231,13 +226,16 @@ async fn sign_and_attach(
     Ok(None)
 }
 
-async fn packed(
-    request: &PublishRequest,
-    limits: ExtractLimits,
-) -> Result<PackedImage, ArtifactError> {
+async fn packed(request: &PublishRequest, limits: ExtractLimits) -> Result<PackedImage, Error> {
+    let failed = |source| Error::Pack {
+        destination: request.destination.to_string(),
+        source,
+    };
     let created = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(request.created));
-    let created = created.ok_or(ArtifactError::Pack {
-        reason: PackProblem::Created,
+    let created = created.ok_or_else(|| {
+        failed(ArtifactError::Pack {
+            reason: PackProblem::Created,
+        })
     })?;
     let mut wanted = PackRequest::new(created).with_limits(limits);
     if let Some(file) = &request.wasm {
@@ -249,12 +247,39 @@ async fn packed(
     for (name, value) in &request.annotations {
         wanted = wanted.with_annotation(name.clone(), value.clone());
     }
-    // Reading and compressing block the thread.
-    let packing = tokio::task::spawn_blocking(move || pack(&wanted));
-    packing.await.unwrap_or_else(|cause| {
-        Err(ArtifactError::ReadFile {
-            path: PathBuf::new(),
-            source: cause.into(),
-        })
+    blocking(&request.destination, move || pack(&wanted))
+        .await?
+        .map_err(failed)
+}
+
+/// Reading and compressing block the thread, so they get one of their own.
+async fn blocking<T: Send + 'static>(
+    destination: &PluginSource,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|cause| Error::Stopped {
+        plugin: destination.to_string(),
+        doing: "packing",
+        source: cause.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A panic of the packer is called what it is, and not a file that can't be read.
+    #[tokio::test]
+    async fn work_that_stops_says_so() {
+        let destination = PluginSource::parse_reference("ghcr.io/acme/echo:1").unwrap();
+        let broken = blocking(&destination, || -> u8 { panic!("on purpose") }).await;
+        let error = broken.unwrap_err();
+        assert!(matches!(error, Error::Stopped { .. }), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            "`oci://ghcr.io/acme/echo:1`: packing stopped before its end"
+        );
+        assert_eq!(blocking(&destination, || 1).await.unwrap(), 1);
+    }
 }
