@@ -5,6 +5,7 @@ mod sign;
 mod target;
 
 use std::path::PathBuf;
+#[cfg(feature = "sigstore")]
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
