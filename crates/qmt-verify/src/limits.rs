@@ -66,6 +66,8 @@ pub(crate) const TUF_ROTATIONS_MAX: u32 = 1024;
 pub(crate) const TUF_TIME_MAX: Duration = Duration::from_mins(1);
 /// How old the last refresh of a TUF repository may be before it is repeated.
 pub(crate) const TUF_REFRESH_AFTER: Duration = Duration::from_hours(24);
+/// How long a TUF repository that could not be reached is left alone, while its last metadata holds.
+pub(crate) const TUF_RETRY_AFTER: Duration = Duration::from_mins(10);
 
 /// Makes setters that lower a limit and never raise it.
 macro_rules! lower {

@@ -304,6 +304,23 @@ fn a_registry_that_is_not_there() {
     Mistake::new(RUN, NETWORK, words).make(&scene, &config);
 }
 
+/// A trust root that can't be fetched is trouble with the network, not a mistake in the config.
+#[test]
+fn a_tuf_repository_that_is_not_there() {
+    let scene = Scene::new();
+    let repository = PrivateSigstore::new().tuf_repository();
+    scene.desk.write("root.json", repository.initial_root());
+    let config = scene.config("").replace(
+        "trusted_root = \"trusted_root.json\"",
+        "tuf_url = \"https://localhost:1/tuf\"\ntuf_root = \"root.json\"",
+    );
+    let words = &[
+        "TUF repository https://localhost:1/tuf",
+        "cannot be reached",
+    ];
+    Mistake::new(RUN, NETWORK, words).make(&scene, &config);
+}
+
 #[test]
 fn files_that_are_not_there() {
     let scene = Scene::new();

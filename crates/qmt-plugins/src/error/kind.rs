@@ -42,6 +42,12 @@ impl Error {
     /// Returns what the error means to a program.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            // A TUF repository that is not there is no mistake in the config.
+            Self::Trust(source)
+                if registry_cause(source).is_some_and(RegistryError::is_network) =>
+            {
+                ErrorKind::Network
+            }
             Self::Config(_) | Self::Lockfile(_) | Self::Trust(_) => ErrorKind::Config,
             Self::NetworkForbidden { .. }
             | Self::Pack {

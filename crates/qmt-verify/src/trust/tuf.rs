@@ -21,7 +21,7 @@ use self::remote::{Remote, Request};
 use self::state::{Cache, Kept, STATE, State, distinct_keys};
 use super::TrustRoot;
 use crate::error::{BoxError, VerifyError};
-use crate::limits::{TRUST_FILE_BYTES_MAX, TUF_REFRESH_AFTER, TufLimits, lower};
+use crate::limits::{TRUST_FILE_BYTES_MAX, TUF_REFRESH_AFTER, TUF_RETRY_AFTER, TufLimits, lower};
 
 const TARGET: &str = "trusted_root.json";
 const PUBLIC_GOOD_URL: &str = "https://tuf-repo-cdn.sigstore.dev";
@@ -150,6 +150,12 @@ pub(super) async fn load(
     {
         return Ok(root);
     }
+    // Whoever has just waited in vain need not wait again, while what was verified last holds.
+    if was_missed(options, &state, now)
+        && let Ok(fetched) = offline(options, &state, now).await
+    {
+        return root_of(options, &fetched, state.refreshed);
+    }
     let kept = Kept::new(state.clone().with_roots_ahead());
     let refreshing =
         tokio::time::timeout(options.limits.time, online(options, &kept, transport, now));
@@ -157,7 +163,7 @@ pub(super) async fn load(
         Ok(Ok(fetched)) => {
             let root = root_of(options, &fetched, Some(now))?;
             let mut state = kept.state();
-            state.refreshed = Some(now);
+            (state.refreshed, state.missed) = (Some(now), None);
             cache.keep(&state);
             return Ok(root);
         }
@@ -179,6 +185,8 @@ pub(super) async fn load(
                 error = %chain(&problem),
                 "the TUF repository cannot be reached; its last metadata has not expired yet"
             );
+            state.missed = Some(now);
+            cache.keep(&state);
             root_of(options, &fetched, state.refreshed)
         }
         Err(_) => Err(options.fail(
@@ -192,6 +200,13 @@ pub(super) async fn load(
 fn is_long_before(now: SystemTime, then: SystemTime) -> bool {
     then.duration_since(now)
         .is_ok_and(|ahead| ahead > CLOCK_BACK_MAX)
+}
+
+/// Whether the repository could not be reached a moment ago. Who wants news now asks all the same.
+fn was_missed(options: &TufOptions, state: &State, now: SystemTime) -> bool {
+    let pause = TUF_RETRY_AFTER.min(options.refresh_after);
+    let age = state.missed.and_then(|then| now.duration_since(then).ok());
+    age.is_some_and(|age| age < pause)
 }
 
 /// The cached root, if the last refresh is recent and everything still verifies.

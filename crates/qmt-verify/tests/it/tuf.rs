@@ -207,6 +207,34 @@ async fn an_unreachable_repository_is_forgiven_until_its_metadata_expires() {
         .unwrap_err();
 }
 
+/// Who has waited in vain for a repository does not wait again at each start: ten minutes later it
+/// is asked again, and at once where news are wanted now.
+#[tokio::test]
+async fn an_unreachable_repository_is_left_alone_for_a_while() {
+    let mut lab = Lab::new();
+    lab.load().await.unwrap();
+    lab.mirror.answer(0);
+    lab.reload().await.unwrap();
+    let asked = lab.mirror.requests();
+    lab.now += Duration::from_secs(599);
+    lab.load().await.unwrap();
+    assert_eq!(lab.mirror.requests(), asked);
+    let now = lab.options.clone().with_refresh_after(Duration::ZERO);
+    TrustRoot::from_tuf(&now, &lab.mirror, lab.now)
+        .await
+        .unwrap();
+    assert!(lab.mirror.requests() > asked);
+    let asked = lab.mirror.requests();
+    lab.now += Duration::from_secs(600);
+    lab.load().await.unwrap();
+    assert!(lab.mirror.requests() > asked);
+    // It comes back: nothing is left of the pause.
+    lab.mirror.answer(usize::MAX);
+    lab.now += Duration::from_secs(600);
+    let root = lab.load().await.unwrap();
+    assert_eq!(root.describe().refreshed, Some(lab.now));
+}
+
 /// TUF-04: a frozen repository is refused once its timestamp has expired.
 #[tokio::test]
 async fn a_frozen_repository_is_refused_when_its_timestamp_expires() {

@@ -37,6 +37,8 @@ const ROOTS: &str = "root_history/";
 #[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) refreshed: Option<SystemTime>,
+    /// When a refresh last found nobody there.
+    pub(super) missed: Option<SystemTime>,
     files: BTreeMap<String, Vec<u8>>,
     /// Roots that a refresh met which failed later.
     roots_ahead: BTreeMap<String, Vec<u8>>,
@@ -47,6 +49,8 @@ pub(super) struct State {
 struct Stored {
     schema: u32,
     refreshed: u64,
+    #[serde(default)]
+    missed: u64,
     files: BTreeMap<String, String>,
     #[serde(default)]
     roots_ahead: BTreeMap<String, String>,
@@ -88,13 +92,17 @@ impl State {
         let decoded = |files: BTreeMap<_, _>| files.into_iter().filter_map(decode).collect();
         Self {
             refreshed: UNIX_EPOCH.checked_add(Duration::from_secs(stored.refreshed)),
+            missed: UNIX_EPOCH.checked_add(Duration::from_secs(stored.missed)),
             files: decoded(stored.files),
             roots_ahead: decoded(stored.roots_ahead),
         }
     }
 
     fn to_json(&self) -> Vec<u8> {
-        let refreshed = self.refreshed.unwrap_or(UNIX_EPOCH);
+        let seconds = |time: Option<SystemTime>| {
+            let since = time.unwrap_or(UNIX_EPOCH).duration_since(UNIX_EPOCH);
+            since.unwrap_or_default().as_secs()
+        };
         let encoded = |files: &BTreeMap<String, Vec<u8>>| {
             let files = files.iter();
             files
@@ -103,10 +111,8 @@ impl State {
         };
         let stored = Stored {
             schema: SCHEMA,
-            refreshed: refreshed
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default()
-                .as_secs(),
+            refreshed: seconds(self.refreshed),
+            missed: seconds(self.missed),
             files: encoded(&self.files),
             roots_ahead: encoded(&self.roots_ahead),
         };
