@@ -36,7 +36,8 @@ impl Tier<'_> {
         Ok(checks)
     }
 
-    /// `oras push FILE:TYPE`, with each of the types of a Wasm layer that are in use.
+    /// `oras push FILE:TYPE`, with each of the types of a Wasm layer that are in use, and of files
+    /// without one.
     fn pushed_by_oras(&self, host: &str, context: &Path) -> anyhow::Result<usize> {
         let oras = tool("oras")?;
         let _there = self.sh.push_dir(context);
@@ -68,6 +69,17 @@ impl Tier<'_> {
                 .signed_loads(host, &reference, &format!("oras-{number}"), &["wasm"])
                 .with_context(|| format!("oras push, {layer}"))?;
         }
+        // Without any type, and not alone: each file is called a tar archive then.
+        std::fs::write(context.join("README.md"), "# A plugin\n")?;
+        let reference = format!("{host}/e2e/oras-files:1");
+        let push = cmd!(
+            self.sh,
+            "{oras} push --plain-http {reference} plugin.wasm README.md"
+        );
+        quietly(push.env("HOME", self.folder))?;
+        checks += self
+            .signed_loads(host, &reference, "oras-files", &["wasm"])
+            .context("oras push of two files")?;
         Ok(checks)
     }
 

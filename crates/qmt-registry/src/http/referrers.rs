@@ -34,25 +34,27 @@ pub(crate) async fn list(
     attempts: &mut Attempts,
 ) -> Result<Vec<Descriptor>, RegistryError> {
     let mut found = Found::new(subject, context.limits.referrers);
-    let has_api = by_api(
-        context,
-        auth,
-        endpoint,
-        subject,
-        artifact_type,
-        &mut found,
-        attempts,
-    )
-    .await?;
+    // A registry that learned the API later may not have read the lists that were there before, and
+    // one referrer that it knows says nothing about others.
+    let mut attempts_by_tag = attempts.another(&context.limits);
+    let (has_api, listed) = futures_util::try_join!(
+        by_api(
+            context,
+            auth,
+            endpoint,
+            subject,
+            artifact_type,
+            &mut found,
+            attempts,
+        ),
+        by_tag(context, auth, endpoint, subject, &mut attempts_by_tag),
+    )?;
     if !has_api {
         let host = endpoint.host.clone();
         context
             .events
             .send(RegistryEvent::ReferrersFallback { host });
     }
-    // A registry that learned the API later may not have read the lists that were there before, and
-    // one referrer that it knows says nothing about others.
-    let listed = by_tag(context, auth, endpoint, subject, attempts).await?;
     found.extend(listed.map(|index| index.manifests).unwrap_or_default())?;
     // Registries may ignore the filter, and may claim to have applied it.
     let fits = |descriptor: &Descriptor| {

@@ -70,6 +70,11 @@ impl Attempts {
         }
     }
 
+    /// Counts the tries of another request within the same time.
+    pub(crate) fn another(&self, limits: &Limits) -> Self {
+        Self::new(limits, self.deadline)
+    }
+
     /// Starts over: the last try got somewhere.
     pub(crate) fn progress(&mut self) {
         self.made = 0;
