@@ -95,7 +95,7 @@ impl OciConfig {
     }
 
     /// Reports whether there is no Sigstore instance to vouch for anybody: keys alone count.
-    pub(crate) fn trusts_keys_alone(&self) -> bool {
+    pub fn trusts_keys_alone(&self) -> bool {
         self.use_sigstore_tuf_data == Some(false) && !self.has_own_trust()
     }
 
