@@ -244,17 +244,10 @@ impl PluginHost {
     /// that of the same provider first, else the one that all others agree on.
     fn pinned_signer(&self, target: &Target) -> Option<SignerId> {
         let folder = self.file.folder();
+        let wanted = target.located(folder);
         let is_same = |entry: &&LockEntry| {
             let source = PluginSource::parse(&entry.reference, None);
-            source.is_ok_and(|source| {
-                let of_target = target.source();
-                let of_target = if target.is_configured() {
-                    of_target.clone().relative_to(folder)
-                } else {
-                    of_target.clone()
-                };
-                source.relative_to(folder).is_same_repository(&of_target)
-            })
+            source.is_ok_and(|source| source.relative_to(folder).is_same_repository(&wanted))
         };
         let lock = self.lock();
         let mut own = lock.entries().filter(is_same);

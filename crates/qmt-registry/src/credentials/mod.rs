@@ -105,6 +105,27 @@ impl CredentialChain {
         save::erase(&self.environment, host).await
     }
 
+    /// Says in words where a credential for the registry comes from, if there is one: the file, or
+    /// the variables. A source that can't be read gives none here; the next request says what is
+    /// wrong with it.
+    pub async fn origin(&self, host: &RegistryHost) -> Option<String> {
+        if self.explicit.iter().any(|(known, _)| known == host) {
+            return Some("the caller".to_owned());
+        }
+        if let Ok(Some(_)) = self.environment.credential(host) {
+            return Some("the variables `QMT_REGISTRY_…`".to_owned());
+        }
+        for path in self.files() {
+            let Ok(Some(file)) = AuthFile::read(&path).await else {
+                continue;
+            };
+            if let Ok(Some(_)) = file.credential(&self.environment, host, None).await {
+                return Some(path.display().to_string());
+            }
+        }
+        None
+    }
+
     /// The files that are looked into, in order.
     fn files(&self) -> Vec<PathBuf> {
         self.environment

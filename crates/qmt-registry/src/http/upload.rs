@@ -16,7 +16,7 @@ use super::endpoint::Endpoint;
 use super::manifest::digest_hints;
 use super::redirect;
 use super::request::{Answer, Call, Context, Payload, once, send};
-use super::retry::Attempts;
+use super::retry::{Attempts, Failure};
 use super::token::{Access, Auth};
 use crate::error::RegistryError;
 use crate::redact::RedactedUrl;
@@ -99,6 +99,25 @@ impl Upload<'_> {
         Ok(answer.status.as_u16() == 200)
     }
 
+    /// Whether the blob is there after a last request that failed: its answer alone may have been
+    /// lost.
+    ///
+    /// # Errors
+    ///
+    /// The failure's own, where asking again can't help.
+    async fn has_after(
+        &self,
+        failure: Failure,
+        call: &Call<'_>,
+        to: &Repository,
+        blob: &Descriptor,
+        attempts: &mut Attempts,
+    ) -> Result<bool, RegistryError> {
+        let url = RedactedUrl::from(&call.url);
+        attempts.pause(failure, &url, &self.context.events).await?;
+        self.has(to, blob, attempts).await
+    }
+
     /// Starts an upload; `None` where the registry linked the blob instead.
     async fn start(
         &self,
@@ -147,10 +166,7 @@ impl Upload<'_> {
             match once(self.context, self.auth, &call, &[201, 204]).await {
                 Ok(answer) => return check_digest(&answer, blob.digest()),
                 Err(failure) => {
-                    let url = RedactedUrl::from(&call.url);
-                    attempts.pause(failure, &url, &self.context.events).await?;
-                    // The answer alone may have been lost.
-                    if self.has(to, blob, attempts).await? {
+                    if self.has_after(failure, &call, to, blob, attempts).await? {
                         return Ok(());
                     }
                     // What the registry made of the broken one is unknown: a new session is not.
@@ -247,10 +263,7 @@ impl Upload<'_> {
             match once(self.context, self.auth, &call, &[201, 204]).await {
                 Ok(answer) => return check_digest(&answer, blob.digest()),
                 Err(failure) => {
-                    let url = RedactedUrl::from(&call.url);
-                    attempts.pause(failure, &url, &self.context.events).await?;
-                    // The answer alone may have been lost, and with it the upload's place.
-                    if self.has(to, blob, attempts).await? {
+                    if self.has_after(failure, &call, to, blob, attempts).await? {
                         return Ok(());
                     }
                 }

@@ -13,6 +13,11 @@ use crate::support::{
     trust_json, verifier,
 };
 
+/// The logs of the kit, and what a trusted root calls them.
+const LOGS: [(LogKind, TrustPart); 2] = [
+    (LogKind::RekorV1, TrustPart::RekorV1),
+    (LogKind::RekorV2, TrustPart::RekorV2),
+];
 const ENTRY: &str = "/verificationMaterial/tlogEntries/0";
 
 fn sign(sigstore: &PrivateSigstore, log: LogKind) -> SignedBundle {
@@ -51,10 +56,7 @@ async fn the_hint_of_another_log_does_not_revive_a_retired_one() {
     let sigstore = PrivateSigstore::new();
     let day = Duration::from_hours(24);
     let (ages, before) = (sigstore.time() - 30 * day, sigstore.time() - day);
-    for (log, part) in [
-        (LogKind::RekorV1, TrustPart::RekorV1),
-        (LogKind::RekorV2, TrustPart::RekorV2),
-    ] {
+    for (log, part) in LOGS {
         let bundle = sign(&sigstore, log);
         let trusted = sigstore.trusted_root_json();
         let retired = sigstore
@@ -97,10 +99,7 @@ async fn a_retired_log_stays_retired_without_times() {
     let sigstore = PrivateSigstore::new();
     let day = Duration::from_hours(24);
     let (ages, before) = (sigstore.time() - 30 * day, sigstore.time() - day);
-    for (log, part) in [
-        (LogKind::RekorV1, TrustPart::RekorV1),
-        (LogKind::RekorV2, TrustPart::RekorV2),
-    ] {
+    for (log, part) in LOGS {
         for key in ["p256", "rsa2048"] {
             let signing = Signing::key(key).log(log);
             let bundle = sigstore.sign_bundle(subject().digest(), &signing);
