@@ -281,6 +281,38 @@ async fn keys_need_no_certificate_authority() {
     }
 }
 
+/// A Sigstore without a log, by PEM files: the timestamp authority takes the place of the log, and
+/// without either nothing can be judged.
+#[tokio::test]
+async fn certificates_without_a_log_need_a_timestamp_authority() {
+    let sigstore = PrivateSigstore::new();
+    let folder = TempDir::new().unwrap();
+    let certificates = PemTrust::default()
+        .with_fulcio(write(&folder, "fulcio", &sigstore.fulcio_pem()))
+        .with_ctfe(write(&folder, "ctfe", &sigstore.ctfe_pem()));
+    let timed = certificates
+        .clone()
+        .with_tsa(write(&folder, "tsa", &sigstore.tsa_pem()));
+    let verifier = |trust: &PemTrust, authority| {
+        let root = TrustRoot::from_pem(trust).unwrap();
+        SigstoreVerifier::new(root, everything(any_of(vec![authority])))
+    };
+    let lax = || dev_authority().without_log();
+    let signing = Signing::keyless(dev()).log(LogKind::None).timestamp(true);
+    for format in [Format::Simple, Format::Bundle] {
+        let piece = sign(&sigstore, format, &signing);
+        let evidence = evidence(&subject(), [piece]).await;
+        judge(&verifier(&timed, lax()).unwrap(), &subject(), &evidence).unwrap();
+    }
+    for (trust, authority, lacking) in [
+        (&certificates, lax(), "tsa_certs"),
+        (&timed, dev_authority(), "rekor_pub_keys"),
+    ] {
+        let error = verifier(trust, authority).err().unwrap().to_string();
+        assert!(error.contains(lacking), "{error}");
+    }
+}
+
 /// The compiled-in roots are whole.
 #[test]
 fn the_embedded_roots_are_usable() {
