@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
-use crate::project::{self, UsageError};
-use crate::{readme, suggest};
+use crate::program::Program;
+use crate::{project, readme};
 
 /// How a step ended well.
 enum Outcome {
     Done,
-    /// What there is to know besides.
+    /// More to know.
     Note(String),
-    /// What the step needs is not here, and the project can be judged without it.
+    /// A program that the step needs is missing, and the step is not required.
     Skipped(String),
 }
 
@@ -25,75 +25,44 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
-    Step {
-        name: "fmt",
-        run: fmt,
-    },
-    Step {
-        name: "tidy",
-        run: tidy,
-    },
-    Step {
-        name: "trees",
-        run: trees,
-    },
-    Step {
-        name: "clippy",
-        run: clippy,
-    },
-    Step {
-        name: "test",
-        run: test,
-    },
-    Step {
-        name: "rustdoc",
-        run: rustdoc,
-    },
-    Step {
-        name: "demo",
-        run: demo,
-    },
-    Step {
-        name: "e2e",
-        run: e2e,
-    },
-    Step {
-        name: "real",
-        run: real,
-    },
-    Step {
-        name: "readme",
-        run: readme_commands,
-    },
-    Step {
-        name: "deny",
-        run: deny,
-    },
-    Step {
-        name: "advisories",
-        run: advisories,
-    },
-    Step {
-        name: "typos",
-        run: typos,
-    },
+    step("fmt", fmt),
+    step("tidy", |_| crate::tidy::run().map(done)),
+    step("trees", trees),
+    step("clippy", clippy),
+    step("test", test),
+    step("rustdoc", rustdoc),
+    step("demo", |_| Program::Demo.run([]).map(done)),
+    step("e2e", |_| Program::Cases.run([]).map(done)),
+    step("real", real),
+    step("readme", readme_commands),
+    step("deny", deny),
+    step("advisories", advisories),
+    step("typos", typos),
 ];
 
+const fn step(name: &'static str, run: fn(&Shell) -> anyhow::Result<Outcome>) -> Step {
+    Step { name, run }
+}
+
+fn done((): ()) -> Outcome {
+    Outcome::Done
+}
+
+/// The names of all steps.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    STEPS.iter().map(|step| step.name)
+}
+
 /// Runs all steps, or those that are named.
-pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    if arguments
-        .first()
-        .is_some_and(|argument| argument == "--list")
-    {
-        for step in STEPS {
-            println!("{}", step.name);
-        }
+pub(crate) fn run(list: bool, chosen: &[String]) -> anyhow::Result<()> {
+    if list {
+        names().for_each(|name| println!("{name}"));
         return Ok(());
     }
-    let chosen = choose(arguments)?;
+    let is_chosen = |step: &&Step| chosen.is_empty() || chosen.iter().any(|name| name == step.name);
     let sh = project::shell()?;
     let mut results = Vec::new();
-    for step in chosen {
+    for step in STEPS.iter().filter(is_chosen) {
         println!("\n=== {}", step.name);
         let start = Instant::now();
         let result = (step.run)(&sh);
@@ -105,22 +74,6 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         results.push((step.name, took, result));
     }
     summary(&results)
-}
-
-fn choose(names: &[String]) -> anyhow::Result<Vec<&'static Step>> {
-    if names.is_empty() {
-        return Ok(STEPS.iter().collect());
-    }
-    let find = |name: &String| {
-        STEPS.iter().find(|step| step.name == name).ok_or_else(|| {
-            let known: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
-            let hint = suggest::nearest(name, &known)
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default();
-            UsageError(format!("ci has no step `{name}`{hint}")).into()
-        })
-    };
-    names.iter().map(find).collect()
 }
 
 fn summary(results: &[(&str, Duration, anyhow::Result<Outcome>)]) -> anyhow::Result<()> {
@@ -170,19 +123,13 @@ fn seconds(time: Duration) -> String {
 }
 
 fn fmt(sh: &Shell) -> anyhow::Result<Outcome> {
-    let cargo = project::cargo();
-    cmd!(sh, "{cargo} fmt --all --check")
+    project::cargo(sh, &["fmt", "--all", "--check"])
         .run()
         .context("run `cargo fmt --all`")?;
     Ok(Outcome::Done)
 }
 
-fn tidy(_: &Shell) -> anyhow::Result<Outcome> {
-    crate::tidy::run(&[])?;
-    Ok(Outcome::Done)
-}
-
-/// What the light crates must not pull in: whoever wants a reference gets no runtime and no TLS.
+/// What the light crates must not pull in: a user of references gets no runtime and no TLS.
 fn trees(sh: &Shell) -> anyhow::Result<Outcome> {
     let vocabulary: &[&str] = &["-p", "qmt-oci-ref"];
     let seam: &[&str] = &["-p", "qmt-registry", "--no-default-features"];
@@ -194,7 +141,7 @@ fn trees(sh: &Shell) -> anyhow::Result<Outcome> {
         &["-p", "qmt-cache"],
         &["-p", "qmt-testkit"],
     ];
-    forbid(sh, vocabulary, &["tokio", "reqwest", "wasmtime"])?;
+    forbid(sh, vocabulary, &["tokio", "reqwest", "rustls", "wasmtime"])?;
     forbid(sh, seam, &["reqwest", "rustls", "wasmtime"])?;
     forbid(sh, loader, &["extism", "wasmtime", "libloading"])?;
     for selection in light {
@@ -204,12 +151,9 @@ fn trees(sh: &Shell) -> anyhow::Result<Outcome> {
 }
 
 fn forbid(sh: &Shell, selection: &[&str], forbidden: &[&str]) -> anyhow::Result<()> {
-    let cargo = project::cargo();
-    let tree = cmd!(
-        sh,
-        "{cargo} tree --locked --edges normal --prefix none {selection...}"
-    )
-    .read()?;
+    let tree = project::cargo(sh, &["tree", "--locked", "--edges=normal", "--prefix=none"])
+        .args(selection)
+        .read()?;
     for name in forbidden {
         let found = tree
             .lines()
@@ -221,25 +165,27 @@ fn forbid(sh: &Shell, selection: &[&str], forbidden: &[&str]) -> anyhow::Result<
 }
 
 fn clippy(sh: &Shell) -> anyhow::Result<Outcome> {
-    let cargo = project::cargo();
-    cmd!(
-        sh,
-        "{cargo} clippy --workspace --all-targets --locked -- -D warnings"
-    )
-    .run()?;
+    let deny = ["--", "-D", "warnings"];
+    project::cargo(sh, &["clippy", "--workspace", "--all-targets", "--locked"])
+        .args(deny)
+        .run()?;
     // The facade bare, and for a host that brings loaders of its own.
     for features in ["", "http,layout,sigstore"] {
-        cmd!(
+        project::cargo(
             sh,
-            "{cargo} rustc --package qmt-plugins --lib --profile check --no-default-features --features={features} --locked -- -D warnings"
+            &["rustc", "--package", "qmt-plugins", "--lib", "--locked"],
         )
+        .args(["--profile", "check", "--no-default-features"])
+        .args(["--features", features])
+        .args(deny)
         .run()?;
     }
     Ok(Outcome::Done)
 }
 
 fn test(_: &Shell) -> anyhow::Result<Outcome> {
-    crate::test::run(&[])?;
+    // Those of `tests/interop` and `tests/bench` as well.
+    crate::test::run(&["--workspace"], &[])?;
     Ok(match std::env::var("QMT_REAL_FIXTURES") {
         Ok(folder) => Outcome::Note(format!("with the genuine signatures in {folder}")),
         Err(_) => Outcome::Note("without genuine signatures: QMT_REAL_FIXTURES is not set".into()),
@@ -248,63 +194,49 @@ fn test(_: &Shell) -> anyhow::Result<Outcome> {
 
 /// Libraries only: the command's page would overwrite that of the library of the same name.
 fn rustdoc(sh: &Shell) -> anyhow::Result<Outcome> {
-    let cargo = project::cargo();
-    cmd!(sh, "{cargo} doc --workspace --lib --no-deps --locked")
-        .env("RUSTDOCFLAGS", "-D warnings")
-        .run()?;
-    Ok(Outcome::Done)
-}
-
-fn demo(_: &Shell) -> anyhow::Result<Outcome> {
-    crate::demo::run(&[])?;
-    Ok(Outcome::Done)
-}
-
-fn e2e(_: &Shell) -> anyhow::Result<Outcome> {
-    crate::e2e::run(&[])?;
-    Ok(Outcome::Done)
-}
-
-/// The programs of others take minutes to build, so they are used where they are, not fetched.
-fn real(_: &Shell) -> anyhow::Result<Outcome> {
-    let missing = crate::tools::missing(crate::e2e::real::NEEDED);
-    if !missing.is_empty() {
-        let missing = missing.join(", ");
-        return Ok(Outcome::Skipped(format!(
-            "`cargo xtask tools` has not installed {missing}"
-        )));
-    }
-    crate::e2e::run(&["--real".to_owned()])?;
-    Ok(Outcome::Done)
-}
-
-/// Licences, bans and sources, from deny.toml; none of them needs the network.
-fn deny(sh: &Shell) -> anyhow::Result<Outcome> {
-    let cargo = project::cargo();
-    if !project::on_path("cargo-deny") {
-        cmd!(sh, "{cargo} install cargo-deny --locked")
-            .run()
-            .context("cargo-deny is missing")?;
-    }
-    cmd!(
+    project::cargo(
         sh,
-        "{cargo} deny --offline --workspace check licenses bans sources"
+        &["doc", "--workspace", "--lib", "--no-deps", "--locked"],
     )
+    .env("RUSTDOCFLAGS", "-D warnings")
     .run()?;
     Ok(Outcome::Done)
 }
 
+/// The programs of the real tier take minutes to build, so they are not installed here.
+fn real(_: &Shell) -> anyhow::Result<Outcome> {
+    let missing = Program::Interop.read("missing")?;
+    if !missing.is_empty() {
+        return Ok(Outcome::Skipped(format!(
+            "not installed: {missing}; run `cargo xtask tools`"
+        )));
+    }
+    Program::Interop.start(["real".into()]).map(done)
+}
+
+/// Licences, bans and sources, from deny.toml. Cargo may download packages of other platforms.
+fn deny(sh: &Shell) -> anyhow::Result<Outcome> {
+    if !project::on_path("cargo-deny") {
+        project::cargo(sh, &["install", "cargo-deny", "--locked"])
+            .run()
+            .context("cargo-deny is missing")?;
+    }
+    project::cargo(sh, &["deny", "--workspace", "check"])
+        .args(["licenses", "bans", "sources"])
+        .run()?;
+    Ok(Outcome::Done)
+}
+
 fn advisories(sh: &Shell) -> anyhow::Result<Outcome> {
-    let cargo = project::cargo();
     if !project::on_path("cargo-deny") {
         return Ok(Outcome::Skipped("cargo-deny is not installed".into()));
     }
-    if cmd!(sh, "{cargo} deny fetch db").run().is_err() {
+    if project::cargo(sh, &["deny", "fetch", "db"]).run().is_err() {
         return Ok(Outcome::Skipped(
             "the advisory database cannot be reached from here".into(),
         ));
     }
-    cmd!(sh, "{cargo} deny --workspace check advisories").run()?;
+    project::cargo(sh, &["deny", "--workspace", "check", "advisories"]).run()?;
     Ok(Outcome::Done)
 }
 
@@ -323,19 +255,6 @@ fn readme_commands(sh: &Shell) -> anyhow::Result<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn steps_are_chosen_by_name_and_unknown_ones_are_usage_errors() {
-        assert_eq!(choose(&[]).unwrap().len(), STEPS.len());
-        let chosen = choose(&["tidy".to_owned(), "fmt".to_owned()]).unwrap();
-        assert_eq!(
-            chosen.iter().map(|step| step.name).collect::<Vec<_>>(),
-            ["tidy", "fmt"]
-        );
-        let error = choose(&["clipy".to_owned()]).map(|_| ()).unwrap_err();
-        assert!(error.is::<UsageError>(), "{error}");
-        assert!(error.to_string().contains("`clippy`"), "{error}");
-    }
 
     #[test]
     fn one_failed_step_fails_the_summary_and_a_skipped_one_does_not() {

@@ -1,15 +1,14 @@
-//! `cargo xtask drill`: what runs with the tests in a short form, in the form of a release.
+//! `cargo xtask drill`: drills that run with the tests in a short form, in the form of a release.
 //!
 //! A drill is a test that reads `QMT_DRILL`; it prints a line `drill …` with its counts and fails on
 //! any violation.
 
 use anyhow::Context as _;
-use xshell::{Shell, cmd};
+use xshell::Shell;
 
-use crate::project::{self, UsageError};
-use crate::suggest;
+use crate::project;
 
-/// One drill: where its tests stand.
+/// One drill and its tests.
 struct Drill {
     id: &'static str,
     about: &'static str,
@@ -22,13 +21,13 @@ struct Drill {
 const DRILLS: &[Drill] = &[
     Drill {
         id: "F5",
-        about: "the connection is cut at every byte of every answer: FIN, RST, silence",
+        about: "the connection is cut at every byte of every response: FIN, RST, silence",
         tests: &[("qmt-registry", "drill::cuts")],
         profile: "test",
     },
     Drill {
         id: "F6",
-        about: "a bit of every byte of every answer is flipped, and many at random",
+        about: "a bit of every byte of every response is flipped, and many at random",
         tests: &[
             ("qmt-registry", "drill::edits"),
             ("qmt-plugins", "drill::f6"),
@@ -37,7 +36,7 @@ const DRILLS: &[Drill] = &[
     },
     Drill {
         id: "F9",
-        about: "redirects of every kind for everything that is asked for",
+        about: "redirects of every kind for every kind of request",
         tests: &[("qmt-registry", "drill::matrix")],
         profile: "test",
     },
@@ -59,21 +58,18 @@ const DRILLS: &[Drill] = &[
     },
 ];
 
-/// Runs all drills or those named: every place once, with `--long` also the counts of a release.
-pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let form = if arguments.iter().any(|argument| argument == "--long") {
-        "long"
-    } else {
-        "full"
-    };
-    let names: Vec<&String> = arguments
-        .iter()
-        .filter(|argument| *argument != "--long")
-        .collect();
-    let drills = choose(&names)?;
+/// The ids of all drills.
+pub(crate) fn ids() -> impl Iterator<Item = &'static str> {
+    DRILLS.iter().map(|drill| drill.id)
+}
+
+/// Runs all drills or those of `ids`: every place once, or with the counts of a release.
+pub(crate) fn run(long: bool, ids: &[String]) -> anyhow::Result<()> {
+    let form = if long { "long" } else { "full" };
+    let is_chosen = |drill: &&Drill| ids.is_empty() || ids.iter().any(|id| id == drill.id);
     let sh = project::shell()?;
     let mut failed = Vec::new();
-    for drill in drills {
+    for drill in DRILLS.iter().filter(is_chosen) {
         println!("{}: {} ({form})", drill.id, drill.about);
         for (package, filter) in drill.tests {
             if let Err(error) = play(&sh, drill.profile, package, filter, form) {
@@ -87,35 +83,25 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn choose(names: &[&String]) -> anyhow::Result<Vec<&'static Drill>> {
-    for name in names {
-        if !DRILLS.iter().any(|drill| drill.id == name.as_str()) {
-            let known: Vec<&str> = DRILLS.iter().map(|drill| drill.id).collect();
-            let hint = suggest::nearest(name, &known)
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default();
-            let known = known.join(", ");
-            return Err(
-                UsageError(format!("there is no drill `{name}` among {known}{hint}")).into(),
-            );
-        }
-    }
-    let wanted = |drill: &&Drill| names.is_empty() || names.iter().any(|name| *name == drill.id);
-    Ok(DRILLS.iter().filter(wanted).collect())
-}
-
 fn play(sh: &Shell, profile: &str, package: &str, filter: &str, form: &str) -> anyhow::Result<()> {
-    let cargo = project::cargo();
-    let output = cmd!(
+    let output = project::cargo(
         sh,
-        "{cargo} test --quiet --profile {profile} --package {package} --test it {filter} -- --nocapture"
+        &[
+            "test",
+            "--quiet",
+            "--profile",
+            profile,
+            "--package",
+            package,
+        ],
     )
+    .args(["--test", "it", filter, "--", "--nocapture"])
     .env("QMT_DRILL", form)
     .env("RUST_BACKTRACE", "0")
     .quiet()
     .ignore_status()
     .output()
-    .context("cargo can't be started")?;
+    .context("cannot start cargo")?;
     let said = String::from_utf8_lossy(&output.stdout);
     let lines = counts(&said);
     for line in &lines {
@@ -126,7 +112,7 @@ fn play(sh: &Shell, profile: &str, package: &str, filter: &str, form: &str) -> a
         "{}",
         String::from_utf8_lossy(&output.stderr).trim()
     );
-    // A filter that fits no test passes, and shows nothing.
+    // A filter that matches no test passes and prints nothing.
     anyhow::ensure!(!lines.is_empty(), "no test of that name counts anything");
     Ok(())
 }
@@ -150,22 +136,5 @@ mod tests {
                     the drill goes on\n.\n";
         let expected = ["drill F6 one: 1 case", "drill F6 two: 2 cases", "drill x"];
         assert_eq!(counts(said), expected);
-    }
-
-    #[test]
-    fn drills_are_chosen_by_their_ids() {
-        let owned: Vec<String> = ["F9", "F5"].iter().map(|id| (*id).to_owned()).collect();
-        let names: Vec<&String> = owned.iter().collect();
-        let chosen: Vec<&str> = choose(&names)
-            .unwrap()
-            .iter()
-            .map(|drill| drill.id)
-            .collect();
-        assert_eq!(chosen, ["F5", "F9"]);
-        assert_eq!(choose(&[]).unwrap().len(), DRILLS.len());
-        let Err(error) = choose(&[&"F55".to_owned()]) else {
-            panic!("there is no F55")
-        };
-        assert!(error.is::<UsageError>(), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask COMMAND`, one module per command.
 //!
-//! Exit codes: 0 all as expected, 1 something failed, 2 the command line was not understood.
+//! What needs the test kit is a program of its own (`tests/e2e`, `tests/interop`, `tests/bench`) that
+//! is built and started from here. Exit codes: 0 success, 1 failure, 2 wrong command line.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
@@ -8,208 +9,181 @@
     reason = "a command for the terminal: what it prints is its result"
 )]
 
-mod bench;
 mod ci;
-mod command;
-mod demo;
 mod drill;
-mod e2e;
-mod embedded;
-mod fixtures;
-mod image;
 mod mutants;
-mod order;
+mod program;
 mod project;
 mod readme;
-mod suggest;
 mod test;
 mod tidy;
-mod tools;
 
-use std::fmt::Write as _;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use project::UsageError;
+use clap::builder::PossibleValuesParser;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-/// One entry of the usage text.
-struct Command {
-    name: &'static str,
-    options: &'static str,
-    summary: &'static str,
-    run: fn(&[String]) -> anyhow::Result<()>,
+use program::{Ended, Program};
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
-/// Every command, in the order in which a newcomer meets them.
-const COMMANDS: &[Command] = &[
-    Command {
-        name: "demo",
-        options: "",
-        summary: "a signed plugin travels from a registry into a call, told as it happens",
-        run: demo::run,
+#[derive(Subcommand)]
+enum Command {
+    /// Publishes, verifies and runs a signed plugin on this machine, and explains each step
+    Demo,
+    /// Runs all tests and doc tests; needs plain Rust and a C compiler
+    Test {
+        /// Arguments for `cargo test`
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
     },
-    Command {
-        name: "test",
-        options: "[-- ARGS]",
-        summary: "all tests and doc tests; needs plain Rust and a C compiler",
-        run: test::run,
+    /// Runs the cases of fixtures/e2e through the built command
+    E2e {
+        /// Runs against registries, builders and cosign, which `cargo xtask tools` installs
+        #[arg(long)]
+        real: bool,
+        /// Cases; with `--real`, parts of the names of what to run
+        #[arg(value_name = "CASE|PART")]
+        names: Vec<OsString>,
     },
-    Command {
-        name: "e2e",
-        options: "[--real [PART...] | CASE...]",
-        summary: "the cases of fixtures/e2e through the built command; --real: against others",
-        run: e2e::run,
+    /// Runs the fault drills at every place and prints their counts
+    Drill {
+        /// Runs them as often as a release requires
+        #[arg(long)]
+        long: bool,
+        #[arg(value_name = "ID", value_parser = PossibleValuesParser::new(drill::ids()))]
+        ids: Vec<String>,
     },
-    Command {
-        name: "drill",
-        options: "[ID...] [--long]",
-        summary: "the fault drills at every place, counted; --long: as often as a release needs",
-        run: drill::run,
+    /// Changes verification and policies one decision at a time; a test must fail each time
+    Mutants {
+        /// Arguments for `cargo mutants`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
-    Command {
-        name: "mutants",
-        options: "[-- ARGS]",
-        summary: "changes the judge and the policies one decision at a time; a test must fail",
-        run: mutants::run,
+    /// Writes fixtures/oci-layouts and fixtures/sigstore again
+    Fixtures {
+        /// Records signatures of cosign instead: fixtures/sigstore/cosign
+        #[arg(long)]
+        real: bool,
     },
-    Command {
-        name: "fixtures",
-        options: "[--real]",
-        summary: "writes fixtures/oci-layouts and fixtures/sigstore anew; --real: cosign's part",
-        run: fixtures::run,
+    /// Installs the pinned programs of the real tier into target/tools
+    Tools {
+        /// Prints which are installed
+        #[arg(long)]
+        list: bool,
+        names: Vec<OsString>,
     },
-    Command {
-        name: "tools",
-        options: "[--list | NAME...]",
-        summary: "programs of others for the real tier, pinned, into target/tools",
-        run: tools::run,
+    /// Measures the command next to other programs; a full run writes docs/benchmarks.md
+    Bench {
+        /// Takes each measurement three times
+        #[arg(long)]
+        quick: bool,
+        /// Measures what was built last
+        #[arg(long)]
+        as_built: bool,
+        rows: Vec<OsString>,
     },
-    Command {
-        name: "bench",
-        options: "[--quick] [--as-built] [ROWS...]",
-        summary: "the project's figures beside other programs, into docs/benchmarks.md",
-        run: bench::run,
+    /// Checks dependency edges, file sizes, docs, words, `unsafe` and other house rules
+    Tidy,
+    /// Runs everything that must hold before a change is merged, with times
+    Ci {
+        /// Prints the names of the steps
+        #[arg(long)]
+        list: bool,
+        #[arg(value_name = "STEP", value_parser = PossibleValuesParser::new(ci::names()))]
+        steps: Vec<String>,
     },
-    Command {
-        name: "order",
-        options: "",
-        summary: "which functions the command runs, for the linker to put them together",
-        run: order::run,
-    },
-    Command {
-        name: "tidy",
-        options: "",
-        summary: "dependency edges, file sizes, docs, unsafe, and other house rules",
-        run: tidy::run,
-    },
-    Command {
-        name: "ci",
-        options: "[--list | STEP...]",
-        summary: "everything that must hold before a change is merged, timed",
-        run: ci::run,
-    },
-];
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match dispatch(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<UsageError>() => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn dispatch(arguments: &[String]) -> anyhow::Result<()> {
-    let Some((name, rest)) = arguments.split_first() else {
-        print!("{}", usage());
-        return Ok(());
+    let Some(command) = Cli::parse().command else {
+        print!("{}", Cli::command().render_help());
+        return ExitCode::SUCCESS;
     };
-    if matches!(name.as_str(), "help" | "--help" | "-h") {
-        print!("{}", usage());
-        return Ok(());
+    let Err(error) = run(command) else {
+        return ExitCode::SUCCESS;
+    };
+    // A program of ours has already explained a wrong command line.
+    if error.downcast_ref().is_some_and(Ended::is_usage) {
+        return ExitCode::from(2);
     }
-    let command = COMMANDS
-        .iter()
-        .find(|command| command.name == name)
-        .ok_or_else(|| {
-            let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
-            let hint = match suggest::nearest(name, &names) {
-                Some(near) => format!("did you mean `cargo xtask {near}`?"),
-                None => "`cargo xtask` lists what there is".to_owned(),
-            };
-            UsageError(format!("there is no command `{name}`; {hint}"))
-        })?;
-    if rest
-        .iter()
-        .take_while(|argument| *argument != "--")
-        .any(|a| a == "--help" || a == "-h")
-    {
-        println!(
-            "usage: cargo xtask {} {}\n\n{}",
-            command.name, command.options, command.summary
-        );
-        return Ok(());
-    }
-    (command.run)(rest)
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
 }
 
-fn usage() -> String {
-    let mut text = String::from("usage: cargo xtask COMMAND [OPTIONS]\n\ncommands:\n");
-    for Command {
-        name,
-        options,
-        summary,
-        ..
-    } in COMMANDS
-    {
-        let call = format!("{name} {options}");
-        let _ = writeln!(text, "  {call:<28} {summary}");
+fn run(command: Command) -> anyhow::Result<()> {
+    let option = |name: &str, given: bool| given.then(|| name.into());
+    match command {
+        Command::Demo => Program::Demo.run([]),
+        Command::Test { arguments } => test::run(&[], &arguments),
+        Command::E2e { real: false, names } => Program::Cases.run(names),
+        Command::E2e { real: true, names } => {
+            Program::Interop.run([OsString::from("real")].into_iter().chain(names))
+        }
+        Command::Drill { long, ids } => drill::run(long, &ids),
+        Command::Mutants { arguments } => mutants::run(&arguments),
+        Command::Fixtures { real: false } => Program::Fixtures.run([]),
+        Command::Fixtures { real: true } => Program::Interop.run(["record".into()]),
+        Command::Tools { list, names } => {
+            let arguments = [Some("tools".into()), option("--list", list)];
+            Program::Interop.run(arguments.into_iter().flatten().chain(names))
+        }
+        Command::Bench {
+            quick,
+            as_built,
+            rows,
+        } => {
+            if !as_built {
+                Program::Bench.build()?;
+            }
+            Program::Bench.start(option("--quick", quick).into_iter().chain(rows))
+        }
+        Command::Tidy => tidy::run(),
+        Command::Ci { list, steps } => ci::run(list, &steps),
     }
-    text.push_str("\n`cargo xtask COMMAND --help` shows the options of one command.\n");
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_usage_names_every_command() {
-        let text = usage();
-        for command in COMMANDS {
-            assert!(
-                text.contains(&format!("  {}", command.name)),
-                "{}",
-                command.name
-            );
-        }
+    fn refused(arguments: &[&str]) -> clap::Error {
+        let line = ["xtask"].iter().chain(arguments);
+        Cli::try_parse_from(line).map(|_| ()).unwrap_err()
     }
 
     #[test]
-    fn an_unknown_command_is_a_usage_error_with_the_nearest_name() {
-        let error = dispatch(&["tidi".to_owned()]).unwrap_err();
-        assert!(error.is::<UsageError>());
-        assert!(
-            error
-                .to_string()
-                .contains("did you mean `cargo xtask tidy`?"),
-            "{error}"
-        );
-        let error = dispatch(&["zzzzzzzz".to_owned()]).unwrap_err();
-        assert!(error.is::<UsageError>());
-        assert!(!error.to_string().contains("did you mean"), "{error}");
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_misspelt_word_is_a_usage_error_with_the_nearest_one() {
+        for (arguments, nearest) in [
+            (["tidi", ""].as_slice(), "tidy"),
+            (&["ci", "clipy"], "clippy"),
+            (&["drill", "F55"], "F5"),
+            (&["bench", "--quik"], "--quick"),
+        ] {
+            let error = refused(arguments);
+            assert_eq!(error.exit_code(), 2, "{error}");
+            assert!(error.to_string().contains(nearest), "{error}");
+        }
+        assert_eq!(refused(&["test", "--nextest"]).exit_code(), 2);
     }
 
     #[test]
     fn help_is_not_an_error() {
-        for arguments in [vec![], vec!["help"], vec!["--help"], vec!["tidy", "--help"]] {
-            let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
-            assert!(dispatch(&arguments).is_ok(), "{arguments:?}");
+        for arguments in [["--help", ""].as_slice(), &["tidy", "--help"]] {
+            assert_eq!(refused(arguments).exit_code(), 0);
         }
+        assert!(Cli::try_parse_from(["xtask"]).unwrap().command.is_none());
     }
 }

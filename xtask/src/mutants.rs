@@ -1,25 +1,25 @@
-//! `cargo xtask mutants`: changes the judge and the policies, one decision at a time; some test must
-//! fail each time. `.cargo/mutants.toml` says what is changed, and which mutants are no others.
+//! `cargo xtask mutants`: changes verification and policies, one decision at a time; some test must
+//! fail each time. `.cargo/mutants.toml` lists what is changed, and the mutants without a difference.
 //! <https://mutants.rs>
 
+use std::ffi::OsString;
+
 use anyhow::Context as _;
-use xshell::cmd;
 
 use crate::project;
 
-/// The one version that is used: another makes other mutants.
+/// The version: each one makes different mutants.
 const VERSION: &str = "27.1.0";
 
 /// Runs all mutants, or those that the arguments of cargo-mutants choose.
-pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
     let sh = project::shell()?;
-    let cargo = project::cargo();
-    let found = cmd!(sh, "{cargo} mutants --version")
+    let found = project::cargo(&sh, &["mutants", "--version"])
         .quiet()
         .ignore_status()
         .ignore_stderr()
         .read()
-        .context("cargo can't be started")?;
+        .context("cannot start cargo")?;
     anyhow::ensure!(
         found.split_whitespace().last() == Some(VERSION),
         "cargo-mutants {VERSION} is needed; `cargo install cargo-mutants --locked --version \
@@ -30,13 +30,12 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
             format!(" in place of {found}")
         }
     );
-    // Where everything is built elsewhere, there is no `target` yet.
     sh.create_dir("target/mutants")?;
-    let arguments = arguments.iter().filter(|argument| *argument != "--");
-    cmd!(
-        sh,
-        "{cargo} mutants --no-shuffle --output target/mutants {arguments...}"
+    project::cargo(
+        &sh,
+        &["mutants", "--no-shuffle", "--output", "target/mutants"],
     )
+    .args(arguments)
     .run()
     .context("a mutant survived, or was not tried; see target/mutants/mutants.out")
 }

@@ -1,21 +1,10 @@
-//! What every command needs: the project's folder, its programs, and a shell that stands in it.
+//! The project's folder, its files, and a shell in it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use xshell::{Shell, cmd};
-
-/// A command line that was not understood; ends with exit code 2.
-#[derive(Debug)]
-pub(crate) struct UsageError(pub(crate) String);
-
-impl std::fmt::Display for UsageError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for UsageError {}
+use xshell::{Cmd, Shell, cmd};
 
 /// The folder that holds the workspace's `Cargo.toml`.
 pub(crate) fn root() -> PathBuf {
@@ -30,12 +19,24 @@ pub(crate) fn shell() -> anyhow::Result<Shell> {
     Ok(sh)
 }
 
-/// The cargo that runs us, so that nested calls use the same toolchain.
-pub(crate) fn cargo() -> String {
-    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+/// A call of the cargo that runs this program.
+pub(crate) fn cargo<'a>(sh: &'a Shell, arguments: &[&str]) -> Cmd<'a> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let call = cmd!(sh, "{cargo} {arguments...}");
+    package_variables().fold(call, Cmd::env_remove)
 }
 
-/// The workspace as cargo sees it, without other people's packages.
+/// The variables with which cargo describes this package. Build scripts that read them would run again,
+/// and their crates be compiled again, in a nested call.
+pub(crate) fn package_variables() -> impl Iterator<Item = OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names.filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    })
+}
+
+/// The members of the workspace as cargo sees them.
 pub(crate) fn metadata() -> anyhow::Result<cargo_metadata::Metadata> {
     cargo_metadata::MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
@@ -47,15 +48,9 @@ pub(crate) fn metadata() -> anyhow::Result<cargo_metadata::Metadata> {
 
 /// Whether `program` can be started from `PATH`.
 pub(crate) fn on_path(program: &str) -> bool {
-    find_on_path(program).is_some()
-}
-
-/// Where `program` stands on `PATH`.
-pub(crate) fn find_on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    })
 }
 
 /// Every file of the project that git tracks or would track, relative to the root, sorted.
@@ -69,18 +64,10 @@ pub(crate) fn files(sh: &Shell) -> anyhow::Result<Vec<PathBuf>> {
         .split('\0')
         .filter(|name| !name.is_empty())
         .map(PathBuf::from)
-        // A file that was deleted but is still in git's list is nobody's fault.
+        // A file that was just deleted is still in git's list.
         .filter(|file| root.join(file).is_file())
         .collect();
     files.sort();
     files.dedup();
     Ok(files)
-}
-
-/// Refuses arguments where a command takes none.
-pub(crate) fn no_arguments(command: &str, arguments: &[String]) -> anyhow::Result<()> {
-    match arguments.first() {
-        None => Ok(()),
-        Some(extra) => Err(UsageError(format!("`{command}` takes no `{extra}`")).into()),
-    }
 }

@@ -1,13 +1,13 @@
-//! The shell commands of README.md and docs/*.md, run as a reader would type them.
+//! The shell commands of README.md and docs/*.md, run as a reader types them.
 //!
-//! A ```` ```sh ```` block is run when an HTML comment that says `runnable` stands right above it:
+//! A ```` ```sh ```` block is run when an HTML comment that says `runnable` is right above it:
 //!
 //! - `<!-- runnable -->`: run to its end; it must end with exit code 0.
-//! - `<!-- runnable: background 127.0.0.1:5000 -->`: started, and left running for the blocks after
-//!   it, once something listens there.
+//! - `<!-- runnable: background 127.0.0.1:5000 -->`: started and left running for the blocks after
+//!   it; they begin once something listens at that address.
 //!
-//! All marked blocks of one file are run in their order by one bash in the project's folder, so a
-//! variable or a folder set in one is there in the next.
+//! One bash in the project's folder runs all marked blocks of a file in order, so variables and the
+//! current folder live on from block to block.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ use crate::project;
 /// One ```` ```sh ```` block.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Block {
-    pub(crate) file: PathBuf,
+    file: PathBuf,
     /// Of the opening fence, from 1.
-    pub(crate) line: usize,
+    line: usize,
     mark: Mark,
     text: String,
 }
@@ -36,8 +36,24 @@ enum Mark {
 }
 
 impl Block {
-    pub(crate) fn is_run(&self) -> bool {
+    fn is_run(&self) -> bool {
         self.mark != Mark::NotRun
+    }
+}
+
+impl std::fmt::Display for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let how = if self.is_run() {
+            "run by ci"
+        } else {
+            "not run"
+        };
+        write!(
+            f,
+            "{}:{}: `sh` block, {how}",
+            self.file.display(),
+            self.line
+        )
     }
 }
 

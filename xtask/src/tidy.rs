@@ -1,60 +1,42 @@
-//! `cargo xtask tidy`: the house rules that a machine can check.
-//!
-//! Dependency edges, file sizes, module docs, `unsafe`, silenced tests and lints, paths of
-//! somebody's machine. Findings are errors or warnings; only errors make it fail.
+//! `cargo xtask tidy`: the house rules that a machine can check. Any finding makes it fail.
 
 mod edges;
 mod names;
-mod scan;
 mod sources;
 mod unused;
+mod words;
 
 use std::path::Path;
 
-use crate::project;
-use crate::readme;
+use anyhow::Context as _;
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens as _;
+use syn::Attribute;
 
-/// What one rule found.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Finding {
-    severity: Severity,
+use crate::{project, readme};
+
+/// What breaks a rule, and where.
+#[derive(Debug)]
+struct Finding {
     place: String,
     message: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Severity {
-    Error,
-    Warning,
-}
-
 impl Finding {
     fn error(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            place: place.into(),
-            message: message.into(),
-        }
-    }
-
-    fn warning(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            place: place.into(),
-            message: message.into(),
-        }
+        let (place, message) = (place.into(), message.into());
+        Self { place, message }
     }
 }
 
 /// Checks the whole tree and prints what it found.
-pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    project::no_arguments("tidy", arguments)?;
+pub(crate) fn run() -> anyhow::Result<()> {
     let sh = project::shell()?;
     let root = project::root();
     let metadata = project::metadata()?;
     let files = project::files(&sh)?;
 
-    let mut findings = edges::check(&edges::Package::all(&metadata));
+    let mut findings = edges::check(&metadata);
     findings.extend(crate_roots(&root, &metadata)?);
     findings.extend(unused::check(&root, &metadata, &files)?);
     for file in &files {
@@ -62,42 +44,22 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         let Ok(text) = String::from_utf8(bytes) else {
             continue;
         };
-        findings.extend(sources::check(file, &text));
+        let name = file.to_string_lossy().replace('\\', "/");
+        findings.extend(sources::paths(&name, &text));
+        findings.extend(words::check(&name, &text));
+        if file.extension().is_some_and(|extension| extension == "rs") {
+            let parsed = syn::parse_file(&text).with_context(|| name.clone())?;
+            findings.extend(sources::rust(&name, &text, &parsed));
+        }
     }
-
-    for Finding {
-        severity,
-        place,
-        message,
-    } in &findings
-    {
-        let word = match severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        println!("{word}: {place}: {message}");
+    for Finding { place, message } in &findings {
+        println!("error: {place}: {message}");
     }
     for block in readme::blocks_of(&root, &files)? {
-        let how = if block.is_run() {
-            "run by ci"
-        } else {
-            "not run"
-        };
-        println!(
-            "note: {}:{}: `sh` block, {how}",
-            block.file.display(),
-            block.line
-        );
+        println!("note: {block}");
     }
-    let errors = findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .count();
-    let warnings = findings.len() - errors;
-    println!(
-        "tidy: {} files, {errors} errors, {warnings} warnings",
-        files.len()
-    );
+    let (files, errors) = (files.len(), findings.len());
+    println!("tidy: {files} files, {errors} errors");
     anyhow::ensure!(errors == 0, "tidy found {errors} errors");
     Ok(())
 }
@@ -116,12 +78,37 @@ fn crate_roots(root: &Path, metadata: &cargo_metadata::Metadata) -> anyhow::Resu
                 .unwrap_or(path)
                 .display()
                 .to_string();
-            let text = std::fs::read_to_string(path)?;
-            findings.extend(names::forbids_unsafe(&package.name, &place, &text));
+            let parsed =
+                syn::parse_file(&std::fs::read_to_string(path)?).with_context(|| place.clone())?;
+            findings.extend(names::forbids_unsafe(&package.name, &place, &parsed));
             if target.is_lib() {
-                findings.extend(names::ceiling(&package.name, &place, &text));
+                findings.extend(names::ceiling(&package.name, &place, &parsed));
             }
         }
     }
     Ok(findings)
+}
+
+/// Whether an attribute names `word` somewhere.
+fn has_ident(attribute: &Attribute, word: &str) -> bool {
+    fn in_tokens(tokens: TokenStream, word: &str) -> bool {
+        tokens.into_iter().any(|token| match token {
+            TokenTree::Group(group) => in_tokens(group.stream(), word),
+            TokenTree::Ident(ident) => ident == word,
+            _ => false,
+        })
+    }
+    in_tokens(attribute.to_token_stream(), word)
+}
+
+/// Whether `part` occurs in the text of an attribute, literals included.
+fn renders(attribute: &Attribute, part: &str) -> bool {
+    attribute.to_token_stream().to_string().contains(part)
+}
+
+/// Whether it is `#[cfg(test)]` as a whole.
+fn is_cfg_test(attribute: &Attribute) -> bool {
+    attribute
+        .parse_args::<syn::Ident>()
+        .is_ok_and(|ident| ident == "test")
 }

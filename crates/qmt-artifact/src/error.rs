@@ -1,82 +1,49 @@
-//! What can be wrong with a plugin image.
+//! Why an image cannot be used, or files cannot be packed into one.
 
-mod problem;
+use std::io;
+use std::path::PathBuf;
 
-use qmt_oci_ref::{Digest, MediaType};
+use qmt_oci_ref::manifest::ManifestError;
+use qmt_oci_ref::{Digest, PluginKind, RegistryError, text};
 
-pub use self::problem::{ContentProblem, LayerProblem, Limit, PackProblem};
-use crate::kind::PluginKind;
+use crate::problem::{ContentProblem, LayerProblem, Limit, PackProblem};
 
-/// Any error that may cross threads.
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Why an image cannot be used, or files cannot be packed into one.
+/// Why an image cannot be used, or files cannot be packed into one. Text from an image is cut and
+/// escaped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArtifactError {
-    /// A manifest, index or config is not strict JSON of its form.
-    #[error("the {document} `{digest}` cannot be read")]
-    Json {
-        /// `manifest`, `index` or `image config`.
-        document: &'static str,
-        /// The document.
+    /// A manifest or index is malformed, ambiguous or above a limit.
+    #[error("the manifest `{digest}` cannot be used")]
+    Manifest {
+        /// The manifest or index.
         digest: Digest,
-        /// What the parser said.
-        source: BoxError,
+        /// What is wrong with it.
+        source: ManifestError,
     },
-    /// A document was announced as one media type and names another.
-    #[error("`{digest}` was sent as `{expected}` but calls itself `{found}`")]
-    MediaTypeMismatch {
-        /// The document.
+    /// An image config is not strict JSON of its form.
+    #[error("the image config `{digest}` cannot be read")]
+    Config {
+        /// The config.
         digest: Digest,
-        /// What the descriptor or the server said.
-        expected: MediaType,
-        /// What its `mediaType` field says.
-        found: MediaType,
+        /// The error of the JSON parser.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A document could be read as a manifest and as an index.
-    #[error("the {document} `{digest}` holds `{field}` too, so it could be read in two ways")]
-    MixedDocument {
-        /// `manifest` or `index`.
-        document: &'static str,
-        /// The document.
-        digest: Digest,
-        /// The field that has no place in it.
-        field: &'static str,
-    },
-    /// A document is neither a manifest nor an index that we read.
-    #[error(
-        "`{digest}` is `{media_type}`, which is neither an OCI or docker manifest nor an index"
-    )]
-    NotAnImage {
-        /// The document.
-        digest: Digest,
-        /// Its media type.
-        media_type: MediaType,
-    },
-    /// The schema version is not 2; docker's schema 1 proves nothing about its content.
-    #[error("`{digest}` has schema version {found}; push the image again with a current tool")]
-    SchemaVersion {
-        /// The document.
-        digest: Digest,
-        /// The version it names.
-        found: u64,
-    },
-    /// Content is not what its descriptor names.
-    #[error("content of `{expected}` ({size} bytes) hashes to `{actual}` ({length} bytes)")]
+    /// The registry returned other content than the descriptor names.
+    #[error("the content of `{expected}` ({size} bytes) hashes to `{actual}` ({length} bytes)")]
     DigestMismatch {
-        /// What the descriptor names.
+        /// The digest that the descriptor names.
         expected: Digest,
-        /// Bytes that the descriptor names.
+        /// The size that the descriptor names, in bytes.
         size: u64,
-        /// What arrived.
+        /// The digest of the content.
         actual: Digest,
-        /// Bytes that arrived.
+        /// The size of the content, in bytes.
         length: u64,
     },
-    /// Something is larger, longer or deeper than it may be.
-    #[error("{what}: {found} where at most {limit} is allowed")]
-    TooMuch {
+    /// A limit is exceeded.
+    #[error("{what}: {found}, at most {limit} are allowed")]
+    LimitExceeded {
         /// What is limited.
         what: Limit,
         /// The limit in force.
@@ -84,81 +51,62 @@ pub enum ArtifactError {
         /// What was found, or where reading stopped.
         found: u64,
     },
-    /// Nothing in the index fits.
+    /// No entry of the index, or not the one manifest, is for the host.
     #[error(
-        "no manifest for {host}{} (there is: {})",
-        wanted.map_or_else(|| " and no Wasm".to_owned(), |kind| format!(" as kind `{kind}`")),
+        "no manifest for {host}{} (available: {})",
+        kind.map_or_else(|| " and no Wasm".to_owned(), |kind| format!(" as kind `{kind}`")),
         list(available)
     )]
     NoMatch {
         /// The host's platform.
         host: String,
-        /// The kind that the operator allows, if the config says so.
-        wanted: Option<PluginKind>,
-        /// The platforms that the index names.
+        /// The kind that the config allows, if it allows only one.
+        kind: Option<PluginKind>,
+        /// The platforms that the image is for; at most 32.
         available: Vec<String>,
     },
-    /// The image holds the other kind than the operator's config allows.
-    #[error("the config allows `kind = \"{wanted}\"` only, but `{digest}` is {found}: {because}")]
+    /// The image is of another kind than the config allows.
+    #[error("the config allows `kind = \"{allowed}\"` only, but `{digest}` is {found}: {because}")]
     KindNotAllowed {
         /// The manifest.
         digest: Digest,
-        /// What the config allows.
-        wanted: PluginKind,
-        /// What the image is.
+        /// The kind that the config allows.
+        allowed: PluginKind,
+        /// The kind of the image.
         found: PluginKind,
-        /// What says so.
+        /// How the kind was found.
         because: &'static str,
     },
     /// The image contradicts itself about its kind.
-    #[error("`{digest}` is called {annotation} by its annotation, but {because}")]
+    #[error("the annotation of `{digest}` says {annotation}, but {because}")]
     Contradiction {
         /// The manifest.
         digest: Digest,
-        /// What the annotation says.
+        /// The kind by annotation.
         annotation: PluginKind,
-        /// What says otherwise.
+        /// What contradicts it.
         because: &'static str,
     },
-    /// The plugin type annotation has a value that we don't know.
+    /// The plugin type annotation has an unknown value.
     #[error(
         "`{digest}` has `mt.query.plugin.type = \"{value}\"`; known are extism, wasm and native"
     )]
     UnknownPluginType {
         /// The manifest or index entry.
         digest: Digest,
-        /// The value, cut and escaped.
+        /// The value.
         value: String,
     },
     /// The manifest has no layer that can hold a plugin.
     #[error(
-        "`{digest}` has no layer that can hold a plugin (there is: {})",
+        "`{digest}` has no layer that can hold a plugin (its layers: {})",
         list(media_types)
     )]
     NoLayer {
         /// The manifest.
         digest: Digest,
-        /// The media types of its layers.
+        /// The media types of its layers; at most 16.
         media_types: Vec<String>,
-    },
-    /// Several layers could be the plugin.
-    #[error(
-        "`{digest}` has several Wasm layers ({}); name one by `file = \"…\"`",
-        list(titles)
-    )]
-    SeveralLayers {
-        /// The manifest.
-        digest: Digest,
-        /// Their titles, or digests where they have none.
-        titles: Vec<String>,
-    },
-    /// The config's `file` is not a plain relative path.
-    #[error(
-        "`file = \"{file}\"` must be a relative path with `/`, without `.`, `..` and empty parts"
-    )]
-    FileName {
-        /// The value, cut and escaped.
-        file: String,
     },
     /// The image config lists another number of layers than the manifest.
     #[error("the image config of `{digest}` lists {diff_ids} layers, the manifest {layers}")]
@@ -170,17 +118,25 @@ pub enum ArtifactError {
         /// Layers of the manifest.
         layers: usize,
     },
-    /// The registry or layout could not give us the content.
+    /// The `file` of the config is not a plain relative path.
+    #[error(
+        "`file = \"{file}\"` must be a relative path with `/`, without `.`, `..` and empty parts"
+    )]
+    FileName {
+        /// The value.
+        file: String,
+    },
+    /// The registry did not return the content.
     #[error("the {what} `{digest}` could not be read")]
-    Source {
+    Registry {
         /// `manifest`, `image config` or `layer`.
         what: &'static str,
-        /// The content asked for.
+        /// The content.
         digest: Digest,
-        /// What the source said.
-        source: BoxError,
+        /// The error of the registry.
+        source: RegistryError,
     },
-    /// A layer is malformed, hostile or not what it is called.
+    /// A layer is malformed, hostile or not what its descriptor says.
     #[error("layer `{layer}` is refused")]
     Layer {
         /// The layer.
@@ -188,62 +144,53 @@ pub enum ArtifactError {
         /// What is wrong with it.
         source: LayerProblem,
     },
-    /// No layer holds the file looked for.
+    /// No layer is or holds the file that was looked for.
     #[error(
-        "no layer holds {looked_for}{}{}",
-        if near.is_empty() { String::new() } else { format!("; `file = \"…\"` could name: {}", list(near)) },
+        "no layer is or holds {looked_for}{}{}{}",
+        suggestion("`file = \"…\"` could name", similar),
+        suggestion("the layers are files, and `file = \"…\"` chooses one by its title", titles),
         note.as_deref().map(|note| format!("; {note}")).unwrap_or_default()
     )]
     NoFile {
-        /// The rule by which it was looked for.
+        /// What was looked for.
         looked_for: String,
-        /// Files that look like plugins, escaped.
-        near: Vec<String>,
+        /// Files in the layers that look like plugins; at most 16.
+        similar: Vec<String>,
+        /// Titles of layers that are files and not archives; at most 16.
+        titles: Vec<String>,
         /// Why this image was read at all, where it was a last resort.
         note: Option<String>,
-    },
-    /// The layers are files, as artifact clients push them, and none has the title looked for.
-    #[error(
-        "no layer is or holds {looked_for}; by their titles, these layers are files and no \
-         archives: {}; `file = \"…\"` chooses one",
-        list(titles)
-    )]
-    OtherFiles {
-        /// The rule by which it was looked for.
-        looked_for: String,
-        /// The titles, cut and escaped; at most 16.
-        titles: Vec<String>,
     },
     /// Two layers have the title that is looked for.
     #[error("`{digest}` has two layers with the title `{title}`")]
     SameTitle {
         /// The manifest.
         digest: Digest,
-        /// The title, cut and escaped.
+        /// The title.
         title: String,
     },
-    /// Several shared libraries could be the plugin.
+    /// Several files could be the plugin.
     #[error(
-        "several libraries could be the plugin: {}; name one by `file = \"…\"`",
+        "several files could be the plugin: {}; choose one by `file = \"…\"`",
         list(names)
     )]
-    SeveralLibraries {
-        /// Their names, escaped; at most 16.
+    SeveralFiles {
+        /// Their names or titles, or digests of layers without one; at most 17.
         names: Vec<String>,
     },
-    /// The file's content is not what it is about to be called.
-    #[error("`{file}` {found}")]
+    /// The file's content is not a plugin of the required kind for the host.
+    #[error("`{file}` {problem}")]
     Content {
-        /// The file, escaped.
+        /// The file.
         file: String,
-        /// What it is and what is wrong with that.
-        found: ContentProblem,
+        /// What the content is instead.
+        problem: ContentProblem,
     },
     /// The extracted file could not be written.
     #[error("the extracted file could not be written")]
     Sink {
-        /// What the operating system said.
-        source: std::io::Error,
+        /// The error of the operating system.
+        source: io::Error,
     },
     /// Extraction took too long.
     #[error("extraction took more than {seconds} s")]
@@ -251,68 +198,57 @@ pub enum ArtifactError {
         /// The limit.
         seconds: u64,
     },
-    /// Extraction was given up because the layer's stream was dropped.
-    #[error("extraction was given up")]
+    /// Extraction ended because its future was dropped, or because it panicked.
+    #[error("extraction was aborted")]
     Aborted,
     /// A file to be packed could not be read.
     #[error("`{}` could not be read", path.display())]
     ReadFile {
         /// The file.
-        path: std::path::PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
     },
-    /// What is packed waits in temporary files, and one could not be written or read.
+    /// A temporary file, which holds what is packed, could not be written or read.
     #[error(
-        "what is packed could not be kept in a temporary file; is there room in the folder that \
+        "a temporary file could not be written or read; is there free space in the folder that \
          `TMPDIR` names?"
     )]
     TemporaryFile {
-        /// What the operating system said.
-        source: std::io::Error,
+        /// The error of the operating system.
+        source: io::Error,
     },
-    /// What is to be packed makes no image.
+    /// The request does not make an image.
     #[error("nothing can be packed: {reason}")]
     Pack {
-        /// The rule that broke.
+        /// The rule that was broken.
         reason: PackProblem,
     },
 }
 
-/// Shows text from an image: control characters escaped, at most 200 characters.
-pub(crate) fn shown(bytes: &[u8]) -> String {
-    const MOST: usize = 200;
-    let text = String::from_utf8_lossy(bytes);
-    let mut shown: String = text.chars().take(MOST).flat_map(escaped).collect();
-    if text.chars().nth(MOST).is_some() {
-        shown.push('…');
+/// Returns an error if `found` is above the limit.
+pub(crate) fn at_most(what: Limit, limit: u64, found: u64) -> Result<(), ArtifactError> {
+    if found > limit {
+        return Err(ArtifactError::LimitExceeded { what, limit, found });
     }
-    shown
+    Ok(())
 }
 
-/// Escapes what could steer a terminal or hide among other text; letters stay.
-fn escaped(character: char) -> std::char::EscapeDebug {
-    character.escape_debug()
+/// Escapes a name from an image, and cuts it after 200 characters.
+pub(crate) fn escaped(name: &[u8]) -> String {
+    text::escape_to(&String::from_utf8_lossy(name), 200)
 }
 
 fn list(items: &[String]) -> String {
-    if items.is_empty() {
-        return "nothing".to_owned();
+    match items {
+        [] => "nothing".to_owned(),
+        items => items.join(", "),
     }
-    items.join(", ")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// CFG-02, CFG-06: text from an image is escaped and cut.
-    #[test]
-    fn shown_text_steers_no_terminal() {
-        assert_eq!(shown(b"a\x1b[31m\r\nb"), r"a\u{1b}[31m\r\nb");
-        assert_eq!(shown("grün.wasm".as_bytes()), "grün.wasm");
-        assert_eq!(shown("a\u{202e}b".as_bytes()), r"a\u{202e}b");
-        assert_eq!(shown(&[b'x'; 10_240]).chars().count(), 201);
-        assert_eq!(shown(&[0xff, b'a']), "\u{fffd}a");
+fn suggestion(text: &str, items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        items => format!("; {text}: {}", items.join(", ")),
     }
 }

@@ -1,8 +1,8 @@
 #![doc = include_str!("../README.md")]
 //!
-//! reference → resolve → **select** → verify → fetch → **extract** → cache → load.
-//! It reads manifests and layers through two ports and opens no connection; it never unpacks a
-//! tree, never judges trust and never runs what it extracts.
+//! reference → resolve → verify → **select** → fetch → **extract** → cache → load.
+//! It reads manifests and layers through [`Registry`](qmt_oci_ref::Registry). It opens no
+//! connection, unpacks no tree, verifies no signature and runs nothing.
 //!
 //! Specs: <https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md>,
 //! <https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>.
@@ -10,23 +10,19 @@
 
 mod error;
 mod extract;
-mod json;
-mod kind;
-mod manifest;
-mod pack;
+mod file_rule;
+mod limits;
+pub mod pack;
 mod platform;
-mod select; // Start here: what an image is taken for, and why.
-mod sniff;
-mod source;
+pub mod problem;
+mod select; // Start here: which manifest is selected, and why.
+pub mod sniff;
+#[cfg(test)]
+mod tests;
 
-pub use self::error::{ArtifactError, ContentProblem, LayerProblem, Limit, PackProblem};
-pub use self::extract::limits::{ExtractLimits, SelectLimits};
+pub use self::error::ArtifactError;
 pub use self::extract::{ExtractSink, Extracted, extract};
-pub use self::kind::{FileRule, PLUGIN_TYPE_ANNOTATION, PluginKind};
-pub use self::pack::{PackRequest, PackedBlob, PackedImage, pack};
+pub use self::file_rule::{FileRule, PLUGIN_TYPE_ANNOTATION};
+pub use self::limits::{ExtractLimits, SelectLimits};
 pub use self::platform::HostPlatform;
 pub use self::select::{Selection, SelectionRequest, select};
-pub use self::sniff::{NativeFormat, SNIFF_BYTES, Sniffed, sniff};
-pub use self::source::{LayerSource, LayerStream, ManifestSource};
-#[cfg(feature = "test-util")]
-pub use self::source::{MockLayerSource, MockManifestSource};

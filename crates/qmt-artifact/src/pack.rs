@@ -1,33 +1,37 @@
 //! Packing: builds the image that a publisher pushes, the same bytes from the same input.
 //!
 //! A Wasm image has the form that QueryMT publishes and reads: the module as a layer of type
-//! `application/vnd.wasm.v1.layer+wasm` and a config of the CNCF's Wasm artifact, under QueryMT's
-//! media type. A native image is a plain OCI image whose one layer is a tar+gzip archive with
+//! `application/vnd.wasm.v1.layer+wasm`, a config of the CNCF's Wasm artifact and QueryMT's
+//! annotation. A native image is a plain OCI image whose one layer is a tar+gzip archive with
 //! `plugin.so`, `plugin.dylib` or `plugin.dll`. More than one file makes an index.
 //!
 //! Spec: <https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>
 
 mod blob;
-mod created;
 mod document;
 mod file;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use qmt_oci_ref::{Annotations, Descriptor, Digest, MediaType, Platform};
+use qmt_oci_ref::{
+    Descriptor, Digest, MediaType, Platform, PluginKind, RawManifest, manifest, text, time,
+};
 use serde::Serialize;
 
 pub use self::blob::PackedBlob;
-use self::document::{Empty, ImageConfig, Index, Manifest, Rootfs, WasmConfig};
-use self::file::{archive, at_most, spool};
+use self::blob::temporary;
+use self::document::{ImageConfig, Index, Manifest, WasmConfig};
+use self::file::{archive, spool};
 use crate::PLUGIN_TYPE_ANNOTATION;
-use crate::error::{ArtifactError, Limit, PackProblem};
-use crate::extract::limits::ExtractLimits;
-use crate::kind::PluginKind;
+use crate::error::{ArtifactError, at_most};
+use crate::extract::TITLE;
+use crate::file_rule::annotation_of;
+use crate::limits::ExtractLimits;
 use crate::platform::{HostPlatform, is_unknown, is_wasm, normalized, unknown_variant};
+use crate::problem::{Limit, PackProblem};
 use crate::sniff::NativeFormat;
 
 const WASM_LAYER: &str = "application/vnd.wasm.v1.layer+wasm";
@@ -35,47 +39,48 @@ const WASM_CONFIG: &str = "application/vnd.wasm.v1.config+json";
 const TAR_GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-const TITLE: &str = "org.opencontainers.image.title";
 const VERSION: &str = "org.opencontainers.image.version";
 const CREATED: &str = "org.opencontainers.image.created";
+/// The first second of the year 10000, which RFC 3339 cannot write.
+const YEAR_10000: Duration = Duration::from_hours(70_389_528);
 
 /// What to pack.
 #[derive(Clone, Debug)]
 pub struct PackRequest {
     wasm: Option<PathBuf>,
     native: Vec<(Platform, PathBuf)>,
-    annotations: Annotations,
+    annotations: BTreeMap<String, String>,
     created: SystemTime,
     limits: ExtractLimits,
 }
 
-/// An image, ready to be pushed: first the blobs, then the manifests in their order. Layers wait in
-/// temporary files, which go when the image does.
+/// An image, ready to be pushed: first the blobs, then the manifests in their order. Layers are in
+/// temporary files, which are removed with the image.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PackedImage {
     /// Configs and layers, each once.
     pub blobs: Vec<PackedBlob>,
     /// Manifests, and last the index if there is one.
-    pub manifests: Vec<(Descriptor, Bytes)>,
-    /// What a tag should point to; its content is the last of `manifests`.
-    pub root: Descriptor,
+    pub manifests: Vec<RawManifest>,
+    /// What a tag should point to: the last of `manifests`.
+    pub root: RawManifest,
 }
 
 impl PackRequest {
-    /// Packs an image that says it was made at `created`, to the second. Take the time of the
-    /// sources (`SOURCE_DATE_EPOCH`), not of the build, to get the same digest again.
+    /// Packs an image with `created` as its time of creation, to the second. The time of the
+    /// sources (`SOURCE_DATE_EPOCH`) rather than of the build gives the same digest again.
     pub fn new(created: SystemTime) -> Self {
         Self {
             wasm: None,
             native: Vec::new(),
-            annotations: Annotations::new(),
+            annotations: BTreeMap::new(),
             created,
             limits: ExtractLimits::default(),
         }
     }
 
-    /// Says what the hosts that this is for take; the default is what hosts take by default.
+    /// Sets the limits of the hosts that the image is for (default: the default ones).
     #[must_use]
     pub fn with_limits(mut self, limits: ExtractLimits) -> Self {
         self.limits = limits;
@@ -96,7 +101,7 @@ impl PackRequest {
         self
     }
 
-    /// Adds an annotation to the image: to each manifest, and to the index if there is one.
+    /// Adds an annotation to each manifest, and to the index if there is one.
     #[must_use]
     pub fn with_annotation(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.annotations.insert(name.into(), value.into());
@@ -116,43 +121,41 @@ impl PackRequest {
     }
 }
 
-/// Builds the image. It reads each file once, writes layers to temporary files, and does no other
-/// I/O; it blocks. Its memory does not grow with the files.
+/// Builds the image. It blocks: it reads each file once and writes layers to temporary files. Its
+/// memory does not grow with the files.
 ///
 /// # Errors
 /// [`ArtifactError::ReadFile`] where a file cannot be read, [`ArtifactError::Content`] where it is
-/// not what it is packed as, [`ArtifactError::TooMuch`] where hosts would refuse its size,
-/// [`ArtifactError::TemporaryFile`] where there is no room, and [`ArtifactError::Pack`] where the
-/// request makes no image.
+/// not of the kind that it is packed as, [`ArtifactError::LimitExceeded`] where hosts would refuse
+/// its size, [`ArtifactError::TemporaryFile`] where a temporary file cannot be written, and
+/// [`ArtifactError::Pack`] where the request does not make an image.
 pub fn pack(request: &PackRequest) -> Result<PackedImage, ArtifactError> {
     for name in [PLUGIN_TYPE_ANNOTATION, CREATED] {
         if request.annotations.contains_key(name) {
-            return Err(pack_error(PackProblem::Annotation {
-                name: name.to_owned(),
-            }));
+            let name = name.to_owned();
+            return Err(pack_error(PackProblem::Annotation { name }));
         }
     }
-    let created = created::rfc3339(request.created);
-    let (seconds, created) = created.ok_or_else(|| pack_error(PackProblem::Created))?;
+    let since_1970 = request.created.duration_since(UNIX_EPOCH);
+    if !since_1970.is_ok_and(|since_1970| since_1970 < YEAR_10000) {
+        return Err(pack_error(PackProblem::Created));
+    }
     let mut packer = Packer {
         request,
-        seconds,
-        created,
+        created: time::rfc3339(request.created),
         blobs: Vec::new(),
         manifests: Vec::new(),
+        entries: Vec::new(),
     };
-    let mut native: Vec<_> = request
-        .native
-        .iter()
-        .map(|(platform, path)| (normalized(platform), path))
-        .collect();
-    native.sort_by_cached_key(|(platform, _)| sort_key(platform));
-    let mut platforms = BTreeSet::new();
-    for (platform, path) in native {
-        if !platforms.insert(sort_key(&platform)) {
-            let platform = platform.to_string();
+    let mut native = BTreeMap::new();
+    for (platform, path) in &request.native {
+        let platform = normalized(platform);
+        if let Some((platform, _)) = native.insert(sort_key(&platform), (platform, path)) {
+            let platform = text::platform(&platform);
             return Err(pack_error(PackProblem::Twice { platform }));
         }
+    }
+    for (platform, path) in native.into_values() {
         packer.native(platform, path)?;
     }
     if let Some(path) = &request.wasm {
@@ -163,159 +166,137 @@ pub fn pack(request: &PackRequest) -> Result<PackedImage, ArtifactError> {
 
 struct Packer<'a> {
     request: &'a PackRequest,
-    seconds: u64,
     created: String,
     blobs: Vec<PackedBlob>,
-    manifests: Vec<(Descriptor, Bytes)>,
+    manifests: Vec<RawManifest>,
+    /// The manifests as entries of an index.
+    entries: Vec<Descriptor>,
 }
 
 impl Packer<'_> {
     fn wasm(&mut self, path: &Path) -> Result<(), ArtifactError> {
-        let most = (Limit::WasmBytes, self.request.limits.wasm_bytes);
-        let module = spool(path, PluginKind::Wasm, &HostPlatform::current(), most)?;
-        let layer = self
-            .blob(module.into_blob(WASM_LAYER)?)
-            .with_annotation(TITLE, "plugin.wasm");
-        // A module that needs no WASI is `wasip1` as well: the artifact has no word for it.
+        let limit = (Limit::WasmBytes, self.request.limits.wasm_bytes);
+        let module = spool(path, PluginKind::Wasm, &HostPlatform::current(), limit)?;
+        let layer = self.add_blob(module.into_blob(WASM_LAYER)?);
+        let layer = layer.with_annotation(TITLE, "plugin.wasm");
+        // The artifact has no name for a module that uses no WASI, so that is `wasip1` as well.
         let config = WasmConfig {
             created: &self.created,
             architecture: "wasm",
             os: "wasip1",
             layer_digests: [layer.digest()],
         };
-        let config = self.blob(PackedBlob::in_memory(WASM_CONFIG, json(&config)?));
-        self.manifest(
-            config,
-            layer,
-            PluginKind::Wasm,
-            Platform::new("wasi", "wasm"),
-        )
+        let config = PackedBlob::in_memory(WASM_CONFIG, json(&config)?);
+        let platform = manifest::platform("wasi", "wasm");
+        self.add_manifest(config, layer, PluginKind::Wasm, platform)
     }
 
     fn native(&mut self, platform: Platform, path: &Path) -> Result<(), ArtifactError> {
-        let named = !platform.os.is_empty() && !platform.architecture.is_empty();
-        if !named || is_wasm(&platform) || is_unknown(&platform) {
-            let platform = platform.to_string();
-            return Err(pack_error(PackProblem::Platform { platform }));
-        }
-        if let Some(known) = unknown_variant(&platform) {
-            let platform = platform.to_string();
-            return Err(pack_error(PackProblem::Variant { platform, known }));
-        }
+        check_platform(&platform)?;
         let limits = &self.request.limits;
-        let host = HostPlatform::new(platform.clone());
-        let most = (Limit::UnpackedBytes, limits.unpacked_bytes);
-        let library = spool(path, PluginKind::Native, &host, most)?;
-        let extension = NativeFormat::of_os(&platform.os).extension();
-        let name = format!("plugin.{extension}");
-        let (archive, diff_id, unpacked) = archive(library, &name, self.seconds)?;
+        let host = HostPlatform::new(&platform);
+        let limit = (Limit::UnpackedBytes, limits.unpacked_bytes);
+        let library = spool(path, PluginKind::Native, &host, limit)?;
+        let name = NativeFormat::of_os(platform.os()).file_name();
+        let seconds = time::seconds(self.request.created);
+        let (archive, diff_id, unpacked) = archive(library, name, seconds).map_err(temporary)?;
         let packed = archive.length();
-        let by_ratio = packed
-            .saturating_mul(limits.ratio)
-            .saturating_add(limits.ratio_slack_bytes);
         at_most(Limit::UnpackedBytes, limits.unpacked_bytes, unpacked)?;
         at_most(Limit::ArchiveBytes, limits.archive_bytes, packed)?;
-        at_most(Limit::Ratio, by_ratio, unpacked)?;
-        let layer = self.blob(archive.into_blob(TAR_GZIP_LAYER)?);
-        let config = ImageConfig {
-            created: &self.created,
-            platform: &platform,
-            config: Empty {},
-            rootfs: Rootfs {
-                kind: "layers",
-                diff_ids: [&diff_id],
-            },
-        };
-        let config = self.blob(PackedBlob::in_memory(IMAGE_CONFIG, json(&config)?));
-        self.manifest(config, layer, PluginKind::Native, platform)
+        at_most(Limit::Ratio, limits.by_ratio(packed), unpacked)?;
+        let layer = self.add_blob(archive.into_blob(TAR_GZIP_LAYER)?);
+        let config = ImageConfig::new(&self.created, &platform, &diff_id);
+        let config = PackedBlob::in_memory(IMAGE_CONFIG, json(&config)?);
+        self.add_manifest(config, layer, PluginKind::Native, platform)
     }
 
-    fn manifest(
+    fn add_manifest(
         &mut self,
-        config: Descriptor,
+        config: PackedBlob,
         layer: Descriptor,
         kind: PluginKind,
         platform: Platform,
     ) -> Result<(), ArtifactError> {
         let mut annotations = self.annotations();
-        annotations.insert(
-            PLUGIN_TYPE_ANNOTATION.to_owned(),
-            kind.annotation().to_owned(),
-        );
-        let manifest = Manifest {
+        let kind = annotation_of(kind);
+        annotations.insert(PLUGIN_TYPE_ANNOTATION.to_owned(), kind.to_owned());
+        let bytes = json(&Manifest {
             schema_version: 2,
-            media_type: MediaType::OCI_MANIFEST,
-            config,
+            media_type: manifest::OCI_MANIFEST,
+            config: self.add_blob(config),
             layers: [layer],
             annotations,
-        };
-        let bytes = json(&manifest)?;
-        let descriptor = Descriptor::of(MediaType::new(MediaType::OCI_MANIFEST), &bytes)
-            .with_platform(platform)
-            .with_annotation(PLUGIN_TYPE_ANNOTATION, kind.annotation());
-        self.manifests.push((descriptor, bytes.into()));
+        })?;
+        let raw = RawManifest::new(MediaType::ImageManifest, Bytes::from(bytes));
+        let entry = raw.descriptor().with_platform(platform);
+        self.entries
+            .push(entry.with_annotation(PLUGIN_TYPE_ANNOTATION, kind));
+        self.manifests.push(raw);
         Ok(())
     }
 
     fn finish(mut self) -> Result<PackedImage, ArtifactError> {
-        let root = match self.manifests.as_slice() {
-            [] => return Err(pack_error(PackProblem::Nothing)),
-            [(only, _)] => Descriptor::new(
-                only.media_type().clone(),
-                only.digest().clone(),
-                only.size(),
-            ),
-            several => {
-                let index = Index {
-                    schema_version: 2,
-                    media_type: MediaType::OCI_INDEX,
-                    manifests: several.iter().map(|(descriptor, _)| descriptor).collect(),
-                    annotations: self.annotations(),
-                };
-                let bytes = json(&index)?;
-                let root = Descriptor::of(MediaType::new(MediaType::OCI_INDEX), &bytes);
-                self.manifests.push((root.clone(), bytes.into()));
-                root
-            }
-        };
+        if self.manifests.len() > 1 {
+            let bytes = json(&Index {
+                schema_version: 2,
+                media_type: manifest::OCI_INDEX,
+                manifests: &self.entries,
+                annotations: self.annotations(),
+            })?;
+            let index = RawManifest::new(MediaType::ImageIndex, Bytes::from(bytes));
+            self.manifests.push(index);
+        }
+        let root = self.manifests.last().cloned();
         Ok(PackedImage {
+            root: root.ok_or_else(|| pack_error(PackProblem::Nothing))?,
             blobs: self.blobs,
             manifests: self.manifests,
-            root,
         })
     }
 
-    fn annotations(&self) -> Annotations {
+    fn annotations(&self) -> BTreeMap<String, String> {
         let mut annotations = self.request.annotations.clone();
         annotations.insert(CREATED.to_owned(), self.created.clone());
         annotations
     }
 
-    /// Takes `blob` unless it is there already.
-    fn blob(&mut self, blob: PackedBlob) -> Descriptor {
+    /// Adds `blob` unless it was added before.
+    fn add_blob(&mut self, blob: PackedBlob) -> Descriptor {
         let descriptor = blob.descriptor.clone();
-        if !self.blobs.iter().any(|own| own.descriptor == descriptor) {
+        let mut blobs = self.blobs.iter();
+        if !blobs.any(|other| other.descriptor == descriptor) {
             self.blobs.push(blob);
         }
         descriptor
     }
 }
 
+fn check_platform(platform: &Platform) -> Result<(), ArtifactError> {
+    let (os, architecture) = (platform.os(), platform.architecture());
+    let is_empty = os.to_string().is_empty() || architecture.to_string().is_empty();
+    let is_other = is_empty || is_wasm(platform) || is_unknown(platform);
+    let known = unknown_variant(platform);
+    let platform = text::platform(platform);
+    match known {
+        _ if is_other => Err(pack_error(PackProblem::Platform { platform })),
+        Some(known) => Err(pack_error(PackProblem::Variant { platform, known })),
+        None => Ok(()),
+    }
+}
+
 fn json(value: &impl Serialize) -> Result<Vec<u8>, ArtifactError> {
-    serde_json::to_vec(value).map_err(|source| ArtifactError::Json {
-        document: "packed document",
+    serde_json::to_vec(value).map_err(|source| ArtifactError::Config {
         digest: Digest::sha256([]),
         source: source.into(),
     })
 }
 
 fn sort_key(platform: &Platform) -> (String, String, Option<String>, Option<String>) {
-    let platform = platform.clone();
     (
-        platform.os,
-        platform.architecture,
-        platform.variant,
-        platform.os_version,
+        platform.os().to_string(),
+        platform.architecture().to_string(),
+        platform.variant().clone(),
+        platform.os_version().clone(),
     )
 }
 

@@ -1,39 +1,44 @@
 //! Selection: which manifest of an image is for this host, what it holds, and which layers to read.
 //!
-//! Of an index, in this order (DIG-11); the first rule that finds something wins:
+//! Of an index, in this order (DIG-11); the first rule that matches decides:
 //!
 //! 1. **native**: the entry whose platform fits the host best; among equals the first. Entries of
 //!    the index itself come before those of indexes within it.
 //! 2. **Wasm**: the first entry for `wasi/wasm`, `wasip1/wasm` or `wasip2/wasm`.
-//! 3. **what an entry says of itself**: the first whose annotation, on the descriptor or on the
-//!    manifest, or whose layer media types say Wasm; an entry without platform may say native.
+//! 3. **what an entry declares**: the first whose annotation, on the descriptor or on the manifest,
+//!    or whose layer media types say Wasm; an entry without platform may say native.
 //! 4. **last resort**: the first other entry, which may be an image built from a Dockerfile with
 //!    `/plugin.wasm` in it; only Wasm is taken from it, unless it names no platform at all.
 //!
-//! `kind` in the operator's config switches the rules of the other kind off. Attestations are
-//! never entries. The manifest then has its say (`image.rs`), and at the end the content.
+//! `kind` in the operator's config disables the rules of the other kind. Attestations are ignored.
+//! The manifest is then classified (`image.rs`); the content is checked at extraction.
 
+mod config;
 mod image;
 mod index;
 
-use bytes::Bytes;
-use qmt_oci_ref::{Annotations, Descriptor, Digest, Platform};
+use std::collections::HashMap;
 
-use crate::error::{ArtifactError, Limit, shown};
-use crate::extract::limits::SelectLimits;
-use crate::kind::{FileRule, PluginKind};
-use crate::manifest::{Document, Index, Manifest};
+use qmt_oci_ref::manifest::{Document, ManifestError};
+use qmt_oci_ref::{
+    Descriptor, Digest, PinnedReference, Platform, PluginKind, RawManifest, Registry,
+    RegistryError, Repository,
+};
+
+use self::image::{Image, Reason};
+use crate::error::{ArtifactError, at_most};
+use crate::file_rule::FileRule;
+use crate::limits::SelectLimits;
 use crate::platform::HostPlatform;
-use crate::source::ManifestSource;
+use crate::problem::Limit;
 
 /// Steps of the trace. An index may hold thousands of entries, each worth a sentence.
 const TRACE: usize = 64;
 
-/// What to select from, for whom.
+/// What to select from, and for which host.
 #[derive(Clone, Debug)]
 pub struct SelectionRequest {
-    root: Descriptor,
-    root_bytes: Bytes,
+    root: RawManifest,
     host: HostPlatform,
     kind: Option<PluginKind>,
     file: Option<String>,
@@ -41,11 +46,10 @@ pub struct SelectionRequest {
 }
 
 impl SelectionRequest {
-    /// Selects from the manifest or index `root`, whose content is `root_bytes`, for this host.
-    pub fn new(root: Descriptor, root_bytes: Bytes) -> Self {
+    /// Selects from the manifest or index `root` for this host.
+    pub fn new(root: RawManifest) -> Self {
         Self {
             root,
-            root_bytes,
             host: HostPlatform::current(),
             kind: None,
             file: None,
@@ -74,7 +78,7 @@ impl SelectionRequest {
         self
     }
 
-    /// Sets limits other than the default ones.
+    /// Sets other limits than the default ones.
     #[must_use]
     pub fn with_limits(mut self, limits: SelectLimits) -> Self {
         self.limits = limits;
@@ -95,7 +99,7 @@ pub struct Selection {
     pub(crate) file: FileRule,
     pub(crate) platform: Option<Platform>,
     pub(crate) host: HostPlatform,
-    pub(crate) annotations: Annotations,
+    pub(crate) annotations: HashMap<String, String>,
     pub(crate) note: Option<String>,
     pub(crate) trace: Vec<String>,
 }
@@ -106,7 +110,7 @@ impl Selection {
         &self.manifest
     }
 
-    /// Returns what the image is expected to be. Only its content tells for sure, which is
+    /// Returns the expected kind. Only the content is certain:
     /// [`Extracted::kind`](crate::Extracted::kind).
     pub fn kind_hint(&self) -> Option<PluginKind> {
         self.hint
@@ -132,13 +136,8 @@ impl Selection {
         self.platform.as_ref()
     }
 
-    /// Returns the host's platform that was selected for.
-    pub fn host(&self) -> &HostPlatform {
-        &self.host
-    }
-
     /// Returns the annotations of the manifest.
-    pub fn annotations(&self) -> &Annotations {
+    pub fn annotations(&self) -> &HashMap<String, String> {
         &self.annotations
     }
 
@@ -148,71 +147,54 @@ impl Selection {
     }
 }
 
-/// Selects the manifest for the host and says which layers to read for which file.
+/// Selects the manifest for the host, and the layers to read for the plugin's file. Manifests and
+/// configs below the root are read from `repository` of `registry`.
 ///
 /// # Errors
 /// [`ArtifactError::NoMatch`] where nothing fits, [`ArtifactError::KindNotAllowed`] where only the
-/// other kind is there, [`ArtifactError::Source`] where a manifest cannot be had, and one error
-/// each for what is malformed, ambiguous or too much.
+/// other kind is available, [`ArtifactError::Registry`] where a manifest cannot be read, and one
+/// error each for what is malformed, ambiguous or above a limit.
 ///
 /// # Cancel safety
 /// Dropping the future abandons the requests under way and nothing else.
 pub async fn select(
     request: SelectionRequest,
-    source: &dyn ManifestSource,
+    registry: &dyn Registry,
+    repository: &Repository,
 ) -> Result<Selection, ArtifactError> {
-    let file = request
-        .file
-        .as_deref()
-        .map(image::checked_file)
-        .transpose()?;
-    let mut reader = Reader {
-        source,
-        limits: &request.limits,
+    if let Some(file) = &request.file {
+        image::check_file(file)?;
+    }
+    let mut selector = Selector {
+        registry,
+        repository,
+        request,
         requests: 1, // The root was one.
-        host: &request.host,
-        kind: request.kind,
-        file,
         trace: Vec::new(),
     };
-    match Document::parse(&request.root, &request.root_bytes, &request.limits)? {
-        Document::Manifest(manifest) => {
-            reader
-                .image(
-                    request.root.clone(),
-                    *manifest,
-                    image::Reason::Single,
-                    &Annotations::new(),
-                )
-                .await
-        }
-        Document::Index(index) => {
-            let chosen = reader.choose(index).await?;
-            let annotations = chosen.annotations;
-            reader
-                .image(
-                    chosen.descriptor,
-                    chosen.manifest,
-                    chosen.reason,
-                    &annotations,
-                )
-                .await
-        }
-    }
+    let root = selector.request.root.descriptor();
+    let image = match selector.read(&root, selector.request.root.bytes())? {
+        Document::Manifest(manifest) => Image {
+            descriptor: root,
+            manifest: *manifest,
+            reason: Reason::Single,
+        },
+        Document::Index(index) => selector.choose(*index).await?,
+    };
+    selector.classify(image).await
 }
 
 /// One selection under way.
-struct Reader<'a> {
-    source: &'a dyn ManifestSource,
-    limits: &'a SelectLimits,
+struct Selector<'a> {
+    registry: &'a dyn Registry,
+    repository: &'a Repository,
+    request: SelectionRequest,
+    /// Manifests read so far.
     requests: u64,
-    host: &'a HostPlatform,
-    kind: Option<PluginKind>,
-    file: Option<String>,
     trace: Vec<String>,
 }
 
-impl Reader<'_> {
+impl Selector<'_> {
     fn note(&mut self, step: String) {
         if self.trace.len() < TRACE {
             tracing::debug!(%step, "select");
@@ -220,73 +202,75 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads one more document.
+    fn allows(&self, kind: PluginKind) -> bool {
+        let allowed = self.request.kind;
+        allowed.is_none_or(|allowed| allowed == kind)
+    }
+
+    /// Requests one more document.
     async fn document(&mut self, descriptor: &Descriptor) -> Result<Document, ArtifactError> {
-        let limits = self.limits;
-        self.requests = self.requests.saturating_add(1);
-        if self.requests > limits.manifest_requests {
-            return Err(ArtifactError::TooMuch {
-                what: Limit::ManifestRequests,
-                limit: limits.manifest_requests,
-                found: self.requests,
-            });
-        }
-        if descriptor.size() > limits.manifest_bytes {
-            return Err(ArtifactError::TooMuch {
-                what: Limit::ManifestBytes,
-                limit: limits.manifest_bytes,
-                found: descriptor.size(),
-            });
-        }
-        let read = self
-            .source
-            .manifest(descriptor, limits.manifest_bytes)
-            .await;
-        let bytes = read.map_err(|source| ArtifactError::Source {
-            what: "manifest",
+        self.requests += 1;
+        let limits = &self.request.limits;
+        let most = limits.manifest_requests;
+        at_most(Limit::ManifestRequests, most, self.requests)?;
+        let limit = limits.manifest.bytes();
+        at_most(Limit::ManifestBytes, limit, descriptor.size())?;
+        let pin = PinnedReference::new(self.repository.clone(), descriptor.digest().clone());
+        let raw = self.registry.manifest(&pin, limit).await;
+        let raw = raw.map_err(|source| unreadable("manifest", descriptor, source))?;
+        check_content(descriptor, raw.bytes())?;
+        self.read(descriptor, raw.bytes())
+    }
+
+    fn read(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Document, ArtifactError> {
+        let read = Document::read(
+            descriptor.media_type(),
+            bytes,
+            &self.request.limits.manifest,
+        );
+        read.map_err(|source| ArtifactError::Manifest {
             digest: descriptor.digest().clone(),
             source,
-        })?;
-        Document::parse(descriptor, &bytes, limits)
-    }
-
-    async fn manifest(&mut self, descriptor: &Descriptor) -> Result<Manifest, ArtifactError> {
-        match self.document(descriptor).await? {
-            Document::Manifest(manifest) => Ok(*manifest),
-            Document::Index(_) => Err(wrong_form(descriptor)),
-        }
-    }
-
-    async fn index(&mut self, descriptor: &Descriptor) -> Result<Index, ArtifactError> {
-        match self.document(descriptor).await? {
-            Document::Index(index) => Ok(index),
-            Document::Manifest(_) => Err(wrong_form(descriptor)),
-        }
-    }
-}
-
-/// The media type decides the form, so this cannot come about by what a server sends.
-fn wrong_form(descriptor: &Descriptor) -> ArtifactError {
-    ArtifactError::NotAnImage {
-        digest: descriptor.digest().clone(),
-        media_type: descriptor.media_type().clone(),
-    }
-}
-
-/// Reads the plugin type annotation, if there is one.
-fn annotated_kind(
-    digest: &Digest,
-    annotations: &Annotations,
-) -> Result<Option<PluginKind>, ArtifactError> {
-    let Some(value) = annotations.get(crate::PLUGIN_TYPE_ANNOTATION) else {
-        return Ok(None);
-    };
-    let kind = PluginKind::from_annotation(value);
-    kind.map(Some)
-        .ok_or_else(|| ArtifactError::UnknownPluginType {
-            digest: digest.clone(),
-            value: shown(value.as_bytes()),
         })
+    }
+}
+
+/// Checks that `bytes` are the content of `descriptor`.
+fn check_content(descriptor: &Descriptor, bytes: &[u8]) -> Result<(), ArtifactError> {
+    let expected = descriptor.digest();
+    let actual = Digest::of(expected.algorithm(), bytes);
+    let length = bytes.len() as u64;
+    if actual != *expected || length != descriptor.size() {
+        return Err(ArtifactError::DigestMismatch {
+            expected: expected.clone(),
+            size: descriptor.size(),
+            actual,
+            length,
+        });
+    }
+    Ok(())
+}
+
+/// The media type decides the form, so the content of a document cannot cause this.
+fn wrong_form(descriptor: &Descriptor) -> ArtifactError {
+    ArtifactError::Manifest {
+        digest: descriptor.digest().clone(),
+        source: ManifestError::NotAnImage {
+            media_type: descriptor.media_type().clone(),
+        },
+    }
+}
+
+pub(crate) fn unreadable(
+    what: &'static str,
+    content: &Descriptor,
+    source: RegistryError,
+) -> ArtifactError {
+    ArtifactError::Registry {
+        what,
+        digest: content.digest().clone(),
+        source,
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
-//! What a file is, by its first bytes: the content has the last word.
+//! What a file is, by its first bytes.
 
 use std::fmt;
 
 use object::{elf, macho, pe};
+use qmt_oci_ref::manifest::Os;
 
-/// How many bytes of a file [`sniff`] wants to see; fewer are fine where the file is shorter.
+/// How many bytes of a file [`sniff`] looks at. Fewer are enough where the file is shorter.
 pub const SNIFF_BYTES: usize = 4096;
 
 /// A core module, version 1. See <https://webassembly.github.io/spec/core/binary/modules.html>
@@ -15,7 +16,7 @@ const WASM_COMPONENT_LAYER: [u8; 2] = [1, 0];
 /// The OS/ABI byte by which wasmtime marks the ELF files that it compiles Wasm to.
 const ELFOSABI_WASMTIME: u8 = 200;
 
-/// What the first bytes of a file say.
+/// What the first bytes of a file show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sniffed {
@@ -33,7 +34,7 @@ pub enum Sniffed {
         format: NativeFormat,
         /// The architectures it is for, named as in a platform; several in a universal binary.
         architectures: Vec<&'static str>,
-        /// Whether it is a shared library, as far as the header tells.
+        /// Whether it is a shared library, by its header.
         library: bool,
     },
 }
@@ -52,20 +53,20 @@ pub enum NativeFormat {
 
 impl NativeFormat {
     /// Returns the format that `os` loads.
-    pub(crate) fn of_os(os: &str) -> Self {
+    pub(crate) fn of_os(os: &Os) -> Self {
         match os {
-            "darwin" | "ios" => Self::MachO,
-            "windows" => Self::Pe,
+            Os::Darwin | Os::iOS => Self::MachO,
+            Os::Windows => Self::Pe,
             _ => Self::Elf,
         }
     }
 
-    /// Returns the file name extension of a shared library.
-    pub(crate) fn extension(self) -> &'static str {
+    /// Returns the name of a plugin's file.
+    pub(crate) fn file_name(self) -> &'static str {
         match self {
-            Self::Elf => "so",
-            Self::MachO => "dylib",
-            Self::Pe => "dll",
+            Self::Elf => "plugin.so",
+            Self::MachO => "plugin.dylib",
+            Self::Pe => "plugin.dll",
         }
     }
 }
@@ -80,8 +81,8 @@ impl fmt::Display for NativeFormat {
     }
 }
 
-/// Tells what a file is by its first bytes, [`SNIFF_BYTES`] of them where it has so many.
-/// `None` is anything that could not be loaded anyway.
+/// Identifies a file by its first bytes, [`SNIFF_BYTES`] of them where it has so many. `None`: it
+/// cannot be loaded.
 pub fn sniff(prefix: &[u8]) -> Option<Sniffed> {
     if prefix.starts_with(&WASM_MODULE) {
         return Some(Sniffed::WasmModule);
@@ -104,10 +105,9 @@ fn sniff_elf(prefix: &[u8]) -> Option<Sniffed> {
         return Some(Sniffed::PrecompiledWasm);
     }
     let wide = *prefix.get(4)? == elf::ELFCLASS64;
-    let order = if *prefix.get(5)? == elf::ELFDATA2LSB {
-        Order::Little
-    } else {
-        Order::Big
+    let order = match *prefix.get(5)? {
+        elf::ELFDATA2LSB => Order::Little,
+        _ => Order::Big,
     };
     let architecture = match (order.u16(prefix, 18)?, wide, order) {
         (elf::EM_X86_64, true, Order::Little) => "amd64",
@@ -125,35 +125,26 @@ fn sniff_elf(prefix: &[u8]) -> Option<Sniffed> {
         (elf::EM_MIPS, false, Order::Big) => "mips",
         _ => OTHER,
     };
-    Some(Sniffed::Native {
-        format: NativeFormat::Elf,
-        architectures: vec![architecture],
-        library: order.u16(prefix, 16)? == elf::ET_DYN,
-    })
+    let library = order.u16(prefix, 16)? == elf::ET_DYN;
+    Some(native(NativeFormat::Elf, vec![architecture], library))
 }
 
 /// See `mach-o/loader.h` and `mach-o/fat.h` of the XNU sources.
 fn sniff_macho(prefix: &[u8]) -> Option<Sniffed> {
-    let native = |architectures, library| Sniffed::Native {
-        format: NativeFormat::MachO,
-        architectures,
-        library,
-    };
     match Order::Big.u32(prefix, 0)? {
         macho::MH_MAGIC | macho::MH_MAGIC_64 => sniff_thin_macho(prefix, Order::Big),
         macho::MH_CIGAM | macho::MH_CIGAM_64 => sniff_thin_macho(prefix, Order::Little),
         magic @ (macho::FAT_MAGIC | macho::FAT_MAGIC_64) => {
             // Java classes start with the same magic; their next word is a version above 40.
-            let count = Order::Big
-                .u32(prefix, 4)
-                .filter(|count| (1..=32).contains(count))?;
+            let count = Order::Big.u32(prefix, 4);
+            let count = count.filter(|count| (1..=32).contains(count))?;
             let stride = if magic == macho::FAT_MAGIC { 20 } else { 32 };
             let starts = (0..usize::try_from(count).ok()?).map(|nth| 8 + nth * stride);
-            let architectures = starts
-                .map(|start| Order::Big.u32(prefix, start).map(macho_architecture))
-                .collect::<Option<Vec<_>>>()?;
-            // What the slices are lies further back; the loader's preflight looks there.
-            Some(native(architectures, true))
+            let cpus = starts.map(|start| Order::Big.u32(prefix, start));
+            let architectures = cpus.map(|cpu| cpu.map(macho_architecture));
+            let architectures = architectures.collect::<Option<Vec<_>>>()?;
+            // The slices start further back; the loader's preflight checks them.
+            Some(native(NativeFormat::MachO, architectures, true))
         }
         _ => None,
     }
@@ -161,11 +152,9 @@ fn sniff_macho(prefix: &[u8]) -> Option<Sniffed> {
 
 fn sniff_thin_macho(prefix: &[u8], order: Order) -> Option<Sniffed> {
     let file_type = order.u32(prefix, 12)?;
-    Some(Sniffed::Native {
-        format: NativeFormat::MachO,
-        architectures: vec![macho_architecture(order.u32(prefix, 4)?)],
-        library: matches!(file_type, macho::MH_DYLIB | macho::MH_BUNDLE),
-    })
+    let architecture = macho_architecture(order.u32(prefix, 4)?);
+    let library = matches!(file_type, macho::MH_DYLIB | macho::MH_BUNDLE);
+    Some(native(NativeFormat::MachO, vec![architecture], library))
 }
 
 fn macho_architecture(cpu: u32) -> &'static str {
@@ -196,11 +185,16 @@ fn sniff_pe(prefix: &[u8]) -> Option<Sniffed> {
         _ => OTHER,
     };
     let flags = order.u16(prefix, header.checked_add(22)?)?;
-    Some(Sniffed::Native {
-        format: NativeFormat::Pe,
-        architectures: vec![architecture],
-        library: flags & pe::IMAGE_FILE_DLL != 0,
-    })
+    let library = flags & pe::IMAGE_FILE_DLL != 0;
+    Some(native(NativeFormat::Pe, vec![architecture], library))
+}
+
+fn native(format: NativeFormat, architectures: Vec<&'static str>, library: bool) -> Sniffed {
+    Sniffed::Native {
+        format,
+        architectures,
+        library,
+    }
 }
 
 /// Recognises Wasm text by its first token, after white space and comments.
@@ -223,7 +217,7 @@ fn sniff_text(prefix: &[u8]) -> Option<Sniffed> {
     text.then_some(Sniffed::WasmText)
 }
 
-/// An architecture that has no name here; it equals no host's.
+/// An architecture without a name here; it equals no host's.
 const OTHER: &str = "another architecture";
 
 /// Byte order of a header.

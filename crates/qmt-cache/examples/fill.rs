@@ -9,7 +9,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 
 use qmt_cache::{Begin, Cache, CacheOptions, CachedArtifact, FsCache, Record, Staging};
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Digest, PluginKind};
 
 /// How much arrives at once, in bytes.
 const PIECE: usize = 64 * 1024;
@@ -32,7 +32,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 .write_all(b".")?;
             fill(staging, &manifest, &content)?
         }
-        _ => return Err("an answer that this example does not know".into()),
     };
     if artifact.read_proven()?.bytes() != content {
         return Err("the cache handed out other bytes".into());
@@ -58,7 +57,14 @@ fn fill(
     let size = content.len() as u64;
     partial.finish(size)?;
     let root = manifest.clone();
-    let record = Record::new(manifest.clone(), root, "wasm", "plugin.wasm", layer, size);
+    let record = Record::new(
+        manifest.clone(),
+        root,
+        PluginKind::Wasm,
+        "plugin.wasm",
+        layer,
+        size,
+    );
     Ok(staging.commit(record)?)
 }
 

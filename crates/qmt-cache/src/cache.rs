@@ -1,4 +1,4 @@
-//! The seam: what the pipeline asks of a cache.
+//! The trait of a cache.
 
 use std::time::SystemTime;
 
@@ -8,57 +8,57 @@ use qmt_oci_ref::{Descriptor, Digest, Reference};
 
 use crate::{CacheError, CachedArtifact, Staging};
 
-/// What [`Cache::begin`] found.
+/// The result of [`Cache::begin`].
 #[derive(Debug)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "callers handle both cases")]
 #[expect(clippy::large_enum_variant, reason = "one per artifact, moved once")]
 pub enum Begin {
-    /// The artifact is there; perhaps another process has just finished it.
+    /// The artifact is in the cache; another process may just have finished it.
     Hit(CachedArtifact),
-    /// It is not, and this caller is the one that fills it, over all processes.
+    /// It is not, and this caller is the only one of all processes that fills it.
     Fill(Staging),
 }
 
-/// Keeps artifacts by the digest of the manifest that they were extracted from, and blobs, tags
-/// and signature material beside them.
+/// Stores artifacts by the digest of the manifest that they were extracted from, and blobs, tags and
+/// signature material next to them.
 ///
-/// A hit is not trust: the caller judges the kept signature material again at every load.
+/// A hit is not trusted: the caller verifies the stored signature material again at every load.
 #[cfg_attr(feature = "test-util", mockall::automock)] // Must stand above `#[async_trait]`.
 #[async_trait]
 pub trait Cache: Send + Sync {
-    /// Looks for the artifact of `manifest`. Its record was read and checked for form and its file
-    /// is open, but not yet hashed: [`CachedArtifact::read_proven`] does that.
+    /// Opens the artifact of `manifest`. Its record is well formed and its file is open, but not yet
+    /// hashed: [`CachedArtifact::read_proven`] does that.
     ///
-    /// An entry that is damaged, copied from another digest or of another schema is no hit.
+    /// An entry that is damaged, copied from another digest or of another schema is a miss.
     ///
     /// # Errors
-    /// [`CacheError::Io`] if the disk fails; never for an entry that is merely bad.
+    /// [`CacheError::Io`] if the disk fails; never for a damaged entry.
     async fn lookup(&self, manifest: &Digest) -> Result<Option<CachedArtifact>, CacheError>;
 
-    /// Looks again with the lock of `manifest` held: over all processes on this machine, one
-    /// caller at a time gets [`Begin::Fill`], the others wait and get [`Begin::Hit`].
+    /// Opens the artifact of `manifest`, or begins to fill it under a lock: of all processes on this
+    /// machine, one caller at a time gets [`Begin::Fill`], the others wait and get [`Begin::Hit`].
     ///
     /// # Errors
     /// [`CacheError::LockTimeout`] if the holder takes too long, [`CacheError::Io`].
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the queue and nothing else behind.
+    /// Dropping the future ends the wait and has no other effect.
     async fn begin(&self, manifest: &Digest) -> Result<Begin, CacheError>;
 
-    /// Keeps a small blob (manifest, index, config) under its digest.
+    /// Stores a small blob (manifest, index, config) under its digest.
     ///
     /// # Errors
     /// [`CacheError::Mismatch`] if `bytes` are not what `blob` names; [`CacheError::Io`].
     async fn put_bytes(&self, blob: &Descriptor, bytes: Bytes) -> Result<(), CacheError>;
 
-    /// Reads a small blob of at most `limit` bytes back and hashes it. A damaged one is dropped
-    /// and counts as absent.
+    /// Reads a small blob of at most `limit` bytes and hashes it. A damaged one is removed and counts
+    /// as absent.
     ///
     /// # Errors
     /// [`CacheError::TooLarge`] if it is larger than `limit`; [`CacheError::Io`].
     async fn bytes(&self, digest: &Digest, limit: u64) -> Result<Option<Bytes>, CacheError>;
 
-    /// Remembers that `reference` named `digest` at the time `now`.
+    /// Records that `reference` named `digest` at the time `now`.
     ///
     /// # Errors
     /// [`CacheError::Io`].
@@ -72,7 +72,7 @@ pub trait Cache: Send + Sync {
         Ok(())
     }
 
-    /// What `reference` named when it was last resolved, and when that was.
+    /// Returns what `reference` named when it was last resolved, and the time of that.
     ///
     /// # Errors
     /// [`CacheError::Io`].
@@ -84,7 +84,7 @@ pub trait Cache: Send + Sync {
         Ok(None)
     }
 
-    /// Keeps the signature material found for `subject`, as found, in place of what was there.
+    /// Stores the signature material discovered for `subject` unchanged, replacing older material.
     ///
     /// # Errors
     /// [`CacheError::TooLarge`] above 16 MiB, [`CacheError::Io`].
@@ -93,8 +93,8 @@ pub trait Cache: Send + Sync {
         Ok(())
     }
 
-    /// The signature material kept for `subject`. Truncated, damaged or foreign material (copied
-    /// from another subject) counts as absent.
+    /// Returns the signature material stored for `subject`. Truncated, damaged or foreign material
+    /// (copied from another subject) counts as absent.
     ///
     /// # Errors
     /// [`CacheError::Io`].
@@ -103,8 +103,8 @@ pub trait Cache: Send + Sync {
         Ok(None)
     }
 
-    /// Forgets the artifact of `manifest`, so that the next [`Cache::begin`] fills it again. Who
-    /// has it open keeps it.
+    /// Removes the artifact of `manifest`, so that the next [`Cache::begin`] fills it again. Callers
+    /// that have it open keep it.
     ///
     /// # Errors
     /// [`CacheError::Io`].

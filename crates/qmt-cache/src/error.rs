@@ -1,42 +1,43 @@
-//! Why the cache could not do what it was asked for.
+//! Errors of the cache.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qmt_oci_ref::Digest;
+use qmt_storage::LayoutError;
 
-/// Why the cache could not do what it was asked for.
+/// Why an operation of the cache failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
-    /// The platform names no cache folder (no home folder).
-    #[error("this platform names no cache folder; set `cache_dir` in the config")]
+    /// The platform has no cache folder (no home folder).
+    #[error("this platform has no cache folder for this user; set `cache_dir` in the config")]
     NoFolder,
-    /// A folder that others could tamper with, so it is not used. It is never "repaired".
+    /// A folder that other users could tamper with, so it is not used. It is never repaired.
     #[error("cache folder `{}` {rule}; {hint}", path.display())]
     UnsafeFolder {
         /// The folder.
         path: PathBuf,
         /// The rule that it breaks.
         rule: &'static str,
-        /// What to do about it.
+        /// The next step.
         hint: &'static str,
     },
-    /// The file system refused. The cause says why.
+    /// The file system refused an operation.
     #[error("cannot {action} `{}`", path.display())]
     Io {
-        /// What was tried, as a verb phrase.
+        /// The operation, as a verb phrase.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// Another process held the lock for too long.
     #[error(
-        "another process has held `{}` for {} s; if no `qmt-plugins` host is at work, look for a \
-         stopped process that has this file open (`fuser` names it)",
+        "another process has held the lock `{}` for {} s; if no `qmt-plugins` host is running, look \
+         for a stopped process that has this file open (`fuser` names it)",
         path.display(), waited.as_secs()
     )]
     LockTimeout {
@@ -45,32 +46,32 @@ pub enum CacheError {
         /// How long this process waited.
         waited: Duration,
     },
-    /// A cached file is not what its record promises. The entry was dropped; fetch it again.
-    #[error("cached file `{}` is damaged ({reason}); it was dropped and is fetched again", path.display())]
+    /// A cached file differs from its record. The entry was removed; fetch it again.
+    #[error("cached file `{}` is damaged ({reason}); it was removed and is fetched again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// Content that is not what it was announced to be. Nothing was kept.
-    #[error("content announced as `{expected}` hashes to `{actual}`; nothing was kept")]
+    /// Content that does not have the announced digest. Nothing was stored.
+    #[error("content announced as `{expected}` hashes to `{actual}`; nothing was stored")]
     Mismatch {
-        /// The digest that was promised.
+        /// The announced digest.
         expected: Digest,
-        /// The digest of the bytes that came.
+        /// The digest of the content.
         actual: Digest,
     },
-    /// Content of another size than announced. Nothing was kept.
+    /// Content of another size than announced. Nothing was stored.
     #[error(
-        "content of `{digest}` was announced with {expected} bytes and has {actual}; nothing was kept"
+        "content of `{digest}` was announced with {expected} bytes and has {actual}; nothing was stored"
     )]
     SizeMismatch {
         /// The content's digest.
         digest: Digest,
-        /// The size that was promised, in bytes.
+        /// The announced size, in bytes.
         expected: u64,
-        /// The size that came, in bytes.
+        /// The size found, in bytes.
         actual: u64,
     },
     /// Content above a limit.
@@ -101,30 +102,48 @@ pub enum CacheError {
         /// The blob that is absent or damaged.
         missing: Digest,
     },
-    /// A layout that cannot be imported.
-    #[error("`{}` is not an OCI image layout that can be imported: {rule}", path.display())]
-    InvalidLayout {
-        /// The layout.
-        path: PathBuf,
-        /// The rule that it breaks.
-        rule: &'static str,
-    },
+    /// A layout that can't be imported or written.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
 }
 
 impl CacheError {
-    /// Whether a cached entry was found damaged and dropped, so that fetching again helps.
+    /// Reports whether a cached entry was damaged and removed, so that fetching again helps.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         matches!(self, Self::Damaged { .. })
     }
 
-    /// Whether the same call may succeed later without any change by the operator.
+    /// Reports whether the same call may succeed later without a change by the operator.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::LockTimeout { .. })
     }
 
-    /// Wraps an I/O error with what was tried and where.
+    /// Refuses content of another size than announced.
+    pub(crate) fn check_size(digest: &Digest, expected: u64, actual: u64) -> Result<(), Self> {
+        if expected == actual {
+            return Ok(());
+        }
+        Err(Self::SizeMismatch {
+            digest: digest.clone(),
+            expected,
+            actual,
+        })
+    }
+
+    /// Refuses content of another digest than announced.
+    pub(crate) fn check_digest(expected: &Digest, actual: Digest) -> Result<(), Self> {
+        if actual == *expected {
+            return Ok(());
+        }
+        Err(Self::Mismatch {
+            expected: expected.clone(),
+            actual,
+        })
+    }
+
+    /// Wraps an I/O error with the operation and the path.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io {

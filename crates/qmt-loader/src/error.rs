@@ -1,4 +1,4 @@
-//! Why a plugin was not loaded, or a call not answered.
+//! Why a plugin was not loaded, or a call failed.
 
 mod native;
 mod text;
@@ -8,19 +8,16 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Digest, PluginKind};
 
 pub use self::native::NativeRefusal;
 use self::text::listed;
-#[cfg(any(feature = "native", feature = "wasm"))]
-pub(crate) use self::text::shown;
 pub use self::wasm::WasmRefusal;
-use crate::loader::Kind;
 
 /// A cause that comes from a library below.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a plugin was not loaded, or a call not answered.
+/// Why a plugin was not loaded, or a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -29,12 +26,12 @@ pub enum LoadError {
     KindMismatch {
         /// The plugin's name.
         plugin: String,
-        /// What the loader loads.
-        loader: Kind,
-        /// What the artifact is said to be.
-        artifact: Kind,
+        /// The kind that the loader loads.
+        loader: PluginKind,
+        /// The kind of the artifact.
+        artifact: PluginKind,
     },
-    /// The content is no Wasm module that may run here.
+    /// The content is not a Wasm module that can run here.
     #[error("plugin `{plugin}` is refused as a Wasm plugin")]
     WasmRefused {
         /// The plugin's name.
@@ -43,7 +40,7 @@ pub enum LoadError {
         #[source]
         reason: WasmRefusal,
     },
-    /// The content is no shared library that may be opened here. None of its code ran.
+    /// The content is not a shared library that can be opened here. None of its code ran.
     #[error("plugin `{plugin}` is refused as a native plugin")]
     NativeRefused {
         /// The plugin's name.
@@ -61,7 +58,7 @@ pub enum LoadError {
         grant: String,
         /// What an entry must be.
         rule: &'static str,
-        /// What the operating system said, if it was asked.
+        /// The error of the operating system, if there is one.
         source: Option<io::Error>,
     },
     /// The compiler refused the module, although its sections looked right.
@@ -69,7 +66,7 @@ pub enum LoadError {
     Compile {
         /// The plugin's name.
         plugin: String,
-        /// What the compiler said.
+        /// The error of the compiler.
         source: BoxError,
     },
     /// Compiling took too long. It goes on in the background and its result is cached.
@@ -95,12 +92,12 @@ pub enum LoadError {
     UnknownExport {
         /// The plugin's name.
         plugin: String,
-        /// What was asked for.
+        /// The name that was requested.
         export: String,
-        /// What there is.
+        /// The exports of the plugin.
         known: Vec<String>,
     },
-    /// The library does not implement `qmt_plugin.h`, so that only its symbols can be had.
+    /// The library does not implement `qmt_plugin.h`, so only its symbols are available.
     #[error(
         "plugin `{plugin}` has no `qmt_plugin_call`; the host can use its symbols, `call` cannot"
     )]
@@ -149,7 +146,7 @@ pub enum LoadError {
     TimedOut {
         /// The plugin's name.
         plugin: String,
-        /// What was called.
+        /// The export.
         export: String,
         /// The limit.
         limit: Duration,
@@ -159,19 +156,19 @@ pub enum LoadError {
     OutOfFuel {
         /// The plugin's name.
         plugin: String,
-        /// What was called.
+        /// The export.
         export: String,
         /// The limit.
         limit: u64,
     },
-    /// The call wanted more memory than it may have and was stopped.
+    /// The call exceeded its memory limit and was stopped.
     #[error(
         "`{export}` of plugin `{plugin}` needs more than the {limit} bytes of memory it may use"
     )]
     OutOfMemory {
         /// The plugin's name.
         plugin: String,
-        /// What was called.
+        /// The export.
         export: String,
         /// The limit in bytes.
         limit: u64,
@@ -181,27 +178,38 @@ pub enum LoadError {
     Trapped {
         /// The plugin's name.
         plugin: String,
-        /// What was called.
+        /// The export.
         export: String,
         /// The trap.
         source: BoxError,
     },
-    /// The plugin says itself that the call failed.
+    /// The plugin reported that the call failed.
     #[error("`{export}` of plugin `{plugin}` failed: {message}")]
     PluginFailed {
         /// The plugin's name.
         plugin: String,
-        /// What was called.
+        /// The export.
         export: String,
-        /// The plugin's words, cut at 1 KiB, control characters escaped.
+        /// The plugin's message, escaped, at most 1,024 characters.
         message: String,
+    },
+    /// The input or output of [`call_json`](trait.Plugin.html#method.call_json) is not JSON of its
+    /// type.
+    #[error("the {what} of `{export}` is not JSON of the type of the call")]
+    Json {
+        /// `input` or `output`.
+        what: &'static str,
+        /// The export.
+        export: String,
+        /// The error of the JSON library.
+        source: BoxError,
     },
     /// Host code panicked during the call, or its thread could not run.
     #[error("the host failed while it called `{export}` of plugin `{plugin}`")]
     Host {
         /// The plugin's name.
         plugin: String,
-        /// What was called.
+        /// The export.
         export: String,
         /// What happened to the thread.
         source: BoxError,
@@ -227,7 +235,7 @@ pub enum LoadError {
     Open {
         /// The plugin's name.
         plugin: String,
-        /// What the dynamic loader said.
+        /// The error of the dynamic loader.
         source: BoxError,
     },
     /// The process has opened as many plugin libraries as it may; they are never unloaded.
@@ -243,27 +251,25 @@ pub enum LoadError {
     MissingSymbol {
         /// The plugin's name.
         plugin: String,
-        /// What was asked for.
+        /// The name that was requested.
         symbol: String,
     },
-    /// A symbol was asked for as a type that is not the size of a pointer.
-    #[error("symbol `{symbol}` of plugin `{plugin}` was asked for as a type that is no pointer")]
+    /// A symbol was requested as a type that is not the size of a pointer.
+    #[error("symbol `{symbol}` of plugin `{plugin}` was requested as a type that is not a pointer")]
     SymbolType {
         /// The plugin's name.
         plugin: String,
-        /// What was asked for.
+        /// The name that was requested.
         symbol: String,
     },
-    /// The library speaks another version of `qmt_plugin.h`.
-    #[error(
-        "plugin `{plugin}` speaks version {found} of the plugin ABI, this host speaks {supported}"
-    )]
+    /// The library uses another version of `qmt_plugin.h`.
+    #[error("plugin `{plugin}` uses version {found} of the plugin ABI, this host uses {supported}")]
     AbiVersion {
         /// The plugin's name.
         plugin: String,
-        /// What the library says.
+        /// The version of the library.
         found: u32,
-        /// What we speak.
+        /// The version of this host.
         supported: u32,
     },
     /// The library is open with another configuration; it takes one in the life of a process.
@@ -274,17 +280,17 @@ pub enum LoadError {
         /// The plugin's name.
         plugin: String,
     },
-    /// A file or folder of ours could not be used.
+    /// A file or folder of the loader could not be used.
     #[error("cannot {action} `{}`", .path.display())]
     Io {
         /// What was tried.
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The folder would hold code that is run as it is, and others may write to it.
+    /// The folder is for code that is run unchecked, and other users can write to it.
     #[error("`{}` is not private: {rule}", .path.display())]
     NotPrivate {
         /// The folder.
@@ -295,11 +301,8 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Returns whether the same call may succeed a moment later.
+    /// Reports whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::CompileTimedOut { .. })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,11 +1,11 @@
-//! The seam: what is loaded, by whom, and what is known of it before it runs.
+//! The trait of loaders, what they load, and what is known of it before it runs.
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Digest, PluginKind};
 
 use crate::error::LoadError;
 use crate::limits::LoadOptions;
@@ -37,39 +37,31 @@ pub trait Loader: Send + Sync {
     fn preflight(&self, artifact: &Artifact) -> Result<Preflight, LoadError>;
 }
 
-/// What a plugin is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A WebAssembly core module for Extism.
-    Wasm,
-    /// A shared library for this machine.
-    Native,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Wasm => "wasm",
-            Self::Native => "native",
-        })
-    }
-}
-
-/// The bytes to load, as they were proven, and what to call them in messages.
+/// The bytes to load, their digest, and a name for messages.
 #[derive(Clone)]
 pub struct Artifact {
-    kind: Kind,
+    kind: PluginKind,
     bytes: Bytes,
     digest: Digest,
     name: String,
 }
 
 impl Artifact {
-    /// Puts together what the cache proved: `bytes` are the very bytes that hash to `digest`.
-    ///
-    /// `name` appears in messages and logs only.
-    pub fn new(kind: Kind, bytes: Bytes, digest: Digest, name: impl Into<String>) -> Self {
+    /// Hashes `bytes`, a plugin of this kind. `name` appears in messages and logs only.
+    pub fn from_bytes(kind: PluginKind, bytes: impl Into<Bytes>, name: impl Into<String>) -> Self {
+        let bytes = bytes.into();
+        let digest = Digest::sha256(&bytes);
+        Self::from_verified(kind, bytes, digest, name)
+    }
+
+    /// Takes bytes that were verified and hash to `digest`, without hashing them again. `name`
+    /// appears in messages and logs only.
+    pub fn from_verified(
+        kind: PluginKind,
+        bytes: Bytes,
+        digest: Digest,
+        name: impl Into<String>,
+    ) -> Self {
         Self {
             kind,
             bytes,
@@ -78,8 +70,8 @@ impl Artifact {
         }
     }
 
-    /// Returns what the artifact is said to be; the loaders check it against the content.
-    pub fn kind(&self) -> Kind {
+    /// Returns the claimed kind; the loaders check it against the content.
+    pub fn kind(&self) -> PluginKind {
         self.kind
     }
 
@@ -110,18 +102,18 @@ impl fmt::Debug for Artifact {
     }
 }
 
-/// What a look at the bytes says, before any of them runs.
+/// What the bytes show before any of them runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Preflight {
     /// What the content is.
-    pub kind: Kind,
+    pub kind: PluginKind,
     /// For Wasm the functions that can be called; for a native library the functions it exports.
     pub exports: Vec<String>,
-    /// For Wasm `module.name` of each import; for a native library the libraries it needs.
+    /// For Wasm `module.name` of each import; for a native library the libraries that it requires.
     pub imports: Vec<String>,
-    /// Whether a Wasm module wants WASI, of which it gets clocks and random numbers, and no more
-    /// than [`crate::Allow`] grants.
+    /// Whether a Wasm module imports WASI, of which it gets clocks and random numbers, and what
+    /// [`crate::Allow`] grants.
     pub wasi: bool,
     /// The version of `qmt_plugin.h` that a native library declares in a way that can be read
     /// without running it.

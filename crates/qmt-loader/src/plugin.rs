@@ -1,12 +1,14 @@
-//! The trait of a loaded plugin, whatever it is made of.
+//! The trait of a loaded plugin, of any kind.
 
 use std::any::Any;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use qmt_oci_ref::{PluginKind, text};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::LoadError;
-use crate::loader::Kind;
 
 /// A plugin that is loaded and can be called from any thread, several times at once.
 ///
@@ -14,7 +16,7 @@ use crate::loader::Kind;
 /// `(&*plugin as &dyn Any).downcast_ref::<NativePlugin>()`.
 ///
 /// A plugin must not count on state between calls: calls that overlap run in different instances
-/// of a Wasm module, and an instance that trapped or was stopped is thrown away.
+/// of a Wasm module, and an instance that trapped or was stopped is discarded.
 #[cfg_attr(feature = "test-util", mockall::automock)]
 #[async_trait]
 pub trait Plugin: Send + Sync + Any {
@@ -22,7 +24,7 @@ pub trait Plugin: Send + Sync + Any {
     ///
     /// # Errors
     /// [`LoadError::UnknownExport`] and [`LoadError::NotCallable`] before anything runs;
-    /// [`LoadError::PluginFailed`] where the plugin itself says that it failed;
+    /// [`LoadError::PluginFailed`] where the plugin reports a failure;
     /// [`LoadError::TimedOut`], [`LoadError::OutOfFuel`], [`LoadError::OutOfMemory`] and
     /// [`LoadError::Trapped`] where it was stopped; [`LoadError::Busy`] where no instance became
     /// free in time; [`LoadError::Unloaded`] after [`Plugin::unload`].
@@ -35,15 +37,40 @@ pub trait Plugin: Send + Sync + Any {
     /// Returns the names that [`Plugin::call`] takes, sorted.
     fn exports(&self) -> Vec<String>;
 
-    /// Returns what the plugin is made of.
-    fn kind(&self) -> Kind;
+    /// Returns the kind of the plugin.
+    fn kind(&self) -> PluginKind;
 
-    /// Refuses further calls through this handle and gives instances back. Doing it twice is fine.
+    /// Refuses further calls through this handle and releases its instances. It can be called twice.
     ///
     /// A native library stays mapped until the process ends: unloading code that may have left
     /// threads or thread-local destructors behind is not safe (rust-lang/rust#59629, #91979).
     ///
     /// # Errors
-    /// None of the loaders here fails; the error is there for loaders of others.
+    /// None from the loaders of this crate; other loaders may fail.
     async fn unload(&self) -> Result<(), LoadError>;
+}
+
+impl dyn Plugin {
+    /// Calls `export` with `input` as JSON, and reads its output as JSON.
+    ///
+    /// # Errors
+    /// [`LoadError::Json`] where `input` cannot be written or the output cannot be read, and the
+    /// errors of [`Plugin::call`].
+    ///
+    /// # Cancel safety
+    /// As [`Plugin::call`].
+    pub async fn call_json<In, Out>(&self, export: &str, input: &In) -> Result<Out, LoadError>
+    where
+        In: Serialize + Sync + ?Sized,
+        Out: DeserializeOwned,
+    {
+        let failed = |what, source: serde_json::Error| LoadError::Json {
+            what,
+            export: text::escape(export),
+            source: source.into(),
+        };
+        let input = serde_json::to_vec(input).map_err(|source| failed("input", source))?;
+        let output = self.call(export, input.into()).await?;
+        serde_json::from_slice(&output).map_err(|source| failed("output", source))
+    }
 }

@@ -1,4 +1,4 @@
-//! Folders that only the user who runs the host may write to: what lies in them is run as it is.
+//! Folders that only the user who runs the host may write to: their content is run unchecked.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use crate::error::LoadError;
 
 const FOLDER_MODE: u32 = 0o700;
 
-/// Makes the folder, or checks that nobody else could have put code into it.
+/// Makes the folder, or checks that no other user could have put code into it.
 pub(crate) fn folder(folder: &Path) -> Result<PathBuf, LoadError> {
     let io = |action| {
         let path = folder.to_owned();
@@ -60,7 +60,9 @@ fn private_metadata(folder: &Path, metadata: &fs::Metadata) -> Result<(), LoadEr
             return refused("it must belong to the user that runs the host");
         }
         if metadata.mode() & 0o022 != 0 {
-            return refused("nobody else may write to the compilation cache; use mode 0700");
+            return refused(
+                "other users must not be able to write to the compilation cache; use mode 0700",
+            );
         }
     }
     Ok(())

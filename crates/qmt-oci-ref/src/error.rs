@@ -3,25 +3,34 @@
 use std::fmt;
 
 use crate::digest::DigestAlgorithm;
-
-/// Most characters of a faulty text that an error repeats.
-const SHOWN_MAX_CHARS: usize = 200;
+use crate::text::{escape_ascii, quoted};
 
 /// Why a text is not a reference, repository, registry host or tag, and the byte where it went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferenceError {
     text: String,
     position: usize,
-    fault: ReferenceFault,
+    kind: ReferenceErrorKind,
 }
 
 impl ReferenceError {
-    pub(crate) fn new(text: &str, position: usize, fault: ReferenceFault) -> Self {
+    pub(crate) fn new(text: &str, position: usize, kind: ReferenceErrorKind) -> Self {
         Self {
             text: text.to_owned(),
             position,
-            fault,
+            kind,
         }
+    }
+
+    /// The error for `text`, a `part` that is longer than `limit` bytes.
+    pub(crate) fn too_long(text: &str, part: &'static str, limit: usize) -> Self {
+        let length = text.len();
+        let kind = ReferenceErrorKind::TooLong {
+            part,
+            length,
+            limit,
+        };
+        Self::new(text, limit, kind)
     }
 
     /// Moves the position by `offset` bytes and shows it within `whole` instead of a part of it.
@@ -31,38 +40,38 @@ impl ReferenceError {
         self
     }
 
-    /// Returns the byte offset, in the text that was given, at which the fault lies.
+    /// Returns the byte offset, in the text that was given, at which the rule is broken.
     pub fn position(&self) -> usize {
         self.position
     }
 
     /// Returns the rule that was broken.
-    pub fn fault(&self) -> &ReferenceFault {
-        &self.fault
+    pub fn kind(&self) -> &ReferenceErrorKind {
+        &self.kind
     }
 
-    /// Draws the text with a caret below the faulty place, in two lines.
+    /// Draws the text with a caret below the place, in two lines.
     pub fn pointer(&self) -> String {
         let before = self.text.get(..self.position).unwrap_or(&self.text);
-        let indent = shown(before).chars().count();
-        format!("{}\n{:indent$}^", shown(&self.text), "")
+        let indent = escape_ascii(before).chars().count();
+        format!("{}\n{:indent$}^", escape_ascii(&self.text), "")
     }
 }
 
 impl fmt::Display for ReferenceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (text, position, fault) = (shown(&self.text), self.position, &self.fault);
+        let (text, position, kind) = (escape_ascii(&self.text), self.position, &self.kind);
         write!(
             f,
-            "`{text}` is not a valid reference: at byte {position}: {fault}"
+            "`{text}` is not a valid reference: at byte {position}: {kind}"
         )
     }
 }
 
 impl std::error::Error for ReferenceError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.fault {
-            ReferenceFault::Digest(cause) => Some(cause),
+        match &self.kind {
+            ReferenceErrorKind::Digest(cause) => Some(cause),
             _ => None,
         }
     }
@@ -73,7 +82,7 @@ impl std::error::Error for ReferenceError {
 /// Grammar: <https://github.com/distribution/reference/blob/v0.6.0/reference.go>
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ReferenceFault {
+pub enum ReferenceErrorKind {
     /// Nothing was given.
     #[error("it is empty; write `registry/repository:tag`")]
     Empty,
@@ -87,7 +96,7 @@ pub enum ReferenceFault {
         /// The limit in bytes.
         limit: usize,
     },
-    /// A URL scheme other than `oci://` stands before the name.
+    /// A URL scheme other than `oci://`.
     #[error(
         "`{scheme}://` does not belong to a reference; write `oci://registry/repository` or leave it out"
     )]
@@ -95,12 +104,12 @@ pub enum ReferenceFault {
         /// The scheme.
         scheme: String,
     },
-    /// A character that the part may not hold at this place.
-    #[error("{} may not stand here in the {part}", shown_char(*.character))]
+    /// A character that is not allowed at this place.
+    #[error("{} is not allowed here in the {part}", quoted(*.character))]
     Character {
         /// The character.
         character: char,
-        /// Which part it stands in.
+        /// The part that it is in.
         part: &'static str,
     },
     /// Repositories are lower case.
@@ -132,9 +141,15 @@ pub enum ReferenceFault {
     /// A repository was asked for, and a tag or digest follows it.
     #[error("a repository has neither tag nor digest")]
     NotARepository,
-    /// The part behind `@` is not a digest.
-    #[error("the part behind `@` is not a digest")]
+    /// The part after `@` is not a digest.
+    #[error("the part after `@` is not a digest")]
     Digest(#[source] DigestError),
+}
+
+impl ReferenceErrorKind {
+    pub(crate) fn character(character: char, part: &'static str) -> Self {
+        Self::Character { character, part }
+    }
 }
 
 /// Why a text is not a digest.
@@ -145,7 +160,7 @@ pub enum DigestError {
     #[error("a digest looks like `sha256:<64 hexadecimal digits>`, this has no `:`")]
     NoAlgorithm,
     /// Only sha256 and sha512 are strong enough and registered.
-    #[error("the digest algorithm `{}` is not supported; sha256 and sha512 are", shown(.name))]
+    #[error("the digest algorithm `{}` is not supported; sha256 and sha512 are", escape_ascii(.name))]
     UnsupportedAlgorithm {
         /// The name given.
         name: String,
@@ -159,39 +174,11 @@ pub enum DigestError {
         length: usize,
     },
     /// A character that is not a lower-case hexadecimal digit.
-    #[error("{} at position {position} is not a lower-case hexadecimal digit", shown_char(*.character))]
+    #[error("{} at position {position} is not a lower-case hexadecimal digit", quoted(*.character))]
     NotLowerHex {
         /// The character.
         character: char,
-        /// Its byte offset behind the colon.
+        /// Its byte offset after the colon.
         position: usize,
     },
-}
-
-/// Makes hostile text safe to print: control and non-ASCII characters escaped, cut when long.
-pub(crate) fn shown(text: &str) -> String {
-    let mut out = String::new();
-    for (count, character) in text.chars().enumerate() {
-        if count == SHOWN_MAX_CHARS {
-            out.push('…');
-            break;
-        }
-        push_shown(&mut out, character);
-    }
-    out
-}
-
-fn shown_char(character: char) -> String {
-    let mut out = String::from("`");
-    push_shown(&mut out, character);
-    out.push('`');
-    out
-}
-
-fn push_shown(out: &mut String, character: char) {
-    if character.is_ascii_graphic() || character == ' ' {
-        out.push(character);
-    } else {
-        out.extend(character.escape_unicode());
-    }
 }

@@ -4,25 +4,34 @@
 //! The vocabulary that every other crate speaks. It does no I/O, is not async, and builds in seconds.
 #![forbid(unsafe_code)]
 
+pub mod address;
 mod descriptor;
 mod digest;
 mod error;
 mod host;
-mod media_type;
+pub mod json;
+mod kind;
+pub mod manifest;
 mod pinned;
-mod platform;
 mod reference; // Start here: the grammar.
+mod registry;
 mod repository;
 mod serde_text;
 mod tag;
+pub mod text;
+pub mod time;
 
-pub use self::descriptor::{Annotations, Descriptor};
+pub use oci_spec::image::{MediaType, Platform};
+
+pub use self::descriptor::Descriptor;
 pub use self::digest::{Digest, DigestAlgorithm, Digester};
-pub use self::error::{DigestError, ReferenceError, ReferenceFault};
+pub use self::error::{DigestError, ReferenceError, ReferenceErrorKind};
 pub use self::host::RegistryHost;
-pub use self::media_type::MediaType;
+pub use self::kind::PluginKind;
 pub use self::pinned::PinnedReference;
-pub use self::platform::Platform;
-pub use self::reference::{REFERENCE_MAX_BYTES, Reference};
-pub use self::repository::{REPOSITORY_MAX_BYTES, Repository};
-pub use self::tag::{TAG_MAX_BYTES, Tag};
+pub use self::reference::Reference;
+#[cfg(feature = "test-util")]
+pub use self::registry::MockRegistry;
+pub use self::registry::{BlobStream, RawManifest, Registry, RegistryError, RegistryErrorKind};
+pub use self::repository::Repository;
+pub use self::tag::Tag;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::Digest;
-use crate::error::{DigestError, ReferenceError, ReferenceFault};
+use crate::error::{DigestError, ReferenceError, ReferenceErrorKind};
 use crate::reference::Reference;
 use crate::repository::Repository;
 use crate::serde_text::serde_as_text;
@@ -70,8 +70,8 @@ impl FromStr for PinnedReference {
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let reference: Reference = text.parse()?;
         let Some(digest) = reference.digest() else {
-            let fault = ReferenceFault::Digest(DigestError::NoAlgorithm);
-            return Err(ReferenceError::new(text, text.len(), fault));
+            let kind = ReferenceErrorKind::Digest(DigestError::NoAlgorithm);
+            return Err(ReferenceError::new(text, text.len(), kind));
         };
         Ok(reference.with_digest(digest.clone()))
     }
@@ -84,12 +84,6 @@ impl fmt::Display for PinnedReference {
             write!(f, ":{tag}")?;
         }
         write!(f, "@{}", self.digest)
-    }
-}
-
-impl fmt::Debug for PinnedReference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PinnedReference({self})")
     }
 }
 

@@ -8,17 +8,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::Digest;
-use crate::error::{DigestError, ReferenceError, ReferenceFault};
+use crate::error::{DigestError, ReferenceError, ReferenceErrorKind};
 use crate::host::RegistryHost;
 use crate::pinned::PinnedReference;
 use crate::repository::Repository;
 use crate::serde_text::serde_as_text;
 use crate::tag::Tag;
 
-/// Longest text that is parsed as a reference, in bytes. No well-formed one is longer.
-pub const REFERENCE_MAX_BYTES: usize = 1024;
 /// The scheme that configs put before a reference.
 const SCHEME: &str = "oci://";
+const PART: &str = "reference";
 
 /// The name of an image: a repository, and a tag or a digest or both in it.
 ///
@@ -32,6 +31,9 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// Longest text that is parsed as a reference, in bytes. No well-formed one is longer.
+    pub const MAX_BYTES: usize = 1024;
+
     /// Names `tag` or `digest` or both in `repository`; `latest` where neither is given.
     pub fn new(repository: Repository, tag: Option<Tag>, digest: Option<Digest>) -> Self {
         let tag = if digest.is_none() {
@@ -77,48 +79,30 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let error = |position, fault| ReferenceError::new(text, position, fault);
-        if text.len() > REFERENCE_MAX_BYTES {
-            let (length, limit) = (text.len(), REFERENCE_MAX_BYTES);
-            return Err(error(
-                limit,
-                ReferenceFault::TooLong {
-                    part: "reference",
-                    length,
-                    limit,
-                },
-            ));
+        let error = |position, kind| ReferenceError::new(text, position, kind);
+        if text.len() > Self::MAX_BYTES {
+            return Err(ReferenceError::too_long(text, PART, Self::MAX_BYTES));
         }
         if let Some((at, character)) = text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
-            return Err(error(
-                at,
-                ReferenceFault::Character {
-                    character,
-                    part: "reference",
-                },
-            ));
+            return Err(error(at, ReferenceErrorKind::character(character, PART)));
         }
         let (start, body) = match text.strip_prefix(SCHEME) {
             Some(body) => (SCHEME.len(), body),
             None => (0, text),
         };
         if body.is_empty() {
-            return Err(error(start, ReferenceFault::Empty));
+            return Err(error(start, ReferenceErrorKind::Empty));
         }
         if let Some((scheme, _)) = body.split_once("://") {
-            return Err(error(
-                start,
-                ReferenceFault::Scheme {
-                    scheme: scheme.to_owned(),
-                },
-            ));
+            let scheme = scheme.to_owned();
+            return Err(error(start, ReferenceErrorKind::Scheme { scheme }));
         }
         let (tagged, digest) = match body.split_once('@') {
             None => (body, None),
             Some((tagged, digest)) => {
                 let at = start + tagged.len() + 1;
-                let fault = |cause: DigestError| error(at, ReferenceFault::Digest(cause));
-                (tagged, Some(digest.parse().map_err(fault)?))
+                let kind = |cause: DigestError| error(at, ReferenceErrorKind::Digest(cause));
+                (tagged, Some(digest.parse().map_err(kind)?))
             }
         };
         let (name, tag) = match tag_colon(tagged) {
@@ -157,12 +141,6 @@ impl fmt::Display for Reference {
             write!(f, "@{digest}")?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Debug for Reference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Reference({self})")
     }
 }
 

@@ -3,12 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{ReferenceError, ReferenceFault};
+use crate::error::{ReferenceError, ReferenceErrorKind};
 use crate::host::RegistryHost;
 use crate::serde_text::serde_as_text;
 
-/// Longest path of a repository, in bytes.
-pub const REPOSITORY_MAX_BYTES: usize = 255;
 /// The namespace of Docker Hub's official images, which their short names leave out.
 const DOCKER_HUB_NAMESPACE: &str = "library/";
 const PART: &str = "repository";
@@ -21,25 +19,24 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// Longest path of a repository, in bytes.
+    pub const MAX_BYTES: usize = 255;
+
     /// Joins a host and a path; on Docker Hub a path of one component gets `library/` before it.
     ///
     /// # Errors
     ///
     /// Fails where `path` breaks the grammar; the position is counted in `path`.
     pub fn new(host: RegistryHost, path: &str) -> Result<Self, ReferenceError> {
-        check_path(path).map_err(|(position, fault)| ReferenceError::new(path, position, fault))?;
+        check_path(path)?;
         let short = host.is_docker_hub() && !path.contains('/');
         let path = if short {
             format!("{DOCKER_HUB_NAMESPACE}{path}")
         } else {
             path.to_owned()
         };
-        if path.len() > REPOSITORY_MAX_BYTES {
-            return Err(ReferenceError::new(
-                &path,
-                REPOSITORY_MAX_BYTES,
-                too_long(path.len()),
-            ));
+        if path.len() > Self::MAX_BYTES {
+            return Err(ReferenceError::too_long(&path, PART, Self::MAX_BYTES));
         }
         Ok(Self {
             host,
@@ -74,7 +71,7 @@ impl FromStr for Repository {
             return Err(ReferenceError::new(
                 text,
                 path_at + at,
-                ReferenceFault::NotARepository,
+                ReferenceErrorKind::NotARepository,
             ));
         }
         Self::parse_name(text)
@@ -84,13 +81,13 @@ impl FromStr for Repository {
 /// Splits `name` into its host and path, by the rule that docker uses: the first component is a
 /// host when it holds a dot, a colon or an upper-case letter, or is `localhost`.
 fn split_host(name: &str) -> Result<(RegistryHost, &str, usize), ReferenceError> {
-    let error = |position, fault| ReferenceError::new(name, position, fault);
+    let error = |position, kind| ReferenceError::new(name, position, kind);
     let Some((first, rest)) = name.split_once('/') else {
         if name.starts_with('[') {
-            return Err(error(name.len(), ReferenceFault::NoRepository));
+            return Err(error(name.len(), ReferenceErrorKind::NoRepository));
         }
         if name.len() == 64 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(error(0, ReferenceFault::ImageId));
+            return Err(error(0, ReferenceErrorKind::ImageId));
         }
         return Ok((RegistryHost::docker_hub(), name, 0));
     };
@@ -104,63 +101,47 @@ fn split_host(name: &str) -> Result<(RegistryHost, &str, usize), ReferenceError>
         .parse()
         .map_err(|cause: ReferenceError| cause.within(name, 0))?;
     if rest.is_empty() {
-        return Err(error(name.len(), ReferenceFault::NoRepository));
+        return Err(error(name.len(), ReferenceErrorKind::NoRepository));
     }
     Ok((host, rest, first.len() + 1))
 }
 
-fn too_long(length: usize) -> ReferenceFault {
-    ReferenceFault::TooLong {
-        part: PART,
-        length,
-        limit: REPOSITORY_MAX_BYTES,
-    }
-}
-
 /// Checks components of `[a-z0-9]+` joined by `.`, `_`, `__` or any number of hyphens.
-fn check_path(path: &str) -> Result<(), (usize, ReferenceFault)> {
+fn check_path(path: &str) -> Result<(), ReferenceError> {
     if path.is_empty() {
-        return Err((0, ReferenceFault::MissingPart { part: PART }));
+        let kind = ReferenceErrorKind::MissingPart { part: PART };
+        return Err(ReferenceError::new(path, 0, kind));
     }
-    if path.len() > REPOSITORY_MAX_BYTES {
-        return Err((REPOSITORY_MAX_BYTES, too_long(path.len())));
+    if path.len() > Repository::MAX_BYTES {
+        return Err(ReferenceError::too_long(path, PART, Repository::MAX_BYTES));
     }
     let mut start = 0;
     for component in path.split('/') {
-        check_component(component).map_err(|(at, fault)| (start + at, fault))?;
+        check_component(component)
+            .map_err(|(at, kind)| ReferenceError::new(path, start + at, kind))?;
         start += component.len() + 1;
     }
     Ok(())
 }
 
-fn check_component(component: &str) -> Result<(), (usize, ReferenceFault)> {
+fn check_component(component: &str) -> Result<(), (usize, ReferenceErrorKind)> {
     let character = |at: usize| {
         let character = component
             .get(at..)
             .and_then(|rest| rest.chars().next())
             .unwrap_or('/');
-        (
-            at,
-            ReferenceFault::Character {
-                character,
-                part: PART,
-            },
-        )
+        (at, ReferenceErrorKind::character(character, PART))
     };
     if component.is_empty() {
-        return Err((
-            0,
-            ReferenceFault::MissingPart {
-                part: "component of the repository",
-            },
-        ));
+        let part = "component of the repository";
+        return Err((0, ReferenceErrorKind::MissingPart { part }));
     }
     let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let mut separator = 0; // Where the separator that is being read began.
     let mut in_separator = true; // A component begins with a word, like after a separator.
     for (at, found) in component.char_indices() {
         if found.is_ascii_uppercase() {
-            return Err((at, ReferenceFault::UpperCase { character: found }));
+            return Err((at, ReferenceErrorKind::UpperCase { character: found }));
         }
         if u8::try_from(found).is_ok_and(is_word) {
             if in_separator && at > 0 && !is_separator(component.get(separator..at).unwrap_or("")) {
@@ -190,12 +171,6 @@ fn is_separator(text: &str) -> bool {
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.host, self.path)
-    }
-}
-
-impl fmt::Debug for Repository {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Repository({self})")
     }
 }
 

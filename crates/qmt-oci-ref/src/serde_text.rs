@@ -1,8 +1,14 @@
-//! Serde for types whose form in JSON and TOML is their text.
+//! Traits of types whose form in JSON and TOML is their text.
 
-/// Implements `Serialize` by `Display` and `Deserialize` by `FromStr`.
+/// Implements `Serialize` and `Debug` by `Display`, and `Deserialize` by `FromStr`.
 macro_rules! serde_as_text {
-    ($type:ty) => {
+    ($type:ident) => {
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, concat!(stringify!($type), "({})"), self)
+            }
+        }
+
         impl serde::Serialize for $type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)

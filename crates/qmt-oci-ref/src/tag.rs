@@ -4,11 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::Digest;
-use crate::error::{ReferenceError, ReferenceFault};
+use crate::error::{ReferenceError, ReferenceErrorKind};
 use crate::serde_text::serde_as_text;
 
-/// Longest tag, in bytes.
-pub const TAG_MAX_BYTES: usize = 128;
 const PART: &str = "tag";
 
 /// A tag: a letter, digit or underscore, then at most 127 more of these, dots and hyphens.
@@ -18,6 +16,9 @@ const PART: &str = "tag";
 pub struct Tag(Box<str>);
 
 impl Tag {
+    /// Longest tag, in bytes.
+    pub const MAX_BYTES: usize = 128;
+
     /// Returns `latest`, which stands in where neither tag nor digest is given.
     pub fn latest() -> Self {
         Self("latest".into())
@@ -46,28 +47,17 @@ impl FromStr for Tag {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let error = |position, fault| Err(ReferenceError::new(text, position, fault));
+        let error = |position, kind| Err(ReferenceError::new(text, position, kind));
         if text.is_empty() {
-            return error(0, ReferenceFault::MissingPart { part: PART });
+            return error(0, ReferenceErrorKind::MissingPart { part: PART });
         }
-        if text.len() > TAG_MAX_BYTES {
-            let fault = ReferenceFault::TooLong {
-                part: PART,
-                length: text.len(),
-                limit: TAG_MAX_BYTES,
-            };
-            return error(TAG_MAX_BYTES, fault);
+        if text.len() > Self::MAX_BYTES {
+            return Err(ReferenceError::too_long(text, PART, Self::MAX_BYTES));
         }
         for (at, character) in text.char_indices() {
             let word = character.is_ascii_alphanumeric() || character == '_';
             if !(word || (at > 0 && matches!(character, '.' | '-'))) {
-                return error(
-                    at,
-                    ReferenceFault::Character {
-                        character,
-                        part: PART,
-                    },
-                );
+                return error(at, ReferenceErrorKind::character(character, PART));
             }
         }
         Ok(Self(text.into()))
@@ -80,12 +70,6 @@ impl fmt::Display for Tag {
     }
 }
 
-impl fmt::Debug for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tag({self})")
-    }
-}
-
 serde_as_text!(Tag);
 
 #[cfg(test)]
@@ -94,8 +78,8 @@ mod tests {
 
     #[test]
     fn tags_at_and_past_the_limit() {
-        assert!("a".repeat(TAG_MAX_BYTES).parse::<Tag>().is_ok());
-        assert!("a".repeat(TAG_MAX_BYTES + 1).parse::<Tag>().is_err());
+        assert!("a".repeat(Tag::MAX_BYTES).parse::<Tag>().is_ok());
+        assert!("a".repeat(Tag::MAX_BYTES + 1).parse::<Tag>().is_err());
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     reason = "each is a switch of its own on the command line"
 )]
 pub(crate) struct Global {
-    /// The config file; without it the usual places are searched.
+    /// The config file. Default: the first one in the usual folders.
     #[arg(
         long,
         short,
@@ -33,16 +33,16 @@ pub(crate) struct Global {
         env = "QMT_PROVIDER_CONFIG"
     )]
     pub(crate) config: Option<PathBuf>,
-    /// How to print: for people, or as JSON for programs.
+    /// The output format.
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
-    /// Prints results and errors only.
+    /// Prints only results, errors and warnings.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Logs to stderr; more often means more.
+    /// Logs to stderr; repeat it for more.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Does without the network: what the cache does not hold is an error.
+    /// Forbids the network: a plugin that is not in the cache is an error.
     #[arg(long, global = true)]
     pub(crate) offline: bool,
     /// Refuses to change the lockfile.
@@ -51,7 +51,7 @@ pub(crate) struct Global {
     /// Refuses to change the lockfile and to use the network.
     #[arg(long, global = true)]
     pub(crate) frozen: bool,
-    /// Uses this folder as cache.
+    /// Uses this folder as the cache.
     #[arg(long, global = true, value_name = "DIR", env = "QMT_CACHE_DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
 }
@@ -66,36 +66,36 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Fetches and verifies plugins into the cache: all of the config, or those named.
     Pull(Targets),
-    /// Verifies the signature of an image now, and says who signed it.
+    /// Verifies the signature of an image now, and shows its signer.
     Verify(Verify),
-    /// Explains why an image is accepted or refused, with each signature that was found.
+    /// Explains why an image is accepted or refused, with each signature that was discovered.
     Why(Verify),
     /// Loads a plugin and calls one of its exports.
     Run(Run),
-    /// Lists the plugins of the config, and what is known of them.
+    /// Lists the plugins of the config and their lockfile entries.
     List,
-    /// Shows what an image holds and what would be taken from it. Nothing is loaded.
+    /// Shows what an image contains and what would be extracted. Nothing is loaded.
     Inspect(Inspect),
     /// Resolves and verifies all plugins and writes the lockfile.
     Lock,
-    /// Moves plugins to what their tags name now: all of the config, or those named.
+    /// Updates plugins to what their tags name now: all of the config, or those named.
     Update(Targets),
     /// Packs a plugin into an image and pushes it.
     Publish(Publish),
-    /// Stores credentials for a registry the way docker does, after trying them.
+    /// Checks credentials for a registry, and stores them where docker does.
     Login(Login),
     /// Removes the credentials of a registry.
     Logout(Logout),
-    /// Shows or refreshes what is trusted.
+    /// Shows or refreshes the trust root.
     #[command(subcommand)]
     Trust(Trust),
-    /// Checks the config, prints its JSON schema, or where it is.
+    /// Checks the config, or prints its JSON schema or path.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Looks after the cache.
+    /// Lists, verifies and prunes the cache.
     #[command(subcommand)]
     Cache(CacheCommand),
-    /// Prints the completions of a shell.
+    /// Prints completions for a shell.
     Completions {
         /// The shell.
         #[arg(value_enum)]
@@ -110,7 +110,7 @@ pub(crate) struct Targets {
     pub(crate) targets: Vec<String>,
 }
 
-/// Whom to trust for this call, instead of what the config says.
+/// The trusted signer for this call, instead of the config's policies.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Signer {
     /// A public key, in PEM.
@@ -124,7 +124,7 @@ pub(crate) struct Signer {
         conflicts_with = "key"
     )]
     pub(crate) certificate_identity: Option<String>,
-    /// The issuer that vouched for the identity.
+    /// The OIDC issuer of the certificate.
     #[arg(
         long,
         value_name = "URL",
@@ -135,7 +135,7 @@ pub(crate) struct Signer {
     /// A Sigstore trusted root in JSON, or `embedded`.
     #[arg(long, value_name = "FILE")]
     pub(crate) trusted_root: Option<String>,
-    /// Accepts a signature by `--key` that is in no transparency log.
+    /// Accepts a signature by `--key` without a transparency log entry.
     #[arg(long, requires = "key")]
     pub(crate) insecure_ignore_tlog: bool,
 }
@@ -172,16 +172,16 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Publish {
-    /// Where to: a reference, or `oci-layout://dir:tag`.
+    /// The destination: a reference, or `oci-layout://dir:tag`.
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// The Wasm module.
     #[arg(long, value_name = "FILE")]
     pub(crate) wasm: Option<PathBuf>,
-    /// A shared library and its platform; may be given several times.
+    /// A shared library and its platform; can be repeated.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]=FILE", value_parser = native)]
     pub(crate) native: Vec<(String, PathBuf)>,
-    /// An annotation of the image; may be given several times.
+    /// An annotation of the image; can be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) annotation: Vec<(String, String)>,
     /// The plugin's name: the annotation `org.opencontainers.image.title`.
@@ -190,8 +190,8 @@ pub(crate) struct Publish {
     /// The plugin's version: the annotation `org.opencontainers.image.version`.
     #[arg(long, value_name = "TEXT")]
     pub(crate) image_version: Option<String>,
-    /// Signs with this private key, in cosign's bundle format, without a log: PKCS #8 in PEM, or
-    /// cosign's own with its password in `COSIGN_PASSWORD`.
+    /// Signs with this private key, in cosign's bundle format, without a transparency log entry:
+    /// PKCS #8 in PEM, or cosign's format with its password in `COSIGN_PASSWORD`.
     #[arg(long, value_name = "FILE")]
     pub(crate) sign_key: Option<PathBuf>,
 }
@@ -216,15 +216,15 @@ pub(crate) struct Logout {
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum Trust {
-    /// Shows which Sigstore is trusted, how old that knowledge is, and whom the policies accept.
+    /// Shows the trust root in use and its age.
     Show,
-    /// Refreshes the trusted root by TUF now.
+    /// Refreshes the trust root through TUF now.
     Update,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Reads the config, keys and trust material, and says what is wrong.
+    /// Checks the config, keys and trust material.
     Check,
     /// Prints the JSON schema of the config.
     Schema,
@@ -234,20 +234,20 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// Lists what the cache holds.
+    /// Lists the plugins in the cache.
     List,
-    /// Hashes everything that the cache holds, and drops what is damaged.
+    /// Hashes everything in the cache, and removes what is damaged.
     Verify,
-    /// Removes what is old or too much; what a lockfile names stays.
+    /// Evicts old plugins; those in the lockfile stay.
     Prune,
-    /// Prints the folder of the cache.
+    /// Prints the path of the cache.
     Path,
 }
 
 fn native(text: &str) -> Result<(String, PathBuf), String> {
     let (platform, file) = pair(text)?;
     if platform.split('/').filter(|part| !part.is_empty()).count() < 2 {
-        return Err("write it as OS/ARCH=FILE, such as linux/amd64=libplugin.so".to_owned());
+        return Err("expected OS/ARCH=FILE, such as linux/amd64=libplugin.so".to_owned());
     }
     Ok((platform, PathBuf::from(file)))
 }
@@ -255,7 +255,7 @@ fn native(text: &str) -> Result<(String, PathBuf), String> {
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write it as KEY=VALUE".to_owned()),
+        _ => Err("expected KEY=VALUE".to_owned()),
     }
 }
 

@@ -1,9 +1,9 @@
-//! Failures as a person and as a program see them.
+//! Failures: messages for people, exit codes and data for programs.
 
 use std::error::Error as StdError;
 use std::process::ExitCode;
 
-use qmt_plugins::verify::{Rejection, TrustReport};
+use qmt_plugins::verify::report::{Rejection, TrustReport};
 use qmt_plugins::{Error, ErrorKind};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -11,13 +11,13 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The library said so.
+    /// The library returned an error.
     Library(Box<Error>),
-    /// It was called in a way that makes no sense.
+    /// The arguments are wrong.
     Usage(String),
     /// Anything else.
     Other { doing: String, source: BoxError },
-    /// It was printed already; only the code is left to give.
+    /// It was printed already; only the exit code remains.
     Reported(Code),
 }
 
@@ -66,7 +66,7 @@ impl Failure {
         }
     }
 
-    /// What went wrong, then its causes, outermost first.
+    /// Returns the message and its causes, outermost first.
     pub(crate) fn messages(&self) -> Vec<String> {
         match self {
             Self::Library(error) => chain(&**error),
@@ -80,7 +80,7 @@ impl Failure {
         }
     }
 
-    /// The signatures that were found and are not enough, where it is about signatures.
+    /// Returns the rejected signatures, if the error is about signatures.
     pub(crate) fn rejections(&self) -> &[Rejection] {
         match self {
             Self::Library(error) => match &**error {
@@ -91,7 +91,7 @@ impl Failure {
         }
     }
 
-    /// The trust root that a refused image was judged by.
+    /// Returns the trust root with which a refused image was verified.
     pub(crate) fn trust_root(&self) -> Option<&TrustReport> {
         match self {
             Self::Library(error) => match &**error {

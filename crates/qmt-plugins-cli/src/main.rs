@@ -1,6 +1,6 @@
 //! The command `qmt-plugins`: pulls, verifies, runs and publishes plugins.
 //!
-//! Everything it does, the library does; here are arguments, output and exit codes.
+//! The library does the work; this crate has arguments, output and exit codes.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -21,15 +21,15 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     init_log(arguments.global.verbose);
     let output = Output::new(&arguments.global);
-    // Hashing, writing, extracting and plugins have threads of their own; what is left waits for
-    // the network, and a thread more would only hand its bytes from one to the next.
+    // Hashing, writing, extracting and plugins run on other threads. What remains waits for the
+    // network, and a second thread would only pass its bytes on.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let result = match runtime {
         Ok(runtime) => {
             let result = runtime.block_on(command::run(arguments, &output));
-            // A native plugin may have left a thread that never ends; it must not keep us.
+            // A thread of a native plugin that never ends must not keep the process running.
             runtime.shutdown_background();
             result
         }
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Logs to stderr: warnings of libraries only with `-v`, more with each further one.
+/// Logs to stderr: warnings of libraries with `-v`, more with each repetition.
 fn init_log(verbose: u8) {
     let default = match verbose {
         0 => "off",

@@ -27,7 +27,7 @@ impl Output {
         self.format == Format::Json
     }
 
-    /// Reports whether a bar may be drawn: someone is looking, and wants to read prose.
+    /// Reports whether progress bars are drawn: stderr is a terminal, and the format is for people.
     pub(crate) fn shows_progress(&self) -> bool {
         !self.is_quiet && !self.is_json() && std::io::stderr().is_terminal()
     }
@@ -36,7 +36,7 @@ impl Output {
         self.is_quiet
     }
 
-    /// Prints a result in the form that was asked for.
+    /// Prints a result in the requested format.
     pub(crate) fn result(&self, data: &Value, text: &str) {
         if self.is_json() {
             self.raw(format!("{data:#}\n").as_bytes());
@@ -45,21 +45,21 @@ impl Output {
         }
     }
 
-    /// Prints bytes to stdout as they are. A reader that has gone away is no failure of ours.
+    /// Prints bytes to stdout as they are. A closed pipe is not an error.
     #[expect(clippy::unused_self, reason = "all printing goes through this type")]
     pub(crate) fn raw(&self, bytes: &[u8]) {
         let mut stdout = std::io::stdout().lock();
         let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
     }
 
-    /// Prints a line for people to stderr.
+    /// Prints a line to stderr, unless the output is quiet or JSON.
     pub(crate) fn note(&self, line: impl fmt::Display) {
         if !self.is_quiet && !self.is_json() {
             let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
 
-    /// Prints why the command failed: to stdout as data, to stderr as prose.
+    /// Prints why the command failed: as JSON to stdout, or as text to stderr.
     pub(crate) fn failure(&self, failure: &Failure) {
         if matches!(failure, Failure::Reported(_)) {
             return;
@@ -88,8 +88,7 @@ impl Output {
     }
 }
 
-/// The data of a failure: its kind, message, causes and hint, and each signature that was found
-/// and is not enough.
+/// Returns a failure as data: kind, message, causes, hint and each rejected signature.
 pub(crate) fn error_data(failure: &Failure) -> Value {
     let messages = failure.messages();
     json!({
@@ -102,7 +101,7 @@ pub(crate) fn error_data(failure: &Failure) -> Value {
     })
 }
 
-/// A failure as miette draws it.
+/// A failure in the form that miette renders.
 #[derive(Debug)]
 struct Shown {
     message: String,
@@ -149,7 +148,7 @@ impl Diagnostic for Shown {
     }
 }
 
-/// Lines of a small table: the first column padded to the widest.
+/// Formats a table with two columns.
 pub(crate) fn table(rows: &[(String, String)]) -> String {
     let width = rows
         .iter()

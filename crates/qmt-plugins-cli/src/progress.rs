@@ -9,10 +9,10 @@ use qmt_plugins::{Event, EventSink, Stage};
 
 use crate::output::Output;
 
-/// Returns what prints events, as `output` wants it.
+/// Returns the sink that prints events in the form that `output` requires.
 pub(crate) fn sink(output: &Output) -> EventSink {
     if output.is_quiet() || output.is_json() {
-        // What weakens trust is told in any case.
+        // Warnings can be about trust, so they are always printed.
         return Arc::new(|event| {
             if matches!(event, Event::Warning { .. })
                 && let Some(line) = line(&event)
@@ -32,7 +32,7 @@ pub(crate) fn sink(output: &Output) -> EventSink {
     })
 }
 
-/// One event as a line; small steps have none.
+/// Formats an event as a line, unless it is a small step.
 fn line(event: &Event) -> Option<String> {
     match event {
         Event::Finished {

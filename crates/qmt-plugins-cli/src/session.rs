@@ -1,4 +1,4 @@
-//! What the global options open: the config and the host.
+//! Opens the config and the host that the global options name.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::progress;
 
-/// Reads the config that the options name, or the first that is found.
+/// Reads the config that the options name, or the first one in the usual folders.
 pub(crate) fn config(global: &Global) -> Result<ConfigFile, Failure> {
     let read = match &global.config {
         Some(path) => ConfigFile::read(path),
@@ -21,8 +21,8 @@ pub(crate) fn config(global: &Global) -> Result<ConfigFile, Failure> {
     Ok(read.map_err(Error::from)?)
 }
 
-/// Like [`config`], but an empty one will do where none is found: for commands that a reference
-/// and options are enough for.
+/// As [`config`], but returns an empty config if there is none: for commands that only require a
+/// reference.
 pub(crate) fn config_or_default(global: &Global) -> Result<ConfigFile, Failure> {
     match (&global.config, ConfigFile::discover()) {
         (None, Err(ConfigError::NotFound { .. })) => Ok(ConfigFile::in_memory(
@@ -55,7 +55,7 @@ pub(crate) fn host(
     Ok(builder.events(progress::sink(output)).build()?)
 }
 
-/// Lays the options that name a signer over the config: they replace its policies for this call.
+/// Applies the options that name a signer: they replace the config's policies for this call.
 pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFile, Failure> {
     let mut config = file.config().clone();
     let here = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
@@ -64,7 +64,7 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
         authority.key = Some(here(key));
         if signer.insecure_ignore_tlog {
             authority.transparency_log = TransparencyRule::Optional;
-            // A key alone needs no Sigstore: none is fetched where the config names none.
+            // Without a log, a key requires no trust root, so none is fetched unless the config names one.
             let oci = &mut config.oci;
             if oci.trusted_root.is_none() && oci.tuf_url.is_none() {
                 oci.use_sigstore_tuf_data.get_or_insert(false);

@@ -1,36 +1,27 @@
-//! What `fetch` hands to a host: a verified plugin on disk, and what is known of it.
+//! What `fetch` returns: a verified plugin in the cache, and what is known about it.
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use qmt_artifact::PluginKind;
-use qmt_oci_ref::{Digest, PinnedReference};
+use qmt_oci_ref::{Digest, PinnedReference, PluginKind};
 use qmt_verify::Verification;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::stage::cache::Cached;
 use crate::stage::load::Content;
 
 /// A plugin that was fetched and verified, and not loaded.
 ///
-/// A host that loads by itself should load [`PluginArtifact::bytes`]: these are the bytes that were
-/// hashed. The file at [`PluginArtifact::path`] was proven, and can change after this was made.
+/// A host that loads plugins itself should load [`PluginArtifact::bytes`], because these bytes were
+/// hashed. The file at [`PluginArtifact::path`] was hashed too, but can change afterwards.
 #[derive(Clone, Debug)]
 pub struct PluginArtifact {
     pub(crate) name: String,
     pub(crate) kind: PluginKind,
     pub(crate) path: PathBuf,
     pub(crate) content: Content,
-    pub(crate) image: Option<ImageFacts>,
-}
-
-/// What is known of the image that a plugin came in.
-#[derive(Clone, Debug)]
-pub(crate) struct ImageFacts {
-    pub(crate) pin: PinnedReference,
-    pub(crate) manifest: Digest,
-    pub(crate) verification: Verification,
-    pub(crate) is_hit: bool,
+    pub(crate) image: Option<Cached>,
 }
 
 impl PluginArtifact {
@@ -39,12 +30,12 @@ impl PluginArtifact {
         &self.name
     }
 
-    /// Returns the kind of plugin, as its content says.
+    /// Returns the kind of plugin, identified by its content.
     pub fn kind(&self) -> PluginKind {
         self.kind
     }
 
-    /// Returns where the file lies.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -54,41 +45,39 @@ impl PluginArtifact {
         self.content.digest()
     }
 
-    /// Reads the content of the file while hashing it. Every call reads anew, and gives the bytes
-    /// that [`PluginArtifact::digest`] names.
+    /// Reads the content of the file and checks that it has the digest
+    /// [`PluginArtifact::digest`]. Every call reads the file again.
     ///
     /// Blocks the thread; takes as much memory as the file has bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Cache`] where the file can't be read or was changed; fetching it again mends that.
+    /// [`Error::Cache`] if the file can't be read or was changed; fetching it again repairs that.
     pub fn bytes(&self) -> Result<Bytes, Error> {
-        self.content.bytes().map_err(|source| Error::Cache {
-            plugin: self.name.clone(),
-            source,
-        })
+        let bytes = self.content.bytes();
+        bytes.map_err(|source| Error::cache(&self.name, source))
     }
 
-    /// Returns the image that it came in; a file of the operator's own has none.
+    /// Returns the image that it was extracted from; a local file has none.
     pub fn reference(&self) -> Option<&PinnedReference> {
-        self.image.as_ref().map(|image| &image.pin)
+        self.image.as_ref().map(Cached::pin)
     }
 
-    /// Returns what was proven about the signature; a file of the operator's own has none.
+    /// Returns what was verified about the signature; a local file has none.
     pub fn verification(&self) -> Option<&Verification> {
-        self.image.as_ref().map(|image| &image.verification)
+        self.image.as_ref().map(Cached::verification)
     }
 
-    /// Reports whether the cache had it already.
+    /// Reports whether the cache had it before this call.
     pub fn is_from_cache(&self) -> bool {
-        self.image.as_ref().is_some_and(|image| image.is_hit)
+        self.image.as_ref().is_some_and(Cached::is_hit)
     }
 
-    /// Returns the facts as data for machines.
+    /// Returns a summary as data.
     pub fn summary(&self) -> ArtifactSummary {
         let image = self.image.as_ref();
         let signer = image
-            .and_then(|image| image.verification.signer())
+            .and_then(|image| image.verification().signer())
             .map(ToString::to_string);
         ArtifactSummary {
             name: self.name.clone(),
@@ -96,15 +85,15 @@ impl PluginArtifact {
             path: self.path.clone(),
             file_digest: self.digest().clone(),
             size: self.content.size(),
-            reference: image.map(|image| image.pin.clone()),
-            manifest: image.map(|image| image.manifest.clone()),
+            reference: image.map(|image| image.pin().clone()),
+            manifest: image.map(|image| image.manifest().clone()),
             signer,
             from_cache: self.is_from_cache(),
         }
     }
 }
 
-/// The facts of a [`PluginArtifact`], as data.
+/// A summary of a [`PluginArtifact`], as data.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ArtifactSummary {
@@ -112,7 +101,7 @@ pub struct ArtifactSummary {
     pub name: String,
     /// The kind of plugin.
     pub kind: PluginKind,
-    /// Where the file lies.
+    /// The path of the file.
     pub path: PathBuf,
     /// The digest of the file.
     pub file_digest: Digest,
@@ -122,8 +111,8 @@ pub struct ArtifactSummary {
     pub reference: Option<PinnedReference>,
     /// The manifest that was selected.
     pub manifest: Option<Digest>,
-    /// Who signed it; missing where nobody was asked.
+    /// The signer; `None` if the signature was not verified.
     pub signer: Option<String>,
-    /// Whether the cache had it already.
+    /// Whether the cache had it before.
     pub from_cache: bool,
 }

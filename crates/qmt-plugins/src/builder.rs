@@ -1,12 +1,12 @@
-//! Builds a `PluginHost`: from a config alone, or with parts of the host's own.
+//! Builds a [`PluginHost`]: from a config alone, or with parts that the host program brings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use qmt_artifact::HostPlatform;
 use qmt_cache::{CacheEvent, CacheOptions, FsCache};
 use qmt_loader::Loader;
-use qmt_registry::Registry;
+use qmt_oci_ref::Registry;
 use qmt_verify::Verifier;
 use tokio::sync::OnceCell;
 
@@ -32,9 +32,20 @@ pub struct PluginHostBuilder {
     events: Option<EventSink>,
 }
 
-impl PluginHostBuilder {
-    pub(crate) fn new(file: ConfigFile) -> Self {
-        Self {
+impl PluginHost {
+    /// Opens the config at `path`, its lockfile and the cache. Nothing is fetched yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`], [`Error::Lockfile`], or [`Error::Cache`] if the cache's folder is not
+    /// safe.
+    pub fn from_config(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::builder(ConfigFile::read(path)?).build()
+    }
+
+    /// Starts to build a host for a config that was read already.
+    pub fn builder(file: ConfigFile) -> PluginHostBuilder {
+        PluginHostBuilder {
             file,
             registry: None,
             verifier: None,
@@ -47,7 +58,9 @@ impl PluginHostBuilder {
             events: None,
         }
     }
+}
 
+impl PluginHostBuilder {
     /// Reads images from `registry` instead of over HTTP.
     #[must_use]
     pub fn registry(mut self, registry: Arc<dyn Registry>) -> Self {
@@ -55,35 +68,35 @@ impl PluginHostBuilder {
         self
     }
 
-    /// Lets `verifier` decide over signatures instead of the config's policies.
+    /// Verifies signatures with `verifier` instead of the config's policies.
     #[must_use]
     pub fn verifier(mut self, verifier: Arc<dyn Verifier>) -> Self {
         self.verifier = Some(verifier);
         self
     }
 
-    /// Loads Wasm plugins by `loader`, such as an `ExtismLoader` with host functions of one's own.
+    /// Loads Wasm plugins with `loader`, such as an `ExtismLoader` with host functions.
     #[must_use]
     pub fn wasm_loader(mut self, loader: Arc<dyn Loader>) -> Self {
         self.wasm = Some(loader);
         self
     }
 
-    /// Loads native plugins by `loader`.
+    /// Loads native plugins with `loader`.
     #[must_use]
     pub fn native_loader(mut self, loader: Arc<dyn Loader>) -> Self {
         self.native = Some(loader);
         self
     }
 
-    /// Says what may be done to the lockfile.
+    /// Sets whether the lockfile may change. Default: [`LockMode::Update`].
     #[must_use]
     pub fn lock_mode(mut self, mode: LockMode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Forbids the network: what the cache does not hold is an error.
+    /// Forbids the network: a plugin that is not in the cache is an error.
     #[must_use]
     pub fn offline(mut self, offline: bool) -> Self {
         self.offline = offline;
@@ -97,14 +110,14 @@ impl PluginHostBuilder {
         self
     }
 
-    /// Puts the cache into `folder`, whatever the config says.
+    /// Uses `folder` as the cache, instead of the one in the config.
     #[must_use]
     pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache_dir = Some(folder.into());
         self
     }
 
-    /// Tells `sink` what happens.
+    /// Sends events to `sink`.
     #[must_use]
     pub fn events(mut self, sink: EventSink) -> Self {
         self.events = Some(sink);
@@ -115,7 +128,7 @@ impl PluginHostBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Lockfile`], or [`Error::Cache`] where the cache's folder is not safe.
+    /// [`Error::Lockfile`], or [`Error::Cache`] if the cache's folder is not safe.
     pub fn build(self) -> Result<PluginHost, Error> {
         let oci = &self.file.config().oci;
         let folder = self.file.folder();
@@ -130,10 +143,7 @@ impl PluginHostBuilder {
             options = options.with_events(Arc::new(move |event| sink(cache_event(event))));
         }
         let open = FsCache::open(options);
-        let cache = open.map_err(|source| Error::Cache {
-            plugin: "all".to_owned(),
-            source,
-        })?;
+        let cache = open.map_err(|source| Error::cache("all", source))?;
         let loaders = Loaders::new(self.wasm, self.native, &cache);
         let trust = match self.verifier {
             Some(verifier) => OnceCell::new_with(Some(Trust::Verify(verifier))),
@@ -165,10 +175,9 @@ impl std::fmt::Debug for PluginHostBuilder {
 }
 
 fn cache_event(event: CacheEvent) -> Event {
-    let plugin = "cache".to_owned();
-    let detail = match event {
-        CacheEvent::Waiting { lock } => format!("another process holds {}", lock.display()),
-        other => format!("{other:?}"),
-    };
-    Event::Waiting { plugin, detail }
+    let CacheEvent::Waiting { lock } = event;
+    Event::Waiting {
+        plugin: "cache".to_owned(),
+        detail: format!("another process has locked {}", lock.display()),
+    }
 }

@@ -1,45 +1,160 @@
-//! Makes what talks to the outside from the config: registries, trust, downloads.
+//! Connects a host to registries and URLs. Whether the network may be used is decided here, once.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
-use qmt_oci_ref::{Descriptor, Digest, MediaType, Reference, Tag};
-use qmt_registry::Registry;
+use bytes::Bytes;
+use qmt_cache::Cache as _;
+use qmt_oci_ref::{Descriptor, Digest, MediaType, Reference, Registry, RegistryError, Tag};
+#[cfg(feature = "http")]
+use qmt_registry::HttpRegistry;
+use qmt_registry::{ClientError, Offline};
 
-use crate::config::ByteSize;
+use crate::config::{ByteSize, PullPolicy};
 use crate::error::Error;
 use crate::host::PluginHost;
-use crate::local;
-use crate::obtain::Obtained;
+#[cfg(feature = "http")]
+use crate::http_client;
+use crate::lockfile::LockMode;
 use crate::source::PluginSource;
-use crate::stage::load::{self, Code, Content, Standing};
 use crate::target::Target;
 
-/// Largest Wasm module that is fetched from a URL, in bytes, where the config says nothing.
+/// Largest plugin that is fetched from a URL, in bytes, unless the config says otherwise.
 const URL_MAX_BYTES: u64 = 64 << 20;
 
-/// Returns the registry for `source`, the name to ask it for, and whether it is on this disk.
-pub(crate) fn registry_for(
-    host: &PluginHost,
-    target: &Target,
-    source: &PluginSource,
-) -> Result<(Arc<dyn Registry>, Reference, bool), Error> {
-    match source {
-        PluginSource::Registry(reference) => {
-            let registry = match &host.registry {
-                Some(registry) => Arc::clone(registry),
-                None => http(host, target)?,
+impl PluginHost {
+    /// Returns the rule that forbids to pull over the network, if there is one.
+    pub(crate) fn offline_rule(&self) -> Option<&'static str> {
+        let never = self.config().oci.pull_policy == PullPolicy::Never;
+        self.network_rule()
+            .or(never.then_some("`pull_policy = \"never\"`"))
+    }
+
+    /// Returns the rule that forbids the network for every purpose, if there is one.
+    fn network_rule(&self) -> Option<&'static str> {
+        match (self.mode, self.offline) {
+            (LockMode::Frozen, _) => Some("`--frozen`"),
+            (LockMode::Update | LockMode::Locked, true) => Some("`--offline`"),
+            (LockMode::Update | LockMode::Locked, false) => None,
+        }
+    }
+
+    /// Refuses an operation that requires the network if a rule forbids that.
+    pub(crate) fn require_network(
+        &self,
+        target: impl Display,
+        doing: &'static str,
+    ) -> Result<(), Error> {
+        let target = target.to_string();
+        match self.network_rule() {
+            None => Ok(()),
+            Some(rule) => Err(Error::NetworkForbidden {
+                target,
+                doing,
+                rule,
+            }),
+        }
+    }
+
+    /// Returns the registry that has the image `source`, and the image's reference in it.
+    pub(crate) fn connect(
+        &self,
+        target: &Target,
+        source: &PluginSource,
+    ) -> Result<(Arc<dyn Registry>, Reference), Error> {
+        match source {
+            PluginSource::Registry(reference) => {
+                let registry = match (self.offline_rule(), &self.registry) {
+                    (Some(rule), _) => Arc::new(Offline::new(rule)),
+                    (None, Some(registry)) => Arc::clone(registry),
+                    (None, None) => self.http_registry(target)?,
+                };
+                Ok((registry, reference.clone()))
+            }
+            PluginSource::Layout { path, tag, digest } => {
+                layout(target, path, tag.as_ref(), digest.as_ref())
+            }
+            PluginSource::File(_) | PluginSource::Url { .. } => {
+                Err(Error::unsupported(target.name(), "signatures of files"))
+            }
+        }
+    }
+
+    /// Returns the content of `url`, from the cache if it is there.
+    pub(crate) async fn download(
+        &self,
+        target: &Target,
+        url: &str,
+        sha256: &Digest,
+    ) -> Result<Bytes, Error> {
+        let cache_error = |source| Error::cache(target.name(), source);
+        let max = self.config().oci.max_artifact_size;
+        let limit = max.map_or(URL_MAX_BYTES, ByteSize::bytes);
+        if let Some(bytes) = self.cache.bytes(sha256, limit).await.map_err(cache_error)? {
+            return Ok(bytes);
+        }
+        if let Some(rule) = self.offline_rule() {
+            return Err(Error::Offline {
+                plugin: target.name().to_owned(),
+                reference: target.source().to_string(),
+                missing: "the module",
+                rule,
+            });
+        }
+        let bytes = self.http_download(target, url, limit).await?;
+        let blob = Descriptor::of(MediaType::from("application/wasm"), &bytes);
+        if blob.digest() != sha256 {
+            let mismatch = ClientError::DigestMismatch {
+                expected: sha256.clone(),
+                actual: blob.digest().clone(),
             };
-            Ok((registry, reference.clone(), false))
+            return Err(registry_error(target, "fetching", mismatch.into()));
         }
-        PluginSource::Layout { path, tag, digest } => {
-            let (registry, reference) = layout(target, path, tag.as_ref(), digest.as_ref())?;
-            Ok((registry, reference, true))
+        let put = self.cache.put_bytes(&blob, bytes.clone()).await;
+        put.map_err(cache_error)?;
+        Ok(bytes)
+    }
+}
+
+#[cfg(feature = "http")]
+impl PluginHost {
+    /// Returns the HTTP client. It is made, and certificates are read, at its first use.
+    pub(crate) fn http_client(&self) -> Result<HttpRegistry, RegistryError> {
+        if let Some(client) = self.http.get() {
+            return Ok(client.clone());
         }
-        PluginSource::File(_) | PluginSource::Url { .. } => Err(Error::Unsupported {
-            plugin: target.name().to_owned(),
-            what: "signatures of files",
-        }),
+        let client = http_client::build(&self.file, self.events.clone())?;
+        Ok(self.http.get_or_init(|| client).clone())
+    }
+
+    fn http_registry(&self, target: &Target) -> Result<Arc<dyn Registry>, Error> {
+        let client = self.http_client();
+        let mirrors = client.and_then(|client| http_client::mirrors(client, &self.file));
+        match mirrors {
+            Ok(mirrors) => Ok(Arc::new(mirrors)),
+            Err(error) => {
+                let doing = "setting up the connection to";
+                Err(registry_error(target, doing, error))
+            }
+        }
+    }
+
+    async fn http_download(&self, target: &Target, url: &str, limit: u64) -> Result<Bytes, Error> {
+        let error = |error| registry_error(target, "fetching", error);
+        let client = self.http_client().map_err(error)?;
+        client.download(url, limit).await.map_err(error)
+    }
+}
+
+#[cfg(not(feature = "http"))]
+impl PluginHost {
+    fn http_registry(&self, target: &Target) -> Result<Arc<dyn Registry>, Error> {
+        Err(Error::unsupported(target.name(), Error::NO_HTTP))
+    }
+
+    async fn http_download(&self, target: &Target, _: &str, _: u64) -> Result<Bytes, Error> {
+        Err(Error::unsupported(target.name(), Error::NO_HTTP))
     }
 }
 
@@ -50,14 +165,10 @@ fn layout(
     tag: Option<&Tag>,
     digest: Option<&Digest>,
 ) -> Result<(Arc<dyn Registry>, Reference), Error> {
-    let opened = qmt_registry::OciLayout::open(path).map_err(|source| Error::Registry {
-        plugin: target.name().to_owned(),
-        reference: target.source().to_string(),
-        doing: "opening",
-        source,
-    })?;
-    let reference = opened.reference(tag, digest);
-    Ok((Arc::new(opened), reference))
+    let layout = qmt_registry::OciLayout::open(path);
+    let layout = layout.map_err(|error| registry_error(target, "opening", error))?;
+    let reference = layout.reference(tag, digest);
+    Ok((Arc::new(layout), reference))
 }
 
 #[cfg(not(feature = "layout"))]
@@ -67,118 +178,9 @@ fn layout(
     _: Option<&Tag>,
     _: Option<&Digest>,
 ) -> Result<(Arc<dyn Registry>, Reference), Error> {
-    let what = "OCI layouts (feature `layout`)";
-    Err(Error::Unsupported {
-        plugin: target.name().to_owned(),
-        what,
-    })
+    Err(Error::unsupported(target.name(), Error::NO_LAYOUT))
 }
 
-#[cfg(feature = "http")]
-fn http(host: &PluginHost, target: &Target) -> Result<Arc<dyn Registry>, Error> {
-    Ok(Arc::new(host.http_client().map_err(|source| {
-        Error::Registry {
-            plugin: target.name().to_owned(),
-            reference: target.source().to_string(),
-            doing: "setting up the connection to",
-            source,
-        }
-    })?))
-}
-
-#[cfg(not(feature = "http"))]
-fn http(_: &PluginHost, target: &Target) -> Result<Arc<dyn Registry>, Error> {
-    Err(unsupported_http(target))
-}
-
-#[cfg(not(feature = "http"))]
-fn unsupported_http(target: &Target) -> Error {
-    let what = "registries over HTTP (feature `http`)";
-    Error::Unsupported {
-        plugin: target.name().to_owned(),
-        what,
-    }
-}
-
-/// Fetches a module from a URL, unless the cache holds it. Its digest stands in the config, so the
-/// operator vouches for it.
-pub(crate) async fn url_plugin(
-    host: &PluginHost,
-    target: &Target,
-    url: &str,
-    sha256: &Digest,
-) -> Result<Obtained, Error> {
-    use qmt_cache::Cache as _;
-    let plugin = || target.name().to_owned();
-    let cache_error = |source| Error::Cache {
-        plugin: plugin(),
-        source,
-    };
-    let limit = host
-        .config()
-        .oci
-        .max_artifact_size
-        .map_or(URL_MAX_BYTES, ByteSize::bytes);
-    let kept = host.cache.bytes(sha256, limit).await.map_err(cache_error)?;
-    let bytes = if let Some(bytes) = kept {
-        bytes
-    } else {
-        host.forbid_network(target, "the module")?;
-        let bytes = download(host, target, url, limit).await?;
-        let blob = Descriptor::of(MediaType::new("application/wasm"), &bytes);
-        if blob.digest() != sha256 {
-            return Err(Error::Registry {
-                plugin: plugin(),
-                reference: target.source().to_string(),
-                doing: "fetching",
-                source: qmt_registry::RegistryError::DigestMismatch {
-                    expected: sha256.clone(),
-                    actual: blob.digest().clone(),
-                },
-            });
-        }
-        host.cache
-            .put_bytes(&blob, bytes.clone())
-            .await
-            .map_err(cache_error)?;
-        bytes
-    };
-    let path = std::path::PathBuf::from(target.source().to_string());
-    let kind = local::kind_of(&bytes, &host.platform).map_err(|problem| Error::NotAPlugin {
-        plugin: plugin(),
-        path: path.clone(),
-        problem,
-    })?;
-    load::permit(target.provider(), kind, None, Standing::OwnFile)?;
-    Ok(Obtained {
-        kind,
-        path,
-        content: Content::Read(Code::hash(bytes)),
-        image: None,
-    })
-}
-
-#[cfg(feature = "http")]
-async fn download(
-    host: &PluginHost,
-    target: &Target,
-    url: &str,
-    limit: u64,
-) -> Result<bytes::Bytes, Error> {
-    let error = |source| Error::Registry {
-        plugin: target.name().to_owned(),
-        reference: target.source().to_string(),
-        doing: "fetching",
-        source,
-    };
-    host.http_client()
-        .map_err(error)?
-        .download(url, limit)
-        .await
-        .map_err(error)
-}
-
-#[cfg(not(feature = "http"))]
-async fn download(_: &PluginHost, target: &Target, _: &str, _: u64) -> Result<bytes::Bytes, Error> {
-    Err(unsupported_http(target))
+fn registry_error(target: &Target, doing: &'static str, source: RegistryError) -> Error {
+    Error::registry(target.name(), target.source(), doing, source)
 }

@@ -2,21 +2,23 @@
 
 mod kind;
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
-use qmt_artifact::{ArtifactError, PluginKind};
+use qmt_artifact::ArtifactError;
 use qmt_cache::CacheError;
 use qmt_loader::LoadError;
-use qmt_oci_ref::Digest;
-use qmt_registry::RegistryError;
+use qmt_oci_ref::{Digest, PluginKind, RegistryError};
+use qmt_registry::ClientError;
 use qmt_verify::VerifyError;
+use qmt_verify::report::RejectionCode;
 
 pub use self::kind::ErrorKind;
 use crate::config::{ConfigError, LAYOUT_NAMES, scope_of};
 use crate::lockfile::LockfileError;
 use crate::source::SourceError;
 
-/// Why a plugin was not fetched, verified, loaded or called. Each names the plugin.
+/// Why a plugin was not fetched, verified, loaded or called. Every message names the plugin.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -26,30 +28,30 @@ pub enum Error {
     /// The lockfile can't be used.
     #[error(transparent)]
     Lockfile(#[from] LockfileError),
-    /// No provider has this name, and it is no reference either.
+    /// No provider has this name, and it is not a reference.
     #[error(
         "the config names no plugin `{name}`{}; it names {}",
         .nearest.as_ref().map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default(),
         if .known.is_empty() { "none".to_owned() } else { .known.join(", ") }
     )]
     UnknownPlugin {
-        /// What was asked for.
+        /// The name.
         name: String,
-        /// The name that was probably meant.
+        /// The most similar name in the config.
         nearest: Option<String>,
-        /// The names that there are.
+        /// The names in the config.
         known: Vec<String>,
     },
-    /// What was given is neither a provider's name nor a reference.
+    /// The text is neither the name of a provider nor a reference.
     #[error("`{text}` is neither the name of a plugin in the config nor a reference")]
     Source {
-        /// What was given.
+        /// The text.
         text: String,
-        /// Why it is no reference.
+        /// Why it is not a reference.
         #[source]
         source: SourceError,
     },
-    /// The registry did not give what was asked for.
+    /// A request to a registry failed.
     #[error("`{plugin}`: {doing} `{reference}` failed")]
     Registry {
         /// The plugin.
@@ -62,7 +64,7 @@ pub enum Error {
         #[source]
         source: RegistryError,
     },
-    /// Nobody whom the policy trusts signed it, or that could not be found out.
+    /// The policy does not accept its signatures, or they could not be discovered.
     #[error("`{plugin}` is not verified, so it is not loaded: `{reference}`")]
     NotVerified {
         /// The plugin.
@@ -76,27 +78,27 @@ pub enum Error {
     /// Trust material or policy can't be used.
     #[error("the trust settings of the config can't be used")]
     Trust(#[source] VerifyError),
-    /// The tag went back to a version that was signed before the one that the lockfile holds.
+    /// The tag names a version that was signed before the one in the lockfile.
     #[error(
-        "`{plugin}` is not loaded: `{reference}` went back to {digest} ({signed}), the lockfile \
-         holds {locked} ({locked_signed})"
+        "`{plugin}` is not loaded: `{reference}` was rolled back to {digest} ({signed}); the \
+         lockfile has {locked} ({locked_signed})"
     )]
-    StepBack {
+    Rollback {
         /// The plugin.
         plugin: String,
         /// The image, as the config names it.
         reference: String,
-        /// What the tag stands for now.
+        /// The digest that the tag names now.
         digest: Digest,
-        /// When that was signed, in words.
+        /// When that was signed, as text.
         signed: String,
-        /// What it stood for, and still does by the lockfile.
+        /// The digest in the lockfile.
         locked: Digest,
-        /// When that was signed, in words.
+        /// When that was signed, as text.
         locked_signed: String,
     },
-    /// What was to be published is not signed, so it is not published either.
-    #[error("`{plugin}`: signing it failed")]
+    /// The image could not be signed, so it is not published.
+    #[error("`{plugin}`: signing the image failed")]
     Signing {
         /// What was to be published.
         plugin: String,
@@ -104,8 +106,8 @@ pub enum Error {
         #[source]
         source: VerifyError,
     },
-    /// The image is not a plugin image, or not for this host.
-    #[error("`{plugin}`: `{reference}` does not hold a plugin that can be used here")]
+    /// The image is not a plugin image, or none for this host.
+    #[error("`{plugin}`: `{reference}` does not contain a plugin for this host")]
     Artifact {
         /// The plugin.
         plugin: String,
@@ -115,23 +117,23 @@ pub enum Error {
         #[source]
         source: ArtifactError,
     },
-    /// Files make no image that could be published.
-    #[error("nothing was published as `{destination}`: there is no image to push")]
+    /// The files can't be packed into an image.
+    #[error("nothing was published as `{destination}`: the image can't be packed")]
     Pack {
-        /// Where it was to go.
+        /// The destination.
         destination: String,
         /// Why.
         #[source]
         source: ArtifactError,
     },
-    /// Work on a thread of its own did not come to its end: it panicked, or the program ends.
-    #[error("`{plugin}`: {doing} stopped before its end")]
+    /// Work on another thread did not complete: it panicked, or the program ends.
+    #[error("`{plugin}`: {doing} did not complete")]
     Stopped {
-        /// The plugin, or where it was to go.
+        /// The plugin, or the destination.
         plugin: String,
         /// What was being done.
         doing: &'static str,
-        /// How it ended.
+        /// Why.
         #[source]
         source: std::io::Error,
     },
@@ -144,7 +146,7 @@ pub enum Error {
         #[source]
         source: CacheError,
     },
-    /// It was verified, and can't be loaded or called.
+    /// The verified plugin can't be loaded or called.
     #[error("`{plugin}`: {doing} failed")]
     Load {
         /// The plugin.
@@ -155,49 +157,52 @@ pub enum Error {
         #[source]
         source: LoadError,
     },
-    /// The network may not be used, and the cache does not hold it.
+    /// It is not in the cache, and the network may not be used.
     #[error(
-        "`{plugin}`: {missing} of `{reference}` is not in the cache, and {rule} forbids to ask the registry"
+        "`{plugin}`: {missing} of `{reference}` is not in the cache, and {rule} forbids requests to \
+         the registry"
     )]
     Offline {
         /// The plugin.
         plugin: String,
         /// The image.
         reference: String,
-        /// What is missing.
+        /// What the cache lacks.
         missing: &'static str,
         /// What forbids the network.
         rule: &'static str,
     },
-    /// What was asked for is done over the network alone, which may not be used.
-    #[error("`{target}`: {doing} needs the network, and {rule} forbids to use it")]
+    /// The operation requires the network, which may not be used.
+    #[error("`{target}`: {doing} requires the network, and {rule} forbids it")]
     NetworkForbidden {
         /// The image or registry.
         target: String,
-        /// What was to be done.
+        /// The operation.
         doing: &'static str,
         /// What forbids the network.
         rule: &'static str,
     },
-    /// It is another kind of plugin than the config asks for.
-    #[error("`{plugin}`: the config asks for a {expected} plugin, this is a {found} one")]
+    /// It is another kind of plugin than the config requires.
+    #[error("`{plugin}`: the config requires a {expected} plugin, and this is a {found} plugin")]
     WrongKind {
         /// The plugin.
         plugin: String,
-        /// What the config says.
+        /// The kind that the config requires.
         expected: PluginKind,
-        /// What it is.
+        /// The kind of the plugin.
         found: PluginKind,
     },
-    /// Native code would run in the host's process without the operator's word.
-    #[error("`{plugin}` is native code, which runs with all rights of this program: {rule}")]
+    /// The config does not allow native code, which would run in the host's process.
+    #[error(
+        "`{plugin}` is native code, which runs with all rights of this program, and is not loaded: {rule}"
+    )]
     NativeForbidden {
         /// The plugin.
         plugin: String,
-        /// Which rule forbids it, and what would allow it.
-        rule: String,
+        /// The rule that forbids it, and what would allow it.
+        rule: &'static str,
     },
-    /// A file of the operator's can't be read.
+    /// A local file can't be read.
     #[error("`{plugin}`: the file {} can't be read", .path.display())]
     File {
         /// The plugin.
@@ -208,7 +213,7 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// A file of the operator's is no plugin.
+    /// A local file is not a plugin.
     #[error("`{plugin}`: the file {} {problem}", .path.display())]
     NotAPlugin {
         /// The plugin.
@@ -218,7 +223,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// A feature that this build lacks.
+    /// This build lacks a feature.
     #[error("`{plugin}`: this program was built without support for {what}")]
     Unsupported {
         /// The plugin.
@@ -229,7 +234,36 @@ pub enum Error {
 }
 
 impl Error {
-    /// Reports whether the same call may succeed later without anything being changed.
+    #[cfg(not(feature = "http"))]
+    pub(crate) const NO_HTTP: &str = "registries over HTTP (feature `http`)";
+    #[cfg(not(feature = "layout"))]
+    pub(crate) const NO_LAYOUT: &str = "OCI layouts (feature `layout`)";
+
+    pub(crate) fn registry(
+        plugin: impl Display,
+        reference: impl Display,
+        doing: &'static str,
+        source: RegistryError,
+    ) -> Self {
+        Self::Registry {
+            plugin: plugin.to_string(),
+            reference: reference.to_string(),
+            doing,
+            source,
+        }
+    }
+
+    pub(crate) fn cache(plugin: &str, source: CacheError) -> Self {
+        let plugin = plugin.to_owned();
+        Self::Cache { plugin, source }
+    }
+
+    pub(crate) fn unsupported(plugin: &str, what: &'static str) -> Self {
+        let plugin = plugin.to_owned();
+        Self::Unsupported { plugin, what }
+    }
+
+    /// Reports whether the same call can succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Registry { source, .. } => source.is_retryable(),
@@ -241,10 +275,11 @@ impl Error {
         }
     }
 
-    /// Returns what to do about it, where that is not part of the message.
+    /// Returns what to do about it, if that is not part of the message.
     pub fn hint(&self) -> Option<String> {
-        // Whichever step it was that found nobody.
-        if let Some(hint) = registry_cause(self).and_then(RegistryError::unreachable_hint) {
+        let client_error =
+            registry_cause(self).and_then(RegistryError::downcast_ref::<ClientError>);
+        if let Some(hint) = client_error.and_then(ClientError::unreachable_hint) {
             return Some(hint);
         }
         match self {
@@ -253,9 +288,9 @@ impl Error {
                 reference,
                 ..
             } if rejected.is_empty() => Some(if reference.starts_with(LAYOUT_NAMES) {
-                "sign it in a registry, and copy it into the layout with its signatures".to_owned()
+                "sign the image in a registry, and copy it into the layout together with its signatures".to_owned()
             } else {
-                format!("whoever publishes it signs it by `cosign sign {reference}`")
+                format!("the publisher signs it with `cosign sign {reference}`")
             }),
             Self::NotVerified {
                 source, reference, ..
@@ -266,9 +301,9 @@ impl Error {
                     .map(|rejection| rejection.hint.as_str());
                 let first = hints.into_iter().find(|hint| !hint.is_empty())?;
                 let mut rejections = source.rejections().iter();
-                // Another signer than the pinned one: often a change of hands, and meant.
+                // A new signer is often intended, so the message shows how to accept it.
                 if let Some(line) = rejections
-                    .find(|one| one.code == "other-signer")
+                    .find(|one| one.code == RejectionCode::OtherSigner)
                     .and_then(|one| one.config_line.as_deref())
                 {
                     let scope = scope_of(reference);
@@ -277,45 +312,52 @@ impl Error {
                     ));
                 }
                 Some(format!(
-                    "{first}; `qmt-plugins why {reference}` shows each signature that was found, \
+                    "{first}; `qmt-plugins why {reference}` shows each signature that was discovered, \
                      and the config lines that accept its signer"
                 ))
             }
-            Self::Registry { source, .. } if source.is_without_tls() => Some(
-                "the registry answers without TLS; if that is meant, say so in the config: \
-                 `[registries.\"HOST\"]` with `plain_http = true`"
-                    .to_owned(),
-            ),
+            Self::Registry { .. }
+                if matches!(client_error, Some(ClientError::WithoutTls { .. })) =>
+            {
+                Some(
+                    "the registry answers without TLS; if that is intended, set `plain_http = true` in \
+                 `[registries.\"HOST\"]` of the config"
+                        .to_owned(),
+                )
+            }
             Self::Config(ConfigError::NotFound { .. }) => Some(
-                "a first one is a file `plugins.toml` with `[[providers]]`, `name = \"…\"` and \
+                "a minimal config is a file `plugins.toml` with `[[providers]]`, `name = \"…\"` and \
                  `path = \"oci://…\"`; `qmt-plugins config schema` prints all keys"
                     .to_owned(),
             ),
             Self::Pack {
-                source: ArtifactError::TooMuch { .. },
+                source: ArtifactError::LimitExceeded { .. },
                 ..
             } => Some(
-                "hosts take as much as their own `max_artifact_size` says; set it here to publish \
-                 more"
+                "hosts accept what their own `max_artifact_size` allows; set it in this config to \
+                 publish more"
                     .to_owned(),
             ),
-            Self::StepBack { plugin, .. } => Some(format!(
-                "if the publisher took the newer one back, `qmt-plugins update {plugin}` follows; \
-                 without `refresh_after` and `pull_policy = \"always\"` the lockfile's stays"
+            Self::Rollback { plugin, .. } => Some(format!(
+                "if the publisher withdrew the newer version, `qmt-plugins update {plugin}` accepts \
+                 this one; without `refresh_after` and `pull_policy = \"always\"` the version in the \
+                 lockfile stays in use"
             )),
             Self::WrongKind { .. } => {
-                Some("change `kind` of the provider, or the image".to_owned())
+                Some("change `kind` or `path` of the provider".to_owned())
             }
             Self::Offline { .. } => {
-                Some("run `qmt-plugins pull` once while the registry can be reached".to_owned())
+                Some("run `qmt-plugins pull` once with access to the registry".to_owned())
             }
             _ => None,
         }
     }
 }
 
-/// Finds what the registry said in the causes of `error`.
-fn registry_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a RegistryError> {
+/// Finds the error of a registry among `error` and its causes.
+pub(crate) fn registry_cause<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a RegistryError> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<RegistryError>() {

@@ -1,49 +1,49 @@
-//! What happens on the way from a name to a call, for progress bars and logs.
+//! Events of the pipeline, for progress bars and logs.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// One thing that happened to one plugin.
+/// An event that concerns one plugin.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
     /// A stage began.
     Started {
-        /// The provider's name, or the reference where it has none.
+        /// The provider's name, or the reference if the config does not name it.
         plugin: String,
         /// The stage.
         stage: Stage,
     },
-    /// A stage ended well.
+    /// A stage succeeded.
     Finished {
-        /// The provider's name, or the reference where it has none.
+        /// The provider's name, or the reference if the config does not name it.
         plugin: String,
         /// The stage.
         stage: Stage,
-        /// What it found, one line for people.
+        /// The result, as one line of text.
         detail: String,
     },
     /// Bytes of a layer arrived.
     Progress {
-        /// The provider's name, or the reference where it has none.
+        /// The provider's name, or the reference if the config does not name it.
         plugin: String,
         /// Bytes so far.
         done: u64,
-        /// Bytes in all.
+        /// Bytes in total.
         total: u64,
     },
-    /// Another process is at the same thing, and is waited for.
+    /// Another process works on the same plugin.
     Waiting {
-        /// The provider's name, or the reference where it has none.
+        /// The provider's name, or the reference if the config does not name it.
         plugin: String,
         /// What is waited for.
         detail: String,
     },
-    /// Something that did not stop us and that should be known.
+    /// A problem that does not stop the pipeline.
     Warning {
-        /// The provider's name, or the reference where it has none.
+        /// The provider's name, or the reference if the config does not name it.
         plugin: String,
-        /// What it is, one line for people.
+        /// The problem, as one line of text.
         message: String,
     },
 }
@@ -52,17 +52,17 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Stage {
-    /// Name to digest.
+    /// Resolves a reference to a digest.
     Resolve,
-    /// Digest to the manifest for this host.
+    /// Selects the manifest for this host.
     Select,
-    /// Who signed the digest.
+    /// Verifies the signature of the digest.
     Verify,
-    /// Bytes to file.
+    /// Fetches the layers and extracts the file.
     Fetch,
-    /// File under its final name.
+    /// Gives the file its name in the cache.
     Cache,
-    /// Code.
+    /// Loads the code.
     Load,
 }
 

@@ -1,12 +1,10 @@
-//! The HTTP client for registries, as the config wants it.
+//! The HTTP client for registries, with the options of the config.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use qmt_oci_ref::RegistryHost;
-use qmt_registry::{
-    CredentialChain, HostOptions, HttpRegistry, MirrorOptions, RegistryError, RegistryEvent,
-};
+use qmt_oci_ref::{RegistryError, RegistryHost};
+use qmt_registry::credentials::CredentialChain;
+use qmt_registry::{HostOptions, HttpRegistry, MirrorOptions, Mirrors, RegistryEvent};
 
 use crate::config::{ConfigFile, RegistryConfig};
 use crate::events::{Event, EventSink};
@@ -20,9 +18,9 @@ pub(crate) fn build(
     let mut builder =
         HttpRegistry::builder().credentials(Arc::new(CredentialChain::from_environment()));
     for (name, registry) in &config.registries {
-        // `config/check.rs` has parsed every name already.
+        // `config/check.rs` has parsed every name.
         if let Ok(host) = name.parse::<RegistryHost>() {
-            builder = builder.host(host, options(file, registry, &config.registries));
+            builder = builder.host(host, options(file, registry));
         }
     }
     if let Some(timeout) = config.oci.timeout {
@@ -34,12 +32,49 @@ pub(crate) fn build(
     builder.build()
 }
 
-/// The options of one registry; its mirrors bring those of their own tables.
-fn options(
+/// Puts the mirrors of the config in front of `client`.
+pub(crate) fn mirrors(client: HttpRegistry, file: &ConfigFile) -> Result<Mirrors, RegistryError> {
+    let registries = &file.config().registries;
+    let mut mirrors = Mirrors::new(client);
+    for (name, registry) in registries {
+        let Ok(host) = name.parse::<RegistryHost>() else {
+            continue;
+        };
+        for mirror in &registry.mirrors {
+            if let Ok(parsed) = mirror.parse::<MirrorOptions>() {
+                let table = registries.get(host_of(mirror));
+                mirrors = mirrors.mirror(&host, with_table(file, parsed, mirror, table))?;
+            }
+        }
+    }
+    Ok(mirrors)
+}
+
+/// Adds the options that a mirror's own table sets.
+fn with_table(
     file: &ConfigFile,
-    registry: &RegistryConfig,
-    all: &BTreeMap<String, RegistryConfig>,
-) -> HostOptions {
+    parsed: MirrorOptions,
+    mirror: &str,
+    table: Option<&RegistryConfig>,
+) -> MirrorOptions {
+    let Some(table) = table else {
+        return parsed;
+    };
+    let plain_http = table.plain_http || mirror.starts_with("http://");
+    parsed
+        .authoritative(table.resolve_tags)
+        .options(options(file, table).plain_http(plain_http))
+}
+
+/// Returns the `host[:port]` of a mirror, which may have a scheme and a path.
+fn host_of(mirror: &str) -> &str {
+    let rest = mirror
+        .trim_start_matches("http://")
+        .trim_start_matches("https://");
+    rest.split('/').next().unwrap_or_default()
+}
+
+fn options(file: &ConfigFile, registry: &RegistryConfig) -> HostOptions {
     let folder = file.folder();
     let mut options = HostOptions::new().plain_http(registry.plain_http);
     if let Some(path) = &registry.ca_file {
@@ -51,36 +86,8 @@ fn options(
     if let Some(proxy) = &registry.proxy {
         options = options.proxy(proxy.clone());
     }
-    for realm in &registry.allow_realms {
-        options = options.allow_realm(realm.clone());
-    }
-    for mirror in &registry.mirrors {
-        let Ok(parsed) = mirror.parse::<MirrorOptions>() else {
-            continue;
-        };
-        let own = all.get(
-            mirror
-                .trim_start_matches("http://")
-                .trim_start_matches("https://")
-                .split('/')
-                .next()
-                .unwrap_or_default(),
-        );
-        options = options.mirror(match own {
-            Some(own) => {
-                let table = RegistryConfig {
-                    mirrors: Vec::new(),
-                    ..own.clone()
-                };
-                let plain = own.plain_http || mirror.starts_with("http://");
-                parsed
-                    .authoritative(own.resolve_tags)
-                    .options(self::options(file, &table, all).plain_http(plain))
-            }
-            None => parsed,
-        });
-    }
-    options
+    let realms = registry.allow_realms.iter();
+    realms.fold(options, |options, realm| options.allow_realm(realm.clone()))
 }
 
 fn forward(sink: &EventSink, event: &RegistryEvent) {
@@ -92,13 +99,13 @@ fn forward(sink: &EventSink, event: &RegistryEvent) {
             asked_for,
             reason,
         } => {
-            let who = if *asked_for {
-                "as it asked"
+            let why = if *asked_for {
+                "as requested"
             } else {
-                "before the next try"
+                "before the next attempt"
             };
             format!(
-                "{url}: try {attempt} failed ({reason}); waiting {:.1} s {who}",
+                "{url}: attempt {attempt} failed ({reason}); waiting {:.1} s {why}",
                 wait.as_secs_f32()
             )
         }
@@ -107,7 +114,7 @@ fn forward(sink: &EventSink, event: &RegistryEvent) {
             offset,
             host,
         } => {
-            format!("{digest}: going on at byte {offset}, from {host}")
+            format!("{digest}: resuming at byte {offset}, from {host}")
         }
         RegistryEvent::RateLimit {
             host,
@@ -115,7 +122,7 @@ fn forward(sink: &EventSink, event: &RegistryEvent) {
             remaining,
             ..
         } => {
-            // Every answer of such a registry says it; only the end of it is news.
+            // Every response says it; it is worth a warning only near the limit.
             if *remaining > limit.unwrap_or(0) / 10 {
                 return;
             }
@@ -124,17 +131,17 @@ fn forward(sink: &EventSink, event: &RegistryEvent) {
         RegistryEvent::MirrorSkipped {
             mirror,
             reason,
-            lied,
+            wrong_content,
         } => {
-            let what = if *lied {
-                "sent other content than was asked for"
+            let what = if *wrong_content {
+                "sent content that does not match its digest"
             } else {
                 "was skipped"
             };
             format!("the mirror {mirror} {what}: {reason}")
         }
         RegistryEvent::CredentialRefused { host, repository } => {
-            format!("{host} refused the stored credential for {repository}; going on without")
+            format!("{host} refused the stored credential for {repository}; continuing without one")
         }
         _ => return,
     };

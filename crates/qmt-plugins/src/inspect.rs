@@ -1,17 +1,18 @@
-//! What an image holds and what would be taken from it, without loading anything.
+//! What an image contains and what would be extracted from it, without loading anything.
 
-use qmt_artifact::PluginKind;
+use std::collections::BTreeMap;
+
+use qmt_cache::{Cache as _, CachedArtifact};
 use qmt_loader::{Artifact, Preflight};
-use qmt_oci_ref::{Annotations, Descriptor, Digest, PinnedReference, Platform};
+use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform, PluginKind};
 use serde::{Serialize, Serializer};
 
 use crate::error::Error;
 use crate::host::PluginHost;
-use crate::stage::load::loader_kind;
-use crate::stage::{resolve, select};
+use crate::pipeline;
 use crate::target::Target;
 
-/// What an image holds. It says nothing about trust: `verify` does.
+/// What an image contains. Its signature is not verified: [`PluginHost::verify`] does that.
 #[derive(Debug, Serialize)]
 #[non_exhaustive]
 pub struct Inspection {
@@ -19,19 +20,19 @@ pub struct Inspection {
     pub reference: PinnedReference,
     /// The manifest that was selected for this host.
     pub manifest: Digest,
-    /// The platform that it is for, where the image says so.
+    /// The platform of that manifest, if the image names one.
     pub platform: Option<Platform>,
-    /// The kind of plugin that the image says it holds. The content has the last word.
+    /// The kind of plugin that the image declares. The content decides in the end.
     pub kind_hint: Option<PluginKind>,
     /// How the plugin's file is found in the layers.
     pub file: String,
     /// The layers that would be fetched.
     pub layers: Vec<Descriptor>,
     /// The annotations of the manifest.
-    pub annotations: Annotations,
-    /// Why this was selected, one sentence a step.
+    pub annotations: BTreeMap<String, String>,
+    /// Why this manifest was selected, one sentence per step.
     pub trace: Vec<String>,
-    /// What is known of the file, where the cache holds it.
+    /// What is known about the file, if the cache has it.
     pub content: Option<Content>,
 }
 
@@ -43,81 +44,62 @@ pub struct Content {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
-    /// What the loader says of it before any of it runs, or why it would refuse it.
-    #[serde(serialize_with = "verdict")]
+    /// What the loader reads from it before any of it runs, or why it would refuse it.
+    #[serde(serialize_with = "preflight_data")]
     pub preflight: Result<Preflight, String>,
 }
 
 impl PluginHost {
-    /// Looks at what `target` names: manifests only, and the file where the cache holds it.
+    /// Reads the manifests of what `target` names, and the plugin's file if the cache has it.
     ///
     /// # Errors
     ///
-    /// [`Error::Registry`], or [`Error::Artifact`] where nothing in it fits this host.
+    /// [`Error::Registry`], or [`Error::Artifact`] if nothing in the image is for this host.
     pub async fn inspect(&self, target: &Target) -> Result<Inspection, Error> {
         let (context, request) = self.prepare(target)?;
-        let pinned = resolve::resolve(&context, &request).await?;
-        let selected = select::select(&context, &request, &pinned).await?;
-        let selection = selected.selection();
-        let found = context
-            .cache
-            .lookup(selected.key())
-            .await
-            .map_err(context.cache_error())?;
+        let (reference, selection, key) = pipeline::preview(&context, &request).await?;
+        let found = self.cache.lookup(&key).await;
+        let found = found.map_err(|source| Error::cache(target.name(), source))?;
         let content = match found {
+            Some(artifact) => self.inspect_content(target, artifact).await,
             None => None,
-            Some(artifact) => {
-                let record = artifact.record().clone();
-                let read = tokio::task::spawn_blocking(move || artifact.read_proven()).await;
-                // A damaged entry was dropped just now: there is nothing to look at.
-                read.ok().and_then(Result::ok).map(|file| {
-                    let kind = kind_of(record.kind());
-                    let artifact = Artifact::new(
-                        loader_kind(kind),
-                        file.bytes(),
-                        file.digest().clone(),
-                        target.name(),
-                    );
-                    let preflight = self
-                        .loaders
-                        .for_kind(target.name(), kind)
-                        .map_err(|error| error.to_string())
-                        .and_then(|loader| {
-                            loader
-                                .preflight(&artifact)
-                                .map_err(|error| error.to_string())
-                        });
-                    Content {
-                        digest: file.digest().clone(),
-                        size: record.size(),
-                        preflight,
-                    }
-                })
-            }
         };
         Ok(Inspection {
-            reference: pinned.pin().clone(),
+            reference,
             manifest: selection.manifest().digest().clone(),
             platform: selection.platform().cloned(),
             kind_hint: selection.kind_hint(),
             file: selection.file().to_string(),
             layers: selection.layers().to_vec(),
-            annotations: selection.annotations().clone(),
+            annotations: selection.annotations().clone().into_iter().collect(),
             trace: selection.trace().to_vec(),
             content,
         })
     }
-}
 
-/// Reads the kind that the extraction found. A damaged record was no hit.
-fn kind_of(recorded: &str) -> PluginKind {
-    match recorded {
-        "native" => PluginKind::Native,
-        _ => PluginKind::Wasm,
+    /// Runs the loader's preflight on a cached file. A damaged file counts as missing.
+    async fn inspect_content(&self, target: &Target, artifact: CachedArtifact) -> Option<Content> {
+        let kind = artifact.record().kind();
+        let size = artifact.record().size();
+        let read = tokio::task::spawn_blocking(move || artifact.read_proven()).await;
+        let file = read.ok()?.ok()?;
+        let digest = file.digest().clone();
+        let artifact = Artifact::from_verified(kind, file.bytes(), digest.clone(), target.name());
+        let preflight = match self.loaders.for_kind(target.name(), kind) {
+            Ok(loader) => loader
+                .preflight(&artifact)
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        Some(Content {
+            digest,
+            size,
+            preflight,
+        })
     }
 }
 
-fn verdict<S: Serializer>(
+fn preflight_data<S: Serializer>(
     preflight: &Result<Preflight, String>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

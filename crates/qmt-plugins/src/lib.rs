@@ -1,12 +1,13 @@
 #![doc = include_str!("../README.md")]
 //!
-//! The facade: the only crate that sees every stage. Start with [`PluginHost`]; the way of a plugin
-//! through the stages is in `src/pipeline.rs`.
+//! The facade: the only crate that joins the stages. Start with [`PluginHost`]; the order of the
+//! stages is in `src/pipeline.rs`.
 #![forbid(unsafe_code)]
 
-mod adapter;
+mod acquire;
 mod artifact;
 mod builder;
+mod caching;
 pub mod config;
 mod connect;
 mod error;
@@ -14,18 +15,17 @@ mod events;
 mod host;
 #[cfg(feature = "http")]
 mod http_client;
-mod inspect;
+pub mod inspect;
 mod loaders;
 mod local;
 mod lockfile;
 #[cfg(feature = "http")]
 mod login;
-mod manifest_type;
-mod obtain;
+mod operations;
 mod pipeline; // Start here: the stages, top to bottom.
 #[cfg(feature = "sigstore")]
 mod policy;
-mod publish;
+pub mod publish;
 mod source;
 mod stage;
 mod target;
@@ -37,15 +37,13 @@ pub use self::builder::PluginHostBuilder;
 pub use self::error::{Error, ErrorKind};
 pub use self::events::{Event, EventSink, Stage};
 pub use self::host::PluginHost;
-pub use self::inspect::{Content, Inspection};
 pub use self::lockfile::{LockEntry, LockMode, LockfileError};
 #[cfg(feature = "http")]
-pub use self::login::{LoggedOut, logout};
-pub use self::publish::{PublishRequest, Published, PublishedSignature};
+pub use self::login::LoggedOut;
 pub use self::source::{PluginSource, SourceError};
 pub use self::target::Target;
 
-/// What hosts need of the other stages, under the stage's own name.
+/// The stages, for hosts that use their types.
 pub use {
     qmt_artifact as artifact_stage, qmt_cache as cache, qmt_loader as loader,
     qmt_oci_ref as oci_ref, qmt_registry as registry, qmt_verify as verify,

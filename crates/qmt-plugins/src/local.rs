@@ -1,22 +1,24 @@
-//! Plugins that are files of the operator's own.
+//! Plugins that are local files.
 
 use std::path::Path;
 
 use bytes::Bytes;
-use qmt_artifact::{HostPlatform, PluginKind, Sniffed, sniff};
+use qmt_artifact::HostPlatform;
+use qmt_artifact::sniff::{Sniffed, sniff};
+use qmt_oci_ref::PluginKind;
 
 use crate::error::Error;
-use crate::stage::load::Code;
+use crate::stage::load::Content;
 
 /// Largest file that is read, in bytes.
 const FILE_MAX_BYTES: u64 = 512 << 20;
 
-/// Reads and hashes the file, and tells its kind by its content.
+/// Reads and hashes the file, and identifies its kind by its content.
 pub(crate) async fn read(
     plugin: &str,
     path: &Path,
     platform: &HostPlatform,
-) -> Result<(PluginKind, Code), Error> {
+) -> Result<(PluginKind, Content), Error> {
     let fail = |source| Error::File {
         plugin: plugin.to_owned(),
         path: path.to_owned(),
@@ -24,7 +26,7 @@ pub(crate) async fn read(
     };
     let length = tokio::fs::metadata(path).await.map_err(fail)?.len();
     if length > FILE_MAX_BYTES {
-        let problem = format!("has {length} bytes, at most {FILE_MAX_BYTES} are read");
+        let problem = format!("has {length} bytes; the limit is {FILE_MAX_BYTES}");
         return Err(Error::NotAPlugin {
             plugin: plugin.to_owned(),
             path: path.to_owned(),
@@ -37,17 +39,17 @@ pub(crate) async fn read(
         path: path.to_owned(),
         problem,
     })?;
-    Ok((kind, Code::hash(bytes)))
+    Ok((kind, Content::hash(bytes)))
 }
 
-/// Tells the kind of a plugin by its content, or what is wrong with it.
+/// Identifies the kind of a plugin by its content, or returns what is wrong with it.
 pub(crate) fn kind_of(bytes: &[u8], platform: &HostPlatform) -> Result<PluginKind, String> {
     match sniff(bytes) {
         Some(Sniffed::WasmModule) => Ok(PluginKind::Wasm),
-        // Whether it is for this host is the loader's preflight to say.
+        // The loader's preflight checks whether it is for this host.
         Some(Sniffed::Native { .. }) => Ok(PluginKind::Native),
         Some(Sniffed::WasmComponent) => {
-            Err("is a Wasm component; Extism runs core modules".to_owned())
+            Err("is a Wasm component; only core modules are supported".to_owned())
         }
         _ => Err(format!(
             "is neither a Wasm module nor a shared library for {platform}"

@@ -1,7 +1,7 @@
 //! The lockfile: what each provider was resolved to, who signed it, what it was granted.
 //!
-//! `plugins.lock` lies beside the config. It is TOML, sorted by name, and changes only where
-//! something changed, so that it reads well in a version control system.
+//! `plugins.lock` is next to the config. It is TOML, sorted by name, and only changed entries are
+//! rewritten, so that differences are easy to read under version control.
 
 mod document;
 mod error;
@@ -9,18 +9,18 @@ mod error;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Digest, PluginKind};
 use qmt_verify::SignerId;
 use serde::{Deserialize, Serialize};
 
 use self::document::{guard, read_entries, write_entries};
 pub use self::error::LockfileError;
-use crate::config::{AllowConfig, ProviderKind};
+use crate::config::AllowConfig;
 
-/// The name of the file beside the config.
+/// The name of the file, next to the config.
 const NAME: &str = "plugins.lock";
 
-/// What may be done to the lockfile.
+/// How the lockfile may change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LockMode {
@@ -47,20 +47,20 @@ pub struct LockEntry {
     /// The digest of the manifest that was selected for this host.
     pub manifest: Digest,
     /// The kind of plugin.
-    pub kind: ProviderKind,
-    /// The file that was taken out of the image.
+    pub kind: PluginKind,
+    /// The name of the extracted file.
     pub file: String,
     /// The digest of that file.
     pub file_digest: Digest,
     /// The size of that file in bytes.
     pub size: u64,
-    /// Who signed it; missing where verification was off.
+    /// The signer; `None` if verification was switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<SignerId>,
-    /// When it was signed, in seconds since 1970, where a trusted time says so.
+    /// When it was signed, in seconds since 1970, if a trusted time proves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_at: Option<u64>,
-    /// The rights that the config granted.
+    /// The rights that the config grants.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub granted: AllowConfig,
 }
@@ -88,14 +88,14 @@ impl Lockfile {
         self.entries.values()
     }
 
-    /// Returns the entry of `name`, if it still stands for `reference`.
+    /// Returns the entry of `name`, if it is for `reference`.
     pub(crate) fn entry(&self, name: &str, reference: &str) -> Option<&LockEntry> {
         self.entries
             .get(name)
             .filter(|entry| entry.reference == reference)
     }
 
-    /// Enters `entry` and writes the file, unless nothing changes.
+    /// Records `entry` and writes the file, unless nothing changes.
     pub(crate) fn record(&mut self, entry: LockEntry, mode: LockMode) -> Result<(), LockfileError> {
         let old = self.entries.get(&entry.name);
         if old == Some(&entry) {
@@ -103,13 +103,13 @@ impl Lockfile {
         }
         if mode != LockMode::Update {
             let change = old.map_or_else(
-                || "it has none yet".to_owned(),
+                || "it has no entry yet".to_owned(),
                 |old| difference(old, &entry),
             );
             let (path, name) = (self.path.clone(), entry.name);
             return Err(LockfileError::WouldChange { path, name, change });
         }
-        // Another process may have written since: its entries stay, its pins above all.
+        // Another process may have written entries meanwhile. They stay, pinned signers above all.
         let _guard = guard(&self.path);
         let mut entries = read_entries(&self.path)?;
         if let Some(theirs) = entries.get(&entry.name)
@@ -130,7 +130,7 @@ impl Lockfile {
         Ok(())
     }
 
-    /// Keeps the entries of `names` alone, those that another process wrote meanwhile included.
+    /// Removes all entries but those of `names`, also of what another process wrote meanwhile.
     pub(crate) fn retain(&mut self, names: &[&str]) -> Result<(), LockfileError> {
         let _guard = guard(&self.path);
         let mut entries = read_entries(&self.path)?;
@@ -162,7 +162,7 @@ fn difference(old: &LockEntry, new: &LockEntry) -> String {
         let shown = |signer: &Option<SignerId>| {
             signer
                 .as_ref()
-                .map_or_else(|| "nobody".to_owned(), ToString::to_string)
+                .map_or_else(|| "none".to_owned(), ToString::to_string)
         };
         parts.push(format!(
             "signer {} instead of {}",

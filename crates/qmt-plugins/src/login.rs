@@ -1,26 +1,26 @@
-//! Credentials for registries, kept the way docker keeps them.
+//! Credentials for registries, stored where docker stores them.
 
-use qmt_oci_ref::RegistryHost;
-use qmt_registry::{Credential, CredentialChain, RegistryError, StoredIn};
+use qmt_oci_ref::{RegistryError, RegistryHost};
+use qmt_registry::credentials::{Credential, CredentialChain, StoredIn};
 
 use crate::error::Error;
 use crate::host::PluginHost;
 
 impl PluginHost {
-    /// Asks `registry` whether it takes this name and password (or token), and stores them where
-    /// docker would: by its credential helper, else in its config file.
+    /// Checks that `registry` accepts this name and password (or token), and stores them where
+    /// docker does: with its credential helper, else in its config file.
     ///
     /// # Errors
     ///
-    /// [`Error::Registry`] where the registry refuses them, or they can't be stored,
-    /// [`Error::NetworkForbidden`] where the host is offline or frozen.
+    /// [`Error::Registry`] if the registry refuses them or they can't be stored,
+    /// [`Error::NetworkForbidden`] if the host is offline or frozen.
     pub async fn login(
         &self,
         registry: &RegistryHost,
         username: &str,
         password: &str,
     ) -> Result<StoredIn, Error> {
-        self.needs_network(registry, "logging in")?;
+        self.require_network(registry, "logging in")?;
         let credential = Credential::basic(username, password);
         let client = self
             .http_client()
@@ -32,40 +32,34 @@ impl PluginHost {
             .await;
         stored.map_err(failed(registry, "storing the credential for"))
     }
+
+    /// Removes the credential of `registry` from docker's file or helper.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Registry`] if docker's file or helper can't be used.
+    pub async fn logout(registry: &RegistryHost) -> Result<LoggedOut, Error> {
+        let erased = CredentialChain::from_environment().erase(registry).await;
+        let was_logged_in = erased.map_err(failed(registry, "removing the credential for"))?;
+        let remaining = CredentialChain::from_environment().origin(registry).await;
+        Ok(LoggedOut {
+            was_logged_in,
+            remaining,
+        })
+    }
 }
 
-/// What [`logout`] found.
+/// What [`PluginHost::logout`] removed and left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoggedOut {
-    /// Whether docker's file or helper had a credential, which is gone now.
+    /// Whether docker's file or helper had a credential. It is removed.
     pub was_logged_in: bool,
-    /// What still gives a credential for the registry: a file of podman's, or variables. It is used
-    /// as before; we only write what is docker's.
+    /// What still has a credential for the registry, such as podman's file or a variable. It stays
+    /// in use: only docker's files are changed.
     pub remaining: Option<String>,
 }
 
-/// Forgets the credential of `registry` that docker's file or helper holds.
-///
-/// # Errors
-///
-/// [`Error::Registry`] where docker's files or helper can't be used.
-pub async fn logout(registry: &RegistryHost) -> Result<LoggedOut, Error> {
-    let erased = CredentialChain::from_environment().erase(registry).await;
-    let was_logged_in = erased.map_err(failed(registry, "forgetting the credential for"))?;
-    let remaining = CredentialChain::from_environment().origin(registry).await;
-    Ok(LoggedOut {
-        was_logged_in,
-        remaining,
-    })
-}
-
 fn failed(registry: &RegistryHost, doing: &'static str) -> impl FnOnce(RegistryError) -> Error {
-    let reference = registry.to_string();
-    move |source| Error::Registry {
-        plugin: reference.clone(),
-        reference,
-        doing,
-        source,
-    }
+    move |source| Error::registry(registry, registry, doing, source)
 }

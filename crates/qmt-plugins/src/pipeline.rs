@@ -1,73 +1,84 @@
 //! The pipeline, top to bottom. Read this file first.
 //!
-//! reference → resolve → select → verify → fetch → extract → cache → load
+//! reference → resolve → verify → select → fetch + extract → cache → load
 //!
-//! A tag is resolved once; from there on only digests travel. Signatures are looked for beside the
-//! download, but nothing gets a name in the cache before both have ended well.
+//! A tag is resolved once; later stages use digests only. Nothing below the root manifest is
+//! requested before the policy accepts its signature.
 
+use qmt_artifact::Selection;
 use qmt_cache::Begin;
+use qmt_oci_ref::{Digest, PinnedReference};
+use qmt_verify::Verification;
 
 use crate::error::Error;
 use crate::stage::cache::{self, Cached};
-use crate::stage::verify::Freshness;
-use crate::stage::{Context, Request, extract, moved, resolve, select, verify};
+use crate::stage::resolve::{self, Resolved};
+use crate::stage::verify::{self, Freshness};
+use crate::stage::{Context, Request, StageError, extract, select};
 
-/// Runs every stage up to the cache: what comes out is verified and on disk.
+/// Runs every stage up to the cache. Errors get the plugin's name and its reference here.
 pub(crate) async fn run(context: &Context, request: &Request) -> Result<Cached, Error> {
-    let pinned = resolve::resolve(context, request).await?;
-    let selected = select::select(context, request, &pinned).await?;
-    let verdict = async {
-        let verified = verify::verify(context, request, &pinned, Freshness::CacheFirst).await?;
-        moved::check(context, request, &pinned, &verified).await?;
-        verified.warn(context);
-        Ok(verified)
-    };
+    let resolved = resolve(context, request).await?;
+    let pin = resolved.pin().clone();
+    // Boxed, so that the futures of hosts stay small.
+    let cached = Box::pin(resolved_to_cached(context, request, resolved)).await;
+    cached.map_err(|error| error.attach(context, request, Some(&pin)))
+}
 
-    let found = context
-        .cache
-        .lookup(selected.key())
-        .await
-        .map_err(context.cache_error())?;
-    if let Some(artifact) = found {
-        let verified = verdict.await?;
-        return cache::reuse(context, request, &pinned, &selected, verified, artifact).await;
-    }
-    context.need_network(request, "the plugin")?;
-
-    // One process downloads; others wait here and find what it made.
-    let fill = async {
-        match context
-            .cache
-            .begin(selected.key())
-            .await
-            .map_err(context.cache_error())?
-        {
-            Begin::Hit(artifact) => Ok(Outcome::Found(artifact)),
-            Begin::Fill(staging) => {
-                let extracted =
-                    extract::extract(context, request, &pinned, &selected, staging).await?;
-                Ok(Outcome::Made(Box::new(extracted)))
-            }
-            _ => Err(Error::Unsupported {
-                plugin: context.plugin(),
-                what: "this kind of cache",
-            }),
-        }
-    };
-    // A refusal ends the download at once.
-    match tokio::try_join!(verdict, fill)? {
-        (verified, Outcome::Found(artifact)) => {
-            cache::reuse(context, request, &pinned, &selected, verified, artifact).await
-        }
-        (verified, Outcome::Made(extracted)) => {
-            cache::commit(context, request, &pinned, &selected, verified, *extracted).await
-        }
+/// Resolves the reference and verifies its signature as of now; fetches no plugin.
+pub(crate) async fn verify(context: &Context, request: &Request) -> Result<Verification, Error> {
+    let resolved = resolve(context, request).await?;
+    let outcome = verify::check(context, request, &resolved, Freshness::RegistryFirst).await;
+    match outcome {
+        Ok(outcome) => Ok(outcome.verification().clone()),
+        Err(error) => Err(error.attach(context, request, Some(resolved.pin()))),
     }
 }
 
-enum Outcome {
-    Found(qmt_cache::CachedArtifact),
-    Made(Box<extract::Extracted>),
+/// Resolves the reference and shows what would be selected, and under which key the cache would
+/// store it. Nothing is verified, fetched or stored.
+pub(crate) async fn preview(
+    context: &Context,
+    request: &Request,
+) -> Result<(PinnedReference, Selection, Digest), Error> {
+    let resolved = resolve(context, request).await?;
+    match select::preview(context, request, &resolved).await {
+        Ok(selection) => {
+            let key = select::key(request, &selection);
+            Ok((resolved.pin().clone(), selection, key))
+        }
+        Err(error) => Err(error.attach(context, request, Some(resolved.pin()))),
+    }
+}
+
+async fn resolve(context: &Context, request: &Request) -> Result<Resolved, Error> {
+    let resolved = resolve::resolve(context, request).await;
+    resolved.map_err(|error| error.attach(context, request, None))
+}
+
+async fn resolved_to_cached(
+    context: &Context,
+    request: &Request,
+    resolved: Resolved,
+) -> Result<Cached, StageError> {
+    let verified = verify::verify(context, request, resolved).await?;
+    let selected = select::select(context, request, verified).await?;
+    if let Some(artifact) = context.cache.lookup(selected.key()).await? {
+        return cache::reuse(context, request, selected, artifact).await;
+    }
+    if let Some(rule) = context.offline {
+        // Before `begin`, which writes: the cache of an offline machine may be read-only.
+        let missing = "the plugin";
+        return Err(StageError::Offline { missing, rule });
+    }
+    // One process downloads; the others wait here and find the artifact.
+    match context.cache.begin(selected.key()).await? {
+        Begin::Hit(artifact) => cache::reuse(context, request, selected, artifact).await,
+        Begin::Fill(staging) => {
+            let extracted = extract::extract(context, selected, staging).await?;
+            cache::commit(context, request, extracted).await
+        }
+    }
 }
 
 #[cfg(test)]

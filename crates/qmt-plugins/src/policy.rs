@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use qmt_verify::{
-    AttestationDemand, Authority, IdentityRule as Identity, Policy, PolicySet, Scope, VerifyError,
+use qmt_verify::VerifyError;
+use qmt_verify::policy::{
+    AttestationDemand, Authority, IdentityRule as Identity, Policy, PolicySet, Scope,
     WorkflowClaims,
 };
 
@@ -14,7 +15,7 @@ use crate::config::{
 };
 use crate::error::Error;
 
-/// Makes the policies. Relative paths of keys start from `folder`.
+/// Makes the policies. Relative paths of keys start at `folder`.
 pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, Error> {
     let mut entries = Vec::new();
     for policy in &oci.policy {
@@ -35,7 +36,8 @@ pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, Erro
     }
 }
 
-/// The flat keys: one identity of which every part must hold on one signature, or any of the keys.
+/// Reads the constraints in `[oci]` itself: one identity, all of which one signature must have, or
+/// any of the keys.
 fn flat(oci: &OciConfig, folder: &Path) -> Result<Policy, Error> {
     let mut authorities = Vec::new();
     for path in oci.public_keys.as_slice() {
@@ -48,7 +50,7 @@ fn flat(oci: &OciConfig, folder: &Path) -> Result<Policy, Error> {
     let identity = oci.cert_email.as_ref().or(oci.cert_url.as_ref());
     let rule = match (identity, &claims) {
         (Some(identity), _) => Some(Identity::exact(identity.clone()).map_err(Error::Trust)?),
-        // The repository of the workflow says who; the identity is then any workflow in it.
+        // The workflow's repository identifies the signer; any workflow in it is accepted.
         (None, Some(_)) => Some(Identity::regex("(?s).+").map_err(Error::Trust)?),
         (None, None) => None,
     };
@@ -83,7 +85,7 @@ fn scoped(config: &PolicyConfig, folder: &Path) -> Result<Policy, Error> {
         policy = policy.with_matching_name();
     }
     for attestation in &config.attestations {
-        policy = policy.with_attestation(demand(attestation).map_err(Error::Trust)?);
+        policy = policy.with_attestation(self::attestation(attestation).map_err(Error::Trust)?);
     }
     Ok(policy)
 }
@@ -95,7 +97,7 @@ fn authority(config: &AuthorityConfig, folder: &Path) -> Result<Authority, Error
     let identity = match (&config.identity, &config.identity_regex) {
         (Some(identity), _) => Identity::exact(identity.clone()),
         (None, Some(pattern)) => Identity::regex(pattern),
-        // `config/check.rs` demands the workflow's repository in this case.
+        // `config/check.rs` requires the workflow's repository in this case.
         (None, None) => Identity::regex("(?s).+"),
     };
     let identity = identity.map_err(Error::Trust)?;
@@ -124,7 +126,7 @@ fn key(folder: &Path, path: &Path, log: TransparencyRule) -> Result<Authority, E
     Ok(with_log(authority, log))
 }
 
-fn demand(config: &AttestationConfig) -> Result<AttestationDemand, VerifyError> {
+fn attestation(config: &AttestationConfig) -> Result<AttestationDemand, VerifyError> {
     let mut demand = AttestationDemand::new(config.predicate_type.clone())?;
     if let Some(builder) = &config.builder {
         demand = demand.with_builder(builder.clone())?;
@@ -147,12 +149,12 @@ fn demand(config: &AttestationConfig) -> Result<AttestationDemand, VerifyError> 
 fn time(text: &str) -> Result<SystemTime, Error> {
     humantime::parse_rfc3339_weak(text).map_err(|_| {
         let problem =
-            format!("`signed_after = \"{text}\"` is no time such as 2026-01-31T12:00:00Z");
+            format!("`signed_after = \"{text}\"` is not a time such as 2026-01-31T12:00:00Z");
         Error::Trust(VerifyError::Policy { problem })
     })
 }
 
-/// Reads a small file of trust material; its name goes into reports.
+/// Reads a small file of trust material. Its name appears in reports.
 pub(crate) fn read(folder: &Path, path: &Path) -> Result<(String, Vec<u8>), Error> {
     let whole: PathBuf = folder.join(path);
     let fail = |problem: String, source: Option<std::io::Error>| {

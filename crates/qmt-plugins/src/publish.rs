@@ -1,5 +1,6 @@
-//! The pipeline backwards: files → image → registry or layout, signed where a key is given.
+//! Publishing: files → image → registry or layout, signed if a key is given.
 
+mod content;
 #[cfg(feature = "sigstore")]
 mod sign;
 mod target;
@@ -9,17 +10,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use qmt_artifact::{ArtifactError, ExtractLimits, PackProblem, PackRequest, PackedImage, pack};
-use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform};
-use qmt_registry::RawManifest;
+use qmt_artifact::pack::{PackRequest, PackedImage, pack};
+use qmt_artifact::problem::PackProblem;
+use qmt_artifact::{ArtifactError, ExtractLimits};
+use qmt_oci_ref::{Digest, PinnedReference, Platform};
 #[cfg(feature = "sigstore")]
 use qmt_verify::KeySigner;
 use qmt_verify::SignerId;
 use serde::Serialize;
 
+use self::content::PackedContent;
 use self::target::Target;
-use crate::adapter::PackedContent;
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::source::PluginSource;
@@ -83,8 +84,8 @@ impl PublishRequest {
         self.with_annotation("org.opencontainers.image.version", version)
     }
 
-    /// Signs the image with a key, in cosign's bundle format, and attaches the signature to it
-    /// before the tag points there. It enters no transparency log.
+    /// Signs the image with a key, in cosign's bundle format, and attaches the signature before the
+    /// tag names the image. There is no entry in a transparency log.
     #[cfg(feature = "sigstore")]
     #[must_use]
     pub fn signed_by(mut self, signer: KeySigner) -> Self {
@@ -92,8 +93,8 @@ impl PublishRequest {
         self
     }
 
-    /// Says when the content was made: `SOURCE_DATE_EPOCH` in seconds. Unset means 1970, so that
-    /// the same files make the same digest. [`PluginHost::publish`] refuses what lies behind the
+    /// Sets when the content was made, in seconds since 1970 (`SOURCE_DATE_EPOCH`). Default: 1970, so
+    /// that the same files give the same digest. [`PluginHost::publish`] refuses times after the
     /// year 9999.
     #[must_use]
     pub fn created_at(mut self, seconds: u64) -> Self {
@@ -106,17 +107,17 @@ impl PublishRequest {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Published {
-    /// The name, with the digest that stands for the image.
+    /// The reference, with the digest of the image.
     pub reference: PinnedReference,
-    /// Where it was published to, as it was written.
+    /// The destination, as it was given.
     pub destination: String,
-    /// The digest of the image: what to sign.
+    /// The digest of the image, which signatures are for.
     pub digest: Digest,
-    /// The manifests that it holds, one for each platform.
+    /// The digests of its manifests, one for each platform.
     pub manifests: Vec<Digest>,
     /// The size of all its blobs in bytes.
     pub size: u64,
-    /// The signature, where the request named a key.
+    /// The signature, if the request has a key.
     pub signature: Option<PublishedSignature>,
 }
 
@@ -126,88 +127,69 @@ pub struct Published {
 pub struct PublishedSignature {
     /// The digest of the referrer that holds it.
     pub digest: Digest,
-    /// Whose it is: the key's fingerprint.
+    /// The signer: the fingerprint of the key.
     pub signer: SignerId,
 }
 
 impl PluginHost {
-    /// Packs files into an image and pushes it: blobs first, then manifests, then the signature
-    /// where a key is given, the tag last. So nobody finds an image under the tag of which a part
-    /// or the signature is still to come.
+    /// Packs files into an image and pushes it: blobs first, then manifests, then the signature if a
+    /// key is given, the tag last. So the tag never names an image that is incomplete or unsigned.
     ///
     /// # Errors
     ///
-    /// [`Error::Pack`] where a file is not what it is given as, [`Error::Registry`] where the
-    /// registry refuses, [`Error::Source`] where the destination has no tag, [`Error::Signing`]
-    /// where the key does not sign, [`Error::NetworkForbidden`] where the destination is a registry
-    /// and the host is offline or frozen.
+    /// [`Error::Pack`] if a file is not what it is given as, [`Error::Registry`] if the registry
+    /// refuses, [`Error::Signing`] if the key can't be used, [`Error::NetworkForbidden`] if the
+    /// destination is a registry and the host is offline or frozen.
     pub async fn publish(&self, request: &PublishRequest) -> Result<Published, Error> {
         if let PluginSource::Registry(_) = &request.destination {
-            self.needs_network(&request.destination, "publishing")?;
+            self.require_network(&request.destination, "publishing")?;
         }
         let limits = self.config().oci.extract_limits();
         let image = packed(request, limits).await?;
         let target = self.publish_target(&request.destination)?;
         for blob in &image.blobs {
-            target
-                .push_blob(&blob.descriptor, &PackedContent(blob))
-                .await?;
+            let content = PackedContent(blob);
+            target.push_blob(&blob.descriptor, &content).await?;
         }
-        for (descriptor, bytes) in &image.manifests {
-            if descriptor.digest() != image.root.digest() {
-                target
-                    .push_by_digest(&manifest_of(descriptor, bytes))
-                    .await?;
+        for manifest in &image.manifests {
+            if manifest.digest() != image.root.digest() {
+                target.push_by_digest(manifest).await?;
             }
         }
         let signature = sign_and_attach(request, &image, &target).await?;
-        // The last one is the root, and only it gets the tag.
-        let mut pin = None;
-        if let Some((descriptor, bytes)) = image.manifests.last() {
-            pin = Some(target.push_tagged(&manifest_of(descriptor, bytes)).await?);
-        }
-        let digest = image.root.digest().clone();
+        let reference = target.push_tagged(&image.root).await?;
         let manifests = image.manifests.iter();
+        let sizes = image.blobs.iter().map(|blob| blob.descriptor.size());
         Ok(Published {
-            reference: pin.unwrap_or_else(|| target.pinned(&digest)),
+            reference,
             destination: target.shown,
-            digest,
+            digest: image.root.digest().clone(),
             manifests: manifests
-                .map(|(descriptor, _)| descriptor.digest().clone())
+                .map(|manifest| manifest.digest().clone())
                 .collect(),
-            size: image
-                .blobs
-                .iter()
-                .fold(0u64, |sum, blob| sum.saturating_add(blob.descriptor.size())),
+            size: sizes.fold(0, u64::saturating_add),
             signature,
         })
     }
 }
 
-fn manifest_of(descriptor: &Descriptor, bytes: &Bytes) -> RawManifest {
-    RawManifest::new(descriptor.media_type().clone(), bytes.clone())
-}
-
-/// The root goes up by digest first, so that the signature has something to refer to.
+/// Pushes the root by its digest, signs it and pushes the signature, which refers to it.
 #[cfg(feature = "sigstore")]
 async fn sign_and_attach(
     request: &PublishRequest,
     image: &PackedImage,
     target: &Target,
 ) -> Result<Option<PublishedSignature>, Error> {
-    let (Some(signer), Some((descriptor, bytes))) = (&request.signer, image.manifests.last())
-    else {
+    let Some(signer) = &request.signer else {
         return Ok(None);
     };
-    let signing = |source| Error::Signing {
+    let root = &image.root;
+    let signature = sign::sign(signer, &target.pinned(root.digest()), &root.descriptor());
+    let signature = signature.map_err(|source| Error::Signing {
         plugin: target.shown.clone(),
         source,
-    };
-    let signature =
-        sign::sign(signer, &target.pinned(descriptor.digest()), descriptor).map_err(signing)?;
-    target
-        .push_by_digest(&manifest_of(descriptor, bytes))
-        .await?;
+    })?;
+    target.push_by_digest(root).await?;
     for (blob, content) in &signature.blobs {
         target.push_blob(blob, content).await?;
     }
@@ -238,22 +220,22 @@ async fn packed(request: &PublishRequest, limits: ExtractLimits) -> Result<Packe
             reason: PackProblem::Created,
         })
     })?;
-    let mut wanted = PackRequest::new(created).with_limits(limits);
+    let mut packing = PackRequest::new(created).with_limits(limits);
     if let Some(file) = &request.wasm {
-        wanted = wanted.with_wasm(file);
+        packing = packing.with_wasm(file);
     }
     for (platform, file) in &request.native {
-        wanted = wanted.with_native(platform.clone(), file);
+        packing = packing.with_native(platform.clone(), file);
     }
     for (name, value) in &request.annotations {
-        wanted = wanted.with_annotation(name.clone(), value.clone());
+        packing = packing.with_annotation(name.clone(), value.clone());
     }
-    blocking(&request.destination, move || pack(&wanted))
+    blocking(&request.destination, move || pack(&packing))
         .await?
         .map_err(failed)
 }
 
-/// Reading and compressing block the thread, so they get one of their own.
+/// Runs work that reads and compresses on a thread that may block.
 async fn blocking<T: Send + 'static>(
     destination: &PluginSource,
     work: impl FnOnce() -> T + Send + 'static,
@@ -270,16 +252,16 @@ async fn blocking<T: Send + 'static>(
 mod tests {
     use super::*;
 
-    /// A panic of the packer is called what it is, and not a file that can't be read.
+    /// A panic of the packer is not reported as a file that can't be read.
     #[tokio::test]
-    async fn work_that_stops_says_so() {
+    async fn a_panic_of_the_packer_is_reported_as_such() {
         let destination = PluginSource::parse_reference("ghcr.io/acme/echo:1").unwrap();
         let broken = blocking(&destination, || -> u8 { panic!("on purpose") }).await;
         let error = broken.unwrap_err();
         assert!(matches!(error, Error::Stopped { .. }), "{error:?}");
         assert_eq!(
             error.to_string(),
-            "`oci://ghcr.io/acme/echo:1`: packing stopped before its end"
+            "`oci://ghcr.io/acme/echo:1`: packing did not complete"
         );
         assert_eq!(blocking(&destination, || 1).await.unwrap(), 1);
     }

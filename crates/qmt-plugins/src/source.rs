@@ -1,4 +1,4 @@
-//! Where a plugin comes from: what the `path` of a provider says.
+//! Where a plugin comes from: the `path` of a provider.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,9 +26,9 @@ pub enum PluginSource {
         /// The digest.
         digest: Option<Digest>,
     },
-    /// The operator's own file: it is not verified, since its owner could as well change the config.
+    /// A local file. It is not verified, because its owner can change the config as well.
     File(PathBuf),
-    /// A Wasm module at a URL, proven by its digest.
+    /// A plugin at a URL, verified by its digest.
     Url {
         /// The URL, `https://`.
         url: String,
@@ -37,7 +37,7 @@ pub enum PluginSource {
     },
 }
 
-/// Why a provider's path can't be understood.
+/// Why a provider's path is not valid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
@@ -50,17 +50,19 @@ pub enum SourceError {
     /// The folder of a layout is missing.
     #[error("`oci-layout://` must be followed by a folder, then `:tag` or `@sha256:…`")]
     NoLayoutPath,
-    /// A URL without a digest could change under our hands.
-    #[error("a plugin at a URL needs `sha256 = \"<64 hexadecimal digits>\"` beside its path")]
+    /// The content of a URL can change, so its digest is required.
+    #[error("a plugin at a URL requires `sha256 = \"<64 hexadecimal digits>\"` next to its `path`")]
     NoSha256,
-    /// `sha256` is given where something else already decides.
+    /// `sha256` is given for a path that is not a URL.
     #[error("`sha256` goes with an `https://` path only; write a digest as `@sha256:…` instead")]
     NeedlessSha256,
     /// Plain HTTP.
     #[error("plugins are fetched by `https://` only")]
     PlainHttp,
-    /// A scheme that is not known.
-    #[error("`{scheme}://` is not known; `oci://`, `oci-layout://`, `https://` and file paths are")]
+    /// The scheme is not supported.
+    #[error(
+        "`{scheme}://` is not supported; use `oci://`, `oci-layout://`, `https://` or a file path"
+    )]
     UnknownScheme {
         /// The scheme.
         scheme: String,
@@ -106,7 +108,7 @@ impl PluginSource {
         Ok(Self::File(PathBuf::from(path)))
     }
 
-    /// Parses what someone types at a terminal: like [`Self::parse`], but a bare name is a reference.
+    /// Parses a command-line argument: as [`Self::parse`], but a name without a scheme is a reference.
     ///
     /// # Errors
     ///
@@ -133,7 +135,7 @@ impl PluginSource {
         }
     }
 
-    /// Reports whether both name images of one repository, or of one layout on disk.
+    /// Reports whether both name images of the same repository, or of the same layout on disk.
     pub(crate) fn is_same_repository(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Registry(one), Self::Registry(other)) => one.repository() == other.repository(),
@@ -188,7 +190,7 @@ impl fmt::Display for PluginSource {
                 }
             }
             Self::File(path) => write!(f, "{}", path.display()),
-            // What stands behind `?` or before `@` may be a secret.
+            // Userinfo and query can be secrets.
             Self::Url { url, .. } => match url::Url::parse(url) {
                 Ok(url) => write!(
                     f,

@@ -1,4 +1,4 @@
-//! What a call is about: a plugin of the config, or an image that is named in full.
+//! Which plugin a call is about: one of the config, or an image by its reference.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::config::{Config, ProviderConfig};
 use crate::error::Error;
 use crate::source::PluginSource;
 
-/// What a call is about.
+/// A plugin of the config, or an image by its reference.
 #[derive(Clone, Debug)]
 pub struct Target {
     provider: ProviderConfig,
@@ -15,17 +15,16 @@ pub struct Target {
 }
 
 impl Target {
-    /// Takes the provider called `text`, else takes `text` as a reference.
+    /// Returns the provider called `text`, else the image with `text` as its reference.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownPlugin`] where it can only have been a name, [`Error::Source`] where it is
-    /// neither.
+    /// [`Error::UnknownPlugin`] if it can only be a name, [`Error::Source`] if it is neither.
     pub fn parse(config: &Config, text: &str) -> Result<Self, Error> {
         if let Some(provider) = config.provider(text) {
             return Self::of_provider(provider);
         }
-        // A plain word could be an image of Docker Hub, but is far more likely a name mistyped.
+        // A plain word could be an image of Docker Hub, but is more likely a misspelled name.
         if !text.contains(['/', ':', '@', '.']) {
             return Err(unknown(config, text));
         }
@@ -36,11 +35,11 @@ impl Target {
         Ok(Self::of_source(source))
     }
 
-    /// Takes the provider called `name`.
+    /// Returns the provider called `name`.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownPlugin`], with the nearest name.
+    /// [`Error::UnknownPlugin`], with the most similar name.
     pub fn named(config: &Config, name: &str) -> Result<Self, Error> {
         match config.provider(name) {
             Some(provider) => Self::of_provider(provider),
@@ -63,8 +62,8 @@ impl Target {
         })
     }
 
-    /// Takes an image that the config does not name. It gets no config and no rights. A relative
-    /// path starts from the working folder, not from the config's.
+    /// Returns a plugin that the config does not name. It gets no configuration and no rights. A
+    /// relative path starts at the working folder, not at the config's.
     pub fn of_source(source: PluginSource) -> Self {
         let name = source.to_string();
         let provider = ProviderConfig {
@@ -79,7 +78,7 @@ impl Target {
         }
     }
 
-    /// Returns the provider's name, or the reference where there is none.
+    /// Returns the provider's name, or the reference if the config does not name it.
     pub fn name(&self) -> &str {
         &self.provider.name
     }
@@ -89,7 +88,7 @@ impl Target {
         &self.source
     }
 
-    /// Returns where it is found from here: what stands in the config is relative to its `folder`.
+    /// Returns the source with its path made absolute: paths in the config start at its `folder`.
     pub(crate) fn located(&self, folder: &Path) -> PluginSource {
         if self.is_configured {
             self.source.clone().relative_to(folder)
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn mistyped_names_get_the_nearest() {
+    fn a_misspelled_name_gets_the_most_similar_one() {
         let error = Target::parse(&config(), "gretter").unwrap_err().to_string();
         assert!(error.contains("did you mean `greeter`?"), "{error}");
         assert!(Target::named(&config(), "ghcr.io/acme/echo:1").is_err());

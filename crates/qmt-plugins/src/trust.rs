@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use qmt_oci_ref::{ReferenceError, Repository};
-use qmt_verify::{PemTrust, SigstoreVerifier, TrustRoot, TufOptions, TufTransport, VerifyError};
+use qmt_verify::trust::{PemTrust, TrustRoot, TufOptions, TufTransport};
+use qmt_verify::{SigstoreVerifier, VerifyError};
 
 use crate::config::{ConfigFile, OciConfig, OneOrMany};
 use crate::error::Error;
@@ -15,17 +16,17 @@ use crate::host::PluginHost;
 use crate::policy;
 use crate::stage::Trust;
 
-/// The value of `trusted_root` that means the built-in one.
+/// The value of `trusted_root` for the built-in one.
 const EMBEDDED: &str = "embedded";
 
-/// Makes the verifier from policies and trust root.
-pub(crate) async fn build(host: &PluginHost, offline: bool) -> Result<Trust, Error> {
+/// Makes the verifier of the config's policies and trust root.
+pub(crate) async fn build(host: &PluginHost) -> Result<Trust, Error> {
     let oci = &host.config().oci;
     if oci.insecure_skip_signature {
         return Ok(Trust::Skip);
     }
     let policies = policy::policies(oci, host.file.folder())?;
-    let root = trust_root(host, offline, false).await?;
+    let root = trust_root(host, false).await?;
     let mut verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
     if let Some(repository) = signature_repository(oci)? {
         verifier = verifier
@@ -34,12 +35,8 @@ pub(crate) async fn build(host: &PluginHost, offline: bool) -> Result<Trust, Err
     Ok(Trust::Verify(Arc::new(verifier)))
 }
 
-/// Reads or fetches the trust root that the config names; exactly that one.
-pub(crate) async fn trust_root(
-    host: &PluginHost,
-    offline: bool,
-    refresh: bool,
-) -> Result<TrustRoot, Error> {
+/// Reads or fetches the trust root that the config names, and no other.
+pub(crate) async fn trust_root(host: &PluginHost, refresh: bool) -> Result<TrustRoot, Error> {
     let oci = &host.config().oci;
     let folder = host.file.folder();
     match oci.trusted_root.as_deref() {
@@ -51,13 +48,11 @@ pub(crate) async fn trust_root(
         return TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust);
     }
     if oci.tuf_url.is_none() && oci.use_sigstore_tuf_data == Some(false) {
-        // Keys alone: `config/check.rs` has seen to it that there are some.
+        // Only keys are trusted; `config/check.rs` requires at least one.
         return TrustRoot::none().map_err(Error::Trust);
     }
-    let cache_dir = host.cache.tuf_dir().map_err(|source| Error::Cache {
-        plugin: "trust".to_owned(),
-        source,
-    })?;
+    let cache_dir = host.cache.tuf_dir();
+    let cache_dir = cache_dir.map_err(|source| Error::cache("trust", source))?;
     let options = match (&oci.tuf_url, &oci.tuf_root) {
         (Some(url), Some(root)) => {
             let (_, root) = policy::read(folder, root)?;
@@ -71,21 +66,21 @@ pub(crate) async fn trust_root(
         options
     };
     let now = SystemTime::now();
-    let root = if offline {
+    let root = if host.offline_rule().is_some() {
         TrustRoot::from_tuf_cache(&options, now).await
     } else {
         TrustRoot::from_tuf(&options, &HttpTuf { host }, now).await
     };
     let root = root.map_err(Error::Trust)?;
     if oci.has_pem_trust() {
-        // `use_sigstore_tuf_data = true` beside PEM files asks for both.
+        // `use_sigstore_tuf_data = true` together with PEM files means both.
         let own = TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust)?;
         return Ok(root.joined_with(own));
     }
     Ok(root)
 }
 
-/// Reads what the config names on disk, and asks nobody.
+/// Checks the trust material that the config names on disk, without the network.
 pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
     let oci = &host.config().oci;
     if oci.insecure_skip_signature {
@@ -95,22 +90,22 @@ pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
     let policies = policy::policies(oci, host.file.folder())?;
     let warnings = policies.warnings();
     signature_repository(oci)?;
-    let asks_tuf = oci.trusted_root.is_none()
+    let uses_tuf = oci.trusted_root.is_none()
         && (!oci.has_pem_trust() || oci.use_sigstore_tuf_data == Some(true))
         && !oci.trusts_keys_alone();
-    if asks_tuf {
+    if uses_tuf {
         if let Some(root) = &oci.tuf_root {
             policy::read(host.file.folder(), root)?;
         }
         return Ok(warnings);
     }
-    let root = trust_root(host, true, false).await?;
-    // Whether the material is enough for the policies.
+    let root = trust_root(host, false).await?;
+    // The material must be enough for the policies.
     SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
     Ok(warnings)
 }
 
-/// The repository in which signatures are kept, if it is not that of the image.
+/// Returns the repository that stores signatures, if it is not that of the image.
 fn signature_repository(oci: &OciConfig) -> Result<Option<Repository>, Error> {
     let Some(text) = &oci.signature_repository else {
         return Ok(None);
@@ -138,7 +133,7 @@ fn pem_files(file: &ConfigFile) -> PemTrust {
     trust
 }
 
-/// Fetches TUF metadata by the client that also talks to registries.
+/// Fetches TUF metadata with the HTTP client of the registries.
 struct HttpTuf<'a> {
     host: &'a PluginHost,
 }

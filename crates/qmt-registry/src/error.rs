@@ -1,37 +1,34 @@
 //! Why a registry could not give, or take, what was asked.
 
-mod class;
-mod phase;
-mod server_text;
+mod classify;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qmt_oci_ref::{Digest, MediaType, RegistryHost};
-
-#[cfg(feature = "http")]
-pub(crate) use self::class::NO_TLS;
-pub use self::phase::Phase;
-pub use self::server_text::ServerText;
+use qmt_oci_ref::manifest::ManifestError;
+use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
 
 use crate::redact::RedactedUrl;
 
-/// The cause of a transport's or file's failure, of whatever type its library has.
+/// The cause of a failure, of whatever type the library that reports it has.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a registry could not give us what a pin promised, or would not take what we pushed.
+/// Why a registry could not give what a pin promised, or would not take what was pushed.
+///
+/// The methods of this crate return [`RegistryError`], which has the kind of failure; this is the
+/// error that it wraps.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum RegistryError {
+pub enum ClientError {
     /// The registry does not have it.
     #[error("`{what}` does not exist in its registry")]
     NotFound {
         /// The reference or blob that was asked for.
         what: String,
     },
-    /// The registry wants a (better) credential. Many registries say so for what does not exist.
-    #[error("`{host}` refuses access to `{what}` (status {status}{with}){said}",
-        with = if *.anonymous { ", asked without a credential" } else { "" })]
+    /// The registry requires another credential. Many registries answer so for what does not exist.
+    #[error("{}{}", unauthorized(.host, .what, *.status, *.anonymous), suffix(.message))]
     Unauthorized {
         /// The registry.
         host: RegistryHost,
@@ -39,10 +36,10 @@ pub enum RegistryError {
         what: String,
         /// The status: 401 or 403.
         status: u16,
-        /// Whether no credential was at hand.
+        /// Whether the request was sent without a credential.
         anonymous: bool,
-        /// What the server said.
-        said: ServerText,
+        /// The registry's message, escaped; empty where there is none.
+        message: String,
     },
     /// The content hashes to another digest than the one that names it. Never retried.
     #[error("content of `{expected}` hashes to `{actual}`")]
@@ -60,12 +57,12 @@ pub enum RegistryError {
         digest: Digest,
         /// Bytes that the descriptor promises.
         expected: u64,
-        /// Bytes that came, or were announced.
+        /// Bytes that arrived, or were announced.
         actual: u64,
         /// Whether the transfer was stopped, so that there may be more.
         at_least: bool,
     },
-    /// An answer is larger than what is accepted; nothing beyond the limit was read.
+    /// An answer is larger than the limit; nothing beyond the limit was read.
     #[error("{what} from `{url}` exceeds the limit of {limit}")]
     TooLarge {
         /// What kind of answer it is, with the limit's unit.
@@ -75,181 +72,178 @@ pub enum RegistryError {
         /// Where it came from.
         url: RedactedUrl,
     },
-    /// A list has more entries than what is accepted.
+    /// A list has more entries than the limit.
     #[error("`{subject}` has more than {limit} {what}")]
     TooMany {
         /// What is counted.
         what: &'static str,
         /// The limit.
         limit: u64,
-        /// Whose list it is.
+        /// The manifest that the list belongs to.
         subject: String,
     },
-    /// The `Content-Type` of a manifest and the `mediaType` in it differ (CVE-2021-41190).
-    #[error("`{what}` is sent as `{header}`, its content says `{body}`")]
-    MediaTypeMismatch {
-        /// The reference that was asked for.
-        what: String,
-        /// The header's media type.
-        header: MediaType,
-        /// The content's media type, or what its fields say that it is.
-        body: MediaType,
-    },
-    /// The answer to a request for a manifest is none.
-    #[error("`{what}` is not an image manifest or index: {fault}")]
+    /// The answer to a request for a manifest is not a manifest or index, or is ambiguous.
+    #[error("`{what}` is not a usable image manifest or index")]
     NotAManifest {
         /// The reference that was asked for.
         what: String,
         /// The rule that it breaks.
-        fault: &'static str,
-        /// What the parser said, if it came to a parser.
-        source: Option<serde_json::Error>,
+        source: ManifestError,
     },
     /// The registry sent something that the protocol does not allow.
-    #[error("`{url}` answers against the distribution specification: {fault}")]
+    #[error("`{url}` breaks the rule that {rule}")]
     Protocol {
         /// What was asked for.
         url: RedactedUrl,
         /// The rule that it breaks.
-        fault: &'static str,
+        rule: &'static str,
     },
     /// The registry answered with an error.
-    #[error("`{url}` answers with status {status}{said}")]
+    #[error("`{url}` answers with status {status}{}", suffix(.message))]
     Status {
         /// What was asked for.
         url: RedactedUrl,
         /// The status.
         status: u16,
-        /// What the server said.
-        said: ServerText,
+        /// The server's message, escaped; empty where there is none.
+        message: String,
     },
-    /// The registry wants us to come back later than we are ready to wait.
-    #[error("`{url}` limits our requests{later}", later = later(*.retry_after))]
+    /// The registry limits the rate of requests, and asks for a longer pause than is waited.
+    #[error("`{url}` limits the rate of requests{}", pause(*.retry_after))]
     RateLimited {
         /// What was asked for.
         url: RedactedUrl,
-        /// How long it asked us to wait, if it did.
+        /// The pause that it asks for, if it does.
         retry_after: Option<Duration>,
     },
     /// A redirect that is not followed.
-    #[error("`{from}` redirects to `{to}`: {fault}")]
+    #[error("the redirect from `{from}` to `{to}` is not followed: {reason}")]
     RedirectRefused {
-        /// Who redirects.
+        /// What was asked for.
         from: RedactedUrl,
-        /// Where to.
+        /// The target of the redirect.
         to: RedactedUrl,
         /// The rule that it breaks.
-        fault: &'static str,
+        reason: &'static str,
     },
-    /// A token server that is not given the credential, or not asked at all.
-    #[error("`{host}` names `{realm}` as its token server: {fault}{hint}",
-        hint = realm_hint(.allow.as_deref(), .host))]
+    /// A token server that does not get the credential, or no request at all.
+    #[error("`{host}` names `{realm}` as its token server, which is not used: {reason}{}",
+        realm_hint(.allow.as_deref(), .host))]
     RealmRefused {
         /// The registry.
         host: RegistryHost,
         /// The token server.
         realm: RedactedUrl,
         /// The rule that it breaks.
-        fault: &'static str,
+        reason: &'static str,
         /// The entry of `allow_realms` that would accept it, where one can.
         allow: Option<String>,
     },
-    /// The registry's demand for a credential can't be met.
-    #[error("`{host}` asks for authentication in a way that is not supported: {fault}")]
+    /// The registry's challenge can't be answered.
+    #[error("`{host}` requires authentication in a way that is not supported: {reason}")]
     Challenge {
         /// The registry.
         host: RegistryHost,
         /// The rule that it breaks.
-        fault: &'static str,
+        reason: &'static str,
     },
-    /// The token server's answer is of no use.
-    #[error("the token server `{realm}` gave no usable token: {fault}")]
+    /// The token server's answer has no usable token.
+    #[error("the token server `{realm}` gave no usable token: {reason}")]
     Token {
         /// The token server.
         realm: RedactedUrl,
         /// What is wrong with the answer.
-        fault: &'static str,
-        /// What the parser said, if it came to a parser.
-        source: Option<serde_json::Error>,
+        reason: &'static str,
+        /// Where the parser stopped, if it did; never a part of the answer.
+        source: Option<BoxError>,
     },
     /// The token server refused the credential.
-    #[error("the token server `{realm}` refuses the credential (status {status}){said}")]
+    #[error("the token server `{realm}` refuses the credential (status {status}){}", suffix(.message))]
     TokenRefused {
         /// The token server.
         realm: RedactedUrl,
         /// The status.
         status: u16,
-        /// What the server said.
-        said: ServerText,
+        /// The server's message, escaped; empty where there is none.
+        message: String,
     },
-    /// A credential would have to travel unprotected.
-    #[error("no credential is sent to `{url}`: {fault}")]
+    /// Sending the credential would expose it.
+    #[error("no credential is sent to `{url}`: {reason}")]
     CredentialWithheld {
-        /// Where it would go.
+        /// The registry.
         url: RedactedUrl,
         /// The rule that forbids it.
-        fault: &'static str,
+        reason: &'static str,
     },
-    /// The exchange broke off. The cause is in `source`.
-    #[error("request to `{url}` failed{tls}", tls = if *.retryable { "" } else { " for good" })]
+    /// The connection broke, or was not made.
+    #[error("the request to `{url}` failed")]
     Transport {
         /// The request's URL without userinfo and query.
         url: RedactedUrl,
-        /// Whether another try can help.
+        /// Whether another attempt can help.
         retryable: bool,
-        /// What the HTTP client said, its own URL removed.
+        /// What the HTTP client reports, its own URL removed.
         source: BoxError,
     },
-    /// Nobody answers under this name and port: there was no exchange at all.
-    #[error("`{address}` can't be reached: {fault}")]
+    /// The answer to the TLS handshake is not TLS: a server of plain HTTP answers so.
+    #[error("the request to `{url}` failed: the server does not answer with TLS")]
+    WithoutTls {
+        /// The request's URL without userinfo and query.
+        url: RedactedUrl,
+        /// What the TLS client reports.
+        source: BoxError,
+    },
+    /// No server can be reached under this name and port.
+    #[error("`{address}` can't be reached: {reason}")]
     Unreachable {
-        /// Host and port that were tried.
+        /// Host and port.
         address: String,
-        /// Whether another try can help: a name that does not exist is the same a moment later.
+        /// Whether another attempt can help: a name that does not exist will not exist a moment
+        /// later.
         retryable: bool,
-        /// What kept us from it.
-        fault: &'static str,
-        /// What the HTTP client said, its URL removed.
+        /// Why there is no connection.
+        reason: &'static str,
+        /// What the HTTP client reports, its URL removed.
         source: BoxError,
     },
-    /// Something took longer than it may.
+    /// A server took longer than the limit.
     #[error("`{url}` did not {phase} within {limit:?}")]
     Timeout {
         /// What was asked for.
         url: RedactedUrl,
         /// What did not happen in time.
         phase: Phase,
-        /// The time that it had.
+        /// The limit.
         limit: Duration,
     },
-    /// A mirror's content does not match its digest after part of it was handed out. Asking again,
-    /// from the start, goes to the next source.
-    #[error("the mirror `{mirror}` sent wrong content; it is not asked again")]
-    MirrorLied {
+    /// A mirror's content does not match its digest, and part of it was handed out already. The
+    /// next attempt, from the start, skips this mirror.
+    #[error("the mirror `{mirror}` sent wrong content, and is skipped from now on")]
+    MirrorContent {
         /// The mirror.
         mirror: RegistryHost,
         /// What is wrong with it.
-        source: Box<Self>,
+        source: RegistryError,
     },
-    /// A digester was handed over that does not fit the blob.
-    #[error("`{digest}` can't be continued: {fault}")]
+    /// The digester of the bytes so far does not fit the blob.
+    #[error("`{digest}` can't be resumed: {reason}")]
     CannotResume {
         /// The blob.
         digest: Digest,
         /// Why.
-        fault: &'static str,
+        reason: &'static str,
     },
-    /// The registry does not take an upload.
-    #[error("`{url}` does not take the upload: {fault}")]
+    /// The registry does not accept an upload.
+    #[error("`{url}` does not accept the upload: {reason}")]
     UploadRefused {
         /// Where the upload went.
         url: RedactedUrl,
         /// What went wrong.
-        fault: &'static str,
+        reason: &'static str,
     },
-    /// A server sends HTTP/2 frames without end or sense: header lines, empty data.
+    /// A server sends HTTP/2 frames without end: header lines, empty data.
     /// <https://www.rfc-editor.org/rfc/rfc9113#section-10.5>
-    #[error("`{url}` answers with a flood of HTTP/2 frames; the connection was given up")]
+    #[error("`{url}` answers with a flood of HTTP/2 frames; the connection was closed")]
     Flooded {
         /// What was asked for.
         url: RedactedUrl,
@@ -263,7 +257,7 @@ pub enum RegistryError {
         source: BoxError,
     },
     /// An option can't be used.
-    #[error("option `{option}` of registry `{host}` can't be used{file}: {fault}",
+    #[error("option `{option}` of registry `{host}` can't be used{file}: {reason}",
         file = in_file(.path.as_ref()))]
     Options {
         /// The registry that it belongs to.
@@ -273,69 +267,128 @@ pub enum RegistryError {
         /// The file that it names, if it does.
         path: Option<PathBuf>,
         /// The rule that it breaks.
-        fault: &'static str,
+        reason: &'static str,
         /// The cause, if there is one.
         source: Option<BoxError>,
     },
-    /// A URL is none that files are fetched from.
-    #[error("{fault}")]
+    /// Files are not fetched from this URL.
+    #[error("{reason}")]
     Url {
         /// The rule that it breaks.
-        fault: &'static str,
+        reason: &'static str,
     },
     /// The HTTP client can't be set up.
     #[error("the HTTP client can't be set up")]
-    Client {
+    Setup {
         /// Why.
         source: BoxError,
     },
-    /// A file with credentials is there and can't be used.
-    #[error("credentials file `{}`: {fault}", .path.display())]
+    /// The network may not be used, and the answer is not stored locally.
+    #[error("{what} is not available offline: {rule} forbids network access")]
+    Offline {
+        /// What was asked for.
+        what: String,
+        /// The option or setting that forbids the network.
+        rule: &'static str,
+    },
+    /// A file with credentials exists and can't be used.
+    #[error("credentials file `{}`: {reason}", .path.display())]
     CredentialFile {
         /// The file.
         path: PathBuf,
         /// The rule that it breaks.
-        fault: &'static str,
-        /// The cause, if there is one that can't hold a secret.
+        reason: &'static str,
+        /// The cause, where it can't contain a secret.
         source: Option<BoxError>,
     },
     /// A credential helper failed. Its output is never shown.
-    #[error("credential helper `{helper}`: {fault}")]
+    #[error("credential helper `{helper}`: {reason}")]
     CredentialHelper {
         /// The helper's name.
         helper: String,
         /// What went wrong.
-        fault: &'static str,
+        reason: &'static str,
     },
     /// A credential in the environment or the config can't be used.
-    #[error("credential in `{origin}`: {fault}")]
+    #[error("credential in `{origin}`: {reason}")]
     CredentialOption {
         /// The variable's or option's name.
         origin: String,
         /// The rule that it breaks.
-        fault: &'static str,
+        reason: &'static str,
     },
     /// An OCI image layout can't be read or written.
-    #[error("image layout `{}`: {fault}", .path.display())]
+    #[error("image layout `{}`: {reason}", .path.display())]
     Layout {
         /// The layout, or the file in it.
         path: PathBuf,
         /// The rule that it breaks.
-        fault: &'static str,
+        reason: &'static str,
         /// The cause, if there is one.
         source: Option<BoxError>,
     },
+    /// The error of a credential store or blob content that the caller supplied.
+    #[error(transparent)]
+    Caller(#[from] RegistryError),
 }
 
-fn later(retry_after: Option<Duration>) -> String {
-    retry_after.map_or_else(String::new, |wait| {
-        format!(" and asks to wait {} s", wait.as_secs())
+/// What was waited for when the time was up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// The connection, TLS included.
+    Connect,
+    /// The head of the answer.
+    Answer,
+    /// A body at the slowest acceptable rate.
+    Body,
+    /// The whole operation.
+    Finish,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "accept a connection",
+            Self::Answer => "answer",
+            Self::Body => "send its content at 1 KiB/s or more",
+            Self::Finish => "finish",
+        })
+    }
+}
+
+/// Compares the digest that names some content with the one computed over it.
+#[cfg(any(feature = "http", feature = "layout"))]
+pub(crate) fn check_digest(expected: &Digest, actual: &Digest) -> Result<(), ClientError> {
+    if expected == actual {
+        return Ok(());
+    }
+    let (expected, actual) = (expected.clone(), actual.clone());
+    Err(ClientError::DigestMismatch { expected, actual })
+}
+
+fn unauthorized(host: &RegistryHost, what: &str, status: u16, anonymous: bool) -> String {
+    if anonymous {
+        format!("`{host}` requires a credential for `{what}` (status {status}, none was sent)")
+    } else {
+        format!("`{host}` refuses access to `{what}` (status {status})")
+    }
+}
+
+fn suffix(message: &str) -> String {
+    let separator = if message.is_empty() { "" } else { ": " };
+    format!("{separator}{message}")
+}
+
+fn pause(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(String::new, |pause| {
+        format!(" and asks for a pause of {} s", pause.as_secs())
     })
 }
 
 fn realm_hint(allow: Option<&str>, host: &RegistryHost) -> String {
     allow.map_or_else(String::new, |realm| {
-        format!("; if it is the right one, set allow_realms = [\"{realm}\"] for registry `{host}`")
+        format!("; to trust it, set allow_realms = [\"{realm}\"] for registry `{host}`")
     })
 }
 

@@ -1,26 +1,24 @@
-//! What happens between a call and its result that an operator wants to see.
+//! Events: what happens during an operation that an operator wants to see.
 
-#[cfg(feature = "http")]
-use std::sync::Arc;
 use std::time::Duration;
 
 use qmt_oci_ref::{Digest, RegistryHost};
 
 use crate::redact::RedactedUrl;
 
-/// Takes events as they happen. It is called on the task that works, so it must not block.
+/// Receives events. It is called on the task that works, so it must not block.
 #[cfg(feature = "http")]
-pub(crate) type EventSink = Arc<dyn Fn(RegistryEvent) + Send + Sync>;
+pub(crate) type EventSink = std::sync::Arc<dyn Fn(RegistryEvent) + Send + Sync>;
 
-/// Something worth a line in a log or a progress display. Holds no secret.
+/// Something for a log or a progress display. Contains no secret.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RegistryEvent {
-    /// A try failed and another one follows after a pause.
+    /// An attempt failed, and another one follows after a pause.
     Retry {
         /// What was asked for.
         url: RedactedUrl,
-        /// The number of the try that failed, from 1.
+        /// The number of the attempt that failed, from 1.
         attempt: usize,
         /// How long the pause is.
         wait: Duration,
@@ -29,36 +27,36 @@ pub enum RegistryEvent {
         /// Why it failed.
         reason: String,
     },
-    /// A broken transfer goes on from where it stopped.
+    /// A broken transfer resumes where it stopped.
     Resumed {
         /// The blob.
         digest: Digest,
         /// The first byte of the new request.
         offset: u64,
-        /// Who is asked now.
+        /// The source of the rest.
         host: RegistryHost,
     },
-    /// The registry told how many pulls are left.
+    /// The registry reported how many pulls are left.
     RateLimit {
         /// The registry.
         host: RegistryHost,
-        /// Pulls allowed in the window, if told.
+        /// Pulls allowed in the window, if reported.
         limit: Option<u64>,
         /// Pulls that are left in the window.
         remaining: u64,
-        /// The window, if told.
+        /// The window, if reported.
         window: Option<Duration>,
     },
-    /// A mirror could not serve, or served something else; the next source is asked.
+    /// A mirror failed, or sent wrong content; the next source is asked.
     MirrorSkipped {
         /// The mirror.
         mirror: RegistryHost,
         /// Why.
         reason: String,
-        /// Whether its content did not match the digest: it isn't asked again by this client.
-        lied: bool,
+        /// Whether its content did not match the digest: then this client does not ask it again.
+        wrong_content: bool,
     },
-    /// The credential for this registry was refused; the request was tried without one.
+    /// The credential for this registry was refused; the request is sent without it.
     CredentialRefused {
         /// The registry.
         host: RegistryHost,
@@ -75,14 +73,10 @@ pub enum RegistryEvent {
 /// Sends events to the sink, if there is one, and to `tracing`.
 #[cfg(feature = "http")]
 #[derive(Clone, Default)]
-pub(crate) struct Events(Option<EventSink>);
+pub(crate) struct Events(pub(crate) Option<EventSink>);
 
 #[cfg(feature = "http")]
 impl Events {
-    pub(crate) fn new(sink: Option<EventSink>) -> Self {
-        Self(sink)
-    }
-
     pub(crate) fn send(&self, event: RegistryEvent) {
         tracing::debug!(?event, "registry");
         if let Some(sink) = &self.0 {

@@ -1,177 +1,338 @@
-//! Several sources for one registry: which are asked, and in which order.
+//! [`Mirrors`]: other sources of a registry's content, and which of them are asked in which order.
 //!
-//! Content is addressed by digest, so a mirror needs no trust for it. A tag is somebody's word, so
-//! only the registry itself, or a mirror that the operator calls authoritative, is asked for one.
+//! Content is addressed by digest, so a mirror needs no trust for it. A tag is a claim, so only the
+//! registry itself, or a mirror that the operator calls authoritative, resolves one.
 
-use std::str::FromStr;
+mod failover;
+mod options;
 
-use qmt_oci_ref::{ReferenceError, RegistryHost};
+#[cfg(test)]
+mod tests;
 
-use crate::http::HostOptions;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A mirror of a registry: `host`, `host/prefix`, `https://host/prefix` or `http://host/prefix`.
-#[derive(Clone, Debug)]
-pub struct MirrorOptions {
-    pub(crate) host: RegistryHost,
-    pub(crate) prefix: Option<String>,
-    pub(crate) authoritative: bool,
-    pub(crate) options: HostOptions,
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use futures_util::future::BoxFuture;
+use qmt_oci_ref::{
+    BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
+    RegistryError, RegistryErrorKind, RegistryHost, Repository,
+};
+use tokio::time::{Instant, timeout_at};
+
+use self::failover::Failover;
+pub use self::options::MirrorOptions;
+use crate::error::{ClientError, Phase};
+use crate::events::{Events, RegistryEvent};
+use crate::http::{HttpRegistry, origin_key};
+use crate::redact::RedactedUrl;
+
+/// Up to this size, a blob that may come from a mirror is verified before its first byte is handed
+/// out, so that wrong content of a mirror costs nothing: 1 MiB.
+const VERIFIED_FIRST_MAX: u64 = 1 << 20;
+
+/// A registry client in front of which mirrors are asked.
+///
+/// Mirrors are asked in the order in which they were added, the registry last. A mirror that sent
+/// wrong content is not asked again.
+#[derive(Clone)]
+pub struct Mirrors {
+    client: HttpRegistry,
+    origin: Arc<Source>,
+    hosts: Vec<Mirrored>,
 }
 
-impl MirrorOptions {
-    /// A mirror that keeps the registry's repositories under their own paths.
-    pub fn new(host: RegistryHost) -> Self {
-        Self {
-            host,
-            prefix: None,
-            authoritative: false,
-            options: HostOptions::new(),
-        }
-    }
-
-    /// Puts `prefix` before the repository's path: `proxy` makes `proxy/library/busybox`.
-    #[must_use]
-    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = Some(prefix.into()).filter(|prefix: &String| !prefix.is_empty());
-        self
-    }
-
-    /// Believes the mirror's tags and referrers, not only its content.
-    #[must_use]
-    pub fn authoritative(mut self, authoritative: bool) -> Self {
-        self.authoritative = authoritative;
-        self
-    }
-
-    /// Sets how the mirror is reached. Mirrors of a mirror are ignored.
-    #[must_use]
-    pub fn options(mut self, options: HostOptions) -> Self {
-        self.options = options;
-        self
-    }
-
-    /// Uses HTTP without TLS for this mirror.
-    #[must_use]
-    pub fn plain_http(mut self, plain_http: bool) -> Self {
-        self.options = self.options.plain_http(plain_http);
-        self
-    }
+/// A registry with its mirrors.
+#[derive(Clone)]
+struct Mirrored {
+    key: (String, u16),
+    plain_http: bool,
+    mirrors: Vec<Arc<Source>>,
 }
 
-impl FromStr for MirrorOptions {
-    type Err = ReferenceError;
-
-    fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let (plain_http, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://"))
-        {
-            (Some(rest), _) => (true, rest),
-            (None, Some(rest)) => (false, rest),
-            (None, None) => (false, text),
-        };
-        let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let prefix = prefix.trim_matches('/');
-        if !prefix.is_empty() {
-            // A prefix is a repository's path, and held to its grammar.
-            qmt_oci_ref::Repository::from_str(&format!("{host}/{prefix}"))?;
-        }
-        Ok(Self::new(host.parse()?)
-            .prefix(prefix)
-            .plain_http(plain_http))
-    }
+/// A mirror, or the registry itself.
+struct Source {
+    registry: Arc<dyn Registry>,
+    /// `None` for the registry itself.
+    mirror: Option<Location>,
+    is_authoritative: bool,
+    sent_wrong_content: AtomicBool,
 }
 
-/// What is asked for, as far as it matters for who may be asked.
+/// Where a mirror stores the repositories of its registry.
+struct Location {
+    host: RegistryHost,
+    prefix: Option<String>,
+}
+
+/// What is asked for, as far as it matters for the choice of sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Subject {
-    /// Content by its digest: anyone.
+enum Subject {
+    /// Content by its digest: every source.
     Content,
-    /// A tag: who is believed.
+    /// A tag: authoritative sources.
     Tag,
-    /// Referrers: who is believed first; where the registry can't be reached, anyone, because
-    /// whatever is found has to prove itself.
+    /// Referrers: authoritative sources first; all others where the registry can't be reached,
+    /// because every referrer is verified.
     Referrers,
 }
 
-/// What the order of sources needs to know of one.
-pub(crate) trait Source {
-    /// Whether its tags are believed.
-    fn is_authoritative(&self) -> bool;
-    /// Whether it has sent wrong content.
-    fn has_lied(&self) -> bool;
+impl Mirrors {
+    /// Puts no mirrors in front of `client` yet.
+    pub fn new(client: HttpRegistry) -> Self {
+        let origin = Arc::new(Source {
+            registry: Arc::new(client.clone()),
+            mirror: None,
+            is_authoritative: true,
+            sent_wrong_content: AtomicBool::new(false),
+        });
+        Self {
+            client,
+            origin,
+            hosts: Vec::new(),
+        }
+    }
+
+    /// Adds a mirror of the registry `host`. Its files are read, but it is not connected to.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Options`] where an option of the mirror can't be used.
+    pub fn mirror(
+        mut self,
+        host: &RegistryHost,
+        mirror: MirrorOptions,
+    ) -> Result<Self, RegistryError> {
+        let (at, prefix) = (mirror.host, mirror.prefix);
+        let source = Arc::new(Source {
+            registry: Arc::new(self.client.with_host(at.clone(), mirror.options)?),
+            mirror: Some(Location { host: at, prefix }),
+            is_authoritative: mirror.authoritative,
+            sent_wrong_content: AtomicBool::new(false),
+        });
+        let plain_http = self.client.is_plain_http(host)?;
+        let key = origin_key(host, plain_http);
+        match self.hosts.iter_mut().find(|mirrored| mirrored.key == key) {
+            Some(mirrored) => mirrored.mirrors.push(source),
+            None => self.hosts.push(Mirrored {
+                key,
+                plain_http,
+                mirrors: vec![source],
+            }),
+        }
+        Ok(self)
+    }
+
+    /// The sources of `host` for `subject`, in order; the registry itself is always among them.
+    fn sources(&self, host: &RegistryHost, subject: Subject) -> Vec<Arc<Source>> {
+        let mirrored = |mirrored: &&Mirrored| mirrored.key == origin_key(host, mirrored.plain_http);
+        let mirrored = self.hosts.iter().find(mirrored);
+        let mirrors = mirrored.map_or(&[][..], |mirrored| &mirrored.mirrors);
+        order(subject, mirrors, Arc::clone(&self.origin))
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.client.total_timeout()
+    }
+
+    fn timed_out(&self, host: &RegistryHost) -> RegistryError {
+        let error = ClientError::Timeout {
+            url: RedactedUrl::from_text(&format!("https://{host}/")),
+            phase: Phase::Finish,
+            limit: self.client.total_timeout(),
+        };
+        error.into()
+    }
+
+    /// Reads from the sources of `repository` in order until one answers. Where `is_vague` holds for the
+    /// answer of a mirror, the next sources are asked too, and the answer counts where they can't
+    /// be reached.
+    async fn first_of<'a, T>(
+        &'a self,
+        repository: &Repository,
+        subject: Subject,
+        read: impl Fn(Arc<Source>, Repository) -> BoxFuture<'a, Result<T, RegistryError>> + Send,
+        is_vague: impl Fn(&T) -> bool + Send,
+    ) -> Result<T, RegistryError> {
+        let host = repository.host();
+        let (mut network_error, mut absent, mut vague) = (None, None, None);
+        let reading = async {
+            for source in self.sources(host, subject) {
+                let outcome = match source.locate(repository) {
+                    Ok(repository) => read(Arc::clone(&source), repository).await,
+                    Err(error) => Err(error),
+                };
+                let is_mirror = source.mirror.is_some();
+                match outcome {
+                    Ok(answer) if is_mirror && is_vague(&answer) => {
+                        vague.get_or_insert(answer);
+                    }
+                    Ok(answer) => return Some(Ok(answer)),
+                    Err(error) if is_mirror => {
+                        source.skip(&error, subject, self.client.events());
+                        // That an authoritative mirror lacks a tag counts where the registry can't
+                        // be reached.
+                        if error.is_not_found() && subject == Subject::Tag {
+                            absent = Some(error);
+                        }
+                    }
+                    // The registry's answer is final; where there is none, mirrors may have one.
+                    Err(error) if error.is_network() => {
+                        if let Some(absent) = absent.take() {
+                            return Some(Err(absent));
+                        }
+                        network_error = Some(error);
+                    }
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            None
+        };
+        match timeout_at(self.deadline(), reading).await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) | Err(_) => match vague {
+                Some(answer) => Ok(answer),
+                None => Err(network_error.unwrap_or_else(|| self.timed_out(host))),
+            },
+        }
+    }
 }
 
-/// The sources to ask, in order; the registry itself is always among them.
-pub(crate) fn order<S: Source + Clone>(subject: Subject, mirrors: &[S], origin: &S) -> Vec<S> {
-    let usable = mirrors.iter().filter(|mirror| !mirror.has_lied());
-    let (believed, others): (Vec<S>, Vec<S>) = usable
+#[async_trait]
+impl Registry for Mirrors {
+    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        let subject = match reference.digest() {
+            Some(_) => Subject::Content,
+            None => Subject::Tag,
+        };
+        let (tag, digest) = (reference.tag().cloned(), reference.digest().cloned());
+        let read = |source: Arc<Source>, repository| -> BoxFuture<'_, _> {
+            let reference = Reference::new(repository, tag.clone(), digest.clone());
+            Box::pin(async move { source.registry.resolve(&reference).await })
+        };
+        self.first_of(reference.repository(), subject, read, |_| false)
+            .await
+    }
+
+    async fn manifest(
+        &self,
+        pin: &PinnedReference,
+        limit: u64,
+    ) -> Result<RawManifest, RegistryError> {
+        let read = |source: Arc<Source>, repository| -> BoxFuture<'_, _> {
+            let pin = PinnedReference::new(repository, pin.digest().clone());
+            Box::pin(async move { source.registry.manifest(&pin, limit).await })
+        };
+        self.first_of(pin.repository(), Subject::Content, read, |_| false)
+            .await
+    }
+
+    async fn blob(
+        &self,
+        from: &Repository,
+        blob: &Descriptor,
+        resume_from: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        let host = from.host();
+        let sources = self.sources(host, Subject::Content);
+        let deadline = self.deadline();
+        let mut failover = Failover {
+            events: self.client.events().clone(),
+            from: from.clone(),
+            blob: blob.clone(),
+            hashed: resume_from,
+            sources,
+            contributors: Vec::new(),
+        };
+        let opening = async {
+            if failover.sources.len() == 1 {
+                return Ok(failover.open().await?.1);
+            }
+            if blob.size() > VERIFIED_FIRST_MAX {
+                return failover.into_stream(deadline, self.timed_out(host)).await;
+            }
+            loop {
+                let (source, stream) = failover.open().await?;
+                match stream.try_collect::<Vec<Bytes>>().await {
+                    Ok(chunks) => {
+                        let chunks = chunks.into_iter().map(Ok);
+                        return Ok(Box::pin(futures_util::stream::iter(chunks)) as BlobStream);
+                    }
+                    Err(error) => failover.next_source(&source, error)?,
+                }
+            }
+        };
+        let opened = timeout_at(deadline, opening).await;
+        opened.unwrap_or_else(|_| Err(self.timed_out(host)))
+    }
+
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+        let read = |source: Arc<Source>, repository| -> BoxFuture<'_, _> {
+            let subject = PinnedReference::new(repository, subject.digest().clone());
+            Box::pin(async move { source.registry.referrers(&subject).await })
+        };
+        // A pull-through cache rarely has the lists of its registry.
+        self.first_of(
+            subject.repository(),
+            Subject::Referrers,
+            read,
+            Vec::is_empty,
+        )
+        .await
+    }
+}
+
+impl std::fmt::Debug for Mirrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mirrors").finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// The repository under which this source stores `repository`.
+    fn locate(&self, repository: &Repository) -> Result<Repository, RegistryError> {
+        let Some(Location { host, prefix }) = &self.mirror else {
+            return Ok(repository.clone());
+        };
+        let path = match prefix {
+            Some(prefix) => format!("{prefix}/{}", repository.path()),
+            None => repository.path().to_owned(),
+        };
+        Repository::new(host.clone(), &path)
+            .map_err(|cause| RegistryError::new(RegistryErrorKind::Configuration, cause))
+    }
+
+    /// Reports that this mirror is skipped, and remembers if its content was wrong.
+    fn skip(&self, error: &RegistryError, subject: Subject, events: &Events) {
+        let Some(Location { host, .. }) = &self.mirror else {
+            return;
+        };
+        // Lists of referrers are not addressed by digest.
+        let is_wrong = error.kind() == RegistryErrorKind::Content && subject != Subject::Referrers;
+        if is_wrong {
+            self.sent_wrong_content.store(true, Ordering::Relaxed);
+        }
+        events.send(RegistryEvent::MirrorSkipped {
+            mirror: host.clone(),
+            reason: error.to_string(),
+            wrong_content: is_wrong,
+        });
+    }
+}
+
+/// The sources to ask for `subject`, in order.
+fn order(subject: Subject, mirrors: &[Arc<Source>], origin: Arc<Source>) -> Vec<Arc<Source>> {
+    let usable = mirrors
+        .iter()
+        .filter(|mirror| !mirror.sent_wrong_content.load(Ordering::Relaxed));
+    let (mut sources, others): (Vec<_>, Vec<_>) = usable
         .cloned()
-        .partition(|mirror| subject == Subject::Content || mirror.is_authoritative());
-    let mut sources = believed;
-    sources.push(origin.clone());
+        .partition(|mirror| subject == Subject::Content || mirror.is_authoritative);
+    sources.push(origin);
     if subject == Subject::Referrers {
         sources.extend(others);
     }
     sources
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Clone, Debug, PartialEq)]
-    struct Named(&'static str, bool, bool);
-
-    impl Source for Named {
-        fn is_authoritative(&self) -> bool {
-            self.1
-        }
-        fn has_lied(&self) -> bool {
-            self.2
-        }
-    }
-
-    #[test]
-    fn the_order_depends_on_what_is_asked_for() {
-        let mirrors = [
-            Named("plain", false, false),
-            Named("liar", true, true),
-            Named("trusted", true, false),
-        ];
-        let origin = Named("origin", false, false);
-        let names = |subject| -> Vec<&str> {
-            order(subject, &mirrors, &origin)
-                .iter()
-                .map(|source| source.0)
-                .collect()
-        };
-        assert_eq!(names(Subject::Content), ["plain", "trusted", "origin"]);
-        assert_eq!(names(Subject::Tag), ["trusted", "origin"]);
-        assert_eq!(names(Subject::Referrers), ["trusted", "origin", "plain"]);
-    }
-
-    #[test]
-    fn mirrors_are_read_from_text() {
-        let mirror: MirrorOptions = "http://127.0.0.1:5000/proxy/hub".parse().unwrap();
-        assert_eq!(mirror.host.as_str(), "127.0.0.1:5000");
-        assert_eq!(mirror.prefix.as_deref(), Some("proxy/hub"));
-        assert!(mirror.options.plain_http);
-        let mirror: MirrorOptions = "mirror.example.com".parse().unwrap();
-        assert_eq!((mirror.prefix, mirror.options.plain_http), (None, false));
-        assert!(
-            !"https://mirror.example.com/"
-                .parse::<MirrorOptions>()
-                .unwrap()
-                .options
-                .plain_http
-        );
-        for wrong in [
-            "",
-            "http://",
-            "mirror.example.com/UPPER",
-            "ftp://mirror.example.com",
-            "a b",
-        ] {
-            assert!(wrong.parse::<MirrorOptions>().is_err(), "{wrong:?}");
-        }
-    }
 }

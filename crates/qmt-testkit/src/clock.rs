@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 /// Seconds from the Unix epoch to 2026-01-01T00:00:00Z, where a [`TestClock`] starts.
 const START: u64 = 1_767_225_600;
 
-/// A clock that stands still until the test moves it; clones share one time.
+/// A clock that advances only when the test says so; clones share one time.
 #[derive(Clone, Debug)]
 pub struct TestClock {
     now: Arc<Mutex<SystemTime>>,

@@ -14,10 +14,10 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use qmt_oci_ref::Digest;
-use qmt_verify::{
-    Authority, BoxError, IdentityRule, Policy, PolicySet, Report, Scope, SigstoreVerifier,
-    TrustRoot,
-};
+use qmt_verify::policy::{Authority, IdentityRule, Policy, PolicySet, Scope};
+use qmt_verify::report::Report;
+use qmt_verify::trust::TrustRoot;
+use qmt_verify::{BoxError, SigstoreVerifier};
 
 /// The largest bundle that is read, so that the limit of the crate is what refuses more.
 const BUNDLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -63,10 +63,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> bool {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "a program of its own, which speaks to its user"
-)]
+#[expect(clippy::print_stderr, reason = "a program with a user")]
 fn say(text: &str) {
     eprintln!("{text}");
 }
@@ -124,11 +121,11 @@ impl Request {
         // A digest in words, unless there is a file of that very name.
         let report = match artifact.parse::<Digest>() {
             Ok(digest) if !Path::new(artifact).exists() => {
-                verifier.judge_file(&digest, None, &bundle, now)?
+                verifier.check_file(&digest, None, &bundle, now)?
             }
             _ => {
                 let content = std::fs::read(artifact)?;
-                verifier.judge_file(&Digest::sha256(&content), Some(&content), &bundle, now)?
+                verifier.check_file(&Digest::sha256(&content), Some(&content), &bundle, now)?
             }
         };
         Ok(report)

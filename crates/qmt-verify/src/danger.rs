@@ -1,23 +1,21 @@
-//! Ways around verification. Each says so in the log and in its result.
+//! Ways around verification. Each is visible in the log and in its result.
 
 use qmt_oci_ref::PinnedReference;
 
 use crate::report::Report;
 #[cfg(feature = "test-util")]
 use crate::signer::SignerId;
-#[cfg(feature = "test-util")]
-use crate::verification::Proven;
 use crate::verification::Verification;
 
-/// Says that the operator wants `subject` without any signature. Nothing is proven, a warning is
-/// logged each time, and [`Verification::is_skipped`] is true.
+/// Accepts `subject` without a signature because the operator configured that. Nothing is proven,
+/// a warning is logged each time, and [`Verification::is_skipped`] is true.
 pub fn dangerous_skip_verification(subject: &PinnedReference) -> Verification {
-    tracing::warn!(%subject, "signature verification is switched off: anybody may have made this");
+    tracing::warn!(%subject, "signature verification is switched off: any publisher is accepted");
     let mut report = Report::of(subject);
     report.skipped = true;
     "none: verification is switched off".clone_into(&mut report.authority);
     report.warnings = vec!["signature verification is switched off".to_owned()];
-    Verification::assertion(subject, None, report)
+    Verification::assertion(subject, Vec::new(), report)
 }
 
 /// Makes what a verifier would return, for tests of code that uses one through a mock.
@@ -28,13 +26,6 @@ pub fn dangerous_verification_for_tests(
 ) -> Verification {
     let mut report = Report::of(subject);
     "a test".clone_into(&mut report.authority);
-    report.signer = Some(signer.clone());
-    Verification::assertion(
-        subject,
-        Some(Proven {
-            signer,
-            times: Vec::new(),
-        }),
-        report,
-    )
+    report.signer = Some(signer);
+    Verification::assertion(subject, Vec::new(), report)
 }

@@ -1,14 +1,12 @@
-//! Why something is not verified: one error for the stage, one reason per rejected signature.
+//! Why a digest is not verified.
 
-use std::fmt;
 use std::time::Duration;
 
-use qmt_oci_ref::{Digest, PinnedReference};
-use serde::{Deserialize, Serialize};
+use qmt_oci_ref::{Digest, PinnedReference, RegistryError};
 
-use crate::report::TrustReport;
+use crate::report::{Rejection, TrustReport};
 
-/// The cause that a port hands over.
+/// The cause of an error, of any type.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a digest is not verified. Every variant means "do not load it".
@@ -18,70 +16,69 @@ pub enum VerifyError {
     /// Nothing that could be a signature was found for the digest.
     #[error("`{subject}` is not signed: no bundle and no `.sig` was found for its digest")]
     NoSignature {
-        /// What was to be verified.
+        /// The image.
         subject: Box<PinnedReference>,
-        /// What was found and cannot be a signature, and what was left aside because of a limit.
+        /// What was listed and not stored, because it cannot be a signature or is over a limit.
         rejected: Vec<Rejection>,
     },
-    /// There are signatures, and none of them is enough.
+    /// There are signatures, and they do not satisfy the policy.
     #[error(
         "none of the {} signature(s) or attestation(s) of `{subject}` satisfies the policy `{scope}`{}",
         rejected.len(),
-        First(rejected)
+        first(rejected)
     )]
     Refused {
-        /// What was to be verified.
+        /// The image.
         subject: Box<PinnedReference>,
         /// The scope of the policy that applied.
         scope: String,
-        /// Each piece of evidence with the first thing that is wrong with it.
+        /// Each evidence item with the first reason against it.
         rejected: Vec<Rejection>,
-        /// The trust root that was asked.
+        /// The trust root in use.
         trust_root: Option<Box<TrustReport>>,
     },
-    /// Looking for signatures failed, which is not the same as finding none.
+    /// Discovering signatures failed, which is not the same as finding none.
     #[error("looking for signatures in {place} failed")]
     Source {
-        /// Where we looked.
+        /// The referrers or the tag, in words.
         place: String,
-        /// What the registry client said.
-        #[source]
-        source: BoxError,
+        /// The error of the registry.
+        source: RegistryError,
     },
     /// The registry answered a request by digest with other content.
-    #[error("{place} gave content that hashes to `{actual}` where `{expected}` was asked for")]
+    #[error("content of {place} hashes to `{actual}`, expected `{expected}`")]
     WrongContent {
-        /// Where we looked.
+        /// The referrer or layer, in words.
         place: String,
-        /// What was asked for.
+        /// The requested digest.
         expected: Digest,
-        /// What arrived.
+        /// The digest of what arrived.
         actual: Digest,
     },
-    /// Looking for signatures took longer than it may.
+    /// Discovering signatures took too long.
     #[error("looking for signatures of `{subject}` took longer than {limit:?}")]
     Timeout {
-        /// What was to be verified.
+        /// The image.
         subject: Box<PinnedReference>,
         /// The limit.
         limit: Duration,
     },
-    /// The digest is of a kind that no signature format names.
+    /// The digest is not SHA-256, the only one that signature formats name.
     #[error("`{subject}` cannot be verified: signatures name sha256 digests only")]
     UnsupportedDigest {
-        /// What was to be verified.
+        /// The image.
         subject: Box<PinnedReference>,
     },
-    /// The evidence belongs to another digest than the one asked about.
+    /// The evidence belongs to another digest.
     #[error("the evidence is about `{evidence}`, not about `{subject}`")]
     OtherEvidence {
-        /// What was to be verified.
+        /// The image.
         subject: Box<PinnedReference>,
-        /// What the evidence was collected for.
+        /// The digest that the evidence was discovered for.
         evidence: Digest,
     },
     /// Stored evidence cannot be read.
-    #[error("stored signature evidence is unusable: {problem}")]
+    #[error("stored signature evidence cannot be used: {problem}")]
     Evidence {
         /// What is wrong with it.
         problem: String,
@@ -97,8 +94,8 @@ pub enum VerifyError {
         #[source]
         source: Option<BoxError>,
     },
-    /// A key that is to sign can't be used. The message never shows any of it.
-    #[error("the signing key can't be used: {problem}")]
+    /// A signing key cannot be used. The message never shows any part of it.
+    #[error("the signing key cannot be used: {problem}")]
     SigningKey {
         /// What is wrong and what to do.
         problem: String,
@@ -112,7 +109,7 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
-    /// The rejected pieces of evidence, where the error is about signatures.
+    /// The rejected evidence items, where the error is about signatures.
     pub fn rejections(&self) -> &[Rejection] {
         match self {
             Self::NoSignature { rejected, .. } | Self::Refused { rejected, .. } => rejected,
@@ -120,7 +117,7 @@ impl VerifyError {
         }
     }
 
-    /// The trust root that signatures were judged by, where it came to that.
+    /// The trust root that signatures were checked with, if any were.
     pub fn trust_root(&self) -> Option<&TrustReport> {
         match self {
             Self::Refused { trust_root, .. } => trust_root.as_deref(),
@@ -128,9 +125,16 @@ impl VerifyError {
         }
     }
 
-    /// Whether asking again may help: only where the registry could not be asked.
+    /// Whether a retry may help: only where the registry could not be reached.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Source { .. } | Self::Timeout { .. })
+    }
+
+    /// Refuses a digest that signatures cannot name.
+    pub(crate) fn unsupported(subject: &PinnedReference) -> Self {
+        Self::UnsupportedDigest {
+            subject: Box::new(subject.clone()),
+        }
     }
 
     pub(crate) fn policy(problem: impl Into<String>) -> Self {
@@ -149,78 +153,8 @@ impl VerifyError {
     }
 }
 
-/// The first reason of the first rejection, for the one line that most people read.
-struct First<'a>(&'a [Rejection]);
-
-impl fmt::Display for First<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.first() {
-            Some(rejection) => write!(f, ": {rejection}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// One piece of evidence that is not enough, and the first thing that is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Rejection {
-    /// Where the piece was found, such as `referrer sha256:…` or `tag sha256-….sig, layer 1`.
-    pub found: String,
-    /// Who signed it, as far as that is known. Not proven where `reason` is about the proof.
-    pub signer: Option<String>,
-    /// A stable word for the kind of fault, such as `other-identity`.
-    pub code: String,
-    /// The first thing that is wrong.
-    pub reason: String,
-    /// What to do about it.
-    pub hint: String,
-    /// The line of `[[oci.policy]]` that would accept this signer, where everything but the signer
-    /// holds.
-    pub config_line: Option<String>,
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.found, self.reason)
-    }
-}
-
-/// Makes text from outside safe to show: control characters become escapes, and it is cut.
-pub(crate) fn printable(text: &str) -> String {
-    /// Longer text helps nobody.
-    const CHARS_MAX: usize = 1024;
-    let mut shown = String::with_capacity(text.len().min(CHARS_MAX));
-    for (count, character) in text.chars().enumerate() {
-        if count == CHARS_MAX {
-            shown.push('…');
-            break;
-        }
-        if character.is_control() || is_bidi(character) {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
-/// Characters that reorder or hide what stands beside them.
-fn is_bidi(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_from_outside_cannot_move_the_cursor() {
-        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
-        assert_eq!(printable("x\u{202e}y"), "x\\u{202e}y");
-        assert_eq!(printable("grün"), "grün");
-        assert_eq!(printable(&"x".repeat(1024)).chars().count(), 1024);
-        assert_eq!(printable(&"x".repeat(1025)).chars().count(), 1025);
-        assert!(printable(&"x".repeat(9000)).ends_with('…'));
-    }
+/// The first rejection, so that the one line of the error shows a reason.
+fn first(rejected: &[Rejection]) -> String {
+    let first = rejected.first();
+    first.map(|one| format!(": {one}")).unwrap_or_default()
 }

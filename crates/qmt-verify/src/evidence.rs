@@ -1,50 +1,37 @@
 //! Evidence: everything found about one digest that may be a signature, exactly as it was found.
 //!
-//! It says nothing about validity. It is kept beside the artifact in the cache and judged again at
-//! each load, so that a stricter policy or a new trust root takes effect at once, offline.
+//! It says nothing about validity. It is stored next to the artifact in the cache and checked again
+//! at each load, offline, so that a stricter policy or a new trust root applies at once.
 
-mod discovery;
-mod kept;
-mod manifest;
-mod piece;
-mod source;
+use std::collections::BTreeMap;
 
 use qmt_oci_ref::{Digest, PinnedReference};
 use serde::{Deserialize, Serialize};
 
-pub use self::discovery::{DiscoveryOptions, collect};
-#[cfg(feature = "sigstore")]
-pub(crate) use self::piece::Content;
-pub(crate) use self::piece::Piece;
-pub use self::source::EvidenceSource;
-#[cfg(feature = "test-util")]
-pub use self::source::MockEvidenceSource;
-
 use crate::error::VerifyError;
 use crate::limits::{
-    ENVELOPES_MAX, EVIDENCE_BYTES_MAX, NOTES_MAX, PIECE_BYTES_MAX, SIGNATURES_MAX, TOTAL_BYTES_MAX,
+    ENVELOPES_MAX, EVIDENCE_BYTES_MAX, ITEM_BYTES_MAX, NOTES_MAX, SIGNATURES_MAX, TOTAL_BYTES_MAX,
 };
 
-/// The form in which evidence is stored; another number is not read.
+/// The version of the stored form; other versions are not read.
 const SCHEMA: u32 = 1;
 
-/// What was found about one digest. Serialisable, bounded when read back, and not yet judged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Stored")]
+/// What was found about one digest. Serialisable, bounded when read back, and not yet checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Evidence {
     schema: u32,
     subject: Digest,
-    pieces: Vec<Piece>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<Note>,
+    #[serde(rename = "pieces")]
+    pub(crate) items: Vec<Item>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<Note>,
 }
 
-/// Something that was listed and not taken, and why.
+/// Something that was listed and not stored, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Note {
-    /// Where it was found.
-    pub(crate) found: String,
-    /// Why it was left aside.
+    #[serde(rename = "found")]
+    pub(crate) place: String,
     pub(crate) reason: String,
 }
 
@@ -54,35 +41,40 @@ impl Evidence {
         Self {
             schema: SCHEMA,
             subject: subject.digest().clone(),
-            pieces: Vec::new(),
+            items: Vec::new(),
             notes: Vec::new(),
         }
     }
 
-    /// The digest that this evidence was collected for.
+    /// The digest that this evidence was discovered for.
     pub fn subject(&self) -> &Digest {
         &self.subject
     }
 
-    /// How many signatures and attestations were found, whatever they are worth.
+    /// How many signatures and attestations were found, valid or not.
     pub fn len(&self) -> usize {
-        self.pieces.len()
+        self.items.len()
     }
 
-    /// Whether nothing was found at all.
+    /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.items.is_empty()
     }
 
-    /// Adds a bundle file (v0.1 to v0.3) that did not come from a registry.
+    /// Adds a bundle file (v0.1 to v0.3) that is not from a registry.
     ///
     /// # Errors
     ///
     /// [`VerifyError::Evidence`] if the bundle is over 1 MiB or there are 100 signatures already.
     pub fn with_bundle(mut self, found: &str, json: &[u8]) -> Result<Self, VerifyError> {
-        self.pieces
-            .push(Piece::bundle_file(found.to_owned(), json.to_vec()));
-        check(&self.pieces, &self.notes)?;
+        self.items.push(Item {
+            place: found.to_owned(),
+            content: Content::Bundle {
+                json: json.to_vec(),
+                from_file: true,
+            },
+        });
+        self.check_limits()?;
         Ok(self)
     }
 
@@ -90,12 +82,30 @@ impl Evidence {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Evidence`] if it is over 32 MiB, not in our form, or over a limit.
+    /// [`VerifyError::Evidence`] if it is over 32 MiB, of another version, or over a limit.
     pub fn from_json(json: &[u8]) -> Result<Self, VerifyError> {
+        /// The stored form, before its limits are checked.
+        #[derive(Deserialize)]
+        struct Stored {
+            schema: u32,
+            subject: Digest,
+            pieces: Vec<Item>,
+            #[serde(default)]
+            notes: Vec<Note>,
+        }
         if json.len() > EVIDENCE_BYTES_MAX {
             return Err(unusable(format!("over {EVIDENCE_BYTES_MAX} bytes")));
         }
-        serde_json::from_slice(json).map_err(|error| unusable(error.to_string()))
+        let stored: Stored =
+            serde_json::from_slice(json).map_err(|error| unusable(error.to_string()))?;
+        let evidence = Self {
+            schema: stored.schema,
+            subject: stored.subject,
+            items: stored.pieces,
+            notes: stored.notes,
+        };
+        evidence.check_limits()?;
+        Ok(evidence)
     }
 
     /// Writes the evidence so that [`Evidence::from_json`] reads it back.
@@ -107,80 +117,133 @@ impl Evidence {
         serde_json::to_vec(self).map_err(|error| unusable(error.to_string()))
     }
 
-    #[cfg(feature = "sigstore")]
-    pub(crate) fn pieces(&self) -> &[Piece] {
-        &self.pieces
-    }
-
-    #[cfg(feature = "sigstore")]
-    pub(crate) fn notes(&self) -> &[Note] {
-        &self.notes
-    }
-}
-
-/// Evidence as it stands on disk, before its limits are checked.
-#[derive(Deserialize)]
-struct Stored {
-    schema: u32,
-    subject: Digest,
-    pieces: Vec<Piece>,
-    #[serde(default)]
-    notes: Vec<Note>,
-}
-
-impl TryFrom<Stored> for Evidence {
-    type Error = VerifyError;
-
-    fn try_from(stored: Stored) -> Result<Self, VerifyError> {
-        if stored.schema != SCHEMA {
-            return Err(unusable(format!(
-                "schema {} is not {SCHEMA}",
-                stored.schema
-            )));
+    /// Adds a note, unless there are as many as may be stored.
+    pub(crate) fn note(&mut self, place: String, reason: String) {
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(Note { place, reason });
         }
-        check(&stored.pieces, &stored.notes)?;
-        let Stored {
-            schema,
-            subject,
-            pieces,
-            notes,
-        } = stored;
-        Ok(Self {
-            schema,
-            subject,
-            pieces,
-            notes,
-        })
     }
-}
 
-/// Checks the same limits that collecting keeps.
-fn check(pieces: &[Piece], notes: &[Note]) -> Result<(), VerifyError> {
-    let envelopes = pieces.iter().filter(|piece| piece.is_envelope()).count();
-    let total: usize = pieces.iter().map(Piece::weight).sum();
-    if pieces.len() - envelopes > SIGNATURES_MAX {
-        return Err(unusable(format!("over {SIGNATURES_MAX} signatures")));
+    /// Checks the limits that discovery keeps.
+    fn check_limits(&self) -> Result<(), VerifyError> {
+        let items = &self.items;
+        let envelopes = items.iter().filter(|item| item.is_envelope()).count();
+        let total: usize = items.iter().map(Item::weight).sum();
+        let is_large = |item: &Item| item.content_len() as u64 > ITEM_BYTES_MAX;
+        let problem = if self.schema != SCHEMA {
+            format!("schema {} is not {SCHEMA}", self.schema)
+        } else if items.len() - envelopes > SIGNATURES_MAX {
+            format!("over {SIGNATURES_MAX} signatures")
+        } else if envelopes > ENVELOPES_MAX {
+            format!("over {ENVELOPES_MAX} attestations")
+        } else if items.iter().any(is_large) {
+            format!("an item over {ITEM_BYTES_MAX} bytes")
+        } else if total > TOTAL_BYTES_MAX {
+            format!("over {TOTAL_BYTES_MAX} bytes in all")
+        } else if self.notes.len() > NOTES_MAX {
+            format!("over {NOTES_MAX} notes")
+        } else {
+            return Ok(());
+        };
+        Err(unusable(problem))
     }
-    if envelopes > ENVELOPES_MAX {
-        return Err(unusable(format!("over {ENVELOPES_MAX} attestations")));
-    }
-    if pieces
-        .iter()
-        .any(|piece| piece.content_len() > PIECE_BYTES_MAX)
-    {
-        return Err(unusable(format!("a piece over {PIECE_BYTES_MAX} bytes")));
-    }
-    if total > TOTAL_BYTES_MAX {
-        return Err(unusable(format!("over {TOTAL_BYTES_MAX} bytes in all")));
-    }
-    if notes.len() > NOTES_MAX {
-        return Err(unusable(format!("over {NOTES_MAX} notes")));
-    }
-    Ok(())
 }
 
 fn unusable(problem: String) -> VerifyError {
     VerifyError::Evidence { problem }
+}
+
+/// One signature or attestation as it was stored, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Item {
+    /// The referrer, tag or file, in words.
+    #[serde(rename = "found")]
+    pub(crate) place: String,
+    pub(crate) content: Content,
+}
+
+/// The content, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Content {
+    /// A Sigstore bundle.
+    Bundle {
+        /// Its JSON.
+        #[serde(with = "base64_bytes")]
+        json: Vec<u8>,
+        /// Whether the operator named it as a file. Bundles from registries must be v0.3, because a
+        /// bundle relabelled as v0.1 may omit the proof of inclusion.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        from_file: bool,
+    },
+    /// A layer that cosign 2 wrote for `sign`.
+    SimpleSigning {
+        /// The signed payload.
+        #[serde(with = "base64_bytes")]
+        payload: Vec<u8>,
+        /// The annotations of the layer: signature, certificate, log entry, timestamp.
+        annotations: BTreeMap<String, String>,
+    },
+    /// A layer that cosign 2 wrote for `attest`.
+    Envelope {
+        /// The DSSE envelope in JSON.
+        #[serde(with = "base64_bytes")]
+        json: Vec<u8>,
+        /// The annotations of the layer: certificate, log entry.
+        annotations: BTreeMap<String, String>,
+    },
+}
+
+impl Item {
+    pub(crate) fn is_envelope(&self) -> bool {
+        matches!(self.content, Content::Envelope { .. })
+    }
+
+    /// Bytes of the content without annotations.
+    pub(crate) fn content_len(&self) -> usize {
+        match &self.content {
+            Content::Bundle { json, .. } | Content::Envelope { json, .. } => json.len(),
+            Content::SimpleSigning { payload, .. } => payload.len(),
+        }
+    }
+
+    /// Bytes of content and annotations.
+    pub(crate) fn weight(&self) -> usize {
+        let annotations = match &self.content {
+            Content::Bundle { .. } => 0,
+            Content::Envelope { annotations, .. } | Content::SimpleSigning { annotations, .. } => {
+                weight(annotations)
+            }
+        };
+        self.content_len().saturating_add(annotations)
+    }
+}
+
+/// Bytes of all names and values.
+pub(crate) fn weight<'a>(annotations: impl IntoIterator<Item = (&'a String, &'a String)>) -> usize {
+    let pairs = annotations.into_iter();
+    pairs.map(|(name, value)| name.len() + value.len()).sum()
+}
+
+/// Bytes as standard base64, so that they come back exactly as they were stored.
+mod base64_bytes {
+    use std::borrow::Cow;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::de::{Deserialize as _, Deserializer, Error as _};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        STANDARD.decode(text.as_bytes()).map_err(D::Error::custom)
+    }
 }
 
 #[cfg(test)]

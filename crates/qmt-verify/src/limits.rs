@@ -1,26 +1,26 @@
-//! Every limit of this crate in one table. A registry, and whoever can push to it, is hostile.
+//! Every limit of this crate in one table. Registries and their publishers may be hostile.
 //!
 //! Where two sources disagree the smaller number is taken. The numbers follow CVE-2023-46737,
 //! CVE-2024-29902, CVE-2024-29903 and CVE-2024-45395, where signatures had none.
 #![cfg_attr(
     not(feature = "sigstore"),
-    allow(dead_code, reason = "the limits of the judge")
+    allow(dead_code, reason = "limits of the verifier")
 )]
 
 use std::time::Duration;
 
-/// Most descriptors that a list of referrers may hold before the rest is left aside.
+/// Most descriptors that a list of referrers may hold before the rest is ignored.
 pub(crate) const REFERRERS_MAX: usize = 1000;
 /// Most referrer manifests that are fetched, those that look like signatures first.
 pub(crate) const MANIFESTS_MAX: usize = 64;
-/// Most layers of one manifest that are looked at.
+/// Most layers of one manifest that are read.
 pub(crate) const LAYERS_MAX: usize = 64;
-/// Most signatures that are kept for one digest.
+/// Most signatures that are stored for one digest.
 pub(crate) const SIGNATURES_MAX: usize = 100;
-/// Most envelopes of a `.att` tag that are kept for one digest.
+/// Most envelopes of a `.att` tag that are stored for one digest.
 pub(crate) const ENVELOPES_MAX: usize = 32;
 /// Most bytes of one bundle, payload or envelope.
-pub(crate) const PIECE_BYTES_MAX: u64 = 1024 * 1024;
+pub(crate) const ITEM_BYTES_MAX: u64 = 1024 * 1024;
 /// Most bytes of all bundles, payloads, envelopes and annotations of one digest together.
 pub(crate) const TOTAL_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most bytes of the annotations of one signature layer.
@@ -29,44 +29,31 @@ pub(crate) const ANNOTATION_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Most bytes of serialised evidence that are read back.
 pub(crate) const EVIDENCE_BYTES_MAX: usize = 2 * TOTAL_BYTES_MAX;
-/// Most notes about what was left aside.
+/// Most notes about what was not stored.
 pub(crate) const NOTES_MAX: usize = 64;
 /// Most requests to a registry at the same time.
 pub(crate) const REQUESTS_AT_ONCE: usize = 16;
-/// The longest that looking for signatures may take in all.
-pub(crate) const COLLECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// The longest that discovery may take in all.
+pub(crate) const DISCOVERY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Most transparency-log entries of one bundle.
-pub(crate) const LOG_ENTRIES_MAX: usize = 8;
-/// Most RFC 3161 timestamps of one bundle.
-pub(crate) const TIMESTAMPS_MAX: usize = 8;
-/// Most subjects of one in-toto statement.
-pub(crate) const SUBJECTS_MAX: usize = 1024;
 /// Most certificates of one chain.
 pub(crate) const CHAIN_MAX: usize = 8;
 /// Most hashes of one inclusion proof: a tree of 2^64 leaves is 64 deep.
 pub(crate) const PROOF_HASHES_MAX: usize = 64;
-/// How far a signed time may lie ahead of our clock.
+/// How far a signed time may be ahead of the local clock.
 pub(crate) const CLOCK_SKEW_MAX: Duration = Duration::from_mins(5);
 
-/// Most authorities of one policy, so that judging stays cheap.
+/// Most authorities of one policy, so that checks stay cheap.
 pub(crate) const AUTHORITIES_MAX: usize = 64;
 /// Most bytes of a compiled identity expression.
 pub(crate) const REGEX_BYTES_MAX: usize = 1024 * 1024;
 
 /// Most bytes of a trusted root, a PEM file or a target of a TUF repository.
 pub(crate) const TRUST_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// Most bytes of the root metadata of a TUF repository.
-pub(crate) const TUF_ROOT_BYTES_MAX: u64 = 1024 * 1024;
-/// Most bytes of any other metadata of a TUF repository.
-pub(crate) const TUF_METADATA_BYTES_MAX: u64 = 10 * 1024 * 1024;
-/// Most root rotations that one refresh walks through.
-pub(crate) const TUF_ROTATIONS_MAX: u32 = 1024;
-/// The longest that one refresh of a TUF repository may take in all.
-pub(crate) const TUF_TIME_MAX: Duration = Duration::from_mins(1);
 /// How old the last refresh of a TUF repository may be before it is repeated.
 pub(crate) const TUF_REFRESH_AFTER: Duration = Duration::from_hours(24);
-/// How long a TUF repository that could not be reached is left alone, while its last metadata holds.
+/// How long a TUF repository that could not be reached is not asked again, while its last metadata
+/// is valid.
 pub(crate) const TUF_RETRY_AFTER: Duration = Duration::from_mins(10);
 
 /// Makes setters that lower a limit and never raise it.
@@ -84,40 +71,38 @@ macro_rules! lower {
 }
 pub(crate) use lower;
 
-/// What one refresh of a TUF repository may read and take: as above, or less.
+/// What one refresh of a TUF repository may read and take; can be lowered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TufLimits {
+    /// Of `root.json`.
     pub(crate) root_bytes: u64,
+    /// Of any other metadata.
     pub(crate) metadata_bytes: u64,
+    /// New roots that one refresh follows.
     pub(crate) rotations: u32,
     pub(crate) time: Duration,
 }
 
-impl Default for TufLimits {
-    fn default() -> Self {
-        Self {
-            root_bytes: TUF_ROOT_BYTES_MAX,
-            metadata_bytes: TUF_METADATA_BYTES_MAX,
-            rotations: TUF_ROTATIONS_MAX,
-            time: TUF_TIME_MAX,
-        }
-    }
-}
+pub(crate) const TUF_LIMITS: TufLimits = TufLimits {
+    root_bytes: 1024 * 1024,
+    metadata_bytes: 10 * 1024 * 1024,
+    rotations: 1024,
+    time: Duration::from_mins(1),
+};
 
-/// What one bundle may hold: as above, or less.
+/// What one bundle may hold; can be lowered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BundleLimits {
+    /// Transparency-log entries.
     pub(crate) log_entries: usize,
+    /// RFC 3161 timestamps.
     pub(crate) timestamps: usize,
+    /// Subjects of its in-toto statement.
     pub(crate) subjects: usize,
 }
 
-impl Default for BundleLimits {
-    fn default() -> Self {
-        Self {
-            log_entries: LOG_ENTRIES_MAX,
-            timestamps: TIMESTAMPS_MAX,
-            subjects: SUBJECTS_MAX,
-        }
-    }
-}
+pub(crate) const BUNDLE_LIMITS: BundleLimits = BundleLimits {
+    log_entries: 8,
+    timestamps: 8,
+    subjects: 1024,
+};

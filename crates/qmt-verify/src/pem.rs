@@ -6,16 +6,49 @@ use base64::engine::general_purpose::STANDARD;
 /// Most blocks that one file may hold.
 const BLOCKS_MAX: usize = 256;
 
-/// One block: its label and the DER inside.
+/// One block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
-    pub(crate) label: String,
+    pub(crate) label: Label,
+    /// The label as it is written, for messages.
+    pub(crate) name: String,
     pub(crate) der: Vec<u8>,
 }
 
-/// Reads all blocks of `text`. Text between blocks is ignored, as everywhere; a block that does
-/// not end, ends with another label, or does not decode is an error, so that nothing that an
-/// operator wrote is dropped in silence.
+/// What a block says it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Label {
+    Certificate,
+    PublicKey,
+    /// PKCS #8.
+    PrivateKey,
+    /// PKCS #8 under a password.
+    EncryptedPrivateKey,
+    /// cosign's own form of a private key under a password.
+    EncryptedCosignKey,
+    /// PKCS #1 or SEC 1.
+    LegacyPrivateKey,
+    Other,
+}
+
+impl Label {
+    fn parse(label: &str) -> Self {
+        match label {
+            "CERTIFICATE" => Self::Certificate,
+            "PUBLIC KEY" => Self::PublicKey,
+            "PRIVATE KEY" => Self::PrivateKey,
+            "ENCRYPTED PRIVATE KEY" => Self::EncryptedPrivateKey,
+            "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" => {
+                Self::EncryptedCosignKey
+            }
+            "EC PRIVATE KEY" | "RSA PRIVATE KEY" => Self::LegacyPrivateKey,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Reads all blocks of `text` and ignores the text between them. A block that does not end, ends
+/// with another label, or does not decode is an error, so that nothing is dropped silently.
 pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     let text = std::str::from_utf8(text).map_err(|_| "is not text".to_owned())?;
     let mut blocks = Vec::new();
@@ -35,16 +68,19 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
             if begun != label {
                 return Err(at("a block ends with another label than it began with"));
             }
-            let der = STANDARD
-                .decode(&body)
-                .map_err(|_| at("the block is not base64"))?;
+            let der = STANDARD.decode(&body);
+            let der = der.map_err(|_| at("the block is not base64"))?;
             if der.is_empty() {
                 return Err(at("the block is empty"));
             }
             if blocks.len() == BLOCKS_MAX {
                 return Err(format!("holds over {BLOCKS_MAX} blocks"));
             }
-            blocks.push(Block { label: begun, der });
+            blocks.push(Block {
+                label: Label::parse(&begun),
+                name: begun,
+                der,
+            });
         } else if let Some((_, body)) = &mut open {
             body.push_str(line);
         }
@@ -60,52 +96,4 @@ fn delimiter<'a>(line: &'a str, start: &str) -> Option<&'a str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_and_many_blocks_are_read_and_text_between_is_ignored() {
-        let one = "-----BEGIN A-----\nAQID\n-----END A-----\n";
-        let text = format!("subject=x\n{one}\r\n# comment\n{one}");
-        let read = blocks(text.as_bytes()).unwrap();
-        assert_eq!(read.len(), 2);
-        assert_eq!(
-            read[0],
-            Block {
-                label: "A".to_owned(),
-                der: vec![1, 2, 3]
-            }
-        );
-        assert_eq!(blocks(b"").unwrap(), []);
-    }
-
-    /// SIG-15: garbage in a PEM file is an error, not an empty list.
-    #[test]
-    fn broken_blocks_are_errors() {
-        for (text, problem) in [
-            ("-----BEGIN A-----\nAQID\n", "does not end"),
-            (
-                "-----BEGIN A-----\nAQID\n-----END B-----\n",
-                "another label",
-            ),
-            ("-----END A-----\n", "did not begin"),
-            ("-----BEGIN A-----\n-----BEGIN A-----\n", "inside another"),
-            ("-----BEGIN A-----\nA!ID\n-----END A-----\n", "not base64"),
-            ("-----BEGIN A-----\n-----END A-----\n", "empty"),
-        ] {
-            let error = blocks(text.as_bytes()).unwrap_err();
-            assert!(error.contains(problem), "{text}: {error}");
-        }
-        assert!(blocks(&[0xff, 0xfe]).is_err());
-    }
-
-    #[test]
-    fn the_number_of_blocks_is_bounded() {
-        let one = "-----BEGIN A-----\nAQID\n-----END A-----\n";
-        assert_eq!(
-            blocks(one.repeat(BLOCKS_MAX).as_bytes()).unwrap().len(),
-            BLOCKS_MAX
-        );
-        assert!(blocks(one.repeat(BLOCKS_MAX + 1).as_bytes()).is_err());
-    }
-}
+mod tests;

@@ -1,24 +1,31 @@
-//! Policy: which signers are enough for which repositories.
+//! Policy: which signers are accepted for which repositories.
 //!
-//! All parts of one authority (identity, issuer, claims, annotations, time) hold on one signature.
-//! An empty policy is an error and never means "anyone".
+//! All parts of one authority (identity, issuer, claims, annotations, time) must hold on one
+//! signature. An empty policy is an error and never means "anyone".
 
 mod attestation;
 mod authority;
+mod decision;
+mod evaluation;
 mod identity;
 mod scope;
+mod threshold;
+
+use std::cmp::Reverse;
 
 use qmt_oci_ref::Repository;
 
 pub use self::attestation::AttestationDemand;
 pub(crate) use self::attestation::COSIGN_SIGN;
+pub(crate) use self::authority::Claim;
 pub use self::authority::{Authority, WorkflowClaims};
-pub(crate) use self::authority::{Key, Kind};
+pub(crate) use self::evaluation::Check;
 pub use self::identity::IdentityRule;
 pub use self::scope::Scope;
 
 use crate::error::VerifyError;
 use crate::limits::AUTHORITIES_MAX;
+use crate::signature::PublicKey;
 
 /// All policies, each with the repositories that it covers.
 #[derive(Clone, Debug)]
@@ -28,61 +35,57 @@ pub struct PolicySet {
 }
 
 impl PolicySet {
-    /// Puts policies together. The most specific scope that covers a repository decides about it;
-    /// a repository that no scope covers is refused.
+    /// Combines policies. The most specific scope that covers a repository applies to it; a
+    /// repository that no scope covers is refused.
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Policy`] if there is none, or one scope occurs twice.
+    /// [`VerifyError::Policy`] if `entries` is empty, or one scope occurs twice.
     pub fn new(mut entries: Vec<(Scope, Policy)>) -> Result<Self, VerifyError> {
         if entries.is_empty() {
-            return Err(VerifyError::policy(
-                "there is no policy; add one, or `**` for everything",
-            ));
+            let problem = "there is no policy; add one, or `**` for everything";
+            return Err(VerifyError::policy(problem));
         }
-        entries.sort_by(|(one, _), (other, _)| other.specificity().cmp(&one.specificity()));
+        entries.sort_by_key(|(scope, _)| Reverse(scope.specificity()));
+        // Equal scopes are as specific as each other, but may not be neighbours.
         for (index, (scope, _)) in entries.iter().enumerate() {
-            if entries
-                .iter()
-                .skip(index + 1)
-                .any(|(other, _)| other == scope)
-            {
-                return Err(VerifyError::policy(format!(
-                    "the scope `{scope}` occurs twice"
-                )));
+            let mut later = entries.iter().skip(index + 1);
+            if later.any(|(other, _)| other == scope) {
+                let problem = format!("the scope `{scope}` occurs twice");
+                return Err(VerifyError::policy(problem));
             }
         }
         Ok(Self { entries })
     }
 
-    /// Refuses every policy that leaves it open who may sign: what `identity = "required"` means.
+    /// Refuses policies that do not name their signers: what `identity = "required"` means.
     ///
     /// # Errors
     ///
     /// [`VerifyError::Policy`] if a scope pins on first use, or names an identity without issuer.
     pub fn identity_required(self) -> Result<Self, VerifyError> {
         for (scope, policy) in &self.entries {
-            if policy.is_pin_on_first_use() {
-                return Err(VerifyError::policy(format!(
-                    "`identity = \"required\"` and no signer is configured for `{scope}`"
-                )));
-            }
-            if let Some(authority) = policy.authorities().iter().find(|one| one.lacks_issuer()) {
-                return Err(VerifyError::policy(format!(
-                    "`identity = \"required\"` and `{authority}` in `{scope}` names no issuer"
-                )));
-            }
+            let mut authorities = policy.authorities().iter();
+            let problem = if policy.is_pin_on_first_use() {
+                format!("no signer is configured for `{scope}`")
+            } else if let Some(authority) = authorities.find(|one| one.lacks_issuer()) {
+                format!("`{authority}` in `{scope}` names no issuer")
+            } else {
+                continue;
+            };
+            let problem = format!("`identity = \"required\"` and {problem}");
+            return Err(VerifyError::policy(problem));
         }
         Ok(self)
     }
 
-    /// What in these policies deserves a second look, one line for people each.
+    /// The risks of these policies, one line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for (scope, policy) in &self.entries {
             for authority in policy.authorities() {
-                let told = authority.warnings().into_iter();
-                warnings.extend(told.map(|warning| format!("policy `{scope}`: {warning}")));
+                let own = authority.warnings().into_iter();
+                warnings.extend(own.map(|warning| format!("policy `{scope}`: {warning}")));
             }
         }
         warnings
@@ -90,10 +93,7 @@ impl PolicySet {
 
     /// The policy for images of `repository`, with its scope.
     pub fn for_subject(&self, repository: &Repository) -> Option<(&Scope, &Policy)> {
-        self.entries
-            .iter()
-            .find(|(scope, _)| scope.covers(repository))
-            .map(|(scope, policy)| (scope, policy))
+        self.policies().find(|(scope, _)| scope.covers(repository))
     }
 
     pub(crate) fn policies(&self) -> impl Iterator<Item = (&Scope, &Policy)> {
@@ -101,10 +101,11 @@ impl PolicySet {
     }
 }
 
-/// What is enough for an image: named signers, or the first one that is seen.
+/// The signers that are accepted for an image: named ones, or the first one.
 #[derive(Clone, Debug)]
 pub struct Policy {
     signers: Signers,
+    /// Whether the name in a signed payload must be the name of the image.
     match_name: bool,
     attestations: Vec<AttestationDemand>,
 }
@@ -116,12 +117,12 @@ enum Signers {
         authorities: Vec<Authority>,
         require: usize,
     },
-    /// Any signer with a valid certificate; the lockfile pins who it was.
+    /// Any signer with a valid certificate, which the lockfile pins.
     PinOnFirstUse,
 }
 
 impl Policy {
-    /// Accepts what `require` of `authorities` signed, each of them as another signer.
+    /// Accepts images that satisfy `require` of `authorities`, each by another signer.
     ///
     /// # Errors
     ///
@@ -129,20 +130,17 @@ impl Policy {
     /// more than there are authorities.
     pub fn any_of(authorities: Vec<Authority>, require: usize) -> Result<Self, VerifyError> {
         if authorities.is_empty() {
-            return Err(VerifyError::policy(
-                "`any_of` is empty, which would accept nobody",
-            ));
+            let problem = "`any_of` is empty and accepts no signer";
+            return Err(VerifyError::policy(problem));
         }
-        if authorities.len() > AUTHORITIES_MAX {
-            return Err(VerifyError::policy(format!(
-                "`any_of` has over {AUTHORITIES_MAX} entries"
-            )));
+        let count = authorities.len();
+        if count > AUTHORITIES_MAX {
+            let problem = format!("`any_of` has over {AUTHORITIES_MAX} entries");
+            return Err(VerifyError::policy(problem));
         }
-        if require == 0 || require > authorities.len() {
-            return Err(VerifyError::policy(format!(
-                "`require = {require}` of {} entries of `any_of`",
-                authorities.len()
-            )));
+        if require == 0 || require > count {
+            let problem = format!("`require = {require}` of {count} entries of `any_of`");
+            return Err(VerifyError::policy(problem));
         }
         Ok(Self::with(Signers::AnyOf {
             authorities,
@@ -164,7 +162,7 @@ impl Policy {
         }
     }
 
-    /// Demands that a name in the signed payload is the name of the image, which is what
+    /// Requires that the name in a signed payload is the name of the image: what
     /// `signed_name = "match"` means. Bundles carry no name and are not affected.
     #[must_use]
     pub fn with_matching_name(mut self) -> Self {
@@ -172,19 +170,19 @@ impl Policy {
         self
     }
 
-    /// Demands an attestation as well, signed by one of the same authorities.
+    /// Requires an attestation as well, signed by one of the same authorities.
     #[must_use]
     pub fn with_attestation(mut self, demand: AttestationDemand) -> Self {
         self.attestations.push(demand);
         self
     }
 
-    /// Whether the first signer is taken and pinned.
+    /// Whether the first signer is accepted and pinned.
     pub fn is_pin_on_first_use(&self) -> bool {
         matches!(self.signers, Signers::PinOnFirstUse)
     }
 
-    /// The authorities, none where the first signer is taken.
+    /// The authorities; none where the first signer is accepted.
     pub fn authorities(&self) -> &[Authority] {
         match &self.signers {
             Signers::AnyOf { authorities, .. } => authorities,
@@ -192,19 +190,23 @@ impl Policy {
         }
     }
 
-    pub(crate) fn require(&self) -> usize {
+    fn require(&self) -> usize {
         match &self.signers {
             Signers::AnyOf { require, .. } => *require,
             Signers::PinOnFirstUse => 1,
         }
     }
 
-    pub(crate) fn matches_name(&self) -> bool {
-        self.match_name
+    /// The authorities for certificates, each with its index.
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = (usize, &Authority)> {
+        let authorities = self.authorities().iter().enumerate();
+        authorities.filter(|(_, one)| one.is_certificate())
     }
 
-    pub(crate) fn attestations(&self) -> &[AttestationDemand] {
-        &self.attestations
+    /// The authorities that are keys, each with its index.
+    fn keys(&self) -> impl Iterator<Item = (usize, &Authority, &PublicKey)> {
+        let authorities = self.authorities().iter().enumerate();
+        authorities.filter_map(|(index, one)| Some((index, one, one.key_of()?)))
     }
 }
 

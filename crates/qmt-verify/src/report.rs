@@ -1,32 +1,30 @@
-//! Reports: what was proven and what was not, for people and for machines.
+//! Reports: what is proven and what is not, for people and for machines.
 
 use std::collections::BTreeMap;
-#[cfg(any(feature = "sigstore", test))]
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::fmt;
 
 use qmt_oci_ref::PinnedReference;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::error::Rejection;
 use crate::signer::SignerId;
 
-/// What one verification proved. Texts are from the publisher and safe to print.
-#[derive(Clone, Debug, Serialize)]
+/// What one verification proved. Texts come from the publisher and are safe to print.
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// The image, with its digest.
     pub subject: String,
-    /// Whether verification was skipped; then nothing below was proven.
+    /// Whether verification was skipped; then nothing below is proven.
     pub skipped: bool,
     /// The scope of the policy that applied.
     pub scope: String,
-    /// The entry of the policy that held.
+    /// The entry of the policy that is satisfied.
     pub authority: String,
-    /// Who signed.
+    /// The signer.
     pub signer: Option<SignerId>,
-    /// Further signers that the policy asked for.
+    /// Further signers that the policy requires.
     pub cosigners: Vec<SignerId>,
-    /// Whether no signer is configured or pinned, so that this one is to be pinned.
+    /// Whether no signer is configured or pinned, so that the caller pins this one.
     pub first_use: bool,
     /// Whether the lockfile pins another signer, which the policy overrides.
     pub differs_from_pin: bool,
@@ -44,19 +42,19 @@ pub struct Report {
     pub annotations: BTreeMap<String, String>,
     /// The image name in the signed payload; not compared unless the policy says so.
     pub signed_name: Option<String>,
-    /// The log entries that hold.
+    /// The valid log entries.
     pub log_entries: Vec<LogEntry>,
-    /// All proven times of signing, RFC 3339.
+    /// All proven signing times, RFC 3339.
     pub signed_at: Vec<String>,
-    /// Which checks ran and held.
+    /// The checks that passed.
     pub checks: Vec<String>,
-    /// The types of the attestations that the policy demanded and found.
+    /// The types of the attestations that the policy requires.
     pub attestations: Vec<String>,
-    /// What the policy relaxed, and what deserves a second look.
+    /// What the policy relaxes, and other risks.
     pub warnings: Vec<String>,
     /// Where the trust root came from, its version and age.
     pub trust_root: Option<TrustReport>,
-    /// Other pieces of evidence, which were not enough.
+    /// Other evidence items, with the reasons against them.
     pub rejected: Vec<Rejection>,
 }
 
@@ -65,32 +63,12 @@ impl Report {
     pub(crate) fn of(subject: &PinnedReference) -> Self {
         Self {
             subject: subject.to_string(),
-            skipped: false,
-            scope: String::new(),
-            authority: String::new(),
-            signer: None,
-            cosigners: Vec::new(),
-            first_use: false,
-            differs_from_pin: false,
-            config_line: None,
-            found: String::new(),
-            format: String::new(),
-            identities: Vec::new(),
-            claims: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            signed_name: None,
-            log_entries: Vec::new(),
-            signed_at: Vec::new(),
-            checks: Vec::new(),
-            attestations: Vec::new(),
-            warnings: Vec::new(),
-            trust_root: None,
-            rejected: Vec::new(),
+            ..Self::default()
         }
     }
 }
 
-/// One transparency log entry that holds.
+/// A valid transparency log entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LogEntry {
@@ -101,7 +79,7 @@ pub struct LogEntry {
     pub log: String,
     /// `hashedrekord 0.0.1` and so on.
     pub kind: String,
-    /// When the log recorded it, RFC 3339, where the log says so.
+    /// When the log recorded it, RFC 3339, where the log signed that.
     pub integrated_at: Option<String>,
 }
 
@@ -117,81 +95,91 @@ pub struct TrustReport {
     pub age_seconds: Option<u64>,
 }
 
-impl LogEntry {
-    #[cfg(feature = "sigstore")]
-    pub(crate) fn new(index: u64, log: String, kind: String, at: Option<String>) -> Self {
-        Self {
-            index,
-            log,
-            kind,
-            integrated_at: at,
-        }
+/// One evidence item that is not accepted, and the first reason against it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Rejection {
+    /// Where the item was found, such as `referrer sha256:…` or `tag sha256-….sig, layer 1`.
+    pub found: String,
+    /// The signer that the item names, if any. Not proven where `reason` is about the signature.
+    pub signer: Option<String>,
+    /// The kind of reason.
+    pub code: RejectionCode,
+    /// The first reason.
+    pub reason: String,
+    /// What to do about it.
+    pub hint: String,
+    /// The line of `[[oci.policy]]` that would accept this signer, where only the signer is not
+    /// accepted.
+    pub config_line: Option<String>,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.found, self.reason)
     }
 }
 
-/// A time as RFC 3339 in UTC, to the second.
-#[cfg(any(feature = "sigstore", test))]
-pub(crate) fn rfc3339(time: SystemTime) -> String {
-    let seconds = match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        Err(before) => {
-            // Rounded down, as everything else.
-            let before = before.duration();
-            let whole = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
-            let partial = i64::from(before > Duration::from_secs(before.as_secs()));
-            0_i64.saturating_sub(whole).saturating_sub(partial)
-        }
-    };
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
-    let (hour, minute) = (second / 3600, second % 3600 / 60);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z",
-        second % 60
-    )
+/// The kind of reason against an evidence item. Displayed and serialised as a stable word, such as
+/// `other-identity`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum RejectionCode {
+    /// It was listed and not stored.
+    LeftAside,
+    /// It cannot be parsed.
+    Unreadable,
+    /// It is over a limit.
+    TooMany,
+    /// It is a bundle of an old format.
+    OldBundle,
+    /// It is about another digest.
+    OtherDigest,
+    /// It is an attestation, not a signature.
+    Attestation,
+    /// It has another type than expected.
+    OtherType,
+    /// The certificate is not valid.
+    Certificate,
+    /// The signing time is not proven.
+    Time,
+    /// The transparency log entry is not valid.
+    Log,
+    /// It has no transparency log entry.
+    NoLog,
+    /// The signature is not valid.
+    Signature,
+    /// The certificate names another identity.
+    OtherIdentity,
+    /// The certificate names another issuer.
+    OtherIssuer,
+    /// The certificate names two issuers.
+    IssuerConflict,
+    /// The workflow is another one.
+    OtherClaim,
+    /// An annotation is missing or has another value.
+    OtherAnnotation,
+    /// The signed name is another one.
+    OtherName,
+    /// It was signed before the minimum time.
+    TooOld,
+    /// It is signed with another key.
+    OtherKey,
+    /// It is signed with a key and the policy names none.
+    NoKey,
+    /// It is signed with a certificate and the policy names only keys.
+    OnlyKeys,
+    /// It is signed by another signer than the pinned one.
+    OtherSigner,
+    /// Further signers are required.
+    NotEnough,
+    /// A required attestation is missing or not accepted.
+    Demand,
 }
 
-/// Days since 1970-01-01 to year, month and day.
-/// <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>
-#[cfg(any(feature = "sigstore", test))]
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days.saturating_add(719_468);
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_written_in_utc() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_795_493_331, "2026-11-24T04:08:51Z"),
-            (4_107_542_399, "2100-02-28T23:59:59Z"),
-        ] {
-            assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), text);
-        }
-        assert_eq!(
-            rfc3339(UNIX_EPOCH - Duration::from_secs(1)),
-            "1969-12-31T23:59:59Z"
-        );
-        assert_eq!(
-            rfc3339(UNIX_EPOCH - Duration::from_millis(1)),
-            "1969-12-31T23:59:59Z"
-        );
+impl fmt::Display for RejectionCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }

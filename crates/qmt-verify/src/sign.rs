@@ -1,7 +1,7 @@
-//! Signing with a key of one's own: what `publish --sign-key` attaches to an image.
+//! Signing with a private key: what `publish --sign-key` attaches to an image.
 //!
 //! Writes what cosign 3 writes: an in-toto statement about the digest in a DSSE envelope, inside a
-//! bundle v0.3. It enters no log, so verifiers must be told that none is needed.
+//! bundle v0.3. There is no transparency log entry, so verifiers must not require one.
 //!
 //! Spec: <https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md>,
 //! <https://github.com/secure-systems-lab/dsse/blob/v1.0.2/protocol.md>
@@ -14,7 +14,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference};
+use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, text};
 use serde_json::json;
 use sigstore_verify::types::DerPublicKey;
 use sigstore_verify::types::bundle::{
@@ -27,16 +27,13 @@ use zeroize::Zeroizing;
 
 use self::private_key::PrivateKey;
 use crate::error::VerifyError;
-use crate::judge::PAYLOAD_TYPE;
-use crate::pem;
+use crate::pem::{self, Label};
 use crate::policy::COSIGN_SIGN;
+use crate::signature::PAYLOAD_TYPE;
 use crate::signer::SignerId;
 
 /// Most bytes of a file with a key.
 const KEY_BYTES_MAX: usize = 64 * 1024;
-
-/// The statement format that cosign 3 signs.
-const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
 /// Signs digests with a private key. The key stays inside; `Debug` shows the fingerprint only.
 ///
@@ -66,7 +63,7 @@ impl KeySigner {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::SigningKey`] where the file holds no such key, or the password is missing or
+    /// [`VerifyError::SigningKey`] if the file holds no such key, or the password is missing or
     /// wrong.
     pub fn from_pem(pem: &[u8], password: Option<&str>) -> Result<Self, VerifyError> {
         if pem.len() > KEY_BYTES_MAX {
@@ -74,58 +71,49 @@ impl KeySigner {
         }
         let blocks = pem::blocks(pem).map_err(|problem| refused(format!("the file {problem}")))?;
         let [block] = <[pem::Block; 1]>::try_from(blocks).map_err(|blocks| {
+            let count = blocks.len();
             refused(format!(
-                "the file holds {} PEM blocks, not one private key",
-                blocks.len()
+                "the file holds {count} PEM blocks, not one private key"
             ))
         })?;
         let body = Zeroizing::new(block.der);
-        let pkcs8 = match block.label.as_str() {
-            "PRIVATE KEY" => body,
-            "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" => {
+        let pkcs8 = match block.label {
+            Label::PrivateKey => body,
+            Label::EncryptedCosignKey => {
                 let password = password.ok_or_else(|| {
-                    refused("it is encrypted: give its password in COSIGN_PASSWORD".to_owned())
+                    refused("it is encrypted: give its password in COSIGN_PASSWORD")
                 })?;
                 cosign_key::decrypt(&body, password).map_err(refused)?
             }
-            "ENCRYPTED PRIVATE KEY" => {
+            Label::EncryptedPrivateKey => {
                 return Err(refused(
-                    "PKCS #8 with a password is not read here; `openssl pkcs8 -in FILE` \
-                     writes it without, `cosign import-key-pair` makes an encrypted key of that"
-                        .to_owned(),
+                    "PKCS #8 with a password is not supported; decrypt it with \
+                     `openssl pkcs8 -in FILE`, or convert it with `cosign import-key-pair`",
                 ));
             }
-            "EC PRIVATE KEY" | "RSA PRIVATE KEY" => {
+            Label::LegacyPrivateKey => {
                 return Err(refused(
-                    "it is in an older form; `openssl pkcs8 -topk8 -nocrypt -in FILE` \
-                     writes it as PKCS #8"
-                        .to_owned(),
+                    "PKCS #1 and SEC 1 are not supported; convert it to PKCS #8 with \
+                     `openssl pkcs8 -topk8 -nocrypt -in FILE`",
                 ));
             }
-            other => {
-                return Err(refused(format!(
-                    "a block `{}` is no private key",
-                    crate::error::printable(other)
-                )));
+            Label::Certificate | Label::PublicKey | Label::Other => {
+                let name = text::escape(&block.name);
+                return Err(refused(format!("a block `{name}` is not a private key")));
             }
         };
-        Self::from_pkcs8(&pkcs8)
-    }
-
-    fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, VerifyError> {
-        let key = PrivateKey::from_pkcs8(pkcs8).map_err(refused)?;
-        let public = key
-            .public()
-            .map_err(|_| refused("its public half can't be computed".to_owned()))?;
+        let key = PrivateKey::from_pkcs8(&pkcs8).map_err(refused)?;
+        let public = key.public();
+        let public = public.map_err(|_| refused("its public key cannot be computed"))?;
         Ok(Self { key, public })
     }
 
-    /// Returns who signs: the fingerprint of the public key, as verifiers report it.
+    /// Returns the signer: the fingerprint of the public key, as verifiers report it.
     pub fn signer(&self) -> SignerId {
         SignerId::key(Digest::sha256(self.public.as_bytes()).to_string())
     }
 
-    /// Returns the public key as cosign writes `cosign.pub`, for those who verify.
+    /// Returns the public key as cosign writes `cosign.pub`, for verifiers.
     pub fn public_key_pem(&self) -> String {
         self.public.to_pem()
     }
@@ -134,32 +122,28 @@ impl KeySigner {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::UnsupportedDigest`] where the digest is not SHA-256, which is all that the
-    /// format can name; [`VerifyError::SigningKey`] where the signature can't be made.
+    /// [`VerifyError::UnsupportedDigest`] if the digest is not SHA-256, the only one that the format
+    /// can name; [`VerifyError::SigningKey`] if the signature cannot be made.
     pub fn sign(&self, subject: &PinnedReference) -> Result<Bytes, VerifyError> {
         if subject.digest().algorithm() != DigestAlgorithm::Sha256 {
-            return Err(VerifyError::UnsupportedDigest {
-                subject: Box::new(subject.clone()),
-            });
+            return Err(VerifyError::unsupported(subject));
         }
         let statement = json!({
-            "_type": STATEMENT_TYPE,
+            "_type": "https://in-toto.io/Statement/v1",
             "subject": [{ "digest": { "sha256": subject.digest().hex() } }],
             "predicateType": Self::PREDICATE_TYPE,
             "predicate": {},
         })
         .to_string()
         .into_bytes();
-        let signature = self
-            .key
-            .sign(&pae(PAYLOAD_TYPE, &statement))
-            .map_err(|_| refused("signing failed".to_owned()))?;
+        let signature = self.key.sign(&pae(PAYLOAD_TYPE, &statement));
+        let signature = signature.map_err(|_| refused("signing failed"))?;
         let envelope = DsseEnvelope::new(
             PAYLOAD_TYPE,
             PayloadBytes::new(statement),
             DsseSignature::new(signature, KeyId::new("")),
         );
-        // The same hint as cosign's: the digest of the public key, by which it may be found.
+        // The same hint as cosign's: the digest of the public key, by which it can be found.
         let hint = sigstore_verify::crypto::sha256(self.public.as_bytes());
         let hint = PublicKeyIdentifier::new(STANDARD.encode(hint.as_bytes()));
         let bundle = Bundle::new(
@@ -167,15 +151,17 @@ impl KeySigner {
             VerificationMaterial::new(VerificationMaterialContent::PublicKey(hint)),
             SignatureContent::DsseEnvelope(envelope),
         );
-        let text = bundle
-            .to_json()
-            .map_err(|_| refused("the bundle can't be written".to_owned()))?;
-        Ok(text.into())
+        let text = bundle.to_json();
+        Ok(text
+            .map_err(|_| refused("the bundle cannot be written"))?
+            .into())
     }
 }
 
-fn refused(problem: String) -> VerifyError {
-    VerifyError::SigningKey { problem }
+fn refused(problem: impl Into<String>) -> VerifyError {
+    VerifyError::SigningKey {
+        problem: problem.into(),
+    }
 }
 
 #[cfg(test)]

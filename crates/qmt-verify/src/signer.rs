@@ -1,11 +1,11 @@
-//! Who signed, in the form that the lockfile pins.
+//! Signers, in the form that the lockfile pins.
 
 use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
-/// A signer: an identity that an issuer vouched for, or a public key. Two are the same signer only
-/// if all of it is equal.
+/// A signer: an identity with its issuer, or a public key. Two are the same signer only if all of it
+/// is equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 #[non_exhaustive]
@@ -13,9 +13,9 @@ pub enum SignerId {
     /// Signed with a certificate.
     #[non_exhaustive]
     Certificate {
-        /// Who vouched for the identity, such as `https://accounts.google.com`.
+        /// The issuer of the identity, such as `https://accounts.google.com`.
         issuer: String,
-        /// Who signed, such as an e-mail address or the URI of a workflow.
+        /// The identity, such as an e-mail address or the URI of a workflow.
         identity: String,
     },
     /// Signed with a key.
@@ -55,7 +55,7 @@ impl SignerId {
         }
     }
 
-    /// The same where no transparency log recorded the signature.
+    /// As [`SignerId::config_line`], where no transparency log recorded the signature.
     #[cfg(feature = "sigstore")]
     pub(crate) fn config_line_without_log(&self) -> String {
         let line = self.config_line();
@@ -72,7 +72,7 @@ impl fmt::Display for SignerId {
     }
 }
 
-/// A TOML basic string. Whatever could move a cursor or hide is written as an escape.
+/// A TOML basic string, in which characters that could move a cursor or hide are escapes.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
@@ -91,34 +91,4 @@ fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_config_line_accepts_exactly_this_signer() {
-        let signer = SignerId::certificate("https://i.example", "a\"b\\c\nd\u{202e}ü@x");
-        assert_eq!(
-            signer.config_line(),
-            "any_of = [{ issuer = \"https://i.example\", \
-             identity = \"a\\\"b\\\\c\\U0000000Ad\\U0000202Eü@x\" }]"
-        );
-    }
-
-    #[test]
-    fn signers_come_back_from_the_lockfile_and_half_of_one_does_not() {
-        for signer in [SignerId::certificate("i", "s"), SignerId::key("sha256:0")] {
-            let json = serde_json::to_string(&signer).unwrap();
-            assert_eq!(serde_json::from_str::<SignerId>(&json).unwrap(), signer);
-        }
-        for bad in [
-            r#"{"issuer":"i"}"#,
-            r#"{"identity":"s"}"#,
-            r#"{"issuer":"i","identity":null}"#,
-            r#"{"issuer":"i","identity":"s","key":"k"}"#,
-            "null",
-            "{}",
-        ] {
-            assert!(serde_json::from_str::<SignerId>(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

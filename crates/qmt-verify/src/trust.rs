@@ -1,10 +1,8 @@
-//! Trust roots: the keys and certificates of the Sigstore that is believed.
+//! Trust roots: the keys and certificates of the trusted Sigstore instance.
 //!
-//! One source, named by the operator. None is ever replaced by another in silence, and an empty
-//! one is an error. What cannot be used (a key of an unknown kind, say) is left aside with a
-//! warning, so that a new log does not stop all verification.
+//! The operator names the source; there is no fallback to another, and an empty one is an error. A
+//! part that cannot be used is ignored with a warning, so that a new log does not stop verification.
 
-mod compose;
 mod material;
 mod pem_files;
 mod tuf;
@@ -26,13 +24,15 @@ use crate::error::VerifyError;
 use crate::limits::TRUST_FILE_BYTES_MAX;
 use crate::report::TrustReport;
 
+/// A trusted root without entries, in JSON.
+const EMPTY: &str = r#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#;
 /// The version of the root that is compiled in: that of the library that carries it.
 const EMBEDDED_VERSION: &str = "sigstore-trust-root 0.15.1";
 
-/// The keys and certificates of one Sigstore, parsed and never empty.
+/// The keys and certificates of a Sigstore instance, parsed and never empty.
 #[derive(Clone)]
 pub struct TrustRoot {
-    root: TrustedRoot,
+    pub(crate) root: TrustedRoot,
     info: TrustRootInfo,
 }
 
@@ -54,7 +54,7 @@ pub struct TrustRootInfo {
     pub ct_logs: usize,
     /// Usable timestamp authorities.
     pub timestamp_authorities: usize,
-    /// What could not be used, and why.
+    /// The parts that cannot be used, and why.
     pub left_aside: Vec<String>,
 }
 
@@ -89,7 +89,7 @@ impl TrustRoot {
         Self::from_json(&path.display().to_string(), None, written, &json)
     }
 
-    /// Takes PEM files as they are.
+    /// Reads PEM files.
     ///
     /// # Errors
     ///
@@ -97,23 +97,13 @@ impl TrustRoot {
     pub fn from_pem(files: &PemTrust) -> Result<Self, VerifyError> {
         let trust = Self::from_json(&files.names(), None, None, &files.to_json()?)?;
         let info = &trust.info;
+        let (authorities, timestamps) = (info.certificate_authorities, info.timestamp_authorities);
+        let ct_log = "key of a certificate transparency log";
         for (named, usable, what) in [
-            (
-                &files.fulcio,
-                info.certificate_authorities,
-                "certificate of an authority",
-            ),
+            (&files.fulcio, authorities, "certificate of an authority"),
             (&files.rekor, info.logs, "key of a transparency log"),
-            (
-                &files.ctfe,
-                info.ct_logs,
-                "key of a certificate transparency log",
-            ),
-            (
-                &files.tsa,
-                info.timestamp_authorities,
-                "chain of a timestamp authority",
-            ),
+            (&files.ctfe, info.ct_logs, ct_log),
+            (&files.tsa, timestamps, "chain of a timestamp authority"),
         ] {
             if let (Some(path), 0) = (named.first(), usable) {
                 let left = info.left_aside.join("; ");
@@ -124,14 +114,13 @@ impl TrustRoot {
         Ok(trust)
     }
 
-    /// Takes the trusted root of a TUF repository: from the cache while that was refreshed within
-    /// the last day and still verifies in full, else through `transport`. Where the repository
-    /// cannot be reached the cache serves until it expires. Metadata that is wrong is an error, and
-    /// nothing falls back to the embedded root.
+    /// Reads the trusted root of a TUF repository: from the cache if that was refreshed within the
+    /// last day and is valid in full, else through `transport`. If the repository cannot be reached
+    /// the cache is used until it expires. Invalid metadata is an error.
     ///
     /// # Errors
     ///
-    /// [`VerifyError::TrustRoot`] if neither gives a trusted root.
+    /// [`VerifyError::TrustRoot`] if neither holds a valid trusted root.
     pub async fn from_tuf(
         options: &TufOptions,
         transport: &dyn TufTransport,
@@ -140,12 +129,12 @@ impl TrustRoot {
         tuf::load(options, Some(transport), now).await
     }
 
-    /// Takes the trusted root of a TUF repository from its cache alone, however old the last
-    /// refresh is, as long as all of it still verifies and nothing has expired.
+    /// Reads the trusted root of a TUF repository from its cache alone. It may be of any age, as
+    /// long as all of it is valid and nothing has expired.
     ///
     /// # Errors
     ///
-    /// [`VerifyError::TrustRoot`] if the cache gives no trusted root.
+    /// [`VerifyError::TrustRoot`] if the cache holds no valid trusted root.
     pub async fn from_tuf_cache(
         options: &TufOptions,
         now: SystemTime,
@@ -153,12 +142,49 @@ impl TrustRoot {
         tuf::load(options, None, now).await
     }
 
-    /// Says what it is.
+    /// Trusts no Sigstore instance: for policies whose keys do without a transparency log.
+    /// [`SigstoreVerifier::new`](crate::SigstoreVerifier::new) refuses every other policy with it.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::TrustRoot`] if the library refuses an empty root.
+    pub fn none() -> Result<Self, VerifyError> {
+        let source = "none (keys alone)";
+        let root = TrustedRoot::from_json(EMPTY)
+            .map_err(|error| VerifyError::trust(source, error.to_string()))?;
+        let info = TrustRootInfo::of(&root, source, None, None, Vec::new());
+        Ok(Self { root, info })
+    }
+
+    /// Trusts what either of two roots trusts, if the operator names both.
+    #[must_use]
+    pub fn joined_with(mut self, other: Self) -> Self {
+        let (root, more) = (&mut self.root, other.root);
+        join(&mut root.tlogs, more.tlogs, |log| log.log_id.clone());
+        join(&mut root.ctlogs, more.ctlogs, |log| log.log_id.clone());
+        let authorities = &mut root.certificate_authorities;
+        authorities.extend(more.certificate_authorities);
+        root.timestamp_authorities
+            .extend(more.timestamp_authorities);
+        let (one, two) = (self.info, other.info);
+        let left_aside = one.left_aside.into_iter().chain(two.left_aside);
+        self.info = TrustRootInfo::of(
+            &self.root,
+            &format!("{} and {}", one.source, two.source),
+            one.version.or(two.version).as_deref(),
+            // The age is that of the older one.
+            one.refreshed.into_iter().chain(two.refreshed).min(),
+            left_aside.collect(),
+        );
+        self
+    }
+
+    /// Describes it.
     pub fn describe(&self) -> &TrustRootInfo {
         &self.info
     }
 
-    /// Builds the root from the JSON of a trusted root; all other ways end here.
+    /// Builds the root from the JSON of a trusted root; all other constructors end here.
     fn from_json(
         source: &str,
         version: Option<&str>,
@@ -170,32 +196,14 @@ impl TrustRoot {
         for problem in &left_aside {
             tracing::warn!(source, problem, "part of the trust root cannot be used");
         }
-        let info = TrustRootInfo {
-            source: source.to_owned(),
-            version: version.map(ToOwned::to_owned),
-            refreshed,
-            logs: root.tlogs.len(),
-            certificate_authorities: root.certificate_authorities.len(),
-            ct_logs: root.ctlogs.len(),
-            timestamp_authorities: root.timestamp_authorities.len(),
-            left_aside,
-        };
+        let info = TrustRootInfo::of(&root, source, version, refreshed, left_aside);
         if info.logs == 0 && info.certificate_authorities == 0 && info.timestamp_authorities == 0 {
-            let left = info
-                .left_aside
-                .first()
-                .map(|one| format!(" ({one})"))
-                .unwrap_or_default();
-            return Err(VerifyError::trust(
-                source,
-                format!("holds no usable key or certificate{left}"),
-            ));
+            let cause = info.left_aside.first().map(|one| format!(" ({one})"));
+            let cause = cause.unwrap_or_default();
+            let problem = format!("holds no usable key or certificate{cause}");
+            return Err(VerifyError::trust(source, problem));
         }
         Ok(Self { root, info })
-    }
-
-    pub(crate) fn root(&self) -> &TrustedRoot {
-        &self.root
     }
 }
 
@@ -206,15 +214,32 @@ impl fmt::Debug for TrustRoot {
 }
 
 impl TrustRootInfo {
+    fn of(
+        root: &TrustedRoot,
+        source: &str,
+        version: Option<&str>,
+        refreshed: Option<SystemTime>,
+        left_aside: Vec<String>,
+    ) -> Self {
+        Self {
+            source: source.to_owned(),
+            version: version.map(ToOwned::to_owned),
+            refreshed,
+            logs: root.tlogs.len(),
+            certificate_authorities: root.certificate_authorities.len(),
+            ct_logs: root.ctlogs.len(),
+            timestamp_authorities: root.timestamp_authorities.len(),
+            left_aside,
+        }
+    }
+
     /// The part that a report shows, with the age as of `now`.
     pub(crate) fn report(&self, now: SystemTime) -> TrustReport {
-        let age = self
-            .refreshed
-            .map(|then| now.duration_since(then).unwrap_or(Duration::ZERO));
+        let age = |then| now.duration_since(then).unwrap_or(Duration::ZERO);
         TrustReport {
             source: self.source.clone(),
             version: self.version.clone(),
-            age_seconds: age.map(|age| age.as_secs()),
+            age_seconds: self.refreshed.map(|then| age(then).as_secs()),
         }
     }
 }
@@ -227,10 +252,7 @@ fn read_file(path: &Path) -> Result<(Vec<u8>, Option<SystemTime>), VerifyError> 
         source: source.map(Into::into),
     };
     let file = std::fs::File::open(path).map_err(|error| fail("cannot be opened", Some(error)))?;
-    let written = file
-        .metadata()
-        .ok()
-        .and_then(|metadata| metadata.modified().ok());
+    let written = file.metadata().and_then(|metadata| metadata.modified());
     let mut bytes = Vec::new();
     file.take(TRUST_FILE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
@@ -241,5 +263,17 @@ fn read_file(path: &Path) -> Result<(Vec<u8>, Option<SystemTime>), VerifyError> 
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(fail("is empty", None));
     }
-    Ok((bytes, written))
+    Ok((bytes, written.ok()))
 }
+
+/// Adds unknown entries. Of entries that both name, those of the first stay, with their dates.
+fn join<T, K: PartialEq>(known: &mut Vec<T>, others: Vec<T>, name: impl Fn(&T) -> K) {
+    for other in others {
+        if !known.iter().any(|one| name(one) == name(&other)) {
+            known.push(other);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The proof that a digest may be used: made by the judge, and by nobody else.
+//! The evidence that a digest may be used. Only the verifier makes it.
 
 use std::time::SystemTime;
 
@@ -7,67 +7,60 @@ use qmt_oci_ref::{Digest, PinnedReference};
 use crate::report::Report;
 use crate::signer::SignerId;
 
-/// Evidence that one digest satisfied the policy that covers it.
+/// Evidence that one digest satisfies the policy that covers it.
 ///
-/// Only the judge makes one, by `Verification::assertion`; the other way is in
-/// [`danger`](crate::danger), and then [`Verification::is_skipped`] says so. Whoever uses one compares [`Verification::digest`]
-/// with what is about to be used.
+/// Only the verifier makes one, by `Verification::assertion`. The exception is in
+/// [`danger`](crate::danger); then [`Verification::is_skipped`] is true. Callers compare
+/// [`Verification::digest`] with the digest of what they are about to use.
 #[derive(Clone, Debug)]
 pub struct Verification {
     digest: Digest,
-    proven: Option<Proven>,
+    times: Vec<SystemTime>,
     report: Report,
 }
 
-/// What the judge knows about the signature that held.
-#[derive(Clone, Debug)]
-pub(crate) struct Proven {
-    pub(crate) signer: SignerId,
-    pub(crate) times: Vec<SystemTime>,
-}
-
 impl Verification {
-    /// The only constructor. Whoever calls it asserts that everything in it was proven, or that
-    /// the operator asked for no proof (`proven` is `None`).
+    /// The only constructor. The caller asserts that everything in `report` is proven, or that the
+    /// operator requires no proof (`report.skipped`).
     pub(crate) fn assertion(
         subject: &PinnedReference,
-        proven: Option<Proven>,
+        times: Vec<SystemTime>,
         report: Report,
     ) -> Self {
         Self {
             digest: subject.digest().clone(),
-            proven,
+            times,
             report,
         }
     }
 
-    /// The digest that was judged. Nothing else is verified.
+    /// The digest that was checked. Nothing else is verified.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
 
-    /// Who signed; `None` only where verification was skipped.
+    /// The signer; `None` only where verification was skipped.
     pub fn signer(&self) -> Option<&SignerId> {
-        self.proven.as_ref().map(|proven| &proven.signer)
+        self.report.signer.as_ref()
     }
 
-    /// The entry of the policy that held, in words.
+    /// The entry of the policy that is satisfied, in words.
     pub fn authority(&self) -> &str {
         &self.report.authority
     }
 
-    /// Proven times of signing; empty where a policy does without.
+    /// Proven signing times; empty where the policy does not require one.
     pub fn times(&self) -> &[SystemTime] {
-        self.proven.as_ref().map_or(&[], |proven| &proven.times)
+        &self.times
     }
 
-    /// The latest proven time of signing, which is what the lockfile notes.
+    /// The latest proven signing time, which the lockfile records.
     pub fn signed_at(&self) -> Option<SystemTime> {
-        self.times().iter().max().copied()
+        self.times.iter().max().copied()
     }
 
-    /// Whether the signer was taken because none is configured and none is pinned yet: it is to be
-    /// pinned at this first use.
+    /// Whether the signer was accepted because none is configured and none is pinned yet. The
+    /// caller pins it.
     pub fn first_use(&self) -> bool {
         self.report.first_use
     }
@@ -77,9 +70,9 @@ impl Verification {
         self.report.differs_from_pin
     }
 
-    /// Whether verification was switched off, so that nothing was proven.
+    /// Whether verification was switched off, so that nothing is proven.
     pub fn is_skipped(&self) -> bool {
-        self.proven.is_none()
+        self.report.skipped
     }
 
     /// All of it, for people and machines.

@@ -3,62 +3,82 @@
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use qmt_oci_ref::PinnedReference;
+use qmt_oci_ref::{PinnedReference, Registry};
 
 use crate::error::VerifyError;
-use crate::evidence::{Evidence, EvidenceSource};
+use crate::evidence::Evidence;
 use crate::signer::SignerId;
 use crate::verification::Verification;
 
-/// Decides whether a digest may be used. Collecting does I/O and never decides; judging decides
-/// and never does I/O, so that stored evidence is judged again at every load, offline.
+/// Decides whether a digest may be used. Discovery does I/O and never decides; a check decides and
+/// never does I/O, so that stored evidence is checked again at every load, offline.
 #[async_trait]
 pub trait Verifier: Send + Sync {
-    /// Collects what may be a signature of `subject`.
+    /// Discovers everything in `registry` that may be a signature of `subject`.
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Source`], [`VerifyError::WrongContent`], [`VerifyError::Timeout`] if a place
-    /// could not be read: an error while looking is not "unsigned".
-    async fn collect(
+    /// [`VerifyError::Source`], [`VerifyError::WrongContent`] or [`VerifyError::Timeout`] if a
+    /// place cannot be read: that never means "unsigned".
+    async fn discover(
         &self,
-        source: &dyn EvidenceSource,
+        registry: &dyn Registry,
         subject: &PinnedReference,
     ) -> Result<Evidence, VerifyError>;
 
-    /// Judges `evidence` about `subject` as of `now`, against the policy and the trust root.
+    /// Checks `evidence` about `subject` against the policy and the trust root, as of `now`.
     ///
     /// `expected` is the signer that the lockfile pins, if any. Under pin-on-first-use another
     /// signer is refused. Where the policy names its signers the policy decides, and
-    /// [`Verification::differs_from_pin`] tells of a change.
+    /// [`Verification::differs_from_pin`] reports a change.
     ///
     /// # Errors
     ///
     /// [`VerifyError::NoSignature`], [`VerifyError::Refused`], or [`VerifyError::Policy`] where no
     /// policy covers the subject.
-    fn judge(
+    fn check(
         &self,
         subject: &PinnedReference,
         evidence: &Evidence,
         expected: Option<&SignerId>,
         now: SystemTime,
     ) -> Result<Verification, VerifyError>;
+
+    /// Discovers the signatures of `pin` in `registry` and checks them as of `now`, with no pinned
+    /// signer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Verifier::discover`] and [`Verifier::check`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the requests and nothing else.
+    async fn verify(
+        &self,
+        registry: &dyn Registry,
+        pin: &PinnedReference,
+        now: SystemTime,
+    ) -> Result<Verification, VerifyError> {
+        let evidence = self.discover(registry, pin).await?;
+        self.check(pin, &evidence, None, now)
+    }
 }
 
 #[cfg(feature = "test-util")]
 mockall::mock! {
-    /// A scripted [`Verifier`]: `expect_collect`, `expect_judge`.
+    /// A scripted [`Verifier`]: `expect_discover`, `expect_check`.
     // Written out, because automock and async_trait disagree about the lifetime of `dyn`.
     pub Verifier {
-        /// See [`Verifier::collect`].
-        pub fn collect(
+        /// See [`Verifier::discover`].
+        pub fn discover(
             &self,
-            source: &dyn EvidenceSource,
+            registry: &dyn Registry,
             subject: &PinnedReference,
         ) -> Result<Evidence, VerifyError>;
 
-        /// See [`Verifier::judge`].
-        pub fn judge(
+        /// See [`Verifier::check`].
+        pub fn check(
             &self,
             subject: &PinnedReference,
             evidence: &Evidence,
@@ -71,22 +91,22 @@ mockall::mock! {
 #[cfg(feature = "test-util")]
 #[async_trait]
 impl Verifier for MockVerifier {
-    async fn collect(
+    async fn discover(
         &self,
-        source: &dyn EvidenceSource,
+        registry: &dyn Registry,
         subject: &PinnedReference,
     ) -> Result<Evidence, VerifyError> {
         // The method of the mock itself, not this one.
-        Self::collect(self, source, subject)
+        Self::discover(self, registry, subject)
     }
 
-    fn judge(
+    fn check(
         &self,
         subject: &PinnedReference,
         evidence: &Evidence,
         expected: Option<&SignerId>,
         now: SystemTime,
     ) -> Result<Verification, VerifyError> {
-        Self::judge(self, subject, evidence, expected.cloned(), now)
+        Self::check(self, subject, evidence, expected.cloned(), now)
     }
 }

@@ -1,282 +1,136 @@
-//! Which crate may depend on which: the pipeline's direction, and who owns which library.
+//! Which crate may depend on which: the pipeline's direction, and the one owner of some libraries.
 
-use std::collections::BTreeSet;
-
-use cargo_metadata::DependencyKind;
+use cargo_metadata::{DependencyKind, Metadata};
 
 use super::Finding;
 
-/// A workspace member and the dependencies that its manifest names.
-pub(super) struct Package {
-    name: String,
-    dependencies: Vec<(String, DependencyKind)>,
-}
-
-impl Package {
-    /// Every member of the workspace.
-    pub(super) fn all(metadata: &cargo_metadata::Metadata) -> Vec<Self> {
-        metadata
-            .packages
-            .iter()
-            .map(|package| Self {
-                name: package.name.to_string(),
-                dependencies: package
-                    .dependencies
-                    .iter()
-                    .map(|dependency| (dependency.name.clone(), dependency.kind))
-                    .collect(),
-            })
-            .collect()
-    }
-}
-
-const STAGES: &[&str] = &[
-    "qmt-registry",
-    "qmt-artifact",
-    "qmt-verify",
-    "qmt-cache",
-    "qmt-loader",
-];
-
-/// What a member may name of the workspace itself: in its library, and in its tests besides.
-struct Inside {
-    package: &'static str,
-    library: &'static [&'static str],
-    tests: &'static [&'static str],
-}
-
-const INSIDE: &[Inside] = &[
-    Inside {
-        package: "qmt-oci-ref",
-        library: &[],
-        tests: &[],
-    },
-    Inside {
-        package: "qmt-registry",
-        library: &["qmt-oci-ref"],
-        tests: &["qmt-testkit"],
-    },
-    Inside {
-        package: "qmt-artifact",
-        library: &["qmt-oci-ref"],
-        tests: &["qmt-testkit"],
-    },
-    Inside {
-        package: "qmt-verify",
-        library: &["qmt-oci-ref"],
-        tests: &["qmt-testkit"],
-    },
-    Inside {
-        package: "qmt-cache",
-        library: &["qmt-oci-ref"],
-        tests: &["qmt-testkit"],
-    },
-    Inside {
-        package: "qmt-loader",
-        library: &["qmt-oci-ref"],
-        tests: &["qmt-testkit"],
-    },
-    Inside {
-        package: "qmt-plugins",
-        library: &[
+/// What a member may name of the workspace in its library. In tests, each may name `qmt-testkit`
+/// ([`WITHOUT_TESTKIT`] excepted) and itself. `*`: every member.
+const MEMBERS: &[(&str, &[&str])] = &[
+    ("qmt-oci-ref", &[]),
+    ("qmt-storage", &["qmt-oci-ref"]),
+    ("qmt-registry", SUPPORT),
+    ("qmt-artifact", SUPPORT),
+    ("qmt-verify", SUPPORT),
+    ("qmt-cache", SUPPORT),
+    ("qmt-loader", SUPPORT),
+    ("qmt-testkit", SUPPORT),
+    (
+        "qmt-plugins",
+        &[
             "qmt-oci-ref",
+            "qmt-storage",
             "qmt-registry",
             "qmt-artifact",
             "qmt-verify",
             "qmt-cache",
             "qmt-loader",
         ],
-        tests: &["qmt-testkit"],
-    },
-    Inside {
-        package: "qmt-plugins-cli",
-        library: &["qmt-plugins"],
-        tests: &["qmt-testkit"],
-    },
-    Inside {
-        package: "qmt-testkit",
-        library: &["qmt-oci-ref"],
-        tests: &[],
-    },
-    Inside {
-        package: "xtask",
-        library: &["qmt-oci-ref", "qmt-testkit"],
-        tests: &[],
-    },
+    ),
+    ("qmt-plugins-cli", &["qmt-plugins"]),
+    ("qmt-e2e-tests", &["*"]),
+    (
+        "qmt-interop",
+        &["qmt-e2e-tests", "qmt-oci-ref", "qmt-testkit"],
+    ),
+    ("qmt-bench", &["*"]),
+    ("xtask", &[]),
+];
+const SUPPORT: &[&str] = &["qmt-oci-ref", "qmt-storage"];
+const WITHOUT_TESTKIT: &[&str] = &["qmt-oci-ref", "qmt-storage", "xtask"];
+
+/// The members that may name a library, and those that may in tests (`*`: all). A star at the end
+/// of the library's name matches the rest of it.
+const LIBRARIES: &[(&str, &[&str], &[&str])] = &[
+    ("oci-spec", &["qmt-oci-ref"], &[]),
+    ("reqwest", &["qmt-registry"], &[]),
+    ("sigstore*", &["qmt-verify"], &["qmt-testkit"]),
+    ("extism", &["qmt-loader", "qmt-bench"], &[]),
+    ("libloading", &["qmt-loader"], &[]),
+    ("wasmtime", &["qmt-loader"], &[]),
+    ("flate2", &["qmt-artifact", "qmt-testkit"], &["*"]),
+    ("zstd", &["qmt-artifact", "qmt-testkit"], &["*"]),
+    ("figment", &["qmt-plugins"], &[]),
+    ("axum", &["qmt-testkit"], &["*"]),
+    ("rcgen", &["qmt-testkit", "qmt-interop"], &["*"]),
+    ("clap*", PROGRAMS, &[]),
+    ("indicatif", &["qmt-plugins-cli"], &[]),
+    ("miette", &["qmt-plugins-cli"], &[]),
+    // The errors of a library are typed.
+    ("anyhow", PROGRAMS, &["*"]),
+];
+const PROGRAMS: &[&str] = &[
+    "qmt-plugins-cli",
+    "qmt-e2e-tests",
+    "qmt-interop",
+    "qmt-bench",
+    "xtask",
 ];
 
-/// The one crate that names a library; in tests, the others of the list may as well.
-struct Owned {
-    library: &'static str,
-    owners: &'static [&'static str],
-    in_tests: &'static [&'static str],
-}
-
-const OWNED: &[Owned] = &[
-    Owned {
-        library: "reqwest",
-        owners: &["qmt-registry"],
-        in_tests: &[],
-    },
-    Owned {
-        library: "sigstore*",
-        owners: &["qmt-verify"],
-        in_tests: &["qmt-testkit"],
-    },
-    Owned {
-        library: "extism",
-        owners: &["qmt-loader"],
-        in_tests: &[],
-    },
-    Owned {
-        library: "libloading",
-        owners: &["qmt-loader"],
-        in_tests: &[],
-    },
-    Owned {
-        library: "wasmtime",
-        owners: &["qmt-loader"],
-        in_tests: &[],
-    },
-    Owned {
-        library: "flate2",
-        owners: &["qmt-artifact", "qmt-testkit"],
-        in_tests: &["*"],
-    },
-    Owned {
-        library: "zstd",
-        owners: &["qmt-artifact", "qmt-testkit"],
-        in_tests: &["*"],
-    },
-    Owned {
-        library: "figment",
-        owners: &["qmt-plugins"],
-        in_tests: &[],
-    },
-    Owned {
-        library: "axum",
-        owners: &["qmt-testkit"],
-        in_tests: &["*"],
-    },
-    Owned {
-        library: "rcgen",
-        owners: &["qmt-testkit", "xtask"],
-        in_tests: &["*"],
-    },
-    Owned {
-        library: "clap*",
-        owners: &["qmt-plugins-cli"],
-        in_tests: &[],
-    },
-    Owned {
-        library: "indicatif",
-        owners: &["qmt-plugins-cli"],
-        in_tests: &[],
-    },
-    Owned {
-        library: "miette",
-        owners: &["qmt-plugins-cli"],
-        in_tests: &[],
-    },
-    // A library's errors are typed; only the two programs may lump them together.
-    Owned {
-        library: "anyhow",
-        owners: &["qmt-plugins-cli", "xtask"],
-        in_tests: &["*"],
-    },
-];
-
-/// Judges every edge that the members' manifests name.
-pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
-    let members: BTreeSet<&str> = packages
+/// Checks every edge that the members' manifests name.
+pub(super) fn check(metadata: &Metadata) -> Vec<Finding> {
+    let members: Vec<&str> = metadata
+        .packages
         .iter()
-        .map(|package| package.name.as_str())
+        .map(|one| one.name.as_str())
         .collect();
-    let mut findings = Vec::new();
-    for package in packages {
-        for (dependency, kind) in &package.dependencies {
-            let in_tests = *kind == DependencyKind::Development;
-            if members.contains(dependency.as_str()) {
-                findings.extend(inside(&package.name, dependency, in_tests));
-            } else {
-                findings.extend(outside(&package.name, dependency, in_tests));
-            }
-        }
-    }
-    findings
+    let edges = metadata.packages.iter().flat_map(|package| {
+        let dependencies = package.dependencies.iter();
+        dependencies.map(|to| (package.name.as_str(), to.name.as_str(), to.kind))
+    });
+    edges
+        .filter_map(|(from, to, kind)| edge(&members, from, to, kind))
+        .collect()
 }
 
-fn inside(package: &str, dependency: &str, in_tests: bool) -> Option<Finding> {
-    // The crate of end-to-end scenarios joins everything, and nothing depends on it.
-    if package == "qmt-e2e-tests" {
-        return None;
-    }
-    let place = format!("{package} -> {dependency}");
-    let Some(rule) = INSIDE.iter().find(|rule| rule.package == package) else {
-        return Some(Finding::error(
-            place,
-            "a new crate: state its edges in xtask/src/tidy/edges.rs",
-        ));
-    };
-    let allowed = rule.library.contains(&dependency)
-        || in_tests && (rule.tests.contains(&dependency) || dependency == package);
-    if allowed {
-        return None;
-    }
-    let message = if STAGES.contains(&package) && STAGES.contains(&dependency) {
-        "stage crates never depend on one another; declare a port trait, the facade adapts it"
+fn edge(members: &[&str], from: &str, to: &str, kind: DependencyKind) -> Option<Finding> {
+    let in_tests = kind == DependencyKind::Development;
+    let message = if members.contains(&to) {
+        inside(from, to, in_tests)?
     } else {
-        "this edge goes against the pipeline's direction"
+        outside(from, to, in_tests)?
     };
-    Some(Finding::error(place, message))
+    Some(Finding::error(format!("{from} -> {to}"), message))
 }
 
-fn outside(package: &str, dependency: &str, in_tests: bool) -> Option<Finding> {
-    let rule = OWNED
-        .iter()
-        .find(|rule| match rule.library.strip_suffix('*') {
-            Some(prefix) => dependency.starts_with(prefix),
-            None => rule.library == dependency,
-        })?;
-    let allowed = rule.owners.contains(&package)
-        || in_tests && (rule.in_tests.contains(&package) || rule.in_tests.contains(&"*"));
-    (!allowed).then(|| {
-        let owners = rule.owners.join(" and ");
-        Finding::error(
-            format!("{package} -> {dependency}"),
-            format!("only {owners} names it"),
-        )
+fn inside(from: &str, to: &str, in_tests: bool) -> Option<String> {
+    let Some((_, library)) = MEMBERS.iter().find(|(name, _)| *name == from) else {
+        return Some("a new crate: list its edges in xtask/src/tidy/edges.rs".to_owned());
+    };
+    let allowed = library.contains(&to)
+        || library.contains(&"*")
+        || in_tests && (to == from || to == "qmt-testkit" && !WITHOUT_TESTKIT.contains(&from));
+    (!allowed).then(|| match library {
+        [] => "this crate depends on no other member".to_owned(),
+        library => format!("this crate depends on {} only", library.join(", ")),
     })
+}
+
+fn outside(from: &str, to: &str, in_tests: bool) -> Option<String> {
+    let is_it = |library: &str| match library.strip_suffix('*') {
+        Some(prefix) => to.starts_with(prefix),
+        None => library == to,
+    };
+    let (_, owners, tests) = LIBRARIES.iter().find(|(library, ..)| is_it(library))?;
+    let allowed = owners.contains(&from) || in_tests && (tests.contains(&from) || *tests == ["*"]);
+    (!allowed).then(|| format!("only {} may name this library", owners.join(", ")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn judge(edges: &[(&str, &str, DependencyKind)]) -> Vec<Finding> {
-        let mut names: BTreeSet<&str> = INSIDE.iter().map(|rule| rule.package).collect();
-        names.insert("qmt-e2e-tests");
-        names.extend(edges.iter().map(|(package, ..)| *package));
-        let packages: Vec<Package> = names
-            .into_iter()
-            .map(|name| Package {
-                name: name.to_owned(),
-                dependencies: edges
-                    .iter()
-                    .filter(|(package, ..)| *package == name)
-                    .map(|(_, dependency, kind)| ((*dependency).to_owned(), *kind))
-                    .collect(),
-            })
-            .collect();
-        check(&packages)
-    }
-
     use DependencyKind::{Development as Dev, Normal};
+
+    fn refused(from: &str, to: &str, kind: DependencyKind) -> bool {
+        let members: Vec<&str> = MEMBERS.iter().map(|(name, _)| *name).collect();
+        edge(&members, from, to, kind).is_some()
+    }
 
     #[test]
     fn edges_along_the_pipeline_pass() {
-        let edges = [
+        for (from, to, kind) in [
             ("qmt-registry", "qmt-oci-ref", Normal),
+            ("qmt-cache", "qmt-storage", Normal),
             ("qmt-registry", "qmt-testkit", Dev),
             ("qmt-registry", "qmt-registry", Dev),
             ("qmt-plugins", "qmt-verify", Normal),
@@ -284,26 +138,32 @@ mod tests {
             ("qmt-testkit", "qmt-oci-ref", Normal),
             ("qmt-e2e-tests", "qmt-verify", Dev),
             ("qmt-registry", "reqwest", Normal),
+            ("qmt-oci-ref", "oci-spec", Normal),
             ("qmt-verify", "sigstore-verify", Normal),
             ("qmt-testkit", "sigstore-verify", Dev),
+            ("qmt-registry", "axum", Dev),
             ("xtask", "anyhow", Normal),
-        ];
-        assert_eq!(judge(&edges), []);
+        ] {
+            assert!(!refused(from, to, kind), "{from} -> {to}");
+        }
     }
 
     #[test]
     fn each_edge_against_it_is_an_error() {
-        let edges = [
+        for (from, to, kind) in [
             ("qmt-verify", "qmt-registry", Normal),
             ("qmt-verify", "qmt-registry", Dev),
             ("qmt-oci-ref", "qmt-cache", Normal),
             ("qmt-oci-ref", "qmt-testkit", Dev),
             ("qmt-cache", "qmt-plugins", Normal),
+            ("qmt-storage", "qmt-cache", Normal),
             ("qmt-registry", "qmt-testkit", Normal),
             ("qmt-testkit", "qmt-registry", Dev),
             ("qmt-plugins-cli", "qmt-loader", Normal),
+            ("xtask", "qmt-testkit", Normal),
             ("qmt-new", "qmt-oci-ref", Normal),
             ("qmt-plugins", "reqwest", Normal),
+            ("qmt-registry", "oci-spec", Normal),
             ("qmt-e2e-tests", "reqwest", Dev),
             ("qmt-plugins", "sigstore-tuf", Normal),
             ("qmt-testkit", "sigstore-verify", Normal),
@@ -311,17 +171,8 @@ mod tests {
             ("qmt-plugins", "libloading", Normal),
             ("qmt-cache", "anyhow", Normal),
             ("qmt-plugins", "clap_complete", Normal),
-        ];
-        for edge in edges {
-            let findings = judge(&[edge]);
-            assert_eq!(findings.len(), 1, "{edge:?}: {findings:?}");
-            assert_eq!(findings[0].severity, super::super::Severity::Error);
+        ] {
+            assert!(refused(from, to, kind), "{from} -> {to}");
         }
-    }
-
-    #[test]
-    fn two_stages_are_told_about_ports() {
-        let findings = judge(&[("qmt-cache", "qmt-verify", Normal)]);
-        assert!(findings[0].message.contains("port trait"), "{findings:?}");
     }
 }

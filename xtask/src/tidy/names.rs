@@ -1,110 +1,86 @@
 //! Rules about crate roots: `unsafe` is forbidden, and `lib.rs` lists few public names.
 
+use syn::{Attribute, Item, UseTree, Visibility};
+
 use super::Finding;
-use super::scan;
 
-/// Public names of a stage crate.
-const STAGE_NAMES: usize = 15;
-/// Public names of the vocabulary and of the facade.
-const WIDE_NAMES: usize = 25;
-const WIDE: &[&str] = &["qmt-oci-ref", "qmt-plugins"];
-/// The tool box for tests has no ceiling: each of its knobs is a name.
-const UNCOUNTED: &[&str] = &["qmt-testkit", "qmt-e2e-tests", "xtask"];
+/// The most public names of a crate; crates that are not listed have no ceiling.
+const CEILINGS: &[(&str, usize)] = &[
+    ("qmt-oci-ref", 25),
+    ("qmt-storage", 15),
+    ("qmt-registry", 15),
+    ("qmt-artifact", 15),
+    ("qmt-verify", 15),
+    ("qmt-cache", 15),
+    ("qmt-loader", 15),
+    ("qmt-plugins", 25),
+];
 
-/// The crate whose one file may hold `unsafe`, so that its root cannot forbid it.
+/// The crate with the one file that may hold `unsafe`, so that its root cannot forbid it.
 const UNSAFE_CRATE: &str = "qmt-loader";
 
 /// Checks that the crate root forbids unsafe code.
-pub(super) fn forbids_unsafe(package: &str, place: &str, text: &str) -> Option<Finding> {
-    let code = scan::blank(text);
-    if package == UNSAFE_CRATE || code.contains("#![forbid(unsafe_code)]") {
-        return None;
-    }
-    Some(Finding::error(
-        place,
-        "a crate root without `#![forbid(unsafe_code)]`",
-    ))
+pub(super) fn forbids_unsafe(package: &str, place: &str, root: &syn::File) -> Option<Finding> {
+    let forbids = |attribute: &Attribute| {
+        attribute.path().is_ident("forbid") && super::has_ident(attribute, "unsafe_code")
+    };
+    (package != UNSAFE_CRATE && !root.attrs.iter().any(forbids))
+        .then(|| Finding::error(place, "a crate root without `#![forbid(unsafe_code)]`"))
 }
 
-/// Warns of a `lib.rs` that lists more public names than a reader can keep in mind.
-pub(super) fn ceiling(package: &str, place: &str, text: &str) -> Option<Finding> {
-    if UNCOUNTED.contains(&package) {
-        return None;
-    }
-    let names = public_names(text);
-    let most = if WIDE.contains(&package) {
-        WIDE_NAMES
-    } else {
-        STAGE_NAMES
-    };
-    (names.len() > most).then(|| {
-        let message = format!(
-            "{} public names, ceiling {most}: {}",
-            names.len(),
-            names.join(", ")
-        );
-        Finding::warning(place, message)
+/// Refuses a `lib.rs` that lists more public names than its ceiling.
+pub(super) fn ceiling(package: &str, place: &str, root: &syn::File) -> Option<Finding> {
+    let (_, most) = CEILINGS.iter().find(|(name, _)| *name == package)?;
+    let names = public_names(root);
+    (names.len() > *most).then(|| {
+        let (count, names) = (names.len(), names.join(", "));
+        Finding::error(
+            place,
+            format!("{count} public names, ceiling {most}: {names}"),
+        )
     })
 }
 
 /// The names that the crate root offers; those of test features are not counted.
-fn public_names(text: &str) -> Vec<String> {
-    let code = scan::blank(text);
+fn public_names(root: &syn::File) -> Vec<String> {
     let mut names = Vec::new();
-    let mut for_tests = false;
-    let mut statement = String::new();
-    // `feature = "test-util"` is blank in the code view, so the source is asked line by line.
-    for (line, source) in code.lines().zip(text.lines()) {
-        if statement.is_empty() && line.trim_start().starts_with("#[cfg(") {
-            for_tests = source.contains("test-util") || source.contains("cfg(test)");
+    for item in &root.items {
+        let (attributes, visibility, name) = match item {
+            Item::Use(item) => (&item.attrs, &item.vis, None),
+            Item::Mod(item) => (&item.attrs, &item.vis, Some(&item.ident)),
+            Item::Struct(item) => (&item.attrs, &item.vis, Some(&item.ident)),
+            Item::Enum(item) => (&item.attrs, &item.vis, Some(&item.ident)),
+            Item::Trait(item) => (&item.attrs, &item.vis, Some(&item.ident)),
+            Item::Fn(item) => (&item.attrs, &item.vis, Some(&item.sig.ident)),
+            Item::Type(item) => (&item.attrs, &item.vis, Some(&item.ident)),
+            Item::Const(item) => (&item.attrs, &item.vis, Some(&item.ident)),
+            Item::Static(item) => (&item.attrs, &item.vis, Some(&item.ident)),
+            _ => continue,
+        };
+        let for_tests = attributes.iter().any(|attribute| {
+            attribute.path().is_ident("cfg")
+                && (super::has_ident(attribute, "test") || super::renders(attribute, "test-util"))
+        });
+        if for_tests || !matches!(visibility, Visibility::Public(_)) {
             continue;
         }
-        statement.push_str(line.trim());
-        statement.push(' ');
-        if !(line.contains(';') || line.contains('{') && !statement.starts_with("pub use")) {
-            if !statement.trim_start().starts_with("pub ") {
-                statement.clear();
-            }
-            continue;
+        names.extend(name.map(ToString::to_string));
+        if let Item::Use(item) = item {
+            leaves(&item.tree, &mut names);
         }
-        if !for_tests {
-            names.extend(names_of(statement.trim()));
-        }
-        for_tests = false;
-        statement.clear();
     }
     names
 }
 
-fn names_of(statement: &str) -> Vec<String> {
-    let Some(rest) = statement.strip_prefix("pub ") else {
-        return Vec::new();
-    };
-    if let Some(tree) = rest.strip_prefix("use ") {
-        return leaves(tree.trim_end_matches([';', ' ']));
-    }
-    let words: Vec<&str> = rest
-        .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
-        .filter(|word| !word.is_empty())
-        .collect();
-    let kinds = [
-        "mod", "struct", "enum", "trait", "fn", "type", "const", "static",
-    ];
-    let kind = words.iter().position(|word| kinds.contains(word));
-    kind.and_then(|at| words.get(at + 1))
-        .map(|name| vec![(*name).to_owned()])
-        .unwrap_or_default()
-}
-
 /// The names at the ends of a `use` tree, renamed ones under their new name.
-fn leaves(tree: &str) -> Vec<String> {
-    tree.replace(['{', '}'], ",")
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty() && !part.ends_with("::"))
-        .filter_map(|part| part.rsplit([' ', ':']).next())
-        .map(str::to_owned)
-        .collect()
+fn leaves(tree: &UseTree, names: &mut Vec<String>) {
+    match tree {
+        UseTree::Path(path) => leaves(&path.tree, names),
+        UseTree::Group(group) => group.items.iter().for_each(|tree| leaves(tree, names)),
+        UseTree::Name(name) => names.push(name.ident.to_string()),
+        UseTree::Rename(rename) => names.push(rename.rename.to_string()),
+        UseTree::Glob(_) => names.push("*".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -130,7 +106,6 @@ pub use self::registry::Registry;
 pub const LIMIT: u64 = 3;
 pub(crate) use self::x::Hidden;
 ";
-        let names = public_names(text);
         let expected = [
             "danger",
             "Error",
@@ -141,28 +116,28 @@ pub(crate) use self::x::Hidden;
             "Registry",
             "LIMIT",
         ];
-        assert_eq!(names, expected);
+        assert_eq!(public_names(&syn::parse_file(text).unwrap()), expected);
     }
 
     #[test]
-    fn the_ceiling_is_judged_at_its_limit() {
-        let lib = |count: usize| {
-            let lines: Vec<String> = (0..count)
-                .map(|at| format!("pub use self::m::N{at};\n"))
-                .collect();
-            lines.concat()
-        };
-        assert!(ceiling("qmt-cache", "lib.rs", &lib(STAGE_NAMES)).is_none());
-        assert!(ceiling("qmt-cache", "lib.rs", &lib(STAGE_NAMES + 1)).is_some());
-        assert!(ceiling("qmt-oci-ref", "lib.rs", &lib(WIDE_NAMES)).is_none());
-        assert!(ceiling("qmt-oci-ref", "lib.rs", &lib(WIDE_NAMES + 1)).is_some());
-        assert!(ceiling("qmt-testkit", "lib.rs", &lib(99)).is_none());
+    fn ceilings_hold_at_their_limits() {
+        for (package, most) in CEILINGS {
+            let check = |count: usize| {
+                let lines = (0..count).map(|at| format!("pub use self::m::N{at};\n"));
+                let root = syn::parse_file(&lines.collect::<String>()).unwrap();
+                ceiling(package, "lib.rs", &root)
+            };
+            assert!(check(*most).is_none() && check(*most + 1).is_some());
+        }
     }
 
     #[test]
     fn a_root_forbids_unsafe_or_is_the_loader() {
-        assert!(forbids_unsafe("qmt-cache", "lib.rs", "#![forbid(unsafe_code)]\n").is_none());
-        assert!(forbids_unsafe("qmt-cache", "lib.rs", "// #![forbid(unsafe_code)]\n").is_some());
-        assert!(forbids_unsafe("qmt-loader", "lib.rs", "").is_none());
+        let check = |package: &str, text: &str| {
+            forbids_unsafe(package, "lib.rs", &syn::parse_file(text).unwrap()).is_none()
+        };
+        assert!(check("qmt-cache", "#![forbid(unsafe_code)]\n"));
+        assert!(!check("qmt-cache", "// #![forbid(unsafe_code)]\n"));
+        assert!(check("qmt-loader", ""));
     }
 }

@@ -1,23 +1,24 @@
 //! Rules about one file at a time.
 
-use std::path::Path;
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::spanned::Spanned as _;
+use syn::visit::Visit;
+use syn::{Attribute, ImplItem, Item};
 
 use super::Finding;
-use super::scan;
 
-/// A file with more lines than this, tests apart, is an error.
-const LINES_MAX: usize = 600;
-/// A file with more lines than this, tests apart, is a warning.
-const LINES_WARN: usize = 400;
+/// The most lines of a file, without its tests.
+const LINES_MAX: usize = 400;
 
-/// The one file that may hold `unsafe`: every call into a native library goes through it.
+/// The only file that may hold `unsafe`, and its tests: every call into a native library goes
+/// through it.
 const UNSAFE_HOME: &str = "crates/qmt-loader/src/native/ffi.rs";
-/// That file's own tests.
 const UNSAFE_TESTS: &str = "crates/qmt-loader/src/native/ffi/tests.rs";
-/// Sources of plugins are other people's programs to us: they export C symbols.
+/// Sources of plugins export C symbols.
 const PLUGIN_SOURCES: &str = "fixtures/plugins/";
 
-/// Paths that exist on one machine only. Written in two halves, or this file would find itself.
+/// Paths that exist on one machine only. Written in two halves, or this file would contain them.
 const FOREIGN: &[&str] = &[
     concat!("/wo", "rk/"),
     concat!("/fa", "rm/"),
@@ -26,18 +27,14 @@ const FOREIGN: &[&str] = &[
     concat!(".lib", "rary/"),
 ];
 
-/// Checks one tracked text file; `file` is relative to the project's root.
-pub(super) fn check(file: &Path, text: &str) -> Vec<Finding> {
-    let name = file.to_string_lossy().replace('\\', "/");
+/// Finds paths of one machine in a text file; `name` is relative to the project's root.
+pub(super) fn paths(name: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (at, line) in text.lines().enumerate() {
         for foreign in FOREIGN.iter().filter(|foreign| names_path(line, foreign)) {
             let message = format!("`{foreign}` is a path of one machine");
             findings.push(Finding::error(format!("{name}:{}", at + 1), message));
         }
-    }
-    if file.extension().is_some_and(|extension| extension == "rs") {
-        findings.extend(rust(&name, text));
     }
     findings
 }
@@ -49,75 +46,137 @@ fn names_path(line: &str, path: &str) -> bool {
         .any(|(at, _)| !line[..at].ends_with(goes_on))
 }
 
-fn rust(name: &str, text: &str) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let code = scan::blank(text);
-    if !starts_with_doc(text) {
-        findings.push(Finding::error(name, "starts without a `//!` module doc"));
-    }
-    if !is_test_file(name) {
-        let lines = scan::non_test_lines(&code);
-        if lines > LINES_MAX {
-            let message = format!("{lines} lines without its tests; at most {LINES_MAX}, split it");
-            findings.push(Finding::error(name, message));
-        } else if lines > LINES_WARN {
-            let message = format!("{lines} lines without its tests; better at most {LINES_WARN}");
-            findings.push(Finding::warning(name, message));
-        }
+/// Checks one Rust file.
+pub(super) fn rust(name: &str, text: &str, file: &syn::File) -> Vec<Finding> {
+    let mut found = Found::default();
+    found.visit_file(file);
+    let Found {
+        mut attributes,
+        test_lines,
+    } = found;
+    // What documentation tests include can't begin with an inner attribute.
+    if !name.contains("/tests/doc/")
+        && !file
+            .attrs
+            .first()
+            .is_some_and(|first| first.path().is_ident("doc"))
+    {
+        attributes.push((1, "starts without a `//!` module doc".to_owned()));
     }
     if name != UNSAFE_HOME && name != UNSAFE_TESTS && !name.starts_with(PLUGIN_SOURCES) {
-        for line in scan::lines_with_word(&code, "unsafe") {
-            let message = format!("`unsafe` belongs into {UNSAFE_HOME} alone");
-            findings.push(Finding::error(format!("{name}:{line}"), message));
-        }
+        let mut lines = Vec::new();
+        unsafe_lines(file.to_token_stream(), &mut lines);
+        let message = format!("only {UNSAFE_HOME} may hold `unsafe`");
+        attributes.extend(lines.into_iter().map(|line| (line, message.clone())));
     }
-    for attribute in ["ignore", "should_panic"] {
-        for (line, _) in scan::attributes(text, &code, attribute) {
-            let message = format!("`#[{attribute}]` hides what a test says; assert instead");
-            findings.push(Finding::error(format!("{name}:{line}"), message));
-        }
-    }
-    for attribute in ["allow", "expect"] {
-        for (line, whole) in scan::attributes(text, &code, attribute) {
-            if !whole.contains("reason =") {
-                let message = format!("`#[{attribute}]` without a `reason`");
-                findings.push(Finding::error(format!("{name}:{line}"), message));
-            }
-        }
+    let mut findings: Vec<Finding> = attributes
+        .into_iter()
+        .map(|(line, message)| Finding::error(format!("{name}:{line}"), message))
+        .collect();
+    let lines = text.lines().count().saturating_sub(test_lines);
+    if lines > LINES_MAX && !is_test_file(name) {
+        let message = format!("{lines} lines without its tests, the maximum is {LINES_MAX}");
+        findings.push(Finding::error(name, message));
     }
     findings
 }
 
-fn starts_with_doc(text: &str) -> bool {
-    let first = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or("");
-    // The facade's doc is its README.
-    first.starts_with("//!") || first.starts_with("#![doc = include_str!")
+/// What a visit collects.
+#[derive(Default)]
+struct Found {
+    /// Lines and messages of attributes that break a rule.
+    attributes: Vec<(usize, String)>,
+    /// The number of lines in `#[cfg(test)]` items.
+    test_lines: usize,
+}
+
+impl Found {
+    /// Counts the lines of an item for tests.
+    fn count(&mut self, attributes: &[Attribute], item: proc_macro2::Span) {
+        let is_test = |one: &Attribute| one.path().is_ident("cfg") && super::is_cfg_test(one);
+        if attributes.iter().any(is_test) {
+            self.test_lines += item.end().line + 1 - item.start().line;
+        }
+    }
+}
+
+impl<'a> Visit<'a> for Found {
+    fn visit_attribute(&mut self, attribute: &'a Attribute) {
+        let is = |name: &str| attribute.path().is_ident(name);
+        let line = attribute.span().start().line;
+        let name = attribute.path().to_token_stream();
+        if is("ignore") || is("should_panic") {
+            let message = format!("`#[{name}]` hides what a test says; assert instead");
+            self.attributes.push((line, message));
+        }
+        if (is("allow") || is("expect")) && !super::has_ident(attribute, "reason") {
+            let message = format!("`#[{name}]` without a `reason`");
+            self.attributes.push((line, message));
+        }
+    }
+
+    fn visit_item(&mut self, item: &'a Item) {
+        if let Some(attributes) = attributes(item) {
+            self.count(attributes, item.span());
+        }
+        syn::visit::visit_item(self, item);
+    }
+
+    fn visit_impl_item(&mut self, item: &'a ImplItem) {
+        if let ImplItem::Fn(function) = item {
+            self.count(&function.attrs, item.span());
+        }
+        syn::visit::visit_impl_item(self, item);
+    }
+}
+
+fn attributes(item: &Item) -> Option<&[Attribute]> {
+    match item {
+        Item::Mod(item) => Some(&item.attrs),
+        Item::Use(item) => Some(&item.attrs),
+        Item::Fn(item) => Some(&item.attrs),
+        Item::Impl(item) => Some(&item.attrs),
+        Item::Struct(item) => Some(&item.attrs),
+        Item::Enum(item) => Some(&item.attrs),
+        Item::Trait(item) => Some(&item.attrs),
+        Item::Const(item) => Some(&item.attrs),
+        Item::Static(item) => Some(&item.attrs),
+        Item::Macro(item) => Some(&item.attrs),
+        _ => None,
+    }
+}
+
+/// The lines with the word `unsafe`, inside of macro calls as well.
+fn unsafe_lines(tokens: TokenStream, lines: &mut Vec<usize>) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => unsafe_lines(group.stream(), lines),
+            TokenTree::Ident(ident) if ident == "unsafe" => {
+                lines.push(ident.span().start().line);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Whether everything in the file is test code.
 fn is_test_file(name: &str) -> bool {
     name.ends_with("/tests.rs")
         || name.contains("/tests/")
-        || name.starts_with("tests/")
         || name.contains("/benches/")
         || name.starts_with("fuzz/")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Severity;
     use super::*;
 
     const SRC: &str = "crates/x/src/a.rs";
 
     fn errors(name: &str, text: &str) -> Vec<String> {
-        check(Path::new(name), text)
-            .into_iter()
-            .filter(|finding| finding.severity == Severity::Error)
+        let findings = rust(name, text, &syn::parse_file(text).unwrap());
+        let shown = findings.into_iter();
+        shown
             .map(|finding| format!("{}: {}", finding.place, finding.message))
             .collect()
     }
@@ -129,10 +188,10 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_found_on_its_line() {
-        let cases = [
-            ("fn f() {}\n", "a.rs: starts without"),
-            ("//! D\nfn f() { unsafe { g() } }\n", "a.rs:2: `unsafe`"),
+    fn each_broken_rule_is_found_on_its_line() {
+        for (text, expected) in [
+            ("fn f() {}\n", "a.rs:1: starts without"),
+            ("//! D\nfn f() { unsafe { g() } }\n", "a.rs:2: only"),
             (
                 "//! D\n\n#[ignore = \"slow\"]\nfn f() {}\n",
                 "a.rs:3: `#[ignore]`",
@@ -149,9 +208,8 @@ mod tests {
                 "//! D\n#[expect(\n  dead_code\n)]\nfn f() {}\n",
                 "a.rs:2: `#[expect]` without",
             ),
-            (concat!("//! D\n// see /wo", "rk/notes\n"), "a.rs:2: `/w"),
-        ];
-        for (text, expected) in cases {
+            ("//! D\nm! {\n unsafe\n}\n", "a.rs:3: only"),
+        ] {
             let found = errors(SRC, text);
             assert_eq!(found.len(), 1, "{text}: {found:?}");
             assert!(found[0].contains(expected), "{found:?}");
@@ -159,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn unsafe_has_one_home_and_plugins_are_guests() {
+    fn unsafe_has_one_home_and_plugins_are_exempt() {
         let text = "//! D\nunsafe fn f() {}\n";
         assert!(errors(UNSAFE_HOME, text).is_empty());
         assert!(errors("fixtures/plugins/native-rust/src/lib.rs", text).is_empty());
@@ -167,38 +225,27 @@ mod tests {
     }
 
     #[test]
-    fn size_is_judged_at_its_limits_and_without_tests() {
+    fn size_is_checked_at_its_limit_and_without_tests() {
         let lines = |count: usize| format!("//! D\n{}", "fn f() {}\n".repeat(count - 1));
-        assert!(check(Path::new(SRC), &lines(LINES_WARN)).is_empty());
-        assert_eq!(
-            check(Path::new(SRC), &lines(LINES_WARN + 1))[0].severity,
-            Severity::Warning
-        );
         assert!(errors(SRC, &lines(LINES_MAX)).is_empty());
         assert_eq!(errors(SRC, &lines(LINES_MAX + 1)).len(), 1);
-        let tested = format!(
-            "{}#[cfg(test)]\nmod tests {{\n{}}}\n",
-            lines(300),
-            lines(400)
+        let tests = format!(
+            "#[cfg(test)]\nmod tests {{\n{}}}\n",
+            "fn f() {}\n".repeat(400)
         );
-        assert!(check(Path::new(SRC), &tested).is_empty());
-        assert!(
-            check(
-                Path::new("crates/x/tests/it/main.rs"),
-                &lines(LINES_MAX + 1)
-            )
-            .is_empty()
-        );
+        assert!(errors(SRC, &(lines(300) + &tests)).is_empty());
+        assert!(errors("crates/x/tests/it/main.rs", &lines(LINES_MAX + 1)).is_empty());
     }
 
     #[test]
     fn foreign_paths_are_found_in_any_text() {
-        assert_eq!(errors("README.md", concat!("cd /ro", "ot/x\n")).len(), 1);
-        assert_eq!(
-            errors("a.json", concat!("{\"x\": \"/wo", "rk/y\"}\n")).len(),
-            1
-        );
-        assert!(errors("README.md", "cd /tmp/x\n.github/workflows/\n").is_empty());
-        assert!(errors("a.json", concat!("\"MIIB+a/ro", "ot/9w==\"\n")).is_empty());
+        for (text, count) in [
+            (concat!("cd /ro", "ot/x\n"), 1),
+            (concat!("{\"x\": \"/wo", "rk/y\"}\n"), 1),
+            ("cd /tmp/x\n.github/workflows/\n", 0),
+            (concat!("\"MIIB+a/ro", "ot/9w==\"\n"), 0),
+        ] {
+            assert_eq!(paths("a", text).len(), count, "{text}");
+        }
     }
 }

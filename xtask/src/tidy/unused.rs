@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use cargo_metadata::{DependencyKind, Target};
+
 use super::Finding;
-use super::scan;
 
 /// Looks through the sources of each member; `files` are relative to `root`.
 pub(super) fn check(
@@ -24,7 +25,12 @@ pub(super) fn check(
                 sources.push(std::fs::read_to_string(root.join(file))?);
             }
         }
-        let names = package.dependencies.iter().map(|dependency| {
+        let has_build_script = package.targets.iter().any(Target::is_custom_build);
+        let used = package.dependencies.iter().filter(|dependency| {
+            // Without a build script, they choose features and nothing else.
+            dependency.kind != DependencyKind::Build || has_build_script
+        });
+        let names = used.map(|dependency| {
             dependency
                 .rename
                 .as_deref()
@@ -51,15 +57,18 @@ fn unmentioned<'a>(
         .filter(|name| *name != package)
         .filter(|name| {
             let word = name.replace('-', "_");
-            // Doc tests are uses as well, so comments are looked through, too.
-            !sources
-                .iter()
-                .any(|source| !scan::lines_with_word(source, &word).is_empty())
+            // Doc tests are uses as well, so comments count.
+            !sources.iter().any(|source| has_word(source, &word))
         })
         .collect();
     unmentioned.sort_unstable();
     unmentioned.dedup();
     unmentioned
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+        .any(|other| other == word)
 }
 
 #[cfg(test)]

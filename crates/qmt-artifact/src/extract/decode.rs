@@ -10,49 +10,52 @@ use tokio::sync::mpsc::Receiver;
 
 use super::encoding::{Encoding, MAGIC_BYTES};
 use super::failure::Failure;
-use super::limits::ExtractLimits;
-use crate::error::{ArtifactError, LayerProblem, Limit};
+use crate::error::{ArtifactError, at_most};
+use crate::limits::ExtractLimits;
+use crate::problem::{LayerProblem, Limit};
 
-/// Bytes that are decompressed, hashed and written in one go.
-const BUFFER_BYTES: usize = 256 * 1024;
-
-/// What the asynchronous side sends. A channel that closes without `End` was given up.
-pub(super) enum Message {
-    Chunk(Bytes),
-    End,
-}
-
-/// The layer as it is transferred: a blocking reader over the channel.
-pub(super) struct Chunks {
-    channel: Receiver<Message>,
-    current: Bytes,
-    ended: bool,
-    deadline: Instant,
+/// When an extraction must be done.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline {
+    at: Instant,
     seconds: u64,
 }
 
-impl Chunks {
-    pub(super) fn new(
-        channel: Receiver<Message>,
-        deadline: Instant,
-        limits: &ExtractLimits,
-    ) -> Self {
-        let seconds = limits.time.as_secs();
+impl Deadline {
+    pub(super) fn new(limits: &ExtractLimits) -> Self {
+        let now = Instant::now();
         Self {
-            channel,
-            current: Bytes::new(),
-            ended: false,
-            deadline,
-            seconds,
+            at: now.checked_add(limits.time).unwrap_or(now),
+            seconds: limits.time.as_secs(),
         }
     }
 
-    /// Returns the next bytes without taking them; empty at the end of the layer.
-    pub(super) fn fill(&mut self) -> Result<&Bytes, Failure> {
-        while self.current.is_empty() && !self.ended {
-            self.receive()?;
+    fn check(self) -> Result<(), Failure> {
+        if Instant::now() >= self.at {
+            let seconds = self.seconds;
+            return Err(ArtifactError::TimedOut { seconds }.into());
         }
-        Ok(&self.current)
+        Ok(())
+    }
+}
+
+/// The layer as it is transferred: a blocking reader over the channel, in which an empty chunk
+/// marks the end. A channel that closes without it was abandoned.
+pub(super) struct Chunks {
+    channel: Receiver<Bytes>,
+    current: Bytes,
+    is_ended: bool,
+    deadline: Deadline,
+}
+
+impl Chunks {
+    pub(super) fn new(channel: Receiver<Bytes>, deadline: Deadline) -> Self {
+        Self {
+            channel,
+            current: Bytes::new(),
+            is_ended: false,
+            deadline,
+        }
     }
 
     /// Takes the next bytes; empty at the end of the layer.
@@ -61,13 +64,12 @@ impl Chunks {
         Ok(std::mem::take(&mut self.current))
     }
 
-    /// Returns at least `count` bytes without taking them, or all there are.
+    /// Returns at least `count` bytes without taking them, or all that are left.
     pub(super) fn peek(&mut self, count: usize) -> Result<&[u8], Failure> {
         self.fill()?;
-        if self.current.len() < count && !self.ended {
+        if self.current.len() < count && !self.is_ended {
             let mut joined = BytesMut::from(self.current.as_ref());
-            while joined.len() < count && !self.ended {
-                self.current = Bytes::new();
+            while joined.len() < count && !self.is_ended {
                 self.receive()?;
                 joined.extend_from_slice(&self.current);
             }
@@ -76,42 +78,37 @@ impl Chunks {
         Ok(&self.current)
     }
 
-    fn receive(&mut self) -> Result<(), Failure> {
-        self.check_time()?;
-        match self.channel.blocking_recv() {
-            Some(Message::Chunk(bytes)) => self.current = bytes,
-            Some(Message::End) => self.ended = true,
-            None => return Err(Failure::Other(ArtifactError::Aborted)),
+    fn fill(&mut self) -> Result<(), Failure> {
+        if self.current.is_empty() && !self.is_ended {
+            self.receive()?;
         }
         Ok(())
     }
 
-    fn check_time(&self) -> Result<(), Failure> {
-        if Instant::now() >= self.deadline {
-            return Err(Failure::Other(ArtifactError::TimedOut {
-                seconds: self.seconds,
-            }));
-        }
+    fn receive(&mut self) -> Result<(), Failure> {
+        self.deadline.check()?;
+        let chunk = self.channel.blocking_recv();
+        self.current = chunk.ok_or(Failure::Other(ArtifactError::Aborted))?;
+        self.is_ended = self.current.is_empty();
         Ok(())
     }
 }
 
 impl Read for Chunks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill()?;
-        let count = available.len().min(buffer.len());
-        let (from, to) = (available.get(..count), buffer.get_mut(..count));
-        if let (Some(from), Some(to)) = (from, to) {
-            to.copy_from_slice(from);
+        self.fill()?;
+        let count = self.current.len().min(buffer.len());
+        if let Some(target) = buffer.get_mut(..count) {
+            self.current.copy_to_slice(target);
         }
-        self.consume(count);
         Ok(count)
     }
 }
 
 impl BufRead for Chunks {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        Ok(self.fill()?)
+        self.fill()?;
+        Ok(&self.current)
     }
 
     fn consume(&mut self, count: usize) {
@@ -121,11 +118,8 @@ impl BufRead for Chunks {
 
 /// The decompressed layer, bounded in size and ratio, and hashed if the config names its digest.
 pub(super) struct Unpacked {
-    decoder: Decoder,
-    buffer: Box<[u8]>,
-    start: usize,
-    end: usize,
-    ended: bool,
+    decoder: Box<dyn Read>,
+    deadline: Deadline,
     count: u64,
     /// At most so many bytes, and which limit that is.
     limit: (u64, Limit),
@@ -133,7 +127,7 @@ pub(super) struct Unpacked {
 }
 
 impl Unpacked {
-    /// Decodes `chunks`, a layer of `size` bytes, of which all layers have unpacked `before` bytes.
+    /// Decodes `chunks`, a layer of `size` bytes, after other layers unpacked to `before` bytes.
     pub(super) fn new(
         mut chunks: Chunks,
         encoding: Encoding,
@@ -143,135 +137,81 @@ impl Unpacked {
         limits: &ExtractLimits,
     ) -> Result<Self, Failure> {
         encoding.check(chunks.peek(MAGIC_BYTES)?)?;
-        let left = limits.unpacked_bytes.saturating_sub(before);
-        let by_ratio = size
-            .saturating_mul(limits.ratio)
-            .saturating_add(limits.ratio_slack_bytes);
-        let limit = if by_ratio < left {
+        let remaining = limits.unpacked_bytes.saturating_sub(before);
+        let by_ratio = limits.by_ratio(size);
+        let limit = if by_ratio < remaining {
             (by_ratio, Limit::Ratio)
         } else {
-            (left, Limit::UnpackedBytes)
+            (remaining, Limit::UnpackedBytes)
         };
         Ok(Self {
-            decoder: Decoder::new(chunks, encoding, limits)?,
-            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
-            start: 0,
-            end: 0,
-            ended: false,
+            deadline: chunks.deadline,
+            decoder: decoder(chunks, encoding, limits)?,
             count: 0,
             limit,
             diff_id: diff_id.map(|digest| (digest.clone(), Digester::new(digest.algorithm()))),
         })
     }
 
-    /// Returns the next bytes without taking them; empty at the end of the layer, whose checksums
-    /// then held.
-    pub(super) fn fill(&mut self) -> Result<&[u8], Failure> {
-        if self.start == self.end && !self.ended {
-            self.refill()?;
-        }
-        Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
-    }
-
-    pub(super) fn consume(&mut self, count: usize) {
-        self.start = self.start.saturating_add(count).min(self.end);
-    }
-
-    /// Returns how many bytes came out of the decoder.
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// Compares the digest of everything that came out with the one of the image config.
-    pub(super) fn check_diff_id(&mut self) -> Result<(), Failure> {
-        let Some((expected, digester)) = self.diff_id.take() else {
-            return Ok(());
-        };
-        let actual = digester.finish();
-        if actual != expected {
-            return Err(LayerProblem::DiffId { expected, actual }.into());
-        }
-        Ok(())
-    }
-
-    fn refill(&mut self) -> Result<(), Failure> {
-        (self.start, self.end) = (0, 0);
-        // Decoders return little at a time; one full buffer makes one hash and one write.
-        while let Some(room) = self
-            .buffer
-            .get_mut(self.end..)
-            .filter(|room| !room.is_empty())
-        {
-            let count = self.decoder.read(room)?;
-            if count == 0 {
-                self.ended = true;
-                break;
+    /// Reads to the end of the layer, whose checksums then held, compares its digest with the one
+    /// of the image config, and returns its size in bytes.
+    pub(super) fn finish(mut self) -> Result<u64, Failure> {
+        io::copy(&mut self, &mut io::sink())?;
+        if let Some((expected, digester)) = self.diff_id {
+            let actual = digester.finish();
+            if actual != expected {
+                return Err(LayerProblem::DiffId { expected, actual }.into());
             }
-            self.end = self.end.saturating_add(count);
         }
-        self.decoder.chunks().map_or(Ok(()), Chunks::check_time)?;
-        self.count = self
-            .count
-            .saturating_add(u64::try_from(self.end).unwrap_or(u64::MAX));
-        let (limit, what) = self.limit;
-        if self.count > limit {
-            return Err(Failure::too_much(what, limit, self.count));
-        }
-        if let Some((_, digester)) = &mut self.diff_id {
-            digester.update(self.buffer.get(..self.end).unwrap_or_default());
-        }
-        Ok(())
+        Ok(self.count)
     }
 }
 
-enum Decoder {
-    Plain(Chunks),
-    Gzip(Members),
-    Zstd(Box<zstd::stream::read::Decoder<'static, Chunks>>),
-}
-
-impl Decoder {
-    fn new(chunks: Chunks, encoding: Encoding, limits: &ExtractLimits) -> Result<Self, Failure> {
-        Ok(match encoding {
-            Encoding::Plain => Self::Plain(chunks),
-            Encoding::Gzip => Self::Gzip(Members {
-                current: Some(Box::new(GzDecoder::new(chunks))),
-                count: 1,
-                limit: limits.gzip_members,
-            }),
-            Encoding::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(chunks)?;
-                decoder.window_log_max(limits.zstd_window_log)?;
-                Self::Zstd(Box::new(decoder))
-            }
-        })
-    }
-
+impl Read for Unpacked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(chunks) => chunks.read(buffer),
-            Self::Gzip(members) => members.read(buffer),
-            Self::Zstd(decoder) => decoder.read(buffer),
+        self.deadline.check()?;
+        if buffer.is_empty() {
+            return Ok(0); // Not the end of a gzip member.
         }
-    }
-
-    fn chunks(&self) -> Option<&Chunks> {
-        match self {
-            Self::Plain(chunks) => Some(chunks),
-            Self::Gzip(members) => members.current.as_ref().map(|current| current.get_ref()),
-            Self::Zstd(decoder) => Some(decoder.get_ref()),
+        let count = self.decoder.read(buffer).map_err(Failure::from)?;
+        self.count = self.count.saturating_add(count as u64);
+        let (limit, what) = self.limit;
+        at_most(what, limit, self.count).map_err(Failure::from)?;
+        if let Some((_, digester)) = &mut self.diff_id {
+            digester.update(buffer.get(..count).unwrap_or_default());
         }
+        Ok(count)
     }
 }
 
-/// A gzip file: one member after the other, counted. Anything behind the last is an error.
+fn decoder(
+    chunks: Chunks,
+    encoding: Encoding,
+    limits: &ExtractLimits,
+) -> Result<Box<dyn Read>, Failure> {
+    Ok(match encoding {
+        Encoding::Plain => Box::new(chunks),
+        Encoding::Gzip => Box::new(Members {
+            current: Some(Box::new(GzDecoder::new(chunks))),
+            count: 1,
+            limit: limits.gzip_members,
+        }),
+        Encoding::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(chunks)?;
+            decoder.window_log_max(limits.zstd_window_log)?;
+            Box::new(decoder)
+        }
+    })
+}
+
+/// A gzip file: one member after the other, counted. Anything after the last is an error.
 struct Members {
     current: Option<Box<GzDecoder<Chunks>>>,
     count: u64,
     limit: u64,
 }
 
-impl Members {
+impl Read for Members {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while let Some(mut current) = self.current.take() {
             let count = current.read(buffer)?;
@@ -280,13 +220,11 @@ impl Members {
                 return Ok(count);
             }
             let mut chunks = current.into_inner();
-            if chunks.fill()?.is_empty() {
+            if chunks.fill_buf()?.is_empty() {
                 break;
             }
             self.count = self.count.saturating_add(1);
-            if self.count > self.limit {
-                return Err(Failure::too_much(Limit::GzipMembers, self.limit, self.count).into());
-            }
+            at_most(Limit::GzipMembers, self.limit, self.count).map_err(Failure::from)?;
             self.current = Some(Box::new(GzDecoder::new(chunks)));
         }
         Ok(0)

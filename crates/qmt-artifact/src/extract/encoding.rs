@@ -2,9 +2,9 @@
 
 use qmt_oci_ref::MediaType;
 
-use crate::error::LayerProblem;
+use crate::problem::LayerProblem;
 
-/// What is round a layer's archive.
+/// How a layer's archive is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Plain,
@@ -12,13 +12,13 @@ pub(crate) enum Encoding {
     Zstd,
 }
 
-/// Bytes that [`Encoding::check`] wants to see.
+/// Bytes that [`Encoding::check`] looks at.
 pub(super) const MAGIC_BYTES: usize = 8;
 
 impl Encoding {
-    /// Returns the encoding that the media type of an archive layer names; `None` is no archive.
+    /// Returns the encoding that the media type of an archive layer names; `None`: it is not an archive.
     pub(crate) fn of_media_type(media_type: &MediaType) -> Option<Self> {
-        match media_type.as_str() {
+        match media_type.as_ref() {
             "application/vnd.oci.image.layer.v1.tar"
             | "application/vnd.docker.image.rootfs.diff.tar" => Some(Self::Plain),
             "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -38,7 +38,11 @@ impl Encoding {
             _ => None,
         };
         if found.unwrap_or(Self::Plain) == self {
-            return Ok(());
+            return match magic {
+                // An empty layer is not an archive, not even one without entries.
+                [] => Err(LayerProblem::Truncated),
+                _ => Ok(()),
+            };
         }
         let found = match found {
             Some(encoding) => encoding.name(),
@@ -46,7 +50,7 @@ impl Encoding {
             None => "not compressed that way",
         };
         Err(LayerProblem::WrongEncoding {
-            said: self.name(),
+            promised: self.name(),
             found,
         })
     }

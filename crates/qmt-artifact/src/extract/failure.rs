@@ -1,33 +1,38 @@
-//! What goes wrong on the blocking side, carried through `std::io` where decoders stand between.
+//! Failures of the blocking side, which pass through `std::io` inside decoders and the `tar` crate.
 
-use std::{fmt, io};
+use std::io;
 
 use qmt_oci_ref::Digest;
 
-use crate::error::{ArtifactError, LayerProblem, Limit};
+use crate::error::{ArtifactError, escaped};
+use crate::problem::LayerProblem;
 
-/// A failure of one layer, before it is known by which layer it came.
-#[derive(Debug)]
+/// A failure while one layer is read.
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The layer is at fault.
-    Layer(LayerProblem),
-    /// Something else is.
-    Other(ArtifactError),
+    /// The layer is defective, or its bytes were changed in transfer.
+    #[error(transparent)]
+    Layer(#[from] LayerProblem),
+    /// The cause lies elsewhere: a limit, the sink, the content of a file.
+    #[error(transparent)]
+    Other(#[from] ArtifactError),
 }
 
 impl Failure {
-    pub(super) fn too_much(what: Limit, limit: u64, found: u64) -> Self {
-        Self::Other(ArtifactError::TooMuch { what, limit, found })
-    }
-
     pub(super) fn sink(source: io::Error) -> Self {
         Self::Other(ArtifactError::Sink { source })
     }
 
-    /// Reports whether bytes that were changed on the way could explain it, so that the source's
-    /// own verdict on them is worth waiting for.
-    pub(super) fn may_be_the_transfers(&self) -> bool {
-        matches!(self, Self::Layer(_))
+    pub(super) fn malformed(reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self::Layer(LayerProblem::Archive { reason })
+    }
+
+    /// Takes an error from the `tar` crate: a failure from below, or an objection of the crate,
+    /// whose text may quote the archive.
+    pub(super) fn in_archive(error: io::Error) -> Self {
+        let failure = error.downcast();
+        failure.unwrap_or_else(|error| Self::malformed(escaped(error.to_string().as_bytes())))
     }
 
     pub(super) fn into_error(self, layer: &Digest) -> ArtifactError {
@@ -41,28 +46,15 @@ impl Failure {
     }
 }
 
-impl From<LayerProblem> for Failure {
-    fn from(problem: LayerProblem) -> Self {
-        Self::Layer(problem)
-    }
-}
-
-/// Takes a failure of ours out of the wrapping, and blames the compressed data for anything else.
+/// Takes an error from a decoder: a failure from below, or damaged data.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        if error
-            .get_ref()
-            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
-        {
-            let inner = error
-                .into_inner()
-                .and_then(|inner| inner.downcast::<Self>().ok());
-            return inner.map_or(Self::Other(ArtifactError::Aborted), |inner| *inner);
-        }
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            return Self::Layer(LayerProblem::Truncated);
-        }
-        Self::Layer(LayerProblem::Damaged { source: error })
+        error
+            .downcast()
+            .unwrap_or_else(|source: io::Error| match source.kind() {
+                io::ErrorKind::UnexpectedEof => LayerProblem::Truncated.into(),
+                _ => Self::Layer(LayerProblem::Damaged { source }),
+            })
     }
 }
 
@@ -71,14 +63,3 @@ impl From<Failure> for io::Error {
         Self::other(failure)
     }
 }
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Layer(problem) => problem.fmt(f),
-            Self::Other(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}

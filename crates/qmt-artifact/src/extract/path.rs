@@ -42,10 +42,9 @@ pub(crate) fn normalized(name: &[u8]) -> Option<Vec<u8>> {
 /// and `.` parts don't count, `..` goes up but never above the root.
 pub(crate) fn lenient(name: &[u8]) -> Vec<u8> {
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    let name = if has_drive(name) {
-        name.get(2..).unwrap_or_default()
-    } else {
-        name
+    let name = match name {
+        [_, _, rest @ ..] if has_drive(name) => rest,
+        name => name,
     };
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in name.split(|byte| matches!(byte, b'/' | b'\\')) {
@@ -64,10 +63,7 @@ pub(crate) fn lenient(name: &[u8]) -> Vec<u8> {
 /// Splits a path into the folder, which is empty at the root, and the last part.
 pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => {
-            let (folder, base) = path.split_at(at);
-            (folder, base.get(1..).unwrap_or_default())
-        }
+        Some(at) => (&path[..at], &path[at + 1..]),
         None => (b"", path),
     }
 }
@@ -92,11 +88,8 @@ pub(crate) fn collide(left: &[u8], right: &[u8]) -> bool {
 /// Decomposes and folds the case, by way of upper case: `ſ` and `S` are `s`, `K` (Kelvin) is `k`.
 fn folded(text: &str) -> String {
     let normalizer = icu_normalizer::DecomposingNormalizerBorrowed::new_nfd();
-    let upper: String = normalizer
-        .normalize(text)
-        .chars()
-        .flat_map(char::to_uppercase)
-        .collect();
+    let normal = normalizer.normalize(text);
+    let upper: String = normal.chars().flat_map(char::to_uppercase).collect();
     let folded: String = upper.chars().flat_map(char::to_lowercase).collect();
     normalizer.normalize(&folded).into_owned()
 }

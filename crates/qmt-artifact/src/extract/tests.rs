@@ -1,16 +1,16 @@
 //! Extraction from layers in memory.
 
-use std::collections::HashMap;
 use std::io::Write as _;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream;
-use qmt_oci_ref::{MediaType, Platform};
+use qmt_oci_ref::MediaType;
+use qmt_oci_ref::manifest::platform;
 
 use super::*;
 use crate::platform::HostPlatform;
-use crate::source::LayerStream;
+use crate::problem::ContentProblem;
+use crate::tests::{TestRegistry, repository};
 
 #[path = "tests/common.rs"]
 mod common;

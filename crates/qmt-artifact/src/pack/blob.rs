@@ -31,15 +31,15 @@ enum Content {
 impl PackedBlob {
     pub(super) fn in_memory(media_type: &str, content: Vec<u8>) -> Self {
         Self {
-            descriptor: Descriptor::of(MediaType::new(media_type), &content),
+            descriptor: Descriptor::of(MediaType::from(media_type), &content),
             content: Content::Memory(content.into()),
         }
     }
 
-    /// Reads the content from `offset` (bytes) on. Each reader goes its own way.
+    /// Reads the content from `offset` (bytes) on. Readers are independent of each other.
     ///
     /// # Errors
-    /// What the operating system says of the temporary file.
+    /// The error of the operating system about the temporary file.
     pub fn open(&self, offset: u64) -> io::Result<Box<dyn Read + Send>> {
         match &self.content {
             Content::Memory(bytes) => {
@@ -57,45 +57,29 @@ impl PackedBlob {
 }
 
 /// A temporary file that is written once, and measured while it is.
-pub(super) struct Spool(Measured<BufWriter<NamedTempFile>>);
+pub(super) type Spool = Measured<BufWriter<NamedTempFile>>;
 
 impl Spool {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn create() -> io::Result<Self> {
         let file = BufWriter::with_capacity(BUFFER_BYTES, NamedTempFile::new()?);
-        Ok(Self(Measured::new(file)))
+        Ok(Self::new(file))
     }
 
-    /// Bytes written so far.
-    pub(super) fn length(&self) -> u64 {
-        self.0.length()
-    }
-
-    /// Reads it from its start; it is gone after that.
+    /// Turns it into a reader of its content.
     pub(super) fn into_reader(self) -> io::Result<File> {
-        let (file, ..) = self.0.finish();
+        let (file, ..) = self.finish();
         let mut file = file.into_inner()?.into_file();
         file.rewind()?;
         Ok(file)
     }
 
     pub(super) fn into_blob(self, media_type: &str) -> Result<PackedBlob, ArtifactError> {
-        let (file, digest, length) = self.0.finish();
-        let file = file.into_inner();
-        let file = file.map_err(|error| temporary(error.into_error()))?;
+        let (file, digest, length) = self.finish();
+        let file = file.into_inner().map_err(|error| temporary(error.into()))?;
         Ok(PackedBlob {
-            descriptor: Descriptor::new(MediaType::new(media_type), digest, length),
+            descriptor: Descriptor::new(MediaType::from(media_type), digest, length),
             content: Content::File(Arc::new(file)),
         })
-    }
-}
-
-impl Write for Spool {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
     }
 }
 
@@ -113,11 +97,12 @@ impl<W> Measured<W> {
         }
     }
 
-    fn length(&self) -> u64 {
+    /// Bytes written so far.
+    pub(super) fn length(&self) -> u64 {
         self.digester.count()
     }
 
-    /// Gives the writer back, with the digest and the number of bytes.
+    /// Returns the writer, with the digest and the number of bytes.
     pub(super) fn finish(self) -> (W, Digest, u64) {
         let length = self.length();
         (self.inner, self.digester.finish(), length)

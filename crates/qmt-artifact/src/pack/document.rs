@@ -1,6 +1,9 @@
-//! The documents that packing writes; the order of fields is the order of bytes.
+//! The documents that packing writes. The order of fields is the order of bytes, on which published
+//! digests depend.
 
-use qmt_oci_ref::{Annotations, Descriptor, Digest, Platform};
+use std::collections::BTreeMap;
+
+use qmt_oci_ref::{Descriptor, Digest, Platform};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -14,21 +17,47 @@ pub(super) struct WasmConfig<'a> {
 
 #[derive(Serialize)]
 pub(super) struct ImageConfig<'a> {
-    pub(super) created: &'a str,
-    #[serde(flatten)]
-    pub(super) platform: &'a Platform,
-    pub(super) config: Empty,
-    pub(super) rootfs: Rootfs<'a>,
+    created: &'a str,
+    architecture: String,
+    os: String,
+    #[serde(rename = "os.version", skip_serializing_if = "Option::is_none")]
+    os_version: Option<&'a str>,
+    #[serde(rename = "os.features", skip_serializing_if = "Option::is_none")]
+    os_features: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<&'a str>,
+    config: Empty,
+    rootfs: Rootfs<'a>,
+}
+
+impl<'a> ImageConfig<'a> {
+    /// Describes an image of one layer that unpacks to `diff_id`.
+    pub(super) fn new(created: &'a str, platform: &'a Platform, diff_id: &'a Digest) -> Self {
+        let features = platform.os_features().as_deref();
+        Self {
+            created,
+            architecture: platform.architecture().to_string(),
+            os: platform.os().to_string(),
+            os_version: platform.os_version().as_deref(),
+            os_features: features.filter(|features| !features.is_empty()),
+            variant: platform.variant().as_deref(),
+            config: Empty {},
+            rootfs: Rootfs {
+                kind: "layers",
+                diff_ids: [diff_id],
+            },
+        }
+    }
 }
 
 #[derive(Serialize)]
-pub(super) struct Empty {}
+struct Empty {}
 
 #[derive(Serialize)]
-pub(super) struct Rootfs<'a> {
+struct Rootfs<'a> {
     #[serde(rename = "type")]
-    pub(super) kind: &'a str,
-    pub(super) diff_ids: [&'a Digest; 1],
+    kind: &'a str,
+    diff_ids: [&'a Digest; 1],
 }
 
 #[derive(Serialize)]
@@ -38,7 +67,7 @@ pub(super) struct Manifest {
     pub(super) media_type: &'static str,
     pub(super) config: Descriptor,
     pub(super) layers: [Descriptor; 1],
-    pub(super) annotations: Annotations,
+    pub(super) annotations: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -46,6 +75,6 @@ pub(super) struct Manifest {
 pub(super) struct Index<'a> {
     pub(super) schema_version: u8,
     pub(super) media_type: &'static str,
-    pub(super) manifests: Vec<&'a Descriptor>,
-    pub(super) annotations: Annotations,
+    pub(super) manifests: &'a [Descriptor],
+    pub(super) annotations: BTreeMap<String, String>,
 }

@@ -5,16 +5,15 @@ use std::fs::File;
 use std::io::Read as _;
 use std::time::{Duration, UNIX_EPOCH};
 
-use async_trait::async_trait;
+use qmt_oci_ref::manifest::platform;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::error::BoxError;
-use crate::source::{LayerSource, LayerStream, ManifestSource};
-use crate::{ContentProblem, ExtractLimits, SelectionRequest, extract, select};
+use crate::problem::ContentProblem;
+use crate::tests::{TestRegistry, repository};
+use crate::{ExtractLimits, SelectionRequest, extract, select};
 
 const CREATED_AT: Duration = Duration::from_hours(474_780);
-const YEAR_10000: Duration = Duration::from_hours(70_389_528);
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 /// Files to pack, in a folder of their own.
@@ -44,8 +43,8 @@ impl Files {
     fn all(&self) -> PackRequest {
         request()
             .with_wasm(self.path("p.wasm"))
-            .with_native(Platform::new("linux", "arm64"), self.path("arm64.so"))
-            .with_native(Platform::new("linux", "amd64"), self.path("amd64.so"))
+            .with_native(platform("linux", "arm64"), self.path("arm64.so"))
+            .with_native(platform("linux", "amd64"), self.path("amd64.so"))
     }
 }
 
@@ -90,10 +89,10 @@ impl PackedImage {
 fn a_wasm_image_has_the_documented_bytes() {
     let files = Files::new();
     let image = pack(&request().with_wasm(files.path("p.wasm"))).unwrap();
-    let [(descriptor, manifest)] = image.manifests.as_slice() else {
+    let [manifest] = image.manifests.as_slice() else {
         panic!("{:?}", image.manifests);
     };
-    assert_eq!(image.root.digest(), descriptor.digest());
+    assert_eq!(&image.root, manifest);
     let layer = Digest::sha256(MODULE);
     let config = format!(
         r#"{{"created":"2024-02-29T12:00:00Z","architecture":"wasm","os":"wasip1","layerDigests":["{layer}"]}}"#
@@ -113,7 +112,7 @@ fn a_wasm_image_has_the_documented_bytes() {
         config.len(),
         layer,
     );
-    assert_eq!(std::str::from_utf8(manifest).unwrap(), expected);
+    assert_eq!(std::str::from_utf8(manifest.bytes()).unwrap(), expected);
     assert_eq!(image.blob(&config_digest.to_string()).content(), config);
     assert_eq!(image.blob(&layer.to_string()).content(), MODULE);
     assert_eq!(image.blobs.len(), 2);
@@ -122,9 +121,9 @@ fn a_wasm_image_has_the_documented_bytes() {
 #[test]
 fn a_native_image_is_a_plain_oci_image() {
     let files = Files::new();
-    let platform = Platform::new("linux", "amd64");
+    let platform = platform("linux", "amd64");
     let image = pack(&request().with_native(platform, files.path("amd64.so"))).unwrap();
-    let manifest = parsed(&image.manifests[0].1);
+    let manifest = parsed(image.manifests[0].bytes());
     assert_eq!(manifest["layers"][0]["mediaType"], TAR_GZIP_LAYER);
     assert_eq!(manifest["config"]["mediaType"], IMAGE_CONFIG);
     assert_eq!(manifest["annotations"]["mt.query.plugin.type"], "native");
@@ -155,10 +154,9 @@ fn several_files_make_an_index() {
     let files = Files::new();
     let image = pack(&files.all().with_annotation("k", "v")).unwrap();
     assert_eq!(image.manifests.len(), 4);
-    let (descriptor, index) = image.manifests.last().unwrap();
-    assert_eq!(descriptor, &image.root);
-    assert!(image.root.media_type().is_index());
-    let index = parsed(index);
+    assert_eq!(image.manifests.last(), Some(&image.root));
+    assert!(image.root.is_index());
+    let index = parsed(image.root.bytes());
     let platforms: Vec<_> = index["manifests"]
         .as_array()
         .unwrap()
@@ -174,8 +172,8 @@ fn several_files_make_an_index() {
         index["manifests"][2]["annotations"]["mt.query.plugin.type"],
         "extism"
     );
-    for (_, manifest) in &image.manifests {
-        assert_eq!(parsed(manifest)["annotations"]["k"], "v");
+    for manifest in &image.manifests {
+        assert_eq!(parsed(manifest.bytes())["annotations"]["k"], "v");
     }
 }
 
@@ -186,11 +184,8 @@ fn the_same_input_gives_the_same_digest() {
     // Another order, another folder, another time of the files themselves.
     let elsewhere = Files::new();
     let again = request()
-        .with_native(Platform::new("linux", "x86_64"), elsewhere.path("amd64.so"))
-        .with_native(
-            Platform::new("linux", "aarch64"),
-            elsewhere.path("arm64.so"),
-        )
+        .with_native(platform("linux", "x86_64"), elsewhere.path("amd64.so"))
+        .with_native(platform("linux", "aarch64"), elsewhere.path("arm64.so"))
         .with_wasm(elsewhere.path("p.wasm"));
     assert_eq!(pack(&again).unwrap().root, first.root);
     let mut later = files.all();
@@ -201,29 +196,16 @@ fn the_same_input_gives_the_same_digest() {
     assert_eq!(pack(&same_second).unwrap().root, first.root);
 }
 
-#[async_trait]
-impl ManifestSource for PackedImage {
-    async fn manifest(&self, descriptor: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
-        let found = self
-            .manifests
-            .iter()
-            .find(|(own, _)| own.digest() == descriptor.digest());
-        found
-            .map(|(_, bytes)| bytes.clone())
-            .ok_or_else(|| "no such manifest".into())
+/// Pushes an image to a registry in memory.
+fn pushed(image: &PackedImage) -> TestRegistry {
+    let registry = TestRegistry::default();
+    for manifest in &image.manifests {
+        registry.put(manifest.digest().clone(), manifest.bytes().clone());
     }
-
-    async fn config(&self, descriptor: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
-        Ok(self.blob(&descriptor.digest().to_string()).content())
+    for blob in &image.blobs {
+        registry.put(blob.descriptor.digest().clone(), blob.content());
     }
-}
-
-#[async_trait]
-impl LayerSource for PackedImage {
-    async fn layer(&self, layer: &Descriptor) -> Result<LayerStream, BoxError> {
-        let content = self.blob(&layer.digest().to_string()).content();
-        Ok(Box::pin(futures_util::stream::iter([Ok(content)])))
-    }
+    registry
 }
 
 /// The way back: each host gets the file that was packed for it.
@@ -231,7 +213,7 @@ impl LayerSource for PackedImage {
 async fn what_was_packed_is_selected_and_extracted() {
     let files = Files::new();
     let image = pack(&files.all()).unwrap();
-    let root_bytes = image.manifests.last().unwrap().1.clone();
+    let (registry, repository) = (pushed(&image), repository());
     for (host, kind, expected, name) in [
         (
             ("linux", "amd64"),
@@ -253,14 +235,20 @@ async fn what_was_packed_is_selected_and_extracted() {
             "plugin.wasm",
         ),
     ] {
-        let request = SelectionRequest::new(image.root.clone(), root_bytes.clone())
-            .with_host(HostPlatform::new(Platform::new(host.0, host.1)))
+        let request = SelectionRequest::new(image.root.clone())
+            .with_host(HostPlatform::new(&platform(host.0, host.1)))
             .with_kind(kind);
-        let selection = select(request, &image).await.unwrap();
+        let selection = select(request, &registry, &repository).await.unwrap();
         let limits = ExtractLimits::default();
-        let extracted = extract(&selection, &image, Box::new(Vec::new()), &limits)
-            .await
-            .unwrap();
+        let extracted = extract(
+            &selection,
+            &registry,
+            &repository,
+            Box::new(Vec::new()),
+            &limits,
+        )
+        .await
+        .unwrap();
         assert_eq!(extracted.file_name(), name, "{host:?}");
         assert_eq!(extracted.digest(), &Digest::sha256(&expected), "{host:?}");
     }
@@ -271,7 +259,7 @@ fn each_file_is_what_it_is_packed_as() {
     let files = Files::new();
     files.write("component.wasm", b"\0asm\x0d\0\x01\0");
     files.write("empty", b"");
-    let amd64 = || Platform::new("linux", "amd64");
+    let amd64 = || platform("linux", "amd64");
     for (request, expected) in [
         (
             request().with_wasm(files.path("component.wasm")),
@@ -301,7 +289,7 @@ fn each_file_is_what_it_is_packed_as() {
         ),
     ] {
         match pack(&request).unwrap_err() {
-            ArtifactError::Content { found, .. } => assert_eq!(found, expected),
+            ArtifactError::Content { problem, .. } => assert_eq!(problem, expected),
             error => panic!("{error:?}"),
         }
     }
@@ -317,7 +305,7 @@ fn requests_that_make_no_image_are_refused() {
     let files = Files::new();
     let native = |text: &str| {
         let (os, architecture) = text.split_once('/').unwrap();
-        request().with_native(Platform::new(os, architecture), files.path("amd64.so"))
+        request().with_native(platform(os, architecture), files.path("amd64.so"))
     };
     let mut too_late = files.all();
     too_late.created = UNIX_EPOCH + YEAR_10000;
@@ -328,7 +316,7 @@ fn requests_that_make_no_image_are_refused() {
     assert_eq!(problem(&request()), PackProblem::Nothing);
     assert_eq!(problem(&too_late), PackProblem::Created);
     let twice =
-        native("linux/amd64").with_native(Platform::new("Linux", "x86_64"), files.path("amd64.so"));
+        native("linux/amd64").with_native(platform("Linux", "x86_64"), files.path("amd64.so"));
     assert!(matches!(problem(&twice), PackProblem::Twice { .. }));
     for platform in ["wasi/wasm", "unknown/unknown", "/amd64", "linux/"] {
         let problem = problem(&native(platform));
@@ -338,7 +326,8 @@ fn requests_that_make_no_image_are_refused() {
         );
     }
     for variant in ["v99", "v2/x"] {
-        let platform = Platform::new("linux", "amd64").with_variant(variant);
+        let mut platform = platform("linux", "amd64");
+        platform.set_variant(Some(variant.to_owned()));
         let problem = problem(&request().with_native(platform, files.path("amd64.so")));
         assert!(
             matches!(problem, PackProblem::Variant { .. }),
@@ -369,7 +358,7 @@ fn lim_files_past_the_limits_are_not_packed() {
     assert!(pack(&request().with_wasm(files.path("large.wasm"))).is_ok());
     sparse("large.wasm", MODULE, (64 << 20) + 1);
     match pack(&request().with_wasm(files.path("large.wasm"))).unwrap_err() {
-        ArtifactError::TooMuch {
+        ArtifactError::LimitExceeded {
             what: Limit::WasmBytes,
             limit: 67_108_864,
             found: 67_108_865,
@@ -385,12 +374,12 @@ fn lim_files_past_the_limits_are_not_packed() {
     }
     // A library of zeros shrinks so much that hosts would take it for a bomb.
     sparse("zeros.so", &elf(object::elf::EM_X86_64), 32 << 20);
-    let native = request().with_native(Platform::new("linux", "amd64"), files.path("zeros.so"));
+    let native = request().with_native(platform("linux", "amd64"), files.path("zeros.so"));
     let error = pack(&native).unwrap_err();
     assert!(
         matches!(
             error,
-            ArtifactError::TooMuch {
+            ArtifactError::LimitExceeded {
                 what: Limit::Ratio,
                 ..
             }
@@ -403,7 +392,7 @@ fn lim_files_past_the_limits_are_not_packed() {
 #[tokio::test]
 async fn lim_an_archive_at_the_limits_goes_both_ways() {
     let files = Files::new();
-    let native = request().with_native(Platform::new("linux", "amd64"), files.path("amd64.so"));
+    let native = request().with_native(platform("linux", "amd64"), files.path("amd64.so"));
     let image = pack(&native).unwrap();
     let packed = image.blobs[0].descriptor.size();
     let library = u64::try_from(elf(object::elf::EM_X86_64).len()).unwrap();
@@ -419,17 +408,17 @@ async fn lim_an_archive_at_the_limits_goes_both_ways() {
         ((0, 1), Limit::UnpackedBytes),
     ] {
         match pack(&native.clone().with_limits(limits(less))).unwrap_err() {
-            ArtifactError::TooMuch { what, .. } => assert_eq!(what, expected),
+            ArtifactError::LimitExceeded { what, .. } => assert_eq!(what, expected),
             error => panic!("{error:?}"),
         }
     }
     let image = pack(&native.with_limits(limits((0, 0)))).unwrap();
-    let (root, bytes) = image.manifests[0].clone();
-    let request = SelectionRequest::new(root, bytes)
-        .with_host(HostPlatform::new(Platform::new("linux", "amd64")));
-    let selection = select(request, &image).await.unwrap();
+    let (registry, repository) = (pushed(&image), repository());
+    let request =
+        SelectionRequest::new(image.root).with_host(HostPlatform::new(&platform("linux", "amd64")));
+    let selection = select(request, &registry, &repository).await.unwrap();
     let sink = Box::new(Vec::new());
-    extract(&selection, &image, sink, &limits((0, 0)))
+    extract(&selection, &registry, &repository, sink, &limits((0, 0)))
         .await
         .unwrap();
 }

@@ -5,13 +5,13 @@ use super::*;
 fn platform(text: &str) -> Platform {
     let mut parts = text.split('/');
     let (os, architecture) = (parts.next().unwrap(), parts.next().unwrap());
-    let mut platform = Platform::new(os, architecture);
-    platform.variant = parts.next().map(str::to_owned);
+    let mut platform = manifest::platform(os, architecture);
+    platform.set_variant(parts.next().map(str::to_owned));
     platform
 }
 
 fn host(text: &str) -> HostPlatform {
-    HostPlatform::new(platform(text))
+    HostPlatform::new(&platform(text))
 }
 
 fn fits(host_text: &str, entry: &str) -> bool {
@@ -33,7 +33,11 @@ fn names_have_one_normal_form() {
         ("linux/i386", "linux/386"),
         ("linux/arm64/v9.2", "linux/arm64/v9.2"),
     ] {
-        assert_eq!(normalized(&platform(name)).to_string(), normal, "{name}");
+        assert_eq!(
+            text::platform(&normalized(&platform(name))),
+            normal,
+            "{name}"
+        );
     }
 }
 
@@ -121,11 +125,11 @@ fn dig_11_the_better_variant_fits_better() {
 /// DIG-11: features are needed, not offered; among fitting entries more of them are better.
 #[test]
 fn dig_11_os_features_must_all_be_there() {
-    let mut plain = Platform::new("windows", "amd64");
-    let host_without = HostPlatform::new(plain.clone());
-    plain.os_features = vec!["win32k".to_owned()];
-    let host_with = HostPlatform::new(plain.clone());
-    let bare = Platform::new("windows", "amd64");
+    let mut plain = manifest::platform("windows", "amd64");
+    let host_without = HostPlatform::new(&plain);
+    plain.set_os_features(Some(vec!["win32k".to_owned()]));
+    let host_with = HostPlatform::new(&plain);
+    let bare = manifest::platform("windows", "amd64");
     assert!(host_without.fit(&plain).is_none());
     assert!(host_with.fit(&plain) > host_with.fit(&bare));
     assert!(host_with.fit(&bare).is_some());
@@ -134,11 +138,11 @@ fn dig_11_os_features_must_all_be_there() {
 #[test]
 fn os_version_counts_on_windows_only() {
     let fits = |os: &str, host: &str, entry: &str| {
-        let mut host_platform = Platform::new(os, "amd64");
-        host_platform.os_version = Some(host.to_owned());
-        let mut entry_platform = Platform::new(os, "amd64");
-        entry_platform.os_version = Some(entry.to_owned());
-        HostPlatform::new(host_platform)
+        let mut host_platform = manifest::platform(os, "amd64");
+        host_platform.set_os_version(Some(host.to_owned()));
+        let mut entry_platform = manifest::platform(os, "amd64");
+        entry_platform.set_os_version(Some(entry.to_owned()));
+        HostPlatform::new(&host_platform)
             .fit(&entry_platform)
             .is_some()
     };
@@ -167,7 +171,7 @@ fn wasm_platforms() {
 fn the_current_platform_fits_itself() {
     let host = HostPlatform::current();
     assert!(host.fit(host.platform()).is_some(), "{host}");
-    let bare = Platform::new(std::env::consts::OS, std::env::consts::ARCH);
+    let bare = manifest::platform(std::env::consts::OS, std::env::consts::ARCH);
     assert!(host.fit(&bare).is_some(), "{host}");
 }
 

@@ -1,14 +1,17 @@
 //! What one manifest holds, and which of its layers are read.
 
-use qmt_oci_ref::{Annotations, Descriptor, MediaType, Platform};
+use qmt_oci_ref::manifest::Manifest;
+use qmt_oci_ref::{Descriptor, Digest, Platform, PluginKind, text};
 
-use super::{Reader, Selection, annotated_kind};
-use crate::error::{ArtifactError, Limit, shown};
+use super::config::{ImageConfig, is_image_config};
+use super::{Selection, Selector, check_content, unreadable};
+use crate::error::{ArtifactError, at_most, escaped};
 use crate::extract::encoding::Encoding;
 use crate::extract::path::is_plain;
-use crate::kind::{FileRule, PluginKind};
-use crate::manifest::{ImageConfig, Manifest};
+use crate::extract::{LISTED, TITLE};
+use crate::file_rule::{FileRule, annotated_kind};
 use crate::platform::is_wasm;
+use crate::problem::Limit;
 
 /// Layers that are the Wasm file itself.
 const WASM_LAYERS: [&str; 4] = [
@@ -17,324 +20,293 @@ const WASM_LAYERS: [&str; 4] = [
     "application/vnd.wasm.content.layer.v1+wasm",
     "application/vnd.module.wasm.content.layer.v1+wasm",
 ];
-/// Configs that name platform and unpacked layers.
-const IMAGE_CONFIGS: [&str; 2] = [
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-];
-/// Artifact clients put the name of a file here.
-const TITLE: &str = "org.opencontainers.image.title";
 
-/// Why a manifest was taken.
+/// Why a manifest was selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// There was no choice.
+    /// It is the only one.
     Single,
     /// Its platform fits the host.
     Platform,
     /// Its platform is Wasm.
     WasmPlatform,
-    /// It says itself what it is.
-    Said { foreign: bool },
-    /// Nothing speaks for it, but there is nothing else.
-    LastResort { foreign: bool },
+    /// It declares its kind.
+    Declared,
+    /// There is no other.
+    LastResort,
 }
 
-impl Reader<'_> {
-    /// Judges one manifest: its kind, its layers, the file to look for.
-    pub(super) async fn image(
-        mut self,
-        descriptor: Descriptor,
-        manifest: Manifest,
-        reason: Reason,
-        on_entry: &Annotations,
-    ) -> Result<Selection, ArtifactError> {
-        let digest = descriptor.digest().clone();
-        let said = annotated_kind(&digest, &manifest.annotations)?;
-        let said_by_entry = annotated_kind(&digest, on_entry)?;
-        if let (Some(annotation), Some(other)) = (said, said_by_entry)
-            && annotation != other
-        {
-            let because = "the index says otherwise";
-            return Err(ArtifactError::Contradiction {
-                digest,
-                annotation,
-                because,
-            });
-        }
-        let said = said.or(said_by_entry);
-        let raw = says_wasm(&manifest);
-        if let Some(PluginKind::Native) = said {
-            let because = match reason {
-                _ if raw => Some("its layer is Wasm"),
-                Reason::WasmPlatform => Some("its platform is Wasm"),
-                _ => None,
-            };
-            if let Some(because) = because {
-                let annotation = PluginKind::Native;
-                return Err(ArtifactError::Contradiction {
-                    digest,
-                    annotation,
-                    because,
-                });
-            }
-        }
-        let config = if raw {
+/// A manifest that was selected.
+pub(super) struct Image {
+    /// Its entry in the index, or the root itself.
+    pub(super) descriptor: Descriptor,
+    pub(super) manifest: Manifest,
+    pub(super) reason: Reason,
+}
+
+/// The kind of an image.
+struct Class {
+    required: Option<PluginKind>,
+    hint: Option<PluginKind>,
+    because: &'static str,
+    /// Whether the image is for another platform than the host's.
+    foreign: bool,
+}
+
+impl Selector<'_> {
+    /// Decides the kind of an image, the layers to read and the file to look for.
+    pub(super) async fn classify(mut self, image: Image) -> Result<Selection, ArtifactError> {
+        let declared = declared_kind(&image)?;
+        let Image {
+            descriptor,
+            manifest,
+            reason,
+        } = image;
+        let is_raw = has_wasm_layer(&manifest);
+        let has_config = !is_raw && is_image_config(manifest.config());
+        let config = if has_config {
+            self.config(manifest.config()).await?
+        } else {
             ImageConfig::default()
-        } else {
-            self.config(&manifest.config).await?
         };
-        let has_config = !raw && is_image_config(&manifest.config);
-        let platform = descriptor
-            .platform()
-            .cloned()
-            .or_else(|| config.platform.clone());
-        let judged = self.judge(said, raw, reason, platform.as_ref());
-        let (kind, because) = (judged.required, judged.because);
-        if judged.impossible || (kind == Some(PluginKind::Native) && judged.foreign) {
-            return Err(ArtifactError::NoMatch {
-                host: self.host.to_string(),
-                wanted: self.kind,
-                available: platform.iter().map(ToString::to_string).collect(),
-            });
-        }
-        if let (Some(found), Some(wanted)) = (kind, self.kind)
-            && found != wanted
-        {
-            return Err(ArtifactError::KindNotAllowed {
-                digest,
-                wanted,
-                found,
-                because,
-            });
-        }
-        self.note(format!(
-            "{because}{}",
-            kind.map_or_else(String::new, |kind| format!(": {kind}"))
-        ));
-        let required = kind.or(self.kind);
-        let (layers, diff_ids, file) = if raw {
-            (
-                vec![self.wasm_layer(&digest, &manifest)?],
-                Vec::new(),
-                FileRule::Layer,
-            )
+        let has_platform = descriptor.platform().is_some();
+        let platform = descriptor.platform().cloned().or(config.platform());
+        let class = self.class(declared, is_raw, reason, has_platform, platform.as_ref());
+        let is_certain = declared.is_some() || is_raw;
+        self.check_class(&class, is_certain, &descriptor, platform.as_ref())?;
+        self.note(match class.required {
+            Some(kind) => format!("{}: {kind}", class.because),
+            None => class.because.to_owned(),
+        });
+        let required = class.required.or(self.request.kind);
+        let (layers, diff_ids, file) = if is_raw {
+            let layer = self.wasm_layer(&manifest)?;
+            (vec![layer], Vec::new(), FileRule::Layer)
         } else {
-            let (layers, diff_ids) = archives(&digest, &manifest, config.diff_ids)?;
-            let rule = match (self.file.clone(), required) {
+            let (layers, diff_ids) =
+                archives(descriptor.digest(), &manifest, config.into_diff_ids())?;
+            let file = match (self.request.file.clone(), required) {
                 (Some(file), _) => FileRule::Named(file),
                 (None, Some(PluginKind::Wasm)) => FileRule::Wasm,
                 (None, Some(PluginKind::Native)) => FileRule::Native,
                 (None, None) => FileRule::Either,
             };
-            (layers, diff_ids, rule)
+            (layers, diff_ids, file)
         };
-        self.note(format!(
-            "{} of {} layers to read for {file}",
-            layers.len(),
-            manifest.layers.len()
-        ));
-        let note = matches!(reason, Reason::LastResort { foreign: true }).then(|| {
-            let named = platform
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let wanted = match self.kind {
-                Some(PluginKind::Wasm) => "wasi/wasm".to_owned(),
-                _ => format!("{} or wasi/wasm", self.host),
-            };
-            format!("nothing is for {wanted}, so {named} was tried")
-        });
+        let (count, all) = (layers.len(), manifest.layers().len());
+        self.note(format!("{count} of {all} layers to read for {file}"));
+        let note = (reason == Reason::LastResort && has_platform)
+            .then(|| self.last_resort_note(platform.as_ref()));
         Ok(Selection {
             manifest: descriptor,
-            hint: required.or(judged.hint),
+            hint: required.or(class.hint),
             required,
             layers,
             diff_ids,
-            config: has_config.then_some(manifest.config),
+            config: has_config.then(|| manifest.config().clone()),
             file,
             platform,
-            host: self.host.clone(),
-            annotations: manifest.annotations,
+            host: self.request.host,
+            annotations: manifest.annotations().clone(),
             note,
             trace: self.trace,
         })
     }
 
     /// Decides what the image must be, what it may be, and by which rule.
-    fn judge(
+    fn class(
         &self,
-        said: Option<PluginKind>,
-        raw: bool,
+        declared: Option<PluginKind>,
+        is_raw: bool,
         reason: Reason,
+        has_platform: bool,
         platform: Option<&Platform>,
-    ) -> Judged {
+    ) -> Class {
         let foreign = match reason {
             Reason::Platform => false,
-            Reason::Said { foreign: true } | Reason::LastResort { foreign: true } => true,
+            Reason::Declared | Reason::LastResort if has_platform => true,
             // The entry names no platform, but the config may.
-            _ => platform.is_some_and(|platform| self.host.fit(platform).is_none()),
+            Reason::Single | Reason::WasmPlatform | Reason::Declared | Reason::LastResort => {
+                platform.is_some_and(|platform| self.request.host.fit(platform).is_none())
+            }
         };
         let wasm = Some(PluginKind::Wasm);
-        let (required, hint, because) = match (said, reason) {
+        let (required, hint, because) = match (declared, reason) {
             (Some(kind), _) => (Some(kind), None, "its annotation says so"),
-            _ if raw => (wasm, None, "its layer is Wasm"),
+            _ if is_raw => (wasm, None, "its layer is Wasm"),
             (None, Reason::WasmPlatform) => (wasm, None, "its platform is Wasm"),
             _ if platform.is_some_and(is_wasm) => (wasm, None, "its config's platform is Wasm"),
             // Nothing native of it could run here, but it may be built from a Dockerfile.
-            _ if foreign => (
-                wasm,
-                None,
-                "its platform is not the host's, so it can only be Wasm",
-            ),
-            (None, Reason::Platform) => (
-                None,
-                Some(PluginKind::Native),
-                "its platform is the host's; its content decides",
-            ),
+            _ if foreign => {
+                let because = "its platform is not the host's, so it can only be Wasm";
+                (wasm, None, because)
+            }
+            (None, Reason::Platform) => {
+                let because = "its platform is the host's; its content decides";
+                (None, Some(PluginKind::Native), because)
+            }
             _ => (None, None, "its content decides"),
         };
-        let only_native = self.kind == Some(PluginKind::Native);
-        let impossible = foreign && said.is_none() && !raw && only_native;
-        Judged {
+        Class {
             required,
             hint,
             because,
             foreign,
-            impossible,
         }
     }
 
-    /// Reads the config where it is an image config that can say something.
-    async fn config(&mut self, config: &Descriptor) -> Result<ImageConfig, ArtifactError> {
-        let limit = self.limits.config_bytes;
-        if !is_image_config(config) {
-            return Ok(ImageConfig::default());
-        }
-        if config.size() > limit {
-            return Err(ArtifactError::TooMuch {
-                what: Limit::ConfigBytes,
-                limit,
-                found: config.size(),
+    /// Refuses a kind that cannot run here or that the config does not allow.
+    fn check_class(
+        &self,
+        class: &Class,
+        is_certain: bool,
+        descriptor: &Descriptor,
+        platform: Option<&Platform>,
+    ) -> Result<(), ArtifactError> {
+        let is_impossible = match class.required {
+            Some(PluginKind::Native) => class.foreign,
+            Some(PluginKind::Wasm) | None => {
+                class.foreign && !is_certain && self.request.kind == Some(PluginKind::Native)
+            }
+        };
+        if is_impossible {
+            return Err(ArtifactError::NoMatch {
+                host: self.request.host.to_string(),
+                kind: self.request.kind,
+                available: platform.map(text::platform).into_iter().collect(),
             });
         }
-        let read = self.source.config(config, limit).await;
-        let bytes = read.map_err(|source| ArtifactError::Source {
-            what: "image config",
-            digest: config.digest().clone(),
-            source,
-        })?;
-        ImageConfig::parse(config, &bytes, self.limits)
+        match (class.required, self.request.kind) {
+            (Some(found), Some(allowed)) if found != allowed => {
+                Err(ArtifactError::KindNotAllowed {
+                    digest: descriptor.digest().clone(),
+                    allowed,
+                    found,
+                    because: class.because,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn config(&self, config: &Descriptor) -> Result<ImageConfig, ArtifactError> {
+        let limit = self.request.limits.config_bytes;
+        at_most(Limit::ConfigBytes, limit, config.size())?;
+        let bytes = self.registry.pull_blob(self.repository, config).await;
+        let bytes = bytes.map_err(|source| unreadable("image config", config, source))?;
+        check_content(config, &bytes)?;
+        ImageConfig::read(config.digest(), &bytes)
     }
 
     /// Returns the one Wasm layer: the only one, or the one whose title is the file looked for.
-    fn wasm_layer(
-        &self,
-        digest: &qmt_oci_ref::Digest,
-        manifest: &Manifest,
-    ) -> Result<Descriptor, ArtifactError> {
-        let wasm: Vec<_> = manifest
-            .layers
-            .iter()
-            .filter(|layer| is_wasm_layer(layer))
-            .collect();
+    fn wasm_layer(&self, manifest: &Manifest) -> Result<Descriptor, ArtifactError> {
+        let layers = manifest.layers().iter();
+        let wasm: Vec<_> = layers.filter(|layer| is_wasm_layer(layer)).collect();
         if let [only] = wasm.as_slice() {
             return Ok((*only).clone());
         }
-        let file = self.file.as_deref().unwrap_or("plugin.wasm");
-        let titled = |layer: &&&Descriptor| {
-            layer
-                .annotations()
-                .get(TITLE)
-                .is_some_and(|title| title == file)
-        };
-        let mut named = wasm.iter().filter(titled);
+        let file = self.request.file.as_deref().unwrap_or("plugin.wasm");
+        let is_named = |layer: &&&Descriptor| layer.annotation(TITLE) == Some(file);
+        let mut named = wasm.iter().filter(is_named);
         match (named.next(), named.next()) {
             (Some(one), None) => Ok((*one).clone()),
-            _ => Err(ArtifactError::SeveralLayers {
-                digest: digest.clone(),
-                titles: wasm.iter().map(|layer| title(layer)).collect(),
+            _ => Err(ArtifactError::SeveralFiles {
+                names: wasm.iter().take(LISTED).map(|layer| title(layer)).collect(),
             }),
+        }
+    }
+
+    fn last_resort_note(&self, platform: Option<&Platform>) -> String {
+        let platform = platform.map(text::platform).unwrap_or_default();
+        match self.request.kind {
+            Some(PluginKind::Wasm) => format!("nothing is for wasi/wasm, so {platform} was tried"),
+            Some(PluginKind::Native) | None => {
+                let host = &self.request.host;
+                format!("nothing is for {host} or wasi/wasm, so {platform} was tried")
+            }
         }
     }
 }
 
-struct Judged {
-    required: Option<PluginKind>,
-    hint: Option<PluginKind>,
-    because: &'static str,
-    foreign: bool,
-    impossible: bool,
-}
-
-/// Takes over the operator's `file`, if it is a plain relative path.
-pub(super) fn checked_file(file: &str) -> Result<String, ArtifactError> {
+/// Checks that the `file` of the config is a plain relative path.
+pub(super) fn check_file(file: &str) -> Result<(), ArtifactError> {
     if is_plain(file.as_bytes()) {
-        return Ok(file.to_owned());
+        return Ok(());
     }
     Err(ArtifactError::FileName {
-        file: shown(file.as_bytes()),
+        file: escaped(file.as_bytes()),
     })
 }
 
 /// Reports whether a layer of the manifest is Wasm by its media type.
-pub(super) fn says_wasm(manifest: &Manifest) -> bool {
-    manifest.layers.iter().any(is_wasm_layer)
+pub(super) fn has_wasm_layer(manifest: &Manifest) -> bool {
+    manifest.layers().iter().any(is_wasm_layer)
 }
 
 fn is_wasm_layer(layer: &Descriptor) -> bool {
-    WASM_LAYERS.contains(&layer.media_type().as_str())
+    WASM_LAYERS.contains(&layer.media_type().as_ref())
+}
+
+/// Reads the annotations of manifest and entry, which must not contradict each other or the rest.
+fn declared_kind(image: &Image) -> Result<Option<PluginKind>, ArtifactError> {
+    let digest = image.descriptor.digest();
+    let by_manifest = annotated_kind(digest, image.manifest.annotations())?;
+    let by_entry = annotated_kind(digest, image.descriptor.annotations())?;
+    let declared = by_manifest.or(by_entry);
+    let contradiction = match declared {
+        Some(kind) if by_entry.is_some_and(|by_entry| by_entry != kind) => {
+            Some("the index says otherwise")
+        }
+        Some(PluginKind::Native) if has_wasm_layer(&image.manifest) => Some("its layer is Wasm"),
+        Some(PluginKind::Native) if image.reason == Reason::WasmPlatform => {
+            Some("its platform is Wasm")
+        }
+        Some(PluginKind::Native | PluginKind::Wasm) | None => None,
+    };
+    match (declared, contradiction) {
+        (Some(annotation), Some(because)) => Err(ArtifactError::Contradiction {
+            digest: digest.clone(),
+            annotation,
+            because,
+        }),
+        _ => Ok(declared),
+    }
 }
 
 /// Returns the archives among the layers, lowest first, and what each unpacks to if the config
 /// says so.
 fn archives(
-    digest: &qmt_oci_ref::Digest,
+    digest: &Digest,
     manifest: &Manifest,
-    diff_ids: Vec<qmt_oci_ref::Digest>,
-) -> Result<(Vec<Descriptor>, Vec<qmt_oci_ref::Digest>), ArtifactError> {
-    let is_archive = |layer: &Descriptor| Encoding::of_media_type(layer.media_type()).is_some();
-    let layers: Vec<_> = manifest
-        .layers
-        .iter()
-        .filter(|layer| is_archive(layer))
-        .cloned()
-        .collect();
+    diff_ids: Vec<Digest>,
+) -> Result<(Vec<Descriptor>, Vec<Digest>), ArtifactError> {
+    let is_archive = |layer: &&Descriptor| Encoding::of_media_type(layer.media_type()).is_some();
+    let all = manifest.layers();
+    let layers: Vec<_> = all.iter().filter(is_archive).cloned().collect();
     if layers.is_empty() {
-        let media_types = manifest.layers.iter().take(16).map(Descriptor::media_type);
+        let media_types = all.iter().map(|layer| layer.media_type().to_string());
         return Err(ArtifactError::NoLayer {
             digest: digest.clone(),
-            media_types: media_types.map(MediaType::to_string).collect(),
+            media_types: media_types.take(LISTED).collect(),
         });
     }
-    if diff_ids.is_empty() {
-        return Ok((layers, diff_ids));
-    }
-    if diff_ids.len() != manifest.layers.len() {
+    if !diff_ids.is_empty() && diff_ids.len() != all.len() {
         return Err(ArtifactError::DiffIdCount {
             digest: digest.clone(),
             diff_ids: diff_ids.len(),
-            layers: manifest.layers.len(),
+            layers: all.len(),
         });
     }
-    let of_archives = manifest
-        .layers
-        .iter()
-        .zip(diff_ids)
-        .filter(|(layer, _)| is_archive(layer));
+    let of_all = all.iter().zip(diff_ids);
+    let of_archives = of_all.filter(|(layer, _)| is_archive(layer));
     let diff_ids = of_archives.map(|(_, diff_id)| diff_id).collect();
     Ok((layers, diff_ids))
 }
 
-fn is_image_config(config: &Descriptor) -> bool {
-    // `{}` is what artifact clients send where there is nothing to say.
-    IMAGE_CONFIGS.contains(&config.media_type().as_str()) && config.size() > 2
-}
-
 fn title(layer: &Descriptor) -> String {
-    let title = layer
-        .annotations()
-        .get(TITLE)
-        .map(|title| shown(title.as_bytes()));
-    title.unwrap_or_else(|| layer.digest().to_string())
+    let title = layer.annotation(TITLE);
+    title.map_or_else(
+        || layer.digest().to_string(),
+        |title| escaped(title.as_bytes()),
+    )
 }

@@ -1,119 +1,110 @@
-//! Which entry of an index is taken.
+//! Which entry of an index is selected.
 
-use qmt_oci_ref::{Annotations, Descriptor};
+use qmt_oci_ref::manifest::{self, Document};
+use qmt_oci_ref::{Descriptor, PluginKind, text};
 
-use super::image::{Reason, says_wasm};
-use super::{Reader, annotated_kind};
-use crate::error::{ArtifactError, Limit};
-use crate::kind::PluginKind;
-use crate::manifest::{Index, Manifest};
+use super::image::{Image, Reason, has_wasm_layer};
+use super::{Selector, wrong_form};
+use crate::error::{ArtifactError, at_most};
+use crate::file_rule::annotated_kind;
 use crate::platform::{is_unknown, is_wasm};
+use crate::problem::Limit;
 
-/// By this annotation `BuildKit` marks attestations: <https://docs.docker.com/build/metadata/attestations/attestation-storage/>
+/// `BuildKit` marks attestations by this annotation:
+/// <https://docs.docker.com/build/metadata/attestations/attestation-storage/>
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 const ATTESTATION: &str = "attestation-manifest";
 /// How many platforms an error lists.
 const LISTED: usize = 32;
 
-/// The entry that was taken.
-pub(super) struct Chosen {
-    pub(super) descriptor: Descriptor,
-    pub(super) manifest: Manifest,
-    pub(super) reason: Reason,
-    /// What the entry's descriptor says; the manifest may say more.
-    pub(super) annotations: Annotations,
-}
-
-/// The entries of an index, sorted into what they point to.
+/// The entries of an index, sorted by what they point to.
 #[derive(Default)]
 struct Level {
     images: Vec<Descriptor>,
     indexes: Vec<Descriptor>,
 }
 
-impl Reader<'_> {
-    /// Takes one entry by the rules of the module above.
-    pub(super) async fn choose(&mut self, index: Index) -> Result<Chosen, ArtifactError> {
-        let wants = |kind| self.kind.is_none_or(|wanted| wanted == kind);
-        let (native, wasm) = (wants(PluginKind::Native), wants(PluginKind::Wasm));
+impl Selector<'_> {
+    /// Selects one entry by the rules of the module above.
+    pub(super) async fn choose(&mut self, index: manifest::Index) -> Result<Image, ArtifactError> {
+        let native = self.allows(PluginKind::Native);
+        let wasm = self.allows(PluginKind::Wasm);
         let mut level = self.sort(index);
         let mut images = Vec::new();
         let mut first_wasm = None;
         let mut depth = 1_u64;
         loop {
-            // Wasm is remembered rather than taken: an index within may hold native.
-            if native && let Some(chosen) = self.best_native(&level.images) {
-                return self.take(chosen, Reason::Platform).await;
+            // Wasm is only remembered: an index within may hold native.
+            if native && let Some(best) = self.best_native(&level.images) {
+                let (entry, host) = (name(&best), &self.request.host);
+                self.note(format!("{entry} fits {host}, taken as native"));
+                return self.image(best, Reason::Platform).await;
             }
             if wasm && first_wasm.is_none() {
-                first_wasm = level.images.iter().find(|image| for_wasm(image)).cloned();
+                let mut images = level.images.iter();
+                first_wasm = images.find(|image| is_for_wasm(image)).cloned();
             }
-            let done = !native && first_wasm.is_some();
+            let is_done = !native && first_wasm.is_some();
             images.append(&mut level.images);
-            if done || level.indexes.is_empty() {
+            if is_done || level.indexes.is_empty() {
                 break;
             }
-            depth = depth.saturating_add(1);
+            depth += 1;
             level = self.descend(&level.indexes, depth).await?;
         }
         if native {
             let available = listed(&images).join(", ");
-            self.note(format!("{available}: none fits {}", self.host));
+            self.note(format!("{available}: none fits {}", self.request.host));
         }
-        if let Some(chosen) = first_wasm {
-            return self.take(chosen, Reason::WasmPlatform).await;
+        if let Some(first) = first_wasm {
+            self.note(format!("{} taken as Wasm", name(&first)));
+            return self.image(first, Reason::WasmPlatform).await;
         }
         if wasm {
             self.note("no entry is for wasi/wasm".to_owned());
         }
-        self.by_itself(images).await
+        self.choose_by_declaration(images).await
     }
 
-    /// Reads the indexes of one level and returns what they hold.
+    /// Reads the indexes of one level and returns their entries.
     async fn descend(
         &mut self,
         indexes: &[Descriptor],
         depth: u64,
     ) -> Result<Level, ArtifactError> {
-        let limit = self.limits.index_depth;
-        if depth > limit {
-            return Err(ArtifactError::TooMuch {
-                what: Limit::IndexDepth,
-                limit,
-                found: depth,
-            });
-        }
+        at_most(Limit::IndexDepth, self.request.limits.index_depth, depth)?;
         let mut level = Level::default();
         for descriptor in indexes {
-            let index = self.index(descriptor).await?;
-            let mut inner = self.sort(index);
+            let Document::Index(index) = self.document(descriptor).await? else {
+                return Err(wrong_form(descriptor));
+            };
+            let mut inner = self.sort(*index);
             level.images.append(&mut inner.images);
             level.indexes.append(&mut inner.indexes);
         }
         Ok(level)
     }
 
-    /// Sorts the entries and drops those that are no images.
-    fn sort(&mut self, index: Index) -> Level {
+    /// Sorts the entries and drops those that are not images.
+    fn sort(&mut self, index: manifest::Index) -> Level {
         let mut level = Level::default();
         let (mut attestations, mut others) = (0_usize, 0_usize);
-        for entry in index.manifests {
+        for entry in index.into_manifests() {
             if is_attestation(&entry) {
-                attestations = attestations.saturating_add(1);
-            } else if entry.media_type().is_index() {
+                attestations += 1;
+            } else if manifest::is_index(entry.media_type()) {
                 level.indexes.push(entry);
-            } else if entry.media_type().is_manifest() {
+            } else if manifest::is_manifest(entry.media_type()) {
                 level.images.push(entry);
             } else {
-                others = others.saturating_add(1);
+                others += 1;
             }
         }
-        for (count, what) in [(attestations, "attestation"), (others, "other media type")] {
-            if count > 0 {
-                self.note(format!(
-                    "skipped for being an {what}: {count} of the entries"
-                ));
-            }
+        if attestations > 0 {
+            self.note(format!("{attestations} entries are attestations, skipped"));
+        }
+        if others > 0 {
+            self.note(format!("{others} entries have other media types, skipped"));
         }
         level
     }
@@ -122,121 +113,93 @@ impl Reader<'_> {
         let fits = images
             .iter()
             .rev()
-            .filter_map(|image| Some((self.host.fit(image.platform()?)?, image)));
+            .filter_map(|image| Some((self.request.host.fit(image.platform()?)?, image)));
         // The last of equal maxima is returned, so in reverse the first of the index.
         fits.max_by_key(|(fit, _)| *fit)
             .map(|(_, image)| image.clone())
     }
 
-    async fn take(
+    async fn image(
         &mut self,
         descriptor: Descriptor,
         reason: Reason,
-    ) -> Result<Chosen, ArtifactError> {
-        let named = platform_of(&descriptor);
-        self.note(match reason {
-            Reason::Platform => format!("{named} fits {}, taken as native", self.host),
-            _ => format!("{named} taken as Wasm"),
-        });
-        let manifest = self.manifest(&descriptor).await?;
-        let annotations = descriptor.annotations().clone();
-        Ok(Chosen {
+    ) -> Result<Image, ArtifactError> {
+        let Document::Manifest(manifest) = self.document(&descriptor).await? else {
+            return Err(wrong_form(&descriptor));
+        };
+        Ok(Image {
             descriptor,
-            manifest,
+            manifest: *manifest,
             reason,
-            annotations,
         })
     }
 
-    /// Asks entries whose platform says nothing what they are.
-    async fn by_itself(&mut self, images: Vec<Descriptor>) -> Result<Chosen, ArtifactError> {
-        let available = listed(&images);
+    /// Reads the entries that no platform decides about, for what they declare.
+    async fn choose_by_declaration(
+        &mut self,
+        images: Vec<Descriptor>,
+    ) -> Result<Image, ArtifactError> {
+        let no_match = ArtifactError::NoMatch {
+            host: self.request.host.to_string(),
+            kind: self.request.kind,
+            available: listed(&images),
+        };
         let mut last_resort = None;
         for descriptor in images {
-            let no_match = || ArtifactError::NoMatch {
-                host: self.host.to_string(),
-                wanted: self.kind,
-                available: available.clone(),
-            };
             let foreign = descriptor.platform().is_some();
-            let digest = descriptor.digest().clone();
-            let on_entry = annotated_kind(&digest, descriptor.annotations())?;
-            if on_entry == Some(PluginKind::Native) && foreign {
-                continue; // Native for another platform: nothing to ask.
+            let by_entry = annotated_kind(descriptor.digest(), descriptor.annotations())?;
+            if by_entry == Some(PluginKind::Native) && foreign {
+                continue; // Native for another platform: the manifest cannot change that.
             }
-            if self.requests >= self.limits.manifest_requests {
-                if last_resort.is_some() {
-                    break;
-                }
-                return Err(no_match());
+            if self.requests >= self.request.limits.manifest_requests {
+                break;
             }
-            let named = platform_of(&descriptor);
-            let manifest = self.manifest(&descriptor).await?;
-            let said = match on_entry {
+            let image = self.image(descriptor, Reason::Declared).await?;
+            let digest = image.descriptor.digest();
+            let declared = match by_entry {
                 Some(kind) => Some(kind),
-                None => annotated_kind(&digest, &manifest.annotations)?,
+                None => annotated_kind(digest, image.manifest.annotations())?,
             };
-            let said = said.or_else(|| says_wasm(&manifest).then_some(PluginKind::Wasm));
-            let allowed = said.is_none_or(|said| self.kind.is_none_or(|kind| kind == said));
-            let annotations = descriptor.annotations().clone();
-            match said {
-                _ if !allowed => {}
-                Some(PluginKind::Native) if foreign => {}
-                Some(kind) => {
-                    self.note(format!("{named} says that it is {kind}, taken"));
-                    let reason = Reason::Said { foreign };
-                    return Ok(Chosen {
-                        descriptor,
-                        manifest,
-                        reason,
-                        annotations,
-                    });
+            let by_layer = || has_wasm_layer(&image.manifest).then_some(PluginKind::Wasm);
+            // An image for another platform can be Wasm, but never native.
+            let can_be = |kind| self.allows(kind) && !(foreign && kind == PluginKind::Native);
+            match declared.or_else(by_layer) {
+                Some(kind) if can_be(kind) => {
+                    let name = name(&image.descriptor);
+                    self.note(format!("{name} declares that it is {kind}, taken"));
+                    return Ok(image);
                 }
-                // A foreign image can be Wasm, but never native.
-                None if foreign && self.kind == Some(PluginKind::Native) => {}
-                None if last_resort.is_none() => {
-                    let reason = Reason::LastResort { foreign };
-                    last_resort = Some(Chosen {
-                        descriptor,
-                        manifest,
-                        reason,
-                        annotations,
-                    });
+                None if can_be(PluginKind::Wasm) || can_be(PluginKind::Native) => {
+                    last_resort.get_or_insert(image);
                 }
-                None => {}
+                Some(_) | None => {}
             }
         }
-        let chosen = last_resort.ok_or_else(|| ArtifactError::NoMatch {
-            host: self.host.to_string(),
-            wanted: self.kind,
-            available,
-        })?;
-        let named = platform_of(&chosen.descriptor);
+        let mut image = last_resort.ok_or(no_match)?;
+        image.reason = Reason::LastResort;
+        let name = name(&image.descriptor);
         self.note(format!(
-            "{named} taken as a last resort: it may hold plugin.wasm"
+            "{name} taken as a last resort: it may hold plugin.wasm"
         ));
-        Ok(chosen)
+        Ok(image)
     }
 }
 
-fn for_wasm(image: &Descriptor) -> bool {
+fn is_for_wasm(image: &Descriptor) -> bool {
     image.platform().is_some_and(is_wasm)
 }
 
 fn is_attestation(entry: &Descriptor) -> bool {
     entry.platform().is_some_and(is_unknown)
-        || entry
-            .annotations()
-            .get(REFERENCE_TYPE)
-            .is_some_and(|kind| kind == ATTESTATION)
+        || entry.annotation(REFERENCE_TYPE) == Some(ATTESTATION)
 }
 
-fn platform_of(entry: &Descriptor) -> String {
-    entry
-        .platform()
-        .map_or_else(|| entry.digest().to_string(), ToString::to_string)
+/// Names an entry by its platform, or by its digest where it has none.
+fn name(entry: &Descriptor) -> String {
+    let platform = entry.platform().map(text::platform);
+    platform.unwrap_or_else(|| entry.digest().to_string())
 }
 
 fn listed(images: &[Descriptor]) -> Vec<String> {
-    images.iter().take(LISTED).map(platform_of).collect()
+    images.iter().take(LISTED).map(name).collect()
 }

@@ -1,59 +1,34 @@
 //! Which image is selected, and why.
 
-use std::sync::Mutex;
-
-use async_trait::async_trait;
-use qmt_oci_ref::MediaType;
+use bytes::Bytes;
+use qmt_oci_ref::manifest::{OCI_EMPTY, OCI_INDEX, OCI_MANIFEST};
+use qmt_oci_ref::{MediaType, manifest};
 use serde_json::json;
 
 use super::*;
-use crate::error::BoxError;
+use crate::tests::{TestRegistry, repository};
 
 mod choice;
+mod config;
 mod single;
 
 const WASM_LAYER: &str = "application/vnd.wasm.v1.layer+wasm";
 const GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// Documents in memory, and a record of what was asked for.
+/// Documents in memory, and a record of what was requested.
 #[derive(Default)]
-struct Store {
-    documents: Mutex<Vec<(Digest, Bytes)>>,
-    asked: Mutex<Vec<Digest>>,
-}
-
-#[async_trait]
-impl ManifestSource for Store {
-    async fn manifest(&self, descriptor: &Descriptor, limit: u64) -> Result<Bytes, BoxError> {
-        assert!(limit > 0);
-        self.asked.lock().unwrap().push(descriptor.digest().clone());
-        let documents = self.documents.lock().unwrap();
-        let found = documents
-            .iter()
-            .find(|(digest, _)| digest == descriptor.digest());
-        found
-            .map(|(_, bytes)| bytes.clone())
-            .ok_or_else(|| "no such document".into())
-    }
-
-    async fn config(&self, descriptor: &Descriptor, limit: u64) -> Result<Bytes, BoxError> {
-        self.manifest(descriptor, limit).await
-    }
-}
+struct Store(TestRegistry);
 
 impl Store {
     fn put(&self, media_type: &str, value: &serde_json::Value) -> Descriptor {
         let bytes = serde_json::to_vec(value).unwrap();
-        let descriptor = Descriptor::of(MediaType::new(media_type), &bytes);
-        self.documents
-            .lock()
-            .unwrap()
-            .push((descriptor.digest().clone(), bytes.into()));
+        let descriptor = Descriptor::of(MediaType::from(media_type), &bytes);
+        self.0.put(descriptor.digest().clone(), bytes);
         descriptor
     }
 
-    /// An image with one layer; a config platform makes it one that a builder made.
+    /// An image with one layer; with a config platform, as a builder makes it.
     fn image(&self, layer: &str, annotation: Option<&str>, config: Option<&str>) -> Descriptor {
         let config = match config {
             Some(platform) => {
@@ -63,11 +38,11 @@ impl Store {
                     &json!({"os": os, "architecture": architecture}),
                 )
             }
-            None => Descriptor::of(MediaType::new(MediaType::OCI_EMPTY), b"{}"),
+            None => Descriptor::of(MediaType::EmptyJSON, b"{}"),
         };
-        // Each layer another one, so that each image has a digest of its own.
-        let nth = self.documents.lock().unwrap().len().to_string();
-        let layer = Descriptor::of(MediaType::new(layer), nth.as_bytes());
+        // Layers differ, so that images do.
+        let nth = self.0.content.lock().unwrap().len().to_string();
+        let layer = Descriptor::of(MediaType::from(layer), nth.as_bytes());
         self.manifest_of(&json!({
             "schemaVersion": 2, "config": config, "layers": [layer],
             "annotations": annotation.map(|kind| json!({"mt.query.plugin.type": kind})),
@@ -75,20 +50,16 @@ impl Store {
     }
 
     fn manifest_of(&self, value: &serde_json::Value) -> Descriptor {
-        self.put(MediaType::OCI_MANIFEST, value)
+        self.put(OCI_MANIFEST, value)
     }
 
     fn content(&self, descriptor: &Descriptor) -> Bytes {
-        let documents = self.documents.lock().unwrap();
-        let found = documents
-            .iter()
-            .find(|(digest, _)| digest == descriptor.digest());
-        found.unwrap().1.clone()
+        self.0.get(descriptor.digest()).unwrap()
     }
 
     fn index(&self, entries: &[Descriptor]) -> Descriptor {
         self.put(
-            MediaType::OCI_INDEX,
+            OCI_INDEX,
             &json!({"schemaVersion": 2, "manifests": entries}),
         )
     }
@@ -102,8 +73,8 @@ impl Store {
     }
 
     fn request(&self, root: &Descriptor) -> SelectionRequest {
-        SelectionRequest::new(root.clone(), self.content(root))
-            .with_host(HostPlatform::new(platform("linux/amd64")))
+        let root = RawManifest::new(root.media_type().clone(), self.content(root));
+        SelectionRequest::new(root).with_host(HostPlatform::new(&platform("linux/amd64")))
     }
 
     fn select(&self, root: &Descriptor) -> Result<Selection, ArtifactError> {
@@ -115,25 +86,24 @@ impl Store {
     }
 
     fn run(&self, request: SelectionRequest) -> Result<Selection, ArtifactError> {
-        self.asked.lock().unwrap().clear();
+        self.0.requests.lock().unwrap().clear();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        runtime.block_on(select(request, self))
+        runtime.block_on(select(request, &self.0, &repository()))
     }
 
-    fn asked(&self) -> usize {
-        self.asked.lock().unwrap().len()
+    fn requests(&self) -> usize {
+        self.0.requests.lock().unwrap().len()
     }
 }
 
 fn platform(text: &str) -> Platform {
     let mut parts = text.split('/');
-    let platform = Platform::new(parts.next().unwrap(), parts.next().unwrap());
-    match parts.next() {
-        Some(variant) => platform.with_variant(variant),
-        None => platform,
-    }
+    let (os, architecture) = (parts.next().unwrap(), parts.next().unwrap());
+    let mut platform = manifest::platform(os, architecture);
+    platform.set_variant(parts.next().map(str::to_owned));
+    platform
 }
 
 /// `os/architecture` without the variant.

@@ -12,12 +12,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use qmt_artifact::{
-    ArtifactError, ExtractLimits, ExtractSink, Extracted, HostPlatform, LayerSource, LayerStream,
-    ManifestSource, Selection, SelectionRequest, extract, select,
+    ArtifactError, ExtractLimits, ExtractSink, Extracted, HostPlatform, Selection,
+    SelectionRequest, extract, select,
 };
-use qmt_oci_ref::{Descriptor, Digest, MediaType, Platform};
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use qmt_oci_ref::{
+    BlobStream, Descriptor, Digest, Digester, MediaType, MockRegistry, PinnedReference,
+    RawManifest, Reference, Registry, RegistryError, Repository, manifest,
+};
 
 const MIB: u64 = 1 << 20;
 const CHUNK: usize = 64 << 10;
@@ -47,27 +48,35 @@ impl Generated {
 }
 
 #[async_trait]
-impl LayerSource for Generated {
-    async fn layer(&self, _: &Descriptor) -> Result<LayerStream, BoxError> {
+impl Registry for Generated {
+    async fn resolve(&self, _: &Reference) -> Result<RawManifest, RegistryError> {
+        panic!("only blobs are read")
+    }
+
+    async fn manifest(&self, _: &PinnedReference, _: u64) -> Result<RawManifest, RegistryError> {
+        panic!("only blobs are read")
+    }
+
+    async fn blob(
+        &self,
+        _: &Repository,
+        _: &Descriptor,
+        _: Digester,
+    ) -> Result<BlobStream, RegistryError> {
         // A copy of each chunk, as a network would make it.
         Ok(Box::pin(
             self.stream()
                 .map(|chunk| Ok(Bytes::copy_from_slice(&chunk))),
         ))
     }
+
+    async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+        panic!("only blobs are read")
+    }
 }
 
-struct Nothing;
-
-#[async_trait]
-impl ManifestSource for Nothing {
-    async fn manifest(&self, _: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
-        Err("there is one manifest only".into())
-    }
-
-    async fn config(&self, _: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
-        Err("there is no config".into())
-    }
+fn repository() -> Repository {
+    "registry.example/plugin".parse().unwrap()
 }
 
 /// Counts and forgets.
@@ -93,16 +102,17 @@ impl ExtractSink for Count {
 }
 
 async fn selection(layer_type: &str, size: u64) -> Selection {
-    let digest = Digest::sha256(b"nobody proves it here");
-    let manifest = serde_json::json!({
+    let digest = Digest::sha256(b"not checked here");
+    let content = serde_json::json!({
         "schemaVersion": 2,
-        "config": Descriptor::of(MediaType::new(MediaType::OCI_EMPTY), b"{}"),
-        "layers": [Descriptor::new(MediaType::new(layer_type), digest, size)],
+        "config": Descriptor::of(MediaType::EmptyJSON, b"{}"),
+        "layers": [Descriptor::new(MediaType::from(layer_type), digest, size)],
     });
-    let bytes = Bytes::from(serde_json::to_vec(&manifest).unwrap());
-    let root = Descriptor::of(MediaType::new(MediaType::OCI_MANIFEST), &bytes);
-    let host = HostPlatform::new(Platform::new("linux", "amd64"));
-    select(SelectionRequest::new(root, bytes).with_host(host), &Nothing)
+    let bytes = Bytes::from(serde_json::to_vec(&content).unwrap());
+    let root = RawManifest::new(MediaType::ImageManifest, bytes);
+    let host = HostPlatform::new(&manifest::platform("linux", "amd64"));
+    let request = SelectionRequest::new(root).with_host(host);
+    select(request, &MockRegistry::new(), &repository())
         .await
         .unwrap()
 }
@@ -110,7 +120,8 @@ async fn selection(layer_type: &str, size: u64) -> Selection {
 async fn run(layer_type: &str, layer: &Generated) -> Result<Extracted, ArtifactError> {
     let selection = selection(layer_type, layer.size).await;
     let limits = ExtractLimits::default().with_artifact_bytes(4 << 30);
-    extract(&selection, layer, Box::new(Count::default()), &limits).await
+    let sink = Box::new(Count::default());
+    extract(&selection, layer, &repository(), sink, &limits).await
 }
 
 /// Reads the peak of the process's memory in bytes, after setting it back.
@@ -218,7 +229,10 @@ fn tar_11_a_bomb_needs_little_memory() {
     let peak = peak(|| {
         let error =
             block_on(run("application/vnd.oci.image.layer.v1.tar+zstd", &layer)).unwrap_err();
-        assert!(matches!(error, ArtifactError::TooMuch { .. }), "{error:?}");
+        assert!(
+            matches!(error, ArtifactError::LimitExceeded { .. }),
+            "{error:?}"
+        );
     });
     assert!(peak < 64 * MIB, "{} MiB", peak >> 20);
 }

@@ -1,16 +1,17 @@
-//! The seam over the folder: each call does its disk work on a thread that may block.
+//! [`Cache`] for the folder: each call does its disk work on a thread that may block.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, Digest, Reference};
+use qmt_oci_ref::{Descriptor, Digest, PluginKind, Reference};
 
 use super::lock::Try;
 use super::store::Store;
-use super::{FsCache, Staging, blobs};
-use crate::{Begin, Cache, CacheError, CachedArtifact};
+use super::{FsCache, Staging, blobs, evidence, lookup, refs};
+use crate::{Begin, Cache, CacheError, CachedArtifact, Record};
 
 impl FsCache {
     /// Runs blocking work off the async threads.
@@ -20,7 +21,7 @@ impl FsCache {
         F: FnOnce(&Arc<Store>) -> Result<T, CacheError> + Send + 'static,
     {
         let store = Arc::clone(&self.store);
-        let root = store.paths().root().to_owned();
+        let root = store.paths.root().to_owned();
         tokio::task::spawn_blocking(move || work(&store))
             .await
             .unwrap_or_else(|stopped| {
@@ -30,20 +31,49 @@ impl FsCache {
                 ))
             })
     }
+
+    /// Stores `content` as the artifact of `manifest`, under the plain file name `file_name`, unless
+    /// there is one already, and opens it. Only one caller at a time does so, over all processes.
+    ///
+    /// # Errors
+    /// Those of [`Cache::begin`] and [`Staging::commit`].
+    pub async fn store(
+        &self,
+        manifest: &Digest,
+        kind: PluginKind,
+        file_name: &str,
+        content: &[u8],
+    ) -> Result<CachedArtifact, CacheError> {
+        let mut staging = match self.begin(manifest).await? {
+            Begin::Hit(hit) => return Ok(hit),
+            Begin::Fill(staging) => staging,
+        };
+        let (digest, size) = (Digest::sha256(content), content.len() as u64);
+        let root = manifest.clone();
+        let record = Record::new(manifest.clone(), root, kind, file_name, digest, size);
+        let content = Bytes::copy_from_slice(content);
+        self.blocking(move |store| {
+            let written = staging.write_all(&content);
+            written.map_err(CacheError::io("write to", store.paths.root()))?;
+            staging.commit(record)
+        })
+        .await
+    }
 }
 
 #[async_trait]
 impl Cache for FsCache {
     async fn lookup(&self, manifest: &Digest) -> Result<Option<CachedArtifact>, CacheError> {
         let manifest = manifest.clone();
-        self.blocking(move |store| store.lookup(&manifest)).await
+        self.blocking(move |store| lookup::lookup(store, &manifest))
+            .await
     }
 
     async fn begin(&self, manifest: &Digest) -> Result<Begin, CacheError> {
-        let path = self.store.paths().lock(manifest);
+        let path = self.store.paths.lock(manifest);
         let mut waiter = self.store.waiter(&path);
         loop {
-            // Looked for between tries, too: many waiters need not queue for the lock.
+            // Also between tries: many waiters need not queue for the lock.
             if let Some(hit) = self.lookup(manifest).await? {
                 return Ok(Begin::Hit(hit));
             }
@@ -55,7 +85,7 @@ impl Cache for FsCache {
                 }
             };
             let manifest = manifest.clone();
-            let begin = self.blocking(move |store| match store.lookup(&manifest)? {
+            let begin = self.blocking(move |store| match lookup::lookup(store, &manifest)? {
                 Some(hit) => Ok(Begin::Hit(hit)),
                 None => Staging::new(Arc::clone(store), &manifest, lock).map(Begin::Fill),
             });
@@ -82,7 +112,7 @@ impl Cache for FsCache {
         now: SystemTime,
     ) -> Result<(), CacheError> {
         let (reference, digest) = (reference.clone(), digest.clone());
-        self.blocking(move |store| blobs::set_ref(store, &reference, &digest, now))
+        self.blocking(move |store| refs::set(store, &reference, &digest, now))
             .await
     }
 
@@ -91,24 +121,24 @@ impl Cache for FsCache {
         reference: &Reference,
     ) -> Result<Option<(Digest, SystemTime)>, CacheError> {
         let reference = reference.clone();
-        self.blocking(move |store| blobs::get_ref(store, &reference))
+        self.blocking(move |store| refs::get(store, &reference))
             .await
     }
 
     async fn put_evidence(&self, subject: &Digest, evidence: &[u8]) -> Result<(), CacheError> {
         let (subject, evidence) = (subject.clone(), Bytes::copy_from_slice(evidence));
-        self.blocking(move |store| blobs::put_evidence(store, &subject, &evidence))
+        self.blocking(move |store| evidence::put(store, &subject, &evidence))
             .await
     }
 
     async fn evidence(&self, subject: &Digest) -> Result<Option<Bytes>, CacheError> {
         let subject = subject.clone();
-        self.blocking(move |store| blobs::get_evidence(store, &subject))
+        self.blocking(move |store| evidence::get(store, &subject))
             .await
     }
 
     async fn discard(&self, manifest: &Digest) -> Result<(), CacheError> {
-        let path = self.store.paths().lock(manifest);
+        let path = self.store.paths.lock(manifest);
         let lock = self.store.waiter(&path).acquire().await?;
         let manifest = manifest.clone();
         self.blocking(move |store| {

@@ -1,8 +1,8 @@
-//! Eviction: by age and by size, never what somebody holds.
+//! Eviction: by age and by size, never what is in use.
 //!
-//! Held is what a `keep` set names (the digests of a lockfile), what a process has open, and what
-//! a process is filling. Age is reckoned from the last use that was noted; a clock that was set
-//! back makes everything young, never negative.
+//! In use is what a `keep` set names (the digests of a lockfile), what a process has open, and what
+//! a process is filling. Age counts from the last recorded use; a clock that was set back makes
+//! everything young, never negative.
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -10,24 +10,20 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use qmt_oci_ref::{Descriptor, Digest};
-use serde::Deserialize;
 
-use super::inspect::{self, Entry};
-use super::paths::unflat;
+use super::inspect::{self, CacheEntry};
+use super::paths::parse_file_name;
 use super::store::Store;
-use super::{FsCache, blobs, index, lock, sys};
-use crate::CacheError;
+use super::{FsCache, blobs, index, lock, refs, sys};
+use crate::{CacheError, Record};
 
-/// How old unlocked work in progress must be where locks can't tell whether it is in use.
+/// How old work in progress must be where locks don't show whether it is in use.
 const LITTER_AGE: Duration = Duration::from_hours(24);
 
-/// How old a blob must be that belongs to no artifact (yet: its artifact may be on its way).
+/// How old a blob must be that belongs to no artifact: its artifact may be in progress.
 const ORPHAN_AGE: Duration = Duration::from_hours(1);
 
-/// The largest manifest that is searched for what it points to, in bytes.
-const MANIFEST_MAX: u64 = 4 * 1024 * 1024;
-
-/// What may go.
+/// What [`FsCache::prune`] may evict.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PruneOptions {
@@ -36,12 +32,12 @@ pub struct PruneOptions {
     /// Evict the artifacts that were not used for the longest time until the cache has at most
     /// this many bytes; the cache's own limit if absent.
     pub max_size: Option<u64>,
-    /// Digests that stay whatever their age: of manifests, of indexes, of files or blobs.
+    /// Digests that are never evicted: of manifests, of indexes, of files or blobs.
     pub keep: BTreeSet<Digest>,
 }
 
 impl PruneOptions {
-    /// Sets the age from which artifacts go.
+    /// Sets the age from which artifacts are evicted.
     #[must_use]
     pub fn with_max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
@@ -55,7 +51,7 @@ impl PruneOptions {
         self
     }
 
-    /// Adds digests that stay.
+    /// Adds digests that are never evicted.
     #[must_use]
     pub fn with_keep(mut self, digests: impl IntoIterator<Item = Digest>) -> Self {
         self.keep.extend(digests);
@@ -63,25 +59,25 @@ impl PruneOptions {
     }
 }
 
-/// What went.
+/// The result of [`FsCache::prune`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PruneReport {
     /// The manifests whose artifacts were evicted.
     pub evicted: Vec<Digest>,
-    /// The manifests whose artifacts should have gone but are in use.
+    /// The manifests whose artifacts could not be evicted because they are in use.
     pub in_use: Vec<Digest>,
-    /// How many blobs went that no artifact needs.
+    /// The number of removed blobs that no artifact needs.
     pub blobs: usize,
-    /// How much unfinished work of dead processes went: temporary files and partial downloads.
+    /// The number of removed temporary files and partial downloads of dead processes.
     pub litter: usize,
-    /// How many bytes were freed.
+    /// The number of freed bytes.
     pub freed: u64,
 }
 
 impl FsCache {
-    /// Evicts what `options` allow, and clears away what dead processes left. Live processes may
-    /// go on reading and filling the cache meanwhile.
+    /// Evicts what `options` allow, and removes unfinished work of dead processes. Other processes
+    /// may read and fill the cache meanwhile.
     ///
     /// # Errors
     /// [`CacheError::Io`].
@@ -104,28 +100,22 @@ fn prune(
     let mut entries = inspect::list(store)?;
     entries.sort_by_key(|entry| entry.last_used.map(|used| used.min(now)));
     let mut total = total_size(store, &entries)?;
-    let max_size = options.max_size.or(store.max_size());
+    let max_size = options.max_size.or(store.options.max_size);
     let mut left = Vec::new();
     for entry in entries {
-        let is_old = options
-            .max_age
-            .is_some_and(|max| age(entry.last_used, now) > max);
+        let age = age(entry.last_used, now);
+        let is_old = options.max_age.is_some_and(|max| age > max);
         let is_too_much = max_size.is_some_and(|max| total > max);
-        let is_kept = [
-            entry.record.manifest(),
-            entry.record.root(),
-            entry.record.file_digest(),
-        ]
-        .iter()
-        .any(|digest| options.keep.contains(digest));
+        let record = &entry.record;
+        let names = [record.manifest(), record.root(), record.file_digest()];
+        let is_kept = names.iter().any(|digest| options.keep.contains(digest));
         if is_kept || !(is_old || is_too_much) {
             left.push(entry);
             continue;
         }
         let manifest = entry.record.manifest().clone();
         if evict(store, &entry)? {
-            let size = size_with_layers(store, &entry);
-            total = total.saturating_sub(size);
+            total = total.saturating_sub(size_with_layers(store, &entry));
             report.freed = report.freed.saturating_add(entry.record.size());
             report.evicted.push(manifest);
         } else {
@@ -139,16 +129,16 @@ fn prune(
     Ok(report)
 }
 
-/// Removes an entry unless somebody fills it or has it open.
-fn evict(store: &Store, entry: &Entry) -> Result<bool, CacheError> {
+/// Removes an entry unless a process fills it or has it open.
+fn evict(store: &Store, entry: &CacheEntry) -> Result<bool, CacheError> {
     let manifest = entry.record.manifest();
-    let Some(_filling) = lock::try_acquire(store.sys(), &store.paths().lock(manifest))? else {
+    let Some(_filling) = lock::try_acquire(store.sys, &store.paths.lock(manifest))? else {
         return Ok(false);
     };
-    // Who uses the artifact shares the lock on its file; who comes while we hold it sees a miss.
+    // Users of the artifact share the lock on its file; while it is held here they see a miss.
     let file = sys::open_file(&entry.path, 2)?;
     if let Some(file) = &file
-        && let Err(TryLockError::WouldBlock) = (store.sys().lock)(file)
+        && let Err(TryLockError::WouldBlock) = (store.sys.lock)(file)
     {
         return Ok(false);
     }
@@ -159,44 +149,44 @@ fn evict(store: &Store, entry: &Entry) -> Result<bool, CacheError> {
 /// Removes blobs, tags and signature material that no artifact needs.
 fn drop_orphans(
     store: &Store,
-    left: &[Entry],
+    left: &[CacheEntry],
     options: &PruneOptions,
     now: SystemTime,
     report: &mut PruneReport,
 ) -> Result<(), CacheError> {
     let needed = needed_blobs(store, left, &options.keep)?;
     for digest in inspect::blob_digests(store)? {
-        let path = store.paths().blob(&digest);
+        let path = store.paths.blob(&digest);
         if needed.contains(&digest) || !is_older(&path, ORPHAN_AGE, now) {
             continue;
         }
-        let size = std::fs::symlink_metadata(&path).map_or(0, |metadata| metadata.len());
-        blobs::remove(&path)?;
-        report.blobs = report.blobs.saturating_add(1);
+        let size = sys::length_of(&path);
+        sys::remove(&path)?;
+        report.blobs += 1;
         report.freed = report.freed.saturating_add(size);
     }
-    for name in inspect::names(&store.paths().signatures())? {
-        let path = store.paths().signatures().join(&name);
-        let subject = name.strip_suffix(".json").and_then(unflat);
+    for name in sys::names(&store.paths.signatures())? {
+        let path = store.paths.signatures().join(&name);
+        let subject = name.strip_suffix(".json").and_then(parse_file_name);
         let is_needed = subject.is_some_and(|subject| needed.contains(&subject));
         if !is_needed && is_older(&path, ORPHAN_AGE, now) {
-            blobs::remove(&path)?;
+            sys::remove(&path)?;
         }
     }
     drop_tags(store)?;
-    let is_there = |image: &Descriptor| store.paths().blob(image.digest()).exists();
+    let is_there = |image: &Descriptor| store.paths.blob(image.digest()).exists();
     index::retain(store, is_there)
 }
 
-/// Removes tags whose image went: without it they are of no use, and set again they would not be
-/// listed in the layout's index.
+/// Removes tags whose image was removed: they are of no use, and set again they would not be listed
+/// in the layout's index.
 fn drop_tags(store: &Store) -> Result<(), CacheError> {
-    for name in inspect::names(&store.paths().refs())? {
-        let path = store.paths().refs().join(name);
+    for name in sys::names(&store.paths.refs())? {
+        let path = store.paths.refs().join(name);
         let is_there =
-            blobs::digest_of_ref(&path)?.is_some_and(|digest| store.paths().blob(&digest).exists());
+            refs::digest_in(&path)?.is_some_and(|digest| store.paths.blob(&digest).exists());
         if !is_there {
-            blobs::remove(&path)?;
+            sys::remove(&path)?;
         }
     }
     Ok(())
@@ -205,7 +195,7 @@ fn drop_tags(store: &Store) -> Result<(), CacheError> {
 /// Everything that the entries and the kept digests point to.
 fn needed_blobs(
     store: &Store,
-    entries: &[Entry],
+    entries: &[CacheEntry],
     keep: &BTreeSet<Digest>,
 ) -> Result<BTreeSet<Digest>, CacheError> {
     let mut needed = BTreeSet::new();
@@ -221,48 +211,22 @@ fn needed_blobs(
         .collect();
     while let Some(digest) = queue.pop() {
         if needed.insert(digest.clone()) {
-            queue.extend(children(store, &digest)?);
+            queue.extend(blobs::children(store, &digest)?);
         }
     }
     Ok(needed)
 }
 
-/// What a manifest or index points to; nothing for other blobs.
-pub(super) fn children(store: &Store, digest: &Digest) -> Result<Vec<Digest>, CacheError> {
-    #[derive(Deserialize)]
-    struct Links {
-        config: Option<Descriptor>,
-        #[serde(default)]
-        layers: Vec<Descriptor>,
-        #[serde(default)]
-        manifests: Vec<Descriptor>,
-    }
-    let bytes = match blobs::get(store, digest, MANIFEST_MAX) {
-        Ok(Some(bytes)) if bytes.first() == Some(&b'{') => bytes,
-        Ok(_) | Err(CacheError::TooLarge { .. }) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let Ok(links) = serde_json::from_slice::<Links>(&bytes) else {
-        return Ok(Vec::new());
-    };
-    let all = links
-        .config
-        .into_iter()
-        .chain(links.layers)
-        .chain(links.manifests);
-    Ok(all.map(|child| child.digest().clone()).collect())
-}
-
 /// Removes temporary files that no living process holds.
 fn drop_litter(store: &Store, now: SystemTime, report: &mut PruneReport) -> Result<(), CacheError> {
-    for folder in [store.paths().tmp(), store.paths().partials()] {
-        for name in inspect::names(&folder)? {
+    for folder in [store.paths.tmp(), store.paths.partials()] {
+        for name in sys::names(&folder)? {
             let path = folder.join(name);
-            let is_partial = folder == store.paths().partials();
+            let is_partial = folder == store.paths.partials();
             if is_litter(store, &path, is_partial, now) {
-                let size = std::fs::symlink_metadata(&path).map_or(0, |metadata| metadata.len());
-                blobs::remove(&path)?;
-                report.litter = report.litter.saturating_add(1);
+                let size = sys::length_of(&path);
+                sys::remove(&path)?;
+                report.litter += 1;
                 report.freed = report.freed.saturating_add(size);
             }
         }
@@ -273,17 +237,17 @@ fn drop_litter(store: &Store, now: SystemTime, report: &mut PruneReport) -> Resu
 fn is_litter(store: &Store, path: &Path, is_partial: bool, now: SystemTime) -> bool {
     let is_old = is_older(path, LITTER_AGE, now);
     if path.is_dir() || (is_partial && !is_old) {
-        // Folders are being removed already; partial downloads may be resumed for a day.
+        // Folders are being removed already; partial downloads can be resumed for a day.
         return is_old;
     }
-    match File::open(path).map(|file| (store.sys().lock)(&file)) {
+    match File::open(path).map(|file| (store.sys.lock)(&file)) {
         Ok(Ok(())) => true,
         Ok(Err(TryLockError::WouldBlock)) => false,
         Ok(Err(TryLockError::Error(_))) | Err(_) => is_old,
     }
 }
 
-/// Removes entries without a record, which a process died over.
+/// Removes entries without a record, which a process did not finish.
 fn drop_unfinished(
     store: &Store,
     now: SystemTime,
@@ -293,50 +257,40 @@ fn drop_unfinished(
         if store.read_record(&manifest)?.is_some() {
             continue;
         }
-        let is_old = is_older(&store.paths().entry(&manifest), LITTER_AGE, now);
-        let lock = lock::try_acquire(store.sys(), &store.paths().lock(&manifest))?;
+        let is_old = is_older(&store.paths.entry(&manifest), LITTER_AGE, now);
+        let lock = lock::try_acquire(store.sys, &store.paths.lock(&manifest))?;
         let is_free = lock.as_ref().is_some_and(|lock| lock.is_real() || is_old);
         if is_free && store.read_record(&manifest)?.is_none() {
             store.remove_entry(&manifest)?;
-            report.litter = report.litter.saturating_add(1);
+            report.litter += 1;
         }
     }
     Ok(())
 }
 
 /// The bytes of all artifacts and blobs, a file with two names counted once.
-fn total_size(store: &Store, entries: &[Entry]) -> Result<u64, CacheError> {
-    let mut total: u64 = 0;
-    let own: BTreeSet<&Digest> = entries
-        .iter()
-        .map(|entry| entry.record.file_digest())
-        .collect();
-    for entry in entries {
-        total = total.saturating_add(entry.record.size());
-    }
+fn total_size(store: &Store, entries: &[CacheEntry]) -> Result<u64, CacheError> {
+    let records = entries.iter().map(|entry| &entry.record);
+    let own: BTreeSet<&Digest> = records.clone().map(Record::file_digest).collect();
+    let mut total = records.map(Record::size).fold(0, u64::saturating_add);
     for digest in inspect::blob_digests(store)? {
-        let path = store.paths().blob(&digest);
+        let path = store.paths.blob(&digest);
         let is_shared = own.contains(&digest)
             && sys::open_own(&path, 2).is_ok_and(|file| sys::name_count(&file) == 2);
         if !is_shared {
-            let size = std::fs::symlink_metadata(&path).map_or(0, |metadata| metadata.len());
-            total = total.saturating_add(size);
+            total = total.saturating_add(sys::length_of(&path));
         }
     }
     Ok(total)
 }
 
 /// What evicting an entry frees: its file and its layers.
-fn size_with_layers(store: &Store, entry: &Entry) -> u64 {
-    let layers = entry
-        .record
-        .layers()
-        .iter()
-        .filter(|layer| *layer != entry.record.file_digest());
-    layers.fold(entry.record.size(), |sum, layer| {
-        let size = std::fs::symlink_metadata(store.paths().blob(layer));
-        sum.saturating_add(size.map_or(0, |metadata| metadata.len()))
-    })
+fn size_with_layers(store: &Store, entry: &CacheEntry) -> u64 {
+    let record = &entry.record;
+    let layers = record.layers().iter();
+    let layers = layers.filter(|layer| *layer != record.file_digest());
+    let sizes = layers.map(|layer| sys::length_of(&store.paths.blob(layer)));
+    sizes.fold(record.size(), u64::saturating_add)
 }
 
 /// Zero for uses in the future.

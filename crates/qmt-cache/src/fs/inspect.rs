@@ -1,51 +1,50 @@
-//! Looking at the whole cache: what it holds, and whether that is still what it was.
+//! Listing and verifying the whole cache.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use qmt_oci_ref::{Digest, Digester};
+use qmt_oci_ref::Digest;
 
-use super::paths::unflat;
+use super::paths::parse_file_name;
 use super::store::Store;
-use super::{FsCache, blobs, sys};
+use super::{FsCache, lock, lookup, sys};
 use crate::{CacheError, Record};
 
-/// How much is read between two steps of the hash, in bytes.
-const CHUNK: usize = 256 * 1024;
-
-/// One artifact in a list of the cache.
+/// One artifact of the cache.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Entry {
-    /// What is known about it.
+pub struct CacheEntry {
+    /// Its record.
     pub record: Record,
-    /// Where its file is.
+    /// The path of its file.
     pub path: PathBuf,
-    /// When it was last used, to the hour; absent if the file system can't say.
+    /// The time of its last use, to the hour; absent if the file system does not store it.
     pub last_used: Option<SystemTime>,
 }
 
-/// What [`FsCache::verify_all`] found.
+/// The result of [`FsCache::verify_all`].
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// How many artifacts and blobs hash to their names.
+    /// The number of artifacts and blobs that hash to their names.
     pub good: usize,
-    /// The files that did not, and were dropped.
+    /// The files that did not, and were removed.
     pub damaged: Vec<PathBuf>,
 }
 
 impl FsCache {
-    /// Lists the artifacts in good form, in the order of their manifest digests. Reads the whole
+    /// Lists the well-formed artifacts, in the order of their manifest digests. Reads the whole
     /// folder.
     ///
     /// # Errors
     /// [`CacheError::Io`].
-    pub async fn list(&self) -> Result<Vec<Entry>, CacheError> {
+    pub async fn list(&self) -> Result<Vec<CacheEntry>, CacheError> {
         self.blocking(|store| list(store)).await
     }
 
-    /// Hashes every artifact and blob, and drops those that are damaged.
+    /// Hashes every artifact and blob, and removes those that are damaged.
     ///
     /// # Errors
     /// [`CacheError::Io`].
@@ -60,16 +59,16 @@ impl FsCache {
     }
 }
 
-pub(super) fn list(store: &Store) -> Result<Vec<Entry>, CacheError> {
+pub(super) fn list(store: &Store) -> Result<Vec<CacheEntry>, CacheError> {
     let mut entries = Vec::new();
     for manifest in manifests(store)? {
         let Some(record) = store.read_record(&manifest)? else {
             continue;
         };
-        let path = store.paths().entry(&manifest).join(record.file_name());
-        let noted = std::fs::metadata(store.paths().record(&manifest));
+        let path = store.paths.entry(&manifest).join(record.file_name());
+        let noted = std::fs::metadata(store.paths.record(&manifest));
         let last_used = noted.and_then(|metadata| metadata.modified()).ok();
-        entries.push(Entry {
+        entries.push(CacheEntry {
             record,
             path,
             last_used,
@@ -80,8 +79,9 @@ pub(super) fn list(store: &Store) -> Result<Vec<Entry>, CacheError> {
 
 /// The digests of all entries, sorted.
 pub(super) fn manifests(store: &Store) -> Result<Vec<Digest>, CacheError> {
-    let names = names(&store.paths().artifacts())?;
-    let mut digests: Vec<_> = names.iter().filter_map(|name| unflat(name)).collect();
+    let names = sys::names(&store.paths.artifacts())?;
+    let digests = names.iter().filter_map(|name| parse_file_name(name));
+    let mut digests: Vec<_> = digests.collect();
     digests.sort();
     Ok(digests)
 }
@@ -89,8 +89,8 @@ pub(super) fn manifests(store: &Store) -> Result<Vec<Digest>, CacheError> {
 /// The digests of all blobs, sorted.
 pub(super) fn blob_digests(store: &Store) -> Result<Vec<Digest>, CacheError> {
     let mut digests = Vec::new();
-    for algorithm in names(&store.paths().blobs())? {
-        for hex in names(&store.paths().blobs().join(&algorithm))? {
+    for algorithm in sys::names(&store.paths.blobs())? {
+        for hex in sys::names(&store.paths.blobs().join(&algorithm))? {
             digests.extend(format!("{algorithm}:{hex}").parse::<Digest>());
         }
     }
@@ -98,31 +98,14 @@ pub(super) fn blob_digests(store: &Store) -> Result<Vec<Digest>, CacheError> {
     Ok(digests)
 }
 
-/// The names in a folder; none if it is absent.
-pub(super) fn names(folder: &Path) -> Result<Vec<String>, CacheError> {
-    let files = match std::fs::read_dir(folder) {
-        Err(error) if sys::is_absent(&error) => return Ok(Vec::new()),
-        files => files.map_err(CacheError::io("list", folder))?,
-    };
-    let mut names = Vec::new();
-    for file in files {
-        let file = file.map_err(CacheError::io("list", folder))?;
-        names.extend(file.file_name().into_string());
-    }
-    Ok(names)
-}
-
-fn verify_artifacts(
-    store: &std::sync::Arc<Store>,
-    report: &mut VerifyReport,
-) -> Result<(), CacheError> {
+fn verify_artifacts(store: &Arc<Store>, report: &mut VerifyReport) -> Result<(), CacheError> {
     for manifest in manifests(store)? {
-        let entry = store.paths().entry(&manifest);
-        let Some(artifact) = store.lookup(&manifest)? else {
+        let entry = store.paths.entry(&manifest);
+        let Some(artifact) = lookup::lookup(store, &manifest)? else {
             // Being filled or evicted, never finished, or damaged in form: the lock tells which.
-            let lock = super::lock::try_acquire(store.sys(), &store.paths().lock(&manifest))?;
-            let was_finished = std::fs::symlink_metadata(store.paths().record(&manifest)).is_ok();
-            if lock.is_some() && was_finished && store.lookup(&manifest)?.is_none() {
+            let lock = lock::try_acquire(store.sys, &store.paths.lock(&manifest))?;
+            let was_finished = std::fs::symlink_metadata(store.paths.record(&manifest)).is_ok();
+            if lock.is_some() && was_finished && lookup::lookup(store, &manifest)?.is_none() {
                 store.remove_entry(&manifest)?;
                 report.damaged.push(entry);
             }
@@ -133,8 +116,8 @@ fn verify_artifacts(
         let Some(file) = sys::open_file(path, 2)? else {
             continue;
         };
-        if hash(&file, record.file_digest(), path)? {
-            report.good = report.good.saturating_add(1);
+        if is_intact(&file, record.file_digest(), path)? {
+            report.good += 1;
         } else {
             store.drop_damaged(record, &file);
             report.damaged.push(path.to_owned());
@@ -145,31 +128,22 @@ fn verify_artifacts(
 
 fn verify_blobs(store: &Store, report: &mut VerifyReport) -> Result<(), CacheError> {
     for digest in blob_digests(store)? {
-        let path = store.paths().blob(&digest);
+        let path = store.paths.blob(&digest);
         let is_good = match sys::open_file(&path, 2)? {
-            Some(file) => hash(&file, &digest, &path)?,
+            Some(file) => is_intact(&file, &digest, &path)?,
             None if std::fs::symlink_metadata(&path).is_err() => continue,
             None => false,
         };
         if is_good {
-            report.good = report.good.saturating_add(1);
+            report.good += 1;
         } else {
-            blobs::remove(&path)?;
+            sys::remove(&path)?;
             report.damaged.push(path);
         }
     }
     Ok(())
 }
 
-fn hash(file: &std::fs::File, digest: &Digest, path: &Path) -> Result<bool, CacheError> {
-    let mut digester = Digester::new(digest.algorithm());
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let count = sys::read_at(file, &mut buffer, digester.count())
-            .map_err(CacheError::io("read", path))?;
-        if count == 0 {
-            return Ok(digester.finish() == *digest);
-        }
-        digester.update(buffer.get(..count).unwrap_or_default());
-    }
+fn is_intact(file: &File, digest: &Digest, path: &Path) -> Result<bool, CacheError> {
+    Ok(sys::hash(file, digest.algorithm(), path)?.finish() == *digest)
 }

@@ -1,4 +1,4 @@
-//! Locks between processes: advisory, held by an open file, so that a dead holder frees them.
+//! Locks between processes: advisory, held by an open file, so that a dead holder releases them.
 //!
 //! Lock files hold nothing (no process ids) and are never removed: removing one would split it
 //! into two locks. They are polled, because a blocked lock call could not be cancelled.
@@ -7,24 +7,26 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::CacheEvent;
+use super::store::Store;
 use crate::CacheError;
 use crate::fs::sys::{self, Sys};
 
-/// After this wait the user is told what is being waited for.
+/// After this wait it is reported to the user.
 const MESSAGE_AFTER: Duration = Duration::from_secs(1);
 
 /// The first and the longest pause between two tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
 
-/// A held lock; dropping it frees it. The file is closed on `exec`, so children don't inherit it.
+/// A held lock; dropping it releases it. The file is closed on `exec`, so children don't inherit it.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    /// Absent on file systems that have no locks.
+    /// Absent on file systems without locks.
     file: Option<File>,
 }
 
 impl Lock {
-    /// Whether it keeps others out, which it can't where the file system has no locks.
+    /// Whether it excludes other processes; false on file systems without locks.
     pub(crate) fn is_real(&self) -> bool {
         self.file.is_some()
     }
@@ -32,37 +34,27 @@ impl Lock {
 
 /// One process's wait for one lock.
 pub(crate) struct Waiter<'a> {
-    sys: Sys,
+    store: &'a Store,
     path: &'a Path,
-    timeout: Duration,
     started: Instant,
     pause: Duration,
-    told: bool,
-    on_wait: Box<dyn Fn(&Path) + Send + Sync + 'a>,
+    is_reported: bool,
 }
 
-/// What one try came to.
+/// The result of one try.
 pub(crate) enum Try {
     Held(Lock),
     Wait(Duration),
 }
 
 impl<'a> Waiter<'a> {
-    pub(crate) fn new(
-        sys: Sys,
-        path: &'a Path,
-        timeout: Duration,
-        on_wait: Box<dyn Fn(&Path) + Send + Sync + 'a>,
-    ) -> Self {
-        let started = Instant::now();
+    pub(crate) fn new(store: &'a Store, path: &'a Path) -> Self {
         Self {
-            sys,
+            store,
             path,
-            timeout,
-            started,
+            started: Instant::now(),
             pause: PAUSES.0,
-            told: false,
-            on_wait,
+            is_reported: false,
         }
     }
 
@@ -86,35 +78,38 @@ impl<'a> Waiter<'a> {
         }
     }
 
-    /// Tries once, and says how long to wait if somebody else holds the lock.
+    /// Tries once. If another process holds the lock, returns how long to wait.
     pub(crate) fn attempt(&mut self) -> Result<Try, CacheError> {
-        if let Some(lock) = try_acquire(self.sys, self.path)? {
+        if let Some(lock) = try_acquire(self.store.sys, self.path)? {
             return Ok(Try::Held(lock));
         }
-        let waited = self.started.elapsed();
-        if waited >= self.timeout {
+        let (waited, timeout) = (self.started.elapsed(), self.store.options.lock_timeout);
+        if waited >= timeout {
             return Err(CacheError::LockTimeout {
                 path: self.path.to_owned(),
                 waited,
             });
         }
-        if waited >= MESSAGE_AFTER && !self.told {
-            self.told = true;
+        if waited >= MESSAGE_AFTER && !self.is_reported {
+            self.is_reported = true;
             tracing::info!(path = %self.path.display(), "waiting for another process");
-            (self.on_wait)(self.path);
+            if let Some(events) = &self.store.options.events {
+                let lock = self.path.to_owned();
+                events(CacheEvent::Waiting { lock });
+            }
         }
-        let pause = self.pause.min(self.timeout.saturating_sub(waited));
+        let pause = self.pause.min(timeout.saturating_sub(waited));
         self.pause = self.pause.saturating_mul(2).min(PAUSES.1);
         Ok(Try::Wait(pause))
     }
 }
 
-/// Takes the lock if it is free; `None` if somebody holds it.
+/// Takes the lock if it is free; `None` if another process holds it.
 pub(crate) fn try_acquire(sys: Sys, path: &Path) -> Result<Option<Lock>, CacheError> {
     loop {
         let file = open(path)?;
         match (sys.lock)(&file) {
-            // A file that was replaced in between locks nothing that others see.
+            // A file that was replaced meanwhile locks nothing that other processes see.
             Ok(()) if !sys::is_named(path, &file) => {}
             Ok(()) => return Ok(Some(Lock { file: Some(file) })),
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -134,15 +129,11 @@ pub(crate) fn try_acquire(sys: Sys, path: &Path) -> Result<Option<Lock>, CacheEr
 
 fn open(path: &Path) -> Result<File, CacheError> {
     let mut options = OpenOptions::new();
-    // Read and write: NFS emulates `flock` by locks that want both.
+    // Read and write: NFS emulates `flock` by locks that require both.
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.mode(0o600).custom_flags(flags.bits().cast_signed());
-    }
-    options
-        .open(path)
-        .map_err(CacheError::io("open the lock", path))
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    sys::follow_no_link(&mut options);
+    let opened = options.open(path);
+    opened.map_err(CacheError::io("open the lock", path))
 }

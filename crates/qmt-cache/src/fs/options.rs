@@ -1,43 +1,40 @@
-//! Where the cache lies and how long it waits.
+//! Options of a cache.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a process waits for another one's lock unless told otherwise.
+/// How long a process waits for the lock of another one by default.
 const LOCK_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Something that a user may want to know while it goes on.
+/// An event to report to the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "callers report every event")]
 pub enum CacheEvent {
-    /// Another process works on the same artifact; told once, after a second of waiting.
+    /// Another process fills the same artifact; reported once, after a second of waiting.
     Waiting {
         /// The lock file.
         lock: PathBuf,
     },
 }
 
-/// Who is told of [`CacheEvent`]s.
-pub(crate) type Listener = Arc<dyn Fn(CacheEvent) + Send + Sync>;
-
-/// Where the cache lies and how long it waits.
+/// The location and limits of a cache.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct CacheOptions {
     /// The root folder; by default `querymt/qmt-plugins` in the platform's cache folder.
     pub root: Option<PathBuf>,
-    /// What [`crate::FsCache::prune`] shrinks the cache to, in bytes, unless it is told otherwise.
+    /// The size to which [`crate::FsCache::prune`] shrinks the cache by default, in bytes.
     pub max_size: Option<u64>,
     /// How long to wait for another process that fills the same entry; 5 minutes by default.
     pub lock_timeout: Duration,
-    /// Who is told of events.
+    /// The receiver of events.
     pub events: Option<Arc<dyn Fn(CacheEvent) + Send + Sync>>,
 }
 
 impl CacheOptions {
-    /// A cache in `root` with the default limits.
+    /// Creates options for a cache in `root` with the default limits.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self {
             root: Some(root.into()),
@@ -66,7 +63,7 @@ impl CacheOptions {
         self
     }
 
-    /// Sets who is told of events.
+    /// Sets the receiver of events.
     #[must_use]
     pub fn with_events(mut self, events: Arc<dyn Fn(CacheEvent) + Send + Sync>) -> Self {
         self.events = Some(events);

@@ -1,4 +1,4 @@
-//! A blob on its way in: kept over failures, resumed where it broke off.
+//! The download of a blob: it survives failures and is resumed where it was interrupted.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -14,44 +14,36 @@ use super::sys;
 use super::write::Appender;
 use crate::CacheError;
 
-/// How much is read between two steps of the hash, in bytes.
-const CHUNK: usize = 256 * 1024;
-
-/// The download of one blob. Dropped unfinished, it stays for the next try; only bytes that were
-/// proven to be the blob get its name, and only when the artifact is committed.
+/// The download of one blob. If it is dropped unfinished, it stays for the next try. Only bytes that
+/// were proven to be the blob get its name, and only when the artifact is committed.
 pub struct PartialBlob {
     digest: Digest,
-    /// What was there at the beginning, hashed.
-    eaten: Digester,
+    /// The hash over the bytes that existed when it was opened.
+    resume_from: Digester,
     content: Content,
     done: Arc<Mutex<Vec<FinishedBlob>>>,
 }
 
-/// Where the content lies.
-enum Content {
+/// Where the content is.
+pub(super) enum Content {
     /// In a file that is being written.
     Growing { out: Appender, place: Place },
-    /// In the cache already, whole.
-    Kept(File),
+    /// Complete in the cache already.
+    Stored(File),
 }
 
 /// The name of a file in progress.
 pub(super) enum Place {
     /// The name under which the next try looks for it. The file is locked while it is open.
     Resumable,
-    /// A name that vanishes: somebody else downloads the same blob under the resumable one.
+    /// A temporary name: another download of the same blob has the resumable one.
     Temporary(TempPath),
 }
 
 /// A blob whose bytes were proven.
 pub(super) struct FinishedBlob {
     pub(super) digest: Digest,
-    pub(super) state: FinishedState,
-}
-
-pub(super) enum FinishedState {
-    Fresh { out: Appender, place: Place },
-    Kept,
+    pub(super) content: Content,
 }
 
 impl PartialBlob {
@@ -60,101 +52,79 @@ impl PartialBlob {
         digest: &Digest,
         done: &Arc<Mutex<Vec<FinishedBlob>>>,
     ) -> Result<Self, CacheError> {
-        let done = Arc::clone(done);
-        let digest = digest.clone();
-        if let Some((file, eaten)) = open_kept(store, &digest)? {
-            return Ok(Self {
-                digest,
-                eaten,
-                content: Content::Kept(file),
-                done,
-            });
-        }
-        if let Some((out, eaten)) = open_resumable(store, &digest)? {
-            let content = Content::Growing {
-                out,
-                place: Place::Resumable,
-            };
-            return Ok(Self {
-                digest,
-                eaten,
-                content,
-                done,
-            });
-        }
-        let (out, temp) = store.temp_file()?;
-        let eaten = Digester::new(digest.algorithm());
-        let content = Content::Growing {
-            out,
-            place: Place::Temporary(temp),
+        let (content, resume_from) = if let Some((file, hashed)) = open_stored(store, digest)? {
+            (Content::Stored(file), hashed)
+        } else if let Some((out, hashed)) = open_resumable(store, digest)? {
+            let place = Place::Resumable;
+            (Content::Growing { out, place }, hashed)
+        } else {
+            let (out, temp) = store.temp_file()?;
+            let place = Place::Temporary(temp);
+            let nothing = Digester::new(digest.algorithm());
+            (Content::Growing { out, place }, nothing)
         };
         Ok(Self {
-            digest,
-            eaten,
+            digest: digest.clone(),
+            resume_from,
             content,
-            done,
+            done: Arc::clone(done),
         })
     }
 
-    /// The blob's digest.
-    pub fn digest(&self) -> &Digest {
-        &self.digest
-    }
-
-    /// The state of the hash over the bytes that were there when the blob was opened: where the
-    /// transfer goes on. Its count is the number of these bytes.
+    /// Returns the state of the hash over the bytes that existed when the blob was opened, from
+    /// which the transfer is resumed. Its count is the number of these bytes.
     pub fn digester(&self) -> Digester {
-        self.eaten.clone()
+        self.resume_from.clone()
     }
 
-    /// Whether the whole blob is in the cache already, so that nothing is to be fetched.
+    /// Reports whether the whole blob is in the cache already, so that nothing need be fetched.
     pub fn is_complete(&self) -> bool {
-        matches!(self.content, Content::Kept(_))
+        matches!(self.content, Content::Stored(_))
     }
 
-    /// Reads the bytes that were there when the blob was opened (as many as
-    /// [`PartialBlob::digester`] counts), for who needs the content from its beginning.
+    /// Reads the bytes that existed when the blob was opened (as many as [`PartialBlob::digester`]
+    /// counts).
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Those of the operating system.
     pub fn existing(&self) -> io::Result<impl Read + Send + use<>> {
         let file = match &self.content {
-            Content::Growing { out, .. } => out.file(),
-            Content::Kept(file) => file,
+            Content::Growing { out, .. } => &out.file,
+            Content::Stored(file) => file,
         };
         Ok(Existing {
             file: file.try_clone()?,
             offset: 0,
-            left: self.eaten.count(),
+            left: self.resume_from.count(),
         })
     }
 
-    /// Throws away what is there, after a transfer that proved it wrong.
+    /// Discards the existing bytes, after a transfer that proved them wrong.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Those of the operating system.
     pub fn restart(&mut self) -> io::Result<()> {
-        self.eaten = Digester::new(self.digest.algorithm());
+        self.resume_from = Digester::new(self.digest.algorithm());
         match &mut self.content {
             Content::Growing { out, .. } => out.restart(),
-            Content::Kept(_) => Err(refused()),
+            Content::Stored(_) => Err(refused()),
         }
     }
 
-    /// Removes what is there, so that the next try begins anew.
+    /// Removes the download, so that the next try starts from the beginning.
     pub fn discard(self) {
         if let Content::Growing {
             out,
             place: Place::Resumable,
         } = self.content
         {
-            let _ = std::fs::remove_file(out.path());
+            let _ = std::fs::remove_file(&out.path);
         }
     }
 
-    /// Hands the blob over to the commit. The caller has streamed it to its end without an error,
-    /// which means that its source has proven size and digest over the existing bytes and the
-    /// streamed ones. (The cache hashes it again whenever it reads it.)
+    /// Passes the blob to the commit. The caller has streamed it to its end without an error, so its
+    /// source has proven size and digest over the existing and the streamed bytes. (The cache
+    /// hashes it again at every read.)
     ///
     /// # Errors
     /// [`CacheError::SizeMismatch`] if there are not exactly `size` bytes; they are removed then.
@@ -162,32 +132,21 @@ impl PartialBlob {
     pub fn finish(mut self, size: u64) -> Result<(), CacheError> {
         let actual = match &mut self.content {
             Content::Growing { out, .. } => {
-                out.flush().map_err(CacheError::io("write", out.path()))?;
+                out.flush().map_err(CacheError::io("write", &out.path))?;
                 out.length()
             }
-            Content::Kept(_) => self.eaten.count(),
+            Content::Stored(_) => self.resume_from.count(),
         };
-        if actual != size {
-            let digest = self.digest.clone();
+        if let Err(error) = CacheError::check_size(&self.digest, size, actual) {
             self.discard();
-            return Err(CacheError::SizeMismatch {
-                digest,
-                expected: size,
-                actual,
-            });
+            return Err(error);
         }
-        let state = match self.content {
-            Content::Growing { out, place } => FinishedState::Fresh { out, place },
-            Content::Kept(_) => FinishedState::Kept,
-        };
         let finished = FinishedBlob {
             digest: self.digest,
-            state,
+            content: self.content,
         };
-        self.done
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(finished);
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.push(finished);
         Ok(())
     }
 }
@@ -196,14 +155,14 @@ impl Write for PartialBlob {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.content {
             Content::Growing { out, .. } => out.write(bytes),
-            Content::Kept(_) => Err(refused()),
+            Content::Stored(_) => Err(refused()),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.content {
             Content::Growing { out, .. } => out.flush(),
-            Content::Kept(_) => Ok(()),
+            Content::Stored(_) => Ok(()),
         }
     }
 }
@@ -212,13 +171,13 @@ impl fmt::Debug for PartialBlob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PartialBlob")
             .field("digest", &self.digest)
-            .field("existing", &self.eaten.count())
+            .field("existing", &self.resume_from.count())
             .field("complete", &self.is_complete())
             .finish_non_exhaustive()
     }
 }
 
-/// The bytes that were there, read by position so that appending is not disturbed.
+/// The existing bytes, read by position so that appending is not disturbed.
 struct Existing {
     file: File,
     offset: u64,
@@ -227,9 +186,8 @@ struct Existing {
 
 impl Read for Existing {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let most = left.min(buffer.len());
         let window = buffer.get_mut(..most).unwrap_or_default();
         let count = sys::read_at(&self.file, window, self.offset)?;
         self.offset = self.offset.saturating_add(count as u64);
@@ -238,45 +196,45 @@ impl Read for Existing {
     }
 }
 
-/// The blob that the cache has already, if its bytes are still right.
-fn open_kept(store: &Store, digest: &Digest) -> Result<Option<(File, Digester)>, CacheError> {
-    let path = store.paths().blob(digest);
+/// The blob that the cache has already, if its bytes are intact.
+fn open_stored(store: &Store, digest: &Digest) -> Result<Option<(File, Digester)>, CacheError> {
+    let path = store.paths.blob(digest);
     let Some(file) = sys::open_file(&path, 2)? else {
         return Ok(None);
     };
-    let eaten = hash(&file, digest).map_err(CacheError::io("read", &path))?;
-    if eaten.clone().finish() == *digest {
-        return Ok(Some((file, eaten)));
+    let resume_from = sys::hash(&file, digest.algorithm(), &path)?;
+    if resume_from.clone().finish() == *digest {
+        return Ok(Some((file, resume_from)));
     }
     tracing::warn!(%digest, "dropping a damaged blob of the cache");
-    super::blobs::remove(&path)?;
+    sys::remove(&path)?;
     Ok(None)
 }
 
-/// What an earlier try left, or an empty file; `None` if somebody else is writing it.
+/// What an earlier try left, or an empty file; `None` if another download is writing it.
 fn open_resumable(
     store: &Store,
     digest: &Digest,
 ) -> Result<Option<(Appender, Digester)>, CacheError> {
-    let path = store.paths().partial(digest);
+    let path = store.paths.partial(digest);
     for _ in 0..2 {
         let mut file = match open_own_for_writing(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                super::blobs::remove(&path)?;
+                sys::remove(&path)?;
                 continue;
             }
             Err(error) => return Err(CacheError::io("open", &path)(error)),
         };
         // Without a lock two processes would write into one file.
-        if (store.sys().lock)(&file).is_err() || !sys::is_named(&path, &file) {
+        if (store.sys.lock)(&file).is_err() || !sys::is_named(&path, &file) {
             return Ok(None);
         }
-        let eaten = hash(&file, digest).map_err(CacheError::io("read", &path))?;
-        file.seek(io::SeekFrom::Start(eaten.count()))
+        let resume_from = sys::hash(&file, digest.algorithm(), &path)?;
+        file.seek(io::SeekFrom::Start(resume_from.count()))
             .map_err(CacheError::io("read", &path))?;
-        let out = Appender::new(store.sys(), file, &path, eaten.count());
-        return Ok(Some((out, eaten)));
+        let out = Appender::new(store.sys, file, &path, resume_from.count());
+        return Ok(Some((out, resume_from)));
     }
     Ok(None)
 }
@@ -292,38 +250,18 @@ fn open_own_for_writing(path: &Path) -> io::Result<File> {
     }
     let checked = sys::open_own(path, 1)?;
     options.create_new(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.custom_flags(flags.bits().cast_signed());
-    }
+    sys::follow_no_link(&mut options);
     let file = match options.open(path) {
-        // A finished blob (read-only) that was never committed: begin anew.
+        // A finished blob (read-only) that was never committed: start again.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "is read-only"));
+            return Err(sys::invalid("is read-only"));
         }
         opened => opened?,
     };
-    if sys::is_same_file(&checked, &file) {
-        Ok(file)
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "was replaced while it was opened",
-        ))
+    if !sys::is_same_file(&checked, &file) {
+        return Err(sys::invalid("was replaced while it was opened"));
     }
-}
-
-fn hash(file: &File, digest: &Digest) -> io::Result<Digester> {
-    let mut digester = Digester::new(digest.algorithm());
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        match sys::read_at(file, &mut buffer, digester.count())? {
-            0 => return Ok(digester),
-            count => digester.update(buffer.get(..count).unwrap_or_default()),
-        }
-    }
+    Ok(file)
 }
 
 fn refused() -> io::Error {

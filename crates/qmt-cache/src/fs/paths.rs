@@ -1,11 +1,11 @@
-//! Where things lie below the cache's root. Names are made of digests, never of other names.
+//! Paths below the cache's root. File names are made of digests, never of other names.
 
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::{Digest, Reference};
 
-/// The name of the layout that this version writes. Other versions have other folders beside it
-/// and are left alone, like everything else in the root.
+/// The folder of the format that this version writes. Folders of other versions are next to it and
+/// are left alone, like everything else in the root.
 pub(crate) const LAYOUT: &str = "v1";
 
 /// The paths below one versioned root.
@@ -25,7 +25,7 @@ impl Paths {
         &self.root
     }
 
-    /// The folders that must be there, and be ours, before anything is read.
+    /// The folders that must exist, and belong to this user, before anything is read.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
         let sub = [
             "artifacts",
@@ -68,7 +68,7 @@ impl Paths {
     }
 
     pub(crate) fn entry(&self, manifest: &Digest) -> PathBuf {
-        self.root.join("artifacts").join(flat(manifest))
+        self.root.join("artifacts").join(file_name(manifest))
     }
 
     pub(crate) fn record(&self, manifest: &Digest) -> PathBuf {
@@ -80,7 +80,7 @@ impl Paths {
     }
 
     /// By the digest of the reference: on file systems that fold case, `:v1` and `:V1` would
-    /// otherwise be one file, and a tag's file could be in the way of a repository's folder.
+    /// otherwise be one file, and a tag's file could have the name of a repository's folder.
     pub(crate) fn reference(&self, reference: &Reference) -> PathBuf {
         let key = Digest::sha256(reference.to_string());
         self.root.join("refs").join(format!("{}.json", key.hex()))
@@ -93,7 +93,7 @@ impl Paths {
     pub(crate) fn evidence(&self, subject: &Digest) -> PathBuf {
         self.root
             .join("signatures")
-            .join(format!("{}.json", flat(subject)))
+            .join(format!("{}.json", file_name(subject)))
     }
 
     pub(crate) fn partials(&self) -> PathBuf {
@@ -101,11 +101,11 @@ impl Paths {
     }
 
     pub(crate) fn partial(&self, blob: &Digest) -> PathBuf {
-        self.root.join("partial").join(flat(blob))
+        self.root.join("partial").join(file_name(blob))
     }
 
     pub(crate) fn lock(&self, manifest: &Digest) -> PathBuf {
-        self.root.join("locks").join(flat(manifest))
+        self.root.join("locks").join(file_name(manifest))
     }
 
     pub(crate) fn index_lock(&self) -> PathBuf {
@@ -126,11 +126,11 @@ impl Paths {
 }
 
 /// A digest as one path component (`:` is not allowed on every file system).
-pub(crate) fn flat(digest: &Digest) -> String {
+pub(crate) fn file_name(digest: &Digest) -> String {
     format!("{}-{}", digest.algorithm().as_str(), digest.hex())
 }
 
-/// The digest that [`flat`] wrote.
-pub(crate) fn unflat(name: &str) -> Option<Digest> {
+/// The digest in a name that [`file_name`] made.
+pub(crate) fn parse_file_name(name: &str) -> Option<Digest> {
     name.replacen('-', ":", 1).parse().ok()
 }

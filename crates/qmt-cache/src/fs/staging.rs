@@ -1,28 +1,27 @@
-//! The staging area of one artifact: what is written here has no name until it is committed.
+//! The staging area of one artifact: its content has no name until it is committed.
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use qmt_oci_ref::{Digest, DigestAlgorithm, Digester};
 use tempfile::TempPath;
 
-use super::commit;
 use super::lock::Lock;
 use super::partial::{FinishedBlob, PartialBlob};
 use super::store::Store;
 use super::write::Appender;
-use crate::{CacheError, CachedArtifact, Record};
+use crate::CacheError;
 
-/// The place where one artifact is made: a writer into a temporary file of the cache, which gets
-/// its name at [`Staging::commit`] and vanishes if it is dropped before.
+/// A writer into a temporary file of the cache, which gets its name at [`Staging::commit`] and is
+/// removed if it is dropped before.
 ///
-/// It holds the artifact's lock: other processes that want the same artifact wait for it.
+/// It holds the artifact's lock: other processes that request the same artifact wait for it.
 ///
 /// Layers are downloaded into [`PartialBlob`]s, which survive a failed download. An artifact that
-/// *is* its layer (Wasm as it stands) need not be written a second time: where the committed
-/// record names the digest of a finished blob, that blob's file becomes the artifact, and nothing
-/// that was written here is used.
+/// is its layer (a Wasm layer) need not be written a second time: if the committed record names the
+/// digest of a finished blob, that blob's file becomes the artifact, and the content written here
+/// is not used.
 pub struct Staging {
     pub(super) store: Arc<Store>,
     pub(super) manifest: Digest,
@@ -51,41 +50,25 @@ impl Staging {
         })
     }
 
-    /// Throws away what was written so far.
+    /// Discards the content written so far.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// Those of the operating system.
     pub fn restart(&mut self) -> io::Result<()> {
         self.digester = Digester::new(DigestAlgorithm::Sha256);
         self.out.restart()
     }
 
     /// Opens the download of `blob`, with what an earlier try left of it, or what the cache has.
-    /// It may outlive the staging area, but only what is finished before the commit is kept.
+    /// It may outlive the staging area, but only blobs that are finished before the commit are
+    /// stored.
     ///
-    /// Blocks the thread while it hashes what is there.
+    /// Blocks the thread while it hashes the existing bytes.
     ///
     /// # Errors
     /// [`CacheError::Io`].
     pub fn partial(&self, blob: &Digest) -> Result<PartialBlob, CacheError> {
         PartialBlob::open(&self.store, blob, &self.blobs)
-    }
-
-    /// Makes the artifact and its finished blobs durable and visible, the record last.
-    ///
-    /// Blocks the thread until the disk has everything.
-    ///
-    /// # Errors
-    /// [`CacheError::SizeMismatch`] or [`CacheError::Mismatch`] if what was written is not what
-    /// `record` says, [`CacheError::InvalidRecord`], [`CacheError::Io`] (a full disk, a failed
-    /// `fsync`). An entry that was there before is untouched then.
-    pub fn commit(self, record: Record) -> Result<CachedArtifact, CacheError> {
-        commit::commit(self, record)
-    }
-
-    /// Takes the finished blobs out of the shared list.
-    pub(super) fn take_blobs(&self) -> Vec<FinishedBlob> {
-        std::mem::take(&mut *self.blobs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -1,131 +1,56 @@
-//! What all parts of the cache share: paths, checked reading, atomic writing, entries.
+//! The open cache folder: its paths, atomic writing, records and entries.
 
-use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use qmt_oci_ref::Digest;
+use qmt_storage::{LAYOUT_MARKER, LayoutIndex};
+use serde::Serialize;
 use tempfile::TempPath;
 
 use super::lock::{self, Waiter};
-use super::options::Listener;
 use super::paths::Paths;
 use super::sys::{self, Sys};
 use super::write::Appender;
-use super::{CacheEvent, CacheOptions, folder, sealed};
+use super::{CacheOptions, folder, sealed};
 use crate::record::RECORD_MAX;
-use crate::{CacheError, CachedArtifact, Record};
+use crate::{CacheError, Record};
 
-/// Uses closer together than this are noted once, so that a warm start writes nothing.
+/// Two uses within this time are recorded as one, so that a warm start writes nothing.
 const USE_GRAIN: Duration = Duration::from_hours(1);
 
-/// The body of the file that makes a folder an OCI image layout.
-pub(crate) const LAYOUT_MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-
 /// The open cache folder.
+#[derive(Debug)]
 pub(crate) struct Store {
-    paths: Paths,
-    sys: Sys,
-    lock_timeout: Duration,
-    max_size: Option<u64>,
-    events: Option<Listener>,
-}
-
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store")
-            .field("root", &self.paths.root())
-            .finish_non_exhaustive()
-    }
+    pub(crate) paths: Paths,
+    pub(crate) sys: Sys,
+    pub(crate) options: CacheOptions,
 }
 
 impl Store {
     pub(crate) fn open(options: CacheOptions, sys: Sys) -> Result<Self, CacheError> {
-        let root = match options.root {
-            Some(root) => std::path::absolute(&root).map_err(CacheError::io("find", &root))?,
+        let root = match &options.root {
+            Some(root) => std::path::absolute(root).map_err(CacheError::io("find", root))?,
             None => default_root()?,
         };
         folder::make(&root)?;
-        folder::check(&root)?;
         folder::check_parents(&root)?;
         let paths = Paths::new(&root);
         for path in paths.folders() {
             folder::make(&path)?;
-            folder::check(&path)?;
         }
-        let CacheOptions {
-            lock_timeout,
-            max_size,
-            events,
-            ..
-        } = options;
         let store = Self {
             paths,
             sys,
-            lock_timeout,
-            max_size,
-            events,
+            options,
         };
         store.mark_layout()?;
         Ok(store)
     }
 
-    pub(crate) fn paths(&self) -> &Paths {
-        &self.paths
-    }
-
-    pub(crate) fn sys(&self) -> Sys {
-        self.sys
-    }
-
-    pub(crate) fn max_size(&self) -> Option<u64> {
-        self.max_size
-    }
-
-    /// Opens the artifact of `manifest` if its entry is in good form.
-    pub(crate) fn lookup(
-        self: &Arc<Self>,
-        manifest: &Digest,
-    ) -> Result<Option<CachedArtifact>, CacheError> {
-        let Some(record) = self.read_record(manifest)? else {
-            return Ok(None);
-        };
-        let path = self.paths.entry(manifest).join(record.file_name());
-        let Some(file) = sys::open_file(&path, 2)? else {
-            return Ok(None);
-        };
-        if sys::name_count(&file) > 1 && !self.is_own_blob(&record, &file) {
-            tracing::warn!(path = %path.display(), "cached file has a name that is not ours");
-            return Ok(None);
-        }
-        let length = file
-            .metadata()
-            .map_err(CacheError::io("examine", &path))?
-            .len();
-        if length != record.size() {
-            tracing::warn!(path = %path.display(), "cached file differs in size from its record");
-            return Ok(None);
-        }
-        // Eviction takes the file exclusively first: who cannot share it has come too late.
-        if let Err(std::fs::TryLockError::WouldBlock) = (self.sys.lock_shared)(&file) {
-            return Ok(None);
-        }
-        // It may also have been here and gone between the opening and the lock.
-        if !sys::is_named(&path, &file) {
-            return Ok(None);
-        }
-        Ok(Some(CachedArtifact::new(
-            record,
-            path,
-            file,
-            Arc::clone(self),
-        )))
-    }
-
-    /// Reads the record of `manifest`; `None` if there is none in good form.
+    /// Reads the record of `manifest`; `None` if it is absent or not well formed.
     pub(crate) fn read_record(&self, manifest: &Digest) -> Result<Option<Record>, CacheError> {
         let path = self.paths.record(manifest);
         let Some(bytes) = sys::read_small(&path, RECORD_MAX)? else {
@@ -135,28 +60,30 @@ impl Store {
             .and_then(|body| serde_json::from_slice::<Record>(body).ok())
             .filter(|record| record.manifest() == manifest && record.broken_rule().is_none());
         if record.is_none() {
-            tracing::warn!(path = %path.display(), "ignoring a record that is damaged or not ours");
+            tracing::warn!(path = %path.display(), "ignoring a record that is damaged or of another entry");
         }
         Ok(record)
     }
 
-    /// Writes a small file as a whole: who reads the name sees the old content or the new one.
+    /// Replaces a small file atomically: a reader sees the old content or the new one.
     pub(crate) fn write_small(&self, path: &Path, bytes: &[u8]) -> Result<(), CacheError> {
-        self.write_temp(bytes)?.place(path)?;
+        let (_open, temp) = self.write_temp(bytes)?;
+        sys::place(temp, path)?;
         folder::sync(self.sys, path.parent().unwrap_or(path))
     }
 
-    /// Writes a temporary file and makes its content durable.
-    pub(crate) fn write_temp(&self, bytes: &[u8]) -> Result<Written, CacheError> {
+    /// Writes a temporary file and makes its content durable. Eviction leaves it alone while it is
+    /// open.
+    pub(crate) fn write_temp(&self, bytes: &[u8]) -> Result<(Appender, TempPath), CacheError> {
         let (mut out, temp) = self.temp_file()?;
-        out.write_all(bytes)
-            .map_err(CacheError::io("write", &temp))?;
+        let written = out.write_all(bytes);
+        written.map_err(CacheError::io("write", &temp))?;
         out.seal()?;
-        Ok(Written { out, temp })
+        Ok((out, temp))
     }
 
-    /// A new file for work in progress, locked for as long as it is open: what eviction finds
-    /// unlocked there is litter.
+    /// A new file for work in progress, locked as long as it is open: eviction removes unlocked
+    /// files there.
     pub(crate) fn temp_file(&self) -> Result<(Appender, TempPath), CacheError> {
         let folder = self.paths.tmp();
         loop {
@@ -172,7 +99,7 @@ impl Store {
         }
     }
 
-    /// Takes the entry out of the way if it still holds the file that was found damaged.
+    /// Removes the entry if it still holds the file that is damaged.
     pub(crate) fn drop_damaged(&self, record: &Record, file: &File) {
         let manifest = record.manifest();
         tracing::warn!(%manifest, "dropping a damaged entry of the cache");
@@ -180,7 +107,7 @@ impl Store {
         if sys::is_named(&blob, file) {
             let _ = std::fs::remove_file(&blob);
         }
-        // Without the lock somebody else is at work on the entry: what is there may be good.
+        // Another process that holds the lock may have replaced the entry already.
         let Ok(Some(_lock)) = lock::try_acquire(self.sys, &self.paths.lock(manifest)) else {
             return;
         };
@@ -204,17 +131,15 @@ impl Store {
         }
     }
 
-    /// Notes that the artifact was used, for eviction. Only a hint, so failures don't matter.
+    /// Records that the artifact was used, for eviction. A hint only, so failures are ignored.
     pub(crate) fn note_use(&self, record: &Record) {
         let now = SystemTime::now();
         let Ok(Some(file)) = sys::open_file(&self.paths.record(record.manifest()), 1) else {
             return;
         };
         let noted = file.metadata().and_then(|metadata| metadata.modified());
-        let is_recent = noted.is_ok_and(|noted| {
-            now.duration_since(noted)
-                .is_ok_and(|since| since < USE_GRAIN)
-        });
+        let since = noted.map(|noted| now.duration_since(noted).unwrap_or(USE_GRAIN));
+        let is_recent = since.is_ok_and(|since| since < USE_GRAIN);
         if !is_recent {
             let _ = file.set_modified(now);
         }
@@ -222,48 +147,23 @@ impl Store {
 
     /// A wait for the lock at `path`.
     pub(crate) fn waiter<'a>(&'a self, path: &'a Path) -> Waiter<'a> {
-        let tell = Box::new(|path: &Path| self.tell_waiting(path));
-        Waiter::new(self.sys, path, self.lock_timeout, tell)
+        Waiter::new(self, path)
     }
 
-    fn tell_waiting(&self, path: &Path) {
-        if let Some(events) = &self.events {
-            events(CacheEvent::Waiting {
-                lock: path.to_owned(),
-            });
-        }
-    }
-
-    /// Whether the second name of an artifact's file is the blob of the same digest.
-    fn is_own_blob(&self, record: &Record, file: &File) -> bool {
-        sys::open_own(&self.paths.blob(record.file_digest()), 2)
-            .is_ok_and(|blob| sys::is_same_file(&blob, file))
-    }
-
+    /// Makes the folder an OCI image layout.
     fn mark_layout(&self) -> Result<(), CacheError> {
         let marker = self.paths.layout_marker();
         if !marker.exists() {
             self.write_small(&marker, LAYOUT_MARKER)?;
         }
-        if !self.paths.index().exists() {
-            super::index::create(self)?;
+        let index = self.paths.index();
+        if !index.exists() {
+            let path = self.paths.index_lock();
+            let _lock = self.waiter(&path).acquire_blocking()?;
+            if !index.exists() {
+                self.write_small(&index, &LayoutIndex::default().to_json())?;
+            }
         }
-        Ok(())
-    }
-}
-
-/// A temporary file that is durable and still open, so that nobody takes it for litter.
-pub(crate) struct Written {
-    out: Appender,
-    temp: TempPath,
-}
-
-impl Written {
-    /// Gives the file its name.
-    pub(crate) fn place(self, path: &Path) -> Result<(), CacheError> {
-        let Self { out, temp } = self;
-        sys::place(temp, path)?;
-        drop(out);
         Ok(())
     }
 }
@@ -271,4 +171,9 @@ impl Written {
 fn default_root() -> Result<PathBuf, CacheError> {
     let base = directories::BaseDirs::new().ok_or(CacheError::NoFolder)?;
     Ok(base.cache_dir().join("querymt").join("qmt-plugins"))
+}
+
+/// Types of this crate always serialise: their maps have string keys.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
 }

@@ -1,15 +1,20 @@
 //! What the operating system does for the cache: checked opening, durable writing, locks.
 //!
-//! The calls that disks and network file systems fail in interesting ways stand behind [`Sys`],
-//! so that tests can make them fail.
+//! The calls that disks and network file systems refuse are function pointers in [`Sys`], so that
+//! tests can make them fail.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::path::Path;
 
+use qmt_oci_ref::{DigestAlgorithm, Digester};
 use tempfile::TempPath;
 
 use crate::CacheError;
+
+/// How much is read between two steps of a hash, in bytes: small enough to stay in the CPU's cache,
+/// large enough for few system calls.
+pub(crate) const CHUNK: usize = 512 * 1024;
 
 /// The calls that tests make fail.
 #[derive(Clone, Copy, Debug)]
@@ -31,22 +36,22 @@ impl Sys {
     };
 }
 
-/// Whether locking is simply not to be had on this file system (NFS without `lockd`, some FUSE).
-/// The cache stays correct without: names appear by atomic rename, and readers hash.
+/// Whether this file system has no locks (NFS without `lockd`, some FUSE). The cache is correct
+/// without them: names appear by atomic rename, and readers hash.
 pub(crate) fn is_lock_unsupported(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
-        use rustix::io::Errno;
-        [
-            Errno::NOLCK,
-            Errno::NOSYS,
-            Errno::OPNOTSUPP,
-            Errno::NOTSUP,
-            Errno::INVAL,
-            Errno::BADF,
-        ]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+        use rustix::io::Errno as E;
+        let codes = [
+            E::NOLCK,
+            E::NOSYS,
+            E::OPNOTSUPP,
+            E::NOTSUP,
+            E::INVAL,
+            E::BADF,
+        ];
+        let mut codes = codes.iter().map(|code| code.raw_os_error());
+        codes.any(|code| error.raw_os_error() == Some(code))
     }
     #[cfg(not(unix))]
     {
@@ -54,22 +59,20 @@ pub(crate) fn is_lock_unsupported(error: &io::Error) -> bool {
     }
 }
 
-/// Opens a regular file that belongs to us and that only we can write, never through a symlink,
-/// and never waiting for the writer of a FIFO. `Err` of kind `InvalidData` if it is anything else.
+/// Opens a regular file that belongs to this user and that no other user can write, never through
+/// a symlink, and without waiting for the writer of a FIFO. The error has the kind `InvalidData` if
+/// it is anything else.
 ///
 /// `aliases` is how many names the file may have.
 pub(crate) fn open_own(path: &Path, aliases: u64) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.custom_flags(flags.bits().cast_signed());
-    }
-    let file = options.open(path).map_err(|error| match raw(&error) {
-        Some(code) if is_symlink_refusal(code) => invalid("is a symbolic link"),
-        _ => error,
+    follow_no_link(&mut options);
+    let file = options.open(path).map_err(|error| {
+        if is_symlink_refusal(&error) {
+            return invalid("is a symbolic link");
+        }
+        error
     })?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
@@ -93,7 +96,7 @@ pub(crate) fn open_own(path: &Path, aliases: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads a small file of ours. One that is absent, too large or not ours counts as absent.
+/// Reads a small file of the cache. One that is too large or has another owner counts as absent.
 pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, CacheError> {
     let Some(file) = open_file(path, 2)? else {
         return Ok(None);
@@ -105,7 +108,7 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Cac
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
-/// Opens a file of ours, or `None` if it is absent or has become something else.
+/// Opens a file of the cache; `None` if it is absent or not a regular file of this user.
 pub(crate) fn open_file(path: &Path, names: u64) -> Result<Option<File>, CacheError> {
     match open_own(path, names) {
         Ok(file) => Ok(Some(file)),
@@ -118,13 +121,13 @@ pub(crate) fn open_file(path: &Path, names: u64) -> Result<Option<File>, CacheEr
     }
 }
 
-/// Gives a finished temporary file its name, atomically in place of what had it.
+/// Gives a finished temporary file its name, replacing a file atomically.
 pub(crate) fn place(temp: TempPath, path: &Path) -> Result<(), CacheError> {
     temp.persist(path)
         .map_err(|error| CacheError::io("rename to", path)(error.error))
 }
 
-/// Whether a name is simply not there (any more).
+/// Whether a name does not exist (any more).
 pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -132,7 +135,7 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// Whether two open files are one.
+/// Whether two open files are the same file.
 pub(crate) fn is_same_file(one: &File, other: &File) -> bool {
     match (one.metadata(), other.metadata()) {
         (Ok(one), Ok(other)) => is_same(&one, &other),
@@ -174,6 +177,60 @@ pub(crate) fn name_count(file: &File) -> u64 {
     }
 }
 
+/// The length of an open file, in bytes.
+pub(crate) fn length(file: &File, path: &Path) -> Result<u64, CacheError> {
+    let metadata = file.metadata().map_err(CacheError::io("examine", path))?;
+    Ok(metadata.len())
+}
+
+/// The length of the file at `path`, in bytes; 0 if it can't be examined.
+pub(crate) fn length_of(path: &Path) -> u64 {
+    std::fs::symlink_metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// The names in a folder; none if it is absent.
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>, CacheError> {
+    let files = match std::fs::read_dir(folder) {
+        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+        files => files.map_err(CacheError::io("list", folder))?,
+    };
+    let mut names = Vec::new();
+    for file in files {
+        let file = file.map_err(CacheError::io("list", folder))?;
+        names.extend(file.file_name().into_string());
+    }
+    Ok(names)
+}
+
+/// Removes a file, folder or link; an absent one is fine.
+pub(crate) fn remove(path: &Path) -> Result<(), CacheError> {
+    let removed = match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(path),
+        _ => std::fs::remove_file(path),
+    };
+    match removed {
+        Err(error) if is_absent(&error) => Ok(()),
+        removed => removed.map_err(CacheError::io("remove", path)),
+    }
+}
+
+/// Hashes the whole file, whose name is `path`.
+pub(crate) fn hash(
+    file: &File,
+    algorithm: DigestAlgorithm,
+    path: &Path,
+) -> Result<Digester, CacheError> {
+    let mut digester = Digester::new(algorithm);
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = read_at(file, &mut buffer, digester.count());
+        match read.map_err(CacheError::io("read", path))? {
+            0 => return Ok(digester),
+            count => digester.update(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+}
+
 /// Reads at `offset` without moving the position that clones of the handle share.
 pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     loop {
@@ -203,7 +260,7 @@ pub(crate) fn start_write_back(file: &File, offset: u64, length: u64) {
     let _ = (file, offset, length);
 }
 
-/// Makes a file read-only for everybody, ourselves included: nobody writes a finished file.
+/// Makes a file read-only for all users, the owner included: finished files are never written.
 pub(crate) fn make_read_only(file: &File) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -217,26 +274,35 @@ pub(crate) fn make_read_only(file: &File) -> io::Result<()> {
     }
 }
 
-/// The user on whose behalf this process works.
+/// The effective user of this process.
 #[cfg(unix)]
 pub(crate) fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
 #[cfg(unix)]
-fn is_symlink_refusal(code: i32) -> bool {
-    code == rustix::io::Errno::LOOP.raw_os_error()
+fn is_symlink_refusal(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 #[cfg(not(unix))]
-fn is_symlink_refusal(_code: i32) -> bool {
+fn is_symlink_refusal(_: &io::Error) -> bool {
     false
 }
 
-fn raw(error: &io::Error) -> Option<i32> {
-    error.raw_os_error()
+/// Makes opening refuse a symbolic link, and not wait for the writer of a FIFO.
+pub(crate) fn follow_no_link(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed());
+    }
+    #[cfg(not(unix))]
+    let _ = options;
 }
 
-fn invalid(rule: &'static str) -> io::Error {
+/// The error for a file that is not as the cache made it.
+pub(crate) fn invalid(rule: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, rule)
 }

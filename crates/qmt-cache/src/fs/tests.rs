@@ -1,11 +1,12 @@
-//! Tests of the cache through its seam, faults included.
+//! Tests of the cache through its trait, faults included.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, Digest, MediaType};
+use qmt_oci_ref::{Descriptor, Digest, MediaType, PluginKind};
+use qmt_storage::LayoutIndex;
 use tempfile::TempDir;
 
 use super::sys::Sys;
@@ -60,7 +61,7 @@ impl Bed {
     }
 
     fn names(&self, folder: &str) -> Vec<String> {
-        super::inspect::names(&self.cache.path().join(folder)).unwrap()
+        super::sys::names(&self.cache.path().join(folder)).unwrap()
     }
 }
 
@@ -84,7 +85,7 @@ fn record(manifest: &Digest, content: &[u8]) -> Record {
     Record::new(
         manifest.clone(),
         manifest.clone(),
-        "wasm",
+        PluginKind::Wasm,
         "plugin.wasm",
         file,
         size,
@@ -98,7 +99,7 @@ fn read_all(mut reader: impl Read) -> Vec<u8> {
 }
 
 fn blob(media_type: &str, content: &[u8]) -> Descriptor {
-    Descriptor::of(MediaType::new(media_type), content)
+    Descriptor::of(MediaType::from(media_type), content)
 }
 
 #[tokio::test]
@@ -337,9 +338,16 @@ async fn a_commit_in_place_of_another_leaves_one_file() {
     let mut staging = bed.fill(&key).await;
     staging.write_all(b"library").unwrap();
     let file = Digest::sha256("library");
-    let new = Record::new(key.clone(), key.clone(), "native", "lib.so", file, 7);
+    let new = Record::new(
+        key.clone(),
+        key.clone(),
+        PluginKind::Native,
+        "lib.so",
+        file,
+        7,
+    );
     staging.commit(new).unwrap();
-    let mut names = bed.names(&format!("artifacts/{}", super::paths::flat(&key)));
+    let mut names = bed.names(&format!("artifacts/{}", super::paths::file_name(&key)));
     names.sort();
     assert_eq!(names, ["lib.so", "record.json"]);
 }
@@ -367,7 +375,7 @@ async fn small_blobs_are_checked_in_and_out() {
     ));
     let wrong = bed.cache.put_bytes(&good, Bytes::from_static(b"[]")).await;
     assert!(matches!(wrong, Err(CacheError::Mismatch { .. })));
-    let long = Descriptor::new(MediaType::new("a/b"), good.digest().clone(), 3);
+    let long = Descriptor::new(MediaType::from("a/b"), good.digest().clone(), 3);
     let wrong = bed.cache.put_bytes(&long, Bytes::from_static(b"{}")).await;
     assert!(matches!(wrong, Err(CacheError::SizeMismatch { .. })));
     assert!(
@@ -415,7 +423,7 @@ async fn tags_are_remembered_with_their_time_and_listed_in_the_layout() {
     let bed = Bed::new();
     let root = blob(
         "application/vnd.oci.image.manifest.v1+json",
-        br#"{"schemaVersion":2}"#,
+        br#"{"schemaVersion":2,"layers":[]}"#,
     );
     let reference = "localhost:5000/acme/echo:V1".parse().unwrap();
     let other_case = "localhost:5000/acme/echo:v1".parse().unwrap();
@@ -427,7 +435,7 @@ async fn tags_are_remembered_with_their_time_and_listed_in_the_layout() {
         .await
         .unwrap();
     assert_eq!(index_names(&bed), [] as [Option<String>; 0]);
-    let bytes = Bytes::from_static(br#"{"schemaVersion":2}"#);
+    let bytes = Bytes::from_static(br#"{"schemaVersion":2,"layers":[]}"#);
     bed.cache.put_bytes(&root, bytes).await.unwrap();
     for _ in 0..2 {
         bed.cache
@@ -451,7 +459,7 @@ async fn a_moved_tag_moves_in_the_layout() {
     let bed = Bed::new();
     let reference = "ghcr.io/acme/echo:1".parse().unwrap();
     for content in [
-        r#"{"schemaVersion":2}"#,
+        r#"{"schemaVersion":2,"layers":[]}"#,
         r#"{"schemaVersion":2,"manifests":[]}"#,
     ] {
         let root = blob("x/y", content.as_bytes());
@@ -464,15 +472,15 @@ async fn a_moved_tag_moves_in_the_layout() {
             .await
             .unwrap();
         let index = super::index::read(&bed.cache.store).unwrap();
-        let listed: Vec<_> = index.manifests.iter().map(Descriptor::digest).collect();
+        let listed: Vec<_> = index.images().iter().map(Descriptor::digest).collect();
         assert_eq!(listed, [root.digest()]);
-        let is_index = index.manifests[0].media_type().is_index();
+        let is_index = qmt_oci_ref::manifest::is_index(index.images()[0].media_type());
         assert_eq!(is_index, content.contains("manifests"));
     }
 }
 
 #[tokio::test]
-async fn thefolder_is_an_oci_layout() {
+async fn the_folder_is_an_oci_layout() {
     let bed = Bed::new();
     let marker = std::fs::read_to_string(bed.cache.path().join("oci-layout")).unwrap();
     assert_eq!(marker, r#"{"imageLayoutVersion":"1.0.0"}"#);
@@ -481,7 +489,7 @@ async fn thefolder_is_an_oci_layout() {
 }
 
 #[tokio::test]
-async fn evidence_comes_back_as_found() {
+async fn evidence_is_read_back_unchanged() {
     let bed = Bed::new();
     let subject = manifest("a");
     assert!(bed.cache.evidence(&subject).await.unwrap().is_none());
@@ -493,7 +501,7 @@ async fn evidence_comes_back_as_found() {
         bed.cache.evidence(&subject).await.unwrap().unwrap(),
         r#"[{"x":1}]"#
     );
-    let limit = usize::try_from(super::blobs::EVIDENCE_MAX).unwrap();
+    let limit = usize::try_from(super::evidence::EVIDENCE_MAX).unwrap();
     let most = vec![b' '; limit];
     bed.cache.put_evidence(&subject, &most).await.unwrap();
     assert_eq!(
@@ -515,9 +523,9 @@ async fn evidence_comes_back_as_found() {
 fn index_names(bed: &Bed) -> Vec<Option<String>> {
     let index = super::index::read(&bed.cache.store).unwrap();
     index
-        .manifests
+        .images()
         .iter()
-        .map(|d| super::index::name_of(d).map(str::to_owned))
+        .map(|d| LayoutIndex::name_of(d).map(str::to_owned))
         .collect()
 }
 

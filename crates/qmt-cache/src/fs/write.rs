@@ -1,4 +1,4 @@
-//! Writing a file that is going to be durable: large writes, early write-back, one `fsync`.
+//! Writing a durable file: large writes, early write-back, one `fsync`.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -7,62 +7,53 @@ use std::path::{Path, PathBuf};
 use crate::CacheError;
 use crate::fs::sys::{self, Sys};
 
-/// Smaller pieces than this are gathered before they are written, in bytes.
-const GATHER: usize = 256 * 1024;
+/// Smaller writes are buffered up to this size, in bytes.
+const BUFFER: usize = 256 * 1024;
 
-/// How much is written before the kernel is asked to bring it to the disk, in bytes.
+/// How much is written before the kernel is told to start write-back, in bytes.
 const WRITE_BACK: u64 = 8 * 1024 * 1024;
 
-/// An append-only writer over a file of ours.
+/// An append-only writer over a file of the cache.
 #[derive(Debug)]
 pub(crate) struct Appender {
     sys: Sys,
-    file: File,
-    path: PathBuf,
-    gathered: Vec<u8>,
-    /// Bytes in the file, those gathered not counted.
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+    buffered: Vec<u8>,
+    /// Bytes in the file, those buffered not counted.
     written: u64,
-    /// Up to where write-back was asked for.
-    asked: u64,
-    /// A write failed: what would follow it would leave a gap.
+    /// The offset up to which write-back was started.
+    write_back: u64,
+    /// A write failed: later writes would leave a gap.
     is_broken: bool,
 }
 
 impl Appender {
     /// Appends to `file`, whose position is at its end, `length`.
     pub(crate) fn new(sys: Sys, file: File, path: &Path, length: u64) -> Self {
-        let path = path.to_owned();
         Self {
             sys,
             file,
-            path,
-            gathered: Vec::new(),
+            path: path.to_owned(),
+            buffered: Vec::new(),
             written: length,
-            asked: length,
+            write_back: length,
             is_broken: false,
         }
     }
 
-    pub(crate) fn file(&self) -> &File {
-        &self.file
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Bytes taken so far.
+    /// Bytes accepted so far.
     pub(crate) fn length(&self) -> u64 {
-        self.written.saturating_add(self.gathered.len() as u64)
+        self.written.saturating_add(self.buffered.len() as u64)
     }
 
-    /// Throws everything away that was written.
+    /// Discards everything that was written.
     pub(crate) fn restart(&mut self) -> io::Result<()> {
-        self.gathered.clear();
+        self.buffered.clear();
         self.file.set_len(0)?;
         io::Seek::rewind(&mut self.file)?;
         self.written = 0;
-        self.asked = 0;
+        self.write_back = 0;
         self.is_broken = false;
         Ok(())
     }
@@ -70,17 +61,17 @@ impl Appender {
     /// Makes the content durable and read-only. A failed `fsync` is final: the kernel may have
     /// dropped the pages, so a second one that succeeds would mean nothing.
     pub(crate) fn seal(&mut self) -> Result<(), CacheError> {
-        self.flush_gathered()
+        self.flush_buffered()
             .map_err(CacheError::io("write", &self.path))?;
         sys::make_read_only(&self.file).map_err(CacheError::io("protect", &self.path))?;
         (self.sys.sync)(&self.file).map_err(CacheError::io("flush", &self.path))
     }
 
-    fn flush_gathered(&mut self) -> io::Result<()> {
-        let gathered = std::mem::take(&mut self.gathered);
-        self.write_through(&gathered)?;
-        self.gathered = gathered;
-        self.gathered.clear();
+    fn flush_buffered(&mut self) -> io::Result<()> {
+        let buffered = std::mem::take(&mut self.buffered);
+        self.write_through(&buffered)?;
+        self.buffered = buffered;
+        self.buffered.clear();
         Ok(())
     }
 
@@ -99,10 +90,10 @@ impl Appender {
                 Err(error) => return Err(self.failed(error)),
             }
         }
-        let fresh = self.written.saturating_sub(self.asked);
+        let fresh = self.written.saturating_sub(self.write_back);
         if fresh >= WRITE_BACK {
-            sys::start_write_back(&self.file, self.asked, fresh);
-            self.asked = self.written;
+            sys::start_write_back(&self.file, self.write_back, fresh);
+            self.write_back = self.written;
         }
         Ok(())
     }
@@ -110,44 +101,36 @@ impl Appender {
     /// Names the file: an `io::Error` alone says only "no space left".
     fn failed(&mut self, source: io::Error) -> io::Error {
         self.is_broken = true;
-        let kind = source.kind();
-        io::Error::new(
-            kind,
-            CacheError::Io {
-                action: "write",
-                path: self.path.clone(),
-                source,
-            },
-        )
+        io::Error::new(source.kind(), CacheError::io("write", &self.path)(source))
     }
 }
 
 impl Drop for Appender {
-    /// What was gathered of a download is kept for the next try, too.
+    /// What was buffered of a download is kept for the next try, too.
     fn drop(&mut self) {
-        let _ = self.flush_gathered();
+        let _ = self.flush_buffered();
     }
 }
 
 impl Write for Appender {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.gathered.is_empty() && bytes.len() >= GATHER {
+        if self.buffered.is_empty() && bytes.len() >= BUFFER {
             self.write_through(bytes)?;
             return Ok(bytes.len());
         }
-        if self.gathered.capacity() == 0 {
-            self.gathered.reserve_exact(GATHER);
+        if self.buffered.capacity() == 0 {
+            self.buffered.reserve_exact(BUFFER);
         }
-        let room = GATHER.saturating_sub(self.gathered.len()).min(bytes.len());
-        self.gathered
+        let room = BUFFER.saturating_sub(self.buffered.len()).min(bytes.len());
+        self.buffered
             .extend_from_slice(bytes.get(..room).unwrap_or_default());
-        if self.gathered.len() >= GATHER {
-            self.flush_gathered()?;
+        if self.buffered.len() >= BUFFER {
+            self.flush_buffered()?;
         }
         Ok(room)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.flush_gathered()
+        self.flush_buffered()
     }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use qmt_cache::{Begin, Cache, CacheOptions, FsCache, PruneOptions};
+use qmt_cache::maintenance::PruneOptions;
+use qmt_cache::{Begin, Cache, CacheOptions, FsCache};
 use qmt_oci_ref::Digest;
 
 /// The example `fill`, which `cargo test` builds beside the tests.

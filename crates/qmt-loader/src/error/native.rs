@@ -1,11 +1,11 @@
 //! The rules that a shared library can break.
 
-/// Why some bytes are no shared library that may be opened here.
+/// Why some bytes are not a shared library that can be opened here.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NativeRefusal {
     /// None of the formats we know.
-    #[error("it is no ELF, Mach-O or PE file")]
+    #[error("it is not an ELF, Mach-O or PE file")]
     UnknownFormat,
     /// Too many bytes.
     #[error("it has {size} bytes, more than the {limit} that a library may have")]
@@ -16,7 +16,7 @@ pub enum NativeRefusal {
         limit: u64,
     },
     /// Made for another system.
-    #[error("it is made for {found}, and this host is {expected}")]
+    #[error("it is built for {found}, this host is {expected}")]
     WrongPlatform {
         /// What the file is made for.
         found: String,
@@ -35,24 +35,24 @@ pub enum NativeRefusal {
         /// What does not hold.
         what: &'static str,
     },
-    /// It says itself where its libraries are searched.
+    /// It sets the search path of its libraries.
     #[error(
-        "it carries the library search path `{path}` (RPATH or RUNPATH), by which it could load what nobody verified; link without it"
+        "it carries the library search path `{path}` (RPATH or RUNPATH), by which it could load unverified code; link without it"
     )]
     SearchPath {
         /// The path.
         path: String,
     },
-    /// It needs a library that is not on the list.
+    /// It requires a library that is not on the list.
     #[error(
-        "it needs `{library}`, which is not on the list of libraries that plugins may need; link it statically, or allow it"
+        "it requires `{library}`, which is not on the list of allowed libraries; link it statically, or allow it"
     )]
     Library {
         /// The library.
         library: String,
     },
     /// It makes the stack executable.
-    #[error("it asks for an executable stack; link with `-z noexecstack`")]
+    #[error("it requests an executable stack; link with `-z noexecstack`")]
     ExecutableStack,
     /// Its code is patched while it is loaded.
     #[error("its code must be changed to load it (text relocations); compile with `-fPIC`")]
@@ -60,12 +60,12 @@ pub enum NativeRefusal {
     /// Memory that is writable and executable.
     #[error("it has a segment that is writable and executable at once")]
     WritableCode,
-    /// It speaks another version of `qmt_plugin.h`.
-    #[error("it speaks version {found} of the plugin ABI, this host speaks {supported}")]
+    /// It uses another version of `qmt_plugin.h`.
+    #[error("it uses version {found} of the plugin ABI, this host uses {supported}")]
     AbiVersion {
-        /// What the file says.
+        /// The version of the library.
         found: u32,
-        /// What we speak.
+        /// The version of this host.
         supported: u32,
     },
     /// It implements a part of `qmt_plugin.h`.

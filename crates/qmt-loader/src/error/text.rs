@@ -1,43 +1,35 @@
-//! Text that a plugin chose, made fit for a message.
+//! Lists of names that a plugin chose, in messages.
 
-/// Names at most ten of `names`, so that a message stays readable.
+use qmt_oci_ref::text::escape;
+
+/// Lists at most ten of `names`, so that a message stays readable.
 pub(super) fn listed(names: &[String]) -> String {
-    const SHOWN: usize = 10;
+    const LISTED: usize = 10;
     if names.is_empty() {
         return "none".to_owned();
     }
-    let mut text = names
-        .iter()
-        .take(SHOWN)
-        .map(|name| format!("`{}`", shown(name)))
-        .collect::<Vec<_>>()
-        .join(", ");
-    if names.len() > SHOWN {
-        text += " and ";
-        text += &(names.len() - SHOWN).to_string();
-        text += " more";
+    let first = names.iter().take(LISTED);
+    let first: Vec<_> = first.map(|name| format!("`{}`", escape(name))).collect();
+    match names.len().checked_sub(LISTED) {
+        Some(more @ 1..) => format!("{} and {more} more", first.join(", ")),
+        Some(0) | None => first.join(", "),
     }
-    text
 }
 
-/// The bytes of a plugin's own words that are shown.
-pub(super) const SHOWN_MAX: usize = 1024;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Makes text that a plugin chose fit to be shown: control characters escaped, cut at 1 KiB.
-pub(crate) fn shown(text: &str) -> String {
-    let mut result = String::new();
-    for character in text.chars() {
-        if result.len() >= SHOWN_MAX {
-            result.push('…');
-            break;
-        }
-        // Bidirectional controls can reorder what a reader sees, as ANSI escapes can.
-        let reorders = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if reorders || (character.is_control() && character != '\t') {
-            result.extend(character.escape_unicode());
-        } else {
-            result.push(character);
-        }
+    /// WASM-10: ANSI escapes never reach a terminal.
+    #[test]
+    fn lists_are_escaped_and_cut() {
+        assert_eq!(listed(&[]), "none");
+        assert_eq!(
+            listed(&["a\u{1b}[31m\u{202e}".to_owned()]),
+            "`a\\u{1b}[31m\\u{202e}`"
+        );
+        let names: Vec<String> = (0..11).map(|number| number.to_string()).collect();
+        assert!(listed(&names[..10]).ends_with("`9`"));
+        assert!(listed(&names).ends_with("`9` and 1 more"));
     }
-    result
 }

@@ -3,17 +3,17 @@
 use super::BoxError;
 use super::text::listed;
 
-/// Why some bytes are no Wasm module that may run here.
+/// Why some bytes are not a Wasm module that can run here.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WasmRefusal {
-    /// Not even the magic number is there.
+    /// The magic number is missing.
     #[error("it does not begin with the Wasm magic `\\0asm`")]
     NotWasm,
     /// The text format.
     #[error("it is WebAssembly text; compile it to the binary format first")]
     Text,
-    /// Something that a compiler made of a module: running it would mean trusting it as machine code.
+    /// Precompiled code, which would have to be trusted as machine code.
     #[error("it is precompiled machine code (.cwasm); publish the module itself")]
     Precompiled,
     /// A component.

@@ -18,7 +18,7 @@ pub use self::host::Symbol;
 #[cfg(feature = "native")]
 pub(super) use self::host::{Abi, Library, Outcome};
 
-/// Exports Rust functions as a native plugin; see [`author`](crate::author).
+/// Exports Rust functions as a native plugin; see [`author`](crate::native::author).
 ///
 /// `"name" => function` for each one; `configure = function` first, where the plugin wants the
 /// configuration.
@@ -30,21 +30,21 @@ macro_rules! export_native_plugin {
         const _: () = {
             #[unsafe(no_mangle)]
             unsafe extern "C" fn qmt_plugin_configure(json: *const u8, json_len: usize) -> i32 {
-                unsafe { $crate::author::configure($configure, json, json_len) }
+                unsafe { $crate::native::author::configure($configure, json, json_len) }
             }
         };
     };
     ($($name:literal => $function:expr),+ $(,)?) => {
         const _: () = {
-            const EXPORTS: &[(&str, $crate::author::Function)] = &[$(($name, $function)),+];
+            const EXPORTS: &[(&str, $crate::native::author::Function)] = &[$(($name, $function)),+];
 
             #[used]
             #[unsafe(export_name = "qmt_plugin_abi")]
-            static ABI_MARK: $crate::author::AbiMark = $crate::author::AbiMark::CURRENT;
+            static ABI_MARK: $crate::native::author::AbiMark = $crate::native::author::AbiMark::CURRENT;
 
             #[unsafe(no_mangle)]
             extern "C" fn qmt_plugin_abi_version() -> u32 {
-                $crate::author::ABI_VERSION
+                $crate::native::author::ABI_VERSION
             }
 
             #[unsafe(no_mangle)]
@@ -57,7 +57,7 @@ macro_rules! export_native_plugin {
                 out_len: *mut usize,
             ) -> i32 {
                 unsafe {
-                    $crate::author::call(
+                    $crate::native::author::call(
                         EXPORTS,
                         (export, export_len),
                         (input, input_len),
@@ -68,12 +68,12 @@ macro_rules! export_native_plugin {
 
             #[unsafe(no_mangle)]
             unsafe extern "C" fn qmt_plugin_exports(out: *mut *mut u8, out_len: *mut usize) -> i32 {
-                unsafe { $crate::author::exports(EXPORTS, (out, out_len)) }
+                unsafe { $crate::native::author::exports(EXPORTS, (out, out_len)) }
             }
 
             #[unsafe(no_mangle)]
             unsafe extern "C" fn qmt_plugin_free(pointer: *mut u8, len: usize) {
-                unsafe { $crate::author::free(pointer, len) }
+                unsafe { $crate::native::author::free(pointer, len) }
             }
         };
     };

@@ -11,10 +11,12 @@ use super::ffi::{Abi, Outcome};
 use super::opened::{self, Opened};
 use super::plugin::NativePlugin;
 use super::preflight::{self, Target};
-use crate::error::{LoadError, shown};
+use crate::error::LoadError;
 use crate::limits::LoadOptions;
-use crate::loader::{Artifact, Kind, Loader, Preflight};
+use crate::loader::{Artifact, Loader, Preflight};
 use crate::plugin::Plugin;
+use qmt_oci_ref::PluginKind;
+use qmt_oci_ref::text::escape;
 
 /// The bytes that a plugin may list its functions in.
 const EXPORTS_MAX: usize = 64 * 1024;
@@ -26,7 +28,7 @@ const EXPORTS_MAX: usize = 64 * 1024;
 /// checked bytes is opened, on systems without sealed memory files a private copy.
 ///
 /// What this does not do: a native plugin has all rights of the host's process. Whether it may run
-/// is for whoever calls the loader to decide, by signature and policy.
+/// is the decision of the caller, by signature and policy.
 #[derive(Clone, Debug)]
 pub struct NativeLoader {
     private: PathBuf,
@@ -116,10 +118,10 @@ impl Loader for NativeLoader {
 
     fn preflight(&self, artifact: &Artifact) -> Result<Preflight, LoadError> {
         let plugin = || artifact.name().to_owned();
-        if artifact.kind() != Kind::Native {
+        if artifact.kind() != PluginKind::Native {
             return Err(LoadError::KindMismatch {
                 plugin: plugin(),
-                loader: Kind::Native,
+                loader: PluginKind::Native,
                 artifact: artifact.kind(),
             });
         }
@@ -166,7 +168,7 @@ fn listed(names: &[u8]) -> Vec<String> {
     let mut names: Vec<String> = names
         .lines()
         .filter(|name| !name.is_empty())
-        .map(shown)
+        .map(escape)
         .collect();
     names.sort();
     names.dedup();

@@ -1,7 +1,7 @@
 //! Native plugins: shared libraries in the process of the host.
 //!
 //! Code of a library runs from the moment it is opened, so everything that can be checked is
-//! checked before, in the bytes; and what is opened is a copy that nobody can change any more.
+//! checked before, in the bytes; and what is opened is a copy that cannot be changed any more.
 
 pub mod author;
 mod ffi;

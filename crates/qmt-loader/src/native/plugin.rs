@@ -10,12 +10,13 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::ffi::{Abi, Library, Outcome, Symbol};
-use crate::error::{LoadError, shown};
+use crate::error::LoadError;
 use crate::limits::Limits;
-use crate::loader::Kind;
 use crate::plugin::Plugin;
+use qmt_oci_ref::PluginKind;
+use qmt_oci_ref::text::escape;
 
-/// The calls of one plugin that may run at the same time, those that nobody waits for any more
+/// The calls of one plugin that may run at the same time, those that no caller waits for any more
 /// included: a native call cannot be stopped.
 pub(super) const CALLS_MAX: usize = 64;
 
@@ -66,7 +67,7 @@ impl NativePlugin {
         self.must_be_loaded()?;
         let missing = || LoadError::MissingSymbol {
             plugin: self.name.clone(),
-            symbol: shown(name),
+            symbol: escape(name),
         };
         // A name with a zero in it would be cut there.
         if name.is_empty() || name.contains('\0') {
@@ -75,7 +76,7 @@ impl NativePlugin {
         let address = self.library.address(name).ok_or_else(missing)?;
         Symbol::new(Arc::clone(&self.library), address).ok_or_else(|| LoadError::SymbolType {
             plugin: self.name.clone(),
-            symbol: shown(name),
+            symbol: escape(name),
         })
     }
 
@@ -105,7 +106,7 @@ impl Plugin for NativePlugin {
         if self.listed && !self.exports.iter().any(|known| known == export) {
             return Err(LoadError::UnknownExport {
                 plugin: plugin(),
-                export: shown(export),
+                export: escape(export),
                 known: self.exports.clone(),
             });
         }
@@ -132,12 +133,12 @@ impl Plugin for NativePlugin {
             .await
             .map_err(|_| LoadError::TimedOut {
                 plugin: plugin(),
-                export: shown(export),
+                export: escape(export),
                 limit,
             })?
             .map_err(|error| LoadError::Host {
                 plugin: plugin(),
-                export: shown(export),
+                export: escape(export),
                 source: error.into(),
             })?;
         match outcome {
@@ -149,10 +150,10 @@ impl Plugin for NativePlugin {
             }),
             Outcome::Failed { code, message } => Err(LoadError::PluginFailed {
                 plugin: plugin(),
-                export: shown(export),
+                export: escape(export),
                 message: match message.as_slice() {
                     [] => format!("it returned {code}"),
-                    message => shown(&String::from_utf8_lossy(message)),
+                    message => escape(&String::from_utf8_lossy(message)),
                 },
             }),
         }
@@ -162,8 +163,8 @@ impl Plugin for NativePlugin {
         self.exports.clone()
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Native
+    fn kind(&self) -> PluginKind {
+        PluginKind::Native
     }
 
     async fn unload(&self) -> Result<(), LoadError> {

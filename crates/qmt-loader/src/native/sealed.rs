@@ -1,4 +1,4 @@
-//! A copy of a library that nobody can change between the check and the opening.
+//! A copy of a library that cannot be changed between the check and the opening.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -148,11 +148,11 @@ mod tests {
     use qmt_oci_ref::Digest;
 
     use super::*;
-    use crate::loader::Kind;
+    use qmt_oci_ref::PluginKind;
 
     fn artifact(content: &'static str) -> Artifact {
         let digest = Digest::sha256(content);
-        Artifact::new(Kind::Native, Bytes::from(content), digest, "p")
+        Artifact::from_verified(PluginKind::Native, Bytes::from(content), digest, "p")
     }
 
     /// NAT-01: what was checked is what runs: not even we can change the copy.
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(fs::read(copy.path()).unwrap(), b"content");
     }
 
-    /// Where there is no sealed memory, a private file takes its place, for as long as it is needed.
+    /// Where there is no sealed memory, a private file is used, for as long as it is needed.
     #[test]
     fn the_copy_on_disk_is_private() {
         let home = tempfile::tempdir().unwrap();

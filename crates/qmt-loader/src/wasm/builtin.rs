@@ -3,7 +3,7 @@
 //! Extism links what is registered under its own names before what it brings along. Each function
 //! here stands before one of those, because that one
 //! - follows a pointer which is null or stale while start functions run, or
-//! - believes the lengths that Extism's kernel keeps beside each block of memory, where a plugin can
+//! - believes the lengths that Extism's kernel keeps next to each block of memory, where a plugin can
 //!   overwrite them, and reads or writes behind the end of that memory, or
 //! - has no limit: on log lines and their length, on what they do to a terminal, on redirects.
 //!
@@ -17,9 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use extism::{CurrentPlugin, Error, Function, PTR, UserData, Val, ValType};
 
 use super::http::{AllowedHost, HttpState};
+use super::imports::EXTISM_ENV;
 use super::log::LogBudget;
 use super::memory::{KnownMemory, give, offset, read, set, take, take_text};
-use super::offer::EXTISM_ENV;
 use crate::limits::Limits;
 
 /// The bytes of a key of configuration or variables.
@@ -31,9 +31,9 @@ const ERROR_MAX: usize = 64 * 1024;
 /// WASI's number for "bad file descriptor".
 const EBADF: i32 = 8;
 
-/// What the functions of one lane share. One instance runs in a lane at a time.
+/// What the functions of one instance share. One instance runs in a instance at a time.
 #[derive(Debug)]
-pub(super) struct LaneState {
+pub(super) struct InstanceState {
     plugin: String,
     http_body_max: usize,
     log_line_max: usize,
@@ -46,7 +46,7 @@ pub(super) struct LaneState {
     log: Mutex<LogBudget>,
 }
 
-impl LaneState {
+impl InstanceState {
     pub(super) fn new(plugin: &str, hosts: Vec<AllowedHost>, limits: &Limits) -> Self {
         let length = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
         Self {
@@ -105,7 +105,7 @@ impl LaneState {
 }
 
 /// A call is under way.
-pub(super) struct Calling<'a>(&'a LaneState);
+pub(super) struct Calling<'a>(&'a InstanceState);
 
 impl Drop for Calling<'_> {
     fn drop(&mut self) {
@@ -113,13 +113,13 @@ impl Drop for Calling<'_> {
     }
 }
 
-/// Makes the functions of one lane.
+/// Makes the functions of one instance.
 ///
 /// # Errors
 /// `EXTISM_ENABLE_WASI_OUTPUT` makes Extism connect a plugin to the host's standard streams, and
 /// can be defeated only by taking the plugin's writing away; with folders granted that would hurt.
 pub(super) fn functions(
-    state: &Arc<LaneState>,
+    state: &Arc<InstanceState>,
     wasi: bool,
     paths: &BTreeMap<String, String>,
 ) -> Result<Vec<Function>, &'static str> {
@@ -147,7 +147,7 @@ pub(super) fn functions(
         ("log_error", tracing::Level::ERROR),
     ] {
         let body = move |plugin: &mut CurrentPlugin,
-                         state: &LaneState,
+                         state: &InstanceState,
                          input: &[Val],
                          _: &mut [Val]| { log(plugin, state, input, level) };
         functions.push(builtin(state, name, [PTR], [], body));
@@ -180,14 +180,14 @@ pub(super) fn functions(
 
 /// Wraps `body` so that it runs only during calls.
 fn builtin<F>(
-    state: &Arc<LaneState>,
+    state: &Arc<InstanceState>,
     name: &str,
     params: impl IntoIterator<Item = ValType>,
     results: impl IntoIterator<Item = ValType>,
     body: F,
 ) -> Function
 where
-    F: Fn(&mut CurrentPlugin, &LaneState, &[Val], &mut [Val]) -> Result<(), Error>
+    F: Fn(&mut CurrentPlugin, &InstanceState, &[Val], &mut [Val]) -> Result<(), Error>
         + Send
         + Sync
         + 'static,
@@ -202,7 +202,7 @@ where
 }
 
 /// Extism clears the error by the same function, at any time and without a look at memory.
-fn error_set_function(state: &Arc<LaneState>) -> Function {
+fn error_set_function(state: &Arc<InstanceState>) -> Function {
     let state = Arc::clone(state);
     let body = move |plugin: &mut CurrentPlugin, inputs: &[Val], _: &mut [Val], _: UserData<()>| {
         if offset(inputs.first()) == 0 {
@@ -219,7 +219,7 @@ fn error_set_function(state: &Arc<LaneState>) -> Function {
 
 fn output_set(
     plugin: &mut CurrentPlugin,
-    state: &LaneState,
+    state: &InstanceState,
     inputs: &[Val],
     _: &mut [Val],
 ) -> Result<(), Error> {
@@ -238,7 +238,7 @@ fn output_set(
 
 fn config_get(
     plugin: &mut CurrentPlugin,
-    state: &LaneState,
+    state: &InstanceState,
     inputs: &[Val],
     outputs: &mut [Val],
 ) -> Result<(), Error> {
@@ -249,7 +249,7 @@ fn config_get(
 
 fn var_get(
     plugin: &mut CurrentPlugin,
-    state: &LaneState,
+    state: &InstanceState,
     inputs: &[Val],
     outputs: &mut [Val],
 ) -> Result<(), Error> {
@@ -260,7 +260,7 @@ fn var_get(
 
 fn var_set(
     plugin: &mut CurrentPlugin,
-    state: &LaneState,
+    state: &InstanceState,
     inputs: &[Val],
     _: &mut [Val],
 ) -> Result<(), Error> {
@@ -286,7 +286,7 @@ fn variable_size(key: &str, value: &[u8]) -> usize {
 
 fn http_request(
     plugin: &mut CurrentPlugin,
-    state: &LaneState,
+    state: &InstanceState,
     inputs: &[Val],
     outputs: &mut [Val],
 ) -> Result<(), Error> {
@@ -307,7 +307,7 @@ fn http_request(
 )]
 fn http_status_code(
     _: &mut CurrentPlugin,
-    state: &LaneState,
+    state: &InstanceState,
     _: &[Val],
     outputs: &mut [Val],
 ) -> Result<(), Error> {
@@ -318,7 +318,7 @@ fn http_status_code(
 
 fn http_headers(
     plugin: &mut CurrentPlugin,
-    state: &LaneState,
+    state: &InstanceState,
     _: &[Val],
     outputs: &mut [Val],
 ) -> Result<(), Error> {
@@ -329,7 +329,7 @@ fn http_headers(
 
 fn log(
     plugin: &mut CurrentPlugin,
-    state: &LaneState,
+    state: &InstanceState,
     inputs: &[Val],
     level: tracing::Level,
 ) -> Result<(), Error> {

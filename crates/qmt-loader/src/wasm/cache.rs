@@ -1,6 +1,6 @@
 //! The folder of compiled modules: ours, private, and never the user's wasmtime cache.
 //!
-//! wasmtime runs what it finds there without a check of where it came from, so whoever can write
+//! wasmtime runs what it finds there without a check of where it came from, so a user who can write
 //! to the folder can run code in the host. There is no way to hand it a single compiled module.
 
 use std::fs;
@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// WASM-09: nobody else can put compiled code where we look for it.
+    /// WASM-09: no other user can put compiled code into the cache.
     #[test]
     fn a_folder_that_others_may_write_to_is_refused() {
         let home = tempfile::tempdir().unwrap();

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use extism::{CompiledPlugin, DebugOptions, Function, Manifest, PluginBuilder, Wasm};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, ProfilingStrategy};
 
-use super::builtin::{self, LaneState};
+use super::builtin::{self, InstanceState};
 use super::cache::CompileCache;
-use super::grant::Grants;
+use super::grants::Grants;
 use super::host_function::HostFunction;
 use super::preflight::{MEMORIES_MAX, PAGE, TABLES_MAX};
 use crate::error::LoadError;
@@ -30,7 +30,7 @@ const INSTANCE_SIZE_MAX: usize = 16 * 1024 * 1024;
 const NO_FUNCTION: &str = "qmt-loader: no function";
 
 /// All that it takes to make another instance of a loaded module.
-pub(super) struct Recipe {
+pub(super) struct InstanceSpec {
     plugin: String,
     bytes: Bytes,
     grants: Grants,
@@ -57,13 +57,13 @@ impl fmt::Debug for HostFunctions {
 }
 
 /// A compiled module with an engine of its own, and at most one instance of it.
-pub(super) struct Lane {
+pub(super) struct Instance {
     compiled: CompiledPlugin,
-    pub(super) state: Arc<LaneState>,
-    pub(super) instance: Option<extism::Plugin>,
+    pub(super) state: Arc<InstanceState>,
+    pub(super) running: Option<extism::Plugin>,
 }
 
-impl Recipe {
+impl InstanceSpec {
     pub(super) fn new(
         artifact: &Artifact,
         grants: Grants,
@@ -90,8 +90,8 @@ impl Recipe {
     }
 
     /// Compiles the module, or takes it from the cache. No code of it runs.
-    pub(super) fn compile(&self) -> Result<Lane, LoadError> {
-        let state = Arc::new(LaneState::new(
+    pub(super) fn compile(&self) -> Result<Instance, LoadError> {
+        let state = Arc::new(InstanceState::new(
             &self.plugin,
             self.grants.hosts.clone(),
             &self.limits,
@@ -122,10 +122,10 @@ impl Recipe {
             plugin: self.plugin.clone(),
             source: error.into(),
         })?;
-        Ok(Lane {
+        Ok(Instance {
             compiled,
             state,
-            instance: None,
+            running: None,
         })
     }
 
@@ -134,7 +134,7 @@ impl Recipe {
         let mut manifest = Manifest::new([Wasm::data(self.bytes.to_vec())])
             .with_memory_max(pages)
             .with_config(self.grants.config.clone().into_iter())
-            // Extism's own HTTP client answers nobody: ours stands before it.
+            // Extism's own HTTP client stays unused: ours replaces it.
             .disallow_all_hosts()
             .with_timeout(self.limits.timeout.max(Duration::from_millis(1)));
         if !self.grants.paths.is_empty() {
@@ -176,13 +176,13 @@ impl Recipe {
     }
 }
 
-impl Lane {
+impl Instance {
     /// Makes an instance that is ready to be called, unless there is one. Start functions run.
     ///
     /// Extism runs them before it starts its clock and before it has given host functions the
     /// pointers they need, so `state` refuses host calls until that is over.
     pub(super) fn start(&mut self) -> Result<(), extism::Error> {
-        if self.instance.is_some() {
+        if self.running.is_some() {
             return Ok(());
         }
         self.state.new_instance();
@@ -191,7 +191,7 @@ impl Lane {
         let ended = instance.call::<&[u8], ()>(NO_FUNCTION, &[]);
         match ended {
             Err(error) if error.to_string() == format!("Function not found: {NO_FUNCTION}") => {
-                self.instance = Some(instance);
+                self.running = Some(instance);
                 Ok(())
             }
             Err(error) => Err(error),

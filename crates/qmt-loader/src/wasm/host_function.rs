@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use extism::{CurrentPlugin, Function, PTR, UserData, Val};
 
-use super::builtin::LaneState;
+use super::builtin::InstanceState;
+use super::imports::EXTISM_USER;
 use super::memory::{give, read};
-use super::offer::EXTISM_USER;
 use crate::error::BoxError;
 
 type Call = dyn Fn(Bytes) -> Result<Bytes, BoxError> + Send + Sync;
@@ -56,7 +56,7 @@ impl HostFunction {
     }
 
     /// Makes Extism's form of it.
-    pub(super) fn to_extism(&self, state: &Arc<LaneState>) -> Function {
+    pub(super) fn to_extism(&self, state: &Arc<InstanceState>) -> Function {
         let call = Arc::clone(&self.call);
         let state = Arc::clone(state);
         let body = move |plugin: &mut CurrentPlugin,

@@ -1,12 +1,12 @@
-//! HTTP for plugins: only to granted hosts, on every hop, within the time of the call.
+//! HTTP for plugins: only to granted hosts, on every redirect, within the time of the call.
 //!
 //! Extism's own client looks at the first URL only and follows redirects to anywhere. This one
-//! follows none by itself: each hop is held against the list, each name is resolved once, and
+//! follows none by itself: each redirect is checked against the list, each name is resolved once, and
 //! names that lead into private networks are refused unless the operator granted that very address.
 
-mod hop;
 mod host;
 mod public;
+mod redirect;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -16,10 +16,10 @@ use extism::Error;
 use ureq::Body;
 use ureq::http::Response;
 
-use self::hop::Hop;
 pub(super) use self::host::AllowedHost;
 use self::host::Origin;
-use crate::error::shown;
+use self::redirect::PluginRequest;
+use qmt_oci_ref::text::escape;
 
 /// The bytes of a request without its body: 64 KiB.
 pub(super) const REQUEST_MAX: usize = 64 * 1024;
@@ -28,7 +28,7 @@ const REDIRECTS_MAX: usize = 5;
 /// The time of a request where the call has no deadline, which does not happen.
 const NO_DEADLINE: Duration = Duration::from_mins(1);
 
-/// What a lane knows of the last response, and whom it may ask.
+/// What a instance knows of the last response, and which hosts it may contact.
 #[derive(Debug)]
 pub(super) struct HttpState {
     hosts: Vec<AllowedHost>,
@@ -68,13 +68,13 @@ impl HttpState {
         self.status = 0;
         self.headers.clear();
         let deadline = Instant::now() + time.unwrap_or(NO_DEADLINE).min(NO_DEADLINE * 60);
-        let mut hop = Hop::parse(request, body)?;
+        let mut request = PluginRequest::parse(request, body)?;
         for _ in 0..=REDIRECTS_MAX {
-            let origin = Origin::of(&hop.uri)?;
+            let origin = Origin::of(&request.uri)?;
             let Some(granted) = self.hosts.iter().find(|host| host.is(&origin)) else {
                 return Err(Error::msg(format!(
                     "host `{}` on port {} is not granted to this plugin",
-                    shown(&origin.host),
+                    escape(&origin.host),
                     origin.port
                 )));
             };
@@ -82,9 +82,9 @@ impl HttpState {
             if left.is_zero() {
                 return Err(Error::msg("timeout"));
             }
-            let response = hop.send(left, granted.names_an_address())?;
-            match hop.next(&response, &origin)? {
-                Some(next) => hop = next,
+            let response = request.send(left, granted.names_an_address())?;
+            match request.next(&response, &origin)? {
+                Some(next) => request = next,
                 None => return self.receive(response),
             }
         }

@@ -58,7 +58,7 @@ pub(super) fn line(bytes: &[u8]) -> String {
     result
 }
 
-/// Hands the line to whoever listens to the host's log.
+/// Passes the line to the host's log.
 pub(super) fn emit(plugin: &str, level: Level, line: &str, dropped: u64) {
     if dropped > 0 {
         tracing::warn!(target: TARGET, plugin, dropped, "too many log lines; some were dropped");

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use extism::convert::MemoryHandle;
 use extism::{CurrentPlugin, Error, Val};
 
-use super::builtin::LaneState;
+use super::builtin::InstanceState;
 use super::preflight::PAGE;
-use crate::error::shown;
+use qmt_oci_ref::text::escape;
 
 /// The bytes of the smallest block that is asked for where one byte proves too little.
 const PROBE_FIRST: u64 = 4096;
@@ -106,7 +106,7 @@ pub(super) fn offset(value: Option<&Val>) -> u64 {
 /// Copies what a handle names.
 pub(super) fn read(
     plugin: &mut CurrentPlugin,
-    state: &LaneState,
+    state: &InstanceState,
     value: Option<&Val>,
     limit: usize,
 ) -> Result<Vec<u8>, Error> {
@@ -126,7 +126,7 @@ pub(super) fn read(
 /// Copies what a handle names, and frees it.
 pub(super) fn take(
     plugin: &mut CurrentPlugin,
-    state: &LaneState,
+    state: &InstanceState,
     value: Option<&Val>,
     limit: usize,
 ) -> Result<Vec<u8>, Error> {
@@ -139,19 +139,23 @@ pub(super) fn take(
 
 pub(super) fn take_text(
     plugin: &mut CurrentPlugin,
-    state: &LaneState,
+    state: &InstanceState,
     value: Option<&Val>,
     limit: usize,
 ) -> Result<String, Error> {
     let bytes = take(plugin, state, value, limit)?;
-    String::from_utf8(bytes)
-        .map_err(|error| Error::msg(format!("a key is not UTF-8: {}", shown(&error.to_string()))))
+    String::from_utf8(bytes).map_err(|error| {
+        Error::msg(format!(
+            "a key is not UTF-8: {}",
+            escape(&error.to_string())
+        ))
+    })
 }
 
 /// Hands bytes to the plugin; nothing is the null handle.
 pub(super) fn give(
     plugin: &mut CurrentPlugin,
-    state: &LaneState,
+    state: &InstanceState,
     outputs: &mut [Val],
     bytes: Option<&[u8]>,
 ) -> Result<(), Error> {

@@ -7,12 +7,12 @@
 mod builtin;
 mod cache;
 mod engine;
-mod grant;
+mod grants;
 mod host_function;
 mod http;
+mod imports;
 mod log;
 mod memory;
-mod offer;
 mod plugin;
 mod preflight;
 
@@ -25,14 +25,18 @@ use async_trait::async_trait;
 use qmt_oci_ref::Digest;
 
 use self::cache::CompileCache;
-use self::engine::{HostFunctions, Recipe};
-use self::grant::Grants;
+use self::engine::{HostFunctions, InstanceSpec};
+use self::grants::Grants;
 pub use self::host_function::HostFunction;
 use self::plugin::{Instances, WasmPlugin};
 use crate::error::LoadError;
 use crate::limits::LoadOptions;
-use crate::loader::{Artifact, Kind, Loader, Preflight};
+use crate::loader::{Artifact, Loader, Preflight};
 use crate::plugin::Plugin;
+/// For hosts that use Extism's own types: [`ExtismLoaderBuilder::extism_function`] takes an
+/// [`extism::Function`]. They follow Extism's versions.
+pub use extism;
+use qmt_oci_ref::PluginKind;
 
 /// Loads Wasm plugins through Extism.
 ///
@@ -53,7 +57,7 @@ pub struct ExtismLoader {
     instances: usize,
     /// One lock per digest that is being compiled, so that two loads compile it once.
     compiling: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
-    /// What is loaded, by digest and options, as long as somebody holds it.
+    /// What is loaded, by digest and options, as long as it is referenced.
     loaded: Mutex<Vec<Loaded>>,
 }
 
@@ -107,7 +111,7 @@ impl Loader for ExtismLoader {
         if shareable && let Some(instances) = self.shared(&artifact, &options) {
             return Ok(Arc::new(WasmPlugin::new(instances)));
         }
-        let recipe = Recipe::new(
+        let spec = InstanceSpec::new(
             &artifact,
             grants,
             options.limits.clone(),
@@ -115,7 +119,7 @@ impl Loader for ExtismLoader {
             Arc::clone(&self.cache),
         );
         let exports = preflight.exports;
-        let instances = Arc::new(Instances::start(recipe, exports, self.instances, guard).await?);
+        let instances = Arc::new(Instances::start(spec, exports, self.instances, guard).await?);
         if shareable {
             self.loaded
                 .lock()
@@ -140,10 +144,10 @@ impl ExtismLoader {
         artifact: &Artifact,
         options: Option<&LoadOptions>,
     ) -> Result<Preflight, LoadError> {
-        if artifact.kind() != Kind::Wasm {
+        if artifact.kind() != PluginKind::Wasm {
             return Err(LoadError::KindMismatch {
                 plugin: artifact.name().to_owned(),
-                loader: Kind::Wasm,
+                loader: PluginKind::Wasm,
                 artifact: artifact.kind(),
             });
         }
@@ -171,7 +175,7 @@ impl ExtismLoaderBuilder {
     /// Keeps compiled modules in `folder` beyond the life of the loader.
     ///
     /// The folder holds machine code that is run as it is: it is made with mode 0700, and refused
-    /// where it belongs to somebody else or others may write to it. Without a folder, or with
+    /// where it belongs to another user or others can write to it. Without a folder, or with
     /// `None`, the cache is a temporary one of the same mode.
     #[must_use]
     pub fn compile_cache(mut self, folder: Option<PathBuf>) -> Self {
@@ -186,7 +190,7 @@ impl ExtismLoaderBuilder {
         self
     }
 
-    /// Offers a function written against Extism's own types; see [`crate::extism`].
+    /// Offers a function written against Extism's own types; see [`crate::wasm::extism`].
     ///
     /// Its namespace is `extism:host/user` unless it names another one. Extism has not given it its
     /// pointers while a module starts, so a plugin that is not trusted must not be able to call it
@@ -212,7 +216,7 @@ impl ExtismLoaderBuilder {
     /// [`LoadError::Io`] and [`LoadError::NotPrivate`] for the cache folder.
     pub fn build(self) -> Result<ExtismLoader, LoadError> {
         let theirs = self.functions.extism.iter().map(|function| {
-            let namespace = function.namespace().unwrap_or(offer::EXTISM_USER);
+            let namespace = function.namespace().unwrap_or(imports::EXTISM_USER);
             (namespace.to_owned(), function.name().to_owned())
         });
         let ours = self.functions.ours.iter().map(HostFunction::import);

@@ -12,10 +12,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::engine::{Lane, Recipe};
-use crate::error::{BoxError, LoadError, shown};
-use crate::loader::Kind;
+use super::engine::{Instance, InstanceSpec};
+use crate::error::{BoxError, LoadError};
 use crate::plugin::Plugin;
+use qmt_oci_ref::PluginKind;
+use qmt_oci_ref::text::escape;
 
 /// How long we sleep between two attempts to stop a call that has not started its clock yet.
 const STOP_AGAIN: Duration = Duration::from_millis(5);
@@ -43,7 +44,7 @@ impl Plugin for WasmPlugin {
     async fn call(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
         if self.unloaded.load(Ordering::Acquire) {
             return Err(LoadError::Unloaded {
-                plugin: self.instances.recipe.plugin().to_owned(),
+                plugin: self.instances.spec.plugin().to_owned(),
             });
         }
         self.instances.call(export, input).await
@@ -53,8 +54,8 @@ impl Plugin for WasmPlugin {
         self.instances.exports.clone()
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Wasm
+    fn kind(&self) -> PluginKind {
+        PluginKind::Wasm
     }
 
     async fn unload(&self) -> Result<(), LoadError> {
@@ -65,19 +66,19 @@ impl Plugin for WasmPlugin {
 
 /// The instances of one module under one set of options.
 pub(super) struct Instances {
-    recipe: Arc<Recipe>,
+    spec: Arc<InstanceSpec>,
     exports: Vec<String>,
     /// One permit per instance. The thread that runs the code holds it, not the caller who waits,
     /// so that code which cannot be stopped at once still counts.
     permits: Arc<Semaphore>,
     count: usize,
-    idle: Mutex<Vec<Lane>>,
+    idle: Mutex<Vec<Instance>>,
 }
 
 impl fmt::Debug for Instances {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Instances")
-            .field("plugin", &self.recipe.plugin())
+            .field("plugin", &self.spec.plugin())
             .field("count", &self.count)
             .finish_non_exhaustive()
     }
@@ -86,29 +87,29 @@ impl fmt::Debug for Instances {
 impl Instances {
     /// Compiles the module and starts its first instance.
     ///
-    /// `compiling` is held until the compiler is done, even if nobody waits for it any longer.
+    /// `compiling` is held until the compiler is done, even if no caller waits for it any longer.
     pub(super) async fn start(
-        recipe: Recipe,
+        spec: InstanceSpec,
         exports: Vec<String>,
         count: usize,
         compiling: OwnedMutexGuard<()>,
     ) -> Result<Self, LoadError> {
-        let limits = recipe.limits().clone();
-        let plugin = recipe.plugin().to_owned();
+        let limits = spec.limits().clone();
+        let plugin = spec.plugin().to_owned();
         let host = |error: tokio::task::JoinError| LoadError::Host {
             plugin: plugin.clone(),
             export: START.to_owned(),
             source: error.into(),
         };
-        let recipe = Arc::new(recipe);
+        let spec = Arc::new(spec);
         let compile = tokio::task::spawn_blocking({
-            let recipe = Arc::clone(&recipe);
+            let spec = Arc::clone(&spec);
             move || {
                 let _compiling = compiling;
-                recipe.compile()
+                spec.compile()
             }
         });
-        let mut lane = timeout(limits.compile_timeout, compile)
+        let mut instance = timeout(limits.compile_timeout, compile)
             .await
             .map_err(|_| LoadError::CompileTimedOut {
                 plugin: plugin.clone(),
@@ -116,8 +117,8 @@ impl Instances {
             })?
             .map_err(host)??;
         let until = deadline(limits.timeout);
-        let start = tokio::task::spawn_blocking(move || lane.start().map(|()| lane));
-        let lane = timeout(limits.timeout, start)
+        let start = tokio::task::spawn_blocking(move || instance.start().map(|()| instance));
+        let instance = timeout(limits.timeout, start)
             .await
             .map_err(|_| LoadError::TimedOut {
                 plugin: plugin.clone(),
@@ -125,22 +126,22 @@ impl Instances {
                 limit: limits.timeout,
             })?
             .map_err(host)?
-            .map_err(|error| failure(&recipe, START, &Stop::at(until), error))?;
+            .map_err(|error| failure(&spec, START, &Stop::at(until), error))?;
         Ok(Self {
-            recipe,
+            spec,
             exports,
             permits: Arc::new(Semaphore::new(count)),
             count,
-            idle: Mutex::new(vec![lane]),
+            idle: Mutex::new(vec![instance]),
         })
     }
     async fn call(self: &Arc<Self>, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
-        let plugin = || self.recipe.plugin().to_owned();
-        let limits = self.recipe.limits();
+        let plugin = || self.spec.plugin().to_owned();
+        let limits = self.spec.limits();
         if !self.exports.iter().any(|known| known == export) {
             return Err(LoadError::UnknownExport {
                 plugin: plugin(),
-                export: shown(export),
+                export: escape(export),
                 known: self.exports.clone(),
             });
         }
@@ -190,42 +191,42 @@ impl Instances {
 
     /// Runs one call on a thread that may block.
     fn run(&self, export: &str, input: &Bytes, stop: &Stop) -> Result<Bytes, LoadError> {
-        let idle = self.lanes().pop();
-        let mut lane = match idle {
-            Some(lane) => lane,
-            None => self.recipe.compile()?,
+        let idle = self.idle().pop();
+        let mut instance = match idle {
+            Some(instance) => instance,
+            None => self.spec.compile()?,
         };
-        let result = self.run_in(&mut lane, export, input, stop);
+        let result = self.run_in(&mut instance, export, input, stop);
         // What trapped or was stopped has arbitrary memory; the next call gets a new instance.
         if !matches!(result, Ok(_) | Err(LoadError::PluginFailed { .. })) {
-            lane.instance = None;
+            instance.running = None;
         }
-        self.lanes().push(lane);
+        self.idle().push(instance);
         result
     }
 
     fn run_in(
         &self,
-        lane: &mut Lane,
+        instance: &mut Instance,
         export: &str,
         input: &Bytes,
         stop: &Stop,
     ) -> Result<Bytes, LoadError> {
-        let failed = |error| failure(&self.recipe, export, stop, error);
-        lane.start().map_err(failed)?;
-        let Some(instance) = lane.instance.as_mut() else {
+        let failed = |error| failure(&self.spec, export, stop, error);
+        instance.start().map_err(failed)?;
+        let Some(running) = instance.running.as_mut() else {
             return Err(failed(extism::Error::msg("there is no instance")));
         };
-        if !stop.arm(instance.cancel_handle()) {
+        if !stop.arm(running.cancel_handle()) {
             return Err(failed(extism::Error::msg("stopped before it began")));
         }
         let ended = {
-            let _calling = lane.state.calling();
+            let _calling = instance.state.calling();
             // Extism would hand out whatever range the plugin named; ours was proven when it was.
-            instance.call::<&[u8], ()>(export, &input[..])
+            running.call::<&[u8], ()>(export, &input[..])
         };
-        match (ended, lane.state.take_error()) {
-            (Ok(()), None) => Ok(Bytes::from(lane.state.take_output())),
+        match (ended, instance.state.take_error()) {
+            (Ok(()), None) => Ok(Bytes::from(instance.state.take_output())),
             (Ok(()), Some(words)) => Err(failed(extism::Error::msg(words))),
             (Err(error), Some(words)) if error.chain().count() == 1 && !stop.is_stopped() => {
                 Err(failed(extism::Error::msg(words)))
@@ -234,7 +235,7 @@ impl Instances {
         }
     }
 
-    fn lanes(&self) -> std::sync::MutexGuard<'_, Vec<Lane>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -277,7 +278,7 @@ impl Stop {
     }
 }
 
-/// Tells whoever stops the call that it is over.
+/// Tells the stopping thread that the call is over.
 struct Done<'a>(&'a Stop);
 
 impl Drop for Done<'_> {
@@ -310,10 +311,10 @@ impl Drop for StopOnDrop {
 
 /// Tells from Extism's words what went wrong. Its errors have no types; the words of a plugin can
 /// imitate them, which changes how a failure is called and nothing else.
-fn failure(recipe: &Recipe, export: &str, stop: &Stop, error: extism::Error) -> LoadError {
-    let plugin = recipe.plugin().to_owned();
+fn failure(spec: &InstanceSpec, export: &str, stop: &Stop, error: extism::Error) -> LoadError {
+    let plugin = spec.plugin().to_owned();
     let export = export.to_owned();
-    let limits = recipe.limits();
+    let limits = spec.limits();
     let message = error.to_string();
     let root = error.root_cause().to_string();
     if stop.is_stopped() || message == "timeout" || root == INTERRUPTED {
@@ -341,7 +342,7 @@ fn failure(recipe: &Recipe, export: &str, stop: &Stop, error: extism::Error) -> 
         let source = BoxError::from(error);
         LoadError::Start { plugin, source }
     } else if error.chain().count() == 1 {
-        let message = shown(&message);
+        let message = escape(&message);
         LoadError::PluginFailed {
             plugin,
             export,

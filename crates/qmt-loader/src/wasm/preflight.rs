@@ -10,10 +10,11 @@ use wasmparser::{
     ValType,
 };
 
-use super::offer;
+use super::imports;
 use crate::error::WasmRefusal;
 use crate::limits::Limits;
-use crate::loader::{Kind, Preflight};
+use crate::loader::Preflight;
+use qmt_oci_ref::PluginKind;
 
 /// The bytes that a module may have: 64 MiB.
 pub(crate) const MODULE_MAX: u64 = 64 * 1024 * 1024;
@@ -62,7 +63,7 @@ pub(super) fn preflight(
         .imports
         .iter()
         .filter(|(module, name)| {
-            !offer::is_offered(module, name) && !host.contains(&(module.clone(), name.clone()))
+            !imports::is_offered(module, name) && !host.contains(&(module.clone(), name.clone()))
         })
         .map(|(module, name)| format!("{module}.{name}"))
         .collect();
@@ -70,12 +71,12 @@ pub(super) fn preflight(
         return Err(WasmRefusal::MissingImports { missing });
     }
     Ok(Preflight {
-        kind: Kind::Wasm,
+        kind: PluginKind::Wasm,
         exports: seen.callable(),
         wasi: seen
             .imports
             .iter()
-            .any(|(module, _)| offer::is_wasi(module)),
+            .any(|(module, _)| imports::is_wasi(module)),
         imports: seen
             .imports
             .into_iter()

@@ -7,11 +7,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use qmt_loader::{
-    Artifact, Kind, LoadError, LoadOptions, Loader, NativeLoader, NativePlugin, NativeRefusal,
-    Plugin,
-};
+use qmt_loader::native::{NativeLoader, NativePlugin};
+use qmt_loader::refusal::NativeRefusal;
+use qmt_loader::{Artifact, LoadError, LoadOptions, Loader, Plugin};
 use qmt_oci_ref::Digest;
+use qmt_oci_ref::PluginKind;
 
 use crate::support::{SLACK, artifact, fixtures, refusal, wasm, within};
 
@@ -61,7 +61,7 @@ impl Workshop {
 
     /// Loads `bytes`, which must be refused, and checks that none of the code ran.
     async fn refuses(&self, bytes: Vec<u8>) -> NativeRefusal {
-        let library = artifact(Kind::Native, bytes);
+        let library = artifact(PluginKind::Native, bytes);
         let result = self.loader().load(library, LoadOptions::default()).await;
         assert!(!self.marker().exists(), "the constructor ran");
         match refusal(result) {
@@ -78,7 +78,7 @@ fn native(plugin: &dyn Plugin) -> &NativePlugin {
 #[tokio::test]
 async fn the_echo_plugin_answers() {
     let workshop = Workshop::new();
-    let library = artifact(Kind::Native, workshop.compile("echo.c", &[]));
+    let library = artifact(PluginKind::Native, workshop.compile("echo.c", &[]));
     let preflight = workshop.loader().preflight(&library).unwrap();
     assert_eq!(preflight.abi, Some(1));
     assert!(preflight.exports.contains(&"qmt_plugin_call".to_owned()));
@@ -88,7 +88,7 @@ async fn the_echo_plugin_answers() {
         .load(library, LoadOptions::default())
         .await
         .unwrap();
-    assert_eq!(plugin.kind(), Kind::Native);
+    assert_eq!(plugin.kind(), PluginKind::Native);
     assert_eq!(plugin.exports(), ["fails", "greet"]);
     for (name, answer) in [("Ada", "Hello, Ada! (native)"), ("", "Hello, ! (native)")] {
         assert_eq!(
@@ -114,7 +114,7 @@ async fn the_echo_plugin_answers() {
 #[tokio::test]
 async fn constructors_run_at_the_opening_only() {
     let workshop = Workshop::new();
-    let library = artifact(Kind::Native, workshop.variant(&[]));
+    let library = artifact(PluginKind::Native, workshop.variant(&[]));
     workshop.loader().preflight(&library).unwrap();
     assert!(!workshop.marker().exists());
     workshop
@@ -146,7 +146,7 @@ async fn another_abi_version_is_refused_before_the_opening() {
 #[tokio::test]
 async fn another_abi_version_is_refused_at_the_latest_after_the_opening() {
     let workshop = Workshop::new();
-    let library = artifact(Kind::Native, workshop.variant(&["-DOTHER_VERSION"]));
+    let library = artifact(PluginKind::Native, workshop.variant(&["-DOTHER_VERSION"]));
     let result = workshop
         .loader()
         .load(library, LoadOptions::default())
@@ -185,7 +185,7 @@ async fn an_incomplete_abi_is_refused() {
 #[tokio::test]
 async fn configuration_is_taken_once() {
     let workshop = Workshop::new();
-    let library = artifact(Kind::Native, workshop.variant(&["-DCONFIGURE"]));
+    let library = artifact(PluginKind::Native, workshop.variant(&["-DCONFIGURE"]));
     let load = |value: Option<&str>| {
         let mut options = LoadOptions::default();
         if let Some(value) = value {
@@ -208,7 +208,7 @@ async fn configuration_is_taken_once() {
 #[tokio::test]
 async fn a_library_without_our_abi_has_symbols_only() {
     let workshop = Workshop::new();
-    let library = artifact(Kind::Native, workshop.variant(&["-DNO_ABI"]));
+    let library = artifact(PluginKind::Native, workshop.variant(&["-DNO_ABI"]));
     let plugin = workshop
         .loader()
         .load(library, LoadOptions::default())
@@ -260,7 +260,7 @@ async fn libraries_are_opened_once_and_apart() {
         workshop.variant(&["-DANSWER=2", "-DINTERPOSE"]),
     );
     let address = async |bytes: &[u8]| {
-        let library = artifact(Kind::Native, bytes.to_vec());
+        let library = artifact(PluginKind::Native, bytes.to_vec());
         let plugin = workshop
             .loader()
             .load(library, LoadOptions::default())
@@ -280,7 +280,7 @@ async fn libraries_are_opened_once_and_apart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_limited() {
     let workshop = Workshop::new();
-    let library = artifact(Kind::Native, workshop.variant(&["-DANSWER=3"]));
+    let library = artifact(PluginKind::Native, workshop.variant(&["-DANSWER=3"]));
     let timeout = Duration::from_millis(200);
     let plugin = workshop
         .loader()
@@ -322,7 +322,9 @@ async fn search_paths_and_strange_libraries_are_refused() {
     assert!(is_other, "{reason:?}");
     // The good twin: the operator allows it.
     let allowing = workshop.loader().allow_library("libother.so");
-    let preflight = allowing.preflight(&artifact(Kind::Native, needy)).unwrap();
+    let preflight = allowing
+        .preflight(&artifact(PluginKind::Native, needy))
+        .unwrap();
     assert!(preflight.imports.contains(&"libother.so".to_owned()));
     for (flag, name) in [
         ("-Wl,-f,libm.so.6", "auxiliary"),
@@ -380,7 +382,7 @@ async fn what_is_no_library_of_this_machine_is_refused() {
     let good = workshop.variant(&[]);
     workshop
         .loader()
-        .preflight(&artifact(Kind::Native, good.clone()))
+        .preflight(&artifact(PluginKind::Native, good.clone()))
         .unwrap();
     let with = |offset: usize, value: u8| {
         let mut bytes = good.clone();
@@ -452,7 +454,7 @@ fn damaged_libraries_are_refused() {
     let workshop = Workshop::new();
     let good = workshop.variant(&[]);
     let loader = workshop.loader();
-    let preflight = |bytes: Vec<u8>| loader.preflight(&artifact(Kind::Native, bytes));
+    let preflight = |bytes: Vec<u8>| loader.preflight(&artifact(PluginKind::Native, bytes));
     let needed = Headers::of(&good).end_of_segments(&good);
     assert!(needed < good.len());
     for len in (0..needed).step_by(64).chain([needed - 1]) {
@@ -487,7 +489,7 @@ async fn a_copy_that_is_not_what_the_digest_says_is_not_opened() {
     let workshop = Workshop::new();
     let bytes = workshop.variant(&["-DANSWER=4"]);
     let digest = Digest::sha256("something else");
-    let library = Artifact::new(Kind::Native, bytes.into(), digest, "fixture");
+    let library = Artifact::from_verified(PluginKind::Native, bytes.into(), digest, "fixture");
     let error = refusal(
         workshop
             .loader()

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use bytes::Bytes;
-use qmt_loader::{Kind, LoadError, LoadOptions, Loader};
+use qmt_loader::{LoadError, LoadOptions, Loader};
+use qmt_oci_ref::PluginKind;
 
 use crate::native::Workshop;
 use crate::support::{artifact, fixtures};
@@ -15,7 +16,7 @@ use crate::support::{artifact, fixtures};
 #[tokio::test]
 async fn a_plugin_in_rust_answers_and_its_panics_stay_in_it() {
     let workshop = Workshop::new();
-    let library = artifact(Kind::Native, build(&workshop));
+    let library = artifact(PluginKind::Native, build(&workshop));
     let preflight = workshop.loader().preflight(&library).unwrap();
     assert_eq!(preflight.abi, Some(1));
     let plugin = workshop
@@ -39,7 +40,7 @@ async fn a_plugin_in_rust_answers_and_its_panics_stay_in_it() {
     }
 }
 
-/// Builds a copy of the fixture with the versions of the workspace's lock file, which are there.
+/// Builds a copy of the fixture with the versions of the workspace's lock file.
 fn build(workshop: &Workshop) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
@@ -55,7 +56,7 @@ fn build(workshop: &Workshop) -> Vec<u8> {
     fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("echo-rust");
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--offline", "--quiet", "--manifest-path"])
+        .args(["build", "--quiet", "--manifest-path"])
         .arg(folder.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(&target)

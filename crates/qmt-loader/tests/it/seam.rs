@@ -4,7 +4,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qmt_loader::{Kind, LoadOptions, Loader, MockLoader, MockPlugin, NativePlugin, Plugin};
+use qmt_loader::native::NativePlugin;
+use qmt_loader::{LoadOptions, Loader, MockLoader, MockPlugin, Plugin};
+use qmt_oci_ref::PluginKind;
 
 use crate::support::artifact;
 
@@ -21,7 +23,7 @@ async fn a_host_is_tested_without_any_plugin() {
     });
     let loader: Arc<dyn Loader> = Arc::new(loader);
     let plugin = loader
-        .load(artifact(Kind::Wasm, "x"), LoadOptions::default())
+        .load(artifact(PluginKind::Wasm, "x"), LoadOptions::default())
         .await
         .unwrap();
     let answer = plugin.call("greet", Bytes::new()).await.unwrap();

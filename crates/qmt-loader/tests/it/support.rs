@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use qmt_loader::{Artifact, ExtismLoader, Kind, LoadError, LoadOptions, Loader, Plugin};
+use qmt_loader::wasm::ExtismLoader;
+use qmt_loader::{Artifact, LoadError, LoadOptions, Loader, Plugin};
 use qmt_oci_ref::Digest;
+use qmt_oci_ref::PluginKind;
 
 /// What a busy machine may add to a time that is measured.
 pub(crate) const SLACK: Duration = Duration::from_secs(2);
@@ -19,17 +21,17 @@ pub(crate) fn fixtures() -> PathBuf {
 /// A fixture in WebAssembly text, compiled.
 pub(crate) fn wasm(path: &str) -> Artifact {
     let bytes = wat::parse_file(fixtures().join(path)).unwrap();
-    artifact(Kind::Wasm, bytes)
+    artifact(PluginKind::Wasm, bytes)
 }
 
 pub(crate) fn wasm_text(text: &str) -> Artifact {
-    artifact(Kind::Wasm, wat::parse_str(text).unwrap())
+    artifact(PluginKind::Wasm, wat::parse_str(text).unwrap())
 }
 
-pub(crate) fn artifact(kind: Kind, bytes: impl Into<Bytes>) -> Artifact {
+pub(crate) fn artifact(kind: PluginKind, bytes: impl Into<Bytes>) -> Artifact {
     let bytes = bytes.into();
     let digest = Digest::sha256(&bytes);
-    Artifact::new(kind, bytes, digest, "fixture")
+    Artifact::from_verified(kind, bytes, digest, "fixture")
 }
 
 pub(crate) fn loader() -> ExtismLoader {

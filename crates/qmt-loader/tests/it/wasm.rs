@@ -1,14 +1,16 @@
 //! Wasm plugins that behave, and what is refused before it is compiled.
 
 use bytes::Bytes;
-use qmt_loader::{Kind, LoadError, LoadOptions, Loader, WasmRefusal};
+use qmt_loader::refusal::WasmRefusal;
+use qmt_loader::{LoadError, LoadOptions, Loader};
+use qmt_oci_ref::PluginKind;
 
 use crate::support::{artifact, load, loader, refusal, wasm, wasm_text};
 
 #[tokio::test]
 async fn the_echo_plugin_answers() {
     let plugin = load("echo-wasm/echo.wat").await;
-    assert_eq!(plugin.kind(), Kind::Wasm);
+    assert_eq!(plugin.kind(), PluginKind::Wasm);
     assert_eq!(plugin.exports(), ["configured", "count_vowels", "greet"]);
     let answer = plugin.call("greet", Bytes::from("Ada")).await.unwrap();
     assert_eq!(answer, "Hello, Ada! (wasm)");
@@ -77,7 +79,7 @@ async fn an_unloaded_plugin_refuses_and_others_go_on() {
 #[tokio::test]
 async fn what_is_no_core_module_is_refused() {
     fn reason(bytes: &[u8]) -> WasmRefusal {
-        match loader().preflight(&artifact(Kind::Wasm, bytes.to_vec())) {
+        match loader().preflight(&artifact(PluginKind::Wasm, bytes.to_vec())) {
             Err(LoadError::WasmRefused { reason, .. }) => reason,
             other => panic!("{other:?}"),
         }
@@ -130,11 +132,11 @@ fn the_size_of_a_module_is_limited() {
     }
     bytes.resize(LIMIT, 0);
     loader()
-        .preflight(&artifact(Kind::Wasm, bytes.clone()))
+        .preflight(&artifact(PluginKind::Wasm, bytes.clone()))
         .unwrap();
     bytes.push(0);
     let error = loader()
-        .preflight(&artifact(Kind::Wasm, bytes))
+        .preflight(&artifact(PluginKind::Wasm, bytes))
         .unwrap_err();
     let LoadError::WasmRefused { reason, .. } = error else {
         panic!("{error:?}")
@@ -147,7 +149,7 @@ fn the_size_of_a_module_is_limited() {
 async fn broken_bodies_are_found_by_the_compiler() {
     // Sections are fine, a body is not.
     let unbalanced = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a\x05\x01\x03\0\x1a\x0b";
-    let artifact = artifact(Kind::Wasm, unbalanced.to_vec());
+    let artifact = artifact(PluginKind::Wasm, unbalanced.to_vec());
     loader().preflight(&artifact).unwrap();
     let error = refusal(loader().load(artifact, LoadOptions::default()).await);
     assert!(matches!(error, LoadError::Compile { .. }), "{error:?}");
@@ -188,7 +190,10 @@ async fn an_import_of_another_type_does_not_link() {
 
 #[tokio::test]
 async fn a_native_artifact_is_for_another_loader() {
-    let artifact = artifact(Kind::Native, wasm("echo-wasm/echo.wat").bytes().clone());
+    let artifact = artifact(
+        PluginKind::Native,
+        wasm("echo-wasm/echo.wat").bytes().clone(),
+    );
     let error = refusal(loader().load(artifact, LoadOptions::default()).await);
     assert!(matches!(error, LoadError::KindMismatch { .. }), "{error:?}");
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use qmt_loader::{ExtismLoader, LoadOptions, Loader};
+use qmt_loader::wasm::ExtismLoader;
+use qmt_loader::{LoadOptions, Loader};
 
 use crate::support::{fixtures, wasm, wasm_text};
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use qmt_loader::{Artifact, ExtismLoader, HostFunction, Kind, LoadError, LoadOptions, Loader};
+use qmt_loader::wasm::{ExtismLoader, HostFunction};
+use qmt_loader::{Artifact, LoadError, LoadOptions, Loader};
+use qmt_oci_ref::PluginKind;
 
 use crate::support::{Logged, SLACK, load, loader, number, refusal, wasm, within};
 
@@ -44,7 +46,7 @@ async fn a_function_that_the_host_does_not_offer_is_refused() {
 /// The escape hatch: a function over Extism's own types.
 #[tokio::test]
 async fn a_function_in_extisms_types_works_as_well() {
-    use qmt_loader::extism::{CurrentPlugin, Error, Function, PTR, UserData, Val};
+    use qmt_loader::wasm::extism::{CurrentPlugin, Error, Function, PTR, UserData, Val};
     fn ask(
         plugin: &mut CurrentPlugin,
         inputs: &[Val],
@@ -195,8 +197,8 @@ async fn variables_are_limited() {
 async fn log_lines_are_limited_and_escaped() {
     let logged = Logged::listen();
     let artifact = wasm("hostile-wasm/calls.wat");
-    let artifact = Artifact::new(
-        Kind::Wasm,
+    let artifact = Artifact::from_verified(
+        PluginKind::Wasm,
         artifact.bytes().clone(),
         artifact.digest().clone(),
         "chatty",

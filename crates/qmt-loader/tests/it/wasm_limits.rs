@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use qmt_loader::{ExtismLoader, LoadError, LoadOptions, Loader, WasmRefusal};
+use qmt_loader::refusal::WasmRefusal;
+use qmt_loader::wasm::ExtismLoader;
+use qmt_loader::{LoadError, LoadOptions, Loader};
 
 use crate::support::{SLACK, loader, number, refusal, wasm, wasm_text, within};
 

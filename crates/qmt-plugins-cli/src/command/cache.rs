@@ -1,9 +1,9 @@
-//! `cache`: what is kept on this disk.
+//! `cache`: what is stored on this disk.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use qmt_plugins::cache::PruneOptions;
+use qmt_plugins::cache::maintenance::PruneOptions;
 use qmt_plugins::{Error, PluginHost};
 use serde_json::json;
 
@@ -66,7 +66,7 @@ async fn list(host: &PluginHost, output: &Output) -> CommandResult {
 
 async fn verify(host: &PluginHost, output: &Output) -> CommandResult {
     let report = host.cache().verify_all().await.map_err(cache_error)?;
-    let mut text = format!("{} files are as they should be\n", report.good);
+    let mut text = format!("{} files are intact\n", report.good);
     for path in &report.damaged {
         let _ = writeln!(text, "damaged and removed: {}", path.display());
     }

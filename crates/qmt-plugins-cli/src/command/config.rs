@@ -1,4 +1,4 @@
-//! `config`: checks it, prints its schema, or where it is.
+//! `config`: checks the config, or prints its schema or path.
 
 use qmt_plugins::config::config_schema;
 use serde_json::json;
@@ -32,7 +32,7 @@ pub(crate) async fn config(
             for warning in &warnings {
                 output.note(format!("warning: {warning}"));
             }
-            let text = format!("{path} is fine: {count} plugins");
+            let text = format!("{path} is valid: {count} plugins");
             let data = json!({ "path": path, "plugins": count, "warnings": warnings });
             output.result(&data, &text);
         }

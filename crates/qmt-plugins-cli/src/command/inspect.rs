@@ -1,6 +1,7 @@
-//! `inspect`: what an image holds, and what would be taken from it.
+//! `inspect`: what an image contains, and what would be extracted.
 
 use qmt_plugins::Target;
+use qmt_plugins::oci_ref::text;
 use serde_json::json;
 
 use super::CommandResult;
@@ -8,7 +9,7 @@ use crate::args::Global;
 use crate::output::{self, Output};
 use crate::session;
 
-/// Looks at manifests; runs the loader's preflight where the cache has the file already.
+/// Reads manifests, and runs the loader's preflight if the cache has the file.
 pub(crate) async fn inspect(global: &Global, output: &Output, target: &str) -> CommandResult {
     let host = session::host(global, output, session::config_or_default(global)?)?;
     let target = Target::parse(host.config(), target)?;
@@ -18,10 +19,10 @@ pub(crate) async fn inspect(global: &Global, output: &Output, target: &str) -> C
         ("manifest".to_owned(), inspection.manifest.to_string()),
     ];
     if let Some(platform) = &inspection.platform {
-        rows.push(("platform".to_owned(), platform.to_string()));
+        rows.push(("platform".to_owned(), text::platform(platform)));
     }
     if let Some(kind) = inspection.kind_hint {
-        rows.push(("kind".to_owned(), format!("{kind}, by what the image says")));
+        rows.push(("kind".to_owned(), format!("{kind}, declared by the image")));
     }
     rows.push(("file".to_owned(), inspection.file.clone()));
     for layer in &inspection.layers {
@@ -57,7 +58,7 @@ pub(crate) async fn inspect(global: &Global, output: &Output, target: &str) -> C
             match &content.preflight {
                 Ok(found) => {
                     rows.push(("exports".to_owned(), found.exports.join(", ")));
-                    rows.push(("needs".to_owned(), found.imports.join(", ")));
+                    rows.push(("imports".to_owned(), found.imports.join(", ")));
                 }
                 Err(problem) => rows.push(("preflight".to_owned(), format!("refused: {problem}"))),
             }

@@ -1,6 +1,5 @@
-//! `list`: the plugins of the config, and what the lockfile knows of them.
+//! `list`: the plugins of the config, and what the lockfile records about them.
 
-use qmt_plugins::config::ProviderKind;
 use serde_json::json;
 
 use super::CommandResult;
@@ -8,7 +7,7 @@ use crate::args::Global;
 use crate::output::{self, Output};
 use crate::session;
 
-/// Reads config and lockfile alone: nothing is fetched or verified.
+/// Reads only config and lockfile: nothing is fetched or verified.
 pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
     let host = session::host(global, output, session::config(global)?)?;
     let locked = host.locked();
@@ -19,15 +18,14 @@ pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
         data.push(json!({ "name": provider.name, "path": provider.path, "locked": entry }));
         let mut rows = vec![(provider.name.clone(), provider.path.clone())];
         if let Some(entry) = entry {
-            let kind = match entry.kind {
-                ProviderKind::Native => "native",
-                _ => "wasm",
-            };
             let signer = entry
                 .signer
                 .as_ref()
                 .map_or_else(|| "not verified".to_owned(), ToString::to_string);
-            rows.push(("  locked".to_owned(), format!("{kind}, {}", entry.digest)));
+            rows.push((
+                "  locked".to_owned(),
+                format!("{}, {}", entry.kind, entry.digest),
+            ));
             rows.push(("  signer".to_owned(), signer));
         } else {
             rows.push(("  locked".to_owned(), "not yet".to_owned()));

@@ -1,9 +1,10 @@
-//! `login` and `logout`: credentials, kept the way docker keeps them.
+//! `login` and `logout`: credentials, stored where docker stores them.
 
 use std::io::{IsTerminal, Read as _};
 
+use qmt_plugins::PluginHost;
 use qmt_plugins::oci_ref::{ReferenceError, RegistryHost};
-use qmt_plugins::registry::StoredIn;
+use qmt_plugins::registry::credentials::StoredIn;
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -16,12 +17,12 @@ use crate::session;
 /// Longest password or token that is read, in bytes.
 const PASSWORD_MAX_BYTES: u64 = 64 * 1024;
 
-/// Tries the credential, then stores it.
+/// Checks the credential, then stores it.
 pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> CommandResult {
     let registry = parse(&login.registry)?;
     if !login.password_stdin && std::io::stdin().is_terminal() {
         let rule =
-            "give the password on stdin, with `--password-stdin`: it would be shown otherwise";
+            "give the password on stdin, with `--password-stdin`: typed here, it would be visible";
         return Err(Failure::Usage(rule.to_owned()));
     }
     let mut read = Zeroizing::new(Vec::new());
@@ -30,7 +31,7 @@ pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> Co
         .take(PASSWORD_MAX_BYTES + 1)
         .read_to_end(&mut read)
         .map_err(|error| Failure::other("the password can't be read from stdin", error))?;
-    // Cut, it would be another password.
+    // A truncated password would be another one.
     if read.len() as u64 > PASSWORD_MAX_BYTES {
         return Err(Failure::Usage(format!(
             "the password on stdin is longer than {PASSWORD_MAX_BYTES} bytes"
@@ -46,30 +47,27 @@ pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> Co
     let stored = host.login(&registry, &login.username, password).await?;
     let place = match &stored {
         StoredIn::Helper(name) => format!("by the credential helper `{name}`"),
-        StoredIn::File(path) => format!(
-            "in {}, readable by whoever can read that file",
-            path.display()
-        ),
+        StoredIn::File(path) => format!("in {}, in plain text", path.display()),
         other => format!("{other:?}"),
     };
-    let text = format!("logged in to {registry}; the credential is kept {place}");
+    let text = format!("logged in to {registry}; the credential is stored {place}");
     output.result(&json!({ "registry": registry, "stored": place }), &text);
     Ok(())
 }
 
-/// Forgets the credential.
+/// Removes the credential.
 pub(crate) async fn logout(output: &Output, logout: &Logout) -> CommandResult {
     let registry = parse(&logout.registry)?;
-    let done = qmt_plugins::logout(&registry).await?;
+    let done = PluginHost::logout(&registry).await?;
     let mut text = if done.was_logged_in {
         format!("logged out of {registry}")
     } else {
-        format!("nobody was logged in to {registry}, by docker's files")
+        format!("docker's files have no credential for {registry}")
     };
     if let Some(origin) = &done.remaining {
         text = format!(
-            "{text}; the one in {origin} stays and is used: remove it where it came from, such as \
-             by `podman logout`"
+            "{text}; the credential in {origin} stays in use: remove it there, for example with \
+             `podman logout`"
         );
     }
     let (was_there, remaining) = (done.was_logged_in, done.remaining);
@@ -82,6 +80,6 @@ pub(crate) async fn logout(output: &Output, logout: &Logout) -> CommandResult {
 
 fn parse(text: &str) -> Result<RegistryHost, Failure> {
     text.parse().map_err(|error: ReferenceError| {
-        Failure::Usage(format!("`{text}` is no registry: {error}"))
+        Failure::Usage(format!("`{text}` is not a registry: {error}"))
     })
 }

@@ -1,14 +1,15 @@
-//! `publish`: files → image → registry, and a signature where a key is given.
+//! `publish`: files → image → registry, and a signature if a key is given.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use qmt_plugins::PluginSource;
 use qmt_plugins::config::Config;
-use qmt_plugins::oci_ref::{Platform, RegistryHost};
+use qmt_plugins::oci_ref::{RegistryHost, manifest};
+use qmt_plugins::publish::{PublishRequest, Published};
 use qmt_plugins::verify::KeySigner;
-use qmt_plugins::{PluginSource, PublishRequest, Published};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -18,7 +19,7 @@ use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::session;
 
-/// Most bytes of a key that are read; a key file is far smaller.
+/// Largest key file that is read, in bytes.
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// Pushes, then prints the digest and how to sign it.
@@ -31,7 +32,7 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
     let destination = PluginSource::parse_reference(&publish.reference).map_err(|error| {
         let reference = &publish.reference;
         Failure::Usage(format!(
-            "`{reference}` is no reference to publish to: {error}"
+            "`{reference}` is not a destination to publish to: {error}"
         ))
     })?;
     let mut request = PublishRequest::new(destination.clone()).created_at(source_date_epoch()?);
@@ -39,15 +40,10 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
         request = request.with_wasm(file);
     }
     for (platform, file) in &publish.native {
-        let mut parts = platform.splitn(3, '/');
-        let (os, architecture) = (
-            parts.next().unwrap_or_default(),
-            parts.next().unwrap_or_default(),
-        );
-        let mut platform = Platform::new(os, architecture);
-        if let Some(variant) = parts.next() {
-            platform = platform.with_variant(variant);
-        }
+        let mut parts = platform.splitn(3, '/').map(str::to_owned);
+        let [os, architecture] = [(); 2].map(|()| parts.next().unwrap_or_default());
+        let mut platform = manifest::platform(&os, &architecture);
+        platform.set_variant(parts.next());
         request = request.with_native(platform, file);
     }
     for (name, value) in annotations(publish)? {
@@ -87,7 +83,7 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
     Ok(())
 }
 
-/// What comes after, and the commands for it. There are none for a layout: cosign knows registries.
+/// The next step, and its commands. A layout has none, because cosign only supports registries.
 struct Next {
     sign: Option<String>,
     verify: Option<String>,
@@ -122,7 +118,7 @@ impl Next {
     fn in_layout(published: &Published) -> Self {
         let shown = match published.signature {
             None => "copy it to a registry, and sign it there",
-            Some(_) => "copy it to a registry, with what refers to it: the signature",
+            Some(_) => "copy it to a registry, together with the signature that refers to it",
         };
         Self {
             sign: None,
@@ -133,7 +129,8 @@ impl Next {
     }
 }
 
-/// The annotations by all options; the same one twice would lose the first in silence.
+/// Collects the annotations of all options. A duplicate is an error, because one of them would be
+/// lost.
 fn annotations(publish: &Publish) -> Result<BTreeMap<&str, &str>, Failure> {
     let options = [
         ("org.opencontainers.image.title", &publish.title),
@@ -157,7 +154,7 @@ fn annotations(publish: &Publish) -> Result<BTreeMap<&str, &str>, Failure> {
     Ok(all)
 }
 
-/// Reads the key before anything is sent.
+/// Reads the signing key. This is done before anything is sent.
 fn signer(file: &Path) -> Result<KeySigner, Failure> {
     let doing = || format!("the key {} can't be used", file.display());
     let mut pem = Zeroizing::new(Vec::new());
@@ -169,19 +166,19 @@ fn signer(file: &Path) -> Result<KeySigner, Failure> {
     KeySigner::from_pem(&pem, password).map_err(|error| Failure::other(doing(), error))
 }
 
-/// Whether the config says that the registry is reached without TLS; cosign has to be told, too.
+/// Reports whether the config uses the registry without TLS, because cosign needs an option then.
 fn is_plain_http(config: &Config, destination: &PluginSource) -> bool {
     let PluginSource::Registry(reference) = destination else {
         return false;
     };
     let host = reference.repository().host();
-    // Names are compared as hosts: upper case makes no difference.
+    // Compared as hosts, because case does not matter in their names.
     config.registries.iter().any(|(name, registry)| {
         registry.plain_http && name.parse().is_ok_and(|name: RegistryHost| name == *host)
     })
 }
 
-/// The time that reproducible builds agree on; 1970 where none is given.
+/// Returns the time for reproducible builds; default: 1970.
 fn source_date_epoch() -> Result<u64, Failure> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Err(_) => Ok(0),

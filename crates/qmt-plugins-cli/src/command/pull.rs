@@ -44,11 +44,11 @@ pub(crate) async fn lock(global: &Global, output: &Output) -> CommandResult {
     report.end(output)
 }
 
-/// Moves plugins to what their tags name now.
+/// Updates plugins to what their tags name now.
 pub(crate) async fn update(global: &Global, output: &Output, names: &[String]) -> CommandResult {
     if global.locked || global.frozen {
         return Err(Failure::Usage(
-            "`update` changes the lockfile; `--locked` forbids it".to_owned(),
+            "`update` changes the lockfile, and `--locked` forbids it".to_owned(),
         ));
     }
     let host = session::host(global, output, session::config(global)?)?;
@@ -91,7 +91,7 @@ fn all(host: &PluginHost) -> Result<Vec<Target>, Failure> {
     Ok(names.iter().map(parse).collect::<Result<_, _>>()?)
 }
 
-/// Gathers results of several plugins: one that fails does not stop the others.
+/// Collects the results of several plugins: if one fails, the others are still fetched.
 #[derive(Default)]
 struct Report {
     data: Vec<Value>,
@@ -120,7 +120,7 @@ impl Report {
         }
     }
 
-    /// Prints what went well. What went wrong was printed, or is part of the data.
+    /// Prints the successes. Failures were printed, or are part of the data.
     fn end(self, output: &Output) -> CommandResult {
         output.result(&json!({ "plugins": self.data }), &self.text);
         match self.failed {

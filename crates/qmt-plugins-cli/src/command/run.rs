@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::session;
 
-/// Prints what the plugin answers, as it is.
+/// Prints the plugin's output as it is.
 pub(crate) async fn run(global: &Global, output: &Output, run: &Run) -> CommandResult {
     let input = input(run)?;
     let host = session::host(global, output, session::config(global)?)?;
@@ -35,7 +35,7 @@ pub(crate) async fn run(global: &Global, output: &Output, run: &Run) -> CommandR
         );
     } else {
         output.raw(&answer);
-        // A program that reads it gets it to the byte; a prompt should stand on a line of its own.
+        // On a terminal the shell's prompt starts on a new line; a pipe gets the exact bytes.
         if std::io::stdout().is_terminal() && !answer.ends_with(b"\n") {
             output.raw(b"\n");
         }

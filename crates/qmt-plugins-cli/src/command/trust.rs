@@ -1,4 +1,4 @@
-//! `trust`: which Sigstore is trusted, and how old that knowledge is.
+//! `trust`: the trust root in use, and its age.
 
 use serde_json::json;
 

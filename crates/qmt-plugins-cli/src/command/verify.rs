@@ -1,9 +1,9 @@
-//! `verify` and `why`: who signed an image, and what was found wrong with other signatures.
+//! `verify` and `why`: who signed an image, and why other signatures are rejected.
 
 use std::fmt::Write as _;
 
 use qmt_plugins::config::scope_of;
-use qmt_plugins::verify::{Rejection, Report, TrustReport};
+use qmt_plugins::verify::report::{Rejection, Report, TrustReport};
 use qmt_plugins::{Error, Target};
 use serde_json::json;
 
@@ -13,28 +13,31 @@ use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
 use crate::session;
 
-/// Verifies, and says in a few lines what was proven.
+/// Verifies an image, and prints what was verified.
 pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) -> CommandResult {
-    let report = judge(global, output, verify).await?;
+    let report = run(global, output, verify).await?;
     output.result(
         &json!({ "verified": !report.skipped, "report": report }),
         &proven(&report),
     );
     if report.skipped {
-        // Whoever asks wants to know whether it is signed, and nobody looked.
+        // The question is whether it is signed, and that was not checked.
         return Err(Failure::Reported(Code::NotVerified));
     }
     Ok(())
 }
 
-/// Explains the verdict, whatever it is, with each piece of evidence.
+/// Explains why an image is accepted or refused, with each evidence item.
 pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> CommandResult {
-    match judge(global, output, verify).await {
+    match run(global, output, verify).await {
         Ok(report) => {
             let mut text = format!("accepted: {}\n{}", report.subject, proven(&report));
-            text.push_str(&refused(&report.rejected, "also found, and not enough:"));
+            text.push_str(&rejected(
+                &report.rejected,
+                "also discovered, and rejected:",
+            ));
             if let Some(line) = &report.config_line {
-                text.push_str("\nthis signer alone is accepted by\n");
+                text.push_str("\nthese config lines accept only this signer:\n");
                 text.push_str(&accepting(&report.subject, line));
             }
             output.result(
@@ -51,18 +54,18 @@ pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> Co
                 return Err(Failure::Library(error));
             };
             let mut text = format!("refused: {reference}\n{source}\n");
-            text.push_str(&refused(source.rejections(), "found, and not enough:"));
-            let mut told = Vec::new();
+            text.push_str(&rejected(source.rejections(), "discovered, and rejected:"));
+            let mut shown = Vec::new();
             for rejection in source.rejections() {
                 let Some(line) = rejection.config_line.as_ref() else {
                     continue;
                 };
-                if told.contains(&line) {
+                if shown.contains(&line) {
                     continue;
                 }
-                told.push(line);
+                shown.push(line);
                 let signer = rejection.signer.as_deref().unwrap_or("this signer");
-                let _ = writeln!(text, "\n{signer} is accepted by");
+                let _ = writeln!(text, "\nthese config lines accept {signer}:");
                 text.push_str(&accepting(reference, line));
             }
             if let Some(trust) = source.trust_root() {
@@ -80,14 +83,14 @@ pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> Co
     }
 }
 
-async fn judge(global: &Global, output: &Output, verify: &Verify) -> Result<Report, Failure> {
+async fn run(global: &Global, output: &Output, verify: &Verify) -> Result<Report, Failure> {
     let file = session::with_signer(&session::config_or_default(global)?, &verify.signer)?;
     let host = session::host(global, output, file)?;
     let target = Target::parse(host.config(), &verify.target)?;
     Ok(host.verify(&target).await?)
 }
 
-/// What was proven, one fact a line.
+/// Formats what was verified, one fact per line.
 fn proven(report: &Report) -> String {
     let mut rows = Vec::new();
     let mut row = |key: &str, value: String| {
@@ -141,7 +144,8 @@ fn proven(report: &Report) -> String {
         row("trust root", trust_root(trust));
     }
     if report.first_use {
-        row("note", "no signer is configured: this one is taken, and pinned by the lockfile at the first load".to_owned());
+        let note = "no signer is configured: the first load pins this one in the lockfile";
+        row("note", note.to_owned());
     }
     for warning in &report.warnings {
         row("warning", warning.clone());
@@ -149,13 +153,13 @@ fn proven(report: &Report) -> String {
     output::table(&rows)
 }
 
-/// The lines of a config that accept a signer for the image's repository.
+/// Returns config lines that accept a signer for the image's repository.
 fn accepting(image: &str, line: &str) -> String {
     let scope = scope_of(image);
     format!("\n  [[oci.policy]]\n  scope = \"{scope}\"\n  {line}\n")
 }
 
-/// Where the trust root came from, its version and age.
+/// Describes the trust root: source, version and age.
 fn trust_root(trust: &TrustReport) -> String {
     let version = trust
         .version
@@ -169,8 +173,8 @@ fn trust_root(trust: &TrustReport) -> String {
     format!("{}{version}{age}", trust.source)
 }
 
-/// The pieces that were not enough, each with its reason and what to do.
-fn refused(rejections: &[Rejection], title: &str) -> String {
+/// Formats the rejected evidence items, each with its reason and hint.
+fn rejected(rejections: &[Rejection], title: &str) -> String {
     if rejections.is_empty() {
         return String::new();
     }

@@ -1,4 +1,4 @@
-//! Contradictions between keys that have the right types.
+//! Rules about values and combinations of keys.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::source::PluginSource;
 
 type Check = Result<(), ConfigError>;
 
-/// Refuses what can't be meant.
+/// Refuses contradictions and values that would weaken the policy unnoticed.
 pub(super) fn check(path: &Path, config: &Config) -> Check {
     check_oci(path, &config.oci)?;
     let mut names = BTreeSet::new();
@@ -35,7 +35,7 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
             return Err(ConfigError::contradiction(path, key, rule));
         }
         if registry.plain_http && registry.ca_file.is_some() {
-            let rule = "`plain_http` does without TLS, so `ca_file` can't be meant";
+            let rule = "`plain_http` uses no TLS, so `ca_file` has no effect; remove one of them";
             return Err(ConfigError::contradiction(path, key, rule));
         }
     }
@@ -56,7 +56,10 @@ fn check_oci(path: &Path, oci: &OciConfig) -> Check {
         ("trusted_root", &oci.trusted_root),
     ] {
         if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
-            return fail(key, "it is empty; an empty constraint would accept anyone");
+            return fail(
+                key,
+                "it is empty, and an empty constraint would accept every signer",
+            );
         }
     }
     if oci.cert_email.is_some() && oci.cert_url.is_some() {
@@ -69,14 +72,14 @@ fn check_oci(path: &Path, oci: &OciConfig) -> Check {
         || oci.cert_url.is_some()
         || oci.github_workflow_repository.is_some();
     if oci.cert_issuer.is_some() && !signer {
-        let rule = "an issuer alone accepts everyone who has an account there; \
+        let rule = "an issuer alone accepts every account of that issuer; \
                     add `cert_email`, `cert_url` or `github_workflow_repository`";
         return fail("cert_issuer", rule);
     }
     if oci.identity == IdentityRule::Required && signer && oci.cert_issuer.is_none() {
         return fail(
             "cert_issuer",
-            "`identity = \"required\"` needs the issuer beside the identity",
+            "`identity = \"required\"` requires `cert_issuer` next to the identity",
         );
     }
     if oci.tuf_url.is_some() != oci.tuf_root.is_some() {
@@ -86,14 +89,14 @@ fn check_oci(path: &Path, oci: &OciConfig) -> Check {
         return fail("tuf_url", "give `trusted_root` or `tuf_url`, not both");
     }
     if oci.trusted_root.is_some() && oci.has_pem_trust() {
-        let rule = "it says all that is trusted: leave the PEM files out, or this";
+        let rule = "give `trusted_root` or PEM files, not both";
         return fail("trusted_root", rule);
     }
     if oci.tuf_url.is_some() && oci.has_pem_trust() {
         return fail("tuf_url", "give `tuf_url` or PEM files, not both");
     }
     if oci.insecure_skip_signature && oci.identity == IdentityRule::Required {
-        let rule = "`insecure_skip_signature` asks for none at all";
+        let rule = "`identity = \"required\"` contradicts `insecure_skip_signature`";
         return fail("identity", rule);
     }
     if oci.use_sigstore_tuf_data == Some(true)
@@ -101,7 +104,7 @@ fn check_oci(path: &Path, oci: &OciConfig) -> Check {
     {
         return fail(
             "use_sigstore_tuf_data",
-            "`trusted_root` or `tuf_url` already says what to trust",
+            "`trusted_root` or `tuf_url` already names the trust material",
         );
     }
     let any_key = !oci.public_keys.is_empty()
@@ -115,8 +118,8 @@ fn check_oci(path: &Path, oci: &OciConfig) -> Check {
         && !any_key
         && !oci.insecure_skip_signature
     {
-        let rule = "without it, trust material is needed: `trusted_root`, `tuf_url`, or \
-                    `fulcio_certs` and `rekor_pub_keys`, or `public_keys`";
+        let rule = "if it is false, trust material is required: `trusted_root`, `tuf_url`, \
+                    `fulcio_certs` with `rekor_pub_keys`, or `public_keys`";
         return fail("use_sigstore_tuf_data", rule);
     }
     if oci.parallel == Some(0) {
@@ -126,16 +129,22 @@ fn check_oci(path: &Path, oci: &OciConfig) -> Check {
     for (index, policy) in oci.policy.iter().enumerate() {
         let key = format!("policy[{index}]");
         if !scopes.insert(policy.scope.as_str()) {
-            return fail(&key, &format!("the scope `{}` stands twice", policy.scope));
+            return fail(
+                &key,
+                &format!("the scope `{}` is given twice", policy.scope),
+            );
         }
         if policy.scope == "**" && oci.has_flat_constraints() {
             return fail(
                 &key,
-                "`cert_…` and `public_keys` are the policy of `**` already",
+                "`cert_…` and `public_keys` already are the policy of `**`",
             );
         }
         if policy.any_of.is_empty() {
-            return fail(&key, "`any_of` is empty; a policy must name whom it trusts");
+            return fail(
+                &key,
+                "`any_of` is empty; a policy must name at least one signer",
+            );
         }
         if policy.require == 0 || policy.require > policy.any_of.len() {
             let rule = format!(
@@ -151,7 +160,7 @@ fn check_oci(path: &Path, oci: &OciConfig) -> Check {
             if attestation.predicate_type.trim().is_empty() {
                 return fail(
                     &format!("{key}.attestations[{place}]"),
-                    "`predicate_type` is needed",
+                    "`predicate_type` is required",
                 );
             }
         }
@@ -179,16 +188,16 @@ fn check_authority(path: &Path, key: &str, authority: &AuthorityConfig) -> Check
         .flatten()
         .any(|text| text.trim().is_empty())
     {
-        return fail("a constraint is empty; an empty constraint would accept anyone");
+        return fail("a constraint is empty, and an empty constraint would accept every signer");
     }
     let keyless = texts.into_iter().chain(claims).any(Option::is_some);
     match (&authority.key, keyless) {
         (Some(_), true) => fail("give a `key` or an identity, not both"),
-        (None, false) => fail("it names nobody: give `key`, or `issuer` with an identity"),
+        (None, false) => fail("it names no signer: give `key`, or `issuer` with an identity"),
         (Some(_), false) => Ok(()),
         (None, true) => {
             if authority.issuer.is_none() {
-                return fail("`issuer` is needed beside the identity");
+                return fail("`issuer` is required next to the identity");
             }
             if authority.identity.is_some() && authority.identity_regex.is_some() {
                 return fail("give `identity` or `identity_regex`, not both");
@@ -198,7 +207,7 @@ fn check_authority(path: &Path, key: &str, authority: &AuthorityConfig) -> Check
                 || authority.github_repository.is_some();
             if !named {
                 return fail(
-                    "an issuer alone accepts everyone who has an account there; add `identity`",
+                    "an issuer alone accepts every account of that issuer; add `identity`",
                 );
             }
             Ok(())
@@ -215,7 +224,7 @@ fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {
         ))
     };
     if provider.name.trim().is_empty() {
-        return fail("name", "every provider needs a name".to_owned());
+        return fail("name", "a provider must have a name".to_owned());
     }
     if provider
         .name
@@ -224,7 +233,7 @@ fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {
     {
         return fail(
             "name",
-            "a name holds no control characters and no slashes".to_owned(),
+            "a name must not contain control characters or slashes".to_owned(),
         );
     }
     if provider.path.trim().is_empty() {

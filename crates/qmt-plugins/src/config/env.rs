@@ -1,4 +1,4 @@
-//! Environment variables `QMT_OCI__KEY` override `[oci]`, but never what decides over trust.
+//! Environment variables `QMT_OCI__KEY` override `[oci]`, except for what decides about trust.
 
 use figment::Figment;
 use figment::providers::Env;
@@ -6,7 +6,7 @@ use figment::providers::Env;
 use super::error::ConfigError;
 
 const PREFIX: &str = "QMT_OCI__";
-/// What the environment may change without the file's leave: speed and disk, not trust.
+/// The keys that variables may always set: none of them decides about trust.
 const HARMLESS: [&str; 6] = [
     "pull_policy",
     "refresh_after",
@@ -16,7 +16,7 @@ const HARMLESS: [&str; 6] = [
     "timeout",
 ];
 
-/// Lays the variables over `figment`.
+/// Overrides `figment` with the variables.
 pub(super) fn overlay(
     figment: Figment,
     variables: &[(String, String)],
@@ -34,7 +34,7 @@ pub(super) fn overlay(
                 key: format!("oci.{key}"),
             });
         }
-        // The value is read as figment's own environment provider reads it: `true`, `4`, `[1, 2]`.
+        // Read as figment's environment provider does: `true`, `4`, `[1, 2]`.
         let value: figment::value::Value = value.parse().unwrap_or_else(|never| match never {});
         figment = figment.merge((format!("oci.{key}"), value));
     }

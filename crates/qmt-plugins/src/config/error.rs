@@ -1,8 +1,8 @@
-//! What can be wrong with a config.
+//! Why a config can't be used.
 
 use std::path::{Path, PathBuf};
 
-/// Why a config can't be used. Each names the file and the key.
+/// Why a config can't be used. Every message names the file, and the key if it is about one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -12,9 +12,9 @@ pub enum ConfigError {
         .folders.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     )]
     NotFound {
-        /// The names that were looked for, with the endings.
+        /// The file names that were searched for, with their extensions.
         names: &'static str,
-        /// The folders that were looked into.
+        /// The folders that were searched.
         folders: Vec<PathBuf>,
     },
     /// The file can't be read.
@@ -26,14 +26,14 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
-    /// The file's name does not tell its format.
+    /// The extension of the file does not name its format.
     #[error("the config file {} must end in .toml, .json, .yaml or .yml", .path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
     },
-    /// The file is too large to be a config.
-    #[error("the config file {} is {size} bytes long, at most {limit} are allowed", .path.display())]
+    /// The file is too large.
+    #[error("the config file {} has {size} bytes; the limit is {limit}", .path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -42,23 +42,23 @@ pub enum ConfigError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// Others could change whom we trust.
+    /// Other users could change the policy.
     #[error(
-        "the config file {} may be written by everyone, so it can't say whom to trust; run \
+        "the config file {} can be written by every user, so its policy can't be trusted; run \
          `chmod o-w` on it", .path.display()
     )]
     WritableByAll {
         /// The file.
         path: PathBuf,
     },
-    /// The text is not what its format wants, or a value has the wrong type.
+    /// The file is malformed, or a value has the wrong type.
     #[error("{}: {}{message}", .path.display(), shown_key(.key.as_deref()))]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// The key, dotted, where it is known.
+        /// The key with dots, if it is known.
         key: Option<String>,
-        /// What is wrong, with line and column where the format's reader tells them.
+        /// What is wrong, with line and column if the parser reports them.
         message: String,
     },
     /// A key that does not exist.
@@ -68,10 +68,10 @@ pub enum ConfigError {
         path: PathBuf,
         /// The key, dotted.
         key: String,
-        /// The key that was probably meant.
+        /// The most similar key.
         nearest: Option<String>,
     },
-    /// Values that can't be together, or one that makes no sense.
+    /// Values contradict each other, or one is not valid.
     #[error("{}: `{key}`: {rule}", .path.display())]
     Contradiction {
         /// The file.
@@ -81,10 +81,10 @@ pub enum ConfigError {
         /// The rule that it breaks.
         rule: String,
     },
-    /// An environment variable tried to weaken the policy.
+    /// An environment variable would change the policy.
     #[error(
-        "the environment variable {name} may not change `{key}`, which decides over trust; put it \
-         into the file, or set `allow_env_override = true` in its [oci] table"
+        "the environment variable {name} may not change `{key}`, which decides about trust; set it \
+         in the file, or set `allow_env_override = true` in its [oci] table"
     )]
     Environment {
         /// The variable.

@@ -10,15 +10,15 @@ use super::{Config, ConfigError, check, env, written};
 
 /// Largest config file, in bytes.
 pub const CONFIG_MAX_BYTES: u64 = 1 << 20;
-/// Names that are looked for, without their ending.
+/// The file names that are searched for, without extension.
 const NAMES: [&str; 3] = ["extism_plugins", "plugins", "providers"];
 const ENDINGS: [&str; 4] = ["toml", "json", "yaml", "yml"];
-/// The same, as an error tells it.
+/// The same, for error messages.
 const NAMES_SHOWN: &str = "extism_plugins, plugins or providers (.toml, .json, .yaml, .yml)";
-/// Names the config file, before any place is searched.
+/// The variable that names the config file; no folder is searched then.
 const PATH_VARIABLE: &str = "QMT_PROVIDER_CONFIG";
 
-/// A config that was read and checked, and the file that it came from.
+/// A checked config, and the file that it comes from.
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
     path: PathBuf,
@@ -26,11 +26,11 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads `path`, lays the environment over it, and checks the whole.
+    /// Reads `path`, applies the environment variables, and checks the result.
     ///
     /// # Errors
     ///
-    /// Any [`ConfigError`] but `NotFound`.
+    /// Any [`ConfigError`] except `NotFound`.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         Self::read_with(path.as_ref(), &env::variables())
     }
@@ -60,8 +60,8 @@ impl ConfigFile {
         })
     }
 
-    /// Takes a config that was made by a program. `path` is where relative paths start from, and
-    /// what errors name.
+    /// Checks a config that a program made. Relative paths start at the folder of `path`, and errors
+    /// name `path`.
     ///
     /// # Errors
     ///
@@ -72,13 +72,13 @@ impl ConfigFile {
         Ok(Self { path, config })
     }
 
-    /// Reads the first config file there is: the one that `QMT_PROVIDER_CONFIG` names, else
+    /// Reads the first config file that exists: the one that `QMT_PROVIDER_CONFIG` names, else
     /// `extism_plugins`, `plugins` or `providers` (`.toml`, `.json`, `.yaml`, `.yml`) in the working
     /// folder, `QMT_CONFIG_DIR`, `QMT_HOME`, `~/.qmt`, and the platform's config folder.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::NotFound`] with all places, or what [`Self::read`] says.
+    /// [`ConfigError::NotFound`] with all folders, or those of [`Self::read`].
     pub fn discover() -> Result<Self, ConfigError> {
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         if let Some(path) = variable(PATH_VARIABLE) {
@@ -118,7 +118,7 @@ impl ConfigFile {
         &self.path
     }
 
-    /// Returns the folder that relative paths in the file start from.
+    /// Returns the folder at which relative paths in the file start.
     pub fn folder(&self) -> &Path {
         match self.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -126,7 +126,7 @@ impl ConfigFile {
         }
     }
 
-    /// Returns what the file says.
+    /// Returns the config.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -158,7 +158,7 @@ fn read_text(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(read)
 }
 
-/// Turns figment's error into one that names the key and the nearest right one.
+/// Converts figment's error to one that names the key and the most similar one.
 fn explain(path: &Path, error: &FigmentError) -> ConfigError {
     let path = path.to_owned();
     let key = (!error.path.is_empty()).then(|| error.path.join("."));
@@ -170,7 +170,7 @@ fn explain(path: &Path, error: &FigmentError) -> ConfigError {
                 .filter(|(distance, _)| *distance <= name.len().div_ceil(2))
                 .min()
                 .map(|(_, candidate)| candidate.to_owned());
-            // Figment already counts the unknown key into the path.
+            // Figment's path includes the unknown key.
             let key = key.unwrap_or_else(|| name.clone());
             ConfigError::UnknownKey { path, key, nearest }
         }

@@ -1,7 +1,7 @@
-//! The config file: which plugins there are, whom to trust, how to reach registries.
+//! The config file: plugins, trust policy, registries.
 //!
-//! One file in TOML, JSON or YAML. A key that is not known, a wrong type or a contradiction is an
-//! error that names the file, the key and, where it can be told, the right key.
+//! One file in TOML, JSON or YAML. An unknown key, a wrong type or a contradiction is an error that
+//! names the file, the key and the most similar key.
 
 mod check;
 mod env;
@@ -21,7 +21,7 @@ pub use self::oci::{
     AttestationConfig, AuthorityConfig, IdentityRule, OciConfig, PolicyConfig, PullPolicy,
     SignedNameRule, TransparencyRule,
 };
-pub use self::provider::{AllowConfig, LimitsConfig, ProviderConfig, ProviderKind};
+pub use self::provider::{AllowConfig, LimitsConfig, ProviderConfig};
 pub use self::registry::RegistryConfig;
 pub use self::schema::config_schema;
 pub(crate) use self::scope::LAYOUT_NAMES;
@@ -42,7 +42,7 @@ pub struct Config {
     pub oci: OciConfig,
     /// Settings per registry, by `host` or `host:port`.
     pub registries: BTreeMap<String, RegistryConfig>,
-    /// The plugins, each under a name of its own.
+    /// The plugins; their names must differ.
     pub providers: Vec<ProviderConfig>,
 }
 

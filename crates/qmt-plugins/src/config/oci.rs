@@ -14,10 +14,10 @@ use super::value::{ByteSize, OneOrMany, Span};
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct OciConfig {
-    /// Loads plugins without looking at signatures. Native plugins then need `allow.native`.
+    /// Loads plugins without verifying signatures. Native plugins then require `allow.native`.
     pub insecure_skip_signature: bool,
-    /// Trusts the public-good Sigstore by its TUF repository. Unset means yes, unless trust
-    /// material of one's own is given.
+    /// Trusts the public-good Sigstore instance through its TUF repository. Default: true, unless
+    /// other trust material is given.
     pub use_sigstore_tuf_data: Option<bool>,
     /// Public keys of transparency logs: PEM files, each with one or many.
     pub rekor_pub_keys: OneOrMany<PathBuf>,
@@ -29,13 +29,13 @@ pub struct OciConfig {
     pub tsa_certs: OneOrMany<PathBuf>,
     /// A Sigstore trusted root in JSON, or `embedded` for the public-good one that is built in.
     pub trusted_root: Option<String>,
-    /// The TUF repository of a private Sigstore; needs `tuf_root`.
+    /// The TUF repository of a private Sigstore instance; requires `tuf_root`.
     pub tuf_url: Option<String>,
-    /// The first root metadata of that repository, fetched in a way that you trust.
+    /// The initial root metadata of that repository, from a trusted source.
     pub tuf_root: Option<PathBuf>,
     /// The signer's e-mail address, from the certificate.
     pub cert_email: Option<String>,
-    /// The OIDC issuer that vouched for the signer.
+    /// The OIDC issuer of the signer's certificate.
     pub cert_issuer: Option<String>,
     /// The signer's URI from the certificate, such as that of a GitHub workflow.
     pub cert_url: Option<String>,
@@ -43,32 +43,32 @@ pub struct OciConfig {
     pub github_workflow_repository: Option<String>,
     /// Public keys of signers: PEM files. A signature by any of them is enough.
     pub public_keys: OneOrMany<PathBuf>,
-    /// Whom to trust per scope. The most specific scope that matches wins.
+    /// Trusted signers per scope. The most specific scope that matches applies.
     pub policy: Vec<PolicyConfig>,
-    /// What to do where no constraint is given.
+    /// What to do if no constraint is given.
     pub identity: IdentityRule,
-    /// A repository in which signatures are kept instead of beside the images.
+    /// A repository that stores the signatures, instead of that of each image.
     pub signature_repository: Option<String>,
-    /// When to ask the registry again.
+    /// When a tag is resolved again.
     pub pull_policy: PullPolicy,
-    /// How long a tag is taken as resolved before it is asked for again. Unset means for good.
+    /// The time after which a tag is resolved again. Default: never.
     pub refresh_after: Option<Span>,
     /// The folder of the cache.
     pub cache_dir: Option<PathBuf>,
-    /// How large the cache may grow before old entries go.
+    /// The size above which old cache entries are evicted.
     pub cache_max_size: Option<ByteSize>,
-    /// How large an artifact may be, packed and unpacked.
+    /// The maximum size of an artifact, packed and unpacked.
     pub max_artifact_size: Option<ByteSize>,
     /// How many plugins are worked on at the same time.
     pub parallel: Option<usize>,
-    /// How long one request to a registry may take to be answered.
+    /// The maximum time until a registry responds to one request.
     pub timeout: Option<Span>,
-    /// Lets environment variables `QMT_OCI__…` change what decides over trust.
+    /// Allows environment variables `QMT_OCI__…` to change what decides about trust.
     pub allow_env_override: bool,
 }
 
 impl OciConfig {
-    /// Reports whether trust material of one's own is given, apart from keys of signers.
+    /// Reports whether trust material is given, apart from keys of signers.
     pub fn has_own_trust(&self) -> bool {
         self.trusted_root.is_some() || self.tuf_url.is_some() || self.has_pem_trust()
     }
@@ -85,7 +85,7 @@ impl OciConfig {
         .any(|files| !files.is_empty())
     }
 
-    /// Reports whether any of the flat keys names a signer.
+    /// Reports whether `[oci]` itself names a signer, outside of `policy`.
     pub fn has_flat_constraints(&self) -> bool {
         self.cert_email.is_some()
             || self.cert_issuer.is_some()
@@ -94,12 +94,12 @@ impl OciConfig {
             || !self.public_keys.is_empty()
     }
 
-    /// Reports whether there is no Sigstore instance to vouch for anybody: keys alone count.
+    /// Reports whether no Sigstore instance is trusted, so that only keys are accepted.
     pub fn trusts_keys_alone(&self) -> bool {
         self.use_sigstore_tuf_data == Some(false) && !self.has_own_trust()
     }
 
-    /// How large an artifact may be that is fetched or published.
+    /// Returns the limits for artifacts that are fetched or published.
     pub(crate) fn extract_limits(&self) -> ExtractLimits {
         let limits = ExtractLimits::default();
         match self.max_artifact_size {
@@ -109,14 +109,14 @@ impl OciConfig {
     }
 }
 
-/// Whom to trust for the images of one scope.
+/// The trusted signers for the images of one scope.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PolicyConfig {
     /// Which images: `ghcr.io/my-org/**`, `ghcr.io/my-org/plugin`, or `**` for all.
     pub scope: String,
-    /// Signers, any of which is enough unless `require` asks for more.
+    /// Signers. One of them must have signed, or as many as `require` says.
     #[serde(default)]
     pub any_of: Vec<AuthorityConfig>,
     /// How many different entries of `any_of` must have signed.
@@ -125,13 +125,13 @@ pub struct PolicyConfig {
     /// Whether the name in a `.sig` payload must be that of this repository.
     #[serde(default)]
     pub signed_name: SignedNameRule,
-    /// Annotations that the signature must carry.
+    /// Annotations that the signature must have.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
     /// The earliest time of signing, RFC 3339.
     #[serde(default)]
     pub signed_after: Option<String>,
-    /// Attestations that must be there as well, signed by one of `any_of`.
+    /// Attestations that are required as well, signed by one of `any_of`.
     #[serde(default)]
     pub attestations: Vec<AttestationConfig>,
 }
@@ -155,8 +155,8 @@ fn one() -> usize {
     1
 }
 
-/// One signer: either an identity with its issuer, or a key. All that is given must hold on one
-/// signature.
+/// One signer: an identity with its issuer, or a key. One signature must meet everything that is
+/// given.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -180,7 +180,7 @@ pub struct AuthorityConfig {
     /// A public key: PEM file.
     pub key: Option<PathBuf>,
     /// Whether a signature by this signer must be in a transparency log. Without one, a certificate
-    /// needs a signed timestamp.
+    /// requires a signed timestamp.
     pub transparency_log: TransparencyRule,
 }
 
@@ -208,7 +208,7 @@ pub struct AttestationConfig {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum IdentityRule {
-    /// Remember the signer of the first load in the lockfile and refuse another one later.
+    /// Pin the signer of the first load in the lockfile, and refuse another one later.
     #[default]
     PinOnFirstUse,
     /// Refuse to load.
@@ -220,35 +220,35 @@ pub enum IdentityRule {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum TransparencyRule {
-    /// It must.
+    /// An entry is required.
     #[default]
     Required,
-    /// It need not.
+    /// An entry is optional.
     Optional,
 }
 
-/// Whether the name in a `.sig` payload counts.
+/// Whether the name in a `.sig` payload is checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SignedNameRule {
-    /// Any name will do: images are copied between registries all the time.
+    /// Every name is accepted, because images are copied between registries.
     #[default]
     Any,
     /// It must be the repository that the image is pulled from.
     Match,
 }
 
-/// When to ask the registry again.
+/// When a tag is resolved again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PullPolicy {
-    /// When the cache does not hold it, or `refresh_after` has passed.
+    /// If it is not in the cache, or `refresh_after` has passed.
     #[default]
     IfNotPresent,
     /// At every start.
     Always,
-    /// Never: what the cache does not hold is an error.
+    /// Never: a plugin that is not in the cache is an error.
     Never,
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use qmt_oci_ref::PluginKind;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::value::{ByteSize, Span};
 
@@ -13,52 +15,42 @@ use super::value::{ByteSize, Span};
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct ProviderConfig {
-    /// The name by which the host asks for it.
+    /// The name that the host uses for it.
     pub name: String,
-    /// Where it is: `oci://…`, `oci-layout://dir:tag`, a file, or `https://….wasm` with `sha256`.
+    /// Where it comes from: `oci://…`, `oci-layout://dir:tag`, a file, or `https://….wasm` with `sha256`.
     pub path: String,
     /// Refuses any other kind of plugin.
-    pub kind: Option<ProviderKind>,
-    /// The file to take out of the image, instead of `plugin.wasm` or the only shared library.
+    #[serde(deserialize_with = "kind")]
+    #[schemars(schema_with = "kind_schema")]
+    pub kind: Option<PluginKind>,
+    /// The file to extract from the image, instead of `plugin.wasm` or the only shared library.
     pub file: Option<String>,
-    /// The SHA-256 digest of the file, 64 hexadecimal digits; needed where `path` is a URL.
+    /// The SHA-256 digest of the file, 64 hexadecimal digits; required if `path` is a URL.
     pub sha256: Option<String>,
-    /// What is handed to the plugin. Text goes as it is, anything else as JSON.
+    /// The configuration that the plugin gets. Strings are passed as they are, other values as JSON.
     pub config: BTreeMap<String, serde_json::Value>,
-    /// What the plugin may use up.
+    /// Resource limits.
     pub limits: LimitsConfig,
-    /// What the plugin may reach. Nothing is allowed by default.
+    /// The rights of the plugin. Default: none.
     pub allow: AllowConfig,
 }
 
-/// The kind of a plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum ProviderKind {
-    /// Wasm, run by Extism.
-    #[serde(alias = "extism")]
-    Wasm,
-    /// A shared library.
-    Native,
-}
-
-/// What a plugin may use up. What is unset has a limit too, see the loader's defaults.
+/// Resource limits of a plugin. The defaults are those of the loader.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct LimitsConfig {
-    /// Largest memory of a Wasm instance.
+    /// Maximum memory of a Wasm instance.
     pub memory_max: Option<ByteSize>,
-    /// Longest run of one call.
+    /// Maximum time of one call.
     pub timeout: Option<Span>,
-    /// Most instructions of one call, in Wasmtime's units of fuel.
+    /// Maximum number of instructions of one call, in Wasmtime's units of fuel.
     pub fuel: Option<u64>,
-    /// Largest body of an HTTP request that a Wasm plugin makes, and of its answer.
+    /// Maximum size of the body of an HTTP request that a Wasm plugin makes, and of its response.
     pub http_body_max: Option<ByteSize>,
 }
 
-/// What a plugin may reach.
+/// The rights of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -70,6 +62,27 @@ pub struct AllowConfig {
     pub paths: BTreeMap<String, PathBuf>,
     /// Environment variables that a Wasm plugin gets, by name, as config values.
     pub env: Vec<String>,
-    /// Whether native code may be loaded. Unset means: where its signature holds.
+    /// Whether native code may be loaded. Default: only if its signature is accepted.
     pub native: Option<bool>,
+}
+
+/// Reads the kind by its name. QueryMT also calls Wasm plugins `extism`.
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PluginKind>, D::Error> {
+    let Some(name) = Option::<String>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    match name.as_str() {
+        "extism" => Ok(Some(PluginKind::Wasm)),
+        name => match PluginKind::from_name(name) {
+            Some(kind) => Ok(Some(kind)),
+            None => Err(D::Error::unknown_variant(
+                name,
+                &["wasm", "extism", "native"],
+            )),
+        },
+    }
+}
+
+fn kind_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "enum": ["wasm", "extism", "native", null] })
 }

@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct RegistryConfig {
-    /// Talks HTTP without TLS. Signatures still hold; credentials travel readable by everyone.
+    /// Uses HTTP without TLS. Signatures are still verified; credentials are sent in plain text.
     pub plain_http: bool,
-    /// Certificates of authorities to trust beside the system's: PEM file.
+    /// Additional certificate authorities: PEM file.
     pub ca_file: Option<PathBuf>,
-    /// The client's certificate chain: PEM file; needs `client_key`.
+    /// The client's certificate chain: PEM file; requires `client_key`.
     pub client_cert: Option<PathBuf>,
     /// The client's private key: PEM file.
     pub client_key: Option<PathBuf>,
-    /// Mirrors to try first, in order: `host[:port][/path]`, set up by their own tables.
+    /// Mirrors that are tried first, in order: `host[:port][/path]`, configured by their own tables.
     pub mirrors: Vec<String>,
     /// Whether this registry, as a mirror, may also resolve tags.
     pub resolve_tags: bool,
     /// A proxy for this registry alone.
     pub proxy: Option<String>,
-    /// Hosts of token servers that this registry may send clients to.
+    /// Hosts of token servers that this registry may use.
     pub allow_realms: Vec<String>,
 }

@@ -1,12 +1,12 @@
-//! Which scope of a policy an image belongs to, for the lines that messages propose.
+//! The policy scope of an image, for config lines that messages propose.
 
 use qmt_oci_ref::Reference;
 
-/// What the names of images in layouts begin with: no registry is called like that.
+/// How names of images in layouts begin; `.invalid` is never a registry.
 pub(crate) const LAYOUT_NAMES: &str = "oci-layout.invalid/";
 
-/// The scope of a policy for the repository of `reference` alone. Images in layouts have no name
-/// that a narrower scope could mean.
+/// Returns the scope of a policy for the repository of `reference` alone, or `**` for an image in a
+/// layout, which has no repository name.
 pub fn scope_of(reference: &str) -> String {
     if reference.starts_with(LAYOUT_NAMES) {
         return "**".to_owned();

@@ -1,4 +1,4 @@
-//! Values that people write with a unit, and values that may be one or many.
+//! Values with a unit, and values that may be one or many.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -52,7 +52,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// A number or a text with a unit, as it stands in the file.
+/// A number, or a text with a unit.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {

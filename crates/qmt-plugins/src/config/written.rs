@@ -1,4 +1,4 @@
-//! What is written and says nothing: a null or an empty list is not the same as a key left out.
+//! Nulls and empty lists, which are not the same as a missing key.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use figment::value::{Dict, Value};
 
 use super::ConfigError;
 
-/// Refuses nulls everywhere but in what is handed to plugins, and empty lists in `[oci]`: each
-/// would silently mean "no constraint".
+/// Refuses nulls, except in the configuration of plugins, and empty lists in `[oci]`: each would
+/// silently mean "no constraint".
 ///
 /// # Errors
 ///
@@ -22,9 +22,9 @@ pub(super) fn check(path: &Path, root: &Dict) -> Result<(), ConfigError> {
 fn walk(path: &Path, key: &str, value: &Value, lists_count: bool) -> Result<(), ConfigError> {
     let refuse = |rule: &str| Err(ConfigError::contradiction(path, key, rule));
     match value {
-        Value::Empty(..) => refuse("it is null; give it a value, or leave the key out"),
+        Value::Empty(..) => refuse("it is null; give it a value, or remove the key"),
         Value::Array(_, items) if items.is_empty() && lists_count => {
-            refuse("it is an empty list; name what it is to hold, or leave the key out")
+            refuse("it is an empty list; add an item, or remove the key")
         }
         Value::Array(_, items) => items.iter().enumerate().try_for_each(|(index, item)| {
             walk(path, &format!("{key}[{index}]"), item, lists_count)

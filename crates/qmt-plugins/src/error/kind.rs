@@ -1,7 +1,8 @@
 //! What an error means to a program.
 
 use qmt_artifact::ArtifactError;
-use qmt_registry::RegistryError;
+use qmt_oci_ref::{RegistryError, RegistryErrorKind};
+use qmt_registry::ClientError;
 use qmt_verify::VerifyError;
 
 use super::{Error, registry_cause};
@@ -12,13 +13,13 @@ use super::{Error, registry_cause};
 pub enum ErrorKind {
     /// Anything else.
     Failure,
-    /// What was asked for makes no sense, whatever there is.
+    /// The call itself is wrong.
     Usage,
-    /// The signature does not hold, is missing, or could not be looked for.
+    /// The signature is missing, or not accepted.
     NotVerified,
-    /// There is no such plugin, image, tag or file.
+    /// The plugin, image, tag or file does not exist.
     NotFound,
-    /// A registry could not be reached or did not answer as it should.
+    /// A registry could not be reached, or its answer was refused.
     Network,
     /// The config, lockfile, trust material or stored credentials can't be used.
     Config,
@@ -42,7 +43,7 @@ impl Error {
     /// Returns what the error means to a program.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            // A TUF repository that is not there is no mistake in the config.
+            // An unreachable TUF repository is not a mistake in the config.
             Self::Trust(source)
                 if registry_cause(source).is_some_and(RegistryError::is_network) =>
             {
@@ -69,12 +70,13 @@ impl Error {
                 source: VerifyError::Source { .. } | VerifyError::Timeout { .. },
                 ..
             } => match registry_cause(self) {
-                // What does not exist is no answer where signatures are looked for.
-                Some(cause) if cause.is_configuration() => ErrorKind::Config,
+                Some(cause) if cause.kind() == RegistryErrorKind::Configuration => {
+                    ErrorKind::Config
+                }
                 _ => ErrorKind::Network,
             },
-            Self::NotVerified { .. } | Self::StepBack { .. } => ErrorKind::NotVerified,
-            // A manifest or layer comes through the registry: what it says about why counts.
+            Self::NotVerified { .. } | Self::Rollback { .. } => ErrorKind::NotVerified,
+            // Manifests and layers come from a registry, and its error decides.
             Self::Artifact { source, .. } => {
                 registry_cause(source).map_or(ErrorKind::Failure, of_registry)
             }
@@ -84,11 +86,18 @@ impl Error {
 }
 
 fn of_registry(error: &RegistryError) -> ErrorKind {
-    if error.is_not_found() || error.is_missing_layout() {
-        ErrorKind::NotFound
-    } else if error.is_configuration() {
-        ErrorKind::Config
-    } else {
-        ErrorKind::Network
+    match error.kind() {
+        RegistryErrorKind::NotFound | RegistryErrorKind::Offline => ErrorKind::NotFound,
+        RegistryErrorKind::Configuration => ErrorKind::Config,
+        RegistryErrorKind::Storage => match error.downcast_ref::<ClientError>() {
+            Some(error) if error.is_missing_layout() => ErrorKind::NotFound,
+            // A layout is a registry, whatever it is stored on.
+            Some(_) => ErrorKind::Network,
+            None => ErrorKind::Failure,
+        },
+        RegistryErrorKind::Unauthorized
+        | RegistryErrorKind::Network { .. }
+        | RegistryErrorKind::Content
+        | RegistryErrorKind::Protocol => ErrorKind::Network,
     }
 }

@@ -1,9 +1,9 @@
 //! The file itself: read whole and strictly, replaced whole.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
+use qmt_storage::{ReplaceOptions, replace};
 use serde::{Deserialize, Serialize};
 
 use super::{LockEntry, LockfileError};
@@ -15,8 +15,8 @@ const LOCKFILE_MAX_BYTES: u64 = 4 << 20;
 const HEAD: &str = "# Made by qmt-plugins: which digest and signer each provider stands for.\n\
                     # Commit it; `qmt-plugins update` moves it.\n";
 
-/// Keeps other processes from writing while the file is read, changed and written. Where the
-/// platform can't lock a folder, each write is still whole, and the last one wins.
+/// Locks the folder, so that no other process writes while the file is read, changed and written. On
+/// platforms that can't lock a folder, each write is still atomic, and the last one wins.
 pub(super) fn guard(path: &Path) -> Option<std::fs::File> {
     let folder = path
         .parent()
@@ -47,7 +47,7 @@ pub(super) fn read_entries(path: &Path) -> Result<BTreeMap<String, LockEntry>, L
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => return Err(read(error)),
         Ok(metadata) if metadata.len() > LOCKFILE_MAX_BYTES => {
-            return Err(malformed("it is larger than any lockfile".into()));
+            return Err(malformed("it exceeds 4 MiB".into()));
         }
         Ok(_) => {}
     }
@@ -55,7 +55,11 @@ pub(super) fn read_entries(path: &Path) -> Result<BTreeMap<String, LockEntry>, L
     let document: Document = toml::from_str(&text).map_err(|error| malformed(error.into()))?;
     if document.version != VERSION {
         return Err(malformed(
-            format!("it has version {}, we know {VERSION}", document.version).into(),
+            format!(
+                "its version is {}; only {VERSION} is supported",
+                document.version
+            )
+            .into(),
         ));
     }
     let count = document.plugins.len();
@@ -67,11 +71,11 @@ pub(super) fn read_entries(path: &Path) -> Result<BTreeMap<String, LockEntry>, L
     if entries.len() == count {
         Ok(entries)
     } else {
-        Err(malformed("a name stands twice".into()))
+        Err(malformed("two entries have the same name".into()))
     }
 }
 
-/// Replaces the file as a whole: a reader sees the old one or the new one.
+/// Replaces the file atomically.
 pub(super) fn write_entries(
     path: &Path,
     entries: &BTreeMap<String, LockEntry>,
@@ -86,22 +90,7 @@ pub(super) fn write_entries(
     };
     let text = toml::to_string(&document)
         .map_err(|error| write(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?;
-    let folder = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        // A lockfile is to be committed and read like any other text, where the umask allows it.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o644));
-    }
-    let mut file = builder.tempfile_in(folder).map_err(write)?;
-    file.write_all(HEAD.as_bytes())
-        .and_then(|()| file.write_all(text.as_bytes()))
-        .map_err(write)?;
-    file.as_file().sync_all().map_err(write)?;
-    file.persist(path).map_err(|error| write(error.error))?;
-    Ok(())
+    // A lockfile is committed and read like any other text.
+    let options = ReplaceOptions::SHARED;
+    replace(path, format!("{HEAD}{text}").as_bytes(), options).map_err(write)
 }

@@ -15,10 +15,10 @@ pub enum LockfileError {
         #[source]
         source: std::io::Error,
     },
-    /// It is not what we write.
+    /// It is not a lockfile of this version.
     #[error(
-        "the lockfile {} is damaged or of another version; restore it, or remove it and have every \
-         plugin resolved and pinned anew", .path.display()
+        "the lockfile {} is damaged or of another version; restore it, or remove it to resolve and \
+         pin every plugin again", .path.display()
     )]
     Malformed {
         /// The file.
@@ -36,10 +36,10 @@ pub enum LockfileError {
         #[source]
         source: std::io::Error,
     },
-    /// `--locked` was asked for, and something would change.
+    /// The lockfile would change, and `--locked` or `--frozen` forbids that.
     #[error(
-        "the lockfile {} has another entry for `{name}` than would be written now ({change}), and \
-         `--locked` forbids to change it; run `qmt-plugins lock`", .path.display()
+        "the entry for `{name}` in the lockfile {} would change ({change}), and `--locked` forbids \
+         changes; run `qmt-plugins lock`", .path.display()
     )]
     WouldChange {
         /// The file.
@@ -49,10 +49,10 @@ pub enum LockfileError {
         /// What differs.
         change: String,
     },
-    /// Another process has just pinned another signer for the same plugin.
+    /// Another process has pinned another signer for the same plugin meanwhile.
     #[error(
-        "the lockfile {} has got an entry for `{name}` from another process meanwhile, with {change} \
-         here; run it again", .path.display()
+        "another process wrote an entry for `{name}` to the lockfile {} meanwhile, and this one has \
+         {change}; run the command again", .path.display()
     )]
     Raced {
         /// The file.

@@ -8,7 +8,7 @@ fn entry(name: &str, content: &str) -> LockEntry {
         reference: "oci://ghcr.io/acme/echo:1".to_owned(),
         digest: Digest::sha256(content),
         manifest: Digest::sha256("manifest"),
-        kind: ProviderKind::Wasm,
+        kind: PluginKind::Wasm,
         file: "plugin.wasm".to_owned(),
         file_digest: Digest::sha256("file"),
         size: 4,

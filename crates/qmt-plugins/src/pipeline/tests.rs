@@ -6,11 +6,14 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use qmt_artifact::{ExtractLimits, HostPlatform};
 use qmt_cache::MockCache;
-use qmt_oci_ref::{Digest, MediaType, Reference};
-use qmt_registry::{MockRegistry, RawManifest, Resolved};
+use qmt_oci_ref::{
+    Digest, MediaType, MockRegistry, RawManifest, Reference, Registry, RegistryError,
+};
+use qmt_registry::Offline;
 use qmt_verify::{MockVerifier, VerifyError};
 
 use super::*;
+use crate::caching::CachedRegistry;
 use crate::config::PullPolicy;
 use crate::events::Reporter;
 use crate::stage::Trust;
@@ -20,31 +23,31 @@ fn manifest() -> RawManifest {
     let config = Digest::sha256("{}");
     let json = format!(
         r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"application/vnd.wasm.v1.config+json","digest":"{config}","size":2}},"layers":[{{"mediaType":"application/vnd.wasm.v1.layer+wasm","digest":"{layer}","size":5}}]}}"#,
-        MediaType::OCI_MANIFEST
+        MediaType::ImageManifest
     );
-    RawManifest::new(MediaType::new(MediaType::OCI_MANIFEST), Bytes::from(json))
+    RawManifest::new(MediaType::ImageManifest, Bytes::from(json))
 }
 
 fn request() -> Request {
     Request {
         reference: "ghcr.io/acme/echo:1".parse().unwrap(),
-        shown: "oci://ghcr.io/acme/echo:1".to_owned(),
+        source: "oci://ghcr.io/acme/echo:1".to_owned(),
         kind: None,
         file: None,
         locked: None,
-        locked_at: None,
-        expected: None,
+        pinned_signer: None,
         pull: PullPolicy::IfNotPresent,
         refresh_after: None,
         is_update: false,
     }
 }
 
-fn context(registry: MockRegistry, cache: MockCache, verifier: MockVerifier) -> Context {
+fn context(registry: impl Registry + 'static, cache: MockCache, verifier: MockVerifier) -> Context {
+    let cache = Arc::new(cache);
     Context {
-        registry: Arc::new(registry),
+        registry: CachedRegistry::new(Arc::new(registry), cache.clone()),
         is_local: false,
-        cache: Arc::new(cache),
+        cache,
         trust: Some(Trust::Verify(Arc::new(verifier))),
         host: HostPlatform::current(),
         offline: None,
@@ -68,16 +71,16 @@ fn resolving(times: usize) -> MockRegistry {
     registry
         .expect_resolve()
         .times(times)
-        .returning(|reference: &Reference| Resolved::new(reference, manifest()));
+        .returning(|_: &Reference| Ok(manifest()));
     registry
 }
 
 fn refusing() -> MockVerifier {
     let mut verifier = MockVerifier::new();
     verifier
-        .expect_collect()
+        .expect_discover()
         .returning(|_, subject| Ok(qmt_verify::Evidence::empty(subject)));
-    verifier.expect_judge().returning(|subject, _, _, _| {
+    verifier.expect_check().returning(|subject, _, _, _| {
         Err(VerifyError::NoSignature {
             subject: Box::new(subject.clone()),
             rejected: Vec::new(),
@@ -86,17 +89,14 @@ fn refusing() -> MockVerifier {
     verifier
 }
 
-/// P3: a refusal reaches neither a name in the cache nor the tag's record.
+/// Nothing below the root manifest is requested before the policy is met, and a refusal writes
+/// nothing: no artifact, no manifest, no signature material, no tag.
 #[tokio::test]
-async fn a_refused_image_writes_nothing() {
+async fn a_refused_image_is_neither_fetched_nor_written() {
+    // Any request but the one by tag fails the test: nothing else is expected.
     let registry = resolving(1);
     let mut cache = empty_cache();
-    cache.expect_begin().returning(|manifest| {
-        Err(qmt_cache::CacheError::LockTimeout {
-            path: std::path::PathBuf::from(manifest.hex()),
-            waited: std::time::Duration::from_secs(1),
-        })
-    });
+    cache.expect_begin().never();
     cache.expect_put_bytes().never();
     cache.expect_put_evidence().never();
     cache.expect_set_ref().never();
@@ -107,22 +107,44 @@ async fn a_refused_image_writes_nothing() {
     assert!(matches!(error, Error::NotVerified { .. }), "{error}");
 }
 
-/// Offline means that no registry is asked, whatever is missing.
+/// Without a verifier nothing is accepted.
 #[tokio::test]
-async fn offline_never_asks() {
-    let mut context = context(resolving(0), empty_cache(), MockVerifier::new());
-    context.offline = Some("`--offline`");
+async fn without_a_policy_nothing_is_fetched() {
+    let mut context = context(resolving(1), empty_cache(), MockVerifier::new());
+    context.trust = None;
     let error = run(&context, &request()).await.err().unwrap();
-    assert!(matches!(error, Error::Offline { .. }), "{error}");
+    assert!(matches!(error, Error::NotVerified { .. }), "{error}");
 }
 
-/// Where the network is forbidden, a plugin that the cache lacks is neither begun nor half written.
+#[tokio::test]
+async fn offline_without_a_digest_is_an_error_of_its_own() {
+    let mut context = context(
+        Offline::new("`--offline`"),
+        empty_cache(),
+        MockVerifier::new(),
+    );
+    context.offline = Some("`--offline`");
+    let error = run(&context, &request()).await.err().unwrap();
+    assert!(
+        matches!(
+            error,
+            Error::Offline {
+                missing: "the digest",
+                rule: "`--offline`",
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+/// Where the network is forbidden, a plugin that is not in the cache is not begun, because that
+/// writes.
 #[tokio::test]
 async fn offline_nothing_is_begun() {
-    let mut context = context(resolving(0), MockCache::new(), MockVerifier::new());
-    let mut cache = MockCache::new();
     let root = manifest();
     let digest = root.digest().clone();
+    let mut cache = MockCache::new();
     cache
         .expect_ref_()
         .returning(move |_| Ok(Some((digest.clone(), SystemTime::UNIX_EPOCH))));
@@ -130,12 +152,66 @@ async fn offline_nothing_is_begun() {
     cache
         .expect_bytes()
         .returning(move |_, _| Ok(Some(bytes.clone())));
-    cache.expect_evidence().returning(|_| Ok(None));
     cache.expect_lookup().returning(|_| Ok(None));
     cache.expect_begin().never();
     cache.expect_put_bytes().never();
-    context.cache = Arc::new(cache);
+    let mut context = context(Offline::new("`--offline`"), cache, MockVerifier::new());
+    context.trust = Some(Trust::Skip);
     context.offline = Some("`--frozen`");
     let error = run(&context, &request()).await.err().unwrap();
-    assert!(matches!(error, Error::Offline { .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::Offline {
+                missing: "the plugin",
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+/// The registry is asked for signatures, refuses because it is offline, and the error says so.
+#[tokio::test]
+async fn offline_without_signature_material_says_what_is_missing() {
+    let root = manifest();
+    let digest = root.digest().clone();
+    let bytes = root.bytes().clone();
+    let mut cache = MockCache::new();
+    cache
+        .expect_ref_()
+        .returning(move |_| Ok(Some((digest.clone(), SystemTime::UNIX_EPOCH))));
+    cache
+        .expect_bytes()
+        .returning(move |_, _| Ok(Some(bytes.clone())));
+    cache.expect_evidence().returning(|_| Ok(None));
+    let mut verifier = MockVerifier::new();
+    verifier.expect_discover().returning(|_, _| {
+        let source = offline_error();
+        Err(VerifyError::Source {
+            place: "the registry".to_owned(),
+            source,
+        })
+    });
+    verifier.expect_check().never();
+    let mut context = context(Offline::new("`--offline`"), cache, verifier);
+    context.offline = Some("`--offline`");
+    let error = run(&context, &request()).await.err().unwrap();
+    assert!(
+        matches!(
+            error,
+            Error::Offline {
+                missing: "the signature",
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+fn offline_error() -> RegistryError {
+    let reference = "ghcr.io/acme/echo:1".parse().unwrap();
+    let refused =
+        futures_util::FutureExt::now_or_never(Offline::new("`--offline`").resolve(&reference));
+    refused.unwrap().unwrap_err()
 }

@@ -5,12 +5,9 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, MediaType, PinnedReference};
-use qmt_registry::RawManifest;
+use qmt_oci_ref::{Descriptor, MediaType, PinnedReference, RawManifest, time};
 use qmt_verify::{KeySigner, VerifyError};
 use serde_json::json;
-
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// A signature, ready to be pushed: blobs first, then the manifest, which refers to the image.
 pub(super) struct SignatureImage {
@@ -25,11 +22,11 @@ pub(super) fn sign(
     subject: &Descriptor,
 ) -> Result<SignatureImage, VerifyError> {
     let bundle = signer.sign(pin)?;
-    let layer = Descriptor::of(MediaType::new(KeySigner::BUNDLE_MEDIA_TYPE), &bundle);
+    let layer = Descriptor::of(MediaType::from(KeySigner::BUNDLE_MEDIA_TYPE), &bundle);
     let empty = Bytes::from_static(b"{}");
-    let config = Descriptor::of(MediaType::new(EMPTY), &empty)
-        .with_artifact_type(MediaType::new(KeySigner::BUNDLE_MEDIA_TYPE));
-    // What the subject says about itself besides does not belong into a link to it.
+    let config = Descriptor::of(MediaType::EmptyJSON, &empty)
+        .with_artifact_type(MediaType::from(KeySigner::BUNDLE_MEDIA_TYPE));
+    // Annotations and platform of the subject are not part of a reference to it.
     let subject = Descriptor::new(
         subject.media_type().clone(),
         subject.digest().clone(),
@@ -37,7 +34,7 @@ pub(super) fn sign(
     );
     let manifest = json!({
         "schemaVersion": 2,
-        "mediaType": MediaType::OCI_MANIFEST,
+        "mediaType": MediaType::ImageManifest,
         "artifactType": KeySigner::BUNDLE_MEDIA_TYPE,
         "config": config,
         "layers": [layer],
@@ -46,13 +43,10 @@ pub(super) fn sign(
             "dev.sigstore.bundle.content": "dsse-envelope",
             "dev.sigstore.bundle.predicateType": KeySigner::PREDICATE_TYPE,
             "org.opencontainers.image.created":
-                humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+                time::rfc3339(SystemTime::now()),
         },
     });
-    let manifest = RawManifest::new(
-        MediaType::new(MediaType::OCI_MANIFEST),
-        manifest.to_string().into(),
-    );
+    let manifest = RawManifest::new(MediaType::ImageManifest, manifest.to_string().into());
     Ok(SignatureImage {
         blobs: [(config, empty), (layer, bundle)],
         manifest,

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Reference, Tag};
-use qmt_registry::{BlobContent, RawManifest, RegistryError, RegistryWriter};
+#[cfg(feature = "sigstore")]
+use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Descriptor, PinnedReference, RawManifest, Reference, RegistryError, Tag};
+use qmt_registry::{BlobContent, RegistryWriter};
 
 use crate::error::Error;
 use crate::host::PluginHost;
@@ -53,17 +55,13 @@ impl Target {
         pushed.map_err(|source| self.failed("pushing a manifest to", source))
     }
 
+    #[cfg(feature = "sigstore")]
     pub(super) fn pinned(&self, digest: &Digest) -> PinnedReference {
         self.reference.clone().with_digest(digest.clone())
     }
 
     fn failed(&self, doing: &'static str, source: RegistryError) -> Error {
-        Error::Registry {
-            plugin: self.shown.clone(),
-            reference: self.shown.clone(),
-            doing,
-            source,
-        }
+        Error::registry(&self.shown, &self.shown, doing, source)
     }
 }
 
@@ -112,10 +110,7 @@ impl PluginHost {
         destination: &PluginSource,
         _: &Reference,
     ) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-        Err(unsupported(
-            destination,
-            "registries over HTTP (feature `http`)",
-        ))
+        Err(unsupported(destination, Error::NO_HTTP))
     }
 }
 
@@ -137,23 +132,14 @@ fn layout_writer(
     _: &Path,
     _: Option<&Tag>,
 ) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-    Err(unsupported(destination, "OCI layouts (feature `layout`)"))
+    Err(unsupported(destination, Error::NO_LAYOUT))
 }
 
 #[cfg(any(feature = "http", feature = "layout"))]
 fn opening(destination: &PluginSource, source: RegistryError) -> Error {
-    let (plugin, reference) = (destination.to_string(), destination.to_string());
-    Error::Registry {
-        plugin,
-        reference,
-        doing: "opening",
-        source,
-    }
+    Error::registry(destination, destination, "opening", source)
 }
 
 fn unsupported(destination: &PluginSource, what: &'static str) -> Error {
-    Error::Unsupported {
-        plugin: destination.to_string(),
-        what,
-    }
+    Error::unsupported(&destination.to_string(), what)
 }

@@ -1,43 +1,50 @@
-//! **cache**: a staged file gets its name, after its digest was proven *and* its signer accepted.
+//! **cache**: the staged file gets its name, after its digest and its signer were verified.
 
-use qmt_cache::{CacheError, CachedArtifact, Record};
+use std::io;
+
+use qmt_cache::{CacheError, CachedArtifact};
 use qmt_oci_ref::{Digest, PinnedReference};
 use qmt_verify::{Evidence, Verification};
 
 use super::extract::Extracted;
-use super::resolve::Pinned;
 use super::select::Selected;
-use super::verify::Verified;
-use super::{Context, Request};
-use crate::error::Error;
+use super::verify::{Outcome, Verified};
+use super::{Context, Request, StageError};
 use crate::events::Stage;
 
-/// An artifact under its final name, and the proof that it may be used. Made here only, so that
-/// what reaches **load** was verified in this very run.
-#[derive(Debug)]
+/// An artifact under its final name that was verified in this run.
+#[derive(Clone, Debug)]
 pub(crate) struct Cached {
     artifact: CachedArtifact,
-    verified: Verified,
     pin: PinnedReference,
     manifest: Digest,
+    verification: Verification,
+    is_skipped: bool,
     is_hit: bool,
 }
 
 impl Cached {
+    fn new(artifact: CachedArtifact, manifest: Digest, verified: &Verified, is_hit: bool) -> Self {
+        Self {
+            artifact,
+            pin: verified.resolved().pin().clone(),
+            manifest,
+            verification: verified.verification().clone(),
+            is_skipped: verified.is_skipped(),
+            is_hit,
+        }
+    }
+
     pub(crate) fn artifact(&self) -> &CachedArtifact {
         &self.artifact
     }
 
-    pub(crate) fn record(&self) -> &Record {
-        self.artifact.record()
-    }
-
     pub(crate) fn verification(&self) -> &Verification {
-        self.verified.verification()
+        &self.verification
     }
 
     pub(crate) fn is_skipped(&self) -> bool {
-        self.verified.is_skipped()
+        self.is_skipped
     }
 
     pub(crate) fn pin(&self) -> &PinnedReference {
@@ -49,113 +56,94 @@ impl Cached {
         &self.manifest
     }
 
+    /// Reports whether the artifact was in the cache before this run.
     pub(crate) fn is_hit(&self) -> bool {
         self.is_hit
     }
 }
 
-/// Takes what the cache holds already. The verdict was made just now; the bytes are hashed when
+/// Takes an artifact that the cache has. It was verified in this run; its bytes are hashed when
 /// they are read.
 pub(crate) async fn reuse(
     context: &Context,
     request: &Request,
-    pinned: &Pinned,
-    selected: &Selected,
-    verified: Verified,
+    selected: Selected,
     artifact: CachedArtifact,
-) -> Result<Cached, Error> {
-    settle(context, request, pinned, selected, &verified).await?;
+) -> Result<Cached, StageError> {
+    persist(context, request, selected.verified()).await?;
     let detail = format!("found {}", artifact.record().file_digest());
     context.reporter.finished(Stage::Cache, detail);
-    Ok(Cached {
-        artifact,
-        verified,
-        pin: pinned.pin().clone(),
-        manifest: selected.selection().manifest().digest().clone(),
-        is_hit: true,
-    })
+    let manifest = selected.selection().manifest().digest().clone();
+    Ok(Cached::new(artifact, manifest, selected.verified(), true))
 }
 
 /// Gives the staged file its name.
 pub(crate) async fn commit(
     context: &Context,
     request: &Request,
-    pinned: &Pinned,
-    selected: &Selected,
-    verified: Verified,
     extracted: Extracted,
-) -> Result<Cached, Error> {
+) -> Result<Cached, StageError> {
     context.reporter.started(Stage::Cache);
-    settle(context, request, pinned, selected, &verified).await?;
-    let (staging, record) = extracted.into_parts(pinned, selected);
+    let selected = extracted.selected();
+    persist(context, request, selected.verified()).await?;
+    let manifest = selected.selection().manifest().digest().clone();
+    let (staging, record, verified) = extracted.into_parts();
     let record = record
         .with_verified(!verified.is_skipped())
-        .with_reference(&*request.shown);
+        .with_reference(&*request.source);
     let commit = tokio::task::spawn_blocking(move || staging.commit(record));
-    let artifact = commit
-        .await
-        .map_err(std::io::Error::from)
-        .map_err(|source| Error::File {
-            plugin: context.plugin(),
-            path: std::path::PathBuf::from("the cache"),
-            source,
-        })?;
-    let artifact = artifact.map_err(context.cache_error())?;
-    context
-        .reporter
-        .finished(Stage::Cache, artifact.path().display().to_string());
-    Ok(Cached {
-        artifact,
-        verified,
-        pin: pinned.pin().clone(),
-        manifest: selected.selection().manifest().digest().clone(),
-        is_hit: false,
-    })
+    let artifact = commit.await.map_err(|error| StageError::Stopped {
+        doing: "writing to the cache",
+        source: io::Error::from(error),
+    })??;
+    let path = artifact.path().display().to_string();
+    context.reporter.finished(Stage::Cache, path);
+    Ok(Cached::new(artifact, manifest, &verified, false))
 }
 
-/// Keeps what the next start needs without network: manifests, signature material, the tag.
-async fn settle(
+/// Stores what the next start requires without the network: root manifest, signature material, tag.
+async fn persist(
     context: &Context,
     request: &Request,
-    pinned: &Pinned,
-    selected: &Selected,
     verified: &Verified,
-) -> Result<(), Error> {
-    let root = [(pinned.descriptor(), pinned.bytes().clone())];
-    for (descriptor, bytes) in root.iter().chain(selected.fetched()) {
-        let put = context.cache.put_bytes(descriptor, bytes.clone()).await;
-        put.map_err(context.cache_error())?;
+) -> Result<(), StageError> {
+    let resolved = verified.resolved();
+    let (root, digest) = (resolved.manifest(), resolved.pin().digest());
+    let descriptor = root.descriptor();
+    context
+        .cache
+        .put_bytes(&descriptor, root.bytes().clone())
+        .await?;
+    if let Outcome::Accepted {
+        discovered: Some(evidence),
+        ..
+    } = verified.outcome()
+    {
+        persist_evidence(context, digest, evidence).await?;
     }
-    if let Some(evidence) = verified.collected() {
-        keep_evidence(context, pinned, evidence).await?;
-    }
-    if pinned.is_fresh() && !context.is_local {
-        let set = context
+    if resolved.is_fresh() && !context.is_local {
+        let reference = &request.reference;
+        context
             .cache
-            .set_ref(&request.reference, pinned.digest(), context.now)
-            .await;
-        set.map_err(context.cache_error())?;
+            .set_ref(reference, digest, context.now)
+            .await?;
     }
     Ok(())
 }
 
-/// Keeps signature material. Too much of it is no reason not to load: it is looked for again then.
-async fn keep_evidence(
+/// Stores signature material. If there is too much of it, it is discovered again at the next start.
+async fn persist_evidence(
     context: &Context,
-    pinned: &Pinned,
+    digest: &Digest,
     evidence: &Evidence,
-) -> Result<(), Error> {
-    let bytes = evidence
-        .to_json()
-        .map_err(context.not_verified(pinned.pin().to_string()))?;
-    match context.cache.put_evidence(pinned.digest(), &bytes).await {
-        Ok(()) => Ok(()),
+) -> Result<(), StageError> {
+    let bytes = evidence.to_json()?;
+    match context.cache.put_evidence(digest, &bytes).await {
         Err(CacheError::TooLarge { .. }) => {
-            context
-                .reporter
-                .warning("there is more signature material than the cache keeps");
+            let warning = "there is more signature material than the cache stores";
+            context.reporter.warning(warning);
             Ok(())
         }
-        Err(error) => Err(context.cache_error()(error)),
+        other => Ok(other?),
     }
 }

@@ -1,28 +1,28 @@
 //! **fetch** and **extract**: layers → the one file that is the plugin, in one pass.
 //!
-//! The two are one step, because nothing is read twice: a layer is hashed, kept, unpacked and
-//! searched while it arrives. See `adapter/layers.rs` for the fetching half.
+//! The two are one step, because no layer is read twice: it is hashed, stored, unpacked and
+//! searched while it arrives. `caching/layers.rs` is the fetching half.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use qmt_artifact::{ExtractSink, FileRule, PluginKind};
+use qmt_artifact::{ExtractSink, FileRule};
 use qmt_cache::{Record, Staging};
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Descriptor, Digest, PluginKind};
 
-use super::resolve::Pinned;
 use super::select::Selected;
-use super::{Context, Request};
-use crate::adapter::RegistryLayers;
-use crate::error::Error;
+use super::verify::Verified;
+use super::{Context, StageError};
+use crate::caching::ResumingLayers;
 use crate::events::Stage;
 
-/// How often a download begins anew: each time one mirror less is asked.
-const TRIES_MAX: usize = 8;
+/// How often a download starts from the beginning: each time one mirror fewer is asked.
+const ATTEMPTS_MAX: usize = 8;
 
-/// A file in the staging area, without a name yet, and what it is.
+/// A plugin's file in the staging area, which has no name in the cache yet.
 #[derive(Debug)]
 pub(crate) struct Extracted {
+    selected: Selected,
     staging: Staging,
     kind: PluginKind,
     file_name: String,
@@ -31,97 +31,83 @@ pub(crate) struct Extracted {
 }
 
 impl Extracted {
-    /// Hands over what the cache needs to give the file its name.
-    pub(super) fn into_parts(self, pinned: &Pinned, selected: &Selected) -> (Staging, Record) {
-        let record = Record::new(
-            selected.key().clone(),
-            pinned.digest().clone(),
-            self.kind.to_string(),
+    pub(super) fn selected(&self) -> &Selected {
+        &self.selected
+    }
+
+    /// Returns the staging area, and the record that the cache stores with the file.
+    pub(super) fn into_parts(self) -> (Staging, Record, Verified) {
+        let selection = self.selected.selection();
+        let manifest = selection.manifest();
+        let root = self.selected.verified().resolved().pin().digest().clone();
+        let mut record = Record::new(
+            self.selected.key().clone(),
+            root,
+            self.kind,
             self.file_name,
             self.digest,
             self.size,
         )
-        .with_manifest_media_type(selected.selection().manifest().media_type().clone())
-        .with_note(
-            "manifest",
-            selected.selection().manifest().digest().to_string(),
-        );
-        let record = match selected.selection().platform() {
-            Some(platform) => record.with_platform(platform.clone()),
-            None => record,
-        };
-        (self.staging, record)
+        .with_manifest_media_type(manifest.media_type().clone())
+        .with_note("manifest", manifest.digest().to_string());
+        if let Some(platform) = selection.platform() {
+            record = record.with_platform(platform.clone());
+        }
+        (self.staging, record, self.selected.into_verified())
     }
 }
 
-/// Streams the layers through the extraction into `staging`.
+/// Streams the selected layers through the extraction into `staging`.
 pub(crate) async fn extract(
     context: &Context,
-    request: &Request,
-    pinned: &Pinned,
-    selected: &Selected,
+    selected: Selected,
     staging: Staging,
-) -> Result<Extracted, Error> {
-    context.need_network(request, "the plugin")?;
+) -> Result<Extracted, StageError> {
     context.reporter.started(Stage::Fetch);
     let selection = selected.selection();
-    let total = selection
-        .layers()
-        .iter()
-        .fold(0u64, |sum, layer| sum.saturating_add(layer.size()));
+    let sizes = selection.layers().iter().map(Descriptor::size);
+    let total = sizes.fold(0, u64::saturating_add);
+    let repository = selected.verified().resolved().pin().repository();
     let staging = Arc::new(Mutex::new(staging));
-    let mut tries = 0;
+    let mut attempts = 1;
     let extracted = loop {
-        tries += 1;
-        let layers = RegistryLayers::new(
-            &*context.registry,
-            pinned.pin().repository(),
+        let layers = ResumingLayers::new(
+            &context.registry,
             Arc::clone(&staging),
             total,
             context.reporter.clone(),
         );
         let sink: Box<dyn ExtractSink> = if selection.file() == FileRule::Layer {
-            // The layer is the file: the partial blob becomes the artifact, nothing is written twice.
-            Box::new(Unwritten)
+            // The layer is the file: the partial blob becomes the artifact.
+            Box::new(LayerSink)
         } else {
-            Box::new(Sink(Arc::clone(&staging)))
+            Box::new(StagingSink(Arc::clone(&staging)))
         };
-        match qmt_artifact::extract(selection, &layers, sink, &context.limits).await {
+        let limits = &context.limits;
+        match qmt_artifact::extract(selection, &layers, repository, sink, limits).await {
             Ok(extracted) => break extracted,
-            // An earlier run's rest or a mirror was wrong. It is gone now: again from the first byte.
-            Err(_) if layers.is_tainted() && tries < TRIES_MAX => {
+            Err(_) if layers.is_tainted() && attempts < ATTEMPTS_MAX => {
+                attempts += 1;
                 context
                     .reporter
-                    .warning("what came so far was not what was asked for; starting over");
-                restart(&staging).map_err(|source| context.artifact_io(pinned, source))?;
+                    .warning("the content did not match its digest; downloading it again");
+                restart(&staging).map_err(stopped)?;
             }
-            Err(source) => {
-                let reference = pinned.pin().to_string();
-                return Err(Error::Artifact {
-                    plugin: context.plugin(),
-                    reference,
-                    source,
-                });
-            }
+            Err(error) => return Err(StageError::Extract(error)),
         }
     };
-    let (kind, digest, size) = (
-        extracted.kind(),
-        extracted.digest().clone(),
-        extracted.size(),
-    );
-    let file_name = extracted.file_name().to_owned();
-    drop(extracted); // It holds the sink, and that the staging area.
-    let staging = Arc::into_inner(staging).ok_or_else(|| {
-        context.artifact_io(pinned, io::Error::other("the staging area is still in use"))
-    })?;
-    let staging = staging.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (kind, size) = (extracted.kind(), extracted.size());
+    let (file_name, digest) = (extracted.file_name().to_owned(), extracted.digest().clone());
+    drop(extracted); // Its sink shares the staging area.
+    let staging = Arc::into_inner(staging)
+        .ok_or_else(|| stopped(io::Error::other("the staging area is still in use")))?;
     context.reporter.finished(
         Stage::Fetch,
         format!("{file_name}, {kind}, {size} bytes, {digest}"),
     );
     Ok(Extracted {
-        staging,
+        staging: staging.into_inner().unwrap_or_else(PoisonError::into_inner),
+        selected,
         kind,
         file_name,
         digest,
@@ -129,53 +115,41 @@ pub(crate) async fn extract(
     })
 }
 
-impl Context {
-    fn artifact_io(&self, pinned: &Pinned, source: io::Error) -> Error {
-        let path = std::path::PathBuf::from(pinned.pin().to_string());
-        Error::File {
-            plugin: self.plugin(),
-            path,
-            source,
-        }
-    }
+fn stopped(source: io::Error) -> StageError {
+    let doing = "extracting";
+    StageError::Stopped { doing, source }
 }
 
 fn restart(staging: &Mutex<Staging>) -> io::Result<()> {
-    staging
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .restart()
+    let mut staging = staging.lock().unwrap_or_else(PoisonError::into_inner);
+    staging.restart()
 }
 
-/// Writes the extracted file into the staging area.
-struct Sink(Arc<Mutex<Staging>>);
+/// Writes the extracted file to the staging area.
+struct StagingSink(Arc<Mutex<Staging>>);
 
-impl Write for Sink {
+impl Write for StagingSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(bytes)
+        let mut staging = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        staging.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .flush()
+        let mut staging = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        staging.flush()
     }
 }
 
-impl ExtractSink for Sink {
+impl ExtractSink for StagingSink {
     fn restart(&mut self) -> io::Result<()> {
         restart(&self.0)
     }
 }
 
-/// For a layer that is the file: the partial blob holds it already.
-struct Unwritten;
+/// For a layer that is the file itself: the partial blob has its bytes already.
+struct LayerSink;
 
-impl Write for Unwritten {
+impl Write for LayerSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(bytes.len())
     }
@@ -185,7 +159,7 @@ impl Write for Unwritten {
     }
 }
 
-impl ExtractSink for Unwritten {
+impl ExtractSink for LayerSink {
     fn restart(&mut self) -> io::Result<()> {
         Ok(())
     }

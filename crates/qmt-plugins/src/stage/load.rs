@@ -1,119 +1,88 @@
-//! **load**: proven bytes → code that can be called.
+//! **load**: verified bytes → code that can be called.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qmt_artifact::PluginKind;
-use qmt_cache::{CacheError, CachedArtifact, ProvenFile};
-use qmt_loader::{Artifact, Kind, LoadOptions, Plugin};
-use qmt_oci_ref::Digest;
+use qmt_cache::{CacheError, CachedArtifact};
+use qmt_loader::{Artifact, LoadOptions, Plugin};
+use qmt_oci_ref::{Digest, PluginKind};
 
 use super::cache::Cached;
-use crate::config::{ProviderConfig, ProviderKind};
+use crate::config::ProviderConfig;
 use crate::error::Error;
 use crate::events::{Reporter, Stage};
 use crate::loaders::Loaders;
 
-/// The bytes that will run, and the digest that was computed over exactly these bytes.
-#[derive(Clone, Debug)]
-pub(crate) struct Code {
-    bytes: Bytes,
-    digest: Digest,
-}
-
-impl Code {
-    /// Hashes `bytes`.
-    pub(crate) fn hash(bytes: Bytes) -> Self {
-        Self {
-            digest: Digest::sha256(&bytes),
-            bytes,
-        }
-    }
-
-    fn proven(file: &ProvenFile) -> Self {
-        Self {
-            bytes: file.bytes(),
-            digest: file.digest().clone(),
-        }
-    }
-
-    pub(crate) fn bytes(&self) -> Bytes {
-        self.bytes.clone()
-    }
-
-    pub(crate) fn digest(&self) -> &Digest {
-        &self.digest
-    }
-}
-
-/// Why a native plugin counts as allowed or not, apart from the config.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// Its signature holds.
-    Verified,
-    /// Verification is switched off.
-    Unverified,
-    /// It is a file of the operator's own.
-    OwnFile,
-}
-
-/// A plugin's content.
+/// A plugin's bytes, which were hashed, or where they are.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    /// In memory.
-    Read(Code),
-    /// In the cache, where it was proven; it is proven again when it is read.
-    Kept(CachedArtifact),
+    /// In memory, with the digest that was computed over exactly these bytes.
+    InMemory(Bytes, Digest),
+    /// In the cache; they are hashed again whenever they are read.
+    InCache(CachedArtifact),
+}
+
+/// What happens to a plugin's bytes after the pipeline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReadMode {
+    /// They are read, because they run in this process.
+    Read,
+    /// They are hashed where they are, however many there are.
+    Hash,
 }
 
 impl Content {
-    /// Takes what the pipeline left in the cache. What was extracted just now was hashed while it
-    /// was written; what was there already is hashed here.
-    pub(crate) async fn prove(cached: &Cached) -> Result<Self, CacheError> {
-        let artifact = cached.artifact().clone();
-        if cached.is_hit() {
-            blocking(&artifact, CachedArtifact::prove).await?;
-        }
-        Ok(Self::Kept(artifact))
+    /// Hashes `bytes`.
+    pub(crate) fn hash(bytes: Bytes) -> Self {
+        let digest = Digest::sha256(&bytes);
+        Self::InMemory(bytes, digest)
     }
 
-    /// Reads what the pipeline left in the cache, to run it.
-    pub(crate) async fn read(cached: &Cached) -> Result<Self, CacheError> {
-        let file = blocking(cached.artifact(), CachedArtifact::read_proven).await?;
-        Ok(Self::Read(Code::proven(&file)))
-    }
-
-    /// Returns the bytes that will run.
-    pub(crate) async fn into_code(self) -> Result<Code, CacheError> {
-        match self {
-            Self::Read(code) => Ok(code),
-            Self::Kept(artifact) => {
-                let file = blocking(&artifact, CachedArtifact::read_proven).await?;
-                Ok(Code::proven(&file))
+    /// Takes what the pipeline left in the cache. An artifact that was extracted in this run was
+    /// hashed while it was written.
+    pub(crate) async fn of(cached: &Cached, mode: ReadMode) -> Result<Self, CacheError> {
+        let artifact = cached.artifact();
+        match mode {
+            ReadMode::Read => Self::InCache(artifact.clone()).into_memory().await,
+            ReadMode::Hash => {
+                if cached.is_hit() {
+                    blocking(artifact, CachedArtifact::prove).await?;
+                }
+                Ok(Self::InCache(artifact.clone()))
             }
         }
     }
 
-    /// Returns the bytes; blocks the thread where they have to be read first.
+    /// Returns the bytes. Blocks the thread if they have to be read.
     pub(crate) fn bytes(&self) -> Result<Bytes, CacheError> {
         match self {
-            Self::Read(code) => Ok(code.bytes()),
-            Self::Kept(artifact) => artifact.read_proven().map(|file| file.bytes()),
+            Self::InMemory(bytes, _) => Ok(bytes.clone()),
+            Self::InCache(artifact) => artifact.read_proven().map(|file| file.bytes()),
         }
     }
 
     pub(crate) fn digest(&self) -> &Digest {
         match self {
-            Self::Read(code) => code.digest(),
-            Self::Kept(artifact) => artifact.record().file_digest(),
+            Self::InMemory(_, digest) => digest,
+            Self::InCache(artifact) => artifact.record().file_digest(),
         }
     }
 
-    /// Returns how many bytes there are.
+    /// Returns the size in bytes.
     pub(crate) fn size(&self) -> u64 {
         match self {
-            Self::Read(code) => u64::try_from(code.bytes.len()).unwrap_or(u64::MAX),
-            Self::Kept(artifact) => artifact.record().size(),
+            Self::InMemory(bytes, _) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Self::InCache(artifact) => artifact.record().size(),
+        }
+    }
+
+    async fn into_memory(self) -> Result<Self, CacheError> {
+        match self {
+            Self::InMemory(..) => Ok(self),
+            Self::InCache(artifact) => {
+                let file = blocking(&artifact, CachedArtifact::read_proven).await?;
+                Ok(Self::InMemory(file.bytes(), file.digest().clone()))
+            }
         }
     }
 }
@@ -131,15 +100,26 @@ async fn blocking<T: Send + 'static>(
         }))
 }
 
-/// Decides whether the config allows a plugin of `kind`. `before` is what the lockfile knew it as.
-pub(crate) fn permit(
+/// What vouches for a native plugin, apart from the config.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NativeTrust {
+    /// A signature that the policy accepts.
+    Verified,
+    /// Nothing: verification is switched off.
+    Unverified,
+    /// Nothing: it is a local file or a URL in the config, which are not signed.
+    Unsigned,
+}
+
+/// Checks whether the config allows a plugin of `kind`. `before` is the kind in the lockfile.
+pub(crate) fn check_allowed(
     provider: &ProviderConfig,
     kind: PluginKind,
-    before: Option<ProviderKind>,
-    standing: Standing,
+    before: Option<PluginKind>,
+    trust: NativeTrust,
 ) -> Result<(), Error> {
     let plugin = provider.name.clone();
-    if let Some(expected) = provider.kind.map(plugin_kind)
+    if let Some(expected) = provider.kind
         && expected != kind
     {
         return Err(Error::WrongKind {
@@ -151,57 +131,49 @@ pub(crate) fn permit(
     if kind != PluginKind::Native || provider.allow.native == Some(true) {
         return Ok(());
     }
-    let forbid = |rule: &str| {
-        Err(Error::NativeForbidden {
-            plugin: plugin.clone(),
-            rule: rule.to_owned(),
-        })
-    };
-    if provider.allow.native == Some(false) {
-        return forbid("`allow.native = false` forbids it");
-    }
-    match standing {
-        Standing::Unverified => forbid(
-            "nobody vouches for it, because `insecure_skip_signature` is set; \
-             `allow.native = true` loads it all the same",
-        ),
-        Standing::OwnFile => forbid("a file is not signed; `allow.native = true` loads it"),
-        Standing::Verified if before == Some(ProviderKind::Wasm) && provider.kind.is_none() => {
-            forbid(
-                "it was a Wasm plugin when it was locked, and has become native since; \
-             `kind = \"native\"` accepts the change",
-            )
+    let rule = match trust {
+        _ if provider.allow.native == Some(false) => "`allow.native = false` forbids it",
+        NativeTrust::Unverified => {
+            "its signature is not verified, because `insecure_skip_signature` is set; \
+             `allow.native = true` allows it"
         }
-        Standing::Verified => Ok(()),
-    }
+        NativeTrust::Unsigned => {
+            "it comes from a file or URL, which is not signed; `allow.native = true` allows it"
+        }
+        NativeTrust::Verified if before == Some(PluginKind::Wasm) && provider.kind.is_none() => {
+            "the lockfile records it as a Wasm plugin, and it has become native since; \
+             `kind = \"native\"` accepts the change"
+        }
+        NativeTrust::Verified => return Ok(()),
+    };
+    Err(Error::NativeForbidden { plugin, rule })
 }
 
-/// Hands the bytes to the loader of their kind.
+/// Loads the bytes with the loader of their kind.
 pub(crate) async fn load(
     loaders: &Loaders,
     provider: &ProviderConfig,
     kind: PluginKind,
-    code: Code,
+    content: Content,
     reporter: &Reporter,
 ) -> Result<Arc<dyn Plugin>, Error> {
     reporter.started(Stage::Load);
-    let loader = loaders.for_kind(&provider.name, kind)?;
-    let artifact = Artifact::new(
-        loader_kind(kind),
-        code.bytes(),
-        code.digest().clone(),
-        &*provider.name,
-    );
+    let name = &provider.name;
+    let content = content.into_memory().await;
+    let content = content.map_err(|source| Error::cache(name, source))?;
+    let bytes = content
+        .bytes()
+        .map_err(|source| Error::cache(name, source))?;
+    let artifact = Artifact::from_verified(kind, bytes, content.digest().clone(), &**name);
+    let loader = loaders.for_kind(name, kind)?;
     let loaded = loader.load(artifact, options(provider)).await;
     let plugin = loaded.map_err(|source| Error::Load {
-        plugin: provider.name.clone(),
+        plugin: name.clone(),
         doing: "loading it".to_owned(),
         source,
     })?;
-    reporter.finished(
-        Stage::Load,
-        format!("{kind}: {}", plugin.exports().join(", ")),
-    );
+    let exports = plugin.exports().join(", ");
+    reporter.finished(Stage::Load, format!("{kind}: {exports}"));
     Ok(plugin)
 }
 
@@ -214,46 +186,25 @@ fn options(provider: &ProviderConfig) -> LoadOptions {
         };
         options.config.insert(key.clone(), text);
     }
-    if let Some(size) = provider.limits.memory_max {
+    let limits = &provider.limits;
+    if let Some(size) = limits.memory_max {
         options.limits.memory_max = size.bytes();
     }
-    if let Some(span) = provider.limits.timeout {
+    if let Some(span) = limits.timeout {
         options.limits.timeout = span.duration();
     }
-    options.limits.fuel = provider.limits.fuel;
-    if let Some(size) = provider.limits.http_body_max {
+    options.limits.fuel = limits.fuel;
+    if let Some(size) = limits.http_body_max {
         options.limits.http_body_max = size.bytes();
     }
-    options.allow.hosts.clone_from(&provider.allow.hosts);
-    options.allow.env.clone_from(&provider.allow.env);
-    options.allow.paths = provider
-        .allow
-        .paths
-        .iter()
+    let allow = &provider.allow;
+    options.allow.hosts.clone_from(&allow.hosts);
+    options.allow.env.clone_from(&allow.env);
+    let paths = allow.paths.iter();
+    options.allow.paths = paths
         .map(|(host, guest)| (host.into(), guest.clone()))
         .collect();
     options
-}
-
-pub(crate) fn loader_kind(kind: PluginKind) -> Kind {
-    match kind {
-        PluginKind::Native => Kind::Native,
-        _ => Kind::Wasm,
-    }
-}
-
-pub(crate) fn plugin_kind(kind: ProviderKind) -> PluginKind {
-    match kind {
-        ProviderKind::Native => PluginKind::Native,
-        ProviderKind::Wasm => PluginKind::Wasm,
-    }
-}
-
-pub(crate) fn provider_kind(kind: PluginKind) -> ProviderKind {
-    match kind {
-        PluginKind::Native => ProviderKind::Native,
-        _ => ProviderKind::Wasm,
-    }
 }
 
 #[cfg(test)]
@@ -261,7 +212,7 @@ mod tests {
     use super::*;
     use crate::config::AllowConfig;
 
-    fn provider(kind: Option<ProviderKind>, native: Option<bool>) -> ProviderConfig {
+    fn provider(kind: Option<PluginKind>, native: Option<bool>) -> ProviderConfig {
         let allow = AllowConfig {
             native,
             ..AllowConfig::default()
@@ -274,12 +225,12 @@ mod tests {
         }
     }
 
-    /// Invariant 6: native code is never silent.
+    /// Invariant 6: native code never runs unnoticed.
     #[test]
-    fn native_code_needs_a_word() {
-        use Standing::{OwnFile, Unverified, Verified};
-        let (wasm, native) = (Some(ProviderKind::Wasm), Some(ProviderKind::Native));
-        for (kind, allow, before, standing, is_allowed) in [
+    fn native_code_must_be_allowed() {
+        use NativeTrust::{Unsigned, Unverified, Verified};
+        let (wasm, native) = (Some(PluginKind::Wasm), Some(PluginKind::Native));
+        for (kind, allow, before, trust, is_allowed) in [
             (None, None, None, Verified, true),
             (None, None, native, Verified, true),
             (None, None, wasm, Verified, false),
@@ -290,22 +241,27 @@ mod tests {
             (None, None, None, Unverified, false),
             (native, None, None, Unverified, false),
             (None, Some(true), None, Unverified, true),
-            (None, None, None, OwnFile, false),
-            (None, Some(true), None, OwnFile, true),
+            (None, None, None, Unsigned, false),
+            (None, Some(true), None, Unsigned, true),
         ] {
-            let verdict = permit(&provider(kind, allow), PluginKind::Native, before, standing);
-            let case = format!("{kind:?} {allow:?} {before:?} {standing:?}");
-            assert_eq!(verdict.is_ok(), is_allowed, "{case}: {verdict:?}");
+            let checked = check_allowed(&provider(kind, allow), PluginKind::Native, before, trust);
+            let case = format!("{kind:?} {allow:?} {before:?} {trust:?}");
+            assert_eq!(checked.is_ok(), is_allowed, "{case}: {checked:?}");
         }
     }
 
     #[test]
-    fn wasm_needs_none_but_must_be_what_is_asked_for() {
-        for standing in [Standing::Verified, Standing::Unverified, Standing::OwnFile] {
-            assert!(permit(&provider(None, None), PluginKind::Wasm, None, standing).is_ok());
+    fn wasm_is_allowed_and_must_be_of_the_configured_kind() {
+        for trust in [
+            NativeTrust::Verified,
+            NativeTrust::Unverified,
+            NativeTrust::Unsigned,
+        ] {
+            assert!(check_allowed(&provider(None, None), PluginKind::Wasm, None, trust).is_ok());
         }
-        let native = provider(Some(ProviderKind::Native), None);
-        let error = permit(&native, PluginKind::Wasm, None, Standing::Verified).unwrap_err();
+        let native = provider(Some(PluginKind::Native), None);
+        let error =
+            check_allowed(&native, PluginKind::Wasm, None, NativeTrust::Verified).unwrap_err();
         assert!(matches!(error, Error::WrongKind { .. }), "{error}");
     }
 }

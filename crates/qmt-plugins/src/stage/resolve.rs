@@ -1,39 +1,30 @@
-//! **resolve**: name → digest, once. Nothing behind this stage looks at a tag again.
+//! **resolve**: reference → digest, once. No later stage looks at a tag.
 
-use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, Digest, PinnedReference};
-use qmt_registry::{RawManifest, limits};
+use qmt_oci_ref::{
+    Digest, PinnedReference, RawManifest, Registry as _, RegistryError, RegistryErrorKind,
+};
+use qmt_registry::limits;
 
-use super::{Context, Request};
+use super::{Context, Request, StageError};
 use crate::config::PullPolicy;
-use crate::error::Error;
 use crate::events::Stage;
-use crate::manifest_type::media_type_of;
 
-/// A pinned name, and the manifest or index that the digest stands for.
+/// A pinned reference, and the manifest or index that its digest names.
 #[derive(Clone, Debug)]
-pub(crate) struct Pinned {
+pub(crate) struct Resolved {
     pin: PinnedReference,
     manifest: RawManifest,
-    /// Whether the registry was asked for the tag just now.
+    /// Whether the registry resolved the tag in this run.
     is_fresh: bool,
 }
 
-impl Pinned {
+impl Resolved {
     pub(crate) fn pin(&self) -> &PinnedReference {
         &self.pin
     }
 
-    pub(crate) fn digest(&self) -> &Digest {
-        self.pin.digest()
-    }
-
-    pub(crate) fn bytes(&self) -> &Bytes {
-        self.manifest.bytes()
-    }
-
-    pub(crate) fn descriptor(&self) -> Descriptor {
-        self.manifest.descriptor()
+    pub(crate) fn manifest(&self) -> &RawManifest {
+        &self.manifest
     }
 
     pub(crate) fn is_fresh(&self) -> bool {
@@ -41,110 +32,76 @@ impl Pinned {
     }
 }
 
-/// Pins the reference: by its own digest, else by the lockfile's, else by what the cache remembers
-/// of the tag, else by what the registry says now.
-pub(crate) async fn resolve(context: &Context, request: &Request) -> Result<Pinned, Error> {
+/// Pins the reference: by its own digest, else by that of the lockfile, else by what the cache
+/// recorded for the tag, else by what the registry answers now.
+pub(crate) async fn resolve(context: &Context, request: &Request) -> Result<Resolved, StageError> {
     context.reporter.started(Stage::Resolve);
-    let pinned = match known_digest(context, request).await? {
-        Some(digest) => by_digest(context, request, digest).await?,
+    let resolved = match request.reference.digest() {
+        Some(digest) => by_digest(context, request, digest.clone()).await?,
         None => by_tag(context, request).await?,
     };
-    context
-        .reporter
-        .finished(Stage::Resolve, pinned.pin.to_string());
-    Ok(pinned)
+    let pin = resolved.pin.to_string();
+    context.reporter.finished(Stage::Resolve, pin);
+    Ok(resolved)
 }
 
-/// The digest that needs no question, if there is one.
-async fn known_digest(context: &Context, request: &Request) -> Result<Option<Digest>, Error> {
-    if let Some(digest) = request.reference.digest() {
-        return Ok(Some(digest.clone()));
-    }
-    if request.pull == PullPolicy::Always && context.may_ask() {
-        return Ok(None);
-    }
-    let remembered = context
-        .cache
-        .ref_(&request.reference)
-        .await
-        .map_err(context.cache_error())?;
-    let is_stale = match (&remembered, request.refresh_after) {
-        // A clock that ran backwards makes nothing stale.
+async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageError> {
+    let recorded = context.cache.ref_(&request.reference).await?;
+    let is_stale = match (&recorded, request.refresh_after) {
+        // After a clock went backwards, nothing counts as stale.
         (Some((_, at)), Some(limit)) => {
             context.now.duration_since(*at).is_ok_and(|age| age > limit)
         }
         _ => false,
     };
-    if is_stale && context.may_ask() {
-        return Ok(None);
+    let known = match &request.locked {
+        Some(locked) => Some(locked.digest.clone()),
+        // Reading a layout costs as much as reading the cache, and its path is not in the key.
+        None if context.is_local => None,
+        None => recorded.map(|(digest, _)| digest),
+    };
+    let Some(known) = known else {
+        return requested(context, request)
+            .await
+            .map_err(StageError::Resolve);
+    };
+    if request.pull != PullPolicy::Always && !is_stale {
+        return by_digest(context, request, known).await;
     }
-    if request.locked.is_some() {
-        return Ok(request.locked.clone());
+    match requested(context, request).await {
+        Err(error) if error.kind() == RegistryErrorKind::Offline => {}
+        // The last digest stays valid, unless the config insists on the registry's answer.
+        Err(error) if error.is_network() && request.pull == PullPolicy::IfNotPresent => {
+            context.reporter.warning(format!(
+                "`{}` can't be resolved now ({error}); continuing with {known}",
+                request.source
+            ));
+        }
+        answer => return answer.map_err(StageError::Resolve),
     }
-    // A layout on disk is as near as the cache, and its path is not part of the cache's key.
-    if context.is_local {
-        Ok(None)
-    } else {
-        Ok(remembered.map(|(digest, _)| digest))
-    }
+    by_digest(context, request, known).await
 }
 
-async fn by_digest(context: &Context, request: &Request, digest: Digest) -> Result<Pinned, Error> {
+async fn by_digest(
+    context: &Context,
+    request: &Request,
+    digest: Digest,
+) -> Result<Resolved, StageError> {
     let pin = request.reference.with_digest(digest);
-    let kept = context
-        .cache
-        .bytes(pin.digest(), limits::MANIFEST_MAX)
-        .await;
-    if let Some(bytes) = kept.map_err(context.cache_error())? {
-        let media_type = media_type_of(&bytes);
-        let manifest = RawManifest::with_algorithm(media_type, bytes, pin.digest().algorithm());
-        return Ok(Pinned {
-            pin,
-            manifest,
-            is_fresh: false,
-        });
-    }
-    context.need_network(request, "the manifest")?;
     let manifest = context.registry.manifest(&pin, limits::MANIFEST_MAX).await;
-    let manifest = manifest.map_err(context.registry_error(request, "fetching the manifest of"))?;
-    Ok(Pinned {
+    Ok(Resolved {
         pin,
-        manifest,
+        manifest: manifest.map_err(StageError::Manifest)?,
         is_fresh: false,
     })
 }
 
-async fn by_tag(context: &Context, request: &Request) -> Result<Pinned, Error> {
-    context.need_network(request, "the digest")?;
-    match context.registry.resolve(&request.reference).await {
-        Ok(resolved) => {
-            let (pin, manifest) = (resolved.pin().clone(), resolved.manifest().clone());
-            Ok(Pinned {
-                pin,
-                manifest,
-                is_fresh: true,
-            })
-        }
-        // What was good yesterday still is, where the config does not insist on today's answer.
-        Err(error) if error.is_network() && request.pull == PullPolicy::IfNotPresent => {
-            let remembered = context
-                .cache
-                .ref_(&request.reference)
-                .await
-                .map_err(context.cache_error())?;
-            let last = request
-                .locked
-                .clone()
-                .or(remembered.map(|(digest, _)| digest));
-            let Some(digest) = last else {
-                return Err(context.registry_error(request, "resolving")(error));
-            };
-            context.reporter.warning(format!(
-                "`{}` could not be asked for again ({error}); going on with {digest}",
-                request.shown
-            ));
-            by_digest(context, request, digest).await
-        }
-        Err(error) => Err(context.registry_error(request, "resolving")(error)),
-    }
+async fn requested(context: &Context, request: &Request) -> Result<Resolved, RegistryError> {
+    let manifest = context.registry.resolve(&request.reference).await?;
+    let pin = request.reference.with_digest(manifest.digest().clone());
+    Ok(Resolved {
+        pin,
+        manifest,
+        is_fresh: true,
+    })
 }

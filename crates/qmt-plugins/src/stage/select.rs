@@ -1,74 +1,91 @@
 //! **select**: index or manifest → the manifest and layers for this host.
 
-use bytes::Bytes;
 use qmt_artifact::{Selection, SelectionRequest};
-use qmt_oci_ref::{Descriptor, Digest};
+use qmt_oci_ref::Digest;
 
-use super::resolve::Pinned;
-use super::{Context, Request};
-use crate::adapter::CachedManifests;
-use crate::error::Error;
+use super::resolve::Resolved;
+use super::verify::Verified;
+use super::{Context, Request, StageError};
+use crate::caching::CachedRegistry;
 use crate::events::Stage;
 
-/// What was selected, and the manifests that were fetched to decide it.
+/// The manifest and layers that were selected out of a verified image.
 #[derive(Debug)]
 pub(crate) struct Selected {
+    verified: Verified,
     selection: Selection,
     key: Digest,
-    fetched: Vec<(Descriptor, Bytes)>,
 }
 
 impl Selected {
+    pub(crate) fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
     pub(crate) fn selection(&self) -> &Selection {
         &self.selection
     }
 
-    /// Returns the digest under which the cache keeps the artifact: that of the manifest, or one
-    /// made from manifest and file where the config asks for another file.
+    /// Returns the key of the artifact in the cache, see [`key`].
     pub(crate) fn key(&self) -> &Digest {
         &self.key
     }
 
-    /// Returns the manifests and configs that came from the registry.
-    pub(crate) fn fetched(&self) -> &[(Descriptor, Bytes)] {
-        &self.fetched
+    pub(super) fn into_verified(self) -> Verified {
+        self.verified
     }
 }
 
-/// Chooses among what the pinned index or manifest offers.
+/// Selects among what the verified index or manifest offers. Manifests and configs that have to be
+/// requested go into the cache.
 pub(crate) async fn select(
     context: &Context,
     request: &Request,
-    pinned: &Pinned,
-) -> Result<Selected, Error> {
+    verified: Verified,
+) -> Result<Selected, StageError> {
+    let registry = context.registry.storing();
+    let selection = choose(context, request, verified.resolved(), &registry).await?;
+    Ok(Selected {
+        key: key(request, &selection),
+        selection,
+        verified,
+    })
+}
+
+/// Shows what would be selected out of an image that was not verified. Nothing goes into the cache.
+pub(crate) async fn preview(
+    context: &Context,
+    request: &Request,
+    resolved: &Resolved,
+) -> Result<Selection, StageError> {
+    choose(context, request, resolved, &context.registry).await
+}
+
+/// Returns the key of the artifact in the cache: the digest of its manifest, or one of manifest and
+/// file if the config names the file.
+pub(crate) fn key(request: &Request, selection: &Selection) -> Digest {
+    let manifest = selection.manifest().digest();
+    match &request.file {
+        Some(file) => Digest::sha256(format!("{manifest}\n{file}")),
+        None => manifest.clone(),
+    }
+}
+
+async fn choose(
+    context: &Context,
+    request: &Request,
+    resolved: &Resolved,
+    registry: &CachedRegistry,
+) -> Result<Selection, StageError> {
     context.reporter.started(Stage::Select);
-    let wanted = SelectionRequest::new(pinned.descriptor(), pinned.bytes().clone())
+    let selection = SelectionRequest::new(resolved.manifest().clone())
         .with_host(context.host.clone())
         .with_kind(request.kind)
         .with_file(request.file.clone());
-    let registry = context.may_ask().then_some(&*context.registry);
-    let source = CachedManifests::new(registry, &*context.cache, pinned.pin().repository());
-    let selection = qmt_artifact::select(wanted, &source)
-        .await
-        .map_err(|source| {
-            let reference = pinned.pin().to_string();
-            Error::Artifact {
-                plugin: context.plugin(),
-                reference,
-                source,
-            }
-        })?;
-    let manifest = selection.manifest().digest();
-    let key = match &request.file {
-        Some(file) => Digest::sha256(format!("{manifest}\n{file}")),
-        None => manifest.clone(),
-    };
-    context
-        .reporter
-        .finished(Stage::Select, selection.trace().join("; "));
-    Ok(Selected {
-        key,
-        fetched: source.into_fetched(),
-        selection,
-    })
+    let repository = resolved.pin().repository();
+    let selection = qmt_artifact::select(selection, registry, repository).await;
+    let selection = selection.map_err(StageError::Select)?;
+    let trace = selection.trace().join("; ");
+    context.reporter.finished(Stage::Select, trace);
+    Ok(selection)
 }

@@ -1,177 +1,174 @@
-//! **verify**: who signed the pinned digest, and is that enough.
+//! **verify**: who signed the pinned digest, and does the policy accept that.
 //!
-//! Kept signature material is judged at every run, by today's policy and trust root. Where it is
-//! missing or not enough, the registry is asked for more.
+//! Stored signature material is checked at every run, against today's policy and trust root. The
+//! registry is asked for more where it is missing or not enough.
 
 use std::sync::Arc;
 
-use qmt_oci_ref::PinnedReference;
+use qmt_oci_ref::{PinnedReference, RegistryErrorKind};
 use qmt_verify::{Evidence, Verification, Verifier, VerifyError, danger};
 
-use super::resolve::Pinned;
-use super::{Context, Request, Trust};
-use crate::adapter::RegistryEvidence;
-use crate::error::Error;
+use super::resolve::Resolved;
+use super::{Context, Request, StageError, Trust, rollback};
+use crate::error::registry_cause;
 use crate::events::Stage;
 
-/// Proof that the pinned digest passed the policy, or that the operator asked for none.
+/// A resolved image that may be fetched: the policy accepts its signature, or the operator switched
+/// verification off.
 #[derive(Debug)]
 pub(crate) struct Verified {
-    verification: Verification,
-    /// Signature material that came from the registry.
-    collected: Option<Evidence>,
+    resolved: Resolved,
+    outcome: Outcome,
+}
+
+/// Why an image may be fetched.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The policy accepts its signature, and no rollback was detected.
+    Accepted {
+        /// What was verified about it.
+        verification: Verification,
+        /// Signature material that came from the registry, and is not yet in the cache.
+        discovered: Option<Evidence>,
+    },
+    /// The config switched verification off.
+    Skipped(Verification),
 }
 
 impl Verified {
-    pub(crate) fn verification(&self) -> &Verification {
-        &self.verification
+    pub(crate) fn resolved(&self) -> &Resolved {
+        &self.resolved
     }
 
-    pub(crate) fn collected(&self) -> Option<&Evidence> {
-        self.collected.as_ref()
-    }
-
-    /// Tells what deserves a second look, once: when the signature is seen for the first time.
-    pub(crate) fn warn(&self, context: &Context) {
-        if self.collected.is_some() {
-            for warning in &self.verification.report().warnings {
-                context.reporter.warning(warning);
-            }
-        }
+    pub(crate) fn outcome(&self) -> &Outcome {
+        &self.outcome
     }
 
     pub(crate) fn is_skipped(&self) -> bool {
-        self.verification.is_skipped()
+        matches!(self.outcome, Outcome::Skipped(_))
+    }
+
+    pub(crate) fn verification(&self) -> &Verification {
+        self.outcome.verification()
     }
 }
 
-/// Where signature material may come from.
+impl Outcome {
+    pub(crate) fn verification(&self) -> &Verification {
+        match self {
+            Self::Accepted { verification, .. } | Self::Skipped(verification) => verification,
+        }
+    }
+}
+
+/// Which signature material is checked first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// From the cache, where what is kept there is enough.
+    /// That of the cache; the registry is asked only if it is not enough.
     CacheFirst,
-    /// From the registry, where it may be asked.
+    /// That of the registry; the cache is read only if the network may not be used.
     RegistryFirst,
 }
 
-/// Judges the pinned digest.
+/// Verifies the pinned digest, and that its tag was not rolled back.
 pub(crate) async fn verify(
     context: &Context,
     request: &Request,
-    pinned: &Pinned,
+    resolved: Resolved,
+) -> Result<Verified, StageError> {
+    let outcome = check(context, request, &resolved, Freshness::CacheFirst).await?;
+    rollback::check(context, request, &resolved, outcome.verification()).await?;
+    if let Outcome::Accepted {
+        verification,
+        discovered: Some(_),
+    } = &outcome
+    {
+        // Once: when the signature is seen for the first time.
+        for warning in &verification.report().warnings {
+            context.reporter.warning(warning);
+        }
+    }
+    Ok(Verified { resolved, outcome })
+}
+
+/// Checks the signatures of the pinned digest.
+pub(crate) async fn check(
+    context: &Context,
+    request: &Request,
+    resolved: &Resolved,
     freshness: Freshness,
-) -> Result<Verified, Error> {
+) -> Result<Outcome, StageError> {
+    let pin = resolved.pin();
     let verifier = match &context.trust {
         Some(Trust::Verify(verifier)) => verifier,
         Some(Trust::Skip) => {
             context
                 .reporter
                 .warning("signatures are not verified: `insecure_skip_signature` is set");
-            let verification = danger::dangerous_skip_verification(pinned.pin());
-            return Ok(Verified {
-                verification,
-                collected: None,
-            });
+            return Ok(Outcome::Skipped(danger::dangerous_skip_verification(pin)));
         }
-        // Nobody said whom to trust: that is never "anyone".
-        None => {
-            let source = no_signature(pinned.pin());
-            return Err(context.not_verified(pinned.pin().to_string())(source));
-        }
+        // Without a policy nothing is accepted.
+        None => return Err(no_signature(pin).into()),
     };
     context.reporter.started(Stage::Verify);
-    let judged = judge(context, request, pinned, verifier, freshness).await;
-    let verified = judged.map_err(|failure| match failure {
-        Failure::Refused(source) => context.not_verified(pinned.pin().to_string())(source),
-        Failure::Other(error) => error,
-    })?;
-    if verified.verification.digest() != pinned.digest() {
-        // The verdict is about something else: that must not happen, and must not pass.
-        let (subject, evidence) = (pinned.pin().clone(), verified.verification.digest().clone());
-        let source = VerifyError::OtherEvidence {
-            subject: Box::new(subject),
-            evidence,
-        };
-        return Err(context.not_verified(pinned.pin().to_string())(source));
+    let (verification, discovered) =
+        discover_and_check(context, request, pin, verifier, freshness).await?;
+    if verification.digest() != pin.digest() {
+        return Err(StageError::Verify(VerifyError::OtherEvidence {
+            subject: Box::new(pin.clone()),
+            evidence: verification.digest().clone(),
+        }));
     }
-    let signer = verified
-        .verification
-        .signer()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    context
-        .reporter
-        .finished(Stage::Verify, format!("signed by {signer}"));
-    Ok(verified)
+    let signer = verification.signer().map(ToString::to_string);
+    let detail = format!("signed by {}", signer.unwrap_or_default());
+    context.reporter.finished(Stage::Verify, detail);
+    Ok(Outcome::Accepted {
+        verification,
+        discovered,
+    })
+}
+
+async fn discover_and_check(
+    context: &Context,
+    request: &Request,
+    pin: &PinnedReference,
+    verifier: &Arc<dyn Verifier>,
+    freshness: Freshness,
+) -> Result<(Verification, Option<Evidence>), StageError> {
+    let check = |evidence: &Evidence| {
+        verifier.check(pin, evidence, request.pinned_signer.as_ref(), context.now)
+    };
+    // Stored material that can't be read counts as missing: what is discovered replaces it.
+    let stored = context.cache.evidence(pin.digest()).await?;
+    let stored = stored.and_then(|bytes| Evidence::from_json(&bytes).ok());
+    let mut refusal = None;
+    if freshness == Freshness::CacheFirst
+        && let Some(evidence) = &stored
+    {
+        match check(evidence) {
+            Ok(verification) => return Ok((verification, None)),
+            Err(error) => refusal = Some(error),
+        }
+    }
+    let discovered = verifier.discover(&context.registry, pin).await;
+    match (discovered, refusal, stored) {
+        (Ok(evidence), ..) => Ok((check(&evidence)?, Some(evidence))),
+        // Why the stored material was refused says more than that no other could be requested.
+        (Err(error), Some(refusal), _) if error.is_retryable() => Err(refusal.into()),
+        (Err(error), None, Some(evidence)) if is_refused_offline(&error) => {
+            Ok((check(&evidence)?, None))
+        }
+        (Err(error), ..) => Err(error.into()),
+    }
+}
+
+fn is_refused_offline(error: &VerifyError) -> bool {
+    registry_cause(error).is_some_and(|error| error.kind() == RegistryErrorKind::Offline)
 }
 
 fn no_signature(pin: &PinnedReference) -> VerifyError {
     VerifyError::NoSignature {
         subject: Box::new(pin.clone()),
         rejected: Vec::new(),
-    }
-}
-
-enum Failure {
-    Refused(VerifyError),
-    Other(Error),
-}
-
-impl From<VerifyError> for Failure {
-    fn from(error: VerifyError) -> Self {
-        Self::Refused(error)
-    }
-}
-
-async fn judge(
-    context: &Context,
-    request: &Request,
-    pinned: &Pinned,
-    verifier: &Arc<dyn Verifier>,
-    freshness: Freshness,
-) -> Result<Verified, Failure> {
-    let (pin, expected) = (pinned.pin(), request.expected.as_ref());
-    let verdict = |evidence: &Evidence| verifier.judge(pin, evidence, expected, context.now);
-    let kept = context.cache.evidence(pin.digest()).await;
-    let kept = kept
-        .map_err(context.cache_error())
-        .map_err(Failure::Other)?;
-    // Kept material that can't be read is as good as none; whatever is collected replaces it.
-    let kept: Option<Evidence> = kept.and_then(|bytes| Evidence::from_json(&bytes).ok());
-    let may_ask = context.may_ask();
-    let mut refusal = None;
-    if let Some(evidence) = kept.filter(|_| freshness == Freshness::CacheFirst || !may_ask) {
-        match verdict(&evidence) {
-            Ok(verification) => {
-                return Ok(Verified {
-                    verification,
-                    collected: None,
-                });
-            }
-            Err(error) => refusal = Some(error),
-        }
-    }
-    if !may_ask {
-        if refusal.is_none() {
-            context
-                .need_network(request, "the signature")
-                .map_err(Failure::Other)?;
-        }
-        return Err(refusal.unwrap_or_else(|| no_signature(pin)).into());
-    }
-    let collected = verifier
-        .collect(&RegistryEvidence(&*context.registry), pin)
-        .await;
-    match (collected, refusal) {
-        (Ok(evidence), _) => {
-            let verification = verdict(&evidence)?;
-            Ok(Verified {
-                verification,
-                collected: Some(evidence),
-            })
-        }
-        // What the kept material was refused for says more than that nobody could be asked.
-        (Err(error), Some(refusal)) if error.is_retryable() => Err(refusal.into()),
-        (Err(error), _) => Err(error.into()),
     }
 }

@@ -182,7 +182,7 @@ async fn a_tag_that_cannot_be_refreshed_stays_as_it_was() {
         "Hello, world! (wasm)"
     );
     assert!(
-        scene.warnings().contains("going on with sha256:"),
+        scene.warnings().contains("continuing with sha256:"),
         "{}",
         scene.warnings()
     );

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use qmt_plugins::config::ConfigFile;
 use qmt_plugins::{Error, PluginHost};
-use qmt_testkit::{FakeRegistry, Harm, WireProxy, plugins};
+use qmt_testkit::{FakeRegistry, WireFault, WireProxy, plugins};
 
 use crate::scene::{REPOSITORY, Scene, told, wasm_image};
 
@@ -62,15 +62,15 @@ impl Stand {
     }
 
     async fn length(&self) -> u64 {
-        self.wire.arm(Harm::None);
+        self.wire.arm(WireFault::None);
         let cache = tempfile::tempdir().unwrap();
         self.host(cache.path()).fetch("greeter").await.unwrap();
         self.wire.passed()
     }
 
-    async fn case(&self, harm: &Harm, tally: &mut Tally) {
+    async fn case(&self, fault: &WireFault, tally: &mut Tally) {
         let cache = tempfile::tempdir().unwrap();
-        self.wire.arm(harm.clone());
+        self.wire.arm(fault.clone());
         let host = self.host(cache.path());
         let first = self.outcome(&host).await;
         match first {
@@ -81,18 +81,18 @@ impl Stand {
                     let error = told(&error);
                     tally
                         .violations
-                        .push(format!("{harm:?}: kept after {error}"));
+                        .push(format!("{fault:?}: kept after {error}"));
                 }
                 // What went wrong once leaves nothing that is in the way of the next run.
-                self.wire.arm(Harm::None);
+                self.wire.arm(WireFault::None);
                 match self.outcome(&self.host(cache.path())).await {
                     Ok(Ok(())) => tally.refused += 1,
                     other => tally
                         .violations
-                        .push(format!("{harm:?}: afterwards {other:?}")),
+                        .push(format!("{fault:?}: afterwards {other:?}")),
                 }
             }
-            Err(violation) => tally.violations.push(format!("{harm:?}: {violation}")),
+            Err(violation) => tally.violations.push(format!("{fault:?}: {violation}")),
         }
     }
 
@@ -125,9 +125,9 @@ async fn f6_what_is_installed_is_genuine_whatever_the_line_does() {
         "full" => (1, 1_000),
         _ => (199, 20),
     };
-    let mut harms: Vec<_> = (0..length)
+    let mut faults: Vec<_> = (0..length)
         .step_by(step)
-        .map(|at| Harm::Change(vec![(at, 1 << (at % 8))]))
+        .map(|at| WireFault::Change(vec![(at, 1 << (at % 8))]))
         .collect();
     // The same each time: a violation can be looked at again.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -141,17 +141,17 @@ async fn f6_what_is_installed_is_genuine_whatever_the_line_does() {
         let changes = (0..=random(8))
             .map(|_| (random(length), u8::try_from(random(255)).unwrap() + 1))
             .collect();
-        harms.push(Harm::Change(changes));
+        faults.push(WireFault::Change(changes));
     }
-    let (harms, next) = (Arc::new(harms), Arc::new(AtomicUsize::new(0)));
+    let (faults, next) = (Arc::new(faults), Arc::new(AtomicUsize::new(0)));
     let mut workers = Vec::new();
     for _ in 0..AT_ONCE {
-        let (harms, next) = (Arc::clone(&harms), Arc::clone(&next));
+        let (faults, next) = (Arc::clone(&faults), Arc::clone(&next));
         workers.push(tokio::spawn(async move {
             let stand = Stand::new().await;
             let mut tally = Tally::default();
-            while let Some(harm) = harms.get(next.fetch_add(1, Ordering::Relaxed)) {
-                stand.case(harm, &mut tally).await;
+            while let Some(fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
+                stand.case(fault, &mut tally).await;
             }
             tally
         }));
@@ -165,12 +165,12 @@ async fn f6_what_is_installed_is_genuine_whatever_the_line_does() {
     }
     println!(
         "drill F6 installed: {} cases, {} genuine, {} refused, {} violations",
-        harms.len(),
+        faults.len(),
         whole.genuine,
         whole.refused,
         whole.violations.len()
     );
     assert!(whole.violations.is_empty(), "{:#?}", whole.violations);
-    assert_eq!(whole.genuine + whole.refused, harms.len());
+    assert_eq!(whole.genuine + whole.refused, faults.len());
     assert!(whole.genuine > 0 && whole.refused > 0, "{whole:?}");
 }

@@ -11,7 +11,7 @@ fn trusting(scene: &Scene, provider: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_wasm_plugin_that_becomes_native_needs_a_word() {
+async fn a_wasm_plugin_that_becomes_native_must_be_allowed() {
     let scene = Scene::new().await;
     scene.sign(&scene.push(&wasm_image(), "1"));
     assert_eq!(
@@ -34,7 +34,7 @@ async fn a_wasm_plugin_that_becomes_native_needs_a_word() {
 }
 
 #[tokio::test]
-async fn unverified_native_code_needs_a_word() {
+async fn unverified_native_code_must_be_allowed() {
     let scene = Scene::new().await;
     scene.push(&native_image(&scene), "1");
     let config = scene.config_with("insecure_skip_signature = true", "");

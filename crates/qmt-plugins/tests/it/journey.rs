@@ -64,7 +64,7 @@ async fn the_second_start_needs_no_network() {
 
 /// Invariant 1: a tag is resolved once, and the layer is fetched by the digest that was verified.
 #[tokio::test]
-async fn a_tag_is_asked_for_once() {
+async fn a_tag_is_requested_once() {
     let scene = Scene::new().await;
     scene.sign(&scene.push(&wasm_image(), "1"));
     scene.host(&scene.config()).fetch("greeter").await.unwrap();

@@ -76,7 +76,7 @@ async fn pull(at: usize, how: Move) -> (Result<bool, String>, bool) {
 /// DIG-03, SIG-06: wherever between two of our requests the tags move, what comes out is the signed image or an
 /// error, and never the other one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_move_of_a_tag_between_two_requests_brings_in_what_nobody_signed() {
+async fn no_change_of_a_tag_between_two_requests_loads_an_unsigned_image() {
     let (mut signed, mut refused) = (0, 0);
     for how in [Move::Image, Move::Signature, Move::Both] {
         for at in 0.. {
@@ -123,7 +123,7 @@ fn two_versions(scene: &Scene) -> [qmt_oci_ref::Descriptor; 2] {
 /// SIG-08: a registry that serves an older version again, signed and all, is refused where the
 /// lockfile knows a newer one; the operator's own update follows, and says so.
 #[tokio::test]
-async fn a_tag_does_not_go_back_behind_the_lockfile() {
+async fn a_rollback_behind_the_lockfile_is_refused() {
     let scene = Scene::new().await;
     let [newer, older] = two_versions(&scene);
     for always in ["pull_policy = \"always\"", "refresh_after = \"0s\""] {
@@ -147,7 +147,7 @@ async fn a_tag_does_not_go_back_behind_the_lockfile() {
         for part in [
             &older.digest().to_string(),
             &newer.digest().to_string(),
-            &"went back".to_owned(),
+            &"was rolled back".to_owned(),
             &"qmt-plugins update greeter".to_owned(),
         ] {
             assert!(text.contains(part.as_str()), "{text}");
@@ -162,7 +162,7 @@ async fn a_tag_does_not_go_back_behind_the_lockfile() {
         assert_eq!(updated.reference().unwrap().digest(), older.digest());
         let warnings = scene.warnings();
         assert!(
-            warnings.contains("moved back") && warnings.contains(&newer.digest().to_string()),
+            warnings.contains("was rolled back") && warnings.contains(&newer.digest().to_string()),
             "{warnings}"
         );
     }
@@ -170,7 +170,7 @@ async fn a_tag_does_not_go_back_behind_the_lockfile() {
 
 /// SIG-08: where no lockfile holds anything, a step back is shown.
 #[tokio::test]
-async fn without_a_lockfile_a_step_back_is_shown() {
+async fn without_a_lockfile_a_rollback_is_shown() {
     let scene = Scene::new().await;
     let [newer, older] = two_versions(&scene);
     let trust =
@@ -181,7 +181,7 @@ async fn without_a_lockfile_a_step_back_is_shown() {
     for (to, words) in [
         (&older, ""),
         (&newer, ""),
-        (&older, "moved back"),
+        (&older, "was rolled back"),
         (&older, ""),
     ] {
         scene.events.lock().unwrap().clear();
@@ -196,7 +196,7 @@ async fn without_a_lockfile_a_step_back_is_shown() {
 
 /// SIG-08: where nothing proves which of two is older, that the tag moved is shown.
 #[tokio::test]
-async fn a_move_between_times_that_nobody_proves_is_shown() {
+async fn a_change_without_proven_times_is_shown() {
     let scene = Scene::new().await;
     let key = scene.write("team.pub", &scene.sigstore.key_pem("p256"));
     let rule = format!(
@@ -209,14 +209,18 @@ async fn a_move_between_times_that_nobody_proves_is_shown() {
         wasm_image(),
         ImageBuilder::dockerfile(plugins::echo_wasm()).build(),
     ];
-    for (image, words) in images.iter().zip(["", "signed at no proven time"]) {
+    for (image, words) in images.iter().zip(["", "no proven time of signing"]) {
         let image = scene.push(image, "1");
         let signing = Signing::key("p256").log(LogKind::None);
         let signature = scene.sigstore.sign_simple(image.digest(), &signing);
         attach_simple(&scene.registry, REPOSITORY, image.digest(), &[signature]);
         host.fetch("greeter").await.unwrap();
         let warnings = scene.warnings();
-        assert_eq!(warnings.contains("moved"), !words.is_empty(), "{warnings}");
+        assert_eq!(
+            warnings.contains("has changed"),
+            !words.is_empty(),
+            "{warnings}"
+        );
         assert!(warnings.contains(words), "{warnings}");
     }
 }

@@ -3,12 +3,11 @@
 
 use std::path::PathBuf;
 
-use qmt_oci_ref::{MediaType, Tag};
+use qmt_oci_ref::{MediaType, Registry as _, Tag};
+use qmt_plugins::publish::{PublishRequest, Published};
 use qmt_plugins::verify::KeySigner;
-use qmt_plugins::{
-    Error, ErrorKind, LockMode, PluginHost, PluginSource, PublishRequest, Published,
-};
-use qmt_registry::{OciLayout, Registry as _};
+use qmt_plugins::{Error, ErrorKind, LockMode, PluginHost, PluginSource};
+use qmt_registry::OciLayout;
 use qmt_testkit::{FakeRegistry, Fault, plugins};
 use serde_json::Value;
 
@@ -65,7 +64,7 @@ async fn without_referrers_api() -> Scene {
 
 /// With the referrers API and by the fallback tag.
 #[tokio::test]
-async fn what_is_published_with_a_key_is_loaded_by_who_trusts_it_and_by_nobody_else() {
+async fn what_is_published_with_a_key_is_loaded_only_by_hosts_that_trust_it() {
     for scene in [Scene::new().await, without_referrers_api().await] {
         let config = trusting(&scene, "ours.pub", &signer().public_key_pem());
         let host = scene.host(&config);
@@ -206,7 +205,7 @@ async fn annotations_and_the_time_stand_in_the_manifest() {
         .with_annotation("com.example.team", "plugins");
     publish(&scene.host(&scene.config()), &request).await;
     let (descriptor, bytes) = scene.registry.manifest(REPOSITORY, "1").unwrap();
-    assert_eq!(descriptor.media_type(), &MediaType::OCI_MANIFEST);
+    assert_eq!(descriptor.media_type(), &MediaType::ImageManifest);
     let manifest: Value = serde_json::from_slice(&bytes).unwrap();
     let annotations = &manifest["annotations"];
     for (name, value) in [
@@ -249,8 +248,11 @@ async fn through_a_layout(name: &str) {
         .resolve(&layout.reference(Some(&tag), None))
         .await
         .unwrap();
-    assert_eq!(resolved.pin().digest(), &published.digest);
-    let referrers = layout.referrers(resolved.pin()).await.unwrap();
+    assert_eq!(resolved.digest(), &published.digest);
+    let pin = layout
+        .reference(Some(&tag), None)
+        .with_digest(resolved.digest().clone());
+    let referrers = layout.referrers(&pin).await.unwrap();
     assert_eq!(referrers.len(), 1);
     assert_eq!(referrers[0].digest(), &published.signature.unwrap().digest);
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use qmt_oci_ref::{Descriptor, Platform};
+use qmt_oci_ref::{Descriptor, Platform, manifest};
 use qmt_plugins::config::ConfigFile;
 use qmt_plugins::{Event, PluginHost, PluginHostBuilder};
 use qmt_testkit::{
@@ -145,7 +145,7 @@ pub(crate) fn this_platform() -> Platform {
     } else {
         std::env::consts::OS
     };
-    Platform::new(os, architecture)
+    manifest::platform(os, architecture)
 }
 
 /// Calls `greet` and returns the answer as text.

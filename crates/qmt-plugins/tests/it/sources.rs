@@ -1,6 +1,6 @@
 //! Plugins that do not come from a registry.
 
-use qmt_oci_ref::{Descriptor, MediaType};
+use qmt_oci_ref::{Descriptor, MediaType, manifest};
 use qmt_plugins::Error;
 use qmt_testkit::{Identity, Signing, SimpleSigning, plugins};
 
@@ -41,7 +41,7 @@ async fn a_layout_on_disk_is_verified_like_a_registry() {
         .iter()
         .map(|(media_type, bytes)| {
             (
-                Descriptor::of(MediaType::new(media_type), bytes),
+                Descriptor::of(MediaType::from(media_type.as_str()), bytes),
                 bytes.clone(),
             )
         })
@@ -92,15 +92,15 @@ async fn an_artifact_of_titled_files_loads_by_its_title() {
     const TITLE: &str = "org.opencontainers.image.title";
     let scene = Scene::new().await;
     let tar = "application/vnd.oci.image.layer.v1.tar";
-    let blob = |media_type, bytes: &[u8]| {
-        let descriptor = Descriptor::of(MediaType::new(media_type), bytes);
+    let blob = |media_type: &str, bytes: &[u8]| {
+        let descriptor = Descriptor::of(MediaType::from(media_type), bytes);
         (descriptor, bytes.to_vec().into())
     };
-    let empty = blob(MediaType::OCI_EMPTY, b"{}");
+    let empty = blob(manifest::OCI_EMPTY, b"{}");
     let (module, text) = (blob(tar, &plugins::echo_wasm()), blob(tar, b"# Echo\n"));
     let manifest = serde_json::json!({
         "schemaVersion": 2,
-        "mediaType": MediaType::OCI_MANIFEST,
+        "mediaType": manifest::OCI_MANIFEST,
         "artifactType": "application/vnd.unknown.artifact.v1",
         "config": empty.0,
         "layers": [
@@ -109,7 +109,7 @@ async fn an_artifact_of_titled_files_loads_by_its_title() {
         ],
     });
     let image = qmt_testkit::Image::from_manifest(
-        MediaType::OCI_MANIFEST,
+        manifest::OCI_MANIFEST,
         serde_json::to_vec(&manifest).unwrap(),
         vec![empty, module, text],
     );

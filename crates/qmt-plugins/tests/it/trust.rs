@@ -137,7 +137,7 @@ async fn the_first_signer_is_pinned() {
 }
 
 #[tokio::test]
-async fn identity_required_refuses_where_nobody_is_named() {
+async fn identity_required_refuses_a_config_without_signers() {
     let scene = Scene::new().await;
     scene.sign(&scene.push(&wasm_image(), "1"));
     let host = scene.host(&scene.config_with("identity = \"required\"", ""));

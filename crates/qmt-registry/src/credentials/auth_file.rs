@@ -15,9 +15,9 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::environment::Environment;
+use super::store::Credential;
 use super::{helper, key};
-use crate::credential::Credential;
-use crate::error::{BoxError, RegistryError};
+use crate::error::{BoxError, ClientError};
 use crate::limits::CREDENTIAL_FILE_MAX;
 
 /// A credentials file that was read.
@@ -36,7 +36,7 @@ struct Content {
     creds_store: Option<String>,
 }
 
-/// What a file says about one registry. Never printed.
+/// The entry of one registry. Never shown.
 #[derive(Default, Deserialize)]
 struct Entry {
     auth: Option<Zeroizing<String>>,
@@ -48,68 +48,55 @@ struct Entry {
 
 impl AuthFile {
     /// Reads the file; `None` if there is none.
-    ///
-    /// # Errors
-    /// [`RegistryError::CredentialFile`] if it can't be read, is too large or is malformed.
-    pub(super) async fn read(path: &Path) -> Result<Option<Self>, RegistryError> {
+    pub(super) async fn read(path: &Path) -> Result<Option<Self>, ClientError> {
         let path = path.to_owned();
         let task = tokio::task::spawn_blocking({
             let path = path.clone();
             move || read_bounded(&path)
         });
         let stopped = |cause: tokio::task::JoinError| {
-            fault(&path, "reading it was interrupted", Some(cause.into()))
+            unusable(&path, "reading it was interrupted", Some(cause.into()))
         };
         let Some(text) = task.await.map_err(stopped)?? else {
             return Ok(None);
         };
-        // The parser's message may quote the file, so it is left out but for the place.
-        // A list would be read as the fields in their order.
+        // A list would be read as the fields in their order. The parser's message may quote the
+        // file, so only the position is kept.
         if text.trim_ascii_start().first() != Some(&b'{') {
-            return Err(fault(&path, "it is not the JSON that docker writes", None));
+            return Err(unusable(&path, "it is not JSON in docker's format", None));
         }
         let content = serde_json::from_slice(&text).map_err(|cause| {
             let place = format!("line {}, column {}", cause.line(), cause.column());
-            fault(
+            unusable(
                 &path,
-                "it is not the JSON that docker writes",
+                "it is not JSON in docker's format",
                 Some(place.into()),
             )
         })?;
         Ok(Some(Self { path, content }))
     }
 
-    /// The helper that is configured for the registry.
-    pub(super) fn helper(&self, host: &RegistryHost, path: Option<&str>) -> Option<&str> {
-        self.helper_and_fit(host, path).map(|(_, name)| name)
-    }
-
-    /// The same with the number of path components that it is named for.
-    fn helper_and_fit(&self, host: &RegistryHost, path: Option<&str>) -> Option<(usize, &str)> {
+    /// The helper that is configured for the registry, after the number of path components that it
+    /// is named for.
+    pub(super) fn helper(&self, host: &RegistryHost, path: Option<&str>) -> Option<(usize, &str)> {
         let named = best(self.content.cred_helpers.iter(), host, path);
-        let store = self
-            .content
-            .creds_store
-            .as_deref()
-            .filter(|name| !name.is_empty());
-        named
-            .map(|(fit, name)| (fit, name.as_str()))
-            .filter(|(_, name)| !name.is_empty())
-            .or(store.map(|name| (0, name)))
+        let store = self.content.creds_store.as_ref().map(|name| (0, name));
+        let mut helpers = named.into_iter().chain(store);
+        let (fit, name) = helpers.find(|(_, name)| !name.is_empty())?;
+        Some((fit, name.as_str()))
     }
 
     /// The credential for the registry: from an entry for a more specific path than a helper is
-    /// named for, else from the helper, else from the store for all, else from the file itself. A
-    /// helper that has nothing hands on to the file, as it
-    /// does with podman (docker would go without).
+    /// named for, else from the helper, else from the store for all, else from the file itself.
+    /// Where a helper has nothing, the file is used, as by podman (docker would not use it).
     pub(super) async fn credential(
         &self,
         environment: &Environment,
         host: &RegistryHost,
         path: Option<&str>,
-    ) -> Result<Option<Credential>, RegistryError> {
+    ) -> Result<Option<Credential>, ClientError> {
         let entry = best(self.content.auths.iter(), host, path);
-        if let Some((fit, name)) = self.helper_and_fit(host, path) {
+        if let Some((fit, name)) = self.helper(host, path) {
             if let Some((_, entry)) = entry.filter(|(in_file, _)| *in_file > fit)
                 && let Some(credential) = self.decode(entry)?
             {
@@ -123,7 +110,7 @@ impl AuthFile {
         entry.map_or(Ok(None), |(_, entry)| self.decode(entry))
     }
 
-    fn decode(&self, entry: &Entry) -> Result<Option<Credential>, RegistryError> {
+    fn decode(&self, entry: &Entry) -> Result<Option<Credential>, ClientError> {
         let full = |text: &Option<Zeroizing<String>>| {
             text.as_ref()
                 .filter(|text| !text.is_empty())
@@ -144,39 +131,39 @@ impl AuthFile {
                 let username = username.to_owned();
                 Ok(Some(Credential::Basic { username, password }))
             }
-            // Docker leaves `{}` behind where a helper holds the credential.
+            // Docker writes `{}` where a helper has the credential.
             (None, None) => Ok(None),
-            _ => Err(self.fault("an entry has a user name without password, or the reverse")),
+            _ => Err(self.unusable("an entry has a user name without password, or the reverse")),
         }
     }
 
     /// Decodes `base64(user:password)`.
-    fn decode_auth(&self, auth: &str) -> Result<Credential, RegistryError> {
-        // Docker itself ends the text with NULs at times.
+    fn decode_auth(&self, auth: &str) -> Result<Credential, ClientError> {
+        // Docker sometimes ends the text with NULs.
         let auth = auth.trim_end_matches('\0').trim();
         let bytes = STANDARD
             .decode(auth)
             .or_else(|_| STANDARD_NO_PAD.decode(auth))
             .map(Zeroizing::new)
-            .map_err(|_| self.fault("an `auth` in it is not base64"))?;
+            .map_err(|_| self.unusable("an `auth` in it is not base64"))?;
         let text = std::str::from_utf8(&bytes)
-            .map_err(|_| self.fault("an `auth` in it is not UTF-8 behind the base64"))?;
+            .map_err(|_| self.unusable("an `auth` in it is not UTF-8 behind the base64"))?;
         let (username, password) = text
             .trim_end_matches('\0')
             .split_once(':')
-            .ok_or_else(|| self.fault("an `auth` in it has no colon behind the base64"))?;
+            .ok_or_else(|| self.unusable("an `auth` in it has no colon behind the base64"))?;
         if username.is_empty() {
-            return Err(self.fault("an `auth` in it has no user name"));
+            return Err(self.unusable("an `auth` in it has no user name"));
         }
-        // Docker's sign for a token in place of a password is a user of this name without one.
+        // Docker marks a token in place of a password by this user name.
         if username == helper::TOKEN_USER {
             return Ok(Credential::IdentityToken(SecretString::from(password)));
         }
         Ok(Credential::basic(username, password))
     }
 
-    fn fault(&self, fault: &'static str) -> RegistryError {
-        self::fault(&self.path, fault, None)
+    fn unusable(&self, reason: &'static str) -> ClientError {
+        unusable(&self.path, reason, None)
     }
 }
 
@@ -189,35 +176,35 @@ fn best<'a, T>(
 ) -> Option<(usize, &'a T)> {
     entries
         .filter_map(|(key, entry)| Some((key::fit(key, host, path)?, key, entry)))
-        // Of two spellings of one origin, the one that docker would write.
+        // Of two keys for one origin, the one that docker would write.
         .max_by_key(|(fit, key, _)| (*fit, **key == key::for_storing(host)))
         .map(|(fit, _, entry)| (fit, entry))
 }
 
 /// Reads a file of at most [`CREDENTIAL_FILE_MAX`] bytes; `None` if there is none.
-pub(super) fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, RegistryError> {
-    let unreadable = |cause: std::io::Error| fault(path, "it can't be read", Some(cause.into()));
+pub(super) fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ClientError> {
+    let unreadable = |cause: std::io::Error| unusable(path, "it can't be read", Some(cause.into()));
     let file = match std::fs::File::open(path) {
         Err(cause) if is_absent(&cause) => return Ok(None),
         file => file.map_err(unreadable)?,
     };
     if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(fault(path, "it is not a regular file", None));
+        return Err(unusable(path, "it is not a regular file", None));
     }
     let mut text = Zeroizing::new(Vec::new());
     file.take(CREDENTIAL_FILE_MAX.saturating_add(1))
         .read_to_end(&mut text)
         .map_err(unreadable)?;
     if text.len() as u64 > CREDENTIAL_FILE_MAX {
-        return Err(fault(path, "it is larger than 1 MiB", None));
+        return Err(unusable(path, "it is larger than 1 MiB", None));
     }
     Ok(Some(text))
 }
 
-pub(super) fn fault(path: &Path, fault: &'static str, source: Option<BoxError>) -> RegistryError {
-    RegistryError::CredentialFile {
+pub(super) fn unusable(path: &Path, reason: &'static str, source: Option<BoxError>) -> ClientError {
+    ClientError::CredentialFile {
         path: path.to_owned(),
-        fault,
+        reason,
         source,
     }
 }

@@ -1,4 +1,4 @@
-//! The environment as the chain sees it: a map, so that tests need no global state.
+//! Environment variables as a map, so that tests need no global state.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -9,14 +9,14 @@ use qmt_oci_ref::RegistryHost;
 use secrecy::SecretString;
 
 use super::helper::HelperLimits;
-use crate::credential::Credential;
-use crate::error::RegistryError;
+use super::store::Credential;
+use crate::error::ClientError;
 
 /// Environment variables and the home folder.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
-    /// Where podman writes in sessions without `XDG_RUNTIME_DIR`: root's, and those of CI.
+    /// Where podman writes in sessions without `XDG_RUNTIME_DIR`, such as those of root and of CI.
     pub(super) runtime: Option<PathBuf>,
     pub(super) helper_limits: HelperLimits,
 }
@@ -44,22 +44,21 @@ impl Environment {
         self.variables.iter()
     }
 
-    /// The credential that variables hold for the registry.
-    ///
-    /// # Errors
-    /// [`RegistryError::CredentialOption`] if it is incomplete, contradictory or not UTF-8.
+    /// The credential that variables hold for the registry; an incomplete one is an error.
     pub(super) fn credential(
         &self,
         host: &RegistryHost,
-    ) -> Result<Option<Credential>, RegistryError> {
+    ) -> Result<Option<Credential>, ClientError> {
         let prefix = format!("QMT_REGISTRY_{}", variable_part(host));
+        let unusable = |suffix: &str, reason| ClientError::CredentialOption {
+            origin: format!("{prefix}_{suffix}"),
+            reason,
+        };
         let text = |suffix: &str| {
-            let name = format!("{prefix}_{suffix}");
-            match self.get(&name).map(OsStr::to_str) {
-                None => Ok(None),
-                Some(Some(value)) => Ok(Some(value.to_owned())),
-                Some(None) => Err(unusable(name, "it is not UTF-8")),
-            }
+            let value = self.get(&format!("{prefix}_{suffix}"));
+            let text = value.map(|value| value.to_str().map(str::to_owned).ok_or(value));
+            text.transpose()
+                .map_err(|_| unusable(suffix, "it is not UTF-8"))
         };
         match (text("TOKEN")?, text("USERNAME")?, text("PASSWORD")?) {
             (None, None, None) => Ok(None),
@@ -68,16 +67,16 @@ impl Environment {
                 Ok(Some(Credential::basic(username, password)))
             }
             (Some(_), _, _) => Err(unusable(
-                format!("{prefix}_TOKEN"),
-                "it is set beside a user name or password; unset one of them",
+                "TOKEN",
+                "it is set together with a user name or password; unset one of them",
             )),
             (None, Some(_), None) => Err(unusable(
-                format!("{prefix}_USERNAME"),
-                "the password is missing beside it",
+                "USERNAME",
+                "the password is not set; set `…_PASSWORD` too",
             )),
             (None, None, Some(_)) => Err(unusable(
-                format!("{prefix}_PASSWORD"),
-                "the user name is missing beside it",
+                "PASSWORD",
+                "the user name is not set; set `…_USERNAME` too",
             )),
         }
     }
@@ -91,7 +90,7 @@ impl Environment {
         Some(folder.join("config.json"))
     }
 
-    /// The containers' files: the one that is named, or else the well-known ones.
+    /// The containers' files: the one that `REGISTRY_AUTH_FILE` names, else the well-known ones.
     pub(super) fn auth_files(&self) -> Vec<PathBuf> {
         if let Some(file) = self.get("REGISTRY_AUTH_FILE") {
             return vec![PathBuf::from(file)];
@@ -146,8 +145,4 @@ fn variable_part(host: &RegistryHost) -> String {
         }
     };
     host.as_str().chars().map(plain).collect()
-}
-
-fn unusable(origin: String, fault: &'static str) -> RegistryError {
-    RegistryError::CredentialOption { origin, fault }
 }

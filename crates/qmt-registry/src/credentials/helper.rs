@@ -1,7 +1,7 @@
 //! Docker's credential helpers: programs named `docker-credential-<name>`.
 //!
-//! A helper may hang, flood us, or print the secret while it fails. It gets 30 seconds, its output
-//! is capped, its process group is ended with it, and nothing it prints is ever shown.
+//! A helper may hang, print without end, or print the secret when it fails. Its time is limited to
+//! 30 seconds, its output is bounded and never shown, and its process group ends with it.
 //! Protocol: <https://github.com/docker/docker-credential-helpers#development>
 
 use std::path::PathBuf;
@@ -15,11 +15,11 @@ use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::environment::Environment;
-use crate::credential::Credential;
-use crate::error::RegistryError;
+use super::store::Credential;
+use crate::error::ClientError;
 use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 
-/// What a helper may use up.
+/// The limits of a helper.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HelperLimits {
     pub(super) time: Duration,
@@ -36,14 +36,14 @@ impl Default for HelperLimits {
     }
 }
 
-/// How often a helper is started that is being written.
+/// How often the start of a helper is attempted while its file is being written.
 const STARTS_MAX: u32 = 20;
 const START_PAUSE: Duration = Duration::from_millis(50);
 
 /// The user name by which docker marks an identity token.
 pub(super) const TOKEN_USER: &str = "<token>";
 
-/// What helpers print when they have nothing for the registry.
+/// What helpers print when they have nothing for the registry. The protocol has no other sign.
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
 #[derive(Deserialize)]
@@ -59,30 +59,27 @@ pub(super) async fn get(
     environment: &Environment,
     name: &str,
     key: &str,
-) -> Result<Option<Credential>, RegistryError> {
+) -> Result<Option<Credential>, ClientError> {
+    let failed = |reason| failed(name, reason);
     let (is_success, output) = run(environment, name, "get", key.as_bytes()).await?;
     if !is_success {
-        let said = std::str::from_utf8(&output).unwrap_or_default().trim();
-        if said == NOT_FOUND {
+        let message = std::str::from_utf8(&output).unwrap_or_default().trim();
+        if message == NOT_FOUND {
             return Ok(None);
         }
-        return Err(fault(
-            name,
+        return Err(failed(
             "it failed (its output may hold a secret and is not shown)",
         ));
     }
     let answer: Answer = serde_json::from_slice(&output)
-        .map_err(|_| fault(name, "its answer is not what the protocol asks for"))?;
+        .map_err(|_| failed("its answer does not follow the protocol"))?;
     let secret = SecretString::from(answer.secret.as_str());
     Ok(Some(match answer.username {
         username if username == TOKEN_USER => Credential::IdentityToken(secret),
         username if username.is_empty() => {
-            return Err(fault(name, "its answer has no user name"));
+            return Err(failed("its answer has no user name"));
         }
-        username => Credential::Basic {
-            username,
-            password: secret,
-        },
+        username => Credential::basic(username, answer.secret.as_str()),
     }))
 }
 
@@ -93,14 +90,13 @@ pub(super) async fn store(
     key: &str,
     username: &str,
     secret: &str,
-) -> Result<(), RegistryError> {
+) -> Result<(), ClientError> {
     #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
     struct Request<'a> {
         #[serde(rename = "ServerURL")]
         server_url: &'a str,
-        #[serde(rename = "Username")]
         username: &'a str,
-        #[serde(rename = "Secret")]
         secret: &'a str,
     }
     let request = Request {
@@ -112,20 +108,20 @@ pub(super) async fn store(
     let request = Zeroizing::new(serde_json::to_vec(&request).unwrap_or_default());
     match run(environment, name, "store", &request).await? {
         (true, _) => Ok(()),
-        (false, _) => Err(fault(name, "it did not store the credential")),
+        (false, _) => Err(failed(name, "it did not store the credential")),
     }
 }
 
-/// Makes the helper forget. `false` if it knew nothing.
+/// Removes the credential from the helper. `false` if there was none.
 pub(super) async fn erase(
     environment: &Environment,
     name: &str,
     key: &str,
-) -> Result<bool, RegistryError> {
+) -> Result<bool, ClientError> {
     let (is_success, output) = run(environment, name, "erase", key.as_bytes()).await?;
-    let said = std::str::from_utf8(&output).unwrap_or_default().trim();
-    if !is_success && said != NOT_FOUND {
-        return Err(fault(name, "it did not erase the credential"));
+    let message = std::str::from_utf8(&output).unwrap_or_default().trim();
+    if !is_success && message != NOT_FOUND {
+        return Err(failed(name, "it did not erase the credential"));
     }
     Ok(is_success)
 }
@@ -136,7 +132,8 @@ pub(super) async fn run(
     name: &str,
     verb: &str,
     input: &[u8],
-) -> Result<(bool, Zeroizing<Vec<u8>>), RegistryError> {
+) -> Result<(bool, Zeroizing<Vec<u8>>), ClientError> {
+    let failed = |reason| failed(name, reason);
     let program = find(environment, name)?;
     let mut command = Command::new(program);
     command
@@ -152,27 +149,25 @@ pub(super) async fn run(
     command.process_group(0); // So that what it starts ends with it.
     let mut child = start(&mut command)
         .await
-        .map_err(|_| fault(name, "it can't be started"))?;
+        .map_err(|_| failed("it can't be started"))?;
     let group = Group::of(&child);
     let HelperLimits { time, output } = environment.helper_limits;
-    match tokio::time::timeout(time, talk(&mut child, input, output)).await {
+    match tokio::time::timeout(time, exchange(&mut child, input, output)).await {
         Ok(Ok(Some(done))) => {
             group.disarm();
             Ok(done)
         }
-        Ok(Ok(None)) => Err(fault(
-            name,
-            "it printed more than it may (64 KiB unless lowered) and was ended",
+        Ok(Ok(None)) => Err(failed(
+            "it printed more than allowed (64 KiB unless lowered) and was ended",
         )),
-        Ok(Err(_)) => Err(fault(name, "talking to it failed")),
-        Err(_) => Err(fault(
-            name,
-            "it took longer than it may (30 seconds unless lowered) and was ended",
+        Ok(Err(_)) => Err(failed("reading its output failed")),
+        Err(_) => Err(failed(
+            "it took longer than allowed (30 seconds unless lowered) and was ended",
         )),
     }
 }
 
-/// Starts it. While somebody writes the file (it is being installed), no system runs it.
+/// Starts it. A file that is open for writing (while it is installed) can't be executed.
 async fn start(command: &mut Command) -> std::io::Result<Child> {
     for _ in 1..STARTS_MAX {
         match command.spawn() {
@@ -185,8 +180,8 @@ async fn start(command: &mut Command) -> std::io::Result<Child> {
     command.spawn()
 }
 
-/// Writes the input and reads the output; `None` if that is too long.
-async fn talk(
+/// Writes the input and reads the output; `None` if the output is too long.
+async fn exchange(
     child: &mut Child,
     input: &[u8],
     output_max: u64,
@@ -221,8 +216,7 @@ async fn talk(
     Ok(Some((status.success(), output)))
 }
 
-/// The helper's process group, ended when this is dropped: the helper failed us, or nobody waits
-/// for it any more.
+/// The helper's process group, ended on drop: the helper failed, or the caller stopped waiting.
 struct Group {
     #[cfg(unix)]
     leader: Option<rustix::process::Pid>,
@@ -244,7 +238,7 @@ impl Group {
         }
     }
 
-    /// The leader has ended by itself: its number may soon be another group's.
+    /// The leader has ended: its number may soon be that of another group.
     fn disarm(mut self) {
         #[cfg(unix)]
         {
@@ -263,11 +257,11 @@ impl Drop for Group {
 }
 
 /// Looks for the helper's program in `PATH`.
-fn find(environment: &Environment, name: &str) -> Result<PathBuf, RegistryError> {
+fn find(environment: &Environment, name: &str) -> Result<PathBuf, ClientError> {
+    let failed = |reason| failed(name, reason);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) || name.contains("..") {
-        return Err(fault(
-            name,
+        return Err(failed(
             "its name has other characters than letters, digits, `-`, `_`, `.`",
         ));
     }
@@ -278,15 +272,10 @@ fn find(environment: &Environment, name: &str) -> Result<PathBuf, RegistryError>
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(&file))
         .find(|program| program.is_file())
-        .ok_or_else(|| {
-            fault(
-                name,
-                "no program `docker-credential-…` of this name is in `PATH`",
-            )
-        })
+        .ok_or_else(|| failed("no program `docker-credential-…` of this name is in `PATH`"))
 }
 
-fn fault(name: &str, fault: &'static str) -> RegistryError {
+fn failed(name: &str, reason: &'static str) -> ClientError {
     let helper: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-    RegistryError::CredentialHelper { helper, fault }
+    ClientError::CredentialHelper { helper, reason }
 }

@@ -1,7 +1,7 @@
-//! Which entry of a credentials file is meant for which registry.
+//! Which entry of a credentials file belongs to which registry.
 //!
-//! Entries are compared as parsed hosts, never as pieces of text: `evil-ghcr.io` has nothing to do
-//! with `ghcr.io`, and `ghcr.io:443` is the same origin while `ghcr.io:8443` is not.
+//! Entries are compared as parsed hosts, never as parts of text: `evil-ghcr.io` is not `ghcr.io`,
+//! and `ghcr.io:443` is the same origin while `ghcr.io:8443` is not.
 
 use qmt_oci_ref::RegistryHost;
 
@@ -9,7 +9,7 @@ use qmt_oci_ref::RegistryHost;
 pub(super) const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// How well an entry named `key` fits the registry `host` and the repository `path`: the number of
-/// path components that it names, or `None` if it is about something else.
+/// path components that it names, or `None` if it belongs to another registry.
 pub(super) fn fit(key: &str, host: &RegistryHost, path: Option<&str>) -> Option<usize> {
     let (is_http, rest) = without_scheme(key)?;
     let (authority, scope) = match rest.split_once('/') {
@@ -23,15 +23,8 @@ pub(super) fn fit(key: &str, host: &RegistryHost, path: Option<&str>) -> Option<
     if scope.is_empty() || scope == "v1" || scope == "v2" {
         return Some(0);
     }
-    let mut left = path?.split('/');
-    let mut count: usize = 0;
-    for part in scope.split('/') {
-        if left.next() != Some(part) {
-            return None;
-        }
-        count = count.saturating_add(1);
-    }
-    Some(count)
+    let rest = path?.strip_prefix(scope)?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| scope.split('/').count())
 }
 
 /// The key under which a credential for `host` is stored.
@@ -43,7 +36,7 @@ pub(super) fn for_storing(host: &RegistryHost) -> String {
     }
 }
 
-/// Whether plain HTTP is named, and what follows the scheme. No other scheme is known.
+/// Whether the scheme is plain HTTP, and what follows it. Other schemes are not supported.
 fn without_scheme(key: &str) -> Option<(bool, &str)> {
     match key.split_once("://") {
         None => Some((false, key)),
@@ -54,7 +47,7 @@ fn without_scheme(key: &str) -> Option<(bool, &str)> {
 }
 
 /// Whether `authority` is the origin of `host`. A port that is not named is 443 (80 after
-/// `http://`); a trailing dot and the case of letters say nothing.
+/// `http://`); a trailing dot and the case of letters are ignored.
 fn is_same_origin(authority: &str, is_http: bool, host: &RegistryHost) -> bool {
     if authority.contains('@') {
         return false;
@@ -64,12 +57,12 @@ fn is_same_origin(authority: &str, is_http: bool, host: &RegistryHost) -> bool {
         _ => (authority, None),
     };
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    let spelled = match port {
+    let authority = match port {
         Some(port) => format!("{name}:{port}"),
         None => name,
     };
-    // The grammar of hosts has the last word, and knows the spellings of Docker Hub.
-    let Ok(named) = spelled.parse::<RegistryHost>() else {
+    // The grammar of hosts decides, and knows the names of Docker Hub.
+    let Ok(named) = authority.parse::<RegistryHost>() else {
         return false;
     };
     let implied = if is_http { 80 } else { 443 };

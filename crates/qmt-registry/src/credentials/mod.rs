@@ -1,175 +1,33 @@
-//! Where credentials come from: the caller, the environment, docker's and podman's files, helpers.
+//! Credentials: from the caller, the environment, the files of docker and podman, and helpers.
 //!
-//! The order is docker's, with the more explicit before it. The first source that has an entry for
-//! the registry answers. A source that is there and can't be read is an error: silently going on
-//! without would look like a missing right.
+//! The order is docker's, with the more explicit sources before it. The first source that has an
+//! entry for the registry is used. A source that exists and can't be read is an error: continuing
+//! without it would look like a missing permission.
 
+#[cfg(feature = "http")]
 mod auth_file;
+#[cfg(feature = "http")]
+mod chain;
+#[cfg(feature = "http")]
 mod environment;
+#[cfg(feature = "http")]
 mod helper;
+#[cfg(feature = "http")]
 mod key;
+#[cfg(feature = "http")]
 mod save;
+mod store;
+
+#[cfg(feature = "http")]
+pub use self::chain::CredentialChain;
+#[cfg(feature = "http")]
+pub use self::environment::Environment;
+#[cfg(feature = "http")]
+pub use self::save::StoredIn;
+#[cfg(feature = "test-util")]
+pub use self::store::MockCredentialStore;
+pub use self::store::{Credential, CredentialStore};
 
 #[cfg(test)]
+#[cfg(feature = "http")]
 mod tests;
-
-use std::fmt;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use async_trait::async_trait;
-use qmt_oci_ref::{RegistryHost, Repository};
-
-use self::auth_file::AuthFile;
-pub use self::environment::Environment;
-use self::helper::HelperLimits;
-pub use self::save::StoredIn;
-use crate::credential::{Credential, CredentialStore};
-use crate::error::RegistryError;
-use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
-
-/// Looks for credentials as docker and podman do:
-///
-/// 1. those given with [`CredentialChain::with_explicit`],
-/// 2. the variables `QMT_REGISTRY_<HOST>_TOKEN`, or `…_USERNAME` and `…_PASSWORD` (the host in upper
-///    case, with `_` for everything but letters and digits),
-/// 3. docker's `config.json` in `DOCKER_CONFIG` or `~/.docker`: `credHelpers`, `credsStore`,
-///    `auths`,
-/// 4. the containers' `auth.json`: `REGISTRY_AUTH_FILE`, else `XDG_RUNTIME_DIR/containers` (on Linux
-///    without that variable `/run/containers/<uid>`), then `~/.config/containers`.
-///
-/// In a file the entry with the most specific path wins (`host/team/app` before `host/team` before
-/// `host`), also before a helper for the whole host.
-#[derive(Clone)]
-pub struct CredentialChain {
-    explicit: Vec<(RegistryHost, Credential)>,
-    environment: Environment,
-}
-
-impl CredentialChain {
-    /// A chain over the environment of this process. It reads nothing yet.
-    pub fn from_environment() -> Self {
-        Self::over(Environment::of_process())
-    }
-
-    /// A chain over a given environment.
-    pub fn over(environment: Environment) -> Self {
-        Self {
-            explicit: Vec::new(),
-            environment,
-        }
-    }
-
-    /// Adds a credential that comes before all other sources.
-    #[must_use]
-    pub fn with_explicit(mut self, host: RegistryHost, credential: Credential) -> Self {
-        self.explicit.retain(|(known, _)| *known != host);
-        self.explicit.push((host, credential));
-        self
-    }
-
-    /// Lowers what a credential helper may use up: `time` to at most [`HELPER_TIME_MAX`], the bytes
-    /// of its `output` to at most [`HELPER_OUTPUT_MAX`].
-    ///
-    /// [`HELPER_TIME_MAX`]: crate::limits::HELPER_TIME_MAX
-    /// [`HELPER_OUTPUT_MAX`]: crate::limits::HELPER_OUTPUT_MAX
-    #[must_use]
-    pub fn helper_limits(mut self, time: Duration, output: u64) -> Self {
-        self.environment.helper_limits = HelperLimits {
-            time: time.min(HELPER_TIME_MAX),
-            output: output.min(HELPER_OUTPUT_MAX),
-        };
-        self
-    }
-
-    /// Stores a credential as `docker login` does: in the helper that docker's configuration names
-    /// for the registry, else in docker's `config.json` (mode 0600, other content kept).
-    ///
-    /// # Errors
-    /// [`RegistryError::CredentialFile`], [`RegistryError::CredentialHelper`],
-    /// [`RegistryError::CredentialOption`] for a credential that can't be stored.
-    pub async fn store(
-        &self,
-        host: &RegistryHost,
-        credential: &Credential,
-    ) -> Result<StoredIn, RegistryError> {
-        save::store(&self.environment, host, credential).await
-    }
-
-    /// Forgets what is stored for the registry, as `docker logout` does. Returns whether there was
-    /// something.
-    ///
-    /// # Errors
-    /// [`RegistryError::CredentialFile`], [`RegistryError::CredentialHelper`].
-    pub async fn erase(&self, host: &RegistryHost) -> Result<bool, RegistryError> {
-        save::erase(&self.environment, host).await
-    }
-
-    /// Says in words where a credential for the registry comes from, if there is one: the file, or
-    /// the variables. A source that can't be read gives none here; the next request says what is
-    /// wrong with it.
-    pub async fn origin(&self, host: &RegistryHost) -> Option<String> {
-        if self.explicit.iter().any(|(known, _)| known == host) {
-            return Some("the caller".to_owned());
-        }
-        if let Ok(Some(_)) = self.environment.credential(host) {
-            return Some("the variables `QMT_REGISTRY_…`".to_owned());
-        }
-        for path in self.files() {
-            let Ok(Some(file)) = AuthFile::read(&path).await else {
-                continue;
-            };
-            if let Ok(Some(_)) = file.credential(&self.environment, host, None).await {
-                return Some(path.display().to_string());
-            }
-        }
-        None
-    }
-
-    /// The files that are looked into, in order.
-    fn files(&self) -> Vec<PathBuf> {
-        self.environment
-            .docker_config()
-            .into_iter()
-            .chain(self.environment.auth_files())
-            .collect()
-    }
-}
-
-#[async_trait]
-impl CredentialStore for CredentialChain {
-    async fn credential(
-        &self,
-        host: &RegistryHost,
-        repository: Option<&Repository>,
-    ) -> Result<Option<Credential>, RegistryError> {
-        if let Some((_, credential)) = self.explicit.iter().find(|(known, _)| known == host) {
-            return Ok(Some(credential.clone()));
-        }
-        if let Some(credential) = self.environment.credential(host)? {
-            return Ok(Some(credential));
-        }
-        // A repository of another registry must never pick this registry's entry.
-        let path = repository
-            .filter(|repository| repository.host() == host)
-            .map(Repository::path);
-        for file in self.files() {
-            let Some(file) = AuthFile::read(&file).await? else {
-                continue;
-            };
-            if let Some(credential) = file.credential(&self.environment, host, path).await? {
-                return Ok(Some(credential));
-            }
-        }
-        Ok(None)
-    }
-}
-
-impl fmt::Debug for CredentialChain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<_> = self.explicit.iter().map(|(host, _)| host).collect();
-        f.debug_struct("CredentialChain")
-            .field("explicit", &hosts)
-            .finish_non_exhaustive()
-    }
-}

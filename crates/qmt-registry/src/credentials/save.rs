@@ -1,20 +1,20 @@
-//! Login and logout, the way docker does them.
+//! Login and logout as docker does them.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qmt_oci_ref::RegistryHost;
+use qmt_storage::ReplaceOptions;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::auth_file::{AuthFile, fault, read_bounded};
+use super::auth_file::{self, AuthFile, read_bounded};
 use super::environment::Environment;
+use super::store::Credential;
 use super::{helper, key};
-use crate::credential::Credential;
-use crate::error::RegistryError;
+use crate::error::ClientError;
 
 /// Where a credential was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,52 +30,51 @@ pub(super) async fn store(
     environment: &Environment,
     host: &RegistryHost,
     credential: &Credential,
-) -> Result<StoredIn, RegistryError> {
+) -> Result<StoredIn, ClientError> {
     let (path, helper) = target(environment, host).await?;
     let key = key::for_storing(host);
-    if let Some(name) = helper {
-        let (username, secret) = match credential {
-            Credential::Basic { username, password } => (username.as_str(), password),
-            Credential::IdentityToken(token) => (helper::TOKEN_USER, token),
-            Credential::Bearer(_) => return Err(no_bearer()),
-        };
-        helper::store(environment, &name, &key, username, secret.expose_secret()).await?;
-        // Docker notes in the file that there is something.
-        update(&path, move |auths| {
-            auths.insert(key, Value::Object(Map::new()));
-        })
-        .await?;
-        return Ok(StoredIn::Helper(name));
-    }
-    let mut entry = Map::new();
-    match credential {
+    let (entry, stored) = match helper {
+        Some(name) => {
+            let (username, secret) = match credential {
+                Credential::Basic { username, password } => (username.as_str(), password),
+                Credential::IdentityToken(token) => (helper::TOKEN_USER, token),
+                Credential::Bearer(_) => return Err(no_bearer()),
+            };
+            helper::store(environment, &name, &key, username, secret.expose_secret()).await?;
+            // Docker notes in the file that the helper has a credential.
+            (Map::new(), StoredIn::Helper(name))
+        }
+        None => (entry(credential)?, StoredIn::File(path.clone())),
+    };
+    let insert = move |auths: &mut Map<String, Value>| auths.insert(key, Value::Object(entry));
+    update(&path, insert).await?;
+    Ok(stored)
+}
+
+/// The entry of docker's file for a credential.
+fn entry(credential: &Credential) -> Result<Map<String, Value>, ClientError> {
+    let (auth, token) = match credential {
         Credential::Basic { username, password } => {
             if username.is_empty() || username.contains(':') {
-                return Err(unusable("a user name can't be empty or have a colon in it"));
+                return Err(unusable("a user name is not empty and has no colon"));
             }
-            let pair = Zeroizing::new(format!("{username}:{}", password.expose_secret()));
-            entry.insert("auth".to_owned(), STANDARD.encode(pair.as_bytes()).into());
+            (format!("{username}:{}", password.expose_secret()), None)
         }
-        Credential::IdentityToken(token) => {
-            entry.insert(
-                "auth".to_owned(),
-                STANDARD.encode(format!("{}:", helper::TOKEN_USER)).into(),
-            );
-            entry.insert("identitytoken".to_owned(), token.expose_secret().into());
-        }
+        Credential::IdentityToken(token) => (format!("{}:", helper::TOKEN_USER), Some(token)),
         Credential::Bearer(_) => return Err(no_bearer()),
+    };
+    let auth = STANDARD.encode(Zeroizing::new(auth).as_bytes());
+    let mut entry = Map::from_iter([("auth".to_owned(), auth.into())]);
+    if let Some(token) = token {
+        entry.insert("identitytoken".to_owned(), token.expose_secret().into());
     }
-    update(&path, move |auths| {
-        auths.insert(key, Value::Object(entry));
-    })
-    .await?;
-    Ok(StoredIn::File(path))
+    Ok(entry)
 }
 
 pub(super) async fn erase(
     environment: &Environment,
     host: &RegistryHost,
-) -> Result<bool, RegistryError> {
+) -> Result<bool, ClientError> {
     let (path, helper) = target(environment, host).await?;
     let mut had = false;
     if let Some(name) = helper {
@@ -87,7 +86,7 @@ pub(super) async fn erase(
     let host = host.clone();
     let removed = update(&path, move |auths| {
         let before = auths.len();
-        // Every spelling of the registry itself; entries for single repositories stay.
+        // Every key of the registry itself; entries for single repositories stay.
         auths.retain(|key, _| key::fit(key, &host, None).is_none());
         before != auths.len()
     });
@@ -98,12 +97,12 @@ pub(super) async fn erase(
 async fn target(
     environment: &Environment,
     host: &RegistryHost,
-) -> Result<(PathBuf, Option<String>), RegistryError> {
+) -> Result<(PathBuf, Option<String>), ClientError> {
     let path = environment
         .docker_config()
-        .ok_or_else(|| unusable("there is neither `DOCKER_CONFIG` nor a home folder"))?;
+        .ok_or_else(|| unusable("neither `DOCKER_CONFIG` nor the home folder is set"))?;
     let file = AuthFile::read(&path).await?;
-    let helper = file.and_then(|file| file.helper(host, None).map(str::to_owned));
+    let helper = file.and_then(|file| Some(file.helper(host, None)?.1.to_owned()));
     Ok((path, helper))
 }
 
@@ -111,27 +110,24 @@ async fn target(
 async fn update<T: Send + 'static>(
     path: &Path,
     change: impl FnOnce(&mut Map<String, Value>) -> T + Send + 'static,
-) -> Result<T, RegistryError> {
+) -> Result<T, ClientError> {
     let path = path.to_owned();
     let task = tokio::task::spawn_blocking({
         let path = path.clone();
         move || update_blocking(&path, change)
     });
     task.await.unwrap_or_else(|stopped| {
-        Err(fault(
-            &path,
-            "writing it was interrupted",
-            Some(stopped.into()),
-        ))
+        let reason = "writing it was interrupted";
+        Err(auth_file::unusable(&path, reason, Some(stopped.into())))
     })
 }
 
 fn update_blocking<T>(
     path: &Path,
     change: impl FnOnce(&mut Map<String, Value>) -> T,
-) -> Result<T, RegistryError> {
-    let unwritable = |cause: std::io::Error| fault(path, "it can't be written", Some(cause.into()));
-    let malformed = || fault(path, "it is not the JSON that docker writes", None);
+) -> Result<T, ClientError> {
+    let unusable = |reason, source| auth_file::unusable(path, reason, source);
+    let malformed = || unusable("it is not JSON in docker's format", None);
     let mut content = match read_bounded(path)? {
         Some(text) => serde_json::from_slice::<Value>(&text).map_err(|_| malformed())?,
         None => Value::Object(Map::new()),
@@ -144,37 +140,24 @@ fn update_blocking<T>(
     let mut text = Zeroizing::new(serde_json::to_vec_pretty(&content).unwrap_or_default());
     text.push(b'\n');
 
+    let unwritable = |cause: std::io::Error| unusable("it can't be written", Some(cause.into()));
     // Dotfiles are often links into a repository: the target is replaced, the link stays.
     let folder = path.parent().unwrap_or(Path::new("."));
-    let target = std::fs::canonicalize(path)
-        // A link to what is not there yet.
-        .or_else(|_| std::fs::read_link(path).map(|target| folder.join(target)))
-        .unwrap_or_else(|_| path.to_owned());
+    let target = std::fs::read_link(path).map_or_else(|_| path.to_owned(), |to| folder.join(to));
     let folder = target.parent().unwrap_or(Path::new("."));
-    make_private(folder).map_err(unwritable)?;
-    let mut temp = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?; // Mode 0600.
-    temp.write_all(&text).map_err(unwritable)?;
-    temp.as_file().sync_all().map_err(unwritable)?;
-    temp.persist(&target)
-        .map_err(|error| unwritable(error.error))?;
+    qmt_storage::create_private_folder(folder).map_err(unwritable)?;
+    let options = ReplaceOptions::PRIVATE.follow_symlink();
+    qmt_storage::replace(path, &text, options).map_err(unwritable)?;
     Ok(result)
 }
 
-fn make_private(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+fn no_bearer() -> ClientError {
+    unusable("docker's files have no bearer tokens; set an environment variable instead")
 }
 
-fn no_bearer() -> RegistryError {
-    unusable("a bearer token can't be stored the way docker does; use an environment variable")
-}
-
-fn unusable(fault: &'static str) -> RegistryError {
-    RegistryError::CredentialOption {
+fn unusable(reason: &'static str) -> ClientError {
+    ClientError::CredentialOption {
         origin: "login".to_owned(),
-        fault,
+        reason,
     }
 }

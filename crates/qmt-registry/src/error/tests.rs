@@ -2,16 +2,16 @@
 
 use super::*;
 
-fn status(status: u16) -> RegistryError {
+fn status(status: u16) -> ClientError {
     let url = RedactedUrl::from_text("https://a.example/v2/");
-    RegistryError::Status {
+    ClientError::Status {
         url,
         status,
-        said: ServerText::default(),
+        message: String::new(),
     }
 }
 
-/// F8: what is tried again, and what never is.
+/// F8: which statuses are retried, and which never are.
 #[test]
 fn only_temporary_answers_are_retryable() {
     for later in [408, 425, 429, 500, 502, 503, 504] {
@@ -24,16 +24,16 @@ fn only_temporary_answers_are_retryable() {
 
 #[test]
 fn messages_say_what_to_do() {
-    let error = RegistryError::RealmRefused {
+    let error = ClientError::RealmRefused {
         host: "registry.example.com".parse().unwrap(),
         realm: RedactedUrl::from_text("https://auth.example.net/token?x=canary"),
-        fault: "it is another host",
+        reason: "it is another host",
         allow: Some("auth.example.net".to_owned()),
     };
     assert_eq!(
         error.to_string(),
-        "`registry.example.com` names `https://auth.example.net/token` as its token server: \
-         it is another host; if it is the right one, set allow_realms = [\"auth.example.net\"] \
+        "`registry.example.com` names `https://auth.example.net/token` as its token server, \
+         which is not used: it is another host; to trust it, set allow_realms = [\"auth.example.net\"] \
          for registry `registry.example.com`"
     );
 }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, Digester, MediaType};
-use qmt_registry::{Registry, RegistryError, RegistryEvent};
+use qmt_oci_ref::{
+    Descriptor, Digest, DigestAlgorithm, Digester, MediaType, Registry, RegistryError,
+};
+use qmt_registry::{ClientError, RegistryEvent};
 use qmt_testkit::{Cut, FakeRegistry, Fault, LoggedRequest};
 
-use crate::support::{Recorder, builder, client, noise, pull, pull_rest, quick};
+use crate::support::{Detail as _, Recorder, builder, client, noise, pull, pull_rest, quick};
 
 const BLOBS: &str = "/v2/*/blobs/*";
 
@@ -33,7 +35,7 @@ async fn a_blob_arrives_whole() {
 async fn a_missing_blob_is_told_on_opening() {
     let server = FakeRegistry::builder().serve().await;
     server.put_blob("acme/echo", "here");
-    let gone = Descriptor::of(MediaType::new("a/b"), b"gone");
+    let gone = Descriptor::of(MediaType::from("a/b"), b"gone");
     let fresh = Digester::new(DigestAlgorithm::Sha256);
     let from = server.repository("acme/echo");
     let refused = client(&server).blob(&from, &gone, fresh).await.map(|_| ());
@@ -52,7 +54,7 @@ async fn another_content_under_the_digest_is_refused() {
         server.plant_blob("acme/echo", blob.digest(), other);
         let refused = pull(&client(&server), &server.repository("acme/echo"), &blob).await;
         assert!(
-            matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+            matches!(refused.detail(), Some(ClientError::DigestMismatch { .. })),
             "{refused:?}"
         );
     }
@@ -64,7 +66,7 @@ async fn sha512_blobs_are_proven() {
     let server = FakeRegistry::builder().serve().await;
     let content = noise(2 << 20);
     let digest = Digest::of(DigestAlgorithm::Sha512, &content);
-    let blob = Descriptor::new(MediaType::new("a/b"), digest.clone(), content.len() as u64);
+    let blob = Descriptor::new(MediaType::from("a/b"), digest.clone(), content.len() as u64);
     server.plant_blob("acme/echo", &digest, content.clone());
     let from = server.repository("acme/echo");
     assert!(pull(&client(&server), &from, &blob).await.unwrap() == content);
@@ -72,7 +74,7 @@ async fn sha512_blobs_are_proven() {
     assert!(pull(&client(&server), &from, &blob).await.is_err());
 }
 
-/// DIG-08: a size that differs from the descriptor's, told or not, ends it at size + 1.
+/// DIG-08: a size that differs from the descriptor's, announced or not, ends it at size + 1.
 #[tokio::test]
 async fn the_size_is_the_descriptors() {
     let server = FakeRegistry::builder().serve().await;
@@ -81,11 +83,11 @@ async fn the_size_is_the_descriptors() {
     let from = server.repository("acme/echo");
     let mismatch = |error: &RegistryError| {
         matches!(
-            error,
-            RegistryError::SizeMismatch {
+            error.detail(),
+            Some(ClientError::SizeMismatch {
                 expected: 10_000,
                 ..
-            }
+            })
         )
     };
     for lie in [
@@ -107,7 +109,7 @@ async fn the_size_is_the_descriptors() {
     }
     assert!(
         pull(&client(&server), &from, &blob).await.unwrap() == content,
-        "the good twin"
+        "the unmodified blob"
     );
 }
 
@@ -187,17 +189,17 @@ async fn a_later_run_resumes_from_what_was_eaten() {
     // What was kept is part of the proof: wrong bytes in it are noticed.
     let refused = pull_rest(&client(&server), &from, &blob, &vec![0; 50_000]).await;
     assert!(
-        matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+        matches!(refused.detail(), Some(ClientError::DigestMismatch { .. })),
         "{refused:?}"
     );
     let refused = pull_rest(&client(&server), &from, &blob, &vec![0; 100_000]).await;
     assert!(
-        matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+        matches!(refused.detail(), Some(ClientError::DigestMismatch { .. })),
         "{refused:?}"
     );
     let refused = pull_rest(&client(&server), &from, &blob, &vec![0; 100_001]).await;
     assert!(
-        matches!(refused, Err(RegistryError::CannotResume { .. })),
+        matches!(refused.detail(), Some(ClientError::CannotResume { .. })),
         "{refused:?}"
     );
 }
@@ -249,7 +251,7 @@ async fn a_wrong_range_is_refused() {
         server.fault(on().once().header("content-range", wrong));
         let refused = pull_rest(&client(&server), &from, &blob, &content[..500]).await;
         assert!(
-            matches!(refused, Err(RegistryError::Protocol { .. })),
+            matches!(refused.detail(), Some(ClientError::Protocol { .. })),
             "{wrong}: {refused:?}"
         );
     }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use qmt_oci_ref::{Descriptor, MediaType};
-use qmt_registry::{HttpRegistry, Phase, Registry, RegistryError, RegistryEvent};
+use qmt_oci_ref::{Descriptor, MediaType, Registry};
+use qmt_registry::{ClientError, HttpRegistry, Phase, RegistryEvent};
 use qmt_testkit::{Cut, FakeRegistry, Fault};
 
-use crate::support::{MANIFEST, Recorder, builder, client, noise, plain, pull, put_image, quick};
+use crate::support::{
+    Detail as _, MANIFEST, Recorder, builder, client, noise, plain, pull, put_image, quick,
+};
 
 /// F5: the connection ends after every byte of a manifest and of a blob, by FIN and by RST: what
 /// arrives in the end is whole.
@@ -28,7 +30,7 @@ async fn cuts_at_every_byte_are_survived() {
         for at in 0..MANIFEST.len() as u64 {
             server.fault(Fault::on("GET", "/v2/*/manifests/*").once().cut(at, how));
             let got = client.resolve(&reference).await.unwrap();
-            assert_eq!(got.manifest().bytes(), MANIFEST, "manifest, {at}, {how:?}");
+            assert_eq!(got.bytes(), MANIFEST, "manifest, {at}, {how:?}");
         }
     }
 }
@@ -63,7 +65,7 @@ async fn cuts_without_end_are_an_error() {
     }
 }
 
-/// A port that is taken and not listened on refuses every connection, and nobody else can have it.
+/// A port that is bound and not listened on refuses every connection, and no other process can bind it.
 fn closed_port() -> (tokio::net::TcpSocket, std::net::SocketAddr) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -93,7 +95,7 @@ async fn a_closed_port_is_given_up_soon() {
     let client = client_of(address, &recorder);
     let error = client.resolve(&reference).await.unwrap_err();
     assert!(
-        matches!(&error, RegistryError::Unreachable { address: tried, .. } if *tried == address.to_string()),
+        matches!(error.detail(), Some(ClientError::Unreachable { address: tried, .. }) if *tried == address.to_string()),
         "{error:?}"
     );
     assert!(error.is_network() && error.is_retryable());
@@ -101,17 +103,17 @@ async fn a_closed_port_is_given_up_soon() {
     let text = error.to_string();
     assert!(text.contains(&address.to_string()), "{text}");
     assert!(text.contains("refused"), "{text}");
-    let hint = error.unreachable_hint().unwrap();
+    let hint = error.detail().unwrap().unreachable_hint().unwrap();
     for word in ["running", "port", "proxy", "mirrors", &address.to_string()] {
         assert!(hint.contains(word), "{word}: {hint}");
     }
     // The same for a blob.
-    let blob = Descriptor::of(MediaType::new("text/plain"), b"blob");
+    let blob = Descriptor::of(MediaType::from("text/plain"), b"blob");
     let from = format!("{address}/acme/echo").parse().unwrap();
     let recorder = Recorder::default();
     let refused = pull(&client_of(address, &recorder), &from, &blob).await;
     assert!(
-        matches!(refused, Err(RegistryError::Unreachable { .. })),
+        matches!(refused.detail(), Some(ClientError::Unreachable { .. })),
         "{refused:?}"
     );
     assert_eq!(retries(&recorder), 2, "{:?}", recorder.all());
@@ -135,7 +137,7 @@ async fn lim_09_a_handshake_has_its_time() {
     let reference = format!("{host}/acme/echo:1").parse().unwrap();
     let error = client.resolve(&reference).await.unwrap_err();
     assert!(
-        matches!(error, RegistryError::Timeout { phase: Phase::Connect, limit, .. } if limit == time),
+        matches!(error.detail(), Some(ClientError::Timeout { phase: Phase::Connect, limit, .. }) if *limit == time),
         "{error:?}"
     );
     assert!(error.to_string().contains("150ms"), "{error}");
@@ -154,14 +156,14 @@ async fn flipped_bits_are_never_accepted() {
     let client = client(&server);
     assert!(
         pull(&client, &from, &blob).await.unwrap() == content,
-        "the good twin"
+        "the unmodified content"
     );
     client.manifest(&pin, 1 << 20).await.unwrap();
     for bit in 0..150 * 8 {
         server.fault(Fault::on("GET", "/v2/*/blobs/*").once().flip_bit(bit));
         let refused = pull(&client, &from, &blob).await;
         assert!(
-            matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+            matches!(refused.detail(), Some(ClientError::DigestMismatch { .. })),
             "{bit}: {refused:?}"
         );
     }
@@ -169,7 +171,7 @@ async fn flipped_bits_are_never_accepted() {
         server.fault(Fault::on("GET", "/v2/*/manifests/*").once().flip_bit(bit));
         let refused = client.manifest(&pin, 1 << 20).await;
         assert!(
-            matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+            matches!(refused.detail(), Some(ClientError::DigestMismatch { .. })),
             "{bit}: {refused:?}"
         );
     }
@@ -200,7 +202,7 @@ async fn slow_servers_are_left() {
         let asking = (0..16).map(|_| pull(&client, &from, &blob));
         for refused in futures_util::future::join_all(asking).await {
             assert!(
-                matches!(refused, Err(RegistryError::Timeout { .. })),
+                matches!(refused.detail(), Some(ClientError::Timeout { .. })),
                 "{refused:?}"
             );
         }
@@ -208,7 +210,10 @@ async fn slow_servers_are_left() {
             .resolve(&server.reference("acme/echo:1"))
             .await
             .unwrap_err();
-        assert!(matches!(error, RegistryError::Timeout { .. }), "{error:?}");
+        assert!(
+            matches!(error.detail(), Some(ClientError::Timeout { .. })),
+            "{error:?}"
+        );
         assert!(
             started.elapsed() < Duration::from_secs(5),
             "{:?}",

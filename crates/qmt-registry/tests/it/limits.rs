@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use qmt_oci_ref::{MediaType, PinnedReference};
-use qmt_registry::{Limits, Registry, RegistryError, RegistryEvent};
+use qmt_oci_ref::{PinnedReference, Registry, RegistryError, manifest};
+use qmt_registry::limits::Limits;
+use qmt_registry::{ClientError, RegistryEvent};
 use qmt_testkit::{Auth, FakeRegistry, Fault};
 
 use crate::support::{
-    MANIFEST, Recorder, builder, client, image_behind, put_image, quick, resolve,
+    Detail as _, MANIFEST, Recorder, builder, client, image_behind, put_image, quick, resolve,
 };
 
 /// A manifest of exactly `length` bytes.
@@ -21,10 +22,10 @@ fn manifest_of(length: usize) -> String {
 
 fn is_too_large(error: &RegistryError, value: u64) -> bool {
     let named = error.to_string().contains(&value.to_string());
-    matches!(error, RegistryError::TooLarge { limit, .. } if *limit == value) && named
+    matches!(error.detail(), Some(ClientError::TooLarge { limit, .. }) if *limit == value) && named
 }
 
-/// DIG-09, LIM-01: 4 MiB of manifest, told by length or not.
+/// DIG-09, LIM-01: 4 MiB of manifest, with and without an announced length.
 #[tokio::test]
 async fn a_manifest_has_4_mib_at_most() {
     let server = FakeRegistry::builder().serve().await;
@@ -32,14 +33,14 @@ async fn a_manifest_has_4_mib_at_most() {
     server.put_manifest(
         "acme/echo",
         "1",
-        MediaType::OCI_MANIFEST,
+        manifest::OCI_MANIFEST,
         manifest_of(4_194_304),
     );
     client(&server).resolve(&reference).await.unwrap();
     server.put_manifest(
         "acme/echo",
         "1",
-        MediaType::OCI_MANIFEST,
+        manifest::OCI_MANIFEST,
         manifest_of(4_194_305),
     );
     let error = client(&server).resolve(&reference).await.unwrap_err();
@@ -113,7 +114,10 @@ async fn an_error_body_is_bounded() {
     );
     let error = resolve(&client(&server), &server).await.unwrap_err();
     assert!(
-        matches!(error, RegistryError::Unauthorized { status: 403, .. }),
+        matches!(
+            error.detail(),
+            Some(ClientError::Unauthorized { status: 403, .. })
+        ),
         "{error:?}"
     );
     assert!(
@@ -123,7 +127,7 @@ async fn an_error_body_is_bounded() {
     );
 }
 
-/// F8, LIM-09: five tries, each told; what is final has one.
+/// F8, LIM-09: five attempts, each reported; one after a final error.
 #[tokio::test]
 async fn a_request_is_tried_five_times() {
     let server = image_behind(Auth::None).await;
@@ -167,15 +171,15 @@ async fn a_registry_can_ask_for_a_pause() {
     let started = std::time::Instant::now();
     client.resolve(&reference).await.unwrap();
     assert!(started.elapsed() >= Duration::from_secs(1));
-    let told = recorder.count(|event| {
+    let reported = recorder.count(|event| {
         matches!(event, RegistryEvent::Retry { wait, asked_for: true, .. } if *wait >= Duration::from_secs(1))
     });
-    assert_eq!(told, 1, "{:?}", recorder.all());
+    assert_eq!(reported, 1, "{:?}", recorder.all());
     server.fault(busy("86400"));
     let error = client.resolve(&reference).await.unwrap_err();
     let day = Some(Duration::from_hours(24));
     assert!(
-        matches!(error, RegistryError::RateLimited { retry_after, .. } if retry_after == day),
+        matches!(error.detail(), Some(ClientError::RateLimited { retry_after, .. }) if *retry_after == day),
         "{error:?}"
     );
     assert!(error.to_string().contains("86400 s"), "{error}");
@@ -185,7 +189,7 @@ async fn a_registry_can_ask_for_a_pause() {
 
 /// Docker Hub's rate-limit headers are events.
 #[tokio::test]
-async fn the_remaining_pulls_are_told() {
+async fn the_remaining_pulls_are_full_text() {
     let server = image_behind(Auth::None).await;
     server.fault(
         Fault::on("GET", "/v2/*")
@@ -196,10 +200,10 @@ async fn the_remaining_pulls_are_told() {
     let client = builder(&server).events(recorder.sink()).build().unwrap();
     resolve(&client, &server).await.unwrap();
     let six_hours = Some(Duration::from_hours(6));
-    let told = recorder.count(|event| {
+    let reported = recorder.count(|event| {
         matches!(event, RegistryEvent::RateLimit { limit: Some(100), remaining: 76, window, .. } if *window == six_hours)
     });
-    assert_eq!(told, 1, "{:?}", recorder.all());
+    assert_eq!(reported, 1, "{:?}", recorder.all());
 }
 
 /// LIM-09: the time of a whole operation bounds everything in it.
@@ -216,10 +220,13 @@ async fn an_operation_has_its_time() {
         .unwrap();
     let started = std::time::Instant::now();
     let error = resolve(&client, &server).await.unwrap_err();
-    assert!(matches!(error, RegistryError::Timeout { .. }), "{error:?}");
+    assert!(
+        matches!(error.detail(), Some(ClientError::Timeout { .. })),
+        "{error:?}"
+    );
     let refused = crate::support::pull(&client, &server.repository("acme/echo"), &blob).await;
     assert!(
-        matches!(refused, Err(RegistryError::Timeout { .. })),
+        matches!(refused.detail(), Some(ClientError::Timeout { .. })),
         "{refused:?}"
     );
     assert!(started.elapsed() < Duration::from_secs(5));

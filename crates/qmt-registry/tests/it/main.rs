@@ -1,12 +1,11 @@
-//! How the client behaves on the wire: real HTTP on this machine, misbehaviour on request.
+//! How the client behaves on the wire: HTTP on the local machine, with faults on request.
 //!
-//! The names of the tests say the rule; their comments carry the identifiers of the security
-//! notes that they cover.
+//! The names of the tests are the rules; their comments have the identifiers of the security notes.
 
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test's helpers may fail loudly, as the tests do, and drills count aloud"
+    reason = "helpers of tests may panic, as the tests do, and drills print their counts"
 )]
 
 mod auth;

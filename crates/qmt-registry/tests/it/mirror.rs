@@ -1,14 +1,14 @@
-//! Mirrors: asked in order, believed for content only, and left when they lie.
+//! Mirrors: asked in order, trusted for content only, and skipped after wrong content.
 
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, MediaType, PinnedReference};
-use qmt_registry::{
-    HttpRegistry, HttpRegistryBuilder, MirrorOptions, Registry, RegistryError, RegistryEvent,
-};
+use qmt_oci_ref::{Descriptor, PinnedReference, Registry, RegistryError, manifest};
+use qmt_registry::{ClientError, HttpRegistry, MirrorOptions, Mirrors, RegistryEvent};
 use qmt_testkit::{Auth, Cut, FakeRegistry, Fault};
 
 use crate::referrers::one_referring;
-use crate::support::{CANARY, MANIFEST, Recorder, noise, plain, pull, put_image, quick};
+use crate::support::{
+    CANARY, Detail as _, MANIFEST, Recorder, noise, plain, pull, put_image, quick,
+};
 
 struct Pair {
     origin: FakeRegistry,
@@ -27,18 +27,23 @@ impl Pair {
         }
     }
 
-    fn builder(&self, authoritative: bool) -> HttpRegistryBuilder {
+    fn mirrors(&self, authoritative: bool) -> Mirrors {
+        let client = HttpRegistry::builder()
+            .host(self.origin.host(), plain())
+            .limits(quick())
+            .events(self.recorder.sink())
+            .build()
+            .unwrap();
         let mirror = MirrorOptions::new(self.mirror.host())
             .plain_http(true)
             .authoritative(authoritative);
-        HttpRegistry::builder()
-            .host(self.origin.host(), plain().mirror(mirror))
-            .limits(quick())
-            .events(self.recorder.sink())
+        Mirrors::new(client)
+            .mirror(&self.origin.host(), mirror)
+            .unwrap()
     }
 
-    fn client(&self) -> HttpRegistry {
-        self.builder(false).build().unwrap()
+    fn client(&self) -> Mirrors {
+        self.mirrors(false)
     }
 
     fn blob(&self, content: &Bytes) -> Descriptor {
@@ -46,13 +51,13 @@ impl Pair {
         self.origin.put_blob("acme/echo", content.clone())
     }
 
-    async fn pull(&self, client: &HttpRegistry, blob: &Descriptor) -> Result<Bytes, RegistryError> {
+    async fn pull(&self, client: &Mirrors, blob: &Descriptor) -> Result<Bytes, RegistryError> {
         pull(client, &self.origin.repository("acme/echo"), blob).await
     }
 
-    fn skips(&self, lie: bool) -> usize {
+    fn skips(&self, wrong: bool) -> usize {
         self.recorder
-            .count(|e| matches!(e, RegistryEvent::MirrorSkipped { lied, .. } if *lied == lie))
+            .count(|e| matches!(e, RegistryEvent::MirrorSkipped { wrong_content, .. } if *wrong_content == wrong))
     }
 }
 
@@ -71,7 +76,9 @@ async fn content_comes_from_the_mirror_and_tags_from_the_origin() {
         (pair.origin.requests().len(), pair.mirror.requests().len()),
         (1, 0)
     );
-    client.manifest(resolved.pin(), 1 << 20).await.unwrap();
+    let repository = pair.origin.repository("acme/echo");
+    let pin = PinnedReference::new(repository, resolved.digest().clone());
+    client.manifest(&pin, 1 << 20).await.unwrap();
     pair.pull(&client, &blob).await.unwrap();
     assert_eq!(
         (pair.origin.requests().len(), pair.mirror.requests().len()),
@@ -86,20 +93,14 @@ async fn an_authoritative_mirror_resolves_tags() {
     let moved = pair.mirror.put_manifest(
         "acme/echo",
         "1",
-        MediaType::OCI_MANIFEST,
+        manifest::OCI_MANIFEST,
         MANIFEST.replace("[]", "[ ]"),
     );
     let reference = pair.origin.reference("acme/echo:1");
-    let believed = pair
-        .builder(true)
-        .build()
-        .unwrap()
-        .resolve(&reference)
-        .await
-        .unwrap();
-    assert_eq!(believed.pin().digest(), moved.digest());
-    let not_believed = pair.client().resolve(&reference).await.unwrap();
-    assert_ne!(not_believed.pin().digest(), moved.digest());
+    let trusted = pair.mirrors(true).resolve(&reference).await.unwrap();
+    assert_eq!(trusted.digest(), moved.digest());
+    let not_trusted = pair.client().resolve(&reference).await.unwrap();
+    assert_ne!(not_trusted.digest(), moved.digest());
 }
 
 #[tokio::test]
@@ -115,12 +116,12 @@ async fn a_mirror_that_lacks_something_is_passed_over() {
 
 /// DIG-02: a mirror that sends another manifest is caught and not asked again.
 #[tokio::test]
-async fn a_lying_mirror_is_caught_by_digest() {
+async fn wrong_content_of_a_mirror_is_found_by_digest() {
     let pair = Pair::start().await;
     let image = put_image(&pair.origin);
     let other = MANIFEST.replace("[]", "[ ]");
     pair.mirror
-        .plant_manifest("acme/echo", image.digest(), MediaType::OCI_MANIFEST, other);
+        .plant_manifest("acme/echo", image.digest(), manifest::OCI_MANIFEST, other);
     let pin = PinnedReference::new(pair.origin.repository("acme/echo"), image.digest().clone());
     let client = pair.client();
     for _ in 0..2 {
@@ -133,7 +134,7 @@ async fn a_lying_mirror_is_caught_by_digest() {
     assert_eq!(pair.mirror.requests().len(), 1);
 }
 
-/// DIG-08: a wrong length is noticed before the first byte, so the next source serves at once.
+/// DIG-08: a wrong length is noticed before the first byte, so the next source is used at once.
 #[tokio::test]
 async fn a_mirror_with_a_wrong_length_is_skipped_at_once() {
     let pair = Pair::start().await;
@@ -148,7 +149,7 @@ async fn a_mirror_with_a_wrong_length_is_skipped_at_once() {
 /// DIG-02: wrong bytes of the right length are known at the end: the error says to ask again, and
 /// the second time the mirror is not asked.
 #[tokio::test]
-async fn a_mirror_with_wrong_bytes_is_left_for_good() {
+async fn a_mirror_with_wrong_bytes_is_not_asked_again() {
     let pair = Pair::start().await;
     for length in [(1 << 20) + 1, 2 << 20] {
         let content = noise(length);
@@ -159,7 +160,7 @@ async fn a_mirror_with_wrong_bytes_is_left_for_good() {
         let client = pair.client();
         let error = pair.pull(&client, &blob).await.unwrap_err();
         assert!(
-            matches!(error, RegistryError::MirrorLied { .. }),
+            matches!(error.detail(), Some(ClientError::MirrorContent { .. })),
             "{error:?}"
         );
         assert!(error.is_retryable());
@@ -167,9 +168,9 @@ async fn a_mirror_with_wrong_bytes_is_left_for_good() {
     }
 }
 
-/// DIG-02: of a small blob nothing is handed out before it is proven, so the next source serves.
+/// DIG-02: of a small blob nothing is handed out before it is proven, so the next source is used.
 #[tokio::test]
-async fn a_small_lie_is_not_noticed_outside() {
+async fn wrong_content_of_a_small_blob_is_not_handed_out() {
     let pair = Pair::start().await;
     for length in [1, 1 << 20] {
         let content = noise(length);
@@ -185,13 +186,13 @@ async fn a_small_lie_is_not_noticed_outside() {
     assert_eq!(
         pair.mirror.requests().len(),
         2,
-        "one lie each, then not asked"
+        "one wrong answer each, then not asked"
     );
 }
 
-/// A transfer that breaks at the mirror goes on at the next source.
+/// A transfer that breaks at the mirror resumes at the next source.
 #[tokio::test]
-async fn a_transfer_goes_on_at_the_next_source() {
+async fn a_transfer_resumes_at_the_next_source() {
     let pair = Pair::start().await;
     let content = noise(3 << 20);
     let blob = pair.blob(&content);
@@ -217,7 +218,7 @@ async fn a_transfer_goes_on_at_the_next_source() {
     assert!(first > 0 && first <= 1_000_000, "{first}");
 }
 
-/// The origin is gone: content still comes, and referrers too; tags only from who is believed.
+/// Without the origin, mirrors give content and referrers; only authoritative ones give tags.
 #[tokio::test]
 async fn mirrors_serve_without_the_origin() {
     let pair = Pair::start().await;
@@ -236,12 +237,12 @@ async fn mirrors_serve_without_the_origin() {
         .await
         .unwrap_err();
     assert!(error.is_network(), "{error:?}");
-    let authoritative = pair.builder(true).build().unwrap();
+    let authoritative = pair.mirrors(true);
     authoritative
         .resolve(&pair.origin.reference("acme/echo:1"))
         .await
         .unwrap();
-    // Its word counts for what it lacks, too: an image without signatures in a tag is no outage.
+    // It decides about missing tags, too: a missing signature tag is not an outage.
     let lacking = pair.origin.reference("acme/echo:2");
     let error = authoritative.resolve(&lacking).await.unwrap_err();
     assert!(error.is_not_found(), "{error:?}");
@@ -249,7 +250,7 @@ async fn mirrors_serve_without_the_origin() {
     assert!(error.is_network(), "{error:?}");
 }
 
-/// A mirror has a path prefix and a credential of its own; the origin's does not go there.
+/// A mirror has its own path prefix and credential; the origin's credential is not sent to it.
 #[tokio::test]
 async fn a_mirror_has_its_own_credential() {
     let origin = FakeRegistry::builder().serve().await;
@@ -262,7 +263,7 @@ async fn a_mirror_has_its_own_credential() {
     let options: MirrorOptions = format!("http://{}/proxy/hub", mirror.host())
         .parse()
         .unwrap();
-    let mut store = qmt_registry::MockCredentialStore::new();
+    let mut store = qmt_registry::credentials::MockCredentialStore::new();
     let (host, path) = (mirror.host(), "proxy/hub/acme/echo");
     store
         .expect_credential()
@@ -270,12 +271,19 @@ async fn a_mirror_has_its_own_credential() {
             *asked == host && repository.as_ref().is_some_and(|r| r.path() == path)
         })
         .times(1)
-        .returning(|_, _| Ok(Some(qmt_registry::Credential::basic("alice", CANARY))));
+        .returning(|_, _| {
+            Ok(Some(qmt_registry::credentials::Credential::basic(
+                "alice", CANARY,
+            )))
+        });
     let client = HttpRegistry::builder()
-        .host(origin.host(), plain().mirror(options.clone()))
+        .host(origin.host(), plain())
         .credentials(std::sync::Arc::new(store))
         .limits(quick())
         .build()
+        .unwrap();
+    let client = Mirrors::new(client)
+        .mirror(&origin.host(), options)
         .unwrap();
     assert!(
         pull(&client, &origin.repository("acme/echo"), &blob)
@@ -286,10 +294,10 @@ async fn a_mirror_has_its_own_credential() {
     assert!(origin.requests().is_empty());
 }
 
-/// A pull-through cache that is believed for tags and has no lists of its own hides no referrer of
-/// its origin; where that is gone, its word counts.
+/// A pull-through cache that is authoritative for tags and has no lists hides no referrer of its
+/// origin; where the origin can't be reached, its answer counts.
 #[tokio::test]
-async fn an_empty_list_of_a_mirror_is_not_the_last_word() {
+async fn an_empty_list_of_a_mirror_is_not_final() {
     let pair = Pair::start().await;
     let image = put_image(&pair.origin);
     put_image(&pair.mirror);
@@ -298,10 +306,10 @@ async fn an_empty_list_of_a_mirror_is_not_the_last_word() {
     pair.origin.put_manifest(
         "acme/echo",
         None,
-        referrer.media_type().as_str(),
+        referrer.media_type().as_ref(),
         referrer.bytes().clone(),
     );
-    let client = pair.builder(true).build().unwrap();
+    let client = pair.mirrors(true);
     let pin = PinnedReference::new(pair.origin.repository("acme/echo"), image.digest().clone());
     let listed = client.referrers(&pin).await.unwrap();
     assert_eq!(listed.len(), 1);

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, Digest, MediaType};
-use qmt_registry::{HttpRegistry, RawManifest, Registry, RegistryError, RegistryWriter};
+use qmt_oci_ref::{Descriptor, Digest, MediaType, RawManifest, Registry, manifest};
+use qmt_registry::{ClientError, HttpRegistry, RegistryWriter};
 use qmt_testkit::{Auth, Cut, FakeRegistry, Fault, LoggedRequest, PlainServer};
 
-use crate::support::{CANARY, MANIFEST, builder, client, client_with_password, noise, pull, quick};
+use crate::support::{
+    CANARY, Detail as _, MANIFEST, builder, client, client_with_password, noise, pull, quick,
+};
 
 fn blob_of(content: &Bytes) -> Descriptor {
-    Descriptor::of(MediaType::new("application/wasm"), content)
+    Descriptor::of(MediaType::from("application/wasm"), content)
 }
 
 /// A client that sends what is over 30,000 bytes in parts.
@@ -37,13 +39,16 @@ async fn what_is_pushed_can_be_pulled() {
             assert!(pull(&client, &to, &blob).await.unwrap() == content);
         }
         let manifest = RawManifest::new(
-            MediaType::new(MediaType::OCI_MANIFEST),
+            MediaType::from(manifest::OCI_MANIFEST),
             Bytes::from(MANIFEST),
         );
         let reference = server.reference("acme/echo:1");
         let pin = client.push_manifest(&reference, &manifest).await.unwrap();
         assert_eq!(pin.digest(), manifest.digest());
-        assert_eq!(client.resolve(&reference).await.unwrap().pin(), &pin);
+        assert_eq!(
+            client.resolve(&reference).await.unwrap().digest(),
+            pin.digest()
+        );
     }
 }
 
@@ -167,13 +172,13 @@ async fn content_that_differs_is_not_published() {
         );
     }
     server.put_blob("acme/echo", "{}");
-    let manifest = RawManifest::new(MediaType::new(MediaType::OCI_MANIFEST), MANIFEST.into());
+    let manifest = RawManifest::new(MediaType::from(manifest::OCI_MANIFEST), MANIFEST.into());
     let other = format!("{}/acme/echo@{}", server.host(), Digest::sha256("x"));
     let refused = client
         .push_manifest(&other.parse().unwrap(), &manifest)
         .await;
     assert!(
-        matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+        matches!(refused.detail(), Some(ClientError::DigestMismatch { .. })),
         "{refused:?}"
     );
     server.fault(
@@ -184,7 +189,7 @@ async fn content_that_differs_is_not_published() {
         .push_manifest(&server.reference("acme/echo:1"), &manifest)
         .await;
     assert!(
-        matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+        matches!(refused.detail(), Some(ClientError::DigestMismatch { .. })),
         "{refused:?}"
     );
 }
@@ -232,8 +237,8 @@ async fn a_refused_push_is_an_error() {
         .unwrap_err();
     assert!(
         matches!(
-            error,
-            RegistryError::TokenRefused { .. } | RegistryError::Unauthorized { .. }
+            error.detail(),
+            Some(ClientError::TokenRefused { .. } | ClientError::Unauthorized { .. })
         ),
         "{error:?}"
     );
@@ -254,16 +259,16 @@ async fn content_that_is_too_short_is_told_at_once() {
         let short = noise(99_999);
         let error = client.push_blob(&to, &blob, &short, None).await;
         assert!(
-            matches!(error, Err(RegistryError::Content { .. })),
+            matches!(error.detail(), Some(ClientError::Content { .. })),
             "{error:?}"
         );
         assert_eq!(server.count("POST", "*"), 1, "{}", server.request_log());
     }
 }
 
-/// A registry that claims to have what was never sent would make a hole in the content.
+/// A registry that claims bytes that were never sent would cause a gap in the content.
 #[tokio::test]
-async fn an_upload_is_not_further_than_what_was_sent() {
+async fn an_upload_has_no_more_bytes_than_were_sent() {
     for (claimed, is_true) in [("0-9999", true), ("0-30000", false), ("0-99999", false)] {
         let server = FakeRegistry::builder().serve().await;
         let client = in_parts(&server);
@@ -282,15 +287,15 @@ async fn an_upload_is_not_further_than_what_was_sent() {
             assert!(kept.unwrap() == content);
         } else {
             let error = pushed.unwrap_err().to_string();
-            assert!(error.contains("more than was sent"), "{error}");
+            assert!(error.contains("more bytes than were sent"), "{error}");
             assert_eq!(server.count("PUT", "*"), 0, "{}", server.request_log());
         }
     }
 }
 
-/// A registry that forgets an upload each time it breaks off is given up on.
+/// Where a registry loses an upload each time it breaks off, the upload fails.
 #[tokio::test]
-async fn an_upload_that_is_forgotten_again_and_again_ends() {
+async fn an_upload_that_is_lost_again_and_again_ends() {
     let server = FakeRegistry::builder().serve().await;
     let client = in_parts(&server);
     let content = noise(100_000);
@@ -346,7 +351,10 @@ async fn where_parts_are_refused_the_blob_goes_in_one() {
     let pushed = in_parts(&server)
         .push_blob(&to, &blob_of(&content), &content, None)
         .await;
-    assert!(matches!(pushed, Err(RegistryError::Unauthorized { .. })));
+    assert!(matches!(
+        pushed.detail(),
+        Some(ClientError::Unauthorized { .. })
+    ));
     assert_eq!(server.count("POST", "*"), 1, "{}", server.request_log());
 }
 

@@ -2,15 +2,15 @@
 
 use std::net::SocketAddr;
 
-use qmt_oci_ref::{Descriptor, MediaType};
-use qmt_registry::{HttpRegistry, Registry, RegistryError};
+use qmt_oci_ref::{Descriptor, Registry, manifest};
+use qmt_registry::{ClientError, HttpRegistry};
 use qmt_testkit::{
     Auth, FakeRegistry, Fault, LoggedRequest, PlainServer, TokenOptions, TokenServer,
 };
 
 use crate::support::{
-    CANARY, MANIFEST, client, client_with_password, image_behind, noise, password, pull, put_image,
-    quick, resolve,
+    CANARY, Detail as _, MANIFEST, client, client_with_password, image_behind, noise, password,
+    pull, put_image, quick, resolve,
 };
 
 const CODES: [u16; 5] = [301, 302, 303, 307, 308];
@@ -52,7 +52,7 @@ async fn no_credential_crosses_an_origin() {
         let content = noise(1000);
         let blob = server.put_blob("acme/echo", content.clone());
         server.put_blob("acme/copy", content.clone());
-        server.put_manifest("acme/copy", "1", MediaType::OCI_MANIFEST, MANIFEST);
+        server.put_manifest("acme/copy", "1", manifest::OCI_MANIFEST, MANIFEST);
         let other = address.map(elsewhere);
         let place = |path: &str, content: &[u8]| match &other {
             Some(other) => other.put(path, content.to_vec()),
@@ -69,7 +69,7 @@ async fn no_credential_crosses_an_origin() {
                 server.fault(Fault::on("GET", pattern).once().redirect(code, &to));
             };
             let manifest_path = "/v2/acme/echo/manifests/1-copy";
-            server.put_manifest("acme/echo", "1-copy", MediaType::OCI_MANIFEST, MANIFEST);
+            server.put_manifest("acme/echo", "1-copy", manifest::OCI_MANIFEST, MANIFEST);
             once(
                 "/v2/acme/echo/manifests/1",
                 place(manifest_path, MANIFEST.as_bytes()),
@@ -124,7 +124,7 @@ async fn the_way_back_does_not_regain_the_credential() {
     server.clear_requests();
     let refused = pull(&client, &server.repository("acme/echo"), &blob).await;
     assert!(
-        matches!(refused, Err(RegistryError::Unauthorized { .. })),
+        matches!(refused.detail(), Some(ClientError::Unauthorized { .. })),
         "{refused:?}"
     );
     let last = server.requests().pop().unwrap();
@@ -184,13 +184,16 @@ async fn odd_targets_are_refused() {
         server.fault(Fault::on("GET", "/v2/*").once().redirect(307, target));
         let error = client(&server).resolve(&reference).await.unwrap_err();
         assert!(
-            matches!(error, RegistryError::RedirectRefused { .. }),
+            matches!(error.detail(), Some(ClientError::RedirectRefused { .. })),
             "{target}: {error:?}"
         );
     }
     server.fault(Fault::on("GET", "/v2/*").once().respond(307));
     let error = client(&server).resolve(&reference).await.unwrap_err();
-    assert!(matches!(error, RegistryError::Protocol { .. }), "{error:?}");
+    assert!(
+        matches!(error.detail(), Some(ClientError::Protocol { .. })),
+        "{error:?}"
+    );
 }
 
 /// F9: a token server that redirects: on its own origin the password goes on, to another host it
@@ -213,7 +216,7 @@ async fn a_token_server_can_not_pass_the_password_on() {
             .await
             .unwrap_err();
         assert!(
-            matches!(error, RegistryError::RedirectRefused { .. }),
+            matches!(error.detail(), Some(ClientError::RedirectRefused { .. })),
             "{code}: {error:?}"
         );
         assert!(thief.requests().is_empty(), "{code}");
@@ -268,7 +271,7 @@ async fn there_is_no_way_down_to_plain_http() {
     ];
     for refused in refused {
         assert!(
-            matches!(refused, Err(RegistryError::RedirectRefused { .. })),
+            matches!(refused.detail(), Some(ClientError::RedirectRefused { .. })),
             "{refused:?}"
         );
     }
@@ -296,7 +299,7 @@ async fn there_is_no_way_down_to_plain_http() {
         .unwrap();
     let error = resolve(&client, &server).await.unwrap_err();
     assert!(
-        matches!(error, RegistryError::RealmRefused { .. }),
+        matches!(error.detail(), Some(ClientError::RealmRefused { .. })),
         "{error:?}"
     );
     assert!(other.requests().is_empty());

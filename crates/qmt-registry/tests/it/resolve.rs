@@ -1,10 +1,11 @@
 //! From a name to proven bytes.
 
-use qmt_oci_ref::{Digest, DigestAlgorithm, MediaType, PinnedReference};
-use qmt_registry::{Registry, RegistryError};
+use qmt_oci_ref::manifest::ManifestError;
+use qmt_oci_ref::{Digest, DigestAlgorithm, MediaType, PinnedReference, Registry, manifest};
+use qmt_registry::ClientError;
 use qmt_testkit::{Auth, FakeRegistry, Fault};
 
-use crate::support::{MANIFEST, client, image_behind, put_image, resolve};
+use crate::support::{Detail as _, MANIFEST, client, image_behind, put_image, resolve};
 
 const MANIFESTS: &str = "/v2/*/manifests/*";
 
@@ -13,11 +14,14 @@ async fn a_tag_is_pinned_by_one_get() {
     let server = FakeRegistry::builder().serve().await;
     let image = put_image(&server);
     let resolved = resolve(&client(&server), &server).await.unwrap();
-    assert_eq!(resolved.pin().digest(), image.digest());
-    assert_eq!(resolved.manifest().bytes(), MANIFEST);
-    assert_eq!(resolved.manifest().media_type(), &MediaType::OCI_MANIFEST);
+    assert_eq!(resolved.digest(), image.digest());
+    assert_eq!(resolved.bytes(), MANIFEST);
+    assert_eq!(resolved.media_type(), &MediaType::ImageManifest);
     assert_eq!(
-        resolved.pin().to_string(),
+        server
+            .reference("acme/echo:1")
+            .with_digest(resolved.digest().clone())
+            .to_string(),
         format!("{}/acme/echo:1@{}", server.host(), image.digest())
     );
     let asked: Vec<_> = server
@@ -28,10 +32,10 @@ async fn a_tag_is_pinned_by_one_get() {
     assert_eq!(asked, ["GET /v2/acme/echo/manifests/1"]);
     let accept = server.requests()[0].header("accept").unwrap().to_owned();
     for media_type in [
-        MediaType::OCI_INDEX,
-        MediaType::OCI_MANIFEST,
-        MediaType::DOCKER_MANIFEST_LIST,
-        MediaType::DOCKER_MANIFEST,
+        manifest::OCI_INDEX,
+        manifest::OCI_MANIFEST,
+        manifest::DOCKER_INDEX,
+        manifest::DOCKER_MANIFEST,
     ] {
         assert!(accept.contains(media_type), "{accept}");
     }
@@ -68,8 +72,8 @@ async fn the_digest_header_is_a_hint() {
     ] {
         server.fault(harmless);
         let resolved = client(&server).resolve(&reference).await.unwrap();
-        let algorithm = resolved.pin().digest().algorithm();
-        assert_eq!(*resolved.pin().digest(), Digest::of(algorithm, MANIFEST));
+        let algorithm = resolved.digest().algorithm();
+        assert_eq!(*resolved.digest(), Digest::of(algorithm, MANIFEST));
     }
     let other = Digest::sha256("another").to_string();
     // Wrong, wrong in the other algorithm, one right and one wrong: an error.
@@ -84,7 +88,7 @@ async fn the_digest_header_is_a_hint() {
         server.fault(lie);
         let error = client(&server).resolve(&reference).await.unwrap_err();
         assert!(
-            matches!(error, RegistryError::DigestMismatch { .. }),
+            matches!(error.detail(), Some(ClientError::DigestMismatch { .. })),
             "{error:?}"
         );
     }
@@ -103,10 +107,10 @@ async fn another_manifest_under_the_digest_is_refused() {
     );
 
     let other = MANIFEST.replace("[]", "[ ]");
-    server.plant_manifest("acme/echo", image.digest(), MediaType::OCI_MANIFEST, other);
+    server.plant_manifest("acme/echo", image.digest(), manifest::OCI_MANIFEST, other);
     let refused = client(&server).manifest(&pin, limit).await;
     assert!(
-        matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+        matches!(refused.detail(), Some(ClientError::DigestMismatch { .. })),
         "{refused:?}"
     );
     let by_reference = format!("{}/acme/echo:1@{}", server.host(), image.digest());
@@ -114,7 +118,7 @@ async fn another_manifest_under_the_digest_is_refused() {
         .resolve(&by_reference.parse().unwrap())
         .await;
     assert!(
-        matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+        matches!(refused.detail(), Some(ClientError::DigestMismatch { .. })),
         "{refused:?}"
     );
 }
@@ -129,14 +133,17 @@ async fn a_moved_tag_does_not_move_the_pin() {
     let other = server.put_manifest(
         "acme/echo",
         "1",
-        MediaType::OCI_MANIFEST,
+        manifest::OCI_MANIFEST,
         MANIFEST.replace("[]", "[ ]"),
     );
     assert_ne!(other.digest(), image.digest());
-    let again = client.manifest(resolved.pin(), 1 << 20).await.unwrap();
+    let pin = server
+        .reference("acme/echo:1")
+        .with_digest(resolved.digest().clone());
+    let again = client.manifest(&pin, 1 << 20).await.unwrap();
     assert_eq!(again.digest(), image.digest());
     let moved = resolve(&client, &server).await.unwrap();
-    assert_eq!(moved.pin().digest(), other.digest());
+    assert_eq!(moved.digest(), other.digest());
 }
 
 /// DIG-04: the type in the header and the type in the content are one.
@@ -150,8 +157,8 @@ async fn a_manifest_has_one_media_type() {
             true,
         ),
         ("Application/Vnd.OCI.image.manifest.v1+JSON", true),
-        (MediaType::OCI_INDEX, false),
-        (MediaType::DOCKER_MANIFEST, false),
+        (manifest::OCI_INDEX, false),
+        (manifest::DOCKER_MANIFEST, false),
     ] {
         server.fault(
             Fault::on("GET", MANIFESTS)
@@ -161,20 +168,28 @@ async fn a_manifest_has_one_media_type() {
         let outcome = client(&server).resolve(&reference).await;
         match outcome {
             Ok(_) => assert!(fits, "{content_type}"),
-            Err(RegistryError::MediaTypeMismatch { .. }) => assert!(!fits, "{content_type}"),
-            Err(error) => panic!("{content_type}: {error:?}"),
+            Err(error) => {
+                let is_mismatch = matches!(
+                    error.detail(),
+                    Some(ClientError::NotAManifest {
+                        source: ManifestError::MediaTypeMismatch { .. },
+                        ..
+                    })
+                );
+                assert!(is_mismatch && !fits, "{content_type}: {error:?}");
+            }
         }
     }
     for both in [
         r#"{"manifests":[],"layers":[]}"#,
         r#"{"manifests":[],"config":{}}"#,
     ] {
-        server.put_manifest("acme/echo", "both", MediaType::OCI_INDEX, both);
+        server.put_manifest("acme/echo", "both", manifest::OCI_INDEX, both);
         let refused = client(&server)
             .resolve(&server.reference("acme/echo:both"))
             .await;
         assert!(
-            matches!(refused, Err(RegistryError::NotAManifest { .. })),
+            matches!(refused.detail(), Some(ClientError::NotAManifest { .. })),
             "{refused:?}"
         );
     }
@@ -185,7 +200,7 @@ async fn a_manifest_has_one_media_type() {
 async fn sha512_is_proven_too() {
     let server = FakeRegistry::builder().serve().await;
     let digest = Digest::of(DigestAlgorithm::Sha512, MANIFEST);
-    server.plant_manifest("acme/echo", &digest, MediaType::OCI_MANIFEST, MANIFEST);
+    server.plant_manifest("acme/echo", &digest, manifest::OCI_MANIFEST, MANIFEST);
     let pin = PinnedReference::new(server.repository("acme/echo"), digest.clone());
     assert_eq!(
         client(&server)
@@ -199,12 +214,12 @@ async fn sha512_is_proven_too() {
     server.plant_manifest(
         "acme/echo",
         &digest,
-        MediaType::OCI_MANIFEST,
+        manifest::OCI_MANIFEST,
         MANIFEST.replace("[]", "[ ]"),
     );
     let refused = client(&server).manifest(&pin, 1 << 20).await;
     assert!(
-        matches!(refused, Err(RegistryError::DigestMismatch { .. })),
+        matches!(refused.detail(), Some(ClientError::DigestMismatch { .. })),
         "{refused:?}"
     );
 }
@@ -219,14 +234,9 @@ async fn content_encodings_are_left_alone() {
             .once()
             .header("content-encoding", "gzip"),
     );
-    // The bytes are what they were: a header does not make them gzip.
+    // The bytes are unchanged: a header does not make them gzip.
     assert_eq!(
-        client(&server)
-            .resolve(&reference)
-            .await
-            .unwrap()
-            .manifest()
-            .bytes(),
+        client(&server).resolve(&reference).await.unwrap().bytes(),
         MANIFEST
     );
     let gzip = [
@@ -241,7 +251,7 @@ async fn content_encodings_are_left_alone() {
     );
     let refused = client(&server).resolve(&reference).await;
     assert!(
-        matches!(refused, Err(RegistryError::NotAManifest { .. })),
+        matches!(refused.detail(), Some(ClientError::NotAManifest { .. })),
         "{refused:?}"
     );
     assert!(

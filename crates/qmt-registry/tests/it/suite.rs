@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use http::Version;
 use qmt_oci_ref::{RegistryHost, Repository};
-use qmt_registry::{Credential, HostOptions, HttpRegistry, OciLayout, RegistryWriter};
+use qmt_registry::credentials::Credential;
+use qmt_registry::{HostOptions, HttpRegistry, OciLayout, RegistryWriter};
 use qmt_testkit::{Auth, FakeRegistry, TlsOptions};
 
 use crate::support::{CANARY, Fixed, ca_of, plain, quick};

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use qmt_oci_ref::{Descriptor, Digester, MediaType, RegistryHost, Repository};
-use qmt_registry::{
-    Credential, CredentialStore, HostOptions, HttpRegistry, HttpRegistryBuilder, Limits, Registry,
-    RegistryError, RegistryEvent, Resolved,
+use qmt_oci_ref::{
+    Descriptor, Digester, RawManifest, Registry, RegistryError, RegistryHost, Repository, manifest,
 };
+use qmt_registry::credentials::{Credential, CredentialStore};
+use qmt_registry::limits::Limits;
+use qmt_registry::{ClientError, HostOptions, HttpRegistry, HttpRegistryBuilder, RegistryEvent};
 use qmt_testkit::{Auth, FakeRegistry};
 use tempfile::TempDir;
 
@@ -96,7 +97,7 @@ impl Recorder {
 
 /// Puts [`MANIFEST`] at `acme/echo:1`.
 pub(crate) fn put_image(server: &FakeRegistry) -> Descriptor {
-    server.put_manifest("acme/echo", "1", MediaType::OCI_MANIFEST, MANIFEST)
+    server.put_manifest("acme/echo", "1", manifest::OCI_MANIFEST, MANIFEST)
 }
 
 /// A registry that asks for `auth`, with [`MANIFEST`] at `acme/echo:1`.
@@ -115,30 +116,30 @@ pub(crate) fn ca_of(server: &FakeRegistry, folder: &TempDir) -> PathBuf {
 
 /// Resolves `acme/echo:1`.
 pub(crate) async fn resolve(
-    client: &HttpRegistry,
+    client: &dyn Registry,
     server: &FakeRegistry,
-) -> Result<Resolved, RegistryError> {
+) -> Result<RawManifest, RegistryError> {
     client.resolve(&server.reference("acme/echo:1")).await
 }
 
 /// Pulls a whole blob.
 pub(crate) async fn pull(
-    client: &HttpRegistry,
+    client: &dyn Registry,
     from: &Repository,
     blob: &Descriptor,
 ) -> Result<Bytes, RegistryError> {
     pull_rest(client, from, blob, &[]).await
 }
 
-/// Pulls what follows `eaten`; gives the rest.
+/// Pulls the bytes after `known`.
 pub(crate) async fn pull_rest(
-    client: &HttpRegistry,
+    client: &dyn Registry,
     from: &Repository,
     blob: &Descriptor,
-    eaten: &[u8],
+    known: &[u8],
 ) -> Result<Bytes, RegistryError> {
     let mut digester = Digester::new(blob.digest().algorithm());
-    digester.update(eaten);
+    digester.update(known);
     let mut stream = client.blob(from, blob, digester).await?;
     let mut content = Vec::new();
     while let Some(chunk) = stream.next().await {
@@ -161,7 +162,7 @@ pub(crate) fn noise(length: usize) -> Bytes {
 }
 
 /// The error's whole text, causes included: what a log would show.
-pub(crate) fn told(error: &RegistryError) -> String {
+pub(crate) fn full_text(error: &RegistryError) -> String {
     let mut text = format!("{error} / {error:?}");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -170,4 +171,21 @@ pub(crate) fn told(error: &RegistryError) -> String {
         source = cause.source();
     }
     text
+}
+
+/// The error that this crate wraps in a [`RegistryError`].
+pub(crate) trait Detail {
+    fn detail(&self) -> Option<&ClientError>;
+}
+
+impl Detail for RegistryError {
+    fn detail(&self) -> Option<&ClientError> {
+        self.downcast_ref()
+    }
+}
+
+impl<T> Detail for Result<T, RegistryError> {
+    fn detail(&self) -> Option<&ClientError> {
+        self.as_ref().err()?.detail()
+    }
 }

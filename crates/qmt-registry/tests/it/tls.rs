@@ -1,11 +1,12 @@
 //! TLS, plain HTTP and proxies: by the operator's word for one registry, and by nothing else.
 
-use qmt_registry::{HostOptions, HttpRegistry, Registry, RegistryError};
+use qmt_oci_ref::{Registry, RegistryError};
+use qmt_registry::{ClientError, HostOptions, HttpRegistry};
 use qmt_testkit::{Auth, FakeRegistry, PlainServer, TlsOptions};
 
 use crate::support::{
-    CANARY, ca_of, client_with_password, image_behind, password, plain, put_image, quick, resolve,
-    told,
+    CANARY, Detail as _, ca_of, client_with_password, full_text, image_behind, password, plain,
+    put_image, quick, resolve,
 };
 
 async fn tls(options: TlsOptions) -> FakeRegistry {
@@ -26,7 +27,7 @@ async fn resolves(client: &HttpRegistry, server: &FakeRegistry) -> Result<(), Re
     resolve(client, server).await.map(|_| ())
 }
 
-/// AUTH-18: certificates that are not good for this host, with the good twin first.
+/// AUTH-18: certificates that are not valid for this host, after a valid one.
 #[tokio::test]
 async fn bad_certificates_are_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -58,14 +59,14 @@ async fn bad_certificates_are_refused_at_once() {
         let error = resolves(&client, &server).await.unwrap_err();
         assert!(
             matches!(
-                error,
-                RegistryError::Transport {
+                error.detail(),
+                Some(ClientError::Transport {
                     retryable: false,
                     ..
-                }
+                })
             ),
             "{bad:?}: {}",
-            told(&error)
+            full_text(&error)
         );
         assert!(server.requests().is_empty());
     }
@@ -158,10 +159,14 @@ async fn unusable_options_are_told_early() {
             .map(|_| ());
         let error = built.unwrap_err();
         assert!(
-            matches!(error, RegistryError::Options { option: named, .. } if named == option),
+            matches!(error.detail(), Some(ClientError::Options { option: named, .. }) if *named == option),
             "{error:?}"
         );
-        assert!(!told(&error).contains("canary"), "CFG-01: {}", told(&error));
+        assert!(
+            !full_text(&error).contains("canary"),
+            "CFG-01: {}",
+            full_text(&error)
+        );
     }
 }
 
@@ -286,21 +291,25 @@ async fn an_old_tls_is_refused_at_once() {
     let reference = format!("{host}/acme/echo:1").parse().unwrap();
     let error = client.resolve(&reference).await.unwrap_err();
     let (rest, listener) = server.join().unwrap();
-    assert!(!error.is_retryable(), "{}", told(&error));
+    assert!(!error.is_retryable(), "{}", full_text(&error));
     assert_eq!(rest.first(), Some(&21), "an alert: {rest:?}");
     assert!(rest.len() < 16, "{rest:?}");
     assert!(listener.accept().is_err(), "it was asked again");
 }
 
-/// A registry that speaks plain HTTP is told from one that is out of order, and not asked again.
+/// A registry that speaks plain HTTP has an error of its own, and gets no second request.
 #[tokio::test]
 async fn a_registry_without_tls_is_recognised_at_once() {
     let server = image_behind(Auth::None).await;
     let error = resolves(&with(&server, HostOptions::new()), &server)
         .await
         .unwrap_err();
-    assert!(error.is_without_tls(), "{}", told(&error));
-    assert!(!error.is_retryable(), "{}", told(&error));
+    assert!(
+        matches!(error.detail(), Some(ClientError::WithoutTls { .. })),
+        "{}",
+        full_text(&error)
+    );
+    assert!(!error.is_retryable(), "{}", full_text(&error));
     resolves(&with(&server, HostOptions::new().plain_http(true)), &server)
         .await
         .unwrap();
@@ -309,5 +318,9 @@ async fn a_registry_without_tls_is_recognised_at_once() {
     let error = resolves(&with(&secure, HostOptions::new()), &secure)
         .await
         .unwrap_err();
-    assert!(!error.is_without_tls(), "{}", told(&error));
+    assert!(
+        !matches!(error.detail(), Some(ClientError::WithoutTls { .. })),
+        "{}",
+        full_text(&error)
+    );
 }

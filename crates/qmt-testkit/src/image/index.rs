@@ -1,7 +1,7 @@
 //! Indexes: one name for images of several platforms.
 
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, MediaType, Platform};
+use qmt_oci_ref::{Descriptor, Platform, manifest};
 use serde_json::{Map, Value, json};
 
 use super::{Image, ImageBuilder, Layer};
@@ -9,10 +9,10 @@ use super::{Image, ImageBuilder, Layer};
 /// Builds an image index.
 ///
 /// ```
-/// use qmt_oci_ref::Platform;
+/// use qmt_oci_ref::manifest;
 /// use qmt_testkit::{ImageBuilder, IndexBuilder, plugins};
 /// let wasm = ImageBuilder::wasm(plugins::echo_wasm()).build();
-/// let platform = Platform::new("linux", "riscv64");
+/// let platform = manifest::platform("linux", "riscv64");
 /// let native = ImageBuilder::native(platform.clone(), "plugin.so", b"\x7fELF".as_slice()).build();
 /// let index = IndexBuilder::new()
 ///     .platform(&native, platform)
@@ -44,7 +44,7 @@ impl IndexBuilder {
 
     /// Adds an image for `wasi/wasm`.
     pub fn wasm(self, image: &Image) -> Self {
-        self.platform(image, Platform::new("wasi", "wasm"))
+        self.platform(image, manifest::platform("wasi", "wasm"))
     }
 
     /// Adds an image or index without a platform: for an index, this nests it.
@@ -57,7 +57,7 @@ impl IndexBuilder {
     pub fn attestation(self, image: &Image) -> Self {
         let statement = Layer::raw("application/vnd.in-toto+json", b"{}".as_slice());
         let manifest = ImageBuilder::new()
-            .platform(Platform::new("unknown", "unknown"))
+            .platform(manifest::platform("unknown", "unknown"))
             .layer(statement.annotation(
                 "in-toto.io/predicate-type",
                 "https://slsa.dev/provenance/v0.2",
@@ -66,7 +66,7 @@ impl IndexBuilder {
         let descriptor = manifest
             .root()
             .clone()
-            .with_platform(Platform::new("unknown", "unknown"))
+            .with_platform(manifest::platform("unknown", "unknown"))
             .with_annotation(
                 "vnd.docker.reference.digest",
                 image.root().digest().to_string(),
@@ -98,9 +98,9 @@ impl IndexBuilder {
     /// Makes the index. The same input makes the same bytes.
     pub fn build(&self) -> Image {
         let media_type = if self.docker {
-            MediaType::DOCKER_MANIFEST_LIST
+            manifest::DOCKER_INDEX
         } else {
-            MediaType::OCI_INDEX
+            manifest::OCI_INDEX
         };
         let mut index = json!({
             "schemaVersion": 2,

@@ -91,7 +91,7 @@ impl Layer {
 
     pub(super) fn descriptor(&self, docker: bool) -> Descriptor {
         let media_type = if docker { &self.docker } else { &self.oci };
-        let descriptor = Descriptor::of(MediaType::new(media_type), &self.bytes);
+        let descriptor = Descriptor::of(MediaType::from(media_type.as_str()), &self.bytes);
         self.annotations
             .iter()
             .fold(descriptor, |descriptor, (name, value)| {

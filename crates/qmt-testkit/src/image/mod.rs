@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, MediaType, Platform};
+use qmt_oci_ref::{Descriptor, MediaType, Platform, manifest};
+use qmt_storage::{LAYOUT_MARKER, Layout, LayoutIndex};
 use serde_json::{Map, Value, json};
 
 pub use self::archive::{Archive, TarEntry};
@@ -52,7 +53,7 @@ impl ImageBuilder {
     pub fn new() -> Self {
         Self {
             layers: Vec::new(),
-            platform: Platform::new("linux", "amd64"),
+            platform: manifest::platform("linux", "amd64"),
             docker: false,
             config: None,
             artifact_type: None,
@@ -69,7 +70,7 @@ impl ImageBuilder {
     /// A Wasm artifact whose layer has another media type.
     pub fn wasm_as(media_type: &str, module: impl Into<Bytes>) -> Self {
         Self::new()
-            .platform(Platform::new("wasi", "wasm"))
+            .platform(manifest::platform("wasi", "wasm"))
             .config(WASM_CONFIG, b"{}".as_slice())
             .layer(Layer::raw(media_type, module))
     }
@@ -133,7 +134,7 @@ impl ImageBuilder {
     /// Makes the image. The same input makes the same bytes.
     pub fn build(&self) -> Image {
         let (config_type, config) = self.config.clone().unwrap_or_else(|| self.image_config());
-        let config_descriptor = Descriptor::of(MediaType::new(&config_type), &config);
+        let config_descriptor = Descriptor::of(MediaType::from(config_type.as_str()), &config);
         let mut blobs = vec![(config_descriptor.clone(), config)];
         let mut layers = Vec::new();
         for layer in &self.layers {
@@ -142,9 +143,9 @@ impl ImageBuilder {
             blobs.push((descriptor, layer.bytes().clone()));
         }
         let media_type = if self.docker {
-            MediaType::DOCKER_MANIFEST
+            manifest::DOCKER_MANIFEST
         } else {
-            MediaType::OCI_MANIFEST
+            manifest::OCI_MANIFEST
         };
         let mut manifest = json!({
             "schemaVersion": 2,
@@ -175,8 +176,8 @@ impl ImageBuilder {
             .collect();
         let mut config = json!({
             "created": CREATED,
-            "architecture": self.platform.architecture,
-            "os": self.platform.os,
+            "architecture": self.platform.architecture(),
+            "os": self.platform.os(),
             "config": {},
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
             "history": self.layers.iter().map(|_| json!({
@@ -184,7 +185,7 @@ impl ImageBuilder {
                 "created_by": "COPY plugin.wasm /plugin.wasm",
             })).collect::<Vec<_>>(),
         });
-        if let (Some(fields), Some(variant)) = (config.as_object_mut(), &self.platform.variant) {
+        if let (Some(fields), Some(variant)) = (config.as_object_mut(), self.platform.variant()) {
             fields.insert("variant".into(), variant.clone().into());
         }
         let media_type = if self.docker {
@@ -219,7 +220,7 @@ impl Image {
     ) -> Self {
         let bytes = Bytes::from(manifest);
         let mut manifests = children;
-        manifests.push((Descriptor::of(MediaType::new(media_type), &bytes), bytes));
+        manifests.push((Descriptor::of(MediaType::from(media_type), &bytes), bytes));
         Self { blobs, manifests }
     }
 
@@ -230,7 +231,7 @@ impl Image {
         blobs: impl IntoIterator<Item = (Descriptor, Bytes)>,
     ) -> Self {
         let bytes = manifest.into();
-        let root = Descriptor::of(MediaType::new(media_type), &bytes);
+        let root = Descriptor::of(MediaType::from(media_type), &bytes);
         Self {
             blobs: blobs.into_iter().collect(),
             manifests: vec![(root, bytes)],
@@ -275,7 +276,7 @@ impl Image {
             registry.put_blob(repository, bytes.clone());
         }
         for (descriptor, bytes) in &self.manifests {
-            let media_type = descriptor.media_type().as_str();
+            let media_type = descriptor.media_type().as_ref();
             registry.put_manifest(repository, None, media_type, bytes.clone());
         }
         if let Some(tag) = tag.into() {
@@ -290,21 +291,16 @@ impl Image {
     /// # Errors
     ///
     /// [`File`](TestkitError::File) if the folder cannot be written,
-    /// [`Json`](TestkitError::Json) if its `index.json` is none.
+    /// [`Layout`](TestkitError::Layout) if it is not a layout.
     pub fn write_layout<'a>(
         &self,
         folder: &Path,
         tag: impl Into<Option<&'a str>>,
     ) -> Result<(), TestkitError> {
-        let path = folder.join("index.json");
-        let entries: Vec<Descriptor> = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice::<Value>(&bytes)
-                .and_then(|index| serde_json::from_value(index["manifests"].clone()))
-                .map_err(|source| TestkitError::Json {
-                    path,
-                    source: source.into(),
-                })?,
-            Err(_) => Vec::new(),
+        let entries = if folder.join("index.json").exists() {
+            Layout::open(folder)?.index()?.images().to_vec()
+        } else {
+            Vec::new()
         };
         for (name, bytes) in self.layout_files(entries, tag.into()) {
             let path = folder.join(name);
@@ -333,22 +329,16 @@ impl Image {
     ) -> Vec<(String, Bytes)> {
         let mut entry = self.root().clone();
         if let Some(tag) = tag {
-            let named = |entry: &Descriptor| {
-                entry
-                    .annotations()
-                    .get(REF_NAME)
-                    .is_some_and(|name| name == tag)
-            };
-            entries.retain(|entry| !named(entry));
+            entries.retain(|entry| LayoutIndex::name_of(entry) != Some(tag));
             entry = entry.with_annotation(REF_NAME, tag);
         }
         entries.push(entry);
         let index = json!({
             "schemaVersion": 2,
-            "mediaType": MediaType::OCI_INDEX,
+            "mediaType": manifest::OCI_INDEX,
             "manifests": entries,
         });
-        let marker = Bytes::from_static(br#"{"imageLayoutVersion":"1.0.0"}"#);
+        let marker = Bytes::from_static(LAYOUT_MARKER);
         let mut files = vec![
             ("oci-layout".to_owned(), marker),
             ("index.json".to_owned(), index.to_string().into()),

@@ -144,7 +144,7 @@ impl TokenOptions {
         self
     }
 
-    /// Judges expiry by a clock of the test in place of the system's.
+    /// Checks expiry by a clock of the test instead of the system's.
     #[must_use]
     pub fn clock(mut self, clock: &TestClock) -> Self {
         self.clock = Some(clock.clone());

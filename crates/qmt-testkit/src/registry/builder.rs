@@ -107,8 +107,8 @@ impl FakeRegistryBuilder {
     /// # Errors
     ///
     /// [`Bind`](TestkitError::Bind) if the address is taken, [`Tls`](TestkitError::Tls) if names
-    /// cannot stand in a certificate, [`Layout`](TestkitError::Layout),
-    /// [`File`](TestkitError::File) and [`Json`](TestkitError::Json) if a layout does not load.
+    /// cannot stand in a certificate, [`Layout`](TestkitError::Layout) if
+    /// a layout does not load.
     pub fn start(self) -> Result<FakeRegistry, TestkitError> {
         let mut store = Store::default();
         for (repository, path) in &self.layouts {

@@ -64,7 +64,7 @@ impl Connected<IncomingStream<'_, Acceptor>> for Peer {
 }
 
 /// Accepts plain or TLS connections. The TLS handshake runs with the connection, not here, so that
-/// a client that stalls in it holds up nobody else.
+/// a client that stalls in it does not delay other clients.
 pub(crate) struct Acceptor {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,

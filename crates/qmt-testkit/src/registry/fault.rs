@@ -93,7 +93,7 @@ pub(super) enum Delivery {
 }
 
 impl Fault {
-    /// Picks requests by method (`"*"` is any) and path. In the pattern `*` stands for any run of
+    /// Picks requests by method (`"*"` is any) and path. In the pattern `*` matches any run of
     /// characters, `/` too; a pattern with a `?` is compared with path and query, one without with
     /// the path alone.
     ///
@@ -193,7 +193,7 @@ impl Fault {
         self
     }
 
-    /// Adds a header beside those that are there.
+    /// Adds a header to the existing ones.
     ///
     /// # Panics
     ///

@@ -1,86 +1,44 @@
 //! Loads an OCI image layout from disk.
-//!
-//! Spec: <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md>
 
-use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, Digest, MediaType, Tag};
-use serde::Deserialize;
+use qmt_oci_ref::{Digest, MediaType, Tag, manifest};
+use qmt_storage::{Layout, LayoutError, LayoutIndex};
 
 use super::store::{ManifestHead, Store, StoredManifest};
 use crate::error::TestkitError;
 
-/// The annotation that names an entry of `index.json`.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
-
-#[derive(Deserialize)]
-struct LayoutIndex {
-    manifests: Vec<Descriptor>,
-}
-
-/// Puts every blob of the layout at `path` into `repository`. What `index.json` or an index in it
-/// names becomes a manifest; so does what says of itself that it is one, because a layout need not
-/// list referrers. Content is taken as it is: a blob that hashes to another digest than its file
-/// name is served under that name, for a client to find out.
+/// Puts every blob of the layout at `path` into `repository`. Blobs that `index.json` or an index in
+/// it lists become manifests, and so do blobs that name the media type of a manifest, because a
+/// layout need not list referrers. Content is not verified: a blob that hashes to another digest than
+/// its file name is served under that name, for a client to detect.
 pub(super) fn load(store: &mut Store, repository: &str, path: &Path) -> Result<(), TestkitError> {
-    let marker = path.join("oci-layout");
-    if !marker.is_file() {
-        let reason = "it holds no file `oci-layout`";
-        return Err(TestkitError::Layout {
-            path: path.to_owned(),
-            reason,
-        });
-    }
-    let index_path = path.join("index.json");
-    let index: LayoutIndex =
-        serde_json::from_slice(&read(&index_path)?).map_err(|source| TestkitError::Json {
-            path: index_path.clone(),
-            source: source.into(),
-        })?;
+    let layout = Layout::open(path)?;
+    let index = layout.index()?;
     let held = store.repository_or_new(repository);
-    for algorithm in ["sha256", "sha512"] {
-        let folder = path.join("blobs").join(algorithm);
-        if !folder.is_dir() {
+    for digest in layout.blobs()? {
+        let Some(file) = layout.blob(&digest)? else {
             continue;
-        }
-        let failed = |source| TestkitError::File {
-            path: folder.clone(),
-            source,
         };
-        for entry in fs::read_dir(&folder).map_err(failed)? {
-            let file = entry.map_err(failed)?.path();
-            let name = file
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
-            let Ok(digest) = format!("{algorithm}:{name}").parse::<Digest>() else {
-                continue;
-            };
-            let bytes = read(&file)?;
-            if let Some(media_type) = own_media_type(&bytes) {
-                let manifest = StoredManifest::new(&media_type, bytes.clone());
-                held.manifests.insert(digest.clone(), manifest);
-            }
-            held.blobs.insert(digest, bytes);
+        let bytes = Bytes::from(file.read_all(u64::MAX)?);
+        if let Some(media_type) = own_media_type(&bytes) {
+            let manifest = StoredManifest::new(&media_type, bytes.clone());
+            held.manifests.insert(digest.clone(), manifest);
         }
+        held.blobs.insert(digest, bytes);
     }
-    for entry in &index.manifests {
+    for entry in index.images() {
         let Some(bytes) = held.blobs.get(entry.digest()).cloned() else {
-            let reason = "`index.json` names a blob that is not there";
-            return Err(TestkitError::Layout {
-                path: index_path,
-                reason,
-            });
+            return Err(TestkitError::Layout(LayoutError::Invalid {
+                path: path.to_owned(),
+                rule: "its `index.json` lists a blob that is absent",
+                source: None,
+            }));
         };
-        let manifest = StoredManifest::new(entry.media_type().as_str(), bytes);
+        let manifest = StoredManifest::new(entry.media_type().as_ref(), bytes);
         held.manifests.insert(entry.digest().clone(), manifest);
-        if let Some(tag) = entry
-            .annotations()
-            .get(REF_NAME)
-            .and_then(|name| tag_of(name))
-        {
+        if let Some(tag) = LayoutIndex::name_of(entry).and_then(tag_of) {
             held.tags.insert(tag.to_string(), entry.digest().clone());
         }
     }
@@ -100,38 +58,22 @@ pub(super) fn load(store: &mut Store, repository: &str, path: &Path) -> Result<(
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Bytes, TestkitError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(source) => Err(TestkitError::File {
-            path: path.to_owned(),
-            source,
-        }),
-    }
-}
-
-/// The media type that a manifest or index gives itself. Other JSON has none.
+/// The media type that a manifest or index names itself. Other JSON names none.
 fn own_media_type(bytes: &[u8]) -> Option<String> {
     if bytes.first() != Some(&b'{') {
         return None;
     }
     let media_type = ManifestHead::parse(bytes)?.media_type?;
-    let parsed = MediaType::new(&media_type);
-    (parsed.is_manifest() || parsed.is_index()).then_some(media_type)
+    let parsed = MediaType::from(media_type.as_str());
+    (manifest::is_manifest(&parsed) || manifest::is_index(&parsed)).then_some(media_type)
 }
 
 fn children(parent: Option<&StoredManifest>) -> Vec<(Digest, String)> {
-    parent
-        .and_then(|parent| serde_json::from_slice::<LayoutIndex>(&parent.bytes).ok())
-        .map(|index| index.manifests)
-        .unwrap_or_default()
-        .iter()
-        .map(|child| {
-            (
-                child.digest().clone(),
-                child.media_type().as_str().to_owned(),
-            )
-        })
+    let index = parent.and_then(|parent| LayoutIndex::read(&parent.bytes).ok());
+    let index = index.unwrap_or_default();
+    let children = index.images().iter();
+    children
+        .map(|child| (child.digest().clone(), child.media_type().to_string()))
         .collect()
 }
 

@@ -40,17 +40,17 @@ pub use self::proxy::ProxyServer;
 use self::server::Server;
 use self::store::StoredManifest;
 pub use self::tls::{Certificates, TlsOptions};
-pub use self::wire::{Harm, WireProxy};
+pub use self::wire::{WireFault, WireProxy};
 use crate::error::TestkitError;
 
 /// The repository into which [`FakeRegistry::from_layout`] loads.
 const LAYOUT_REPOSITORY: &str = "layout";
 
-/// A registry for tests: real HTTP on a port of this machine, content in memory, misbehaviour on
+/// A registry for tests: real HTTP on a port of this machine, content in memory, faults on
 /// request.
 ///
 /// It runs on a thread of its own and stops when it is dropped, open connections included. Several
-/// can run beside each other; they share nothing. Names, uploads and tokens are numbered, so that
+/// can run at the same time; they share nothing. Names, uploads and tokens are numbered, so that
 /// the same test sees the same answers each time.
 ///
 /// Methods that change content do so past all rules: a test may plant content under a digest that
@@ -85,7 +85,7 @@ impl FakeRegistry {
         self.server.address()
     }
 
-    /// The host as it stands in references, `127.0.0.1:<port>`.
+    /// The host in references, `127.0.0.1:<port>`.
     pub fn host(&self) -> RegistryHost {
         self.host.clone()
     }
@@ -126,7 +126,7 @@ impl FakeRegistry {
         let bytes = bytes.into();
         let size = bytes.len() as u64;
         let digest = self.api.store().put_blob(repository, bytes);
-        Descriptor::new(MediaType::new("application/octet-stream"), digest, size)
+        Descriptor::new(MediaType::from("application/octet-stream"), digest, size)
     }
 
     /// Keeps a manifest or index and tags it, if a tag is given. The bytes may be anything.
@@ -137,7 +137,7 @@ impl FakeRegistry {
         media_type: &str,
         bytes: impl Into<Bytes>,
     ) -> Descriptor {
-        let (bytes, media_type) = (bytes.into(), MediaType::new(media_type));
+        let (bytes, media_type) = (bytes.into(), MediaType::from(media_type));
         let size = bytes.len() as u64;
         let digest = self
             .api
@@ -215,7 +215,8 @@ impl FakeRegistry {
         let store = self.api.store();
         let (digest, manifest) = store.manifest(repository, reference)?;
         let size = manifest.bytes.len() as u64;
-        let descriptor = Descriptor::new(MediaType::new(&manifest.media_type), digest, size);
+        let descriptor =
+            Descriptor::new(MediaType::from(manifest.media_type.as_str()), digest, size);
         Some((descriptor, manifest.bytes.clone()))
     }
 

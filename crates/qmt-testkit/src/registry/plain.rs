@@ -1,4 +1,4 @@
-//! Servers beside the registry: one that holds files, one that issues tokens.
+//! Servers next to the registry: one that serves files, one that issues tokens.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -45,7 +45,7 @@ impl Faults {
     }
 }
 
-/// Whether `text` fits `pattern`, in which `*` stands for any run of bytes.
+/// Whether `text` fits `pattern`, in which `*` matches any run of bytes.
 pub(super) fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where to go on when a literal does not fit: behind the last star, one byte further.

@@ -202,7 +202,7 @@ impl Store {
     ) -> Digest {
         let digest = Digest::sha256(&bytes);
         let repository = self.repository_or_new(repository);
-        let manifest = StoredManifest::new(media_type.as_str(), bytes);
+        let manifest = StoredManifest::new(media_type.as_ref(), bytes);
         repository.manifests.insert(digest.clone(), manifest);
         if let Some(tag) = tag {
             repository.tags.insert(tag.to_owned(), digest.clone());

@@ -1,5 +1,5 @@
-//! A wire that does harm: passes bytes on and, at one place of what the server says, cuts, stalls
-//! or changes them.
+//! A proxy with faults on the wire: passes bytes on and, at one offset of what the server sends,
+//! cuts, stalls or changes them.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,7 +20,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// from the last [`arm`](WireProxy::arm), over all answers and heads included.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub enum Harm {
+pub enum WireFault {
     /// Nothing.
     #[default]
     None,
@@ -32,10 +32,10 @@ pub enum Harm {
     Change(Vec<(u64, u8)>),
 }
 
-/// Passes TCP connections on to one server, byte by byte as they are, until it is told to do harm.
+/// Passes TCP connections on to one server, byte by byte as they are, until a fault is armed.
 ///
 /// Where a [`Fault`](crate::Fault) breaks a rule of HTTP, this breaks the line under it: any byte of
-/// any answer, in the order in which they pass. Harm is done once; what comes after passes.
+/// any answer, in the order in which they pass. A fault happens once; later bytes pass.
 pub struct WireProxy {
     running: Running,
     state: Arc<State>,
@@ -48,10 +48,10 @@ struct State {
 #[derive(Default)]
 struct Script {
     target: Option<SocketAddr>,
-    /// Counts the arms, so that a connection of before does no harm any more.
+    /// Counts the calls of `arm`, so that a connection from before has no more faults.
     round: u64,
     passed: u64,
-    harm: Harm,
+    fault: WireFault,
 }
 
 /// What to do with a piece.
@@ -86,13 +86,13 @@ impl WireProxy {
         self.state.script().target = Some(target);
     }
 
-    /// Sets what goes wrong next, and begins to count anew. Connections that are open already pass
+    /// Sets what goes wrong next, and restarts the count. Connections that are open already pass
     /// everything and are not counted.
-    pub fn arm(&self, harm: Harm) {
+    pub fn arm(&self, fault: WireFault) {
         let mut script = self.state.script();
         script.round += 1;
         script.passed = 0;
-        script.harm = harm;
+        script.fault = fault;
     }
 
     /// How many bytes came from the server since the last [`arm`](Self::arm).
@@ -130,17 +130,17 @@ impl State {
         let end = start.saturating_add(length);
         script.passed = end;
         let inside = |place: u64| (start..end).contains(&place).then(|| place - start);
-        let verdict = match &script.harm {
-            Harm::None => Verdict::Pass,
-            Harm::Cut(place, how) => match inside(*place) {
+        let verdict = match &script.fault {
+            WireFault::None => Verdict::Pass,
+            WireFault::Cut(place, how) => match inside(*place) {
                 Some(at) => Verdict::End(index(at), Some(*how)),
                 None => Verdict::Pass,
             },
-            Harm::Stall(place) => match inside(*place) {
+            WireFault::Stall(place) => match inside(*place) {
                 Some(at) => Verdict::End(index(at), None),
                 None => Verdict::Pass,
             },
-            Harm::Change(places) => {
+            WireFault::Change(places) => {
                 for (place, mask) in places {
                     let byte = inside(*place).and_then(|at| piece.get_mut(index(at)));
                     if let Some(byte) = byte {
@@ -151,7 +151,7 @@ impl State {
             }
         };
         if matches!(verdict, Verdict::End(..)) {
-            script.harm = Harm::None;
+            script.fault = WireFault::None;
         }
         verdict
     }
@@ -233,9 +233,9 @@ async fn down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State, ro
 mod tests {
     use super::*;
 
-    fn armed(harm: Harm) -> State {
+    fn armed(fault: WireFault) -> State {
         let script = Script {
-            harm,
+            fault,
             ..Script::default()
         };
         State {
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn places_are_counted_over_all_pieces() {
-        let state = armed(Harm::Change(vec![(1, 1), (5, 0x80), (6, 2)]));
+        let state = armed(WireFault::Change(vec![(1, 1), (5, 0x80), (6, 2)]));
         let (mut one, mut two) = ([0; 4], [0; 4]);
         assert!(matches!(state.handle(0, &mut one), Verdict::Pass));
         assert!(matches!(state.handle(0, &mut two), Verdict::Pass));
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_cut_is_made_once_and_at_its_place() {
-        let state = armed(Harm::Cut(4, Cut::Fin));
+        let state = armed(WireFault::Cut(4, Cut::Fin));
         let mut piece = [0; 4];
         assert!(matches!(state.handle(0, &mut piece), Verdict::Pass));
         let cut = state.handle(0, &mut piece);
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn connections_of_before_are_left_alone() {
-        let state = armed(Harm::Stall(0));
+        let state = armed(WireFault::Stall(0));
         assert!(matches!(state.handle(7, &mut [0]), Verdict::Pass));
         assert_eq!(state.script().passed, 0);
         assert!(matches!(state.handle(0, &mut [0]), Verdict::End(0, None)));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::registry::FakeRegistry;
 
 use super::bundle::SignedBundle;
-use super::encoding::Must;
+use super::codec::Must;
 use super::image::{SignatureImage, SignedSubject, bytes};
 use super::simple::SimpleSigning;
 

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use super::PrivateSigstore;
 use super::bundle::{SignedBundle, subjects};
-use super::encoding::Must;
+use super::codec::Must;
 use super::entry::{IN_TOTO, Signed};
 use super::image::{SignatureImage, tag};
 use super::signing::{LogKind, Signing, Style};
 use super::simple::{
     DEFAULT_REFERENCE, IMAGE_CONFIG, SIGNATURE, SimpleSigning, annotations, layered,
 };
-use super::twins::{Format, Twin};
+use super::tampered::{Format, Tampered};
 
 /// The predicate of SLSA provenance, version 1.
 pub const SLSA_V1: &str = "https://slsa.dev/provenance/v1";
@@ -44,7 +44,7 @@ impl Attestation {
     ///
     /// # Panics
     ///
-    /// Where `predicate` is no JSON.
+    /// Where `predicate` is not JSON.
     pub fn new(predicate_type: &str, predicate: &str) -> Self {
         Self {
             predicate_type: predicate_type.to_owned(),
@@ -144,7 +144,7 @@ impl PrivateSigstore {
     ///
     /// # Panics
     ///
-    /// Where the order makes no sense: another digest algorithm, a twin that has no place here.
+    /// If the request is contradictory: another digest algorithm, a defect that does not apply here.
     pub fn attest_bundle(
         &self,
         subject: impl Display,
@@ -163,8 +163,8 @@ impl PrivateSigstore {
     ///
     /// # Panics
     ///
-    /// Where the order makes no sense: another digest algorithm, a log of Rekor v2, a twin that has
-    /// no place here.
+    /// If the request is contradictory: another digest algorithm, a log of Rekor v2, a defect that does
+    /// not apply here.
     pub fn attest_simple(
         &self,
         subject: impl Display,
@@ -176,8 +176,8 @@ impl PrivateSigstore {
             signing.log != LogKind::RekorV2,
             "the annotations of an `.att` layer have no form for entries of Rekor v2"
         );
-        if let Some(twin) = signing.twin {
-            twin.require(Format::Simple, signing);
+        if let Some(tampered) = signing.tampered {
+            tampered.require(Format::Simple, signing);
         }
         let reference = signing
             .docker_reference
@@ -186,8 +186,8 @@ impl PrivateSigstore {
         let subjects = subjects(&subject.to_string(), signing, Some(reference));
         let text = attestation.statement(STATEMENT_V01, &subjects).to_string();
         let signed = Signed::Envelope {
-            payload: match signing.twin {
-                Some(Twin::MalformedPayload) => text.replace(':', " ").into_bytes(),
+            payload: match signing.tampered {
+                Some(Tampered::MalformedPayload) => text.replace(':', " ").into_bytes(),
                 _ => text.into_bytes(),
             },
             r#type: IN_TOTO.to_owned(),
@@ -208,7 +208,7 @@ impl PrivateSigstore {
 
 fn refuse_wrong_type(signing: &Signing) {
     assert!(
-        signing.twin != Some(Twin::WrongType),
+        signing.tampered != Some(Tampered::WrongType),
         "an attestation has the type that it is given"
     );
 }

@@ -6,15 +6,16 @@
 use std::fmt::Display;
 
 use bytes::Bytes;
+use qmt_oci_ref::time::rfc3339;
 use serde_json::{Value, json};
 
 use super::PrivateSigstore;
-use super::encoding::{Must, base64, rfc3339};
+use super::codec::{Must, base64};
 use super::entry::{IN_TOTO, Signed, SignerProof};
 use super::image::{MANIFEST, SignatureImage, SignedSubject, bytes, digest, hex_of};
 use super::key::{sha256, sha512};
 use super::signing::{Material, Signing, Style};
-use super::twins::{Format, Twin};
+use super::tampered::{Format, Tampered};
 
 /// The media type of a bundle, of its layer and of the referrer.
 pub const BUNDLE_V03: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -107,11 +108,11 @@ impl PrivateSigstore {
     ///
     /// # Panics
     ///
-    /// Where the order makes no sense: another digest algorithm, a twin that has no place in such
+    /// If the request is contradictory: another digest algorithm, a defect that does not apply to such
     /// a signature.
     pub fn sign_bundle(&self, subject: impl Display, signing: &Signing) -> SignedBundle {
-        let predicate_type = match signing.twin {
-            Some(Twin::WrongType) => "https://cosign.sigstore.dev/attestation/v1",
+        let predicate_type = match signing.tampered {
+            Some(Tampered::WrongType) => "https://cosign.sigstore.dev/attestation/v1",
             _ => SIGN_PREDICATE,
         };
         let statement = json!({
@@ -130,17 +131,17 @@ impl PrivateSigstore {
         predicate_type: &str,
         signing: &Signing,
     ) -> SignedBundle {
-        if let Some(twin) = signing.twin {
-            twin.require(Format::Bundle, signing);
+        if let Some(tampered) = signing.tampered {
+            tampered.require(Format::Bundle, signing);
         }
         let text = statement.to_string();
         let signed = Signed::Envelope {
-            payload: match signing.twin {
-                Some(Twin::MalformedPayload) => text.replace(':', " ").into_bytes(),
+            payload: match signing.tampered {
+                Some(Tampered::MalformedPayload) => text.replace(':', " ").into_bytes(),
                 _ => text.into_bytes(),
             },
-            r#type: match signing.twin {
-                Some(Twin::WrongPayloadType) => "text/plain".to_owned(),
+            r#type: match signing.tampered {
+                Some(Tampered::WrongPayloadType) => "text/plain".to_owned(),
                 _ => IN_TOTO.to_owned(),
             },
         };
@@ -148,9 +149,9 @@ impl PrivateSigstore {
         let mut bundle = json!({
             "mediaType": BUNDLE_V03,
             "verificationMaterial": verification_material(&material),
-            "dsseEnvelope": envelope(&signed, &material.signature, signing.twin),
+            "dsseEnvelope": envelope(&signed, &material.signature, signing.tampered),
         });
-        if signing.twin == Some(Twin::OldBundle) {
+        if signing.tampered == Some(Tampered::OldBundle) {
             relabel(&mut bundle);
         }
         SignedBundle {
@@ -164,10 +165,10 @@ impl PrivateSigstore {
 /// The subjects of a statement about `subject`, in the form that the order asks for.
 pub(super) fn subjects(subject: &str, signing: &Signing, name: Option<&str>) -> Value {
     let hex = hex_of(subject);
-    let digest = match signing.twin {
-        Some(Twin::NoSubject) => return json!([]),
-        Some(Twin::WrongSubject) => json!({ "sha256": hex::encode(sha256(hex.as_bytes())) }),
-        Some(Twin::OtherDigestAlgorithm) => {
+    let digest = match signing.tampered {
+        Some(Tampered::NoSubject) => return json!([]),
+        Some(Tampered::WrongSubject) => json!({ "sha256": hex::encode(sha256(hex.as_bytes())) }),
+        Some(Tampered::OtherDigestAlgorithm) => {
             json!({ "sha512": hex::encode(sha512(hex.as_bytes())) })
         }
         _ => json!({ "sha256": hex }),
@@ -208,12 +209,12 @@ fn verification_material(material: &Material) -> Value {
     out
 }
 
-fn envelope(signed: &Signed, signature: &[u8], twin: Option<Twin>) -> Value {
+fn envelope(signed: &Signed, signature: &[u8], tampered: Option<Tampered>) -> Value {
     let Signed::Envelope { payload, r#type } = signed else {
         panic!("a bundle of cosign holds an envelope");
     };
     let mut signatures = vec![json!({ "sig": base64(signature) })];
-    if twin == Some(Twin::TwoSignatures) {
+    if tampered == Some(Tampered::TwoSignatures) {
         signatures.push(json!({ "sig": base64([0x2a; 70]) }));
     }
     json!({ "payload": base64(payload), "payloadType": r#type, "signatures": signatures })

@@ -23,16 +23,16 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::time::{Time, Validity};
 
-use super::encoding::{Must, since_1970};
+use super::codec::{Must, since_1970};
 use super::identity::{Identity, LAST_RAW_CLAIM, SubjectName};
 use super::key::{KeyKind, KeyPair, sha256};
-use super::sct::{self, SctFlaw};
+use super::sct::{self, SctDefect};
 
 /// How long a leaf lives.
 pub(super) const LEAF_LIFETIME: Duration = Duration::from_mins(10);
 
 const USERNAME_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1.7");
-/// An extension that nobody knows.
+/// An unknown extension.
 const STRANGE_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.99.1");
 
 /// `keyUsage` digitalSignature.
@@ -42,11 +42,11 @@ const USAGE_CERTIFY: &[u8] = &[0x03, 0x02, 0x01, 0x06];
 
 /// What is wrong with a leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LeafFlaw {
+pub(super) enum LeafDefect {
     NoCodeSigning,
     StrangeCriticalExtension,
     NoSct,
-    Sct(SctFlaw),
+    Sct(SctDefect),
 }
 
 /// A root, and the intermediate that issues.
@@ -92,10 +92,10 @@ impl Authority {
         identity: &Identity,
         ct_log: &KeyPair,
         not_before: SystemTime,
-        flaw: Option<LeafFlaw>,
+        defect: Option<LeafDefect>,
     ) -> Vec<u8> {
-        let usage = match flaw {
-            Some(LeafFlaw::NoCodeSigning) => ID_KP_SERVER_AUTH,
+        let usage = match defect {
+            Some(LeafDefect::NoCodeSigning) => ID_KP_SERVER_AUTH,
             _ => ID_KP_CODE_SIGNING,
         };
         let mut extensions = vec![
@@ -110,15 +110,15 @@ impl Authority {
         for (number, value) in &identity.claims {
             extensions.push(claim(*number, value));
         }
-        if flaw == Some(LeafFlaw::StrangeCriticalExtension) {
+        if defect == Some(LeafDefect::StrangeCriticalExtension) {
             extensions.push(extension(STRANGE_OID, true, &[0x05, 0x00]));
         }
         let valid = (not_before, not_before + LEAF_LIFETIME);
         let empty = Name::default();
         let mut tbs = tbs(&self.key, &self.name, &empty, key, valid, extensions);
-        if flaw != Some(LeafFlaw::NoSct) {
-            let flaw = match flaw {
-                Some(LeafFlaw::Sct(flaw)) => Some(flaw),
+        if defect != Some(LeafDefect::NoSct) {
+            let defect = match defect {
+                Some(LeafDefect::Sct(defect)) => Some(defect),
                 _ => None,
             };
             let precertificate = tbs.to_der().must("write the precertificate");
@@ -127,7 +127,7 @@ impl Authority {
                 &precertificate,
                 self.key.public_der(),
                 not_before,
-                flaw,
+                defect,
             );
             tbs.extensions.get_or_insert_default().push(seen);
         }
@@ -224,7 +224,7 @@ fn serial(subject: &Name, key: &KeyPair, not_before: SystemTime) -> SerialNumber
     SerialNumber::new(&bytes[..20]).must("make a serial number")
 }
 
-/// `UTCTime` through 2049, as RFC 5280 demands. Who writes a certificate anew to check its SCT, as
+/// `UTCTime` through 2049, as RFC 5280 requires. A reader that encodes a certificate again to check its SCT, as
 /// Go's library does, writes that form, and would find a signature over other bytes otherwise.
 fn time(time: SystemTime) -> Time {
     let since = Duration::from_secs(since_1970(time).as_secs());

@@ -1,173 +1,120 @@
-//! Text and byte forms that every part of the private Sigstore writes: base64, PEM, canonical JSON.
-//!
-//! Here also is [`Must`]: a test kit answers a broken assumption by failing the test at once, in
-//! words that say which assumption it was.
+//! The same signature in other encodings: accepted by lenient readers, refused by strict ones.
 
-use std::fmt::Debug;
-use std::time::{Duration, SystemTime};
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-/// Takes the value out, or ends the test with a sentence that says what was to be done.
-pub(super) trait Must<T> {
-    fn must(self, what: &str) -> T;
+use super::bundle::SignedBundle;
+use super::codec::{Must, base64, certificate_pem, unbase64};
+use super::image::bytes;
+use super::simple::{CERTIFICATE, CHAIN, SIGNATURE, SimpleSigning};
+
+/// A way to write a signature or a certificate that differs from the canonical one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// The signature in the URL-safe alphabet, where it has characters that differ.
+    UrlSafe,
+    /// The signature with a line break in it.
+    Broken,
+    /// The signature without padding, where it has some.
+    Unpadded,
+    /// The signature with a space around it.
+    Spaced,
+    /// A byte after the certificate's DER.
+    TrailingCertificateByte,
+    /// The certificate's outer length in more bytes than needed, as BER allows and DER does not.
+    LongLength,
+    /// Text before and after the certificate's PEM block. Only in annotations.
+    TextAroundCertificate,
+    /// The issuer's certificate after the leaf in the same annotation. Only in annotations.
+    TwoCertificates,
 }
 
-impl<T, E: Debug> Must<T> for Result<T, E> {
-    fn must(self, what: &str) -> T {
-        self.unwrap_or_else(|error| panic!("the private Sigstore could not {what}: {error:?}"))
-    }
-}
+impl Encoding {
+    /// Every encoding.
+    pub const ALL: [Self; 8] = [
+        Self::UrlSafe,
+        Self::Broken,
+        Self::Unpadded,
+        Self::Spaced,
+        Self::TrailingCertificateByte,
+        Self::LongLength,
+        Self::TextAroundCertificate,
+        Self::TwoCertificates,
+    ];
 
-impl<T> Must<T> for Option<T> {
-    fn must(self, what: &str) -> T {
-        self.unwrap_or_else(|| panic!("the private Sigstore could not {what}"))
-    }
-}
-
-pub(super) fn base64(bytes: impl AsRef<[u8]>) -> String {
-    STANDARD.encode(bytes)
-}
-
-pub(super) fn unbase64(text: &str) -> Vec<u8> {
-    STANDARD.decode(text).must("decode base64")
-}
-
-/// PEM as Go writes it: 64 characters a line, a newline at the end.
-pub(super) fn pem(label: &str, der: &[u8]) -> String {
-    let text = base64(der);
-    let mut out = format!("-----BEGIN {label}-----\n");
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, tail) = rest.split_at(rest.len().min(64));
-        out.push_str(line);
-        out.push('\n');
-        rest = tail;
-    }
-    out.push_str("-----END ");
-    out.push_str(label);
-    out.push_str("-----\n");
-    out
-}
-
-pub(super) fn certificate_pem(der: &[u8]) -> String {
-    pem("CERTIFICATE", der)
-}
-
-/// Seconds since 1970.
-pub(super) fn unix(time: SystemTime) -> u64 {
-    since_1970(time).as_secs()
-}
-
-pub(super) fn since_1970(time: SystemTime) -> Duration {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .must("work before 1970")
-}
-
-/// `2026-01-31T12:00:00Z`, whole seconds.
-pub(super) fn rfc3339(time: SystemTime) -> String {
-    der::DateTime::from_unix_duration(Duration::from_secs(unix(time)))
-        .must("write the time as RFC 3339")
-        .to_string()
-}
-
-/// How a string's control characters are written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Canonical {
-    /// RFC 8785, as Rekor signs it.
-    Jcs,
-    /// OLPC canonical JSON, as TUF signs it: only the backslash and the double quote are escaped.
-    Olpc,
-}
-
-/// Serialises with sorted keys and no spaces. Numbers must be integers, keys ASCII.
-pub(super) fn canonical_json(value: &Value, form: Canonical) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_canonical(value, form, &mut out);
-    out
-}
-
-fn write_canonical(value: &Value, form: Canonical, out: &mut Vec<u8>) {
-    match value {
-        Value::Array(items) => {
-            out.push(b'[');
-            for (position, item) in items.iter().enumerate() {
-                if position > 0 {
-                    out.push(b',');
-                }
-                write_canonical(item, form, out);
+    fn of_base64(self, text: &str) -> String {
+        match self {
+            Self::UrlSafe => text.replace('+', "-").replace('/', "_"),
+            Self::Broken => {
+                let (head, tail) = text.split_at(text.len() / 2);
+                format!("{head}\n{tail}")
             }
-            out.push(b']');
+            Self::Unpadded => text.trim_end_matches('=').to_owned(),
+            Self::Spaced => format!(" {text} "),
+            _ => text.to_owned(),
         }
-        Value::Object(members) => {
-            let mut keys: Vec<&String> = members.keys().collect();
-            keys.sort_unstable();
-            out.push(b'{');
-            for (position, key) in keys.into_iter().enumerate() {
-                if position > 0 {
-                    out.push(b',');
-                }
-                write_string(key, form, out);
-                out.push(b':');
-                if let Some(member) = members.get(key) {
-                    write_canonical(member, form, out);
-                }
-            }
-            out.push(b'}');
-        }
-        Value::String(text) => write_string(text, form, out),
-        other => out.extend_from_slice(other.to_string().as_bytes()),
     }
-}
 
-fn write_string(text: &str, form: Canonical, out: &mut Vec<u8>) {
-    match form {
-        Canonical::Jcs => out.extend_from_slice(Value::from(text).to_string().as_bytes()),
-        Canonical::Olpc => {
-            out.push(b'"');
-            for byte in text.bytes() {
-                if matches!(byte, b'"' | b'\\') {
-                    out.push(b'\\');
-                }
-                out.push(byte);
+    fn of_der(self, der: &[u8]) -> Vec<u8> {
+        match (self, der) {
+            (Self::TrailingCertificateByte, _) => [der, &[0]].concat(),
+            (Self::LongLength, [0x30, 0x82, high, low, content @ ..]) => {
+                [&[0x30, 0x83, 0, *high, *low], content].concat()
             }
-            out.push(b'"');
+            _ => der.to_vec(),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_two_canonical_forms_differ_in_control_characters_only() {
-        let value = serde_json::json!({"b": ["x\n\"", 1], "a": null});
-        assert_eq!(
-            canonical_json(&value, Canonical::Jcs),
-            br#"{"a":null,"b":["x\n\"",1]}"#
-        );
-        assert_eq!(
-            canonical_json(&value, Canonical::Olpc),
-            b"{\"a\":null,\"b\":[\"x\n\\\"\",1]}"
-        );
+impl SimpleSigning {
+    /// The same signature in another encoding; `None` where it would be equal.
+    #[must_use]
+    pub fn encoded(&self, encoding: Encoding) -> Option<Self> {
+        let mut out = self.clone();
+        if let Some(signature) = out.annotations.get_mut(SIGNATURE) {
+            *signature = encoding.of_base64(signature);
+        }
+        let chain = self.annotations.get(CHAIN).cloned().unwrap_or_default();
+        if let Some(certificate) = out.annotations.get_mut(CERTIFICATE) {
+            let body: String = certificate
+                .lines()
+                .filter(|l| !l.starts_with('-'))
+                .collect();
+            *certificate = certificate_pem(&encoding.of_der(&unbase64(&body)));
+            match encoding {
+                Encoding::TextAroundCertificate => {
+                    *certificate = format!("subject: example\n{certificate}end of text\n");
+                }
+                Encoding::TwoCertificates => {
+                    let (issuer, _) = chain
+                        .split_once("-----END CERTIFICATE-----")
+                        .must("find the issuer in the chain");
+                    certificate.push_str(issuer);
+                    certificate.push_str("-----END CERTIFICATE-----\n");
+                }
+                _ => {}
+            }
+        }
+        (out != *self).then_some(out)
     }
+}
 
-    #[test]
-    fn pem_lines_hold_64_characters() {
-        let text = pem("X", &[0; 49]);
-        let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines.len(), 4);
-        assert_eq!(lines[1].len(), 64);
-        assert_eq!(lines[2].len(), 4);
-        assert!(text.ends_with("-----END X-----\n"));
-    }
-
-    #[test]
-    fn times_are_written_as_rfc_3339() {
-        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_900);
-        assert_eq!(rfc3339(time), "2023-11-14T22:13:20Z");
+impl SignedBundle {
+    /// The same signature in another encoding; `None` where it would be equal.
+    #[must_use]
+    pub fn encoded(&self, encoding: Encoding) -> Option<Self> {
+        let mut value = self.value();
+        if let Some(Value::String(signature)) = value.pointer_mut("/dsseEnvelope/signatures/0/sig")
+        {
+            *signature = encoding.of_base64(signature);
+        }
+        let certificate = value.pointer_mut("/verificationMaterial/certificate/rawBytes");
+        if let Some(Value::String(certificate)) = certificate {
+            *certificate = base64(encoding.of_der(&unbase64(certificate)));
+        }
+        (value != self.value()).then(|| Self {
+            json: bytes(&value),
+            ..self.clone()
+        })
     }
 }

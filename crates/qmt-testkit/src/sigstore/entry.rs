@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::encoding::{Canonical, base64, canonical_json, certificate_pem, pem};
+use super::codec::{Canonical, base64, canonical_json, certificate_pem, pem};
 use super::key::{KeyKind, sha256, sha384, sha512};
 
 /// The media type of an in-toto statement in an envelope.

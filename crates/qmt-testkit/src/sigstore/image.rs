@@ -4,7 +4,7 @@ use bytes::Bytes;
 use qmt_oci_ref::Descriptor;
 use serde_json::{Value, json};
 
-use super::encoding::Must;
+use super::codec::Must;
 use super::key::sha256;
 
 /// The media type of an OCI image manifest.
@@ -75,7 +75,7 @@ impl SignedSubject {
 impl From<&Descriptor> for SignedSubject {
     fn from(descriptor: &Descriptor) -> Self {
         Self::new(
-            descriptor.media_type().as_str(),
+            descriptor.media_type().as_ref(),
             &descriptor.digest().to_string(),
             descriptor.size(),
         )
@@ -100,7 +100,7 @@ pub(super) fn hex_of(subject: &str) -> &str {
     let hex = subject.strip_prefix("sha256:").unwrap_or_default();
     assert!(
         hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
-        "images are signed by SHA-256 digest, and `{subject}` is none"
+        "images are signed by SHA-256 digest, `{subject}` is not one"
     );
     hex
 }

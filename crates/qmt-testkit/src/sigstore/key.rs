@@ -13,7 +13,7 @@ use aws_lc_rs::signature::{
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5912::{ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384};
 
-use super::encoding::{Must, pem};
+use super::codec::{Must, pem};
 
 /// A kind of signing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,9 +1,9 @@
-//! ECDSA signatures have a twin by nature: (r, n − s) verifies where (r, s) does.
+//! ECDSA signatures are malleable: (r, n − s) verifies where (r, s) does.
 
 use der::asn1::{Uint, UintRef};
 use der::{Decode as _, Encode as _, Sequence};
 
-use super::encoding::Must;
+use super::codec::Must;
 
 /// The order of P-256's group.
 const ORDER: [u8; 32] = [

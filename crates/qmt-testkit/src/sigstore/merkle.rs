@@ -30,7 +30,7 @@ pub(super) fn root(leaves: &[Hash]) -> Hash {
     }
 }
 
-/// The hashes beside the way from leaf `index` up to the root.
+/// The sibling hashes on the path from leaf `index` up to the root.
 pub(super) fn path(leaves: &[Hash], index: usize) -> Vec<Hash> {
     if leaves.len() < 2 {
         return Vec::new();

@@ -1,7 +1,7 @@
 //! The private Sigstore: an authority, logs and a timestamp service that sign, all in process.
 //!
 //! Nothing here talks to a network. Everything it makes has the shape of what cosign 2 and 3 make
-//! with the real services, and each known way to be wrong has a [`Twin`].
+//! with the real services, and each known way to be wrong has a [`Tampered`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +14,7 @@ mod attach;
 mod attestation;
 mod bundle;
 mod ca;
+mod codec;
 mod encoding;
 mod entry;
 mod identity;
@@ -25,27 +26,26 @@ mod rekor;
 mod sct;
 mod signing;
 mod simple;
-mod spelling;
+mod tampered;
 mod transplant;
 mod trust;
 mod tsa;
 mod tuf;
-mod twins;
 
 pub use self::attach::{attach_bundle, attach_simple};
 pub use self::attestation::{Attestation, DSSE_ENVELOPE, SLSA_V1, SLSA_V02, SimpleAttestation};
 pub use self::bundle::{BUNDLE_V03, SIGN_PREDICATE, SignedBundle};
+pub use self::encoding::Encoding;
 pub use self::identity::{GITHUB_ISSUER, Identity, SubjectName};
 pub use self::image::{SignatureImage, SignedSubject};
 pub use self::key::{KeyKind, KeyPair};
 pub use self::sct::SignedCertificateTimestamp;
 pub use self::signing::{LogKind, Signer, Signing};
 pub use self::simple::{SIMPLE_SIGNING, SIMPLE_SIGNING_ARTIFACT, SimpleSigning};
-pub use self::spelling::Spelling;
+pub use self::tampered::{Defect, Format, Tampered};
 pub use self::transplant::Part;
 pub use self::trust::{TrustPart, TrustedRootBuilder};
-pub use self::tuf::{TRUSTED_ROOT_TARGET, TufFiles, TufFlaw, TufRepository, TufRole};
-pub use self::twins::{Flaw, Format, Twin};
+pub use self::tuf::{TRUSTED_ROOT_TARGET, TufDefect, TufFiles, TufRepository, TufRole};
 
 use self::ca::Authority;
 use self::rekor::{Log, LogVersion};
@@ -59,7 +59,7 @@ const REKOR_V2: &str = "log.rekor.private.test";
 /// How long ago the retired authority had expired.
 const RETIRED_FOR: Duration = Duration::from_hours(2 * 365 * 24);
 
-/// How long before now [`PrivateSigstore::new`] signs: long enough that also a twin that was
+/// How long before now [`PrivateSigstore::new`] signs: long enough that a signature that was
 /// logged late was not logged in the future.
 const AGO: Duration = Duration::from_hours(1);
 
@@ -70,7 +70,7 @@ const AGO: Duration = Duration::from_hours(1);
 /// time; everything else follows from the time that it is given.
 ///
 /// ```
-/// use qmt_testkit::{Identity, LogKind, PrivateSigstore, Signing, SimpleSigning, Twin};
+/// use qmt_testkit::{Identity, LogKind, PrivateSigstore, Signing, SimpleSigning, Tampered};
 ///
 /// let sigstore = PrivateSigstore::new();
 /// let digest = format!("sha256:{:064x}", 7);
@@ -84,7 +84,7 @@ const AGO: Duration = Duration::from_hours(1);
 /// // As cosign 3: a bundle, here in Rekor v2 and with a timestamp.
 /// let modern = signing.log(LogKind::RekorV2).timestamp(true);
 /// let good = sigstore.sign_bundle(&digest, &modern);
-/// let bad = sigstore.sign_bundle(&digest, &modern.twin(Twin::SctByWrongKey));
+/// let bad = sigstore.sign_bundle(&digest, &modern.tampered(Tampered::SctByWrongKey));
 /// assert_ne!(good, bad);
 ///
 /// // What a client trusts.
@@ -96,7 +96,7 @@ pub struct PrivateSigstore {
     fulcio: Authority,
     /// Expired two years ago, and still in the trusted root.
     retired: Authority,
-    /// Has the names of `fulcio`, and nobody trusts it.
+    /// Has the names of `fulcio`, and is not trusted.
     stranger: Authority,
     ctfe: KeyPair,
     rekor: Log,

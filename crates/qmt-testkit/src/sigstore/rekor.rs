@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::encoding::{Canonical, base64, canonical_json, unix};
+use super::codec::{Canonical, base64, canonical_json, unix};
 use super::entry::Body;
 use super::key::{KeyKind, KeyPair, sha256};
 use super::merkle::{self, Hash};
@@ -31,7 +31,7 @@ pub(super) enum LogVersion {
 
 /// What is wrong with an entry's proof of inclusion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EntryFlaw {
+pub(super) enum EntryDefect {
     SetByWrongKey,
     TamperedTime,
     NoSet,
@@ -103,7 +103,7 @@ impl Log {
         body: Body,
         time: SystemTime,
         witnessed: bool,
-        flaw: Option<EntryFlaw>,
+        defect: Option<EntryDefect>,
     ) -> LogEntry {
         let leaves = {
             let mut leaves = self
@@ -122,19 +122,19 @@ impl Log {
             checkpoint: String::new(),
         };
         let stranger = KeyPair::generate(self.key.kind());
-        let checkpoint_key = match flaw {
-            Some(EntryFlaw::CheckpointByWrongKey) => &stranger,
+        let checkpoint_key = match defect {
+            Some(EntryDefect::CheckpointByWrongKey) => &stranger,
             _ => &self.key,
         };
-        let checkpoint_root = match flaw {
-            Some(EntryFlaw::CheckpointOfOtherTree) => sha256(&proof.root),
+        let checkpoint_root = match defect {
+            Some(EntryDefect::CheckpointOfOtherTree) => sha256(&proof.root),
             _ => proof.root,
         };
         proof.checkpoint = self.checkpoint(checkpoint_key, proof.size, &checkpoint_root);
         if witnessed {
             proof.checkpoint = self.witnessed(&proof.checkpoint, &stranger);
         }
-        if flaw == Some(EntryFlaw::BrokenProof) {
+        if defect == Some(EntryDefect::BrokenProof) {
             for hash in &mut proof.hashes {
                 *hash = sha256(hash);
             }
@@ -143,18 +143,18 @@ impl Log {
             LogVersion::V1 => {
                 let index = V1_INDEX_OFFSET + proof.index;
                 let time = unix(time);
-                let key = match flaw {
-                    Some(EntryFlaw::SetByWrongKey) => &stranger,
+                let key = match defect {
+                    Some(EntryDefect::SetByWrongKey) => &stranger,
                     _ => &self.key,
                 };
                 let set = key.sign(&self.promise(&body.bytes, time, index));
-                let set = (flaw != Some(EntryFlaw::NoSet)).then_some(set);
-                let tampered = u64::from(flaw == Some(EntryFlaw::TamperedTime));
+                let set = (defect != Some(EntryDefect::NoSet)).then_some(set);
+                let tampered = u64::from(defect == Some(EntryDefect::TamperedTime));
                 (index, Some(time + tampered), set)
             }
             LogVersion::V2 => (proof.index, None, None),
         };
-        if flaw == Some(EntryFlaw::WrongIndex) {
+        if defect == Some(EntryDefect::WrongIndex) {
             // The leaf before is there in the tree, so only the hashes can tell. Rekor v2 reads the
             // entry's own index; in Rekor v1 that one is under the promise and stays.
             proof.index -= 1;
@@ -168,7 +168,7 @@ impl Log {
             index,
             integrated,
             set,
-            proof: (flaw != Some(EntryFlaw::NoProof)).then_some(proof),
+            proof: (defect != Some(EntryDefect::NoProof)).then_some(proof),
         }
     }
 

@@ -10,7 +10,7 @@ use der::asn1::OctetString;
 use serde_json::json;
 use x509_cert::ext::Extension;
 
-use super::encoding::{Must, base64, since_1970};
+use super::codec::{Must, base64, since_1970};
 use super::key::{KeyPair, sha256};
 
 /// `SignatureAndHashAlgorithm` of ECDSA with SHA-256 in TLS 1.2.
@@ -18,7 +18,7 @@ const ECDSA_SHA256: [u8; 2] = [4, 3];
 
 /// What is wrong with the timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SctFlaw {
+pub(super) enum SctDefect {
     /// Another key signed, under the log's own name.
     WrongKey,
     /// Another log signed, under its own name.
@@ -109,19 +109,19 @@ pub(super) fn extension(
     tbs: &[u8],
     issuer_spki: &[u8],
     time: SystemTime,
-    flaw: Option<SctFlaw>,
+    defect: Option<SctDefect>,
 ) -> Extension {
     let stranger = KeyPair::generate(log.kind());
-    let signer = match flaw {
-        Some(SctFlaw::WrongKey | SctFlaw::UnknownLog) => &stranger,
-        Some(SctFlaw::OtherCertificate) | None => log,
+    let signer = match defect {
+        Some(SctDefect::WrongKey | SctDefect::UnknownLog) => &stranger,
+        Some(SctDefect::OtherCertificate) | None => log,
     };
     let mut seen = tbs.to_vec();
-    if flaw == Some(SctFlaw::OtherCertificate) {
+    if defect == Some(SctDefect::OtherCertificate) {
         seen.reverse();
     }
     let mut sct = SignedCertificateTimestamp::sign(signer, &seen, issuer_spki, time);
-    if flaw == Some(SctFlaw::WrongKey) {
+    if defect == Some(SctDefect::WrongKey) {
         sct.log_id = log.id();
     }
     sct.extension()
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(answer["timestamp"], 1234);
         assert_eq!(answer["id"], base64(log.id()));
         let inside = sct.extension().extn_value.into_bytes();
-        let ends = super::super::encoding::unbase64(answer["signature"].as_str().unwrap());
+        let ends = super::super::codec::unbase64(answer["signature"].as_str().unwrap());
         assert!(inside.ends_with(&ends));
         assert_eq!(ends[..2], ECDSA_SHA256);
     }

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::ca::{LEAF_LIFETIME, LeafFlaw};
+use super::ca::LEAF_LIFETIME;
 use super::entry::{self, Signed, SignerProof};
 use super::identity::Identity;
 use super::key::{KeyKind, KeyPair};
 use super::malleate::other_of_two;
-use super::rekor::{EntryFlaw, Log, LogEntry, LogVersion};
-use super::sct::SctFlaw;
-use super::tsa::TokenFlaw;
-use super::twins::Twin;
+use super::rekor::{Log, LogEntry, LogVersion};
+use super::tampered::{Tampered, altered, entry_defect, leaf_defect};
+use super::tsa::TokenDefect;
 use super::{PrivateSigstore, kind_of};
 
 /// From the certificate's first second to the log's and the timestamp authority's answer.
@@ -37,7 +36,7 @@ pub enum LogKind {
     RekorV1,
     /// Rekor v1, with an entry of kind `intoto` 0.0.2, as cosign 2.0 logged attestations.
     RekorV1Intoto,
-    /// Rekor v2: a proof of inclusion and no time; wants a timestamp beside it.
+    /// Rekor v2: a proof of inclusion and no time; a timestamp is required next to it.
     RekorV2,
     /// Nowhere.
     None,
@@ -54,7 +53,7 @@ pub struct Signing {
     pub(super) witnessed: bool,
     pub(super) more_subjects: usize,
     pub(super) earlier: Duration,
-    pub(super) twin: Option<Twin>,
+    pub(super) tampered: Option<Tampered>,
 }
 
 impl Signing {
@@ -118,10 +117,10 @@ impl Signing {
         self
     }
 
-    /// Makes the bad twin: everything as ordered, and this one thing wrong.
+    /// Makes a tampered signature: everything as requested, and this one thing wrong.
     #[must_use]
-    pub fn twin(mut self, twin: Twin) -> Self {
-        self.twin = Some(twin);
+    pub fn tampered(mut self, tampered: Tampered) -> Self {
+        self.tampered = Some(tampered);
         self
     }
 
@@ -143,7 +142,7 @@ impl Signing {
             witnessed: false,
             more_subjects: 0,
             earlier: Duration::ZERO,
-            twin: None,
+            tampered: None,
         }
     }
 }
@@ -169,7 +168,7 @@ pub(super) struct Material {
 
 impl PrivateSigstore {
     pub(super) fn material(&self, signed: &Signed, signing: &Signing, style: Style) -> Material {
-        let twin = signing.twin;
+        let tampered = signing.tampered;
         let Credential {
             key,
             claimed,
@@ -178,39 +177,39 @@ impl PrivateSigstore {
         } = self.credential(signing);
         let message = signed.message();
         let other = signed.other();
-        let signature = match twin {
-            Some(Twin::GarbageSignature) => vec![0x2a; key.sign(&message).len()],
-            Some(Twin::ForeignSignature) => key.sign(&other.message()),
-            Some(Twin::TrailingByte) => [key.sign(&message), vec![0]].concat(),
+        let signature = match tampered {
+            Some(Tampered::GarbageSignature) => vec![0x2a; key.sign(&message).len()],
+            Some(Tampered::ForeignSignature) => key.sign(&other.message()),
+            Some(Tampered::TrailingByte) => [key.sign(&message), vec![0]].concat(),
             _ => key.sign(&message),
         };
         let begins = self.begins(signing);
         let at = begins + SIGNING_DELAY;
-        let logged_at = match twin {
-            Some(Twin::LoggedAfterExpiry) => begins + LEAF_LIFETIME + SIGNING_DELAY,
+        let logged_at = match tampered {
+            Some(Tampered::LoggedAfterExpiry) => begins + LEAF_LIFETIME + SIGNING_DELAY,
             _ => at,
         };
 
-        let (logged, logged_signature, logged_proof) = match twin {
-            Some(Twin::ForeignEntry) => (&other, key.sign(&other.message()), proof.clone()),
-            Some(Twin::EntryOfOtherPayload) => (&other, signature.clone(), proof.clone()),
-            Some(Twin::EntryOfOtherSignature) => {
+        let (logged, logged_signature, logged_proof) = match tampered {
+            Some(Tampered::ForeignEntry) => (&other, key.sign(&other.message()), proof.clone()),
+            Some(Tampered::EntryOfOtherPayload) => (&other, signature.clone(), proof.clone()),
+            Some(Tampered::EntryOfOtherSignature) => {
                 (signed, key.sign(&other.message()), proof.clone())
             }
-            Some(Twin::MalleatedSignature) => (signed, other_of_two(&signature), proof.clone()),
-            Some(Twin::EntryOfOtherSigner) => {
+            Some(Tampered::MalleatedSignature) => (signed, other_of_two(&signature), proof.clone()),
+            Some(Tampered::EntryOfOtherSigner) => {
                 (signed, signature.clone(), self.other_proof(signing))
             }
             _ => (signed, signature.clone(), proof.clone()),
         };
         let foreign_log;
-        let log: Option<(&Log, LogVersion)> = match (signing.log, twin) {
-            (LogKind::None, _) | (_, Some(Twin::MissingEntry)) => None,
-            (LogKind::RekorV1 | LogKind::RekorV1Intoto, Some(Twin::UnknownLog)) => {
+        let log: Option<(&Log, LogVersion)> = match (signing.log, tampered) {
+            (LogKind::None, _) | (_, Some(Tampered::MissingEntry)) => None,
+            (LogKind::RekorV1 | LogKind::RekorV1Intoto, Some(Tampered::UnknownLog)) => {
                 foreign_log = Log::new(LogVersion::V1, "rekor.stranger.test", KeyKind::P256);
                 Some((&foreign_log, LogVersion::V1))
             }
-            (LogKind::RekorV2, Some(Twin::UnknownLog)) => {
+            (LogKind::RekorV2, Some(Tampered::UnknownLog)) => {
                 foreign_log = Log::new(LogVersion::V2, "log.stranger.test", KeyKind::Ed25519);
                 Some((&foreign_log, LogVersion::V2))
             }
@@ -227,7 +226,7 @@ impl PrivateSigstore {
                     entry::v2(logged, &logged_signature, &logged_proof, claimed.kind())
                 }
             };
-            log.append(body, logged_at, signing.witnessed, entry_flaw(twin))
+            log.append(body, logged_at, signing.witnessed, entry_defect(tampered))
         });
         let timestamps = if signing.timestamp {
             let stamped = match (style, signed) {
@@ -236,7 +235,7 @@ impl PrivateSigstore {
                 }
                 _ => signature.clone(),
             };
-            vec![self.timestamp(&stamped, at, style == Style::Cosign2, twin)]
+            vec![self.timestamp(&stamped, at, style == Style::Cosign2, tampered)]
         } else {
             Vec::new()
         };
@@ -255,12 +254,12 @@ impl PrivateSigstore {
     }
 
     fn credential(&self, signing: &Signing) -> Credential {
-        let twin = signing.twin;
+        let tampered = signing.tampered;
         match &signing.signer {
             Signer::Key(name) => {
                 let claimed = self.key(name);
-                let key = match twin {
-                    Some(Twin::OtherKey) => Arc::new(KeyPair::generate(claimed.kind())),
+                let key = match tampered {
+                    Some(Tampered::OtherKey) => Arc::new(KeyPair::generate(claimed.kind())),
                     _ => Arc::clone(&claimed),
                 };
                 Credential {
@@ -272,24 +271,29 @@ impl PrivateSigstore {
             }
             Signer::Keyless(identity) => {
                 let key = Arc::new(KeyPair::generate(KeyKind::P256));
-                let claimed = match twin {
-                    Some(Twin::OtherKey) => Arc::new(KeyPair::generate(KeyKind::P256)),
+                let claimed = match tampered {
+                    Some(Tampered::OtherKey) => Arc::new(KeyPair::generate(KeyKind::P256)),
                     _ => Arc::clone(&key),
                 };
-                let authority = match twin {
-                    Some(Twin::UnknownCa) => &self.stranger,
-                    Some(Twin::ExpiredCa) => &self.retired,
+                let authority = match tampered {
+                    Some(Tampered::UnknownCa) => &self.stranger,
+                    Some(Tampered::ExpiredCa) => &self.retired,
                     _ => &self.fulcio,
                 };
                 let begins = self.begins(signing);
-                let not_before = match twin {
-                    Some(Twin::ExpiredCertificate) => begins - LEAF_LIFETIME - LEAF_LIFETIME,
-                    Some(Twin::NotYetValidCertificate) => begins + LEAF_LIFETIME,
+                let not_before = match tampered {
+                    Some(Tampered::ExpiredCertificate) => begins - LEAF_LIFETIME - LEAF_LIFETIME,
+                    Some(Tampered::NotYetValidCertificate) => begins + LEAF_LIFETIME,
                     _ => begins,
                 };
-                let identity = altered(identity, twin);
-                let leaf =
-                    authority.issue(&claimed, &identity, &self.ctfe, not_before, leaf_flaw(twin));
+                let identity = altered(identity, tampered);
+                let leaf = authority.issue(
+                    &claimed,
+                    &identity,
+                    &self.ctfe,
+                    not_before,
+                    leaf_defect(tampered),
+                );
                 Credential {
                     key,
                     claimed,
@@ -300,7 +304,7 @@ impl PrivateSigstore {
         }
     }
 
-    /// The proof of somebody else who might have signed the same.
+    /// The proof of another signer who could have signed the same.
     fn other_proof(&self, signing: &Signing) -> SignerProof {
         match &signing.signer {
             Signer::Key(name) => {
@@ -322,23 +326,25 @@ impl PrivateSigstore {
         signature: &[u8],
         at: SystemTime,
         embed: bool,
-        twin: Option<Twin>,
+        tampered: Option<Tampered>,
     ) -> Vec<u8> {
-        match twin {
-            Some(Twin::TimestampOutsideCertificate) => {
+        match tampered {
+            Some(Tampered::TimestampOutsideCertificate) => {
                 self.tsa.token(signature, at + LEAF_LIFETIME, embed, None)
             }
-            Some(Twin::ForeignTimestamp) => self.tsa.token(b"another signature", at, embed, None),
-            Some(Twin::TimestampByUnknownAuthority) => {
+            Some(Tampered::ForeignTimestamp) => {
+                self.tsa.token(b"another signature", at, embed, None)
+            }
+            Some(Tampered::TimestampByUnknownAuthority) => {
                 self.stranger_tsa.token(signature, at, embed, None)
             }
-            Some(Twin::TimestampByOtherKey) => {
+            Some(Tampered::TimestampByOtherKey) => {
                 self.tsa
-                    .token(signature, at, embed, Some(TokenFlaw::OtherSigner))
+                    .token(signature, at, embed, Some(TokenDefect::OtherSigner))
             }
-            Some(Twin::TamperedTimestamp) => {
+            Some(Tampered::TamperedTimestamp) => {
                 self.tsa
-                    .token(signature, at, embed, Some(TokenFlaw::Tampered))
+                    .token(signature, at, embed, Some(TokenDefect::Tampered))
             }
             _ => self.tsa.token(signature, at, embed, None),
         }
@@ -348,52 +354,8 @@ impl PrivateSigstore {
 struct Credential {
     /// The key that signs.
     key: Arc<KeyPair>,
-    /// The key that is said to have signed: the same but in one twin.
+    /// The key that is said to have signed: the same except in one tampered signature.
     claimed: Arc<KeyPair>,
     proof: SignerProof,
     chain: Vec<Vec<u8>>,
-}
-
-fn altered(identity: &Identity, twin: Option<Twin>) -> Identity {
-    use super::identity::{ISSUER_V1, SubjectName};
-    let identity = identity.clone();
-    match twin {
-        Some(Twin::ConflictingIssuers) => {
-            identity.with_claim(ISSUER_V1, "https://issuer.stranger.test")
-        }
-        Some(Twin::SecondName) => {
-            identity.with_name(SubjectName::Email("second@stranger.test".to_owned()))
-        }
-        Some(Twin::NoName) => Identity {
-            names: Vec::new(),
-            ..identity
-        },
-        _ => identity,
-    }
-}
-
-fn leaf_flaw(twin: Option<Twin>) -> Option<LeafFlaw> {
-    Some(match twin? {
-        Twin::NoCodeSigning => LeafFlaw::NoCodeSigning,
-        Twin::UnknownCriticalExtension => LeafFlaw::StrangeCriticalExtension,
-        Twin::MissingSct => LeafFlaw::NoSct,
-        Twin::SctByWrongKey => LeafFlaw::Sct(SctFlaw::WrongKey),
-        Twin::SctOfUnknownLog => LeafFlaw::Sct(SctFlaw::UnknownLog),
-        Twin::SctOfOtherCertificate => LeafFlaw::Sct(SctFlaw::OtherCertificate),
-        _ => return None,
-    })
-}
-
-fn entry_flaw(twin: Option<Twin>) -> Option<EntryFlaw> {
-    Some(match twin? {
-        Twin::SetByWrongKey => EntryFlaw::SetByWrongKey,
-        Twin::TamperedIntegratedTime => EntryFlaw::TamperedTime,
-        Twin::MissingSet => EntryFlaw::NoSet,
-        Twin::MissingProof => EntryFlaw::NoProof,
-        Twin::WrongProofIndex => EntryFlaw::WrongIndex,
-        Twin::BrokenProof => EntryFlaw::BrokenProof,
-        Twin::CheckpointByWrongKey => EntryFlaw::CheckpointByWrongKey,
-        Twin::CheckpointOfOtherTree => EntryFlaw::CheckpointOfOtherTree,
-        _ => return None,
-    })
 }

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::PrivateSigstore;
-use super::encoding::{base64, certificate_pem};
+use super::codec::{base64, certificate_pem};
 use super::entry::{Signed, SignerProof};
 use super::image::{
     MANIFEST, SignatureImage, SignedSubject, bytes, digest, hex_of, layers_config, tag,
 };
 use super::key::sha512;
 use super::signing::{LogKind, Material, Signing, Style};
-use super::twins::{Format, Twin};
+use super::tampered::{Format, Tampered};
 
 /// The media type of a layer that holds a payload.
 pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -71,8 +71,8 @@ impl PrivateSigstore {
     ///
     /// # Panics
     ///
-    /// Where the order makes no sense: another digest algorithm, a log of Rekor v2 (whose entries
-    /// have no form in annotations), a twin that has no place in such a signature.
+    /// If the request is contradictory: another digest algorithm, a log of Rekor v2 (whose entries
+    /// have no form in annotations), a defect that does not apply to such a signature.
     pub fn sign_simple(&self, subject: impl Display, signing: &Signing) -> SimpleSigning {
         let subject = subject.to_string();
         assert!(
@@ -80,8 +80,8 @@ impl PrivateSigstore {
             "a `.sig` layer has no form for entries of {:?}",
             signing.log
         );
-        if let Some(twin) = signing.twin {
-            twin.require(Format::Simple, signing);
+        if let Some(tampered) = signing.tampered {
+            tampered.require(Format::Simple, signing);
         }
         let payload = payload(&subject, signing);
         let signed = Signed::Payload(payload.clone());
@@ -148,16 +148,16 @@ pub(super) fn layered(
 /// The payload, in the very order in which cosign writes it.
 fn payload(subject: &str, signing: &Signing) -> Vec<u8> {
     let hex = hex_of(subject);
-    let named = match signing.twin {
-        Some(Twin::WrongSubject) => digest(subject.as_bytes()),
-        Some(Twin::NoSubject) => String::new(),
-        Some(Twin::OtherDigestAlgorithm) => {
+    let named = match signing.tampered {
+        Some(Tampered::WrongSubject) => digest(subject.as_bytes()),
+        Some(Tampered::NoSubject) => String::new(),
+        Some(Tampered::OtherDigestAlgorithm) => {
             format!("sha512:{}", hex::encode(sha512(hex.as_bytes())))
         }
         _ => subject.to_owned(),
     };
-    let r#type = match signing.twin {
-        Some(Twin::WrongType) => "atomic container signature",
+    let r#type = match signing.tampered {
+        Some(Tampered::WrongType) => "atomic container signature",
         _ => TYPE,
     };
     let reference = signing
@@ -175,8 +175,8 @@ fn payload(subject: &str, signing: &Signing) -> Vec<u8> {
         Value::from(named),
         Value::from(r#type),
     );
-    match signing.twin {
-        Some(Twin::MalformedPayload) => text.replace(':', " ").into_bytes(),
+    match signing.tampered {
+        Some(Tampered::MalformedPayload) => text.replace(':', " ").into_bytes(),
         _ => text.into_bytes(),
     }
 }

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::bundle::SignedBundle;
-use super::encoding::Must;
+use super::codec::Must;
 use super::image::bytes;
 use super::simple::{BUNDLE, CERTIFICATE, CHAIN, SIGNATURE, SimpleSigning, TIMESTAMP};
 
@@ -75,13 +75,13 @@ impl SignedBundle {
     /// the two has no such part.
     #[must_use]
     pub fn transplant(&self, donor: &Self, part: Part) -> Option<Self> {
-        let (mut ours, theirs) = (self.value(), donor.value());
+        let (mut own, theirs) = (self.value(), donor.value());
         let mut changed = false;
         for pointer in part.pointers() {
-            changed |= replace(&mut ours, &theirs, pointer);
+            changed |= replace(&mut own, &theirs, pointer);
         }
         changed.then(|| Self {
-            json: bytes(&ours),
+            json: bytes(&own),
             ..self.clone()
         })
     }
@@ -118,17 +118,17 @@ impl SimpleSigning {
     fn take_from_entry(&mut self, donor: &Self, pointer: &str) -> Option<()> {
         let parse = |text: &String| -> Value { serde_json::from_str(text).must("read an entry") };
         let theirs = parse(donor.annotations.get(BUNDLE)?);
-        let ours = self.annotations.get_mut(BUNDLE)?;
-        let mut entry = parse(ours);
-        replace(&mut entry, &theirs, pointer).then(|| *ours = entry.to_string())
+        let own = self.annotations.get_mut(BUNDLE)?;
+        let mut entry = parse(own);
+        replace(&mut entry, &theirs, pointer).then(|| *own = entry.to_string())
     }
 }
 
 /// Whether there was something to replace by something else.
-fn replace(ours: &mut Value, theirs: &Value, pointer: &str) -> bool {
-    match (ours.pointer_mut(pointer), theirs.pointer(pointer)) {
-        (Some(ours), Some(theirs)) if ours != theirs => {
-            *ours = theirs.clone();
+fn replace(own: &mut Value, theirs: &Value, pointer: &str) -> bool {
+    match (own.pointer_mut(pointer), theirs.pointer(pointer)) {
+        (Some(own), Some(theirs)) if own != theirs => {
+            *own = theirs.clone();
             true
         }
         _ => false,

@@ -4,10 +4,11 @@
 
 use std::time::SystemTime;
 
+use qmt_oci_ref::time::rfc3339;
 use serde_json::{Value, json};
 
 use super::PrivateSigstore;
-use super::encoding::{Must, base64, certificate_pem, rfc3339};
+use super::codec::{Must, base64, certificate_pem};
 use super::key::KeyPair;
 
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
@@ -113,7 +114,7 @@ impl TrustedRootBuilder {
     ///
     /// # Panics
     ///
-    /// Where the part is no authority, or was left out before.
+    /// Where the part is not an authority, or was removed before.
     #[must_use]
     pub fn with_empty_chain(mut self, part: TrustPart) -> Self {
         let (list, position) = place(part);

@@ -24,7 +24,7 @@ use x509_cert::spki::AlgorithmIdentifierOwned;
 use x509_tsp::{Accuracy, MessageImprint, TspVersion, TstInfo};
 
 use super::ca::{algorithm, name, self_signed, service_leaf};
-use super::encoding::{Must, since_1970};
+use super::codec::{Must, since_1970};
 use super::key::{KeyKind, KeyPair, sha256};
 
 const TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
@@ -35,7 +35,7 @@ const POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264
 
 /// What is wrong with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TokenFlaw {
+pub(super) enum TokenDefect {
     /// The token names the authority's certificate, and another key signed (CVE-2026-39984).
     OtherSigner,
     /// The time in the token was changed after it was signed.
@@ -107,7 +107,7 @@ impl TimestampAuthority {
         signature: &[u8],
         time: SystemTime,
         embed: bool,
-        flaw: Option<TokenFlaw>,
+        defect: Option<TokenDefect>,
     ) -> Vec<u8> {
         let seconds = Duration::from_secs(since_1970(time).as_secs());
         let info = self
@@ -115,14 +115,14 @@ impl TimestampAuthority {
             .to_der()
             .must("write TSTInfo");
         let stranger = KeyPair::generate(self.key.kind());
-        let signer = match flaw {
-            Some(TokenFlaw::OtherSigner) => &stranger,
+        let signer = match defect {
+            Some(TokenDefect::OtherSigner) => &stranger,
             _ => &self.key,
         };
         let attributes = self.attributes(&info, seconds);
         let signed = signer.sign(&attributes.to_der().must("write the signed attributes"));
-        let content = match flaw {
-            Some(TokenFlaw::Tampered) => self
+        let content = match defect {
+            Some(TokenDefect::Tampered) => self
                 .info(signature, seconds + Duration::from_secs(1), embed)
                 .to_der()
                 .must("write TSTInfo"),

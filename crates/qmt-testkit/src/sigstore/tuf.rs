@@ -10,18 +10,19 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use qmt_oci_ref::time::rfc3339;
 use serde_json::{Map, Value, json};
 
-use super::encoding::{Canonical, Must, canonical_json, rfc3339};
+use super::codec::{Canonical, Must, canonical_json};
 use super::image::bytes;
 use super::key::{KeyPair, sha256};
 
+mod defect;
 mod files;
-mod flaw;
 mod role;
 
+pub use self::defect::TufDefect;
 pub use self::files::TufFiles;
-pub use self::flaw::TufFlaw;
 pub use self::role::TufRole;
 
 use self::role::TufKey;
@@ -116,14 +117,17 @@ impl TufRepository {
     ///
     /// # Panics
     ///
-    /// Where the flaw is one of a rotation.
-    pub fn publish_bad(&mut self, flaw: TufFlaw) {
-        assert!(!flaw.is_of_rotation(), "{flaw:?} is a flaw of a rotation");
-        self.write_lower(Some(flaw));
+    /// Where the defect is one of a rotation.
+    pub fn publish_bad(&mut self, defect: TufDefect) {
+        assert!(
+            !defect.is_of_rotation(),
+            "{defect:?} is a defect of a rotation"
+        );
+        self.write_lower(Some(defect));
     }
 
     /// Gives a role new keys: a new root, signed with the old root's keys and the new one's, then
-    /// everything else anew.
+    /// everything else again.
     pub fn rotate(&mut self, role: TufRole) {
         self.rotate_to(role, None);
     }
@@ -132,10 +136,13 @@ impl TufRepository {
     ///
     /// # Panics
     ///
-    /// Where the flaw is none of a rotation.
-    pub fn rotate_bad(&mut self, role: TufRole, flaw: TufFlaw) {
-        assert!(flaw.is_of_rotation(), "{flaw:?} is no flaw of a rotation");
-        self.rotate_to(role, Some(flaw));
+    /// Where the defect is not one of a rotation.
+    pub fn rotate_bad(&mut self, role: TufRole, defect: TufDefect) {
+        assert!(
+            defect.is_of_rotation(),
+            "{defect:?} is not a defect of a rotation"
+        );
+        self.rotate_to(role, Some(defect));
     }
 
     /// Writes a new version of the root with the same keys, and nothing else.
@@ -145,14 +152,14 @@ impl TufRepository {
         self.write_root(&keys, None);
     }
 
-    fn rotate_to(&mut self, role: TufRole, flaw: Option<TufFlaw>) {
+    fn rotate_to(&mut self, role: TufRole, defect: Option<TufDefect>) {
         let old = self.state(TufRole::Root).keys.clone();
         self.state_mut(role).keys = role.fresh_keys();
         let new = self.state(TufRole::Root).keys.clone();
         self.state_mut(TufRole::Root).version += 1;
-        let signers: Vec<TufKey> = match flaw {
-            Some(TufFlaw::RootNotSignedByOld) => new,
-            Some(TufFlaw::RootNotSignedByNew) => old,
+        let signers: Vec<TufKey> = match defect {
+            Some(TufDefect::RootNotSignedByOld) => new,
+            Some(TufDefect::RootNotSignedByNew) => old,
             _ => {
                 let mut signers = old;
                 for key in new {
@@ -163,23 +170,23 @@ impl TufRepository {
                 signers
             }
         };
-        self.write_root(&signers, flaw);
-        self.write_lower(flaw);
+        self.write_root(&signers, defect);
+        self.write_lower(defect);
     }
 
-    fn write_root(&mut self, signers: &[TufKey], flaw: Option<TufFlaw>) {
+    fn write_root(&mut self, signers: &[TufKey], defect: Option<TufDefect>) {
         let mut keys = Map::new();
         let mut roles = Map::new();
         for (role, state) in &self.roles {
             for key in &state.keys {
                 keys.insert(key.id.clone(), key.to_json());
             }
-            let threshold = match flaw {
-                Some(TufFlaw::ThresholdZero) => 0,
+            let threshold = match defect {
+                Some(TufDefect::ThresholdZero) => 0,
                 _ => role.threshold(),
             };
             let mut ids: Vec<&str> = state.keys.iter().map(|key| key.id.as_str()).collect();
-            if let (Some(TufFlaw::OneKeyTwoIds), TufRole::Targets) = (flaw, *role) {
+            if let (Some(TufDefect::OneKeyTwoIds), TufRole::Targets) = (defect, *role) {
                 let first = state.keys.first().must("find a key of its own");
                 keys.insert(SECOND_ID.to_owned(), first.to_json());
                 ids.push(SECOND_ID);
@@ -196,27 +203,27 @@ impl TufRepository {
         signed["x-tuf-on-ci-expiry-period"] = 182.into();
         signed["x-tuf-on-ci-signing-period"] = 31.into();
         let version = self.state(TufRole::Root).version;
-        if flaw == Some(TufFlaw::RootSkipsVersion) {
+        if defect == Some(TufDefect::RootSkipsVersion) {
             signed["version"] = (version + 1).into();
         }
         let content = bytes(&sign(&signed, signers));
         self.files.insert(&format!("{version}.root.json"), content);
     }
 
-    fn write_lower(&mut self, flaw: Option<TufFlaw>) {
+    fn write_lower(&mut self, defect: Option<TufDefect>) {
         for role in [TufRole::Targets, TufRole::Snapshot, TufRole::Timestamp] {
             let state = self.state_mut(role);
-            state.version = match flaw {
-                Some(TufFlaw::Rollback(back)) if back == role => state.version.saturating_sub(1),
+            state.version = match defect {
+                Some(TufDefect::Rollback(back)) if back == role => state.version.saturating_sub(1),
                 _ => state.version + 1,
             };
         }
-        let targets = self.write_targets(flaw);
-        let snapshot = self.write_snapshot(&targets, flaw);
-        self.write_timestamp(&snapshot, flaw);
+        let targets = self.write_targets(defect);
+        let snapshot = self.write_snapshot(&targets, defect);
+        self.write_timestamp(&snapshot, defect);
     }
 
-    fn write_targets(&mut self, flaw: Option<TufFlaw>) -> Bytes {
+    fn write_targets(&mut self, defect: Option<TufDefect>) -> Bytes {
         let mut listed = Map::new();
         for (path, content) in &self.targets {
             let hash = hex::encode(sha256(content));
@@ -229,21 +236,21 @@ impl TufRepository {
                 .map_or((String::new(), path.as_str()), |(folder, file)| {
                     (format!("{folder}/"), file)
                 });
-            let served = match flaw {
-                Some(TufFlaw::TamperedTarget) => flaw::tampered(content),
-                Some(TufFlaw::LongTarget) => [content, &b" "[..]].concat().into(),
+            let served = match defect {
+                Some(TufDefect::TamperedTarget) => defect::tampered(content),
+                Some(TufDefect::LongTarget) => [content, &b" "[..]].concat().into(),
                 _ => content.clone(),
             };
             self.files
                 .insert(&format!("targets/{folder}{hash}.{file}"), served);
         }
-        let mut signed = self.signed(TufRole::Targets, flaw);
+        let mut signed = self.signed(TufRole::Targets, defect);
         signed["targets"] = listed.into();
-        let content = self.seal(TufRole::Targets, &signed, flaw);
+        let content = self.seal(TufRole::Targets, &signed, defect);
         let version = self.state(TufRole::Targets).version;
-        let served = match (flaw, version.checked_sub(1)) {
+        let served = match (defect, version.checked_sub(1)) {
             // Under the new name lies the old file, which was signed just as well.
-            (Some(TufFlaw::MixAndMatch), Some(before)) => self
+            (Some(TufDefect::MixAndMatch), Some(before)) => self
                 .files
                 .get(&format!("{before}.targets.json"))
                 .must("find the targets' metadata before this one")
@@ -255,33 +262,33 @@ impl TufRepository {
         content
     }
 
-    fn write_snapshot(&mut self, targets: &Bytes, flaw: Option<TufFlaw>) -> Bytes {
-        let mut signed = self.signed(TufRole::Snapshot, flaw);
-        signed["meta"] = match flaw {
-            Some(TufFlaw::SnapshotForgetsTargets) => json!({}),
+    fn write_snapshot(&mut self, targets: &Bytes, defect: Option<TufDefect>) -> Bytes {
+        let mut signed = self.signed(TufRole::Snapshot, defect);
+        signed["meta"] = match defect {
+            Some(TufDefect::SnapshotForgetsTargets) => json!({}),
             // The mix-up is to be found by version, not by hash.
-            Some(TufFlaw::MixAndMatch) => {
+            Some(TufDefect::MixAndMatch) => {
                 json!({ "targets.json": { "version": self.state(TufRole::Targets).version } })
             }
             _ => json!({ "targets.json": self.pin(TufRole::Targets, targets) }),
         };
-        let content = self.seal(TufRole::Snapshot, &signed, flaw);
+        let content = self.seal(TufRole::Snapshot, &signed, defect);
         let version = self.state(TufRole::Snapshot).version;
         self.files
             .insert(&format!("{version}.snapshot.json"), content.clone());
         content
     }
 
-    fn write_timestamp(&mut self, snapshot: &Bytes, flaw: Option<TufFlaw>) {
-        let mut signed = self.signed(TufRole::Timestamp, flaw);
-        signed["meta"] = match flaw {
-            // Its own flaws are to be found in the snapshot, not by the pin on it.
-            Some(TufFlaw::Tampered(TufRole::Snapshot)) => {
+    fn write_timestamp(&mut self, snapshot: &Bytes, defect: Option<TufDefect>) {
+        let mut signed = self.signed(TufRole::Timestamp, defect);
+        signed["meta"] = match defect {
+            // Its own defects are to be found in the snapshot, not by the pin on it.
+            Some(TufDefect::Tampered(TufRole::Snapshot)) => {
                 json!({ "snapshot.json": { "version": self.state(TufRole::Snapshot).version } })
             }
             _ => json!({ "snapshot.json": self.pin(TufRole::Snapshot, snapshot) }),
         };
-        let content = self.seal(TufRole::Timestamp, &signed, flaw);
+        let content = self.seal(TufRole::Timestamp, &signed, defect);
         self.files.insert("timestamp.json", content);
     }
 
@@ -294,18 +301,18 @@ impl TufRepository {
     }
 
     /// What all roles' metadata begins with.
-    fn signed(&self, role: TufRole, flaw: Option<TufFlaw>) -> Value {
+    fn signed(&self, role: TufRole, defect: Option<TufDefect>) -> Value {
         let state = self.state(role);
-        let r#type = match (flaw, role) {
-            (Some(TufFlaw::OtherType), TufRole::Timestamp) => TufRole::Snapshot.name(),
+        let r#type = match (defect, role) {
+            (Some(TufDefect::OtherType), TufRole::Timestamp) => TufRole::Snapshot.name(),
             _ => role.name(),
         };
-        let spec_version = match (flaw, role) {
-            (Some(TufFlaw::FutureSpec), TufRole::Timestamp) => "2.0.0",
+        let spec_version = match (defect, role) {
+            (Some(TufDefect::FutureSpec), TufRole::Timestamp) => "2.0.0",
             _ => SPEC_VERSION,
         };
-        let expires = match flaw {
-            Some(TufFlaw::Expired(expired)) if expired == role => self.time - DAY,
+        let expires = match defect {
+            Some(TufDefect::Expired(expired)) if expired == role => self.time - DAY,
             _ => state.expires,
         };
         json!({
@@ -316,19 +323,19 @@ impl TufRepository {
         })
     }
 
-    /// Signs a role's metadata with its keys, or as the flaw has it.
-    fn seal(&self, role: TufRole, signed: &Value, flaw: Option<TufFlaw>) -> Bytes {
+    /// Signs a role's metadata with its keys, or as the defect has it.
+    fn seal(&self, role: TufRole, signed: &Value, defect: Option<TufDefect>) -> Bytes {
         let keys = &self.state(role).keys;
-        let envelope = match flaw {
-            Some(TufFlaw::Unsigned(flawed)) if flawed == role => sign(signed, &[]),
-            Some(TufFlaw::BelowThreshold) if role == TufRole::Targets => {
+        let envelope = match defect {
+            Some(TufDefect::Unsigned(flawed)) if flawed == role => sign(signed, &[]),
+            Some(TufDefect::BelowThreshold) if role == TufRole::Targets => {
                 sign(signed, keys.get(..1).unwrap_or_default())
             }
-            Some(TufFlaw::SameKeyTwice) if role == TufRole::Targets => {
+            Some(TufDefect::SameKeyTwice) if role == TufRole::Targets => {
                 let first = keys.first().must("find a key of its own").clone();
                 sign(signed, &[first.clone(), first])
             }
-            Some(TufFlaw::OneKeyTwoIds) if role == TufRole::Targets => {
+            Some(TufDefect::OneKeyTwoIds) if role == TufRole::Targets => {
                 let first = keys.first().must("find a key of its own").clone();
                 let id = SECOND_ID.to_owned();
                 let again = TufKey {
@@ -337,7 +344,7 @@ impl TufRepository {
                 };
                 sign(signed, &[first, again])
             }
-            Some(TufFlaw::WrongKey(flawed)) if flawed == role => {
+            Some(TufDefect::WrongKey(flawed)) if flawed == role => {
                 let strangers: Vec<TufKey> = keys
                     .iter()
                     .map(|key| TufKey {
@@ -347,7 +354,7 @@ impl TufRepository {
                     .collect();
                 sign(signed, &strangers)
             }
-            Some(TufFlaw::Tampered(flawed)) if flawed == role => {
+            Some(TufDefect::Tampered(flawed)) if flawed == role => {
                 let mut envelope = sign(signed, keys);
                 envelope["signed"]["expires"] = rfc3339(self.time + 3650 * DAY).into();
                 envelope

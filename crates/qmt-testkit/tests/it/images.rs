@@ -1,6 +1,6 @@
 //! Images as the builders make them, looked at as a client would.
 
-use qmt_oci_ref::{Descriptor, Digest, MediaType, Platform};
+use qmt_oci_ref::{Descriptor, Digest, MediaType, manifest};
 use qmt_testkit::{Archive, FakeRegistry, ImageBuilder, IndexBuilder, Layer, plugins};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ async fn a_wasm_artifact_holds_the_module_as_it_is() {
         .build()
         .push(&registry, "acme/echo", "1");
     let manifest = get(registry.address(), "/v2/acme/echo/manifests/1").json();
-    assert_eq!(manifest["mediaType"], MediaType::OCI_MANIFEST);
+    assert_eq!(manifest["mediaType"], manifest::OCI_MANIFEST);
     assert_eq!(
         manifest["config"]["mediaType"],
         "application/vnd.wasm.v1.config+json"
@@ -49,20 +49,20 @@ fn a_dockerfile_image_names_its_layers_by_uncompressed_digest() {
         let (layer, layer_bytes) = &image.blobs()[1];
         let types = if docker {
             [
-                MediaType::DOCKER_MANIFEST,
+                manifest::DOCKER_MANIFEST,
                 "application/vnd.docker.container.image.v1+json",
                 "application/vnd.docker.image.rootfs.diff.tar.gzip",
             ]
         } else {
             [
-                MediaType::OCI_MANIFEST,
+                manifest::OCI_MANIFEST,
                 "application/vnd.oci.image.config.v1+json",
                 "application/vnd.oci.image.layer.v1.tar+gzip",
             ]
         };
         assert_eq!(manifest["mediaType"], types[0]);
         assert_eq!(
-            [config.media_type().as_str(), layer.media_type().as_str()],
+            [config.media_type().as_ref(), layer.media_type().as_ref()],
             types[1..]
         );
         assert_eq!(manifest["config"]["digest"], config.digest().to_string());
@@ -111,10 +111,11 @@ fn layers_can_claim_what_they_are_not() {
 #[test]
 fn an_index_lists_platforms_attestations_and_nested_indexes() {
     let wasm = ImageBuilder::wasm(plugins::echo_wasm()).build();
-    let arm = Platform::new("linux", "arm64").with_variant("v8");
+    let mut arm = manifest::platform("linux", "arm64");
+    arm.set_variant(Some("v8".to_owned()));
     let native = ImageBuilder::native(arm.clone(), "plugin.so", b"\x7fELF".as_slice()).build();
     let inner = IndexBuilder::new().wasm(&wasm).docker().build();
-    let lie = Descriptor::new(MediaType::new("x/y"), Digest::sha256(b"lie"), 3);
+    let lie = Descriptor::new(MediaType::from("x/y"), Digest::sha256(b"lie"), 3);
     let index = IndexBuilder::new()
         .platform(&native, arm)
         .attestation(&native)
@@ -131,7 +132,7 @@ fn an_index_lists_platforms_attestations_and_nested_indexes() {
         entries[1]["annotations"]["vnd.docker.reference.digest"],
         native.root().digest().to_string()
     );
-    assert_eq!(entries[2]["mediaType"], MediaType::DOCKER_MANIFEST_LIST);
+    assert_eq!(entries[2]["mediaType"], manifest::DOCKER_INDEX);
     assert_eq!(entries[3]["digest"], Digest::sha256(b"lie").to_string());
     let digests: Vec<_> = index
         .manifests()

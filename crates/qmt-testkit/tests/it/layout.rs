@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use qmt_oci_ref::{Digest, MediaType, Platform};
+use qmt_oci_ref::{Digest, manifest};
 use qmt_testkit::{FakeRegistry, ImageBuilder, IndexBuilder, TestkitError};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ fn what_was_written_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let image = ImageBuilder::wasm(b"\0asm".as_slice()).build();
     let index = IndexBuilder::new()
-        .platform(&image, Platform::new("linux", "amd64"))
+        .platform(&image, manifest::platform("linux", "amd64"))
         .build();
     index.write_layout(folder.path(), "v1").unwrap();
     let referrer = ImageBuilder::new().subject(index.root().clone()).build();
@@ -30,7 +30,7 @@ fn what_was_written_is_served() {
     assert_eq!(registry.tags("acme/echo"), ["v1"]);
     let reply = get(registry.address(), "/v2/acme/echo/manifests/v1");
     assert_eq!(reply.body, index.root_bytes().as_ref());
-    assert_eq!(reply.header("content-type"), MediaType::OCI_INDEX);
+    assert_eq!(reply.header("content-type"), manifest::OCI_INDEX);
     for (descriptor, bytes) in index.manifests() {
         let path = format!("/v2/acme/echo/manifests/{}", descriptor.digest());
         assert_eq!(get(registry.address(), &path).body, bytes.as_ref());
@@ -83,7 +83,7 @@ fn a_tag_is_replaced_and_an_untagged_referrer_is_found() {
 fn a_manifest_that_does_not_name_its_type_has_that_of_its_parent() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = br#"{"schemaVersion":2,"layers":[]}"#;
-    let child = qmt_testkit::Image::from_manifest(MediaType::OCI_MANIFEST, manifest.as_slice(), []);
+    let child = qmt_testkit::Image::from_manifest(manifest::OCI_MANIFEST, manifest.as_slice(), []);
     IndexBuilder::new()
         .nested(&child)
         .build()
@@ -93,8 +93,8 @@ fn a_manifest_that_does_not_name_its_type_has_that_of_its_parent() {
     let digest = child.root().digest().to_string();
     let (found, bytes) = registry.manifest("layout", &digest).unwrap();
     assert_eq!(
-        (found.media_type().as_str(), bytes.as_ref()),
-        (MediaType::OCI_MANIFEST, &manifest[..])
+        (found.media_type().as_ref(), bytes.as_ref()),
+        (manifest::OCI_MANIFEST, &manifest[..])
     );
 }
 
@@ -141,15 +141,20 @@ fn what_is_no_layout_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(load(folder.path()), TestkitError::Layout { .. }));
     fs::write(folder.path().join("oci-layout"), "{}").unwrap();
-    assert!(matches!(load(folder.path()), TestkitError::File { .. }));
+    assert!(matches!(load(folder.path()), TestkitError::Layout { .. }));
+    let marker = r#"{"imageLayoutVersion":"1.0.0"}"#;
+    fs::write(folder.path().join("oci-layout"), marker).unwrap();
+    assert!(matches!(load(folder.path()), TestkitError::Layout { .. }));
     fs::write(folder.path().join("index.json"), "[").unwrap();
-    assert!(matches!(load(folder.path()), TestkitError::Json { .. }));
+    assert!(matches!(load(folder.path()), TestkitError::Layout { .. }));
     let missing = Digest::sha256(b"missing");
-    let index = format!(r#"{{"manifests":[{{"mediaType":"a/b","digest":"{missing}","size":1}}]}}"#);
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"a/b","digest":"{missing}","size":1}}]}}"#
+    );
     fs::write(folder.path().join("index.json"), index).unwrap();
     let error = load(folder.path());
     assert!(
-        error.to_string().contains("names a blob that is not there"),
+        error.to_string().contains("lists a blob that is absent"),
         "{error}"
     );
 }

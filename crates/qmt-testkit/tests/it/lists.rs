@@ -1,6 +1,6 @@
 //! Tag lists and referrers lists, with paging and filter.
 
-use qmt_oci_ref::{Digest, MediaType};
+use qmt_oci_ref::{Digest, manifest};
 use qmt_testkit::{FakeRegistry, ImageBuilder, Layer};
 
 use crate::http::{get, request};
@@ -80,7 +80,7 @@ async fn referrers_are_computed_from_subjects_and_filtered() {
     let registry = FakeRegistry::builder().serve().await;
     let subject = with_referrers(&registry);
     let reply = get(registry.address(), &format!("/v2/a/b/referrers/{subject}"));
-    assert_eq!(reply.header("content-type"), MediaType::OCI_INDEX);
+    assert_eq!(reply.header("content-type"), manifest::OCI_INDEX);
     assert_eq!(reply.json()["manifests"].as_array().unwrap().len(), 3);
     assert_eq!(reply.header("oci-filters-applied"), "");
     let reply = get(
@@ -152,7 +152,7 @@ async fn without_the_api_referrers_are_404_and_pushes_say_nothing() {
     );
     let push = || {
         request(registry.address(), "PUT", "/v2/a/b/manifests/ref")
-            .header("content-type", MediaType::OCI_MANIFEST)
+            .header("content-type", manifest::OCI_MANIFEST)
             .body(&body)
             .send()
     };

@@ -1,11 +1,11 @@
 //! Manifests: pull, push, delete, and what is refused.
 
-use qmt_oci_ref::{Digest, DigestAlgorithm, MediaType};
+use qmt_oci_ref::{Digest, DigestAlgorithm, manifest};
 use qmt_testkit::{FakeRegistry, ImageBuilder, IndexBuilder};
 
 use crate::http::{Reply, get, head, request};
 
-const MANIFEST: &str = MediaType::OCI_MANIFEST;
+const MANIFEST: &str = manifest::OCI_MANIFEST;
 
 fn put(registry: &FakeRegistry, reference: &str, media_type: &str, body: &[u8]) -> Reply {
     request(
@@ -68,7 +68,7 @@ async fn what_is_no_manifest_is_refused() {
         ("sha256:abc", MANIFEST, good, "DIGEST_INVALID"),
         (
             "v1",
-            MediaType::OCI_INDEX,
+            manifest::OCI_INDEX,
             format!(r#"{{"mediaType":"{MANIFEST}"}}"#).as_bytes(),
             "MANIFEST_INVALID",
         ),
@@ -112,11 +112,11 @@ async fn content_that_a_manifest_names_must_be_there() {
         put(&registry, "v1", MANIFEST, image.root_bytes()).code(),
         "MANIFEST_BLOB_UNKNOWN"
     );
-    let reply = put(&registry, "v1", MediaType::OCI_INDEX, index.root_bytes());
+    let reply = put(&registry, "v1", manifest::OCI_INDEX, index.root_bytes());
     assert_eq!(reply.code(), "MANIFEST_BLOB_UNKNOWN");
     image.push(&registry, "a/b", None);
     assert_eq!(
-        put(&registry, "v1", MediaType::OCI_INDEX, index.root_bytes()).status,
+        put(&registry, "v1", manifest::OCI_INDEX, index.root_bytes()).status,
         201
     );
 

@@ -1,4 +1,4 @@
-//! Evidence comes back as it was stored.
+//! Evidence is read back as it was stored.
 
 use super::*;
 
@@ -9,25 +9,37 @@ fn subject() -> PinnedReference {
     )
 }
 
+fn item(content: Content) -> Item {
+    let place = "a".to_owned();
+    Item { place, content }
+}
+
+fn bundle(json: Vec<u8>) -> Item {
+    item(Content::Bundle {
+        json,
+        from_file: false,
+    })
+}
+
+fn envelope() -> Item {
+    item(Content::Envelope {
+        json: vec![1],
+        annotations: [("a".to_owned(), "\u{0}\n".to_owned())].into(),
+    })
+}
+
 #[test]
-fn every_kind_of_piece_comes_back_byte_for_byte() {
-    let annotations = [("a".to_owned(), "\u{0}\n".to_owned())].into();
+fn every_kind_of_item_is_read_back_byte_for_byte() {
     let mut evidence = Evidence::empty(&subject())
         .with_bundle("a file", b"\xff\x00{")
         .unwrap();
-    evidence
-        .pieces
-        .push(Piece::bundle("a".to_owned(), vec![0, 255]));
-    evidence
-        .pieces
-        .push(Piece::envelope("b".to_owned(), vec![1], annotations));
-    evidence
-        .pieces
-        .push(Piece::simple_signing("c".to_owned(), Vec::new(), [].into()));
-    evidence.notes.push(Note {
-        found: "d".to_owned(),
-        reason: "e".to_owned(),
-    });
+    evidence.items.push(bundle(vec![0, 255]));
+    evidence.items.push(envelope());
+    evidence.items.push(item(Content::SimpleSigning {
+        payload: Vec::new(),
+        annotations: [].into(),
+    }));
+    evidence.note("d".to_owned(), "e".to_owned());
     let read = Evidence::from_json(&evidence.to_json().unwrap()).unwrap();
     assert_eq!(read, evidence);
     assert_eq!((read.len(), read.is_empty()), (4, false));
@@ -35,10 +47,24 @@ fn every_kind_of_piece_comes_back_byte_for_byte() {
     assert!(Evidence::empty(&subject()).is_empty());
 }
 
+/// The stored form of earlier releases stays readable.
+#[test]
+fn the_stored_form_is_stable() {
+    let mut evidence = Evidence::empty(&subject());
+    evidence.items.push(envelope());
+    evidence.note("b".to_owned(), "c".to_owned());
+    let stored = format!(
+        r#"{{"schema":1,"subject":"{}","pieces":[{{"found":"a","content":{{"envelope":{{"json":"AQ==","annotations":{{"a":"\u0000\n"}}}}}}}}],"notes":[{{"found":"b","reason":"c"}}]}}"#,
+        subject().digest()
+    );
+    assert_eq!(evidence.to_json().unwrap(), stored.as_bytes());
+    assert_eq!(Evidence::from_json(stored.as_bytes()).unwrap(), evidence);
+}
+
 /// LIM-07: 1 MiB of bundle and a hundred of them, and one past each.
 #[test]
 fn a_bundle_file_is_bounded_as_one_from_a_registry_is() {
-    let limit = usize::try_from(PIECE_BYTES_MAX).unwrap();
+    let limit = usize::try_from(ITEM_BYTES_MAX).unwrap();
     let start = || Evidence::empty(&subject());
     start().with_bundle("a file", &vec![b' '; limit]).unwrap();
     assert!(
@@ -53,29 +79,25 @@ fn a_bundle_file_is_bounded_as_one_from_a_registry_is() {
     assert!(full.with_bundle("a file", b"{}").is_err());
 }
 
-/// LIM-07: how many of each kind are kept, and how much in all.
+/// LIM-07: how many of each kind are stored, and how much in all.
 #[test]
 fn envelopes_and_notes_are_bounded() {
     let mut evidence = Evidence::empty(&subject());
-    let envelope = || Piece::envelope("a".to_owned(), vec![1], [].into());
-    evidence.pieces = (0..ENVELOPES_MAX).map(|_| envelope()).collect();
-    evidence.notes = (0..NOTES_MAX)
-        .map(|_| Note {
-            found: String::new(),
-            reason: String::new(),
-        })
-        .collect();
-    check(&evidence.pieces, &evidence.notes).unwrap();
-    let mut pieces = evidence.pieces.clone();
-    pieces.push(envelope());
-    check(&pieces, &[]).unwrap_err();
-    let mut notes = evidence.notes.clone();
-    notes.push(Note {
-        found: String::new(),
-        reason: String::new(),
-    });
-    check(&[], &notes).unwrap_err();
-    let heavy = Piece::bundle("a".to_owned(), vec![b' '; TOTAL_BYTES_MAX / 16]);
-    check(&vec![heavy.clone(); 16], &[]).unwrap();
-    check(&vec![heavy; 17], &[]).unwrap_err();
+    for _ in 0..ENVELOPES_MAX {
+        evidence.items.push(envelope());
+    }
+    for _ in 0..=NOTES_MAX {
+        evidence.note(String::new(), String::new());
+    }
+    evidence.check_limits().unwrap();
+    let mut noted = evidence.clone();
+    noted.notes.push(evidence.notes[0].clone());
+    noted.check_limits().unwrap_err();
+    evidence.items.push(envelope());
+    evidence.check_limits().unwrap_err();
+    let mut heavy = Evidence::empty(&subject());
+    heavy.items = vec![bundle(vec![b' '; TOTAL_BYTES_MAX / 16]); 16];
+    heavy.check_limits().unwrap();
+    heavy.items.push(heavy.items[0].clone());
+    heavy.check_limits().unwrap_err();
 }

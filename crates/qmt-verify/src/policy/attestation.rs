@@ -1,5 +1,7 @@
-//! Demands on attestations: what a signed statement beside the image must say about it.
+//! Requirements on attestations: what a signed statement must say about the image.
 //! <https://slsa.dev/spec/v1.0/provenance>, <https://slsa.dev/spec/v0.2/provenance>
+
+use std::fmt;
 
 use serde_json::Value;
 
@@ -7,30 +9,77 @@ use crate::error::VerifyError;
 
 const SLSA_V1: &str = "https://slsa.dev/provenance/v1";
 const SLSA_V02: &str = "https://slsa.dev/provenance/v0.2";
-/// What cosign writes for a signature. A signature is no attestation.
+/// The predicate type of a signature by cosign, which is not an attestation.
 pub(crate) const COSIGN_SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 
-/// An attestation that must be there besides the signature.
+/// An attestation that must exist in addition to the signature.
 #[derive(Clone, Debug)]
 pub struct AttestationDemand {
-    predicate_type: String,
-    fields: Vec<Field>,
+    pub(super) predicate_type: String,
+    /// Fields with their required values.
+    fields: Vec<(Field, String)>,
 }
 
-/// One field and the text that it must have.
-#[derive(Clone, Debug)]
-struct Field {
-    name: String,
-    /// JSON pointers; one of them leads to the value.
-    pointers: Vec<String>,
-    expected: String,
-    /// Whether the value is a repository, which provenance writes in several ways.
-    is_source: bool,
+/// A field of a predicate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Field {
+    Builder,
+    Source,
+    BuildType,
+    Workflow,
+    /// By its JSON pointer.
+    Pointer(String),
 }
 
 impl Field {
-    fn accepts(&self, found: &str) -> bool {
-        found == self.expected || (self.is_source && repository(found) == self.expected)
+    /// The JSON pointers to the field in a predicate of this type; `None` if the type has no such
+    /// field.
+    fn pointers(&self, predicate_type: &str) -> Option<&[&str]> {
+        Some(match (self, predicate_type) {
+            (Self::Builder, SLSA_V1) => &["/runDetails/builder/id"],
+            (Self::Builder, SLSA_V02) => &["/builder/id"],
+            (Self::Source, SLSA_V1) => &[
+                "/buildDefinition/externalParameters/workflow/repository",
+                "/buildDefinition/externalParameters/source",
+            ],
+            (Self::Source, SLSA_V02) => &["/invocation/configSource/uri"],
+            (Self::BuildType, SLSA_V1) => &["/buildDefinition/buildType"],
+            (Self::BuildType, SLSA_V02) => &["/buildType"],
+            (Self::Workflow, SLSA_V1) => &["/buildDefinition/externalParameters/workflow/path"],
+            (Self::Workflow, SLSA_V02) => &["/invocation/configSource/entryPoint"],
+            _ => return None,
+        })
+    }
+
+    fn values(&self, predicate_type: &str, predicate: &Value) -> Vec<String> {
+        let found: Vec<&Value> = if let Self::Pointer(pointer) = self {
+            predicate.pointer(pointer).into_iter().collect()
+        } else {
+            let pointers = self.pointers(predicate_type).unwrap_or_default().iter();
+            pointers.filter_map(|one| predicate.pointer(one)).collect()
+        };
+        let text = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        found.into_iter().map(text).collect()
+    }
+
+    fn accepts(&self, found: &str, expected: &str) -> bool {
+        // Provenance writes a repository in several ways.
+        found == expected || (*self == Self::Source && repository(found) == expected)
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Builder => "builder",
+            Self::Source => "source",
+            Self::BuildType => "build type",
+            Self::Workflow => "workflow",
+            Self::Pointer(pointer) => pointer,
+        })
     }
 }
 
@@ -47,7 +96,7 @@ fn repository(uri: &str) -> &str {
 }
 
 impl AttestationDemand {
-    /// Demands an attestation of `predicate_type`.
+    /// Requires an attestation of `predicate_type`.
     ///
     /// # Errors
     ///
@@ -58,9 +107,9 @@ impl AttestationDemand {
             return Err(VerifyError::policy("`predicate_type` is empty"));
         }
         if predicate_type == COSIGN_SIGN {
-            return Err(VerifyError::policy(format!(
-                "`{COSIGN_SIGN}` is a signature, which cannot be demanded as an attestation"
-            )));
+            let problem =
+                format!("`{COSIGN_SIGN}` is the type of a signature, not of an attestation");
+            return Err(VerifyError::policy(problem));
         }
         Ok(Self {
             predicate_type,
@@ -68,69 +117,45 @@ impl AttestationDemand {
         })
     }
 
-    /// Demands this builder id of a SLSA provenance.
+    /// Requires this builder id of a SLSA provenance.
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Policy`] if the predicate type is no SLSA provenance that we know.
+    /// [`VerifyError::Policy`] if `id` is empty, or the predicate type is not SLSA provenance v0.2
+    /// or v1.
     pub fn with_builder(self, id: impl Into<String>) -> Result<Self, VerifyError> {
-        self.slsa(
-            "builder",
-            &["/runDetails/builder/id"],
-            &["/builder/id"],
-            id.into(),
-        )
+        self.slsa(Field::Builder, id.into())
     }
 
-    /// Demands this source repository of a SLSA provenance.
+    /// Requires this source repository of a SLSA provenance.
     ///
     /// # Errors
     ///
     /// As [`AttestationDemand::with_builder`].
     pub fn with_source(self, repository: impl Into<String>) -> Result<Self, VerifyError> {
-        let v1 = [
-            "/buildDefinition/externalParameters/workflow/repository",
-            "/buildDefinition/externalParameters/source",
-        ];
-        self.slsa(
-            "source",
-            &v1,
-            &["/invocation/configSource/uri"],
-            repository.into(),
-        )
+        self.slsa(Field::Source, repository.into())
     }
 
-    /// Demands this build type of a SLSA provenance.
+    /// Requires this build type of a SLSA provenance.
     ///
     /// # Errors
     ///
     /// As [`AttestationDemand::with_builder`].
     pub fn with_build_type(self, build_type: impl Into<String>) -> Result<Self, VerifyError> {
-        self.slsa(
-            "build type",
-            &["/buildDefinition/buildType"],
-            &["/buildType"],
-            build_type.into(),
-        )
+        self.slsa(Field::BuildType, build_type.into())
     }
 
-    /// Demands this workflow file of a SLSA provenance.
+    /// Requires this workflow file of a SLSA provenance.
     ///
     /// # Errors
     ///
     /// As [`AttestationDemand::with_builder`].
     pub fn with_workflow(self, path: impl Into<String>) -> Result<Self, VerifyError> {
-        let v1 = ["/buildDefinition/externalParameters/workflow/path"];
-        self.slsa(
-            "workflow",
-            &v1,
-            &["/invocation/configSource/entryPoint"],
-            path.into(),
-        )
+        self.slsa(Field::Workflow, path.into())
     }
 
-    /// Demands that the predicate has `expected` at the JSON pointer `pointer`. Text is compared as
-    /// it is, anything else by its JSON.
+    /// Requires that the predicate has `expected` at the JSON pointer `pointer`. A string is
+    /// compared with its content, any other value with its JSON.
     ///
     /// # Errors
     ///
@@ -142,134 +167,41 @@ impl AttestationDemand {
     ) -> Result<Self, VerifyError> {
         let pointer = pointer.into();
         if !pointer.starts_with('/') {
-            return Err(VerifyError::policy(format!(
-                "`{pointer}` is no JSON pointer"
-            )));
+            let problem = format!("`{pointer}` is not a JSON pointer, which begins with `/`");
+            return Err(VerifyError::policy(problem));
         }
-        self.fields.push(Field {
-            name: pointer.clone(),
-            pointers: vec![pointer],
-            expected: expected.into(),
-            is_source: false,
-        });
+        self.fields.push((Field::Pointer(pointer), expected.into()));
         Ok(self)
     }
 
-    fn slsa(
-        mut self,
-        name: &str,
-        v1: &[&str],
-        v02: &[&str],
-        expected: String,
-    ) -> Result<Self, VerifyError> {
-        let pointers = match self.predicate_type.as_str() {
-            SLSA_V1 => v1,
-            SLSA_V02 => v02,
-            other => {
-                return Err(VerifyError::policy(format!(
-                    "`{name}` is known for SLSA provenance v0.2 and v1, not for `{other}`"
-                )));
-            }
-        };
+    fn slsa(mut self, field: Field, expected: String) -> Result<Self, VerifyError> {
+        if field.pointers(&self.predicate_type).is_none() {
+            let found = self.predicate_type;
+            let problem =
+                format!("`{field}` applies to SLSA provenance v0.2 and v1, not to `{found}`");
+            return Err(VerifyError::policy(problem));
+        }
         if expected.trim().is_empty() {
-            return Err(VerifyError::policy(format!("the demanded {name} is empty")));
+            let problem = format!("the required {field} is empty");
+            return Err(VerifyError::policy(problem));
         }
-        let pointers = pointers.iter().map(|&pointer| pointer.to_owned()).collect();
-        self.fields.push(Field {
-            name: name.to_owned(),
-            pointers,
-            expected,
-            is_source: name == "source",
-        });
+        self.fields.push((field, expected));
         Ok(self)
     }
 
-    pub(crate) fn predicate_type(&self) -> &str {
-        &self.predicate_type
-    }
-
-    /// Says what `predicate` lacks, if anything.
-    pub(crate) fn lacks(&self, predicate: &Value) -> Option<String> {
-        self.fields.iter().find_map(|field| {
-            let values = field
-                .pointers
-                .iter()
-                .filter_map(|pointer| predicate.pointer(pointer));
-            let values: Vec<String> = values.map(text).collect();
-            // Where a provenance says it in two places, both must agree.
-            let wrong = values.iter().find(|value| !field.accepts(value));
-            match (wrong, values.is_empty()) {
-                (None, false) => None,
-                (Some(found), _) => Some(format!(
-                    "its {} is `{found}`, not `{}`",
-                    field.name, field.expected
-                )),
-                (None, true) => Some(format!("it has no {}", field.name)),
+    /// The first requirement that `predicate` does not meet, in words.
+    pub(super) fn unmet(&self, predicate: &Value) -> Option<String> {
+        self.fields.iter().find_map(|(field, expected)| {
+            let values = field.values(&self.predicate_type, predicate);
+            // Where a provenance names it in two places, both must agree.
+            match values.iter().find(|value| !field.accepts(value, expected)) {
+                Some(found) => Some(format!("its {field} is `{found}`, not `{expected}`")),
+                None if values.is_empty() => Some(format!("it has no {field}")),
+                None => None,
             }
         })
     }
 }
 
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_is_a_repository_without_its_ref() {
-        for (uri, expected) in [
-            (
-                "git+https://github.com/acme/x@refs/tags/v1",
-                "https://github.com/acme/x",
-            ),
-            (
-                "https://github.com/acme/x@refs/heads/a@b",
-                "https://github.com/acme/x",
-            ),
-            ("https://github.com/acme/x", "https://github.com/acme/x"),
-            (
-                "https://github.com@evil.example/acme/x",
-                "https://github.com@evil.example/acme/x",
-            ),
-            ("pkg:npm/%40acme/x@1", "pkg:npm/%40acme/x@1"),
-            ("https://", "https://"),
-            ("", ""),
-        ] {
-            assert_eq!(repository(uri), expected, "{uri}");
-        }
-    }
-
-    #[test]
-    fn two_places_of_a_provenance_must_agree() {
-        let demand = AttestationDemand::new(SLSA_V1)
-            .unwrap()
-            .with_source("https://a/b")
-            .unwrap();
-        let predicate = |workflow: &str, source: &str| {
-            serde_json::json!({ "buildDefinition": { "externalParameters": {
-                "workflow": { "repository": workflow }, "source": source,
-            } } })
-        };
-        assert_eq!(
-            demand.lacks(&predicate("https://a/b", "git+https://a/b@refs/x")),
-            None
-        );
-        assert!(
-            demand
-                .lacks(&predicate("https://a/b", "https://evil/b"))
-                .is_some()
-        );
-        assert!(
-            demand
-                .lacks(&predicate("https://evil/b", "https://a/b"))
-                .is_some()
-        );
-        assert!(demand.lacks(&Value::Null).is_some());
-    }
-}
+mod tests;

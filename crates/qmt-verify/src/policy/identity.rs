@@ -1,4 +1,4 @@
-//! Who may stand in a certificate: one exact text, or an expression that covers the whole of it.
+//! Rules about the identity in a certificate: an exact text, or an expression over the whole of it.
 
 use std::fmt;
 
@@ -31,13 +31,12 @@ impl IdentityRule {
         if identity.trim().is_empty() {
             return Err(VerifyError::policy("an identity is empty"));
         }
-        Ok(Self {
-            rule: Rule::Exact(identity),
-        })
+        let rule = Rule::Exact(identity);
+        Ok(Self { rule })
     }
 
-    /// Accepts identities that `pattern` matches from the first to the last character, whether or
-    /// not it says `^` and `$`. cosign matches anywhere, so that `github.com/acme/x` accepts
+    /// Accepts identities that `pattern` matches from the first to the last character, with or
+    /// without `^` and `$`. cosign matches anywhere, so that `github.com/acme/x` accepts
     /// `https://evil/?github.com/acme/x`; here it does not.
     ///
     /// # Errors
@@ -51,27 +50,23 @@ impl IdentityRule {
             return Err(refuse("is empty".to_owned()));
         }
         let compile = |pattern: &str| {
-            RegexBuilder::new(pattern)
+            let compiled = RegexBuilder::new(pattern)
                 .size_limit(REGEX_BYTES_MAX)
-                .build()
-                .map_err(|error| refuse(error.to_string()))
+                .build();
+            compiled.map_err(|error| refuse(error.to_string()))
         };
-        // Alone first: `a)|(b` would be an expression only inside our brackets.
+        // Alone first: `a)|(b` is an expression only inside the brackets below.
         compile(pattern)?;
         let whole = compile(&format!(r"\A(?:{pattern})\z"))?;
-        Ok(Self {
-            rule: Rule::Matching {
-                pattern: pattern.to_owned(),
-                whole,
-            },
-        })
+        let pattern = pattern.to_owned();
+        let rule = Rule::Matching { pattern, whole };
+        Ok(Self { rule })
     }
 
-    /// Whether it leaves it open who signs: nobody would name these on purpose.
-    pub(crate) fn accepts_everybody(&self) -> bool {
-        ["x", "https://evil.example/", "evil@example.com"]
-            .iter()
-            .all(|anybody| self.accepts(anybody))
+    /// Whether it accepts identities that no policy would name on purpose.
+    pub(crate) fn accepts_all(&self) -> bool {
+        let samples = ["x", "https://evil.example/", "evil@example.com"];
+        samples.iter().all(|identity| self.accepts(identity))
     }
 
     pub(crate) fn accepts(&self, identity: &str) -> bool {

@@ -1,6 +1,5 @@
 //! Scopes: which repositories a policy covers, by whole path segments.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,7 +8,7 @@ use qmt_oci_ref::{RegistryHost, Repository};
 use crate::error::VerifyError;
 
 /// A pattern over `host/path`: `ghcr.io/acme/echo`, `ghcr.io/acme/*` for one segment,
-/// `ghcr.io/acme/**` for everything inside, `**` for everything.
+/// `ghcr.io/acme/**` for everything below, `**` for everything.
 ///
 /// Wildcards stand for whole segments, so that `ghcr.io/acme/**` never covers `ghcr.io/acme-evil`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,8 +16,7 @@ pub struct Scope {
     segments: Vec<Segment>,
 }
 
-/// The order of the variants is the order of specificity.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Segment {
     /// `**`: one or more segments, only at the end.
     Rest,
@@ -56,29 +54,13 @@ impl Scope {
 
     /// Orders scopes: greater is more specific. A literal segment beats `*`, and `*` beats `**`,
     /// from left to right.
-    pub(crate) fn specificity(&self) -> Specificity<'_> {
-        Specificity(&self.segments)
-    }
-}
-
-/// See [`Scope::specificity`].
-#[derive(PartialEq, Eq)]
-pub(crate) struct Specificity<'a>(&'a [Segment]);
-
-impl Ord for Specificity<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
+    pub(super) fn specificity(&self) -> Vec<u8> {
         let rank = |segment: &Segment| match segment {
-            Segment::Rest => 0_u8,
+            Segment::Rest => 0,
             Segment::One => 1,
             Segment::Literal(_) => 2,
         };
-        self.0.iter().map(rank).cmp(other.0.iter().map(rank))
-    }
-}
-
-impl PartialOrd for Specificity<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+        self.segments.iter().map(rank).collect()
     }
 }
 
@@ -92,64 +74,66 @@ impl FromStr for Scope {
             return Ok(Self::everything());
         }
         // A scope that no name could ever match would silently leave its images to a wider one, so
-        // it is read by the grammar of repositories, with a word in the place of each wildcard.
+        // it is read by the grammar of repositories, with a word for each wildcard.
         let parts: Vec<&str> = text.split('/').collect();
         let Some((host, path)) = parts.split_first().filter(|(_, path)| !path.is_empty()) else {
-            return refuse(format!("names a registry alone; `{text}/**` is all of it"));
+            let problem = format!("names a registry alone; `{text}/**` covers all of it");
+            return refuse(problem);
         };
-        if let Some(part) = parts
-            .iter()
-            .find(|part| part.contains('*') && !matches!(**part, "*" | "**"))
-        {
-            return refuse(format!(
-                "in `{part}`: `*` stands for a whole segment, not for a part of one"
-            ));
+        let is_partly_wild = |part: &&&str| part.contains('*') && !matches!(**part, "*" | "**");
+        if let Some(part) = parts.iter().find(is_partly_wild) {
+            let problem =
+                format!("in `{part}`: `*` stands for a whole segment, not for a part of one");
+            return refuse(problem);
         }
         if parts.iter().rev().skip(1).any(|part| *part == "**") {
             return refuse("`**` can stand only at the end".to_owned());
         }
         let is_host = *host == "*" || host.contains(['.', ':']) || *host == "localhost";
         if !is_host {
-            let hint = format!("`{host}` is no registry; Docker Hub's are `docker.io/{text}`");
+            let hint =
+                format!("`{host}` is not a registry; images of Docker Hub are `docker.io/{text}`");
             return refuse(hint);
         }
-        let word = |part: &&str| if part.contains('*') { WORD } else { *part }.to_owned();
-        let sample: Vec<String> = path.iter().map(word).collect();
-        let any_host = if *host == "*" { "any.example" } else { *host };
-        let sample: Repository = match format!("{any_host}/{}", sample.join("/")).parse() {
+        let host_word = if *host == "*" { "any.example" } else { *host };
+        let path_words = path.join("/").replace("**", WORD).replace('*', WORD);
+        let sample: Repository = match format!("{host_word}/{path_words}").parse() {
             Ok(sample) => sample,
             Err(error) => {
-                let hint = "host and path of a repository belong here, without tag and digest";
+                let hint = "a scope is host and path of a repository, without tag and digest";
                 return refuse(format!("{hint}: {error}"));
             }
         };
-        let mut segments = vec![match *host {
+        let wild = |part: &str| match part {
+            "**" => Segment::Rest,
             "*" => Segment::One,
-            _ => Segment::Literal(origin(sample.host()).into()),
-        }];
+            part => Segment::Literal(part.into()),
+        };
+        let host = if *host == "*" {
+            "*"
+        } else {
+            origin(sample.host())
+        };
+        let mut segments = vec![wild(host)];
         match path {
-            // Docker Hub's own images have a first part that nobody writes.
+            // Docker Hub's own images have a first part that is usually omitted.
             [name] if sample.host().is_docker_hub() && !name.contains('*') => {
                 let parts = sample.path().split('/');
-                segments.extend(parts.map(|part| Segment::Literal(part.into())));
+                segments.extend(parts.map(wild));
             }
             ["*"] if sample.host().is_docker_hub() => {
                 return refuse("Docker Hub's own images are `docker.io/library/*`".to_owned());
             }
-            _ => segments.extend(path.iter().map(|part| match *part {
-                "**" => Segment::Rest,
-                "*" => Segment::One,
-                part => Segment::Literal(part.into()),
-            })),
+            _ => segments.extend(path.iter().map(|part| wild(part))),
         }
         Ok(Self { segments })
     }
 }
 
-/// Stands where a wildcard stands.
+/// Replaces a wildcard.
 const WORD: &str = "any";
 
-/// Host and port, the port that HTTPS has by itself left away.
+/// Host and port; the default port of HTTPS is omitted.
 fn origin(host: &RegistryHost) -> &str {
     let text = host.as_str();
     text.strip_suffix(":443").unwrap_or(text)

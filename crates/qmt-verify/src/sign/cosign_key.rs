@@ -47,11 +47,11 @@ struct Cipher {
 /// Decrypts the body of the PEM block to PKCS #8.
 pub(super) fn decrypt(body: &[u8], password: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     let file: Encrypted = serde_json::from_slice(body)
-        .map_err(|_| "what it encrypts is not described as cosign does it".to_owned())?;
+        .map_err(|_| "it is not in the encrypted form that cosign writes".to_owned())?;
     if file.kdf.name != "scrypt" || file.cipher.name != "nacl/secretbox" {
-        return Err(
-            "it is encrypted by another scheme than cosign's scrypt and nacl/secretbox".to_owned(),
-        );
+        let problem =
+            "it is encrypted with another scheme than scrypt and nacl/secretbox, which cosign uses";
+        return Err(problem.to_owned());
     }
     let params = cost(&file.kdf.params)?;
     let salt = decode(&file.kdf.salt)?;
@@ -66,10 +66,10 @@ pub(super) fn decrypt(body: &[u8], password: &str) -> Result<Zeroizing<Vec<u8>>,
     secretbox
         .decrypt(&nonce.into(), ciphertext.as_slice())
         .map(Zeroizing::new)
-        .map_err(|_| "the password in COSIGN_PASSWORD does not open it".to_owned())
+        .map_err(|_| "the password in COSIGN_PASSWORD does not decrypt it".to_owned())
 }
 
-/// The cost of the derivation, bounded: the file says it, and a file may be anyone's.
+/// The cost of the derivation, bounded: the file says it, and a file may come from anyone.
 fn cost(params: &Params) -> Result<scrypt::Params, String> {
     let Params { n, r, p } = *params;
     let bytes = n
@@ -77,68 +77,20 @@ fn cost(params: &Params) -> Result<scrypt::Params, String> {
         .saturating_mul(u64::from(p))
         .saturating_mul(128);
     if bytes > KDF_BYTES_MAX {
-        return Err(format!(
-            "deriving its key would take {bytes} bytes, more than {KDF_BYTES_MAX}"
-        ));
+        let problem =
+            format!("deriving its key would take {bytes} bytes, more than {KDF_BYTES_MAX}");
+        return Err(problem);
     }
-    let log = n
-        .checked_ilog2()
-        .and_then(|log| u8::try_from(log).ok())
-        .filter(|_| n.is_power_of_two());
+    let log = n.checked_ilog2().filter(|_| n.is_power_of_two());
+    let log = log.and_then(|log| u8::try_from(log).ok());
     log.and_then(|log| scrypt::Params::new(log, r, p).ok())
-        .ok_or_else(|| "its scrypt parameters make no sense".to_owned())
+        .ok_or_else(|| "its scrypt parameters are not valid".to_owned())
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, String> {
-    STANDARD
-        .decode(text)
-        .map_err(|_| "part of it is not base64".to_owned())
+    let decoded = STANDARD.decode(text);
+    decoded.map_err(|_| "part of it is not base64".to_owned())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cost_of(n: u64, r: u32, p: u32) -> Result<(), String> {
-        cost(&Params { n, r, p }).map(drop)
-    }
-
-    #[test]
-    fn the_cost_is_bounded() {
-        assert!(cost_of(65536, 8, 1).is_ok());
-        assert!(cost_of(KDF_BYTES_MAX / 128 / 8, 8, 1).is_ok());
-        assert!(cost_of(KDF_BYTES_MAX / 128 / 4, 8, 1).is_err());
-        assert!(cost_of(1 << 60, u32::MAX, u32::MAX).is_err());
-        for nonsense in [(0, 8, 1), (65535, 8, 1), (65536, 0, 1), (65536, 8, 0)] {
-            let (n, r, p) = nonsense;
-            assert!(cost_of(n, r, p).is_err(), "{nonsense:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_cosigns_is_refused() {
-        let good = serde_json::json!({
-            "kdf": {"name": "scrypt", "params": {"N": 2, "r": 1, "p": 1}, "salt": "AAAA"},
-            "cipher": {"name": "nacl/secretbox", "nonce": "A".repeat(32)},
-            "ciphertext": "AAAA",
-        });
-        let refusal = |path: &str, value: serde_json::Value| {
-            let mut file = good.clone();
-            *file.pointer_mut(path).unwrap() = value;
-            decrypt(file.to_string().as_bytes(), "x").unwrap_err()
-        };
-        for (path, value, says) in [
-            ("/kdf/name", "argon2", "another scheme"),
-            ("/cipher/name", "aes", "another scheme"),
-            ("/kdf/salt", "?", "not base64"),
-            ("/cipher/nonce", "AAAA", "24 bytes"),
-            ("/ciphertext", "?", "not base64"),
-            ("/ciphertext", "AAAA", "does not open"),
-        ] {
-            let error = refusal(path, value.into());
-            assert!(error.contains(says), "{path}: {error}");
-        }
-        assert!(decrypt(b"{}", "x").is_err());
-        assert!(decrypt(b"\0", "x").is_err());
-    }
-}
+mod tests;

@@ -1,8 +1,7 @@
 //! Private keys of the kinds that cosign can hold and both sides can verify.
 //!
-//! Each kind signs with the one hash that Sigstore's verifiers take for it: SHA-256 for P-256 and
-//! RSA (PKCS #1 v1.5); Ed25519 signs the message itself. For P-384 there is no such hash: cosign 3
-//! (3.1.2) signs with SHA-384 and verifies with SHA-256.
+//! P-256 and RSA (PKCS #1 v1.5) sign the SHA-256 of a message, Ed25519 the message itself. There is
+//! no hash for P-384: cosign 3 (3.1.2) signs with SHA-384 and verifies with SHA-256.
 
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::error::Unspecified;
@@ -55,7 +54,6 @@ impl PrivateKey {
         })
     }
 
-    /// The public half.
     pub(super) fn public(&self) -> Result<DerPublicKey, Unspecified> {
         let der: PublicKeyX509Der<'_> = match self {
             Self::Ecdsa(key) => key.public_key().as_der(),
@@ -65,7 +63,6 @@ impl PrivateKey {
         Ok(DerPublicKey::new(der.as_ref().to_vec()))
     }
 
-    /// Signs `message`.
     pub(super) fn sign(&self, message: &[u8]) -> Result<SignatureBytes, Unspecified> {
         let random = SystemRandom::new();
         let signature = match self {

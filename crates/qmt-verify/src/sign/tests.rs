@@ -54,7 +54,7 @@ QxPcDeGBjJFEU+KF5b8hmTvOCDgrU+/iu/758lca9LB/cC8FKy/r1Z6j417IIirb\n\
 k+b7gV1GVIXCjUVGt9ch0XFuuVM+eO0pWKs/Nd3bWyGjY0WkYLcS2Qc=\n\
 -----END PRIVATE KEY-----\n";
 
-/// RSA of 1024 bits, which nobody should take any more.
+/// RSA of 1024 bits, which is too weak.
 const RSA_1024: &str = "\
 -----BEGIN PRIVATE KEY-----\n\
 MIICdQIBADANBgkqhkiG9w0BAQEFAASCAl8wggJbAgEAAoGBAL+HcZOg2fvJLmYL\n\
@@ -148,9 +148,9 @@ fn holds(signer: &KeySigner) {
     key.verify(&payload, &signature).unwrap_err();
 }
 
-/// The judge of this crate accepts it where no log is demanded, and only by its own key.
+/// The verifier of this crate accepts it where no log is required, and only by its own key.
 #[test]
-fn the_judge_accepts_it_by_its_key_and_refuses_it_by_another() {
+fn it_is_accepted_by_its_key_and_refused_by_another() {
     for pem in kinds() {
         is_accepted_by_its_key_alone(&KeySigner::from_pem(pem.as_bytes(), None).unwrap());
     }
@@ -159,7 +159,8 @@ fn the_judge_accepts_it_by_its_key_and_refuses_it_by_another() {
 fn is_accepted_by_its_key_alone(signer: &KeySigner) {
     use crate::evidence::Evidence;
     use crate::policy::{Authority, Policy, PolicySet, Scope};
-    use crate::{SigstoreVerifier, TrustRoot, Verifier as _};
+    use crate::trust::TrustRoot;
+    use crate::{SigstoreVerifier, Verifier as _};
 
     let bundle = signer.sign(&subject()).unwrap();
     let evidence = Evidence::empty(&subject())
@@ -169,7 +170,7 @@ fn is_accepted_by_its_key_alone(signer: &KeySigner) {
     let other = KeySigner::from_pem(other.as_bytes(), None)
         .unwrap()
         .public_key_pem();
-    let judged = |pem: &str, log: bool| {
+    let checked = |pem: &str, log: bool| {
         let mut authority = Authority::key("k", pem.as_bytes()).unwrap();
         if !log {
             authority = authority.without_log();
@@ -178,12 +179,12 @@ fn is_accepted_by_its_key_alone(signer: &KeySigner) {
         let policies = PolicySet::new(vec![(Scope::everything(), policy)]).unwrap();
         let verifier = SigstoreVerifier::new(TrustRoot::none().unwrap(), policies)?;
         let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
-        verifier.judge(&subject(), &evidence, None, now)
+        verifier.check(&subject(), &evidence, None, now)
     };
-    let verification = judged(&signer.public_key_pem(), false).unwrap();
+    let verification = checked(&signer.public_key_pem(), false).unwrap();
     assert_eq!(verification.signer(), Some(&signer.signer()));
-    judged(&other, false).unwrap_err();
-    judged(&signer.public_key_pem(), true).unwrap_err();
+    checked(&other, false).unwrap_err();
+    checked(&signer.public_key_pem(), true).unwrap_err();
 }
 
 #[test]
@@ -191,7 +192,7 @@ fn a_key_that_cosign_encrypted_opens_with_its_password() {
     let plain = KeySigner::from_pem(PKCS8.as_bytes(), None).unwrap();
     let opened = KeySigner::from_pem(COSIGN.as_bytes(), Some("throwaway")).unwrap();
     assert_eq!(opened.public_key_pem(), plain.public_key_pem());
-    assert!(problem(COSIGN, Some("wrong")).contains("does not open"));
+    assert!(problem(COSIGN, Some("wrong")).contains("does not decrypt"));
     assert!(problem(COSIGN, None).contains("COSIGN_PASSWORD"));
 }
 
@@ -208,7 +209,7 @@ fn keys_that_do_not_sign_here_are_refused_with_a_way_out() {
         (P384, "SHA-384"),
         (p521.as_str(), "P-521"),
         (RSA_1024, "RSA of 2048 to 8192 bits"),
-        (public.as_str(), "no private key"),
+        (public.as_str(), "is not a private key"),
         ("", "0 PEM blocks"),
         (&PKCS8.repeat(2), "2 PEM blocks"),
         (&PKCS8.replace("-----END", "----END"), "does not end"),

@@ -1,4 +1,4 @@
-//! The JSON of a trusted root, entry by entry: what can be used is kept, the rest is named.
+//! The JSON of a trusted root, entry by entry: usable entries are kept, the others are named.
 
 use std::collections::HashSet;
 
@@ -13,18 +13,15 @@ const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot";
 /// How many issuers up a certificate's chain is followed.
 const DEPTH_MAX: usize = 8;
 
-/// Parses a trusted root. The second value names what was left aside, and why.
+/// Parses a trusted root. The second value names the unusable entries, and why.
 pub(super) fn parse(json: &[u8]) -> Result<(TrustedRoot, Vec<String>), String> {
     let document: Value =
-        serde_json::from_slice(json).map_err(|error| format!("is no JSON: {error}"))?;
-    let media_type = document
-        .get("mediaType")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+        serde_json::from_slice(json).map_err(|error| format!("is not JSON: {error}"))?;
+    let media_type = document.get("mediaType").and_then(Value::as_str);
+    let media_type = media_type.unwrap_or_default();
     if !media_type.starts_with(MEDIA_TYPE) {
-        return Err(format!(
-            "is no trusted root: its `mediaType` is `{media_type}`"
-        ));
+        let problem = format!("is not a trusted root: its `mediaType` is `{media_type}`");
+        return Err(problem);
     }
     let mut kept = single(media_type, None)?;
     let mut left = Vec::new();
@@ -38,7 +35,7 @@ pub(super) fn parse(json: &[u8]) -> Result<(TrustedRoot, Vec<String>), String> {
         let entries = match document.get(list) {
             None | Some(Value::Null) => continue,
             Some(Value::Array(entries)) => entries,
-            Some(_) => return Err(format!("`{list}` is no list")),
+            Some(_) => return Err(format!("`{list}` is not a list")),
         };
         for (index, entry) in entries.iter().enumerate() {
             let name = format!("{label} {}", index + 1);
@@ -51,7 +48,7 @@ pub(super) fn parse(json: &[u8]) -> Result<(TrustedRoot, Vec<String>), String> {
     Ok((kept, left))
 }
 
-/// A root with at most one entry, so that one that cannot be read does not take others with it.
+/// A root with at most one entry, so that an unreadable entry does not affect others.
 fn single(media_type: &str, entry: Option<(&str, &Value)>) -> Result<TrustedRoot, String> {
     let mut document = json!({ "mediaType": media_type });
     if let (Some((list, entry)), Some(fields)) = (entry, document.as_object_mut()) {
@@ -60,93 +57,82 @@ fn single(media_type: &str, entry: Option<(&str, &Value)>) -> Result<TrustedRoot
     TrustedRoot::from_json(&document.to_string()).map_err(|error| error.to_string())
 }
 
-/// Moves what can be used from `one` to `kept`.
+/// Moves the usable parts of `one` to `kept`.
 fn keep(
     kept: &mut TrustedRoot,
-    one: TrustedRoot,
+    mut one: TrustedRoot,
     name: &str,
     seen: &mut HashSet<(bool, String)>,
     left: &mut Vec<String>,
 ) {
-    let mut blank = one.clone();
-    blank.tlogs.clear();
-    blank.ctlogs.clear();
-    blank.certificate_authorities.clear();
-    blank.timestamp_authorities.clear();
+    let tlogs = std::mem::take(&mut one.tlogs);
+    let ctlogs = std::mem::take(&mut one.ctlogs);
+    let certificates = std::mem::take(&mut one.certificate_authorities);
+    let timestamps = std::mem::take(&mut one.timestamp_authorities);
+    // Without entries now.
+    let blank = one;
+    let trial = |fill: &dyn Fn(&mut TrustedRoot)| {
+        let mut trial = blank.clone();
+        fill(&mut trial);
+        let usable = Verifier::new(&trial);
+        usable.map(drop).map_err(|error| error.to_string())
+    };
     let mut leave = |problem: String| left.push(format!("{name}: {problem}"));
-
-    for log in one.tlogs {
-        let mut trial = blank.clone();
-        trial.tlogs.push(log.clone());
-        if let Err(problem) = usable(&trial) {
-            leave(problem);
-        } else if seen.insert((true, log.log_id.key_id.to_string())) {
-            kept.tlogs.push(log);
-        } else {
-            leave("has the id of another log".to_owned());
+    let mut is_new = |is_tlog: bool, id: String| {
+        let new = seen.insert((is_tlog, id)).then_some(());
+        new.ok_or_else(|| "has the id of another log".to_owned())
+    };
+    for log in tlogs {
+        let checked = trial(&|root| root.tlogs.push(log.clone()))
+            .and_then(|()| is_new(true, log.log_id.key_id.to_string()));
+        match checked {
+            Ok(()) => kept.tlogs.push(log),
+            Err(problem) => leave(problem),
         }
     }
-    for log in one.ctlogs {
-        let mut trial = blank.clone();
-        trial.ctlogs.push(log.clone());
-        if let Err(problem) = usable(&trial) {
-            leave(problem);
-        } else if seen.insert((false, log.log_id.key_id.to_string())) {
-            kept.ctlogs.push(log);
-        } else {
-            leave("has the id of another log".to_owned());
+    for log in ctlogs {
+        let checked = trial(&|root| root.ctlogs.push(log.clone()))
+            .and_then(|()| is_new(false, log.log_id.key_id.to_string()));
+        match checked {
+            Ok(()) => kept.ctlogs.push(log),
+            Err(problem) => leave(problem),
         }
     }
-    for authority in one.certificate_authorities {
-        for (index, one) in split(&authority).into_iter().enumerate() {
-            let mut trial = blank.clone();
-            match one {
-                Ok(one) => {
-                    trial.certificate_authorities.push(one.clone());
-                    match usable(&trial) {
-                        Ok(()) => kept.certificate_authorities.push(one),
-                        Err(problem) => leave(format!("certificate {}: {problem}", index + 1)),
-                    }
-                }
-                Err(problem) => leave(format!("certificate {}: {problem}", index + 1)),
-            }
+    for (index, one) in certificates.iter().flat_map(split).enumerate() {
+        let checked = one.and_then(|one| {
+            trial(&|root| root.certificate_authorities.push(one.clone()))?;
+            Ok(one)
+        });
+        match checked {
+            Ok(one) => kept.certificate_authorities.push(one),
+            Err(problem) => leave(format!("certificate {}: {problem}", index + 1)),
         }
     }
-    for authority in one.timestamp_authorities {
-        let mut trial = blank.clone();
-        let narrowed = narrow(authority);
-        match narrowed {
-            Ok(one) => {
-                trial.timestamp_authorities.push(one.clone());
-                match usable(&trial) {
-                    Ok(()) => kept.timestamp_authorities.push(one),
-                    Err(problem) => leave(problem),
-                }
-            }
+    for authority in timestamps {
+        let checked = narrow(authority).and_then(|one| {
+            trial(&|root| root.timestamp_authorities.push(one.clone()))?;
+            Ok(one)
+        });
+        match checked {
+            Ok(one) => kept.timestamp_authorities.push(one),
             Err(problem) => leave(problem),
         }
     }
 }
 
-fn usable(root: &TrustedRoot) -> Result<(), String> {
-    Verifier::new(root)
-        .map(drop)
-        .map_err(|error| error.to_string())
-}
-
-/// One authority per certificate. The library takes each certificate of a chain as an anchor and
-/// does not look at an anchor's own dates, so an expired issuer would go on vouching
-/// (CVE-2026-24122). Each gets the window in which it and all its issuers are valid.
+/// One authority per certificate. The library uses each certificate of a chain as an anchor and
+/// ignores an anchor's own dates, so an expired issuer would stay trusted (CVE-2026-24122). Each
+/// gets the window in which it and all its issuers are valid.
 fn split(authority: &CertificateAuthority) -> Vec<Result<CertificateAuthority, String>> {
     let entries = &authority.cert_chain.certificates;
-    let certificates: Vec<Option<Certificate>> = entries
+    let parsed = entries
         .iter()
-        .map(|entry| certificate(&entry.raw_bytes).ok())
-        .collect();
+        .map(|entry| certificate(&entry.raw_bytes).ok());
+    let certificates: Vec<Option<Certificate>> = parsed.collect();
     let mut authorities = Vec::new();
     for (entry, parsed) in entries.iter().zip(&certificates) {
         let Some(parsed) = parsed else {
-            authorities.push(Err("is no certificate".to_owned()));
+            authorities.push(Err("is not a certificate".to_owned()));
             continue;
         };
         let mut window = authority.valid_for;
@@ -193,22 +179,15 @@ fn narrow(mut authority: TimestampAuthority) -> Result<TimestampAuthority, Strin
 }
 
 pub(super) fn certificate(der: &DerCertificate) -> Result<Certificate, String> {
-    Certificate::from_der(der.as_bytes()).map_err(|error| format!("is no certificate: {error}"))
+    Certificate::from_der(der.as_bytes()).map_err(|error| format!("is not a certificate: {error}"))
 }
 
 fn intersect(window: Option<TimeRange>, certificate: &Certificate) -> Result<TimeRange, String> {
     let validity = &certificate.tbs_certificate.validity;
     let bad = |_| "has dates that cannot be read".to_owned();
-    let mut start = validity
-        .not_before
-        .to_system_time()
-        .try_into()
-        .map_err(bad)?;
-    let mut end = validity
-        .not_after
-        .to_system_time()
-        .try_into()
-        .map_err(bad)?;
+    let (from, to) = (validity.not_before, validity.not_after);
+    let mut start = from.to_system_time().try_into().map_err(bad)?;
+    let mut end = to.to_system_time().try_into().map_err(bad)?;
     if let Some(window) = window {
         start = window.start.max(start);
         if let Some(closed) = window.end {

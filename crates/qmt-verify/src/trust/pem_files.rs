@@ -11,15 +11,13 @@ use x509_cert::Certificate;
 
 use super::{material, read_file};
 use crate::error::VerifyError;
-use crate::pem::{self, Block};
+use crate::limits::CHAIN_MAX;
+use crate::pem::{self, Block, Label};
 
-/// The longest chain of a timestamp authority.
-const CHAIN_MAX: usize = 8;
-
-/// PEM files with the keys and certificates of a Sigstore.
+/// PEM files with the keys and certificates of a Sigstore instance.
 ///
-/// A Rekor v2 log with an Ed25519 key cannot be named this way, because its id depends on its name:
-/// use a `trusted_root.json`.
+/// They cannot describe a Rekor v2 log with an Ed25519 key, whose id depends on its name: use a
+/// `trusted_root.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PemTrust {
@@ -34,42 +32,10 @@ pub struct PemTrust {
 }
 
 impl PemTrust {
-    /// Names certificates of the certificate authority.
-    #[must_use]
-    pub fn with_fulcio(mut self, path: impl Into<PathBuf>) -> Self {
-        self.fulcio.push(path.into());
-        self
-    }
-
-    /// Names public keys of transparency logs.
-    #[must_use]
-    pub fn with_rekor(mut self, path: impl Into<PathBuf>) -> Self {
-        self.rekor.push(path.into());
-        self
-    }
-
-    /// Names public keys of certificate transparency logs.
-    #[must_use]
-    pub fn with_ctfe(mut self, path: impl Into<PathBuf>) -> Self {
-        self.ctfe.push(path.into());
-        self
-    }
-
-    /// Names certificate chains of timestamp authorities.
-    #[must_use]
-    pub fn with_tsa(mut self, path: impl Into<PathBuf>) -> Self {
-        self.tsa.push(path.into());
-        self
-    }
-
     /// All file names, for messages.
     pub(super) fn names(&self) -> String {
-        let all = self
-            .fulcio
-            .iter()
-            .chain(&self.rekor)
-            .chain(&self.ctfe)
-            .chain(&self.tsa);
+        let all = [&self.fulcio, &self.rekor, &self.ctfe, &self.tsa];
+        let all = all.into_iter().flatten();
         let names: Vec<String> = all.map(|path| path.display().to_string()).collect();
         if names.is_empty() {
             "PEM files".to_owned()
@@ -83,23 +49,13 @@ impl PemTrust {
         let mut fulcio = Vec::new();
         for path in &self.fulcio {
             // One authority per file: its certificates are each other's issuers.
-            let certificates: Vec<Value> = read(path, "CERTIFICATE")?
-                .iter()
-                .map(|block| raw(&block.der))
-                .collect();
-            fulcio.push(json!({
-                "uri": path.display().to_string(),
-                "certChain": { "certificates": certificates },
-            }));
+            let blocks = read(path, Label::Certificate)?.into_iter();
+            fulcio.push(authority(path, blocks.map(|block| block.der)));
         }
         let mut tsa = Vec::new();
         for path in &self.tsa {
-            for chain in chains(path, read(path, "CERTIFICATE")?)? {
-                let certificates: Vec<Value> = chain.iter().map(|der| raw(der)).collect();
-                tsa.push(json!({
-                    "uri": path.display().to_string(),
-                    "certChain": { "certificates": certificates },
-                }));
+            for chain in chains(path, read(path, Label::Certificate)?)? {
+                tsa.push(authority(path, chain.into_iter()));
             }
         }
         let root = json!({
@@ -117,7 +73,7 @@ impl PemTrust {
 fn logs(paths: &[PathBuf]) -> Result<Vec<Value>, VerifyError> {
     let mut logs = Vec::new();
     for path in paths {
-        for block in read(path, "PUBLIC KEY")? {
+        for block in read(path, Label::PublicKey)? {
             let id = hex::decode(Digest::sha256(&block.der).hex()).unwrap_or_default();
             logs.push(json!({
                 "baseUrl": path.display().to_string(),
@@ -134,27 +90,31 @@ fn logs(paths: &[PathBuf]) -> Result<Vec<Value>, VerifyError> {
     Ok(logs)
 }
 
-fn raw(der: &[u8]) -> Value {
-    json!({ "rawBytes": STANDARD.encode(der) })
+/// An authority with the certificates of one chain.
+fn authority(path: &Path, chain: impl Iterator<Item = Vec<u8>>) -> Value {
+    let certificates = chain.map(|der| json!({ "rawBytes": STANDARD.encode(der) }));
+    json!({
+        "uri": path.display().to_string(),
+        "certChain": { "certificates": certificates.collect::<Vec<_>>() },
+    })
 }
 
 /// Reads the blocks of a file, all of which must be of one kind.
-fn read(path: &Path, label: &str) -> Result<Vec<Block>, VerifyError> {
+fn read(path: &Path, label: Label) -> Result<Vec<Block>, VerifyError> {
     let (text, _) = read_file(path)?;
-    let origin = path.display().to_string();
-    let blocks =
-        pem::blocks(&text).map_err(|problem| VerifyError::trust(origin.clone(), problem))?;
-    if blocks.is_empty() {
-        return Err(VerifyError::trust(
-            origin,
-            format!("holds no `{label}` in PEM form"),
-        ));
-    }
-    if let Some(other) = blocks.iter().find(|block| block.label != label) {
-        let problem = format!("holds a `{}` where only `{label}` belongs", other.label);
-        return Err(VerifyError::trust(origin, problem));
-    }
-    Ok(blocks)
+    let expected = match label {
+        Label::Certificate => "CERTIFICATE",
+        _ => "PUBLIC KEY",
+    };
+    let problem = match pem::blocks(&text) {
+        Err(problem) => problem,
+        Ok(blocks) if blocks.is_empty() => format!("holds no `{expected}` in PEM form"),
+        Ok(blocks) => match blocks.iter().find(|block| block.label != label) {
+            Some(other) => format!("holds a `{}`, expected `{expected}`", other.name),
+            None => return Ok(blocks),
+        },
+    };
+    Err(VerifyError::trust(path.display().to_string(), problem))
 }
 
 /// Sorts certificates into chains from the signing certificate up to its root.
@@ -171,22 +131,18 @@ fn chains(path: &Path, blocks: Vec<Block>) -> Result<Vec<Vec<Vec<u8>>>, VerifyEr
             && upper.tbs_certificate.subject != lower.tbs_certificate.subject
     };
     let leaves = certificates.iter().filter(|(candidate, _)| {
-        !certificates
-            .iter()
-            .any(|(lower, _)| issues(candidate, lower))
+        let mut all = certificates.iter();
+        !all.any(|(lower, _)| issues(candidate, lower))
     });
     let mut chains = Vec::new();
     for (leaf, der) in leaves {
         let mut chain = vec![der.clone()];
         let mut current = leaf;
-        while let Some((upper, der)) = certificates
-            .iter()
-            .find(|(upper, _)| issues(upper, current))
-        {
+        let issuer = |of| certificates.iter().find(|(upper, _)| issues(upper, of));
+        while let Some((upper, der)) = issuer(current) {
             if chain.len() == CHAIN_MAX {
-                return Err(refuse(format!(
-                    "holds a chain of over {CHAIN_MAX} certificates"
-                )));
+                let problem = format!("holds a chain of over {CHAIN_MAX} certificates");
+                return Err(refuse(problem));
             }
             chain.push(der.clone());
             current = upper;
@@ -194,9 +150,8 @@ fn chains(path: &Path, blocks: Vec<Block>) -> Result<Vec<Vec<Vec<u8>>>, VerifyEr
         chains.push(chain);
     }
     if chains.is_empty() {
-        return Err(refuse(
-            "its certificates issue one another in a circle".to_owned(),
-        ));
+        let problem = "its certificates issue one another in a circle";
+        return Err(refuse(problem.to_owned()));
     }
     Ok(chains)
 }

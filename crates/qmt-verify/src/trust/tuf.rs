@@ -1,10 +1,10 @@
-//! Trust roots from a TUF repository: `sigstore-tuf` verifies, the facade's HTTP client fetches.
+//! Trust roots from a TUF repository: `sigstore-tuf` verifies, the HTTP client of the caller fetches.
 //!
-//! What is cached is metadata as it was signed, never a verdict: all of it is verified again, from
-//! the root that the operator named, each time it is used. So a corrupted cache costs a refresh and
-//! nothing else. <https://theupdateframework.github.io/specification/v1.0.33/>
+//! The cache holds metadata as it was signed. All of it is verified again at each use, from the root
+//! that the operator named, so that a corrupted cache costs a refresh and nothing else.
+//!
+//! Spec: <https://theupdateframework.github.io/specification/v1.0.33/>
 
-mod remote;
 mod state;
 
 use std::path::PathBuf;
@@ -14,23 +14,25 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{self, Either};
 use qmt_oci_ref::Digest;
-use sigstore_tuf::{Error as TufError, Updater, UpdaterConfig};
-use tokio::sync::mpsc;
+use sigstore_tuf::transport::FetchFuture;
+use sigstore_tuf::{Error as TufError, Repository, Updater, UpdaterConfig};
+use tokio::sync::{mpsc, oneshot};
 
-use self::remote::{Remote, Request};
-use self::state::{Cache, Kept, STATE, State, distinct_keys};
+use self::state::{Cache, STATE, State, StateStore, distinct_keys};
 use super::TrustRoot;
 use crate::error::{BoxError, VerifyError};
-use crate::limits::{TRUST_FILE_BYTES_MAX, TUF_REFRESH_AFTER, TUF_RETRY_AFTER, TufLimits, lower};
+use crate::limits::{
+    TRUST_FILE_BYTES_MAX, TUF_LIMITS, TUF_REFRESH_AFTER, TUF_RETRY_AFTER, TufLimits, lower,
+};
 
 const TARGET: &str = "trusted_root.json";
 const PUBLIC_GOOD_URL: &str = "https://tuf-repo-cdn.sigstore.dev";
 const PUBLIC_GOOD_ROOT: &[u8] = include_bytes!("public_good_root.json");
-/// How far our clock may have been set back since the last refresh.
+/// How far the clock may have been set back since the last refresh.
 const CLOCK_BACK_MAX: Duration = Duration::from_hours(24);
 
-/// Fetches files of a TUF repository. The facade adapts its HTTP client to it; this crate never
-/// does HTTP.
+/// Fetches files of a TUF repository. The caller implements it with its HTTP client; this crate
+/// never does HTTP.
 #[cfg_attr(feature = "test-util", mockall::automock)] // Must stand above `#[async_trait]`.
 #[async_trait]
 pub trait TufTransport: Send + Sync {
@@ -38,11 +40,11 @@ pub trait TufTransport: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever keeps the file from being read in full, and a file that is longer than `limit`.
+    /// Any error if the file cannot be read in full, or is longer than `limit`.
     async fn get(&self, url: &str, limit: u64) -> Result<Option<Bytes>, BoxError>;
 }
 
-/// Which TUF repository is believed, and where its metadata is kept.
+/// A trusted TUF repository, and where its metadata is cached.
 #[derive(Clone, Debug)]
 pub struct TufOptions {
     url: String,
@@ -53,8 +55,8 @@ pub struct TufOptions {
 }
 
 impl TufOptions {
-    /// The repository at `url`, believed because of `root`, the bytes of one of its `root.json`.
-    /// `cache` is a folder that several processes may share.
+    /// Trusts the repository at `url` by `root`, the bytes of one of its `root.json`. `cache` is a
+    /// folder that several processes may share.
     pub fn new(
         url: impl Into<String>,
         root: impl Into<Vec<u8>>,
@@ -65,7 +67,7 @@ impl TufOptions {
             root: root.into(),
             cache: cache.into(),
             refresh_after: TUF_REFRESH_AFTER,
-            limits: TufLimits::default(),
+            limits: TUF_LIMITS,
         }
     }
 
@@ -74,7 +76,7 @@ impl TufOptions {
         Self::new(PUBLIC_GOOD_URL, PUBLIC_GOOD_ROOT, cache)
     }
 
-    /// Refreshes when the last refresh is older than `age`; one day unless set.
+    /// Refreshes when the last refresh is older than `age` (default: one day).
     #[must_use]
     pub fn with_refresh_after(mut self, age: Duration) -> Self {
         self.refresh_after = age;
@@ -116,102 +118,79 @@ pub(super) async fn load(
     transport: Option<&dyn TufTransport>,
     now: SystemTime,
 ) -> Result<TrustRoot, VerifyError> {
-    let cache = Cache {
-        folder: options.folder(),
-    };
+    let cache = Cache(options.folder());
     let state = cache.state();
     let Some(transport) = transport else {
         let fetched = offline(options, &state, now).await.map_err(|error| {
-            options.fail(
-                "its cache gives no trusted root; refresh it",
-                Some(error.into()),
-            )
+            let problem = "its cache holds no valid trusted root; refresh it";
+            options.fail(problem, Some(error.into()))
         })?;
         return root_of(options, &fetched, state.refreshed);
     };
-    if state
-        .refreshed
-        .is_some_and(|then| is_long_before(now, then))
-    {
-        // Metadata that has expired since would be taken for fresh.
+    let refreshed = state.refreshed;
+    let ahead = refreshed.and_then(|then| then.duration_since(now).ok());
+    if ahead.is_some_and(|ahead| ahead > CLOCK_BACK_MAX) {
+        // Metadata that has expired since would count as fresh.
         let problem = format!(
-            "our clock is before its last refresh; set it, or remove `{STATE}` in its cache"
+            "the clock is before its last refresh; set it, or remove `{STATE}` in its cache"
         );
         return Err(options.fail(problem, None));
     }
     if let Some(root) = fresh(options, &state, now).await {
         return Ok(root);
     }
-    // One process refreshes; the others find its work done.
+    // One process refreshes; the others use its result.
     let lock = cache.lock().await;
-    let state = cache.state();
+    let mut state = cache.state();
     if lock.is_some()
         && let Some(root) = fresh(options, &state, now).await
     {
         return Ok(root);
     }
-    // Whoever has just waited in vain need not wait again, while what was verified last holds.
-    if was_missed(options, &state, now)
+    // An unreachable repository is not asked again at once, while its last metadata is valid.
+    let missed = state.missed.and_then(|then| now.duration_since(then).ok());
+    if missed.is_some_and(|age| age < TUF_RETRY_AFTER.min(options.refresh_after))
         && let Ok(fetched) = offline(options, &state, now).await
     {
         return root_of(options, &fetched, state.refreshed);
     }
-    let kept = Kept::new(state.clone().with_roots_ahead());
-    let refreshing =
-        tokio::time::timeout(options.limits.time, online(options, &kept, transport, now));
-    let problem = match refreshing.await {
+    let store = StateStore::new(state.clone().with_roots_ahead());
+    let refreshing = online(options, &store, transport, now);
+    let problem = match tokio::time::timeout(options.limits.time, refreshing).await {
         Ok(Ok(fetched)) => {
             let root = root_of(options, &fetched, Some(now))?;
-            let mut state = kept.state();
+            let mut state = store.state();
             (state.refreshed, state.missed) = (Some(now), None);
-            cache.keep(&state);
+            cache.store(&state);
             return Ok(root);
         }
         Ok(Err(error)) => error,
         Err(elapsed) => TufError::transport_with_source("refreshing", elapsed),
     };
-    let mut state = state;
-    if state.remember_roots(&kept.state()) {
-        cache.keep(&state);
+    if state.remember_roots(&store.state()) {
+        cache.store(&state);
     }
     if !is_unreachable(&problem) {
-        return Err(options.fail("its metadata does not hold", Some(problem.into())));
+        return Err(options.fail("its metadata is not valid", Some(problem.into())));
     }
-    // Not a fallback to other trust: the same metadata, verified again, while it has not expired.
-    match offline(options, &state, now).await {
-        Ok(fetched) => {
-            tracing::warn!(
-                url = %shown(&options.url),
-                error = %chain(&problem),
-                "the TUF repository cannot be reached; its last metadata has not expired yet"
-            );
-            state.missed = Some(now);
-            cache.keep(&state);
-            root_of(options, &fetched, state.refreshed)
-        }
-        Err(_) => Err(options.fail(
-            "it cannot be reached, and its cache has no metadata that has not expired",
-            Some(problem.into()),
-        )),
-    }
-}
-
-/// Whether `now` lies more than a day before `then`.
-fn is_long_before(now: SystemTime, then: SystemTime) -> bool {
-    then.duration_since(now)
-        .is_ok_and(|ahead| ahead > CLOCK_BACK_MAX)
-}
-
-/// Whether the repository could not be reached a moment ago. Who wants news now asks all the same.
-fn was_missed(options: &TufOptions, state: &State, now: SystemTime) -> bool {
-    let pause = TUF_RETRY_AFTER.min(options.refresh_after);
-    let age = state.missed.and_then(|then| now.duration_since(then).ok());
-    age.is_some_and(|age| age < pause)
+    // Not a fallback to other trust: the same metadata, verified again, until it expires.
+    let Ok(fetched) = offline(options, &state, now).await else {
+        let says = "it cannot be reached, and its cache has no metadata that has not expired";
+        return Err(options.fail(says, Some(problem.into())));
+    };
+    tracing::warn!(
+        url = %shown(&options.url),
+        error = %chain(&problem),
+        "the TUF repository cannot be reached; its last metadata has not expired yet"
+    );
+    state.missed = Some(now);
+    cache.store(&state);
+    root_of(options, &fetched, state.refreshed)
 }
 
 /// The cached root, if the last refresh is recent and everything still verifies.
 async fn fresh(options: &TufOptions, state: &State, now: SystemTime) -> Option<TrustRoot> {
-    // A refresh in the future means that a clock was wrong: it proves nothing about age.
+    // A refresh in the future means that a clock was wrong, so the age is not known.
     let age = now.duration_since(state.refreshed?).ok()?;
     if age >= options.refresh_after {
         return None;
@@ -225,7 +204,7 @@ async fn fresh(options: &TufOptions, state: &State, now: SystemTime) -> Option<T
     }
 }
 
-/// The verified target and the version of the metadata that vouches for it.
+/// The verified target and the version of the metadata that names it.
 struct Fetched {
     target: Vec<u8>,
     version: String,
@@ -242,16 +221,11 @@ fn root_of(
 
 async fn online(
     options: &TufOptions,
-    kept: &Kept,
+    store: &StateStore,
     transport: &dyn TufTransport,
     now: SystemTime,
 ) -> Result<Fetched, TufError> {
-    distinct_keys("root.json", &options.root)?;
     let (send, mut requests) = mpsc::channel::<Request>(1);
-    let updater = Updater::new(Remote { send }, &options.root)?
-        .with_config(limits(&options.limits))
-        .with_store(kept.clone());
-    // The library wants to own its transport and we only borrow ours: requests cross a channel.
     let serving = async {
         while let Some(request) = requests.recv().await {
             let url = format!("{}/{}", options.url.trim_end_matches('/'), request.path);
@@ -260,7 +234,7 @@ async fn online(
         }
         future::pending::<()>().await;
     };
-    let refreshing = refresh(updater, now);
+    let refreshing = refresh(options, Remote { send }, store.clone(), now);
     match future::select(std::pin::pin!(refreshing), std::pin::pin!(serving)).await {
         Either::Left((fetched, _)) => fetched,
         Either::Right(((), _)) => Err(TufError::transport("the transport stopped")),
@@ -272,29 +246,18 @@ async fn offline(
     state: &State,
     now: SystemTime,
 ) -> Result<Fetched, TufError> {
+    let store = StateStore::new(state.clone());
+    refresh(options, store.clone(), store, now).await
+}
+
+async fn refresh(
+    options: &TufOptions,
+    repository: impl Repository + 'static,
+    store: StateStore,
+    now: SystemTime,
+) -> Result<Fetched, TufError> {
     distinct_keys("root.json", &options.root)?;
-    let kept = Kept::new(state.clone());
-    let updater = Updater::new(kept.clone(), &options.root)?
-        .with_config(limits(&options.limits))
-        .with_store(kept);
-    refresh(updater, now).await
-}
-
-async fn refresh(mut updater: Updater, now: SystemTime) -> Result<Fetched, TufError> {
-    let now = now
-        .try_into()
-        .map_err(|error| TufError::Malformed(format!("our clock is out of range: {error}")))?;
-    updater.refresh(now).await?;
-    let target = updater.get_target(TARGET, now).await?;
-    let trusted = updater.trusted();
-    let targets = trusted
-        .targets_role("targets")
-        .map_or(0, |role| role.version);
-    let version = format!("root {}, targets {targets}", trusted.root().version);
-    Ok(Fetched { target, version })
-}
-
-fn limits(limits: &TufLimits) -> UpdaterConfig {
+    let limits = &options.limits;
     let mut config = UpdaterConfig::default();
     config.root_max_length = limits.root_bytes;
     config.timestamp_max_length = limits.metadata_bytes;
@@ -302,35 +265,92 @@ fn limits(limits: &TufLimits) -> UpdaterConfig {
     config.targets_max_length = limits.metadata_bytes;
     config.target_max_length = TRUST_FILE_BYTES_MAX;
     config.max_root_rotations = limits.rotations;
-    config
+    let updater = Updater::new(repository, &options.root)?;
+    let mut updater = updater.with_config(config).with_store(store);
+    let now = now
+        .try_into()
+        .map_err(|error| TufError::Malformed(format!("the clock is out of range: {error}")))?;
+    updater.refresh(now).await?;
+    let target = updater.get_target(TARGET, now).await?;
+    let trusted = updater.trusted();
+    let targets = trusted.targets_role("targets");
+    let targets = targets.map_or(0, |role| role.version);
+    let version = format!("root {}, targets {targets}", trusted.root().version);
+    Ok(Fetched { target, version })
 }
 
-/// Whether the repository could not be asked, as opposed to having answered something wrong.
-fn is_unreachable(error: &TufError) -> bool {
-    matches!(
-        error,
-        TufError::Transport {
-            source: Some(_),
-            ..
+/// A file that the library requests.
+struct Request {
+    path: String,
+    limit: u64,
+    answer: oneshot::Sender<Result<Option<Bytes>, BoxError>>,
+}
+
+/// The library's end of the channel to the transport: the library requires an owned transport, and
+/// the caller lends one.
+struct Remote {
+    send: mpsc::Sender<Request>,
+}
+
+impl Remote {
+    async fn get(&self, path: String, limit: u64) -> Result<Option<Vec<u8>>, TufError> {
+        // Names come from metadata and must not lead out of the repository (CVE-2026-24137).
+        if path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains('\\') {
+            return Err(TufError::Malformed(format!("`{path}` is not a file name")));
         }
-    )
+        let (answer, answered) = oneshot::channel();
+        let stopped = || TufError::transport("the transport stopped");
+        let request = Request {
+            path: path.clone(),
+            limit,
+            answer,
+        };
+        let sent = self.send.send(request).await;
+        sent.map_err(|_| stopped())?;
+        let fetched = answered.await.map_err(|_| stopped())?;
+        let fetched = fetched.map_err(|source| {
+            TufError::transport_with_source(format!("fetching {path}"), source)
+        })?;
+        let Some(bytes) = fetched else {
+            return Ok(None);
+        };
+        if bytes.len() as u64 > limit {
+            let problem = format!("`{path}` is over {limit} bytes");
+            return Err(TufError::Malformed(problem));
+        }
+        distinct_keys(&path, &bytes)?;
+        Ok(Some(bytes.to_vec()))
+    }
+}
+
+impl Repository for Remote {
+    fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
+        Box::pin(self.get(name.to_owned(), max_length))
+    }
+
+    fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
+        Box::pin(self.get(format!("targets/{path}"), max_length))
+    }
+}
+
+/// Whether the repository could not be reached, as opposed to having sent invalid metadata.
+fn is_unreachable(error: &TufError) -> bool {
+    let TufError::Transport { source, .. } = error else {
+        return false;
+    };
+    source.is_some()
 }
 
 /// A URL without userinfo and query, which may hold secrets.
 fn shown(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
-    match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let (authority, path) = rest.split_once('/').map_or((rest, ""), |(a, p)| (a, p));
-            let host = authority.rsplit('@').next().unwrap_or_default();
-            if path.is_empty() {
-                format!("{scheme}://{host}")
-            } else {
-                format!("{scheme}://{host}/{path}")
-            }
-        }
-        None => url.to_owned(),
-    }
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let slash = if path.is_empty() { "" } else { "/" };
+    format!("{scheme}://{host}{slash}{path}")
 }
 
 /// An error with its causes.
@@ -346,42 +366,4 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_shown_without_secrets() {
-        for (url, expected) in [
-            ("https://tuf.example", "https://tuf.example"),
-            (
-                "https://tuf.example/a/b?token=x#y",
-                "https://tuf.example/a/b",
-            ),
-            ("https://user:secret@tuf.example/a", "https://tuf.example/a"),
-            ("https://user:se@cret@tuf.example", "https://tuf.example"),
-            ("tuf", "tuf"),
-        ] {
-            assert_eq!(shown(url), expected);
-        }
-    }
-
-    #[test]
-    fn another_root_is_another_repository() {
-        let of = |url: &str, root: &[u8]| TufOptions::new(url, root, "/cache").folder();
-        assert_eq!(of("https://a", b"r"), of("https://a", b"r"));
-        assert_ne!(of("https://a", b"r"), of("https://b", b"r"));
-        assert_ne!(of("https://a", b"r"), of("https://a", b"s"));
-        assert!(
-            TufOptions::public_good("/cache")
-                .folder()
-                .starts_with("/cache")
-        );
-    }
-
-    /// The compiled-in root of the public instance passes our own check of its keys.
-    #[test]
-    fn the_public_root_names_each_key_once() {
-        distinct_keys("root.json", PUBLIC_GOOD_ROOT).unwrap();
-        Updater::new(Kept::new(State::default()), PUBLIC_GOOD_ROOT).unwrap();
-    }
-}
+mod tests;

@@ -1,10 +1,10 @@
 //! Attestations: demanded besides a signature, and never one.
 
-use qmt_testkit::{Attestation, Identity, PrivateSigstore, SLSA_V1, SLSA_V02, Signing, Twin};
-use qmt_verify::{AttestationDemand, Policy};
+use qmt_testkit::{Attestation, Identity, PrivateSigstore, SLSA_V1, SLSA_V02, Signing, Tampered};
+use qmt_verify::policy::{AttestationDemand, Policy};
 
 use crate::support::{
-    ISSUER, Piece, any_of, code, dev, dev_authority, evidence, judge, key_authority, pin, subject,
+    ISSUER, Item, any_of, check, code, dev, dev_authority, evidence, key_authority, pin, subject,
     verifier,
 };
 
@@ -30,12 +30,12 @@ async fn an_attestation_is_no_signature() {
     for policy in [any_of(vec![dev_authority()]), Policy::pin_on_first_use()] {
         let verifier = verifier(&sigstore, policy);
         for piece in [
-            Piece::from(bundle.clone()),
+            Item::from(bundle.clone()),
             layer.clone().into(),
             disguised.clone().into(),
         ] {
             let evidence = evidence(&subject(), [piece]).await;
-            assert_eq!(code(judge(&verifier, &subject(), &evidence)), "attestation");
+            assert_eq!(code(check(&verifier, &subject(), &evidence)), "attestation");
         }
     }
     // And a signature is no attestation.
@@ -43,7 +43,7 @@ async fn an_attestation_is_no_signature() {
     let demanding = any_of(vec![dev_authority()]).with_attestation(v1());
     let demanding = verifier(&sigstore, demanding);
     let signature = sigstore.sign_bundle(subject().digest(), &signing);
-    let outcome = judge(
+    let outcome = check(
         &demanding,
         &subject(),
         &evidence(&subject(), [signature]).await,
@@ -56,7 +56,7 @@ async fn an_attestation_is_no_signature() {
 async fn provenance_is_checked_field_by_field() {
     let sigstore = PrivateSigstore::new();
     let signing = Signing::keyless(dev());
-    let signature: Piece = sigstore.sign_simple(subject().digest(), &signing).into();
+    let signature: Item = sigstore.sign_simple(subject().digest(), &signing).into();
     for (predicate_type, attestation, build_type) in [
         (
             SLSA_V1,
@@ -88,18 +88,21 @@ async fn provenance_is_checked_field_by_field() {
         ];
         let bundle = sigstore.attest_bundle(subject().digest(), &attestation, &signing);
         let layer = sigstore.attest_simple(subject().digest(), &attestation, &signing);
-        for piece in [Piece::from(bundle), layer.into()] {
+        for piece in [Item::from(bundle), layer.into()] {
             let both = evidence(&subject(), [signature.clone(), piece]).await;
-            let judge_with = |demand: AttestationDemand| {
+            let check_with = |demand: AttestationDemand| {
                 let policy = any_of(vec![dev_authority()]).with_attestation(demand);
-                judge(&verifier(&sigstore, policy), &subject(), &both)
+                check(&verifier(&sigstore, policy), &subject(), &both)
             };
-            let verified = judge_with(good.clone()).unwrap();
+            let verified = check_with(good.clone()).unwrap();
             assert_eq!(verified.report().attestations, [predicate_type]);
             for demand in bad.iter().map(|one| one.as_ref().unwrap()) {
-                let error = judge_with(demand.clone()).unwrap_err();
+                let error = check_with(demand.clone()).unwrap_err();
                 assert!(
-                    error.rejections().iter().any(|one| one.code == "demand"),
+                    error
+                        .rejections()
+                        .iter()
+                        .any(|one| one.code.to_string() == "demand"),
                     "{error}"
                 );
             }
@@ -113,10 +116,10 @@ async fn provenance_is_checked_field_by_field() {
 async fn a_demanded_attestation_must_hold_itself() {
     let sigstore = PrivateSigstore::new();
     let provenance = Attestation::slsa_v1(BUILDER, SOURCE, REF);
-    let signature: Piece = sigstore
+    let signature: Item = sigstore
         .sign_bundle(subject().digest(), &Signing::keyless(dev()))
         .into();
-    let attest = |signing: &Signing| -> Piece {
+    let attest = |signing: &Signing| -> Item {
         sigstore
             .attest_bundle(subject().digest(), &provenance, signing)
             .into()
@@ -131,23 +134,23 @@ async fn a_demanded_attestation_must_hold_itself() {
             [signature.clone(), attest(&Signing::keyless(dev()))],
         )
         .await;
-        judge(&verifier, &subject(), &good).unwrap();
+        check(&verifier, &subject(), &good).unwrap();
         let mut bad = vec![attest(&eve), moved.clone().into()];
-        for twin in [
-            Twin::GarbageSignature,
-            Twin::UnknownCa,
-            Twin::ForeignEntry,
-            Twin::ExpiredCertificate,
-            Twin::OtherDigestAlgorithm,
-            Twin::WrongPayloadType,
-            Twin::TwoSignatures,
-            Twin::MalformedPayload,
+        for tampered in [
+            Tampered::GarbageSignature,
+            Tampered::UnknownCa,
+            Tampered::ForeignEntry,
+            Tampered::ExpiredCertificate,
+            Tampered::OtherDigestAlgorithm,
+            Tampered::WrongPayloadType,
+            Tampered::TwoSignatures,
+            Tampered::MalformedPayload,
         ] {
-            bad.push(attest(&Signing::keyless(dev()).twin(twin)));
+            bad.push(attest(&Signing::keyless(dev()).tampered(tampered)));
         }
         for piece in bad {
             let evidence = evidence(&subject(), [signature.clone(), piece]).await;
-            assert!(judge(&verifier, &subject(), &evidence).is_err());
+            assert!(check(&verifier, &subject(), &evidence).is_err());
         }
     }
 }
@@ -159,14 +162,14 @@ async fn any_predicate_can_be_demanded() {
     let kind = "https://example.com/scan/v1";
     let scan = Attestation::new(kind, r#"{"result":"clean","findings":0,"by":{"tool":"x"}}"#);
     let signing = Signing::key("p256");
-    let signature: Piece = sigstore.sign_simple(subject().digest(), &signing).into();
-    let bundle: Piece = sigstore
+    let signature: Item = sigstore.sign_simple(subject().digest(), &signing).into();
+    let bundle: Item = sigstore
         .attest_bundle(subject().digest(), &scan, &signing)
         .into();
-    let layer: Piece = sigstore
+    let layer: Item = sigstore
         .attest_simple(subject().digest(), &scan, &signing)
         .into();
-    let stranger: Piece = sigstore
+    let stranger: Item = sigstore
         .attest_bundle(subject().digest(), &scan, &Signing::key("p256-other"))
         .into();
     let demand = |pointer: &str, expected: &str| {
@@ -175,20 +178,20 @@ async fn any_predicate_can_be_demanded() {
             .with_field(pointer, expected)
             .unwrap()
     };
-    let judge_with = async |piece: &Piece, demand: AttestationDemand| {
+    let check_with = async |piece: &Item, demand: AttestationDemand| {
         let policy = any_of(vec![key_authority(&sigstore, "p256")]).with_attestation(demand);
         let both = evidence(&subject(), [signature.clone(), piece.clone()]).await;
-        judge(&verifier(&sigstore, policy), &subject(), &both)
+        check(&verifier(&sigstore, policy), &subject(), &both)
     };
     for piece in [&bundle, &layer] {
         for (pointer, value) in [("/result", "clean"), ("/findings", "0"), ("/by/tool", "x")] {
-            judge_with(piece, demand(pointer, value)).await.unwrap();
+            check_with(piece, demand(pointer, value)).await.unwrap();
         }
         for (pointer, value) in [("/result", "dirty"), ("/findings", "1"), ("/by", "x")] {
-            judge_with(piece, demand(pointer, value)).await.unwrap_err();
+            check_with(piece, demand(pointer, value)).await.unwrap_err();
         }
     }
-    judge_with(&stranger, demand("/result", "clean"))
+    check_with(&stranger, demand("/result", "clean"))
         .await
         .unwrap_err();
     // What makes no sense is told when the policy is made.

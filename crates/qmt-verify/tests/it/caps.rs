@@ -6,7 +6,7 @@ use qmt_testkit::{LogKind, PrivateSigstore, SignedBundle, Signing};
 use serde_json::{Value, json};
 
 use crate::support::{
-    any_of, code, dev, dev_authority, evidence, judge, key_authority, subject, verifier,
+    any_of, check, code, dev, dev_authority, evidence, key_authority, subject, verifier,
 };
 
 fn changed(bundle: &SignedBundle, change: impl Fn(&mut Value)) -> SignedBundle {
@@ -37,7 +37,7 @@ async fn log_entries_and_timestamps_are_counted() {
             let many = changed(&bundle, |value| {
                 repeat(value.pointer_mut(pointer).unwrap(), count.min(400));
             });
-            let outcome = judge(&verifier, &subject(), &evidence(&subject(), [many]).await);
+            let outcome = check(&verifier, &subject(), &evidence(&subject(), [many]).await);
             if held {
                 outcome.unwrap();
             } else {
@@ -55,7 +55,7 @@ async fn log_entries_and_timestamps_are_counted() {
         let deep = changed(&bundle, |value| {
             *value.pointer_mut(proof).unwrap() = Value::Array(vec![hash.clone().into(); depth]);
         });
-        let outcome = judge(&verifier, &subject(), &evidence(&subject(), [deep]).await);
+        let outcome = check(&verifier, &subject(), &evidence(&subject(), [deep]).await);
         assert_eq!(code(outcome) == "too-many", too_many, "{depth}");
     }
 }
@@ -81,18 +81,18 @@ async fn what_a_bundle_may_hold_goes_downwards_only() {
         (plain().with_most_timestamps(1_000), timestamps, 8),
     ] {
         let fits = evidence(&subject(), [with(pointer, most)]).await;
-        judge(&verifier, &subject(), &fits).unwrap();
+        check(&verifier, &subject(), &fits).unwrap();
         let over = evidence(&subject(), [with(pointer, most + 1)]).await;
-        assert_eq!(code(judge(&verifier, &subject(), &over)), "too-many");
+        assert_eq!(code(check(&verifier, &subject(), &over)), "too-many");
     }
     let none = plain().with_most_subjects(0);
     let one = evidence(&subject(), [bundle.clone()]).await;
-    assert_eq!(code(judge(&none, &subject(), &one)), "too-many");
+    assert_eq!(code(check(&none, &subject(), &one)), "too-many");
     let one_each = plain()
         .with_most_subjects(1)
         .with_most_log_entries(1)
         .with_most_timestamps(1);
-    judge(&one_each, &subject(), &one).unwrap();
+    check(&one_each, &subject(), &one).unwrap();
 }
 
 /// A statement that a key signed, so that it can say anything.
@@ -144,7 +144,7 @@ async fn statements_are_read_strictly() {
     ];
     for said in held {
         let bundle = statement(&sigstore, &said);
-        judge(&verifier, &subject(), &evidence(&subject(), [bundle]).await)
+        check(&verifier, &subject(), &evidence(&subject(), [bundle]).await)
             .unwrap_or_else(|error| panic!("{said}: {error}"));
     }
     let type_of = |kind: &str| {
@@ -177,7 +177,7 @@ async fn statements_are_read_strictly() {
     ];
     for (said, expected) in refused {
         let bundle = statement(&sigstore, &said);
-        let outcome = judge(&verifier, &subject(), &evidence(&subject(), [bundle]).await);
+        let outcome = check(&verifier, &subject(), &evidence(&subject(), [bundle]).await);
         assert_eq!(code(outcome), expected, "{said}");
     }
     // Annotations are those of the subject that was asked about, not of one beside it.
@@ -187,6 +187,6 @@ async fn statements_are_read_strictly() {
     let strict = any_of(vec![wanted.with_annotation("channel", "stable")]);
     let strict = crate::support::verifier(&sigstore, strict);
     let bundle = statement(&sigstore, &saying(&[theirs, ours]));
-    let outcome = judge(&strict, &subject(), &evidence(&subject(), [bundle]).await);
+    let outcome = check(&strict, &subject(), &evidence(&subject(), [bundle]).await);
     assert_eq!(code(outcome), "other-annotation");
 }

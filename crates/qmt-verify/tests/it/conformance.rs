@@ -1,16 +1,14 @@
 //! The protocol of the Sigstore client conformance suite, spoken to the example that implements it,
 //! as a process of its own: <https://github.com/sigstore/sigstore-conformance/blob/main/docs/cli_protocol.md>.
 //!
-//! Cases of a private Sigstore, and the genuine bundles that `sigstore-verify` brings along with its
-//! source.
+//! Cases of a private Sigstore, and the genuine bundles in `fixtures/sigstore/genuine`.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use qmt_oci_ref::Digest;
-use qmt_testkit::{Attestation, Identity, LogKind, PrivateSigstore, SLSA_V1, Signing, Twin};
-use serde_json::Value;
+use qmt_testkit::{Attestation, Identity, LogKind, PrivateSigstore, SLSA_V1, Signing, Tampered};
 use tempfile::TempDir;
 
 use crate::support::{EMAIL, ISSUER, dev};
@@ -81,31 +79,37 @@ fn lab(sigstore: &PrivateSigstore) -> TempDir {
         ("eve.json", Signing::keyless(eve)),
         ("key.json", Signing::key("p256")),
         ("key-v2.json", v2(Signing::key("p256"))),
-        ("old.json", Signing::keyless(dev()).twin(Twin::OldBundle)),
+        (
+            "old.json",
+            Signing::keyless(dev()).tampered(Tampered::OldBundle),
+        ),
         (
             "two.json",
-            Signing::keyless(dev()).twin(Twin::TwoSignatures),
+            Signing::keyless(dev()).tampered(Tampered::TwoSignatures),
         ),
         (
             "entry.json",
-            Signing::keyless(dev()).twin(Twin::ForeignEntry),
+            Signing::keyless(dev()).tampered(Tampered::ForeignEntry),
         ),
-        ("sct.json", Signing::keyless(dev()).twin(Twin::MissingSct)),
+        (
+            "sct.json",
+            Signing::keyless(dev()).tampered(Tampered::MissingSct),
+        ),
         (
             "expired.json",
-            Signing::keyless(dev()).twin(Twin::ExpiredCertificate),
+            Signing::keyless(dev()).tampered(Tampered::ExpiredCertificate),
         ),
         (
             "set.json",
-            Signing::keyless(dev()).twin(Twin::TamperedIntegratedTime),
+            Signing::keyless(dev()).tampered(Tampered::TamperedIntegratedTime),
         ),
         (
             "garbage.json",
-            Signing::keyless(dev()).twin(Twin::GarbageSignature),
+            Signing::keyless(dev()).tampered(Tampered::GarbageSignature),
         ),
         (
             "no-entry.json",
-            Signing::keyless(dev()).twin(Twin::MissingEntry),
+            Signing::keyless(dev()).tampered(Tampered::MissingEntry),
         ),
     ] {
         put(name, &sigstore.sign_bundle(&digest, &signing).json);
@@ -286,36 +290,10 @@ fn the_protocol_is_spoken() {
     }
 }
 
-/// The bundles in the source of `sigstore-verify`, wherever cargo keeps it.
-fn brought_along() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--format-version=1",
-            "--offline",
-            "--locked",
-            "--manifest-path",
-        ])
-        .arg(manifest)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    let metadata: Value =
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
-    let packages = metadata["packages"].as_array().unwrap();
-    let package = packages
-        .iter()
-        .find(|package| package["name"] == "sigstore-verify")
-        .unwrap();
-    let manifest = Path::new(package["manifest_path"].as_str().unwrap());
-    manifest.with_file_name("test_data")
-}
-
 /// SIG-16: genuine bundles of the public instances and of others, good and bad.
 #[test]
 fn genuine_bundles_come_out_as_they_should() {
-    let folder = brought_along();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/sigstore/genuine");
     let mut failed = String::new();
     let mut tried = 0;
     for line in GENUINE.lines().map(str::trim) {
@@ -325,6 +303,11 @@ fn genuine_bundles_come_out_as_they_should() {
         let (verdict, arguments) = line.split_once(' ').unwrap();
         let mut words = vec!["verify-bundle"];
         words.extend(arguments.split_whitespace());
+        for pair in words.windows(2) {
+            if matches!(pair[0], "--bundle" | "--key" | "--trusted-root") {
+                assert!(folder.join(pair[1]).is_file(), "{}", pair[1]);
+            }
+        }
         let (held, said) = ask(&folder, &words);
         tried += 1;
         if held != (verdict == "good") {

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, Digest, MediaType, PinnedReference, Reference, Repository};
-use qmt_testkit::{PrivateSigstore, SIMPLE_SIGNING, Signing, SimpleSigning};
-use qmt_verify::{
-    BoxError, DiscoveryOptions, Evidence, EvidenceSource, MockEvidenceSource, VerifyError, collect,
+use qmt_oci_ref::manifest::OCI_MANIFEST;
+use qmt_oci_ref::{
+    BlobStream, Descriptor, Digest, Digester, MediaType, MockRegistry, PinnedReference,
+    RawManifest, Reference, Registry, RegistryError, RegistryErrorKind, Repository,
 };
+use qmt_testkit::{PrivateSigstore, SIMPLE_SIGNING, Signing, SimpleSigning};
+use qmt_verify::{DiscoveryOptions, Evidence, VerifyError, discover};
 
 use crate::support::{
-    Memory, any_of, code, dev, dev_authority, judge, look, pin, signed_subject, subject, verifier,
+    Memory, any_of, check, code, dev, dev_authority, look, pin, served, signed_subject, stream,
+    subject, verifier,
 };
 
 fn simple(sigstore: &PrivateSigstore) -> SimpleSigning {
@@ -37,9 +40,9 @@ async fn every_place_is_looked_at_once() {
     let evidence = look(&memory, &subject()).await;
     assert_eq!(evidence.len(), 3);
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
-    judge(&verifier, &subject(), &evidence).unwrap();
+    check(&verifier, &subject(), &evidence).unwrap();
     let hex = subject().digest().hex().to_owned();
-    let asked = memory.asked();
+    let asked = memory.requests();
     assert_eq!(asked.len(), 1 + 2 + 2 + 3, "{asked:#?}");
     for question in asked {
         let by_digest = question.contains("@sha256:") || question.starts_with("blob sha256:");
@@ -67,21 +70,29 @@ async fn signatures_in_another_repository_are_found_where_the_options_say() {
     let options = DiscoveryOptions::default()
         .with_repository(elsewhere)
         .with_tag_prefix("release-");
-    let evidence = collect(&memory, &subject(), &options).await.unwrap();
+    let evidence = discover(&memory, &subject(), &options).await.unwrap();
     assert_eq!(evidence.len(), 1);
     assert!(
         memory
-            .asked()
+            .requests()
             .iter()
             .any(|one| one.contains("signatures.example/all"))
     );
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
-    judge(&verifier, &subject(), &evidence).unwrap();
+    check(&verifier, &subject(), &evidence).unwrap();
     let bad = DiscoveryOptions::default().with_tag_prefix("no/slash");
     assert!(matches!(
-        collect(&memory, &subject(), &bad).await,
+        discover(&memory, &subject(), &bad).await,
         Err(VerifyError::Policy { .. })
     ));
+}
+
+fn config() -> Descriptor {
+    Descriptor::of(MediaType::EmptyJSON, b"{}")
+}
+
+fn busy() -> RegistryError {
+    RegistryError::new(RegistryErrorKind::Network { retryable: true }, "503")
 }
 
 /// An error while looking is an error, in each place: never "unsigned", never a pass.
@@ -91,30 +102,28 @@ async fn an_error_while_looking_is_an_error() {
         let sigstore = PrivateSigstore::new();
         let image = SimpleSigning::image(subject().digest(), &[simple(&sigstore)]);
         let manifest = image.manifest.clone();
-        let mut source = MockEvidenceSource::new();
-        source.expect_referrers().returning(move |_| {
+        let mut registry = MockRegistry::new();
+        registry.expect_referrers().returning(move |_| {
             if broken == "referrers" {
-                Err("503".into())
-            } else {
-                Ok(Vec::new())
+                return Err(busy());
             }
+            Ok(Vec::new())
         });
-        source.expect_manifest().returning(move |reference, _| {
-            let tag = reference.tag().map(ToString::to_string).unwrap_or_default();
+        registry.expect_resolve().returning(move |reference| {
+            let tag = reference.tag().unwrap().to_string();
             if tag.ends_with(broken) {
-                return Err("503".into());
+                return Err(busy());
             }
-            Ok(tag.contains(".sig").then(|| manifest.clone()))
+            served(tag.contains(".sig").then_some(&manifest))
         });
         let payload = image.blobs.last().unwrap().1.clone();
-        source.expect_blob().returning(move |_, _, _| {
+        registry.expect_blob().returning(move |_, _, _| {
             if broken == "blob" {
-                Err("503".into())
-            } else {
-                Ok(payload.clone())
+                return Err(busy());
             }
+            Ok(stream(payload.clone()))
         });
-        let error = collect(&source, &subject(), &DiscoveryOptions::default())
+        let error = discover(&registry, &subject(), &DiscoveryOptions::default())
             .await
             .unwrap_err();
         assert!(
@@ -135,7 +144,7 @@ async fn a_referrer_of_another_subject_is_left_aside() {
     let evidence = look(&memory, &subject()).await;
     assert!(evidence.is_empty());
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
-    let error = judge(&verifier, &subject(), &evidence).unwrap_err();
+    let error = check(&verifier, &subject(), &evidence).unwrap_err();
     assert!(matches!(error, VerifyError::NoSignature { .. }), "{error}");
     assert!(
         error.rejections()[0].reason.contains("subject"),
@@ -143,7 +152,7 @@ async fn a_referrer_of_another_subject_is_left_aside() {
     );
     let mut memory = Memory::default();
     memory.put(&bundle.referrer(&signed_subject(&subject())));
-    judge(&verifier, &subject(), &look(&memory, &subject()).await).unwrap();
+    check(&verifier, &subject(), &look(&memory, &subject()).await).unwrap();
 }
 
 /// Content that does not have the digest it was asked by is an error of the registry.
@@ -160,7 +169,7 @@ async fn content_of_another_digest_is_an_error() {
         let mut changed = content.to_vec();
         *changed.last_mut().unwrap() ^= 1;
         *content = changed.into();
-        let outcome = collect(&memory, &subject(), &DiscoveryOptions::default()).await;
+        let outcome = discover(&memory, &subject(), &DiscoveryOptions::default()).await;
         // The empty config is not read.
         if good[digest].len() == 2 {
             outcome.unwrap();
@@ -175,12 +184,12 @@ async fn content_of_another_digest_is_an_error() {
 #[tokio::test]
 async fn a_referrer_that_is_gone_is_noted() {
     let mut memory = Memory::default();
-    let gone = Descriptor::of(MediaType::new(MediaType::OCI_MANIFEST), b"gone");
+    let gone = Descriptor::of(MediaType::ImageManifest, b"gone");
     memory.referrers.push(gone);
     let evidence = look(&memory, &subject()).await;
     assert!(evidence.is_empty());
     let verifier = verifier(&PrivateSigstore::new(), any_of(vec![dev_authority()]));
-    assert_eq!(code(judge(&verifier, &subject(), &evidence)), "left-aside");
+    assert_eq!(code(check(&verifier, &subject(), &evidence)), "left-aside");
 }
 
 /// SIG-14, LIM-07: a flood of referrers costs 64 requests, and cannot push out what says it is a signature.
@@ -190,13 +199,13 @@ async fn a_flood_of_referrers_is_bounded() {
     let mut memory = Memory::default();
     for number in 0..900_u32 {
         let other = serde_json::json!({
-            "schemaVersion": 2, "artifactType": "application/spdx+json", "layers": [],
-            "subject": { "mediaType": MediaType::OCI_MANIFEST, "digest": subject().digest(), "size": 100 },
+            "schemaVersion": 2, "artifactType": "application/spdx+json", "layers": [], "config": config(),
+            "subject": { "mediaType": OCI_MANIFEST, "digest": subject().digest(), "size": 100 },
             "annotations": { "number": number.to_string() },
         });
         let bytes = Bytes::from(other.to_string());
-        let kind = MediaType::new("application/spdx+json");
-        let descriptor = Descriptor::of(MediaType::new(MediaType::OCI_MANIFEST), &bytes);
+        let kind = MediaType::from("application/spdx+json");
+        let descriptor = Descriptor::of(MediaType::ImageManifest, &bytes);
         memory.referrers.push(descriptor.with_artifact_type(kind));
         memory.blobs.insert(Digest::sha256(&bytes), bytes);
     }
@@ -205,12 +214,12 @@ async fn a_flood_of_referrers_is_bounded() {
     let evidence = look(&memory, &subject()).await;
     assert_eq!(evidence.len(), 1);
     assert!(
-        memory.asked().len() <= 1 + 64 + 1 + 2,
+        memory.requests().len() <= 1 + 64 + 1 + 2,
         "{}",
-        memory.asked().len()
+        memory.requests().len()
     );
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
-    judge(&verifier, &subject(), &evidence).unwrap();
+    check(&verifier, &subject(), &evidence).unwrap();
     // A hundred thousand: a thousand are looked at, and the error says so.
     let one = memory.referrers[0].clone();
     memory.referrers = (0..100_000_u32)
@@ -222,10 +231,10 @@ async fn a_flood_of_referrers_is_bounded() {
             )
         })
         .collect();
-    memory.asked.lock().unwrap().clear();
+    memory.requests.lock().unwrap().clear();
     let evidence = look(&memory, &subject()).await;
-    assert!(memory.asked().len() <= 1 + 64 + 2);
-    let error = judge(&verifier, &subject(), &evidence).unwrap_err();
+    assert!(memory.requests().len() <= 1 + 64 + 2);
+    let error = check(&verifier, &subject(), &evidence).unwrap_err();
     assert!(
         error
             .rejections()
@@ -243,7 +252,7 @@ async fn a_flood_of_layers_is_bounded() {
     let payload = signature.payload.clone();
     let layer = |size: u64| {
         let mut layer = Descriptor::new(
-            MediaType::new(SIMPLE_SIGNING),
+            MediaType::from(SIMPLE_SIGNING),
             Digest::sha256(&payload),
             size,
         );
@@ -254,13 +263,16 @@ async fn a_flood_of_layers_is_bounded() {
     };
     let look_at = async |layers: Vec<Descriptor>| {
         let mut memory = Memory::default();
-        let manifest = serde_json::json!({ "schemaVersion": 2, "layers": layers }).to_string();
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "config": config(), "layers": layers,
+        });
+        let manifest = manifest.to_string();
         let tag = format!("sha256-{}.sig", subject().digest().hex());
         memory.tags.insert(tag, manifest.into());
         memory
             .blobs
             .insert(Digest::sha256(&payload), payload.clone());
-        (look(&memory, &subject()).await, memory.asked().len())
+        (look(&memory, &subject()).await, memory.requests().len())
     };
     let good = layer(payload.len() as u64);
     for (count, taken) in [(64, 64), (65, 64), (600, 64)] {
@@ -295,7 +307,7 @@ async fn lim_07_lowered_caps_hold() {
             0,
         ),
     ] {
-        let evidence = collect(&memory, &subject(), &options).await.unwrap();
+        let evidence = discover(&memory, &subject(), &options).await.unwrap();
         assert_eq!(evidence.len(), kept, "{options:?}");
     }
 }
@@ -315,7 +327,7 @@ async fn the_product_of_referrers_and_layers_is_bounded() {
     let evidence = look(&memory, &subject()).await;
     assert_eq!(evidence.len(), 100);
     let blobs = memory
-        .asked()
+        .requests()
         .iter()
         .filter(|one| one.starts_with("blob"))
         .count();
@@ -383,21 +395,34 @@ async fn stored_evidence_is_bounded() {
     assert!(Evidence::from_json(&vec![b' '; 32 * 1024 * 1024 + 1]).is_err());
 }
 
-/// A place that never answers.
-struct Silent;
+/// A registry that never answers.
+struct Silent(Memory);
 
 #[async_trait]
-impl EvidenceSource for Silent {
-    async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, BoxError> {
+impl Registry for Silent {
+    async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
         std::future::pending().await
     }
 
-    async fn manifest(&self, _: &Reference, _: u64) -> Result<Option<Bytes>, BoxError> {
-        Ok(None)
+    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        self.0.resolve(reference).await
     }
 
-    async fn blob(&self, _: &Repository, _: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
-        Err("nothing".into())
+    async fn manifest(
+        &self,
+        pin: &PinnedReference,
+        limit: u64,
+    ) -> Result<RawManifest, RegistryError> {
+        self.0.manifest(pin, limit).await
+    }
+
+    async fn blob(
+        &self,
+        from: &Repository,
+        blob: &Descriptor,
+        start: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        self.0.blob(from, blob, start).await
     }
 }
 
@@ -405,7 +430,9 @@ impl EvidenceSource for Silent {
 #[tokio::test]
 async fn looking_ends_at_its_deadline() {
     let options = DiscoveryOptions::default().with_deadline(Duration::from_millis(50));
-    let error = collect(&Silent, &subject(), &options).await.unwrap_err();
+    let error = discover(&Silent(Memory::default()), &subject(), &options)
+        .await
+        .unwrap_err();
     assert!(matches!(error, VerifyError::Timeout { .. }), "{error}");
     assert!(error.is_retryable());
 }
@@ -416,12 +443,12 @@ async fn other_digests_are_not_looked_up() {
     let digest = Digest::of(qmt_oci_ref::DigestAlgorithm::Sha512, "x");
     let long = PinnedReference::new(subject().repository().clone(), digest);
     let memory = Memory::default();
-    let error = collect(&memory, &long, &DiscoveryOptions::default())
+    let error = discover(&memory, &long, &DiscoveryOptions::default())
         .await
         .unwrap_err();
     assert!(
         matches!(error, VerifyError::UnsupportedDigest { .. }),
         "{error}"
     );
-    assert!(memory.asked().is_empty());
+    assert!(memory.requests().is_empty());
 }

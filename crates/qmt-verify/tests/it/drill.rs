@@ -16,12 +16,13 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qmt_testkit::{Format, Identity, LogKind, PrivateSigstore, Signing};
-use qmt_verify::{Evidence, Report, SigstoreVerifier, Verifier as _};
+use qmt_verify::report::Report;
+use qmt_verify::{Evidence, SigstoreVerifier, Verifier as _};
 use serde_json::Value;
 
 use self::places::{OWN_SIGNATURE, Parts, changed, lay_open, unused};
 use crate::support::{dev, evidence, subject, verifier};
-use crate::twins::{anybody, forms, sign};
+use crate::tampered::{anybody, forms, sign};
 
 /// A good signature as evidence is stored, and what is said about it.
 struct Good {
@@ -183,7 +184,7 @@ impl Good {
         let Some(evidence) = stored(&flipped) else {
             return Ok(None);
         };
-        let Ok(verified) = verifier.judge(&subject(), &evidence, None, now) else {
+        let Ok(verified) = verifier.check(&subject(), &evidence, None, now) else {
             return Ok(None);
         };
         let says = said(verified.report());
@@ -236,7 +237,7 @@ impl Good {
 
 /// A flip that was accepted.
 struct Accepted {
-    /// Why it may be; nothing where the same is only spelled otherwise.
+    /// Why it may be; nothing where the same is only encoded otherwise.
     why: BTreeSet<&'static str>,
     /// Whether all is said that was said before.
     same: bool,
@@ -343,7 +344,7 @@ fn good(
         .unwrap();
         let evidence = stored(&stored_as["pieces"][0]["content"]).unwrap();
         let verified = verifier
-            .judge(&subject(), &evidence, None, now)
+            .check(&subject(), &evidence, None, now)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let one = Good::new(format!("{name} ({number})"), &evidence, verified.report());
         bits += one.bits();

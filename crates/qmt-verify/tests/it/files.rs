@@ -3,10 +3,10 @@
 use std::time::SystemTime;
 
 use qmt_oci_ref::{Digest, DigestAlgorithm};
-use qmt_testkit::{Attestation, PrivateSigstore, SLSA_V1, Signing, Twin};
+use qmt_testkit::{Attestation, PrivateSigstore, SLSA_V1, Signing, Tampered};
 use qmt_verify::{Evidence, VerifyError, danger};
 
-use crate::support::{any_of, code, dev, dev_authority, evidence, judge, subject, verifier};
+use crate::support::{any_of, check, code, dev, dev_authority, evidence, subject, verifier};
 
 /// A bundle about a file: signature or attestation, by content or by digest alone.
 #[test]
@@ -23,26 +23,26 @@ fn a_bundle_about_a_file_holds_for_that_file_alone() {
         sigstore.attest_bundle(&digest, &provenance, &signing),
     ] {
         let report = verifier
-            .judge_file(&digest, Some(content), &bundle.json, now)
+            .check_file(&digest, Some(content), &bundle.json, now)
             .unwrap();
         assert_eq!(report.format, "bundle v0.3");
         verifier
-            .judge_file(&digest, None, &bundle.json, now)
+            .check_file(&digest, None, &bundle.json, now)
             .unwrap();
         let elsewhere = Digest::sha256(other);
         assert!(
             verifier
-                .judge_file(&elsewhere, Some(other), &bundle.json, now)
+                .check_file(&elsewhere, Some(other), &bundle.json, now)
                 .is_err()
         );
         assert!(
             verifier
-                .judge_file(&elsewhere, None, &bundle.json, now)
+                .check_file(&elsewhere, None, &bundle.json, now)
                 .is_err()
         );
         // The digest must be that of the content.
         let error = verifier
-            .judge_file(&digest, Some(other), &bundle.json, now)
+            .check_file(&digest, Some(other), &bundle.json, now)
             .unwrap_err();
         assert!(
             matches!(error, VerifyError::UnsupportedDigest { .. }),
@@ -53,23 +53,23 @@ fn a_bundle_about_a_file_holds_for_that_file_alone() {
     let bundle = sigstore.sign_bundle(&digest, &signing);
     for content in [Some(content), None] {
         let error = verifier
-            .judge_file(&long, content, &bundle.json, now)
+            .check_file(&long, content, &bundle.json, now)
             .unwrap_err();
         assert!(
             matches!(error, VerifyError::UnsupportedDigest { .. }),
             "{error}"
         );
     }
-    for twin in [
-        Twin::UnknownCa,
-        Twin::GarbageSignature,
-        Twin::ForeignEntry,
-        Twin::TwoSignatures,
+    for tampered in [
+        Tampered::UnknownCa,
+        Tampered::GarbageSignature,
+        Tampered::ForeignEntry,
+        Tampered::TwoSignatures,
     ] {
-        let bad = sigstore.sign_bundle(&digest, &signing.clone().twin(twin));
+        let bad = sigstore.sign_bundle(&digest, &signing.clone().tampered(tampered));
         assert!(
             verifier
-                .judge_file(&digest, Some(content), &bad.json, now)
+                .check_file(&digest, Some(content), &bad.json, now)
                 .is_err()
         );
     }
@@ -77,17 +77,17 @@ fn a_bundle_about_a_file_holds_for_that_file_alone() {
     let mut padded = bundle.json.to_vec();
     padded.resize(1024 * 1024, b' ');
     verifier
-        .judge_file(&digest, Some(content), &padded, now)
+        .check_file(&digest, Some(content), &padded, now)
         .unwrap();
     padded.push(b' ');
     let error = verifier
-        .judge_file(&digest, Some(content), &padded, now)
+        .check_file(&digest, Some(content), &padded, now)
         .unwrap_err();
-    assert_eq!(error.rejections()[0].code, "left-aside");
+    assert_eq!(error.rejections()[0].code.to_string(), "left-aside");
     for noise in [&b""[..], b"{}", b"\xff"] {
         assert!(
             verifier
-                .judge_file(&digest, Some(content), noise, now)
+                .check_file(&digest, Some(content), noise, now)
                 .is_err()
         );
     }
@@ -98,15 +98,15 @@ fn a_bundle_about_a_file_holds_for_that_file_alone() {
 async fn old_bundles_are_taken_from_files_only() {
     let sigstore = PrivateSigstore::new();
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
-    let old = Signing::keyless(dev()).twin(Twin::OldBundle);
+    let old = Signing::keyless(dev()).tampered(Tampered::OldBundle);
     let old = sigstore.sign_bundle(subject().digest(), &old);
     let found = evidence(&subject(), [old.clone()]).await;
-    assert_eq!(code(judge(&verifier, &subject(), &found)), "old-bundle");
+    assert_eq!(code(check(&verifier, &subject(), &found)), "old-bundle");
     let brought = Evidence::empty(&subject())
         .with_bundle("old.json", &old.json)
         .unwrap();
     let brought = Evidence::from_json(&brought.to_json().unwrap()).unwrap();
-    let verified = judge(&verifier, &subject(), &brought).unwrap();
+    let verified = check(&verifier, &subject(), &brought).unwrap();
     assert_eq!(verified.report().format, "bundle v0.1");
     assert_eq!(verified.report().found, "old.json");
 }

@@ -1,85 +1,73 @@
-//! An evidence source over an OCI image layout on disk: tags are in `index.json`, referrers under
-//! the tag schema. <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md>
+//! An OCI image layout on disk as a registry: tags are in `index.json`, referrers under the tag
+//! schema. <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md>
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, PinnedReference, Reference, Repository, Tag};
-use qmt_verify::{BoxError, EvidenceSource};
+use qmt_oci_ref::manifest::{Index, ManifestLimits};
+use qmt_oci_ref::{
+    BlobStream, Descriptor, Digest, Digester, PinnedReference, RawManifest, Reference, Registry,
+    RegistryError, Repository, Tag,
+};
 
-/// Reads an OCI layout.
+use crate::support::{missing, served, stream};
+
 pub struct Layout {
     folder: PathBuf,
-    tags: BTreeMap<String, Descriptor>,
+    index: Vec<Descriptor>,
 }
 
 impl Layout {
     pub fn open(folder: &Path) -> Self {
         let index = std::fs::read(folder.join("index.json")).unwrap();
-        let tags = manifests(&index)
-            .into_iter()
-            .filter_map(|one| {
-                let tag = one
-                    .annotations()
-                    .get("org.opencontainers.image.ref.name")?
-                    .clone();
-                Some((tag, one))
-            })
-            .collect();
+        let index = Index::read(&index, &ManifestLimits::for_layouts()).unwrap();
         Self {
             folder: folder.to_owned(),
-            tags,
+            index: index.into_manifests(),
         }
     }
 
-    fn read(&self, digest: &str) -> Option<Bytes> {
-        let (algorithm, hex) = digest.split_once(':')?;
-        std::fs::read(self.folder.join("blobs").join(algorithm).join(hex))
+    fn read(&self, digest: &Digest) -> Option<Bytes> {
+        let folder = self.folder.join("blobs").join(digest.algorithm().as_str());
+        std::fs::read(folder.join(digest.hex()))
             .ok()
-            .map(Bytes::from)
+            .map(Into::into)
     }
-}
 
-#[derive(serde::Deserialize)]
-struct Index {
-    manifests: Vec<Descriptor>,
-}
-
-fn manifests(index: &[u8]) -> Vec<Descriptor> {
-    serde_json::from_slice::<Index>(index).unwrap().manifests
+    fn tagged(&self, tag: &Tag) -> Option<Bytes> {
+        let name = "org.opencontainers.image.ref.name";
+        let mut entries = self.index.iter();
+        let entry = entries.find(|entry| entry.annotation(name) == Some(tag.as_str()))?;
+        self.read(entry.digest())
+    }
 }
 
 #[async_trait]
-impl EvidenceSource for Layout {
-    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, BoxError> {
-        let tag = Tag::for_digest(subject.digest(), "")?;
-        let Some(index) = self.tags.get(tag.as_str()) else {
+impl Registry for Layout {
+    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        served(reference.tag().and_then(|tag| self.tagged(tag)).as_ref())
+    }
+
+    async fn manifest(&self, pin: &PinnedReference, _: u64) -> Result<RawManifest, RegistryError> {
+        served(self.read(pin.digest()).as_ref())
+    }
+
+    async fn blob(
+        &self,
+        _: &Repository,
+        blob: &Descriptor,
+        _: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        Ok(stream(self.read(blob.digest()).ok_or_else(missing)?))
+    }
+
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+        let tag = Tag::for_digest(subject.digest(), "").unwrap();
+        let Some(index) = self.tagged(&tag) else {
             return Ok(Vec::new());
         };
-        Ok(manifests(
-            &self
-                .read(&index.digest().to_string())
-                .ok_or("no such index")?,
-        ))
-    }
-
-    async fn manifest(&self, reference: &Reference, _: u64) -> Result<Option<Bytes>, BoxError> {
-        let digest = match (reference.digest(), reference.tag()) {
-            (Some(digest), _) => digest.to_string(),
-            (None, Some(tag)) => match self.tags.get(tag.as_str()) {
-                Some(found) => found.digest().to_string(),
-                None => return Ok(None),
-            },
-            (None, None) => return Ok(None),
-        };
-        Ok(self.read(&digest))
-    }
-
-    async fn blob(&self, _: &Repository, blob: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
-        Ok(self
-            .read(&blob.digest().to_string())
-            .ok_or("no such blob")?)
+        let index = Index::read(&index, &ManifestLimits::default()).unwrap();
+        Ok(index.into_manifests())
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qmt_testkit::{LogKind, PrivateSigstore, SignedBundle, Signing, TrustPart};
-use qmt_verify::{Evidence, LogEntry, SigstoreVerifier};
+use qmt_verify::report::LogEntry;
+use qmt_verify::{Evidence, SigstoreVerifier};
 use serde_json::{Value, json};
 
 use crate::support::{
-    any_of, code, dev, dev_authority, everything, evidence, judge, key_authority, subject,
+    any_of, check, code, dev, dev_authority, everything, evidence, key_authority, subject,
     trust_json, verifier,
 };
 
@@ -42,7 +43,7 @@ fn id(root: &str, index: usize) -> Vec<u8> {
 }
 
 fn entry(verifier: &SigstoreVerifier, evidence: &Evidence) -> LogEntry {
-    let verified = judge(verifier, &subject(), evidence).unwrap();
+    let verified = check(verifier, &subject(), evidence).unwrap();
     let [entry] = verified.report().log_entries.as_slice() else {
         panic!("{:?}", verified.report());
     };
@@ -77,14 +78,14 @@ async fn the_hint_of_another_log_does_not_revive_a_retired_one() {
             })
             .await;
             // A line of others changes nothing.
-            judge(
+            check(
                 &verifier(&sigstore, any_of(vec![dev_authority()])),
                 &subject(),
                 &evidence,
             )
             .unwrap();
             assert_eq!(
-                code(judge(&strict, &subject(), &evidence)),
+                code(check(&strict, &subject(), &evidence)),
                 "log",
                 "{log:?} {other}"
             );
@@ -112,7 +113,7 @@ async fn a_retired_log_stays_retired_without_times() {
                 let policy = everything(any_of(vec![key_authority(&sigstore, key)]));
                 let root = trust_json(&trusted).unwrap();
                 let verifier = SigstoreVerifier::new(root, policy).unwrap();
-                let outcome = judge(&verifier, &subject(), &evidence);
+                let outcome = check(&verifier, &subject(), &evidence);
                 if is_good {
                     let verified = outcome.unwrap();
                     assert!(verified.times().is_empty(), "{log:?} {key}");
@@ -167,7 +168,7 @@ async fn an_authority_without_certificates_vouches_for_nothing() {
         }
         let outcome = trust_json(&root.to_string())
             .and_then(|root| SigstoreVerifier::new(root, everything(any_of(vec![dev_authority()]))))
-            .and_then(|verifier| judge(&verifier, &subject(), &evidence));
+            .and_then(|verifier| check(&verifier, &subject(), &evidence));
         assert!(outcome.is_err(), "{authority}: {outcome:?}");
     }
 }

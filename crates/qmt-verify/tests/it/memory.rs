@@ -9,7 +9,7 @@ use qmt_testkit::{PrivateSigstore, Signing};
 use qmt_verify::Evidence;
 use serde_json::{Value, json};
 
-use crate::support::{any_of, dev, dev_authority, evidence, judge, subject, verifier};
+use crate::support::{any_of, check, dev, dev_authority, evidence, subject, verifier};
 
 /// Set where this process is the one that is fed.
 const FED: &str = "QMT_FED";
@@ -70,7 +70,7 @@ fn bombs() -> Vec<String> {
     ]
 }
 
-/// The ways in which `bomb` can reach the judge.
+/// The ways in which `bomb` can reach the check.
 fn placed(bomb: &str) -> [Value; 4] {
     let text = STANDARD.encode(bomb);
     let annotations = |name: &str| json!({ name: bomb });
@@ -121,9 +121,9 @@ async fn sig_18_hostile_signatures_do_not_eat_the_memory() {
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     let good = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
     let good = evidence(&subject(), [good]).await;
-    judge(&verifier, &subject(), &good).unwrap();
+    check(&verifier, &subject(), &good).unwrap();
     let before = peak_kib();
-    let mut judged = 0;
+    let mut checked = 0;
     for bomb in bombs() {
         for content in placed(&bomb) {
             let stored = json!({
@@ -134,11 +134,11 @@ async fn sig_18_hostile_signatures_do_not_eat_the_memory() {
             let Ok(evidence) = Evidence::from_json(stored.to_string().as_bytes()) else {
                 continue;
             };
-            judged += 1;
-            judge(&verifier, &subject(), &evidence).unwrap_err();
+            checked += 1;
+            check(&verifier, &subject(), &evidence).unwrap_err();
         }
     }
-    // The caps must not have kept all of them from the judge.
-    assert!(judged >= bombs().len(), "{judged}");
+    // The caps must not have kept all of them from the check.
+    assert!(checked >= bombs().len(), "{checked}");
     println!("\ngrew by {}", peak_kib() - before);
 }

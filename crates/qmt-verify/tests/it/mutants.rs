@@ -5,11 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use qmt_oci_ref::PinnedReference;
 use qmt_testkit::{LogKind, PrivateSigstore, Signing};
-use qmt_verify::{Authority, Evidence, Report, SigstoreVerifier};
+use qmt_verify::policy::Authority;
+use qmt_verify::report::Report;
+use qmt_verify::{Evidence, SigstoreVerifier};
 use serde_json::Value;
 
 use crate::support::{
-    any_of, dev, dev_authority, evidence, judge, key_authority, subject, verifier,
+    any_of, check, dev, dev_authority, evidence, key_authority, subject, verifier,
 };
 
 /// How many mutants are made; see `drill`.
@@ -242,7 +244,7 @@ async fn no_mutant_is_accepted() {
         let original = opened(&evidence);
         let verifier = verifier(&sigstore, any_of(vec![authority]));
         let evidence = closed(&original, &subject()).unwrap();
-        let verified = judge(&verifier, &subject(), &evidence).unwrap();
+        let verified = check(&verifier, &subject(), &evidence).unwrap();
         expected.push((proven(verified.report()), verified.times().to_vec()));
         verifiers.push(verifier);
         good.push(original);
@@ -260,7 +262,7 @@ async fn no_mutant_is_accepted() {
         let Some(evidence) = closed(&mutant, &subject()) else {
             continue;
         };
-        if let Ok(verified) = judge(&verifiers[which], &subject(), &evidence) {
+        if let Ok(verified) = check(&verifiers[which], &subject(), &evidence) {
             let (proofs, times) = &expected[which];
             assert!(
                 proven(verified.report()) == *proofs,
@@ -308,7 +310,7 @@ proptest! {
             "schema": 1, "subject": subject().digest(), "pieces": [{ "found": value, "content": content }],
         });
         let evidence = Evidence::from_json(stored.to_string().as_bytes()).unwrap();
-        prop_assert!(judge(shared(), &subject(), &evidence).is_err());
+        prop_assert!(check(shared(), &subject(), &evidence).is_err());
         prop_assert!(Evidence::from_json(value.as_bytes()).is_err());
     }
 }

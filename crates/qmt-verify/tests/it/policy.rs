@@ -4,18 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use qmt_oci_ref::{PinnedReference, Repository};
 use qmt_testkit::{
-    Format, GITHUB_ISSUER, Identity, LogKind, PrivateSigstore, Signing, SubjectName, Twin,
+    Format, GITHUB_ISSUER, Identity, LogKind, PrivateSigstore, Signing, SubjectName, Tampered,
 };
-use qmt_verify::{
-    Authority, IdentityRule, Policy, PolicySet, Scope, SignerId, SigstoreVerifier, Verifier as _,
-    VerifyError, WorkflowClaims,
-};
+use qmt_verify::policy::{Authority, IdentityRule, Policy, PolicySet, Scope, WorkflowClaims};
+use qmt_verify::{SignerId, SigstoreVerifier, Verifier as _, VerifyError};
 
 use crate::support::{
-    EMAIL, ISSUER, Piece, any_of, authority, code, dev, dev_authority, everything, evidence, judge,
+    EMAIL, ISSUER, Item, any_of, authority, check, code, dev, dev_authority, everything, evidence,
     key_authority, pin, subject, trust, verifier,
 };
-use crate::twins::sign;
+use crate::tampered::sign;
 
 fn regex(pattern: &str) -> Authority {
     Authority::certificate(ISSUER, IdentityRule::regex(pattern).unwrap()).unwrap()
@@ -48,14 +46,14 @@ async fn every_kind_of_name_is_an_identity() {
         let evidence = evidence(&subject(), [piece]).await;
         let right = verifier(&sigstore, any_of(vec![authority(ISSUER, name)]));
         assert_eq!(
-            judge(&right, &subject(), &evidence)
+            check(&right, &subject(), &evidence)
                 .unwrap()
                 .report()
                 .identities,
             [name]
         );
         let wrong = verifier(&sigstore, any_of(vec![authority(ISSUER, "somebody")]));
-        assert_eq!(code(judge(&wrong, &subject(), &evidence)), "other-identity");
+        assert_eq!(code(check(&wrong, &subject(), &evidence)), "other-identity");
     }
 }
 
@@ -76,7 +74,7 @@ async fn an_expression_covers_the_whole_identity() {
         let identity = Identity::uri(identity, ISSUER);
         let piece = sigstore.sign_simple(subject().digest(), &Signing::keyless(identity.clone()));
         let evidence = evidence(&subject(), [piece]).await;
-        let outcome = judge(&verifier, &subject(), &evidence);
+        let outcome = check(&verifier, &subject(), &evidence);
         assert_eq!(outcome.is_ok(), accepted, "{identity:?}");
         if let Err(error) = outcome {
             // A line end in a name does not reach the terminal.
@@ -92,7 +90,7 @@ async fn conflicting_issuers_are_refused() {
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     for identity in [dev(), dev().without_claim(1), dev().without_claim(8)] {
         let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
-        judge(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
+        check(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
     }
     for identity in [
         dev().with_claim(1, "https://evil.example"),
@@ -101,7 +99,7 @@ async fn conflicting_issuers_are_refused() {
         let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
         let evidence = evidence(&subject(), [piece]).await;
         assert_eq!(
-            code(judge(&verifier, &subject(), &evidence)),
+            code(check(&verifier, &subject(), &evidence)),
             "issuer-conflict"
         );
     }
@@ -109,7 +107,7 @@ async fn conflicting_issuers_are_refused() {
     let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(nobody));
     let evidence = evidence(&subject(), [piece]).await;
     assert_eq!(
-        code(judge(&verifier, &subject(), &evidence)),
+        code(check(&verifier, &subject(), &evidence)),
         "other-issuer"
     );
 }
@@ -121,7 +119,7 @@ async fn a_certificate_names_one_identity() {
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     let two = dev().with_name(SubjectName::Email("eve@example.com".to_owned()));
     let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(two));
-    let outcome = judge(&verifier, &subject(), &evidence(&subject(), [piece]).await);
+    let outcome = check(&verifier, &subject(), &evidence(&subject(), [piece]).await);
     assert_eq!(code(outcome), "certificate");
 }
 
@@ -142,15 +140,15 @@ async fn workflow_claims_are_checked() {
         change(&mut wanted);
         wanted
     };
-    let judge_claims = async |identity: &Identity, wanted: WorkflowClaims| {
+    let check_claims = async |identity: &Identity, wanted: WorkflowClaims| {
         let authority = authority(GITHUB_ISSUER, &name).with_claims(wanted).unwrap();
         let verifier = verifier(&sigstore, any_of(vec![authority]));
         let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity.clone()));
-        judge(&verifier, &subject(), &evidence(&subject(), [piece]).await)
+        check(&verifier, &subject(), &evidence(&subject(), [piece]).await)
     };
-    judge_claims(&good, all(&|_| {})).await.unwrap();
+    check_claims(&good, all(&|_| {})).await.unwrap();
     let whole = "https://github.com/acme/echo";
-    judge_claims(&good, all(&|one| one.repository = Some(whole.to_owned())))
+    check_claims(&good, all(&|one| one.repository = Some(whole.to_owned())))
         .await
         .unwrap();
     let wrong = |claim: &str, value: &str| {
@@ -172,9 +170,9 @@ async fn workflow_claims_are_checked() {
         ("name", "other"),
         ("sha", "ffffffffffffffffffffffffffffffffffffffff"),
     ] {
-        let error = judge_claims(&good, wrong(claim, value)).await.unwrap_err();
+        let error = check_claims(&good, wrong(claim, value)).await.unwrap_err();
         assert_eq!(
-            error.rejections()[0].code,
+            error.rejections()[0].code.to_string(),
             "other-claim",
             "{claim}: {error}"
         );
@@ -189,7 +187,7 @@ async fn workflow_claims_are_checked() {
     ] {
         let identity = good.clone().with_claim(number, value);
         assert_eq!(
-            code(judge_claims(&identity, all(&|_| {})).await),
+            code(check_claims(&identity, all(&|_| {})).await),
             "other-claim",
             "{number}"
         );
@@ -197,14 +195,14 @@ async fn workflow_claims_are_checked() {
     for (number, accepted) in [(5, true), (12, true), (6, true), (14, true), (4, false)] {
         let identity = good.clone().without_claim(number);
         assert_eq!(
-            judge_claims(&identity, all(&|_| {})).await.is_ok(),
+            check_claims(&identity, all(&|_| {})).await.is_ok(),
             accepted,
             "{number}"
         );
     }
     let identity = good.clone().without_claim(5).without_claim(12);
     assert_eq!(
-        code(judge_claims(&identity, all(&|_| {})).await),
+        code(check_claims(&identity, all(&|_| {})).await),
         "other-claim"
     );
     // Keys say nothing about workflows, and an empty claim would say nothing at all.
@@ -243,16 +241,16 @@ async fn all_constraints_hold_on_one_signature() {
             &Signing::keyless(eve()).annotation("channel", "stable"),
         );
         let halves = evidence(&subject(), [other_value.clone(), other_signer.clone()]).await;
-        let error = judge(&verifier, &subject(), &halves).unwrap_err();
+        let error = check(&verifier, &subject(), &halves).unwrap_err();
         let mut codes: Vec<_> = error
             .rejections()
             .iter()
-            .map(|one| one.code.as_str())
+            .map(|one| one.code.to_string())
             .collect();
         codes.sort_unstable();
         assert_eq!(codes, ["other-annotation", "other-identity"]);
         let whole = evidence(&subject(), [other_value, other_signer, right]).await;
-        let verified = judge(&verifier, &subject(), &whole).unwrap();
+        let verified = check(&verifier, &subject(), &whole).unwrap();
         assert_eq!(verified.report().annotations["channel"], "stable");
         assert_eq!(verified.report().rejected.len(), 2);
     }
@@ -281,9 +279,9 @@ async fn the_signed_name_is_compared_where_the_policy_says_so() {
         let signing = Signing::keyless(dev()).docker_reference(name);
         let piece = sigstore.sign_simple(asked.digest(), &signing);
         let evidence = evidence(asked, [piece]).await;
-        let verified = judge(&any, asked, &evidence).unwrap();
+        let verified = check(&any, asked, &evidence).unwrap();
         assert_eq!(verified.report().signed_name.as_deref(), Some(name));
-        let outcome = judge(&matching, asked, &evidence);
+        let outcome = check(&matching, asked, &evidence);
         if same {
             outcome.unwrap();
         } else {
@@ -292,7 +290,7 @@ async fn the_signed_name_is_compared_where_the_policy_says_so() {
     }
     // Bundles carry no name.
     let bundle = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
-    judge(&matching, &subject(), &evidence(&subject(), [bundle]).await).unwrap();
+    check(&matching, &subject(), &evidence(&subject(), [bundle]).await).unwrap();
 }
 
 /// SIG-11: m of n counts distinct authorities, each by another signer.
@@ -306,12 +304,12 @@ async fn m_of_n_counts_distinct_signers() {
         )
         .unwrap()
     };
-    let by = |identity| -> Piece {
+    let by = |identity| -> Item {
         sigstore
             .sign_bundle(subject().digest(), &Signing::keyless(identity))
             .into()
     };
-    let key: Piece = sigstore
+    let key: Item = sigstore
         .sign_simple(subject().digest(), &Signing::key("p256"))
         .into();
     let named = two_of(vec![
@@ -334,7 +332,7 @@ async fn m_of_n_counts_distinct_signers() {
     ] {
         let count = pieces.len();
         let evidence = evidence(&subject(), pieces).await;
-        let outcome = judge(&named, &subject(), &evidence);
+        let outcome = check(&named, &subject(), &evidence);
         assert_eq!(outcome.is_ok(), enough, "{count}");
         match outcome {
             Ok(verified) => assert_eq!(verified.report().cosigners.len(), 1),
@@ -343,7 +341,7 @@ async fn m_of_n_counts_distinct_signers() {
                     error
                         .rejections()
                         .iter()
-                        .any(|one| one.code == "not-enough"),
+                        .any(|one| one.code.to_string() == "not-enough"),
                     "{error}"
                 );
             }
@@ -352,9 +350,9 @@ async fn m_of_n_counts_distinct_signers() {
     // One signer who fits two entries is still one signer.
     let overlapping = two_of(vec![dev_authority(), regex(".*@example.com")]);
     let once = evidence(&subject(), [by(dev()), by(dev())]).await;
-    assert!(judge(&overlapping, &subject(), &once).is_err());
+    assert!(check(&overlapping, &subject(), &once).is_err());
     let twice = evidence(&subject(), [by(dev()), by(eve())]).await;
-    judge(&overlapping, &subject(), &twice).unwrap();
+    check(&overlapping, &subject(), &twice).unwrap();
 }
 
 /// The most specific scope decides, even if a wider one would accept.
@@ -373,12 +371,12 @@ async fn the_most_specific_scope_decides() {
     let piece = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
     let inside = evidence(&subject(), [piece]).await;
     assert_eq!(
-        code(judge(&verifier, &subject(), &inside)),
+        code(check(&verifier, &subject(), &inside)),
         "other-identity"
     );
     let repository: Repository = "registry.example/acme-evil/echo".parse().unwrap();
     let outside = PinnedReference::new(repository, subject().digest().clone());
-    let verified = judge(&verifier, &outside, &inside).unwrap();
+    let verified = check(&verifier, &outside, &inside).unwrap();
     assert_eq!(verified.report().scope, "**");
     // Nothing covers it: refused, not accepted.
     let policies = PolicySet::new(vec![(
@@ -387,7 +385,7 @@ async fn the_most_specific_scope_decides() {
     )])
     .unwrap();
     let verifier = SigstoreVerifier::new(trust(&sigstore), policies).unwrap();
-    let error = judge(&verifier, &subject(), &inside).unwrap_err();
+    let error = check(&verifier, &subject(), &inside).unwrap_err();
     assert!(matches!(error, VerifyError::Policy { .. }), "{error}");
 }
 
@@ -405,13 +403,13 @@ async fn a_minimum_time_of_signing_is_kept() {
         )
         .await;
         let plain = verifier(&sigstore, any_of(vec![dev_authority()]));
-        let signed = judge(&plain, &subject(), &evidence)
+        let signed = check(&plain, &subject(), &evidence)
             .unwrap()
             .signed_at()
             .unwrap();
-        judge(&after(dev_authority(), signed), &subject(), &evidence).unwrap();
+        check(&after(dev_authority(), signed), &subject(), &evidence).unwrap();
         let late = after(dev_authority(), signed + Duration::from_secs(1));
-        assert_eq!(code(judge(&late, &subject(), &evidence)), "too-old");
+        assert_eq!(code(check(&late, &subject(), &evidence)), "too-old");
     }
     let untimed = sigstore.sign_bundle(
         subject().digest(),
@@ -419,9 +417,9 @@ async fn a_minimum_time_of_signing_is_kept() {
     );
     let untimed = evidence(&subject(), [untimed]).await;
     let plain = verifier(&sigstore, any_of(vec![key_authority(&sigstore, "p256")]));
-    judge(&plain, &subject(), &untimed).unwrap();
+    check(&plain, &subject(), &untimed).unwrap();
     let timed = after(key_authority(&sigstore, "p256"), SystemTime::UNIX_EPOCH);
-    assert_eq!(code(judge(&timed, &subject(), &untimed)), "too-old");
+    assert_eq!(code(check(&timed, &subject(), &untimed)), "too-old");
 }
 
 /// `transparency_log = "optional"` per key: without a log only where that key's entry says so.
@@ -437,27 +435,27 @@ async fn a_log_is_required_unless_the_key_does_without() {
                 let signing = Signing::key(key).log(LogKind::None).timestamp(timestamp);
                 let unlogged = evidence(&subject(), [sign(&sigstore, format, &signing)]).await;
                 assert_eq!(
-                    code(judge(&strict, &subject(), &unlogged)),
+                    code(check(&strict, &subject(), &unlogged)),
                     "no-log",
                     "{key}"
                 );
-                let verified = judge(&lax, &subject(), &unlogged)
+                let verified = check(&lax, &subject(), &unlogged)
                     .unwrap_or_else(|error| panic!("{key} {format:?} {timestamp}: {error}"));
                 assert_eq!(verified.signed_at().is_some(), timestamp);
                 assert!(!verified.report().warnings.is_empty());
                 // Without a log the signature itself is what there is: it must hold.
-                for twin in [
-                    Twin::GarbageSignature,
-                    Twin::ForeignSignature,
-                    Twin::OtherKey,
-                    Twin::WrongSubject,
+                for tampered in [
+                    Tampered::GarbageSignature,
+                    Tampered::ForeignSignature,
+                    Tampered::OtherKey,
+                    Tampered::WrongSubject,
                 ] {
-                    let bad = sign(&sigstore, format, &signing.clone().twin(twin));
+                    let bad = sign(&sigstore, format, &signing.clone().tampered(tampered));
                     let bad = evidence(&subject(), [bad]).await;
                     assert!(
-                        judge(&lax, &subject(), &bad).is_err(),
+                        check(&lax, &subject(), &bad).is_err(),
                         "{key}: {}",
-                        twin.name()
+                        tampered.name()
                     );
                 }
             }
@@ -465,9 +463,9 @@ async fn a_log_is_required_unless_the_key_does_without() {
             if key == "p256" {
                 let logged = Signing::key(key);
                 let good = evidence(&subject(), [sign(&sigstore, format, &logged)]).await;
-                judge(&lax, &subject(), &good).unwrap();
-                let bad = sign(&sigstore, format, &logged.twin(Twin::ForeignEntry));
-                assert!(judge(&lax, &subject(), &evidence(&subject(), [bad]).await).is_err());
+                check(&lax, &subject(), &good).unwrap();
+                let bad = sign(&sigstore, format, &logged.tampered(Tampered::ForeignEntry));
+                assert!(check(&lax, &subject(), &evidence(&subject(), [bad]).await).is_err());
             }
         }
     }
@@ -492,7 +490,7 @@ async fn a_certificate_does_without_a_log_where_its_entry_says_so() {
             evidence(&subject(), [piece]).await
         };
         let good = signed(timed.clone()).await;
-        let verified = judge(&lax, &subject(), &good).unwrap();
+        let verified = check(&lax, &subject(), &good).unwrap();
         let report = verified.report();
         assert!(
             !report
@@ -506,27 +504,27 @@ async fn a_certificate_does_without_a_log_where_its_entry_says_so() {
                 .iter()
                 .any(|text| text.contains("no transparency log"))
         );
-        assert_eq!(code(judge(&strict, &subject(), &good)), "no-log");
-        assert_eq!(code(judge(&mixed, &subject(), &good)), "no-log");
+        assert_eq!(code(check(&strict, &subject(), &good)), "no-log");
+        assert_eq!(code(check(&mixed, &subject(), &good)), "no-log");
 
         assert_eq!(
-            code(judge(&lax, &subject(), &signed(unlogged).await)),
+            code(check(&lax, &subject(), &signed(unlogged).await)),
             "time"
         );
-        for (twin, fault) in [
-            (Twin::TimestampOutsideCertificate, "certificate"),
-            (Twin::ForeignTimestamp, "time"),
-            (Twin::UnknownCa, "certificate"),
-            (Twin::MissingSct, "certificate"),
+        for (tampered, fault) in [
+            (Tampered::TimestampOutsideCertificate, "certificate"),
+            (Tampered::ForeignTimestamp, "time"),
+            (Tampered::UnknownCa, "certificate"),
+            (Tampered::MissingSct, "certificate"),
         ] {
-            let bad = signed(timed.clone().twin(twin)).await;
-            assert_eq!(code(judge(&lax, &subject(), &bad)), fault, "{twin:?}");
+            let bad = signed(timed.clone().tampered(tampered)).await;
+            assert_eq!(code(check(&lax, &subject(), &bad)), fault, "{tampered:?}");
         }
         // An entry that is there must hold.
         let logged = Signing::keyless(dev()).timestamp(true);
-        judge(&lax, &subject(), &signed(logged.clone()).await).unwrap();
-        let bad = signed(logged.twin(Twin::ForeignEntry)).await;
-        assert!(judge(&lax, &subject(), &bad).is_err());
+        check(&lax, &subject(), &signed(logged.clone()).await).unwrap();
+        let bad = signed(logged.tampered(Tampered::ForeignEntry)).await;
+        assert!(check(&lax, &subject(), &bad).is_err());
     }
 }
 
@@ -537,23 +535,23 @@ async fn one_good_signature_among_bad_ones_is_enough() {
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     let bad = sigstore.sign_simple(
         subject().digest(),
-        &Signing::keyless(dev()).twin(Twin::GarbageSignature),
+        &Signing::keyless(dev()).tampered(Tampered::GarbageSignature),
     );
     let good = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
     // Before and after, up to the limit of layers.
     let mut layers = vec![bad.clone(); 63];
     layers.insert(62, good.clone());
-    let verified = judge(&verifier, &subject(), &evidence(&subject(), layers).await).unwrap();
+    let verified = check(&verifier, &subject(), &evidence(&subject(), layers).await).unwrap();
     assert_eq!(verified.report().rejected.len(), 63);
     // Beyond the limit it is not seen, and the error says that there was more.
     let mut layers = vec![bad; 64];
     layers.push(good);
-    let error = judge(&verifier, &subject(), &evidence(&subject(), layers).await).unwrap_err();
+    let error = check(&verifier, &subject(), &evidence(&subject(), layers).await).unwrap_err();
     assert!(
         error
             .rejections()
             .iter()
-            .any(|one| one.code == "left-aside"),
+            .any(|one| one.code.to_string() == "left-aside"),
         "{error}"
     );
 }
@@ -566,51 +564,51 @@ async fn the_first_signer_is_pinned_and_another_is_refused() {
     let now = SystemTime::now();
     let sign = |identity| sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
     let by_dev = evidence(&subject(), [sign(dev())]).await;
-    let first = verifier.judge(&subject(), &by_dev, None, now).unwrap();
+    let first = verifier.check(&subject(), &by_dev, None, now).unwrap();
     assert!(first.first_use());
     let pinned = first.signer().unwrap().clone();
     assert_eq!(pinned, SignerId::certificate(ISSUER, EMAIL));
     // Through the lockfile and back.
     let pinned: SignerId = serde_json::from_str(&serde_json::to_string(&pinned).unwrap()).unwrap();
     let again = verifier
-        .judge(&subject(), &by_dev, Some(&pinned), now)
+        .check(&subject(), &by_dev, Some(&pinned), now)
         .unwrap();
     assert!(!again.first_use() && !again.differs_from_pin());
     let by_eve = evidence(&subject(), [sign(eve())]).await;
     let error = verifier
-        .judge(&subject(), &by_eve, Some(&pinned), now)
+        .check(&subject(), &by_eve, Some(&pinned), now)
         .unwrap_err();
     let rejection = &error.rejections()[0];
-    assert_eq!(rejection.code, "other-signer");
+    assert_eq!(rejection.code.to_string(), "other-signer");
     assert!(rejection.reason.contains(EMAIL) && rejection.reason.contains("eve@example.com"));
     // The same address vouched for by another issuer is another signer.
     let other = Identity::email(EMAIL, "https://evil.example");
     let by_other = evidence(&subject(), [sign(other)]).await;
     assert_eq!(
-        code(verifier.judge(&subject(), &by_other, Some(&pinned), now)),
+        code(verifier.check(&subject(), &by_other, Some(&pinned), now)),
         "other-signer"
     );
     // The pinned signer is found among others.
     let both = evidence(&subject(), [sign(eve()), sign(dev())]).await;
     let found = verifier
-        .judge(&subject(), &both, Some(&pinned), now)
+        .check(&subject(), &both, Some(&pinned), now)
         .unwrap();
     assert_eq!(found.signer(), Some(&pinned));
     // A key cannot be taken on first use: nobody vouches for it.
     let by_key = sigstore.sign_bundle(subject().digest(), &Signing::key("p256"));
     let by_key = evidence(&subject(), [by_key]).await;
     assert_eq!(
-        code(verifier.judge(&subject(), &by_key, None, now)),
+        code(verifier.check(&subject(), &by_key, None, now)),
         "no-key"
     );
     // Invalid signatures are not pinned either.
     let bad = sigstore.sign_bundle(
         subject().digest(),
-        &Signing::keyless(dev()).twin(Twin::UnknownCa),
+        &Signing::keyless(dev()).tampered(Tampered::UnknownCa),
     );
     let bad = evidence(&subject(), [bad]).await;
     assert_eq!(
-        code(verifier.judge(&subject(), &bad, None, now)),
+        code(verifier.check(&subject(), &bad, None, now)),
         "certificate"
     );
 }
@@ -627,13 +625,13 @@ async fn a_named_signer_overrides_the_pin_and_says_so() {
     let sign = |identity| sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
     let by_dev = evidence(&subject(), [sign(dev())]).await;
     let verified = verifier
-        .judge(&subject(), &by_dev, Some(&pinned), SystemTime::now())
+        .check(&subject(), &by_dev, Some(&pinned), SystemTime::now())
         .unwrap();
     assert!(verified.differs_from_pin());
     assert!(!verified.report().warnings.is_empty());
     let both = evidence(&subject(), [sign(dev()), sign(eve())]).await;
     let verified = verifier
-        .judge(&subject(), &both, Some(&pinned), SystemTime::now())
+        .check(&subject(), &both, Some(&pinned), SystemTime::now())
         .unwrap();
     assert_eq!(verified.signer(), Some(&pinned));
     assert!(!verified.differs_from_pin());
@@ -651,21 +649,21 @@ async fn keys_and_certificates_are_not_mixed_up() {
             [sign(&sigstore, format, &Signing::keyless(dev()))],
         )
         .await;
-        assert_eq!(code(judge(&keys, &subject(), &keyless)), "only-keys");
+        assert_eq!(code(check(&keys, &subject(), &keyless)), "only-keys");
         let keyed = evidence(&subject(), [sign(&sigstore, format, &Signing::key("p256"))]).await;
-        assert_eq!(code(judge(&people, &subject(), &keyed)), "no-key");
+        assert_eq!(code(check(&people, &subject(), &keyed)), "no-key");
     }
 }
 
 /// A digest of another algorithm is refused before anything is compared.
 #[tokio::test]
-async fn only_sha256_digests_are_judged() {
+async fn only_sha256_digests_are_checked() {
     let sigstore = PrivateSigstore::new();
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     let digest = qmt_oci_ref::Digest::of(qmt_oci_ref::DigestAlgorithm::Sha512, "x");
     let long = PinnedReference::new(pin("x").repository().clone(), digest);
     let evidence = qmt_verify::Evidence::empty(&long);
-    let error = judge(&verifier, &long, &evidence).unwrap_err();
+    let error = check(&verifier, &long, &evidence).unwrap_err();
     assert!(
         matches!(error, VerifyError::UnsupportedDigest { .. }),
         "{error}"

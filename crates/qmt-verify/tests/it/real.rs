@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, Digest, MediaType, PinnedReference, Reference, Repository};
-use qmt_verify::{
-    AttestationDemand, Authority, BoxError, DiscoveryOptions, Evidence, EvidenceSource,
-    IdentityRule, PemTrust, Policy, PolicySet, Scope, SigstoreVerifier, TrustRoot, Verification,
-    Verifier, VerifyError, WorkflowClaims, collect,
+use qmt_oci_ref::{Descriptor, Digest, MediaType, PinnedReference, Repository};
+use qmt_verify::policy::{
+    AttestationDemand, Authority, IdentityRule, Policy, PolicySet, Scope, WorkflowClaims,
 };
+use qmt_verify::trust::{PemTrust, TrustRoot};
+use qmt_verify::{Evidence, SigstoreVerifier, Verification, Verifier, VerifyError};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::layout::Layout;
+use crate::support::{Memory, PemFiles as _, look};
 
 fn fixtures(test: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("QMT_REAL_FIXTURES").map(PathBuf::from);
@@ -39,101 +40,70 @@ fn signed_by(issuer: &str, identity: &str) -> Policy {
     Policy::any_of(vec![Authority::certificate(issuer, identity).unwrap()], 1).unwrap()
 }
 
-/// A registry with one `.sig` tag, or one referrer with a bundle.
-struct OneSignature {
-    manifest: Bytes,
-    layer: Bytes,
-    by_tag: bool,
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+/// A registry in which `subject` has a `.sig` tag with one layer.
+fn sig(subject: &PinnedReference, layer: &Value, payload: &str) -> Memory {
+    let config = Descriptor::of(MediaType::ImageConfig, b"{}");
+    let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
+    let tag = format!("sha256-{}.sig", subject.digest().hex());
+    let mut memory = Memory::default();
+    memory.tags.insert(tag, manifest.to_string().into());
+    memory
+        .blobs
+        .insert(Digest::sha256(payload), payload.to_owned().into());
+    memory
 }
 
-impl OneSignature {
-    fn sig(layer: &serde_json::Value, payload: &str) -> Self {
-        let manifest = serde_json::json!({ "schemaVersion": 2, "layers": [layer] });
-        Self {
-            manifest: manifest.to_string().into(),
-            layer: payload.to_owned().into(),
-            by_tag: true,
-        }
-    }
-
-    fn bundle(subject: &PinnedReference, bundle: Vec<u8>) -> Self {
-        let kind = "application/vnd.dev.sigstore.bundle.v0.3+json";
-        let layer = Descriptor::of(MediaType::new(kind), &bundle);
-        let about = Descriptor::new(
-            MediaType::new(MediaType::OCI_INDEX),
-            subject.digest().clone(),
-            1,
-        );
-        let manifest = serde_json::json!({
-            "schemaVersion": 2, "artifactType": kind, "layers": [layer], "subject": about,
-        });
-        Self {
-            manifest: manifest.to_string().into(),
-            layer: bundle.into(),
-            by_tag: false,
-        }
-    }
-}
-
-#[async_trait]
-impl EvidenceSource for OneSignature {
-    async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, BoxError> {
-        let manifest = Descriptor::of(MediaType::new(MediaType::OCI_MANIFEST), &self.manifest);
-        Ok(if self.by_tag {
-            Vec::new()
-        } else {
-            vec![manifest]
-        })
-    }
-
-    async fn manifest(&self, reference: &Reference, _: u64) -> Result<Option<Bytes>, BoxError> {
-        let tagged = reference
-            .tag()
-            .is_some_and(|tag| tag.as_str().contains(".sig"));
-        let wanted = if self.by_tag {
-            tagged
-        } else {
-            reference.digest().is_some()
-        };
-        Ok(wanted.then(|| self.manifest.clone()))
-    }
-
-    async fn blob(&self, _: &Repository, _: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
-        Ok(self.layer.clone())
-    }
+/// A registry in which `subject` has one referrer with `bundle`.
+fn bundled(subject: &PinnedReference, bundle: &[u8]) -> Memory {
+    let config = Descriptor::of(MediaType::EmptyJSON, b"{}");
+    let layer = Descriptor::of(MediaType::from(BUNDLE), bundle);
+    let about = Descriptor::new(MediaType::ImageIndex, subject.digest().clone(), 1);
+    let manifest = json!({
+        "schemaVersion": 2, "artifactType": BUNDLE, "config": config, "layers": [layer],
+        "subject": about,
+    });
+    let manifest = Bytes::from(manifest.to_string());
+    let mut memory = Memory::default();
+    let referrer = Descriptor::of(MediaType::ImageManifest, &manifest);
+    memory.blobs.insert(referrer.digest().clone(), manifest);
+    memory.referrers.push(referrer);
+    memory
+        .blobs
+        .insert(Digest::sha256(bundle), bundle.to_owned().into());
+    memory
 }
 
 #[derive(Deserialize)]
 struct SigFixture {
     digest: String,
     payload: String,
-    layer: serde_json::Value,
+    layer: Value,
 }
 
-fn judge(
+fn check(
     root: &TrustRoot,
     policy: Policy,
     subject: &PinnedReference,
     evidence: &Evidence,
 ) -> Result<Verification, VerifyError> {
     let verifier = SigstoreVerifier::new(root.clone(), everything(policy)).unwrap();
-    verifier.judge(subject, evidence, None, SystemTime::now())
+    verifier.check(subject, evidence, None, SystemTime::now())
 }
 
 /// Accepted for its digest, identity and issuer; refused for any other of them.
 async fn holds_for_this_alone(
     root: &TrustRoot,
-    source: &OneSignature,
+    source: &dyn Fn(&PinnedReference) -> Memory,
     digest: &str,
     issuer: &str,
     identity: &str,
 ) {
     let subject = pin(digest);
-    let evidence = collect(source, &subject, &DiscoveryOptions::default())
-        .await
-        .unwrap();
+    let evidence = look(&source(&subject), &subject).await;
     assert_eq!(evidence.len(), 1);
-    let verified = judge(root, signed_by(issuer, identity), &subject, &evidence).unwrap();
+    let verified = check(root, signed_by(issuer, identity), &subject, &evidence).unwrap();
     assert_eq!(verified.digest(), subject.digest());
     assert_eq!(verified.report().identities, [identity]);
     assert!(!verified.times().is_empty());
@@ -142,25 +112,20 @@ async fn holds_for_this_alone(
         ("https://accounts.google.com", identity, "other-issuer"),
         (issuer, "https://github.com/acme/other", "other-identity"),
     ] {
-        let error = judge(root, signed_by(issuer, identity), &subject, &evidence).unwrap_err();
-        assert_eq!(error.rejections()[0].code, code, "{error}");
+        let error = check(root, signed_by(issuer, identity), &subject, &evidence).unwrap_err();
+        assert_eq!(error.rejections()[0].code.to_string(), code, "{error}");
     }
     // The same signature, found for another image.
     let other = pin(&Digest::sha256("another image").to_string());
-    let moved = if source.by_tag {
-        collect(source, &other, &DiscoveryOptions::default())
-            .await
-            .unwrap()
-    } else {
-        let moved = OneSignature::bundle(&other, source.layer.to_vec());
-        collect(&moved, &other, &DiscoveryOptions::default())
-            .await
-            .unwrap()
-    };
-    let error = judge(root, signed_by(issuer, identity), &other, &moved).unwrap_err();
-    assert_eq!(error.rejections()[0].code, "other-digest", "{error}");
+    let moved = look(&source(&other), &other).await;
+    let error = check(root, signed_by(issuer, identity), &other, &moved).unwrap_err();
+    assert_eq!(
+        error.rejections()[0].code.to_string(),
+        "other-digest",
+        "{error}"
+    );
     // Evidence of one digest says nothing about another.
-    let error = judge(root, signed_by(issuer, identity), &other, &evidence).unwrap_err();
+    let error = check(root, signed_by(issuer, identity), &other, &evidence).unwrap_err();
     assert!(
         matches!(error, VerifyError::OtherEvidence { .. }),
         "{error}"
@@ -175,7 +140,7 @@ async fn the_genuine_cosign_2_signature_holds_for_its_digest_and_signer_alone() 
     };
     let text = std::fs::read(folder.join("cosign2-keyless-image.json")).unwrap();
     let fixture: SigFixture = serde_json::from_slice(&text).unwrap();
-    let source = OneSignature::sig(&fixture.layer, &fixture.payload);
+    let source = |subject: &PinnedReference| sig(subject, &fixture.layer, &fixture.payload);
     let identity = "https://github.com/salrashid123/go-bazel-github-workflow/.github/workflows/release.yaml@refs/tags/v0.0.30";
     let issuer = "https://token.actions.githubusercontent.com";
     for root in public_roots(&folder) {
@@ -191,7 +156,7 @@ async fn the_genuine_cosign_3_signature_holds_for_its_digest_and_signer_alone() 
     };
     let bundle = std::fs::read(folder.join("cosign3-keyless-image.bundle.json")).unwrap();
     let digest = "sha256:c811d58de79c92f03214e63aa339484e488d694ae8a6283b5f3f17a9faf50172";
-    let source = OneSignature::bundle(&pin(digest), bundle);
+    let source = |subject: &PinnedReference| bundled(subject, &bundle);
     let identity = "https://github.com/kubewarden/kubewarden-controller/.github/workflows/release.yml@refs/tags/v1.34.0";
     let issuer = "https://token.actions.githubusercontent.com";
     for root in public_roots(&folder) {
@@ -207,16 +172,18 @@ async fn the_genuine_attestation_is_no_signature() {
     };
     let bundle = std::fs::read(folder.join("cosign-attestation.bundle.json")).unwrap();
     let subject = pin("sha256:732112270d7e59418a8c080b134b24cabd67d250d0d0147a97ed95ba5c280aa4");
-    let source = OneSignature::bundle(&subject, bundle);
-    let evidence = collect(&source, &subject, &DiscoveryOptions::default())
-        .await
-        .unwrap();
+    let source = bundled(&subject, &bundle);
+    let evidence = look(&source, &subject).await;
     let anybody = IdentityRule::regex("(?s).*").unwrap();
     let anybody = Policy::any_of(vec![Authority::identity_of_any_issuer(anybody)], 1).unwrap();
     for root in public_roots(&folder) {
         for policy in [anybody.clone(), Policy::pin_on_first_use()] {
-            let error = judge(&root, policy, &subject, &evidence).unwrap_err();
-            assert_eq!(error.rejections()[0].code, "attestation", "{error}");
+            let error = check(&root, policy, &subject, &evidence).unwrap_err();
+            assert_eq!(
+                error.rejections()[0].code.to_string(),
+                "attestation",
+                "{error}"
+            );
         }
     }
 }
@@ -330,15 +297,13 @@ async fn every_recorded_case_comes_out_as_it_says() {
     let mut wrong = Vec::new();
     for case in &cases {
         let subject = pin(&case.digest);
-        let evidence = collect(&layout, &subject, &DiscoveryOptions::default())
-            .await
-            .unwrap();
+        let evidence = look(&layout, &subject).await;
         let stored = Evidence::from_json(&evidence.to_json().unwrap()).unwrap();
         assert_eq!(stored, evidence);
         for root in &roots {
             let outcome = case
                 .policy(&trust)
-                .and_then(|policy| judge(root, policy, &subject, &stored));
+                .and_then(|policy| check(root, policy, &subject, &stored));
             let verdict = match &outcome {
                 Ok(verified) => {
                     assert_eq!(verified.digest(), subject.digest());
@@ -383,11 +348,9 @@ async fn another_sigstore_vouches_for_none_of_the_cases() {
             continue;
         }
         let subject = pin(&case.digest);
-        let evidence = collect(&layout, &subject, &DiscoveryOptions::default())
-            .await
-            .unwrap();
+        let evidence = look(&layout, &subject).await;
         assert!(
-            judge(&root, policy, &subject, &evidence).is_err(),
+            check(&root, policy, &subject, &evidence).is_err(),
             "{}",
             case.name
         );

@@ -1,30 +1,31 @@
-//! The ten rejections that everybody asks for first, each beside its good twin, in both formats.
+//! The ten best-known rejections, each next to its good counterpart, in both formats.
 
 use std::time::{Duration, SystemTime};
 
-use qmt_testkit::{Format, LogKind, PrivateSigstore, Signing, TrustPart, Twin};
-use qmt_verify::{Policy, PolicySet, SigstoreVerifier, Verifier as _, VerifyError};
+use qmt_testkit::{Format, LogKind, PrivateSigstore, Signing, Tampered, TrustPart};
+use qmt_verify::policy::{Policy, PolicySet};
+use qmt_verify::{SigstoreVerifier, Verifier as _, VerifyError};
 
 use crate::support::{
-    EMAIL, ISSUER, Memory, any_of, authority, code, dev, dev_authority, everything, evidence,
-    judge, key_authority, look, pin, subject, trust, trust_json, verifier,
+    EMAIL, ISSUER, Memory, any_of, authority, check, code, dev, dev_authority, everything,
+    evidence, key_authority, look, pin, subject, trust, trust_json, verifier,
 };
-use crate::twins::sign;
+use crate::tampered::sign;
 
 const FORMATS: [Format; 2] = [Format::Simple, Format::Bundle];
 
-/// The code of the first rejection of a twin; the good one is accepted by the same policy.
-async fn twin(twin: Twin) -> Vec<String> {
+/// The code of the first rejection of a tampered signature. The same policy accepts the good one.
+async fn tampered(tampered: Tampered) -> Vec<String> {
     let sigstore = PrivateSigstore::new();
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     let mut codes = Vec::new();
     for format in FORMATS {
         let signing = Signing::keyless(dev());
         let good = evidence(&subject(), [sign(&sigstore, format, &signing)]).await;
-        judge(&verifier, &subject(), &good).unwrap();
-        let bad = sign(&sigstore, format, &signing.twin(twin));
+        check(&verifier, &subject(), &good).unwrap();
+        let bad = sign(&sigstore, format, &signing.tampered(tampered));
         let bad = evidence(&subject(), [bad]).await;
-        codes.push(code(judge(&verifier, &subject(), &bad)));
+        codes.push(code(check(&verifier, &subject(), &bad)));
     }
     codes
 }
@@ -34,12 +35,12 @@ async fn rejects_1_unsigned() {
     let sigstore = PrivateSigstore::new();
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     let nothing = look(&Memory::default(), &subject()).await;
-    let error = judge(&verifier, &subject(), &nothing).unwrap_err();
+    let error = check(&verifier, &subject(), &nothing).unwrap_err();
     assert!(matches!(error, VerifyError::NoSignature { .. }), "{error}");
     assert!(!error.is_retryable());
     let signed = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
     let signed = evidence(&subject(), [signed]).await;
-    judge(&verifier, &subject(), &signed).unwrap();
+    check(&verifier, &subject(), &signed).unwrap();
 }
 
 /// SIG-05: a signature of the index says nothing about a child, nor of a child about the index.
@@ -52,15 +53,15 @@ async fn rejects_2_another_digest() {
         let simple = sigstore.sign_simple(signed.digest(), &Signing::keyless(dev()));
         let bundle = sigstore.sign_bundle(signed.digest(), &Signing::keyless(dev()));
         let good = evidence(signed, [simple.clone()]).await;
-        judge(&verifier, signed, &good).unwrap();
+        check(&verifier, signed, &good).unwrap();
         let moved = evidence(asked, [simple]).await;
-        assert_eq!(code(judge(&verifier, asked, &moved)), "other-digest");
+        assert_eq!(code(check(&verifier, asked, &moved)), "other-digest");
         let good = evidence(signed, [bundle.clone()]).await;
-        judge(&verifier, signed, &good).unwrap();
+        check(&verifier, signed, &good).unwrap();
         let moved = evidence(asked, [bundle]).await;
-        assert_eq!(code(judge(&verifier, asked, &moved)), "other-digest");
+        assert_eq!(code(check(&verifier, asked, &moved)), "other-digest");
         // Evidence that was collected for another digest is not even looked at.
-        let error = judge(&verifier, asked, &good).unwrap_err();
+        let error = check(&verifier, asked, &good).unwrap_err();
         assert!(
             matches!(error, VerifyError::OtherEvidence { .. }),
             "{error}"
@@ -82,10 +83,10 @@ async fn rejects_3_another_identity() {
             [sign(&sigstore, format, &Signing::keyless(dev()))],
         )
         .await;
-        judge(&right, &subject(), &evidence).unwrap();
-        let error = judge(&strict, &subject(), &evidence).unwrap_err();
+        check(&right, &subject(), &evidence).unwrap();
+        let error = check(&strict, &subject(), &evidence).unwrap_err();
         let rejection = &error.rejections()[0];
-        assert_eq!(rejection.code, "other-identity");
+        assert_eq!(rejection.code.to_string(), "other-identity");
         assert!(rejection.config_line.as_ref().unwrap().contains(EMAIL));
         assert!(rejection.reason.contains(EMAIL), "{rejection:?}");
         assert!(
@@ -110,15 +111,15 @@ async fn rejects_4_another_issuer() {
             [sign(&sigstore, format, &Signing::keyless(dev()))],
         )
         .await;
-        judge(&right, &subject(), &evidence).unwrap();
-        assert_eq!(code(judge(&strict, &subject(), &evidence)), "other-issuer");
+        check(&right, &subject(), &evidence).unwrap();
+        assert_eq!(code(check(&strict, &subject(), &evidence)), "other-issuer");
     }
 }
 
 /// SIG-09: the certificate has expired, and nothing proves that the signature is older.
 #[tokio::test]
 async fn rejects_5_an_expired_certificate_without_a_timestamp() {
-    for code in twin(Twin::ExpiredCertificate).await {
+    for code in tampered(Tampered::ExpiredCertificate).await {
         assert!(["certificate", "time"].contains(&code.as_str()), "{code}");
     }
     // Rekor v2 gives no time: without a timestamp there is none.
@@ -126,7 +127,7 @@ async fn rejects_5_an_expired_certificate_without_a_timestamp() {
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     let signing = Signing::keyless(dev()).log(LogKind::RekorV2);
     let stamped = sigstore.sign_bundle(subject().digest(), &signing.clone().timestamp(true));
-    judge(
+    check(
         &verifier,
         &subject(),
         &evidence(&subject(), [stamped]).await,
@@ -134,7 +135,7 @@ async fn rejects_5_an_expired_certificate_without_a_timestamp() {
     .unwrap();
     let bare = sigstore.sign_bundle(subject().digest(), &signing);
     assert_eq!(
-        code(judge(
+        code(check(
             &verifier,
             &subject(),
             &evidence(&subject(), [bare]).await
@@ -147,8 +148,8 @@ async fn rejects_5_an_expired_certificate_without_a_timestamp() {
 #[tokio::test]
 async fn rejects_6_the_log_entry_of_another_signature() {
     for codes in [
-        twin(Twin::ForeignEntry).await,
-        twin(Twin::EntryOfOtherSignature).await,
+        tampered(Tampered::ForeignEntry).await,
+        tampered(Tampered::EntryOfOtherSignature).await,
     ] {
         for code in codes {
             assert!(["log", "signature"].contains(&code.as_str()), "{code}");
@@ -158,17 +159,20 @@ async fn rejects_6_the_log_entry_of_another_signature() {
 
 #[tokio::test]
 async fn rejects_7_certificate_and_log_entry_copied_onto_another_payload() {
-    for code in twin(Twin::ForeignSignature).await {
+    for code in tampered(Tampered::ForeignSignature).await {
         assert!(["log", "signature"].contains(&code.as_str()), "{code}");
     }
-    for code in twin(Twin::EntryOfOtherPayload).await {
+    for code in tampered(Tampered::EntryOfOtherPayload).await {
         assert!(["log", "signature"].contains(&code.as_str()), "{code}");
     }
 }
 
 #[tokio::test]
 async fn rejects_8_an_unknown_certificate_authority() {
-    assert_eq!(twin(Twin::UnknownCa).await, ["certificate", "certificate"]);
+    assert_eq!(
+        tampered(Tampered::UnknownCa).await,
+        ["certificate", "certificate"]
+    );
 }
 
 #[tokio::test]
@@ -188,9 +192,9 @@ async fn rejects_9_another_key_than_the_configured_one() {
             [sign(&sigstore, format, &Signing::key("p256-mine"))],
         )
         .await;
-        judge(&right, &subject(), &evidence).unwrap();
-        let error = judge(&other, &subject(), &evidence).unwrap_err();
-        assert_eq!(error.rejections()[0].code, "other-key");
+        check(&right, &subject(), &evidence).unwrap();
+        let error = check(&other, &subject(), &evidence).unwrap_err();
+        assert_eq!(error.rejections()[0].code.to_string(), "other-key");
         assert!(error.to_string().contains("p256-other.pub"), "{error}");
     }
 }
@@ -258,9 +262,9 @@ async fn a_time_that_is_yet_to_come_is_refused() {
             [sign(&sigstore, format, &Signing::keyless(dev()))],
         )
         .await;
-        let verified = judge(&verifier, &subject(), &evidence).unwrap();
+        let verified = check(&verifier, &subject(), &evidence).unwrap();
         let signed = verified.signed_at().unwrap();
-        let at = |now: SystemTime| verifier.judge(&subject(), &evidence, None, now);
+        let at = |now: SystemTime| verifier.check(&subject(), &evidence, None, now);
         at(signed - Duration::from_mins(5)).unwrap();
         let ahead = at(signed - Duration::from_mins(5) - Duration::from_secs(1));
         assert_eq!(code(ahead), "time");

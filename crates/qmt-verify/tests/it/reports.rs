@@ -1,11 +1,12 @@
-//! What a verdict says: who, by which rule, what is claimed, in which form.
+//! What a report says: the signer, by which rule, what is claimed, in which form.
 
 use qmt_testkit::{GITHUB_ISSUER, Identity, LogKind, PrivateSigstore, SignedBundle, Signing};
-use qmt_verify::{Authority, Evidence, IdentityRule};
+use qmt_verify::Evidence;
+use qmt_verify::policy::{Authority, IdentityRule};
 use serde_json::{Value, json};
 
 use crate::support::{
-    EMAIL, ISSUER, any_of, code, dev, dev_authority, evidence, judge, key_authority, subject,
+    EMAIL, ISSUER, any_of, check, code, dev, dev_authority, evidence, key_authority, subject,
     verifier,
 };
 
@@ -22,7 +23,7 @@ async fn the_rule_that_held_is_named() {
         (Signing::key("p256"), "key `p256.pub`".to_owned()),
     ] {
         let piece = sigstore.sign_bundle(subject().digest(), &signing);
-        let verified = judge(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
+        let verified = check(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
         assert_eq!(verified.authority(), rule);
         assert_eq!(verified.report().authority, rule);
     }
@@ -43,7 +44,7 @@ async fn the_claims_of_a_workflow_are_told_by_name() {
     let authority = Authority::certificate(GITHUB_ISSUER, rule).unwrap();
     let verifier = verifier(&sigstore, any_of(vec![authority]));
     let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
-    let verified = judge(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
+    let verified = check(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
     let report = verified.report();
     assert_eq!(report.identities.join(" "), workflow);
     assert_eq!(
@@ -92,7 +93,7 @@ async fn the_checks_that_held_are_told() {
         ),
     ] {
         let piece = sigstore.sign_bundle(subject().digest(), &signing);
-        let verified = judge(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
+        let verified = check(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
         let report = verified.report();
         assert_eq!(report.checks.join(", "), checks, "{signing:?}");
         assert_eq!(report.signed_at.len(), times, "{signing:?}");
@@ -102,7 +103,7 @@ async fn the_checks_that_held_are_told() {
         qmt_oci_ref::Digest::sha256("another"),
         &Signing::keyless(dev()),
     );
-    let error = judge(&verifier, &subject(), &evidence(&subject(), [other]).await).unwrap_err();
+    let error = check(&verifier, &subject(), &evidence(&subject(), [other]).await).unwrap_err();
     let named = qmt_oci_ref::Digest::sha256("another").to_string();
     assert!(error.to_string().contains(&named), "{error}");
 }
@@ -139,7 +140,7 @@ async fn each_version_of_a_bundle_has_its_own_proof() {
             json["mediaType"] = old(version).into();
             chain(json);
         });
-        let verified = judge(&verifier, &subject(), &evidence).unwrap();
+        let verified = check(&verifier, &subject(), &evidence).unwrap();
         assert_eq!(verified.report().format, format);
     }
     for version in ["0.1", "0.2", "0.3"] {
@@ -153,11 +154,11 @@ async fn each_version_of_a_bundle_has_its_own_proof() {
             relabel(json);
             take(json, "inclusionProof");
         });
-        let outcome = judge(&verifier, &subject(), &promised);
+        let outcome = check(&verifier, &subject(), &promised);
         assert_eq!(outcome.is_ok(), version == "0.1", "{version}: {outcome:?}");
         if version != "0.1" {
             // By our own rule, before the library has its say.
-            assert_eq!(code(judge(&verifier, &subject(), &promised)), "log");
+            assert_eq!(code(check(&verifier, &subject(), &promised)), "log");
         }
         let neither = relabelled(&bundle, |json| {
             relabel(json);
@@ -165,7 +166,7 @@ async fn each_version_of_a_bundle_has_its_own_proof() {
             take(json, "inclusionPromise");
         });
         assert_eq!(
-            code(judge(&verifier, &subject(), &neither)),
+            code(check(&verifier, &subject(), &neither)),
             "log",
             "{version}"
         );

@@ -1,15 +1,16 @@
-//! How long judging takes. Only an optimised build says anything about it.
+//! How long a check takes. Only an optimised build says anything about it.
 
 use std::time::{Duration, Instant};
 
 use qmt_testkit::{PrivateSigstore, Signing};
-use qmt_verify::{Evidence, TrustRoot};
+use qmt_verify::Evidence;
+use qmt_verify::trust::TrustRoot;
 
-use crate::support::{any_of, dev, dev_authority, evidence, judge, subject, verifier};
+use crate::support::{any_of, check, dev, dev_authority, evidence, subject, verifier};
 
-/// One cached keyless signature is read back and judged in at most a millisecond.
+/// One cached keyless signature is read back and checked in at most a millisecond.
 #[tokio::test]
-async fn a_cached_keyless_signature_is_judged_within_a_millisecond() {
+async fn a_cached_keyless_signature_is_checked_within_a_millisecond() {
     const ROUNDS: u32 = 200;
     let sigstore = PrivateSigstore::new();
     let start = Instant::now();
@@ -43,7 +44,7 @@ async fn a_cached_keyless_signature_is_judged_within_a_millisecond() {
             let start = Instant::now();
             for _ in 0..ROUNDS {
                 let stored = Evidence::from_json(&json).unwrap();
-                judge(&verifier, &subject(), &stored).unwrap();
+                check(&verifier, &subject(), &stored).unwrap();
             }
             best = best.min(start.elapsed() / ROUNDS);
         }

@@ -1,19 +1,25 @@
 //! A registry in memory, and a private Sigstore with short names for what the tests say often.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, Digest, MediaType, PinnedReference, Reference, Repository};
+use qmt_oci_ref::manifest::OCI_MANIFEST;
+use qmt_oci_ref::{
+    BlobStream, Descriptor, Digest, Digester, MediaType, PinnedReference, RawManifest, Reference,
+    Registry, RegistryError, RegistryErrorKind, Repository,
+};
 use qmt_testkit::{
     Identity, PrivateSigstore, SignatureImage, SignedBundle, SignedSubject, SimpleAttestation,
     SimpleSigning,
 };
+use qmt_verify::policy::{Authority, IdentityRule, Policy, PolicySet, Scope};
+use qmt_verify::trust::{PemTrust, TrustRoot};
 use qmt_verify::{
-    Authority, BoxError, DiscoveryOptions, Evidence, EvidenceSource, IdentityRule, Policy,
-    PolicySet, Scope, SigstoreVerifier, TrustRoot, Verification, Verifier, VerifyError, collect,
+    DiscoveryOptions, Evidence, SigstoreVerifier, Verification, Verifier, VerifyError, discover,
 };
 
 pub const EMAIL: &str = "dev@example.com";
@@ -31,7 +37,7 @@ pub fn pin(content: &str) -> PinnedReference {
 }
 
 pub fn signed_subject(subject: &PinnedReference) -> SignedSubject {
-    SignedSubject::new(MediaType::OCI_MANIFEST, &subject.digest().to_string(), 100)
+    SignedSubject::new(OCI_MANIFEST, &subject.digest().to_string(), 100)
 }
 
 pub fn dev() -> Identity {
@@ -73,13 +79,13 @@ pub fn verifier(sigstore: &PrivateSigstore, policy: Policy) -> SigstoreVerifier 
     SigstoreVerifier::new(trust(sigstore), everything(policy)).unwrap()
 }
 
-/// Judges now, with nothing pinned.
-pub fn judge(
+/// Checks now, with nothing pinned.
+pub fn check(
     verifier: &SigstoreVerifier,
     subject: &PinnedReference,
     evidence: &Evidence,
 ) -> Result<Verification, VerifyError> {
-    verifier.judge(subject, evidence, None, SystemTime::now())
+    verifier.check(subject, evidence, None, SystemTime::now())
 }
 
 /// The code of the first rejection.
@@ -89,25 +95,26 @@ pub fn code(outcome: Result<Verification, VerifyError>) -> String {
         Err(error) => match error.rejections().first() {
             Some(rejection) => {
                 assert!(!rejection.hint.is_empty() && !rejection.found.is_empty());
-                rejection.code.clone()
+                rejection.code.to_string()
             }
             None => error.to_string(),
         },
     }
 }
 
-/// A registry in memory that gives what was put into it, and remembers what it was asked.
+/// A registry in memory that serves what was put into it, and records the requests.
 #[derive(Default)]
 pub struct Memory {
     pub tags: BTreeMap<String, Bytes>,
     pub referrers: Vec<Descriptor>,
+    /// Blobs and manifests by the digest that they are requested by.
     pub blobs: HashMap<Digest, Bytes>,
-    pub asked: Mutex<Vec<String>>,
+    pub requests: Mutex<Vec<String>>,
 }
 
 impl Memory {
     pub fn put(&mut self, image: &SignatureImage) {
-        let media_type = MediaType::new(&image.manifest_media_type);
+        let media_type = MediaType::from(&*image.manifest_media_type);
         for (_, blob) in &image.blobs {
             self.blobs.insert(Digest::sha256(blob), blob.clone());
         }
@@ -123,87 +130,105 @@ impl Memory {
         }
     }
 
-    pub fn asked(&self) -> Vec<String> {
-        let mut asked = self.asked.lock().unwrap().clone();
-        asked.sort();
-        asked
+    pub fn requests(&self) -> Vec<String> {
+        let mut requests = self.requests.lock().unwrap().clone();
+        requests.sort();
+        requests
     }
 
-    fn note(&self, question: String) {
-        self.asked.lock().unwrap().push(question);
+    fn record(&self, request: String) {
+        self.requests.lock().unwrap().push(request);
     }
+}
+
+/// A manifest as a registry serves it.
+pub fn served(manifest: Option<&Bytes>) -> Result<RawManifest, RegistryError> {
+    let bytes = manifest.ok_or_else(missing)?.clone();
+    Ok(RawManifest::new(MediaType::ImageManifest, bytes))
+}
+
+pub fn missing() -> RegistryError {
+    RegistryError::new(RegistryErrorKind::NotFound, "404")
+}
+
+pub fn stream(content: Bytes) -> BlobStream {
+    Box::pin(futures_util::stream::iter([Ok(content)]))
 }
 
 #[async_trait]
-impl EvidenceSource for Memory {
-    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, BoxError> {
-        self.note(format!("referrers {subject}"));
+impl Registry for Memory {
+    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        self.record(format!("manifest {reference}"));
+        served(reference.tag().and_then(|tag| self.tags.get(tag.as_str())))
+    }
+
+    async fn manifest(&self, pin: &PinnedReference, _: u64) -> Result<RawManifest, RegistryError> {
+        self.record(format!("manifest {pin}"));
+        served(self.blobs.get(pin.digest()))
+    }
+
+    async fn blob(
+        &self,
+        _: &Repository,
+        blob: &Descriptor,
+        _: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        self.record(format!("blob {}", blob.digest()));
+        let content = self.blobs.get(blob.digest()).ok_or_else(missing)?;
+        Ok(stream(content.clone()))
+    }
+
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+        self.record(format!("referrers {subject}"));
         Ok(self.referrers.clone())
-    }
-
-    async fn manifest(&self, reference: &Reference, _: u64) -> Result<Option<Bytes>, BoxError> {
-        self.note(format!("manifest {reference}"));
-        Ok(match (reference.digest(), reference.tag()) {
-            (Some(digest), _) => self.blobs.get(digest).cloned(),
-            (None, Some(tag)) => self.tags.get(tag.as_str()).cloned(),
-            (None, None) => None,
-        })
-    }
-
-    async fn blob(&self, _: &Repository, blob: &Descriptor, _: u64) -> Result<Bytes, BoxError> {
-        self.note(format!("blob {}", blob.digest()));
-        self.blobs
-            .get(blob.digest())
-            .cloned()
-            .ok_or_else(|| "no such blob".into())
     }
 }
 
-/// Collects from `memory` with no options.
-pub async fn look(memory: &Memory, subject: &PinnedReference) -> Evidence {
-    collect(memory, subject, &DiscoveryOptions::default())
+/// Discovers in `registry` with default options.
+pub async fn look(registry: &dyn Registry, subject: &PinnedReference) -> Evidence {
+    discover(registry, subject, &DiscoveryOptions::default())
         .await
         .unwrap()
 }
 
 /// One signature, or attestation, in one of its forms.
 #[derive(Clone)]
-pub enum Piece {
+pub enum Item {
     Simple(SimpleSigning),
     Bundle(SignedBundle),
     Attestation(SimpleAttestation),
 }
 
-impl From<SimpleSigning> for Piece {
+impl From<SimpleSigning> for Item {
     fn from(signing: SimpleSigning) -> Self {
         Self::Simple(signing)
     }
 }
 
-impl From<SignedBundle> for Piece {
+impl From<SignedBundle> for Item {
     fn from(bundle: SignedBundle) -> Self {
         Self::Bundle(bundle)
     }
 }
 
-impl From<SimpleAttestation> for Piece {
+impl From<SimpleAttestation> for Item {
     fn from(attestation: SimpleAttestation) -> Self {
         Self::Attestation(attestation)
     }
 }
 
-/// Evidence as it is collected where all of `pieces` lie beside `subject`.
+/// Evidence as it is discovered where `subject` has all of `items`.
 pub async fn evidence(
     subject: &PinnedReference,
-    pieces: impl IntoIterator<Item = impl Into<Piece>>,
+    items: impl IntoIterator<Item = impl Into<Item>>,
 ) -> Evidence {
     let mut memory = Memory::default();
     let (mut simple, mut attestations) = (Vec::new(), Vec::new());
-    for piece in pieces {
-        match piece.into() {
-            Piece::Simple(one) => simple.push(one),
-            Piece::Bundle(one) => memory.put(&one.referrer(&signed_subject(subject))),
-            Piece::Attestation(one) => attestations.push(one),
+    for item in items {
+        match item.into() {
+            Item::Simple(one) => simple.push(one),
+            Item::Bundle(one) => memory.put(&one.referrer(&signed_subject(subject))),
+            Item::Attestation(one) => attestations.push(one),
         }
     }
     if !simple.is_empty() {
@@ -213,4 +238,34 @@ pub async fn evidence(
         memory.put(&SimpleAttestation::image(subject.digest(), &attestations));
     }
     look(&memory, subject).await
+}
+
+/// Names PEM files one by one.
+pub trait PemFiles {
+    fn with_fulcio(self, path: impl Into<PathBuf>) -> Self;
+    fn with_rekor(self, path: impl Into<PathBuf>) -> Self;
+    fn with_ctfe(self, path: impl Into<PathBuf>) -> Self;
+    fn with_tsa(self, path: impl Into<PathBuf>) -> Self;
+}
+
+impl PemFiles for PemTrust {
+    fn with_fulcio(mut self, path: impl Into<PathBuf>) -> Self {
+        self.fulcio.push(path.into());
+        self
+    }
+
+    fn with_rekor(mut self, path: impl Into<PathBuf>) -> Self {
+        self.rekor.push(path.into());
+        self
+    }
+
+    fn with_ctfe(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ctfe.push(path.into());
+        self
+    }
+
+    fn with_tsa(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tsa.push(path.into());
+        self
+    }
 }

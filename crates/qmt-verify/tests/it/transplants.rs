@@ -3,11 +3,11 @@
 use qmt_oci_ref::PinnedReference;
 use qmt_testkit::{Format, Identity, LogKind, Part, PrivateSigstore, Signing};
 
-use crate::support::{ISSUER, Piece, dev, evidence, judge, pin, subject, verifier};
-use crate::twins::anybody;
+use crate::support::{ISSUER, Item, check, dev, evidence, pin, subject, verifier};
+use crate::tampered::anybody;
 
 /// Good signatures of one image and of another, by several signers, in one form.
-fn donors(sigstore: &PrivateSigstore, format: Format) -> Vec<(PinnedReference, Piece)> {
+fn donors(sigstore: &PrivateSigstore, format: Format) -> Vec<(PinnedReference, Item)> {
     let eve = || Identity::email("eve@example.com", ISSUER);
     let workflow = Identity::github("acme/echo", "release.yml", "refs/tags/v1.0.0");
     let mut orders = vec![
@@ -47,10 +47,10 @@ fn donors(sigstore: &PrivateSigstore, format: Format) -> Vec<(PinnedReference, P
     donors
 }
 
-fn transplant(host: &Piece, donor: &Piece, part: Part) -> Option<Piece> {
+fn transplant(host: &Item, donor: &Item, part: Part) -> Option<Item> {
     match (host, donor) {
-        (Piece::Simple(host), Piece::Simple(donor)) => host.transplant(donor, part).map(Into::into),
-        (Piece::Bundle(host), Piece::Bundle(donor)) => {
+        (Item::Simple(host), Item::Simple(donor)) => host.transplant(donor, part).map(Into::into),
+        (Item::Bundle(host), Item::Bundle(donor)) => {
             let chimera = host.transplant(donor, part)?;
             // The hint at a key is not signed, and nobody reads it: no part of a signature.
             let only_hint = part == Part::Certificate
@@ -73,7 +73,7 @@ async fn no_part_of_one_signature_serves_another() {
         assert!(donors.len() >= 8);
         for (index, (subject, host)) in donors.iter().enumerate() {
             let unchanged = evidence(subject, [host.clone()]).await;
-            judge(&verifier, subject, &unchanged).unwrap();
+            check(&verifier, subject, &unchanged).unwrap();
             for (other, (_, donor)) in donors.iter().enumerate() {
                 for part in Part::ALL {
                     let Some(chimera) = transplant(host, donor, part) else {
@@ -81,7 +81,7 @@ async fn no_part_of_one_signature_serves_another() {
                     };
                     chimeras += 1;
                     let evidence = evidence(subject, [chimera]).await;
-                    if judge(&verifier, subject, &evidence).is_ok() {
+                    if check(&verifier, subject, &evidence).is_ok() {
                         accepted.push(format!("{format:?}: {part:?} of {other} in {index}"));
                     }
                 }

@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qmt_testkit::{Format, LogKind, PrivateSigstore, Signing, TrustPart, Twin};
-use qmt_verify::{PemTrust, SigstoreVerifier, TrustRoot, VerifyError};
+use qmt_testkit::{Format, LogKind, PrivateSigstore, Signing, Tampered, TrustPart};
+use qmt_verify::trust::{PemTrust, TrustRoot};
+use qmt_verify::{SigstoreVerifier, VerifyError};
 use tempfile::TempDir;
 
 use crate::support::{
-    any_of, code, dev, dev_authority, everything, evidence, judge, key_authority, subject,
-    trust_json,
+    PemFiles as _, any_of, check, code, dev, dev_authority, everything, evidence, key_authority,
+    subject, trust_json,
 };
-use crate::twins::sign;
+use crate::tampered::sign;
 
 fn write(folder: &TempDir, name: &str, text: &str) -> PathBuf {
     let path = folder.path().join(name);
@@ -32,7 +33,7 @@ async fn an_unusable_key_is_left_aside() {
     assert_eq!(root.describe().logs, 2);
     let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
     let evidence = evidence(&subject(), [piece]).await;
-    let verified = judge(&with(root), &subject(), &evidence).unwrap();
+    let verified = check(&with(root), &subject(), &evidence).unwrap();
     assert!(
         verified
             .report()
@@ -80,10 +81,10 @@ async fn pem_files_with_one_or_many_entries() {
         for format in [Format::Simple, Format::Bundle] {
             let signing = Signing::keyless(dev()).timestamp(true);
             let good = evidence(&subject(), [sign(sigstore, format, &signing)]).await;
-            judge(&verifier, &subject(), &good).unwrap();
-            let bad = sign(sigstore, format, &signing.twin(Twin::ExpiredCa));
+            check(&verifier, &subject(), &good).unwrap();
+            let bad = sign(sigstore, format, &signing.tampered(Tampered::ExpiredCa));
             let bad = evidence(&subject(), [bad]).await;
-            assert!(judge(&verifier, &subject(), &bad).is_err());
+            assert!(check(&verifier, &subject(), &bad).is_err());
         }
     }
     // The root alone is enough where the signature brings its intermediate.
@@ -93,9 +94,9 @@ async fn pem_files_with_one_or_many_entries() {
         .with_ctfe(write(&folder, "ctfe1", &one.ctfe_pem()));
     let verifier = with(TrustRoot::from_pem(&root_only).unwrap());
     let simple = sign(&one, Format::Simple, &Signing::keyless(dev()));
-    judge(&verifier, &subject(), &evidence(&subject(), [simple]).await).unwrap();
+    check(&verifier, &subject(), &evidence(&subject(), [simple]).await).unwrap();
     let bundle = sign(&one, Format::Bundle, &Signing::keyless(dev()));
-    let outcome = judge(&verifier, &subject(), &evidence(&subject(), [bundle]).await);
+    let outcome = check(&verifier, &subject(), &evidence(&subject(), [bundle]).await);
     assert_eq!(code(outcome), "certificate");
 }
 
@@ -192,18 +193,18 @@ async fn each_part_of_the_root_vouches_for_its_own_time_only() {
         ),
     ] {
         let evidence = evidence(&subject(), [sign(&sigstore, format, &signing)]).await;
-        let judge_in = |from, until| {
+        let check_in = |from, until| {
             let json = sigstore.trusted_root().valid(part, from, until).json();
-            judge(&with(trust_json(&json).unwrap()), &subject(), &evidence)
+            check(&with(trust_json(&json).unwrap()), &subject(), &evidence)
         };
-        judge_in(before, Some(after)).unwrap_or_else(|error| panic!("{part:?}: {error}"));
-        judge_in(before, None).unwrap();
+        check_in(before, Some(after)).unwrap_or_else(|error| panic!("{part:?}: {error}"));
+        check_in(before, None).unwrap();
         assert!(
-            judge_in(ages, Some(before)).is_err(),
+            check_in(ages, Some(before)).is_err(),
             "{part:?} {format:?}: retired before"
         );
         assert!(
-            judge_in(after, None).is_err(),
+            check_in(after, None).is_err(),
             "{part:?} {format:?}: began after"
         );
     }
@@ -225,14 +226,14 @@ async fn an_expired_authority_ends_with_its_own_certificates() {
             [sign(&sigstore, format, &Signing::keyless(dev()))],
         )
         .await;
-        judge(&verifier, &subject(), &good).unwrap();
+        check(&verifier, &subject(), &good).unwrap();
         let bad = sign(
             &sigstore,
             format,
-            &Signing::keyless(dev()).twin(Twin::ExpiredCa),
+            &Signing::keyless(dev()).tampered(Tampered::ExpiredCa),
         );
         let bad = evidence(&subject(), [bad]).await;
-        assert_eq!(code(judge(&verifier, &subject(), &bad)), "certificate");
+        assert_eq!(code(check(&verifier, &subject(), &bad)), "certificate");
     }
 }
 
@@ -243,7 +244,7 @@ async fn timestamps_prove_nothing_where_no_authority_is_known() {
     let json = sigstore.trusted_root().without(TrustPart::Tsa).json();
     let verifier = with(trust_json(&json).unwrap());
     let logged = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()).timestamp(true));
-    let verified = judge(&verifier, &subject(), &evidence(&subject(), [logged]).await).unwrap();
+    let verified = check(&verifier, &subject(), &evidence(&subject(), [logged]).await).unwrap();
     assert_eq!(verified.times().len(), 1);
     assert!(
         verified
@@ -257,7 +258,7 @@ async fn timestamps_prove_nothing_where_no_authority_is_known() {
         .timestamp(true);
     let only = sigstore.sign_bundle(subject().digest(), &only);
     assert_eq!(
-        code(judge(
+        code(check(
             &verifier,
             &subject(),
             &evidence(&subject(), [only]).await
@@ -277,12 +278,12 @@ async fn keys_need_no_certificate_authority() {
     let verifier = SigstoreVerifier::new(root, everything(policy)).unwrap();
     for format in [Format::Simple, Format::Bundle] {
         let piece = sign(&sigstore, format, &Signing::key("p256"));
-        judge(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
+        check(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
     }
 }
 
 /// A Sigstore without a log, by PEM files: the timestamp authority takes the place of the log, and
-/// without either nothing can be judged.
+/// without either nothing can be checked.
 #[tokio::test]
 async fn certificates_without_a_log_need_a_timestamp_authority() {
     let sigstore = PrivateSigstore::new();
@@ -302,7 +303,7 @@ async fn certificates_without_a_log_need_a_timestamp_authority() {
     for format in [Format::Simple, Format::Bundle] {
         let piece = sign(&sigstore, format, &signing);
         let evidence = evidence(&subject(), [piece]).await;
-        judge(&verifier(&timed, lax()).unwrap(), &subject(), &evidence).unwrap();
+        check(&verifier(&timed, lax()).unwrap(), &subject(), &evidence).unwrap();
     }
     for (trust, authority, lacking) in [
         (&certificates, lax(), "tsa_certs"),

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use qmt_testkit::{PrivateSigstore, TufFiles, TufFlaw, TufRepository, TufRole};
-use qmt_verify::{BoxError, TrustRoot, TufOptions, TufTransport, VerifyError};
+use qmt_testkit::{PrivateSigstore, TufDefect, TufFiles, TufRepository, TufRole};
+use qmt_verify::trust::{TrustRoot, TufOptions, TufTransport};
+use qmt_verify::{BoxError, VerifyError};
 use tempfile::TempDir;
 
 const URL: &str = "https://user:secret@tuf.example/repository/";
@@ -273,36 +274,36 @@ async fn a_clock_that_was_set_back_is_refused() {
 /// refused with and without a cache, and what was cached before stays usable.
 #[tokio::test]
 async fn bad_metadata_is_refused() {
-    for flaw in TufFlaw::of_publishing() {
+    for defect in TufDefect::of_publishing() {
         let mut lab = Lab::new();
         lab.load().await.unwrap();
         lab.repository.publish();
         lab.mirror.serve(&lab.repository);
         lab.reload().await.unwrap();
-        lab.repository.publish_bad(flaw);
+        lab.repository.publish_bad(defect);
         lab.mirror.serve(&lab.repository);
         let outcome = lab.reload().await;
         // A target that is as it was is not fetched again.
-        if !matches!(flaw, TufFlaw::TamperedTarget | TufFlaw::LongTarget) {
-            let error = outcome.expect_err(&format!("{flaw:?} was accepted"));
+        if !matches!(defect, TufDefect::TamperedTarget | TufDefect::LongTarget) {
+            let error = outcome.expect_err(&format!("{defect:?} was accepted"));
             assert!(
                 matches!(error, VerifyError::TrustRoot { .. }),
-                "{flaw:?}: {error}"
+                "{defect:?}: {error}"
             );
             assert!(
                 std::error::Error::source(&error).is_some(),
-                "{flaw:?}: {error}"
+                "{defect:?}: {error}"
             );
         }
         TrustRoot::from_tuf_cache(&lab.options, lab.now)
             .await
-            .unwrap_or_else(|error| panic!("{flaw:?}: the last good state is gone: {error}"));
+            .unwrap_or_else(|error| panic!("{defect:?}: the last good state is gone: {error}"));
         // Without a cache nobody can know of a rollback.
-        if !matches!(flaw, TufFlaw::Rollback(_)) {
+        if !matches!(defect, TufDefect::Rollback(_)) {
             lab.forget();
             lab.load()
                 .await
-                .expect_err(&format!("{flaw:?} was accepted without a cache"));
+                .expect_err(&format!("{defect:?} was accepted without a cache"));
         }
         // And it recovers.
         lab.repository.publish();
@@ -310,7 +311,7 @@ async fn bad_metadata_is_refused() {
         lab.mirror.serve(&lab.repository);
         lab.reload()
             .await
-            .unwrap_or_else(|error| panic!("{flaw:?}: {error}"));
+            .unwrap_or_else(|error| panic!("{defect:?}: {error}"));
     }
 }
 
@@ -356,16 +357,16 @@ async fn rotated_keys_are_followed() {
 /// a version.
 #[tokio::test]
 async fn bad_roots_are_refused() {
-    for flaw in TufFlaw::of_rotation() {
+    for defect in TufDefect::of_rotation() {
         let mut lab = Lab::new();
         lab.load().await.unwrap();
-        lab.repository.rotate_bad(TufRole::Root, flaw);
+        lab.repository.rotate_bad(TufRole::Root, defect);
         lab.mirror.serve(&lab.repository);
-        assert!(lab.reload().await.is_err(), "{flaw:?} was accepted");
+        assert!(lab.reload().await.is_err(), "{defect:?} was accepted");
         lab.forget();
         assert!(
             lab.load().await.is_err(),
-            "{flaw:?} was accepted without a cache"
+            "{defect:?} was accepted without a cache"
         );
     }
     // A root of another repository is no start.

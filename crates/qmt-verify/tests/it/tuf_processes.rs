@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use qmt_testkit::{PrivateSigstore, TufRepository, TufRole};
-use qmt_verify::{BoxError, TrustRoot, TufOptions, TufTransport};
+use qmt_verify::BoxError;
+use qmt_verify::trust::{TrustRoot, TufOptions, TufTransport};
 use tempfile::TempDir;
 
 /// Set where this process is one of many: the folder that they share.

@@ -6,7 +6,7 @@ use super::*;
 
 fn too_much(image: &Image) -> (Limit, u64, u64) {
     match image.error() {
-        ArtifactError::TooMuch { what, limit, found } => (what, limit, found),
+        ArtifactError::LimitExceeded { what, limit, found } => (what, limit, found),
         error => panic!("{error:?}"),
     }
 }
@@ -247,7 +247,7 @@ fn lim_layer_sizes_at_the_limit_and_past_it() {
     let raw = Image::new(FileRule::Layer, &[(WASM, module())]);
     let size = module().len() as u64;
     assert!(raw.with_limits(limits().wasm_bytes(size)).extract().is_ok());
-    let mut raw = Image::new(FileRule::Layer, &[(WASM, module())]);
+    let raw = Image::new(FileRule::Layer, &[(WASM, module())]);
     raw.layers.forget(&Digest::sha256(module()));
     let raw = raw.with_limits(limits().wasm_bytes(size - 1));
     assert_eq!(too_much(&raw), (Limit::WasmBytes, size - 1, size));
@@ -269,10 +269,12 @@ fn lim_layer_sizes_at_the_limit_and_past_it() {
             let mut image = Image::new(rule.clone(), &[]);
             let digest = Digest::sha256(b"nowhere");
             image.selection.layers =
-                vec![Descriptor::new(MediaType::new(media_type), digest, size)];
+                vec![Descriptor::new(MediaType::from(media_type), digest, size)];
             match image.error() {
-                ArtifactError::TooMuch { what: found, .. } => assert!(refused && found == what),
-                ArtifactError::Source { .. } => assert!(!refused),
+                ArtifactError::LimitExceeded { what: found, .. } => {
+                    assert!(refused && found == what);
+                }
+                ArtifactError::Registry { .. } => assert!(!refused),
                 error => panic!("{error:?}"),
             }
         }
@@ -284,7 +286,7 @@ fn lim_layer_sizes_at_the_limit_and_past_it() {
 fn lim_time() {
     let limits = limits().time(Duration::from_millis(50));
     let mut image = Image::tar(FileRule::Wasm, one_file()).with_limits(limits);
-    image.layers.stall_after(1);
+    image.layers.stall_after = Some(1);
     let start = Instant::now();
     let error = image.error();
     assert!(matches!(error, ArtifactError::TimedOut { .. }), "{error:?}");

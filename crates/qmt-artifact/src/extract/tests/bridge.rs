@@ -5,20 +5,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::MockLayerSource;
-use crate::error::BoxError;
+use qmt_oci_ref::{MockRegistry, RegistryError, RegistryErrorKind};
 
-fn mock(items: Vec<Result<Bytes, &'static str>>) -> MockLayerSource {
-    let mut mock = MockLayerSource::new();
-    mock.expect_layer().times(1).return_once(move |_| {
-        let items = items.into_iter().map(|item| item.map_err(BoxError::from));
+fn mock(items: Vec<Result<Bytes, &'static str>>) -> MockRegistry {
+    let error = |text: &'static str| RegistryError::new(RegistryErrorKind::Content, text);
+    let mut mock = MockRegistry::new();
+    mock.expect_blob().times(1).return_once(move |_, _, _| {
+        let items = items.into_iter().map(move |item| item.map_err(error));
         Ok(Box::pin(stream::iter(items)))
     });
     mock
 }
 
-async fn extract_from(mock: MockLayerSource, image: &Image) -> Result<Extracted, ArtifactError> {
-    extract(&image.selection, &mock, Box::new(Vec::new()), &image.limits).await
+async fn extract_from(mock: MockRegistry, image: &Image) -> Result<Extracted, ArtifactError> {
+    extract_to(mock, image, Box::new(Vec::new())).await
+}
+
+async fn extract_to(
+    mock: MockRegistry,
+    image: &Image,
+    sink: Box<dyn ExtractSink>,
+) -> Result<Extracted, ArtifactError> {
+    extract(&image.selection, &mock, &repository(), sink, &image.limits).await
 }
 
 fn image() -> (Image, Vec<u8>) {
@@ -60,7 +68,7 @@ async fn a_source_that_fails_is_to_blame() {
     for length in [0, 1, 8, 100, packed.len() - 1, packed.len()] {
         let items = vec![chunk(&packed[..length]), Err("connection reset")];
         let error = extract_from(mock(items), &image).await.unwrap_err();
-        let source = matches!(error, ArtifactError::Source { what: "layer", .. });
+        let source = matches!(error, ArtifactError::Registry { what: "layer", .. });
         assert!(source, "after {length} bytes: {error:?}");
     }
 }
@@ -77,7 +85,7 @@ async fn damage_on_the_way_is_the_sources_error() {
         items.push(Err("content hashes to another digest"));
         let error = extract_from(mock(items), &image).await.unwrap_err();
         assert!(
-            matches!(error, ArtifactError::Source { .. }),
+            matches!(error, ArtifactError::Registry { .. }),
             "byte {at}: {error:?}"
         );
     }
@@ -116,8 +124,8 @@ async fn dig_08_another_length_is_refused() {
 #[tokio::test]
 async fn an_endless_layer_is_stopped() {
     let image = Image::new(FileRule::Layer, &[(WASM, module())]);
-    let mut mock = MockLayerSource::new();
-    mock.expect_layer().return_once(|_| {
+    let mut mock = MockRegistry::new();
+    mock.expect_blob().return_once(|_, _, _| {
         let first = stream::iter([Ok(Bytes::from(module()))]);
         Ok(Box::pin(first.chain(stream::repeat_with(|| {
             Ok(Bytes::from_static(&[0; 4_096]))
@@ -171,9 +179,7 @@ async fn a_sink_that_fails_is_to_blame() {
             fails: true,
         });
         let source = mock(vec![chunk(&bytes)]);
-        let error = extract(&image.selection, &source, sink, &image.limits)
-            .await
-            .unwrap_err();
+        let error = extract_to(source, &image, sink).await.unwrap_err();
         match error {
             ArtifactError::Sink { source } => assert_eq!(source.kind(), io::ErrorKind::StorageFull),
             error => panic!("{error:?}"),
@@ -186,13 +192,13 @@ async fn a_sink_that_fails_is_to_blame() {
 #[tokio::test]
 async fn a_dropped_extraction_lets_go_of_its_sink() {
     let (mut image, _) = image();
-    image.layers.stall_after(1);
+    image.layers.stall_after = Some(1);
     let dropped = Arc::new(AtomicBool::new(false));
     let sink = Box::new(Watched {
         dropped: dropped.clone(),
         fails: false,
     });
-    let running = extract(&image.selection, &image.layers, sink, &image.limits);
+    let running = image.extract_to(sink);
     let given_up = tokio::time::timeout(Duration::from_millis(50), running).await;
     assert!(given_up.is_err());
     for _ in 0..200 {
@@ -237,9 +243,7 @@ async fn the_sink_is_flushed() {
             seen.clone(),
         )));
         let source = mock(vec![chunk(&bytes)]);
-        let extracted = extract(&image.selection, &source, sink, &image.limits)
-            .await
-            .unwrap();
+        let extracted = extract_to(source, &image, sink).await.unwrap();
         assert_eq!(*seen.0.lock().unwrap(), module());
         drop(extracted);
     }
@@ -279,16 +283,13 @@ impl ExtractSink for Elsewhere {
     }
 }
 
-/// DIG-08, F5: a layer that nobody here needs whole is proven to its end all the same.
+/// DIG-08, F5: a layer that is not needed whole is still proven to its end.
 #[tokio::test]
 async fn dig_08_a_layer_that_is_kept_elsewhere_is_heard_to_its_end() {
-    let bytes = [module(), vec![0; 3 * crate::SNIFF_BYTES]].concat();
+    let bytes = [module(), vec![0; 3 * crate::sniff::SNIFF_BYTES]].concat();
     let image = Image::new(FileRule::Layer, &[(WASM, bytes.clone())]);
     let chunks = || bytes.chunks(1000).map(chunk).collect::<Vec<_>>();
-    let run = async |items| {
-        let (source, limits) = (mock(items), &image.limits);
-        extract(&image.selection, &source, Box::new(Elsewhere), limits).await
-    };
+    let run = async |items| extract_to(mock(items), &image, Box::new(Elsewhere)).await;
     let extracted = run(chunks()).await.unwrap();
     assert_eq!(extracted.digest(), &Digest::sha256(&bytes));
     assert_eq!(extracted.size(), bytes.len() as u64);
@@ -296,7 +297,7 @@ async fn dig_08_a_layer_that_is_kept_elsewhere_is_heard_to_its_end() {
     let mut wrong = chunks();
     wrong.push(Err("content hashes to another digest"));
     let error = run(wrong).await.unwrap_err();
-    assert!(matches!(error, ArtifactError::Source { .. }), "{error:?}");
+    assert!(matches!(error, ArtifactError::Registry { .. }), "{error:?}");
     let (mut longer, mut shorter) = (chunks(), chunks());
     longer.push(chunk(b"x"));
     shorter.pop();
@@ -317,12 +318,6 @@ async fn dig_08_a_layer_that_is_kept_elsewhere_is_heard_to_its_end() {
 async fn a_layer_that_is_kept_elsewhere_is_still_looked_at() {
     let image = Image::new(FileRule::Layer, &[(WASM, b"#!/bin/sh".to_vec())]);
     let source = mock(vec![chunk(b"#!/bin/sh")]);
-    let error = extract(
-        &image.selection,
-        &source,
-        Box::new(Elsewhere),
-        &image.limits,
-    )
-    .await;
+    let error = extract_to(source, &image, Box::new(Elsewhere)).await;
     assert!(matches!(error, Err(ArtifactError::Content { .. })));
 }

@@ -1,71 +1,34 @@
 //! Layers in memory, and the builders of good and bad archives.
 
 use super::*;
-use crate::error::BoxError;
 
 pub(super) const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 pub(super) const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub(super) const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 pub(super) const WASM: &str = "application/vnd.wasm.v1.layer+wasm";
 
-/// Streams layers in chunks of a few bytes, as a slow network would.
-pub(super) struct Layers {
-    content: HashMap<Digest, Bytes>,
-    chunk: usize,
-    stalls: Option<usize>,
-}
-
-#[async_trait]
-impl LayerSource for Layers {
-    async fn layer(&self, layer: &Descriptor) -> Result<LayerStream, BoxError> {
-        let content = self.content.get(layer.digest()).ok_or("no such layer")?;
-        let chunks: Vec<Result<Bytes, BoxError>> = content
-            .chunks(self.chunk)
-            .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
-            .collect();
-        match self.stalls {
-            Some(after) => {
-                let first = stream::iter(chunks).take(after);
-                Ok(Box::pin(first.chain(stream::pending())))
-            }
-            None => Ok(Box::pin(stream::iter(chunks))),
-        }
-    }
-}
-
-impl Layers {
-    /// Sends so many chunks and then nothing more, without an end.
-    pub(super) fn stall_after(&mut self, chunks: usize) {
-        self.stalls = Some(chunks);
-    }
-
-    pub(super) fn forget(&mut self, digest: &Digest) {
-        assert!(self.content.remove(digest).is_some());
-    }
-
-    pub(super) fn put(&mut self, digest: Digest, content: Vec<u8>) {
-        self.content.insert(digest, content.into());
-    }
-}
-
 /// An image whose layers are given lowest first.
 pub(super) struct Image {
     pub(super) selection: Selection,
-    pub(super) layers: Layers,
+    pub(super) layers: TestRegistry,
     pub(super) limits: ExtractLimits,
 }
 
 impl Image {
     pub(super) fn new(file: FileRule, layers: &[(&str, Vec<u8>)]) -> Self {
-        let mut content = HashMap::new();
+        // In chunks of a few bytes, as a slow network would send them.
+        let registry = TestRegistry {
+            chunk: 700,
+            ..TestRegistry::default()
+        };
         let mut descriptors = Vec::new();
         for (media_type, bytes) in layers {
-            let descriptor = Descriptor::of(MediaType::new(media_type), bytes);
-            content.insert(descriptor.digest().clone(), Bytes::copy_from_slice(bytes));
+            let descriptor = Descriptor::of(MediaType::from(*media_type), bytes);
+            registry.put(descriptor.digest().clone(), bytes.clone());
             descriptors.push(descriptor);
         }
         let selection = Selection {
-            manifest: Descriptor::of(MediaType::new(MediaType::OCI_MANIFEST), b"{}"),
+            manifest: Descriptor::of(MediaType::ImageManifest, b"{}"),
             hint: None,
             required: None,
             layers: descriptors,
@@ -73,19 +36,14 @@ impl Image {
             config: None,
             file,
             platform: None,
-            host: HostPlatform::new(Platform::new("linux", "amd64")),
-            annotations: qmt_oci_ref::Annotations::new(),
+            host: HostPlatform::new(&platform("linux", "amd64")),
+            annotations: std::collections::HashMap::new(),
             note: None,
             trace: Vec::new(),
         };
-        let layers = Layers {
-            content,
-            chunk: 700,
-            stalls: None,
-        };
         Self {
             selection,
-            layers,
+            layers: registry,
             limits: ExtractLimits::default(),
         }
     }
@@ -116,11 +74,19 @@ impl Image {
     pub(super) async fn extract_here(&self) -> Result<(Extracted, Vec<u8>), ArtifactError> {
         let sink = Box::new(Shared::default());
         let seen = sink.clone();
-        let extracted = extract(&self.selection, &self.layers, sink, &self.limits).await?;
+        let extracted = self.extract_to(sink).await?;
         let bytes = seen.0.lock().unwrap().clone();
         assert_eq!(extracted.digest(), &Digest::sha256(&bytes));
         assert_eq!(extracted.size(), bytes.len() as u64);
         Ok((extracted, bytes))
+    }
+
+    pub(super) async fn extract_to(
+        &self,
+        sink: Box<dyn ExtractSink>,
+    ) -> Result<Extracted, ArtifactError> {
+        let (registry, repository) = (&self.layers, repository());
+        extract(&self.selection, registry, &repository, sink, &self.limits).await
     }
 
     pub(super) fn error(&self) -> ArtifactError {

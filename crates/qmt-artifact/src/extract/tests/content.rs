@@ -1,11 +1,11 @@
 //! DIG-12: the content has the last word. Also which file is the library.
 
 use super::*;
-use crate::{ContentProblem, NativeFormat};
+use crate::sniff::NativeFormat;
 
 fn content_error(image: &Image) -> ContentProblem {
     match image.error() {
-        ArtifactError::Content { found, .. } => found,
+        ArtifactError::Content { problem, .. } => problem,
         error => panic!("{error:?}"),
     }
 }
@@ -69,10 +69,10 @@ fn dig_12_only_a_library_of_the_host_is_native() {
         found => panic!("{found:?}"),
     }
     let mut on_arm64 = image(&arm64);
-    on_arm64.selection.host = HostPlatform::new(Platform::new("linux", "arm64"));
+    on_arm64.selection.host = HostPlatform::new(&platform("linux", "arm64"));
     assert_eq!(on_arm64.extract().unwrap().0.architecture(), Some("arm64"));
     let mut on_mac = image(&library());
-    on_mac.selection.host = HostPlatform::new(Platform::new("darwin", "amd64"));
+    on_mac.selection.host = HostPlatform::new(&platform("darwin", "amd64"));
     assert!(matches!(
         content_error(&on_mac),
         ContentProblem::Foreign { .. }
@@ -171,7 +171,7 @@ fn two_libraries_are_an_error_that_lists_them() {
         .done();
     for rule in [FileRule::Native, FileRule::Either] {
         match Image::tar(rule, two.clone()).error() {
-            ArtifactError::SeveralLibraries { names } => {
+            ArtifactError::SeveralFiles { names } => {
                 assert_eq!(names, ["a/libx.so", "liby.so.1.2"]);
             }
             error => panic!("{error:?}"),
@@ -182,7 +182,7 @@ fn two_libraries_are_an_error_that_lists_them() {
         many = many.file(format!("lib{nth}.so"), &library());
     }
     match Image::tar(FileRule::Native, many.done()).error() {
-        ArtifactError::SeveralLibraries { names } => assert_eq!(names.len(), 17),
+        ArtifactError::SeveralFiles { names } => assert_eq!(names.len(), 17),
         error => panic!("{error:?}"),
     }
     let named = Image::tar(FileRule::Named("liby.so.1.2".to_owned()), two);
@@ -192,7 +192,7 @@ fn two_libraries_are_an_error_that_lists_them() {
         .file("plugin.dylib", &library());
     let error = Image::tar(FileRule::Native, others.done()).error();
     assert!(
-        matches!(error, ArtifactError::SeveralLibraries { .. }),
+        matches!(error, ArtifactError::SeveralFiles { .. }),
         "{error:?}"
     );
 }
@@ -219,7 +219,10 @@ fn what_does_not_fit_makes_way_for_what_does() {
     }
     // Where nothing fits, the first of them says why.
     match Image::tar(FileRule::Native, others().done()).error() {
-        ArtifactError::Content { file, found } => {
+        ArtifactError::Content {
+            file,
+            problem: found,
+        } => {
             assert_eq!(file, "arm64/libx.so");
             assert!(matches!(found, ContentProblem::Foreign { .. }), "{found:?}");
         }
@@ -248,7 +251,7 @@ fn rivals_are_those_of_the_class_that_was_taken() {
         .file("plugin.dylib", &library())
         .done();
     match Image::tar(FileRule::Native, two).error() {
-        ArtifactError::SeveralLibraries { names } => {
+        ArtifactError::SeveralFiles { names } => {
             assert_eq!(names, ["plugin.dll", "plugin.dylib"]);
         }
         error => panic!("{error:?}"),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// TAR-01: an odd name that some reader takes for the plugin's is refused, alone and beside it.
+/// TAR-01: an odd name that some reader takes for the plugin's is refused, alone and next to it.
 #[test]
 fn tar_01_odd_names_of_the_plugin_are_refused() {
     let long = format!("{}plugin.wasm", "a/../".repeat(17));
@@ -26,7 +26,7 @@ fn tar_01_odd_names_of_the_plugin_are_refused() {
         ] {
             let problem = Image::tar(FileRule::Wasm, archive.done()).problem();
             assert!(
-                matches!(problem, LayerProblem::OddName { .. }),
+                matches!(problem, LayerProblem::AmbiguousName { .. }),
                 "{name}: {problem:?}"
             );
         }
@@ -41,9 +41,9 @@ fn tar_01_odd_names_of_the_plugin_are_refused() {
     }
 }
 
-/// TAR-01: odd names beside the plugin are nobody's business: nothing is written under them.
+/// TAR-01: odd names next to the plugin are harmless: nothing is written under them.
 #[test]
-fn tar_01_odd_names_beside_the_plugin_do_nothing() {
+fn tar_01_odd_names_next_to_the_plugin_do_nothing() {
     let archive = Archive::new()
         .file("../../../../tmp/qmt-escape", b"x")
         .file("/etc/qmt-escape", b"x")
@@ -82,7 +82,7 @@ fn tar_01_nul_and_long_names_are_refused() {
     );
     for length in [4_097, 32_768] {
         match Image::tar(FileRule::Wasm, pax(&"x".repeat(length))).error() {
-            ArtifactError::TooMuch {
+            ArtifactError::LimitExceeded {
                 what: Limit::NameBytes,
                 limit: 4_096,
                 found,
@@ -106,7 +106,7 @@ fn tar_01_nul_and_long_names_are_refused() {
     let error = gnu(4_097).error();
     assert!(matches!(
         error,
-        ArtifactError::TooMuch {
+        ArtifactError::LimitExceeded {
             what: Limit::NameBytes,
             found: 4_097,
             ..
@@ -124,13 +124,13 @@ fn tar_02_tar_05_only_a_regular_file_is_taken() {
         let problem = Image::tar(FileRule::Wasm, own).problem();
         let expected = matches!(problem, LayerProblem::NotRegular { .. });
         assert!(expected, "type {:?}: {problem:?}", char::from(kind));
-        let beside = Archive::new()
+        let archive = Archive::new()
             .link(kind, "other", "/etc/passwd")
             .file("plugin.wasm", &module());
-        let image = Image::tar(FileRule::Wasm, beside.done());
+        let image = Image::tar(FileRule::Wasm, archive.done());
         assert!(
             image.extract().is_ok(),
-            "type {:?} beside the plugin",
+            "type {:?} next to the plugin",
             char::from(kind)
         );
     }
@@ -162,7 +162,7 @@ fn tar_02_tar_03_a_path_through_a_link_is_refused() {
             let after = good.clone().link(kind, parent, "/etc/");
             for archive in [before, after] {
                 let problem = Image::tar(rule(), archive.done()).problem();
-                let expected = matches!(problem, LayerProblem::UnderNoDirectory { .. });
+                let expected = matches!(problem, LayerProblem::ParentNotDirectory { .. });
                 assert!(expected, "{parent} of type {kind}: {problem:?}");
             }
         }
@@ -186,7 +186,7 @@ fn tar_08_a_name_that_stands_twice_is_refused() {
                 .done();
             let problem = Image::tar(FileRule::Wasm, archive).problem();
             assert!(
-                matches!(problem, LayerProblem::Twice { .. }),
+                matches!(problem, LayerProblem::DuplicateName { .. }),
                 "{second}: {problem:?}"
             );
         }
@@ -200,7 +200,10 @@ fn tar_08_a_name_that_stands_twice_is_refused() {
     );
     let both = composed.file("cafe\u{301}.wasm", &module()).done();
     let problem = Image::tar(rule(), both).problem();
-    assert!(matches!(problem, LayerProblem::Twice { .. }), "{problem:?}");
+    assert!(
+        matches!(problem, LayerProblem::DuplicateName { .. }),
+        "{problem:?}"
+    );
 }
 
 /// TAR-09 (CVE-2023-38497): mode, owner, time and extended attributes of the entry go nowhere.

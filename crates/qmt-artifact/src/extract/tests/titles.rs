@@ -1,7 +1,6 @@
 //! Layers that are files with titles: `oras push` without media types calls each a tar archive.
 
 use super::*;
-use crate::ContentProblem;
 
 /// Layers of the type that `oras` gives to any file, lowest first.
 fn pushed(rule: FileRule, files: &[(&str, Vec<u8>)]) -> Image {
@@ -33,7 +32,7 @@ fn a_wasm_file_that_an_artifact_client_calls_an_archive_is_taken() {
         alone("plugin.wasm", FileRule::Either),
         alone("dist/x.wasm", FileRule::Wasm),
         alone("x.wasm", named("x.wasm")),
-        // A title is no path: what it says matters to nobody where there is one layer.
+        // A title is not a path: with one layer, its text does not matter.
         alone("../plugin.wasm", FileRule::Either),
     ] {
         assert_eq!(taken(&image), (PluginKind::Wasm, module()));
@@ -48,10 +47,7 @@ fn a_wasm_file_that_an_artifact_client_calls_an_archive_is_taken() {
         alone("y.wasm", named("x.wasm")),
     ] {
         let error = image.error();
-        assert!(
-            matches!(error, ArtifactError::OtherFiles { .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error, ArtifactError::NoFile { .. }), "{error:?}");
     }
 }
 
@@ -86,7 +82,7 @@ fn the_file_with_the_title_looked_for_is_taken_among_others() {
 #[test]
 fn no_other_file_is_fetched() {
     let files = [("plugin.wasm", module()), ("README.md", readme())];
-    let mut image = pushed(FileRule::Either, &files);
+    let image = pushed(FileRule::Either, &files);
     let other = image.selection.layers[1].digest().clone();
     image.layers.forget(&other);
     assert_eq!(taken(&image).1, module());
@@ -99,7 +95,7 @@ fn where_no_title_fits_the_error_names_them() {
     let told = pushed(FileRule::Either, &files).error().to_string();
     for words in [
         "`plugin.wasm`",
-        "files and no archives",
+        "the layers are files",
         r"READ\u{1b}ME, echo.wasm",
         "`file = \"…\"` chooses",
     ] {
@@ -124,16 +120,13 @@ fn a_title_with_odd_parts_is_not_the_file_looked_for() {
         let files = [(title, module()), ("README.md", readme())];
         let error = pushed(FileRule::Wasm, &files).error();
         assert!(
-            matches!(error, ArtifactError::OtherFiles { .. }),
+            matches!(error, ArtifactError::NoFile { .. }),
             "{title:?}: {error:?}"
         );
     }
     let files = [("../libx.so", library()), ("README.md", readme())];
     let error = pushed(FileRule::Native, &files).error();
-    assert!(
-        matches!(error, ArtifactError::OtherFiles { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, ArtifactError::NoFile { .. }), "{error:?}");
 }
 
 #[test]
@@ -141,7 +134,7 @@ fn two_candidates_are_told_apart_as_in_an_archive() {
     let other = [library(), b"other".to_vec()].concat();
     let libraries = |second| [("liba.so", library()), ("libb.so", second)];
     match pushed(FileRule::Native, &libraries(other.clone())).error() {
-        ArtifactError::SeveralLibraries { names } => assert_eq!(names, ["libb.so", "liba.so"]),
+        ArtifactError::SeveralFiles { names } => assert_eq!(names, ["libb.so", "liba.so"]),
         error => panic!("{error:?}"),
     }
     // One for another architecture is no rival, and one under the host's own name is the better.
@@ -170,7 +163,7 @@ fn the_content_has_the_last_word_on_a_title() {
     let problem = |title, content, rule| {
         let files = [(title, content), ("README.md", readme())];
         match pushed(rule, &files).error() {
-            ArtifactError::Content { file, found } if file == title => found,
+            ArtifactError::Content { file, problem } if file == title => problem,
             error => panic!("{error:?}"),
         }
     };
@@ -219,7 +212,7 @@ fn the_size_of_a_titled_file_is_bounded() {
     assert!(
         matches!(
             error,
-            ArtifactError::TooMuch {
+            ArtifactError::LimitExceeded {
                 what: Limit::WasmBytes,
                 ..
             }

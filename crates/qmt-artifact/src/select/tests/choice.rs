@@ -90,7 +90,7 @@ fn dig_11_the_order_is_fixed() {
     let root = store.index(&[first, v4, v3.clone()]);
     let on_v3 = store
         .request(&root)
-        .with_host(HostPlatform::new(platform("linux/amd64/v3")));
+        .with_host(HostPlatform::new(&platform("linux/amd64/v3")));
     assert_eq!(store.run(on_v3).unwrap().manifest(), &v3);
     let (wasm, later) = (store.wasm(), store.wasm());
     assert_eq!(chosen(&[bare.clone(), wasm.clone(), later]), wasm);
@@ -127,7 +127,7 @@ fn attestations_are_skipped() {
     let root = store.index(&[by_platform.clone(), by_annotation.clone()]);
     let error = store.select(&root).unwrap_err();
     assert!(matches!(error, ArtifactError::NoMatch { .. }), "{error:?}");
-    assert_eq!(store.asked(), 0);
+    assert_eq!(store.requests(), 0);
     let image = store.native("linux/arm64");
     let root = store.index(&[by_platform, image.clone(), by_annotation]);
     let selection = store.select(&root).unwrap();
@@ -209,7 +209,7 @@ fn dig_10_nesting_at_the_limit_and_past_it() {
     let root = store.index(std::slice::from_ref(&middle));
     assert_eq!(store.select(&middle).unwrap().manifest(), &native);
     match store.select(&root).unwrap_err() {
-        ArtifactError::TooMuch {
+        ArtifactError::LimitExceeded {
             what: Limit::IndexDepth,
             limit: 2,
             found: 3,
@@ -221,7 +221,7 @@ fn dig_10_nesting_at_the_limit_and_past_it() {
         .run(store.request(&middle).with_limits(lowered))
         .unwrap_err()
     {
-        ArtifactError::TooMuch {
+        ArtifactError::LimitExceeded {
             what: Limit::IndexDepth,
             limit: 1,
             found: 2,
@@ -265,9 +265,9 @@ fn dig_10_requests_at_the_limit_and_past_it() {
     };
     // The root, six indexes, one image: eight.
     assert!(store.select(&with_inner(6)).is_ok());
-    assert_eq!(store.asked(), 7);
+    assert_eq!(store.requests(), 7);
     match store.select(&with_inner(7)).unwrap_err() {
-        ArtifactError::TooMuch {
+        ArtifactError::LimitExceeded {
             what: Limit::ManifestRequests,
             limit: 8,
             found: 9,
@@ -277,17 +277,17 @@ fn dig_10_requests_at_the_limit_and_past_it() {
     // Ten thousand images, all of them foreign: a few are asked what they are.
     let wide = store.index(&vec![store.native("linux/arm64"); 10_000]);
     assert_eq!(store.select(&wide).unwrap().file(), FileRule::Wasm);
-    assert!(store.asked() <= 8, "{} requests", store.asked());
+    assert!(store.requests() <= 8, "{} requests", store.requests());
     let indexes = store.index(&vec![store.index(&[]); 10_000]);
     let error = store.select(&indexes).unwrap_err();
     assert!(matches!(
         error,
-        ArtifactError::TooMuch {
+        ArtifactError::LimitExceeded {
             what: Limit::ManifestRequests,
             ..
         }
     ));
-    assert_eq!(store.asked(), 7);
+    assert_eq!(store.requests(), 7);
 }
 
 /// DIG-02: a source that gives another document for a digest is not believed.
@@ -297,12 +297,7 @@ fn dig_02_a_lying_source_is_caught() {
     let (native, wasm) = (store.native("linux/amd64"), store.wasm());
     let root = store.index(std::slice::from_ref(&native));
     assert!(store.select(&root).is_ok());
-    let other = store.content(&wasm);
-    for (digest, bytes) in store.documents.lock().unwrap().iter_mut() {
-        if digest == native.digest() {
-            *bytes = other.clone();
-        }
-    }
+    store.0.put(native.digest().clone(), store.content(&wasm));
     let error = store.select(&root).unwrap_err();
     assert!(
         matches!(error, ArtifactError::DigestMismatch { .. }),
@@ -313,13 +308,13 @@ fn dig_02_a_lying_source_is_caught() {
 #[test]
 fn a_source_that_fails_is_named() {
     let store = Store::default();
-    let media_type = || MediaType::new(MediaType::OCI_MANIFEST);
+    let media_type = || MediaType::ImageManifest;
     let missing = on("linux/amd64", Descriptor::of(media_type(), b"gone"));
     match store
         .select(&store.index(std::slice::from_ref(&missing)))
         .unwrap_err()
     {
-        ArtifactError::Source {
+        ArtifactError::Registry {
             what: "manifest",
             digest,
             ..
@@ -335,35 +330,36 @@ fn a_source_that_fails_is_named() {
         .unwrap_err();
     assert!(matches!(
         error,
-        ArtifactError::TooMuch {
+        ArtifactError::LimitExceeded {
             what: Limit::ManifestBytes,
             ..
         }
     ));
-    assert_eq!(store.asked(), 0);
+    assert_eq!(store.requests(), 0);
 }
 
-/// The mock of the port, for those who test against it.
+/// The config is read from the registry too, and its failure is named.
 #[tokio::test]
-async fn the_port_can_be_mocked() {
+async fn a_config_that_cannot_be_read_is_named() {
     let store = Store::default();
     let native = store.native("linux/amd64");
     let request = store.request(&store.index(std::slice::from_ref(&native)));
     let content = store.content(&native);
     let expected = native.digest().clone();
-    let mut mock = crate::MockManifestSource::new();
+    let mut mock = qmt_oci_ref::MockRegistry::new();
     mock.expect_manifest()
         .times(1)
-        .withf(move |descriptor, limit| *descriptor.digest() == expected && *limit == 4_194_304)
-        .returning(move |_, _| Ok(content.clone()));
-    mock.expect_config()
-        .times(1)
-        .returning(|_, _| Err("down".into()));
-    let error = select(request, &mock).await.unwrap_err();
+        .withf(move |pin, limit| *pin.digest() == expected && *limit == 4_194_304)
+        .returning(move |_, _| Ok(RawManifest::new(MediaType::ImageManifest, content.clone())));
+    mock.expect_blob().times(1).returning(|_, _, _| {
+        let kind = qmt_oci_ref::RegistryErrorKind::NotFound;
+        Err(RegistryError::new(kind, "down"))
+    });
+    let error = select(request, &mock, &repository()).await.unwrap_err();
     assert!(
         matches!(
             error,
-            ArtifactError::Source {
+            ArtifactError::Registry {
                 what: "image config",
                 ..
             }

@@ -47,20 +47,20 @@ fn docker_manifests_are_read() {
     let store = Store::default();
     let config = json!({"os": "linux", "architecture": "amd64"});
     let config = store.put("application/vnd.docker.container.image.v1+json", &config);
-    let layer = MediaType::new("application/vnd.docker.image.rootfs.diff.tar.gzip");
+    let layer = MediaType::from("application/vnd.docker.image.rootfs.diff.tar.gzip");
     let layer = Descriptor::of(layer, b"layer");
     let image = json!({
-        "schemaVersion": 2, "mediaType": MediaType::DOCKER_MANIFEST,
+        "schemaVersion": 2, "mediaType": manifest::DOCKER_MANIFEST,
         "config": config, "layers": [layer],
     });
-    let image = store.put(MediaType::DOCKER_MANIFEST, &image);
+    let image = store.put(manifest::DOCKER_MANIFEST, &image);
     let selection = store.select(&image).unwrap();
     assert_eq!(selection.file(), FileRule::Either);
     assert_eq!(selection.layers(), std::slice::from_ref(&layer));
     assert_eq!(selection.config(), Some(&config));
     assert_eq!(selection.platform(), Some(&platform("linux/amd64")));
     let list = json!({"schemaVersion": 2, "manifests": [on("linux/amd64", image.clone())]});
-    let list = store.put(MediaType::DOCKER_MANIFEST_LIST, &list);
+    let list = store.put(manifest::DOCKER_INDEX, &list);
     assert_eq!(
         store.select(&list).unwrap().manifest().digest(),
         image.digest()
@@ -124,12 +124,12 @@ fn the_config_may_forbid_the_kind() {
         ),
     ] {
         match store.select_kind(&image, kind).unwrap_err() {
-            ArtifactError::KindNotAllowed { wanted, found, .. } => {
-                assert_eq!(wanted, kind);
+            ArtifactError::KindNotAllowed { allowed, found, .. } => {
+                assert_eq!(allowed, kind);
                 assert_ne!(found, kind);
             }
             // Wasm is no platform of the host's.
-            ArtifactError::NoMatch { wanted, .. } => assert_eq!(wanted, Some(kind)),
+            ArtifactError::NoMatch { kind: named, .. } => assert_eq!(named, Some(kind)),
             error => panic!("{error:?}"),
         }
     }
@@ -149,8 +149,8 @@ fn the_config_may_forbid_the_kind() {
 #[test]
 fn layers_that_hold_no_plugin_are_left_out() {
     let store = Store::default();
-    let layer = |kind: &str, content: &[u8]| Descriptor::of(MediaType::new(kind), content);
-    let config = layer(MediaType::OCI_EMPTY, b"{}");
+    let layer = |kind: &str, content: &[u8]| Descriptor::of(MediaType::from(kind), content);
+    let config = layer(OCI_EMPTY, b"{}");
     let (readme, archive) = (layer("text/markdown", b"1"), layer(GZIP_LAYER, b"2"));
     let with = |layers: &[&Descriptor]| {
         store.manifest_of(&json!({"schemaVersion": 2, "config": config, "layers": layers}))
@@ -174,15 +174,15 @@ fn layers_that_hold_no_plugin_are_left_out() {
         store.select(&with(&[&foreign])),
         Err(ArtifactError::NoLayer { .. })
     ));
-    // A Wasm layer beside an archive: the Wasm layer is what the image is about.
+    // A Wasm layer next to an archive: the Wasm layer is what the image is about.
     let wasm = layer(WASM_LAYER, b"4");
     let selection = store.select(&with(&[&archive, &wasm])).unwrap();
     assert_eq!(selection.layers(), std::slice::from_ref(&wasm));
-    // Two of them: the title decides, or nobody.
+    // Two of them: the title decides, else it is an error.
     let other = layer(WASM_LAYER, b"5");
     let error = store.select(&with(&[&wasm, &other])).unwrap_err();
     assert!(
-        matches!(error, ArtifactError::SeveralLayers { .. }),
+        matches!(error, ArtifactError::SeveralFiles { .. }),
         "{error:?}"
     );
     let titled = other.with_annotation("org.opencontainers.image.title", "plugin.wasm");
@@ -196,7 +196,7 @@ fn layers_that_hold_no_plugin_are_left_out() {
         .with_file(Some("other.wasm".to_owned()));
     assert!(matches!(
         store.run(request),
-        Err(ArtifactError::SeveralLayers { .. })
+        Err(ArtifactError::SeveralFiles { .. })
     ));
 }
 
@@ -227,8 +227,8 @@ fn tar_13_diff_ids_and_layers_are_as_many() {
             IMAGE_CONFIG,
             &json!({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": diff_ids}}),
         );
-        let readme = Descriptor::of(MediaType::new("text/markdown"), b"1");
-        let layer = Descriptor::of(MediaType::new(GZIP_LAYER), b"2");
+        let readme = Descriptor::of(MediaType::from("text/markdown"), b"1");
+        let layer = Descriptor::of(MediaType::from(GZIP_LAYER), b"2");
         let layers = [readme, layer];
         store.manifest_of(&json!({"schemaVersion": 2, "config": config, "layers": layers}))
     };
@@ -251,5 +251,5 @@ fn a_wasm_layer_needs_no_config() {
     let store = Store::default();
     let image = store.image(WASM_LAYER, None, Some("linux/arm64"));
     assert!(store.select(&image).is_ok());
-    assert_eq!(store.asked(), 0);
+    assert_eq!(store.requests(), 0);
 }

@@ -85,7 +85,7 @@ async fn cache_04_an_entry_replaced_by_a_link_is_a_miss() {
     let bed = Bed::new();
     let key = manifest("a");
     bed.put(&key, CONTENT).await;
-    let entry = bed.cache.store.paths().entry(&key);
+    let entry = bed.cache.store.paths.entry(&key);
     let moved = bed.cache.path().join("moved");
     std::fs::rename(&entry, &moved).unwrap();
     std::fs::write(&entry, "a file").unwrap();
@@ -106,8 +106,8 @@ async fn cache_06_a_record_copied_from_another_digest_is_ignored() {
     let (one, two) = (manifest("one"), manifest("two"));
     bed.put(&one, CONTENT).await;
     bed.put(&two, b"other").await;
-    let from = bed.cache.store.paths().record(&one);
-    let to = bed.cache.store.paths().record(&two);
+    let from = bed.cache.store.paths.record(&one);
+    let to = bed.cache.store.paths.record(&two);
     std::fs::remove_file(&to).unwrap();
     std::fs::copy(&from, &to).unwrap();
     assert!(bed.is_miss(&two).await);
@@ -119,7 +119,7 @@ async fn cache_06_records_that_break_a_rule_are_ignored() {
     let bed = Bed::new();
     let key = manifest("a");
     bed.put(&key, CONTENT).await;
-    let path = bed.cache.store.paths().record(&key);
+    let path = bed.cache.store.paths.record(&key);
     let good = serde_json::to_string(&record(&key, CONTENT)).unwrap();
     let seal = |body: &str| crate::fs::sealed::seal("record", &key.to_string(), body.as_bytes());
     overwrite(&path, &seal(&good));
@@ -151,8 +151,8 @@ async fn cache_06_evidence_of_another_subject_or_cut_short_is_ignored() {
         .put_evidence(&one, br#"{"signer":"mallory"}"#)
         .await
         .unwrap();
-    let from = bed.cache.store.paths().evidence(&one);
-    let to = bed.cache.store.paths().evidence(&two);
+    let from = bed.cache.store.paths.evidence(&one);
+    let to = bed.cache.store.paths.evidence(&two);
     std::fs::copy(&from, &to).unwrap();
     assert!(bed.cache.evidence(&two).await.unwrap().is_none());
     let whole = std::fs::read(&from).unwrap();
@@ -195,7 +195,7 @@ async fn f13_every_bit_flip_of_a_record_is_detected() {
     let bed = Bed::new();
     let key = manifest("a");
     bed.put(&key, CONTENT).await;
-    let path = bed.cache.store.paths().record(&key);
+    let path = bed.cache.store.paths.record(&key);
     let good = std::fs::read(&path).unwrap();
     let file = writable(&path);
     for (offset, byte) in good.iter().enumerate() {
@@ -238,7 +238,11 @@ async fn a_damaged_partial_download_is_hashed_as_it_is() {
     let mut partial = staging.partial(&layer).unwrap();
     partial.write_all(&CONTENT[..8]).unwrap();
     drop(partial);
-    let path = bed.cache.path().join("partial").join(paths::flat(&layer));
+    let path = bed
+        .cache
+        .path()
+        .join("partial")
+        .join(paths::file_name(&layer));
     std::fs::write(&path, [0; 8]).unwrap();
     let partial = staging.partial(&layer).unwrap();
     assert_eq!(partial.digester().finish(), Digest::sha256([0; 8]));
@@ -270,7 +274,7 @@ async fn verify_all_drops_what_is_damaged_and_nothing_else() {
         .put_bytes(&other, Bytes::from_static(b"[]"))
         .await
         .unwrap();
-    let other_path = bed.cache.store.paths().blob(other.digest());
+    let other_path = bed.cache.store.paths.blob(other.digest());
     overwrite(&other_path, b"{]");
 
     let report = bed.cache.verify_all().await.unwrap();

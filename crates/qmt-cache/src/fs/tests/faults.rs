@@ -70,7 +70,7 @@ async fn cache_07_planted_links_are_not_followed() {
     let victim = bed.folder.path().join("victim");
     std::fs::write(&victim, "precious").unwrap();
     let layer = Digest::sha256(CONTENT);
-    let paths = bed.cache.store.paths();
+    let paths = &bed.cache.store.paths;
     symlink(&victim, paths.lock(&key)).unwrap();
     assert!(matches!(
         bed.cache.begin(&key).await,
@@ -109,7 +109,7 @@ async fn cache_08_a_holder_that_does_not_let_go_is_named() {
         panic!("two fillers at once")
     };
     assert!(started.elapsed() >= Duration::from_millis(1_400));
-    assert_eq!(path, cache.store.paths().lock(&key));
+    assert_eq!(path, cache.store.paths.lock(&key));
     assert_eq!(
         *events.lock().unwrap(),
         [CacheEvent::Waiting { lock: path.clone() }]
@@ -194,10 +194,13 @@ async fn cache_09_without_locks_the_cache_is_still_correct() {
     }
     let report = bed
         .cache
-        .prune(crate::PruneOptions::default(), SystemTime::now())
+        .prune(
+            crate::maintenance::PruneOptions::default(),
+            SystemTime::now(),
+        )
         .await
         .unwrap();
-    assert_eq!(report, crate::PruneReport::default());
+    assert_eq!(report, crate::maintenance::PruneReport::default());
     assert!(!bed.is_miss(&key).await);
 }
 
@@ -367,7 +370,7 @@ async fn cache_12_other_layouts_and_other_programs_are_left_alone() {
     };
     staging.write_all(CONTENT).unwrap();
     drop(staging.commit(record(&manifest("a"), CONTENT)).unwrap());
-    let all = crate::PruneOptions::default().with_max_size(0);
+    let all = crate::maintenance::PruneOptions::default().with_max_size(0);
     assert_eq!(
         cache
             .prune(all, SystemTime::now())
@@ -397,7 +400,7 @@ async fn cache_12_the_longest_names_fit() {
     let long = Record::new(
         key.clone(),
         key.clone(),
-        "wasm",
+        PluginKind::Wasm,
         name,
         file,
         CONTENT.len() as u64,

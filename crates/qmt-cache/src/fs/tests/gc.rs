@@ -1,9 +1,9 @@
-//! CACHE-10, CACHE-14: eviction takes what it may and nothing that somebody holds.
+//! CACHE-10, CACHE-14: eviction removes what it may and nothing that is held.
 
 use std::fs::File;
 
 use super::*;
-use crate::{PruneOptions, PruneReport};
+use crate::maintenance::{PruneOptions, PruneReport};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -14,7 +14,7 @@ impl Bed {
 
     /// Pretends that an entry was used at another time.
     fn used_at(&self, manifest: &Digest, at: SystemTime) {
-        let path = self.cache.store.paths().record(manifest);
+        let path = self.cache.store.paths.record(manifest);
         File::open(path).unwrap().set_modified(at).unwrap();
     }
 }
@@ -79,7 +79,7 @@ async fn what_a_lockfile_names_stays() {
     let under_index = Record::new(
         by_root.clone(),
         root.clone(),
-        "wasm",
+        PluginKind::Wasm,
         "plugin.wasm",
         file,
         3,
@@ -99,7 +99,7 @@ async fn cache_10_what_is_open_or_being_filled_stays() {
     let (open, filling) = (manifest("open"), manifest("filling"));
     let artifact = bed.put(&open, CONTENT).await;
     bed.put(&filling, CONTENT).await;
-    let lock = bed.cache.store.paths().lock(&filling);
+    let lock = bed.cache.store.paths.lock(&filling);
     let filler = super::super::lock::try_acquire(Sys::REAL, &lock)
         .unwrap()
         .unwrap();
@@ -120,7 +120,7 @@ async fn cache_10_work_in_progress_stays_and_litter_goes() {
     staging.write_all(CONTENT).unwrap();
     let litter = bed.cache.path().join("tmp/work-of-a-dead-process");
     std::fs::write(&litter, "x").unwrap();
-    let unfinished = bed.cache.store.paths().entry(&manifest("dead"));
+    let unfinished = bed.cache.store.paths.entry(&manifest("dead"));
     std::fs::create_dir(&unfinished).unwrap();
     let report = bed.prune(PruneOptions::default()).await;
     assert_eq!(report.litter, 2);
@@ -156,10 +156,10 @@ async fn blobs_go_with_the_last_artifact_that_needs_them() {
     let image = format!(
         r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#,
         serde_json::to_string(&config).unwrap(),
-        serde_json::to_string(&Descriptor::new(MediaType::new("a/l"), layer.clone(), 5)).unwrap(),
+        serde_json::to_string(&Descriptor::new(MediaType::from("a/l"), layer.clone(), 5)).unwrap(),
     );
     let again = image.clone();
-    let root = blob(MediaType::OCI_MANIFEST, image.as_bytes());
+    let root = blob(qmt_oci_ref::manifest::OCI_MANIFEST, image.as_bytes());
     bed.cache
         .put_bytes(&config, Bytes::from_static(b"{}"))
         .await
@@ -259,7 +259,7 @@ async fn cache_14_clocks_that_jump_evict_nothing_by_age() {
 #[tokio::test]
 async fn an_entry_that_was_never_finished_is_no_damage() {
     let bed = Bed::new();
-    std::fs::create_dir(bed.cache.store.paths().entry(&manifest("dead"))).unwrap();
+    std::fs::create_dir(bed.cache.store.paths.entry(&manifest("dead"))).unwrap();
     assert_eq!(bed.cache.verify_all().await.unwrap().damaged.len(), 0);
     bed.put(&manifest("dead"), CONTENT).await;
 }
@@ -273,7 +273,7 @@ async fn a_temporary_name_of_a_blob_is_litter() {
         .await
         .unwrap();
     let dead = bed.cache.path().join("tmp/link-dead");
-    std::fs::hard_link(bed.cache.store.paths().blob(&layer), &dead).unwrap();
+    std::fs::hard_link(bed.cache.store.paths.blob(&layer), &dead).unwrap();
     assert_eq!(bed.prune(PruneOptions::default()).await.litter, 1);
     assert!(!dead.exists());
     assert_eq!(bed.cache.bytes(&layer, 99).await.unwrap().unwrap(), CONTENT);

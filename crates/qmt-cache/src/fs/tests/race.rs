@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::PruneOptions;
+use crate::maintenance::PruneOptions;
 
 /// Loads while an attacker of the same user swaps the file; the short form of F14.
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn cache_10_an_entry_that_goes_while_it_is_looked_up_is_a_miss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cache_10_eviction_beside_pullers_and_loaders_fails_nobody() {
+async fn cache_10_eviction_next_to_pullers_and_loaders_fails_no_one() {
     let bed = Bed::new();
     let cache = shared(&bed);
     let stop = Arc::new(AtomicBool::new(false));

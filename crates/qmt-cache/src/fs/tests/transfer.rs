@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use qmt_oci_ref::manifest as oci;
+use qmt_storage::LayoutError;
+
 use super::*;
-use crate::fs::transfer::Transferred;
+use crate::fs::transfer::TransferReport;
 
 const NAME: &str = "ghcr.io/acme/echo:1";
 
@@ -23,22 +26,19 @@ async fn filled() -> (Bed, Digest) {
     let layer = blob("a/layer", CONTENT);
     let image = format!(
         r#"{{"schemaVersion":2,"mediaType":"{}","config":{},"layers":[{}]}}"#,
-        MediaType::OCI_MANIFEST,
+        oci::OCI_MANIFEST,
         json(&config),
         json(&layer)
     );
-    let image = put(MediaType::OCI_MANIFEST, image).await;
-    let absent = blob(
-        MediaType::OCI_MANIFEST,
-        b"another platform, not in the cache",
-    );
+    let image = put(oci::OCI_MANIFEST, image).await;
+    let absent = blob(oci::OCI_MANIFEST, b"another platform, not in the cache");
     let root = format!(
         r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{},{}]}}"#,
-        MediaType::OCI_INDEX,
+        oci::OCI_INDEX,
         json(&image),
         json(&absent)
     );
-    let root = put(MediaType::OCI_INDEX, root).await;
+    let root = put(oci::OCI_INDEX, root).await;
     bed.cache
         .put_evidence(root.digest(), br#"[{"signed":true}]"#)
         .await
@@ -57,7 +57,7 @@ async fn filled() -> (Bed, Digest) {
     let record = Record::new(
         manifest,
         root.digest().clone(),
-        "wasm",
+        PluginKind::Wasm,
         "plugin.wasm",
         file,
         size,
@@ -66,13 +66,13 @@ async fn filled() -> (Bed, Digest) {
     (bed, root.digest().clone())
 }
 
-async fn import(bed: &Bed, source: &Path) -> Result<Transferred, CacheError> {
+async fn import(bed: &Bed, source: &Path) -> Result<TransferReport, CacheError> {
     bed.cache.import(source, SystemTime::now()).await
 }
 
-fn rule_of(result: Result<Transferred, CacheError>) -> &'static str {
+fn rule_of(result: Result<TransferReport, CacheError>) -> &'static str {
     match result {
-        Err(CacheError::InvalidLayout { rule, .. }) => rule,
+        Err(CacheError::Layout(LayoutError::Invalid { rule, .. })) => rule,
         other => panic!("expected a refusal, got {other:?}"),
     }
 }
@@ -121,7 +121,7 @@ async fn an_archive_is_reproducible() {
 async fn an_incomplete_or_damaged_image_is_not_exported() {
     for is_damaged in [false, true] {
         let (bed, root) = filled().await;
-        let layer = bed.cache.store.paths().blob(&Digest::sha256(CONTENT));
+        let layer = bed.cache.store.paths.blob(&Digest::sha256(CONTENT));
         if is_damaged {
             damage::overwrite(&layer, &[0; CONTENT.len()]);
         } else {
@@ -137,7 +137,7 @@ async fn an_incomplete_or_damaged_image_is_not_exported() {
             assert_eq!(missing, Digest::sha256(CONTENT));
         }
         assert_eq!(
-            super::super::inspect::names(out.path()).unwrap(),
+            super::super::sys::names(out.path()).unwrap(),
             [] as [String; 0]
         );
     }
@@ -216,7 +216,7 @@ async fn import_follows_no_links() {
         .join(Digest::sha256(CONTENT).hex());
     std::fs::rename(&blob, out.path().join("elsewhere")).unwrap();
     std::os::unix::fs::symlink(out.path().join("elsewhere"), &blob).unwrap();
-    assert!(rule_of(import(&bed, &layout).await).contains("something else"));
+    assert!(rule_of(import(&bed, &layout).await).contains("symbolic link"));
     std::fs::rename(layout.join("blobs/sha256"), out.path().join("sha256")).unwrap();
     std::os::unix::fs::symlink(out.path().join("sha256"), layout.join("blobs/sha256")).unwrap();
     assert!(rule_of(import(&bed, &layout).await).contains("symbolic link"));
@@ -242,7 +242,7 @@ async fn import_refuses_names_that_lead_out() {
         tar.finish().unwrap();
         let imported = import(&bed, &path).await;
         if is_good {
-            assert_eq!(imported.unwrap(), Transferred::default());
+            assert_eq!(imported.unwrap(), TransferReport::default());
         } else {
             assert!(rule_of(imported).contains("lead out"));
         }
@@ -254,7 +254,7 @@ async fn cache_06_signature_material_of_another_subject_is_not_imported() {
     let (_out, layout, root) = layout().await;
     let own = layout.join(format!(
         "signatures/{}.json",
-        super::super::paths::flat(&root)
+        super::super::paths::file_name(&root)
     ));
     let foreign = crate::fs::sealed::seal("evidence", &manifest("x").to_string(), b"[]");
     std::fs::write(own, foreign).unwrap();

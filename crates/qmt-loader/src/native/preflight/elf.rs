@@ -63,7 +63,7 @@ fn check<Elf: FileHeader<Endian = Endianness>>(
         }
         if *tag == elf::DT_RPATH || *tag == elf::DT_RUNPATH {
             return Err(NativeRefusal::SearchPath {
-                path: crate::error::shown(&text(strings, *value)?),
+                path: qmt_oci_ref::text::escape(&text(strings, *value)?),
             });
         }
     }

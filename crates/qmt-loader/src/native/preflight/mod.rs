@@ -13,7 +13,8 @@ use object::{Architecture, BinaryFormat, Endianness, FileKind};
 
 use super::author::{ABI_MAGIC, ABI_VERSION};
 use crate::error::NativeRefusal;
-use crate::loader::{Kind, Preflight};
+use crate::loader::Preflight;
+use qmt_oci_ref::PluginKind;
 
 /// The bytes that a library may have: 512 MiB.
 pub(super) const LIBRARY_MAX: u64 = 512 * 1024 * 1024;
@@ -159,14 +160,14 @@ pub(super) fn preflight(
         };
         if !known && !allowed.contains(library) {
             return Err(NativeRefusal::Library {
-                library: crate::error::shown(library),
+                library: qmt_oci_ref::text::escape(library),
             });
         }
     }
     let abi = abi(&facts)?;
     let functions = facts.symbols.into_iter();
     Ok(Preflight {
-        kind: Kind::Native,
+        kind: PluginKind::Native,
         exports: functions
             .filter(|(_, kind)| *kind != SymbolKind::Data)
             .map(|(name, _)| name)

@@ -123,7 +123,7 @@ fn macho_needs<Mach: MachHeader<Endian = object::Endianness>>(
                     .string(endian, path.path)
                     .map_err(|_| malformed(what))?;
                 return Err(NativeRefusal::SearchPath {
-                    path: crate::error::shown(&String::from_utf8_lossy(path)),
+                    path: qmt_oci_ref::text::escape(&String::from_utf8_lossy(path)),
                 });
             }
             LoadCommandVariant::DyldEnvironment(_) => {

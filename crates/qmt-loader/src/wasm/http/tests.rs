@@ -9,8 +9,8 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::hop::{HEADER_COUNT_MAX, resolve};
 use super::public::{PublicOnly, is_public};
+use super::redirect::{HEADER_COUNT_MAX, resolve};
 use super::*;
 use crate::limits::HTTP_BODY_MAX;
 
@@ -274,7 +274,7 @@ fn requests_are_checked_before_they_are_sent() {
         )
     };
     assert!(sent(&headers(HEADER_COUNT_MAX + 1)).contains("more than 100 headers"));
-    // At the limit it gets as far as the network, where nobody listens.
+    // At the limit it gets as far as the network, where nothing listens.
     assert!(sent(&headers(HEADER_COUNT_MAX)).contains("failed"));
 }
 

@@ -112,7 +112,7 @@ fn wrong_types_and_syntax() {
     refused("[oci]\nparallel = 1\nparallel = 2", &["duplicate"]);
 }
 
-/// SIG-02: what is written and names nobody is never read as "anyone".
+/// SIG-02: what is written and names no signer is never read as "anyone".
 #[test]
 fn nulls_and_empty_lists_are_refused() {
     for (text, key) in [
@@ -140,7 +140,7 @@ fn nulls_and_empty_lists_are_refused() {
             assert!(error.contains(key), "{error} does not say {key}");
         }
     }
-    // The good twin: what is handed to a plugin is the plugin's.
+    // Valid: the plugin's own config may hold anything.
     let text = r#"{"oci":{"cert_email":"a@b","cert_issuer":"i"},
         "providers":[{"name":"a","path":"oci://x","config":{"a":null,"b":[]},"allow":{"hosts":[]}}]}"#;
     read("p.json", text, &[]).unwrap();
@@ -187,7 +187,7 @@ fn contradictions() {
     );
     refused(
         "[[oci.policy]]\nscope = \"**\"\nany_of = [{}]",
-        &["names nobody"],
+        &["names no signer"],
     );
     refused(
         "[[oci.policy]]\nscope = \"**\"\nany_of = [{identity = \"a\"}]",

@@ -1,6 +1,6 @@
 //! F6: one bit of every byte of every answer is flipped, and many bytes at random.
 
-use qmt_testkit::Harm;
+use qmt_testkit::WireFault;
 
 use super::Form;
 use super::stand::{IMPATIENT, PATIENT, Stand, run};
@@ -18,7 +18,7 @@ async fn f6_a_flipped_bit_never_gets_through() {
     };
     let flips = (0..length)
         .step_by(step)
-        .map(|at| Harm::Change(vec![(at, 1 << (at % 8))]))
+        .map(|at| WireFault::Change(vec![(at, 1 << (at % 8))]))
         .collect();
     let tally = run(flips, AT_ONCE, IMPATIENT).await.close("F6 bit flips");
     assert!(tally.refused > 0, "{tally:?}");
@@ -41,7 +41,7 @@ async fn f6_random_edits_never_get_through() {
                 let mask = u8::try_from(random.below(255)).unwrap() + 1;
                 (random.below(length), mask)
             });
-            Harm::Change(changes.collect())
+            WireFault::Change(changes.collect())
         })
         .collect();
     let tally = run(edits, AT_ONCE, IMPATIENT)

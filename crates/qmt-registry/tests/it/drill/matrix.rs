@@ -3,8 +3,7 @@
 
 use std::net::SocketAddr;
 
-use qmt_oci_ref::{Descriptor, MediaType, PinnedReference};
-use qmt_registry::{Registry as _, RegistryError};
+use qmt_oci_ref::{Descriptor, PinnedReference, Registry as _, RegistryError, manifest};
 use qmt_testkit::{Auth, FakeRegistry, Fault, LoggedRequest, PlainServer};
 
 use super::Tally;
@@ -41,7 +40,7 @@ enum Leads {
     Loop,
     /// On and on, eleven times.
     Chain,
-    /// To a machine of somebody's inner network.
+    /// To a machine of a private network.
     Private,
     /// To another port, with a name and a password in the URL.
     UserInfo,
@@ -152,7 +151,7 @@ impl Scene {
         let content = noise(1000);
         let blob = server.put_blob("acme/echo", content.clone());
         let tag = format!("{}.sig", image.digest().to_string().replace(':', "-"));
-        server.put_manifest("acme/echo", tag.as_str(), MediaType::OCI_MANIFEST, MANIFEST);
+        server.put_manifest("acme/echo", tag.as_str(), manifest::OCI_MANIFEST, MANIFEST);
         Self {
             server,
             others: [other([127, 0, 0, 1]), other([127, 0, 0, 2])],
@@ -178,7 +177,7 @@ impl Scene {
                 format!("/v2/acme/echo/referrers/{digest}"),
                 format!(
                     r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#,
-                    MediaType::OCI_INDEX
+                    manifest::OCI_INDEX
                 )
                 .into(),
             ),
@@ -202,28 +201,28 @@ impl Scene {
         // Only the first request is led away; what comes back to the path is answered.
         let once = fault
             .clone()
-            .when(|request| !request.target.contains("hop="));
+            .when(|request| !request.target.contains("redirect="));
         let fault = match leads {
-            Leads::Inside => once.redirect(code, &format!("{path}?{query}hop=1")),
+            Leads::Inside => once.redirect(code, &format!("{path}?{query}redirect=1")),
             Leads::Port => once.redirect(code, &away(port)),
             Leads::Address => once.redirect(code, &away(address)),
             Leads::AndBack => {
                 let there = format!("/elsewhere{path}");
-                let back = format!("{own}{path}?{query}hop=1&back=1");
+                let back = format!("{own}{path}?{query}redirect=1&back=1");
                 address.fault(Fault::on("GET", there.as_str()).redirect(code, &back));
                 once.redirect(code, &format!("{}{there}", address.url()))
             }
             Leads::Loop => fault.redirect(code, &path),
             Leads::Chain => {
                 // Eleven hops, each to another query, and an answer at their end.
-                for hop in 1..11 {
-                    let from = format!("hop={hop}&");
-                    let to = format!("{path}?{query}hop={}&", hop + 1);
+                for redirect in 1..11 {
+                    let from = format!("redirect={redirect}&");
+                    let to = format!("{path}?{query}redirect={}&", redirect + 1);
                     let at = move |request: &LoggedRequest| request.target.contains(&from);
                     let fault = Fault::on("GET", path.clone());
                     self.server.fault(fault.when(at).redirect(code, &to));
                 }
-                once.redirect(code, &format!("{path}?{query}hop=1&"))
+                once.redirect(code, &format!("{path}?{query}redirect=1&"))
             }
             Leads::Private => once.redirect(code, &format!("http://10.0.0.1{path}")),
             Leads::UserInfo => {

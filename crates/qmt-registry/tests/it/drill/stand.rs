@@ -1,14 +1,17 @@
-//! A pull over a wire that does harm: who does it, and what it must give.
+//! A pull over a faulty connection: which side causes the fault, and what the pull must return.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, MediaType, PinnedReference, RegistryHost, Repository};
+use qmt_oci_ref::{
+    Descriptor, PinnedReference, Registry as _, RegistryError, RegistryHost, Repository, manifest,
+};
+use qmt_registry::HttpRegistry;
+use qmt_registry::limits::Limits;
 use qmt_registry::limits::MANIFEST_MAX;
-use qmt_registry::{HttpRegistry, Limits, Registry as _, RegistryError};
-use qmt_testkit::{Auth, FakeRegistry, Harm, TokenOptions, WireProxy};
+use qmt_testkit::{Auth, FakeRegistry, TokenOptions, WireFault, WireProxy};
 
 use super::Tally;
 use crate::support::{CANARY, noise, password, plain, pull};
@@ -65,10 +68,9 @@ impl Stand {
         let layer = server.put_blob("acme/echo", content.clone());
         let config = server.put_blob("acme/echo", "{}");
         let manifest = manifest(&config, &layer, None);
-        let image =
-            server.put_manifest("acme/echo", "1", MediaType::OCI_MANIFEST, manifest.clone());
+        let image = server.put_manifest("acme/echo", "1", manifest::OCI_MANIFEST, manifest.clone());
         let referrer = self::manifest(&config, &config, Some(&image));
-        server.put_manifest("acme/echo", None, MediaType::OCI_MANIFEST, referrer.clone());
+        server.put_manifest("acme/echo", None, manifest::OCI_MANIFEST, referrer.clone());
         let genuine = Genuine {
             manifest,
             referrer,
@@ -86,29 +88,29 @@ impl Stand {
 
     /// How many bytes the answers of one whole pull have.
     pub(super) async fn length(&self) -> u64 {
-        self.wire.arm(Harm::None);
+        self.wire.arm(WireFault::None);
         assert_eq!(self.pull().await.unwrap(), self.genuine);
         self.wire.passed()
     }
 
-    /// One pull with one harm: the genuine bytes or an error, and an end.
-    pub(super) async fn case(&self, harm: Harm) -> Tally {
-        self.wire.arm(harm.clone());
+    /// One pull with one fault: it must end, with the genuine bytes or an error.
+    pub(super) async fn case(&self, fault: WireFault) -> Tally {
+        self.wire.arm(fault.clone());
         let mut tally = Tally {
             cases: 1,
             ..Tally::default()
         };
         match tokio::time::timeout(HANGS, self.pull()).await {
             Ok(Ok(got)) if got == self.genuine => tally.genuine = 1,
-            // Nothing proves a list of referrers: whoever changes it can withhold one, not make one.
+            // A list of referrers is not signed: an attacker can withhold an entry, not forge one.
             Ok(Ok(got))
-                if matches!(harm, Harm::Change(_)) && got.without_referrer(&self.genuine) =>
+                if matches!(fault, WireFault::Change(_)) && got.without_referrer(&self.genuine) =>
             {
                 tally.genuine = 1;
             }
-            Ok(Ok(_)) => tally.violations.push(format!("{harm:?}: other bytes")),
+            Ok(Ok(_)) => tally.violations.push(format!("{fault:?}: other bytes")),
             Ok(Err(_)) => tally.refused = 1,
-            Err(_) => tally.violations.push(format!("{harm:?}: hangs")),
+            Err(_) => tally.violations.push(format!("{fault:?}: hangs")),
         }
         tally
     }
@@ -123,11 +125,12 @@ impl Stand {
         let repository = Repository::new(self.host.clone(), "acme/echo").unwrap();
         let reference = format!("{}/acme/echo:1", self.host).parse().unwrap();
         let resolved = client.resolve(&reference).await?;
-        let again = client.manifest(resolved.pin(), MANIFEST_MAX).await?;
-        // One digest: whatever was resolved is what comes again.
-        assert_eq!(again.bytes(), resolved.manifest().bytes());
+        let pin = PinnedReference::new(repository.clone(), resolved.digest().clone());
+        let again = client.manifest(&pin, MANIFEST_MAX).await?;
+        // One digest: the same content as was resolved.
+        assert_eq!(again.bytes(), resolved.bytes());
         let mut referrer = Bytes::new();
-        for entry in client.referrers(resolved.pin()).await? {
+        for entry in client.referrers(&pin).await? {
             let pin = PinnedReference::new(repository.clone(), entry.digest().clone());
             referrer = client.manifest(&pin, MANIFEST_MAX).await?.bytes().clone();
         }
@@ -153,7 +156,7 @@ fn limits(patience: Duration) -> Limits {
 fn manifest(config: &Descriptor, layer: &Descriptor, subject: Option<&Descriptor>) -> Bytes {
     let mut manifest = serde_json::json!({
         "schemaVersion": 2,
-        "mediaType": MediaType::OCI_MANIFEST,
+        "mediaType": manifest::OCI_MANIFEST,
         "config": config,
         "layers": [layer],
     });
@@ -164,18 +167,18 @@ fn manifest(config: &Descriptor, layer: &Descriptor, subject: Option<&Descriptor
     manifest.to_string().into()
 }
 
-/// Tries all harms, `at_once` pulls beside one another, each over a wire of its own.
-pub(super) async fn run(harms: Vec<Harm>, at_once: usize, patience: Duration) -> Tally {
+/// Tries all faults, `at_once` pulls at the same time, each over its own wire.
+pub(super) async fn run(faults: Vec<WireFault>, at_once: usize, patience: Duration) -> Tally {
     let next = Arc::new(AtomicUsize::new(0));
-    let harms = Arc::new(harms);
+    let faults = Arc::new(faults);
     let mut workers = Vec::new();
-    for _ in 0..at_once.min(harms.len()) {
-        let (next, harms) = (Arc::clone(&next), Arc::clone(&harms));
+    for _ in 0..at_once.min(faults.len()) {
+        let (next, faults) = (Arc::clone(&next), Arc::clone(&faults));
         workers.push(tokio::spawn(async move {
             let stand = Stand::new(patience).await;
             let mut tally = Tally::default();
-            while let Some(harm) = harms.get(next.fetch_add(1, Ordering::Relaxed)) {
-                tally.add(stand.case(harm.clone()).await);
+            while let Some(fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
+                tally.add(stand.case(fault.clone()).await);
             }
             tally
         }));

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use qmt_oci_ref::{Reference, Repository, Tag};
-use qmt_registry::{HostOptions, HttpRegistry, Registry as _, RegistryError, Resolved};
+use qmt_oci_ref::{RawManifest, Reference, Registry as _, RegistryError, Repository, Tag};
+use qmt_registry::{HostOptions, HttpRegistry};
 use qmt_testkit::{Flood, FloodServer};
 
-use crate::support::{MANIFEST, quick, told};
+use crate::support::{MANIFEST, full_text, quick};
 
 /// Names the server and the file with its authority for a process that asks it.
 const SERVER: &str = "QMT_FLOOD_SERVER";
@@ -17,7 +17,7 @@ const MORE_KIB_MAX: u64 = 16 << 10;
 const TAKEN_MAX: u64 = 8 << 20;
 
 /// Asks the server that the environment names, and tells the outcome.
-async fn ask() -> Result<Resolved, RegistryError> {
+async fn ask() -> Result<RawManifest, RegistryError> {
     let host = std::env::var(SERVER).unwrap();
     let options = HostOptions::new().ca_file(std::env::var(AUTHORITY).unwrap());
     let limits = quick()
@@ -46,7 +46,7 @@ fn peak_kib() -> u64 {
 
 struct Outcome {
     fine: bool,
-    told: String,
+    full_text: String,
     peak_kib: u64,
     taken: u64,
     connections: u64,
@@ -61,7 +61,7 @@ fn outcome(flood: Flood) -> Outcome {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "http2::floods::floods_of_frames_do_not_eat_the_memory",
+            "http2::floods::floods_of_frames_do_not_exhaust_memory",
         ])
         .arg("--nocapture")
         .env(SERVER, server.address().to_string())
@@ -76,7 +76,7 @@ fn outcome(flood: Flood) -> Outcome {
     };
     Outcome {
         fine: line("fine:") == "true",
-        told: line("told:").to_owned(),
+        full_text: line("full text:").to_owned(),
         peak_kib: line("peak:").parse().unwrap(),
         taken: server.sent(),
         connections: server.connections(),
@@ -86,7 +86,7 @@ fn outcome(flood: Flood) -> Outcome {
 /// AUTH-21: endless heads, heads that explode, empty frames, frames that want answers. The client
 /// ends them with an error, soon, and needs hardly more memory than for a good answer.
 #[test]
-fn floods_of_frames_do_not_eat_the_memory() {
+fn floods_of_frames_do_not_exhaust_memory() {
     if std::env::var_os(SERVER).is_some() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -94,18 +94,18 @@ fn floods_of_frames_do_not_eat_the_memory() {
             .unwrap();
         let outcome = runtime.block_on(ask());
         println!("\nfine: {}", outcome.is_ok());
-        let told = outcome.map_or_else(|error| told(&error), |_| String::new());
-        println!("told: {}", told.replace('\n', " "));
+        let text = outcome.map_or_else(|error| full_text(&error), |_| String::new());
+        println!("full text: {}", text.replace('\n', " "));
         println!("peak: {}", peak_kib());
         return;
     }
     let good = outcome(Flood::None);
-    assert!(good.fine, "{}", good.told);
+    assert!(good.fine, "{}", good.full_text);
     for flood in Flood::ALL {
         let bad = outcome(flood);
         let seen = format!(
             "{flood:?}: {} KiB, {} taken, {}",
-            bad.peak_kib, bad.taken, bad.told
+            bad.peak_kib, bad.taken, bad.full_text
         );
         assert!(!bad.fine, "{seen}");
         assert!(bad.peak_kib < good.peak_kib + MORE_KIB_MAX, "{seen}");
@@ -115,7 +115,7 @@ fn floods_of_frames_do_not_eat_the_memory() {
             Flood::Promises => "unspecific protocol error",
             _ => "flood of HTTP/2 frames",
         };
-        assert!(bad.told.contains(expected), "{seen}");
+        assert!(bad.full_text.contains(expected), "{seen}");
         if expected.contains("flood") {
             assert!(bad.taken < TAKEN_MAX, "{seen}");
             assert_eq!(bad.connections, 1, "a flood is not asked for again: {seen}");

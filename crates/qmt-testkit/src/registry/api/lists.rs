@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use http::StatusCode;
-use qmt_oci_ref::{Digest, MediaType};
+use qmt_oci_ref::{Digest, manifest};
 use serde_json::json;
 
 use super::error::{ApiError, Code, json_response};
@@ -68,10 +68,10 @@ impl Api {
         let next = from.saturating_add(entries.len());
         let body = json!({
             "schemaVersion": 2,
-            "mediaType": MediaType::OCI_INDEX,
+            "mediaType": manifest::OCI_INDEX,
             "manifests": entries,
         });
-        let mut response = json_response(StatusCode::OK, MediaType::OCI_INDEX, &body);
+        let mut response = json_response(StatusCode::OK, manifest::OCI_INDEX, &body);
         if filter.is_some() {
             set(&mut response, "oci-filters-applied", "artifactType");
         }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode};
-use qmt_oci_ref::{Digest, MediaType, Tag};
+use qmt_oci_ref::{Digest, MediaType, Tag, text};
 
 use super::error::{ApiError, Code};
 use super::{Api, Reply, empty, reads, set, unsupported};
@@ -59,22 +59,22 @@ impl Api {
             (Some(tag), Digest::sha256(body))
         };
         let head = ManifestHead::parse(body).ok_or_else(|| invalid("not a manifest"))?;
-        let sent = request.header("content-type").map(MediaType::new);
+        let sent = request.header("content-type").map(text::media_type);
         let media_type = match (sent, &head.media_type) {
-            (Some(sent), Some(own)) if sent != own.as_str() => {
+            (Some(sent), Some(own)) if sent.as_ref() != own.as_str() => {
                 return Err(invalid(
                     "`Content-Type` differs from the manifest's `mediaType`",
                 ));
             }
             (Some(sent), _) => sent,
-            (None, Some(own)) => MediaType::new(own),
+            (None, Some(own)) => MediaType::from(own.as_str()),
             (None, None) => return Err(invalid("neither `Content-Type` nor `mediaType`")),
         };
         let mut store = self.store();
         if self.abilities.check_references {
             check_references(&store, name, &head)?;
         }
-        let manifest = StoredManifest::new(media_type.as_str(), body.clone());
+        let manifest = StoredManifest::new(media_type.as_ref(), body.clone());
         let subject = manifest.subject.clone();
         let held = store.repository_or_new(name);
         held.manifests.insert(digest.clone(), manifest);
@@ -82,7 +82,7 @@ impl Api {
         if let Some(tag) = tag {
             held.tags.insert(tag.to_string(), digest.clone());
         }
-        // Tags beside a digest, as later versions of the spec have them.
+        // Tags in addition to a digest, as in later versions of the spec.
         for tag in request
             .parameters("tag")
             .iter()

@@ -24,7 +24,7 @@ impl TufFiles {
         self.files.get(name)
     }
 
-    /// Puts a file in the place of another, or beside the others.
+    /// Adds or replaces a file.
     pub fn insert(&mut self, name: &str, content: impl Into<Bytes>) {
         self.files.insert(name.to_owned(), content.into());
     }

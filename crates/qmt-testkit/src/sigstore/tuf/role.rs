@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::DAY;
-use crate::sigstore::encoding::{Canonical, canonical_json};
+use crate::sigstore::codec::{Canonical, canonical_json};
 use crate::sigstore::key::{KeyKind, KeyPair, sha256};
 
 /// A top-level role.

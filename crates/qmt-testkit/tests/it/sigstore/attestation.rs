@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qmt_testkit::{
     Attestation, DSSE_ENVELOPE, Identity, LogKind, PrivateSigstore, SLSA_V1, SLSA_V02, Signing,
-    SimpleAttestation, Twin,
+    SimpleAttestation, Tampered,
 };
 use serde_json::Value;
 
@@ -48,15 +48,17 @@ fn an_attestation_about_another_image_does_not_verify() {
     let attestation = Attestation::new("https://example.com/review/v1", r#"{"passed":true}"#);
     let good = sigstore.attest_bundle(DIGEST, &attestation, &signing());
     Judge::of(&sigstore).bundle(&good).unwrap();
-    for twin in [
-        Twin::WrongSubject,
-        Twin::NoSubject,
-        Twin::OtherDigestAlgorithm,
-        Twin::TwoSignatures,
-        Twin::MalformedPayload,
+    for tampered in [
+        Tampered::WrongSubject,
+        Tampered::NoSubject,
+        Tampered::OtherDigestAlgorithm,
+        Tampered::TwoSignatures,
+        Tampered::MalformedPayload,
     ] {
-        let bad = sigstore.attest_bundle(DIGEST, &attestation, &signing().twin(twin));
-        Judge::of(&sigstore).bundle(&bad).expect_err(&twin.name());
+        let bad = sigstore.attest_bundle(DIGEST, &attestation, &signing().tampered(tampered));
+        Judge::of(&sigstore)
+            .bundle(&bad)
+            .expect_err(&tampered.name());
     }
 }
 

@@ -1,7 +1,7 @@
 //! Good signatures of every form verify.
 
 use der::DecodePem as _;
-use qmt_testkit::{Identity, KeyKind, LogKind, PrivateSigstore, Signing, Twin};
+use qmt_testkit::{Identity, KeyKind, LogKind, PrivateSigstore, Signing, Tampered};
 use serde_json::Value;
 use x509_cert::ext::pkix::SubjectAltName;
 
@@ -154,7 +154,7 @@ fn a_checkpoint_that_others_signed_as_well_verifies() {
         let note = note.unwrap()["envelope"].as_str().unwrap();
         assert_eq!(note.matches('\u{2014}').count(), 3);
         Judge::of(&sigstore).bundle(&bundle).unwrap();
-        let bad = signing.twin(Twin::CheckpointByWrongKey);
+        let bad = signing.tampered(Tampered::CheckpointByWrongKey);
         let bad = sigstore.sign_bundle(DIGEST, &bad);
         Judge::of(&sigstore).bundle(&bad).unwrap_err();
     }
@@ -181,13 +181,15 @@ fn an_entry_of_kind_intoto_verifies() {
     let signing = Signing::keyless(email()).log(LogKind::RekorV1Intoto);
     let bundle = sigstore.sign_bundle(DIGEST, &signing);
     Judge::of(&sigstore).bundle(&bundle).unwrap();
-    for twin in [
-        Twin::ForeignEntry,
-        Twin::EntryOfOtherSignature,
-        Twin::EntryOfOtherSigner,
+    for tampered in [
+        Tampered::ForeignEntry,
+        Tampered::EntryOfOtherSignature,
+        Tampered::EntryOfOtherSigner,
     ] {
-        let bad = sigstore.sign_bundle(DIGEST, &signing.clone().twin(twin));
-        Judge::of(&sigstore).bundle(&bad).expect_err(&twin.name());
+        let bad = sigstore.sign_bundle(DIGEST, &signing.clone().tampered(tampered));
+        Judge::of(&sigstore)
+            .bundle(&bad)
+            .expect_err(&tampered.name());
     }
 }
 

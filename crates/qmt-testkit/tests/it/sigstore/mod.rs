@@ -1,4 +1,5 @@
-//! The private Sigstore against an independent verifier: good signatures hold, bad twins do not.
+//! The private Sigstore against an independent verifier: good signatures hold,
+//! tampered signatures do not.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,11 +9,11 @@
 
 mod attach;
 mod attestation;
+mod encoding;
 mod good;
 mod real;
-mod spelling;
+mod tampered;
 mod transplant;
 mod trust;
 mod tuf;
-mod twins;
 mod verify;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use qmt_testkit::{Identity, LogKind, PrivateSigstore, Signing, TrustPart, Twin};
+use qmt_testkit::{Identity, LogKind, PrivateSigstore, Signing, Tampered, TrustPart};
 use sigstore_trust_root::TrustedRoot;
 use sigstore_verify::Verifier;
 
@@ -55,7 +55,7 @@ fn parts_count_only_while_they_are_trusted() {
 #[test]
 fn an_expired_authority_is_ended_by_the_trusted_root_alone() {
     let sigstore = PrivateSigstore::new();
-    let bad = sigstore.sign_bundle(DIGEST, &keyless().twin(Twin::ExpiredCa));
+    let bad = sigstore.sign_bundle(DIGEST, &keyless().tampered(Tampered::ExpiredCa));
     Judge::of(&sigstore).bundle(&bad).unwrap_err();
     let began = sigstore.time() - 4 * 365 * DAY;
     let endless = sigstore

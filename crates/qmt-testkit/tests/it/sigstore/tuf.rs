@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use qmt_testkit::{
-    PlainServer, PrivateSigstore, TRUSTED_ROOT_TARGET, TufFiles, TufFlaw, TufRepository, TufRole,
+    PlainServer, PrivateSigstore, TRUSTED_ROOT_TARGET, TufDefect, TufFiles, TufRepository, TufRole,
 };
 use sigstore_tuf::Updater;
 use sigstore_tuf::transport::{FetchFuture, Repository};
@@ -91,9 +91,9 @@ async fn a_client_follows_publications_and_rotations_to_the_newest_target() {
 
 /// TUF-02, TUF-04.
 #[tokio::test]
-async fn every_flaw_of_a_publication_is_noticed() {
+async fn every_defect_of_a_publication_is_noticed() {
     let sigstore = PrivateSigstore::new();
-    for flaw in TufFlaw::of_publishing() {
+    for defect in TufDefect::of_publishing() {
         let mut repository = sigstore.tuf_repository();
         repository.publish();
         let served = Served::default();
@@ -102,39 +102,39 @@ async fn every_flaw_of_a_publication_is_noticed() {
         client.trusted_root().await.unwrap();
 
         repository.set_target(TRUSTED_ROOT_TARGET, "newer");
-        repository.publish_bad(flaw);
+        repository.publish_bad(defect);
         served.serve(&repository);
         let verdict = client.trusted_root().await.map(drop);
-        let error = verdict.expect_err(&format!("{flaw:?}"));
-        println!("{flaw:?}: {error}");
+        let error = verdict.expect_err(&format!("{defect:?}"));
+        println!("{defect:?}: {error}");
 
         repository.publish();
         repository.publish();
         served.serve(&repository);
         let healed = client.trusted_root().await;
-        assert_eq!(healed.as_deref(), Ok(&b"newer"[..]), "after {flaw:?}");
+        assert_eq!(healed.as_deref(), Ok(&b"newer"[..]), "after {defect:?}");
     }
 }
 
 /// TUF-02.
 #[tokio::test]
-async fn every_flaw_of_a_rotation_is_noticed() {
+async fn every_defect_of_a_rotation_is_noticed() {
     let sigstore = PrivateSigstore::new();
-    for flaw in TufFlaw::of_rotation() {
+    for defect in TufDefect::of_rotation() {
         let mut repository = sigstore.tuf_repository();
         let served = Served::default();
         served.serve(&repository);
         let mut client = Client::new(&served, &repository, &sigstore);
         client.trusted_root().await.unwrap();
-        repository.rotate_bad(TufRole::Root, flaw);
+        repository.rotate_bad(TufRole::Root, defect);
         served.serve(&repository);
         let verdict = client.trusted_root().await.map(drop);
-        if flaw == TufFlaw::OneKeyTwoIds {
+        if defect == TufDefect::OneKeyTwoIds {
             // This client takes the IDs in the root as given; whoever uses it has to compare keys.
             verdict.unwrap();
         } else {
-            let error = verdict.expect_err(&format!("{flaw:?}"));
-            println!("{flaw:?}: {error}");
+            let error = verdict.expect_err(&format!("{defect:?}"));
+            println!("{defect:?}: {error}");
         }
     }
 }

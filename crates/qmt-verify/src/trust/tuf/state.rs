@@ -3,18 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use qmt_storage::{ReplaceOptions, create_private_folder, replace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sigstore_tuf::transport::FetchFuture;
-use sigstore_tuf::{Error as TufError, FileStore, MetadataStore, Repository};
-
-use super::chain;
+use sigstore_tuf::{Error as TufError, MetadataStore, Repository};
 
 /// The file in the cache that holds everything.
 pub(super) const STATE: &str = "metadata.json";
@@ -22,25 +21,24 @@ pub(super) const STATE: &str = "metadata.json";
 const SCHEMA: u32 = 1;
 /// Most bytes of it that are read.
 const STATE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// How long another process may hold the lock before we go on without it.
+/// How long to wait for the lock before going on without it.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often the lock is tried.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
-/// Where verified roots are kept, each by its version.
+/// Where verified roots are stored, each by its version.
 const ROOTS: &str = "root_history/";
 
-/// Verified metadata, and when it was verified last. All of it is one file, written when a refresh
-/// has come to its end: a refresh that fails halfway changes nothing of what is good, so the last
-/// good state stays. Only the roots that it met are kept, for the next refresh: keys that a root
-/// took away are not believed again where somebody hides that root.
+/// Verified metadata, and when it was verified last. All of it is one file, written at the end of a
+/// refresh: a refresh that fails halfway leaves the last good state. Only the roots that it fetched
+/// are stored, so that keys that a root revoked stay revoked if a repository hides that root later.
 #[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) refreshed: Option<SystemTime>,
-    /// When a refresh last found nobody there.
+    /// When the repository last could not be reached.
     pub(super) missed: Option<SystemTime>,
     files: BTreeMap<String, Vec<u8>>,
-    /// Roots that a refresh met which failed later.
+    /// Roots from refreshes that failed later.
     roots_ahead: BTreeMap<String, Vec<u8>>,
 }
 
@@ -57,13 +55,13 @@ struct Stored {
 }
 
 impl State {
-    /// The state that a refresh starts from: with all roots that were ever met.
+    /// The state that a refresh starts from: with all roots that were ever fetched.
     pub(super) fn with_roots_ahead(mut self) -> Self {
         self.files.append(&mut self.roots_ahead);
         self
     }
 
-    /// Remembers the roots of a refresh that failed; whether there are any that are not known yet.
+    /// Stores the roots of a failed refresh. Returns whether any of them is new.
     pub(super) fn remember_roots(&mut self, failed: &Self) -> bool {
         let known = self.roots_ahead.len();
         for (name, bytes) in &failed.files {
@@ -74,20 +72,7 @@ impl State {
         self.roots_ahead.len() > known
     }
 
-    /// Reads the state. What cannot be read is as if it were not there.
-    fn read(path: &Path) -> Self {
-        let mut json = Vec::new();
-        let read =
-            File::open(path).and_then(|file| file.take(STATE_BYTES_MAX + 1).read_to_end(&mut json));
-        if read.is_err() || json.len() as u64 > STATE_BYTES_MAX {
-            return Self::default();
-        }
-        let Ok(stored) = serde_json::from_slice::<Stored>(&json) else {
-            return Self::default();
-        };
-        if stored.schema != SCHEMA {
-            return Self::default();
-        }
+    fn of(stored: Stored) -> Self {
         let decode = |(name, text): (String, String)| Some((name, STANDARD.decode(text).ok()?));
         let decoded = |files: BTreeMap<_, _>| files.into_iter().filter_map(decode).collect();
         Self {
@@ -99,10 +84,8 @@ impl State {
     }
 
     fn to_json(&self) -> Vec<u8> {
-        let seconds = |time: Option<SystemTime>| {
-            let since = time.unwrap_or(UNIX_EPOCH).duration_since(UNIX_EPOCH);
-            since.unwrap_or_default().as_secs()
-        };
+        let seconds =
+            |time: Option<SystemTime>| qmt_oci_ref::time::seconds(time.unwrap_or(UNIX_EPOCH));
         let encoded = |files: &BTreeMap<String, Vec<u8>>| {
             let files = files.iter();
             files
@@ -122,9 +105,9 @@ impl State {
 
 /// The library's store: a state in memory.
 #[derive(Clone)]
-pub(super) struct Kept(Arc<Mutex<State>>);
+pub(super) struct StateStore(Arc<Mutex<State>>);
 
-impl Kept {
+impl StateStore {
     pub(super) fn new(state: State) -> Self {
         Self(Arc::new(Mutex::new(state)))
     }
@@ -134,7 +117,7 @@ impl Kept {
     }
 }
 
-impl MetadataStore for Kept {
+impl MetadataStore for StateStore {
     fn load(&self, name: &str) -> Result<Option<Vec<u8>>, TufError> {
         let found = self.state().files.get(name).cloned();
         if let Some(bytes) = &found {
@@ -149,10 +132,10 @@ impl MetadataStore for Kept {
     }
 }
 
-/// A repository that holds what is cached, for a refresh without a network. The library caches the
-/// metadata of a role without its version and asks for it with one; what comes is checked against
-/// the version that is pinned.
-impl Repository for Kept {
+/// A repository that serves the cache, for a refresh without a network. The library stores the
+/// metadata of a role without its version and requests it with one; it checks the version of what
+/// it gets.
+impl Repository for StateStore {
     fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
         let found = match name.split_once('.') {
             Some((version, "root.json")) => self.load(&format!("{ROOTS}{version}.root.json")),
@@ -166,17 +149,17 @@ impl Repository for Kept {
         Box::pin(async move { found })
     }
 
-    /// Targets are looked for in the store, by their own names; there are no others.
+    /// The library finds targets in its store; there are no others.
     fn fetch_target<'a>(&'a self, _: &'a str, _: u64) -> FetchFuture<'a> {
         Box::pin(async { Ok(None) })
     }
 }
 
 /// Refuses metadata in which a role has one key under two names, so that its one signature would
-/// count twice towards a threshold. The library takes names as they are (CVE-2020-15093).
+/// count twice towards a threshold. The library does not compare keys (CVE-2020-15093).
 pub(super) fn distinct_keys(name: &str, bytes: &[u8]) -> Result<(), TufError> {
     let Ok(document) = serde_json::from_slice::<Value>(bytes) else {
-        return Ok(()); // The library says what is wrong with it.
+        return Ok(()); // The library reports the error.
     };
     let signed = document.get("signed").unwrap_or(&Value::Null);
     let delegations = signed.get("delegations").unwrap_or(&Value::Null);
@@ -188,13 +171,9 @@ pub(super) fn distinct_keys(name: &str, bytes: &[u8]) -> Result<(), TufError> {
             _ => Vec::new(),
         };
         for role in roles {
-            let ids = role
-                .get("keyids")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten();
+            let ids = role.get("keyids").and_then(Value::as_array);
             let mut seen = HashSet::new();
-            for id in ids.filter_map(Value::as_str) {
+            for id in ids.into_iter().flatten().filter_map(Value::as_str) {
                 let public = keys.get(id).and_then(|key| key.pointer("/keyval/public"));
                 if let Some(public) = public
                     && !seen.insert(public.to_string())
@@ -208,32 +187,39 @@ pub(super) fn distinct_keys(name: &str, bytes: &[u8]) -> Result<(), TufError> {
 }
 
 /// The folder with the state and the lock.
-pub(super) struct Cache {
-    pub(super) folder: PathBuf,
-}
+pub(super) struct Cache(pub(super) PathBuf);
 
 impl Cache {
+    /// Reads the state. An unreadable one counts as missing.
     pub(super) fn state(&self) -> State {
-        State::read(&self.folder.join(STATE))
+        let file = File::open(self.0.join(STATE));
+        let mut json = Vec::new();
+        let read = file.and_then(|file| file.take(STATE_BYTES_MAX + 1).read_to_end(&mut json));
+        if read.is_err() || json.len() as u64 > STATE_BYTES_MAX {
+            return State::default();
+        }
+        let stored = serde_json::from_slice::<Stored>(&json).ok();
+        let stored = stored.filter(|stored| stored.schema == SCHEMA);
+        stored.map(State::of).unwrap_or_default()
     }
 
-    /// Keeps a state. A cache that cannot be written costs a refresh each time, and no trust.
-    pub(super) fn keep(&self, state: &State) {
-        // The library's store writes beside the file and renames.
-        if let Err(error) = FileStore::new(&self.folder).store(STATE, &state.to_json()) {
-            tracing::warn!(error = %chain(&error), "the TUF cache cannot be written");
+    /// Stores a state. A cache that cannot be written costs a refresh each time, and no trust.
+    pub(super) fn store(&self, state: &State) {
+        let file = self.0.join(STATE);
+        if let Err(error) = replace(&file, &state.to_json(), ReplaceOptions::PRIVATE) {
+            tracing::warn!(%error, "the TUF cache cannot be written");
         }
     }
 
     /// Waits for other processes. `None` where that is not possible or takes too long: writes are
-    /// atomic, so the lock saves work and is not needed for safety.
+    /// atomic, so the lock saves work and is not required for safety.
     pub(super) async fn lock(&self) -> Option<File> {
-        create_private(&self.folder).ok()?;
+        create_private_folder(&self.0).ok()?;
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(self.folder.join("lock"))
+            .open(self.0.join("lock"))
             .ok()?;
         let waiting = async {
             loop {
@@ -244,21 +230,7 @@ impl Cache {
                 }
             }
         };
-        let locked = tokio::time::timeout(LOCK_WAIT_MAX, waiting)
-            .await
-            .unwrap_or(false);
-        locked.then_some(file)
+        let locked = tokio::time::timeout(LOCK_WAIT_MAX, waiting).await;
+        locked.unwrap_or(false).then_some(file)
     }
-}
-
-/// Creates a folder that nobody else may read or write.
-fn create_private(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(folder)
 }

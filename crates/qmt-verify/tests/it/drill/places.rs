@@ -130,7 +130,7 @@ const UNUSED: &[(&str, In, &str)] = &[
 pub(super) type Parts = BTreeMap<String, Vec<u8>>;
 
 /// The places in which two pieces of evidence differ, in what they hold and not in how it is
-/// spelled.
+/// encoded.
 pub(super) fn changed(before: &Parts, after: &Parts) -> BTreeSet<String> {
     let added: Vec<_> = after
         .iter()

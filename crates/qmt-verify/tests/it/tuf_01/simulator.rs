@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use qmt_oci_ref::Digest;
 use qmt_testkit::{KeyKind, KeyPair, PrivateSigstore};
-use qmt_verify::{BoxError, TrustRoot, TufOptions, TufTransport, VerifyError};
+use qmt_verify::trust::{TrustRoot, TufOptions, TufTransport};
+use qmt_verify::{BoxError, VerifyError};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 

@@ -1,0 +1,172 @@
+//! Which entries can be the plugin, and which of them is the better one.
+
+use qmt_oci_ref::PluginKind;
+
+use super::path;
+use crate::file_rule::FileRule;
+use crate::platform::HostPlatform;
+use crate::problem::ContentProblem;
+use crate::sniff::{NativeFormat, Sniffed, sniff};
+
+const WASM: &[u8] = b"plugin.wasm";
+const LIBRARIES: [NativeFormat; 3] = [NativeFormat::Elf, NativeFormat::MachO, NativeFormat::Pe];
+
+/// How good a candidate is; the first is best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// Under the one name that was looked for, or the host's own name of a library.
+    Own,
+    /// `plugin.so`, `plugin.dylib` or `plugin.dll` of another system.
+    OtherSystem,
+    /// `plugin.wasm`, where native is allowed as well.
+    Wasm,
+    /// A library under any name.
+    AnyLibrary,
+}
+
+impl Rank {
+    /// Reports whether the name alone makes it the plugin. Then anything unusual about the entry is
+    /// refused, and no lower layer is read.
+    pub(super) fn is_by_name(self) -> bool {
+        self != Self::AnyLibrary
+    }
+
+    /// Reports whether content that does not fit is an error at once. Libraries of another system
+    /// or under any name may be for other hosts, or belong to a base image.
+    pub(super) fn must_fit(self) -> bool {
+        matches!(self, Self::Own | Self::Wasm)
+    }
+}
+
+/// Matches names and content against what one extraction looks for.
+pub(super) struct Matcher {
+    pub(super) file: FileRule,
+    pub(super) required: Option<PluginKind>,
+    pub(super) host: HostPlatform,
+}
+
+/// What the content of a file is.
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
+    pub(crate) kind: PluginKind,
+    pub(crate) format: Option<NativeFormat>,
+    pub(crate) architecture: Option<String>,
+}
+
+impl Matcher {
+    /// Returns the rank of the file at `path`, if it can be the plugin.
+    pub(super) fn rank(&self, path: &[u8]) -> Option<Rank> {
+        match &self.file {
+            FileRule::Layer => None,
+            FileRule::Named(file) => (file.as_bytes() == path).then_some(Rank::Own),
+            FileRule::Wasm => (path == WASM).then_some(Rank::Own),
+            FileRule::Either if path == WASM => Some(Rank::Wasm),
+            FileRule::Native | FileRule::Either => {
+                let mut formats = LIBRARIES.into_iter();
+                match formats.find(|format| format.file_name().as_bytes() == path) {
+                    Some(format) if format == self.host.format() => Some(Rank::Own),
+                    Some(_) => Some(Rank::OtherSystem),
+                    None => is_library_name(path).then_some(Rank::AnyLibrary),
+                }
+            }
+        }
+    }
+
+    /// Returns the name looked for that differs from `path`, although some file systems treat both
+    /// as the same.
+    pub(super) fn collision(&self, path: &[u8]) -> Option<&[u8]> {
+        let libraries = LIBRARIES.map(|format| format.file_name().as_bytes());
+        let names: Vec<&[u8]> = match &self.file {
+            FileRule::Layer => Vec::new(),
+            FileRule::Named(file) => vec![file.as_bytes()],
+            FileRule::Wasm => vec![WASM],
+            FileRule::Native => libraries.to_vec(),
+            FileRule::Either => [&libraries[..], &[WASM]].concat(),
+        };
+        let mut names = names.into_iter();
+        names.find(|name| *name != path && path::collide(name, path))
+    }
+
+    /// Identifies a file by its first bytes; its name or the config says which kind it must be.
+    pub(super) fn identify(&self, rank: Rank, prefix: &[u8]) -> Result<Content, ContentProblem> {
+        let by_name = match (&self.file, rank) {
+            (FileRule::Layer | FileRule::Named(_), _) => None,
+            (FileRule::Wasm, _) | (_, Rank::Wasm) => Some(PluginKind::Wasm),
+            (FileRule::Native | FileRule::Either, _) => Some(PluginKind::Native),
+        };
+        identify(prefix, by_name.or(self.required), &self.host)
+    }
+}
+
+/// Identifies content by its first bytes: a core module, or a library for the host.
+pub(crate) fn identify(
+    prefix: &[u8],
+    required: Option<PluginKind>,
+    host: &HostPlatform,
+) -> Result<Content, ContentProblem> {
+    if prefix.is_empty() {
+        return Err(ContentProblem::Empty);
+    }
+    let (format, architectures, library) = match sniff(prefix).ok_or(ContentProblem::Unknown)? {
+        Sniffed::WasmModule if required == Some(PluginKind::Native) => {
+            return Err(ContentProblem::WasmNotNative);
+        }
+        Sniffed::WasmModule => {
+            return Ok(Content {
+                kind: PluginKind::Wasm,
+                format: None,
+                architecture: None,
+            });
+        }
+        Sniffed::WasmComponent => return Err(ContentProblem::Component),
+        Sniffed::WasmText => return Err(ContentProblem::Text),
+        Sniffed::PrecompiledWasm => return Err(ContentProblem::Precompiled),
+        Sniffed::Native {
+            format,
+            architectures,
+            library,
+        } => (format, architectures, library),
+    };
+    if required == Some(PluginKind::Wasm) {
+        return Err(ContentProblem::NativeNotWasm { format });
+    }
+    if !library {
+        return Err(ContentProblem::NotALibrary { format });
+    }
+    let architecture = host.platform().architecture().to_string();
+    if format != host.format() || !architectures.contains(&architecture.as_str()) {
+        let (found, host) = (architectures.join(", "), host.to_string());
+        return Err(ContentProblem::Foreign {
+            format,
+            found,
+            host,
+        });
+    }
+    Ok(Content {
+        kind: PluginKind::Native,
+        format: Some(format),
+        architecture: Some(architecture),
+    })
+}
+
+/// Reports whether a file looks like a plugin by its name, for messages.
+pub(super) fn looks_like_plugin(path: &[u8]) -> bool {
+    path.ends_with(b".wasm") || is_library_name(path)
+}
+
+/// Reports whether the name is one of a shared library: `x.so`, `x.so.1.2`, `x.dylib`, `x.dll`.
+pub(super) fn is_library_name(path: &[u8]) -> bool {
+    let (_, base) = path::split(path);
+    if base.starts_with(b"._") {
+        return false; // macOS writes such a file for each that has extended attributes.
+    }
+    let lower = base.to_ascii_lowercase();
+    let versioned = || {
+        let at = lower.windows(4).rposition(|window| window == b".so.")?;
+        let version = lower.get(at + 4..)?;
+        let is_digit_or_dot = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+        Some(!version.is_empty() && version.iter().all(is_digit_or_dot))
+    };
+    let mut extensions = [&b".so"[..], b".dylib", b".dll"].into_iter();
+    extensions.any(|extension| lower.ends_with(extension)) || versioned().unwrap_or(false)
+}

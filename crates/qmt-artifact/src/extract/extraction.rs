@@ -1,0 +1,306 @@
+//! The blocking side: goes through layers from the top down and takes one file out of them.
+
+use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, Digester};
+
+use super::archive::{Entries, Entry, EntryKind};
+use super::candidate::{Content, Matcher, Rank, looks_like_plugin};
+use super::decode::{Chunks, Unpacked};
+use super::encoding::Encoding;
+use super::failure::Failure;
+use super::whiteout::{Hidden, Meaning};
+use super::{ExtractSink, LISTED, path};
+use crate::error::{ArtifactError, escaped};
+use crate::limits::ExtractLimits;
+use crate::problem::{ContentProblem, LayerProblem};
+use crate::sniff::SNIFF_BYTES;
+
+/// Bytes that are hashed and written at once.
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// One extraction under way.
+pub(super) struct Extraction {
+    pub(super) matcher: Matcher,
+    pub(super) limits: ExtractLimits,
+    pub(super) sink: Box<dyn ExtractSink>,
+    hidden: Hidden,
+    pub(super) chosen: Option<Chosen>,
+    /// Further candidates of the rank of the chosen one, for the error that lists them.
+    pub(super) tied: Vec<String>,
+    /// A candidate whose content does not fit, and why.
+    rejected: Option<(String, ContentProblem)>,
+    /// Names that look like plugins, for the error that suggests them.
+    similar: Vec<String>,
+    /// Titles of layers that are files, none of which was looked for.
+    pub(super) other_titles: Vec<String>,
+    entries: u64,
+    unpacked: u64,
+}
+
+/// The file that was chosen so far.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) rank: Rank,
+    pub(super) path: Vec<u8>,
+    pub(super) content: Content,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+}
+
+/// How one layer is read.
+pub(super) struct LayerTask {
+    pub(super) layer: Descriptor,
+    /// `None`: the layer is the file itself.
+    pub(super) encoding: Option<Encoding>,
+    pub(super) diff_id: Option<Digest>,
+    /// The title of a layer that may be a file although its media type is an archive's: artifact
+    /// clients call any file `…layer.v1.tar` by default.
+    pub(super) title: Option<String>,
+    pub(super) is_only_layer: bool,
+}
+
+/// What one archive holds of the names looked for.
+#[derive(Default)]
+struct Seen {
+    names: Vec<Vec<u8>>,
+    /// Pairs of a name looked for and another that some file systems treat as the same.
+    collisions: Vec<(Vec<u8>, Vec<u8>)>,
+    is_chosen_here: bool,
+}
+
+impl Extraction {
+    pub(super) fn new(
+        matcher: Matcher,
+        sink: Box<dyn ExtractSink>,
+        limits: &ExtractLimits,
+    ) -> Self {
+        Self {
+            matcher,
+            limits: limits.clone(),
+            sink,
+            hidden: Hidden::default(),
+            chosen: None,
+            tied: Vec::new(),
+            rejected: None,
+            similar: Vec::new(),
+            other_titles: Vec::new(),
+            entries: 0,
+            unpacked: 0,
+        }
+    }
+
+    /// Reads one layer, as far as its content matters.
+    pub(super) fn read(&mut self, mut chunks: Chunks, task: &LayerTask) -> Result<(), Failure> {
+        let Some(encoding) = task.encoding else {
+            return self.read_raw(chunks, task);
+        };
+        if let Some(title) = &task.title
+            && encoding == Encoding::Plain
+            && super::file::is_file(chunks.peek(SNIFF_BYTES)?)
+        {
+            return self.read_titled(chunks, task, title);
+        }
+        let (size, diff_id) = (task.layer.size(), task.diff_id.as_ref());
+        let unpacked = Unpacked::new(chunks, encoding, size, self.unpacked, diff_id, &self.limits)?;
+        let mut archive = tar::Archive::new(unpacked);
+        let mut entries = Entries::new(&mut archive, self.entries, &self.limits)?;
+        let mut seen = Seen::default();
+        while let Some(entry) = entries.next()? {
+            self.read_entry(entry, &mut seen)?;
+        }
+        self.entries = entries.count;
+        self.check_layer(&seen)?;
+        self.sink.flush().map_err(Failure::sink)?;
+        self.unpacked = self.unpacked.saturating_add(archive.into_inner().finish()?);
+        self.hidden.descend();
+        Ok(())
+    }
+
+    /// Reports whether no lower layer can hold a better file.
+    pub(super) fn is_done(&self) -> bool {
+        let chosen = self.chosen.as_ref();
+        chosen.is_some_and(|chosen| chosen.rank.is_by_name())
+    }
+
+    /// Returns the file that was chosen and the sink that holds it.
+    pub(super) fn finish(
+        self,
+        note: Option<String>,
+    ) -> Result<(Chosen, Box<dyn ExtractSink>), ArtifactError> {
+        let Some(chosen) = self.chosen else {
+            if let Some((file, problem)) = self.rejected {
+                return Err(ArtifactError::Content { file, problem });
+            }
+            return Err(ArtifactError::NoFile {
+                looked_for: self.matcher.file.to_string(),
+                similar: self.similar,
+                titles: self.other_titles,
+                note,
+            });
+        };
+        if !self.tied.is_empty() {
+            let mut names = self.tied;
+            names.insert(0, escaped(&chosen.path));
+            return Err(ArtifactError::SeveralFiles { names });
+        }
+        Ok((chosen, self.sink))
+    }
+
+    /// Decides whether a candidate of this rank, whose content starts with `prefix`, replaces what
+    /// was chosen so far.
+    pub(super) fn consider(
+        &mut self,
+        name: &[u8],
+        rank: Rank,
+        prefix: &[u8],
+    ) -> Result<Option<Content>, Failure> {
+        let best = self.chosen.as_ref().map(|chosen| chosen.rank);
+        if best.is_some_and(|best| best < rank) {
+            return Ok(None);
+        }
+        let content = match self.matcher.identify(rank, prefix) {
+            Ok(content) => content,
+            Err(problem) if rank.must_fit() => {
+                let file = escaped(name);
+                return Err(ArtifactError::Content { file, problem }.into());
+            }
+            Err(problem) => {
+                // A linker script or some data is not a library, whatever its name.
+                if !matches!(problem, ContentProblem::Unknown | ContentProblem::Empty) {
+                    self.rejected.get_or_insert((escaped(name), problem));
+                }
+                return Ok(None);
+            }
+        };
+        if best == Some(rank) {
+            note(&mut self.tied, name);
+            return Ok(None);
+        }
+        Ok(Some(content))
+    }
+
+    /// Prepares the sink for a file that replaces what was chosen so far.
+    pub(super) fn replace(&mut self) -> Result<(), Failure> {
+        self.tied.clear(); // They were of a lower rank.
+        if self.chosen.is_some() {
+            self.sink.restart().map_err(Failure::sink)?;
+        }
+        Ok(())
+    }
+
+    fn read_entry(&mut self, entry: Entry<'_>, seen: &mut Seen) -> Result<(), Failure> {
+        let Some(path) = path::normalized(&entry.name) else {
+            // Nothing is written under such a name. It is refused only where some reader takes it
+            // for the plugin's, or for a whiteout.
+            let meant = path::lenient(&entry.name);
+            if self.matcher.rank(&meant).is_some() || Hidden::is_whiteout(&meant) {
+                let name = escaped(&entry.name);
+                return Err(LayerProblem::AmbiguousName { name }.into());
+            }
+            return Ok(());
+        };
+        let is_directory = entry.kind == EntryKind::Directory;
+        let meaning = self.hidden.note(&path, is_directory);
+        if let Meaning::Whiteout = meaning.map_err(Failure::malformed)? {
+            return Ok(());
+        }
+        if let Some(name) = self.matcher.collision(&path)
+            && seen.collisions.len() < LISTED
+        {
+            seen.collisions.push((name.to_vec(), path.clone()));
+        }
+        if self.hidden.hides(&path) {
+            return Ok(());
+        }
+        let Some(rank) = self.matcher.rank(&path) else {
+            if entry.kind == EntryKind::File && looks_like_plugin(&path) {
+                note(&mut self.similar, &path);
+            }
+            return Ok(());
+        };
+        if rank.is_by_name() {
+            seen.check(entry.kind, &path)?;
+        } else if entry.kind != EntryKind::File {
+            return Ok(()); // `libx.so` is mostly a link to `libx.so.1`.
+        }
+        self.read_candidate(entry, path, rank, seen)
+    }
+
+    /// Writes the entry to the sink if it is better than what was chosen so far.
+    fn read_candidate(
+        &mut self,
+        mut entry: Entry<'_>,
+        path: Vec<u8>,
+        rank: Rank,
+        seen: &mut Seen,
+    ) -> Result<(), Failure> {
+        let mut prefix = [0; SNIFF_BYTES];
+        let prefix = entry.fill(&mut prefix)?;
+        let Some(content) = self.consider(&path, rank, prefix)? else {
+            return Ok(());
+        };
+        self.replace()?;
+        let mut digester = Digester::new(DigestAlgorithm::Sha256);
+        digester.update(prefix);
+        self.sink.write_all(prefix).map_err(Failure::sink)?;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let bytes = entry.fill(&mut buffer)?;
+            if bytes.is_empty() {
+                break;
+            }
+            digester.update(bytes);
+            self.sink.write_all(bytes).map_err(Failure::sink)?;
+        }
+        seen.is_chosen_here = true;
+        self.chosen = Some(Chosen {
+            rank,
+            path,
+            content,
+            digest: digester.finish(),
+            size: entry.size,
+        });
+        Ok(())
+    }
+
+    /// Makes the checks that need the whole layer.
+    fn check_layer(&self, seen: &Seen) -> Result<(), Failure> {
+        let Some(chosen) = self.chosen.as_ref().filter(|_| seen.is_chosen_here) else {
+            return Ok(());
+        };
+        let mut collisions = seen.collisions.iter();
+        if let Some((first, second)) = collisions.find(|(name, _)| *name == chosen.path) {
+            let (first, second) = (escaped(first), escaped(second));
+            return Err(LayerProblem::DuplicateName { first, second }.into());
+        }
+        if let Some(parent) = self.hidden.obstacle(&chosen.path) {
+            let (name, parent) = (escaped(&chosen.path), escaped(parent));
+            return Err(LayerProblem::ParentNotDirectory { name, parent }.into());
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    /// Checks an entry that is the plugin by its name: a regular file, once.
+    fn check(&mut self, kind: EntryKind, path: &[u8]) -> Result<(), Failure> {
+        let name = escaped(path);
+        if self.names.iter().any(|earlier| earlier == path) {
+            let (first, second) = (name.clone(), name);
+            return Err(LayerProblem::DuplicateName { first, second }.into());
+        }
+        self.names.push(path.to_vec());
+        let found = match kind {
+            EntryKind::File => return Ok(()),
+            EntryKind::Directory => "a directory",
+            EntryKind::Other(found) => found,
+        };
+        Err(LayerProblem::NotRegular { name, found }.into())
+    }
+}
+
+/// Keeps a name for an error that lists some.
+pub(super) fn note(names: &mut Vec<String>, name: &[u8]) {
+    if names.len() < LISTED {
+        names.push(escaped(name));
+    }
+}

@@ -1,0 +1,148 @@
+//! How much of an image is read. Setters only lower a limit.
+//!
+//! Raising one is left to [`ExtractLimits::with_artifact_bytes`], for the operator's own config.
+
+use std::time::Duration;
+
+use qmt_oci_ref::manifest::ManifestLimits;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// How much selection reads.
+#[derive(Clone, Debug)]
+pub struct SelectLimits {
+    pub(crate) manifest: ManifestLimits,
+    pub(crate) config_bytes: u64,
+    pub(crate) manifest_requests: u64,
+    pub(crate) index_depth: u64,
+}
+
+/// How much extraction reads and writes, and how long it takes.
+#[derive(Clone, Debug)]
+pub struct ExtractLimits {
+    pub(crate) wasm_bytes: u64,
+    pub(crate) archive_bytes: u64,
+    pub(crate) unpacked_bytes: u64,
+    pub(crate) ratio: u64,
+    pub(crate) ratio_slack_bytes: u64,
+    pub(crate) entries: u64,
+    pub(crate) name_bytes: u64,
+    pub(crate) pax_bytes: u64,
+    pub(crate) gzip_members: u64,
+    pub(crate) zstd_window_log: u32,
+    pub(crate) time: Duration,
+}
+
+impl Default for SelectLimits {
+    fn default() -> Self {
+        Self {
+            manifest: ManifestLimits::default(),
+            config_bytes: 4 * MIB,
+            manifest_requests: 8,
+            index_depth: 2,
+        }
+    }
+}
+
+impl Default for ExtractLimits {
+    fn default() -> Self {
+        Self {
+            wasm_bytes: 64 * MIB,
+            archive_bytes: 256 * MIB,
+            unpacked_bytes: 512 * MIB,
+            ratio: 20,
+            ratio_slack_bytes: 16 * MIB,
+            entries: 65_536,
+            name_bytes: 4 * KIB,
+            pax_bytes: 64 * KIB,
+            // eStargz makes one or more for each file.
+            gzip_members: 131_072,
+            // 32 MiB, which the decoder then needs. `zstd -19` needs 8 MiB; `--ultra -21` and
+            // `--long=27` are refused.
+            zstd_window_log: 25,
+            time: Duration::from_mins(15),
+        }
+    }
+}
+
+/// Makes setters that lower a limit and never raise it.
+macro_rules! lower {
+    ($($(#[$doc:meta])* $field:ident: $type:ty;)*) => {
+        $(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $field(mut self, most: $type) -> Self {
+                self.$field = self.$field.min(most);
+                self
+            }
+        )*
+    };
+}
+
+impl SelectLimits {
+    /// Sets the limits of each manifest and index.
+    #[must_use]
+    pub fn with_manifest(mut self, limits: ManifestLimits) -> Self {
+        self.manifest = limits;
+        self
+    }
+
+    lower! {
+        /// Lowers the size of an image config, in bytes (default: 4 MiB).
+        config_bytes: u64;
+        /// Lowers the number of manifests read for one selection, the root included (default: 8).
+        manifest_requests: u64;
+        /// Lowers the nesting of indexes (default: 2, an index in an index).
+        index_depth: u64;
+    }
+}
+
+impl ExtractLimits {
+    /// Returns how many bytes a layer of `size` bytes may unpack to, by its ratio.
+    pub(crate) fn by_ratio(&self, size: u64) -> u64 {
+        size.saturating_mul(self.ratio)
+            .saturating_add(self.ratio_slack_bytes)
+    }
+
+    /// Sets three sizes in bytes, up or down: of a raw Wasm layer, of an archive and of what all
+    /// layers unpack to.
+    ///
+    /// It is the only way to raise a limit, meant for `max_artifact_size` of the operator's config.
+    #[must_use]
+    pub fn with_artifact_bytes(mut self, most: u64) -> Self {
+        self.wasm_bytes = most;
+        self.archive_bytes = most;
+        self.unpacked_bytes = most;
+        self
+    }
+
+    lower! {
+        /// Lowers the size of a raw Wasm layer, in bytes (default: 64 MiB).
+        wasm_bytes: u64;
+        /// Lowers the size of an archive layer as transferred, in bytes (default: 256 MiB).
+        archive_bytes: u64;
+        /// Lowers what all layers together unpack to, in bytes (default: 512 MiB).
+        unpacked_bytes: u64;
+        /// Lowers how many times a layer may grow by decompression, beyond the slack (default: 20).
+        ratio: u64;
+        /// Lowers what a layer may unpack to whatever its ratio, in bytes (default: 16 MiB).
+        ratio_slack_bytes: u64;
+        /// Lowers the number of entries of all archives, extension headers included (default:
+        /// 65,536).
+        entries: u64;
+        /// Lowers the length of an entry's name, in bytes (default: 4 KiB).
+        name_bytes: u64;
+        /// Lowers the size of one PAX header, in bytes (default: 64 KiB).
+        pax_bytes: u64;
+        /// Lowers the number of gzip members of one layer (default: 131,072).
+        gzip_members: u64;
+        /// Lowers the base-2 logarithm of the zstd window in bytes (default: 25, 32 MiB).
+        zstd_window_log: u32;
+        /// Lowers how long one extraction takes, download included (default: 15 minutes).
+        time: Duration;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! Details of an [`ArtifactError`](crate::ArtifactError): the limit, and what is wrong with a
+//! layer, with a file's content or with a request to pack.
+
+use std::fmt;
+
+use qmt_oci_ref::Digest;
+
+use crate::sniff::NativeFormat;
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Bytes of a manifest or index, by its descriptor.
+    ManifestBytes,
+    /// Bytes of an image config.
+    ConfigBytes,
+    /// Manifests read for one selection.
+    ManifestRequests,
+    /// Indexes within one another.
+    IndexDepth,
+    /// Bytes of a raw Wasm layer.
+    WasmBytes,
+    /// Bytes of an archive layer.
+    ArchiveBytes,
+    /// Bytes that all layers unpack to.
+    UnpackedBytes,
+    /// Bytes that one layer unpacks to, given its packed size.
+    Ratio,
+    /// Entries of the archives.
+    Entries,
+    /// Bytes of an entry's name.
+    NameBytes,
+    /// Bytes of a PAX header.
+    PaxBytes,
+    /// Gzip members.
+    GzipMembers,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ManifestBytes => "bytes of a manifest",
+            Self::ConfigBytes => "bytes of an image config",
+            Self::ManifestRequests => "manifests read for one selection",
+            Self::IndexDepth => "indexes within one another",
+            Self::WasmBytes => "bytes of a Wasm layer",
+            Self::ArchiveBytes => "bytes of an archive layer",
+            Self::UnpackedBytes => "bytes that the layers unpack to",
+            Self::Ratio => "bytes that a layer of this size may unpack to",
+            Self::Entries => "archive entries",
+            Self::NameBytes => "bytes of an entry's name",
+            Self::PaxBytes => "bytes of a PAX header",
+            Self::GzipMembers => "gzip members of a layer",
+        })
+    }
+}
+
+/// What is wrong with a layer. Names in it are cut and escaped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayerProblem {
+    /// The media type promises one encoding and the bytes are in another.
+    #[error("its media type promises {promised}, but its bytes are {found}")]
+    WrongEncoding {
+        /// What the media type says.
+        promised: &'static str,
+        /// What the first bytes look like.
+        found: &'static str,
+    },
+    /// The compressed stream is damaged.
+    #[error("its compressed data is damaged")]
+    Damaged {
+        /// The error of the decoder.
+        source: std::io::Error,
+    },
+    /// The layer ends too early.
+    #[error("it ends too early")]
+    Truncated,
+    /// The layer has another size than its descriptor says.
+    #[error("it has {actual} bytes or more, its descriptor says {expected}")]
+    Size {
+        /// What the descriptor says.
+        expected: u64,
+        /// Where reading stopped.
+        actual: u64,
+    },
+    /// The unpacked layer is not the one that the image config names.
+    #[error("it unpacks to `{actual}`, the image config says `{expected}`")]
+    DiffId {
+        /// The config's `diff_ids` entry.
+        expected: Digest,
+        /// What the unpacked bytes hash to.
+        actual: Digest,
+    },
+    /// The archive is malformed.
+    #[error("its archive is malformed: {reason}")]
+    Archive {
+        /// The rule that was broken, cut and escaped.
+        reason: String,
+    },
+    /// The file looked for, or a whiteout, has a name that readers treat differently.
+    #[error("`{name}`, which names or hides the plugin, is not a plain relative path")]
+    AmbiguousName {
+        /// The entry.
+        name: String,
+    },
+    /// The file looked for is not a regular file.
+    #[error("`{name}` is {found}, not a regular file")]
+    NotRegular {
+        /// The entry.
+        name: String,
+        /// What it is.
+        found: &'static str,
+    },
+    /// The file looked for occurs twice, or under two names that some file systems treat as one.
+    #[error("`{first}` and `{second}` are the same name on some file systems")]
+    DuplicateName {
+        /// The file looked for.
+        first: String,
+        /// The other entry.
+        second: String,
+    },
+    /// A part of the path of the file looked for is not a directory.
+    #[error("`{name}` is under `{parent}`, which is not a directory")]
+    ParentNotDirectory {
+        /// The file looked for.
+        name: String,
+        /// The part of its path.
+        parent: String,
+    },
+}
+
+/// What is wrong with a file's content.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContentProblem {
+    /// It is empty.
+    #[error("is empty")]
+    Empty,
+    /// It cannot be loaded.
+    #[error("is neither a Wasm module nor a shared library")]
+    Unknown,
+    /// It is a Wasm component.
+    #[error(
+        "is a Wasm component; only core modules are run, so build it for wasm32-wasip1 or \
+         wasm32-unknown-unknown"
+    )]
+    Component,
+    /// It is the text form of Wasm.
+    #[error("is Wasm text; convert it with `wat2wasm`")]
+    Text,
+    /// It is native code that wasmtime compiled from Wasm.
+    #[error("is precompiled Wasm (.cwasm); publish the module it was compiled from")]
+    Precompiled,
+    /// It is Wasm where only native is allowed.
+    #[error("is a Wasm module, not a shared library")]
+    WasmNotNative,
+    /// It is native where only Wasm is allowed.
+    #[error("is a native {format} file, not a Wasm module")]
+    NativeNotWasm {
+        /// Its format.
+        format: NativeFormat,
+    },
+    /// It is native, but not a shared library.
+    #[error("is a native {format} file, but not a shared library")]
+    NotALibrary {
+        /// Its format.
+        format: NativeFormat,
+    },
+    /// It is a library for another platform.
+    #[error("is a {format} library for {found}; the host is {host}")]
+    Foreign {
+        /// Its format.
+        format: NativeFormat,
+        /// The architectures it is for.
+        found: String,
+        /// The host's platform.
+        host: String,
+    },
+}
+
+/// What is wrong with what is to be packed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackProblem {
+    /// No file was given.
+    #[error("neither a Wasm nor a native file is given")]
+    Nothing,
+    /// A platform was given twice.
+    #[error("two files are given for {platform}")]
+    Twice {
+        /// The platform.
+        platform: String,
+    },
+    /// A platform is empty or not one for native code.
+    #[error("`{platform}` is not a platform for a native file")]
+    Platform {
+        /// The platform.
+        platform: String,
+    },
+    /// A platform has a variant that no host has.
+    #[error("no host is `{platform}`; the known variants are {known}")]
+    Variant {
+        /// The platform.
+        platform: String,
+        /// The known variants.
+        known: &'static str,
+    },
+    /// The time of creation is outside the years 1970 to 9999.
+    #[error("the time of creation (`SOURCE_DATE_EPOCH`) is outside the years 1970 to 9999")]
+    Created,
+    /// An annotation is given that packing sets itself.
+    #[error("the annotation `{name}` is set by packing")]
+    Annotation {
+        /// Its name.
+        name: String,
+    },
+}

@@ -1,0 +1,205 @@
+//! Export and import: images with their signature material, as an OCI image layout that can be
+//! verified by itself. For sites without network, and for moving a cache.
+//!
+//! `signatures/` next to `blobs/` has what was discovered for each image, as in the cache.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+use qmt_oci_ref::{Descriptor, Digest, Reference, manifest};
+use qmt_storage::{Layout, LayoutError, LayoutExport, LayoutIndex};
+
+use super::paths::{file_name, parse_file_name};
+use super::store::Store;
+use super::{FsCache, blobs, evidence, folder, index, refs, sys};
+use crate::CacheError;
+
+/// The result of an export or import.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransferReport {
+    /// The digests of the images: of their indexes, or of manifests without one.
+    pub images: Vec<Digest>,
+    /// The number of blobs.
+    pub blobs: usize,
+    /// The size of the blobs in bytes.
+    pub bytes: u64,
+    /// The number of images with signature material.
+    pub signatures: usize,
+}
+
+impl FsCache {
+    /// Writes the images `roots` with everything that they need into the OCI image layout
+    /// `target`: a tar archive if its name ends in `.tar`, else a new folder. It appears as a
+    /// whole or not at all. Of an index, the platforms that the cache has are exported.
+    ///
+    /// # Errors
+    /// [`CacheError::Incomplete`] if a blob is absent or damaged, [`CacheError::Layout`] if the
+    /// folder exists or can't be written, [`CacheError::Io`].
+    pub async fn export(
+        &self,
+        roots: Vec<Digest>,
+        target: &Path,
+    ) -> Result<TransferReport, CacheError> {
+        let target = target.to_owned();
+        self.blocking(move |store| export(store, &roots, &target))
+            .await
+    }
+
+    /// Imports an OCI image layout (folder or uncompressed tar archive): blobs, each proven by its
+    /// name, names, and signature material. Artifacts are extracted from the blobs at their next
+    /// use, and verified then like any other.
+    ///
+    /// # Errors
+    /// [`CacheError::Layout`], [`CacheError::Mismatch`] if a blob does not hash to its name (the
+    /// blobs after it are not imported), [`CacheError::Io`].
+    pub async fn import(
+        &self,
+        source: &Path,
+        now: SystemTime,
+    ) -> Result<TransferReport, CacheError> {
+        let source = source.to_owned();
+        self.blocking(move |store| import(store, &source, now))
+            .await
+    }
+}
+
+fn export(store: &Store, roots: &[Digest], target: &Path) -> Result<TransferReport, CacheError> {
+    let mut report = TransferReport::default();
+    let listed = index::read(store)?;
+    let mut images = LayoutIndex::default();
+    let mut out = LayoutExport::create(target)?;
+    let mut exported = BTreeSet::new();
+    for root in roots {
+        let plain = index::describe(store, root)?.ok_or_else(|| incomplete(root, root))?;
+        let is_named = |image: &&Descriptor| image.digest() == root;
+        let named: Vec<_> = listed.images().iter().filter(is_named).cloned().collect();
+        for image in if named.is_empty() { vec![plain] } else { named } {
+            images.list(image, None);
+        }
+        for blob in closure(store, root)? {
+            if exported.insert(blob.clone()) {
+                let size = export_blob(store, &mut out, root, &blob)?;
+                report.bytes = report.bytes.saturating_add(size);
+                report.blobs += 1;
+            }
+        }
+        if let Some(material) = evidence::get(store, root)? {
+            let name = format!("signatures/{}.json", file_name(root));
+            out.add(&name, &evidence::seal(root, &material))?;
+            report.signatures += 1;
+        }
+        report.images.push(root.clone());
+    }
+    out.finish(&images)?;
+    Ok(report)
+}
+
+/// The blobs of an image that must be in the cache: of an index, the children that are.
+fn closure(store: &Store, root: &Digest) -> Result<BTreeSet<Digest>, CacheError> {
+    let mut needed = BTreeSet::new();
+    let mut queue = vec![root.clone()];
+    while let Some(digest) = queue.pop() {
+        if !needed.insert(digest.clone()) {
+            continue;
+        }
+        let described = index::describe(store, &digest)?;
+        let is_sparse = described.is_some_and(|found| manifest::is_index(found.media_type()));
+        let children = blobs::children(store, &digest)?.into_iter();
+        queue.extend(children.filter(|child| !is_sparse || store.paths.blob(child).exists()));
+    }
+    Ok(needed)
+}
+
+/// Adds a blob of the cache. Returns its size in bytes.
+fn export_blob(
+    store: &Store,
+    out: &mut LayoutExport,
+    root: &Digest,
+    digest: &Digest,
+) -> Result<u64, CacheError> {
+    let path = store.paths.blob(digest);
+    let file = sys::open_file(&path, 2)?.ok_or_else(|| incomplete(root, digest))?;
+    let size = sys::length(&file, &path)?;
+    match out.add_blob(digest, size, file) {
+        Err(LayoutError::Digest { .. }) => Err(incomplete(root, digest)),
+        added => Ok(added.map(|()| size)?),
+    }
+}
+
+fn import(store: &Store, source: &Path, now: SystemTime) -> Result<TransferReport, CacheError> {
+    let mut report = TransferReport::default();
+    let layout = Layout::open(source)?;
+    let images = layout.index()?;
+    for image in images.images() {
+        if let Some(file) = layout.blob(image.digest())? {
+            CacheError::check_size(image.digest(), image.size(), file.size())?;
+        }
+    }
+    for digest in layout.blobs()? {
+        let size = import_blob(store, &layout, &digest)?;
+        report.blobs += 1;
+        report.bytes = report.bytes.saturating_add(size);
+    }
+    let blobs = store.paths.blobs();
+    for algorithm in sys::names(&blobs)? {
+        folder::sync(store.sys, &blobs.join(algorithm))?;
+    }
+    for image in images.images() {
+        let digest = image.digest();
+        if import_name(store, image, now)? && !report.images.contains(digest) {
+            report.images.push(digest.clone());
+        }
+    }
+    for name in layout.names("signatures")? {
+        let Some(subject) = name.strip_suffix(".json").and_then(parse_file_name) else {
+            continue;
+        };
+        if let Some(file) = layout.file(&format!("signatures/{name}"))?
+            && let Some(body) = evidence::open(&subject, &file.read_all(evidence::FILE_MAX)?)
+        {
+            evidence::put(store, &subject, body)?;
+            report.signatures += 1;
+        }
+    }
+    Ok(report)
+}
+
+/// Copies a blob into the cache, hashing it. Returns its size in bytes.
+fn import_blob(store: &Store, layout: &Layout, digest: &Digest) -> Result<u64, CacheError> {
+    let failed = |error| CacheError::io("copy from", layout.path())(error);
+    let Some(mut file) = layout.blob(digest)? else {
+        return Err(failed(io::ErrorKind::NotFound.into()));
+    };
+    let (mut out, temp) = store.temp_file()?;
+    let mut digester = qmt_oci_ref::Digester::new(digest.algorithm());
+    while let Some(chunk) = file.next_chunk()? {
+        digester.update(&chunk);
+        io::Write::write_all(&mut out, &chunk).map_err(failed)?;
+    }
+    CacheError::check_digest(digest, digester.finish())?;
+    out.seal()?;
+    sys::place(temp, &store.paths.blob(digest))?;
+    Ok(file.size())
+}
+
+/// Lists an image, whose blob is in the cache by now if the layout has it. Reports whether it is.
+fn import_name(store: &Store, image: &Descriptor, now: SystemTime) -> Result<bool, CacheError> {
+    let (digest, name) = (image.digest(), LayoutIndex::name_of(image));
+    // A whole reference is a tag of this cache; a tag alone says nothing about a registry.
+    let whole = name.filter(|name| name.contains('/'));
+    if let Some(Ok(reference)) = whole.map(str::parse::<Reference>) {
+        refs::set(store, &reference, digest, now)?;
+        return Ok(store.paths.blob(digest).exists());
+    }
+    index::add(store, digest, name)
+}
+
+fn incomplete(root: &Digest, missing: &Digest) -> CacheError {
+    CacheError::Incomplete {
+        root: root.clone(),
+        missing: missing.clone(),
+    }
+}

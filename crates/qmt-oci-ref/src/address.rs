@@ -1,0 +1,112 @@
+//! Kinds of network addresses: which are public, private, of this machine.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The kind of network that an address belongs to.
+///
+/// Registries: <https://www.iana.org/assignments/iana-ipv4-special-registry>,
+/// <https://www.iana.org/assignments/iana-ipv6-special-registry>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(clippy::exhaustive_enums, reason = "each use decides about every kind")]
+pub enum AddressKind {
+    /// Routed on the internet.
+    Public,
+    /// RFC 1918, RFC 6598 and RFC 4193.
+    Private,
+    /// This machine.
+    Loopback,
+    /// This link.
+    LinkLocal,
+    /// Unspecified, multicast, documentation, benchmarking, tunnels, reserved.
+    Special,
+    /// A cloud's metadata service, which gives out credentials.
+    Metadata,
+}
+
+/// Cloud metadata services.
+const METADATA: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254)),
+];
+
+impl AddressKind {
+    /// Returns the kind of `address`. An IPv4 address inside an IPv6 address (mapped, compatible,
+    /// NAT64) has the kind of the IPv4 address; 6to4 tunnels are never public.
+    pub fn of(address: IpAddr) -> Self {
+        if METADATA.contains(&address) {
+            return Self::Metadata;
+        }
+        match address {
+            IpAddr::V4(v4) => Self::of_v4(v4),
+            IpAddr::V6(v6) => match embedded_v4(v6) {
+                Some(v4) => Self::of(IpAddr::V4(v4)),
+                None => Self::of_v6(v6),
+            },
+        }
+    }
+
+    fn of_v4(address: Ipv4Addr) -> Self {
+        match address.octets() {
+            [127, ..] => Self::Loopback,
+            [10, ..] | [192, 168, ..] | [172, 16..32, ..] | [100, 64..128, ..] => Self::Private,
+            [169, 254, ..] => Self::LinkLocal,
+            [0 | 224..=255, ..]
+            | [192, 0, 0 | 2, _]
+            | [198, 18 | 19, ..]
+            | [198, 51, 100, _]
+            | [203, 0, 113, _] => Self::Special,
+            _ => Self::Public,
+        }
+    }
+
+    fn of_v6(address: Ipv6Addr) -> Self {
+        match address.segments() {
+            [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
+            [0xfc00..0xfe00, ..] => Self::Private,
+            [0xfe80..0xfec0, ..] => Self::LinkLocal,
+            // Protocol assignments such as Teredo, and documentation.
+            [0x2001, 0..0x200 | 0xdb8, ..] | [0x3fff, 0..0x1000, ..] => Self::Special,
+            [0x2002, high, low, ..] => match Self::of(IpAddr::V4(v4(high, low))) {
+                Self::Public => Self::Special,
+                kind => kind,
+            },
+            [0x2000..0x4000, ..] => Self::Public,
+            _ => Self::Special,
+        }
+    }
+}
+
+impl fmt::Display for AddressKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Public => "public",
+            Self::Private => "private",
+            Self::Loopback => "loopback",
+            Self::LinkLocal => "link-local",
+            Self::Special => "reserved",
+            Self::Metadata => "metadata service",
+        })
+    }
+}
+
+/// Returns the IPv4 address inside a mapped, compatible or NAT64 address.
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(v4(high, low))
+        }
+        // `::` and `::1` are IPv6 addresses of their own.
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => Some(v4(high, low)),
+        _ => None,
+    }
+}
+
+fn v4(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! Tests of manifests and indexes.
+
+use super::*;
+
+const MANIFEST: &str = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;
+const INDEX: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
+const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn detected(content: &str, header: &str) -> Result<MediaType, ManifestError> {
+    detect(content.as_bytes(), Some(&MediaType::from(header)))
+}
+
+fn typed(content: &str, media_type: &str) -> String {
+    content.replacen('{', &format!(r#"{{"mediaType":"{media_type}","#), 1)
+}
+
+fn descriptor(extra: &str) -> String {
+    format!(r#"{{"mediaType":"a/b","digest":"{DIGEST}","size":3{extra}}}"#)
+}
+
+fn manifest(layers: &[String], extra: &str) -> String {
+    let (config, layers) = (descriptor(""), layers.join(","));
+    format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layers}]{extra}}}"#)
+}
+
+fn index(entries: &[String], extra: &str) -> String {
+    format!(
+        r#"{{"schemaVersion":2,"manifests":[{}]{extra}}}"#,
+        entries.join(",")
+    )
+}
+
+fn read(media_type: &str, text: &str) -> Result<Document, ManifestError> {
+    let limits = ManifestLimits::default();
+    Document::read(&MediaType::from(media_type), text.as_bytes(), &limits)
+}
+
+#[test]
+fn header_and_content_that_agree_are_accepted() {
+    for (content, media_type) in [
+        (MANIFEST, OCI_MANIFEST),
+        (MANIFEST, DOCKER_MANIFEST),
+        (INDEX, OCI_INDEX),
+        (INDEX, DOCKER_INDEX),
+    ] {
+        let content = typed(content, media_type);
+        for header in [media_type, "application/octet-stream"] {
+            assert_eq!(detected(&content, header).unwrap().as_ref(), media_type);
+        }
+        let without_header = detect(content.as_bytes(), None).unwrap();
+        assert_eq!(without_header.as_ref(), media_type);
+    }
+    // OCI documents need not name their type; the fields decide.
+    assert_eq!(
+        detected(MANIFEST, OCI_MANIFEST).unwrap(),
+        MediaType::ImageManifest
+    );
+    assert_eq!(
+        detected(INDEX, "application/json").unwrap(),
+        MediaType::ImageIndex
+    );
+}
+
+/// DIG-04: one digest, two meanings: none of these is accepted.
+#[test]
+fn ambiguous_documents_are_refused() {
+    for both in [
+        r#"{"manifests":[],"layers":[]}"#,
+        r#"{"manifests":[],"config":{}}"#,
+        r#"{"manifests":[],"fsLayers":[]}"#,
+    ] {
+        for header in [OCI_INDEX, OCI_MANIFEST] {
+            let error = detected(both, header).unwrap_err();
+            assert!(
+                matches!(error, ManifestError::Mixed { .. }),
+                "{both}: {error:?}"
+            );
+        }
+    }
+    for (content, header) in [
+        (typed(MANIFEST, OCI_MANIFEST), DOCKER_MANIFEST),
+        (typed(MANIFEST, OCI_MANIFEST), OCI_INDEX),
+        (typed(INDEX, OCI_MANIFEST), OCI_MANIFEST),
+        (MANIFEST.to_owned(), OCI_INDEX),
+        (MANIFEST.to_owned(), DOCKER_MANIFEST),
+        (INDEX.to_owned(), OCI_MANIFEST),
+    ] {
+        let error = detected(&content, header).unwrap_err();
+        assert!(
+            matches!(error, ManifestError::MediaTypeMismatch { .. }),
+            "{content}: {error:?}"
+        );
+    }
+}
+
+/// DIG-05: what two readers could read differently is not read.
+#[test]
+fn odd_json_is_refused() {
+    for odd in [
+        r#"{"config":{},"layers":[],"layers":[]}"#,
+        r#"{"config":{},"layers":[],"\u006cayers":[]}"#,
+        r#"{"config":{},"layers":[{"digest":1,"digest":2}]}"#,
+        r#"{"config":{},"layers":[],"n":1e400}"#,
+        "{\"config\":{},\"layers\":[]} x",
+        "\u{feff}{\"config\":{},\"layers\":[]}",
+        r#"{"config":{},"layers":[],"n":NaN}"#,
+        r#"{"config":{},"layers":[],"s":"\ud800"}"#,
+        "[null,{},[],null,null]",
+        "[]",
+        "{}",
+        "",
+    ] {
+        assert!(detected(odd, OCI_MANIFEST).is_err(), "{odd}");
+    }
+    let deep = format!(r#"{{"config":{},"layers":[]}}"#, "[".repeat(100_000));
+    assert!(detected(&deep, OCI_MANIFEST).is_err());
+}
+
+#[test]
+fn schema_1_and_other_types_are_refused() {
+    let error = detected(r#"{"schemaVersion":1,"fsLayers":[]}"#, "application/json").unwrap_err();
+    assert!(matches!(error, ManifestError::Schema1), "{error:?}");
+    assert!(detected(&typed(MANIFEST, "text/html"), "text/html").is_err());
+    assert!(matches!(
+        read(SCHEMA_1[0], "{}").unwrap_err(),
+        ManifestError::Schema1
+    ));
+    assert!(matches!(
+        read("text/html", "{}").unwrap_err(),
+        ManifestError::NotAnImage { .. }
+    ));
+}
+
+#[test]
+fn documents_are_read_whole() {
+    let layer = descriptor(r#","annotations":{"a":"1"}"#);
+    let subject = format!(
+        r#","artifactType":"x/y","subject":{},"annotations":{{"k":"v"}}"#,
+        descriptor("")
+    );
+    let text = manifest(&[layer.clone(), layer.clone()], &subject);
+    let manifest = read(OCI_MANIFEST, &text).unwrap().into_manifest().unwrap();
+    assert_eq!(manifest.layers().len(), 2);
+    assert_eq!(manifest.layers()[0].annotation("a"), Some("1"));
+    assert_eq!(manifest.artifact_type().as_ref(), "x/y");
+    assert_eq!(manifest.annotations()["k"], "v");
+    assert_eq!(manifest.subject().unwrap().size(), 3);
+    assert_eq!(manifest.to_oci().layers().len(), 2);
+
+    let Document::Index(index) = read(OCI_INDEX, &index(&[layer], &subject)).unwrap() else {
+        panic!("not an index");
+    };
+    assert_eq!(index.manifests().len(), 1);
+    assert_eq!(index.artifact_type().unwrap().as_ref(), "x/y");
+    assert_eq!(index.to_oci().manifests().len(), 1);
+    let written = serde_json::to_vec(&index).unwrap();
+    assert_eq!(
+        Index::read(&written, &ManifestLimits::default())
+            .unwrap()
+            .manifests(),
+        index.manifests()
+    );
+}
+
+/// DIG-04: a document of one kind has no field of the other.
+#[test]
+fn documents_with_foreign_fields_are_refused() {
+    let mixed = |media_type: &str, text: &str| match read(media_type, text) {
+        Err(ManifestError::Mixed { field }) => field,
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(
+        mixed(OCI_MANIFEST, &manifest(&[], r#","manifests":[]"#)),
+        "manifests"
+    );
+    assert_eq!(
+        mixed(OCI_MANIFEST, &manifest(&[], r#","fsLayers":[]"#)),
+        "fsLayers"
+    );
+    assert_eq!(
+        mixed(OCI_MANIFEST, &manifest(&[], r#","blobs":[]"#)),
+        "blobs"
+    );
+    assert_eq!(mixed(OCI_INDEX, &index(&[], r#","layers":[]"#)), "layers");
+    let with_config = index(&[], &format!(r#","config":{}"#, descriptor("")));
+    assert_eq!(mixed(OCI_INDEX, &with_config), "config");
+    let version = manifest(&[], "").replace("\":2", "\":1");
+    assert!(matches!(
+        read(OCI_MANIFEST, &version).unwrap_err(),
+        ManifestError::SchemaVersion { found: 1 }
+    ));
+    let other = manifest(&[], &format!(r#","mediaType":"{DOCKER_MANIFEST}""#));
+    assert!(matches!(
+        read(OCI_MANIFEST, &other).unwrap_err(),
+        ManifestError::MediaTypeMismatch { .. }
+    ));
+    assert!(matches!(
+        read(OCI_MANIFEST, r#"{"schemaVersion":2}"#).unwrap_err(),
+        ManifestError::Missing { field: "config" }
+    ));
+}
+
+/// LIM-01, DIG-09: each limit holds at its value and not one above it.
+#[test]
+fn counts_are_bounded() {
+    let layers = |count: usize| manifest(&vec![descriptor(""); count], "");
+    let annotated = |value: &str| {
+        let annotations = format!(r#","annotations":{{"{}":"{value}"}}"#, "n");
+        manifest(&[descriptor(&annotations)], "")
+    };
+    let limits = ManifestLimits::default().layers(2).annotation_bytes(4);
+    for (text, refused) in [
+        (layers(2), None),
+        (layers(3), Some(ManifestLimit::Layers)),
+        (annotated("123"), None),
+        (annotated("1234"), Some(ManifestLimit::AnnotationBytes)),
+    ] {
+        let read = Document::read(&MediaType::ImageManifest, text.as_bytes(), &limits);
+        match (read, refused) {
+            (Ok(_), None) => {}
+            (Err(ManifestError::TooMany { what, .. }), Some(limit)) => assert_eq!(what, limit),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    let entries = |count: usize| index(&vec![descriptor(r#","annotations":{"n":"v"}"#); count], "");
+    for (limits, what) in [
+        (
+            ManifestLimits::default().index_entries(2),
+            ManifestLimit::IndexEntries,
+        ),
+        (
+            ManifestLimits::default().annotations(2),
+            ManifestLimit::Annotations,
+        ),
+        (
+            ManifestLimits::default().annotations_bytes(4),
+            ManifestLimit::AnnotationsBytes,
+        ),
+        (
+            ManifestLimits::default().manifest_bytes(entries(2).len() as u64),
+            ManifestLimit::ManifestBytes,
+        ),
+    ] {
+        assert!(
+            Index::read(entries(2).as_bytes(), &limits).is_ok(),
+            "{what:?}"
+        );
+        let error = Index::read(entries(3).as_bytes(), &limits).unwrap_err();
+        let ManifestError::TooMany { what: found, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(found, what);
+    }
+    let raised = ManifestLimits::default().layers(1_000).annotations(3);
+    assert!(raised.layers == 128 && raised.annotations == 3);
+}
+
+/// DIG-14: a list of referrers is an index, with or without its media type.
+#[test]
+fn only_an_index_is_a_list() {
+    let read = |text: &str| Index::read(text.as_bytes(), &ManifestLimits::default()).map(|_| ());
+    read(&typed(INDEX, OCI_INDEX)).unwrap();
+    read(INDEX).unwrap();
+    for wrong in [
+        typed(INDEX, "text/plain"),
+        r#"{"schemaVersion":2}"#.to_owned(),
+        r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#.to_owned(),
+        r#"{"schemaVersion":2,"manifests":[{"digest":"md5:00"}]}"#.to_owned(),
+        "[]".to_owned(),
+        "<html>".to_owned(),
+    ] {
+        assert!(read(&wrong).is_err(), "{wrong}");
+    }
+}

@@ -1,0 +1,251 @@
+//! From a target to verified content: what `load`, `fetch` and `update` have in common.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use qmt_cache::CacheError;
+use qmt_oci_ref::{Digest, PluginKind, time};
+use qmt_verify::SignerId;
+
+use crate::artifact::PluginArtifact;
+use crate::caching::CachedRegistry;
+use crate::config::{ProviderConfig, PullPolicy, Span};
+use crate::error::Error;
+use crate::events::Reporter;
+use crate::host::PluginHost;
+use crate::lockfile::{LockEntry, LockfileError};
+use crate::source::PluginSource;
+use crate::stage::cache::Cached;
+use crate::stage::load::{self, Content, NativeTrust, ReadMode};
+use crate::stage::{Context, Locked, Request};
+use crate::target::Target;
+use crate::{local, pipeline, trust};
+
+/// Which version of a plugin is acquired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VersionPolicy {
+    /// The one that lockfile, cache and pull policy lead to.
+    Configured,
+    /// The one that the tag names now, because the operator asked for an update.
+    Newest,
+}
+
+impl PluginHost {
+    /// Acquires the plugin that `target` names, and checks that the config allows its kind.
+    pub(crate) async fn acquire(
+        &self,
+        target: &Target,
+        version: VersionPolicy,
+        mode: ReadMode,
+    ) -> Result<PluginArtifact, Error> {
+        let provider = target.provider();
+        match target.located(self.file.folder()) {
+            PluginSource::Registry(_) | PluginSource::Layout { .. } => {
+                self.acquire_image(target, version, mode).await
+            }
+            PluginSource::File(path) => {
+                let (kind, content) = local::read(&provider.name, &path, &self.platform).await?;
+                unsigned(target, kind, path, content)
+            }
+            PluginSource::Url { url, sha256 } => self.acquire_url(target, &url, &sha256).await,
+        }
+    }
+
+    async fn acquire_image(
+        &self,
+        target: &Target,
+        version: VersionPolicy,
+        mode: ReadMode,
+    ) -> Result<PluginArtifact, Error> {
+        let provider = target.provider();
+        let (context, mut request) = self.prepare_verified(target).await?;
+        if version == VersionPolicy::Newest {
+            (request.pull, request.is_update) = (PullPolicy::Always, true);
+        }
+        let cache_error = |source| Error::cache(&provider.name, source);
+        let mut cached = pipeline::run(&context, &request).await?;
+        let content = match Content::of(&cached, mode).await {
+            // The damaged entry is removed by now, so the plugin is fetched again.
+            Err(error @ CacheError::Damaged { .. }) if cached.is_hit() => {
+                match pipeline::run(&context, &request).await {
+                    Err(Error::Offline { .. }) => return Err(cache_error(error)),
+                    other => cached = other?,
+                }
+                context
+                    .reporter
+                    .warning("the cache was damaged; the plugin was fetched again");
+                Content::of(&cached, mode).await
+            }
+            other => other,
+        }
+        .map_err(cache_error)?;
+        let kind = cached.artifact().record().kind();
+        let before = self.entry(target).map(|entry| entry.kind);
+        let trust = if cached.is_skipped() {
+            NativeTrust::Unverified
+        } else {
+            NativeTrust::Verified
+        };
+        load::check_allowed(provider, kind, before, trust)?;
+        if target.is_configured() {
+            self.record(provider, &request, &cached, kind, &context.reporter)?;
+        }
+        Ok(PluginArtifact {
+            name: target.name().to_owned(),
+            kind,
+            path: cached.artifact().path().to_owned(),
+            content,
+            image: Some(cached),
+        })
+    }
+
+    /// Acquires a Wasm module or library from a URL, unless the cache has it. The config names its
+    /// digest, which takes the place of a signature.
+    async fn acquire_url(
+        &self,
+        target: &Target,
+        url: &str,
+        sha256: &Digest,
+    ) -> Result<PluginArtifact, Error> {
+        let bytes = self.download(target, url, sha256).await?;
+        let path = PathBuf::from(target.source().to_string());
+        let kind = local::kind_of(&bytes, &self.platform).map_err(|problem| Error::NotAPlugin {
+            plugin: target.name().to_owned(),
+            path: path.clone(),
+            problem,
+        })?;
+        unsigned(target, kind, path, Content::hash(bytes))
+    }
+
+    /// Writes what was acquired to the lockfile.
+    fn record(
+        &self,
+        provider: &ProviderConfig,
+        request: &Request,
+        cached: &Cached,
+        kind: PluginKind,
+        reporter: &Reporter,
+    ) -> Result<(), Error> {
+        let verification = cached.verification();
+        let record = cached.artifact().record();
+        let entry = LockEntry {
+            name: provider.name.clone(),
+            reference: request.source.clone(),
+            digest: cached.pin().digest().clone(),
+            manifest: cached.manifest().clone(),
+            kind,
+            file: record.file_name().to_owned(),
+            file_digest: record.file_digest().clone(),
+            size: record.size(),
+            signer: verification.signer().cloned(),
+            signed_at: verification.signed_at().map(time::seconds),
+            granted: provider.allow.clone(),
+        };
+        let written = self.lock().record(entry, self.mode);
+        match written {
+            // A signer that is pinned on first use must be written.
+            Err(LockfileError::Write { path, source }) if !verification.first_use() => {
+                let path = path.display();
+                reporter.warning(format!("the lockfile {path} can't be written: {source}"));
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Returns what the pipeline requires for `target`, the verifier included.
+    pub(crate) async fn prepare_verified(
+        &self,
+        target: &Target,
+    ) -> Result<(Context, Request), Error> {
+        let (mut context, request) = self.prepare(target)?;
+        let trust = self.trust.get_or_try_init(|| trust::build(self)).await?;
+        context.trust = Some(trust.clone());
+        Ok((context, request))
+    }
+
+    /// Returns what the stages before **verify** require for `target`.
+    pub(crate) fn prepare(&self, target: &Target) -> Result<(Context, Request), Error> {
+        let oci = &self.config().oci;
+        let provider = target.provider();
+        let source = target.located(self.file.folder());
+        let (registry, reference) = self.connect(target, &source)?;
+        let is_local = matches!(source, PluginSource::Layout { .. });
+        let cache = Arc::new(self.cache.clone());
+        let context = Context {
+            registry: CachedRegistry::new(registry, cache.clone()),
+            is_local,
+            offline: self.offline_rule().filter(|_| !is_local),
+            cache,
+            trust: None,
+            host: self.platform.clone(),
+            limits: oci.extract_limits(),
+            reporter: self.reporter(target),
+            now: SystemTime::now(),
+        };
+        let locked = self.entry(target).map(|entry| Locked {
+            digest: entry.digest,
+            signed_at: entry.signed_at.and_then(|seconds| {
+                SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+            }),
+        });
+        let request = Request {
+            reference,
+            source: target.source().to_string(),
+            kind: provider.kind,
+            file: provider.file.clone(),
+            locked,
+            pinned_signer: self.pinned_signer(target),
+            pull: oci.pull_policy,
+            refresh_after: oci.refresh_after.map(Span::duration),
+            is_update: false,
+        };
+        Ok((context, request))
+    }
+
+    /// Returns the signer that the lockfile pins for the target's repository, under any tag and name:
+    /// that of the same provider, else the one that all other entries have in common.
+    fn pinned_signer(&self, target: &Target) -> Option<SignerId> {
+        let folder = self.file.folder();
+        let source = target.located(folder);
+        let is_same = |entry: &&LockEntry| {
+            let locked = PluginSource::parse(&entry.reference, None);
+            locked.is_ok_and(|locked| locked.relative_to(folder).is_same_repository(&source))
+        };
+        let lock = self.lock();
+        let mut own = lock.entries().filter(is_same);
+        if target.is_configured()
+            && let Some(entry) = own.find(|entry| entry.name == target.name())
+        {
+            return entry.signer.clone();
+        }
+        let mut signers = lock.entries().filter(is_same).map(|entry| &entry.signer);
+        let first = signers.next()?;
+        signers.all(|other| other == first).then(|| first.clone())?
+    }
+
+    fn entry(&self, target: &Target) -> Option<LockEntry> {
+        let reference = target.source().to_string();
+        target
+            .is_configured()
+            .then(|| self.lock().entry(target.name(), &reference).cloned())?
+    }
+}
+
+/// Takes a plugin without a signature, if the config allows its kind.
+fn unsigned(
+    target: &Target,
+    kind: PluginKind,
+    path: PathBuf,
+    content: Content,
+) -> Result<PluginArtifact, Error> {
+    load::check_allowed(target.provider(), kind, None, NativeTrust::Unsigned)?;
+    Ok(PluginArtifact {
+        name: target.name().to_owned(),
+        kind,
+        path,
+        content,
+        image: None,
+    })
+}

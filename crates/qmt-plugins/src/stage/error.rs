@@ -1,0 +1,122 @@
+//! What can go wrong in a stage. The pipeline adds the plugin and its reference.
+
+use std::io;
+
+use qmt_artifact::ArtifactError;
+use qmt_cache::CacheError;
+use qmt_oci_ref::{Digest, PinnedReference, RegistryError, RegistryErrorKind};
+use qmt_verify::VerifyError;
+
+use super::{Context, Request};
+use crate::error::{Error, registry_cause};
+
+/// Why a stage failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) enum StageError {
+    Resolve(RegistryError),
+    Manifest(RegistryError),
+    Verify(#[from] VerifyError),
+    #[error("the tag names an older version than the lockfile")]
+    Rollback(Rollback),
+    Select(ArtifactError),
+    Extract(ArtifactError),
+    #[error("{missing} is not in the cache, and {rule} forbids the network")]
+    Offline {
+        missing: &'static str,
+        rule: &'static str,
+    },
+    Cache(#[from] CacheError),
+    #[error("{doing} did not complete")]
+    Stopped {
+        doing: &'static str,
+        source: io::Error,
+    },
+}
+
+/// The version that a tag names now, and the newer one that the lockfile records.
+#[derive(Debug)]
+pub(crate) struct Rollback {
+    pub(crate) digest: Digest,
+    pub(crate) signed: String,
+    pub(crate) locked: Digest,
+    pub(crate) locked_signed: String,
+}
+
+impl StageError {
+    /// Adds the plugin and its reference. `pin` is what the reference was resolved to, if it was.
+    pub(crate) fn attach(
+        self,
+        context: &Context,
+        request: &Request,
+        pin: Option<&PinnedReference>,
+    ) -> Error {
+        let plugin = context.reporter.plugin().to_owned();
+        let reference = request.source.clone();
+        let pinned = pin.map_or_else(|| reference.clone(), ToString::to_string);
+        match self.refused_offline(context) {
+            Self::Resolve(source) => Error::Registry {
+                plugin,
+                reference,
+                doing: "resolving",
+                source,
+            },
+            Self::Manifest(source) => Error::Registry {
+                plugin,
+                reference,
+                doing: "fetching the manifest of",
+                source,
+            },
+            Self::Verify(source) => Error::NotVerified {
+                plugin,
+                reference: pinned,
+                source,
+            },
+            Self::Rollback(rollback) => Error::Rollback {
+                plugin,
+                reference,
+                digest: rollback.digest,
+                signed: rollback.signed,
+                locked: rollback.locked,
+                locked_signed: rollback.locked_signed,
+            },
+            Self::Select(source) | Self::Extract(source) => Error::Artifact {
+                plugin,
+                reference: pinned,
+                source,
+            },
+            Self::Offline { missing, rule } => Error::Offline {
+                plugin,
+                reference,
+                missing,
+                rule,
+            },
+            Self::Cache(source) => Error::Cache { plugin, source },
+            Self::Stopped { doing, source } => Error::Stopped {
+                plugin,
+                doing,
+                source,
+            },
+        }
+    }
+
+    /// Turns what an offline registry answered into [`StageError::Offline`].
+    fn refused_offline(self, context: &Context) -> Self {
+        let (missing, error): (_, &(dyn std::error::Error + 'static)) = match &self {
+            Self::Resolve(error) => ("the digest", error),
+            Self::Manifest(error) => ("the manifest", error),
+            Self::Verify(error) => ("the signature", error),
+            Self::Select(error) => ("the manifest", error),
+            Self::Extract(error) => ("the plugin", error),
+            Self::Rollback(_) | Self::Offline { .. } | Self::Cache(_) | Self::Stopped { .. } => {
+                return self;
+            }
+        };
+        let kind = registry_cause(error).map(RegistryError::kind);
+        if kind != Some(RegistryErrorKind::Offline) {
+            return self;
+        }
+        let rule = context.offline.unwrap_or("the registry");
+        Self::Offline { missing, rule }
+    }
+}

@@ -1,0 +1,110 @@
+//! Rollback: a tag that names an older version than the lockfile is not followed.
+//!
+//! An attacker in control of a registry can serve an old version again, signature included
+//! (CVE-2024-23332).
+
+use std::time::{Duration, SystemTime};
+
+use qmt_oci_ref::{Digest, time};
+use qmt_verify::{Evidence, Verification};
+
+use super::error::Rollback;
+use super::resolve::Resolved;
+use super::{Context, Request, StageError, Trust};
+
+/// Compares the version that the tag names now with the one that it named before.
+///
+/// # Errors
+///
+/// [`StageError::Rollback`] if the lockfile's version was signed later, and no update was requested.
+pub(super) async fn check(
+    context: &Context,
+    request: &Request,
+    resolved: &Resolved,
+    verification: &Verification,
+) -> Result<(), StageError> {
+    let Some(before) = before(context, request, resolved).await? else {
+        return Ok(());
+    };
+    let digest = resolved.pin().digest();
+    let now = verification.signed_at().map(whole_seconds);
+    let then = match &request.locked {
+        Some(locked) => locked.signed_at,
+        None => stored_time(context, request, &before).await?,
+    };
+    let then = then.map(whole_seconds);
+    let is_older = match (then, now) {
+        (Some(then), Some(now)) if then <= now => return Ok(()),
+        (Some(_), Some(_)) => true,
+        _ => false,
+    };
+    if is_older && request.locked.is_some() && !request.is_update {
+        return Err(StageError::Rollback(Rollback {
+            digest: digest.clone(),
+            signed: describe(now),
+            locked: before,
+            locked_signed: describe(then),
+        }));
+    }
+    context.reporter.warning(format!(
+        "`{}` {}: {digest} ({}) instead of {before} ({})",
+        request.source,
+        if is_older {
+            "was rolled back"
+        } else {
+            "has changed"
+        },
+        describe(now),
+        describe(then),
+    ));
+    Ok(())
+}
+
+/// Returns the digest that the tag named before, if the registry resolved it to another one now.
+async fn before(
+    context: &Context,
+    request: &Request,
+    resolved: &Resolved,
+) -> Result<Option<Digest>, StageError> {
+    if !resolved.is_fresh() {
+        return Ok(None);
+    }
+    let before = if let Some(locked) = &request.locked {
+        Some(locked.digest.clone())
+    } else {
+        let recorded = context.cache.ref_(&request.reference).await?;
+        recorded.map(|(digest, _)| digest)
+    };
+    Ok(before.filter(|before| before != resolved.pin().digest()))
+}
+
+/// Returns when `digest` was signed, if signature material in the cache still proves it.
+async fn stored_time(
+    context: &Context,
+    request: &Request,
+    digest: &Digest,
+) -> Result<Option<SystemTime>, StageError> {
+    let Some(Trust::Verify(verifier)) = &context.trust else {
+        return Ok(None);
+    };
+    let stored = context.cache.evidence(digest).await?;
+    let evidence = stored.and_then(|bytes| Evidence::from_json(&bytes).ok());
+    let pin = request.reference.with_digest(digest.clone());
+    Ok(evidence.and_then(|evidence| {
+        let verification = verifier.check(&pin, &evidence, None, context.now);
+        verification.ok()?.signed_at()
+    }))
+}
+
+/// Drops the fraction, because the lockfile records whole seconds.
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.map_or(0, |since| since.as_secs()))
+}
+
+fn describe(when: Option<SystemTime>) -> String {
+    when.map_or_else(
+        || "no proven time of signing".to_owned(),
+        |when| format!("signed {}", time::rfc3339(when)),
+    )
+}

@@ -1,0 +1,213 @@
+//! AUTH-16, AUTH-17: credential helpers.
+
+use super::*;
+
+#[cfg(unix)]
+const ANSWER: &str =
+    r#"read key; printf '{"ServerURL":"%s","Username":"%s","Secret":"%s"}' "$key" "#;
+
+#[cfg(unix)]
+#[tokio::test]
+async fn auth_16_helpers_come_before_the_file() {
+    let auths = format!(
+        r#""auths":{{"a.io":{0},"b.io":{0},"c.io":{0}}}"#,
+        auth("file:pw")
+    );
+    let home = Home::with_docker(&format!(
+        r#"{{{auths},"credsStore":"all","credHelpers":{{"a.io":"one","d.io":""}}}}"#
+    ));
+    home.helper("one", &format!("{ANSWER} one \"$key\""));
+    home.helper(
+        "all",
+        &format!(
+            "read key; case $key in c.io) echo 'credentials not found in native keychain'; exit 1;; esac\n\
+             echo \"$key\" | ( {ANSWER} all \"$key\" )"
+        ),
+    );
+    assert_eq!(home.find("a.io").await.unwrap().unwrap(), "one:a.io");
+    assert_eq!(home.find("b.io").await.unwrap().unwrap(), "all:b.io");
+    assert_eq!(home.find("d.io").await.unwrap().unwrap(), "all:d.io");
+    assert_eq!(home.find("c.io/x").await.unwrap().unwrap(), "file:pw");
+    let hub = home
+        .find("docker.io/library/alpine")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(hub, "all:https://index.docker.io/v1/");
+}
+
+/// A path in the file is more specific than a helper for the whole host; one for less is not.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_path_comes_before_a_helper_for_the_host() {
+    let auths = format!(
+        r#""auths":{{"r.io":{0},"r.io/team":{0},"r.io/empty":{{}},"s.io/team":{0}}}"#,
+        auth("file:pw")
+    );
+    let home = Home::with_docker(&format!(
+        r#"{{{auths},"credsStore":"all","credHelpers":{{"s.io/team/app":"all"}}}}"#
+    ));
+    home.helper("all", &format!("{ANSWER} helper \"$key\""));
+    for (what, expected) in [
+        ("r.io", "helper:r.io"),
+        ("r.io/other/app", "helper:r.io"),
+        ("r.io/team/app", "file:pw"),
+        ("r.io/empty/app", "helper:r.io"),
+        ("s.io/team/x", "file:pw"),
+        ("s.io/team/app", "helper:s.io"),
+    ] {
+        assert_eq!(home.find(what).await.unwrap().unwrap(), expected, "{what}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_helper_may_give_an_identity_token() {
+    let home = Home::with_docker(r#"{"credsStore":"x"}"#);
+    home.helper("x", &format!("{ANSWER} '<token>' refresh"));
+    assert_eq!(
+        home.find("ghcr.io").await.unwrap().unwrap(),
+        "identity refresh"
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn auth_17_failing_helpers_show_no_secret() {
+    for (script, reason) in [
+        (
+            "echo canary; echo canary >&2; exit 1",
+            "it failed (its output may hold a secret and is not shown)",
+        ),
+        ("echo canary", "its answer does not follow the protocol"),
+        (
+            r#"echo '{"Username":"","Secret":"canary"}'"#,
+            "its answer has no user name",
+        ),
+        (
+            r#"echo '{"Username":"canary"}'"#,
+            "its answer does not follow the protocol",
+        ),
+        (
+            "kill -9 $$",
+            "it failed (its output may hold a secret and is not shown)",
+        ),
+    ] {
+        let home = Home::with_docker(r#"{"credsStore":"x"}"#);
+        home.helper("x", script);
+        let error = home.find("ghcr.io").await.unwrap_err();
+        assert!(!text_of(&error).contains("canary"), "{}", text_of(&error));
+        assert_eq!(reason_of(Err(error)), reason, "{script}");
+    }
+}
+
+/// LIM-10: 64 KiB of output, or what it was lowered to, and one byte more.
+#[cfg(unix)]
+#[tokio::test]
+async fn auth_17_output_is_capped() {
+    let limit = usize::try_from(HELPER_OUTPUT_MAX).unwrap();
+    let answer = r#"{"Username":"me","Secret":"pw"}"#;
+    let padded = |length: usize| {
+        let home = Home::with_docker(r#"{"credsStore":"x"}"#);
+        home.write(
+            "answer",
+            &format!("{answer}{}", " ".repeat(length - answer.len())),
+        );
+        home.helper("x", "cat \"$HOME/answer\"");
+        home
+    };
+    assert_eq!(
+        padded(limit).find("ghcr.io").await.unwrap().unwrap(),
+        "me:pw"
+    );
+    let over = "it printed more than allowed (64 KiB unless lowered) and was ended";
+    assert_eq!(reason_of(padded(limit + 1).find("ghcr.io").await), over);
+    let lowered = |output: u64| {
+        let home = padded(100);
+        let chain = CredentialChain::over(home.environment());
+        (home, chain.helper_limits(HELPER_TIME_MAX, output))
+    };
+    let ghcr = "ghcr.io".parse().unwrap();
+    let (_home, chain) = lowered(100);
+    assert!(chain.credential(&ghcr, None).await.unwrap().is_some());
+    let (_home, chain) = lowered(99);
+    let refused = chain.credential(&ghcr, None).await.map(|_| None);
+    assert_eq!(reason_of(refused), over);
+    let flood = Home::with_docker(r#"{"credsStore":"x"}"#);
+    flood.helper("x", "exec cat /dev/zero");
+    let started = Instant::now();
+    assert_eq!(reason_of(flood.find("ghcr.io").await), over);
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+/// LIM-10: the time of a helper, which can be lowered and not raised.
+#[cfg(unix)]
+#[tokio::test]
+async fn auth_17_a_helper_that_hangs_is_ended_with_its_children() {
+    let home = Home::new();
+    home.helper("x", "sleep 300 & echo $! > \"$HOME/child\"; wait");
+    let chain = CredentialChain::over(home.environment())
+        .helper_limits(Duration::from_millis(700), HELPER_OUTPUT_MAX);
+    let started = Instant::now();
+    let run = helper::run(&chain.environment, "x", "get", b"ghcr.io").await;
+    let run = run.map(|_| None).map_err(RegistryError::from);
+    assert_eq!(
+        reason_of(run),
+        "it took longer than allowed (30 seconds unless lowered) and was ended"
+    );
+    assert!(started.elapsed() < Duration::from_secs(20));
+    // As it is and raised, it is the table's; lowered, what was said.
+    let limits = |chain: &CredentialChain| {
+        let limits = chain.environment.helper_limits;
+        (limits.time, limits.output)
+    };
+    let table = (Duration::from_secs(30), 65_536);
+    let chain = CredentialChain::over(Environment::default());
+    assert_eq!(limits(&chain), table);
+    let chain = chain.helper_limits(Duration::MAX, u64::MAX);
+    assert_eq!(limits(&chain), table);
+    let chain = chain.helper_limits(Duration::from_secs(1), 7);
+    assert_eq!(limits(&chain), (Duration::from_secs(1), 7));
+    let child = std::fs::read_to_string(home.path("child")).unwrap();
+    let is_gone = || {
+        // A process that has ended and was not waited for is a zombie (`Z`).
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.trim()));
+        stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z "))
+    };
+    while !is_gone() {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "the child lives on"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn auth_17_helpers_have_plain_names() {
+    let bad = "its name has other characters than letters, digits, `-`, `_`, `.`";
+    for name in [
+        "../x",
+        "a/b",
+        "/bin/sh",
+        "..",
+        "a..b",
+        "a b",
+        "a\\b",
+        "a;b",
+        "é",
+        &"x".repeat(65),
+    ] {
+        let content = serde_json::json!({"credsStore": name}).to_string();
+        assert_eq!(
+            reason_of(Home::with_docker(&content).find("ghcr.io").await),
+            bad,
+            "{name}"
+        );
+    }
+    let absent = Home::with_docker(r#"{"credsStore":"osxkeychain-1_x.y"}"#);
+    let reason = reason_of(absent.find("ghcr.io").await);
+    assert!(reason.contains("in `PATH`"), "{reason}");
+    let relative = Home::with_docker(r#"{"credsStore":"x"}"#).set("PATH", ".:bin");
+    assert!(reason_of(relative.find("ghcr.io").await).contains("in `PATH`"));
+}

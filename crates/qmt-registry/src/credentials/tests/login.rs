@@ -1,0 +1,189 @@
+//! Login and logout.
+
+use super::*;
+
+#[tokio::test]
+async fn login_writes_what_docker_would_and_keeps_the_rest() {
+    let home = Home::with_docker(
+        r#"{"HttpHeaders":{"X":"y"},"auths":{"quay.io":{"auth":"bWU6cHc="}},"psFormat":"z"}"#,
+    );
+    let host = "ghcr.io".parse().unwrap();
+    let stored = home
+        .chain()
+        .store(&host, &Credential::basic("me", "p:w"))
+        .await
+        .unwrap();
+    assert_eq!(stored, StoredIn::File(home.path(".docker/config.json")));
+    let value: serde_json::Value = serde_json::from_str(&home.docker()).unwrap();
+    assert_eq!(value["HttpHeaders"]["X"], "y");
+    assert_eq!(value["psFormat"], "z");
+    assert_eq!(value["auths"]["ghcr.io"]["auth"], STANDARD.encode("me:p:w"));
+    assert_eq!(home.find("ghcr.io/x").await.unwrap().unwrap(), "me:p:w");
+    assert_eq!(home.find("quay.io").await.unwrap().unwrap(), "me:pw");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(home.path(".docker/config.json"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    assert!(home.chain().erase(&host).await.unwrap());
+    assert_eq!(home.find("ghcr.io").await.unwrap(), None);
+    assert!(!home.chain().erase(&host).await.unwrap());
+    assert_eq!(home.find("quay.io").await.unwrap().unwrap(), "me:pw");
+}
+
+#[tokio::test]
+async fn login_makes_the_file_where_there_is_none() {
+    let home = Home::new();
+    let hub = "docker.io".parse().unwrap();
+    assert!(!home.chain().erase(&hub).await.unwrap());
+    assert!(!home.path(".docker").exists());
+    let token = Credential::IdentityToken(SecretString::from("refresh"));
+    home.chain().store(&hub, &token).await.unwrap();
+    let value: serde_json::Value = serde_json::from_str(&home.docker()).unwrap();
+    assert_eq!(
+        value["auths"]["https://index.docker.io/v1/"]["identitytoken"],
+        "refresh"
+    );
+    assert_eq!(
+        home.find("docker.io/library/x").await.unwrap().unwrap(),
+        "identity refresh"
+    );
+}
+
+#[tokio::test]
+async fn logout_removes_every_name_of_the_registry() {
+    let home = Home::with_docker(&auths(&[
+        "ghcr.io",
+        "https://ghcr.io/v1/",
+        "ghcr.io/team",
+        "a.ghcr.io",
+    ]));
+    assert!(
+        home.chain()
+            .erase(&"ghcr.io".parse().unwrap())
+            .await
+            .unwrap()
+    );
+    assert_eq!(home.find("ghcr.io").await.unwrap(), None);
+    assert!(home.find("ghcr.io/team/x").await.unwrap().is_some());
+    assert!(home.find("a.ghcr.io").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_refused_and_nothing_is_written() {
+    let home = Home::new();
+    let host = "ghcr.io".parse().unwrap();
+    for credential in [
+        Credential::basic("", "canary"),
+        Credential::basic("a:b", "canary"),
+        Credential::Bearer(SecretString::from("canary")),
+    ] {
+        let error = home.chain().store(&host, &credential).await.unwrap_err();
+        assert!(matches!(
+            error.downcast_ref(),
+            Some(ClientError::CredentialOption { .. })
+        ));
+        assert!(!text_of(&error).contains("canary"));
+    }
+    assert!(!home.path(".docker").exists());
+    let broken = Home::with_docker("{ not JSON");
+    broken
+        .chain()
+        .store(&host, &Credential::basic("me", "pw"))
+        .await
+        .unwrap_err();
+    assert_eq!(broken.docker(), "{ not JSON");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_linked_file_stays_a_link() {
+    let home = Home::new();
+    home.write("dotfiles/docker.json", "{}");
+    std::fs::create_dir_all(home.path(".docker")).unwrap();
+    std::os::unix::fs::symlink(
+        home.path("dotfiles/docker.json"),
+        home.path(".docker/config.json"),
+    )
+    .unwrap();
+    let host = "ghcr.io".parse().unwrap();
+    home.chain()
+        .store(&host, &Credential::basic("me", "pw"))
+        .await
+        .unwrap();
+    let link = || std::fs::symlink_metadata(home.path(".docker/config.json")).unwrap();
+    assert!(link().file_type().is_symlink());
+    assert!(home.docker().contains("ghcr.io"));
+
+    // So does one whose target is not there yet.
+    std::fs::remove_dir_all(home.path("dotfiles")).unwrap();
+    let credential = Credential::basic("me", "pw");
+    home.chain().store(&host, &credential).await.unwrap();
+    assert!(link().file_type().is_symlink());
+    assert!(home.docker().contains("ghcr.io"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn login_goes_to_the_helper_where_one_is_named() {
+    let home = Home::with_docker(r#"{"credHelpers":{"ghcr.io":"x"}}"#);
+    home.helper(
+        "x",
+        r#"case $1 in
+store) cat > "$HOME/store";;
+get) test -e "$HOME/store" && cat "$HOME/store" && exit; echo 'credentials not found in native keychain'; exit 1;;
+erase) test -e "$HOME/store" || { echo 'credentials not found in native keychain'; exit 1; }; rm "$HOME/store";;
+esac"#,
+    );
+    let host = "ghcr.io".parse().unwrap();
+    let stored = home
+        .chain()
+        .store(&host, &Credential::basic("me", "canary"))
+        .await
+        .unwrap();
+    assert_eq!(stored, StoredIn::Helper("x".to_owned()));
+    assert!(!home.docker().contains("canary"));
+    assert!(
+        home.docker().contains(r#""ghcr.io": {}"#),
+        "{}",
+        home.docker()
+    );
+    assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "me:canary");
+    assert!(home.chain().erase(&host).await.unwrap());
+    assert_eq!(home.find("ghcr.io").await.unwrap(), None);
+    assert!(!home.chain().erase(&host).await.unwrap());
+
+    home.helper("x", "exit 1");
+    let error = home
+        .chain()
+        .store(&host, &Credential::basic("me", "canary"))
+        .await
+        .unwrap_err();
+    assert!(!text_of(&error).contains("canary"));
+    assert!(home.chain().erase(&host).await.is_err());
+}
+
+#[test]
+fn debug_shows_no_values() {
+    let home = Home::new().set("QMT_REGISTRY_X_PASSWORD", "canary");
+    let chain = home
+        .chain()
+        .with_explicit("x.io".parse().unwrap(), Credential::basic("u", "canary"));
+    let shown = format!("{chain:?} {:?}", home.environment());
+    assert!(
+        shown.contains("QMT_REGISTRY_X_PASSWORD") && shown.contains("x.io"),
+        "{shown}"
+    );
+    assert!(!shown.contains("canary"), "{shown}");
+}
+
+#[test]
+fn the_process_environment_is_read_once() {
+    let environment = Environment::of_process();
+    assert_eq!(environment.get("PATH"), std::env::var_os("PATH").as_deref());
+    assert!(Path::new("/").is_absolute());
+}

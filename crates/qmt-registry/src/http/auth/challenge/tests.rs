@@ -1,0 +1,92 @@
+//! Tests of challenges.
+
+use http::HeaderValue;
+
+use super::*;
+
+fn pick(values: &[&[u8]]) -> Result<Challenge, ClientError> {
+    let mut headers = HeaderMap::new();
+    for value in values {
+        headers.append(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_bytes(value).unwrap(),
+        );
+    }
+    strongest(&"a.example".parse().unwrap(), &headers)
+}
+
+fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Challenge {
+    Challenge::Bearer(BearerChallenge {
+        realm: realm.to_owned(),
+        service: service.map(str::to_owned),
+        scope: scope.map(str::to_owned),
+    })
+}
+
+/// AUTH-08: the forms of RFC 9110, quoted commas and escapes included.
+#[test]
+fn challenges_are_read_by_the_rfc() {
+    let usual =
+        br#"Bearer realm="https://t.example/token",service="s",scope="repository:a/b:pull,push""#;
+    let expected = || {
+        bearer(
+            "https://t.example/token",
+            Some("s"),
+            Some("repository:a/b:pull,push"),
+        )
+    };
+    assert_eq!(pick(&[usual]).unwrap(), expected());
+    let escaped = br#"bearer REALM="https://t.example/\"q\"""#;
+    assert_eq!(
+        pick(&[escaped]).unwrap(),
+        bearer("https://t.example/\"q\"", None, None)
+    );
+    assert_eq!(pick(&[br#"BASIC realm="x""#]).unwrap(), Challenge::Basic);
+    assert_eq!(pick(&[b"Basic"]).unwrap(), Challenge::Basic);
+    // Two headers, or several in one, in any order, unknown ones first: the strongest is taken.
+    assert_eq!(pick(&[br#"Basic realm="x""#, usual]).unwrap(), expected());
+    let both = [br#"Negotiate, Basic realm="a,b", "#.as_slice(), usual].concat();
+    assert_eq!(pick(&[&both]).unwrap(), expected());
+    let reverse = [usual.as_slice(), br#", Basic realm="x""#].concat();
+    assert_eq!(pick(&[&reverse]).unwrap(), expected());
+}
+
+/// AUTH-08: a malformed challenge is an error with a reason, never a panic.
+#[test]
+fn malformed_challenges_are_errors() {
+    let long = [b"Basic realm=\"".as_slice(), &vec![b'x'; 64 << 10], b"\""].concat();
+    for hostile in [
+        long.as_slice(),
+        b"",
+        b"\xff\xfe",
+        b"Negotiate",
+        b"Bearer",
+        br#"Bearer service="s""#,
+        br#"Bearer realm="unterminated"#,
+        br#"Bearer realm="a", realm="b""#,
+        b"=,=,=",
+        b"Bearer realm=,",
+    ] {
+        let error = pick(&[hostile]).unwrap_err();
+        assert!(matches!(error, ClientError::Challenge { .. }), "{error:?}");
+    }
+    assert!(pick(&[]).is_err());
+    // A malformed header next to a good one does not matter.
+    assert_eq!(pick(&[b"\xff", b"Basic"]).unwrap(), Challenge::Basic);
+}
+
+/// AUTH-08: a value at the limit is read, one byte more is not.
+#[test]
+fn the_length_is_bounded() {
+    let value = |length: usize| {
+        let mut value = b"Basic realm=\"".to_vec();
+        value.resize(length - 1, b'x');
+        value.push(b'"');
+        value
+    };
+    assert_eq!(
+        pick(&[&value(CHALLENGE_BYTES_MAX)]).unwrap(),
+        Challenge::Basic
+    );
+    assert!(pick(&[&value(CHALLENGE_BYTES_MAX + 1)]).is_err());
+}

@@ -1,0 +1,51 @@
+//! Authorization: what a registry demands, and how the demand is met.
+//!
+//! [`challenge`] reads the demand, [`realm`] decides about the token server that it names,
+//! [`scope`] limits what is asked for, [`token`] asks, and [`session`] remembers.
+
+mod challenge;
+mod realm;
+mod scope;
+mod session;
+mod token;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub(super) use self::scope::{Access, AuthScope};
+pub(super) use self::session::{Auth, AuthOutcome, Authorization};
+use crate::error::ClientError;
+
+/// The header for a user name and password; the scheme does not allow every name.
+fn basic(username: &str, password: &SecretString) -> Result<HeaderValue, ClientError> {
+    let unusable = |reason| ClientError::CredentialOption {
+        origin: "username".to_owned(),
+        reason,
+    };
+    if username.contains(':') {
+        return Err(unusable("basic authentication allows no `:` in it"));
+    }
+    let joined = zeroize::Zeroizing::new(format!("{username}:{}", password.expose_secret()));
+    let text = zeroize::Zeroizing::new(format!("Basic {}", STANDARD.encode(joined.as_bytes())));
+    sensitive(&text).ok_or_else(|| unusable("a header allows no control characters in it"))
+}
+
+/// The header for a token; `None` where a header does not allow its characters.
+fn bearer(token: &SecretString) -> Option<HeaderValue> {
+    let token = token.expose_secret();
+    let fits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let text = zeroize::Zeroizing::new(format!("Bearer {token}"));
+    fits.then(|| sensitive(&text)).flatten()
+}
+
+/// A header value that `Debug` does not show and HPACK does not index.
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Which token servers are asked, and with what.
+//!
+//! A registry that could name any server could collect passwords (CVE-2026-48978, CVE-2026-33540)
+//! or make the client send requests into its own network. So a credential goes to the registry's
+//! own host, to the known pairs, and to what the operator lists in `allow_realms`. Any other host
+//! gets an anonymous request, and a host that is an address gets no request at all.
+
+use qmt_oci_ref::RegistryHost;
+use qmt_oci_ref::address::AddressKind;
+use url::Url;
+
+use crate::error::ClientError;
+use crate::http::transport::{literal, same_origin, unsafe_part};
+use crate::redact::RedactedUrl;
+
+/// Registries whose token server is known to be another host.
+const KNOWN_PAIRS: [(&str, &str); 2] = [
+    ("docker.io", "auth.docker.io"),
+    ("registry.gitlab.com", "gitlab.com"),
+];
+
+/// A token server to which requests are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Realm {
+    pub(crate) url: Url,
+    pub(crate) trust: RealmTrust,
+}
+
+/// Why a token server gets requests, and whether it gets the credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RealmTrust {
+    /// The operator lists it in `allow_realms`: any address, and the credential.
+    Operator,
+    /// It is the registry's host, or a known pair: the credential.
+    Known,
+    /// The registry alone names it: an anonymous request, to an address of the registry's kind.
+    Untrusted,
+}
+
+/// Checks the `realm` that `host`, reached at `base`, names.
+pub(crate) fn check(
+    host: &RegistryHost,
+    base: &Url,
+    allow_realms: &[String],
+    realm: &str,
+) -> Result<Realm, ClientError> {
+    let refuse = |reason, allow: Option<&Url>| ClientError::RealmRefused {
+        host: host.clone(),
+        realm: RedactedUrl::from_text(realm),
+        reason,
+        allow: allow.map(authority),
+    };
+    if realm.chars().any(|c| c.is_control() || c == ' ') {
+        return Err(refuse("it has spaces or control characters", None));
+    }
+    let mut url = Url::parse(realm).map_err(|_| refuse("it is not an absolute URL", None))?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(refuse("it is neither HTTPS nor HTTP", None));
+    }
+    if let Some(reason) = unsafe_part(base, &url) {
+        return Err(refuse(reason, None));
+    }
+    url.set_fragment(None);
+    let known = |registry, realm| {
+        host.as_str() == registry && url.host_str() == Some(realm) && url.port().is_none()
+    };
+    let trust = if allow_realms.iter().any(|entry| allows(entry, &url)) {
+        RealmTrust::Operator
+    } else if url.host() == base.host() || KNOWN_PAIRS.iter().any(|(a, b)| known(*a, *b)) {
+        RealmTrust::Known
+    } else {
+        let kind = literal(&url).map(AddressKind::of);
+        let is_same_kind = kind == literal(base).map(AddressKind::of);
+        if kind == Some(AddressKind::Metadata) || (kind.is_some() && !is_same_kind) {
+            return Err(refuse("it is an address, not a name", Some(&url)));
+        }
+        RealmTrust::Untrusted
+    };
+    Ok(Realm { url, trust })
+}
+
+/// The error for a credential that would be sent to an untrusted realm.
+pub(crate) fn untrusted(host: &RegistryHost, realm: &Url) -> ClientError {
+    ClientError::RealmRefused {
+        host: host.clone(),
+        realm: RedactedUrl::from(realm),
+        reason: "it is another host, so the credential is not sent to it",
+        allow: Some(authority(realm)),
+    }
+}
+
+/// Whether an entry of `allow_realms` (`host`, `host:port` or a URL's origin) covers `url`. Without
+/// a port it means the scheme's own.
+fn allows(entry: &str, url: &Url) -> bool {
+    let absolute = if entry.contains("://") {
+        entry.to_owned()
+    } else {
+        format!("{}://{entry}", url.scheme())
+    };
+    Url::parse(&absolute).is_ok_and(|entry| same_origin(&entry, url))
+}
+
+/// `host` or `host:port`, as `allow_realms` takes it.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Tests of token servers.
+
+use super::*;
+
+fn checked(host: &str, base: &str, allow: &[&str], realm: &str) -> Result<RealmTrust, String> {
+    let allow: Vec<String> = allow.iter().map(|&entry| entry.to_owned()).collect();
+    check(
+        &host.parse().unwrap(),
+        &Url::parse(base).unwrap(),
+        &allow,
+        realm,
+    )
+    .map(|realm| realm.trust)
+    .map_err(|error| error.to_string())
+}
+
+fn at_example(allow: &[&str], realm: &str) -> Result<RealmTrust, String> {
+    checked("r.example", "https://r.example/", allow, realm)
+}
+
+/// AUTH-04: the own host, the known pairs and the operator's list; no other.
+#[test]
+fn credentials_go_to_known_realms() {
+    use RealmTrust::{Known, Operator, Untrusted};
+    assert_eq!(at_example(&[], "https://r.example/token"), Ok(Known));
+    assert_eq!(at_example(&[], "https://R.example:8443/token"), Ok(Known));
+    assert_eq!(at_example(&[], "https://auth.example/token"), Ok(Untrusted));
+    assert_eq!(
+        at_example(&[], "https://r.example.evil/token"),
+        Ok(Untrusted)
+    );
+    assert_eq!(
+        at_example(&["auth.example"], "https://auth.example/token"),
+        Ok(Operator)
+    );
+    assert_eq!(
+        at_example(&["https://auth.example"], "https://auth.example/t"),
+        Ok(Operator)
+    );
+    assert_eq!(
+        at_example(&["auth.example"], "https://auth.example:444/token"),
+        Ok(Untrusted)
+    );
+    assert_eq!(
+        at_example(&["auth.example:444"], "https://auth.example:444/t"),
+        Ok(Operator)
+    );
+    let hub = |realm| checked("docker.io", "https://registry-1.docker.io/", &[], realm);
+    assert_eq!(hub("https://auth.docker.io/token"), Ok(Known));
+    assert_eq!(hub("https://auth.docker.io:1/token"), Ok(Untrusted));
+    assert_eq!(
+        at_example(&[], "https://auth.docker.io/token"),
+        Ok(Untrusted),
+        "not its pair"
+    );
+    let gitlab = checked(
+        "registry.gitlab.com",
+        "https://registry.gitlab.com/",
+        &[],
+        "https://gitlab.com/jwt/auth",
+    );
+    assert_eq!(gitlab, Ok(Known));
+}
+
+/// AUTH-04: the refusal names the config line that would allow it.
+#[test]
+fn the_refusal_says_how_to_allow_it() {
+    let realm = Url::parse("https://auth.example:8443/token").unwrap();
+    let text = untrusted(&"r.example".parse().unwrap(), &realm).to_string();
+    assert!(
+        text.contains(r#"allow_realms = ["auth.example:8443"]"#),
+        "{text}"
+    );
+}
+
+/// AUTH-05: an address in any notation is not a token server.
+#[test]
+fn addresses_are_refused() {
+    for host in [
+        "169.254.169.254",
+        "127.0.0.1",
+        "10.1.2.3",
+        "[::1]",
+        "[fd00:ec2::254]",
+        "0.0.0.0",
+        "[::ffff:127.0.0.1]",
+        "2130706433",
+        "0177.0.0.1",
+        "0x7f000001",
+        "8.8.8.8",
+    ] {
+        let realm = format!("https://{host}/token");
+        assert!(at_example(&[], &realm).is_err(), "{host}");
+        let metadata = checked(
+            "169.254.169.254",
+            "https://169.254.169.254/",
+            &[],
+            "https://[fd00:ec2::254]/",
+        );
+        assert!(metadata.is_err());
+    }
+    // A registry that is such an address itself may name a neighbour, without the credential.
+    let local = |realm| checked("127.0.0.1:5000", "http://127.0.0.1:5000/", &[], realm);
+    assert_eq!(local("http://127.0.0.1:5001/token"), Ok(RealmTrust::Known));
+    assert_eq!(local("http://127.0.0.2/token"), Ok(RealmTrust::Untrusted));
+    assert!(local("http://10.0.0.1/token").is_err());
+    assert_eq!(
+        at_example(&["10.0.0.1"], "https://10.0.0.1/t"),
+        Ok(RealmTrust::Operator)
+    );
+}
+
+/// AUTH-03, AUTH-07: no downgrade, no other scheme, nothing relative, no userinfo, no CR or LF.
+#[test]
+fn malformed_realms_are_refused() {
+    for realm in [
+        "http://r.example/token",
+        "file:///etc/passwd",
+        "ftp://r.example/",
+        "data:text/plain,x",
+        "unix:/run/x",
+        "",
+        "/token",
+        "r.example/token",
+        "https://r.example/\r\nX: y",
+        "https://user@r.example/",
+        "https://user:password@r.example/",
+        "https://",
+    ] {
+        assert!(at_example(&[], realm).is_err(), "{realm:?}");
+    }
+    let plain = checked(
+        "r.example",
+        "http://r.example/",
+        &[],
+        "http://r.example/token",
+    );
+    assert_eq!(
+        plain,
+        Ok(RealmTrust::Known),
+        "where the registry itself is plain"
+    );
+}

@@ -1,0 +1,314 @@
+//! Authorization for requests: the registry's last challenge, and tokens until they expire.
+//!
+//! A session belongs to one origin, repository and access. What was acquired for one is never sent
+//! for another. The request that acquires a token holds the session's lock, so that any number of
+//! requests that were refused together cause one request to the token server.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+use qmt_oci_ref::Repository;
+use tokio::time::Instant;
+
+use super::challenge::{self, BearerChallenge, Challenge};
+use super::realm;
+use super::scope::{Access, AuthScope};
+use super::token::token;
+use super::{basic, bearer};
+use crate::credentials::{Credential, CredentialStore};
+use crate::error::ClientError;
+use crate::events::RegistryEvent;
+use crate::http::transport::{Context, Failure};
+use crate::limits::TOKENS_HELD_MAX;
+use crate::redact::RedactedUrl;
+
+/// A token this close to its expiry is not used any more.
+const LEEWAY: Duration = Duration::from_secs(5);
+
+/// The `Authorization` header of a session.
+#[derive(Clone)]
+pub(crate) struct Authorization {
+    pub(crate) header: HeaderValue,
+    kind: Kind,
+    expires: Option<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A user name and password. Requests without them were refused before.
+    Password,
+    /// A token for which a credential was sent, or that is the credential.
+    Token,
+    /// A token without a credential.
+    AnonymousToken,
+}
+
+/// What follows from a status 401.
+pub(crate) enum AuthOutcome {
+    /// Send the request again, with the header that the session has now.
+    Retry,
+    /// There is no better credential.
+    Refused {
+        /// Whether there was no credential at all.
+        anonymous: bool,
+    },
+}
+
+/// All sessions of one client.
+pub(crate) struct Auth {
+    store: Option<Arc<dyn CredentialStore>>,
+    /// Whether requests that read may be sent without a refused credential.
+    anonymous_fallback: bool,
+    sessions: Mutex<HashMap<SessionKey, Arc<tokio::sync::Mutex<Session>>>>,
+    /// Origins that required a token once; they get no password over plain HTTP after that.
+    bearer_origins: Mutex<HashSet<String>>,
+}
+
+/// Everything that a token depends on (AUTH-11).
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct SessionKey {
+    origin: String,
+    repository: Option<String>,
+    mount_from: Option<String>,
+    access: Access,
+}
+
+#[derive(Default)]
+struct Session {
+    authorization: Option<Authorization>,
+    /// What the token was for, to acquire the next one before a request is refused.
+    challenge: Option<BearerChallenge>,
+    /// Whether the credential was refused, so that requests are sent without it.
+    without_credential: bool,
+}
+
+impl Session {
+    /// Continues without the refused credential.
+    fn drop_credential(&mut self, context: &Context, scope: &AuthScope<'_>) {
+        self.authorization = None;
+        self.without_credential = true;
+        let repository = scope.repository.map(Repository::path);
+        context.events.send(RegistryEvent::CredentialRefused {
+            host: scope.endpoint.host.clone(),
+            repository: repository.unwrap_or_default().to_owned(),
+        });
+    }
+}
+
+impl Auth {
+    pub(crate) fn new(store: Option<Arc<dyn CredentialStore>>, anonymous_fallback: bool) -> Self {
+        Self {
+            store,
+            anonymous_fallback,
+            sessions: Mutex::default(),
+            bearer_origins: Mutex::default(),
+        }
+    }
+
+    /// Sessions without credentials.
+    pub(crate) fn anonymous() -> Self {
+        Self::new(None, false)
+    }
+
+    /// The header to send, if the session has one; an expired token is renewed first.
+    pub(crate) async fn current(
+        &self,
+        context: &Context,
+        scope: &AuthScope<'_>,
+    ) -> Result<Option<Authorization>, Failure> {
+        let session = self.session(scope);
+        let mut session = session.lock().await;
+        let now = Instant::now();
+        let expires = session.authorization.as_ref().and_then(|held| held.expires);
+        if expires.is_some_and(|expires| expires <= now) {
+            session.authorization = None;
+            if let Some(challenge) = session.challenge.clone() {
+                self.renew(context, scope, &mut session, &challenge).await?;
+            }
+        }
+        Ok(session.authorization.clone())
+    }
+
+    /// Handles the refusal (status 401) of a request that was sent with `used`. `is_fresh`: `used`
+    /// was acquired for this request.
+    pub(crate) async fn refused(
+        &self,
+        context: &Context,
+        scope: &AuthScope<'_>,
+        used: Option<&Authorization>,
+        is_fresh: bool,
+        headers: &HeaderMap,
+    ) -> Result<AuthOutcome, Failure> {
+        let session = self.session(scope);
+        let mut session = session.lock().await;
+        if let Some(held) = &session.authorization
+            && used.is_none_or(|used| used.header != held.header)
+        {
+            return Ok(AuthOutcome::Retry); // Another request has renewed it.
+        }
+        if let Some(used) = used.filter(|_| is_fresh) {
+            if !self.may_drop_credential(scope, Some(used)) {
+                let anonymous = used.kind == Kind::AnonymousToken;
+                return Ok(AuthOutcome::Refused { anonymous });
+            }
+            session.drop_credential(context, scope);
+        }
+        session.authorization = None;
+        match challenge::strongest(&scope.endpoint.host, headers)? {
+            Challenge::Bearer(challenge) => {
+                lock(&self.bearer_origins).insert(scope.origin());
+                self.renew(context, scope, &mut session, &challenge).await?;
+                session.challenge = Some(challenge);
+                Ok(AuthOutcome::Retry)
+            }
+            Challenge::Basic => {
+                session.challenge = None;
+                Ok(self.answer_basic(scope, &mut session, used).await?)
+            }
+        }
+    }
+
+    /// Answers a challenge for user name and password.
+    async fn answer_basic(
+        &self,
+        scope: &AuthScope<'_>,
+        session: &mut Session,
+        used: Option<&Authorization>,
+    ) -> Result<AuthOutcome, ClientError> {
+        let base = &scope.endpoint.base;
+        let withhold = |reason| {
+            let url = RedactedUrl::from(base);
+            Err(ClientError::CredentialWithheld { url, reason })
+        };
+        let (username, password) = match self.credential(scope, session).await? {
+            Some(Credential::Basic { username, password }) => (username, password),
+            Some(_) => return withhold("the registry requires a password, and there is a token"),
+            None => return Ok(AuthOutcome::Refused { anonymous: true }),
+        };
+        if base.scheme() == "http" && lock(&self.bearer_origins).contains(&scope.origin()) {
+            return withhold("it required a token before, and requires a password over HTTP now");
+        }
+        let header = basic(&username, &password)?;
+        if used.is_some_and(|used| used.header == header) {
+            return Ok(AuthOutcome::Refused { anonymous: false });
+        }
+        session.authorization = Some(Authorization {
+            header,
+            kind: Kind::Password,
+            expires: None,
+        });
+        Ok(AuthOutcome::Retry)
+    }
+
+    /// Whether the same request may be sent without the credential behind `used`. Where a password
+    /// was sent, requests without it were refused before.
+    pub(crate) fn may_drop_credential(
+        &self,
+        scope: &AuthScope<'_>,
+        used: Option<&Authorization>,
+    ) -> bool {
+        used.is_some_and(|used| used.kind == Kind::Token) && self.may_read_anonymously(scope)
+    }
+
+    /// Continues this session without its credential.
+    pub(crate) async fn drop_credential(&self, context: &Context, scope: &AuthScope<'_>) {
+        let session = self.session(scope);
+        let mut session = session.lock().await;
+        if !session.without_credential {
+            session.drop_credential(context, scope);
+        }
+    }
+
+    /// Acquires a token for `session`.
+    async fn renew(
+        &self,
+        context: &Context,
+        scope: &AuthScope<'_>,
+        session: &mut Session,
+        challenge: &BearerChallenge,
+    ) -> Result<(), Failure> {
+        let endpoint = scope.endpoint;
+        let credential = self.credential(scope, session).await?;
+        if let Some(Credential::Bearer(token)) = &credential {
+            let header = bearer(token).ok_or(ClientError::CredentialOption {
+                origin: endpoint.host.to_string(),
+                reason: "the token has characters that a header does not allow",
+            })?;
+            session.authorization = Some(Authorization {
+                header,
+                kind: Kind::Token,
+                expires: None,
+            });
+            return Ok(());
+        }
+        let allow = &endpoint.options.allow_realms;
+        let realm = realm::check(&endpoint.host, &endpoint.base, allow, &challenge.realm)?;
+        let service = challenge.service.as_deref();
+        let scopes = scope.tokens(challenge.scope.as_deref());
+        let request =
+            async |credential| token(context, endpoint, &realm, service, &scopes, credential).await;
+        let token = match request(credential.as_ref()).await {
+            Err(Failure {
+                error: ClientError::TokenRefused { .. },
+                ..
+            }) if credential.is_some() && self.may_read_anonymously(scope) => {
+                session.drop_credential(context, scope);
+                request(None).await?
+            }
+            other => other?,
+        };
+        let header = bearer(&token.text).ok_or_else(|| ClientError::Token {
+            realm: RedactedUrl::from(&realm.url),
+            reason: "it has characters that a header does not allow",
+            source: None,
+        })?;
+        let kind = if credential.is_some() && !session.without_credential {
+            Kind::Token
+        } else {
+            Kind::AnonymousToken
+        };
+        session.authorization = Some(Authorization {
+            header,
+            kind,
+            expires: Some(Instant::now() + token.lifetime.saturating_sub(LEEWAY)),
+        });
+        Ok(())
+    }
+
+    async fn credential(
+        &self,
+        scope: &AuthScope<'_>,
+        session: &Session,
+    ) -> Result<Option<Credential>, ClientError> {
+        let Some(store) = self.store.as_ref().filter(|_| !session.without_credential) else {
+            return Ok(None);
+        };
+        let host = &scope.endpoint.host;
+        Ok(store.credential(host, scope.repository).await?)
+    }
+
+    fn may_read_anonymously(&self, scope: &AuthScope<'_>) -> bool {
+        self.anonymous_fallback && scope.access == Access::Pull
+    }
+
+    fn session(&self, scope: &AuthScope<'_>) -> Arc<tokio::sync::Mutex<Session>> {
+        let key = SessionKey {
+            origin: scope.origin(),
+            repository: scope.repository.map(|r| r.path().to_owned()),
+            mount_from: scope.mount_from.map(|r| r.path().to_owned()),
+            access: scope.access,
+        };
+        let mut sessions = lock(&self.sessions);
+        if sessions.len() >= TOKENS_HELD_MAX && !sessions.contains_key(&key) {
+            // Requests keep the sessions that they use; later ones acquire new tokens.
+            sessions.clear();
+        }
+        Arc::clone(sessions.entry(key).or_default())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,178 @@
+//! One request to a token server, and its bounded answer.
+//!
+//! Spec: <https://distribution.github.io/distribution/spec/auth/token/> and `…/oauth/`.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use url::Url;
+
+use super::basic;
+use super::realm::{self, Realm, RealmTrust};
+use crate::credentials::Credential;
+use crate::error::ClientError;
+use crate::http::transport::{
+    Body, Context, Endpoint, Failure, Payload, check_address, exchange, is_redirect, location,
+    retry_after, same_origin, server_message,
+};
+use crate::limits::{TOKEN_LIFETIME_MAX, TOKEN_LIFETIME_MIN};
+use crate::redact::RedactedUrl;
+
+/// The name of the client in requests that require one.
+const CLIENT_ID: &str = "qmt-plugins";
+
+/// A token and how long it is good for.
+pub(crate) struct Token {
+    pub(crate) text: SecretString,
+    pub(crate) lifetime: Duration,
+}
+
+/// Asks for a token. An untrusted realm gets no credential: that is an error.
+pub(super) async fn token(
+    context: &Context,
+    endpoint: &Endpoint,
+    realm: &Realm,
+    service: Option<&str>,
+    scopes: &[String],
+    credential: Option<&Credential>,
+) -> Result<Token, Failure> {
+    if credential.is_some() && realm.trust == RealmTrust::Untrusted {
+        return Err(realm::untrusted(&endpoint.host, &realm.url).into());
+    }
+    let service = service.map(|service| ("service", service));
+    let mut parameters: Vec<(&str, &str)> = Vec::from_iter(service);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    let mut url = realm.url.clone();
+    let (method, payload) = if let Some(Credential::IdentityToken(token)) = credential {
+        let joined = scopes.join(" ");
+        parameters.push(("client_id", CLIENT_ID));
+        parameters.push(("grant_type", "refresh_token"));
+        if !joined.is_empty() {
+            parameters.push(("scope", &joined));
+        }
+        parameters.push(("refresh_token", token.expose_secret()));
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(parameters)
+            .finish();
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(header::CONTENT_TYPE, kind);
+        (Method::POST, Payload::Bytes(Bytes::from(form)))
+    } else {
+        parameters.extend(scopes.iter().map(|scope| ("scope", scope.as_str())));
+        if !parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(parameters);
+        }
+        if let Some(Credential::Basic { username, password }) = credential {
+            headers.insert(header::AUTHORIZATION, basic(username, password)?);
+        }
+        (Method::GET, Payload::Empty)
+    };
+    let mut trust = realm.trust;
+    for _ in 0..=context.limits.redirects {
+        let client = match trust {
+            RealmTrust::Known if url.host() == endpoint.base.host() => endpoint.own_client()?,
+            RealmTrust::Operator => endpoint.trusted_client(&url)?,
+            RealmTrust::Known | RealmTrust::Untrusted => endpoint.foreign_client(&url).await?,
+        };
+        let response = exchange(context, &client, &method, &url, headers.clone(), &payload).await?;
+        if !is_redirect(response.status()) {
+            return read(context, response, &realm.url, &url).await;
+        }
+        let to = location(&url, response.headers())?;
+        let refuse = |reason| Err(ClientError::redirect_refused(&url, &to, reason).into());
+        if method != Method::GET {
+            return refuse("a request with a refresh token is not redirected");
+        }
+        if !same_origin(&url, &to) {
+            // The target is another realm, and is checked like the first one.
+            let allow = &endpoint.options.allow_realms;
+            let next = realm::check(&endpoint.host, &endpoint.base, allow, to.as_str())?;
+            // The same host on another port is another origin, which only the operator can allow.
+            if credential.is_some() && next.trust != RealmTrust::Operator {
+                return refuse("it is another origin, so the credential is not sent to it");
+            }
+            check_address(&url, &to, endpoint.kinds().await)?;
+            trust = next.trust;
+        }
+        url = to;
+    }
+    let rule = "a request is redirected a few times at most";
+    Err(ClientError::protocol(&realm.url, rule).into())
+}
+
+async fn read(
+    context: &Context,
+    response: reqwest::Response,
+    realm: &Url,
+    url: &Url,
+) -> Result<Token, Failure> {
+    let status = response.status();
+    let retry_after = retry_after(response.headers(), SystemTime::now());
+    let body = Body::new(response, url, &context.limits);
+    let realm = RedactedUrl::from(realm);
+    if !status.is_success() {
+        let message = server_message(&body.beginning().await);
+        let status = status.as_u16();
+        let url = realm.clone();
+        let error = match status {
+            400 | 401 | 403 => ClientError::TokenRefused {
+                realm,
+                status,
+                message,
+            },
+            429 => ClientError::RateLimited { url, retry_after },
+            _ => ClientError::Status {
+                url,
+                status,
+                message,
+            },
+        };
+        return Err(Failure { error, retry_after });
+    }
+    let content = body
+        .whole(context.limits.token_body, "the token answer (bytes)")
+        .await?;
+    Ok(parse(&content, &realm)?)
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<f64>,
+}
+
+/// Reads a token server's answer.
+fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Token, ClientError> {
+    let refuse = |reason, source| ClientError::Token {
+        realm: realm.clone(),
+        reason,
+        source,
+    };
+    let answer: Answer = serde_json::from_slice(content).map_err(|cause| {
+        // The parser's message may quote the value that it did not accept.
+        let place = format!("line {}, column {}", cause.line(), cause.column());
+        let reason = "its answer is not a JSON object with the expected types";
+        refuse(reason, Some(place.into()))
+    })?;
+    let filled = |token: Option<String>| token.filter(|t| !t.is_empty()).map(SecretString::from);
+    let text = match (filled(answer.token), filled(answer.access_token)) {
+        (Some(a), Some(b)) if a.expose_secret() != b.expose_secret() => {
+            return Err(refuse("`token` and `access_token` differ", None));
+        }
+        (Some(token), _) | (None, Some(token)) => token,
+        (None, None) => return Err(refuse("its answer has no token", None)),
+    };
+    let seconds = answer.expires_in.unwrap_or_default();
+    let lifetime = Duration::try_from_secs_f64(seconds.max(0.0))
+        .unwrap_or(TOKEN_LIFETIME_MAX)
+        .clamp(TOKEN_LIFETIME_MIN, TOKEN_LIFETIME_MAX);
+    Ok(Token { text, lifetime })
+}
+
+#[cfg(test)]
+mod tests;

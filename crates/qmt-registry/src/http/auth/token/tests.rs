@@ -1,0 +1,60 @@
+//! Tests of tokens.
+
+use super::*;
+
+fn parsed(content: &str) -> Result<(String, u64), String> {
+    let realm = RedactedUrl::from_text("https://auth.example/token");
+    parse(content.as_bytes(), &realm)
+        .map(|token| {
+            (
+                token.text.expose_secret().to_owned(),
+                token.lifetime.as_secs(),
+            )
+        })
+        .map_err(|error| format!("{error} {error:?}"))
+}
+
+#[test]
+fn tokens_are_read() {
+    let with = |rest: &str| parsed(&format!(r#"{{"token":"t"{rest}}}"#)).unwrap();
+    assert_eq!(with(r#","expires_in":300"#), ("t".to_owned(), 300));
+    assert_eq!(
+        with(r#","expires_in":300.5,"issued_at":"x","other":[1]"#).1,
+        300
+    );
+    assert_eq!(with(r#","access_token":"t""#).0, "t");
+    assert_eq!(parsed(r#"{"access_token":"a"}"#).unwrap().0, "a");
+}
+
+/// AUTH-10: absent, negative and huge lifetimes are brought within bounds.
+#[test]
+fn lifetimes_are_bounded() {
+    let lifetime = |text: &str| parsed(&format!(r#"{{"token":"t"{text}}}"#)).unwrap().1;
+    assert_eq!(lifetime(""), 60);
+    assert_eq!(lifetime(r#","expires_in":-1"#), 60);
+    assert_eq!(lifetime(r#","expires_in":0"#), 60);
+    assert_eq!(lifetime(r#","expires_in":3600"#), 3600);
+    assert_eq!(lifetime(r#","expires_in":3601"#), 3600);
+    assert_eq!(lifetime(r#","expires_in":1e300"#), 3600);
+}
+
+/// AUTH-10: a malformed answer is a typed error that quotes nothing of it.
+#[test]
+fn malformed_answers_are_refused() {
+    let deep = format!(r#"{{"token":"t","x":{}"#, "[".repeat(1_000_000));
+    for answer in [
+        "",
+        "[]",
+        "{}",
+        r#"{"token":""}"#,
+        r#"{"token":7}"#,
+        r#"{"token":"canary","access_token":"other"}"#,
+        r#"{"token":"canary","token":"other"}"#,
+        r#"{"token":"t","expires_in":"canary"}"#,
+        r#"{"token":"t","expires_in":1e999}"#,
+        &deep,
+    ] {
+        let error = parsed(answer).unwrap_err();
+        assert!(!error.contains("canary"), "CFG-01: {error}");
+    }
+}

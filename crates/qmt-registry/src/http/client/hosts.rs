@@ -1,0 +1,195 @@
+//! The options of a client, its registries, and what their operations share.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use qmt_oci_ref::{RegistryError, RegistryHost};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::HttpRegistry;
+use super::operation::Operation;
+use super::retry::Attempts;
+use crate::credentials::CredentialStore;
+use crate::error::{ClientError, Phase};
+use crate::events::{EventSink, Events, RegistryEvent};
+use crate::http::auth::Auth;
+use crate::http::transport::{Context, Endpoint, HostOptions, LookupFn, origin_key, system_lookup};
+use crate::limits::Limits;
+use crate::redact::RedactedUrl;
+
+/// Collects the options of an [`HttpRegistry`].
+#[derive(Default)]
+pub struct HttpRegistryBuilder {
+    hosts: Vec<(RegistryHost, HostOptions)>,
+    credentials: Option<Arc<dyn CredentialStore>>,
+    limits: Limits,
+    events: Option<EventSink>,
+    timeout: Option<Duration>,
+    lookup: Option<LookupFn>,
+}
+
+impl HttpRegistryBuilder {
+    /// Sets the options of one registry. Registries without options are reached by HTTPS.
+    #[must_use]
+    pub fn host(mut self, host: RegistryHost, options: HostOptions) -> Self {
+        self.hosts.push((host, options));
+        self
+    }
+
+    /// Sets where credentials come from; without a store every request is anonymous.
+    #[must_use]
+    pub fn credentials(mut self, store: Arc<dyn CredentialStore>) -> Self {
+        self.credentials = Some(store);
+        self
+    }
+
+    /// Lowers the time for one whole operation, retries and a blob's stream included.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets lower limits.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the receiver of events: retries, mirrors, rate limits. It is called on the task that
+    /// works, so it must not block.
+    #[must_use]
+    pub fn events(mut self, sink: Arc<dyn Fn(RegistryEvent) + Send + Sync>) -> Self {
+        self.events = Some(sink);
+        self
+    }
+
+    /// Replaces the system's name resolution.
+    #[cfg(test)]
+    pub(crate) fn lookup(mut self, lookup: LookupFn) -> Self {
+        self.lookup = Some(lookup);
+        self
+    }
+
+    /// Makes the client. It connects to nothing, but reads the files that the options name.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Options`] where an option can't be used.
+    pub fn build(self) -> Result<HttpRegistry, RegistryError> {
+        let limits = match self.timeout {
+            Some(timeout) => self.limits.total_timeout(timeout),
+            None => self.limits,
+        };
+        let streams = Arc::new(Semaphore::new(limits.streams));
+        let events = Events(self.events);
+        let auth = Arc::new(Auth::new(self.credentials, true));
+        let lookup = self.lookup.unwrap_or_else(system_lookup);
+        let context = Context { limits, events };
+        let inner = Inner::new(context, auth, streams, lookup, self.hosts)?;
+        Ok(HttpRegistry {
+            inner: Arc::new(inner),
+        })
+    }
+}
+
+impl std::fmt::Debug for HttpRegistryBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpRegistryBuilder")
+            .field("hosts", &self.hosts)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the clones of one client share.
+pub(crate) struct Inner {
+    pub(super) context: Context,
+    pub(super) auth: Arc<Auth>,
+    /// Bounds the concurrent downloads.
+    pub(super) streams: Arc<Semaphore>,
+    pub(super) lookup: LookupFn,
+    /// By host and port.
+    endpoints: Mutex<HashMap<(String, u16), Arc<Endpoint>>>,
+}
+
+impl Inner {
+    pub(super) fn new(
+        context: Context,
+        auth: Arc<Auth>,
+        streams: Arc<Semaphore>,
+        lookup: LookupFn,
+        hosts: Vec<(RegistryHost, HostOptions)>,
+    ) -> Result<Self, ClientError> {
+        let mut endpoints = HashMap::new();
+        for (host, options) in hosts {
+            let key = origin_key(&host, options.plain_http);
+            let endpoint = Endpoint::new(host, options, lookup.clone(), &context.limits)?;
+            endpoints.insert(key, Arc::new(endpoint));
+        }
+        Ok(Self {
+            context,
+            auth,
+            streams,
+            lookup,
+            endpoints: Mutex::new(endpoints),
+        })
+    }
+
+    /// The endpoint of `host`; without options of its own it is reached by HTTPS.
+    pub(super) fn endpoint(&self, host: &RegistryHost) -> Result<Arc<Endpoint>, ClientError> {
+        let endpoints = &self.endpoints;
+        let mut endpoints = endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        // An endpoint for plain HTTP is under port 80 where the host has no port.
+        let configured = [true, false].into_iter().find_map(|plain| {
+            let endpoint = endpoints.get(&origin_key(host, plain))?;
+            (endpoint.options.plain_http == plain).then_some(endpoint)
+        });
+        if let Some(endpoint) = configured {
+            return Ok(Arc::clone(endpoint));
+        }
+        let (options, lookup) = (HostOptions::new(), self.lookup.clone());
+        let endpoint = Endpoint::new(host.clone(), options, lookup, &self.context.limits)?;
+        let endpoint = Arc::new(endpoint);
+        endpoints.insert(origin_key(host, false), Arc::clone(&endpoint));
+        Ok(endpoint)
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.context.limits.total_timeout
+    }
+
+    /// The error for an operation that was not finished within its time.
+    pub(super) fn timed_out(&self, endpoint: &Endpoint) -> ClientError {
+        ClientError::Timeout {
+            url: RedactedUrl::from(&endpoint.base),
+            phase: Phase::Finish,
+            limit: self.context.limits.total_timeout,
+        }
+    }
+
+    /// Runs one operation at `endpoint` within its time, with the sessions of `auth`.
+    pub(super) async fn run<'a, T, F>(
+        &'a self,
+        auth: &'a Auth,
+        endpoint: &'a Endpoint,
+        operation: impl FnOnce(Operation<'a>) -> F,
+    ) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
+        let deadline = self.deadline();
+        let operation = operation(Operation {
+            context: &self.context,
+            auth,
+            endpoint,
+            attempts: Attempts::new(&self.context.limits, deadline),
+        });
+        let outcome = timeout_at(deadline, operation).await;
+        outcome.unwrap_or_else(|_| Err(self.timed_out(endpoint)))
+    }
+}

@@ -1,0 +1,77 @@
+//! Manifests and indexes: read by tag or digest, hashed, and of one media type.
+
+use http::{HeaderMap, header};
+use qmt_oci_ref::{Digest, DigestAlgorithm, MediaType, RawManifest, Reference, text};
+
+use super::operation::{Operation, Request};
+use crate::error::{ClientError, check_digest};
+
+/// All media types that are read, the common ones first.
+const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
+    application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, \
+    application/vnd.docker.distribution.manifest.v2+json";
+
+impl Operation<'_> {
+    /// Reads one manifest of at most `limit` bytes.
+    pub(super) async fn fetch_manifest(
+        &mut self,
+        reference: &Reference,
+        limit: u64,
+    ) -> Result<RawManifest, ClientError> {
+        let (repository, named) = (reference.repository(), reference.digest());
+        let (rest, what) = match (named, reference.tag()) {
+            (Some(digest), _) => (
+                format!("manifests/{digest}"),
+                format!("{repository}@{digest}"),
+            ),
+            (None, Some(tag)) => (format!("manifests/{tag}"), format!("{repository}:{tag}")),
+            (None, None) => {
+                let what = reference.to_string();
+                return Err(ClientError::NotFound { what });
+            }
+        };
+        let request =
+            Request::read(self.endpoint, repository, &rest, what).header(header::ACCEPT, ACCEPT);
+        let limits = &self.context.limits;
+        let limit = limit.min(limits.manifest);
+        loop {
+            let answer = self.send(&request, &[200]).await?;
+            let declared = content_type(answer.headers());
+            let hints = digest_hints(answer.headers());
+            let body = answer.body(limits);
+            let content = match body.whole(limit, "the manifest (bytes)").await {
+                Ok(content) => content,
+                Err(error) => {
+                    self.pause(error, &request).await?;
+                    continue;
+                }
+            };
+            for expected in named.into_iter().chain(&hints) {
+                check_digest(expected, &Digest::of(expected.algorithm(), &content))?;
+            }
+            // The header is a hint of the algorithm that this registry uses.
+            let algorithm = named.or(hints.first()).map(Digest::algorithm);
+            let algorithm = algorithm.unwrap_or(DigestAlgorithm::Sha256);
+            return RawManifest::read(content, declared.as_ref(), algorithm).map_err(|source| {
+                let what = request.what.clone();
+                ClientError::NotAManifest { what, source }
+            });
+        }
+    }
+}
+
+/// The digests that the server claims. A malformed one is ignored.
+pub(super) fn digest_hints(headers: &HeaderMap) -> Vec<Digest> {
+    headers
+        .get_all("docker-content-digest")
+        .iter()
+        .filter_map(|value| value.to_str().ok()?.trim().parse().ok())
+        .collect()
+}
+
+/// The media type of an answer, without parameters and in lower case, as media types compare.
+pub(super) fn content_type(headers: &HeaderMap) -> Option<MediaType> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(text::media_type(&value.to_ascii_lowercase()))
+}

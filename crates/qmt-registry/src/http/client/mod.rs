@@ -1,0 +1,241 @@
+//! [`HttpRegistry`]: manifests, blobs, uploads, referrers.
+//!
+//! [`operation`] sends a request with authorization and paces the attempts; [`manifest`],
+//! [`referrers`], [`blob`] and [`upload`] are what is done with them.
+
+mod blob;
+mod hosts;
+mod manifest;
+mod operation;
+mod referrers;
+mod retry;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use qmt_oci_ref::{
+    BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
+    RegistryError, RegistryHost, Repository,
+};
+use tokio::time::timeout_at;
+use url::Url;
+
+pub use self::hosts::HttpRegistryBuilder;
+use self::hosts::Inner;
+use self::operation::{Operation, Request};
+use super::auth::Auth;
+use super::transport::HostOptions;
+use crate::credentials::{Credential, CredentialChain, Environment};
+use crate::error::ClientError;
+use crate::events::Events;
+use crate::writer::{BlobContent, RegistryWriter};
+
+/// All registries that speak the OCI distribution protocol. Cloning shares connections and tokens.
+#[derive(Clone)]
+pub struct HttpRegistry {
+    inner: Arc<Inner>,
+}
+
+impl HttpRegistry {
+    /// Starts setting up a client.
+    pub fn builder() -> HttpRegistryBuilder {
+        HttpRegistryBuilder::default()
+    }
+
+    /// Checks whether `host` accepts `credential`. There is no fallback to anonymous access.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Unauthorized`] or [`ClientError::TokenRefused`] where it does not, and the
+    /// network's errors.
+    pub async fn check_credential(
+        &self,
+        host: &RegistryHost,
+        credential: Credential,
+    ) -> Result<(), RegistryError> {
+        let endpoint = self.inner.endpoint(host)?;
+        let store = CredentialChain::over(Environment::default());
+        let store = store.with_explicit(endpoint.host.clone(), credential);
+        let auth = Auth::new(Some(Arc::new(store)), false);
+        let mut url = endpoint.base.clone();
+        url.set_path("/v2/");
+        let check = self.inner.run(&auth, &endpoint, async |mut operation| {
+            let request = Request::check(operation.endpoint, url, host.to_string());
+            operation.send(&request, &[200]).await.map(|_| ())
+        });
+        Ok(check.await?)
+    }
+
+    /// Downloads the whole file at `url`, at most `limit` bytes. The rules of time, retries,
+    /// redirects and addresses are those of registries; credentials are never sent.
+    ///
+    /// Plain HTTP is used where the options of that host allow it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Url`] where `url` is not allowed, [`ClientError::NotFound`],
+    /// [`ClientError::TooLarge`], and the network's errors.
+    pub async fn download(&self, url: &str, limit: u64) -> Result<Bytes, RegistryError> {
+        let refuse = |reason| ClientError::Url { reason };
+        let url = Url::parse(url).map_err(|_| refuse("the URL is malformed"))?;
+        let host = url.host_str().ok_or(refuse("the URL has no host"))?;
+        let port = url
+            .port()
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
+        let host: RegistryHost = format!("{host}{port}")
+            .parse()
+            .map_err(|_| refuse("the URL's host is malformed"))?;
+        let inner = &*self.inner;
+        let endpoint = inner.endpoint(&host)?;
+        if endpoint.base.scheme() != url.scheme() {
+            let reason = "files are downloaded by https, or by plain http from a host for which \
+                          the config sets `plain_http`";
+            return Err(refuse(reason).into());
+        }
+        let anonymous = Auth::anonymous();
+        let download = inner.run(&anonymous, &endpoint, async |mut operation| {
+            let request = Request::check(operation.endpoint, url, "the file".to_owned());
+            let answer = operation.send(&request, &[200]).await?;
+            let body = answer.body(&operation.context.limits);
+            body.whole(limit, "the file (bytes)").await
+        });
+        Ok(download.await?)
+    }
+
+    /// A client that shares limits, tokens and credentials with this one, and reaches `host` with
+    /// `options`.
+    pub(crate) fn with_host(
+        &self,
+        host: RegistryHost,
+        options: HostOptions,
+    ) -> Result<Self, ClientError> {
+        let Inner { auth, streams, .. } = &*self.inner;
+        let (auth, streams) = (Arc::clone(auth), Arc::clone(streams));
+        let (context, lookup) = (self.inner.context.clone(), self.inner.lookup.clone());
+        let inner = Arc::new(Inner::new(
+            context,
+            auth,
+            streams,
+            lookup,
+            vec![(host, options)],
+        )?);
+        Ok(Self { inner })
+    }
+
+    /// Whether `host` is reached without TLS.
+    pub(crate) fn is_plain_http(&self, host: &RegistryHost) -> Result<bool, ClientError> {
+        Ok(self.inner.endpoint(host)?.options.plain_http)
+    }
+
+    pub(crate) fn events(&self) -> &Events {
+        &self.inner.context.events
+    }
+
+    /// The limit of one operation.
+    pub(crate) fn total_timeout(&self) -> Duration {
+        self.inner.context.limits.total_timeout
+    }
+
+    async fn fetch_manifest(
+        &self,
+        reference: &Reference,
+        limit: u64,
+    ) -> Result<RawManifest, RegistryError> {
+        let endpoint = self.inner.endpoint(reference.host())?;
+        let fetch = self
+            .inner
+            .run(&self.inner.auth, &endpoint, async |mut operation| {
+                operation.fetch_manifest(reference, limit).await
+            });
+        Ok(fetch.await?)
+    }
+}
+
+#[async_trait]
+impl Registry for HttpRegistry {
+    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        let limit = self.inner.context.limits.manifest;
+        self.fetch_manifest(reference, limit).await
+    }
+
+    async fn manifest(
+        &self,
+        pin: &PinnedReference,
+        limit: u64,
+    ) -> Result<RawManifest, RegistryError> {
+        self.fetch_manifest(&pin.clone().into(), limit).await
+    }
+
+    async fn blob(
+        &self,
+        from: &Repository,
+        blob: &Descriptor,
+        resume_from: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        let endpoint = self.inner.endpoint(from.host())?;
+        let deadline = self.inner.deadline();
+        let opening = blob::open(&self.inner, &endpoint, from, blob, resume_from, deadline);
+        let opened = timeout_at(deadline, opening).await;
+        Ok(opened.unwrap_or_else(|_| Err(self.inner.timed_out(&endpoint)))?)
+    }
+
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+        let endpoint = self.inner.endpoint(subject.repository().host())?;
+        let list = self.inner.run(&self.inner.auth, &endpoint, |operation| {
+            operation.list_referrers(subject)
+        });
+        Ok(list.await?)
+    }
+}
+
+#[async_trait]
+impl RegistryWriter for HttpRegistry {
+    async fn push_blob(
+        &self,
+        to: &Repository,
+        blob: &Descriptor,
+        content: &dyn BlobContent,
+        mount_from: Option<&Repository>,
+    ) -> Result<(), RegistryError> {
+        let endpoint = self.inner.endpoint(to.host())?;
+        let push = self
+            .inner
+            .run(&self.inner.auth, &endpoint, async |operation| {
+                let mut upload = upload::Upload {
+                    operation,
+                    to,
+                    blob,
+                    content,
+                };
+                upload.run(mount_from).await
+            });
+        Ok(push.await?)
+    }
+
+    async fn push_manifest(
+        &self,
+        to: &Reference,
+        manifest: &RawManifest,
+    ) -> Result<PinnedReference, RegistryError> {
+        let endpoint = self.inner.endpoint(to.host())?;
+        let push = self.inner.run(
+            &self.inner.auth,
+            &endpoint,
+            async |mut operation: Operation<'_>| operation.push_manifest(to, manifest).await,
+        );
+        Ok(push.await?)
+    }
+}
+
+impl std::fmt::Debug for HttpRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpRegistry").finish_non_exhaustive()
+    }
+}

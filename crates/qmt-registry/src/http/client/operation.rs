@@ -1,0 +1,254 @@
+//! One operation at one registry: requests with authorization, and more attempts where they help.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use qmt_oci_ref::Repository;
+use url::Url;
+
+use super::retry::Attempts;
+use crate::error::ClientError;
+use crate::events::RegistryEvent;
+use crate::http::auth::{Access, Auth, AuthOutcome, AuthScope, Authorization};
+use crate::http::transport::{
+    Answer, Context, Endpoint, Failure, Payload, RequestSpec, follow, retry_after, server_message,
+};
+use crate::redact::RedactedUrl;
+
+/// A request to a registry.
+pub(super) struct Request<'a> {
+    pub(super) scope: AuthScope<'a>,
+    pub(super) spec: RequestSpec<'a>,
+    /// What is asked for, for errors.
+    pub(super) what: String,
+}
+
+impl<'a> Request<'a> {
+    /// A request that reads `rest` (such as `manifests/latest`) of `repository`.
+    pub(super) fn read(
+        endpoint: &'a Endpoint,
+        repository: &'a Repository,
+        rest: &str,
+        what: String,
+    ) -> Self {
+        let url = endpoint.url(repository, rest);
+        let repository = Some(repository);
+        Self::new(endpoint, repository, Access::Pull, Method::GET, url, what)
+    }
+
+    /// A request for no repository, with which a credential can be checked.
+    pub(super) fn check(endpoint: &'a Endpoint, url: Url, what: String) -> Self {
+        Self::new(endpoint, None, Access::Check, Method::GET, url, what)
+    }
+
+    pub(super) fn new(
+        endpoint: &'a Endpoint,
+        repository: Option<&'a Repository>,
+        access: Access,
+        method: Method,
+        url: Url,
+        what: String,
+    ) -> Self {
+        let scope = AuthScope {
+            endpoint,
+            repository,
+            access,
+            mount_from: None,
+        };
+        let spec = RequestSpec {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            payload: Payload::Empty,
+        };
+        Self { scope, spec, what }
+    }
+
+    pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        // All values are made of constants, numbers, digests and media types.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.spec.headers.insert(name, value);
+        }
+        self
+    }
+
+    pub(super) fn payload(mut self, payload: Payload<'a>) -> Self {
+        self.spec.payload = payload;
+        self
+    }
+
+    pub(super) fn redacted(&self) -> RedactedUrl {
+        RedactedUrl::from(&self.spec.url)
+    }
+}
+
+/// One operation at one registry.
+pub(super) struct Operation<'a> {
+    pub(super) context: &'a Context,
+    pub(super) auth: &'a Auth,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) attempts: Attempts,
+}
+
+impl Operation<'_> {
+    /// An operation at the same time, with attempts of its own.
+    pub(super) fn another(&self) -> Self {
+        Self {
+            attempts: Attempts::new(&self.context.limits, self.attempts.deadline),
+            ..*self
+        }
+    }
+
+    /// Sends `request` until the answer has one of the statuses in `accept`.
+    pub(super) async fn send(
+        &mut self,
+        request: &Request<'_>,
+        accept: &[u16],
+    ) -> Result<Answer, ClientError> {
+        loop {
+            match self.once(request, accept).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => self.pause(failure, request).await?,
+            }
+        }
+    }
+
+    /// Sends `request` in one attempt.
+    pub(super) async fn once(
+        &self,
+        request: &Request<'_>,
+        accept: &[u16],
+    ) -> Result<Answer, Failure> {
+        once(self.context, self.auth, request, accept).await
+    }
+
+    /// Waits until it is time for another attempt; returns the failure's error where there is none.
+    pub(super) async fn pause(
+        &mut self,
+        failure: impl Into<Failure>,
+        request: &Request<'_>,
+    ) -> Result<(), ClientError> {
+        let events = &self.context.events;
+        self.attempts
+            .pause(failure.into(), &request.redacted(), events)
+            .await
+    }
+}
+
+/// Sends `request` in one attempt, with the requests that authentication and redirects add.
+pub(super) async fn once(
+    context: &Context,
+    auth: &Auth,
+    request: &Request<'_>,
+    accept: &[u16],
+) -> Result<Answer, Failure> {
+    let Request { scope, spec, .. } = request;
+    // The location of an upload may be on another host, which gets no credential (AUTH-14).
+    let mut authorization = if scope.endpoint.is_origin_of(&spec.url) {
+        auth.current(context, scope).await?
+    } else {
+        None
+    };
+    let (mut is_fresh, mut challenges) = (false, 0);
+    loop {
+        let header = authorization.as_ref().map(|held| &held.header);
+        let answer = follow(context, scope.endpoint, spec, header).await?;
+        let is_same_origin = answer.is_same_origin;
+        if is_same_origin {
+            report_rate_limit(context, scope.endpoint, answer.headers());
+        }
+        if answer.status == StatusCode::UNAUTHORIZED && is_same_origin {
+            challenges += 1;
+            let used = authorization.as_ref();
+            let outcome = if challenges > context.limits.challenges {
+                let anonymous = used.is_none();
+                AuthOutcome::Refused { anonymous }
+            } else {
+                auth.refused(context, scope, used, is_fresh, answer.headers())
+                    .await?
+            };
+            if let AuthOutcome::Refused { anonymous } = outcome {
+                let text = answer.body(&context.limits).beginning().await;
+                return Err(unauthorized(request, 401, anonymous, &text).into());
+            }
+            authorization = auth.current(context, scope).await?;
+            is_fresh = true;
+            continue;
+        }
+        if accept.contains(&answer.status.as_u16()) {
+            return Ok(answer);
+        }
+        let is_forbidden = answer.status == StatusCode::FORBIDDEN && is_same_origin;
+        let retry_after = retry_after(answer.headers(), SystemTime::now());
+        let (status, url) = (answer.status.as_u16(), RedactedUrl::from(&answer.url));
+        let text = answer.body(&context.limits).beginning().await;
+        let error = match status {
+            404 => ClientError::NotFound {
+                what: request.what.clone(),
+            },
+            401 | 403 => unauthorized(request, status, authorization.is_none(), &text),
+            429 => ClientError::RateLimited { url, retry_after },
+            _ => ClientError::Status {
+                url,
+                status,
+                message: server_message(&text),
+            },
+        };
+        let failure = Failure { error, retry_after };
+        return if is_forbidden {
+            anonymously(context, auth, request, accept, authorization.as_ref())
+                .await
+                .ok_or(failure)
+        } else {
+            Err(failure)
+        };
+    }
+}
+
+/// Sends a forbidden request again without the credential. The token server may have accepted a
+/// credential to which the registry forbids what everyone may read.
+async fn anonymously(
+    context: &Context,
+    auth: &Auth,
+    request: &Request<'_>,
+    accept: &[u16],
+    used: Option<&Authorization>,
+) -> Option<Answer> {
+    if !auth.may_drop_credential(&request.scope, used) {
+        return None;
+    }
+    let anonymous = Auth::anonymous();
+    let answer = Box::pin(once(context, &anonymous, request, accept)).await;
+    let answer = answer.ok()?;
+    auth.drop_credential(context, &request.scope).await;
+    Some(answer)
+}
+
+fn unauthorized(request: &Request<'_>, status: u16, anonymous: bool, text: &[u8]) -> ClientError {
+    ClientError::Unauthorized {
+        host: request.scope.endpoint.host.clone(),
+        what: request.what.clone(),
+        status,
+        anonymous,
+        message: server_message(text),
+    }
+}
+
+/// Reports Docker Hub's `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 76;w=21600`.
+fn report_rate_limit(context: &Context, endpoint: &Endpoint, headers: &HeaderMap) {
+    let read = |name: &str| {
+        let text = headers.get(name)?.to_str().ok()?;
+        let (count, rest) = text.split_once(';').unwrap_or((text, ""));
+        let window = rest.trim().strip_prefix("w=");
+        let window = window.and_then(|seconds| seconds.parse().ok());
+        Some((count.trim().parse().ok()?, window.map(Duration::from_secs)))
+    };
+    if let Some((remaining, window)) = read("ratelimit-remaining") {
+        context.events.send(RegistryEvent::RateLimit {
+            host: endpoint.host.clone(),
+            limit: read("ratelimit-limit").map(|(limit, _)| limit),
+            remaining,
+            window,
+        });
+    }
+}

@@ -1,0 +1,113 @@
+//! When a request is sent again, and after which pause.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::Instant;
+
+use crate::error::{ClientError, Phase};
+use crate::events::{Events, RegistryEvent};
+use crate::http::transport::Failure;
+use crate::limits::{ABSENT_TRIES_MAX, Limits};
+use crate::redact::RedactedUrl;
+
+/// The pauses are divided by this where no server can be reached.
+const ABSENT_DIVISOR: u32 = 4;
+
+/// Counts the attempts of one request and paces them.
+pub(crate) struct Attempts {
+    made: usize,
+    tries: usize,
+    wait_max: Duration,
+    backoff: ExponentialBackoff,
+    pub(super) deadline: Instant,
+    /// Whether the server was reached before: then it is likely to come back.
+    was_reached: bool,
+}
+
+impl Attempts {
+    /// Starts counting. No pause goes beyond `deadline`.
+    pub(crate) fn new(limits: &Limits, deadline: Instant) -> Self {
+        let seed = RandomState::new().hash_one(0_u8);
+        Self::seeded(limits, deadline, seed)
+    }
+
+    fn seeded(limits: &Limits, deadline: Instant, seed: u64) -> Self {
+        let backoff = ExponentialBuilder::new()
+            .with_min_delay(limits.retry_wait_min)
+            .with_max_delay(limits.retry_wait_max)
+            .with_factor(2.0)
+            .without_max_times()
+            // Without jitter, clients that failed together would retry together.
+            .with_jitter()
+            .with_jitter_seed(seed)
+            .build();
+        let (tries, wait_max) = (limits.tries, limits.retry_wait_max);
+        Self {
+            made: 0,
+            tries,
+            wait_max,
+            backoff,
+            deadline,
+            was_reached: false,
+        }
+    }
+
+    /// Starts over, because the last attempt made progress.
+    pub(crate) fn progress(&mut self) {
+        self.made = 0;
+        self.was_reached = true;
+    }
+
+    /// Waits until it is time for another attempt. Returns the failure's own error where another
+    /// attempt can't help, where there were enough, or where the pause would be too long.
+    pub(crate) async fn pause(
+        &mut self,
+        failure: Failure,
+        url: &RedactedUrl,
+        events: &Events,
+    ) -> Result<(), ClientError> {
+        let Failure { error, retry_after } = failure;
+        self.made = self.made.saturating_add(1);
+        // Whether no server was reached: a mistyped port should be reported soon.
+        let is_absence = match &error {
+            ClientError::Unreachable { .. } => true,
+            ClientError::Timeout { phase, .. } => *phase == Phase::Connect,
+            _ => false,
+        };
+        let absent = !self.was_reached && is_absence;
+        self.was_reached |= !absent;
+        let tries = if absent {
+            self.tries.min(ABSENT_TRIES_MAX)
+        } else {
+            self.tries
+        };
+        if !error.is_retryable() || self.made >= tries {
+            return Err(error);
+        }
+        let own = self.backoff.next().unwrap_or(self.wait_max);
+        let own = if absent { own / ABSENT_DIVISOR } else { own };
+        let wait = match retry_after {
+            Some(asked) if asked > self.wait_max => return Err(error),
+            // With jitter, because other clients were asked for the same pause.
+            Some(asked) => asked.saturating_add(own / 4).min(self.wait_max.max(asked)),
+            None => own.min(self.wait_max),
+        };
+        if Instant::now() + wait >= self.deadline {
+            return Err(error);
+        }
+        events.send(RegistryEvent::Retry {
+            url: url.clone(),
+            attempt: self.made,
+            wait,
+            asked_for: retry_after.is_some(),
+            reason: error.to_string(),
+        });
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! Where names lead (AUTH-06). Names that change their address require another look-up, so these
+//! tests are here.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use qmt_oci_ref::{Reference, Registry as _, RegistryHost, manifest};
+use qmt_testkit::{Auth, FakeRegistry, Fault, TokenOptions, TokenServer};
+
+use super::HttpRegistry;
+use crate::error::ClientError;
+use crate::http::HostOptions;
+use crate::http::transport::LookupFn;
+use crate::limits::Limits;
+
+const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[]}"#;
+
+/// `internal.test` is on the local machine. So is `registry.test`, but its second look-up, after
+/// that of the connection, gives a public address.
+fn rebinding_names() -> LookupFn {
+    let asked = Arc::new(Mutex::new(0));
+    Arc::new(move |name| {
+        let mut asked = asked.lock().unwrap();
+        let address = if name == "registry.test" {
+            *asked += 1;
+            if *asked == 1 {
+                [127, 0, 0, 1]
+            } else {
+                [8, 8, 8, 8]
+            }
+        } else {
+            [127, 0, 0, 1]
+        };
+        let found = vec![SocketAddr::from((address, 0))];
+        Box::pin(async move { Ok(found) })
+    })
+}
+
+fn local_names() -> LookupFn {
+    Arc::new(|_| Box::pin(async { Ok(vec![SocketAddr::from(([127, 0, 0, 1], 0))]) }))
+}
+
+fn client(host: &RegistryHost, lookup: LookupFn) -> HttpRegistry {
+    HttpRegistry::builder()
+        .host(host.clone(), HostOptions::new().plain_http(true))
+        .limits(Limits::default().retry_wait_min(Duration::from_millis(1)))
+        .lookup(lookup)
+        .build()
+        .unwrap()
+}
+
+/// With names that change their address, resolving `reference` fails and is not retried.
+async fn assert_forbidden(host: &RegistryHost, reference: &Reference) {
+    let client = client(host, rebinding_names());
+    let error = client.resolve(reference).await.unwrap_err();
+    let error = error.downcast_ref::<ClientError>().unwrap();
+    assert!(
+        matches!(
+            error,
+            ClientError::Transport {
+                retryable: false,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+fn reference_at(host: &RegistryHost) -> Reference {
+    format!("{host}/acme/echo:1").parse().unwrap()
+}
+
+fn host_at(server: &FakeRegistry) -> RegistryHost {
+    let port = server.address().port();
+    format!("registry.test:{port}").parse().unwrap()
+}
+
+/// AUTH-06: a token server's name that resolves to the local machine is refused when the connection
+/// is made; a registry on the local machine may name such a server.
+#[tokio::test]
+async fn a_realm_leads_where_the_registry_is() {
+    let open = || TokenOptions::new("alice", "x").anonymous_pull();
+    let tokens = TokenServer::start(open()).unwrap();
+    let port = tokens
+        .realm()
+        .rsplit(':')
+        .next()
+        .map(str::to_owned)
+        .unwrap();
+    let realm = format!("http://internal.test:{port}");
+    let server = FakeRegistry::builder()
+        .auth(Auth::Token(open().realm(realm)))
+        .serve()
+        .await;
+    server.put_manifest("acme/echo", "1", manifest::OCI_MANIFEST, MANIFEST);
+    let host = host_at(&server);
+    let reference = reference_at(&host);
+
+    assert_forbidden(&host, &reference).await;
+    assert!(tokens.requests().is_empty());
+
+    // This registry does not accept the other server's token; that it was requested is the point.
+    let _ = client(&host, local_names()).resolve(&reference).await;
+    assert!(!tokens.requests().is_empty(), "the allowed request");
+}
+
+/// AUTH-06: the same for redirects, of content and of the token server.
+#[tokio::test]
+async fn a_redirect_leads_where_the_registry_is() {
+    let inside = qmt_testkit::PlainServer::start().unwrap();
+    inside.put("/x", MANIFEST);
+    let target = format!("http://internal.test:{}/x", inside.address().port());
+    let server = FakeRegistry::builder().serve().await;
+    server.put_manifest("acme/echo", "1", manifest::OCI_MANIFEST, MANIFEST);
+    server.fault(Fault::on("GET", "/v2/*").redirect(307, &target));
+    let host = host_at(&server);
+    let reference = reference_at(&host);
+    assert_forbidden(&host, &reference).await;
+    assert!(inside.requests().is_empty());
+    client(&host, local_names())
+        .resolve(&reference)
+        .await
+        .unwrap();
+    assert_eq!(inside.requests().len(), 1, "the allowed request");
+
+    let open = TokenOptions::new("alice", "x").anonymous_pull();
+    let server = FakeRegistry::builder()
+        .auth(Auth::Token(open))
+        .serve()
+        .await;
+    server.fault(Fault::on("GET", "/token").redirect(307, &target));
+    let host = host_at(&server);
+    let reference = reference_at(&host);
+    // Its own realm is an address, which a registry with a name may not use.
+    let error = client(&host, rebinding_names())
+        .resolve(&reference)
+        .await
+        .unwrap_err();
+    let error = error.downcast_ref::<ClientError>().unwrap();
+    assert!(
+        matches!(error, ClientError::RealmRefused { .. }),
+        "{error:?}"
+    );
+    assert_eq!(inside.requests().len(), 1);
+}
+
+/// A name that does not exist is looked up once; after a failed look-up there are more attempts.
+#[tokio::test]
+async fn a_name_that_does_not_exist_is_no_outage() {
+    for (text, reason, tries) in [
+        (
+            "failed to lookup address information: Name or service not known",
+            "the name does not exist",
+            1,
+        ),
+        (
+            "failed to lookup address information: Temporary failure in name resolution",
+            "the name can't be looked up",
+            crate::limits::ABSENT_TRIES_MAX,
+        ),
+    ] {
+        let asked = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&asked);
+        let lookup: LookupFn = Arc::new(move |_| {
+            *count.lock().unwrap() += 1;
+            Box::pin(async move { Err(std::io::Error::other(text)) })
+        });
+        let host: RegistryHost = "registry.test:5000".parse().unwrap();
+        let reference = reference_at(&host);
+        let error = client(&host, lookup).resolve(&reference).await.unwrap_err();
+        assert!(error.is_network());
+        assert_eq!(error.is_retryable(), tries > 1, "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            format!("`registry.test:5000` can't be reached: {reason}")
+        );
+        assert_eq!(*asked.lock().unwrap(), tries);
+    }
+}
+
+/// LIM-02: 64 KiB of an error body are read: JSON of that size is parsed, and of a larger body
+/// only the beginning is shown.
+#[tokio::test]
+async fn lim_02_an_error_body_at_the_limit_and_past_it() {
+    let server = FakeRegistry::builder().serve().await;
+    let reference = server.reference("acme/echo:1");
+    let client = HttpRegistry::builder()
+        .host(server.host(), HostOptions::new().plain_http(true))
+        .build()
+        .unwrap();
+    for (length, parsed) in [(65_536, true), (65_537, false)] {
+        let start = r#"{"errors":[{"code":"DENIED","message":"not you"}],"filler":""#;
+        let body = format!("{start}{}\"}}", "f".repeat(length - start.len() - 2));
+        assert_eq!(body.len(), length);
+        server.clear_faults();
+        let refusal = Fault::on("GET", "/v2/*").respond(403).body(body);
+        server.fault(refusal);
+        let error = client.resolve(&reference).await.unwrap_err();
+        let text = error.to_string();
+        assert_eq!(text.ends_with(": DENIED: not you"), parsed, "{text}");
+        assert!(text.len() < 1_400);
+    }
+}

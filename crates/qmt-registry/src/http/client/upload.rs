@@ -1,0 +1,280 @@
+//! Uploads: blobs in one request or in parts, manifests, and the list of the tag schema.
+//!
+//! A blob that the registry has is not sent; one that another repository of the registry has is
+//! mounted. Large blobs are sent in parts, and after a failure the registry reports how much it
+//! has. Some registries accept no parts, or a single one: they get the blob in one request.
+//! Spec: <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#push>
+
+mod manifest;
+
+use http::{HeaderMap, HeaderName, Method, header};
+use qmt_oci_ref::{Descriptor, Digest, Repository};
+use url::Url;
+
+use super::manifest::digest_hints;
+use super::operation::{Operation, Request};
+use crate::error::{self, ClientError};
+use crate::http::auth::Access;
+use crate::http::transport::{Answer, Endpoint, Payload, location};
+use crate::redact::RedactedUrl;
+use crate::writer::BlobContent;
+
+/// What registries answer to a part that they do not accept, or to one after the first.
+const NO_PARTS: [u16; 8] = [400, 404, 405, 411, 413, 415, 416, 501];
+const OCTETS: &str = "application/octet-stream";
+
+/// The upload of one blob.
+pub(super) struct Upload<'a> {
+    pub(super) operation: Operation<'a>,
+    pub(super) to: &'a Repository,
+    pub(super) blob: &'a Descriptor,
+    pub(super) content: &'a dyn BlobContent,
+}
+
+impl<'a> Upload<'a> {
+    /// Sends the blob unless the registry has it.
+    pub(super) async fn run(&mut self, mount_from: Option<&Repository>) -> Result<(), ClientError> {
+        let to = self.to;
+        let mount_from = mount_from.filter(|from| from.host() == to.host() && *from != to);
+        if self.exists().await? {
+            return Ok(());
+        }
+        let mounted = match mount_from {
+            Some(from) => self.mount(from).await?,
+            None => None,
+        };
+        let session = match mounted {
+            Some(Mounted::Blob) => return Ok(()),
+            Some(Mounted::Session(session)) => session,
+            None => self.start().await?,
+        };
+        let limits = &self.operation.context.limits;
+        let chunk = session.chunk_min.max(limits.upload_chunk);
+        if self.blob.size() <= chunk {
+            self.in_one(session).await
+        } else {
+            self.in_parts(session, chunk).await
+        }
+    }
+
+    async fn exists(&mut self) -> Result<bool, ClientError> {
+        let rest = format!("blobs/{}", self.blob.digest());
+        let url = self.operation.endpoint.url(self.to, &rest);
+        let request = self.request(Method::HEAD, url);
+        let answer = self.operation.send(&request, &[200, 404]).await?;
+        Ok(answer.status.as_u16() == 200)
+    }
+
+    /// Sends the last request of an upload. Returns whether the blob exists then: where the request
+    /// failed, perhaps only its answer was lost.
+    async fn finish(&mut self, request: &Request<'_>) -> Result<bool, ClientError> {
+        match self.operation.once(request, &[201, 204]).await {
+            Ok(answer) => check_digest(&answer, self.blob.digest()).map(|()| true),
+            Err(failure) => {
+                self.operation.pause(failure, request).await?;
+                self.exists().await
+            }
+        }
+    }
+
+    /// Asks the registry to mount the blob from another repository; `None` where that failed.
+    async fn mount(&self, from: &Repository) -> Result<Option<Mounted>, ClientError> {
+        let mut url = self.operation.endpoint.url(self.to, "blobs/uploads/");
+        url.query_pairs_mut()
+            .append_pair("mount", &self.blob.digest().to_string())
+            .append_pair("from", from.path());
+        let mut request = self.request(Method::POST, url);
+        request.scope.mount_from = Some(from);
+        // Whatever the failure of a mount is, the blob can still be sent.
+        let Ok(answer) = self.operation.once(&request, &[201, 202]).await else {
+            return Ok(None);
+        };
+        if answer.status.as_u16() == 201 {
+            return Ok(Some(Mounted::Blob));
+        }
+        Ok(Some(Mounted::Session(Session::from_answer(&answer)?)))
+    }
+
+    async fn start(&mut self) -> Result<Session, ClientError> {
+        let url = self.operation.endpoint.url(self.to, "blobs/uploads/");
+        let request = self.request(Method::POST, url);
+        let answer = self.operation.send(&request, &[202]).await?;
+        Session::from_answer(&answer)
+    }
+
+    async fn in_one(&mut self, mut session: Session) -> Result<(), ClientError> {
+        loop {
+            let request = self
+                .request(Method::PUT, with_digest(&session.location, self.blob))
+                .payload(self.part(0, self.blob.size()))
+                .header(header::CONTENT_TYPE, OCTETS);
+            if self.finish(&request).await? {
+                return Ok(());
+            }
+            // The state of the broken session is unknown, that of a new one is not.
+            session = self.start().await?;
+        }
+    }
+
+    async fn in_parts(&mut self, mut session: Session, chunk: u64) -> Result<(), ClientError> {
+        let mut offset = 0;
+        // Where a registry loses bytes, sending them again is no progress.
+        let mut furthest = 0;
+        // How many bytes of the content were sent at least once.
+        let mut sent = 0;
+        while offset < self.blob.size() {
+            let length = chunk.min(self.blob.size().saturating_sub(offset));
+            let end = offset.saturating_add(length);
+            sent = sent.max(end);
+            let request = self
+                .request(Method::PATCH, session.location.clone())
+                .payload(self.part(offset, length))
+                .header(header::CONTENT_TYPE, OCTETS)
+                .header(header::CONTENT_RANGE, &format!("{offset}-{}", end - 1));
+            let accept = [&[202], &NO_PARTS[..]].concat();
+            match self.operation.once(&request, &accept).await {
+                Ok(answer) if answer.status.as_u16() != 202 => {
+                    let session = self.start().await?;
+                    return self.in_one(session).await;
+                }
+                Ok(answer) => {
+                    let next = Session::from_answer(&answer)?;
+                    // A registry may store less than was sent, never more.
+                    let stored = next.stored.unwrap_or(end);
+                    if stored > end {
+                        let reason = "it acknowledges another range than was sent";
+                        return Err(refused(request.redacted(), reason));
+                    }
+                    // It accepted the part and stored none of it: it does not support parts.
+                    if stored <= offset {
+                        let session = self.start().await?;
+                        return self.in_one(session).await;
+                    }
+                    offset = stored;
+                    session.location = next.location;
+                    if offset > furthest {
+                        furthest = offset;
+                        self.operation.attempts.progress();
+                    }
+                }
+                Err(failure) => {
+                    self.operation.pause(failure, &request).await?;
+                    offset = self.stored(&mut session).await?;
+                    if offset > sent {
+                        // To continue from there would leave a gap in the content.
+                        let reason = "it reports more bytes than were sent";
+                        return Err(refused(request.redacted(), reason));
+                    }
+                }
+            }
+        }
+        self.commit(&session).await
+    }
+
+    /// Ends an upload whose parts are complete.
+    async fn commit(&mut self, session: &Session) -> Result<(), ClientError> {
+        let request = self.request(Method::PUT, with_digest(&session.location, self.blob));
+        while !self.finish(&request).await? {}
+        Ok(())
+    }
+
+    /// Asks how many bytes of an upload the registry has; starts a new session where it lost it.
+    async fn stored(&mut self, session: &mut Session) -> Result<u64, ClientError> {
+        let request = self.request(Method::GET, session.location.clone());
+        let accept = [200, 202, 204, 400, 404];
+        let answer = self.operation.send(&request, &accept).await?;
+        if matches!(answer.status.as_u16(), 400 | 404) {
+            *session = self.start().await?;
+            return Ok(0);
+        }
+        if answer.headers().contains_key(header::LOCATION) {
+            session.location = location(&answer.url, answer.headers())?;
+        }
+        Ok(stored(answer.headers()).unwrap_or(0))
+    }
+
+    fn request(&self, method: Method, url: Url) -> Request<'a> {
+        push_request(self.operation.endpoint, self.to, method, url)
+    }
+
+    fn part(&self, offset: u64, length: u64) -> Payload<'a> {
+        Payload::Part {
+            content: self.content,
+            offset,
+            length,
+        }
+    }
+}
+
+/// What a registry did with a request to mount a blob.
+enum Mounted {
+    /// It mounted the blob.
+    Blob,
+    /// It opened an upload session instead.
+    Session(Session),
+}
+
+fn push_request<'a>(
+    endpoint: &'a Endpoint,
+    to: &'a Repository,
+    method: Method,
+    url: Url,
+) -> Request<'a> {
+    let what = to.to_string();
+    Request::new(endpoint, Some(to), Access::Push, method, url, what)
+}
+
+fn refused(url: RedactedUrl, reason: &'static str) -> ClientError {
+    ClientError::UploadRefused { url, reason }
+}
+
+fn with_digest(location: &Url, blob: &Descriptor) -> Url {
+    let mut url = location.clone();
+    url.query_pairs_mut()
+        .append_pair("digest", &blob.digest().to_string());
+    url
+}
+
+/// Compares the digest that a registry confirms.
+fn check_digest(answer: &Answer, expected: &Digest) -> Result<(), ClientError> {
+    let same_algorithm = |hint: &Digest| hint.algorithm() == expected.algorithm();
+    let confirmed = digest_hints(answer.headers())
+        .into_iter()
+        .find(same_algorithm);
+    confirmed.map_or(Ok(()), |actual| error::check_digest(expected, &actual))
+}
+
+/// The least size of a part that a registry accepts.
+const CHUNK_MIN: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+
+/// An upload that the registry has opened.
+struct Session {
+    location: Url,
+    /// The least size of a part, in bytes.
+    chunk_min: u64,
+    /// Bytes that the registry has.
+    stored: Option<u64>,
+}
+
+impl Session {
+    fn from_answer(answer: &Answer) -> Result<Self, ClientError> {
+        let chunk = answer.headers().get(CHUNK_MIN);
+        let chunk = chunk.and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Self {
+            location: location(&answer.url, answer.headers())?,
+            chunk_min: chunk.unwrap_or(0),
+            stored: stored(answer.headers()),
+        })
+    }
+}
+
+/// How many bytes `Range: 0-<last>` acknowledges. Many registries send `0-0` for none at all.
+fn stored(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(header::RANGE)?.to_str().ok()?.trim();
+    let range = text.trim_start_matches("bytes=").strip_prefix("0-")?;
+    let last: u64 = range.parse().ok()?;
+    Some(if last == 0 { 0 } else { last.saturating_add(1) })
+}
+
+#[cfg(test)]
+mod tests;

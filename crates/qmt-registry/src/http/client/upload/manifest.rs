@@ -1,0 +1,120 @@
+//! Publishing a manifest, and adding it to its subject's list.
+
+use http::{HeaderName, Method, header};
+use qmt_oci_ref::manifest::{Document, Index, ManifestLimits};
+use qmt_oci_ref::{Descriptor, MediaType, PinnedReference, RawManifest, Reference, Repository};
+
+use super::super::operation::Operation;
+use super::super::referrers::fallback_tag;
+use super::{check_digest, push_request, refused};
+use crate::error::{self, ClientError};
+use crate::http::transport::{Answer, Payload};
+use crate::redact::RedactedUrl;
+
+/// Sent by registries that add a manifest to its subject's list themselves.
+const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+/// How often a list that another client changed at the same time is changed again.
+const LIST_TRIES: usize = 3;
+
+impl Operation<'_> {
+    /// Sends a manifest, and adds it to its subject's list where the registry does not.
+    pub(in super::super) async fn push_manifest(
+        &mut self,
+        to: &Reference,
+        manifest: &RawManifest,
+    ) -> Result<PinnedReference, ClientError> {
+        let digest = manifest.digest();
+        if let Some(expected) = to.digest() {
+            error::check_digest(expected, digest)?;
+        }
+        let name = to
+            .tag()
+            .map_or_else(|| digest.to_string(), |tag| tag.as_str().to_owned());
+        let answer = self.put_manifest(to.repository(), &name, manifest).await?;
+        check_digest(&answer, digest)?;
+        if !answer.headers().contains_key(SUBJECT)
+            && let Some((subject, entry)) = referrer(to, manifest)?
+        {
+            self.add_to_list(&subject, entry).await?;
+        }
+        Ok(to.with_digest(digest.clone()))
+    }
+
+    async fn put_manifest(
+        &mut self,
+        to: &Repository,
+        name: &str,
+        manifest: &RawManifest,
+    ) -> Result<Answer, ClientError> {
+        let url = self.endpoint.url(to, &format!("manifests/{name}"));
+        let request = push_request(self.endpoint, to, Method::PUT, url)
+            .payload(Payload::Bytes(manifest.bytes().clone()))
+            .header(header::CONTENT_TYPE, manifest.media_type().as_ref());
+        self.send(&request, &[200, 201]).await
+    }
+
+    /// Adds `entry` to the list under the subject's tag. Two clients can overwrite each other's
+    /// list, so it is read again afterwards.
+    async fn add_to_list(
+        &mut self,
+        subject: &PinnedReference,
+        entry: Descriptor,
+    ) -> Result<(), ClientError> {
+        let Some(tag) = fallback_tag(subject) else {
+            return Ok(());
+        };
+        for attempt in 0..=LIST_TRIES {
+            let mut list = self.referrers_by_tag(subject).await?.unwrap_or_default();
+            if list.iter().any(|listed| listed.digest() == entry.digest()) {
+                return Ok(());
+            }
+            if attempt == LIST_TRIES {
+                break;
+            }
+            list.push(entry.clone());
+            let content = serde_json::to_vec(&Index::new(list));
+            let content = content.map_err(|cause| ClientError::Content {
+                source: cause.into(),
+            })?;
+            let index = RawManifest::new(MediaType::ImageIndex, content.into());
+            self.put_manifest(subject.repository(), tag.as_str(), &index)
+                .await?;
+        }
+        let url = RedactedUrl::from(&self.endpoint.base);
+        let reason = "other clients change the list of referrers at the same time; try again";
+        Err(refused(url, reason))
+    }
+}
+
+/// The subject of `manifest`, and the entry in the subject's list.
+fn referrer(
+    to: &Reference,
+    manifest: &RawManifest,
+) -> Result<Option<(PinnedReference, Descriptor)>, ClientError> {
+    let limits = ManifestLimits::default();
+    let document = Document::read(manifest.media_type(), manifest.bytes(), &limits);
+    let document = document.map_err(|source| ClientError::NotAManifest {
+        what: to.to_string(),
+        source,
+    })?;
+    let (subject, artifact_type, annotations) = match &document {
+        Document::Manifest(manifest) => (
+            manifest.subject(),
+            Some(manifest.artifact_type()),
+            manifest.annotations(),
+        ),
+        Document::Index(index) => (index.subject(), index.artifact_type(), index.annotations()),
+    };
+    let Some(subject) = subject else {
+        return Ok(None);
+    };
+    let subject = PinnedReference::new(to.repository().clone(), subject.digest().clone());
+    let mut entry = manifest.descriptor();
+    if let Some(artifact_type) = artifact_type {
+        entry = entry.with_artifact_type(artifact_type.clone());
+    }
+    for (name, value) in annotations {
+        entry = entry.with_annotation(name, value);
+    }
+    Ok(Some((subject, entry)))
+}

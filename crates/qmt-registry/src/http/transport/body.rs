@@ -1,0 +1,123 @@
+//! Reads the body of an answer: bounded in bytes, and in the time that the server takes.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, timeout};
+use url::Url;
+
+use super::failure::broken;
+use crate::error::{ClientError, Phase};
+use crate::limits::{Limits, STALL_BYTES_PER_SECOND};
+use crate::redact::RedactedUrl;
+
+/// A body that is read chunk by chunk. Only the time spent waiting for the server counts against
+/// its rate: a slow consumer does not make the server slow.
+pub(crate) struct Body {
+    response: reqwest::Response,
+    pub(crate) url: RedactedUrl,
+    window: Duration,
+    least_bytes: u64,
+    error_bytes: u64,
+    waited: Duration,
+    received: u64,
+}
+
+impl Body {
+    pub(crate) fn new(response: reqwest::Response, url: &Url, limits: &Limits) -> Self {
+        let window = limits.stall_window;
+        let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        let least = STALL_BYTES_PER_SECOND.saturating_mul(millis) / 1000;
+        Self {
+            response,
+            url: RedactedUrl::from(url),
+            window,
+            least_bytes: least.max(1),
+            error_bytes: limits.error_body,
+            waited: Duration::ZERO,
+            received: 0,
+        }
+    }
+
+    /// The next chunk, `None` at the end; an error where less than 1 KiB per second arrived in the
+    /// window.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            let started = Instant::now();
+            let left = self.window.saturating_sub(self.waited);
+            let outcome = timeout(left, self.response.chunk()).await;
+            self.waited += started.elapsed();
+            match outcome {
+                Ok(Ok(Some(chunk))) => {
+                    self.received = self.received.saturating_add(length(&chunk));
+                    if self.waited >= self.window {
+                        self.check_rate()?;
+                    }
+                    return Ok(Some(chunk));
+                }
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Err(cause)) => return Err(broken(self.url.clone(), cause)),
+                // No chunk in the rest of the window: what came before decides.
+                Err(_) => self.check_rate()?,
+            }
+        }
+    }
+
+    fn check_rate(&mut self) -> Result<(), ClientError> {
+        if self.received < self.least_bytes {
+            return Err(ClientError::Timeout {
+                url: self.url.clone(),
+                phase: Phase::Body,
+                limit: self.window,
+            });
+        }
+        (self.waited, self.received) = (Duration::ZERO, 0);
+        Ok(())
+    }
+
+    /// The length that the server announces, in bytes.
+    pub(crate) fn announced(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// Reads the whole body of at most `limit` bytes; `what` names it in the error.
+    pub(crate) async fn whole(
+        mut self,
+        limit: u64,
+        what: &'static str,
+    ) -> Result<Bytes, ClientError> {
+        let mut whole = BytesMut::new();
+        let mut expected = self.announced().unwrap_or(0);
+        loop {
+            if expected > limit {
+                let url = self.url;
+                return Err(ClientError::TooLarge { what, limit, url });
+            }
+            let Some(chunk) = self.chunk().await? else {
+                return Ok(whole.freeze());
+            };
+            expected = length(&whole).saturating_add(length(&chunk));
+            if expected <= limit {
+                whole.extend_from_slice(&chunk);
+            }
+        }
+    }
+
+    /// Reads the beginning of an error body, which is only shown; never fails.
+    pub(crate) async fn beginning(mut self) -> Bytes {
+        let mut text = BytesMut::new();
+        while length(&text) < self.error_bytes {
+            let Ok(Some(mut chunk)) = self.chunk().await else {
+                break;
+            };
+            let room = self.error_bytes.saturating_sub(length(&text));
+            chunk.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+            text.extend_from_slice(&chunk);
+        }
+        text.freeze()
+    }
+}
+
+pub(crate) fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}

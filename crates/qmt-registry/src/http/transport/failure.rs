@@ -1,0 +1,187 @@
+//! Attempts that failed: which error the caller sees, and whether another attempt can help.
+
+use std::error::Error;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, header};
+use qmt_oci_ref::text;
+use rustls::InvalidMessage;
+use serde::Deserialize;
+
+use super::resolver::{ForbiddenAddress, NoSuchName};
+use crate::error::{BoxError, ClientError};
+use crate::redact::RedactedUrl;
+
+/// A failed attempt, and the pause that the server asks for before the next one.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: ClientError,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self {
+            error,
+            retry_after: None,
+        }
+    }
+}
+
+/// Reads `Retry-After`: seconds, or a date. A date in the past means no pause; anything else (a
+/// negative number, for example) is ignored.
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A number too large for the type is larger than every limit.
+        return Some(text.parse().map_or(Duration::MAX, Duration::from_secs));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// The content of an upload can't be read, or is too short.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) struct UnreadableContent(pub(super) BoxError);
+
+/// Turns what the HTTP client reports into the error for `url`.
+pub(crate) fn broken(url: RedactedUrl, error: reqwest::Error) -> ClientError {
+    let mut next = error.source();
+    let mut cause = None;
+    while let Some(inner) = next.filter(|_| cause.is_none()) {
+        cause = cause_of(inner);
+        next = inner.source();
+    }
+    let (is_connect, is_dns) = (error.is_connect(), error.is_dns());
+    let is_request_valid = !error.is_builder();
+    let source = error.without_url().into();
+    let (reason, retryable) = match cause {
+        Some(Cause::Upload(text)) => {
+            let source = text.into();
+            return ClientError::Content { source };
+        }
+        Some(Cause::Flood) => return ClientError::Flooded { url, source },
+        Some(Cause::WithoutTls) => return ClientError::WithoutTls { url, source },
+        Some(Cause::Final | Cause::ForbiddenAddress) => (None, false),
+        Some(Cause::UnknownName) => (Some("the name does not exist"), false),
+        Some(Cause::Refused) if is_connect => (
+            Some("the connection is refused, nothing listens there"),
+            true,
+        ),
+        Some(Cause::NoRoute) if is_connect => (Some("there is no route to it"), true),
+        // The server closed the connection during the TLS handshake.
+        Some(Cause::Cut) if is_connect => (None, false),
+        _ if is_dns => (Some("the name can't be looked up"), true),
+        _ => (None, is_request_valid),
+    };
+    match reason {
+        Some(reason) => ClientError::Unreachable {
+            address: url.address(),
+            retryable,
+            reason,
+            source,
+        },
+        None => ClientError::Transport {
+            url,
+            retryable,
+            source,
+        },
+    }
+}
+
+/// Why a request failed.
+enum Cause {
+    /// The caller's content can't be read: nothing that the server can correct.
+    Upload(String),
+    /// The server sent HTTP/2 frames without end, and would do so again.
+    Flood,
+    /// The answer to the TLS handshake is not a TLS record.
+    WithoutTls,
+    /// A certificate, a TLS version or a malformed head that is the same the next time.
+    Final,
+    ForbiddenAddress,
+    UnknownName,
+    Refused,
+    NoRoute,
+    /// The connection was closed.
+    Cut,
+}
+
+/// The cause that one error of a chain is, by its type.
+fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        // `io::Error::source` is the source of what it wraps, not what it wraps.
+        let inner = error.get_ref().and_then(|inner| cause_of(inner));
+        return inner.or_else(|| match error.kind() {
+            io::ErrorKind::ConnectionRefused => Some(Cause::Refused),
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                Some(Cause::NoRoute)
+            }
+            io::ErrorKind::UnexpectedEof => Some(Cause::Cut),
+            _ => None,
+        });
+    }
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return match error {
+            rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+                Some(Cause::WithoutTls)
+            }
+            rustls::Error::InvalidCertificate(_)
+            | rustls::Error::NoCertificatesPresented
+            | rustls::Error::PeerIncompatible(_) => Some(Cause::Final),
+            _ => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<UnreadableContent>() {
+        return Some(Cause::Upload(error.to_string()));
+    }
+    if let Some(error) = error.downcast_ref::<hyper::Error>() {
+        return error.is_parse().then_some(Cause::Final);
+    }
+    if let Some(error) = error.downcast_ref::<h2::Error>() {
+        let is_flood = error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+        return is_flood.then_some(Cause::Flood);
+    }
+    if error.is::<ForbiddenAddress>() {
+        return Some(Cause::ForbiddenAddress);
+    }
+    error.is::<NoSuchName>().then_some(Cause::UnknownName)
+}
+
+/// Reads the text of an error body (the specification's JSON, a token server's JSON, or plain
+/// text), escaped and cut. Empty where there is none.
+pub(crate) fn server_message(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct ErrorBody {
+        errors: Option<Vec<Entry>>,
+        details: Option<String>,
+        message: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        code: Option<String>,
+        message: Option<String>,
+    }
+    let shown = |text: &str| text::escape(text.trim());
+    if let Ok(error) = serde_json::from_slice::<ErrorBody>(body) {
+        let entries = error.errors.into_iter().flatten().take(4);
+        let parts: Vec<String> = entries
+            .map(|entry| {
+                let parts = [entry.code, entry.message];
+                parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
+            })
+            .chain(error.details)
+            .chain(error.message)
+            .collect();
+        return shown(&parts.join("; "));
+    }
+    let text = String::from_utf8_lossy(body);
+    // The HTML page of a gateway says less than its status.
+    if text.trim_start().starts_with('<') {
+        String::new()
+    } else {
+        shown(&text)
+    }
+}

@@ -1,0 +1,25 @@
+//! Requests on the wire: connections, bodies, redirects, name resolution, TLS, proxies.
+//!
+//! Boundary: a credential is a header value here, and content is bytes. The floors above
+//! ([`auth`](super::auth) and [`client`](super::client)) give both their meaning.
+
+mod body;
+mod connect;
+mod endpoint;
+mod failure;
+mod options;
+mod redirect;
+mod request;
+mod resolver;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use self::body::{Body, length};
+pub(super) use self::endpoint::Endpoint;
+pub(super) use self::failure::{Failure, retry_after, server_message};
+pub use self::options::HostOptions;
+pub(crate) use self::options::origin_key;
+pub(super) use self::redirect::{check_address, is_redirect, location, same_origin, unsafe_part};
+pub(super) use self::request::{Answer, Context, Payload, RequestSpec, exchange, follow};
+pub(super) use self::resolver::{LookupFn, literal, system_lookup};

@@ -1,0 +1,78 @@
+//! Which redirects are followed. These checks are pure; `request` runs the loop.
+
+use http::{HeaderMap, StatusCode, header};
+use qmt_oci_ref::address::AddressKind;
+use url::Url;
+
+use super::resolver::{Kinds, literal};
+use crate::error::ClientError;
+
+/// Whether `status` is a redirect to a new `Location`.
+pub(crate) fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Whether two URLs have scheme, host and port in common.
+pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
+    a.scheme() == b.scheme()
+        && a.host() == b.host()
+        && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// The `Location` of a redirect or an upload session, read from the headers that `from` sent.
+pub(crate) fn location(from: &Url, headers: &HeaderMap) -> Result<Url, ClientError> {
+    let protocol = |rule| ClientError::protocol(from, rule);
+    let mut locations = headers.get_all(header::LOCATION).iter();
+    let (Some(location), None) = (locations.next(), locations.next()) else {
+        return Err(protocol("a redirect has exactly one `Location`"));
+    };
+    let location = location
+        .to_str()
+        .map_err(|_| protocol("a `Location` is ASCII"))?;
+    if location.chars().any(|c| c.is_control() || c == ' ') {
+        return Err(protocol(
+            "a `Location` has no spaces and no control characters",
+        ));
+    }
+    let to = from
+        .join(location)
+        .map_err(|_| protocol("a `Location` is a URL"))?;
+    let refuse = |reason| Err(ClientError::redirect_refused(from, &to, reason));
+    if !matches!(to.scheme(), "https" | "http") {
+        return refuse("only HTTP and HTTPS are followed");
+    }
+    match unsafe_part(from, &to) {
+        Some(reason) => refuse(reason),
+        None => Ok(to),
+    }
+}
+
+/// Why no request is sent to the HTTP or HTTPS URL `to` that `from` names.
+pub(crate) fn unsafe_part(from: &Url, to: &Url) -> Option<&'static str> {
+    if from.scheme() == "https" && to.scheme() == "http" {
+        Some("it leads from HTTPS to HTTP")
+    } else if !to.username().is_empty() || to.password().is_some() {
+        Some("it contains a user name or password")
+    } else if to.host_str().is_none_or(str::is_empty) {
+        Some("it has no host")
+    } else {
+        None
+    }
+}
+
+/// Refuses a target whose host is an address of a kind that `allowed` lacks. The resolver checks
+/// names when the connection is made.
+pub(crate) fn check_address(from: &Url, to: &Url, allowed: &Kinds) -> Result<(), ClientError> {
+    let Some(kind) = literal(to).map(AddressKind::of) else {
+        return Ok(());
+    };
+    let is_allowed = kind == AddressKind::Public || allowed.contains(&kind);
+    if is_allowed && kind != AddressKind::Metadata {
+        return Ok(());
+    }
+    let reason = "the address is in another kind of network than the registry";
+    Err(ClientError::redirect_refused(from, to, reason))
+}
+
+#[cfg(test)]
+mod tests;

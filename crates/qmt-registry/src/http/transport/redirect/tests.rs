@@ -1,0 +1,94 @@
+//! Tests of redirects.
+
+use http::HeaderValue;
+
+use super::*;
+
+fn url(text: &str) -> Url {
+    Url::parse(text).unwrap()
+}
+
+fn redirect(from: &str, to: &'static str) -> Result<String, ClientError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::LOCATION, HeaderValue::from_static(to));
+    location(&url(from), &headers).map(String::from)
+}
+
+#[test]
+fn relative_and_absolute_targets_are_found() {
+    let from = "https://a.example/v2/x/blobs/y";
+    assert_eq!(redirect(from, "/z").unwrap(), "https://a.example/z");
+    assert_eq!(
+        redirect(from, "https://b.example/z?s=1").unwrap(),
+        "https://b.example/z?s=1"
+    );
+    assert_eq!(
+        redirect("http://a.example/x", "http://b.example/").unwrap(),
+        "http://b.example/"
+    );
+}
+
+/// AUTH-03, AUTH-07: no downgrade, no other scheme, no userinfo, no nonsense.
+#[test]
+fn dangerous_targets_are_refused() {
+    let from = "https://a.example/v2/x/blobs/y";
+    for to in [
+        "http://a.example/v2/x/blobs/y",
+        "ftp://a.example/",
+        "file:///etc/passwd",
+        "data:text/plain,x",
+        "unix:/run/x.sock",
+        "https://user@b.example/",
+        "https://user:pass@b.example/",
+        "https://",
+        "https://b.example/a b",
+    ] {
+        assert!(redirect(from, to).is_err(), "{to}");
+    }
+    assert!(
+        location(&url(from), &HeaderMap::new()).is_err(),
+        "no location"
+    );
+    let mut two = HeaderMap::new();
+    two.append(header::LOCATION, HeaderValue::from_static("/a"));
+    two.append(header::LOCATION, HeaderValue::from_static("/b"));
+    assert!(location(&url(from), &two).is_err(), "two locations");
+}
+
+/// AUTH-01: scheme, host and port make an origin; case and default ports don't.
+#[test]
+fn origins_are_compared_whole() {
+    let base = url("https://a.example/x");
+    for same in ["https://a.example:443/y", "https://A.example/"] {
+        assert!(same_origin(&base, &url(same)), "{same}");
+    }
+    for other in [
+        "http://a.example/",
+        "https://a.example:444/",
+        "https://a.example.evil/",
+    ] {
+        assert!(!same_origin(&base, &url(other)), "{other}");
+    }
+}
+
+/// AUTH-05: a registry on the internet can't redirect to the local machine or its network.
+#[test]
+fn addresses_have_the_kind_of_the_registrys_network() {
+    let from = url("https://a.example/");
+    let public = Kinds::from([AddressKind::Public]);
+    let local = Kinds::from([AddressKind::Loopback]);
+    let allowed = |to: &str, kinds: &Kinds| check_address(&from, &url(to), kinds).is_ok();
+    assert!(allowed("https://b.example/", &public));
+    assert!(allowed("https://8.8.8.8/", &public));
+    assert!(allowed("https://127.0.0.1/", &local));
+    for to in [
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://10.0.0.1/",
+        "https://0x7f.1/",
+    ] {
+        assert!(!allowed(to, &public), "{to}");
+    }
+    let metadata = Kinds::from([AddressKind::Metadata]);
+    assert!(!allowed("http://169.254.169.254/", &metadata));
+}

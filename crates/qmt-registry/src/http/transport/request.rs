@@ -1,0 +1,206 @@
+//! One request and the head of its answer, within limits of time and size; redirects.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use qmt_oci_ref::BlobStream;
+use reqwest::Client;
+use tokio::time::timeout;
+use url::Url;
+
+use super::body::{Body, length};
+use super::endpoint::Endpoint;
+use super::failure::{UnreadableContent, broken};
+use super::redirect::{check_address, is_redirect, location};
+use crate::error::{ClientError, Phase};
+use crate::events::Events;
+use crate::limits::Limits;
+use crate::redact::RedactedUrl;
+use crate::writer::BlobContent;
+
+/// What all requests of one client share: its limits, and where its events go.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) limits: Limits,
+    pub(crate) events: Events,
+}
+
+/// A request, without authorization.
+pub(crate) struct RequestSpec<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Payload<'a>,
+}
+
+/// The body of a request.
+#[derive(Clone)]
+pub(crate) enum Payload<'a> {
+    Empty,
+    Bytes(Bytes),
+    /// `length` bytes of a blob from `offset` on, opened again for each attempt.
+    Part {
+        content: &'a dyn BlobContent,
+        offset: u64,
+        length: u64,
+    },
+}
+
+/// The head of an answer; its body was not read yet.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) url: Url,
+    /// Whether no redirect led away from the endpoint: only then was the authorization sent, and
+    /// only then a challenge is answered.
+    pub(crate) is_same_origin: bool,
+    response: reqwest::Response,
+}
+
+impl Answer {
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    pub(crate) fn body(self, limits: &Limits) -> Body {
+        Body::new(self.response, &self.url, limits)
+    }
+}
+
+/// Sends `spec` and follows redirects. The authorization goes to the endpoint's own origin only.
+pub(crate) async fn follow(
+    context: &Context,
+    endpoint: &Endpoint,
+    spec: &RequestSpec<'_>,
+    authorization: Option<&HeaderValue>,
+) -> Result<Answer, ClientError> {
+    let mut url = spec.url.clone();
+    let mut is_same_origin = endpoint.is_origin_of(&url);
+    if !is_same_origin {
+        check_address(&endpoint.base, &url, endpoint.kinds().await)?;
+    }
+    for _ in 0..=context.limits.redirects {
+        let client = if is_same_origin {
+            endpoint.own_client()?
+        } else {
+            endpoint.foreign_client(&url).await?
+        };
+        let mut headers = spec.headers.clone();
+        if let Some(authorization) = authorization.filter(|_| is_same_origin) {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        let (method, payload) = (&spec.method, &spec.payload);
+        let response = exchange(context, &client, method, &url, headers, payload).await?;
+        let status = response.status();
+        let follows = matches!(spec.method, Method::GET | Method::HEAD);
+        if !(is_redirect(status) && follows) {
+            return Ok(Answer {
+                status,
+                url,
+                is_same_origin,
+                response,
+            });
+        }
+        let to = location(&url, response.headers())?;
+        // After a redirect to another origin, the header is not sent again (CVE-2024-45336).
+        is_same_origin &= endpoint.is_origin_of(&to);
+        if !is_same_origin {
+            check_address(&url, &to, endpoint.kinds().await)?;
+        }
+        url = to;
+    }
+    let rule = "a request is redirected a few times at most";
+    Err(ClientError::protocol(&spec.url, rule))
+}
+
+/// Sends one request and waits for the head of its answer.
+pub(crate) async fn exchange(
+    context: &Context,
+    client: &Client,
+    method: &Method,
+    url: &Url,
+    headers: HeaderMap,
+    payload: &Payload<'_>,
+) -> Result<reqwest::Response, ClientError> {
+    let limits = &context.limits;
+    let mut request = client.request(method.clone(), url.clone()).headers(headers);
+    match payload {
+        // Some servers insist on a length, also of zero.
+        Payload::Empty if matches!(*method, Method::GET | Method::HEAD) => {}
+        Payload::Empty => request = request.header(header::CONTENT_LENGTH, 0),
+        Payload::Bytes(bytes) => request = request.body(bytes.clone()),
+        Payload::Part {
+            content,
+            offset,
+            length,
+        } => {
+            let stream = part(content.open(*offset).await?, *length);
+            request = request
+                .header(header::CONTENT_LENGTH, *length)
+                .body(reqwest::Body::wrap_stream(stream));
+        }
+    }
+    // The time of an upload depends on its size, and so does the registry's work at its end; the
+    // limit of the whole operation bounds both.
+    let limit = if matches!(payload, Payload::Part { .. }) || *method == Method::PUT {
+        limits.total_timeout
+    } else {
+        limits.header_timeout
+    };
+    let timed_out = |phase, limit| ClientError::Timeout {
+        url: RedactedUrl::from(url),
+        phase,
+        limit,
+    };
+    let response = match timeout(limit, request.send()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(cause)) if cause.is_connect() && cause.is_timeout() => {
+            return Err(timed_out(Phase::Connect, limits.connect_timeout));
+        }
+        Ok(Err(cause)) => return Err(broken(RedactedUrl::from(url), cause)),
+        Err(_) => return Err(timed_out(Phase::Answer, limit)),
+    };
+    check_head(response.headers(), limits, url)?;
+    Ok(response)
+}
+
+/// Refuses a head of too many lines or bytes.
+pub(super) fn check_head(
+    headers: &HeaderMap,
+    limits: &Limits,
+    url: &Url,
+) -> Result<(), ClientError> {
+    let bytes = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    for (what, found, limit) in [
+        ("the head (lines)", headers.len(), limits.headers),
+        ("the head (bytes)", bytes, limits.header_bytes),
+    ] {
+        if found > limit {
+            let (limit, url) = (limit.try_into().unwrap_or(u64::MAX), RedactedUrl::from(url));
+            return Err(ClientError::TooLarge { what, limit, url });
+        }
+    }
+    Ok(())
+}
+
+/// Cuts `content` off after `length` bytes; an earlier end is an error.
+pub(super) fn part(
+    content: BlobStream,
+    length: u64,
+) -> impl Stream<Item = Result<Bytes, UnreadableContent>> + Send + 'static {
+    futures_util::stream::try_unfold((content, length), |(mut content, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        let Some(chunk) = content.next().await else {
+            let reason = "it is shorter than its descriptor says";
+            return Err(UnreadableContent(reason.into()));
+        };
+        let mut chunk = chunk.map_err(|cause| UnreadableContent(cause.into()))?;
+        chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        let left = left.saturating_sub(self::length(&chunk));
+        Ok(Some((chunk, (content, left))))
+    })
+}

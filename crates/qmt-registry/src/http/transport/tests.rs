@@ -1,0 +1,76 @@
+//! Heads at their limits, the messages in error bodies, parts of uploads.
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use super::request::{check_head, part};
+use super::server_message;
+use crate::limits::Limits;
+use crate::writer::BlobContent as _;
+
+/// LIM-03: 100 lines and 64 KiB of names and values, and one past each.
+#[test]
+fn lim_03_a_head_at_the_limit_and_past_it() {
+    let url = Url::parse("https://r.example/v2/").unwrap();
+    let head = |lines: usize, bytes: usize| {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_bytes(&vec![b'v'; bytes / lines - 3]).unwrap();
+        for line in 0..lines {
+            let name = HeaderName::from_bytes(format!("x{line:02}").as_bytes()).unwrap();
+            headers.append(name, value.clone());
+        }
+        // The remainder of the division.
+        let rest = vec![b'v'; bytes / lines - 3 + bytes % lines];
+        headers.insert("x00", HeaderValue::from_bytes(&rest).unwrap());
+        check_head(&headers, &Limits::default(), &url).map_err(|error| error.to_string())
+    };
+    head(100, 5_000).unwrap();
+    let error = head(101, 5_000).unwrap_err();
+    assert!(
+        error.contains("(lines)") && error.contains("100"),
+        "{error}"
+    );
+    head(100, 65_536).unwrap();
+    let error = head(100, 65_537).unwrap_err();
+    assert!(
+        error.contains("(bytes)") && error.contains("65536"),
+        "{error}"
+    );
+}
+
+/// CFG-02: the message of an error body is shown, escaped and cut; of an HTML page nothing.
+#[test]
+fn the_message_of_a_server_is_found() {
+    let text = |body: &str| server_message(body.as_bytes());
+    let spec = r#"{"errors":[{"code":"DENIED","message":"not you\u001b[31m","detail":{}}]}"#;
+    assert_eq!(text(spec), "DENIED: not you\\u{1b}[31m");
+    assert_eq!(
+        text(r#"{"details":"incorrect username or password"}"#),
+        "incorrect username or password"
+    );
+    assert_eq!(text("no such thing\n"), "no such thing");
+    assert_eq!(text("<html><body>502</body></html>"), "");
+    assert_eq!(text(""), "");
+    assert!(text(&"x".repeat(64 << 10)).len() < 1100);
+    assert_eq!(server_message(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+}
+
+#[tokio::test]
+async fn a_part_has_exactly_its_length() {
+    let content = Bytes::from_static(b"0123456789");
+    let take = |offset, length| {
+        let content = content.clone();
+        async move {
+            let parts: Vec<Bytes> = part(content.open(offset).await.unwrap(), length)
+                .try_collect()
+                .await?;
+            Ok::<_, super::failure::UnreadableContent>(parts.concat())
+        }
+    };
+    assert_eq!(take(0, 10).await.unwrap(), b"0123456789");
+    assert_eq!(take(3, 4).await.unwrap(), b"3456");
+    assert_eq!(take(10, 0).await.unwrap(), b"");
+    assert!(take(8, 3).await.is_err());
+}

@@ -1,0 +1,72 @@
+//! Referrers in a layout.
+
+use super::*;
+
+#[tokio::test]
+async fn referrers_come_from_the_index_and_from_the_tag_schema() {
+    let bed = Bed::new();
+    let subject = bed.push("v1", "").await;
+    bed.push("unrelated", r#","annotations":{"n":"2"}"#).await;
+    let claim = serde_json::to_string(&subject.descriptor()).unwrap();
+    let listed = image(&format!(
+        r#","artifactType":"a/sig","subject":{claim},"annotations":{{"k":"v"}}"#
+    ));
+    let by_digest = bed.layout.reference(None, Some(listed.digest()));
+    bed.layout.push_manifest(&by_digest, &listed).await.unwrap();
+    let in_list = Descriptor::of(MediaType::ImageManifest, b"elsewhere");
+    let index = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{},{}]}}"#,
+        MediaType::ImageIndex,
+        serde_json::to_string(&in_list).unwrap(),
+        serde_json::to_string(&listed.descriptor()).unwrap(),
+    );
+    let index = RawManifest::new(MediaType::ImageIndex, index.into());
+    let tag = format!("sha256-{}", subject.digest().hex());
+    bed.layout
+        .push_manifest(&bed.tagged(&tag), &index)
+        .await
+        .unwrap();
+
+    let pin = bed.tagged("v1").with_digest(subject.digest().clone());
+    let found = bed.layout.referrers(&pin).await.unwrap();
+    assert_eq!(found.len(), 2, "each digest once: {found:?}");
+    assert_eq!(found[0].digest(), listed.digest());
+    assert_eq!(found[0].artifact_type(), Some(&MediaType::from("a/sig")));
+    assert_eq!(found[0].annotations()["k"], "v");
+    assert_eq!(found[1].digest(), in_list.digest());
+    let other = bed.tagged("v1").with_digest(Digest::sha256("other"));
+    assert_eq!(bed.layout.referrers(&other).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn referrers_have_a_limit() {
+    let bed = Bed::new();
+    let subject = bed.push("v1", "").await;
+    let list = |count: usize| {
+        let entries: Vec<_> = (0..count)
+            .map(|n| Descriptor::of(MediaType::ImageManifest, &n.to_le_bytes()))
+            .collect();
+        let entries = serde_json::to_string(&entries).unwrap();
+        let text = format!(r#"{{"schemaVersion":2,"manifests":{entries}}}"#);
+        RawManifest::new(MediaType::ImageIndex, text.into())
+    };
+    let tag = bed.tagged(&format!("sha256-{}", subject.digest().hex()));
+    let pin = bed.tagged("v1").with_digest(subject.digest().clone());
+    bed.layout
+        .push_manifest(&tag, &list(REFERRERS_MAX))
+        .await
+        .unwrap();
+    assert_eq!(
+        bed.layout.referrers(&pin).await.unwrap().len(),
+        REFERRERS_MAX
+    );
+    bed.layout
+        .push_manifest(&tag, &list(REFERRERS_MAX + 1))
+        .await
+        .unwrap();
+    let error = bed.layout.referrers(&pin).await.unwrap_err();
+    assert!(
+        matches!(client(&error), ClientError::TooMany { .. }),
+        "{error:?}"
+    );
+}

@@ -1,0 +1,76 @@
+//! What an operator sets for a mirror.
+
+use std::str::FromStr;
+
+use qmt_oci_ref::{ReferenceError, RegistryHost, Repository};
+
+use crate::http::HostOptions;
+
+/// A mirror of a registry: `host`, `host/prefix`, `https://host/prefix` or `http://host/prefix`.
+#[derive(Clone, Debug)]
+pub struct MirrorOptions {
+    pub(super) host: RegistryHost,
+    pub(super) prefix: Option<String>,
+    pub(super) authoritative: bool,
+    pub(super) options: HostOptions,
+}
+
+impl MirrorOptions {
+    /// A mirror that stores the registry's repositories under their own paths.
+    pub fn new(host: RegistryHost) -> Self {
+        Self {
+            host,
+            prefix: None,
+            authoritative: false,
+            options: HostOptions::new(),
+        }
+    }
+
+    /// Puts `prefix` before the repository's path: `proxy` makes `proxy/library/busybox`.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = Some(prefix.into()).filter(|prefix: &String| !prefix.is_empty());
+        self
+    }
+
+    /// Trusts the mirror's tags and referrers, not only its content.
+    #[must_use]
+    pub fn authoritative(mut self, authoritative: bool) -> Self {
+        self.authoritative = authoritative;
+        self
+    }
+
+    /// Sets how the mirror is reached.
+    #[must_use]
+    pub fn options(mut self, options: HostOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Uses HTTP without TLS for this mirror.
+    #[must_use]
+    pub fn plain_http(mut self, plain_http: bool) -> Self {
+        self.options = self.options.plain_http(plain_http);
+        self
+    }
+}
+
+impl FromStr for MirrorOptions {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let (plain_http, rest) = match text.strip_prefix("http://") {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("https://").unwrap_or(text)),
+        };
+        let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let prefix = prefix.trim_matches('/');
+        if !prefix.is_empty() {
+            // A prefix has the grammar of a repository's path.
+            Repository::from_str(&format!("{host}/{prefix}"))?;
+        }
+        Ok(Self::new(host.parse()?)
+            .prefix(prefix)
+            .plain_http(plain_http))
+    }
+}

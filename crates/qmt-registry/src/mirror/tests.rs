@@ -1,0 +1,60 @@
+//! Tests of mirrors.
+
+use qmt_oci_ref::MockRegistry;
+
+use super::*;
+
+fn source(name: &str, is_authoritative: bool, sent_wrong_content: bool) -> Arc<Source> {
+    let host = format!("{name}.example").parse().unwrap();
+    let mirror = Location { host, prefix: None };
+    Arc::new(Source {
+        registry: Arc::new(MockRegistry::new()),
+        mirror: Some(mirror),
+        is_authoritative,
+        sent_wrong_content: AtomicBool::new(sent_wrong_content),
+    })
+}
+
+#[test]
+fn the_order_depends_on_what_is_asked_for() {
+    let mirrors = [
+        source("plain", false, false),
+        source("wrong", true, true),
+        source("trusted", true, false),
+    ];
+    let hosts = |subject| -> Vec<String> {
+        let sources = order(subject, &mirrors, source("origin", true, false));
+        let hosts = sources.iter().filter_map(|source| source.mirror.as_ref());
+        hosts.map(|mirror| mirror.host.to_string()).collect()
+    };
+    let (plain, trusted, origin) = ("plain.example", "trusted.example", "origin.example");
+    assert_eq!(hosts(Subject::Content), [plain, trusted, origin]);
+    assert_eq!(hosts(Subject::Tag), [trusted, origin]);
+    assert_eq!(hosts(Subject::Referrers), [trusted, origin, plain]);
+}
+
+#[test]
+fn mirrors_are_read_from_text() {
+    let mirror: MirrorOptions = "http://127.0.0.1:5000/proxy/hub".parse().unwrap();
+    assert_eq!(mirror.host.as_str(), "127.0.0.1:5000");
+    assert_eq!(mirror.prefix.as_deref(), Some("proxy/hub"));
+    assert!(mirror.options.plain_http);
+    let mirror: MirrorOptions = "mirror.example.com".parse().unwrap();
+    assert_eq!((mirror.prefix, mirror.options.plain_http), (None, false));
+    assert!(
+        !"https://mirror.example.com/"
+            .parse::<MirrorOptions>()
+            .unwrap()
+            .options
+            .plain_http
+    );
+    for wrong in [
+        "",
+        "http://",
+        "mirror.example.com/UPPER",
+        "ftp://mirror.example.com",
+        "a b",
+    ] {
+        assert!(wrong.parse::<MirrorOptions>().is_err(), "{wrong:?}");
+    }
+}

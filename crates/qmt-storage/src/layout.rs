@@ -1,0 +1,260 @@
+//! OCI image layouts: folders and uncompressed tar archives.
+//!
+//! A layout is a file from somewhere else: symbolic links in it are not followed, names do not lead
+//! out of it, sizes and counts are bounded, and content is proven by the digest it is asked for.
+//!
+//! Spec: <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md>
+
+mod archive;
+mod error;
+mod export;
+mod file;
+mod folder;
+mod index;
+mod pack;
+mod referrers;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, Digester, RawManifest, Reference, json};
+use serde::Deserialize;
+
+use self::archive::Archive;
+pub use self::error::LayoutError;
+pub use self::export::LayoutExport;
+pub use self::file::LayoutFile;
+pub use self::index::LayoutIndex;
+pub use self::write::{LayoutWriter, StagedBlob};
+
+/// The file that makes a folder a layout.
+const MARKER_NAME: &str = "oci-layout";
+/// The content of the file `oci-layout`, which makes a folder a layout.
+pub const LAYOUT_MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// The file that lists the images.
+const INDEX_NAME: &str = "index.json";
+
+/// Largest `oci-layout` file: 4 KiB. A real one has 30 bytes.
+const MARKER_MAX: u64 = 4 << 10;
+/// Largest manifest or index that is read as a blob: 4 MiB.
+const MANIFEST_MAX: u64 = 4 << 20;
+
+/// An OCI image layout, opened for reading.
+#[derive(Debug)]
+pub struct Layout {
+    path: PathBuf,
+    source: Source,
+}
+
+/// Where the files are.
+#[derive(Debug)]
+enum Source {
+    Folder(PathBuf),
+    Archive(Archive),
+}
+
+impl Layout {
+    /// Opens the layout at `path`, a folder or an uncompressed tar archive. Lists an archive.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if it is not a layout of version 1.0.0, can't be read, or has names
+    /// that lead out of it or occur twice.
+    pub fn open(path: &Path) -> Result<Self, LayoutError> {
+        let metadata =
+            std::fs::metadata(path).map_err(LayoutError::because(path, "it can't be opened"))?;
+        let source = if metadata.is_dir() {
+            Source::Folder(path.to_owned())
+        } else if metadata.is_file() {
+            Source::Archive(Archive::open(path)?)
+        } else {
+            return Err(LayoutError::invalid(
+                path,
+                "it is neither a folder nor a file",
+            ));
+        };
+        Self::checked(path, source)
+    }
+
+    fn checked(path: &Path, source: Source) -> Result<Self, LayoutError> {
+        let path = path.to_owned();
+        let layout = Self { path, source };
+        layout.check_version()?;
+        layout.index()?;
+        Ok(layout)
+    }
+
+    /// Returns the path of the folder or archive.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads `index.json`, at most 32 MiB.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if it is absent, too large or not an index.
+    pub fn index(&self) -> Result<LayoutIndex, LayoutError> {
+        match self.file(INDEX_NAME)? {
+            Some(file) => LayoutIndex::read(&file.read_all(LayoutIndex::BYTES_MAX)?).map_err(
+                LayoutError::because(&self.path, "its `index.json` is malformed"),
+            ),
+            None => Err(self.invalid("it has no file `index.json`")),
+        }
+    }
+
+    /// Opens the file `name`, whose parts are separated by `/`; `None` if it is absent.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if it is not a regular file, or a part of its name is a symbolic
+    /// link.
+    pub fn file(&self, name: &str) -> Result<Option<LayoutFile>, LayoutError> {
+        if name.is_empty() || archive::plain_name(Path::new(name)).as_deref() != Some(name) {
+            return Ok(None);
+        }
+        match &self.source {
+            Source::Folder(root) => folder::open(root, name),
+            Source::Archive(archive) => Ok(archive.find(name)),
+        }
+    }
+
+    /// Returns the names of the files in the folder `name`, sorted; none if it is absent.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if the folder is a symbolic link, or holds something other than
+    /// files.
+    pub fn names(&self, name: &str) -> Result<Vec<String>, LayoutError> {
+        match &self.source {
+            Source::Folder(root) => folder::names(root, name),
+            Source::Archive(archive) => Ok(archive.names(name)),
+        }
+    }
+
+    /// Returns the digests by which the blobs are named, sorted. Nothing is hashed.
+    ///
+    /// # Errors
+    /// As [`Layout::names`].
+    pub fn blobs(&self) -> Result<Vec<Digest>, LayoutError> {
+        let mut digests = Vec::new();
+        for algorithm in [DigestAlgorithm::Sha256, DigestAlgorithm::Sha512] {
+            let names = self.names(&format!("blobs/{}", algorithm.as_str()))?;
+            let names = names.iter();
+            digests.extend(
+                names.filter_map(|hex| format!("{}:{hex}", algorithm.as_str()).parse().ok()),
+            );
+        }
+        Ok(digests)
+    }
+
+    /// Opens a blob, which the caller hashes; `None` if it is absent.
+    ///
+    /// # Errors
+    /// As [`Layout::file`].
+    pub fn blob(&self, digest: &Digest) -> Result<Option<LayoutFile>, LayoutError> {
+        self.file(&blob_name(digest))
+    }
+
+    /// Reports whether the layout has `blob` with the right size and content. Hashes it.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if it can't be read.
+    pub fn has(&self, blob: &Descriptor) -> Result<bool, LayoutError> {
+        let Some(mut file) = self.blob(blob.digest())? else {
+            return Ok(false);
+        };
+        if file.size() != blob.size() {
+            return Ok(false);
+        }
+        let mut digester = Digester::new(blob.digest().algorithm());
+        while let Some(chunk) = file.next_chunk()? {
+            digester.update(&chunk);
+        }
+        Ok(digester.finish() == *blob.digest())
+    }
+
+    /// Reads the manifest or index that `reference` names by its digest, or else by its name in
+    /// `index.json`; `None` if it is absent.
+    ///
+    /// The name is the whole reference or the tag alone. Where there is only one image and it has
+    /// no name, `latest` means it.
+    ///
+    /// # Errors
+    /// As [`Layout::manifest`], and [`LayoutError::Invalid`] if two images have that name.
+    pub fn resolve(&self, reference: &Reference) -> Result<Option<RawManifest>, LayoutError> {
+        if let Some(digest) = reference.digest() {
+            return self.manifest(digest, MANIFEST_MAX);
+        }
+        match self.index()?.by_reference(&self.path, reference)? {
+            Some(listed) => self.read_manifest(listed.digest(), Some(listed), MANIFEST_MAX),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a manifest or index of at most `limit` bytes and 4 MiB, and proves its digest; `None`
+    /// if it is absent. If `index.json` lists it, size and media type must agree.
+    ///
+    /// # Errors
+    /// [`LayoutError::Digest`], [`LayoutError::Size`], [`LayoutError::Manifest`] if it is not what
+    /// digest and descriptor say; [`LayoutError::Invalid`] if it is too large or can't be read.
+    pub fn manifest(
+        &self,
+        digest: &Digest,
+        limit: u64,
+    ) -> Result<Option<RawManifest>, LayoutError> {
+        self.read_manifest(digest, self.index()?.by_digest(digest), limit)
+    }
+
+    fn read_manifest(
+        &self,
+        digest: &Digest,
+        listed: Option<&Descriptor>,
+        limit: u64,
+    ) -> Result<Option<RawManifest>, LayoutError> {
+        let Some(file) = self.blob(digest)? else {
+            return Ok(None);
+        };
+        let bytes = file.read_all(limit.min(MANIFEST_MAX))?;
+        let actual = Digest::of(digest.algorithm(), &bytes);
+        if actual != *digest {
+            let expected = digest.clone();
+            return Err(LayoutError::Digest { expected, actual });
+        }
+        if let Some(listed) = listed {
+            LayoutError::check_size(listed, bytes.len() as u64)?;
+        }
+        let declared = listed.map(Descriptor::media_type);
+        RawManifest::read(bytes.into(), declared, digest.algorithm())
+            .map(Some)
+            .map_err(|source| LayoutError::Manifest {
+                digest: digest.clone(),
+                source,
+            })
+    }
+
+    fn check_version(&self) -> Result<(), LayoutError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Marker {
+            image_layout_version: String,
+        }
+        let Some(file) = self.file(MARKER_NAME)? else {
+            return Err(self.invalid("it has no file `oci-layout`"));
+        };
+        let malformed = LayoutError::because(&self.path, "its file `oci-layout` is malformed");
+        let marker: Marker = json::from_slice(&file.read_all(MARKER_MAX)?).map_err(malformed)?;
+        if marker.image_layout_version == "1.0.0" {
+            Ok(())
+        } else {
+            Err(self.invalid("its version is not 1.0.0"))
+        }
+    }
+
+    fn invalid(&self, rule: &'static str) -> LayoutError {
+        LayoutError::invalid(&self.path, rule)
+    }
+}
+
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
+}

@@ -1,0 +1,141 @@
+//! `index.json`: the images of a layout, and their names.
+
+use std::path::Path;
+
+use qmt_oci_ref::manifest::{Index, ManifestError, ManifestLimits};
+use qmt_oci_ref::{Descriptor, Digest, Reference, Tag};
+
+use super::LayoutError;
+
+/// The annotation that names an image: a tag, or a whole reference.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// The annotation in which containerd stores the whole reference.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+/// The images of a layout. An image may be listed under several names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LayoutIndex {
+    images: Vec<Descriptor>,
+}
+
+impl LayoutIndex {
+    /// Largest `index.json` that is read: 32 MiB, room for about 100,000 images.
+    pub const BYTES_MAX: u64 = 32 << 20;
+
+    /// Reads the content of an `index.json`.
+    ///
+    /// # Errors
+    /// [`ManifestError`] if it is not an index.
+    pub fn read(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let index = Index::read(bytes, &ManifestLimits::for_layouts())?;
+        let images = index.into_manifests();
+        Ok(Self { images })
+    }
+
+    /// Returns the content of the `index.json`.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Descriptors always serialise: their maps have string keys.
+        serde_json::to_vec(&Index::new(self.images.clone())).unwrap_or_default()
+    }
+
+    /// Returns the images in their order.
+    pub fn images(&self) -> &[Descriptor] {
+        &self.images
+    }
+
+    /// Returns the name under which `image` is listed: a tag, or a whole reference.
+    pub fn name_of(image: &Descriptor) -> Option<&str> {
+        image.annotation(REF_NAME)
+    }
+
+    /// Returns the first image with that digest.
+    pub fn by_digest(&self, digest: &Digest) -> Option<&Descriptor> {
+        self.images.iter().find(|image| image.digest() == digest)
+    }
+
+    /// Returns the image that `reference` names: by the whole reference, else by its tag. Without
+    /// digest and tag, or with the tag `latest`, a single image without a name is meant as well.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if two images have that name: other tools might take the other one.
+    pub(super) fn by_reference(
+        &self,
+        path: &Path,
+        reference: &Reference,
+    ) -> Result<Option<&Descriptor>, LayoutError> {
+        let whole = reference.to_string();
+        let is_whole = |image: &&Descriptor| {
+            let names = [REF_NAME, CONTAINERD_NAME].map(|key| image.annotation(key));
+            names.contains(&Some(whole.as_str()))
+        };
+        if let Some(image) = only_one(path, self.images.iter().filter(is_whole))? {
+            return Ok(Some(image));
+        }
+        let latest = Tag::latest();
+        let tag = reference.tag().unwrap_or(&latest);
+        if let Some(image) = self.by_tag(path, tag)? {
+            return Ok(Some(image));
+        }
+        match self.images.as_slice() {
+            [image] if *tag == latest && Self::name_of(image).is_none() => Ok(Some(image)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns the image whose name is exactly `tag`.
+    pub(super) fn by_tag(
+        &self,
+        path: &Path,
+        tag: &Tag,
+    ) -> Result<Option<&Descriptor>, LayoutError> {
+        let is_named = |image: &&Descriptor| Self::name_of(image) == Some(tag.as_str());
+        only_one(path, self.images.iter().filter(is_named))
+    }
+
+    /// Lists `image` under `name`, which no other image keeps; without a name it is listed once.
+    /// Reports whether the index changed.
+    pub fn list(&mut self, image: Descriptor, name: Option<&str>) -> bool {
+        let image = match name {
+            Some(name) => image.with_annotation(REF_NAME, name),
+            None => image,
+        };
+        let name = Self::name_of(&image);
+        let is_listed = self.images.iter().any(|other| {
+            other.digest() == image.digest() && (name.is_none() || Self::name_of(other) == name)
+        });
+        if is_listed {
+            return false;
+        }
+        self.images.retain(|other| match Self::name_of(other) {
+            Some(other) => Some(other) != name,
+            None => other.digest() != image.digest(),
+        });
+        self.images.push(image);
+        true
+    }
+
+    /// Removes the images for which `is_kept` is false. Reports whether the index changed.
+    pub fn retain(&mut self, is_kept: impl Fn(&Descriptor) -> bool) -> bool {
+        let before = self.images.len();
+        self.images.retain(is_kept);
+        self.images.len() != before
+    }
+}
+
+fn only_one<'a>(
+    path: &Path,
+    images: impl Iterator<Item = &'a Descriptor>,
+) -> Result<Option<&'a Descriptor>, LayoutError> {
+    let mut found: Option<&Descriptor> = None;
+    for image in images {
+        if found.is_some_and(|found| found.digest() != image.digest()) {
+            return Err(LayoutError::invalid(
+                path,
+                "two of its images have the same name",
+            ));
+        }
+        found = Some(image);
+    }
+    Ok(found)
+}

@@ -1,0 +1,176 @@
+//! Changing a layout in a tar archive: its content is in a folder next to it meanwhile, and each
+//! manifest that is pushed replaces the archive as a whole.
+//!
+//! So there is a good archive at every moment, and equal content makes equal archives.
+
+use std::fs::{File, Metadata};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tempfile::TempDir;
+
+use super::archive::Archive;
+use super::write::{TEMP_PREFIX, place, prepare};
+use super::{INDEX_NAME, LayoutError, MARKER_NAME};
+use crate::replace::folder_of;
+
+/// The prefix of what is next to an archive while it is changed.
+const PREFIX: &str = ".oci-layout-";
+
+/// An archive that is changed, and the folder where its content is meanwhile.
+#[derive(Debug)]
+pub(super) struct PackedArchive {
+    path: PathBuf,
+    folder: TempDir,
+    /// The state of the archive when it was last read or written; locked while it is packed.
+    seen: Mutex<Option<Stamp>>,
+}
+
+/// Tells one state of a file from another.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    length: u64,
+    modified: Option<SystemTime>,
+    #[cfg(unix)]
+    inode: (u64, u64),
+}
+
+impl PackedArchive {
+    /// Whether `path` is a file, or is absent and named as an archive.
+    pub(super) fn is_meant_by(path: &Path) -> bool {
+        std::fs::metadata(path).map_or_else(|_| is_archive_name(path), |found| found.is_file())
+    }
+
+    /// Unpacks the archive into a folder next to it, or makes an empty layout there.
+    pub(super) fn unpack(path: &Path) -> Result<Self, LayoutError> {
+        let failed = LayoutError::because(path, "it can't be created or written");
+        let parent = folder_of(path);
+        std::fs::create_dir_all(parent).map_err(&failed)?;
+        let folder = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempdir_in(parent)
+            .map_err(&failed)?;
+        let seen = Stamp::of(path).map_err(&failed)?;
+        if seen.is_some() {
+            for (name, mut content) in Archive::open(path)?.files() {
+                let target = folder.path().join(name);
+                std::fs::create_dir_all(folder_of(&target)).map_err(&failed)?;
+                let mut file = File::create_new(target).map_err(&failed)?;
+                io::copy(&mut content, &mut file).map_err(&failed)?;
+            }
+        } else {
+            prepare(folder.path())?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            folder,
+            seen: Mutex::new(seen),
+        })
+    }
+
+    /// The folder in which the content is.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Replaces the archive.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if it can't be written, or another process changed it.
+    pub(super) fn pack(&self) -> Result<(), LayoutError> {
+        let failed = LayoutError::because(&self.path, "it can't be written");
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let temp = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempfile_in(folder_of(&self.path))
+            .map_err(&failed)?;
+        write_all(self.folder(), temp.as_file()).map_err(&failed)?;
+        if Stamp::of(&self.path).map_err(&failed)? != *seen {
+            let rule = "another process has changed it and it was left as it is; try again";
+            return Err(LayoutError::invalid(&self.path, rule));
+        }
+        place(temp, &self.path).map_err(&failed)?;
+        *seen = Stamp::of(&self.path).map_err(&failed)?;
+        Ok(())
+    }
+}
+
+/// Whether a file of that name is written as an archive.
+pub(super) fn is_archive_name(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("tar"))
+}
+
+/// Appends a file without time and owner, so that equal content makes equal archives.
+pub(super) fn append<W: Write>(
+    tar: &mut tar::Builder<W>,
+    name: &str,
+    size: u64,
+    content: impl Read,
+) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(size);
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    tar.append_data(&mut header, name, content.take(size))
+}
+
+/// Writes all files of the folder, `oci-layout` first: a reader of the stream knows what it reads.
+fn write_all(folder: &Path, archive: &File) -> io::Result<()> {
+    let mut names = Vec::new();
+    list(folder, "", &mut names)?;
+    names.sort_by_key(|name| (name != MARKER_NAME, name != INDEX_NAME, name.clone()));
+    let mut tar = tar::Builder::new(BufWriter::new(archive));
+    for name in names {
+        let file = File::open(folder.join(&name))?;
+        append(&mut tar, &name, file.metadata()?.len(), file)?;
+    }
+    tar.into_inner()?.flush()
+}
+
+/// Collects the names of all files below `folder`, with `/` between their parts.
+fn list(folder: &Path, prefix: &str, names: &mut Vec<String>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue; // No file that was unpacked or pushed has such a name.
+        };
+        if name.starts_with(TEMP_PREFIX) {
+            continue; // A push that has not finished.
+        }
+        let name = format!("{prefix}{name}");
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), &format!("{name}/"), names)?;
+        } else {
+            names.push(name);
+        }
+    }
+    Ok(())
+}
+
+impl Stamp {
+    /// `None` if there is no file.
+    fn of(path: &Path) -> io::Result<Option<Self>> {
+        match std::fs::metadata(path) {
+            Ok(metadata) => Ok(Some(Self::from(&metadata))),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(cause),
+        }
+    }
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            #[cfg(unix)]
+            inode: {
+                use std::os::unix::fs::MetadataExt;
+                (metadata.dev(), metadata.ino())
+            },
+        }
+    }
+}

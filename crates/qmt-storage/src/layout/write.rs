@@ -1,0 +1,203 @@
+//! Changing a layout: each file appears whole and proven, the index last.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use qmt_oci_ref::{Descriptor, DigestAlgorithm, Digester, RawManifest, Tag};
+use tempfile::NamedTempFile;
+
+use super::pack::PackedArchive;
+use super::{INDEX_NAME, LAYOUT_MARKER, Layout, LayoutError, LayoutIndex, MARKER_NAME, Source};
+use crate::replace::persist;
+
+/// The prefix of files in progress.
+pub(super) const TEMP_PREFIX: &str = ".tmp-";
+
+/// An OCI image layout, opened for reading and writing.
+///
+/// An archive is changed in a temporary folder next to it. Each manifest that is pushed replaces the
+/// archive as a whole; blobs without a manifest are not stored.
+#[derive(Debug)]
+pub struct LayoutWriter {
+    layout: Layout,
+    folder: PathBuf,
+    archive: Option<PackedArchive>,
+}
+
+/// The content of one blob on its way into a layout. It vanishes if it is dropped.
+#[derive(Debug)]
+pub struct StagedBlob {
+    temp: NamedTempFile,
+    blob: Descriptor,
+    digester: Digester,
+}
+
+impl LayoutWriter {
+    /// Opens the layout at `path`, creating it if it is absent or empty: a tar archive where there
+    /// is a file or the name ends in `.tar`, else a folder.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if there is something else or it can't be written.
+    pub fn open(path: &Path) -> Result<Self, LayoutError> {
+        let (folder, archive) = if PackedArchive::is_meant_by(path) {
+            let archive = PackedArchive::unpack(path)?;
+            (archive.folder().to_owned(), Some(archive))
+        } else {
+            prepare(path)?;
+            (path.to_owned(), None)
+        };
+        Ok(Self {
+            layout: Layout::checked(path, Source::Folder(folder.clone()))?,
+            folder,
+            archive,
+        })
+    }
+
+    /// Returns the layout for reading.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Begins to write `blob`.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if the layout can't be written.
+    pub fn stage(&self, blob: &Descriptor) -> Result<StagedBlob, LayoutError> {
+        Ok(StagedBlob {
+            temp: self.temp()?,
+            blob: blob.clone(),
+            digester: Digester::new(blob.digest().algorithm()),
+        })
+    }
+
+    /// Gives a blob its name, once it is proven and on the disk.
+    ///
+    /// # Errors
+    /// [`LayoutError::Size`] or [`LayoutError::Digest`] if the content is not what the descriptor
+    /// says, [`LayoutError::Invalid`] if the layout can't be written.
+    pub fn commit(&self, staged: StagedBlob) -> Result<(), LayoutError> {
+        let StagedBlob {
+            temp,
+            blob,
+            digester,
+        } = staged;
+        LayoutError::check_size(&blob, digester.count())?;
+        let (expected, actual) = (blob.digest().clone(), digester.finish());
+        if actual != expected {
+            return Err(LayoutError::Digest { expected, actual });
+        }
+        let unwritable = self.unwritable();
+        let folder = self
+            .folder
+            .join("blobs")
+            .join(expected.algorithm().as_str());
+        std::fs::create_dir_all(&folder).map_err(&unwritable)?;
+        if !std::fs::symlink_metadata(&folder)
+            .map_err(&unwritable)?
+            .is_dir()
+        {
+            let rule = "it is a symbolic link, which is not followed";
+            return Err(LayoutError::invalid(&folder, rule));
+        }
+        place(temp, &folder.join(expected.hex())).map_err(unwritable)
+    }
+
+    /// Stores a manifest or index and lists it in `index.json`, under `tag` if there is one. An
+    /// archive is replaced then.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if the layout can't be written, or another process changed the
+    /// archive.
+    pub fn push_manifest(
+        &self,
+        manifest: &RawManifest,
+        tag: Option<&Tag>,
+    ) -> Result<(), LayoutError> {
+        let image = manifest.descriptor();
+        let mut staged = self.stage(&image)?;
+        staged.write(manifest.bytes())?;
+        self.commit(staged)?;
+        self.list(image, tag)?;
+        self.archive.as_ref().map_or(Ok(()), PackedArchive::pack)
+    }
+
+    /// Lists an image in `index.json`. Other processes that do the same wait meanwhile.
+    fn list(&self, image: Descriptor, tag: Option<&Tag>) -> Result<(), LayoutError> {
+        let unwritable = self.unwritable();
+        let lock = File::open(self.folder.join(MARKER_NAME)).map_err(&unwritable)?;
+        match lock.lock() {
+            // Without locks the last writer wins, as with all other tools.
+            Err(cause) if cause.kind() == io::ErrorKind::Unsupported => {}
+            locked => locked.map_err(&unwritable)?,
+        }
+        let mut index = self.layout.index()?;
+        if !index.list(image, tag.map(Tag::as_str)) {
+            return Ok(());
+        }
+        let mut temp = self.temp()?;
+        temp.write_all(&index.to_json()).map_err(&unwritable)?;
+        place(temp, &self.folder.join(INDEX_NAME)).map_err(unwritable)
+    }
+
+    fn temp(&self) -> Result<NamedTempFile, LayoutError> {
+        let mut builder = tempfile::Builder::new();
+        let temp = builder.prefix(TEMP_PREFIX).tempfile_in(&self.folder);
+        temp.map_err(self.unwritable())
+    }
+
+    fn unwritable(&self) -> impl Fn(io::Error) -> LayoutError + use<> {
+        LayoutError::because(self.layout.path(), "it can't be written")
+    }
+}
+
+impl StagedBlob {
+    /// Appends `chunk`.
+    ///
+    /// # Errors
+    /// [`LayoutError::Size`] if there are more bytes than the descriptor says,
+    /// [`LayoutError::Invalid`] if they can't be written.
+    pub fn write(&mut self, chunk: &[u8]) -> Result<(), LayoutError> {
+        let count = self.digester.count().saturating_add(chunk.len() as u64);
+        if count > self.blob.size() {
+            LayoutError::check_size(&self.blob, count)?;
+        }
+        self.digester.update(chunk);
+        let failed = LayoutError::because(self.temp.path(), "it can't be written");
+        self.temp.write_all(chunk).map_err(failed)
+    }
+}
+
+/// Makes the folder a layout if it is absent or empty.
+pub(super) fn prepare(path: &Path) -> Result<(), LayoutError> {
+    let failed = LayoutError::because(path, "it can't be created or written");
+    std::fs::create_dir_all(path).map_err(&failed)?;
+    if path.join(MARKER_NAME).exists() {
+        return Ok(());
+    }
+    if std::fs::read_dir(path).map_err(&failed)?.next().is_some() {
+        let rule = "the folder holds something else; name an empty one";
+        return Err(LayoutError::invalid(path, rule));
+    }
+    let blobs = path.join("blobs").join(DigestAlgorithm::Sha256.as_str());
+    std::fs::create_dir_all(blobs).map_err(&failed)?;
+    let index = LayoutIndex::default().to_json();
+    for (name, content) in [(INDEX_NAME, &*index), (MARKER_NAME, LAYOUT_MARKER)] {
+        let mut temp = NamedTempFile::new_in(path).map_err(&failed)?;
+        temp.write_all(content).map_err(&failed)?;
+        place(temp, &path.join(name)).map_err(&failed)?;
+    }
+    Ok(())
+}
+
+/// Gives a temporary file its name, once its content is on the disk. Unlike other temporary files,
+/// those of a layout are readable for all users.
+pub(super) fn place(temp: NamedTempFile, path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let readable = std::fs::Permissions::from_mode(0o644);
+        temp.as_file().set_permissions(readable)?;
+    }
+    persist(temp, path)
+}

@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "layout")]
+mod layout;
+mod replace;
+
+#[cfg(feature = "layout")]
+pub use self::layout::{
+    LAYOUT_MARKER, Layout, LayoutError, LayoutExport, LayoutFile, LayoutIndex, LayoutWriter,
+    StagedBlob,
+};
+pub use self::replace::{ReplaceOptions, create_private_folder, replace, sync_folder};

@@ -1,0 +1,131 @@
+//! Atomic replacement of one file: a reader sees the old content or the new content, whole.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::{NamedTempFile, TempPath};
+
+/// How [`replace`] treats permissions and symbolic links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplaceOptions {
+    mode: u32,
+    follow_symlink: bool,
+}
+
+impl ReplaceOptions {
+    /// Readable and writable for the owner only (Unix mode 0600): credentials, state.
+    pub const PRIVATE: Self = Self {
+        mode: 0o600,
+        follow_symlink: false,
+    };
+
+    /// Readable for everybody that the umask allows (Unix mode 0644): files to be committed.
+    pub const SHARED: Self = Self {
+        mode: 0o644,
+        follow_symlink: false,
+    };
+
+    /// Replaces the target of a symbolic link and keeps the link; by default the link is replaced.
+    #[must_use]
+    pub const fn follow_symlink(mut self) -> Self {
+        self.follow_symlink = true;
+        self
+    }
+}
+
+/// Replaces the file at `path` with `bytes`, atomically and durably.
+///
+/// The content is written to a temporary file in the same folder, flushed to the disk and renamed;
+/// then the folder is flushed. The mode of a file that is already there is not kept: it is the one
+/// in `options`, less the umask.
+///
+/// # Errors
+/// If the folder does not exist or can't be written, or the disk is full. The old file is then
+/// unchanged and no temporary file is left. If only the flush of the folder fails, the new content
+/// is in place, but may be lost in a power failure.
+pub fn replace(path: &Path, bytes: &[u8], options: ReplaceOptions) -> io::Result<()> {
+    let target = if options.follow_symlink {
+        link_target(path)
+    } else {
+        path.to_owned()
+    };
+    let folder = folder_of(&target);
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(options.mode));
+    }
+    let mut temp = builder.prefix(".tmp-").tempfile_in(folder)?;
+    temp.write_all(bytes)?;
+    persist(temp, &target)
+}
+
+/// Gives a temporary file its name, once its content is on the disk.
+pub(crate) fn persist(temp: NamedTempFile, path: &Path) -> io::Result<()> {
+    temp.as_file().sync_all()?;
+    rename(temp.into_temp_path(), path)?;
+    sync_folder(folder_of(path), File::sync_all)
+}
+
+/// Renames a temporary file. Windows refuses for a moment while another process has the target open.
+fn rename(mut temp: TempPath, target: &Path) -> io::Result<()> {
+    let mut attempts = if cfg!(windows) { 5_u32 } else { 1 };
+    loop {
+        attempts = attempts.saturating_sub(1);
+        match temp.persist(target) {
+            Err(refused) if attempts > 0 => temp = refused.path,
+            renamed => return renamed.map_err(|refused| refused.error),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Makes earlier renames and removals in `folder` durable by means of `sync`, which is
+/// `File::sync_all` outside tests. Does nothing where a folder can't be flushed: on other systems
+/// than Unix, and on network and FUSE file systems without `fsync` for folders.
+///
+/// # Errors
+/// If the folder can't be opened or flushed.
+pub fn sync_folder(folder: &Path, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    match File::open(folder).and_then(|folder| sync(&folder)) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Creates a folder and its parents, each with Unix mode 0700. One that exists stays as it is.
+///
+/// # Errors
+/// If it can't be created, or something other than a folder has that name.
+pub fn create_private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// The folder that a file is in: the working folder for a bare file name.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// What a symbolic link points to, existing or not; `path` itself if it is not a link.
+fn link_target(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path)
+        // A link to a file that does not exist yet.
+        .or_else(|_| std::fs::read_link(path).map(|target| folder_of(path).join(target)))
+        .unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

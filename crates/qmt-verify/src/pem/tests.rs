@@ -1,0 +1,50 @@
+//! Which PEM files are read.
+
+use super::*;
+
+#[test]
+fn one_and_many_blocks_are_read_and_text_between_is_ignored() {
+    let one = "-----BEGIN A-----\nAQID\n-----END A-----\n";
+    let text = format!("subject=x\n{one}\r\n# comment\n{one}");
+    let read = blocks(text.as_bytes()).unwrap();
+    assert_eq!(read.len(), 2);
+    assert_eq!(
+        read[0],
+        Block {
+            label: Label::Other,
+            name: "A".to_owned(),
+            der: vec![1, 2, 3]
+        }
+    );
+    assert_eq!(blocks(b"").unwrap(), []);
+}
+
+/// SIG-15: garbage in a PEM file is an error, not an empty list.
+#[test]
+fn broken_blocks_are_errors() {
+    for (text, problem) in [
+        ("-----BEGIN A-----\nAQID\n", "does not end"),
+        (
+            "-----BEGIN A-----\nAQID\n-----END B-----\n",
+            "another label",
+        ),
+        ("-----END A-----\n", "did not begin"),
+        ("-----BEGIN A-----\n-----BEGIN A-----\n", "inside another"),
+        ("-----BEGIN A-----\nA!ID\n-----END A-----\n", "not base64"),
+        ("-----BEGIN A-----\n-----END A-----\n", "empty"),
+    ] {
+        let error = blocks(text.as_bytes()).unwrap_err();
+        assert!(error.contains(problem), "{text}: {error}");
+    }
+    assert!(blocks(&[0xff, 0xfe]).is_err());
+}
+
+#[test]
+fn the_number_of_blocks_is_bounded() {
+    let one = "-----BEGIN A-----\nAQID\n-----END A-----\n";
+    assert_eq!(
+        blocks(one.repeat(BLOCKS_MAX).as_bytes()).unwrap().len(),
+        BLOCKS_MAX
+    );
+    assert!(blocks(one.repeat(BLOCKS_MAX + 1).as_bytes()).is_err());
+}

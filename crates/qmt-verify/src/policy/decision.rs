@@ -1,0 +1,199 @@
+//! The decision: whether the accepted signatures and attestations are enough, and the report of it.
+
+use std::collections::BTreeMap;
+
+use qmt_oci_ref::text;
+use qmt_oci_ref::time::rfc3339;
+
+use super::threshold::{self, Pair};
+use super::{AttestationDemand, Check};
+use crate::error::VerifyError;
+use crate::reason::Reason;
+use crate::report::{Rejection, RejectionCode, Report};
+use crate::signature::{Predicate, Signature, VerifiedSignature};
+use crate::signer::SignerId;
+use crate::verification::Verification;
+
+impl Check<'_> {
+    /// Decides by the policy. All evidence has been added.
+    pub(crate) fn decide(mut self) -> Result<Verification, VerifyError> {
+        // Every stored item was accepted or rejected: these are notes of what was not stored.
+        let mut rejected = self.rejected.iter();
+        if self.accepted.is_empty() && rejected.all(|one| one.code == RejectionCode::LeftAside) {
+            return Err(VerifyError::NoSignature {
+                subject: Box::new(self.subject.clone()),
+                rejected: self.rejected,
+            });
+        }
+        let required = self.policy.require();
+        let chosen = threshold::choose(&self.accepted, required, self.expected);
+        let Some((primary, others)) = chosen.split_first() else {
+            let pairs = threshold::pairs(&self.accepted).len();
+            let found = pairs.min(required.saturating_sub(1));
+            let reason = Reason::NotEnough { found, required };
+            let accepted = self.accepted.iter();
+            let not_enough = accepted.map(|(_, one)| reason.reject(&one.place, Some(&one.signer)));
+            self.rejected.extend(not_enough);
+            return Err(self.refuse());
+        };
+        // A required attestation is not rejected because it is not a signature.
+        let demands = &self.policy.attestations;
+        let is_required = |index| {
+            let mut attestations = self.attestations.iter();
+            attestations.any(|(rejection, attestation)| {
+                *rejection == index
+                    && demands
+                        .iter()
+                        .any(|one| demanded(attestation, one).is_some())
+            })
+        };
+        let rejected = self.rejected.iter().enumerate();
+        let rejected = rejected.filter(|(index, _)| !is_required(*index));
+        let rejected = rejected.map(|(_, one)| one.clone()).collect();
+        for demand in demands {
+            if let Err(mut unmet) = self.check_attestation(&primary.1.signer, demand) {
+                // What is missing comes first: the signature itself is valid.
+                unmet.extend(rejected);
+                self.rejected = unmet;
+                return Err(self.refuse());
+            }
+        }
+        Ok(self.accept(primary, others, rejected))
+    }
+
+    fn refuse(self) -> VerifyError {
+        VerifyError::Refused {
+            subject: Box::new(self.subject.clone()),
+            scope: self.scope.to_string(),
+            rejected: self.rejected,
+            trust_root: Some(Box::new(self.trust.report(self.now))),
+        }
+    }
+
+    /// Checks that one of the attestations satisfies `demand`, signed by one of the authorities or,
+    /// on first use, by `signer`, the signer of the image.
+    fn check_attestation(
+        &self,
+        signer: &SignerId,
+        demand: &AttestationDemand,
+    ) -> Result<(), Vec<Rejection>> {
+        let mut rejected = Vec::new();
+        for (_, attestation) in &self.attestations {
+            let Some(predicate) = demanded(attestation, demand) else {
+                continue;
+            };
+            let reason = match demand.unmet(&predicate.value) {
+                Some(unmet) => Reason::Demand(unmet),
+                None => match self.match_signers(attestation, Some(signer)) {
+                    Ok(_) => return Ok(()),
+                    Err(reason) => reason,
+                },
+            };
+            let signer = attestation.claimed_signer();
+            rejected.push(reason.reject(attestation.place, signer.as_ref()));
+        }
+        if rejected.is_empty() {
+            let missing = format!("there is none of type `{}`", demand.predicate_type);
+            let subject = self.subject.to_string();
+            rejected.push(Reason::Demand(missing).reject(&subject, None));
+        }
+        Err(rejected)
+    }
+
+    fn accept(
+        &self,
+        (index, signature): &Pair<'_>,
+        others: &[Pair<'_>],
+        rejected: Vec<Rejection>,
+    ) -> Verification {
+        let signer = &signature.signer;
+        let mut report = Report::of(self.subject);
+        signature.describe(&mut report);
+        report.scope = self.scope.to_string();
+        report.authority = match (self.policy.authorities().get(*index), self.expected) {
+            (Some(authority), _) => text::escape(&authority.to_string()),
+            (None, Some(_)) => "the signer that the lockfile pins".to_owned(),
+            (None, None) => "any signer, pinned on first use".to_owned(),
+        };
+        report.signer = Some(signer.clone());
+        report.cosigners = others.iter().map(|(_, one)| one.signer.clone()).collect();
+        report.first_use = self.policy.is_pin_on_first_use() && self.expected.is_none();
+        report.differs_from_pin = self.expected.is_some_and(|expected| expected != signer);
+        report.config_line = Some(if signature.is_logged() {
+            signer.config_line()
+        } else {
+            signer.config_line_without_log()
+        });
+        let demands = self.policy.attestations.iter();
+        report.attestations = demands.map(|one| one.predicate_type.clone()).collect();
+        report.trust_root = Some(self.trust.report(self.now));
+        report.rejected = rejected;
+        let warnings = &mut report.warnings;
+        if report.first_use {
+            let warning = "no signer is configured: this one is accepted, and pinned on first use";
+            warnings.push(warning.to_owned());
+        }
+        if let Some(authority) = self.policy.authorities().get(*index) {
+            warnings.extend(authority.warnings());
+        }
+        if report.differs_from_pin {
+            warnings.push("the lockfile pins another signer; the policy decides".to_owned());
+        }
+        Verification::assertion(self.subject, signature.times.clone(), report)
+    }
+}
+
+/// What `attestation` states, if it is of the type that is required.
+fn demanded<'a>(
+    attestation: &'a Signature<'_>,
+    demand: &AttestationDemand,
+) -> Option<&'a Predicate> {
+    let predicate = attestation.predicate.as_ref();
+    predicate.filter(|predicate| predicate.kind == demand.predicate_type)
+}
+
+impl VerifiedSignature {
+    /// Whether a transparency log recorded the signature.
+    pub(super) fn is_logged(&self) -> bool {
+        !self.log_entries.is_empty()
+    }
+
+    /// Writes what is proven into a report, safe to print.
+    fn describe(&self, report: &mut Report) {
+        let safe = |map: &BTreeMap<String, String>| {
+            let pairs = map.iter();
+            pairs
+                .map(|(name, value)| (text::escape(name), text::escape(value)))
+                .collect()
+        };
+        report.found = text::escape(&self.place);
+        report.format = self.format.to_string();
+        if let Some(claims) = &self.claims {
+            let identities = claims.identity.iter();
+            report.identities = identities.map(|one| text::escape(one)).collect();
+            report.claims = safe(&claims.named());
+        }
+        report.annotations = safe(&self.annotations);
+        report.signed_name = self.name.as_deref().map(text::escape);
+        report.log_entries.clone_from(&self.log_entries);
+        report.signed_at = self.times.iter().copied().map(rfc3339).collect();
+        let mut checks = vec!["digest", "signature"];
+        if self.claims.is_some() {
+            checks.extend(["certificate", "certificate log"]);
+        }
+        if self.is_logged() {
+            checks.push("transparency log");
+        } else {
+            let warning = "no transparency log recorded this signature";
+            report.warnings.push(warning.to_owned());
+        }
+        if !self.times.is_empty() {
+            checks.push("time");
+        }
+        report.checks = checks.into_iter().map(ToOwned::to_owned).collect();
+        if self.ignored_timestamps {
+            let warning = "its timestamp was ignored: the trust root knows no timestamp authority";
+            report.warnings.push(warning.to_owned());
+        }
+    }
+}

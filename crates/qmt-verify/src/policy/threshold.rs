@@ -1,0 +1,79 @@
+//! m of n: how many authorities are satisfied, each by another signer. A signer that satisfies two
+//! authorities counts once, and so does an authority that two signers satisfy
+//! (GHSA-9vcr-p3rj-q5q6).
+
+use super::evaluation::Accepted;
+use crate::signature::VerifiedSignature;
+use crate::signer::SignerId;
+
+/// An authority, by its index, and a signature that satisfies it.
+pub(super) type Pair<'a> = (usize, &'a VerifiedSignature);
+
+/// Chooses `require` signatures or more, first the one by the `pinned` signer. Returns none if
+/// there are not enough.
+pub(super) fn choose<'a>(
+    accepted: &'a [Accepted],
+    require: usize,
+    pinned: Option<&SignerId>,
+) -> Vec<Pair<'a>> {
+    let is_pinned = |signature: &VerifiedSignature| pinned == Some(&signature.signer);
+    if require == 1 {
+        let mut all = accepted.iter();
+        let chosen = all.clone().find(|(_, one)| is_pinned(one)).or(all.next());
+        let first = chosen.and_then(|(authorities, one)| Some((*authorities.first()?, one)));
+        return first.into_iter().collect();
+    }
+    let mut chosen = pairs(accepted);
+    if chosen.len() < require {
+        return Vec::new();
+    }
+    if let Some(index) = chosen.iter().position(|(_, one)| is_pinned(one)) {
+        // The others stay in order.
+        let first = chosen.remove(index);
+        chosen.insert(0, first);
+    }
+    chosen
+}
+
+/// A largest set in which no authority and no signer occurs twice (Kuhn's algorithm), ordered by
+/// authority.
+pub(super) fn pairs(accepted: &[Accepted]) -> Vec<Pair<'_>> {
+    let mut authorities: Vec<usize> = accepted.iter().flat_map(|(all, _)| all.clone()).collect();
+    authorities.sort_unstable();
+    authorities.dedup();
+    let mut chosen = Vec::new();
+    for authority in authorities {
+        augment(accepted, authority, &mut chosen, &mut Vec::new());
+    }
+    chosen.sort_by_key(|(authority, _)| *authority);
+    chosen
+}
+
+/// Finds a signer for `authority`, giving other authorities another signer where that helps.
+fn augment<'a>(
+    accepted: &'a [Accepted],
+    authority: usize,
+    chosen: &mut Vec<Pair<'a>>,
+    tried: &mut Vec<&'a SignerId>,
+) -> bool {
+    for (authorities, signature) in accepted {
+        let signer = &signature.signer;
+        if !authorities.contains(&authority) || tried.contains(&signer) {
+            continue;
+        }
+        tried.push(signer);
+        if let Some(index) = chosen.iter().position(|(_, one)| one.signer == *signer) {
+            let holder = chosen.remove(index);
+            if !augment(accepted, holder.0, chosen, tried) {
+                chosen.push(holder);
+                continue;
+            }
+        }
+        chosen.push((authority, signature));
+        return true;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;

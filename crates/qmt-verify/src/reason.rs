@@ -1,0 +1,225 @@
+//! Why one evidence item is not accepted: typed, with the cause of a library kept as its source.
+
+use std::error::Error as _;
+
+use qmt_oci_ref::text;
+use sigstore_verify::{CertificateError, Error as LibraryError};
+
+use crate::error::BoxError;
+use crate::policy::Claim;
+use crate::report::{Rejection, RejectionCode};
+use crate::signer::SignerId;
+
+/// Why one evidence item is not accepted. Its text quotes the publisher, so it is shown through
+/// [`text::escape`] only.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Reason {
+    #[error("not stored: {0}")]
+    NotStored(String),
+    #[error("{what} cannot be read")]
+    Unreadable {
+        what: &'static str,
+        source: BoxError,
+    },
+    #[error("{what}: more than {limit}")]
+    TooMany { what: &'static str, limit: usize },
+    #[error("is a bundle of the old format {0}, which does not prove inclusion in the log")]
+    OldBundle(String),
+    #[error("is about `{named}`, another digest")]
+    OtherDigest { named: String },
+    #[error("is an attestation of type `{predicate_type}`, not a signature")]
+    Attestation { predicate_type: String },
+    #[error("has the type `{found}`, expected `{expected}`")]
+    OtherType {
+        found: String,
+        expected: &'static str,
+    },
+    #[error("the certificate is not valid")]
+    Certificate(#[source] BoxError),
+    #[error("the signing time is not proven")]
+    Time(#[source] BoxError),
+    #[error("the transparency log entry is not valid")]
+    Log(#[source] BoxError),
+    #[error("has no transparency log entry")]
+    NoLog,
+    #[error("the signature is not valid")]
+    Signature(#[source] BoxError),
+    #[error("is signed by `{found}`; the policy requires {expected}")]
+    OtherIdentity { found: String, expected: String },
+    #[error("the issuer of the signer is `{found}`; the policy requires `{expected}`")]
+    OtherIssuer { found: String, expected: String },
+    #[error("the certificate names two issuers, `{old}` and `{new}`")]
+    IssuerConflict { old: String, new: String },
+    #[error("the workflow's {claim} is `{found}`; the policy requires `{expected}`")]
+    OtherClaim {
+        claim: Claim,
+        found: String,
+        expected: String,
+    },
+    #[error("the annotation `{name}` is `{found}`; the policy requires `{expected}`")]
+    OtherAnnotation {
+        name: String,
+        found: String,
+        expected: String,
+    },
+    #[error("names the image `{found}`; `signed_name = \"match\"` requires `{expected}`")]
+    OtherName { found: String, expected: String },
+    #[error("was signed at {found}; the policy requires {minimum} or later")]
+    TooOld { found: String, minimum: String },
+    #[error("is not signed with {expected}")]
+    OtherKey { expected: String },
+    #[error("is signed with a key and the policy names no key")]
+    NoKey,
+    #[error("is signed with a certificate and the policy names only keys")]
+    OnlyKeys,
+    #[error("is signed by {found}; the lockfile pins {pinned}")]
+    OtherSigner { found: String, pinned: String },
+    #[error("is valid, but only {found} of {required} required signers signed")]
+    NotEnough { found: usize, required: usize },
+    #[error("no attestation satisfies the policy: {0}")]
+    Demand(String),
+}
+
+impl Reason {
+    pub(crate) fn unreadable(what: &'static str, source: impl Into<BoxError>) -> Self {
+        let source = source.into();
+        Self::Unreadable { what, source }
+    }
+
+    pub(crate) fn certificate(source: impl Into<BoxError>) -> Self {
+        Self::Certificate(source.into())
+    }
+
+    pub(crate) fn time(source: impl Into<BoxError>) -> Self {
+        Self::Time(source.into())
+    }
+
+    pub(crate) fn log(source: impl Into<BoxError>) -> Self {
+        Self::Log(source.into())
+    }
+
+    pub(crate) fn signature(source: impl Into<BoxError>) -> Self {
+        Self::Signature(source.into())
+    }
+
+    fn code(&self) -> RejectionCode {
+        match self {
+            Self::NotStored(_) => RejectionCode::LeftAside,
+            Self::Unreadable { .. } => RejectionCode::Unreadable,
+            Self::TooMany { .. } => RejectionCode::TooMany,
+            Self::OldBundle(_) => RejectionCode::OldBundle,
+            Self::OtherDigest { .. } => RejectionCode::OtherDigest,
+            Self::Attestation { .. } => RejectionCode::Attestation,
+            Self::OtherType { .. } => RejectionCode::OtherType,
+            Self::Certificate(_) => RejectionCode::Certificate,
+            Self::Time(_) => RejectionCode::Time,
+            Self::Log(_) => RejectionCode::Log,
+            Self::NoLog => RejectionCode::NoLog,
+            Self::Signature(_) => RejectionCode::Signature,
+            Self::OtherIdentity { .. } => RejectionCode::OtherIdentity,
+            Self::OtherIssuer { .. } => RejectionCode::OtherIssuer,
+            Self::IssuerConflict { .. } => RejectionCode::IssuerConflict,
+            Self::OtherClaim { .. } => RejectionCode::OtherClaim,
+            Self::OtherAnnotation { .. } => RejectionCode::OtherAnnotation,
+            Self::OtherName { .. } => RejectionCode::OtherName,
+            Self::TooOld { .. } => RejectionCode::TooOld,
+            Self::OtherKey { .. } => RejectionCode::OtherKey,
+            Self::NoKey => RejectionCode::NoKey,
+            Self::OnlyKeys => RejectionCode::OnlyKeys,
+            Self::OtherSigner { .. } => RejectionCode::OtherSigner,
+            Self::NotEnough { .. } => RejectionCode::NotEnough,
+            Self::Demand(_) => RejectionCode::Demand,
+        }
+    }
+
+    /// Rejects the item found at `place`, which names `signer`.
+    pub(crate) fn reject(&self, place: &str, signer: Option<&SignerId>) -> Rejection {
+        let code = self.code();
+        // Sources quote their own causes, so the first one says everything.
+        let reason = match self.source() {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        };
+        // The signature is valid and only its signer is not an accepted one.
+        let only_signer = matches!(
+            self,
+            Self::OtherIdentity { .. }
+                | Self::OtherIssuer { .. }
+                | Self::OtherClaim { .. }
+                | Self::OtherSigner { .. }
+        );
+        Rejection {
+            found: text::escape(place),
+            signer: signer.map(|signer| text::escape(&signer.to_string())),
+            code,
+            reason: text::escape(&reason),
+            hint: hint(code).to_owned(),
+            config_line: signer.filter(|_| only_signer).map(SignerId::config_line),
+        }
+    }
+}
+
+/// Sorts the errors of the Sigstore library by what an operator can do about them.
+impl From<LibraryError> for Reason {
+    fn from(error: LibraryError) -> Self {
+        match error {
+            LibraryError::Certificate(
+                CertificateError::Expired { .. } | CertificateError::NotYetValid { .. },
+            )
+            | LibraryError::Timestamp(_) => Self::time(error),
+            LibraryError::Certificate(_) => Self::certificate(error),
+            LibraryError::TransparencyLog(_) => Self::log(error),
+            LibraryError::SignatureInvalid(_) | LibraryError::ArtifactMismatch(_) => {
+                Self::signature(error)
+            }
+            other => Self::unreadable("the bundle", other),
+        }
+    }
+}
+
+fn hint(code: RejectionCode) -> &'static str {
+    match code {
+        RejectionCode::LeftAside | RejectionCode::TooMany => {
+            "remove signatures from the registry that are not needed"
+        }
+        RejectionCode::Unreadable | RejectionCode::OldBundle | RejectionCode::OtherType => {
+            "sign the image again with a current cosign"
+        }
+        RejectionCode::OtherDigest => "this signature was made for another image; do not use it",
+        RejectionCode::Attestation => "sign the image itself: `cosign sign`, not only `attest`",
+        RejectionCode::Certificate => {
+            "check that the trust root is the one of the Sigstore that signed"
+        }
+        RejectionCode::Time => {
+            "check the clock, and that the trust root knows the timestamp authority"
+        }
+        RejectionCode::Log => "check that the trust root knows the log that recorded the signature",
+        RejectionCode::NoLog => {
+            "sign with a transparency log, or set `transparency_log = \"optional\"` for this signer"
+        }
+        RejectionCode::Signature => "the signature was not made for this content; do not use it",
+        RejectionCode::OtherIdentity | RejectionCode::OtherIssuer | RejectionCode::OtherClaim => {
+            "accept this signer in `[[oci.policy]]` only if you trust it"
+        }
+        RejectionCode::IssuerConflict => "do not use this certificate",
+        RejectionCode::OtherAnnotation => "sign with the annotation that the policy requires",
+        RejectionCode::OtherName => {
+            "use the image under its signed name, or set `signed_name = \"any\"`"
+        }
+        RejectionCode::TooOld => "sign the image again",
+        RejectionCode::OtherKey | RejectionCode::NoKey => {
+            "add the signer's public key to `public_keys` only if you trust it"
+        }
+        RejectionCode::OnlyKeys => "name the signer's issuer and identity, or sign with the key",
+        RejectionCode::OtherSigner => {
+            "if the new signer is intended, accept it in `[[oci.policy]]` or renew the lock"
+        }
+        RejectionCode::NotEnough => "have the other signers sign the same digest",
+        RejectionCode::Demand => {
+            "attach the attestation with `cosign attest`, signed by an accepted signer"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,23 @@
+//! Tests of rejections: each one is safe to print and says what to do.
+
+use super::*;
+
+#[test]
+fn every_rejection_says_what_to_do() {
+    let signer = SignerId::certificate("https://issuer.example", "a\u{7}");
+    let rejection = Reason::NoLog.reject("tag x\n", Some(&signer));
+    assert_eq!(rejection.code.to_string(), "no-log");
+    assert_eq!(rejection.found, "tag x\\n");
+    assert!(rejection.signer.unwrap().contains("a\\u{7}"));
+    assert_eq!(rejection.config_line, None);
+    assert!(rejection.hint.contains("transparency_log"));
+    let (found, expected) = ("a".to_owned(), "b".to_owned());
+    let rejection = Reason::OtherIdentity { found, expected }.reject("x", Some(&signer));
+    let line = rejection.config_line.unwrap();
+    assert!(
+        line.contains("issuer = \"https://issuer.example\""),
+        "{line}"
+    );
+    let rejection = Reason::log("cause\n").reject("x", None);
+    assert!(rejection.reason.ends_with("is not valid: cause\\n"));
+}

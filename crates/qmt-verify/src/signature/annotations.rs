@@ -1,0 +1,178 @@
+//! cosign 2 stores signature, certificate, log entry and timestamp in annotations of a layer. They
+//! become a bundle v0.1, whose rules they satisfy: a promise of inclusion, no proof.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sigstore_verify::crypto::sha256;
+use sigstore_verify::types::{
+    Bundle, DerCertificate, DigestBytes, DsseEnvelope, HashAlgorithm, MediaType, MessageDigest,
+    MessageSignature, PublicKeyIdentifier, Rfc3161Timestamp, SignatureBytes, SignatureContent,
+    TimestampToken, TimestampVerificationData, TransparencyLogEntry, VerificationMaterial,
+    VerificationMaterialContent, X509Certificate,
+};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+
+use crate::error::BoxError;
+use crate::limits::CHAIN_MAX;
+use crate::pem::{self, Label};
+use crate::reason::Reason;
+
+const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const CHAIN: &str = "dev.sigstore.cosign/chain";
+const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
+const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+
+type Annotations = BTreeMap<String, String>;
+
+/// The bundle of a `.sig` layer.
+pub(super) fn message(payload: &[u8], annotations: &Annotations) -> Result<Bundle, Reason> {
+    const WHAT: &str = "the signature";
+    let Some(signature) = filled(annotations, SIGNATURE) else {
+        let missing = format!("the annotation `{SIGNATURE}` is missing");
+        return Err(Reason::unreadable(WHAT, missing));
+    };
+    // Strictly, as cosign reads it: the library accepts other alphabets too.
+    let signature = STANDARD.decode(signature);
+    let signature = signature.map_err(|error| Reason::unreadable(WHAT, error))?;
+    let signature = SignatureBytes::new(signature);
+    let digest = DigestBytes::new(sha256(payload).as_bytes().to_vec());
+    let content = MessageSignature::new(signature)
+        .with_message_digest(MessageDigest::new(HashAlgorithm::Sha2256, digest));
+    let content = SignatureContent::MessageSignature(content);
+    let timestamps = timestamps(annotations)?;
+    let material = material(annotations)?.with_timestamp_verification_data(timestamps);
+    Ok(bundle(material, content))
+}
+
+/// The bundle of an `.att` layer. Its timestamp is over the whole envelope and not over the
+/// signature, which bundles cannot express: it is left out, so that the log alone gives the time.
+pub(super) fn envelope(json: &[u8], annotations: &Annotations) -> Result<Bundle, Reason> {
+    let envelope: DsseEnvelope =
+        serde_json::from_slice(json).map_err(|error| Reason::unreadable("the envelope", error))?;
+    let material = material(annotations)?;
+    Ok(bundle(material, SignatureContent::DsseEnvelope(envelope)))
+}
+
+/// Without a log entry there is no promise, which v0.1 requires. The policy decides whether a
+/// missing entry is accepted.
+fn bundle(material: VerificationMaterial, content: SignatureContent) -> Bundle {
+    let version = if material.tlog_entries.is_empty() {
+        MediaType::Bundle0_2
+    } else {
+        MediaType::Bundle0_1
+    };
+    Bundle::new(version, material, content)
+}
+
+fn material(annotations: &Annotations) -> Result<VerificationMaterial, Reason> {
+    let content = match filled(annotations, CERTIFICATE) {
+        Some(pem) => VerificationMaterialContent::X509CertificateChain {
+            certificates: chain(pem, filled(annotations, CHAIN))?,
+        },
+        None => VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new("")),
+    };
+    let entries = match filled(annotations, LOG_ENTRY) {
+        Some(text) => vec![log_entry(text)?],
+        None => Vec::new(),
+    };
+    Ok(VerificationMaterial::new(content).with_tlog_entries(entries))
+}
+
+/// The certificate and, from the chain next to it, the intermediates. Roots come from the trust
+/// root alone; a self-signed certificate in an annotation is left out.
+fn chain(leaf: &str, chain: Option<&str>) -> Result<Vec<X509Certificate>, Reason> {
+    let broken = |problem: String| Reason::unreadable("the certificate", problem);
+    let [leaf] = <[_; 1]>::try_from(pem::blocks(leaf.as_bytes()).map_err(broken)?)
+        .map_err(|blocks| broken(format!("{} PEM blocks, expected one", blocks.len())))?;
+    if leaf.label != Label::Certificate {
+        return Err(broken(format!("it is a `{}`", leaf.name)));
+    }
+    let mut certificates = vec![X509Certificate::new(DerCertificate::new(leaf.der))];
+    for block in pem::blocks(chain.unwrap_or_default().as_bytes()).map_err(broken)? {
+        let parsed = Certificate::from_der(&block.der)
+            .map_err(|error| Reason::unreadable("the certificate", error))?;
+        let tbs = &parsed.tbs_certificate;
+        if tbs.issuer == tbs.subject {
+            continue;
+        }
+        super::at_most("certificates", certificates.len() + 1, CHAIN_MAX)?;
+        certificates.push(X509Certificate::new(DerCertificate::new(block.der)));
+    }
+    Ok(certificates)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RekorBundle {
+    signed_entry_timestamp: String,
+    payload: RekorPayload,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RekorPayload {
+    body: String,
+    integrated_time: i64,
+    log_index: i64,
+    #[serde(rename = "logID")]
+    log_id: String,
+}
+
+#[derive(Deserialize)]
+struct EntryKind {
+    kind: String,
+    #[serde(rename = "apiVersion")]
+    api_version: String,
+}
+
+fn log_entry(text: &str) -> Result<TransparencyLogEntry, Reason> {
+    fn broken(error: impl Into<BoxError>) -> Reason {
+        Reason::unreadable("the log entry", error)
+    }
+    let bundle: RekorBundle = serde_json::from_str(text).map_err(broken)?;
+    let payload = bundle.payload;
+    let body = STANDARD.decode(&payload.body).map_err(broken)?;
+    let EntryKind { kind, api_version } = serde_json::from_slice(&body).map_err(broken)?;
+    let log = hex::decode(&payload.log_id).map_err(broken)?;
+    // Through the library's own JSON form, so that its validation applies.
+    let entry: Value = json!({
+        "logIndex": payload.log_index.to_string(),
+        "logId": { "keyId": STANDARD.encode(log) },
+        "kindVersion": { "kind": kind, "version": api_version },
+        "integratedTime": payload.integrated_time.to_string(),
+        "inclusionPromise": { "signedEntryTimestamp": bundle.signed_entry_timestamp },
+        "canonicalizedBody": payload.body,
+    });
+    serde_json::from_value(entry).map_err(broken)
+}
+
+#[derive(Deserialize)]
+struct SignedTimestamp {
+    #[serde(rename = "SignedRFC3161Timestamp")]
+    token: String,
+}
+
+fn timestamps(annotations: &Annotations) -> Result<TimestampVerificationData, Reason> {
+    fn broken(error: impl Into<BoxError>) -> Reason {
+        Reason::unreadable("the timestamp", error)
+    }
+    let Some(text) = filled(annotations, TIMESTAMP) else {
+        return Ok(TimestampVerificationData::default());
+    };
+    let SignedTimestamp { token } = serde_json::from_str(text).map_err(broken)?;
+    let token = TimestampToken::new(STANDARD.decode(token).map_err(broken)?);
+    let timestamps = vec![Rfc3161Timestamp::new(token)];
+    Ok(TimestampVerificationData::new(timestamps))
+}
+
+/// The value of an annotation; cosign writes empty ones for what is missing.
+fn filled<'a>(annotations: &'a Annotations, name: &str) -> Option<&'a str> {
+    let text = annotations.get(name)?;
+    (!text.trim().is_empty()).then_some(text)
+}

@@ -1,0 +1,157 @@
+//! What was signed: in-toto statements and cosign's simple-signing payload. They are parsed here,
+//! so that the comparison of the digest does not depend on a library.
+
+use std::collections::BTreeMap;
+
+use qmt_oci_ref::Digest;
+use serde::Deserialize;
+use serde_json::Value;
+use sigstore_verify::types::DsseEnvelope;
+
+use crate::reason::Reason;
+
+pub(crate) const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+const STATEMENT_TYPES: [&str; 2] = [
+    "https://in-toto.io/Statement/v1",
+    "https://in-toto.io/Statement/v0.1",
+];
+const SIMPLE_SIGNING_TYPE: &str = "cosign container image signature";
+
+/// An in-toto statement that names the expected subject.
+/// <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>
+pub(super) struct Statement {
+    pub(super) predicate: Predicate,
+    /// The annotations of that subject.
+    pub(super) annotations: BTreeMap<String, String>,
+}
+
+/// What a statement says about its subjects.
+pub(crate) struct Predicate {
+    /// The predicate type.
+    pub(crate) kind: String,
+    pub(crate) value: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireStatement {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: Vec<WireSubject>,
+    predicate_type: String,
+    #[serde(default)]
+    predicate: Value,
+}
+
+#[derive(Deserialize)]
+struct WireSubject {
+    digest: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, Value>>,
+}
+
+impl Statement {
+    /// Parses a statement, which must name one of `digests` and at most `most` subjects.
+    pub(super) fn parse(
+        envelope: &DsseEnvelope,
+        digests: &[&Digest],
+        most: usize,
+    ) -> Result<Self, Reason> {
+        if envelope.payload_type != PAYLOAD_TYPE {
+            let (found, expected) = (envelope.payload_type.clone(), PAYLOAD_TYPE);
+            return Err(Reason::OtherType { found, expected });
+        }
+        let wire: WireStatement = serde_json::from_slice(envelope.payload.as_bytes())
+            .map_err(|error| Reason::unreadable("the statement", error))?;
+        if !STATEMENT_TYPES.contains(&wire.kind.as_str()) {
+            let (found, expected) = (wire.kind, "in-toto statement");
+            return Err(Reason::OtherType { found, expected });
+        }
+        super::at_most("subjects", wire.subject.len(), most)?;
+        let names_digest = |one: &&WireSubject| {
+            digests.iter().any(|digest| {
+                let named = one.digest.get(digest.algorithm().as_str());
+                named.is_some_and(|hex| hex == digest.hex())
+            })
+        };
+        let Some(subject) = wire.subject.iter().find(names_digest) else {
+            let mut digests = wire.subject.first().into_iter().flat_map(|one| &one.digest);
+            let first = digests.next().map(|(kind, hex)| format!("{kind}:{hex}"));
+            let named = first.unwrap_or_else(|| "nothing".to_owned());
+            return Err(Reason::OtherDigest { named });
+        };
+        let annotations = subject.annotations.clone().unwrap_or_default();
+        Ok(Self {
+            annotations: texts(annotations),
+            predicate: Predicate {
+                kind: wire.predicate_type,
+                value: wire.predicate,
+            },
+        })
+    }
+}
+
+/// What cosign 2 signs.
+/// <https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md#simple-signing>
+pub(super) struct SimpleSigning {
+    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WirePayload {
+    critical: Critical,
+    #[serde(default)]
+    optional: Option<BTreeMap<String, Value>>,
+}
+
+#[derive(Deserialize)]
+struct Critical {
+    #[serde(default)]
+    identity: Option<Identity>,
+    image: Image,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Identity {
+    #[serde(rename = "docker-reference", default)]
+    docker_reference: String,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    #[serde(rename = "docker-manifest-digest")]
+    docker_manifest_digest: String,
+}
+
+impl SimpleSigning {
+    pub(super) fn parse(payload: &[u8], subject: &Digest) -> Result<Self, Reason> {
+        let wire: WirePayload = serde_json::from_slice(payload)
+            .map_err(|error| Reason::unreadable("the signed payload", error))?;
+        if wire.critical.kind != SIMPLE_SIGNING_TYPE {
+            let (found, expected) = (wire.critical.kind, SIMPLE_SIGNING_TYPE);
+            return Err(Reason::OtherType { found, expected });
+        }
+        let named = wire.critical.image.docker_manifest_digest;
+        if named != subject.to_string() {
+            return Err(Reason::OtherDigest { named });
+        }
+        let identity = wire.critical.identity;
+        let name = identity.map(|identity| identity.docker_reference);
+        Ok(Self {
+            annotations: texts(wire.optional.unwrap_or_default()),
+            name: name.filter(|name| !name.is_empty()),
+        })
+    }
+}
+
+fn texts(values: BTreeMap<String, Value>) -> BTreeMap<String, String> {
+    let text = |value| match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let texts = values.into_iter();
+    texts.map(|(name, value)| (name, text(value))).collect()
+}

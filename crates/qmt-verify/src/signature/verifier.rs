@@ -1,0 +1,299 @@
+//! Verifies one signature: everything cryptographic, and nothing about which signers are accepted.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use qmt_oci_ref::time::rfc3339;
+use sigstore_trust_root::TrustedRoot;
+use sigstore_verify::crypto::{
+    KeyAlgorithm, SigningScheme, VerificationKey, verify_signature_prehashed,
+};
+use sigstore_verify::types::{
+    Artifact, Bundle, DerPublicKey, Sha256Hash, SignatureBytes, SignatureContent,
+    TimestampVerificationData,
+};
+use sigstore_verify::{
+    PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult, Verifier,
+};
+
+use super::certificate::Claims;
+use super::key::PublicKey;
+use super::log::TransparencyLogs;
+use super::rekor_v2::{self, SigningKey};
+use super::{Format, Signature, Signed};
+use crate::limits::CLOCK_SKEW_MAX;
+use crate::reason::Reason;
+use crate::report::LogEntry;
+use crate::signer::SignerId;
+
+/// What is proven about one signature, before any policy is evaluated.
+#[derive(Clone, Debug)]
+pub(crate) struct VerifiedSignature {
+    pub(crate) place: String,
+    pub(crate) format: Format,
+    pub(crate) signer: SignerId,
+    /// What the certificate says; `None` for a key.
+    pub(crate) claims: Option<Claims>,
+    pub(crate) annotations: BTreeMap<String, String>,
+    /// The image name in a `.sig` payload.
+    pub(crate) name: Option<String>,
+    /// Proven signing times.
+    pub(crate) times: Vec<SystemTime>,
+    /// Entries of transparency logs, all verified.
+    pub(crate) log_entries: Vec<LogEntry>,
+    /// Whether timestamps were ignored because the trust root knows no timestamp authority.
+    pub(crate) ignored_timestamps: bool,
+}
+
+/// The trust root, ready for use.
+pub(crate) struct SignatureVerifier {
+    library: Verifier,
+    logs: TransparencyLogs,
+    knows_timestamps: bool,
+}
+
+impl SignatureVerifier {
+    pub(crate) fn new(root: &TrustedRoot) -> Result<Self, sigstore_verify::Error> {
+        Ok(Self {
+            library: Verifier::new(root)?,
+            logs: TransparencyLogs::new(root)?,
+            knows_timestamps: !root.timestamp_authorities.is_empty(),
+        })
+    }
+
+    /// Verifies a signature with a certificate: chain, certificate log, transparency log (may be
+    /// missing unless `log_required`), time and signature, and that all of them are about the same
+    /// thing.
+    pub(crate) fn certificate(
+        &self,
+        signature: &Signature<'_>,
+        log_required: bool,
+        now: SystemTime,
+    ) -> Result<VerifiedSignature, Reason> {
+        let bundle = &signature.bundle;
+        let Some(der) = bundle.signing_certificate() else {
+            return Err(Reason::NoKey);
+        };
+        let claims = Claims::parse(der)?;
+        let logged = !bundle.verification_material.tlog_entries.is_empty();
+        if !logged && log_required {
+            return Err(Reason::NoLog);
+        }
+        if !logged && !has_timestamps(bundle) {
+            return Err(Reason::time("no log entry and no timestamp"));
+        }
+        let (rest, ours) = self.for_library(signature, &SigningKey::Certificate(der), now)?;
+        let mut policy = VerificationPolicy::any_identity();
+        if rest.verification_material.tlog_entries.is_empty() {
+            // Every entry was checked by `for_library`, or there is none.
+            policy = policy.skip_tlog_unsafe();
+        }
+        let result = self.library.verify(artifact(signature)?, &rest, &policy)?;
+        if !result.certificate_verified() || !result.sct_verified() {
+            return Err(Reason::certificate("it was not checked in full"));
+        }
+        if logged && !result.tlog_verified() && ours == 0 {
+            return Err(Reason::NoLog);
+        }
+        let times = self.times(bundle, Some(&result), now)?;
+        if times.is_empty() {
+            return Err(Reason::time("no time is signed"));
+        }
+        Ok(self.verified(signature, claims.signer(), Some(claims), times))
+    }
+
+    /// Verifies a signature with `key`: signature, transparency log (may be missing unless
+    /// `log_required`), and timestamps where there are any.
+    pub(crate) fn key(
+        &self,
+        signature: &Signature<'_>,
+        key: &PublicKey,
+        log_required: bool,
+        now: SystemTime,
+    ) -> Result<VerifiedSignature, Reason> {
+        let bundle = &signature.bundle;
+        let Some(scheme) = scheme(signature, &key.der, key.algorithm)? else {
+            return Err(Reason::OtherKey {
+                expected: format!("`{}`", key.name),
+            });
+        };
+        if bundle.verification_material.tlog_entries.is_empty() && log_required {
+            return Err(Reason::NoLog);
+        }
+        let (mut rest, _) = self.for_library(signature, &SigningKey::Key(&key.der), now)?;
+        if scheme == SigningScheme::EcdsaP384Sha384
+            && signature.format == Format::SimpleSigning
+            && let SignatureContent::MessageSignature(message) = &mut rest.to_mut().content
+        {
+            // The SHA-256 digest would choose the hash; without a digest the key does.
+            message.message_digest = None;
+        }
+        let has_entries = !rest.verification_material.tlog_entries.is_empty();
+        let mut result = None;
+        // With neither there is nothing left to prove: `scheme` verified the signature.
+        if has_entries || has_timestamps(&rest) {
+            let mut policy = PublicKeyVerificationPolicy::new(key.der.clone());
+            if !has_entries {
+                policy = policy.skip_tlog_unsafe();
+            }
+            result = Some(self.library.verify(artifact(signature)?, &rest, &policy)?);
+        }
+        let times = self.times(bundle, result.as_ref(), now)?;
+        Ok(self.verified(signature, key.signer(), None, times))
+    }
+
+    /// Checks the log entries that the library cannot read. Returns the bundle without them, and
+    /// how many there were. Timestamps are removed if the trust root knows no timestamp authority:
+    /// they prove nothing then, and the library would refuse the rest.
+    fn for_library<'a>(
+        &self,
+        signature: &'a Signature<'_>,
+        signing_key: &SigningKey<'_>,
+        now: SystemTime,
+    ) -> Result<(Cow<'a, Bundle>, usize), Reason> {
+        let bundle = &signature.bundle;
+        let mut rest = Cow::Borrowed(bundle);
+        if self.ignores_timestamps(bundle) {
+            let material = &mut rest.to_mut().verification_material;
+            material.timestamp_verification_data = TimestampVerificationData::default();
+        }
+        let entries = &bundle.verification_material.tlog_entries;
+        let ours: Vec<_> = entries.iter().filter(|e| rekor_v2::is_ours(e)).collect();
+        if ours.is_empty() {
+            return Ok((rest, 0));
+        }
+        let bytes;
+        let parts = (&bundle.content, &signature.signed);
+        let signed = if let (SignatureContent::MessageSignature(_), Signed::Subject(digest)) = parts
+        {
+            rekor_v2::Content::Sha256(hex::decode(digest.hex()).unwrap_or_default())
+        } else {
+            bytes = message(signature)?;
+            rekor_v2::Content::Bytes(&bytes)
+        };
+        let raw = raw_signature(bundle)?;
+        for entry in &ours {
+            rekor_v2::included(entry, &self.logs.keyring, now)?;
+            let body = entry.canonicalized_body.as_bytes();
+            rekor_v2::is_about(body, &signed, raw, signing_key)?;
+        }
+        let entries = &mut rest.to_mut().verification_material.tlog_entries;
+        entries.retain(|entry| !rekor_v2::is_ours(entry));
+        Ok((rest, ours.len()))
+    }
+
+    fn verified(
+        &self,
+        signature: &Signature<'_>,
+        signer: SignerId,
+        claims: Option<Claims>,
+        times: Vec<SystemTime>,
+    ) -> VerifiedSignature {
+        let entries = &signature.bundle.verification_material.tlog_entries;
+        VerifiedSignature {
+            place: signature.place.to_owned(),
+            format: signature.format,
+            signer,
+            claims,
+            annotations: signature.annotations.clone(),
+            name: signature.name.clone(),
+            times,
+            log_entries: entries.iter().map(|one| self.logs.describe(one)).collect(),
+            ignored_timestamps: self.ignores_timestamps(&signature.bundle),
+        }
+    }
+
+    fn ignores_timestamps(&self, bundle: &Bundle) -> bool {
+        !self.knows_timestamps && has_timestamps(bundle)
+    }
+
+    /// All proven times. None is in the future, and each log that proves inclusion was in use then.
+    fn times(
+        &self,
+        bundle: &Bundle,
+        result: Option<&VerificationResult>,
+        now: SystemTime,
+    ) -> Result<Vec<SystemTime>, Reason> {
+        let latest = now.checked_add(CLOCK_SKEW_MAX).unwrap_or(now);
+        let proven = result.map_or(&[][..], VerificationResult::verified_timestamps);
+        let times: Vec<SystemTime> = proven.iter().map(|&time| time.into()).collect();
+        if let Some(ahead) = times.iter().find(|time| **time > latest) {
+            let ahead = rfc3339(*ahead);
+            return Err(Reason::time(format!("{ahead} is in the future")));
+        }
+        for entry in &bundle.verification_material.tlog_entries {
+            if !self.logs.were_in_use(entry, &times, now) {
+                return Err(Reason::log(
+                    "its log was not in use at the signing time, or is not in use now and no \
+                     signing time is proven",
+                ));
+            }
+        }
+        Ok(times)
+    }
+}
+
+fn has_timestamps(bundle: &Bundle) -> bool {
+    let timestamps = &bundle.verification_material.timestamp_verification_data;
+    !timestamps.rfc3161_timestamps.is_empty()
+}
+
+/// The scheme by which `key` signed what `signature` is over; `None` if it did not sign that.
+fn scheme(
+    signature: &Signature<'_>,
+    key: &DerPublicKey,
+    algorithm: KeyAlgorithm,
+) -> Result<Option<SigningScheme>, Reason> {
+    let raw = raw_signature(&signature.bundle)?;
+    let content = &signature.bundle.content;
+    let over_message = matches!(content, SignatureContent::MessageSignature(_));
+    let mut schemes = vec![algorithm.default_signing_scheme()];
+    if over_message && algorithm == KeyAlgorithm::EcdsaP384 {
+        // cosign 2 hashes with SHA-256 for every curve.
+        schemes.push(SigningScheme::EcdsaP384Sha256);
+    }
+    for scheme in schemes {
+        let valid = if let (Signed::Subject(digest), true) = (&signature.signed, over_message) {
+            let digest = hex::decode(digest.hex()).unwrap_or_default();
+            verify_signature_prehashed(key, &digest, raw, scheme).is_ok()
+        } else {
+            let message = message(signature)?;
+            VerificationKey::from_spki_with_scheme(key, scheme)
+                .is_ok_and(|key| key.verify(&message, raw).is_ok())
+        };
+        if valid {
+            return Ok(Some(scheme));
+        }
+    }
+    Ok(None)
+}
+
+/// The bytes that were signed.
+fn message<'a>(signature: &'a Signature<'_>) -> Result<Cow<'a, [u8]>, Reason> {
+    match (&signature.bundle.content, &signature.signed) {
+        (SignatureContent::DsseEnvelope(envelope), _) => Ok(Cow::Owned(envelope.pae())),
+        (_, Signed::Bytes(bytes)) => Ok(Cow::Borrowed(bytes)),
+        (_, Signed::Subject(_)) => Err(rekor_v2::content_needed()),
+    }
+}
+
+fn raw_signature(bundle: &Bundle) -> Result<&SignatureBytes, Reason> {
+    match &bundle.content {
+        SignatureContent::MessageSignature(message) => Ok(&message.signature),
+        SignatureContent::DsseEnvelope(envelope) => Ok(&envelope.signature.sig),
+        _ => Err(Reason::unreadable("the bundle", "unknown content")),
+    }
+}
+
+fn artifact<'a>(signature: &'a Signature<'_>) -> Result<Artifact<'a>, Reason> {
+    match signature.signed {
+        Signed::Bytes(bytes) => Ok(Artifact::from_blob(bytes)),
+        Signed::Subject(digest) => Sha256Hash::from_hex(digest.hex())
+            .map(Artifact::from_digest)
+            .map_err(Reason::signature),
+    }
+}
+
+#[cfg(test)]
+mod tests;

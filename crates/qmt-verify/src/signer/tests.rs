@@ -1,0 +1,31 @@
+//! Tests of signers: their config line and their stored form.
+
+use super::*;
+
+#[test]
+fn a_config_line_accepts_exactly_this_signer() {
+    let signer = SignerId::certificate("https://i.example", "a\"b\\c\nd\u{202e}ü@x");
+    assert_eq!(
+        signer.config_line(),
+        "any_of = [{ issuer = \"https://i.example\", \
+         identity = \"a\\\"b\\\\c\\U0000000Ad\\U0000202Eü@x\" }]"
+    );
+}
+
+#[test]
+fn signers_come_back_from_the_lockfile_and_half_of_one_does_not() {
+    for signer in [SignerId::certificate("i", "s"), SignerId::key("sha256:0")] {
+        let json = serde_json::to_string(&signer).unwrap();
+        assert_eq!(serde_json::from_str::<SignerId>(&json).unwrap(), signer);
+    }
+    for bad in [
+        r#"{"issuer":"i"}"#,
+        r#"{"identity":"s"}"#,
+        r#"{"issuer":"i","identity":null}"#,
+        r#"{"issuer":"i","identity":"s","key":"k"}"#,
+        "null",
+        "{}",
+    ] {
+        assert!(serde_json::from_str::<SignerId>(bad).is_err(), "{bad}");
+    }
+}

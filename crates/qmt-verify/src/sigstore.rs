@@ -1,0 +1,224 @@
+//! The verifier by the rules of Sigstore.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, Registry};
+
+use crate::discover::{DiscoveryOptions, discover};
+use crate::error::VerifyError;
+use crate::evidence::Evidence;
+use crate::limits::{BUNDLE_LIMITS, BundleLimits, lower};
+use crate::policy::{Authority, Check, Policy, PolicySet, Scope};
+use crate::reason::Reason;
+use crate::report::Report;
+use crate::signature::{Signature, SignatureVerifier};
+use crate::signer::SignerId;
+use crate::trust::TrustRoot;
+use crate::verification::Verification;
+use crate::verifier::Verifier;
+
+/// Verifies by the rules of Sigstore. The trust root is parsed once, when the verifier is built.
+pub struct SigstoreVerifier {
+    signatures: SignatureVerifier,
+    trust: TrustRoot,
+    policies: PolicySet,
+    discovery: DiscoveryOptions,
+    limits: BundleLimits,
+}
+
+impl SigstoreVerifier {
+    /// Prepares `trust` for verifying by `policies`.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::TrustRoot`] if `trust` lacks what a policy requires: an authority, a log of
+    /// certificates and a transparency log for certificates; a transparency log for keys; a
+    /// timestamp authority for certificates that do without a log.
+    pub fn new(trust: TrustRoot, policies: PolicySet) -> Result<Self, VerifyError> {
+        let info = trust.describe();
+        for (scope, policy) in policies.policies() {
+            let first_use = policy.is_pin_on_first_use();
+            let certificates = first_use || policy.certificates().next().is_some();
+            let logged = first_use || policy.authorities().iter().any(|one| one.log_required);
+            let timed = policy.certificates().any(|(_, one)| !one.log_required);
+            let lacking = if certificates && info.certificate_authorities == 0 {
+                "certificate authority (`fulcio_certs`)"
+            } else if certificates && info.ct_logs == 0 {
+                "key of a certificate transparency log (`ctfe_keys`)"
+            } else if timed && info.timestamp_authorities == 0 && info.logs == 0 {
+                "timestamp authority (`tsa_certs`)"
+            } else if logged && info.logs == 0 {
+                "key of a transparency log (`rekor_pub_keys`)"
+            } else {
+                continue;
+            };
+            let problem = format!("holds no {lacking}, which the policy `{scope}` requires");
+            return Err(VerifyError::trust(info.source.clone(), problem));
+        }
+        let signatures = SignatureVerifier::new(&trust.root);
+        let signatures = signatures.map_err(|source| VerifyError::TrustRoot {
+            origin: info.source.clone(),
+            problem: "cannot be used".to_owned(),
+            source: Some(source.into()),
+        })?;
+        Ok(Self {
+            signatures,
+            trust,
+            policies,
+            discovery: DiscoveryOptions::default(),
+            limits: BUNDLE_LIMITS,
+        })
+    }
+
+    /// Trusts the public key in `pem` for every image, as `cosign verify --key` does: a signature
+    /// must have an entry in the transparency log of the public Sigstore instance.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Policy`] if `pem` does not hold one usable public key.
+    pub fn with_key(pem: &[u8]) -> Result<Self, VerifyError> {
+        Self::with_authority(Authority::key("the public key", pem)?)
+    }
+
+    /// As [`SigstoreVerifier::with_key`], for signatures without a log entry, such as those of
+    /// [`KeySigner`](crate::KeySigner). An entry that is there must be valid. Without an entry
+    /// nothing proves when the signature was made, and its use of the key is not public.
+    ///
+    /// # Errors
+    ///
+    /// As [`SigstoreVerifier::with_key`].
+    pub fn with_key_without_log(pem: &[u8]) -> Result<Self, VerifyError> {
+        Self::with_authority(Authority::key("the public key", pem)?.without_log())
+    }
+
+    fn with_authority(authority: Authority) -> Result<Self, VerifyError> {
+        let policy = Policy::any_of(vec![authority], 1)?;
+        let policies = PolicySet::new(vec![(Scope::everything(), policy)])?;
+        Self::new(TrustRoot::embedded()?, policies)
+    }
+
+    /// Looks for signatures as `discovery` says.
+    #[must_use]
+    pub fn with_discovery(mut self, discovery: DiscoveryOptions) -> Self {
+        self.discovery = discovery;
+        self
+    }
+
+    lower! {
+        /// Lowers the transparency-log entries that one bundle may hold (default 8).
+        with_most_log_entries: usize => limits.log_entries;
+        /// Lowers the RFC 3161 timestamps that one bundle may hold (default 8).
+        with_most_timestamps: usize => limits.timestamps;
+        /// Lowers the subjects that one statement may name (default 1,024).
+        with_most_subjects: usize => limits.subjects;
+    }
+
+    /// The trust root in use.
+    pub fn trust_root(&self) -> &TrustRoot {
+        &self.trust
+    }
+
+    /// Checks a bundle about a file rather than an image: any bundle version, a message signature
+    /// or any kind of statement. `content` is the file, or `None` where only its SHA-256 is known.
+    /// The policy is the one that covers everything.
+    ///
+    /// # Errors
+    ///
+    /// As [`Verifier::check`].
+    pub fn check_file(
+        &self,
+        digest: &Digest,
+        content: Option<&[u8]>,
+        bundle: &[u8],
+        now: SystemTime,
+    ) -> Result<Report, VerifyError> {
+        let repository = "file.invalid/file".parse().map_err(|error| {
+            VerifyError::policy(format!("files have no repository name: {error}"))
+        })?;
+        let subject = PinnedReference::new(repository, digest.clone());
+        if content.is_some_and(|content| Digest::sha256(content) != *digest) {
+            return Err(VerifyError::unsupported(&subject));
+        }
+        let mut check = self.start(&subject, None, now)?;
+        let parsed = Signature::of_file(digest, content, bundle, &self.limits);
+        check.add("the bundle", parsed);
+        Ok(check.decide()?.report().clone())
+    }
+
+    /// Starts a check of `subject`, for which there is no evidence yet.
+    fn start<'a>(
+        &'a self,
+        subject: &'a PinnedReference,
+        expected: Option<&'a SignerId>,
+        now: SystemTime,
+    ) -> Result<Check<'a>, VerifyError> {
+        if subject.digest().algorithm() != DigestAlgorithm::Sha256 {
+            return Err(VerifyError::unsupported(subject));
+        }
+        let repository = subject.repository();
+        let Some((scope, policy)) = self.policies.for_subject(repository) else {
+            return Err(VerifyError::policy(format!(
+                "no policy covers `{repository}`; add a scope for it, or `**` for everything"
+            )));
+        };
+        Ok(Check {
+            signatures: &self.signatures,
+            trust: self.trust.describe(),
+            subject,
+            scope,
+            policy,
+            expected,
+            now,
+            accepted: Vec::new(),
+            attestations: Vec::new(),
+            rejected: Vec::new(),
+        })
+    }
+}
+
+#[async_trait]
+impl Verifier for SigstoreVerifier {
+    async fn discover(
+        &self,
+        registry: &dyn Registry,
+        subject: &PinnedReference,
+    ) -> Result<Evidence, VerifyError> {
+        discover(registry, subject, &self.discovery).await
+    }
+
+    fn check(
+        &self,
+        subject: &PinnedReference,
+        evidence: &Evidence,
+        expected: Option<&SignerId>,
+        now: SystemTime,
+    ) -> Result<Verification, VerifyError> {
+        if evidence.subject() != subject.digest() {
+            return Err(VerifyError::OtherEvidence {
+                subject: Box::new(subject.clone()),
+                evidence: evidence.subject().clone(),
+            });
+        }
+        let mut check = self.start(subject, expected, now)?;
+        for item in &evidence.items {
+            let parsed = Signature::of(item, subject.digest(), &self.limits);
+            check.add(&item.place, parsed);
+        }
+        for note in &evidence.notes {
+            let reason = Reason::NotStored(note.reason.clone());
+            check.add(&note.place, Err(reason));
+        }
+        check.decide()
+    }
+}
+
+impl fmt::Debug for SigstoreVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigstoreVerifier")
+            .field("trust", &self.trust)
+            .field("policies", &self.policies)
+            .finish_non_exhaustive()
+    }
+}

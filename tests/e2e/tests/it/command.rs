@@ -1,0 +1,151 @@
+//! The built command `qmt-plugins`, run from outside in a home of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use qmt_e2e_tests::command::isolate;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How a run ended, and what it said.
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Answer {
+    /// Everything that was said, on lines of their own.
+    pub(crate) fn transcript(&self) -> String {
+        let (stdout, stderr) = (self.stdout.trim_end(), self.stderr.trim_end());
+        format!(
+            "exit: {:?}\nstdout:\n{stdout}\nstderr:\n{stderr}",
+            self.code
+        )
+    }
+
+    /// What `--format json` printed.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.transcript()))
+    }
+
+    /// The messages in one line each: without the drawing, and without breaks inside of sentences.
+    pub(crate) fn told(&self) -> String {
+        let words = self.stderr.split_whitespace();
+        let words = words.filter(|word| !word.chars().all(|letter| "│╰─▶├×".contains(letter)));
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A folder in which the command runs: home, cache and files.
+pub(crate) struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("home")).unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Runs the command in the folder. Nothing of our own settings reaches it.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
+        self.run_with(arguments, &[])
+    }
+
+    /// As [`Self::run`], with variables in the environment.
+    pub(crate) fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Answer {
+        self.start(self.path(), arguments, variables, b"")
+    }
+
+    /// As [`Self::run`], with something on stdin.
+    pub(crate) fn run_fed(&self, arguments: &[&str], input: &[u8]) -> Answer {
+        self.start(self.path(), arguments, &[], input)
+    }
+
+    /// As [`Self::run`], in another folder.
+    pub(crate) fn run_in(&self, folder: &Path, arguments: &[&str]) -> Answer {
+        self.start(folder, arguments, &[], b"")
+    }
+
+    fn start(
+        &self,
+        folder: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        input: &[u8],
+    ) -> Answer {
+        let mut command = Command::new(binary());
+        isolate(&mut command, &self.path().join("home"));
+        let output = command
+            .current_dir(folder)
+            .envs(variables.iter().copied())
+            .args(arguments)
+            .stdin(self.input(input))
+            .output()
+            .unwrap();
+        Answer {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Desk {
+    /// From a file, so that whoever does not read it all keeps nobody waiting.
+    fn input(&self, input: &[u8]) -> Stdio {
+        if input.is_empty() {
+            return Stdio::null();
+        }
+        std::fs::File::open(self.write("stdin", input))
+            .unwrap()
+            .into()
+    }
+}
+
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap()
+}
+
+/// Builds the command once: cargo gives binaries of other packages to no test. With the default
+/// members selected, as for the tests, dependencies have the same features and are not built again.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let mut build = Command::new(env!("CARGO"));
+        // Build scripts that read the variables of a package would run again.
+        for (name, _) in std::env::vars_os() {
+            let shown = name.to_string_lossy();
+            if shown.starts_with("CARGO_PKG_") || shown.starts_with("CARGO_MANIFEST_") {
+                build.env_remove(&name);
+            }
+        }
+        let built = build
+            .args(["build", "--quiet", "--bin", "qmt-plugins"])
+            .current_dir(root())
+            .status()
+            .unwrap();
+        assert!(built.success(), "qmt-plugins does not build");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let name = format!("qmt-plugins{}", std::env::consts::EXE_SUFFIX);
+        target.join("debug").join(name)
+    })
+}

@@ -1,0 +1,102 @@
+//! `login` and `logout` through the command, in a home of their own.
+
+use qmt_testkit::FakeRegistry;
+
+use crate::command::{Answer, Desk};
+
+const LOGIN: [&str; 3] = ["login", "--password-stdin", "-u"];
+
+/// A registry over plain HTTP, and a config that says so.
+fn scene() -> (FakeRegistry, Desk) {
+    let registry = FakeRegistry::builder().start().unwrap();
+    let desk = Desk::new();
+    let host = registry.host();
+    desk.write(
+        "plugins.toml",
+        format!("[registries.\"{host}\"]\nplain_http = true\n"),
+    );
+    (registry, desk)
+}
+
+fn login(registry: &FakeRegistry, desk: &Desk, user: &str, password: &[u8]) -> Answer {
+    let host = registry.host().to_string();
+    desk.run_fed(&[&LOGIN[..], &[user, &host]].concat(), password)
+}
+
+#[test]
+fn a_credential_that_cannot_be_used_is_refused() {
+    let (registry, desk) = scene();
+    let answer = login(&registry, &desk, "", b"secret");
+    assert_eq!(answer.code, Some(6), "{}", answer.transcript());
+    let answer = desk.run_fed(&[&LOGIN[..], &["me", "a b"]].concat(), b"secret");
+    assert_eq!(answer.code, Some(2), "{}", answer.transcript());
+    assert!(
+        answer.told().contains("`a b` is not a registry"),
+        "{}",
+        answer.transcript()
+    );
+    assert!(!desk.path().join("home/.docker").exists());
+}
+
+/// A password that would have to be cut is another password.
+#[test]
+fn a_password_that_is_too_long_is_not_stored() {
+    let (registry, desk) = scene();
+    let longest = vec![b'x'; 64 * 1024];
+    let answer = login(&registry, &desk, "me", &[&longest[..], b"y"].concat());
+    assert_eq!(answer.code, Some(2), "{}", answer.transcript());
+    assert!(
+        answer.told().contains("longer than 65536 bytes"),
+        "{}",
+        answer.told()
+    );
+    assert!(!answer.stderr.contains("xxx") && !answer.stdout.contains("xxx"));
+    assert!(!desk.path().join("home/.docker").exists());
+    // The longest that is accepted.
+    let answer = login(&registry, &desk, "me", &longest);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    assert!(desk.path().join("home/.docker/config.json").exists());
+}
+
+/// Only docker's files are written; what podman's still give is told, not hidden.
+#[test]
+fn logging_out_names_the_credential_that_stays() {
+    let (registry, desk) = scene();
+    let host = registry.host().to_string();
+    let logout = ["logout", host.as_str()];
+    assert_eq!(login(&registry, &desk, "me", b"secret").code, Some(0));
+    let answer = desk.run(&logout);
+    assert_eq!(
+        answer.stdout.trim(),
+        format!("logged out of {host}"),
+        "{}",
+        answer.transcript()
+    );
+    let answer = desk.run(&logout);
+    assert!(
+        answer.stdout.contains("have no credential for") && !answer.stdout.contains("stays"),
+        "{}",
+        answer.transcript()
+    );
+
+    let folder = desk.path().join("home/.config/containers");
+    std::fs::create_dir_all(&folder).unwrap();
+    // `me:secret`
+    let auths = format!("{{\"auths\": {{\"{host}\": {{\"auth\": \"bWU6c2VjcmV0\"}}}}}}");
+    desk.write("home/.config/containers/auth.json", &auths);
+    let told = desk
+        .run(&[&logout[..], &["--format", "json"]].concat())
+        .json();
+    assert_eq!(told["was_logged_in"], false);
+    let file = folder.join("auth.json").display().to_string();
+    assert_eq!(told["remaining"], file, "{told:#}");
+    let answer = desk.run(&logout);
+    assert!(
+        answer.stdout.contains(&format!("{file} stays")),
+        "{}",
+        answer.transcript()
+    );
+    let named = desk.write("other.json", &auths).display().to_string();
+    let answer = desk.run_with(&logout, &[("REGISTRY_AUTH_FILE", &named)]);
+    assert!(answer.stdout.contains(&named), "{}", answer.transcript());
+}
