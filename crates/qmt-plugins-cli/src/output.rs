@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::io::{IsTerminal, Write};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use qmt_plugins::oci_ref::text;
 use serde_json::{Value, json};
 
 use crate::args::{Format, Global};
@@ -148,15 +149,33 @@ impl Diagnostic for Shown {
     }
 }
 
-/// Formats a table with two columns.
+/// Formats a table with two columns, one line per row. Images name some of the values, so all of
+/// them are escaped.
 pub(crate) fn table(rows: &[(String, String)]) -> String {
+    let escape = |text: &String| text::escape_to(text, usize::MAX);
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(key, value)| (escape(key), escape(value)))
+        .collect();
     let width = rows
         .iter()
         .map(|(key, _)| key.chars().count())
         .max()
         .unwrap_or(0);
-    rows.iter().fold(String::new(), |mut text, (key, value)| {
-        let _ = writeln!(text, "{key:width$}  {value}");
-        text
+    rows.iter().fold(String::new(), |mut table, (key, value)| {
+        let _ = writeln!(table, "{key:width$}  {value}");
+        table
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_steer_the_terminal_or_add_a_row() {
+        let rows = [("a\u{1b}[2J".to_owned(), "x\nsigner  me\u{202e}".to_owned())];
+        let table = table(&rows);
+        assert_eq!(table, "a\\u{1b}[2J  x\\nsigner  me\\u{202e}\n");
+    }
 }

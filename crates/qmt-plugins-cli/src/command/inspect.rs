@@ -37,10 +37,7 @@ pub(crate) async fn inspect(global: &Global, output: &Output, target: &str) -> C
         ));
     }
     for (name, value) in &inspection.annotations {
-        rows.push((
-            "annotation".to_owned(),
-            format!("{name} = {}", value.escape_debug()),
-        ));
+        rows.push(("annotation".to_owned(), format!("{name} = {value}")));
     }
     for step in &inspection.trace {
         rows.push(("why".to_owned(), step.clone()));
