@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use qmt_oci_ref::text;
 use tracing::Level;
 
 /// How many lines may still be logged in this second.
@@ -45,17 +46,15 @@ impl LogBudget {
     }
 }
 
-/// Makes a line fit to be shown: valid UTF-8, and no control characters but the tabulator.
+/// Makes a line safe to show: valid UTF-8, with everything escaped that [`text::escape`] escapes,
+/// tabs excepted.
 pub(super) fn line(bytes: &[u8]) -> String {
-    let mut result = String::with_capacity(bytes.len());
-    for character in String::from_utf8_lossy(bytes).chars() {
-        if character.is_control() && character != '\t' {
-            result.extend(character.escape_unicode());
-        } else {
-            result.push(character);
-        }
-    }
-    result
+    let text = String::from_utf8_lossy(bytes);
+    let parts: Vec<String> = text
+        .split('\t')
+        .map(|part| text::escape_to(part, usize::MAX))
+        .collect();
+    parts.join("\t")
 }
 
 /// Passes the line to the host's log.
@@ -110,7 +109,7 @@ mod tests {
     /// WASM-10: neither escapes nor invalid UTF-8 get through.
     #[test]
     fn lines_are_escaped() {
-        assert_eq!(line(b"a\x1b[2J\r\nb\tc"), "a\\u{1b}[2J\\u{d}\\u{a}b\tc");
+        assert_eq!(line(b"a\x1b[2J\r\nb\tc"), "a\\u{1b}[2J\\r\\nb\tc");
         assert_eq!(line(b"\xff"), "\u{fffd}");
         assert_eq!(line("\u{9b}2J".as_bytes()), "\\u{9b}2J");
     }
