@@ -5,11 +5,10 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use qmt_oci_ref::{RegistryError, RegistryHost};
+use qmt_oci_ref::RegistryHost;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::HttpRegistry;
 use super::operation::Operation;
 use super::retry::Attempts;
 use crate::credentials::CredentialStore;
@@ -20,7 +19,7 @@ use crate::http::transport::{Context, Endpoint, HostOptions, LookupFn, origin_ke
 use crate::limits::Limits;
 use crate::redact::RedactedUrl;
 
-/// Collects the options of an [`HttpRegistry`].
+/// Collects the options of an [`HttpRegistry`](super::HttpRegistry).
 #[derive(Default)]
 pub struct HttpRegistryBuilder {
     hosts: Vec<(RegistryHost, HostOptions)>,
@@ -75,12 +74,8 @@ impl HttpRegistryBuilder {
         self
     }
 
-    /// Makes the client. It connects to nothing, but reads the files that the options name.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError::Options`] where an option can't be used.
-    pub fn build(self) -> Result<HttpRegistry, RegistryError> {
+    /// Reads the files that the options name.
+    pub(super) fn into_inner(self) -> Result<Inner, ClientError> {
         let limits = match self.timeout {
             Some(timeout) => self.limits.total_timeout(timeout),
             None => self.limits,
@@ -90,10 +85,7 @@ impl HttpRegistryBuilder {
         let auth = Arc::new(Auth::new(self.credentials, true));
         let lookup = self.lookup.unwrap_or_else(system_lookup);
         let context = Context { limits, events };
-        let inner = Inner::new(context, auth, streams, lookup, self.hosts)?;
-        Ok(HttpRegistry {
-            inner: Arc::new(inner),
-        })
+        Inner::new(context, auth, streams, lookup, self.hosts)
     }
 }
 

@@ -42,6 +42,18 @@ pub struct HttpRegistry {
     inner: Arc<Inner>,
 }
 
+impl HttpRegistryBuilder {
+    /// Makes the client. It connects to nothing, but reads the files that the options name.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Options`] where an option can't be used.
+    pub fn build(self) -> Result<HttpRegistry, RegistryError> {
+        let inner = Arc::new(self.into_inner()?);
+        Ok(HttpRegistry { inner })
+    }
+}
+
 impl HttpRegistry {
     /// Starts setting up a client.
     pub fn builder() -> HttpRegistryBuilder {
