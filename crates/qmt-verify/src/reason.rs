@@ -44,10 +44,16 @@ pub(crate) enum Reason {
     NoLog,
     #[error("the signature is not valid")]
     Signature(#[source] BoxError),
-    #[error("is signed by `{found}`; the policy requires {expected}")]
-    OtherIdentity { found: String, expected: String },
-    #[error("the issuer of the signer is `{found}`; the policy requires `{expected}`")]
-    OtherIssuer { found: String, expected: String },
+    #[error("{}; the policy requires {expected}", signed_by(.found.as_deref()))]
+    OtherIdentity {
+        found: Option<String>,
+        expected: String,
+    },
+    #[error("{}; the policy requires `{expected}`", issued_by(.found.as_deref()))]
+    OtherIssuer {
+        found: Option<String>,
+        expected: String,
+    },
     #[error("the certificate names two issuers, `{old}` and `{new}`")]
     IssuerConflict { old: String, new: String },
     #[error("the workflow's {claim} is `{found}`; the policy requires `{expected}`")]
@@ -219,6 +225,20 @@ fn hint(code: RejectionCode) -> &'static str {
             "attach the attestation with `cosign attest`, signed by an accepted signer"
         }
     }
+}
+
+fn signed_by(found: Option<&str>) -> String {
+    found.map_or_else(
+        || "its certificate names no signer".to_owned(),
+        |found| format!("is signed by `{found}`"),
+    )
+}
+
+fn issued_by(found: Option<&str>) -> String {
+    found.map_or_else(
+        || "its certificate names no issuer".to_owned(),
+        |found| format!("the issuer of the signer is `{found}`"),
+    )
 }
 
 #[cfg(test)]

@@ -203,14 +203,14 @@ fn signer(authority: &Authority, verified: &VerifiedSignature) -> Result<(), Rea
         && claims.issuer.as_ref() != Some(expected)
     {
         return Err(Reason::OtherIssuer {
-            found: claims.issuer.as_deref().unwrap_or("none").to_owned(),
+            found: claims.issuer.clone(),
             expected: expected.clone(),
         });
     }
     let found = claims.identity.as_deref();
     if !found.is_some_and(|found| rule.identity.accepts(found)) {
         return Err(Reason::OtherIdentity {
-            found: found.unwrap_or("none").to_owned(),
+            found: found.map(str::to_owned),
             expected: rule.identity.to_string(),
         });
     }

@@ -12,7 +12,11 @@ fn every_rejection_says_what_to_do() {
     assert_eq!(rejection.config_line, None);
     assert!(rejection.hint.contains("transparency_log"));
     let (found, expected) = ("a".to_owned(), "b".to_owned());
-    let rejection = Reason::OtherIdentity { found, expected }.reject("x", Some(&signer));
+    let rejection = Reason::OtherIdentity {
+        found: Some(found),
+        expected,
+    }
+    .reject("x", Some(&signer));
     let line = rejection.config_line.unwrap();
     assert!(
         line.contains("issuer = \"https://issuer.example\""),

@@ -169,7 +169,7 @@ fn reasons(defect: &str) -> &'static [(RejectionCode, &'static str)] {
         "sct-of-unknown-log" => &[(RejectionCode::Certificate, "key not found")],
         "conflicting-issuers" => &[(RejectionCode::IssuerConflict, "two issuers")],
         "second-name" => &[(RejectionCode::Certificate, "more than one identity")],
-        "no-name" => &[(RejectionCode::OtherIdentity, "`none`")],
+        "no-name" => &[(RejectionCode::OtherIdentity, "names no signer")],
         "garbage-signature" | "foreign-signature" | "other-key" | "trailing-byte" => {
             &[(RejectionCode::Signature, "signature invalid")]
         }

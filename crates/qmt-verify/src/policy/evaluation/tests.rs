@@ -15,11 +15,11 @@ fn ladder() -> Vec<Reason> {
             expected: expected.clone(),
         },
         Reason::OtherIssuer {
-            found: found.clone(),
+            found: Some(found.clone()),
             expected: expected.clone(),
         },
         Reason::OtherIdentity {
-            found: found.clone(),
+            found: Some(found.clone()),
             expected: expected.clone(),
         },
         Reason::OtherClaim {
@@ -57,7 +57,7 @@ fn the_reason_of_the_closest_authority_is_reported() {
 #[test]
 fn of_two_equally_close_reasons_the_first_or_both_are_reported() {
     let issuer = |expected: &str| Reason::OtherIssuer {
-        found: "x".to_owned(),
+        found: Some("x".to_owned()),
         expected: expected.to_owned(),
     };
     let reported = closer(issuer("a"), issuer("b"));
@@ -67,7 +67,7 @@ fn of_two_equally_close_reasons_the_first_or_both_are_reported() {
     };
     assert_eq!(text(&closer(key("a"), key("b"))), text(&key("a or b")));
     let identity = |expected: &str| Reason::OtherIdentity {
-        found: "x".to_owned(),
+        found: Some("x".to_owned()),
         expected: expected.to_owned(),
     };
     let reported = closer(identity("a"), identity("b"));
