@@ -33,8 +33,8 @@ const METADATA: [IpAddr; 4] = [
 ];
 
 impl AddressKind {
-    /// Returns the kind of `address`. An IPv4 address inside an IPv6 address (mapped, compatible,
-    /// NAT64) has the kind of the IPv4 address; 6to4 tunnels are never public.
+    /// Returns the kind of `address`. An IPv4 address inside an IPv6 address has its own kind; only
+    /// mapped and NAT64 addresses can be public, not the deprecated compatible and 6to4 ones.
     pub fn of(address: IpAddr) -> Self {
         if METADATA.contains(&address) {
             return Self::Metadata;
@@ -69,10 +69,13 @@ impl AddressKind {
             [0xfe80..0xfec0, ..] => Self::LinkLocal,
             // Protocol assignments such as Teredo, and documentation.
             [0x2001, 0..0x200 | 0xdb8, ..] | [0x3fff, 0..0x1000, ..] => Self::Special,
-            [0x2002, high, low, ..] => match Self::of(IpAddr::V4(v4(high, low))) {
-                Self::Public => Self::Special,
-                kind => kind,
-            },
+            // Deprecated forms of IPv4 addresses: compatible ones, and 6to4 tunnels.
+            [0, 0, 0, 0, 0, 0, high @ 1..=0xffff, low] | [0x2002, high, low, ..] => {
+                match Self::of(IpAddr::V4(v4(high, low))) {
+                    Self::Public => Self::Special,
+                    kind => kind,
+                }
+            }
             [0x2000..0x4000, ..] => Self::Public,
             _ => Self::Special,
         }
@@ -92,14 +95,12 @@ impl fmt::Display for AddressKind {
     }
 }
 
-/// Returns the IPv4 address inside a mapped, compatible or NAT64 address.
+/// Returns the IPv4 address inside a mapped or NAT64 address.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
         [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             Some(v4(high, low))
         }
-        // `::` and `::1` are IPv6 addresses of their own.
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => Some(v4(high, low)),
         _ => None,
     }
 }

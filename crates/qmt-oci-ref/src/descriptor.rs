@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::LazyLock;
 
-use oci_spec::image::{Arch, MediaType, Os, Platform};
+use oci_spec::image::{MediaType, Os, Platform};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::Digest;
 use crate::error::DigestError;
-use crate::text;
+use crate::{manifest, text};
 
 /// Points to content: its media type, its digest and its size in bytes.
 ///
@@ -157,7 +157,7 @@ impl JsonPlatform {
         let mut platform = Platform::default();
         let escaped = |text: Option<String>| text.map(|text| text::escape_ascii(&text));
         platform.set_os(Os::from(&*text::escape_ascii(&self.os)));
-        platform.set_architecture(Arch::from(&*text::escape_ascii(&self.architecture)));
+        platform.set_architecture(manifest::arch(&text::escape_ascii(&self.architecture)));
         platform.set_variant(escaped(self.variant));
         platform.set_os_version(escaped(self.os_version));
         let features = self.os_features.filter(|features| !features.is_empty());

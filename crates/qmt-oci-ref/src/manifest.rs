@@ -64,8 +64,16 @@ pub fn is_manifest(media_type: &MediaType) -> bool {
 pub fn platform(os: &str, architecture: &str) -> Platform {
     let mut platform = Platform::default();
     platform.set_os(Os::from(os));
-    platform.set_architecture(Arch::from(architecture));
+    platform.set_architecture(arch(architecture));
     platform
+}
+
+/// Reads an architecture. `oci-spec` 0.10 takes `armbe` for `arm64be`.
+pub(crate) fn arch(name: &str) -> Arch {
+    match name {
+        "armbe" => Arch::ARMbe,
+        other => Arch::from(other),
+    }
 }
 
 /// A manifest or an index: never both.

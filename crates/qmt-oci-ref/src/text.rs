@@ -58,15 +58,18 @@ pub fn platform(platform: &Platform) -> String {
 
 fn filtered(text: &str, max_chars: usize, is_safe: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len().min(max_chars));
-    for (count, character) in text.chars().enumerate() {
-        if count == max_chars {
+    let mut room = max_chars;
+    for character in text.chars() {
+        let escape = (!is_safe(character)).then(|| character.escape_default());
+        let length = escape.as_ref().map_or(1, ExactSizeIterator::len);
+        if length > room {
             out.push('…');
             break;
         }
-        if is_safe(character) {
-            out.push(character);
-        } else {
-            out.extend(character.escape_default());
+        room -= length;
+        match escape {
+            Some(escape) => out.extend(escape),
+            None => out.push(character),
         }
     }
     out

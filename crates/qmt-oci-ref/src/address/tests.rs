@@ -24,6 +24,7 @@ fn addresses_have_their_kind() {
         ("::1", Loopback),
         ("::ffff:127.0.0.1", Loopback),
         ("::127.0.0.1", Loopback),
+        ("::8.8.8.8", Special),
         ("64:ff9b::7f00:1", Loopback),
         ("64:ff9b::808:808", Public),
         ("64:ff9b:1::1", Special),

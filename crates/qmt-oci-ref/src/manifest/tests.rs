@@ -255,6 +255,131 @@ fn counts_are_bounded() {
     assert!(raised.layers == 128 && raised.annotations == 3);
 }
 
+fn limit_of(read: Result<Document, ManifestError>) -> Option<(ManifestLimit, u64, u64)> {
+    match read {
+        Ok(_) => None,
+        Err(ManifestError::TooMany { what, limit, found }) => Some((what, limit, found)),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// DIG-09, LIM-04: the default limits of layers, entries and size, each at its value and one past it.
+#[test]
+fn layers_entries_and_size_have_their_defaults() {
+    let layers = |count: usize| read(OCI_MANIFEST, &manifest(&vec![descriptor(""); count], ""));
+    assert_eq!(limit_of(layers(128)), None);
+    let refused = Some((ManifestLimit::Layers, 128, 129));
+    assert_eq!(limit_of(layers(129)), refused);
+
+    let entries = |count: usize| read(OCI_INDEX, &index(&vec![descriptor(""); count], ""));
+    assert_eq!(limit_of(entries(16_384)), None);
+    let refused = Some((ManifestLimit::IndexEntries, 16_384, 16_385));
+    assert_eq!(limit_of(entries(16_385)), refused);
+
+    let padded = |size: usize| {
+        let text = manifest(&[], "");
+        read(
+            OCI_MANIFEST,
+            &format!("{text}{}", " ".repeat(size - text.len())),
+        )
+    };
+    assert_eq!(limit_of(padded(4_194_304)), None);
+    let refused = Some((ManifestLimit::ManifestBytes, 4_194_304, 4_194_305));
+    assert_eq!(limit_of(padded(4_194_305)), refused);
+}
+
+/// LIM-04: the default limits of annotations, each at its value and one past it.
+#[test]
+fn annotations_have_their_defaults() {
+    let annotated = |pairs: &[(String, String)]| {
+        let pairs: Vec<String> = pairs
+            .iter()
+            .map(|(k, v)| format!("\"{k}\":\"{v}\""))
+            .collect();
+        let annotations = format!(r#","annotations":{{{}}}"#, pairs.join(","));
+        read(OCI_MANIFEST, &manifest(&[], &annotations))
+    };
+    let many = |count: usize, bytes: usize| -> Vec<(String, String)> {
+        let pair = |n| (format!("{n:04}"), "x".repeat(bytes - 4));
+        (0..count).map(pair).collect()
+    };
+    assert_eq!(limit_of(annotated(&many(1_024, 8))), None);
+    let refused = Some((ManifestLimit::Annotations, 1_024, 1_025));
+    assert_eq!(limit_of(annotated(&many(1_025, 8))), refused);
+
+    assert_eq!(limit_of(annotated(&many(1, 65_536))), None);
+    let refused = Some((ManifestLimit::AnnotationBytes, 65_536, 65_537));
+    assert_eq!(limit_of(annotated(&many(1, 65_537))), refused);
+
+    assert_eq!(limit_of(annotated(&many(16, 65_536))), None);
+    let mut over = many(16, 65_536);
+    over.push(("k".to_owned(), String::new()));
+    let refused = Some((ManifestLimit::AnnotationsBytes, 1_048_576, 1_048_577));
+    assert_eq!(limit_of(annotated(&over)), refused);
+}
+
+/// Layouts list many images; a manifest of signatures has many layers. Their limits are others.
+#[test]
+fn layouts_and_signatures_have_limits_of_their_own() {
+    let layouts = ManifestLimits::for_layouts();
+    assert_eq!(layouts.bytes(), 33_554_432);
+    let many = index(&vec![descriptor(""); 20_000], "");
+    assert_eq!(
+        Index::read(many.as_bytes(), &layouts)
+            .unwrap()
+            .manifests()
+            .len(),
+        20_000
+    );
+    let signatures = ManifestLimits::for_signatures();
+    assert_eq!(signatures.bytes(), 4_194_304);
+    let value = "x".repeat(12_000);
+    let layer = descriptor(&format!(r#","annotations":{{"a":"{value}"}}"#));
+    let text = manifest(&vec![layer; 200], "");
+    let read = Document::read(&MediaType::ImageManifest, text.as_bytes(), &signatures);
+    assert_eq!(read.unwrap().into_manifest().unwrap().layers().len(), 200);
+    assert!(Index::read(many.as_bytes(), &signatures).is_err());
+}
+
+/// DIG-05, DIG-13: the whole of a document is read strictly, what is skipped included.
+#[test]
+fn ambiguous_parts_of_documents_are_refused() {
+    for (extra, accepted) in [
+        (r#","annotations":{"a":"1","b":"2"}"#, true),
+        (r#","annotations":{"a":"1","a":"2"}"#, false),
+        (r#","annotations":null"#, true),
+        (r#","unknown":{"x":[{"y":1}]}"#, true),
+        (r#","unknown":{"x":[{"y":1,"y":2}]}"#, false),
+        (r#","urls":["http://evil.example/x"],"data":"AAAA""#, true),
+    ] {
+        let read = read(OCI_MANIFEST, &manifest(&[], extra));
+        assert_eq!(read.is_ok(), accepted, "{extra}: {read:?}");
+    }
+    let without_version = manifest(&[], "").replace(r#""schemaVersion":2,"#, "");
+    assert!(matches!(
+        read(OCI_MANIFEST, &without_version).unwrap_err(),
+        ManifestError::Json(_)
+    ));
+    assert!(matches!(
+        read(SCHEMA_1[1], "{}").unwrap_err(),
+        ManifestError::Schema1
+    ));
+}
+
+#[test]
+fn every_architecture_keeps_its_name() {
+    for name in [
+        "386", "amd64", "arm", "armbe", "arm64", "arm64be", "riscv64", "wasm", "made-up",
+    ] {
+        assert_eq!(platform("linux", name).architecture().to_string(), name);
+        let text = descriptor(&format!(
+            r#","platform":{{"os":"linux","architecture":"{name}"}}"#
+        ));
+        let read: Descriptor = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.platform().unwrap().architecture().to_string(), name);
+    }
+}
+
 /// DIG-14: a list of referrers is an index, with or without its media type.
 #[test]
 fn only_an_index_is_a_list() {

@@ -19,6 +19,9 @@ fn long_text_is_cut_at_its_limit() {
     assert_eq!((long.chars().count(), long.ends_with('…')), (1025, true));
     assert_eq!(escape_ascii(&"x".repeat(9000)).chars().count(), 201);
     assert_eq!(escape_to("abc", 2), "ab…");
+    // What an escape is written with counts.
+    assert_eq!(escape_to("a\n\nb", 4), "a\\n…");
+    assert!(escape(&"\u{202e}".repeat(1024)).chars().count() <= 1025);
 }
 
 #[test]
