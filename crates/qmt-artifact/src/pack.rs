@@ -285,9 +285,9 @@ fn check_platform(platform: &Platform) -> Result<(), ArtifactError> {
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, ArtifactError> {
-    serde_json::to_vec(value).map_err(|source| ArtifactError::Config {
-        digest: Digest::sha256([]),
-        source: source.into(),
+    serde_json::to_vec(value).map_err(|error| {
+        let reason = error.to_string();
+        pack_error(PackProblem::Json { reason })
     })
 }
 

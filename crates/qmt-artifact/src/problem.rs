@@ -216,4 +216,10 @@ pub enum PackProblem {
         /// Its name.
         name: String,
     },
+    /// A manifest or config can't be written as JSON.
+    #[error("the manifest can't be written as JSON: {reason}")]
+    Json {
+        /// The serializer's message.
+        reason: String,
+    },
 }

@@ -181,39 +181,49 @@ async fn read_layer(
         let result = extraction.read(Chunks::new(receiver, deadline), &task);
         (extraction, result)
     });
-    let mut outcome = None;
-    let mut remaining = layer.size();
-    loop {
-        let next = tokio::select! {
-            next = stream.next() => next,
-            ended = &mut worker, if outcome.is_none() => {
-                let (extraction, result) = ended.map_err(|_| ArtifactError::Aborted)?;
-                if let Err(failure @ Failure::Other(_)) = result {
-                    return Err(failure.into_error(layer.digest()));
+    let mut ended = None;
+    // Takes the sender along: after an error, the task finds its channel closed.
+    let feeding = async {
+        let sender = sender;
+        let mut remaining = layer.size();
+        loop {
+            let next = tokio::select! {
+                next = stream.next() => next,
+                task = &mut worker, if ended.is_none() => {
+                    let is_final = !matches!(task, Ok((_, Ok(()) | Err(Failure::Layer(_)))));
+                    ended = Some(task);
+                    if is_final {
+                        return Ok(());
+                    }
+                    continue;
                 }
-                outcome = Some((extraction, result));
-                continue;
+            };
+            let Some(chunk) = next else { break };
+            let chunk = chunk.map_err(|source| unreadable("layer", layer, source))?;
+            let length = chunk.len() as u64;
+            let rest = remaining.checked_sub(length);
+            remaining = rest.ok_or_else(|| wrong_size(layer, remaining, length))?;
+            if !chunk.is_empty() && ended.is_none() {
+                // A closed channel means that the task has ended, which the next turn notices.
+                let _ = sender.send(chunk).await;
             }
-        };
-        let Some(chunk) = next else { break };
-        let chunk = chunk.map_err(|source| unreadable("layer", layer, source))?;
-        let length = chunk.len() as u64;
-        let rest = remaining.checked_sub(length);
-        remaining = rest.ok_or_else(|| wrong_size(layer, remaining, length))?;
-        if !chunk.is_empty() && outcome.is_none() {
-            // A closed channel means that the task has ended, which the next turn notices.
-            let _ = sender.send(chunk).await;
         }
-    }
-    if remaining > 0 {
-        return Err(wrong_size(layer, remaining, 0));
-    }
-    let (extraction, result) = if let Some(outcome) = outcome {
-        outcome
-    } else {
-        let _ = sender.send(bytes::Bytes::new()).await; // The end, see `Chunks`.
-        worker.await.map_err(|_| ArtifactError::Aborted)?
+        if remaining > 0 {
+            return Err(wrong_size(layer, remaining, 0));
+        }
+        if ended.is_none() {
+            let _ = sender.send(bytes::Bytes::new()).await; // The end, see `Chunks`.
+        }
+        Ok(())
     };
+    let fed = feeding.await;
+    // Also after an error: until the task has ended, it writes to the sink.
+    let task = match ended {
+        Some(task) => task,
+        None => worker.await,
+    };
+    fed?;
+    let (extraction, result) = task.map_err(|_| ArtifactError::Aborted)?;
     result.map_err(|failure| failure.into_error(layer.digest()))?;
     Ok(extraction)
 }

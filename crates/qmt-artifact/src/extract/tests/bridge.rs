@@ -321,3 +321,48 @@ async fn a_layer_that_is_kept_elsewhere_is_still_looked_at() {
     let error = extract_to(source, &image, Box::new(Elsewhere)).await;
     assert!(matches!(error, Err(ArtifactError::Content { .. })));
 }
+
+/// The facade tries again with the same staging area, so a failed attempt must not write to it.
+#[tokio::test]
+async fn after_an_error_nothing_is_written() {
+    use std::sync::atomic::AtomicUsize;
+    struct Slow(Arc<AtomicUsize>, Arc<AtomicBool>);
+    impl io::Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            std::thread::sleep(Duration::from_millis(30));
+            self.0.fetch_add(bytes.len(), Ordering::SeqCst);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    impl ExtractSink for Slow {
+        fn restart(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            self.1.store(true, Ordering::SeqCst);
+        }
+    }
+    let content = [module(), vec![0; 4 << 20]].concat();
+    let bytes = archive("plugin.wasm", &content);
+    let image = Image::new(FileRule::Wasm, &[(TAR, bytes.clone())]);
+    let (count, dropped) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let mut items: Vec<_> = bytes.chunks(256 * 1024).map(chunk).collect();
+    items.push(Err("digest mismatch"));
+    let sink = Box::new(Slow(count.clone(), dropped.clone()));
+    extract_to(mock(items), &image, sink).await.unwrap_err();
+    let (at_return, was_dropped) = (count.load(Ordering::SeqCst), dropped.load(Ordering::SeqCst));
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let later = count.load(Ordering::SeqCst);
+    assert!(
+        was_dropped && later == at_return,
+        "dropped: {was_dropped}, {at_return} bytes at the return, {later} later"
+    );
+}

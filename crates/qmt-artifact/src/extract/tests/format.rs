@@ -2,12 +2,18 @@
 
 use super::*;
 
-fn assert_refused(archive: Vec<u8>) {
-    let problem = Image::tar(FileRule::Wasm, archive).problem();
-    assert!(
-        matches!(problem, LayerProblem::Archive { .. }),
-        "{problem:?}"
-    );
+const SIZES: &str = "state different sizes";
+const NUMBER: &str = "numeric field was not a number";
+const SECOND: &str = "two extension headers of one kind";
+const DANGLING: &str = "ends between an extension header and its entry";
+const GLOBAL: &str = "a global header stands between";
+const SPARSE: &str = "a sparse file has a map of another form";
+
+fn assert_refused(archive: Vec<u8>, expected: &str) {
+    match Image::tar(FileRule::Wasm, archive).problem() {
+        LayerProblem::Archive { reason } => assert!(reason.contains(expected), "{reason}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn extracted(archive: Vec<u8>) -> Vec<u8> {
@@ -37,9 +43,9 @@ fn tar_06_sizes_that_differ_are_refused() {
             .file("data.bin", &hidden),
     );
     assert_eq!(extracted(equal), module());
-    assert_refused(smuggled(&length.to_string(), 0));
+    assert_refused(smuggled(&length.to_string(), 0), SIZES);
     for bad in ["0", "-1", "1e3", "0x10", " 1", "", "18446744073709551616"] {
-        assert_refused(smuggled(bad, length));
+        assert_refused(smuggled(bad, length), SIZES);
     }
     // CVE-2026-33055: an extension between PAX header and entry must not take the size.
     let between = Archive::new()
@@ -47,7 +53,7 @@ fn tar_06_sizes_that_differ_are_refused() {
         .gnu(b'L', "././@LongLink", b"plugin.wasm\0")
         .file("x", &module())
         .done();
-    assert_refused(between);
+    assert_refused(between, SIZES);
 }
 
 /// TAR-06: sizes in the encodings that the `tar` crate reads, and in others.
@@ -67,7 +73,7 @@ fn tar_06_sizes_are_read_as_the_tar_crate_reads_them() {
         assert_eq!(extracted(with_field(field)), module(), "{field:?}");
     }
     for field in [b"0x000000000\0", b"-0000000001\0", b"00000000008\0"] {
-        assert_refused(with_field(field));
+        assert_refused(with_field(field), NUMBER);
     }
 }
 
@@ -94,13 +100,13 @@ fn tar_07_extension_headers() {
         pax(pax(new())),
     ];
     for archive in two {
-        assert_refused(file(archive));
+        assert_refused(file(archive), SECOND);
     }
     for dangling in [pax(new()), long(new(), b"a\0"), link(new())] {
         let archive = Archive(plugin(new())[..512 + 5_120].to_vec());
-        assert_refused(Archive([archive.0, dangling.0].concat()).done());
+        assert_refused(Archive([archive.0, dangling.0].concat()).done(), DANGLING);
     }
-    assert_refused(file(long(new(), b"plugin\0.wasm\0")));
+    assert_refused(file(long(new(), b"plugin\0.wasm\0")), "a name contains NUL");
 }
 
 /// TAR-07 (astral-tokio-tar, tokio-tar): malformed records name nothing.
@@ -135,7 +141,7 @@ fn tar_07_global_headers() {
     let between = Archive::new()
         .pax(&[("path", "x")])
         .entry(b'g', "g", &record("comment", "x"));
-    assert_refused(plugin(between));
+    assert_refused(plugin(between), GLOBAL);
 }
 
 /// TAR-05: sparse files in GNU's and in PAX form are never the plugin, and never expand.
@@ -175,8 +181,32 @@ fn tar_05_sparse_files() {
     ));
     assert_eq!(extracted(plugin(gnu("other", 0))), module());
     let other_magic = Archive::new().entry(b'S', "other", b"");
-    assert_refused(plugin(other_magic));
-    assert_refused(plugin(gnu("other", 1)));
+    assert_refused(plugin(other_magic), SPARSE);
+    assert_refused(plugin(gnu("other", 1)), SPARSE);
+}
+
+/// TAR-06: the prefix field is a part of the name in ustar headers, and in no others.
+#[test]
+fn tar_06_the_prefix_of_a_ustar_header_is_a_part_of_the_name() {
+    let with_prefix = |magic: &'static [u8; 8], prefix: &'static [u8]| {
+        Archive::new()
+            .header(b'0', "plugin.wasm", module().len() as u64, |header| {
+                header.as_mut_bytes()[257..265].copy_from_slice(magic);
+                header.as_mut_bytes()[345..345 + prefix.len()].copy_from_slice(prefix);
+            })
+            .content(&module())
+            .done()
+    };
+    for prefix in [&b""[..], b"dir"] {
+        for magic in [b"ustar  \0", b"\0\0\0\0\0\0\0\0"] {
+            assert_eq!(extracted(with_prefix(magic, prefix)), module());
+        }
+    }
+    assert_eq!(extracted(with_prefix(b"ustar\x0000", b"")), module());
+    match Image::tar(FileRule::Wasm, with_prefix(b"ustar\x0000", b"dir")).error() {
+        ArtifactError::NoFile { similar, .. } => assert_eq!(similar, ["dir/plugin.wasm"]),
+        error => panic!("{error:?}"),
+    }
 }
 
 /// TAR-12: every cut of a layer is an error, and so is every changed checksum. Only the end of a
@@ -245,5 +275,5 @@ fn tar_12_what_follows_the_end_is_ignored() {
 fn a_wrong_header_checksum_is_refused() {
     let mut archive = archive("plugin.wasm", &module());
     archive[0] ^= 1;
-    assert_refused(archive);
+    assert_refused(archive, "checksum mismatch");
 }

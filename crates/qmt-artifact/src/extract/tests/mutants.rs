@@ -126,8 +126,9 @@ fn cases() -> ProptestConfig {
 proptest! {
     #![proptest_config(cases())]
 
-    /// TAR-06, F15: an archive that we accept holds the same plugin, once, for the `tar` crate, or
-    /// is refused by it; no archive makes us panic or hang.
+    /// TAR-06, F15: an accepted archive has the same plugin, once, for the `tar` crate's own reading
+    /// of extension headers, which are read here by our code, or that refuses it; no archive makes
+    /// the extraction panic or hang.
     #[test]
     fn f15_what_is_accepted_is_read_alike(bytes in mutant()) {
         let image = Image::tar(FileRule::Wasm, bytes.clone()).with_chunk(4_096);
