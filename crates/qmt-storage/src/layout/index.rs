@@ -100,17 +100,23 @@ impl LayoutIndex {
             Some(name) => image.with_annotation(REF_NAME, name),
             None => image,
         };
-        let name = Self::name_of(&image);
-        let is_listed = self.images.iter().any(|other| {
-            other.digest() == image.digest() && (name.is_none() || Self::name_of(other) == name)
-        });
-        if is_listed {
+        let Some(name) = Self::name_of(&image) else {
+            let is_listed = self.by_digest(image.digest()).is_some();
+            if !is_listed {
+                self.images.push(image);
+            }
+            return !is_listed;
+        };
+        // What else has the name, and the same image without one.
+        let is_replaced = |other: &Descriptor| match Self::name_of(other) {
+            Some(other_name) => other_name == name && *other != image,
+            None => other.digest() == image.digest(),
+        };
+        if self.images.contains(&image) && !self.images.iter().any(is_replaced) {
             return false;
         }
-        self.images.retain(|other| match Self::name_of(other) {
-            Some(other) => Some(other) != name,
-            None => other.digest() != image.digest(),
-        });
+        self.images
+            .retain(|other| *other != image && !is_replaced(other));
         self.images.push(image);
         true
     }

@@ -72,7 +72,11 @@ impl Layout {
         let Ok(raw) = RawManifest::read(bytes.into(), None, listed.digest().algorithm()) else {
             return Ok(None);
         };
-        let limits = ManifestLimits::default();
+        let limits = if raw.is_index() {
+            ManifestLimits::default()
+        } else {
+            ManifestLimits::for_signatures()
+        };
         let (claimed, artifact_type, annotations) =
             match Document::read(raw.media_type(), raw.bytes(), &limits) {
                 Ok(Document::Manifest(manifest)) => (

@@ -2,11 +2,14 @@
 
 use std::io::Read;
 
+use qmt_oci_ref::manifest::Index;
 use qmt_oci_ref::{MediaType, Tag};
 use tempfile::TempDir;
 
 use super::*;
 
+/// The annotation that names an image.
+const NAME: &str = "org.opencontainers.image.ref.name";
 const LAYER: &[u8] = b"\0asm\x01\0\0\0";
 
 fn layer() -> Descriptor {
@@ -141,6 +144,62 @@ fn a_name_moves_to_the_new_image() {
     assert_eq!(LayoutIndex::read(&index.to_json()).unwrap(), index);
     assert!(index.retain(|image| image.digest() == two.digest()));
     assert_eq!(index.images().len(), 1);
+}
+
+#[test]
+fn publishing_again_repairs_the_entry_of_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = LayoutWriter::open(folder.path()).unwrap();
+    let (one, two) = (image(""), image(r#","annotations":{"n":"2"}"#));
+    for pushed in [&one, &two] {
+        push(&writer, None, pushed);
+    }
+    let named = |manifest: &RawManifest| manifest.descriptor().with_annotation(NAME, "v1");
+    let wrong_size = {
+        let digest = one.digest().clone();
+        Descriptor::new(MediaType::ImageManifest, digest, 1).with_annotation(NAME, "v1")
+    };
+    for entries in [vec![named(&one), named(&two)], vec![wrong_size]] {
+        let index = serde_json::to_vec(&Index::new(entries)).unwrap();
+        std::fs::write(folder.path().join(INDEX_NAME), index).unwrap();
+        writer.layout().resolve(&reference("v1")).unwrap_err();
+        push(&writer, Some("v1"), &one);
+        let found = writer.layout().resolve(&reference("v1")).unwrap();
+        assert_eq!(found, Some(one.clone()));
+        let index = writer.layout().index().unwrap();
+        assert_eq!(index.images(), [named(&one)]);
+    }
+}
+
+/// A signature manifest holds certificates and log entries in annotations, so it may be larger than
+/// the manifest of an image.
+#[test]
+fn a_large_signature_manifest_is_a_referrer() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = LayoutWriter::open(folder.path()).unwrap();
+    let subject = image("");
+    let config = Descriptor::of(MediaType::EmptyJSON, b"{}");
+    let mut referrers = Vec::new();
+    for (layers, annotation_bytes) in [(129, 1), (100, 12_000)] {
+        let annotation = "x".repeat(annotation_bytes);
+        let layer = layer().with_annotation("dev.cosignproject.cosign/signature", annotation);
+        let signatures = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::ImageManifest,
+            "config": config,
+            "layers": vec![layer; layers],
+            "subject": subject.descriptor(),
+        });
+        let signatures = RawManifest::new(
+            MediaType::ImageManifest,
+            serde_json::to_vec(&signatures).unwrap().into(),
+        );
+        push(&writer, None, &signatures);
+        referrers.push(signatures.digest().clone());
+        let found = writer.layout().referrers(subject.digest(), 10).unwrap();
+        let found = found.iter().map(Descriptor::digest).collect::<Vec<_>>();
+        assert_eq!(found, referrers.iter().collect::<Vec<_>>());
+    }
 }
 
 #[test]
