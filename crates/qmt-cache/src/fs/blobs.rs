@@ -59,10 +59,11 @@ pub(crate) fn manifest(store: &Store, digest: &Digest) -> Result<Option<RawManif
     Ok(RawManifest::read(bytes, None, digest.algorithm()).ok())
 }
 
-/// The blobs that a manifest or index points to; none for other blobs.
-pub(crate) fn children(store: &Store, digest: &Digest) -> Result<Vec<Digest>, CacheError> {
+/// The blobs that a manifest or index points to, and none for other blobs. `None` for a manifest or
+/// index that is malformed or above the default limits.
+pub(crate) fn children(store: &Store, digest: &Digest) -> Result<Option<Vec<Digest>>, CacheError> {
     let Some(raw) = manifest(store, digest)? else {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     };
     let limits = ManifestLimits::default();
     let children = match Document::read(raw.media_type(), raw.bytes(), &limits) {
@@ -70,10 +71,8 @@ pub(crate) fn children(store: &Store, digest: &Digest) -> Result<Vec<Digest>, Ca
             [manifest.layers(), &[manifest.config().clone()]].concat()
         }
         Ok(Document::Index(index)) => index.into_manifests(),
-        Err(_) => Vec::new(),
+        Err(_) => return Ok(None),
     };
-    Ok(children
-        .iter()
-        .map(|child| child.digest().clone())
-        .collect())
+    let children = children.iter().map(|child| child.digest().clone());
+    Ok(Some(children.collect()))
 }

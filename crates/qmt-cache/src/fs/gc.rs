@@ -211,7 +211,7 @@ fn needed_blobs(
         .collect();
     while let Some(digest) = queue.pop() {
         if needed.insert(digest.clone()) {
-            queue.extend(blobs::children(store, &digest)?);
+            queue.extend(blobs::children(store, &digest)?.unwrap_or_default());
         }
     }
     Ok(needed)

@@ -107,7 +107,9 @@ fn closure(store: &Store, root: &Digest) -> Result<BTreeSet<Digest>, CacheError>
         }
         let described = index::describe(store, &digest)?;
         let is_sparse = described.is_some_and(|found| manifest::is_index(found.media_type()));
-        let children = blobs::children(store, &digest)?.into_iter();
+        let children = blobs::children(store, &digest)?;
+        let children = children.ok_or_else(|| incomplete(root, &digest))?;
+        let children = children.into_iter();
         queue.extend(children.filter(|child| !is_sparse || store.paths.blob(child).exists()));
     }
     Ok(needed)

@@ -143,6 +143,37 @@ async fn an_incomplete_or_damaged_image_is_not_exported() {
     }
 }
 
+/// A manifest above the limits names blobs that the export would lack.
+#[tokio::test]
+async fn an_image_with_an_unreadable_manifest_is_not_exported() {
+    for (layers, is_readable) in [(128, true), (129, false)] {
+        let bed = Bed::new();
+        let layer = blob("a/layer", CONTENT);
+        let image = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": oci::OCI_MANIFEST,
+            "config": layer,
+            "layers": vec![&layer; layers],
+        })
+        .to_string();
+        let root = blob(oci::OCI_MANIFEST, image.as_bytes());
+        for (descriptor, content) in [(&layer, CONTENT), (&root, image.as_bytes())] {
+            let content = Bytes::copy_from_slice(content);
+            bed.cache.put_bytes(descriptor, content).await.unwrap();
+        }
+        let out = scratch();
+        let target = out.path().join("layout");
+        let root = root.digest();
+        let exported = bed.cache.export(vec![root.clone()], &target).await;
+        assert_eq!(target.exists(), is_readable, "{exported:?}");
+        match exported {
+            Ok(report) => assert_eq!(report.blobs, 2),
+            Err(CacheError::Incomplete { missing, .. }) => assert_eq!(missing, *root),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_export_replaces_no_folder() {
     let (bed, root) = filled().await;
