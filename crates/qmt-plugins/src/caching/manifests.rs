@@ -1,12 +1,15 @@
 //! [`CachedRegistry`]: manifests and configs are read from the cache before the registry is asked.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use qmt_cache::{Cache, CacheError};
 use qmt_oci_ref::{
-    BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
+    BlobStream, Descriptor, Digest, Digester, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, RegistryErrorKind, Repository,
 };
 
@@ -39,6 +42,14 @@ impl CachedRegistry {
         }
     }
 
+    /// Reads a blob of at most `limit` bytes from the cache; a larger one counts as missing.
+    async fn cached(&self, digest: &Digest, limit: u64) -> Result<Option<Bytes>, RegistryError> {
+        match self.cache.bytes(digest, limit).await {
+            Err(CacheError::TooLarge { .. }) => Ok(None),
+            cached => cached.map_err(storage),
+        }
+    }
+
     async fn store(&self, content: &Descriptor, bytes: &Bytes) -> Result<(), RegistryError> {
         if self.stores {
             let put = self.cache.put_bytes(content, bytes.clone()).await;
@@ -59,13 +70,17 @@ impl Registry for CachedRegistry {
         pin: &PinnedReference,
         limit: u64,
     ) -> Result<RawManifest, RegistryError> {
-        let cached = self.cache.bytes(pin.digest(), limit).await;
-        if let Some(bytes) = cached.map_err(storage)? {
-            let read = RawManifest::read(bytes, None, pin.digest().algorithm());
-            return read.map_err(|error| RegistryError::new(RegistryErrorKind::Content, error));
+        // A cached blob that is not a manifest counts as missing: the registry answers for it.
+        if let Some(bytes) = self.cached(pin.digest(), limit).await?
+            && let Ok(manifest) = RawManifest::read(bytes, None, pin.digest().algorithm())
+        {
+            return Ok(manifest);
         }
         let manifest = self.registry.manifest(pin, limit).await?;
-        self.store(&manifest.descriptor(), manifest.bytes()).await?;
+        // Another manifest than the requested one is refused by the caller, and not stored.
+        if manifest.digest() == pin.digest() {
+            self.store(&manifest.descriptor(), manifest.bytes()).await?;
+        }
         Ok(manifest)
     }
 
@@ -87,8 +102,7 @@ impl Registry for CachedRegistry {
         from: &Repository,
         blob: &Descriptor,
     ) -> Result<Bytes, RegistryError> {
-        let cached = self.cache.bytes(blob.digest(), blob.size()).await;
-        if let Some(bytes) = cached.map_err(storage)? {
+        if let Some(bytes) = self.cached(blob.digest(), blob.size()).await? {
             return Ok(bytes);
         }
         let bytes = self.registry.pull_blob(from, blob).await?;
