@@ -155,6 +155,8 @@ impl PluginHostBuilder {
             registry: self.registry,
             #[cfg(feature = "http")]
             http: std::sync::OnceLock::new(),
+            #[cfg(feature = "http")]
+            mirrors: std::sync::OnceLock::new(),
             trust,
             loaders,
             lockfile: Mutex::new(lockfile),

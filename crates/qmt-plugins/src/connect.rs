@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use qmt_cache::Cache as _;
 use qmt_oci_ref::{Descriptor, Digest, MediaType, Reference, Registry, RegistryError, Tag};
-#[cfg(feature = "http")]
-use qmt_registry::HttpRegistry;
 use qmt_registry::{ClientError, Offline};
+#[cfg(feature = "http")]
+use qmt_registry::{HttpRegistry, Mirrors};
 
 use crate::config::{ByteSize, PullPolicy};
 use crate::error::Error;
@@ -129,15 +129,19 @@ impl PluginHost {
     }
 
     fn http_registry(&self, target: &Target) -> Result<Arc<dyn Registry>, Error> {
-        let client = self.http_client();
-        let mirrors = client.and_then(|client| http_client::mirrors(client, &self.file));
-        match mirrors {
-            Ok(mirrors) => Ok(Arc::new(mirrors)),
-            Err(error) => {
-                let doing = "setting up the connection to";
-                Err(registry_error(target, doing, error))
-            }
+        let mirrors = self.mirrors().map_err(|error| {
+            let doing = "setting up the connection to";
+            registry_error(target, doing, error)
+        })?;
+        Ok(Arc::new(mirrors))
+    }
+
+    fn mirrors(&self) -> Result<Mirrors, RegistryError> {
+        if let Some(mirrors) = self.mirrors.get() {
+            return Ok(mirrors.clone());
         }
+        let mirrors = http_client::mirrors(self.http_client()?, &self.file)?;
+        Ok(self.mirrors.get_or_init(|| mirrors).clone())
     }
 
     async fn http_download(&self, target: &Target, url: &str, limit: u64) -> Result<Bytes, Error> {

@@ -25,6 +25,9 @@ pub struct PluginHost {
     pub(crate) registry: Option<Arc<dyn Registry>>,
     #[cfg(feature = "http")]
     pub(crate) http: std::sync::OnceLock<qmt_registry::HttpRegistry>,
+    /// One for all plugins, because it remembers which mirrors sent wrong content.
+    #[cfg(feature = "http")]
+    pub(crate) mirrors: std::sync::OnceLock<qmt_registry::Mirrors>,
     /// Made at the first verification, because it can require a TUF refresh.
     pub(crate) trust: OnceCell<Trust>,
     pub(crate) loaders: Loaders,

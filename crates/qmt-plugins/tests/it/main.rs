@@ -9,6 +9,7 @@ mod cached;
 mod drill;
 mod escalation;
 mod journey;
+mod mirror;
 mod moving;
 mod publish;
 mod scene;
