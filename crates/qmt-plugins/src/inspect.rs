@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use qmt_cache::{Cache as _, CachedArtifact};
 use qmt_loader::{Artifact, Preflight};
+use qmt_oci_ref::manifest::platform_json;
 use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform, PluginKind};
 use serde::{Serialize, Serializer};
 
@@ -21,6 +22,7 @@ pub struct Inspection {
     /// The manifest that was selected for this host.
     pub manifest: Digest,
     /// The platform of that manifest, if the image names one.
+    #[serde(serialize_with = "platform_json::serialize")]
     pub platform: Option<Platform>,
     /// The kind of plugin that the image declares. The content decides in the end.
     pub kind_hint: Option<PluginKind>,

@@ -8,6 +8,7 @@
 mod cached;
 mod drill;
 mod escalation;
+mod inspect;
 mod journey;
 mod mirror;
 mod moving;

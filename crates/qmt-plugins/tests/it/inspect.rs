@@ -1,0 +1,25 @@
+//! What `inspect` reports.
+
+use qmt_plugins::Target;
+use qmt_testkit::{ImageBuilder, IndexBuilder};
+
+use crate::scene::{Scene, this_platform};
+
+/// The platform is reported in the JSON form of the image specification.
+#[tokio::test]
+async fn the_platform_has_the_names_of_the_specification() {
+    let scene = Scene::new().await;
+    let mut platform = this_platform();
+    platform.set_os_version(Some("6.1".to_owned()));
+    let image = ImageBuilder::native(this_platform(), "plugin.so", "a library").build();
+    let index = IndexBuilder::new().platform(&image, platform).build();
+    scene.push(&index, "1");
+
+    let host = scene.host(&scene.config());
+    let name = format!("{}/acme/greeter:1", scene.registry.host());
+    let target = Target::parse(host.config(), &name).unwrap();
+    let inspection = host.inspect(&target).await.unwrap();
+    let json = serde_json::to_value(&inspection).unwrap();
+    assert_eq!(json["platform"]["os.version"], "6.1", "{json:#}");
+    assert!(json["platform"].get("os_version").is_none(), "{json:#}");
+}
