@@ -5,8 +5,8 @@ use std::io;
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use qmt_artifact::pack::PackedBlob;
-use qmt_oci_ref::{BlobStream, RegistryError, RegistryErrorKind};
-use qmt_registry::BlobContent;
+use qmt_oci_ref::{BlobStream, RegistryError};
+use qmt_registry::{BlobContent, ClientError};
 
 use crate::caching::{blocking, disk_stream};
 
@@ -17,7 +17,10 @@ pub(super) struct PackedContent<'a>(pub(super) &'a PackedBlob);
 impl BlobContent for PackedContent<'_> {
     async fn open(&self, offset: u64) -> Result<BlobStream, RegistryError> {
         let blob = self.0.clone();
-        let content = |error: io::Error| RegistryError::new(RegistryErrorKind::Storage, error);
+        let content = |error: io::Error| {
+            let source = error.into();
+            RegistryError::from(ClientError::Content { source })
+        };
         let file = blocking(move || blob.open(offset)).await.map_err(content)?;
         Ok(Box::pin(disk_stream(file).map_err(content)))
     }
