@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use qmt_oci_ref::{
-    Descriptor, Digest, MediaType, Platform, PluginKind, RawManifest, manifest, text, time,
+    Descriptor, MediaType, Platform, PluginKind, RawManifest, manifest, text, time,
 };
 use serde::Serialize;
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::time::{Duration, UNIX_EPOCH};
 
+use qmt_oci_ref::Digest;
 use qmt_oci_ref::manifest::platform;
 use serde_json::{Value, json};
 
