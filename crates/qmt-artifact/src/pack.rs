@@ -16,9 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use qmt_oci_ref::{
-    Descriptor, MediaType, Platform, PluginKind, RawManifest, manifest, text, time,
-};
+use qmt_oci_ref::{Descriptor, MediaType, Platform, PluginKind, RawManifest, manifest, text, time};
 use serde::Serialize;
 
 pub use self::blob::PackedBlob;

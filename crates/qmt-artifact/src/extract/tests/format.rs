@@ -277,3 +277,26 @@ fn a_wrong_header_checksum_is_refused() {
     archive[0] ^= 1;
     assert_refused(archive, "checksum mismatch");
 }
+
+/// TAR-12: a compressed layer without content is an archive without entries.
+#[test]
+fn tar_12_a_compressed_layer_without_content_has_no_entries() {
+    let whole = archive("plugin.wasm", &module());
+    for (media_type, empty) in [(GZIP, gzip(b"")), (ZSTD, zstd(b""))] {
+        let error = Image::new(FileRule::Wasm, &[(media_type, empty.clone())]).error();
+        assert!(matches!(error, ArtifactError::NoFile { .. }), "{error:?}");
+        let first = Image::new(FileRule::Wasm, &[(media_type, empty), (TAR, whole.clone())]);
+        assert_eq!(first.extract().unwrap().1, module());
+    }
+    let problem = Image::tar(FileRule::Wasm, Vec::new()).problem();
+    assert!(matches!(problem, LayerProblem::Truncated), "{problem:?}");
+}
+
+/// TAR-07: of a PAX key that is repeated, the first value is used.
+#[test]
+fn tar_07_the_first_of_repeated_pax_keys_is_used() {
+    let repeated = Archive::new()
+        .pax(&[("path", "plugin.wasm"), ("path", "other")])
+        .file("x", &module());
+    assert_eq!(extracted(repeated.done()), module());
+}
