@@ -114,7 +114,7 @@ impl Limits {
 #[non_exhaustive]
 pub struct Allow {
     /// Hosts that the plugin may send HTTP requests to, as `host` (the scheme's own port) or
-    /// `host:port`, without wildcards. Every hop of a redirect is held against the list again.
+    /// `host:port`, without wildcards. Each redirect is checked against the list again.
     pub hosts: Vec<String>,
     /// Folders of the host, each under the name by which the plugin sees it. A host path that
     /// begins with `ro:` can be read only. The folders must exist.

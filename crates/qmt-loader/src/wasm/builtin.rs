@@ -1,11 +1,11 @@
 //! Extism's own host functions, once more: bounded, and silent while a module starts.
 //!
-//! Extism links what is registered under its own names before what it brings along. Each function
-//! here stands before one of those, because that one
-//! - follows a pointer which is null or stale while start functions run, or
-//! - believes the lengths that Extism's kernel keeps next to each block of memory, where a plugin can
-//!   overwrite them, and reads or writes behind the end of that memory, or
-//! - has no limit: on log lines and their length, on what they do to a terminal, on redirects.
+//! Extism links functions that are registered under its own names before those that it provides.
+//! Each function here replaces one of Extism's, because Extism's function:
+//! - follows a pointer that is null or stale while start functions run, or
+//! - trusts the lengths that Extism's kernel keeps next to each block of memory, where a plugin can
+//!   overwrite them, and reads or writes past the end of that memory, or
+//! - has no limit on log lines, their length, their control characters, or redirects.
 //!
 //! Calling convention and ownership of handles are those of Extism's plug-in development kits:
 //! handles that go in are freed here. <https://extism.org/docs/concepts/pdk>
@@ -31,7 +31,7 @@ const ERROR_MAX: usize = 64 * 1024;
 /// WASI's number for "bad file descriptor".
 const EBADF: i32 = 8;
 
-/// What the functions of one instance share. One instance runs in a instance at a time.
+/// State that the host functions of one instance share.
 #[derive(Debug)]
 pub(super) struct InstanceState {
     plugin: String,

@@ -1,4 +1,4 @@
-//! The folder of compiled modules: ours, private, and never the user's wasmtime cache.
+//! The folder of compiled modules: private to this loader, and never the user's wasmtime cache.
 //!
 //! wasmtime runs what it finds there without a check of where it came from, so a user who can write
 //! to the folder can run code in the host. There is no way to hand it a single compiled module.

@@ -28,7 +28,7 @@ const REDIRECTS_MAX: usize = 5;
 /// The time of a request where the call has no deadline, which does not happen.
 const NO_DEADLINE: Duration = Duration::from_mins(1);
 
-/// What a instance knows of the last response, and which hosts it may contact.
+/// The last response of an instance, and the hosts that it may contact.
 #[derive(Debug)]
 pub(super) struct HttpState {
     hosts: Vec<AllowedHost>,

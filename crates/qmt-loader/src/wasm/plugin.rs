@@ -222,7 +222,8 @@ impl Instances {
         }
         let ended = {
             let _calling = instance.state.calling();
-            // Extism would hand out whatever range the plugin named; ours was proven when it was.
+            // Extism returns any range that the plugin names; this output was checked when the
+            // plugin set it.
             running.call::<&[u8], ()>(export, &input[..])
         };
         match (ended, instance.state.take_error()) {
