@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
     step("readme", readme_commands),
     step("deny", deny),
     step("advisories", advisories),
+    step("wasmtime", wasmtime),
     step("typos", typos),
 ];
 
@@ -144,6 +145,7 @@ fn trees(sh: &Shell) -> anyhow::Result<Outcome> {
     forbid(sh, vocabulary, &["tokio", "reqwest", "rustls", "wasmtime"])?;
     forbid(sh, seam, &["reqwest", "rustls", "wasmtime"])?;
     forbid(sh, loader, &["extism", "wasmtime", "libloading"])?;
+    forbid(sh, &["-p", "qmt-plugins-cli"], &["extism"])?;
     for selection in light {
         forbid(sh, selection, &["wasmtime", "extism"])?;
     }
@@ -238,6 +240,28 @@ fn advisories(sh: &Shell) -> anyhow::Result<Outcome> {
     }
     project::cargo(sh, &["deny", "--workspace", "check", "advisories"]).run()?;
     Ok(Outcome::Done)
+}
+
+/// Whether the line of wasmtime that we follow has a newer patch release.
+fn wasmtime(sh: &Shell) -> anyhow::Result<Outcome> {
+    let update = ["update", "--dry-run", "--package", "wasmtime@48"];
+    let output = project::cargo(sh, &update).ignore_status().output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Ok(Outcome::Skipped(
+            "the registry of crates cannot be reached from here".into(),
+        ));
+    }
+    let newer = text
+        .lines()
+        .find(|line| line.contains("Updating wasmtime v"));
+    Ok(match newer {
+        Some(line) => Outcome::Note(format!(
+            "a newer patch release:{}; run `cargo update -p wasmtime@48`",
+            line.trim_start().trim_start_matches("Updating")
+        )),
+        None => Outcome::Note("the newest patch release of wasmtime 48".into()),
+    })
 }
 
 fn typos(sh: &Shell) -> anyhow::Result<Outcome> {

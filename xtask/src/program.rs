@@ -44,6 +44,7 @@ impl Program {
             Self::Bench => &[
                 "qmt-bench",
                 "qmt-plugins",
+                "calls_time",
                 "extism_alone",
                 "load_all_time",
                 "lookup_time",

@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use qmt_loader::wasm::ExtismLoader;
+use qmt_loader::wasm::WasmLoader;
 use qmt_loader::{Artifact, LoadOptions, Loader as _};
 use qmt_oci_ref::PluginKind;
 
@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut next = || arguments.next().ok_or("usage: call FILE EXPORT INPUT");
     let (file, export, input) = (next()?, next()?, next()?);
 
-    let loader = ExtismLoader::builder().build()?;
+    let loader = WasmLoader::builder().build()?;
     let artifact = Artifact::from_bytes(PluginKind::Wasm, std::fs::read(&file)?, file);
     // By default a plugin has no rights, and all limits apply.
     let plugin = loader.load(artifact, LoadOptions::default()).await?;

@@ -61,12 +61,26 @@ pub enum LoadError {
         /// The error of the operating system, if there is one.
         source: Option<io::Error>,
     },
+    /// The Wasm engine of this process could not be started.
+    #[error("the Wasm engine cannot be started")]
+    Engine {
+        /// What the engine lacks.
+        source: BoxError,
+    },
     /// The compiler refused the module, although its sections looked right.
     #[error("plugin `{plugin}` does not compile")]
     Compile {
         /// The plugin's name.
         plugin: String,
         /// The error of the compiler.
+        source: BoxError,
+    },
+    /// The module cannot be linked to the functions that it imports.
+    #[error("plugin `{plugin}` does not fit the functions of this host")]
+    Link {
+        /// The plugin's name.
+        plugin: String,
+        /// The import, and what does not match.
         source: BoxError,
     },
     /// Compiling took too long. It goes on in the background and its result is cached.
@@ -202,6 +216,17 @@ pub enum LoadError {
         /// The export.
         export: String,
         /// The error of the JSON library.
+        source: BoxError,
+    },
+    /// The input or output of [`call_typed`](trait.Plugin.html#method.call_typed) is not of its type.
+    #[cfg(feature = "convert")]
+    #[error("the {what} of `{export}` cannot be converted to the type of the call")]
+    Convert {
+        /// `input` or `output`.
+        what: &'static str,
+        /// The export.
+        export: String,
+        /// The error of the encoding.
         source: BoxError,
     },
     /// Host code panicked during the call, or its thread could not run.

@@ -3,17 +3,19 @@
 //! Turns verified bytes into a plugin that can be called.
 //!
 //! reference → resolve → verify → fetch → extract → cache → **load**.
-//! The only crate that runs plugin code, and the only one that names Extism, wasmtime and
+//! The only crate that runs plugin code, and the only one that names wasmtime, Extism and
 //! libloading. It verifies no signature and reads no registry: its caller does, and passes the bytes that were hashed.
 //!
 //! **Nothing by default.** A Wasm plugin that is loaded with [`LoadOptions::default`] sees no
 //! environment variable, no file, no network, no standard streams and no configuration; memory,
-//! tables, fuel and time have limits that cannot be switched off. A native library runs with the
+//! tables and time have limits that cannot be switched off. A native library runs with the
 //! rights of the process: what can be checked is checked before any of its code runs, and that is
 //! all that protects the host from it.
-#![deny(unsafe_code)] // `native/ffi.rs` alone may expect it.
+#![deny(unsafe_code)] // `native/ffi.rs` and `wasm/image.rs` alone may expect it.
 
 mod error;
+#[cfg(feature = "extism")]
+mod extism;
 mod limits;
 mod loader; // Start here: the trait.
 pub mod native;
@@ -24,6 +26,8 @@ mod private;
 pub mod wasm;
 
 pub use self::error::LoadError;
+#[cfg(feature = "extism")]
+pub use self::extism::ExtismLoader;
 pub use self::limits::{Allow, Limits, LoadOptions};
 #[cfg(feature = "test-util")]
 pub use self::loader::MockLoader;
@@ -31,6 +35,10 @@ pub use self::loader::{Artifact, Loader, Preflight};
 #[cfg(feature = "test-util")]
 pub use self::plugin::MockPlugin;
 pub use self::plugin::Plugin;
+/// The encodings of [`dyn Plugin::call_typed`](trait.Plugin.html#method.call_typed): what plugins
+/// made with an Extism PDK use for their inputs and outputs.
+#[cfg(feature = "convert")]
+pub use extism_convert as convert;
 
 /// Why some bytes are not a plugin that can be loaded: the rules of each kind.
 pub mod refusal {

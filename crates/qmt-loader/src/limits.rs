@@ -19,13 +19,6 @@ pub(crate) const HTTP_BODY_MAX: u64 = 50 * 1024 * 1024;
 pub(crate) const LOG_LINE_MAX: u64 = 16 * 1024;
 /// The lines that one instance may log in a second if the host says nothing.
 pub(crate) const LOG_LINES_PER_SECOND: u32 = 1_000;
-/// The fuel that belongs to one second of [`Limits::timeout`] where [`Limits::fuel`] is not set.
-///
-/// One unit is about one instruction, and no machine of today runs this many in a second, so that
-/// the time-out strikes first; the fuel is what ends code that no timer can reach.
-#[cfg(feature = "wasm")]
-pub(crate) const FUEL_PER_SECOND: u64 = 5_000_000_000;
-
 /// How a plugin is loaded. The default grants nothing and limits everything.
 ///
 /// Its `Debug` output names the keys of `config` and hides the values, which may be secrets.
@@ -58,16 +51,16 @@ impl fmt::Debug for LoadOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The memory of one instance in bytes, rounded down to pages of 64 KiB. Default: 256 MiB.
-    /// No linear memory grows beyond it by more than 1 MiB, not even while the module starts.
+    /// The memory of one instance in bytes, from its first instruction on: its linear memory, and
+    /// the memory through which it exchanges inputs and outputs with the host. Default: 256 MiB.
     pub memory_max: u64,
     /// The wall-clock time of one call, waiting for a free instance, start functions and host
     /// functions included. Default: 60 seconds.
     pub timeout: Duration,
-    /// The instructions, roughly, that one call may run. Default: so many that the time-out comes
-    /// first on any machine of today (five thousand million per second of `timeout`).
+    /// The instructions, roughly, that one call of a Wasm plugin may run. Default: none are counted,
+    /// since `timeout` ends every call. Counting makes tight loops a fifth slower.
     pub fuel: Option<u64>,
-    /// The elements that each table of a module may hold. Default: 100,000.
+    /// The elements that the tables of an instance may hold together. Default: 100,000.
     pub table_elements: u32,
     /// The wall-clock time that compiling the module may take. Default: 30 seconds.
     pub compile_timeout: Duration,
@@ -93,17 +86,6 @@ impl Default for Limits {
             log_line_max: LOG_LINE_MAX,
             log_lines_per_second: LOG_LINES_PER_SECOND,
         }
-    }
-}
-
-impl Limits {
-    /// Returns the fuel of one call.
-    #[cfg(feature = "wasm")]
-    pub(crate) fn fuel_of_a_call(&self) -> u64 {
-        let milliseconds = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
-        self.fuel
-            .unwrap_or_else(|| milliseconds.saturating_mul(FUEL_PER_SECOND / 1000))
-            .max(1)
     }
 }
 
@@ -152,19 +134,5 @@ mod tests {
         options.config.insert("key".into(), "canary".into());
         let text = format!("{options:?}");
         assert!(text.contains("key") && !text.contains("canary"), "{text}");
-    }
-
-    #[cfg(feature = "wasm")]
-    #[test]
-    fn fuel_is_always_set() {
-        let mut limits = Limits::default();
-        assert_eq!(limits.fuel_of_a_call(), 60 * FUEL_PER_SECOND);
-        limits.timeout = Duration::ZERO;
-        assert_eq!(limits.fuel_of_a_call(), 1);
-        limits.fuel = Some(7);
-        assert_eq!(limits.fuel_of_a_call(), 7);
-        limits.fuel = None;
-        limits.timeout = Duration::MAX;
-        assert_eq!(limits.fuel_of_a_call(), u64::MAX);
     }
 }

@@ -34,6 +34,13 @@ pub trait Plugin: Send + Sync + Any {
     /// cannot be stopped: it runs to its end on its own thread and its result is dropped.
     async fn call(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError>;
 
+    /// Calls `export` on this thread, which blocks until the call is done: for programs without an
+    /// async runtime. From an async task, use [`Plugin::call`].
+    ///
+    /// # Errors
+    /// Those of [`Plugin::call`].
+    fn call_blocking(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError>;
+
     /// Returns the names that [`Plugin::call`] takes, sorted.
     fn exports(&self) -> Vec<String>;
 
@@ -51,6 +58,34 @@ pub trait Plugin: Send + Sync + Any {
 }
 
 impl dyn Plugin {
+    /// Calls `export` with `input` and reads its output in the encodings of the two types, such as
+    /// `Json<T>`, `Msgpack<T>`, `String` or `Vec<u8>`; see [`crate::convert`].
+    ///
+    /// # Errors
+    /// [`LoadError::Convert`] where `input` cannot be written or the output cannot be read, and the
+    /// errors of [`Plugin::call`].
+    ///
+    /// # Cancel safety
+    /// As [`Plugin::call`].
+    #[cfg(feature = "convert")]
+    pub async fn call_typed<'a, In, Out>(&self, export: &str, input: In) -> Result<Out, LoadError>
+    where
+        In: extism_convert::ToBytes<'a>,
+        Out: extism_convert::FromBytesOwned,
+    {
+        let failed = |what, source: extism_convert::Error| LoadError::Convert {
+            what,
+            export: text::escape(export),
+            source: source.into(),
+        };
+        let input = match input.to_bytes() {
+            Ok(input) => Bytes::copy_from_slice(input.as_ref()),
+            Err(source) => return Err(failed("input", source)),
+        };
+        let output = self.call(export, input).await?;
+        Out::from_bytes_owned(&output).map_err(|source| failed("output", source))
+    }
+
     /// Calls `export` with `input` as JSON, and reads its output as JSON.
     ///
     /// # Errors

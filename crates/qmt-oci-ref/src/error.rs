@@ -87,7 +87,7 @@ pub enum ReferenceErrorKind {
     #[error("it is empty; write `registry/repository:tag`")]
     Empty,
     /// A part is longer than its limit.
-    #[error("the {part} is {length} bytes long, at most {limit} are allowed")]
+    #[error("the {part} is {length} bytes long; at most {limit} are allowed")]
     TooLong {
         /// Which part.
         part: &'static str,
@@ -98,7 +98,7 @@ pub enum ReferenceErrorKind {
     },
     /// A URL scheme other than `oci://`.
     #[error(
-        "`{scheme}://` does not belong to a reference; write `oci://registry/repository` or leave it out"
+        "`{scheme}://` is not allowed in a reference; write `oci://registry/repository` or leave it out"
     )]
     Scheme {
         /// The scheme.
@@ -127,19 +127,17 @@ pub enum ReferenceErrorKind {
     /// The port is not a number from 1 to 65535.
     #[error("the port must be a number from 1 to 65535")]
     Port,
-    /// What stands in brackets is not an IPv6 address without zone.
-    #[error("`[…]` must hold an IPv6 address without zone")]
+    /// The text in brackets is not an IPv6 address, or has a zone.
+    #[error("`[…]` must contain an IPv6 address without a zone")]
     Ipv6,
     /// A registry host without a repository.
     #[error("a registry alone is not enough; a `/` and a repository must follow")]
     NoRepository,
     /// 64 hexadecimal digits alone could be the id of an image as well.
-    #[error(
-        "64 hexadecimal digits are the id of an image, not a repository; put the registry before it"
-    )]
+    #[error("64 hexadecimal digits are an image ID, not a repository; put the registry in front")]
     ImageId,
     /// A repository was asked for, and a tag or digest follows it.
-    #[error("a repository has neither tag nor digest")]
+    #[error("a repository must not have a tag or digest")]
     NotARepository,
     /// The part after `@` is not a digest.
     #[error("the part after `@` is not a digest")]
@@ -157,7 +155,7 @@ impl ReferenceErrorKind {
 #[non_exhaustive]
 pub enum DigestError {
     /// There is no colon between algorithm and value.
-    #[error("a digest looks like `sha256:<64 hexadecimal digits>`, this has no `:`")]
+    #[error("a digest looks like `sha256:<64 hexadecimal digits>`; this one has no `:`")]
     NoAlgorithm,
     /// Only sha256 and sha512 are strong enough and registered.
     #[error("the digest algorithm `{}` is not supported; sha256 and sha512 are", escape_ascii(.name))]
@@ -166,7 +164,7 @@ pub enum DigestError {
         name: String,
     },
     /// Too many or too few digits.
-    #[error("a {algorithm} digest has {} hexadecimal digits, this has {length}", .algorithm.hex_len())]
+    #[error("a {algorithm} digest has {} hexadecimal digits; this one has {length}", .algorithm.hex_len())]
     Length {
         /// The algorithm.
         algorithm: DigestAlgorithm,

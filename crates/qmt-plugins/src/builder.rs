@@ -75,7 +75,7 @@ impl PluginHostBuilder {
         self
     }
 
-    /// Loads Wasm plugins with `loader`, such as an `ExtismLoader` with host functions.
+    /// Loads Wasm plugins with `loader`, such as a `WasmLoader` with host functions.
     #[must_use]
     pub fn wasm_loader(mut self, loader: Arc<dyn Loader>) -> Self {
         self.wasm = Some(loader);

@@ -55,7 +55,7 @@ impl Loaders {
 
     #[cfg(feature = "wasm")]
     fn make_wasm(&self, plugin: &str) -> Result<Arc<dyn Loader>, Error> {
-        let made = qmt_loader::wasm::ExtismLoader::builder()
+        let made = qmt_loader::wasm::WasmLoader::builder()
             .compile_cache(Some(self.folder(plugin)?))
             .build();
         let loader = made.map_err(|source| Error::Load {

@@ -50,7 +50,7 @@ pub enum ClientError {
         actual: Digest,
     },
     /// The content is shorter or longer than its descriptor says.
-    #[error("`{digest}` has {expected} bytes by its descriptor, the registry has {actual}{or_more}",
+    #[error("`{digest}` has {expected} bytes according to its descriptor, but {actual}{or_more} in the registry",
         or_more = if *.at_least { " or more" } else { "" })]
     SizeMismatch {
         /// The blob.
@@ -186,7 +186,7 @@ pub enum ClientError {
         source: BoxError,
     },
     /// The answer to the TLS handshake is not TLS: a server of plain HTTP answers so.
-    #[error("the request to `{url}` failed: the server does not answer with TLS")]
+    #[error("the request to `{url}` failed: the server does not use TLS")]
     WithoutTls {
         /// The request's URL without userinfo and query.
         url: RedactedUrl,
@@ -243,7 +243,7 @@ pub enum ClientError {
     },
     /// A server sends HTTP/2 frames without end: header lines, empty data.
     /// <https://www.rfc-editor.org/rfc/rfc9113#section-10.5>
-    #[error("`{url}` answers with a flood of HTTP/2 frames; the connection was closed")]
+    #[error("`{url}` sent a flood of HTTP/2 frames; the connection was closed")]
     Flooded {
         /// What was asked for.
         url: RedactedUrl,

@@ -25,7 +25,7 @@ pub(crate) enum Reason {
     TooMany { what: &'static str, limit: usize },
     #[error("is a bundle of the old format {0}, which does not prove inclusion in the log")]
     OldBundle(String),
-    #[error("is about `{named}`, another digest")]
+    #[error("is about another digest, `{named}`")]
     OtherDigest { named: String },
     #[error("is an attestation of type `{predicate_type}`, not a signature")]
     Attestation { predicate_type: String },
@@ -74,9 +74,9 @@ pub(crate) enum Reason {
     TooOld { found: String, minimum: String },
     #[error("is not signed with {expected}")]
     OtherKey { expected: String },
-    #[error("is signed with a key and the policy names no key")]
+    #[error("is signed with a key, but the policy names no key")]
     NoKey,
-    #[error("is signed with a certificate and the policy names only keys")]
+    #[error("is signed with a certificate, but the policy names only keys")]
     OnlyKeys,
     #[error("is signed by {found}; the lockfile pins {pinned}")]
     OtherSigner { found: String, pinned: String },

@@ -7,6 +7,7 @@
     reason = "a command for the terminal: what it prints is its result"
 )]
 
+mod calls;
 mod measure;
 mod module;
 mod pull;
@@ -40,6 +41,7 @@ const GROUPS: &[Group] = &[
     group("warm", start::warm),
     group("verify-time", |stage, _| verify::in_process(stage)),
     group("verify", verify::whole),
+    group("calls", |stage, _| calls::calls(stage)),
     group("load-all", |stage, _| start::many(stage)),
     group("memory", pull::memory),
     group("herd", |stage, _| start::herd(stage)),

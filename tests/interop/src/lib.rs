@@ -1,5 +1,5 @@
 //! The real tier: the built command against registries, builders, cosign and Sigstore services of other
-//! projects. `tests/bench` uses the tools and the registries too.
+//! projects, and the Wasm loader against crate `extism`. `tests/bench` uses the tools and the registries too.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
@@ -9,6 +9,7 @@
 
 mod builders;
 mod conformance;
+mod differential;
 mod keyless;
 mod keys;
 mod mirror;

@@ -11,7 +11,7 @@ use xshell::{Shell, cmd};
 use super::servers::{self, REGISTRIES, Registry};
 use super::tally::Tally;
 use super::tier::Tier;
-use super::{conformance, keyless, keys, mirror, sigstore};
+use super::{conformance, differential, keyless, keys, mirror, sigstore};
 use crate::tools;
 use qmt_e2e_tests::case::{Format, Image, Signature};
 use qmt_e2e_tests::command::Plugins;
@@ -35,6 +35,7 @@ pub(super) const ISSUER: &str = "https://accounts.example.com";
 const MIRROR: &str = "pull-through mirror";
 const KEYS: &str = "kinds of key that publish signs with";
 const CONFORMANCE: &str = "OCI conformance of the test kit";
+const DIFFERENTIAL: &str = "differential against crate extism";
 const SIGSTORE: &str = "real sigstore, cosign 2 and 3";
 
 /// The word that cosign's key is encrypted with; the key lives as long as the run.
@@ -121,6 +122,10 @@ pub fn run(parts: &[String]) -> anyhow::Result<()> {
         } else {
             tally.skipped(SIGSTORE, &missing.join(", "));
         }
+    }
+    if wanted(DIFFERENTIAL) {
+        let result = differential::run(&sh, &folder("differential")?, &mut tally);
+        tally.take(DIFFERENTIAL, result.map(Some));
     }
     tally.finish()
 }

@@ -101,6 +101,16 @@ const DEBIAN: &[(&str, &str)] = &[
     ("docker-registry", "docker-registry"),
     ("htpasswd", "apache2-utils"),
     ("postgres", "postgresql"),
+    // A compiler for Wasm with the sources of its library, next to rustup's.
+    ("/usr/bin/rustc", "rustc-web"),
+    ("/usr/bin/cargo", "cargo-web"),
+    (
+        "/usr/lib/rustlib/src/rust/library/std/Cargo.toml",
+        "rust-web-src",
+    ),
+    ("clang-19", "clang-19"),
+    ("wasm-ld-19", "lld-19"),
+    ("npm", "npm"),
 ];
 
 /// Installs all programs or those that are `chosen`.

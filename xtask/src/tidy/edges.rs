@@ -31,7 +31,7 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("qmt-e2e-tests", &["*"]),
     (
         "qmt-interop",
-        &["qmt-e2e-tests", "qmt-oci-ref", "qmt-testkit"],
+        &["qmt-e2e-tests", "qmt-loader", "qmt-oci-ref", "qmt-testkit"],
     ),
     ("qmt-bench", &["*"]),
     ("xtask", &[]),
@@ -43,11 +43,17 @@ const WITHOUT_TESTKIT: &[&str] = &["qmt-oci-ref", "qmt-storage", "xtask"];
 /// of the library's name matches the rest of it.
 const LIBRARIES: &[(&str, &[&str], &[&str])] = &[
     ("oci-spec", &["qmt-oci-ref"], &[]),
-    ("reqwest", &["qmt-registry"], &[]),
+    ("reqwest", &["qmt-registry", "qmt-loader"], &[]),
     ("sigstore*", &["qmt-verify"], &["qmt-testkit"]),
-    ("extism", &["qmt-loader", "qmt-bench"], &[]),
+    ("extism", &["qmt-loader", "qmt-interop", "qmt-bench"], &[]),
+    ("extism-convert", &["qmt-loader"], &[]),
     ("libloading", &["qmt-loader"], &[]),
-    ("wasmtime", &["qmt-loader"], &[]),
+    (
+        "wasmtime*",
+        &["qmt-loader", "qmt-interop", "qmt-bench"],
+        &[],
+    ),
+    ("wiggle", &["qmt-loader"], &[]),
     ("flate2", &["qmt-artifact", "qmt-testkit"], &["*"]),
     ("zstd", &["qmt-artifact", "qmt-testkit"], &["*"]),
     ("figment", &["qmt-plugins"], &[]),

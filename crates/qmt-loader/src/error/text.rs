@@ -1,18 +1,32 @@
 //! Lists of names that a plugin chose, in messages.
 
+use std::collections::BTreeMap;
+
 use qmt_oci_ref::text::escape;
 
-/// Lists at most ten of `names`, so that a message stays readable.
+/// The names that a message lists, so that it stays readable.
+const LISTED: usize = 10;
+
+/// Lists at most ten of `names`.
 pub(super) fn listed(names: &[String]) -> String {
-    const LISTED: usize = 10;
-    if names.is_empty() {
-        return "none".to_owned();
-    }
-    let first = names.iter().take(LISTED);
-    let first: Vec<_> = first.map(|name| format!("`{}`", escape(name))).collect();
-    match names.len().checked_sub(LISTED) {
-        Some(more @ 1..) => format!("{} and {more} more", first.join(", ")),
-        Some(0) | None => first.join(", "),
+    list(names.iter().map(|name| format!("`{}`", escape(name))))
+}
+
+/// Lists at most ten of `names`, each with the name that it may have been meant to be.
+pub(super) fn suggested(names: &BTreeMap<String, Option<String>>) -> String {
+    list(names.iter().map(|(name, nearest)| match nearest {
+        Some(nearest) => format!("`{}` (did you mean `{}`?)", escape(name), escape(nearest)),
+        None => format!("`{}`", escape(name)),
+    }))
+}
+
+fn list(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(LISTED);
+    let first: Vec<_> = names.take(LISTED).collect();
+    match (first.is_empty(), more) {
+        (true, _) => "none".to_owned(),
+        (false, 0) => first.join(", "),
+        (false, more) => format!("{} and {more} more", first.join(", ")),
     }
 }
 
@@ -31,5 +45,13 @@ mod tests {
         let names: Vec<String> = (0..11).map(|number| number.to_string()).collect();
         assert!(listed(&names[..10]).ends_with("`9`"));
         assert!(listed(&names).ends_with("`9` and 1 more"));
+        let names = BTreeMap::from([
+            ("a\u{1b}".to_owned(), None),
+            ("b".to_owned(), Some("c\u{202e}".to_owned())),
+        ]);
+        assert_eq!(
+            suggested(&names),
+            "`a\\u{1b}`, `b` (did you mean `c\\u{202e}`?)"
+        );
     }
 }

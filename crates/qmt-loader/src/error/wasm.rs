@@ -1,7 +1,9 @@
 //! The rules that a Wasm module can break.
 
+use std::collections::BTreeMap;
+
 use super::BoxError;
-use super::text::listed;
+use super::text::suggested;
 
 /// Why some bytes are not a Wasm module that can run here.
 #[derive(Debug, thiserror::Error)]
@@ -43,10 +45,10 @@ pub enum WasmRefusal {
         /// The limit.
         limit: u64,
     },
-    /// The sections do not parse.
-    #[error("its sections cannot be read")]
+    /// The sections do not parse, or a function body breaks a rule of Wasm.
+    #[error("it is not a valid module")]
     Malformed {
-        /// Where and why.
+        /// Where and why, escaped.
         source: BoxError,
     },
     /// A feature that this host does not offer.
@@ -56,10 +58,11 @@ pub enum WasmRefusal {
         feature: &'static str,
     },
     /// It imports what the host does not offer.
-    #[error("it imports what this host does not offer: {}", listed(.missing))]
+    #[error("it imports what this host does not offer: {}", suggested(.missing))]
     MissingImports {
-        /// `module.name` of each.
-        missing: Vec<String>,
+        /// `module.name` of each, and the offered function with the nearest name: `name` in the
+        /// same module, otherwise `module.name`.
+        missing: BTreeMap<String, Option<String>>,
     },
     /// A memory or table that is larger at its start than it may ever become.
     #[error("it starts with {what} of {size}, more than the limit of {limit}")]

@@ -93,11 +93,9 @@ impl NativePlugin {
         }
         Ok(())
     }
-}
 
-#[async_trait]
-impl Plugin for NativePlugin {
-    async fn call(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
+    /// Returns the functions of `qmt_plugin.h`, if `export` can be called through them.
+    fn callable(&self, export: &str) -> Result<Abi, LoadError> {
         self.must_be_loaded()?;
         let plugin = || self.name.clone();
         let Some(abi) = self.abi.clone() else {
@@ -110,37 +108,23 @@ impl Plugin for NativePlugin {
                 known: self.exports.clone(),
             });
         }
-        let limit = self.limits.timeout;
-        let now = Instant::now();
-        let deadline = now.checked_add(limit).unwrap_or(now + FAR);
-        let permit = timeout_at(deadline, Arc::clone(&self.calls).acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else {
-            return Err(LoadError::Busy {
-                plugin: plugin(),
-                instances: CALLS_MAX,
-                limit,
-            });
-        };
-        let output_max = usize::try_from(self.limits.memory_max).unwrap_or(usize::MAX);
-        let job = tokio::task::spawn_blocking({
-            let export = export.to_owned();
-            move || {
-                let _permit = permit;
-                abi.call(&export, &input, output_max)
-            }
-        });
-        let outcome = timeout_at(deadline, job)
-            .await
-            .map_err(|_| LoadError::TimedOut {
-                plugin: plugin(),
-                export: escape(export),
-                limit,
-            })?
-            .map_err(|error| LoadError::Host {
-                plugin: plugin(),
-                export: escape(export),
-                source: error.into(),
-            })?;
+        Ok(abi)
+    }
+
+    fn busy(&self) -> LoadError {
+        LoadError::Busy {
+            plugin: self.name.clone(),
+            instances: CALLS_MAX,
+            limit: self.limits.timeout,
+        }
+    }
+
+    fn output_max(&self) -> usize {
+        usize::try_from(self.limits.memory_max).unwrap_or(usize::MAX)
+    }
+
+    fn output(&self, export: &str, outcome: Outcome) -> Result<Bytes, LoadError> {
+        let plugin = || self.name.clone();
         match outcome {
             Outcome::Output(output) => Ok(output.into()),
             Outcome::TooLarge { size } => Err(LoadError::OutputTooLarge {
@@ -157,6 +141,49 @@ impl Plugin for NativePlugin {
                 },
             }),
         }
+    }
+}
+
+#[async_trait]
+impl Plugin for NativePlugin {
+    async fn call(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
+        let abi = self.callable(export)?;
+        let limit = self.limits.timeout;
+        let now = Instant::now();
+        let deadline = now.checked_add(limit).unwrap_or(now + FAR);
+        let permit = timeout_at(deadline, Arc::clone(&self.calls).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(self.busy());
+        };
+        let output_max = self.output_max();
+        let job = tokio::task::spawn_blocking({
+            let export = export.to_owned();
+            move || {
+                let _permit = permit;
+                abi.call(&export, &input, output_max)
+            }
+        });
+        let outcome = timeout_at(deadline, job)
+            .await
+            .map_err(|_| LoadError::TimedOut {
+                plugin: self.name.clone(),
+                export: escape(export),
+                limit,
+            })?
+            .map_err(|error| LoadError::Host {
+                plugin: self.name.clone(),
+                export: escape(export),
+                source: error.into(),
+            })?;
+        self.output(export, outcome)
+    }
+
+    /// The call ends when the library's function returns, whatever the time-out is. With too many
+    /// calls under way, it is refused at once.
+    fn call_blocking(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
+        let abi = self.callable(export)?;
+        let _permit = self.calls.try_acquire().map_err(|_| self.busy())?;
+        self.output(export, abi.call(export, &input, self.output_max()))
     }
 
     fn exports(&self) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Turns [`Allow`](crate::Allow) into what Extism understands, refusing what it would stretch.
+//! Reads [`Allow`](crate::Allow) and refuses what cannot be granted as it is written.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,10 +6,11 @@ use std::path::Path;
 
 use super::http::AllowedHost;
 use super::preflight::PAGE;
+use super::wasi::Folder;
 use crate::error::LoadError;
 use crate::limits::LoadOptions;
 
-/// Extism's mark for a folder that can only be read.
+/// The mark of a folder that can only be read.
 const READ_ONLY: &str = "ro:";
 
 /// What a plugin gets, checked and resolved.
@@ -18,15 +19,12 @@ pub(super) struct Grants {
     /// The configuration, named environment variables included.
     pub(super) config: BTreeMap<String, String>,
     pub(super) hosts: Vec<AllowedHost>,
-    /// Host folder, with `ro:` where it can only be read, to guest folder.
-    pub(super) paths: BTreeMap<String, String>,
-    /// Whether the module is linked with WASI.
-    pub(super) wasi: bool,
+    pub(super) folders: Vec<Folder>,
 }
 
 impl Grants {
     /// Checks every entry of `options`; nothing is granted by halves.
-    pub(super) fn new(plugin: &str, options: &LoadOptions, wasi: bool) -> Result<Self, LoadError> {
+    pub(super) fn new(plugin: &str, options: &LoadOptions) -> Result<Self, LoadError> {
         let refused = |grant: &str, rule, source| LoadError::Grant {
             plugin: plugin.to_owned(),
             grant: grant.to_owned(),
@@ -46,14 +44,16 @@ impl Grants {
             .iter()
             .map(|host| AllowedHost::parse(host).map_err(|rule| refused(host, rule, None)))
             .collect::<Result<_, _>>()?;
-        let mut paths = BTreeMap::new();
+        let mut folders: Vec<Folder> = Vec::new();
         for (host, guest) in &options.allow.paths {
             let shown = host.display().to_string();
-            let (host, guest) =
+            let granted =
                 folder(host, guest).map_err(|(rule, source)| refused(&shown, rule, source))?;
-            if paths.insert(host, guest).is_some() {
-                return Err(refused(&shown, "the same folder is granted twice", None));
+            if folders.iter().any(|other| other.guest == granted.guest) {
+                let rule = "another folder is granted under the same name";
+                return Err(refused(&shown, rule, None));
             }
+            folders.push(granted);
         }
         let mut config = options.config.clone();
         for name in &options.allow.env {
@@ -70,8 +70,7 @@ impl Grants {
         Ok(Self {
             config,
             hosts,
-            paths,
-            wasi,
+            folders,
         })
     }
 }
@@ -79,30 +78,28 @@ impl Grants {
 type Refused = (&'static str, Option<io::Error>);
 
 /// Resolves a host folder to where it is now, so that a link cannot be turned later.
-fn folder(host: &Path, guest: &Path) -> Result<(String, String), Refused> {
-    let host = host
-        .to_str()
-        .ok_or(("the host folder must be UTF-8", None))?;
-    let (mark, host) = match host.strip_prefix(READ_ONLY) {
-        Some(host) => (READ_ONLY, host),
-        None => ("", host),
+fn folder(host: &Path, guest: &Path) -> Result<Folder, Refused> {
+    let (read_only, host) = match host.to_str().and_then(|host| host.strip_prefix(READ_ONLY)) {
+        Some(host) => (true, Path::new(host)),
+        None => (false, host),
     };
-    if !Path::new(host).is_absolute() {
+    if !host.is_absolute() {
         return Err(("the host folder must be an absolute path", None));
     }
-    let real =
+    let host =
         std::fs::canonicalize(host).map_err(|error| ("the host folder must exist", Some(error)))?;
-    if !real.is_dir() {
+    if !host.is_dir() {
         return Err(("the host path must be a folder", None));
     }
-    let real = real
-        .to_str()
-        .ok_or(("the host folder must be UTF-8", None))?;
     let guest = guest
         .to_str()
         .filter(|guest| !guest.is_empty())
         .ok_or(("the guest folder must be UTF-8 and not empty", None))?;
-    Ok((format!("{mark}{real}"), guest.to_owned()))
+    Ok(Folder {
+        host,
+        guest: guest.to_owned(),
+        read_only,
+    })
 }
 
 #[cfg(test)]
@@ -110,7 +107,7 @@ mod tests {
     use super::*;
 
     fn rule(options: &LoadOptions) -> &'static str {
-        match Grants::new("p", options, true).unwrap_err() {
+        match Grants::new("p", options).unwrap_err() {
             LoadError::Grant { rule, .. } => rule,
             other => panic!("{other:?}"),
         }
@@ -118,8 +115,8 @@ mod tests {
 
     #[test]
     fn nothing_is_granted_by_default() {
-        let grants = Grants::new("p", &LoadOptions::default(), true).unwrap();
-        assert!(grants.config.is_empty() && grants.hosts.is_empty() && grants.paths.is_empty());
+        let grants = Grants::new("p", &LoadOptions::default()).unwrap();
+        assert!(grants.config.is_empty() && grants.hosts.is_empty() && grants.folders.is_empty());
     }
 
     /// WASM-07: one variable is granted, by name, and others stay away.
@@ -127,10 +124,10 @@ mod tests {
     fn environment_variables_are_granted_by_name() {
         let mut options = LoadOptions::default();
         options.allow.env = vec!["PATH".into(), "QMT_LOADER_IS_NOT_SET".into()];
-        let grants = Grants::new("p", &options, true).unwrap();
+        let grants = Grants::new("p", &options).unwrap();
         assert_eq!(grants.config.keys().collect::<Vec<_>>(), ["PATH"]);
         options.config.insert("PATH".into(), "mine".into());
-        let grants = Grants::new("p", &options, true).unwrap();
+        let grants = Grants::new("p", &options).unwrap();
         assert_eq!(grants.config["PATH"], "mine");
         for name in ["*", "A=B", ""] {
             options.allow.env = vec![name.into()];
@@ -153,11 +150,16 @@ mod tests {
             options.allow.paths.insert(host.to_owned(), "/data".into());
             options
         };
-        let grants = Grants::new("p", &granted(&link), true).unwrap();
-        assert_eq!(grants.paths[real.to_str().unwrap()], "/data");
+        let grants = Grants::new("p", &granted(&link)).unwrap();
+        let folder = |read_only| Folder {
+            host: real.clone(),
+            guest: "/data".to_owned(),
+            read_only,
+        };
+        assert_eq!(grants.folders, [folder(false)]);
         let read_only = format!("ro:{}", link.display());
-        let grants = Grants::new("p", &granted(Path::new(&read_only)), true).unwrap();
-        assert_eq!(grants.paths[&format!("ro:{}", real.display())], "/data");
+        let grants = Grants::new("p", &granted(Path::new(&read_only))).unwrap();
+        assert_eq!(grants.folders, [folder(true)]);
         assert!(rule(&granted(Path::new("relative"))).contains("absolute"));
         assert!(rule(&granted(Path::new("ro:relative"))).contains("absolute"));
         assert!(rule(&granted(&real.join("missing"))).contains("exist"));
@@ -170,6 +172,6 @@ mod tests {
         options.limits.memory_max = PAGE - 1;
         assert!(rule(&options).contains("one page"));
         options.limits.memory_max = PAGE;
-        Grants::new("p", &options, true).unwrap();
+        Grants::new("p", &options).unwrap();
     }
 }

@@ -1,15 +1,16 @@
-//! Functions that a host offers to plugins, in types of ours.
+//! Functions that a host offers to plugins.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use extism::{CurrentPlugin, Function, PTR, UserData, Val};
+use wasmtime::{Caller, Linker};
 
-use super::builtin::InstanceState;
+use super::fault::Fault;
 use super::imports::EXTISM_USER;
-use super::memory::{give, read};
+use super::memory::Context;
+use super::state::State;
 use crate::error::BoxError;
 
 type Call = dyn Fn(Bytes) -> Result<Bytes, BoxError> + Send + Sync;
@@ -17,9 +18,9 @@ type Call = dyn Fn(Bytes) -> Result<Bytes, BoxError> + Send + Sync;
 /// A function of the host that plugins can import: bytes in, bytes out.
 ///
 /// In the plugin it is a function that takes one Extism memory handle and returns one, which is
-/// what `extism_pdk::host_fn` declares for `fn name(input: String) -> String`. It runs on the
-/// plugin's thread, within the time of the call, and from several threads at once. An error or a
-/// panic in it traps the plugin's call and nothing else.
+/// what `extism_pdk::host_fn` declares for `fn name(input: String) -> String`. It may block: calls
+/// of plugins that import it run on threads for that, within the time of the call, and several at
+/// once. An error or a panic in it traps the plugin's call and nothing else.
 #[derive(Clone)]
 pub struct HostFunction {
     namespace: String,
@@ -55,26 +56,28 @@ impl HostFunction {
         (self.namespace.clone(), self.name.clone())
     }
 
-    /// Makes Extism's form of it.
-    pub(super) fn to_extism(&self, state: &Arc<InstanceState>) -> Function {
-        let call = Arc::clone(&self.call);
-        let state = Arc::clone(state);
-        let body = move |plugin: &mut CurrentPlugin,
-                         inputs: &[Val],
-                         outputs: &mut [Val],
-                         _: UserData<()>| {
-            state.must_be_calling()?;
-            let input = read(plugin, &state, inputs.first(), usize::MAX)?;
-            let result = catch_unwind(AssertUnwindSafe(|| call(Bytes::from(input))));
-            let output = match result {
+    /// Reports whether a module imports this function by `namespace` and `name`.
+    pub(super) fn is(&self, namespace: &str, name: &str) -> bool {
+        self.namespace == namespace && self.name == name
+    }
+
+    pub(super) fn link(&self, linker: &mut Linker<State>) -> wasmtime::Result<()> {
+        let (call, name) = (Arc::clone(&self.call), self.name.clone());
+        let function = move |mut plugin: Caller<'_, State>, input: u64| -> wasmtime::Result<u64> {
+            let input = plugin.read("the input of a host function", input, u64::MAX)?;
+            let name = || name.clone();
+            let output = match catch_unwind(AssertUnwindSafe(|| call(Bytes::from(input)))) {
                 Ok(Ok(output)) => output,
-                Ok(Err(error)) => return Err(extism::Error::from_boxed(error)),
-                Err(_) => return Err(extism::Error::msg("the host function panicked")),
+                Ok(Err(source)) => {
+                    let name = name();
+                    return Err(Fault::HostFunction { name, source }.into());
+                }
+                Err(_) => return Err(Fault::HostPanicked { name: name() }.into()),
             };
-            give(plugin, &state, outputs, Some(&output))
+            plugin.give(&output)
         };
-        Function::new(&self.name, [PTR], [PTR], UserData::new(()), body)
-            .with_namespace(&self.namespace)
+        linker.func_wrap(&self.namespace, &self.name, function)?;
+        Ok(())
     }
 }
 

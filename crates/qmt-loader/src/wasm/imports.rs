@@ -3,7 +3,12 @@
 /// The module of Extism's own functions.
 pub(super) const EXTISM_ENV: &str = "extism:host/env";
 /// The module of the host's functions, unless the host names another.
-pub(super) const EXTISM_USER: &str = "extism:host/user";
+pub(crate) const EXTISM_USER: &str = "extism:host/user";
+
+/// The module of WASI preview 1.
+pub(super) const WASI_PREVIEW_1: &str = "wasi_snapshot_preview1";
+/// The module of the preview before it.
+pub(super) const WASI_UNSTABLE: &str = "wasi_unstable";
 
 /// Returns whether Extism or WASI has the function. None of them gives a right by being there.
 pub(super) fn is_offered(module: &str, name: &str) -> bool {
@@ -16,7 +21,7 @@ pub(super) fn is_offered(module: &str, name: &str) -> bool {
 
 /// Returns whether `module` is a version of WASI that Extism knows.
 pub(super) fn is_wasi(module: &str) -> bool {
-    matches!(module, "wasi_snapshot_preview1" | "wasi_unstable")
+    matches!(module, WASI_PREVIEW_1 | WASI_UNSTABLE)
 }
 
 /// Extism's kernel and its built-in host functions, sorted.
@@ -105,6 +110,15 @@ const WASI_FUNCTIONS: [&str; 46] = [
     "sock_shutdown",
 ];
 
+/// Returns all functions that [`is_offered`] accepts, as (module, name).
+pub(super) fn offered<'a>() -> impl Iterator<Item = (&'a str, &'a str)> {
+    let extism = EXTISM_FUNCTIONS.map(|name| (EXTISM_ENV, name));
+    let wasi = WASI_FUNCTIONS
+        .iter()
+        .flat_map(|name| ["wasi_snapshot_preview1", "wasi_unstable"].map(|module| (module, *name)));
+    extism.into_iter().chain(wasi)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +131,6 @@ mod tests {
         assert!(is_offered(EXTISM_ENV, "alloc"));
         assert!(!is_offered(EXTISM_ENV, "fd_write"));
         assert!(!is_offered(EXTISM_USER, "alloc"));
+        assert!(offered().all(|(module, name)| is_offered(module, name)));
     }
 }

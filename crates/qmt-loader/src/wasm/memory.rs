@@ -1,180 +1,154 @@
-//! Extism's memory, through which plugin and host hand bytes to each other, within its bounds.
+//! Reads and writes of the memory that the host and a plugin share.
 //!
-//! Extism believes the lengths that its kernel keeps in that memory, where a plugin can overwrite
-//! them. Here a block is proven to lie within the memory before it is read or written.
+//! Lengths come from the host's own records, and each access is checked against the memory.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use wasmtime::{AsContextMut, StoreContextMut, Val};
 
-use extism::convert::MemoryHandle;
-use extism::{CurrentPlugin, Error, Val};
+use super::fault::Fault;
+use super::state::{Kernel, State};
 
-use super::builtin::InstanceState;
-use super::preflight::PAGE;
-use qmt_oci_ref::text::escape;
-
-/// The bytes of the smallest block that is asked for where one byte proves too little.
-const PROBE_FIRST: u64 = 4096;
-/// Up to this size, each such block is twice as large as the last one: 1 MiB.
-const PROBE_DOUBLED: u64 = 1024 * 1024;
-
-/// How much of the memory of one instance is known to be there.
-#[derive(Debug, Default)]
-pub(super) struct KnownMemory {
-    /// An address up to which everything is there; memory never shrinks.
-    proven: AtomicU64,
-    /// The size of the last block of more than a byte that was asked for to prove it.
-    probe: AtomicU64,
-}
-
-impl KnownMemory {
-    /// Starts again, for a new instance.
-    pub(super) fn forget(&self) {
-        self.proven.store(0, Ordering::SeqCst);
-        self.probe.store(0, Ordering::SeqCst);
+/// A store, or the caller of a host function.
+pub(super) trait Context: AsContextMut<Data = State> {
+    /// Returns the shared memory and what is known of it.
+    fn shared(&mut self) -> Result<(&mut [u8], &mut State), Fault> {
+        let kernel = self.kernel()?;
+        Ok(kernel.memory.data_and_store_mut(self.as_context_mut()))
     }
 
-    /// Proves that a block lies within the memory, whatever its length claims to be.
-    ///
-    /// The proof is an allocation: to hand out a block at an address, the kernel has written the
-    /// block's header before that address, and WebAssembly let it, so all up to there is memory;
-    /// and as memory comes in pages, all up to the end of that page. The kernel gives new addresses
-    /// until its memory is full, so that one byte is mostly enough, once for each page. After that
-    /// it looks for blocks that were freed, and only one larger than all of them is new.
-    pub(super) fn prove(
-        &self,
-        plugin: &mut CurrentPlugin,
-        handle: MemoryHandle,
-    ) -> Result<(), Error> {
-        let end = handle.offset().saturating_add(u64::try_from(handle.len())?);
-        let mut proven = self.proven.load(Ordering::SeqCst);
-        if proven >= end {
-            return Ok(());
+    fn kernel(&mut self) -> Result<Kernel, Fault> {
+        self.as_context_mut().data().kernel.ok_or(Fault::NoKernel)
+    }
+
+    /// Copies the block at `offset`, which has at most `limit` bytes. Offset 0 is an empty block.
+    fn read(&mut self, argument: &'static str, offset: u64, limit: u64) -> Result<Vec<u8>, Fault> {
+        if offset == 0 {
+            return Ok(Vec::new());
         }
-        let mut probes = Vec::new();
-        let mut refused = None;
-        // `None` is a block larger than all before it, and the byte behind it proves the whole of
-        // that; the last four are for a memory that is nearly full.
-        for size in [
-            Some(1),
-            None,
-            Some(1),
-            Some(4096),
-            Some(256),
-            Some(16),
-            Some(1),
-        ] {
-            match plugin.memory_alloc(size.unwrap_or_else(|| self.next_size())) {
-                Ok(probe) => {
-                    proven = proven.max(probe.offset().next_multiple_of(PAGE));
-                    probes.push(probe);
-                }
-                // A smaller one may still fit; and the reason may be that the call was stopped.
-                Err(error) => refused = Some(error),
+        let (bytes, state) = self.shared()?;
+        let length = state.blocks.length(offset);
+        if length > limit {
+            return Err(Fault::TooLong {
+                argument,
+                length,
+                limit,
+            });
+        }
+        match slice(bytes, offset, length) {
+            Some(block) if length > 0 => Ok(block.to_vec()),
+            _ => Err(Fault::NoBlock { argument }),
+        }
+    }
+
+    /// Copies the block at `offset` and frees it: the host owns what is passed to its functions.
+    fn take(&mut self, argument: &'static str, offset: u64, limit: u64) -> Result<Vec<u8>, Fault> {
+        let bytes = self.read(argument, offset, limit)?;
+        self.free(offset)?;
+        Ok(bytes)
+    }
+
+    /// Copies the text at `offset`, which has at most `limit` bytes.
+    fn read_text(
+        &mut self,
+        argument: &'static str,
+        offset: u64,
+        limit: u64,
+    ) -> Result<String, Fault> {
+        let bytes = self.read(argument, offset, limit)?;
+        String::from_utf8(bytes).map_err(|_| Fault::NotUtf8 { argument })
+    }
+
+    /// Copies `bytes` into a new block and returns its offset; 0 for no bytes.
+    fn give(&mut self, bytes: &[u8]) -> wasmtime::Result<u64> {
+        let length = u64::try_from(bytes.len())?;
+        let offset = self.allocate(length)?;
+        let (memory, _) = self.shared()?;
+        if let Some(block) = slice_mut(memory, offset, length) {
+            block.copy_from_slice(bytes);
+        }
+        Ok(offset)
+    }
+
+    /// Allocates a block and returns its offset; 0 for no bytes. What cannot be had ends the call.
+    fn allocate(&mut self, length: u64) -> wasmtime::Result<u64> {
+        if length == 0 {
+            return Ok(0);
+        }
+        let kernel = self.kernel()?;
+        let mut context = self.as_context_mut();
+        let size = u64::try_from(kernel.memory.data_size(&context))?;
+        let blocks = &mut context.data_mut().blocks;
+        let place = blocks.allocate(length, size).ok_or(Fault::OutOfMemory)?;
+        if place.end > size {
+            let pages = (place.end - size).div_ceil(super::preflight::PAGE);
+            if let Err(error) = kernel.memory.grow(&mut context, pages) {
+                context.data_mut().blocks.free(place.offset);
+                return Err(error);
             }
-            if proven >= end {
-                break;
-            }
         }
-        for probe in probes {
-            plugin.memory_free(probe)?;
-        }
-        self.proven.store(proven, Ordering::SeqCst);
-        if proven < end {
-            let behind = || Error::msg("a block of memory ends behind the end of memory");
-            return Err(refused.unwrap_or_else(behind));
+        Ok(place.offset)
+    }
+
+    fn free(&mut self, offset: u64) -> Result<(), Fault> {
+        let kernel = self.kernel()?;
+        let mut context = self.as_context_mut();
+        let was_block = context.data_mut().blocks.free(offset);
+        if was_block && global(&mut context, kernel.input) == offset {
+            set_global(&mut context, kernel.length, 0);
         }
         Ok(())
     }
 
-    /// A size that is larger than those of all the blocks that were asked for here.
-    fn next_size(&self) -> u64 {
-        let last = self.probe.load(Ordering::SeqCst);
-        let size = if last < PROBE_DOUBLED {
-            last.saturating_mul(2).max(PROBE_FIRST)
-        } else {
-            last.saturating_add(PROBE_FIRST)
-        };
-        self.probe.store(size, Ordering::SeqCst);
-        size
+    /// Frees all blocks, clears what they held, and forgets input, output and error.
+    fn reset(&mut self) -> Result<(), Fault> {
+        let (bytes, state) = self.shared()?;
+        let written = usize::try_from(state.blocks.reset()).unwrap_or(usize::MAX);
+        let written = written.min(bytes.len());
+        bytes[..written].fill(0);
+        state.output = (0, 0);
+        state.error = 0;
+        self.set_input(0, 0)
+    }
+
+    fn set_input(&mut self, offset: u64, length: u64) -> Result<(), Fault> {
+        let kernel = self.kernel()?;
+        let mut context = self.as_context_mut();
+        set_global(&mut context, kernel.input, offset);
+        set_global(&mut context, kernel.length, length);
+        Ok(())
+    }
+
+    /// Returns what the plugin said of the failure of the call, if it said something.
+    fn message(&mut self) -> Option<String> {
+        let (bytes, state) = self.shared().ok()?;
+        let length = state.blocks.length(state.error);
+        let message = slice(bytes, state.error, length).filter(|_| length > 0)?;
+        Some(String::from_utf8_lossy(message).into_owned())
     }
 }
 
-pub(super) fn offset(value: Option<&Val>) -> u64 {
-    value.and_then(Val::i64).unwrap_or(0).cast_unsigned()
+impl<T: AsContextMut<Data = State>> Context for T {}
+
+/// Returns the bytes at `offset`, if all of them are memory.
+pub(super) fn slice(bytes: &[u8], offset: u64, length: u64) -> Option<&[u8]> {
+    let start = usize::try_from(offset).ok()?;
+    let end = start.checked_add(usize::try_from(length).ok()?)?;
+    bytes.get(start..end)
 }
 
-/// Copies what a handle names.
-pub(super) fn read(
-    plugin: &mut CurrentPlugin,
-    state: &InstanceState,
-    value: Option<&Val>,
-    limit: usize,
-) -> Result<Vec<u8>, Error> {
-    let Some(handle) = plugin.memory_handle(offset(value)) else {
-        return Err(Error::msg("a handle names no memory of the plugin"));
-    };
-    if handle.len() > limit {
-        let length = handle.len();
-        return Err(Error::msg(format!(
-            "an argument has {length} bytes, more than the {limit} that it may have"
-        )));
+fn slice_mut(bytes: &mut [u8], offset: u64, length: u64) -> Option<&mut [u8]> {
+    let start = usize::try_from(offset).ok()?;
+    let end = start.checked_add(usize::try_from(length).ok()?)?;
+    bytes.get_mut(start..end)
+}
+
+fn global(context: &mut StoreContextMut<'_, State>, global: wasmtime::Global) -> u64 {
+    match global.get(context) {
+        Val::I64(value) => value.cast_unsigned(),
+        _ => 0,
     }
-    state.memory.prove(plugin, handle)?;
-    Ok(plugin.memory_bytes(handle)?.to_vec())
 }
 
-/// Copies what a handle names, and frees it.
-pub(super) fn take(
-    plugin: &mut CurrentPlugin,
-    state: &InstanceState,
-    value: Option<&Val>,
-    limit: usize,
-) -> Result<Vec<u8>, Error> {
-    let bytes = read(plugin, state, value, limit)?;
-    if let Some(handle) = plugin.memory_handle(offset(value)) {
-        plugin.memory_free(handle)?;
-    }
-    Ok(bytes)
-}
-
-pub(super) fn take_text(
-    plugin: &mut CurrentPlugin,
-    state: &InstanceState,
-    value: Option<&Val>,
-    limit: usize,
-) -> Result<String, Error> {
-    let bytes = take(plugin, state, value, limit)?;
-    String::from_utf8(bytes).map_err(|error| {
-        Error::msg(format!(
-            "a key is not UTF-8: {}",
-            escape(&error.to_string())
-        ))
-    })
-}
-
-/// Hands bytes to the plugin; nothing is the null handle.
-pub(super) fn give(
-    plugin: &mut CurrentPlugin,
-    state: &InstanceState,
-    outputs: &mut [Val],
-    bytes: Option<&[u8]>,
-) -> Result<(), Error> {
-    let offset = match bytes {
-        None | Some([]) => 0,
-        Some(bytes) => {
-            let handle = plugin.memory_alloc(u64::try_from(bytes.len())?)?;
-            state.memory.prove(plugin, handle)?;
-            plugin.memory_bytes_mut(handle)?.copy_from_slice(bytes);
-            handle.offset()
-        }
-    };
-    set(outputs, Val::I64(offset.cast_signed()));
-    Ok(())
-}
-
-/// Answers a function.
-pub(super) fn set(outputs: &mut [Val], value: Val) {
-    if let Some(slot) = outputs.first_mut() {
-        *slot = value;
-    }
+fn set_global(context: &mut StoreContextMut<'_, State>, global: wasmtime::Global, value: u64) {
+    // It fails for a global of another type or an immutable one; the kernel's are neither.
+    let _ = global.set(context, Val::I64(value.cast_signed()));
 }

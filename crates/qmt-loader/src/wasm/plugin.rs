@@ -2,27 +2,21 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use extism::CancelHandle;
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedMutexGuard, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
-
-use super::engine::{Instance, InstanceSpec};
-use crate::error::{BoxError, LoadError};
-use crate::plugin::Plugin;
 use qmt_oci_ref::PluginKind;
 use qmt_oci_ref::text::escape;
+use tokio::sync::Semaphore;
 
-/// How long we sleep between two attempts to stop a call that has not started its clock yet.
-const STOP_AGAIN: Duration = Duration::from_millis(5);
-
-/// What messages call the time before the first call.
-const START: &str = "(start)";
+use super::instance::{Instance, START, Spec};
+use super::on_time::{Ended, Job, Needs, block_on, on_time};
+use super::state::Stop;
+use crate::error::LoadError;
+use crate::limits::Limits;
+use crate::plugin::Plugin;
 
 /// One holder's handle to a loaded module.
 pub(super) struct WasmPlugin {
@@ -37,17 +31,44 @@ impl WasmPlugin {
             unloaded: AtomicBool::new(false),
         }
     }
+
+    fn must_be_loaded(&self) -> Result<(), LoadError> {
+        if self.unloaded.load(Ordering::Acquire) {
+            return Err(LoadError::Unloaded {
+                plugin: self.instances.plugin().to_owned(),
+            });
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Plugin for WasmPlugin {
     async fn call(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
-        if self.unloaded.load(Ordering::Acquire) {
-            return Err(LoadError::Unloaded {
-                plugin: self.instances.spec.plugin().to_owned(),
-            });
-        }
-        self.instances.call(export, input).await
+        self.must_be_loaded()?;
+        let instances = &self.instances;
+        instances.check(export, &input)?;
+        let stop = instances.stop();
+        // It may move to another thread, so it owns all that it uses.
+        let job = Box::pin({
+            let (this, stop) = (Arc::clone(instances), Arc::clone(&stop));
+            let export = export.to_owned();
+            async move { this.run(&export, &input, &stop).await }
+        });
+        let runtime = instances.spec.linked.runtime;
+        let ended = on_time(runtime, &stop, instances.needs(), job).await;
+        instances.result(export, &stop, ended)
+    }
+
+    fn call_blocking(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
+        self.must_be_loaded()?;
+        let instances = &self.instances;
+        instances.check(export, &input)?;
+        let stop = instances.stop();
+        let job = instances.run(export, &input, &stop);
+        let runtime = instances.spec.linked.runtime;
+        let ended = block_on(runtime, &stop, instances.needs(), job);
+        instances.result(export, &stop, ended)
     }
 
     fn exports(&self) -> Vec<String> {
@@ -66,11 +87,11 @@ impl Plugin for WasmPlugin {
 
 /// The instances of one module under one set of options.
 pub(super) struct Instances {
-    spec: Arc<InstanceSpec>,
+    spec: Spec,
     exports: Vec<String>,
-    /// One permit per instance. The thread that runs the code holds it, not the caller who waits,
-    /// so that code which cannot be stopped at once still counts.
-    permits: Arc<Semaphore>,
+    /// One permit per instance. The running code holds it, not the caller who waits, so that code
+    /// which cannot be stopped at once still counts.
+    permits: Semaphore,
     count: usize,
     idle: Mutex<Vec<Instance>>,
 }
@@ -78,66 +99,46 @@ pub(super) struct Instances {
 impl fmt::Debug for Instances {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Instances")
-            .field("plugin", &self.spec.plugin())
+            .field("plugin", &self.plugin())
             .field("count", &self.count)
             .finish_non_exhaustive()
     }
 }
 
 impl Instances {
-    /// Compiles the module and starts its first instance.
-    ///
-    /// `compiling` is held until the compiler is done, even if no caller waits for it any longer.
+    /// Starts the first instance.
     pub(super) async fn start(
-        spec: InstanceSpec,
+        spec: Spec,
         exports: Vec<String>,
         count: usize,
-        compiling: OwnedMutexGuard<()>,
-    ) -> Result<Self, LoadError> {
-        let limits = spec.limits().clone();
-        let plugin = spec.plugin().to_owned();
-        let host = |error: tokio::task::JoinError| LoadError::Host {
-            plugin: plugin.clone(),
-            export: START.to_owned(),
-            source: error.into(),
-        };
-        let spec = Arc::new(spec);
-        let compile = tokio::task::spawn_blocking({
-            let spec = Arc::clone(&spec);
-            move || {
-                let _compiling = compiling;
-                spec.compile()
-            }
-        });
-        let mut instance = timeout(limits.compile_timeout, compile)
-            .await
-            .map_err(|_| LoadError::CompileTimedOut {
-                plugin: plugin.clone(),
-                limit: limits.compile_timeout,
-            })?
-            .map_err(host)??;
-        let until = deadline(limits.timeout);
-        let start = tokio::task::spawn_blocking(move || instance.start().map(|()| instance));
-        let instance = timeout(limits.timeout, start)
-            .await
-            .map_err(|_| LoadError::TimedOut {
-                plugin: plugin.clone(),
-                export: START.to_owned(),
-                limit: limits.timeout,
-            })?
-            .map_err(host)?
-            .map_err(|error| failure(&spec, START, &Stop::at(until), error))?;
-        Ok(Self {
+    ) -> Result<Arc<Self>, LoadError> {
+        let instances = Arc::new(Self {
             spec,
             exports,
-            permits: Arc::new(Semaphore::new(count)),
+            permits: Semaphore::new(count),
             count,
-            idle: Mutex::new(vec![instance]),
-        })
+            idle: Mutex::default(),
+        });
+        let stop = instances.stop();
+        stop.started.store(true, Ordering::Relaxed);
+        let job: Job<_> = Box::pin({
+            let (this, stop) = (Arc::clone(&instances), Arc::clone(&stop));
+            async move {
+                let mut instance = this.spec.instance()?;
+                instance.start(&this.spec, &stop).await?;
+                this.idle().push(instance);
+                Ok(())
+            }
+        });
+        let runtime = instances.spec.linked.runtime;
+        let ended = on_time(runtime, &stop, instances.needs(), job).await;
+        instances.result(START, &stop, ended)?;
+        Ok(instances)
     }
-    async fn call(self: &Arc<Self>, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
-        let plugin = || self.spec.plugin().to_owned();
-        let limits = self.spec.limits();
+
+    /// Refuses what cannot be called.
+    fn check(&self, export: &str, input: &Bytes) -> Result<(), LoadError> {
+        let plugin = || self.plugin().to_owned();
         if !self.exports.iter().any(|known| known == export) {
             return Err(LoadError::UnknownExport {
                 plugin: plugin(),
@@ -146,225 +147,94 @@ impl Instances {
             });
         }
         let size = u64::try_from(input.len()).unwrap_or(u64::MAX);
-        if size > limits.memory_max {
+        let limit = self.limits().memory_max;
+        if size > limit {
             return Err(LoadError::InputTooLarge {
                 plugin: plugin(),
                 size,
-                limit: limits.memory_max,
+                limit,
             });
         }
-        let deadline = deadline(limits.timeout);
-        let permit = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
-        // The semaphore is never closed, so that only the time can run out.
-        let Ok(Ok(permit)) = permit else {
-            return Err(LoadError::Busy {
-                plugin: plugin(),
-                instances: self.count,
-                limit: limits.timeout,
-            });
+        Ok(())
+    }
+
+    /// Starts the clock of a call.
+    fn stop(&self) -> Arc<Stop> {
+        Arc::new(Stop::at(deadline(self.limits().timeout)))
+    }
+
+    async fn run(&self, export: &str, input: &[u8], stop: &Arc<Stop>) -> Result<Bytes, LoadError> {
+        // The semaphore is never closed.
+        let _permit = self.permits.acquire().await;
+        if stop.is_due() {
+            return Err(self.busy());
+        }
+        stop.started.store(true, Ordering::Relaxed);
+        let idle = self.idle().pop();
+        let mut instance = match idle {
+            Some(instance) => instance,
+            None => self.spec.instance()?,
         };
-        let stop = Arc::new(Stop::at(deadline));
-        let job = tokio::task::spawn_blocking({
-            let (this, stop, export) = (Arc::clone(self), Arc::clone(&stop), export.to_owned());
-            move || {
-                // Both are let go last, also if the call panics.
-                let _permit = permit;
-                let _done = Done(&stop);
-                this.run(&export, &input, &stop)
-            }
-        });
-        let _guard = StopOnDrop(stop);
-        match timeout_at(deadline, job).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => Err(LoadError::Host {
+        let result = instance.call(&self.spec, export, input, stop).await;
+        if instance.reusable {
+            self.idle().push(instance);
+        }
+        result
+    }
+
+    fn result<T>(
+        &self,
+        export: &str,
+        stop: &Stop,
+        ended: Ended<Result<T, LoadError>>,
+    ) -> Result<T, LoadError> {
+        let plugin = || self.plugin().to_owned();
+        match ended {
+            Ended::Done(result) => result,
+            Ended::TimedOut if stop.started.load(Ordering::Relaxed) => Err(LoadError::TimedOut {
+                plugin: plugin(),
+                export: export.to_owned(),
+                limit: self.limits().timeout,
+            }),
+            Ended::TimedOut => Err(self.busy()),
+            Ended::Panicked(error) => Err(LoadError::Host {
                 plugin: plugin(),
                 export: export.to_owned(),
                 source: error.into(),
             }),
-            Err(_) => Err(LoadError::TimedOut {
-                plugin: plugin(),
-                export: export.to_owned(),
-                limit: limits.timeout,
-            }),
         }
     }
 
-    /// Runs one call on a thread that may block.
-    fn run(&self, export: &str, input: &Bytes, stop: &Stop) -> Result<Bytes, LoadError> {
-        let idle = self.idle().pop();
-        let mut instance = match idle {
-            Some(instance) => instance,
-            None => self.spec.compile()?,
-        };
-        let result = self.run_in(&mut instance, export, input, stop);
-        // What trapped or was stopped has arbitrary memory; the next call gets a new instance.
-        if !matches!(result, Ok(_) | Err(LoadError::PluginFailed { .. })) {
-            instance.running = None;
-        }
-        self.idle().push(instance);
-        result
-    }
-
-    fn run_in(
-        &self,
-        instance: &mut Instance,
-        export: &str,
-        input: &Bytes,
-        stop: &Stop,
-    ) -> Result<Bytes, LoadError> {
-        let failed = |error| failure(&self.spec, export, stop, error);
-        instance.start().map_err(failed)?;
-        let Some(running) = instance.running.as_mut() else {
-            return Err(failed(extism::Error::msg("there is no instance")));
-        };
-        if !stop.arm(running.cancel_handle()) {
-            return Err(failed(extism::Error::msg("stopped before it began")));
-        }
-        let ended = {
-            let _calling = instance.state.calling();
-            // Extism returns any range that the plugin names; this output was checked when the
-            // plugin set it.
-            running.call::<&[u8], ()>(export, &input[..])
-        };
-        match (ended, instance.state.take_error()) {
-            (Ok(()), None) => Ok(Bytes::from(instance.state.take_output())),
-            (Ok(()), Some(words)) => Err(failed(extism::Error::msg(words))),
-            (Err(error), Some(words)) if error.chain().count() == 1 && !stop.is_stopped() => {
-                Err(failed(extism::Error::msg(words)))
-            }
-            (Err(error), _) => Err(failed(error)),
+    fn busy(&self) -> LoadError {
+        LoadError::Busy {
+            plugin: self.plugin().to_owned(),
+            instances: self.count,
+            limit: self.limits().timeout,
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
+    fn needs(&self) -> Needs {
+        Needs {
+            blocking: self.spec.code.calls_host,
+            io: self.spec.code.wasi,
+        }
+    }
+
+    fn plugin(&self) -> &str {
+        &self.spec.settings.plugin
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.spec.settings.limits
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Instance>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The way from the caller who gave up to the thread that runs the code.
-struct Stop {
-    deadline: Instant,
-    stopped: AtomicBool,
-    done: AtomicBool,
-    handle: Mutex<Option<CancelHandle>>,
-}
-
-impl Stop {
-    fn at(deadline: Instant) -> Self {
-        Self {
-            deadline,
-            stopped: AtomicBool::new(false),
-            done: AtomicBool::new(false),
-            handle: Mutex::new(None),
-        }
-    }
-
-    /// Takes the handle by which the call can be stopped; `false` if it already is.
-    fn arm(&self, handle: CancelHandle) -> bool {
-        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
-        !self.stopped.load(Ordering::SeqCst)
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::SeqCst) || Instant::now() >= self.deadline
-    }
-
-    fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handle) = &*handle {
-            // It fails if Extism's timer thread is gone, which happens while the process exits.
-            let _ = handle.cancel();
-        }
-    }
-}
-
-/// Tells the stopping thread that the call is over.
-struct Done<'a>(&'a Stop);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.done.store(true, Ordering::SeqCst);
-    }
-}
-
-/// Stops the call when the caller stops waiting, for whatever reason.
-struct StopOnDrop(Arc<Stop>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        if self.0.done.load(Ordering::SeqCst) {
-            return;
-        }
-        self.0.stop();
-        // Extism ignores a stop that comes before the call has told its timer that it began.
-        if let Ok(runtime) = Handle::try_current() {
-            let stop = Arc::clone(&self.0);
-            runtime.spawn(async move {
-                while !stop.done.load(Ordering::SeqCst) {
-                    stop.stop();
-                    tokio::time::sleep(STOP_AGAIN).await;
-                }
-            });
-        }
-    }
-}
-
-/// Tells from Extism's words what went wrong. Its errors have no types; the words of a plugin can
-/// imitate them, which changes how a failure is called and nothing else.
-fn failure(spec: &InstanceSpec, export: &str, stop: &Stop, error: extism::Error) -> LoadError {
-    let plugin = spec.plugin().to_owned();
-    let export = export.to_owned();
-    let limits = spec.limits();
-    let message = error.to_string();
-    let root = error.root_cause().to_string();
-    if stop.is_stopped() || message == "timeout" || root == INTERRUPTED {
-        let limit = limits.timeout;
-        LoadError::TimedOut {
-            plugin,
-            export,
-            limit,
-        }
-    } else if root == "plugin ran out of fuel" || root == OUT_OF_FUEL {
-        let limit = limits.fuel_of_a_call();
-        LoadError::OutOfFuel {
-            plugin,
-            export,
-            limit,
-        }
-    } else if root == "oom" || root.contains("memory minimum size") {
-        let limit = limits.memory_max;
-        LoadError::OutOfMemory {
-            plugin,
-            export,
-            limit,
-        }
-    } else if export == START {
-        let source = BoxError::from(error);
-        LoadError::Start { plugin, source }
-    } else if error.chain().count() == 1 {
-        let message = escape(&message);
-        LoadError::PluginFailed {
-            plugin,
-            export,
-            message,
-        }
-    } else {
-        let source = BoxError::from(error);
-        LoadError::Trapped {
-            plugin,
-            export,
-            source,
-        }
-    }
-}
-
-/// wasmtime's words for a call that was stopped.
-const INTERRUPTED: &str = "wasm trap: interrupt";
-/// wasmtime's words for fuel that ran out while linking, before Extism looks for it.
-const OUT_OF_FUEL: &str = "wasm trap: all fuel consumed by WebAssembly";
-
-fn deadline(timeout: Duration) -> Instant {
+/// Returns when `timeout` is over, if it begins now.
+pub(super) fn deadline(timeout: Duration) -> Instant {
     const FAR: Duration = Duration::from_hours(30 * 365 * 24);
     let now = Instant::now();
     now.checked_add(timeout.min(FAR)).unwrap_or(now)

@@ -1,7 +1,10 @@
 //! What the sections of a module say, before anything is compiled.
 //!
-//! Function bodies are not looked at: the compiler validates them, once, and its result is cached.
+//! [`preflight()`] does not look at function bodies; [`validate()`] does.
 //! Everything here is linear in the number of entries, each of which has a limit.
+
+mod nearest;
+mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +13,14 @@ use wasmparser::{
     ValType,
 };
 
+use self::nearest::nearest;
+pub(super) use self::validate::{features, validate};
 use super::imports;
-use crate::error::WasmRefusal;
+use crate::error::{BoxError, WasmRefusal};
 use crate::limits::Limits;
 use crate::loader::Preflight;
 use qmt_oci_ref::PluginKind;
+use qmt_oci_ref::text::escape;
 
 /// The bytes that a module may have: 64 MiB.
 pub(crate) const MODULE_MAX: u64 = 64 * 1024 * 1024;
@@ -39,8 +45,10 @@ const MAGIC: &[u8; 4] = b"\0asm";
 const ELF_MAGIC: &[u8; 4] = b"\x7fELF";
 /// The section in which wasmtime keeps for which engine it compiled.
 const PRECOMPILED_MARK: &[u8] = b".wasmtime.engine";
+/// The export of a WASI command, after which the instance has ended.
+pub(super) const COMMAND_EXPORT: &str = "_start";
 /// Functions that the runtime calls by itself; they are no exports in the sense of `call`.
-const RUNTIME_EXPORTS: [&str; 4] = ["_start", "_initialize", "__wasm_call_ctors", "hs_init"];
+const RUNTIME_EXPORTS: [&str; 3] = ["_initialize", "__wasm_call_ctors", "hs_init"];
 
 /// Reads the sections of `bytes` and holds them against what the host offers.
 ///
@@ -59,13 +67,16 @@ pub(super) fn preflight(
     if let Some(limits) = limits {
         seen.fits(limits)?;
     }
-    let missing: Vec<String> = seen
+    let missing: BTreeMap<_, _> = seen
         .imports
         .iter()
         .filter(|(module, name)| {
             !imports::is_offered(module, name) && !host.contains(&(module.clone(), name.clone()))
         })
-        .map(|(module, name)| format!("{module}.{name}"))
+        .map(|(module, name)| {
+            let import = format!("{module}.{name}");
+            (import, nearest(module, name, host))
+        })
         .collect();
     if !missing.is_empty() {
         return Err(WasmRefusal::MissingImports { missing });
@@ -230,7 +241,10 @@ impl Seen {
         if table.shared {
             return Err(feature("shared tables"));
         }
-        if !table.element_type.is_func_ref() && table.element_type != RefType::EXTERNREF {
+        if table.element_type == RefType::EXTERNREF {
+            return Err(feature(validate::EXTERN_REFS));
+        }
+        if !table.element_type.is_func_ref() {
             return Err(feature("tables of typed references"));
         }
         self.tables.push(table.initial);
@@ -289,7 +303,7 @@ impl Seen {
 }
 
 /// The bytes of a page of linear memory.
-pub(super) const PAGE: u64 = 65_536;
+pub(crate) const PAGE: u64 = 65_536;
 
 fn at_most(what: &'static str, count: impl TryInto<u64>, limit: u64) -> Result<(), WasmRefusal> {
     let count = count.try_into().unwrap_or(u64::MAX);
@@ -307,9 +321,14 @@ fn feature(feature: &'static str) -> WasmRefusal {
     WasmRefusal::Feature { feature }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "`map_err` passes errors by value"
+)]
 fn malformed(error: wasmparser::BinaryReaderError) -> WasmRefusal {
     WasmRefusal::Malformed {
-        source: error.into(),
+        // The message may contain names that the module chose.
+        source: BoxError::from(escape(&error.to_string())),
     }
 }
 

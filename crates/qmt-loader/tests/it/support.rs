@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use qmt_loader::wasm::ExtismLoader;
+use qmt_loader::wasm::WasmLoader;
 use qmt_loader::{Artifact, LoadError, LoadOptions, Loader, Plugin};
 use qmt_oci_ref::Digest;
 use qmt_oci_ref::PluginKind;
@@ -34,8 +34,8 @@ pub(crate) fn artifact(kind: PluginKind, bytes: impl Into<Bytes>) -> Artifact {
     Artifact::from_verified(kind, bytes, digest, "fixture")
 }
 
-pub(crate) fn loader() -> ExtismLoader {
-    ExtismLoader::builder().build().unwrap()
+pub(crate) fn loader() -> WasmLoader {
+    WasmLoader::builder().build().unwrap()
 }
 
 /// Options with a short time-out.
@@ -133,4 +133,16 @@ impl tracing::Subscriber for Listener {
     }
     fn enter(&self, _: &tracing::span::Id) {}
     fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Returns what an error and its causes say, from the outermost one inwards.
+pub(crate) fn chain(error: &LoadError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use qmt_loader::wasm::ExtismLoader;
+use qmt_loader::wasm::WasmLoader;
 use qmt_loader::{LoadOptions, Loader};
 
 use crate::support::{fixtures, wasm, wasm_text};
@@ -27,7 +27,7 @@ async fn a_module_is_compiled_once() {
     let artifact = wasm("echo-wasm/echo.wat");
     let mut after_first = 0;
     for turn in 0..3 {
-        let loader = ExtismLoader::builder()
+        let loader = WasmLoader::builder()
             .compile_cache(Some(folder.clone()))
             .build()
             .unwrap();
@@ -53,7 +53,7 @@ async fn a_module_is_compiled_once() {
 /// What one plugin takes of the process is little: memory mappings, for one, are counted.
 #[tokio::test]
 async fn a_hundred_plugins_live_side_by_side() {
-    let loader = ExtismLoader::builder().build().unwrap();
+    let loader = WasmLoader::builder().build().unwrap();
     let echo = fs::read_to_string(fixtures().join("echo-wasm/echo.wat")).unwrap();
     let echo = echo.trim_end().strip_suffix(')').unwrap();
     let mut plugins = Vec::new();
@@ -104,7 +104,7 @@ fn loading_again_and_again_leaves_nothing_behind() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let loader = ExtismLoader::builder().build().unwrap();
+        let loader = WasmLoader::builder().build().unwrap();
         let artifact = wasm("echo-wasm/echo.wat");
         let load = async |turn: u32| {
             let mut options = LoadOptions::default();

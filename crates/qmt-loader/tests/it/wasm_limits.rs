@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use qmt_loader::refusal::WasmRefusal;
-use qmt_loader::wasm::ExtismLoader;
+use qmt_loader::wasm::WasmLoader;
 use qmt_loader::{LoadError, LoadOptions, Loader};
 
 use crate::support::{SLACK, loader, number, refusal, wasm, wasm_text, within};
@@ -13,8 +13,8 @@ const SHORT: Duration = Duration::from_millis(300);
 /// 1 MiB, and another one that Extism's kernel begins with.
 const PAGES_MAX: u64 = 32;
 
-fn one_instance() -> ExtismLoader {
-    ExtismLoader::builder().instances(1).build().unwrap()
+fn one_instance() -> WasmLoader {
+    WasmLoader::builder().instances(1).build().unwrap()
 }
 
 /// WASM-01, WASM-11, LIM-11: a call that never ends is stopped, and the plugin answers at once again.
@@ -93,7 +93,7 @@ async fn a_loop_in_an_export_runs_out_of_fuel() {
 /// WASM-05: the time-out of one call stops no other one, in the same plugin or in another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_time_out_stops_no_other_call() {
-    let loader = ExtismLoader::builder().instances(4).build().unwrap();
+    let loader = WasmLoader::builder().instances(4).build().unwrap();
     let artifact = wasm("hostile-wasm/calls.wat");
     let bad = loader.load(artifact.clone(), within(SHORT)).await.unwrap();
     let good = loader

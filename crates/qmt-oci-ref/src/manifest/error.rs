@@ -18,7 +18,7 @@ pub enum ManifestError {
     #[error("Docker's manifest schema 1 is not supported; rebuild the image")]
     Schema1,
     /// The schema version is not 2.
-    #[error("its `schemaVersion` is {found}, only 2 is supported")]
+    #[error("its `schemaVersion` is {found}; only 2 is supported")]
     SchemaVersion {
         /// The version that it names.
         found: u64,
@@ -36,7 +36,7 @@ pub enum ManifestError {
         field: &'static str,
     },
     /// It is said to be of another type than its content says (CVE-2021-41190).
-    #[error("it is declared as `{declared}`, its content is `{found}`")]
+    #[error("it is declared as `{declared}`, but its content is `{found}`")]
     MediaTypeMismatch {
         /// The media type by header or descriptor.
         declared: MediaType,
@@ -50,7 +50,7 @@ pub enum ManifestError {
         media_type: MediaType,
     },
     /// A limit is exceeded.
-    #[error("it has {found} {what}, at most {limit} are allowed")]
+    #[error("it has {found} {what}; at most {limit} are allowed")]
     TooMany {
         /// What is limited.
         what: ManifestLimit,

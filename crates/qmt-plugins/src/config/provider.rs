@@ -44,7 +44,7 @@ pub struct LimitsConfig {
     pub memory_max: Option<ByteSize>,
     /// Maximum time of one call.
     pub timeout: Option<Span>,
-    /// Maximum number of instructions of one call, in Wasmtime's units of fuel.
+    /// Maximum number of instructions of one call, in wasmtime's units of fuel. Not counted by default.
     pub fuel: Option<u64>,
     /// Maximum size of the body of an HTTP request that a Wasm plugin makes, and of its response.
     pub http_body_max: Option<ByteSize>,

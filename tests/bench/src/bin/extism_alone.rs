@@ -7,6 +7,8 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use extism::{Manifest, PluginBuilder, Wasm};
+// For a feature without which crate `extism` does not compile.
+use wasmtime_of_extism as _;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);

@@ -1,16 +1,17 @@
-//! Hosts that are granted, and the origin of a URL that is held against them.
+//! Hosts that are granted, and the origin of a URL that is compared with them.
+//!
+//! Both sides are read by the parser that the HTTP client uses, so they are compared as what the
+//! client connects to: `127.1` and `0x7f.1` are the address 127.0.0.1, and names are ASCII.
 
-use std::net::IpAddr;
+use qmt_oci_ref::text::escape;
+use url::{Host, Url};
 
-use extism::Error;
-use ureq::http::Uri;
-use ureq::http::uri::Authority;
+use super::error::HttpError;
 
 /// One entry of the list of hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::wasm) struct AllowedHost {
-    /// Lower case; an IPv6 address without its brackets.
-    host: String,
+    host: Host,
     /// `None` is the scheme's own port.
     port: Option<u16>,
 }
@@ -20,20 +21,22 @@ impl AllowedHost {
     pub(in crate::wasm) fn parse(text: &str) -> Result<Self, &'static str> {
         const RULE: &str =
             "a host is granted as `name` or `name:port`, without scheme, path or wildcard";
-        let uri: Uri = format!("http://{text}/").parse().map_err(|_| RULE)?;
-        let authority = uri.authority().ok_or(RULE)?;
-        let is_plain = authority.as_str() == text
-            && uri.path() == "/"
-            && uri.query().is_none()
-            && !text.contains(['@', '*', '?', '%', ' ', ',']);
-        let port = port_of(authority).map_err(|_| RULE)?;
-        if !is_plain || authority.host().is_empty() {
+        let is_foreign = |character: char| {
+            character.is_control() || character.is_whitespace() || "@*?#%/\\,".contains(character)
+        };
+        if text.contains(is_foreign) {
             return Err(RULE);
         }
-        Ok(Self {
-            host: bare(authority.host()),
-            port,
-        })
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !text.ends_with(']') => {
+                let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+                let port = port.parse().ok().filter(|_| is_number).ok_or(RULE)?;
+                (host, Some(port))
+            }
+            _ => (text, None),
+        };
+        let host = Host::parse(host).ok().and_then(normal).ok_or(RULE)?;
+        Ok(Self { host, port })
     }
 
     pub(super) fn is(&self, origin: &Origin) -> bool {
@@ -41,63 +44,64 @@ impl AllowedHost {
         self.host == origin.host && port == origin.port
     }
 
-    /// The operator named an address, or this machine, and not a name that leads there.
+    /// Reports whether the operator granted an address, or this machine, and not a name that
+    /// resolves to one.
     pub(super) fn names_an_address(&self) -> bool {
-        self.host.parse::<IpAddr>().is_ok() || self.host == "localhost"
+        match &self.host {
+            Host::Ipv4(_) | Host::Ipv6(_) => true,
+            Host::Domain(name) => name == "localhost",
+        }
     }
 }
 
 /// Scheme, host and port of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
-    pub(super) https: bool,
-    pub(super) host: String,
-    pub(super) port: u16,
+    https: bool,
+    host: Host,
+    port: u16,
 }
 
 impl Origin {
-    pub(super) fn of(uri: &Uri) -> Result<Self, Error> {
-        let https = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(Error::msg("only http and https URLs can be requested")),
+    pub(super) fn of(url: &Url) -> Result<Self, HttpError> {
+        let https = match url.scheme() {
+            "https" => true,
+            "http" => false,
+            _ => return Err(HttpError::Scheme),
         };
-        let Some(authority) = uri.authority() else {
-            return Err(Error::msg("the URL names no host"));
-        };
-        if authority.as_str().contains('@') {
-            return Err(Error::msg("a URL may not carry a user name or password"));
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(HttpError::Credentials);
         }
-        let port = port_of(authority).map_err(Error::msg)?;
-        let port = port.unwrap_or(default_port(https));
+        let host = url.host().map(|host| host.to_owned()).and_then(normal);
         Ok(Self {
             https,
-            host: bare(authority.host()),
-            port,
+            host: host.ok_or(HttpError::Host)?,
+            port: url.port().unwrap_or(default_port(https)),
         })
+    }
+
+    pub(super) fn is_https(&self) -> bool {
+        self.https
+    }
+
+    pub(super) fn not_granted(&self) -> HttpError {
+        HttpError::NotGranted {
+            host: escape(&self.host.to_string()),
+            port: self.port,
+        }
     }
 }
 
-/// Returns the port, if there is one; fails if what stands in its place is no port.
-fn port_of(authority: &Authority) -> Result<Option<u16>, &'static str> {
-    const RULE: &str = "the port is no number";
-    let rest = authority.as_str().strip_prefix(authority.host());
-    match rest.ok_or(RULE)? {
-        "" => Ok(None),
-        rest => {
-            let port = rest.strip_prefix(':').ok_or(RULE)?;
-            port.parse().map(Some).map_err(|_| RULE)
-        }
-    }
+/// Removes the dot that ends an absolute name. `None` for a name with an empty label.
+fn normal(host: Host) -> Option<Host> {
+    let Host::Domain(name) = host else {
+        return Some(host);
+    };
+    let name = name.strip_suffix('.').unwrap_or(&name);
+    let is_complete = name.split('.').all(|label| !label.is_empty());
+    is_complete.then(|| Host::Domain(name.to_owned()))
 }
 
 fn default_port(https: bool) -> u16 {
     if https { 443 } else { 80 }
-}
-
-fn bare(host: &str) -> String {
-    host.trim_start_matches('[')
-        .trim_end_matches(']')
-        .trim_end_matches('.')
-        .to_ascii_lowercase()
 }

@@ -1,40 +1,52 @@
 //! Addresses that a plugin may reach: those of the public network.
+//!
+//! The client asks for the addresses of names only. A URL with a literal address reaches it without
+//! a lookup, so such a URL passes only where the operator granted that address.
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
 
 use qmt_oci_ref::address::AddressKind;
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Leaves out addresses of this machine and of private networks. The connection goes to an address
-/// that this returned, so a name that resolves to another address a second time does not help.
-#[derive(Debug)]
-pub(super) struct PublicOnly {
-    pub(super) private: bool,
-    pub(super) inner: DefaultResolver,
+/// Looks a name up; tests replace the system's.
+pub(super) type Lookup = Arc<dyn Fn(String) -> LookupFuture + Send + Sync>;
+type LookupFuture = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Returns the system's name resolution.
+pub(super) fn system_lookup() -> Lookup {
+    Arc::new(|name| {
+        Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
+    })
 }
 
-impl Resolver for PublicOnly {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        config: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let resolved = self.inner.resolve(uri, config, timeout)?;
-        let mut allowed = self.empty();
-        for address in resolved
-            .iter()
-            .filter(|address| self.private || is_public(address.ip()))
-        {
-            allowed.push(*address);
-        }
-        if allowed.is_empty() {
-            return Err(ureq::Error::HostNotFound);
-        }
-        Ok(allowed)
+/// Resolves names, and leaves out addresses of this machine and of private networks unless
+/// `private` is set. The connection goes to an address that this returned, so a name that resolves
+/// to another address a second time does not help.
+pub(super) struct Addresses {
+    pub(super) private: bool,
+    pub(super) lookup: Lookup,
+}
+
+/// A name that resolves to private addresses only.
+#[derive(Debug, thiserror::Error)]
+#[error("the name has no public address")]
+pub(super) struct AddressError;
+
+impl Resolve for Addresses {
+    fn resolve(&self, name: Name) -> Resolving {
+        let private = self.private;
+        let pending = (self.lookup)(name.as_str().to_owned());
+        Box::pin(async move {
+            let mut addresses = pending.await?;
+            addresses.retain(|address| private || is_public(address.ip()));
+            if addresses.is_empty() {
+                return Err(AddressError.into());
+            }
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
     }
 }
 

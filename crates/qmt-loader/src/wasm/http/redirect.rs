@@ -1,19 +1,15 @@
 //! One request on its way to one host, and where a redirect leads.
 
-use std::time::Duration;
+use bytes::Bytes;
+use qmt_oci_ref::text::escape_ascii;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+use url::Url;
 
-use extism::Error;
-use ureq::config::Config;
-use ureq::http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Body};
-
+use super::error::HttpError;
 use super::host::Origin;
-use super::public::PublicOnly;
 
-/// The bytes of a response's headers: 64 KiB.
-const HEADERS_MAX: usize = 64 * 1024;
 /// The headers of a request.
 pub(super) const HEADER_COUNT_MAX: usize = 100;
 
@@ -37,120 +33,85 @@ const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "x-api-key"];
 /// One request on its way, before redirects.
 pub(super) struct PluginRequest {
     method: Method,
-    pub(super) uri: Uri,
+    url: Url,
+    origin: Origin,
     headers: Vec<(HeaderName, HeaderValue)>,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 impl PluginRequest {
-    pub(super) fn parse(request: &[u8], body: &[u8]) -> Result<Self, Error> {
-        let request: serde_json::Value = serde_json::from_slice(request)?;
-        let text = |key: &str| request.get(key).and_then(serde_json::Value::as_str);
-        let url = text("url").ok_or_else(|| Error::msg("the request has no URL"))?;
-        let uri: Uri = url
-            .parse()
-            .map_err(|_| Error::msg("the request's URL cannot be read"))?;
-        let method = match text("method")
-            .unwrap_or("GET")
-            .to_ascii_uppercase()
-            .as_str()
-        {
-            "GET" => Method::GET,
-            "HEAD" => Method::HEAD,
-            "POST" => Method::POST,
-            "PUT" => Method::PUT,
-            "DELETE" => Method::DELETE,
-            "PATCH" => Method::PATCH,
-            "OPTIONS" => Method::OPTIONS,
-            _ => return Err(Error::msg("the request's method is not allowed")),
-        };
+    pub(super) fn parse(request: &[u8], body: Vec<u8>) -> Result<Self, HttpError> {
+        let request: Value = serde_json::from_slice(request).map_err(HttpError::Json)?;
+        let text = |key: &str| request.get(key).and_then(Value::as_str);
+        let url = text("url").ok_or(HttpError::NoUrl)?;
+        let url = Url::parse(url).map_err(|error| HttpError::Url(Some(error)))?;
+        let origin = Origin::of(&url)?;
+        let method = method(text("method").unwrap_or("GET"))?;
+        if method == Method::HEAD && !body.is_empty() {
+            return Err(HttpError::BodyNotAllowed);
+        }
         let mut headers = Vec::new();
         for key in ["headers", "header"] {
-            let given = request.get(key).and_then(serde_json::Value::as_object);
+            let given = request.get(key).and_then(Value::as_object);
             for (name, value) in given.into_iter().flatten() {
-                let name = HeaderName::from_bytes(name.as_bytes())
-                    .map_err(|_| Error::msg("a header's name is not valid"))?;
-                if HEADERS_OF_OURS.contains(&name.as_str()) {
-                    return Err(Error::msg(format!(
-                        "header `{name}` cannot be set by a plugin"
-                    )));
-                }
-                let value = value
-                    .as_str()
-                    .and_then(|value| HeaderValue::from_str(value).ok())
-                    .ok_or_else(|| Error::msg(format!("header `{name}` has no valid value")))?;
-                headers.push((name, value));
+                headers.push(header(name, value)?);
             }
         }
         if headers.len() > HEADER_COUNT_MAX {
-            return Err(Error::msg(format!(
-                "the request has more than {HEADER_COUNT_MAX} headers"
-            )));
+            return Err(HttpError::TooManyHeaders {
+                limit: HEADER_COUNT_MAX,
+            });
         }
         Ok(Self {
             method,
-            uri,
+            url,
+            origin,
             headers,
-            body: body.to_vec(),
+            body: body.into(),
         })
     }
 
-    pub(super) fn send(&self, time: Duration, private: bool) -> Result<Response<Body>, Error> {
-        let config = Config::builder()
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .max_response_header_size(HEADERS_MAX)
-            .timeout_global(Some(time))
-            // The environment of the host has no say in where a plugin's requests go.
-            .proxy(None)
-            .user_agent("qmt-plugins")
-            .build();
-        let resolver = PublicOnly {
-            private,
-            inner: DefaultResolver::default(),
-        };
-        let agent = Agent::with_parts(config, DefaultConnector::default(), resolver);
-        let mut request = Request::builder()
-            .method(self.method.clone())
-            .uri(&self.uri);
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    #[cfg(test)]
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub(super) async fn send(&self, client: &Client) -> Result<reqwest::Response, HttpError> {
+        let mut request = client.request(self.method.clone(), self.url.clone());
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let sent = if self.body.is_empty() {
-            agent.run(request.body(())?)
-        } else {
-            agent.run(request.body(&self.body[..])?)
-        };
-        sent.map_err(|error| match error {
-            ureq::Error::Timeout(_) => Error::msg("timeout"),
-            // The words of other errors may hold the URL, whose query may be secret.
-            other => Error::msg(format!("the request failed: {}", kind_of(&other))),
-        })
+        if !self.body.is_empty() {
+            request = request.body(self.body.clone());
+        } else if matches!(self.method, Method::POST | Method::PUT | Method::PATCH) {
+            // Servers refuse these methods without a length (RFC 9110, section 8.6).
+            request = request.header(CONTENT_LENGTH, 0);
+        }
+        request.send().await.map_err(HttpError::exchange)
     }
 
-    /// Returns where a redirect leads, if the response is one.
-    pub(super) fn next(
+    /// Returns the next request if the response is a redirect.
+    pub(super) fn redirected(
         &self,
-        response: &Response<Body>,
-        from: &Origin,
-    ) -> Result<Option<Self>, Error> {
-        let status = response.status().as_u16();
-        let location = response.headers().get("location");
-        let (true, Some(location)) = (matches!(status, 301 | 302 | 303 | 307 | 308), location)
-        else {
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Result<Option<Self>, HttpError> {
+        let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
+        let (true, Some(location)) = (is_redirect, headers.get(LOCATION)) else {
             return Ok(None);
         };
-        let location = location
-            .to_str()
-            .map_err(|_| Error::msg("the redirect's location cannot be read"))?;
-        let uri = resolve(&self.uri, location)?;
-        let to = Origin::of(&uri)?;
-        if from.https && !to.https {
-            return Err(Error::msg("a redirect may not leave https"));
+        let location = location.to_str().map_err(|_| HttpError::Location)?;
+        let url = self.url.join(location).map_err(|_| HttpError::Location)?;
+        let origin = Origin::of(&url)?;
+        if self.origin.is_https() && !origin.is_https() {
+            return Err(HttpError::Downgrade);
         }
-        let keeps_body = matches!(status, 307 | 308) || self.method == Method::HEAD;
-        let keeps_secrets = to == *from;
+        let keeps_body = matches!(status.as_u16(), 307 | 308) || self.method == Method::HEAD;
+        let keeps_secrets = origin == self.origin;
         let headers = self
             .headers
             .iter()
@@ -158,57 +119,46 @@ impl PluginRequest {
             .filter(|(name, _)| keeps_body || !name.as_str().starts_with("content-"))
             .cloned()
             .collect();
+        let (method, body) = if keeps_body {
+            (self.method.clone(), self.body.clone())
+        } else {
+            (Method::GET, Bytes::new())
+        };
         Ok(Some(Self {
-            method: if keeps_body {
-                self.method.clone()
-            } else {
-                Method::GET
-            },
-            uri,
+            method,
+            url,
+            origin,
             headers,
-            body: if keeps_body {
-                self.body.clone()
-            } else {
-                Vec::new()
-            },
+            body,
         }))
     }
 }
 
-/// Resolves a redirect's target against the URL that redirected.
-pub(super) fn resolve(base: &Uri, location: &str) -> Result<Uri, Error> {
-    let unreadable = || Error::msg("the redirect's location cannot be read");
-    let location = location.split('#').next().unwrap_or_default();
-    if location.contains("://") {
-        return location.parse().map_err(|_| unreadable());
+fn method(name: &str) -> Result<Method, HttpError> {
+    match name.to_ascii_uppercase().as_str() {
+        "GET" => Ok(Method::GET),
+        "HEAD" => Ok(Method::HEAD),
+        "POST" => Ok(Method::POST),
+        "PUT" => Ok(Method::PUT),
+        "DELETE" => Ok(Method::DELETE),
+        "PATCH" => Ok(Method::PATCH),
+        "OPTIONS" => Ok(Method::OPTIONS),
+        _ => Err(HttpError::Method),
     }
-    let scheme = base.scheme_str().unwrap_or("https");
-    if let Some(rest) = location.strip_prefix("//") {
-        return format!("{scheme}://{rest}")
-            .parse()
-            .map_err(|_| unreadable());
-    }
-    let authority = base.authority().map_or("", |authority| authority.as_str());
-    let path = if location.starts_with('/') {
-        location.to_owned()
-    } else {
-        let folder = base
-            .path()
-            .rsplit_once('/')
-            .map_or("", |(folder, _)| folder);
-        format!("{folder}/{location}")
-    };
-    format!("{scheme}://{authority}{path}")
-        .parse()
-        .map_err(|_| unreadable())
 }
 
-fn kind_of(error: &ureq::Error) -> &'static str {
-    match error {
-        ureq::Error::HostNotFound => "the host has no address that may be asked",
-        ureq::Error::Io(_) | ureq::Error::ConnectionFailed => "the connection broke off",
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => "TLS could not be agreed on",
-        ureq::Error::LargeResponseHeader(..) => "the response's headers are too large",
-        _ => "the exchange broke a rule of HTTP",
+fn header(name: &str, value: &Value) -> Result<(HeaderName, HeaderValue), HttpError> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HttpError::HeaderName)?;
+    if HEADERS_OF_OURS.contains(&name.as_str()) {
+        return Err(HttpError::ReservedHeader {
+            name: name.to_string(),
+        });
     }
+    let value = value
+        .as_str()
+        .and_then(|value| HeaderValue::from_str(value).ok())
+        .ok_or_else(|| HttpError::HeaderValue {
+            name: escape_ascii(name.as_str()),
+        })?;
+    Ok((name, value))
 }

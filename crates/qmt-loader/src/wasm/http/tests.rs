@@ -1,54 +1,21 @@
 //! Requests against a server of a few lines, on loopback.
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
-use std::thread::{self, JoinHandle};
+mod addresses;
+mod server;
+mod time;
 
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, Resolver};
-use ureq::unversioned::transport::NextTimeout;
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
 
-use super::public::{PublicOnly, is_public};
-use super::redirect::{HEADER_COUNT_MAX, resolve};
+use self::server::{ok, redirect, redirect_with, serve};
+use super::redirect::HEADER_COUNT_MAX;
 use super::*;
 use crate::limits::HTTP_BODY_MAX;
 
-/// Answers one connection after the other, each with the next answer, and returns the requests.
-fn serve(answers: Vec<String>) -> (SocketAddr, JoinHandle<Vec<String>>) {
-    let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = server.local_addr().unwrap();
-    let thread = thread::spawn(move || {
-        answers
-            .into_iter()
-            .map(|answer| {
-                let (mut stream, _) = server.accept().unwrap();
-                let mut request = Vec::new();
-                let mut byte = [0];
-                while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
-                    request.push(byte[0]);
-                }
-                // The client may hang up before it has everything.
-                let _ = stream.write_all(answer.as_bytes());
-                String::from_utf8(request).unwrap()
-            })
-            .collect()
-    });
-    (address, thread)
-}
-
-fn ok(body: &str) -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-fn redirect(to: &str) -> String {
-    format!(
-        "HTTP/1.1 302 Found\r\nconnection: close\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"
-    )
-}
+const LONG: Duration = Duration::from_secs(10);
 
 fn state(hosts: &[String]) -> HttpState {
     state_with(hosts, HTTP_BODY_MAX)
@@ -59,13 +26,34 @@ fn state_with(hosts: &[String], body_max: u64) -> HttpState {
     HttpState::new(hosts.collect(), body_max)
 }
 
-fn send(state: &mut HttpState, url: &str) -> Result<Vec<u8>, Error> {
-    let request = format!(r#"{{"url":"{url}","headers":{{"authorization":"canary"}}}}"#);
-    state.send(request.as_bytes(), b"", Some(Duration::from_secs(10)))
+/// Sends from a thread without any executor.
+fn send_json(
+    state: &mut HttpState,
+    request: &str,
+    body: &str,
+    time: Duration,
+) -> Result<Vec<u8>, HttpError> {
+    let deadline = Instant::now() + time;
+    let exchange = state.request(request.as_bytes(), body.into(), deadline)?;
+    let response = pollster::block_on(exchange)?;
+    state.finish(&response);
+    Ok(response.body)
 }
 
-fn words<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
-    result.unwrap_err().to_string()
+fn send(state: &mut HttpState, url: &str) -> Result<Vec<u8>, HttpError> {
+    let request = format!(r#"{{"url":"{url}","headers":{{"authorization":"canary"}}}}"#);
+    send_json(state, &request, "", LONG)
+}
+
+/// The text of an error and of its sources.
+fn words<T: std::fmt::Debug>(result: Result<T, HttpError>) -> String {
+    let error = result.unwrap_err();
+    let first: &dyn Error = &error;
+    let texts = std::iter::successors(Some(first), |error| (*error).source());
+    texts
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// WASM-06: a redirect to a host that is not granted is not followed, and to one that is, without
@@ -116,120 +104,63 @@ fn redirects_are_counted() {
     assert!(error.contains("more than 5"), "{error}");
 }
 
-/// WASM-06: a name that leads into a private network is refused, an address that the operator
-/// wrote down is not.
+/// A redirect that changes the method drops the body and the headers about it; 307 keeps them.
 #[test]
-fn names_do_not_lead_into_private_networks() {
-    let uri: Uri = "http://localhost:1/".parse().unwrap();
-    let config = Config::builder().build();
-    let resolve = |private| {
-        let resolver = PublicOnly {
-            private,
-            inner: DefaultResolver::default(),
-        };
-        resolver.resolve(&uri, &config, NextTimeout::default())
-    };
-    assert!(matches!(resolve(false), Err(ureq::Error::HostNotFound)));
-    resolve(true).unwrap();
-    for address in ["10.0.0.1", "[::1]", "localhost:80", "[::1]:80"] {
-        assert!(
-            AllowedHost::parse(address).unwrap().names_an_address(),
-            "{address}"
+fn redirects_keep_or_drop_the_body() {
+    for (status, expected) in [(302, "GET /next "), (307, "POST /next ")] {
+        let (address, server) = serve(vec![redirect_with(status, "/next"), ok("")]);
+        let mut state = state(&[address.to_string()]);
+        let request = format!(
+            r#"{{"url":"http://{address}/","method":"post","header":{{"content-type":"text/x"}}}}"#
+        );
+        send_json(&mut state, &request, "body", LONG).unwrap();
+        let seen = server.join().unwrap();
+        assert!(seen[1].starts_with(expected), "{seen:?}");
+        let keeps_body = status == 307;
+        assert_eq!(seen[1].contains("text/x"), keeps_body, "{seen:?}");
+        assert_eq!(
+            seen[1].contains("content-length: 4"),
+            keeps_body,
+            "{seen:?}"
         );
     }
-    assert!(
-        !AllowedHost::parse("internal.example")
-            .unwrap()
-            .names_an_address()
+}
+
+/// What is sent besides what the plugin asks for: no referrer, cookies or encodings.
+#[test]
+fn requests_carry_no_more_than_needed() {
+    let (address, server) = serve(vec![
+        "HTTP/1.1 302 Found\r\nset-cookie: a=b\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n".into(),
+        ok(""),
+    ]);
+    let mut state = state(&[address.to_string()]);
+    let request = format!(r#"{{"url":"http://{address}/?query#part","method":"PUT"}}"#);
+    send_json(&mut state, &request, "", LONG).unwrap();
+    let mut seen = server.join().unwrap();
+    for request in &mut seen {
+        *request = request.replace(&address.to_string(), "ADDRESS");
+        let (first, headers) = request.split_once("\r\n").unwrap();
+        let mut headers: Vec<_> = headers.trim_end().split("\r\n").collect();
+        headers.sort_unstable();
+        *request = format!("{first}|{}", headers.join("|"));
+    }
+    assert_eq!(
+        seen,
+        [
+            "PUT /?query HTTP/1.1|accept: */*|content-length: 0|host: ADDRESS|user-agent: qmt-plugins",
+            "GET /x HTTP/1.1|accept: */*|host: ADDRESS|user-agent: qmt-plugins",
+        ]
     );
-}
-
-/// WASM-06: ranges that are not the public network, however they are written.
-#[test]
-fn private_ranges_are_known() {
-    for address in [
-        "127.0.0.1",
-        "127.255.255.254",
-        "10.1.2.3",
-        "172.16.0.1",
-        "192.168.1.1",
-        "169.254.169.254",
-        "100.64.0.1",
-        "0.0.0.0",
-        "0.1.2.3",
-        "192.0.0.8",
-        "198.18.0.1",
-        "224.0.0.1",
-        "240.0.0.1",
-        "255.255.255.255",
-        "::",
-        "::1",
-        "::ffff:127.0.0.1",
-        "::127.0.0.1",
-        "fe80::1",
-        "fc00::1",
-        "fd12::1",
-        "ff02::1",
-        "64:ff9b::7f00:1",
-        "2002:7f00:1::",
-        "2001::1",
-        "2001:db8::1",
-        "fec0::1",
-    ] {
-        assert!(!is_public(address.parse().unwrap()), "{address}");
-    }
-    for address in [
-        "1.1.1.1",
-        "8.8.8.8",
-        "100.128.0.1",
-        "172.32.0.1",
-        "::ffff:1.1.1.1",
-        "2606:4700::1111",
-    ] {
-        assert!(is_public(address.parse().unwrap()), "{address}");
-    }
-}
-
-/// WASM-06: an entry is an exact host and port.
-#[test]
-fn hosts_are_exact() {
-    let is = |entry: &str, url: &str| {
-        AllowedHost::parse(entry)
-            .unwrap()
-            .is(&Origin::of(&url.parse().unwrap()).unwrap())
-    };
-    assert!(is("example.com", "https://example.com/x"));
-    assert!(is("example.com", "http://EXAMPLE.com./x"));
-    assert!(is("Example.com:8080", "http://example.com:8080"));
-    assert!(is("example.com:443", "https://example.com"));
-    assert!(is("[::1]:80", "http://[::1]/"));
-    assert!(!is("example.com", "https://example.com:8443/"));
-    assert!(!is("example.com:443", "http://example.com/"));
-    assert!(!is("example.com", "https://www.example.com/"));
-    assert!(!is("example.com", "https://example.com.evil.org/"));
-    for entry in [
-        "",
-        "*",
-        "*.example.com",
-        "https://example.com",
-        "example.com/",
-        "user@example.com",
-        "example.com:",
-        "example.com:x",
-        "example.com:99999",
-        "a b",
-        "a,b",
-        "example.com?x",
-    ] {
-        assert!(AllowedHost::parse(entry).is_err(), "{entry}");
-    }
 }
 
 /// WASM-06: what may be asked, and how.
 #[test]
 fn requests_are_checked_before_they_are_sent() {
     let mut state = state(&["127.0.0.1:1".to_owned()]);
-    let mut sent = |request: &str| words(state.send(request.as_bytes(), b"", None));
+    let mut sent = |request: &str| {
+        let error = state.request(request.as_bytes(), Vec::new(), Instant::now() + LONG);
+        words(error.map(|_| "sent"))
+    };
     for (request, expected) in [
         ("{}", "no URL"),
         (
@@ -240,13 +171,21 @@ fn requests_are_checked_before_they_are_sent() {
             r#"{"url":"http://127.0.0.1:1/","method":"TRACE"}"#,
             "method",
         ),
-        (r#"{"url":"file:///etc/passwd"}"#, "cannot be read"),
+        (r#"{"url":"file:///etc/passwd"}"#, "only http and https"),
         (r#"{"url":"ftp://127.0.0.1:1/"}"#, "only http and https"),
-        (r#"{"url":"/etc/passwd"}"#, "only http and https"),
+        (r#"{"url":"data:,x"}"#, "only http and https"),
+        (r#"{"url":"/etc/passwd"}"#, "cannot be read"),
+        (r#"{"url":"http://"}"#, "cannot be read"),
+        (r#"{"url":"http://127.0.0.1:99999/"}"#, "cannot be read"),
         (r#"{"url":"http://127.0.0.1:1@example.com/"}"#, "user name"),
         (r#"{"url":"http://example.com@127.0.0.1:1/"}"#, "user name"),
+        (r#"{"url":"http://:word@127.0.0.1:1/"}"#, "user name"),
         (
             r#"{"url":"http://127.0.0.1:1/","headers":{"Host":"x"}}"#,
+            "cannot be set",
+        ),
+        (
+            r#"{"url":"http://127.0.0.1:1/","header":{"TE":"x"}}"#,
             "cannot be set",
         ),
         (
@@ -261,6 +200,8 @@ fn requests_are_checked_before_they_are_sent() {
             r#"{"url":"http://127.0.0.1:1/","headers":{"a b":"x"}}"#,
             "not valid",
         ),
+        (r#"{"url":"http://127.0.0.1:2/"}"#, "not granted"),
+        (r#"{"url":"https://127.0.0.1/"}"#, "not granted"),
         ("[", "EOF"),
     ] {
         let error = sent(request);
@@ -275,7 +216,46 @@ fn requests_are_checked_before_they_are_sent() {
     };
     assert!(sent(&headers(HEADER_COUNT_MAX + 1)).contains("more than 100 headers"));
     // At the limit it gets as far as the network, where nothing listens.
-    assert!(sent(&headers(HEADER_COUNT_MAX)).contains("failed"));
+    let error = send_json(&mut state, &headers(HEADER_COUNT_MAX), "", LONG);
+    assert!(matches!(error, Err(HttpError::Connection(_))), "{error:?}");
+    let head = r#"{"url":"http://127.0.0.1:1/","method":"HEAD"}"#;
+    let error = send_json(&mut state, head, "body", LONG);
+    assert!(matches!(error, Err(HttpError::BodyNotAllowed)), "{error:?}");
+}
+
+/// The query of a URL and the values of headers may be secret.
+#[test]
+fn errors_hold_no_secrets() {
+    let mut state = state(&["127.0.0.1:1".to_owned()]);
+    let error = send(&mut state, "http://127.0.0.1:1/canary?canary").unwrap_err();
+    assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    assert!(!words::<()>(Err(error)).contains("canary"));
+}
+
+/// A server without TLS, one that hangs up, and one that does not speak HTTP are told apart.
+#[test]
+fn failures_are_told_apart() {
+    let failed = |scheme: &str, answer: &'static str| {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let thread = thread::spawn(move || {
+            let (mut stream, _) = server.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let mut state = state(&[address.to_string()]);
+        let error = send(&mut state, &format!("{scheme}://{address}/")).unwrap_err();
+        thread.join().unwrap();
+        error
+    };
+    let error = failed("https", "HTTP/1.1 400 Bad Request\r\n\r\n");
+    assert!(matches!(error, HttpError::Tls(_)), "{error:?}");
+    for part in ["", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx"] {
+        let error = failed("http", part);
+        assert!(matches!(error, HttpError::Connection(_)), "{error:?}");
+    }
+    let error = failed("http", "SSH-2.0-x\r\n\r\n");
+    assert!(matches!(error, HttpError::Protocol(_)), "{error:?}");
 }
 
 /// WASM-06, LIM-12: a body of 50 MiB is read, one byte more is not; and so at a lower limit.
@@ -296,32 +276,95 @@ fn responses_are_limited() {
     }
 }
 
-/// WASM-02: a server that does not answer costs no more than the time of the call.
+/// WASM-06: headers of 64 KiB and 128 headers are read, more are not, and a response without end
+/// of its headers is not buffered without end.
 #[test]
-fn the_time_of_the_call_holds() {
-    let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = server.local_addr().unwrap();
+fn headers_of_responses_are_limited() {
+    let response = |headers: &[String]| {
+        format!(
+            "HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n",
+            headers.concat()
+        )
+    };
+    let rest = "content-length: 0\r\n".len();
+    let of_size = |size: usize| {
+        let value = "v".repeat(size - rest - "x: \r\n".len());
+        response(&[format!("x: {value}\r\n")])
+    };
+    let of_count = |count: usize| {
+        let headers: Vec<_> = (1..count).map(|name| format!("x{name}: y\r\n")).collect();
+        response(&headers)
+    };
+    let (address, server) = serve(vec![
+        of_size(HEADERS_MAX),
+        of_size(HEADERS_MAX + 1),
+        of_size(1024 * 1024),
+        of_count(128),
+        of_count(129),
+    ]);
     let mut state = state(&[address.to_string()]);
-    let request = format!(r#"{{"url":"http://{address}/"}}"#);
-    let begin = Instant::now();
-    let error = words(state.send(request.as_bytes(), b"", Some(Duration::from_millis(200))));
-    assert_eq!(error, "timeout");
-    assert!(
-        begin.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        begin.elapsed()
+    for is_accepted in [true, false, false, true, false] {
+        let sent = send(&mut state, &format!("http://{address}/"));
+        match sent {
+            Ok(_) => assert!(is_accepted),
+            Err(HttpError::HeadersTooLarge) => assert!(!is_accepted),
+            Err(error) => panic!("{error:?}"),
+        }
+        assert_eq!(state.headers().len() > 1_000, is_accepted);
+    }
+    server.join().unwrap();
+}
+
+#[test]
+fn headers_are_given_as_json() {
+    let (address, _server) = serve(vec![
+        "HTTP/1.1 404 No\r\nx-b: 1\r\nX-A: \"q\"\r\nx-b: 2\r\nbad: \u{fc}\r\ncontent-length: 2\r\n\r\nno"
+            .to_owned(),
+    ]);
+    let mut state = state(&[address.to_string()]);
+    assert_eq!((state.status(), &*state.headers()), (0, "{}"));
+    let body = send(&mut state, &format!("http://{address}/")).unwrap();
+    assert_eq!((&*body, state.status()), (&b"no"[..], 404));
+    assert_eq!(
+        state.headers(),
+        r#"{"content-length":"2","x-a":"\"q\"","x-b":"2"}"#
     );
+    assert!(send(&mut state, "http://example.com/").is_err());
+    assert_eq!((state.status(), &*state.headers()), (0, "{}"));
 }
 
 #[test]
 fn redirects_are_resolved_against_the_url() {
-    let base: Uri = "https://example.com:8443/a/b?c".parse().unwrap();
+    let request = |url: &str| {
+        let request = format!(r#"{{"url":"{url}"}}"#);
+        PluginRequest::parse(request.as_bytes(), Vec::new()).unwrap()
+    };
+    let redirected = |from: &str, location: &str| {
+        let headers =
+            HeaderMap::from_iter([(reqwest::header::LOCATION, location.parse().unwrap())]);
+        let next = request(from).redirected(reqwest::StatusCode::FOUND, &headers)?;
+        Ok::<_, HttpError>(next.unwrap().url().to_string())
+    };
+    let base = "https://example.com:8443/a/b?c";
     for (location, expected) in [
-        ("https://other.org/x#y", "https://other.org/x"),
+        ("https://other.org/x", "https://other.org/x"),
         ("//other.org/x", "https://other.org/x"),
         ("/x?y", "https://example.com:8443/x?y"),
         ("x", "https://example.com:8443/a/x"),
+        ("../x", "https://example.com:8443/x"),
+        ("\\\\other.org\\x", "https://other.org/x"),
     ] {
-        assert_eq!(resolve(&base, location).unwrap().to_string(), expected);
+        assert_eq!(redirected(base, location).unwrap(), expected);
     }
+    for (location, expected) in [
+        ("http://example.com/", "https to http"),
+        ("ftp://example.com/", "only http and https"),
+        ("https://a:b@example.com/", "user name"),
+        ("//a@example.com/", "user name"),
+        ("https://[/", "cannot be read"),
+    ] {
+        let error = words(redirected(base, location));
+        assert!(error.contains(expected), "{location}: {error}");
+    }
+    assert!(redirected("http://example.com/", "http://example.com/x").is_ok());
 }

@@ -1,0 +1,263 @@
+//! Wakes calls at given times, and has running Wasm code look at its clock then.
+//!
+//! wasmtime compares an engine-wide counter, the epoch, at each loop and each function. One thread
+//! advances it when an alarm is due, and not otherwise; every running call then checks its own
+//! deadline. <https://docs.wasmtime.dev/examples-interrupting-wasm.html>
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_util::task::AtomicWaker;
+use wasmtime::Engine;
+
+/// The time that a call may run on the thread of its caller before it moves to another one.
+pub(super) const SLICE: Duration = Duration::from_millis(1);
+/// How many slices the thread stays ready after the last alarm, so that a series of short calls
+/// does not wake it for each one.
+const IDLE_SLICES: u32 = 20;
+
+/// The longest time between two repetitions of an alarm.
+const REPEAT_MAX: Duration = Duration::from_millis(64);
+
+type Key = (Instant, u64);
+
+#[derive(Debug)]
+struct Due {
+    waker: Arc<AtomicWaker>,
+    /// The time until it is repeated.
+    repeat: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    due: BTreeMap<Key, Due>,
+    /// The times of alarms that are not due when they were set to be, by number.
+    moved: HashMap<u64, Instant>,
+    last: u64,
+    /// When the thread wakes up by itself; `None` while it waits for the first alarm.
+    wakes: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    earlier: Condvar,
+}
+
+impl Shared {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The alarms of one engine, which both live as long as the process.
+#[derive(Debug)]
+pub(super) struct Alarms {
+    shared: Arc<Shared>,
+}
+
+impl Alarms {
+    /// Starts the thread that advances the epoch of `engine`.
+    pub(super) fn start(engine: Engine) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let alarms = Self {
+            shared: Arc::clone(&shared),
+        };
+        thread::Builder::new()
+            .name("qmt-wasm-alarms".to_owned())
+            .spawn(move || run(&shared, &engine))?;
+        Ok(alarms)
+    }
+
+    /// Wakes `waker` and advances the epoch at `at`, and then again and again until the alarm is
+    /// dropped: code that looks at its clock just before an alarm misses the epoch of that alarm.
+    pub(super) fn set(&self, at: Instant, waker: &Arc<AtomicWaker>) -> Alarm<'_> {
+        let mut pending = self.shared.pending();
+        pending.last += 1;
+        let key = (at, pending.last);
+        let due = Due {
+            waker: Arc::clone(waker),
+            repeat: SLICE,
+        };
+        pending.due.insert(key, due);
+        if pending.wakes.is_none_or(|wakes| at < wakes) {
+            pending.wakes = Some(at);
+            self.shared.earlier.notify_one();
+        }
+        drop(pending);
+        Alarm { alarms: self, key }
+    }
+
+    /// Lets the alarms of `waker` go off now.
+    pub(super) fn hurry(&self, waker: &Arc<AtomicWaker>) {
+        let mut pending = self.shared.pending();
+        let of_waker = |(_, due): &(&Key, &Due)| Arc::ptr_eq(&due.waker, waker);
+        let keys = pending.due.iter().filter(of_waker).map(|(key, _)| *key);
+        let keys: Vec<Key> = keys.collect();
+        let now = Instant::now();
+        for key in keys {
+            pending.reschedule(key, now, SLICE);
+        }
+        pending.wakes = Some(now);
+        self.shared.earlier.notify_one();
+    }
+}
+
+impl Pending {
+    fn reschedule(&mut self, key: Key, at: Instant, repeat: Duration) {
+        if let Some(due) = self.due.remove(&key) {
+            let waker = due.waker;
+            self.due.insert((at, key.1), Due { waker, repeat });
+            self.moved.insert(key.1, at);
+        }
+    }
+}
+
+/// An alarm that is set.
+#[derive(Debug)]
+pub(super) struct Alarm<'a> {
+    alarms: &'a Alarms,
+    key: Key,
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        let mut pending = self.alarms.shared.pending();
+        if pending.due.remove(&self.key).is_none()
+            && let Some(at) = pending.moved.remove(&self.key.1)
+        {
+            pending.due.remove(&(at, self.key.1));
+        }
+    }
+}
+
+fn run(shared: &Shared, engine: &Engine) -> ! {
+    let mut idle = 0;
+    let mut pending = shared.pending();
+    loop {
+        let now = Instant::now();
+        let first = pending.due.first_key_value();
+        let first = first.map(|(key, due)| (*key, Arc::clone(&due.waker), due.repeat));
+        let time = match first {
+            Some((key, waker, repeat)) if key.0 <= now => {
+                pending.reschedule(key, now + repeat, REPEAT_MAX.min(repeat * 2));
+                idle = 0;
+                drop(pending);
+                engine.increment_epoch();
+                waker.wake();
+                pending = shared.pending();
+                continue;
+            }
+            Some((key, ..)) => {
+                idle = 0;
+                Some(key.0 - now)
+            }
+            None if idle < IDLE_SLICES => {
+                idle += 1;
+                Some(SLICE)
+            }
+            None => None,
+        };
+        pending.wakes = time.map(|time| now + time);
+        // Whether an alarm was set or the time is over is seen by looking at the alarms again.
+        pending = if let Some(time) = time {
+            let waited = shared.earlier.wait_timeout(pending, time);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            idle = 0;
+            let waited = shared.earlier.wait(pending);
+            waited.unwrap_or_else(PoisonError::into_inner)
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn alarms() -> Alarms {
+        Alarms::start(Engine::default()).unwrap()
+    }
+
+    fn watched() -> (Arc<AtomicWaker>, Arc<Count>) {
+        let (waker, count) = (Arc::new(AtomicWaker::new()), Arc::new(Count::default()));
+        waker.register(&Waker::from(Arc::clone(&count)));
+        (waker, count)
+    }
+
+    fn after(milliseconds: u64) -> Instant {
+        Instant::now() + Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn alarms_go_off_in_their_order_whatever_order_they_are_set_in() {
+        let alarms = alarms();
+        // The thread waits for the first alarm, so an earlier one has to wake it.
+        for (first, second) in [(30, 5), (5, 30)] {
+            let ((late, late_count), (early, early_count)) = (watched(), watched());
+            let (late, early) = (
+                alarms.set(after(first * 10), &late),
+                alarms.set(after(second * 10), &early),
+            );
+            while late_count.0.load(Ordering::SeqCst) + early_count.0.load(Ordering::SeqCst) == 0 {
+                thread::yield_now();
+            }
+            let is_second_first = early_count.0.load(Ordering::SeqCst) == 1;
+            assert_eq!(is_second_first, second < first);
+            drop((late, early));
+            // Until the thread has nothing to wait for any more.
+            thread::sleep(SLICE * (IDLE_SLICES + 20));
+        }
+    }
+
+    fn wait_for(count: &Count, least: u32) {
+        while count.0.load(Ordering::SeqCst) < least {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn an_alarm_that_is_dropped_stays_silent() {
+        let alarms = alarms();
+        let (waker, count) = watched();
+        drop(alarms.set(after(20), &waker));
+        let (other, rang) = watched();
+        let alarm = alarms.set(after(60), &other);
+        wait_for(&rang, 1);
+        drop(alarm);
+        assert_eq!(count.0.load(Ordering::SeqCst), 0);
+        let pending = alarms.shared.pending();
+        assert!(pending.due.is_empty() && pending.moved.is_empty());
+    }
+
+    /// WASM-01: code that misses an epoch is stopped by a later one.
+    #[test]
+    fn an_alarm_is_repeated_until_it_is_dropped() {
+        let alarms = alarms();
+        let (waker, count) = watched();
+        let alarm = alarms.set(after(60_000), &waker);
+        alarms.hurry(&waker);
+        for turn in 1..=3 {
+            wait_for(&count, turn);
+            waker.register(&Waker::from(Arc::clone(&count)));
+        }
+        drop(alarm);
+        let pending = alarms.shared.pending();
+        assert!(pending.due.is_empty() && pending.moved.is_empty());
+    }
+}

@@ -1,0 +1,264 @@
+//! One instance of a plugin: its store, its start, and one call after the other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::{AsContextMut, Func, Store, Trap, TypedFunc, Val};
+use wasmtime_wasi::I32Exit;
+
+use super::fault::{Fault, Trapped};
+use super::memory::{Context, slice};
+use super::module::{Code, Linked};
+use super::preflight::COMMAND_EXPORT;
+use super::state::{Settings, State, Stop};
+use super::wasi;
+use crate::error::LoadError;
+
+/// What messages call the time before the first call.
+pub(super) const START: &str = "(start)";
+
+/// What it takes to make instances of a plugin.
+pub(super) struct Spec {
+    pub(super) linked: Arc<Linked>,
+    pub(super) code: Arc<Code>,
+    pub(super) settings: Arc<Settings>,
+}
+
+/// One instance of a plugin.
+pub(super) struct Instance {
+    store: Store<State>,
+    running: Option<Running>,
+    /// Whether another call may use it. What trapped or was stopped has arbitrary memory, and after
+    /// `_start` and `proc_exit` a program has ended.
+    pub(super) reusable: bool,
+}
+
+/// What there is once the module has started.
+struct Running {
+    instance: wasmtime::Instance,
+    functions: HashMap<String, Entry>,
+}
+
+#[derive(Clone)]
+enum Entry {
+    Code(TypedFunc<(), i32>),
+    Plain(TypedFunc<(), ()>),
+}
+
+impl Spec {
+    /// Makes an instance whose code has not begun to run.
+    pub(super) fn instance(&self) -> Result<Instance, LoadError> {
+        let runtime = self.linked.runtime;
+        let mut state = State::new(&self.settings);
+        if self.code.wasi {
+            let context = wasi::context(&self.settings.grants.folders);
+            state.wasi = Some(context.map_err(|error| LoadError::Start {
+                plugin: self.settings.plugin.clone(),
+                source: error.into(),
+            })?);
+        }
+        let mut store = Store::new(&runtime.engine, state);
+        store.limiter(|state| &mut state.budget);
+        store.epoch_deadline_callback(|context| Ok(context.data().at_epoch()?));
+        Ok(Instance {
+            store,
+            running: None,
+            reusable: false,
+        })
+    }
+}
+
+impl Instance {
+    /// Starts the module, unless it has started. That counts towards the time of `stop`.
+    pub(super) async fn start(&mut self, spec: &Spec, stop: &Arc<Stop>) -> Result<(), LoadError> {
+        let result = match self.begin(spec, stop) {
+            Ok(()) => self.start_within(spec).await.map(drop),
+            Err(error) => Err(error),
+        };
+        self.reusable = result.is_ok();
+        result.map_err(|error| self.failure(spec, START, error))
+    }
+
+    /// Calls an export that takes nothing and returns nothing or one `i32`.
+    pub(super) async fn call(
+        &mut self,
+        spec: &Spec,
+        export: &str,
+        input: &[u8],
+        stop: &Arc<Stop>,
+    ) -> Result<Bytes, LoadError> {
+        let result = match self.begin(spec, stop) {
+            Ok(()) => self.call_within(spec, export, input).await,
+            Err(error) => Err(error),
+        };
+        self.reusable = result.is_ok() && export != COMMAND_EXPORT;
+        let code = match result {
+            Ok(code) => code,
+            Err(error) => match error.downcast_ref::<I32Exit>() {
+                Some(I32Exit(0)) => 0,
+                _ => return Err(self.failure(spec, export, error)),
+            },
+        };
+        let message = match self.store.message() {
+            Some(message) => message,
+            None if code != 0 => format!("it returned {code}"),
+            None => return Ok(self.output()),
+        };
+        Err(failed(spec, export, &message))
+    }
+
+    fn output(&mut self) -> Bytes {
+        let Ok((bytes, state)) = self.store.shared() else {
+            return Bytes::new();
+        };
+        let (offset, length) = state.output;
+        slice(bytes, offset, length).map_or_else(Bytes::new, Bytes::copy_from_slice)
+    }
+
+    /// Gives the time and the fuel of a call to whatever runs next.
+    fn begin(&mut self, spec: &Spec, stop: &Arc<Stop>) -> wasmtime::Result<()> {
+        self.store.data_mut().stop = Arc::clone(stop);
+        self.store.set_epoch_deadline(1);
+        match spec.settings.limits.fuel {
+            Some(fuel) => self.store.set_fuel(fuel.max(1)),
+            None => Ok(()),
+        }
+    }
+
+    async fn start_within(&mut self, spec: &Spec) -> wasmtime::Result<&mut Running> {
+        if self.running.is_none() {
+            let instance = spec.code.instantiate(&spec.linked, &mut self.store).await?;
+            initialize(&mut self.store, instance).await?;
+            self.running = Some(Running {
+                instance,
+                functions: HashMap::new(),
+            });
+        }
+        self.running.as_mut().ok_or_else(|| Fault::NoKernel.into())
+    }
+
+    async fn call_within(
+        &mut self,
+        spec: &Spec,
+        export: &str,
+        input: &[u8],
+    ) -> wasmtime::Result<i32> {
+        self.start_within(spec).await?;
+        self.store.reset()?;
+        let offset = self.store.give(input)?;
+        self.store.set_input(offset, u64::try_from(input.len())?)?;
+        match self.entry(export)? {
+            Entry::Code(function) => function.call_async(&mut self.store, ()).await,
+            Entry::Plain(function) => {
+                function.call_async(&mut self.store, ()).await?;
+                Ok(0)
+            }
+        }
+    }
+
+    /// Looks the export up once.
+    fn entry(&mut self, export: &str) -> wasmtime::Result<Entry> {
+        let running = self.running.as_mut().ok_or(Fault::NoKernel)?;
+        if let Some(entry) = running.functions.get(export) {
+            return Ok(entry.clone());
+        }
+        let function = running.instance.get_func(&mut self.store, export);
+        let function = function.ok_or(Fault::NoKernel)?;
+        let entry = match function.typed(&self.store) {
+            Ok(function) => Entry::Code(function),
+            Err(_) => Entry::Plain(function.typed(&self.store)?),
+        };
+        running.functions.insert(export.to_owned(), entry.clone());
+        Ok(entry)
+    }
+
+    /// Tells what a failed call is to the caller.
+    fn failure(&mut self, spec: &Spec, export: &str, error: wasmtime::Error) -> LoadError {
+        let plugin = spec.settings.plugin.clone();
+        let export = export.to_owned();
+        let limits = &spec.settings.limits;
+        if let Some(Fault::TimedOut) = error.downcast_ref() {
+            let limit = limits.timeout;
+            return LoadError::TimedOut {
+                plugin,
+                export,
+                limit,
+            };
+        }
+        if let Some(Fault::OutOfMemory) = error.downcast_ref() {
+            let limit = limits.memory_max;
+            return LoadError::OutOfMemory {
+                plugin,
+                export,
+                limit,
+            };
+        }
+        if let Some(I32Exit(code)) = error.downcast_ref() {
+            let message = self.store.message();
+            let message = message.unwrap_or_else(|| format!("it exited with status {code}"));
+            return failed(spec, &export, &message);
+        }
+        if let (Some(Trap::OutOfFuel), Some(limit)) = (error.downcast_ref(), limits.fuel) {
+            return LoadError::OutOfFuel {
+                plugin,
+                export,
+                limit,
+            };
+        }
+        let message = self.store.message();
+        let source = Trapped::boxed(error, message.as_deref());
+        if export == START {
+            return LoadError::Start { plugin, source };
+        }
+        LoadError::Trapped {
+            plugin,
+            export,
+            source,
+        }
+    }
+}
+
+fn failed(spec: &Spec, export: &str, message: &str) -> LoadError {
+    LoadError::PluginFailed {
+        plugin: spec.settings.plugin.clone(),
+        export: export.to_owned(),
+        message: qmt_oci_ref::text::escape(message),
+    }
+}
+
+/// Runs the initialisers that languages put into a module: Haskell's runtime, or else the
+/// constructors of C, or else those of a WASI reactor.
+async fn initialize(
+    store: &mut Store<State>,
+    instance: wasmtime::Instance,
+) -> wasmtime::Result<()> {
+    let plain = |store: &mut Store<State>, name: &str| {
+        let function = instance.get_func(&mut *store, name)?;
+        function.typed::<(), ()>(&*store).ok()
+    };
+    if let Some(haskell) = instance.get_func(&mut *store, "hs_init") {
+        if let Some(reactor) = plain(store, "_initialize") {
+            reactor.call_async(&mut *store, ()).await?;
+        }
+        return start_haskell(store.as_context_mut(), haskell).await;
+    }
+    let constructors = match instance.get_func(&mut *store, "__wasm_call_ctors") {
+        Some(_) => plain(store, "__wasm_call_ctors"),
+        None => plain(store, "_initialize"),
+    };
+    match constructors {
+        Some(constructors) => constructors.call_async(&mut *store, ()).await,
+        None => Ok(()),
+    }
+}
+
+/// Calls `hs_init(0, 0)`: no arguments for Haskell's runtime.
+async fn start_haskell(
+    store: wasmtime::StoreContextMut<'_, State>,
+    haskell: Func,
+) -> wasmtime::Result<()> {
+    let mut results = vec![Val::I32(0); haskell.ty(&store).results().len()];
+    let arguments = [Val::I32(0), Val::I32(0)];
+    haskell.call_async(store, &arguments, &mut results).await
+}

@@ -1,0 +1,254 @@
+//! The loader of Wasm plugins.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread;
+
+use async_trait::async_trait;
+use qmt_oci_ref::{Digest, PluginKind};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::WasmLoaderBuilder;
+use super::engine::Runtime;
+use super::grants::Grants;
+use super::host_function::HostFunction;
+use super::image::Images;
+use super::instance::{START, Spec};
+use super::module::{Code, Linked, compile, map};
+use super::on_time::until;
+use super::plugin::{Instances, WasmPlugin, deadline};
+use super::preflight;
+use super::state::Settings;
+use crate::error::{BoxError, LoadError, WasmRefusal};
+use crate::limits::LoadOptions;
+use crate::loader::{Artifact, Loader, Preflight};
+use crate::plugin::Plugin;
+
+/// Compilations at a time: as many as there are processors.
+static COMPILING: LazyLock<Semaphore> = LazyLock::new(|| {
+    Semaphore::new(thread::available_parallelism().map_or(1, std::num::NonZero::get))
+});
+
+/// Loads Wasm plugins.
+///
+/// A module is compiled once per digest. Its machine code is kept in the loader's own private
+/// folder, is checked against its hash and mapped into memory at the next start. Each plugin runs
+/// as many instances as there are calls at the same time, up to a limit.
+///
+/// Calls begin on the thread that polls them. What takes longer than a millisecond, or can call
+/// functions of the host, moves to a thread of the runtime that may block.
+pub struct WasmLoader {
+    pub(super) images: Option<Images>,
+    pub(super) functions: Vec<HostFunction>,
+    pub(super) offered: BTreeSet<(String, String)>,
+    pub(super) instances: usize,
+    /// Without fuel and with it.
+    pub(super) linked: [OnceLock<Arc<Linked>>; 2],
+    /// Each module that is loaded or being loaded, by digest and whether it uses fuel.
+    pub(super) modules: Mutex<HashMap<(Digest, bool), Arc<ModuleSlot>>>,
+    /// What is loaded, by digest and options, as long as it is referenced.
+    pub(super) loaded: Mutex<Vec<Loaded>>,
+}
+
+/// A module while someone loads it or has it loaded; the lock lets one of them compile it.
+pub(super) type ModuleSlot = tokio::sync::Mutex<Weak<Code>>;
+
+#[derive(Debug)]
+pub(super) struct Loaded {
+    digest: Digest,
+    options: LoadOptions,
+    instances: Weak<Instances>,
+}
+
+impl fmt::Debug for WasmLoader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WasmLoader")
+            .field("images", &self.images)
+            .field("functions", &self.functions)
+            .field("instances", &self.instances)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Loader for WasmLoader {
+    async fn load(
+        &self,
+        artifact: Artifact,
+        options: LoadOptions,
+    ) -> Result<Arc<dyn Plugin>, LoadError> {
+        let preflight = check(&artifact, &self.offered, Some(&options))?;
+        let grants = Grants::new(artifact.name(), &options)?;
+        let fuel = options.limits.fuel.is_some();
+        let slot = self.slot(artifact.digest(), fuel);
+        let mut slot = slot.lock().await;
+        // Values of the environment are part of what a plugin was loaded with, and may have
+        // changed since: such a plugin is not shared.
+        let shareable = options.allow.env.is_empty();
+        if shareable && let Some(instances) = self.shared(&artifact, &options) {
+            return Ok(Arc::new(WasmPlugin::new(instances)));
+        }
+        let linked = self.linked(&artifact, fuel)?;
+        let code = if let Some(code) = slot.upgrade() {
+            code
+        } else {
+            let limit = options.limits.compile_timeout;
+            let compiling = self.code(&artifact, &linked);
+            let code = until(linked.runtime, deadline(limit), compiling).await;
+            let code = code.ok_or_else(|| LoadError::CompileTimedOut {
+                plugin: artifact.name().to_owned(),
+                limit,
+            })??;
+            *slot = Arc::downgrade(&code);
+            code
+        };
+        drop(slot);
+        let spec = Spec {
+            linked,
+            code,
+            settings: Arc::new(Settings {
+                plugin: artifact.name().to_owned(),
+                limits: options.limits.clone(),
+                grants,
+            }),
+        };
+        let instances = Instances::start(spec, preflight.exports, self.instances).await?;
+        if shareable {
+            self.loaded().push(Loaded {
+                digest: artifact.digest().clone(),
+                options,
+                instances: Arc::downgrade(&instances),
+            });
+        }
+        Ok(Arc::new(WasmPlugin::new(instances)))
+    }
+
+    fn preflight(&self, artifact: &Artifact) -> Result<Preflight, LoadError> {
+        let preflight = check(artifact, &self.offered, None)?;
+        preflight::validate(artifact.bytes()).map_err(|reason| refused(artifact, reason))?;
+        Ok(preflight)
+    }
+}
+
+impl WasmLoader {
+    /// Starts a loader that keeps compiled modules in memory and offers no host functions.
+    pub fn builder() -> WasmLoaderBuilder {
+        WasmLoaderBuilder::default()
+    }
+
+    /// Returns the plugin that is already loaded under the same options, if there is one.
+    fn shared(&self, artifact: &Artifact, options: &LoadOptions) -> Option<Arc<Instances>> {
+        let mut loaded = self.loaded();
+        loaded.retain(|one| one.instances.strong_count() > 0);
+        loaded
+            .iter()
+            .find(|one| one.digest == *artifact.digest() && one.options == *options)
+            .and_then(|one| one.instances.upgrade())
+    }
+
+    /// Returns the functions that modules import, from the engine that counts fuel or not.
+    fn linked(&self, artifact: &Artifact, fuel: bool) -> Result<Arc<Linked>, LoadError> {
+        let cell = &self.linked[usize::from(fuel)];
+        if let Some(linked) = cell.get() {
+            return Ok(Arc::clone(linked));
+        }
+        let runtime = Runtime::get(fuel)?;
+        let linked = Linked::new(runtime, self.images.as_ref(), &self.functions)
+            .map_err(|error| compile_error(artifact, error))?;
+        Ok(Arc::clone(cell.get_or_init(|| Arc::new(linked))))
+    }
+
+    /// Maps the module's image, or compiles the module.
+    async fn code(
+        &self,
+        artifact: &Artifact,
+        linked: &Arc<Linked>,
+    ) -> Result<Arc<Code>, LoadError> {
+        let runtime = linked.runtime;
+        let mapped = blocking(artifact, {
+            let (images, digest) = (self.images.clone(), artifact.digest().clone());
+            move || Ok(map(runtime, images.as_ref(), &digest))
+        })
+        .await?;
+        let module = if let Some(module) = mapped {
+            module
+        } else {
+            // The semaphore is never closed.
+            let permit = COMPILING.acquire().await;
+            let (images, module) = (self.images.clone(), artifact.clone());
+            blocking(artifact, move || {
+                let _permit = permit;
+                preflight::validate(module.bytes()).map_err(|reason| refused(&module, reason))?;
+                compile(runtime, images.as_ref(), module.bytes(), module.digest())
+                    .map_err(|error| compile_error(&module, error))
+            })
+            .await?
+        };
+        let code = Code::new(linked, module).map_err(|error| LoadError::Link {
+            plugin: artifact.name().to_owned(),
+            source: error.into(),
+        })?;
+        Ok(Arc::new(code))
+    }
+
+    fn slot(&self, digest: &Digest, fuel: bool) -> Arc<ModuleSlot> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        modules.retain(|_, slot| {
+            Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|code| code.strong_count() > 0)
+        });
+        Arc::clone(modules.entry((digest.clone(), fuel)).or_default())
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, Vec<Loaded>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Checks that `artifact` is a module which can run under `options`, with these functions.
+pub(crate) fn check(
+    artifact: &Artifact,
+    offered: &BTreeSet<(String, String)>,
+    options: Option<&LoadOptions>,
+) -> Result<Preflight, LoadError> {
+    if artifact.kind() != PluginKind::Wasm {
+        return Err(LoadError::KindMismatch {
+            plugin: artifact.name().to_owned(),
+            loader: PluginKind::Wasm,
+            artifact: artifact.kind(),
+        });
+    }
+    let limits = options.map(|options| &options.limits);
+    preflight::preflight(artifact.bytes(), offered, limits)
+        .map_err(|reason| refused(artifact, reason))
+}
+
+fn refused(artifact: &Artifact, reason: WasmRefusal) -> LoadError {
+    LoadError::WasmRefused {
+        plugin: artifact.name().to_owned(),
+        reason,
+    }
+}
+
+/// Runs `work` on a thread that may block. It runs to its end even if its caller no longer waits for it.
+async fn blocking<T: Send + 'static>(
+    artifact: &Artifact,
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
+    match spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(LoadError::Host {
+            plugin: artifact.name().to_owned(),
+            export: START.to_owned(),
+            source: error.into(),
+        }),
+    }
+}
+
+fn compile_error(artifact: &Artifact, error: wasmtime::Error) -> LoadError {
+    LoadError::Compile {
+        plugin: artifact.name().to_owned(),
+        source: BoxError::from(error),
+    }
+}

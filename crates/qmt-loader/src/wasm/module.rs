@@ -1,0 +1,186 @@
+//! Modules that are compiled and linked, and what they are linked to.
+
+use std::sync::OnceLock;
+
+use qmt_oci_ref::Digest;
+use wasmtime::{Extern, InstancePre, Linker, Module, Store};
+
+use super::abi;
+use super::engine::{KERNEL, Runtime};
+use super::fault::Fault;
+use super::host_function::HostFunction;
+use super::image::Images;
+use super::imports::{EXTISM_ENV, is_wasi};
+use super::state::{Kernel, State};
+use super::wasi;
+
+/// All functions that modules of one loader can import.
+pub(super) struct Linked {
+    pub(super) runtime: &'static Runtime,
+    kernel: InstancePre<State>,
+    functions: Linker<State>,
+    host: Vec<HostFunction>,
+    /// The same with WASI.
+    with_wasi: OnceLock<Linker<State>>,
+}
+
+impl Linked {
+    pub(super) fn new(
+        runtime: &'static Runtime,
+        images: Option<&Images>,
+        host: &[HostFunction],
+    ) -> wasmtime::Result<Self> {
+        let mut functions = Linker::new(&runtime.engine);
+        abi::link(&mut functions)?;
+        functions.allow_shadowing(true);
+        for function in host {
+            function.link(&mut functions)?;
+        }
+        let kernel = compile_or_map(runtime, images, KERNEL, &Digest::sha256(KERNEL))?;
+        Ok(Self {
+            runtime,
+            kernel: functions.instantiate_pre(&kernel)?,
+            functions,
+            host: host.to_vec(),
+            with_wasi: OnceLock::new(),
+        })
+    }
+
+    /// Returns the functions for a module that imports WASI, or does not.
+    fn linker(&self, wasi: bool) -> wasmtime::Result<&Linker<State>> {
+        if !wasi {
+            return Ok(&self.functions);
+        }
+        if let Some(linker) = self.with_wasi.get() {
+            return Ok(linker);
+        }
+        let mut linker = self.functions.clone();
+        wasi::link(&mut linker)?;
+        wasi::link_unstable(&mut linker)?;
+        Ok(self.with_wasi.get_or_init(|| linker))
+    }
+}
+
+/// Compiles `wasm`, or maps its image.
+fn compile_or_map(
+    runtime: &Runtime,
+    images: Option<&Images>,
+    wasm: &[u8],
+    digest: &Digest,
+) -> wasmtime::Result<Module> {
+    match map(runtime, images, digest) {
+        Some(module) => Ok(module),
+        None => compile(runtime, images, wasm, digest),
+    }
+}
+
+/// Maps the image of the module with this digest, if there is one.
+pub(super) fn map(runtime: &Runtime, images: Option<&Images>, digest: &Digest) -> Option<Module> {
+    images?.slot(digest, &runtime.engine).load()
+}
+
+/// Compiles `wasm` and keeps its image. Another process that compiles the same is waited for.
+pub(super) fn compile(
+    runtime: &Runtime,
+    images: Option<&Images>,
+    wasm: &[u8],
+    digest: &Digest,
+) -> wasmtime::Result<Module> {
+    let Some(images) = images else {
+        return Module::from_binary(&runtime.engine, wasm);
+    };
+    let slot = images.slot(digest, &runtime.engine);
+    // Without a lock, the worst is that a module is compiled twice.
+    let lock = slot.lock();
+    if lock.is_ok()
+        && let Some(module) = slot.load()
+    {
+        return Ok(module);
+    }
+    let module = Module::from_binary(&runtime.engine, wasm)?;
+    slot.store(&module);
+    Ok(module)
+}
+
+/// A module and where its imports come from.
+pub(super) struct Code {
+    module: Module,
+    /// In the order of the module.
+    imports: Vec<Import>,
+    /// All that can be linked before there is a store, where nothing is the kernel's.
+    ready: Option<InstancePre<State>>,
+    pub(super) wasi: bool,
+    /// Whether it imports functions of the host, which may block.
+    pub(super) calls_host: bool,
+}
+
+enum Import {
+    Kernel(String),
+    Linked(String, String),
+}
+
+impl Code {
+    pub(super) fn new(linked: &Linked, module: Module) -> wasmtime::Result<Self> {
+        let kernel = linked.kernel.module();
+        let mut code = Self {
+            imports: Vec::new(),
+            ready: None,
+            wasi: false,
+            calls_host: false,
+            module,
+        };
+        let mut needs_kernel = false;
+        for import in code.module.imports() {
+            let (module, name) = (import.module().to_owned(), import.name().to_owned());
+            let is_host = |function: &HostFunction| function.is(&module, &name);
+            code.wasi |= is_wasi(&module);
+            if linked.host.iter().any(is_host) {
+                code.calls_host = true;
+            } else if module == EXTISM_ENV && kernel.get_export_index(&name).is_some() {
+                needs_kernel = true;
+                code.imports.push(Import::Kernel(name));
+                continue;
+            }
+            code.imports.push(Import::Linked(module, name));
+        }
+        if !needs_kernel {
+            let linker = linked.linker(code.wasi)?;
+            code.ready = Some(linker.instantiate_pre(&code.module)?);
+        }
+        Ok(code)
+    }
+
+    /// Makes an instance and its kernel. The module's start function runs.
+    pub(super) async fn instantiate(
+        &self,
+        linked: &Linked,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<wasmtime::Instance> {
+        let kernel = linked.kernel.instantiate_async(&mut *store).await?;
+        let memory = kernel.get_memory(&mut *store, "memory");
+        let input = kernel.get_global(&mut *store, "qmt:input");
+        let length = kernel.get_global(&mut *store, "qmt:length");
+        let (Some(memory), Some(input), Some(length)) = (memory, input, length) else {
+            return Err(Fault::NoKernel.into());
+        };
+        store.data_mut().kernel = Some(Kernel {
+            memory,
+            input,
+            length,
+        });
+        if let Some(ready) = &self.ready {
+            return ready.instantiate_async(&mut *store).await;
+        }
+        let linker = linked.linker(self.wasi)?;
+        let mut imports: Vec<Extern> = Vec::with_capacity(self.imports.len());
+        for import in &self.imports {
+            let found = match import {
+                Import::Kernel(name) => kernel.get_export(&mut *store, name),
+                Import::Linked(module, name) => linker.get(&mut *store, module, name).ok(),
+            };
+            // Preflight has compared the names with what is offered.
+            imports.push(found.ok_or(Fault::NoKernel)?);
+        }
+        wasmtime::Instance::new_async(&mut *store, &self.module, &imports).await
+    }
+}

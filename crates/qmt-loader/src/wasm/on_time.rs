@@ -1,0 +1,203 @@
+//! Runs a call until it is done or its time is over.
+//!
+//! A call begins on the thread that polls it. Code that runs longer than a slice moves to a thread
+//! that may block, so that it does not hold up the tasks of an async runtime.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Instant;
+
+use futures_util::task::AtomicWaker;
+use tokio::runtime::Handle;
+use tokio::task::JoinError;
+
+use super::alarms::SLICE;
+use super::engine::Runtime;
+use super::io;
+use super::state::Stop;
+
+/// The work of a call: all that it needs, so that it can move to another thread.
+pub(super) type Job<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// How the work came to its end.
+pub(super) enum Ended<T> {
+    Done(T),
+    /// The time was over; the work is stopped, or will be as soon as a function of the host returns.
+    TimedOut,
+    /// A function of the host panicked on another thread.
+    Panicked(JoinError),
+}
+
+/// What a call needs of the thread it runs on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needs {
+    /// A thread that may block: functions of the host do.
+    pub(super) blocking: bool,
+    /// The runtime of `wasmtime-wasi`.
+    pub(super) io: bool,
+}
+
+/// Runs `job` until `stop` says that its time is over. Dropping the future stops the job.
+pub(super) async fn on_time<T: Send + 'static>(
+    runtime: &'static Runtime,
+    stop: &Arc<Stop>,
+    needs: Needs,
+    mut job: Job<T>,
+) -> Ended<T> {
+    let mut guard = CancelOnDrop {
+        runtime,
+        stop: Some(Arc::clone(stop)),
+    };
+    let thread = Handle::try_current().ok();
+    if !needs.blocking || thread.is_none() {
+        stop.yields.store(true, Ordering::Relaxed);
+        let ended = here(runtime, stop, needs, thread.is_some(), &mut job).await;
+        if let Some(ended) = ended {
+            if let Ended::Done(_) = ended {
+                guard.stop = None;
+            }
+            return ended;
+        }
+    }
+    let Some(thread) = thread else {
+        return Ended::TimedOut; // Not reached: without other threads, the work is done here.
+    };
+    let mut task = thread.spawn_blocking({
+        let stop = Arc::clone(stop);
+        move || block_on(runtime, &stop, needs, job)
+    });
+    // A function of the host may block the other thread for longer than the call may take.
+    match until(runtime, stop.deadline, &mut task).await {
+        Some(ended) => {
+            guard.stop = None;
+            ended.unwrap_or_else(Ended::Panicked)
+        }
+        None => Ended::TimedOut,
+    }
+}
+
+/// Awaits `work` until `deadline`; `None` if it is not done then. The runtime of the host may have
+/// no timers, which tokio's own time-outs require.
+pub(super) async fn until<T>(
+    runtime: &'static Runtime,
+    deadline: Instant,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let waker = Arc::new(AtomicWaker::new());
+    let _alarm = runtime.alarms.set(deadline, &waker);
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if let Poll::Ready(value) = work.as_mut().poll(context) {
+            return Poll::Ready(Some(value));
+        }
+        waker.register(context.waker());
+        if Instant::now() >= deadline {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Runs `job` on this thread, which may block, until `stop` says that its time is over.
+pub(super) fn block_on<T>(
+    runtime: &'static Runtime,
+    stop: &Stop,
+    needs: Needs,
+    job: impl Future<Output = T>,
+) -> Ended<T> {
+    let mut job = pin!(job);
+    stop.yields.store(false, Ordering::Relaxed);
+    let _alarm = runtime.alarms.set(stop.deadline, &stop.waker);
+    pollster::block_on(poll_fn(|context| {
+        // Code that continues takes no notice of an epoch that was advanced before.
+        if stop.is_due() {
+            return Poll::Ready(Ended::TimedOut);
+        }
+        let _io = needs.io.then(io::enter);
+        if let Poll::Ready(value) = job.as_mut().poll(context) {
+            return Poll::Ready(Ended::Done(value));
+        }
+        stop.waker.register(context.waker());
+        if stop.is_due() {
+            return Poll::Ready(Ended::TimedOut);
+        }
+        Poll::Pending
+    }))
+}
+
+/// Runs `job` where it is polled; `None` once its code ran for a slice and `may_move` is set.
+async fn here<T>(
+    runtime: &'static Runtime,
+    stop: &Arc<Stop>,
+    needs: Needs,
+    may_move: bool,
+    job: &mut Job<T>,
+) -> Option<Ended<T>> {
+    let mut waiting = None;
+    poll_fn(|context| {
+        let slice = stop.deadline.min(Instant::now() + SLICE);
+        let running = runtime.alarms.set(slice, &stop.waker);
+        let _io = needs.io.then(io::enter);
+        if let Poll::Ready(value) = job.as_mut().poll(context) {
+            return Poll::Ready(Some(Ended::Done(value)));
+        }
+        drop(running);
+        stop.waker.register(context.waker());
+        if waiting.is_none() {
+            waiting = Some(runtime.alarms.set(stop.deadline, &stop.waker));
+        }
+        if stop.is_due() {
+            return Poll::Ready(Some(Ended::TimedOut));
+        }
+        if may_move && stop.yielded.load(Ordering::Relaxed) {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Stops the work when the caller no longer waits for it.
+struct CancelOnDrop {
+    runtime: &'static Runtime,
+    stop: Option<Arc<Stop>>,
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(stop) = &self.stop {
+            stop.cancel();
+            self.runtime.alarms.hurry(&stop.waker);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn waiting_ends_with_the_work_or_at_the_deadline_without_any_runtime() {
+        const TIME: Duration = Duration::from_millis(30);
+        let runtime = Runtime::get(false).unwrap();
+        let within = |time| Instant::now() + time;
+        let done = until(runtime, within(TIME), ready(1));
+        assert_eq!(pollster::block_on(done), Some(1));
+        // What is done is done, also when its time was over before.
+        let done = until(runtime, within(Duration::ZERO), ready(1));
+        assert_eq!(pollster::block_on(done), Some(1));
+        for time in [Duration::ZERO, TIME] {
+            let begin = Instant::now();
+            let late = until(runtime, within(time), pending::<()>());
+            assert_eq!(pollster::block_on(late), None);
+            assert!(begin.elapsed() >= time);
+        }
+    }
+}
