@@ -201,6 +201,13 @@ impl WasmLoader {
         Arc::clone(modules.entry((digest.clone(), fuel)).or_default())
     }
 
+    /// Returns the instances of all plugins that are loaded.
+    #[cfg(test)]
+    pub(super) fn loaded_instances(&self) -> Vec<Weak<Instances>> {
+        let loaded = self.loaded();
+        loaded.iter().map(|one| one.instances.clone()).collect()
+    }
+
     fn loaded(&self) -> MutexGuard<'_, Vec<Loaded>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,8 +1,8 @@
 //! A loaded Wasm plugin: its instances, and one call after the other or several at once.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -20,38 +20,41 @@ use crate::plugin::Plugin;
 
 /// One holder's handle to a loaded module.
 pub(super) struct WasmPlugin {
-    instances: Arc<Instances>,
-    unloaded: AtomicBool,
+    plugin: String,
+    exports: Vec<String>,
+    /// `None` once this handle is unloaded.
+    instances: RwLock<Option<Arc<Instances>>>,
 }
 
 impl WasmPlugin {
     pub(super) fn new(instances: Arc<Instances>) -> Self {
         Self {
-            instances,
-            unloaded: AtomicBool::new(false),
+            plugin: instances.plugin().to_owned(),
+            exports: instances.exports.clone(),
+            instances: RwLock::new(Some(instances)),
         }
     }
 
-    fn must_be_loaded(&self) -> Result<(), LoadError> {
-        if self.unloaded.load(Ordering::Acquire) {
-            return Err(LoadError::Unloaded {
-                plugin: self.instances.plugin().to_owned(),
-            });
-        }
-        Ok(())
+    /// Returns the instances, unless the plugin is unloaded or `export` cannot be called.
+    fn callable(&self, export: &str, input: &Bytes) -> Result<Arc<Instances>, LoadError> {
+        let instances = self.instances.read();
+        let instances = instances.unwrap_or_else(PoisonError::into_inner);
+        let instances = instances.as_ref().ok_or_else(|| LoadError::Unloaded {
+            plugin: self.plugin.clone(),
+        })?;
+        instances.check(export, input)?;
+        Ok(Arc::clone(instances))
     }
 }
 
 #[async_trait]
 impl Plugin for WasmPlugin {
     async fn call(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
-        self.must_be_loaded()?;
-        let instances = &self.instances;
-        instances.check(export, &input)?;
+        let instances = self.callable(export, &input)?;
         let stop = instances.stop();
         // It may move to another thread, so it owns all that it uses.
         let job = Box::pin({
-            let (this, stop) = (Arc::clone(instances), Arc::clone(&stop));
+            let (this, stop) = (Arc::clone(&instances), Arc::clone(&stop));
             let export = export.to_owned();
             async move { this.run(&export, &input, &stop).await }
         });
@@ -61,9 +64,7 @@ impl Plugin for WasmPlugin {
     }
 
     fn call_blocking(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
-        self.must_be_loaded()?;
-        let instances = &self.instances;
-        instances.check(export, &input)?;
+        let instances = self.callable(export, &input)?;
         let stop = instances.stop();
         let job = instances.run(export, &input, &stop);
         let runtime = instances.spec.linked.runtime;
@@ -72,7 +73,7 @@ impl Plugin for WasmPlugin {
     }
 
     fn exports(&self) -> Vec<String> {
-        self.instances.exports.clone()
+        self.exports.clone()
     }
 
     fn kind(&self) -> PluginKind {
@@ -80,7 +81,8 @@ impl Plugin for WasmPlugin {
     }
 
     async fn unload(&self) -> Result<(), LoadError> {
-        self.unloaded.store(true, Ordering::Release);
+        let instances = self.instances.write();
+        *instances.unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 }
@@ -238,4 +240,35 @@ pub(super) fn deadline(timeout: Duration) -> Instant {
     const FAR: Duration = Duration::from_hours(30 * 365 * 24);
     let now = Instant::now();
     now.checked_add(timeout.min(FAR)).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wasm::WasmLoader;
+    use crate::{Artifact, LoadOptions, Loader as _};
+
+    /// WASM-12: what is unloaded takes no memory, although someone still holds the handle.
+    #[tokio::test]
+    async fn unloading_the_last_handle_releases_the_instances() {
+        let module = wat::parse_str(r#"(module (func (export "fine")))"#).unwrap();
+        let artifact = Artifact::from_bytes(PluginKind::Wasm, module, "p");
+        let loader = WasmLoader::builder().build().unwrap();
+        let load = async || {
+            let plugin = loader.load(artifact.clone(), LoadOptions::default()).await;
+            plugin.unwrap()
+        };
+        let (one, two) = (load().await, load().await);
+        let instances = loader.loaded_instances();
+        let [instances] = &instances[..] else {
+            panic!("{instances:?}")
+        };
+        one.unload().await.unwrap();
+        assert!(instances.upgrade().is_some());
+        two.call("fine", Bytes::new()).await.unwrap();
+        two.unload().await.unwrap();
+        assert!(instances.upgrade().is_none());
+        let error = two.call("fine", Bytes::new()).await.unwrap_err();
+        assert!(matches!(error, LoadError::Unloaded { .. }), "{error:?}");
+    }
 }
