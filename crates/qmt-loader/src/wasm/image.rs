@@ -2,7 +2,8 @@
 //!
 //! For each module there is a record, `KEY`, which names its image, `HASH.image`. The key is made of
 //! the digest of the module, of all settings of the compiler, and of this crate's version; the hash
-//! is that of the image and is checked each time before the image is mapped into memory.
+//! is that of the key and the image together, so that no record serves for another module, and is
+//! checked each time before the image is mapped into memory.
 
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
@@ -31,6 +32,7 @@ pub(super) struct Images {
 pub(super) struct Slot<'a> {
     images: &'a Images,
     engine: &'a Engine,
+    key: String,
     record: PathBuf,
 }
 
@@ -46,10 +48,12 @@ impl Images {
         key.0.update(digest.to_string().as_bytes());
         key.0.update(env!("CARGO_PKG_VERSION").as_bytes());
         engine.precompile_compatibility_hash().hash(&mut key);
+        let key = key.0.finish().hex().to_owned();
         Slot {
             images: self,
             engine,
-            record: self.folder.join(key.0.finish().hex()),
+            record: self.folder.join(&key),
+            key,
         }
     }
 
@@ -114,12 +118,12 @@ impl Slot<'_> {
         };
         let path = self.images.image(expected.hex());
         let file = File::open(&path)?;
-        if hash(&file)? != expected {
+        if self.hash(&file)? != expected {
             return Err(io::Error::other("its hash is not that of its record"));
         }
         touch(&self.record)?;
         touch(&path)?;
-        // SAFETY: the content of the file is what `store` wrote: its hash is that of the record,
+        // SAFETY: the content of the file is what `store` wrote under this key: its hash is in the record,
         // which is in a folder that no other user can write to, and the key of the record says that
         // this engine's settings made it. Images are replaced by new files and never written again.
         #[expect(
@@ -142,10 +146,23 @@ impl Slot<'_> {
     }
 
     fn write(&self, image: &[u8]) -> io::Result<()> {
-        let hash = Digest::sha256(image);
+        let hash = self.hash(image)?;
         replace(&self.images.image(hash.hex()), image)?;
         replace(&self.record, hash.hex().as_bytes())?;
         self.images.delete_unused()
+    }
+
+    /// Hashes the key and an image.
+    fn hash(&self, mut image: impl Read) -> io::Result<Digest> {
+        let mut digester = Digester::new(DigestAlgorithm::Sha256);
+        digester.update(self.key.as_bytes());
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            match image.read(&mut buffer)? {
+                0 => return Ok(digester.finish()),
+                count => digester.update(&buffer[..count]),
+            }
+        }
     }
 }
 
@@ -173,17 +190,6 @@ fn touch(path: &Path) -> io::Result<()> {
             .and_then(|file| file.set_modified(now));
     }
     Ok(())
-}
-
-fn hash(mut file: &File) -> io::Result<Digest> {
-    let mut digester = Digester::new(DigestAlgorithm::Sha256);
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(digester.finish()),
-            count => digester.update(&buffer[..count]),
-        }
-    }
 }
 
 /// Hashes what the engine says of itself.
