@@ -37,8 +37,8 @@ pub(super) enum Fault {
     },
     #[error("the host function `{name}` panicked")]
     HostPanicked { name: String },
-    #[error("the shared memory is not there yet")]
-    NoKernel,
+    #[error("{what} is missing, which is a bug of the host")]
+    Missing { what: &'static str },
 }
 
 /// What ended a call in the plugin's code: where, and what the plugin said of it.

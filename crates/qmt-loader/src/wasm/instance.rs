@@ -17,6 +17,9 @@ use crate::error::LoadError;
 
 /// What messages call the time before the first call.
 pub(super) const START: &str = "(start)";
+const NO_INSTANCE: Fault = Fault::Missing {
+    what: "the instance",
+};
 
 /// What it takes to make instances of a plugin.
 pub(super) struct Spec {
@@ -135,7 +138,7 @@ impl Instance {
                 functions: HashMap::new(),
             });
         }
-        self.running.as_mut().ok_or_else(|| Fault::NoKernel.into())
+        self.running.as_mut().ok_or_else(|| NO_INSTANCE.into())
     }
 
     async fn call_within(
@@ -159,12 +162,14 @@ impl Instance {
 
     /// Looks the export up once.
     fn entry(&mut self, export: &str) -> wasmtime::Result<Entry> {
-        let running = self.running.as_mut().ok_or(Fault::NoKernel)?;
+        let running = self.running.as_mut().ok_or(NO_INSTANCE)?;
         if let Some(entry) = running.functions.get(export) {
             return Ok(entry.clone());
         }
         let function = running.instance.get_func(&mut self.store, export);
-        let function = function.ok_or(Fault::NoKernel)?;
+        let function = function.ok_or(Fault::Missing {
+            what: "an exported function",
+        })?;
         let entry = match function.typed(&self.store) {
             Ok(function) => Entry::Code(function),
             Err(_) => Entry::Plain(function.typed(&self.store)?),

@@ -16,7 +16,9 @@ pub(super) trait Context: AsContextMut<Data = State> {
     }
 
     fn kernel(&mut self) -> Result<Kernel, Fault> {
-        self.as_context_mut().data().kernel.ok_or(Fault::NoKernel)
+        self.as_context_mut().data().kernel.ok_or(Fault::Missing {
+            what: "the shared memory",
+        })
     }
 
     /// Copies the block at `offset`, which has at most `limit` bytes. Offset 0 is an empty block.

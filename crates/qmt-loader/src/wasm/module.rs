@@ -161,7 +161,10 @@ impl Code {
         let input = kernel.get_global(&mut *store, "qmt:input");
         let length = kernel.get_global(&mut *store, "qmt:length");
         let (Some(memory), Some(input), Some(length)) = (memory, input, length) else {
-            return Err(Fault::NoKernel.into());
+            return Err(Fault::Missing {
+                what: "an export of the shared memory's module",
+            }
+            .into());
         };
         store.data_mut().kernel = Some(Kernel {
             memory,
@@ -179,7 +182,9 @@ impl Code {
                 Import::Linked(module, name) => linker.get(&mut *store, module, name).ok(),
             };
             // Preflight has compared the names with what is offered.
-            imports.push(found.ok_or(Fault::NoKernel)?);
+            imports.push(found.ok_or(Fault::Missing {
+                what: "an imported function",
+            })?);
         }
         wasmtime::Instance::new_async(&mut *store, &self.module, &imports).await
     }
