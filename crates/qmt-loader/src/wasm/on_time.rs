@@ -51,19 +51,17 @@ pub(super) async fn on_time<T: Send + 'static>(
         runtime,
         stop: Some(Arc::clone(stop)),
     };
-    let thread = Handle::try_current().ok();
-    if !needs.blocking || thread.is_none() {
-        stop.yields.store(true, Ordering::Relaxed);
-        let ended = here(runtime, stop, needs, thread.is_some(), &mut job).await;
-        if let Some(ended) = ended {
-            if let Ended::Done(_) = ended {
-                guard.stop = None;
+    let thread = match Handle::try_current() {
+        Ok(thread) if needs.blocking => thread,
+        thread => match here(runtime, stop, needs, thread.ok(), &mut job).await {
+            Ok(ended) => {
+                if let Ended::Done(_) = ended {
+                    guard.stop = None;
+                }
+                return ended;
             }
-            return ended;
-        }
-    }
-    let Some(thread) = thread else {
-        return Ended::TimedOut; // Not reached: without other threads, the work is done here.
+            Err(thread) => thread,
+        },
     };
     let mut task = thread.spawn_blocking({
         let stop = Arc::clone(stop);
@@ -129,21 +127,23 @@ pub(super) fn block_on<T>(
     }))
 }
 
-/// Runs `job` where it is polled; `None` once its code ran for a slice and `may_move` is set.
+/// Runs `job` where it is polled. Once its code has run for a slice, returns `thread`, through which
+/// other threads can be had; without it, the job runs here to its end.
 async fn here<T>(
     runtime: &'static Runtime,
     stop: &Arc<Stop>,
     needs: Needs,
-    may_move: bool,
+    mut thread: Option<Handle>,
     job: &mut Job<T>,
-) -> Option<Ended<T>> {
+) -> Result<Ended<T>, Handle> {
+    stop.yields.store(true, Ordering::Relaxed);
     let mut waiting = None;
     poll_fn(|context| {
         let slice = stop.deadline.min(Instant::now() + SLICE);
         let running = runtime.alarms.set(slice, &stop.waker);
         let _io = needs.io.then(io::enter);
         if let Poll::Ready(value) = job.as_mut().poll(context) {
-            return Poll::Ready(Some(Ended::Done(value)));
+            return Poll::Ready(Ok(Ended::Done(value)));
         }
         drop(running);
         stop.waker.register(context.waker());
@@ -151,10 +151,12 @@ async fn here<T>(
             waiting = Some(runtime.alarms.set(stop.deadline, &stop.waker));
         }
         if stop.is_due() {
-            return Poll::Ready(Some(Ended::TimedOut));
+            return Poll::Ready(Ok(Ended::TimedOut));
         }
-        if may_move && stop.yielded.load(Ordering::Relaxed) {
-            return Poll::Ready(None);
+        if stop.yielded.load(Ordering::Relaxed)
+            && let Some(thread) = thread.take()
+        {
+            return Poll::Ready(Err(thread));
         }
         Poll::Pending
     })
