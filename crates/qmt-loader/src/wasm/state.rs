@@ -31,7 +31,7 @@ pub(super) struct State {
     pub(super) blocks: Blocks,
     /// Offset and length.
     pub(super) output: (u64, u64),
-    /// The offset of the block with the message of a failure; 0 if there is none.
+    /// The offset of the block with the message of a failure, or 0.
     pub(super) error: u64,
     pub(super) variables: BTreeMap<String, Vec<u8>>,
     pub(super) http: HttpState,
@@ -112,8 +112,9 @@ impl ResourceLimiter for Budget {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let more = desired.saturating_sub(current);
-        self.memory = self.memory.checked_sub(more).ok_or(Fault::OutOfMemory)?;
+        if !take(&mut self.memory, desired.saturating_sub(current)) {
+            return Err(Fault::OutOfMemory.into());
+        }
         Ok(true)
     }
 
@@ -126,14 +127,21 @@ impl ResourceLimiter for Budget {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let more = desired.saturating_sub(current);
-        match self.table_elements.checked_sub(more) {
-            Some(left) => {
-                self.table_elements = left;
-                Ok(true)
-            }
-            None => Ok(false),
+        Ok(take(
+            &mut self.table_elements,
+            desired.saturating_sub(current),
+        ))
+    }
+}
+
+/// Takes `amount` from what is left; `false` where that is less.
+fn take(left: &mut usize, amount: usize) -> bool {
+    match left.checked_sub(amount) {
+        Some(rest) => {
+            *left = rest;
+            true
         }
+        None => false,
     }
 }
 
