@@ -95,6 +95,8 @@ async fn the_echo_plugin_answers() {
             plugin.call("greet", Bytes::from(name)).await.unwrap(),
             answer
         );
+        let blocking = plugin.call_blocking("greet", Bytes::from(name));
+        assert_eq!(blocking.unwrap(), answer);
     }
     match plugin.call("fails", Bytes::new()).await.unwrap_err() {
         LoadError::PluginFailed { message, .. } => assert_eq!(message, "no \\u{1b}[J"),
@@ -107,6 +109,8 @@ async fn the_echo_plugin_answers() {
     );
     plugin.unload().await.unwrap();
     let error = plugin.call("greet", Bytes::new()).await.unwrap_err();
+    assert!(matches!(error, LoadError::Unloaded { .. }), "{error:?}");
+    let error = plugin.call_blocking("greet", Bytes::new()).unwrap_err();
     assert!(matches!(error, LoadError::Unloaded { .. }), "{error:?}");
 }
 

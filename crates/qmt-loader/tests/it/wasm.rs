@@ -24,6 +24,30 @@ async fn the_echo_plugin_answers() {
     }
 }
 
+/// Calls take and return the types of Extism's kits, in their encodings.
+#[tokio::test]
+async fn typed_calls_use_the_encodings_of_the_kits() {
+    use qmt_loader::convert::{Json, Msgpack};
+    type Counts = std::collections::BTreeMap<String, u32>;
+
+    let plugin = load("echo-wasm/echo.wat").await;
+    let greeting: String = plugin.call_typed("greet", "Ada").await.unwrap();
+    assert_eq!(greeting, "Hello, Ada! (wasm)");
+    let greeting: Vec<u8> = plugin.call_typed("greet", Json("Ada")).await.unwrap();
+    assert_eq!(greeting, b"Hello, \"Ada\"! (wasm)");
+    let Json(counts): Json<Counts> = plugin.call_typed("count_vowels", "aeiou").await.unwrap();
+    assert_eq!(counts["count"], 5);
+    // MessagePack writes a text of three bytes behind one byte more, which is no letter.
+    let packed = plugin.call_typed("count_vowels", Msgpack("aei"));
+    let Json(counts): Json<Counts> = packed.await.unwrap();
+    assert_eq!(counts["count"], 3);
+    let error = plugin.call_typed::<_, Json<Counts>>("greet", "Ada").await;
+    assert!(
+        matches!(error, Err(LoadError::Convert { what: "output", .. })),
+        "{error:?}"
+    );
+}
+
 #[tokio::test]
 async fn the_configuration_reaches_the_plugin() {
     let mut options = LoadOptions::default();
