@@ -15,7 +15,7 @@ use crate::wasi_calls::{
 const FIRST: u64 = 3;
 const DIRECTORY: u64 = 2;
 
-/// A folder with links that lead out, next to a file that is none of the plugin's.
+/// A folder with links that lead out, next to a file that was not granted.
 fn folder(home: &Path) -> String {
     let granted = home.join("granted");
     fs::create_dir_all(granted.join("sub")).unwrap();

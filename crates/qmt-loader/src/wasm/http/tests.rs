@@ -232,7 +232,7 @@ fn errors_hold_no_secrets() {
     assert!(!words::<()>(Err(error)).contains("canary"));
 }
 
-/// A server without TLS, one that hangs up, and one that does not speak HTTP are told apart.
+/// A server without TLS, one that hangs up, and one that does not speak HTTP cause different errors.
 #[test]
 fn failures_are_told_apart() {
     let failed = |scheme: &str, answer: &'static str| {

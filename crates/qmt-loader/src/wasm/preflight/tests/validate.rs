@@ -210,7 +210,7 @@ fn features_that_are_offered_pass() {
     }
 }
 
-/// A module that uses several features that are not offered is told the first one.
+/// Of several features that are not offered, the error names the first.
 #[test]
 fn the_first_of_several_features_is_named() {
     for (module, expected) in [
