@@ -31,14 +31,10 @@ use self::host::{Call, Host, Module, reverse};
 use self::kits::KITS;
 use self::loaded::Loaded;
 use self::logs::Alone;
-use self::portable::Fidelity;
 use self::random::Programs;
 use self::reference::Extism;
 use crate::tally::Tally;
 use crate::tools;
-
-/// How the loader under test treats what programs do: change it with [`loader`].
-const FIDELITY: Fidelity = Fidelity::Late;
 
 /// Makes the loader under test.
 fn loader() -> anyhow::Result<impl Loader> {
@@ -124,7 +120,7 @@ fn programs(
     let alone = Alone::at(level);
     let (theirs, ours) = (Extism::new(&alone), Loaded::new(&alone, loader()?)?);
     let sides: (&dyn Host, &dyn Host) = (&theirs, &ours);
-    let programs = Programs::new(sides.0, sides.1, FIDELITY)?;
+    let programs = Programs::new(sides.0, sides.1)?;
     findings.cases.push(random::CASE.to_owned());
     findings.differences.extend(programs.run(first, count)?);
     Ok(count)

@@ -1,6 +1,6 @@
 //! Random programs over the ABI: reproducible from a seed, mostly plausible, always portable.
 
-use super::portable::{FAR, Fidelity, Model};
+use super::portable::{FAR, Model};
 use super::step::{At, Program, Run, SLOTS, Step};
 
 /// The most runs of a program, and steps of a run.
@@ -148,21 +148,21 @@ impl Random {
 }
 
 /// Makes the program of a seed.
-pub(super) fn program(seed: u64, fidelity: Fidelity) -> Program {
+pub(super) fn program(seed: u64) -> Program {
     let mut random = Random::new(seed);
     let runs = 1 + random.below(RUNS_MAX);
-    let runs = (0..runs).map(|_| run(&mut random, fidelity)).collect();
+    let runs = (0..runs).map(|_| run(&mut random)).collect();
     Program { runs }
 }
 
-fn run(random: &mut Random, fidelity: Fidelity) -> Run {
+fn run(random: &mut Random) -> Run {
     let length = usize::try_from(random.pick(LENGTHS)).unwrap_or(0);
     let mut run = Run {
         input: (0..length).map(|_| random.byte()).collect(),
         steps: Vec::new(),
     };
     let steps = 1 + random.below(STEPS_MAX);
-    let mut model = Model::new(&run, fidelity);
+    let mut model = Model::new(&run);
     while (run.steps.len() as u64) < steps {
         random.live = model.live();
         let step = step(random);

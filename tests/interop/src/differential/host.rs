@@ -153,7 +153,7 @@ impl fmt::Display for Bytes<'_> {
 /// What the host function `reverse` of both sides does.
 pub(super) fn reverse(input: &[u8]) -> Result<Vec<u8>, &'static str> {
     if input == b"fail" {
-        return Err("the host function was told to fail");
+        return Err("the host function fails on request");
     }
     Ok(input.iter().rev().copied().collect())
 }

@@ -6,25 +6,15 @@
 
 use super::step::{At, Program, Run, SLOTS, Step};
 
-/// How much of Extism's behaviour the other side follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "a loader follows one of the two")]
-pub(super) enum Fidelity {
-    /// Output and errors are read when they are set, and ranges that are wrong end the call.
-    Early,
-    /// They are read at the end of the call, and ranges that are wrong are ignored.
-    Late,
-}
-
 /// An offset that is behind all memory, from whatever handle.
 pub(super) const FAR: i64 = 1 << 40;
 /// The bytes of keys that every host takes.
 const KEY_MAX: u64 = 4096;
 
 /// Returns whether all hosts must agree on what `program` does.
-pub(super) fn is_portable(program: &Program, fidelity: Fidelity) -> bool {
+pub(super) fn is_portable(program: &Program) -> bool {
     program.runs.iter().all(|run| {
-        let mut model = Model::new(run, fidelity);
+        let mut model = Model::new(run);
         run.steps.iter().all(|step| model.take(step)) && model.end()
     })
 }
@@ -50,7 +40,6 @@ struct Block {
 /// What is known of a run after some of its steps.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
-    fidelity: Fidelity,
     blocks: Vec<Block>,
     slots: [Option<usize>; SLOTS as usize],
     input: Option<usize>,
@@ -59,9 +48,8 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn new(run: &Run, fidelity: Fidelity) -> Self {
+    pub(super) fn new(run: &Run) -> Self {
         let mut model = Self {
-            fidelity,
             blocks: Vec::new(),
             slots: [None; SLOTS as usize],
             input: None,
@@ -77,7 +65,6 @@ impl Model {
 
     /// Takes one more step, and returns whether all hosts must agree on it.
     pub(super) fn take(&mut self, step: &Step) -> bool {
-        let late = self.fidelity == Fidelity::Late;
         match step {
             Step::Text { to, text } => {
                 let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
@@ -99,20 +86,16 @@ impl Model {
             }
             Step::OutputSet { at, length } => self.output_set(*at, *length),
             Step::ErrorSet { at } => self.error_set(*at),
-            Step::ErrorGet { slot } => {
-                late && self.names(At(*slot, 0)) && self.is_there(self.error)
-            }
-            Step::OutputGet { slot } => {
-                late && self.names(At(*slot, 0)) && self.is_there(self.output)
-            }
+            Step::ErrorGet { slot } => self.names(At(*slot, 0)) && self.is_there(self.error),
+            Step::OutputGet { slot } => self.names(At(*slot, 0)) && self.is_there(self.output),
             Step::ConfigGet { to, key } => self.consume_key(*key) && self.give(*to, None, true),
             Step::VarGet { to, key } => self.consume_key(*key) && self.give(*to, None, false),
             Step::VarSet { key, value } => {
                 let same = self.slot(*key).is_some() && self.slot(*key) == self.slot(*value);
-                (late || !same) && self.consume_key(*key) && (same || self.consume(*value))
+                self.consume_key(*key) && (same || self.consume(*value))
             }
             Step::Log { at, .. } => self.log(*at),
-            Step::Reset => late && self.reset(),
+            Step::Reset => self.reset(),
             Step::Reverse { to, input } => {
                 let length = self
                     .slot(*input)
@@ -199,7 +182,7 @@ impl Model {
         block.is_none_or(|block| self.blocks[block].state != State::Gone)
     }
 
-    /// Returns whether it is certain which block `at` is, or that it is none.
+    /// Returns whether it is certain which block begins at `at`, or that none does.
     fn names(&self, at: At) -> bool {
         let Some(block) = self.slot(at.0).map(|block| &self.blocks[block]) else {
             return at.1 == 0 || at.1 >= FAR;
@@ -233,18 +216,11 @@ impl Model {
             && let Some(block) = block
         {
             self.blocks[block].is_text = false;
-            if self.fidelity == Fidelity::Early && self.is_given_out(block) {
-                return false;
-            }
             if self.error == Some(block) {
                 return false;
             }
         }
         self.within(at, size)
-    }
-
-    fn is_given_out(&self, block: usize) -> bool {
-        self.output == Some(block) || self.error == Some(block)
     }
 
     fn free(&mut self, at: At) -> bool {
@@ -260,9 +236,6 @@ impl Model {
             return false;
         }
         if let Some(block) = self.slot(slot) {
-            if self.fidelity == Fidelity::Early && self.is_given_out(block) {
-                return false;
-            }
             self.blocks[block].state = State::Freed;
         }
         true
@@ -282,10 +255,9 @@ impl Model {
         };
         if at.1 >= FAR || self.slot(at.0).is_none() {
             // Out of bounds: it must change nothing.
-            let is_null = at.1 == 0 && length == 0 && self.output.is_none();
-            return self.names(at) && (self.fidelity == Fidelity::Late || is_null);
+            return self.names(at);
         }
-        if !self.within(at, size) || self.fidelity == Fidelity::Early && at.1 != 0 {
+        if !self.within(at, size) {
             return false;
         }
         self.output = self.slot(at.0);
@@ -300,14 +272,14 @@ impl Model {
             if at.1 == 0 {
                 self.error = None;
             }
-            return at.1 == 0 || self.fidelity == Fidelity::Late;
+            return true;
         };
         if at.1 != 0 || self.blocks[block].state != State::Live {
             let is_far = at.1 >= FAR;
             if !is_far {
                 self.error = Some(block);
             }
-            return self.fidelity == Fidelity::Late;
+            return true;
         }
         self.error = Some(block);
         self.blocks[block].is_text
@@ -323,7 +295,7 @@ impl Model {
         };
         if !is_line {
             // It ends the call if the level is on.
-            return self.fidelity == Fidelity::Late;
+            return true;
         }
         let is_text = self
             .slot(at.0)

@@ -3,7 +3,7 @@
 use super::compare::{Difference, first_difference};
 use super::generate::{self, ending};
 use super::host::{Call, Host, Module, Outcome};
-use super::portable::{Fidelity, is_portable};
+use super::portable::is_portable;
 use super::step::Program;
 
 /// Programs that share an instance, since it takes time to make one.
@@ -19,20 +19,14 @@ pub(super) struct Programs<'a> {
     pub(super) reference: &'a dyn Host,
     pub(super) ours: &'a dyn Host,
     pub(super) interpreter: Module,
-    pub(super) fidelity: Fidelity,
 }
 
 impl<'a> Programs<'a> {
-    pub(super) fn new(
-        reference: &'a dyn Host,
-        ours: &'a dyn Host,
-        fidelity: Fidelity,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn new(reference: &'a dyn Host, ours: &'a dyn Host) -> anyhow::Result<Self> {
         Ok(Self {
             reference,
             ours,
             interpreter: Module::text("interpreter", include_str!("interpreter.wat"))?,
-            fidelity,
         })
     }
 
@@ -45,7 +39,7 @@ impl<'a> Programs<'a> {
             let end = seeds.len().min(next + BATCH);
             let programs: Vec<Program> = seeds[next..end]
                 .iter()
-                .map(|seed| generate::program(*seed, self.fidelity))
+                .map(|seed| generate::program(*seed))
                 .collect();
             let (finished, differs) = self.batch(&programs)?;
             if differs {
@@ -113,7 +107,7 @@ impl<'a> Programs<'a> {
         loop {
             let mut smaller = None;
             for candidate in candidates(program) {
-                let counts = is_portable(&candidate, self.fidelity);
+                let counts = is_portable(&candidate);
                 if counts && self.differs(&candidate)?.is_some() {
                     smaller = Some(candidate);
                     break;

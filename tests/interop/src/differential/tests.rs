@@ -5,7 +5,7 @@ use tracing::Level;
 use super::allowed::{ALLOWED, Allowed, Findings};
 use super::compare::Difference;
 use super::host::{Answer, Call, Called, Host, Module, Outcome};
-use super::portable::{Fidelity, is_portable};
+use super::portable::is_portable;
 use super::random::{Programs, candidates};
 use super::step::{At, Program, Run, Step};
 use super::{corners, generate, programs};
@@ -29,12 +29,10 @@ fn random_programs_are_alike() {
 
 #[test]
 fn a_seed_makes_the_same_program_and_a_portable_one() {
-    for fidelity in [Fidelity::Early, Fidelity::Late] {
-        for seed in 0..200 {
-            let program = generate::program(seed, fidelity);
-            assert_eq!(program, generate::program(seed, fidelity));
-            assert!(is_portable(&program, fidelity), "{program}");
-        }
+    for seed in 0..200 {
+        let program = generate::program(seed);
+        assert_eq!(program, generate::program(seed));
+        assert!(is_portable(&program), "{program}");
     }
 }
 
@@ -50,7 +48,7 @@ fn what_depends_on_the_place_of_blocks_is_not_portable() {
             input: Vec::new(),
             steps: steps.to_vec(),
         };
-        is_portable(&Program { runs: vec![run] }, Fidelity::Late)
+        is_portable(&Program { runs: vec![run] })
     };
     assert!(portable(&[text(0), free.clone(), free.clone()]));
     // The block of slot 1 may lie where that of slot 0 was.
@@ -84,7 +82,7 @@ fn a_difference_is_found_and_made_small() {
     let alone = super::logs::Alone::at(Level::TRACE);
     let theirs = super::reference::Extism::new(&alone);
     let wrong = Wrong(&theirs);
-    let programs = Programs::new(&theirs, &wrong, Fidelity::Late).unwrap();
+    let programs = Programs::new(&theirs, &wrong).unwrap();
     let differences = programs.run(0, 200).unwrap();
     let smallest = differences.iter().map(|one| one.what.lines().count()).min();
     // The seed, the run, a block and its length.
@@ -93,7 +91,7 @@ fn a_difference_is_found_and_made_small() {
 
 #[test]
 fn smaller_programs_are_smaller() {
-    let program = generate::program(3, Fidelity::Late);
+    let program = generate::program(3);
     let size = |program: &Program| {
         let runs = program.runs.iter();
         runs.map(|run| 1 + run.steps.len() + run.input.len())
