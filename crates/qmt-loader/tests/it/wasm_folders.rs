@@ -149,13 +149,18 @@ async fn close(plugin: &dyn Plugin, descriptor: u64) {
     assert_eq!(call.errno(plugin).await, SUCCESS);
 }
 
+/// Loads the plugin with the folder `kept`, which can be read only, and `writable` before it.
+async fn load_with_kept(home: &Path) -> std::sync::Arc<dyn Plugin> {
+    let writable = folder(home, "writable");
+    let read_only = format!("ro:{}", folder(home, "kept"));
+    load_with(&[(writable, "/writable"), (read_only, "/kept")]).await
+}
+
 /// WASM-08: no call changes anything in a folder that can be read only, nor below it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_folder_stays_as_it_is() {
     let home = tempfile::tempdir().unwrap();
-    let writable = folder(home.path(), "writable");
-    let read_only = format!("ro:{}", folder(home.path(), "kept"));
-    let plugin = load_with(&[(writable, "/writable"), (read_only, "/kept")]).await;
+    let plugin = load_with_kept(home.path()).await;
     let plugin = &*plugin;
     let kept = home.path().join("kept");
     let before = tree(&kept);
@@ -190,9 +195,7 @@ async fn a_read_only_folder_stays_as_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_in_a_read_only_folder_opens_for_writing() {
     let home = tempfile::tempdir().unwrap();
-    let writable = folder(home.path(), "writable");
-    let read_only = format!("ro:{}", folder(home.path(), "kept"));
-    let plugin = load_with(&[(writable, "/writable"), (read_only, "/kept")]).await;
+    let plugin = load_with_kept(home.path()).await;
     let plugin = &*plugin;
     let kept = home.path().join("kept");
     let before = tree(&kept);
@@ -227,9 +230,7 @@ async fn nothing_in_a_read_only_folder_opens_for_writing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_number_gives_no_other_rights() {
     let home = tempfile::tempdir().unwrap();
-    let writable = folder(home.path(), "writable");
-    let read_only = format!("ro:{}", folder(home.path(), "kept"));
-    let plugin = load_with(&[(writable, "/writable"), (read_only, "/kept")]).await;
+    let plugin = load_with_kept(home.path()).await;
     let plugin = &*plugin;
     let kept = home.path().join("kept");
     let before = tree(&kept);
