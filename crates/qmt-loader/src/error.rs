@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
 use qmt_oci_ref::{Digest, PluginKind};
 
 pub use self::native::NativeRefusal;
@@ -204,8 +205,13 @@ pub enum LoadError {
         plugin: String,
         /// The export.
         export: String,
+        /// The code that the export returned.
+        code: i32,
         /// The plugin's message, escaped, at most 1,024 characters.
         message: String,
+        /// The plugin's message as it wrote it, of which at most 64 KiB are kept. Empty if it
+        /// reported none.
+        detail: Bytes,
     },
     /// The input or output of [`call_json`](trait.Plugin.html#method.call_json) is not JSON of its
     /// type.
@@ -238,6 +244,18 @@ pub enum LoadError {
         export: String,
         /// What happened to the thread.
         source: BoxError,
+    },
+    /// An earlier call of the lease trapped or was stopped, so that its state is lost.
+    #[error("the lease of plugin `{plugin}` ended with a call that failed; take a new one")]
+    LeaseEnded {
+        /// The plugin's name.
+        plugin: String,
+    },
+    /// The loader of this plugin has no leases.
+    #[error("this loader of {kind} plugins has no leases")]
+    NoLease {
+        /// The plugin's kind.
+        kind: PluginKind,
     },
     /// The plugin was unloaded.
     #[error("plugin `{plugin}` is unloaded")]

@@ -180,7 +180,9 @@ impl Shared {
             Err(error) => Err(LoadError::PluginFailed {
                 plugin: self.plugin.clone(),
                 export: export.to_owned(),
+                code: 1,
                 message: escape(&format!("{error:#}")),
+                detail: Bytes::from(error.to_string()),
             }),
         }
     }

@@ -13,6 +13,7 @@
 //! all that protects the host from it.
 #![deny(unsafe_code)] // `native/ffi.rs` and `wasm/image.rs` alone may expect it.
 
+mod context;
 mod error;
 #[cfg(feature = "extism")]
 mod extism;
@@ -25,6 +26,7 @@ mod private;
 #[cfg(feature = "wasm")]
 pub mod wasm;
 
+pub use self::context::CallContext;
 pub use self::error::LoadError;
 #[cfg(feature = "extism")]
 pub use self::extism::ExtismLoader;

@@ -19,6 +19,9 @@ pub(crate) const HTTP_BODY_MAX: u64 = 50 * 1024 * 1024;
 pub(crate) const LOG_LINE_MAX: u64 = 16 * 1024;
 /// The lines that one instance may log in a second if the host says nothing.
 pub(crate) const LOG_LINES_PER_SECOND: u32 = 1_000;
+/// The bytes of a plugin's message about a failed call that are kept: 64 KiB.
+pub(crate) const MESSAGE_MAX: u64 = 64 * 1024;
+
 /// How a plugin is loaded. The default grants nothing and limits everything.
 ///
 /// Its `Debug` output names the keys of `config` and hides the values, which may be secrets.
@@ -28,6 +31,9 @@ pub struct LoadOptions {
     /// Key–value configuration handed to the plugin. A Wasm plugin reads it through Extism's
     /// `config_get`; a native one gets it once, as JSON, if it exports `qmt_plugin_configure`.
     pub config: BTreeMap<String, String>,
+    /// An export that is called once in each new instance of a Wasm plugin, before anything else,
+    /// with no input. It counts towards the time of the call that made the instance.
+    pub at_start: Option<String>,
     /// What the plugin may use up.
     pub limits: Limits,
     /// What the plugin is granted.
@@ -38,6 +44,7 @@ impl fmt::Debug for LoadOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoadOptions")
             .field("config", &self.config.keys())
+            .field("at_start", &self.at_start)
             .field("limits", &self.limits)
             .field("allow", &self.allow)
             .finish()

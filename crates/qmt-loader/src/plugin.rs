@@ -8,6 +8,7 @@ use qmt_oci_ref::{PluginKind, text};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::context::CallContext;
 use crate::error::LoadError;
 
 /// A plugin that is loaded and can be called from any thread, several times at once.
@@ -16,7 +17,8 @@ use crate::error::LoadError;
 /// `(&*plugin as &dyn Any).downcast_ref::<NativePlugin>()`.
 ///
 /// A plugin must not count on state between calls: calls that overlap run in different instances
-/// of a Wasm module, and an instance that trapped or was stopped is discarded.
+/// of a Wasm module, and an instance that trapped or was stopped is discarded. A host whose calls
+/// belong together makes them through a [`Plugin::lease`].
 #[cfg_attr(feature = "test-util", mockall::automock)]
 #[async_trait]
 pub trait Plugin: Send + Sync + Any {
@@ -33,6 +35,39 @@ pub trait Plugin: Send + Sync + Any {
     /// Dropping the future stops a Wasm call; the plugin can be called again at once. A native call
     /// cannot be stopped: it runs to its end on its own thread and its result is dropped.
     async fn call(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError>;
+
+    /// Calls `export` as [`Plugin::call`] does, and lets the functions of the host that the plugin
+    /// reaches read `context`. Plugins that reach none have no use for it.
+    ///
+    /// # Errors
+    /// Those of [`Plugin::call`].
+    ///
+    /// # Cancel safety
+    /// As [`Plugin::call`].
+    async fn call_with(
+        &self,
+        context: CallContext,
+        export: &str,
+        input: Bytes,
+    ) -> Result<Bytes, LoadError> {
+        drop(context);
+        self.call(export, input).await
+    }
+
+    /// Reserves an instance for calls that belong together, which run one after the other and share
+    /// its state: the memory of the module and its variables.
+    ///
+    /// The instance is new and is discarded with the lease, so that no state reaches another one.
+    /// It counts as one of the instances that may run at the same time. If a call traps or is
+    /// stopped, the lease has ended and its next call is [`LoadError::LeaseEnded`]; other calls and
+    /// leases go on. The state of a native library belongs to the process, and all leases share it.
+    ///
+    /// # Errors
+    /// [`LoadError::Busy`] where no instance became free within the time of a call, the errors of a
+    /// start, [`LoadError::Unloaded`], and [`LoadError::NoLease`] from loaders without leases.
+    async fn lease(&self) -> Result<Box<dyn Plugin>, LoadError> {
+        Err(LoadError::NoLease { kind: self.kind() })
+    }
 
     /// Calls `export` on this thread, which blocks until the call is done: for programs without an
     /// async runtime. From an async task, use [`Plugin::call`].

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::ffi::{Abi, Library, Outcome, Symbol};
 use crate::error::LoadError;
-use crate::limits::Limits;
+use crate::limits::{Limits, MESSAGE_MAX};
 use crate::plugin::Plugin;
 use qmt_oci_ref::PluginKind;
 use qmt_oci_ref::text::escape;
@@ -132,12 +132,17 @@ impl NativePlugin {
                 size: u64::try_from(size).unwrap_or(u64::MAX),
                 limit: self.limits.memory_max,
             }),
-            Outcome::Failed { code, message } => Err(LoadError::PluginFailed {
+            Outcome::Failed { code, mut message } => Err(LoadError::PluginFailed {
                 plugin: plugin(),
                 export: escape(export),
+                code,
                 message: match message.as_slice() {
                     [] => format!("it returned {code}"),
                     message => escape(&String::from_utf8_lossy(message)),
+                },
+                detail: {
+                    message.truncate(usize::try_from(MESSAGE_MAX).unwrap_or(usize::MAX));
+                    message.into()
                 },
             }),
         }
@@ -192,6 +197,20 @@ impl Plugin for NativePlugin {
 
     fn kind(&self) -> PluginKind {
         PluginKind::Native
+    }
+
+    async fn lease(&self) -> Result<Box<dyn Plugin>, LoadError> {
+        self.must_be_loaded()?;
+        Ok(Box::new(Self {
+            name: self.name.clone(),
+            library: Arc::clone(&self.library),
+            abi: self.abi.clone(),
+            exports: self.exports.clone(),
+            listed: self.listed,
+            limits: self.limits.clone(),
+            calls: Arc::clone(&self.calls),
+            unloaded: AtomicBool::new(false),
+        }))
     }
 
     async fn unload(&self) -> Result<(), LoadError> {

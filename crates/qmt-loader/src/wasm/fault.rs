@@ -37,6 +37,14 @@ pub(super) enum Fault {
     },
     #[error("the host function `{name}` panicked")]
     HostPanicked { name: String },
+    #[error("the host function `{name}` returned other values than it declares")]
+    HostResults { name: String },
+    #[error(
+        "the host offers `{name}` as a function of the type {offered}, which is not the import's"
+    )]
+    HostSignature { name: String, offered: String },
+    #[error("`{export}`, which is called at the start, failed: {message}")]
+    AtStart { export: String, message: String },
     #[error("{what} is missing, which is a bug of the host")]
     Missing { what: &'static str },
 }
@@ -52,7 +60,7 @@ pub(super) struct Trapped {
 }
 
 impl Trapped {
-    pub(super) fn boxed(error: wasmtime::Error, message: Option<&str>) -> BoxError {
+    pub(super) fn boxed(error: wasmtime::Error, message: Option<&[u8]>) -> BoxError {
         let frames = match error.downcast_ref::<WasmBacktrace>() {
             Some(backtrace) => backtrace.frames().iter().map(frame).collect(),
             None => Vec::new(),
@@ -68,7 +76,7 @@ impl Trapped {
             return source;
         }
         Box::new(Self {
-            message: message.map(escape),
+            message: message.map(|message| escape(&String::from_utf8_lossy(message))),
             frames,
             source,
         })

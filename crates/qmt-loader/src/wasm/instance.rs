@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use qmt_oci_ref::text::escape;
 use wasmtime::{AsContextMut, Func, Store, Trap, TypedFunc, Val};
 use wasmtime_wasi::I32Exit;
 
@@ -103,12 +104,12 @@ impl Instance {
                 _ => return Err(self.failure(spec, export, error)),
             },
         };
-        let message = match self.store.message() {
-            Some(message) => message,
-            None if code != 0 => format!("it returned {code}"),
-            None => return Ok(self.output()),
-        };
-        Err(failed(spec, export, &message))
+        match self.store.message() {
+            None if code == 0 => Ok(self.output()),
+            message => Err(failed(spec, export, code, message, || {
+                format!("it returned {code}")
+            })),
+        }
     }
 
     fn output(&mut self) -> Bytes {
@@ -137,8 +138,28 @@ impl Instance {
                 instance,
                 functions: HashMap::new(),
             });
+            if let Some(export) = &spec.settings.at_start {
+                self.call_at_start(export).await?;
+            }
         }
         self.running.as_mut().ok_or_else(|| NO_INSTANCE.into())
+    }
+
+    async fn call_at_start(&mut self, export: &str) -> wasmtime::Result<()> {
+        let code = match self.call_started(export, &[]).await {
+            Ok(code) => code,
+            Err(error) => match error.downcast_ref::<I32Exit>() {
+                Some(I32Exit(0)) => 0,
+                _ => return Err(error),
+            },
+        };
+        let message = match self.store.message() {
+            None if code == 0 => return Ok(()),
+            None => format!("it returned {code}"),
+            Some(message) => escape(&String::from_utf8_lossy(&message)),
+        };
+        let export = export.to_owned();
+        Err(Fault::AtStart { export, message }.into())
     }
 
     async fn call_within(
@@ -148,6 +169,10 @@ impl Instance {
         input: &[u8],
     ) -> wasmtime::Result<i32> {
         self.start_within(spec).await?;
+        self.call_started(export, input).await
+    }
+
+    async fn call_started(&mut self, export: &str, input: &[u8]) -> wasmtime::Result<i32> {
         self.store.reset()?;
         let offset = self.store.give(input)?;
         self.store.set_input(offset, u64::try_from(input.len())?)?;
@@ -200,9 +225,10 @@ impl Instance {
             };
         }
         if let Some(I32Exit(code)) = error.downcast_ref() {
-            let message = self.store.message();
-            let message = message.unwrap_or_else(|| format!("it exited with status {code}"));
-            return failed(spec, &export, &message);
+            let (code, message) = (*code, self.store.message());
+            return failed(spec, &export, code, message, || {
+                format!("it exited with status {code}")
+            });
         }
         if let (Some(Trap::OutOfFuel), Some(limit)) = (error.downcast_ref(), limits.fuel) {
             return LoadError::OutOfFuel {
@@ -213,7 +239,10 @@ impl Instance {
         }
         let message = self.store.message();
         let source = Trapped::boxed(error, message.as_deref());
-        if export == START {
+        let is_at_start = source
+            .downcast_ref::<Fault>()
+            .is_some_and(|fault| matches!(fault, Fault::AtStart { .. }));
+        if export == START || is_at_start {
             return LoadError::Start { plugin, source };
         }
         LoadError::Trapped {
@@ -224,11 +253,23 @@ impl Instance {
     }
 }
 
-fn failed(spec: &Spec, export: &str, message: &str) -> LoadError {
+/// The plugin reported a failure, with a message or without one.
+fn failed(
+    spec: &Spec,
+    export: &str,
+    code: i32,
+    message: Option<Bytes>,
+    otherwise: impl FnOnce() -> String,
+) -> LoadError {
     LoadError::PluginFailed {
         plugin: spec.settings.plugin.clone(),
         export: export.to_owned(),
-        message: qmt_oci_ref::text::escape(message),
+        code,
+        message: match &message {
+            Some(message) => escape(&String::from_utf8_lossy(message)),
+            None => otherwise(),
+        },
+        detail: message.unwrap_or_default(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 
 use async_trait::async_trait;
+use qmt_oci_ref::text::escape;
 use qmt_oci_ref::{Digest, PluginKind};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -81,6 +82,15 @@ impl Loader for WasmLoader {
     ) -> Result<Arc<dyn Plugin>, LoadError> {
         let preflight = check(&artifact, &self.offered, Some(&options))?;
         let grants = Grants::new(artifact.name(), &options)?;
+        if let Some(export) = &options.at_start
+            && !preflight.exports.contains(export)
+        {
+            return Err(LoadError::UnknownExport {
+                plugin: artifact.name().to_owned(),
+                export: escape(export),
+                known: preflight.exports,
+            });
+        }
         let fuel = options.limits.fuel.is_some();
         let slot = self.slot(artifact.digest(), fuel);
         let mut slot = slot.lock().await;
@@ -111,6 +121,7 @@ impl Loader for WasmLoader {
             settings: Arc::new(Settings {
                 plugin: artifact.name().to_owned(),
                 limits: options.limits.clone(),
+                at_start: options.at_start.clone(),
                 grants,
             }),
         };

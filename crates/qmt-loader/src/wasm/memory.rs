@@ -2,10 +2,12 @@
 //!
 //! Lengths come from the host's own records, and each access is checked against the memory.
 
+use bytes::Bytes;
 use wasmtime::{AsContextMut, StoreContextMut, Val};
 
 use super::fault::Fault;
 use super::state::{Kernel, State};
+use crate::limits::MESSAGE_MAX;
 
 /// A store, or the caller of a host function.
 pub(super) trait Context: AsContextMut<Data = State> {
@@ -119,12 +121,13 @@ pub(super) trait Context: AsContextMut<Data = State> {
         Ok(())
     }
 
-    /// Returns what the plugin said of the failure of the call, if it said something.
-    fn message(&mut self) -> Option<String> {
+    /// Returns the message that the plugin set for the failure of the call, cut at
+    /// [`MESSAGE_MAX`], if it set one.
+    fn message(&mut self) -> Option<Bytes> {
         let (bytes, state) = self.shared().ok()?;
         let length = state.blocks.length(state.error);
-        let message = slice(bytes, state.error, length).filter(|_| length > 0)?;
-        Some(String::from_utf8_lossy(message).into_owned())
+        let message = slice(bytes, state.error, length.min(MESSAGE_MAX))?;
+        (length > 0).then(|| Bytes::copy_from_slice(message))
     }
 }
 

@@ -10,12 +10,14 @@ mod blocks;
 mod engine;
 mod fault;
 mod grants;
+mod host_call;
 mod host_function;
 mod http;
 mod image;
 mod imports;
 mod instance;
 mod io;
+mod lease;
 mod load;
 mod log;
 mod memory;
@@ -24,6 +26,7 @@ mod on_time;
 mod plugin;
 mod preflight;
 mod state;
+mod value;
 mod wasi;
 
 use std::collections::BTreeSet;
@@ -31,9 +34,11 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 
+pub use self::host_call::{HostCall, RawCall};
 pub use self::host_function::HostFunction;
 use self::image::Images;
 pub use self::load::WasmLoader;
+pub use self::value::{Value, ValueType};
 #[cfg(feature = "extism")]
 pub(crate) use self::{imports::EXTISM_USER, load::check, preflight::PAGE};
 use crate::error::LoadError;

@@ -34,7 +34,7 @@ impl Linked {
         abi::link(&mut functions)?;
         functions.allow_shadowing(true);
         for function in host {
-            function.link(&mut functions)?;
+            function.link(runtime, &mut functions)?;
         }
         let kernel = compile_or_map(runtime, images, KERNEL, &Digest::sha256(KERNEL))?;
         Ok(Self {
@@ -132,9 +132,11 @@ impl Code {
         let mut needs_kernel = false;
         for import in code.module.imports() {
             let (module, name) = (import.module().to_owned(), import.name().to_owned());
-            let is_host = |function: &HostFunction| function.is(&module, &name);
             code.wasi |= is_wasi(&module);
-            if linked.host.iter().any(is_host) {
+            // Of several with one name, the last is linked.
+            let mut host = linked.host.iter().rev();
+            if let Some(function) = host.find(|function| function.is(&module, &name)) {
+                function.check(&linked.runtime.engine, &import.ty())?;
                 code.calls_host = true;
             } else if module == EXTISM_ENV && kernel.get_export_index(&name).is_some() {
                 needs_kernel = true;

@@ -1,6 +1,7 @@
 //! A loaded Wasm plugin: its instances, and one call after the other or several at once.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -9,11 +10,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use qmt_oci_ref::PluginKind;
 use qmt_oci_ref::text::escape;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::instance::{Instance, START, Spec};
+use super::lease::Lease;
 use super::on_time::{Ended, Job, Needs, block_on, on_time};
 use super::state::Stop;
+use crate::context::CallContext;
 use crate::error::LoadError;
 use crate::limits::Limits;
 use crate::plugin::Plugin;
@@ -35,41 +38,50 @@ impl WasmPlugin {
         }
     }
 
-    /// Returns the instances, unless the plugin is unloaded or `export` cannot be called.
-    fn callable(&self, export: &str, input: &Bytes) -> Result<Arc<Instances>, LoadError> {
+    /// Returns the instances, unless the plugin is unloaded.
+    fn instances(&self) -> Result<Arc<Instances>, LoadError> {
         let instances = self.instances.read();
         let instances = instances.unwrap_or_else(PoisonError::into_inner);
-        let instances = instances.as_ref().ok_or_else(|| LoadError::Unloaded {
+        instances.clone().ok_or_else(|| LoadError::Unloaded {
             plugin: self.plugin.clone(),
-        })?;
-        instances.check(export, input)?;
-        Ok(Arc::clone(instances))
+        })
     }
 }
 
 #[async_trait]
 impl Plugin for WasmPlugin {
     async fn call(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
-        let instances = self.callable(export, &input)?;
-        let stop = instances.stop();
+        self.call_with(CallContext::new(), export, input).await
+    }
+
+    async fn call_with(
+        &self,
+        context: CallContext,
+        export: &str,
+        input: Bytes,
+    ) -> Result<Bytes, LoadError> {
+        let instances = self.instances()?;
+        instances.check(export, &input)?;
+        let stop = instances.stop(context);
         // It may move to another thread, so it owns all that it uses.
-        let job = Box::pin({
+        let job: JobOf<Bytes> = Box::pin({
             let (this, stop) = (Arc::clone(&instances), Arc::clone(&stop));
             let export = export.to_owned();
             async move { this.run(&export, &input, &stop).await }
         });
-        let runtime = instances.spec.linked.runtime;
-        let ended = on_time(runtime, &stop, instances.needs(), job).await;
-        instances.result(export, &stop, ended)
+        instances.on_time(export, &stop, job).await
+    }
+
+    async fn lease(&self) -> Result<Box<dyn Plugin>, LoadError> {
+        Ok(Box::new(Lease::new(self.instances()?).await?))
     }
 
     fn call_blocking(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
-        let instances = self.callable(export, &input)?;
-        let stop = instances.stop();
+        let instances = self.instances()?;
+        instances.check(export, &input)?;
+        let stop = instances.stop(CallContext::new());
         let job = instances.run(export, &input, &stop);
-        let runtime = instances.spec.linked.runtime;
-        let ended = block_on(runtime, &stop, instances.needs(), job);
-        instances.result(export, &stop, ended)
+        instances.blocking(export, &stop, job)
     }
 
     fn exports(&self) -> Vec<String> {
@@ -87,13 +99,16 @@ impl Plugin for WasmPlugin {
     }
 }
 
+/// The work of a call that ends in a `T` or fails.
+pub(super) type JobOf<T> = Job<Result<T, LoadError>>;
+
 /// The instances of one module under one set of options.
 pub(super) struct Instances {
-    spec: Spec,
-    exports: Vec<String>,
+    pub(super) spec: Spec,
+    pub(super) exports: Vec<String>,
     /// One permit per instance. The running code holds it, not the caller who waits, so that code
     /// which cannot be stopped at once still counts.
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     count: usize,
     idle: Mutex<Vec<Instance>>,
 }
@@ -117,13 +132,13 @@ impl Instances {
         let instances = Arc::new(Self {
             spec,
             exports,
-            permits: Semaphore::new(count),
+            permits: Arc::new(Semaphore::new(count)),
             count,
             idle: Mutex::default(),
         });
-        let stop = instances.stop();
+        let stop = instances.stop(CallContext::new());
         stop.started.store(true, Ordering::Relaxed);
-        let job: Job<_> = Box::pin({
+        let job: JobOf<()> = Box::pin({
             let (this, stop) = (Arc::clone(&instances), Arc::clone(&stop));
             async move {
                 let mut instance = this.spec.instance()?;
@@ -132,14 +147,12 @@ impl Instances {
                 Ok(())
             }
         });
-        let runtime = instances.spec.linked.runtime;
-        let ended = on_time(runtime, &stop, instances.needs(), job).await;
-        instances.result(START, &stop, ended)?;
+        instances.on_time(START, &stop, job).await?;
         Ok(instances)
     }
 
     /// Refuses what cannot be called.
-    fn check(&self, export: &str, input: &Bytes) -> Result<(), LoadError> {
+    pub(super) fn check(&self, export: &str, input: &Bytes) -> Result<(), LoadError> {
         let plugin = || self.plugin().to_owned();
         if !self.exports.iter().any(|known| known == export) {
             return Err(LoadError::UnknownExport {
@@ -161,17 +174,49 @@ impl Instances {
     }
 
     /// Starts the clock of a call.
-    fn stop(&self) -> Arc<Stop> {
-        Arc::new(Stop::at(deadline(self.limits().timeout)))
+    pub(super) fn stop(&self, context: CallContext) -> Arc<Stop> {
+        Arc::new(Stop::new(deadline(self.limits().timeout), context))
+    }
+
+    /// Runs `job` on this task, or on a thread that may block.
+    pub(super) async fn on_time<T: Send + 'static>(
+        &self,
+        export: &str,
+        stop: &Arc<Stop>,
+        job: JobOf<T>,
+    ) -> Result<T, LoadError> {
+        let runtime = self.spec.linked.runtime;
+        let ended = on_time(runtime, stop, self.needs(), job).await;
+        self.result(export, stop, ended)
+    }
+
+    /// Runs `job` on this thread, which may block.
+    pub(super) fn blocking<T>(
+        &self,
+        export: &str,
+        stop: &Arc<Stop>,
+        job: impl Future<Output = Result<T, LoadError>>,
+    ) -> Result<T, LoadError> {
+        let runtime = self.spec.linked.runtime;
+        let ended = block_on(runtime, stop, self.needs(), job);
+        self.result(export, stop, ended)
+    }
+
+    /// Waits for one of the instances that may run at the same time.
+    pub(super) async fn permit(&self, stop: &Stop) -> Result<OwnedSemaphorePermit, LoadError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        match permit {
+            Ok(permit) if !stop.is_due() => {
+                stop.started.store(true, Ordering::Relaxed);
+                Ok(permit)
+            }
+            // The semaphore is never closed.
+            _ => Err(self.busy()),
+        }
     }
 
     async fn run(&self, export: &str, input: &[u8], stop: &Arc<Stop>) -> Result<Bytes, LoadError> {
-        // The semaphore is never closed.
-        let _permit = self.permits.acquire().await;
-        if stop.is_due() {
-            return Err(self.busy());
-        }
-        stop.started.store(true, Ordering::Relaxed);
+        let _permit = self.permit(stop).await?;
         let idle = self.idle().pop();
         let mut instance = match idle {
             Some(instance) => instance,
@@ -207,7 +252,7 @@ impl Instances {
         }
     }
 
-    fn busy(&self) -> LoadError {
+    pub(super) fn busy(&self) -> LoadError {
         LoadError::Busy {
             plugin: self.plugin().to_owned(),
             instances: self.count,
@@ -222,7 +267,7 @@ impl Instances {
         }
     }
 
-    fn plugin(&self) -> &str {
+    pub(super) fn plugin(&self) -> &str {
         &self.spec.settings.plugin
     }
 

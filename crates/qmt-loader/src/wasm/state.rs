@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
+use tokio::sync::Notify;
 use wasmtime::{Global, Memory, ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::p1::WasiP1Ctx;
 
@@ -14,6 +15,7 @@ use super::fault::Fault;
 use super::grants::Grants;
 use super::http::HttpState;
 use super::log::LogBudget;
+use crate::context::CallContext;
 use crate::limits::Limits;
 
 /// What all instances of a loaded plugin have in common.
@@ -21,6 +23,8 @@ use crate::limits::Limits;
 pub(super) struct Settings {
     pub(super) plugin: String,
     pub(super) limits: Limits,
+    /// The export that is called first in each new instance.
+    pub(super) at_start: Option<String>,
     pub(super) grants: Grants,
 }
 
@@ -73,7 +77,7 @@ impl State {
                 table_elements: usize::try_from(table_elements).unwrap_or(usize::MAX),
             },
             wasi: None,
-            stop: Arc::new(Stop::at(Instant::now())),
+            stop: Arc::new(Stop::new(Instant::now(), CallContext::new())),
         }
     }
 
@@ -145,12 +149,17 @@ fn take(left: &mut usize, amount: usize) -> bool {
     }
 }
 
-/// When a call must end, and what it does when it takes long.
+/// One call: when it must end, what it does when it takes long, and what its caller says of it.
 #[derive(Debug)]
 pub(super) struct Stop {
+    /// A number that no other call of this process has.
+    pub(super) id: u64,
+    pub(super) context: CallContext,
     pub(super) deadline: Instant,
     /// The caller gave up.
     cancelled: AtomicBool,
+    /// Wakes functions of the host that wait for the end of the call.
+    ended: Notify,
     /// Running code hands the thread back when an alarm goes off.
     pub(super) yields: AtomicBool,
     /// It did so.
@@ -162,10 +171,14 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    pub(super) fn at(deadline: Instant) -> Self {
+    pub(super) fn new(deadline: Instant, context: CallContext) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
         Self {
+            id: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            context,
             deadline,
             cancelled: AtomicBool::new(false),
+            ended: Notify::new(),
             yields: AtomicBool::new(false),
             yielded: AtomicBool::new(false),
             started: AtomicBool::new(false),
@@ -181,5 +194,15 @@ impl Stop {
     pub(super) fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
         self.waker.wake();
+        self.ended.notify_waiters();
+    }
+
+    /// Waits until the caller gives up.
+    pub(super) async fn cancelled(&self) {
+        let ended = self.ended.notified();
+        // What is notified from here on is not missed.
+        if !self.cancelled.load(Ordering::SeqCst) {
+            ended.await;
+        }
     }
 }

@@ -12,6 +12,7 @@ mod support;
 mod wasi_calls;
 mod wasm;
 mod wasm_cache;
+mod wasm_calls;
 mod wasm_folder_edges;
 mod wasm_folders;
 mod wasm_host;
