@@ -56,6 +56,12 @@ const DRILLS: &[Drill] = &[
         tests: &[("qmt-verify", "tuf_processes")],
         profile: "test",
     },
+    Drill {
+        id: "F18",
+        about: "random Wasm modules are loaded and called",
+        tests: &[("qmt-loader", "wasm_random")],
+        profile: "drill",
+    },
 ];
 
 /// The ids of all drills.

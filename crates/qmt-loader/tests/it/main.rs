@@ -22,5 +22,6 @@ mod wasm_limits;
 mod wasm_many;
 mod wasm_open_files;
 mod wasm_polls;
+mod wasm_random;
 mod wasm_rights;
 mod wasm_sleeps;
