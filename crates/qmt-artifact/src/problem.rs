@@ -60,12 +60,16 @@ impl fmt::Display for Limit {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayerProblem {
-    /// The media type promises one encoding and the bytes are in another.
-    #[error("its media type promises {promised}, but its bytes are {found}")]
+    /// The media type promises a compressed archive, and the bytes are no archive at all.
+    #[error("its media type promises {promised}, and its bytes are neither that nor an archive")]
     WrongEncoding {
         /// What the media type says.
         promised: &'static str,
-        /// What the first bytes look like.
+    },
+    /// It is compressed in a way that no specification names for layers.
+    #[error("it is compressed with {found}; compress it with gzip or zstd, or not at all")]
+    UnsupportedEncoding {
+        /// How it is compressed.
         found: &'static str,
     },
     /// The compressed stream is damaged.
@@ -131,6 +135,17 @@ pub enum LayerProblem {
     },
 }
 
+impl LayerProblem {
+    /// Compares what a layer unpacks to with what the image config says.
+    pub(crate) fn check_diff_id(expected: &Digest, actual: Digest) -> Result<(), Self> {
+        if actual == *expected {
+            return Ok(());
+        }
+        let expected = expected.clone();
+        Err(Self::DiffId { expected, actual })
+    }
+}
+
 /// What is wrong with a file's content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -143,10 +158,16 @@ pub enum ContentProblem {
     Unknown,
     /// It is a Wasm component.
     #[error(
-        "is a Wasm component; only core modules are run, so build it for wasm32-wasip1 or \
-         wasm32-unknown-unknown"
+        "is a Wasm component (WASI preview 2); only core modules are run, so build it for \
+         wasm32-wasip1 or wasm32-unknown-unknown"
     )]
     Component,
+    /// It is compressed, or an archive.
+    #[error("is {format}, not the plugin itself; unpack it before it is published")]
+    Packed {
+        /// What it is, such as "a gzip file".
+        format: &'static str,
+    },
     /// It is the text form of Wasm.
     #[error("is Wasm text; convert it with `wat2wasm`")]
     Text,

@@ -219,15 +219,15 @@ impl Selector<'_> {
         let raw = self.registry.manifest(&pin, limit).await;
         let raw = raw.map_err(|source| unreadable("manifest", descriptor, source))?;
         check_content(descriptor, raw.bytes())?;
+        if index::is_untyped(descriptor) {
+            return self.read(&raw.descriptor(), raw.bytes());
+        }
         self.read(descriptor, raw.bytes())
     }
 
     fn read(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Document, ArtifactError> {
-        let read = Document::read(
-            descriptor.media_type(),
-            bytes,
-            &self.request.limits.manifest,
-        );
+        let limits = &self.request.limits.manifest;
+        let read = Document::read(descriptor.media_type(), bytes, limits);
         read.map_err(|source| ArtifactError::Manifest {
             digest: descriptor.digest().clone(),
             source,

@@ -5,6 +5,8 @@ use std::fmt;
 use object::{elf, macho, pe};
 use qmt_oci_ref::manifest::Os;
 
+use crate::problem::ContentProblem;
+
 /// How many bytes of a file [`sniff`] looks at. Fewer are enough where the file is shorter.
 pub const SNIFF_BYTES: usize = 4096;
 
@@ -28,6 +30,11 @@ pub enum Sniffed {
     WasmText,
     /// Native code that wasmtime compiled from Wasm.
     PrecompiledWasm,
+    /// A compressed file, or a zip archive.
+    Packed {
+        /// What it is, such as "a gzip file".
+        format: &'static str,
+    },
     /// Native code.
     Native {
         /// The file format.
@@ -37,6 +44,19 @@ pub enum Sniffed {
         /// Whether it is a shared library, by its header.
         library: bool,
     },
+}
+
+impl Sniffed {
+    /// Returns why it can't be loaded on any host; `None` for core modules and native code.
+    pub fn problem(&self) -> Option<ContentProblem> {
+        match self {
+            Self::WasmModule | Self::Native { .. } => None,
+            Self::WasmComponent => Some(ContentProblem::Component),
+            Self::WasmText => Some(ContentProblem::Text),
+            Self::PrecompiledWasm => Some(ContentProblem::Precompiled),
+            Self::Packed { format } => Some(ContentProblem::Packed { format }),
+        }
+    }
 }
 
 /// A format of native code.
@@ -90,10 +110,24 @@ pub fn sniff(prefix: &[u8]) -> Option<Sniffed> {
     if prefix.starts_with(b"\0asm") && prefix.get(6..8) == Some(&WASM_COMPONENT_LAYER) {
         return Some(Sniffed::WasmComponent);
     }
+    if let Some(format) = packed_format(prefix) {
+        return Some(Sniffed::Packed { format });
+    }
     sniff_elf(prefix)
         .or_else(|| sniff_macho(prefix))
         .or_else(|| sniff_pe(prefix))
         .or_else(|| sniff_text(prefix))
+}
+
+fn packed_format(prefix: &[u8]) -> Option<&'static str> {
+    match prefix {
+        [0x1f, 0x8b, ..] => Some("a gzip file"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("a zstd file"),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some("an xz file"),
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => Some("a bzip2 file"),
+        [b'P', b'K', 3, 4, ..] => Some("a zip archive"),
+        _ => None,
+    }
 }
 
 /// See <https://gabi.xinuos.com/elf/02-eheader.html>

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use qmt_oci_ref::{Digest, Digester};
 
-use crate::fs::{Store, sys};
+use crate::fs::{Store, shown, sys};
 use crate::{CacheError, Record};
 
 /// An artifact in the cache. As long as this value exists, eviction leaves its file in place.
@@ -23,10 +23,10 @@ pub struct CachedArtifact {
 }
 
 impl CachedArtifact {
-    pub(crate) fn new(record: Record, path: PathBuf, file: File, store: Arc<Store>) -> Self {
+    pub(crate) fn new(record: Record, path: &Path, file: File, store: Arc<Store>) -> Self {
         Self {
             record: Arc::new(record),
-            path,
+            path: shown(path),
             file: Arc::new(file),
             store,
         }

@@ -7,13 +7,29 @@ use std::time::Duration;
 use qmt_oci_ref::Digest;
 use qmt_storage::LayoutError;
 
+use crate::fs::shown;
+
 /// Why an operation of the cache failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
     /// The platform has no cache folder (no home folder).
-    #[error("this platform has no cache folder for this user; set `cache_dir` in the config")]
+    #[error(
+        "this user has no cache folder, because no home folder is known; set `HOME`, or `cache_dir` \
+         in `[oci]` of the config"
+    )]
     NoFolder,
+    /// A folder of the cache can't be created or written.
+    #[error(
+        "cannot create or write the cache folder `{}`; set `cache_dir` in `[oci]` of the config to a folder \
+         that this user can write", path.display()
+    )]
+    Unwritable {
+        /// The folder.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
     /// A folder that other users could tamper with, so it is not used. It is never repaired.
     #[error("cache folder `{}` {rule}; {hint}", path.display())]
     UnsafeFolder {
@@ -102,6 +118,14 @@ pub enum CacheError {
         /// The blob that is absent or damaged.
         missing: Digest,
     },
+    /// A layout with more than an import takes. Nothing was imported.
+    #[error("the image layout `{}` is not imported: {rule}", path.display())]
+    Import {
+        /// The layout.
+        path: PathBuf,
+        /// The limit that it exceeds.
+        rule: &'static str,
+    },
     /// A layout that can't be imported or written.
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -143,9 +167,15 @@ impl CacheError {
         })
     }
 
+    /// Wraps the error of a folder that can't be created.
+    pub(crate) fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = shown(path);
+        move |source| Self::Unwritable { path, source }
+    }
+
     /// Wraps an I/O error with the operation and the path.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
+        let path = shown(path);
         move |source| Self::Io {
             action,
             path,

@@ -1,5 +1,6 @@
 //! Why a plugin was not loaded, or a call failed.
 
+mod kind;
 mod native;
 mod text;
 mod wasm;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use qmt_oci_ref::{Digest, PluginKind};
 
+pub use self::kind::LoadErrorKind;
 pub use self::native::NativeRefusal;
 use self::text::listed;
 pub use self::wasm::WasmRefusal;

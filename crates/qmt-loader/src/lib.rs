@@ -27,7 +27,7 @@ mod private;
 pub mod wasm;
 
 pub use self::context::CallContext;
-pub use self::error::LoadError;
+pub use self::error::{LoadError, LoadErrorKind};
 #[cfg(feature = "extism")]
 pub use self::extism::ExtismLoader;
 pub use self::limits::{Allow, Limits, LoadOptions};

@@ -5,6 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "wasm")]
+use crate::error::LoadError;
+
 /// The memory that a Wasm plugin gets if the host says nothing, in bytes: 256 MiB.
 pub(crate) const MEMORY_MAX: u64 = 256 * 1024 * 1024;
 /// The time that a call gets if the host says nothing.
@@ -20,6 +23,7 @@ pub(crate) const LOG_LINE_MAX: u64 = 16 * 1024;
 /// The lines that one instance may log in a second if the host says nothing.
 pub(crate) const LOG_LINES_PER_SECOND: u32 = 1_000;
 /// The bytes of a plugin's message about a failed call that are kept: 64 KiB.
+#[cfg(any(feature = "native", feature = "wasm"))]
 pub(crate) const MESSAGE_MAX: u64 = 64 * 1024;
 
 /// How a plugin is loaded. The default grants nothing and limits everything.
@@ -38,6 +42,19 @@ pub struct LoadOptions {
     pub limits: Limits,
     /// What the plugin is granted.
     pub allow: Allow,
+}
+
+#[cfg(feature = "wasm")]
+impl LoadOptions {
+    /// Checks whether everything that is granted can be granted to a Wasm plugin as it is written:
+    /// hosts, folders, environment variables. Nothing is loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Grant`], as loading the plugin would return it.
+    pub fn check(&self, plugin: &str) -> Result<(), LoadError> {
+        crate::wasm::check_grants(plugin, self)
+    }
 }
 
 impl fmt::Debug for LoadOptions {

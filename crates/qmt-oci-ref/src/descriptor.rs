@@ -18,7 +18,8 @@ use crate::{manifest, text};
 ///
 /// It holds an [`oci_spec::image::Descriptor`] whose digest is known to be well formed. In JSON it
 /// has the OCI form. `urls` and `data` are not read: content comes from the registry alone and is
-/// proven by its digest. A key that occurs twice is refused.
+/// proven by its digest. A key that occurs twice is refused. A key that is `null` or empty is
+/// absent; without a media type, it is the empty one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     wire: oci_spec::image::Descriptor,
@@ -45,6 +46,12 @@ impl Descriptor {
         annotations.insert(name.into(), value.into());
         self.wire.set_annotations(Some(annotations));
         self
+    }
+
+    /// Replaces all annotations.
+    pub(crate) fn set_annotations(&mut self, annotations: HashMap<String, String>) {
+        let annotations = (!annotations.is_empty()).then_some(annotations);
+        self.wire.set_annotations(annotations);
     }
 
     /// Adds the platform.
@@ -127,8 +134,9 @@ static NO_ANNOTATIONS: LazyLock<HashMap<String, String>> = LazyLock::new(HashMap
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Json {
+    #[serde(default, deserialize_with = "null_is_default")]
     media_type: String,
-    digest: Digest,
+    digest: String,
     size: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     artifact_type: Option<String>,
@@ -141,7 +149,9 @@ struct Json {
 /// See <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-index.md#image-index-property-descriptions>
 #[derive(Serialize, Deserialize)]
 pub(crate) struct JsonPlatform {
+    #[serde(default, deserialize_with = "null_is_default")]
     pub(crate) architecture: String,
+    #[serde(default, deserialize_with = "null_is_default")]
     pub(crate) os: String,
     #[serde(rename = "os.version", skip_serializing_if = "Option::is_none")]
     pub(crate) os_version: Option<String>,
@@ -152,17 +162,21 @@ pub(crate) struct JsonPlatform {
 }
 
 impl JsonPlatform {
-    /// Names a platform; what no platform can be called stays harmless to show.
-    pub(crate) fn into_platform(self) -> Platform {
+    /// Names a platform, unless nothing is said about it; what no platform can be called stays
+    /// harmless to show.
+    pub(crate) fn into_platform(self) -> Option<Platform> {
+        if self.os.is_empty() && self.architecture.is_empty() {
+            return None;
+        }
         let mut platform = Platform::default();
-        let escaped = |text: Option<String>| text.map(|text| text::escape_ascii(&text));
+        let escaped = |text: Option<String>| non_empty(text).map(|text| text::escape_ascii(&text));
         platform.set_os(Os::from(&*text::escape_ascii(&self.os)));
         platform.set_architecture(manifest::arch(&text::escape_ascii(&self.architecture)));
         platform.set_variant(escaped(self.variant));
         platform.set_os_version(escaped(self.os_version));
         let features = self.os_features.filter(|features| !features.is_empty());
         platform.set_os_features(features);
-        platform
+        Some(platform)
     }
 }
 
@@ -183,7 +197,7 @@ impl Serialize for Descriptor {
         let annotations = self.annotations().iter();
         let json = Json {
             media_type: self.media_type().to_string(),
-            digest: self.digest.clone(),
+            digest: self.digest.to_string(),
             size: self.size(),
             artifact_type: self.artifact_type().map(ToString::to_string),
             platform: self.platform().map(JsonPlatform::from),
@@ -196,17 +210,53 @@ impl Serialize for Descriptor {
 impl<'de> Deserialize<'de> for Descriptor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Json::deserialize(deserializer)?;
-        let mut descriptor = Self::new(text::media_type(&json.media_type), json.digest, json.size);
-        let artifact_type = json.artifact_type.as_deref().map(text::media_type);
+        json.into_descriptor().map_err(D::Error::custom)
+    }
+}
+
+impl Json {
+    fn into_descriptor(self) -> Result<Descriptor, DigestError> {
+        let (media_type, digest) = (text::media_type(&self.media_type), self.digest.parse()?);
+        let mut descriptor = Descriptor::new(media_type, digest, self.size);
+        let artifact_type = non_empty(self.artifact_type);
+        let artifact_type = artifact_type.as_deref().map(text::media_type);
         descriptor.wire.set_artifact_type(artifact_type);
-        let platform = json.platform.map(JsonPlatform::into_platform);
+        let platform = self.platform.and_then(JsonPlatform::into_platform);
         descriptor.wire.set_platform(platform);
-        descriptor.wire.set_annotations(json.annotations.into_map());
+        descriptor.wire.set_annotations(self.annotations.into_map());
         Ok(descriptor)
     }
 }
 
-/// Annotations in the order of their names. No name may occur twice; `null` counts as empty.
+/// An entry of a list. One whose digest is of an unknown algorithm concerns no other entry.
+pub(crate) struct Entry(pub(crate) Option<Descriptor>);
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Json::deserialize(deserializer)?.into_descriptor() {
+            Ok(descriptor) => Ok(Self(Some(descriptor))),
+            Err(DigestError::UnsupportedAlgorithm { .. }) => Ok(Self(None)),
+            Err(error) => Err(D::Error::custom(error)),
+        }
+    }
+}
+
+/// Reads a field that may be `null`, which Go programs write for what is absent.
+pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// Takes an empty text for an absent one.
+pub(crate) fn non_empty(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+/// Annotations in the order of their names. No name may occur twice; `null` counts as empty, also
+/// as a value.
 #[derive(Default)]
 pub(crate) struct Annotations(pub(crate) BTreeMap<String, String>);
 
@@ -247,8 +297,11 @@ impl<'de> Visitor<'de> for AnnotationsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Annotations, A::Error> {
         let mut annotations = BTreeMap::new();
-        while let Some((name, value)) = map.next_entry::<String, String>()? {
-            if annotations.insert(name, value).is_some() {
+        while let Some((name, value)) = map.next_entry::<String, Option<String>>()? {
+            if annotations
+                .insert(name, value.unwrap_or_default())
+                .is_some()
+            {
                 return Err(A::Error::custom("an annotation occurs twice"));
             }
         }

@@ -96,9 +96,10 @@ pub enum ReferenceErrorKind {
         /// The limit in bytes.
         limit: usize,
     },
-    /// A URL scheme other than `oci://`.
+    /// A URL scheme; a reference may begin with `oci://`, other names with none.
     #[error(
-        "`{scheme}://` is not allowed in a reference; write `oci://registry/repository` or leave it out"
+        "`{scheme}://` is not allowed here; a name begins with the registry, and a reference may begin \
+         with `oci://`"
     )]
     Scheme {
         /// The scheme.

@@ -17,6 +17,8 @@ const DOCKER_HUB_ALIASES: [&str; 3] = [
     "registry-1.docker.io",
     "registry.hub.docker.com",
 ];
+/// The host of everything in layouts. By RFC 2606 it can never be that of a registry.
+const LAYOUTS: &str = "oci-layout.invalid";
 const PART: &str = "registry host";
 
 /// A registry's host name, IPv4 or bracketed IPv6 address, with an optional port.
@@ -35,6 +37,14 @@ impl RegistryHost {
     pub fn docker_hub() -> Self {
         Self {
             text: DOCKER_HUB.into(),
+            colon: None,
+        }
+    }
+
+    /// Returns the host that stands for layouts on disk.
+    pub(crate) fn of_layouts() -> Self {
+        Self {
+            text: LAYOUTS.into(),
             colon: None,
         }
     }

@@ -1,8 +1,9 @@
 //! A strict reader of JSON: what two parsers could read differently is refused.
 //!
-//! `serde_json` already refuses trailing bytes, byte-order marks, `NaN`, numbers that overflow,
-//! lone surrogates and more than 128 levels. What it lets pass are keys that occur twice in an
-//! object, where one parser takes the first and another the last.
+//! `serde_json` already refuses trailing bytes, `NaN`, numbers that overflow, lone surrogates and
+//! more than 128 levels. What it lets pass are keys that occur twice in an object, where one parser
+//! takes the first and another the last. A byte order mark at the start is skipped, as RFC 8259
+//! allows: no reader takes it for content.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,16 +17,22 @@ use serde::{Deserialize, Deserializer};
 ///
 /// Those of `serde_json`, and one for a duplicate key.
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    let bytes = without_mark(bytes);
     serde_json::from_slice::<Unambiguous>(bytes)?;
     serde_json::from_slice(bytes)
 }
 
 /// Reads an object. Serde reads a list as the fields of a structure in their order; this does not.
 pub(crate) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
-    if bytes.trim_ascii_start().first() != Some(&b'{') {
+    if without_mark(bytes).trim_ascii_start().first() != Some(&b'{') {
         return Err(serde_json::Error::custom("it is not a JSON object"));
     }
     from_slice(bytes)
+}
+
+/// Drops the byte order mark that some editors and servers put before a text.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 /// Any JSON value in which no object has a key twice. It keeps nothing.

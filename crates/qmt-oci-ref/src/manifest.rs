@@ -7,6 +7,7 @@
 //! Specs: <https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md>,
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-index.md>
 
+mod claims;
 mod error;
 mod limits;
 pub mod platform_json;
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 use oci_spec::image::{ImageIndex, ImageManifest, MediaType, Platform};
 use serde::Serialize;
 
+pub use self::claims::{ClaimLimits, ClaimedEntries, ClaimedEntry, Claims};
 pub use self::error::ManifestError;
 pub use self::limits::{ManifestLimit, ManifestLimits};
 use self::wire::Wire;
@@ -41,7 +43,7 @@ const SCHEMA_1: [&str; 2] = [
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
 ];
-/// Media types that static file servers send, which claim nothing.
+/// Media types that static file servers send and simple clients set, which claim nothing.
 const GENERIC: [&str; 5] = [
     "",
     "application/octet-stream",
@@ -58,6 +60,12 @@ pub fn is_index(media_type: &MediaType) -> bool {
 /// Reports whether `media_type` is that of a manifest of one image: OCI's or Docker's.
 pub fn is_manifest(media_type: &MediaType) -> bool {
     [OCI_MANIFEST, DOCKER_MANIFEST].contains(&media_type.as_ref())
+}
+
+/// Reports whether `media_type` says nothing about the content, such as
+/// `application/octet-stream` or none at all.
+pub fn is_generic(media_type: &MediaType) -> bool {
+    GENERIC.contains(&media_type.as_ref())
 }
 
 /// Names a platform without variant, version and features, such as `linux` and `amd64`.
@@ -103,6 +111,7 @@ pub struct Index {
     media_type: Option<MediaType>,
     artifact_type: Option<MediaType>,
     manifests: Vec<Descriptor>,
+    unreadable: usize,
     subject: Option<Descriptor>,
     annotations: HashMap<String, String>,
 }
@@ -146,7 +155,7 @@ impl Document {
 }
 
 impl Manifest {
-    /// Returns the descriptor of the config.
+    /// Returns the descriptor of the config; that of `{}` where the manifest names none.
     pub fn config(&self) -> &Descriptor {
         &self.config
     }
@@ -187,6 +196,7 @@ impl Index {
             media_type: Some(MediaType::ImageIndex),
             artifact_type: None,
             manifests,
+            unreadable: 0,
             subject: None,
             annotations: HashMap::new(),
         }
@@ -194,6 +204,10 @@ impl Index {
 
     /// Reads an index that need not name its media type: a list of referrers, or the `index.json`
     /// of a layout.
+    ///
+    /// `null` is an empty list. An entry whose digest is of an algorithm other than
+    /// [`DigestAlgorithm`](crate::DigestAlgorithm) names content that can't be requested; it is
+    /// left out and counted by [`Index::unreadable`].
     ///
     /// # Errors
     ///
@@ -217,6 +231,12 @@ impl Index {
     /// Returns the entries.
     pub fn into_manifests(self) -> Vec<Descriptor> {
         self.manifests
+    }
+
+    /// Returns the number of entries that were left out, because their digests are of unknown
+    /// algorithms.
+    pub fn unreadable(&self) -> usize {
+        self.unreadable
     }
 
     /// Returns the manifest that this index refers to.
@@ -259,7 +279,7 @@ impl Serialize for Index {
 pub fn detect(bytes: &[u8], declared: Option<&MediaType>) -> Result<MediaType, ManifestError> {
     let header: wire::Header = json::object(bytes)?;
     let by_fields = header.by_fields()?;
-    let declared = declared.filter(|declared| !GENERIC.contains(&declared.as_ref()));
+    let declared = declared.filter(|declared| !is_generic(declared));
     let named = header.media_type();
     let detected = named.clone().unwrap_or_else(|| by_fields.clone());
     if let Some(declared) = declared.filter(|declared| **declared != detected) {

@@ -80,7 +80,12 @@ impl FromStr for PinnedReference {
 impl fmt::Display for PinnedReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.repository)?;
-        if let Some(tag) = &self.tag {
+        // `oci-layout://` takes a tag or a digest.
+        if let Some(tag) = self
+            .tag
+            .as_ref()
+            .filter(|_| self.repository.layout().is_none())
+        {
             write!(f, ":{tag}")?;
         }
         write!(f, "@{}", self.digest)

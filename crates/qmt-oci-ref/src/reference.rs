@@ -133,14 +133,14 @@ fn tag_colon(tagged: &str) -> Option<usize> {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.repository)?;
-        if let Some(tag) = &self.tag {
-            write!(f, ":{tag}")?;
-        }
         if let Some(digest) = &self.digest {
-            write!(f, "@{digest}")?;
+            return write!(f, "{}", self.with_digest(digest.clone()));
         }
-        Ok(())
+        write!(f, "{}", self.repository)?;
+        match &self.tag {
+            Some(tag) => write!(f, ":{tag}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -71,7 +72,8 @@ pub trait Registry: Send + Sync {
     ///
     /// # Errors
     ///
-    /// As [`Registry::resolve`]; an empty list means that nothing refers to it.
+    /// As [`Registry::resolve`]; an empty list means that nothing refers to it. Where only a part
+    /// of the list could be read, [`RegistryError::take_listed`] returns that part.
     async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError>;
 
     /// Reads the whole of `blob` into memory: at most `blob.size()` bytes, which the caller has
@@ -164,9 +166,11 @@ impl RawManifest {
 /// Why something could not be read from a registry, or written to it.
 ///
 /// It shows what the implementation said; [`kind`](Self::kind) is what callers decide by.
+#[derive(Clone)]
 pub struct RegistryError {
     kind: RegistryErrorKind,
-    source: Box<dyn Error + Send + Sync>,
+    source: Arc<dyn Error + Send + Sync>,
+    listed: Option<Vec<Descriptor>>,
 }
 
 /// What kind of failure a [`RegistryError`] is.
@@ -200,8 +204,24 @@ pub enum RegistryErrorKind {
 impl RegistryError {
     /// Wraps what an implementation says.
     pub fn new(kind: RegistryErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let source = source.into();
-        Self { kind, source }
+        Self {
+            kind,
+            source: Arc::from(source.into()),
+            listed: None,
+        }
+    }
+
+    /// Adds what [`Registry::referrers`] could read of a list in spite of this error.
+    #[must_use]
+    pub fn with_listed(mut self, listed: Vec<Descriptor>) -> Self {
+        self.listed = Some(listed);
+        self
+    }
+
+    /// Takes what could be read of a list of referrers in spite of this error; `None` where no
+    /// list could be read at all.
+    pub fn take_listed(&mut self) -> Option<Vec<Descriptor>> {
+        self.listed.take()
     }
 
     /// Returns the kind.

@@ -1,21 +1,32 @@
 //! A repository: a registry host and a path below it.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::error::{ReferenceError, ReferenceErrorKind};
 use crate::host::RegistryHost;
 use crate::serde_text::serde_as_text;
+use crate::text;
 
 /// The namespace of Docker Hub's official images, which their short names leave out.
 const DOCKER_HUB_NAMESPACE: &str = "library/";
 const PART: &str = "repository";
+/// The path that stands for the content of a layout, which has no repositories.
+const LAYOUT_PATH: &str = "layout";
+/// What the name of a layout begins with.
+const LAYOUT_SCHEME: &str = "oci-layout://";
 
 /// A repository: the registry host and the path below it, both normalised.
+///
+/// The content of an OCI image layout counts as a repository of its own, which is shown as
+/// `oci-layout://` and the path of the layout.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Repository {
     host: RegistryHost,
     path: Box<str>,
+    /// Where the layout is, if it is one.
+    layout: Option<Box<Path>>,
 }
 
 impl Repository {
@@ -41,7 +52,23 @@ impl Repository {
         Ok(Self {
             host,
             path: path.into_boxed_str(),
+            layout: None,
         })
+    }
+
+    /// Names the content of the OCI image layout at `path`, a folder or an archive. No registry can
+    /// have the host of this repository, and no text is parsed as it.
+    pub fn of_layout(path: impl Into<Box<Path>>) -> Self {
+        Self {
+            host: RegistryHost::of_layouts(),
+            path: LAYOUT_PATH.into(),
+            layout: Some(path.into()),
+        }
+    }
+
+    /// Returns the path of the OCI image layout that this is the content of.
+    pub fn layout(&self) -> Option<&Path> {
+        self.layout.as_deref()
     }
 
     /// Returns the registry host.
@@ -72,6 +99,14 @@ impl FromStr for Repository {
                 text,
                 path_at + at,
                 ReferenceErrorKind::NotARepository,
+            ));
+        }
+        if let Some((scheme, _)) = text.split_once("://") {
+            let scheme = scheme.to_owned();
+            return Err(ReferenceError::new(
+                text,
+                0,
+                ReferenceErrorKind::Scheme { scheme },
             ));
         }
         Self::parse_name(text)
@@ -170,7 +205,13 @@ fn is_separator(text: &str) -> bool {
 
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.host, self.path)
+        match &self.layout {
+            Some(path) => {
+                let path = path.to_string_lossy();
+                write!(f, "{LAYOUT_SCHEME}{}", text::escape_to(&path, usize::MAX))
+            }
+            None => write!(f, "{}/{}", self.host, self.path),
+        }
     }
 }
 

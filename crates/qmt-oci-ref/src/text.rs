@@ -3,6 +3,8 @@
 //! What a registry, an archive or a plugin says may reach a terminal or a log: nothing that moves
 //! the cursor, reorders letters or hides some of them goes through.
 
+use std::error::Error;
+
 use oci_spec::image::{MediaType, Platform};
 
 /// Most characters that [`escape`] keeps.
@@ -54,6 +56,62 @@ pub fn platform(platform: &Platform) -> String {
         text.push_str(variant);
     }
     escape_ascii(&text)
+}
+
+/// The byte order mark that some editors write at the start of a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Drops the byte order mark at the start of a text in UTF-8, if there is one.
+pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
+/// Decodes the content of a text file: UTF-8, with or without a byte order mark.
+///
+/// # Errors
+///
+/// What is wrong with the encoding, to be shown after the name of the file.
+pub fn from_file(bytes: Vec<u8>) -> Result<String, &'static str> {
+    let text = match bytes.strip_prefix(BYTE_ORDER_MARK) {
+        Some(rest) => String::from_utf8(rest.to_vec()),
+        None => String::from_utf8(bytes),
+    };
+    text.map_err(|error| match error.as_bytes() {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is text in UTF-16; save it as UTF-8",
+        _ => "it is not text in UTF-8",
+    })
+}
+
+/// Joins an error, its causes and the hint in one line: what `{:#}` shows.
+pub fn error_line(error: &dyn Error, hint: Option<&str>) -> String {
+    let line = messages(error).join(": ");
+    hint.map_or_else(|| line.clone(), |hint| format!("{line} (hint: {hint})"))
+}
+
+/// Lists an error, its causes and the hint, one a line: what `main` shows of an error that it
+/// returns.
+pub fn error_report(error: &dyn Error, hint: Option<&str>) -> String {
+    let mut report = messages(error).join("\n  caused by: ");
+    if let Some(hint) = hint {
+        report.push_str("\n  hint: ");
+        report.push_str(hint);
+    }
+    report
+}
+
+/// Returns the messages of an error and its causes, outermost first. Some libraries repeat the
+/// message of the cause in their own: it is listed once.
+pub fn messages(error: &dyn Error) -> Vec<String> {
+    let mut messages = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(error) = next {
+        let message = error.to_string();
+        if messages.last() != Some(&message) {
+            messages.push(message);
+        }
+        next = error.source();
+    }
+    messages
 }
 
 fn filtered(text: &str, max_chars: usize, is_safe: impl Fn(char) -> bool) -> String {

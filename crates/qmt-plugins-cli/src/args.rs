@@ -1,11 +1,18 @@
 //! The arguments of the command.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use qmt_plugins::config::Span;
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 not verified, 4 not found, 5 network, 6 config.";
+Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 not verified, 4 not found, 5 network, 6 config, \
+130 interrupted.";
+/// The heading of the options of every command, in help.
+const GLOBAL: &str = "Global options";
+/// The form of `--native`.
+const NATIVE: &str = "OS/ARCH[/VARIANT]=FILE";
 
 /// Plugins that are distributed as OCI images: pull, verify, run, publish.
 #[derive(Debug, Parser)]
@@ -29,30 +36,32 @@ pub(crate) struct Global {
         long,
         short,
         global = true,
+        help_heading = GLOBAL,
         value_name = "FILE",
-        env = "QMT_PROVIDER_CONFIG"
+        env = "QMT_PROVIDER_CONFIG",
+        hide_env_values = true
     )]
     pub(crate) config: Option<PathBuf>,
     /// The output format.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
-    /// Prints only results, errors and warnings.
-    #[arg(long, short, global = true)]
+    /// Prints only results and errors, no warnings.
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     pub(crate) quiet: bool,
     /// Logs to stderr; repeat it for more.
-    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    #[arg(long, short, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Forbids the network: a plugin that is not in the cache is an error.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) offline: bool,
     /// Refuses to change the lockfile.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) locked: bool,
     /// Refuses to change the lockfile and to use the network.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) frozen: bool,
     /// Uses this folder as the cache.
-    #[arg(long, global = true, value_name = "DIR", env = "QMT_CACHE_DIR")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR", env = "QMT_CACHE_DIR", hide_env_values = true)]
     pub(crate) cache_dir: Option<PathBuf>,
 }
 
@@ -111,7 +120,7 @@ pub(crate) struct Targets {
 }
 
 /// The trusted signer for this call, instead of the config's policies.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct Signer {
     /// A public key, in PEM.
     #[arg(long, value_name = "FILE")]
@@ -142,8 +151,8 @@ pub(crate) struct Signer {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// The name of a plugin in the config, or a reference.
-    #[arg(value_name = "NAME|REF")]
+    /// The name of a plugin in the config, a reference, or a file.
+    #[arg(value_name = "NAME|REF|FILE")]
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) signer: Signer,
@@ -151,15 +160,19 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// The name of a plugin in the config, or a reference.
-    #[arg(value_name = "NAME|REF")]
+    /// The name of a plugin in the config, a reference, or a file such as `./plugin.wasm`.
+    #[arg(value_name = "NAME|REF|FILE")]
     pub(crate) target: String,
+    /// Shows every platform that the image offers, not only that of this machine.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The name of a plugin in the config.
-    pub(crate) name: String,
+    /// The name of a plugin in the config, a reference, or a file such as `./plugin.wasm`.
+    #[arg(value_name = "NAME|REF|FILE")]
+    pub(crate) target: String,
     /// The export to call.
     pub(crate) export: String,
     /// The input, as text.
@@ -168,6 +181,14 @@ pub(crate) struct Run {
     /// The input, from a file; `-` is stdin.
     #[arg(long, value_name = "FILE")]
     pub(crate) input_file: Option<PathBuf>,
+    /// Runs an image that is not in the config without verifying its signature.
+    #[arg(long, conflicts_with_all = ["key", "certificate_identity"])]
+    pub(crate) insecure_skip_signature: bool,
+    /// Runs native code whose signer is not configured, with all rights of this program.
+    #[arg(long)]
+    pub(crate) allow_native: bool,
+    #[command(flatten)]
+    pub(crate) signer: Signer,
 }
 
 #[derive(Debug, Args)]
@@ -178,8 +199,8 @@ pub(crate) struct Publish {
     /// The Wasm module.
     #[arg(long, value_name = "FILE")]
     pub(crate) wasm: Option<PathBuf>,
-    /// A shared library and its platform; can be repeated.
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]=FILE", value_parser = native)]
+    /// A shared library and its platform, such as `linux/amd64=libplugin.so`; can be repeated.
+    #[arg(long, value_name = NATIVE, value_parser = native)]
     pub(crate) native: Vec<(String, PathBuf)>,
     /// An annotation of the image; can be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
@@ -214,9 +235,9 @@ pub(crate) struct Logout {
     pub(crate) registry: String,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Trust {
-    /// Shows the trust root in use and its age.
+    /// Shows the trust root in use, its age, and the policies.
     Show,
     /// Refreshes the trust root through TUF now.
     Update,
@@ -238,18 +259,43 @@ pub(crate) enum CacheCommand {
     List,
     /// Hashes everything in the cache, and removes what is damaged.
     Verify,
-    /// Evicts old plugins; those in the lockfile stay.
-    Prune,
+    /// Evicts plugins: those beyond `cache_max_size` of the config, and those that the options name.
+    ///
+    /// Plugins in the lockfile of the config stay, because the next start needs them, and so do those
+    /// that a process has open. The output lists what stays, with the reason. Blobs that no plugin
+    /// needs and leftovers of broken downloads are removed after an hour or a day.
+    Prune(Prune),
     /// Prints the path of the cache.
     Path,
 }
 
+/// What `cache prune` evicts in addition.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Prune {
+    /// Evicts plugins that were not used for this long, such as `30d` or `12h`.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) older_than: Option<Duration>,
+    /// Evicts every plugin that is neither in the lockfile nor in use.
+    #[arg(long, conflicts_with = "older_than")]
+    pub(crate) all: bool,
+}
+
 fn native(text: &str) -> Result<(String, PathBuf), String> {
-    let (platform, file) = pair(text)?;
-    if platform.split('/').filter(|part| !part.is_empty()).count() < 2 {
-        return Err("expected OS/ARCH=FILE, such as linux/amd64=libplugin.so".to_owned());
+    let wrong = || format!("expected {NATIVE}, such as linux/amd64=libplugin.so");
+    let (platform, file) = text.split_once('=').ok_or_else(wrong)?;
+    let mut parts = platform.splitn(3, '/');
+    let has_two = platform.contains('/') && parts.all(|part| !part.is_empty());
+    if !has_two || file.is_empty() {
+        return Err(wrong());
     }
-    Ok((platform, PathBuf::from(file)))
+    Ok((platform.to_owned(), PathBuf::from(file)))
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let text = serde_json::Value::from(text);
+    let age = serde_json::from_value::<Span>(text);
+    age.map(Span::duration)
+        .map_err(|_| "expected an age such as 30d, 12h or 1h30m".to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -274,7 +320,44 @@ mod tests {
     fn pairs_are_split_at_the_first_equals_sign() {
         assert_eq!(pair("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
         assert!(pair("a").is_err() && pair("=b").is_err());
-        assert!(native("linux/amd64=x.so").is_ok());
-        assert!(native("linux=x.so").is_err());
+    }
+
+    #[test]
+    fn a_library_names_its_platform() {
+        for good in ["linux/amd64=x.so", "linux/arm/v7=a=b.so"] {
+            assert!(native(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "x.so",
+            "linux=x.so",
+            "linux/=x.so",
+            "/amd64=x.so",
+            "linux/amd64=",
+            "",
+        ] {
+            let told = native(bad).unwrap_err();
+            assert!(told.contains(NATIVE), "{bad}: {told}");
+        }
+    }
+
+    #[test]
+    fn an_age_has_a_unit() {
+        assert_eq!(age("30d"), Ok(Duration::from_hours(30 * 24)));
+        for bad in ["30", "d", "-1d", ""] {
+            assert!(age(bad).unwrap_err().contains("30d"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn options_of_a_command_come_before_the_global_ones() {
+        let mut command = Arguments::command();
+        command.build();
+        let publish = command.find_subcommand_mut("publish").unwrap();
+        let help = publish.render_long_help().to_string();
+        let place = |text: &str| {
+            help.find(text)
+                .unwrap_or_else(|| panic!("no {text}: {help}"))
+        };
+        assert!(place("--sign-key") < place(GLOBAL), "{help}");
     }
 }

@@ -1,20 +1,34 @@
 //! Failures: messages for people, exit codes and data for programs.
 
 use std::error::Error as StdError;
+use std::io;
 use std::process::ExitCode;
 
 use qmt_plugins::verify::report::{Rejection, TrustReport};
 use qmt_plugins::{Error, ErrorKind};
+use serde_json::{Value, json};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The library returned an error.
-    Library(Box<Error>),
+    /// The library returned an error; `advice` is what an option of the command can do about it.
+    Library {
+        error: Box<Error>,
+        advice: Option<&'static str>,
+    },
     /// The arguments are wrong.
-    Usage(String),
+    Usage {
+        message: String,
+        hint: Option<String>,
+    },
+    /// The question was answered with no.
+    Negative { code: Code, message: String },
+    /// Stdout can't be written.
+    Output(io::Error),
+    /// The user stopped the command.
+    Interrupted { downloads: Vec<String> },
     /// Anything else.
     Other { doing: String, source: BoxError },
     /// It was printed already; only the exit code remains.
@@ -30,6 +44,8 @@ pub(crate) enum Code {
     NotFound = 4,
     Network = 5,
     Config = 6,
+    /// What shells report after Ctrl-C.
+    Interrupted = 130,
 }
 
 impl From<Code> for ExitCode {
@@ -46,31 +62,48 @@ impl Failure {
         }
     }
 
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
     pub(crate) fn code(&self) -> Code {
         match self {
-            Self::Library(error) => code_of(error.kind()),
-            Self::Usage(_) => Code::Usage,
+            Self::Library { error, .. } => code_of(error.kind()),
+            Self::Usage { .. } => Code::Usage,
             Self::Other { source, .. } if is_missing_file(source) => Code::NotFound,
-            Self::Other { .. } => Code::Failure,
-            Self::Reported(code) => *code,
+            Self::Output(_) | Self::Other { .. } => Code::Failure,
+            Self::Interrupted { .. } => Code::Interrupted,
+            Self::Negative { code, .. } | Self::Reported(code) => *code,
         }
     }
 
     /// The kind as one word, as `--format json` prints it.
     pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::Library(error) => error.kind().as_str(),
-            Self::Usage(_) => "usage",
-            Self::Other { source, .. } if is_missing_file(source) => ErrorKind::NotFound.as_str(),
-            Self::Other { .. } | Self::Reported(_) => "failure",
+        match self.code() {
+            Code::Failure => ErrorKind::Failure.as_str(),
+            Code::Usage => ErrorKind::Usage.as_str(),
+            Code::NotVerified => ErrorKind::NotVerified.as_str(),
+            Code::NotFound => ErrorKind::NotFound.as_str(),
+            Code::Network => ErrorKind::Network.as_str(),
+            Code::Config => ErrorKind::Config.as_str(),
+            Code::Interrupted => "interrupted",
         }
     }
 
     /// Returns the message and its causes, outermost first.
     pub(crate) fn messages(&self) -> Vec<String> {
         match self {
-            Self::Library(error) => chain(&**error),
-            Self::Usage(message) => vec![message.clone()],
+            Self::Library { error, .. } => chain(&**error),
+            Self::Usage { message, .. } | Self::Negative { message, .. } => vec![message.clone()],
+            Self::Output(error) => {
+                let mut messages = vec!["the output can't be written".to_owned()];
+                messages.extend(chain(error));
+                messages
+            }
+            Self::Interrupted { downloads } => vec![interrupted(downloads)],
             Self::Other { doing, source } => {
                 let mut messages = vec![doing.clone()];
                 messages.extend(chain(&**source));
@@ -80,31 +113,32 @@ impl Failure {
         }
     }
 
-    /// Returns the rejected signatures, if the error is about signatures.
-    pub(crate) fn rejections(&self) -> &[Rejection] {
-        match self {
-            Self::Library(error) => match &**error {
-                Error::NotVerified { source, .. } => source.rejections(),
-                _ => &[],
-            },
-            _ => &[],
+    /// Returns the failure as data: kind, message, causes, hint and each rejected signature.
+    pub(crate) fn data(&self) -> Value {
+        if let Self::Library { error, .. } = self {
+            let mut data = error_data(error);
+            if let Some(object) = data.as_object_mut() {
+                object.insert("hint".to_owned(), json!(self.hint()));
+            }
+            return data;
         }
-    }
-
-    /// Returns the trust root with which a refused image was verified.
-    pub(crate) fn trust_root(&self) -> Option<&TrustReport> {
-        match self {
-            Self::Library(error) => match &**error {
-                Error::NotVerified { source, .. } => source.trust_root(),
-                _ => None,
-            },
-            _ => None,
-        }
+        shape(
+            self.kind(),
+            &self.messages(),
+            self.hint().as_deref(),
+            &[],
+            None,
+        )
     }
 
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Library(error) => error.hint(),
+            Self::Library { error, advice } => {
+                let hints = error.hint().into_iter().chain(advice.map(str::to_owned));
+                let hints: Vec<String> = hints.collect();
+                (!hints.is_empty()).then(|| hints.join("; "))
+            }
+            Self::Usage { hint, .. } => hint.clone(),
             _ => None,
         }
     }
@@ -112,8 +146,49 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Library(Box::new(error))
+        Self::Library {
+            error: Box::new(error),
+            advice: None,
+        }
     }
+}
+
+/// Returns an error of the library as [`Failure::data`] does.
+pub(crate) fn error_data(error: &Error) -> Value {
+    let (rejected, trust_root) = match error {
+        Error::NotVerified { source, .. } => (source.rejections(), source.trust_root()),
+        _ => (&[][..], None),
+    };
+    let (kind, messages) = (error.kind().as_str(), chain(error));
+    let hint = error.hint();
+    shape(kind, &messages, hint.as_deref(), rejected, trust_root)
+}
+
+/// The one form of errors in JSON. docs/operators.md describes it.
+fn shape(
+    kind: &str,
+    messages: &[String],
+    hint: Option<&str>,
+    rejected: &[Rejection],
+    trust_root: Option<&TrustReport>,
+) -> Value {
+    json!({
+        "kind": kind,
+        "message": messages.first(),
+        "causes": messages.get(1..).unwrap_or_default(),
+        "hint": hint,
+        "rejected": rejected,
+        "trust_root": trust_root,
+    })
+}
+
+fn interrupted(downloads: &[String]) -> String {
+    if downloads.is_empty() {
+        return "interrupted".to_owned();
+    }
+    let names: Vec<String> = downloads.iter().map(|name| format!("`{name}`")).collect();
+    let names = names.join(", ");
+    format!("interrupted; the download of {names} will be resumed next time")
 }
 
 fn code_of(kind: ErrorKind) -> Code {
@@ -129,11 +204,12 @@ fn code_of(kind: ErrorKind) -> Code {
 
 fn is_missing_file(error: &BoxError) -> bool {
     error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-fn chain(error: &dyn StdError) -> Vec<String> {
+/// Returns the messages of an error and its causes, outermost first.
+pub(crate) fn chain(error: &dyn StdError) -> Vec<String> {
     let mut messages = vec![error.to_string()];
     let mut next = error.source();
     while let Some(error) = next {

@@ -9,41 +9,65 @@ mod exit;
 mod output;
 mod progress;
 mod session;
+mod text;
+mod usage;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Parser;
+use clap::Parser as _;
+use tokio::runtime::Runtime;
 
 use crate::args::Arguments;
+use crate::exit::{Code, Failure};
 use crate::output::Output;
 
+/// How long an interrupted command waits for the writers of downloads.
+const GRACE: Duration = Duration::from_millis(500);
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return ended(usage::answer(&error)),
+    };
     init_log(arguments.global.verbose);
-    let output = Output::new(&arguments.global);
+    let output = Output::new(&arguments);
     // Hashing, writing, extracting and plugins run on other threads. What remains waits for the
     // network, and a second thread would only pass its bytes on.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => {
-            let result = runtime.block_on(command::run(arguments, &output));
-            // A thread of a native plugin that never ends must not keep the process running.
-            runtime.shutdown_background();
-            result
-        }
-        Err(error) => Err(exit::Failure::other(
-            "the runtime could not be started",
-            error,
-        )),
+        Ok(runtime) => run(runtime, arguments, &output),
+        Err(error) => Err(Failure::other("the runtime could not be started", error)),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            output.failure(&failure);
-            failure.code().into()
+    ended(result.map_err(|failure| output.failure(failure)))
+}
+
+/// Runs the command to its end, or until the user interrupts it.
+fn run(runtime: Runtime, arguments: Arguments, output: &Output) -> Result<(), Failure> {
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = command::run(arguments, output) => result,
+            Ok(()) = tokio::signal::ctrl_c() => {
+                let downloads = output.downloads();
+                Err(Failure::Interrupted { downloads })
+            }
         }
+    });
+    match &result {
+        Err(Failure::Interrupted { .. }) => runtime.shutdown_timeout(GRACE),
+        // A thread of a native plugin that never ends must not keep the process running.
+        _ => runtime.shutdown_background(),
+    }
+    result
+}
+
+fn ended(result: Result<(), Failure>) -> ExitCode {
+    match result.map_err(|failure| failure.code()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(code) => Code::into(code),
     }
 }
 
@@ -60,5 +84,8 @@ fn init_log(verbose: u8) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && output::has_color())
+        // A log that can't be written is no reason to stop.
+        .log_internal_errors(false)
         .init();
 }

@@ -1,26 +1,57 @@
 //! Prints results to stdout, and everything else to stderr.
 
-use std::fmt::{self, Write as _};
-use std::io::{IsTerminal, Write};
+mod report;
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
-use qmt_plugins::oci_ref::text;
+pub(crate) use self::report::has_color;
+
+use std::fmt::{self, Write as _};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::Arc;
+
+use qmt_plugins::EventSink;
+use qmt_plugins::oci_ref::text as oci_text;
 use serde_json::{Value, json};
 
-use crate::args::{Format, Global};
-use crate::exit::Failure;
+use crate::args::{Arguments, Command, Format};
+use crate::exit::{Code, Failure};
+use crate::progress::{Detail, Progress};
+use crate::text;
 
 /// Where and how to print.
 pub(crate) struct Output {
     format: Format,
     is_quiet: bool,
+    progress: Arc<Progress>,
 }
 
 impl Output {
-    pub(crate) fn new(global: &Global) -> Self {
+    pub(crate) fn new(arguments: &Arguments) -> Self {
+        let global = &arguments.global;
+        let detail = if global.quiet {
+            Detail::Nothing
+        } else if global.format == Format::Json {
+            Detail::Warnings
+        } else if io::stderr().is_terminal() && global.verbose == 0 {
+            Detail::Bars
+        } else if matches!(arguments.command, Command::Run(_)) {
+            // A program reads the plugin's answer.
+            Detail::Warnings
+        } else {
+            Detail::Lines
+        };
         Self {
             format: global.format,
             is_quiet: global.quiet,
+            progress: Arc::new(Progress::new(detail)),
+        }
+    }
+
+    /// Prints what is wrong with arguments that were not understood.
+    pub(crate) fn of_unparsed(format: Format) -> Self {
+        Self {
+            format,
+            is_quiet: false,
+            progress: Arc::new(Progress::new(Detail::Nothing)),
         }
     }
 
@@ -28,131 +59,153 @@ impl Output {
         self.format == Format::Json
     }
 
-    /// Reports whether progress bars are drawn: stderr is a terminal, and the format is for people.
-    pub(crate) fn shows_progress(&self) -> bool {
-        !self.is_quiet && !self.is_json() && std::io::stderr().is_terminal()
+    /// Returns the sink that prints events.
+    pub(crate) fn events(&self) -> EventSink {
+        let progress = Arc::clone(&self.progress);
+        Arc::new(move |event| progress.show(&event))
     }
 
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.is_quiet
+    /// Returns the plugins whose download is under way.
+    pub(crate) fn downloads(&self) -> Vec<String> {
+        self.progress.downloads()
     }
 
     /// Prints a result in the requested format.
-    pub(crate) fn result(&self, data: &Value, text: &str) {
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Output`] if stdout can't be written.
+    pub(crate) fn result(&self, data: &Value, text: &str) -> Result<(), Failure> {
         if self.is_json() {
-            self.raw(format!("{data:#}\n").as_bytes());
-        } else if !text.is_empty() {
-            self.raw(format!("{}\n", text.trim_end()).as_bytes());
+            self.raw(format!("{}\n", escaped_json(data)).as_bytes())
+        } else if text.is_empty() {
+            Ok(())
+        } else {
+            self.raw(format!("{}\n", text::escaped(text.trim_end())).as_bytes())
+        }
+    }
+
+    /// Prints a result that is a failure as well, and returns what is left of the failure.
+    pub(crate) fn refusal(&self, mut data: Value, text: &str, failure: &Failure) -> Failure {
+        if let Some(object) = data.as_object_mut() {
+            object.insert("error".to_owned(), failure.data());
+        }
+        match self.result(&data, text) {
+            Ok(()) => Failure::Reported(failure.code()),
+            Err(error) => {
+                report::print(failure);
+                error
+            }
         }
     }
 
     /// Prints bytes to stdout as they are. A closed pipe is not an error.
-    #[expect(clippy::unused_self, reason = "all printing goes through this type")]
-    pub(crate) fn raw(&self, bytes: &[u8]) {
-        let mut stdout = std::io::stdout().lock();
-        let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Output`] if stdout can't be written.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.progress.end();
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints the answer of a plugin. A pipe gets the exact bytes. A terminal gets text that can't
+    /// steer it, and a line of its own for the shell's prompt.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Output`] if stdout can't be written.
+    pub(crate) fn answer(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.progress.clear();
+        if !io::stdout().is_terminal() {
+            return self.raw(bytes);
+        }
+        let lines = String::from_utf8_lossy(bytes);
+        let lines = lines
+            .split('\n')
+            .map(|line| line.split('\t').map(text::escaped));
+        let lines: Vec<String> = lines
+            .map(|cells| cells.collect::<Vec<_>>().join("\t"))
+            .collect();
+        let text = lines.join("\n");
+        let end = if text.is_empty() || text.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
+        self.raw(format!("{text}{end}").as_bytes())
     }
 
     /// Prints a line to stderr, unless the output is quiet or JSON.
     pub(crate) fn note(&self, line: impl fmt::Display) {
         if !self.is_quiet && !self.is_json() {
-            let _ = writeln!(std::io::stderr(), "{line}");
+            self.progress.line(&line.to_string());
         }
     }
 
-    /// Prints why the command failed: as JSON to stdout, or as text to stderr.
-    pub(crate) fn failure(&self, failure: &Failure) {
+    /// Breaks a paragraph of a result at the width of the terminal; `indent` precedes its lines but
+    /// the first.
+    #[expect(clippy::unused_self, reason = "all printing goes through this type")]
+    pub(crate) fn paragraph(&self, text: &str, indent: &str) -> String {
+        text::filled(text, text::width_of_stdout(), indent)
+    }
+
+    /// Prints why the command failed: as JSON to stdout, or as text to stderr. Returns what
+    /// determines the exit code: that the output can't be written comes first.
+    pub(crate) fn failure(&self, failure: Failure) -> Failure {
         if matches!(failure, Failure::Reported(_)) {
-            return;
+            return failure;
         }
-        if self.is_json() {
-            self.raw(format!("{:#}\n", json!({ "error": error_data(failure) })).as_bytes());
-            return;
+        self.progress.end();
+        if self.is_json() && !matches!(failure, Failure::Output(_)) {
+            match self.refusal(json!({}), "", &failure) {
+                error @ Failure::Output(_) => report::print(&error),
+                reported => return reported,
+            }
+            return Failure::Reported(Code::Failure);
         }
-        let mut text = String::new();
-        let is_terminal = std::io::stderr().is_terminal();
-        let has_color =
-            is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let theme = if has_color {
-            GraphicalTheme::unicode()
+        report::print(&failure);
+        failure
+    }
+
+    /// Prints why one of several plugins failed, unless that is part of the result.
+    pub(crate) fn partial_failure(&self, failure: &Failure) {
+        if !self.is_json() {
+            // The bars of the other plugins go on.
+            self.progress.above(|| report::print(failure));
+        }
+    }
+}
+
+/// Formats JSON in which all that could steer a terminal is escaped. Outside of texts JSON has no
+/// such characters but line breaks.
+fn escaped_json(data: &Value) -> String {
+    let mut json = String::new();
+    for character in format!("{data:#}").chars() {
+        let mut buffer = [0; 4];
+        let is_safe = character == '\n'
+            || oci_text::escape(character.encode_utf8(&mut buffer))
+                .chars()
+                .eq([character]);
+        if is_safe {
+            json.push(character);
         } else {
-            GraphicalTheme::unicode_nocolor()
-        };
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
-        if handler
-            .render_report(&mut text, &Shown::of(failure))
-            .is_err()
-        {
-            text = failure.messages().join(": ");
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(json, "\\u{unit:04x}");
+            }
         }
-        let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
     }
-}
-
-/// Returns a failure as data: kind, message, causes, hint and each rejected signature.
-pub(crate) fn error_data(failure: &Failure) -> Value {
-    let messages = failure.messages();
-    json!({
-        "kind": failure.kind(),
-        "message": messages.first(),
-        "causes": messages.get(1..),
-        "hint": failure.hint(),
-        "rejected": failure.rejections(),
-        "trust_root": failure.trust_root(),
-    })
-}
-
-/// A failure in the form that miette renders.
-#[derive(Debug)]
-struct Shown {
-    message: String,
-    cause: Option<Box<Self>>,
-    hint: Option<String>,
-}
-
-impl Shown {
-    fn of(failure: &Failure) -> Self {
-        let mut messages = failure.messages().into_iter().rev();
-        let innermost = messages.next().unwrap_or_default();
-        let mut shown = Self {
-            message: innermost,
-            cause: None,
-            hint: None,
-        };
-        for message in messages {
-            shown = Self {
-                message,
-                cause: Some(Box::new(shown)),
-                hint: None,
-            };
-        }
-        shown.hint = failure.hint();
-        shown
-    }
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Shown {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_deref().map(|cause| cause as _)
-    }
-}
-
-impl Diagnostic for Shown {
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.hint.as_ref().map(|hint| Box::new(hint) as _)
-    }
+    json
 }
 
 /// Formats a table with two columns, one line per row. Images name some of the values, so all of
 /// them are escaped.
 pub(crate) fn table(rows: &[(String, String)]) -> String {
-    let escape = |text: &String| text::escape_to(text, usize::MAX);
+    let escape = |text: &String| oci_text::escape_to(text, usize::MAX);
     let rows: Vec<_> = rows
         .iter()
         .map(|(key, value)| (escape(key), escape(value)))
@@ -177,5 +230,20 @@ mod tests {
         let rows = [("a\u{1b}[2J".to_owned(), "x\nsigner  me\u{202e}".to_owned())];
         let table = table(&rows);
         assert_eq!(table, "a\\u{1b}[2J  x\\nsigner  me\\u{202e}\n");
+    }
+
+    #[test]
+    fn json_cannot_steer_the_terminal_and_means_the_same() {
+        let data = json!({ "a\u{9b}1m": ["\u{1b}[2J\u{202e}é\u{e0001}\u{7f}\n"] });
+        let text = escaped_json(&data);
+        assert!(
+            text.contains("\\u009b") && text.contains("\\u202e") && text.contains("é"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\\udb40\\udc01") && text.contains("\\u007f"),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), data);
     }
 }

@@ -1,35 +1,123 @@
 //! Progress on stderr: bars on a terminal, plain lines elsewhere.
 
-use std::collections::HashMap;
+mod bars;
+
+use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use qmt_plugins::{Event, EventSink, Stage};
+use qmt_plugins::{Event, Stage};
 
-use crate::output::Output;
+use self::bars::Bars;
+use crate::text;
 
-/// Returns the sink that prints events in the form that `output` requires.
-pub(crate) fn sink(output: &Output) -> EventSink {
-    if output.is_quiet() || output.is_json() {
-        // Warnings can be about trust, so they are always printed.
-        return Arc::new(|event| {
-            if matches!(event, Event::Warning { .. })
-                && let Some(line) = line(&event)
-            {
-                let _ = writeln!(std::io::stderr(), "{line}");
+/// What is shown of the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    Nothing,
+    Warnings,
+    /// A line for each step.
+    Lines,
+    /// A bar for each plugin, and warnings.
+    Bars,
+}
+
+/// Shows events, and knows what is being downloaded.
+pub(crate) struct Progress {
+    detail: Detail,
+    bars: Bars,
+    downloads: Mutex<BTreeSet<String>>,
+}
+
+impl Progress {
+    pub(crate) fn new(detail: Detail) -> Self {
+        Self {
+            detail,
+            bars: Bars::default(),
+            downloads: Mutex::default(),
+        }
+    }
+
+    /// Returns the plugins whose download is under way.
+    pub(crate) fn downloads(&self) -> Vec<String> {
+        let downloads = self.downloads.lock();
+        let downloads = downloads.unwrap_or_else(PoisonError::into_inner);
+        downloads.iter().cloned().collect()
+    }
+
+    pub(crate) fn show(&self, event: &Event) {
+        self.follow(event);
+        match self.detail {
+            Detail::Bars if is_step(event) => self.bars.show(event),
+            Detail::Bars | Detail::Lines => {
+                if let Some(line) = line(event) {
+                    self.line(&line);
+                }
             }
+            Detail::Warnings => {
+                if let Event::Warning { .. } = event
+                    && let Some(line) = line(event)
+                {
+                    self.line(&line);
+                }
+            }
+            Detail::Nothing => {}
+        }
+    }
+
+    /// Prints a line.
+    pub(crate) fn line(&self, line: &str) {
+        let line = text::filled(&line.replace('\n', " "), text::width_of_stderr(), "  ");
+        self.above(|| {
+            let _ = writeln!(std::io::stderr(), "{line}");
         });
     }
-    if output.shows_progress() {
-        let bars = Bars::default();
-        return Arc::new(move |event| bars.show(event));
-    }
-    Arc::new(|event| {
-        if let Some(line) = line(&event) {
-            let _ = writeln!(std::io::stderr(), "{line}");
+
+    /// Prints above the bars.
+    pub(crate) fn above(&self, print: impl FnOnce()) {
+        if self.detail == Detail::Bars {
+            self.bars.above(print);
+        } else {
+            print();
         }
-    })
+    }
+
+    /// Removes the bars, and leaves a line for each plugin that is finished. Events that follow are not
+    /// shown.
+    pub(crate) fn end(&self) {
+        self.bars.end();
+    }
+
+    /// Removes the bars, and leaves nothing of them.
+    pub(crate) fn clear(&self) {
+        let _ = self.bars.clear();
+    }
+
+    fn follow(&self, event: &Event) {
+        let downloads = self.downloads.lock();
+        let mut downloads = downloads.unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Progress { plugin, .. } if !downloads.contains(plugin) => {
+                downloads.insert(plugin.clone());
+            }
+            Event::Finished {
+                plugin,
+                stage: Stage::Fetch,
+                ..
+            } => {
+                downloads.remove(plugin);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Reports whether the event is about the work on one plugin.
+fn is_step(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Started { .. } | Event::Finished { .. } | Event::Progress { .. }
+    )
 }
 
 /// Formats an event as a line, unless it is a small step.
@@ -41,70 +129,8 @@ fn line(event: &Event) -> Option<String> {
             detail,
         } => Some(format!("{plugin}: {stage}: {detail}")),
         Event::Waiting { plugin, detail } => Some(format!("{plugin}: waiting: {detail}")),
+        Event::Note { plugin, message } => Some(format!("{plugin}: {message}")),
         Event::Warning { plugin, message } => Some(format!("{plugin}: warning: {message}")),
         _ => None,
-    }
-}
-
-/// A bar per plugin.
-#[derive(Default)]
-struct Bars {
-    all: MultiProgress,
-    by_plugin: Mutex<HashMap<String, ProgressBar>>,
-}
-
-impl Bars {
-    fn show(&self, event: Event) {
-        match event {
-            Event::Started { plugin, stage } => self.bar(&plugin).set_message(stage.to_string()),
-            Event::Finished {
-                plugin,
-                stage,
-                detail,
-            } => {
-                let bar = self.bar(&plugin);
-                if matches!(stage, Stage::Cache | Stage::Load) {
-                    bar.finish_with_message(format!("{stage}: {detail}"));
-                } else {
-                    bar.set_message(format!("{stage}: {detail}"));
-                }
-            }
-            Event::Progress {
-                plugin,
-                done,
-                total,
-            } => {
-                let bar = self.bar(&plugin);
-                bar.set_length(total);
-                bar.set_position(done);
-            }
-            Event::Waiting { plugin, detail } => {
-                self.bar(&plugin).set_message(format!("waiting: {detail}"));
-            }
-            Event::Warning { plugin, message } => {
-                let _ = self.all.println(format!("{plugin}: warning: {message}"));
-            }
-            _ => {}
-        }
-    }
-
-    fn bar(&self, plugin: &str) -> ProgressBar {
-        let mut bars = self
-            .by_plugin
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(bar) = bars.get(plugin) {
-            return bar.clone();
-        }
-        let style = "{prefix:.bold} {bar:20} {bytes}/{total_bytes} {wide_msg}";
-        let style =
-            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = self.all.add(
-            ProgressBar::new(0)
-                .with_style(style)
-                .with_prefix(plugin.to_owned()),
-        );
-        bars.insert(plugin.to_owned(), bar.clone());
-        bar
     }
 }

@@ -1,37 +1,58 @@
 //! Opens the config and the host that the global options name.
 
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use qmt_plugins::config::{
-    AuthorityConfig, Config, ConfigError, ConfigFile, OneOrMany, PolicyConfig, TransparencyRule,
+    AuthorityConfig, Config, ConfigError, ConfigFile, IdentityRule, OneOrMany, PolicyConfig,
+    TransparencyRule,
 };
-use qmt_plugins::{Error, LockMode, PluginHost};
+use qmt_plugins::{Error, Event, LockMode, PluginHost, Target};
+use zeroize::Zeroizing;
 
 use crate::args::{Global, Signer};
 use crate::exit::Failure;
 use crate::output::Output;
-use crate::progress;
 
-/// Reads the config that the options name, or the first one in the usual folders.
-pub(crate) fn config(global: &Global) -> Result<ConfigFile, Failure> {
-    let read = match &global.config {
-        Some(path) => ConfigFile::read(path),
-        None => ConfigFile::discover(),
-    };
-    Ok(read.map_err(Error::from)?)
+/// Where files without a folder are: the working folder.
+const HERE: &str = ".";
+
+/// Reads the config that the options name, or the first one in the usual folders. One in the working
+/// folder is named on stderr, because its author need not be the user.
+pub(crate) fn config(global: &Global, output: &Output) -> Result<ConfigFile, Failure> {
+    Ok(read(global, output).map_err(Error::from)?)
 }
 
 /// As [`config`], but returns an empty config if there is none: for commands that only require a
 /// reference.
-pub(crate) fn config_or_default(global: &Global) -> Result<ConfigFile, Failure> {
-    match (&global.config, ConfigFile::discover()) {
-        (None, Err(ConfigError::NotFound { .. })) => Ok(ConfigFile::in_memory(
-            PathBuf::from("."),
+pub(crate) fn config_or_default(global: &Global, output: &Output) -> Result<ConfigFile, Failure> {
+    match read(global, output) {
+        Err(ConfigError::NotFound { .. }) if global.config.is_none() => Ok(ConfigFile::in_memory(
+            PathBuf::from(HERE),
             Config::default(),
         )
         .map_err(Error::from)?),
-        (None, found) => Ok(found.map_err(Error::from)?),
-        (Some(path), _) => Ok(ConfigFile::read(path).map_err(Error::from)?),
+        read => Ok(read.map_err(Error::from)?),
+    }
+}
+
+fn read(global: &Global, output: &Output) -> Result<ConfigFile, ConfigError> {
+    let file = discover(global)?;
+    if global.config.is_none() && file.folder() == HERE {
+        // A program that runs a plugin reads warnings and the answer only.
+        let note = output.events();
+        note(Event::Note {
+            plugin: "config".to_owned(),
+            message: format!("using {}", file.path().display()),
+        });
+    }
+    Ok(file)
+}
+
+fn discover(global: &Global) -> Result<ConfigFile, ConfigError> {
+    match &global.config {
+        Some(path) => ConfigFile::read(path),
+        None => ConfigFile::discover_in(HERE),
     }
 }
 
@@ -52,7 +73,38 @@ pub(crate) fn host(
     if let Some(folder) = &global.cache_dir {
         builder = builder.cache_dir(folder);
     }
-    Ok(builder.events(progress::sink(output)).build()?)
+    Ok(builder.events(output.events()).build()?)
+}
+
+/// Switches verification off, for an image that the config does not name.
+pub(crate) fn without_verification(file: &ConfigFile) -> Result<ConfigFile, Failure> {
+    let mut config = file.config().clone();
+    config.oci.insecure_skip_signature = true;
+    config.oci.identity = IdentityRule::default();
+    Ok(ConfigFile::in_memory(file.path().to_owned(), config).map_err(Error::from)?)
+}
+
+/// Reads at most `limit` bytes from stdin. Ctrl-C ends the wait, because the thread that reads is
+/// another one.
+pub(crate) async fn stdin(limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = Zeroizing::new(Vec::new());
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    read.await.map_err(io::Error::from)?
+}
+
+/// Reads what `text` names: a plugin of the config, an image or a file. A name without any config is
+/// an error about the config.
+pub(crate) fn target(global: &Global, host: &PluginHost, text: &str) -> Result<Target, Failure> {
+    match Target::parse(host.config(), text) {
+        Err(error @ Error::UnknownPlugin { .. }) if host.config().providers.is_empty() => {
+            discover(global).map_err(Error::from)?;
+            Err(error.into())
+        }
+        target => Ok(target?),
+    }
 }
 
 /// Applies the options that name a signer: they replace the config's policies for this call.
@@ -63,12 +115,7 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
     if let Some(key) = &signer.key {
         authority.key = Some(here(key));
         if signer.insecure_ignore_tlog {
-            authority.transparency_log = TransparencyRule::Optional;
-            // Without a log, a key requires no trust root, so none is fetched unless the config names one.
-            let oci = &mut config.oci;
-            if oci.trusted_root.is_none() && oci.tuf_url.is_none() {
-                oci.use_sigstore_tuf_data.get_or_insert(false);
-            }
+            authority.transparency_log = Some(TransparencyRule::Optional);
         }
     }
     authority.identity.clone_from(&signer.certificate_identity);
@@ -93,6 +140,15 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
         config.oci.use_sigstore_tuf_data = None;
         config.oci.tuf_url = None;
         config.oci.tuf_root = None;
+        let oci = &mut config.oci;
+        for files in [
+            &mut oci.fulcio_certs,
+            &mut oci.rekor_pub_keys,
+            &mut oci.ctfe_keys,
+            &mut oci.tsa_certs,
+        ] {
+            *files = OneOrMany::default();
+        }
     }
     Ok(ConfigFile::in_memory(file.path().to_owned(), config).map_err(Error::from)?)
 }

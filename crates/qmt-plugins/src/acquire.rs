@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use qmt_cache::CacheError;
 use qmt_oci_ref::{Digest, PluginKind, time};
-use qmt_verify::SignerId;
 
 use crate::artifact::PluginArtifact;
 use crate::caching::CachedRegistry;
@@ -20,7 +19,7 @@ use crate::stage::cache::Cached;
 use crate::stage::load::{self, Content, NativeTrust, ReadMode};
 use crate::stage::{Context, Locked, Request};
 use crate::target::Target;
-use crate::{local, pipeline, trust};
+use crate::{check, local, pipeline, trust};
 
 /// Which version of a plugin is acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +38,26 @@ impl PluginHost {
         version: VersionPolicy,
         mode: ReadMode,
     ) -> Result<PluginArtifact, Error> {
+        let acquired = self.acquire_source(target, version, mode).await;
+        self.report(target, acquired)
+    }
+
+    /// Logs the error of a plugin that is not loaded, and sends it as an event.
+    pub(crate) fn report<T>(&self, target: &Target, result: Result<T, Error>) -> Result<T, Error> {
+        result.inspect_err(|error| {
+            let reference = target.source().to_string();
+            self.reporter(target).refused(reference, error);
+        })
+    }
+
+    async fn acquire_source(
+        &self,
+        target: &Target,
+        version: VersionPolicy,
+        mode: ReadMode,
+    ) -> Result<PluginArtifact, Error> {
         let provider = target.provider();
+        self.check_writers().await?;
         match target.located(self.file.folder()) {
             PluginSource::Registry(_) | PluginSource::Layout { .. } => {
                 self.acquire_image(target, version, mode).await
@@ -81,7 +99,7 @@ impl PluginHost {
         }
         .map_err(cache_error)?;
         let kind = cached.artifact().record().kind();
-        let before = self.entry(target).map(|entry| entry.kind);
+        let before = self.in_repository(target, |entry| entry.kind);
         let trust = if cached.is_skipped() {
             NativeTrust::Unverified
         } else {
@@ -89,7 +107,9 @@ impl PluginHost {
         };
         load::check_allowed(provider, kind, before, trust)?;
         if target.is_configured() {
-            self.record(provider, &request, &cached, kind, &context.reporter)?;
+            let entry = lock_entry(provider, &request, &cached, kind);
+            let is_first_use = cached.verification().first_use();
+            self.record(entry, is_first_use, &context.reporter).await?;
         }
         Ok(PluginArtifact {
             name: target.name().to_owned(),
@@ -108,49 +128,51 @@ impl PluginHost {
         url: &str,
         sha256: &Digest,
     ) -> Result<PluginArtifact, Error> {
-        let bytes = self.download(target, url, sha256).await?;
+        let content = Content::hash(self.download(target, url, sha256).await?);
+        let (kind, path) = self.kind_of_url(target, &content)?;
+        unsigned(target, kind, path, content)
+    }
+
+    /// Identifies the kind of what was downloaded from a URL, and returns the URL as it is shown.
+    pub(crate) fn kind_of_url(
+        &self,
+        target: &Target,
+        content: &Content,
+    ) -> Result<(PluginKind, PathBuf), Error> {
         let path = PathBuf::from(target.source().to_string());
-        let kind = local::kind_of(&bytes, &self.platform).map_err(|problem| Error::NotAPlugin {
-            plugin: target.name().to_owned(),
-            path: path.clone(),
-            problem,
-        })?;
-        unsigned(target, kind, path, Content::hash(bytes))
+        let bytes = content.bytes();
+        let bytes = bytes.map_err(|source| Error::cache(target.name(), source))?;
+        match local::kind_of(&bytes, &self.platform) {
+            Ok(kind) => Ok((kind, path)),
+            Err(problem) => Err(Error::NotAPlugin {
+                plugin: target.name().to_owned(),
+                path,
+                problem,
+            }),
+        }
     }
 
     /// Writes what was acquired to the lockfile.
-    fn record(
+    async fn record(
         &self,
-        provider: &ProviderConfig,
-        request: &Request,
-        cached: &Cached,
-        kind: PluginKind,
+        entry: LockEntry,
+        is_first_use: bool,
         reporter: &Reporter,
     ) -> Result<(), Error> {
-        let verification = cached.verification();
-        let record = cached.artifact().record();
-        let entry = LockEntry {
-            name: provider.name.clone(),
-            reference: request.source.clone(),
-            digest: cached.pin().digest().clone(),
-            manifest: cached.manifest().clone(),
-            kind,
-            file: record.file_name().to_owned(),
-            file_digest: record.file_digest().clone(),
-            size: record.size(),
-            signer: verification.signer().cloned(),
-            signed_at: verification.signed_at().map(time::seconds),
-            granted: provider.allow.clone(),
-        };
-        let written = self.lock().record(entry, self.mode);
-        match written {
+        if !self.lock().has_change(&entry, self.mode)? {
+            return Ok(());
+        }
+        let recorded = self
+            .lockfile
+            .change(reporter.clone(), |lockfile| lockfile.record(entry));
+        match recorded.await {
             // A signer that is pinned on first use must be written.
-            Err(LockfileError::Write { path, source }) if !verification.first_use() => {
+            Err(Error::Lockfile(LockfileError::Write { path, source })) if !is_first_use => {
                 let path = path.display();
                 reporter.warning(format!("the lockfile {path} can't be written: {source}"));
                 Ok(())
             }
-            other => Ok(other?),
+            other => other,
         }
     }
 
@@ -160,9 +182,22 @@ impl PluginHost {
         target: &Target,
     ) -> Result<(Context, Request), Error> {
         let (mut context, request) = self.prepare(target)?;
-        let trust = self.trust.get_or_try_init(|| trust::build(self)).await?;
-        context.trust = Some(trust.clone());
+        self.check_writers().await?;
+        let trust = trust::of(self, request.reference.repository()).await?;
+        context.trust = Some(trust);
         Ok((context, request))
+    }
+
+    /// Checks once who else may change what decides about trust.
+    async fn check_writers(&self) -> Result<(), Error> {
+        let checked = self.writers.get_or_try_init(|| async {
+            let reporter = Reporter::new("config", self.events.clone());
+            for warning in check::writers(self)? {
+                reporter.warning(warning);
+            }
+            Ok(())
+        });
+        checked.await.copied()
     }
 
     /// Returns what the stages before **verify** require for `target`.
@@ -196,7 +231,9 @@ impl PluginHost {
             kind: provider.kind,
             file: provider.file.clone(),
             locked,
-            pinned_signer: self.pinned_signer(target),
+            pinned_signer: self
+                .in_repository(target, |entry| entry.signer.clone())
+                .flatten(),
             pull: oci.pull_policy,
             refresh_after: oci.refresh_after.map(Span::duration),
             is_update: false,
@@ -204,9 +241,13 @@ impl PluginHost {
         Ok((context, request))
     }
 
-    /// Returns the signer that the lockfile pins for the target's repository, under any tag and name:
-    /// that of the same provider, else the one that all other entries have in common.
-    fn pinned_signer(&self, target: &Target) -> Option<SignerId> {
+    /// Returns what the lockfile records about the target's repository, under any tag and name: for
+    /// the same provider, else what all other entries have in common.
+    fn in_repository<T: PartialEq>(
+        &self,
+        target: &Target,
+        value: impl Fn(&LockEntry) -> T,
+    ) -> Option<T> {
         let folder = self.file.folder();
         let source = target.located(folder);
         let is_same = |entry: &&LockEntry| {
@@ -214,15 +255,14 @@ impl PluginHost {
             locked.is_ok_and(|locked| locked.relative_to(folder).is_same_repository(&source))
         };
         let lock = self.lock();
-        let mut own = lock.entries().filter(is_same);
         if target.is_configured()
-            && let Some(entry) = own.find(|entry| entry.name == target.name())
+            && let Some(entry) = lock.own(target.name()).filter(is_same)
         {
-            return entry.signer.clone();
+            return Some(value(entry));
         }
-        let mut signers = lock.entries().filter(is_same).map(|entry| &entry.signer);
-        let first = signers.next()?;
-        signers.all(|other| other == first).then(|| first.clone())?
+        let mut values = lock.entries().filter(is_same).map(value);
+        let first = values.next()?;
+        values.all(|other| other == first).then_some(first)
     }
 
     fn entry(&self, target: &Target) -> Option<LockEntry> {
@@ -230,6 +270,31 @@ impl PluginHost {
         target
             .is_configured()
             .then(|| self.lock().entry(target.name(), &reference).cloned())?
+    }
+}
+
+/// Describes what was acquired, for the lockfile.
+fn lock_entry(
+    provider: &ProviderConfig,
+    request: &Request,
+    cached: &Cached,
+    kind: PluginKind,
+) -> LockEntry {
+    let verification = cached.verification();
+    let record = cached.artifact().record();
+    LockEntry {
+        name: provider.name.clone(),
+        config: None,
+        reference: request.source.clone(),
+        digest: cached.pin().digest().clone(),
+        manifest: cached.manifest().clone(),
+        kind,
+        file: record.file_name().to_owned(),
+        file_digest: record.file_digest().clone(),
+        size: record.size(),
+        signer: verification.signer().cloned(),
+        signed_at: verification.signed_at().map(time::seconds),
+        granted: provider.allow.clone(),
     }
 }
 

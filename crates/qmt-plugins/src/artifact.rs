@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use qmt_oci_ref::{Digest, PinnedReference, PluginKind};
-use qmt_verify::Verification;
+use qmt_verify::{SignerId, Verification};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -78,7 +78,7 @@ impl PluginArtifact {
         let image = self.image.as_ref();
         let signer = image
             .and_then(|image| image.verification().signer())
-            .map(ToString::to_string);
+            .cloned();
         ArtifactSummary {
             name: self.name.clone(),
             kind: self.kind,
@@ -112,7 +112,7 @@ pub struct ArtifactSummary {
     /// The manifest that was selected.
     pub manifest: Option<Digest>,
     /// The signer; `None` if the signature was not verified.
-    pub signer: Option<String>,
+    pub signer: Option<SignerId>,
     /// Whether the cache had it before.
     pub from_cache: bool,
 }

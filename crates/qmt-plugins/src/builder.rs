@@ -1,7 +1,7 @@
 //! Builds a [`PluginHost`]: from a config alone, or with parts that the host program brings.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use qmt_artifact::HostPlatform;
 use qmt_cache::{CacheEvent, CacheOptions, FsCache};
@@ -10,13 +10,13 @@ use qmt_oci_ref::Registry;
 use qmt_verify::Verifier;
 use tokio::sync::OnceCell;
 
+use crate::config::path::expand;
 use crate::config::{ByteSize, ConfigFile};
 use crate::error::Error;
 use crate::events::{Event, EventSink};
 use crate::host::PluginHost;
 use crate::loaders::Loaders;
-use crate::lockfile::{LockMode, Lockfile};
-use crate::stage::Trust;
+use crate::lockfile::{LockMode, Lockfile, SharedLockfile};
 
 /// Builds a [`PluginHost`]. Each part that is not given is made from the config.
 pub struct PluginHostBuilder {
@@ -132,10 +132,11 @@ impl PluginHostBuilder {
     pub fn build(self) -> Result<PluginHost, Error> {
         let oci = &self.file.config().oci;
         let folder = self.file.folder();
-        let lockfile = Lockfile::read(folder)?;
-        let cache_dir = self
+        let lockfile = Lockfile::read(self.file.path())?;
+        let named = self
             .cache_dir
-            .or_else(|| oci.cache_dir.as_ref().map(|dir| folder.join(dir)));
+            .map(|folder| expand(&folder).unwrap_or(folder));
+        let cache_dir = named.or_else(|| oci.cache_dir.as_ref().map(|dir| folder.join(dir)));
         let mut options = CacheOptions::default()
             .with_root(cache_dir)
             .with_max_size(oci.cache_max_size.map(ByteSize::bytes));
@@ -145,10 +146,6 @@ impl PluginHostBuilder {
         let open = FsCache::open(options);
         let cache = open.map_err(|source| Error::cache("all", source))?;
         let loaders = Loaders::new(self.wasm, self.native, &cache);
-        let trust = match self.verifier {
-            Some(verifier) => OnceCell::new_with(Some(Trust::Verify(verifier))),
-            None => OnceCell::new(),
-        };
         Ok(PluginHost {
             file: self.file,
             cache,
@@ -157,9 +154,12 @@ impl PluginHostBuilder {
             http: std::sync::OnceLock::new(),
             #[cfg(feature = "http")]
             mirrors: std::sync::OnceLock::new(),
-            trust,
+            verifier: self.verifier,
+            #[cfg(feature = "sigstore")]
+            trust: OnceCell::new(),
+            writers: OnceCell::new(),
             loaders,
-            lockfile: Mutex::new(lockfile),
+            lockfile: SharedLockfile::new(lockfile),
             mode: self.mode,
             offline: self.offline,
             platform: self.platform,
@@ -177,9 +177,20 @@ impl std::fmt::Debug for PluginHostBuilder {
 }
 
 fn cache_event(event: CacheEvent) -> Event {
-    let CacheEvent::Waiting { lock } = event;
-    Event::Waiting {
-        plugin: "cache".to_owned(),
-        detail: format!("another process has locked {}", lock.display()),
+    let plugin = "cache".to_owned();
+    match event {
+        CacheEvent::Waiting { lock } => Event::Waiting {
+            plugin,
+            detail: format!("another process has locked {}", lock.display()),
+        },
+        CacheEvent::Shared { root, rule } => Event::Warning {
+            plugin,
+            message: format!(
+                "the cache folder `{}` {rule}, so compiled code is not kept in it and Wasm plugins \
+                 are compiled at each start; other users can delete the cache or fill it, but not \
+                 change what is loaded",
+                root.display()
+            ),
+        },
     }
 }

@@ -75,9 +75,15 @@ impl PluginHost {
             PluginSource::Layout { path, tag, digest } => {
                 layout(target, path, tag.as_ref(), digest.as_ref())
             }
-            PluginSource::File(_) | PluginSource::Url { .. } => {
-                Err(Error::unsupported(target.name(), "signatures of files"))
-            }
+            PluginSource::File(path) if let Err(source) = path.metadata() => Err(Error::File {
+                plugin: target.name().to_owned(),
+                path: path.clone(),
+                source,
+            }),
+            PluginSource::File(_) | PluginSource::Url { .. } => Err(Error::Unsigned {
+                plugin: target.name().to_owned(),
+                what: source.unsigned().unwrap_or_default(),
+            }),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Why a plugin was not fetched, verified, loaded or called.
 
 mod kind;
+mod message;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -14,26 +15,21 @@ use qmt_verify::VerifyError;
 use qmt_verify::report::RejectionCode;
 
 pub use self::kind::ErrorKind;
-use crate::config::{ConfigError, LAYOUT_NAMES, scope_of};
+use crate::config::{ConfigError, scope_of};
 use crate::lockfile::LockfileError;
 use crate::source::SourceError;
 
 /// Why a plugin was not fetched, verified, loaded or called. Every message names the plugin.
-#[derive(Debug, thiserror::Error)]
+///
+/// `{}` shows the message alone, `{:#}` also its causes and the hint on one line, and `{:?}` the same
+/// on several lines, so that an error that `main` returns can be read.
 #[non_exhaustive]
 pub enum Error {
     /// The config can't be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(ConfigError),
     /// The lockfile can't be used.
-    #[error(transparent)]
-    Lockfile(#[from] LockfileError),
+    Lockfile(LockfileError),
     /// No provider has this name, and it is not a reference.
-    #[error(
-        "the config names no plugin `{name}`{}; it names {}",
-        .nearest.as_ref().map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default(),
-        if .known.is_empty() { "none".to_owned() } else { .known.join(", ") }
-    )]
     UnknownPlugin {
         /// The name.
         name: String,
@@ -43,16 +39,13 @@ pub enum Error {
         known: Vec<String>,
     },
     /// The text is neither the name of a provider nor a reference.
-    #[error("`{text}` is neither the name of a plugin in the config nor a reference")]
     Source {
         /// The text.
         text: String,
         /// Why it is not a reference.
-        #[source]
         source: SourceError,
     },
     /// A request to a registry failed.
-    #[error("`{plugin}`: {doing} `{reference}` failed")]
     Registry {
         /// The plugin.
         plugin: String,
@@ -61,28 +54,28 @@ pub enum Error {
         /// What was being done.
         doing: &'static str,
         /// Why.
-        #[source]
         source: RegistryError,
     },
     /// The policy does not accept its signatures, or they could not be discovered.
-    #[error("`{plugin}` is not verified, so it is not loaded: `{reference}`")]
     NotVerified {
         /// The plugin.
         plugin: String,
         /// The image, with its digest.
         reference: String,
         /// Why.
-        #[source]
         source: VerifyError,
     },
+    /// It is a file, which has no signature.
+    Unsigned {
+        /// The plugin.
+        plugin: String,
+        /// What it is instead of an image.
+        what: &'static str,
+    },
     /// Trust material or policy can't be used.
-    #[error("the trust settings of the config can't be used")]
-    Trust(#[source] VerifyError),
-    /// The tag names a version that was signed before the one in the lockfile.
-    #[error(
-        "`{plugin}` is not loaded: `{reference}` was rolled back to {digest} ({signed}); the \
-         lockfile has {locked} ({locked_signed})"
-    )]
+    Trust(VerifyError),
+    /// The tag names a version that was signed before the one in the lockfile, or that is not proven
+    /// to be signed later.
     Rollback {
         /// The plugin.
         plugin: String,
@@ -96,72 +89,58 @@ pub enum Error {
         locked: Digest,
         /// When that was signed, as text.
         locked_signed: String,
+        /// Whether the signatures prove which version is older.
+        is_proven: bool,
     },
     /// The image could not be signed, so it is not published.
-    #[error("`{plugin}`: signing the image failed")]
     Signing {
         /// What was to be published.
         plugin: String,
         /// Why.
-        #[source]
         source: VerifyError,
     },
     /// The image is not a plugin image, or none for this host.
-    #[error("`{plugin}`: `{reference}` does not contain a plugin for this host")]
     Artifact {
         /// The plugin.
         plugin: String,
         /// The image, with its digest.
         reference: String,
         /// Why.
-        #[source]
         source: ArtifactError,
     },
     /// The files can't be packed into an image.
-    #[error("nothing was published as `{destination}`: the image can't be packed")]
     Pack {
         /// The destination.
         destination: String,
         /// Why.
-        #[source]
         source: ArtifactError,
     },
     /// Work on another thread did not complete: it panicked, or the program ends.
-    #[error("`{plugin}`: {doing} did not complete")]
     Stopped {
         /// The plugin, or the destination.
         plugin: String,
         /// What was being done.
         doing: &'static str,
         /// Why.
-        #[source]
         source: std::io::Error,
     },
     /// The cache failed.
-    #[error("`{plugin}`: the cache failed")]
     Cache {
         /// The plugin.
         plugin: String,
         /// Why.
-        #[source]
         source: CacheError,
     },
     /// The verified plugin can't be loaded or called.
-    #[error("`{plugin}`: {doing} failed")]
     Load {
         /// The plugin.
         plugin: String,
         /// What was being done.
         doing: String,
         /// Why.
-        #[source]
         source: LoadError,
     },
     /// It is not in the cache, and the network may not be used.
-    #[error(
-        "`{plugin}`: {missing} of `{reference}` is not in the cache, and {rule} forbids requests to \
-         the registry"
-    )]
     Offline {
         /// The plugin.
         plugin: String,
@@ -173,7 +152,6 @@ pub enum Error {
         rule: &'static str,
     },
     /// The operation requires the network, which may not be used.
-    #[error("`{target}`: {doing} requires the network, and {rule} forbids it")]
     NetworkForbidden {
         /// The image or registry.
         target: String,
@@ -183,7 +161,6 @@ pub enum Error {
         rule: &'static str,
     },
     /// It is another kind of plugin than the config requires.
-    #[error("`{plugin}`: the config requires a {expected} plugin, and this is a {found} plugin")]
     WrongKind {
         /// The plugin.
         plugin: String,
@@ -193,9 +170,6 @@ pub enum Error {
         found: PluginKind,
     },
     /// The config does not allow native code, which would run in the host's process.
-    #[error(
-        "`{plugin}` is native code, which runs with all rights of this program, and is not loaded: {rule}"
-    )]
     NativeForbidden {
         /// The plugin.
         plugin: String,
@@ -203,18 +177,15 @@ pub enum Error {
         rule: &'static str,
     },
     /// A local file can't be read.
-    #[error("`{plugin}`: the file {} can't be read", .path.display())]
     File {
         /// The plugin.
         plugin: String,
         /// The file.
         path: PathBuf,
         /// Why.
-        #[source]
         source: std::io::Error,
     },
     /// A local file is not a plugin.
-    #[error("`{plugin}`: the file {} {problem}", .path.display())]
     NotAPlugin {
         /// The plugin.
         plugin: String,
@@ -224,7 +195,6 @@ pub enum Error {
         problem: String,
     },
     /// This build lacks a feature.
-    #[error("`{plugin}`: this program was built without support for {what}")]
     Unsupported {
         /// The plugin.
         plugin: String,
@@ -279,15 +249,15 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let client_error =
             registry_cause(self).and_then(RegistryError::downcast_ref::<ClientError>);
-        if let Some(hint) = client_error.and_then(ClientError::unreachable_hint) {
+        if let Some(hint) = client_error.and_then(ClientError::hint) {
             return Some(hint);
         }
         match self {
             Self::NotVerified {
-                source: VerifyError::NoSignature { rejected, .. },
+                source: VerifyError::NoSignature { subject, .. },
                 reference,
                 ..
-            } if rejected.is_empty() => Some(if reference.starts_with(LAYOUT_NAMES) {
+            } => Some(if subject.repository().layout().is_some() {
                 "sign the image in a registry, and copy it into the layout together with its signatures".to_owned()
             } else {
                 format!("the publisher signs it with `cosign sign {reference}`")
@@ -295,41 +265,42 @@ impl Error {
             Self::NotVerified {
                 source, reference, ..
             } => {
-                let hints = source
-                    .rejections()
-                    .iter()
-                    .map(|rejection| rejection.hint.as_str());
-                let first = hints.into_iter().find(|hint| !hint.is_empty())?;
                 let mut rejections = source.rejections().iter();
-                // A new signer is often intended, so the message shows how to accept it.
-                if let Some(line) = rejections
-                    .find(|one| one.code == RejectionCode::OtherSigner)
-                    .and_then(|one| one.config_line.as_deref())
-                {
-                    let scope = scope_of(reference);
+                let first = rejections.clone().find(|one| !one.hint.is_empty())?;
+                // A new signer is often intended, and so is a key: the message shows how to accept it.
+                let accepting = rejections.find_map(|one| {
+                    let line = one.config_line.as_deref()?;
+                    let is_key = matches!(
+                        one.code,
+                        RejectionCode::OtherSigner
+                            | RejectionCode::NoLog
+                            | RejectionCode::OtherKey
+                            | RejectionCode::NoKey
+                    );
+                    is_key.then_some((one, line))
+                });
+                if let Some((rejection, line)) = accepting {
+                    let (hint, scope) = (&rejection.hint, scope_of(reference));
+                    let applied = matches!(source, VerifyError::Refused { scope: applied, .. } if *applied == scope);
+                    let place = if applied {
+                        format!(", in place of the policy of `{scope}`")
+                    } else {
+                        String::new()
+                    };
                     return Some(format!(
-                        "{first}:\n[[oci.policy]]\nscope = \"{scope}\"\n{line}"
+                        "{hint}{place}:\n[[oci.policy]]\nscope = \"{scope}\"\n{line}"
                     ));
                 }
+                let first = &first.hint;
                 Some(format!(
                     "{first}; `qmt-plugins why {reference}` shows each signature that was discovered, \
                      and the config lines that accept its signer"
                 ))
             }
-            Self::Registry { .. }
-                if matches!(client_error, Some(ClientError::WithoutTls { .. })) =>
-            {
-                Some(
-                    "the registry answers without TLS; if that is intended, set `plain_http = true` in \
-                 `[registries.\"HOST\"]` of the config"
-                        .to_owned(),
-                )
-            }
-            Self::Config(ConfigError::NotFound { .. }) => Some(
-                "a minimal config is a file `plugins.toml` with `[[providers]]`, `name = \"…\"` and \
-                 `path = \"oci://…\"`; `qmt-plugins config schema` prints all keys"
-                    .to_owned(),
+            Self::Unsigned { .. } => Some(
+                "images have signatures: `qmt-plugins publish` makes an image of a file".to_owned(),
             ),
+            Self::Config(error) => error.hint().map(str::to_owned),
             Self::Pack {
                 source: ArtifactError::LimitExceeded { .. },
                 ..
@@ -338,11 +309,25 @@ impl Error {
                  publish more"
                     .to_owned(),
             ),
+            Self::Rollback {
+                plugin,
+                is_proven: false,
+                ..
+            } => Some(format!(
+                "only the time that a transparency log recorded, or a short-lived certificate, proves \
+                 the age of a signature; `qmt-plugins update {plugin}` accepts this version"
+            )),
             Self::Rollback { plugin, .. } => Some(format!(
                 "if the publisher withdrew the newer version, `qmt-plugins update {plugin}` accepts \
                  this one; without `refresh_after` and `pull_policy = \"always\"` the version in the \
                  lockfile stays in use"
             )),
+            Self::Load { source, .. } => source.hint().map(str::to_owned),
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(
+                "the path of an image begins with `oci://` or `oci-layout://`; `qmt-plugins config \
+                 check` checks every path"
+                    .to_owned(),
+            ),
             Self::WrongKind { .. } => {
                 Some("change `kind` or `path` of the provider".to_owned())
             }

@@ -3,6 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use qmt_oci_ref::text;
+
+use crate::error::Error;
+
+/// Most characters of a text of an event.
+const MESSAGE_CHARS_MAX: usize = 4096;
+
 /// An event that concerns one plugin.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -39,12 +46,28 @@ pub enum Event {
         /// What is waited for.
         detail: String,
     },
+    /// Something that is good to know, and no problem.
+    Note {
+        /// The provider's name, or what the note is about.
+        plugin: String,
+        /// The note, as one line of text.
+        message: String,
+    },
     /// A problem that does not stop the pipeline.
     Warning {
         /// The provider's name, or the reference if the config does not name it.
         plugin: String,
         /// The problem, as one line of text.
         message: String,
+    },
+    /// The plugin is not loaded: it was refused, or could not be acquired.
+    Refused {
+        /// The provider's name, or the reference if the config does not name it.
+        plugin: String,
+        /// Where it comes from, as the config says.
+        reference: String,
+        /// The error and its causes, as one line of text.
+        reason: String,
     },
 }
 
@@ -107,7 +130,7 @@ impl Reporter {
     }
 
     pub(crate) fn finished(&self, stage: Stage, detail: impl Into<String>) {
-        let detail = detail.into();
+        let detail = one_line(&detail.into());
         tracing::debug!(plugin = self.plugin, %stage, detail, "finished");
         self.send(|plugin| Event::Finished {
             plugin,
@@ -125,9 +148,32 @@ impl Reporter {
     }
 
     pub(crate) fn warning(&self, message: impl Into<String>) {
-        let message = message.into();
+        let message = one_line(&message.into());
         tracing::warn!(plugin = self.plugin, message);
         self.send(|plugin| Event::Warning { plugin, message });
+    }
+
+    /// Reports that another process is waited for.
+    pub(crate) fn waiting(&self, detail: impl Into<String>) {
+        let detail = detail.into();
+        tracing::info!(plugin = self.plugin, detail, "waiting");
+        self.send(|plugin| Event::Waiting { plugin, detail });
+    }
+
+    /// Reports that the plugin is not loaded, and why.
+    pub(crate) fn refused(&self, reference: impl Into<String>, error: &Error) {
+        let (reference, reason) = (reference.into(), reason(error));
+        tracing::error!(
+            plugin = self.plugin,
+            reference,
+            reason,
+            "the plugin is not loaded"
+        );
+        self.send(|plugin| Event::Refused {
+            plugin,
+            reference,
+            reason,
+        });
     }
 
     fn send(&self, event: impl FnOnce(String) -> Event) {
@@ -135,6 +181,26 @@ impl Reporter {
             sink(event(self.plugin.clone()));
         }
     }
+}
+
+/// Joins the messages of an error and its causes.
+fn reason(error: &Error) -> String {
+    let mut reason = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let message = cause.to_string();
+        // Some libraries repeat their cause in their own text.
+        if !reason.ends_with(&message) {
+            reason = format!("{reason}: {message}");
+        }
+        next = cause.source();
+    }
+    one_line(&reason)
+}
+
+/// Escapes what an image, a registry or a library says, so that it can be shown as it is.
+fn one_line(message: &str) -> String {
+    text::escape_to(message, MESSAGE_CHARS_MAX)
 }
 
 #[cfg(test)]
@@ -153,9 +219,14 @@ mod tests {
         reporter.started(Stage::Resolve);
         reporter.finished(Stage::Resolve, "sha256:…");
         reporter.progress(1, 2);
-        reporter.warning("old");
+        reporter.warning("old\u{1b}[31m");
+        reporter.waiting("for another process");
+        let error = Error::unsupported("echo", "anything");
+        reporter.refused("oci://a.b/echo:1", &error);
         let seen = seen.lock().unwrap();
-        assert_eq!(seen.len(), 4);
+        assert_eq!(seen.len(), 6);
+        assert!(seen[3].contains(r"old\\u{1b}[31m"), "{}", seen[3]);
+        assert!(seen[5].contains("oci://a.b/echo:1") && seen[5].contains("without support"));
         assert!(seen.iter().all(|event| event.contains("echo")), "{seen:?}");
     }
 }

@@ -1,16 +1,18 @@
 //! [`PluginHost`]: what a host program holds. `operations.rs` has what it does.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use qmt_artifact::HostPlatform;
 use qmt_cache::FsCache;
 use qmt_oci_ref::Registry;
+use qmt_verify::Verifier;
 use tokio::sync::OnceCell;
 
 use crate::config::{Config, ConfigFile};
 use crate::events::{EventSink, Reporter};
 use crate::loaders::Loaders;
-use crate::lockfile::{LockEntry, LockMode, Lockfile};
+use crate::lockfile::{LockEntry, LockMode, Lockfile, SharedLockfile};
+#[cfg(feature = "sigstore")]
 use crate::stage::Trust;
 use crate::target::Target;
 
@@ -28,10 +30,15 @@ pub struct PluginHost {
     /// One for all plugins, because it remembers which mirrors sent wrong content.
     #[cfg(feature = "http")]
     pub(crate) mirrors: std::sync::OnceLock<qmt_registry::Mirrors>,
+    /// A verifier of the host program, used instead of the config's policies.
+    pub(crate) verifier: Option<Arc<dyn Verifier>>,
     /// Made at the first verification, because it can require a TUF refresh.
+    #[cfg(feature = "sigstore")]
     pub(crate) trust: OnceCell<Trust>,
+    /// Set once the files of the config that other users may change were warned of.
+    pub(crate) writers: OnceCell<()>,
     pub(crate) loaders: Loaders,
-    pub(crate) lockfile: Mutex<Lockfile>,
+    pub(crate) lockfile: SharedLockfile,
     pub(crate) mode: LockMode,
     pub(crate) offline: bool,
     pub(crate) platform: HostPlatform,
@@ -49,9 +56,15 @@ impl PluginHost {
         &self.cache
     }
 
-    /// Returns the lockfile's entries, sorted by name.
+    /// Returns the lockfile's entries, sorted by name, with those of other configs in the folder.
     pub fn locked(&self) -> Vec<LockEntry> {
         self.lock().entries().cloned().collect()
+    }
+
+    /// Returns the lockfile's entry for the plugin `name` of this config. Its reference can be an
+    /// earlier one, if the config was changed since.
+    pub fn lock_entry(&self, name: &str) -> Option<LockEntry> {
+        self.lock().own(name).cloned()
     }
 
     pub(crate) fn parallel(&self) -> usize {
@@ -62,8 +75,9 @@ impl PluginHost {
         Reporter::new(target.name(), self.events.clone())
     }
 
+    /// Returns the lockfile for reading.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Lockfile> {
-        self.lockfile.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lockfile.read()
     }
 }
 

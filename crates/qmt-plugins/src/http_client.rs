@@ -91,6 +91,16 @@ fn options(file: &ConfigFile, registry: &RegistryConfig) -> HostOptions {
 }
 
 fn forward(sink: &EventSink, event: &RegistryEvent) {
+    let plugin = "registry".to_owned();
+    if let RegistryEvent::Resumed {
+        digest,
+        offset,
+        host,
+    } = event
+    {
+        let message = format!("{digest}: resuming at byte {offset}, from {host}");
+        return sink(Event::Note { plugin, message });
+    }
     let message = match event {
         RegistryEvent::Retry {
             url,
@@ -108,13 +118,6 @@ fn forward(sink: &EventSink, event: &RegistryEvent) {
                 "{url}: attempt {attempt} failed ({reason}); waiting {:.1} s {why}",
                 wait.as_secs_f32()
             )
-        }
-        RegistryEvent::Resumed {
-            digest,
-            offset,
-            host,
-        } => {
-            format!("{digest}: resuming at byte {offset}, from {host}")
         }
         RegistryEvent::RateLimit {
             host,
@@ -143,10 +146,10 @@ fn forward(sink: &EventSink, event: &RegistryEvent) {
         RegistryEvent::CredentialRefused { host, repository } => {
             format!("{host} refused the stored credential for {repository}; continuing without one")
         }
+        RegistryEvent::CredentialSkipped { host, reason } => {
+            format!("continuing without a credential for {host}: {reason}")
+        }
         _ => return,
     };
-    sink(Event::Warning {
-        plugin: "registry".to_owned(),
-        message,
-    });
+    sink(Event::Warning { plugin, message });
 }

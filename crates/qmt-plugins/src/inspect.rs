@@ -1,5 +1,8 @@
 //! What an image contains and what would be extracted from it, without loading anything.
 
+mod platforms;
+mod versions;
+
 use std::collections::BTreeMap;
 
 use qmt_cache::{Cache as _, CachedArtifact};
@@ -8,25 +11,33 @@ use qmt_oci_ref::manifest::platform_json;
 use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform, PluginKind};
 use serde::{Serialize, Serializer};
 
+pub use self::platforms::Offer;
+pub use self::versions::{DigestOrigin, VersionReport, Versions};
+pub use crate::artifact::ArtifactSummary;
 use crate::error::Error;
 use crate::host::PluginHost;
-use crate::pipeline;
+use crate::source::PluginSource;
+use crate::stage::load::Content as LoadedContent;
 use crate::target::Target;
+use crate::{local, pipeline};
 
-/// What an image contains. Its signature is not verified: [`PluginHost::verify`] does that.
+/// What an image or a file contains. Its signature is not verified: [`PluginHost::verify`] does that.
 #[derive(Debug, Serialize)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// The image, with its digest.
-    pub reference: PinnedReference,
-    /// The manifest that was selected for this host.
-    pub manifest: Digest,
+    /// The image, with its digest; a file has none.
+    pub reference: Option<PinnedReference>,
+    /// Why there is no signature to verify, if it is a file.
+    pub unsigned: Option<&'static str>,
+    /// The manifest that was selected for this host; a file has none.
+    pub manifest: Option<Digest>,
     /// The platform of that manifest, if the image names one.
     #[serde(serialize_with = "platform_json::serialize")]
     pub platform: Option<Platform>,
-    /// The kind of plugin that the image declares. The content decides in the end.
+    /// The kind of plugin that the image declares, of which the content decides in the end; of a file
+    /// the kind of its content.
     pub kind_hint: Option<PluginKind>,
-    /// How the plugin's file is found in the layers.
+    /// How the plugin's file is found in the layers, or the path or URL of the file.
     pub file: String,
     /// The layers that would be fetched.
     pub layers: Vec<Descriptor>,
@@ -34,11 +45,11 @@ pub struct Inspection {
     pub annotations: BTreeMap<String, String>,
     /// Why this manifest was selected, one sentence per step.
     pub trace: Vec<String>,
-    /// What is known about the file, if the cache has it.
+    /// What is known about the plugin's file, unless it would have to be fetched from an image.
     pub content: Option<Content>,
 }
 
-/// A plugin's file in the cache.
+/// A plugin's file, in the cache or on its own.
 #[derive(Debug, Serialize)]
 #[non_exhaustive]
 pub struct Content {
@@ -52,23 +63,46 @@ pub struct Content {
 }
 
 impl PluginHost {
-    /// Reads the manifests of what `target` names, and the plugin's file if the cache has it.
+    /// Reads the manifests of what `target` names, and the plugin's file if the cache has it or if
+    /// `target` is the file itself.
     ///
     /// # Errors
     ///
-    /// [`Error::Registry`], or [`Error::Artifact`] if nothing in the image is for this host.
+    /// [`Error::Registry`], or [`Error::Artifact`] if nothing in the image is for this host. For
+    /// files those of [`PluginHost::fetch`].
     pub async fn inspect(&self, target: &Target) -> Result<Inspection, Error> {
+        match target.located(self.file.folder()) {
+            PluginSource::Registry(_) | PluginSource::Layout { .. } => {
+                self.inspect_image(target).await
+            }
+            PluginSource::File(path) => {
+                let read = local::read(target.name(), &path, &self.platform).await;
+                let (kind, content) = read?;
+                let file = path.display().to_string();
+                self.inspect_file(target, kind, &content, file)
+            }
+            PluginSource::Url { url, sha256 } => {
+                let bytes = self.download(target, &url, &sha256).await?;
+                let content = LoadedContent::hash(bytes);
+                let (kind, file) = self.kind_of_url(target, &content)?;
+                self.inspect_file(target, kind, &content, file.display().to_string())
+            }
+        }
+    }
+
+    async fn inspect_image(&self, target: &Target) -> Result<Inspection, Error> {
         let (context, request) = self.prepare(target)?;
         let (reference, selection, key) = pipeline::preview(&context, &request).await?;
         let found = self.cache.lookup(&key).await;
         let found = found.map_err(|source| Error::cache(target.name(), source))?;
         let content = match found {
-            Some(artifact) => self.inspect_content(target, artifact).await,
+            Some(artifact) => self.inspect_cached(target, artifact).await,
             None => None,
         };
         Ok(Inspection {
-            reference,
-            manifest: selection.manifest().digest().clone(),
+            reference: Some(reference),
+            unsigned: None,
+            manifest: Some(selection.manifest().digest().clone()),
             platform: selection.platform().cloned(),
             kind_hint: selection.kind_hint(),
             file: selection.file().to_string(),
@@ -79,26 +113,66 @@ impl PluginHost {
         })
     }
 
-    /// Runs the loader's preflight on a cached file. A damaged file counts as missing.
-    async fn inspect_content(&self, target: &Target, artifact: CachedArtifact) -> Option<Content> {
+    fn inspect_file(
+        &self,
+        target: &Target,
+        kind: PluginKind,
+        content: &LoadedContent,
+        file: String,
+    ) -> Result<Inspection, Error> {
+        let bytes = content.bytes();
+        let bytes = bytes.map_err(|source| Error::cache(target.name(), source))?;
+        let digest = content.digest().clone();
+        let artifact = Artifact::from_verified(kind, bytes, digest, target.name());
+        Ok(Inspection {
+            reference: None,
+            unsigned: target.source().unsigned(),
+            manifest: None,
+            platform: None,
+            kind_hint: Some(kind),
+            file,
+            layers: Vec::new(),
+            annotations: BTreeMap::new(),
+            trace: Vec::new(),
+            content: Some(self.content(&artifact)),
+        })
+    }
+
+    /// Reads a cached file. A damaged one counts as missing.
+    async fn inspect_cached(&self, target: &Target, artifact: CachedArtifact) -> Option<Content> {
         let kind = artifact.record().kind();
-        let size = artifact.record().size();
         let read = tokio::task::spawn_blocking(move || artifact.read_proven()).await;
         let file = read.ok()?.ok()?;
         let digest = file.digest().clone();
-        let artifact = Artifact::from_verified(kind, file.bytes(), digest.clone(), target.name());
-        let preflight = match self.loaders.for_kind(target.name(), kind) {
-            Ok(loader) => loader
-                .preflight(&artifact)
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        Some(Content {
-            digest,
-            size,
-            preflight,
+        let artifact = Artifact::from_verified(kind, file.bytes(), digest, target.name());
+        Some(self.content(&artifact))
+    }
+
+    fn content(&self, artifact: &Artifact) -> Content {
+        Content {
+            digest: artifact.digest().clone(),
+            size: u64::try_from(artifact.bytes().len()).unwrap_or(u64::MAX),
+            preflight: self.preflight(artifact).map_err(|error| chain(&error)),
+        }
+    }
+
+    /// Runs the loader's checks before loading.
+    pub(crate) fn preflight(&self, artifact: &Artifact) -> Result<Preflight, Error> {
+        let loader = self.loaders.for_kind(artifact.name(), artifact.kind())?;
+        let found = loader.preflight(artifact);
+        found.map_err(|source| Error::Load {
+            plugin: artifact.name().to_owned(),
+            doing: "loading it".to_owned(),
+            source,
         })
     }
+}
+
+/// Joins an error and its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let messages: Vec<String> = causes.map(ToString::to_string).collect();
+    messages.join(": ")
 }
 
 fn preflight_data<S: Serializer>(

@@ -1,13 +1,16 @@
 #![doc = include_str!("../README.md")]
 //!
 //! The facade: the only crate that joins the stages. Start with [`PluginHost`]; the order of the
-//! stages is in `src/pipeline.rs`.
+//! stages is in `src/pipeline.rs`. [`PluginHost::load`] returns a [`Plugin`], and
+//! [`PluginHostBuilder::wasm_loader`] takes a `WasmLoader` with functions of the host, each of which
+//! is a `HostFunction`.
 #![forbid(unsafe_code)]
 
 mod acquire;
 mod artifact;
 mod builder;
 mod caching;
+mod check;
 pub mod config;
 mod connect;
 mod error;
@@ -32,16 +35,22 @@ mod target;
 #[cfg_attr(not(feature = "sigstore"), path = "trust/without.rs")]
 mod trust;
 
-pub use self::artifact::{ArtifactSummary, PluginArtifact};
+pub use self::artifact::PluginArtifact;
 pub use self::builder::PluginHostBuilder;
 pub use self::error::{Error, ErrorKind};
 pub use self::events::{Event, EventSink, Stage};
 pub use self::host::PluginHost;
-pub use self::lockfile::{LockEntry, LockMode, LockfileError};
+pub use self::lockfile::{LockEntry, LockMode};
 #[cfg(feature = "http")]
 pub use self::login::LoggedOut;
-pub use self::source::{PluginSource, SourceError};
+pub use self::source::PluginSource;
 pub use self::target::Target;
+
+#[doc(inline)]
+pub use qmt_loader::Plugin;
+#[cfg(feature = "wasm")]
+#[doc(inline)]
+pub use qmt_loader::wasm::{HostFunction, WasmLoader};
 
 /// The stages, for hosts that use their types.
 pub use {

@@ -56,7 +56,7 @@ impl Loaders {
     #[cfg(feature = "wasm")]
     fn make_wasm(&self, plugin: &str) -> Result<Arc<dyn Loader>, Error> {
         let made = qmt_loader::wasm::WasmLoader::builder()
-            .compile_cache(Some(self.folder(plugin)?))
+            .compile_cache(self.folder(plugin)?)
             .build();
         let loader = made.map_err(|source| Error::Load {
             plugin: plugin.to_owned(),
@@ -73,7 +73,11 @@ impl Loaders {
 
     #[cfg(feature = "native")]
     fn make_native(&self, plugin: &str) -> Result<Arc<dyn Loader>, Error> {
-        let folder = self.folder(plugin)?.join("native");
+        // Used only where there is no sealed memory, and checked to be private then.
+        let folder = match self.folder(plugin)? {
+            Some(folder) => folder.join("native"),
+            None => std::env::temp_dir().join(format!("qmt-plugins-{}", std::process::id())),
+        };
         Ok(Arc::new(qmt_loader::native::NativeLoader::new(folder)))
     }
 
@@ -85,9 +89,9 @@ impl Loaders {
         ))
     }
 
-    /// The private folder for compiled code.
+    /// The private folder for compiled code, unless other users may write to the cache.
     #[cfg(any(feature = "wasm", feature = "native"))]
-    fn folder(&self, plugin: &str) -> Result<std::path::PathBuf, Error> {
+    fn folder(&self, plugin: &str) -> Result<Option<std::path::PathBuf>, Error> {
         let folder = self.cache.compiled_dir();
         folder.map_err(|source| Error::cache(plugin, source))
     }

@@ -48,11 +48,9 @@ pub(crate) fn kind_of(bytes: &[u8], platform: &HostPlatform) -> Result<PluginKin
         Some(Sniffed::WasmModule) => Ok(PluginKind::Wasm),
         // The loader's preflight checks whether it is for this host.
         Some(Sniffed::Native { .. }) => Ok(PluginKind::Native),
-        Some(Sniffed::WasmComponent) => {
-            Err("is a Wasm component; only core modules are supported".to_owned())
-        }
-        _ => Err(format!(
-            "is neither a Wasm module nor a shared library for {platform}"
+        other => Err(other.and_then(|other| other.problem()).map_or_else(
+            || format!("is neither a Wasm module nor a shared library for {platform}"),
+            |problem| problem.to_string(),
         )),
     }
 }

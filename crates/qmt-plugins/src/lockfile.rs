@@ -1,10 +1,12 @@
 //! The lockfile: what each provider was resolved to, who signed it, what it was granted.
 //!
 //! `plugins.lock` is next to the config. It is TOML, sorted by name, and only changed entries are
-//! rewritten, so that differences are easy to read under version control.
+//! rewritten, so that differences are easy to read under version control. Several configs in one
+//! folder share the file; each entry names its config, and only this one changes or removes it.
 
 mod document;
 mod error;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,8 +15,9 @@ use qmt_oci_ref::{Digest, PluginKind};
 use qmt_verify::SignerId;
 use serde::{Deserialize, Serialize};
 
-use self::document::{guard, read_entries, write_entries};
+use self::document::{Read, read_entries, write_entries};
 pub use self::error::LockfileError;
+pub(crate) use self::shared::SharedLockfile;
 use crate::config::AllowConfig;
 
 /// The name of the file, next to the config.
@@ -40,6 +43,9 @@ pub enum LockMode {
 pub struct LockEntry {
     /// The provider's name.
     pub name: String,
+    /// The file name of the config that has the provider. Lockfiles of older versions lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// Its source, as text.
     pub reference: String,
     /// The digest that the reference was resolved to: an index or a manifest.
@@ -69,50 +75,91 @@ fn is_nothing(allow: &AllowConfig) -> bool {
     *allow == AllowConfig::default()
 }
 
-/// The lockfile of one config.
-#[derive(Debug)]
+/// The lockfile, as one config sees it. It is changed through [`SharedLockfile::change`].
+#[derive(Clone, Debug)]
 pub(crate) struct Lockfile {
     path: PathBuf,
-    entries: BTreeMap<String, LockEntry>,
+    /// The file name of the config; `None` for one without a file.
+    config: Option<String>,
+    entries: Entries,
+    warning: Option<String>,
 }
 
+/// The entries by the provider's name and the config's.
+type Entries = BTreeMap<(String, Option<String>), LockEntry>;
+
 impl Lockfile {
-    /// Reads the lockfile in `folder`; a missing one is empty.
-    pub(crate) fn read(folder: &Path) -> Result<Self, LockfileError> {
+    /// Reads the lockfile next to the config at `config`; a missing one is empty.
+    pub(crate) fn read(config: &Path) -> Result<Self, LockfileError> {
+        let folder = config.parent().unwrap_or(Path::new(""));
         let path = folder.join(NAME);
-        let entries = read_entries(&path)?;
-        Ok(Self { path, entries })
+        let Read { entries, warning } = read_entries(&path)?;
+        let name = config.file_name();
+        Ok(Self {
+            path,
+            config: name.map(|name| name.to_string_lossy().into_owned()),
+            entries,
+            warning,
+        })
     }
 
+    /// Returns the path of the file.
+    #[cfg(feature = "sigstore")]
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the warning that other users may change the file, if there is one.
+    pub(crate) fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// Returns the entries of all configs.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &LockEntry> {
         self.entries.values()
     }
 
-    /// Returns the entry of `name`, if it is for `reference`.
-    pub(crate) fn entry(&self, name: &str, reference: &str) -> Option<&LockEntry> {
-        self.entries
-            .get(name)
-            .filter(|entry| entry.reference == reference)
+    /// Returns the entry of `name` in this config, whatever it was resolved from.
+    pub(crate) fn own(&self, name: &str) -> Option<&LockEntry> {
+        let own = self.entries.get(&(name.to_owned(), self.config.clone()));
+        // An entry without a config is of an older version.
+        own.or_else(|| self.entries.get(&(name.to_owned(), None)))
     }
 
-    /// Records `entry` and writes the file, unless nothing changes.
-    pub(crate) fn record(&mut self, entry: LockEntry, mode: LockMode) -> Result<(), LockfileError> {
-        let old = self.entries.get(&entry.name);
-        if old == Some(&entry) {
-            return Ok(());
+    /// Returns the entry of `name`, if it is for `reference`.
+    pub(crate) fn entry(&self, name: &str, reference: &str) -> Option<&LockEntry> {
+        self.own(name).filter(|entry| entry.reference == reference)
+    }
+
+    /// Reports whether recording `entry` changes the file, or refuses a change that `mode` forbids.
+    pub(crate) fn has_change(
+        &self,
+        entry: &LockEntry,
+        mode: LockMode,
+    ) -> Result<bool, LockfileError> {
+        let old = self.own(&entry.name);
+        if old.is_some_and(|old| self.is_same(old, entry)) {
+            return Ok(false);
         }
         if mode != LockMode::Update {
             let change = old.map_or_else(
                 || "it has no entry yet".to_owned(),
-                |old| difference(old, &entry),
+                |old| difference(old, entry),
             );
-            let (path, name) = (self.path.clone(), entry.name);
+            let (path, name) = (self.path.clone(), entry.name.clone());
             return Err(LockfileError::WouldChange { path, name, change });
         }
-        // Another process may have written entries meanwhile. They stay, pinned signers above all.
-        let _guard = guard(&self.path);
-        let mut entries = read_entries(&self.path)?;
-        if let Some(theirs) = entries.get(&entry.name)
+        Ok(true)
+    }
+
+    /// Records `entry` and writes the file. Other processes may have written entries since it was
+    /// read. They stay, pinned signers above all.
+    pub(crate) fn record(&mut self, mut entry: LockEntry) -> Result<(), LockfileError> {
+        entry.config.clone_from(&self.config);
+        let key = (entry.name.clone(), self.config.clone());
+        let old = self.own(&entry.name);
+        let Read { mut entries, .. } = read_entries(&self.path)?;
+        if let Some(theirs) = entries.get(&key)
             && old.is_none()
             && theirs.reference == entry.reference
             && theirs.signer != entry.signer
@@ -124,23 +171,41 @@ impl Lockfile {
                 change,
             });
         }
-        entries.insert(entry.name.clone(), entry);
+        // What an older version wrote about the same plugin is replaced.
+        let unowned = (entry.name.clone(), None);
+        if entries
+            .get(&unowned)
+            .is_some_and(|old| old.reference == entry.reference)
+        {
+            entries.remove(&unowned);
+        }
+        entries.insert(key, entry);
         write_entries(&self.path, &entries)?;
         self.entries = entries;
         Ok(())
     }
 
-    /// Removes all entries but those of `names`, also of what another process wrote meanwhile.
-    pub(crate) fn retain(&mut self, names: &[&str]) -> Result<(), LockfileError> {
-        let _guard = guard(&self.path);
-        let mut entries = read_entries(&self.path)?;
+    /// Removes this config's entries but those of `names`, also of what another process wrote
+    /// meanwhile. The entries of other configs in the folder stay.
+    pub(crate) fn retain(&mut self, names: &[String]) -> Result<(), LockfileError> {
+        let Read { mut entries, .. } = read_entries(&self.path)?;
         let before = entries.len();
-        entries.retain(|name, _| names.contains(&name.as_str()));
+        entries.retain(|(name, config), _| *config != self.config || names.contains(name));
         if entries.len() != before {
             write_entries(&self.path, &entries)?;
         }
         self.entries = entries;
         Ok(())
+    }
+
+    /// Reports whether both say the same about a plugin of this config, whichever version wrote
+    /// `old`.
+    fn is_same(&self, old: &LockEntry, new: &LockEntry) -> bool {
+        let of_this = |entry: &LockEntry| LockEntry {
+            config: self.config.clone(),
+            ..entry.clone()
+        };
+        of_this(old) == of_this(new)
     }
 }
 

@@ -9,10 +9,14 @@ use qmt_verify::report::Report;
 use crate::acquire::VersionPolicy;
 use crate::artifact::PluginArtifact;
 use crate::error::Error;
+use crate::events::Reporter;
 use crate::host::PluginHost;
+use crate::source::PluginSource;
 use crate::stage::load::{self, ReadMode};
 use crate::target::Target;
-use crate::{pipeline, trust};
+#[cfg(feature = "sigstore")]
+use crate::trust;
+use crate::{check, pipeline};
 
 impl PluginHost {
     /// Resolves, verifies, fetches and loads the plugin called `name`.
@@ -30,12 +34,16 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// As [`Self::load`].
+    /// As [`Self::load`]. Native code outside the config is refused if the config names no signer for
+    /// it, unless [`Target::with_native_allowed`] allows it: nothing pins its signer.
     pub async fn load_target(&self, target: &Target) -> Result<Arc<dyn Plugin>, Error> {
         let acquired = self.acquire(target, VersionPolicy::Configured, ReadMode::Read);
-        let PluginArtifact { kind, content, .. } = acquired.await?;
+        let acquired = acquired.await?;
+        load::check_unpinned(target, &acquired)?;
+        let PluginArtifact { kind, content, .. } = acquired;
         let (provider, reporter) = (target.provider(), self.reporter(target));
-        load::load(&self.loaders, provider, kind, content, &reporter).await
+        let loaded = load::load(&self.loaders, provider, kind, content, &reporter).await;
+        self.report(target, loaded)
     }
 
     /// Loads all plugins of the config, several at a time, in the config's order.
@@ -80,13 +88,14 @@ impl PluginHost {
         fetches.collect().await
     }
 
-    /// Verifies the signature of what `target` names now, with signature material that is requested
-    /// again, and reports what was verified.
+    /// Verifies the signature of the version of `target` that is used, with signature material that
+    /// is requested again, and reports what was verified. That version is the one of the lockfile if
+    /// it has one; [`PluginHost::verify_versions`] verifies what the tag names now as well.
     ///
     /// # Errors
     ///
     /// [`Error::NotVerified`], with every evidence item that was discovered, or the reason why
-    /// signatures could not be discovered.
+    /// signatures could not be discovered. [`Error::Unsigned`] if `target` is a file.
     pub async fn verify(&self, target: &Target) -> Result<Report, Error> {
         let (context, request) = self.prepare_verified(target).await?;
         let verification = pipeline::verify(&context, &request).await?;
@@ -100,33 +109,55 @@ impl PluginHost {
     ///
     /// As [`Self::load`]. The old entry stays then.
     pub async fn update(&self, name: &str) -> Result<PluginArtifact, Error> {
-        let target = Target::named(self.config(), name)?;
-        self.acquire(&target, VersionPolicy::Newest, ReadMode::Hash)
+        self.update_target(&Target::named(self.config(), name)?)
             .await
     }
 
-    /// Reads the config's policies, keys and trust material, as far as this requires no network.
-    /// Returns warnings, one line each.
+    /// Resolves what `target` names again. For a plugin of the config, the result is written to the
+    /// lockfile, as with [`Self::update`]; an image outside of it is fetched into the cache.
     ///
     /// # Errors
     ///
-    /// [`Error::Trust`], with the file that is missing, empty or malformed.
-    pub async fn check_trust(&self) -> Result<Vec<String>, Error> {
-        trust::check(self).await
+    /// As [`Self::update`], and [`Error::NetworkForbidden`] for an image in a registry if the network
+    /// may not be used: nothing new could be found.
+    pub async fn update_target(&self, target: &Target) -> Result<PluginArtifact, Error> {
+        if let PluginSource::Registry(_) = target.source()
+            && let Some(rule) = self.offline_rule()
+        {
+            return Err(Error::NetworkForbidden {
+                target: target.name().to_owned(),
+                doing: "updating it",
+                rule,
+            });
+        }
+        self.acquire(target, VersionPolicy::Newest, ReadMode::Hash)
+            .await
     }
 
-    /// Describes the trust root in use. With `refresh` the TUF repository is read now.
+    /// Checks what can be checked without the network and without loading anything: the config's
+    /// policies, keys and trust material, local files and layouts, rights and registries. Returns
+    /// warnings, one line each, and what will be pinned at the first load.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Trust`], with the file that is missing, empty or malformed; [`Error::Config`] with
+    /// every setting that would fail when it is used.
+    pub async fn check(&self) -> Result<Vec<String>, Error> {
+        check::check(self).await
+    }
+
+    /// Describes the trust root in use, the policies, and the risks of both, one line each. With
+    /// `refresh` the TUF repository is read now.
     ///
     /// # Errors
     ///
     /// [`Error::Trust`].
     #[cfg(feature = "sigstore")]
-    pub async fn trust_root(
+    pub async fn trust_summary(
         &self,
         refresh: bool,
-    ) -> Result<qmt_verify::trust::TrustRootInfo, Error> {
-        let root = trust::trust_root(self, refresh).await?;
-        Ok(root.describe().clone())
+    ) -> Result<qmt_verify::report::TrustSummary, Error> {
+        trust::summary(self, refresh).await
     }
 
     /// Removes the lockfile's entries for plugins that are no longer in the config.
@@ -134,9 +165,13 @@ impl PluginHost {
     /// # Errors
     ///
     /// [`Error::Lockfile`].
-    pub fn tidy_lockfile(&self) -> Result<(), Error> {
+    pub async fn tidy_lockfile(&self) -> Result<(), Error> {
         let providers = self.config().providers.iter();
-        let names: Vec<&str> = providers.map(|provider| &*provider.name).collect();
-        Ok(self.lock().retain(&names)?)
+        let names: Vec<String> = providers.map(|provider| provider.name.clone()).collect();
+        let reporter = Reporter::new("all", self.events.clone());
+        let change = self
+            .lockfile
+            .change(reporter, move |lockfile| lockfile.retain(&names));
+        change.await
     }
 }

@@ -5,12 +5,14 @@
 //! A tag is resolved once; later stages use digests only. Nothing below the root manifest is
 //! requested before the policy accepts its signature.
 
+use futures_util::future::join;
 use qmt_artifact::Selection;
 use qmt_cache::Begin;
-use qmt_oci_ref::{Digest, PinnedReference};
+use qmt_oci_ref::{Digest, PinnedReference, RawManifest};
 use qmt_verify::Verification;
 
 use crate::error::Error;
+use crate::inspect::{DigestOrigin, VersionReport, Versions};
 use crate::stage::cache::{self, Cached};
 use crate::stage::resolve::{self, Resolved};
 use crate::stage::verify::{self, Freshness};
@@ -33,6 +35,50 @@ pub(crate) async fn verify(context: &Context, request: &Request) -> Result<Verif
         Ok(outcome) => Ok(outcome.verification().clone()),
         Err(error) => Err(error.attach(context, request, Some(resolved.pin()))),
     }
+}
+
+/// Verifies the version that is used, and what the tag names now if that is another one.
+pub(crate) async fn verify_versions(
+    context: &Context,
+    request: &Request,
+) -> Result<Versions, Error> {
+    let used = resolve(context, request).await?;
+    let is_recorded = matches!(used.origin(), DigestOrigin::Lockfile | DigestOrigin::Cache);
+    let current = async {
+        if !is_recorded {
+            return None;
+        }
+        match resolve::current(context, request).await {
+            Ok(current) if current.pin().digest() == used.pin().digest() => None,
+            Ok(current) => Some(Ok(report(context, request, &current).await)),
+            Err(error) => Some(Err(
+                StageError::Resolve(error).attach(context, request, None)
+            )),
+        }
+    };
+    let (used, current) = join(report(context, request, &used), current).await;
+    Ok(Versions { used, current })
+}
+
+async fn report(context: &Context, request: &Request, resolved: &Resolved) -> VersionReport {
+    let outcome = verify::check(context, request, resolved, Freshness::RegistryFirst).await;
+    VersionReport {
+        reference: resolved.pin().clone(),
+        origin: resolved.origin(),
+        result: match outcome {
+            Ok(outcome) => Ok(outcome.verification().report().clone()),
+            Err(error) => Err(error.attach(context, request, Some(resolved.pin()))),
+        },
+    }
+}
+
+/// Resolves the reference and returns the manifest or index that it names. Nothing is verified.
+pub(crate) async fn resolve_root(
+    context: &Context,
+    request: &Request,
+) -> Result<(PinnedReference, RawManifest), Error> {
+    let resolved = resolve(context, request).await?;
+    Ok((resolved.pin().clone(), resolved.manifest().clone()))
 }
 
 /// Resolves the reference and shows what would be selected, and under which key the cache would

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use qmt_oci_ref::text;
 use qmt_verify::VerifyError;
 use qmt_verify::policy::{
     AttestationDemand, Authority, IdentityRule as Identity, Policy, PolicySet, Scope,
@@ -11,7 +12,7 @@ use qmt_verify::policy::{
 
 use crate::config::{
     AttestationConfig, AuthorityConfig, IdentityRule, OciConfig, PolicyConfig, SignedNameRule,
-    TransparencyRule,
+    TransparencyRule, absolute_scope,
 };
 use crate::error::Error;
 
@@ -19,17 +20,25 @@ use crate::error::Error;
 pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, Error> {
     let mut entries = Vec::new();
     for policy in &oci.policy {
-        let scope: Scope = policy.scope.parse().map_err(Error::Trust)?;
-        entries.push((scope, scoped(policy, folder)?));
+        let scope = absolute_scope(&policy.scope, folder);
+        let scope: Scope = scope.parse().map_err(Error::Trust)?;
+        entries.push((scope, scoped(policy, oci.transparency_log, folder)?));
     }
     if !oci.policy.iter().any(|policy| policy.scope == "**") {
         if oci.has_flat_constraints() {
             entries.push((Scope::everything(), flat(oci, folder)?));
         } else if oci.identity == IdentityRule::PinOnFirstUse && !oci.trusts_keys_alone() {
-            entries.push((Scope::everything(), Policy::pin_on_first_use()));
+            let first = match oci.transparency_log {
+                TransparencyRule::Required => Policy::pin_on_first_use(),
+                TransparencyRule::Optional => Policy::pin_on_first_use_without_log(),
+            };
+            entries.push((Scope::everything(), first));
         }
     }
-    let policies = PolicySet::new(entries).map_err(Error::Trust)?;
+    let mut policies = PolicySet::new(entries).map_err(Error::Trust)?;
+    if oci.certificate_log == Some(TransparencyRule::Required) {
+        policies = policies.certificate_log_required();
+    }
     match oci.identity {
         IdentityRule::Required => policies.identity_required().map_err(Error::Trust),
         IdentityRule::PinOnFirstUse => Ok(policies),
@@ -41,7 +50,7 @@ pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, Erro
 fn flat(oci: &OciConfig, folder: &Path) -> Result<Policy, Error> {
     let mut authorities = Vec::new();
     for path in oci.public_keys.as_slice() {
-        authorities.push(key(folder, path, TransparencyRule::Required)?);
+        authorities.push(key(folder, path, oci.transparency_log)?);
     }
     let claims = oci
         .github_workflow_repository
@@ -57,21 +66,22 @@ fn flat(oci: &OciConfig, folder: &Path) -> Result<Policy, Error> {
     if let Some(rule) = rule {
         let mut authority = match &oci.cert_issuer {
             Some(issuer) => Authority::certificate(issuer.clone(), rule).map_err(Error::Trust)?,
+            // With claims, the issuer is that of GitHub.
             None => Authority::identity_of_any_issuer(rule),
         };
         if let Some(claims) = claims {
             authority = authority.with_claims(claims).map_err(Error::Trust)?;
         }
-        authorities.push(authority);
+        authorities.push(with_log(authority, oci.transparency_log));
     }
     Policy::any_of(authorities, 1).map_err(Error::Trust)
 }
 
-fn scoped(config: &PolicyConfig, folder: &Path) -> Result<Policy, Error> {
+fn scoped(config: &PolicyConfig, log: TransparencyRule, folder: &Path) -> Result<Policy, Error> {
     let signed_after = config.signed_after.as_deref().map(time).transpose()?;
     let mut authorities = Vec::new();
     for entry in &config.any_of {
-        let mut authority = authority(entry, folder)?;
+        let mut authority = authority(entry, log, folder)?;
         for (name, value) in &config.annotations {
             authority = authority.with_annotation(name.clone(), value.clone());
         }
@@ -90,9 +100,15 @@ fn scoped(config: &PolicyConfig, folder: &Path) -> Result<Policy, Error> {
     Ok(policy)
 }
 
-fn authority(config: &AuthorityConfig, folder: &Path) -> Result<Authority, Error> {
+/// Reads one signer. `log` is the rule of `[oci]`.
+fn authority(
+    config: &AuthorityConfig,
+    log: TransparencyRule,
+    folder: &Path,
+) -> Result<Authority, Error> {
+    let log = config.transparency_log.unwrap_or(log);
     if let Some(path) = &config.key {
-        return key(folder, path, config.transparency_log);
+        return key(folder, path, log);
     }
     let identity = match (&config.identity, &config.identity_regex) {
         (Some(identity), _) => Identity::exact(identity.clone()),
@@ -101,16 +117,19 @@ fn authority(config: &AuthorityConfig, folder: &Path) -> Result<Authority, Error
         (None, None) => Identity::regex("(?s).+"),
     };
     let identity = identity.map_err(Error::Trust)?;
-    let issuer = config.issuer.clone().unwrap_or_default();
     let mut claims = WorkflowClaims::default();
     claims.repository.clone_from(&config.github_repository);
     claims.git_ref.clone_from(&config.github_ref);
     claims.trigger.clone_from(&config.github_trigger);
     claims.name.clone_from(&config.github_workflow);
     claims.sha.clone_from(&config.github_sha);
-    let authority = Authority::certificate(issuer, identity).map_err(Error::Trust)?;
+    let authority = match &config.issuer {
+        Some(issuer) => Authority::certificate(issuer.clone(), identity).map_err(Error::Trust)?,
+        // `config/check.rs` requires a claim in this case, and the issuer is that of GitHub then.
+        None => Authority::identity_of_any_issuer(identity),
+    };
     let authority = authority.with_claims(claims).map_err(Error::Trust)?;
-    Ok(with_log(authority, config.transparency_log))
+    Ok(with_log(authority, log))
 }
 
 fn with_log(authority: Authority, log: TransparencyRule) -> Authority {
@@ -170,5 +189,6 @@ pub(crate) fn read(folder: &Path, path: &Path) -> Result<(String, Vec<u8>), Erro
     if content.iter().all(u8::is_ascii_whitespace) {
         return Err(fail("the file is empty".to_owned(), None));
     }
+    let content = text::without_byte_order_mark(&content).to_vec();
     Ok((path.display().to_string(), content))
 }

@@ -1,6 +1,7 @@
 //! Publishing: files → image → registry or layout, signed if a key is given.
 
 mod content;
+mod preflight;
 #[cfg(feature = "sigstore")]
 mod sign;
 mod target;
@@ -22,6 +23,7 @@ use serde::Serialize;
 use self::content::PackedContent;
 use self::target::Target;
 use crate::error::Error;
+use crate::events::Reporter;
 use crate::host::PluginHost;
 use crate::source::PluginSource;
 
@@ -119,6 +121,8 @@ pub struct Published {
     pub size: u64,
     /// The signature, if the request has a key.
     pub signature: Option<PublishedSignature>,
+    /// What hosts will refuse of it, one line each.
+    pub warnings: Vec<String>,
 }
 
 /// A signature that was attached to what was published.
@@ -134,6 +138,7 @@ pub struct PublishedSignature {
 impl PluginHost {
     /// Packs files into an image and pushes it: blobs first, then manifests, then the signature if a
     /// key is given, the tag last. So the tag never names an image that is incomplete or unsigned.
+    /// What the loaders of this build would refuse is reported as a warning.
     ///
     /// # Errors
     ///
@@ -146,6 +151,11 @@ impl PluginHost {
         }
         let limits = self.config().oci.extract_limits();
         let image = packed(request, limits).await?;
+        let warnings = self.preflight_files(request).await;
+        let reporter = Reporter::new(request.destination.to_string(), self.events.clone());
+        for warning in &warnings {
+            reporter.warning(warning);
+        }
         let target = self.publish_target(&request.destination)?;
         for blob in &image.blobs {
             let content = PackedContent(blob);
@@ -169,6 +179,7 @@ impl PluginHost {
                 .collect(),
             size: sizes.fold(0, u64::saturating_add),
             signature,
+            warnings,
         })
     }
 }

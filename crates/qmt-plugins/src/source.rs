@@ -1,15 +1,34 @@
 //! Where a plugin comes from: the `path` of a provider.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
-use qmt_oci_ref::{Digest, DigestError, Reference, ReferenceError, Tag};
+use qmt_oci_ref::{Digest, DigestAlgorithm, DigestError, Reference, ReferenceError, Tag};
+
+use crate::config::path::{expand, is_file_url};
 
 const OCI: &str = "oci://";
 const LAYOUT: &str = "oci-layout://";
 const HTTPS: &str = "https://";
 const HTTP: &str = "http://";
-const FILE: &str = "file://";
+/// What a path can begin with if its scheme was misspelled, and the scheme that was meant. The words
+/// of other tools are among them.
+const MISSPELLED: [(&str, &str); 12] = [
+    ("oci-layout:", LAYOUT),
+    ("oci-archive:", LAYOUT),
+    ("oci-dir:", LAYOUT),
+    ("oci:", OCI),
+    ("docker:", OCI),
+    ("https:", HTTPS),
+    ("http:", HTTPS),
+    ("oci-layout//", LAYOUT),
+    ("oci-layout/", LAYOUT),
+    ("oci//", OCI),
+    ("oci/", OCI),
+    ("https//", HTTPS),
+];
+/// The endings of plugins that are files.
+const FILE_ENDINGS: [&str; 4] = ["wasm", "so", "dylib", "dll"];
 
 /// Where a plugin comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +78,15 @@ pub enum SourceError {
     /// Plain HTTP.
     #[error("plugins are fetched by `https://` only")]
     PlainHttp,
+    /// The path of a file or layout is not written as the config requires.
+    #[error("{0}")]
+    Path(&'static str),
+    /// The path begins with a scheme that is written in another way.
+    #[error("did you mean `{meant}`?")]
+    Misspelled {
+        /// The path with the scheme that was meant.
+        meant: String,
+    },
     /// The scheme is not supported.
     #[error(
         "`{scheme}://` is not supported; use `oci://`, `oci-layout://`, `https://` or a file path"
@@ -97,14 +125,20 @@ impl PluginSource {
         if path.starts_with(HTTP) {
             return Err(SourceError::PlainHttp);
         }
-        if let Some(rest) = path.strip_prefix(FILE) {
-            return Ok(Self::File(PathBuf::from(rest)));
+        if is_file_url(path) {
+            return expand(Path::new(path))
+                .map(Self::File)
+                .map_err(SourceError::Path);
+        }
+        if let Some(meant) = misspelled(path) {
+            return Err(SourceError::Misspelled { meant });
         }
         if let Some((scheme, _)) = path.split_once("://") {
             return Err(SourceError::UnknownScheme {
                 scheme: scheme.to_owned(),
             });
         }
+        expand(Path::new(path)).map_err(SourceError::Path)?;
         Ok(Self::File(PathBuf::from(path)))
     }
 
@@ -121,16 +155,36 @@ impl PluginSource {
         }
     }
 
-    /// Makes relative paths start from `folder`.
+    /// Parses a command-line argument that can be a local file: one with `file://`, an absolute path,
+    /// one that starts with `./` or `../`, or one with the ending of a plugin, unless its first part
+    /// is the host of a registry. What exists on disk does not matter, so that no file can take the
+    /// place of an image. All else is read by [`Self::parse_reference`].
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`], with the rule that was broken.
+    pub fn parse_argument(text: &str) -> Result<Self, SourceError> {
+        if is_file_url(text) {
+            return Self::parse(text, None);
+        }
+        if is_file_path(text) {
+            return Ok(Self::File(PathBuf::from(text)));
+        }
+        Self::parse_reference(text)
+    }
+
+    /// Makes relative paths start from `folder`, and those with `~` from the home folder.
     #[must_use]
-    pub fn relative_to(self, folder: &std::path::Path) -> Self {
+    pub fn relative_to(self, folder: &Path) -> Self {
+        // What can't be expanded was refused when the source was parsed.
+        let absolute = |path: PathBuf| folder.join(expand(&path).unwrap_or(path));
         match self {
             Self::Layout { path, tag, digest } => Self::Layout {
-                path: folder.join(path),
+                path: absolute(path),
                 tag,
                 digest,
             },
-            Self::File(path) => Self::File(folder.join(path)),
+            Self::File(path) => Self::File(absolute(path)),
             other => other,
         }
     }
@@ -147,6 +201,15 @@ impl PluginSource {
         }
     }
 
+    /// Returns why it has no signature, unless it is an image.
+    pub(crate) fn unsigned(&self) -> Option<&'static str> {
+        match self {
+            Self::Registry(_) | Self::Layout { .. } => None,
+            Self::File(_) => Some("it is a local file, which is loaded as it is"),
+            Self::Url { .. } => Some("it is a file at a URL, which is verified by its `sha256`"),
+        }
+    }
+
     /// Reports whether what it names can change over time.
     pub fn is_mutable(&self) -> bool {
         match self {
@@ -158,10 +221,25 @@ impl PluginSource {
     }
 }
 
-/// Splits `dir:tag`, `dir@digest` or `dir`. A colon before a slash belongs to the folder.
+/// Reports whether an argument without a scheme has the form of a path.
+fn is_file_path(text: &str) -> bool {
+    let path = Path::new(text);
+    let is_relative = |part| matches!(part, Component::CurDir | Component::ParentDir);
+    if path.is_absolute() || path.components().next().is_some_and(is_relative) {
+        return true;
+    }
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let has_ending = ending.is_some_and(|ending| FILE_ENDINGS.contains(&ending));
+    // By the rule of references, a first part with a dot or a colon is a host.
+    let host = text.split_once('/').map(|(first, _)| first);
+    has_ending && !host.is_some_and(|first| first.contains(['.', ':']))
+}
+
+/// Splits `dir:tag`, `dir@digest` or `dir`. A colon before a slash belongs to the folder, and so does
+/// an `@` that no digest follows.
 fn layout(rest: &str) -> Result<PluginSource, SourceError> {
     let (path, tag, digest) = match rest.rsplit_once('@') {
-        Some((path, digest)) if digest.contains(':') => (path, None, Some(digest.parse()?)),
+        Some((path, digest)) if is_like_digest(digest) => (path, None, Some(digest.parse()?)),
         _ => match rest.rsplit_once(':') {
             Some((path, tag)) if !tag.contains(['/', '\\']) => (path, Some(tag.parse()?), None),
             _ => (rest, Some(Tag::latest()), None),
@@ -170,10 +248,45 @@ fn layout(rest: &str) -> Result<PluginSource, SourceError> {
     if path.is_empty() {
         return Err(SourceError::NoLayoutPath);
     }
+    expand(Path::new(path)).map_err(SourceError::Path)?;
     Ok(PluginSource::Layout {
         path: PathBuf::from(path),
         tag,
         digest,
+    })
+}
+
+/// Returns the path with the scheme that was probably meant.
+fn misspelled(path: &str) -> Option<String> {
+    let lower = path.to_ascii_lowercase();
+    let (start, meant) = MISSPELLED
+        .iter()
+        .find(|(start, _)| lower.starts_with(start))?;
+    let rest = path.get(start.len()..)?;
+    let rest = match *meant {
+        // The path of a layout can be absolute.
+        LAYOUT if !rest.starts_with("//") => rest,
+        LAYOUT => rest.get(2..)?,
+        _ => rest.trim_start_matches('/'),
+    };
+    Some(format!("{meant}{rest}"))
+}
+
+/// Reports whether a path reads like the name of an image: `ghcr.io/my-org/my-plugin:1`.
+pub(crate) fn is_like_image(path: &str) -> bool {
+    let Some((host, rest)) = path.split_once('/') else {
+        return false;
+    };
+    let is_host = host == "localhost" || (!host.starts_with('.') && host.contains(['.', ':']));
+    (is_host || rest.contains(':')) && path.parse::<Reference>().is_ok()
+}
+
+/// Whether a text is a digest, perhaps a malformed one, and not the end of a folder's name with a tag.
+fn is_like_digest(text: &str) -> bool {
+    const SHORTEST_HASH: usize = 32;
+    text.split_once(':').is_some_and(|(algorithm, hash)| {
+        !hash.contains(['/', '\\'])
+            && (algorithm.parse::<DigestAlgorithm>().is_ok() || hash.len() >= SHORTEST_HASH)
     })
 }
 
@@ -218,8 +331,18 @@ mod tests {
             ("oci-layout://x/y:1", "oci-layout://x/y:1"),
             ("oci-layout://x/y", "oci-layout://x/y:latest"),
             ("oci-layout://c:/x", "oci-layout://c:/x:latest"),
+            ("oci-layout://job@2/l:v1", "oci-layout://job@2/l:v1"),
+            ("oci-layout://job@2/l", "oci-layout://job@2/l:latest"),
+            ("oci-layout://@scope/l@2:v1", "oci-layout://@scope/l@2:v1"),
+            ("oci-layout://l@2", "oci-layout://l@2:latest"),
+            ("oci-layout://a:b@c/l", "oci-layout://a:b@c/l:latest"),
             ("plugins/echo.wasm", "plugins/echo.wasm"),
             ("file:///plugins/echo.wasm", "/plugins/echo.wasm"),
+            ("file:/plugins/echo.wasm", "/plugins/echo.wasm"),
+            ("file://localhost/plugins/a%20b.wasm", "/plugins/a b.wasm"),
+            ("~/echo.wasm", "~/echo.wasm"),
+            ("oci-layout://~/x:1", "oci-layout://~/x:1"),
+            ("c:/plugins/echo.wasm", "c:/plugins/echo.wasm"),
         ] {
             assert_eq!(
                 PluginSource::parse(path, None).unwrap().to_string(),
@@ -227,10 +350,45 @@ mod tests {
                 "{path}"
             );
         }
-        let pinned = PluginSource::parse(&format!("oci-layout://x@{digest}"), None).unwrap();
-        assert!(!pinned.is_mutable());
+        for folder in ["x", "job@2/l", "@scope/l@2"] {
+            let path = format!("oci-layout://{folder}@{digest}");
+            let pinned = PluginSource::parse(&path, None).unwrap();
+            assert!(!pinned.is_mutable());
+            assert_eq!(pinned.to_string(), path);
+        }
         let url = PluginSource::parse("https://u:secret@h/p.wasm?token=secret", Some(HEX)).unwrap();
         assert_eq!(url.to_string(), "https://h/p.wasm");
+    }
+
+    #[test]
+    fn an_argument_is_a_file_by_its_form_alone() {
+        for file in [
+            "./plugin.wasm",
+            "../a/plugin",
+            "/srv/plugin.so",
+            "plugin.wasm",
+            "target/debug/plugin.so",
+            "file:///srv/x",
+            "./ghcr.io/acme/echo:1",
+        ] {
+            let source = PluginSource::parse_argument(file).unwrap();
+            assert!(
+                matches!(source, PluginSource::File(_)),
+                "{file}: {source:?}"
+            );
+            assert!(source.unsigned().is_some(), "{file}");
+        }
+        for image in [
+            "ghcr.io/acme/plugin.wasm",
+            "localhost:5000/plugin.wasm",
+            "oci://plugin.wasm",
+            "acme/echo",
+            "ghcr.io/acme/echo:1",
+            "oci-layout://dir:1",
+        ] {
+            let source = PluginSource::parse_argument(image).unwrap();
+            assert!(source.unsigned().is_none(), "{image}: {source:?}");
+        }
     }
 
     #[test]
@@ -239,16 +397,78 @@ mod tests {
             ("oci://Ghcr.io/A", None),
             ("oci-layout://:1", None),
             ("oci-layout://x@sha256:00", None),
+            ("oci-layout://job@2/x@sha256:00", None),
             ("https://h/p.wasm", None),
             ("https://h/p.wasm", Some("00")),
             ("oci://ghcr.io/a/b", Some(HEX)),
             ("http://h/p.wasm", None),
             ("s3://bucket/p.wasm", None),
+            ("$PLUGINS/p.wasm", None),
+            ("oci-layout://$HOME/x:1", None),
+            ("~alice/p.wasm", None),
         ] {
             assert!(
                 PluginSource::parse(path, sha256).is_err(),
                 "{path} was accepted"
             );
+        }
+    }
+
+    #[test]
+    fn a_misspelled_scheme_is_asked_about() {
+        for (path, meant) in [
+            ("oci:/ghcr.io/a/b", "oci://ghcr.io/a/b"),
+            ("oci:ghcr.io/a/b", "oci://ghcr.io/a/b"),
+            ("OCI://ghcr.io/a/b", "oci://ghcr.io/a/b"),
+            ("oci//ghcr.io/a/b", "oci://ghcr.io/a/b"),
+            ("docker://ghcr.io/a/b", "oci://ghcr.io/a/b"),
+            ("oci-layout:dir:1", "oci-layout://dir:1"),
+            ("oci-layout:/abs/dir:1", "oci-layout:///abs/dir:1"),
+            ("Oci-Layout:///abs/dir", "oci-layout:///abs/dir"),
+            ("oci-archive:x.tar", "oci-layout://x.tar"),
+            ("https:/h/p.wasm", "https://h/p.wasm"),
+        ] {
+            let error = PluginSource::parse(path, None).expect_err(path).to_string();
+            assert_eq!(error, format!("did you mean `{meant}`?"), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_with_a_home_folder() {
+        let home = directories::BaseDirs::new().unwrap().home_dir().to_owned();
+        let located = |path: &str| {
+            let source = PluginSource::parse(path, None).unwrap();
+            source.relative_to(Path::new("/etc/plugins"))
+        };
+        assert_eq!(located("~/p.wasm"), PluginSource::File(home.join("p.wasm")));
+        let PluginSource::Layout { path, .. } = located("oci-layout://~/x:1") else {
+            panic!("not a layout");
+        };
+        assert_eq!(path, home.join("x"));
+        let absolute = PluginSource::File("/p.wasm".into());
+        assert_eq!(located("file:///p.wasm"), absolute);
+    }
+
+    #[test]
+    fn what_reads_like_an_image() {
+        for path in [
+            "ghcr.io/a/b",
+            "ghcr.io/a/b:1",
+            "localhost/a/b",
+            "localhost:5000/a",
+            "a/b:1",
+        ] {
+            assert!(is_like_image(path), "{path}");
+        }
+        for path in [
+            "plugins/echo",
+            "./ghcr.io/a",
+            "../a:b/c",
+            "echo.wasm",
+            "/a.b/c",
+            "a\\b",
+        ] {
+            assert!(!is_like_image(path), "{path}");
         }
     }
 }

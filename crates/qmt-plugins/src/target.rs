@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::config::spelling::nearest;
 use crate::config::{Config, ProviderConfig};
 use crate::error::Error;
 use crate::source::PluginSource;
@@ -15,7 +16,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Returns the provider called `text`, else the image with `text` as its reference.
+    /// Returns the provider called `text`, else the image or the file that `text` names, as
+    /// [`PluginSource::parse_argument`] reads it.
     ///
     /// # Errors
     ///
@@ -28,11 +30,34 @@ impl Target {
         if !text.contains(['/', ':', '@', '.']) {
             return Err(unknown(config, text));
         }
-        let source = PluginSource::parse_reference(text).map_err(|source| Error::Source {
+        let source = PluginSource::parse_argument(text).map_err(|source| Error::Source {
             text: text.to_owned(),
             source,
         })?;
         Ok(Self::of_source(source))
+    }
+
+    /// Returns the provider called `text`, else all providers with `text` as their reference, else the
+    /// image with that reference.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`].
+    pub fn parse_all(config: &Config, text: &str) -> Result<Vec<Self>, Error> {
+        let target = Self::parse(config, text)?;
+        if target.is_configured {
+            return Ok(vec![target]);
+        }
+        let providers = config.providers.iter().map(Self::of_provider);
+        let providers: Vec<Self> = providers
+            .filter_map(Result::ok)
+            .filter(|provider| provider.source == target.source)
+            .collect();
+        Ok(if providers.is_empty() {
+            vec![target]
+        } else {
+            providers
+        })
     }
 
     /// Returns the provider called `name`.
@@ -78,6 +103,13 @@ impl Target {
         }
     }
 
+    /// Allows native code that no signature vouches for, as `allow.native = true` does in the config.
+    #[must_use]
+    pub fn with_native_allowed(mut self) -> Self {
+        self.provider.allow.native = Some(true);
+        self
+    }
+
     /// Returns the provider's name, or the reference if the config does not name it.
     pub fn name(&self) -> &str {
         &self.provider.name
@@ -93,7 +125,8 @@ impl Target {
         if self.is_configured {
             self.source.clone().relative_to(folder)
         } else {
-            self.source.clone()
+            // The shell does not replace `~` within a reference.
+            self.source.clone().relative_to(Path::new(""))
         }
     }
 
@@ -113,12 +146,7 @@ fn unknown(config: &Config, name: &str) -> Error {
         .iter()
         .map(|provider| provider.name.clone())
         .collect();
-    let nearest = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .filter(|(distance, _)| *distance <= name.len().div_ceil(2))
-        .min()
-        .map(|(_, known)| known.clone());
+    let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
     Error::UnknownPlugin {
         name: name.to_owned(),
         nearest,
@@ -149,6 +177,21 @@ mod tests {
         assert_eq!(ad_hoc.name(), "oci://ghcr.io/acme/echo:1");
         assert!(!ad_hoc.is_configured());
         assert!(Target::parse(&config(), "oci-layout://dir:1").is_ok());
+    }
+
+    #[test]
+    fn a_reference_leads_to_its_plugins() {
+        let names = |text: &str| -> Vec<String> {
+            let targets = Target::parse_all(&config(), text).unwrap();
+            targets
+                .iter()
+                .map(|target| target.name().to_owned())
+                .collect()
+        };
+        assert_eq!(names("echo"), ["echo"]);
+        assert_eq!(names("a.b/c"), ["echo", "greeter"]);
+        assert_eq!(names("oci://a.b/c:latest"), ["echo", "greeter"]);
+        assert_eq!(names("a.b/c:2"), ["oci://a.b/c:2"]);
     }
 
     #[test]

@@ -6,27 +6,55 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+#[cfg(feature = "http")]
+use qmt_oci_ref::RegistryErrorKind;
 use qmt_oci_ref::{ReferenceError, Repository};
+use qmt_verify::policy::PolicySet;
+use qmt_verify::report::TrustSummary;
 use qmt_verify::trust::{PemTrust, TrustRoot, TufOptions, TufTransport};
 use qmt_verify::{SigstoreVerifier, VerifyError};
 
-use crate::config::{ConfigFile, OciConfig, OneOrMany};
+use crate::config::{ConfigError, ConfigFile, OciConfig, OneOrMany, PullPolicy};
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::policy;
+use crate::source::PluginSource;
 use crate::stage::Trust;
+use crate::target::Target;
 
 /// The value of `trusted_root` for the built-in one.
 const EMBEDDED: &str = "embedded";
 
+/// Returns how images of `repository` are verified. Where its policy accepts keys without a log
+/// alone, and the config names no trust material, no Sigstore instance is asked for anything.
+pub(crate) async fn of(host: &PluginHost, repository: &Repository) -> Result<Trust, Error> {
+    let oci = &host.config().oci;
+    if let Some(verifier) = &host.verifier {
+        return Ok(Trust::Verify(Arc::clone(verifier)));
+    }
+    if !oci.insecure_skip_signature && !oci.has_own_trust() {
+        let policies = policy::policies(oci, host.file.folder())?;
+        if let Some(alone) = policies.for_keys_alone(repository) {
+            let root = TrustRoot::none().map_err(Error::Trust)?;
+            return verify(oci, root, alone);
+        }
+    }
+    let built = host.trust.get_or_try_init(|| build(host)).await;
+    built.cloned()
+}
+
 /// Makes the verifier of the config's policies and trust root.
-pub(crate) async fn build(host: &PluginHost) -> Result<Trust, Error> {
+async fn build(host: &PluginHost) -> Result<Trust, Error> {
     let oci = &host.config().oci;
     if oci.insecure_skip_signature {
         return Ok(Trust::Skip);
     }
     let policies = policy::policies(oci, host.file.folder())?;
-    let root = trust_root(host, false).await?;
+    let root = trust_root(host, &policies, Refresh::IfOld).await?;
+    verify(oci, root, policies)
+}
+
+fn verify(oci: &OciConfig, root: TrustRoot, policies: PolicySet) -> Result<Trust, Error> {
     let mut verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
     if let Some(repository) = signature_repository(oci)? {
         verifier = verifier
@@ -35,8 +63,43 @@ pub(crate) async fn build(host: &PluginHost) -> Result<Trust, Error> {
     Ok(Trust::Verify(Arc::new(verifier)))
 }
 
+/// When the TUF repository is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refresh {
+    IfOld,
+    Now,
+}
+
+/// Describes the policies and the trust root that the config names. With `refresh` the TUF
+/// repository is read now.
+pub(crate) async fn summary(host: &PluginHost, refresh: bool) -> Result<TrustSummary, Error> {
+    let oci = &host.config().oci;
+    let refresh = if refresh {
+        Refresh::Now
+    } else {
+        Refresh::IfOld
+    };
+    let policies = policy::policies(oci, host.file.folder())?;
+    let root = trust_root(host, &policies, refresh).await?;
+    let verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
+    let mut summary = verifier.summary();
+    summary.warnings.extend(skipped(oci));
+    Ok(summary)
+}
+
+/// The warning of a config that switches verification off.
+fn skipped(oci: &OciConfig) -> Vec<String> {
+    let warning = "`insecure_skip_signature` is set: signatures are not verified";
+    let is_set = oci.insecure_skip_signature;
+    is_set.then(|| warning.to_owned()).into_iter().collect()
+}
+
 /// Reads or fetches the trust root that the config names, and no other.
-pub(crate) async fn trust_root(host: &PluginHost, refresh: bool) -> Result<TrustRoot, Error> {
+async fn trust_root(
+    host: &PluginHost,
+    policies: &PolicySet,
+    refresh: Refresh,
+) -> Result<TrustRoot, Error> {
     let oci = &host.config().oci;
     let folder = host.file.folder();
     match oci.trusted_root.as_deref() {
@@ -47,8 +110,7 @@ pub(crate) async fn trust_root(host: &PluginHost, refresh: bool) -> Result<Trust
     if oci.has_pem_trust() && oci.use_sigstore_tuf_data != Some(true) {
         return TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust);
     }
-    if oci.tuf_url.is_none() && oci.use_sigstore_tuf_data == Some(false) {
-        // Only keys are trusted; `config/check.rs` requires at least one.
+    if !oci.has_own_trust() && (oci.trusts_keys_alone() || policies.trusts_keys_alone()) {
         return TrustRoot::none().map_err(Error::Trust);
     }
     let cache_dir = host.cache.tuf_dir();
@@ -60,7 +122,7 @@ pub(crate) async fn trust_root(host: &PluginHost, refresh: bool) -> Result<Trust
         }
         _ => TufOptions::public_good(cache_dir),
     };
-    let options = if refresh {
+    let options = if refresh == Refresh::Now {
         options.with_refresh_after(Duration::ZERO)
     } else {
         options
@@ -84,25 +146,96 @@ pub(crate) async fn trust_root(host: &PluginHost, refresh: bool) -> Result<Trust
 pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
     let oci = &host.config().oci;
     if oci.insecure_skip_signature {
-        let warning = "`insecure_skip_signature` is set: signatures are not verified";
-        return Ok(vec![warning.to_owned()]);
+        return Ok(skipped(oci));
     }
     let policies = policy::policies(oci, host.file.folder())?;
-    let warnings = policies.warnings();
     signature_repository(oci)?;
-    let uses_tuf = oci.trusted_root.is_none()
-        && (!oci.has_pem_trust() || oci.use_sigstore_tuf_data == Some(true))
-        && !oci.trusts_keys_alone();
+    let mut warnings = unordered(oci, &policies);
+    let uses_tuf = oci.tuf_url.is_some()
+        || oci.use_sigstore_tuf_data == Some(true) && oci.has_pem_trust()
+        || !oci.has_own_trust() && !oci.trusts_keys_alone() && !policies.trusts_keys_alone();
     if uses_tuf {
         if let Some(root) = &oci.tuf_root {
             policy::read(host.file.folder(), root)?;
         }
+        if oci.has_pem_trust() {
+            TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust)?;
+        }
+        warnings.extend(policies.warnings());
         return Ok(warnings);
     }
-    let root = trust_root(host, false).await?;
+    let root = trust_root(host, &policies, Refresh::IfOld).await?;
     // The material must be enough for the policies.
-    SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
+    let verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
+    warnings.extend(verifier.warnings());
     Ok(warnings)
+}
+
+/// Returns a warning that names the plugins whose signer is pinned at the first load.
+///
+/// # Errors
+///
+/// [`Error::Config`] with the plugins that no policy covers: they are never accepted.
+pub(crate) fn pinned_later(host: &PluginHost) -> Result<Option<String>, Error> {
+    let oci = &host.config().oci;
+    if oci.insecure_skip_signature {
+        return Ok(None);
+    }
+    let policies = policy::policies(oci, host.file.folder())?;
+    let (mut pinned, mut problems) = (Vec::new(), Vec::new());
+    for (index, provider) in host.config().providers.iter().enumerate() {
+        let target = Target::named(host.config(), &provider.name)?;
+        let source = target.located(host.file.folder());
+        let is_image = matches!(
+            source,
+            PluginSource::Registry(_) | PluginSource::Layout { .. }
+        );
+        if !is_image {
+            continue;
+        }
+        let (_, reference) = host.connect(&target, &source)?;
+        match policies.for_subject(reference.repository()) {
+            Some((_, policy)) if policy.is_pin_on_first_use() => {
+                let entry = host.lock_entry(&provider.name);
+                if entry.is_none_or(|entry| entry.signer.is_none()) {
+                    pinned.push(format!("`{}`", provider.name));
+                }
+            }
+            Some(_) => {}
+            None => {
+                let rule = "no `[[oci.policy]]` covers this image, so no signature is accepted";
+                problems.push((format!("providers[{index}].path"), rule.to_owned()));
+            }
+        }
+    }
+    if !problems.is_empty() {
+        let path = host.file.path().to_owned();
+        return Err(ConfigError::Unusable { path, problems }.into());
+    }
+    let names = pinned.join(", ");
+    let lockfile = host.lock().path().display().to_string();
+    Ok((!pinned.is_empty()).then(|| {
+        format!(
+            "the config names no signer for {names}: the signer of the first load is pinned in \
+             {lockfile}"
+        )
+    }))
+}
+
+/// Warns about signatures without a time where tags are resolved again: whether a tag was rolled back
+/// can't be decided then.
+fn unordered(oci: &OciConfig, policies: &PolicySet) -> Vec<String> {
+    if oci.pull_policy != PullPolicy::Always && oci.refresh_after.is_none() {
+        return Vec::new();
+    }
+    let scopes = policies.scopes_without_times();
+    let warnings = scopes.into_iter().map(|scope| {
+        format!(
+            "policy `{scope}`: a signature with a key proves no time without a transparency log, so \
+             that a tag that moved is refused until `qmt-plugins update`"
+        )
+    });
+    warnings.collect()
 }
 
 /// Returns the repository that stores signatures, if it is not that of the image.
@@ -150,6 +283,14 @@ impl TufTransport for HttpTuf<'_> {
             match self.host.http_client()?.download(url, limit).await {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(error) if error.is_not_found() => Ok(None),
+                // Object stores refuse what they do not have: there is no newer root then. A missing
+                // root weakens nothing, because all other metadata expires.
+                Err(error)
+                    if error.kind() == RegistryErrorKind::Unauthorized
+                        && url.ends_with(".root.json") =>
+                {
+                    Ok(None)
+                }
                 Err(error) => Err(error.into()),
             }
         }

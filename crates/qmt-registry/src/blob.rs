@@ -8,7 +8,8 @@ use qmt_oci_ref::{Descriptor, Digester};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::error::{ClientError, check_digest};
+use crate::error::ClientError;
+use crate::error::classify::check_digest;
 
 /// From this many bytes on, a thread does the hashing: 1 MiB.
 const THREAD_FROM: u64 = 1 << 20;

@@ -1,14 +1,22 @@
 //! Why a registry could not give, or take, what was asked.
 
-mod classify;
+pub(crate) mod classify;
+mod credential;
+mod hint;
+mod phase;
+mod text;
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use qmt_oci_ref::manifest::ManifestError;
 use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
 
+pub use self::credential::CredentialError;
+pub use self::phase::Phase;
+use self::text::{
+    in_file, issuer, listed, pause, realm_hint, redirected, suffix, token_refused, unauthorized,
+};
 use crate::redact::RedactedUrl;
 
 /// The cause of a failure, of whatever type the library that reports it has.
@@ -16,8 +24,7 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a registry could not give what a pin promised, or would not take what was pushed.
 ///
-/// The methods of this crate return [`RegistryError`], which has the kind of failure; this is the
-/// error that it wraps.
+/// It is wrapped in a [`RegistryError`], which the methods of this crate return and has a kind.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -26,6 +33,18 @@ pub enum ClientError {
     NotFound {
         /// The reference or blob that was asked for.
         what: String,
+        /// The registry, where it may also have denied access by this answer.
+        host: Option<RegistryHost>,
+    },
+    /// The image layout does not have it.
+    #[error("image layout `{}` does not have `{what}`{}", .path.display(), listed(.names))]
+    NotInLayout {
+        /// The folder or archive.
+        path: PathBuf,
+        /// The tag, reference or digest that was asked for.
+        what: String,
+        /// The names of its images, `@` and the digest of those without one, if a tag was asked for.
+        names: Vec<String>,
     },
     /// The registry requires another credential. Many registries answer so for what does not exist.
     #[error("{}{}", unauthorized(.host, .what, *.status, *.anonymous), suffix(.message))]
@@ -82,6 +101,16 @@ pub enum ClientError {
         /// The manifest that the list belongs to.
         subject: String,
     },
+    /// A list has entries that cannot be read. The others were read.
+    #[error("{count} of the referrers of `{subject}` cannot be read: {rule}")]
+    UnreadableEntries {
+        /// The manifest that the list belongs to.
+        subject: String,
+        /// How many entries cannot be read.
+        count: usize,
+        /// The rule that the first of them breaks.
+        rule: &'static str,
+    },
     /// The answer to a request for a manifest is not a manifest or index, or is ambiguous.
     #[error("`{what}` is not a usable image manifest or index")]
     NotAManifest {
@@ -89,6 +118,14 @@ pub enum ClientError {
         what: String,
         /// The rule that it breaks.
         source: ManifestError,
+    },
+    /// The answer is an HTML page: of a login, a proxy or a web site.
+    #[error("`{url}` answers with an HTML page instead of {what}")]
+    WebPage {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// What it should be.
+        what: &'static str,
     },
     /// The registry sent something that the protocol does not allow.
     #[error("`{url}` breaks the rule that {rule}")]
@@ -98,13 +135,15 @@ pub enum ClientError {
         /// The rule that it breaks.
         rule: &'static str,
     },
-    /// The registry answered with an error.
-    #[error("`{url}` answers with status {status}{}", suffix(.message))]
+    /// The registry, or a server that it redirects to, answered with an error.
+    #[error("`{url}`{} answers with status {status}{}", redirected(.from.as_ref()), suffix(.message))]
     Status {
         /// What was asked for.
         url: RedactedUrl,
         /// The status.
         status: u16,
+        /// The registry that redirected the request there, if one did.
+        from: Option<RegistryHost>,
         /// The server's message, escaped; empty where there is none.
         message: String,
     },
@@ -140,7 +179,9 @@ pub enum ClientError {
         allow: Option<String>,
     },
     /// The registry's challenge can't be answered.
-    #[error("`{host}` requires authentication in a way that is not supported: {reason}")]
+    #[error(
+        "`{host}` requires authentication (status 401) in a way that is not supported: {reason}"
+    )]
     Challenge {
         /// The registry.
         host: RegistryHost,
@@ -157,13 +198,17 @@ pub enum ClientError {
         /// Where the parser stopped, if it did; never a part of the answer.
         source: Option<BoxError>,
     },
-    /// The token server refused the credential.
-    #[error("the token server `{realm}` refuses the credential (status {status}){}", suffix(.message))]
+    /// The token server refused the credential, or access without one.
+    #[error("{}{}", token_refused(.host, .realm, *.status, *.anonymous), suffix(.message))]
     TokenRefused {
+        /// The registry.
+        host: RegistryHost,
         /// The token server.
         realm: RedactedUrl,
         /// The status.
         status: u16,
+        /// Whether the request was sent without a credential.
+        anonymous: bool,
         /// The server's message, escaped; empty where there is none.
         message: String,
     },
@@ -193,6 +238,16 @@ pub enum ClientError {
         /// What the TLS client reports.
         source: BoxError,
     },
+    /// The server's certificate is not accepted.
+    #[error("the certificate of `{address}` is not accepted{}", issuer(*.unknown_issuer))]
+    Certificate {
+        /// Host and port.
+        address: String,
+        /// Whether its issuer, or the certificate itself where it has none, is not trusted.
+        unknown_issuer: bool,
+        /// What else is wrong with it.
+        source: Option<BoxError>,
+    },
     /// No server can be reached under this name and port.
     #[error("`{address}` can't be reached: {reason}")]
     Unreachable {
@@ -205,6 +260,40 @@ pub enum ClientError {
         reason: &'static str,
         /// What the HTTP client reports, its URL removed.
         source: BoxError,
+    },
+    /// The proxy can't be reached, or does not connect to the server.
+    #[error("the proxy `{proxy}` does not lead to `{url}`: {reason}")]
+    ProxyFailed {
+        /// The proxy.
+        proxy: RedactedUrl,
+        /// What was asked for.
+        url: RedactedUrl,
+        /// Whether another attempt can help.
+        retryable: bool,
+        /// Why there is no connection.
+        reason: &'static str,
+        /// What the HTTP client reports, its URL removed.
+        source: BoxError,
+    },
+    /// The proxy answered with an error of its own.
+    #[error("the proxy `{proxy}` answers in place of `{url}` with status {status}{}", suffix(.message))]
+    ProxyAnswer {
+        /// The proxy.
+        proxy: RedactedUrl,
+        /// What was asked for.
+        url: RedactedUrl,
+        /// The status.
+        status: u16,
+        /// The proxy's message, escaped; empty where there is none.
+        message: String,
+    },
+    /// A variable that names a proxy can't be used.
+    #[error("the proxy in the variable `{variable}` can't be used: {reason}")]
+    ProxyVariable {
+        /// The variable.
+        variable: &'static str,
+        /// The rule that it breaks.
+        reason: &'static str,
     },
     /// A server took longer than the limit.
     #[error("`{url}` did not {phase} within {limit:?}")]
@@ -291,32 +380,9 @@ pub enum ClientError {
         /// The option or setting that forbids the network.
         rule: &'static str,
     },
-    /// A file with credentials exists and can't be used.
-    #[error("credentials file `{}`: {reason}", .path.display())]
-    CredentialFile {
-        /// The file.
-        path: PathBuf,
-        /// The rule that it breaks.
-        reason: &'static str,
-        /// The cause, where it can't contain a secret.
-        source: Option<BoxError>,
-    },
-    /// A credential helper failed. Its output is never shown.
-    #[error("credential helper `{helper}`: {reason}")]
-    CredentialHelper {
-        /// The helper's name.
-        helper: String,
-        /// What went wrong.
-        reason: &'static str,
-    },
-    /// A credential in the environment or the config can't be used.
-    #[error("credential in `{origin}`: {reason}")]
-    CredentialOption {
-        /// The variable's or option's name.
-        origin: String,
-        /// The rule that it breaks.
-        reason: &'static str,
-    },
+    /// A credential can't be had or used.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// An OCI image layout can't be read or written.
     #[error("image layout `{}`: {reason}", .path.display())]
     Layout {
@@ -330,70 +396,6 @@ pub enum ClientError {
     /// The error of a credential store or blob content that the caller supplied.
     #[error(transparent)]
     Caller(#[from] RegistryError),
-}
-
-/// What was waited for when the time was up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Phase {
-    /// The connection, TLS included.
-    Connect,
-    /// The head of the answer.
-    Answer,
-    /// A body at the slowest acceptable rate.
-    Body,
-    /// The whole operation.
-    Finish,
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connect => "accept a connection",
-            Self::Answer => "answer",
-            Self::Body => "send its content at 1 KiB/s or more",
-            Self::Finish => "finish",
-        })
-    }
-}
-
-/// Compares the digest that names some content with the one computed over it.
-#[cfg(any(feature = "http", feature = "layout"))]
-pub(crate) fn check_digest(expected: &Digest, actual: &Digest) -> Result<(), ClientError> {
-    if expected == actual {
-        return Ok(());
-    }
-    let (expected, actual) = (expected.clone(), actual.clone());
-    Err(ClientError::DigestMismatch { expected, actual })
-}
-
-fn unauthorized(host: &RegistryHost, what: &str, status: u16, anonymous: bool) -> String {
-    if anonymous {
-        format!("`{host}` requires a credential for `{what}` (status {status}, none was sent)")
-    } else {
-        format!("`{host}` refuses access to `{what}` (status {status})")
-    }
-}
-
-fn suffix(message: &str) -> String {
-    let separator = if message.is_empty() { "" } else { ": " };
-    format!("{separator}{message}")
-}
-
-fn pause(retry_after: Option<Duration>) -> String {
-    retry_after.map_or_else(String::new, |pause| {
-        format!(" and asks for a pause of {} s", pause.as_secs())
-    })
-}
-
-fn realm_hint(allow: Option<&str>, host: &RegistryHost) -> String {
-    allow.map_or_else(String::new, |realm| {
-        format!("; to trust it, set allow_realms = [\"{realm}\"] for registry `{host}`")
-    })
-}
-
-fn in_file(path: Option<&PathBuf>) -> String {
-    path.map_or_else(String::new, |path| format!(" (`{}`)", path.display()))
 }
 
 #[cfg(test)]

@@ -63,6 +63,13 @@ pub enum RegistryEvent {
         /// The repository's path.
         repository: String,
     },
+    /// The credential for this registry can't be used; the request is sent without it.
+    CredentialSkipped {
+        /// The registry.
+        host: RegistryHost,
+        /// Why.
+        reason: String,
+    },
     /// The registry has no referrers API; the tag schema was used.
     ReferrersFallback {
         /// The registry.

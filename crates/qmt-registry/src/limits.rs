@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// Most attempts of one request where no server was reached under the name and port.
 pub const ABSENT_TRIES_MAX: usize = 3;
+/// Most attempts of one request to a mirror: the next source has the content as well.
+pub const MIRROR_TRIES_MAX: usize = 3;
 /// The slowest acceptable rate of a body: 1 KiB per second.
 pub const STALL_BYTES_PER_SECOND: u64 = 1 << 10;
 /// Longest time that a token is used, whatever its server says: 1 h.
@@ -22,6 +24,18 @@ pub const HELPER_TIME_MAX: Duration = Duration::from_secs(30);
 pub const HELPER_OUTPUT_MAX: u64 = 64 << 10;
 /// Largest file with credentials: 1 MiB.
 pub const CREDENTIAL_FILE_MAX: u64 = 1 << 20;
+
+/// Most attempts of one request for a list of referrers, which there are two of.
+pub const LIST_TRIES_MAX: usize = 3;
+/// Time for the referrers lists of a registry and its mirrors: 7 s.
+pub const MERGED_REFERRERS_TIMEOUT: Duration = Duration::from_secs(7);
+/// Most bytes of all pages of one referrers list: 16 MiB.
+pub const REFERRERS_BYTES_MAX: u64 = 16 << 20;
+/// Most bytes in memory of the annotations of one referrer in a list; one with more is listed
+/// without them: 4 KiB.
+pub const REFERRER_ANNOTATIONS_MAX: usize = 4 << 10;
+/// Most bytes in memory of the annotations of all referrers in a list: 2 MiB.
+pub const REFERRERS_ANNOTATIONS_MAX: usize = 2 << 20;
 
 /// Declares the limits that a client can lower: a constant, a field that starts at it, and a setter
 /// that clamps the value to it.
@@ -58,10 +72,14 @@ limits! {
     MANIFEST_MAX: u64 = 4 << 20, manifest from 1;
     /// Largest page of the referrers list: 4 MiB.
     REFERRERS_PAGE_MAX: u64 = 4 << 20, referrers_page from 1;
-    /// Most referrers of one subject, over all pages.
-    REFERRERS_MAX: usize = 1_000, referrers from 1;
+    /// Most referrers of one subject that are listed, over all pages. Callers put the likely ones
+    /// first before they read any.
+    REFERRERS_MAX: usize = 8_192, referrers from 1;
     /// Most pages of one referrers list.
     REFERRERS_PAGES_MAX: usize = 32, referrers_pages from 1;
+    /// Time for one referrers list, retries included: 6 s. What else is known about an image is not
+    /// held up for longer.
+    REFERRERS_TIMEOUT: Duration = Duration::from_secs(6), referrers_timeout from Duration::from_millis(1);
     /// Largest answer of a token server: 64 KiB.
     TOKEN_BODY_MAX: u64 = 64 << 10, token_body from 1;
     /// Most bytes of an error body that are read: 64 KiB (1,024 characters of it are shown).

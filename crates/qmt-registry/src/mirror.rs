@@ -4,6 +4,7 @@
 //! registry itself, or a mirror that the operator calls authoritative, resolves one.
 
 mod failover;
+mod lists;
 mod options;
 
 #[cfg(test)]
@@ -107,7 +108,7 @@ impl Mirrors {
     ) -> Result<Self, RegistryError> {
         let (at, prefix) = (mirror.host, mirror.prefix);
         let source = Arc::new(Source {
-            registry: Arc::new(self.client.with_host(at.clone(), mirror.options)?),
+            registry: Arc::new(self.client.of_mirror(at.clone(), mirror.options)?),
             mirror: Some(Location { host: at, prefix }),
             is_authoritative: mirror.authoritative,
             sent_wrong_content: AtomicBool::new(false),
@@ -146,18 +147,15 @@ impl Mirrors {
         error.into()
     }
 
-    /// Reads from the sources of `repository` in order until one answers. Where `is_vague` holds for the
-    /// answer of a mirror, the next sources are asked too, and the answer counts where they can't
-    /// be reached.
+    /// Reads from the sources of `repository` in order until one answers.
     async fn first_of<'a, T>(
         &'a self,
         repository: &Repository,
         subject: Subject,
         read: impl Fn(Arc<Source>, Repository) -> BoxFuture<'a, Result<T, RegistryError>> + Send,
-        is_vague: impl Fn(&T) -> bool + Send,
     ) -> Result<T, RegistryError> {
         let host = repository.host();
-        let (mut network_error, mut absent, mut vague) = (None, None, None);
+        let (mut network_error, mut absent) = (None, None);
         let reading = async {
             for source in self.sources(host, subject) {
                 let outcome = match source.locate(repository) {
@@ -166,9 +164,6 @@ impl Mirrors {
                 };
                 let is_mirror = source.mirror.is_some();
                 match outcome {
-                    Ok(answer) if is_mirror && is_vague(&answer) => {
-                        vague.get_or_insert(answer);
-                    }
                     Ok(answer) => return Some(Ok(answer)),
                     Err(error) if is_mirror => {
                         source.skip(&error, subject, self.client.events());
@@ -192,10 +187,7 @@ impl Mirrors {
         };
         match timeout_at(self.deadline(), reading).await {
             Ok(Some(outcome)) => outcome,
-            Ok(None) | Err(_) => match vague {
-                Some(answer) => Ok(answer),
-                None => Err(network_error.unwrap_or_else(|| self.timed_out(host))),
-            },
+            Ok(None) | Err(_) => Err(network_error.unwrap_or_else(|| self.timed_out(host))),
         }
     }
 }
@@ -212,8 +204,7 @@ impl Registry for Mirrors {
             let reference = Reference::new(repository, tag.clone(), digest.clone());
             Box::pin(async move { source.registry.resolve(&reference).await })
         };
-        self.first_of(reference.repository(), subject, read, |_| false)
-            .await
+        self.first_of(reference.repository(), subject, read).await
     }
 
     async fn manifest(
@@ -225,7 +216,7 @@ impl Registry for Mirrors {
             let pin = PinnedReference::new(repository, pin.digest().clone());
             Box::pin(async move { source.registry.manifest(&pin, limit).await })
         };
-        self.first_of(pin.repository(), Subject::Content, read, |_| false)
+        self.first_of(pin.repository(), Subject::Content, read)
             .await
     }
 
@@ -269,18 +260,7 @@ impl Registry for Mirrors {
     }
 
     async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
-        let read = |source: Arc<Source>, repository| -> BoxFuture<'_, _> {
-            let subject = PinnedReference::new(repository, subject.digest().clone());
-            Box::pin(async move { source.registry.referrers(&subject).await })
-        };
-        // A pull-through cache rarely has the lists of its registry.
-        self.first_of(
-            subject.repository(),
-            Subject::Referrers,
-            read,
-            Vec::is_empty,
-        )
-        .await
+        self.merged_referrers(subject).await
     }
 }
 

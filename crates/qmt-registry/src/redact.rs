@@ -19,7 +19,6 @@ impl RedactedUrl {
     }
 
     /// The host and port that it leads to, the scheme's own port included.
-    #[cfg(feature = "http")]
     pub(crate) fn address(&self) -> String {
         let url = Url::parse(&self.0).ok();
         url.and_then(|url| {
@@ -62,6 +61,12 @@ impl fmt::Debug for RedactedUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
+}
+
+/// The bytes without a byte order mark, which some editors and servers write before a text.
+#[cfg(feature = "http")]
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 #[cfg(test)]

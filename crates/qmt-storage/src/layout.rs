@@ -20,7 +20,9 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, Digester, RawManifest, Reference, json};
+use qmt_oci_ref::{
+    Descriptor, Digest, DigestAlgorithm, Digester, RawManifest, Reference, Tag, json,
+};
 use serde::Deserialize;
 
 use self::archive::Archive;
@@ -28,6 +30,7 @@ pub use self::error::LayoutError;
 pub use self::export::LayoutExport;
 pub use self::file::LayoutFile;
 pub use self::index::LayoutIndex;
+pub use self::referrers::Referrers;
 pub use self::write::{LayoutWriter, StagedBlob};
 
 /// The file that makes a folder a layout.
@@ -36,6 +39,9 @@ const MARKER_NAME: &str = "oci-layout";
 pub const LAYOUT_MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// The file that lists the images.
 const INDEX_NAME: &str = "index.json";
+
+/// The file that lists the images in docker's own format.
+const DOCKER_NAME: &str = "manifest.json";
 
 /// Largest `oci-layout` file: 4 KiB. A real one has 30 bytes.
 const MARKER_MAX: u64 = 4 << 10;
@@ -185,9 +191,27 @@ impl Layout {
         if let Some(digest) = reference.digest() {
             return self.manifest(digest, MANIFEST_MAX);
         }
-        match self.index()?.by_reference(&self.path, reference)? {
-            Some(listed) => self.read_manifest(listed.digest(), Some(listed), MANIFEST_MAX),
-            None => Ok(None),
+        self.read_listed(self.index()?.by_reference(&self.path, reference)?)
+    }
+
+    /// Reads the manifest or index with the tag, of whichever repository; `None` if there is none.
+    ///
+    /// The tag is the name in `index.json`, or part of it where it is a whole reference. Where there
+    /// is only one image and it has no name, `latest` means it.
+    ///
+    /// # Errors
+    /// As [`Layout::resolve`].
+    pub fn resolve_tag(&self, tag: &Tag) -> Result<Option<RawManifest>, LayoutError> {
+        self.read_listed(self.index()?.by_any_name(&self.path, tag)?)
+    }
+
+    fn read_listed(&self, listed: Option<&Descriptor>) -> Result<Option<RawManifest>, LayoutError> {
+        let Some(listed) = listed else {
+            return Ok(None);
+        };
+        match self.read_manifest(listed.digest(), Some(listed), MANIFEST_MAX)? {
+            Some(manifest) => Ok(Some(manifest)),
+            None => Err(self.invalid("its `index.json` lists an image whose manifest is missing")),
         }
     }
 
@@ -239,7 +263,7 @@ impl Layout {
             image_layout_version: String,
         }
         let Some(file) = self.file(MARKER_NAME)? else {
-            return Err(self.invalid("it has no file `oci-layout`"));
+            return Err(self.invalid(self.rule_without_marker()));
         };
         let malformed = LayoutError::because(&self.path, "its file `oci-layout` is malformed");
         let marker: Marker = json::from_slice(&file.read_all(MARKER_MAX)?).map_err(malformed)?;
@@ -247,6 +271,20 @@ impl Layout {
             Ok(())
         } else {
             Err(self.invalid("its version is not 1.0.0"))
+        }
+    }
+
+    /// Says what it is instead of a layout, as far as its files show that.
+    fn rule_without_marker(&self) -> &'static str {
+        if let Ok(Some(_)) = self.file(DOCKER_NAME) {
+            return "it is an archive of `docker save` before version 25, not an OCI image layout; \
+                    convert it with `skopeo copy docker-archive:FILE oci-archive:NEW`";
+        }
+        match &self.source {
+            Source::Archive(archive) if archive.is_in_folder() => {
+                "its files are in a folder; pack it with `tar -C FOLDER -cf FILE .`"
+            }
+            Source::Archive(_) | Source::Folder(_) => "it has no file `oci-layout`",
         }
     }
 

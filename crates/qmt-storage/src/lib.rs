@@ -3,11 +3,13 @@
 
 #[cfg(feature = "layout")]
 mod layout;
+mod lock;
 mod replace;
 
 #[cfg(feature = "layout")]
 pub use self::layout::{
     LAYOUT_MARKER, Layout, LayoutError, LayoutExport, LayoutFile, LayoutIndex, LayoutWriter,
-    StagedBlob,
+    Referrers, StagedBlob,
 };
+pub use self::lock::FileLock;
 pub use self::replace::{ReplaceOptions, create_private_folder, replace, sync_folder};

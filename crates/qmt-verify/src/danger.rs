@@ -15,7 +15,7 @@ pub fn dangerous_skip_verification(subject: &PinnedReference) -> Verification {
     report.skipped = true;
     "none: verification is switched off".clone_into(&mut report.authority);
     report.warnings = vec!["signature verification is switched off".to_owned()];
-    Verification::assertion(subject, Vec::new(), report)
+    Verification::assertion(subject, Vec::new(), None, report)
 }
 
 /// Makes what a verifier would return, for tests of code that uses one through a mock.
@@ -27,5 +27,5 @@ pub fn dangerous_verification_for_tests(
     let mut report = Report::of(subject);
     "a test".clone_into(&mut report.authority);
     report.signer = Some(signer);
-    Verification::assertion(subject, Vec::new(), report)
+    Verification::assertion(subject, Vec::new(), None, report)
 }

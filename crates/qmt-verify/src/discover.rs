@@ -1,23 +1,27 @@
 //! Discovery: the union of all places where cosign stores signatures, searched at the same time.
 //!
 //! cosign 3 uses only bundles once there is any, so that a bundle by a stranger hides a valid
-//! `.sig`. Here the check decides. Only `RegistryErrorKind::NotFound` means "unsigned".
+//! `.sig`. Here the check decides, with all that could be read: what one place refuses is recorded,
+//! and reported where the rest is not enough.
 
+mod children;
+mod found;
 mod layer;
 mod search;
 
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, try_join};
-use qmt_oci_ref::{DigestAlgorithm, PinnedReference, Registry, Repository, text};
+use futures_util::join;
+use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, Registry, Repository, Tag};
+use tokio::time::Instant;
 
+#[cfg(feature = "sigstore")]
+pub(crate) use self::found::chain;
 use self::layer::Kind;
-use self::search::Search;
+use self::search::{Deadline, Search};
 use crate::error::VerifyError;
-use crate::evidence::{Evidence, Item};
-use crate::limits::{
-    DISCOVERY_TIME_MAX, ENVELOPES_MAX, ITEM_BYTES_MAX, SIGNATURES_MAX, TOTAL_BYTES_MAX, lower,
-};
+use crate::evidence::Evidence;
+use crate::limits::{DISCOVERY_TIME_MAX, ENVELOPES_MAX, ITEM_BYTES_MAX, SIGNATURES_MAX, lower};
 
 /// Where to look, in addition to the places that always apply.
 #[derive(Clone, Debug)]
@@ -71,6 +75,15 @@ impl DiscoveryOptions {
         with_most_bytes_each: u64 => caps.item_bytes;
     }
 
+    /// The tag under which cosign 2 stores signatures of `digest`.
+    fn tag(&self, digest: &Digest, suffix: &str) -> Result<Tag, VerifyError> {
+        let prefix = &self.tag_prefix;
+        let tag = format!("{prefix}sha256-{}{suffix}", digest.hex()).parse();
+        tag.map_err(|error| {
+            VerifyError::policy(format!("the tag prefix `{prefix}` is not valid: {error}"))
+        })
+    }
+
     /// Gives up after `deadline` (default: 10 s, which is also the maximum).
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
@@ -82,14 +95,17 @@ impl DiscoveryOptions {
 /// Discovers everything that may be a signature of `subject`, or an attestation about it.
 ///
 /// Searches the referrers (bundles, and what cosign 2 writes in its OCI 1.1 mode), the `.sig` tag
-/// and the `.att` tag, all at the same time and for at most 10 s in total. Takes at most 1,000
-/// listed referrers, 64 fetched ones, 64 layers of each tag, 100 signatures and 1 MiB each. What is
-/// over a limit is noted in the evidence and reported if the digest is refused.
+/// and the `.att` tag, all at the same time and for at most 10 s in total. Fetches at most 64
+/// referrers of 1 MiB, those first that are most likely signatures, and 100 signatures and 32
+/// attestations of 1 MiB each and 16 MiB in total. What is over a limit or cannot be read is noted
+/// in the evidence, and reported if the digest is refused.
+///
+/// Where nothing is found for an index, it is searched for a child that is signed.
 ///
 /// # Errors
 ///
-/// [`VerifyError::Source`] and [`VerifyError::WrongContent`] if a place cannot be read,
-/// [`VerifyError::Timeout`], and [`VerifyError::UnsupportedDigest`] for anything but SHA-256.
+/// [`VerifyError::Source`] if no place at all can be read, and [`VerifyError::UnsupportedDigest`]
+/// for anything but SHA-256.
 ///
 /// # Cancel safety
 ///
@@ -102,34 +118,48 @@ pub async fn discover(
     if subject.digest().algorithm() != DigestAlgorithm::Sha256 {
         return Err(VerifyError::unsupported(subject));
     }
+    let (limit, started) = (options.deadline, Instant::now());
+    let until = |at| Deadline { at, limit };
+    // Layers are fetched in the rest of the time, be a place as slow as it may.
+    let listing = until(started + limit.mul_f64(LISTING_SHARE));
+    let deadline = until(started + limit);
     let repository = options.repository.as_ref().unwrap_or(subject.repository());
-    let search = Search {
-        registry,
-        subject: PinnedReference::new(repository.clone(), subject.digest().clone()),
-        caps: options.caps,
-    };
-    let searching = async {
-        let prefix = options.tag_prefix.as_str();
-        // The check sees the results in this order.
-        try_join!(
-            search.referrers(),
-            search.tag(prefix, ".sig", Kind::SimpleSigning).boxed(),
-            search.tag(prefix, ".att", Kind::Envelope).boxed(),
-        )
-    };
-    let searched = tokio::time::timeout(options.deadline, searching).await;
-    let (referrers, signatures, envelopes) =
-        searched.map_err(|_elapsed| VerifyError::Timeout {
-            subject: Box::new(subject.clone()),
-            limit: options.deadline,
-        })??;
+    let searched = PinnedReference::new(repository.clone(), subject.digest().clone());
+    let search = Search::new(registry, searched, options.caps, listing);
+    let signature_tag = options.tag(subject.digest(), ".sig")?;
+    let attestation_tag = options.tag(subject.digest(), ".att")?;
+    let (mut found, signatures, attestations) = join!(
+        search.referrers(),
+        search.tag(signature_tag, Kind::SimpleSigning),
+        search.tag(attestation_tag, Kind::Envelope),
+    );
+    // The check sees the results in this order.
+    found.extend(signatures);
+    found.extend(attestations);
+    if found.places == 0
+        && let Some(failure) = found.failures.first()
+    {
+        return Err(VerifyError::Source {
+            place: failure.place.clone(),
+            source: failure.source.clone(),
+            refusal: None,
+        });
+    }
     let mut evidence = Evidence::empty(subject);
-    let mut budget = Budget::new(options.caps);
-    for found in [referrers, signatures, envelopes] {
-        found.store(&mut evidence, &mut budget);
+    evidence.items = search.fetch(&mut found, deadline).await;
+    for (place, reason) in found.notes {
+        evidence.note(place, reason);
+    }
+    evidence.set_failures(found.failures);
+    if evidence.is_empty() {
+        let signed = children::first_signed(registry, subject, options, deadline);
+        evidence.signed_child = signed.await;
     }
     Ok(evidence)
 }
+
+/// How much of the time the places get to list what they hold.
+const LISTING_SHARE: f64 = 0.8;
 
 /// The limits that can be lowered.
 #[derive(Clone, Copy, Debug)]
@@ -137,77 +167,6 @@ struct Caps {
     signatures: usize,
     envelopes: usize,
     item_bytes: u64,
-}
-
-/// How many more items are taken, and how many bytes.
-struct Budget {
-    caps: Caps,
-    bytes: u64,
-}
-
-impl Budget {
-    fn new(caps: Caps) -> Self {
-        let bytes = TOTAL_BYTES_MAX as u64;
-        Self { caps, bytes }
-    }
-
-    /// Takes an item of `bytes`, or says why it is not taken.
-    fn take(&mut self, is_envelope: bool, bytes: u64) -> Result<(), &'static str> {
-        let left = if is_envelope {
-            &mut self.caps.envelopes
-        } else {
-            &mut self.caps.signatures
-        };
-        let Some(fewer) = left.checked_sub(1) else {
-            return Err("there are too many of its kind");
-        };
-        let Some(rest) = self.bytes.checked_sub(bytes) else {
-            return Err("all signatures together are too large");
-        };
-        (*left, self.bytes) = (fewer, rest);
-        Ok(())
-    }
-}
-
-/// What one place holds.
-#[derive(Default)]
-struct Found {
-    items: Vec<Item>,
-    notes: Vec<(String, String)>,
-}
-
-impl Found {
-    fn note(&mut self, place: impl Into<String>, reason: impl AsRef<str>) {
-        let reason = text::escape(reason.as_ref());
-        self.notes.push((place.into(), reason));
-    }
-
-    /// Notes that only the first `most` of `listed` are `used`, and removes the others.
-    fn truncate<T>(&mut self, listed: &mut Vec<T>, most: usize, place: &str, used: &str) {
-        let count = listed.len();
-        if count > most {
-            self.note(place, format!("only {most} of {count} are {used}"));
-            listed.truncate(most);
-        }
-    }
-
-    fn extend(&mut self, other: Self) {
-        self.items.extend(other.items);
-        self.notes.extend(other.notes);
-    }
-
-    /// Stores the items as far as `budget` permits, and the notes.
-    fn store(self, evidence: &mut Evidence, budget: &mut Budget) {
-        for item in self.items {
-            match budget.take(item.is_envelope(), item.weight() as u64) {
-                Ok(()) => evidence.items.push(item),
-                Err(reason) => evidence.note(item.place, reason.to_owned()),
-            }
-        }
-        for (place, reason) in self.notes {
-            evidence.note(place, reason);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Why a digest is not verified.
 
-use std::time::Duration;
-
 use qmt_oci_ref::{Digest, PinnedReference, RegistryError};
 
-use crate::report::{Rejection, TrustReport};
+use crate::report::{Rejection, RejectionCode, TrustReport};
 
 /// The cause of an error, of any type.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -14,7 +12,10 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum VerifyError {
     /// Nothing that could be a signature was found for the digest.
-    #[error("`{subject}` is not signed: no bundle and no `.sig` was found for its digest")]
+    #[error(
+        "`{subject}` is not signed: no bundle and no `.sig` was found for its digest{}",
+        only_child(rejected)
+    )]
     NoSignature {
         /// The image.
         subject: Box<PinnedReference>,
@@ -24,7 +25,7 @@ pub enum VerifyError {
     /// There are signatures, and they do not satisfy the policy.
     #[error(
         "none of the {} signature(s) or attestation(s) of `{subject}` satisfies the policy `{scope}`{}",
-        rejected.len(),
+        rejected.iter().filter(|one| !one.code.is_note()).count(),
         first(rejected)
     )]
     Refused {
@@ -37,31 +38,16 @@ pub enum VerifyError {
         /// The trust root in use.
         trust_root: Option<Box<TrustReport>>,
     },
-    /// Discovering signatures failed, which is not the same as finding none.
-    #[error("looking for signatures in {place} failed")]
+    /// A place where signatures may be could not be read, and the policy is not satisfied without
+    /// it. That is not the same as finding none.
+    #[error("{}", incomplete(place, refusal.as_deref()))]
     Source {
-        /// The referrers or the tag, in words.
+        /// The referrers, the tag, the referrer or the layer, in words.
         place: String,
         /// The error of the registry.
         source: RegistryError,
-    },
-    /// The registry answered a request by digest with other content.
-    #[error("content of {place} hashes to `{actual}`, expected `{expected}`")]
-    WrongContent {
-        /// The referrer or layer, in words.
-        place: String,
-        /// The requested digest.
-        expected: Digest,
-        /// The digest of what arrived.
-        actual: Digest,
-    },
-    /// Discovering signatures took too long.
-    #[error("looking for signatures of `{subject}` took longer than {limit:?}")]
-    Timeout {
-        /// The image.
-        subject: Box<PinnedReference>,
-        /// The limit.
-        limit: Duration,
+        /// Why what was found elsewhere is not enough; `None` where no place could be read.
+        refusal: Option<Box<Self>>,
     },
     /// The digest is not SHA-256, the only one that signature formats name.
     #[error("`{subject}` cannot be verified: signatures name sha256 digests only")]
@@ -113,6 +99,10 @@ impl VerifyError {
     pub fn rejections(&self) -> &[Rejection] {
         match self {
             Self::NoSignature { rejected, .. } | Self::Refused { rejected, .. } => rejected,
+            Self::Source {
+                refusal: Some(refusal),
+                ..
+            } => refusal.rejections(),
             _ => &[],
         }
     }
@@ -121,13 +111,17 @@ impl VerifyError {
     pub fn trust_root(&self) -> Option<&TrustReport> {
         match self {
             Self::Refused { trust_root, .. } => trust_root.as_deref(),
+            Self::Source {
+                refusal: Some(refusal),
+                ..
+            } => refusal.trust_root(),
             _ => None,
         }
     }
 
     /// Whether a retry may help: only where the registry could not be reached.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Source { .. } | Self::Timeout { .. })
+        matches!(self, Self::Source { .. })
     }
 
     /// Refuses a digest that signatures cannot name.
@@ -157,4 +151,25 @@ impl VerifyError {
 fn first(rejected: &[Rejection]) -> String {
     let first = rejected.first();
     first.map(|one| format!(": {one}")).unwrap_or_default()
+}
+
+/// What is known where `place` could not be read.
+fn incomplete(place: &str, refusal: Option<&VerifyError>) -> String {
+    match refusal {
+        None => format!("looking for signatures in {place} failed"),
+        Some(VerifyError::NoSignature { subject, .. }) => format!(
+            "no signature of `{subject}` was found, and looking for signatures in {place} failed"
+        ),
+        Some(other) => format!("{other}; looking for signatures in {place} failed"),
+    }
+}
+
+/// Says if only a child of an index is signed.
+fn only_child(rejected: &[Rejection]) -> &'static str {
+    let mut codes = rejected.iter().map(|one| one.code);
+    if codes.any(|code| code == RejectionCode::OnlyChild) {
+        "; a manifest that this index lists is signed, but not the index itself"
+    } else {
+        ""
+    }
 }

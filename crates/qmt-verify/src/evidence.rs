@@ -5,13 +5,27 @@
 
 use std::collections::BTreeMap;
 
-use qmt_oci_ref::{Digest, PinnedReference};
+use qmt_oci_ref::{Digest, PinnedReference, RegistryError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::VerifyError;
 use crate::limits::{
-    ENVELOPES_MAX, EVIDENCE_BYTES_MAX, ITEM_BYTES_MAX, NOTES_MAX, SIGNATURES_MAX, TOTAL_BYTES_MAX,
+    ENVELOPES_MAX, EVIDENCE_BYTES_MAX, FAILURES_MAX, ITEM_BYTES_MAX, NOTES_MAX, SIGNATURES_MAX,
+    TOTAL_BYTES_MAX,
 };
+
+/// cosign's annotations of a layer: the signature.
+pub(crate) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+/// The certificate in PEM.
+pub(crate) const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+/// The certificates above it in PEM.
+pub(crate) const CHAIN: &str = "dev.sigstore.cosign/chain";
+/// The log entry.
+pub(crate) const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
+/// The timestamp.
+pub(crate) const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+/// All annotations of a layer that are read.
+pub(crate) const ANNOTATIONS: [&str; 5] = [SIGNATURE, CERTIFICATE, CHAIN, LOG_ENTRY, TIMESTAMP];
 
 /// The version of the stored form; other versions are not read.
 const SCHEMA: u32 = 1;
@@ -25,7 +39,28 @@ pub struct Evidence {
     pub(crate) items: Vec<Item>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<Note>,
+    /// What could not be read. True at one moment only, so it is not stored.
+    #[serde(skip)]
+    pub(crate) failures: Vec<Failure>,
+    /// A manifest that is signed and that the subject lists, where the subject is not signed.
+    #[serde(skip)]
+    pub(crate) signed_child: Option<Digest>,
 }
+
+/// A look-up that failed: it says nothing about what there is.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) place: String,
+    pub(crate) source: RegistryError,
+}
+
+impl PartialEq for Failure {
+    fn eq(&self, other: &Self) -> bool {
+        self.place == other.place && self.source.kind() == other.source.kind()
+    }
+}
+
+impl Eq for Failure {}
 
 /// Something that was listed and not stored, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +78,8 @@ impl Evidence {
             subject: subject.digest().clone(),
             items: Vec::new(),
             notes: Vec::new(),
+            failures: Vec::new(),
+            signed_child: None,
         }
     }
 
@@ -103,6 +140,8 @@ impl Evidence {
             subject: stored.subject,
             items: stored.pieces,
             notes: stored.notes,
+            failures: Vec::new(),
+            signed_child: None,
         };
         evidence.check_limits()?;
         Ok(evidence)
@@ -122,6 +161,12 @@ impl Evidence {
         if self.notes.len() < NOTES_MAX {
             self.notes.push(Note { place, reason });
         }
+    }
+
+    /// Sets the look-ups that failed, as many as are reported.
+    pub(crate) fn set_failures(&mut self, mut failures: Vec<Failure>) {
+        failures.truncate(FAILURES_MAX);
+        self.failures = failures;
     }
 
     /// Checks the limits that discovery keeps.

@@ -9,10 +9,20 @@
 
 use std::time::Duration;
 
-/// Most descriptors that a list of referrers may hold before the rest is ignored.
-pub(crate) const REFERRERS_MAX: usize = 1000;
 /// Most referrer manifests that are fetched, those that look like signatures first.
 pub(crate) const MANIFESTS_MAX: usize = 64;
+/// How many referrers of each kind come before more of a likelier kind.
+pub(crate) const LIKELY_EACH_MAX: usize = 12;
+/// Most bytes of what counts as small: the size of signatures, which are fetched first.
+pub(crate) const SMALL_BYTES_MAX: u64 = 64 * 1024;
+/// Most bytes of the manifest of a referrer.
+pub(crate) const REFERRER_BYTES_MAX: u64 = 1024 * 1024;
+/// Most bytes in memory of the annotations of all signature layers that may be fetched.
+pub(crate) const HELD_BYTES_MAX: usize = 12 * 1024 * 1024;
+/// Most children of an index that are searched for signatures.
+pub(crate) const CHILDREN_MAX: usize = 16;
+/// Most of them at the same time.
+pub(crate) const CHILDREN_AT_ONCE: usize = 4;
 /// Most layers of one manifest that are read.
 pub(crate) const LAYERS_MAX: usize = 64;
 /// Most signatures that are stored for one digest.
@@ -25,7 +35,7 @@ pub(crate) const ITEM_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) const TOTAL_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most bytes of the annotations of one signature layer.
 pub(crate) const ANNOTATION_BYTES_MAX: usize = 1024 * 1024;
-/// Most bytes of a manifest of signatures.
+/// Most bytes of the manifest under a `.sig` or `.att` tag.
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Most bytes of serialised evidence that are read back.
 pub(crate) const EVIDENCE_BYTES_MAX: usize = 2 * TOTAL_BYTES_MAX;
@@ -33,15 +43,25 @@ pub(crate) const EVIDENCE_BYTES_MAX: usize = 2 * TOTAL_BYTES_MAX;
 pub(crate) const NOTES_MAX: usize = 64;
 /// Most requests to a registry at the same time.
 pub(crate) const REQUESTS_AT_ONCE: usize = 16;
+/// Most requests for large manifests at the same time.
+pub(crate) const LARGE_AT_ONCE: usize = 2;
+/// Most look-ups that failed and are reported.
+pub(crate) const FAILURES_MAX: usize = 16;
 /// The longest that discovery may take in all.
 pub(crate) const DISCOVERY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Most certificates of one chain.
 pub(crate) const CHAIN_MAX: usize = 8;
+/// Most chains from one certificate of a trust root to its roots.
+pub(crate) const PATHS_MAX: usize = 32;
 /// Most hashes of one inclusion proof: a tree of 2^64 leaves is 64 deep.
 pub(crate) const PROOF_HASHES_MAX: usize = 64;
 /// How far a signed time may be ahead of the local clock.
 pub(crate) const CLOCK_SKEW_MAX: Duration = Duration::from_mins(5);
+
+/// The longest validity of a certificate whose issue tells when it was used. Fulcio issues for ten
+/// minutes.
+pub(crate) const SHORT_LIVED_MAX: Duration = Duration::from_hours(24);
 
 /// Most authorities of one policy, so that checks stay cheap.
 pub(crate) const AUTHORITIES_MAX: usize = 64;

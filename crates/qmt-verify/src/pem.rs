@@ -1,7 +1,8 @@
 //! PEM files with one or many blocks. <https://www.rfc-editor.org/rfc/rfc7468>
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use qmt_oci_ref::text::without_byte_order_mark;
+
+use crate::signature::base64_text;
 
 /// Most blocks that one file may hold.
 const BLOCKS_MAX: usize = 256;
@@ -50,6 +51,7 @@ impl Label {
 /// Reads all blocks of `text` and ignores the text between them. A block that does not end, ends
 /// with another label, or does not decode is an error, so that nothing is dropped silently.
 pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
+    let text = without_byte_order_mark(text);
     let text = std::str::from_utf8(text).map_err(|_| "is not text".to_owned())?;
     let mut blocks = Vec::new();
     let mut open: Option<(String, String)> = None;
@@ -68,7 +70,7 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
             if begun != label {
                 return Err(at("a block ends with another label than it began with"));
             }
-            let der = STANDARD.decode(&body);
+            let der = base64_text::decode(&body);
             let der = der.map_err(|_| at("the block is not base64"))?;
             if der.is_empty() {
                 return Err(at("the block is empty"));

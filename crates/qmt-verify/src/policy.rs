@@ -9,6 +9,7 @@ mod decision;
 mod evaluation;
 mod identity;
 mod scope;
+mod summary;
 mod threshold;
 
 use std::cmp::Reverse;
@@ -23,6 +24,7 @@ pub(crate) use self::evaluation::Check;
 pub use self::identity::IdentityRule;
 pub use self::scope::Scope;
 
+use self::threshold::SignerRule;
 use crate::error::VerifyError;
 use crate::limits::AUTHORITIES_MAX;
 use crate::signature::PublicKey;
@@ -32,6 +34,8 @@ use crate::signature::PublicKey;
 pub struct PolicySet {
     /// Most specific scope first.
     entries: Vec<(Scope, Policy)>,
+    /// Whether a trust root without certificate transparency logs is an error.
+    certificate_log_required: bool,
 }
 
 impl PolicySet {
@@ -55,7 +59,10 @@ impl PolicySet {
                 return Err(VerifyError::policy(problem));
             }
         }
-        Ok(Self { entries })
+        Ok(Self {
+            entries,
+            certificate_log_required: false,
+        })
     }
 
     /// Refuses policies that do not name their signers: what `identity = "required"` means.
@@ -77,6 +84,45 @@ impl PolicySet {
             return Err(VerifyError::policy(problem));
         }
         Ok(self)
+    }
+
+    /// Requires a trust root with certificate transparency logs where a policy accepts
+    /// certificates: what `certificate_log = "required"` means. Without it, the timestamps in
+    /// certificates are checked where the trust root names such a log.
+    #[must_use]
+    pub fn certificate_log_required(mut self) -> Self {
+        self.certificate_log_required = true;
+        self
+    }
+
+    pub(crate) fn requires_certificate_log(&self) -> bool {
+        self.certificate_log_required
+    }
+
+    /// Whether no policy accepts a certificate or requires a transparency log, so that no Sigstore
+    /// instance has to be trusted.
+    pub fn trusts_keys_alone(&self) -> bool {
+        let mut policies = self.entries.iter().map(|(_, policy)| policy);
+        policies.all(|policy| !policy.accepts_certificates() && !policy.requires_log())
+    }
+
+    /// The policy for images of `repository` alone, if [`PolicySet::trusts_keys_alone`] holds for it,
+    /// whatever the other policies require.
+    pub fn for_keys_alone(&self, repository: &Repository) -> Option<Self> {
+        let (scope, policy) = self.for_subject(repository)?;
+        let alone = Self {
+            entries: vec![(scope.clone(), policy.clone())],
+            certificate_log_required: self.certificate_log_required,
+        };
+        alone.trusts_keys_alone().then_some(alone)
+    }
+
+    /// The scopes that accept signatures whose age nothing proves: those with a key and without a
+    /// transparency log.
+    pub fn scopes_without_times(&self) -> Vec<String> {
+        let untimed = |policy: &Policy| policy.keys().any(|(_, one, _)| !one.log_required);
+        let policies = self.policies().filter(|(_, policy)| untimed(policy));
+        policies.map(|(scope, _)| scope.to_string()).collect()
     }
 
     /// The risks of these policies, one line each.
@@ -118,7 +164,7 @@ enum Signers {
         require: usize,
     },
     /// Any signer with a valid certificate, which the lockfile pins.
-    PinOnFirstUse,
+    PinOnFirstUse { log_required: bool },
 }
 
 impl Policy {
@@ -126,11 +172,20 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Policy`] if there is no authority or more than 64, or `require` is zero or
-    /// more than there are authorities.
+    /// [`VerifyError::Policy`] if there is no authority or more than 64, `require` is zero or more
+    /// than there are authorities, or an authority is a key without a log and with a minimum
+    /// signing time.
     pub fn any_of(authorities: Vec<Authority>, require: usize) -> Result<Self, VerifyError> {
         if authorities.is_empty() {
             let problem = "`any_of` is empty and accepts no signer";
+            return Err(VerifyError::policy(problem));
+        }
+        if let Some(key) = authorities.iter().find(|one| one.is_never_satisfied()) {
+            let problem = format!(
+                "`signed_after` requires a proven signing time, and a signature with {key} has \
+                 none without a transparency log; remove `signed_after`, or \
+                 `transparency_log = \"optional\"` of this key"
+            );
             return Err(VerifyError::policy(problem));
         }
         let count = authorities.len();
@@ -151,7 +206,15 @@ impl Policy {
     /// Accepts any valid certificate-based signature once; after that only the signer that the
     /// lockfile pins.
     pub fn pin_on_first_use() -> Self {
-        Self::with(Signers::PinOnFirstUse)
+        Self::with(Signers::PinOnFirstUse { log_required: true })
+    }
+
+    /// As [`Policy::pin_on_first_use`], for signatures that may lack a transparency log entry: see
+    /// [`Authority::without_log`].
+    pub fn pin_on_first_use_without_log() -> Self {
+        Self::with(Signers::PinOnFirstUse {
+            log_required: false,
+        })
     }
 
     fn with(signers: Signers) -> Self {
@@ -179,21 +242,51 @@ impl Policy {
 
     /// Whether the first signer is accepted and pinned.
     pub fn is_pin_on_first_use(&self) -> bool {
-        matches!(self.signers, Signers::PinOnFirstUse)
+        matches!(self.signers, Signers::PinOnFirstUse { .. })
     }
 
     /// The authorities; none where the first signer is accepted.
     pub fn authorities(&self) -> &[Authority] {
         match &self.signers {
             Signers::AnyOf { authorities, .. } => authorities,
-            Signers::PinOnFirstUse => &[],
+            Signers::PinOnFirstUse { .. } => &[],
+        }
+    }
+
+    /// Which signatures count once towards `require`.
+    fn signer_rule(&self) -> SignerRule {
+        if self.authorities().iter().any(Authority::lacks_issuer) {
+            SignerRule::Identity
+        } else {
+            SignerRule::IdentityAndIssuer
         }
     }
 
     fn require(&self) -> usize {
         match &self.signers {
             Signers::AnyOf { require, .. } => *require,
-            Signers::PinOnFirstUse => 1,
+            Signers::PinOnFirstUse { .. } => 1,
+        }
+    }
+
+    /// Whether a signature with a certificate can be accepted.
+    pub(crate) fn accepts_certificates(&self) -> bool {
+        self.is_pin_on_first_use() || self.certificates().next().is_some()
+    }
+
+    /// Whether a signer must have a transparency log entry.
+    pub(crate) fn requires_log(&self) -> bool {
+        match &self.signers {
+            Signers::AnyOf { authorities, .. } => authorities.iter().any(|one| one.log_required),
+            Signers::PinOnFirstUse { log_required } => *log_required,
+        }
+    }
+
+    /// Whether a certificate can be accepted without a transparency log entry.
+    pub(crate) fn accepts_unlogged_certificates(&self) -> bool {
+        match &self.signers {
+            Signers::AnyOf { .. } => self.certificates().any(|(_, one)| !one.log_required),
+            Signers::PinOnFirstUse { log_required } => !log_required,
         }
     }
 

@@ -8,7 +8,7 @@ use sigstore_verify::{CertificateError, Error as LibraryError};
 use crate::error::BoxError;
 use crate::policy::Claim;
 use crate::report::{Rejection, RejectionCode};
-use crate::signer::SignerId;
+use crate::signer::{SignerId, key_line};
 
 /// Why one evidence item is not accepted. Its text quotes the publisher, so it is shown through
 /// [`text::escape`] only.
@@ -16,6 +16,10 @@ use crate::signer::SignerId;
 pub(crate) enum Reason {
     #[error("not stored: {0}")]
     NotStored(String),
+    #[error("it could not be read: {0}")]
+    LookupFailed(String),
+    #[error("it is signed, but not the index that lists it")]
+    OnlyChild,
     #[error("{what} cannot be read")]
     Unreadable {
         what: &'static str,
@@ -42,6 +46,8 @@ pub(crate) enum Reason {
     Log(#[source] BoxError),
     #[error("has no transparency log entry")]
     NoLog,
+    #[error("is signed with `{key}`, and has no transparency log entry")]
+    UnloggedKey { key: String },
     #[error("the signature is not valid")]
     Signature(#[source] BoxError),
     #[error("{}; the policy requires {expected}", signed_by(.found.as_deref()))]
@@ -72,7 +78,7 @@ pub(crate) enum Reason {
     OtherName { found: String, expected: String },
     #[error("was signed at {found}; the policy requires {minimum} or later")]
     TooOld { found: String, minimum: String },
-    #[error("is not signed with {expected}")]
+    #[error("does not verify with {expected}: it is signed with another key, or damaged")]
     OtherKey { expected: String },
     #[error("is signed with a key, but the policy names no key")]
     NoKey,
@@ -111,6 +117,8 @@ impl Reason {
     fn code(&self) -> RejectionCode {
         match self {
             Self::NotStored(_) => RejectionCode::LeftAside,
+            Self::LookupFailed(_) => RejectionCode::LookupFailed,
+            Self::OnlyChild => RejectionCode::OnlyChild,
             Self::Unreadable { .. } => RejectionCode::Unreadable,
             Self::TooMany { .. } => RejectionCode::TooMany,
             Self::OldBundle(_) => RejectionCode::OldBundle,
@@ -120,7 +128,7 @@ impl Reason {
             Self::Certificate(_) => RejectionCode::Certificate,
             Self::Time(_) => RejectionCode::Time,
             Self::Log(_) => RejectionCode::Log,
-            Self::NoLog => RejectionCode::NoLog,
+            Self::NoLog | Self::UnloggedKey { .. } => RejectionCode::NoLog,
             Self::Signature(_) => RejectionCode::Signature,
             Self::OtherIdentity { .. } => RejectionCode::OtherIdentity,
             Self::OtherIssuer { .. } => RejectionCode::OtherIssuer,
@@ -154,13 +162,17 @@ impl Reason {
                 | Self::OtherClaim { .. }
                 | Self::OtherSigner { .. }
         );
+        let config_line = match self {
+            Self::UnloggedKey { key } => Some(key_line(key, false)),
+            _ => signer.filter(|_| only_signer).map(SignerId::config_line),
+        };
         Rejection {
             found: text::escape(place),
-            signer: signer.map(|signer| text::escape(&signer.to_string())),
+            signer: signer.map(SignerId::escaped),
             code,
             reason: text::escape(&reason),
             hint: hint(code).to_owned(),
-            config_line: signer.filter(|_| only_signer).map(SignerId::config_line),
+            config_line,
         }
     }
 }
@@ -188,6 +200,8 @@ fn hint(code: RejectionCode) -> &'static str {
         RejectionCode::LeftAside | RejectionCode::TooMany => {
             "remove signatures from the registry that are not needed"
         }
+        RejectionCode::LookupFailed => "try again, or log in with an account that may read it",
+        RejectionCode::OnlyChild => "sign the index itself: `cosign sign` with its digest",
         RejectionCode::Unreadable | RejectionCode::OldBundle | RejectionCode::OtherType => {
             "sign the image again with a current cosign"
         }
@@ -201,7 +215,8 @@ fn hint(code: RejectionCode) -> &'static str {
         }
         RejectionCode::Log => "check that the trust root knows the log that recorded the signature",
         RejectionCode::NoLog => {
-            "sign with a transparency log, or set `transparency_log = \"optional\"` for this signer"
+            "sign with a transparency log, or accept signatures of this signer without one by \
+             `transparency_log = \"optional\"`"
         }
         RejectionCode::Signature => "the signature was not made for this content; do not use it",
         RejectionCode::OtherIdentity | RejectionCode::OtherIssuer | RejectionCode::OtherClaim => {
@@ -212,9 +227,12 @@ fn hint(code: RejectionCode) -> &'static str {
         RejectionCode::OtherName => {
             "use the image under its signed name, or set `signed_name = \"any\"`"
         }
-        RejectionCode::TooOld => "sign the image again",
+        RejectionCode::TooOld => {
+            "sign the image again; with a key, in a transparency log that records the time"
+        }
         RejectionCode::OtherKey | RejectionCode::NoKey => {
-            "add the signer's public key to `public_keys` only if you trust it"
+            "if you trust the signer, save its public key as `signer.pub` next to the config, and \
+             accept it in `[[oci.policy]]`"
         }
         RejectionCode::OnlyKeys => "name the signer's issuer and identity, or sign with the key",
         RejectionCode::OtherSigner => {

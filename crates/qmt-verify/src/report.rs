@@ -68,6 +68,33 @@ impl Report {
     }
 }
 
+/// One policy, in words that are safe to print.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PolicyReport {
+    /// The images that it covers.
+    pub scope: String,
+    /// How many of `signers` must have signed.
+    pub require: usize,
+    /// The accepted signers, with everything that a signature of each must have.
+    pub signers: Vec<String>,
+    /// What is required besides.
+    pub conditions: Vec<String>,
+}
+
+/// The trust root, the policies that use it, and the risks of both.
+#[cfg(feature = "sigstore")]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TrustSummary {
+    /// The trust root.
+    pub root: crate::trust::TrustRootInfo,
+    /// The policies, the most specific scope first.
+    pub policies: Vec<PolicyReport>,
+    /// The risks, one line each.
+    pub warnings: Vec<String>,
+}
+
 /// A valid transparency log entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -101,15 +128,17 @@ pub struct TrustReport {
 pub struct Rejection {
     /// Where the item was found, such as `referrer sha256:…` or `tag sha256-….sig, layer 1`.
     pub found: String,
-    /// The signer that the item names, if any. Not proven where `reason` is about the signature.
-    pub signer: Option<String>,
+    /// The signer that the item names, if any, with odd characters escaped. Not proven where `reason`
+    /// is about the signature.
+    pub signer: Option<SignerId>,
     /// The kind of reason.
     pub code: RejectionCode,
     /// The first reason.
     pub reason: String,
     /// What to do about it.
     pub hint: String,
-    /// The line of `[[oci.policy]]` that would accept this signer, where only the signer is not
+    /// The line of `[[oci.policy]]` that would accept this signer, where only the signer, or its
+    /// signature without a log, is not
     /// accepted.
     pub config_line: Option<String>,
 }
@@ -128,6 +157,10 @@ impl fmt::Display for Rejection {
 pub enum RejectionCode {
     /// It was listed and not stored.
     LeftAside,
+    /// It could not be read, so it is not known what it holds.
+    LookupFailed,
+    /// It is about a manifest that the image, an index, lists, and not about the image itself.
+    OnlyChild,
     /// It cannot be parsed.
     Unreadable,
     /// It is over a limit.
@@ -176,6 +209,13 @@ pub enum RejectionCode {
     NotEnough,
     /// A required attestation is missing or not accepted.
     Demand,
+}
+
+impl RejectionCode {
+    /// Whether this is about a place, and not about a signature that was found there.
+    pub(crate) fn is_note(self) -> bool {
+        matches!(self, Self::LeftAside | Self::LookupFailed | Self::OnlyChild)
+    }
 }
 
 impl fmt::Display for RejectionCode {

@@ -115,7 +115,8 @@ impl KeySigner {
 
     /// Returns the public key as cosign writes `cosign.pub`, for verifiers.
     pub fn public_key_pem(&self) -> String {
-        self.public.to_pem()
+        // The library ends lines as the standard says, tools end them as text files do.
+        self.public.to_pem().replace("\r\n", "\n")
     }
 
     /// Signs the digest of `subject` and returns the bundle, in JSON. The name is not signed.

@@ -1,6 +1,7 @@
 //! Signatures: stored evidence is parsed, checked for form, and verified. No policy.
 
 mod annotations;
+pub(crate) mod base64_text;
 pub(crate) mod certificate;
 mod key;
 mod log;
@@ -20,6 +21,8 @@ use self::certificate::Claims;
 pub(crate) use self::key::PublicKey;
 pub(crate) use self::statement::{PAYLOAD_TYPE, Predicate};
 use self::statement::{SimpleSigning, Statement};
+#[cfg(test)]
+pub(crate) use self::verifier::Ignored;
 pub(crate) use self::verifier::{SignatureVerifier, VerifiedSignature};
 use crate::evidence::{Content, Item};
 use crate::limits::{BundleLimits, CHAIN_MAX, ITEM_BYTES_MAX, PROOF_HASHES_MAX};
@@ -175,6 +178,10 @@ impl<'a> Signature<'a> {
         self.bundle.signing_certificate().is_some()
     }
 
+    pub(crate) fn has_log_entries(&self) -> bool {
+        !self.bundle.verification_material.tlog_entries.is_empty()
+    }
+
     /// The signer that the certificate names, verified or not; for messages only.
     pub(crate) fn claimed_signer(&self) -> Option<SignerId> {
         let claims = Claims::parse(self.bundle.signing_certificate()?).ok()?;
@@ -183,10 +190,18 @@ impl<'a> Signature<'a> {
     }
 }
 
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 fn parse(json: &[u8]) -> Result<Bundle, Reason> {
     const WHAT: &str = "the bundle";
+    let json = json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json);
     let text = std::str::from_utf8(json).map_err(|error| Reason::unreadable(WHAT, error))?;
-    Bundle::from_json(text).map_err(|error| Reason::unreadable(WHAT, error))
+    Bundle::from_json(text).or_else(|error| {
+        let joined = base64_text::joined_json(json);
+        let text = joined.and_then(|json| String::from_utf8(json).ok());
+        let read = text.and_then(|text| Bundle::from_json(&text).ok());
+        read.ok_or_else(|| Reason::unreadable(WHAT, error))
+    })
 }
 
 /// The library has no limits of its own: 200 copies of one log entry are verified 200 times.

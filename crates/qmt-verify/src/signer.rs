@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+#[cfg(feature = "sigstore")]
+use qmt_oci_ref::text;
 use serde::{Deserialize, Serialize};
 
 /// A signer: an identity with its issuer, or a public key. Two are the same signer only if all of it
@@ -42,8 +44,19 @@ impl SignerId {
         }
     }
 
-    /// The line for `[[oci.policy]]` that accepts exactly this signer. A key is named by its file,
-    /// which only the operator knows.
+    /// This signer as a signature names it, safe to print.
+    #[cfg(feature = "sigstore")]
+    pub(crate) fn escaped(&self) -> Self {
+        match self {
+            Self::Certificate { issuer, identity } => {
+                Self::certificate(text::escape(issuer), text::escape(identity))
+            }
+            Self::Key { key } => Self::key(text::escape(key)),
+        }
+    }
+
+    /// The line for `[[oci.policy]]` that accepts exactly this signer. A key is named by a file, for
+    /// which the line has a name to be replaced.
     pub fn config_line(&self) -> String {
         match self {
             Self::Certificate { issuer, identity } => format!(
@@ -51,7 +64,7 @@ impl SignerId {
                 quoted(issuer),
                 quoted(identity)
             ),
-            Self::Key { key } => format!("any_of = [{{ key = \"FILE.pub\" }}]  # the key {key}"),
+            Self::Key { key } => format!("{}  # the key {key}", key_line(UNKNOWN_KEY_FILE, true)),
         }
     }
 
@@ -61,6 +74,20 @@ impl SignerId {
         let line = self.config_line();
         line.replacen(" }]", ", transparency_log = \"optional\" }]", 1)
     }
+}
+
+/// The name that lines give to a file with the key of a signer that the config does not name.
+pub(crate) const UNKNOWN_KEY_FILE: &str = "signer.pub";
+
+/// The line for `[[oci.policy]]` that accepts the key in `file`, also without a transparency log
+/// unless the signature is `logged`.
+pub(crate) fn key_line(file: &str, logged: bool) -> String {
+    let log = if logged {
+        ""
+    } else {
+        ", transparency_log = \"optional\""
+    };
+    format!("any_of = [{{ key = {}{log} }}]", quoted(file))
 }
 
 impl fmt::Display for SignerId {

@@ -6,13 +6,13 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, Registry};
 
-use crate::discover::{DiscoveryOptions, discover};
+use crate::discover::{DiscoveryOptions, chain, discover};
 use crate::error::VerifyError;
 use crate::evidence::Evidence;
 use crate::limits::{BUNDLE_LIMITS, BundleLimits, lower};
 use crate::policy::{Authority, Check, Policy, PolicySet, Scope};
 use crate::reason::Reason;
-use crate::report::Report;
+use crate::report::{Report, TrustSummary};
 use crate::signature::{Signature, SignatureVerifier};
 use crate::signer::SignerId;
 use crate::trust::TrustRoot;
@@ -33,19 +33,21 @@ impl SigstoreVerifier {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::TrustRoot`] if `trust` lacks what a policy requires: an authority, a log of
-    /// certificates and a transparency log for certificates; a transparency log for keys; a
+    /// [`VerifyError::TrustRoot`] if `trust` lacks what a policy requires: an authority and a
+    /// transparency log for certificates, and the usable key of a certificate transparency log if
+    /// `trust` names any or [`PolicySet::certificate_log_required`]; a transparency log for keys; a
     /// timestamp authority for certificates that do without a log.
     pub fn new(trust: TrustRoot, policies: PolicySet) -> Result<Self, VerifyError> {
         let info = trust.describe();
         for (scope, policy) in policies.policies() {
-            let first_use = policy.is_pin_on_first_use();
-            let certificates = first_use || policy.certificates().next().is_some();
-            let logged = first_use || policy.authorities().iter().any(|one| one.log_required);
-            let timed = policy.certificates().any(|(_, one)| !one.log_required);
+            let certificates = policy.accepts_certificates();
+            let logged = policy.requires_log();
+            let timed = policy.accepts_unlogged_certificates();
+            // Logs that are named and cannot be used are not the same as none.
+            let certificate_log = policies.requires_certificate_log() || trust.names_ct_logs;
             let lacking = if certificates && info.certificate_authorities == 0 {
                 "certificate authority (`fulcio_certs`)"
-            } else if certificates && info.ct_logs == 0 {
+            } else if certificates && certificate_log && info.ct_logs == 0 {
                 "key of a certificate transparency log (`ctfe_keys`)"
             } else if timed && info.timestamp_authorities == 0 && info.logs == 0 {
                 "timestamp authority (`tsa_certs`)"
@@ -113,6 +115,32 @@ impl SigstoreVerifier {
         with_most_timestamps: usize => limits.timestamps;
         /// Lowers the subjects that one statement may name (default 1,024).
         with_most_subjects: usize => limits.subjects;
+    }
+
+    /// Describes the trust root and the policies.
+    pub fn summary(&self) -> TrustSummary {
+        TrustSummary {
+            root: self.trust.describe().clone(),
+            policies: self.policies.reports(),
+            warnings: self.warnings(),
+        }
+    }
+
+    /// The risks of the policies and of the trust root that they use, one line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.policies.warnings();
+        let mut policies = self.policies.policies();
+        if self.trust.describe().ct_logs == 0
+            && policies.any(|(_, policy)| policy.accepts_certificates())
+        {
+            warnings.push(format!(
+                "the trust root `{}` has no key of a certificate transparency log (`ctfe_keys`), so \
+                 that the timestamps in certificates are not checked; \
+                 `certificate_log = \"required\"` makes this an error",
+                self.trust.describe().source
+            ));
+        }
+        warnings
     }
 
     /// The trust root in use.
@@ -210,7 +238,23 @@ impl Verifier for SigstoreVerifier {
             let reason = Reason::NotStored(note.reason.clone());
             check.add(&note.place, Err(reason));
         }
-        check.decide()
+        if let Some(child) = &evidence.signed_child {
+            check.add(&child.to_string(), Err(Reason::OnlyChild));
+        }
+        for failure in &evidence.failures {
+            let reason = Reason::LookupFailed(chain(&failure.source));
+            check.add(&failure.place, Err(reason));
+        }
+        let decided = check.decide();
+        let Some(failure) = evidence.failures.first() else {
+            return decided;
+        };
+        // What could not be read may be what is missing.
+        decided.map_err(|refusal| VerifyError::Source {
+            place: failure.place.clone(),
+            source: failure.source.clone(),
+            refusal: Some(Box::new(refusal)),
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! The operator names the source; there is no fallback to another, and an empty one is an error. A
 //! part that cannot be used is ignored with a warning, so that a new log does not stop verification.
 
+mod issuers;
 mod material;
 mod pem_files;
 mod tuf;
@@ -12,6 +13,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use qmt_oci_ref::text::without_byte_order_mark;
 use sigstore_trust_root::{
     SIGSTORE_PRODUCTION_TRUSTED_ROOT, SIGSTORE_STAGING_TRUSTED_ROOT, TrustedRoot,
 };
@@ -33,6 +35,8 @@ const EMBEDDED_VERSION: &str = "sigstore-trust-root 0.15.1";
 #[derive(Clone)]
 pub struct TrustRoot {
     pub(crate) root: TrustedRoot,
+    /// Whether it names certificate transparency logs, usable or not.
+    pub(crate) names_ct_logs: bool,
     info: TrustRootInfo,
 }
 
@@ -153,12 +157,17 @@ impl TrustRoot {
         let root = TrustedRoot::from_json(EMPTY)
             .map_err(|error| VerifyError::trust(source, error.to_string()))?;
         let info = TrustRootInfo::of(&root, source, None, None, Vec::new());
-        Ok(Self { root, info })
+        Ok(Self {
+            root,
+            names_ct_logs: false,
+            info,
+        })
     }
 
     /// Trusts what either of two roots trusts, if the operator names both.
     #[must_use]
     pub fn joined_with(mut self, other: Self) -> Self {
+        self.names_ct_logs |= other.names_ct_logs;
         let (root, more) = (&mut self.root, other.root);
         join(&mut root.tlogs, more.tlogs, |log| log.log_id.clone());
         join(&mut root.ctlogs, more.ctlogs, |log| log.log_id.clone());
@@ -191,8 +200,11 @@ impl TrustRoot {
         refreshed: Option<SystemTime>,
         json: &[u8],
     ) -> Result<Self, VerifyError> {
-        let (root, left_aside) =
-            material::parse(json).map_err(|problem| VerifyError::trust(source, problem))?;
+        let material::Parsed {
+            root,
+            left_aside,
+            names_ct_logs,
+        } = material::parse(json).map_err(|problem| VerifyError::trust(source, problem))?;
         for problem in &left_aside {
             tracing::warn!(source, problem, "part of the trust root cannot be used");
         }
@@ -203,7 +215,11 @@ impl TrustRoot {
             let problem = format!("holds no usable key or certificate{cause}");
             return Err(VerifyError::trust(source, problem));
         }
-        Ok(Self { root, info })
+        Ok(Self {
+            root,
+            names_ct_logs,
+            info,
+        })
     }
 }
 
@@ -263,6 +279,7 @@ fn read_file(path: &Path) -> Result<(Vec<u8>, Option<SystemTime>), VerifyError> 
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(fail("is empty", None));
     }
+    let bytes = without_byte_order_mark(&bytes).to_vec();
     Ok((bytes, written.ok()))
 }
 

@@ -16,6 +16,7 @@ use crate::signer::SignerId;
 pub struct Verification {
     digest: Digest,
     times: Vec<SystemTime>,
+    signed_at: Option<SystemTime>,
     report: Report,
 }
 
@@ -25,11 +26,13 @@ impl Verification {
     pub(crate) fn assertion(
         subject: &PinnedReference,
         times: Vec<SystemTime>,
+        signed_at: Option<SystemTime>,
         report: Report,
     ) -> Self {
         Self {
             digest: subject.digest().clone(),
             times,
+            signed_at,
             report,
         }
     }
@@ -49,14 +52,18 @@ impl Verification {
         &self.report.authority
     }
 
-    /// Proven signing times; empty where the policy does not require one.
+    /// Proven times; empty where the policy does not require one. The signature existed at each of
+    /// them, which does not prove that it is no older.
     pub fn times(&self) -> &[SystemTime] {
         &self.times
     }
 
-    /// The latest proven signing time, which the lockfile records.
+    /// The signing time by which versions are ordered, and which the lockfile records: when a
+    /// transparency log recorded the signature, else when its short-lived certificate was issued.
+    /// A timestamp can be made for an old signature at any time, so that it proves no age, and
+    /// a key alone has no signing time.
     pub fn signed_at(&self) -> Option<SystemTime> {
-        self.times.iter().max().copied()
+        self.signed_at
     }
 
     /// Whether the signer was accepted because none is configured and none is pinned yet. The

@@ -18,8 +18,8 @@ pub trait Verifier: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Source`], [`VerifyError::WrongContent`] or [`VerifyError::Timeout`] if a
-    /// place cannot be read: that never means "unsigned".
+    /// [`VerifyError::Source`] if no place can be read: that never means "unsigned". Where some
+    /// cannot be read, the evidence says so, and a check that is not satisfied reports it.
     async fn discover(
         &self,
         registry: &dyn Registry,
@@ -34,8 +34,9 @@ pub trait Verifier: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::NoSignature`], [`VerifyError::Refused`], or [`VerifyError::Policy`] where no
-    /// policy covers the subject.
+    /// [`VerifyError::NoSignature`] or [`VerifyError::Refused`]; [`VerifyError::Source`] around one
+    /// of them where a place could not be read; [`VerifyError::Policy`] where no policy covers the
+    /// subject.
     fn check(
         &self,
         subject: &PinnedReference,

@@ -130,6 +130,11 @@ mod tests {
         ));
     }
 
+    fn no_answer<T>() -> Result<T, RegistryError> {
+        let kind = RegistryErrorKind::Network { retryable: true };
+        Err(RegistryError::new(kind, "no answer"))
+    }
+
     fn not_found<T>() -> Result<T, RegistryError> {
         Err(RegistryError::new(RegistryErrorKind::NotFound, "not found"))
     }
@@ -141,16 +146,15 @@ mod tests {
         let mut empty = MockRegistry::new();
         empty.expect_referrers().returning(|_| Ok(Vec::new()));
         empty.expect_resolve().returning(|_| not_found());
+        // Whether a manifest that an index lists is signed instead.
+        empty.expect_manifest().returning(|_, _| not_found());
         let options = DiscoveryOptions::default();
         let found = discover(&empty, &subject, &options).await.unwrap();
         assert!(found.is_empty());
 
         let mut broken = MockRegistry::new();
-        broken.expect_referrers().returning(|_| {
-            let kind = RegistryErrorKind::Network { retryable: true };
-            Err(RegistryError::new(kind, "no answer"))
-        });
-        broken.expect_resolve().returning(|_| not_found());
+        broken.expect_referrers().returning(|_| no_answer());
+        broken.expect_resolve().returning(|_| no_answer());
         let error = discover(&broken, &subject, &options).await.unwrap_err();
         assert!(matches!(error, VerifyError::Source { .. }), "{error}");
     }

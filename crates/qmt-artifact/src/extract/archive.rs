@@ -8,7 +8,7 @@ use std::mem;
 
 use tar::{EntryType, GnuHeader, Header, PaxExtensions};
 
-use super::decode::Unpacked;
+use super::decode::{Position, Unpacked};
 use super::failure::Failure;
 use crate::error::at_most;
 use crate::limits::ExtractLimits;
@@ -37,6 +37,9 @@ pub(super) struct Entry<'a> {
 pub(super) struct Entries<'a> {
     raw: tar::Entries<'a, Unpacked>,
     limits: ExtractLimits,
+    position: Position,
+    /// Where the content of the last entry ends.
+    end: u64,
     /// How many entries were read, extension headers and other layers included.
     pub(super) count: u64,
 }
@@ -53,6 +56,7 @@ impl<'a> Entries<'a> {
     /// Reads `archive`, after `before` entries were read from other layers.
     pub(super) fn new(
         archive: &'a mut tar::Archive<Unpacked>,
+        position: Position,
         before: u64,
         limits: &ExtractLimits,
     ) -> Result<Self, Failure> {
@@ -60,6 +64,8 @@ impl<'a> Entries<'a> {
         Ok(Self {
             raw: entries.raw(true),
             limits: limits.clone(),
+            position,
+            end: 0,
             count: before,
         })
     }
@@ -68,7 +74,13 @@ impl<'a> Entries<'a> {
     pub(super) fn next(&mut self) -> Result<Option<Entry<'a>>, Failure> {
         let mut extensions = Extensions::default();
         while let Some(raw) = self.raw.next() {
-            let raw = raw.map_err(Failure::in_archive)?;
+            let raw = match raw {
+                // Some tools write neither the blocks of zeros that end an archive nor those that
+                // fill the last block.
+                Err(_) if self.position.has_only_padding_after(self.end) => break,
+                raw => raw.map_err(Failure::in_archive)?,
+            };
+            self.end = raw.raw_file_position().saturating_add(raw.size());
             self.count += 1;
             at_most(Limit::Entries, self.limits.entries, self.count)?;
             let header = raw.header();

@@ -2,6 +2,8 @@
 
 use qmt_oci_ref::PluginKind;
 
+use super::archive::starts_archive;
+use super::encoding::Encoding;
 use super::path;
 use crate::file_rule::FileRule;
 use crate::platform::HostPlatform;
@@ -13,7 +15,7 @@ const LIBRARIES: [NativeFormat; 3] = [NativeFormat::Elf, NativeFormat::MachO, Na
 
 /// How good a candidate is; the first is best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rank {
+pub(crate) enum Rank {
     /// Under the one name that was looked for, or the host's own name of a library.
     Own,
     /// `plugin.so`, `plugin.dylib` or `plugin.dll` of another system.
@@ -22,13 +24,15 @@ pub(super) enum Rank {
     Wasm,
     /// A library under any name.
     AnyLibrary,
+    /// A layer that is a file without a name that says what it is.
+    AnyLayer,
 }
 
 impl Rank {
     /// Reports whether the name alone makes it the plugin. Then anything unusual about the entry is
     /// refused, and no lower layer is read.
     pub(super) fn is_by_name(self) -> bool {
-        self != Self::AnyLibrary
+        !matches!(self, Self::AnyLibrary | Self::AnyLayer)
     }
 
     /// Reports whether content that does not fit is an error at once. Libraries of another system
@@ -39,10 +43,10 @@ impl Rank {
 }
 
 /// Matches names and content against what one extraction looks for.
-pub(super) struct Matcher {
-    pub(super) file: FileRule,
-    pub(super) required: Option<PluginKind>,
-    pub(super) host: HostPlatform,
+pub(crate) struct Matcher {
+    pub(crate) file: FileRule,
+    pub(crate) required: Option<PluginKind>,
+    pub(crate) host: HostPlatform,
 }
 
 /// What the content of a file is.
@@ -90,7 +94,7 @@ impl Matcher {
     /// Identifies a file by its first bytes; its name or the config says which kind it must be.
     pub(super) fn identify(&self, rank: Rank, prefix: &[u8]) -> Result<Content, ContentProblem> {
         let by_name = match (&self.file, rank) {
-            (FileRule::Layer | FileRule::Named(_), _) => None,
+            (FileRule::Layer | FileRule::Named(_), _) | (FileRule::Either, Rank::AnyLayer) => None,
             (FileRule::Wasm, _) | (_, Rank::Wasm) => Some(PluginKind::Wasm),
             (FileRule::Native | FileRule::Either, _) => Some(PluginKind::Native),
         };
@@ -107,7 +111,17 @@ pub(crate) fn identify(
     if prefix.is_empty() {
         return Err(ContentProblem::Empty);
     }
-    let (format, architectures, library) = match sniff(prefix).ok_or(ContentProblem::Unknown)? {
+    let sniffed = sniff(prefix).ok_or_else(|| {
+        if starts_archive(prefix) {
+            let format = Encoding::Plain.name();
+            return ContentProblem::Packed { format };
+        }
+        ContentProblem::Unknown
+    })?;
+    if let Some(problem) = sniffed.problem() {
+        return Err(problem);
+    }
+    let (format, architectures, library) = match sniffed {
         Sniffed::WasmModule if required == Some(PluginKind::Native) => {
             return Err(ContentProblem::WasmNotNative);
         }
@@ -118,14 +132,12 @@ pub(crate) fn identify(
                 architecture: None,
             });
         }
-        Sniffed::WasmComponent => return Err(ContentProblem::Component),
-        Sniffed::WasmText => return Err(ContentProblem::Text),
-        Sniffed::PrecompiledWasm => return Err(ContentProblem::Precompiled),
         Sniffed::Native {
             format,
             architectures,
             library,
         } => (format, architectures, library),
+        _ => return Err(ContentProblem::Unknown),
     };
     if required == Some(PluginKind::Wasm) {
         return Err(ContentProblem::NativeNotWasm { format });
@@ -150,7 +162,7 @@ pub(crate) fn identify(
 }
 
 /// Reports whether a file looks like a plugin by its name, for messages.
-pub(super) fn looks_like_plugin(path: &[u8]) -> bool {
+pub(crate) fn looks_like_plugin(path: &[u8]) -> bool {
     path.ends_with(b".wasm") || is_library_name(path)
 }
 

@@ -1,6 +1,8 @@
 //! From the bytes of a layer, as they arrive, to the bytes of its archive, counted and hashed.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, Read};
+use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -8,7 +10,7 @@ use flate2::bufread::GzDecoder;
 use qmt_oci_ref::{Digest, Digester};
 use tokio::sync::mpsc::Receiver;
 
-use super::encoding::{Encoding, MAGIC_BYTES};
+use super::encoding::Encoding;
 use super::failure::Failure;
 use crate::error::{ArtifactError, at_most};
 use crate::limits::ExtractLimits;
@@ -116,9 +118,50 @@ impl BufRead for Chunks {
     }
 }
 
+/// How far a layer was decompressed, and whether it ended. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Position(Rc<Cell<Reached>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Reached {
+    count: u64,
+    /// The position after the last byte that is not zero.
+    data_end: u64,
+    is_ended: bool,
+}
+
+impl Position {
+    /// Notes what was read next; nothing at the end.
+    fn advance(&self, bytes: &[u8]) {
+        let mut reached = self.0.get();
+        if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+            reached.data_end = reached.count.saturating_add(last as u64 + 1);
+        }
+        reached.count = reached.count.saturating_add(bytes.len() as u64);
+        reached.is_ended = bytes.is_empty();
+        self.0.set(reached);
+    }
+
+    /// Reports whether the layer has ended after `end` bytes of entries, with nothing but zeros and
+    /// the rest of a block behind them.
+    pub(super) fn has_only_padding_after(&self, end: u64) -> bool {
+        let reached = self.0.get();
+        let block_end = end.checked_next_multiple_of(BLOCK);
+        reached.is_ended
+            && reached.count >= end
+            && block_end.is_some_and(|block_end| reached.data_end <= block_end)
+    }
+}
+
+/// Bytes of a block of a tar archive.
+const BLOCK: u64 = 512;
+
 /// The decompressed layer, bounded in size and ratio, and hashed if the config names its digest.
 pub(super) struct Unpacked {
     decoder: Box<dyn Read>,
+    /// What was looked at and not read yet.
+    peeked: Bytes,
+    position: Position,
     deadline: Deadline,
     count: u64,
     /// At most so many bytes, and which limit that is.
@@ -129,14 +172,13 @@ pub(super) struct Unpacked {
 impl Unpacked {
     /// Decodes `chunks`, a layer of `size` bytes, after other layers unpacked to `before` bytes.
     pub(super) fn new(
-        mut chunks: Chunks,
+        chunks: Chunks,
         encoding: Encoding,
         size: u64,
         before: u64,
         diff_id: Option<&Digest>,
         limits: &ExtractLimits,
     ) -> Result<Self, Failure> {
-        encoding.check(chunks.peek(MAGIC_BYTES)?)?;
         let remaining = limits.unpacked_bytes.saturating_sub(before);
         let by_ratio = limits.by_ratio(size);
         let limit = if by_ratio < remaining {
@@ -147,10 +189,32 @@ impl Unpacked {
         Ok(Self {
             deadline: chunks.deadline,
             decoder: decoder(chunks, encoding, limits)?,
+            peeked: Bytes::new(),
+            position: Position::default(),
             count: 0,
             limit,
             diff_id: diff_id.map(|digest| (digest.clone(), Digester::new(digest.algorithm()))),
         })
+    }
+
+    /// Returns how far it is read, also later.
+    pub(super) fn position(&self) -> Position {
+        self.position.clone()
+    }
+
+    /// Returns the first `count` bytes without taking them, or all if there are fewer.
+    pub(super) fn peek(&mut self, count: usize) -> Result<&[u8], Failure> {
+        let mut start = BytesMut::zeroed(count);
+        let mut filled = 0;
+        while let Some(room) = start.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match self.decode(room)? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        start.truncate(filled);
+        self.peeked = start.freeze();
+        Ok(&self.peeked)
     }
 
     /// Reads to the end of the layer, whose checksums then held, compares its digest with the one
@@ -158,21 +222,15 @@ impl Unpacked {
     pub(super) fn finish(mut self) -> Result<u64, Failure> {
         io::copy(&mut self, &mut io::sink())?;
         if let Some((expected, digester)) = self.diff_id {
-            let actual = digester.finish();
-            if actual != expected {
-                return Err(LayerProblem::DiffId { expected, actual }.into());
-            }
+            LayerProblem::check_diff_id(&expected, digester.finish())?;
         }
         Ok(self.count)
     }
 }
 
-impl Read for Unpacked {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Unpacked {
+    fn decode(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.deadline.check()?;
-        if buffer.is_empty() {
-            return Ok(0); // Not the end of a gzip member.
-        }
         let count = self.decoder.read(buffer).map_err(Failure::from)?;
         self.count = self.count.saturating_add(count as u64);
         let (limit, what) = self.limit;
@@ -180,6 +238,25 @@ impl Read for Unpacked {
         if let Some((_, digester)) = &mut self.diff_id {
             digester.update(buffer.get(..count).unwrap_or_default());
         }
+        Ok(count)
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0); // Not the end of a gzip member.
+        }
+        let count = if self.peeked.is_empty() {
+            self.decode(buffer)?
+        } else {
+            let count = self.peeked.len().min(buffer.len());
+            let target = buffer.get_mut(..count).unwrap_or_default();
+            self.peeked.copy_to_slice(target);
+            count
+        };
+        self.position
+            .advance(buffer.get(..count).unwrap_or_default());
         Ok(count)
     }
 }

@@ -1,4 +1,5 @@
-//! How a layer is encoded, by its media type, and whether its bytes agree.
+//! How a layer is encoded: its media type says so, and its first bytes decide, as in docker and
+//! containerd.
 
 use qmt_oci_ref::MediaType;
 
@@ -12,8 +13,29 @@ pub(crate) enum Encoding {
     Zstd,
 }
 
-/// Bytes that [`Encoding::check`] looks at.
+/// Bytes that [`Encoding::of_content`] looks at.
 pub(super) const MAGIC_BYTES: usize = 8;
+
+/// Media types that say nothing about a layer, or only how it is packed. Clients set them where the
+/// publisher names no type.
+const UNTYPED: [&str; 11] = [
+    "",
+    "application/octet-stream",
+    "binary/octet-stream",
+    "application/tar",
+    "application/x-tar",
+    "application/tar+gzip",
+    "application/x-tar+gzip",
+    "application/gzip",
+    "application/x-gzip",
+    "application/zstd",
+    "application/tar+zstd",
+];
+
+/// Reports whether the content alone can say what a layer of this type is.
+pub(crate) fn is_untyped(media_type: &MediaType) -> bool {
+    UNTYPED.contains(&media_type.as_ref())
+}
 
 impl Encoding {
     /// Returns the encoding that the media type of an archive layer names; `None`: it is not an archive.
@@ -29,37 +51,30 @@ impl Encoding {
         }
     }
 
-    /// Compares the encoding with the layer's first bytes.
-    pub(super) fn check(self, magic: &[u8]) -> Result<(), LayerProblem> {
-        let found = match magic {
-            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+    /// Returns the encoding that the first bytes of a layer show.
+    pub(super) fn of_content(magic: &[u8]) -> Result<Self, LayerProblem> {
+        match magic {
+            // An empty layer is not an archive, not even one without entries.
+            [] => Err(LayerProblem::Truncated),
+            [0x1f, 0x8b, ..] => Ok(Self::Gzip),
             // A frame, or a skippable frame before it.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
-            _ => None,
-        };
-        if found.unwrap_or(Self::Plain) == self {
-            return match magic {
-                // An empty layer is not an archive, not even one without entries.
-                [] => Err(LayerProblem::Truncated),
-                _ => Ok(()),
-            };
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+                Err(LayerProblem::UnsupportedEncoding { found: "xz" })
+            }
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => {
+                Err(LayerProblem::UnsupportedEncoding { found: "bzip2" })
+            }
+            _ => Ok(Self::Plain),
         }
-        let found = match found {
-            Some(encoding) => encoding.name(),
-            None if magic.is_empty() => "nothing",
-            None => "not compressed that way",
-        };
-        Err(LayerProblem::WrongEncoding {
-            promised: self.name(),
-            found,
-        })
     }
 
-    fn name(self) -> &'static str {
+    /// Names a file that is encoded like this.
+    pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Plain => "a plain tar archive",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
+            Self::Plain => "a tar archive",
+            Self::Gzip => "a gzip file",
+            Self::Zstd => "a zstd file",
         }
     }
 }

@@ -5,7 +5,7 @@ use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, Digester};
 use super::archive::{Entries, Entry, EntryKind};
 use super::candidate::{Content, Matcher, Rank, looks_like_plugin};
 use super::decode::{Chunks, Unpacked};
-use super::encoding::Encoding;
+use super::encoding::{Encoding, MAGIC_BYTES};
 use super::failure::Failure;
 use super::whiteout::{Hidden, Meaning};
 use super::{ExtractSink, LISTED, path};
@@ -27,7 +27,7 @@ pub(super) struct Extraction {
     /// Further candidates of the rank of the chosen one, for the error that lists them.
     pub(super) tied: Vec<String>,
     /// A candidate whose content does not fit, and why.
-    rejected: Option<(String, ContentProblem)>,
+    pub(super) rejected: Option<(String, ContentProblem)>,
     /// Names that look like plugins, for the error that suggests them.
     similar: Vec<String>,
     /// Titles of layers that are files, none of which was looked for.
@@ -49,13 +49,30 @@ pub(super) struct Chosen {
 /// How one layer is read.
 pub(super) struct LayerTask {
     pub(super) layer: Descriptor,
-    /// `None`: the layer is the file itself.
-    pub(super) encoding: Option<Encoding>,
+    pub(super) promise: Promise,
     pub(super) diff_id: Option<Digest>,
     /// The title of a layer that may be a file although its media type is an archive's: artifact
     /// clients call any file `…layer.v1.tar` by default.
     pub(super) title: Option<String>,
     pub(super) is_only_layer: bool,
+}
+
+/// What the media type of a layer promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// The layer is the file itself.
+    File,
+    /// It is an archive. How that is encoded is shown by its first bytes.
+    Archive(Encoding),
+    /// Nothing.
+    Nothing,
+}
+
+impl LayerTask {
+    /// Reports whether the layer may be a file of any content.
+    pub(super) fn may_be_file(&self) -> bool {
+        !matches!(self.promise, Promise::Archive(_)) || self.title.is_some()
+    }
 }
 
 /// What one archive holds of the names looked for.
@@ -90,19 +107,34 @@ impl Extraction {
 
     /// Reads one layer, as far as its content matters.
     pub(super) fn read(&mut self, mut chunks: Chunks, task: &LayerTask) -> Result<(), Failure> {
-        let Some(encoding) = task.encoding else {
+        if task.promise == Promise::File {
             return self.read_raw(chunks, task);
+        }
+        let encoding = match Encoding::of_content(chunks.peek(MAGIC_BYTES)?) {
+            Err(_) if task.may_be_file() => return self.read_file(chunks, task),
+            found => found?,
         };
-        if let Some(title) = &task.title
-            && encoding == Encoding::Plain
-            && super::file::is_file(chunks.peek(SNIFF_BYTES)?)
-        {
-            return self.read_titled(chunks, task, title);
+        if encoding == Encoding::Plain {
+            let prefix = chunks.peek(SNIFF_BYTES)?;
+            if task.is_file(prefix) {
+                return self.read_file(chunks, task);
+            }
+            task.check_promise(prefix)?;
         }
         let (size, diff_id) = (task.layer.size(), task.diff_id.as_ref());
-        let unpacked = Unpacked::new(chunks, encoding, size, self.unpacked, diff_id, &self.limits)?;
+        let mut unpacked =
+            Unpacked::new(chunks, encoding, size, self.unpacked, diff_id, &self.limits)?;
+        if encoding != Encoding::Plain && task.is_file(unpacked.peek(SNIFF_BYTES)?) {
+            let format = encoding.name();
+            return self.refuse_packed(task, format);
+        }
+        self.read_archive(unpacked)
+    }
+
+    fn read_archive(&mut self, unpacked: Unpacked) -> Result<(), Failure> {
+        let position = unpacked.position();
         let mut archive = tar::Archive::new(unpacked);
-        let mut entries = Entries::new(&mut archive, self.entries, &self.limits)?;
+        let mut entries = Entries::new(&mut archive, position, self.entries, &self.limits)?;
         let mut seen = Seen::default();
         while let Some(entry) = entries.next()? {
             self.read_entry(entry, &mut seen)?;

@@ -1,34 +1,69 @@
-//! Layers that are files: a Wasm layer, or one with a title as artifact clients push it: `oras push
-//! REF plugin.wasm README.md` calls each of them a plain tar archive. A title is compared like the
-//! name of an archive's entry, and is never used as a path either.
+//! Layers that are files: a Wasm layer, or one as artifact clients push it: `oras push REF
+//! plugin.wasm README.md` calls each of them a plain tar archive and gives it a title, `regctl
+//! artifact put` calls it `application/octet-stream`. A title is compared like the name of an
+//! archive's entry, and is never used as a path either.
 
 use qmt_oci_ref::{Digest, DigestAlgorithm, Digester, PluginKind};
 
 use super::archive::starts_archive;
 use super::candidate::{Content, Matcher, Rank};
 use super::decode::Chunks;
-use super::extraction::{Chosen, Extraction, LayerTask, note};
+use super::encoding::Encoding;
+use super::extraction::{Chosen, Extraction, LayerTask, Promise, note};
 use super::failure::Failure;
-use super::path::is_plain;
-use crate::error::{ArtifactError, at_most};
+use super::path::{is_plain, normalized, split};
+use crate::error::{ArtifactError, at_most, escaped};
 use crate::file_rule::FileRule;
-use crate::problem::Limit;
+use crate::problem::{ContentProblem, LayerProblem, Limit};
 use crate::sniff::{SNIFF_BYTES, Sniffed, sniff};
 
 impl Matcher {
     /// Returns the rank of a layer with this title, if the title names a plugin.
-    pub(super) fn rank_of_title(&self, title: &str) -> Option<Rank> {
-        let title = title.as_bytes();
-        is_plain(title).then(|| self.rank(title)).flatten()
+    pub(crate) fn rank_of_title(&self, title: &str) -> Option<Rank> {
+        self.rank(&path_of_title(title)?)
+    }
+
+    /// Reports whether the last part of a title with folders names a plugin, as in
+    /// `target/plugin.wasm`.
+    fn names_in_folder(&self, title: &str) -> bool {
+        let path = path_of_title(title);
+        path.is_some_and(|path| self.rank(split(&path).1).is_some())
     }
 }
 
-/// Distinguishes a file from an archive by its first bytes, whatever its media type.
-pub(super) fn is_file(prefix: &[u8]) -> bool {
-    match sniff(prefix) {
+/// Returns the path that a title means, if all readers agree about it.
+pub(crate) fn path_of_title(title: &str) -> Option<Vec<u8>> {
+    normalized(title.as_bytes()).filter(|path| is_plain(path))
+}
+
+impl LayerTask {
+    /// Distinguishes a file from an archive by its first bytes.
+    pub(super) fn is_file(&self, prefix: &[u8]) -> bool {
         // Text may be the name of an archive's first entry.
-        None | Some(Sniffed::WasmText) => !starts_archive(prefix),
-        Some(_) => true,
+        let is_known = !matches!(sniff(prefix), None | Some(Sniffed::WasmText));
+        if is_known && self.may_be_file() {
+            return true;
+        }
+        (is_known || self.may_be_file()) && !starts_archive(prefix)
+    }
+
+    /// Refuses what is neither what the media type promises nor an archive.
+    pub(super) fn check_promise(&self, prefix: &[u8]) -> Result<(), LayerProblem> {
+        match self.promise {
+            Promise::Archive(promised @ (Encoding::Gzip | Encoding::Zstd))
+                if !starts_archive(prefix) =>
+            {
+                let promised = promised.name();
+                Err(LayerProblem::WrongEncoding { promised })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the name of the layer for messages.
+    fn name(&self) -> String {
+        let digest = || self.layer.digest().to_string();
+        self.title.clone().unwrap_or_else(digest)
     }
 }
 
@@ -43,24 +78,22 @@ impl Extraction {
         self.choose_layer(chunks, task, Rank::Own, b"plugin.wasm", content)
     }
 
-    /// Takes a layer with a title as the file, if its title is better than what was chosen so far.
-    pub(super) fn read_titled(
+    /// Takes a layer as the file, if its title or its content is better than what was chosen so far.
+    pub(super) fn read_file(
         &mut self,
         mut chunks: Chunks,
         task: &LayerTask,
-        title: &str,
     ) -> Result<(), Failure> {
-        let prefix = chunks.peek(SNIFF_BYTES)?;
-        let rank = match self.matcher.rank_of_title(title) {
-            Some(rank) => rank,
-            // A Wasm module that is the only layer may have any title.
-            None if self.allows_any_title(task) && prefix.starts_with(b"\0asm") => Rank::Wasm,
-            None => {
-                note(&mut self.other_titles, title.as_bytes());
-                return Ok(());
-            }
+        let name = task.name();
+        let Some(rank) = self.rank_of_layer(task, task.title.as_deref()) else {
+            note(&mut self.other_titles, name.as_bytes());
+            return Ok(());
         };
-        let Some(content) = self.consider(title.as_bytes(), rank, prefix)? else {
+        let content = self.consider(name.as_bytes(), rank, chunks.peek(SNIFF_BYTES)?)?;
+        let Some(content) = content else {
+            if rank == Rank::AnyLayer {
+                note(&mut self.other_titles, name.as_bytes());
+            }
             return Ok(());
         };
         let (what, limit) = match content.kind {
@@ -68,7 +101,43 @@ impl Extraction {
             PluginKind::Native => (Limit::UnpackedBytes, self.limits.unpacked_bytes),
         };
         at_most(what, limit, task.layer.size())?;
-        self.choose_layer(chunks, task, rank, title.as_bytes(), content)
+        self.choose_layer(chunks, task, rank, name.as_bytes(), content)
+    }
+
+    /// Notes a compressed layer that is no archive. It is an error if it was looked for by its
+    /// title, or if nothing else is the plugin.
+    pub(super) fn refuse_packed(
+        &mut self,
+        task: &LayerTask,
+        format: &'static str,
+    ) -> Result<(), Failure> {
+        let name = task.name();
+        let bare = task.title.as_deref();
+        let bare = bare.map(|title| title.rsplit_once('.').map_or(title, |(bare, _)| bare));
+        let rank = self.rank_of_layer(task, task.title.as_deref());
+        let Some(rank) = rank.or_else(|| self.rank_of_layer(task, bare)) else {
+            note(&mut self.other_titles, name.as_bytes());
+            return Ok(());
+        };
+        let (file, problem) = (escaped(name.as_bytes()), ContentProblem::Packed { format });
+        if rank.must_fit() {
+            return Err(ArtifactError::Content { file, problem }.into());
+        }
+        self.rejected.get_or_insert((file, problem));
+        Ok(())
+    }
+
+    /// Returns the rank of a layer that is a file, by its title. Where the title does not tell, or
+    /// there is no other layer, the content does.
+    fn rank_of_layer(&self, task: &LayerTask, title: Option<&str>) -> Option<Rank> {
+        let by_title = title.and_then(|title| self.matcher.rank_of_title(title));
+        let is_named = matches!(self.matcher.file, FileRule::Layer | FileRule::Named(_));
+        let by_content = || {
+            let in_folder = |title| self.matcher.names_in_folder(title);
+            let is_open = task.is_only_layer || title.is_none_or(in_folder);
+            (is_open && !is_named).then_some(Rank::AnyLayer)
+        };
+        by_title.or_else(by_content)
     }
 
     fn choose_layer(
@@ -84,7 +153,7 @@ impl Extraction {
             rank,
             path: path.to_vec(),
             content,
-            digest: self.write_layer(chunks, task.layer.digest())?,
+            digest: self.write_layer(chunks, task)?,
             size: task.layer.size(),
         });
         Ok(())
@@ -92,27 +161,32 @@ impl Extraction {
 
     /// Writes a whole layer to the sink unless the sink has it already, and returns its SHA-256
     /// digest, which the registry's stream proves where the layer is named by it.
-    fn write_layer(&mut self, mut chunks: Chunks, layer: &Digest) -> Result<Digest, Failure> {
+    fn write_layer(&mut self, mut chunks: Chunks, task: &LayerTask) -> Result<Digest, Failure> {
+        let layer = task.layer.digest();
         let is_sha256 = layer.algorithm() == DigestAlgorithm::Sha256;
         if is_sha256 && self.sink.has_layer() {
             return Ok(layer.clone());
         }
         let mut digester = (!is_sha256).then(|| Digester::new(DigestAlgorithm::Sha256));
+        let diff_id = task.diff_id.as_ref();
+        let mut unpacked = diff_id.map(|diff_id| (diff_id, Digester::new(diff_id.algorithm())));
         loop {
             let bytes = chunks.take()?;
             if bytes.is_empty() {
                 break;
             }
-            if let Some(digester) = &mut digester {
+            for digester in digester
+                .iter_mut()
+                .chain(unpacked.as_mut().map(|(_, it)| it))
+            {
                 digester.update(&bytes);
             }
             self.sink.write_all(&bytes).map_err(Failure::sink)?;
         }
         self.sink.flush().map_err(Failure::sink)?;
+        if let Some((expected, digester)) = unpacked {
+            LayerProblem::check_diff_id(expected, digester.finish())?;
+        }
         Ok(digester.map_or_else(|| layer.clone(), Digester::finish))
-    }
-
-    fn allows_any_title(&self, task: &LayerTask) -> bool {
-        task.is_only_layer && matches!(self.matcher.file, FileRule::Wasm | FileRule::Either)
     }
 }

@@ -14,7 +14,7 @@ mod decode;
 pub(crate) mod encoding;
 mod extraction;
 mod failure;
-mod file;
+pub(crate) mod file;
 pub(crate) mod path;
 mod whiteout;
 
@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use self::candidate::Matcher;
 use self::decode::{Chunks, Deadline};
 use self::encoding::Encoding;
-use self::extraction::{Chosen, Extraction, LayerTask};
+use self::extraction::{Chosen, Extraction, LayerTask, Promise};
 use self::failure::Failure;
 use crate::error::{ArtifactError, at_most, escaped};
 use crate::file_rule::FileRule;
@@ -241,7 +241,8 @@ fn order<'a>(
     let rank = |layer: &Descriptor| matcher.rank_of_title(title(layer)?);
     let mut titles = BTreeSet::new();
     for (_, layer) in &order {
-        if rank(layer).is_some() && !titles.insert(title(layer)) {
+        let path = title(layer).and_then(file::path_of_title);
+        if rank(layer).is_some() && !titles.insert(path) {
             let duplicate = title(layer).unwrap_or_default();
             return Err(ArtifactError::SameTitle {
                 digest: selection.manifest.digest().clone(),
@@ -272,18 +273,24 @@ fn task(
     layer: &Descriptor,
     limits: &ExtractLimits,
 ) -> Result<LayerTask, ArtifactError> {
-    let encoding = if selection.file == FileRule::Layer {
+    let promise = if selection.file == FileRule::Layer {
         at_most(Limit::WasmBytes, limits.wasm_bytes, layer.size())?;
-        None
+        Promise::File
     } else {
         at_most(Limit::ArchiveBytes, limits.archive_bytes, layer.size())?;
-        Some(Encoding::of_media_type(layer.media_type()).unwrap_or(Encoding::Plain))
+        let encoding = Encoding::of_media_type(layer.media_type());
+        encoding.map_or(Promise::Nothing, Promise::Archive)
     };
-    let is_named = |title: &&str| matches!(&selection.file, FileRule::Named(file) if file == title);
-    let title = title(layer).filter(|title| is_artifact(selection) || is_named(title));
+    let is_named = |title: &str| match &selection.file {
+        FileRule::Named(file) => file::path_of_title(title).as_deref() == Some(file.as_bytes()),
+        _ => false,
+    };
+    let counts =
+        |title: &&str| promise == Promise::Nothing || is_artifact(selection) || is_named(title);
+    let title = title(layer).filter(counts);
     Ok(LayerTask {
         layer: layer.clone(),
-        encoding,
+        promise,
         diff_id: selection.diff_ids.get(position).cloned(),
         title: title.map(str::to_owned),
         is_only_layer: selection.layers.len() == 1,

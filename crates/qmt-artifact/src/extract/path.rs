@@ -20,22 +20,21 @@ pub(crate) fn is_plain(path: &[u8]) -> bool {
 
 /// Returns the path that an entry's name means, or `None` if readers differ about it.
 ///
-/// A leading `./` and the `/` after a directory are what every tool writes, and mean nothing. The
-/// root itself is the empty path.
+/// A layer is unpacked below a root, so an absolute name means the same as a relative one. Empty
+/// parts and `.` mean nothing to any reader, except for `.` at the end, which only names a folder.
+/// The root itself is the empty path.
 pub(crate) fn normalized(name: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = name;
-    while let Some(after) = rest.strip_prefix(b"./") {
-        rest = after;
-    }
-    let rest = rest.strip_suffix(b"/").unwrap_or(rest);
-    if (rest.is_empty() && !name.is_empty() && name != b"/") || rest == b"." {
-        return Some(Vec::new());
-    }
-    let plain = !rest.contains(&b'\\')
-        && !rest.contains(&0)
-        && !has_drive(rest)
-        && rest.split(|byte| *byte == b'/').all(is_part);
-    plain.then(|| rest.to_vec())
+    let parts = name.split(|byte| *byte == b'/');
+    let parts: Vec<&[u8]> = parts.filter(|part| !matches!(*part, b"" | b".")).collect();
+    let path = parts.join(&b'/');
+    let names_folder = name.ends_with(b"/.") && !path.is_empty();
+    let plain = !name.is_empty()
+        && !names_folder
+        && !path.contains(&b'\\')
+        && !path.contains(&0)
+        && !has_drive(&path)
+        && parts.iter().all(|part| is_part(part));
+    plain.then_some(path)
 }
 
 /// Returns the path that the most lenient reader would make of a name: `\` is `/`, drives, empty

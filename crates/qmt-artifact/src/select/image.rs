@@ -1,12 +1,14 @@
 //! What one manifest holds, and which of its layers are read.
 
 use qmt_oci_ref::manifest::Manifest;
-use qmt_oci_ref::{Descriptor, Digest, Platform, PluginKind, text};
+use qmt_oci_ref::{Descriptor, Digest, MediaType, Platform, PluginKind, text};
 
 use super::config::{ImageConfig, is_image_config};
 use super::{Selection, Selector, check_content, unreadable};
 use crate::error::{ArtifactError, at_most, escaped};
-use crate::extract::encoding::Encoding;
+use crate::extract::candidate::{Matcher, looks_like_plugin};
+use crate::extract::encoding::{Encoding, is_untyped};
+use crate::extract::file::path_of_title;
 use crate::extract::path::is_plain;
 use crate::extract::{LISTED, TITLE};
 use crate::file_rule::{FileRule, annotated_kind};
@@ -83,14 +85,19 @@ impl Selector<'_> {
             let layer = self.wasm_layer(&manifest)?;
             (vec![layer], Vec::new(), FileRule::Layer)
         } else {
-            let (layers, diff_ids) =
-                archives(descriptor.digest(), &manifest, config.into_diff_ids())?;
             let file = match (self.request.file.clone(), required) {
                 (Some(file), _) => FileRule::Named(file),
                 (None, Some(PluginKind::Wasm)) => FileRule::Wasm,
                 (None, Some(PluginKind::Native)) => FileRule::Native,
                 (None, None) => FileRule::Either,
             };
+            let matcher = Matcher {
+                file: file.clone(),
+                required,
+                host: self.request.host.clone(),
+            };
+            let diff_ids = config.into_diff_ids();
+            let (layers, diff_ids) = readable(descriptor.digest(), &manifest, diff_ids, &matcher)?;
             (layers, diff_ids, file)
         };
         let (count, all) = (layers.len(), manifest.layers().len());
@@ -206,7 +213,10 @@ impl Selector<'_> {
             return Ok((*only).clone());
         }
         let file = self.request.file.as_deref().unwrap_or("plugin.wasm");
-        let is_named = |layer: &&&Descriptor| layer.annotation(TITLE) == Some(file);
+        let is_named = |layer: &&&Descriptor| {
+            let title = layer.annotation(TITLE).and_then(path_of_title);
+            title.as_deref() == Some(file.as_bytes())
+        };
         let mut named = wasm.iter().filter(is_named);
         match (named.next(), named.next()) {
             (Some(one), None) => Ok((*one).clone()),
@@ -273,18 +283,26 @@ fn declared_kind(image: &Image) -> Result<Option<PluginKind>, ArtifactError> {
     }
 }
 
-/// Returns the archives among the layers, lowest first, and what each unpacks to if the config
-/// says so.
-fn archives(
+/// Returns the layers that can hold a plugin by their media type or title, lowest first, and what
+/// each unpacks to if the config says so.
+fn readable(
     digest: &Digest,
     manifest: &Manifest,
     diff_ids: Vec<Digest>,
+    matcher: &Matcher,
 ) -> Result<(Vec<Descriptor>, Vec<Digest>), ArtifactError> {
-    let is_archive = |layer: &&Descriptor| Encoding::of_media_type(layer.media_type()).is_some();
+    let names_plugin =
+        |title: &str| matcher.rank_of_title(title).is_some() || looks_like_plugin(title.as_bytes());
+    let is_readable = |layer: &&Descriptor| {
+        let media_type = layer.media_type();
+        Encoding::of_media_type(media_type).is_some()
+            || is_untyped(media_type)
+            || layer.annotation(TITLE).is_some_and(names_plugin)
+    };
     let all = manifest.layers();
-    let layers: Vec<_> = all.iter().filter(is_archive).cloned().collect();
+    let layers: Vec<_> = all.iter().filter(is_readable).cloned().collect();
     if layers.is_empty() {
-        let media_types = all.iter().map(|layer| layer.media_type().to_string());
+        let media_types = all.iter().map(|layer| shown(layer.media_type()));
         return Err(ArtifactError::NoLayer {
             digest: digest.clone(),
             media_types: media_types.take(LISTED).collect(),
@@ -298,9 +316,16 @@ fn archives(
         });
     }
     let of_all = all.iter().zip(diff_ids);
-    let of_archives = of_all.filter(|(layer, _)| is_archive(layer));
-    let diff_ids = of_archives.map(|(_, diff_id)| diff_id).collect();
+    let of_readable = of_all.filter(|(layer, _)| is_readable(layer));
+    let diff_ids = of_readable.map(|(_, diff_id)| diff_id).collect();
     Ok((layers, diff_ids))
+}
+
+fn shown(media_type: &MediaType) -> String {
+    match media_type.as_ref() {
+        "" => "no media type".to_owned(),
+        named => named.to_owned(),
+    }
 }
 
 fn title(layer: &Descriptor) -> String {

@@ -94,7 +94,7 @@ impl Selector<'_> {
                 attestations += 1;
             } else if manifest::is_index(entry.media_type()) {
                 level.indexes.push(entry);
-            } else if manifest::is_manifest(entry.media_type()) {
+            } else if manifest::is_manifest(entry.media_type()) || is_untyped(&entry) {
                 level.images.push(entry);
             } else {
                 others += 1;
@@ -183,6 +183,11 @@ impl Selector<'_> {
         ));
         Ok(image)
     }
+}
+
+/// Reports whether an entry names no media type. Then the manifest does.
+pub(super) fn is_untyped(entry: &Descriptor) -> bool {
+    entry.media_type().as_ref().is_empty()
 }
 
 fn is_for_wasm(image: &Descriptor) -> bool {

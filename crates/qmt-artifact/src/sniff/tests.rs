@@ -185,3 +185,21 @@ proptest::proptest! {
         let _ = sniff(&[magics[magic], &bytes].concat());
     }
 }
+
+#[test]
+fn packed_files_by_their_magic() {
+    for (magic, format) in [
+        (&b"\x1f\x8b\x08"[..], "a gzip file"),
+        (b"\x28\xb5\x2f\xfd", "a zstd file"),
+        (b"\xfd7zXZ\0", "an xz file"),
+        (b"BZh91AY&SY", "a bzip2 file"),
+        (b"PK\x03\x04", "a zip archive"),
+    ] {
+        let sniffed = sniff(magic).unwrap();
+        assert_eq!(sniffed, Sniffed::Packed { format });
+        let problem = sniffed.problem().unwrap().to_string();
+        assert!(problem.contains(format), "{problem}");
+    }
+    assert_eq!(sniff(b"BZh is no magic"), None);
+    assert_eq!(Sniffed::WasmModule.problem(), None);
+}

@@ -1,49 +1,112 @@
-//! Folders that only this user can change: created with mode 0700, checked before use, never
-//! repaired.
+//! Folders that only this user can change: created with mode 0700 and checked before use.
 
 use std::path::Path;
 
 use qmt_storage::{create_private_folder, sync_folder};
 
+use super::paths::LAYOUT;
 use crate::CacheError;
 use crate::fs::sys::Sys;
+
+/// Why a folder is not private to this user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Link,
+    NotFolder,
+    /// Another user owns it.
+    Foreign,
+    /// Other users may write to it.
+    Writable,
+    /// Every user may rename it.
+    Movable,
+}
+
+impl Fault {
+    /// Returns the rule that is broken.
+    pub(crate) fn rule(self) -> &'static str {
+        match self {
+            Self::Link => "is a symbolic link",
+            Self::NotFolder => "is not a folder",
+            Self::Foreign => "belongs to another user",
+            Self::Writable => "may be written by other users",
+            Self::Movable => "is in a folder that all users may write to",
+        }
+    }
+
+    pub(crate) fn refuse(self, path: &Path) -> CacheError {
+        CacheError::UnsafeFolder {
+            path: path.to_owned(),
+            rule: self.rule(),
+            hint: match self {
+                Self::Link => "name the folder that it points to",
+                Self::NotFolder => "choose another `cache_dir`",
+                Self::Foreign => "choose a `cache_dir` of your own",
+                Self::Writable => {
+                    "take the right away (`chmod go-w`) after making sure that no other user \
+                     changed it, or choose another `cache_dir`"
+                }
+                Self::Movable => "set its sticky bit (`chmod +t`) or choose another `cache_dir`",
+            },
+        }
+    }
+}
 
 /// Creates the folder (and its parents) if it is absent, private to this user, and checks it.
 pub(crate) fn make(path: &Path) -> Result<(), CacheError> {
     match create_private_folder(path) {
         // An existing cache on a read-only file system can still be read.
         Err(_) if path.is_dir() => {}
-        created => created.map_err(CacheError::io("create the folder", path))?,
+        created => created.map_err(CacheError::unwritable(path))?,
     }
-    check(path)
+    match examine(path)? {
+        None => Ok(()),
+        Some(fault) => Err(fault.refuse(path)),
+    }
 }
 
-/// Refuses what is not a folder, or has another owner, or can be written by other users.
-fn check(path: &Path) -> Result<(), CacheError> {
+/// Returns how other users can put content of their own under the names of the cache in `root`;
+/// `None` if they can't.
+///
+/// # Errors
+/// [`CacheError::UnsafeFolder`] if `root` is a symbolic link or not a folder.
+pub(crate) fn shared_by(root: &Path) -> Result<Option<Fault>, CacheError> {
+    for path in [root, &root.join(LAYOUT)] {
+        if std::fs::symlink_metadata(path).is_err() {
+            continue; // It does not exist yet, or creating it says why not.
+        }
+        match examine(path)? {
+            Some(fault @ (Fault::Link | Fault::NotFolder)) => return Err(fault.refuse(path)),
+            Some(fault) => return Ok(Some(fault)),
+            None => {}
+        }
+    }
+    Ok(has_open_parent(root).then_some(Fault::Movable))
+}
+
+/// Finds out why the folder is not private to this user.
+fn examine(path: &Path) -> Result<Option<Fault>, CacheError> {
     let metadata = std::fs::symlink_metadata(path).map_err(CacheError::io("examine", path))?;
     if metadata.file_type().is_symlink() {
-        let hint = "name the folder that it points to";
-        return Err(refuse(path, "is a symbolic link", hint));
+        return Ok(Some(Fault::Link));
     }
     if !metadata.is_dir() {
-        let hint = "choose another `cache_dir`";
-        return Err(refuse(path, "is not a folder", hint));
+        return Ok(Some(Fault::NotFolder));
     }
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        check_owner(path, metadata.uid(), super::sys::own_uid())?;
+        if metadata.uid() != super::sys::own_uid() {
+            return Ok(Some(Fault::Foreign));
+        }
         if metadata.mode() & 0o022 != 0 {
-            let hint = "take the right away (`chmod go-w`) after making sure that no other user \
-                        changed it, or choose another `cache_dir`";
-            return Err(refuse(path, "may be written by other users", hint));
+            return Ok(Some(Fault::Writable));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
-/// Refuses a root below a folder in which every user may rename it.
-pub(crate) fn check_parents(root: &Path) -> Result<(), CacheError> {
+/// Reports whether a folder above `root` is one in which every user may rename what is in it.
+fn has_open_parent(root: &Path) -> bool {
     #[cfg(unix)]
     for parent in root.ancestors().skip(1) {
         use std::os::unix::fs::MetadataExt;
@@ -52,36 +115,17 @@ pub(crate) fn check_parents(root: &Path) -> Result<(), CacheError> {
         };
         let mode = metadata.mode();
         if mode & 0o002 != 0 && mode & 0o1000 == 0 {
-            let rule = "may be written by all users and has no sticky bit";
-            let hint = "set it (`chmod +t`) or choose another `cache_dir`";
-            return Err(refuse(parent, rule, hint));
+            return true;
         }
     }
     #[cfg(not(unix))]
     let _ = root;
-    Ok(())
+    false
 }
 
 /// Makes earlier renames and unlinks in the folder durable.
 pub(crate) fn sync(sys: Sys, path: &Path) -> Result<(), CacheError> {
     sync_folder(path, sys.sync).map_err(CacheError::io("flush the folder", path))
-}
-
-#[cfg(unix)]
-fn check_owner(path: &Path, owner: u32, own: u32) -> Result<(), CacheError> {
-    if owner == own {
-        return Ok(());
-    }
-    let hint = "choose a `cache_dir` of your own";
-    Err(refuse(path, "belongs to another user", hint))
-}
-
-fn refuse(path: &Path, rule: &'static str, hint: &'static str) -> CacheError {
-    CacheError::UnsafeFolder {
-        path: path.to_owned(),
-        rule,
-        hint,
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! everything young, never negative.
 
 use std::collections::BTreeSet;
-use std::fs::{File, TryLockError};
+use std::fs::{OpenOptions, TryLockError};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -240,7 +240,9 @@ fn is_litter(store: &Store, path: &Path, is_partial: bool, now: SystemTime) -> b
         // Folders are being removed already; partial downloads can be resumed for a day.
         return is_old;
     }
-    match File::open(path).map(|file| (store.sys.lock)(&file)) {
+    let mut options = OpenOptions::new();
+    sys::follow_no_link(options.read(true));
+    match options.open(path).map(|file| (store.sys.lock)(&file)) {
         Ok(Ok(())) => true,
         Ok(Err(TryLockError::WouldBlock)) => false,
         Ok(Err(TryLockError::Error(_))) | Err(_) => is_old,

@@ -9,7 +9,7 @@ use qmt_oci_ref::Digest;
 
 use super::paths::parse_file_name;
 use super::store::Store;
-use super::{FsCache, lock, lookup, sys};
+use super::{FsCache, lock, lookup, shown, sys};
 use crate::{CacheError, Record};
 
 /// One artifact of the cache.
@@ -41,7 +41,11 @@ impl FsCache {
     /// # Errors
     /// [`CacheError::Io`].
     pub async fn list(&self) -> Result<Vec<CacheEntry>, CacheError> {
-        self.blocking(|store| list(store)).await
+        let mut entries = self.blocking(|store| list(store)).await?;
+        for entry in &mut entries {
+            entry.path = shown(&entry.path);
+        }
+        Ok(entries)
     }
 
     /// Hashes every artifact and blob, and removes those that are damaged.
@@ -53,6 +57,10 @@ impl FsCache {
             let mut report = VerifyReport::default();
             verify_artifacts(store, &mut report)?;
             verify_blobs(store, &mut report)?;
+            report
+                .damaged
+                .iter_mut()
+                .for_each(|path| *path = shown(path));
             Ok(report)
         })
         .await
@@ -111,16 +119,16 @@ fn verify_artifacts(store: &Arc<Store>, report: &mut VerifyReport) -> Result<(),
             }
             continue;
         };
-        let path = artifact.path();
         let record = artifact.record();
-        let Some(file) = sys::open_file(path, 2)? else {
+        let path = entry.join(record.file_name());
+        let Some(file) = sys::open_file(&path, 2)? else {
             continue;
         };
-        if is_intact(&file, record.file_digest(), path)? {
+        if is_intact(&file, record.file_digest(), &path)? {
             report.good += 1;
         } else {
             store.drop_damaged(record, &file);
-            report.damaged.push(path.to_owned());
+            report.damaged.push(path);
         }
     }
     Ok(())

@@ -7,8 +7,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::CacheEvent;
 use super::store::Store;
+use super::{CacheEvent, shown};
 use crate::CacheError;
 use crate::fs::sys::{self, Sys};
 
@@ -86,7 +86,7 @@ impl<'a> Waiter<'a> {
         let (waited, timeout) = (self.started.elapsed(), self.store.options.lock_timeout);
         if waited >= timeout {
             return Err(CacheError::LockTimeout {
-                path: self.path.to_owned(),
+                path: shown(self.path),
                 waited,
             });
         }
@@ -94,7 +94,7 @@ impl<'a> Waiter<'a> {
             self.is_reported = true;
             tracing::info!(path = %self.path.display(), "waiting for another process");
             if let Some(events) = &self.store.options.events {
-                let lock = self.path.to_owned();
+                let lock = shown(self.path);
                 events(CacheEvent::Waiting { lock });
             }
         }

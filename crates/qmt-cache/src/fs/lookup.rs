@@ -38,7 +38,7 @@ pub(crate) fn lookup(
         return Ok(None);
     }
     let store = Arc::clone(store);
-    Ok(Some(CachedArtifact::new(record, path, file, store)))
+    Ok(Some(CachedArtifact::new(record, &path, file, store)))
 }
 
 /// Whether the second name of an artifact's file is the blob of the same digest.

@@ -14,6 +14,7 @@ mod commit;
 mod evidence;
 pub(crate) mod folder;
 mod gc;
+mod import;
 mod index;
 mod inspect;
 mod lock;
@@ -23,6 +24,8 @@ mod partial;
 mod paths;
 mod refs;
 mod sealed;
+#[cfg(target_os = "linux")]
+pub(crate) mod shared;
 mod staging;
 mod store;
 pub(crate) mod sys;
@@ -59,10 +62,15 @@ impl FsCache {
     /// programs in the same root, are left alone. An existing cache on a read-only file system can
     /// be read.
     ///
+    /// If other users may write to the root, [`CacheEvent::Shared`] is reported, and the cache is in
+    /// the folder `user-<id>` of this user in it, unless the root is private itself. On Linux it is
+    /// used through an open descriptor, so that no other user can redirect it. Elsewhere such a
+    /// root is refused.
+    ///
     /// # Errors
-    /// [`CacheError::UnsafeFolder`] if another user owns a folder of it or may write to it, or if
-    /// the root is a symbolic link; nothing is repaired. [`CacheError::NoFolder`] if no root is
-    /// given and the platform has none. [`CacheError::Io`].
+    /// [`CacheError::UnsafeFolder`] if the root is a symbolic link, or another user owns a folder of
+    /// the cache or may write to it. [`CacheError::Unwritable`] if it can't be created.
+    /// [`CacheError::NoFolder`] if no root is given and the platform has none. [`CacheError::Io`].
     pub fn open(options: CacheOptions) -> Result<Self, CacheError> {
         Self::open_with(options, Sys::REAL)
     }
@@ -74,16 +82,20 @@ impl FsCache {
     }
 
     /// Returns the versioned folder: an OCI image layout that other tools can read.
-    pub fn path(&self) -> &Path {
-        self.store.paths.root()
+    pub fn path(&self) -> PathBuf {
+        shown(self.store.paths.root())
     }
 
-    /// Returns a private folder for wasmtime's compilation cache, creating it if absent.
+    /// Returns a private folder for compiled code, creating it if absent. `None` if other users may
+    /// write to the root: compiled code is run unchecked.
     ///
     /// # Errors
     /// [`CacheError::UnsafeFolder`], [`CacheError::Io`].
-    pub fn compiled_dir(&self) -> Result<PathBuf, CacheError> {
-        private(self.store.paths.compiled())
+    pub fn compiled_dir(&self) -> Result<Option<PathBuf>, CacheError> {
+        if self.store.is_shared {
+            return Ok(None);
+        }
+        private(self.store.paths.compiled()).map(Some)
     }
 
     /// Returns a private folder for TUF metadata, creating it if absent.
@@ -93,6 +105,14 @@ impl FsCache {
     pub fn tuf_dir(&self) -> Result<PathBuf, CacheError> {
         private(self.store.paths.tuf())
     }
+}
+
+/// Returns the path by which people know what `path` names.
+pub(crate) fn shown(path: &Path) -> PathBuf {
+    #[cfg(target_os = "linux")]
+    return shared::shown(path);
+    #[cfg(not(target_os = "linux"))]
+    path.to_owned()
 }
 
 fn private(path: PathBuf) -> Result<PathBuf, CacheError> {

@@ -17,6 +17,14 @@ pub enum CacheEvent {
         /// The lock file.
         lock: PathBuf,
     },
+    /// Other users may write to the root. They can delete the cache, fill the disk and make it slow,
+    /// but neither read nor change what is loaded. Compiled code is not kept there.
+    Shared {
+        /// The root.
+        root: PathBuf,
+        /// Why they may.
+        rule: &'static str,
+    },
 }
 
 /// The location and limits of a cache.

@@ -10,11 +10,12 @@ use qmt_storage::{LAYOUT_MARKER, LayoutIndex};
 use serde::Serialize;
 use tempfile::TempPath;
 
+use super::folder::Fault;
 use super::lock::{self, Waiter};
 use super::paths::Paths;
 use super::sys::{self, Sys};
 use super::write::Appender;
-use super::{CacheOptions, folder, sealed};
+use super::{CacheEvent, CacheOptions, folder, sealed};
 use crate::record::RECORD_MAX;
 use crate::{CacheError, Record};
 
@@ -27,6 +28,8 @@ pub(crate) struct Store {
     pub(crate) paths: Paths,
     pub(crate) sys: Sys,
     pub(crate) options: CacheOptions,
+    /// Whether other users may write to the root. Then nothing in it is run unchecked.
+    pub(crate) is_shared: bool,
 }
 
 impl Store {
@@ -35,9 +38,17 @@ impl Store {
             Some(root) => std::path::absolute(root).map_err(CacheError::io("find", root))?,
             None => default_root()?,
         };
-        folder::make(&root)?;
-        folder::check_parents(&root)?;
-        let paths = Paths::new(&root);
+        let shared_by = folder::shared_by(&root)?;
+        let paths = match shared_by {
+            #[cfg(target_os = "linux")]
+            Some(fault) => Paths::new(&super::shared::open(&root, fault)?),
+            #[cfg(not(target_os = "linux"))]
+            Some(fault) => return Err(fault.refuse(&root)),
+            None => {
+                folder::make(&root)?;
+                Paths::new(&root)
+            }
+        };
         for path in paths.folders() {
             folder::make(&path)?;
         }
@@ -45,9 +56,22 @@ impl Store {
             paths,
             sys,
             options,
+            is_shared: shared_by.is_some(),
         };
         store.mark_layout()?;
+        if let Some(fault) = shared_by {
+            store.warn_shared(root, fault);
+        }
         Ok(store)
+    }
+
+    /// Says what is lost where other users may write to the root.
+    fn warn_shared(&self, root: PathBuf, fault: Fault) {
+        let rule = fault.rule();
+        tracing::warn!(path = %root.display(), rule, "compiled code is not kept in this cache");
+        if let Some(events) = &self.options.events {
+            events(CacheEvent::Shared { root, rule });
+        }
     }
 
     /// Reads the record of `manifest`; `None` if it is absent or not well formed.
@@ -90,7 +114,7 @@ impl Store {
             let (file, temp) = tempfile::Builder::new()
                 .prefix("work-")
                 .tempfile_in(&folder)
-                .map_err(CacheError::io("create a file in", &folder))?
+                .map_err(CacheError::unwritable(&folder))?
                 .into_parts();
             let _ = (self.sys.lock)(&file);
             if sys::is_named(&temp, &file) {

@@ -4,16 +4,15 @@
 //! `signatures/` next to `blobs/` has what was discovered for each image, as in the cache.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
-use qmt_oci_ref::{Descriptor, Digest, Reference, manifest};
-use qmt_storage::{Layout, LayoutError, LayoutExport, LayoutIndex};
+use qmt_oci_ref::{Descriptor, Digest, manifest};
+use qmt_storage::{LayoutError, LayoutExport, LayoutIndex};
 
-use super::paths::{file_name, parse_file_name};
+use super::paths::file_name;
 use super::store::Store;
-use super::{FsCache, blobs, evidence, folder, index, refs, sys};
+use super::{FsCache, blobs, evidence, import, index, sys};
 use crate::CacheError;
 
 /// The result of an export or import.
@@ -48,20 +47,25 @@ impl FsCache {
             .await
     }
 
-    /// Imports an OCI image layout (folder or uncompressed tar archive): blobs, each proven by its
-    /// name, names, and signature material. Artifacts are extracted from the blobs at their next
-    /// use, and verified then like any other.
+    /// Imports the images of an OCI image layout (folder or uncompressed tar archive) that are
+    /// complete in it: blobs, each proven by its name, names, and signature material. Of an index,
+    /// one platform is enough. Artifacts are extracted from the blobs at their next use, and
+    /// verified then like any other.
+    ///
+    /// Everything is proven before anything is visible. What the layout says about images that are
+    /// not complete in it is ignored, and so are blobs that no image needs.
     ///
     /// # Errors
-    /// [`CacheError::Layout`], [`CacheError::Mismatch`] if a blob does not hash to its name (the
-    /// blobs after it are not imported), [`CacheError::Io`].
+    /// [`CacheError::Mismatch`] or [`CacheError::SizeMismatch`] if a blob is not what its digest
+    /// and descriptor say, [`CacheError::TooLarge`] and [`CacheError::Import`] past a limit,
+    /// [`CacheError::Layout`], [`CacheError::Io`]. Nothing was imported then.
     pub async fn import(
         &self,
         source: &Path,
         now: SystemTime,
     ) -> Result<TransferReport, CacheError> {
         let source = source.to_owned();
-        self.blocking(move |store| import(store, &source, now))
+        self.blocking(move |store| import::import(store, &source, now))
             .await
     }
 }
@@ -129,74 +133,6 @@ fn export_blob(
         Err(LayoutError::Digest { .. }) => Err(incomplete(root, digest)),
         added => Ok(added.map(|()| size)?),
     }
-}
-
-fn import(store: &Store, source: &Path, now: SystemTime) -> Result<TransferReport, CacheError> {
-    let mut report = TransferReport::default();
-    let layout = Layout::open(source)?;
-    let images = layout.index()?;
-    for image in images.images() {
-        if let Some(file) = layout.blob(image.digest())? {
-            CacheError::check_size(image.digest(), image.size(), file.size())?;
-        }
-    }
-    for digest in layout.blobs()? {
-        let size = import_blob(store, &layout, &digest)?;
-        report.blobs += 1;
-        report.bytes = report.bytes.saturating_add(size);
-    }
-    let blobs = store.paths.blobs();
-    for algorithm in sys::names(&blobs)? {
-        folder::sync(store.sys, &blobs.join(algorithm))?;
-    }
-    for image in images.images() {
-        let digest = image.digest();
-        if import_name(store, image, now)? && !report.images.contains(digest) {
-            report.images.push(digest.clone());
-        }
-    }
-    for name in layout.names("signatures")? {
-        let Some(subject) = name.strip_suffix(".json").and_then(parse_file_name) else {
-            continue;
-        };
-        if let Some(file) = layout.file(&format!("signatures/{name}"))?
-            && let Some(body) = evidence::open(&subject, &file.read_all(evidence::FILE_MAX)?)
-        {
-            evidence::put(store, &subject, body)?;
-            report.signatures += 1;
-        }
-    }
-    Ok(report)
-}
-
-/// Copies a blob into the cache, hashing it. Returns its size in bytes.
-fn import_blob(store: &Store, layout: &Layout, digest: &Digest) -> Result<u64, CacheError> {
-    let failed = |error| CacheError::io("copy from", layout.path())(error);
-    let Some(mut file) = layout.blob(digest)? else {
-        return Err(failed(io::ErrorKind::NotFound.into()));
-    };
-    let (mut out, temp) = store.temp_file()?;
-    let mut digester = qmt_oci_ref::Digester::new(digest.algorithm());
-    while let Some(chunk) = file.next_chunk()? {
-        digester.update(&chunk);
-        io::Write::write_all(&mut out, &chunk).map_err(failed)?;
-    }
-    CacheError::check_digest(digest, digester.finish())?;
-    out.seal()?;
-    sys::place(temp, &store.paths.blob(digest))?;
-    Ok(file.size())
-}
-
-/// Lists an image, whose blob is in the cache by now if the layout has it. Reports whether it is.
-fn import_name(store: &Store, image: &Descriptor, now: SystemTime) -> Result<bool, CacheError> {
-    let (digest, name) = (image.digest(), LayoutIndex::name_of(image));
-    // A whole reference is a tag of this cache; a tag alone says nothing about a registry.
-    let whole = name.filter(|name| name.contains('/'));
-    if let Some(Ok(reference)) = whole.map(str::parse::<Reference>) {
-        refs::set(store, &reference, digest, now)?;
-        return Ok(store.paths.blob(digest).exists());
-    }
-    index::add(store, digest, name)
 }
 
 fn incomplete(root: &Digest, missing: &Digest) -> CacheError {

@@ -13,13 +13,22 @@ pub enum WasmRefusal {
     #[error("it does not begin with the Wasm magic `\\0asm`")]
     NotWasm,
     /// The text format.
-    #[error("it is WebAssembly text; compile it to the binary format first")]
+    #[error("it is Wasm text; convert it with `wat2wasm`")]
     Text,
+    /// A compressed file, or an archive.
+    #[error("it is {format}, not the module itself; unpack it first")]
+    Packed {
+        /// What it is, such as "a gzip file".
+        format: &'static str,
+    },
     /// Precompiled code, which would have to be trusted as machine code.
     #[error("it is precompiled machine code (.cwasm); publish the module itself")]
     Precompiled,
     /// A component.
-    #[error("it is a WebAssembly component; Extism runs core modules")]
+    #[error(
+        "it is a Wasm component (WASI preview 2); only core modules are run, so build it for \
+         wasm32-wasip1 or wasm32-unknown-unknown"
+    )]
     Component,
     /// Another version of the format.
     #[error("it is version {version} of the Wasm format; this host runs version 1")]

@@ -56,7 +56,7 @@ impl HostCall {
         &self.stop.context
     }
 
-    /// Reports whether nobody waits for the call any more: its future was dropped, or its time is
+    /// Reports whether the caller no longer waits for the call: its future was dropped, or its time is
     /// over.
     pub fn is_cancelled(&self) -> bool {
         self.stop.is_due()

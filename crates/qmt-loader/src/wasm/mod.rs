@@ -42,7 +42,13 @@ pub use self::value::{Value, ValueType};
 #[cfg(feature = "extism")]
 pub(crate) use self::{imports::EXTISM_USER, load::check, preflight::PAGE};
 use crate::error::LoadError;
+use crate::limits::LoadOptions;
 use crate::private;
+
+/// Checks whether everything in `options` can be granted as it is written.
+pub(crate) fn check_grants(plugin: &str, options: &LoadOptions) -> Result<(), LoadError> {
+    grants::Grants::new(plugin, options).map(drop)
+}
 
 /// Settings of a [`WasmLoader`].
 #[derive(Debug, Default)]
@@ -106,7 +112,7 @@ impl WasmLoaderBuilder {
 #[cfg(feature = "extism")]
 pub(crate) fn granted_config(
     plugin: &str,
-    options: &crate::LoadOptions,
+    options: &LoadOptions,
 ) -> Result<std::collections::BTreeMap<String, String>, LoadError> {
     Ok(grants::Grants::new(plugin, options)?.config)
 }

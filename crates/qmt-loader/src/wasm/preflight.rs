@@ -126,7 +126,15 @@ fn not_wasm(bytes: &[u8]) -> WasmRefusal {
         && bytes
             .windows(PRECOMPILED_MARK.len())
             .any(|window| window == PRECOMPILED_MARK);
-    if is_precompiled {
+    let packed = match bytes {
+        [0x1f, 0x8b, ..] => Some("a gzip file"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("a zstd file"),
+        [b'P', b'K', 3, 4, ..] => Some("a zip archive"),
+        _ => None,
+    };
+    if let Some(format) = packed {
+        WasmRefusal::Packed { format }
+    } else if is_precompiled {
         WasmRefusal::Precompiled
     } else if text.starts_with(b"(") || text.starts_with(b";;") {
         WasmRefusal::Text

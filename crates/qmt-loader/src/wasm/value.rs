@@ -4,6 +4,10 @@ use wasmtime::{Val, ValType};
 
 /// The type of a parameter or result of a function of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "WebAssembly has these number types"
+)]
 pub enum ValueType {
     /// A 32-bit integer.
     I32,
@@ -17,6 +21,10 @@ pub enum ValueType {
 
 /// A parameter or result of a function of the host.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "WebAssembly has these number types"
+)]
 pub enum Value {
     /// A 32-bit integer.
     I32(i32),

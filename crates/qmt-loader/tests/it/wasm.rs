@@ -121,6 +121,9 @@ async fn what_is_no_core_module_is_refused() {
         reason(b"\0asm\x02\0\0\0"),
         WasmRefusal::Version { version: 2 }
     ));
+    for packed in [&b"\x1f\x8b\x08"[..], b"\x28\xb5\x2f\xfd", b"PK\x03\x04"] {
+        assert!(matches!(reason(packed), WasmRefusal::Packed { .. }));
+    }
     assert!(matches!(reason(b""), WasmRefusal::NotWasm));
     assert!(matches!(reason(b"\0asm"), WasmRefusal::NotWasm));
     assert!(matches!(reason(b"\0as"), WasmRefusal::NotWasm));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use qmt_loader::wasm::{HostCall, HostFunction, Value, ValueType, WasmLoader};
+use qmt_loader::wasm::{HostCall, HostFunction, Value, ValueType, WasmLoader, WasmLoaderBuilder};
 use qmt_loader::{Artifact, CallContext, LoadError, LoadOptions, Loader, Plugin};
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +58,7 @@ fn with(functions: impl IntoIterator<Item = HostFunction>) -> WasmLoader {
         }));
     let builder = functions
         .into_iter()
-        .fold(builder, |builder, function| builder.host_function(function));
+        .fold(builder, WasmLoaderBuilder::host_function);
     builder.build().unwrap()
 }
 

@@ -77,3 +77,39 @@ fn ambiguous_descriptors_are_refused() {
     let without = format!(r#"{{"mediaType":"a/b","digest":"{DIGEST}"}}"#);
     assert!(serde_json::from_str::<Descriptor>(&without).is_err());
 }
+
+/// Go programs write `null` or `""` for what is absent.
+#[test]
+fn null_and_empty_are_absence() {
+    let plain = parse("").unwrap();
+    for extra in [
+        r#","annotations":null"#,
+        r#","platform":null"#,
+        r#","platform":{}"#,
+        r#","platform":{"os":"","architecture":""}"#,
+        r#","platform":{"os":null,"architecture":null,"os.features":null}"#,
+        r#","artifactType":"""#,
+        r#","urls":null,"data":null"#,
+    ] {
+        assert_eq!(parse(extra).unwrap(), plain, "{extra}");
+    }
+    let named = |extra: &str| {
+        let platform = r#""os":"linux","architecture":"amd64""#;
+        let text = format!(r#","platform":{{{platform}{extra}}}"#);
+        parse(&text).unwrap().platform().cloned().unwrap()
+    };
+    for extra in [
+        r#","variant":null"#,
+        r#","variant":"""#,
+        r#","os.version":"""#,
+        r#","os.features":null"#,
+        r#","os.features":[]"#,
+    ] {
+        assert_eq!(named(extra), named(""), "{extra}");
+    }
+    for media_type in [r#""mediaType":null,"#, r#""mediaType":"","#, ""] {
+        let text = format!(r#"{{{media_type}"digest":"{DIGEST}","size":3}}"#);
+        let descriptor: Descriptor = serde_json::from_str(&text).unwrap();
+        assert!(manifest::is_generic(descriptor.media_type()), "{text}");
+    }
+}

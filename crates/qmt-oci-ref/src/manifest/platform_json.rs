@@ -28,5 +28,5 @@ pub fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Platform>, D::Error> {
     let platform = Option::<JsonPlatform>::deserialize(deserializer)?;
-    Ok(platform.map(JsonPlatform::into_platform))
+    Ok(platform.and_then(JsonPlatform::into_platform))
 }

@@ -102,7 +102,7 @@ fn odd_json_is_refused() {
         r#"{"config":{},"layers":[{"digest":1,"digest":2}]}"#,
         r#"{"config":{},"layers":[],"n":1e400}"#,
         "{\"config\":{},\"layers\":[]} x",
-        "\u{feff}{\"config\":{},\"layers\":[]}",
+        "\u{feff}\u{feff}{\"config\":{},\"layers\":[]}",
         r#"{"config":{},"layers":[],"n":NaN}"#,
         r#"{"config":{},"layers":[],"s":"\ud800"}"#,
         "[null,{},[],null,null]",
@@ -390,10 +390,124 @@ fn only_an_index_is_a_list() {
         typed(INDEX, "text/plain"),
         r#"{"schemaVersion":2}"#.to_owned(),
         r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#.to_owned(),
+        r#"{"schemaVersion":2,"manifests":[{"digest":"sha256:00","size":1}]}"#.to_owned(),
         r#"{"schemaVersion":2,"manifests":[{"digest":"md5:00"}]}"#.to_owned(),
+        r#"{"schemaVersion":2,"manifests":[null]}"#.to_owned(),
         "[]".to_owned(),
         "<html>".to_owned(),
     ] {
         assert!(read(&wrong).is_err(), "{wrong}");
     }
+}
+
+/// DIG-07: an entry that names content by an unknown algorithm is left out, and vetoes no other.
+#[test]
+fn an_entry_of_an_unknown_algorithm_is_left_out() {
+    let odd = descriptor("").replace("sha256:", "blake3:");
+    for entries in [[odd.clone(), descriptor("")], [descriptor(""), odd.clone()]] {
+        let text = index(&entries, "");
+        let index = Index::read(text.as_bytes(), &ManifestLimits::default()).unwrap();
+        assert_eq!((index.manifests().len(), index.unreadable()), (1, 1));
+        assert!(read(OCI_INDEX, &text).is_ok());
+    }
+    // A layer is needed, so its manifest is refused.
+    assert!(read(OCI_MANIFEST, &manifest(&[odd], "")).is_err());
+}
+
+/// Go programs write `null` or `""` for what is absent.
+#[test]
+fn null_and_empty_are_absence() {
+    let whole = read(OCI_MANIFEST, &manifest(&[descriptor("")], "")).unwrap();
+    for extra in [
+        r#","mediaType":null"#,
+        r#","mediaType":"""#,
+        r#","artifactType":null"#,
+        r#","artifactType":"""#,
+        r#","subject":null"#,
+        r#","annotations":null"#,
+        r#","annotations":{}"#,
+        r#","manifests":null"#,
+        r#","fsLayers":null,"blobs":null"#,
+    ] {
+        let text = manifest(&[descriptor("")], extra);
+        assert_eq!(read(OCI_MANIFEST, &text).unwrap(), whole, "{extra}");
+        assert_eq!(
+            detected(&text, OCI_MANIFEST).unwrap().as_ref(),
+            OCI_MANIFEST
+        );
+        let text = manifest(&[descriptor(&extra.replace("mediaType", "unknown"))], "");
+        assert_eq!(
+            read(OCI_MANIFEST, &text).unwrap(),
+            whole,
+            "{extra} in a layer"
+        );
+    }
+    for extra in [
+        r#","layers":null"#,
+        r#","config":null"#,
+        r#","mediaType":"""#,
+    ] {
+        let text = index(&[descriptor("")], extra);
+        assert!(read(OCI_INDEX, &text).is_ok(), "{extra}");
+        assert_eq!(detected(&text, OCI_INDEX).unwrap().as_ref(), OCI_INDEX);
+    }
+    let named = manifest(&[], r#","annotations":{"a":null}"#);
+    let named = read(OCI_MANIFEST, &named).unwrap().into_manifest().unwrap();
+    assert_eq!(named.annotations()["a"], "");
+}
+
+#[test]
+fn null_is_an_empty_list() {
+    let empty = r#"{"schemaVersion":2,"manifests":null}"#;
+    assert_eq!(
+        detected(empty, "application/json").unwrap().as_ref(),
+        OCI_INDEX
+    );
+    let list = Index::read(empty.as_bytes(), &ManifestLimits::default()).unwrap();
+    assert!(list.manifests().is_empty());
+    let without = manifest(&[], "").replace("[]", "null");
+    let without = read(OCI_MANIFEST, &without)
+        .unwrap()
+        .into_manifest()
+        .unwrap();
+    assert!(without.layers().is_empty());
+    for neither in [
+        r#"{"schemaVersion":2,"manifests":null,"layers":null}"#,
+        r#"{"schemaVersion":2,"layers":null}"#,
+    ] {
+        assert!(detected(neither, "application/json").is_err(), "{neither}");
+    }
+}
+
+/// An artifact without a config has that of the empty type.
+#[test]
+fn a_config_may_be_null_where_there_are_layers() {
+    for config in ["null", "absent"] {
+        let text = manifest(&[descriptor("")], "");
+        let field = format!(r#""config":{},"#, descriptor(""));
+        let text = match config {
+            "null" => text.replace(&field, r#""config":null,"#),
+            _ => text.replace(&field, ""),
+        };
+        assert_eq!(
+            detected(&text, OCI_MANIFEST).unwrap().as_ref(),
+            OCI_MANIFEST
+        );
+        let manifest = read(OCI_MANIFEST, &text).unwrap().into_manifest().unwrap();
+        assert_eq!(manifest.config().media_type(), &MediaType::EmptyJSON);
+        assert_eq!(manifest.config().size(), 2);
+    }
+}
+
+/// A byte order mark is part of the bytes that are hashed, and of nothing else.
+#[test]
+fn a_byte_order_mark_is_skipped() {
+    let text = format!("\u{feff}{}", manifest(&[], ""));
+    assert!(read(OCI_MANIFEST, &text).is_ok());
+    assert_eq!(
+        detected(&text, "text/plain").unwrap().as_ref(),
+        OCI_MANIFEST
+    );
+    let list = format!("\u{feff}{INDEX}");
+    assert!(Index::read(list.as_bytes(), &ManifestLimits::default()).is_ok());
 }

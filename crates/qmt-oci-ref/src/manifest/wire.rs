@@ -2,14 +2,55 @@
 
 use oci_spec::image::{ImageIndex, ImageManifest, ImageManifestBuilder, MediaType};
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
     Index, Manifest, ManifestError, ManifestLimit, ManifestLimits, OCI_INDEX, OCI_MANIFEST,
     is_index,
 };
-use crate::descriptor::{Annotations, Descriptor};
+use crate::descriptor::{Annotations, Descriptor, Entry};
 use crate::{json, text};
+
+/// A field that is there, `null`, or absent. Go programs write an empty list as `null`.
+#[derive(Default)]
+enum Field<T> {
+    Present(T),
+    Null,
+    #[default]
+    Absent,
+}
+
+impl<T> Field<T> {
+    fn is_present(&self) -> bool {
+        matches!(self, Self::Present(_))
+    }
+
+    fn as_ref(&self) -> Option<&T> {
+        match self {
+            Self::Present(value) => Some(value),
+            Self::Null | Self::Absent => None,
+        }
+    }
+
+    /// Returns the list; `None` only if it is absent.
+    fn into_list(self) -> Option<T>
+    where
+        T: Default,
+    {
+        match self {
+            Self::Present(list) => Some(list),
+            Self::Null => Some(T::default()),
+            Self::Absent => None,
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Option::deserialize(deserializer)?;
+        Ok(value.map_or(Self::Null, Self::Present))
+    }
+}
 
 /// Both forms at once, so that a field of the other form is seen and not skipped.
 #[derive(Deserialize)]
@@ -21,8 +62,10 @@ pub(super) struct Wire {
     #[serde(default)]
     artifact_type: Option<String>,
     config: Option<Descriptor>,
-    layers: Option<Vec<Descriptor>>,
-    manifests: Option<Vec<Descriptor>>,
+    #[serde(default)]
+    layers: Field<Vec<Descriptor>>,
+    #[serde(default)]
+    manifests: Field<Vec<Entry>>,
     // Docker's schema 1.
     fs_layers: Option<IgnoredAny>,
     // OCI's withdrawn artifact manifest.
@@ -41,7 +84,7 @@ impl Wire {
     }
 
     pub(super) fn media_type(&self) -> Option<MediaType> {
-        self.media_type.as_deref().map(text::media_type)
+        named(self.media_type.as_deref())
     }
 
     /// Refuses what another reader could read as something else.
@@ -59,8 +102,8 @@ impl Wire {
         }
         let is_index = is_index(declared);
         let foreign = [
-            ("manifests", !is_index && self.manifests.is_some()),
-            ("layers", is_index && self.layers.is_some()),
+            ("manifests", !is_index && self.manifests.is_present()),
+            ("layers", is_index && self.layers.is_present()),
             ("config", is_index && self.config.is_some()),
             ("fsLayers", self.fs_layers.is_some()),
             ("blobs", self.blobs.is_some()),
@@ -72,12 +115,12 @@ impl Wire {
     }
 
     fn check_counts(&self, limits: &ManifestLimits) -> Result<(), ManifestError> {
-        let count = |list: &Option<Vec<Descriptor>>| list.as_ref().map_or(0, Vec::len);
-        limits.check(ManifestLimit::Layers, count(&self.layers))?;
-        limits.check(ManifestLimit::IndexEntries, count(&self.manifests))?;
-        let descriptors = self.config.iter().chain(&self.subject);
-        let descriptors = descriptors.chain(self.layers.iter().flatten());
-        let descriptors = descriptors.chain(self.manifests.iter().flatten());
+        let layers = self.layers.as_ref().map_or(&[][..], Vec::as_slice);
+        let entries = self.manifests.as_ref().map_or(&[][..], Vec::as_slice);
+        limits.check(ManifestLimit::Layers, layers.len())?;
+        limits.check(ManifestLimit::IndexEntries, entries.len())?;
+        let descriptors = self.config.iter().chain(&self.subject).chain(layers);
+        let descriptors = descriptors.chain(entries.iter().filter_map(|entry| entry.0.as_ref()));
         let annotations = descriptors
             .flat_map(Descriptor::annotations)
             .chain(&self.annotations.0);
@@ -93,15 +136,16 @@ impl Wire {
     }
 
     pub(super) fn into_manifest(self) -> Result<Manifest, ManifestError> {
+        let has_layers = self.layers.is_present();
+        let (media_type, layers) = (self.media_type(), self.layers.into_list());
+        // Where there are layers, they are all that an artifact without a config has to say.
+        let no_config = || has_layers.then(|| Descriptor::of(MediaType::EmptyJSON, b"{}"));
+        let config = self.config.or_else(no_config);
         Ok(Manifest {
-            media_type: self.media_type(),
-            artifact_type: self.artifact_type.as_deref().map(text::media_type),
-            config: self
-                .config
-                .ok_or(ManifestError::Missing { field: "config" })?,
-            layers: self
-                .layers
-                .ok_or(ManifestError::Missing { field: "layers" })?,
+            media_type,
+            artifact_type: named(self.artifact_type.as_deref()),
+            config: config.ok_or(ManifestError::Missing { field: "config" })?,
+            layers: layers.ok_or(ManifestError::Missing { field: "layers" })?,
             subject: self.subject,
             annotations: self.annotations.into_map().unwrap_or_default(),
         })
@@ -109,14 +153,25 @@ impl Wire {
 
     pub(super) fn into_index(self) -> Result<Index, ManifestError> {
         let missing = ManifestError::Missing { field: "manifests" };
+        let (media_type, entries) = (self.media_type(), self.manifests.into_list());
+        let entries = entries.ok_or(missing)?;
+        let all = entries.len();
+        let manifests: Vec<_> = entries.into_iter().filter_map(|entry| entry.0).collect();
         Ok(Index {
-            media_type: self.media_type(),
-            artifact_type: self.artifact_type.as_deref().map(text::media_type),
-            manifests: self.manifests.ok_or(missing)?,
+            media_type,
+            artifact_type: named(self.artifact_type.as_deref()),
+            unreadable: all.saturating_sub(manifests.len()),
+            manifests,
             subject: self.subject,
             annotations: self.annotations.into_map().unwrap_or_default(),
         })
     }
+}
+
+/// A media type that is not empty.
+fn named(media_type: Option<&str>) -> Option<MediaType> {
+    let media_type = media_type.map(text::media_type);
+    media_type.filter(|media_type| !media_type.as_ref().is_empty())
 }
 
 #[expect(clippy::expect_used, reason = "the three required fields are given")]
@@ -183,30 +238,39 @@ pub(super) fn write_index<S: Serializer>(index: &Index, serializer: S) -> Result
 #[serde(rename_all = "camelCase")]
 pub(super) struct Header {
     media_type: Option<String>,
-    config: Option<IgnoredAny>,
-    layers: Option<IgnoredAny>,
-    manifests: Option<IgnoredAny>,
-    fs_layers: Option<IgnoredAny>,
+    #[serde(default)]
+    config: Field<IgnoredAny>,
+    #[serde(default)]
+    layers: Field<IgnoredAny>,
+    #[serde(default)]
+    manifests: Field<IgnoredAny>,
+    #[serde(default)]
+    fs_layers: Field<IgnoredAny>,
 }
 
 impl Header {
     pub(super) fn media_type(&self) -> Option<MediaType> {
-        self.media_type.as_deref().map(text::media_type)
+        named(self.media_type.as_deref())
     }
 
-    /// Returns the media type that the fields imply, where the document names none.
+    /// Returns the media type that the fields imply. A field that is `null` implies one only where
+    /// no other field does.
     pub(super) fn by_fields(&self) -> Result<MediaType, ManifestError> {
-        let is_manifest = self.config.is_some() || self.layers.is_some();
-        if self.manifests.is_some() && (is_manifest || self.fs_layers.is_some()) {
+        let is_manifest = self.config.is_present() || self.layers.is_present();
+        if self.manifests.is_present() && (is_manifest || self.fs_layers.is_present()) {
             return Err(ManifestError::Mixed { field: "manifests" });
         }
-        if self.fs_layers.is_some() {
+        if self.fs_layers.is_present() {
             return Err(ManifestError::Schema1);
         }
-        match (self.manifests.is_some(), is_manifest) {
-            (true, _) => Ok(MediaType::from(OCI_INDEX)),
+        let is_null_list = matches!(
+            (&self.manifests, &self.layers, &self.config),
+            (Field::Null, Field::Absent, Field::Absent)
+        );
+        match (self.manifests.is_present() || is_null_list, is_manifest) {
             (false, true) => Ok(MediaType::from(OCI_MANIFEST)),
             (false, false) => Err(ManifestError::Missing { field: "manifests" }),
+            (true, _) => Ok(MediaType::from(OCI_INDEX)),
         }
     }
 }

@@ -405,3 +405,44 @@ proptest! {
         let _ = parse(&text).map_err(|error| (error.to_string(), error.pointer()));
     }
 }
+
+/// A layout has no host; its name is what configs write, and no text of a registry is taken for it.
+#[test]
+fn content_of_a_layout_is_named_by_its_path() {
+    let digest: Digest = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+    let path = std::path::Path::new("/srv/plugins/echo");
+    let layout = Repository::of_layout(path);
+    assert_eq!(layout.layout(), Some(path));
+    assert_eq!(layout.to_string(), "oci-layout:///srv/plugins/echo");
+    let tagged = Reference::new(layout.clone(), Some("1".parse().unwrap()), None);
+    assert_eq!(tagged.to_string(), "oci-layout:///srv/plugins/echo:1");
+    // `oci-layout://` takes a tag or a digest, and the digest is what selects.
+    let pin = tagged.with_digest(digest.clone());
+    assert_eq!(
+        pin.to_string(),
+        format!("oci-layout:///srv/plugins/echo@{digest}")
+    );
+    let both = Reference::from(pin.clone());
+    assert_eq!(both.to_string(), pin.to_string());
+    let evil = Repository::of_layout(std::path::Path::new("/srv/\u{1b}[2J\n"));
+    assert_eq!(evil.to_string(), "oci-layout:///srv/\\u{1b}[2J\\n");
+    let named: Repository = "oci-layout.invalid/layout".parse().unwrap();
+    assert_ne!(named, layout);
+    assert_eq!(named.layout(), None);
+    assert!(
+        "oci-layout:///srv/plugins/echo:1"
+            .parse::<Reference>()
+            .is_err()
+    );
+}
+
+#[test]
+fn a_scheme_in_the_name_of_a_repository_is_called_that() {
+    for text in ["https://ghcr.io/acme/echo", "oci://ghcr.io/acme/echo"] {
+        let error = text.parse::<Repository>().unwrap_err();
+        assert!(
+            matches!(error.kind(), ReferenceErrorKind::Scheme { .. }),
+            "{error}"
+        );
+    }
+}

@@ -31,3 +31,18 @@ fn a_blob_is_pulled_whole() {
     let pulled = futures_util::FutureExt::now_or_never(registry.pull_blob(&repository, &blob));
     assert_eq!(pulled.unwrap().unwrap(), "content");
 }
+
+/// What could be listed goes with the error, and leaves it once.
+#[test]
+fn an_error_carries_what_was_listed() {
+    let error = || RegistryError::new(RegistryErrorKind::Content, "one entry is odd");
+    assert_eq!(error().take_listed(), None);
+    let mut partial = error().with_listed(vec![Descriptor::of(MediaType::EmptyJSON, b"{}")]);
+    assert_eq!(
+        partial.clone().take_listed().map(|listed| listed.len()),
+        Some(1)
+    );
+    assert_eq!(partial.take_listed().map(|listed| listed.len()), Some(1));
+    assert_eq!(partial.take_listed(), None);
+    assert_eq!(partial.to_string(), "one entry is odd");
+}

@@ -34,3 +34,44 @@ fn media_types_lose_parameters_and_odd_characters() {
     assert_eq!(media_type("a/\u{1b}[31m").to_string(), "a/\\u{1b}[31m");
     assert_eq!(media_type(&"x".repeat(300)).as_ref().chars().count(), 256);
 }
+
+#[test]
+fn byte_order_marks_are_dropped_and_utf_16_is_called_by_name() {
+    assert_eq!(
+        from_file(b"\xef\xbb\xbfa = 1".to_vec()),
+        Ok("a = 1".to_owned())
+    );
+    assert_eq!(from_file(b"a = 1".to_vec()), Ok("a = 1".to_owned()));
+    assert_eq!(from_file(b"\xef\xbb\xbf".to_vec()), Ok(String::new()));
+    assert_eq!(without_byte_order_mark(b"\xef\xbb\xbf{}"), b"{}");
+    for text in [&b"\xff\xfea\0"[..], b"\xfe\xff\0a"] {
+        assert!(from_file(text.to_vec()).unwrap_err().contains("UTF-16"));
+    }
+    assert!(
+        from_file(b"\xc3\x28".to_vec())
+            .unwrap_err()
+            .contains("not text")
+    );
+}
+
+#[test]
+fn errors_are_shown_with_causes_and_hint() {
+    #[derive(Debug)]
+    struct Outer(std::io::Error);
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("it failed")
+        }
+    }
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let error = Outer(std::io::Error::other("the disk is full"));
+    let line = "it failed: the disk is full (hint: remove something)";
+    assert_eq!(error_line(&error, Some("remove something")), line);
+    let report = "it failed\n  caused by: the disk is full\n  hint: remove something";
+    assert_eq!(error_report(&error, Some("remove something")), report);
+    assert_eq!(error_report(&error.0, None), "the disk is full");
+}

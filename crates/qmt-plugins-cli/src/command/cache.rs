@@ -1,14 +1,16 @@
 //! `cache`: what is stored on this disk.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use qmt_plugins::cache::maintenance::PruneOptions;
+use qmt_plugins::cache::maintenance::{CacheEntry, PruneOptions, PruneReport};
+use qmt_plugins::oci_ref::Digest;
 use qmt_plugins::{Error, PluginHost};
 use serde_json::json;
 
 use super::CommandResult;
-use crate::args::{CacheCommand, Global};
+use crate::args::{CacheCommand, Global, Prune};
 use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
 use crate::session;
@@ -19,16 +21,15 @@ pub(crate) async fn cache(
     output: &Output,
     command: &CacheCommand,
 ) -> CommandResult {
-    let host = session::host(global, output, session::config_or_default(global)?)?;
+    let host = session::host(global, output, session::config_or_default(global, output)?)?;
     match command {
         CacheCommand::Path => {
             let path = host.cache().path().display().to_string();
-            output.result(&json!({ "path": path }), &path);
-            Ok(())
+            output.result(&json!({ "path": path }), &path)
         }
         CacheCommand::List => list(&host, output).await,
         CacheCommand::Verify => verify(&host, output).await,
-        CacheCommand::Prune => prune(&host, output).await,
+        CacheCommand::Prune(options) => prune(&host, output, *options).await,
     }
 }
 
@@ -46,22 +47,13 @@ async fn list(host: &PluginHost, output: &Output) -> CommandResult {
             "size": record.size(),
             "path": entry.path,
         }));
-        let name = record.reference().unwrap_or("?").to_owned();
-        rows.push((
-            name,
-            format!(
-                "{}, {} bytes, {}",
-                record.kind(),
-                record.size(),
-                record.manifest()
-            ),
-        ));
+        let (kind, size, manifest) = (record.kind(), record.size(), record.manifest());
+        rows.push((name(entry), format!("{kind}, {size} bytes, {manifest}")));
     }
     if rows.is_empty() {
         rows.push(("the cache is empty".to_owned(), String::new()));
     }
-    output.result(&json!({ "entries": data }), &output::table(&rows));
-    Ok(())
+    output.result(&json!({ "entries": data }), &output::table(&rows))
 }
 
 async fn verify(host: &PluginHost, output: &Output) -> CommandResult {
@@ -70,44 +62,89 @@ async fn verify(host: &PluginHost, output: &Output) -> CommandResult {
     for path in &report.damaged {
         let _ = writeln!(text, "damaged and removed: {}", path.display());
     }
-    output.result(
-        &json!({ "good": report.good, "damaged": report.damaged }),
-        &text,
-    );
+    let data = json!({ "good": report.good, "damaged": report.damaged });
     if report.damaged.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Reported(Code::Failure))
+        return output.result(&data, &text);
     }
+    let failure = Failure::Negative {
+        code: Code::Failure,
+        message: format!(
+            "{} files were damaged, and are removed",
+            report.damaged.len()
+        ),
+    };
+    Err(output.refusal(data, &text, &failure))
 }
 
-async fn prune(host: &PluginHost, output: &Output) -> CommandResult {
-    let kept = host
-        .locked()
-        .into_iter()
-        .flat_map(|entry| [entry.digest, entry.manifest]);
-    let options = PruneOptions::default().with_keep(kept);
-    let report = host
-        .cache()
-        .prune(options, SystemTime::now())
-        .await
-        .map_err(cache_error)?;
-    let text = format!(
-        "removed {} plugins, {} blobs and {} leftovers: {} bytes",
-        report.evicted.len(),
-        report.blobs,
-        report.litter,
-        report.freed
-    );
+async fn prune(host: &PluginHost, output: &Output, prune: Prune) -> CommandResult {
+    let locked = host.locked().into_iter();
+    let locked: BTreeSet<Digest> = locked
+        .flat_map(|entry| [entry.digest, entry.manifest])
+        .collect();
+    let mut options = PruneOptions::default().with_keep(locked.iter().cloned());
+    if let Some(age) = prune.older_than {
+        options = options.with_max_age(age);
+    }
+    if prune.all {
+        options = options.with_max_size(0);
+    }
+    let report = host.cache().prune(options, SystemTime::now()).await;
+    let report = report.map_err(cache_error)?;
+    let kept = host.cache().list().await.map_err(cache_error)?;
+    let reason = |entry: &CacheEntry| reason(host, prune, &locked, &report, entry);
+    let (evicted, blobs, litter) = (report.evicted.len(), report.blobs, report.litter);
+    let mut rows = vec![(
+        "removed".to_owned(),
+        format!(
+            "{evicted} plugins, {blobs} blobs and {litter} leftovers: {} bytes",
+            report.freed
+        ),
+    )];
+    let shown = kept.iter();
+    rows.extend(shown.map(|entry| {
+        let kept = format!("{}: {}", name(entry), reason(entry));
+        ("kept".to_owned(), kept)
+    }));
+    let kept: Vec<_> = kept
+        .iter()
+        .map(|entry| json!({ "manifest": entry.record.manifest(), "reason": reason(entry) }))
+        .collect();
     let data = json!({
         "evicted": report.evicted,
         "in_use": report.in_use,
         "blobs": report.blobs,
         "litter": report.litter,
         "freed": report.freed,
+        "kept": kept,
     });
-    output.result(&data, &text);
-    Ok(())
+    output.result(&data, &output::table(&rows))
+}
+
+/// Returns why a plugin was not evicted.
+fn reason(
+    host: &PluginHost,
+    prune: Prune,
+    locked: &BTreeSet<Digest>,
+    report: &PruneReport,
+    entry: &CacheEntry,
+) -> &'static str {
+    let record = &entry.record;
+    let mut names = [record.manifest(), record.root()].into_iter();
+    if names.any(|digest| locked.contains(digest)) {
+        "the lockfile names it"
+    } else if report.in_use.contains(record.manifest()) || prune.all {
+        "a process uses it"
+    } else if prune.older_than.is_some() {
+        "it was used within `--older-than`"
+    } else if host.config().oci.cache_max_size.is_some() {
+        "the cache is not larger than `cache_max_size`"
+    } else {
+        "the config has no `cache_max_size`; `--older-than` or `--all` evicts it"
+    }
+}
+
+fn name(entry: &CacheEntry) -> String {
+    entry.record.reference().unwrap_or("?").to_owned()
 }
 
 fn cache_error(source: qmt_plugins::cache::CacheError) -> Failure {

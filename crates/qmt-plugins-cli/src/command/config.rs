@@ -15,27 +15,24 @@ pub(crate) async fn config(
     command: ConfigCommand,
 ) -> CommandResult {
     match command {
-        ConfigCommand::Schema => {
-            output.raw(format!("{:#}\n", config_schema()).as_bytes());
-        }
+        ConfigCommand::Schema => output.raw(format!("{:#}\n", config_schema()).as_bytes()),
         ConfigCommand::Path => {
-            let file = session::config(global)?;
+            let file = session::config(global, output)?;
             let path = file.path().display().to_string();
-            output.result(&json!({ "path": path }), &path);
+            output.result(&json!({ "path": path }), &path)
         }
         ConfigCommand::Check => {
-            let file = session::config(global)?;
+            let file = session::config(global, output)?;
             let path = file.path().display().to_string();
             let count = file.config().providers.len();
             let host = session::host(global, output, file)?;
-            let warnings = host.check_trust().await?;
+            let warnings = host.check().await?;
             for warning in &warnings {
                 output.note(format!("warning: {warning}"));
             }
             let text = format!("{path} is valid: {count} plugins");
             let data = json!({ "path": path, "plugins": count, "warnings": warnings });
-            output.result(&data, &text);
+            output.result(&data, &text)
         }
     }
-    Ok(())
 }

@@ -1,66 +1,119 @@
 //! `inspect`: what an image contains, and what would be extracted.
 
-use qmt_plugins::Target;
-use qmt_plugins::oci_ref::text;
+use qmt_plugins::inspect::{Inspection, Offer};
+use qmt_plugins::oci_ref::{PinnedReference, text};
+use qmt_plugins::{Error, PluginHost, Target};
 use serde_json::json;
 
 use super::CommandResult;
-use crate::args::Global;
+use crate::args::{Global, Inspect};
 use crate::output::{self, Output};
 use crate::session;
 
+/// Rows of a table.
+type Rows = Vec<(String, String)>;
+
 /// Reads manifests, and runs the loader's preflight if the cache has the file.
-pub(crate) async fn inspect(global: &Global, output: &Output, target: &str) -> CommandResult {
-    let host = session::host(global, output, session::config_or_default(global)?)?;
-    let target = Target::parse(host.config(), target)?;
+pub(crate) async fn inspect(global: &Global, output: &Output, inspect: &Inspect) -> CommandResult {
+    let host = session::host(global, output, session::config_or_default(global, output)?)?;
+    let target = session::target(global, &host, &inspect.target)?;
+    if inspect.all {
+        return all(&host, output, &target).await;
+    }
     let inspection = host.inspect(&target).await?;
-    let mut rows = vec![
-        ("image".to_owned(), inspection.reference.to_string()),
-        ("manifest".to_owned(), inspection.manifest.to_string()),
-    ];
+    let table = output::table(&rows(&inspection));
+    output.result(&json!({ "inspection": inspection }), &table)
+}
+
+/// Shows every platform, and what would be extracted if one of them is that of this machine.
+async fn all(host: &PluginHost, output: &Output, target: &Target) -> CommandResult {
+    let (reference, offers) = host.offers(target).await?;
+    let inspection = match host.inspect(target).await {
+        Ok(inspection) => Some(inspection),
+        Err(Error::Artifact { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let manifest = inspection.as_ref().and_then(|one| one.manifest.as_ref());
+    let mut rows: Rows = vec![("image".to_owned(), reference_of(Some(&reference)))];
+    for offer in &offers {
+        let selected = if manifest == Some(&offer.digest) {
+            ", for this machine"
+        } else {
+            ""
+        };
+        rows.push(("offers".to_owned(), format!("{}{selected}", offered(offer))));
+    }
+    match &inspection {
+        Some(inspection) => rows.extend(self::rows(inspection).into_iter().skip(1)),
+        None => rows.push(("manifest".to_owned(), "none is for this machine".to_owned())),
+    }
+    let data = json!({ "inspection": inspection, "image": reference, "offers": offers });
+    output.result(&data, &output::table(&rows))
+}
+
+fn offered(offer: &Offer) -> String {
+    let platform = offer.platform.as_ref().map(text::platform);
+    let platform = platform.unwrap_or_else(|| "no platform".to_owned());
+    let kind = offer.kind.as_ref().map(|kind| format!(", {kind}"));
+    format!("{platform}{}, {}", kind.unwrap_or_default(), offer.digest)
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    names.join(", ")
+}
+
+fn reference_of(reference: Option<&PinnedReference>) -> String {
+    reference.map_or_else(String::new, ToString::to_string)
+}
+
+fn rows(inspection: &Inspection) -> Rows {
+    let mut rows = Vec::new();
+    let mut row = |key: &str, value: String| rows.push((key.to_owned(), value));
+    if inspection.reference.is_some() {
+        row("image", reference_of(inspection.reference.as_ref()));
+    }
+    if let Some(manifest) = &inspection.manifest {
+        row("manifest", manifest.to_string());
+    }
     if let Some(platform) = &inspection.platform {
-        rows.push(("platform".to_owned(), text::platform(platform)));
+        row("platform", text::platform(platform));
     }
-    if let Some(kind) = inspection.kind_hint {
-        rows.push(("kind".to_owned(), format!("{kind}, declared by the image")));
+    match (inspection.kind_hint, &inspection.manifest) {
+        (Some(kind), Some(_)) => row("kind", format!("{kind}, declared by the image")),
+        (Some(kind), None) => row("kind", kind.to_string()),
+        (None, _) => {}
     }
-    rows.push(("file".to_owned(), inspection.file.clone()));
+    row("file", inspection.file.clone());
+    if let Some(reason) = inspection.unsigned {
+        row("signature", format!("none: {reason}"));
+    }
     for layer in &inspection.layers {
-        rows.push((
-            "layer".to_owned(),
-            format!(
-                "{}, {}, {} bytes",
-                layer.digest(),
-                layer.media_type(),
-                layer.size()
-            ),
-        ));
+        let (digest, media_type, size) = (layer.digest(), layer.media_type(), layer.size());
+        row("layer", format!("{digest}, {media_type}, {size} bytes"));
     }
     for (name, value) in &inspection.annotations {
-        rows.push(("annotation".to_owned(), format!("{name} = {value}")));
+        row("annotation", format!("{name} = {value}"));
     }
     for step in &inspection.trace {
-        rows.push(("why".to_owned(), step.clone()));
+        row("why", step.clone());
     }
-    match &inspection.content {
-        None => rows.push((
-            "content".to_owned(),
-            "not in the cache; `pull` fetches it".to_owned(),
-        )),
-        Some(content) => {
-            rows.push((
-                "content".to_owned(),
-                format!("{}, {} bytes", content.digest, content.size),
-            ));
-            match &content.preflight {
-                Ok(found) => {
-                    rows.push(("exports".to_owned(), found.exports.join(", ")));
-                    rows.push(("imports".to_owned(), found.imports.join(", ")));
-                }
-                Err(problem) => rows.push(("preflight".to_owned(), format!("refused: {problem}"))),
-            }
+    let Some(content) = &inspection.content else {
+        row("content", "not in the cache; `pull` fetches it".to_owned());
+        return rows;
+    };
+    row(
+        "content",
+        format!("{}, {} bytes", content.digest, content.size),
+    );
+    match &content.preflight {
+        Ok(found) => {
+            row("exports", listed(&found.exports));
+            row("imports", listed(&found.imports));
         }
+        Err(problem) => row("preflight", format!("refused: {problem}")),
     }
-    output.result(&json!({ "inspection": inspection }), &output::table(&rows));
-    Ok(())
+    rows
 }

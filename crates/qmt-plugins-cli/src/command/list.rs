@@ -1,5 +1,6 @@
 //! `list`: the plugins of the config, and what the lockfile records about them.
 
+use qmt_plugins::Target;
 use serde_json::json;
 
 use super::CommandResult;
@@ -9,15 +10,23 @@ use crate::session;
 
 /// Reads only config and lockfile: nothing is fetched or verified.
 pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
-    let host = session::host(global, output, session::config(global)?)?;
-    let locked = host.locked();
+    let host = session::host(global, output, session::config(global, output)?)?;
     let mut data = Vec::new();
     let mut text = String::new();
     for provider in &host.config().providers {
-        let entry = locked.iter().find(|entry| entry.name == provider.name);
-        data.push(json!({ "name": provider.name, "path": provider.path, "locked": entry }));
+        let entry = host.lock_entry(&provider.name);
+        let source = Target::named(host.config(), &provider.name)?
+            .source()
+            .to_string();
+        let is_current = entry.as_ref().map(|entry| entry.reference == source);
+        data.push(json!({
+            "name": provider.name,
+            "path": provider.path,
+            "locked": entry,
+            "locked_is_current": is_current,
+        }));
         let mut rows = vec![(provider.name.clone(), provider.path.clone())];
-        if let Some(entry) = entry {
+        if let Some(entry) = &entry {
             let signer = entry
                 .signer
                 .as_ref()
@@ -26,6 +35,13 @@ pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
                 "  locked".to_owned(),
                 format!("{}, {}", entry.kind, entry.digest),
             ));
+            if is_current == Some(false) {
+                let note = format!(
+                    "another reference, {}; the next `pull` or `lock` replaces it",
+                    entry.reference
+                );
+                rows.push(("  locked for".to_owned(), note));
+            }
             rows.push(("  signer".to_owned(), signer));
         } else {
             rows.push(("  locked".to_owned(), "not yet".to_owned()));
@@ -35,6 +51,5 @@ pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
     if data.is_empty() {
         text.push_str("the config names no plugins\n");
     }
-    output.result(&json!({ "plugins": data }), &text);
-    Ok(())
+    output.result(&json!({ "plugins": data }), &text)
 }

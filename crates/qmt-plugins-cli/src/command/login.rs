@@ -1,12 +1,11 @@
 //! `login` and `logout`: credentials, stored where docker stores them.
 
-use std::io::{IsTerminal, Read as _};
+use std::io::IsTerminal as _;
 
 use qmt_plugins::PluginHost;
 use qmt_plugins::oci_ref::{ReferenceError, RegistryHost};
 use qmt_plugins::registry::credentials::StoredIn;
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::CommandResult;
 use crate::args::{Global, Login, Logout};
@@ -23,27 +22,24 @@ pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> Co
     if !login.password_stdin && std::io::stdin().is_terminal() {
         let rule =
             "give the password on stdin, with `--password-stdin`: typed here, it would be visible";
-        return Err(Failure::Usage(rule.to_owned()));
+        return Err(Failure::usage(rule));
     }
-    let mut read = Zeroizing::new(Vec::new());
-    std::io::stdin()
-        .lock()
-        .take(PASSWORD_MAX_BYTES + 1)
-        .read_to_end(&mut read)
-        .map_err(|error| Failure::other("the password can't be read from stdin", error))?;
+    let read = session::stdin(PASSWORD_MAX_BYTES + 1).await;
+    let read =
+        read.map_err(|error| Failure::other("the password can't be read from stdin", error))?;
     // A truncated password would be another one.
     if read.len() as u64 > PASSWORD_MAX_BYTES {
-        return Err(Failure::Usage(format!(
+        return Err(Failure::usage(format!(
             "the password on stdin is longer than {PASSWORD_MAX_BYTES} bytes"
         )));
     }
     let password = std::str::from_utf8(&read)
-        .map_err(|_| Failure::Usage("the password on stdin is not UTF-8".to_owned()))?
+        .map_err(|_| Failure::usage("the password on stdin is not UTF-8"))?
         .trim_end_matches(['\r', '\n']);
     if password.is_empty() {
-        return Err(Failure::Usage("the password on stdin is empty".to_owned()));
+        return Err(Failure::usage("the password on stdin is empty"));
     }
-    let host = session::host(global, output, session::config_or_default(global)?)?;
+    let host = session::host(global, output, session::config_or_default(global, output)?)?;
     let stored = host.login(&registry, &login.username, password).await?;
     let place = match &stored {
         StoredIn::Helper(name) => format!("by the credential helper `{name}`"),
@@ -51,8 +47,7 @@ pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> Co
         other => format!("{other:?}"),
     };
     let text = format!("logged in to {registry}; the credential is stored {place}");
-    output.result(&json!({ "registry": registry, "stored": place }), &text);
-    Ok(())
+    output.result(&json!({ "registry": registry, "stored": place }), &text)
 }
 
 /// Removes the credential.
@@ -74,12 +69,19 @@ pub(crate) async fn logout(output: &Output, logout: &Logout) -> CommandResult {
     output.result(
         &json!({ "registry": registry, "was_logged_in": was_there, "remaining": remaining }),
         &text,
-    );
-    Ok(())
+    )
 }
 
+/// Reads the registry. What is pasted from a browser has a scheme, and a path that credentials do not
+/// have.
 fn parse(text: &str) -> Result<RegistryHost, Failure> {
     text.parse().map_err(|error: ReferenceError| {
-        Failure::Usage(format!("`{text}` is not a registry: {error}"))
+        let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+        let bare = bare.split('/').next().unwrap_or_default();
+        let hint = bare.parse::<RegistryHost>().ok().filter(|_| bare != text);
+        Failure::Usage {
+            message: format!("`{text}` is not a registry: {error}"),
+            hint: hint.map(|host| format!("a registry is named without scheme and path: `{host}`")),
+        }
     })
 }

@@ -30,7 +30,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> CommandResult 
         Command::Why(verify) => verify::why(global, output, &verify).await,
         Command::Run(run) => run::run(global, output, &run).await,
         Command::List => list::list(global, output),
-        Command::Inspect(inspect) => inspect::inspect(global, output, &inspect.target).await,
+        Command::Inspect(inspect) => inspect::inspect(global, output, &inspect).await,
         Command::Publish(publish) => publish::publish(global, output, &publish).await,
         Command::Login(login) => login::login(global, output, &login).await,
         Command::Logout(logout) => login::logout(output, &logout).await,
@@ -40,8 +40,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> CommandResult 
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "qmt-plugins", &mut script);
-            output.raw(&script);
-            Ok(())
+            output.raw(&script)
         }
     }
 }

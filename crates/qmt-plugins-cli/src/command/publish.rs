@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use qmt_plugins::PluginSource;
-use qmt_plugins::config::Config;
+use qmt_plugins::config::{Config, scope_of};
 use qmt_plugins::oci_ref::{RegistryHost, manifest};
 use qmt_plugins::publish::{PublishRequest, Published};
 use qmt_plugins::verify::KeySigner;
@@ -25,13 +25,13 @@ const KEY_BYTES_MAX: u64 = 64 * 1024;
 /// Pushes, then prints the digest and how to sign it.
 pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish) -> CommandResult {
     if publish.wasm.is_none() && publish.native.is_empty() {
-        return Err(Failure::Usage(
-            "there is nothing to publish: give `--wasm` or `--native`".to_owned(),
+        return Err(Failure::usage(
+            "there is nothing to publish: give `--wasm` or `--native`",
         ));
     }
     let destination = PluginSource::parse_reference(&publish.reference).map_err(|error| {
         let reference = &publish.reference;
-        Failure::Usage(format!(
+        Failure::usage(format!(
             "`{reference}` is not a destination to publish to: {error}"
         ))
     })?;
@@ -49,10 +49,15 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
     for (name, value) in annotations(publish)? {
         request = request.with_annotation(name, value);
     }
+    let mut public_key = None;
     if let Some(file) = &publish.sign_key {
-        request = request.signed_by(signer(file)?);
+        let signer = signer(file)?;
+        let name = file.with_extension("pub");
+        let name = name.file_name().unwrap_or_default().to_string_lossy();
+        public_key = Some((name.into_owned(), signer.public_key_pem()));
+        request = request.signed_by(signer);
     }
-    let config = session::config_or_default(global)?;
+    let config = session::config_or_default(global, output)?;
     let plain_http = is_plain_http(config.config(), &destination);
     let host = session::host(global, output, config)?;
     let published = host.publish(&request).await?;
@@ -76,11 +81,26 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
         rows.push(("signed by".to_owned(), signature.signer.to_string()));
     }
     rows.push((next.label.to_owned(), next.shown));
+    let mut text = output::table(&rows);
+    if let Some((name, pem)) = &public_key {
+        text.push_str(&accepting(&published, name, pem));
+    }
     output.result(
         &json!({ "published": published, "sign": next.sign, "verify": next.verify }),
-        &output::table(&rows),
-    );
-    Ok(())
+        &text,
+    )
+}
+
+/// Returns what a host needs to accept a signature that is in no transparency log.
+fn accepting(published: &Published, name: &str, pem: &str) -> String {
+    let scope = scope_of(&published.reference.to_string());
+    let key = json!(name);
+    format!(
+        "\nhosts accept this signature with the public key below in `{name}` next to their config, and \
+         with these config lines:\n\n[[oci.policy]]\nscope = \"{scope}\"\n\
+         any_of = [{{ key = {key}, transparency_log = \"optional\" }}]\n\n{}\n",
+        pem.trim_end()
+    )
 }
 
 /// The next step, and its commands. A layout has none, because cosign only supports registries.
@@ -146,7 +166,7 @@ fn annotations(publish: &Publish) -> Result<BTreeMap<&str, &str>, Failure> {
     let mut all = BTreeMap::new();
     for (name, value) in named.chain(given) {
         if all.insert(name, value).is_some() {
-            return Err(Failure::Usage(format!(
+            return Err(Failure::usage(format!(
                 "the annotation `{name}` is given twice"
             )));
         }
@@ -156,7 +176,7 @@ fn annotations(publish: &Publish) -> Result<BTreeMap<&str, &str>, Failure> {
 
 /// Reads the signing key. This is done before anything is sent.
 fn signer(file: &Path) -> Result<KeySigner, Failure> {
-    let doing = || format!("the key {} can't be used", file.display());
+    let doing = || format!("the key `{}` can't be used", file.display());
     let mut pem = Zeroizing::new(Vec::new());
     File::open(file)
         .and_then(|key| key.take(KEY_BYTES_MAX + 1).read_to_end(&mut pem))
@@ -183,7 +203,7 @@ fn source_date_epoch() -> Result<u64, Failure> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Err(_) => Ok(0),
         Ok(text) => text.trim().parse().map_err(|_| {
-            Failure::Usage("SOURCE_DATE_EPOCH must be a number of seconds since 1970".to_owned())
+            Failure::usage("SOURCE_DATE_EPOCH must be a number of seconds since 1970")
         }),
     }
 }

@@ -1,7 +1,8 @@
 //! `pull`, `lock` and `update`: plugins into the cache and the lockfile.
 
+use qmt_plugins::inspect::ArtifactSummary;
 use qmt_plugins::oci_ref::PinnedReference;
-use qmt_plugins::{ArtifactSummary, Error, PluginArtifact, PluginHost, Target};
+use qmt_plugins::{Error, PluginArtifact, PluginHost, Target};
 use serde_json::{Value, json};
 
 use super::CommandResult;
@@ -13,15 +14,15 @@ use crate::session;
 /// Fetches and verifies.
 pub(crate) async fn pull(global: &Global, output: &Output, targets: &[String]) -> CommandResult {
     let file = if targets.is_empty() {
-        session::config(global)?
+        session::config(global, output)?
     } else {
-        session::config_or_default(global)?
+        session::config_or_default(global, output)?
     };
     let host = session::host(global, output, file)?;
     let targets = if targets.is_empty() {
         all(&host)?
     } else {
-        let parse = |text: &String| Target::parse(host.config(), text);
+        let parse = |text: &String| session::target(global, &host, text);
         targets.iter().map(parse).collect::<Result<Vec<_>, _>>()?
     };
     let mut report = Report::default();
@@ -33,13 +34,13 @@ pub(crate) async fn pull(global: &Global, output: &Output, targets: &[String]) -
 
 /// Resolves all plugins of the config and writes the lockfile.
 pub(crate) async fn lock(global: &Global, output: &Output) -> CommandResult {
-    let host = session::host(global, output, session::config(global)?)?;
+    let host = session::host(global, output, session::config(global, output)?)?;
     let mut report = Report::default();
     for (target, result) in host.fetch_all(&all(&host)?).await {
         report.add(output, target.name(), result);
     }
     if report.failed.is_none() {
-        host.tidy_lockfile()?;
+        host.tidy_lockfile().await?;
     }
     report.end(output)
 }
@@ -47,24 +48,23 @@ pub(crate) async fn lock(global: &Global, output: &Output) -> CommandResult {
 /// Updates plugins to what their tags name now.
 pub(crate) async fn update(global: &Global, output: &Output, names: &[String]) -> CommandResult {
     if global.locked || global.frozen {
-        return Err(Failure::Usage(
-            "`update` changes the lockfile, and `--locked` forbids it".to_owned(),
+        return Err(Failure::usage(
+            "`update` changes the lockfile, and `--locked` forbids it",
         ));
     }
-    let host = session::host(global, output, session::config(global)?)?;
-    let names = if names.is_empty() {
-        host.config()
-            .providers
-            .iter()
-            .map(|provider| provider.name.clone())
-            .collect()
-    } else {
-        names.to_vec()
-    };
+    let host = session::host(global, output, session::config(global, output)?)?;
+    let mut targets = Vec::new();
+    for name in names {
+        targets.extend(Target::parse_all(host.config(), name)?);
+    }
+    if names.is_empty() {
+        targets = all(&host)?;
+    }
     let mut report = Report::default();
-    for name in &names {
-        let before = host.locked().into_iter().find(|entry| entry.name == *name);
-        let result = host.update(name).await;
+    for target in &targets {
+        let name = target.name();
+        let before = host.lock_entry(name).filter(|_| target.is_configured());
+        let result = host.update_target(target).await;
         if let (Some(before), Ok(artifact)) = (&before, &result)
             && let Some(now) = artifact.reference().map(PinnedReference::digest)
         {
@@ -111,10 +111,8 @@ impl Report {
             Err(error) => {
                 let failure = Failure::from(error);
                 self.data
-                    .push(json!({ "name": name, "error": output::error_data(&failure) }));
-                if !output.is_json() {
-                    output.failure(&failure);
-                }
+                    .push(json!({ "name": name, "error": failure.data() }));
+                output.partial_failure(&failure);
                 self.failed = Some(failure);
             }
         }
@@ -122,10 +120,10 @@ impl Report {
 
     /// Prints the successes. Failures were printed, or are part of the data.
     fn end(self, output: &Output) -> CommandResult {
-        output.result(&json!({ "plugins": self.data }), &self.text);
+        let data = json!({ "plugins": self.data });
         match self.failed {
-            None => Ok(()),
-            Some(failure) => Err(Failure::Reported(failure.code())),
+            None => output.result(&data, &self.text),
+            Some(failure) => Err(output.refusal(data, &self.text, &failure)),
         }
     }
 }
@@ -134,8 +132,8 @@ fn describe(name: &str, summary: &ArtifactSummary) -> String {
     let image = summary.reference.as_ref().map(ToString::to_string);
     let signer = summary
         .signer
-        .clone()
-        .unwrap_or_else(|| "not verified".to_owned());
+        .as_ref()
+        .map_or_else(|| "not verified".to_owned(), ToString::to_string);
     output::table(&[
         (name.to_owned(), summary.kind.to_string()),
         (

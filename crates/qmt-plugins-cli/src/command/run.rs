@@ -1,63 +1,102 @@
 //! `run`: loads a plugin and calls one export.
 
-use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use qmt_plugins::Error;
+use qmt_plugins::config::ConfigFile;
+use qmt_plugins::loader::Plugin;
+use qmt_plugins::verify::VerifyError;
+use qmt_plugins::{Error, PluginHost, Target};
 use serde_json::json;
 
 use super::CommandResult;
-use crate::args::{Global, Run};
+use crate::args::{Global, Run, Signer};
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::session;
 
 /// Prints the plugin's output as it is.
 pub(crate) async fn run(global: &Global, output: &Output, run: &Run) -> CommandResult {
-    let input = input(run)?;
-    let host = session::host(global, output, session::config(global)?)?;
-    let plugin = host.load(&run.name).await?;
+    let file = config_for(global, output, run)?;
+    let host = session::host(global, output, file)?;
+    let mut target = session::target(global, &host, &run.target)?;
+    if run.allow_native {
+        target = target.with_native_allowed();
+    }
+    let input = input(run).await?;
+    let plugin = load(&host, &target).await?;
     let answer = plugin
         .call(&run.export, input)
         .await
         .map_err(|source| Error::Load {
-            plugin: run.name.clone(),
+            plugin: target.name().to_owned(),
             doing: format!("calling `{}`", run.export),
             source,
         })?;
-    if output.is_json() {
-        let text = std::str::from_utf8(&answer).ok();
-        let hex = text.is_none().then(|| hex::encode(&answer));
-        output.result(
-            &json!({ "plugin": run.name, "export": run.export, "output": text, "output_hex": hex }),
-            "",
-        );
-    } else {
-        output.raw(&answer);
-        // On a terminal the shell's prompt starts on a new line; a pipe gets the exact bytes.
-        if std::io::stdout().is_terminal() && !answer.ends_with(b"\n") {
-            output.raw(b"\n");
-        }
+    if !output.is_json() {
+        return output.answer(&answer);
     }
-    Ok(())
+    let text = std::str::from_utf8(&answer).ok();
+    let hex = text.is_none().then(|| hex::encode(&answer));
+    output.result(
+        &json!({ "plugin": target.name(), "export": run.export, "output": text, "output_hex": hex }),
+        "",
+    )
 }
 
-fn input(run: &Run) -> Result<Bytes, Failure> {
+/// Reads the config, with the options that decide about trust.
+fn config_for(global: &Global, output: &Output, run: &Run) -> Result<ConfigFile, Failure> {
+    let file = session::config_or_default(global, output)?;
+    let decides =
+        run.insecure_skip_signature || run.allow_native || run.signer != Signer::default();
+    if decides && file.config().provider(&run.target).is_some() {
+        let name = &run.target;
+        return Err(Failure::Usage {
+            message: format!("the config decides which signature `{name}` must have"),
+            hint: Some("these options are for plugins that are not in the config".to_owned()),
+        });
+    }
+    let file = session::with_signer(&file, &run.signer)?;
+    if run.insecure_skip_signature {
+        return session::without_verification(&file);
+    }
+    Ok(file)
+}
+
+async fn load(host: &PluginHost, target: &Target) -> Result<Arc<dyn Plugin>, Failure> {
+    host.load_target(target).await.map_err(|error| {
+        let advice = match &error {
+            _ if target.is_configured() => None,
+            Error::NotVerified {
+                source: VerifyError::NoSignature { .. },
+                ..
+            } => Some("`--insecure-skip-signature` runs it without one"),
+            Error::NativeForbidden { .. } => Some("here, `--allow-native` does"),
+            _ => None,
+        };
+        let error = Box::new(error);
+        Failure::Library { error, advice }
+    })
+}
+
+async fn input(run: &Run) -> Result<Bytes, Failure> {
     match (&run.input, &run.input_file) {
         (Some(text), _) => Ok(Bytes::from(text.clone())),
         (None, Some(path)) if path == Path::new("-") => {
-            let mut input = Vec::new();
-            let read = std::io::stdin().lock().read_to_end(&mut input);
-            read.map_err(|error| Failure::other("stdin can't be read", error))?;
-            Ok(input.into())
+            let input = session::stdin(u64::MAX).await;
+            let input = input.map_err(|error| Failure::other("stdin can't be read", error))?;
+            Ok(input.to_vec().into())
         }
-        (None, Some(path)) => std::fs::read(path).map(Bytes::from).map_err(|error| {
-            Failure::other(
-                format!("the input file {} can't be read", path.display()),
-                error,
-            )
-        }),
+        (None, Some(path)) => tokio::fs::read(path)
+            .await
+            .map(Bytes::from)
+            .map_err(|error| {
+                Failure::other(
+                    format!("the input file `{}` can't be read", path.display()),
+                    error,
+                )
+            }),
         (None, None) => Ok(Bytes::new()),
     }
 }

@@ -1,4 +1,4 @@
-//! `trust`: the trust root in use, and its age.
+//! `trust`: the trust root in use and its age, and the policies.
 
 use serde_json::json;
 
@@ -9,11 +9,9 @@ use crate::session;
 
 /// Runs the subcommand.
 pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> CommandResult {
-    let host = session::host(global, output, session::config_or_default(global)?)?;
-    let info = match command {
-        Trust::Show => host.trust_root(false).await?,
-        Trust::Update => host.trust_root(true).await?,
-    };
+    let host = session::host(global, output, session::config_or_default(global, output)?)?;
+    let summary = host.trust_summary(command == Trust::Update).await?;
+    let info = &summary.root;
     let mut rows = vec![("source".to_owned(), info.source.clone())];
     if let Some(version) = &info.version {
         rows.push(("version".to_owned(), version.clone()));
@@ -34,6 +32,26 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
     for left in &info.left_aside {
         rows.push(("left aside".to_owned(), left.clone()));
     }
+    for policy in &summary.policies {
+        let count = match policy.require {
+            1 => String::new(),
+            more => format!("{more} of: "),
+        };
+        let signers = policy.signers.join("; ");
+        rows.push((
+            "policy".to_owned(),
+            format!("{}: {count}{signers}", policy.scope),
+        ));
+        for condition in &policy.conditions {
+            rows.push((
+                "policy".to_owned(),
+                format!("{}: requires {condition}", policy.scope),
+            ));
+        }
+    }
+    for warning in &summary.warnings {
+        rows.push(("warning".to_owned(), warning.clone()));
+    }
     let data = json!({
         "source": info.source,
         "version": info.version,
@@ -43,7 +61,8 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
         "ct_logs": info.ct_logs,
         "timestamp_authorities": info.timestamp_authorities,
         "left_aside": info.left_aside,
+        "policies": summary.policies,
+        "warnings": summary.warnings,
     });
-    output.result(&data, &output::table(&rows));
-    Ok(())
+    output.result(&data, &output::table(&rows))
 }

@@ -3,36 +3,180 @@
 use std::fmt::Write as _;
 
 use qmt_plugins::config::scope_of;
+use qmt_plugins::inspect::{DigestOrigin, VersionReport, Versions};
+use qmt_plugins::verify::VerifyError;
 use qmt_plugins::verify::report::{Rejection, Report, TrustReport};
-use qmt_plugins::{Error, Target};
-use serde_json::json;
+use qmt_plugins::{Error, ErrorKind};
+use serde_json::{Value, json};
 
 use super::CommandResult;
 use crate::args::{Global, Verify};
-use crate::exit::{Code, Failure};
+use crate::exit::{self, Code, Failure};
 use crate::output::{self, Output};
 use crate::session;
 
-/// Verifies an image, and prints what was verified.
+/// Verifies the version of an image that is used, and prints what was verified.
 pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) -> CommandResult {
-    let report = run(global, output, verify).await?;
-    output.result(
-        &json!({ "verified": !report.skipped, "report": report }),
-        &proven(&report),
-    );
+    let versions = run(global, output, verify).await?;
+    let data = data(&versions);
+    let report = match versions.used.result {
+        Ok(report) => report,
+        Err(error) => {
+            let failure = Failure::from(error);
+            if output.is_json() {
+                return Err(output.refusal(data, "", &failure));
+            }
+            if let Some(line) = other(versions.current.as_ref()) {
+                output.note(line);
+            }
+            return Err(failure);
+        }
+    };
+    let mut text = proven(&report);
+    let rows: Vec<_> = [
+        Some(judged(versions.used.origin).to_owned()),
+        other(versions.current.as_ref()),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|line| ("version".to_owned(), line))
+    .collect();
+    text.push_str(&output::table(&rows));
     if report.skipped {
-        // The question is whether it is signed, and that was not checked.
-        return Err(Failure::Reported(Code::NotVerified));
+        return Err(output.refusal(data, &text, &skipped()));
     }
-    Ok(())
+    output.result(&data, &text)
 }
 
-/// Explains why an image is accepted or refused, with each evidence item.
+/// Explains why an image is accepted or refused, with each evidence item: the version that is used,
+/// and the one that its tag names now.
 pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> CommandResult {
-    match run(global, output, verify).await {
+    let versions = run(global, output, verify).await?;
+    let data = data(&versions);
+    let mut text = format!("version: {}\n", judged(versions.used.origin));
+    text.push_str(&explained(output, &versions.used));
+    match &versions.current {
+        None => {}
+        Some(Ok(current)) => {
+            text.push_str("\nthe tag names another digest now:\n");
+            text.push_str(&explained(output, current));
+        }
+        Some(Err(_)) => {
+            let line = other(versions.current.as_ref()).unwrap_or_default();
+            let _ = writeln!(text, "\n{}", output.paragraph(&line, ""));
+        }
+    }
+    let failure = match versions.used.result {
+        Ok(report) if !report.skipped => return output.result(&data, &text),
+        Ok(_) => skipped(),
+        Err(error) if is_explained(&error) => error.into(),
+        // Nothing was found out about its signatures.
+        Err(error) if output.is_json() => {
+            return Err(output.refusal(data, "", &error.into()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Err(output.refusal(data, &text, &failure))
+}
+
+async fn run(global: &Global, output: &Output, verify: &Verify) -> Result<Versions, Failure> {
+    let file = session::with_signer(&session::config_or_default(global, output)?, &verify.signer)?;
+    let host = session::host(global, output, file)?;
+    let target = session::target(global, &host, &verify.target)?;
+    Ok(host.verify_versions(&target).await?)
+}
+
+/// Returns why `verify` fails if verification is switched off: the question is whether the image is
+/// signed by an accepted signer, and that was not checked.
+fn skipped() -> Failure {
+    Failure::Negative {
+        code: Code::NotVerified,
+        message: "signatures are not verified: `insecure_skip_signature` is set".to_owned(),
+    }
+}
+
+/// Returns both versions as data.
+fn data(versions: &Versions) -> Value {
+    let of = |version: &VersionReport| {
+        let report = version.result.as_ref().ok();
+        json!({
+            "verified": report.is_some_and(|report| !report.skipped),
+            "report": report,
+            "digest": version.reference.digest(),
+            "origin": version.origin,
+        })
+    };
+    let with_error = |error: &Error, mut data: Value| {
+        if let Some(object) = data.as_object_mut() {
+            object.insert("error".to_owned(), exit::error_data(error));
+        }
+        data
+    };
+    let current = versions.current.as_ref().map(|current| match current {
+        Ok(version) => match &version.result {
+            Ok(_) => of(version),
+            Err(error) => with_error(error, of(version)),
+        },
+        Err(error) => with_error(error, json!({ "verified": false })),
+    });
+    let mut data = of(&versions.used);
+    if let Some(object) = data.as_object_mut() {
+        object.insert("current".to_owned(), current.unwrap_or_default());
+    }
+    data
+}
+
+/// Reports whether something is known about the signatures: they are refused, or some of them could
+/// not be looked up.
+fn is_explained(error: &Error) -> bool {
+    match error {
+        Error::NotVerified { source, .. } => {
+            error.kind() == ErrorKind::NotVerified || !source.rejections().is_empty()
+        }
+        _ => false,
+    }
+}
+
+/// Says which digest was verified.
+fn judged(origin: DigestOrigin) -> &'static str {
+    match origin {
+        DigestOrigin::Reference => "the digest of the reference",
+        DigestOrigin::Lockfile => "the digest in the lockfile",
+        DigestOrigin::Cache => "the digest that the cache recorded for the tag",
+        _ => "what the tag names now",
+    }
+}
+
+/// Says that the tag names another digest now, or that this is not known.
+fn other(current: Option<&Result<VersionReport, Error>>) -> Option<String> {
+    Some(match current? {
+        Ok(version) => {
+            let result = match &version.result {
+                Ok(report) if !report.skipped => "which is accepted too",
+                Ok(_) => "which is not verified either",
+                Err(error) if error.kind() == ErrorKind::NotVerified => "which is refused",
+                Err(_) => "whose signatures could not be looked up",
+            };
+            let digest = version.reference.digest();
+            format!("the tag names another digest now: {digest}, {result}")
+        }
+        Err(error) => {
+            let causes = exit::chain(error);
+            format!("what the tag names now is not known: {}", causes.join(": "))
+        }
+    })
+}
+
+/// Explains the decision about one version.
+fn explained(output: &Output, version: &VersionReport) -> String {
+    match &version.result {
+        Ok(report) if report.skipped => {
+            format!("not verified: {}\n{}", report.subject, proven(report))
+        }
         Ok(report) => {
-            let mut text = format!("accepted: {}\n{}", report.subject, proven(&report));
+            let mut text = format!("accepted: {}\n{}", report.subject, proven(report));
             text.push_str(&rejected(
+                output,
                 &report.rejected,
                 "also discovered, and rejected:",
             ));
@@ -40,54 +184,40 @@ pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> Co
                 text.push_str("\nthese config lines accept only this signer:\n");
                 text.push_str(&accepting(&report.subject, line));
             }
-            output.result(
-                &json!({ "verified": !report.skipped, "report": report }),
-                &text,
-            );
-            Ok(())
+            text
         }
-        Err(Failure::Library(error)) => {
-            let Error::NotVerified {
-                reference, source, ..
-            } = &*error
-            else {
-                return Err(Failure::Library(error));
-            };
-            let mut text = format!("refused: {reference}\n{source}\n");
-            text.push_str(&rejected(source.rejections(), "discovered, and rejected:"));
-            let mut shown = Vec::new();
-            for rejection in source.rejections() {
-                let Some(line) = rejection.config_line.as_ref() else {
-                    continue;
-                };
-                if shown.contains(&line) {
-                    continue;
-                }
-                shown.push(line);
-                let signer = rejection.signer.as_deref().unwrap_or("this signer");
-                let _ = writeln!(text, "\nthese config lines accept {signer}:");
-                text.push_str(&accepting(reference, line));
-            }
-            if let Some(trust) = source.trust_root() {
-                let rows = [("trust root".to_owned(), trust_root(trust))];
-                let _ = write!(text, "\n{}", output::table(&rows));
-            }
-            let failure = Failure::Library(error);
-            if output.is_json() {
-                return Err(failure);
-            }
-            output.result(&json!(null), &text);
-            Err(Failure::Reported(failure.code()))
-        }
-        Err(other) => Err(other),
+        Err(Error::NotVerified {
+            reference, source, ..
+        }) => refused(output, reference, source),
+        Err(error) => format!("{}\n", output.paragraph(&error.to_string(), "  ")),
     }
 }
 
-async fn run(global: &Global, output: &Output, verify: &Verify) -> Result<Report, Failure> {
-    let file = session::with_signer(&session::config_or_default(global)?, &verify.signer)?;
-    let host = session::host(global, output, file)?;
-    let target = Target::parse(host.config(), &verify.target)?;
-    Ok(host.verify(&target).await?)
+/// Explains why an image is refused.
+fn refused(output: &Output, reference: &str, source: &VerifyError) -> String {
+    let mut text = format!("refused: {reference}\n");
+    let _ = writeln!(text, "{}", output.paragraph(&source.to_string(), "  "));
+    let title = "discovered, and rejected:";
+    text.push_str(&rejected(output, source.rejections(), title));
+    let mut shown = Vec::new();
+    for rejection in source.rejections() {
+        let Some(line) = rejection.config_line.as_ref() else {
+            continue;
+        };
+        if shown.contains(&line) {
+            continue;
+        }
+        shown.push(line);
+        let signer = rejection.signer.as_ref().map(ToString::to_string);
+        let signer = signer.unwrap_or_else(|| "this signer".to_owned());
+        let _ = writeln!(text, "\nthese config lines accept {signer}:");
+        text.push_str(&accepting(reference, line));
+    }
+    if let Some(trust) = source.trust_root() {
+        let rows = [("trust root".to_owned(), trust_root(trust))];
+        let _ = write!(text, "\n{}", output::table(&rows));
+    }
+    text
 }
 
 /// Formats what was verified, one fact per line.
@@ -174,7 +304,7 @@ fn trust_root(trust: &TrustReport) -> String {
 }
 
 /// Formats the rejected evidence items, each with its reason and hint.
-fn rejected(rejections: &[Rejection], title: &str) -> String {
+fn rejected(output: &Output, rejections: &[Rejection], title: &str) -> String {
     if rejections.is_empty() {
         return String::new();
     }
@@ -185,9 +315,11 @@ fn rejected(rejections: &[Rejection], title: &str) -> String {
             .as_ref()
             .map(|signer| format!(" by {signer}"))
             .unwrap_or_default();
-        let _ = writeln!(text, "- {}{signer}: {}", rejection.found, rejection.reason);
+        let line = format!("- {}{signer}: {}", rejection.found, rejection.reason);
+        let _ = writeln!(text, "{}", output.paragraph(&line, "  "));
         if !rejection.hint.is_empty() {
-            let _ = writeln!(text, "  {}", rejection.hint);
+            let hint = format!("  {}", rejection.hint);
+            let _ = writeln!(text, "{}", output.paragraph(&hint, "  "));
         }
     }
     text

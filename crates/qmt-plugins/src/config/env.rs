@@ -1,11 +1,22 @@
-//! Environment variables `QMT_OCI__KEY` override `[oci]`, except for what decides about trust.
+//! Environment variables `QMT_OCI__KEY` override `[oci]`, except for what decides about trust. They
+//! may lower the limits of the file, and not raise them.
 
-use figment::Figment;
+use std::fmt::Display;
+
 use figment::providers::Env;
+use figment::value::{Dict, Tag, Value};
 
 use super::error::ConfigError;
+use super::spelling::nearest;
+use super::value::ByteSize;
+use super::{OciConfig, PullPolicy};
 
 const PREFIX: &str = "QMT_OCI__";
+/// The prefix with one underscore, a common slip.
+const SHORT_PREFIX: &str = "QMT_OCI_";
+/// The smallest of the limits that apply without `max_artifact_size`, which sets all of them: that of
+/// a Wasm module.
+const SMALLEST_ARTIFACT_MAX: ByteSize = ByteSize::new(64 << 20);
 /// The keys that variables may always set: none of them decides about trust.
 const HARMLESS: [&str; 6] = [
     "pull_policy",
@@ -16,40 +27,123 @@ const HARMLESS: [&str; 6] = [
     "timeout",
 ];
 
-/// Overrides `figment` with the variables.
+/// Overrides the table `[oci]` of `root` with the variables. `file` is that table as the file has it.
+///
+/// # Errors
+///
+/// The `ConfigError` that names the variable.
 pub(super) fn overlay(
-    figment: Figment,
+    root: &mut Dict,
+    file: &OciConfig,
     variables: &[(String, String)],
-    allow_all: bool,
-) -> Result<Figment, ConfigError> {
-    let mut figment = figment;
-    for (name, value) in variables {
-        let Some(key) = name.strip_prefix(PREFIX) else {
+) -> Result<(), ConfigError> {
+    let known = known_keys();
+    for (name, value) in variables.iter().filter(|(_, value)| !value.is_empty()) {
+        let Some(key) = key(name, &known)? else {
             continue;
         };
-        let key = key.to_ascii_lowercase();
-        if !allow_all && !HARMLESS.contains(&key.as_str()) {
+        if !file.allow_env_override && !HARMLESS.contains(&&*key) {
             return Err(ConfigError::Environment {
                 name: name.clone(),
                 key: format!("oci.{key}"),
             });
         }
         // Read as figment's environment provider does: `true`, `4`, `[1, 2]`.
-        let value: figment::value::Value = value.parse().unwrap_or_else(|never| match never {});
-        figment = figment.merge((format!("oci.{key}"), value));
+        let value: Value = value.parse().unwrap_or_else(|never| match never {});
+        let oci = root
+            .entry("oci".into())
+            .or_insert_with(|| Value::Dict(Tag::Default, Dict::new()));
+        // Anything but a table was refused before.
+        let Value::Dict(_, oci) = oci else { continue };
+        oci.insert(key, value);
+        let changed: Result<OciConfig, _> = Value::from(oci.clone()).deserialize();
+        let changed = changed.map_err(|error| ConfigError::VariableValue {
+            name: name.clone(),
+            problem: error.kind.to_string(),
+        })?;
+        if !file.allow_env_override
+            && let Some(limit) = exceeded(file, &changed)
+        {
+            return Err(ConfigError::VariableRaises {
+                name: name.clone(),
+                limit,
+            });
+        }
     }
-    Ok(figment)
+    Ok(())
+}
+
+/// Returns the key of `[oci]` that a variable sets; none if it is another program's.
+fn key(name: &str, known: &[String]) -> Result<Option<String>, ConfigError> {
+    let unknown = |nearest: Option<&str>| ConfigError::UnknownVariable {
+        name: name.to_owned(),
+        nearest: nearest.map(|key| format!("{PREFIX}{}", key.to_ascii_uppercase())),
+    };
+    let names = || known.iter().map(String::as_str);
+    if let Some(key) = name.strip_prefix(PREFIX) {
+        let key = key.to_ascii_lowercase();
+        return if known.contains(&key) {
+            Ok(Some(key))
+        } else {
+            Err(unknown(nearest(&key, names())))
+        };
+    }
+    let key = name.strip_prefix(SHORT_PREFIX).unwrap_or_default();
+    match names().find(|known| key.eq_ignore_ascii_case(known)) {
+        Some(key) => Err(unknown(Some(key))),
+        None => Ok(None),
+    }
+}
+
+/// The keys of `[oci]`.
+fn known_keys() -> Vec<String> {
+    match serde_json::to_value(OciConfig::default()) {
+        Ok(serde_json::Value::Object(fields)) => fields.into_iter().map(|(key, _)| key).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the limit of the file that `changed` exceeds, as it would be written. How many plugins are
+/// processed in parallel is a matter of speed.
+fn exceeded(file: &OciConfig, changed: &OciConfig) -> Option<String> {
+    let artifact_max = file.max_artifact_size.unwrap_or(SMALLEST_ARTIFACT_MAX);
+    above(
+        "max_artifact_size",
+        Some(artifact_max),
+        changed.max_artifact_size,
+    )
+    .or_else(|| {
+        above(
+            "cache_max_size",
+            file.cache_max_size,
+            changed.cache_max_size,
+        )
+    })
+    .or_else(|| above("refresh_after", file.refresh_after, changed.refresh_after))
+    .or_else(|| above("timeout", file.timeout, changed.timeout))
+    .or_else(|| {
+        let word = match file.pull_policy {
+            // It may request nothing, or must request always: neither is a matter of speed.
+            PullPolicy::Never => "never",
+            PullPolicy::Always => "always",
+            PullPolicy::IfNotPresent => return None,
+        };
+        (file.pull_policy != changed.pull_policy).then(|| format!("pull_policy = \"{word}\""))
+    })
+}
+
+fn above<T: PartialOrd + Display>(key: &str, limit: Option<T>, value: Option<T>) -> Option<String> {
+    let (limit, value) = (limit?, value?);
+    (value > limit).then(|| format!("{key} = {limit}"))
 }
 
 /// Returns the variables of this process that begin with the prefix.
 pub(super) fn variables() -> Vec<(String, String)> {
-    Env::prefixed(PREFIX)
+    Env::prefixed(SHORT_PREFIX)
         .iter()
         .map(|(key, value)| {
-            (
-                format!("{PREFIX}{}", key.as_str().to_ascii_uppercase()),
-                value,
-            )
+            let key = key.as_str().to_ascii_uppercase();
+            (format!("{SHORT_PREFIX}{key}"), value)
         })
         .collect()
 }

@@ -1,9 +1,14 @@
 //! Why a config can't be used.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use qmt_oci_ref::text;
+
 /// Why a config can't be used. Every message names the file, and the key if it is about one.
-#[derive(Debug, thiserror::Error)]
+///
+/// `{:?}` shows message, causes and hint, so that an error that `main` returns can be read.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// No config file was given, and none was found.
@@ -42,12 +47,21 @@ pub enum ConfigError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// Other users could change the policy.
+    /// Every user could change the policy: the file is the config, a key or trust material.
     #[error(
-        "the config file {} can be written by every user, so its policy can't be trusted; run \
-         `chmod o-w` on it", .path.display()
+        "the file {} can be written by every user, so what it says about trust can't be relied \
+         on; run `chmod o-w` on it", .path.display()
     )]
     WritableByAll {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The only config file that was found is in the working folder and belongs to another user.
+    #[error(
+        "the config file {} belongs to another user, who would decide what this program trusts; \
+         name it with `--config` if that is intended", .path.display()
+    )]
+    ForeignOwner {
         /// The file.
         path: PathBuf,
     },
@@ -81,6 +95,44 @@ pub enum ConfigError {
         /// The rule that it breaks.
         rule: String,
     },
+    /// Settings that would fail later, when the plugin or registry is used.
+    #[error("{}: {}", .path.display(), shown_problems(.problems))]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Each key, dotted, and the rule that it breaks.
+        problems: Vec<(String, String)>,
+    },
+    /// An environment variable that sets nothing.
+    #[error(
+        "the environment variable {name} sets nothing: there is no such setting{}",
+        shown_nearest(.nearest.as_deref())
+    )]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// The most similar variable.
+        nearest: Option<String>,
+    },
+    /// An environment variable has a value that can't be used.
+    #[error("the environment variable {name} can't be used: {problem}")]
+    VariableValue {
+        /// The variable.
+        name: String,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// An environment variable would raise a limit.
+    #[error(
+        "the environment variable {name} may not go beyond `{limit}`, which holds for this config; \
+         change the file, or set `allow_env_override = true` in its [oci] table"
+    )]
+    VariableRaises {
+        /// The variable.
+        name: String,
+        /// The setting that limits it, as the file would have it.
+        limit: String,
+    },
     /// An environment variable would change the policy.
     #[error(
         "the environment variable {name} may not change `{key}`, which decides about trust; set it \
@@ -94,7 +146,25 @@ pub enum ConfigError {
     },
 }
 
+/// `main` shows the errors that it returns in this form.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&text::error_report(self, self.hint()))
+    }
+}
+
 impl ConfigError {
+    /// Returns what to do about it, if that is not part of the message.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotFound { .. } => Some(
+                "a minimal config is a file `plugins.toml` with `[[providers]]`, `name = \"…\"` and \
+                 `path = \"oci://…\"`; `qmt-plugins config schema` prints all keys",
+            ),
+            _ => None,
+        }
+    }
+
     pub(super) fn contradiction(
         path: &Path,
         key: impl Into<String>,
@@ -116,4 +186,10 @@ fn shown_nearest(nearest: Option<&str>) -> String {
     nearest
         .map(|nearest| format!("; did you mean `{nearest}`?"))
         .unwrap_or_default()
+}
+
+fn shown_problems(problems: &[(String, String)]) -> String {
+    let shown = |(key, rule): &(String, String)| format!("`{key}`: {rule}");
+    let lines: Vec<_> = problems.iter().map(shown).collect();
+    lines.join("; ")
 }

@@ -1,63 +1,70 @@
-//! Finds and reads the config file.
+//! Reads the config file.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use figment::Figment;
 use figment::error::{Error as FigmentError, Kind};
 use figment::providers::{Format, Json, Toml, Yaml};
+use figment::value::{Dict, Empty, Tag, Value};
+use qmt_oci_ref::text;
 
-use super::{Config, ConfigError, check, env, written};
+use super::spelling::nearest;
+use super::writers::{Writers, writers};
+use super::{Config, ConfigError, check, env, path as config_path, written};
 
 /// Largest config file, in bytes.
 pub const CONFIG_MAX_BYTES: u64 = 1 << 20;
-/// The file names that are searched for, without extension.
-const NAMES: [&str; 3] = ["extism_plugins", "plugins", "providers"];
-const ENDINGS: [&str; 4] = ["toml", "json", "yaml", "yml"];
-/// The same, for error messages.
-const NAMES_SHOWN: &str = "extism_plugins, plugins or providers (.toml, .json, .yaml, .yml)";
-/// The variable that names the config file; no folder is searched then.
-const PATH_VARIABLE: &str = "QMT_PROVIDER_CONFIG";
+/// Most work that reading YAML may take: opening brackets times bytes. For each token, the parser looks
+/// at every list and table in brackets that is still open, and whether a bracket is inside a text or
+/// a comment only the parser can tell. A file of 10 KiB can consist of brackets, one of 1 MiB can have
+/// 256 of them.
+const YAML_WORK_MAX: usize = 1 << 28;
 
 /// A checked config, and the file that it comes from.
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
     path: PathBuf,
     config: Config,
+    pub(super) warnings: Vec<String>,
 }
 
 impl ConfigFile {
-    /// Reads `path`, applies the environment variables, and checks the result.
+    /// Reads `path`, applies the environment variables, and checks the result. If there is no such file,
+    /// `~` is the home folder: a shell does not replace it in the value of a variable.
     ///
     /// # Errors
     ///
     /// Any [`ConfigError`] except `NotFound`.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        Self::read_with(path.as_ref(), &env::variables())
+        let path = path.as_ref();
+        let home = config_path::expand(path).ok().filter(|_| !path.exists());
+        Self::read_with(home.as_deref().unwrap_or(path), &env::variables())
     }
 
     fn read_with(path: &Path, variables: &[(String, String)]) -> Result<Self, ConfigError> {
-        let text = read_text(path)?;
-        let figment = match path.extension().and_then(|ending| ending.to_str()) {
-            Some("toml") => Figment::from(Toml::string(&text)),
-            Some("json") => Figment::from(Json::string(&text)),
-            Some("yaml" | "yml") => Figment::from(Yaml::string(&text)),
+        let (text, warning) = read_text(path)?;
+        let mut root = match parse(path, &text)? {
+            Value::Dict(_, root) => root,
+            // An empty YAML file, as an empty TOML file.
+            Value::Empty(..) => Dict::new(),
             _ => {
-                return Err(ConfigError::UnknownFormat {
+                return Err(ConfigError::Invalid {
                     path: path.to_owned(),
+                    key: None,
+                    message: "it must be a table of keys and values".to_owned(),
                 });
             }
         };
-        let figment_error = |error: FigmentError| explain(path, &error);
-        let plain: Config = figment.extract().map_err(figment_error)?;
-        let figment = env::overlay(figment, variables, plain.oci.allow_env_override)?;
-        let config: Config = figment.extract().map_err(figment_error)?;
-        let root: figment::value::Dict = figment.extract().map_err(figment_error)?;
-        written::check(path, &root)?;
-        check::check(path, &config)?;
-        Ok(Self {
-            path: path.to_owned(),
-            config,
-        })
+        written::normalize(path, &mut root)?;
+        let mut config = extract(path, &root)?;
+        if !variables.is_empty() {
+            env::overlay(&mut root, &config.oci, variables)?;
+            config = extract(path, &root)?;
+        }
+        let mut file = Self::in_memory(path, config)?;
+        file.warnings.extend(warning);
+        Ok(file)
     }
 
     /// Checks a config that a program made. Relative paths start at the folder of `path`, and errors
@@ -67,50 +74,14 @@ impl ConfigFile {
     ///
     /// [`ConfigError::Contradiction`].
     pub fn in_memory(path: impl Into<PathBuf>, config: Config) -> Result<Self, ConfigError> {
-        let path = path.into();
+        let (path, mut config) = (path.into(), config);
         check::check(&path, &config)?;
-        Ok(Self { path, config })
-    }
-
-    /// Reads the first config file that exists: the one that `QMT_PROVIDER_CONFIG` names, else
-    /// `extism_plugins`, `plugins` or `providers` (`.toml`, `.json`, `.yaml`, `.yml`) in the working
-    /// folder, `QMT_CONFIG_DIR`, `QMT_HOME`, `~/.qmt`, and the platform's config folder.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::NotFound`] with all folders, or those of [`Self::read`].
-    pub fn discover() -> Result<Self, ConfigError> {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        if let Some(path) = variable(PATH_VARIABLE) {
-            return Self::read(PathBuf::from(path));
-        }
-        let mut folders = vec![PathBuf::from(".")];
-        folders.extend(
-            ["QMT_CONFIG_DIR", "QMT_HOME"]
-                .iter()
-                .filter_map(|name| variable(name))
-                .map(PathBuf::from),
-        );
-        if let Some(home) = directories::BaseDirs::new() {
-            folders.push(home.home_dir().join(".qmt"));
-            folders.push(home.config_dir().join("querymt"));
-        }
-        let candidates: Vec<PathBuf> = folders
-            .iter()
-            .flat_map(|folder| NAMES.iter().map(move |name| folder.join(name)))
-            .flat_map(|stem| {
-                ENDINGS
-                    .iter()
-                    .map(move |ending| stem.with_extension(ending))
-            })
-            .collect();
-        match candidates.iter().find(|path| path.is_file()) {
-            Some(path) => Self::read(path),
-            None => Err(ConfigError::NotFound {
-                names: NAMES_SHOWN,
-                folders,
-            }),
-        }
+        config_path::expand_all(&path, &mut config)?;
+        Ok(Self {
+            path,
+            config,
+            warnings: Vec::new(),
+        })
     }
 
     /// Returns the file's path.
@@ -126,36 +97,97 @@ impl ConfigFile {
         }
     }
 
-    /// Returns the config.
+    /// Returns the config. Its paths are expanded: `~` is replaced by the home folder.
     pub fn config(&self) -> &Config {
         &self.config
     }
+
+    /// Returns warnings about the file itself, one line each, such as that other users may change it.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
 }
 
-fn read_text(path: &Path) -> Result<String, ConfigError> {
+/// Reads the file, and returns a warning if users other than this one may change it.
+fn read_text(path: &Path) -> Result<(String, Option<String>), ConfigError> {
     let read = |source| ConfigError::Read {
         path: path.to_owned(),
         source,
     };
-    let metadata = std::fs::metadata(path).map_err(read)?;
+    let file = File::open(path).map_err(read)?;
+    let metadata = file.metadata().map_err(read)?;
     if metadata.len() > CONFIG_MAX_BYTES {
-        let (size, limit) = (metadata.len(), CONFIG_MAX_BYTES);
-        return Err(ConfigError::TooLarge {
+        return Err(too_large(path, metadata.len()));
+    }
+    let writers = writers(path, &metadata);
+    if writers == Writers::Everyone {
+        return Err(ConfigError::WritableByAll {
             path: path.to_owned(),
-            size,
-            limit,
         });
     }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        if metadata.permissions().mode() & 0o002 != 0 {
-            return Err(ConfigError::WritableByAll {
+    let mut bytes = Vec::new();
+    file.take(CONFIG_MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(read)?;
+    // A pipe has no size of its own.
+    match u64::try_from(bytes.len()) {
+        Ok(size) if size <= CONFIG_MAX_BYTES => {}
+        size => return Err(too_large(path, size.unwrap_or(u64::MAX))),
+    }
+    let text = text::from_file(bytes).map_err(|problem| {
+        read(std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            problem,
+        ))
+    })?;
+    Ok((text, writers.warning(path)))
+}
+
+fn too_large(path: &Path, size: u64) -> ConfigError {
+    ConfigError::TooLarge {
+        path: path.to_owned(),
+        size,
+        limit: CONFIG_MAX_BYTES,
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Value, ConfigError> {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let parsed = match ending.map(str::to_ascii_lowercase).as_deref() {
+        Some("toml") => Toml::from_str(text).map_err(|error| error.to_string()),
+        Some("json") => Json::from_str(text).map_err(|error| error.to_string()),
+        Some("yaml" | "yml") => yaml(text),
+        _ => {
+            return Err(ConfigError::UnknownFormat {
                 path: path.to_owned(),
             });
         }
+    };
+    parsed.map_err(|message| ConfigError::Invalid {
+        path: path.to_owned(),
+        key: None,
+        message,
+    })
+}
+
+fn yaml(text: &str) -> Result<Value, String> {
+    let brackets = text.bytes().filter(|byte| b"[{".contains(byte)).count();
+    if brackets.saturating_mul(text.len()) > YAML_WORK_MAX {
+        return Err(format!(
+            "{brackets} lists and tables in brackets are too many for {} bytes of YAML; write one item \
+             a line, or use JSON or TOML",
+            text.len()
+        ));
     }
-    std::fs::read_to_string(path).map_err(read)
+    if text.trim().is_empty() {
+        return Ok(Value::Empty(Tag::Default, Empty::None));
+    }
+    Yaml::from_str(text).map_err(|error| error.to_string())
+}
+
+fn extract(path: &Path, root: &Dict) -> Result<Config, ConfigError> {
+    let extracted = Value::from(root.clone()).deserialize();
+    extracted.map_err(|error| explain(path, &error))
 }
 
 /// Converts figment's error to one that names the key and the most similar one.
@@ -164,12 +196,7 @@ fn explain(path: &Path, error: &FigmentError) -> ConfigError {
     let key = (!error.path.is_empty()).then(|| error.path.join("."));
     match &error.kind {
         Kind::UnknownField(name, known) => {
-            let nearest = known
-                .iter()
-                .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
-                .filter(|(distance, _)| *distance <= name.len().div_ceil(2))
-                .min()
-                .map(|(_, candidate)| candidate.to_owned());
+            let nearest = nearest(name, known.iter().copied()).map(str::to_owned);
             // Figment's path includes the unknown key.
             let key = key.unwrap_or_else(|| name.clone());
             ConfigError::UnknownKey { path, key, nearest }

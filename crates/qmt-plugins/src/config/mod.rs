@@ -4,15 +4,19 @@
 //! names the file, the key and the most similar key.
 
 mod check;
+mod discover;
 mod env;
 mod error;
 mod file;
 mod oci;
+pub(crate) mod path;
 mod provider;
 mod registry;
 mod schema;
 mod scope;
+pub(crate) mod spelling;
 mod value;
+pub(crate) mod writers;
 mod written;
 
 pub use self::error::ConfigError;
@@ -24,9 +28,13 @@ pub use self::oci::{
 pub use self::provider::{AllowConfig, LimitsConfig, ProviderConfig};
 pub use self::registry::RegistryConfig;
 pub use self::schema::config_schema;
-pub(crate) use self::scope::LAYOUT_NAMES;
+#[cfg(feature = "sigstore")]
+pub(crate) use self::scope::absolute_scope;
 pub use self::scope::scope_of;
 pub use self::value::{ByteSize, OneOrMany, Span};
+
+/// Why a lockfile or a provider's path can't be used.
+pub use crate::{lockfile::LockfileError, source::SourceError};
 
 use std::collections::BTreeMap;
 

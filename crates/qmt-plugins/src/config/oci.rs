@@ -17,7 +17,7 @@ pub struct OciConfig {
     /// Loads plugins without verifying signatures. Native plugins then require `allow.native`.
     pub insecure_skip_signature: bool,
     /// Trusts the public-good Sigstore instance through its TUF repository. Default: true, unless
-    /// other trust material is given.
+    /// other trust material is given. Keys without a transparency log require none of it.
     pub use_sigstore_tuf_data: Option<bool>,
     /// Public keys of transparency logs: PEM files, each with one or many.
     pub rekor_pub_keys: OneOrMany<PathBuf>,
@@ -39,10 +39,17 @@ pub struct OciConfig {
     pub cert_issuer: Option<String>,
     /// The signer's URI from the certificate, such as that of a GitHub workflow.
     pub cert_url: Option<String>,
-    /// The GitHub repository whose workflow signed, `owner/name`.
+    /// The GitHub repository whose workflow signed, `owner/name`. `cert_issuer` is that of GitHub
+    /// Actions then, unless it is given.
     pub github_workflow_repository: Option<String>,
     /// Public keys of signers: PEM files. A signature by any of them is enough.
     pub public_keys: OneOrMany<PathBuf>,
+    /// Whether a signature must be in a transparency log, by a key as well. A signer of `policy` can
+    /// have a rule of its own.
+    pub transparency_log: TransparencyRule,
+    /// Whether the timestamps of certificate transparency logs in certificates must be checked.
+    /// Default: they are checked where the trust material names such a log.
+    pub certificate_log: Option<TransparencyRule>,
     /// Trusted signers per scope. The most specific scope that matches applies.
     pub policy: Vec<PolicyConfig>,
     /// What to do if no constraint is given.
@@ -94,7 +101,7 @@ impl OciConfig {
             || !self.public_keys.is_empty()
     }
 
-    /// Reports whether no Sigstore instance is trusted, so that only keys are accepted.
+    /// Reports whether the config forbids every Sigstore instance, so that only keys are accepted.
     pub fn trusts_keys_alone(&self) -> bool {
         self.use_sigstore_tuf_data == Some(false) && !self.has_own_trust()
     }
@@ -161,7 +168,7 @@ fn one() -> usize {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct AuthorityConfig {
-    /// The OIDC issuer.
+    /// The OIDC issuer. It is that of GitHub Actions where a claim of a workflow is given without it.
     pub issuer: Option<String>,
     /// The exact identity: e-mail address, URI or DNS name.
     pub identity: Option<String>,
@@ -180,8 +187,8 @@ pub struct AuthorityConfig {
     /// A public key: PEM file.
     pub key: Option<PathBuf>,
     /// Whether a signature by this signer must be in a transparency log. Without one, a certificate
-    /// requires a signed timestamp.
-    pub transparency_log: TransparencyRule,
+    /// requires a signed timestamp. Default: `transparency_log` of `[oci]`.
+    pub transparency_log: Option<TransparencyRule>,
 }
 
 /// An attestation that a policy demands.
@@ -215,7 +222,7 @@ pub enum IdentityRule {
     Required,
 }
 
-/// Whether a signature must be in a transparency log.
+/// Whether something must be in a transparency log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -1,19 +1,96 @@
-//! The policy scope of an image, for config lines that messages propose.
+//! The policy scope of an image: for config lines that messages propose, and as configs write it.
 
-use qmt_oci_ref::Reference;
+use std::path::{Component, Path, PathBuf};
 
-/// How names of images in layouts begin; `.invalid` is never a registry.
-pub(crate) const LAYOUT_NAMES: &str = "oci-layout.invalid/";
+use crate::source::PluginSource;
 
-/// Returns the scope of a policy for the repository of `reference` alone, or `**` for an image in a
-/// layout, which has no repository name.
+/// How the name of a layout, and of a scope of layouts, begins.
+const LAYOUT: &str = "oci-layout://";
+
+/// Returns the scope of a policy for the repository of `reference` alone, or for the layout that it
+/// names; `**` if it is neither.
 pub fn scope_of(reference: &str) -> String {
-    if reference.starts_with(LAYOUT_NAMES) {
-        return "**".to_owned();
+    let source = PluginSource::parse(reference, None);
+    let is_image = |source: &PluginSource| !matches!(source, PluginSource::File(_));
+    let source = source.ok().filter(is_image);
+    match source.or_else(|| PluginSource::parse_reference(reference).ok()) {
+        Some(PluginSource::Registry(reference)) => reference.repository().to_string(),
+        Some(PluginSource::Layout { path, .. }) => format!("{LAYOUT}{}", path.display()),
+        _ => "**".to_owned(),
     }
-    let repository = reference.parse::<Reference>();
-    repository.map_or_else(
-        |_| "**".to_owned(),
-        |reference| reference.repository().to_string(),
-    )
+}
+
+/// Returns `scope` as the policies of `qmt-verify` read it: the path of a layout starts at `folder`,
+/// and its symbolic links are resolved as far as it exists.
+#[cfg_attr(
+    not(feature = "sigstore"),
+    expect(dead_code, reason = "without Sigstore there are no policies")
+)]
+pub(crate) fn absolute_scope(scope: &str, folder: &Path) -> String {
+    let Some(path) = scope.strip_prefix(LAYOUT).filter(|path| *path != "**") else {
+        return scope.to_owned();
+    };
+    let path = folder.join(path);
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let is_name = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains('*');
+    let names: PathBuf = path.components().take_while(is_name).collect();
+    let pattern: PathBuf = path.components().skip_while(is_name).collect();
+    let names = std::fs::canonicalize(&names).unwrap_or(names);
+    // An empty pattern would add a slash.
+    let path = if pattern.as_os_str().is_empty() {
+        names
+    } else {
+        names.join(pattern)
+    };
+    format!("{LAYOUT}{}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proposed_scope_is_the_repository_or_the_layout() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        for (reference, scope) in [
+            ("ghcr.io/acme/echo:1".to_owned(), "ghcr.io/acme/echo"),
+            ("oci://ghcr.io/acme/echo:1".to_owned(), "ghcr.io/acme/echo"),
+            (format!("ghcr.io/acme/echo:1@{digest}"), "ghcr.io/acme/echo"),
+            (
+                format!("oci-layout:///srv/echo@{digest}"),
+                "oci-layout:///srv/echo",
+            ),
+            (
+                "oci-layout:///srv/echo:1".to_owned(),
+                "oci-layout:///srv/echo",
+            ),
+            ("a b".to_owned(), "**"),
+        ] {
+            assert_eq!(scope_of(&reference), scope, "{reference}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn scopes_of_layouts_start_at_the_folder_of_the_config() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = std::fs::canonicalize(folder.path()).unwrap();
+        std::fs::create_dir(root.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", root.join("link")).unwrap();
+        let root = root.display();
+        for (scope, absolute) in [
+            ("ghcr.io/acme/**", "ghcr.io/acme/**".to_owned()),
+            ("**", "**".to_owned()),
+            ("oci-layout://**", "oci-layout://**".to_owned()),
+            ("oci-layout:///srv/*", "oci-layout:///srv/*".to_owned()),
+            ("oci-layout://new", format!("oci-layout://{root}/new")),
+            ("oci-layout://link", format!("oci-layout://{root}/real")),
+            (
+                "oci-layout://link/**",
+                format!("oci-layout://{root}/real/**"),
+            ),
+        ] {
+            assert_eq!(absolute_scope(scope, folder.path()), absolute, "{scope}");
+        }
+    }
 }

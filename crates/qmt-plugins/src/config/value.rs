@@ -141,6 +141,13 @@ impl<T> OneOrMany<T> {
         }
     }
 
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
+        match self {
+            Self::One(value) => std::slice::from_mut(value),
+            Self::Many(values) => values,
+        }
+    }
+
     /// Reports whether it is an empty list.
     pub fn is_empty(&self) -> bool {
         self.as_slice().is_empty()

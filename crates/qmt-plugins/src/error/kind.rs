@@ -66,22 +66,34 @@ impl Error {
                 ..
             } if source.kind() == std::io::ErrorKind::NotFound => ErrorKind::NotFound,
             Self::Registry { source, .. } => of_registry(source),
-            Self::NotVerified {
-                source: VerifyError::Source { .. } | VerifyError::Timeout { .. },
-                ..
-            } => match registry_cause(self) {
-                Some(cause) if cause.kind() == RegistryErrorKind::Configuration => {
-                    ErrorKind::Config
-                }
-                _ => ErrorKind::Network,
-            },
-            Self::NotVerified { .. } | Self::Rollback { .. } => ErrorKind::NotVerified,
+            Self::NotVerified { source, .. } => of_verification(source),
+            Self::Unsigned { .. } | Self::Rollback { .. } => ErrorKind::NotVerified,
             // Manifests and layers come from a registry, and its error decides.
             Self::Artifact { source, .. } => {
                 registry_cause(source).map_or(ErrorKind::Failure, of_registry)
             }
             _ => ErrorKind::Failure,
         }
+    }
+}
+
+/// Returns the headline of [`Error::NotVerified`]: nothing is known about signatures that could not
+/// be looked up.
+pub(super) fn not_verified(plugin: &str, reference: &str, source: &VerifyError) -> String {
+    if of_verification(source) == ErrorKind::NotVerified {
+        return format!("`{plugin}` is not verified, so it is not loaded: `{reference}`");
+    }
+    format!("`{plugin}`: looking up the signatures of `{reference}` failed, so it is not loaded")
+}
+
+fn of_verification(source: &VerifyError) -> ErrorKind {
+    // Only what could not be looked up may be there the next time.
+    if !source.is_retryable() {
+        return ErrorKind::NotVerified;
+    }
+    match registry_cause(source) {
+        Some(cause) if cause.kind() == RegistryErrorKind::Configuration => ErrorKind::Config,
+        _ => ErrorKind::Network,
     }
 }
 

@@ -1,12 +1,14 @@
 //! The file itself: read whole and strictly, replaced whole.
 
-use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 
+use qmt_oci_ref::text;
 use qmt_storage::{ReplaceOptions, replace};
 use serde::{Deserialize, Serialize};
 
-use super::{LockEntry, LockfileError};
+use super::{Entries, LockEntry, LockfileError};
+use crate::config::writers::{Writers, writers};
 
 /// The version of the format that is read and written.
 const VERSION: u32 = 1;
@@ -14,17 +16,6 @@ const VERSION: u32 = 1;
 const LOCKFILE_MAX_BYTES: u64 = 4 << 20;
 const HEAD: &str = "# Made by qmt-plugins: which digest and signer each provider stands for.\n\
                     # Commit it; `qmt-plugins update` moves it.\n";
-
-/// Locks the folder, so that no other process writes while the file is read, changed and written. On
-/// platforms that can't lock a folder, each write is still atomic, and the last one wins.
-pub(super) fn guard(path: &Path) -> Option<std::fs::File> {
-    let folder = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let folder = std::fs::File::open(folder.unwrap_or(Path::new("."))).ok()?;
-    folder.lock().ok()?;
-    Some(folder)
-}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,7 +25,15 @@ struct Document {
     plugins: Vec<LockEntry>,
 }
 
-pub(super) fn read_entries(path: &Path) -> Result<BTreeMap<String, LockEntry>, LockfileError> {
+/// What was read.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) entries: Entries,
+    /// That users other than this one may change the file.
+    pub(super) warning: Option<String>,
+}
+
+pub(super) fn read_entries(path: &Path) -> Result<Read, LockfileError> {
     let malformed = |source: Box<dyn std::error::Error + Send + Sync>| LockfileError::Malformed {
         path: path.to_owned(),
         source,
@@ -43,15 +42,24 @@ pub(super) fn read_entries(path: &Path) -> Result<BTreeMap<String, LockEntry>, L
         path: path.to_owned(),
         source,
     };
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(read(error)),
-        Ok(metadata) if metadata.len() > LOCKFILE_MAX_BYTES => {
-            return Err(malformed("it exceeds 4 MiB".into()));
-        }
-        Ok(_) => {}
+    let file = match std::fs::File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Read::default()),
+        file => file.map_err(read)?,
+    };
+    let writers = writers(path, &file.metadata().map_err(read)?);
+    if writers == Writers::Everyone {
+        return Err(LockfileError::WritableByAll {
+            path: path.to_owned(),
+        });
     }
-    let text = std::fs::read_to_string(path).map_err(read)?;
+    let mut bytes = Vec::new();
+    file.take(LOCKFILE_MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(read)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LOCKFILE_MAX_BYTES) {
+        return Err(malformed("it exceeds 4 MiB".into()));
+    }
+    let text = text::from_file(bytes).map_err(|problem| malformed(problem.into()))?;
     let document: Document = toml::from_str(&text).map_err(|error| malformed(error.into()))?;
     if document.version != VERSION {
         return Err(malformed(
@@ -63,23 +71,22 @@ pub(super) fn read_entries(path: &Path) -> Result<BTreeMap<String, LockEntry>, L
         ));
     }
     let count = document.plugins.len();
-    let entries: BTreeMap<_, _> = document
+    let entries: Entries = document
         .plugins
         .into_iter()
-        .map(|entry| (entry.name.clone(), entry))
+        .map(|entry| ((entry.name.clone(), entry.config.clone()), entry))
         .collect();
-    if entries.len() == count {
-        Ok(entries)
-    } else {
-        Err(malformed("two entries have the same name".into()))
+    if entries.len() != count {
+        return Err(malformed("two entries have the same name".into()));
     }
+    Ok(Read {
+        entries,
+        warning: writers.warning(path),
+    })
 }
 
 /// Replaces the file atomically.
-pub(super) fn write_entries(
-    path: &Path,
-    entries: &BTreeMap<String, LockEntry>,
-) -> Result<(), LockfileError> {
+pub(super) fn write_entries(path: &Path, entries: &Entries) -> Result<(), LockfileError> {
     let write = |source| LockfileError::Write {
         path: path.to_owned(),
         source,

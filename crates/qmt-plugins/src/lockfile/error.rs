@@ -1,9 +1,15 @@
 //! Why the lockfile cannot be used, or may not be changed.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use qmt_oci_ref::text;
 
 /// Why the lockfile can't be used.
-#[derive(Debug, thiserror::Error)]
+///
+/// `{:?}` shows message and causes, so that an error that `main` returns can be read.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum LockfileError {
     /// It can't be read.
@@ -14,6 +20,15 @@ pub enum LockfileError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// Every user could change the signers that it pins.
+    #[error(
+        "the lockfile {} can be written by every user, so the signers that it pins can't be relied \
+         on; run `chmod o-w` on it", .path.display()
+    )]
+    WritableByAll {
+        /// The file.
+        path: PathBuf,
     },
     /// It is not a lockfile of this version.
     #[error(
@@ -35,6 +50,17 @@ pub enum LockfileError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// Another process has been changing it for too long.
+    #[error(
+        "another process has held the lock {} of the lockfile for {} s; look for a stopped process \
+         that has this file open (`fuser` names it)", .path.display(), .waited.as_secs()
+    )]
+    Busy {
+        /// The file that is locked.
+        path: PathBuf,
+        /// How long this process waited.
+        waited: Duration,
     },
     /// The lockfile would change, and `--locked` or `--frozen` forbids that.
     #[error(
@@ -62,4 +88,11 @@ pub enum LockfileError {
         /// What differs.
         change: String,
     },
+}
+
+/// `main` shows the errors that it returns in this form.
+impl fmt::Debug for LockfileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&text::error_report(self, None))
+    }
 }

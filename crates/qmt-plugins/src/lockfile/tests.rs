@@ -2,9 +2,10 @@
 
 use super::*;
 
-fn entry(name: &str, content: &str) -> LockEntry {
+pub(super) fn entry(name: &str, content: &str) -> LockEntry {
     LockEntry {
         name: name.to_owned(),
+        config: Some("plugins.toml".to_owned()),
         reference: "oci://ghcr.io/acme/echo:1".to_owned(),
         digest: Digest::sha256(content),
         manifest: Digest::sha256("manifest"),
@@ -21,14 +22,18 @@ fn entry(name: &str, content: &str) -> LockEntry {
     }
 }
 
+fn read(folder: &tempfile::TempDir, config: &str) -> Result<Lockfile, LockfileError> {
+    Lockfile::read(&folder.path().join(config))
+}
+
 #[test]
 fn entries_come_back_sorted_and_stable() {
     let folder = tempfile::tempdir().unwrap();
-    let mut lock = Lockfile::read(folder.path()).unwrap();
-    lock.record(entry("b", "1"), LockMode::Update).unwrap();
-    lock.record(entry("a", "1"), LockMode::Update).unwrap();
+    let mut lock = read(&folder, "plugins.toml").unwrap();
+    lock.record(entry("b", "1")).unwrap();
+    lock.record(entry("a", "1")).unwrap();
     let text = std::fs::read_to_string(&lock.path).unwrap();
-    let again = Lockfile::read(folder.path()).unwrap();
+    let again = read(&folder, "plugins.toml").unwrap();
     assert_eq!(
         again
             .entries()
@@ -41,48 +46,52 @@ fn entries_come_back_sorted_and_stable() {
         Some(&entry("a", "1"))
     );
     assert_eq!(again.entry("a", "oci://ghcr.io/acme/other:1"), None);
-    lock.record(entry("a", "1"), LockMode::Locked).unwrap();
+    assert!(!lock.has_change(&entry("a", "1"), LockMode::Locked).unwrap());
     assert_eq!(std::fs::read_to_string(&lock.path).unwrap(), text);
 }
 
 #[test]
 fn locked_means_unchanged() {
     let folder = tempfile::tempdir().unwrap();
-    let mut lock = Lockfile::read(folder.path()).unwrap();
-    lock.record(entry("a", "1"), LockMode::Update).unwrap();
+    let mut lock = read(&folder, "plugins.toml").unwrap();
+    lock.record(entry("a", "1")).unwrap();
+    assert!(lock.has_change(&entry("a", "2"), LockMode::Update).unwrap());
     let error = lock
-        .record(entry("a", "2"), LockMode::Locked)
+        .has_change(&entry("a", "2"), LockMode::Locked)
         .unwrap_err()
         .to_string();
     assert!(
         error.contains("digest") && error.contains("--locked"),
         "{error}"
     );
-    assert!(lock.record(entry("new", "1"), LockMode::Frozen).is_err());
+    assert!(
+        lock.has_change(&entry("new", "1"), LockMode::Frozen)
+            .is_err()
+    );
 }
 
 #[test]
 fn two_processes_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (mut one, mut other) = (
-        Lockfile::read(folder.path()).unwrap(),
-        Lockfile::read(folder.path()).unwrap(),
+        read(&folder, "plugins.toml").unwrap(),
+        read(&folder, "plugins.toml").unwrap(),
     );
-    one.record(entry("one", "1"), LockMode::Update).unwrap();
-    other.record(entry("other", "1"), LockMode::Update).unwrap();
-    assert_eq!(Lockfile::read(folder.path()).unwrap().entries().count(), 2);
+    one.record(entry("one", "1")).unwrap();
+    other.record(entry("other", "1")).unwrap();
+    assert_eq!(read(&folder, "plugins.toml").unwrap().entries().count(), 2);
 }
 
 /// What is tidied away is what the config does not name, not what another process just pinned.
 #[test]
 fn tidying_loses_nothing_of_another_process() {
     let folder = tempfile::tempdir().unwrap();
-    let mut one = Lockfile::read(folder.path()).unwrap();
-    one.record(entry("gone", "1"), LockMode::Update).unwrap();
-    let mut other = Lockfile::read(folder.path()).unwrap();
-    other.record(entry("kept", "1"), LockMode::Update).unwrap();
-    one.retain(&["kept"]).unwrap();
-    for lock in [one, Lockfile::read(folder.path()).unwrap()] {
+    let mut one = read(&folder, "plugins.toml").unwrap();
+    one.record(entry("gone", "1")).unwrap();
+    let mut other = read(&folder, "plugins.toml").unwrap();
+    other.record(entry("kept", "1")).unwrap();
+    one.retain(&["kept".to_owned()]).unwrap();
+    for lock in [one, read(&folder, "plugins.toml").unwrap()] {
         let names: Vec<&str> = lock.entries().map(|entry| entry.name.as_str()).collect();
         assert_eq!(names, ["kept"]);
     }
@@ -93,20 +102,17 @@ fn tidying_loses_nothing_of_another_process() {
 fn a_pin_of_another_process_stays() {
     let folder = tempfile::tempdir().unwrap();
     let (mut one, mut other) = (
-        Lockfile::read(folder.path()).unwrap(),
-        Lockfile::read(folder.path()).unwrap(),
+        read(&folder, "plugins.toml").unwrap(),
+        read(&folder, "plugins.toml").unwrap(),
     );
     let signed = |who: &str| LockEntry {
         signer: Some(SignerId::certificate("https://i", who)),
         ..entry("a", "1")
     };
-    one.record(signed("first@example.com"), LockMode::Update)
-        .unwrap();
-    let error = other
-        .record(signed("second@example.com"), LockMode::Update)
-        .unwrap_err();
+    one.record(signed("first@example.com")).unwrap();
+    let error = other.record(signed("second@example.com")).unwrap_err();
     assert!(matches!(error, LockfileError::Raced { .. }), "{error}");
-    let kept = Lockfile::read(folder.path()).unwrap();
+    let kept = read(&folder, "plugins.toml").unwrap();
     assert_eq!(kept.entries().next(), Some(&signed("first@example.com")));
 }
 
@@ -121,10 +127,79 @@ fn a_damaged_lockfile_is_never_taken_for_an_empty_one() {
         "version = 1\nextra = 1",
     ] {
         std::fs::write(&path, text).unwrap();
-        let error = Lockfile::read(folder.path()).unwrap_err();
+        let error = read(&folder, "plugins.toml").unwrap_err();
         assert!(
             matches!(error, LockfileError::Malformed { .. }),
             "{text}: {error}"
         );
     }
+}
+
+/// Each of two configs in a folder changes and removes its own entries only.
+#[test]
+fn two_configs_share_the_file_and_not_the_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = "oci://ghcr.io/acme/echo:1";
+    let mut one = read(&folder, "one.toml").unwrap();
+    one.record(entry("a", "1")).unwrap();
+    one.record(entry("b", "1")).unwrap();
+    let mut two = read(&folder, "two.toml").unwrap();
+    assert!(two.own("a").is_none());
+    // The same name in another config is another plugin.
+    let other = LockEntry {
+        reference: "oci://ghcr.io/acme/other:1".to_owned(),
+        ..entry("a", "2")
+    };
+    two.record(other).unwrap();
+    two.retain(&["a".to_owned()]).unwrap();
+    let mut one = read(&folder, "one.toml").unwrap();
+    assert_eq!(one.entries().count(), 3);
+    assert_eq!(
+        one.entry("a", reference).unwrap().digest,
+        Digest::sha256("1")
+    );
+    one.retain(&[]).unwrap();
+    let two = read(&folder, "two.toml").unwrap();
+    assert_eq!(two.entries().count(), 1);
+    assert_eq!(two.own("a").unwrap().digest, Digest::sha256("2"));
+}
+
+/// Lockfiles of older versions name no config: the entries are used, and stay until they change.
+#[test]
+fn entries_without_a_config_are_those_of_every_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lock = read(&folder, "plugins.toml").unwrap();
+    lock.record(entry("a", "1")).unwrap();
+    let text = std::fs::read_to_string(lock.path()).unwrap();
+    let old = text.replace("config = \"plugins.toml\"\n", "");
+    assert_ne!(old, text);
+    std::fs::write(lock.path(), format!("\u{feff}{old}")).unwrap();
+    let mut lock = read(&folder, "other.toml").unwrap();
+    assert!(!lock.has_change(&entry("a", "1"), LockMode::Locked).unwrap());
+    lock.retain(&[]).unwrap();
+    assert_eq!(lock.entries().count(), 1);
+    lock.record(entry("a", "2")).unwrap();
+    let owners: Vec<_> = lock
+        .entries()
+        .map(|entry| entry.config.as_deref())
+        .collect();
+    assert_eq!(owners, [Some("other.toml")]);
+}
+
+/// CFG-04: as for the config.
+#[cfg(unix)]
+#[test]
+fn a_world_writable_lockfile_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let mut lock = read(&folder, "plugins.toml").unwrap();
+    lock.record(entry("a", "1")).unwrap();
+    assert!(read(&folder, "plugins.toml").unwrap().warning().is_none());
+    let mode = std::fs::Permissions::from_mode(0o646);
+    std::fs::set_permissions(lock.path(), mode).unwrap();
+    let error = read(&folder, "plugins.toml").unwrap_err();
+    assert!(
+        matches!(error, LockfileError::WritableByAll { .. }),
+        "{error}"
+    );
 }

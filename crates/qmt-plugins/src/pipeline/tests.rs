@@ -191,6 +191,7 @@ async fn offline_without_signature_material_says_what_is_missing() {
         Err(VerifyError::Source {
             place: "the registry".to_owned(),
             source,
+            refusal: None,
         })
     });
     verifier.expect_check().never();

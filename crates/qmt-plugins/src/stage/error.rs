@@ -17,7 +17,7 @@ pub(crate) enum StageError {
     Resolve(RegistryError),
     Manifest(RegistryError),
     Verify(#[from] VerifyError),
-    #[error("the tag names an older version than the lockfile")]
+    #[error("the tag names a version that is not proven to be newer than the locked one")]
     Rollback(Rollback),
     Select(ArtifactError),
     Extract(ArtifactError),
@@ -41,6 +41,8 @@ pub(crate) struct Rollback {
     pub(crate) signed: String,
     pub(crate) locked: Digest,
     pub(crate) locked_signed: String,
+    /// Whether the signatures prove which version is older.
+    pub(crate) is_proven: bool,
 }
 
 impl StageError {
@@ -79,6 +81,7 @@ impl StageError {
                 signed: rollback.signed,
                 locked: rollback.locked,
                 locked_signed: rollback.locked_signed,
+                is_proven: rollback.is_proven,
             },
             Self::Select(source) | Self::Extract(source) => Error::Artifact {
                 plugin,

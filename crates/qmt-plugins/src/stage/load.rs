@@ -6,12 +6,15 @@ use bytes::Bytes;
 use qmt_cache::{CacheError, CachedArtifact};
 use qmt_loader::{Artifact, LoadOptions, Plugin};
 use qmt_oci_ref::{Digest, PluginKind};
+use qmt_verify::Verification;
 
 use super::cache::Cached;
+use crate::artifact::PluginArtifact;
 use crate::config::ProviderConfig;
 use crate::error::Error;
 use crate::events::{Reporter, Stage};
 use crate::loaders::Loaders;
+use crate::target::Target;
 
 /// A plugin's bytes, which were hashed, or where they are.
 #[derive(Clone, Debug)]
@@ -149,6 +152,20 @@ pub(crate) fn check_allowed(
     Err(Error::NativeForbidden { plugin, rule })
 }
 
+/// Refuses native code outside the config whose signer is neither configured nor pinned.
+pub(crate) fn check_unpinned(target: &Target, artifact: &PluginArtifact) -> Result<(), Error> {
+    let is_allowed = target.is_configured() || target.provider().allow.native == Some(true);
+    let is_unpinned = artifact.verification().is_some_and(Verification::first_use);
+    if is_allowed || !is_unpinned || artifact.kind() != PluginKind::Native {
+        return Ok(());
+    }
+    Err(Error::NativeForbidden {
+        plugin: target.name().to_owned(),
+        rule: "no signer is configured for it, and the lockfile pins none for a plugin outside of \
+               the config; `allow.native = true` allows it",
+    })
+}
+
 /// Loads the bytes with the loader of their kind.
 pub(crate) async fn load(
     loaders: &Loaders,
@@ -177,7 +194,8 @@ pub(crate) async fn load(
     Ok(plugin)
 }
 
-fn options(provider: &ProviderConfig) -> LoadOptions {
+/// Returns the options that the config sets.
+pub(crate) fn options(provider: &ProviderConfig) -> LoadOptions {
     let mut options = LoadOptions::default();
     for (key, value) in &provider.config {
         let text = match value {

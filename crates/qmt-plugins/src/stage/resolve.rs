@@ -8,14 +8,14 @@ use qmt_registry::limits;
 use super::{Context, Request, StageError};
 use crate::config::PullPolicy;
 use crate::events::Stage;
+use crate::inspect::DigestOrigin;
 
 /// A pinned reference, and the manifest or index that its digest names.
 #[derive(Clone, Debug)]
 pub(crate) struct Resolved {
     pin: PinnedReference,
     manifest: RawManifest,
-    /// Whether the registry resolved the tag in this run.
-    is_fresh: bool,
+    origin: DigestOrigin,
 }
 
 impl Resolved {
@@ -27,8 +27,13 @@ impl Resolved {
         &self.manifest
     }
 
+    pub(crate) fn origin(&self) -> DigestOrigin {
+        self.origin
+    }
+
+    /// Reports whether the registry resolved the tag in this run.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.is_fresh
+        self.origin == DigestOrigin::Registry
     }
 }
 
@@ -37,7 +42,10 @@ impl Resolved {
 pub(crate) async fn resolve(context: &Context, request: &Request) -> Result<Resolved, StageError> {
     context.reporter.started(Stage::Resolve);
     let resolved = match request.reference.digest() {
-        Some(digest) => by_digest(context, request, digest.clone()).await?,
+        Some(digest) => {
+            let origin = DigestOrigin::Reference;
+            by_digest(context, request, digest.clone(), origin).await?
+        }
         None => by_tag(context, request).await?,
     };
     let pin = resolved.pin.to_string();
@@ -55,20 +63,18 @@ async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageE
         _ => false,
     };
     let known = match &request.locked {
-        Some(locked) => Some(locked.digest.clone()),
+        Some(locked) => Some((locked.digest.clone(), DigestOrigin::Lockfile)),
         // Reading a layout costs as much as reading the cache, and its path is not in the key.
         None if context.is_local => None,
-        None => recorded.map(|(digest, _)| digest),
+        None => recorded.map(|(digest, _)| (digest, DigestOrigin::Cache)),
     };
-    let Some(known) = known else {
-        return requested(context, request)
-            .await
-            .map_err(StageError::Resolve);
+    let Some((known, origin)) = known else {
+        return current(context, request).await.map_err(StageError::Resolve);
     };
     if request.pull != PullPolicy::Always && !is_stale {
-        return by_digest(context, request, known).await;
+        return by_digest(context, request, known, origin).await;
     }
-    match requested(context, request).await {
+    match current(context, request).await {
         Err(error) if error.kind() == RegistryErrorKind::Offline => {}
         // The last digest stays valid, unless the config insists on the registry's answer.
         Err(error) if error.is_network() && request.pull == PullPolicy::IfNotPresent => {
@@ -79,29 +85,34 @@ async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageE
         }
         answer => return answer.map_err(StageError::Resolve),
     }
-    by_digest(context, request, known).await
+    by_digest(context, request, known, origin).await
 }
 
 async fn by_digest(
     context: &Context,
     request: &Request,
     digest: Digest,
+    origin: DigestOrigin,
 ) -> Result<Resolved, StageError> {
     let pin = request.reference.with_digest(digest);
     let manifest = context.registry.manifest(&pin, limits::MANIFEST_MAX).await;
     Ok(Resolved {
         pin,
         manifest: manifest.map_err(StageError::Manifest)?,
-        is_fresh: false,
+        origin,
     })
 }
 
-async fn requested(context: &Context, request: &Request) -> Result<Resolved, RegistryError> {
+/// Resolves the tag in the registry, whatever lockfile and cache say.
+pub(crate) async fn current(
+    context: &Context,
+    request: &Request,
+) -> Result<Resolved, RegistryError> {
     let manifest = context.registry.resolve(&request.reference).await?;
     let pin = request.reference.with_digest(manifest.digest().clone());
     Ok(Resolved {
         pin,
         manifest,
-        is_fresh: true,
+        origin: DigestOrigin::Registry,
     })
 }

@@ -1,4 +1,5 @@
-//! Rollback: a tag that names an older version than the lockfile is not followed.
+//! Rollback: a tag that names an older version than the lockfile is not followed, and neither is one
+//! whose signatures do not prove which version is older.
 //!
 //! An attacker in control of a registry can serve an old version again, signature included
 //! (CVE-2024-23332).
@@ -16,7 +17,8 @@ use super::{Context, Request, StageError, Trust};
 ///
 /// # Errors
 ///
-/// [`StageError::Rollback`] if the lockfile's version was signed later, and no update was requested.
+/// [`StageError::Rollback`] if the lockfile's version was signed later, or one of the two signatures
+/// has no proven time, and no update was requested.
 pub(super) async fn check(
     context: &Context,
     request: &Request,
@@ -38,12 +40,15 @@ pub(super) async fn check(
         (Some(_), Some(_)) => true,
         _ => false,
     };
-    if is_older && request.locked.is_some() && !request.is_update {
+    // Without verification there is no signature whose age could be proven.
+    let is_forbidden = request.locked.is_some() && !request.is_update && !verification.is_skipped();
+    if is_forbidden {
         return Err(StageError::Rollback(Rollback {
             digest: digest.clone(),
             signed: describe(now),
             locked: before,
             locked_signed: describe(then),
+            is_proven: is_older,
         }));
     }
     context.reporter.warning(format!(

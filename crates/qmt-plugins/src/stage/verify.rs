@@ -135,30 +135,56 @@ async fn discover_and_check(
     verifier: &Arc<dyn Verifier>,
     freshness: Freshness,
 ) -> Result<(Verification, Option<Evidence>), StageError> {
-    let check = |evidence: &Evidence| {
-        verifier.check(pin, evidence, request.pinned_signer.as_ref(), context.now)
-    };
+    let check = |evidence| check_apart(context, request, pin, verifier, evidence);
     // Stored material that can't be read counts as missing: what is discovered replaces it.
     let stored = context.cache.evidence(pin.digest()).await?;
-    let stored = stored.and_then(|bytes| Evidence::from_json(&bytes).ok());
+    let mut stored = stored.and_then(|bytes| Evidence::from_json(&bytes).ok());
     let mut refusal = None;
     if freshness == Freshness::CacheFirst
-        && let Some(evidence) = &stored
+        && let Some(evidence) = stored.take()
     {
-        match check(evidence) {
-            Ok(verification) => return Ok((verification, None)),
+        match check(evidence).await {
+            Ok((verification, _)) => return Ok((verification, None)),
             Err(error) => refusal = Some(error),
         }
     }
     let discovered = verifier.discover(&context.registry, pin).await;
     match (discovered, refusal, stored) {
-        (Ok(evidence), ..) => Ok((check(&evidence)?, Some(evidence))),
+        (Ok(evidence), ..) => {
+            let (verification, evidence) = check(evidence).await?;
+            Ok((verification, Some(evidence)))
+        }
         // Why the stored material was refused says more than that no other could be requested.
         (Err(error), Some(refusal), _) if error.is_retryable() => Err(refusal.into()),
         (Err(error), None, Some(evidence)) if is_refused_offline(&error) => {
-            Ok((check(&evidence)?, None))
+            Ok((check(evidence).await?.0, None))
         }
         (Err(error), ..) => Err(error.into()),
+    }
+}
+
+/// Checks `evidence` on a thread that may block, and returns it: plugins that are loaded at the same
+/// time are verified at the same time.
+async fn check_apart(
+    context: &Context,
+    request: &Request,
+    pin: &PinnedReference,
+    verifier: &Arc<dyn Verifier>,
+    evidence: Evidence,
+) -> Result<(Verification, Evidence), VerifyError> {
+    let (verifier, pin, now) = (Arc::clone(verifier), pin.clone(), context.now);
+    let expected = request.pinned_signer.clone();
+    let checked = tokio::task::spawn_blocking(move || {
+        let verification = verifier.check(&pin, &evidence, expected.as_ref(), now)?;
+        Ok((verification, evidence))
+    });
+    match checked.await {
+        Ok(checked) => checked,
+        // The runtime only stops such a thread before it begins, when the whole program ends.
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 

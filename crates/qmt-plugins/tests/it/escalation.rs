@@ -1,8 +1,8 @@
 //! Invariant 6: no plugin gets more rights, or becomes native, without the operator's word.
 
-use qmt_plugins::Error;
+use qmt_plugins::{Error, Event, Target};
 
-use crate::scene::{EMAIL, ISSUER, Scene, greet, native_image, wasm_image};
+use crate::scene::{EMAIL, ISSUER, REPOSITORY, Scene, greet, native_image, wasm_image};
 
 fn trusting(scene: &Scene, provider: &str) -> String {
     let oci =
@@ -33,6 +33,63 @@ async fn a_wasm_plugin_that_becomes_native_must_be_allowed() {
     assert_eq!(greet(&accepted, "greeter").await, "Hello, world! (native)");
 }
 
+/// The lockfile is compared by repository: another tag of it is the same plugin.
+#[tokio::test]
+async fn a_wasm_plugin_that_becomes_native_under_another_tag_must_be_allowed() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    scene.sign(&scene.push(&native_image(&scene), "2"));
+    let config = trusting(&scene, "");
+    let edited = config.replace("greeter:1", "greeter:2");
+    assert_ne!(config, edited);
+    assert_eq!(
+        greet(&scene.host(&config), "greeter").await,
+        "Hello, world! (wasm)"
+    );
+    let renamed = edited.replace("\"greeter\"", "\"renamed\"");
+    for (config, name) in [(&edited, "greeter"), (&renamed, "renamed")] {
+        let error = scene.host(config).load(name).await.err().unwrap();
+        assert!(matches!(error, Error::NativeForbidden { .. }), "{error}");
+        assert!(error.to_string().contains("has become native"), "{error}");
+    }
+    let accepted = trusting(&scene, "kind = \"native\"").replace("greeter:1", "greeter:2");
+    assert_eq!(
+        greet(&scene.host(&accepted), "greeter").await,
+        "Hello, world! (native)"
+    );
+}
+
+/// A refusal is told with the plugin, its reference and the reason.
+#[tokio::test]
+async fn a_refusal_is_an_event() {
+    let scene = Scene::new().await;
+    scene.push(&wasm_image(), "1");
+    let host = scene.host(&trusting(&scene, ""));
+    let error = host.load("greeter").await.err().unwrap();
+    assert!(matches!(error, Error::NotVerified { .. }), "{error}");
+    let events = scene.events.lock().unwrap();
+    let refusals: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Refused {
+                plugin,
+                reference,
+                reason,
+            } => Some((plugin.as_str(), reference.as_str(), reason.as_str())),
+            _ => None,
+        })
+        .collect();
+    let [(plugin, reference, reason)] = refusals[..] else {
+        panic!("{refusals:?}");
+    };
+    assert_eq!(plugin, "greeter");
+    assert!(reference.ends_with("acme/greeter:1"), "{reference}");
+    assert!(
+        reason.contains("not verified") && reason.contains("sign"),
+        "{reason}"
+    );
+}
+
 #[tokio::test]
 async fn unverified_native_code_must_be_allowed() {
     let scene = Scene::new().await;
@@ -58,4 +115,25 @@ async fn the_config_can_forbid_native_code() {
     let host = scene.host(&trusting(&scene, "[providers.allow]\nnative = false"));
     let error = host.load("greeter").await.err().unwrap();
     assert!(matches!(error, Error::NativeForbidden { .. }), "{error}");
+}
+
+/// Outside of the config no lockfile pins the first signer, so each one would be accepted each time.
+#[tokio::test]
+async fn native_code_outside_of_the_config_needs_a_configured_signer() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&native_image(&scene), "1"));
+    let name = format!("{}/{REPOSITORY}:1", scene.registry.host());
+    let anyone = scene.host(&scene.config_with("", ""));
+    let target = Target::parse(anyone.config(), &name).unwrap();
+    let error = anyone.load_target(&target).await.err().unwrap();
+    assert!(matches!(error, Error::NativeForbidden { .. }), "{error}");
+    let allowed = target.clone().with_native_allowed();
+    assert!(anyone.load_target(&allowed).await.is_ok());
+    let configured = scene.host(&scene.config());
+    assert!(configured.load_target(&target).await.is_ok());
+    // A Wasm plugin runs in its sandbox, without any rights.
+    scene.sign(&scene.push(&wasm_image(), "2"));
+    let name = format!("{}/{REPOSITORY}:2", scene.registry.host());
+    let target = Target::parse(anyone.config(), &name).unwrap();
+    assert!(anyone.load_target(&target).await.is_ok());
 }

@@ -5,7 +5,9 @@
     reason = "tests fail by panicking"
 )]
 
+mod air_gap;
 mod cached;
+mod check;
 mod drill;
 mod escalation;
 mod inspect;

@@ -194,33 +194,67 @@ async fn without_a_lockfile_a_rollback_is_shown() {
     }
 }
 
-/// SIG-08: where nothing proves which of two is older, that the tag moved is shown.
-#[tokio::test]
-async fn a_change_without_proven_times_is_shown() {
+/// A registry, and a config that resolves tags at each start and accepts a key without a log.
+async fn keyed_scene() -> (Scene, String) {
     let scene = Scene::new().await;
-    let key = scene.write("team.pub", &scene.sigstore.key_pem("p256"));
-    let rule = format!(
-        "pull_policy = \"always\"\n[[oci.policy]]\nscope = \"**\"\n\
-         any_of = [{{ key = {:?}, transparency_log = \"optional\" }}]",
-        key.display().to_string()
-    );
-    let host = scene.host(&scene.config_with(&rule, ""));
-    let images = [
-        wasm_image(),
-        ImageBuilder::dockerfile(plugins::echo_wasm()).build(),
-    ];
-    for (image, words) in images.iter().zip(["", "no proven time of signing"]) {
-        let image = scene.push(image, "1");
-        let signing = Signing::key("p256").log(LogKind::None);
-        let signature = scene.sigstore.sign_simple(image.digest(), &signing);
-        attach_simple(&scene.registry, REPOSITORY, image.digest(), &[signature]);
+    scene.write("team.pub", &scene.sigstore.key_pem("p256"));
+    let rule = "pull_policy = \"always\"\n[[oci.policy]]\nscope = \"**\"\n\
+                any_of = [{ key = \"team.pub\", transparency_log = \"optional\" }]";
+    let config = scene.config_with(rule, "");
+    (scene, config)
+}
+
+fn publish_keyed(
+    scene: &Scene,
+    image: &qmt_testkit::Image,
+    (log, timestamp): (LogKind, bool),
+) -> qmt_oci_ref::Descriptor {
+    let image = scene.push(image, "1");
+    let signing = Signing::key("p256").log(log).timestamp(timestamp);
+    let bundle = scene.sigstore.sign_bundle(image.digest(), &signing);
+    qmt_testkit::attach_bundle(&scene.registry, REPOSITORY, &image, &bundle);
+    image
+}
+
+/// SIG-08: where nothing proves which of two is older, the new one may be the older one: a tag that
+/// moved waits for the operator. A timestamp made today proves nothing either.
+#[tokio::test]
+async fn a_change_without_proven_times_is_a_rollback() {
+    let other = ImageBuilder::dockerfile(plugins::echo_wasm()).build();
+    // Both ways around: what was locked has a proven time, or what the tag names now.
+    for (before, now) in [
+        ((LogKind::None, false), (LogKind::None, false)),
+        ((LogKind::None, false), (LogKind::None, true)),
+        ((LogKind::RekorV1, false), (LogKind::None, true)),
+        ((LogKind::RekorV1, false), (LogKind::RekorV2, true)),
+        ((LogKind::None, false), (LogKind::RekorV1, false)),
+    ] {
+        let (scene, config) = keyed_scene().await;
+        let host = scene.host(&config);
+        let first = publish_keyed(&scene, &wasm_image(), before);
         host.fetch("greeter").await.unwrap();
+        let second = publish_keyed(&scene, &other, now);
+        let error = host.fetch("greeter").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotVerified, "{before:?} {now:?}");
+        let text = format!("{}; {}", told(&error), error.hint().unwrap());
+        for part in [
+            "may have been rolled back",
+            "no proven time",
+            "update greeter",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(host.locked()[0].digest, *first.digest());
+        host.update("greeter").await.unwrap();
         let warnings = scene.warnings();
-        assert_eq!(
-            warnings.contains("has changed"),
-            !words.is_empty(),
-            "{warnings}"
-        );
-        assert!(warnings.contains(words), "{warnings}");
+        assert!(warnings.contains("has changed"), "{warnings}");
+        assert_eq!(host.locked()[0].digest, *second.digest());
     }
+    // The good twin: the log's times prove the order.
+    let (scene, config) = keyed_scene().await;
+    let host = scene.host(&config);
+    publish_keyed(&scene, &wasm_image(), (LogKind::RekorV1, true));
+    host.fetch("greeter").await.unwrap();
+    publish_keyed(&scene, &other, (LogKind::RekorV1, true));
+    host.fetch("greeter").await.unwrap();
 }

@@ -1,49 +1,30 @@
 //! Docker's `config.json` and the containers' `auth.json`: one format.
 //!
+//! Many programs write these files, so `null` means absent, an empty file has no credential, and
+//! only what belongs to the registry at hand can be an error.
+//!
 //! Formats: <https://docs.docker.com/reference/cli/docker/login/>,
 //! <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use qmt_oci_ref::RegistryHost;
-use secrecy::SecretString;
-use serde::Deserialize;
-use zeroize::Zeroizing;
+use qmt_oci_ref::{RegistryHost, text};
+use serde_json::{Map, Value};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::environment::Environment;
+use super::helper::Helper;
 use super::store::Credential;
-use super::{helper, key};
-use crate::error::{BoxError, ClientError};
+use super::{entry, key};
+use crate::error::{BoxError, ClientError, CredentialError};
 use crate::limits::CREDENTIAL_FILE_MAX;
+use crate::redact::without_mark;
 
 /// A credentials file that was read.
 pub(super) struct AuthFile {
     path: PathBuf,
-    content: Content,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Content {
-    #[serde(default)]
-    auths: BTreeMap<String, Entry>,
-    #[serde(default)]
-    cred_helpers: BTreeMap<String, String>,
-    creds_store: Option<String>,
-}
-
-/// The entry of one registry. Never shown.
-#[derive(Default, Deserialize)]
-struct Entry {
-    auth: Option<Zeroizing<String>>,
-    username: Option<String>,
-    password: Option<Zeroizing<String>>,
-    identitytoken: Option<Zeroizing<String>>,
-    registrytoken: Option<Zeroizing<String>>,
+    content: Map<String, Value>,
 }
 
 impl AuthFile {
@@ -52,133 +33,188 @@ impl AuthFile {
         let path = path.to_owned();
         let task = tokio::task::spawn_blocking({
             let path = path.clone();
-            move || read_bounded(&path)
+            move || {
+                // People link `/dev/null` to have no such file.
+                if is_device(&path) {
+                    return Ok(None);
+                }
+                let text = read_bounded(&path)?;
+                text.map(|text| parse(&path, &text)).transpose()
+            }
         });
         let stopped = |cause: tokio::task::JoinError| {
             unusable(&path, "reading it was interrupted", Some(cause.into()))
         };
-        let Some(text) = task.await.map_err(stopped)?? else {
-            return Ok(None);
-        };
-        // A list would be read as the fields in their order. The parser's message may quote the
-        // file, so only the position is kept.
-        if text.trim_ascii_start().first() != Some(&b'{') {
-            return Err(unusable(&path, "it is not JSON in docker's format", None));
-        }
-        let content = serde_json::from_slice(&text).map_err(|cause| {
-            let place = format!("line {}, column {}", cause.line(), cause.column());
-            unusable(
-                &path,
-                "it is not JSON in docker's format",
-                Some(place.into()),
-            )
-        })?;
-        Ok(Some(Self { path, content }))
+        let content = task.await.map_err(stopped)??;
+        Ok(content.map(|content| Self { path, content }))
     }
 
     /// The helper that is configured for the registry, after the number of path components that it
     /// is named for.
-    pub(super) fn helper(&self, host: &RegistryHost, path: Option<&str>) -> Option<(usize, &str)> {
-        let named = best(self.content.cred_helpers.iter(), host, path);
-        let store = self.content.creds_store.as_ref().map(|name| (0, name));
-        let mut helpers = named.into_iter().chain(store);
-        let (fit, name) = helpers.find(|(_, name)| !name.is_empty())?;
-        Some((fit, name.as_str()))
+    pub(super) fn helper(
+        &self,
+        host: &RegistryHost,
+        path: Option<&str>,
+    ) -> Result<Option<(usize, Helper)>, ClientError> {
+        let named = best(self.map("credHelpers")?, host, path)
+            .map(|(fit, key, name)| (fit, format!("credHelpers[\"{}\"]", text::escape(key)), name));
+        let store = field(&self.content, "credsStore");
+        let store = store.map(|name| (0, "credsStore".to_owned(), name));
+        for (fit, setting, name) in named.into_iter().chain(store) {
+            let Some(name) = name.as_str() else {
+                return Err(self.unusable(Some(&setting), "it is not the name of a helper"));
+            };
+            if !name.trim().is_empty() {
+                let file = self.path.clone();
+                return Ok(Some((fit, Helper::new(name.trim(), file, setting))));
+            }
+        }
+        Ok(None)
     }
 
     /// The credential for the registry: from an entry for a more specific path than a helper is
     /// named for, else from the helper, else from the store for all, else from the file itself.
-    /// Where a helper has nothing, the file is used, as by podman (docker would not use it).
+    /// Where a helper has nothing or fails, the file is used, as by podman (docker would not use
+    /// it).
     pub(super) async fn credential(
         &self,
         environment: &Environment,
         host: &RegistryHost,
         path: Option<&str>,
     ) -> Result<Option<Credential>, ClientError> {
-        let entry = best(self.content.auths.iter(), host, path);
-        if let Some((fit, name)) = self.helper(host, path) {
-            if let Some((_, entry)) = entry.filter(|(in_file, _)| *in_file > fit)
-                && let Some(credential) = self.decode(entry)?
+        let entry = best(self.map("auths")?, host, path);
+        let mut failed = None;
+        if let Some((fit, helper)) = self.helper(host, path)? {
+            if let Some((_, key, entry)) = entry.filter(|(in_file, ..)| *in_file > fit)
+                && let Some(credential) = self.decode(key, entry)?
             {
                 return Ok(Some(credential));
             }
-            let key = key::for_storing(host);
-            if let Some(credential) = helper::get(environment, name, &key).await? {
-                return Ok(Some(credential));
+            match helper.get(environment, &key::for_storing(host)).await {
+                Ok(Some(credential)) => return Ok(Some(credential)),
+                Ok(None) => {}
+                Err(error) => failed = Some(error),
             }
         }
-        entry.map_or(Ok(None), |(_, entry)| self.decode(entry))
-    }
-
-    fn decode(&self, entry: &Entry) -> Result<Option<Credential>, ClientError> {
-        let full = |text: &Option<Zeroizing<String>>| {
-            text.as_ref()
-                .filter(|text| !text.is_empty())
-                .map(|text| SecretString::from(text.as_str()))
+        let credential = match entry {
+            Some((_, key, entry)) => self.decode(key, entry),
+            None => Ok(None),
         };
-        if let Some(token) = full(&entry.identitytoken) {
-            return Ok(Some(Credential::IdentityToken(token)));
-        }
-        if let Some(token) = full(&entry.registrytoken) {
-            return Ok(Some(Credential::Bearer(token)));
-        }
-        if let Some(auth) = entry.auth.as_ref().filter(|auth| !auth.is_empty()) {
-            return self.decode_auth(auth).map(Some);
-        }
-        let username = entry.username.as_deref().filter(|name| !name.is_empty());
-        match (username, full(&entry.password)) {
-            (Some(username), Some(password)) => {
-                let username = username.to_owned();
-                Ok(Some(Credential::Basic { username, password }))
-            }
-            // Docker writes `{}` where a helper has the credential.
-            (None, None) => Ok(None),
-            _ => Err(self.unusable("an entry has a user name without password, or the reverse")),
+        match (credential, failed) {
+            (Ok(None) | Err(_), Some(failed)) => Err(failed),
+            (credential, _) => credential,
         }
     }
 
-    /// Decodes `base64(user:password)`.
-    fn decode_auth(&self, auth: &str) -> Result<Credential, ClientError> {
-        // Docker sometimes ends the text with NULs.
-        let auth = auth.trim_end_matches('\0').trim();
-        let bytes = STANDARD
-            .decode(auth)
-            .or_else(|_| STANDARD_NO_PAD.decode(auth))
-            .map(Zeroizing::new)
-            .map_err(|_| self.unusable("an `auth` in it is not base64"))?;
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|_| self.unusable("an `auth` in it is not UTF-8 behind the base64"))?;
-        let (username, password) = text
-            .trim_end_matches('\0')
-            .split_once(':')
-            .ok_or_else(|| self.unusable("an `auth` in it has no colon behind the base64"))?;
-        if username.is_empty() {
-            return Err(self.unusable("an `auth` in it has no user name"));
-        }
-        // Docker marks a token in place of a password by this user name.
-        if username == helper::TOKEN_USER {
-            return Ok(Credential::IdentityToken(SecretString::from(password)));
-        }
-        Ok(Credential::basic(username, password))
+    fn decode(&self, key: &str, entry: &Value) -> Result<Option<Credential>, ClientError> {
+        entry::decode(entry).map_err(|reason| self.unusable(Some(key), reason))
     }
 
-    fn unusable(&self, reason: &'static str) -> ClientError {
-        unusable(&self.path, reason, None)
+    /// An object of the file.
+    fn map(&self, name: &str) -> Result<Option<&Map<String, Value>>, ClientError> {
+        let value = field(&self.content, name);
+        let map = value.map(|value| value.as_object().ok_or(()));
+        map.transpose()
+            .map_err(|()| self.unusable(Some(name), "it is not a JSON object"))
+    }
+
+    fn unusable(&self, key: Option<&str>, reason: &'static str) -> ClientError {
+        ClientError::from(CredentialError::File {
+            path: self.path.clone(),
+            key: key.map(text::escape),
+            reason,
+            source: None,
+        })
     }
 }
 
-/// The entry with the most specific key for the registry and path, and how many components of the
-/// path the key names.
-fn best<'a, T>(
-    entries: impl Iterator<Item = (&'a String, &'a T)>,
+impl Drop for AuthFile {
+    fn drop(&mut self) {
+        self.content.values_mut().for_each(wipe);
+    }
+}
+
+/// Overwrites the texts, which may be secrets.
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(wipe),
+        Value::Object(values) => values.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The field of that name, in whichever case it is written (docker does not distinguish them);
+/// `None` also for `null`.
+pub(super) fn field<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let in_any_case = || {
+        let mut fields = map.iter();
+        fields.find(|(key, _)| key.eq_ignore_ascii_case(name))
+    };
+    let value = map
+        .get(name)
+        .or_else(|| in_any_case().map(|(_, value)| value));
+    value.filter(|value| !value.is_null())
+}
+
+/// The value with the most specific key for the registry and path, after the number of components
+/// of the path that the key names, and the key.
+fn best<'a>(
+    map: Option<&'a Map<String, Value>>,
     host: &RegistryHost,
     path: Option<&str>,
-) -> Option<(usize, &'a T)> {
-    entries
-        .filter_map(|(key, entry)| Some((key::fit(key, host, path)?, key, entry)))
+) -> Option<(usize, &'a str, &'a Value)> {
+    map?.iter()
+        .filter(|(_, value)| !value.is_null())
+        .filter_map(|(key, value)| Some((key::fit(key, host, path)?, key.as_str(), value)))
         // Of two keys for one origin, the one that docker would write.
-        .max_by_key(|(fit, key, _)| (*fit, **key == key::for_storing(host)))
-        .map(|(fit, _, entry)| (fit, entry))
+        .max_by_key(|(fit, key, _)| (*fit, *key == key::for_storing(host)))
+}
+
+/// Reads the content of a file. An empty one has no credential.
+pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Map<String, Value>, ClientError> {
+    const FORMAT: &str = "it is not JSON in docker's format";
+    let text = decoded(text);
+    if text.trim_ascii().is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_slice(&text) {
+        Ok(Value::Object(content)) => Ok(content),
+        Ok(Value::Null) => Ok(Map::new()),
+        Ok(_) => Err(unusable(path, FORMAT, None)),
+        // The parser's message may quote the file, so only the position is kept.
+        Err(cause) => {
+            let place = format!("line {}, column {}", cause.line(), cause.column());
+            Err(unusable(path, FORMAT, Some(place.into())))
+        }
+    }
+}
+
+/// The text as UTF-8 without a byte order mark. Editors on Windows write one; PowerShell writes
+/// UTF-16.
+fn decoded(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units = rest.chunks_exact(2);
+        let units = units.filter_map(|pair| pair.try_into().ok()).map(unit);
+        let decoded = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER));
+        decoded.collect::<String>().into_bytes()
+    };
+    Zeroizing::new(match text {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        text => without_mark(text).to_vec(),
+    })
+}
+
+#[cfg(unix)]
+fn is_device(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_char_device())
+}
+
+#[cfg(not(unix))]
+fn is_device(_: &Path) -> bool {
+    false
 }
 
 /// Reads a file of at most [`CREDENTIAL_FILE_MAX`] bytes; `None` if there is none.
@@ -202,11 +238,12 @@ pub(super) fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Cl
 }
 
 pub(super) fn unusable(path: &Path, reason: &'static str, source: Option<BoxError>) -> ClientError {
-    ClientError::CredentialFile {
+    ClientError::from(CredentialError::File {
         path: path.to_owned(),
+        key: None,
         reason,
         source,
-    }
+    })
 }
 
 fn is_absent(cause: &std::io::Error) -> bool {

@@ -1,7 +1,7 @@
 //! [`CredentialChain`]: the sources of credentials, in docker's order.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,20 +12,22 @@ use super::environment::Environment;
 use super::helper::HelperLimits;
 use super::save::{self, StoredIn};
 use super::store::{Credential, CredentialStore};
+use crate::error::ClientError;
 use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 
 /// Looks for credentials as docker and podman do:
 ///
 /// 1. those given with [`CredentialChain::with_explicit`],
 /// 2. the variables `QMT_REGISTRY_<HOST>_TOKEN`, or `…_USERNAME` and `…_PASSWORD` (the host in upper
-///    case, with `_` for everything but letters and digits),
+///    case, with `__` for `-` and `_` for other characters than letters and digits),
 /// 3. docker's `config.json` in `DOCKER_CONFIG` or `~/.docker`: `credHelpers`, `credsStore`,
 ///    `auths`,
 /// 4. the containers' `auth.json`: `REGISTRY_AUTH_FILE`, else `XDG_RUNTIME_DIR/containers` (on Linux
 ///    without that variable `/run/containers/<uid>`), then `~/.config/containers`.
 ///
 /// In a file the entry with the most specific path wins (`host/team/app` before `host/team` before
-/// `host`), also before a helper for the whole host.
+/// `host`), also before a helper for the whole host. A file, entry or helper that can't be used is
+/// an error where no other file has a credential for the registry.
 #[derive(Clone)]
 pub struct CredentialChain {
     explicit: Vec<(RegistryHost, Credential)>,
@@ -69,8 +71,8 @@ impl CredentialChain {
     /// for the registry, else in docker's `config.json` (mode 0600, other content unchanged).
     ///
     /// # Errors
-    /// [`ClientError::CredentialFile`](crate::ClientError::CredentialFile), [`ClientError::CredentialHelper`](crate::ClientError::CredentialHelper),
-    /// [`ClientError::CredentialOption`](crate::ClientError::CredentialOption) for a credential that can't be stored.
+    /// [`CredentialError::File`](super::CredentialError::File), [`CredentialError::Helper`](super::CredentialError::Helper),
+    /// [`CredentialError::Option`](super::CredentialError::Option) for a credential that can't be stored.
     pub async fn store(
         &self,
         host: &RegistryHost,
@@ -83,7 +85,7 @@ impl CredentialChain {
     /// anything.
     ///
     /// # Errors
-    /// [`ClientError::CredentialFile`](crate::ClientError::CredentialFile), [`ClientError::CredentialHelper`](crate::ClientError::CredentialHelper).
+    /// [`CredentialError::File`](super::CredentialError::File), [`CredentialError::Helper`](super::CredentialError::Helper).
     pub async fn erase(&self, host: &RegistryHost) -> Result<bool, RegistryError> {
         Ok(save::erase(&self.environment, host).await?)
     }
@@ -98,14 +100,24 @@ impl CredentialChain {
             return Some("the variables `QMT_REGISTRY_…`".to_owned());
         }
         for path in self.files() {
-            let Ok(Some(file)) = AuthFile::read(&path).await else {
-                continue;
-            };
-            if let Ok(Some(_)) = file.credential(&self.environment, host, None).await {
+            if let Ok(Some(_)) = self.in_file(&path, host, None).await {
                 return Some(path.display().to_string());
             }
         }
         None
+    }
+
+    /// The credential that a file has for the registry.
+    async fn in_file(
+        &self,
+        file: &Path,
+        host: &RegistryHost,
+        path: Option<&str>,
+    ) -> Result<Option<Credential>, ClientError> {
+        match AuthFile::read(file).await? {
+            Some(file) => file.credential(&self.environment, host, path).await,
+            None => Ok(None),
+        }
     }
 
     /// The files that are looked into, in order.
@@ -136,15 +148,15 @@ impl CredentialStore for CredentialChain {
         let path = repository
             .filter(|repository| repository.host() == host)
             .map(Repository::path);
+        let mut failed = None;
         for file in self.files() {
-            let Some(file) = AuthFile::read(&file).await? else {
-                continue;
-            };
-            if let Some(credential) = file.credential(&self.environment, host, path).await? {
-                return Ok(Some(credential));
+            match self.in_file(&file, host, path).await {
+                Ok(Some(credential)) => return Ok(Some(credential)),
+                Ok(None) => {}
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(None)
+        failed.map_or(Ok(None), |error| Err(error.into()))
     }
 }
 

@@ -10,7 +10,10 @@ use secrecy::SecretString;
 
 use super::helper::HelperLimits;
 use super::store::Credential;
-use crate::error::ClientError;
+use crate::error::{ClientError, CredentialError};
+
+/// How the names of a registry's variables end.
+const SUFFIXES: [&str; 3] = ["TOKEN", "USERNAME", "PASSWORD"];
 
 /// Environment variables and the home folder.
 #[derive(Clone, Default)]
@@ -44,15 +47,36 @@ impl Environment {
         self.variables.iter()
     }
 
-    /// The credential that variables hold for the registry; an incomplete one is an error.
+    /// The credential that variables hold for the registry. An incomplete one is an error, and so
+    /// is one that another registry's name could stand for: `registry-gitlab.com` must not get what
+    /// is for `registry.gitlab.com`.
     pub(super) fn credential(
         &self,
         host: &RegistryHost,
     ) -> Result<Option<Credential>, ClientError> {
-        let prefix = format!("QMT_REGISTRY_{}", variable_part(host));
-        let unusable = |suffix: &str, reason| ClientError::CredentialOption {
-            origin: format!("{prefix}_{suffix}"),
-            reason,
+        let prefix = variable_prefix(host, "__");
+        let shared = variable_prefix(host, "_");
+        let names = |prefix: &str| SUFFIXES.map(|suffix| format!("{prefix}_{suffix}"));
+        // An empty variable of its own says that the registry has no credential.
+        let has_own = || {
+            let mut own = names(&prefix).into_iter();
+            own.any(|name| self.variables.contains_key(OsStr::new(&name)))
+        };
+        if prefix != shared && !has_own() {
+            let mut shared = names(&shared).into_iter();
+            if let Some(variable) = shared.find(|name| self.get(name).is_some()) {
+                return Err(ClientError::from(CredentialError::AmbiguousVariable {
+                    host: host.clone(),
+                    variable,
+                    own: format!("{prefix}_…"),
+                }));
+            }
+        }
+        let unusable = |suffix: &str, reason| {
+            ClientError::from(CredentialError::Option {
+                origin: format!("{prefix}_{suffix}"),
+                reason,
+            })
         };
         let text = |suffix: &str| {
             let value = self.get(&format!("{prefix}_{suffix}"));
@@ -81,10 +105,11 @@ impl Environment {
         }
     }
 
-    /// Docker's configuration file.
+    /// Docker's configuration file. `DOCKER_CONFIG` is its folder; many set it to the file.
     pub(super) fn docker_config(&self) -> Option<PathBuf> {
-        let folder = match self.get("DOCKER_CONFIG") {
-            Some(folder) => PathBuf::from(folder),
+        let folder = match self.get("DOCKER_CONFIG").map(PathBuf::from) {
+            Some(file) if file.is_file() => return Some(file),
+            Some(folder) => folder,
             None => self.home()?.join(".docker"),
         };
         Some(folder.join("config.json"))
@@ -135,14 +160,16 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// The registry's part of a variable's name: `GHCR_IO`, `LOCALHOST_5000`.
-fn variable_part(host: &RegistryHost) -> String {
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_uppercase()
-        } else {
-            '_'
+/// How the names of the registry's variables begin, such as `QMT_REGISTRY_GHCR_IO`. With `__` for
+/// `-` no two registries have the same: no name has two dots, or a dot and a colon, in a row.
+fn variable_prefix(host: &RegistryHost, hyphen: &str) -> String {
+    let mut prefix = "QMT_REGISTRY_".to_owned();
+    for c in host.as_str().chars() {
+        match c {
+            '-' => prefix.push_str(hyphen),
+            c if c.is_ascii_alphanumeric() => prefix.push(c.to_ascii_uppercase()),
+            _ => prefix.push('_'),
         }
-    };
-    host.as_str().chars().map(plain).collect()
+    }
+    prefix
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use qmt_oci_ref::text;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,8 +17,9 @@ use zeroize::Zeroizing;
 
 use super::environment::Environment;
 use super::store::Credential;
-use crate::error::ClientError;
+use crate::error::{ClientError, CredentialError};
 use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
+use crate::redact::without_mark;
 
 /// The limits of a helper.
 #[derive(Clone, Copy, Debug)]
@@ -49,122 +51,175 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Answer {
-    #[serde(default)]
-    username: String,
-    secret: Zeroizing<String>,
+    username: Option<String>,
+    secret: Option<Zeroizing<String>>,
 }
 
-/// Asks the helper for the credential of `key`.
-pub(super) async fn get(
-    environment: &Environment,
-    name: &str,
-    key: &str,
-) -> Result<Option<Credential>, ClientError> {
-    let failed = |reason| failed(name, reason);
-    let (is_success, output) = run(environment, name, "get", key.as_bytes()).await?;
-    if !is_success {
-        let message = std::str::from_utf8(&output).unwrap_or_default().trim();
-        if message == NOT_FOUND {
+/// A helper, and what names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Helper {
+    pub(super) name: String,
+    /// The credentials file that names it.
+    file: PathBuf,
+    /// The key in that file.
+    setting: String,
+}
+
+impl Helper {
+    pub(super) fn new(name: &str, file: PathBuf, setting: String) -> Self {
+        let name = name.to_owned();
+        Self {
+            name,
+            file,
+            setting,
+        }
+    }
+
+    /// Asks for the credential of `key`.
+    pub(super) async fn get(
+        &self,
+        environment: &Environment,
+        key: &str,
+    ) -> Result<Option<Credential>, ClientError> {
+        let (is_success, output) = self.run(environment, "get", key.as_bytes()).await?;
+        if is_not_found(&output) || is_success && output.trim_ascii().is_empty() {
             return Ok(None);
         }
-        return Err(failed(
-            "it failed (its output may hold a secret and is not shown)",
-        ));
-    }
-    let answer: Answer = serde_json::from_slice(&output)
-        .map_err(|_| failed("its answer does not follow the protocol"))?;
-    let secret = SecretString::from(answer.secret.as_str());
-    Ok(Some(match answer.username {
-        username if username == TOKEN_USER => Credential::IdentityToken(secret),
-        username if username.is_empty() => {
-            return Err(failed("its answer has no user name"));
+        if !is_success {
+            return Err(self.failed("it failed (its output may hold a secret and is not shown)"));
         }
-        username => Credential::basic(username, answer.secret.as_str()),
-    }))
-}
-
-/// Hands a credential to the helper.
-pub(super) async fn store(
-    environment: &Environment,
-    name: &str,
-    key: &str,
-    username: &str,
-    secret: &str,
-) -> Result<(), ClientError> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Request<'a> {
-        #[serde(rename = "ServerURL")]
-        server_url: &'a str,
-        username: &'a str,
-        secret: &'a str,
+        let answer: Answer = serde_json::from_slice(without_mark(&output))
+            .map_err(|_| self.failed("its answer does not follow the protocol"))?;
+        let username = answer.username.unwrap_or_default();
+        let Some(secret) = answer.secret.filter(|secret| !secret.is_empty()) else {
+            return Ok(None);
+        };
+        let secret = SecretString::from(secret.as_str());
+        Ok(Some(match username {
+            username if username == TOKEN_USER => Credential::IdentityToken(secret),
+            username if username.is_empty() => {
+                return Err(self.failed("its answer has no user name"));
+            }
+            username => Credential::Basic {
+                username,
+                password: secret,
+            },
+        }))
     }
-    let request = Request {
-        server_url: key,
-        username,
-        secret,
-    };
-    // Strings always serialise.
-    let request = Zeroizing::new(serde_json::to_vec(&request).unwrap_or_default());
-    match run(environment, name, "store", &request).await? {
-        (true, _) => Ok(()),
-        (false, _) => Err(failed(name, "it did not store the credential")),
-    }
-}
 
-/// Removes the credential from the helper. `false` if there was none.
-pub(super) async fn erase(
-    environment: &Environment,
-    name: &str,
-    key: &str,
-) -> Result<bool, ClientError> {
-    let (is_success, output) = run(environment, name, "erase", key.as_bytes()).await?;
-    let message = std::str::from_utf8(&output).unwrap_or_default().trim();
-    if !is_success && message != NOT_FOUND {
-        return Err(failed(name, "it did not erase the credential"));
-    }
-    Ok(is_success)
-}
-
-/// Runs a helper to its end: whether it succeeded, and what it printed.
-pub(super) async fn run(
-    environment: &Environment,
-    name: &str,
-    verb: &str,
-    input: &[u8],
-) -> Result<(bool, Zeroizing<Vec<u8>>), ClientError> {
-    let failed = |reason| failed(name, reason);
-    let program = find(environment, name)?;
-    let mut command = Command::new(program);
-    command
-        .arg(verb)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    command
-        .env_clear()
-        .envs(environment.variables())
-        .kill_on_drop(true);
-    #[cfg(unix)]
-    command.process_group(0); // So that what it starts ends with it.
-    let mut child = start(&mut command)
-        .await
-        .map_err(|_| failed("it can't be started"))?;
-    let group = Group::of(&child);
-    let HelperLimits { time, output } = environment.helper_limits;
-    match tokio::time::timeout(time, exchange(&mut child, input, output)).await {
-        Ok(Ok(Some(done))) => {
-            group.disarm();
-            Ok(done)
+    /// Hands a credential over.
+    pub(super) async fn store(
+        &self,
+        environment: &Environment,
+        key: &str,
+        username: &str,
+        secret: &str,
+    ) -> Result<(), ClientError> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Request<'a> {
+            #[serde(rename = "ServerURL")]
+            server_url: &'a str,
+            username: &'a str,
+            secret: &'a str,
         }
-        Ok(Ok(None)) => Err(failed(
-            "it printed more than allowed (64 KiB unless lowered) and was ended",
-        )),
-        Ok(Err(_)) => Err(failed("reading its output failed")),
-        Err(_) => Err(failed(
-            "it took longer than allowed (30 seconds unless lowered) and was ended",
-        )),
+        let request = Request {
+            server_url: key,
+            username,
+            secret,
+        };
+        // Strings always serialise.
+        let request = Zeroizing::new(serde_json::to_vec(&request).unwrap_or_default());
+        match self.run(environment, "store", &request).await? {
+            (true, _) => Ok(()),
+            (false, _) => Err(self.failed("it did not store the credential")),
+        }
     }
+
+    /// Removes the credential. `false` if there was none.
+    pub(super) async fn erase(
+        &self,
+        environment: &Environment,
+        key: &str,
+    ) -> Result<bool, ClientError> {
+        let (is_success, output) = self.run(environment, "erase", key.as_bytes()).await?;
+        if !is_success && !is_not_found(&output) {
+            return Err(self.failed("it did not erase the credential"));
+        }
+        Ok(is_success)
+    }
+
+    /// Runs it to its end: whether it succeeded, and what it printed.
+    pub(super) async fn run(
+        &self,
+        environment: &Environment,
+        verb: &str,
+        input: &[u8],
+    ) -> Result<(bool, Zeroizing<Vec<u8>>), ClientError> {
+        let mut command = Command::new(self.find(environment)?);
+        command
+            .arg(verb)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        command
+            .env_clear()
+            .envs(environment.variables())
+            .kill_on_drop(true);
+        #[cfg(unix)]
+        command.process_group(0); // So that what it starts ends with it.
+        let mut child = start(&mut command)
+            .await
+            .map_err(|_| self.failed("it can't be started"))?;
+        let group = Group::of(&child);
+        let HelperLimits { time, output } = environment.helper_limits;
+        match tokio::time::timeout(time, exchange(&mut child, input, output)).await {
+            Ok(Ok(Some(done))) => {
+                group.disarm();
+                Ok(done)
+            }
+            Ok(Ok(None)) => {
+                Err(self
+                    .failed("it printed more than allowed (64 KiB unless lowered) and was ended"))
+            }
+            Ok(Err(_)) => Err(self.failed("reading its output failed")),
+            Err(_) => Err(self
+                .failed("it took longer than allowed (30 seconds unless lowered) and was ended")),
+        }
+    }
+
+    /// Looks for the program in `PATH`.
+    fn find(&self, environment: &Environment) -> Result<PathBuf, ClientError> {
+        let name = &self.name;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.len() > 64 || !name.chars().all(is_plain) || name.contains("..") {
+            return Err(
+                self.failed("its name has other characters than letters, digits, `-`, `_`, `.`")
+            );
+        }
+        let suffix = if cfg!(windows) { ".exe" } else { "" };
+        let file = format!("docker-credential-{name}{suffix}");
+        let folders = environment.get("PATH").unwrap_or_default();
+        std::env::split_paths(folders)
+            .filter(|folder| folder.is_absolute())
+            .map(|folder| folder.join(&file))
+            .find(|program| program.is_file())
+            .ok_or_else(|| self.failed("there is no such program in `PATH`"))
+    }
+
+    fn failed(&self, reason: &'static str) -> ClientError {
+        let name: String = self.name.chars().take(64).collect();
+        ClientError::from(CredentialError::Helper {
+            program: format!("docker-credential-{}", text::escape(&name)),
+            path: self.file.clone(),
+            key: self.setting.clone(),
+            reason,
+        })
+    }
+}
+
+fn is_not_found(output: &[u8]) -> bool {
+    output.trim_ascii() == NOT_FOUND.as_bytes()
 }
 
 /// Starts it. A file that is open for writing (while it is installed) can't be executed.
@@ -254,28 +309,4 @@ impl Drop for Group {
             let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
         }
     }
-}
-
-/// Looks for the helper's program in `PATH`.
-fn find(environment: &Environment, name: &str) -> Result<PathBuf, ClientError> {
-    let failed = |reason| failed(name, reason);
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) || name.contains("..") {
-        return Err(failed(
-            "its name has other characters than letters, digits, `-`, `_`, `.`",
-        ));
-    }
-    let suffix = if cfg!(windows) { ".exe" } else { "" };
-    let file = format!("docker-credential-{name}{suffix}");
-    let folders = environment.get("PATH").unwrap_or_default();
-    std::env::split_paths(folders)
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(&file))
-        .find(|program| program.is_file())
-        .ok_or_else(|| failed("no program `docker-credential-…` of this name is in `PATH`"))
-}
-
-fn failed(name: &str, reason: &'static str) -> ClientError {
-    let helper: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-    ClientError::CredentialHelper { helper, reason }
 }

@@ -1,13 +1,15 @@
 //! Credentials: from the caller, the environment, the files of docker and podman, and helpers.
 //!
 //! The order is docker's, with the more explicit sources before it. The first source that has an
-//! entry for the registry is used. A source that exists and can't be read is an error: continuing
-//! without it would look like a missing permission.
+//! entry for the registry is used. What can't be read is an error only where no other source has a
+//! credential for the registry: continuing without it would look like a missing permission.
 
 #[cfg(feature = "http")]
 mod auth_file;
 #[cfg(feature = "http")]
 mod chain;
+#[cfg(feature = "http")]
+mod entry;
 #[cfg(feature = "http")]
 mod environment;
 #[cfg(feature = "http")]
@@ -27,6 +29,7 @@ pub use self::save::StoredIn;
 #[cfg(feature = "test-util")]
 pub use self::store::MockCredentialStore;
 pub use self::store::{Credential, CredentialStore};
+pub use crate::error::CredentialError;
 
 #[cfg(test)]
 #[cfg(feature = "http")]

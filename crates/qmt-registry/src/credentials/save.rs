@@ -12,9 +12,10 @@ use zeroize::Zeroizing;
 
 use super::auth_file::{self, AuthFile, read_bounded};
 use super::environment::Environment;
+use super::helper::{Helper, TOKEN_USER};
+use super::key;
 use super::store::Credential;
-use super::{helper, key};
-use crate::error::ClientError;
+use crate::error::{ClientError, CredentialError};
 
 /// Where a credential was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +35,16 @@ pub(super) async fn store(
     let (path, helper) = target(environment, host).await?;
     let key = key::for_storing(host);
     let (entry, stored) = match helper {
-        Some(name) => {
+        Some(helper) => {
             let (username, secret) = match credential {
                 Credential::Basic { username, password } => (username.as_str(), password),
-                Credential::IdentityToken(token) => (helper::TOKEN_USER, token),
+                Credential::IdentityToken(token) => (TOKEN_USER, token),
                 Credential::Bearer(_) => return Err(no_bearer()),
             };
-            helper::store(environment, &name, &key, username, secret.expose_secret()).await?;
+            let secret = secret.expose_secret();
+            helper.store(environment, &key, username, secret).await?;
             // Docker notes in the file that the helper has a credential.
-            (Map::new(), StoredIn::Helper(name))
+            (Map::new(), StoredIn::Helper(helper.name))
         }
         None => (entry(credential)?, StoredIn::File(path.clone())),
     };
@@ -60,7 +62,7 @@ fn entry(credential: &Credential) -> Result<Map<String, Value>, ClientError> {
             }
             (format!("{username}:{}", password.expose_secret()), None)
         }
-        Credential::IdentityToken(token) => (format!("{}:", helper::TOKEN_USER), Some(token)),
+        Credential::IdentityToken(token) => (format!("{TOKEN_USER}:"), Some(token)),
         Credential::Bearer(_) => return Err(no_bearer()),
     };
     let auth = STANDARD.encode(Zeroizing::new(auth).as_bytes());
@@ -77,8 +79,8 @@ pub(super) async fn erase(
 ) -> Result<bool, ClientError> {
     let (path, helper) = target(environment, host).await?;
     let mut had = false;
-    if let Some(name) = helper {
-        had = helper::erase(environment, &name, &key::for_storing(host)).await?;
+    if let Some(helper) = helper {
+        had = helper.erase(environment, &key::for_storing(host)).await?;
     }
     if !path.exists() {
         return Ok(had);
@@ -97,13 +99,15 @@ pub(super) async fn erase(
 async fn target(
     environment: &Environment,
     host: &RegistryHost,
-) -> Result<(PathBuf, Option<String>), ClientError> {
+) -> Result<(PathBuf, Option<Helper>), ClientError> {
     let path = environment
         .docker_config()
         .ok_or_else(|| unusable("neither `DOCKER_CONFIG` nor the home folder is set"))?;
-    let file = AuthFile::read(&path).await?;
-    let helper = file.and_then(|file| Some(file.helper(host, None)?.1.to_owned()));
-    Ok((path, helper))
+    let helper = match AuthFile::read(&path).await? {
+        Some(file) => file.helper(host, None)?,
+        None => None,
+    };
+    Ok((path, helper.map(|(_, helper)| helper)))
 }
 
 /// Changes `auths` in docker's file and leaves everything else in it as it is.
@@ -127,16 +131,16 @@ fn update_blocking<T>(
     change: impl FnOnce(&mut Map<String, Value>) -> T,
 ) -> Result<T, ClientError> {
     let unusable = |reason, source| auth_file::unusable(path, reason, source);
-    let malformed = || unusable("it is not JSON in docker's format", None);
     let mut content = match read_bounded(path)? {
-        Some(text) => serde_json::from_slice::<Value>(&text).map_err(|_| malformed())?,
-        None => Value::Object(Map::new()),
+        Some(text) => auth_file::parse(path, &text)?,
+        None => Map::new(),
     };
-    let content_map = content.as_object_mut().ok_or_else(malformed)?;
-    let auths = content_map
-        .entry("auths")
-        .or_insert_with(|| Value::Object(Map::new()));
-    let result = change(auths.as_object_mut().ok_or_else(malformed)?);
+    let auths = content.entry("auths").or_insert(Value::Null);
+    if auths.is_null() {
+        *auths = Value::Object(Map::new());
+    }
+    let auths = auths.as_object_mut();
+    let result = change(auths.ok_or_else(|| unusable("its `auths` is not a JSON object", None))?);
     let mut text = Zeroizing::new(serde_json::to_vec_pretty(&content).unwrap_or_default());
     text.push(b'\n');
 
@@ -156,8 +160,8 @@ fn no_bearer() -> ClientError {
 }
 
 fn unusable(reason: &'static str) -> ClientError {
-    ClientError::CredentialOption {
+    ClientError::from(CredentialError::Option {
         origin: "login".to_owned(),
         reason,
-    }
+    })
 }

@@ -9,16 +9,20 @@ use async_trait::async_trait;
 use qmt_oci_ref::{RegistryError, RegistryHost, Repository};
 use secrecy::SecretString;
 
-/// Finds the credential for a registry. `Ok(None)` means anonymous access; a source that exists and
-/// can't be read is an error, and never leads to anonymous access.
+/// Finds the credential for a registry. `Ok(None)` means anonymous access.
+///
+/// After [`CredentialError::File`](super::CredentialError::File) and
+/// [`CredentialError::Helper`](super::CredentialError::Helper), what everybody may read is read
+/// without a credential, and a refusal is reported as that error. Every other error ends the
+/// request.
 #[async_trait]
 pub trait CredentialStore: Send + Sync {
     /// Returns the credential for `host`, the most specific one for `repository` where given.
     ///
     /// # Errors
     ///
-    /// [`CredentialFile`](crate::ClientError::CredentialFile) and
-    /// [`CredentialHelper`](crate::ClientError::CredentialHelper) where a source can't be used.
+    /// [`CredentialError::File`](super::CredentialError::File) and
+    /// [`CredentialError::Helper`](super::CredentialError::Helper) where a source can't be used.
     async fn credential(
         &self,
         host: &RegistryHost,

@@ -142,11 +142,11 @@ fn text_of(error: &RegistryError) -> String {
 fn reason_of(result: Result<Option<String>, RegistryError>) -> &'static str {
     let error = result.unwrap_err();
     match error.downcast_ref() {
-        Some(
-            ClientError::CredentialFile { reason, .. }
-            | ClientError::CredentialHelper { reason, .. }
-            | ClientError::CredentialOption { reason, .. },
-        ) => reason,
+        Some(ClientError::Credential(
+            CredentialError::File { reason, .. }
+            | CredentialError::Helper { reason, .. }
+            | CredentialError::Option { reason, .. },
+        )) => reason,
         _ => panic!("expected a refusal, got {error:?}"),
     }
 }
@@ -231,6 +231,9 @@ async fn files_are_where_docker_and_podman_have_them() {
     let home = home.set("DOCKER_CONFIG", &docker);
     assert!(home.find("f.example").await.unwrap().is_some());
     assert!(home.find("a.example").await.unwrap().is_none());
+    // The file itself, as many set it.
+    let home = home.set("DOCKER_CONFIG", &format!("{docker}/config.json"));
+    assert!(home.find("f.example").await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -238,13 +241,55 @@ async fn variables_name_the_registry() {
     let home = Home::new()
         .set("QMT_REGISTRY_LOCALHOST_5000_USERNAME", "me")
         .set("QMT_REGISTRY_LOCALHOST_5000_PASSWORD", "pw")
-        .set("QMT_REGISTRY_MY_REG_EXAMPLE_COM_TOKEN", "tok");
+        .set("QMT_REGISTRY_MY__REG_EXAMPLE_COM_TOKEN", "tok");
     assert_eq!(home.find("localhost:5000").await.unwrap().unwrap(), "me:pw");
     assert_eq!(
         home.find("my-reg.example.com").await.unwrap().unwrap(),
         "bearer tok"
     );
+    assert_eq!(home.find("my.reg.example.com").await.unwrap(), None);
     assert_eq!(home.find("localhost:5001").await.unwrap(), None);
+    let address = Home::new().set("QMT_REGISTRY____1__5000_TOKEN", "tok");
+    assert!(address.find("[::1]:5000").await.unwrap().is_some());
+    assert!(address.find("[::1]").await.unwrap().is_none());
+}
+
+/// A variable that can be meant for another registry is refused, whichever way it is meant.
+#[tokio::test]
+async fn auth_15_a_variable_for_another_registry_is_refused() {
+    for suffix in ["TOKEN", "USERNAME", "PASSWORD"] {
+        let ambiguous = format!("QMT_REGISTRY_REGISTRY_GITLAB_COM_{suffix}");
+        let home = Home::new().set(&ambiguous, "canary");
+        let error = home.find("registry-gitlab.com").await.unwrap_err();
+        let text = text_of(&error);
+        assert!(
+            matches!(
+                error.downcast_ref(),
+                Some(ClientError::Credential(
+                    CredentialError::AmbiguousVariable { .. }
+                ))
+            ),
+            "{text}"
+        );
+        assert!(!text.contains("canary"));
+        assert!(text.contains(&ambiguous), "{text}");
+        assert!(
+            text.contains("QMT_REGISTRY_REGISTRY__GITLAB_COM_"),
+            "{text}"
+        );
+        assert_eq!(home.find("registrygitlab.com").await.unwrap(), None);
+        // Said otherwise by a variable of its own, also by an empty one.
+        let own = "QMT_REGISTRY_REGISTRY__GITLAB_COM_TOKEN";
+        let home = home.set(own, "");
+        assert_eq!(home.find("registry-gitlab.com").await.unwrap(), None);
+        let home = home.set(own, "own");
+        let found = home.find("registry-gitlab.com").await.unwrap();
+        assert_eq!(found.unwrap(), "bearer own");
+    }
+    let home = Home::new().set("QMT_REGISTRY_REGISTRY_GITLAB_COM_TOKEN", "tok");
+    assert!(home.find("registry.gitlab.com").await.unwrap().is_some());
+    let home = Home::new().set("QMT_REGISTRY_REGISTRY_GITLAB_COM_TOKEN", "");
+    assert_eq!(home.find("registry-gitlab.com").await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -263,7 +308,7 @@ async fn variables_that_contradict_or_are_incomplete_are_refused() {
         assert!(
             matches!(
                 error.downcast_ref(),
-                Some(ClientError::CredentialOption { .. })
+                Some(ClientError::Credential(CredentialError::Option { .. }))
             ),
             "{set:?}"
         );

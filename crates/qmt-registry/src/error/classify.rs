@@ -2,6 +2,8 @@
 
 use std::io;
 
+#[cfg(any(feature = "http", feature = "layout"))]
+use qmt_oci_ref::Digest;
 use qmt_oci_ref::{RegistryError, RegistryErrorKind};
 
 #[cfg(feature = "http")]
@@ -16,18 +18,22 @@ impl ClientError {
     pub fn kind(&self) -> RegistryErrorKind {
         use RegistryErrorKind as Kind;
         match self {
-            Self::NotFound { .. } => Kind::NotFound,
+            Self::NotFound { .. } | Self::NotInLayout { .. } => Kind::NotFound,
             Self::Unauthorized { .. }
             | Self::TokenRefused { .. }
-            | Self::CredentialWithheld { .. }
-            | Self::CredentialHelper { .. } => Kind::Unauthorized,
+            | Self::CredentialWithheld { .. } => Kind::Unauthorized,
             Self::DigestMismatch { .. }
             | Self::SizeMismatch { .. }
             | Self::TooLarge { .. }
             | Self::TooMany { .. }
-            | Self::NotAManifest { .. } => Kind::Content,
+            | Self::UnreadableEntries { .. }
+            | Self::NotAManifest { .. }
+            | Self::WebPage { .. } => Kind::Content,
             // Too many requests, and what a gateway answers when its backend does not.
-            Self::Status {
+            Self::ProxyAnswer {
+                status: 502..=504, ..
+            }
+            | Self::Status {
                 status: 408 | 425 | 429 | 500 | 502..=504,
                 ..
             }
@@ -36,12 +42,15 @@ impl ClientError {
             Self::Timeout { phase, .. } => Kind::Network {
                 retryable: *phase != Phase::Finish,
             },
-            Self::Transport { retryable, .. } | Self::Unreachable { retryable, .. } => {
-                Kind::Network {
-                    retryable: *retryable,
-                }
-            }
-            Self::WithoutTls { .. } | Self::Setup { .. } => Kind::Network { retryable: false },
+            Self::Transport { retryable, .. }
+            | Self::Unreachable { retryable, .. }
+            | Self::ProxyFailed { retryable, .. } => Kind::Network {
+                retryable: *retryable,
+            },
+            Self::WithoutTls { .. }
+            | Self::Certificate { .. }
+            | Self::ProxyAnswer { .. }
+            | Self::Setup { .. } => Kind::Network { retryable: false },
             Self::Protocol { .. }
             | Self::Status { .. }
             | Self::RedirectRefused { .. }
@@ -53,8 +62,8 @@ impl ClientError {
             | Self::Flooded { .. } => Kind::Protocol,
             Self::Options { .. }
             | Self::Url { .. }
-            | Self::CredentialFile { .. }
-            | Self::CredentialOption { .. } => Kind::Configuration,
+            | Self::Credential(_)
+            | Self::ProxyVariable { .. } => Kind::Configuration,
             Self::Content { .. } | Self::Layout { .. } => Kind::Storage,
             Self::Offline { .. } => Kind::Offline,
             Self::Caller(error) => error.kind(),
@@ -69,26 +78,6 @@ impl ClientError {
         };
         let cause = source.as_ref().and_then(|cause| cause.downcast_ref());
         cause.is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::NotFound)
-    }
-
-    /// Returns what to check where no server can be reached.
-    pub fn unreachable_hint(&self) -> Option<String> {
-        let Self::Unreachable { address, .. } = self else {
-            return None;
-        };
-        // The default port of HTTPS is not written in references.
-        let (host, plain) = match address.strip_suffix(":443") {
-            Some(host) => (
-                host,
-                " (if it serves plain HTTP: `plain_http = true` there)",
-            ),
-            None => (address.as_str(), ""),
-        };
-        Some(format!(
-            "is the registry running, and are its name and port right{plain}? Set `proxy` or \
-             `mirrors` in `[registries.\"{host}\"]` to reach it another way; where a proxy is set \
-             already (there or by HTTPS_PROXY), it may be the proxy that does not answer"
-        ))
     }
 }
 
@@ -122,4 +111,14 @@ impl ClientError {
         let source = source.into();
         Self::Setup { source }
     }
+}
+
+/// Compares the digest that names some content with the one computed over it.
+#[cfg(any(feature = "http", feature = "layout"))]
+pub(crate) fn check_digest(expected: &Digest, actual: &Digest) -> Result<(), ClientError> {
+    if expected == actual {
+        return Ok(());
+    }
+    let (expected, actual) = (expected.clone(), actual.clone());
+    Err(ClientError::DigestMismatch { expected, actual })
 }

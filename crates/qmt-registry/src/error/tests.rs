@@ -5,6 +5,7 @@ use super::*;
 fn status(status: u16) -> ClientError {
     let url = RedactedUrl::from_text("https://a.example/v2/");
     ClientError::Status {
+        from: None,
         url,
         status,
         message: String::new(),

@@ -6,32 +6,30 @@
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
 use qmt_oci_ref::{
-    BlobStream, Descriptor, Digest, Digester, PinnedReference, RawManifest, Reference,
-    ReferenceError, Registry, RegistryError, Repository, Tag,
+    BlobStream, Descriptor, Digest, Digester, PinnedReference, RawManifest, Reference, Registry,
+    RegistryError, Repository, Tag,
 };
-use qmt_storage::{Layout, LayoutError, LayoutFile, LayoutWriter};
+use qmt_storage::{Layout, LayoutError, LayoutFile, LayoutIndex, LayoutWriter};
 
 use crate::blob::Proof;
-use crate::error::{ClientError, check_digest};
+use crate::error::ClientError;
+use crate::error::classify::check_digest;
 use crate::limits::REFERRERS_MAX;
 use crate::writer::{BlobContent, RegistryWriter};
-
-/// The repository in references to content of a layout; layouts have no repositories. By RFC 2606
-/// its host can never be a real one.
-const REPOSITORY: &str = "oci-layout.invalid/layout";
 
 /// An OCI image layout as a registry that holds one repository.
 ///
 /// Whatever host and repository a reference names, its tag is searched among the names in
 /// `index.json` (`org.opencontainers.image.ref.name`, either the tag or the whole reference) and
-/// its digest among the blobs. If there is only one image and it has no name, `latest` means it.
+/// its digest among the blobs. A reference of [`OciLayout::reference`] also finds the tag in names
+/// that are whole references. If there is only one image and it has no name, `latest` means it.
 #[derive(Clone, Debug)]
 pub struct OciLayout {
     repository: Repository,
@@ -54,7 +52,8 @@ impl OciLayout {
     /// [`ClientError::Layout`] if it is not a layout, of another version, or has names that lead
     /// out of it.
     pub fn open(path: &Path) -> Result<Self, RegistryError> {
-        Self::with(path, Access::Read(Layout::open(path).map_err(failed)?))
+        let layout = Layout::open(path).map_err(failed)?;
+        Ok(Self::with(path, Access::Read(layout)))
     }
 
     /// Opens the layout at `path` for reading and writing, creating it if it is absent or empty: a
@@ -67,28 +66,21 @@ impl OciLayout {
     ///
     /// [`ClientError::Layout`] if there is something else or it can't be written.
     pub fn create(path: &Path) -> Result<Self, RegistryError> {
-        Self::with(
-            path,
-            Access::Write(LayoutWriter::open(path).map_err(failed)?),
-        )
+        let layout = LayoutWriter::open(path).map_err(failed)?;
+        Ok(Self::with(path, Access::Write(layout)))
     }
 
-    /// Returns a reference to content of this layout. Without tag and digest it means `latest`.
+    /// Returns a reference to content of this layout. Without tag and digest it means `latest`. It
+    /// names the layout by its absolute path, symbolic links resolved.
     pub fn reference(&self, tag: Option<&Tag>, digest: Option<&Digest>) -> Reference {
         Reference::new(self.repository.clone(), tag.cloned(), digest.cloned())
     }
 
-    fn with(path: &Path, access: Access) -> Result<Self, RegistryError> {
-        let unnamed = |cause: ReferenceError| ClientError::Layout {
-            path: path.to_owned(),
-            reason: "its references can't be made",
-            source: Some(cause.into()),
-        };
-        let repository = REPOSITORY.parse().map_err(unnamed)?;
-        Ok(Self {
-            repository,
+    fn with(path: &Path, access: Access) -> Self {
+        Self {
+            repository: Repository::of_layout(real_path(path)),
             access: Arc::new(access),
-        })
+        }
     }
 
     fn layout(&self) -> &Layout {
@@ -96,6 +88,36 @@ impl OciLayout {
             Access::Read(layout) => layout,
             Access::Write(writer) => writer.layout(),
         }
+    }
+
+    /// The error for content that is not there.
+    fn lacks(&self, digest: &Digest) -> RegistryError {
+        let error = ClientError::NotInLayout {
+            path: self.layout().path().to_owned(),
+            what: digest.to_string(),
+            names: Vec::new(),
+        };
+        error.into()
+    }
+
+    /// The error for a tag that no image has, with the names that there are.
+    async fn lacks_tag(&self, reference: &Reference) -> Result<RegistryError, RegistryError> {
+        let index = self.read(Layout::index).await?;
+        let names = index
+            .images()
+            .iter()
+            .map(|image| match LayoutIndex::name_of(image) {
+                Some(name) => name.to_owned(),
+                None => format!("@{}", image.digest()),
+            });
+        let is_own = *reference.repository() == self.repository;
+        let tag = reference.tag().filter(|_| is_own);
+        let error = ClientError::NotInLayout {
+            path: self.layout().path().to_owned(),
+            what: tag.map_or_else(|| reference.to_string(), Tag::to_string),
+            names: names.collect(),
+        };
+        Ok(error.into())
     }
 
     /// Runs blocking work off the async threads.
@@ -128,12 +150,37 @@ impl OciLayout {
     }
 }
 
+/// Returns `path` as an absolute path without symbolic links; an archive need not exist yet.
+fn real_path(path: &Path) -> PathBuf {
+    let file = |path: &Path| {
+        Some(
+            std::fs::canonicalize(path.parent()?)
+                .ok()?
+                .join(path.file_name()?),
+        )
+    };
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    std::fs::canonicalize(path)
+        .ok()
+        .or_else(|| file(&absolute))
+        .unwrap_or(absolute)
+}
+
 #[async_trait]
 impl Registry for OciLayout {
     async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
         let wanted = reference.clone();
-        let found = self.read(move |layout| layout.resolve(&wanted)).await?;
-        found.ok_or_else(|| not_found(reference.to_string()))
+        // References that were made by this layout name no repository of its images.
+        let is_own = *reference.repository() == self.repository;
+        let found = self.read(move |layout| match (wanted.digest(), wanted.tag()) {
+            (None, Some(tag)) if is_own => layout.resolve_tag(tag),
+            _ => layout.resolve(&wanted),
+        });
+        match (found.await?, reference.digest()) {
+            (Some(found), _) => Ok(found),
+            (None, Some(digest)) => Err(self.lacks(digest)),
+            (None, None) => Err(self.lacks_tag(reference).await?),
+        }
     }
 
     async fn manifest(
@@ -145,19 +192,19 @@ impl Registry for OciLayout {
         let found = self
             .read(move |layout| layout.manifest(&digest, limit))
             .await?;
-        found.ok_or_else(|| not_found(pin.to_string()))
+        found.ok_or_else(|| self.lacks(pin.digest()))
     }
 
     async fn blob(
         &self,
-        from: &Repository,
+        _from: &Repository,
         blob: &Descriptor,
         resume_from: Digester,
     ) -> Result<BlobStream, RegistryError> {
         let proof = Proof::new(blob, resume_from)?;
         let digest = blob.digest().clone();
         let file = self.read(move |layout| layout.blob(&digest)).await?;
-        let mut file = file.ok_or_else(|| not_found(format!("{from}@{}", blob.digest())))?;
+        let mut file = file.ok_or_else(|| self.lacks(blob.digest()))?;
         if file.size() != blob.size() {
             return Err(proof.size_mismatch(file.size(), false).into());
         }
@@ -178,8 +225,12 @@ impl Registry for OciLayout {
 
     async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
         let subject = subject.digest().clone();
-        self.read(move |layout| layout.referrers(&subject, REFERRERS_MAX))
-            .await
+        let search = move |layout: &Layout| layout.referrers(&subject, REFERRERS_MAX);
+        let found = self.read(search).await?;
+        match found.missing {
+            None => Ok(found.listed),
+            Some(error) => Err(failed(error).with_listed(found.listed)),
+        }
     }
 }
 
@@ -251,10 +302,6 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn not_found(what: String) -> RegistryError {
-    ClientError::NotFound { what }.into()
-}
-
 fn failed(error: LayoutError) -> RegistryError {
     ClientError::from(error).into()
 }
@@ -281,6 +328,15 @@ impl From<LayoutError> for ClientError {
             LayoutError::Manifest { digest, source } => Self::NotAManifest {
                 what: digest.to_string(),
                 source,
+            },
+            LayoutError::Entries {
+                subject,
+                count,
+                rule,
+            } => Self::UnreadableEntries {
+                subject: subject.to_string(),
+                count,
+                rule,
             },
             LayoutError::TooMany {
                 what,

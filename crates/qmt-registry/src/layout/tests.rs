@@ -165,12 +165,64 @@ async fn what_was_pushed_is_found_by_tag_and_digest() {
     }
 }
 
+/// What is missing is told with the layout's path and with the names that there are.
+#[tokio::test]
+async fn an_absent_image_is_told_with_those_that_there_are() {
+    let bed = Bed::new();
+    let one = bed.push("v1", "").await;
+    let path = bed.folder.path().display().to_string();
+    let text = bed.refusal("v2").await.to_string();
+    assert!(text.contains("`v2`") && text.contains("`v1`"), "{text}");
+    assert!(text.contains(&path), "{text}");
+    let hostile = bed.push("x", r#","annotations":{"n":"2"}"#).await;
+    bed.set_index(&[entry(&one, None), entry(&hostile, Some("a\u{1b}[31m"))]);
+    let text = bed.refusal("v2").await.to_string();
+    assert!(text.contains(&format!("`@{}`", one.digest())), "{text}");
+    assert!(text.contains("`a\\u{1b}[31m`"), "{text}");
+    let many: Vec<_> = (0..30)
+        .map(|n| entry(&one, Some(&format!("t{n}"))))
+        .collect();
+    bed.set_index(&many);
+    let text = bed.refusal("v2").await.to_string();
+    assert!(text.contains("`t9` and 20 more"), "{text}");
+
+    let absent = Digest::sha256("absent");
+    let by_digest = bed.layout.reference(None, Some(&absent));
+    let pin = by_digest.clone().with_digest(absent.clone());
+    let blob = Descriptor::of(MediaType::from("a/b"), b"absent");
+    for error in [
+        bed.layout.resolve(&by_digest).await.unwrap_err(),
+        bed.layout.manifest(&pin, MANIFEST_MAX).await.unwrap_err(),
+        read(&bed.layout, &blob).await.unwrap_err(),
+        bed.layout
+            .resolve(&bed.layout.reference(None, None))
+            .await
+            .unwrap_err(),
+    ] {
+        let text = error.to_string();
+        assert!(text.contains(&path) && !text.contains("invalid"), "{text}");
+        assert!(error.is_not_found());
+    }
+}
+
+/// A whole reference in the index is found by its tag.
+#[tokio::test]
+async fn a_tag_of_any_repository_is_found() {
+    let bed = Bed::new();
+    let one = bed.push("x", "").await;
+    bed.set_index(&[entry(&one, Some("docker.io/acme/x:v1"))]);
+    assert_eq!(bed.layout.resolve(&bed.tagged("v1")).await.unwrap(), one);
+}
+
 #[test]
 fn references_name_the_layout() {
     let bed = Bed::new();
+    let reference = bed.layout.reference(None, None);
+    let path = std::fs::canonicalize(bed.folder.path()).unwrap();
+    assert_eq!(reference.repository().layout(), Some(&*path));
     assert_eq!(
-        bed.layout.reference(None, None).to_string(),
-        "oci-layout.invalid/layout:latest"
+        reference.to_string(),
+        format!("oci-layout://{}:latest", path.display())
     );
 }
 

@@ -7,6 +7,11 @@ use super::*;
 fn the_constants_are_the_documented_ones() {
     assert_eq!(MANIFEST_MAX, 4_194_304);
     assert_eq!(REFERRERS_PAGE_MAX, 4_194_304);
+    assert_eq!((REFERRERS_MAX, REFERRERS_BYTES_MAX), (8_192, 16_777_216));
+    assert_eq!(REFERRER_ANNOTATIONS_MAX, 4_096);
+    assert_eq!(REFERRERS_ANNOTATIONS_MAX, 2_097_152);
+    assert_eq!((REFERRERS_TIMEOUT.as_secs(), LIST_TRIES_MAX), (6, 3));
+    assert_eq!(MERGED_REFERRERS_TIMEOUT.as_secs(), 7);
     assert_eq!((TOKEN_BODY_MAX, ERROR_BODY_MAX), (65_536, 65_536));
     assert_eq!((HEADERS_MAX, HEADER_BYTES_MAX), (100, 65_536));
     assert_eq!((REDIRECTS_MAX, TRIES_MAX, CHALLENGES_MAX), (5, 5, 3));

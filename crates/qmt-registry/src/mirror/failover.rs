@@ -29,7 +29,7 @@ impl Failover {
         loop {
             let Some(source) = self.sources.first().cloned() else {
                 let what = format!("{}@{}", self.from, self.blob.digest());
-                return Err(ClientError::NotFound { what }.into());
+                return Err(ClientError::NotFound { what, host: None }.into());
             };
             let opened = match source.locate(&self.from) {
                 Ok(from) => {

@@ -2,6 +2,7 @@
 
 mod realms;
 mod tokens;
+mod without;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -103,7 +103,7 @@ async fn a_closed_port_is_given_up_soon() {
     let text = error.to_string();
     assert!(text.contains(&address.to_string()), "{text}");
     assert!(text.contains("refused"), "{text}");
-    let hint = error.detail().unwrap().unreachable_hint().unwrap();
+    let hint = error.detail().unwrap().hint().unwrap();
     for word in ["running", "port", "proxy", "mirrors", &address.to_string()] {
         assert!(hint.contains(word), "{word}: {hint}");
     }

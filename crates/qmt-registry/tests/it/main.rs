@@ -15,6 +15,7 @@ mod faults;
 mod http2;
 mod limits;
 mod mirror;
+mod proxy;
 mod push;
 mod redirect;
 mod referrers;

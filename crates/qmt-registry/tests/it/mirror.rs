@@ -111,7 +111,11 @@ async fn a_mirror_that_lacks_something_is_passed_over() {
     assert!(pair.pull(&pair.client(), &blob).await.unwrap() == content);
     assert_eq!(pair.skips(false), 1);
     pair.mirror.fault(Fault::on("GET", "/v2/*").respond(503));
+    pair.mirror.clear_requests();
     assert!(pair.pull(&pair.client(), &blob).await.unwrap() == content);
+    // The registry has the content as well.
+    let tries = qmt_registry::limits::MIRROR_TRIES_MAX;
+    assert_eq!(pair.mirror.requests().len(), tries);
 }
 
 /// DIG-02: a mirror that sends another manifest is caught and not asked again.
@@ -317,4 +321,40 @@ async fn an_empty_list_of_a_mirror_is_not_final() {
     pair.origin
         .fault(Fault::on("GET", "*").drop_connection(Cut::Reset));
     assert!(client.referrers(&pin).await.unwrap().is_empty());
+}
+
+/// What a mirror or the registry refuses hides nothing that another source lists, and is reported
+/// unless the registry itself answers in full.
+#[tokio::test]
+async fn a_refused_list_hides_no_other() {
+    const REFERRERS: &str = "/v2/*/referrers/*";
+    for mirror_holds_it in [false, true] {
+        let pair = Pair::start().await;
+        let image = put_image(&pair.origin);
+        put_image(&pair.mirror);
+        let referrer = one_referring(&image);
+        let (holder, refusing) = if mirror_holds_it {
+            (&pair.mirror, &pair.origin)
+        } else {
+            (&pair.origin, &pair.mirror)
+        };
+        holder.put_blob("acme/echo", "{}");
+        let media_type = referrer.media_type().as_ref();
+        holder.put_manifest("acme/echo", None, media_type, referrer.bytes().clone());
+        let pin = PinnedReference::new(pair.origin.repository("acme/echo"), image.digest().clone());
+        for status in [401, 403, 500] {
+            refusing.clear_faults();
+            refusing.fault(Fault::on("GET", REFERRERS).respond(status));
+            // A mirror that is not authoritative is asked after the registry.
+            let outcome = pair.mirrors(!mirror_holds_it).referrers(&pin).await;
+            let listed = match outcome {
+                Ok(listed) => listed,
+                Err(mut error) => {
+                    assert!(mirror_holds_it && status != 500, "{status}: {error:?}");
+                    error.take_listed().unwrap()
+                }
+            };
+            assert_eq!(listed.len(), 1, "{status}");
+        }
+    }
 }

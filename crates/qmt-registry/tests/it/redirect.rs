@@ -9,8 +9,8 @@ use qmt_testkit::{
 };
 
 use crate::support::{
-    CANARY, Detail as _, MANIFEST, client, client_with_password, image_behind, noise, password,
-    pull, put_image, quick, resolve,
+    CANARY, Detail as _, MANIFEST, client, client_with_password, full_text, image_behind, noise,
+    password, pull, put_image, quick, resolve,
 };
 
 const CODES: [u16; 5] = [301, 302, 303, 307, 308];
@@ -303,4 +303,38 @@ async fn there_is_no_way_down_to_plain_http() {
         "{error:?}"
     );
     assert!(other.requests().is_empty());
+}
+
+/// An expired URL of an object store: its words, under its name, without the signed query.
+#[tokio::test]
+async fn a_store_that_refuses_is_named_with_its_words() {
+    let server = FakeRegistry::builder().serve().await;
+    put_image(&server);
+    let blob = server.put_blob("acme/echo", "content");
+    let expired = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Request has \
+                   expired</Message><Signature>canary</Signature></Error>";
+    for status in [400, 401, 403] {
+        server.clear_faults();
+        let store = elsewhere([127, 0, 0, 2]);
+        let target = format!("{}/x?X-Amz-Signature=canary", store.url());
+        server.fault(Fault::on("GET", "/v2/*/blobs/*").redirect(307, &target));
+        store.fault(Fault::on("GET", "/x").respond(status).body(expired));
+        let error = pull(&client(&server), &server.repository("acme/echo"), &blob)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(
+                error.detail(),
+                Some(ClientError::Status { from: Some(_), .. })
+            ),
+            "{error:?}"
+        );
+        let text = full_text(&error);
+        assert!(text.contains("AccessDenied: Request has expired"), "{text}");
+        assert!(text.contains(&format!("{}/x`", store.url())), "{text}");
+        assert!(
+            !text.contains("canary") && !text.contains("credential"),
+            "{text}"
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! Referrers: by the API, by the tag, and bounded either way.
 
+use qmt_oci_ref::manifest::Index;
 use qmt_oci_ref::{Descriptor, MediaType, PinnedReference, RawManifest, Registry, Tag, manifest};
 use qmt_registry::{ClientError, HttpRegistry, RegistryEvent, RegistryWriter};
 use qmt_testkit::{FakeRegistry, Fault};
@@ -110,15 +111,180 @@ async fn a_missing_api_is_reported_in_many_ways() {
             1
         );
     }
-    // What is not "I don't know that" is an error: the list may be incomplete (P3).
-    for code in [401, 403, 500] {
+    // What is not "I don't know that" is an error, because the list may be incomplete (P3). It has
+    // what the tag lists.
+    for code in [401, 403, 429, 500, 503] {
         server.clear_faults();
         server.fault(Fault::on("GET", REFERRERS).respond(code));
+        let mut error = client
+            .referrers(&subject(&server, &image))
+            .await
+            .unwrap_err();
+        assert_eq!(error.take_listed().unwrap().len(), 1, "{code}: {error}");
+    }
+    // Without a list under the tag nothing is known.
+    let other = FakeRegistry::builder().serve().await;
+    let image = put_image(&other);
+    other.fault(Fault::on("GET", REFERRERS).respond(403));
+    let client = self::client(&other);
+    let mut error = client
+        .referrers(&subject(&other, &image))
+        .await
+        .unwrap_err();
+    assert_eq!(error.take_listed(), None);
+    assert!(error.to_string().contains("403"), "{error}");
+}
+
+/// DIG-14: lists that are served under generic types, or are `null`.
+#[tokio::test]
+async fn a_list_is_known_by_its_content_where_the_type_claims_nothing() {
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    let client = client(&server);
+    let entry = serde_json::to_string(&referring(&image, "a/b", 1).descriptor()).unwrap();
+    let list = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#);
+    let null = format!(
+        r#"{{"mediaType":"{}","manifests":null}}"#,
+        manifest::OCI_INDEX
+    );
+    for (content_type, body, count) in [
+        ("application/json", list.clone(), 1),
+        ("application/json; charset=utf-8", list.clone(), 1),
+        ("Application/JSON", list.clone(), 1),
+        ("application/octet-stream", list.clone(), 1),
+        ("text/plain", list.clone(), 1),
+        (manifest::DOCKER_INDEX, list.clone(), 1),
+        (manifest::OCI_INDEX, list.clone(), 1),
+        (manifest::OCI_INDEX, null.clone(), 0),
+        (
+            manifest::OCI_INDEX,
+            r#"{"schemaVersion":2,"manifests":null}"#.to_owned(),
+            0,
+        ),
+        ("application/json", null, 0),
+        // No list at all: the API is missing.
+        (
+            "application/json",
+            r#"{"errors":[{"code":"UNSUPPORTED"}]}"#.to_owned(),
+            0,
+        ),
+        ("application/json", "{}".to_owned(), 0),
+        ("text/plain", "not found".to_owned(), 0),
+        ("text/html", list, 0),
+    ] {
+        server.clear_faults();
+        let fault = Fault::on("GET", REFERRERS).respond(200);
+        server.fault(
+            fault
+                .header("content-type", content_type)
+                .body(body.clone()),
+        );
+        let listed = client.referrers(&subject(&server, &image)).await;
+        assert_eq!(listed.unwrap().len(), count, "{content_type}: {body}");
+    }
+    // A list by its type, and broken: nothing is known.
+    for body in ["<html>", "", "[]"] {
+        server.clear_faults();
+        let fault = Fault::on("GET", REFERRERS).respond(200);
+        server.fault(fault.header("content-type", manifest::OCI_INDEX).body(body));
+        let error = client
+            .referrers(&subject(&server, &image))
+            .await
+            .unwrap_err();
         assert!(
-            client.referrers(&subject(&server, &image)).await.is_err(),
-            "{code}"
+            matches!(error.detail(), Some(ClientError::NotAManifest { .. })),
+            "{error:?}"
         );
     }
+}
+
+/// DIG-14: what is under the tag and is not a list: the subject itself, as GitLab sends it, another
+/// manifest, and what else registries send for a tag that does not exist.
+#[tokio::test]
+async fn not_everything_under_the_tag_is_a_list() {
+    const TAGGED: &str = "/v2/*/manifests/sha256-*";
+    let server = FakeRegistry::builder().referrers_api(false).serve().await;
+    let image = put_image(&server);
+    let tag = Tag::for_digest(image.digest(), "").unwrap();
+    let (_, content) = server
+        .manifest("acme/echo", &image.digest().to_string())
+        .unwrap();
+    let client = client(&server);
+    let typed = |content_type: &str, body: Vec<u8>| {
+        let fault = Fault::on("GET", TAGGED).respond(200);
+        fault.header("content-type", content_type).body(body)
+    };
+    let other = referring(&image, "a/b", 1);
+    for fault in [
+        typed(manifest::OCI_MANIFEST, content.to_vec()),
+        typed("application/json", content.to_vec()),
+        typed(manifest::OCI_MANIFEST, other.bytes().to_vec()),
+        typed(
+            manifest::OCI_INDEX,
+            br#"{"schemaVersion":2,"manifests":null}"#.to_vec(),
+        ),
+        Fault::on("GET", TAGGED).respond(404),
+        Fault::on("GET", TAGGED).respond(400),
+        Fault::on("GET", TAGGED).respond(405),
+        Fault::on("GET", TAGGED).respond(422),
+    ] {
+        server.clear_faults();
+        server.fault(fault);
+        let listed = client.referrers(&subject(&server, &image)).await;
+        assert!(listed.unwrap().is_empty());
+    }
+    // An index as the subject is a list of its children, not of its referrers.
+    let index = Index::new(vec![image.clone()]);
+    let index = RawManifest::new(
+        MediaType::ImageIndex,
+        serde_json::to_vec(&index).unwrap().into(),
+    );
+    server.clear_faults();
+    server.fault(typed(manifest::OCI_INDEX, index.bytes().to_vec()));
+    let itself = subject(&server, &index.descriptor());
+    assert!(client.referrers(&itself).await.unwrap().is_empty());
+    // A page for people is an error.
+    server.clear_faults();
+    server.fault(typed("text/html", b"<html>".to_vec()));
+    client
+        .referrers(&subject(&server, &image))
+        .await
+        .unwrap_err();
+    // A list with entries that cannot be read is not written again without them.
+    let odd = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"digest":"md5:00"}},{}]}}"#,
+        serde_json::to_string(&other.descriptor()).unwrap()
+    );
+    server.clear_faults();
+    server.fault(typed(manifest::OCI_INDEX, odd.into_bytes()));
+    let mut error = client
+        .referrers(&subject(&server, &image))
+        .await
+        .unwrap_err();
+    assert_eq!(error.take_listed().unwrap().len(), 1);
+    let more = referring(&image, "a/b", 2);
+    server.put_blob("acme/echo", "{}");
+    let to = PinnedReference::new(server.repository("acme/echo"), more.digest().clone());
+    client.push_manifest(&to.into(), &more).await.unwrap_err();
+    assert!(server.manifest("acme/echo", tag.as_str()).is_none());
+}
+
+/// DIG-14: an API that does not answer does not hide the list under the tag.
+#[tokio::test]
+async fn a_list_has_a_time_limit_of_its_own() {
+    let server = FakeRegistry::builder().referrers_api(false).serve().await;
+    let image = put_image(&server);
+    push(&client(&server), &server, &referring(&image, "a/b", 1)).await;
+    let limits = quick().referrers_timeout(std::time::Duration::from_millis(300));
+    let client = builder(&server).limits(limits).build().unwrap();
+    let asks_for_a_pause = Fault::on("GET", REFERRERS).respond(429);
+    server.fault(asks_for_a_pause.header("retry-after", "12"));
+    let mut error = client
+        .referrers(&subject(&server, &image))
+        .await
+        .unwrap_err();
+    assert!(error.is_network(), "{error:?}");
+    assert_eq!(error.take_listed().unwrap().len(), 1);
 }
 
 /// A list that was kept under the tag before the registry learned the API, and what the API knows
@@ -187,22 +353,23 @@ async fn the_list_is_bounded() {
             .collect();
         format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, list.join(","))
     };
-    server.fault(page(entries(1000)));
+    server.fault(page(entries(8192)));
     assert_eq!(
         client(&server).referrers(&pinned).await.unwrap().len(),
-        1000
+        8192
     );
     server.clear_faults();
-    server.fault(page(entries(1001)));
-    let error = client(&server).referrers(&pinned).await.unwrap_err();
+    server.fault(page(entries(8193)));
+    let mut error = client(&server).referrers(&pinned).await.unwrap_err();
     assert!(
         matches!(
             error.detail(),
-            Some(ClientError::TooMany { limit: 1000, .. })
+            Some(ClientError::TooMany { limit: 8192, .. })
         ),
         "{error:?}"
     );
-    assert!(error.to_string().contains("1000"), "{error}");
+    assert!(error.to_string().contains("8192"), "{error}");
+    assert_eq!(error.take_listed().unwrap().len(), 8192);
     server.clear_faults();
     // Bytes.
     let padded = |length: usize| format!("{}{}", entries(1), " ".repeat(length - entries(1).len()));

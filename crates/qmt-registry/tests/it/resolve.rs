@@ -50,6 +50,42 @@ async fn what_does_not_exist_is_not_found() {
     assert_eq!(server.requests().len(), 1, "404 is not tried again");
 }
 
+/// A login page or a web site in place of the registry is called that.
+#[tokio::test]
+async fn an_html_page_is_called_that() {
+    let server = image_behind(Auth::None).await;
+    let image = put_image(&server);
+    let blob = server.put_blob("acme/echo", "content");
+    let page = "<!DOCTYPE html><html>please log in</html>";
+    server.fault(
+        Fault::on("GET", "/v2/*")
+            .header("content-type", "text/html; charset=utf-8")
+            .respond(200)
+            .body(page),
+    );
+    let client = client(&server);
+    let by_digest = server
+        .reference("acme/echo:1")
+        .with_digest(image.digest().clone());
+    for error in [
+        resolve(&client, &server).await.unwrap_err(),
+        client.manifest(&by_digest, 4 << 20).await.unwrap_err(),
+        crate::support::pull(&client, &server.repository("acme/echo"), &blob)
+            .await
+            .unwrap_err(),
+    ] {
+        assert!(
+            matches!(error.detail(), Some(ClientError::WebPage { .. })),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("HTML page"), "{error}");
+    }
+    server.clear_faults();
+    server.fault(Fault::on("GET", "/v2/*").respond(503).body(page));
+    let error = resolve(&client, &server).await.unwrap_err();
+    assert!(error.to_string().ends_with(": an HTML page"), "{error}");
+}
+
 /// DIG-01: what the header says never makes a digest, and a lie in it is an error.
 #[tokio::test]
 async fn the_digest_header_is_a_hint() {

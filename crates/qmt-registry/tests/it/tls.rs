@@ -60,16 +60,105 @@ async fn bad_certificates_are_refused_at_once() {
         assert!(
             matches!(
                 error.detail(),
-                Some(ClientError::Transport {
-                    retryable: false,
+                Some(ClientError::Certificate {
+                    unknown_issuer: false,
                     ..
                 })
             ),
             "{bad:?}: {}",
             full_text(&error)
         );
+        assert!(!error.is_retryable());
         assert!(server.requests().is_empty());
     }
+}
+
+/// AUTH-18: a certificate of an unknown authority, and what to do about it.
+#[tokio::test]
+async fn an_unknown_authority_is_told_with_the_option_for_it() {
+    for options in [
+        TlsOptions::new(),
+        TlsOptions::new().self_signed(),
+        TlsOptions::new().self_signed_as_authority(),
+    ] {
+        let server = tls(options).await;
+        let error = resolves(&with(&server, HostOptions::new()), &server).await;
+        let error = error.unwrap_err();
+        let detail = error.detail().unwrap();
+        assert!(
+            matches!(
+                detail,
+                ClientError::Certificate {
+                    unknown_issuer: true,
+                    ..
+                }
+            ),
+            "{}",
+            full_text(&error)
+        );
+        assert!(error.to_string().contains("certificate"));
+        assert!(detail.hint().unwrap().contains("`ca_file`"));
+        assert!(detail.hint().unwrap().contains(server.host().as_str()));
+        assert!(!error.is_retryable());
+        assert!(server.requests().is_empty());
+    }
+}
+
+/// AUTH-18: the registry's own certificate in `ca_file` is trusted for the names in it, while it is
+/// valid, and no other certificate is with it.
+#[tokio::test]
+async fn a_registrys_own_certificate_is_trusted_byte_for_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = TlsOptions::new;
+    for options in [own().self_signed(), own().self_signed_as_authority()] {
+        let server = tls(options.clone()).await;
+        let ca = ca_of(&server, &folder);
+        let client = with(&server, HostOptions::new().ca_file(&ca));
+        resolves(&client, &server).await.unwrap();
+        // Another certificate of the same name, with another key.
+        let other = tls(options.clone()).await;
+        let client = with(&other, HostOptions::new().ca_file(&ca));
+        assert!(resolves(&client, &other).await.is_err());
+        assert!(other.requests().is_empty());
+
+        for bad in [
+            options.clone().expired(),
+            options.clone().names(["registry.example.com"]),
+            options.clone().names(["127.0.0.9"]),
+        ] {
+            let server = tls(bad.clone()).await;
+            let ca = ca_of(&server, &folder);
+            let client = with(&server, HostOptions::new().ca_file(&ca));
+            let error = resolves(&client, &server).await.unwrap_err();
+            assert!(
+                matches!(
+                    error.detail(),
+                    Some(ClientError::Certificate {
+                        unknown_issuer: false,
+                        ..
+                    })
+                ),
+                "{bad:?}: {}",
+                full_text(&error)
+            );
+            assert!(server.requests().is_empty());
+        }
+    }
+}
+
+/// AUTH-18: a certificate that an unknown authority issued is trusted if it is listed itself.
+#[tokio::test]
+async fn an_issued_certificate_can_be_listed_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = tls(TlsOptions::new()).await;
+    let listed = folder.path().join("own.pem");
+    std::fs::write(&listed, server.certificates().unwrap().server_pem()).unwrap();
+    let client = with(&server, HostOptions::new().ca_file(&listed));
+    resolves(&client, &server).await.unwrap();
+    let sibling = TlsOptions::new().authority_of(server.certificates().unwrap());
+    let sibling = tls(sibling).await;
+    let client = with(&sibling, HostOptions::new().ca_file(&listed));
+    assert!(resolves(&client, &sibling).await.is_err());
 }
 
 /// AUTH-18: an address as the certificate's name.
@@ -138,6 +227,28 @@ async fn unusable_options_are_told_early() {
         "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n",
     )
     .unwrap();
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let server = tls(TlsOptions::new()).await;
+    let cert = write(
+        "cert",
+        server.certificates().unwrap().client_certificate_pem(),
+    );
+    let encrypted = write(
+        "encrypted",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\ncanary\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    let old_encrypted = write(
+        "old",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n\
+         canary\n-----END RSA PRIVATE KEY-----\n",
+    );
+    let other = tls(TlsOptions::new()).await;
+    let other_key = write("other", other.certificates().unwrap().client_key_pem());
+    let is_encrypted = |path: &std::path::PathBuf| path == &encrypted || path == &old_encrypted;
     for (options, option) in [
         (HostOptions::new().ca_file(&missing), "ca_file"),
         (HostOptions::new().ca_file(&empty), "ca_file"),
@@ -150,6 +261,23 @@ async fn unusable_options_are_told_early() {
             HostOptions::new().client_certificate(&odd, &odd),
             "client_cert",
         ),
+        (
+            HostOptions::new().client_certificate(&cert, &empty),
+            "client_key",
+        ),
+        (
+            HostOptions::new().client_certificate(&cert, &encrypted),
+            "client_key",
+        ),
+        (
+            HostOptions::new().client_certificate(&cert, &old_encrypted),
+            "client_key",
+        ),
+        (
+            HostOptions::new().client_certificate(&cert, &other_key),
+            "client_key",
+        ),
+        (HostOptions::new().proxy("ftp://user:canary@p"), "proxy"),
         (HostOptions::new().proxy("http://user:canary@"), "proxy"),
         (HostOptions::new().proxy("canary canary"), "proxy"),
     ] {
@@ -167,6 +295,13 @@ async fn unusable_options_are_told_early() {
             "CFG-01: {}",
             full_text(&error)
         );
+        if let Some(ClientError::Options {
+            path: Some(path), ..
+        }) = error.detail()
+        {
+            let told = error.to_string().contains("encrypted");
+            assert_eq!(told, is_encrypted(path), "{error}");
+        }
     }
 }
 
@@ -236,6 +371,8 @@ fn the_environments_proxy_is_used() {
     for (host, no_proxy, expected) in [
         ("registry.invalid:5000", "elsewhere.example", "proxy"),
         ("registry.invalid:5000", "registry.invalid", "nobody"),
+        ("registry.invalid:5000", "foo, *.invalid:5000", "nobody"),
+        ("registry.invalid:5000", "registry.invalid:5001", "proxy"),
         (own.as_str(), "elsewhere.example", "registry"),
         (&format!("localhost:{port}"), "", "registry"),
         (&format!("localhost.example:{port}"), "", "proxy"),
@@ -246,8 +383,8 @@ fn the_environments_proxy_is_used() {
             .args(["--exact", "tls::the_environments_proxy_is_used"])
             .arg("--nocapture")
             .env(ASKED, host)
-            .env("HTTP_PROXY", proxy.url())
-            .env("http_proxy", proxy.url())
+            .env("HTTP_PROXY", "http://127.0.0.1:9")
+            .env("http_proxy", proxy.address().to_string())
             .env("NO_PROXY", no_proxy)
             .env("no_proxy", no_proxy)
             .output()

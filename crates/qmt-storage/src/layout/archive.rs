@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Read as _, Seek as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use qmt_oci_ref::text;
 use tar::EntryType;
 
-use super::{LayoutError, LayoutFile};
+use super::{LayoutError, LayoutFile, MARKER_NAME};
 
 /// Most files of an archive.
 pub(super) const ENTRIES_MAX: usize = 65_536;
+/// Most headers of an archive, those of folders and those in front of entries included.
+const HEADERS_MAX: usize = 4 * ENTRIES_MAX;
+/// Largest header in front of an entry, such as a long name: 8 KiB.
+const EXTENSION_MAX: u64 = 8 << 10;
 
 /// An open archive and where its files are in it.
 #[derive(Debug)]
@@ -33,13 +38,18 @@ impl Archive {
             path,
             "it is neither a folder nor an uncompressed tar archive",
         );
+        let malformed = |error| unreadable(escaped(error));
         let invalid = |rule| Err(LayoutError::invalid(path, rule));
         let file = File::open(path).map_err(&unreadable)?;
+        if let Some(rule) = packed_rule(&file) {
+            return invalid(rule);
+        }
         let length = file.metadata().map_err(&unreadable)?.len();
+        check_extensions(&file).map_err(malformed)?;
         let mut entries = BTreeMap::new();
         let mut archive = tar::Archive::new(BufReader::new(&file));
-        for entry in archive.entries_with_seek().map_err(&unreadable)? {
-            let entry = entry.map_err(&unreadable)?;
+        for entry in archive.entries_with_seek().map_err(malformed)? {
+            let entry = entry.map_err(malformed)?;
             // Folders and metadata are not needed, links are never followed.
             if !matches!(
                 entry.header().entry_type(),
@@ -47,7 +57,7 @@ impl Archive {
             ) {
                 continue;
             }
-            let Some(name) = plain_name(&entry.path().map_err(&unreadable)?) else {
+            let Some(name) = plain_name(&entry.path().map_err(malformed)?) else {
                 return invalid("it has names that lead out of it");
             };
             let (start, size) = (entry.raw_file_position(), entry.size());
@@ -65,6 +75,15 @@ impl Archive {
             path: path.to_owned(),
             file: Arc::new(file),
             entries,
+        })
+    }
+
+    /// Reports whether the layout is in a folder of the archive, as in `tar -cf x.tar layout`.
+    pub(super) fn is_in_folder(&self) -> bool {
+        let mut names = self.entries.keys();
+        names.any(|name| {
+            name.rsplit_once('/')
+                .is_some_and(|(_, base)| base == MARKER_NAME)
         })
     }
 
@@ -92,12 +111,69 @@ impl Archive {
     }
 }
 
-/// A name without `./`; `None` if it is absolute or has `..` in it.
+/// Refuses an archive whose headers in front of entries are too large to be read into memory, or
+/// too many.
+fn check_extensions(mut file: &File) -> io::Result<()> {
+    let mut archive = tar::Archive::new(BufReader::new(file));
+    let mut count = 0;
+    for entry in archive.entries_with_seek()?.raw(true) {
+        let entry = entry?;
+        let has_content_read = matches!(
+            entry.header().entry_type(),
+            EntryType::GNULongName
+                | EntryType::GNULongLink
+                | EntryType::XHeader
+                | EntryType::XGlobalHeader
+        );
+        if has_content_read && entry.size() > EXTENSION_MAX {
+            return Err(io::Error::other(
+                "a header in front of an entry exceeds 8 KiB",
+            ));
+        }
+        count += 1;
+        if count > HEADERS_MAX {
+            return Err(io::Error::other("it has more than 262,144 headers"));
+        }
+    }
+    drop(archive);
+    file.rewind()
+}
+
+/// The rule that a compressed archive breaks, by its first bytes.
+fn packed_rule(file: &File) -> Option<&'static str> {
+    let mut magic = [0; 6];
+    let mut reader = file;
+    let length = reader.read(&mut magic).unwrap_or_default();
+    let rewound = reader.rewind();
+    match magic.get(..length)? {
+        _ if rewound.is_err() => None,
+        [0x1f, 0x8b, ..] => Some("it is compressed with gzip; decompress it with `gunzip`"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            Some("it is compressed with zstd; decompress it with `unzstd`")
+        }
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => {
+            Some("it is compressed with xz; decompress it with `unxz`")
+        }
+        [b'B', b'Z', b'h', ..] => Some("it is compressed with bzip2; decompress it with `bunzip2`"),
+        [b'P', b'K', 3, 4, ..] => Some("it is a zip archive; pack its files with `tar`"),
+        _ => None,
+    }
+}
+
+/// Takes an error of the `tar` crate, whose text may quote the archive.
+fn escaped(error: io::Error) -> io::Error {
+    if error.raw_os_error().is_some() {
+        return error;
+    }
+    io::Error::new(error.kind(), text::escape(&error.to_string()))
+}
+
+/// A name without `./` and `/` before it; `None` if it has `..` in it.
 pub(super) fn plain_name(path: &Path) -> Option<String> {
     let mut parts = Vec::new();
     for component in path.components() {
         match component {
-            Component::CurDir => {}
+            Component::CurDir | Component::RootDir => {}
             Component::Normal(part) => parts.push(part.to_str()?),
             _ => return None,
         }

@@ -50,6 +50,16 @@ pub enum LayoutError {
         /// The reason.
         source: ManifestError,
     },
+    /// A list of referrers has entries that cannot be read. The others were read.
+    #[error("{count} of the referrers of `{subject}` cannot be read: {rule}")]
+    Entries {
+        /// The manifest whose referrers are listed.
+        subject: Digest,
+        /// How many entries cannot be read.
+        count: usize,
+        /// The rule that the first of them breaks.
+        rule: &'static str,
+    },
     /// The layout has more of something than is searched or returned.
     #[error("`{subject}` has more than {limit} {what}")]
     TooMany {

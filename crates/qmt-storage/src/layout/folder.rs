@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::archive::ENTRIES_MAX;
 use super::{LayoutError, LayoutFile};
 
 /// Opens a regular file below `root`; `None` if it is absent.
@@ -52,6 +53,9 @@ pub(super) fn names(root: &Path, name: &str) -> Result<Vec<String>, LayoutError>
             return Err(LayoutError::invalid(&entry.path(), rule));
         }
         names.extend(entry.file_name().into_string());
+        if names.len() > ENTRIES_MAX {
+            return Err(LayoutError::invalid(&path, "it has more than 65,536 files"));
+        }
     }
     names.sort();
     Ok(names)

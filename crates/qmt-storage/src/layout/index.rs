@@ -17,6 +17,8 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayoutIndex {
     images: Vec<Descriptor>,
+    /// Entries that were left out; see [`Index::unreadable`].
+    unreadable: usize,
 }
 
 impl LayoutIndex {
@@ -29,14 +31,20 @@ impl LayoutIndex {
     /// [`ManifestError`] if it is not an index.
     pub fn read(bytes: &[u8]) -> Result<Self, ManifestError> {
         let index = Index::read(bytes, &ManifestLimits::for_layouts())?;
+        let unreadable = index.unreadable();
         let images = index.into_manifests();
-        Ok(Self { images })
+        Ok(Self { images, unreadable })
     }
 
     /// Returns the content of the `index.json`.
     pub fn to_json(&self) -> Vec<u8> {
         // Descriptors always serialise: their maps have string keys.
         serde_json::to_vec(&Index::new(self.images.clone())).unwrap_or_default()
+    }
+
+    /// Reports whether entries were left out, so that writing it would remove them.
+    pub(super) fn has_unreadable(&self) -> bool {
+        self.unreadable > 0
     }
 
     /// Returns the images in their order.
@@ -74,12 +82,38 @@ impl LayoutIndex {
         }
         let latest = Tag::latest();
         let tag = reference.tag().unwrap_or(&latest);
+        Ok(self.by_tag(path, tag)?.or_else(|| self.alone(tag)))
+    }
+
+    /// Returns the image with the tag: by its name, else by the tag in whole references, as skopeo
+    /// writes them. `latest` means a single image without a name as well.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] if two images have the tag.
+    pub(super) fn by_any_name(
+        &self,
+        path: &Path,
+        tag: &Tag,
+    ) -> Result<Option<&Descriptor>, LayoutError> {
         if let Some(image) = self.by_tag(path, tag)? {
             return Ok(Some(image));
         }
+        let has_tag = |image: &&Descriptor| {
+            let names = [REF_NAME, CONTAINERD_NAME].map(|key| image.annotation(key));
+            names
+                .into_iter()
+                .flatten()
+                .any(|name| tag_of(name) == Some(tag.as_str()))
+        };
+        let image = only_one(path, self.images.iter().filter(has_tag))?;
+        Ok(image.or_else(|| self.alone(tag)))
+    }
+
+    /// The single image without a name, which `latest` means.
+    fn alone(&self, tag: &Tag) -> Option<&Descriptor> {
         match self.images.as_slice() {
-            [image] if *tag == latest && Self::name_of(image).is_none() => Ok(Some(image)),
-            _ => Ok(None),
+            [image] if *tag == Tag::latest() && Self::name_of(image).is_none() => Some(image),
+            _ => None,
         }
     }
 
@@ -126,6 +160,14 @@ impl LayoutIndex {
         let before = self.images.len();
         self.images.retain(is_kept);
         self.images.len() != before
+    }
+}
+
+/// The tag in a whole reference.
+fn tag_of(name: &str) -> Option<&str> {
+    match name.rsplit_once(':') {
+        Some((_, tag)) if !tag.contains('/') => Some(tag),
+        _ => name.contains('/').then_some("latest"),
     }
 }
 

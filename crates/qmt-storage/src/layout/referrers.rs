@@ -2,102 +2,198 @@
 
 use std::collections::BTreeSet;
 
-use qmt_oci_ref::manifest::{Document, Index, ManifestLimits};
-use qmt_oci_ref::{Descriptor, Digest, RawManifest, Tag};
+use qmt_oci_ref::manifest::{ClaimLimits, ClaimedEntries, Claims};
+use qmt_oci_ref::{Descriptor, Digest, Tag};
 
 use super::{Layout, LayoutError, MANIFEST_MAX};
 
 /// Most images of a layout that are searched.
 const SEARCHED_MAX: usize = 100_000;
+/// Most bytes in memory of the annotations of one referrer, and of all.
+const ANNOTATIONS_MAX: (usize, usize) = (4 << 10, 2 << 20);
+
+/// What refers to a digest, as far as it could be read.
+#[derive(Debug, Default)]
+#[allow(
+    clippy::exhaustive_structs,
+    reason = "a result that callers take apart"
+)]
+pub struct Referrers {
+    /// The descriptors, each digest once. All of them are only claims.
+    pub listed: Vec<Descriptor>,
+    /// The first reason why these are not all.
+    pub missing: Option<LayoutError>,
+}
 
 impl Layout {
-    /// Returns the descriptors of what refers to `subject`, each digest once: the images that
-    /// `index.json` lists with this subject, and those that the tag schema lists. All of them are
-    /// only claims, as in the answer of a registry.
+    /// Returns what refers to `subject`, at most `limit` descriptors: the images that `index.json`
+    /// lists with this subject, and those that the tag schema lists. One that cannot be read hides
+    /// no other.
     ///
     /// # Errors
-    /// [`LayoutError::TooMany`] above `limit` referrers or 100,000 images; other variants if the
-    /// list of the tag schema is not an index.
-    pub fn referrers(
-        &self,
-        subject: &Digest,
-        limit: usize,
-    ) -> Result<Vec<Descriptor>, LayoutError> {
+    /// [`LayoutError::Invalid`] if `index.json` cannot be read.
+    pub fn referrers(&self, subject: &Digest, limit: usize) -> Result<Referrers, LayoutError> {
         let index = self.index()?;
-        let too_many = |what, limit| LayoutError::TooMany {
-            what,
+        let mut search = Search {
             limit,
-            subject: subject.clone(),
+            subject,
+            annotations_left: ANNOTATIONS_MAX.1,
+            seen: BTreeSet::new(),
+            found: Referrers::default(),
         };
         if index.images().len() > SEARCHED_MAX {
-            return Err(too_many("images next to it in its layout", SEARCHED_MAX));
+            search.too_many("images next to it in its layout", SEARCHED_MAX);
         }
-        let mut found: Vec<Descriptor> = Vec::new();
-        for listed in index.images() {
-            found.extend(self.as_referrer(listed, subject)?);
+        for listed in index.images().iter().take(SEARCHED_MAX) {
+            match search.as_referrer(self, listed) {
+                Ok(Some(referrer)) => search.add(referrer),
+                Ok(None) => {}
+                Err(error) => search.miss(error),
+            }
         }
         if let Ok(tag) = Tag::for_digest(subject, "")
-            && let Some(list) = index.by_tag(&self.path, &tag)?
-            && let Some(list) = self.read_manifest(list.digest(), Some(list), MANIFEST_MAX)?
+            && let Err(error) = self.tagged_list(&index, &tag, &mut search)
         {
-            let entries = Index::read(list.bytes(), &ManifestLimits::for_layouts());
-            let entries = entries.map_err(|source| LayoutError::Manifest {
-                digest: list.digest().clone(),
-                source,
-            })?;
-            found.extend(entries.into_manifests());
+            search.miss(error);
         }
-        let mut seen = BTreeSet::new();
-        found.retain(|referrer| seen.insert(referrer.digest().clone()));
-        if found.len() > limit {
-            return Err(too_many("referrers", limit));
+        Ok(search.found)
+    }
+
+    fn tagged_list(
+        &self,
+        index: &super::LayoutIndex,
+        tag: &Tag,
+        search: &mut Search<'_>,
+    ) -> Result<(), LayoutError> {
+        let Some(list) = index.by_tag(&self.path, tag)? else {
+            return Ok(());
+        };
+        let digest = list.digest();
+        // Some registries take the tag for the digest, and so do copies of what they hold.
+        if digest == search.subject {
+            return Ok(());
         }
-        Ok(found)
+        let Some(claims) = search.read(self, digest, usize::MAX)? else {
+            return Ok(());
+        };
+        if claims.is_index() {
+            search.add_all(claims.manifests.unwrap_or_default());
+        }
+        Ok(())
+    }
+}
+
+/// A search for the referrers of one digest.
+struct Search<'a> {
+    limit: usize,
+    subject: &'a Digest,
+    annotations_left: usize,
+    seen: BTreeSet<Digest>,
+    found: Referrers,
+}
+
+impl Search<'_> {
+    fn miss(&mut self, error: LayoutError) {
+        self.found.missing.get_or_insert(error);
+    }
+
+    fn too_many(&mut self, what: &'static str, limit: usize) {
+        let subject = self.subject.clone();
+        self.miss(LayoutError::TooMany {
+            what,
+            limit,
+            subject,
+        });
+    }
+
+    fn add(&mut self, referrer: Descriptor) {
+        if self.seen.contains(referrer.digest()) {
+            return;
+        }
+        if self.found.listed.len() >= self.limit {
+            return self.too_many("referrers", self.limit);
+        }
+        self.seen.insert(referrer.digest().clone());
+        self.found.listed.push(referrer);
+    }
+
+    fn add_all(&mut self, list: ClaimedEntries) {
+        let is_cut = list.count > list.read.len();
+        let (mut count, mut first) = (0_usize, None);
+        for entry in list.read {
+            match entry {
+                Ok(entry) => self.add(entry.descriptor),
+                Err(rule) => {
+                    count = count.saturating_add(1);
+                    first.get_or_insert(rule);
+                }
+            }
+        }
+        if is_cut {
+            self.too_many("referrers", self.limit);
+        }
+        if let Some(rule) = first {
+            let subject = self.subject.clone();
+            self.miss(LayoutError::Entries {
+                subject,
+                count,
+                rule,
+            });
+        }
+    }
+
+    /// Reads what `digest` claims, with at most `entries` entries of a list.
+    fn read(
+        &mut self,
+        layout: &Layout,
+        digest: &Digest,
+        entries: usize,
+    ) -> Result<Option<Claims>, LayoutError> {
+        let Some(file) = layout.blob(digest)? else {
+            return Ok(None); // A sparse layout: an absent manifest refers to nothing.
+        };
+        let bytes = file.read_all(MANIFEST_MAX)?;
+        let actual = Digest::of(digest.algorithm(), &bytes);
+        if actual != *digest {
+            let expected = digest.clone();
+            return Err(LayoutError::Digest { expected, actual });
+        }
+        let limits = ClaimLimits {
+            entries: entries.min(self.limit.saturating_add(1)),
+            annotations_each: ANNOTATIONS_MAX.0,
+            annotations_all: self.annotations_left,
+            annotation_names: None,
+        };
+        // What is no manifest refers to nothing.
+        Ok(Claims::read(&bytes, limits).ok())
     }
 
     /// The descriptor that the referrers API of a registry would return, if `listed` refers to
-    /// `subject`.
+    /// the subject.
     fn as_referrer(
-        &self,
+        &mut self,
+        layout: &Layout,
         listed: &Descriptor,
-        subject: &Digest,
     ) -> Result<Option<Descriptor>, LayoutError> {
         if listed.size() > MANIFEST_MAX {
             return Ok(None);
         }
-        let Some(file) = self.blob(listed.digest())? else {
-            return Ok(None); // A sparse layout: an absent manifest refers to nothing.
-        };
-        let bytes = file.read_all(MANIFEST_MAX)?;
-        let Ok(raw) = RawManifest::read(bytes.into(), None, listed.digest().algorithm()) else {
+        let Some(claims) = self.read(layout, listed.digest(), 0)? else {
             return Ok(None);
         };
-        let limits = if raw.is_index() {
-            ManifestLimits::default()
-        } else {
-            ManifestLimits::for_signatures()
-        };
-        let (claimed, artifact_type, annotations) =
-            match Document::read(raw.media_type(), raw.bytes(), &limits) {
-                Ok(Document::Manifest(manifest)) => (
-                    manifest.subject().cloned(),
-                    Some(manifest.artifact_type().clone()),
-                    manifest.annotations().clone(),
-                ),
-                Ok(Document::Index(index)) => (
-                    index.subject().cloned(),
-                    index.artifact_type().cloned(),
-                    index.annotations().clone(),
-                ),
-                Err(_) => return Ok(None),
-            };
-        if claimed.is_none_or(|claimed| claimed.digest() != subject) {
+        if claims.subject.as_ref() != Some(self.subject) {
             return Ok(None);
         }
         let digest = listed.digest().clone();
         let mut found = Descriptor::new(listed.media_type().clone(), digest, listed.size());
-        if let Some(artifact_type) = artifact_type {
+        if let Some(artifact_type) = claims.artifact_type.or(claims.config_type) {
             found = found.with_artifact_type(artifact_type);
+        }
+        let mut annotations = claims.annotations;
+        let bytes: usize = annotations.iter().map(|(k, v)| k.len() + v.len()).sum();
+        match self.annotations_left.checked_sub(bytes) {
+            Some(left) => self.annotations_left = left,
+            None => annotations.clear(),
         }
         Ok(Some(
             annotations.into_iter().fold(found, |found, (name, value)| {

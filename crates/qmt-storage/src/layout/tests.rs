@@ -197,7 +197,12 @@ fn a_large_signature_manifest_is_a_referrer() {
         push(&writer, None, &signatures);
         referrers.push(signatures.digest().clone());
         let found = writer.layout().referrers(subject.digest(), 10).unwrap();
-        let found = found.iter().map(Descriptor::digest).collect::<Vec<_>>();
+        assert!(found.missing.is_none());
+        let found = found
+            .listed
+            .iter()
+            .map(Descriptor::digest)
+            .collect::<Vec<_>>();
         assert_eq!(found, referrers.iter().collect::<Vec<_>>());
     }
 }
@@ -302,4 +307,165 @@ fn an_archive_names_each_file_once() {
         tar.finish().unwrap();
         assert_eq!(rule_of(Layout::open(&path)), rule, "{name}");
     }
+}
+
+/// Writes an archive of a layout whose names have `prefix` before them.
+fn packed(path: &Path, prefix: &str) {
+    let index = LayoutIndex::default().to_json();
+    let mut tar = tar::Builder::new(std::fs::File::create(path).unwrap());
+    for (name, content) in [(MARKER_NAME, LAYOUT_MARKER), (INDEX_NAME, &*index)] {
+        let (name, mut header) = (format!("{prefix}{name}"), tar::Header::new_gnu());
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        tar.append(&header, content).unwrap();
+    }
+    tar.finish().unwrap();
+}
+
+#[test]
+fn names_of_an_archive_may_be_absolute() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar");
+    for prefix in ["", "./", "/", "//", "/./"] {
+        packed(&path, prefix);
+        Layout::open(&path).unwrap();
+    }
+    packed(&path, "layout/");
+    let rule = rule_of(Layout::open(&path));
+    assert!(rule.contains("tar -C FOLDER"), "{rule}");
+}
+
+/// What people take for a layout is called by its name.
+#[test]
+fn what_is_no_layout_is_called_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar");
+    for (content, word) in [
+        (&b"\x1f\x8b\x08\0\0\0\0\0"[..], "gunzip"),
+        (b"\x28\xb5\x2f\xfd\0\0", "unzstd"),
+        (b"\xfd7zXZ\0", "unxz"),
+        (b"BZh91AY", "bunzip2"),
+        (b"PK\x03\x04\0\0", "zip archive"),
+        (b"{}", "neither a folder nor"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let rule = rule_of(Layout::open(&path));
+        assert!(rule.contains(word), "{rule}");
+    }
+    let docker = folder.path().join("docker");
+    std::fs::create_dir(&docker).unwrap();
+    assert_eq!(
+        rule_of(Layout::open(&docker)),
+        "it has no file `oci-layout`"
+    );
+    std::fs::write(docker.join(DOCKER_NAME), "[]").unwrap();
+    let rule = rule_of(Layout::open(&docker));
+    assert!(
+        rule.contains("docker save") && rule.contains("skopeo copy"),
+        "{rule}"
+    );
+}
+
+/// The `tar` crate quotes the archive in its errors.
+#[test]
+fn errors_about_an_archive_are_harmless_to_show() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar");
+    packed(&path, "");
+    let whole = std::fs::read(&path).unwrap();
+    for at in [0, 100, 124, 148] {
+        let mut bytes = whole.clone();
+        bytes[at..at + 8].copy_from_slice(b"\x1b[31m\x07ab");
+        std::fs::write(&path, bytes).unwrap();
+        let error = Layout::open(&path).unwrap_err();
+        let mut cause: Option<&dyn std::error::Error> = Some(&error);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            assert!(!text.contains(char::is_control), "{text:?}");
+            cause = error.source();
+        }
+    }
+}
+
+/// Writing would remove what this version can't read.
+#[test]
+fn entries_of_unknown_algorithms_are_not_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = LayoutWriter::open(folder.path()).unwrap();
+    push(&writer, Some("v1"), &image(""));
+    let path = folder.path().join(INDEX_NAME);
+    let index = std::fs::read_to_string(&path).unwrap();
+    let odd = format!(
+        r#"[{{"mediaType":"a/b","digest":"blake3:{}","size":1}},"#,
+        "0".repeat(64)
+    );
+    let index = index.replacen('[', &odd, 1);
+    std::fs::write(&path, &index).unwrap();
+    assert!(writer.layout().resolve(&reference("v1")).unwrap().is_some());
+    let refused = writer.push_manifest(&image(r#","annotations":{"n":"2"}"#), None);
+    assert!(rule_of(refused).contains("unknown algorithms"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), index);
+}
+
+/// A long name of a sparse archive would be read into memory.
+#[test]
+fn the_headers_of_an_archive_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar");
+    for (size, is_good) in [(8 << 10, true), ((8 << 10) + 1, false), (1 << 40, false)] {
+        packed(&path, "");
+        let whole = std::fs::read(&path).unwrap();
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::XGlobalHeader);
+        header.set_size(size);
+        header.set_cksum();
+        let mut file = std::fs::File::create(&path).unwrap();
+        std::io::Write::write_all(&mut file, header.as_bytes()).unwrap();
+        let start = 512 + size.next_multiple_of(512);
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(start)).unwrap();
+        std::io::Write::write_all(&mut file, &whole).unwrap();
+        drop(file);
+        assert_eq!(Layout::open(&path).is_ok(), is_good, "{size}");
+    }
+}
+
+/// Tools write a whole reference where a tag could be.
+#[test]
+fn a_tag_is_found_in_whole_references() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = LayoutWriter::open(folder.path()).unwrap();
+    let (one, two) = (image(""), image(r#","annotations":{"n":"2"}"#));
+    push(&writer, None, &one);
+    push(&writer, None, &two);
+    let tag = |tag: &str| writer.layout().resolve_tag(&tag.parse().unwrap());
+    let name = |names: &[(&RawManifest, Option<&str>)]| {
+        let mut index = LayoutIndex::default();
+        for (image, name) in names {
+            index.list(image.descriptor(), *name);
+        }
+        std::fs::write(folder.path().join(INDEX_NAME), index.to_json()).unwrap();
+    };
+    name(&[
+        (&one, Some("docker.io/acme/x:v1")),
+        (&two, Some("r.example:5000/acme/y")),
+    ]);
+    assert_eq!(tag("v1").unwrap().unwrap(), one);
+    assert_eq!(tag("latest").unwrap().unwrap(), two);
+    assert_eq!(tag("v2").unwrap(), None);
+    assert_eq!(tag("5000").unwrap(), None);
+    assert_eq!(writer.layout().resolve(&reference("v1")).unwrap(), None);
+    // The tag alone comes first, and no guess is made between two.
+    name(&[(&one, Some("docker.io/acme/x:v1")), (&two, Some("v1"))]);
+    assert_eq!(tag("v1").unwrap().unwrap(), two);
+    name(&[
+        (&one, Some("a.example/x:v1")),
+        (&two, Some("b.example/x:v1")),
+    ]);
+    assert!(rule_of(tag("v1")).contains("same name"));
+    name(&[(&one, None)]);
+    assert_eq!(tag("latest").unwrap().unwrap(), one);
+    assert_eq!(tag("v1").unwrap(), None);
+    std::fs::remove_file(blob_path(&folder, one.digest())).unwrap();
+    assert!(rule_of(tag("latest")).contains("is missing"));
 }

@@ -3,13 +3,18 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use qmt_oci_ref::{Descriptor, DigestAlgorithm, Digester, RawManifest, Tag};
 use tempfile::NamedTempFile;
 
 use super::pack::PackedArchive;
 use super::{INDEX_NAME, LAYOUT_MARKER, Layout, LayoutError, LayoutIndex, MARKER_NAME, Source};
+use crate::lock::lock_open;
 use crate::replace::persist;
+
+/// How long another process may hold the lock of a layout.
+const LOCK_LIMIT: Duration = Duration::from_secs(30);
 
 /// The prefix of files in progress.
 pub(super) const TEMP_PREFIX: &str = ".tmp-";
@@ -126,12 +131,21 @@ impl LayoutWriter {
     fn list(&self, image: Descriptor, tag: Option<&Tag>) -> Result<(), LayoutError> {
         let unwritable = self.unwritable();
         let lock = File::open(self.folder.join(MARKER_NAME)).map_err(&unwritable)?;
-        match lock.lock() {
+        match lock_open(&lock, LOCK_LIMIT) {
             // Without locks the last writer wins, as with all other tools.
             Err(cause) if cause.kind() == io::ErrorKind::Unsupported => {}
+            Err(cause) if cause.kind() == io::ErrorKind::TimedOut => {
+                let rule = "another process has locked its file `oci-layout` for 30 s";
+                return Err(LayoutError::invalid(self.layout.path(), rule));
+            }
             locked => locked.map_err(&unwritable)?,
         }
         let mut index = self.layout.index()?;
+        if index.has_unreadable() {
+            let rule = "its `index.json` has entries with digests of unknown algorithms, which \
+                        can't be kept";
+            return Err(LayoutError::invalid(self.layout.path(), rule));
+        }
         if !index.list(image, tag.map(Tag::as_str)) {
             return Ok(());
         }

@@ -21,10 +21,18 @@ use crate::error::TestkitError;
 pub struct TlsOptions {
     names: Vec<String>,
     expired: bool,
-    self_signed: bool,
+    signer: Signer,
     client_certificates: bool,
     protocols: Vec<&'static str>,
     authority: Option<Authority>,
+}
+
+/// What signs the server's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signer {
+    Authority,
+    Itself,
+    ItselfAsAuthority,
 }
 
 impl TlsOptions {
@@ -33,7 +41,7 @@ impl TlsOptions {
         Self {
             names: ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec(),
             expired: false,
-            self_signed: false,
+            signer: Signer::Authority,
             client_certificates: false,
             protocols: vec!["http/1.1"],
             authority: None,
@@ -57,7 +65,14 @@ impl TlsOptions {
     /// A certificate that no authority signed.
     #[must_use]
     pub fn self_signed(mut self) -> Self {
-        self.self_signed = true;
+        self.signer = Signer::Itself;
+        self
+    }
+
+    /// The same, marked as the certificate of an authority, as `openssl req -x509` makes it.
+    #[must_use]
+    pub fn self_signed_as_authority(mut self) -> Self {
+        self.signer = Signer::ItselfAsAuthority;
         self
     }
 
@@ -95,6 +110,7 @@ impl Default for TlsOptions {
 #[derive(Clone, Debug)]
 pub struct Certificates {
     ca: String,
+    server: String,
     client_certificate: String,
     client_key: String,
     authority: Authority,
@@ -114,6 +130,11 @@ impl Certificates {
     /// The authority's certificate, for a client's list of trusted roots.
     pub fn ca_pem(&self) -> &str {
         &self.ca
+    }
+
+    /// The server's own certificate.
+    pub fn server_pem(&self) -> &str {
+        &self.server
     }
 
     /// A client certificate of that authority.
@@ -153,13 +174,18 @@ fn build(
     server
         .distinguished_name
         .push(DnType::CommonName, "Test server");
-    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    if options.signer == Signer::ItselfAsAuthority {
+        server.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    } else {
+        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    }
     if options.expired {
         server.not_before = date_time_ymd(2020, 1, 1);
         server.not_after = date_time_ymd(2021, 1, 1);
     }
     let server_key = KeyPair::generate()?;
-    let server = if options.self_signed {
+    let is_self_signed = options.signer != Signer::Authority;
+    let server = if is_self_signed {
         server.self_signed(&server_key)?
     } else {
         server.signed_by(&server_key, ca)?
@@ -192,11 +218,12 @@ fn build(
     let protocols = options.protocols.iter();
     config.alpn_protocols = protocols.map(|name| name.as_bytes().to_vec()).collect();
     let certificates = Certificates {
-        ca: if options.self_signed {
+        ca: if is_self_signed {
             server.pem()
         } else {
             ca.pem()
         },
+        server: server.pem(),
         client_certificate: client.pem(),
         client_key: client_key.serialize_pem(),
         authority,

@@ -1,196 +1,272 @@
 //! The search: the requests to each place, and what they return.
 
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use qmt_oci_ref::manifest::{Document, Manifest, ManifestLimits};
+use futures_util::stream::{self, StreamExt as _};
+use qmt_oci_ref::manifest::{ClaimLimits, Claims};
 use qmt_oci_ref::{
     Descriptor, Digest, PinnedReference, RawManifest, Reference, Registry, RegistryError,
     RegistryErrorKind, Tag,
 };
+use tokio::time::{Instant, timeout_at};
 
-use super::layer::{self, Kind, Layer, Likelihood};
-use super::{Budget, Caps, Found};
-use crate::error::VerifyError;
-use crate::evidence::Item;
-use crate::limits::{MANIFEST_BYTES_MAX, MANIFESTS_MAX, REFERRERS_MAX, REQUESTS_AT_ONCE};
+use super::Caps;
+use super::found::Found;
+use super::layer::{self, Kind, Layer};
+use crate::evidence::{ANNOTATIONS, Item};
+use crate::limits::{
+    ANNOTATION_BYTES_MAX, HELD_BYTES_MAX, LARGE_AT_ONCE, LAYERS_MAX, MANIFEST_BYTES_MAX,
+    MANIFESTS_MAX, REFERRER_BYTES_MAX, REQUESTS_AT_ONCE, SMALL_BYTES_MAX,
+};
 
-pub(super) struct Search<'a> {
-    pub(super) registry: &'a dyn Registry,
-    /// The digest, in the repository that is searched.
-    pub(super) subject: PinnedReference,
-    pub(super) caps: Caps,
+/// When a search must end.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline {
+    pub(super) at: Instant,
+    /// The time for the whole of it, for messages.
+    pub(super) limit: Duration,
 }
 
-impl Search<'_> {
+impl Deadline {
+    /// Runs one request. The clock is read before it as well: a source that never waits would not
+    /// let the time run out.
+    pub(super) async fn bound<T>(
+        self,
+        request: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        if Instant::now() < self.at
+            && let Ok(outcome) = timeout_at(self.at, request).await
+        {
+            return outcome;
+        }
+        let limit = self.limit;
+        Err(RegistryError::new(
+            RegistryErrorKind::Network { retryable: true },
+            format!("it was not read within {limit:?}"),
+        ))
+    }
+}
+
+pub(super) struct Search<'a> {
+    registry: &'a dyn Registry,
+    /// The digest, in the repository that is searched.
+    subject: PinnedReference,
+    caps: Caps,
+    deadline: Deadline,
+    /// How many more bytes of annotations are held.
+    annotations_left: Mutex<usize>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(
+        registry: &'a dyn Registry,
+        subject: PinnedReference,
+        caps: Caps,
+        deadline: Deadline,
+    ) -> Self {
+        Self {
+            registry,
+            subject,
+            caps,
+            deadline,
+            annotations_left: Mutex::new(HELD_BYTES_MAX),
+        }
+    }
+
     /// Everything that refers to the subject: bundles, and signatures in cosign 2's OCI 1.1 mode.
-    pub(super) async fn referrers(&self) -> Result<Found, VerifyError> {
+    pub(super) async fn referrers(&self) -> Found {
         let place = format!("the referrers of {}", self.subject);
-        let listed = self.registry.referrers(&self.subject).await;
-        let mut listed = existing(&place, listed)?.unwrap_or_default();
         let mut found = Found::default();
-        found.truncate(&mut listed, REFERRERS_MAX, &place, "considered");
+        let Some(mut listed) = self.list(&place, &mut found).await else {
+            return found;
+        };
+        found.places = 1;
         let mut unique = HashSet::new();
         listed.retain(|referrer| unique.insert(referrer.digest().clone()));
-        // Sorted by type, not filtered: a fallback index names the type of the config, or none.
-        // Signatures come first, so that a flood of other referrers cannot push them out.
-        listed.sort_by_key(Likelihood::of);
+        drop(unique);
+        listed.retain(|referrer| {
+            let fits = referrer.size() <= REFERRER_BYTES_MAX;
+            if !fits {
+                let place = format!("referrer {}", referrer.digest());
+                found.note(
+                    place,
+                    format!("its manifest is over {REFERRER_BYTES_MAX} bytes"),
+                );
+            }
+            fits
+        });
+        let mut listed = layer::by_likelihood(listed);
         found.truncate(&mut listed, MANIFESTS_MAX, &place, "fetched");
-        let read: Vec<_> = stream::iter(listed)
-            .map(|referrer| self.referrer(referrer).boxed())
-            .buffered(REQUESTS_AT_ONCE)
-            .try_collect()
-            .await?;
-        let mut layers = Vec::new();
-        for (notes, more) in read {
-            found.extend(notes);
-            layers.extend(more);
+        listed.shrink_to_fit();
+        let (small, large): (Vec<_>, Vec<_>) = listed
+            .into_iter()
+            .partition(|referrer| referrer.size() <= SMALL_BYTES_MAX);
+        for (some, at_once) in [(small, REQUESTS_AT_ONCE), (large, LARGE_AT_ONCE)] {
+            let mut read = stream::iter(some)
+                .map(|referrer| self.referrer(referrer).boxed())
+                .buffered(at_once);
+            while let Some(one) = read.next().await {
+                found.extend(one);
+            }
         }
-        self.fetch(layers, &mut found).await?;
-        Ok(found)
+        found
+    }
+
+    /// The list of referrers, or the part of it that could be read.
+    async fn list(&self, place: &str, found: &mut Found) -> Option<Vec<Descriptor>> {
+        let listed = self.deadline.bound(self.registry.referrers(&self.subject));
+        let mut error = match listed.await {
+            Ok(listed) => return Some(listed),
+            Err(error) if error.is_not_found() => return Some(Vec::new()),
+            Err(error) => error,
+        };
+        let listed = error.take_listed();
+        if listed.is_some() {
+            found.miss(place, error);
+        } else {
+            found.fail(place, error);
+        }
+        listed
     }
 
     /// The layers of one referrer that may be signatures.
-    async fn referrer(&self, referrer: Descriptor) -> Result<(Found, Vec<Layer>), VerifyError> {
+    async fn referrer(&self, referrer: Descriptor) -> Found {
         let place = format!("referrer {}", referrer.digest());
         let mut found = Found::default();
-        if referrer.size() > MANIFEST_BYTES_MAX {
-            let reason = format!("its manifest is over {MANIFEST_BYTES_MAX} bytes");
-            found.note(place, reason);
-            return Ok((found, Vec::new()));
-        }
         let repository = self.subject.repository().clone();
         let pin = PinnedReference::new(repository, referrer.digest().clone());
-        let raw = self.registry.manifest(&pin, MANIFEST_BYTES_MAX).await;
-        let Some(raw) = existing(&place, raw)? else {
-            found.note(place, "is listed, but does not exist");
-            return Ok((found, Vec::new()));
+        // The size is a claim, and the content is found by its digest.
+        let limit = referrer.size().max(SMALL_BYTES_MAX);
+        let raw = self.deadline.bound(self.registry.manifest(&pin, limit));
+        let raw = match raw.await {
+            Ok(raw) => raw,
+            Err(error) => {
+                found.miss(place, error);
+                return found;
+            }
         };
         // `RawManifest` hashes its bytes itself.
-        same_digest(&place, pin.digest(), raw.digest().clone())?;
-        let Some(manifest) = read(&place, &raw, &mut found)? else {
-            return Ok((found, Vec::new()));
+        if raw.digest() != pin.digest() {
+            found.note(place, format!("hashes to `{}`", raw.digest()));
+            return found;
+        }
+        let Some(mut manifest) = self.read(&place, &raw, limit, &mut found) else {
+            return found;
         };
         // A registry may list anything (CVE-2023-33959).
-        if manifest.subject().map(Descriptor::digest) != Some(self.subject.digest()) {
+        if manifest.subject.as_ref() != Some(self.subject.digest()) {
             found.note(place, "its subject is another digest");
-            return Ok((found, Vec::new()));
+            return found;
         }
         // Other artifacts that refer to an image are not noted.
-        let layers = match layer::kind_of_referrer(&manifest) {
-            Some(kind) => layer::select(&place, &manifest, kind, self.caps, &mut found),
-            None => Vec::new(),
-        };
-        Ok((found, layers))
+        if let Some(kind) = layer::kind_of_referrer(&manifest) {
+            self.select(&place, &mut manifest, kind, &mut found);
+        }
+        found
     }
 
-    /// The layers under a tag that is made of the subject's digest.
-    pub(super) async fn tag(
-        &self,
-        prefix: &str,
-        suffix: &str,
-        kind: Kind,
-    ) -> Result<Found, VerifyError> {
+    /// The layers under `tag`, which is made of the subject's digest.
+    pub(super) async fn tag(&self, tag: Tag, kind: Kind) -> Found {
         let mut found = Found::default();
-        let name = format!("{prefix}sha256-{}{suffix}", self.subject.digest().hex());
-        let place = format!("tag {name}");
-        let tag: Tag = name.parse().map_err(|error| {
-            VerifyError::policy(format!("the tag prefix `{prefix}` is not valid: {error}"))
-        })?;
+        let place = format!("tag {tag}");
         let reference = Reference::new(self.subject.repository().clone(), Some(tag), None);
-        let raw = self.registry.resolve(&reference).await;
-        if let Some(raw) = existing(&place, raw)?
-            && let Some(manifest) = read(&place, &raw, &mut found)?
-        {
-            let layers = layer::select(&place, &manifest, kind, self.caps, &mut found);
-            self.fetch(layers, &mut found).await?;
-        }
-        Ok(found)
-    }
-
-    /// Fetches `layers` at the same time and keeps their order; never more than can be stored.
-    async fn fetch(&self, layers: Vec<Layer>, found: &mut Found) -> Result<(), VerifyError> {
-        let mut budget = Budget::new(self.caps);
-        let mut taken = Vec::new();
-        for layer in layers {
-            match budget.take(layer.kind == Kind::Envelope, layer.descriptor.size()) {
-                Ok(()) => taken.push(layer),
-                Err(reason) => found.note(layer.place, reason),
+        match self.deadline.bound(self.registry.resolve(&reference)).await {
+            Ok(raw) => {
+                found.places = 1;
+                if let Some(mut manifest) = self.read(&place, &raw, MANIFEST_BYTES_MAX, &mut found)
+                {
+                    self.select(&place, &mut manifest, kind, &mut found);
+                }
             }
+            Err(error) if error.is_not_found() => found.places = 1,
+            Err(error) => found.fail(place, error),
         }
-        found.items = stream::iter(taken)
-            .map(|layer| self.layer(layer).boxed())
-            .buffered(REQUESTS_AT_ONCE)
-            .try_collect()
-            .await?;
-        Ok(())
+        found
     }
 
-    /// Fetches one layer, whose size has been checked.
-    async fn layer(&self, layer: Layer) -> Result<Item, VerifyError> {
+    /// Adds the layers of `manifest` that may be signatures.
+    fn select(&self, place: &str, manifest: &mut Claims, kind: Kind, found: &mut Found) {
+        let layers = manifest.layers.take().unwrap_or_default();
+        let selected = layer::select(place, layers, kind, self.caps.item_bytes, found);
+        found.layers.extend(selected);
+    }
+
+    /// Reads a manifest; `None`, with a note, if it is not one of signatures.
+    fn read(
+        &self,
+        place: &str,
+        raw: &RawManifest,
+        limit: u64,
+        found: &mut Found,
+    ) -> Option<Claims> {
+        if raw.bytes().len() as u64 > limit {
+            found.note(place, format!("its manifest is over {limit} bytes"));
+            return None;
+        }
+        let left = self.annotations_left.lock();
+        let mut left = left.unwrap_or_else(PoisonError::into_inner);
+        let limits = ClaimLimits {
+            entries: LAYERS_MAX,
+            annotations_each: ANNOTATION_BYTES_MAX,
+            annotations_all: *left,
+            annotation_names: Some(&ANNOTATIONS),
+        };
+        match Claims::read(raw.bytes(), limits) {
+            Ok(claims) if claims.is_index() => found.note(place, "is an index, not a manifest"),
+            Ok(claims) => {
+                let held = claims
+                    .layers
+                    .as_ref()
+                    .map_or(0, |list| list.annotation_bytes);
+                *left = left.saturating_sub(held);
+                return Some(claims);
+            }
+            Err(problem) => found.note(place, format!("its manifest cannot be read: {problem}")),
+        }
+        None
+    }
+
+    /// Fetches one layer, whose size has been checked; `None`, with a note, if that fails.
+    async fn layer(&self, layer: Layer, deadline: Deadline) -> Result<Item, Found> {
         let (place, descriptor) = (layer.place, layer.descriptor);
         let repository = self.subject.repository();
-        let pulled = self.registry.pull_blob(repository, &descriptor).await;
-        let bytes = pulled.map_err(|source| failed(&place, source))?;
-        let (count, size) = (bytes.len(), descriptor.size());
-        if count as u64 != size {
-            return Err(content(&place, format!("{count} bytes, expected {size}")));
+        let pulled = deadline.bound(self.registry.pull_blob(repository, &descriptor));
+        let mut found = Found::default();
+        match pulled.await {
+            Err(error) => found.miss(place, error),
+            Ok(bytes) => {
+                let (count, size) = (bytes.len(), descriptor.size());
+                let digest = descriptor.digest();
+                let actual = Digest::of(digest.algorithm(), &bytes);
+                if count as u64 != size {
+                    found.note(place, format!("has {count} bytes, expected {size}"));
+                } else if actual != *digest {
+                    found.note(place, format!("hashes to `{actual}`, expected `{digest}`"));
+                } else {
+                    let content = layer.kind.content(&bytes, &descriptor);
+                    return Ok(Item { place, content });
+                }
+            }
         }
-        let digest = descriptor.digest();
-        same_digest(&place, digest, Digest::of(digest.algorithm(), &bytes))?;
-        let content = layer.kind.content(&bytes, &descriptor);
-        Ok(Item { place, content })
+        Err(found)
     }
-}
 
-/// Parses a manifest; `None`, with a note, if it is not one of signatures.
-fn read(
-    place: &str,
-    raw: &RawManifest,
-    found: &mut Found,
-) -> Result<Option<Manifest>, VerifyError> {
-    if raw.bytes().len() as u64 > MANIFEST_BYTES_MAX {
-        let problem = format!("a manifest over {MANIFEST_BYTES_MAX} bytes");
-        return Err(content(place, problem));
+    /// Fetches the layers of `found` that fit into the limits, at the same time, in their order.
+    pub(super) async fn fetch(&self, found: &mut Found, deadline: Deadline) -> Vec<Item> {
+        let layers = found.take_layers(self.caps);
+        let mut fetched = stream::iter(layers)
+            .map(|layer| self.layer(layer, deadline).boxed())
+            .buffered(REQUESTS_AT_ONCE);
+        let mut items = Vec::new();
+        while let Some(one) = fetched.next().await {
+            match one {
+                Ok(item) => items.push(item),
+                Err(missed) => found.extend(missed),
+            }
+        }
+        items
     }
-    let limits = ManifestLimits::for_signatures();
-    match Document::read(raw.media_type(), raw.bytes(), &limits) {
-        Ok(Document::Manifest(manifest)) => return Ok(Some(*manifest)),
-        Ok(Document::Index(_)) => found.note(place, "is an index, not a manifest"),
-        Err(problem) => found.note(place, format!("its manifest cannot be read: {problem}")),
-    }
-    Ok(None)
-}
-
-/// `None` if the registry says that it does not exist.
-fn existing<T>(place: &str, outcome: Result<T, RegistryError>) -> Result<Option<T>, VerifyError> {
-    match outcome {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(failed(place, error)),
-    }
-}
-
-fn failed(place: &str, source: RegistryError) -> VerifyError {
-    VerifyError::Source {
-        place: place.to_owned(),
-        source,
-    }
-}
-
-fn content(place: &str, problem: String) -> VerifyError {
-    let source = RegistryError::new(RegistryErrorKind::Content, problem);
-    failed(place, source)
-}
-
-fn same_digest(place: &str, expected: &Digest, actual: Digest) -> Result<(), VerifyError> {
-    if actual == *expected {
-        return Ok(());
-    }
-    Err(VerifyError::WrongContent {
-        place: place.to_owned(),
-        expected: expected.clone(),
-        actual,
-    })
 }

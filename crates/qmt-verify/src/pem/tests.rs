@@ -17,6 +17,14 @@ fn one_and_many_blocks_are_read_and_text_between_is_ignored() {
         }
     );
     assert_eq!(blocks(b"").unwrap(), []);
+    for other in [
+        format!("\u{feff}{one}"),
+        one.replace('\n', "\r\n"),
+        one.replace("AQID", " AQ ID\t"),
+        one.replace("AQID", "AQ\n\nID"),
+    ] {
+        assert_eq!(blocks(other.as_bytes()).unwrap(), read[..1], "{other:?}");
+    }
 }
 
 /// SIG-15: garbage in a PEM file is an error, not an empty list.

@@ -9,6 +9,9 @@ use crate::error::VerifyError;
 use crate::signature::PublicKey;
 use crate::signer::SignerId;
 
+/// The issuer of the workflows of GitHub Actions.
+const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
+
 /// A signer that is accepted: an identity with its issuer, or a public key. Everything that an
 /// authority requires must hold on one and the same signature.
 #[derive(Clone, Debug)]
@@ -90,7 +93,9 @@ impl Authority {
         }
     }
 
-    /// Requires claims about the workflow that signed.
+    /// Requires claims about the workflow that signed. Every issuer chooses the claims of its own
+    /// certificates, so that they count only together with an issuer: without one, that of GitHub
+    /// Actions is required.
     ///
     /// # Errors
     ///
@@ -105,7 +110,12 @@ impl Authority {
             return Err(VerifyError::policy("a workflow claim is empty"));
         }
         match &mut self.kind {
-            Kind::Certificate(rule) => rule.claims = required,
+            Kind::Certificate(rule) => {
+                if rule.issuer.is_none() && required != WorkflowClaims::default() {
+                    rule.issuer = Some(GITHUB_ISSUER.to_owned());
+                }
+                rule.claims = required;
+            }
             Kind::Key(key) => {
                 let problem = format!("the key `{}` has no workflow", key.name);
                 return Err(VerifyError::policy(problem));
@@ -121,7 +131,9 @@ impl Authority {
         self
     }
 
-    /// Requires a proven signing time that is not before `time`.
+    /// Requires a proven signing time that is not before `time`. A timestamp proves that a signature
+    /// is not made later, so that it is not enough: the signing time is the one that a transparency
+    /// log recorded or, for a certificate that is valid for at most a day, the time of its issue.
     #[must_use]
     pub fn signed_after(mut self, time: SystemTime) -> Self {
         self.signed_after = Some(time);
@@ -147,6 +159,11 @@ impl Authority {
             Kind::Key(key) => Some(key),
             Kind::Certificate(_) => None,
         }
+    }
+
+    /// Whether it requires a signing time of signatures that have none.
+    pub(super) fn is_never_satisfied(&self) -> bool {
+        self.key_of().is_some() && !self.log_required && self.signed_after.is_some()
     }
 
     pub(super) fn lacks_issuer(&self) -> bool {

@@ -6,12 +6,12 @@ use qmt_oci_ref::text;
 use qmt_oci_ref::time::rfc3339;
 
 use super::threshold::{self, Pair};
-use super::{AttestationDemand, Check};
+use super::{AttestationDemand, Authority, Check};
 use crate::error::VerifyError;
 use crate::reason::Reason;
-use crate::report::{Rejection, RejectionCode, Report};
+use crate::report::{Rejection, Report};
 use crate::signature::{Predicate, Signature, VerifiedSignature};
-use crate::signer::SignerId;
+use crate::signer::{SignerId, key_line};
 use crate::verification::Verification;
 
 impl Check<'_> {
@@ -19,16 +19,20 @@ impl Check<'_> {
     pub(crate) fn decide(mut self) -> Result<Verification, VerifyError> {
         // Every stored item was accepted or rejected: these are notes of what was not stored.
         let mut rejected = self.rejected.iter();
-        if self.accepted.is_empty() && rejected.all(|one| one.code == RejectionCode::LeftAside) {
+        if self.accepted.is_empty() && rejected.all(|one| one.code.is_note()) {
             return Err(VerifyError::NoSignature {
                 subject: Box::new(self.subject.clone()),
                 rejected: self.rejected,
             });
         }
+        // Of several that are enough, those whose age is known: versions are ordered by it.
+        self.accepted
+            .sort_by_key(|(_, one)| one.signed_at.is_none());
         let required = self.policy.require();
-        let chosen = threshold::choose(&self.accepted, required, self.expected);
+        let rule = self.policy.signer_rule();
+        let chosen = threshold::choose(&self.accepted, required, rule, self.expected);
         let Some((primary, others)) = chosen.split_first() else {
-            let pairs = threshold::pairs(&self.accepted).len();
+            let pairs = threshold::pairs(&self.accepted, rule).len();
             let found = pairs.min(required.saturating_sub(1));
             let reason = Reason::NotEnough { found, required };
             let accepted = self.accepted.iter();
@@ -119,10 +123,12 @@ impl Check<'_> {
         report.cosigners = others.iter().map(|(_, one)| one.signer.clone()).collect();
         report.first_use = self.policy.is_pin_on_first_use() && self.expected.is_none();
         report.differs_from_pin = self.expected.is_some_and(|expected| expected != signer);
-        report.config_line = Some(if signature.is_logged() {
-            signer.config_line()
-        } else {
-            signer.config_line_without_log()
+        let authority = self.policy.authorities().get(*index);
+        let key = authority.and_then(Authority::key_of);
+        report.config_line = Some(match (key, signature.is_logged()) {
+            (Some(key), logged) => key_line(&key.name, logged),
+            (None, true) => signer.config_line(),
+            (None, false) => signer.config_line_without_log(),
         });
         let demands = self.policy.attestations.iter();
         report.attestations = demands.map(|one| one.predicate_type.clone()).collect();
@@ -139,7 +145,12 @@ impl Check<'_> {
         if report.differs_from_pin {
             warnings.push("the lockfile pins another signer; the policy decides".to_owned());
         }
-        Verification::assertion(self.subject, signature.times.clone(), report)
+        // Of several signers, the first one whose signing time is proven.
+        let mut signed_at = others.iter().map(|(_, one)| one.signed_at);
+        let signed_at = signature
+            .signed_at
+            .or_else(|| signed_at.find_map(|time| time));
+        Verification::assertion(self.subject, signature.times.clone(), signed_at, report)
     }
 }
 
@@ -179,21 +190,36 @@ impl VerifiedSignature {
         report.signed_at = self.times.iter().copied().map(rfc3339).collect();
         let mut checks = vec!["digest", "signature"];
         if self.claims.is_some() {
-            checks.extend(["certificate", "certificate log"]);
+            checks.push("certificate");
+            if !self.ignored.certificate_timestamps {
+                checks.push("certificate log");
+            }
         }
         if self.is_logged() {
             checks.push("transparency log");
-        } else {
-            let warning = "no transparency log recorded this signature";
-            report.warnings.push(warning.to_owned());
         }
         if !self.times.is_empty() {
             checks.push("time");
         }
         report.checks = checks.into_iter().map(ToOwned::to_owned).collect();
-        if self.ignored_timestamps {
-            let warning = "its timestamp was ignored: the trust root knows no timestamp authority";
-            report.warnings.push(warning.to_owned());
+        for (is_ignored, warning) in [
+            (
+                self.ignored.log_entries,
+                "its log entry was ignored: the trust root knows no transparency log",
+            ),
+            (
+                self.ignored.timestamps,
+                "its timestamp was ignored: the trust root knows no timestamp authority",
+            ),
+            (
+                self.ignored.certificate_timestamps,
+                "the timestamps in its certificate were not checked: the trust root knows no \
+                 certificate transparency log",
+            ),
+        ] {
+            if is_ignored {
+                report.warnings.push(warning.to_owned());
+            }
         }
     }
 }

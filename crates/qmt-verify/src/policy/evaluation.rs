@@ -11,7 +11,7 @@ use super::{Authority, Policy, Scope};
 use crate::reason::Reason;
 use crate::report::Rejection;
 use crate::signature::{Format, Signature, SignatureVerifier, VerifiedSignature};
-use crate::signer::SignerId;
+use crate::signer::{SignerId, UNKNOWN_KEY_FILE, key_line};
 use crate::trust::TrustRootInfo;
 
 /// The indexes of the authorities that a signature satisfies, at least one; 0 on first use.
@@ -41,6 +41,8 @@ impl<'a> Check<'a> {
             Err(reason) => return self.rejected.push(reason.reject(place, None)),
         };
         let signer = signature.claimed_signer();
+        let has_key = !signature.has_certificate();
+        let with_key = has_key.then(|| key_line(UNKNOWN_KEY_FILE, signature.has_log_entries()));
         let reason = if let Some(predicate) = &signature.predicate {
             let predicate_type = predicate.kind.clone();
             self.attestations.push((self.rejected.len(), signature));
@@ -51,7 +53,11 @@ impl<'a> Check<'a> {
                 Err(reason) => reason,
             }
         };
-        self.rejected.push(reason.reject(place, signer.as_ref()));
+        let mut rejection = reason.reject(place, signer.as_ref());
+        if matches!(reason, Reason::OtherKey { .. } | Reason::NoKey) {
+            rejection.config_line = with_key;
+        }
+        self.rejected.push(rejection);
     }
 
     /// Verifies a signature and finds the authorities that it satisfies, at least one. Several keys
@@ -65,7 +71,9 @@ impl<'a> Check<'a> {
         image_signer: Option<&SignerId>,
     ) -> Result<Vec<Accepted>, Reason> {
         if self.policy.is_pin_on_first_use() {
-            let verified = self.signatures.certificate(signature, true, self.now)?;
+            let log_required = self.policy.requires_log();
+            let signatures = self.signatures;
+            let verified = signatures.certificate(signature, log_required, self.now)?;
             pinned(&verified, image_signer.or(self.expected))?;
             self.check_name(&verified)?;
             return Ok(vec![(vec![0], verified)]);
@@ -109,6 +117,12 @@ impl<'a> Check<'a> {
         for (index, authority, key) in self.policy.keys() {
             let log_required = authority.log_required;
             let tried = self.signatures.key(signature, key, log_required, self.now);
+            let tried = tried.map_err(|reason| match reason {
+                Reason::NoLog => Reason::UnloggedKey {
+                    key: key.name.clone(),
+                },
+                other => other,
+            });
             let tried = tried.and_then(|verified| {
                 constraints(authority, &verified)?;
                 Ok(verified)
@@ -147,10 +161,9 @@ impl<'a> Check<'a> {
             }
         }
         if let Some(minimum) = authority.signed_after {
-            // Every proven time counts, so that one backdated or postdated stamp cannot help.
-            let earliest = verified.times.iter().min();
-            if earliest.is_none_or(|earliest| *earliest < minimum) {
-                let found = earliest.map(|time| rfc3339(*time));
+            let signed_at = verified.signed_at;
+            if signed_at.is_none_or(|signed_at| signed_at < minimum) {
+                let found = signed_at.map(rfc3339);
                 let found = found.unwrap_or_else(|| "an unproven time".to_owned());
                 let minimum = rfc3339(minimum);
                 return Err(Reason::TooOld { found, minimum });

@@ -1,18 +1,26 @@
 //! Scopes: which repositories a policy covers, by whole path segments.
 
 use std::fmt;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use qmt_oci_ref::{RegistryHost, Repository};
 
 use crate::error::VerifyError;
 
+/// How a scope of layouts begins.
+const LAYOUT: &str = "oci-layout://";
+
 /// A pattern over `host/path`: `ghcr.io/acme/echo`, `ghcr.io/acme/*` for one segment,
 /// `ghcr.io/acme/**` for everything below, `**` for everything.
 ///
 /// Wildcards stand for whole segments, so that `ghcr.io/acme/**` never covers `ghcr.io/acme-evil`.
+/// `oci-layout://` and an absolute path is a pattern over the paths of layouts in the same way;
+/// `oci-layout://**` covers all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Scope {
+    /// Whether the segments are those of a layout's path.
+    of_layouts: bool,
     segments: Vec<Segment>,
 }
 
@@ -30,14 +38,31 @@ impl Scope {
     /// Everything.
     pub fn everything() -> Self {
         Self {
+            of_layouts: false,
             segments: vec![Segment::Rest],
         }
     }
 
     /// Whether images of `repository` belong to this scope.
     pub fn covers(&self, repository: &Repository) -> bool {
-        let host = origin(repository.host());
-        let mut rest = std::iter::once(host).chain(repository.path().split('/'));
+        if *self == Self::everything() {
+            return true;
+        }
+        if let Some(path) = repository.layout() {
+            return self.of_layouts && self.covers_layout(path);
+        }
+        let host = std::iter::once(origin(repository.host()));
+        !self.of_layouts && self.matches(host.chain(repository.path().split('/')))
+    }
+
+    fn covers_layout(&self, path: &Path) -> bool {
+        let parts = path.components().map(|part| part.as_os_str().to_str());
+        // No pattern can name a path that is not Unicode.
+        let parts: Option<Vec<&str>> = parts.collect();
+        parts.is_some_and(|parts| self.matches(parts.into_iter()))
+    }
+
+    fn matches<'a>(&self, mut rest: impl Iterator<Item = &'a str>) -> bool {
         for segment in &self.segments {
             let Some(part) = rest.next() else {
                 return false;
@@ -53,14 +78,25 @@ impl Scope {
     }
 
     /// Orders scopes: greater is more specific. A literal segment beats `*`, and `*` beats `**`,
-    /// from left to right.
+    /// from left to right. A scope of layouts alone beats one of everything.
     pub(super) fn specificity(&self) -> Vec<u8> {
         let rank = |segment: &Segment| match segment {
             Segment::Rest => 0,
             Segment::One => 1,
             Segment::Literal(_) => 2,
         };
-        self.segments.iter().map(rank).collect()
+        let of_layouts = std::iter::once(u8::from(self.of_layouts));
+        of_layouts.chain(self.segments.iter().map(rank)).collect()
+    }
+}
+
+impl Segment {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Rest => "**",
+            Self::One => "*",
+            Self::Literal(text) => text,
+        }
     }
 }
 
@@ -72,6 +108,15 @@ impl FromStr for Scope {
             |problem: String| Err(VerifyError::policy(format!("scope `{text}`: {problem}")));
         if text == "**" {
             return Ok(Self::everything());
+        }
+        if let Some(path) = text.strip_prefix(LAYOUT) {
+            return match layout_segments(path) {
+                Ok(segments) => Ok(Self {
+                    of_layouts: true,
+                    segments,
+                }),
+                Err(problem) => refuse(problem.to_owned()),
+            };
         }
         // A scope that no name could ever match would silently leave its images to a wider one, so
         // it is read by the grammar of repositories, with a word for each wildcard.
@@ -104,29 +149,67 @@ impl FromStr for Scope {
                 return refuse(format!("{hint}: {error}"));
             }
         };
-        let wild = |part: &str| match part {
-            "**" => Segment::Rest,
-            "*" => Segment::One,
-            part => Segment::Literal(part.into()),
-        };
         let host = if *host == "*" {
             "*"
         } else {
             origin(sample.host())
         };
-        let mut segments = vec![wild(host)];
+        let mut segments = vec![segment(host)];
         match path {
             // Docker Hub's own images have a first part that is usually omitted.
             [name] if sample.host().is_docker_hub() && !name.contains('*') => {
                 let parts = sample.path().split('/');
-                segments.extend(parts.map(wild));
+                segments.extend(parts.map(segment));
             }
             ["*"] if sample.host().is_docker_hub() => {
                 return refuse("Docker Hub's own images are `docker.io/library/*`".to_owned());
             }
-            _ => segments.extend(path.iter().map(|part| wild(part))),
+            _ => segments.extend(path.iter().map(|part| segment(part))),
         }
-        Ok(Self { segments })
+        Ok(Self {
+            of_layouts: false,
+            segments,
+        })
+    }
+}
+
+fn segment(part: &str) -> Segment {
+    match part {
+        "**" => Segment::Rest,
+        "*" => Segment::One,
+        part => Segment::Literal(part.into()),
+    }
+}
+
+/// Reads a pattern over paths of layouts.
+fn layout_segments(path: &str) -> Result<Vec<Segment>, &'static str> {
+    if path == "**" {
+        return Ok(vec![Segment::Rest]);
+    }
+    if !Path::new(path).is_absolute() {
+        return Err("the path of a layout must be absolute here");
+    }
+    let mut segments = Vec::new();
+    for part in Path::new(path).components() {
+        let text = match part {
+            Component::ParentDir => return Err("`..` can't be part of it"),
+            part => part.as_os_str().to_str().unwrap_or_default(),
+        };
+        if text.contains('*') && !matches!(text, "*" | "**") {
+            return Err("`*` stands for a whole segment, not for a part of one");
+        }
+        segments.push(segment(text));
+    }
+    let is_last = |at: usize| at + 1 == segments.len();
+    let rest = segments.iter().position(|one| *one == Segment::Rest);
+    if rest.is_some_and(|at| !is_last(at)) {
+        return Err("`**` can stand only at the end");
+    }
+    match segments.last() {
+        Some(Segment::Literal(name)) if name.contains([':', '@']) => {
+            Err("a scope is the path of a layout, without tag and digest")
+        }
+        _ => Ok(segments),
     }
 }
 
@@ -141,15 +224,15 @@ fn origin(host: &RegistryHost) -> &str {
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.of_layouts {
+            let parts = self.segments.iter().map(Segment::as_str);
+            return write!(f, "{LAYOUT}{}", parts.collect::<PathBuf>().display());
+        }
         for (index, segment) in self.segments.iter().enumerate() {
             if index > 0 {
                 f.write_str("/")?;
             }
-            f.write_str(match segment {
-                Segment::Rest => "**",
-                Segment::One => "*",
-                Segment::Literal(text) => text,
-            })?;
+            f.write_str(segment.as_str())?;
         }
         Ok(())
     }

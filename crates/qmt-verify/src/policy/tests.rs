@@ -1,5 +1,9 @@
 //! What a policy may say, and which scope and identity it means.
 
+#[cfg(unix)]
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
 use qmt_oci_ref::Repository;
 
 use super::*;
@@ -26,7 +30,6 @@ fn one() -> Policy {
 fn scopes_cover_whole_segments() {
     for (pattern, name, covered) in [
         ("**", "ghcr.io/acme/echo", true),
-        ("**", "oci-layout.invalid/layout", true),
         ("ghcr.io/**", "ghcr.io/acme/echo", true),
         ("ghcr.io/acme/**", "ghcr.io/acme/echo", true),
         ("ghcr.io/acme/**", "ghcr.io/acme/a/b/c", true),
@@ -88,6 +91,70 @@ fn scopes_cover_whole_segments() {
         assert!(error.contains(told), "{error}");
     }
     assert_eq!(scope("ghcr.io/*/x/**").to_string(), "ghcr.io/*/x/**");
+}
+
+/// A scope of layouts covers whole segments of their paths, and no registry.
+#[cfg(unix)]
+#[test]
+fn scopes_cover_layouts_by_their_paths() {
+    for (pattern, path, covered) in [
+        ("**", "/srv/plugins/echo", true),
+        ("oci-layout://**", "/srv/plugins/echo", true),
+        ("oci-layout:///srv/plugins/echo", "/srv/plugins/echo", true),
+        ("oci-layout:///srv/plugins/echo/", "/srv/plugins/echo", true),
+        (
+            "oci-layout:///srv/plugins/echo",
+            "/srv/plugins/echo2",
+            false,
+        ),
+        ("oci-layout:///srv/plugins/**", "/srv/plugins/a/b.tar", true),
+        ("oci-layout:///srv/plugins/**", "/srv/plugins", false),
+        ("oci-layout:///srv/plugins/**", "/srv/plugins-evil/a", false),
+        ("oci-layout:///srv/plugins/**", "/tmp/srv/plugins/a", false),
+        ("oci-layout:///srv/*", "/srv/plugins", true),
+        ("oci-layout:///srv/*", "/srv/plugins/echo", false),
+        ("*/**", "/srv/plugins", false),
+        ("oci-layout.invalid/**", "/srv/plugins", false),
+    ] {
+        let layout = Repository::of_layout(Path::new(path));
+        assert_eq!(
+            scope(pattern).covers(&layout),
+            covered,
+            "{pattern} and {path}"
+        );
+        let shown = scope(pattern).to_string();
+        assert_eq!(scope(&shown), scope(pattern), "{shown}");
+    }
+    let image: Repository = "ghcr.io/acme/echo".parse().unwrap();
+    assert!(!scope("oci-layout://**").covers(&image));
+    let not_unicode = std::ffi::OsStr::from_bytes(b"/srv/\xff");
+    let layout = Repository::of_layout(Path::new(not_unicode));
+    assert!(!scope("oci-layout:///srv/*").covers(&layout));
+    for (bad, told) in [
+        ("oci-layout://", "absolute"),
+        ("oci-layout://plugins/**", "absolute"),
+        ("oci-layout:///srv/../etc", "`..`"),
+        ("oci-layout:///srv/x*", "whole segment"),
+        ("oci-layout:///srv/**/x", "at the end"),
+        ("oci-layout:///srv/x:1", "without tag and digest"),
+        ("oci-layout:///srv/x@sha256:00", "without tag and digest"),
+    ] {
+        let error = bad.parse::<Scope>().unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
+    let order = [
+        "**",
+        "oci-layout://**",
+        "oci-layout:///a/**",
+        "oci-layout:///a/b",
+    ];
+    for pair in order.windows(2) {
+        let [less, more] = pair else { continue };
+        assert!(
+            scope(more).specificity() > scope(less).specificity(),
+            "{more} and {less}"
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! m of n: how many authorities are satisfied, each by another signer. A signer that satisfies two
 //! authorities counts once, and so does an authority that two signers satisfy
-//! (GHSA-9vcr-p3rj-q5q6).
+//! (GHSA-9vcr-p3rj-q5q6). Where the policy does not distinguish issuers, one identity of two issuers
+//! is one signer.
 
 use super::evaluation::Accepted;
 use crate::signature::VerifiedSignature;
@@ -9,11 +10,36 @@ use crate::signer::SignerId;
 /// An authority, by its index, and a signature that satisfies it.
 pub(super) type Pair<'a> = (usize, &'a VerifiedSignature);
 
+/// What makes two signatures those of one signer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SignerRule {
+    /// The identity and its issuer, or the key.
+    IdentityAndIssuer,
+    /// The identity alone, whatever its case and its issuer, or the key.
+    Identity,
+}
+
+impl SignerRule {
+    fn same(self, one: &SignerId, other: &SignerId) -> bool {
+        match (self, one, other) {
+            (
+                Self::Identity,
+                SignerId::Certificate { identity: one, .. },
+                SignerId::Certificate {
+                    identity: other, ..
+                },
+            ) => one.to_lowercase() == other.to_lowercase(),
+            _ => one == other,
+        }
+    }
+}
+
 /// Chooses `require` signatures or more, first the one by the `pinned` signer. Returns none if
 /// there are not enough.
 pub(super) fn choose<'a>(
     accepted: &'a [Accepted],
     require: usize,
+    rule: SignerRule,
     pinned: Option<&SignerId>,
 ) -> Vec<Pair<'a>> {
     let is_pinned = |signature: &VerifiedSignature| pinned == Some(&signature.signer);
@@ -23,7 +49,7 @@ pub(super) fn choose<'a>(
         let first = chosen.and_then(|(authorities, one)| Some((*authorities.first()?, one)));
         return first.into_iter().collect();
     }
-    let mut chosen = pairs(accepted);
+    let mut chosen = pairs(accepted, rule);
     if chosen.len() < require {
         return Vec::new();
     }
@@ -37,13 +63,13 @@ pub(super) fn choose<'a>(
 
 /// A largest set in which no authority and no signer occurs twice (Kuhn's algorithm), ordered by
 /// authority.
-pub(super) fn pairs(accepted: &[Accepted]) -> Vec<Pair<'_>> {
+pub(super) fn pairs(accepted: &[Accepted], rule: SignerRule) -> Vec<Pair<'_>> {
     let mut authorities: Vec<usize> = accepted.iter().flat_map(|(all, _)| all.clone()).collect();
     authorities.sort_unstable();
     authorities.dedup();
     let mut chosen = Vec::new();
     for authority in authorities {
-        augment(accepted, authority, &mut chosen, &mut Vec::new());
+        augment(accepted, rule, authority, &mut chosen, &mut Vec::new());
     }
     chosen.sort_by_key(|(authority, _)| *authority);
     chosen
@@ -52,19 +78,21 @@ pub(super) fn pairs(accepted: &[Accepted]) -> Vec<Pair<'_>> {
 /// Finds a signer for `authority`, giving other authorities another signer where that helps.
 fn augment<'a>(
     accepted: &'a [Accepted],
+    rule: SignerRule,
     authority: usize,
     chosen: &mut Vec<Pair<'a>>,
     tried: &mut Vec<&'a SignerId>,
 ) -> bool {
     for (authorities, signature) in accepted {
         let signer = &signature.signer;
-        if !authorities.contains(&authority) || tried.contains(&signer) {
+        if !authorities.contains(&authority) || tried.iter().any(|one| rule.same(one, signer)) {
             continue;
         }
         tried.push(signer);
-        if let Some(index) = chosen.iter().position(|(_, one)| one.signer == *signer) {
+        let mut holders = chosen.iter();
+        if let Some(index) = holders.position(|(_, one)| rule.same(&one.signer, signer)) {
             let holder = chosen.remove(index);
-            if !augment(accepted, holder.0, chosen, tried) {
+            if !augment(accepted, rule, holder.0, chosen, tried) {
                 chosen.push(holder);
                 continue;
             }

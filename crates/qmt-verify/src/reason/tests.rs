@@ -8,7 +8,7 @@ fn every_rejection_says_what_to_do() {
     let rejection = Reason::NoLog.reject("tag x\n", Some(&signer));
     assert_eq!(rejection.code.to_string(), "no-log");
     assert_eq!(rejection.found, "tag x\\n");
-    assert!(rejection.signer.unwrap().contains("a\\u{7}"));
+    assert!(rejection.signer.unwrap().to_string().contains("a\\u{7}"));
     assert_eq!(rejection.config_line, None);
     assert!(rejection.hint.contains("transparency_log"));
     let (found, expected) = ("a".to_owned(), "b".to_owned());

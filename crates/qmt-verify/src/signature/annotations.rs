@@ -17,16 +17,12 @@ use sigstore_verify::types::{
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
+use super::base64_text;
 use crate::error::BoxError;
+use crate::evidence::{CERTIFICATE, CHAIN, LOG_ENTRY, SIGNATURE, TIMESTAMP};
 use crate::limits::CHAIN_MAX;
 use crate::pem::{self, Label};
 use crate::reason::Reason;
-
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
-const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
-const CHAIN: &str = "dev.sigstore.cosign/chain";
-const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
-const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
 type Annotations = BTreeMap<String, String>;
 
@@ -37,8 +33,8 @@ pub(super) fn message(payload: &[u8], annotations: &Annotations) -> Result<Bundl
         let missing = format!("the annotation `{SIGNATURE}` is missing");
         return Err(Reason::unreadable(WHAT, missing));
     };
-    // Strictly, as cosign reads it: the library accepts other alphabets too.
-    let signature = STANDARD.decode(signature);
+    // As cosign reads it: the library accepts other alphabets too.
+    let signature = base64_text::decode(signature);
     let signature = signature.map_err(|error| Reason::unreadable(WHAT, error))?;
     let signature = SignatureBytes::new(signature);
     let digest = DigestBytes::new(sha256(payload).as_bytes().to_vec());
@@ -53,8 +49,11 @@ pub(super) fn message(payload: &[u8], annotations: &Annotations) -> Result<Bundl
 /// The bundle of an `.att` layer. Its timestamp is over the whole envelope and not over the
 /// signature, which bundles cannot express: it is left out, so that the log alone gives the time.
 pub(super) fn envelope(json: &[u8], annotations: &Annotations) -> Result<Bundle, Reason> {
-    let envelope: DsseEnvelope =
-        serde_json::from_slice(json).map_err(|error| Reason::unreadable("the envelope", error))?;
+    let envelope = serde_json::from_slice::<DsseEnvelope>(json).or_else(|error| {
+        let joined = base64_text::joined_json(json);
+        let read = joined.and_then(|json| serde_json::from_slice(&json).ok());
+        read.ok_or_else(|| Reason::unreadable("the envelope", error))
+    })?;
     let material = material(annotations)?;
     Ok(bundle(material, SignatureContent::DsseEnvelope(envelope)))
 }
@@ -137,17 +136,19 @@ fn log_entry(text: &str) -> Result<TransparencyLogEntry, Reason> {
     }
     let bundle: RekorBundle = serde_json::from_str(text).map_err(broken)?;
     let payload = bundle.payload;
-    let body = STANDARD.decode(&payload.body).map_err(broken)?;
+    let body = base64_text::decode(&payload.body).map_err(broken)?;
     let EntryKind { kind, api_version } = serde_json::from_slice(&body).map_err(broken)?;
-    let log = hex::decode(&payload.log_id).map_err(broken)?;
+    let log = hex::decode(payload.log_id.trim()).map_err(broken)?;
     // Through the library's own JSON form, so that its validation applies.
     let entry: Value = json!({
         "logIndex": payload.log_index.to_string(),
         "logId": { "keyId": STANDARD.encode(log) },
         "kindVersion": { "kind": kind, "version": api_version },
         "integratedTime": payload.integrated_time.to_string(),
-        "inclusionPromise": { "signedEntryTimestamp": bundle.signed_entry_timestamp },
-        "canonicalizedBody": payload.body,
+        "inclusionPromise": {
+            "signedEntryTimestamp": base64_text::joined(&bundle.signed_entry_timestamp),
+        },
+        "canonicalizedBody": STANDARD.encode(body),
     });
     serde_json::from_value(entry).map_err(broken)
 }
@@ -166,7 +167,7 @@ fn timestamps(annotations: &Annotations) -> Result<TimestampVerificationData, Re
         return Ok(TimestampVerificationData::default());
     };
     let SignedTimestamp { token } = serde_json::from_str(text).map_err(broken)?;
-    let token = TimestampToken::new(STANDARD.decode(token).map_err(broken)?);
+    let token = TimestampToken::new(base64_text::decode(&token).map_err(broken)?);
     let timestamps = vec![Rfc3161Timestamp::new(token)];
     Ok(TimestampVerificationData::new(timestamps))
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use sigstore_verify::types::DerCertificate;
 use x509_cert::Certificate;
@@ -11,6 +12,7 @@ use x509_cert::der::asn1::{ObjectIdentifier, Utf8StringRef};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
+use crate::limits::SHORT_LIVED_MAX;
 use crate::policy::{Claim, WorkflowClaims};
 use crate::reason::Reason;
 use crate::signer::SignerId;
@@ -29,6 +31,8 @@ pub(crate) struct Claims {
     pub(crate) identity: Option<String>,
     /// The issuer, from the current extension or else the old one.
     pub(crate) issuer: Option<String>,
+    /// When it was issued, if it is valid for so short a time that it was used then.
+    pub(crate) issued_at: Option<SystemTime>,
     /// Values of the extensions by their number under Fulcio's arc.
     extensions: BTreeMap<u32, String>,
 }
@@ -67,6 +71,7 @@ impl Claims {
         Ok(Self {
             identity: identity(&certificate)?,
             issuer: new.or(old).cloned(),
+            issued_at: issued_at(&certificate),
             extensions,
         })
     }
@@ -143,6 +148,16 @@ fn same_repository(found: &str, required: &str) -> bool {
         format!("{prefix}{text}")
     };
     found == required || whole(found) == whole(required) && whole(required).starts_with(GITHUB)
+}
+
+/// When a short-lived certificate was issued. A long-lived one can be used years after that.
+fn issued_at(certificate: &Certificate) -> Option<SystemTime> {
+    let validity = &certificate.tbs_certificate.validity;
+    let from = validity.not_before.to_system_time();
+    let lifetime = validity.not_after.to_system_time().duration_since(from);
+    lifetime
+        .is_ok_and(|lifetime| lifetime <= SHORT_LIVED_MAX)
+        .then_some(from)
 }
 
 fn number(id: &ObjectIdentifier) -> Option<u32> {

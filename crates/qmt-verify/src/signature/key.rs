@@ -1,13 +1,19 @@
 //! Public keys that signatures are verified with.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use qmt_oci_ref::Digest;
+use serde_json::Value;
 use sigstore_verify::crypto::{
-    Error as CryptoError, KeyAlgorithm, VerificationKey, validate_raw_public_key,
+    Error as CryptoError, KeyAlgorithm, VerificationKey, sha256, validate_raw_public_key,
 };
-use sigstore_verify::types::DerPublicKey;
+use sigstore_verify::types::{Bundle, DerPublicKey, VerificationMaterialContent};
 
 use crate::pem::{self, Label};
 use crate::signer::SignerId;
+
+/// Most bytes of a log entry that is searched for a key.
+const LOG_ENTRY_BYTES_MAX: usize = 64 * 1024;
 
 /// A public key of a kind and size that can be verified with.
 #[derive(Clone, Debug)]
@@ -58,6 +64,41 @@ impl PublicKey {
             der,
             algorithm,
         })
+    }
+
+    /// Whether `bundle` says that this key signed it: by its hint, or in the entry of a log. It is
+    /// not proven, and decides only what a message says.
+    pub(super) fn is_named_in(&self, bundle: &Bundle) -> bool {
+        let material = &bundle.verification_material;
+        let hint = sha256(self.der.as_bytes());
+        let is_hinted = matches!(&material.content,
+            VerificationMaterialContent::PublicKey(key) if key.hint == STANDARD.encode(hint));
+        let mut entries = material.tlog_entries.iter();
+        is_hinted || entries.any(|entry| self.is_named_by(entry.canonicalized_body.as_bytes()))
+    }
+
+    fn is_named_by(&self, log_entry: &[u8]) -> bool {
+        if log_entry.len() > LOG_ENTRY_BYTES_MAX {
+            return false;
+        }
+        let entry = serde_json::from_slice(log_entry).unwrap_or_default();
+        let mut rest: Vec<&Value> = vec![&entry];
+        while let Some(value) = rest.pop() {
+            match value {
+                Value::String(text) => {
+                    let bytes = STANDARD.decode(text).unwrap_or_default();
+                    let blocks = pem::blocks(&bytes).unwrap_or_default();
+                    let der = blocks.first().map_or(&bytes, |block| &block.der);
+                    if der.as_slice() == self.der.as_bytes() {
+                        return true;
+                    }
+                }
+                Value::Array(items) => rest.extend(items),
+                Value::Object(fields) => rest.extend(fields.values()),
+                _ => {}
+            }
+        }
+        false
     }
 
     /// The signer that this key stands for.

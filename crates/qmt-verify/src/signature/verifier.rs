@@ -11,7 +11,7 @@ use sigstore_verify::crypto::{
 };
 use sigstore_verify::types::{
     Artifact, Bundle, DerPublicKey, Sha256Hash, SignatureBytes, SignatureContent,
-    TimestampVerificationData,
+    TimestampVerificationData, TransparencyLogEntry,
 };
 use sigstore_verify::{
     PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult, Verifier,
@@ -38,18 +38,31 @@ pub(crate) struct VerifiedSignature {
     pub(crate) annotations: BTreeMap<String, String>,
     /// The image name in a `.sig` payload.
     pub(crate) name: Option<String>,
-    /// Proven signing times.
+    /// Proven times at which the signature existed.
     pub(crate) times: Vec<SystemTime>,
+    /// The signing time that rules about age use; `None` where nothing proves one.
+    pub(crate) signed_at: Option<SystemTime>,
     /// Entries of transparency logs, all verified.
     pub(crate) log_entries: Vec<LogEntry>,
-    /// Whether timestamps were ignored because the trust root knows no timestamp authority.
-    pub(crate) ignored_timestamps: bool,
+    /// What was ignored because the trust root knows nothing of its kind.
+    pub(crate) ignored: Ignored,
+}
+
+/// The parts of a signature that were not checked, because the trust root knows no authority or log
+/// of their kind. They prove nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ignored {
+    pub(crate) log_entries: bool,
+    pub(crate) timestamps: bool,
+    pub(crate) certificate_timestamps: bool,
 }
 
 /// The trust root, ready for use.
 pub(crate) struct SignatureVerifier {
     library: Verifier,
     logs: TransparencyLogs,
+    knows_logs: bool,
+    knows_certificate_logs: bool,
     knows_timestamps: bool,
 }
 
@@ -58,13 +71,15 @@ impl SignatureVerifier {
         Ok(Self {
             library: Verifier::new(root)?,
             logs: TransparencyLogs::new(root)?,
+            knows_logs: !root.tlogs.is_empty(),
+            knows_certificate_logs: !root.ctlogs.is_empty(),
             knows_timestamps: !root.timestamp_authorities.is_empty(),
         })
     }
 
-    /// Verifies a signature with a certificate: chain, certificate log, transparency log (may be
-    /// missing unless `log_required`), time and signature, and that all of them are about the same
-    /// thing.
+    /// Verifies a signature with a certificate: chain, certificate log (where the trust root knows
+    /// any), transparency log (may be missing unless `log_required`), time and signature, and that
+    /// all of them are about the same thing.
     pub(crate) fn certificate(
         &self,
         signature: &Signature<'_>,
@@ -76,7 +91,7 @@ impl SignatureVerifier {
             return Err(Reason::NoKey);
         };
         let claims = Claims::parse(der)?;
-        let logged = !bundle.verification_material.tlog_entries.is_empty();
+        let logged = !self.entries(bundle).is_empty();
         if !logged && log_required {
             return Err(Reason::NoLog);
         }
@@ -89,8 +104,11 @@ impl SignatureVerifier {
             // Every entry was checked by `for_library`, or there is none.
             policy = policy.skip_tlog_unsafe();
         }
+        if !self.knows_certificate_logs {
+            policy = policy.skip_sct();
+        }
         let result = self.library.verify(artifact(signature)?, &rest, &policy)?;
-        if !result.certificate_verified() || !result.sct_verified() {
+        if !result.certificate_verified() || result.sct_verified() != self.knows_certificate_logs {
             return Err(Reason::certificate("it was not checked in full"));
         }
         if logged && !result.tlog_verified() && ours == 0 {
@@ -100,7 +118,13 @@ impl SignatureVerifier {
         if times.is_empty() {
             return Err(Reason::time("no time is signed"));
         }
-        Ok(self.verified(signature, claims.signer(), Some(claims), times))
+        let signed_at = recorded(&result, &times).or(claims.issued_at);
+        Ok(VerifiedSignature {
+            claims: Some(claims.clone()),
+            times,
+            signed_at,
+            ..self.verified(signature, claims.signer())
+        })
     }
 
     /// Verifies a signature with `key`: signature, transparency log (may be missing unless
@@ -114,11 +138,14 @@ impl SignatureVerifier {
     ) -> Result<VerifiedSignature, Reason> {
         let bundle = &signature.bundle;
         let Some(scheme) = scheme(signature, &key.der, key.algorithm)? else {
-            return Err(Reason::OtherKey {
-                expected: format!("`{}`", key.name),
+            let expected = format!("`{}`", key.name);
+            return Err(if key.is_named_in(bundle) {
+                Reason::signature(format!("it names {expected}, and was damaged or changed"))
+            } else {
+                Reason::OtherKey { expected }
             });
         };
-        if bundle.verification_material.tlog_entries.is_empty() && log_required {
+        if self.entries(bundle).is_empty() && log_required {
             return Err(Reason::NoLog);
         }
         let (mut rest, _) = self.for_library(signature, &SigningKey::Key(&key.der), now)?;
@@ -140,12 +167,18 @@ impl SignatureVerifier {
             result = Some(self.library.verify(artifact(signature)?, &rest, &policy)?);
         }
         let times = self.times(bundle, result.as_ref(), now)?;
-        Ok(self.verified(signature, key.signer(), None, times))
+        let signed_at = result.as_ref().and_then(|result| recorded(result, &times));
+        Ok(VerifiedSignature {
+            times,
+            signed_at,
+            ..self.verified(signature, key.signer())
+        })
     }
 
     /// Checks the log entries that the library cannot read. Returns the bundle without them, and
-    /// how many there were. Timestamps are removed if the trust root knows no timestamp authority:
-    /// they prove nothing then, and the library would refuse the rest.
+    /// how many there were. Timestamps and log entries are removed if the trust root knows no
+    /// timestamp authority or no log: they prove nothing then, and the library would refuse the
+    /// rest.
     fn for_library<'a>(
         &self,
         signature: &'a Signature<'_>,
@@ -158,7 +191,10 @@ impl SignatureVerifier {
             let material = &mut rest.to_mut().verification_material;
             material.timestamp_verification_data = TimestampVerificationData::default();
         }
-        let entries = &bundle.verification_material.tlog_entries;
+        let entries = self.entries(bundle);
+        if entries.len() < bundle.verification_material.tlog_entries.len() {
+            rest.to_mut().verification_material.tlog_entries.clear();
+        }
         let ours: Vec<_> = entries.iter().filter(|e| rekor_v2::is_ours(e)).collect();
         if ours.is_empty() {
             return Ok((rest, 0));
@@ -183,24 +219,34 @@ impl SignatureVerifier {
         Ok((rest, ours.len()))
     }
 
-    fn verified(
-        &self,
-        signature: &Signature<'_>,
-        signer: SignerId,
-        claims: Option<Claims>,
-        times: Vec<SystemTime>,
-    ) -> VerifiedSignature {
-        let entries = &signature.bundle.verification_material.tlog_entries;
+    /// The parts of the result that need no proof of their own.
+    fn verified(&self, signature: &Signature<'_>, signer: SignerId) -> VerifiedSignature {
+        let bundle = &signature.bundle;
+        let entries = self.entries(bundle);
         VerifiedSignature {
             place: signature.place.to_owned(),
             format: signature.format,
             signer,
-            claims,
+            claims: None,
             annotations: signature.annotations.clone(),
             name: signature.name.clone(),
-            times,
+            times: Vec::new(),
+            signed_at: None,
             log_entries: entries.iter().map(|one| self.logs.describe(one)).collect(),
-            ignored_timestamps: self.ignores_timestamps(&signature.bundle),
+            ignored: Ignored {
+                log_entries: entries.len() < bundle.verification_material.tlog_entries.len(),
+                timestamps: self.ignores_timestamps(bundle),
+                certificate_timestamps: signature.has_certificate() && !self.knows_certificate_logs,
+            },
+        }
+    }
+
+    /// The log entries that count: none where the trust root knows no log.
+    fn entries<'a>(&self, bundle: &'a Bundle) -> &'a [TransparencyLogEntry] {
+        if self.knows_logs {
+            &bundle.verification_material.tlog_entries
+        } else {
+            &[]
         }
     }
 
@@ -222,7 +268,7 @@ impl SignatureVerifier {
             let ahead = rfc3339(*ahead);
             return Err(Reason::time(format!("{ahead} is in the future")));
         }
-        for entry in &bundle.verification_material.tlog_entries {
+        for entry in self.entries(bundle) {
             if !self.logs.were_in_use(entry, &times, now) {
                 return Err(Reason::log(
                     "its log was not in use at the signing time, or is not in use now and no \
@@ -232,6 +278,13 @@ impl SignatureVerifier {
         }
         Ok(times)
     }
+}
+
+/// The earliest of the proven `times` if a log recorded the signature at one of them. A timestamp
+/// alone can be made for an old signature at any time.
+fn recorded(result: &VerificationResult, times: &[SystemTime]) -> Option<SystemTime> {
+    result.integrated_time()?;
+    times.iter().min().copied()
 }
 
 fn has_timestamps(bundle: &Bundle) -> bool {

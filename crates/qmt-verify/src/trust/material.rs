@@ -7,14 +7,23 @@ use sigstore_trust_root::{CertificateAuthority, TimeRange, TimestampAuthority, T
 use sigstore_verify::Verifier;
 use sigstore_verify::types::DerCertificate;
 use x509_cert::Certificate;
-use x509_cert::der::Decode as _;
+
+use super::issuers::{self, Issued};
 
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot";
-/// How many issuers up a certificate's chain is followed.
-const DEPTH_MAX: usize = 8;
 
-/// Parses a trusted root. The second value names the unusable entries, and why.
-pub(super) fn parse(json: &[u8]) -> Result<(TrustedRoot, Vec<String>), String> {
+/// A parsed trusted root.
+pub(super) struct Parsed {
+    /// Its usable entries.
+    pub(super) root: TrustedRoot,
+    /// The unusable entries, and why.
+    pub(super) left_aside: Vec<String>,
+    /// Whether there are entries of certificate transparency logs, usable or not.
+    pub(super) names_ct_logs: bool,
+}
+
+/// Parses a trusted root.
+pub(super) fn parse(json: &[u8]) -> Result<Parsed, String> {
     let document: Value =
         serde_json::from_slice(json).map_err(|error| format!("is not JSON: {error}"))?;
     let media_type = document.get("mediaType").and_then(Value::as_str);
@@ -26,6 +35,7 @@ pub(super) fn parse(json: &[u8]) -> Result<(TrustedRoot, Vec<String>), String> {
     let mut kept = single(media_type, None)?;
     let mut left = Vec::new();
     let mut seen = HashSet::new();
+    let issuers = issuers(media_type, &document);
     for (list, label) in [
         ("tlogs", "transparency log"),
         ("ctlogs", "certificate transparency log"),
@@ -40,12 +50,30 @@ pub(super) fn parse(json: &[u8]) -> Result<(TrustedRoot, Vec<String>), String> {
         for (index, entry) in entries.iter().enumerate() {
             let name = format!("{label} {}", index + 1);
             match single(media_type, Some((list, entry))) {
-                Ok(one) => keep(&mut kept, one, &name, &mut seen, &mut left),
+                Ok(one) => keep(&mut kept, one, &name, &issuers, &mut seen, &mut left),
                 Err(problem) => left.push(format!("{name}: {problem}")),
             }
         }
     }
-    Ok((kept, left))
+    let ct_logs = document.get("ctlogs").and_then(Value::as_array);
+    Ok(Parsed {
+        root: kept,
+        left_aside: left,
+        names_ct_logs: ct_logs.is_some_and(|logs| !logs.is_empty()),
+    })
+}
+
+/// The certificates of all certificate authorities; those that cannot be read are named later.
+fn issuers(media_type: &str, document: &Value) -> Vec<Issued> {
+    const LIST: &str = "certificateAuthorities";
+    let entries = document.get(LIST).and_then(Value::as_array);
+    let roots = entries.into_iter().flatten();
+    let roots = roots.filter_map(|entry| single(media_type, Some((LIST, entry))).ok());
+    let authorities = roots.flat_map(|root| root.certificate_authorities);
+    let certificates = authorities.flat_map(|authority| authority.cert_chain.certificates);
+    certificates
+        .filter_map(|one| Issued::parse(&one.raw_bytes).ok())
+        .collect()
 }
 
 /// A root with at most one entry, so that an unreadable entry does not affect others.
@@ -62,6 +90,7 @@ fn keep(
     kept: &mut TrustedRoot,
     mut one: TrustedRoot,
     name: &str,
+    issuers: &[Issued],
     seen: &mut HashSet<(bool, String)>,
     left: &mut Vec<String>,
 ) {
@@ -98,7 +127,11 @@ fn keep(
             Err(problem) => leave(problem),
         }
     }
-    for (index, one) in certificates.iter().flat_map(split).enumerate() {
+    for (index, one) in certificates
+        .iter()
+        .flat_map(|one| split(one, issuers))
+        .enumerate()
+    {
         let checked = one.and_then(|one| {
             trial(&|root| root.certificate_authorities.push(one.clone()))?;
             Ok(one)
@@ -122,48 +155,56 @@ fn keep(
 
 /// One authority per certificate. The library uses each certificate of a chain as an anchor and
 /// ignores an anchor's own dates, so an expired issuer would stay trusted (CVE-2026-24122). Each
-/// gets the window in which it and all its issuers are valid.
-fn split(authority: &CertificateAuthority) -> Vec<Result<CertificateAuthority, String>> {
+/// gets the window in which it and all its issuers are valid, once per chain of issuers: those of
+/// all authorities, found by the signature, because a renewed root with the same name issued
+/// nothing of what the expired one did.
+fn split(
+    authority: &CertificateAuthority,
+    issuers: &[Issued],
+) -> Vec<Result<CertificateAuthority, String>> {
     let entries = &authority.cert_chain.certificates;
-    let parsed = entries
-        .iter()
-        .map(|entry| certificate(&entry.raw_bytes).ok());
-    let certificates: Vec<Option<Certificate>> = parsed.collect();
     let mut authorities = Vec::new();
-    for (entry, parsed) in entries.iter().zip(&certificates) {
-        let Some(parsed) = parsed else {
-            authorities.push(Err("is not a certificate".to_owned()));
-            continue;
-        };
-        let mut window = authority.valid_for;
-        let mut current = parsed;
-        let mut failed = None;
-        for _ in 0..DEPTH_MAX {
-            match intersect(window, current) {
-                Ok(narrower) => window = Some(narrower),
-                Err(problem) => failed = Some(problem),
-            }
-            let issuer = &current.tbs_certificate.issuer;
-            if *issuer == current.tbs_certificate.subject {
-                break;
-            }
-            let above = certificates.iter().flatten().find(|other| {
-                other.tbs_certificate.subject == *issuer && !std::ptr::eq(*other, current)
-            });
-            match above {
-                Some(above) => current = above,
-                None => break,
-            }
+    for entry in entries {
+        match windows(authority, &entry.raw_bytes, issuers) {
+            Err(problem) => authorities.push(Err(problem)),
+            Ok(windows) => authorities.extend(windows.into_iter().map(|window| {
+                let mut one = authority.clone();
+                one.cert_chain.certificates = vec![entry.clone()];
+                one.valid_for = Some(window);
+                Ok(one)
+            })),
         }
-        let mut one = authority.clone();
-        one.cert_chain.certificates = vec![entry.clone()];
-        one.valid_for = window;
-        authorities.push(failed.map_or(Ok(one), Err));
     }
     if entries.is_empty() {
         authorities.push(Err("has no certificate".to_owned()));
     }
     authorities
+}
+
+/// The windows in which a certificate of `authority` and all its issuers are valid, at least one.
+fn windows(
+    authority: &CertificateAuthority,
+    der: &DerCertificate,
+    issuers: &[Issued],
+) -> Result<Vec<TimeRange>, String> {
+    let own = Issued::parse(der)?;
+    let mut windows: Vec<TimeRange> = Vec::new();
+    let mut failed = None;
+    for chain in issuers::chains(&own, issuers)? {
+        let mut certificates = chain.iter().map(|one| &one.certificate);
+        let narrowed = certificates.try_fold(authority.valid_for, |window, one| {
+            intersect(window, one).map(Some)
+        });
+        match narrowed {
+            Ok(Some(window)) if !windows.contains(&window) => windows.push(window),
+            Ok(_) => {}
+            Err(problem) => failed = Some(problem),
+        }
+    }
+    match failed {
+        Some(problem) if windows.is_empty() => Err(problem),
+        _ => Ok(windows),
+    }
 }
 
 /// The window in which all certificates of the chain are valid.
@@ -172,14 +213,10 @@ fn narrow(mut authority: TimestampAuthority) -> Result<TimestampAuthority, Strin
         return Err("has no certificate".to_owned());
     }
     for entry in &authority.cert_chain.certificates {
-        let parsed = certificate(&entry.raw_bytes)?;
-        authority.valid_for = Some(intersect(authority.valid_for, &parsed)?);
+        let parsed = Issued::parse(&entry.raw_bytes)?;
+        authority.valid_for = Some(intersect(authority.valid_for, &parsed.certificate)?);
     }
     Ok(authority)
-}
-
-pub(super) fn certificate(der: &DerCertificate) -> Result<Certificate, String> {
-    Certificate::from_der(der.as_bytes()).map_err(|error| format!("is not a certificate: {error}"))
 }
 
 fn intersect(window: Option<TimeRange>, certificate: &Certificate) -> Result<TimeRange, String> {

@@ -7,11 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use qmt_oci_ref::Digest;
 use serde_json::{Value, json};
 use sigstore_verify::types::DerCertificate;
-use x509_cert::Certificate;
 
-use super::{material, read_file};
+use super::issuers::{self, Issued};
+use super::read_file;
 use crate::error::VerifyError;
-use crate::limits::CHAIN_MAX;
 use crate::pem::{self, Block, Label};
 
 /// PEM files with the keys and certificates of a Sigstore instance.
@@ -117,37 +116,19 @@ fn read(path: &Path, label: Label) -> Result<Vec<Block>, VerifyError> {
     Err(VerifyError::trust(path.display().to_string(), problem))
 }
 
-/// Sorts certificates into chains from the signing certificate up to its root.
+/// Sorts certificates into chains from the signing certificate up to its root, by their signatures.
 fn chains(path: &Path, blocks: Vec<Block>) -> Result<Vec<Vec<Vec<u8>>>, VerifyError> {
     let refuse = |problem: String| VerifyError::trust(path.display().to_string(), problem);
-    let mut certificates = Vec::new();
-    for block in blocks {
+    let certificates = blocks.into_iter().map(|block| {
         let der = DerCertificate::new(block.der);
-        let parsed = material::certificate(&der).map_err(refuse)?;
-        certificates.push((parsed, der.as_bytes().to_vec()));
-    }
-    let issues = |upper: &Certificate, lower: &Certificate| {
-        upper.tbs_certificate.subject == lower.tbs_certificate.issuer
-            && upper.tbs_certificate.subject != lower.tbs_certificate.subject
-    };
-    let leaves = certificates.iter().filter(|(candidate, _)| {
-        let mut all = certificates.iter();
-        !all.any(|(lower, _)| issues(candidate, lower))
+        Issued::parse(&der).map_err(refuse)
     });
+    let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
     let mut chains = Vec::new();
-    for (leaf, der) in leaves {
-        let mut chain = vec![der.clone()];
-        let mut current = leaf;
-        let issuer = |of| certificates.iter().find(|(upper, _)| issues(upper, of));
-        while let Some((upper, der)) = issuer(current) {
-            if chain.len() == CHAIN_MAX {
-                let problem = format!("holds a chain of over {CHAIN_MAX} certificates");
-                return Err(refuse(problem));
-            }
-            chain.push(der.clone());
-            current = upper;
+    for leaf in issuers::leaves(&certificates).map_err(refuse)? {
+        for chain in issuers::chains(leaf, &certificates).map_err(refuse)? {
+            chains.push(chain.into_iter().map(|one| one.der.clone()).collect());
         }
-        chains.push(chain);
     }
     if chains.is_empty() {
         let problem = "its certificates issue one another in a circle";

@@ -5,6 +5,7 @@
 //!
 //! Spec: <https://theupdateframework.github.io/specification/v1.0.33/>
 
+mod remote;
 mod state;
 
 use std::path::PathBuf;
@@ -14,10 +15,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{self, Either};
 use qmt_oci_ref::Digest;
-use sigstore_tuf::transport::FetchFuture;
 use sigstore_tuf::{Error as TufError, Repository, Updater, UpdaterConfig};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use self::remote::{Remote, Request};
 use self::state::{Cache, STATE, State, StateStore, distinct_keys};
 use super::TrustRoot;
 use crate::error::{BoxError, VerifyError};
@@ -112,6 +113,46 @@ impl TufOptions {
     }
 }
 
+/// The client on its own, for conformance tests: no metadata of an earlier refresh is used instead
+/// of what the repository has now.
+#[cfg(feature = "test-util")]
+impl TufOptions {
+    /// Refreshes the metadata, and returns the target file `name`, if one is requested.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::TrustRoot`] if any part fails. What was verified before that is kept.
+    pub async fn refresh(
+        &self,
+        transport: &dyn TufTransport,
+        name: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Vec<u8>, VerifyError> {
+        let cache = Cache(self.folder());
+        let _lock = cache.lock().await;
+        let mut state = cache.state();
+        let store = StateStore::new(state.clone().with_ahead());
+        let outcome = online(self, &state, &store, transport, now, name).await;
+        if outcome.is_ok() {
+            state = store.state().clone();
+            state.refreshed = Some(now);
+        } else {
+            state.remember(&store.state());
+        }
+        cache.store(&state);
+        let fetched = outcome.map_err(|error| {
+            let problem = "it cannot be refreshed, or has no such target";
+            self.fail(problem, Some(error.into()))
+        })?;
+        Ok(fetched.target)
+    }
+
+    /// The newest verified metadata of each role, by file name.
+    pub fn metadata(&self) -> std::collections::BTreeMap<String, Vec<u8>> {
+        Cache(self.folder()).state().metadata()
+    }
+}
+
 /// Loads the trusted root: see [`TrustRoot::from_tuf`].
 pub(super) async fn load(
     options: &TufOptions,
@@ -154,21 +195,25 @@ pub(super) async fn load(
     {
         return root_of(options, &fetched, state.refreshed);
     }
-    let store = StateStore::new(state.clone().with_roots_ahead());
-    let refreshing = online(options, &store, transport, now);
-    let problem = match tokio::time::timeout(options.limits.time, refreshing).await {
-        Ok(Ok(fetched)) => {
-            let root = root_of(options, &fetched, Some(now))?;
-            let mut state = store.state();
-            (state.refreshed, state.missed) = (Some(now), None);
-            cache.store(&state);
-            return Ok(root);
-        }
-        Ok(Err(error)) => error,
-        Err(elapsed) => TufError::transport_with_source("refreshing", elapsed),
-    };
-    if state.remember_roots(&store.state()) {
+    let store = StateStore::new(state.clone().with_ahead());
+    let (problem, refused) =
+        match online(options, &state, &store, transport, now, Some(TARGET)).await {
+            Ok(fetched) => match root_of(options, &fetched, Some(now)) {
+                Ok(root) => {
+                    let mut state = store.state();
+                    (state.refreshed, state.missed) = (Some(now), None);
+                    cache.store(&state);
+                    return Ok(root);
+                }
+                Err(error) => (TufError::TargetNotFound(TARGET.to_owned()), Some(error)),
+            },
+            Err(error) => (error, None),
+        };
+    if state.remember(&store.state()) {
         cache.store(&state);
+    }
+    if let Some(refused) = refused {
+        return Err(refused);
     }
     if !is_unreachable(&problem) {
         return Err(options.fail("its metadata is not valid", Some(problem.into())));
@@ -204,7 +249,7 @@ async fn fresh(options: &TufOptions, state: &State, now: SystemTime) -> Option<T
     }
 }
 
-/// The verified target and the version of the metadata that names it.
+/// The verified target, empty if none was requested, and the version of the metadata that names it.
 struct Fetched {
     target: Vec<u8>,
     version: String,
@@ -219,11 +264,14 @@ fn root_of(
     TrustRoot::from_json(&source, Some(&fetched.version), refreshed, &fetched.target)
 }
 
+/// Refreshes through `transport` from `state`, into `store`, and gets `target`.
 async fn online(
     options: &TufOptions,
+    state: &State,
     store: &StateStore,
     transport: &dyn TufTransport,
     now: SystemTime,
+    target: Option<&str>,
 ) -> Result<Fetched, TufError> {
     let (send, mut requests) = mpsc::channel::<Request>(1);
     let serving = async {
@@ -234,11 +282,20 @@ async fn online(
         }
         future::pending::<()>().await;
     };
-    let refreshing = refresh(options, Remote { send }, store.clone(), now);
-    match future::select(std::pin::pin!(refreshing), std::pin::pin!(serving)).await {
-        Either::Left((fetched, _)) => fetched,
-        Either::Right(((), _)) => Err(TufError::transport("the transport stopped")),
-    }
+    let remote = Remote {
+        send,
+        snapshots: state.snapshots(),
+        store: store.clone(),
+    };
+    let refreshing = refresh(options, remote, store.clone(), now, target);
+    let both = async {
+        match future::select(std::pin::pin!(refreshing), std::pin::pin!(serving)).await {
+            Either::Left((fetched, _)) => fetched,
+            Either::Right(((), _)) => Err(TufError::transport("the transport stopped")),
+        }
+    };
+    let timed = tokio::time::timeout(options.limits.time, both).await;
+    timed.unwrap_or_else(|elapsed| Err(TufError::transport_with_source("refreshing", elapsed)))
 }
 
 async fn offline(
@@ -247,7 +304,7 @@ async fn offline(
     now: SystemTime,
 ) -> Result<Fetched, TufError> {
     let store = StateStore::new(state.clone());
-    refresh(options, store.clone(), store, now).await
+    refresh(options, store.clone(), store, now, Some(TARGET)).await
 }
 
 async fn refresh(
@@ -255,6 +312,7 @@ async fn refresh(
     repository: impl Repository + 'static,
     store: StateStore,
     now: SystemTime,
+    target: Option<&str>,
 ) -> Result<Fetched, TufError> {
     distinct_keys("root.json", &options.root)?;
     let limits = &options.limits;
@@ -271,66 +329,15 @@ async fn refresh(
         .try_into()
         .map_err(|error| TufError::Malformed(format!("the clock is out of range: {error}")))?;
     updater.refresh(now).await?;
-    let target = updater.get_target(TARGET, now).await?;
+    let target = match target {
+        Some(target) => updater.get_target(target, now).await?,
+        None => Vec::new(),
+    };
     let trusted = updater.trusted();
     let targets = trusted.targets_role("targets");
     let targets = targets.map_or(0, |role| role.version);
     let version = format!("root {}, targets {targets}", trusted.root().version);
     Ok(Fetched { target, version })
-}
-
-/// A file that the library requests.
-struct Request {
-    path: String,
-    limit: u64,
-    answer: oneshot::Sender<Result<Option<Bytes>, BoxError>>,
-}
-
-/// The library's end of the channel to the transport: the library requires an owned transport, and
-/// the caller lends one.
-struct Remote {
-    send: mpsc::Sender<Request>,
-}
-
-impl Remote {
-    async fn get(&self, path: String, limit: u64) -> Result<Option<Vec<u8>>, TufError> {
-        // Names come from metadata and must not lead out of the repository (CVE-2026-24137).
-        if path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains('\\') {
-            return Err(TufError::Malformed(format!("`{path}` is not a file name")));
-        }
-        let (answer, answered) = oneshot::channel();
-        let stopped = || TufError::transport("the transport stopped");
-        let request = Request {
-            path: path.clone(),
-            limit,
-            answer,
-        };
-        let sent = self.send.send(request).await;
-        sent.map_err(|_| stopped())?;
-        let fetched = answered.await.map_err(|_| stopped())?;
-        let fetched = fetched.map_err(|source| {
-            TufError::transport_with_source(format!("fetching {path}"), source)
-        })?;
-        let Some(bytes) = fetched else {
-            return Ok(None);
-        };
-        if bytes.len() as u64 > limit {
-            let problem = format!("`{path}` is over {limit} bytes");
-            return Err(TufError::Malformed(problem));
-        }
-        distinct_keys(&path, &bytes)?;
-        Ok(Some(bytes.to_vec()))
-    }
-}
-
-impl Repository for Remote {
-    fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
-        Box::pin(self.get(name.to_owned(), max_length))
-    }
-
-    fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
-        Box::pin(self.get(format!("targets/{path}"), max_length))
-    }
 }
 
 /// Whether the repository could not be reached, as opposed to having sent invalid metadata.

@@ -13,7 +13,7 @@ use qmt_testkit::{PrivateSigstore, SIMPLE_SIGNING, Signing, SimpleSigning};
 use qmt_verify::{DiscoveryOptions, Evidence, VerifyError, discover};
 
 use crate::support::{
-    Memory, any_of, check, code, dev, dev_authority, look, pin, served, signed_subject, stream,
+    Memory, any_of, check, code, dev, dev_authority, look, missing, pin, served, signed_subject,
     subject, verifier,
 };
 
@@ -95,11 +95,13 @@ fn busy() -> RegistryError {
     RegistryError::new(RegistryErrorKind::Network { retryable: true }, "503")
 }
 
-/// An error while looking is an error, in each place: never "unsigned", never a pass.
+/// A look-up that failed is never "unsigned" and never a pass: where the rest is not enough, it
+/// decides, and the error says both.
 #[tokio::test]
-async fn an_error_while_looking_is_an_error() {
+async fn a_failed_look_up_decides_where_the_rest_is_not_enough() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     for broken in ["referrers", ".sig", ".att", "blob"] {
-        let sigstore = PrivateSigstore::new();
         let image = SimpleSigning::image(subject().digest(), &[simple(&sigstore)]);
         let manifest = image.manifest.clone();
         let mut registry = MockRegistry::new();
@@ -114,24 +116,42 @@ async fn an_error_while_looking_is_an_error() {
             if tag.ends_with(broken) {
                 return Err(busy());
             }
-            served(tag.contains(".sig").then_some(&manifest))
+            let has_signature = broken == "blob" && tag.contains(".sig");
+            served(has_signature.then_some(&manifest))
         });
-        let payload = image.blobs.last().unwrap().1.clone();
-        registry.expect_blob().returning(move |_, _, _| {
-            if broken == "blob" {
-                return Err(busy());
-            }
-            Ok(stream(payload.clone()))
-        });
-        let error = discover(&registry, &subject(), &DiscoveryOptions::default())
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(error, VerifyError::Source { .. }),
-            "{broken}: {error}"
-        );
+        registry.expect_manifest().returning(|_, _| Err(missing()));
+        registry.expect_blob().returning(|_, _, _| Err(busy()));
+        let options = DiscoveryOptions::default();
+        let evidence = discover(&registry, &subject(), &options).await.unwrap();
+        let error = check(&verifier, &subject(), &evidence).unwrap_err();
         assert!(error.is_retryable());
+        let text = error.to_string();
+        assert!(text.starts_with("no signature of"), "{broken}: {text}");
+        let VerifyError::Source {
+            source, refusal, ..
+        } = &error
+        else {
+            panic!("{broken}: {error}");
+        };
+        assert!(source.is_network());
+        assert!(matches!(
+            **refusal.as_ref().unwrap(),
+            VerifyError::NoSignature { .. }
+        ));
+        assert_eq!(error.rejections()[0].code.to_string(), "lookup-failed");
+        assert!(error.rejections()[0].reason.contains("503"), "{error:?}");
     }
+    // Where nothing can be read there is nothing to check.
+    let mut registry = MockRegistry::new();
+    registry.expect_referrers().returning(|_| Err(busy()));
+    registry.expect_resolve().returning(|_| Err(busy()));
+    let options = DiscoveryOptions::default();
+    let error = discover(&registry, &subject(), &options).await.unwrap_err();
+    assert!(
+        matches!(error, VerifyError::Source { refusal: None, .. }),
+        "{error}"
+    );
+    assert!(error.is_retryable());
 }
 
 /// CVE-2023-33959: a registry that lists what does not belong to the image is not believed.
@@ -155,10 +175,11 @@ async fn a_referrer_of_another_subject_is_left_aside() {
     check(&verifier, &subject(), &look(&memory, &subject()).await).unwrap();
 }
 
-/// Content that does not have the digest it was asked by is an error of the registry.
+/// Content that does not have the digest it was asked by is not a signature.
 #[tokio::test]
-async fn content_of_another_digest_is_an_error() {
+async fn content_of_another_digest_is_noted() {
     let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     let bundle = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
     let mut memory = Memory::default();
     memory.put(&bundle.referrer(&signed_subject(&subject())));
@@ -169,13 +190,17 @@ async fn content_of_another_digest_is_an_error() {
         let mut changed = content.to_vec();
         *changed.last_mut().unwrap() ^= 1;
         *content = changed.into();
-        let outcome = discover(&memory, &subject(), &DiscoveryOptions::default()).await;
+        let outcome = check(&verifier, &subject(), &look(&memory, &subject()).await);
         // The empty config is not read.
         if good[digest].len() == 2 {
             outcome.unwrap();
         } else {
             let error = outcome.unwrap_err();
-            assert!(matches!(error, VerifyError::WrongContent { .. }), "{error}");
+            assert!(matches!(error, VerifyError::NoSignature { .. }), "{error}");
+            assert!(
+                error.rejections()[0].reason.contains("hashes to"),
+                "{error:?}"
+            );
         }
     }
 }
@@ -220,7 +245,7 @@ async fn a_flood_of_referrers_is_bounded() {
     );
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     check(&verifier, &subject(), &evidence).unwrap();
-    // A hundred thousand: a thousand are looked at, and the error says so.
+    // A hundred thousand: as many are fetched, and the error says so.
     let one = memory.referrers[0].clone();
     memory.referrers = (0..100_000_u32)
         .map(|number| {
@@ -233,13 +258,13 @@ async fn a_flood_of_referrers_is_bounded() {
         .collect();
     memory.requests.lock().unwrap().clear();
     let evidence = look(&memory, &subject()).await;
-    assert!(memory.requests().len() <= 1 + 64 + 2);
+    assert!(memory.requests().len() <= 1 + 64 + 2 + 1);
     let error = check(&verifier, &subject(), &evidence).unwrap_err();
     assert!(
         error
             .rejections()
             .iter()
-            .any(|one| one.reason.contains("1000 of 100000")),
+            .any(|one| one.reason.contains("64 of 100000")),
         "{error:?}"
     );
 }
@@ -282,9 +307,14 @@ async fn a_flood_of_layers_is_bounded() {
     }
     let (evidence, requests) = look_at(vec![layer(1 << 30), good.clone()]).await;
     assert_eq!((evidence.len(), requests), (1, 4));
-    let heavy = good.clone().with_annotation("x", "y".repeat(1024 * 1024));
-    let (evidence, _) = look_at(vec![heavy, good]).await;
+    let chain = "dev.sigstore.cosign/chain";
+    let heavy = good.clone().with_annotation(chain, "y".repeat(1024 * 1024));
+    let (evidence, _) = look_at(vec![heavy, good.clone()]).await;
     assert_eq!(evidence.len(), 1);
+    // Annotations that are not read cost nothing.
+    let odd = good.clone().with_annotation("x", "y".repeat(1024 * 1024));
+    let (evidence, _) = look_at(vec![odd, good]).await;
+    assert_eq!(evidence.len(), 2);
 }
 
 /// LIM-07: the caps of the search at what they were lowered to, and one past it.
@@ -430,11 +460,26 @@ impl Registry for Silent {
 #[tokio::test]
 async fn looking_ends_at_its_deadline() {
     let options = DiscoveryOptions::default().with_deadline(Duration::from_millis(50));
-    let error = discover(&Silent(Memory::default()), &subject(), &options)
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let mut memory = Memory::default();
+    let evidence = discover(&Silent(memory), &subject(), &options)
         .await
-        .unwrap_err();
-    assert!(matches!(error, VerifyError::Timeout { .. }), "{error}");
+        .unwrap();
+    let error = check(&verifier, &subject(), &evidence).unwrap_err();
+    assert!(matches!(error, VerifyError::Source { .. }), "{error}");
     assert!(error.is_retryable());
+    // What was read before that counts.
+    memory = Memory::default();
+    memory.put(&SimpleSigning::image(
+        subject().digest(),
+        &[simple(&sigstore)],
+    ));
+    let options = DiscoveryOptions::default().with_deadline(Duration::from_secs(2));
+    let evidence = discover(&Silent(memory), &subject(), &options)
+        .await
+        .unwrap();
+    check(&verifier, &subject(), &evidence).unwrap();
 }
 
 /// No signature names anything but sha256.

@@ -35,12 +35,17 @@ async fn unusual_encodings_have_a_documented_verdict() {
     }
     assert_eq!(tried, 14);
     let expected = [
+        // White space in base64 counts as absent, as cosign's decoder skips line breaks.
+        (Format::Simple, Encoding::Broken),
+        (Format::Simple, Encoding::Spaced),
         // Text around a PEM block is nobody's.
         (Format::Simple, Encoding::TextAroundCertificate),
         // The JSON of protocol buffers allows both alphabets, with padding and without:
         // <https://protobuf.dev/programming-guides/json/>.
         (Format::Bundle, Encoding::UrlSafe),
+        (Format::Bundle, Encoding::Broken),
         (Format::Bundle, Encoding::Unpadded),
+        (Format::Bundle, Encoding::Spaced),
     ];
     assert_eq!(accepted, expected);
 }

@@ -8,11 +8,13 @@
 
 mod attestations;
 mod caps;
+mod certificate_log;
 mod conformance;
 mod discovery;
 mod drill;
 mod encodings;
 mod files;
+mod keys_alone;
 mod layout;
 mod logs;
 mod memory;
@@ -23,10 +25,13 @@ mod real;
 mod rejections;
 mod reports;
 mod speed;
+mod strangers;
 mod support;
 mod tampered;
+mod times;
 mod transplants;
 mod trust;
 mod tuf;
 mod tuf_01;
+mod tuf_client;
 mod tuf_processes;

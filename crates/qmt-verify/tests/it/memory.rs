@@ -1,15 +1,27 @@
 //! SIG-18: what hostile signatures may cost in memory, measured in a process of its own.
 #![cfg(target_os = "linux")]
 
+use std::collections::HashMap;
 use std::process::Command;
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use qmt_oci_ref::manifest::OCI_MANIFEST;
+use qmt_oci_ref::{
+    BlobStream, Descriptor, Digest, Digester, MediaType, PinnedReference, RawManifest, Reference,
+    Registry, RegistryError, Repository,
+};
 use qmt_testkit::{PrivateSigstore, Signing};
 use qmt_verify::Evidence;
 use serde_json::{Value, json};
 
-use crate::support::{any_of, check, dev, dev_authority, evidence, subject, verifier};
+use crate::support::{
+    any_of, check, dev, dev_authority, evidence, look, missing, stream, subject, verifier,
+};
 
 /// Set where this process is the one that is fed.
 const FED: &str = "QMT_FED";
@@ -96,25 +108,30 @@ fn peak_kib() -> u64 {
     kib.parse().unwrap()
 }
 
+/// Runs the test `name` in a process of its own, which prints by how much it grew; `false` in that
+/// process.
+fn is_parent(name: &str) -> bool {
+    if std::env::var_os(FED).is_some() {
+        return false;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("memory::{name}"), "--nocapture"])
+        .env(FED, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+    let line = text.lines().find_map(|line| line.split_once("grew by "));
+    let grown: u64 = line.unwrap_or_else(|| panic!("{text}")).1.parse().unwrap();
+    assert!(grown <= GROWTH_MAX, "{grown} KiB more than for a good one");
+    true
+}
+
 /// SIG-18: pieces as large as they may be, in shapes that grow when they are read, are refused and
 /// do not eat the memory.
 #[tokio::test]
 async fn sig_18_hostile_signatures_do_not_eat_the_memory() {
-    if std::env::var_os(FED).is_none() {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "memory::sig_18_hostile_signatures_do_not_eat_the_memory",
-                "--nocapture",
-            ])
-            .env(FED, "1")
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{text}");
-        let line = text.lines().find_map(|line| line.split_once("grew by "));
-        let grown: u64 = line.unwrap_or_else(|| panic!("{text}")).1.parse().unwrap();
-        assert!(grown <= GROWTH_MAX, "{grown} KiB more than for a good one");
+    if is_parent("sig_18_hostile_signatures_do_not_eat_the_memory") {
         return;
     }
     let sigstore = PrivateSigstore::new();
@@ -140,5 +157,145 @@ async fn sig_18_hostile_signatures_do_not_eat_the_memory() {
     }
     // The caps must not have kept all of them from the check.
     assert!(checked >= bombs().len(), "{checked}");
+    println!("\ngrew by {}", peak_kib() - before);
+}
+
+/// A registry whose referrers and tags are as large as they may be, or larger. It makes them when
+/// they are requested, so that it holds nothing itself.
+struct Heavy {
+    shape: fn(usize) -> String,
+    manifest_bytes: usize,
+    /// What the list says about the size of a manifest.
+    claimed: u64,
+    digests: Mutex<HashMap<Digest, usize>>,
+}
+
+/// Layers and annotations, each as short as possible, and the content of annotations that are read.
+const SHAPES: [fn(usize) -> String; 5] = [
+    |bytes| {
+        let tiny: Vec<String> = (0..bytes / 12).map(|n| format!(r#""{n:x}":"b""#)).collect();
+        format!(r#""layers":[{}]"#, bundle_layer(&tiny.join(",")))
+    },
+    |bytes| {
+        let layer = bundle_layer("");
+        format!(
+            r#""layers":[{}]"#,
+            vec![layer.clone(); bytes / layer.len()].join(",")
+        )
+    },
+    |bytes| {
+        let tiny: Vec<String> = (0..bytes / 12).map(|n| format!(r#""{n:x}":"b""#)).collect();
+        format!(
+            r#""layers":[{}],"annotations":{{{}}}"#,
+            bundle_layer(""),
+            tiny.join(",")
+        )
+    },
+    |bytes| {
+        let chain = format!(
+            r#""dev.sigstore.cosign/chain":"{}""#,
+            "x".repeat(bytes / 64)
+        );
+        format!(r#""layers":[{}]"#, vec![bundle_layer(&chain); 60].join(","))
+    },
+    |bytes| {
+        format!(
+            r#""layers":[{}0],"a":[{}0]"#,
+            "{},".repeat(bytes / 8),
+            "0,".repeat(bytes / 4)
+        )
+    },
+];
+
+/// The digest of all layers.
+static LAYER: LazyLock<Digest> = LazyLock::new(|| Digest::sha256(vec![b'x'; 1024 * 1024]));
+
+fn bundle_layer(annotations: &str) -> String {
+    format!(
+        r#"{{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json","digest":"{}",
+        "size":1048576,"annotations":{{{annotations}}}}}"#,
+        *LAYER,
+    )
+}
+
+impl Heavy {
+    fn manifest(&self, number: usize, bytes: usize) -> Bytes {
+        let head = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","number":{number},
+            "artifactType":"application/vnd.dev.cosign.artifact.sig.v1+json",
+            "config":{{"mediaType":"a/b","digest":"{0}","size":2}},
+            "subject":{{"mediaType":"a/b","digest":"{0}","size":2}},"#,
+            subject().digest(),
+        );
+        format!("{head}{}}}", (self.shape)(bytes - 2_000)).into()
+    }
+}
+
+#[async_trait]
+impl Registry for Heavy {
+    async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+        let mut digests = self.digests.lock().unwrap();
+        let listed = (0..64).map(|number| {
+            let digest = Digest::sha256(self.manifest(number, self.manifest_bytes));
+            digests.insert(digest.clone(), number);
+            Descriptor::new(MediaType::ImageManifest, digest, self.claimed)
+        });
+        Ok(listed.collect())
+    }
+
+    async fn resolve(&self, _: &Reference) -> Result<RawManifest, RegistryError> {
+        let bytes = self.manifest(64, 3_900_000);
+        Ok(RawManifest::new(MediaType::ImageManifest, bytes))
+    }
+
+    async fn manifest(&self, pin: &PinnedReference, _: u64) -> Result<RawManifest, RegistryError> {
+        let number = self.digests.lock().unwrap().get(pin.digest()).copied();
+        let bytes = self.manifest(number.ok_or_else(missing)?, self.manifest_bytes);
+        Ok(RawManifest::new(MediaType::ImageManifest, bytes))
+    }
+
+    async fn blob(
+        &self,
+        _: &Repository,
+        _: &Descriptor,
+        _: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        Ok(stream(vec![b'x'; 1024 * 1024].into()))
+    }
+}
+
+/// SIG-14: heavy referrers and tags, of an honest size and of one that the list hides.
+#[tokio::test]
+async fn sig_14_heavy_referrers_do_not_eat_the_memory() {
+    if is_parent("sig_14_heavy_referrers_do_not_eat_the_memory") {
+        return;
+    }
+    let before = peak_kib();
+    for shape in SHAPES {
+        for (manifest_bytes, claimed) in [
+            (1_040_000, 1_040_000),
+            (64_000, 64_000),
+            (1_040_000, 0),
+            (3_900_000, 3_900_000),
+        ] {
+            let heavy = Heavy {
+                shape,
+                manifest_bytes: if claimed > 1 << 20 {
+                    3_000
+                } else {
+                    manifest_bytes
+                },
+                claimed,
+                digests: Mutex::default(),
+            };
+            let started = Instant::now();
+            drop(look(&heavy, &subject()).await);
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "{:?}",
+                started.elapsed()
+            );
+        }
+    }
     println!("\ngrew by {}", peak_kib() - before);
 }

@@ -267,6 +267,101 @@ async fn tuf_01_a_root_that_was_seen_is_not_forgotten() {
     assert_eq!(simulator.asked()[0], "3.root.json");
 }
 
+/// Spec 5.4.5, 5.5.7: what a refresh verified before it broke off is kept, and nothing is rolled back
+/// to before it.
+#[tokio::test]
+async fn tuf_01_a_refresh_that_broke_off_is_a_floor() {
+    for hashes in [false, true] {
+        // How far the refresh gets that breaks off, and what is rolled back after it.
+        for (broken, rolled_back) in [
+            ("snapshot", "timestamp"),
+            ("targets", "timestamp"),
+            ("targets", "snapshot"),
+            ("targets", "targets"),
+            ("snapshot", "targets"),
+        ] {
+            let mut simulator = Simulator::new();
+            simulator.hashes = hashes;
+            simulator.update(&LOWER);
+            let client = Client::of(&simulator);
+            client.refresh(&simulator).await.unwrap();
+            // Versions 3 and 4 of all; the role at which it breaks is not served.
+            for _ in 0..2 {
+                simulator.update(&LOWER);
+            }
+            let good = simulator.files();
+            let mut cut = good.clone();
+            cut.remove(&format!("4.{broken}.json")).unwrap();
+            simulator.serve(cut);
+            assert!(client.refresh(&simulator).await.is_err());
+            // What was complete before serves as long as nothing else can be had.
+            assert_eq!(client.cached().await.unwrap(), (1, 2));
+            // A lower version of the role than the one that was seen, and everything above says so.
+            simulator.serve(good.clone());
+            let floor = if broken == "snapshot" && rolled_back == "targets" {
+                2 // The new snapshot was never seen, so that the one before counts.
+            } else {
+                4
+            };
+            simulator.role(rolled_back).version = floor - 1;
+            simulator.publish(&[rolled_back]);
+            let above = LOWER.iter().skip_while(|one| **one != rolled_back).skip(1);
+            let above: Vec<&str> = above.copied().collect();
+            simulator.update(&above);
+            for attempt in 0..3 {
+                let outcome = client.refresh(&simulator).await;
+                assert!(
+                    outcome.is_err(),
+                    "{broken} {rolled_back} {hashes} {attempt}"
+                );
+            }
+            // The good twin: newer versions of all are accepted.
+            for role in LOWER {
+                simulator.role(role).version = 9;
+            }
+            simulator.publish(&LOWER);
+            assert_eq!(client.refresh(&simulator).await.unwrap(), (1, 9));
+        }
+    }
+}
+
+/// Spec 5.5.4: a snapshot may not forget a role that one before it named, also where a timestamp
+/// came in between or was brought back by new keys.
+#[tokio::test]
+async fn tuf_01_what_a_snapshot_named_is_not_forgotten() {
+    for rotated in [false, true] {
+        let mut simulator = Simulator::new();
+        simulator.update(&LOWER);
+        let client = Client::of(&simulator);
+        client.refresh(&simulator).await.unwrap();
+        // A timestamp whose snapshot is withheld.
+        simulator.update(&["snapshot", "timestamp"]);
+        let mut cut = simulator.files();
+        cut.remove("3.snapshot.json").unwrap();
+        simulator.serve(cut);
+        assert!(client.refresh(&simulator).await.is_err());
+        if rotated {
+            let version = simulator.roles["timestamp"].version;
+            *simulator.role("timestamp") = Role::of(&[8], 1, &[8]);
+            simulator.role("timestamp").version = version;
+            simulator.update(&["root"]);
+        }
+        simulator.pinned.insert("targets", 1);
+        simulator.role("targets").version = 1;
+        simulator.publish(&["targets"]);
+        simulator.update(&["snapshot", "timestamp"]);
+        for _ in 0..2 {
+            assert!(client.refresh(&simulator).await.is_err(), "{rotated}");
+        }
+        // The keys of the snapshot are what brings it back.
+        let version = simulator.roles["snapshot"].version;
+        *simulator.role("snapshot") = Role::of(&[9], 1, &[9]);
+        simulator.role("snapshot").version = version;
+        simulator.update(&["root", "snapshot", "timestamp"]);
+        client.refresh(&simulator).await.unwrap();
+    }
+}
+
 /// TUF-02 (CVE-2025-2888): a timestamp that leads to a rollback is refused and not kept, however
 /// high its version is.
 #[tokio::test]

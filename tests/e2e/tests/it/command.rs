@@ -1,7 +1,8 @@
 //! The built command `qmt-plugins`, run from outside in a home of its own.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use qmt_e2e_tests::command::isolate;
@@ -106,14 +107,56 @@ impl Desk {
 }
 
 impl Desk {
+    /// As [`Self::run`], with stdout going elsewhere, and stderr too if `stderr` is given.
+    pub(crate) fn run_to(
+        &self,
+        arguments: &[&str],
+        stdout: impl Into<Stdio>,
+        stderr: Option<File>,
+    ) -> Answer {
+        let mut command = Command::new(binary());
+        isolate(&mut command, &self.path().join("home"));
+        let output = command
+            .current_dir(self.path())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr.map_or_else(Stdio::piped, Stdio::from))
+            .spawn()
+            .and_then(Child::wait_with_output)
+            .unwrap();
+        Answer {
+            code: output.status.code(),
+            stdout: String::new(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Starts the command on a terminal of `columns`, which `script` of util-linux makes. What is
+    /// written to its stdin is typed; its stdout is what the terminal shows, stdout and stderr in one.
+    pub(crate) fn on_terminal(&self, columns: usize, arguments: &[&str]) -> Child {
+        let quoted = arguments.iter().map(|argument| format!("'{argument}'"));
+        let quoted = quoted.collect::<Vec<_>>().join(" ");
+        let binary = binary().display();
+        let line = format!("stty cols {columns} rows 50; exec '{binary}' {quoted}");
+        let mut command = Command::new("script");
+        isolate(&mut command, &self.path().join("home"));
+        command
+            .current_dir(self.path())
+            .args(["-q", "-e", "-c", &line, "/dev/null"])
+            .env("TERM", "xterm")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
     /// From a file, so that whoever does not read it all keeps nobody waiting.
     fn input(&self, input: &[u8]) -> Stdio {
         if input.is_empty() {
             return Stdio::null();
         }
-        std::fs::File::open(self.write("stdin", input))
-            .unwrap()
-            .into()
+        File::open(self.write("stdin", input)).unwrap().into()
     }
 }
 

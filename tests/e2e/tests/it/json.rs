@@ -62,7 +62,6 @@ fn mutants() -> Vec<String> {
         MANIFEST.replace("-0", "-Infinity"),
         MANIFEST.replace("\\u0041", "\\ud800"),
         MANIFEST.replace("null", "[".repeat(10_000).as_str()),
-        format!("\u{feff}{MANIFEST}"),
         format!("{MANIFEST}{MANIFEST}"),
         format!("{MANIFEST}//"),
     ]

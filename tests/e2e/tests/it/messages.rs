@@ -1,70 +1,11 @@
 //! What a user sees: the messages of typical mistakes, the exit codes, and the shapes of
 //! `--format json`.
 
-use qmt_testkit::{
-    FakeRegistry, Identity, ImageBuilder, PrivateSigstore, Signing, attach_simple, plugins,
-};
+use qmt_testkit::PrivateSigstore;
 use serde_json::Value;
 
-use crate::command::{Answer, Desk};
-
-const EMAIL: &str = "dev@acme.example";
-const ISSUER: &str = "https://accounts.acme.example";
-
-/// A signed plugin `greet` in a registry, an unsigned one beside it, and an operator's folder.
-struct Scene {
-    registry: FakeRegistry,
-    desk: Desk,
-    signed: String,
-    unsigned: String,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let registry = FakeRegistry::builder().start().unwrap();
-        let sigstore = PrivateSigstore::new();
-        let desk = Desk::new();
-        let image = ImageBuilder::wasm(plugins::echo_wasm()).build();
-        let signed = image.push(&registry, "acme/greet", "1");
-        let signing = Signing::keyless(Identity::email(EMAIL, ISSUER));
-        let signature = sigstore.sign_simple(signed.digest(), &signing);
-        attach_simple(&registry, "acme/greet", signed.digest(), &[signature]);
-        let image = ImageBuilder::dockerfile(plugins::echo_wasm()).build();
-        let unsigned = image.push(&registry, "acme/unsigned", "1");
-        desk.write("trusted_root.json", sigstore.trusted_root_json());
-        let scene = Self {
-            registry,
-            desk,
-            signed: signed.digest().to_string(),
-            unsigned: unsigned.digest().to_string(),
-        };
-        scene.desk.write("plugins.toml", scene.config(""));
-        scene
-    }
-
-    /// A config that trusts one signer; `more` is added to its end.
-    fn config(&self, more: &str) -> String {
-        let host = self.registry.host();
-        format!(
-            "[oci]\ntrusted_root = \"trusted_root.json\"\ncache_dir = \"cache\"\n\
-             cert_email = \"{EMAIL}\"\ncert_issuer = \"{ISSUER}\"\n\
-             [registries.\"{host}\"]\nplain_http = true\n\
-             [[providers]]\nname = \"greet\"\npath = \"oci://{host}/acme/greet:1\"\n\
-             [[providers]]\nname = \"unsigned\"\npath = \"oci://{host}/acme/unsigned:1\"\n{more}"
-        )
-    }
-
-    /// Runs with another config than the good one.
-    fn with(&self, config: &str, arguments: &[&str]) -> Answer {
-        self.desk.write("other.toml", config);
-        self.desk
-            .run(&[arguments, &["--config", "other.toml"]].concat())
-    }
-
-    fn run(&self, arguments: &[&str]) -> Answer {
-        self.desk.run(arguments)
-    }
-}
+use crate::command::Desk;
+use crate::scene::{EMAIL, ISSUER, Scene};
 
 /// A mistake, how it ends, and what its message must say.
 struct Mistake {
@@ -332,7 +273,7 @@ fn files_that_are_not_there() {
     let config = scene.config("[[providers]]\nname = \"file\"\npath = \"nowhere.wasm\"\n");
     let words = &["`file`: the file", "nowhere.wasm", "No such file"];
     missing(&["run", "file", "greet"], NOT_FOUND, words).make(&scene, &config);
-    let words = &["the input file nowhere can't be read", "No such file"];
+    let words = &["the input file `nowhere` can't be read", "No such file"];
     let input = &["run", "greet", "greet", "--input-file", "nowhere"];
     missing(input, NOT_FOUND, words).make(&scene, &good);
     let words = &[
@@ -435,18 +376,22 @@ fn a_command_line_that_makes_no_sense() {
     }
 }
 
-/// What works: the code is 0, the answer alone is on stdout, and stages are told on stderr.
+/// What works: the code is 0, the answer alone is on stdout, and the stages of `pull` are told on
+/// stderr.
 #[test]
 fn the_answer_alone_is_on_stdout() {
     let scene = Scene::new();
     let answer = scene.run(RUN);
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
     assert_eq!(answer.stdout, "Hello, World! (wasm)");
-    for stage in ["resolve", "verify", "fetch", "load"] {
+    // Where `run` is part of a program, only warnings are told.
+    assert_eq!(answer.stderr, "", "{}", answer.transcript());
+    let pulled = scene.run(&["pull", "greet"]);
+    for stage in ["resolve", "verify", "cache"] {
         assert!(
-            answer.told().contains(&format!("greet: {stage}: ")),
+            pulled.told().contains(&format!("greet: {stage}: ")),
             "{}",
-            answer.told()
+            pulled.told()
         );
     }
     let quiet = scene.run(&[RUN, &["--quiet"]].concat());

@@ -43,7 +43,7 @@ fn a_variant_that_no_host_has_is_refused() {
 }
 
 /// Made by `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`, for these tests.
-const KEY: &str = "\
+pub(crate) const KEY: &str = "\
 -----BEGIN PRIVATE KEY-----\n\
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg3Pv43mDTzC0sUOpp\n\
 ufP/ps+YktYUbRq4Xpo///XLEd2hRANCAAREH5Cu8+BlnPqAjPppL3VSUqVkgHeZ\n\

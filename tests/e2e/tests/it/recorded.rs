@@ -10,6 +10,8 @@ use crate::command::{Answer, Desk, root};
 
 /// Exit code of what is not verified.
 const NOT_VERIFIED: i32 = 3;
+/// Exit code of a config that cannot be used.
+const CONFIG: i32 = 6;
 /// How many cases are played at the same time.
 const WORKERS: usize = 4;
 
@@ -59,18 +61,22 @@ impl Attempt {
 
     /// What came out otherwise than it was recorded, if anything.
     fn problem(&self, answer: &Answer) -> Option<String> {
-        let is_right = match &self.refused {
+        let is_right = match self.refused.as_deref() {
             None => {
                 answer.code == Some(0)
                     && answer.json()["report"]["subject"]
                         .as_str()
                         .is_some_and(|subject| subject.ends_with(&self.digest))
             }
+            // The config contradicts itself, so that nothing is verified.
+            Some("config") => {
+                answer.code == Some(CONFIG) && answer.json()["error"]["kind"] == "config"
+            }
             Some(kind) => {
                 answer.code == Some(NOT_VERIFIED)
                     && answer.json()["error"]["rejected"]
                         .as_array()
-                        .is_some_and(|all| all.iter().any(|one| one["code"] == kind.as_str()))
+                        .is_some_and(|all| all.iter().any(|one| one["code"] == kind))
             }
         };
         let wanted = self.refused.as_deref().unwrap_or("accepted");

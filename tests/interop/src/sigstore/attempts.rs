@@ -40,6 +40,9 @@ pub(super) struct Attempt {
     annotation: Option<(&'static str, &'static str)>,
 }
 
+/// The refusal of a config that contradicts itself: nothing is verified.
+pub(super) const CONFIG: &str = "config";
+
 /// The option by which cosign looks among the referrers for what cosign 2 put there.
 const OCI11: &str = "--experimental-oci11";
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::attempts::{self, Attempt, Which};
+use super::attempts::{self, Attempt, CONFIG, Which};
 use super::cases::{Case, Place, Program};
 use super::cosign::Cosign;
 use super::differences::Difference;
@@ -190,6 +190,10 @@ fn check(attempt: &Attempt, answer: &Answer, digest: &str) -> anyhow::Result<()>
         anyhow::ensure!(answer.stdout.contains(digest), "does not name the digest");
         return Ok(());
     };
+    if kind == CONFIG {
+        anyhow::ensure!(answer.code == Some(6), "is not refused with exit code 6");
+        return Ok(());
+    }
     anyhow::ensure!(
         answer.code == Some(NOT_VERIFIED),
         "is not refused with exit code {NOT_VERIFIED}"

@@ -16,6 +16,14 @@ fn tar_01_only_plain_names_have_a_normal_form() {
         ("./", ""),
         ("..x/...", "..x/..."),
         ("ü", "ü"),
+        ("/", ""),
+        ("/plugin.wasm", "plugin.wasm"),
+        ("//x", "x"),
+        ("/./x", "x"),
+        (".//x", "x"),
+        ("a//b", "a/b"),
+        ("a/./b", "a/b"),
+        ("a//", "a"),
     ] {
         assert_eq!(
             normalized(name.as_bytes()).as_deref(),
@@ -25,17 +33,13 @@ fn tar_01_only_plain_names_have_a_normal_form() {
     }
     for name in [
         "",
-        "/",
-        "/plugin.wasm",
-        "//x",
         "../x",
+        "/../x",
         "x/..",
         "a/../../x",
-        "a//b",
-        "a/./b",
         "a/.",
         "..",
-        "a//",
+        "/C:x",
         "C:\\x",
         "C:x",
         "c:/x",
@@ -43,7 +47,6 @@ fn tar_01_only_plain_names_have_a_normal_form() {
         "a\\b",
         "x\0",
         "./../x",
-        ".//x",
     ] {
         assert_eq!(normalized(name.as_bytes()), None, "{name:?}");
     }

@@ -131,11 +131,14 @@ fn tar_11_gzip_trailing_garbage_is_refused() {
         assert!(refused, "{garbage:?}: {problem:?}");
     }
     let nested = gzip(&gzip(&one_file()));
-    let problem = Image::new(FileRule::Wasm, &[(GZIP, nested)]).problem();
-    assert!(matches!(
-        problem,
-        LayerProblem::Truncated | LayerProblem::Archive { .. }
-    ));
+    let error = Image::new(FileRule::Wasm, &[(GZIP, nested)]).error();
+    let packed = ContentProblem::Packed {
+        format: "a gzip file",
+    };
+    assert!(
+        matches!(&error, ArtifactError::Content { problem, .. } if *problem == packed),
+        "{error:?}"
+    );
 }
 
 /// TAR-11, LIM-06: 65,536 entries, over all layers.

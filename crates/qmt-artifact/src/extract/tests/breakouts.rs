@@ -236,7 +236,7 @@ fn tar_04_breakouts_across_layers() {
             "TNN",
         ),
         ("WhiteoutRelativePath", etc, "e dne/../.wh.etc", "RRR"),
-        ("a whiteout by an absolute name", etc, "e /etc/.wh.x", "RRR"),
+        ("a whiteout by an absolute name", etc, "e /etc/.wh.x", "NNN"),
         (
             "a link over a folder of a lower layer",
             "f local/x",

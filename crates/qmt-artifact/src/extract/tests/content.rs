@@ -42,8 +42,30 @@ fn dig_12_only_a_core_module_is_wasm() {
             b"{\"wasm\":[{\"path\":\"/etc/passwd\"}]}".to_vec(),
             ContentProblem::Unknown,
         ),
-        (archive("plugin.wasm", &module()), ContentProblem::Unknown),
-        (gzip(&module()), ContentProblem::Unknown),
+        (
+            archive("plugin.wasm", &module()),
+            ContentProblem::Packed {
+                format: "a tar archive",
+            },
+        ),
+        (
+            gzip(&module()),
+            ContentProblem::Packed {
+                format: "a gzip file",
+            },
+        ),
+        (
+            zstd(&module()),
+            ContentProblem::Packed {
+                format: "a zstd file",
+            },
+        ),
+        (
+            b"PK\x03\x04\x14\0".to_vec(),
+            ContentProblem::Packed {
+                format: "a zip archive",
+            },
+        ),
         (b"\0asm\x02\0\0\0".to_vec(), ContentProblem::Unknown),
         (Vec::new(), ContentProblem::Empty),
     ] {

@@ -209,8 +209,8 @@ fn tar_06_the_prefix_of_a_ustar_header_is_a_part_of_the_name() {
     }
 }
 
-/// TAR-12: every cut of a layer is an error, and so is every changed checksum. Only the end of a
-/// plain archive, which holds nothing, may be missing.
+/// TAR-12: every cut of a layer is an error, and so is every changed checksum. Only what is behind
+/// the content of the last entry of a plain archive, which holds nothing, may be missing.
 #[test]
 fn tar_12_a_cut_layer_is_an_error() {
     let small = [b"\0asm\x01\0\0\0".to_vec(), vec![0; 90]].concat();
@@ -222,7 +222,7 @@ fn tar_12_a_cut_layer_is_an_error() {
     ] {
         for length in 0..whole.len() {
             let image = Image::new(FileRule::Wasm, &[(media_type, whole[..length].to_vec())]);
-            let is_end = media_type == TAR && (length == 1_024 || length >= 1_536);
+            let is_end = media_type == TAR && length >= 512 + small.len();
             if is_end {
                 assert_eq!(image.extract().unwrap().1, small);
                 continue;
@@ -247,6 +247,35 @@ fn tar_12_a_cut_layer_is_an_error() {
     let problem = Image::new(FileRule::Wasm, &[(GZIP, bad_crc)]).problem();
     assert!(
         matches!(problem, LayerProblem::Damaged { .. }),
+        "{problem:?}"
+    );
+}
+
+/// TAR-12: some tools write neither the end of an archive nor the end of its last block. What is
+/// there instead must be zeros.
+#[test]
+fn tar_12_the_end_of_an_archive_may_be_missing() {
+    let whole = Archive::new()
+        .file("plugin.wasm", &module())
+        .file("x", b"1");
+    let content_end = whole.0.len() - 512 + 1;
+    for length in [content_end, content_end + 1, content_end + 511] {
+        assert_eq!(extracted(whole.0[..length].to_vec()), module());
+        assert_eq!(
+            extracted([&whole.0[..], &vec![0; length % 700]].concat()),
+            module()
+        );
+    }
+    for cut in [content_end - 1, content_end - 2] {
+        let problem = Image::tar(FileRule::Wasm, whole.0[..cut].to_vec()).problem();
+        assert!(
+            matches!(problem, LayerProblem::Archive { .. }),
+            "{cut}: {problem:?}"
+        );
+    }
+    let problem = Image::tar(FileRule::Wasm, [&whole.0[..], b"data"].concat()).problem();
+    assert!(
+        matches!(problem, LayerProblem::Archive { .. }),
         "{problem:?}"
     );
 }

@@ -154,38 +154,46 @@ fn tar_13_diff_ids_are_checked() {
     assert!(image.extract().is_ok());
 }
 
-/// TAR-13: the media type's encoding is the one of the bytes.
+/// TAR-13: the bytes decide how a layer is encoded, and the digest of the image config proves it.
 #[test]
-fn tar_13_another_encoding_than_promised_is_refused() {
+fn tar_13_the_encoding_is_the_one_of_the_bytes() {
     let plain = archive("plugin.wasm", &module());
-    let encodings = [
-        (TAR, plain.clone()),
-        (GZIP, gzip(&plain)),
-        (ZSTD, zstd(&plain)),
-    ];
-    for (media_type, _) in &encodings {
-        for (actual, bytes) in &encodings {
-            let image = Image::new(FileRule::Wasm, &[(media_type, bytes.clone())]);
-            if media_type == actual {
-                assert!(image.extract().is_ok());
-                continue;
-            }
+    let octets = "application/octet-stream";
+    for media_type in [TAR, GZIP, ZSTD, octets, ""] {
+        for bytes in [plain.clone(), gzip(&plain), zstd(&plain)] {
+            let mut image = Image::new(FileRule::Wasm, &[(media_type, bytes)]);
+            assert_eq!(image.extract().unwrap().1, module(), "{media_type}");
+            image.selection.diff_ids = vec![Digest::sha256(&plain)];
+            assert_eq!(image.extract().unwrap().1, module(), "{media_type}");
+            image.selection.diff_ids = vec![Digest::sha256(b"another")];
             let problem = image.problem();
-            let expected = matches!(problem, LayerProblem::WrongEncoding { .. });
-            assert!(expected, "{actual} as {media_type}: {problem:?}");
+            let expected = matches!(problem, LayerProblem::DiffId { .. });
+            assert!(expected, "{media_type}: {problem:?}");
         }
     }
-    let problem = Image::new(FileRule::Wasm, &[(GZIP, Vec::new())]).problem();
-    assert!(
-        matches!(
-            problem,
-            LayerProblem::WrongEncoding {
-                found: "nothing",
-                ..
+}
+
+/// TAR-13: what is neither the promised encoding nor an archive, and encodings without a decoder.
+#[test]
+fn tar_13_bytes_that_are_no_archive_are_refused() {
+    let problem = |media_type, bytes: &[u8]| {
+        Image::new(FileRule::Wasm, &[(media_type, bytes.to_vec())]).problem()
+    };
+    for media_type in [GZIP, ZSTD] {
+        let garbage = problem(media_type, &[b'x'; 2_000]);
+        let expected = matches!(garbage, LayerProblem::WrongEncoding { .. });
+        assert!(expected, "{garbage:?}");
+    }
+    for media_type in [TAR, GZIP, ZSTD] {
+        let empty = problem(media_type, b"");
+        assert!(matches!(empty, LayerProblem::Truncated), "{empty:?}");
+        for (magic, name) in [(&b"\xfd7zXZ\0\0\x04"[..], "xz"), (b"BZh91AY&SY", "bzip2")] {
+            match problem(media_type, magic) {
+                LayerProblem::UnsupportedEncoding { found } => assert_eq!(found, name),
+                other => panic!("{other:?}"),
             }
-        ),
-        "{problem:?}"
-    );
+        }
+    }
 }
 
 /// DIG-07: a layer named by SHA-512 gives a file named by SHA-256.

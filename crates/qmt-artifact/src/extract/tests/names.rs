@@ -7,15 +7,14 @@ use super::*;
 fn tar_01_odd_names_of_the_plugin_are_refused() {
     let long = format!("{}plugin.wasm", "a/../".repeat(17));
     for name in [
-        "/plugin.wasm",
-        "//plugin.wasm",
         "../plugin.wasm",
+        "/../plugin.wasm",
         "a/../../plugin.wasm",
         "a/../plugin.wasm",
         "C:\\plugin.wasm",
         "\\\\?\\C:\\plugin.wasm",
         ".\\plugin.wasm",
-        ".//plugin.wasm",
+        "plugin.wasm/.",
         &long,
     ] {
         for archive in [
@@ -31,7 +30,15 @@ fn tar_01_odd_names_of_the_plugin_are_refused() {
             );
         }
     }
-    for name in ["plugin.wasm", "./plugin.wasm"] {
+    // A layer is unpacked below a root: these are what every reader takes for the same file.
+    for name in [
+        "plugin.wasm",
+        "./plugin.wasm",
+        "/plugin.wasm",
+        "//plugin.wasm",
+        ".//plugin.wasm",
+        "/./plugin.wasm",
+    ] {
         assert!(
             Image::tar(FileRule::Wasm, archive(name, &module()))
                 .extract()
@@ -175,6 +182,7 @@ fn tar_08_a_name_that_stands_twice_is_refused() {
     for second in [
         "plugin.wasm",
         "./plugin.wasm",
+        "/plugin.wasm",
         "Plugin.wasm",
         "PLUGIN.WASM",
         "plugin.wa\u{17f}m",

@@ -37,18 +37,114 @@ fn a_wasm_file_that_an_artifact_client_calls_an_archive_is_taken() {
     ] {
         assert_eq!(taken(&image), (PluginKind::Wasm, module()));
     }
-    let untitled = Image::new(FileRule::Wasm, &[(TAR, module())]).problem();
+    let native = alone("plugin.wasm", FileRule::Native).error();
     assert!(
-        matches!(untitled, LayerProblem::Archive { .. }),
-        "{untitled:?}"
+        matches!(
+            native,
+            ArtifactError::Content {
+                problem: ContentProblem::WasmNotNative,
+                ..
+            }
+        ),
+        "{native:?}"
     );
-    for image in [
-        alone("plugin.wasm", FileRule::Native),
-        alone("y.wasm", named("x.wasm")),
-    ] {
-        let error = image.error();
-        assert!(matches!(error, ArtifactError::NoFile { .. }), "{error:?}");
+    let named = alone("y.wasm", named("x.wasm")).error();
+    assert!(matches!(named, ArtifactError::NoFile { .. }), "{named:?}");
+}
+
+/// `regctl artifact put` gives neither a type nor a title: the content of the layer decides.
+#[test]
+fn a_layer_without_title_is_what_its_content_says() {
+    const OCTETS: &str = "application/octet-stream";
+    for media_type in [OCTETS, "", TAR, GZIP] {
+        for (file, rule, kind) in [
+            (module(), FileRule::Wasm, PluginKind::Wasm),
+            (module(), FileRule::Either, PluginKind::Wasm),
+            (library(), FileRule::Either, PluginKind::Native),
+            (library(), FileRule::Native, PluginKind::Native),
+        ] {
+            let image = Image::new(rule, &[(media_type, file.clone())]);
+            assert_eq!(taken(&image), (kind, file), "{media_type}");
+        }
     }
+    let layers = |files: &[Vec<u8>]| {
+        let layers: Vec<_> = files.iter().map(|file| (OCTETS, file.clone())).collect();
+        Image::new(FileRule::Either, &layers)
+    };
+    for others in [readme(), Vec::new(), gzip(&readme()), vec![0xfd; 600]] {
+        assert_eq!(taken(&layers(&[others.clone(), module()])).1, module());
+        assert_eq!(taken(&layers(&[module(), others])).1, module());
+    }
+    let two = layers(&[module(), library()]).error();
+    assert!(matches!(two, ArtifactError::SeveralFiles { .. }), "{two:?}");
+    let none = layers(&[readme(), readme()]).error();
+    assert!(matches!(none, ArtifactError::NoFile { .. }), "{none:?}");
+    let named = Image::new(named("plugin.wasm"), &[(OCTETS, module())]).error();
+    assert!(matches!(named, ArtifactError::NoFile { .. }), "{named:?}");
+    // An archive is one, whatever its media type leaves open.
+    for archive in [
+        archive("plugin.wasm", &module()),
+        gzip(&archive("plugin.wasm", &module())),
+    ] {
+        assert_eq!(taken(&layers(&[archive])).1, module());
+    }
+}
+
+/// A compressed module is called by name, under whatever type and title it was pushed.
+#[test]
+fn a_compressed_plugin_is_called_by_name() {
+    let told = |image: &Image| match image.error() {
+        ArtifactError::Content {
+            problem: ContentProblem::Packed { format },
+            ..
+        } => format,
+        error => panic!("{error:?}"),
+    };
+    for media_type in [TAR, GZIP, "application/octet-stream"] {
+        for (file, format) in [
+            (gzip(&module()), "a gzip file"),
+            (zstd(&library()), "a zstd file"),
+        ] {
+            let image = Image::new(FileRule::Either, &[(media_type, file)]);
+            assert_eq!(told(&image), format, "{media_type}");
+        }
+    }
+    for title in ["plugin.wasm", "plugin.wasm.gz"] {
+        let files = [(title, gzip(&module())), ("README.md", readme())];
+        assert_eq!(told(&pushed(FileRule::Wasm, &files)), "a gzip file");
+    }
+    // Next to the plugin it is none of the host's business.
+    let files = [
+        ("debug.wasm.gz", gzip(&module())),
+        ("plugin.wasm", module()),
+    ];
+    assert_eq!(taken(&pushed(FileRule::Wasm, &files)).1, module());
+}
+
+/// `oras push REF target/plugin.wasm README.md`: a title keeps the folder.
+#[test]
+fn a_title_with_folders_is_taken_where_no_other_file_is_the_plugin() {
+    for title in [
+        "target/plugin.wasm",
+        "./plugin.wasm",
+        "/plugin.wasm",
+        "a//plugin.wasm",
+    ] {
+        let files = [(title, module()), ("README.md", readme())];
+        assert_eq!(
+            taken(&pushed(FileRule::Either, &files)).1,
+            module(),
+            "{title}"
+        );
+    }
+    let files = [("x/plugin.wasm", library()), ("plugin.wasm", module())];
+    assert_eq!(taken(&pushed(FileRule::Wasm, &files)).1, module());
+    let files = [("x/plugin.wasm", module()), ("y/plugin.wasm", module())];
+    let error = pushed(FileRule::Wasm, &files).error();
+    assert!(
+        matches!(error, ArtifactError::SeveralFiles { .. }),
+        "{error:?}"
+    );
 }
 
 /// Whatever lies above or below, large or small, and whatever comes first.
@@ -108,8 +204,7 @@ fn where_no_title_fits_the_error_names_them() {
 fn a_title_with_odd_parts_is_not_the_file_looked_for() {
     for title in [
         "../plugin.wasm",
-        "/plugin.wasm",
-        "./plugin.wasm",
+        "plugin.wasm/.",
         "a/../plugin.wasm",
         r"a\plugin.wasm",
         "PLUGIN.WASM",
@@ -149,12 +244,14 @@ fn two_candidates_are_told_apart_as_in_an_archive() {
     ];
     let files = [("plugin.dylib", mach_o), ("plugin.wasm", module())];
     assert_eq!(taken(&pushed(FileRule::Either, &files)).1, module());
-    let twice = [("plugin.wasm", module()), ("plugin.wasm", readme())];
-    let error = pushed(FileRule::Either, &twice).error();
-    assert!(
-        matches!(error, ArtifactError::SameTitle { .. }),
-        "{error:?}"
-    );
+    for title in ["plugin.wasm", "./plugin.wasm"] {
+        let twice = [("plugin.wasm", module()), (title, readme())];
+        let error = pushed(FileRule::Either, &twice).error();
+        assert!(
+            matches!(error, ArtifactError::SameTitle { .. }),
+            "{error:?}"
+        );
+    }
 }
 
 /// DIG-12: a title promises, the content decides.

@@ -367,3 +367,19 @@ async fn a_config_that_cannot_be_read_is_named() {
         "{error:?}"
     );
 }
+
+/// An entry without a media type is what its content says.
+#[test]
+fn an_entry_without_a_media_type_is_read_by_its_content() {
+    let store = Store::default();
+    let wasm = store.wasm();
+    let untyped = Descriptor::new(MediaType::from(""), wasm.digest().clone(), wasm.size());
+    let selection = store.select(&store.index(&[on("wasi/wasm", untyped.clone())]));
+    assert_eq!(selection.unwrap().manifest().digest(), wasm.digest());
+    let index = store.index(&[wasm]);
+    let untyped = Descriptor::new(MediaType::from(""), index.digest().clone(), index.size());
+    let error = store
+        .select(&store.index(&[on("wasi/wasm", untyped)]))
+        .unwrap_err();
+    assert!(matches!(error, ArtifactError::Manifest { .. }), "{error:?}");
+}

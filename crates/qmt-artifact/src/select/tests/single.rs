@@ -253,3 +253,39 @@ fn a_wasm_layer_needs_no_config() {
     assert!(store.select(&image).is_ok());
     assert_eq!(store.requests(), 0);
 }
+
+/// Layers that say nothing about themselves, or only by their title, are read; others are not.
+#[test]
+fn untyped_and_titled_layers_are_read() {
+    let store = Store::default();
+    let selected = |media_type: &str, title: Option<&str>| {
+        let layer = Descriptor::of(MediaType::from(media_type), b"layer");
+        let layer = match title {
+            Some(title) => layer.with_annotation("org.opencontainers.image.title", title),
+            None => layer,
+        };
+        let config = Descriptor::of(MediaType::EmptyJSON, b"{}");
+        let image = json!({"schemaVersion": 2, "config": config, "layers": [layer]});
+        store.select(&store.manifest_of(&image))
+    };
+    for (media_type, title) in [
+        ("application/octet-stream", None),
+        ("", None),
+        ("application/gzip", None),
+        ("application/vnd.acme.plugin", Some("plugin.wasm")),
+        ("application/vnd.acme.plugin", Some("./plugin.so")),
+        ("application/vnd.acme.plugin", Some("target/echo.wasm")),
+    ] {
+        let selection = selected(media_type, title).unwrap();
+        assert_eq!(selection.file(), FileRule::Either);
+        assert_eq!(selection.layers().len(), 1, "{media_type}");
+    }
+    for (media_type, title) in [
+        ("text/markdown", Some("README.md")),
+        ("application/vnd.acme.plugin", None),
+        ("application/json", None),
+    ] {
+        let error = selected(media_type, title).unwrap_err();
+        assert!(matches!(error, ArtifactError::NoLayer { .. }), "{error:?}");
+    }
+}

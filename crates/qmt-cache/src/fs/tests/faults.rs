@@ -48,14 +48,11 @@ async fn cache_03_unsafe_roots_are_refused() {
 #[tokio::test]
 async fn cache_03_privatefolders_are_made_and_checked() {
     let bed = Bed::new();
-    for folder in [
-        bed.cache.compiled_dir().unwrap(),
-        bed.cache.tuf_dir().unwrap(),
-    ] {
-        let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
+    let compiled = bed.cache.compiled_dir().unwrap().unwrap();
+    for folder in [&compiled, &bed.cache.tuf_dir().unwrap()] {
+        let mode = std::fs::metadata(folder).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
     }
-    let compiled = bed.cache.compiled_dir().unwrap();
     std::fs::set_permissions(&compiled, std::fs::Permissions::from_mode(0o770)).unwrap();
     assert!(matches!(
         bed.cache.compiled_dir(),

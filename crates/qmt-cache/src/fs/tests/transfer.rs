@@ -192,25 +192,177 @@ async fn layout() -> (TempDir, PathBuf, Digest) {
 }
 
 #[tokio::test]
-async fn import_proves_each_blob() {
+async fn import_proves_each_blob_before_anything_is_visible() {
+    let name = format!("blobs/sha256/{}", Digest::sha256(CONTENT).hex());
+    for content in [vec![0; CONTENT.len()], b"other".to_vec()] {
+        let (_out, layout, root) = layout().await;
+        std::fs::write(layout.join(&name), content).unwrap();
+        let bed = Bed::new();
+        let refused = import(&bed, &layout).await;
+        let expected = matches!(
+            refused,
+            Err(CacheError::Mismatch { .. } | CacheError::SizeMismatch { .. })
+        );
+        assert!(expected, "{refused:?}");
+        for folder in ["tmp", "blobs/sha256", "signatures", "refs"] {
+            assert!(bed.names(folder).is_empty(), "{folder}");
+        }
+        assert!(bed.cache.bytes(&root, 9_999).await.unwrap().is_none());
+        assert_eq!(index_names(&bed).len(), 0);
+    }
+}
+
+/// Changes the `index.json` of a layout.
+fn relist(layout: &Path, change: impl FnOnce(&mut Vec<serde_json::Value>)) {
+    let path = layout.join("index.json");
+    let mut index: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(index["manifests"].as_array_mut().unwrap());
+    std::fs::write(&path, index.to_string()).unwrap();
+}
+
+/// What a layout says about images that it does not have moves no tag and replaces no signature,
+/// although the cache has these images.
+#[tokio::test]
+async fn what_a_layout_says_about_other_images_is_ignored() {
+    let (bed, known) = filled().await;
+    let reference: qmt_oci_ref::Reference = NAME.parse().unwrap();
+    let (_out, layout, root) = layout().await;
+    assert_eq!(known, root, "the images of this test are the same");
+    let other = blob(oci::OCI_MANIFEST, b"{}");
+    let old = other.digest().clone();
+    bed.cache
+        .set_ref(&reference, &old, SystemTime::now())
+        .await
+        .unwrap();
+    bed.cache.put_evidence(&root, b"[\"kept\"]").await.unwrap();
+    let child = layout.join("blobs/sha256").join(root.hex());
+    std::fs::remove_file(child).unwrap();
+    let report = import(&bed, &layout).await.unwrap();
+    assert_eq!(report, TransferReport::default());
+    assert_eq!(bed.cache.ref_(&reference).await.unwrap().unwrap().0, old);
+    let evidence = bed.cache.evidence(&root).await.unwrap().unwrap();
+    assert_eq!(evidence, "[\"kept\"]");
+}
+
+/// An image of which the layout lacks a blob can't be used, so nothing of it is taken.
+#[tokio::test]
+async fn an_incomplete_image_is_not_imported() {
     let (_out, layout, _) = layout().await;
-    let path = layout
+    let layer = layout
         .join("blobs/sha256")
         .join(Digest::sha256(CONTENT).hex());
-    std::fs::write(path, "other bytes").unwrap();
+    std::fs::remove_file(layer).unwrap();
     let bed = Bed::new();
-    let refused = import(&bed, &layout).await;
-    assert!(
-        matches!(refused, Err(CacheError::Mismatch { .. })),
-        "{refused:?}"
+    assert_eq!(
+        import(&bed, &layout).await.unwrap(),
+        TransferReport::default()
     );
-    assert!(bed.names("tmp").is_empty());
+    for folder in ["tmp", "blobs/sha256", "signatures", "refs"] {
+        assert!(bed.names(folder).is_empty(), "{folder}");
+    }
+}
+
+/// Blobs that no image needs are left out, and so are signatures of absent images and names that two
+/// images have.
+#[tokio::test]
+async fn only_what_images_need_is_imported() {
+    let (_out, layout, root) = layout().await;
+    std::fs::write(
+        layout.join("blobs/sha256").join(Digest::sha256("x").hex()),
+        "x",
+    )
+    .unwrap();
+    let foreign = manifest("not in the layout");
+    let material = crate::fs::sealed::seal("evidence", &foreign.to_string(), b"[]");
+    let name = super::super::paths::file_name(&foreign);
+    std::fs::write(layout.join(format!("signatures/{name}.json")), material).unwrap();
+    let bed = Bed::new();
+    let report = import(&bed, &layout).await.unwrap();
+    assert_eq!(
+        (report.blobs, report.signatures, report.images.len()),
+        (4, 1, 1)
+    );
     assert!(
         bed.cache
-            .bytes(&Digest::sha256(CONTENT), 99)
+            .bytes(&Digest::sha256("x"), 9)
             .await
             .unwrap()
             .is_none()
+    );
+    assert!(bed.cache.evidence(&foreign).await.unwrap().is_none());
+
+    // The manifest within is listed under the same name.
+    let index = std::fs::read(layout.join("blobs/sha256").join(root.hex())).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    let mut second = index["manifests"][0].clone();
+    relist(&layout, |images| {
+        second["annotations"] = images[0]["annotations"].clone();
+        images.push(second);
+    });
+    let bed = Bed::new();
+    assert_eq!(import(&bed, &layout).await.unwrap().images.len(), 2);
+    assert!(
+        bed.cache
+            .ref_(&NAME.parse().unwrap())
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+/// A sparse file costs its maker nothing.
+#[tokio::test]
+async fn import_has_limits() {
+    const TOO_LARGE: u64 = (4 << 30) + 1;
+    let bed = Bed::new();
+    let (_out, layout, _) = layout().await;
+    let sparse = Digest::sha256("sparse");
+    let file = std::fs::File::create(layout.join("blobs/sha256").join(sparse.hex())).unwrap();
+    let image = |size: u64| {
+        let layer = Descriptor::new(MediaType::from("a/layer"), sparse.clone(), size);
+        let image = serde_json::json!({
+            "schemaVersion": 2, "mediaType": oci::OCI_MANIFEST, "config": layer, "layers": [layer],
+        });
+        let image = image.to_string();
+        let descriptor = blob(oci::OCI_MANIFEST, image.as_bytes());
+        std::fs::write(
+            layout.join("blobs/sha256").join(descriptor.digest().hex()),
+            image,
+        )
+        .unwrap();
+        relist(&layout, |images| {
+            *images = vec![serde_json::to_value(&descriptor).unwrap()];
+        });
+    };
+    file.set_len(TOO_LARGE).unwrap();
+    image(TOO_LARGE);
+    let refused = import(&bed, &layout).await;
+    assert!(
+        matches!(refused, Err(CacheError::TooLarge { .. })),
+        "{refused:?}"
+    );
+    image(7);
+    let refused = import(&bed, &layout).await;
+    assert!(
+        matches!(refused, Err(CacheError::SizeMismatch { .. })),
+        "{refused:?}"
+    );
+    let listed = |count: usize| {
+        let entry = |nth: usize| blob(oci::OCI_MANIFEST, nth.to_string().as_bytes());
+        let entries = (0..count).map(|nth| serde_json::to_value(entry(nth)).unwrap());
+        relist(&layout, |images| *images = entries.collect());
+    };
+    listed(4_096);
+    assert_eq!(
+        import(&bed, &layout).await.unwrap(),
+        TransferReport::default()
+    );
+    listed(4_097);
+    let refused = import(&bed, &layout).await;
+    assert!(
+        matches!(refused, Err(CacheError::Import { .. })),
+        "{refused:?}"
     );
 }
 
@@ -258,7 +410,12 @@ async fn import_refuses_names_that_lead_out() {
     let bed = Bed::new();
     let folder = scratch();
     let path = folder.path().join("x.tar");
-    for (name, is_good) in [("blobs/x", true), ("../x", false), ("/etc/x", false)] {
+    for (name, is_good) in [
+        ("blobs/x", true),
+        ("../x", false),
+        ("/etc/x", true),
+        ("/../x", false),
+    ] {
         let mut tar = tar::Builder::new(std::fs::File::create(&path).unwrap());
         let mut add = |name: &str, content: &[u8]| {
             let mut header = tar::Header::new_gnu();

@@ -75,21 +75,27 @@ async fn auth_16_a_file_that_cannot_be_used_is_an_error() {
         reason_of(none.find("ghcr.io").await),
         "it is not a regular file"
     );
-    for malformed in [
-        "",
-        "{",
-        "[]",
-        "[{},{},null]",
-        "null",
-        r#"{"auths":[]}"#,
-        r#"{"auths":{"ghcr.io":7}}"#,
-        r#"{"credHelpers":{"ghcr.io":null}}"#,
+    let format = "it is not JSON in docker's format";
+    for (malformed, reason) in [
+        ("{", format),
+        ("[]", format),
+        ("[{},{},null]", format),
+        ("7", format),
+        ("\u{feff}[", format),
+        (r#"{"auths":[]}"#, "it is not a JSON object"),
+        (r#"{"auths":{"ghcr.io":7}}"#, "it is not a JSON object"),
+        (
+            r#"{"credHelpers":{"ghcr.io":7}}"#,
+            "it is not the name of a helper",
+        ),
+        (r#"{"credsStore":[]}"#, "it is not the name of a helper"),
+        (
+            r#"{"auths":{"ghcr.io":{"auth":7}}}"#,
+            "its `auth` is not a text",
+        ),
     ] {
         let home = Home::with_docker(malformed);
-        assert_eq!(
-            reason_of(home.find("ghcr.io").await),
-            "it is not JSON in docker's format"
-        );
+        assert_eq!(reason_of(home.find("ghcr.io").await), reason, "{malformed}");
     }
     let large = |length: usize| {
         let content = r#"{"auths":{}}"#;
@@ -105,6 +111,87 @@ async fn auth_16_a_file_that_cannot_be_used_is_an_error() {
         reason_of(large(50 << 20).find("ghcr.io").await),
         "it is larger than 1 MiB"
     );
+}
+
+/// `null` is absence, an empty file has no credential, and what belongs to other registries is not
+/// looked at.
+#[tokio::test]
+async fn auth_16_what_is_absent_or_of_others_is_no_error() {
+    let good = auth("me:pw");
+    for content in [
+        String::new(),
+        " \r\n".to_owned(),
+        "\u{feff}".to_owned(),
+        "null".to_owned(),
+        "{}".to_owned(),
+        r#"{"auths":null,"credHelpers":null,"credsStore":null,"HttpHeaders":null}"#.to_owned(),
+        r#"{"auths":{"ghcr.io":null},"credHelpers":{"ghcr.io":null},"credsStore":" "}"#.to_owned(),
+        r#"{"auths":{"ghcr.io":{"auth":null,"username":null}}}"#.to_owned(),
+        r#"{"auths":{"other.io":7,"b.io":[],"c.io":{"auth":{}}}}"#.to_owned(),
+        r#"{"credHelpers":{"other.io":"absent","b.io":7,"c.io":"../x"}}"#.to_owned(),
+        format!(r#"{{"auths":{{"other.io":{good}}},"detachKeys":7,"plugins":[]}}"#),
+    ] {
+        let home = Home::with_docker(&content);
+        assert_eq!(home.find("ghcr.io/a/b").await.unwrap(), None, "{content}");
+    }
+    for content in [
+        format!("\u{feff}{{\"auths\":{{\"ghcr.io\":{good}}}}}"),
+        format!(r#"{{"auths":{{"ghcr.io":{good},"other.io":null,"":{{}}}},"credHelpers":null}}"#),
+        format!(r#"{{"Auths":{{"ghcr.io":{good}}},"credsstore":""}}"#),
+        format!(r#"{{"auths":{{"x":1}},"auths":{{"ghcr.io":{good}}}}}"#),
+    ] {
+        let home = Home::with_docker(&content);
+        assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "me:pw");
+    }
+    let text = format!("\u{feff}{{\"auths\":{{\"ghcr.io\":{good}}}}}");
+    for bytes in [
+        text.encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect::<Vec<u8>>(),
+        text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+    ] {
+        let home = Home::new();
+        std::fs::write(home.write(".docker/config.json", ""), bytes).unwrap();
+        assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "me:pw");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn auth_16_a_link_to_a_device_or_to_nothing_has_no_credential() {
+    for target in ["/dev/null", "/dev/zero", "/no/such"] {
+        let home = Home::new();
+        std::fs::create_dir(home.path(".docker")).unwrap();
+        std::os::unix::fs::symlink(target, home.path(".docker/config.json")).unwrap();
+        home.write(".config/containers/auth.json", &auths(&["quay.io"]));
+        assert_eq!(home.find("ghcr.io").await.unwrap(), None, "{target}");
+        assert!(home.find("quay.io").await.unwrap().is_some(), "{target}");
+    }
+}
+
+/// What can't be used is an error where nothing else has a credential for the registry.
+#[tokio::test]
+async fn auth_16_another_file_may_have_the_credential() {
+    let broken = r#"{"auths":{"ghcr.io":{"auth":"canary!!"}},"credsStore":"absent"}"#;
+    for (docker, podman, expected) in [
+        ("{", auths(&["ghcr.io"]), true),
+        (broken, auths(&["ghcr.io"]), true),
+        (broken, auths(&["quay.io"]), false),
+        (broken, "{".to_owned(), false),
+    ] {
+        let home = Home::with_docker(docker);
+        home.write(".config/containers/auth.json", &podman);
+        let found = home.find("ghcr.io").await;
+        assert_eq!(
+            found.is_ok_and(|found| found.is_some()),
+            expected,
+            "{docker}"
+        );
+    }
+    // In one file too, as podman does it.
+    let both = r#"{"credsStore":"absent","auths":{"ghcr.io":{"auth":"bWU6cHc="}}}"#;
+    let home = Home::with_docker(both);
+    assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "me:pw");
 }
 
 #[tokio::test]
@@ -128,6 +215,20 @@ async fn auth_16_entries_are_decoded_as_docker_does() {
         ),
         (format!(r#"{{"auth":"{token}"}}"#), "identity refresh"),
         (r#"{"registrytoken":"tok"}"#.to_owned(), "bearer tok"),
+        (
+            r#"{"auth":"bWU6cHc=","identitytoken":null,"registrytoken":"","username":7}"#
+                .to_owned(),
+            "me:pw",
+        ),
+        (r#"{"auth":" bWU6\r\n\tcHc=\n"}"#.to_owned(), "me:pw"),
+        (
+            r#"{"identitytoken":"refresh\n"}"#.to_owned(),
+            "identity refresh",
+        ),
+        (
+            r#"{"auth":" ","username":"me","password":" pw "}"#.to_owned(),
+            "me: pw ",
+        ),
     ];
     for (text, expected) in good {
         assert_eq!(
@@ -140,20 +241,20 @@ async fn auth_16_entries_are_decoded_as_docker_does() {
     let bad = [
         (
             r#"{"auth":"canary!!"}"#.to_owned(),
-            "an `auth` in it is not base64",
+            "its `auth` is not base64",
         ),
         (
             format!(r#"{{"auth":"{}"}}"#, STANDARD.encode(b"canary:\xff")),
-            "an `auth` in it is not UTF-8 behind the base64",
+            "its `auth` is not UTF-8 in base64",
         ),
         (
             auth("canary"),
-            "an `auth` in it has no colon behind the base64",
+            "its `auth` has no colon after the user name",
         ),
-        (auth(":canary"), "an `auth` in it has no user name"),
+        (auth(":canary"), "its `auth` has no user name"),
         (
             r#"{"username":"canary"}"#.to_owned(),
-            "an entry has a user name without password, or the reverse",
+            "it has a user name without password, or the reverse",
         ),
     ];
     for (text, reason) in bad {

@@ -85,7 +85,7 @@ async fn auth_17_failing_helpers_show_no_secret() {
             "its answer has no user name",
         ),
         (
-            r#"echo '{"Username":"canary"}'"#,
+            r#"echo '{"Username":7,"Secret":"canary"}'"#,
             "its answer does not follow the protocol",
         ),
         (
@@ -98,6 +98,58 @@ async fn auth_17_failing_helpers_show_no_secret() {
         let error = home.find("ghcr.io").await.unwrap_err();
         assert!(!text_of(&error).contains("canary"), "{}", text_of(&error));
         assert_eq!(reason_of(Err(error)), reason, "{script}");
+    }
+}
+
+/// The answers of helpers that have nothing.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_helper_may_have_nothing() {
+    for script in [
+        "echo 'credentials not found in native keychain'; exit 1",
+        "echo; echo ' credentials not found in native keychain '; echo; exit 1",
+        "echo 'credentials not found in native keychain'",
+        "exit 0",
+        "echo",
+        "echo '{}'",
+        r#"echo '{"ServerURL":"","Username":"","Secret":""}'"#,
+        r#"echo '{"ServerURL":null,"Username":null,"Secret":null}'"#,
+        r#"echo '{"Username":"me"}'"#,
+    ] {
+        let home = Home::with_docker(r#"{"credsStore":"x"}"#);
+        home.helper("x", script);
+        assert_eq!(home.find("ghcr.io").await.unwrap(), None, "{script}");
+    }
+    let home = Home::with_docker(r#"{"credsStore":" x ","credHelpers":null,"auths":null}"#);
+    home.helper(
+        "x",
+        r#"printf '\357\273\277{"Username":"me","Secret":"pw"}'"#,
+    );
+    assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "me:pw");
+}
+
+/// A helper that is not installed: the error names program, file and key.
+#[tokio::test]
+async fn a_missing_helper_is_named_with_its_file_and_key() {
+    for (content, key) in [
+        (r#"{"credsStore":"absent"}"#, "`credsStore`"),
+        (
+            r#"{"credHelpers":{"ghcr.io":"absent"}}"#,
+            r#"`credHelpers["ghcr.io"]`"#,
+        ),
+    ] {
+        let home = Home::with_docker(content);
+        let error = home.find("ghcr.io").await.unwrap_err();
+        let text = error.to_string();
+        for part in [
+            key,
+            "`docker-credential-absent`",
+            ".docker/config.json",
+            "`PATH`",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert_eq!(error.kind(), qmt_oci_ref::RegistryErrorKind::Configuration);
     }
 }
 
@@ -149,7 +201,8 @@ async fn auth_17_a_helper_that_hangs_is_ended_with_its_children() {
     let chain = CredentialChain::over(home.environment())
         .helper_limits(Duration::from_millis(700), HELPER_OUTPUT_MAX);
     let started = Instant::now();
-    let run = helper::run(&chain.environment, "x", "get", b"ghcr.io").await;
+    let helper = helper::Helper::new("x", home.path("config.json"), "credsStore".to_owned());
+    let run = helper.run(&chain.environment, "get", b"ghcr.io").await;
     let run = run.map(|_| None).map_err(RegistryError::from);
     assert_eq!(
         reason_of(run),

@@ -85,7 +85,7 @@ async fn what_cannot_be_stored_is_refused_and_nothing_is_written() {
         let error = home.chain().store(&host, &credential).await.unwrap_err();
         assert!(matches!(
             error.downcast_ref(),
-            Some(ClientError::CredentialOption { .. })
+            Some(ClientError::Credential(CredentialError::Option { .. }))
         ));
         assert!(!text_of(&error).contains("canary"));
     }

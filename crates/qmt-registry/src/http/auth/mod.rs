@@ -16,13 +16,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 pub(super) use self::scope::{Access, AuthScope};
 pub(super) use self::session::{Auth, AuthOutcome, Authorization};
-use crate::error::ClientError;
+use crate::error::{ClientError, CredentialError};
 
 /// The header for a user name and password; the scheme does not allow every name.
 fn basic(username: &str, password: &SecretString) -> Result<HeaderValue, ClientError> {
-    let unusable = |reason| ClientError::CredentialOption {
-        origin: "username".to_owned(),
-        reason,
+    let unusable = |reason| {
+        ClientError::from(CredentialError::Option {
+            origin: "username".to_owned(),
+            reason,
+        })
     };
     if username.contains(':') {
         return Err(unusable("basic authentication allows no `:` in it"));

@@ -18,7 +18,7 @@ use super::scope::{Access, AuthScope};
 use super::token::token;
 use super::{basic, bearer};
 use crate::credentials::{Credential, CredentialStore};
-use crate::error::ClientError;
+use crate::error::{ClientError, CredentialError};
 use crate::events::RegistryEvent;
 use crate::http::transport::{Context, Failure};
 use crate::limits::TOKENS_HELD_MAX;
@@ -50,10 +50,19 @@ pub(crate) enum AuthOutcome {
     /// Send the request again, with the header that the session has now.
     Retry,
     /// There is no better credential.
-    Refused {
-        /// Whether there was no credential at all.
-        anonymous: bool,
-    },
+    Refused,
+}
+
+/// What is known about the credential of a session.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Standing {
+    /// It is used where there is one.
+    #[default]
+    InUse,
+    /// It was refused, so requests are sent without it.
+    Refused,
+    /// Its file or helper can't be used, so requests are sent without it.
+    Unusable,
 }
 
 /// All sessions of one client.
@@ -80,15 +89,14 @@ struct Session {
     authorization: Option<Authorization>,
     /// What the token was for, to acquire the next one before a request is refused.
     challenge: Option<BearerChallenge>,
-    /// Whether the credential was refused, so that requests are sent without it.
-    without_credential: bool,
+    standing: Standing,
 }
 
 impl Session {
     /// Continues without the refused credential.
     fn drop_credential(&mut self, context: &Context, scope: &AuthScope<'_>) {
         self.authorization = None;
-        self.without_credential = true;
+        self.standing = Standing::Refused;
         let repository = scope.repository.map(Repository::path);
         context.events.send(RegistryEvent::CredentialRefused {
             host: scope.endpoint.host.clone(),
@@ -150,8 +158,7 @@ impl Auth {
         }
         if let Some(used) = used.filter(|_| is_fresh) {
             if !self.may_drop_credential(scope, Some(used)) {
-                let anonymous = used.kind == Kind::AnonymousToken;
-                return Ok(AuthOutcome::Refused { anonymous });
+                return Ok(AuthOutcome::Refused);
             }
             session.drop_credential(context, scope);
         }
@@ -185,14 +192,14 @@ impl Auth {
         let (username, password) = match self.credential(scope, session).await? {
             Some(Credential::Basic { username, password }) => (username, password),
             Some(_) => return withhold("the registry requires a password, and there is a token"),
-            None => return Ok(AuthOutcome::Refused { anonymous: true }),
+            None => return Ok(AuthOutcome::Refused),
         };
         if base.scheme() == "http" && lock(&self.bearer_origins).contains(&scope.origin()) {
             return withhold("it required a token before, and requires a password over HTTP now");
         }
         let header = basic(&username, &password)?;
         if used.is_some_and(|used| used.header == header) {
-            return Ok(AuthOutcome::Refused { anonymous: false });
+            return Ok(AuthOutcome::Refused);
         }
         session.authorization = Some(Authorization {
             header,
@@ -216,9 +223,25 @@ impl Auth {
     pub(crate) async fn drop_credential(&self, context: &Context, scope: &AuthScope<'_>) {
         let session = self.session(scope);
         let mut session = session.lock().await;
-        if !session.without_credential {
+        if session.standing == Standing::InUse {
             session.drop_credential(context, scope);
         }
+    }
+
+    /// Whether a request that was sent with `used` was refused because there is no credential. The
+    /// error of a credential that exists and can't be used.
+    pub(crate) async fn is_without_credential(
+        &self,
+        scope: &AuthScope<'_>,
+        used: Option<&Authorization>,
+    ) -> Result<bool, ClientError> {
+        let session = self.session(scope);
+        let session = session.lock().await;
+        if session.standing == Standing::Unusable {
+            self.stored(scope).await?;
+        }
+        let is_anonymous = used.is_none_or(|used| used.kind == Kind::AnonymousToken);
+        Ok(is_anonymous && session.standing != Standing::Refused)
     }
 
     /// Acquires a token for `session`.
@@ -230,12 +253,22 @@ impl Auth {
         challenge: &BearerChallenge,
     ) -> Result<(), Failure> {
         let endpoint = scope.endpoint;
-        let credential = self.credential(scope, session).await?;
+        let credential = match self.credential(scope, session).await {
+            Err(error) if is_unusable(&error) && self.may_read_anonymously(scope) => {
+                session.standing = Standing::Unusable;
+                context.events.send(RegistryEvent::CredentialSkipped {
+                    host: endpoint.host.clone(),
+                    reason: error.to_string(),
+                });
+                None
+            }
+            credential => credential?,
+        };
         if let Some(Credential::Bearer(token)) = &credential {
-            let header = bearer(token).ok_or(ClientError::CredentialOption {
+            let header = bearer(token).ok_or(ClientError::from(CredentialError::Option {
                 origin: endpoint.host.to_string(),
                 reason: "the token has characters that a header does not allow",
-            })?;
+            }))?;
             session.authorization = Some(Authorization {
                 header,
                 kind: Kind::Token,
@@ -250,21 +283,30 @@ impl Auth {
         let request =
             async |credential| token(context, endpoint, &realm, service, &scopes, credential).await;
         let token = match request(credential.as_ref()).await {
-            Err(Failure {
-                error: ClientError::TokenRefused { .. },
-                ..
-            }) if credential.is_some() && self.may_read_anonymously(scope) => {
-                session.drop_credential(context, scope);
-                request(None).await?
-            }
-            other => other?,
+            Err(refused) if is_refusal(&refused) => match credential {
+                Some(_) if self.may_read_anonymously(scope) => {
+                    session.drop_credential(context, scope);
+                    match request(None).await {
+                        Err(second) if is_refusal(&second) => return Err(refused),
+                        token => token?,
+                    }
+                }
+                Some(_) => return Err(refused),
+                None => {
+                    if session.standing == Standing::Unusable {
+                        self.stored(scope).await?;
+                    }
+                    return Err(refused);
+                }
+            },
+            token => token?,
         };
         let header = bearer(&token.text).ok_or_else(|| ClientError::Token {
             realm: RedactedUrl::from(&realm.url),
             reason: "it has characters that a header does not allow",
             source: None,
         })?;
-        let kind = if credential.is_some() && !session.without_credential {
+        let kind = if credential.is_some() && session.standing == Standing::InUse {
             Kind::Token
         } else {
             Kind::AnonymousToken
@@ -282,7 +324,15 @@ impl Auth {
         scope: &AuthScope<'_>,
         session: &Session,
     ) -> Result<Option<Credential>, ClientError> {
-        let Some(store) = self.store.as_ref().filter(|_| !session.without_credential) else {
+        match session.standing {
+            Standing::InUse => self.stored(scope).await,
+            Standing::Refused | Standing::Unusable => Ok(None),
+        }
+    }
+
+    /// The credential that the store has.
+    async fn stored(&self, scope: &AuthScope<'_>) -> Result<Option<Credential>, ClientError> {
+        let Some(store) = &self.store else {
             return Ok(None);
         };
         let host = &scope.endpoint.host;
@@ -307,6 +357,24 @@ impl Auth {
         }
         Arc::clone(sessions.entry(key).or_default())
     }
+}
+
+/// Whether a file or helper with a credential can't be used. Docker's files are shared by many
+/// programs, so this is no reason not to try without; an error in a variable is.
+fn is_unusable(error: &ClientError) -> bool {
+    let ClientError::Caller(error) = error else {
+        return false;
+    };
+    matches!(
+        error.downcast_ref(),
+        Some(ClientError::Credential(
+            CredentialError::File { .. } | CredentialError::Helper { .. }
+        ))
+    )
+}
+
+fn is_refusal(failure: &Failure) -> bool {
+    matches!(failure.error, ClientError::TokenRefused { .. })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,5 +1,7 @@
 //! Scopes that are asked for, and headers.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qmt_oci_ref::Repository;
@@ -8,12 +10,16 @@ use secrecy::SecretString;
 use super::scope::{Access, AuthScope};
 use super::{basic, bearer};
 use crate::http::HostOptions;
-use crate::http::transport::{Endpoint, system_lookup};
+use crate::http::transport::{Endpoint, Network, Proxies, system_lookup};
 use crate::limits::Limits;
 
 fn scopes(access: Access, demanded: Option<&str>, mount_from: Option<&str>) -> Vec<String> {
     let (host, limits) = ("r.example".parse().unwrap(), Limits::default());
-    let endpoint = Endpoint::new(host, HostOptions::new(), system_lookup(), &limits).unwrap();
+    let network = Network {
+        lookup: system_lookup(),
+        proxies: Arc::new(Proxies::default()),
+    };
+    let endpoint = Endpoint::new(host, HostOptions::new(), network, &limits).unwrap();
     let repository: Repository = "r.example/acme/echo".parse().unwrap();
     let from: Option<Repository> = mount_from.map(|from| from.parse().unwrap());
     let scope = AuthScope {

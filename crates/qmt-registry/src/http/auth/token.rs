@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
+use qmt_oci_ref::RegistryHost;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
@@ -15,11 +16,11 @@ use super::realm::{self, Realm, RealmTrust};
 use crate::credentials::Credential;
 use crate::error::ClientError;
 use crate::http::transport::{
-    Body, Context, Endpoint, Failure, Payload, check_address, exchange, is_redirect, location,
-    retry_after, same_origin, server_message,
+    Body, Context, Endpoint, Failure, Payload, Secrets, check_address, exchange, is_redirect,
+    is_web_page, location, retry_after, same_origin,
 };
 use crate::limits::{TOKEN_LIFETIME_MAX, TOKEN_LIFETIME_MIN};
-use crate::redact::RedactedUrl;
+use crate::redact::{RedactedUrl, without_mark};
 
 /// The name of the client in requests that require one.
 const CLIENT_ID: &str = "qmt-plugins";
@@ -80,7 +81,13 @@ pub(super) async fn token(
         };
         let response = exchange(context, &client, &method, &url, headers.clone(), &payload).await?;
         if !is_redirect(response.status()) {
-            return read(context, response, &realm.url, &url).await;
+            let sent = Sent {
+                host: &endpoint.host,
+                realm: RedactedUrl::from(&realm.url),
+                secrets: secrets_of(credential, &headers),
+                anonymous: credential.is_none(),
+            };
+            return read(context, response, sent, &url).await;
         }
         let to = location(&url, response.headers())?;
         let refuse = |reason| Err(ClientError::redirect_refused(&url, &to, reason).into());
@@ -104,30 +111,49 @@ pub(super) async fn token(
     Err(ClientError::protocol(&realm.url, rule).into())
 }
 
+/// Who asked whom, and with what.
+struct Sent<'a> {
+    host: &'a RegistryHost,
+    realm: RedactedUrl,
+    secrets: Secrets,
+    anonymous: bool,
+}
+
+fn secrets_of(credential: Option<&Credential>, headers: &HeaderMap) -> Secrets {
+    let mut secrets = Secrets::of_header(headers.get(header::AUTHORIZATION));
+    if let Some(Credential::IdentityToken(token)) = credential {
+        secrets.add(token.expose_secret());
+    }
+    secrets
+}
+
 async fn read(
     context: &Context,
     response: reqwest::Response,
-    realm: &Url,
+    sent: Sent<'_>,
     url: &Url,
 ) -> Result<Token, Failure> {
     let status = response.status();
     let retry_after = retry_after(response.headers(), SystemTime::now());
     let body = Body::new(response, url, &context.limits);
-    let realm = RedactedUrl::from(realm);
+    let realm = sent.realm;
     if !status.is_success() {
-        let message = server_message(&body.beginning().await);
+        let message = sent.secrets.message(&body.beginning().await);
         let status = status.as_u16();
         let url = realm.clone();
         let error = match status {
             400 | 401 | 403 => ClientError::TokenRefused {
+                host: sent.host.clone(),
                 realm,
                 status,
+                anonymous: sent.anonymous,
                 message,
             },
             429 => ClientError::RateLimited { url, retry_after },
             _ => ClientError::Status {
                 url,
                 status,
+                from: None,
                 message,
             },
         };
@@ -143,7 +169,8 @@ async fn read(
 struct Answer {
     token: Option<String>,
     access_token: Option<String>,
-    expires_in: Option<f64>,
+    #[serde(default)]
+    expires_in: serde_json::Value,
 }
 
 /// Reads a token server's answer.
@@ -153,22 +180,25 @@ fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Token, ClientError> {
         reason,
         source,
     };
-    let answer: Answer = serde_json::from_slice(content).map_err(|cause| {
+    if is_web_page(content) {
+        return Err(refuse("its answer is an HTML page", None));
+    }
+    let answer: Answer = serde_json::from_slice(without_mark(content)).map_err(|cause| {
         // The parser's message may quote the value that it did not accept.
         let place = format!("line {}, column {}", cause.line(), cause.column());
         let reason = "its answer is not a JSON object with the expected types";
         refuse(reason, Some(place.into()))
     })?;
     let filled = |token: Option<String>| token.filter(|t| !t.is_empty()).map(SecretString::from);
-    let text = match (filled(answer.token), filled(answer.access_token)) {
-        (Some(a), Some(b)) if a.expose_secret() != b.expose_secret() => {
-            return Err(refuse("`token` and `access_token` differ", None));
-        }
-        (Some(token), _) | (None, Some(token)) => token,
-        (None, None) => return Err(refuse("its answer has no token", None)),
+    // Where the two differ, docker takes the first.
+    let text = filled(answer.token).or_else(|| filled(answer.access_token));
+    let text = text.ok_or_else(|| refuse("its answer has no token", None))?;
+    // Some servers write the number as a text.
+    let seconds = match &answer.expires_in {
+        serde_json::Value::String(text) => text.trim().parse().unwrap_or_default(),
+        value => value.as_f64().unwrap_or_default(),
     };
-    let seconds = answer.expires_in.unwrap_or_default();
-    let lifetime = Duration::try_from_secs_f64(seconds.max(0.0))
+    let lifetime = Duration::try_from_secs_f64(f64::max(seconds, 0.0))
         .unwrap_or(TOKEN_LIFETIME_MAX)
         .clamp(TOKEN_LIFETIME_MIN, TOKEN_LIFETIME_MAX);
     Ok(Token { text, lifetime })

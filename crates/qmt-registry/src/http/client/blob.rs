@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use self::buffers::Buffers;
 use super::hosts::Inner;
+use super::manifest::content_type;
 use super::operation::{Request, once};
 use super::retry::Attempts;
 use crate::blob::Proof;
@@ -30,6 +31,8 @@ use crate::http::transport::{Answer, Body, Endpoint, Failure, length};
 const CHUNKS_WAITING: usize = 2;
 /// How long collected bytes wait for more before they are sent on.
 const GATHER_PAUSE: Duration = Duration::from_millis(20);
+/// The media type of web pages.
+const HTML: &str = "text/html";
 /// An attempt that brought this much counts as progress: the next failure is the first again.
 const PROGRESS: u64 = 1 << 20;
 
@@ -145,10 +148,15 @@ impl Transfer {
             answer = once(context, auth, &self.whole(), &[200]).await?;
         }
         let skip = self.known_bytes(&answer, offset)?;
+        let is_html = content_type(answer.headers()).is_some_and(|kind| kind.as_ref() == HTML);
         let body = answer.body(&context.limits);
         // A length that differs from the descriptor's needs no download to be wrong.
         if let Some(announced) = body.announced() {
             let whole = announced.saturating_add(offset.saturating_sub(skip));
+            if whole != blob.size() && is_html {
+                let (url, what) = (body.url, "the blob");
+                return Err(ClientError::WebPage { url, what }.into());
+            }
             if whole != blob.size() {
                 return Err(self.proof.size_mismatch(whole, false).into());
             }

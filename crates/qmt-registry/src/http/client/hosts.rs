@@ -15,7 +15,9 @@ use crate::credentials::CredentialStore;
 use crate::error::{ClientError, Phase};
 use crate::events::{EventSink, Events, RegistryEvent};
 use crate::http::auth::Auth;
-use crate::http::transport::{Context, Endpoint, HostOptions, LookupFn, origin_key, system_lookup};
+use crate::http::transport::{
+    Context, Endpoint, HostOptions, LookupFn, Network, Proxies, origin_key, system_lookup,
+};
 use crate::limits::Limits;
 use crate::redact::RedactedUrl;
 
@@ -83,9 +85,12 @@ impl HttpRegistryBuilder {
         let streams = Arc::new(Semaphore::new(limits.streams));
         let events = Events(self.events);
         let auth = Arc::new(Auth::new(self.credentials, true));
-        let lookup = self.lookup.unwrap_or_else(system_lookup);
+        let network = Network {
+            lookup: self.lookup.unwrap_or_else(system_lookup),
+            proxies: Arc::new(Proxies::of_process()),
+        };
         let context = Context { limits, events };
-        Inner::new(context, auth, streams, lookup, self.hosts)
+        Inner::new(context, auth, streams, network, self.hosts)
     }
 }
 
@@ -104,7 +109,7 @@ pub(crate) struct Inner {
     pub(super) auth: Arc<Auth>,
     /// Bounds the concurrent downloads.
     pub(super) streams: Arc<Semaphore>,
-    pub(super) lookup: LookupFn,
+    pub(super) network: Network,
     /// By host and port.
     endpoints: Mutex<HashMap<(String, u16), Arc<Endpoint>>>,
 }
@@ -114,20 +119,20 @@ impl Inner {
         context: Context,
         auth: Arc<Auth>,
         streams: Arc<Semaphore>,
-        lookup: LookupFn,
+        network: Network,
         hosts: Vec<(RegistryHost, HostOptions)>,
     ) -> Result<Self, ClientError> {
         let mut endpoints = HashMap::new();
         for (host, options) in hosts {
             let key = origin_key(&host, options.plain_http);
-            let endpoint = Endpoint::new(host, options, lookup.clone(), &context.limits)?;
+            let endpoint = Endpoint::new(host, options, network.clone(), &context.limits)?;
             endpoints.insert(key, Arc::new(endpoint));
         }
         Ok(Self {
             context,
             auth,
             streams,
-            lookup,
+            network,
             endpoints: Mutex::new(endpoints),
         })
     }
@@ -144,8 +149,8 @@ impl Inner {
         if let Some(endpoint) = configured {
             return Ok(Arc::clone(endpoint));
         }
-        let (options, lookup) = (HostOptions::new(), self.lookup.clone());
-        let endpoint = Endpoint::new(host.clone(), options, lookup, &self.context.limits)?;
+        let (options, network) = (HostOptions::new(), self.network.clone());
+        let endpoint = Endpoint::new(host.clone(), options, network, &self.context.limits)?;
         let endpoint = Arc::new(endpoint);
         endpoints.insert(origin_key(host, false), Arc::clone(&endpoint));
         Ok(endpoint)

@@ -1,16 +1,29 @@
 //! Manifests and indexes: read by tag or digest, hashed, and of one media type.
 
+use bytes::Bytes;
 use http::{HeaderMap, header};
 use qmt_oci_ref::{Digest, DigestAlgorithm, MediaType, RawManifest, Reference, text};
 
 use super::operation::{Operation, Request};
-use crate::error::{ClientError, check_digest};
+use crate::error::ClientError;
+use crate::error::classify::check_digest;
+use crate::http::transport::is_web_page;
+use crate::redact::RedactedUrl;
 
 /// All media types that are read, the common ones first.
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.docker.distribution.manifest.v2+json";
+
+/// What a registry sends under a reference, before it is known to be a manifest.
+pub(super) struct Received {
+    pub(super) content: Bytes,
+    declared: Option<MediaType>,
+    /// The algorithm of the digest that names it, or that this registry uses.
+    algorithm: DigestAlgorithm,
+    what: String,
+}
 
 impl Operation<'_> {
     /// Reads one manifest of at most `limit` bytes.
@@ -19,6 +32,21 @@ impl Operation<'_> {
         reference: &Reference,
         limit: u64,
     ) -> Result<RawManifest, ClientError> {
+        let received = self.receive(reference, limit).await?;
+        let (declared, algorithm) = (received.declared.as_ref(), received.algorithm);
+        RawManifest::read(received.content, declared, algorithm).map_err(|source| {
+            let what = received.what;
+            ClientError::NotAManifest { what, source }
+        })
+    }
+
+    /// Reads what is under `reference`, at most `limit` bytes, and compares it with the digests
+    /// that name it.
+    pub(super) async fn receive(
+        &mut self,
+        reference: &Reference,
+        limit: u64,
+    ) -> Result<Received, ClientError> {
         let (repository, named) = (reference.repository(), reference.digest());
         let (rest, what) = match (named, reference.tag()) {
             (Some(digest), _) => (
@@ -28,7 +56,7 @@ impl Operation<'_> {
             (None, Some(tag)) => (format!("manifests/{tag}"), format!("{repository}:{tag}")),
             (None, None) => {
                 let what = reference.to_string();
-                return Err(ClientError::NotFound { what });
+                return Err(ClientError::NotFound { what, host: None });
             }
         };
         let request =
@@ -39,6 +67,7 @@ impl Operation<'_> {
             let answer = self.send(&request, &[200]).await?;
             let declared = content_type(answer.headers());
             let hints = digest_hints(answer.headers());
+            let url = RedactedUrl::from(&answer.url);
             let body = answer.body(limits);
             let content = match body.whole(limit, "the manifest (bytes)").await {
                 Ok(content) => content,
@@ -47,15 +76,20 @@ impl Operation<'_> {
                     continue;
                 }
             };
+            if is_web_page(&content) {
+                let what = "the manifest";
+                return Err(ClientError::WebPage { url, what });
+            }
             for expected in named.into_iter().chain(&hints) {
                 check_digest(expected, &Digest::of(expected.algorithm(), &content))?;
             }
             // The header is a hint of the algorithm that this registry uses.
             let algorithm = named.or(hints.first()).map(Digest::algorithm);
-            let algorithm = algorithm.unwrap_or(DigestAlgorithm::Sha256);
-            return RawManifest::read(content, declared.as_ref(), algorithm).map_err(|source| {
-                let what = request.what.clone();
-                ClientError::NotAManifest { what, source }
+            return Ok(Received {
+                content,
+                declared,
+                algorithm: algorithm.unwrap_or(DigestAlgorithm::Sha256),
+                what: request.what,
             });
         }
     }

@@ -34,6 +34,7 @@ use super::transport::HostOptions;
 use crate::credentials::{Credential, CredentialChain, Environment};
 use crate::error::ClientError;
 use crate::events::Events;
+use crate::limits::MIRROR_TRIES_MAX;
 use crate::writer::{BlobContent, RegistryWriter};
 
 /// All registries that speak the OCI distribution protocol. Cloning shares connections and tokens.
@@ -121,21 +122,22 @@ impl HttpRegistry {
         Ok(download.await?)
     }
 
-    /// A client that shares limits, tokens and credentials with this one, and reaches `host` with
-    /// `options`.
-    pub(crate) fn with_host(
+    /// A client of a mirror, which shares limits, tokens and credentials with this one and gives up
+    /// sooner. It reaches `host` with `options`.
+    pub(crate) fn of_mirror(
         &self,
         host: RegistryHost,
         options: HostOptions,
     ) -> Result<Self, ClientError> {
         let Inner { auth, streams, .. } = &*self.inner;
         let (auth, streams) = (Arc::clone(auth), Arc::clone(streams));
-        let (context, lookup) = (self.inner.context.clone(), self.inner.lookup.clone());
+        let (mut context, network) = (self.inner.context.clone(), self.inner.network.clone());
+        context.limits.tries = context.limits.tries.min(MIRROR_TRIES_MAX);
         let inner = Arc::new(Inner::new(
             context,
             auth,
             streams,
-            lookup,
+            network,
             vec![(host, options)],
         )?);
         Ok(Self { inner })
@@ -203,7 +205,7 @@ impl Registry for HttpRegistry {
         let list = self.inner.run(&self.inner.auth, &endpoint, |operation| {
             operation.list_referrers(subject)
         });
-        Ok(list.await?)
+        list.await?.into_result()
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use qmt_oci_ref::Repository;
+use tokio::time::Instant;
 use url::Url;
 
 use super::retry::Attempts;
@@ -11,9 +12,14 @@ use crate::error::ClientError;
 use crate::events::RegistryEvent;
 use crate::http::auth::{Access, Auth, AuthOutcome, AuthScope, Authorization};
 use crate::http::transport::{
-    Answer, Context, Endpoint, Failure, Payload, RequestSpec, follow, retry_after, server_message,
+    Answer, Context, Endpoint, Failure, Payload, RequestSpec, Secrets, follow, is_registry_error,
+    retry_after,
 };
+use crate::limits::Limits;
 use crate::redact::RedactedUrl;
+
+/// A header of registries.
+const API_VERSION: &str = "docker-distribution-api-version";
 
 /// A request to a registry.
 pub(super) struct Request<'a> {
@@ -92,9 +98,9 @@ pub(super) struct Operation<'a> {
 
 impl Operation<'_> {
     /// An operation at the same time, with attempts of its own.
-    pub(super) fn another(&self) -> Self {
+    pub(super) fn paced(&self, limits: &Limits, deadline: Instant) -> Self {
         Self {
-            attempts: Attempts::new(&self.context.limits, self.attempts.deadline),
+            attempts: Attempts::new(limits, deadline),
             ..*self
         }
     }
@@ -161,15 +167,16 @@ pub(super) async fn once(
             challenges += 1;
             let used = authorization.as_ref();
             let outcome = if challenges > context.limits.challenges {
-                let anonymous = used.is_none();
-                AuthOutcome::Refused { anonymous }
+                AuthOutcome::Refused
             } else {
                 auth.refused(context, scope, used, is_fresh, answer.headers())
                     .await?
             };
-            if let AuthOutcome::Refused { anonymous } = outcome {
+            if let AuthOutcome::Refused = outcome {
+                let anonymous = auth.is_without_credential(scope, used).await?;
+                let secrets = Secrets::of_header(header);
                 let text = answer.body(&context.limits).beginning().await;
-                return Err(unauthorized(request, 401, anonymous, &text).into());
+                return Err(unauthorized(request, 401, anonymous, secrets.message(&text)).into());
             }
             authorization = auth.current(context, scope).await?;
             is_fresh = true;
@@ -178,30 +185,51 @@ pub(super) async fn once(
         if accept.contains(&answer.status.as_u16()) {
             return Ok(answer);
         }
+        let proxy = answer.proxy.clone();
+        let has_api_version = answer.headers().contains_key(API_VERSION);
         let is_forbidden = answer.status == StatusCode::FORBIDDEN && is_same_origin;
         let retry_after = retry_after(answer.headers(), SystemTime::now());
         let (status, url) = (answer.status.as_u16(), RedactedUrl::from(&answer.url));
+        // A store, to which the registry redirects, speaks for itself.
+        let is_registry = scope.endpoint.is_origin_of(&answer.url);
+        let secrets = Secrets::of_header(header);
         let text = answer.body(&context.limits).beginning().await;
+        let message = secrets.message(&text);
+        if let Some(proxy) = proxy.filter(|_| !has_api_version && is_of_proxy(status, &text)) {
+            let error = ClientError::ProxyAnswer {
+                proxy,
+                url,
+                status,
+                message,
+            };
+            return Err(Failure { error, retry_after });
+        }
+        if is_forbidden
+            && let Some(answer) =
+                anonymously(context, auth, request, accept, authorization.as_ref()).await
+        {
+            return Ok(answer);
+        }
+        let host = scope.endpoint.host.clone();
         let error = match status {
             404 => ClientError::NotFound {
                 what: request.what.clone(),
+                host: scope.repository.and(Some(host)).filter(|_| is_registry),
             },
-            401 | 403 => unauthorized(request, status, authorization.is_none(), &text),
+            401 | 403 if is_registry => {
+                let used = authorization.as_ref();
+                let anonymous = auth.is_without_credential(scope, used).await?;
+                unauthorized(request, status, anonymous, message)
+            }
             429 => ClientError::RateLimited { url, retry_after },
             _ => ClientError::Status {
                 url,
                 status,
-                message: server_message(&text),
+                from: Some(host).filter(|_| !is_registry),
+                message,
             },
         };
-        let failure = Failure { error, retry_after };
-        return if is_forbidden {
-            anonymously(context, auth, request, accept, authorization.as_ref())
-                .await
-                .ok_or(failure)
-        } else {
-            Err(failure)
-        };
+        return Err(Failure { error, retry_after });
     }
 }
 
@@ -224,13 +252,28 @@ async fn anonymously(
     Some(answer)
 }
 
-fn unauthorized(request: &Request<'_>, status: u16, anonymous: bool, text: &[u8]) -> ClientError {
+/// Whether a proxy gave an answer of this status in place of the server. Registries describe errors
+/// as JSON.
+fn is_of_proxy(status: u16, body: &[u8]) -> bool {
+    match status {
+        407 => true,
+        403 | 502..=504 => !is_registry_error(body),
+        _ => false,
+    }
+}
+
+fn unauthorized(
+    request: &Request<'_>,
+    status: u16,
+    anonymous: bool,
+    message: String,
+) -> ClientError {
     ClientError::Unauthorized {
         host: request.scope.endpoint.host.clone(),
         what: request.what.clone(),
         status,
         anonymous,
-        message: server_message(text),
+        message,
     }
 }
 

@@ -1,61 +1,135 @@
 //! Referrers: the API, page by page, and the list under the tag of the tag schema.
 //!
+//! Both are read as far as they can be: every entry is a claim that the caller checks, so one odd
+//! entry, or one list that is refused, does not hide the rest.
+//!
 //! Spec: <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-referrers>
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::join;
 use http::{HeaderMap, header};
-use qmt_oci_ref::manifest::{Index, ManifestLimits, OCI_INDEX};
-use qmt_oci_ref::{Descriptor, Digest, MediaType, PinnedReference, Reference, Tag};
+use qmt_oci_ref::manifest::{ClaimLimits, Claims, ManifestError, OCI_INDEX, is_index};
+use qmt_oci_ref::{
+    Descriptor, Digest, MediaType, PinnedReference, Reference, RegistryError, Tag, manifest,
+};
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::manifest::content_type;
 use super::operation::{Operation, Request};
-use crate::error::ClientError;
+use crate::error::{ClientError, Phase};
 use crate::events::RegistryEvent;
 use crate::http::transport::same_origin;
+use crate::limits::{
+    LIST_TRIES_MAX, REFERRER_ANNOTATIONS_MAX, REFERRERS_ANNOTATIONS_MAX, REFERRERS_BYTES_MAX,
+};
+use crate::redact::RedactedUrl;
 
 /// How registries without the API answer (404 by the specification).
-const NO_API: [u16; 7] = [200, 400, 404, 405, 406, 415, 501];
+const NO_API: [u16; 9] = [200, 400, 404, 405, 406, 410, 415, 422, 501];
+
+/// What could be read of the lists.
+pub(super) struct Listing {
+    entries: Vec<Descriptor>,
+    /// Whether a list was read, be it an empty one.
+    was_read: bool,
+    /// Why that is not all.
+    missing: Option<ClientError>,
+}
+
+impl Listing {
+    /// The whole list, or the error with what could be read.
+    pub(super) fn into_result(self) -> Result<Vec<Descriptor>, RegistryError> {
+        match self.missing.map(RegistryError::from) {
+            None => Ok(self.entries),
+            Some(error) if self.was_read => Err(error.with_listed(self.entries)),
+            Some(error) => Err(error),
+        }
+    }
+}
 
 impl Operation<'_> {
     /// Lists the referrers of `subject`.
     pub(super) async fn list_referrers(
         mut self,
         subject: &PinnedReference,
-    ) -> Result<Vec<Descriptor>, ClientError> {
-        let mut listed = Listed::new(subject, self.context.limits.referrers);
+    ) -> Result<Listing, ClientError> {
+        let limits = &self.context.limits;
+        let (limit, deadline) = (limits.referrers_timeout, self.attempts.deadline);
+        let deadline = deadline.min(Instant::now() + limit);
+        let fewer_tries = limits.clone().tries(LIST_TRIES_MAX);
+        self = self.paced(&fewer_tries, deadline);
         // A registry that added the API later may not have read the lists that existed before, and
         // one referrer that the API lists says nothing about others.
-        let mut by_tag = self.another();
-        let (has_api, tagged) = futures_util::try_join!(
-            self.referrers_by_api(subject, &mut listed),
-            by_tag.referrers_by_tag(subject),
-        )?;
-        if !has_api {
-            let host = self.endpoint.host.clone();
-            let event = RegistryEvent::ReferrersFallback { host };
-            self.context.events.send(event);
+        let mut tag_reader = self.paced(&fewer_tries, deadline);
+        let mut listed = Listed::new(subject, limits.referrers);
+        let (by_api, by_tag) = join!(
+            timeout_at(deadline, self.referrers_by_api(subject, &mut listed)),
+            timeout_at(deadline, tag_reader.list_under_tag(subject)),
+        );
+        let mut missing = None;
+        let mut was_read = listed.was_read;
+        match by_api {
+            Ok(Ok(true)) => was_read = true,
+            Ok(Ok(false)) => {
+                let host = self.endpoint.host.clone();
+                let event = RegistryEvent::ReferrersFallback { host };
+                self.context.events.send(event);
+            }
+            Ok(Err(error)) => missing = Some(error),
+            Err(_) => missing = Some(self.timed_out(limit)),
         }
-        listed.extend(tagged.unwrap_or_default())?;
-        Ok(listed.entries)
+        match by_tag {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(content))) => match listed.add(&content) {
+                Ok(()) => was_read = true,
+                Err(error) => missing = missing.or(Some(error)),
+            },
+            Ok(Err(error)) => missing = missing.or(Some(error)),
+            Err(_) => missing = missing.or_else(|| Some(self.timed_out(limit))),
+        }
+        let missing = missing.or_else(|| listed.incomplete());
+        Ok(Listing {
+            entries: listed.entries,
+            was_read,
+            missing,
+        })
     }
 
-    /// The list under the subject's tag, if it exists.
-    pub(super) async fn referrers_by_tag(
+    fn timed_out(&self, limit: Duration) -> ClientError {
+        ClientError::Timeout {
+            url: RedactedUrl::from(&self.endpoint.base),
+            phase: Phase::Finish,
+            limit,
+        }
+    }
+
+    /// The index under the subject's tag, if there is one.
+    pub(super) async fn list_under_tag(
         &mut self,
         subject: &PinnedReference,
-    ) -> Result<Option<Vec<Descriptor>>, ClientError> {
+    ) -> Result<Option<Bytes>, ClientError> {
         let Some(tag) = fallback_tag(subject) else {
             return Ok(None);
         };
         let list = Reference::new(subject.repository().clone(), Some(tag), None);
         let limit = self.context.limits.referrers_page;
-        match self.fetch_manifest(&list, limit).await {
-            Ok(index) => read_list(subject, index.bytes()).map(Some),
-            Err(ClientError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
+        let content = match self.receive(&list, limit).await {
+            Ok(received) => received.content,
+            Err(ClientError::NotFound { .. }) => return Ok(None),
+            Err(ClientError::Status { status, .. }) if NO_API.contains(&status) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let digest = subject.digest();
+        // GitLab takes the tag for the digest that it is made of, and sends the subject itself.
+        if Digest::of(digest.algorithm(), &content) == *digest {
+            return Ok(None);
         }
+        let claims = read_claims(&content, subject, ClaimLimits::nothing())?;
+        Ok(claims.is_index().then_some(content))
     }
 
     /// Reads the API's pages into `listed`; `false` where the registry has no such API.
@@ -70,6 +144,7 @@ impl Operation<'_> {
         let mut request = Request::read(self.endpoint, subject.repository(), &rest, what)
             .header(header::ACCEPT, OCI_INDEX);
         let mut visited = HashSet::new();
+        let mut bytes_left = REFERRERS_BYTES_MAX;
         loop {
             let is_first = visited.is_empty();
             if !visited.insert(request.spec.url.clone()) || visited.len() > limits.referrers_pages {
@@ -78,25 +153,54 @@ impl Operation<'_> {
             }
             let accept: &[u16] = if is_first { &NO_API } else { &[200] };
             let answer = self.send(&request, accept).await?;
-            let is_index = content_type(answer.headers()) == Some(MediaType::ImageIndex);
-            if answer.status.as_u16() != 200 || (is_first && !is_index) {
+            let declared = Declared::of(content_type(answer.headers()).as_ref());
+            if answer.status.as_u16() != 200 || (is_first && declared == Declared::Other) {
                 return Ok(false);
             }
-            let next = next_page(&answer.url, answer.headers(), &self.endpoint.base)?;
+            let next = next_page(&answer.url, answer.headers(), &self.endpoint.base);
             let body = answer.body(limits);
             let what = "a page of the referrers list (bytes)";
-            match body.whole(limits.referrers_page, what).await {
-                Ok(content) => listed.extend(read_list(subject, &content)?)?,
+            let content = match body
+                .whole(limits.referrers_page.min(bytes_left), what)
+                .await
+            {
+                Ok(content) => content,
                 Err(error) => {
                     self.pause(error, &request).await?;
                     visited.remove(&request.spec.url);
                     continue;
                 }
+            };
+            bytes_left = bytes_left.saturating_sub(content.len() as u64);
+            match listed.add(&content) {
+                Ok(()) => {}
+                // Nothing says that it was meant as a list.
+                Err(_) if is_first && declared == Declared::Nothing => return Ok(false),
+                Err(error) => return Err(error),
             }
-            match next {
+            match next? {
                 Some(next) => request.spec.url = next,
                 None => return Ok(true),
             }
+        }
+    }
+}
+
+/// What a `Content-Type` says about a page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Declared {
+    Index,
+    /// Servers send a generic type for what they do not know.
+    Nothing,
+    Other,
+}
+
+impl Declared {
+    fn of(content_type: Option<&MediaType>) -> Self {
+        match content_type {
+            Some(media_type) if is_index(media_type) => Self::Index,
+            Some(media_type) if !manifest::is_generic(media_type) => Self::Other,
+            _ => Self::Nothing,
         }
     }
 }
@@ -107,20 +211,30 @@ pub(super) fn fallback_tag(subject: &PinnedReference) -> Option<Tag> {
     Tag::for_digest(subject.digest(), "").ok()
 }
 
-fn read_list(subject: &PinnedReference, content: &[u8]) -> Result<Vec<Descriptor>, ClientError> {
-    let index = Index::read(content, &ManifestLimits::default());
-    index.map(Index::into_manifests).map_err(|source| {
-        let what = format!("the referrers of {subject}");
-        ClientError::NotAManifest { what, source }
-    })
+fn read_claims(
+    content: &[u8],
+    subject: &PinnedReference,
+    limits: ClaimLimits,
+) -> Result<Claims, ClientError> {
+    Claims::read(content, limits).map_err(|source| not_a_list(subject, source))
+}
+
+fn not_a_list(subject: &PinnedReference, source: ManifestError) -> ClientError {
+    let what = format!("the referrers of {subject}");
+    ClientError::NotAManifest { what, source }
 }
 
 /// Descriptors in the order in which they were listed, each digest once, up to a limit.
 struct Listed<'a> {
     subject: &'a PinnedReference,
     limit: usize,
+    annotations_left: usize,
     digests: HashSet<Digest>,
     entries: Vec<Descriptor>,
+    was_read: bool,
+    is_over: bool,
+    /// How many entries cannot be read, and the rule that the first of them breaks.
+    unreadable: Option<(usize, &'static str)>,
 }
 
 impl<'a> Listed<'a> {
@@ -128,23 +242,74 @@ impl<'a> Listed<'a> {
         Self {
             subject,
             limit,
+            annotations_left: REFERRERS_ANNOTATIONS_MAX,
             digests: HashSet::new(),
             entries: Vec::new(),
+            was_read: false,
+            is_over: false,
+            unreadable: None,
         }
     }
 
-    /// Adds the `descriptors` that are new.
-    fn extend(&mut self, descriptors: Vec<Descriptor>) -> Result<(), ClientError> {
-        for descriptor in descriptors {
-            if !self.digests.insert(descriptor.digest().clone()) {
-                continue;
+    /// Adds the entries of a page that are new.
+    fn add(&mut self, content: &[u8]) -> Result<(), ClientError> {
+        let limits = ClaimLimits {
+            entries: self.limit,
+            annotations_each: REFERRER_ANNOTATIONS_MAX,
+            annotations_all: self.annotations_left,
+            annotation_names: None,
+        };
+        let claims = read_claims(content, self.subject, limits)?;
+        // `null`, and a list that an index lacks, are empty lists.
+        let list = match (claims.manifests, claims.media_type) {
+            (_, Some(media_type)) if !is_index(&media_type) => {
+                let source = ManifestError::NotAnImage { media_type };
+                return Err(not_a_list(self.subject, source));
             }
-            if self.entries.len() >= self.limit {
-                return Err(too_many("referrers", self.limit, self.subject));
+            (None, None) => {
+                let source = ManifestError::Missing { field: "manifests" };
+                return Err(not_a_list(self.subject, source));
             }
-            self.entries.push(descriptor);
+            (list, _) => list.unwrap_or_default(),
+        };
+        self.was_read = true;
+        self.is_over |= list.count > list.read.len();
+        self.annotations_left = self.annotations_left.saturating_sub(list.annotation_bytes);
+        for entry in list.read {
+            match entry {
+                Ok(entry) => self.push(entry.descriptor),
+                Err(rule) => {
+                    let (count, first) = self.unreadable.unwrap_or((0, rule));
+                    self.unreadable = Some((count.saturating_add(1), first));
+                }
+            }
         }
         Ok(())
+    }
+
+    fn push(&mut self, descriptor: Descriptor) {
+        if self.digests.contains(descriptor.digest()) {
+            return;
+        }
+        if self.entries.len() >= self.limit {
+            self.is_over = true;
+            return;
+        }
+        self.digests.insert(descriptor.digest().clone());
+        self.entries.push(descriptor);
+    }
+
+    /// Why the entries are not all, if so.
+    fn incomplete(&self) -> Option<ClientError> {
+        if self.is_over {
+            return Some(too_many("referrers", self.limit, self.subject));
+        }
+        let (count, rule) = self.unreadable?;
+        Some(ClientError::UnreadableEntries {
+            subject: self.subject.to_string(),
+            count,
+            rule,
+        })
     }
 }
 

@@ -145,6 +145,40 @@ async fn a_redirect_leads_where_the_registry_is() {
     assert_eq!(inside.requests().len(), 1);
 }
 
+/// AUTH-06: a registry with a public address and one of the local machine is not inside.
+#[tokio::test]
+async fn a_name_that_is_public_as_well_does_not_lead_inside() {
+    let inside = qmt_testkit::PlainServer::start().unwrap();
+    inside.put("/x", MANIFEST);
+    let port = inside.address().port();
+    let lookup: LookupFn = Arc::new(|name| {
+        let addresses: &[[u8; 4]] = match name.as_str() {
+            "registry.test" => &[[127, 0, 0, 1], [8, 8, 8, 8]],
+            _ => &[[127, 0, 0, 1]],
+        };
+        let found = addresses
+            .iter()
+            .map(|address| SocketAddr::from((*address, 0)));
+        let found: Vec<SocketAddr> = found.collect();
+        Box::pin(async move { Ok(found) })
+    });
+    for target in ["internal.test", "127.0.0.1", "localhost"] {
+        let server = FakeRegistry::builder().serve().await;
+        server.put_manifest("acme/echo", "1", manifest::OCI_MANIFEST, MANIFEST);
+        let host = host_at(&server);
+        let reference = reference_at(&host);
+        client(&host, Arc::clone(&lookup))
+            .resolve(&reference)
+            .await
+            .unwrap();
+        let target = format!("http://{target}:{port}/x");
+        server.fault(Fault::on("GET", "/v2/*").redirect(307, &target));
+        let refused = client(&host, Arc::clone(&lookup)).resolve(&reference).await;
+        assert!(refused.is_err(), "{target}");
+        assert!(inside.requests().is_empty(), "{target}");
+    }
+}
+
 /// A name that does not exist is looked up once; after a failed look-up there are more attempts.
 #[tokio::test]
 async fn a_name_that_does_not_exist_is_no_outage() {

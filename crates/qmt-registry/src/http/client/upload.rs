@@ -241,7 +241,9 @@ fn check_digest(answer: &Answer, expected: &Digest) -> Result<(), ClientError> {
     let confirmed = digest_hints(answer.headers())
         .into_iter()
         .find(same_algorithm);
-    confirmed.map_or(Ok(()), |actual| error::check_digest(expected, &actual))
+    confirmed.map_or(Ok(()), |actual| {
+        error::classify::check_digest(expected, &actual)
+    })
 }
 
 /// The least size of a part that a registry accepts.

@@ -56,7 +56,7 @@ impl Body {
                     return Ok(Some(chunk));
                 }
                 Ok(Ok(None)) => return Ok(None),
-                Ok(Err(cause)) => return Err(broken(self.url.clone(), cause)),
+                Ok(Err(cause)) => return Err(broken(self.url.clone(), None, cause)),
                 // No chunk in the rest of the window: what came before decides.
                 Err(_) => self.check_rate()?,
             }

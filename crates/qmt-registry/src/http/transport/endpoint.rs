@@ -1,7 +1,7 @@
 //! One registry: its address, its options, and the connections to it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use qmt_oci_ref::address::AddressKind;
 use qmt_oci_ref::{RegistryHost, Repository};
@@ -9,12 +9,15 @@ use reqwest::Client;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::connect::{configure, is_local_machine, proxy_hosts};
+use super::connect::connect;
 use super::options::HostOptions;
+use super::proxy::{self, Proxies, Route};
 use super::redirect::same_origin;
-use super::resolver::{CheckedResolver, Kinds, LookupFn, kinds_of, literal};
+use super::resolver::{CheckedResolver, Kinds, LookupFn, kinds_of};
+use super::tls::TlsFiles;
 use crate::error::ClientError;
 use crate::limits::Limits;
+use crate::redact::RedactedUrl;
 
 /// Docker Hub is named `docker.io` and served by this host.
 const DOCKER_HUB_SERVER: &str = "registry-1.docker.io";
@@ -26,8 +29,23 @@ pub(crate) struct Endpoint {
     pub(crate) options: HostOptions,
     kinds: OnceCell<Kinds>,
     clients: Mutex<HashMap<ClientKey, Client>>,
-    lookup: LookupFn,
+    network: Network,
     limits: Limits,
+}
+
+/// What this machine knows about the network.
+#[derive(Clone)]
+pub(crate) struct Network {
+    pub(crate) lookup: LookupFn,
+    pub(crate) proxies: Arc<Proxies>,
+}
+
+/// Connections to a server.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(super) client: Client,
+    /// The proxy that they lead through.
+    pub(super) proxy: Option<RedactedUrl>,
 }
 
 /// What two requests must have in common to share connections.
@@ -37,8 +55,7 @@ struct ClientKey {
     is_own: bool,
     /// Without TLS, the system's certificates are not read.
     is_plain: bool,
-    /// The local machine, which the environment's proxy can't reach.
-    is_local: bool,
+    route: Route,
     /// `None` for hosts that the operator named, else the kinds of address that may be reached.
     allowed: Option<Kinds>,
 }
@@ -49,7 +66,7 @@ impl Endpoint {
     pub(crate) fn new(
         host: RegistryHost,
         options: HostOptions,
-        lookup: LookupFn,
+        network: Network,
         limits: &Limits,
     ) -> Result<Self, ClientError> {
         let scheme = if options.plain_http { "http" } else { "https" };
@@ -59,14 +76,23 @@ impl Endpoint {
             host.as_str()
         };
         let base = Url::parse(&format!("{scheme}://{name}/")).map_err(ClientError::setup)?;
-        drop(configure(&host, &options, limits, true, false)?);
+        drop(TlsFiles::read(&host, &options)?);
+        if let Some(proxy) = &options.proxy {
+            proxy::parse(&proxy.0).map_err(|reason| ClientError::Options {
+                host: host.clone(),
+                option: "proxy",
+                path: None,
+                reason,
+                source: None,
+            })?;
+        }
         Ok(Self {
             host,
             base,
             options,
             kinds: OnceCell::new(),
             clients: Mutex::new(HashMap::new()),
-            lookup,
+            network,
             limits: limits.clone(),
         })
     }
@@ -87,23 +113,23 @@ impl Endpoint {
     /// The kinds of network that this endpoint is in, looked up once.
     pub(crate) async fn kinds(&self) -> &Kinds {
         self.kinds
-            .get_or_init(|| kinds_of(&self.base, &self.lookup))
+            .get_or_init(|| kinds_of(&self.base, &self.network.lookup))
             .await
     }
 
     /// The client for requests to the endpoint's own host.
-    pub(crate) fn own_client(&self) -> Result<Client, ClientError> {
+    pub(crate) fn own_client(&self) -> Result<Connection, ClientError> {
         self.client(true, &self.base, None)
     }
 
     /// The client for another host that the operator named.
-    pub(crate) fn trusted_client(&self, url: &Url) -> Result<Client, ClientError> {
+    pub(crate) fn trusted_client(&self, url: &Url) -> Result<Connection, ClientError> {
         self.client(false, url, None)
     }
 
     /// The client for a host that the endpoint named: without the client certificate, and only to
     /// public addresses or those of the endpoint's own kinds.
-    pub(crate) async fn foreign_client(&self, url: &Url) -> Result<Client, ClientError> {
+    pub(crate) async fn foreign_client(&self, url: &Url) -> Result<Connection, ClientError> {
         let mut allowed = self.kinds().await.clone();
         allowed.insert(AddressKind::Public);
         self.client(false, url, Some(allowed))
@@ -114,37 +140,45 @@ impl Endpoint {
         is_own: bool,
         url: &Url,
         allowed: Option<Kinds>,
-    ) -> Result<Client, ClientError> {
+    ) -> Result<Connection, ClientError> {
+        let route = self.network.proxies.route(&self.options, url)?;
+        let proxy = match &route {
+            Route::Proxy(proxy) => Some(&proxy.0),
+            Route::Direct | Route::System => None,
+        };
+        let shown = proxy.map(RedactedUrl::from);
+        let is_plain = |url: &Url| url.scheme() != "https";
+        // The operator named the proxy, so its name may resolve to any address.
+        let exempt = proxy.and_then(|proxy| Some(proxy.host_str()?.to_owned()));
         let key = ClientKey {
             is_own,
-            is_plain: url.scheme() == "http",
-            is_local: is_local_machine(url, literal(url)),
+            is_plain: is_plain(url) && proxy.is_none_or(is_plain),
+            route: route.clone(),
             allowed,
         };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
-            return Ok(client.clone());
+            let client = client.clone();
+            return Ok(Connection {
+                client,
+                proxy: shown,
+            });
         }
-        let mut builder = configure(
-            &self.host,
-            &self.options,
-            &self.limits,
-            is_own,
-            key.is_local,
-        )?
-        .dns_resolver(CheckedResolver {
-            lookup: self.lookup.clone(),
+        let resolver = CheckedResolver {
+            lookup: self.network.lookup.clone(),
             allowed: key.allowed.clone(),
-            exempt: proxy_hosts(&self.options),
-        });
-        if key.is_plain {
-            // Reading the system's certificates takes longer than many requests.
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder
-            .build()
-            .map_err(|cause| ClientError::setup(cause.without_url()))?;
+            exempt,
+        };
+        let tls = if key.is_plain {
+            None
+        } else {
+            Some(TlsFiles::read(&self.host, &self.options)?.config(is_own)?)
+        };
+        let client = connect(&self.limits, tls, &route, resolver)?;
         clients.insert(key, client.clone());
-        Ok(client)
+        Ok(Connection {
+            client,
+            proxy: shown,
+        })
     }
 }

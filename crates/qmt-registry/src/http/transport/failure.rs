@@ -5,11 +5,10 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
-use qmt_oci_ref::text;
 use rustls::InvalidMessage;
-use serde::Deserialize;
 
 use super::resolver::{ForbiddenAddress, NoSuchName};
+use super::verifier::is_about_issuer;
 use crate::error::{BoxError, ClientError};
 use crate::redact::RedactedUrl;
 
@@ -46,8 +45,12 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 #[error(transparent)]
 pub(super) struct UnreadableContent(pub(super) BoxError);
 
-/// Turns what the HTTP client reports into the error for `url`.
-pub(crate) fn broken(url: RedactedUrl, error: reqwest::Error) -> ClientError {
+/// Turns what the HTTP client reports into the error for `url`, to which `proxy` led.
+pub(crate) fn broken(
+    url: RedactedUrl,
+    proxy: Option<&RedactedUrl>,
+    error: reqwest::Error,
+) -> ClientError {
     let mut next = error.source();
     let mut cause = None;
     while let Some(inner) = next.filter(|_| cause.is_none()) {
@@ -64,6 +67,14 @@ pub(crate) fn broken(url: RedactedUrl, error: reqwest::Error) -> ClientError {
         }
         Some(Cause::Flood) => return ClientError::Flooded { url, source },
         Some(Cause::WithoutTls) => return ClientError::WithoutTls { url, source },
+        Some(Cause::Certificate(cause)) => {
+            let unknown_issuer = is_about_issuer(&cause);
+            return ClientError::Certificate {
+                address: url.address(),
+                unknown_issuer,
+                source: (!unknown_issuer).then(|| cause.into()),
+            };
+        }
         Some(Cause::Final | Cause::ForbiddenAddress) => (None, false),
         Some(Cause::UnknownName) => (Some("the name does not exist"), false),
         Some(Cause::Refused) if is_connect => (
@@ -74,16 +85,25 @@ pub(crate) fn broken(url: RedactedUrl, error: reqwest::Error) -> ClientError {
         // The server closed the connection during the TLS handshake.
         Some(Cause::Cut) if is_connect => (None, false),
         _ if is_dns => (Some("the name can't be looked up"), true),
+        // Its answer to `CONNECT`.
+        None if is_connect && proxy.is_some() => (Some("it refuses the connection"), false),
         _ => (None, is_request_valid),
     };
-    match reason {
-        Some(reason) => ClientError::Unreachable {
+    match (reason, proxy) {
+        (Some(reason), Some(proxy)) => ClientError::ProxyFailed {
+            proxy: proxy.clone(),
+            url,
+            retryable,
+            reason,
+            source,
+        },
+        (Some(reason), None) => ClientError::Unreachable {
             address: url.address(),
             retryable,
             reason,
             source,
         },
-        None => ClientError::Transport {
+        (None, _) => ClientError::Transport {
             url,
             retryable,
             source,
@@ -99,7 +119,9 @@ enum Cause {
     Flood,
     /// The answer to the TLS handshake is not a TLS record.
     WithoutTls,
-    /// A certificate, a TLS version or a malformed head that is the same the next time.
+    /// The certificate is not accepted.
+    Certificate(rustls::Error),
+    /// A TLS version or a malformed head that is the same the next time.
     Final,
     ForbiddenAddress,
     UnknownName,
@@ -128,9 +150,10 @@ fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
             rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
                 Some(Cause::WithoutTls)
             }
-            rustls::Error::InvalidCertificate(_)
-            | rustls::Error::NoCertificatesPresented
-            | rustls::Error::PeerIncompatible(_) => Some(Cause::Final),
+            rustls::Error::InvalidCertificate(_) => Some(Cause::Certificate(error.clone())),
+            rustls::Error::NoCertificatesPresented | rustls::Error::PeerIncompatible(_) => {
+                Some(Cause::Final)
+            }
             _ => None,
         };
     }
@@ -148,40 +171,4 @@ fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
         return Some(Cause::ForbiddenAddress);
     }
     error.is::<NoSuchName>().then_some(Cause::UnknownName)
-}
-
-/// Reads the text of an error body (the specification's JSON, a token server's JSON, or plain
-/// text), escaped and cut. Empty where there is none.
-pub(crate) fn server_message(body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct ErrorBody {
-        errors: Option<Vec<Entry>>,
-        details: Option<String>,
-        message: Option<String>,
-    }
-    #[derive(Deserialize)]
-    struct Entry {
-        code: Option<String>,
-        message: Option<String>,
-    }
-    let shown = |text: &str| text::escape(text.trim());
-    if let Ok(error) = serde_json::from_slice::<ErrorBody>(body) {
-        let entries = error.errors.into_iter().flatten().take(4);
-        let parts: Vec<String> = entries
-            .map(|entry| {
-                let parts = [entry.code, entry.message];
-                parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
-            })
-            .chain(error.details)
-            .chain(error.message)
-            .collect();
-        return shown(&parts.join("; "));
-    }
-    let text = String::from_utf8_lossy(body);
-    // The HTML page of a gateway says less than its status.
-    if text.trim_start().starts_with('<') {
-        String::new()
-    } else {
-        shown(&text)
-    }
 }

@@ -7,19 +7,25 @@ mod body;
 mod connect;
 mod endpoint;
 mod failure;
+mod message;
 mod options;
+mod proxy;
 mod redirect;
 mod request;
 mod resolver;
+mod tls;
+mod verifier;
 
 #[cfg(test)]
 mod tests;
 
 pub(super) use self::body::{Body, length};
-pub(super) use self::endpoint::Endpoint;
-pub(super) use self::failure::{Failure, retry_after, server_message};
+pub(super) use self::endpoint::{Endpoint, Network};
+pub(super) use self::failure::{Failure, retry_after};
+pub(super) use self::message::{Secrets, is_registry_error, is_web_page};
 pub use self::options::HostOptions;
 pub(crate) use self::options::origin_key;
+pub(super) use self::proxy::Proxies;
 pub(super) use self::redirect::{check_address, is_redirect, location, same_origin, unsafe_part};
 pub(super) use self::request::{Answer, Context, Payload, RequestSpec, exchange, follow};
 pub(super) use self::resolver::{LookupFn, literal, system_lookup};

@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use qmt_oci_ref::RegistryHost;
 
-use crate::redact::RedactedUrl;
-
 /// How one registry is reached. The default is HTTPS with the system's certificates and the
 /// environment's proxy.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +28,8 @@ impl HostOptions {
         self
     }
 
-    /// Trusts the certificates in a PEM file as well.
+    /// Trusts the certificates in a PEM file as well: authorities, and the registry's own
+    /// certificate, for the names in it.
     #[must_use]
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(path.into());
@@ -45,8 +44,8 @@ impl HostOptions {
         self
     }
 
-    /// Uses this proxy (`http://`, `https://`, `socks5://`) instead of the environment's; an empty
-    /// text means none. `NO_PROXY` applies to it too. The environment's proxy is not used for names
+    /// Uses this proxy (`http://`, which may be left out, `https://`, `socks5://`) instead of the
+    /// environment's; an empty text means none. `NO_PROXY` applies to it too. The environment's proxy is not used for names
     /// and addresses of the local machine; this one is.
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<String>) -> Self {
@@ -69,7 +68,11 @@ pub(crate) struct ProxyOption(pub(crate) String);
 
 impl std::fmt::Debug for ProxyOption {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Proxy({})", RedactedUrl::from_text(&self.0))
+        match super::proxy::parse(&self.0) {
+            Ok(Some(proxy)) => proxy.fmt(f),
+            Ok(None) => f.write_str("no proxy"),
+            Err(reason) => f.write_str(reason),
+        }
     }
 }
 

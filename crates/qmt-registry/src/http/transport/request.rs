@@ -4,12 +4,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use qmt_oci_ref::BlobStream;
-use reqwest::Client;
 use tokio::time::timeout;
 use url::Url;
 
 use super::body::{Body, length};
-use super::endpoint::Endpoint;
+use super::endpoint::{Connection, Endpoint};
 use super::failure::{UnreadableContent, broken};
 use super::redirect::{check_address, is_redirect, location};
 use crate::error::{ClientError, Phase};
@@ -53,6 +52,8 @@ pub(crate) struct Answer {
     /// Whether no redirect led away from the endpoint: only then was the authorization sent, and
     /// only then a challenge is answered.
     pub(crate) is_same_origin: bool,
+    /// The proxy that may have answered in place of the server: over plain HTTP it can.
+    pub(crate) proxy: Option<RedactedUrl>,
     response: reqwest::Response,
 }
 
@@ -93,10 +94,12 @@ pub(crate) async fn follow(
         let status = response.status();
         let follows = matches!(spec.method, Method::GET | Method::HEAD);
         if !(is_redirect(status) && follows) {
+            let proxy = client.proxy.filter(|_| url.scheme() == "http");
             return Ok(Answer {
                 status,
                 url,
                 is_same_origin,
+                proxy,
                 response,
             });
         }
@@ -115,13 +118,14 @@ pub(crate) async fn follow(
 /// Sends one request and waits for the head of its answer.
 pub(crate) async fn exchange(
     context: &Context,
-    client: &Client,
+    connection: &Connection,
     method: &Method,
     url: &Url,
     headers: HeaderMap,
     payload: &Payload<'_>,
 ) -> Result<reqwest::Response, ClientError> {
     let limits = &context.limits;
+    let client = &connection.client;
     let mut request = client.request(method.clone(), url.clone()).headers(headers);
     match payload {
         // Some servers insist on a length, also of zero.
@@ -156,7 +160,10 @@ pub(crate) async fn exchange(
         Ok(Err(cause)) if cause.is_connect() && cause.is_timeout() => {
             return Err(timed_out(Phase::Connect, limits.connect_timeout));
         }
-        Ok(Err(cause)) => return Err(broken(RedactedUrl::from(url), cause)),
+        Ok(Err(cause)) => {
+            let proxy = connection.proxy.as_ref();
+            return Err(broken(RedactedUrl::from(url), proxy, cause));
+        }
         Err(_) => return Err(timed_out(Phase::Answer, limit)),
     };
     check_head(response.headers(), limits, url)?;

@@ -48,10 +48,15 @@ pub(crate) async fn kinds_of(url: &Url, lookup: &LookupFn) -> Kinds {
         return Kinds::new();
     };
     match lookup(name.to_owned()).await {
-        Ok(addresses) => addresses
-            .iter()
-            .map(|address| AddressKind::of(address.ip()))
-            .collect(),
+        Ok(addresses) => {
+            let kinds = addresses.iter();
+            let mut kinds: Kinds = kinds.map(|address| AddressKind::of(address.ip())).collect();
+            // A public name with an internal address as well must not lead inside.
+            if kinds.contains(&AddressKind::Public) {
+                kinds.retain(|kind| *kind == AddressKind::Public);
+            }
+            kinds
+        }
         // Behind a proxy, names need not resolve here: then nothing but the internet is allowed.
         Err(_) => Kinds::from([AddressKind::Public]),
     }
@@ -62,8 +67,8 @@ pub(crate) struct CheckedResolver {
     pub(super) lookup: LookupFn,
     /// `None` allows all addresses: for hosts that the operator named.
     pub(super) allowed: Option<Kinds>,
-    /// Names of proxies, which the operator named.
-    pub(super) exempt: Vec<String>,
+    /// The name of the proxy, which the operator named.
+    pub(super) exempt: Option<String>,
 }
 
 /// A name that resolves to an address that may not be reached.
@@ -85,7 +90,7 @@ impl Resolve for CheckedResolver {
         let allowed = self
             .allowed
             .clone()
-            .filter(|_| !self.exempt.contains(&name));
+            .filter(|_| self.exempt.as_ref() != Some(&name));
         let pending = (self.lookup)(name.clone());
         Box::pin(async move {
             let addresses = pending.await.map_err(name_error)?;

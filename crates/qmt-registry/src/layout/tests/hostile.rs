@@ -133,7 +133,8 @@ async fn indexes_that_are_none_are_refused() {
     }
     let traversal = entry(&image(""), Some("latest")).replacen("sha256:", "../../sha256:", 1);
     bed.set_index(&[traversal]);
-    reason_of(bed.layout.resolve(&latest).await);
+    // What is no digest names nothing.
+    bed.layout.resolve(&latest).await.unwrap_err();
 }
 
 #[test]
@@ -255,18 +256,15 @@ async fn archives_with_misleading_names_are_refused() {
     let file = tar::EntryType::Regular;
     OciLayout::open(hostile_tar(b"./blobs/x", file).path()).unwrap();
     let out = "it has names that lead out of it";
-    for name in [
-        &b"../x"[..],
-        b"/etc/passwd",
-        b"blobs/../../x",
-        b"blobs/\xff",
-    ] {
+    for name in [&b"../x"[..], b"/../x", b"blobs/../../x", b"blobs/\xff"] {
         assert_eq!(
             reason_of(OciLayout::open(hostile_tar(name, file).path())),
             out
         );
     }
-    for name in [&b"index.json"[..], b"./index.json", b"././oci-layout"] {
+    // An absolute name means the file of the archive, and opens nothing else.
+    OciLayout::open(hostile_tar(b"/etc/passwd", file).path()).unwrap();
+    for name in [&b"index.json"[..], b"/index.json", b"././oci-layout"] {
         let refused = OciLayout::open(hostile_tar(name, file).path());
         assert_eq!(reason_of(refused), "it has two files of the same name");
     }

@@ -64,9 +64,65 @@ async fn referrers_have_a_limit() {
         .push_manifest(&tag, &list(REFERRERS_MAX + 1))
         .await
         .unwrap();
-    let error = bed.layout.referrers(&pin).await.unwrap_err();
+    let mut error = bed.layout.referrers(&pin).await.unwrap_err();
     assert!(
         matches!(client(&error), ClientError::TooMany { .. }),
         "{error:?}"
     );
+    assert_eq!(error.take_listed().unwrap().len(), REFERRERS_MAX);
+}
+
+/// Pushes `list` under the tag of the tag schema.
+async fn tag(bed: &Bed, subject: &Digest, list: &RawManifest) {
+    let tag = bed.tagged(&format!("sha256-{}", subject.hex()));
+    bed.layout.push_manifest(&tag, list).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_odd_list_hides_no_referrer() {
+    let bed = Bed::new();
+    let subject = bed.push("v1", "").await;
+    let pin = bed.tagged("v1").with_digest(subject.digest().clone());
+    let claim = serde_json::to_string(&subject.descriptor()).unwrap();
+    let referrer = image(&format!(r#","artifactType":"a/sig","subject":{claim}"#));
+    let by_digest = bed.layout.reference(None, Some(referrer.digest()));
+    bed.layout
+        .push_manifest(&by_digest, &referrer)
+        .await
+        .unwrap();
+    // The subject itself, an image, and an empty list.
+    let list = |text: &str| RawManifest::new(MediaType::ImageIndex, text.to_owned().into());
+    for other in [
+        subject.clone(),
+        bed.push("other", r#","annotations":{"n":"2"}"#).await,
+        list(r#"{"schemaVersion":2,"manifests":[]}"#),
+    ] {
+        tag(&bed, subject.digest(), &other).await;
+        assert_eq!(bed.layout.referrers(&pin).await.unwrap().len(), 1);
+    }
+    // An entry that cannot be read is reported, with the others.
+    let odd = list(&format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"digest":"md5:00"}},{}]}}"#,
+        serde_json::to_string(&Descriptor::of(MediaType::ImageManifest, b"x")).unwrap()
+    ));
+    std::fs::write(bed.blob_path(odd.digest()), odd.bytes()).unwrap();
+    let path = bed.path("index.json");
+    let index = std::fs::read_to_string(&path).unwrap();
+    let empty = Digest::sha256(r#"{"schemaVersion":2,"manifests":[]}"#);
+    assert!(index.contains(empty.hex()));
+    std::fs::write(&path, index.replace(empty.hex(), odd.digest().hex())).unwrap();
+    let mut error = bed.layout.referrers(&pin).await.unwrap_err();
+    assert!(matches!(
+        client(&error),
+        ClientError::UnreadableEntries { count: 1, .. }
+    ));
+    assert_eq!(error.take_listed().unwrap().len(), 2);
+    // So is a referrer that was damaged.
+    std::fs::write(bed.blob_path(referrer.digest()), "damaged").unwrap();
+    let mut error = bed.layout.referrers(&pin).await.unwrap_err();
+    assert!(
+        matches!(client(&error), ClientError::DigestMismatch { .. }),
+        "{error:?}"
+    );
+    assert_eq!(error.take_listed().unwrap().len(), 1);
 }

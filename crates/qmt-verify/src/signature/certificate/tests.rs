@@ -100,3 +100,25 @@ fn only_extensions_of_fulcio_are_claims() {
     assert_eq!(number(&id("1.3.6.1.4.1.57264.1.8.1")), None);
     assert_eq!(number(&id("1.3.6.1.4.1.57265.1.8")), None);
 }
+
+/// SIG-09: a certificate dates its signature only if it is valid for at most a day.
+#[test]
+fn only_a_short_lived_certificate_has_a_time_of_issue() {
+    let from = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    let time = |time: SystemTime| x509_cert::time::Time::try_from(time).unwrap();
+    let mut certificate = naming(Vec::new());
+    let mut issued = |lifetime: std::time::Duration| {
+        let validity = &mut certificate.tbs_certificate.validity;
+        (validity.not_before, validity.not_after) = (time(from), time(from + lifetime));
+        issued_at(&certificate)
+    };
+    let second = std::time::Duration::from_secs(1);
+    assert_eq!(issued(second * 600), Some(from));
+    assert_eq!(issued(SHORT_LIVED_MAX), Some(from));
+    assert_eq!(issued(SHORT_LIVED_MAX + second), None);
+    assert_eq!(issued(SHORT_LIVED_MAX * 3650), None);
+    // Valid never: it was used at no time.
+    certificate.tbs_certificate.validity.not_before = time(from + second);
+    certificate.tbs_certificate.validity.not_after = time(from);
+    assert_eq!(issued_at(&certificate), None);
+}

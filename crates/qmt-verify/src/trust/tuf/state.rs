@@ -13,7 +13,7 @@ use qmt_storage::{ReplaceOptions, create_private_folder, replace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sigstore_tuf::transport::FetchFuture;
-use sigstore_tuf::{Error as TufError, MetadataStore, Repository};
+use sigstore_tuf::{Error as TufError, Metadata, MetadataStore, Repository, Root, Snapshot};
 
 /// The file in the cache that holds everything.
 pub(super) const STATE: &str = "metadata.json";
@@ -28,18 +28,22 @@ const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Where verified roots are stored, each by its version.
 const ROOTS: &str = "root_history/";
+/// Where target files are stored.
+const TARGETS: &str = "targets/";
+pub(super) const SNAPSHOT: &str = "snapshot.json";
 
-/// Verified metadata, and when it was verified last. All of it is one file, written at the end of a
-/// refresh: a refresh that fails halfway leaves the last good state. Only the roots that it fetched
-/// are stored, so that keys that a root revoked stay revoked if a repository hides that root later.
+/// Verified metadata, and when it was verified last. All of it is one file. `files` is what the last
+/// complete refresh verified, which serves until it expires. What a refresh verified before it broke
+/// off is kept next to it, and the next refresh starts from there: keys that a root revoked stay
+/// revoked, and nothing is rolled back to before a version that was seen.
 #[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) refreshed: Option<SystemTime>,
     /// When the repository last could not be reached.
     pub(super) missed: Option<SystemTime>,
     files: BTreeMap<String, Vec<u8>>,
-    /// Roots from refreshes that failed later.
-    roots_ahead: BTreeMap<String, Vec<u8>>,
+    /// Metadata from refreshes that failed later.
+    ahead: BTreeMap<String, Vec<u8>>,
 }
 
 /// The form of the state on disk.
@@ -50,26 +54,42 @@ struct Stored {
     #[serde(default)]
     missed: u64,
     files: BTreeMap<String, String>,
-    #[serde(default)]
-    roots_ahead: BTreeMap<String, String>,
+    /// Earlier versions stored roots alone.
+    #[serde(default, alias = "roots_ahead")]
+    ahead: BTreeMap<String, String>,
 }
 
 impl State {
-    /// The state that a refresh starts from: with all roots that were ever fetched.
-    pub(super) fn with_roots_ahead(mut self) -> Self {
-        self.files.append(&mut self.roots_ahead);
+    /// The state that a refresh starts from: the newest metadata that was ever verified.
+    pub(super) fn with_ahead(mut self) -> Self {
+        self.files.append(&mut self.ahead);
         self
     }
 
-    /// Stores the roots of a failed refresh. Returns whether any of them is new.
-    pub(super) fn remember_roots(&mut self, failed: &Self) -> bool {
-        let known = self.roots_ahead.len();
+    /// Keeps what a failed refresh verified. Returns whether any of it is new.
+    pub(super) fn remember(&mut self, failed: &Self) -> bool {
+        let before = self.ahead.clone();
         for (name, bytes) in &failed.files {
-            if name.starts_with(ROOTS) && !self.files.contains_key(name) {
-                self.roots_ahead.insert(name.clone(), bytes.clone());
+            if !name.starts_with(TARGETS) && self.files.get(name) != Some(bytes) {
+                self.ahead.insert(name.clone(), bytes.clone());
             }
         }
-        self.roots_ahead.len() > known
+        self.ahead != before
+    }
+
+    /// The snapshots that were verified, each by the root of its time.
+    pub(super) fn snapshots(&self) -> Vec<Vec<u8>> {
+        let all = [&self.files, &self.ahead].into_iter();
+        all.filter_map(|files| files.get(SNAPSHOT).cloned())
+            .collect()
+    }
+
+    /// The newest verified metadata of each role, by file name.
+    #[cfg(feature = "test-util")]
+    pub(super) fn metadata(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut all = self.clone().with_ahead().files;
+        all.retain(|name, _| !name.contains('/'));
+        all
     }
 
     fn of(stored: Stored) -> Self {
@@ -79,7 +99,7 @@ impl State {
             refreshed: UNIX_EPOCH.checked_add(Duration::from_secs(stored.refreshed)),
             missed: UNIX_EPOCH.checked_add(Duration::from_secs(stored.missed)),
             files: decoded(stored.files),
-            roots_ahead: decoded(stored.roots_ahead),
+            ahead: decoded(stored.ahead),
         }
     }
 
@@ -97,7 +117,7 @@ impl State {
             refreshed: seconds(self.refreshed),
             missed: seconds(self.missed),
             files: encoded(&self.files),
-            roots_ahead: encoded(&self.roots_ahead),
+            ahead: encoded(&self.ahead),
         };
         serde_json::to_vec(&stored).unwrap_or_default()
     }
@@ -127,6 +147,9 @@ impl MetadataStore for StateStore {
     }
 
     fn store(&self, name: &str, bytes: &[u8]) -> Result<(), TufError> {
+        if is_versioned_snapshot(name) {
+            return Ok(()); // The library stores it without its version as well.
+        }
         self.state().files.insert(name.to_owned(), bytes.to_vec());
         Ok(())
     }
@@ -153,6 +176,59 @@ impl Repository for StateStore {
     fn fetch_target<'a>(&'a self, _: &'a str, _: u64) -> FetchFuture<'a> {
         Box::pin(async { Ok(None) })
     }
+}
+
+/// Whether `name` is `snapshot.json` or that with a version.
+pub(super) fn is_snapshot(name: &str) -> bool {
+    name == SNAPSHOT || is_versioned_snapshot(name)
+}
+
+fn is_versioned_snapshot(name: &str) -> bool {
+    let version = name
+        .strip_suffix(SNAPSHOT)
+        .and_then(|rest| rest.strip_suffix('.'));
+    version.is_some_and(|version| {
+        !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// Refuses a snapshot that removes or rolls back what one of `known`, verified before, names. The
+/// library compares with the stored snapshot only if the stored timestamp names it, which it does
+/// not after a refresh that broke off between the two. A snapshot whose keys `root` has revoked is
+/// not compared: that is how a repository recovers.
+pub(super) fn no_rollback(new: &[u8], known: &[Vec<u8>], root: &[u8]) -> Result<(), TufError> {
+    let (Ok(new), Ok(root)) = (
+        Metadata::<Snapshot>::from_slice(new),
+        Metadata::<Root>::from_slice(root),
+    ) else {
+        return Ok(()); // The library reports the error.
+    };
+    let root = root.signed();
+    let Some(role) = root.role("snapshot") else {
+        return Ok(());
+    };
+    for before in known {
+        let Ok(before) = Metadata::<Snapshot>::from_slice(before) else {
+            continue;
+        };
+        if before
+            .verify_threshold(&root.keys, role, "snapshot")
+            .is_err()
+        {
+            continue;
+        }
+        for (name, pinned) in &before.signed().meta {
+            let version = new.signed().meta.get(name).map(|meta| meta.version);
+            if version.is_none_or(|version| version < pinned.version) {
+                let problem = format!(
+                    "the snapshot removes `{name}` or names an older version than {}",
+                    pinned.version
+                );
+                return Err(TufError::Malformed(problem));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Refuses metadata in which a role has one key under two names, so that its one signature would

@@ -2,7 +2,7 @@
 
 use super::super::cases::{ANNOTATION, ATTESTED, Case, Place, Signer};
 use super::super::instance::trust as files;
-use super::{Attempt, Which, claims, file, person, provenance};
+use super::{Attempt, CONFIG, Which, claims, file, person, provenance};
 
 pub(super) fn keys(case: &Case, key: &'static str, wrong: &Attempt, all: &mut Vec<Attempt>) {
     let other_kind = if key == "rsa" { "p256" } else { "rsa" };
@@ -119,8 +119,10 @@ pub(super) fn for_all(case: &Case, wrong: &Attempt, all: &mut Vec<Attempt>) {
     let mut copied = wrong.refused("copied", "other-digest");
     copied.image = Which::Copied;
     all.push(copied);
-    // By a key of no certificate, nothing tells a changed signature from one of another key.
     let kind = match (case.is_keyless(), case.is_stamped()) {
+        // A log entry or the hint of a bundle names the key.
+        (false, _) if case.is_logged() || case.place == Place::Bundle => "signature",
+        // Nothing tells a changed signature from one with another key.
         (false, _) => "other-key",
         // The timestamp is looked at first, and is one of another signature then.
         (true, true) => "time",
@@ -138,7 +140,13 @@ pub(super) fn for_all(case: &Case, wrong: &Attempt, all: &mut Vec<Attempt>) {
     all.push(annotated);
 
     // cosign has no words for the following.
-    let mut later = wrong.refused("signed-later", "too-old");
+    // A key without a log proves no time, so that the config itself is refused.
+    let kind = if case.is_keyless() || case.is_logged() {
+        "too-old"
+    } else {
+        CONFIG
+    };
+    let mut later = wrong.refused("signed-later", kind);
     later.lines = vec!["signed_after = \"2100-01-01T00:00:00Z\"".to_owned()];
     let mut both = wrong.refused("two-signers", "not-enough");
     both.authorities.push(vec![

@@ -51,6 +51,54 @@ fn challenges_are_read_by_the_rfc() {
     assert_eq!(pick(&[&reverse]).unwrap(), expected());
 }
 
+/// AUTH-08: spellings that other clients take as well.
+#[test]
+fn odd_spellings_of_challenges_are_read() {
+    let realm = "https://t.example/token";
+    for spelled in [
+        r#"Bearer  realm="@",service="s""#,
+        "Bearer\trealm=\"@\",\tservice=\"s\"",
+        " Bearer \t realm \t= \"@\" , service\t=  s ",
+        r#"bearer Realm="@", SERVICE="s""#,
+        r#"Bearer service="s",realm="@""#,
+        r#"Bearer realm="@",service="s","#,
+        r#"Bearer ,realm="@",,service="s""#,
+        r#"Bearer, realm="@", service="s""#,
+        r#",Bearer realm="@",service=s"#,
+        r#"Bearer realm="@";service="s""#,
+        r#"Bearer realm="@" service="s""#,
+        r#"Bearer realm="@"service="s""#,
+        "Bearer realm=@,service=s",
+        "Bearer realm=@ service=s",
+        r#"Bearer realm="@",service="s",scope="""#,
+        r#"Bearer realm="@",service="s",error="x",error_description="expired, \"really\"""#,
+        "Bearer realm=\"@\",service=\"s\",error_description=\"abgelaufen \u{fc}\"",
+        r#"Bearer realm="@",service="s",junk"#,
+        r#"Bearer realm="@",service="s",open="never closed"#,
+        r#"Basic realm="x", Bearer realm="@",service="s""#,
+        r#"Negotiate YII=, Bearer realm="@",service="s""#,
+        r#"Digest realm="x",qop="auth,auth-int", Bearer realm="@",service="s""#,
+    ] {
+        let spelled = spelled.replace('@', realm);
+        let picked = pick(&[spelled.as_bytes()]).unwrap();
+        assert_eq!(picked, bearer(realm, Some("s"), None), "{spelled}");
+    }
+    for spelled in [
+        &b"Basic"[..],
+        b"basic  ",
+        b"Basic realm=a b",
+        b"Basic realm=\"",
+        b"\xff, Basic",
+    ] {
+        assert_eq!(pick(&[spelled]).unwrap(), Challenge::Basic);
+    }
+    let latin = b"Bearer realm=\"https://t.example\",error_description=\"\xfc\"";
+    assert_eq!(
+        pick(&[latin]).unwrap(),
+        bearer("https://t.example", None, None)
+    );
+}
+
 /// AUTH-08: a malformed challenge is an error with a reason, never a panic.
 #[test]
 fn malformed_challenges_are_errors() {
@@ -66,6 +114,9 @@ fn malformed_challenges_are_errors() {
         br#"Bearer realm="a", realm="b""#,
         b"=,=,=",
         b"Bearer realm=,",
+        b"Bearer realm",
+        b"\"Bearer\" realm=x",
+        b"realm=\"x\", Bearer",
     ] {
         let error = pick(&[hostile]).unwrap_err();
         assert!(matches!(error, ClientError::Challenge { .. }), "{error:?}");

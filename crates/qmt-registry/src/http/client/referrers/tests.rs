@@ -29,40 +29,111 @@ fn the_next_page_is_found() {
     assert_eq!(next_page(&url, &HeaderMap::new(), &base).unwrap(), None);
 }
 
-/// DIG-14, LIM: the limit counts different entries; one more is an error that names it.
+/// A page with these entries.
+fn page(entries: &[String]) -> String {
+    format!(
+        r#"{{"schemaVersion":2,"manifests":[{}]}}"#,
+        entries.join(",")
+    )
+}
+
+fn entries(range: std::ops::Range<u32>) -> Vec<String> {
+    let digests = range.map(|n| Digest::sha256(n.to_be_bytes()));
+    digests
+        .map(|digest| format!(r#"{{"mediaType":"a/b","digest":"{digest}","size":1}}"#))
+        .collect()
+}
+
+/// DIG-14, LIM: the limit counts different entries; of more, the first are listed.
 #[test]
 fn the_list_is_bounded() {
-    let entries = |range: std::ops::Range<u32>| -> Vec<Descriptor> {
-        range
-            .map(|n| Descriptor::of(MediaType::from("text/plain"), &n.to_be_bytes()))
-            .collect()
-    };
     let subject = subject();
     let mut listed = Listed::new(&subject, 3);
-    listed.extend(entries(0..3)).unwrap();
-    listed.extend(entries(0..3)).unwrap();
-    let error = listed.extend(entries(3..4)).unwrap_err();
+    listed.add(page(&entries(0..3)).as_bytes()).unwrap();
+    listed.add(page(&entries(0..3)).as_bytes()).unwrap();
+    assert!(listed.incomplete().is_none());
+    listed.add(page(&entries(3..4)).as_bytes()).unwrap();
+    let error = listed.incomplete().unwrap();
     assert!(
         matches!(error, ClientError::TooMany { limit: 3, .. }),
         "{error:?}"
     );
     assert_eq!(listed.entries.len(), 3);
+    let mut long = Listed::new(&subject, 3);
+    long.add(page(&entries(0..9)).as_bytes()).unwrap();
+    assert_eq!(long.entries.len(), 3);
+    assert!(long.incomplete().is_some());
 }
 
-/// DIG-14: only an index is a list.
+/// DIG-14: entries that cannot be read are counted, and hide no other.
+#[test]
+fn odd_entries_are_counted() {
+    let mut all = entries(0..2);
+    all.insert(
+        0,
+        r#"{"mediaType":"a/b","digest":"md5:00","size":1}"#.to_owned(),
+    );
+    all.push("null".to_owned());
+    let subject = subject();
+    let mut listed = Listed::new(&subject, 10);
+    listed.add(page(&all).as_bytes()).unwrap();
+    assert_eq!(listed.entries.len(), 2);
+    let error = listed.incomplete().unwrap();
+    let text = error.to_string();
+    assert!(text.starts_with("2 of the referrers of"), "{text}");
+    assert!(
+        text.ends_with("malformed or of an unknown algorithm"),
+        "{text}"
+    );
+}
+
+/// LIM: annotations are held within a limit over all pages; the entries stay.
+#[test]
+fn annotations_are_bounded_over_all_pages() {
+    let subject = subject();
+    let mut listed = Listed::new(&subject, 10_000);
+    let text = "x".repeat(3_000);
+    for number in 0..3_u32 {
+        let annotated = (number * 400..number * 400 + 400).map(|n| {
+            let digest = Digest::sha256(n.to_be_bytes());
+            format!(r#"{{"digest":"{digest}","annotations":{{"a":"{text}"}}}}"#)
+        });
+        let annotated: Vec<String> = annotated.collect();
+        listed.add(page(&annotated).as_bytes()).unwrap();
+    }
+    assert_eq!(listed.entries.len(), 1_200);
+    let held: usize = listed
+        .entries
+        .iter()
+        .flat_map(Descriptor::annotations)
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    assert!(
+        (2_000_000..=REFERRERS_ANNOTATIONS_MAX).contains(&held),
+        "{held}"
+    );
+}
+
+/// DIG-14: only an index is a list; an absent list, or `null`, is an empty one.
 #[test]
 fn only_an_index_is_a_list() {
-    let read = |text: &str| read_list(&subject(), text.as_bytes()).map(|_| ());
-    read(&format!(
-        r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[]}}"#
-    ))
-    .unwrap();
-    read(r#"{"schemaVersion":2,"manifests":[]}"#).unwrap();
+    let subject = subject();
+    let read = |text: &str| Listed::new(&subject, 10).add(text.as_bytes());
+    for list in [
+        format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[]}}"#),
+        format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":null}}"#),
+        format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}"}}"#),
+        r#"{"schemaVersion":2,"manifests":[]}"#.to_owned(),
+        r#"{"manifests":null,"mediaType":null,"annotations":null}"#.to_owned(),
+        "\u{feff}{\"manifests\":[]}".to_owned(),
+    ] {
+        read(&list).unwrap();
+    }
     for wrong in [
         r#"{"schemaVersion":2,"mediaType":"text/plain","manifests":[]}"#,
         r#"{"schemaVersion":2}"#,
+        r#"{"errors":[]}"#,
         r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#,
-        r#"{"schemaVersion":2,"manifests":[{"digest":"md5:00"}]}"#,
         "[]",
         "<html>",
     ] {

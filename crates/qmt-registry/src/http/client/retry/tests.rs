@@ -14,6 +14,7 @@ fn url() -> RedactedUrl {
 
 fn status(status: u16) -> ClientError {
     ClientError::Status {
+        from: None,
         url: url(),
         status,
         message: String::new(),

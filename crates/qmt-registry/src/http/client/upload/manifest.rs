@@ -1,7 +1,7 @@
 //! Publishing a manifest, and adding it to its subject's list.
 
 use http::{HeaderName, Method, header};
-use qmt_oci_ref::manifest::{Document, Index, ManifestLimits};
+use qmt_oci_ref::manifest::{ClaimLimits, Claims, Document, Index, ManifestLimits};
 use qmt_oci_ref::{Descriptor, MediaType, PinnedReference, RawManifest, Reference, Repository};
 
 use super::super::operation::Operation;
@@ -25,7 +25,7 @@ impl Operation<'_> {
     ) -> Result<PinnedReference, ClientError> {
         let digest = manifest.digest();
         if let Some(expected) = to.digest() {
-            error::check_digest(expected, digest)?;
+            error::classify::check_digest(expected, digest)?;
         }
         let name = to
             .tag()
@@ -64,7 +64,8 @@ impl Operation<'_> {
             return Ok(());
         };
         for attempt in 0..=LIST_TRIES {
-            let mut list = self.referrers_by_tag(subject).await?.unwrap_or_default();
+            let content = self.list_under_tag(subject).await?;
+            let mut list = content.map_or(Ok(Vec::new()), |list| read_whole(subject, &list))?;
             if list.iter().any(|listed| listed.digest() == entry.digest()) {
                 return Ok(());
             }
@@ -84,6 +85,22 @@ impl Operation<'_> {
         let reason = "other clients change the list of referrers at the same time; try again";
         Err(refused(url, reason))
     }
+}
+
+/// All entries of a list. One with entries that cannot be read is not written again, because they
+/// would be lost.
+fn read_whole(subject: &PinnedReference, list: &[u8]) -> Result<Vec<Descriptor>, ClientError> {
+    let source = match Index::read(list, &ManifestLimits::for_layouts()) {
+        Ok(index) => return Ok(index.into_manifests()),
+        Err(source) => source,
+    };
+    let claims = Claims::read(list, ClaimLimits::nothing()).ok();
+    let is_empty = claims.is_some_and(|claims| claims.manifests.is_none_or(|list| list.count == 0));
+    if is_empty {
+        return Ok(Vec::new());
+    }
+    let what = format!("the referrers of {subject}");
+    Err(ClientError::NotAManifest { what, source })
 }
 
 /// The subject of `manifest`, and the entry in the subject's list.

@@ -28,8 +28,8 @@ fn fixed(addresses: &[&str]) -> LookupFn {
     })
 }
 
-async fn resolves(addresses: &[&str], allowed: Option<Kinds>, exempt: &[&str]) -> bool {
-    let exempt = exempt.iter().map(|&name| name.to_owned()).collect();
+async fn resolves(addresses: &[&str], allowed: Option<Kinds>, exempt: Option<&str>) -> bool {
+    let exempt = exempt.map(str::to_owned);
     let resolver = CheckedResolver {
         lookup: fixed(addresses),
         allowed,
@@ -45,31 +45,49 @@ async fn resolves(addresses: &[&str], allowed: Option<Kinds>, exempt: &[&str]) -
 #[tokio::test]
 async fn a_name_leads_only_where_it_may() {
     let public = || Some(Kinds::from([AddressKind::Public]));
-    assert!(resolves(&["8.8.8.8"], public(), &[]).await);
-    assert!(!resolves(&["127.0.0.1"], public(), &[]).await);
+    assert!(resolves(&["8.8.8.8"], public(), None).await);
+    assert!(!resolves(&["127.0.0.1"], public(), None).await);
     assert!(
-        !resolves(&["8.8.8.8", "169.254.0.1"], public(), &[]).await,
+        !resolves(&["8.8.8.8", "169.254.0.1"], public(), None).await,
         "one of two"
     );
     assert!(
         resolves(
             &["127.0.0.1"],
             Some(Kinds::from([AddressKind::Loopback])),
-            &[]
+            None
         )
         .await
     );
     assert!(
-        resolves(&["127.0.0.1"], None, &[]).await,
+        resolves(&["127.0.0.1"], None, None).await,
         "named by the operator"
     );
     assert!(
-        resolves(&["127.0.0.1"], public(), &["auth.example.com"]).await,
+        resolves(&["127.0.0.1"], public(), Some("auth.example.com")).await,
         "a proxy"
     );
     let all = Kinds::from([AddressKind::Metadata, AddressKind::LinkLocal]);
     assert!(
-        !resolves(&["169.254.169.254"], Some(all), &[]).await,
+        !resolves(&["169.254.169.254"], Some(all), None).await,
         "metadata never"
     );
+}
+
+/// AUTH-06: a public name with an internal address as well must not lead inside.
+#[tokio::test]
+async fn a_public_address_decides_the_kind_of_a_name() {
+    let url = Url::parse("https://r.example/").unwrap();
+    let public = Kinds::from([AddressKind::Public]);
+    for addresses in [
+        &["8.8.8.8"][..],
+        &["8.8.8.8", "10.0.0.1"],
+        &["127.0.0.1", "8.8.8.8"],
+        &["169.254.169.254", "8.8.8.8", "fd00::1"],
+    ] {
+        let kinds = kinds_of(&url, &fixed(addresses)).await;
+        assert_eq!(kinds, public, "{addresses:?}");
+    }
+    let inside = kinds_of(&url, &fixed(&["10.0.0.1", "127.0.0.1"])).await;
+    assert_eq!(inside.len(), 2);
 }

@@ -1,0 +1,345 @@
+//! Import: what is taken from an image layout, which an attacker may have made.
+//!
+//! First the images that are complete are listed, by manifests that hash to their digests. Then
+//! their blobs and signature material are copied and hashed in a folder of work in progress. Only
+//! when all of it is proven, files get their names, and names of images last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use qmt_oci_ref::manifest::{self, Document, ManifestLimits};
+use qmt_oci_ref::{Descriptor, Digest, Digester, Reference};
+use qmt_storage::{Layout, LayoutIndex};
+use tempfile::TempDir;
+
+use super::paths::file_name;
+use super::store::Store;
+use super::transfer::TransferReport;
+use super::write::Appender;
+use super::{evidence, folder, index, refs};
+use crate::CacheError;
+
+/// The largest manifest that is read, in bytes.
+const MANIFEST_MAX: u64 = 4 << 20;
+/// The largest blob that is imported: 4 GiB.
+const BLOB_MAX: u64 = 4 << 30;
+/// How much is imported at once: 32 GiB.
+const TOTAL_MAX: u64 = 32 << 30;
+/// Most blobs that are imported at once.
+const BLOBS_MAX: usize = 16_384;
+const TOO_MANY_BLOBS: &str = "its images have more than 16,384 blobs";
+/// Most images of a layout that is imported.
+const IMAGES_MAX: usize = 4_096;
+/// How deep indexes may be within one another.
+const DEPTH_MAX: u32 = 4;
+
+/// What is imported.
+#[derive(Default)]
+struct Plan {
+    /// The images that are complete, in their order.
+    images: Vec<Descriptor>,
+    /// The blobs that they need, and their sizes.
+    blobs: BTreeMap<Digest, u64>,
+    bytes: u64,
+}
+
+/// Files that are proven, under temporary names, and the names that they get.
+struct Staged {
+    folder: TempDir,
+    files: Vec<(PathBuf, PathBuf)>,
+}
+
+pub(super) fn import(
+    store: &Store,
+    source: &Path,
+    now: SystemTime,
+) -> Result<TransferReport, CacheError> {
+    let layout = Layout::open(source)?;
+    let mut plan = Plan::of(&layout)?;
+    let mut staged = Staged::new(store)?;
+    for (digest, size) in &plan.blobs {
+        stage_blob(store, &layout, (digest, *size), &mut staged)?;
+    }
+    let signatures = stage_evidence(store, &layout, &mut plan, &mut staged)?;
+    staged.place(store)?;
+    let mut report = TransferReport {
+        blobs: plan.blobs.len(),
+        bytes: plan
+            .blobs
+            .values()
+            .fold(0, |all, size| all.saturating_add(*size)),
+        signatures,
+        ..TransferReport::default()
+    };
+    for image in &plan.images {
+        name(store, &plan, image, now)?;
+        if !report.images.contains(image.digest()) {
+            report.images.push(image.digest().clone());
+        }
+    }
+    Ok(report)
+}
+
+impl Plan {
+    fn of(layout: &Layout) -> Result<Self, CacheError> {
+        let (mut plan, index) = (Self::default(), layout.index()?);
+        if index.images().len() > IMAGES_MAX {
+            return Err(too_many(layout, "it lists more than 4,096 images"));
+        }
+        let mut manifests = Manifests {
+            layout,
+            known: BTreeMap::new(),
+            added: BTreeSet::new(),
+        };
+        for image in index.images() {
+            let digest = image.digest();
+            if manifests.has_all_of(image, 1)? {
+                manifests.add(digest, &mut plan.blobs);
+                plan.images.push(image.clone());
+                plan.check(layout)?;
+            } else {
+                tracing::warn!(%digest, "the layout lacks a part of an image, which is not imported");
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Counts what is imported, and refuses more than the limits.
+    fn check(&mut self, layout: &Layout) -> Result<(), CacheError> {
+        if self.blobs.len() > BLOBS_MAX {
+            return Err(too_many(layout, TOO_MANY_BLOBS));
+        }
+        self.bytes = self
+            .blobs
+            .values()
+            .fold(0, |all, size| all.saturating_add(*size));
+        self.check_bytes(layout)
+    }
+
+    fn check_bytes(&self, layout: &Layout) -> Result<(), CacheError> {
+        if self.bytes > TOTAL_MAX {
+            return Err(too_many(layout, "its images have more than 32 GiB"));
+        }
+        Ok(())
+    }
+
+    /// Reports whether another image of the layout has the same name: other tools might take that.
+    fn is_ambiguous(&self, image: &Descriptor) -> bool {
+        let name = LayoutIndex::name_of(image);
+        let mut others = self.images.iter();
+        name.is_some()
+            && others.any(|other| {
+                LayoutIndex::name_of(other) == name && other.digest() != image.digest()
+            })
+    }
+}
+
+/// What the manifests of a layout need, each read once.
+struct Manifests<'a> {
+    layout: &'a Layout,
+    /// `None`: something that it needs is not in the layout.
+    known: BTreeMap<Digest, Option<Needs>>,
+    /// Those whose blobs were listed.
+    added: BTreeSet<Digest>,
+}
+
+/// What one manifest or index needs.
+#[derive(Default)]
+struct Needs {
+    blobs: Vec<(Digest, u64)>,
+    manifests: Vec<Digest>,
+}
+
+impl Manifests<'_> {
+    /// Reports whether the layout has all that an image needs: of an index, at least one manifest
+    /// with all of its blobs.
+    fn has_all_of(&mut self, image: &Descriptor, depth: u32) -> Result<bool, CacheError> {
+        if depth > DEPTH_MAX || !has(self.layout, image)? {
+            return Ok(false);
+        }
+        if let Some(known) = self.known.get(image.digest()) {
+            return Ok(known.is_some());
+        }
+        if self.known.len() >= BLOBS_MAX {
+            return Err(too_many(self.layout, TOO_MANY_BLOBS));
+        }
+        let needs = self.needs(image, depth)?;
+        let has_all = needs.is_some();
+        self.known.insert(image.digest().clone(), needs);
+        Ok(has_all)
+    }
+
+    fn needs(&mut self, image: &Descriptor, depth: u32) -> Result<Option<Needs>, CacheError> {
+        let Some(raw) = self.layout.manifest(image.digest(), MANIFEST_MAX)? else {
+            return Ok(None);
+        };
+        let mut needs = Needs::default();
+        needs.blobs.push((image.digest().clone(), image.size()));
+        match Document::read(raw.media_type(), raw.bytes(), &ManifestLimits::default()) {
+            Ok(Document::Manifest(manifest)) => {
+                for part in manifest.layers().iter().chain([manifest.config()]) {
+                    if !has(self.layout, part)? {
+                        return Ok(None);
+                    }
+                    needs.blobs.push((part.digest().clone(), part.size()));
+                }
+                Ok(Some(needs))
+            }
+            Ok(Document::Index(index)) => {
+                for child in index.manifests() {
+                    let media_type = child.media_type();
+                    let is_image =
+                        manifest::is_index(media_type) || manifest::is_manifest(media_type);
+                    if is_image && self.has_all_of(child, depth + 1)? {
+                        needs.manifests.push(child.digest().clone());
+                    }
+                }
+                Ok((!needs.manifests.is_empty()).then_some(needs))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Adds the blobs of an image of which the layout has all.
+    fn add(&mut self, image: &Digest, blobs: &mut BTreeMap<Digest, u64>) {
+        let mut queue = vec![image];
+        while let Some(digest) = queue.pop() {
+            let is_new = self.added.insert(digest.clone());
+            if is_new && let Some(Some(needs)) = self.known.get(digest) {
+                blobs.extend(needs.blobs.iter().cloned());
+                queue.extend(&needs.manifests);
+            }
+        }
+    }
+}
+
+/// Reports whether the layout has a blob, of the size that its descriptor says.
+fn has(layout: &Layout, blob: &Descriptor) -> Result<bool, CacheError> {
+    let Some(file) = layout.blob(blob.digest())? else {
+        return Ok(false);
+    };
+    CacheError::check_size(blob.digest(), blob.size(), file.size())?;
+    if file.size() > BLOB_MAX {
+        return Err(CacheError::TooLarge {
+            digest: blob.digest().clone(),
+            size: file.size(),
+            limit: BLOB_MAX,
+        });
+    }
+    Ok(true)
+}
+
+impl Staged {
+    fn new(store: &Store) -> Result<Self, CacheError> {
+        let tmp = store.paths.tmp();
+        let folder = tempfile::Builder::new().prefix("import-").tempdir_in(&tmp);
+        Ok(Self {
+            folder: folder.map_err(CacheError::io("create a folder in", &tmp))?,
+            files: Vec::new(),
+        })
+    }
+
+    /// Makes a file that gets the name `target`.
+    fn create(&mut self, store: &Store, target: PathBuf) -> Result<Appender, CacheError> {
+        let path = self.folder.path().join(self.files.len().to_string());
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path);
+        let file = file.map_err(CacheError::io("create", &path))?;
+        let out = Appender::new(store.sys, file, &path, 0);
+        self.files.push((path, target));
+        Ok(out)
+    }
+
+    /// Gives all files their names.
+    fn place(self, store: &Store) -> Result<(), CacheError> {
+        let mut folders = BTreeSet::new();
+        for (path, target) in &self.files {
+            let failed = CacheError::io("rename to", target);
+            std::fs::rename(path, target).map_err(failed)?;
+            folders.extend(target.parent().map(Path::to_owned));
+        }
+        for path in folders {
+            folder::sync(store.sys, &path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies a blob, hashing it.
+fn stage_blob(
+    store: &Store,
+    layout: &Layout,
+    (digest, size): (&Digest, u64),
+    staged: &mut Staged,
+) -> Result<(), CacheError> {
+    let failed = |error| CacheError::io("copy from", layout.path())(error);
+    let Some(mut file) = layout.blob(digest)? else {
+        return Err(failed(io::ErrorKind::NotFound.into()));
+    };
+    CacheError::check_size(digest, size, file.size())?;
+    let mut out = staged.create(store, store.paths.blob(digest))?;
+    let mut digester = Digester::new(digest.algorithm());
+    while let Some(chunk) = file.next_chunk()? {
+        digester.update(&chunk);
+        io::Write::write_all(&mut out, &chunk).map_err(failed)?;
+    }
+    CacheError::check_digest(digest, digester.finish())?;
+    out.seal()
+}
+
+/// Copies the signature material of the images that are imported, and returns how many have some.
+fn stage_evidence(
+    store: &Store,
+    layout: &Layout,
+    plan: &mut Plan,
+    staged: &mut Staged,
+) -> Result<usize, CacheError> {
+    let subjects: BTreeSet<_> = plan
+        .images
+        .iter()
+        .map(|image| image.digest().clone())
+        .collect();
+    let mut count = 0;
+    for subject in subjects {
+        let name = format!("signatures/{}.json", file_name(&subject));
+        let Some(file) = layout.file(&name)? else {
+            continue;
+        };
+        plan.bytes = plan.bytes.saturating_add(file.size());
+        plan.check_bytes(layout)?;
+        let content = file.read_all(evidence::FILE_MAX)?;
+        if evidence::open(&subject, &content).is_none() {
+            continue;
+        }
+        let mut out = staged.create(store, store.paths.evidence(&subject))?;
+        let written = io::Write::write_all(&mut out, &content);
+        written.map_err(CacheError::io("copy from", layout.path()))?;
+        out.seal()?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Lists an image, whose blobs are in the cache by now.
+fn name(store: &Store, plan: &Plan, image: &Descriptor, now: SystemTime) -> Result<(), CacheError> {
+    let (digest, name) = (image.digest(), LayoutIndex::name_of(image));
+    let name = name.filter(|_| !plan.is_ambiguous(image));
+    // A whole reference is a tag of this cache; a tag alone says nothing about a registry.
+    let whole = name.filter(|name| name.contains('/'));
+    match whole.map(str::parse::<Reference>) {
+        Some(Ok(reference)) => refs::set(store, &reference, digest, now),
+        _ => index::add(store, digest, name).map(drop),
+    }
+}
+
+fn too_many(layout: &Layout, rule: &'static str) -> CacheError {
+    CacheError::Import {
+        path: layout.path().to_owned(),
+        rule,
+    }
+}

@@ -1,0 +1,125 @@
+//! The message of a failure, as miette draws it.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+
+use crate::exit::Failure;
+use crate::text::{self, Width};
+
+/// Prints the message to stderr.
+pub(super) fn print(failure: &Failure) {
+    let is_terminal = io::stderr().is_terminal();
+    let theme = if is_terminal && has_color() {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let report = render(failure, theme, text::width_of_stderr());
+    let _ = writeln!(io::stderr(), "{}", report.trim_end());
+}
+
+/// Reports whether terminals get colours.
+pub(crate) fn has_color() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn render(failure: &Failure, theme: GraphicalTheme, width: Width) -> String {
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_break_words(false)
+        .with_word_separator(text::WORD_SEPARATOR)
+        .with_word_splitter(text::WORD_SPLITTER)
+        .with_wrap_lines(width.is_some())
+        // The handler keeps two columns free.
+        .with_width(width.map_or(usize::MAX, |width| width + 2));
+    let mut report = String::new();
+    if handler
+        .render_report(&mut report, &Shown::of(failure))
+        .is_err()
+    {
+        report = failure.messages().join(": ");
+    }
+    text::shown(&report)
+}
+
+/// A failure in the form that miette renders.
+#[derive(Debug)]
+struct Shown {
+    message: String,
+    cause: Option<Box<Self>>,
+    hint: Option<String>,
+}
+
+impl Shown {
+    fn of(failure: &Failure) -> Self {
+        let safe = |text: &String| text::fixed(&text::escaped(text));
+        let messages = failure.messages();
+        let mut messages = messages.iter().map(safe).rev();
+        let mut shown = Self {
+            message: messages.next().unwrap_or_default(),
+            cause: None,
+            hint: None,
+        };
+        for message in messages {
+            shown = Self {
+                message,
+                cause: Some(Box::new(shown)),
+                hint: None,
+            };
+        }
+        shown.hint = failure.hint().as_ref().map(safe);
+        shown
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Shown {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+impl Diagnostic for Shown {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.hint.as_ref().map(|hint| Box::new(hint) as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFERENCE: &str = "registry.example.com/my-org/my-plugin@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn failure() -> Failure {
+        let doing = format!("the image `{REFERENCE}` is not what was expected here");
+        let cause = format!("run `cosign sign {REFERENCE}` and try again, \u{1b}[31mplease");
+        Failure::other(doing, io::Error::other(cause))
+    }
+
+    #[test]
+    fn a_terminal_gets_lines_of_its_width_and_whole_references() {
+        let report = render(&failure(), GraphicalTheme::unicode_nocolor(), Some(40));
+        assert!(report.contains(REFERENCE), "{report}");
+        assert!(
+            report.contains(&format!("`cosign sign {REFERENCE}`")),
+            "{report}"
+        );
+        let is_long = |line: &&str| line.chars().count() > 40 && !line.contains(REFERENCE);
+        assert_eq!(report.lines().find(is_long), None, "{report}");
+        assert!(report.lines().count() > 4, "{report}");
+        assert!(!report.contains('\u{1b}'), "{report}");
+    }
+
+    #[test]
+    fn a_pipe_gets_one_line_for_each_message() {
+        let report = render(&failure(), GraphicalTheme::unicode_nocolor(), None);
+        assert_eq!(report.trim_end().lines().count(), 2, "{report}");
+    }
+}

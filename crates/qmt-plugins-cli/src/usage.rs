@@ -1,0 +1,110 @@
+//! What is printed if the arguments ask for help, or are not understood.
+
+use std::ffi::OsStr;
+use std::io::{IsTerminal as _, Write as _};
+
+use clap::error::ErrorKind;
+
+use crate::args::Format;
+use crate::exit::Failure;
+use crate::output::{self, Output};
+use crate::text;
+
+/// Prints help and version to stdout, and anything else as a failure.
+///
+/// # Errors
+///
+/// The failure, which was printed.
+pub(crate) fn answer(error: &clap::Error) -> Result<(), Failure> {
+    let output = Output::of_unparsed(format());
+    let text = error.render();
+    if !error.use_stderr() {
+        let is_colored = std::io::stdout().is_terminal() && output::has_color();
+        let text = if is_colored {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        };
+        let printed = output.raw(text.as_bytes());
+        return printed.map_err(|failure| output.failure(failure));
+    }
+    let failure = failure(error.kind(), &text.to_string());
+    if output.is_json() {
+        return Err(output.failure(failure));
+    }
+    eprint(&text.to_string());
+    Err(failure)
+}
+
+/// Prints the text of `clap`, which quotes arguments as they were given.
+fn eprint(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", text::escaped(text.trim_end()));
+}
+
+/// Returns the format that the arguments ask for, although they were not understood.
+fn format() -> Format {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let arguments = arguments.split(|argument| argument == "--").next();
+    let arguments = arguments.unwrap_or_default();
+    let is_pair =
+        |pair: &[_]| matches!(pair, [option, value] if option == "--format" && value == "json");
+    let is_one = |argument: &_| argument == OsStr::new("--format=json");
+    if arguments.windows(2).any(is_pair) || arguments.iter().any(is_one) {
+        Format::Json
+    } else {
+        Format::Human
+    }
+}
+
+/// Turns the paragraphs of `text`, what `clap` prints, into a message and a hint.
+fn failure(kind: ErrorKind, text: &str) -> Failure {
+    if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Failure::Usage {
+            message: "a subcommand is required".to_owned(),
+            hint: Some("`--help` lists the subcommands".to_owned()),
+        };
+    }
+    let line = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut paragraphs = text.split("\n\n").map(line).filter(|line| !line.is_empty());
+    let message = paragraphs.next().unwrap_or_default();
+    let message = message
+        .strip_prefix("error: ")
+        .unwrap_or(&message)
+        .to_owned();
+    let hint = paragraphs.collect::<Vec<_>>().join("; ");
+    Failure::Usage {
+        message,
+        hint: (!hint.is_empty()).then_some(hint),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::Arguments;
+
+    fn told(arguments: &[&str]) -> (String, String) {
+        let error = Arguments::try_parse_from(arguments).unwrap_err();
+        match failure(error.kind(), &error.render().to_string()) {
+            Failure::Usage { message, hint } => (message, hint.unwrap_or_default()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_clap_says_becomes_a_message_and_a_hint() {
+        let (message, hint) = told(&["qmt-plugins", "inpsect"]);
+        assert_eq!(message, "unrecognized subcommand 'inpsect'");
+        assert!(
+            hint.contains("'inspect'") && hint.contains("Usage:"),
+            "{hint}"
+        );
+        let (message, _) = told(&["qmt-plugins", "run"]);
+        assert!(message.contains("<EXPORT>"), "{message}");
+        let (message, hint) = told(&["qmt-plugins"]);
+        assert_eq!(message, "a subcommand is required");
+        assert!(hint.contains("--help"), "{hint}");
+    }
+}

@@ -1,0 +1,222 @@
+//! What `config check` finds: settings that are well formed, and fail when they are used.
+
+use std::path::Path;
+
+use qmt_oci_ref::{PluginKind, text};
+
+use crate::config::path::trust_files;
+use crate::config::writers::{self, Writers};
+use crate::config::{ConfigError, OciConfig, ProviderConfig, TransparencyRule};
+use crate::error::Error;
+use crate::host::PluginHost;
+use crate::source::{PluginSource, is_like_image};
+use crate::stage::load::{NativeTrust, check_allowed, options};
+use crate::target::Target;
+use crate::{local, trust};
+
+/// A key of the config, dotted, and the rule that it breaks.
+type Problem = (String, String);
+
+/// Checks what can be checked without the network, and returns warnings.
+pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
+    let mut warnings = writers(host)?;
+    let mut problems = Vec::new();
+    for (index, provider) in host.config().providers.iter().enumerate() {
+        problems.extend(check_provider(host, &format!("providers[{index}]"), provider).await);
+    }
+    problems.extend(check_registries(host));
+    if !problems.is_empty() {
+        let path = host.file.path().to_owned();
+        return Err(ConfigError::Unusable { path, problems }.into());
+    }
+    warnings.extend(trust::check(host).await?);
+    warnings.extend(trust::pinned_later(host)?);
+    warnings.extend(keys_with_a_log(&host.config().oci));
+    Ok(warnings)
+}
+
+/// Returns a warning if signatures with keys must be in a log: those that `publish` makes are not.
+fn keys_with_a_log(oci: &OciConfig) -> Option<String> {
+    if oci.insecure_skip_signature {
+        return None;
+    }
+    let is_required = |log: TransparencyRule| log == TransparencyRule::Required;
+    let flat = oci.public_keys.as_slice().iter();
+    let flat = flat.filter(|_| is_required(oci.transparency_log));
+    let authorities = oci.policy.iter().flat_map(|policy| &policy.any_of);
+    let scoped = authorities
+        .filter(|one| is_required(one.transparency_log.unwrap_or(oci.transparency_log)))
+        .filter_map(|authority| authority.key.as_ref());
+    let keys: Vec<String> = flat
+        .chain(scoped)
+        .map(|key| format!("`{}`", key.display()))
+        .collect();
+    (!keys.is_empty()).then(|| {
+        format!(
+            "signatures with {} must be in a transparency log, and those of `qmt-plugins publish \
+             --sign-key` are in none; `transparency_log = \"optional\"` accepts them",
+            keys.join(", ")
+        )
+    })
+}
+
+/// Refuses files that every user may change, and warns of those that other users may change: the
+/// config, the lockfile, keys and trust material.
+pub(crate) fn writers(host: &PluginHost) -> Result<Vec<String>, Error> {
+    let mut warnings = host.file.warnings().to_vec();
+    warnings.extend(host.lock().warning().map(str::to_owned));
+    for (_, path) in trust_files(host.config()) {
+        let path = host.file.folder().join(path);
+        // A file that is absent or unreadable is an error where it is read.
+        let Ok(metadata) = std::fs::metadata(&path) else {
+            continue;
+        };
+        let writers = writers::writers(&path, &metadata);
+        if writers == Writers::Everyone {
+            return Err(ConfigError::WritableByAll { path }.into());
+        }
+        warnings.extend(writers.warning(&path));
+    }
+    warnings.dedup();
+    Ok(warnings)
+}
+
+async fn check_provider(host: &PluginHost, key: &str, provider: &ProviderConfig) -> Vec<Problem> {
+    // The path was parsed when the config was read.
+    let Ok(target) = Target::named(host.config(), &provider.name) else {
+        return Vec::new();
+    };
+    let source = target.located(host.file.folder());
+    let mut problems = check_rights(host, key, provider, &source);
+    let found = match &source {
+        PluginSource::File(path) => check_file(host, key, provider, path).await,
+        PluginSource::Layout { .. } => check_layout(host, &target, &source)
+            .await
+            .map(|problem| (format!("{key}.path"), problem)),
+        PluginSource::Registry(_) | PluginSource::Url { .. } => None,
+    };
+    problems.extend(found);
+    problems
+}
+
+/// Checks the rights that the config gives, as far as they do not depend on the content.
+fn check_rights(
+    host: &PluginHost,
+    key: &str,
+    provider: &ProviderConfig,
+    source: &PluginSource,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let trust = match source {
+        PluginSource::File(_) | PluginSource::Url { .. } => NativeTrust::Unsigned,
+        _ if host.config().oci.insecure_skip_signature => NativeTrust::Unverified,
+        _ => NativeTrust::Verified,
+    };
+    let is_native = provider.kind == Some(PluginKind::Native);
+    if is_native && let Err(error) = check_allowed(provider, PluginKind::Native, None, trust) {
+        problems.push((format!("{key}.allow.native"), error.to_string()));
+    }
+    #[cfg(feature = "wasm")]
+    if !is_native && let Err(error) = options(provider).check(&provider.name) {
+        problems.push((format!("{key}.allow"), text::messages(&error).join(": ")));
+    }
+    #[cfg(not(feature = "wasm"))]
+    let _ = options;
+    problems
+}
+
+async fn check_file(
+    host: &PluginHost,
+    key: &str,
+    provider: &ProviderConfig,
+    path: &Path,
+) -> Option<Problem> {
+    let written = &provider.path;
+    let shown = path.display();
+    let at_path = |rule: String| Some((format!("{key}.path"), rule));
+    match std::fs::metadata(path) {
+        Err(_) if !path.exists() && is_like_image(written) => {
+            return at_path(format!(
+                "there is no file `{shown}`; did you mean the image `oci://{written}`?"
+            ));
+        }
+        Err(error) => return at_path(format!("the file `{shown}` can't be read: {error}")),
+        Ok(metadata) if metadata.is_dir() => {
+            return at_path(if path.join("oci-layout").exists() {
+                format!("`{shown}` is an image layout; did you mean `oci-layout://{written}:TAG`?")
+            } else {
+                format!("`{shown}` is a folder; it must be a file")
+            });
+        }
+        Ok(_) => {}
+    }
+    match local::read(&provider.name, path, &host.platform).await {
+        Err(error) => at_path(text::messages(&error).join(": ")),
+        Ok((kind, _)) => match check_allowed(provider, kind, None, NativeTrust::Unsigned) {
+            Ok(()) => None,
+            Err(error @ Error::WrongKind { .. }) => {
+                Some((format!("{key}.kind"), error.to_string()))
+            }
+            // A plugin that is to be native was checked with the rights.
+            Err(_) if provider.kind == Some(PluginKind::Native) => None,
+            Err(error) => Some((format!("{key}.allow.native"), error.to_string())),
+        },
+    }
+}
+
+async fn check_layout(host: &PluginHost, target: &Target, source: &PluginSource) -> Option<String> {
+    match host.connect(target, source) {
+        Err(error) => Some(text::messages(&error).join(": ")),
+        Ok((layout, reference)) => {
+            let resolved = layout.resolve(&reference).await;
+            resolved
+                .err()
+                .map(|error| text::messages(&error).join(": "))
+        }
+    }
+}
+
+#[cfg(feature = "http")]
+fn check_registries(host: &PluginHost) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, registry) in &host.config().registries {
+        let key = format!("registries.{name:?}");
+        for mirror in &registry.mirrors {
+            if let Err(error) = mirror.parse::<qmt_registry::MirrorOptions>() {
+                let rule = format!("`{mirror}`: {}", text::messages(&error).join(": "));
+                problems.push((format!("{key}.mirrors"), rule));
+            }
+        }
+        for realm in &registry.allow_realms {
+            if !is_origin(realm) {
+                let rule = format!(
+                    "`{realm}` must be `host`, `host:port` or an origin such as \
+                     `https://auth.example.com`, without a path"
+                );
+                problems.push((format!("{key}.allow_realms"), rule));
+            }
+        }
+    }
+    // It reads the files of certificates, and proxies.
+    if host.registry.is_none()
+        && let Err(error) = host.http_client()
+    {
+        problems.push(("registries".to_owned(), text::messages(&error).join(": ")));
+    }
+    problems
+}
+
+#[cfg(not(feature = "http"))]
+fn check_registries(_: &PluginHost) -> Vec<Problem> {
+    Vec::new()
+}
+
+#[cfg(feature = "http")]
+fn is_origin(text: &str) -> bool {
+    let host = match text.split_once("://") {
+        Some(("http" | "https", host)) => host.strip_suffix('/').unwrap_or(host),
+        Some(_) => return false,
+        None => text,
+    };
+    host.parse::<qmt_oci_ref::RegistryHost>().is_ok()
+}

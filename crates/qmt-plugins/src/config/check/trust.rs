@@ -1,0 +1,266 @@
+//! Rules about `[oci]`: what would weaken the policy unnoticed, or can never be satisfied.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::super::oci::AuthorityConfig;
+use super::super::{ConfigError, IdentityRule, OciConfig, TransparencyRule};
+use super::Check;
+
+/// The issuer of the workflows of GitHub Actions; enterprises have their name below it.
+const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
+
+pub(super) fn check(path: &Path, oci: &OciConfig) -> Check {
+    let fail =
+        |key: &str, rule: &str| Err(ConfigError::contradiction(path, format!("oci.{key}"), rule));
+    for (key, value) in [
+        ("cert_email", &oci.cert_email),
+        ("cert_issuer", &oci.cert_issuer),
+        ("cert_url", &oci.cert_url),
+        (
+            "github_workflow_repository",
+            &oci.github_workflow_repository,
+        ),
+        ("trusted_root", &oci.trusted_root),
+    ] {
+        if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
+            return fail(
+                key,
+                "it is empty, and an empty constraint would accept every signer",
+            );
+        }
+    }
+    if oci.cert_email.is_some() && oci.cert_url.is_some() {
+        return fail("cert_url", &either(oci));
+    }
+    let signer = oci.cert_email.is_some()
+        || oci.cert_url.is_some()
+        || oci.github_workflow_repository.is_some();
+    if oci.cert_issuer.is_some() && !signer {
+        let rule = "an issuer alone accepts every account of that issuer; \
+                    add `cert_email`, `cert_url` or `github_workflow_repository`";
+        return fail("cert_issuer", rule);
+    }
+    let has_issuer = oci.cert_issuer.is_some() || oci.github_workflow_repository.is_some();
+    if oci.identity == IdentityRule::Required && signer && !has_issuer {
+        return fail(
+            "cert_issuer",
+            "`identity = \"required\"` requires `cert_issuer` next to the identity",
+        );
+    }
+    if oci.tuf_url.is_some() != oci.tuf_root.is_some() {
+        return fail("tuf_root", "`tuf_url` and `tuf_root` go together");
+    }
+    if oci.trusted_root.is_some() && oci.tuf_url.is_some() {
+        return fail("tuf_url", "give `trusted_root` or `tuf_url`, not both");
+    }
+    if oci.trusted_root.is_some() && oci.has_pem_trust() {
+        let rule = "give `trusted_root` or PEM files, not both";
+        return fail("trusted_root", rule);
+    }
+    if oci.tuf_url.is_some() && oci.has_pem_trust() {
+        return fail("tuf_url", "give `tuf_url` or PEM files, not both");
+    }
+    if oci.insecure_skip_signature && oci.identity == IdentityRule::Required {
+        let rule = "`identity = \"required\"` contradicts `insecure_skip_signature`";
+        return fail("identity", rule);
+    }
+    if oci.use_sigstore_tuf_data == Some(true)
+        && (oci.trusted_root.is_some() || oci.tuf_url.is_some())
+    {
+        return fail(
+            "use_sigstore_tuf_data",
+            "`trusted_root` or `tuf_url` already names the trust material",
+        );
+    }
+    let any_key = !oci.public_keys.is_empty()
+        || oci
+            .policy
+            .iter()
+            .flat_map(|policy| &policy.any_of)
+            .any(|authority| authority.key.is_some());
+    if oci.use_sigstore_tuf_data == Some(false)
+        && !oci.has_own_trust()
+        && !any_key
+        && !oci.insecure_skip_signature
+    {
+        let rule = "if it is false, trust material is required: `trusted_root`, `tuf_url`, \
+                    `fulcio_certs` with `rekor_pub_keys`, or `public_keys`";
+        return fail("use_sigstore_tuf_data", rule);
+    }
+    check_keys_have_a_log(path, oci)?;
+    if oci.parallel == Some(0) {
+        return fail("parallel", "it must be at least 1");
+    }
+    let mut scopes = BTreeSet::new();
+    for (index, policy) in oci.policy.iter().enumerate() {
+        let key = format!("policy[{index}]");
+        if !scopes.insert(policy.scope.as_str()) {
+            return fail(
+                &key,
+                &format!("the scope `{}` is given twice", policy.scope),
+            );
+        }
+        if policy.scope == "**" && oci.has_flat_constraints() {
+            return fail(
+                &key,
+                "`cert_…` and `public_keys` already are the policy of `**`",
+            );
+        }
+        if policy.any_of.is_empty() {
+            return fail(
+                &key,
+                "`any_of` is empty; a policy must name at least one signer",
+            );
+        }
+        if policy.require == 0 || policy.require > policy.any_of.len() {
+            let rule = format!(
+                "`require` must be from 1 to {}, the length of `any_of`",
+                policy.any_of.len()
+            );
+            return fail(&key, &rule);
+        }
+        for (place, authority) in policy.any_of.iter().enumerate() {
+            check_authority(path, &format!("oci.{key}.any_of[{place}]"), authority)?;
+        }
+        for (place, attestation) in policy.attestations.iter().enumerate() {
+            if attestation.predicate_type.trim().is_empty() {
+                return fail(
+                    &format!("{key}.attestations[{place}]"),
+                    "`predicate_type` is required",
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Says how to accept either of `cert_email` and `cert_url`, in lines that can be pasted.
+fn either(oci: &OciConfig) -> String {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let is_ci = |issuer: &&String| issuer.starts_with(GITHUB_ISSUER);
+    let given = oci.cert_issuer.as_ref();
+    let (email, url) = (oci.cert_email.as_deref(), oci.cert_url.as_deref());
+    let (email, url) = (email.unwrap_or_default(), url.unwrap_or_default());
+    let of_email = given.filter(|issuer| !is_ci(issuer));
+    let of_email = of_email.map_or("https://accounts.google.com", String::as_str);
+    let of_url = match url {
+        url if url.starts_with("https://github.com/") => {
+            given.filter(is_ci).map_or(GITHUB_ISSUER, String::as_str)
+        }
+        _ => given.map_or("https://gitlab.com", String::as_str),
+    };
+    let repository = oci.github_workflow_repository.as_deref();
+    let repository = repository.map(|name| format!(", github_repository = {}", quoted(name)));
+    let mut entries = vec![
+        format!(
+            "issuer = {}, identity = {}",
+            quoted(of_email),
+            quoted(email)
+        ),
+        format!(
+            "issuer = {}, identity = {}{}",
+            quoted(of_url),
+            quoted(url),
+            repository.unwrap_or_default()
+        ),
+    ];
+    let keys = oci.public_keys.as_slice().iter();
+    entries.extend(keys.map(|key| format!("key = {}", quoted(&key.display().to_string()))));
+    let entries = entries.join(" },\n  { ");
+    format!(
+        "a certificate has one identity: give `cert_email` or `cert_url`; to accept either of them, \
+         give each with its own issuer, in place of `cert_…`, `github_workflow_repository` and \
+         `public_keys`:\n[[oci.policy]]\nscope = \"**\"\nany_of = [\n  {{ {entries} }},\n]"
+    )
+}
+
+/// Refuses keys whose signatures must be in a transparency log if no log is trusted.
+fn check_keys_have_a_log(path: &Path, oci: &OciConfig) -> Check {
+    if !oci.trusts_keys_alone() || oci.insecure_skip_signature {
+        return Ok(());
+    }
+    let rule = |key: &Path| {
+        format!(
+            "a signature with the key `{}` must be in a transparency log, and \
+             `use_sigstore_tuf_data = false` trusts none; name the log in `rekor_pub_keys`, or accept \
+             signatures without a log, such as those of `qmt-plugins publish --sign-key`",
+            key.display()
+        )
+    };
+    if let Some(key) = oci.public_keys.as_slice().first()
+        && oci.transparency_log == TransparencyRule::Required
+    {
+        let rule = rule(key);
+        let rule = format!("{rule}, by this line in `[oci]`:\ntransparency_log = \"optional\"");
+        return Err(ConfigError::contradiction(path, "oci.public_keys", rule));
+    }
+    for (index, policy) in oci.policy.iter().enumerate() {
+        for (place, authority) in policy.any_of.iter().enumerate() {
+            let log = authority.transparency_log.unwrap_or(oci.transparency_log);
+            let Some(key) = authority
+                .key
+                .as_ref()
+                .filter(|_| log == TransparencyRule::Required)
+            else {
+                continue;
+            };
+            let rule = rule(key);
+            let key = toml::Value::from(key.display().to_string());
+            let rule = format!(
+                "{rule}, by this entry:\n{{ key = {key}, transparency_log = \"optional\" }}"
+            );
+            let place = format!("oci.policy[{index}].any_of[{place}]");
+            return Err(ConfigError::contradiction(path, place, rule));
+        }
+    }
+    Ok(())
+}
+
+fn check_authority(path: &Path, key: &str, authority: &AuthorityConfig) -> Check {
+    let fail = |rule: &str| Err(ConfigError::contradiction(path, key, rule));
+    let claims = [
+        &authority.github_repository,
+        &authority.github_ref,
+        &authority.github_trigger,
+        &authority.github_workflow,
+        &authority.github_sha,
+    ];
+    let texts = [
+        &authority.issuer,
+        &authority.identity,
+        &authority.identity_regex,
+    ];
+    if texts
+        .into_iter()
+        .chain(claims)
+        .flatten()
+        .any(|text| text.trim().is_empty())
+    {
+        return fail("a constraint is empty, and an empty constraint would accept every signer");
+    }
+    let keyless = texts.into_iter().chain(claims).any(Option::is_some);
+    match (&authority.key, keyless) {
+        (Some(_), true) => fail("give a `key` or an identity, not both"),
+        (None, false) => fail("it names no signer: give `key`, or `issuer` with an identity"),
+        (Some(_), false) => Ok(()),
+        (None, true) => {
+            // The claims of a workflow are those of GitHub.
+            if authority.issuer.is_none() && claims.iter().all(|claim| claim.is_none()) {
+                return fail("`issuer` is required next to the identity");
+            }
+            if authority.identity.is_some() && authority.identity_regex.is_some() {
+                return fail("give `identity` or `identity_regex`, not both");
+            }
+            let named = authority.identity.is_some()
+                || authority.identity_regex.is_some()
+                || authority.github_repository.is_some();
+            if !named {
+                return fail(
+                    "an issuer alone accepts every account of that issuer; add `identity`",
+                );
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Where a config file is searched for if none is named.
+
+use std::path::{Path, PathBuf};
+
+use super::path::expand;
+use super::writers::{Owner, owner};
+use super::{ConfigError, ConfigFile};
+
+/// The file names that are searched for, without extension.
+const NAMES: [&str; 3] = ["extism_plugins", "plugins", "providers"];
+const ENDINGS: [&str; 4] = ["toml", "json", "yaml", "yml"];
+/// The same, for error messages.
+const NAMES_SHOWN: &str = "extism_plugins, plugins or providers (.toml, .json, .yaml, .yml)";
+/// The variable that names the config file; no folder is searched then.
+const PATH_VARIABLE: &str = "QMT_PROVIDER_CONFIG";
+
+impl ConfigFile {
+    /// Reads the first config file that exists: the one that `QMT_PROVIDER_CONFIG` names, else
+    /// `extism_plugins`, `plugins` or `providers` (`.toml`, `.json`, `.yaml`, `.yml`) in
+    /// `QMT_CONFIG_DIR`, `QMT_HOME`, `~/.qmt`, and the platform's config folder.
+    ///
+    /// The working folder is not searched: a program that is started in a cloned repository would take
+    /// its policy from there. [`Self::discover_in`] does it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NotFound`] with all folders, or those of [`Self::read`].
+    pub fn discover() -> Result<Self, ConfigError> {
+        discover(None, Folders::of_environment()?)
+    }
+
+    /// As [`Self::discover`], but searches `folder` as well: first for a file that belongs to this
+    /// user, and last for one of root. A file of any other user is not taken.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::ForeignOwner`] if there is only a file of another user, or those of
+    /// [`Self::discover`].
+    pub fn discover_in(folder: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        discover(Some(folder.as_ref()), Folders::of_environment()?)
+    }
+}
+
+/// What the environment says about config files.
+struct Folders {
+    /// The file that `QMT_PROVIDER_CONFIG` names.
+    file: Option<PathBuf>,
+    folders: Vec<PathBuf>,
+}
+
+impl Folders {
+    fn of_environment() -> Result<Self, ConfigError> {
+        let variable = |name: &str| {
+            let value = std::env::var_os(name).filter(|value| !value.is_empty());
+            value.map(PathBuf::from).map_or(Ok(None), |path| {
+                expand(&path)
+                    .map(Some)
+                    .map_err(|rule| ConfigError::VariableValue {
+                        name: name.to_owned(),
+                        problem: rule.to_owned(),
+                    })
+            })
+        };
+        let file = variable(PATH_VARIABLE)?;
+        let mut folders: Vec<PathBuf> = [variable("QMT_CONFIG_DIR")?, variable("QMT_HOME")?]
+            .into_iter()
+            .flatten()
+            .collect();
+        if let Some(home) = directories::BaseDirs::new() {
+            folders.push(home.home_dir().join(".qmt"));
+            folders.push(home.config_dir().join("querymt"));
+        }
+        Ok(Self { file, folders })
+    }
+}
+
+fn discover(working: Option<&Path>, environment: Folders) -> Result<ConfigFile, ConfigError> {
+    let Folders { file, mut folders } = environment;
+    if let Some(path) = file {
+        return ConfigFile::read(path);
+    }
+    let in_working = working.map(working_files).unwrap_or_default();
+    if let Some(path) = in_working.own {
+        return ConfigFile::read(path);
+    }
+    let candidates = folders.iter().flat_map(|folder| candidates(folder));
+    let known = candidates.into_iter().find(|path| path.is_file());
+    match (known.or(in_working.root), in_working.other) {
+        (Some(path), foreign) => {
+            let mut file = ConfigFile::read(path)?;
+            file.warnings.extend(foreign.map(|path| {
+                format!(
+                    "{} belongs to another user and was not taken; name it with `--config` to use it",
+                    path.display()
+                )
+            }));
+            Ok(file)
+        }
+        (None, Some(path)) => Err(ConfigError::ForeignOwner { path }),
+        (None, None) => {
+            if let Some(folder) = working {
+                folders.insert(0, folder.to_owned());
+            }
+            Err(ConfigError::NotFound {
+                names: NAMES_SHOWN,
+                folders,
+            })
+        }
+    }
+}
+
+/// The first config file of each owner in the working folder.
+#[derive(Default)]
+struct WorkingFiles {
+    own: Option<PathBuf>,
+    root: Option<PathBuf>,
+    other: Option<PathBuf>,
+}
+
+fn working_files(folder: &Path) -> WorkingFiles {
+    let mut files = WorkingFiles::default();
+    for path in candidates(folder).filter(|path| path.is_file()) {
+        let place = match owner(&path) {
+            Ok(Owner::Own) => &mut files.own,
+            Ok(Owner::Root) => &mut files.root,
+            Ok(Owner::Other) | Err(_) => &mut files.other,
+        };
+        place.get_or_insert(path);
+    }
+    files
+}
+
+fn candidates(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let stems = NAMES.iter().map(move |name| folder.join(name));
+    stems.flat_map(|stem| {
+        ENDINGS
+            .iter()
+            .map(move |ending| stem.with_extension(ending))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(text: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("plugins.toml"), text).unwrap();
+        folder
+    }
+
+    fn environment(folders: &[&tempfile::TempDir]) -> Folders {
+        Folders {
+            file: None,
+            folders: folders.iter().map(|one| one.path().to_owned()).collect(),
+        }
+    }
+
+    /// A cloned repository must not decide about trust, so its folder is searched on request only.
+    #[test]
+    fn the_working_folder_is_searched_on_request_only() {
+        let (here, home) = (folder("[oci]\nparallel = 1"), folder("[oci]\nparallel = 2"));
+        let parallel = |working, folders| {
+            let file = discover(working, folders).unwrap();
+            file.config().oci.parallel
+        };
+        assert_eq!(parallel(None, environment(&[&home])), Some(2));
+        assert_eq!(parallel(Some(here.path()), environment(&[&home])), Some(1));
+        let empty = tempfile::tempdir().unwrap();
+        let error = discover(None, environment(&[&empty])).unwrap_err();
+        assert!(matches!(error, ConfigError::NotFound { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_first_folder_with_a_file_counts() {
+        let empty = tempfile::tempdir().unwrap();
+        let (one, two) = (folder("[oci]\nparallel = 1"), folder("[oci]\nparallel = 2"));
+        let file = discover(Some(empty.path()), environment(&[&one, &two])).unwrap();
+        assert_eq!(file.path(), one.path().join("plugins.toml"));
+        let named = Folders {
+            file: Some(two.path().join("plugins.toml")),
+            ..environment(&[&one])
+        };
+        let file = discover(Some(one.path()), named).unwrap();
+        assert_eq!(file.config().oci.parallel, Some(2));
+    }
+
+    /// Only root can give a file away, so this test does nothing for other users.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_of_another_user_in_the_working_folder_is_refused() {
+        let (here, home) = (folder("[oci]\nparallel = 1"), folder("[oci]\nparallel = 2"));
+        let path = here.path().join("plugins.toml");
+        if std::os::unix::fs::chown(&path, Some(4711), None).is_err() {
+            return;
+        }
+        let empty = tempfile::tempdir().unwrap();
+        let error = discover(Some(here.path()), environment(&[&empty])).unwrap_err();
+        assert!(matches!(error, ConfigError::ForeignOwner { .. }), "{error}");
+        let file = discover(Some(here.path()), environment(&[&home])).unwrap();
+        assert_eq!(file.config().oci.parallel, Some(2));
+        assert!(
+            file.warnings()
+                .iter()
+                .any(|line| line.contains("another user"))
+        );
+        // Named, it is read with a warning.
+        let file = ConfigFile::read(&path).unwrap();
+        assert!(
+            file.warnings()
+                .iter()
+                .any(|line| line.contains("another user"))
+        );
+    }
+}

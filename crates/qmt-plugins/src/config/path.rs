@@ -1,0 +1,231 @@
+//! How paths are written in the config: `~` is the home folder, and `file://` URLs are paths.
+
+use std::path::{Path, PathBuf};
+
+use super::{Config, ConfigError};
+
+/// The value of `trusted_root` that is not a path.
+const EMBEDDED: &str = "embedded";
+/// The mark of a read-only folder in `allow.paths`.
+const READ_ONLY: &str = "ro:";
+const FILE: &str = "file:";
+
+/// Expands every path of the config except for `providers[].path`, which stays as it is written,
+/// because the lockfile records it.
+///
+/// # Errors
+///
+/// [`ConfigError::Contradiction`] with the key.
+pub(super) fn expand_all(file: &Path, config: &mut Config) -> Result<(), ConfigError> {
+    let refuse = |key: String, rule| ConfigError::contradiction(file, key, rule);
+    for (key, path) in paths(config) {
+        *path = expand(path).map_err(|rule| refuse(key, rule))?;
+    }
+    if let Some(root) = config
+        .oci
+        .trusted_root
+        .as_mut()
+        .filter(|root| *root != EMBEDDED)
+    {
+        let path =
+            expand(Path::new(root)).map_err(|rule| refuse("oci.trusted_root".into(), rule))?;
+        *root = path.display().to_string();
+    }
+    for (index, provider) in config.providers.iter_mut().enumerate() {
+        let granted = std::mem::take(&mut provider.allow.paths);
+        for (written, guest) in granted {
+            let (mark, host) = match written.strip_prefix(READ_ONLY) {
+                Some(host) => (READ_ONLY, host),
+                None => ("", &*written),
+            };
+            let host = expand(Path::new(host)).map_err(|rule| {
+                refuse(format!("providers[{index}].allow.paths.{written:?}"), rule)
+            })?;
+            let key = format!("{mark}{}", host.display());
+            provider.allow.paths.insert(key, guest);
+        }
+    }
+    Ok(())
+}
+
+/// The files that decide about trust, with their keys. Those that TLS alone uses are among them.
+pub(crate) fn trust_files(config: &Config) -> Vec<(String, PathBuf)> {
+    let mut config = config.clone();
+    let root = config
+        .oci
+        .trusted_root
+        .clone()
+        .filter(|root| root != EMBEDDED);
+    let mut files: Vec<_> = paths(&mut config)
+        .into_iter()
+        .map(|(key, path)| (key, path.clone()))
+        .filter(|(key, _)| key != "oci.cache_dir")
+        .collect();
+    files.extend(root.map(|root| ("oci.trusted_root".to_owned(), PathBuf::from(root))));
+    files
+}
+
+fn paths(config: &mut Config) -> Vec<(String, &mut PathBuf)> {
+    let mut paths = Vec::new();
+    let oci = &mut config.oci;
+    for (key, files) in [
+        ("oci.rekor_pub_keys", &mut oci.rekor_pub_keys),
+        ("oci.fulcio_certs", &mut oci.fulcio_certs),
+        ("oci.ctfe_keys", &mut oci.ctfe_keys),
+        ("oci.tsa_certs", &mut oci.tsa_certs),
+        ("oci.public_keys", &mut oci.public_keys),
+    ] {
+        let files = files.as_mut_slice().iter_mut();
+        paths.extend(files.map(|path| (key.to_owned(), path)));
+    }
+    let mut optional = |key: String, path| {
+        if let Some(path) = path {
+            paths.push((key, path));
+        }
+    };
+    optional("oci.tuf_root".to_owned(), oci.tuf_root.as_mut());
+    optional("oci.cache_dir".to_owned(), oci.cache_dir.as_mut());
+    for (index, policy) in oci.policy.iter_mut().enumerate() {
+        for (place, authority) in policy.any_of.iter_mut().enumerate() {
+            let key = format!("oci.policy[{index}].any_of[{place}].key");
+            optional(key, authority.key.as_mut());
+        }
+    }
+    for (name, registry) in &mut config.registries {
+        for (field, path) in [
+            ("ca_file", &mut registry.ca_file),
+            ("client_cert", &mut registry.client_cert),
+            ("client_key", &mut registry.client_key),
+        ] {
+            optional(format!("registries.{name:?}.{field}"), path.as_mut());
+        }
+    }
+    paths
+}
+
+/// Turns a path as it is written into one for the operating system. It can still be relative.
+///
+/// # Errors
+///
+/// The rule that the path breaks.
+pub(crate) fn expand(path: &Path) -> Result<PathBuf, &'static str> {
+    // What is not Unicode was not written in a config.
+    let Some(text) = path.to_str() else {
+        return Ok(path.to_owned());
+    };
+    let path = if is_file_url(text) {
+        from_url(text)
+    } else {
+        path.to_owned()
+    };
+    home_relative(&variable_free(path)?)
+}
+
+/// Reports whether the text is a `file:` URL, such as `file:///x` or `file:/x`.
+pub(crate) fn is_file_url(text: &str) -> bool {
+    let (scheme, rest) = text.split_at_checked(FILE.len()).unwrap_or_default();
+    scheme.eq_ignore_ascii_case(FILE) && rest.starts_with('/')
+}
+
+fn from_url(text: &str) -> PathBuf {
+    let url = url::Url::parse(text).ok();
+    // A file name with `?` or `#` is not escaped by people who write a path.
+    let url = url.filter(|url| url.query().is_none() && url.fragment().is_none());
+    if let Some(path) = url.and_then(|url| url.to_file_path().ok()) {
+        return path;
+    }
+    // `file://relative/path` names a host by the letter of the standard, and a path by intent.
+    let rest = text.get(FILE.len()..).unwrap_or_default();
+    PathBuf::from(rest.strip_prefix("//").unwrap_or(rest))
+}
+
+/// Refuses what a shell would replace.
+fn variable_free(path: PathBuf) -> Result<PathBuf, &'static str> {
+    let is_variable = |part: &str| {
+        let name = part.strip_prefix('$');
+        let is_named =
+            |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic() || "_{(".contains(c));
+        let windows = part.strip_prefix('%').and_then(|rest| rest.split_once('%'));
+        name.is_some_and(is_named)
+            || part.contains("${")
+            || windows.is_some_and(|(name, _)| !name.is_empty() && !name.contains(' '))
+    };
+    let mut parts = path.iter().filter_map(|part| part.to_str());
+    if parts.any(is_variable) {
+        return Err(
+            "environment variables are not replaced in paths; write an absolute path, or \
+                    `~/…` for the home folder",
+        );
+    }
+    Ok(path)
+}
+
+fn home_relative(path: &Path) -> Result<PathBuf, &'static str> {
+    let mut parts = path.components();
+    let first = parts.next().and_then(|part| part.as_os_str().to_str());
+    let Some(user) = first.and_then(|first| first.strip_prefix('~')) else {
+        return Ok(path.to_owned());
+    };
+    let rest = parts.as_path();
+    if !user.is_empty() {
+        // A file name may begin with `~`; a folder of that name is more likely a user's home.
+        return if rest.as_os_str().is_empty() {
+            Ok(path.to_owned())
+        } else {
+            Err("the home folder of another user is not looked up; write an absolute path")
+        };
+    }
+    match directories::BaseDirs::new() {
+        Some(folders) => Ok(folders.home_dir().join(rest)),
+        None => Err("`~` is the home folder, and this user has none; write an absolute path"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_as_people_write_them() {
+        let home = directories::BaseDirs::new().unwrap().home_dir().to_owned();
+        for (written, path) in [
+            ("keys/a.pub", PathBuf::from("keys/a.pub")),
+            ("~", home.clone()),
+            ("~/", home.clone()),
+            ("~/a.pub", home.join("a.pub")),
+            ("file://~/a.pub", home.join("a.pub")),
+            ("~backup.pub", PathBuf::from("~backup.pub")),
+            ("a/~/b", PathBuf::from("a/~/b")),
+            ("a$b", PathBuf::from("a$b")),
+            ("100%/a", PathBuf::from("100%/a")),
+            ("$", PathBuf::from("$")),
+            ("file.pub", PathBuf::from("file.pub")),
+            ("file:x", PathBuf::from("file:x")),
+            ("file:///etc/a.pub", PathBuf::from("/etc/a.pub")),
+            ("FILE:///etc/a.pub", PathBuf::from("/etc/a.pub")),
+            ("file:/etc/a.pub", PathBuf::from("/etc/a.pub")),
+            ("file://localhost/etc/a.pub", PathBuf::from("/etc/a.pub")),
+            ("file:///etc/a%20b.pub", PathBuf::from("/etc/a b.pub")),
+            ("file:///etc/a#b.pub", PathBuf::from("/etc/a#b.pub")),
+            ("file://keys/a.pub", PathBuf::from("keys/a.pub")),
+        ] {
+            assert_eq!(expand(Path::new(written)), Ok(path), "{written}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_shell_replaces_is_refused() {
+        for written in [
+            "$HOME/a",
+            "${HOME}/a",
+            "a/$XDG_CACHE_HOME/b",
+            "x${SUFFIX}",
+            "$(pwd)/a",
+            "%APPDATA%/a",
+            "file://$HOME/a",
+            "~alice/a",
+        ] {
+            assert!(expand(Path::new(written)).is_err(), "{written}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! How an [`Error`] is shown, and its causes.
+
+use std::fmt;
+
+use qmt_oci_ref::text;
+
+use super::{Error, kind};
+use crate::config::ConfigError;
+use crate::lockfile::LockfileError;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return f.write_str(&text::error_line(self, self.hint().as_deref()));
+        }
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Lockfile(error) => error.fmt(f),
+            Self::UnknownPlugin {
+                name,
+                nearest,
+                known,
+                ..
+            } => write!(
+                f,
+                "the config names no plugin `{name}`{}; it names {}",
+                nearest
+                    .as_ref()
+                    .map(|name| format!(" (did you mean `{name}`?)"))
+                    .unwrap_or_default(),
+                if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                }
+            ),
+            Self::Source { text, .. } => write!(
+                f,
+                "`{text}` is neither the name of a plugin in the config nor a reference"
+            ),
+            Self::Registry {
+                plugin,
+                doing,
+                reference,
+                ..
+            } => write!(f, "`{plugin}`: {doing} `{reference}` failed"),
+            Self::NotVerified {
+                plugin,
+                reference,
+                source,
+            } => f.write_str(&kind::not_verified(plugin, reference, source)),
+            Self::Unsigned { plugin, what } => write!(f, "`{plugin}` has no signature: {what}"),
+            Self::Trust(_) => f.write_str("the trust settings of the config can't be used"),
+            Self::Rollback {
+                plugin,
+                reference,
+                digest,
+                signed,
+                locked,
+                locked_signed,
+                is_proven,
+            } => write!(
+                f,
+                "`{plugin}` is not loaded: `{reference}` {} {digest} ({signed}); the lockfile has \
+                 {locked} ({locked_signed})",
+                rolled_back(*is_proven)
+            ),
+            Self::Signing { plugin, .. } => write!(f, "`{plugin}`: signing the image failed"),
+            Self::Artifact {
+                plugin, reference, ..
+            } => write!(
+                f,
+                "`{plugin}`: `{reference}` does not contain a plugin for this host"
+            ),
+            Self::Pack { destination, .. } => write!(
+                f,
+                "nothing was published as `{destination}`: the image can't be packed"
+            ),
+            Self::Stopped { plugin, doing, .. } => {
+                write!(f, "`{plugin}`: {doing} did not complete")
+            }
+            Self::Cache { plugin, .. } => write!(f, "`{plugin}`: the cache failed"),
+            Self::Load { plugin, doing, .. } => write!(f, "`{plugin}`: {doing} failed"),
+            Self::Offline {
+                plugin,
+                missing,
+                reference,
+                rule,
+                ..
+            } => write!(
+                f,
+                "`{plugin}`: {missing} of `{reference}` is not in the cache, and {rule} forbids requests to \
+         the registry"
+            ),
+            Self::NetworkForbidden {
+                target,
+                doing,
+                rule,
+                ..
+            } => write!(
+                f,
+                "`{target}`: {doing} requires the network, and {rule} forbids it"
+            ),
+            Self::WrongKind {
+                plugin,
+                expected,
+                found,
+                ..
+            } => write!(
+                f,
+                "`{plugin}`: the config requires a {expected} plugin, and this is a {found} plugin"
+            ),
+            Self::NativeForbidden { plugin, rule, .. } => write!(
+                f,
+                "`{plugin}` is native code, which runs with all rights of this program, and is not loaded: {rule}"
+            ),
+            Self::File { plugin, path, .. } => {
+                write!(f, "`{plugin}`: the file {} can't be read", path.display())
+            }
+            Self::NotAPlugin {
+                plugin,
+                problem,
+                path,
+                ..
+            } => write!(f, "`{plugin}`: the file {} {problem}", path.display()),
+            Self::Unsupported { plugin, what, .. } => write!(
+                f,
+                "`{plugin}`: this program was built without support for {what}"
+            ),
+        }
+    }
+}
+
+/// `main` shows the errors that it returns in this form.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&text::error_report(self, self.hint().as_deref()))
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // Their messages are those of the error inside.
+            Self::Config(error) => error.source(),
+            Self::Lockfile(error) => error.source(),
+            Self::Source { source, .. } => Some(source),
+            Self::Registry { source, .. } => Some(source),
+            Self::Trust(source)
+            | Self::NotVerified { source, .. }
+            | Self::Signing { source, .. } => Some(source),
+            Self::Artifact { source, .. } | Self::Pack { source, .. } => Some(source),
+            Self::Cache { source, .. } => Some(source),
+            Self::Load { source, .. } => Some(source),
+            Self::Stopped { source, .. } | Self::File { source, .. } => Some(source),
+            Self::UnknownPlugin { .. }
+            | Self::Unsigned { .. }
+            | Self::Rollback { .. }
+            | Self::Offline { .. }
+            | Self::NetworkForbidden { .. }
+            | Self::WrongKind { .. }
+            | Self::NativeForbidden { .. }
+            | Self::NotAPlugin { .. }
+            | Self::Unsupported { .. } => None,
+        }
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<LockfileError> for Error {
+    fn from(error: LockfileError) -> Self {
+        Self::Lockfile(error)
+    }
+}
+
+fn rolled_back(is_proven: bool) -> &'static str {
+    if is_proven {
+        "was rolled back to"
+    } else {
+        "has changed, and may have been rolled back, to"
+    }
+}

@@ -1,0 +1,59 @@
+//! Why a credential can't be had or used.
+
+use std::path::PathBuf;
+
+use qmt_oci_ref::RegistryHost;
+
+use super::BoxError;
+use super::text::at_key;
+
+/// Why a credential can't be had or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialError {
+    /// A file with credentials exists and can't be used.
+    #[error("credentials file `{}`{}: {reason}", .path.display(), at_key(.key.as_ref()))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The key of what can't be used, where it is not the whole file.
+        key: Option<String>,
+        /// The rule that it breaks.
+        reason: &'static str,
+        /// The cause, where it can't contain a secret.
+        source: Option<BoxError>,
+    },
+    /// A credential helper failed. Its output is never shown.
+    #[error("credential helper `{program}`, named by `{key}` in `{}`: {reason}", .path.display())]
+    Helper {
+        /// The helper's program.
+        program: String,
+        /// The file that names it.
+        path: PathBuf,
+        /// The key in that file.
+        key: String,
+        /// What went wrong.
+        reason: &'static str,
+    },
+    /// A variable with a credential can be meant for this registry, or for another one.
+    #[error(
+        "`{variable}` can be meant for another registry than `{host}`, whose variables are \
+             `{own}`, with `__` for `-`"
+    )]
+    AmbiguousVariable {
+        /// The registry that requires a credential.
+        host: RegistryHost,
+        /// The variable that is set.
+        variable: String,
+        /// How the names of the registry's own variables begin.
+        own: String,
+    },
+    /// A credential in the environment or the config can't be used.
+    #[error("credential in `{origin}`: {reason}")]
+    Option {
+        /// The variable's or option's name.
+        origin: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+}

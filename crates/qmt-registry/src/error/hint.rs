@@ -1,0 +1,93 @@
+//! What to do about an error.
+
+use super::{ClientError, CredentialError};
+
+/// Where proxies are set.
+const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by `HTTPS_PROXY`, \
+                     `HTTP_PROXY` or `ALL_PROXY`; `NO_PROXY` names hosts that are reached without";
+
+impl ClientError {
+    /// Returns what to do about it, if that is not part of the message.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unauthorized {
+                host,
+                anonymous: true,
+                ..
+            }
+            | Self::TokenRefused {
+                host,
+                anonymous: true,
+                ..
+            } => Some(format!(
+                "log in with `qmt-plugins login {host}`; logins of docker and podman are used as well"
+            )),
+            Self::Unauthorized { host, .. } | Self::TokenRefused { host, .. } => Some(format!(
+                "the credential may be expired, or may lack this right; `qmt-plugins login {host}` \
+                 replaces it"
+            )),
+            Self::NotFound {
+                host: Some(host), ..
+            } => Some(format!(
+                "check the name and the tag; for a private repository, many registries answer the same \
+                 until you log in: `qmt-plugins login {host}`"
+            )),
+            Self::WebPage { .. } => Some(
+                "is it the host of the registry, and not of its web site? Login pages and proxies answer \
+                 so, too"
+                    .to_owned(),
+            ),
+            Self::Credential(CredentialError::Helper { program, key, .. }) => Some(format!(
+                "install `{program}`, or remove `{key}` from the file and log in again"
+            )),
+            Self::Credential(CredentialError::AmbiguousVariable { host, own, .. }) => Some(format!(
+                "set `{own}` for `{host}`; if it has no credential, set one of them to the empty text"
+            )),
+            Self::WithoutTls { url, .. } => Some(format!(
+                "the registry answers without TLS; if that is intended, set `plain_http = true` in \
+                 `[registries.\"{}\"]` of the config",
+                host_of(&url.address())
+            )),
+            Self::Certificate {
+                address,
+                unknown_issuer: true,
+                ..
+            } => Some(format!(
+                "if it is your company's authority or the registry's own certificate, name its PEM file \
+                 by `ca_file` in `[registries.\"{}\"]`, or add it to the system's certificates",
+                host_of(address)
+            )),
+            Self::Certificate { .. } => Some(
+                "certificates are checked for the name by which the registry is reached, and against \
+                 this machine's clock"
+                    .to_owned(),
+            ),
+            Self::ProxyAnswer { status: 407, .. } => Some(format!(
+                "give the proxy's user name and password in its URL, `http://USER:PASSWORD@…`; {PROXY}"
+            )),
+            Self::ProxyFailed { .. } | Self::ProxyAnswer { .. } | Self::ProxyVariable { .. } => {
+                Some(PROXY.to_owned())
+            }
+            Self::Unreachable { address, .. } => Some(unreachable_server(address)),
+            _ => None,
+        }
+    }
+}
+
+/// The host as references name it: without the default port of HTTPS.
+fn host_of(address: &str) -> &str {
+    address.strip_suffix(":443").unwrap_or(address)
+}
+
+fn unreachable_server(address: &str) -> String {
+    let host = host_of(address);
+    let plain = if host == address {
+        ""
+    } else {
+        " (if it serves plain HTTP: `plain_http = true` there)"
+    };
+    format!(
+        "is the registry running, and are its name and port right{plain}? Set `proxy` or `mirrors` in \
+         `[registries.\"{host}\"]` to reach it another way"
+    )
+}

@@ -1,0 +1,94 @@
+//! Parts of messages that depend on more than one field.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use qmt_oci_ref::{RegistryHost, text};
+
+use crate::redact::RedactedUrl;
+
+/// Most names of images that a message lists.
+const NAMES_MAX: usize = 10;
+
+pub(super) fn unauthorized(
+    host: &RegistryHost,
+    what: &str,
+    status: u16,
+    anonymous: bool,
+) -> String {
+    if anonymous && status == 403 {
+        format!("`{host}` refuses access to `{what}` without a credential (status {status})")
+    } else if anonymous {
+        format!("`{host}` requires a credential for `{what}` (status {status}, none was sent)")
+    } else {
+        format!("`{host}` refuses access to `{what}` (status {status})")
+    }
+}
+
+pub(super) fn token_refused(
+    host: &RegistryHost,
+    realm: &RedactedUrl,
+    status: u16,
+    anonymous: bool,
+) -> String {
+    if anonymous {
+        format!(
+            "`{host}` requires a credential: its token server `{realm}` gives no token without one \
+             (status {status})"
+        )
+    } else {
+        format!("the token server `{realm}` refuses the credential (status {status})")
+    }
+}
+
+pub(super) fn redirected(from: Option<&RegistryHost>) -> String {
+    from.map_or_else(String::new, |host| {
+        format!(", to which `{host}` redirects,")
+    })
+}
+
+pub(super) fn suffix(message: &str) -> String {
+    let separator = if message.is_empty() { "" } else { ": " };
+    format!("{separator}{message}")
+}
+
+pub(super) fn pause(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(String::new, |pause| {
+        format!(" and asks for a pause of {} s", pause.as_secs())
+    })
+}
+
+pub(super) fn realm_hint(allow: Option<&str>, host: &RegistryHost) -> String {
+    allow.map_or_else(String::new, |realm| {
+        format!("; to trust it, set allow_realms = [\"{realm}\"] for registry `{host}`")
+    })
+}
+
+pub(super) fn at_key(key: Option<&String>) -> String {
+    key.map_or_else(String::new, |key| format!(", `{key}`"))
+}
+
+pub(super) fn in_file(path: Option<&PathBuf>) -> String {
+    path.map_or_else(String::new, |path| format!(" (`{}`)", path.display()))
+}
+
+pub(super) fn issuer(is_unknown: bool) -> &'static str {
+    if is_unknown {
+        ": it is issued by an authority that is not trusted here, or by itself"
+    } else {
+        ""
+    }
+}
+
+/// Lists at most [`NAMES_MAX`] names of images.
+pub(super) fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(NAMES_MAX);
+    let shown: Vec<String> = shown
+        .map(|name| format!("`{}`", text::escape(name)))
+        .collect();
+    match names.len().saturating_sub(NAMES_MAX) {
+        _ if names.is_empty() => String::new(),
+        0 => format!("; it has {}", shown.join(", ")),
+        more => format!("; it has {} and {more} more", shown.join(", ")),
+    }
+}

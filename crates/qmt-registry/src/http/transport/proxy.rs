@@ -1,0 +1,246 @@
+//! Which proxy a request goes through: the one of its registry's options, else the environment's.
+//!
+//! Variables are read as curl reads them (<https://curl.se/docs/manpage.html#ENVIRONMENT>), for
+//! each request: a redirect may lead to a host for which another proxy, or none, is set.
+
+use std::env;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use qmt_oci_ref::address::AddressKind;
+use url::{Host, Url};
+
+use super::options::HostOptions;
+use super::resolver::literal;
+use crate::error::ClientError;
+use crate::redact::RedactedUrl;
+
+/// The schemes by which proxies are reached.
+const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+
+/// The proxies of the environment, and the hosts that are reached without.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proxies {
+    /// In the order in which they are looked at.
+    variables: Vec<Variable>,
+    exempt: Exempt,
+}
+
+/// A variable that is set and names a proxy.
+#[derive(Clone)]
+struct Variable {
+    name: &'static str,
+    /// The scheme of the URLs that it is for; `None` for all.
+    scheme: Option<&'static str>,
+    value: String,
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Route {
+    Direct,
+    Proxy(ProxyUrl),
+    /// As the operating system's settings say.
+    System,
+}
+
+/// The URL of a proxy. It may have a password, so `Debug` redacts it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct ProxyUrl(pub(super) Url);
+
+impl Proxies {
+    /// Reads the environment of this process.
+    pub(crate) fn of_process() -> Self {
+        Self::read(|name| env::var(name).ok())
+    }
+
+    /// Reads variables. The names in lower case come first, and an empty one is not set.
+    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+        // In a CGI program, this variable is a header of a request (CVE-2016-5385).
+        let is_cgi = variable("REQUEST_METHOD").is_some();
+        let variables = [
+            ("http_proxy", Some("http")),
+            ("HTTP_PROXY", Some("http")),
+            ("https_proxy", Some("https")),
+            ("HTTPS_PROXY", Some("https")),
+            ("all_proxy", None),
+            ("ALL_PROXY", None),
+        ];
+        let variables = variables.into_iter().filter_map(|(name, scheme)| {
+            let value = variable(name).filter(|_| !(is_cgi && name == "HTTP_PROXY"))?;
+            Some(Variable {
+                name,
+                scheme,
+                value,
+            })
+        });
+        let exempt = variable("no_proxy").or_else(|| variable("NO_PROXY"));
+        Self {
+            variables: variables.collect(),
+            exempt: exempt.as_deref().map(Exempt::parse).unwrap_or_default(),
+        }
+    }
+
+    /// How `url` is reached with the options of its registry.
+    pub(super) fn route(&self, options: &HostOptions, url: &Url) -> Result<Route, ClientError> {
+        let configured = options.proxy.as_ref();
+        if self.exempt.covers(url) || (configured.is_none() && is_local_machine(url)) {
+            return Ok(Route::Direct);
+        }
+        if let Some(configured) = configured {
+            // It was checked when the client was made.
+            let proxy = parse(&configured.0).unwrap_or_default();
+            return Ok(proxy.map_or(Route::Direct, Route::Proxy));
+        }
+        let is_for = |variable: &&Variable| variable.scheme.is_none_or(|s| s == url.scheme());
+        let Some(variable) = self.variables.iter().find(is_for) else {
+            let has_settings = cfg!(any(windows, target_os = "macos"));
+            return Ok(if has_settings && self.variables.is_empty() {
+                Route::System
+            } else {
+                Route::Direct
+            });
+        };
+        let proxy = parse(&variable.value).map_err(|reason| ClientError::ProxyVariable {
+            variable: variable.name,
+            reason,
+        })?;
+        Ok(proxy.map_or(Route::Direct, Route::Proxy))
+    }
+}
+
+/// Reads the URL of a proxy; without a scheme it is reached by HTTP. `None` for the empty text.
+pub(super) fn parse(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let absolute = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("socks") => format!("socks4://{rest}"),
+        Some(_) => text.to_owned(),
+        None => format!("http://{text}"),
+    };
+    let url = Url::parse(&absolute).map_err(|_| "it is not the URL of a proxy")?;
+    if !SCHEMES.contains(&url.scheme()) {
+        return Err("its scheme is not `http`, `https` or one of `socks`");
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("it is not the URL of a proxy");
+    }
+    Ok(Some(ProxyUrl(url)))
+}
+
+/// Whether `url` names the local machine. No name is looked up.
+fn is_local_machine(url: &Url) -> bool {
+    if let Some(address) = literal(url) {
+        return AddressKind::of(address) == AddressKind::Loopback;
+    }
+    let name = url.domain().unwrap_or_default().trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// The hosts of `NO_PROXY`.
+#[derive(Clone, Debug, Default)]
+struct Exempt(Vec<Entry>);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    hosts: Hosts,
+    /// The only port, if there is one.
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug)]
+enum Hosts {
+    All,
+    /// A name and all names below it.
+    Name(String),
+    Network(IpNet),
+}
+
+impl Exempt {
+    /// Reads a list that is separated by commas or white space.
+    fn parse(list: &str) -> Self {
+        let entries = list.split(|c: char| c == ',' || c.is_ascii_whitespace());
+        Self(entries.filter_map(Entry::parse).collect())
+    }
+
+    fn covers(&self, url: &Url) -> bool {
+        let port = url.port_or_known_default();
+        let address = literal(url).map(|address| address.to_canonical());
+        let name = url.domain().unwrap_or_default();
+        let name = name.strip_suffix('.').unwrap_or(name);
+        self.0.iter().any(|entry| {
+            let has_host = match &entry.hosts {
+                Hosts::All => true,
+                Hosts::Name(suffix) => name
+                    .strip_suffix(suffix.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
+                Hosts::Network(network) => {
+                    address.is_some_and(|address| network.contains(&address))
+                }
+            };
+            has_host && entry.port.is_none_or(|only| port == Some(only))
+        })
+    }
+}
+
+impl Entry {
+    /// Reads `*`, a name (also as `.name` or `*.name`), an address or a network, each with a port or
+    /// without. Everything else is ignored, as by curl.
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(hosts) = Hosts::parse(text) {
+            return Some(Self { hosts, port: None });
+        }
+        let (host, port) = text.rsplit_once(':')?;
+        let port = Some(port.parse().ok()?);
+        let hosts = Hosts::parse(host)?;
+        Some(Self { hosts, port })
+    }
+}
+
+impl Hosts {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::All);
+        }
+        let bracketed = text.strip_prefix('[').and_then(|text| text.split_once(']'));
+        let address = match bracketed {
+            Some((address, size)) if size.is_empty() || size.starts_with('/') => {
+                format!("{address}{size}")
+            }
+            Some(_) => return None,
+            None => text.to_owned(),
+        };
+        if let Ok(address) = address.parse::<IpAddr>() {
+            return Some(Self::Network(address.to_canonical().into()));
+        }
+        if let Ok(network) = address.parse::<IpNet>() {
+            return Some(Self::Network(network));
+        }
+        let name = text.strip_prefix('*').unwrap_or(text);
+        let name = name.strip_prefix('.').unwrap_or(name);
+        // In the form in which URLs have names: lower case, international ones encoded.
+        match Host::parse(name.strip_suffix('.').unwrap_or(name)).ok()? {
+            Host::Domain(name) => Some(Self::Name(name)),
+            Host::Ipv4(address) => Some(Self::Network(IpAddr::V4(address).into())),
+            Host::Ipv6(address) => Some(Self::Network(IpAddr::V6(address).into())),
+        }
+    }
+}
+
+impl std::fmt::Debug for Variable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl std::fmt::Debug for ProxyUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Proxy({})", RedactedUrl::from(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests;

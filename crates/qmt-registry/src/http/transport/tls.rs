@@ -1,0 +1,154 @@
+//! TLS: which certificates are trusted, and the client's own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use qmt_oci_ref::RegistryHost;
+use qmt_oci_ref::text::without_byte_order_mark;
+use rustls::ClientConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use zeroize::Zeroizing;
+
+use super::options::HostOptions;
+use super::verifier::ServerVerifier;
+use crate::error::{BoxError, ClientError};
+
+/// How a PEM file of an encrypted key is recognised: PKCS #8, and the older form of OpenSSL.
+const ENCRYPTED: [&[u8]; 2] = [
+    b"-----BEGIN ENCRYPTED PRIVATE KEY-----",
+    b"Proc-Type: 4,ENCRYPTED",
+];
+
+/// The content of the files that the options of a registry name.
+pub(super) struct TlsFiles {
+    /// Trusted next to the system's.
+    trusted: Vec<CertificateDer<'static>>,
+    /// The client's certificate with its chain and key.
+    identity: Option<CertifiedKey>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl TlsFiles {
+    /// Reads the files.
+    pub(super) fn read(host: &RegistryHost, options: &HostOptions) -> Result<Self, ClientError> {
+        let ca_file = options.ca_file.as_deref();
+        let ca_file = ca_file.map(|path| File::read(host, "ca_file", path));
+        let trusted = match ca_file {
+            Some(file) => file?.authorities()?,
+            None => Vec::new(),
+        };
+        let provider = CryptoProvider::get_default().cloned();
+        let provider = provider.unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()));
+        let identity = match &options.client_certificate {
+            Some((certificate, key)) => {
+                let certificate = File::read(host, "client_cert", certificate)?;
+                let key = File::read(host, "client_key", key)?;
+                let chain = certificate.certificates()?;
+                let certified = CertifiedKey::from_der(chain, key.private_key()?, &provider);
+                let rule = "its key is of an unknown kind, or not that of the certificate";
+                Some(certified.map_err(|cause| key.unusable(rule, Some(cause.into())))?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            trusted,
+            identity,
+            provider,
+        })
+    }
+
+    /// The settings of connections; `is_own` are those that get the client's certificate.
+    pub(super) fn config(self, is_own: bool) -> Result<ClientConfig, ClientError> {
+        let verifier = ServerVerifier::new(self.trusted, Arc::clone(&self.provider));
+        let config = ClientConfig::builder_with_provider(self.provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(ClientError::setup)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier.map_err(ClientError::setup)?));
+        let mut config = match self.identity.filter(|_| is_own) {
+            Some(key) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
+            None => config.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// A PEM file that an option names.
+struct File<'a> {
+    host: &'a RegistryHost,
+    option: &'static str,
+    path: &'a Path,
+    content: Zeroizing<Vec<u8>>,
+}
+
+impl<'a> File<'a> {
+    fn read(
+        host: &'a RegistryHost,
+        option: &'static str,
+        path: &'a Path,
+    ) -> Result<Self, ClientError> {
+        let content = Zeroizing::new(Vec::new());
+        let mut file = Self {
+            host,
+            option,
+            path,
+            content,
+        };
+        match std::fs::read(path) {
+            Ok(content) => file.content = content.into(),
+            Err(cause) => return Err(file.unusable("it can't be read", Some(cause.into()))),
+        }
+        Ok(file)
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+        let certificates: Result<Vec<_>, _> =
+            CertificateDer::pem_slice_iter(without_byte_order_mark(&self.content)).collect();
+        let certificates = certificates
+            .map_err(|cause| self.unusable("it is not PEM", Some(BoxError::from(cause))))?;
+        if certificates.is_empty() {
+            return Err(self.unusable("it has no PEM certificate", None));
+        }
+        Ok(certificates)
+    }
+
+    /// Certificates that can be trusted.
+    fn authorities(&self) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+        let certificates = self.certificates()?;
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in &certificates {
+            let added = roots.add(certificate.clone());
+            added.map_err(|cause| {
+                self.unusable("one of its certificates is malformed", Some(cause.into()))
+            })?;
+        }
+        Ok(certificates)
+    }
+
+    /// The key. No cause is kept, because it could quote the file.
+    fn private_key(&self) -> Result<PrivateKeyDer<'static>, ClientError> {
+        let has = |mark: &[u8]| self.content.windows(mark.len()).any(|text| text == mark);
+        if ENCRYPTED.iter().any(|mark| has(mark)) {
+            let reason = "its key is encrypted, and there is no way to give the password; write it \
+                          unencrypted with `openssl pkey -in FILE -out NEW`";
+            return Err(self.unusable(reason, None));
+        }
+        PrivateKeyDer::from_pem_slice(without_byte_order_mark(&self.content))
+            .map_err(|_| self.unusable("it has no private key in PEM", None))
+    }
+
+    fn unusable(&self, reason: &'static str, source: Option<BoxError>) -> ClientError {
+        ClientError::Options {
+            host: self.host.clone(),
+            option: self.option,
+            path: Some(self.path.to_path_buf()),
+            reason,
+            source,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Requests without a credential: what is public needs none, and what is not says so.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use qmt_oci_ref::{DigestAlgorithm, RawManifest, RegistryError, RegistryErrorKind};
+use qmt_registry::RegistryWriter as _;
+use qmt_registry::credentials::{CredentialChain, Environment};
+
+use super::*;
+
+/// A client with docker's configuration in `home`.
+fn with_docker(server: &FakeRegistry, home: &Path, content: &str) -> (HttpRegistry, Recorder) {
+    std::fs::create_dir_all(home.join(".docker")).unwrap();
+    std::fs::write(home.join(".docker/config.json"), content).unwrap();
+    let environment: Environment = [("HOME", home)].into_iter().collect();
+    let events = Recorder::default();
+    let client = builder(server)
+        .credentials(Arc::new(CredentialChain::over(environment)))
+        .events(events.sink())
+        .build();
+    (client.unwrap(), events)
+}
+
+fn hint_of(error: &RegistryError) -> String {
+    error.detail().unwrap().hint().unwrap()
+}
+
+/// AUTH-16: what anybody may read is read, whatever docker's file has; a private image is refused
+/// with what is wrong about the file.
+#[tokio::test]
+async fn an_unusable_credential_is_reported_only_where_one_is_required() {
+    let public = image_behind(Auth::Token(options().anonymous_pull())).await;
+    let private = image_behind(Auth::Token(options())).await;
+    let basic = image_behind(Auth::basic("alice", CANARY)).await;
+    let home = tempfile::tempdir().unwrap();
+    let entry = |server: &FakeRegistry| {
+        let host = server.host();
+        format!(r#"{{"auths":{{"{host}":{{"auth":"canary!"}}}}}}"#)
+    };
+    let broken = |_: &FakeRegistry| "{".to_owned();
+    let helper = |_: &FakeRegistry| r#"{"credsStore":"absent"}"#.to_owned();
+    let contents: [&dyn Fn(&FakeRegistry) -> String; 3] = [&entry, &broken, &helper];
+    for content in contents {
+        let (client, events) = with_docker(&public, home.path(), &content(&public));
+        resolve(&client, &public).await.unwrap();
+        resolve(&client, &public).await.unwrap();
+        let skipped = |event: &RegistryEvent| matches!(event, RegistryEvent::CredentialSkipped { reason, .. } if reason.contains("config.json"));
+        assert_eq!(events.count(skipped), 1);
+
+        for server in [&private, &basic] {
+            let (client, _) = with_docker(server, home.path(), &content(server));
+            for _ in 0..2 {
+                let error = resolve(&client, server).await.unwrap_err();
+                assert_eq!(error.kind(), RegistryErrorKind::Configuration, "{error:?}");
+                let text = full_text(&error);
+                assert!(
+                    text.contains("config.json") && !text.contains("canary"),
+                    "{text}"
+                );
+            }
+        }
+        // Nothing is pushed without the credential that there is.
+        let (client, _) = with_docker(&public, home.path(), &content(&public));
+        let (to, algorithm) = (public.reference("acme/echo:2"), DigestAlgorithm::Sha256);
+        let image = RawManifest::read(MANIFEST.into(), None, algorithm).unwrap();
+        let push = client.push_manifest(&to, &image);
+        let error = push.await.unwrap_err();
+        assert_eq!(error.kind(), RegistryErrorKind::Configuration, "{error:?}");
+    }
+}
+
+/// No credential is blamed where there is none, and the message says how to get one.
+#[tokio::test]
+async fn a_missing_login_is_told() {
+    for auth in [Auth::Token(options()), Auth::basic("alice", CANARY)] {
+        let server = image_behind(auth).await;
+        let error = resolve(&client(&server), &server).await.unwrap_err();
+        assert!(
+            matches!(
+                error.detail(),
+                Some(
+                    ClientError::Unauthorized {
+                        anonymous: true,
+                        ..
+                    } | ClientError::TokenRefused {
+                        anonymous: true,
+                        ..
+                    }
+                )
+            ),
+            "{error:?}"
+        );
+        let text = error.to_string();
+        assert!(text.contains("requires a credential"), "{text}");
+        assert_eq!(error.kind(), RegistryErrorKind::Unauthorized);
+        assert!(!text.contains("refuses the credential"), "{text}");
+        let login = format!("`qmt-plugins login {}`", server.host());
+        assert!(hint_of(&error).contains(&login), "{}", hint_of(&error));
+    }
+    // A token for nothing, which is refused in either way.
+    for status in [401, 403] {
+        let server = image_behind(Auth::Token(options().anonymous_pull())).await;
+        let with_token = |r: &LoggedRequest| r.header("authorization").is_some();
+        server.fault(
+            Fault::on("GET", "/v2/*/manifests/*")
+                .when(with_token)
+                .respond(status)
+                .add_header("www-authenticate", "Basic realm=\"x\""),
+        );
+        let error = resolve(&client(&server), &server).await.unwrap_err();
+        assert!(
+            matches!(
+                error.detail(),
+                Some(ClientError::Unauthorized {
+                    anonymous: true,
+                    ..
+                })
+            ),
+            "{status}: {error:?}"
+        );
+    }
+}
+
+/// A credential that was sent and refused is told as that, also after a try without it.
+#[tokio::test]
+async fn a_refused_credential_is_told_as_refused() {
+    let server = image_behind(Auth::Token(options())).await;
+    let wrong = Arc::new(Fixed(Credential::basic("alice", "canary-wrong")));
+    let client = builder(&server).credentials(wrong).build().unwrap();
+    let error = resolve(&client, &server).await.unwrap_err();
+    assert!(
+        matches!(
+            error.detail(),
+            Some(ClientError::TokenRefused {
+                anonymous: false,
+                ..
+            })
+        ),
+        "{error:?}"
+    );
+    assert!(!full_text(&error).contains("canary-wrong"));
+}
+
+/// A private repository often does not exist for those who are not logged in.
+#[tokio::test]
+async fn not_found_speaks_of_private_repositories() {
+    let server = image_behind(Auth::None).await;
+    let error = client(&server)
+        .resolve(&server.reference("acme/other:1"))
+        .await
+        .unwrap_err();
+    assert!(error.is_not_found());
+    assert!(hint_of(&error).contains("`qmt-plugins login"));
+}
+
+/// CFG-01: servers that repeat what they were sent.
+#[tokio::test]
+async fn cfg_01_an_echoed_credential_is_not_shown() {
+    let server = image_behind(Auth::basic("alice", CANARY)).await;
+    let client = client_with_password(&server);
+    resolve(&client, &server).await.unwrap();
+    let sent = authorizations(&server.requests()).pop().unwrap();
+    for echo in [
+        sent.clone(),
+        sent.replace("Basic ", ""),
+        CANARY.to_owned(),
+        format!("alice:{CANARY}"),
+    ] {
+        for status in [400, 403, 418] {
+            let body = format!(r#"{{"errors":[{{"code":"X","message":"you sent {echo}"}}]}}"#);
+            server.fault(
+                Fault::on("GET", "/v2/*/manifests/*")
+                    .once()
+                    .respond(status)
+                    .body(body),
+            );
+            let error = resolve(&client, &server).await.unwrap_err();
+            let text = full_text(&error);
+            assert!(!text.contains(&echo), "{text}");
+            assert!(text.contains("is not shown"), "{text}");
+        }
+    }
+    let server = image_behind(Auth::Token(options())).await;
+    server.fault(
+        Fault::on("GET", "/token")
+            .respond(403)
+            .body(format!("no {CANARY}")),
+    );
+    let error = resolve(&client_with_password(&server), &server)
+        .await
+        .unwrap_err();
+    assert!(!full_text(&error).contains(CANARY), "{}", full_text(&error));
+}

@@ -1,0 +1,115 @@
+//! Proxies: what they answer is not the registry's.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use qmt_oci_ref::{Registry as _, RegistryError, RegistryHost};
+use qmt_registry::{ClientError, HostOptions, HttpRegistry};
+
+use crate::support::{Detail as _, full_text, quick};
+
+/// A proxy that gives `answer` to every request; its address.
+fn proxy(answer: &'static str) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+                head.extend(byte);
+            }
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    address.to_string()
+}
+
+/// Resolves an image of `registry.invalid` through `proxy`.
+async fn through(proxy: &str, plain_http: bool) -> RegistryError {
+    let host: RegistryHost = "registry.invalid".parse().unwrap();
+    let options = HostOptions::new().plain_http(plain_http);
+    let client = HttpRegistry::builder()
+        .host(host, options.proxy(format!("user:canary@{proxy}")))
+        .limits(quick().tries(1))
+        .build()
+        .unwrap();
+    let reference = "registry.invalid/acme/echo:1".parse().unwrap();
+    let error = client.resolve(&reference).await.unwrap_err();
+    assert!(
+        !full_text(&error).contains("canary"),
+        "{}",
+        full_text(&error)
+    );
+    error
+}
+
+#[tokio::test]
+async fn what_a_proxy_answers_is_told_as_its_answer() {
+    for (head, status) in [
+        ("407 Proxy Authentication Required", 407),
+        ("403 Forbidden", 403),
+        ("502 Bad Gateway", 502),
+        ("503 Service Unavailable", 503),
+        ("504 Gateway Timeout", 504),
+    ] {
+        for body in ["", "<html>squid</html>", "{\"errors\":7}"] {
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\n\r\n{body}");
+            let address = proxy(answer.leak());
+            let error = through(&address, true).await;
+            assert!(
+                matches!(error.detail(), Some(ClientError::ProxyAnswer { status: told, .. }) if *told == status),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains(&address), "{error}");
+            assert!(error.is_network());
+            assert_eq!(error.is_retryable(), status > 500);
+
+            // In a tunnel, the proxy answers to `CONNECT`.
+            let error = through(&address, false).await;
+            assert!(
+                matches!(error.detail(), Some(ClientError::ProxyFailed { .. })),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains(&address), "{error}");
+            assert!(error.is_network() && !error.is_retryable());
+        }
+    }
+}
+
+/// What a registry answers through a proxy is still the registry's.
+#[tokio::test]
+async fn what_a_registry_answers_through_a_proxy_is_its_own() {
+    for answer in [
+        "HTTP/1.1 403 No\r\nContent-Length: 27\r\n\r\n{\"errors\":[{\"code\":\"NO\"}]}",
+        "HTTP/1.1 403 No\r\nDocker-Distribution-Api-Version: registry/2.0\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        let error = through(&proxy(answer), true).await;
+        assert!(
+            matches!(error.detail(), Some(ClientError::Unauthorized { .. })),
+            "{error:?}"
+        );
+    }
+    let missing = "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n";
+    assert!(through(&proxy(missing), true).await.is_not_found());
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_there_is_named() {
+    let address = {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.local_addr().unwrap().to_string()
+    };
+    for plain_http in [true, false] {
+        for proxy in [address.as_str(), "proxy.invalid:3128"] {
+            let error = through(proxy, plain_http).await;
+            assert!(
+                matches!(error.detail(), Some(ClientError::ProxyFailed { .. })),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains(proxy), "{error}");
+        }
+    }
+}

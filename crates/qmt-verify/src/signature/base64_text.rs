@@ -1,0 +1,113 @@
+//! Base64 as people and programs write it: with line breaks, which Go's decoder, and so cosign,
+//! skips as well. Alphabet and padding stay strict.
+
+use std::borrow::Cow;
+
+use base64::DecodeError;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use qmt_oci_ref::json;
+use serde_json::Value;
+
+/// The fields of bundles and envelopes that hold base64.
+/// <https://github.com/sigstore/protobuf-specs/tree/main/protos>
+const FIELDS: [&str; 11] = [
+    "canonicalizedBody",
+    "digest",
+    "hashes",
+    "keyId",
+    "payload",
+    "rawBytes",
+    "rootHash",
+    "sig",
+    "signature",
+    "signedEntryTimestamp",
+    "signedTimestamp",
+];
+
+/// Most values of a document that is read for its white space; bundles have fewer than a thousand.
+const VALUES_MAX: usize = 16 * 1024;
+
+/// Decodes `text` in the standard alphabet, with padding.
+pub(crate) fn decode(text: &str) -> Result<Vec<u8>, DecodeError> {
+    STANDARD.decode(joined(text).as_bytes())
+}
+
+/// `text` without white space.
+pub(crate) fn joined(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        Cow::Owned(text.split_ascii_whitespace().collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// The JSON of a bundle or an envelope without white space in its base64; `None` if there is none.
+pub(super) fn joined_json(document: &[u8]) -> Option<Vec<u8>> {
+    let separators = document
+        .iter()
+        .filter(|byte| matches!(byte, b',' | b'[' | b'{'));
+    if separators.count() > VALUES_MAX {
+        return None;
+    }
+    let mut value: Value = json::from_slice(document).ok()?;
+    let mut changed = false;
+    join(&mut value, false, &mut changed);
+    changed.then(|| value.to_string().into_bytes())
+}
+
+fn join(value: &mut Value, is_base64: bool, changed: &mut bool) {
+    match value {
+        Value::String(text) if is_base64 => {
+            if let Cow::Owned(other) = joined(text) {
+                *text = other;
+                *changed = true;
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                join(item, is_base64, changed);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                join(value, FIELDS.contains(&name.as_str()), changed);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_counts_as_absent() {
+        for text in ["AQID", "AQ\nID", " AQID\r\n", "A Q\tI D\n\n"] {
+            assert_eq!(decode(text).unwrap(), [1, 2, 3], "{text:?}");
+        }
+        for text in ["AQI", "AQ-_", "AQID=", "A\u{a0}QID", "AQ\\nID"] {
+            decode(text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn only_base64_is_joined() {
+        let broken =
+            br#"{"a":{"sig":"A\nQ","envelope":"x\n\ny","hashes":["A\r\nQ"]},"hint":"a b"}"#;
+        let joined = joined_json(broken).unwrap();
+        let expected: Value = json::from_slice(
+            br#"{"a":{"sig":"AQ","envelope":"x\n\ny","hashes":["AQ"]},"hint":"a b"}"#,
+        )
+        .unwrap();
+        assert_eq!(json::from_slice::<Value>(&joined).unwrap(), expected);
+        assert_eq!(joined_json(&joined), None);
+        let padding = |count: usize| format!(r#"{{"sig":"A\nQ","x":[0{}]}}"#, ",0".repeat(count));
+        // Besides them there are the two of the object, and the list's own.
+        assert!(joined_json(padding(VALUES_MAX - 3).as_bytes()).is_some());
+        assert!(joined_json(padding(VALUES_MAX - 2).as_bytes()).is_none());
+        // What two parsers could read differently stays refused.
+        assert_eq!(joined_json(br#"{"sig":"A\nQ","sig":"AQ"}"#), None);
+    }
+}

@@ -1,0 +1,576 @@
+//! What a stranger can add next to a good signature, and what one place can refuse: neither hides
+//! the signature, and both are reported.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use qmt_oci_ref::manifest::OCI_MANIFEST;
+use qmt_oci_ref::{
+    BlobStream, Descriptor, Digest, Digester, MediaType, PinnedReference, RawManifest, Reference,
+    Registry, RegistryError, RegistryErrorKind, Repository,
+};
+use qmt_testkit::{
+    Attestation, PrivateSigstore, SIMPLE_SIGNING, SignedBundle, Signing, SimpleAttestation,
+    SimpleSigning,
+};
+use qmt_verify::{DiscoveryOptions, VerifyError, discover};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Memory, any_of, check, dev, dev_authority, look, pin, signed_subject, subject, verifier,
+};
+
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
+
+fn good_bundle(sigstore: &PrivateSigstore) -> SignedBundle {
+    sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()))
+}
+
+/// What makes a manifest odd.
+type Change = dyn Fn(&mut Value);
+
+/// A manifest that refers to the subject, with one bundle layer, changed by `change`.
+fn referrer(number: usize, change: &dyn Fn(&mut Value)) -> Bytes {
+    let mut manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": BUNDLE,
+        "config": Descriptor::of(MediaType::EmptyJSON, b"{}"),
+        "layers": [{ "mediaType": BUNDLE, "digest": Digest::sha256("gone"), "size": 700 }],
+        "subject": { "mediaType": OCI_MANIFEST, "digest": subject().digest(), "size": 100 },
+        "annotations": { "number": number.to_string() },
+    });
+    change(&mut manifest);
+    manifest.to_string().into()
+}
+
+fn listed(manifest: &Bytes) -> Descriptor {
+    Descriptor::of(MediaType::ImageManifest, manifest).with_artifact_type(MediaType::from(BUNDLE))
+}
+
+/// SIG-14: odd referrers, in front of a good one.
+#[tokio::test]
+async fn an_odd_referrer_hides_no_signature() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let bundle = good_bundle(&sigstore);
+    let blob = Digest::sha256(&bundle.json);
+    let layer = move |size: Value| {
+        let blob = blob.clone();
+        move |manifest: &mut Value| {
+            manifest["layers"] = json!([{ "mediaType": BUNDLE, "digest": blob, "size": size }]);
+        }
+    };
+    let field = |name: &'static str, value: Value| {
+        move |manifest: &mut Value| manifest[name] = value.clone()
+    };
+    let changes: Vec<(&str, Box<Change>)> = vec![
+        ("a missing blob", Box::new(|_| {})),
+        ("a size that is too small", Box::new(layer(json!(7)))),
+        ("a size that is too large", Box::new(layer(json!(70_000)))),
+        ("a size over the limit", Box::new(layer(json!(1_u64 << 40)))),
+        ("no size", Box::new(layer(Value::Null))),
+        ("a size in text", Box::new(layer(json!("700")))),
+        ("a negative size", Box::new(layer(json!(-1)))),
+        ("layers of null", Box::new(field("layers", Value::Null))),
+        ("a layer of null", Box::new(field("layers", json!([null])))),
+        (
+            "a digest of an unknown algorithm",
+            Box::new(field(
+                "layers",
+                json!([
+                    { "mediaType": BUNDLE, "digest": format!("blake3:{}", "0".repeat(64)), "size": 7 },
+                ]),
+            )),
+        ),
+        ("no config", Box::new(field("config", Value::Null))),
+        ("no subject", Box::new(field("subject", Value::Null))),
+        (
+            "another subject",
+            Box::new(field(
+                "subject",
+                json!({
+                    "mediaType": OCI_MANIFEST, "digest": pin("another").digest(), "size": 7,
+                }),
+            )),
+        ),
+        (
+            "an index",
+            Box::new(|manifest| {
+                *manifest =
+                    json!({ "schemaVersion": 2, "manifests": [], "subject": manifest["subject"] });
+            }),
+        ),
+        (
+            "another type",
+            Box::new(field("artifactType", json!("application/spdx+json"))),
+        ),
+        (
+            "a list as its annotations",
+            Box::new(field("annotations", json!([]))),
+        ),
+        (
+            "not an object",
+            Box::new(|manifest| *manifest = json!([1, 2])),
+        ),
+        (
+            "a large manifest",
+            Box::new(field("x", json!("x".repeat(2 << 20)))),
+        ),
+    ];
+    for (name, change) in changes {
+        let manifest = referrer(0, &*change);
+        let mut memory = Memory::default();
+        memory.referrers.push(listed(&manifest));
+        memory.blobs.insert(Digest::sha256(&manifest), manifest);
+        let alone = look(&memory, &subject()).await;
+        let error = check(&verifier, &subject(), &alone).unwrap_err();
+        assert!(
+            matches!(error, VerifyError::NoSignature { .. }),
+            "{name}: {error}"
+        );
+        memory.put(&bundle.referrer(&signed_subject(&subject())));
+        let evidence = look(&memory, &subject()).await;
+        check(&verifier, &subject(), &evidence).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    // A list with a wrong size for the good one, or for a manifest that is larger.
+    let image = bundle.referrer(&signed_subject(&subject()));
+    let wrong = |size| {
+        let digest = Digest::sha256(&image.manifest);
+        Descriptor::new(MediaType::ImageManifest, digest, size)
+    };
+    for size in [0, 7, 60_000] {
+        let mut memory = Memory::default();
+        memory.put(&image);
+        memory.referrers = vec![wrong(size)];
+        let evidence = look(&memory, &subject()).await;
+        check(&verifier, &subject(), &evidence).unwrap_or_else(|error| panic!("{size}: {error}"));
+    }
+}
+
+/// SIG-14: many attestations, or many of what looks like signatures, do not push a signature out.
+#[tokio::test]
+async fn a_crowd_pushes_no_signature_out() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let bundle = good_bundle(&sigstore);
+    let image = bundle.referrer(&signed_subject(&subject()));
+    let good = listed(&image.manifest);
+    let slsa = "https://slsa.dev/provenance/v1";
+    let annotated =
+        |of: &Descriptor, predicate: &str| of.clone().with_annotation(PREDICATE, predicate);
+    let typed = |of: &Descriptor, kind: &str| of.clone().with_artifact_type(MediaType::from(kind));
+    let sign = "https://sigstore.dev/cosign/sign/v1";
+    let untyped = Descriptor::of(MediaType::ImageManifest, &image.manifest);
+    let crowd: Vec<Bytes> = (0..500).map(|number| referrer(number, &|_| {})).collect();
+    for (name, good, like) in [
+        ("attestations", annotated(&good, sign), slsa),
+        (
+            "attestations, and nothing is known of the signature",
+            good.clone(),
+            slsa,
+        ),
+        (
+            "signatures, and nothing is known of the signature",
+            good.clone(),
+            sign,
+        ),
+        ("signatures, and the list has no types", untyped, sign),
+        (
+            "attestations, and the type is cosign's old one",
+            typed(&good, "application/vnd.dev.cosign.artifact.sig.v1+json"),
+            slsa,
+        ),
+    ] {
+        let mut memory = Memory::default();
+        memory.put(&image);
+        memory.referrers = crowd
+            .iter()
+            .map(|one| annotated(&listed(one), like))
+            .collect();
+        for one in &crowd {
+            memory.blobs.insert(Digest::sha256(one), one.clone());
+        }
+        memory.referrers.push(good);
+        let evidence = look(&memory, &subject()).await;
+        check(&verifier, &subject(), &evidence).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let fetched = memory
+            .requests()
+            .iter()
+            .filter(|one| one.starts_with("manifest"))
+            .count();
+        assert!(fetched <= 64 + 2, "{name}: {fetched}");
+    }
+}
+
+/// SIG-14: the layers of one manifest do not push out those of another, nor do large ones.
+#[tokio::test]
+async fn no_manifest_takes_all_the_room() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let signature = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let other = sigstore.sign_simple(pin("another").digest(), &Signing::keyless(dev()));
+    // Two referrers with 64 signatures each: the limit is 100.
+    let mut memory = Memory::default();
+    let filler = vec![other.clone(); 64];
+    for kind in ["a", "b"] {
+        let image = SimpleSigning::referrer(&signed_subject(&subject()), &filler);
+        let mut manifest: Value = serde_json::from_slice(&image.manifest).unwrap();
+        manifest["annotations"] = json!({ "kind": kind });
+        let manifest = Bytes::from(manifest.to_string());
+        memory.put(&image);
+        memory.referrers.push(listed(&manifest));
+        memory.blobs.insert(Digest::sha256(&manifest), manifest);
+    }
+    let signed = SimpleSigning::image(subject().digest(), std::slice::from_ref(&signature));
+    memory.put(&signed);
+    let evidence = look(&memory, &subject()).await;
+    assert_eq!(evidence.len(), 100);
+    check(&verifier, &subject(), &evidence).unwrap();
+    // Bundles of a megabyte: 16 of them are all that is taken.
+    let mut memory = Memory::default();
+    for number in 0..40 {
+        let blob = Bytes::from(format!("{number:04}{}", "x".repeat(1024 * 1024 - 4)));
+        let digest = Digest::sha256(&blob);
+        let manifest = referrer(number, &|manifest| {
+            manifest["layers"][0]["digest"] = json!(digest);
+            manifest["layers"][0]["size"] = json!(blob.len());
+        });
+        memory.blobs.insert(digest.clone(), blob.clone());
+        memory
+            .referrers
+            .push(listed(&manifest).with_annotation(PREDICATE, "a"));
+        memory.blobs.insert(Digest::sha256(&manifest), manifest);
+    }
+    memory.put(&good_bundle(&sigstore).referrer(&signed_subject(&subject())));
+    let evidence = look(&memory, &subject()).await;
+    assert!((10..=17).contains(&evidence.len()), "{}", evidence.len());
+    check(&verifier, &subject(), &evidence).unwrap();
+    // Attestations under their own tag do not count against signatures.
+    let statement = Attestation::new("https://example.com/a", "{}");
+    let signing = Signing::keyless(dev());
+    let attestation = sigstore.attest_simple(subject().digest(), &statement, &signing);
+    memory = Memory::default();
+    memory.put(&SimpleAttestation::image(
+        subject().digest(),
+        &vec![attestation; 64],
+    ));
+    memory.put(&signed);
+    check(&verifier, &subject(), &look(&memory, &subject()).await).unwrap();
+}
+
+/// A registry in which one place fails.
+struct Refusing {
+    memory: Memory,
+    place: &'static str,
+    kind: RegistryErrorKind,
+    /// What can be listed in spite of that.
+    listed: Option<Vec<Descriptor>>,
+}
+
+impl Refusing {
+    fn refuse<T>(&self, place: &str) -> Result<Option<T>, RegistryError> {
+        if place.contains(self.place) {
+            return Err(RegistryError::new(self.kind, "refused (status 403)"));
+        }
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Registry for Refusing {
+    async fn referrers(&self, pin: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+        if let (Err(error), Some(listed)) = (self.refuse::<()>("referrers"), &self.listed) {
+            return Err(error.with_listed(listed.clone()));
+        }
+        self.refuse::<()>("referrers")?;
+        self.memory.referrers(pin).await
+    }
+
+    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        self.refuse::<()>(reference.tag().unwrap().as_str())?;
+        self.memory.resolve(reference).await
+    }
+
+    async fn manifest(&self, pin: &PinnedReference, n: u64) -> Result<RawManifest, RegistryError> {
+        self.refuse::<()>("manifest")?;
+        self.memory.manifest(pin, n).await
+    }
+
+    async fn blob(
+        &self,
+        from: &Repository,
+        blob: &Descriptor,
+        start: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        self.memory.blob(from, blob, start).await
+    }
+}
+
+/// What one place refuses does not hide a signature in another one, and is reported.
+#[tokio::test]
+async fn a_place_that_refuses_hides_no_signature() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let simple = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let tagged = SimpleSigning::image(subject().digest(), &[simple]);
+    let bundle = good_bundle(&sigstore).referrer(&signed_subject(&subject()));
+    for kind in [
+        RegistryErrorKind::Unauthorized,
+        RegistryErrorKind::Network { retryable: true },
+        RegistryErrorKind::Protocol,
+        RegistryErrorKind::Content,
+        RegistryErrorKind::Storage,
+    ] {
+        for (place, holder) in [
+            ("referrers", &tagged),
+            (".sig", &bundle),
+            (".att", &bundle),
+            (".att", &tagged),
+            ("manifest", &tagged),
+        ] {
+            let refusing = |signed: bool| {
+                let mut memory = Memory::default();
+                memory.referrers.push(listed(&referrer(0, &|_| {})));
+                if signed {
+                    memory.put(holder);
+                }
+                Refusing {
+                    memory,
+                    place,
+                    kind,
+                    listed: None,
+                }
+            };
+            let evidence = look(&refusing(true), &subject()).await;
+            let verified = check(&verifier, &subject(), &evidence)
+                .unwrap_or_else(|error| panic!("{kind:?} {place}: {error}"));
+            let rejected = &verified.report().rejected;
+            assert!(
+                rejected.iter().any(|one| one.reason.contains("403")),
+                "{kind:?} {place}: {rejected:?}"
+            );
+            // Evidence that is stored does not remember what failed at one moment.
+            let stored = evidence.to_json().unwrap();
+            let stored = qmt_verify::Evidence::from_json(&stored).unwrap();
+            check(&verifier, &subject(), &stored).unwrap();
+            let evidence = look(&refusing(false), &subject()).await;
+            let error = check(&verifier, &subject(), &evidence).unwrap_err();
+            // What a publisher can cause decides nothing.
+            let is_noted = kind == RegistryErrorKind::Content && place == "manifest";
+            assert_eq!(
+                matches!(error, VerifyError::NoSignature { .. }),
+                is_noted,
+                "{kind:?} {place}: {error}"
+            );
+            let mut rejected = error.rejections().iter();
+            assert!(rejected.any(|one| one.reason.contains("403")), "{error:?}");
+        }
+    }
+}
+
+/// A list of which only a part could be read: the part counts, and where a place was refused it is
+/// an error that the rest is missing.
+#[tokio::test]
+async fn a_part_of_a_list_counts() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let image = good_bundle(&sigstore).referrer(&signed_subject(&subject()));
+    for (kind, is_noted) in [
+        (RegistryErrorKind::Content, true),
+        (RegistryErrorKind::Unauthorized, false),
+        (RegistryErrorKind::Network { retryable: false }, false),
+    ] {
+        let mut memory = Memory::default();
+        memory.put(&image);
+        let mut registry = Refusing {
+            memory,
+            place: "referrers",
+            kind,
+            listed: Some(vec![listed(&image.manifest)]),
+        };
+        let evidence = look(&registry, &subject()).await;
+        check(&verifier, &subject(), &evidence).unwrap();
+        registry.listed = Some(Vec::new());
+        let evidence = look(&registry, &subject()).await;
+        let error = check(&verifier, &subject(), &evidence).unwrap_err();
+        assert_eq!(
+            matches!(error, VerifyError::NoSignature { .. }),
+            is_noted,
+            "{error}"
+        );
+    }
+}
+
+/// A refusal and a look-up that failed are told together.
+#[tokio::test]
+async fn the_error_says_what_was_found_and_what_was_not_read() {
+    let sigstore = PrivateSigstore::new();
+    let other = crate::support::authority("https://issuer.example", "other@example.com");
+    let verifier = verifier(&sigstore, any_of(vec![other]));
+    let simple = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let mut memory = Memory::default();
+    memory.put(&SimpleSigning::image(subject().digest(), &[simple]));
+    let registry = Refusing {
+        memory,
+        place: "referrers",
+        kind: RegistryErrorKind::Unauthorized,
+        listed: None,
+    };
+    let evidence = look(&registry, &subject()).await;
+    let error = check(&verifier, &subject(), &evidence).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("the issuer of the signer is"), "{text}");
+    assert!(
+        text.contains("looking for signatures in the referrers of"),
+        "{text}"
+    );
+    let codes: Vec<_> = error
+        .rejections()
+        .iter()
+        .map(|one| one.code.to_string())
+        .collect();
+    assert_eq!(codes, ["other-issuer", "lookup-failed"]);
+    assert!(error.trust_root().is_some());
+}
+
+/// An index that is not signed, and a manifest in it that is.
+#[tokio::test]
+async fn an_index_whose_child_is_signed() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let child = pin("a child");
+    let entry = |digest: &Digest| json!({ "mediaType": OCI_MANIFEST, "digest": digest, "size": 7 });
+    let mut attestation = entry(pin("an attestation").digest());
+    attestation["annotations"] = json!({ "vnd.docker.reference.type": "attestation-manifest" });
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [attestation, entry(pin("unsigned").digest()), entry(child.digest())],
+    });
+    let index = Bytes::from(index.to_string());
+    let root = PinnedReference::new(child.repository().clone(), Digest::sha256(&index));
+    let sign = |memory: &mut Memory, pin: &PinnedReference| {
+        let simple = sigstore.sign_simple(pin.digest(), &Signing::keyless(dev()));
+        memory.put(&SimpleSigning::image(pin.digest(), &[simple]));
+    };
+    let mut memory = Memory::default();
+    memory.blobs.insert(root.digest().clone(), index.clone());
+    let unsigned = check(&verifier, &root, &look(&memory, &root).await).unwrap_err();
+    assert!(!unsigned.to_string().contains("index"), "{unsigned}");
+    assert!(unsigned.rejections().is_empty());
+    sign(&mut memory, &child);
+    let evidence = look(&memory, &root).await;
+    let error = check(&verifier, &root, &evidence).unwrap_err();
+    assert!(matches!(error, VerifyError::NoSignature { .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("is signed, but not the index itself"),
+        "{error}"
+    );
+    let rejection = &error.rejections()[0];
+    assert_eq!(rejection.code.to_string(), "only-child");
+    assert_eq!(rejection.found, child.digest().to_string());
+    assert!(rejection.hint.contains("cosign sign"));
+    // No child is requested itself.
+    let by_digest = format!("manifest {child}");
+    assert!(memory.requests().iter().all(|one| *one != by_digest));
+    // The same with a bundle, and in another repository for signatures.
+    let bundle = sigstore.sign_bundle(child.digest(), &Signing::keyless(dev()));
+    let mut memory = Memory::default();
+    memory.blobs.insert(root.digest().clone(), index);
+    memory.put(&bundle.referrer(&signed_subject(&child)));
+    let options =
+        DiscoveryOptions::default().with_repository("signatures.example/all".parse().unwrap());
+    let evidence = discover(&memory, &root, &options).await.unwrap();
+    let error = check(&verifier, &root, &evidence).unwrap_err();
+    assert_eq!(
+        error.rejections().last().unwrap().code.to_string(),
+        "only-child"
+    );
+    // Once the index is signed, its children do not matter.
+    sign(&mut memory, &root);
+    check(&verifier, &root, &look(&memory, &root).await).unwrap();
+}
+
+/// A source that computes instead of waiting.
+struct Busy(Memory);
+
+#[async_trait]
+impl Registry for Busy {
+    async fn referrers(&self, pin: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+        self.0.referrers(pin).await
+    }
+
+    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        self.0.resolve(reference).await
+    }
+
+    async fn manifest(&self, pin: &PinnedReference, n: u64) -> Result<RawManifest, RegistryError> {
+        std::thread::sleep(Duration::from_millis(20));
+        self.0.manifest(pin, n).await
+    }
+
+    async fn blob(
+        &self,
+        from: &Repository,
+        blob: &Descriptor,
+        start: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        std::thread::sleep(Duration::from_millis(20));
+        self.0.blob(from, blob, start).await
+    }
+}
+
+/// SIG-14: the time is taken by the clock, also where nothing waits.
+#[tokio::test]
+async fn a_source_that_never_waits_is_bounded_in_time() {
+    let mut memory = Memory::default();
+    for number in 0..64 {
+        let manifest = referrer(number, &|_| {});
+        memory.referrers.push(listed(&manifest));
+        memory.blobs.insert(Digest::sha256(&manifest), manifest);
+    }
+    let started = Instant::now();
+    let options = DiscoveryOptions::default().with_deadline(Duration::from_millis(200));
+    discover(&Busy(memory), &subject(), &options).await.unwrap();
+    assert!(
+        started.elapsed() < Duration::from_millis(700),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+/// A layer of another type next to a good one.
+#[tokio::test]
+async fn an_odd_layer_hides_no_other() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let signature = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let image = SimpleSigning::image(subject().digest(), &[signature]);
+    for odd in [
+        json!(null),
+        json!({}),
+        json!({ "mediaType": SIMPLE_SIGNING, "digest": "md5:00", "size": 1 }),
+        json!({ "mediaType": null, "digest": Digest::sha256("x"), "size": 1 }),
+        json!({ "mediaType": SIMPLE_SIGNING, "digest": Digest::sha256("x"), "size": null }),
+        json!({ "mediaType": SIMPLE_SIGNING, "digest": Digest::sha256("x"), "size": 9,
+            "annotations": null }),
+        json!({ "mediaType": "text/plain", "digest": Digest::sha256("x"), "size": 9 }),
+    ] {
+        let mut manifest: Value = serde_json::from_slice(&image.manifest).unwrap();
+        manifest["layers"]
+            .as_array_mut()
+            .unwrap()
+            .insert(0, odd.clone());
+        let mut memory = Memory::default();
+        memory.put(&image);
+        let tag = image.tag.clone().unwrap();
+        memory.tags.insert(tag, Bytes::from(manifest.to_string()));
+        let evidence = look(&memory, &subject()).await;
+        check(&verifier, &subject(), &evidence).unwrap_or_else(|error| panic!("{odd}: {error}"));
+    }
+}

@@ -1,0 +1,181 @@
+//! Signatures with keys through the command: what it prints is what works, and no Sigstore is asked.
+
+use qmt_testkit::{FakeRegistry, plugins};
+
+use crate::command::{Answer, Desk};
+
+/// A registry with a signed plugin, and a folder to use it from.
+struct Scene {
+    registry: FakeRegistry,
+    desk: Desk,
+    /// What `publish` printed.
+    published: String,
+    public_key: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let registry = FakeRegistry::builder().start().unwrap();
+        let desk = Desk::new();
+        let scene = Self {
+            published: String::new(),
+            public_key: String::new(),
+            registry,
+            desk,
+        };
+        scene.desk.write("plugin.wasm", plugins::echo_wasm());
+        scene.desk.write("team.key", crate::publish::KEY);
+        scene.desk.write("publish.toml", scene.base());
+        let reference = format!("{}/acme/greeter:1", scene.registry.host());
+        let publish = [
+            "publish",
+            &reference,
+            "--wasm",
+            "plugin.wasm",
+            "--sign-key",
+            "team.key",
+            "--config",
+            "publish.toml",
+        ];
+        let answer = scene.desk.run(&publish);
+        assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+        let key = between(
+            &answer.stdout,
+            "-----BEGIN PUBLIC KEY-----",
+            "-----END PUBLIC KEY-----",
+        );
+        Self {
+            published: answer.stdout,
+            public_key: key,
+            ..scene
+        }
+    }
+
+    fn base(&self) -> String {
+        format!(
+            "[registries.\"{}\"]\nplain_http = true\n",
+            self.registry.host()
+        )
+    }
+
+    /// A config with `oci`, a provider, and more tables at its end.
+    fn config(&self, oci: &str, end: &str) -> String {
+        format!(
+            "[oci]\n{oci}\n{}[[providers]]\nname = \"greeter\"\n\
+             path = \"oci://{}/acme/greeter:1\"\n{end}\n",
+            self.base(),
+            self.registry.host()
+        )
+    }
+
+    fn run(&self, config: &str, arguments: &[&str]) -> Answer {
+        self.desk.write("plugins.toml", config);
+        let config = ["--config", "plugins.toml", "--cache-dir", "cache"];
+        self.desk.run(&[arguments, &config].concat())
+    }
+
+    /// Checks that `config` is valid and accepts the plugin.
+    #[track_caller]
+    fn works(&self, config: &str) {
+        let check = self.run(config, &["config", "check"]);
+        assert_eq!(check.code, Some(0), "{config}\n{}", check.transcript());
+        let answer = self.run(config, &["verify", "greeter"]);
+        assert_eq!(answer.code, Some(0), "{config}\n{}", answer.transcript());
+    }
+}
+
+/// The text from `start` to `end`, both included.
+fn between(text: &str, start: &str, end: &str) -> String {
+    let from = text
+        .find(start)
+        .unwrap_or_else(|| panic!("no {start} in {text}"));
+    let length = text[from..].find(end).unwrap() + end.len();
+    text[from..from + length].to_owned() + "\n"
+}
+
+/// The proposed policy in a text, without what a message draws around it.
+fn block(text: &str) -> String {
+    let lines = text.lines().map(|line| line.trim_start_matches(['│', ' ']));
+    let lines = lines.skip_while(|line| *line != "[[oci.policy]]").take(3);
+    let lines: Vec<&str> = lines.collect();
+    assert_eq!(lines.len(), 3, "no block in {text}");
+    lines.join("\n")
+}
+
+/// What `publish --sign-key` prints is all that a host needs.
+#[test]
+fn what_publish_prints_works_when_it_is_pasted() {
+    let scene = Scene::new();
+    scene.desk.write("team.pub", &scene.public_key);
+    scene.works(&scene.config("", &block(&scene.published)));
+}
+
+/// The one way for keys without a log, with `use_sigstore_tuf_data` and without it. The network of
+/// these tests ends at this machine, so that a request to a public Sigstore would fail.
+#[test]
+fn keys_alone_ask_nothing_of_a_sigstore() {
+    let scene = Scene::new();
+    scene.desk.write("team.pub", &scene.public_key);
+    let host = scene.registry.host();
+    for tuf in [
+        "",
+        "use_sigstore_tuf_data = false",
+        "use_sigstore_tuf_data = true",
+    ] {
+        let keys = format!("{tuf}\npublic_keys = [\"team.pub\"]\ntransparency_log = \"optional\"");
+        scene.works(&scene.config(&keys, ""));
+        let shown = scene.run(&scene.config(&keys, ""), &["trust", "show"]);
+        assert_eq!(shown.code, Some(0), "{}", shown.transcript());
+        for words in ["keys alone", "team.pub", "**"] {
+            assert!(shown.stdout.contains(words), "{}", shown.stdout);
+        }
+        // A scope of its own, next to images that need a Sigstore.
+        let scope = format!(
+            "[[oci.policy]]\nscope = \"{host}/acme/**\"\n\
+             any_of = [{{ key = \"team.pub\", transparency_log = \"optional\" }}]"
+        );
+        scene.works(&scene.config(tuf, &scope));
+    }
+}
+
+/// Each hint about a key is a block that works, with the file that it names.
+#[test]
+fn what_hints_about_keys_propose_works_when_it_is_pasted() {
+    let scene = Scene::new();
+    scene.desk.write("team.pub", &scene.public_key);
+    scene.desk.write("signer.pub", &scene.public_key);
+    let other = qmt_testkit::PrivateSigstore::new().key_pem("p256");
+    scene.desk.write("other.pub", &other);
+    let rest = "trusted_root = \"embedded\"";
+    for keys in [
+        // Another key, no key, and a key with a log.
+        "public_keys = [\"other.pub\"]\ntransparency_log = \"optional\"",
+        "cert_email = \"dev@acme.example\"\ncert_issuer = \"https://accounts.acme.example\"",
+        "public_keys = [\"team.pub\"]",
+    ] {
+        let oci = format!("{rest}\n{keys}");
+        let refused = scene.run(&scene.config(&oci, ""), &["pull", "greeter"]);
+        assert_eq!(refused.code, Some(3), "{keys}\n{}", refused.transcript());
+        scene.works(&scene.config(&oci, &block(&refused.stderr)));
+        let why = scene.run(&scene.config(&oci, ""), &["why", "greeter"]);
+        scene.works(&scene.config(&oci, &block(&why.stdout)));
+    }
+    // What accepts a key says how to accept it.
+    let keys = "public_keys = [\"team.pub\"]\ntransparency_log = \"optional\"";
+    let why = scene.run(&scene.config(keys, ""), &["why", "greeter"]);
+    assert_eq!(why.code, Some(0), "{}", why.transcript());
+    scene.works(&scene.config("", &block(&why.stdout)));
+}
+
+/// `config check` says that a log is missing, and the line that does without one.
+#[test]
+fn a_key_that_no_log_can_vouch_for_is_found_when_the_config_is_checked() {
+    let scene = Scene::new();
+    scene.desk.write("team.pub", &scene.public_key);
+    let keys = "use_sigstore_tuf_data = false\npublic_keys = [\"team.pub\"]";
+    let answer = scene.run(&scene.config(keys, ""), &["config", "check"]);
+    assert_eq!(answer.code, Some(6), "{}", answer.transcript());
+    let line = "transparency_log = \"optional\"";
+    assert!(answer.stderr.contains(line), "{}", answer.stderr);
+    scene.works(&scene.config(&format!("{keys}\n{line}"), ""));
+}

@@ -1,0 +1,343 @@
+//! Files and layouts on this disk: what is told about them, and running without a config.
+
+use qmt_testkit::plugins;
+
+use crate::command::Desk;
+use crate::publish::KEY;
+use crate::scene::Scene;
+
+/// A folder with a module, and the same module in a layout.
+fn desk() -> Desk {
+    let desk = Desk::new();
+    desk.write("plugin.wasm", plugins::echo_wasm());
+    let published = desk.run(&["publish", "oci-layout://layout:1", "--wasm", "plugin.wasm"]);
+    assert_eq!(published.code, Some(0), "{}", published.transcript());
+    desk
+}
+
+#[test]
+fn a_file_has_no_signature_and_that_is_told() {
+    let desk = desk();
+    desk.write(
+        "plugins.toml",
+        "[[providers]]\nname = \"file\"\npath = \"plugin.wasm\"\n",
+    );
+    for target in ["file", "plugin.wasm", "./plugin.wasm"] {
+        let inspected = desk.run(&["inspect", target]);
+        assert_eq!(inspected.code, Some(0), "{}", inspected.transcript());
+        for words in ["none: it is a local file", "greet", "wasm", "plugin.wasm"] {
+            assert!(
+                inspected.stdout.contains(words),
+                "{words}: {}",
+                inspected.stdout
+            );
+        }
+        for command in ["verify", "why"] {
+            let answer = desk.run(&[command, target]);
+            assert_eq!(answer.code, Some(3), "{}", answer.transcript());
+            let words = "has no signature: it is a local file";
+            assert!(answer.told().contains(words), "{}", answer.transcript());
+        }
+    }
+}
+
+#[test]
+fn a_plugin_runs_without_a_config() {
+    let desk = desk();
+    let run =
+        |arguments: &[&str]| desk.run(&[&["run"], arguments, &["greet", "--input", "me"]].concat());
+    let path = desk.path().join("plugin.wasm");
+    for file in ["plugin.wasm", "./plugin.wasm", path.to_str().unwrap()] {
+        let answer = run(&[file]);
+        assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+        assert_eq!(
+            (&*answer.stdout, &*answer.stderr),
+            ("Hello, me! (wasm)", ""),
+            "{}",
+            answer.transcript()
+        );
+    }
+    // An image must be signed, or the user says that it need not be.
+    let layout = "oci-layout://layout:1";
+    let signer = ["--trusted-root", "embedded"];
+    let refused = run(&[&[layout][..], &signer].concat());
+    assert_eq!(refused.code, Some(3), "{}", refused.transcript());
+    assert!(
+        refused.told().contains("`--insecure-skip-signature`"),
+        "{}",
+        refused.transcript()
+    );
+    let answer = run(&[layout, "--insecure-skip-signature"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    assert_eq!(answer.stdout, "Hello, me! (wasm)");
+    assert!(
+        answer.stderr.contains("warning: "),
+        "{}",
+        answer.transcript()
+    );
+}
+
+/// Native code that no signature vouches for takes a word of its own.
+#[cfg(unix)]
+#[test]
+fn native_code_without_a_signature_is_allowed_explicitly() {
+    let desk = desk();
+    let library = plugins::native_plugin(desk.path()).unwrap();
+    let library = library.to_str().unwrap();
+    let refused = desk.run(&["run", library, "greet"]);
+    assert_ne!(refused.code, Some(0), "{}", refused.transcript());
+    assert!(
+        refused.told().contains("`--allow-native`"),
+        "{}",
+        refused.transcript()
+    );
+    let answer = desk.run(&["run", library, "greet", "--input", "me", "--allow-native"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    assert_eq!(answer.stdout, "Hello, me! (native)");
+}
+
+/// The options replace no policy of the config.
+#[test]
+fn the_options_of_run_are_not_for_plugins_of_the_config() {
+    let scene = Scene::new();
+    for option in ["--insecure-skip-signature", "--allow-native"] {
+        let answer = scene.run(&["run", "unsigned", "greet", option]);
+        assert_eq!(answer.code, Some(2), "{}", answer.transcript());
+    }
+    let host = scene.registry.host();
+    let reference = format!("{host}/acme/greet:1");
+    let answer = scene.run(&["run", &reference, "greet", "--input", "me"]);
+    assert_eq!(
+        answer.stdout,
+        "Hello, me! (wasm)",
+        "{}",
+        answer.transcript()
+    );
+    let reference = format!("{host}/acme/unsigned:1");
+    let answer = scene.run(&["run", &reference, "greet"]);
+    assert_eq!(answer.code, Some(3), "{}", answer.transcript());
+}
+
+/// Layouts are called by their path, and policies name them by it.
+#[test]
+fn a_layout_is_named_by_its_path() {
+    let scene = Scene::new();
+    scene.desk.write("plugin.wasm", plugins::echo_wasm());
+    scene.run(&["publish", "oci-layout://layout:1", "--wasm", "plugin.wasm"]);
+    let path = std::fs::canonicalize(scene.desk.path())
+        .unwrap()
+        .join("layout");
+    let shown = format!("oci-layout://{}", path.display());
+    let name = "oci-layout://layout:1";
+    for arguments in [
+        &["inspect", name][..],
+        &["inspect", name, "--all"],
+        &["inspect", name, "--format", "json"],
+        &["verify", name],
+        &["verify", name, "--format", "json"],
+        &["why", name],
+        &["pull", name],
+        &["pull", "oci-layout://layout:2"],
+        &["run", name, "greet", "--insecure-skip-signature"],
+        &[
+            "publish",
+            "oci-layout://layout:3",
+            "--wasm",
+            "plugin.wasm",
+            "--format",
+            "json",
+        ],
+    ] {
+        let answer = scene.run(arguments);
+        let text = format!("{}{}", answer.stdout, answer.stderr);
+        assert!(!text.contains(".invalid"), "{}", answer.transcript());
+    }
+    let refused = scene.run(&["why", name]);
+    assert!(
+        refused
+            .stdout
+            .contains(&format!("refused: {shown}@sha256:")),
+        "{}",
+        refused.stdout
+    );
+    // What is shown can be typed.
+    let digest = refused.stdout.split("refused: ").nth(1).unwrap();
+    let pinned = digest.split_whitespace().next().unwrap();
+    let inspected = scene.run(&["inspect", pinned]);
+    assert_eq!(inspected.code, Some(0), "{}", inspected.transcript());
+}
+
+/// The policy of a layout's own scope applies to it, and that of a folder to what is in it.
+#[test]
+fn a_policy_can_be_for_a_layout() {
+    let scene = Scene::new();
+    let (desk, layout) = (&scene.desk, "oci-layout://layouts/one:1");
+    desk.write("plugin.wasm", plugins::echo_wasm());
+    desk.write("key.pem", KEY);
+    let signer = qmt_verify::KeySigner::from_pem(KEY.as_bytes(), None).unwrap();
+    desk.write("key.pub", signer.public_key_pem());
+    std::fs::create_dir(desk.path().join("layouts")).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("layouts", desk.path().join("link")).unwrap();
+    let publish = [
+        "publish",
+        layout,
+        "--wasm",
+        "plugin.wasm",
+        "--sign-key",
+        "key.pem",
+    ];
+    let published = scene.run(&publish);
+    assert_eq!(published.code, Some(0), "{}", published.transcript());
+    let absolute = std::fs::canonicalize(desk.path().join("layouts/one")).unwrap();
+    let absolute = format!("oci-layout://{}", absolute.display());
+    let policy = |scope: &str| {
+        let any_of = "any_of = [{ key = \"key.pub\", transparency_log = \"optional\" }]";
+        format!("[[oci.policy]]\nscope = \"{scope}\"\n{any_of}\n")
+    };
+    for (scope, code) in [
+        (&*absolute, 0),
+        ("oci-layout://layouts/one", 0),
+        ("oci-layout://layouts/*", 0),
+        ("oci-layout://link/**", 0),
+        ("oci-layout://**", 0),
+        ("oci-layout://layouts/other", 3),
+        ("oci-layout://layouts", 3),
+        ("oci-layout://layout/**", 3),
+        ("oci-layout.invalid/**", 3),
+    ] {
+        let answer = scene.with(&scene.config(&policy(scope)), &["verify", layout]);
+        assert_eq!(answer.code, Some(code), "{scope}: {}", answer.transcript());
+        if code == 0 {
+            assert!(
+                answer.stdout.contains("in `oci-layout://"),
+                "{scope}: {}",
+                answer.stdout
+            );
+        }
+    }
+    // What `why` proposes is the layout's own scope.
+    let accepted = scene.with(&scene.config(&policy("oci-layout://**")), &["why", layout]);
+    let scope = format!("scope = \"{absolute}\"");
+    assert!(accepted.stdout.contains(&scope), "{}", accepted.stdout);
+    let config = scene.config(&policy("oci-layout://layouts/one:1"));
+    let answer = scene.with(&config, &["config", "check"]);
+    assert_eq!(answer.code, Some(6), "{}", answer.transcript());
+    assert!(
+        answer.told().contains("without tag and digest"),
+        "{}",
+        answer.transcript()
+    );
+}
+
+/// `inspect --all` shows every platform, also if none is that of this machine.
+#[test]
+fn every_platform_of_an_image_is_shown() {
+    let scene = Scene::new();
+    let platform = |os: &str, architecture: &str| qmt_oci_ref::manifest::platform(os, architecture);
+    let one =
+        qmt_testkit::ImageBuilder::native(platform("plan9", "mips"), "plugin.so", "a").build();
+    let two = qmt_testkit::ImageBuilder::native(platform("aix", "ppc64"), "plugin.so", "b").build();
+    let index = qmt_testkit::IndexBuilder::new()
+        .platform(&one, platform("plan9", "mips"))
+        .platform(&two, platform("aix", "ppc64"))
+        .build();
+    let pushed = index.push(&scene.registry, "acme/many", "1");
+    let name = format!("{}/acme/many:1", scene.registry.host());
+    let refused = scene.run(&["inspect", &name]);
+    assert_eq!(refused.code, Some(1), "{}", refused.transcript());
+    let answer = scene.run(&["inspect", &name, "--all"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    for words in [
+        "plan9/mips",
+        "aix/ppc64",
+        &pushed.digest().to_string(),
+        "none is for this machine",
+    ] {
+        assert!(answer.stdout.contains(words), "{words}: {}", answer.stdout);
+    }
+    let json = scene
+        .run(&["inspect", &name, "--all", "--format", "json"])
+        .json();
+    assert_eq!(json["offers"].as_array().unwrap().len(), 2, "{json:#}");
+    assert!(json["inspection"].is_null(), "{json:#}");
+    let single = scene.run(&["inspect", "greet", "--all"]);
+    assert!(
+        single.stdout.contains("for this machine"),
+        "{}",
+        single.transcript()
+    );
+}
+
+/// `cache prune` says what it keeps, and why.
+#[test]
+fn pruning_says_what_stays_and_why() {
+    let scene = Scene::new();
+    scene.run(&["pull", "greet"]);
+    scene.desk.write("plugin.wasm", plugins::echo_wasm());
+    let layout = "oci-layout://layout:1";
+    scene.run(&[
+        "publish",
+        layout,
+        "--wasm",
+        "plugin.wasm",
+        "--title",
+        "other",
+    ]);
+    let ran = scene.run(&["run", layout, "greet", "--insecure-skip-signature"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.transcript());
+    let nothing = scene.run(&["cache", "prune"]);
+    for words in ["0 plugins", "the lockfile names it", "no `cache_max_size`"] {
+        assert!(
+            nothing.stdout.contains(words),
+            "{words}: {}",
+            nothing.transcript()
+        );
+    }
+    let young = scene.run(&["cache", "prune", "--older-than", "1d"]);
+    assert!(
+        young.stdout.contains("used within `--older-than`"),
+        "{}",
+        young.transcript()
+    );
+    let all = scene
+        .run(&["cache", "prune", "--all", "--format", "json"])
+        .json();
+    assert_eq!(all["evicted"].as_array().unwrap().len(), 1, "{all:#}");
+    assert_eq!(all["kept"].as_array().unwrap().len(), 1, "{all:#}");
+    assert_eq!(all["kept"][0]["reason"], "the lockfile names it", "{all:#}");
+}
+
+/// What hosts would refuse is told before anybody pulls it.
+#[test]
+fn publishing_warns_of_what_hosts_refuse() {
+    let desk = Desk::new();
+    let module = "(module (import \"nowhere\" \"unknown\" (func)) (func (export \"greet\") (result i32) i32.const 0))";
+    desk.write("odd.wasm", plugins::wasm(module));
+    desk.write("good.wasm", plugins::echo_wasm());
+    let good = desk.run(&["publish", "oci-layout://good:1", "--wasm", "good.wasm"]);
+    assert_eq!(good.code, Some(0), "{}", good.transcript());
+    assert!(!good.stderr.contains("warning"), "{}", good.transcript());
+    let odd = desk.run(&[
+        "publish",
+        "oci-layout://odd:1",
+        "--wasm",
+        "odd.wasm",
+        "--format",
+        "json",
+    ]);
+    assert_eq!(odd.code, Some(0), "{}", odd.transcript());
+    println!("{}", odd.transcript());
+    let warnings = odd.json()["published"]["warnings"].clone();
+    assert_eq!(
+        warnings.as_array().map(Vec::len),
+        Some(1),
+        "{}",
+        odd.transcript()
+    );
+    assert!(
+        odd.stderr.contains("warning: hosts will not load it"),
+        "{}",
+        odd.transcript()
+    );
+}

@@ -1,0 +1,220 @@
+//! What a person sees on a terminal: lines of its width, bars, and what is left after Ctrl-C.
+#![cfg(target_os = "linux")]
+
+use std::io::{Read as _, Write as _};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use qmt_testkit::{Fault, ImageBuilder, plugins};
+
+use crate::scene::Scene;
+
+/// How the command ended, and what the terminal was sent.
+struct Seen {
+    code: Option<i32>,
+    raw: String,
+}
+
+impl Seen {
+    /// Waits for the end of `child`.
+    fn of(mut child: Child) -> Self {
+        drop(child.stdin.take());
+        let output = child.wait_with_output().unwrap();
+        Self {
+            code: output.status.code(),
+            raw: String::from_utf8_lossy(&output.stdout).into_owned(),
+        }
+    }
+
+    /// The lines without what moves the cursor.
+    fn lines(&self) -> Vec<String> {
+        let mut text = String::new();
+        let mut letters = self.raw.chars();
+        while let Some(letter) = letters.next() {
+            if letter == '\u{1b}' {
+                letters.by_ref().find(char::is_ascii_alphabetic);
+            } else {
+                text.push(letter);
+            }
+        }
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+/// Messages are as wide as the terminal, and references, digests and commands stay whole.
+#[test]
+fn messages_fit_the_terminal_and_references_stay_whole() {
+    let scene = Scene::new();
+    let host = scene.registry.host();
+    let reference = format!("{host}/acme/unsigned:1@{}", scene.unsigned);
+    for columns in [40, 80, 200] {
+        for command in ["verify", "why"] {
+            let seen = Seen::of(scene.desk.on_terminal(columns, &[command, "unsigned"]));
+            assert_eq!(seen.code, Some(3), "{}", seen.raw);
+            assert!(seen.raw.contains(&reference), "{columns}: {}", seen.raw);
+            let whole = |line: &str| line.contains("sha256:") || line.contains('`');
+            for line in seen.lines() {
+                let fits = line.chars().count() <= columns;
+                assert!(fits || whole(&line), "{columns}: {line}");
+            }
+        }
+    }
+    let seen = Seen::of(scene.desk.on_terminal(40, &["verify", "unsigned"]));
+    assert!(
+        seen.raw.contains(&format!("`cosign sign {reference}`")),
+        "{}",
+        seen.raw
+    );
+}
+
+/// A plugin that is there is called cached; one that has to be fetched is not.
+#[test]
+fn a_cached_plugin_is_called_cached() {
+    let scene = Scene::new();
+    let first = Seen::of(scene.desk.on_terminal(100, &["pull", "greet"]));
+    assert_eq!(first.code, Some(0), "{}", first.raw);
+    assert!(first.raw.contains("fetched, "), "{}", first.raw);
+    assert!(!first.raw.contains("cached"), "{}", first.raw);
+    let second = Seen::of(scene.desk.on_terminal(100, &["pull", "greet"]));
+    assert_eq!(second.code, Some(0), "{}", second.raw);
+    assert!(second.raw.contains("cached"), "{}", second.raw);
+    assert!(!second.raw.contains("0 B/0 B"), "{}", second.raw);
+}
+
+/// Names of different lengths leave what follows in one column, and warnings end their lines.
+#[test]
+fn names_are_aligned_and_warnings_are_lines() {
+    let scene = Scene::new();
+    let skip = scene
+        .config("")
+        .replace("cert_email", "insecure_skip_signature = true\n#");
+    scene
+        .desk
+        .write("plugins.toml", skip.replace("cert_issuer", "#"));
+    let seen = Seen::of(scene.desk.on_terminal(60, &["pull"]));
+    assert_eq!(seen.code, Some(0), "{}", seen.raw);
+    let lines = seen.lines();
+    for done in ["greet     fetched, ", "unsigned  fetched, "] {
+        assert!(
+            lines.iter().any(|line| line.starts_with(done)),
+            "{done}: {lines:#?}"
+        );
+    }
+    let warnings = lines.iter().filter(|line| line.contains(": warning: "));
+    let warnings: Vec<_> = warnings.map(|line| line.chars().count()).collect();
+    assert!(
+        warnings.len() == 2 && warnings.iter().all(|length| *length <= 60),
+        "{lines:#?}"
+    );
+}
+
+/// While a plugin arrives the bar shows how much of it, and how fast; names are aligned.
+#[test]
+fn a_download_shows_its_speed() {
+    let scene = Scene::new();
+    let image = ImageBuilder::wasm(large()).build();
+    image.push(&scene.registry, "acme/large", "1");
+    scene
+        .registry
+        .fault(Fault::on("GET", "*/blobs/*").slow(64 * 1024, Duration::from_millis(60)));
+    let reference = format!("{}/acme/large:1", scene.registry.host());
+    let run = ["run", &reference, "greet", "--insecure-skip-signature"];
+    let seen = Seen::of(scene.desk.on_terminal(100, &run));
+    assert_eq!(seen.code, Some(0), "{}", seen.raw);
+    for words in ["fetch", "KiB/1.0", "/s"] {
+        assert!(seen.raw.contains(words), "{words}: {:?}", seen.raw);
+    }
+}
+
+/// Ctrl-C leaves no bar behind, says that the download goes on later, and that is what happens.
+#[test]
+fn an_interrupted_download_is_resumed() {
+    let scene = Scene::new();
+    let image = ImageBuilder::wasm(large()).build();
+    let pushed = image.push(&scene.registry, "acme/large", "1");
+    scene.registry.fault(
+        Fault::on("GET", "*/blobs/*")
+            .slow(16 * 1024, Duration::from_millis(50))
+            .times(1),
+    );
+    let reference = format!("{}/acme/large:1", scene.registry.host());
+    let run = ["run", &reference, "greet", "--insecure-skip-signature"];
+    let mut child = scene.desk.on_terminal(100, &run);
+    let mut stdout = child.stdout.take().unwrap();
+    let start = Instant::now();
+    let mut raw = Vec::new();
+    let mut buffer = [0; 4096];
+    // Some of it has arrived.
+    while !String::from_utf8_lossy(&raw).contains("KiB/1.0") {
+        let count = stdout.read(&mut buffer).unwrap();
+        assert!(count > 0 && start.elapsed() < Duration::from_mins(1));
+        raw.extend_from_slice(&buffer[..count]);
+    }
+    child.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    stdout.read_to_end(&mut raw).unwrap();
+    let code = child.wait().unwrap().code();
+    let seen = Seen {
+        code,
+        raw: String::from_utf8_lossy(&raw).into_owned(),
+    };
+    assert_eq!(seen.code, Some(130), "{}", seen.raw);
+    let last = seen.lines().join(" ");
+    assert!(last.contains("will be resumed"), "{last}");
+    let message = seen.raw.rfind("interrupted").unwrap();
+    assert!(!seen.raw[message..].contains("KiB"), "{:?}", seen.raw);
+    // No warning is made of it, and the bytes that are there are not requested again.
+    let again = scene.run(&run);
+    assert_eq!(again.code, Some(0), "{}", again.transcript());
+    assert!(!again.stderr.contains("resum"), "{}", again.transcript());
+    let log = scene.registry.request_log();
+    assert!(log.contains(" 206"), "{log}");
+    let _ = pushed;
+}
+
+/// The answer of a plugin can't steer the terminal; a pipe gets it as it is.
+#[test]
+fn an_answer_does_not_steer_the_terminal() {
+    let scene = Scene::new();
+    scene.desk.write("plugin.wasm", plugins::echo_wasm());
+    scene.desk.write("input", "a\u{1b}[2Jb\tc\nd");
+    let run = ["run", "plugin.wasm", "echo", "--input-file", "input"];
+    let seen = Seen::of(scene.desk.on_terminal(80, &run));
+    assert!(
+        seen.raw.contains("a\\u{1b}[2Jb\tc\r\nd\r\n"),
+        "{:?}",
+        seen.raw
+    );
+    let piped = scene.run(&run);
+    assert_eq!(piped.stdout, "a\u{1b}[2Jb\tc\nd", "{}", piped.transcript());
+}
+
+/// Ctrl-C ends a wait for stdin too.
+#[test]
+fn ctrl_c_ends_a_wait_for_input() {
+    let scene = Scene::new();
+    scene.desk.write("plugin.wasm", plugins::echo_wasm());
+    let run = ["run", "plugin.wasm", "echo", "--input-file", "-"];
+    let mut child = scene.desk.on_terminal(80, &run);
+    std::thread::sleep(Duration::from_millis(700));
+    child.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    let seen = Seen::of(child);
+    assert_eq!(seen.code, Some(130), "{}", seen.raw);
+}
+
+/// The plugin `echo` with a megabyte of a section that nothing reads.
+fn large() -> Vec<u8> {
+    let mut module = plugins::echo_wasm();
+    let content = vec![7; 1 << 20];
+    // A custom section: its id, its length in LEB128, and an empty name.
+    module.push(0);
+    let mut length = content.len() + 1;
+    while length >= 0x80 {
+        module.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+        length >>= 7;
+    }
+    module.push(u8::try_from(length).unwrap());
+    module.push(0);
+    module.extend(content);
+    module
+}

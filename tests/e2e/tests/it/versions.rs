@@ -1,0 +1,180 @@
+//! What was asked is what is answered: the locked version, and what the tag names now.
+
+use crate::scene::Scene;
+
+/// The words for a digest are told next to it, and that the other one differs.
+#[test]
+fn verify_says_which_digest_it_verified_and_that_the_tag_moved() {
+    let scene = Scene::new();
+    scene.run(&["pull", "greet"]);
+    let before = scene.run(&["verify", "greet"]);
+    assert_eq!(before.code, Some(0), "{}", before.transcript());
+    assert!(
+        before.stdout.contains("the digest in the lockfile"),
+        "{}",
+        before.stdout
+    );
+    assert!(
+        !before.stdout.contains("another digest"),
+        "{}",
+        before.stdout
+    );
+    let moved = scene.move_tag_to_unsigned();
+    let after = scene.run(&["verify", "greet"]);
+    assert_eq!(after.code, Some(0), "{}", after.transcript());
+    for words in [
+        &*scene.signed,
+        &*moved,
+        "the digest in the lockfile",
+        "the tag names another digest now",
+        "refused",
+    ] {
+        assert!(after.stdout.contains(words), "{words}: {}", after.stdout);
+    }
+    let json = scene.run(&["verify", "greet", "--format", "json"]).json();
+    assert_eq!(json["verified"], true, "{json:#}");
+    assert_eq!(json["digest"], *scene.signed);
+    assert_eq!(json["origin"], "lockfile");
+    assert_eq!(json["current"]["digest"], *moved);
+    assert_eq!(json["current"]["verified"], false);
+    assert_eq!(json["current"]["error"]["kind"], "not-verified");
+}
+
+#[test]
+fn why_explains_both_versions() {
+    let scene = Scene::new();
+    scene.run(&["pull", "greet"]);
+    let moved = scene.move_tag_to_unsigned();
+    let answer = scene.run(&["why", "greet"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    let host = scene.registry.host();
+    for words in [
+        format!("accepted: {host}/acme/greet:1@{}", scene.signed),
+        "the tag names another digest now:".to_owned(),
+        format!("refused: {host}/acme/greet:1@{moved}"),
+        "is not signed".to_owned(),
+    ] {
+        assert!(answer.stdout.contains(&words), "{words}: {}", answer.stdout);
+    }
+}
+
+/// The other way round: what is used is refused, and what the tag names is signed.
+#[test]
+fn a_refused_version_does_not_hide_a_good_one() {
+    let scene = Scene::new();
+    scene.run(&["pull", "greet"]);
+    let config = scene.config("").replace("acme/unsigned:1", "acme/greet:2");
+    // The tag of the unsigned one is locked while verification is off.
+    let skip = config.replace("cert_email", "insecure_skip_signature = true\n#");
+    let image = qmt_testkit::ImageBuilder::dockerfile(qmt_testkit::plugins::echo_wasm()).build();
+    let unsigned = image.push(&scene.registry, "acme/greet", "2");
+    let skip = skip.replace("cert_issuer", "#");
+    let pulled = scene.with(&skip, &["pull", "unsigned"]);
+    assert_eq!(pulled.code, Some(0), "{}", pulled.transcript());
+    let signed = scene.signed.parse().unwrap();
+    scene.registry.retag("acme/greet", "2", &signed);
+    let answer = scene.with(&config, &["why", "unsigned"]);
+    assert_eq!(answer.code, Some(3), "{}", answer.transcript());
+    assert!(
+        answer.stdout.contains(&format!("2@{}", unsigned.digest())),
+        "{}",
+        answer.stdout
+    );
+    assert!(answer.stdout.contains("accepted: "), "{}", answer.stdout);
+    let answer = scene.with(&config, &["verify", "unsigned"]);
+    assert_eq!(answer.code, Some(3), "{}", answer.transcript());
+    assert!(
+        answer.told().contains("which is accepted too"),
+        "{}",
+        answer.transcript()
+    );
+}
+
+/// Without a lockfile entry there is one version; a digest in the reference is no question either.
+#[test]
+fn there_may_be_one_version_only() {
+    let scene = Scene::new();
+    let host = scene.registry.host();
+    let tagged = scene.run(&["verify", &format!("{host}/acme/greet:1")]);
+    assert!(
+        tagged.stdout.contains("what the tag names now"),
+        "{}",
+        tagged.transcript()
+    );
+    let pinned = format!("{host}/acme/greet@{}", scene.signed);
+    let pinned = scene.run(&["why", &pinned]);
+    assert_eq!(pinned.code, Some(0), "{}", pinned.transcript());
+    assert!(
+        pinned.stdout.contains("the digest of the reference"),
+        "{}",
+        pinned.stdout
+    );
+    assert!(
+        !pinned.stdout.contains("another digest"),
+        "{}",
+        pinned.stdout
+    );
+}
+
+/// Offline the tag can't be asked for, and that is said, not an error.
+#[test]
+fn what_the_tag_names_may_be_unknown() {
+    let scene = Scene::new();
+    scene.run(&["pull", "greet"]);
+    let answer = scene.run(&["verify", "greet", "--offline"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    assert!(
+        answer
+            .stdout
+            .contains("what the tag names now is not known"),
+        "{}",
+        answer.stdout
+    );
+}
+
+#[test]
+fn verify_and_why_agree_if_verification_is_off() {
+    let scene = Scene::new();
+    let skip = scene
+        .config("")
+        .replace("cert_email", "insecure_skip_signature = true\n#");
+    let skip = skip.replace("cert_issuer", "#");
+    for command in ["verify", "why"] {
+        for target in ["greet", "unsigned"] {
+            let answer = scene.with(&skip, &[command, target]);
+            assert_eq!(answer.code, Some(3), "{}", answer.transcript());
+            assert!(
+                answer.stdout.contains("not verified"),
+                "{}",
+                answer.transcript()
+            );
+            assert!(
+                !answer.stdout.contains("accepted"),
+                "{}",
+                answer.transcript()
+            );
+        }
+    }
+}
+
+/// A registry that is down says nothing about signatures.
+#[test]
+fn a_registry_that_is_down_is_not_a_missing_signature() {
+    let scene = Scene::new();
+    scene.run(&["pull", "greet"]);
+    let host = scene.registry.host().to_string();
+    let config = scene.config("").replace(&host, "localhost:1");
+    let lockfile = scene.desk.path().join("plugins.lock");
+    let locked = std::fs::read_to_string(&lockfile).unwrap();
+    std::fs::write(&lockfile, locked.replace(&host, "localhost:1")).unwrap();
+    for command in ["verify", "why"] {
+        // The lockfile is that of this config.
+        scene.desk.write("plugins.toml", &config);
+        let answer = scene.run(&[command, "greet"]);
+        assert_eq!(answer.code, Some(5), "{}", answer.transcript());
+        let told = answer.told();
+        assert!(!told.contains("is not verified"), "{told}");
+        assert!(told.contains("looking up the signatures"), "{told}");
+        assert!(told.contains("localhost:1"), "{told}");
+    }
+}
