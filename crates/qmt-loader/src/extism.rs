@@ -115,6 +115,10 @@ fn manifest(artifact: &Artifact, options: &LoadOptions) -> Result<Manifest, Load
         rule,
         source: None,
     };
+    if let Some(export) = &options.at_start {
+        let rule = "crate extism calls no export at the start; use `WasmLoader`";
+        return Err(refused(&escape(export), rule));
+    }
     if let Some(host) = options.allow.hosts.first() {
         let rule = "crate extism is built without HTTP; use `WasmLoader`";
         return Err(refused(host, rule));

@@ -36,7 +36,8 @@ pub struct LoadOptions {
     /// `config_get`; a native one gets it once, as JSON, if it exports `qmt_plugin_configure`.
     pub config: BTreeMap<String, String>,
     /// An export that is called once in each new instance of a Wasm plugin, before anything else,
-    /// with no input. It counts towards the time of the call that made the instance.
+    /// with no input. It counts towards the time of the call that made the instance. Loaders that
+    /// make no such calls refuse it with [`LoadError::Grant`](crate::LoadError::Grant).
     pub at_start: Option<String>,
     /// What the plugin may use up.
     pub limits: Limits,

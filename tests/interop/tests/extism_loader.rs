@@ -85,7 +85,9 @@ async fn what_it_cannot_limit_is_refused() {
     let folder = std::env::temp_dir();
     let path = format!("ro:{}", folder.display());
     read_only.allow.paths.insert(path.into(), "/data".into());
-    for options in [with_host, read_only] {
+    let mut at_start = LoadOptions::default();
+    at_start.at_start = Some("greet".to_owned());
+    for options in [with_host, read_only, at_start] {
         let error = load(options).await.err();
         assert!(matches!(error, Some(LoadError::Grant { .. })), "{error:?}");
     }

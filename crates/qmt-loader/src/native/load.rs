@@ -61,8 +61,16 @@ impl NativeLoader {
     }
 
     fn open(&self, artifact: &Artifact, options: &LoadOptions) -> Result<NativePlugin, LoadError> {
-        let preflight = self.preflight(artifact)?;
         let plugin = artifact.name();
+        if options.at_start.is_some() {
+            return Err(LoadError::Grant {
+                plugin: plugin.to_owned(),
+                grant: "at_start".to_owned(),
+                rule: "a native library has no instances; it starts when it is opened",
+                source: None,
+            });
+        }
+        let preflight = self.preflight(artifact)?;
         let opened = opened::open(artifact, &self.private)?;
         let abi = Abi::find(&opened.library);
         if let Some(abi) = &abi {

@@ -17,8 +17,7 @@ use crate::error::BoxError;
 
 /// The call of a plugin that a function of the host serves.
 ///
-/// It can be cloned and moved to other threads. Once the call has ended it stays cancelled or not,
-/// as it was.
+/// It can be cloned and moved to other threads, and used after the end of the call.
 #[derive(Clone)]
 pub struct HostCall {
     runtime: &'static Runtime,

@@ -14,12 +14,13 @@ use tokio::task::spawn_blocking;
 use super::WasmLoaderBuilder;
 use super::engine::Runtime;
 use super::grants::Grants;
+use super::handle::Handle;
 use super::host_function::HostFunction;
 use super::image::Images;
 use super::instance::{START, Spec};
 use super::module::{Code, Linked, compile, map};
 use super::on_time::until;
-use super::plugin::{Instances, WasmPlugin, deadline};
+use super::plugin::{Instances, deadline};
 use super::preflight;
 use super::state::Settings;
 use crate::error::{BoxError, LoadError, WasmRefusal};
@@ -98,7 +99,7 @@ impl Loader for WasmLoader {
         // changed since: such a plugin is not shared.
         let shareable = options.allow.env.is_empty();
         if shareable && let Some(instances) = self.shared(&artifact, &options) {
-            return Ok(Arc::new(WasmPlugin::new(instances)));
+            return Ok(Arc::new(Handle::new(instances)));
         }
         let linked = self.linked(&artifact, fuel)?;
         let code = if let Some(code) = slot.upgrade() {
@@ -133,7 +134,7 @@ impl Loader for WasmLoader {
                 instances: Arc::downgrade(&instances),
             });
         }
-        Ok(Arc::new(WasmPlugin::new(instances)))
+        Ok(Arc::new(Handle::new(instances)))
     }
 
     fn preflight(&self, artifact: &Artifact) -> Result<Preflight, LoadError> {

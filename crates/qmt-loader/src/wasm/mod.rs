@@ -10,6 +10,7 @@ mod blocks;
 mod engine;
 mod fault;
 mod grants;
+mod handle;
 mod host_call;
 mod host_function;
 mod http;

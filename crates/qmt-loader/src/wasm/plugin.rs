@@ -1,103 +1,22 @@
-//! A loaded Wasm plugin: its instances, and one call after the other or several at once.
+//! The instances of a Wasm plugin, which run one call after the other or several at once.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use qmt_oci_ref::PluginKind;
 use qmt_oci_ref::text::escape;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::handle::Runner;
 use super::instance::{Instance, START, Spec};
-use super::lease::Lease;
 use super::on_time::{Ended, Job, Needs, block_on, on_time};
 use super::state::Stop;
 use crate::context::CallContext;
 use crate::error::LoadError;
 use crate::limits::Limits;
-use crate::plugin::Plugin;
-
-/// One holder's handle to a loaded module.
-pub(super) struct WasmPlugin {
-    plugin: String,
-    exports: Vec<String>,
-    /// `None` once this handle is unloaded.
-    instances: RwLock<Option<Arc<Instances>>>,
-}
-
-impl WasmPlugin {
-    pub(super) fn new(instances: Arc<Instances>) -> Self {
-        Self {
-            plugin: instances.plugin().to_owned(),
-            exports: instances.exports.clone(),
-            instances: RwLock::new(Some(instances)),
-        }
-    }
-
-    /// Returns the instances, unless the plugin is unloaded.
-    fn instances(&self) -> Result<Arc<Instances>, LoadError> {
-        let instances = self.instances.read();
-        let instances = instances.unwrap_or_else(PoisonError::into_inner);
-        instances.clone().ok_or_else(|| LoadError::Unloaded {
-            plugin: self.plugin.clone(),
-        })
-    }
-}
-
-#[async_trait]
-impl Plugin for WasmPlugin {
-    async fn call(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
-        self.call_with(CallContext::new(), export, input).await
-    }
-
-    async fn call_with(
-        &self,
-        context: CallContext,
-        export: &str,
-        input: Bytes,
-    ) -> Result<Bytes, LoadError> {
-        let instances = self.instances()?;
-        instances.check(export, &input)?;
-        let stop = instances.stop(context);
-        // It may move to another thread, so it owns all that it uses.
-        let job: JobOf<Bytes> = Box::pin({
-            let (this, stop) = (Arc::clone(&instances), Arc::clone(&stop));
-            let export = export.to_owned();
-            async move { this.run(&export, &input, &stop).await }
-        });
-        instances.on_time(export, &stop, job).await
-    }
-
-    async fn lease(&self) -> Result<Box<dyn Plugin>, LoadError> {
-        Ok(Box::new(Lease::new(self.instances()?).await?))
-    }
-
-    fn call_blocking(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
-        let instances = self.instances()?;
-        instances.check(export, &input)?;
-        let stop = instances.stop(CallContext::new());
-        let job = instances.run(export, &input, &stop);
-        instances.blocking(export, &stop, job)
-    }
-
-    fn exports(&self) -> Vec<String> {
-        self.exports.clone()
-    }
-
-    fn kind(&self) -> PluginKind {
-        PluginKind::Wasm
-    }
-
-    async fn unload(&self) -> Result<(), LoadError> {
-        let instances = self.instances.write();
-        *instances.unwrap_or_else(PoisonError::into_inner) = None;
-        Ok(())
-    }
-}
 
 /// The work of a call that ends in a `T` or fails.
 pub(super) type JobOf<T> = Job<Result<T, LoadError>>;
@@ -215,20 +134,6 @@ impl Instances {
         }
     }
 
-    async fn run(&self, export: &str, input: &[u8], stop: &Arc<Stop>) -> Result<Bytes, LoadError> {
-        let _permit = self.permit(stop).await?;
-        let idle = self.idle().pop();
-        let mut instance = match idle {
-            Some(instance) => instance,
-            None => self.spec.instance()?,
-        };
-        let result = instance.call(&self.spec, export, input, stop).await;
-        if instance.reusable {
-            self.idle().push(instance);
-        }
-        result
-    }
-
     fn result<T>(
         &self,
         export: &str,
@@ -280,6 +185,26 @@ impl Instances {
     }
 }
 
+impl Runner for Instances {
+    fn instances(self: &Arc<Self>) -> &Arc<Self> {
+        self
+    }
+
+    async fn run(&self, export: &str, input: &[u8], stop: &Arc<Stop>) -> Result<Bytes, LoadError> {
+        let _permit = self.permit(stop).await?;
+        let idle = self.idle().pop();
+        let mut instance = match idle {
+            Some(instance) => instance,
+            None => self.spec.instance()?,
+        };
+        let result = instance.call(&self.spec, export, input, stop).await;
+        if instance.reusable {
+            self.idle().push(instance);
+        }
+        result
+    }
+}
+
 /// Returns when `timeout` is over, if it begins now.
 pub(super) fn deadline(timeout: Duration) -> Instant {
     const FAR: Duration = Duration::from_hours(30 * 365 * 24);
@@ -289,6 +214,8 @@ pub(super) fn deadline(timeout: Duration) -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use qmt_oci_ref::PluginKind;
+
     use super::*;
     use crate::wasm::WasmLoader;
     use crate::{Artifact, LoadOptions, Loader as _};

@@ -15,6 +15,23 @@ use qmt_oci_ref::PluginKind;
 
 use crate::support::{SLACK, artifact, fixtures, refusal, wasm, within};
 
+/// An option that a native plugin cannot have is refused, and nothing of it runs.
+#[tokio::test]
+async fn nothing_is_called_at_the_start_of_a_native_plugin() {
+    let workshop = Workshop::new();
+    let library = workshop.compile("echo.c", &[]);
+    let native = || artifact(PluginKind::Native, library.clone());
+    let mut options = LoadOptions::default();
+    workshop
+        .loader()
+        .load(native(), options.clone())
+        .await
+        .unwrap();
+    options.at_start = Some("greet".to_owned());
+    let error = refusal(workshop.loader().load(native(), options).await);
+    assert!(matches!(error, LoadError::Grant { .. }), "{error:?}");
+}
+
 /// A folder with what one test compiles.
 pub(crate) struct Workshop(tempfile::TempDir);
 

@@ -77,18 +77,18 @@ async fn load(functions: impl IntoIterator<Item = HostFunction>) -> Arc<dyn Plug
 
 #[tokio::test]
 async fn a_function_without_a_result_takes_the_input() {
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let lines = Arc::new(Mutex::new(Vec::new()));
     let tell = HostFunction::new("tell", {
-        let told = Arc::clone(&told);
+        let lines = Arc::clone(&lines);
         move |line| {
-            told.lock().unwrap().push(line);
+            lines.lock().unwrap().push(line);
             Ok(Bytes::from("dropped"))
         }
     });
     let plugin = load([tell.without_result()]).await;
     let answer = plugin.call("tell", Bytes::from("a line")).await.unwrap();
     assert!(answer.is_empty());
-    assert_eq!(*told.lock().unwrap(), ["a line"]);
+    assert_eq!(*lines.lock().unwrap(), ["a line"]);
     // One that returns something is not what the module imports.
     let wrong = with([HostFunction::new("tell", Ok)]);
     let error = refusal(wrong.load(module(), LoadOptions::default()).await);
