@@ -215,7 +215,8 @@ impl HostFunction {
                         caller: plugin,
                     };
                     let values: Vec<Value> = input.iter().filter_map(Value::of).collect();
-                    let values = guarded(&name, || call(&mut raw, &values))?;
+                    let of = raw.call.clone();
+                    let values = guarded(&name, &of, || call(&mut raw, &values))?;
                     if !values
                         .iter()
                         .map(|value| value.ty())
@@ -245,13 +246,19 @@ fn answer(
 ) -> wasmtime::Result<Bytes> {
     let input = plugin.read(ARGUMENT, input, u64::MAX)?;
     let of = HostCall::of(runtime, plugin.data());
-    guarded(name, || call(&of, Bytes::from(input)))
+    guarded(name, &of, || call(&of, Bytes::from(input)))
 }
 
-/// Runs a function of the host; its errors and panics become the plugin's.
-fn guarded<T>(name: &str, call: impl FnOnce() -> Result<T, BoxError>) -> wasmtime::Result<T> {
+/// Runs a function of the host; its errors and panics become the plugin's. The plugin's code does not
+/// go on if the time of the call is over by then.
+fn guarded<T>(
+    name: &str,
+    of: &HostCall,
+    call: impl FnOnce() -> Result<T, BoxError>,
+) -> wasmtime::Result<T> {
     let name = || name.to_owned();
     match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(_) if of.is_cancelled() => Err(Fault::TimedOut.into()),
         Ok(Ok(output)) => Ok(output),
         Ok(Err(source)) => Err(match source.downcast::<Fault>() {
             Ok(fault) => (*fault).into(),
