@@ -74,19 +74,6 @@ impl ManifestLimits {
         }
     }
 
-    /// Returns limits for a manifest of signatures, whose layers hold certificates and log entries
-    /// in annotations: 4 MiB, and as many layers and annotations as fit.
-    pub fn for_signatures() -> Self {
-        Self {
-            manifest_bytes: 4 * MIB,
-            layers: u64::MAX,
-            index_entries: 0,
-            annotations: u64::MAX,
-            annotation_bytes: u64::MAX,
-            annotations_bytes: u64::MAX,
-        }
-    }
-
     /// Returns the bytes that a manifest or index may have.
     pub fn bytes(&self) -> u64 {
         self.manifest_bytes
