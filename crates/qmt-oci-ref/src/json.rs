@@ -11,28 +11,26 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::text::without_byte_order_mark;
+
 /// Reads `bytes` as a `T`, after a pass that refuses duplicate keys at any depth.
 ///
 /// # Errors
 ///
 /// Those of `serde_json`, and one for a duplicate key.
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
-    let bytes = without_mark(bytes);
+    let bytes = without_byte_order_mark(bytes);
     serde_json::from_slice::<Unambiguous>(bytes)?;
     serde_json::from_slice(bytes)
 }
 
 /// Reads an object. Serde reads a list as the fields of a structure in their order; this does not.
 pub(crate) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
-    if without_mark(bytes).trim_ascii_start().first() != Some(&b'{') {
+    let first = without_byte_order_mark(bytes).trim_ascii_start().first();
+    if first != Some(&b'{') {
         return Err(serde_json::Error::custom("it is not a JSON object"));
     }
     from_slice(bytes)
-}
-
-/// Drops the byte order mark that some editors and servers put before a text.
-fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 /// Any JSON value in which no object has a key twice. It keeps nothing.

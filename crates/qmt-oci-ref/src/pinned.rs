@@ -81,10 +81,8 @@ impl fmt::Display for PinnedReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.repository)?;
         // `oci-layout://` takes a tag or a digest.
-        if let Some(tag) = self
-            .tag
-            .as_ref()
-            .filter(|_| self.repository.layout().is_none())
+        if let Some(tag) = &self.tag
+            && self.repository.layout().is_none()
         {
             write!(f, ":{tag}")?;
         }

@@ -1,8 +1,8 @@
 //! Claims: a list of referrers, or a manifest of signatures, read as far as it can be read.
 //!
-//! Nothing that such a document says is relied on: a referrer is read by its digest and names its
-//! subject itself, and a signature is verified as a whole. So one odd entry, which every publisher
-//! can add, must not hide the others, and no field must cost more memory than its limit.
+//! Nothing relies on what such a document says: a referrer is read by its digest and names its
+//! subject itself, and a signature is verified as a whole. So one odd entry, which any publisher can
+//! add, must not hide the others, and no field may take more memory than its limit.
 //! Documents whose content is relied on are read by [`Document`](super::Document).
 
 #[macro_use]
@@ -18,10 +18,10 @@ use self::values::{Loose, Scalar};
 use super::ManifestError;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
+use crate::text::without_byte_order_mark;
 
-/// What an annotation takes in memory besides its characters, at most.
+/// Most bytes that an annotation takes in memory in addition to its characters.
 const ANNOTATION_OVERHEAD: usize = 128;
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// How much of a document is held. Nothing beyond is stored while it is read.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ pub struct Claims {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ClaimedEntries {
-    /// The first entries, in their order; of one that cannot be read, the rule that it breaks.
+    /// The first entries, in their order, each as read or as the rule that it breaks.
     pub read: Vec<Result<ClaimedEntry, &'static str>>,
     /// How many entries the list has.
     pub count: usize,
@@ -98,7 +98,7 @@ impl Claims {
     ///
     /// [`ManifestError::Json`] if it is not a JSON object, or has a list twice.
     pub fn read(bytes: &[u8], limits: ClaimLimits) -> Result<Self, ManifestError> {
-        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        let bytes = without_byte_order_mark(bytes);
         let mut deserializer = serde_json::Deserializer::from_slice(bytes);
         let mut left = Left {
             limits,
@@ -240,29 +240,32 @@ impl<'de> Visitor<'de> for Entry<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        const FIELDS: [&str; 5] = ["mediaType", "digest", "size", "artifactType", "annotations"];
-        let (mut scalars, mut annotations) = ([const { None }; 4], None);
+        let (mut media_type, mut digest, mut size, mut artifact_type) = (None, None, None, None);
+        let mut annotations = None;
         let mut is_ambiguous = false;
         while let Some(name) = map.next_key::<String>()? {
-            match FIELDS.iter().position(|field| *field == name) {
-                Some(4) => {
+            let field: &mut Option<Loose> = match name.as_str() {
+                "mediaType" => &mut media_type,
+                "digest" => &mut digest,
+                "size" => &mut size,
+                "artifactType" => &mut artifact_type,
+                "annotations" => {
                     let read = map.next_value_seed(AnnotationsOf(self.0))?;
                     is_ambiguous |= annotations.replace(read).is_some();
+                    continue;
                 }
-                Some(field) => {
-                    let read = map.next_value_seed(Scalar)?;
-                    let place = scalars.get_mut(field);
-                    is_ambiguous |= place.is_some_and(|place| place.replace(read).is_some());
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
                 }
-                None => drop(map.next_value::<IgnoredAny>()?),
-            }
+            };
+            is_ambiguous |= field.replace(map.next_value_seed(Scalar)?).is_some();
         }
-        let [media_type, digest, size, artifact_type] = scalars.map(Option::unwrap_or_default);
         let annotations = annotations.unwrap_or_default();
         if is_ambiguous || annotations.is_ambiguous {
             return Ok(Err("an entry has a field twice"));
         }
-        let Loose::Text(digest) = digest else {
+        let Some(Loose::Text(digest)) = digest else {
             return Ok(Err("an entry has no digest"));
         };
         let Ok(digest) = digest.parse::<Digest>() else {
@@ -271,12 +274,13 @@ impl<'de> Visitor<'de> for Entry<'_> {
             ));
         };
         let size = match size {
-            Loose::Number(size) => size,
+            Some(Loose::Number(size)) => size,
             _ => 0,
         };
-        let media_type = media_type.media_type().unwrap_or(MediaType::from(""));
+        let named = |field: Option<Loose>| field.and_then(|field| field.media_type());
+        let media_type = named(media_type).unwrap_or(MediaType::from(""));
         let mut descriptor = Descriptor::new(media_type, digest, size);
-        if let Some(artifact_type) = artifact_type.media_type() {
+        if let Some(artifact_type) = named(artifact_type) {
             descriptor = descriptor.with_artifact_type(artifact_type);
         }
         descriptor.set_annotations(annotations.held);

@@ -138,7 +138,7 @@ impl Wire {
     pub(super) fn into_manifest(self) -> Result<Manifest, ManifestError> {
         let has_layers = self.layers.is_present();
         let (media_type, layers) = (self.media_type(), self.layers.into_list());
-        // Where there are layers, they are all that an artifact without a config has to say.
+        // An artifact without a config consists of its layers.
         let no_config = || has_layers.then(|| Descriptor::of(MediaType::EmptyJSON, b"{}"));
         let config = self.config.or_else(no_config);
         Ok(Manifest {
@@ -268,9 +268,9 @@ impl Header {
             (Field::Null, Field::Absent, Field::Absent)
         );
         match (self.manifests.is_present() || is_null_list, is_manifest) {
+            (true, _) => Ok(MediaType::from(OCI_INDEX)),
             (false, true) => Ok(MediaType::from(OCI_MANIFEST)),
             (false, false) => Err(ManifestError::Missing { field: "manifests" }),
-            (true, _) => Ok(MediaType::from(OCI_INDEX)),
         }
     }
 }

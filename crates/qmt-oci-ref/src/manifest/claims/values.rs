@@ -42,11 +42,9 @@ macro_rules! otherwise {
 }
 
 /// A value of which only texts and sizes are of interest.
-#[derive(Default)]
 pub(super) enum Loose {
     Text(String),
     Number(u64),
-    #[default]
     Other,
 }
 
