@@ -18,8 +18,8 @@ use crate::{manifest, text};
 ///
 /// It holds an [`oci_spec::image::Descriptor`] whose digest is known to be well formed. In JSON it
 /// has the OCI form. `urls` and `data` are not read: content comes from the registry alone and is
-/// proven by its digest. A key that occurs twice is refused. A key that is `null` or empty is
-/// absent; without a media type, it is the empty one.
+/// proven by its digest. A key that occurs twice is refused. A key that is `null` or empty counts as
+/// absent, and an absent media type as the empty one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     wire: oci_spec::image::Descriptor,
@@ -162,8 +162,8 @@ pub(crate) struct JsonPlatform {
 }
 
 impl JsonPlatform {
-    /// Names a platform, unless nothing is said about it; what no platform can be called stays
-    /// harmless to show.
+    /// Names a platform; `None` if neither `os` nor `architecture` is given. Odd characters are
+    /// escaped.
     pub(crate) fn into_platform(self) -> Option<Platform> {
         if self.os.is_empty() && self.architecture.is_empty() {
             return None;
@@ -228,7 +228,8 @@ impl Json {
     }
 }
 
-/// An entry of a list. One whose digest is of an unknown algorithm concerns no other entry.
+/// An entry of a list; `None` if its digest is of an unknown algorithm, so that the other entries
+/// can still be read.
 pub(crate) struct Entry(pub(crate) Option<Descriptor>);
 
 impl<'de> Deserialize<'de> for Entry {
@@ -241,8 +242,8 @@ impl<'de> Deserialize<'de> for Entry {
     }
 }
 
-/// Reads a field that may be `null`, which Go programs write for what is absent.
-pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+/// Reads a field that may be `null`, which Go programs write for an absent value.
+fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
@@ -250,8 +251,8 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// Takes an empty text for an absent one.
-pub(crate) fn non_empty(text: Option<String>) -> Option<String> {
+/// Treats an empty text as absent.
+fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 

@@ -96,7 +96,7 @@ pub enum ReferenceErrorKind {
         /// The limit in bytes.
         limit: usize,
     },
-    /// A URL scheme; a reference may begin with `oci://`, other names with none.
+    /// A URL scheme. Only a reference may begin with one, which is `oci://`.
     #[error(
         "`{scheme}://` is not allowed here; a name begins with the registry, and a reference may begin \
          with `oci://`"

@@ -17,7 +17,7 @@ const DOCKER_HUB_ALIASES: [&str; 3] = [
     "registry-1.docker.io",
     "registry.hub.docker.com",
 ];
-/// The host of everything in layouts. By RFC 2606 it can never be that of a registry.
+/// The host in the name of every layout. RFC 2606 reserves it, so no registry can have it.
 const LAYOUTS: &str = "oci-layout.invalid";
 const PART: &str = "registry host";
 
@@ -41,7 +41,7 @@ impl RegistryHost {
         }
     }
 
-    /// Returns the host that stands for layouts on disk.
+    /// Returns the host in the names of layouts on disk.
     pub(crate) fn of_layouts() -> Self {
         Self {
             text: LAYOUTS.into(),

@@ -12,9 +12,9 @@ use crate::text;
 /// The namespace of Docker Hub's official images, which their short names leave out.
 const DOCKER_HUB_NAMESPACE: &str = "library/";
 const PART: &str = "repository";
-/// The path that stands for the content of a layout, which has no repositories.
+/// The path in the name of every layout, which has no repositories.
 const LAYOUT_PATH: &str = "layout";
-/// What the name of a layout begins with.
+/// The scheme with which a layout is shown.
 const LAYOUT_SCHEME: &str = "oci-layout://";
 
 /// A repository: the registry host and the path below it, both normalised.
@@ -25,7 +25,7 @@ const LAYOUT_SCHEME: &str = "oci-layout://";
 pub struct Repository {
     host: RegistryHost,
     path: Box<str>,
-    /// Where the layout is, if it is one.
+    /// The path of the layout, if it is one.
     layout: Option<Box<Path>>,
 }
 
@@ -56,8 +56,8 @@ impl Repository {
         })
     }
 
-    /// Names the content of the OCI image layout at `path`, a folder or an archive. No registry can
-    /// have the host of this repository, and no text is parsed as it.
+    /// Names the content of the OCI image layout at `path`, a folder or an archive. No text parses to
+    /// this repository, and no registry can have its host.
     pub fn of_layout(path: impl Into<Box<Path>>) -> Self {
         Self {
             host: RegistryHost::of_layouts(),
@@ -66,7 +66,7 @@ impl Repository {
         }
     }
 
-    /// Returns the path of the OCI image layout that this is the content of.
+    /// Returns the path of the OCI image layout, if this names the content of one.
     pub fn layout(&self) -> Option<&Path> {
         self.layout.as_deref()
     }

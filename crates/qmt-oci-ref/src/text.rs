@@ -70,7 +70,7 @@ pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
 ///
 /// # Errors
 ///
-/// What is wrong with the encoding, to be shown after the name of the file.
+/// A text that says what is wrong with the encoding, to be shown after the name of the file.
 pub fn from_file(bytes: Vec<u8>) -> Result<String, &'static str> {
     let text = match bytes.strip_prefix(BYTE_ORDER_MARK) {
         Some(rest) => String::from_utf8(rest.to_vec()),
@@ -82,14 +82,17 @@ pub fn from_file(bytes: Vec<u8>) -> Result<String, &'static str> {
     })
 }
 
-/// Joins an error, its causes and the hint in one line: what `{:#}` shows.
+/// Joins an error, its causes and the hint into one line, as `{:#}` shows it.
 pub fn error_line(error: &dyn Error, hint: Option<&str>) -> String {
     let line = messages(error).join(": ");
-    hint.map_or_else(|| line.clone(), |hint| format!("{line} (hint: {hint})"))
+    match hint {
+        Some(hint) => format!("{line} (hint: {hint})"),
+        None => line,
+    }
 }
 
-/// Lists an error, its causes and the hint, one a line: what `main` shows of an error that it
-/// returns.
+/// Lists an error, its causes and the hint, each on a line of its own, as `main` shows an error that
+/// it returns.
 pub fn error_report(error: &dyn Error, hint: Option<&str>) -> String {
     let mut report = messages(error).join("\n  caused by: ");
     if let Some(hint) = hint {

@@ -78,7 +78,7 @@ fn ambiguous_descriptors_are_refused() {
     assert!(serde_json::from_str::<Descriptor>(&without).is_err());
 }
 
-/// Go programs write `null` or `""` for what is absent.
+/// Go programs write `null` or `""` for absent values.
 #[test]
 fn null_and_empty_are_absence() {
     let plain = parse("").unwrap();

@@ -406,7 +406,7 @@ proptest! {
     }
 }
 
-/// A layout has no host; its name is what configs write, and no text of a registry is taken for it.
+/// A layout is named as configs write it, and no reference of a registry is taken for one.
 #[test]
 fn content_of_a_layout_is_named_by_its_path() {
     let digest: Digest = format!("sha256:{}", "0".repeat(64)).parse().unwrap();

@@ -32,7 +32,7 @@ fn a_blob_is_pulled_whole() {
     assert_eq!(pulled.unwrap().unwrap(), "content");
 }
 
-/// What could be listed goes with the error, and leaves it once.
+/// The error carries the part of the list that was read, which can be taken once.
 #[test]
 fn an_error_carries_what_was_listed() {
     let error = || RegistryError::new(RegistryErrorKind::Content, "one entry is odd");
