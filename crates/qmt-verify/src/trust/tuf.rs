@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{self, Either};
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Digest, text};
 use sigstore_tuf::{Error as TufError, Repository, Updater, UpdaterConfig};
 use tokio::sync::mpsc;
 
@@ -113,15 +113,15 @@ impl TufOptions {
     }
 }
 
-/// The client on its own, for conformance tests: no metadata of an earlier refresh is used instead
-/// of what the repository has now.
+/// The client on its own, for conformance tests: it never falls back to the metadata of an earlier
+/// refresh.
 #[cfg(feature = "test-util")]
 impl TufOptions {
-    /// Refreshes the metadata, and returns the target file `name`, if one is requested.
+    /// Refreshes the metadata, and returns the target file `name`, or nothing without a name.
     ///
     /// # Errors
     ///
-    /// [`VerifyError::TrustRoot`] if any part fails. What was verified before that is kept.
+    /// [`VerifyError::TrustRoot`] if any part fails. The metadata verified before that is stored.
     pub async fn refresh(
         &self,
         transport: &dyn TufTransport,
@@ -196,25 +196,19 @@ pub(super) async fn load(
         return root_of(options, &fetched, state.refreshed);
     }
     let store = StateStore::new(state.clone().with_ahead());
-    let (problem, refused) =
-        match online(options, &state, &store, transport, now, Some(TARGET)).await {
-            Ok(fetched) => match root_of(options, &fetched, Some(now)) {
-                Ok(root) => {
-                    let mut state = store.state();
-                    (state.refreshed, state.missed) = (Some(now), None);
-                    cache.store(&state);
-                    return Ok(root);
-                }
-                Err(error) => (TufError::TargetNotFound(TARGET.to_owned()), Some(error)),
-            },
-            Err(error) => (error, None),
-        };
-    if state.remember(&store.state()) {
+    let outcome = online(options, &state, &store, transport, now, Some(TARGET)).await;
+    let outcome = outcome.map(|fetched| root_of(options, &fetched, Some(now)));
+    if matches!(outcome, Ok(Ok(_))) {
+        let mut state = store.state();
+        (state.refreshed, state.missed) = (Some(now), None);
+        cache.store(&state);
+    } else if state.remember(&store.state()) {
         cache.store(&state);
     }
-    if let Some(refused) = refused {
-        return Err(refused);
-    }
+    let problem = match outcome {
+        Ok(root) => return root,
+        Err(problem) => problem,
+    };
     if !is_unreachable(&problem) {
         return Err(options.fail("its metadata is not valid", Some(problem.into())));
     }
@@ -225,7 +219,7 @@ pub(super) async fn load(
     };
     tracing::warn!(
         url = %shown(&options.url),
-        error = %chain(&problem),
+        error = %text::error_line(&problem, None),
         "the TUF repository cannot be reached; its last metadata has not expired yet"
     );
     state.missed = Some(now);
@@ -243,7 +237,10 @@ async fn fresh(options: &TufOptions, state: &State, now: SystemTime) -> Option<T
     match offline(options, state, now).await {
         Ok(fetched) => root_of(options, &fetched, state.refreshed).ok(),
         Err(error) => {
-            tracing::warn!(error = %chain(&error), "the cached TUF metadata is not usable");
+            tracing::warn!(
+                error = %text::error_line(&error, None),
+                "the cached TUF metadata is not usable"
+            );
             None
         }
     }
@@ -358,18 +355,6 @@ fn shown(url: &str) -> String {
     let host = authority.rsplit('@').next().unwrap_or_default();
     let slash = if path.is_empty() { "" } else { "/" };
     format!("{scheme}://{host}{slash}{path}")
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(super) struct Request {
 /// the caller lends one.
 pub(super) struct Remote {
     pub(super) send: mpsc::Sender<Request>,
-    /// Snapshots that were verified before.
+    /// Snapshots that earlier refreshes verified.
     pub(super) snapshots: Vec<Vec<u8>>,
     pub(super) store: StateStore,
 }
@@ -53,7 +53,7 @@ impl Remote {
         }
         distinct_keys(&path, &bytes)?;
         if is_snapshot(&path) {
-            // The root was refreshed before, and is stored.
+            // The library refreshes the root first, so the store has the current one.
             let root = self.store.load("root.json")?.unwrap_or_default();
             no_rollback(&bytes, &self.snapshots, &root)?;
         }

@@ -30,12 +30,12 @@ const LOCK_POLL: Duration = Duration::from_millis(20);
 const ROOTS: &str = "root_history/";
 /// Where target files are stored.
 const TARGETS: &str = "targets/";
-pub(super) const SNAPSHOT: &str = "snapshot.json";
+const SNAPSHOT: &str = "snapshot.json";
 
-/// Verified metadata, and when it was verified last. All of it is one file. `files` is what the last
-/// complete refresh verified, which serves until it expires. What a refresh verified before it broke
-/// off is kept next to it, and the next refresh starts from there: keys that a root revoked stay
-/// revoked, and nothing is rolled back to before a version that was seen.
+/// Verified metadata, and when it was verified last, stored in one file. `files` holds what the last
+/// complete refresh verified, and is used until it expires. `ahead` holds what later refreshes
+/// verified before they failed, and the next refresh starts from there: keys that a root revoked stay
+/// revoked, and no role is rolled back to before a version that was seen.
 #[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) refreshed: Option<SystemTime>,
@@ -54,7 +54,7 @@ struct Stored {
     #[serde(default)]
     missed: u64,
     files: BTreeMap<String, String>,
-    /// Earlier versions stored roots alone.
+    /// Earlier versions stored only roots, under this name.
     #[serde(default, alias = "roots_ahead")]
     ahead: BTreeMap<String, String>,
 }
@@ -66,18 +66,19 @@ impl State {
         self
     }
 
-    /// Keeps what a failed refresh verified. Returns whether any of it is new.
+    /// Stores what a failed refresh verified. Returns whether any of it is new.
     pub(super) fn remember(&mut self, failed: &Self) -> bool {
-        let before = self.ahead.clone();
+        let mut is_new = false;
         for (name, bytes) in &failed.files {
             if !name.starts_with(TARGETS) && self.files.get(name) != Some(bytes) {
-                self.ahead.insert(name.clone(), bytes.clone());
+                let known = self.ahead.insert(name.clone(), bytes.clone());
+                is_new |= known.as_ref() != Some(bytes);
             }
         }
-        self.ahead != before
+        is_new
     }
 
-    /// The snapshots that were verified, each by the root of its time.
+    /// The verified snapshots, each signed with the keys of the root at that time.
     pub(super) fn snapshots(&self) -> Vec<Vec<u8>> {
         let all = [&self.files, &self.ahead].into_iter();
         all.filter_map(|files| files.get(SNAPSHOT).cloned())
@@ -148,7 +149,7 @@ impl MetadataStore for StateStore {
 
     fn store(&self, name: &str, bytes: &[u8]) -> Result<(), TufError> {
         if is_versioned_snapshot(name) {
-            return Ok(()); // The library stores it without its version as well.
+            return Ok(()); // The library stores it under the name without a version as well.
         }
         self.state().files.insert(name.to_owned(), bytes.to_vec());
         Ok(())
