@@ -15,8 +15,6 @@ use futures_util::join;
 use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, Registry, Repository, Tag};
 use tokio::time::Instant;
 
-#[cfg(feature = "sigstore")]
-pub(crate) use self::found::chain;
 use self::layer::Kind;
 use self::search::{Deadline, Search};
 use crate::error::VerifyError;
@@ -96,7 +94,7 @@ impl DiscoveryOptions {
 ///
 /// Searches the referrers (bundles, and what cosign 2 writes in its OCI 1.1 mode), the `.sig` tag
 /// and the `.att` tag, all at the same time and for at most 10 s in total. Fetches at most 64
-/// referrers of 1 MiB, those first that are most likely signatures, and 100 signatures and 32
+/// referrers of 1 MiB each, the most likely signatures first, then at most 100 signatures and 32
 /// attestations of 1 MiB each and 16 MiB in total. What is over a limit or cannot be read is noted
 /// in the evidence, and reported if the digest is refused.
 ///
@@ -120,7 +118,7 @@ pub async fn discover(
     }
     let (limit, started) = (options.deadline, Instant::now());
     let until = |at| Deadline { at, limit };
-    // Layers are fetched in the rest of the time, be a place as slow as it may.
+    // The rest of the time is for fetching layers, however slow the places are.
     let listing = until(started + limit.mul_f64(LISTING_SHARE));
     let deadline = until(started + limit);
     let repository = options.repository.as_ref().unwrap_or(subject.repository());
@@ -158,7 +156,7 @@ pub async fn discover(
     Ok(evidence)
 }
 
-/// How much of the time the places get to list what they hold.
+/// The share of the time in which the places must list what they hold.
 const LISTING_SHARE: f64 = 0.8;
 
 /// The limits that can be lowered.

@@ -12,6 +12,7 @@ mod verifier;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use qmt_oci_ref::text::without_byte_order_mark;
 use qmt_oci_ref::{Digest, DigestAlgorithm};
 use sigstore_verify::types::{
     Bundle, KindVersion, MediaType, SignatureContent, VerificationMaterialContent,
@@ -190,11 +191,9 @@ impl<'a> Signature<'a> {
     }
 }
 
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
 fn parse(json: &[u8]) -> Result<Bundle, Reason> {
     const WHAT: &str = "the bundle";
-    let json = json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json);
+    let json = without_byte_order_mark(json);
     let text = std::str::from_utf8(json).map_err(|error| Reason::unreadable(WHAT, error))?;
     Bundle::from_json(text).or_else(|error| {
         let joined = base64_text::joined_json(json);

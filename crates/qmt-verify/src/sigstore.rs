@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, Registry};
+use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, Registry, text};
 
-use crate::discover::{DiscoveryOptions, chain, discover};
+use crate::discover::{DiscoveryOptions, discover};
 use crate::error::VerifyError;
 use crate::evidence::Evidence;
 use crate::limits::{BUNDLE_LIMITS, BundleLimits, lower};
@@ -135,7 +135,7 @@ impl SigstoreVerifier {
         {
             warnings.push(format!(
                 "the trust root `{}` has no key of a certificate transparency log (`ctfe_keys`), so \
-                 that the timestamps in certificates are not checked; \
+                 the timestamps in certificates are not checked; \
                  `certificate_log = \"required\"` makes this an error",
                 self.trust.describe().source
             ));
@@ -242,14 +242,14 @@ impl Verifier for SigstoreVerifier {
             check.add(&child.to_string(), Err(Reason::OnlyChild));
         }
         for failure in &evidence.failures {
-            let reason = Reason::LookupFailed(chain(&failure.source));
+            let reason = Reason::LookupFailed(text::error_line(&failure.source, None));
             check.add(&failure.place, Err(reason));
         }
         let decided = check.decide();
         let Some(failure) = evidence.failures.first() else {
             return decided;
         };
-        // What could not be read may be what is missing.
+        // The signature that is missing may be in the place that could not be read.
         decided.map_err(|refusal| VerifyError::Source {
             place: failure.place.clone(),
             source: failure.source.clone(),

@@ -1,6 +1,5 @@
-//! An index without signatures, whose children are signed: a common mistake of publishers, for
-//! which the error has a better text. Only tags and lists that are made of a child's digest are
-//! requested; the child itself is not.
+//! The search for signed children of an index that is not signed itself. This is a common mistake of
+//! publishers, and the error names it. Only the signatures of a child are requested, never the child.
 
 use futures_util::stream::{self, StreamExt as _};
 use futures_util::{FutureExt as _, join};

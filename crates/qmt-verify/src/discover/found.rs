@@ -1,4 +1,4 @@
-//! What the places hold, what of it is taken, and why the rest is not.
+//! What was found, which layers of it are fetched, and why the others are not.
 
 use qmt_oci_ref::{RegistryError, RegistryErrorKind, text};
 
@@ -30,12 +30,12 @@ impl Found {
         self.failures.push(Failure { place, source });
     }
 
-    /// Records that something that was listed could not be read. What a publisher can cause is only
-    /// noted: it says nothing about what else there is.
+    /// Records that a listed item could not be read. A failure that a publisher can cause is only
+    /// noted, because it does not hide other signatures.
     pub(super) fn miss(&mut self, place: impl Into<String>, source: RegistryError) {
         match source.kind() {
             RegistryErrorKind::NotFound => self.note(place, "is listed, but does not exist"),
-            RegistryErrorKind::Content => self.note(place, chain(&source)),
+            RegistryErrorKind::Content => self.note(place, text::error_line(&source, None)),
             _ => self.fail(place, source),
         }
     }
@@ -62,30 +62,28 @@ impl Found {
         self.places = self.places.saturating_add(other.places);
     }
 
-    /// Takes the layers that fit into the limits, and notes the others. Small ones come first, and
-    /// of these the first of each manifest, so that no manifest pushes out what others hold.
+    /// Takes the layers that fit into the limits, in their order, and notes the others. Small ones
+    /// are preferred, and of these the first of each manifest, so that the layers of one manifest do
+    /// not use up the limits.
     pub(super) fn take_layers(&mut self, caps: Caps) -> Vec<Layer> {
-        let layers = std::mem::take(&mut self.layers);
-        let mut order: Vec<usize> = (0..layers.len()).collect();
-        order.sort_by_key(|index| {
-            let layer = layers.get(*index);
-            layer.map(|layer| (layer.weight() > SMALL_BYTES_MAX, layer.rank))
-        });
         let mut budget = Budget {
             caps,
             bytes: TOTAL_BYTES_MAX as u64,
         };
-        let mut refusals: Vec<Option<&'static str>> = vec![None; layers.len()];
-        for index in order {
-            if let (Some(layer), Some(refusal)) = (layers.get(index), refusals.get_mut(index)) {
-                *refusal = budget.take(layer).err();
-            }
-        }
+        let layers = std::mem::take(&mut self.layers).into_iter();
+        let mut layers: Vec<(usize, Layer)> = layers.enumerate().collect();
+        layers.sort_by_key(|(_, layer)| (layer.weight() > SMALL_BYTES_MAX, layer.rank));
+        let decided = layers.into_iter().map(|(index, layer)| {
+            let outcome = budget.take(&layer);
+            (index, layer, outcome)
+        });
+        let mut decided: Vec<_> = decided.collect();
+        decided.sort_by_key(|(index, ..)| *index);
         let mut taken = Vec::new();
-        for (layer, refusal) in layers.into_iter().zip(refusals) {
-            match refusal {
-                None => taken.push(layer),
-                Some(reason) => self.note(layer.place, reason),
+        for (_, layer, outcome) in decided {
+            match outcome {
+                Ok(()) => taken.push(layer),
+                Err(reason) => self.note(layer.place, reason),
             }
         }
         taken
@@ -115,16 +113,4 @@ impl Budget {
         (*left, self.bytes) = (fewer, rest);
         Ok(())
     }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &RegistryError) -> String {
-    let mut line = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        line.push_str(": ");
-        line.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    line
 }

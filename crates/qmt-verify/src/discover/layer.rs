@@ -107,8 +107,8 @@ impl Likelihood {
 }
 
 /// Sorts referrers so that the first ones are the most likely signatures. Types and annotations are
-/// claims, so some of each kind come before many of one kind: a flood of one does not push the
-/// others out. Large manifests come last, because signatures are small.
+/// claims, so a few of each kind come before the rest of any kind: a flood of one kind does not push
+/// the others out. Large manifests come last, because signatures are small.
 pub(super) fn by_likelihood(referrers: Vec<Descriptor>) -> Vec<Descriptor> {
     let mut counts: BTreeMap<(bool, Likelihood), usize> = BTreeMap::new();
     let keyed = referrers.into_iter().map(|referrer| {
@@ -127,10 +127,11 @@ pub(super) fn by_likelihood(referrers: Vec<Descriptor>) -> Vec<Descriptor> {
 /// The kind of signature that a referrer holds, if any.
 pub(super) fn kind_of_referrer(manifest: &Claims) -> Option<Kind> {
     let types = [&manifest.artifact_type, &manifest.config_type];
-    if types.iter().any(|one| {
-        one.as_ref()
-            .is_some_and(|one| one.as_ref() == COSIGN_SIGNATURE)
-    }) {
+    if types
+        .into_iter()
+        .flatten()
+        .any(|one| one.as_ref() == COSIGN_SIGNATURE)
+    {
         return Some(Kind::SimpleSigning);
     }
     match manifest.layers.as_ref()?.read.as_slice() {

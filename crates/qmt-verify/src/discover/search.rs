@@ -22,17 +22,17 @@ use crate::limits::{
     MANIFESTS_MAX, REFERRER_BYTES_MAX, REQUESTS_AT_ONCE, SMALL_BYTES_MAX,
 };
 
-/// When a search must end.
+/// The time at which a search must end.
 #[derive(Clone, Copy)]
 pub(super) struct Deadline {
     pub(super) at: Instant,
-    /// The time for the whole of it, for messages.
+    /// The time for the whole search, for messages.
     pub(super) limit: Duration,
 }
 
 impl Deadline {
-    /// Runs one request. The clock is read before it as well: a source that never waits would not
-    /// let the time run out.
+    /// Runs one request. The clock is read before it as well, because a timeout never fires for a
+    /// source that never waits.
     pub(super) async fn bound<T>(
         self,
         request: impl Future<Output = Result<T, RegistryError>>,
@@ -138,7 +138,7 @@ impl<'a> Search<'a> {
         let mut found = Found::default();
         let repository = self.subject.repository().clone();
         let pin = PinnedReference::new(repository, referrer.digest().clone());
-        // The size is a claim, and the content is found by its digest.
+        // The listed size is only a claim, so a smaller manifest is read as well as it can be.
         let limit = referrer.size().max(SMALL_BYTES_MAX);
         let raw = self.deadline.bound(self.registry.manifest(&pin, limit));
         let raw = match raw.await {
@@ -229,7 +229,7 @@ impl<'a> Search<'a> {
         None
     }
 
-    /// Fetches one layer, whose size has been checked; `None`, with a note, if that fails.
+    /// Fetches one layer, whose size has been checked.
     async fn layer(&self, layer: Layer, deadline: Deadline) -> Result<Item, Found> {
         let (place, descriptor) = (layer.place, layer.descriptor);
         let repository = self.subject.repository();
