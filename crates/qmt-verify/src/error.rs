@@ -38,11 +38,11 @@ pub enum VerifyError {
         /// The trust root in use.
         trust_root: Option<Box<TrustReport>>,
     },
-    /// A place where signatures may be could not be read, and the policy is not satisfied without
-    /// it. That is not the same as finding none.
+    /// A place that may hold signatures could not be read, and those found elsewhere do not satisfy
+    /// the policy. That is not the same as finding none.
     #[error("{}", incomplete(place, refusal.as_deref()))]
     Source {
-        /// The referrers, the tag, the referrer or the layer, in words.
+        /// The name of the place: the referrers, a tag, a referrer or a layer.
         place: String,
         /// The error of the registry.
         source: RegistryError,
@@ -153,7 +153,7 @@ fn first(rejected: &[Rejection]) -> String {
     first.map(|one| format!(": {one}")).unwrap_or_default()
 }
 
-/// What is known where `place` could not be read.
+/// The message of an error about a `place` that could not be read.
 fn incomplete(place: &str, refusal: Option<&VerifyError>) -> String {
     match refusal {
         None => format!("looking for signatures in {place} failed"),
@@ -164,7 +164,7 @@ fn incomplete(place: &str, refusal: Option<&VerifyError>) -> String {
     }
 }
 
-/// Says if only a child of an index is signed.
+/// The end of a message where only a child of an index is signed.
 fn only_child(rejected: &[Rejection]) -> &'static str {
     let mut codes = rejected.iter().map(|one| one.code);
     if codes.any(|code| code == RejectionCode::OnlyChild) {

@@ -39,15 +39,15 @@ pub struct Evidence {
     pub(crate) items: Vec<Item>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<Note>,
-    /// What could not be read. True at one moment only, so it is not stored.
+    /// The look-ups that failed. They may succeed the next time, so they are not stored.
     #[serde(skip)]
     pub(crate) failures: Vec<Failure>,
-    /// A manifest that is signed and that the subject lists, where the subject is not signed.
+    /// A signed manifest that the subject lists, where the subject itself is not signed.
     #[serde(skip)]
     pub(crate) signed_child: Option<Digest>,
 }
 
-/// A look-up that failed: it says nothing about what there is.
+/// A look-up that failed, so that it is not known what the place holds.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) place: String,
@@ -163,7 +163,7 @@ impl Evidence {
         }
     }
 
-    /// Sets the look-ups that failed, as many as are reported.
+    /// Sets the look-ups that failed, at most as many as are reported.
     pub(crate) fn set_failures(&mut self, mut failures: Vec<Failure>) {
         failures.truncate(FAILURES_MAX);
         self.failures = failures;

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 /// Most referrer manifests that are fetched, those that look like signatures first.
 pub(crate) const MANIFESTS_MAX: usize = 64;
-/// How many referrers of each kind come before more of a likelier kind.
+/// How many referrers of each kind are fetched before more of a likelier kind.
 pub(crate) const LIKELY_EACH_MAX: usize = 12;
-/// Most bytes of what counts as small: the size of signatures, which are fetched first.
+/// Most bytes of a small manifest or layer. Signatures are small, so small ones are fetched first.
 pub(crate) const SMALL_BYTES_MAX: u64 = 64 * 1024;
 /// Most bytes of the manifest of a referrer.
 pub(crate) const REFERRER_BYTES_MAX: u64 = 1024 * 1024;
@@ -21,7 +21,7 @@ pub(crate) const REFERRER_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) const HELD_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// Most children of an index that are searched for signatures.
 pub(crate) const CHILDREN_MAX: usize = 16;
-/// Most of them at the same time.
+/// Most children that are searched at the same time.
 pub(crate) const CHILDREN_AT_ONCE: usize = 4;
 /// Most layers of one manifest that are read.
 pub(crate) const LAYERS_MAX: usize = 64;
@@ -45,7 +45,7 @@ pub(crate) const NOTES_MAX: usize = 64;
 pub(crate) const REQUESTS_AT_ONCE: usize = 16;
 /// Most requests for large manifests at the same time.
 pub(crate) const LARGE_AT_ONCE: usize = 2;
-/// Most look-ups that failed and are reported.
+/// Most failed look-ups that are reported.
 pub(crate) const FAILURES_MAX: usize = 16;
 /// The longest that discovery may take in all.
 pub(crate) const DISCOVERY_TIME_MAX: Duration = Duration::from_secs(10);
@@ -59,8 +59,8 @@ pub(crate) const PROOF_HASHES_MAX: usize = 64;
 /// How far a signed time may be ahead of the local clock.
 pub(crate) const CLOCK_SKEW_MAX: Duration = Duration::from_mins(5);
 
-/// The longest validity of a certificate whose issue tells when it was used. Fulcio issues for ten
-/// minutes.
+/// The longest validity of a certificate whose time of issue counts as the signing time. Fulcio's
+/// certificates are valid for ten minutes.
 pub(crate) const SHORT_LIVED_MAX: Duration = Duration::from_hours(24);
 
 /// Most authorities of one policy, so that checks stay cheap.

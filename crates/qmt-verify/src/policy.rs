@@ -106,8 +106,8 @@ impl PolicySet {
         policies.all(|policy| !policy.accepts_certificates() && !policy.requires_log())
     }
 
-    /// The policy for images of `repository` alone, if [`PolicySet::trusts_keys_alone`] holds for it,
-    /// whatever the other policies require.
+    /// The policy for images of `repository`, in a set of its own, if
+    /// [`PolicySet::trusts_keys_alone`] holds for it, whatever the other policies require.
     pub fn for_keys_alone(&self, repository: &Repository) -> Option<Self> {
         let (scope, policy) = self.for_subject(repository)?;
         let alone = Self {
@@ -117,8 +117,8 @@ impl PolicySet {
         alone.trusts_keys_alone().then_some(alone)
     }
 
-    /// The scopes that accept signatures whose age nothing proves: those with a key and without a
-    /// transparency log.
+    /// The scopes that accept signatures without a proven signing time: those with a key that needs
+    /// no transparency log.
     pub fn scopes_without_times(&self) -> Vec<String> {
         let untimed = |policy: &Policy| policy.keys().any(|(_, one, _)| !one.log_required);
         let policies = self.policies().filter(|(_, policy)| untimed(policy));
@@ -253,7 +253,7 @@ impl Policy {
         }
     }
 
-    /// Which signatures count once towards `require`.
+    /// The rule by which signatures count as those of one signer towards `require`.
     fn signer_rule(&self) -> SignerRule {
         if self.authorities().iter().any(Authority::lacks_issuer) {
             SignerRule::Identity

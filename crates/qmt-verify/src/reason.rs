@@ -215,7 +215,7 @@ fn hint(code: RejectionCode) -> &'static str {
         }
         RejectionCode::Log => "check that the trust root knows the log that recorded the signature",
         RejectionCode::NoLog => {
-            "sign with a transparency log, or accept signatures of this signer without one by \
+            "sign with a transparency log, or accept signatures of this signer without one with \
              `transparency_log = \"optional\"`"
         }
         RejectionCode::Signature => "the signature was not made for this content; do not use it",

@@ -68,7 +68,7 @@ impl Report {
     }
 }
 
-/// One policy, in words that are safe to print.
+/// The description of one policy, safe to print.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PolicyReport {
@@ -78,7 +78,7 @@ pub struct PolicyReport {
     pub require: usize,
     /// The accepted signers, with everything that a signature of each must have.
     pub signers: Vec<String>,
-    /// What is required besides.
+    /// What is required in addition to the signers.
     pub conditions: Vec<String>,
 }
 
@@ -138,8 +138,7 @@ pub struct Rejection {
     /// What to do about it.
     pub hint: String,
     /// The line of `[[oci.policy]]` that would accept this signer, where only the signer, or its
-    /// signature without a log, is not
-    /// accepted.
+    /// signature without a log, is not accepted.
     pub config_line: Option<String>,
 }
 
@@ -157,9 +156,9 @@ impl fmt::Display for Rejection {
 pub enum RejectionCode {
     /// It was listed and not stored.
     LeftAside,
-    /// It could not be read, so it is not known what it holds.
+    /// It could not be read, so its content is not known.
     LookupFailed,
-    /// It is about a manifest that the image, an index, lists, and not about the image itself.
+    /// The image is an index, and a manifest that it lists is signed instead of the index itself.
     OnlyChild,
     /// It cannot be parsed.
     Unreadable,

@@ -115,7 +115,7 @@ impl KeySigner {
 
     /// Returns the public key as cosign writes `cosign.pub`, for verifiers.
     pub fn public_key_pem(&self) -> String {
-        // The library ends lines as the standard says, tools end them as text files do.
+        // The library ends lines with CRLF; other tools write LF.
         self.public.to_pem().replace("\r\n", "\n")
     }
 

@@ -55,8 +55,8 @@ impl SignerId {
         }
     }
 
-    /// The line for `[[oci.policy]]` that accepts exactly this signer. A key is named by a file, for
-    /// which the line has a name to be replaced.
+    /// The line for `[[oci.policy]]` that accepts exactly this signer. A key is named by its file, for
+    /// which the line has a placeholder.
     pub fn config_line(&self) -> String {
         match self {
             Self::Certificate { issuer, identity } => format!(
@@ -76,7 +76,7 @@ impl SignerId {
     }
 }
 
-/// The name that lines give to a file with the key of a signer that the config does not name.
+/// The placeholder for the key file of a signer that the config does not name.
 pub(crate) const UNKNOWN_KEY_FILE: &str = "signer.pub";
 
 /// The line for `[[oci.policy]]` that accepts the key in `file`, also without a transparency log

@@ -53,15 +53,15 @@ impl Verification {
     }
 
     /// Proven times; empty where the policy does not require one. The signature existed at each of
-    /// them, which does not prove that it is no older.
+    /// them, but may be older.
     pub fn times(&self) -> &[SystemTime] {
         &self.times
     }
 
     /// The signing time by which versions are ordered, and which the lockfile records: when a
     /// transparency log recorded the signature, else when its short-lived certificate was issued.
-    /// A timestamp can be made for an old signature at any time, so that it proves no age, and
-    /// a key alone has no signing time.
+    /// A timestamp can be requested for an old signature at any time, so it proves no age, and a key
+    /// alone has no signing time.
     pub fn signed_at(&self) -> Option<SystemTime> {
         self.signed_at
     }

@@ -94,7 +94,7 @@ impl Authority {
     }
 
     /// Requires claims about the workflow that signed. Every issuer chooses the claims of its own
-    /// certificates, so that they count only together with an issuer: without one, that of GitHub
+    /// certificates, so they count only together with an issuer; if none is given, that of GitHub
     /// Actions is required.
     ///
     /// # Errors
@@ -131,9 +131,10 @@ impl Authority {
         self
     }
 
-    /// Requires a proven signing time that is not before `time`. A timestamp proves that a signature
-    /// is not made later, so that it is not enough: the signing time is the one that a transparency
-    /// log recorded or, for a certificate that is valid for at most a day, the time of its issue.
+    /// Requires a proven signing time that is not before `time`. A timestamp is not enough, because it
+    /// proves only that the signature was not made later. The signing time is the one that a
+    /// transparency log recorded or, for a certificate that is valid for at most a day, the time of its
+    /// issue.
     #[must_use]
     pub fn signed_after(mut self, time: SystemTime) -> Self {
         self.signed_after = Some(time);
@@ -161,7 +162,7 @@ impl Authority {
         }
     }
 
-    /// Whether it requires a signing time of signatures that have none.
+    /// Whether it requires a signing time of signatures that never have one.
     pub(super) fn is_never_satisfied(&self) -> bool {
         self.key_of().is_some() && !self.log_required && self.signed_after.is_some()
     }

@@ -25,7 +25,7 @@ impl Check<'_> {
                 rejected: self.rejected,
             });
         }
-        // Of several that are enough, those whose age is known: versions are ordered by it.
+        // Signatures with a known time are preferred, because versions are ordered by it.
         self.accepted
             .sort_by_key(|(_, one)| one.signed_at.is_none());
         let required = self.policy.require();

@@ -144,7 +144,7 @@ impl<'a> Check<'a> {
         Ok(accepted)
     }
 
-    /// Checks what an authority requires besides the signer.
+    /// Checks what an authority requires in addition to the signer.
     fn constraints(
         &self,
         authority: &Authority,

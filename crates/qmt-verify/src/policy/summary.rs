@@ -1,4 +1,4 @@
-//! Policies in words.
+//! Descriptions of policies.
 
 use qmt_oci_ref::text;
 use qmt_oci_ref::time::rfc3339;

@@ -10,12 +10,12 @@ use crate::signer::SignerId;
 /// An authority, by its index, and a signature that satisfies it.
 pub(super) type Pair<'a> = (usize, &'a VerifiedSignature);
 
-/// What makes two signatures those of one signer.
+/// The rule by which two signatures count as those of one signer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignerRule {
     /// The identity and its issuer, or the key.
     IdentityAndIssuer,
-    /// The identity alone, whatever its case and its issuer, or the key.
+    /// The identity without regard to case and issuer, or the key.
     Identity,
 }
 

@@ -1,5 +1,5 @@
-//! Base64 as people and programs write it: with line breaks, which Go's decoder, and so cosign,
-//! skips as well. Alphabet and padding stay strict.
+//! Base64 with white space: Go's decoder, and so cosign, skips line breaks. Alphabet and padding are
+//! checked strictly.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ const FIELDS: [&str; 11] = [
     "signedTimestamp",
 ];
 
-/// Most values of a document that is read for its white space; bundles have fewer than a thousand.
+/// Most values of a document in which white space is removed. Bundles have fewer than a thousand.
 const VALUES_MAX: usize = 16 * 1024;
 
 /// Decodes `text` in the standard alphabet, with padding.
@@ -42,7 +42,8 @@ pub(crate) fn joined(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The JSON of a bundle or an envelope without white space in its base64; `None` if there is none.
+/// The JSON of a bundle or an envelope without white space in its base64; `None` if it has no such
+/// white space, or is not read.
 pub(super) fn joined_json(document: &[u8]) -> Option<Vec<u8>> {
     let separators = document
         .iter()
@@ -104,10 +105,10 @@ mod tests {
         assert_eq!(json::from_slice::<Value>(&joined).unwrap(), expected);
         assert_eq!(joined_json(&joined), None);
         let padding = |count: usize| format!(r#"{{"sig":"A\nQ","x":[0{}]}}"#, ",0".repeat(count));
-        // Besides them there are the two of the object, and the list's own.
+        // `{`, `,` and `[` count as well.
         assert!(joined_json(padding(VALUES_MAX - 3).as_bytes()).is_some());
         assert!(joined_json(padding(VALUES_MAX - 2).as_bytes()).is_none());
-        // What two parsers could read differently stays refused.
+        // Documents that two parsers could read differently are refused.
         assert_eq!(joined_json(br#"{"sig":"A\nQ","sig":"AQ"}"#), None);
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Claims {
     pub(crate) identity: Option<String>,
     /// The issuer, from the current extension or else the old one.
     pub(crate) issuer: Option<String>,
-    /// When it was issued, if it is valid for so short a time that it was used then.
+    /// The time of issue of a short-lived certificate, which is about the signing time.
     pub(crate) issued_at: Option<SystemTime>,
     /// Values of the extensions by their number under Fulcio's arc.
     extensions: BTreeMap<u32, String>,
@@ -150,7 +150,7 @@ fn same_repository(found: &str, required: &str) -> bool {
     found == required || whole(found) == whole(required) && whole(required).starts_with(GITHUB)
 }
 
-/// When a short-lived certificate was issued. A long-lived one can be used years after that.
+/// The time of issue of a short-lived certificate. A long-lived one can be used years later.
 fn issued_at(certificate: &Certificate) -> Option<SystemTime> {
     let validity = &certificate.tbs_certificate.validity;
     let from = validity.not_before.to_system_time();

@@ -219,7 +219,7 @@ impl SignatureVerifier {
         Ok((rest, ours.len()))
     }
 
-    /// The parts of the result that need no proof of their own.
+    /// The parts of the result that are the same for certificates and keys.
     fn verified(&self, signature: &Signature<'_>, signer: SignerId) -> VerifiedSignature {
         let bundle = &signature.bundle;
         let entries = self.entries(bundle);
@@ -241,7 +241,7 @@ impl SignatureVerifier {
         }
     }
 
-    /// The log entries that count: none where the trust root knows no log.
+    /// The log entries that are checked: none if the trust root knows no log.
     fn entries<'a>(&self, bundle: &'a Bundle) -> &'a [TransparencyLogEntry] {
         if self.knows_logs {
             &bundle.verification_material.tlog_entries
@@ -280,8 +280,8 @@ impl SignatureVerifier {
     }
 }
 
-/// The earliest of the proven `times` if a log recorded the signature at one of them. A timestamp
-/// alone can be made for an old signature at any time.
+/// The earliest of the proven `times`, if a log recorded the signature at one of them. Timestamps
+/// alone prove no age: one can be requested for an old signature at any time.
 fn recorded(result: &VerificationResult, times: &[SystemTime]) -> Option<SystemTime> {
     result.integrated_time()?;
     times.iter().min().copied()

@@ -1,5 +1,5 @@
-//! Which certificate issued another one: by name and by a signature that verifies. A name proves
-//! nothing: a renewed root has that of the expired one, and did not sign what that one issued.
+//! Finds the issuers of a certificate by name and by verified signature. A name alone proves nothing:
+//! a renewed root has the name of the expired one, and did not sign what that one issued.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
@@ -43,7 +43,7 @@ impl Issued {
         let header = x509_cert::der::Header::decode(&mut outer).map_err(bad)?;
         let mut inner = outer.read_slice(header.length).map_err(bad)?;
         let mut inner = SliceReader::new(std::mem::take(&mut inner)).map_err(bad)?;
-        // As it was encoded: written again it could differ.
+        // The original bytes: encoding the parsed certificate again could give others.
         let signed = inner.tlv_bytes().map_err(bad)?.to_vec();
         let der = der.as_bytes().to_vec();
         Ok(Self {
@@ -78,11 +78,11 @@ impl Issued {
             (RSA_SHA384, RSA, _) => &RSA_PKCS1_2048_8192_SHA384,
             (RSA_SHA512, RSA, _) => &RSA_PKCS1_2048_8192_SHA512,
             (ED, ED, _) => &ED25519,
-            // A key of one kind makes no signature of another.
+            // A key of one type makes no signature of another type.
             (ECDSA_SHA256 | ECDSA_SHA384 | ECDSA_SHA512, RSA | ED, _)
             | (RSA_SHA256 | RSA_SHA384 | RSA_SHA512, EC | ED, _)
             | (ED, EC | RSA, _) => return Ok(false),
-            // Whether it did is not known, so that the dates of its issuer are not known either.
+            // Without a check of the signature, the dates of the issuer are not known either.
             _ => {
                 return Err(format!(
                     "is signed with an unsupported algorithm ({scheme})"

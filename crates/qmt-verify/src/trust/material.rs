@@ -63,7 +63,8 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, String> {
     })
 }
 
-/// The certificates of all certificate authorities; those that cannot be read are named later.
+/// The certificates of all certificate authorities. Those that cannot be read are skipped here and
+/// reported with their own entry.
 fn issuers(media_type: &str, document: &Value) -> Vec<Issued> {
     const LIST: &str = "certificateAuthorities";
     let entries = document.get(LIST).and_then(Value::as_array);
@@ -155,9 +156,9 @@ fn keep(
 
 /// One authority per certificate. The library uses each certificate of a chain as an anchor and
 /// ignores an anchor's own dates, so an expired issuer would stay trusted (CVE-2026-24122). Each
-/// gets the window in which it and all its issuers are valid, once per chain of issuers: those of
-/// all authorities, found by the signature, because a renewed root with the same name issued
-/// nothing of what the expired one did.
+/// gets the window in which it and all its issuers are valid, once per chain of issuers. Issuers are
+/// searched in all authorities and matched by signature, because a renewed root with the same name
+/// did not issue what the expired one did.
 fn split(
     authority: &CertificateAuthority,
     issuers: &[Issued],

@@ -117,7 +117,7 @@ fn only_a_short_lived_certificate_has_a_time_of_issue() {
     assert_eq!(issued(SHORT_LIVED_MAX), Some(from));
     assert_eq!(issued(SHORT_LIVED_MAX + second), None);
     assert_eq!(issued(SHORT_LIVED_MAX * 3650), None);
-    // Valid never: it was used at no time.
+    // A certificate that is never valid gives no time.
     certificate.tbs_certificate.validity.not_before = time(from + second);
     certificate.tbs_certificate.validity.not_after = time(from);
     assert_eq!(issued_at(&certificate), None);
