@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Digest, text};
 use qmt_verify::policy::{Authority, IdentityRule, Policy, PolicySet, Scope};
 use qmt_verify::report::Report;
 use qmt_verify::trust::TrustRoot;
@@ -50,14 +50,10 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> bool {
             true
         }
         Err(error) => {
-            let mut text = format!("not verified: {error}");
-            let mut cause = error.source();
-            while let Some(inner) = cause {
-                text.push_str(": ");
-                text.push_str(&inner.to_string());
-                cause = inner.source();
-            }
-            say(&text);
+            say(&format!(
+                "not verified: {}",
+                text::error_line(&*error, None)
+            ));
             false
         }
     }

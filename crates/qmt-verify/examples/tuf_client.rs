@@ -7,8 +7,8 @@
 //!     --target-base-url URL --target-dir DIR download
 //! ```
 //!
-//! The folder of the metadata holds what is trusted of each role, under its name, and in a folder
-//! below it what the crate itself stores. The exit code is 0 only where everything succeeded.
+//! The metadata folder holds the trusted metadata of each role, and in a folder below it what the crate
+//! itself stores. The exit code is 0 only where everything succeeded.
 //! <https://github.com/theupdateframework/tuf-conformance/blob/main/CLIENT-CLI.md>
 
 use std::collections::HashMap;
@@ -20,10 +20,11 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use qmt_oci_ref::text;
 use qmt_verify::BoxError;
 use qmt_verify::trust::{TufOptions, TufTransport};
 
-/// Where the first root and the state are stored, below the folder of the metadata.
+/// The folder of the first root and the state, below the metadata folder.
 const OWN: &str = "client";
 /// The base of all URLs that the crate requests; the transport replaces it.
 const BASE: &str = "tuf:";
@@ -34,22 +35,15 @@ fn main() -> ExitCode {
     match run(std::env::args().skip(1)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&*error);
+            say(&text::error_line(&*error, None));
             ExitCode::FAILURE
         }
     }
 }
 
 #[expect(clippy::print_stderr, reason = "a program with a user")]
-fn say(error: &dyn std::error::Error) {
-    let mut text = format!("failed: {error}");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    eprintln!("{text}");
+fn say(error: &str) {
+    eprintln!("failed: {error}");
 }
 
 /// Runs one command of the suite.
@@ -108,7 +102,7 @@ fn init(folder: &Path, root: &Path) -> Result<(), BoxError> {
     Ok(std::fs::write(folder.join("root.json"), root)?)
 }
 
-/// Refreshes, gets `target`, and writes what is trusted now, also where that failed.
+/// Refreshes, gets `target`, and writes the trusted metadata, also if the refresh failed.
 fn update(folder: &Path, http: &Http, target: Option<&str>) -> Result<Vec<u8>, BoxError> {
     let own = folder.join(OWN);
     let root = std::fs::read(own.join("root"))?;
