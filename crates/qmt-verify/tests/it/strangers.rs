@@ -1,5 +1,5 @@
-//! What a stranger can add next to a good signature, and what one place can refuse: neither hides
-//! the signature, and both are reported.
+//! Odd referrers that any publisher can add next to a good signature, and places that refuse: neither
+//! hides the signature, and both are reported.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ fn good_bundle(sigstore: &PrivateSigstore) -> SignedBundle {
     sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()))
 }
 
-/// What makes a manifest odd.
+/// A change that makes a manifest odd.
 type Change = dyn Fn(&mut Value);
 
 /// A manifest that refers to the subject, with one bundle layer, changed by `change`.
@@ -135,7 +135,7 @@ async fn an_odd_referrer_hides_no_signature() {
         let evidence = look(&memory, &subject()).await;
         check(&verifier, &subject(), &evidence).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    // A list with a wrong size for the good one, or for a manifest that is larger.
+    // A list with a wrong size for the good manifest.
     let image = bundle.referrer(&signed_subject(&subject()));
     let wrong = |size| {
         let digest = Digest::sha256(&image.manifest);
@@ -150,7 +150,8 @@ async fn an_odd_referrer_hides_no_signature() {
     }
 }
 
-/// SIG-14: many attestations, or many of what looks like signatures, do not push a signature out.
+/// SIG-14: many attestations, or many referrers that look like signatures, do not push a signature
+/// out.
 #[tokio::test]
 async fn a_crowd_pushes_no_signature_out() {
     let sigstore = PrivateSigstore::new();
@@ -229,7 +230,7 @@ async fn no_manifest_takes_all_the_room() {
     let evidence = look(&memory, &subject()).await;
     assert_eq!(evidence.len(), 100);
     check(&verifier, &subject(), &evidence).unwrap();
-    // Bundles of a megabyte: 16 of them are all that is taken.
+    // Bundles of a megabyte, of which at most 16 fit into the limit.
     let mut memory = Memory::default();
     for number in 0..40 {
         let blob = Bytes::from(format!("{number:04}{}", "x".repeat(1024 * 1024 - 4)));
@@ -266,7 +267,7 @@ struct Refusing {
     memory: Memory,
     place: &'static str,
     kind: RegistryErrorKind,
-    /// What can be listed in spite of that.
+    /// The referrers that the place lists nevertheless.
     listed: Option<Vec<Descriptor>>,
 }
 
@@ -309,7 +310,7 @@ impl Registry for Refusing {
     }
 }
 
-/// What one place refuses does not hide a signature in another one, and is reported.
+/// A place that refuses does not hide a signature in another place, and is reported.
 #[tokio::test]
 async fn a_place_that_refuses_hides_no_signature() {
     let sigstore = PrivateSigstore::new();
@@ -352,13 +353,13 @@ async fn a_place_that_refuses_hides_no_signature() {
                 rejected.iter().any(|one| one.reason.contains("403")),
                 "{kind:?} {place}: {rejected:?}"
             );
-            // Evidence that is stored does not remember what failed at one moment.
+            // Stored evidence does not contain failures, which may be temporary.
             let stored = evidence.to_json().unwrap();
             let stored = qmt_verify::Evidence::from_json(&stored).unwrap();
             check(&verifier, &subject(), &stored).unwrap();
             let evidence = look(&refusing(false), &subject()).await;
             let error = check(&verifier, &subject(), &evidence).unwrap_err();
-            // What a publisher can cause decides nothing.
+            // A failure that a publisher can cause is only noted.
             let is_noted = kind == RegistryErrorKind::Content && place == "manifest";
             assert_eq!(
                 matches!(error, VerifyError::NoSignature { .. }),
@@ -371,8 +372,8 @@ async fn a_place_that_refuses_hides_no_signature() {
     }
 }
 
-/// A list of which only a part could be read: the part counts, and where a place was refused it is
-/// an error that the rest is missing.
+/// Where only a part of a list could be read, the part counts. That the rest is missing is an error if
+/// the registry refused it.
 #[tokio::test]
 async fn a_part_of_a_list_counts() {
     let sigstore = PrivateSigstore::new();
@@ -404,7 +405,7 @@ async fn a_part_of_a_list_counts() {
     }
 }
 
-/// A refusal and a look-up that failed are told together.
+/// A refused signature and a failed look-up are reported together.
 #[tokio::test]
 async fn the_error_says_what_was_found_and_what_was_not_read() {
     let sigstore = PrivateSigstore::new();
@@ -496,39 +497,13 @@ async fn an_index_whose_child_is_signed() {
     check(&verifier, &root, &look(&memory, &root).await).unwrap();
 }
 
-/// A source that computes instead of waiting.
-struct Busy(Memory);
-
-#[async_trait]
-impl Registry for Busy {
-    async fn referrers(&self, pin: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
-        self.0.referrers(pin).await
-    }
-
-    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
-        self.0.resolve(reference).await
-    }
-
-    async fn manifest(&self, pin: &PinnedReference, n: u64) -> Result<RawManifest, RegistryError> {
-        std::thread::sleep(Duration::from_millis(20));
-        self.0.manifest(pin, n).await
-    }
-
-    async fn blob(
-        &self,
-        from: &Repository,
-        blob: &Descriptor,
-        start: Digester,
-    ) -> Result<BlobStream, RegistryError> {
-        std::thread::sleep(Duration::from_millis(20));
-        self.0.blob(from, blob, start).await
-    }
-}
-
-/// SIG-14: the time is taken by the clock, also where nothing waits.
+/// SIG-14: the time is measured by the clock, also for a source that computes instead of waiting.
 #[tokio::test]
 async fn a_source_that_never_waits_is_bounded_in_time() {
-    let mut memory = Memory::default();
+    let mut memory = Memory {
+        computing: Duration::from_millis(20),
+        ..Memory::default()
+    };
     for number in 0..64 {
         let manifest = referrer(number, &|_| {});
         memory.referrers.push(listed(&manifest));
@@ -536,7 +511,7 @@ async fn a_source_that_never_waits_is_bounded_in_time() {
     }
     let started = Instant::now();
     let options = DiscoveryOptions::default().with_deadline(Duration::from_millis(200));
-    discover(&Busy(memory), &subject(), &options).await.unwrap();
+    discover(&memory, &subject(), &options).await.unwrap();
     assert!(
         started.elapsed() < Duration::from_millis(700),
         "{:?}",

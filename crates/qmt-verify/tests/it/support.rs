@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -110,6 +110,10 @@ pub struct Memory {
     /// Blobs and manifests by the digest that they are requested by.
     pub blobs: HashMap<Digest, Bytes>,
     pub requests: Mutex<Vec<String>>,
+    /// Whether a request for referrers never ends.
+    pub listing_hangs: bool,
+    /// How long the thread is blocked by each request by digest.
+    pub computing: Duration,
 }
 
 impl Memory {
@@ -164,6 +168,7 @@ impl Registry for Memory {
 
     async fn manifest(&self, pin: &PinnedReference, _: u64) -> Result<RawManifest, RegistryError> {
         self.record(format!("manifest {pin}"));
+        std::thread::sleep(self.computing);
         served(self.blobs.get(pin.digest()))
     }
 
@@ -174,12 +179,16 @@ impl Registry for Memory {
         _: Digester,
     ) -> Result<BlobStream, RegistryError> {
         self.record(format!("blob {}", blob.digest()));
+        std::thread::sleep(self.computing);
         let content = self.blobs.get(blob.digest()).ok_or_else(missing)?;
         Ok(stream(content.clone()))
     }
 
     async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
         self.record(format!("referrers {subject}"));
+        if self.listing_hangs {
+            return std::future::pending().await;
+        }
         Ok(self.referrers.clone())
     }
 }
