@@ -75,8 +75,8 @@ fn scopes_cover_whole_segments() {
     ] {
         assert!(bad.parse::<Scope>().is_err(), "{bad}");
     }
-    // What no name could match would leave its images to a wider scope: it is told instead.
-    for (bad, told) in [
+    // A scope that no name can match would leave its images to a wider scope, so it is an error.
+    for (bad, expected) in [
         ("ghcr.io/acme/echo:v1", "without tag and digest"),
         ("ghcr.io/acme/*:v1", "whole segment"),
         ("ghcr.io/ACME/*", "upper case"),
@@ -88,7 +88,7 @@ fn scopes_cover_whole_segments() {
         ("oci://ghcr.io/acme/**", "without tag and digest"),
     ] {
         let error = bad.parse::<Scope>().unwrap_err().to_string();
-        assert!(error.contains(told), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
     assert_eq!(scope("ghcr.io/*/x/**").to_string(), "ghcr.io/*/x/**");
 }
@@ -130,7 +130,7 @@ fn scopes_cover_layouts_by_their_paths() {
     let not_unicode = std::ffi::OsStr::from_bytes(b"/srv/\xff");
     let layout = Repository::of_layout(Path::new(not_unicode));
     assert!(!scope("oci-layout:///srv/*").covers(&layout));
-    for (bad, told) in [
+    for (bad, expected) in [
         ("oci-layout://", "absolute"),
         ("oci-layout://plugins/**", "absolute"),
         ("oci-layout:///srv/../etc", "`..`"),
@@ -140,7 +140,7 @@ fn scopes_cover_layouts_by_their_paths() {
         ("oci-layout:///srv/x@sha256:00", "without tag and digest"),
     ] {
         let error = bad.parse::<Scope>().unwrap_err().to_string();
-        assert!(error.contains(told), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
     let order = [
         "**",

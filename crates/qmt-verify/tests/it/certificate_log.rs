@@ -78,7 +78,7 @@ async fn two_files_are_enough_and_say_what_is_not_checked() {
             }
         }
     }
-    // With the third file the timestamps are checked, and nothing is warned about.
+    // With the third file the timestamps are checked, and there is no warning.
     let path = folder.path().join("ctfe.pem");
     std::fs::write(&path, sigstore.ctfe_pem()).unwrap();
     let root = TrustRoot::from_pem(&files.clone().with_ctfe(path)).unwrap();
@@ -113,7 +113,7 @@ fn what_is_missing_is_named() {
             .to_string();
         assert!(error.contains(key), "{key}: {error}");
     }
-    // Keys ask for no certificate.
+    // A policy of keys requires no certificate authority.
     let keys = everything(any_of(vec![key_authority(&sigstore, "p256")]));
     let verifier = TrustRoot::from_pem(&rekor)
         .and_then(|root| SigstoreVerifier::new(root, keys.certificate_log_required()))

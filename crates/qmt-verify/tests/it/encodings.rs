@@ -38,7 +38,7 @@ async fn unusual_encodings_have_a_documented_verdict() {
         // White space in base64 counts as absent, as cosign's decoder skips line breaks.
         (Format::Simple, Encoding::Broken),
         (Format::Simple, Encoding::Spaced),
-        // Text around a PEM block is nobody's.
+        // Text around a PEM block is ignored.
         (Format::Simple, Encoding::TextAroundCertificate),
         // The JSON of protocol buffers allows both alphabets, with padding and without:
         // <https://protobuf.dev/programming-guides/json/>.

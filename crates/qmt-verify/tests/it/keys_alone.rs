@@ -1,5 +1,5 @@
-//! Keys without a log and without a Sigstore instance: what a log or a timestamp authority said
-//! cannot be checked, and counts for nothing.
+//! Keys without a log and without a Sigstore instance: log entries and timestamps cannot be checked,
+//! and are ignored.
 
 use qmt_testkit::{Format, LogKind, PrivateSigstore, Signing, Tampered};
 use qmt_verify::SigstoreVerifier;
@@ -65,7 +65,7 @@ async fn entries_and_timestamps_of_unknown_instances_are_ignored() {
     }
 }
 
-/// Only what needs no instance does without one.
+/// Only policies that need no Sigstore instance can be used without one.
 #[tokio::test]
 async fn whether_keys_are_alone_is_decided_by_the_policies() {
     let sigstore = PrivateSigstore::new();
@@ -86,7 +86,7 @@ async fn whether_keys_are_alone_is_decided_by_the_policies() {
         let verifier = SigstoreVerifier::new(TrustRoot::none().unwrap(), policies);
         assert_eq!(verifier.is_ok(), is_alone);
     }
-    // A signature with a certificate stays one that the policy does not name.
+    // A signature with a certificate is refused, because the policy names only keys.
     let verifier = alone(key().without_log());
     let keyless = Signing::keyless(crate::support::dev());
     let keyless = evidence(&subject(), [sign(&sigstore, Format::Bundle, &keyless)]).await;

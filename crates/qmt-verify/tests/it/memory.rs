@@ -160,12 +160,12 @@ async fn sig_18_hostile_signatures_do_not_eat_the_memory() {
     println!("\ngrew by {}", peak_kib() - before);
 }
 
-/// A registry whose referrers and tags are as large as they may be, or larger. It makes them when
-/// they are requested, so that it holds nothing itself.
+/// A registry whose referrers and tags are as large as the limits, or larger. It builds each manifest
+/// when it is requested, so that it takes no memory itself.
 struct Heavy {
     shape: fn(usize) -> String,
     manifest_bytes: usize,
-    /// What the list says about the size of a manifest.
+    /// The size that the list gives for a manifest.
     claimed: u64,
     digests: Mutex<HashMap<Digest, usize>>,
 }
@@ -264,7 +264,7 @@ impl Registry for Heavy {
     }
 }
 
-/// SIG-14: heavy referrers and tags, of an honest size and of one that the list hides.
+/// SIG-14: large referrers and tags, listed with their size or with a wrong one.
 #[tokio::test]
 async fn sig_14_heavy_referrers_do_not_eat_the_memory() {
     if is_parent("sig_14_heavy_referrers_do_not_eat_the_memory") {

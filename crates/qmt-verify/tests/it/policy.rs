@@ -679,8 +679,8 @@ async fn only_sha256_digests_are_checked() {
 #[tokio::test]
 async fn workflow_claims_without_an_issuer_are_those_of_github() {
     let sigstore = PrivateSigstore::new();
-    let everybody = IdentityRule::regex("(?s).+").unwrap();
-    let authority = Authority::identity_of_any_issuer(everybody)
+    let any_identity = IdentityRule::regex("(?s).+").unwrap();
+    let authority = Authority::identity_of_any_issuer(any_identity)
         .with_claims(WorkflowClaims::repository("acme/echo"))
         .unwrap();
     let policies = everything(any_of(vec![authority.clone()]));
@@ -700,8 +700,8 @@ async fn workflow_claims_without_an_issuer_are_those_of_github() {
         ("https://token.actions.githubusercontent.com/evil", false),
     ] {
         let identity = github.clone().with_claim(1, issuer).with_claim(8, issuer);
-        let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
-        let outcome = check(&verifier, &subject(), &evidence(&subject(), [piece]).await);
+        let bundle = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
+        let outcome = check(&verifier, &subject(), &evidence(&subject(), [bundle]).await);
         assert_eq!(outcome.is_ok(), accepted, "{issuer}");
         if !accepted {
             assert_eq!(code(outcome), "other-issuer");

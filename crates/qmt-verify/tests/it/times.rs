@@ -12,7 +12,7 @@ use crate::tampered::sign;
 
 const FORMATS: [Format; 2] = [Format::Simple, Format::Bundle];
 
-/// Which signing time a policy sees, and whether one a day before it is enough for `signed_after`.
+/// The signing time of a signature, and whether `signed_after` of a day before now accepts it.
 async fn age(
     sigstore: &PrivateSigstore,
     authority: Authority,
@@ -32,8 +32,8 @@ async fn age(
     (verified.signed_at(), accepted)
 }
 
-/// A timestamp proves "not later than": made today for an old signature with a key, it makes that
-/// signature no younger. A log's time does.
+/// A timestamp proves only "not later than": one made today for an old signature proves nothing about
+/// its age. The time that a log recorded does.
 #[tokio::test]
 async fn a_timestamp_dates_no_signature_with_a_key() {
     let sigstore = PrivateSigstore::new();
@@ -61,7 +61,7 @@ async fn a_timestamp_dates_no_signature_with_a_key() {
     }
 }
 
-/// A certificate lives for minutes, so that its issue dates the signature.
+/// A certificate is valid for minutes, so its time of issue is the signing time.
 #[tokio::test]
 async fn a_certificate_dates_its_signature() {
     let sigstore = PrivateSigstore::new();
@@ -85,7 +85,7 @@ async fn a_certificate_dates_its_signature() {
     }
 }
 
-/// What no signature can satisfy is refused when the policy is made.
+/// A policy that no signature can satisfy is refused when it is made.
 #[test]
 fn a_minimum_time_and_a_key_without_a_log_contradict_each_other() {
     let sigstore = PrivateSigstore::new();

@@ -267,12 +267,12 @@ async fn tuf_01_a_root_that_was_seen_is_not_forgotten() {
     assert_eq!(simulator.asked()[0], "3.root.json");
 }
 
-/// Spec 5.4.5, 5.5.7: what a refresh verified before it broke off is kept, and nothing is rolled back
-/// to before it.
+/// Spec 5.4.5, 5.5.7: what a refresh verified before it failed is stored, and no role is rolled back to
+/// a version before it.
 #[tokio::test]
 async fn tuf_01_a_refresh_that_broke_off_is_a_floor() {
     for hashes in [false, true] {
-        // How far the refresh gets that breaks off, and what is rolled back after it.
+        // The role at which the refresh fails, and the role that is rolled back after it.
         for (broken, rolled_back) in [
             ("snapshot", "timestamp"),
             ("targets", "timestamp"),
@@ -285,7 +285,7 @@ async fn tuf_01_a_refresh_that_broke_off_is_a_floor() {
             simulator.update(&LOWER);
             let client = Client::of(&simulator);
             client.refresh(&simulator).await.unwrap();
-            // Versions 3 and 4 of all; the role at which it breaks is not served.
+            // Versions 3 and 4 of all roles; the role at which the refresh fails is not served.
             for _ in 0..2 {
                 simulator.update(&LOWER);
             }
@@ -294,9 +294,9 @@ async fn tuf_01_a_refresh_that_broke_off_is_a_floor() {
             cut.remove(&format!("4.{broken}.json")).unwrap();
             simulator.serve(cut);
             assert!(client.refresh(&simulator).await.is_err());
-            // What was complete before serves as long as nothing else can be had.
+            // The last complete refresh is used while the repository cannot be read.
             assert_eq!(client.cached().await.unwrap(), (1, 2));
-            // A lower version of the role than the one that was seen, and everything above says so.
+            // A lower version of the role than the one seen, named by all roles above it.
             simulator.serve(good.clone());
             let floor = if broken == "snapshot" && rolled_back == "targets" {
                 2 // The new snapshot was never seen, so that the one before counts.
@@ -315,7 +315,7 @@ async fn tuf_01_a_refresh_that_broke_off_is_a_floor() {
                     "{broken} {rolled_back} {hashes} {attempt}"
                 );
             }
-            // The good twin: newer versions of all are accepted.
+            // Newer versions of all roles are accepted.
             for role in LOWER {
                 simulator.role(role).version = 9;
             }
@@ -325,8 +325,8 @@ async fn tuf_01_a_refresh_that_broke_off_is_a_floor() {
     }
 }
 
-/// Spec 5.5.4: a snapshot may not forget a role that one before it named, also where a timestamp
-/// came in between or was brought back by new keys.
+/// Spec 5.5.4: a snapshot may not omit a role that an earlier one named, also if a timestamp came in
+/// between, or its keys were rotated.
 #[tokio::test]
 async fn tuf_01_what_a_snapshot_named_is_not_forgotten() {
     for rotated in [false, true] {
@@ -334,7 +334,7 @@ async fn tuf_01_what_a_snapshot_named_is_not_forgotten() {
         simulator.update(&LOWER);
         let client = Client::of(&simulator);
         client.refresh(&simulator).await.unwrap();
-        // A timestamp whose snapshot is withheld.
+        // A timestamp whose snapshot is not served.
         simulator.update(&["snapshot", "timestamp"]);
         let mut cut = simulator.files();
         cut.remove("3.snapshot.json").unwrap();
@@ -353,7 +353,7 @@ async fn tuf_01_what_a_snapshot_named_is_not_forgotten() {
         for _ in 0..2 {
             assert!(client.refresh(&simulator).await.is_err(), "{rotated}");
         }
-        // The keys of the snapshot are what brings it back.
+        // New keys for the snapshot let the repository recover.
         let version = simulator.roles["snapshot"].version;
         *simulator.role("snapshot") = Role::of(&[9], 1, &[9]);
         simulator.role("snapshot").version = version;

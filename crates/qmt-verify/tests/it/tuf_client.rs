@@ -32,7 +32,7 @@ impl Lab {
         lab
     }
 
-    /// Serves what the repository publishes; its targets are at another place.
+    /// Serves what the repository publishes, with the targets under another URL.
     fn serve(&self) {
         for (name, content) in self.repository.files().iter() {
             let place = match name.strip_prefix("targets/") {
@@ -138,7 +138,7 @@ fn tuf_01_targets_are_downloaded_by_their_path() {
     }
 }
 
-/// What the suite does not ask is no success either.
+/// Commands that the suite does not define fail.
 #[test]
 fn unknown_commands_fail() {
     let lab = Lab::new();
