@@ -30,7 +30,7 @@ fn refuse(text: &str) -> ReferenceError {
 }
 
 /// REF-01: the rows of the distribution project's `reference_test.go`, normalised as
-/// `ParseNormalizedNamed` does it. No verdict differs.
+/// `ParseNormalizedNamed` does it. No outcome differs.
 #[test]
 fn distribution_references() {
     let hub = "docker.io/library/";

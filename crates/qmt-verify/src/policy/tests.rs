@@ -215,7 +215,7 @@ fn an_empty_policy_is_an_error() {
     assert!(IdentityRule::regex("").is_err());
 }
 
-/// SIG-02: `identity = "required"` takes no policy that leaves open who signs.
+/// SIG-02: `identity = "required"` accepts no policy that does not name the signers.
 #[test]
 fn required_identities_are_required() {
     let set = |policy| PolicySet::new(vec![(scope("**"), policy)]).unwrap();

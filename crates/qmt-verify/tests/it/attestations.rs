@@ -1,4 +1,4 @@
-//! Attestations: demanded besides a signature, and never one.
+//! Attestations: demanded in addition to a signature, and never one.
 
 use qmt_testkit::{Attestation, Identity, PrivateSigstore, SLSA_V1, SLSA_V02, Signing, Tampered};
 use qmt_verify::policy::{AttestationDemand, Policy};
@@ -29,12 +29,12 @@ async fn an_attestation_is_no_signature() {
     let disguised = sigstore.attest_simple(subject().digest(), &disguised, &signing);
     for policy in [any_of(vec![dev_authority()]), Policy::pin_on_first_use()] {
         let verifier = verifier(&sigstore, policy);
-        for piece in [
+        for item in [
             Item::from(bundle.clone()),
             layer.clone().into(),
             disguised.clone().into(),
         ] {
-            let evidence = evidence(&subject(), [piece]).await;
+            let evidence = evidence(&subject(), [item]).await;
             assert_eq!(code(check(&verifier, &subject(), &evidence)), "attestation");
         }
     }
@@ -88,8 +88,8 @@ async fn provenance_is_checked_field_by_field() {
         ];
         let bundle = sigstore.attest_bundle(subject().digest(), &attestation, &signing);
         let layer = sigstore.attest_simple(subject().digest(), &attestation, &signing);
-        for piece in [Item::from(bundle), layer.into()] {
-            let both = evidence(&subject(), [signature.clone(), piece]).await;
+        for item in [Item::from(bundle), layer.into()] {
+            let both = evidence(&subject(), [signature.clone(), item]).await;
             let check_with = |demand: AttestationDemand| {
                 let policy = any_of(vec![dev_authority()]).with_attestation(demand);
                 check(&verifier(&sigstore, policy), &subject(), &both)
@@ -148,8 +148,8 @@ async fn a_demanded_attestation_must_hold_itself() {
         ] {
             bad.push(attest(&Signing::keyless(dev()).tampered(tampered)));
         }
-        for piece in bad {
-            let evidence = evidence(&subject(), [signature.clone(), piece]).await;
+        for item in bad {
+            let evidence = evidence(&subject(), [signature.clone(), item]).await;
             assert!(check(&verifier, &subject(), &evidence).is_err());
         }
     }
@@ -178,23 +178,23 @@ async fn any_predicate_can_be_demanded() {
             .with_field(pointer, expected)
             .unwrap()
     };
-    let check_with = async |piece: &Item, demand: AttestationDemand| {
+    let check_with = async |item: &Item, demand: AttestationDemand| {
         let policy = any_of(vec![key_authority(&sigstore, "p256")]).with_attestation(demand);
-        let both = evidence(&subject(), [signature.clone(), piece.clone()]).await;
+        let both = evidence(&subject(), [signature.clone(), item.clone()]).await;
         check(&verifier(&sigstore, policy), &subject(), &both)
     };
-    for piece in [&bundle, &layer] {
+    for item in [&bundle, &layer] {
         for (pointer, value) in [("/result", "clean"), ("/findings", "0"), ("/by/tool", "x")] {
-            check_with(piece, demand(pointer, value)).await.unwrap();
+            check_with(item, demand(pointer, value)).await.unwrap();
         }
         for (pointer, value) in [("/result", "dirty"), ("/findings", "1"), ("/by", "x")] {
-            check_with(piece, demand(pointer, value)).await.unwrap_err();
+            check_with(item, demand(pointer, value)).await.unwrap_err();
         }
     }
     check_with(&stranger, demand("/result", "clean"))
         .await
         .unwrap_err();
-    // What makes no sense is told when the policy is made.
+    // Contradictions are reported when the policy is made.
     assert!(AttestationDemand::new(" ").is_err());
     assert!(
         AttestationDemand::new(kind)

@@ -180,7 +180,7 @@ async fn statements_are_read_strictly() {
         let outcome = check(&verifier, &subject(), &evidence(&subject(), [bundle]).await);
         assert_eq!(code(outcome), expected, "{said}");
     }
-    // Annotations are those of the subject that was asked about, not of one beside it.
+    // Annotations are those of the subject that was requested, not of one next to it.
     let theirs =
         json!({ "digest": { "sha256": "0".repeat(64) }, "annotations": { "channel": "stable" } });
     let wanted = key_authority(&sigstore, "p256").without_log();

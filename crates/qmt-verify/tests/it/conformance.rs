@@ -20,7 +20,7 @@ mod client;
 /// Set where this process is the client under test: its arguments, one a line.
 const ARGUMENTS: &str = "QMT_CONFORMANCE_ARGUMENTS";
 
-/// A test that is the client when it is told so.
+/// A test that is the client where the environment says so.
 #[test]
 fn acts_as_the_client() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else {

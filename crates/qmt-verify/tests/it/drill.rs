@@ -1,6 +1,6 @@
 //! Drill F16: each bit of what a registry gives for a good signature is flipped, one at a time.
-//! The trust root stays as it is. A flip is refused, or it changes nothing that anybody relies on:
-//! then what is said about the signature is the same, or less where it took a proof away.
+//! The trust root stays as it is. A flip is refused, or it changes nothing that a check relies on: the
+//! report about the signature is then the same, or says less where a proof was damaged.
 //!
 //! Here some bits are flipped. `QMT_DRILL=full` flips a hundred thousand, `QMT_DRILL=long` every bit
 //! of as many signatures as make a million; `cargo xtask drill` sets them and reads the line that
@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use self::places::{OWN_SIGNATURE, Parts, changed, lay_open, unused};
 use crate::support::{dev, evidence, subject, verifier};
-use crate::tampered::{anybody, forms, sign};
+use crate::tampered::{any_signer, forms, sign};
 
 /// A good signature as evidence is stored, and what is said about it.
 struct Good {
@@ -37,7 +37,7 @@ struct Good {
     parts: Vec<Part>,
 }
 
-/// Some bytes of a piece of evidence.
+/// Some bytes of an evidence item.
 enum Part {
     /// Base64 of what a blob holds, at this JSON pointer.
     Blob(&'static str, Vec<u8>),
@@ -333,11 +333,11 @@ fn good(
         }
         // RSA signs the same in the same way: two entries of a log would be one.
         let signing = signing.clone().annotation("number", &number.to_string());
-        let piece = sign(sigstore, *format, &signing);
+        let item = sign(sigstore, *format, &signing);
         // As it is stored, so that it is found in the same place as the flips.
         let stored_as: Value = serde_json::from_slice(
             &runtime
-                .block_on(evidence(&subject(), [piece]))
+                .block_on(evidence(&subject(), [item]))
                 .to_json()
                 .unwrap(),
         )
@@ -401,7 +401,7 @@ impl Tally {
 #[test]
 fn flips() {
     let sigstore = PrivateSigstore::new();
-    let verifier = verifier(&sigstore, anybody(&sigstore));
+    let verifier = verifier(&sigstore, any_signer(&sigstore));
     let (wanted, now) = (wanted(), SystemTime::now());
     let good = good(&sigstore, &verifier, now, wanted);
     let bits: usize = good.iter().map(Good::bits).sum();

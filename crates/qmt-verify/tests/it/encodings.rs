@@ -4,7 +4,7 @@ use qmt_testkit::{Encoding, Format, PrivateSigstore, Signing};
 
 use crate::support::{Item, any_of, check, dev, dev_authority, evidence, subject, verifier};
 
-/// SIG-15: the documented verdict on each encoding.
+/// SIG-15: the documented outcome for each encoding.
 #[tokio::test]
 async fn unusual_encodings_have_a_documented_verdict() {
     let sigstore = PrivateSigstore::new();

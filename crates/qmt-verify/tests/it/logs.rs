@@ -50,8 +50,8 @@ fn entry(verifier: &SigstoreVerifier, evidence: &Evidence) -> LogEntry {
     entry.clone()
 }
 
-/// SIG-11: a log that has retired stays retired, whoever else is said to have signed its checkpoint:
-/// four bytes of another log's ID are quickly written.
+/// SIG-11: a retired log stays retired, whichever other log its checkpoint names as a signer: the
+/// four bytes of another log's ID are easily written.
 #[tokio::test]
 async fn the_hint_of_another_log_does_not_revive_a_retired_one() {
     let sigstore = PrivateSigstore::new();
@@ -125,7 +125,7 @@ async fn a_retired_log_stays_retired_without_times() {
     }
 }
 
-/// What is said about an entry is what its log signed, not what stands beside it.
+/// What is said about an entry is what its log signed, not what stands next to it.
 #[tokio::test]
 async fn an_entry_is_described_by_what_its_log_signed() {
     let sigstore = PrivateSigstore::new();
@@ -148,15 +148,15 @@ async fn an_entry_is_described_by_what_its_log_signed() {
             }
         })
         .await;
-        let told = entry(&verifier, &bent);
-        assert_eq!(told.log, good.log);
-        assert_eq!(json!(told.index.to_string()), tree_index);
-        assert_eq!((told.kind, told.integrated_at), (good.kind, None));
+        let reported = entry(&verifier, &bent);
+        assert_eq!(reported.log, good.log);
+        assert_eq!(json!(reported.index.to_string()), tree_index);
+        assert_eq!((reported.kind, reported.integrated_at), (good.kind, None));
     }
 }
 
-/// SIG-10: an authority whose chain is empty vouches for no time and no certificate; none is a root
-/// that takes whatever comes.
+/// SIG-10: an authority with an empty chain proves no time and no certificate: it is not a root that
+/// accepts everything.
 #[tokio::test]
 async fn an_authority_without_certificates_vouches_for_nothing() {
     let sigstore = PrivateSigstore::new();

@@ -25,15 +25,15 @@ use crate::support::{
 
 /// Set where this process is the one that is fed.
 const FED: &str = "QMT_FED";
-/// What one piece of signature material may have: `limits::PIECE_BYTES_MAX`.
-const PIECE: usize = 1024 * 1024;
+/// Most bytes of one evidence item: `limits::ITEM_BYTES_MAX`.
+const ITEM_BYTES: usize = 1024 * 1024;
 /// How much more than for a good signature the process may need, in KiB.
 const GROWTH_MAX: u64 = 64 * 1024;
 
-/// JSON of the most bytes that one piece may have, in shapes that grow when they are read.
+/// JSON of the most bytes that one item may have, in shapes that grow when they are read.
 fn bombs() -> Vec<String> {
     let filled = |head: &str, unit: &str, tail: &str| {
-        let count = (PIECE - head.len() - tail.len()) / unit.len();
+        let count = (ITEM_BYTES - head.len() - tail.len()) / unit.len();
         format!("{head}{}{tail}", unit.repeat(count))
     };
     let material = "{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\",\
@@ -78,7 +78,7 @@ fn bombs() -> Vec<String> {
             "MIIB",
             "\n-----END CERTIFICATE-----\n",
         ),
-        "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".repeat(PIECE / 60),
+        "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".repeat(ITEM_BYTES / 60),
     ]
 }
 
@@ -127,7 +127,7 @@ fn is_parent(name: &str) -> bool {
     true
 }
 
-/// SIG-18: pieces as large as they may be, in shapes that grow when they are read, are refused and
+/// SIG-18: items as large as they may be, in shapes that grow when they are read, are refused and
 /// do not eat the memory.
 #[tokio::test]
 async fn sig_18_hostile_signatures_do_not_eat_the_memory() {

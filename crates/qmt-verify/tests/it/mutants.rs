@@ -149,7 +149,7 @@ fn proven(report: &Report) -> impl PartialEq + std::fmt::Debug + use<> {
     )
 }
 
-/// Good signatures, each with who alone is accepted.
+/// Good signatures, each with the only signer that is accepted.
 async fn originals(sigstore: &PrivateSigstore) -> Vec<(Evidence, Authority)> {
     let v2 = |signing: Signing| signing.log(LogKind::RekorV2).timestamp(true);
     let keyless = || Signing::keyless(dev());
@@ -164,8 +164,8 @@ async fn originals(sigstore: &PrivateSigstore) -> Vec<(Evidence, Authority)> {
         (Signing::key("p256"), key("p256")),
         (Signing::key("rsa2048"), key("rsa2048")),
     ] {
-        let piece = sigstore.sign_simple(subject().digest(), &signing);
-        all.push((evidence(&subject(), [piece]).await, authority));
+        let item = sigstore.sign_simple(subject().digest(), &signing);
+        all.push((evidence(&subject(), [item]).await, authority));
     }
     for (signing, authority) in [
         (keyless(), dev_authority()),
@@ -178,8 +178,8 @@ async fn originals(sigstore: &PrivateSigstore) -> Vec<(Evidence, Authority)> {
         (v2(Signing::key("rsa2048")), key("rsa2048")),
         (v2(Signing::key("p384")), key("p384")),
     ] {
-        let piece = sigstore.sign_bundle(subject().digest(), &signing);
-        all.push((evidence(&subject(), [piece]).await, authority));
+        let item = sigstore.sign_bundle(subject().digest(), &signing);
+        all.push((evidence(&subject(), [item]).await, authority));
     }
     all
 }
@@ -212,8 +212,8 @@ fn closed(content: &Value, subject: &PinnedReference) -> Option<Evidence> {
     Evidence::from_json(stored.to_string().as_bytes()).ok()
 }
 
-/// What the signer, the log and the timestamp authority did not sign, and nobody relies on. All of
-/// the rest must be as it was for a mutant to be accepted.
+/// What the signer, the log and the timestamp authority did not sign, and no check relies on.
+/// Everything else must be unchanged for a mutant to be accepted.
 const NOT_SIGNED: [&str; 16] = [
     "/publicKey/hint",
     "/logId/keyId",

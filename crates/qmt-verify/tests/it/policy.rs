@@ -1,4 +1,5 @@
-//! Policies: who is enough, and that everything an authority says holds on one signature.
+//! Policies: which signers are enough, and that everything an authority requires holds on one
+//! signature.
 
 use std::time::{Duration, SystemTime};
 
@@ -42,8 +43,8 @@ async fn every_kind_of_name_is_an_identity() {
             "jane!example.com",
         ),
     ] {
-        let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
-        let evidence = evidence(&subject(), [piece]).await;
+        let item = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
+        let evidence = evidence(&subject(), [item]).await;
         let right = verifier(&sigstore, any_of(vec![authority(ISSUER, name)]));
         assert_eq!(
             check(&right, &subject(), &evidence)
@@ -72,8 +73,8 @@ async fn an_expression_covers_the_whole_identity() {
         ("https://github.com/acme/X", false),
     ] {
         let identity = Identity::uri(identity, ISSUER);
-        let piece = sigstore.sign_simple(subject().digest(), &Signing::keyless(identity.clone()));
-        let evidence = evidence(&subject(), [piece]).await;
+        let item = sigstore.sign_simple(subject().digest(), &Signing::keyless(identity.clone()));
+        let evidence = evidence(&subject(), [item]).await;
         let outcome = check(&verifier, &subject(), &evidence);
         assert_eq!(outcome.is_ok(), accepted, "{identity:?}");
         if let Err(error) = outcome {
@@ -89,23 +90,23 @@ async fn conflicting_issuers_are_refused() {
     let sigstore = PrivateSigstore::new();
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     for identity in [dev(), dev().without_claim(1), dev().without_claim(8)] {
-        let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
-        check(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
+        let item = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
+        check(&verifier, &subject(), &evidence(&subject(), [item]).await).unwrap();
     }
     for identity in [
         dev().with_claim(1, "https://evil.example"),
         dev().with_claim(8, "https://evil.example"),
     ] {
-        let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
-        let evidence = evidence(&subject(), [piece]).await;
+        let item = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
+        let evidence = evidence(&subject(), [item]).await;
         assert_eq!(
             code(check(&verifier, &subject(), &evidence)),
             "issuer-conflict"
         );
     }
     let nobody = dev().without_claim(1).without_claim(8);
-    let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(nobody));
-    let evidence = evidence(&subject(), [piece]).await;
+    let item = sigstore.sign_bundle(subject().digest(), &Signing::keyless(nobody));
+    let evidence = evidence(&subject(), [item]).await;
     assert_eq!(
         code(check(&verifier, &subject(), &evidence)),
         "other-issuer"
@@ -118,8 +119,8 @@ async fn a_certificate_names_one_identity() {
     let sigstore = PrivateSigstore::new();
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     let two = dev().with_name(SubjectName::Email("eve@example.com".to_owned()));
-    let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(two));
-    let outcome = check(&verifier, &subject(), &evidence(&subject(), [piece]).await);
+    let item = sigstore.sign_bundle(subject().digest(), &Signing::keyless(two));
+    let outcome = check(&verifier, &subject(), &evidence(&subject(), [item]).await);
     assert_eq!(code(outcome), "certificate");
 }
 
@@ -143,8 +144,8 @@ async fn workflow_claims_are_checked() {
     let check_claims = async |identity: &Identity, wanted: WorkflowClaims| {
         let authority = authority(GITHUB_ISSUER, &name).with_claims(wanted).unwrap();
         let verifier = verifier(&sigstore, any_of(vec![authority]));
-        let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity.clone()));
-        check(&verifier, &subject(), &evidence(&subject(), [piece]).await)
+        let item = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity.clone()));
+        check(&verifier, &subject(), &evidence(&subject(), [item]).await)
     };
     check_claims(&good, all(&|_| {})).await.unwrap();
     let whole = "https://github.com/acme/echo";
@@ -277,8 +278,8 @@ async fn the_signed_name_is_compared_where_the_policy_says_so() {
         (&hub, "acme/echo", true),
     ] {
         let signing = Signing::keyless(dev()).docker_reference(name);
-        let piece = sigstore.sign_simple(asked.digest(), &signing);
-        let evidence = evidence(asked, [piece]).await;
+        let item = sigstore.sign_simple(asked.digest(), &signing);
+        let evidence = evidence(asked, [item]).await;
         let verified = check(&any, asked, &evidence).unwrap();
         assert_eq!(verified.report().signed_name.as_deref(), Some(name));
         let outcome = check(&matching, asked, &evidence);
@@ -347,7 +348,7 @@ async fn m_of_n_counts_distinct_signers() {
             }
         }
     }
-    // One signer who fits two entries is still one signer.
+    // One signer that matches two entries is still one signer.
     let overlapping = two_of(vec![dev_authority(), regex(".*@example.com")]);
     let once = evidence(&subject(), [by(dev()), by(dev())]).await;
     assert!(check(&overlapping, &subject(), &once).is_err());
@@ -368,8 +369,8 @@ async fn the_most_specific_scope_decides() {
     ])
     .unwrap();
     let verifier = SigstoreVerifier::new(trust(&sigstore), policies).unwrap();
-    let piece = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
-    let inside = evidence(&subject(), [piece]).await;
+    let item = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let inside = evidence(&subject(), [item]).await;
     assert_eq!(
         code(check(&verifier, &subject(), &inside)),
         "other-identity"
@@ -495,8 +496,8 @@ async fn a_certificate_does_without_a_log_where_its_entry_says_so() {
         let timed = unlogged.clone().timestamp(true);
         let sigstore = &sigstore;
         let signed = |signing: Signing| async move {
-            let piece = sign(sigstore, format, &signing);
-            evidence(&subject(), [piece]).await
+            let item = sign(sigstore, format, &signing);
+            evidence(&subject(), [item]).await
         };
         let good = signed(timed.clone()).await;
         let verified = check(&lax, &subject(), &good).unwrap();
@@ -532,7 +533,7 @@ async fn a_certificate_does_without_a_log_where_its_entry_says_so() {
     }
 }
 
-/// SIG-17: bad signatures beside a good one are reported, and do not matter.
+/// SIG-17: bad signatures next to a good one are reported, and decide nothing.
 #[tokio::test]
 async fn one_good_signature_among_bad_ones_is_enough() {
     let sigstore = PrivateSigstore::new();
@@ -560,7 +561,7 @@ async fn one_good_signature_among_bad_ones_is_enough() {
     );
 }
 
-/// Pin on first use: taken once, kept afterwards, and the change is told with both names.
+/// Pin on first use: accepted once, pinned afterwards, and a change is reported with both names.
 #[tokio::test]
 async fn the_first_signer_is_pinned_and_another_is_refused() {
     let sigstore = PrivateSigstore::new();
@@ -598,7 +599,7 @@ async fn the_first_signer_is_pinned_and_another_is_refused() {
         .check(&subject(), &both, Some(&pinned), now)
         .unwrap();
     assert_eq!(found.signer(), Some(&pinned));
-    // A key cannot be taken on first use: nobody vouches for it.
+    // A key cannot be taken on first use: nothing proves whose it is.
     let by_key = sigstore.sign_bundle(subject().digest(), &Signing::key("p256"));
     let by_key = evidence(&subject(), [by_key]).await;
     assert_eq!(
@@ -617,7 +618,7 @@ async fn the_first_signer_is_pinned_and_another_is_refused() {
     );
 }
 
-/// Where the policy names signers, the policy decides; a change of signer is told.
+/// Where the policy names signers, the policy decides; a change of signer is reported.
 #[tokio::test]
 async fn a_named_signer_overrides_the_pin_and_says_so() {
     let sigstore = PrivateSigstore::new();
@@ -641,7 +642,7 @@ async fn a_named_signer_overrides_the_pin_and_says_so() {
     assert!(!verified.differs_from_pin());
 }
 
-/// A signature of a kind that the policy does not name is told apart from a bad one.
+/// A signature of a kind that the policy does not name is distinguished from a bad one.
 #[tokio::test]
 async fn keys_and_certificates_are_not_mixed_up() {
     let sigstore = PrivateSigstore::new();

@@ -164,7 +164,7 @@ async fn the_genuine_cosign_3_signature_holds_for_its_digest_and_signer_alone() 
     }
 }
 
-/// SIG-13: the genuine attestation is no signature, whoever is accepted.
+/// SIG-13: the genuine attestation is not a signature, whichever signer is accepted.
 #[tokio::test]
 async fn the_genuine_attestation_is_no_signature() {
     let Some(folder) = fixtures("attestation") else {
@@ -174,10 +174,11 @@ async fn the_genuine_attestation_is_no_signature() {
     let subject = pin("sha256:732112270d7e59418a8c080b134b24cabd67d250d0d0147a97ed95ba5c280aa4");
     let source = bundled(&subject, &bundle);
     let evidence = look(&source, &subject).await;
-    let anybody = IdentityRule::regex("(?s).*").unwrap();
-    let anybody = Policy::any_of(vec![Authority::identity_of_any_issuer(anybody)], 1).unwrap();
+    let any_signer = IdentityRule::regex("(?s).*").unwrap();
+    let any_signer =
+        Policy::any_of(vec![Authority::identity_of_any_issuer(any_signer)], 1).unwrap();
     for root in public_roots(&folder) {
-        for policy in [anybody.clone(), Policy::pin_on_first_use()] {
+        for policy in [any_signer.clone(), Policy::pin_on_first_use()] {
             let error = check(&root, policy, &subject, &evidence).unwrap_err();
             assert_eq!(
                 error.rejections()[0].code.to_string(),

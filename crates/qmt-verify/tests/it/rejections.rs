@@ -225,7 +225,7 @@ async fn rejects_10_empty_trust_material() {
         );
     }
     trust_json(&sigstore.trusted_root_json()).unwrap();
-    // A root that lacks what a policy needs is told when the verifier is made, not at a signature.
+    // A root that lacks what a policy needs is refused when the verifier is made, not at a check.
     for (lacking, what) in [
         (
             sigstore

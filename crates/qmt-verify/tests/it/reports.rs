@@ -22,8 +22,8 @@ async fn the_rule_that_held_is_named() {
         ),
         (Signing::key("p256"), "key `p256.pub`".to_owned()),
     ] {
-        let piece = sigstore.sign_bundle(subject().digest(), &signing);
-        let verified = check(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
+        let item = sigstore.sign_bundle(subject().digest(), &signing);
+        let verified = check(&verifier, &subject(), &evidence(&subject(), [item]).await).unwrap();
         assert_eq!(verified.authority(), rule);
         assert_eq!(verified.report().authority, rule);
     }
@@ -43,8 +43,8 @@ async fn the_claims_of_a_workflow_are_told_by_name() {
     let rule = IdentityRule::exact(&workflow).unwrap();
     let authority = Authority::certificate(GITHUB_ISSUER, rule).unwrap();
     let verifier = verifier(&sigstore, any_of(vec![authority]));
-    let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
-    let verified = check(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
+    let item = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
+    let verified = check(&verifier, &subject(), &evidence(&subject(), [item]).await).unwrap();
     let report = verified.report();
     assert_eq!(report.identities.join(" "), workflow);
     assert_eq!(
@@ -63,8 +63,8 @@ async fn the_claims_of_a_workflow_are_told_by_name() {
     );
 }
 
-/// Only what was proven is told: a time where something proves one, and no warning about what is as
-/// it should be.
+/// Only what was proven is reported: a time where something proves one, and no warning without a
+/// reason.
 #[tokio::test]
 async fn the_checks_that_held_are_told() {
     let sigstore = PrivateSigstore::new();
@@ -92,8 +92,8 @@ async fn the_checks_that_held_are_told() {
             0,
         ),
     ] {
-        let piece = sigstore.sign_bundle(subject().digest(), &signing);
-        let verified = check(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
+        let item = sigstore.sign_bundle(subject().digest(), &signing);
+        let verified = check(&verifier, &subject(), &evidence(&subject(), [item]).await).unwrap();
         let report = verified.report();
         assert_eq!(report.checks.join(", "), checks, "{signing:?}");
         assert_eq!(report.signed_at.len(), times, "{signing:?}");

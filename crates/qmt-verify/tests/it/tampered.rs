@@ -63,8 +63,8 @@ pub fn sign(sigstore: &PrivateSigstore, format: Format, signing: &Signing) -> It
     }
 }
 
-/// Accepts whoever signs, with every key: only the cryptography can refuse.
-pub fn anybody(sigstore: &PrivateSigstore) -> Policy {
+/// Accepts every signer and every key, so that only the cryptography can refuse.
+pub fn any_signer(sigstore: &PrivateSigstore) -> Policy {
     let all = IdentityRule::regex("(?s).*").unwrap();
     let mut authorities = vec![Authority::identity_of_any_issuer(all)];
     for key in ["p256", "rsa2048", "p384"] {
@@ -102,12 +102,12 @@ async fn every_good_form_is_accepted() {
     }
 }
 
-/// SIG-09, SIG-10, SIG-11, SIG-13, SIG-15: one thing wrong, whatever it is, and it is refused, also
-/// where the policy takes anybody.
+/// SIG-09, SIG-10, SIG-11, SIG-13, SIG-15: a signature with any one defect is refused, also by a
+/// policy that accepts any signer.
 #[tokio::test]
 async fn every_tampered_signature_is_refused() {
     let sigstore = PrivateSigstore::new();
-    let verifier = verifier(&sigstore, anybody(&sigstore));
+    let verifier = verifier(&sigstore, any_signer(&sigstore));
     let (mut count, mut accepted) = (0, Vec::new());
     for (name, format, signing) in forms() {
         for tampered in Tampered::ALL

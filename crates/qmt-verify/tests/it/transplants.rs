@@ -4,7 +4,7 @@ use qmt_oci_ref::PinnedReference;
 use qmt_testkit::{Format, Identity, LogKind, Part, PrivateSigstore, Signing};
 
 use crate::support::{ISSUER, Item, check, dev, evidence, pin, subject, verifier};
-use crate::tampered::anybody;
+use crate::tampered::any_signer;
 
 /// Good signatures of one image and of another, by several signers, in one form.
 fn donors(sigstore: &PrivateSigstore, format: Format) -> Vec<(PinnedReference, Item)> {
@@ -37,11 +37,11 @@ fn donors(sigstore: &PrivateSigstore, format: Format) -> Vec<(PinnedReference, I
     for (index, signing) in orders.iter().enumerate() {
         // One of each order, and the first few for the other image too.
         for subject in subjects.iter().take(if index < 5 { 2 } else { 1 }) {
-            let piece = match format {
+            let item = match format {
                 Format::Simple => sigstore.sign_simple(subject.digest(), signing).into(),
                 _ => sigstore.sign_bundle(subject.digest(), signing).into(),
             };
-            donors.push((subject.clone(), piece));
+            donors.push((subject.clone(), item));
         }
     }
     donors
@@ -52,7 +52,7 @@ fn transplant(host: &Item, donor: &Item, part: Part) -> Option<Item> {
         (Item::Simple(host), Item::Simple(donor)) => host.transplant(donor, part).map(Into::into),
         (Item::Bundle(host), Item::Bundle(donor)) => {
             let chimera = host.transplant(donor, part)?;
-            // The hint at a key is not signed, and nobody reads it: no part of a signature.
+            // The hint at a key is not signed, and is not read, so it is not part of one.
             let only_hint = part == Part::Certificate
                 && String::from_utf8_lossy(&host.json).contains("\"publicKey\"");
             (!only_hint).then(|| chimera.into())
@@ -66,7 +66,7 @@ fn transplant(host: &Item, donor: &Item, part: Part) -> Option<Item> {
 #[tokio::test]
 async fn no_part_of_one_signature_serves_another() {
     let sigstore = PrivateSigstore::new();
-    let verifier = verifier(&sigstore, anybody(&sigstore));
+    let verifier = verifier(&sigstore, any_signer(&sigstore));
     let (mut chimeras, mut accepted) = (0, Vec::new());
     for format in [Format::Simple, Format::Bundle] {
         let donors = donors(&sigstore, format);

@@ -31,8 +31,8 @@ async fn an_unusable_key_is_left_aside() {
     let root = trust_json(&sigstore.trusted_root().with_unknown_key().json()).unwrap();
     assert_eq!(root.describe().left_aside.len(), 1, "{:?}", root.describe());
     assert_eq!(root.describe().logs, 2);
-    let piece = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
-    let evidence = evidence(&subject(), [piece]).await;
+    let item = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
+    let evidence = evidence(&subject(), [item]).await;
     let verified = check(&with(root), &subject(), &evidence).unwrap();
     assert!(
         verified
@@ -135,7 +135,7 @@ fn bad_pem_files_are_errors() {
     ] {
         assert!(fulcio(text).is_err());
     }
-    // A file that holds nothing usable is an error even beside one that does.
+    // A file that holds nothing usable is an error even next to one that does.
     let junk = write(
         &folder,
         "junk",
@@ -161,7 +161,7 @@ fn bad_pem_files_are_errors() {
 }
 
 /// SIG-09 (CVE-2026-54787, CVE-2026-24122), SIG-10 (TOB-SIGSTORE-11): each part of the trust root
-/// vouches only for its own time.
+/// is valid only for its own time.
 #[tokio::test]
 async fn each_part_of_the_root_vouches_for_its_own_time_only() {
     let sigstore = PrivateSigstore::new();
@@ -277,8 +277,8 @@ async fn keys_need_no_certificate_authority() {
     let policy = any_of(vec![key_authority(&sigstore, "p256")]);
     let verifier = SigstoreVerifier::new(root, everything(policy)).unwrap();
     for format in [Format::Simple, Format::Bundle] {
-        let piece = sign(&sigstore, format, &Signing::key("p256"));
-        check(&verifier, &subject(), &evidence(&subject(), [piece]).await).unwrap();
+        let item = sign(&sigstore, format, &Signing::key("p256"));
+        check(&verifier, &subject(), &evidence(&subject(), [item]).await).unwrap();
     }
 }
 
@@ -301,8 +301,8 @@ async fn certificates_without_a_log_need_a_timestamp_authority() {
     let lax = || dev_authority().without_log();
     let signing = Signing::keyless(dev()).log(LogKind::None).timestamp(true);
     for format in [Format::Simple, Format::Bundle] {
-        let piece = sign(&sigstore, format, &signing);
-        let evidence = evidence(&subject(), [piece]).await;
+        let item = sign(&sigstore, format, &signing);
+        let evidence = evidence(&subject(), [item]).await;
         check(&verifier(&timed, lax()).unwrap(), &subject(), &evidence).unwrap();
     }
     for (trust, authority, lacking) in [

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const URL: &str = "https://user:secret@tuf.example/repository/";
 const DAY: Duration = Duration::from_hours(24);
 
-/// Serves files, counts requests, and breaks when told.
+/// Serves files, counts requests, and fails on demand.
 #[derive(Default)]
 struct Mirror {
     files: Mutex<TufFiles>,
@@ -208,8 +208,8 @@ async fn an_unreachable_repository_is_forgiven_until_its_metadata_expires() {
         .unwrap_err();
 }
 
-/// Who has waited in vain for a repository does not wait again at each start: ten minutes later it
-/// is asked again, and at once where news are wanted now.
+/// A repository that could not be reached is not requested again at each start, but ten minutes
+/// later, or at once where a refresh is demanded.
 #[tokio::test]
 async fn an_unreachable_repository_is_left_alone_for_a_while() {
     let mut lab = Lab::new();
@@ -298,7 +298,7 @@ async fn bad_metadata_is_refused() {
         TrustRoot::from_tuf_cache(&lab.options, lab.now)
             .await
             .unwrap_or_else(|error| panic!("{defect:?}: the last good state is gone: {error}"));
-        // Without a cache nobody can know of a rollback.
+        // Without a cache a rollback cannot be detected.
         if !matches!(defect, TufDefect::Rollback(_)) {
             lab.forget();
             lab.load()
@@ -476,7 +476,7 @@ async fn endless_data_is_refused() {
     }
 }
 
-/// TUF-05: a corrupted cache is never believed; it costs a refresh.
+/// TUF-05: a corrupted cache is never used; it costs a refresh.
 #[tokio::test]
 async fn a_corrupted_cache_is_not_believed() {
     let lab = Lab::new();

@@ -149,7 +149,7 @@ async fn tuf_01_rollbacks_are_refused() {
             simulator.update(&above);
             assert!(client.refresh(&simulator).await.is_err(), "{role} {hashes}");
             assert_eq!(client.cached().await.unwrap(), (1, 2));
-            // Without a past nobody can tell.
+            // Without a cache a rollback cannot be detected.
             Client::of(&simulator).refresh(&simulator).await.unwrap();
         }
     }

@@ -61,10 +61,10 @@ impl TufTransport for Folder {
 }
 
 /// A transport that is not to be asked.
-struct Nobody;
+struct Unused;
 
 #[async_trait]
-impl TufTransport for Nobody {
+impl TufTransport for Unused {
     async fn get(&self, _: &str, _: u64) -> Result<Option<Bytes>, BoxError> {
         Err("there is no network".into())
     }
@@ -95,14 +95,14 @@ fn start(folder: &Path, endless: bool) -> Child {
     command.spawn().unwrap()
 }
 
-/// A test that is one of the processes when it is told so.
+/// A test that is one of the processes where the environment says so.
 #[tokio::test]
 async fn acts_as_one_of_many() {
     let Some(folder) = std::env::var_os(FOLDER) else {
         let (_scratch, folder, _) = lab();
         let options = folder.options(Duration::from_hours(24));
-        let outcome = TrustRoot::from_tuf(&options, &Nobody, SystemTime::now()).await;
-        assert!(outcome.is_err(), "nobody was asked");
+        let outcome = TrustRoot::from_tuf(&options, &Unused, SystemTime::now()).await;
+        assert!(outcome.is_err(), "no repository was asked");
         return;
     };
     let folder = Folder(folder.into());
@@ -174,7 +174,7 @@ async fn tuf_05_a_killed_process_loses_nothing() {
         TrustRoot::from_tuf_cache(&day, SystemTime::now())
             .await
             .unwrap_or_else(|error| panic!("round {round}: {error:?}"));
-        TrustRoot::from_tuf(&always, &Nobody, SystemTime::now())
+        TrustRoot::from_tuf(&always, &Unused, SystemTime::now())
             .await
             .unwrap_or_else(|error| panic!("round {round}: {error:?}"));
         TrustRoot::from_tuf(&always, &folder, SystemTime::now())

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use serde_json::Value;
 
-/// What is there as it was, under a name that nobody reads.
+/// The unchanged content, under a name that is not read.
 const RENAMED: &str = ", under another name";
 
 /// What bundles and cosign 2 call a timestamp.
@@ -21,7 +21,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// Where a timestamp has what its authority signed.
 const SIGNED_CONTENT: &str = "/30.0/30.1/a0.0/30.0/30.0/a0.0";
 
-/// In which signatures nobody relies on a part.
+/// The signatures in which no check relies on a part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum In {
     Any,
@@ -29,8 +29,9 @@ enum In {
     RekorV2,
 }
 
-/// What nobody signed and nobody relies on, and why. A place that ends with `/` stands for all that
-/// is within. Places in timestamps are tags: `30.0/02.0` is the first integer of the first sequence.
+/// Places that are not signed and that no check relies on, and why. A place that ends with `/` is
+/// everything within it. Places in timestamps are tags: `30.0/02.0` is the first integer of the first
+/// sequence.
 const UNUSED: &[(&str, In, &str)] = &[
     (
         "/bundle/json/verificationMaterial/publicKey/hint",
@@ -169,7 +170,7 @@ fn short(before: &Parts, places: BTreeSet<String>) -> BTreeSet<String> {
     places.collect()
 }
 
-/// Why nobody relies on `place`, if so. What is unused may also go by another name.
+/// Why no check relies on `place`, if so. An unused place may also have another name.
 pub(super) fn unused(place: &str, of_rekor_v2: bool) -> Option<&'static str> {
     let itself = place.strip_suffix(RENAMED).unwrap_or(place);
     let found = UNUSED.iter().find(|(unused, within, _)| {
@@ -235,7 +236,7 @@ fn open_text(text: &str, place: &str, own: Option<&[u8]>, parts: &mut Parts) {
             return;
         }
     }
-    // Nobody reads what stands around a PEM block.
+    // Text around a PEM block is not read.
     let text = text.trim();
     let is_hex = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let bytes = match STANDARD.decode(text) {
@@ -246,8 +247,8 @@ fn open_text(text: &str, place: &str, own: Option<&[u8]>, parts: &mut Parts) {
     parts.insert(place.to_owned(), bytes);
 }
 
-/// The signed text, and line by line who says to have signed it. The log's own line is the only
-/// one, or the middle one of three; or the one with the signature that is known to be its own.
+/// The signed text, and a line for each claimed signer. The log's own line is the only one, or the
+/// middle one of three; or the one with the signature that is known to be its own.
 /// <https://github.com/C2SP/C2SP/blob/main/signed-note.md>
 fn open_checkpoint(note: &str, place: &str, own: Option<&[u8]>, parts: &mut Parts) {
     let (text, lines) = note.split_once("\n\n").unwrap_or((note, ""));

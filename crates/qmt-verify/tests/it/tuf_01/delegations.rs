@@ -88,13 +88,13 @@ fn graph(text: &'static str) -> impl Iterator<Item = Delegation> {
 #[tokio::test]
 async fn tuf_01_delegations_are_walked_in_their_order() {
     for (text, order) in GRAPHS {
-        // Nobody lists the target, so everybody is asked who may know.
+        // No role lists the target, so every role that may list it is requested.
         let simulator = with(graph(text), "nobody");
         let client = Client::of(&simulator);
         assert!(client.refresh(&simulator).await.is_err(), "{text}");
         let expected: Vec<String> = order.iter().map(|role| format!("1.{role}.json")).collect();
         assert_eq!(simulator.asked()[4..], expected, "{text}");
-        // The last of them lists it, and is believed.
+        // The last of them lists it, which is enough.
         let simulator = with(graph(text), order.last().unwrap());
         let client = Client::of(&simulator);
         assert_eq!(client.refresh(&simulator).await.unwrap(), (1, 2), "{text}");
@@ -125,7 +125,7 @@ async fn tuf_02_delegated_roles_are_checked() {
         let outcome = Client::of(&simulator).refresh(&simulator).await;
         assert_eq!(outcome.is_ok(), holds, "{name}: {outcome:?}");
     }
-    // A role that calls itself by the name of a top-level one is nobody's.
+    // A delegated role with the name of a top-level role is not that role.
     let simulator = with(graph("targets > snapshot *"), "nobody");
     assert!(Client::of(&simulator).refresh(&simulator).await.is_err());
 }

@@ -63,12 +63,12 @@ pub struct Simulator {
     /// Which role lists the target.
     pub lists_target: &'static str,
     pub target: String,
-    /// Whether hashes and lengths are pinned beside versions.
+    /// Whether hashes and lengths are pinned in addition to versions.
     pub hashes: bool,
     /// Laid over the root's content.
     pub root_extra: Value,
     pub key_extra: Map<String, Value>,
-    /// The names that keys have besides their own: the name, and the number of the key.
+    /// The additional names of keys: the name, and the number of the key.
     pub aliases: Vec<(String, usize)>,
     /// What the snapshot pins instead of the right version of a role.
     pub pinned: BTreeMap<&'static str, u64>,
