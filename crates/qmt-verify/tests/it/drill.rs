@@ -1,6 +1,6 @@
 //! Drill F16: each bit of what a registry gives for a good signature is flipped, one at a time.
-//! The trust root stays as it is. A flip is refused, or it changes nothing that a check relies on: the
-//! report about the signature is then the same, or says less where a proof was damaged.
+//! The trust root stays as it is. A flip is refused, or it changes nothing that a check relies on:
+//! the report about the signature is then the same, or says less where a proof was damaged.
 //!
 //! Here some bits are flipped. `QMT_DRILL=full` flips a hundred thousand, `QMT_DRILL=long` every bit
 //! of as many signatures as make a million; `cargo xtask drill` sets them and reads the line that

@@ -155,8 +155,8 @@ async fn an_entry_is_described_by_what_its_log_signed() {
     }
 }
 
-/// SIG-10: an authority with an empty chain proves no time and no certificate: it is not a root that
-/// accepts everything.
+/// SIG-10: an authority with an empty chain proves no time and no certificate: it is not a root
+/// that accepts everything.
 #[tokio::test]
 async fn an_authority_without_certificates_vouches_for_nothing() {
     let sigstore = PrivateSigstore::new();

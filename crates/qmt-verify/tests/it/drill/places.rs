@@ -30,8 +30,8 @@ enum In {
 }
 
 /// Places that are not signed and that no check relies on, and why. A place that ends with `/` is
-/// everything within it. Places in timestamps are tags: `30.0/02.0` is the first integer of the first
-/// sequence.
+/// everything within it. Places in timestamps are tags: `30.0/02.0` is the first integer of the
+/// first sequence.
 const UNUSED: &[(&str, In, &str)] = &[
     (
         "/bundle/json/verificationMaterial/publicKey/hint",
