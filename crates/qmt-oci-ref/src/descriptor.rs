@@ -18,8 +18,8 @@ use crate::{manifest, text};
 ///
 /// It holds an [`oci_spec::image::Descriptor`] whose digest is known to be well formed. In JSON it
 /// has the OCI form. `urls` and `data` are not read: content comes from the registry alone and is
-/// proven by its digest. A key that occurs twice is refused. A key that is `null` or empty counts as
-/// absent, and an absent media type as the empty one.
+/// proven by its digest. A key that occurs twice is refused. A key that is `null` or empty counts
+/// as absent, and an absent media type as the empty one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     wire: oci_spec::image::Descriptor,

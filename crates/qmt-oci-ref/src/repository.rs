@@ -56,8 +56,8 @@ impl Repository {
         })
     }
 
-    /// Names the content of the OCI image layout at `path`, a folder or an archive. No text parses to
-    /// this repository, and no registry can have its host.
+    /// Names the content of the OCI image layout at `path`, a folder or an archive. No text parses
+    /// to this repository, and no registry can have its host.
     pub fn of_layout(path: impl Into<Box<Path>>) -> Self {
         Self {
             host: RegistryHost::of_layouts(),

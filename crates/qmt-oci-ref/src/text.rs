@@ -91,8 +91,8 @@ pub fn error_line(error: &dyn Error, hint: Option<&str>) -> String {
     }
 }
 
-/// Lists an error, its causes and the hint, each on a line of its own, as `main` shows an error that
-/// it returns.
+/// Lists an error, its causes and the hint, each on a line of its own, as `main` shows an error
+/// that it returns.
 pub fn error_report(error: &dyn Error, hint: Option<&str>) -> String {
     let mut report = messages(error).join("\n  caused by: ");
     if let Some(hint) = hint {

@@ -7,8 +7,8 @@
 //!     --target-base-url URL --target-dir DIR download
 //! ```
 //!
-//! The metadata folder holds the trusted metadata of each role, and in a folder below it what the crate
-//! itself stores. The exit code is 0 only where everything succeeded.
+//! The metadata folder holds the trusted metadata of each role, and in a folder below it what the
+//! crate itself stores. The exit code is 0 only where everything succeeded.
 //! <https://github.com/theupdateframework/tuf-conformance/blob/main/CLIENT-CLI.md>
 
 use std::collections::HashMap;

@@ -55,8 +55,8 @@ impl SignerId {
         }
     }
 
-    /// The line for `[[oci.policy]]` that accepts exactly this signer. A key is named by its file, for
-    /// which the line has a placeholder.
+    /// The line for `[[oci.policy]]` that accepts exactly this signer. A key is named by its file,
+    /// for which the line has a placeholder.
     pub fn config_line(&self) -> String {
         match self {
             Self::Certificate { issuer, identity } => format!(

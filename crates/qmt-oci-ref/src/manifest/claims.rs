@@ -1,8 +1,8 @@
 //! Claims: a list of referrers, or a manifest of signatures, read as far as it can be read.
 //!
 //! Nothing relies on what such a document says: a referrer is read by its digest and names its
-//! subject itself, and a signature is verified as a whole. So one odd entry, which any publisher can
-//! add, must not hide the others, and no field may take more memory than its limit.
+//! subject itself, and a signature is verified as a whole. So one odd entry, which any publisher
+//! can add, must not hide the others, and no field may take more memory than its limit.
 //! Documents whose content is relied on are read by [`Document`](super::Document).
 
 #[macro_use]

@@ -392,7 +392,8 @@ fn only_an_index_is_a_list() {
     }
 }
 
-/// DIG-07: an entry that names content by an unknown algorithm is left out, and the others are read.
+/// DIG-07: an entry that names content by an unknown algorithm is left out, and the others are
+/// read.
 #[test]
 fn an_entry_of_an_unknown_algorithm_is_left_out() {
     let odd = descriptor("").replace("sha256:", "blake3:");

@@ -1,5 +1,6 @@
-//! The search for signed children of an index that is not signed itself. This is a common mistake of
-//! publishers, and the error names it. Only the signatures of a child are requested, never the child.
+//! The search for signed children of an index that is not signed itself. This is a common mistake
+//! of publishers, and the error names it. Only the signatures of a child are requested, never the
+//! child.
 
 use futures_util::stream::{self, StreamExt as _};
 use futures_util::{FutureExt as _, join};

@@ -63,8 +63,8 @@ impl Found {
     }
 
     /// Takes the layers that fit into the limits, in their order, and notes the others. Small ones
-    /// are preferred, and of these the first of each manifest, so that the layers of one manifest do
-    /// not use up the limits.
+    /// are preferred, and of these the first of each manifest, so that the layers of one manifest
+    /// do not use up the limits.
     pub(super) fn take_layers(&mut self, caps: Caps) -> Vec<Layer> {
         let mut budget = Budget {
             caps,

@@ -107,8 +107,8 @@ impl Likelihood {
 }
 
 /// Sorts referrers so that the first ones are the most likely signatures. Types and annotations are
-/// claims, so a few of each kind come before the rest of any kind: a flood of one kind does not push
-/// the others out. Large manifests come last, because signatures are small.
+/// claims, so a few of each kind come before the rest of any kind: a flood of one kind does not
+/// push the others out. Large manifests come last, because signatures are small.
 pub(super) fn by_likelihood(referrers: Vec<Descriptor>) -> Vec<Descriptor> {
     let mut counts: BTreeMap<(bool, Likelihood), usize> = BTreeMap::new();
     let keyed = referrers.into_iter().map(|referrer| {

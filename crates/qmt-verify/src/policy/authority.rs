@@ -131,10 +131,10 @@ impl Authority {
         self
     }
 
-    /// Requires a proven signing time that is not before `time`. A timestamp is not enough, because it
-    /// proves only that the signature was not made later. The signing time is the one that a
-    /// transparency log recorded or, for a certificate that is valid for at most a day, the time of its
-    /// issue.
+    /// Requires a proven signing time that is not before `time`. A timestamp is not enough, because
+    /// it proves only that the signature was not made later. The signing time is the one that a
+    /// transparency log recorded or, for a certificate that is valid for at most a day, the time of
+    /// its issue.
     #[must_use]
     pub fn signed_after(mut self, time: SystemTime) -> Self {
         self.signed_after = Some(time);

@@ -1,5 +1,5 @@
-//! Base64 with white space: Go's decoder, and so cosign, skips line breaks. Alphabet and padding are
-//! checked strictly.
+//! Base64 with white space: Go's decoder, and so cosign, skips line breaks. Alphabet and padding
+//! are checked strictly.
 
 use std::borrow::Cow;
 

@@ -66,8 +66,8 @@ impl PublicKey {
         })
     }
 
-    /// Whether `bundle` names this key as its signer, by its hint or in the entry of a log. This is an
-    /// unproven claim, used only for the wording of a message.
+    /// Whether `bundle` names this key as its signer, by its hint or in the entry of a log. This is
+    /// an unproven claim, used only for the wording of a message.
     pub(super) fn is_named_in(&self, bundle: &Bundle) -> bool {
         let material = &bundle.verification_material;
         let hint = sha256(self.der.as_bytes());

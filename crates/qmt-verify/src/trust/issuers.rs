@@ -1,5 +1,5 @@
-//! Finds the issuers of a certificate by name and by verified signature. A name alone proves nothing:
-//! a renewed root has the name of the expired one, and did not sign what that one issued.
+//! Finds the issuers of a certificate by name and by verified signature. A name alone proves
+//! nothing: a renewed root has the name of the expired one, and did not sign what that one issued.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,

@@ -156,9 +156,9 @@ fn keep(
 
 /// One authority per certificate. The library uses each certificate of a chain as an anchor and
 /// ignores an anchor's own dates, so an expired issuer would stay trusted (CVE-2026-24122). Each
-/// gets the window in which it and all its issuers are valid, once per chain of issuers. Issuers are
-/// searched in all authorities and matched by signature, because a renewed root with the same name
-/// did not issue what the expired one did.
+/// gets the window in which it and all its issuers are valid, once per chain of issuers. Issuers
+/// are searched in all authorities and matched by signature, because a renewed root with the same
+/// name did not issue what the expired one did.
 fn split(
     authority: &CertificateAuthority,
     issuers: &[Issued],

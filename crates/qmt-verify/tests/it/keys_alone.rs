@@ -1,5 +1,5 @@
-//! Keys without a log and without a Sigstore instance: log entries and timestamps cannot be checked,
-//! and are ignored.
+//! Keys without a log and without a Sigstore instance: log entries and timestamps cannot be
+//! checked, and are ignored.
 
 use qmt_testkit::{Format, LogKind, PrivateSigstore, Signing, Tampered};
 use qmt_verify::SigstoreVerifier;

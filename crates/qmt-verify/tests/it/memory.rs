@@ -160,8 +160,8 @@ async fn sig_18_hostile_signatures_do_not_eat_the_memory() {
     println!("\ngrew by {}", peak_kib() - before);
 }
 
-/// A registry whose referrers and tags are as large as the limits, or larger. It builds each manifest
-/// when it is requested, so that it takes no memory itself.
+/// A registry whose referrers and tags are as large as the limits, or larger. It builds each
+/// manifest when it is requested, so that it takes no memory itself.
 struct Heavy {
     shape: fn(usize) -> String,
     manifest_bytes: usize,

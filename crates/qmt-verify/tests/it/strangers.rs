@@ -1,5 +1,5 @@
-//! Odd referrers that any publisher can add next to a good signature, and places that refuse: neither
-//! hides the signature, and both are reported.
+//! Odd referrers that any publisher can add next to a good signature, and places that refuse:
+//! neither hides the signature, and both are reported.
 
 use std::time::{Duration, Instant};
 
@@ -372,8 +372,8 @@ async fn a_place_that_refuses_hides_no_signature() {
     }
 }
 
-/// Where only a part of a list could be read, the part counts. That the rest is missing is an error if
-/// the registry refused it.
+/// Where only a part of a list could be read, the part counts. That the rest is missing is an error
+/// if the registry refused it.
 #[tokio::test]
 async fn a_part_of_a_list_counts() {
     let sigstore = PrivateSigstore::new();

@@ -32,8 +32,8 @@ async fn age(
     (verified.signed_at(), accepted)
 }
 
-/// A timestamp proves only "not later than": one made today for an old signature proves nothing about
-/// its age. The time that a log recorded does.
+/// A timestamp proves only "not later than": one made today for an old signature proves nothing
+/// about its age. The time that a log recorded does.
 #[tokio::test]
 async fn a_timestamp_dates_no_signature_with_a_key() {
     let sigstore = PrivateSigstore::new();

@@ -267,8 +267,8 @@ async fn tuf_01_a_root_that_was_seen_is_not_forgotten() {
     assert_eq!(simulator.asked()[0], "3.root.json");
 }
 
-/// Spec 5.4.5, 5.5.7: what a refresh verified before it failed is stored, and no role is rolled back to
-/// a version before it.
+/// Spec 5.4.5, 5.5.7: what a refresh verified before it failed is stored, and no role is rolled
+/// back to a version before it.
 #[tokio::test]
 async fn tuf_01_a_refresh_that_broke_off_is_a_floor() {
     for hashes in [false, true] {
@@ -325,8 +325,8 @@ async fn tuf_01_a_refresh_that_broke_off_is_a_floor() {
     }
 }
 
-/// Spec 5.5.4: a snapshot may not omit a role that an earlier one named, also if a timestamp came in
-/// between, or its keys were rotated.
+/// Spec 5.5.4: a snapshot may not omit a role that an earlier one named, also if a timestamp came
+/// in between, or its keys were rotated.
 #[tokio::test]
 async fn tuf_01_what_a_snapshot_named_is_not_forgotten() {
     for rotated in [false, true] {

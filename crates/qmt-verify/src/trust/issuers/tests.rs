@@ -121,8 +121,8 @@ fn a_root_renewed_with_the_same_key_is_an_issuer() {
     assert_eq!(windows(&[&chain]), (expected, Vec::new()));
 }
 
-/// A certificate with the root's own name that another key signed (RFC 4210, "new with old") is not a
-/// root: its validity ends with that of its issuer.
+/// A certificate with the root's own name that another key signed (RFC 4210, "new with old") is not
+/// a root: its validity ends with that of its issuer.
 #[test]
 fn a_root_that_another_one_signed_ends_with_that_one() {
     let (old, new) = (Ca::new("root", (2010, 2020)), Ca::new("root", (2015, 2040)));

@@ -32,10 +32,10 @@ const ROOTS: &str = "root_history/";
 const TARGETS: &str = "targets/";
 const SNAPSHOT: &str = "snapshot.json";
 
-/// Verified metadata, and when it was verified last, stored in one file. `files` holds what the last
-/// complete refresh verified, and is used until it expires. `ahead` holds what later refreshes
-/// verified before they failed, and the next refresh starts from there: keys that a root revoked stay
-/// revoked, and no role is rolled back to before a version that was seen.
+/// Verified metadata, and when it was verified last, stored in one file. `files` holds what the
+/// last complete refresh verified, and is used until it expires. `ahead` holds what later refreshes
+/// verified before they failed, and the next refresh starts from there: keys that a root revoked
+/// stay revoked, and no role is rolled back to before a version that was seen.
 #[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) refreshed: Option<SystemTime>,
