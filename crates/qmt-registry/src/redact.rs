@@ -63,11 +63,5 @@ impl fmt::Debug for RedactedUrl {
     }
 }
 
-/// The bytes without a byte order mark, which some editors and servers write before a text.
-#[cfg(feature = "http")]
-pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
-}
-
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use qmt_oci_ref::{RegistryHost, text};
+use qmt_oci_ref::RegistryHost;
+use qmt_oci_ref::text::{self, without_byte_order_mark};
 use serde_json::{Map, Value};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -19,7 +20,6 @@ use super::store::Credential;
 use super::{entry, key};
 use crate::error::{BoxError, ClientError, CredentialError};
 use crate::limits::CREDENTIAL_FILE_MAX;
-use crate::redact::without_mark;
 
 /// A credentials file that was read.
 pub(super) struct AuthFile {
@@ -202,7 +202,7 @@ fn decoded(text: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(match text {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        text => without_mark(text).to_vec(),
+        text => without_byte_order_mark(text).to_vec(),
     })
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use qmt_oci_ref::text;
+use qmt_oci_ref::text::{self, without_byte_order_mark};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,7 +19,6 @@ use super::environment::Environment;
 use super::store::Credential;
 use crate::error::{ClientError, CredentialError};
 use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
-use crate::redact::without_mark;
 
 /// The limits of a helper.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +87,7 @@ impl Helper {
         if !is_success {
             return Err(self.failed("it failed (its output may hold a secret and is not shown)"));
         }
-        let answer: Answer = serde_json::from_slice(without_mark(&output))
+        let answer: Answer = serde_json::from_slice(without_byte_order_mark(&output))
             .map_err(|_| self.failed("its answer does not follow the protocol"))?;
         let username = answer.username.unwrap_or_default();
         let Some(secret) = answer.secret.filter(|secret| !secret.is_empty()) else {

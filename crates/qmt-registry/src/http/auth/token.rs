@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use qmt_oci_ref::RegistryHost;
+use qmt_oci_ref::text::without_byte_order_mark;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
@@ -20,7 +21,7 @@ use crate::http::transport::{
     is_web_page, location, retry_after, same_origin,
 };
 use crate::limits::{TOKEN_LIFETIME_MAX, TOKEN_LIFETIME_MIN};
-use crate::redact::{RedactedUrl, without_mark};
+use crate::redact::RedactedUrl;
 
 /// The name of the client in requests that require one.
 const CLIENT_ID: &str = "qmt-plugins";
@@ -183,12 +184,13 @@ fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Token, ClientError> {
     if is_web_page(content) {
         return Err(refuse("its answer is an HTML page", None));
     }
-    let answer: Answer = serde_json::from_slice(without_mark(content)).map_err(|cause| {
-        // The parser's message may quote the value that it did not accept.
-        let place = format!("line {}, column {}", cause.line(), cause.column());
-        let reason = "its answer is not a JSON object with the expected types";
-        refuse(reason, Some(place.into()))
-    })?;
+    let answer: Answer =
+        serde_json::from_slice(without_byte_order_mark(content)).map_err(|cause| {
+            // The parser's message may quote the value that it did not accept.
+            let place = format!("line {}, column {}", cause.line(), cause.column());
+            let reason = "its answer is not a JSON object with the expected types";
+            refuse(reason, Some(place.into()))
+        })?;
     let filled = |token: Option<String>| token.filter(|t| !t.is_empty()).map(SecretString::from);
     // Where the two differ, docker takes the first.
     let text = filled(answer.token).or_else(|| filled(answer.access_token));

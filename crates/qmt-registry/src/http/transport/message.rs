@@ -3,11 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderValue;
-use qmt_oci_ref::text;
+use qmt_oci_ref::text::{self, without_byte_order_mark};
 use serde_json::Value;
 use zeroize::Zeroizing;
-
-use crate::redact::without_mark;
 
 /// What is shorter than this occurs in any text, in bytes.
 const SECRET_MIN: usize = 4;
@@ -71,13 +69,13 @@ impl Secrets {
 
 /// Whether a body has the form in which registries describe errors.
 pub(crate) fn is_registry_error(body: &[u8]) -> bool {
-    let body = serde_json::from_slice::<Value>(without_mark(body));
+    let body = serde_json::from_slice::<Value>(without_byte_order_mark(body));
     body.is_ok_and(|body| body.get("errors").is_some_and(Value::is_array))
 }
 
 /// Reads the specification's JSON, a token server's JSON, the XML of an object store, or plain text.
 fn message(body: &[u8]) -> String {
-    let body = without_mark(body);
+    let body = without_byte_order_mark(body);
     if let Ok(value) = serde_json::from_slice(body) {
         return of_json(&value);
     }
@@ -121,7 +119,7 @@ fn text_at<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
 
 /// Whether a body is an HTML page: of a gateway, a login page, a web site.
 pub(crate) fn is_web_page(body: &[u8]) -> bool {
-    let body = without_mark(body).trim_ascii_start();
+    let body = without_byte_order_mark(body).trim_ascii_start();
     [&b"<!doctype html"[..], b"<html"].iter().any(|start| {
         let beginning = body.get(..start.len());
         beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(start))
