@@ -25,7 +25,7 @@ pub const HELPER_OUTPUT_MAX: u64 = 64 << 10;
 /// Largest file with credentials: 1 MiB.
 pub const CREDENTIAL_FILE_MAX: u64 = 1 << 20;
 
-/// Most attempts of one request for a list of referrers, which there are two of.
+/// Most attempts of one request for a list of referrers. A registry has two of them.
 pub const LIST_TRIES_MAX: usize = 3;
 /// Time for the referrers lists of a registry and its mirrors: 7 s.
 pub const MERGED_REFERRERS_TIMEOUT: Duration = Duration::from_secs(7);
@@ -72,13 +72,13 @@ limits! {
     MANIFEST_MAX: u64 = 4 << 20, manifest from 1;
     /// Largest page of the referrers list: 4 MiB.
     REFERRERS_PAGE_MAX: u64 = 4 << 20, referrers_page from 1;
-    /// Most referrers of one subject that are listed, over all pages. Callers put the likely ones
-    /// first before they read any.
+    /// Most referrers of one subject that are listed, over all pages. Callers sort them before they
+    /// read any.
     REFERRERS_MAX: usize = 8_192, referrers from 1;
     /// Most pages of one referrers list.
     REFERRERS_PAGES_MAX: usize = 32, referrers_pages from 1;
-    /// Time for one referrers list, retries included: 6 s. What else is known about an image is not
-    /// held up for longer.
+    /// Time for one referrers list, retries included: 6 s. Other sources of evidence are not delayed
+    /// for longer.
     REFERRERS_TIMEOUT: Duration = Duration::from_secs(6), referrers_timeout from Duration::from_millis(1);
     /// Largest answer of a token server: 64 KiB.
     TOKEN_BODY_MAX: u64 = 64 << 10, token_body from 1;

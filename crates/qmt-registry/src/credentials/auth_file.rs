@@ -34,7 +34,7 @@ impl AuthFile {
         let task = tokio::task::spawn_blocking({
             let path = path.clone();
             move || {
-                // People link `/dev/null` to have no such file.
+                // A link to `/dev/null` is a common way to have no such file.
                 if is_device(&path) {
                     return Ok(None);
                 }
@@ -144,8 +144,8 @@ fn wipe(value: &mut Value) {
     }
 }
 
-/// The field of that name, in whichever case it is written (docker does not distinguish them);
-/// `None` also for `null`.
+/// The field of that name, in upper or lower case (docker does not distinguish them); `None` also
+/// for `null`.
 pub(super) fn field<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     let in_any_case = || {
         let mut fields = map.iter();

@@ -47,9 +47,9 @@ impl Environment {
         self.variables.iter()
     }
 
-    /// The credential that variables hold for the registry. An incomplete one is an error, and so
-    /// is one that another registry's name could stand for: `registry-gitlab.com` must not get what
-    /// is for `registry.gitlab.com`.
+    /// The credential that variables hold for the registry. An incomplete one is an error, and so is
+    /// one that may be meant for another registry: `registry-gitlab.com` must not receive the
+    /// credential for `registry.gitlab.com`.
     pub(super) fn credential(
         &self,
         host: &RegistryHost,
@@ -57,7 +57,7 @@ impl Environment {
         let prefix = variable_prefix(host, "__");
         let shared = variable_prefix(host, "_");
         let names = |prefix: &str| SUFFIXES.map(|suffix| format!("{prefix}_{suffix}"));
-        // An empty variable of its own says that the registry has no credential.
+        // If the registry's own variable is empty, it has no credential.
         let has_own = || {
             let mut own = names(&prefix).into_iter();
             own.any(|name| self.variables.contains_key(OsStr::new(&name)))

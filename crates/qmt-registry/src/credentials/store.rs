@@ -12,7 +12,7 @@ use secrecy::SecretString;
 /// Finds the credential for a registry. `Ok(None)` means anonymous access.
 ///
 /// After [`CredentialError::File`](super::CredentialError::File) and
-/// [`CredentialError::Helper`](super::CredentialError::Helper), what everybody may read is read
+/// [`CredentialError::Helper`](super::CredentialError::Helper), public content is read
 /// without a credential, and a refusal is reported as that error. Every other error ends the
 /// request.
 #[async_trait]

@@ -254,7 +254,7 @@ async fn variables_name_the_registry() {
     assert!(address.find("[::1]").await.unwrap().is_none());
 }
 
-/// A variable that can be meant for another registry is refused, whichever way it is meant.
+/// A variable that can be meant for another registry is refused.
 #[tokio::test]
 async fn auth_15_a_variable_for_another_registry_is_refused() {
     for suffix in ["TOKEN", "USERNAME", "PASSWORD"] {
@@ -278,7 +278,7 @@ async fn auth_15_a_variable_for_another_registry_is_refused() {
             "{text}"
         );
         assert_eq!(home.find("registrygitlab.com").await.unwrap(), None);
-        // Said otherwise by a variable of its own, also by an empty one.
+        // The registry's own variable decides, even an empty one.
         let own = "QMT_REGISTRY_REGISTRY__GITLAB_COM_TOKEN";
         let home = home.set(own, "");
         assert_eq!(home.find("registry-gitlab.com").await.unwrap(), None);

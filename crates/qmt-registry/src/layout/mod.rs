@@ -152,18 +152,10 @@ impl OciLayout {
 
 /// Returns `path` as an absolute path without symbolic links; an archive need not exist yet.
 fn real_path(path: &Path) -> PathBuf {
-    let file = |path: &Path| {
-        Some(
-            std::fs::canonicalize(path.parent()?)
-                .ok()?
-                .join(path.file_name()?),
-        )
-    };
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    std::fs::canonicalize(path)
-        .ok()
-        .or_else(|| file(&absolute))
-        .unwrap_or(absolute)
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let new_file = || Some(real(absolute.parent()?)?.join(absolute.file_name()?));
+    real(&absolute).or_else(new_file).unwrap_or(absolute)
 }
 
 #[async_trait]

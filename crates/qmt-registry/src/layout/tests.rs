@@ -165,9 +165,9 @@ async fn what_was_pushed_is_found_by_tag_and_digest() {
     }
 }
 
-/// What is missing is told with the layout's path and with the names that there are.
+/// The error for a missing image has the layout's path and the names of those that exist.
 #[tokio::test]
-async fn an_absent_image_is_told_with_those_that_there_are() {
+async fn an_error_for_an_absent_image_lists_those_that_exist() {
     let bed = Bed::new();
     let one = bed.push("v1", "").await;
     let path = bed.folder.path().display().to_string();

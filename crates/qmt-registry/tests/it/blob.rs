@@ -32,7 +32,7 @@ async fn a_blob_arrives_whole() {
 }
 
 #[tokio::test]
-async fn a_missing_blob_is_told_on_opening() {
+async fn a_missing_blob_is_reported_on_opening() {
     let server = FakeRegistry::builder().serve().await;
     server.put_blob("acme/echo", "here");
     let gone = Descriptor::of(MediaType::from("a/b"), b"gone");

@@ -1,4 +1,4 @@
-//! Proxies: what they answer is not the registry's.
+//! Proxies: their answers are not those of the registry.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -46,7 +46,7 @@ async fn through(proxy: &str, plain_http: bool) -> RegistryError {
 }
 
 #[tokio::test]
-async fn what_a_proxy_answers_is_told_as_its_answer() {
+async fn an_answer_of_a_proxy_is_reported_as_its_own() {
     for (head, status) in [
         ("407 Proxy Authentication Required", 407),
         ("403 Forbidden", 403),
@@ -60,7 +60,7 @@ async fn what_a_proxy_answers_is_told_as_its_answer() {
             let address = proxy(answer.leak());
             let error = through(&address, true).await;
             assert!(
-                matches!(error.detail(), Some(ClientError::ProxyAnswer { status: told, .. }) if *told == status),
+                matches!(error.detail(), Some(ClientError::ProxyAnswer { status: actual, .. }) if *actual == status),
                 "{error:?}"
             );
             assert!(error.to_string().contains(&address), "{error}");

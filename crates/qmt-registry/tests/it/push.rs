@@ -247,7 +247,7 @@ async fn a_refused_push_is_an_error() {
 
 /// What can't be read is not sent again and again, in one request or in parts.
 #[tokio::test]
-async fn content_that_is_too_short_is_told_at_once() {
+async fn content_that_is_too_short_is_reported_at_once() {
     for chunk in [200_000, 30_000] {
         let server = FakeRegistry::builder().serve().await;
         let client = builder(&server)

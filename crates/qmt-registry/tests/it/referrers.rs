@@ -243,7 +243,7 @@ async fn not_everything_under_the_tag_is_a_list() {
     server.fault(typed(manifest::OCI_INDEX, index.bytes().to_vec()));
     let itself = subject(&server, &index.descriptor());
     assert!(client.referrers(&itself).await.unwrap().is_empty());
-    // A page for people is an error.
+    // An HTML page is an error.
     server.clear_faults();
     server.fault(typed("text/html", b"<html>".to_vec()));
     client

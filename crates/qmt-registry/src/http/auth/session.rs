@@ -55,7 +55,7 @@ pub(crate) enum AuthOutcome {
 
 /// What is known about the credential of a session.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Standing {
+enum CredentialState {
     /// It is used where there is one.
     #[default]
     InUse,
@@ -89,14 +89,14 @@ struct Session {
     authorization: Option<Authorization>,
     /// What the token was for, to acquire the next one before a request is refused.
     challenge: Option<BearerChallenge>,
-    standing: Standing,
+    credential_state: CredentialState,
 }
 
 impl Session {
     /// Continues without the refused credential.
     fn drop_credential(&mut self, context: &Context, scope: &AuthScope<'_>) {
         self.authorization = None;
-        self.standing = Standing::Refused;
+        self.credential_state = CredentialState::Refused;
         let repository = scope.repository.map(Repository::path);
         context.events.send(RegistryEvent::CredentialRefused {
             host: scope.endpoint.host.clone(),
@@ -223,13 +223,13 @@ impl Auth {
     pub(crate) async fn drop_credential(&self, context: &Context, scope: &AuthScope<'_>) {
         let session = self.session(scope);
         let mut session = session.lock().await;
-        if session.standing == Standing::InUse {
+        if session.credential_state == CredentialState::InUse {
             session.drop_credential(context, scope);
         }
     }
 
-    /// Whether a request that was sent with `used` was refused because there is no credential. The
-    /// error of a credential that exists and can't be used.
+    /// Whether a request that was sent with `used` was refused because there is no credential. If
+    /// there is one that can't be used, its error.
     pub(crate) async fn is_without_credential(
         &self,
         scope: &AuthScope<'_>,
@@ -237,11 +237,11 @@ impl Auth {
     ) -> Result<bool, ClientError> {
         let session = self.session(scope);
         let session = session.lock().await;
-        if session.standing == Standing::Unusable {
+        if session.credential_state == CredentialState::Unusable {
             self.stored(scope).await?;
         }
         let is_anonymous = used.is_none_or(|used| used.kind == Kind::AnonymousToken);
-        Ok(is_anonymous && session.standing != Standing::Refused)
+        Ok(is_anonymous && session.credential_state != CredentialState::Refused)
     }
 
     /// Acquires a token for `session`.
@@ -255,7 +255,7 @@ impl Auth {
         let endpoint = scope.endpoint;
         let credential = match self.credential(scope, session).await {
             Err(error) if is_unusable(&error) && self.may_read_anonymously(scope) => {
-                session.standing = Standing::Unusable;
+                session.credential_state = CredentialState::Unusable;
                 context.events.send(RegistryEvent::CredentialSkipped {
                     host: endpoint.host.clone(),
                     reason: error.to_string(),
@@ -283,30 +283,28 @@ impl Auth {
         let request =
             async |credential| token(context, endpoint, &realm, service, &scopes, credential).await;
         let token = match request(credential.as_ref()).await {
-            Err(refused) if is_refusal(&refused) => match credential {
-                Some(_) if self.may_read_anonymously(scope) => {
-                    session.drop_credential(context, scope);
-                    match request(None).await {
-                        Err(second) if is_refusal(&second) => return Err(refused),
-                        token => token?,
-                    }
+            Err(failure) if !is_refusal(&failure) => return Err(failure),
+            Err(refused) if credential.is_some() && self.may_read_anonymously(scope) => {
+                session.drop_credential(context, scope);
+                match request(None).await {
+                    Err(second) if is_refusal(&second) => return Err(refused),
+                    token => token?,
                 }
-                Some(_) => return Err(refused),
-                None => {
-                    if session.standing == Standing::Unusable {
-                        self.stored(scope).await?;
-                    }
-                    return Err(refused);
+            }
+            Err(refused) => {
+                if session.credential_state == CredentialState::Unusable {
+                    self.stored(scope).await?;
                 }
-            },
-            token => token?,
+                return Err(refused);
+            }
+            Ok(token) => token,
         };
         let header = bearer(&token.text).ok_or_else(|| ClientError::Token {
             realm: RedactedUrl::from(&realm.url),
             reason: "it has characters that a header does not allow",
             source: None,
         })?;
-        let kind = if credential.is_some() && session.standing == Standing::InUse {
+        let kind = if credential.is_some() && session.credential_state == CredentialState::InUse {
             Kind::Token
         } else {
             Kind::AnonymousToken
@@ -324,9 +322,9 @@ impl Auth {
         scope: &AuthScope<'_>,
         session: &Session,
     ) -> Result<Option<Credential>, ClientError> {
-        match session.standing {
-            Standing::InUse => self.stored(scope).await,
-            Standing::Refused | Standing::Unusable => Ok(None),
+        match session.credential_state {
+            CredentialState::InUse => self.stored(scope).await,
+            CredentialState::Refused | CredentialState::Unusable => Ok(None),
         }
     }
 
@@ -360,7 +358,7 @@ impl Auth {
 }
 
 /// Whether a file or helper with a credential can't be used. Docker's files are shared by many
-/// programs, so this is no reason not to try without; an error in a variable is.
+/// programs, so the request is still tried without it; after an error in a variable it is not.
 fn is_unusable(error: &ClientError) -> bool {
     let ClientError::Caller(error) = error else {
         return false;

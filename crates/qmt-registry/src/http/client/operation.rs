@@ -97,7 +97,7 @@ pub(super) struct Operation<'a> {
 }
 
 impl Operation<'_> {
-    /// An operation at the same time, with attempts of its own.
+    /// The same operation with its own attempts, within `limits` and until `deadline`.
     pub(super) fn paced(&self, limits: &Limits, deadline: Instant) -> Self {
         Self {
             attempts: Attempts::new(limits, deadline),
@@ -190,7 +190,7 @@ pub(super) async fn once(
         let is_forbidden = answer.status == StatusCode::FORBIDDEN && is_same_origin;
         let retry_after = retry_after(answer.headers(), SystemTime::now());
         let (status, url) = (answer.status.as_u16(), RedactedUrl::from(&answer.url));
-        // A store, to which the registry redirects, speaks for itself.
+        // After a redirect, the answer is the store's and not the registry's.
         let is_registry = scope.endpoint.is_origin_of(&answer.url);
         let secrets = Secrets::of_header(header);
         let text = answer.body(&context.limits).beginning().await;

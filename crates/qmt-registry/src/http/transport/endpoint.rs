@@ -28,7 +28,7 @@ pub(crate) struct Endpoint {
     pub(crate) base: Url,
     pub(crate) options: HostOptions,
     kinds: OnceCell<Kinds>,
-    clients: Mutex<HashMap<ClientKey, Client>>,
+    connections: Mutex<HashMap<ClientKey, Connection>>,
     network: Network,
     limits: Limits,
 }
@@ -91,7 +91,7 @@ impl Endpoint {
             base,
             options,
             kinds: OnceCell::new(),
-            clients: Mutex::new(HashMap::new()),
+            connections: Mutex::new(HashMap::new()),
             network,
             limits: limits.clone(),
         })
@@ -146,39 +146,34 @@ impl Endpoint {
             Route::Proxy(proxy) => Some(&proxy.0),
             Route::Direct | Route::System => None,
         };
-        let shown = proxy.map(RedactedUrl::from);
         let is_plain = |url: &Url| url.scheme() != "https";
-        // The operator named the proxy, so its name may resolve to any address.
-        let exempt = proxy.and_then(|proxy| Some(proxy.host_str()?.to_owned()));
         let key = ClientKey {
             is_own,
             is_plain: is_plain(url) && proxy.is_none_or(is_plain),
             route: route.clone(),
             allowed,
         };
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&key) {
-            let client = client.clone();
-            return Ok(Connection {
-                client,
-                proxy: shown,
-            });
+        let connections = self.connections.lock();
+        let mut connections = connections.unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = connections.get(&key) {
+            return Ok(connection.clone());
         }
         let resolver = CheckedResolver {
             lookup: self.network.lookup.clone(),
             allowed: key.allowed.clone(),
-            exempt,
+            // The operator named the proxy, so its name may resolve to any address.
+            exempt: proxy.and_then(|proxy| Some(proxy.host_str()?.to_owned())),
         };
         let tls = if key.is_plain {
             None
         } else {
             Some(TlsFiles::read(&self.host, &self.options)?.config(is_own)?)
         };
-        let client = connect(&self.limits, tls, &route, resolver)?;
-        clients.insert(key, client.clone());
-        Ok(Connection {
-            client,
-            proxy: shown,
-        })
+        let connection = Connection {
+            client: connect(&self.limits, tls, &route, resolver)?,
+            proxy: proxy.map(RedactedUrl::from),
+        };
+        connections.insert(key, connection.clone());
+        Ok(connection)
     }
 }

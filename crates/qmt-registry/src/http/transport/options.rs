@@ -45,8 +45,8 @@ impl HostOptions {
     }
 
     /// Uses this proxy (`http://`, which may be left out, `https://`, `socks5://`) instead of the
-    /// environment's; an empty text means none. `NO_PROXY` applies to it too. The environment's proxy is not used for names
-    /// and addresses of the local machine; this one is.
+    /// environment's; an empty text means none. `NO_PROXY` applies to it too. The environment's
+    /// proxy is not used for names and addresses of the local machine; this one is.
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<String>) -> Self {
         self.proxy = Some(ProxyOption(proxy.into()));

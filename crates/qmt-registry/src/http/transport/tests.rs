@@ -85,7 +85,7 @@ fn the_message_of_a_server_is_found() {
     assert_eq!(message, "\u{fffd}\u{fffd}");
 }
 
-/// CFG-01: a server that repeats what it was sent, in whichever encoding, is not quoted.
+/// CFG-01: a server that repeats what it was sent, in any encoding, is not quoted.
 #[test]
 fn cfg_01_a_message_that_repeats_the_credential_is_not_shown() {
     let basic = HeaderValue::from_static("Basic YWxpY2U6Y2FuYXJ5L3Bhc3M/IHdvcmQ=");

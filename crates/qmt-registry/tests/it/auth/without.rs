@@ -1,4 +1,4 @@
-//! Requests without a credential: what is public needs none, and what is not says so.
+//! Requests without a credential: public images require none; for others, the error names the login.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ fn hint_of(error: &RegistryError) -> String {
     error.detail().unwrap().hint().unwrap()
 }
 
-/// AUTH-16: what anybody may read is read, whatever docker's file has; a private image is refused
-/// with what is wrong about the file.
+/// AUTH-16: a public image is read, whatever docker's file has; a private one is refused with the
+/// error of the file.
 #[tokio::test]
 async fn an_unusable_credential_is_reported_only_where_one_is_required() {
     let public = image_behind(Auth::Token(options().anonymous_pull())).await;
@@ -70,9 +70,9 @@ async fn an_unusable_credential_is_reported_only_where_one_is_required() {
     }
 }
 
-/// No credential is blamed where there is none, and the message says how to get one.
+/// Where no credential was sent, the message says so, and the hint names the login.
 #[tokio::test]
-async fn a_missing_login_is_told() {
+async fn a_missing_login_is_reported() {
     for auth in [Auth::Token(options()), Auth::basic("alice", CANARY)] {
         let server = image_behind(auth).await;
         let error = resolve(&client(&server), &server).await.unwrap_err();
@@ -122,9 +122,9 @@ async fn a_missing_login_is_told() {
     }
 }
 
-/// A credential that was sent and refused is told as that, also after a try without it.
+/// A credential that was sent and refused is reported as refused, also after a try without it.
 #[tokio::test]
-async fn a_refused_credential_is_told_as_refused() {
+async fn a_refused_credential_is_reported_as_refused() {
     let server = image_behind(Auth::Token(options())).await;
     let wrong = Arc::new(Fixed(Credential::basic("alice", "canary-wrong")));
     let client = builder(&server).credentials(wrong).build().unwrap();
@@ -142,9 +142,9 @@ async fn a_refused_credential_is_told_as_refused() {
     assert!(!full_text(&error).contains("canary-wrong"));
 }
 
-/// A private repository often does not exist for those who are not logged in.
+/// Without a login, many registries answer 404 for a private repository.
 #[tokio::test]
-async fn not_found_speaks_of_private_repositories() {
+async fn not_found_mentions_private_repositories() {
     let server = image_behind(Auth::None).await;
     let error = client(&server)
         .resolve(&server.reference("acme/other:1"))
