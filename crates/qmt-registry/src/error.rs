@@ -119,7 +119,7 @@ pub enum ClientError {
         /// The rule that it breaks.
         source: ManifestError,
     },
-    /// The answer is an HTML page: of a login, a proxy or a web site.
+    /// The answer is an HTML page, such as that of a login, a proxy or a web site.
     #[error("`{url}` answers with an HTML page instead of {what}")]
     WebPage {
         /// What was asked for.
@@ -245,7 +245,7 @@ pub enum ClientError {
         address: String,
         /// Whether its issuer, or the certificate itself where it has none, is not trusted.
         unknown_issuer: bool,
-        /// What else is wrong with it.
+        /// Any other reason.
         source: Option<BoxError>,
     },
     /// No server can be reached under this name and port.
@@ -380,7 +380,7 @@ pub enum ClientError {
         /// The option or setting that forbids the network.
         rule: &'static str,
     },
-    /// A credential can't be had or used.
+    /// A credential is missing or can't be used.
     #[error(transparent)]
     Credential(#[from] CredentialError),
     /// An OCI image layout can't be read or written.

@@ -1,4 +1,4 @@
-//! Why a credential can't be had or used.
+//! Why a credential is missing or can't be used.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use qmt_oci_ref::RegistryHost;
 use super::BoxError;
 use super::text::at_key;
 
-/// Why a credential can't be had or used.
+/// Why a credential is missing or can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {

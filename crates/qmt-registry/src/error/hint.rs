@@ -1,4 +1,4 @@
-//! What to do about an error.
+//! What the user can do about an error.
 
 use super::{ClientError, CredentialError};
 
@@ -7,7 +7,7 @@ const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by
                      `HTTP_PROXY` or `ALL_PROXY`; `NO_PROXY` names hosts that are reached without";
 
 impl ClientError {
-    /// Returns what to do about it, if that is not part of the message.
+    /// Returns what the user can do about it, if the message does not say so.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unauthorized {
@@ -23,7 +23,7 @@ impl ClientError {
                 "log in with `qmt-plugins login {host}`; logins of docker and podman are used as well"
             )),
             Self::Unauthorized { host, .. } | Self::TokenRefused { host, .. } => Some(format!(
-                "the credential may be expired, or may lack this right; `qmt-plugins login {host}` \
+                "the credential may have expired or lack this right; `qmt-plugins login {host}` \
                  replaces it"
             )),
             Self::NotFound {
@@ -33,8 +33,8 @@ impl ClientError {
                  until you log in: `qmt-plugins login {host}`"
             )),
             Self::WebPage { .. } => Some(
-                "is it the host of the registry, and not of its web site? Login pages and proxies answer \
-                 so, too"
+                "check that this is the host of the registry and not of its web site; login pages and \
+                 proxies also answer with HTML"
                     .to_owned(),
             ),
             Self::Credential(CredentialError::Helper { program, key, .. }) => Some(format!(

@@ -50,7 +50,7 @@ async fn what_does_not_exist_is_not_found() {
     assert_eq!(server.requests().len(), 1, "404 is not tried again");
 }
 
-/// A login page or a web site in place of the registry is called that.
+/// The error for a login page or a web site in place of the registry says so.
 #[tokio::test]
 async fn an_html_page_is_called_that() {
     let server = image_behind(Auth::None).await;

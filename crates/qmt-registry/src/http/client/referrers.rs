@@ -70,32 +70,19 @@ impl Operation<'_> {
             timeout_at(deadline, self.referrers_by_api(subject, &mut listed)),
             timeout_at(deadline, tag_reader.list_under_tag(subject)),
         );
-        let mut missing = None;
-        let mut was_read = listed.was_read;
-        match by_api {
-            Ok(Ok(true)) => was_read = true,
-            Ok(Ok(false)) => {
-                let host = self.endpoint.host.clone();
-                let event = RegistryEvent::ReferrersFallback { host };
-                self.context.events.send(event);
-            }
-            Ok(Err(error)) => missing = Some(error),
-            Err(_) => missing = Some(self.timed_out(limit)),
+        let by_api = by_api.unwrap_or_else(|_| Err(self.timed_out(limit)));
+        let by_tag = by_tag.unwrap_or_else(|_| Err(self.timed_out(limit)));
+        if let Ok(false) = by_api {
+            let host = self.endpoint.host.clone();
+            let event = RegistryEvent::ReferrersFallback { host };
+            self.context.events.send(event);
         }
-        match by_tag {
-            Ok(Ok(None)) => {}
-            Ok(Ok(Some(content))) => match listed.add(&content) {
-                Ok(()) => was_read = true,
-                Err(error) => missing = missing.or(Some(error)),
-            },
-            Ok(Err(error)) => missing = missing.or(Some(error)),
-            Err(_) => missing = missing.or_else(|| Some(self.timed_out(limit))),
-        }
-        let missing = missing.or_else(|| listed.incomplete());
+        let tagged = by_tag.and_then(|list| list.map_or(Ok(()), |list| listed.add(&list)));
+        let missing = by_api.err().or(tagged.err());
         Ok(Listing {
+            missing: missing.or_else(|| listed.incomplete()),
+            was_read: listed.was_read,
             entries: listed.entries,
-            was_read,
-            missing,
         })
     }
 

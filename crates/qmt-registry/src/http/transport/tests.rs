@@ -40,7 +40,7 @@ fn lim_03_a_head_at_the_limit_and_past_it() {
     );
 }
 
-/// CFG-02: the message of an error body is shown, escaped and cut; an HTML page is called that.
+/// CFG-02: the message of an error body is shown, escaped and cut; an HTML page is named as one.
 #[test]
 fn the_message_of_a_server_is_found() {
     let text = |body: &str| Secrets::default().message(body.as_bytes());
