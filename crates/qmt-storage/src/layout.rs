@@ -125,12 +125,8 @@ impl Layout {
         }
     }
 
-    /// Returns the names of the files in the folder `name`, sorted; none if it is absent.
-    ///
-    /// # Errors
-    /// [`LayoutError::Invalid`] if the folder is a symbolic link, or holds something other than
-    /// files.
-    pub fn names(&self, name: &str) -> Result<Vec<String>, LayoutError> {
+    /// The names of the files in the folder `name`, sorted; none if it is absent.
+    fn names(&self, name: &str) -> Result<Vec<String>, LayoutError> {
         match &self.source {
             Source::Folder(root) => folder::names(root, name),
             Source::Archive(archive) => Ok(archive.names(name)),
@@ -140,7 +136,8 @@ impl Layout {
     /// Returns the digests by which the blobs are named, sorted. Nothing is hashed.
     ///
     /// # Errors
-    /// As [`Layout::names`].
+    /// [`LayoutError::Invalid`] if a folder of blobs is a symbolic link, or holds something other
+    /// than files.
     pub fn blobs(&self) -> Result<Vec<Digest>, LayoutError> {
         let mut digests = Vec::new();
         for algorithm in [DigestAlgorithm::Sha256, DigestAlgorithm::Sha512] {
@@ -194,7 +191,7 @@ impl Layout {
         self.read_listed(self.index()?.by_reference(&self.path, reference)?)
     }
 
-    /// Reads the manifest or index with the tag, of whichever repository; `None` if there is none.
+    /// Reads the manifest or index with the tag, of any repository; `None` if it is absent.
     ///
     /// The tag is the name in `index.json`, or part of it where it is a whole reference. Where there
     /// is only one image and it has no name, `latest` means it.
@@ -274,7 +271,7 @@ impl Layout {
         }
     }
 
-    /// Says what it is instead of a layout, as far as its files show that.
+    /// The rule that something without a marker breaks: what it is instead, if its files show that.
     fn rule_without_marker(&self) -> &'static str {
         if let Ok(Some(_)) = self.file(DOCKER_NAME) {
             return "it is an archive of `docker save` before version 25, not an OCI image layout; \

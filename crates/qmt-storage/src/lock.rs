@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// After this wait the caller is told.
-const TOLD_AFTER: Duration = Duration::from_secs(1);
+/// The wait is reported to the caller once it takes this long.
+const REPORT_AFTER: Duration = Duration::from_secs(1);
 
 /// The first and the longest pause between two tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
@@ -101,7 +101,7 @@ impl<F: FnOnce()> Wait<F> {
         if waited >= self.limit {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        if waited >= TOLD_AFTER
+        if waited >= REPORT_AFTER
             && let Some(waiting) = self.waiting.take()
         {
             waiting();
@@ -190,20 +190,20 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_has_an_end_and_is_told() {
+    fn a_wait_has_an_end_and_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let held = FileLock::acquire(&path, LIMIT, || {}).unwrap();
-        let mut told = 0;
-        let limit = TOLD_AFTER + Duration::from_millis(300);
-        let error = FileLock::acquire(&path, limit, || told += 1).unwrap_err();
+        let mut reports = 0;
+        let limit = REPORT_AFTER + Duration::from_millis(300);
+        let error = FileLock::acquire(&path, limit, || reports += 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(told, 1);
+        assert_eq!(reports, 1);
         drop(held);
         FileLock::acquire(&path, limit, || panic!("it is free")).unwrap();
     }
 
-    /// A file that other users can open is not waited for: they could hold it for ever.
+    /// A file that other users can open is not waited for: they could hold it forever.
     #[cfg(unix)]
     #[test]
     fn what_is_not_a_private_file_is_refused() {

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use qmt_oci_ref::manifest::{ClaimLimits, ClaimedEntries, Claims};
 use qmt_oci_ref::{Descriptor, Digest, Tag};
 
-use super::{Layout, LayoutError, MANIFEST_MAX};
+use super::{Layout, LayoutError, LayoutIndex, MANIFEST_MAX};
 
 /// Most images of a layout that are searched.
 const SEARCHED_MAX: usize = 100_000;
-/// Most bytes in memory of the annotations of one referrer, and of all.
-const ANNOTATIONS_MAX: (usize, usize) = (4 << 10, 2 << 20);
+/// Most bytes in memory of the annotations of one referrer: 4 KiB.
+const ANNOTATIONS_EACH: usize = 4 << 10;
+/// Most bytes in memory of the annotations of all referrers: 2 MiB.
+const ANNOTATIONS_ALL: usize = 2 << 20;
 
 /// What refers to a digest, as far as it could be read.
 #[derive(Debug, Default)]
@@ -37,7 +39,7 @@ impl Layout {
         let mut search = Search {
             limit,
             subject,
-            annotations_left: ANNOTATIONS_MAX.1,
+            annotations_left: ANNOTATIONS_ALL,
             seen: BTreeSet::new(),
             found: Referrers::default(),
         };
@@ -52,16 +54,17 @@ impl Layout {
             }
         }
         if let Ok(tag) = Tag::for_digest(subject, "")
-            && let Err(error) = self.tagged_list(&index, &tag, &mut search)
+            && let Err(error) = self.add_tagged(&index, &tag, &mut search)
         {
             search.miss(error);
         }
         Ok(search.found)
     }
 
-    fn tagged_list(
+    /// Adds what the list of the tag schema names.
+    fn add_tagged(
         &self,
-        index: &super::LayoutIndex,
+        index: &LayoutIndex,
         tag: &Tag,
         search: &mut Search<'_>,
     ) -> Result<(), LayoutError> {
@@ -160,11 +163,11 @@ impl Search<'_> {
         }
         let limits = ClaimLimits {
             entries: entries.min(self.limit.saturating_add(1)),
-            annotations_each: ANNOTATIONS_MAX.0,
+            annotations_each: ANNOTATIONS_EACH,
             annotations_all: self.annotations_left,
             annotation_names: None,
         };
-        // What is no manifest refers to nothing.
+        // What is not a manifest refers to nothing.
         Ok(Claims::read(&bytes, limits).ok())
     }
 

@@ -336,9 +336,9 @@ fn names_of_an_archive_may_be_absolute() {
     assert!(rule.contains("tar -C FOLDER"), "{rule}");
 }
 
-/// What people take for a layout is called by its name.
+/// The error for a file that is not a layout says what it is.
 #[test]
-fn what_is_no_layout_is_called_by_name() {
+fn what_is_not_a_layout_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     for (content, word) in [
