@@ -10,7 +10,7 @@ use crate::fs::sys::Sys;
 
 /// Why a folder is not private to this user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum NotPrivate {
     Link,
     NotFolder,
     /// Another user owns it.
@@ -21,7 +21,7 @@ pub(crate) enum Fault {
     Movable,
 }
 
-impl Fault {
+impl NotPrivate {
     /// Returns the rule that is broken.
     pub(crate) fn rule(self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ pub(crate) fn make(path: &Path) -> Result<(), CacheError> {
     }
     match examine(path)? {
         None => Ok(()),
-        Some(fault) => Err(fault.refuse(path)),
+        Some(cause) => Err(cause.refuse(path)),
     }
 }
 
@@ -69,37 +69,39 @@ pub(crate) fn make(path: &Path) -> Result<(), CacheError> {
 ///
 /// # Errors
 /// [`CacheError::UnsafeFolder`] if `root` is a symbolic link or not a folder.
-pub(crate) fn shared_by(root: &Path) -> Result<Option<Fault>, CacheError> {
+pub(crate) fn shared_by(root: &Path) -> Result<Option<NotPrivate>, CacheError> {
     for path in [root, &root.join(LAYOUT)] {
         if std::fs::symlink_metadata(path).is_err() {
             continue; // It does not exist yet, or creating it says why not.
         }
         match examine(path)? {
-            Some(fault @ (Fault::Link | Fault::NotFolder)) => return Err(fault.refuse(path)),
-            Some(fault) => return Ok(Some(fault)),
+            Some(cause @ (NotPrivate::Link | NotPrivate::NotFolder)) => {
+                return Err(cause.refuse(path));
+            }
+            Some(cause) => return Ok(Some(cause)),
             None => {}
         }
     }
-    Ok(has_open_parent(root).then_some(Fault::Movable))
+    Ok(has_open_parent(root).then_some(NotPrivate::Movable))
 }
 
 /// Finds out why the folder is not private to this user.
-fn examine(path: &Path) -> Result<Option<Fault>, CacheError> {
+fn examine(path: &Path) -> Result<Option<NotPrivate>, CacheError> {
     let metadata = std::fs::symlink_metadata(path).map_err(CacheError::io("examine", path))?;
     if metadata.file_type().is_symlink() {
-        return Ok(Some(Fault::Link));
+        return Ok(Some(NotPrivate::Link));
     }
     if !metadata.is_dir() {
-        return Ok(Some(Fault::NotFolder));
+        return Ok(Some(NotPrivate::NotFolder));
     }
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
         if metadata.uid() != super::sys::own_uid() {
-            return Ok(Some(Fault::Foreign));
+            return Ok(Some(NotPrivate::Foreign));
         }
         if metadata.mode() & 0o022 != 0 {
-            return Ok(Some(Fault::Writable));
+            return Ok(Some(NotPrivate::Writable));
         }
     }
     Ok(None)

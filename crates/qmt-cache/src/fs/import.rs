@@ -42,6 +42,7 @@ struct Plan {
     images: Vec<Descriptor>,
     /// The blobs that they need, and their sizes.
     blobs: BTreeMap<Digest, u64>,
+    /// The size of the blobs, and of the signature material once that is staged.
     bytes: u64,
 }
 
@@ -62,19 +63,15 @@ pub(super) fn import(
     for (digest, size) in &plan.blobs {
         stage_blob(store, &layout, (digest, *size), &mut staged)?;
     }
-    let signatures = stage_evidence(store, &layout, &mut plan, &mut staged)?;
-    staged.place(store)?;
     let mut report = TransferReport {
         blobs: plan.blobs.len(),
-        bytes: plan
-            .blobs
-            .values()
-            .fold(0, |all, size| all.saturating_add(*size)),
-        signatures,
+        bytes: plan.bytes,
+        signatures: stage_evidence(store, &layout, &mut plan, &mut staged)?,
         ..TransferReport::default()
     };
+    staged.place(store)?;
     for image in &plan.images {
-        name(store, &plan, image, now)?;
+        list(store, &plan, image, now)?;
         if !report.images.contains(image.digest()) {
             report.images.push(image.digest().clone());
         }
@@ -326,7 +323,7 @@ fn stage_evidence(
 }
 
 /// Lists an image, whose blobs are in the cache by now.
-fn name(store: &Store, plan: &Plan, image: &Descriptor, now: SystemTime) -> Result<(), CacheError> {
+fn list(store: &Store, plan: &Plan, image: &Descriptor, now: SystemTime) -> Result<(), CacheError> {
     let (digest, name) = (image.digest(), LayoutIndex::name_of(image));
     let name = name.filter(|_| !plan.is_ambiguous(image));
     // A whole reference is a tag of this cache; a tag alone says nothing about a registry.

@@ -107,7 +107,7 @@ impl FsCache {
     }
 }
 
-/// Returns the path by which people know what `path` names.
+/// Returns the path that is shown to users for `path`.
 pub(crate) fn shown(path: &Path) -> PathBuf {
     #[cfg(target_os = "linux")]
     return shared::shown(path);

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fchmod, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
-use super::folder::Fault;
+use super::folder::NotPrivate;
 use super::paths::LAYOUT;
 use super::sys;
 use crate::CacheError;
@@ -28,16 +28,16 @@ const DESCRIPTORS: &str = "/proc/self/fd";
 /// Descriptors that are never closed, by device and inode, because paths name them.
 static ANCHORS: Mutex<BTreeMap<(u64, u64), RawFd>> = Mutex::new(BTreeMap::new());
 
-/// Opens the folder of this user in `root`, which is shared because of `fault`, and returns a path of
+/// Opens the folder of this user in `root`, which is shared because of `cause`, and returns a path of
 /// it that no other user can redirect.
 ///
 /// # Errors
 /// [`CacheError::Unwritable`] if there is none and it can't be created,
 /// [`CacheError::UnsafeFolder`] if a name on the way to it is a link that another user can have made,
 /// if others have taken its names, or if there is no `/proc`.
-pub(super) fn open(root: &Path, fault: Fault) -> Result<PathBuf, CacheError> {
+pub(super) fn open(root: &Path, cause: NotPrivate) -> Result<PathBuf, CacheError> {
     let failed = |error: Errno| match error {
-        Errno::NOTDIR | Errno::LOOP => Fault::Link.refuse(root),
+        Errno::NOTDIR | Errno::LOOP => NotPrivate::Link.refuse(root),
         error => CacheError::unwritable(root)(error.into()),
     };
     let shared = walk(root).map_err(failed)?;
@@ -47,10 +47,11 @@ pub(super) fn open(root: &Path, fault: Fault) -> Result<PathBuf, CacheError> {
     } else {
         own_folder(&shared).map_err(failed)?
     };
-    let own = own.ok_or_else(|| fault.refuse(root))?;
+    let own = own.ok_or_else(|| cause.refuse(root))?;
     let anchor = anchor(own).map_err(failed)?;
-    if !sys::is_folder(&anchor) {
-        return Err(fault.refuse(root));
+    // Without `/proc`, no path leads to the descriptor.
+    if !anchor.is_dir() {
+        return Err(cause.refuse(root));
     }
     if is_open_to_others(&anchor.join(LAYOUT)) {
         discard_unproven(&anchor);
@@ -73,7 +74,7 @@ fn is_open_to_others(folder: &Path) -> bool {
     std::fs::symlink_metadata(folder).is_ok_and(|found| found.mode() & 0o022 != 0)
 }
 
-/// Returns the path by which people know what `path` names.
+/// Returns the path that is shown to users for `path`.
 pub(crate) fn shown(path: &Path) -> PathBuf {
     let Ok(rest) = path.strip_prefix(DESCRIPTORS) else {
         return path.to_owned();
@@ -154,15 +155,11 @@ fn discard_unproven(user: &Path) {
 /// Takes all rights of other users away from a tree.
 fn tighten(path: &Path) -> Result<(), CacheError> {
     tighten_one(path)?;
-    let is_folder = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    for name in if is_folder {
-        sys::names(path)?
-    } else {
-        Vec::new()
-    } {
-        tighten(&path.join(name))?;
+    if !std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+        return Ok(());
     }
-    Ok(())
+    let mut names = sys::names(path)?.into_iter();
+    names.try_for_each(|name| tighten(&path.join(name)))
 }
 
 fn tighten_one(path: &Path) -> Result<(), CacheError> {
@@ -180,15 +177,13 @@ fn tighten_one(path: &Path) -> Result<(), CacheError> {
 
 /// Makes a folder unless there is something, and opens it without following a link.
 fn make(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
-    match mkdirat(parent, name, Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => {}
+    let made = mkdirat(parent, name, Mode::RWXU);
+    let opened = openat(parent, name, flags() | OFlags::NOFOLLOW, Mode::empty());
+    match made {
+        Ok(()) | Err(Errno::EXIST) => opened,
         // It may exist where nothing can be made.
-        Err(error) => {
-            let existing = openat(parent, name, flags() | OFlags::NOFOLLOW, Mode::empty());
-            return existing.map_err(|_| error);
-        }
+        Err(error) => opened.map_err(|_| error),
     }
-    openat(parent, name, flags() | OFlags::NOFOLLOW, Mode::empty())
 }
 
 /// Opens a folder again, so that its mode can be changed and it can be flushed.

@@ -10,7 +10,7 @@ use qmt_storage::{LAYOUT_MARKER, LayoutIndex};
 use serde::Serialize;
 use tempfile::TempPath;
 
-use super::folder::Fault;
+use super::folder::NotPrivate;
 use super::lock::{self, Waiter};
 use super::paths::Paths;
 use super::sys::{self, Sys};
@@ -41,9 +41,9 @@ impl Store {
         let shared_by = folder::shared_by(&root)?;
         let paths = match shared_by {
             #[cfg(target_os = "linux")]
-            Some(fault) => Paths::new(&super::shared::open(&root, fault)?),
+            Some(cause) => Paths::new(&super::shared::open(&root, cause)?),
             #[cfg(not(target_os = "linux"))]
-            Some(fault) => return Err(fault.refuse(&root)),
+            Some(cause) => return Err(cause.refuse(&root)),
             None => {
                 folder::make(&root)?;
                 Paths::new(&root)
@@ -59,15 +59,15 @@ impl Store {
             is_shared: shared_by.is_some(),
         };
         store.mark_layout()?;
-        if let Some(fault) = shared_by {
-            store.warn_shared(root, fault);
+        if let Some(cause) = shared_by {
+            store.warn_shared(root, cause);
         }
         Ok(store)
     }
 
     /// Says what is lost where other users may write to the root.
-    fn warn_shared(&self, root: PathBuf, fault: Fault) {
-        let rule = fault.rule();
+    fn warn_shared(&self, root: PathBuf, cause: NotPrivate) {
+        let rule = cause.rule();
         tracing::warn!(path = %root.display(), rule, "compiled code is not kept in this cache");
         if let Some(events) = &self.options.events {
             events(CacheEvent::Shared { root, rule });

@@ -177,12 +177,6 @@ pub(crate) fn name_count(file: &File) -> u64 {
     }
 }
 
-/// Whether there is a folder at `path`, which may be a link to one.
-#[cfg(target_os = "linux")]
-pub(crate) fn is_folder(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
-}
-
 /// The length of an open file, in bytes.
 pub(crate) fn length(file: &File, path: &Path) -> Result<u64, CacheError> {
     let metadata = file.metadata().map_err(CacheError::io("examine", path))?;

@@ -23,7 +23,7 @@ fn cache_03_a_symlink_is_refused() {
     let temp = tempfile::tempdir().unwrap();
     let link = temp.path().join("link");
     std::os::unix::fs::symlink(temp.path(), &link).unwrap();
-    assert_eq!(examine(&link).unwrap(), Some(Fault::Link));
+    assert_eq!(examine(&link).unwrap(), Some(NotPrivate::Link));
     assert!(make(&link).is_err() && shared_by(&link).is_err());
 }
 
@@ -32,7 +32,7 @@ fn cache_03_a_file_is_refused() {
     let temp = tempfile::tempdir().unwrap();
     let file = temp.path().join("file");
     std::fs::write(&file, "x").unwrap();
-    assert_eq!(examine(&file).unwrap(), Some(Fault::NotFolder));
+    assert_eq!(examine(&file).unwrap(), Some(NotPrivate::NotFolder));
     assert!(make(&file).is_err() && shared_by(&file).is_err());
 }
 
@@ -41,7 +41,7 @@ fn cache_03_a_folder_that_others_write_is_shared_and_left_as_it_is() {
     let temp = tempfile::tempdir().unwrap();
     for mode in [0o770, 0o707, 0o777, 0o720] {
         chmod(temp.path(), mode);
-        assert_eq!(shared_by(temp.path()).unwrap(), Some(Fault::Writable));
+        assert_eq!(shared_by(temp.path()).unwrap(), Some(NotPrivate::Writable));
         assert!(make(temp.path()).is_err());
         let after = std::fs::metadata(temp.path()).unwrap().permissions().mode();
         assert_eq!(after & 0o777, mode);
@@ -57,7 +57,7 @@ fn cache_03_a_folder_that_others_write_is_shared_and_left_as_it_is() {
 fn cache_03_another_users_folder_is_shared() {
     let temp = tempfile::tempdir().unwrap();
     if std::os::unix::fs::chown(temp.path(), Some(54_321), None).is_ok() {
-        assert_eq!(shared_by(temp.path()).unwrap(), Some(Fault::Foreign));
+        assert_eq!(shared_by(temp.path()).unwrap(), Some(NotPrivate::Foreign));
         assert!(make(temp.path()).is_err());
     }
 }
@@ -67,7 +67,7 @@ fn cache_03_below_a_world_writable_folder_the_sticky_bit_is_needed() {
     let temp = tempfile::tempdir().unwrap();
     let root = temp.path().join("cache");
     chmod(temp.path(), 0o777);
-    assert_eq!(shared_by(&root).unwrap(), Some(Fault::Movable));
+    assert_eq!(shared_by(&root).unwrap(), Some(NotPrivate::Movable));
     chmod(temp.path(), 0o1777);
     assert_eq!(shared_by(&root).unwrap(), None);
 }

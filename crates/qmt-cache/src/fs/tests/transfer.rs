@@ -311,7 +311,7 @@ async fn only_what_images_need_is_imported() {
     );
 }
 
-/// A sparse file costs its maker nothing.
+/// A sparse file takes no space on disk, so sizes are limited.
 #[tokio::test]
 async fn import_has_limits() {
     const TOO_LARGE: u64 = (4 << 30) + 1;
