@@ -60,7 +60,7 @@ impl fmt::Display for Limit {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayerProblem {
-    /// The media type promises a compressed archive, and the bytes are no archive at all.
+    /// The media type promises a compressed archive, and the bytes are not an archive at all.
     #[error("its media type promises {promised}, and its bytes are neither that nor an archive")]
     WrongEncoding {
         /// What the media type says.

@@ -24,7 +24,7 @@ pub(crate) enum Rank {
     Wasm,
     /// A library under any name.
     AnyLibrary,
-    /// A layer that is a file without a name that says what it is.
+    /// A layer that is a file, and whose title does not say what it is.
     AnyLayer,
 }
 
@@ -118,9 +118,6 @@ pub(crate) fn identify(
         }
         ContentProblem::Unknown
     })?;
-    if let Some(problem) = sniffed.problem() {
-        return Err(problem);
-    }
     let (format, architectures, library) = match sniffed {
         Sniffed::WasmModule if required == Some(PluginKind::Native) => {
             return Err(ContentProblem::WasmNotNative);
@@ -137,7 +134,7 @@ pub(crate) fn identify(
             architectures,
             library,
         } => (format, architectures, library),
-        _ => return Err(ContentProblem::Unknown),
+        other => return Err(other.problem().unwrap_or(ContentProblem::Unknown)),
     };
     if required == Some(PluginKind::Wasm) {
         return Err(ContentProblem::NativeNotWasm { format });

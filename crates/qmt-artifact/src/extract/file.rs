@@ -41,10 +41,11 @@ impl LayerTask {
     pub(super) fn is_file(&self, prefix: &[u8]) -> bool {
         // Text may be the name of an archive's first entry.
         let is_known = !matches!(sniff(prefix), None | Some(Sniffed::WasmText));
-        if is_known && self.may_be_file() {
-            return true;
+        match (is_known, self.may_be_file()) {
+            (true, true) => true,
+            (false, false) => false,
+            _ => !starts_archive(prefix),
         }
-        (is_known || self.may_be_file()) && !starts_archive(prefix)
     }
 
     /// Refuses what is neither what the media type promises nor an archive.
@@ -104,7 +105,7 @@ impl Extraction {
         self.choose_layer(chunks, task, rank, name.as_bytes(), content)
     }
 
-    /// Notes a compressed layer that is no archive. It is an error if it was looked for by its
+    /// Notes a compressed layer that is not an archive. It is an error if it was looked for by its
     /// title, or if nothing else is the plugin.
     pub(super) fn refuse_packed(
         &mut self,
@@ -127,7 +128,7 @@ impl Extraction {
         Ok(())
     }
 
-    /// Returns the rank of a layer that is a file, by its title. Where the title does not tell, or
+    /// Returns the rank of a layer that is a file, by its title. Where the title does not say, or
     /// there is no other layer, the content does.
     fn rank_of_layer(&self, task: &LayerTask, title: Option<&str>) -> Option<Rank> {
         let by_title = title.and_then(|title| self.matcher.rank_of_title(title));

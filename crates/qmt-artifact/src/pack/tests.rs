@@ -334,8 +334,8 @@ fn requests_that_make_no_image_are_refused() {
             matches!(problem, PackProblem::Variant { .. }),
             "{variant}: {problem:?}"
         );
-        let told = problem.to_string();
-        assert!(told.contains("v1, v2, v3 and v4"), "{told}");
+        let text = problem.to_string();
+        assert!(text.contains("v1, v2, v3 and v4"), "{text}");
     }
     for name in ["mt.query.plugin.type", "org.opencontainers.image.created"] {
         let problem = problem(&files.all().with_annotation(name, "x"));

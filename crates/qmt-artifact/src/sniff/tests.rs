@@ -102,7 +102,7 @@ fn elf_architectures() {
 
 /// DIG-12: what wasmtime precompiled is ELF by its magic, and not ours to load.
 #[test]
-fn dig_12_precompiled_wasm_is_told_from_elf() {
+fn dig_12_precompiled_wasm_is_distinguished_from_elf() {
     assert_eq!(
         sniff(&elf(2, 1, 200, 1, 62)),
         Some(Sniffed::PrecompiledWasm)

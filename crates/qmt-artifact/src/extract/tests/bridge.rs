@@ -210,7 +210,7 @@ async fn a_dropped_extraction_lets_go_of_its_sink() {
     panic!("the sink is still held");
 }
 
-/// A sink that buffers is told when the file is complete.
+/// A sink that buffers is flushed when the file is complete.
 #[tokio::test]
 async fn the_sink_is_flushed() {
     struct Buffered(io::BufWriter<Shared>);

@@ -90,10 +90,10 @@ fn a_layer_without_title_is_what_its_content_says() {
     }
 }
 
-/// A compressed module is called by name, under whatever type and title it was pushed.
+/// The error for a compressed module says so, under any type and title.
 #[test]
-fn a_compressed_plugin_is_called_by_name() {
-    let told = |image: &Image| match image.error() {
+fn a_compressed_plugin_is_named_as_one() {
+    let format_of = |image: &Image| match image.error() {
         ArtifactError::Content {
             problem: ContentProblem::Packed { format },
             ..
@@ -106,14 +106,14 @@ fn a_compressed_plugin_is_called_by_name() {
             (zstd(&library()), "a zstd file"),
         ] {
             let image = Image::new(FileRule::Either, &[(media_type, file)]);
-            assert_eq!(told(&image), format, "{media_type}");
+            assert_eq!(format_of(&image), format, "{media_type}");
         }
     }
     for title in ["plugin.wasm", "plugin.wasm.gz"] {
         let files = [(title, gzip(&module())), ("README.md", readme())];
-        assert_eq!(told(&pushed(FileRule::Wasm, &files)), "a gzip file");
+        assert_eq!(format_of(&pushed(FileRule::Wasm, &files)), "a gzip file");
     }
-    // Next to the plugin it is none of the host's business.
+    // Next to the plugin it does not matter.
     let files = [
         ("debug.wasm.gz", gzip(&module())),
         ("plugin.wasm", module()),
@@ -188,14 +188,14 @@ fn no_other_file_is_fetched() {
 #[test]
 fn where_no_title_fits_the_error_names_them() {
     let files = [("echo.wasm", module()), ("READ\x1bME", readme())];
-    let told = pushed(FileRule::Either, &files).error().to_string();
+    let text = pushed(FileRule::Either, &files).error().to_string();
     for words in [
         "`plugin.wasm`",
         "the layers are files",
         r"READ\u{1b}ME, echo.wasm",
         "`file = \"…\"` chooses",
     ] {
-        assert!(told.contains(words), "{told}");
+        assert!(text.contains(words), "{text}");
     }
 }
 
@@ -225,7 +225,7 @@ fn a_title_with_odd_parts_is_not_the_file_looked_for() {
 }
 
 #[test]
-fn two_candidates_are_told_apart_as_in_an_archive() {
+fn two_candidates_are_distinguished_as_in_an_archive() {
     let other = [library(), b"other".to_vec()].concat();
     let libraries = |second| [("liba.so", library()), ("libb.so", second)];
     match pushed(FileRule::Native, &libraries(other.clone())).error() {
