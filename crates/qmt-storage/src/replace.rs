@@ -21,7 +21,7 @@ impl ReplaceOptions {
         follow_symlink: false,
     };
 
-    /// Readable for everybody that the umask allows (Unix mode 0644): files to be committed.
+    /// Readable for all users that the umask allows (Unix mode 0644): files to be committed.
     pub const SHARED: Self = Self {
         mode: 0o644,
         follow_symlink: false,

@@ -10,7 +10,7 @@ use qmt_cache::maintenance::PruneOptions;
 use qmt_cache::{Begin, Cache, CacheOptions, FsCache};
 use qmt_oci_ref::Digest;
 
-/// The example `fill`, which `cargo test` builds beside the tests.
+/// The example `fill`, which `cargo test` builds with the tests.
 fn fill(root: &Path, name: &str, size: usize) -> Child {
     let deps = std::env::current_exe().unwrap();
     let program = deps

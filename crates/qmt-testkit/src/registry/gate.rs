@@ -19,7 +19,7 @@ impl Gate {
         }
     }
 
-    /// Lets everybody through, who waits now and who comes later.
+    /// Lets all requests through, those that wait now and those that come later.
     pub fn open(&self) {
         self.open.send_replace(true);
     }

@@ -13,6 +13,16 @@ use crate::{Cache, CacheError, CacheEvent, CacheOptions, FsCache};
 
 const CONTENT: &[u8] = b"\0asm\x01\0\0\0 a plugin";
 
+/// Folders of a cache, as they are in another place.
+const FOLDERS: [&str; 6] = [
+    "tmp",
+    "partial",
+    "blobs/sha256",
+    "artifacts",
+    "signatures",
+    "refs",
+];
+
 fn shared_folder(mode: u32) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     chmod(folder.path(), mode);
@@ -74,14 +84,7 @@ async fn cache_03_a_cache_that_was_replaced_by_a_link_redirects_nothing() {
     let cache = open(folder.path());
     store(&cache, "a").await;
     let user = cache.path().parent().unwrap().to_owned();
-    for name in [
-        "tmp",
-        "partial",
-        "blobs/sha256",
-        "artifacts",
-        "signatures",
-        "refs",
-    ] {
+    for name in FOLDERS {
         let path = outside.path().join("v1").join(name);
         std::fs::create_dir_all(&path).unwrap();
         std::fs::write(path.join("mine"), "x").unwrap();
@@ -97,18 +100,11 @@ async fn cache_03_a_cache_that_was_replaced_by_a_link_redirects_nothing() {
         .unwrap();
     cache.prune(PruneOptions::default(), old).await.unwrap();
     let mut left = 0;
-    for name in [
-        "tmp",
-        "partial",
-        "blobs/sha256",
-        "artifacts",
-        "signatures",
-        "refs",
-    ] {
+    for name in FOLDERS {
         let files = std::fs::read_dir(outside.path().join("v1").join(name)).unwrap();
         left += files.count();
     }
-    assert_eq!(left, 6, "files outside were removed or added");
+    assert_eq!(left, FOLDERS.len(), "files outside were removed or added");
     // A new process does not follow the link either, and has a folder under another name.
     let fresh = open(folder.path());
     assert!(fresh.path().starts_with(folder.path()));

@@ -45,7 +45,7 @@ impl Api {
         Some(created(name, &digest))
     }
 
-    /// `/v2/<name>/blobs/uploads/<id>`: adds, finishes, tells, or cancels.
+    /// `/v2/<name>/blobs/uploads/<id>`: adds, finishes, reports, or cancels.
     pub(super) fn upload(&self, name: &str, id: &str, request: &Received) -> Reply {
         let mut store = self.store();
         let upload = store

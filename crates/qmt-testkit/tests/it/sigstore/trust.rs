@@ -51,7 +51,7 @@ fn parts_count_only_while_they_are_trusted() {
 }
 
 /// SIG-09, CVE-2026-24122: with no end in the trusted root the library does not look at the dates
-/// in the authority's own certificates. Whoever uses it has to.
+/// in the authority's own certificates. Its caller has to.
 #[test]
 fn an_expired_authority_is_ended_by_the_trusted_root_alone() {
     let sigstore = PrivateSigstore::new();
@@ -66,7 +66,7 @@ fn an_expired_authority_is_ended_by_the_trusted_root_alone() {
 }
 
 #[test]
-fn a_key_that_nobody_knows_how_to_use_is_in_the_root_where_asked_for() {
+fn a_key_of_an_unknown_kind_can_be_in_the_root() {
     let sigstore = PrivateSigstore::new();
     let json = sigstore.trusted_root().with_unknown_key().json();
     let root = TrustedRoot::from_json(&json).unwrap();

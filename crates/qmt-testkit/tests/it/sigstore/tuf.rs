@@ -130,7 +130,7 @@ async fn every_defect_of_a_rotation_is_noticed() {
         served.serve(&repository);
         let verdict = client.trusted_root().await.map(drop);
         if defect == TufDefect::OneKeyTwoIds {
-            // This client takes the IDs in the root as given; whoever uses it has to compare keys.
+            // This client takes the IDs in the root as given; its caller has to compare keys.
             verdict.unwrap();
         } else {
             let error = verdict.expect_err(&format!("{defect:?}"));
