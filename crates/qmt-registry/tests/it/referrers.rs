@@ -251,22 +251,26 @@ async fn not_everything_under_the_tag_is_a_list() {
         .await
         .unwrap_err();
     // A list with entries that cannot be read is not written again without them.
-    let odd = format!(
-        r#"{{"schemaVersion":2,"manifests":[{{"digest":"md5:00"}},{}]}}"#,
-        serde_json::to_string(&other.descriptor()).unwrap()
-    );
-    server.clear_faults();
-    server.fault(typed(manifest::OCI_INDEX, odd.into_bytes()));
-    let mut error = client
-        .referrers(&subject(&server, &image))
-        .await
-        .unwrap_err();
-    assert_eq!(error.take_listed().unwrap().len(), 1);
-    let more = referring(&image, "a/b", 2);
-    server.put_blob("acme/echo", "{}");
-    let to = PinnedReference::new(server.repository("acme/echo"), more.digest().clone());
-    client.push_manifest(&to.into(), &more).await.unwrap_err();
-    assert!(server.manifest("acme/echo", tag.as_str()).is_none());
+    let unknown = image.digest().to_string().replace("sha256:", "blake3:");
+    let unknown = format!(r#"{{"mediaType":"a/b","digest":"{unknown}","size":1}}"#);
+    for odd in [r#"{"digest":"md5:00"}"#, &unknown] {
+        let list = format!(
+            r#"{{"schemaVersion":2,"manifests":[{odd},{}]}}"#,
+            serde_json::to_string(&other.descriptor()).unwrap()
+        );
+        server.clear_faults();
+        server.fault(typed(manifest::OCI_INDEX, list.into_bytes()));
+        let mut error = client
+            .referrers(&subject(&server, &image))
+            .await
+            .unwrap_err();
+        assert_eq!(error.take_listed().unwrap().len(), 1);
+        let more = referring(&image, "a/b", 2);
+        server.put_blob("acme/echo", "{}");
+        let to = PinnedReference::new(server.repository("acme/echo"), more.digest().clone());
+        client.push_manifest(&to.into(), &more).await.unwrap_err();
+        assert!(server.manifest("acme/echo", tag.as_str()).is_none());
+    }
 }
 
 /// DIG-14: an API that does not answer does not hide the list under the tag.

@@ -206,7 +206,7 @@ fn read_claims(
     Claims::read(content, limits).map_err(|source| not_a_list(subject, source))
 }
 
-fn not_a_list(subject: &PinnedReference, source: ManifestError) -> ClientError {
+pub(super) fn not_a_list(subject: &PinnedReference, source: ManifestError) -> ClientError {
     let what = format!("the referrers of {subject}");
     ClientError::NotAManifest { what, source }
 }

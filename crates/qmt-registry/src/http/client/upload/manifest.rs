@@ -5,7 +5,7 @@ use qmt_oci_ref::manifest::{ClaimLimits, Claims, Document, Index, ManifestLimits
 use qmt_oci_ref::{Descriptor, MediaType, PinnedReference, RawManifest, Reference, Repository};
 
 use super::super::operation::Operation;
-use super::super::referrers::fallback_tag;
+use super::super::referrers::{fallback_tag, not_a_list};
 use super::{check_digest, push_request, refused};
 use crate::error::{self, ClientError};
 use crate::http::transport::{Answer, Payload};
@@ -91,6 +91,13 @@ impl Operation<'_> {
 /// would be lost.
 fn read_whole(subject: &PinnedReference, list: &[u8]) -> Result<Vec<Descriptor>, ClientError> {
     let source = match Index::read(list, &ManifestLimits::for_layouts()) {
+        Ok(index) if index.unreadable() > 0 => {
+            return Err(ClientError::UnreadableEntries {
+                subject: subject.to_string(),
+                count: index.unreadable(),
+                rule: "its digest is of an unknown algorithm",
+            });
+        }
         Ok(index) => return Ok(index.into_manifests()),
         Err(source) => source,
     };
@@ -99,8 +106,7 @@ fn read_whole(subject: &PinnedReference, list: &[u8]) -> Result<Vec<Descriptor>,
     if is_empty {
         return Ok(Vec::new());
     }
-    let what = format!("the referrers of {subject}");
-    Err(ClientError::NotAManifest { what, source })
+    Err(not_a_list(subject, source))
 }
 
 /// The subject of `manifest`, and the entry in the subject's list.
