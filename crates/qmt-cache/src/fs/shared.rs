@@ -25,6 +25,9 @@ const NAMES: u32 = 8;
 /// The folder in which the names of this process's descriptors are.
 const DESCRIPTORS: &str = "/proc/self/fd";
 
+/// How the names of folders begin that are never read.
+const DISCARDED: &str = "discarded-";
+
 /// Descriptors that are never closed, by device and inode, because paths name them.
 static ANCHORS: Mutex<BTreeMap<(u64, u64), RawFd>> = Mutex::new(BTreeMap::new());
 
@@ -146,8 +149,13 @@ fn discard_unproven(user: &Path) {
     for name in sys::names(&cache).unwrap_or_default() {
         let path = cache.join(&name);
         let is_kept = matches!(name.as_str(), "blobs" | "signatures");
-        if !is_kept || tighten(&path).is_err() {
-            let _ = sys::remove(&path);
+        if (!is_kept || tighten(&path).is_err()) && sys::remove(&path).is_err() {
+            // A folder in it that belongs to another user can't be emptied. It gets another name,
+            // under which nothing is read.
+            let aside = tempfile::Builder::new()
+                .prefix(DISCARDED)
+                .tempdir_in(&cache);
+            let _ = aside.and_then(|aside| std::fs::rename(&path, aside.path()));
         }
     }
 }

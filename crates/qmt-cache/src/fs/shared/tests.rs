@@ -158,8 +158,20 @@ async fn cache_03_what_others_could_change_is_only_kept_where_it_is_proven() {
         .unwrap();
     cache.put_evidence(blob.digest(), b"[]").await.unwrap();
     open_to_all(cache.path().parent().unwrap());
+    // What can't be removed, such as a folder of another user, does not keep the rest in place.
+    let stuck = cache.path().join("artifacts/stuck");
+    std::fs::create_dir(&stuck).unwrap();
+    std::fs::write(stuck.join("file"), "x").unwrap();
+    chmod(&stuck, 0o500);
     let again = open(folder.path());
     assert_eq!(again.path(), cache.path());
+    assert!(!stuck.exists());
+    for entry in std::fs::read_dir(cache.path()).unwrap() {
+        let stuck = entry.unwrap().path().join("stuck");
+        if stuck.is_dir() {
+            chmod(&stuck, 0o700); // So that the test can remove its folder.
+        }
+    }
     assert!(again.lookup(&Digest::sha256("a")).await.unwrap().is_none());
     let kept = again.bytes(blob.digest(), 4).await.unwrap();
     assert_eq!(kept.unwrap(), "blob");
