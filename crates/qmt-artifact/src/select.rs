@@ -219,7 +219,7 @@ impl Selector<'_> {
         let raw = self.registry.manifest(&pin, limit).await;
         let raw = raw.map_err(|source| unreadable("manifest", descriptor, source))?;
         check_content(descriptor, raw.bytes())?;
-        if index::is_untyped(descriptor) {
+        if index::has_no_media_type(descriptor) {
             return self.read(&raw.descriptor(), raw.bytes());
         }
         self.read(descriptor, raw.bytes())

@@ -94,7 +94,7 @@ impl Selector<'_> {
                 attestations += 1;
             } else if manifest::is_index(entry.media_type()) {
                 level.indexes.push(entry);
-            } else if manifest::is_manifest(entry.media_type()) || is_untyped(&entry) {
+            } else if manifest::is_manifest(entry.media_type()) || has_no_media_type(&entry) {
                 level.images.push(entry);
             } else {
                 others += 1;
@@ -185,8 +185,8 @@ impl Selector<'_> {
     }
 }
 
-/// Reports whether an entry names no media type. Then the manifest does.
-pub(super) fn is_untyped(entry: &Descriptor) -> bool {
+/// Reports whether an entry names no media type. Then the content of the manifest decides.
+pub(super) fn has_no_media_type(entry: &Descriptor) -> bool {
     entry.media_type().as_ref().is_empty()
 }
 
