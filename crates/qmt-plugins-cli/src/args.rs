@@ -335,8 +335,8 @@ mod tests {
             "linux/amd64=",
             "",
         ] {
-            let told = native(bad).unwrap_err();
-            assert!(told.contains(NATIVE), "{bad}: {told}");
+            let error = native(bad).unwrap_err();
+            assert!(error.contains(NATIVE), "{bad}: {error}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::process::ExitCode;
 
+use qmt_plugins::oci_ref::text::messages;
 use qmt_plugins::verify::report::{Rejection, TrustReport};
 use qmt_plugins::{Error, ErrorKind};
 use serde_json::{Value, json};
@@ -96,18 +97,18 @@ impl Failure {
     /// Returns the message and its causes, outermost first.
     pub(crate) fn messages(&self) -> Vec<String> {
         match self {
-            Self::Library { error, .. } => chain(&**error),
+            Self::Library { error, .. } => messages(&**error),
             Self::Usage { message, .. } | Self::Negative { message, .. } => vec![message.clone()],
             Self::Output(error) => {
-                let mut messages = vec!["the output can't be written".to_owned()];
-                messages.extend(chain(error));
-                messages
+                let mut all = vec!["the output can't be written".to_owned()];
+                all.extend(messages(error));
+                all
             }
             Self::Interrupted { downloads } => vec![interrupted(downloads)],
             Self::Other { doing, source } => {
-                let mut messages = vec![doing.clone()];
-                messages.extend(chain(&**source));
-                messages
+                let mut all = vec![doing.clone()];
+                all.extend(messages(&**source));
+                all
             }
             Self::Reported(_) => Vec::new(),
         }
@@ -115,20 +116,10 @@ impl Failure {
 
     /// Returns the failure as data: kind, message, causes, hint and each rejected signature.
     pub(crate) fn data(&self) -> Value {
-        if let Self::Library { error, .. } = self {
-            let mut data = error_data(error);
-            if let Some(object) = data.as_object_mut() {
-                object.insert("hint".to_owned(), json!(self.hint()));
-            }
-            return data;
+        match self {
+            Self::Library { error, .. } => library_data(error, self.hint()),
+            _ => shape(self.kind(), &self.messages(), self.hint(), &[], None),
         }
-        shape(
-            self.kind(),
-            &self.messages(),
-            self.hint().as_deref(),
-            &[],
-            None,
-        )
     }
 
     pub(crate) fn hint(&self) -> Option<String> {
@@ -155,20 +146,23 @@ impl From<Error> for Failure {
 
 /// Returns an error of the library as [`Failure::data`] does.
 pub(crate) fn error_data(error: &Error) -> Value {
+    library_data(error, error.hint())
+}
+
+fn library_data(error: &Error, hint: Option<String>) -> Value {
     let (rejected, trust_root) = match error {
         Error::NotVerified { source, .. } => (source.rejections(), source.trust_root()),
         _ => (&[][..], None),
     };
-    let (kind, messages) = (error.kind().as_str(), chain(error));
-    let hint = error.hint();
-    shape(kind, &messages, hint.as_deref(), rejected, trust_root)
+    let kind = error.kind().as_str();
+    shape(kind, &messages(error), hint, rejected, trust_root)
 }
 
 /// The one form of errors in JSON. docs/operators.md describes it.
 fn shape(
     kind: &str,
     messages: &[String],
-    hint: Option<&str>,
+    hint: Option<String>,
     rejected: &[Rejection],
     trust_root: Option<&TrustReport>,
 ) -> Value {
@@ -206,19 +200,4 @@ fn is_missing_file(error: &BoxError) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
-}
-
-/// Returns the messages of an error and its causes, outermost first.
-pub(crate) fn chain(error: &dyn StdError) -> Vec<String> {
-    let mut messages = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(error) = next {
-        let message = error.to_string();
-        // Some libraries repeat their cause in their own text.
-        if messages.last() != Some(&message) {
-            messages.push(message);
-        }
-        next = error.source();
-    }
-    messages
 }

@@ -147,13 +147,6 @@ impl Output {
         }
     }
 
-    /// Breaks a paragraph of a result at the width of the terminal; `indent` precedes its lines but
-    /// the first.
-    #[expect(clippy::unused_self, reason = "all printing goes through this type")]
-    pub(crate) fn paragraph(&self, text: &str, indent: &str) -> String {
-        text::filled(text, text::width_of_stdout(), indent)
-    }
-
     /// Prints why the command failed: as JSON to stdout, or as text to stderr. Returns what
     /// determines the exit code: that the output can't be written comes first.
     pub(crate) fn failure(&self, failure: Failure) -> Failure {
@@ -179,6 +172,12 @@ impl Output {
             self.progress.above(|| report::print(failure));
         }
     }
+}
+
+/// Breaks a paragraph of a result at the width of the terminal; `indent` precedes each line but the
+/// first.
+pub(crate) fn paragraph(text: &str, indent: &str) -> String {
+    text::filled(text, text::width_of_stdout(), indent)
 }
 
 /// Formats JSON in which all that could steer a terminal is escaped. Outside of texts JSON has no

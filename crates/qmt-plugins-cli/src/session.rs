@@ -14,11 +14,11 @@ use crate::args::{Global, Signer};
 use crate::exit::Failure;
 use crate::output::Output;
 
-/// Where files without a folder are: the working folder.
+/// The working folder.
 const HERE: &str = ".";
 
 /// Reads the config that the options name, or the first one in the usual folders. One in the working
-/// folder is named on stderr, because its author need not be the user.
+/// folder is named on stderr, because it can be of another author than the user.
 pub(crate) fn config(global: &Global, output: &Output) -> Result<ConfigFile, Failure> {
     Ok(read(global, output).map_err(Error::from)?)
 }
@@ -84,8 +84,8 @@ pub(crate) fn without_verification(file: &ConfigFile) -> Result<ConfigFile, Fail
     Ok(ConfigFile::in_memory(file.path().to_owned(), config).map_err(Error::from)?)
 }
 
-/// Reads at most `limit` bytes from stdin. Ctrl-C ends the wait, because the thread that reads is
-/// another one.
+/// Reads at most `limit` bytes from stdin. Another thread reads, so that Ctrl-C ends the
+/// wait.
 pub(crate) async fn stdin(limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let read = tokio::task::spawn_blocking(move || {
         let mut bytes = Zeroizing::new(Vec::new());
@@ -95,8 +95,8 @@ pub(crate) async fn stdin(limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     read.await.map_err(io::Error::from)?
 }
 
-/// Reads what `text` names: a plugin of the config, an image or a file. A name without any config is
-/// an error about the config.
+/// Parses the name of a plugin of the config, of an image or of a file. If there is no config, a
+/// plain name is an error about that.
 pub(crate) fn target(global: &Global, host: &PluginHost, text: &str) -> Result<Target, Failure> {
     match Target::parse(host.config(), text) {
         Err(error @ Error::UnknownPlugin { .. }) if host.config().providers.is_empty() => {
@@ -136,11 +136,11 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
         } else {
             here(&PathBuf::from(root)).display().to_string()
         };
-        config.oci.trusted_root = Some(root);
-        config.oci.use_sigstore_tuf_data = None;
-        config.oci.tuf_url = None;
-        config.oci.tuf_root = None;
         let oci = &mut config.oci;
+        oci.trusted_root = Some(root);
+        oci.use_sigstore_tuf_data = None;
+        oci.tuf_url = None;
+        oci.tuf_root = None;
         for files in [
             &mut oci.fulcio_certs,
             &mut oci.rekor_pub_keys,

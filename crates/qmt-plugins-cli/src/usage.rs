@@ -85,7 +85,7 @@ mod tests {
     use super::*;
     use crate::args::Arguments;
 
-    fn told(arguments: &[&str]) -> (String, String) {
+    fn parsed(arguments: &[&str]) -> (String, String) {
         let error = Arguments::try_parse_from(arguments).unwrap_err();
         match failure(error.kind(), &error.render().to_string()) {
             Failure::Usage { message, hint } => (message, hint.unwrap_or_default()),
@@ -95,15 +95,15 @@ mod tests {
 
     #[test]
     fn what_clap_says_becomes_a_message_and_a_hint() {
-        let (message, hint) = told(&["qmt-plugins", "inpsect"]);
+        let (message, hint) = parsed(&["qmt-plugins", "inpsect"]);
         assert_eq!(message, "unrecognized subcommand 'inpsect'");
         assert!(
             hint.contains("'inspect'") && hint.contains("Usage:"),
             "{hint}"
         );
-        let (message, _) = told(&["qmt-plugins", "run"]);
+        let (message, _) = parsed(&["qmt-plugins", "run"]);
         assert!(message.contains("<EXPORT>"), "{message}");
-        let (message, hint) = told(&["qmt-plugins"]);
+        let (message, hint) = parsed(&["qmt-plugins"]);
         assert_eq!(message, "a subcommand is required");
         assert!(hint.contains("--help"), "{hint}");
     }

@@ -81,14 +81,9 @@ pub(crate) async fn update(global: &Global, output: &Output, names: &[String]) -
 }
 
 fn all(host: &PluginHost) -> Result<Vec<Target>, Failure> {
-    let parse = |name: &String| Target::named(host.config(), name);
-    let names: Vec<String> = host
-        .config()
-        .providers
-        .iter()
-        .map(|provider| provider.name.clone())
-        .collect();
-    Ok(names.iter().map(parse).collect::<Result<_, _>>()?)
+    let providers = host.config().providers.iter();
+    let targets = providers.map(|provider| Target::named(host.config(), &provider.name));
+    Ok(targets.collect::<Result<_, _>>()?)
 }
 
 /// Collects the results of several plugins: if one fails, the others are still fetched.

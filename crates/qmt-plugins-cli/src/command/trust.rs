@@ -16,7 +16,8 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
     if let Some(version) = &info.version {
         rows.push(("version".to_owned(), version.clone()));
     }
-    if let Some(age) = info.refreshed.and_then(|time| time.elapsed().ok()) {
+    let age = info.refreshed.and_then(|time| time.elapsed().ok());
+    if let Some(age) = age {
         rows.push(("age".to_owned(), format!("{} h", age.as_secs() / 3600)));
     }
     rows.push(("transparency logs".to_owned(), info.logs.to_string()));
@@ -55,7 +56,7 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
     let data = json!({
         "source": info.source,
         "version": info.version,
-        "age_seconds": info.refreshed.and_then(|time| time.elapsed().ok()).map(|age| age.as_secs()),
+        "age_seconds": age.map(|age| age.as_secs()),
         "logs": info.logs,
         "certificate_authorities": info.certificate_authorities,
         "ct_logs": info.ct_logs,

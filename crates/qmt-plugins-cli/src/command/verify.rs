@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use qmt_plugins::config::scope_of;
 use qmt_plugins::inspect::{DigestOrigin, VersionReport, Versions};
+use qmt_plugins::oci_ref::text::messages;
 use qmt_plugins::verify::VerifyError;
 use qmt_plugins::verify::report::{Rejection, Report, TrustReport};
 use qmt_plugins::{Error, ErrorKind};
@@ -34,7 +35,7 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
     };
     let mut text = proven(&report);
     let rows: Vec<_> = [
-        Some(judged(versions.used.origin).to_owned()),
+        Some(verified_digest(versions.used.origin).to_owned()),
         other(versions.current.as_ref()),
     ]
     .into_iter()
@@ -53,24 +54,24 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
 pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> CommandResult {
     let versions = run(global, output, verify).await?;
     let data = data(&versions);
-    let mut text = format!("version: {}\n", judged(versions.used.origin));
-    text.push_str(&explained(output, &versions.used));
+    let mut text = format!("version: {}\n", verified_digest(versions.used.origin));
+    text.push_str(&explained(&versions.used));
     match &versions.current {
         None => {}
         Some(Ok(current)) => {
             text.push_str("\nthe tag names another digest now:\n");
-            text.push_str(&explained(output, current));
+            text.push_str(&explained(current));
         }
         Some(Err(_)) => {
             let line = other(versions.current.as_ref()).unwrap_or_default();
-            let _ = writeln!(text, "\n{}", output.paragraph(&line, ""));
+            let _ = writeln!(text, "\n{}", output::paragraph(&line, ""));
         }
     }
     let failure = match versions.used.result {
         Ok(report) if !report.skipped => return output.result(&data, &text),
         Ok(_) => skipped(),
         Err(error) if is_explained(&error) => error.into(),
-        // Nothing was found out about its signatures.
+        // Nothing is known about its signatures.
         Err(error) if output.is_json() => {
             return Err(output.refusal(data, "", &error.into()));
         }
@@ -138,7 +139,7 @@ fn is_explained(error: &Error) -> bool {
 }
 
 /// Says which digest was verified.
-fn judged(origin: DigestOrigin) -> &'static str {
+fn verified_digest(origin: DigestOrigin) -> &'static str {
     match origin {
         DigestOrigin::Reference => "the digest of the reference",
         DigestOrigin::Lockfile => "the digest in the lockfile",
@@ -161,25 +162,22 @@ fn other(current: Option<&Result<VersionReport, Error>>) -> Option<String> {
             format!("the tag names another digest now: {digest}, {result}")
         }
         Err(error) => {
-            let causes = exit::chain(error);
-            format!("what the tag names now is not known: {}", causes.join(": "))
+            let causes = messages(error).join(": ");
+            format!("what the tag names now is not known: {causes}")
         }
     })
 }
 
 /// Explains the decision about one version.
-fn explained(output: &Output, version: &VersionReport) -> String {
+fn explained(version: &VersionReport) -> String {
     match &version.result {
         Ok(report) if report.skipped => {
             format!("not verified: {}\n{}", report.subject, proven(report))
         }
         Ok(report) => {
             let mut text = format!("accepted: {}\n{}", report.subject, proven(report));
-            text.push_str(&rejected(
-                output,
-                &report.rejected,
-                "also discovered, and rejected:",
-            ));
+            let title = "also discovered, and rejected:";
+            text.push_str(&rejected(&report.rejected, title));
             if let Some(line) = &report.config_line {
                 text.push_str("\nthese config lines accept only this signer:\n");
                 text.push_str(&accepting(&report.subject, line));
@@ -188,17 +186,17 @@ fn explained(output: &Output, version: &VersionReport) -> String {
         }
         Err(Error::NotVerified {
             reference, source, ..
-        }) => refused(output, reference, source),
-        Err(error) => format!("{}\n", output.paragraph(&error.to_string(), "  ")),
+        }) => refused(reference, source),
+        Err(error) => format!("{}\n", output::paragraph(&error.to_string(), "  ")),
     }
 }
 
 /// Explains why an image is refused.
-fn refused(output: &Output, reference: &str, source: &VerifyError) -> String {
+fn refused(reference: &str, source: &VerifyError) -> String {
     let mut text = format!("refused: {reference}\n");
-    let _ = writeln!(text, "{}", output.paragraph(&source.to_string(), "  "));
+    let _ = writeln!(text, "{}", output::paragraph(&source.to_string(), "  "));
     let title = "discovered, and rejected:";
-    text.push_str(&rejected(output, source.rejections(), title));
+    text.push_str(&rejected(source.rejections(), title));
     let mut shown = Vec::new();
     for rejection in source.rejections() {
         let Some(line) = rejection.config_line.as_ref() else {
@@ -304,7 +302,7 @@ fn trust_root(trust: &TrustReport) -> String {
 }
 
 /// Formats the rejected evidence items, each with its reason and hint.
-fn rejected(output: &Output, rejections: &[Rejection], title: &str) -> String {
+fn rejected(rejections: &[Rejection], title: &str) -> String {
     if rejections.is_empty() {
         return String::new();
     }
@@ -316,10 +314,10 @@ fn rejected(output: &Output, rejections: &[Rejection], title: &str) -> String {
             .map(|signer| format!(" by {signer}"))
             .unwrap_or_default();
         let line = format!("- {}{signer}: {}", rejection.found, rejection.reason);
-        let _ = writeln!(text, "{}", output.paragraph(&line, "  "));
+        let _ = writeln!(text, "{}", output::paragraph(&line, "  "));
         if !rejection.hint.is_empty() {
             let hint = format!("  {}", rejection.hint);
-            let _ = writeln!(text, "{}", output.paragraph(&hint, "  "));
+            let _ = writeln!(text, "{}", output::paragraph(&hint, "  "));
         }
     }
     text
