@@ -121,7 +121,7 @@ impl PluginHost {
     }
 
     /// Acquires a Wasm module or library from a URL, unless the cache has it. The config names its
-    /// digest, which takes the place of a signature.
+    /// digest, which is checked instead of a signature.
     async fn acquire_url(
         &self,
         target: &Target,
@@ -188,7 +188,7 @@ impl PluginHost {
         Ok((context, request))
     }
 
-    /// Checks once who else may change what decides about trust.
+    /// Checks once which other users may change the files that decide about trust.
     async fn check_writers(&self) -> Result<(), Error> {
         let checked = self.writers.get_or_try_init(|| async {
             let reporter = Reporter::new("config", self.events.clone());

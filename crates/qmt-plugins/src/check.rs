@@ -6,7 +6,7 @@ use qmt_oci_ref::{PluginKind, text};
 
 use crate::config::path::trust_files;
 use crate::config::writers::{self, Writers};
-use crate::config::{ConfigError, OciConfig, ProviderConfig, TransparencyRule};
+use crate::config::{ConfigError, OciConfig, ProviderConfig};
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::source::{PluginSource, is_like_image};
@@ -40,16 +40,9 @@ fn keys_with_a_log(oci: &OciConfig) -> Option<String> {
     if oci.insecure_skip_signature {
         return None;
     }
-    let is_required = |log: TransparencyRule| log == TransparencyRule::Required;
-    let flat = oci.public_keys.as_slice().iter();
-    let flat = flat.filter(|_| is_required(oci.transparency_log));
-    let authorities = oci.policy.iter().flat_map(|policy| &policy.any_of);
-    let scoped = authorities
-        .filter(|one| is_required(one.transparency_log.unwrap_or(oci.transparency_log)))
-        .filter_map(|authority| authority.key.as_ref());
-    let keys: Vec<String> = flat
-        .chain(scoped)
-        .map(|key| format!("`{}`", key.display()))
+    let keys = oci.keys_with_required_log().into_iter();
+    let keys: Vec<String> = keys
+        .map(|(_, key)| format!("`{}`", key.display()))
         .collect();
     (!keys.is_empty()).then(|| {
         format!(
@@ -65,7 +58,7 @@ fn keys_with_a_log(oci: &OciConfig) -> Option<String> {
 pub(crate) fn writers(host: &PluginHost) -> Result<Vec<String>, Error> {
     let mut warnings = host.file.warnings().to_vec();
     warnings.extend(host.lock().warning().map(str::to_owned));
-    for (_, path) in trust_files(host.config()) {
+    for path in trust_files(host.config()) {
         let path = host.file.folder().join(path);
         // A file that is absent or unreadable is an error where it is read.
         let Ok(metadata) = std::fs::metadata(&path) else {

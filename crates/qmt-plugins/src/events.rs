@@ -162,7 +162,8 @@ impl Reporter {
 
     /// Reports that the plugin is not loaded, and why.
     pub(crate) fn refused(&self, reference: impl Into<String>, error: &Error) {
-        let (reference, reason) = (reference.into(), reason(error));
+        let reference = reference.into();
+        let reason = one_line(&text::messages(error).join(": "));
         tracing::error!(
             plugin = self.plugin,
             reference,
@@ -181,21 +182,6 @@ impl Reporter {
             sink(event(self.plugin.clone()));
         }
     }
-}
-
-/// Joins the messages of an error and its causes.
-fn reason(error: &Error) -> String {
-    let mut reason = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        let message = cause.to_string();
-        // Some libraries repeat their cause in their own text.
-        if !reason.ends_with(&message) {
-            reason = format!("{reason}: {message}");
-        }
-        next = cause.source();
-    }
-    one_line(&reason)
 }
 
 /// Escapes what an image, a registry or a library says, so that it can be shown as it is.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use qmt_cache::{Cache as _, CachedArtifact};
 use qmt_loader::{Artifact, Preflight};
 use qmt_oci_ref::manifest::platform_json;
-use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform, PluginKind};
+use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform, PluginKind, text};
 use serde::{Serialize, Serializer};
 
 pub use self::platforms::Offer;
@@ -152,7 +152,9 @@ impl PluginHost {
         Content {
             digest: artifact.digest().clone(),
             size: u64::try_from(artifact.bytes().len()).unwrap_or(u64::MAX),
-            preflight: self.preflight(artifact).map_err(|error| chain(&error)),
+            preflight: self
+                .preflight(artifact)
+                .map_err(|error| text::messages(&error).join(": ")),
         }
     }
 
@@ -166,13 +168,6 @@ impl PluginHost {
             source,
         })
     }
-}
-
-/// Joins an error and its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let messages: Vec<String> = causes.map(ToString::to_string).collect();
-    messages.join(": ")
 }
 
 fn preflight_data<S: Serializer>(

@@ -1,4 +1,4 @@
-//! The lockfile: what each provider was resolved to, who signed it, what it was granted.
+//! The lockfile: what each provider was resolved to, its signer, and its rights.
 //!
 //! `plugins.lock` is next to the config. It is TOML, sorted by name, and only changed entries are
 //! rewritten, so that differences are easy to read under version control. Several configs in one

@@ -8,7 +8,8 @@ use qmt_oci_ref::{Digest, DigestAlgorithm, DigestError, Reference, ReferenceErro
 use crate::config::path::{expand, is_file_url};
 
 const OCI: &str = "oci://";
-const LAYOUT: &str = "oci-layout://";
+/// How the path of an image in a layout begins, and the scope of a policy for layouts.
+pub(crate) const LAYOUT: &str = "oci-layout://";
 const HTTPS: &str = "https://";
 const HTTP: &str = "http://";
 /// What a path can begin with if its scheme was misspelled, and the scheme that was meant. The words

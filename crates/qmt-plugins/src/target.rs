@@ -103,7 +103,7 @@ impl Target {
         }
     }
 
-    /// Allows native code that no signature vouches for, as `allow.native = true` does in the config.
+    /// Allows native code without a verified signature, as `allow.native = true` does in the config.
     #[must_use]
     pub fn with_native_allowed(mut self) -> Self {
         self.provider.allow.native = Some(true);

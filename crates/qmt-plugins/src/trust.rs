@@ -14,6 +14,7 @@ use qmt_verify::report::TrustSummary;
 use qmt_verify::trust::{PemTrust, TrustRoot, TufOptions, TufTransport};
 use qmt_verify::{SigstoreVerifier, VerifyError};
 
+use crate::config::path::EMBEDDED;
 use crate::config::{ConfigError, ConfigFile, OciConfig, OneOrMany, PullPolicy};
 use crate::error::Error;
 use crate::host::PluginHost;
@@ -22,11 +23,8 @@ use crate::source::PluginSource;
 use crate::stage::Trust;
 use crate::target::Target;
 
-/// The value of `trusted_root` for the built-in one.
-const EMBEDDED: &str = "embedded";
-
 /// Returns how images of `repository` are verified. Where its policy accepts keys without a log
-/// alone, and the config names no trust material, no Sigstore instance is asked for anything.
+/// alone, and the config names no trust material, no Sigstore instance is queried.
 pub(crate) async fn of(host: &PluginHost, repository: &Repository) -> Result<Trust, Error> {
     let oci = &host.config().oci;
     if let Some(verifier) = &host.verifier {
@@ -107,11 +105,12 @@ async fn trust_root(
         Some(path) => return TrustRoot::from_json_file(&folder.join(path)).map_err(Error::Trust),
         None => {}
     }
-    if oci.has_pem_trust() && oci.use_sigstore_tuf_data != Some(true) {
-        return TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust);
-    }
-    if !oci.has_own_trust() && (oci.trusts_keys_alone() || policies.trusts_keys_alone()) {
-        return TrustRoot::none().map_err(Error::Trust);
+    if !uses_tuf(oci, policies) {
+        return if oci.has_pem_trust() {
+            TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust)
+        } else {
+            TrustRoot::none().map_err(Error::Trust)
+        };
     }
     let cache_dir = host.cache.tuf_dir();
     let cache_dir = cache_dir.map_err(|source| Error::cache("trust", source))?;
@@ -142,6 +141,18 @@ async fn trust_root(
     Ok(root)
 }
 
+/// Reports whether a TUF repository is part of the trust root.
+fn uses_tuf(oci: &OciConfig, policies: &PolicySet) -> bool {
+    if oci.trusted_root.is_some() {
+        false
+    } else if oci.has_pem_trust() {
+        // Together with PEM files, TUF is used on request only.
+        oci.use_sigstore_tuf_data == Some(true)
+    } else {
+        oci.tuf_url.is_some() || !(oci.trusts_keys_alone() || policies.trusts_keys_alone())
+    }
+}
+
 /// Checks the trust material that the config names on disk, without the network.
 pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
     let oci = &host.config().oci;
@@ -151,10 +162,7 @@ pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
     let policies = policy::policies(oci, host.file.folder())?;
     signature_repository(oci)?;
     let mut warnings = unordered(oci, &policies);
-    let uses_tuf = oci.tuf_url.is_some()
-        || oci.use_sigstore_tuf_data == Some(true) && oci.has_pem_trust()
-        || !oci.has_own_trust() && !oci.trusts_keys_alone() && !policies.trusts_keys_alone();
-    if uses_tuf {
+    if uses_tuf(oci, &policies) {
         if let Some(root) = &oci.tuf_root {
             policy::read(host.file.folder(), root)?;
         }
@@ -212,14 +220,15 @@ pub(crate) fn pinned_later(host: &PluginHost) -> Result<Option<String>, Error> {
         let path = host.file.path().to_owned();
         return Err(ConfigError::Unusable { path, problems }.into());
     }
-    let names = pinned.join(", ");
-    let lockfile = host.lock().path().display().to_string();
-    Ok((!pinned.is_empty()).then(|| {
-        format!(
-            "the config names no signer for {names}: the signer of the first load is pinned in \
-             {lockfile}"
-        )
-    }))
+    if pinned.is_empty() {
+        return Ok(None);
+    }
+    let lock = host.lock();
+    Ok(Some(format!(
+        "the config names no signer for {}: the signer of the first load is pinned in {}",
+        pinned.join(", "),
+        lock.path().display()
+    )))
 }
 
 /// Warns about signatures without a time where tags are resolved again: whether a tag was rolled back

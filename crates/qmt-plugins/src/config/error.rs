@@ -58,7 +58,7 @@ pub enum ConfigError {
     },
     /// The only config file that was found is in the working folder and belongs to another user.
     #[error(
-        "the config file {} belongs to another user, who would decide what this program trusts; \
+        "the config file {} belongs to another user, and a config decides what this program trusts; \
          name it with `--config` if that is intended", .path.display()
     )]
     ForeignOwner {

@@ -1,7 +1,7 @@
 //! The table `[oci]`: trust, policy, cache. The keys of the QueryMT manual keep their meaning.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use qmt_artifact::ExtractLimits;
 use schemars::JsonSchema;
@@ -104,6 +104,28 @@ impl OciConfig {
     /// Reports whether the config forbids every Sigstore instance, so that only keys are accepted.
     pub fn trusts_keys_alone(&self) -> bool {
         self.use_sigstore_tuf_data == Some(false) && !self.has_own_trust()
+    }
+
+    /// Lists the keys whose signatures must be in a transparency log. Keys of `policy` come with the
+    /// index of the policy and that of its entry.
+    pub(crate) fn keys_with_required_log(&self) -> Vec<(Option<(usize, usize)>, &Path)> {
+        let is_required = |log: TransparencyRule| log == TransparencyRule::Required;
+        let mut keys = Vec::new();
+        if is_required(self.transparency_log) {
+            let flat = self.public_keys.as_slice().iter();
+            keys.extend(flat.map(|key| (None, key.as_path())));
+        }
+        for (index, policy) in self.policy.iter().enumerate() {
+            for (entry, authority) in policy.any_of.iter().enumerate() {
+                let log = authority.transparency_log.unwrap_or(self.transparency_log);
+                if let Some(key) = &authority.key
+                    && is_required(log)
+                {
+                    keys.push((Some((index, entry)), key.as_path()));
+                }
+            }
+        }
+        keys
     }
 
     /// Returns the limits for artifacts that are fetched or published.

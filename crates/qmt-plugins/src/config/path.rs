@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Config, ConfigError};
 
 /// The value of `trusted_root` that is not a path.
-const EMBEDDED: &str = "embedded";
+pub(crate) const EMBEDDED: &str = "embedded";
 /// The mark of a read-only folder in `allow.paths`.
 const READ_ONLY: &str = "ro:";
 const FILE: &str = "file:";
@@ -48,8 +48,8 @@ pub(super) fn expand_all(file: &Path, config: &mut Config) -> Result<(), ConfigE
     Ok(())
 }
 
-/// The files that decide about trust, with their keys. Those that TLS alone uses are among them.
-pub(crate) fn trust_files(config: &Config) -> Vec<(String, PathBuf)> {
+/// Lists the files that decide about trust, including those that only TLS uses.
+pub(crate) fn trust_files(config: &Config) -> Vec<PathBuf> {
     let mut config = config.clone();
     let root = config
         .oci
@@ -58,10 +58,10 @@ pub(crate) fn trust_files(config: &Config) -> Vec<(String, PathBuf)> {
         .filter(|root| root != EMBEDDED);
     let mut files: Vec<_> = paths(&mut config)
         .into_iter()
-        .map(|(key, path)| (key, path.clone()))
         .filter(|(key, _)| key != "oci.cache_dir")
+        .map(|(_, path)| path.clone())
         .collect();
-    files.extend(root.map(|root| ("oci.trusted_root".to_owned(), PathBuf::from(root))));
+    files.extend(root.map(PathBuf::from));
     files
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn is_file_url(text: &str) -> bool {
 
 fn from_url(text: &str) -> PathBuf {
     let url = url::Url::parse(text).ok();
-    // A file name with `?` or `#` is not escaped by people who write a path.
+    // In a path that is written by hand, `?` and `#` of a file name are not escaped.
     let url = url.filter(|url| url.query().is_none() && url.fragment().is_none());
     if let Some(path) = url.and_then(|url| url.to_file_path().ok()) {
         return path;

@@ -2,10 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::source::PluginSource;
-
-/// How the name of a layout, and of a scope of layouts, begins.
-const LAYOUT: &str = "oci-layout://";
+use crate::source::{LAYOUT, PluginSource};
 
 /// Returns the scope of a policy for the repository of `reference` alone, or for the layout that it
 /// names; `**` if it is neither.

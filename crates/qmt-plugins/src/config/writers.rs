@@ -1,4 +1,5 @@
-//! Who else may change a file that decides about trust: config, lockfile, keys, trust material.
+//! Which other users may change a file that decides about trust: config, lockfile, keys, trust
+//! material.
 //!
 //! One rule for all of them. A file that every user may write is refused. A file that others may
 //! change in another way is used with a warning: its owner is neither this user nor root, its group
@@ -8,7 +9,7 @@
 use std::fs::Metadata;
 use std::path::Path;
 
-/// Who may change a file, apart from this user and root.
+/// The users that may change a file, apart from this user and root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Writers {
     /// No other user.
@@ -32,7 +33,7 @@ impl Writers {
     }
 }
 
-/// Determines who may change the file at `path`, whose metadata is given.
+/// Determines which users may change the file at `path`, whose metadata is given.
 #[cfg(unix)]
 pub(crate) fn writers(path: &Path, metadata: &Metadata) -> Writers {
     use std::os::unix::fs::MetadataExt;
@@ -90,7 +91,7 @@ fn is_read_only(path: &Path) -> bool {
     })
 }
 
-/// Whose file it is, for files that are found and not named.
+/// The owner of a file that was discovered, not named by the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     /// This user's.
@@ -101,7 +102,7 @@ pub(super) enum Owner {
     Other,
 }
 
-/// Determines whose file is at `path`. A symbolic link counts as well as what it points to.
+/// Determines the owner of the file at `path`. A symbolic link counts as well as what it points to.
 #[cfg(unix)]
 pub(super) fn owner(path: &Path) -> std::io::Result<Owner> {
     use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! Which version of an image is used, what its tag names now, and who signed the two.
+//! The version of an image that is used, the one that its tag names now, and their signers.
 
 use qmt_oci_ref::PinnedReference;
 use qmt_verify::report::Report;

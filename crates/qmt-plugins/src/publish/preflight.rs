@@ -9,7 +9,6 @@ use qmt_oci_ref::{Platform, PluginKind, text};
 use super::PublishRequest;
 use crate::error::Error;
 use crate::host::PluginHost;
-use crate::inspect::chain;
 
 impl PluginHost {
     /// Runs the loaders' checks on the files, and returns what is refused, one line each. Libraries
@@ -49,5 +48,6 @@ fn is_here(platform: &Platform) -> bool {
 }
 
 fn warning(error: &dyn std::error::Error) -> String {
-    text::escape(&format!("hosts will not load it: {}", chain(error)))
+    let causes = text::messages(error).join(": ");
+    text::escape(&format!("hosts will not load it: {causes}"))
 }

@@ -103,7 +103,7 @@ async fn blocking<T: Send + 'static>(
         }))
 }
 
-/// What vouches for a native plugin, apart from the config.
+/// What is verified about a native plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NativeTrust {
     /// A signature that the policy accepts.

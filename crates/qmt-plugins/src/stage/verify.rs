@@ -1,7 +1,7 @@
-//! **verify**: who signed the pinned digest, and does the policy accept that.
+//! **verify**: checks the signatures of the pinned digest against the policy.
 //!
-//! Stored signature material is checked at every run, against today's policy and trust root. The
-//! registry is asked for more where it is missing or not enough.
+//! Stored signature material is checked at every run, against the current policy and trust root. If
+//! it is missing or not enough, the registry is queried.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ impl Outcome {
 /// Which signature material is checked first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// That of the cache; the registry is asked only if it is not enough.
+    /// That of the cache; the registry is queried only if it is not enough.
     CacheFirst,
     /// That of the registry; the cache is read only if the network may not be used.
     RegistryFirst,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::super::oci::AuthorityConfig;
-use super::super::{ConfigError, IdentityRule, OciConfig, TransparencyRule};
+use super::super::{ConfigError, IdentityRule, OciConfig};
 use super::Check;
 
 /// The issuer of the workflows of GitHub Actions; enterprises have their name below it.
@@ -180,41 +180,31 @@ fn check_keys_have_a_log(path: &Path, oci: &OciConfig) -> Check {
     if !oci.trusts_keys_alone() || oci.insecure_skip_signature {
         return Ok(());
     }
-    let rule = |key: &Path| {
-        format!(
-            "a signature with the key `{}` must be in a transparency log, and \
-             `use_sigstore_tuf_data = false` trusts none; name the log in `rekor_pub_keys`, or accept \
-             signatures without a log, such as those of `qmt-plugins publish --sign-key`",
-            key.display()
-        )
+    let keys = oci.keys_with_required_log();
+    let Some((place, key)) = keys.first() else {
+        return Ok(());
     };
-    if let Some(key) = oci.public_keys.as_slice().first()
-        && oci.transparency_log == TransparencyRule::Required
-    {
-        let rule = rule(key);
-        let rule = format!("{rule}, by this line in `[oci]`:\ntransparency_log = \"optional\"");
-        return Err(ConfigError::contradiction(path, "oci.public_keys", rule));
-    }
-    for (index, policy) in oci.policy.iter().enumerate() {
-        for (place, authority) in policy.any_of.iter().enumerate() {
-            let log = authority.transparency_log.unwrap_or(oci.transparency_log);
-            let Some(key) = authority
-                .key
-                .as_ref()
-                .filter(|_| log == TransparencyRule::Required)
-            else {
-                continue;
-            };
-            let rule = rule(key);
+    let rule = format!(
+        "a signature with the key `{}` must be in a transparency log, and \
+         `use_sigstore_tuf_data = false` trusts none; name the log in `rekor_pub_keys`, or accept \
+         signatures without a log, such as those of `qmt-plugins publish --sign-key`",
+        key.display()
+    );
+    let (place, accepting) = match place {
+        None => (
+            "oci.public_keys".to_owned(),
+            "line in `[oci]`:\ntransparency_log = \"optional\"".to_owned(),
+        ),
+        Some((index, entry)) => {
             let key = toml::Value::from(key.display().to_string());
-            let rule = format!(
-                "{rule}, by this entry:\n{{ key = {key}, transparency_log = \"optional\" }}"
-            );
-            let place = format!("oci.policy[{index}].any_of[{place}]");
-            return Err(ConfigError::contradiction(path, place, rule));
+            (
+                format!("oci.policy[{index}].any_of[{entry}]"),
+                format!("entry:\n{{ key = {key}, transparency_log = \"optional\" }}"),
+            )
         }
-    }
-    Ok(())
+    };
+    let rule = format!("{rule}, by this {accepting}");
+    Err(ConfigError::contradiction(path, place, rule))
 }
 
 fn check_authority(path: &Path, key: &str, authority: &AuthorityConfig) -> Check {
