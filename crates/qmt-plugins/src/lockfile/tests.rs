@@ -105,8 +105,8 @@ fn a_pin_of_another_process_stays() {
         read(&folder, "plugins.toml").unwrap(),
         read(&folder, "plugins.toml").unwrap(),
     );
-    let signed = |who: &str| LockEntry {
-        signer: Some(SignerId::certificate("https://i", who)),
+    let signed = |identity: &str| LockEntry {
+        signer: Some(SignerId::certificate("https://i", identity)),
         ..entry("a", "1")
     };
     one.record(signed("first@example.com")).unwrap();

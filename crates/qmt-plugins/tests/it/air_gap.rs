@@ -3,7 +3,7 @@
 use qmt_plugins::ErrorKind;
 use qmt_testkit::{GITHUB_ISSUER, Identity, LogKind, Signing, attach_bundle, attach_simple};
 
-use crate::scene::{EMAIL, ISSUER, REPOSITORY, Scene, greet, told, wasm_image};
+use crate::scene::{EMAIL, ISSUER, REPOSITORY, Scene, greet, messages, wasm_image};
 
 const TWO_FILES: &str = "use_sigstore_tuf_data = false\nrekor_pub_keys = \"rekor.pub\"\n\
                          fulcio_certs = \"fulcio.pem\"\n";
@@ -47,7 +47,7 @@ async fn two_files_are_a_trust_root() {
         &format!("{TWO_FILES}cert_email = \"boss@acme.example\"\ncert_issuer = \"{ISSUER}\""),
     );
     let error = scene.host(&other).load("greeter").await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", messages(&error));
     // With the third file nothing is left to say.
     let complete = format!("{TWO_FILES}ctfe_keys = \"ctfe.pub\"\ncertificate_log = \"required\"");
     let host = scene.host(&config(&scene, &complete));
@@ -82,7 +82,11 @@ async fn what_is_missing_is_named() {
         let host = scene.host(&config(&scene, oci));
         let error = host.check().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(told(&error).contains(key), "{oci}: {}", told(&error));
+        assert!(
+            messages(&error).contains(key),
+            "{oci}: {}",
+            messages(&error)
+        );
         assert!(host.load("greeter").await.is_err());
     }
 }
@@ -114,7 +118,7 @@ async fn a_workflow_repository_is_a_claim_of_github() {
             let loaded = host.load("greeter").await;
             assert_eq!(loaded.is_ok(), is_good, "{issuer} {rule}");
             if let Err(error) = loaded {
-                assert!(told(&error).contains(own), "{}", told(&error));
+                assert!(messages(&error).contains(own), "{}", messages(&error));
             }
         }
     }
@@ -199,7 +203,11 @@ async fn rules_about_time_and_keys_without_a_log_are_checked() {
         format!("[[oci.policy]]\nscope = \"**\"\nsigned_after = \"2020-01-01T00:00:00Z\"\n{entry}");
     let host = scene.host(&config(&scene, &dated));
     let error = host.check().await.unwrap_err();
-    assert!(told(&error).contains("`signed_after`"), "{}", told(&error));
+    assert!(
+        messages(&error).contains("`signed_after`"),
+        "{}",
+        messages(&error)
+    );
     let logged = dated.replace("optional", "required");
     scene
         .host(&scene.config_with(&logged, ""))

@@ -5,7 +5,7 @@ use std::io::Write;
 use qmt_plugins::{ErrorKind, LockMode};
 use qmt_testkit::{Cut, Fault, ImageBuilder, plugins};
 
-use crate::scene::{Scene, greet, told, wasm_image};
+use crate::scene::{Scene, greet, messages, wasm_image};
 
 /// Invariant 5: damaged bytes never run, and the cache mends itself.
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn a_broken_download_goes_on_in_the_next_run() {
         .registry
         .fault(Fault::on("GET", "/v2/*/blobs/*").cut(200_000, Cut::Reset));
     let error = scene.host(&config).fetch("greeter").await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Network, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::Network, "{}", messages(&error));
 
     scene.registry.clear_faults();
     scene.registry.clear_requests();
@@ -130,7 +130,7 @@ async fn locked_and_frozen_change_nothing() {
         .build()
         .unwrap();
     let error = locked.load("greeter").await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Config, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::Config, "{}", messages(&error));
     let frozen = scene
         .builder(&config)
         .lock_mode(LockMode::Frozen)

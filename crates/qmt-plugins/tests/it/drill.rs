@@ -12,9 +12,9 @@ use qmt_plugins::config::ConfigFile;
 use qmt_plugins::{Error, PluginHost};
 use qmt_testkit::{FakeRegistry, WireFault, WireProxy, plugins};
 
-use crate::scene::{REPOSITORY, Scene, told, wasm_image};
+use crate::scene::{REPOSITORY, Scene, messages, wasm_image};
 
-/// Pulls beside one another.
+/// Concurrent pulls.
 const AT_ONCE: usize = 8;
 /// Longer than this, a pull over loopback hangs.
 const HANGS: Duration = Duration::from_mins(1);
@@ -78,7 +78,7 @@ impl Stand {
             Ok(Err(error)) => {
                 let kept = host.cache().list().await.unwrap();
                 if !kept.is_empty() {
-                    let error = told(&error);
+                    let error = messages(&error);
                     tally
                         .violations
                         .push(format!("{fault:?}: kept after {error}"));

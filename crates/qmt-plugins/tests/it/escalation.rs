@@ -59,7 +59,7 @@ async fn a_wasm_plugin_that_becomes_native_under_another_tag_must_be_allowed() {
     );
 }
 
-/// A refusal is told with the plugin, its reference and the reason.
+/// A refusal is reported with the plugin, its reference and the reason.
 #[tokio::test]
 async fn a_refusal_is_an_event() {
     let scene = Scene::new().await;

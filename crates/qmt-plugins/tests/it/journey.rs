@@ -2,7 +2,7 @@
 
 use qmt_plugins::ErrorKind;
 
-use crate::scene::{Scene, both_kinds, greet, told, wasm_image};
+use crate::scene::{Scene, both_kinds, greet, messages, wasm_image};
 
 #[tokio::test]
 async fn a_signed_wasm_plugin_is_called() {
@@ -120,12 +120,12 @@ async fn unknown_names_and_missing_tags_are_told_apart_from_network_trouble() {
     );
 
     let error = host.load("greeter").await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::NotFound, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{}", messages(&error));
 
     let config = scene.config();
     let unreachable = scene.host(&config);
     drop(scene.registry);
     let error = unreachable.load("greeter").await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Network, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::Network, "{}", messages(&error));
     assert!(error.is_retryable());
 }

@@ -4,7 +4,7 @@ use qmt_testkit::{FakeRegistry, Fault, ImageBuilder, plugins};
 
 use crate::scene::{Scene, wasm_image};
 
-/// One wrong answer of a mirror is enough: it is not asked for the other plugins of the host.
+/// One wrong answer of a mirror is enough: it is not queried for the other plugins of the host.
 #[tokio::test]
 async fn a_mirror_that_sent_wrong_content_is_not_asked_for_the_next_plugin() {
     let scene = Scene::new().await;

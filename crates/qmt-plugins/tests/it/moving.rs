@@ -9,14 +9,14 @@ use qmt_plugins::{ErrorKind, LockMode, Target};
 use qmt_testkit::{Fault, Gate, Identity, ImageBuilder, LogKind, Signing, attach_simple, plugins};
 use tokio::sync::Notify;
 
-use crate::scene::{EMAIL, ISSUER, REPOSITORY, Scene, told, wasm_image};
+use crate::scene::{EMAIL, ISSUER, REPOSITORY, Scene, messages, wasm_image};
 
 /// What the registry does while one of our requests waits for its answer.
 #[derive(Clone, Copy, Debug)]
 enum Move {
     /// The tag of the image names an unsigned one.
     Image,
-    /// So does the tag of its signature: that of an image which nobody signed.
+    /// So does the tag of its signature: that of an unsigned image.
     Signature,
     /// Both.
     Both,
@@ -68,7 +68,7 @@ async fn pull(at: usize, how: Move) -> (Result<bool, String>, bool) {
     }
     let outcome = match fetch.await.unwrap() {
         Ok(fetched) => Ok(fetched.reference().unwrap().digest() == signed.digest()),
-        Err(error) => Err(told(&error)),
+        Err(error) => Err(messages(&error)),
     };
     (outcome, was_held)
 }
@@ -90,8 +90,8 @@ async fn no_change_of_a_tag_between_two_requests_loads_an_unsigned_image() {
                     );
                     signed += 1;
                 }
-                Err(told) => {
-                    assert!(was_held, "without a move: {told}");
+                Err(messages) => {
+                    assert!(was_held, "without a move: {messages}");
                     refused += 1;
                 }
             }
@@ -132,7 +132,7 @@ async fn a_rollback_behind_the_lockfile_is_refused() {
         scene.events.lock().unwrap().clear();
         let trust = format!("cert_email = \"{EMAIL}\"\ncert_issuer = \"{ISSUER}\"\n{always}");
         let host = scene.host(&scene.config_with(&trust, ""));
-        // The good twin: forwards is what was asked for, and no word is lost about it.
+        // The opposite case: a move to a newer version is no warning.
         scene.registry.retag(REPOSITORY, "1", older.digest());
         host.fetch("greeter").await.unwrap();
         scene.registry.retag(REPOSITORY, "1", newer.digest());
@@ -143,7 +143,7 @@ async fn a_rollback_behind_the_lockfile_is_refused() {
         scene.registry.retag(REPOSITORY, "1", older.digest());
         let error = host.fetch("greeter").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotVerified);
-        let text = format!("{}; {}", told(&error), error.hint().unwrap());
+        let text = format!("{}; {}", messages(&error), error.hint().unwrap());
         for part in [
             &older.digest().to_string(),
             &newer.digest().to_string(),
@@ -236,7 +236,7 @@ async fn a_change_without_proven_times_is_a_rollback() {
         let second = publish_keyed(&scene, &other, now);
         let error = host.fetch("greeter").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotVerified, "{before:?} {now:?}");
-        let text = format!("{}; {}", told(&error), error.hint().unwrap());
+        let text = format!("{}; {}", messages(&error), error.hint().unwrap());
         for part in [
             "may have been rolled back",
             "no proven time",
@@ -250,7 +250,7 @@ async fn a_change_without_proven_times_is_a_rollback() {
         assert!(warnings.contains("has changed"), "{warnings}");
         assert_eq!(host.locked()[0].digest, *second.digest());
     }
-    // The good twin: the log's times prove the order.
+    // The opposite case: the times of the log prove the order.
     let (scene, config) = keyed_scene().await;
     let host = scene.host(&config);
     publish_keyed(&scene, &wasm_image(), (LogKind::RekorV1, true));

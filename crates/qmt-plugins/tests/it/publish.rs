@@ -11,7 +11,7 @@ use qmt_registry::OciLayout;
 use qmt_testkit::{FakeRegistry, Fault, plugins};
 use serde_json::Value;
 
-use crate::scene::{REPOSITORY, Scene, greet, this_platform, told};
+use crate::scene::{REPOSITORY, Scene, greet, messages, this_platform};
 
 /// Made by `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`, for these tests.
 const KEY: &str = "\
@@ -53,7 +53,7 @@ fn other_key(scene: &Scene) -> String {
 async fn publish(host: &PluginHost, request: &PublishRequest) -> Published {
     host.publish(request)
         .await
-        .unwrap_or_else(|error| panic!("{}", told(&error)))
+        .unwrap_or_else(|error| panic!("{}", messages(&error)))
 }
 
 async fn without_referrers_api() -> Scene {
@@ -75,16 +75,16 @@ async fn what_is_published_with_a_key_is_loaded_only_by_hosts_that_trust_it() {
 
         let refusing = scene.host(&trusting(&scene, "theirs.pub", &other_key(&scene)));
         let error = refusing.load("greeter").await.err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", told(&error));
+        assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", messages(&error));
         // And where a log is demanded, there is none.
         let config = trusting(&scene, "ours.pub", &signer().public_key_pem());
         let strict = scene.host(&config.replace("optional", "required"));
         let error = strict.load("greeter").await.err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", told(&error));
+        assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", messages(&error));
     }
 }
 
-/// The twin of the above: without a key, nothing is signed.
+/// The opposite case: without a key, nothing is signed.
 #[tokio::test]
 async fn what_is_published_without_a_key_is_unsigned() {
     let scene = Scene::new().await;
@@ -93,7 +93,7 @@ async fn what_is_published_without_a_key_is_unsigned() {
     let published = publish(&host, &in_registry(&scene, "1")).await;
     assert!(published.signature.is_none());
     let error = host.load("greeter").await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", messages(&error));
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn an_index_of_both_kinds_is_signed_as_a_whole() {
     );
 }
 
-/// Nobody finds an image under its tag before everything that belongs to it is there.
+/// The tag names an image only after everything that belongs to it was pushed.
 #[tokio::test]
 async fn the_tag_comes_last() {
     let scene = Scene::new().await;
@@ -153,7 +153,7 @@ async fn a_publish_that_breaks_off_leaves_the_tag_where_it_was() {
         .created_at(1_700_000_000)
         .signed_by(signer());
     let error = host.publish(&second).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Network, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::Network, "{}", messages(&error));
     let (held, _) = scene.registry.manifest(REPOSITORY, "1").unwrap();
     assert_eq!(held.digest(), &first.digest);
     assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
@@ -186,11 +186,11 @@ async fn a_time_behind_the_year_9999_is_refused() {
             .publish(&request)
             .await
             .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Usage, "{}", told(&error));
+        assert_eq!(error.kind(), ErrorKind::Usage, "{}", messages(&error));
         assert!(
-            told(&error).contains("SOURCE_DATE_EPOCH"),
+            messages(&error).contains("SOURCE_DATE_EPOCH"),
             "{}",
-            told(&error)
+            messages(&error)
         );
     }
 }
@@ -264,7 +264,7 @@ async fn through_a_layout(name: &str) {
     );
     let theirs = trusting(&scene, "theirs.pub", &other_key(&scene));
     let error = from_layout(&theirs).load("greeter").await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", messages(&error));
     assert_eq!(
         scene.registry.requests().len(),
         0,
@@ -273,7 +273,7 @@ async fn through_a_layout(name: &str) {
     );
 }
 
-/// Who is offline or frozen asks no registry for anything; a layout needs none.
+/// An offline or frozen host sends no request to a registry; a layout requires none.
 #[tokio::test]
 async fn without_a_network_only_layouts_are_published_to() {
     let scene = Scene::new().await;
@@ -293,10 +293,10 @@ async fn without_a_network_only_layouts_are_published_to() {
             assert!(
                 matches!(&error, Error::NetworkForbidden { .. }),
                 "{}",
-                told(&error)
+                messages(&error)
             );
             assert_eq!(error.kind(), ErrorKind::Usage);
-            assert!(told(&error).contains(rule), "{}", told(&error));
+            assert!(messages(&error).contains(rule), "{}", messages(&error));
         }
         publish(&host, &request(&scene, &layout)).await;
     }
@@ -306,7 +306,7 @@ async fn without_a_network_only_layouts_are_published_to() {
         "{}",
         scene.registry.request_log()
     );
-    // The twin: a policy for pulling forbids no publishing.
+    // A policy for pulling does not forbid publishing.
     let host = scene.host(&scene.config_with("pull_policy = \"never\"", ""));
     publish(&host, &in_registry(&scene, "1")).await;
 }
@@ -331,7 +331,7 @@ async fn a_file_that_is_not_what_it_is_given_as_is_refused_before_anything_is_se
             .publish(&request)
             .await
             .unwrap_err();
-        assert_eq!(error.kind(), kind, "{}", told(&error));
+        assert_eq!(error.kind(), kind, "{}", messages(&error));
     }
     assert_eq!(scene.registry.requests().len(), 0);
 }
@@ -360,8 +360,11 @@ async fn the_operators_size_bounds_what_is_published() {
                 assert!(published.size > large);
             }
             Err(error) => {
-                let told = told(&error);
-                assert!(!fits && told.contains(&(large - 1).to_string()), "{told}");
+                let messages = messages(&error);
+                assert!(
+                    !fits && messages.contains(&(large - 1).to_string()),
+                    "{messages}"
+                );
             }
         }
     }

@@ -158,13 +158,7 @@ pub(crate) async fn greet(host: &PluginHost, name: &str) -> String {
     String::from_utf8(answer.to_vec()).unwrap()
 }
 
-/// Turns an error and its causes into one text.
-pub(crate) fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
+/// Joins the messages of an error and its causes.
+pub(crate) fn messages(error: &dyn std::error::Error) -> String {
+    qmt_oci_ref::text::messages(error).join(": ")
 }

@@ -4,7 +4,7 @@ use qmt_oci_ref::{Descriptor, MediaType, manifest};
 use qmt_plugins::Error;
 use qmt_testkit::{Identity, Signing, SimpleSigning, plugins};
 
-use crate::scene::{EMAIL, ISSUER, Scene, greet, told, wasm_image};
+use crate::scene::{EMAIL, ISSUER, Scene, greet, messages, wasm_image};
 
 fn config(scene: &Scene, path: &str, more: &str) -> String {
     scene
@@ -29,7 +29,7 @@ async fn a_layout_on_disk_is_verified_like_a_registry() {
     assert!(
         matches!(error, Error::NotVerified { .. }),
         "{}",
-        told(&error)
+        messages(&error)
     );
 
     let signing = Signing::keyless(Identity::email(EMAIL, ISSUER));
@@ -119,6 +119,6 @@ async fn an_artifact_of_titled_files_loads_by_its_title() {
     assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
     let host = scene.host(&scene.config_with(skip, "file = \"other.wasm\""));
     let error = host.load("greeter").await.err().unwrap();
-    let told = told(&error);
-    assert!(told.contains("README.md, echo.wasm"), "{told}");
+    let messages = messages(&error);
+    assert!(messages.contains("README.md, echo.wasm"), "{messages}");
 }

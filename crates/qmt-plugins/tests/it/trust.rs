@@ -3,7 +3,7 @@
 use qmt_plugins::{ErrorKind, Target};
 use qmt_testkit::{Identity, LogKind, Signing, attach_simple};
 
-use crate::scene::{EMAIL, ISSUER, REPOSITORY, Scene, greet, told, wasm_image};
+use crate::scene::{EMAIL, ISSUER, REPOSITORY, Scene, greet, messages, wasm_image};
 
 /// Invariant 2 and 3: an unsigned image leaves nothing in the cache.
 #[tokio::test]
@@ -12,7 +12,7 @@ async fn an_unsigned_image_is_refused_and_not_kept() {
     scene.push(&wasm_image(), "1");
     let host = scene.host(&scene.config());
     let error = host.load("greeter").await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", messages(&error));
     assert!(scene.is_cache_empty(&host).await);
     assert!(host.locked().is_empty());
 }
@@ -24,7 +24,7 @@ async fn another_signer_is_refused_with_a_reason_and_a_hint() {
     let host = scene.host(&scene.config());
     let error = host.load("greeter").await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::NotVerified);
-    let text = told(&error);
+    let text = messages(&error);
     assert!(
         text.contains("mallory@evil.example") && text.contains("greeter"),
         "{text}"
@@ -43,7 +43,7 @@ async fn a_registry_that_fails_to_list_signatures_is_a_network_error() {
         .fault(qmt_testkit::Fault::on("GET", "/v2/*/manifests/sha256-*.sig").respond(403));
     let host = scene.host(&scene.config());
     let error = host.load("greeter").await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Network, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::Network, "{}", messages(&error));
     assert!(scene.is_cache_empty(&host).await);
 }
 
@@ -69,7 +69,7 @@ async fn a_stricter_policy_applies_to_what_is_cached() {
             error.kind(),
             ErrorKind::NotVerified,
             "offline {offline}: {}",
-            told(&error)
+            messages(&error)
         );
     }
 }
@@ -96,7 +96,7 @@ async fn verification_that_was_skipped_does_not_count_later() {
         .await
         .err()
         .unwrap();
-    assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", messages(&error));
 }
 
 /// Design §5: without a constraint the first signer is pinned, and another one later refused.
@@ -122,7 +122,7 @@ async fn the_first_signer_is_pinned() {
     let second = scene.push(&image, "1");
     scene.sign_as(&second, "mallory@evil.example");
     let error = scene.host(&config).load("greeter").await.err().unwrap();
-    let text = told(&error);
+    let text = messages(&error);
     assert_eq!(error.kind(), ErrorKind::NotVerified, "{text}");
     assert!(
         text.contains("mallory@evil.example") && text.contains(EMAIL),
@@ -142,7 +142,7 @@ async fn identity_required_refuses_a_config_without_signers() {
     scene.sign(&scene.push(&wasm_image(), "1"));
     let host = scene.host(&scene.config_with("identity = \"required\"", ""));
     let error = host.load("greeter").await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Config, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::Config, "{}", messages(&error));
 }
 
 /// The lockfile holds a digest: a tag that moves changes nothing until `update`.
@@ -216,7 +216,7 @@ async fn the_signed_name_counts_where_the_config_says_so() {
         match loaded {
             Ok(_) => assert!(is_accepted, "{name} {rule}"),
             Err(error) => {
-                let text = told(&error);
+                let text = messages(&error);
                 assert!(!is_accepted && text.contains("elsewhere.example"), "{text}");
             }
         }
@@ -250,7 +250,7 @@ async fn a_pin_holds_for_every_tag_of_its_repository() {
         let host = scene.host(config);
         let error = host.fetch(name).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotVerified);
-        let text = format!("{}; {}", told(&error), error.hint().unwrap());
+        let text = format!("{}; {}", messages(&error), error.hint().unwrap());
         let scope = format!("scope = \"{}/{REPOSITORY}\"", scene.registry.host());
         for part in [
             "the lockfile pins",
@@ -303,7 +303,11 @@ async fn scopes_of_keys_need_no_sigstore() {
         let fetched = host.fetch("greeter").await;
         assert_eq!(fetched.is_ok(), is_good, "{fetched:?}");
         if let Err(error) = fetched {
-            assert!(told(&error).contains("no policy"), "{}", told(&error));
+            assert!(
+                messages(&error).contains("no policy"),
+                "{}",
+                messages(&error)
+            );
         }
     }
 }

@@ -173,8 +173,8 @@ fn verdict(case: &Case, place: &str, answer: &Answer) -> Option<String> {
         // A key of a kind that we don't use is an error of the config.
         (None, code) => matches!(code, Some(0 | NOT_VERIFIED | 6)),
     };
-    let told = format!("{} {place}: {}", case.name, answer.transcript());
-    (!is_right).then_some(told)
+    let shown = format!("{} {place}: {}", case.name, answer.transcript());
+    (!is_right).then_some(shown)
 }
 
 /// SIG-16: every case, as an operator meets it.
@@ -227,7 +227,7 @@ fn every_recorded_case_comes_out_as_it_says_through_the_command() {
     }
 }
 
-/// SIG-12: another Sigstore's trusted root vouches for nobody here.
+/// SIG-12: the trusted root of another Sigstore accepts no signer here.
 #[test]
 fn another_trusted_root_accepts_no_recorded_case() {
     let Some(folder) = folder() else {

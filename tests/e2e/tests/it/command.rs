@@ -33,7 +33,7 @@ impl Answer {
     }
 
     /// The messages in one line each: without the drawing, and without breaks inside of sentences.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn messages(&self) -> String {
         let words = self.stderr.split_whitespace();
         let words = words.filter(|word| !word.chars().all(|letter| "│╰─▶├×".contains(letter)));
         words.collect::<Vec<_>>().join(" ")
@@ -151,7 +151,7 @@ impl Desk {
             .unwrap()
     }
 
-    /// From a file, so that whoever does not read it all keeps nobody waiting.
+    /// From a file, so that a command that does not read all of it does not block this process.
     fn input(&self, input: &[u8]) -> Stdio {
         if input.is_empty() {
             return Stdio::null();

@@ -93,8 +93,8 @@ fn tests_in(text: &str) -> Vec<(String, BTreeSet<String>)> {
                 .strip_prefix("fn ");
             if let (true, Some(name)) = (is_test, name) {
                 let name = name.split('(').next().unwrap_or(name);
-                let told = doc.clone() + " " + &name.to_ascii_uppercase().replace('_', "-");
-                tests.push((name.to_owned(), ids_in(&told)));
+                let shown = doc.clone() + " " + &name.to_ascii_uppercase().replace('_', "-");
+                tests.push((name.to_owned(), ids_in(&shown)));
             }
             (doc, is_test) = (String::new(), false);
         }

@@ -93,8 +93,8 @@ fn a_host_with_mocks_alone_compiles_and_its_tests_pass() {
     let manifest = read("tests/e2e/downstream/Cargo.toml").replace("CRATES", &crates);
     let source = read("tests/e2e/downstream/host.rs");
     let folder = package("mocks", &manifest, ("host.rs", &source));
-    let told = cargo(&folder, &["test", "--lib"]);
-    assert!(told.contains("4 passed; 0 failed"), "{told}");
+    let shown = cargo(&folder, &["test", "--lib"]);
+    assert!(shown.contains("4 passed; 0 failed"), "{shown}");
 
     // With what it is tested with; the mocks are there, and no implementation.
     let tree = tree(&folder, &[]);
@@ -139,8 +139,8 @@ fn the_host_of_the_readme_builds_and_calls_a_plugin() {
         .env("HOME", place.path())
         .output()
         .unwrap();
-    let told = succeeded(&output, "the host of README.md");
-    assert!(told.contains("world"), "{told}");
+    let shown = succeeded(&output, "the host of README.md");
+    assert!(shown.contains("world"), "{shown}");
 }
 
 /// Without `--locked`, which README.md advises: so that the requirements are what is tested.
@@ -158,6 +158,6 @@ fn the_command_installs_without_our_lock_file() {
         .arg("--version")
         .output()
         .unwrap();
-    let told = succeeded(&output, "qmt-plugins --version");
-    assert!(told.starts_with("qmt-plugins "), "{told}");
+    let shown = succeeded(&output, "qmt-plugins --version");
+    assert!(shown.starts_with("qmt-plugins "), "{shown}");
 }

@@ -66,7 +66,7 @@ async fn judge(
     verifier.check(subject, &evidence, None, SystemTime::now())
 }
 
-/// Accepted as it is; refused with another issuer or identity, and where it is found beside
+/// Accepted as it is; refused with another issuer or identity, and where it is attached to
 /// another image.
 async fn holds_alone(
     root: &TrustRoot,
@@ -133,7 +133,7 @@ async fn the_cosign_3_signature_holds_for_its_image_and_signer_alone() {
     }
 }
 
-/// SIG-13: whoever is accepted.
+/// SIG-13: also where every signer is accepted.
 #[tokio::test]
 async fn the_attestation_is_never_a_signature() {
     let Some(folder) = folder() else {
@@ -142,10 +142,10 @@ async fn the_attestation_is_never_a_signature() {
     let bundle = std::fs::read(folder.join("cosign-attestation.bundle.json")).unwrap();
     let subject = pin(ATTESTED_DIGEST);
     let source = OneSignature::bundle(&subject, bundle);
-    let anybody = Authority::identity_of_any_issuer(IdentityRule::regex("(?s).*").unwrap());
-    let anybody = Policy::any_of(vec![anybody], 1).unwrap();
+    let everyone = Authority::identity_of_any_issuer(IdentityRule::regex("(?s).*").unwrap());
+    let everyone = Policy::any_of(vec![everyone], 1).unwrap();
     for root in roots(&folder) {
-        for policy in [anybody.clone(), Policy::pin_on_first_use()] {
+        for policy in [everyone.clone(), Policy::pin_on_first_use()] {
             let error = judge(&root, &source, &subject, policy).await.unwrap_err();
             assert_eq!(
                 error.rejections()[0].code,

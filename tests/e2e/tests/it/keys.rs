@@ -1,4 +1,4 @@
-//! Signatures with keys through the command: what it prints is what works, and no Sigstore is asked.
+//! Signatures with keys through the command: what it prints works, and no Sigstore is queried.
 
 use qmt_testkit::{FakeRegistry, plugins};
 

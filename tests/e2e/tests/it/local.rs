@@ -1,4 +1,4 @@
-//! Files and layouts on this disk: what is told about them, and running without a config.
+//! Files and layouts on this disk: what is reported about them, and running without a config.
 
 use qmt_testkit::plugins;
 
@@ -16,7 +16,7 @@ fn desk() -> Desk {
 }
 
 #[test]
-fn a_file_has_no_signature_and_that_is_told() {
+fn a_file_is_reported_as_unsigned() {
     let desk = desk();
     desk.write(
         "plugins.toml",
@@ -36,7 +36,7 @@ fn a_file_has_no_signature_and_that_is_told() {
             let answer = desk.run(&[command, target]);
             assert_eq!(answer.code, Some(3), "{}", answer.transcript());
             let words = "has no signature: it is a local file";
-            assert!(answer.told().contains(words), "{}", answer.transcript());
+            assert!(answer.messages().contains(words), "{}", answer.transcript());
         }
     }
 }
@@ -57,13 +57,13 @@ fn a_plugin_runs_without_a_config() {
             answer.transcript()
         );
     }
-    // An image must be signed, or the user says that it need not be.
+    // An image must be signed, unless an option says that it need not be.
     let layout = "oci-layout://layout:1";
     let signer = ["--trusted-root", "embedded"];
     let refused = run(&[&[layout][..], &signer].concat());
     assert_eq!(refused.code, Some(3), "{}", refused.transcript());
     assert!(
-        refused.told().contains("`--insecure-skip-signature`"),
+        refused.messages().contains("`--insecure-skip-signature`"),
         "{}",
         refused.transcript()
     );
@@ -77,7 +77,7 @@ fn a_plugin_runs_without_a_config() {
     );
 }
 
-/// Native code that no signature vouches for takes a word of its own.
+/// Unsigned native code requires an option of its own.
 #[cfg(unix)]
 #[test]
 fn native_code_without_a_signature_is_allowed_explicitly() {
@@ -87,7 +87,7 @@ fn native_code_without_a_signature_is_allowed_explicitly() {
     let refused = desk.run(&["run", library, "greet"]);
     assert_ne!(refused.code, Some(0), "{}", refused.transcript());
     assert!(
-        refused.told().contains("`--allow-native`"),
+        refused.messages().contains("`--allow-native`"),
         "{}",
         refused.transcript()
     );
@@ -224,7 +224,7 @@ fn a_policy_can_be_for_a_layout() {
     let answer = scene.with(&config, &["config", "check"]);
     assert_eq!(answer.code, Some(6), "{}", answer.transcript());
     assert!(
-        answer.told().contains("without tag and digest"),
+        answer.messages().contains("without tag and digest"),
         "{}",
         answer.transcript()
     );
@@ -308,7 +308,7 @@ fn pruning_says_what_stays_and_why() {
     assert_eq!(all["kept"][0]["reason"], "the lockfile names it", "{all:#}");
 }
 
-/// What hosts would refuse is told before anybody pulls it.
+/// `publish` reports what hosts would refuse.
 #[test]
 fn publishing_warns_of_what_hosts_refuse() {
     let desk = Desk::new();
@@ -327,7 +327,6 @@ fn publishing_warns_of_what_hosts_refuse() {
         "json",
     ]);
     assert_eq!(odd.code, Some(0), "{}", odd.transcript());
-    println!("{}", odd.transcript());
     let warnings = odd.json()["published"]["warnings"].clone();
     assert_eq!(
         warnings.as_array().map(Vec::len),

@@ -31,7 +31,7 @@ fn a_credential_that_cannot_be_used_is_refused() {
     let answer = desk.run_fed(&[&LOGIN[..], &["me", "a b"]].concat(), b"secret");
     assert_eq!(answer.code, Some(2), "{}", answer.transcript());
     assert!(
-        answer.told().contains("`a b` is not a registry"),
+        answer.messages().contains("`a b` is not a registry"),
         "{}",
         answer.transcript()
     );
@@ -46,9 +46,9 @@ fn a_password_that_is_too_long_is_not_stored() {
     let answer = login(&registry, &desk, "me", &[&longest[..], b"y"].concat());
     assert_eq!(answer.code, Some(2), "{}", answer.transcript());
     assert!(
-        answer.told().contains("longer than 65536 bytes"),
+        answer.messages().contains("longer than 65536 bytes"),
         "{}",
-        answer.told()
+        answer.messages()
     );
     assert!(!answer.stderr.contains("xxx") && !answer.stdout.contains("xxx"));
     assert!(!desk.path().join("home/.docker").exists());
@@ -58,7 +58,7 @@ fn a_password_that_is_too_long_is_not_stored() {
     assert!(desk.path().join("home/.docker/config.json").exists());
 }
 
-/// Only docker's files are written; what podman's still give is told, not hidden.
+/// Only docker's files are written; a credential that podman's files still have is reported.
 #[test]
 fn logging_out_names_the_credential_that_stays() {
     let (registry, desk) = scene();
@@ -84,12 +84,12 @@ fn logging_out_names_the_credential_that_stays() {
     // `me:secret`
     let auths = format!("{{\"auths\": {{\"{host}\": {{\"auth\": \"bWU6c2VjcmV0\"}}}}}}");
     desk.write("home/.config/containers/auth.json", &auths);
-    let told = desk
+    let shown = desk
         .run(&[&logout[..], &["--format", "json"]].concat())
         .json();
-    assert_eq!(told["was_logged_in"], false);
+    assert_eq!(shown["was_logged_in"], false);
     let file = folder.join("auth.json").display().to_string();
-    assert_eq!(told["remaining"], file, "{told:#}");
+    assert_eq!(shown["remaining"], file, "{shown:#}");
     let answer = desk.run(&logout);
     assert!(
         answer.stdout.contains(&format!("{file} stays")),

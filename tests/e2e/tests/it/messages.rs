@@ -33,7 +33,7 @@ impl Mistake {
     fn make(&self, scene: &Scene, config: &str) {
         let person = scene.with(config, self.arguments);
         assert_eq!(person.code, Some(self.code), "{}", person.transcript());
-        self.assert_told(scene, &person.stderr);
+        self.assert_words(scene, &person.stderr);
         self.make_as_program(scene, config);
     }
 
@@ -41,7 +41,7 @@ impl Mistake {
         let arguments = [self.arguments, &["--format", "json"]].concat();
         let program = scene.with(config, &arguments);
         assert_eq!(program.code, Some(self.code), "{}", program.transcript());
-        // Warnings are for people, whoever runs it.
+        // Warnings are shown in every case.
         let only_warnings = program
             .stderr
             .lines()
@@ -60,11 +60,11 @@ impl Mistake {
                 "trust_root"
             ]
         );
-        self.assert_told(scene, &texts(error));
+        self.assert_words(scene, &texts(error));
     }
 
     /// Lines are broken wherever there is room, so white space does not count.
-    fn assert_told(&self, scene: &Scene, text: &str) {
+    fn assert_words(&self, scene: &Scene, text: &str) {
         let bare = |text: &str| -> String {
             let is_drawing = |letter: char| "│╰─▶├×".contains(letter);
             let letters = text.chars().filter(|c| !c.is_whitespace());
@@ -160,7 +160,7 @@ fn what_why_proposes_accepts_the_signer_when_it_is_pasted() {
     assert_eq!(line.as_str(), block.last().copied());
 }
 
-/// Who asks whether something is signed hears no yes where nobody looked.
+/// `verify` does not succeed if signatures were not verified.
 #[test]
 fn a_signature_that_nobody_looked_at_is_not_verified() {
     let scene = Scene::new();
@@ -192,7 +192,7 @@ fn rules_that_let_many_in_are_warned_about() {
     );
     let answer = scene.with(&wide, &["pull", "greet"]);
     assert!(
-        answer.told().contains("from any issuer"),
+        answer.messages().contains("from any issuer"),
         "{}",
         answer.transcript()
     );
@@ -291,9 +291,9 @@ fn files_that_are_not_there() {
     let answer = scene.run(&["list", "--config", "nowhere.toml"]);
     assert_eq!(answer.code, Some(CONFIG.0), "{}", answer.transcript());
     assert!(
-        answer.told().contains("nowhere.toml can't be read"),
+        answer.messages().contains("nowhere.toml can't be read"),
         "{}",
-        answer.told()
+        answer.messages()
     );
     let answer = Desk::new().run(&["list"]);
     assert_eq!(answer.code, Some(CONFIG.0), "{}", answer.transcript());
@@ -303,7 +303,7 @@ fn files_that_are_not_there() {
         "--config",
         "`plugins.toml`",
     ] {
-        assert!(answer.told().contains(words), "{}", answer.told());
+        assert!(answer.messages().contains(words), "{}", answer.messages());
     }
 }
 
@@ -372,11 +372,11 @@ fn a_command_line_that_makes_no_sense() {
     ] {
         let answer = desk.run(arguments);
         assert_eq!(answer.code, Some(2), "{}", answer.transcript());
-        assert!(answer.told().contains(words), "{}", answer.transcript());
+        assert!(answer.messages().contains(words), "{}", answer.transcript());
     }
 }
 
-/// What works: the code is 0, the answer alone is on stdout, and the stages of `pull` are told on
+/// What works: the code is 0, the answer alone is on stdout, and the stages of `pull` are shown on
 /// stderr.
 #[test]
 fn the_answer_alone_is_on_stdout() {
@@ -384,14 +384,14 @@ fn the_answer_alone_is_on_stdout() {
     let answer = scene.run(RUN);
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
     assert_eq!(answer.stdout, "Hello, World! (wasm)");
-    // Where `run` is part of a program, only warnings are told.
+    // Where `run` is part of a program, only warnings are shown.
     assert_eq!(answer.stderr, "", "{}", answer.transcript());
     let pulled = scene.run(&["pull", "greet"]);
     for stage in ["resolve", "verify", "cache"] {
         assert!(
-            pulled.told().contains(&format!("greet: {stage}: ")),
+            pulled.messages().contains(&format!("greet: {stage}: ")),
             "{}",
-            pulled.told()
+            pulled.messages()
         );
     }
     let quiet = scene.run(&[RUN, &["--quiet"]].concat());

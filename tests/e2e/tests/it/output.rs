@@ -6,7 +6,7 @@ use std::fs::File;
 use serde_json::Value;
 
 use crate::command::Desk;
-use crate::scene::Scene;
+use crate::scene::{Scene, without_verification};
 
 /// The keys of an error in JSON, wherever it stands.
 const ERROR: [&str; 6] = [
@@ -23,7 +23,7 @@ fn full() -> File {
     File::options().write(true).open("/dev/full").unwrap()
 }
 
-/// A result that nobody can read is a failure, in every command and in both formats.
+/// A result that can't be written is a failure, in every command and in both formats.
 #[cfg(target_os = "linux")]
 #[test]
 fn output_to_a_full_disk_is_a_failure() {
@@ -68,10 +68,10 @@ fn output_to_a_full_disk_is_a_failure() {
                 "{arguments:?}: {}",
                 answer.transcript()
             );
-            let told = answer.told();
+            let printed = answer.messages();
             assert!(
-                told.contains("the output can't be written"),
-                "{arguments:?}: {told}"
+                printed.contains("the output can't be written"),
+                "{arguments:?}: {printed}"
             );
         }
     }
@@ -80,7 +80,7 @@ fn output_to_a_full_disk_is_a_failure() {
     let answer = scene.desk.run_to(&failing, full(), None);
     assert_eq!(answer.code, Some(1), "{}", answer.transcript());
     assert!(
-        answer.told().contains("is not signed"),
+        answer.messages().contains("is not signed"),
         "{}",
         answer.transcript()
     );
@@ -103,7 +103,7 @@ fn messages_to_a_full_disk_do_not_matter() {
     }
 }
 
-/// A reader that has seen enough is no failure.
+/// A reader that closes the pipe early is not a failure.
 #[cfg(unix)]
 #[test]
 fn a_closed_pipe_is_not_a_failure() {
@@ -125,10 +125,7 @@ fn a_closed_pipe_is_not_a_failure() {
 #[test]
 fn every_failure_has_one_form_in_json() {
     let scene = Scene::new();
-    let skip = scene
-        .config("")
-        .replace("cert_email", "insecure_skip_signature = true\n#");
-    let skip = skip.replace("cert_issuer", "#");
+    let skip = without_verification(&scene.config(""));
     scene.desk.write("skip.toml", skip);
     scene.desk.write("bad.toml", "= =");
     scene.desk.write("plugin.wasm", "not a module");
@@ -309,10 +306,7 @@ fn a_message_in_a_pipe_is_one_line() {
 #[test]
 fn quiet_leaves_the_result_alone() {
     let scene = Scene::new();
-    let skip = scene
-        .config("")
-        .replace("cert_email", "insecure_skip_signature = true\n#");
-    let skip = skip.replace("cert_issuer", "#");
+    let skip = without_verification(&scene.config(""));
     let run = ["run", "greet", "greet", "--input", "World"];
     let answer = scene.with(&skip, &run);
     assert_eq!(
@@ -340,7 +334,7 @@ fn quiet_leaves_the_result_alone() {
     }
     let answer = scene.with(&skip, &["run", "gret", "greet", "-q"]);
     assert!(
-        answer.told().contains("no plugin `gret`"),
+        answer.messages().contains("no plugin `gret`"),
         "{}",
         answer.transcript()
     );

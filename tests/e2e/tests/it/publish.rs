@@ -19,7 +19,7 @@ fn a_time_of_creation_that_no_calendar_holds() {
         let answer = desk.run_with(&publish, &[("SOURCE_DATE_EPOCH", seconds)]);
         assert_eq!(answer.code, Some(2), "{}", answer.transcript());
         assert!(
-            answer.told().contains("SOURCE_DATE_EPOCH"),
+            answer.messages().contains("SOURCE_DATE_EPOCH"),
             "{}",
             answer.transcript()
         );
@@ -36,7 +36,7 @@ fn a_variant_that_no_host_has_is_refused() {
         let answer = desk.run(&["publish", "oci-layout://out:1", "--native", &native]);
         assert_eq!(answer.code, Some(2), "{}", answer.transcript());
         for words in [variant, "v1, v2, v3 and v4"] {
-            assert!(answer.told().contains(words), "{}", answer.transcript());
+            assert!(answer.messages().contains(words), "{}", answer.transcript());
         }
     }
     assert!(!desk.path().join("out").exists());
@@ -50,9 +50,9 @@ ufP/ps+YktYUbRq4Xpo///XLEd2hRANCAAREH5Cu8+BlnPqAjPppL3VSUqVkgHeZ\n\
 bFSG7oe+ytZpxsyGPINcWf9qXZGs2YovrhQ1Yq6J8UXwh0o3gS4gQ0MS\n\
 -----END PRIVATE KEY-----\n";
 
-/// For a layout there is no command of cosign's, so none is told.
+/// For a layout there is no command of cosign, so none is shown.
 #[test]
-fn only_commands_that_work_are_told() {
+fn only_commands_that_work_are_shown() {
     let desk = desk();
     desk.write("key.pem", KEY);
     for signing in [&[][..], &["--sign-key", "key.pem"]] {
@@ -60,19 +60,20 @@ fn only_commands_that_work_are_told() {
         let publish = [&publish[..], signing].concat();
         let answer = desk.run(&[&publish[..], &["--format", "json"]].concat());
         assert_eq!(answer.code, Some(0), "{}", answer.transcript());
-        let told = answer.json();
+        let shown = answer.json();
         assert!(
-            told["sign"].is_null() && told["verify"].is_null(),
-            "{told:#}"
+            shown["sign"].is_null() && shown["verify"].is_null(),
+            "{shown:#}"
         );
-        let keys: Vec<_> = told.as_object().unwrap().keys().collect();
+        let keys: Vec<_> = shown.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["published", "sign", "verify"]);
         let answer = desk.run(&publish);
         assert!(!answer.stdout.contains("cosign"), "{}", answer.transcript());
     }
 }
 
-/// The twin, in a registry: hosts are one whatever their case, so cosign hears of plain HTTP.
+/// The same in a registry. The case of a host does not matter, so the command for cosign allows
+/// plain HTTP.
 #[test]
 fn the_commands_fit_the_registry_of_the_config() {
     let registry = FakeRegistry::builder().start().unwrap();
@@ -88,9 +89,9 @@ fn the_commands_fit_the_registry_of_the_config() {
     let publish = ["publish", &place, "--wasm", "plugin.wasm"];
     let answer = desk.run(&[&publish[..], &signing].concat());
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
-    let told = answer.json();
+    let shown = answer.json();
     for command in ["sign", "verify"] {
-        let command = told[command].as_str().unwrap();
+        let command = shown[command].as_str().unwrap();
         assert!(command.contains(" --allow-http-registry "), "{command}");
         assert!(command.contains(&format!("localhost:{port}/acme/greet@sha256:")));
     }
@@ -108,9 +109,9 @@ fn an_archive_is_made_and_added_to() {
     assert!(desk.path().join("new.tar").is_file());
     for tag in ["v1", "v2"] {
         let place = format!("oci-layout://new.tar:{tag}");
-        let told = desk.run(&["inspect", &place, "--format", "json"]).json();
-        let title = &told["inspection"]["annotations"]["org.opencontainers.image.title"];
-        assert_eq!(title, tag, "{told:#}");
+        let shown = desk.run(&["inspect", &place, "--format", "json"]).json();
+        let title = &shown["inspection"]["annotations"]["org.opencontainers.image.title"];
+        assert_eq!(title, tag, "{shown:#}");
     }
     let answer = desk.run(&["inspect", "oci-layout://new.tar:v3"]);
     assert_eq!(answer.code, Some(4), "{}", answer.transcript());

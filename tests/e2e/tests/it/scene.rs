@@ -9,7 +9,13 @@ use crate::command::{Answer, Desk};
 pub(crate) const EMAIL: &str = "dev@acme.example";
 pub(crate) const ISSUER: &str = "https://accounts.acme.example";
 
-/// A signed plugin `greet` in a registry, an unsigned one beside it, and an operator's folder.
+/// Switches verification off in a config that [`Scene::config`] made.
+pub(crate) fn without_verification(config: &str) -> String {
+    let config = config.replace("cert_email", "insecure_skip_signature = true\n#");
+    config.replace("cert_issuer", "#")
+}
+
+/// A signed plugin `greet` in a registry, an unsigned one, and an operator's folder.
 pub(crate) struct Scene {
     pub(crate) registry: FakeRegistry,
     pub(crate) desk: Desk,

@@ -69,9 +69,12 @@ fn the_config_is_found_in_one_order() {
     let found = |arguments: &[&str], variables: &[(&str, &str)]| {
         let answer = desk.run_with(&[&["config", "path"], arguments].concat(), variables);
         assert_eq!(answer.code, Some(0), "{}", answer.transcript());
-        let told = answer.stdout.trim().to_owned();
+        let shown = answer.stdout.trim().to_owned();
         let home = desk.path().join("home").display().to_string();
-        told.replace(&home, "~").trim_start_matches("./").to_owned()
+        shown
+            .replace(&home, "~")
+            .trim_start_matches("./")
+            .to_owned()
     };
     let variable = ("QMT_PROVIDER_CONFIG", "variable.toml");
     let folder = ("QMT_CONFIG_DIR", "folder");
@@ -103,7 +106,7 @@ fn a_layout_that_is_typed_is_looked_for_where_one_stands() {
         assert_eq!(answer.code, Some(code), "{}", answer.transcript());
         assert!(!answer.stdout.is_empty(), "{}", answer.transcript());
     }
-    // The twin: the same path in the config is another folder.
+    // The opposite case: the same path in the config is another folder.
     let answer = desk.run(&["inspect", "greet"]);
     assert_ne!(answer.code, Some(0), "{}", answer.transcript());
     std::fs::rename(desk.path().join("out"), config.join("out")).unwrap();
@@ -121,7 +124,11 @@ fn a_harmless_variable_wins_over_the_file() {
     // It is read, and not only allowed: nonsense in it is an error.
     let answer = parallel("0");
     assert_eq!(answer.code, Some(6), "{}", answer.transcript());
-    assert!(answer.told().contains("parallel"), "{}", answer.told());
+    assert!(
+        answer.messages().contains("parallel"),
+        "{}",
+        answer.messages()
+    );
 }
 
 /// CFG-03: no variable weakens what the file says, unless the file allows it.
@@ -140,7 +147,11 @@ fn no_variable_weakens_the_policy() {
     ] {
         let answer = desk.run_with(&["config", "check"], &[(variable, value)]);
         assert_eq!(answer.code, Some(6), "{variable}: {}", answer.transcript());
-        assert!(answer.told().contains(variable), "{}", answer.told());
+        assert!(
+            answer.messages().contains(variable),
+            "{}",
+            answer.messages()
+        );
     }
     desk.write("plugins.toml", config("allow_env_override = true"));
     let skip = [("QMT_OCI__INSECURE_SKIP_SIGNATURE", "true")];
@@ -168,7 +179,7 @@ fn what_is_insecure_is_told_each_time() {
         let answer = desk.run(&["run", "greet", "greet", "--input", "World"]);
         assert_eq!(answer.code, Some(0), "{}", answer.transcript());
         assert!(
-            answer.told().contains("not verified"),
+            answer.messages().contains("not verified"),
             "{}",
             answer.transcript()
         );

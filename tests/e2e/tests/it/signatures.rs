@@ -53,7 +53,7 @@ fn subject(digest: &str) -> PinnedReference {
 }
 
 impl Case {
-    /// The policy that accepts the signer, and nobody else.
+    /// The policy that accepts the signer, and no other.
     fn policy(&self) -> Policy {
         let authority = match &self.signer {
             Signer { key: Some(key), .. } => {
@@ -152,7 +152,7 @@ fn reasons(defect: &str) -> &'static [(RejectionCode, &'static str)] {
         }
         "not-yet-valid-certificate" => &[(RejectionCode::Certificate, "CertNotValidYet")],
         "unknown-ca" => &[(RejectionCode::Certificate, "InvalidSignatureForPublicKey")],
-        // What is told is the fault of the last authority that was tried.
+        // The reported reason is that of the last authority that was tried.
         "expired-ca" => &[
             (RejectionCode::Certificate, "CertExpired"),
             (RejectionCode::Certificate, "InvalidSignatureForPublicKey"),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use qmt_testkit::{Fault, ImageBuilder, plugins};
 
-use crate::scene::Scene;
+use crate::scene::{Scene, without_verification};
 
 /// How the command ended, and what the terminal was sent.
 struct Seen {
@@ -68,7 +68,7 @@ fn messages_fit_the_terminal_and_references_stay_whole() {
     );
 }
 
-/// A plugin that is there is called cached; one that has to be fetched is not.
+/// A plugin in the cache is shown as cached; one that has to be fetched is not.
 #[test]
 fn a_cached_plugin_is_called_cached() {
     let scene = Scene::new();
@@ -86,12 +86,8 @@ fn a_cached_plugin_is_called_cached() {
 #[test]
 fn names_are_aligned_and_warnings_are_lines() {
     let scene = Scene::new();
-    let skip = scene
-        .config("")
-        .replace("cert_email", "insecure_skip_signature = true\n#");
-    scene
-        .desk
-        .write("plugins.toml", skip.replace("cert_issuer", "#"));
+    let skip = without_verification(&scene.config(""));
+    scene.desk.write("plugins.toml", skip);
     let seen = Seen::of(scene.desk.on_terminal(60, &["pull"]));
     assert_eq!(seen.code, Some(0), "{}", seen.raw);
     let lines = seen.lines();
@@ -127,12 +123,12 @@ fn a_download_shows_its_speed() {
     }
 }
 
-/// Ctrl-C leaves no bar behind, says that the download goes on later, and that is what happens.
+/// Ctrl-C removes the bars and says that the download will be resumed; the next run resumes it.
 #[test]
 fn an_interrupted_download_is_resumed() {
     let scene = Scene::new();
     let image = ImageBuilder::wasm(large()).build();
-    let pushed = image.push(&scene.registry, "acme/large", "1");
+    image.push(&scene.registry, "acme/large", "1");
     scene.registry.fault(
         Fault::on("GET", "*/blobs/*")
             .slow(16 * 1024, Duration::from_millis(50))
@@ -169,7 +165,6 @@ fn an_interrupted_download_is_resumed() {
     assert!(!again.stderr.contains("resum"), "{}", again.transcript());
     let log = scene.registry.request_log();
     assert!(log.contains(" 206"), "{log}");
-    let _ = pushed;
 }
 
 /// The answer of a plugin can't steer the terminal; a pipe gets it as it is.

@@ -14,8 +14,8 @@ pub(crate) fn tree(folder: &Path, arguments: &[&str]) -> BTreeSet<String> {
         .current_dir(folder)
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cargo tree {arguments:?}: {told}");
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo tree {arguments:?}: {shown}");
     let text = String::from_utf8(output.stdout).unwrap();
     let names = text
         .lines()

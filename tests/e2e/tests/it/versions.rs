@@ -1,8 +1,8 @@
-//! What was asked is what is answered: the locked version, and what the tag names now.
+//! Which version `verify` and `why` report: the locked one, and what the tag names now.
 
-use crate::scene::Scene;
+use crate::scene::{Scene, without_verification};
 
-/// The words for a digest are told next to it, and that the other one differs.
+/// The output says where the digest comes from, and that the tag names another one.
 #[test]
 fn verify_says_which_digest_it_verified_and_that_the_tag_moved() {
     let scene = Scene::new();
@@ -65,10 +65,9 @@ fn a_refused_version_does_not_hide_a_good_one() {
     scene.run(&["pull", "greet"]);
     let config = scene.config("").replace("acme/unsigned:1", "acme/greet:2");
     // The tag of the unsigned one is locked while verification is off.
-    let skip = config.replace("cert_email", "insecure_skip_signature = true\n#");
+    let skip = without_verification(&config);
     let image = qmt_testkit::ImageBuilder::dockerfile(qmt_testkit::plugins::echo_wasm()).build();
     let unsigned = image.push(&scene.registry, "acme/greet", "2");
-    let skip = skip.replace("cert_issuer", "#");
     let pulled = scene.with(&skip, &["pull", "unsigned"]);
     assert_eq!(pulled.code, Some(0), "{}", pulled.transcript());
     let signed = scene.signed.parse().unwrap();
@@ -84,13 +83,13 @@ fn a_refused_version_does_not_hide_a_good_one() {
     let answer = scene.with(&config, &["verify", "unsigned"]);
     assert_eq!(answer.code, Some(3), "{}", answer.transcript());
     assert!(
-        answer.told().contains("which is accepted too"),
+        answer.messages().contains("which is accepted too"),
         "{}",
         answer.transcript()
     );
 }
 
-/// Without a lockfile entry there is one version; a digest in the reference is no question either.
+/// Without a lockfile entry, or with a digest in the reference, there is only one version.
 #[test]
 fn there_may_be_one_version_only() {
     let scene = Scene::new();
@@ -116,7 +115,7 @@ fn there_may_be_one_version_only() {
     );
 }
 
-/// Offline the tag can't be asked for, and that is said, not an error.
+/// Offline the tag can't be resolved; the output says so, and it is not an error.
 #[test]
 fn what_the_tag_names_may_be_unknown() {
     let scene = Scene::new();
@@ -135,10 +134,7 @@ fn what_the_tag_names_may_be_unknown() {
 #[test]
 fn verify_and_why_agree_if_verification_is_off() {
     let scene = Scene::new();
-    let skip = scene
-        .config("")
-        .replace("cert_email", "insecure_skip_signature = true\n#");
-    let skip = skip.replace("cert_issuer", "#");
+    let skip = without_verification(&scene.config(""));
     for command in ["verify", "why"] {
         for target in ["greet", "unsigned"] {
             let answer = scene.with(&skip, &[command, target]);
@@ -172,9 +168,9 @@ fn a_registry_that_is_down_is_not_a_missing_signature() {
         scene.desk.write("plugins.toml", &config);
         let answer = scene.run(&[command, "greet"]);
         assert_eq!(answer.code, Some(5), "{}", answer.transcript());
-        let told = answer.told();
-        assert!(!told.contains("is not verified"), "{told}");
-        assert!(told.contains("looking up the signatures"), "{told}");
-        assert!(told.contains("localhost:1"), "{told}");
+        let shown = answer.messages();
+        assert!(!shown.contains("is not verified"), "{shown}");
+        assert!(shown.contains("looking up the signatures"), "{shown}");
+        assert!(shown.contains("localhost:1"), "{shown}");
     }
 }
