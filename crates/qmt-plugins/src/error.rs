@@ -254,49 +254,8 @@ impl Error {
         }
         match self {
             Self::NotVerified {
-                source: VerifyError::NoSignature { subject, .. },
-                reference,
-                ..
-            } => Some(if subject.repository().layout().is_some() {
-                "sign the image in a registry, and copy it into the layout together with its signatures".to_owned()
-            } else {
-                format!("the publisher signs it with `cosign sign {reference}`")
-            }),
-            Self::NotVerified {
                 source, reference, ..
-            } => {
-                let mut rejections = source.rejections().iter();
-                let first = rejections.clone().find(|one| !one.hint.is_empty())?;
-                // A new signer is often intended, and so is a key: the message shows how to accept it.
-                let accepting = rejections.find_map(|one| {
-                    let line = one.config_line.as_deref()?;
-                    let is_key = matches!(
-                        one.code,
-                        RejectionCode::OtherSigner
-                            | RejectionCode::NoLog
-                            | RejectionCode::OtherKey
-                            | RejectionCode::NoKey
-                    );
-                    is_key.then_some((one, line))
-                });
-                if let Some((rejection, line)) = accepting {
-                    let (hint, scope) = (&rejection.hint, scope_of(reference));
-                    let applied = matches!(source, VerifyError::Refused { scope: applied, .. } if *applied == scope);
-                    let place = if applied {
-                        format!(", in place of the policy of `{scope}`")
-                    } else {
-                        String::new()
-                    };
-                    return Some(format!(
-                        "{hint}{place}:\n[[oci.policy]]\nscope = \"{scope}\"\n{line}"
-                    ));
-                }
-                let first = &first.hint;
-                Some(format!(
-                    "{first}; `qmt-plugins why {reference}` shows each signature that was discovered, \
-                     and the config lines that accept its signer"
-                ))
-            }
+            } => not_verified_hint(source, reference),
             Self::Unsigned { .. } => Some(
                 "images have signatures: `qmt-plugins publish` makes an image of a file".to_owned(),
             ),
@@ -314,13 +273,13 @@ impl Error {
                 is_proven: false,
                 ..
             } => Some(format!(
-                "only the time that a transparency log recorded, or a short-lived certificate, proves \
-                 the age of a signature; `qmt-plugins update {plugin}` accepts this version"
+                "only the time that a transparency log recorded, or a short-lived certificate, \
+                 proves the age of a signature; `qmt-plugins update {plugin}` accepts this version"
             )),
             Self::Rollback { plugin, .. } => Some(format!(
-                "if the publisher withdrew the newer version, `qmt-plugins update {plugin}` accepts \
-                 this one; without `refresh_after` and `pull_policy = \"always\"` the version in the \
-                 lockfile stays in use"
+                "if the publisher withdrew the newer version, `qmt-plugins update {plugin}` \
+                 accepts this one; without `refresh_after` and `pull_policy = \"always\"` the \
+                 version in the lockfile stays in use"
             )),
             Self::Load { source, .. } => source.hint().map(str::to_owned),
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(
@@ -337,6 +296,49 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// Returns how an image that is not verified can be signed, or its signer accepted.
+fn not_verified_hint(source: &VerifyError, reference: &str) -> Option<String> {
+    if let VerifyError::NoSignature { subject, .. } = source {
+        return Some(if subject.repository().layout().is_some() {
+            "sign the image in a registry, and copy it into the layout together with its signatures"
+                .to_owned()
+        } else {
+            format!("the publisher signs it with `cosign sign {reference}`")
+        });
+    }
+    let mut rejections = source.rejections().iter();
+    let first = rejections.clone().find(|one| !one.hint.is_empty())?;
+    // A new signer or key is often intended, so the hint shows how to accept it.
+    let accepting = rejections.find_map(|one| {
+        let line = one.config_line.as_deref()?;
+        let is_key = matches!(
+            one.code,
+            RejectionCode::OtherSigner
+                | RejectionCode::NoLog
+                | RejectionCode::OtherKey
+                | RejectionCode::NoKey
+        );
+        is_key.then_some((one, line))
+    });
+    let Some((rejection, line)) = accepting else {
+        return Some(format!(
+            "{}; `qmt-plugins why {reference}` shows each signature that was discovered, and the \
+             config lines that accept its signer",
+            first.hint
+        ));
+    };
+    let (hint, scope) = (&rejection.hint, scope_of(reference));
+    let place = match source {
+        VerifyError::Refused { scope: applied, .. } if *applied == scope => {
+            format!(", in place of the policy of `{scope}`")
+        }
+        _ => String::new(),
+    };
+    Some(format!(
+        "{hint}{place}:\n[[oci.policy]]\nscope = \"{scope}\"\n{line}"
+    ))
 }
 
 /// Finds the error of a registry among `error` and its causes.

@@ -19,7 +19,7 @@ use crate::output::Output;
 
 pub(crate) type CommandResult = Result<(), Failure>;
 
-/// Runs the command that was asked for.
+/// Runs the subcommand of the arguments.
 pub(crate) async fn run(arguments: Arguments, output: &Output) -> CommandResult {
     let global = &arguments.global;
     match arguments.command {

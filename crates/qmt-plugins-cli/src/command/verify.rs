@@ -1,4 +1,4 @@
-//! `verify` and `why`: who signed an image, and why other signatures are rejected.
+//! `verify` and `why`: the signer of an image, and why other signatures are rejected.
 
 use std::fmt::Write as _;
 

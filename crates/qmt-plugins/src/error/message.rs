@@ -20,7 +20,6 @@ impl fmt::Display for Error {
                 name,
                 nearest,
                 known,
-                ..
             } => write!(
                 f,
                 "the config names no plugin `{name}`{}; it names {}",
@@ -86,17 +85,15 @@ impl fmt::Display for Error {
                 missing,
                 reference,
                 rule,
-                ..
             } => write!(
                 f,
-                "`{plugin}`: {missing} of `{reference}` is not in the cache, and {rule} forbids requests to \
-         the registry"
+                "`{plugin}`: {missing} of `{reference}` is not in the cache, and {rule} forbids \
+                 requests to the registry"
             ),
             Self::NetworkForbidden {
                 target,
                 doing,
                 rule,
-                ..
             } => write!(
                 f,
                 "`{target}`: {doing} requires the network, and {rule} forbids it"
@@ -105,14 +102,14 @@ impl fmt::Display for Error {
                 plugin,
                 expected,
                 found,
-                ..
             } => write!(
                 f,
                 "`{plugin}`: the config requires a {expected} plugin, and this is a {found} plugin"
             ),
-            Self::NativeForbidden { plugin, rule, .. } => write!(
+            Self::NativeForbidden { plugin, rule } => write!(
                 f,
-                "`{plugin}` is native code, which runs with all rights of this program, and is not loaded: {rule}"
+                "`{plugin}` is native code, which runs with all rights of this program, and is \
+                 not loaded: {rule}"
             ),
             Self::File { plugin, path, .. } => {
                 write!(f, "`{plugin}`: the file {} can't be read", path.display())
@@ -121,9 +118,8 @@ impl fmt::Display for Error {
                 plugin,
                 problem,
                 path,
-                ..
             } => write!(f, "`{plugin}`: the file {} {problem}", path.display()),
-            Self::Unsupported { plugin, what, .. } => write!(
+            Self::Unsupported { plugin, what } => write!(
                 f,
                 "`{plugin}`: this program was built without support for {what}"
             ),

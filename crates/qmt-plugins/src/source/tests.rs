@@ -1,0 +1,154 @@
+//! The forms of paths and arguments.
+
+use super::*;
+
+const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+#[test]
+fn every_form_of_a_path() {
+    let digest = format!("sha256:{HEX}");
+    for (path, shown) in [
+        ("oci://ghcr.io/a/b", "oci://ghcr.io/a/b:latest"),
+        ("oci-layout://x/y:1", "oci-layout://x/y:1"),
+        ("oci-layout://x/y", "oci-layout://x/y:latest"),
+        ("oci-layout://c:/x", "oci-layout://c:/x:latest"),
+        ("oci-layout://job@2/l:v1", "oci-layout://job@2/l:v1"),
+        ("oci-layout://job@2/l", "oci-layout://job@2/l:latest"),
+        ("oci-layout://@scope/l@2:v1", "oci-layout://@scope/l@2:v1"),
+        ("oci-layout://l@2", "oci-layout://l@2:latest"),
+        ("oci-layout://a:b@c/l", "oci-layout://a:b@c/l:latest"),
+        ("plugins/echo.wasm", "plugins/echo.wasm"),
+        ("file:///plugins/echo.wasm", "/plugins/echo.wasm"),
+        ("file:/plugins/echo.wasm", "/plugins/echo.wasm"),
+        ("file://localhost/plugins/a%20b.wasm", "/plugins/a b.wasm"),
+        ("~/echo.wasm", "~/echo.wasm"),
+        ("oci-layout://~/x:1", "oci-layout://~/x:1"),
+        ("c:/plugins/echo.wasm", "c:/plugins/echo.wasm"),
+    ] {
+        assert_eq!(
+            PluginSource::parse(path, None).unwrap().to_string(),
+            shown,
+            "{path}"
+        );
+    }
+    for folder in ["x", "job@2/l", "@scope/l@2"] {
+        let path = format!("oci-layout://{folder}@{digest}");
+        let pinned = PluginSource::parse(&path, None).unwrap();
+        assert!(!pinned.is_mutable());
+        assert_eq!(pinned.to_string(), path);
+    }
+    let url = PluginSource::parse("https://u:secret@h/p.wasm?token=secret", Some(HEX)).unwrap();
+    assert_eq!(url.to_string(), "https://h/p.wasm");
+}
+
+#[test]
+fn an_argument_is_a_file_by_its_form_alone() {
+    for file in [
+        "./plugin.wasm",
+        "../a/plugin",
+        "/srv/plugin.so",
+        "plugin.wasm",
+        "target/debug/plugin.so",
+        "file:///srv/x",
+        "./ghcr.io/acme/echo:1",
+    ] {
+        let source = PluginSource::parse_argument(file).unwrap();
+        assert!(
+            matches!(source, PluginSource::File(_)),
+            "{file}: {source:?}"
+        );
+        assert!(source.unsigned().is_some(), "{file}");
+    }
+    for image in [
+        "ghcr.io/acme/plugin.wasm",
+        "localhost:5000/plugin.wasm",
+        "oci://plugin.wasm",
+        "acme/echo",
+        "ghcr.io/acme/echo:1",
+        "oci-layout://dir:1",
+    ] {
+        let source = PluginSource::parse_argument(image).unwrap();
+        assert!(source.unsigned().is_none(), "{image}: {source:?}");
+    }
+}
+
+#[test]
+fn what_is_refused() {
+    for (path, sha256) in [
+        ("oci://Ghcr.io/A", None),
+        ("oci-layout://:1", None),
+        ("oci-layout://x@sha256:00", None),
+        ("oci-layout://job@2/x@sha256:00", None),
+        ("https://h/p.wasm", None),
+        ("https://h/p.wasm", Some("00")),
+        ("oci://ghcr.io/a/b", Some(HEX)),
+        ("http://h/p.wasm", None),
+        ("s3://bucket/p.wasm", None),
+        ("$PLUGINS/p.wasm", None),
+        ("oci-layout://$HOME/x:1", None),
+        ("~alice/p.wasm", None),
+    ] {
+        assert!(
+            PluginSource::parse(path, sha256).is_err(),
+            "{path} was accepted"
+        );
+    }
+}
+
+#[test]
+fn a_misspelled_scheme_is_asked_about() {
+    for (path, meant) in [
+        ("oci:/ghcr.io/a/b", "oci://ghcr.io/a/b"),
+        ("oci:ghcr.io/a/b", "oci://ghcr.io/a/b"),
+        ("OCI://ghcr.io/a/b", "oci://ghcr.io/a/b"),
+        ("oci//ghcr.io/a/b", "oci://ghcr.io/a/b"),
+        ("docker://ghcr.io/a/b", "oci://ghcr.io/a/b"),
+        ("oci-layout:dir:1", "oci-layout://dir:1"),
+        ("oci-layout:/abs/dir:1", "oci-layout:///abs/dir:1"),
+        ("Oci-Layout:///abs/dir", "oci-layout:///abs/dir"),
+        ("oci-archive:x.tar", "oci-layout://x.tar"),
+        ("https:/h/p.wasm", "https://h/p.wasm"),
+    ] {
+        let error = PluginSource::parse(path, None).expect_err(path).to_string();
+        assert_eq!(error, format!("did you mean `{meant}`?"), "{path}");
+    }
+}
+
+#[test]
+fn paths_with_a_home_folder() {
+    let home = directories::BaseDirs::new().unwrap().home_dir().to_owned();
+    let located = |path: &str| {
+        let source = PluginSource::parse(path, None).unwrap();
+        source.relative_to(Path::new("/etc/plugins"))
+    };
+    assert_eq!(located("~/p.wasm"), PluginSource::File(home.join("p.wasm")));
+    let PluginSource::Layout { path, .. } = located("oci-layout://~/x:1") else {
+        panic!("not a layout");
+    };
+    assert_eq!(path, home.join("x"));
+    let absolute = PluginSource::File("/p.wasm".into());
+    assert_eq!(located("file:///p.wasm"), absolute);
+}
+
+#[test]
+fn what_reads_like_an_image() {
+    for path in [
+        "ghcr.io/a/b",
+        "ghcr.io/a/b:1",
+        "localhost/a/b",
+        "localhost:5000/a",
+        "a/b:1",
+    ] {
+        assert!(is_like_image(path), "{path}");
+    }
+    for path in [
+        "plugins/echo",
+        "./ghcr.io/a",
+        "../a:b/c",
+        "echo.wasm",
+        "/a.b/c",
+        "a\\b",
+    ] {
+        assert!(!is_like_image(path), "{path}");
+    }
+}
