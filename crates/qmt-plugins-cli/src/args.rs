@@ -259,11 +259,12 @@ pub(crate) enum CacheCommand {
     List,
     /// Hashes everything in the cache, and removes what is damaged.
     Verify,
-    /// Evicts plugins: those beyond `cache_max_size` of the config, and those that the options name.
+    /// Evicts plugins: those beyond `cache_max_size` of the config, and those that the options
+    /// name.
     ///
-    /// Plugins in the lockfile of the config stay, because the next start needs them, and so do those
-    /// that a process has open. The output lists what stays, with the reason. Blobs that no plugin
-    /// needs and leftovers of broken downloads are removed after an hour or a day.
+    /// Plugins in the lockfile of the config stay, because the next start needs them, and so do
+    /// those that a process has open. The output lists what stays, with the reason. Blobs that no
+    /// plugin needs and leftovers of broken downloads are removed after an hour or a day.
     Prune(Prune),
     /// Prints the path of the cache.
     Path,

@@ -82,8 +82,8 @@ impl Progress {
         }
     }
 
-    /// Removes the bars, and leaves a line for each plugin that is finished. Events that follow are not
-    /// shown.
+    /// Removes the bars, and leaves a line for each plugin that is finished. Events that follow are
+    /// not shown.
     pub(crate) fn end(&self) {
         self.bars.end();
     }

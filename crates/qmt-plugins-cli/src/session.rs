@@ -17,8 +17,8 @@ use crate::output::Output;
 /// The working folder.
 const HERE: &str = ".";
 
-/// Reads the config that the options name, or the first one in the usual folders. One in the working
-/// folder is named on stderr, because it can be of another author than the user.
+/// Reads the config that the options name, or the first one in the usual folders. One in the
+/// working folder is named on stderr, because it can be of another author than the user.
 pub(crate) fn config(global: &Global, output: &Output) -> Result<ConfigFile, Failure> {
     Ok(read(global, output).map_err(Error::from)?)
 }

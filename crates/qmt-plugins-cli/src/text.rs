@@ -57,8 +57,8 @@ pub(crate) const WORD_SEPARATOR: WordSeparator = WordSeparator::AsciiSpace;
 pub(crate) const WORD_SPLITTER: WordSplitter = WordSplitter::NoHyphenation;
 
 /// Marks the spaces of `text` at which no line may be broken: those of commands and other literals,
-/// which stand between backticks, those of all lines after the first, which can be pasted, and those
-/// of paths that the user named.
+/// which stand between backticks, those of all lines after the first, which can be pasted, and
+/// those of paths that the user named.
 pub(crate) fn fixed(text: &str) -> String {
     fixed_with(text, &named_paths())
 }

@@ -21,8 +21,8 @@ use crate::source::SourceError;
 
 /// Why a plugin was not fetched, verified, loaded or called. Every message names the plugin.
 ///
-/// `{}` shows the message alone, `{:#}` also its causes and the hint on one line, and `{:?}` the same
-/// on several lines, so that an error that `main` returns can be read.
+/// `{}` shows the message alone, `{:#}` also its causes and the hint on one line, and `{:?}` the
+/// same on several lines, so that an error that `main` returns can be read.
 #[non_exhaustive]
 pub enum Error {
     /// The config can't be used.
@@ -74,8 +74,8 @@ pub enum Error {
     },
     /// Trust material or policy can't be used.
     Trust(VerifyError),
-    /// The tag names a version that was signed before the one in the lockfile, or that is not proven
-    /// to be signed later.
+    /// The tag names a version that was signed before the one in the lockfile, or that is not
+    /// proven to be signed later.
     Rollback {
         /// The plugin.
         plugin: String,

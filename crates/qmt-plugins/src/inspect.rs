@@ -21,7 +21,8 @@ use crate::stage::load::Content as LoadedContent;
 use crate::target::Target;
 use crate::{local, pipeline};
 
-/// What an image or a file contains. Its signature is not verified: [`PluginHost::verify`] does that.
+/// What an image or a file contains. Its signature is not verified: [`PluginHost::verify`] does
+/// that.
 #[derive(Debug, Serialize)]
 #[non_exhaustive]
 pub struct Inspection {
@@ -34,8 +35,8 @@ pub struct Inspection {
     /// The platform of that manifest, if the image names one.
     #[serde(serialize_with = "platform_json::serialize")]
     pub platform: Option<Platform>,
-    /// The kind of plugin that the image declares, of which the content decides in the end; of a file
-    /// the kind of its content.
+    /// The kind of plugin that the image declares, of which the content decides in the end; of a
+    /// file the kind of its content.
     pub kind_hint: Option<PluginKind>,
     /// How the plugin's file is found in the layers, or the path or URL of the file.
     pub file: String,

@@ -2,8 +2,8 @@
 //!
 //! The facade: the only crate that joins the stages. Start with [`PluginHost`]; the order of the
 //! stages is in `src/pipeline.rs`. [`PluginHost::load`] returns a [`Plugin`], and
-//! [`PluginHostBuilder::wasm_loader`] takes a `WasmLoader` with functions of the host, each of which
-//! is a `HostFunction`.
+//! [`PluginHostBuilder::wasm_loader`] takes a `WasmLoader` with functions of the host, each of
+//! which is a `HostFunction`.
 #![forbid(unsafe_code)]
 
 mod acquire;

@@ -34,8 +34,8 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// As [`Self::load`]. Native code outside the config is refused if the config names no signer for
-    /// it, unless [`Target::with_native_allowed`] allows it: nothing pins its signer.
+    /// As [`Self::load`]. Native code outside the config is refused if the config names no signer
+    /// for it, unless [`Target::with_native_allowed`] allows it: nothing pins its signer.
     pub async fn load_target(&self, target: &Target) -> Result<Arc<dyn Plugin>, Error> {
         let acquired = self.acquire(target, VersionPolicy::Configured, ReadMode::Read);
         let acquired = acquired.await?;
@@ -89,8 +89,8 @@ impl PluginHost {
     }
 
     /// Verifies the signature of the version of `target` that is used, with signature material that
-    /// is requested again, and reports what was verified. That version is the one of the lockfile if
-    /// it has one; [`PluginHost::verify_versions`] verifies what the tag names now as well.
+    /// is requested again, and reports what was verified. That version is the one of the lockfile
+    /// if it has one; [`PluginHost::verify_versions`] verifies what the tag names now as well.
     ///
     /// # Errors
     ///
@@ -118,8 +118,8 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// As [`Self::update`], and [`Error::NetworkForbidden`] for an image in a registry if the network
-    /// may not be used: nothing new could be found.
+    /// As [`Self::update`], and [`Error::NetworkForbidden`] for an image in a registry if the
+    /// network may not be used: nothing new could be found.
     pub async fn update_target(&self, target: &Target) -> Result<PluginArtifact, Error> {
         if let PluginSource::Registry(_) = target.source()
             && let Some(rule) = self.offline_rule()

@@ -95,8 +95,8 @@ impl PublishRequest {
         self
     }
 
-    /// Sets when the content was made, in seconds since 1970 (`SOURCE_DATE_EPOCH`). Default: 1970, so
-    /// that the same files give the same digest. [`PluginHost::publish`] refuses times after the
+    /// Sets when the content was made, in seconds since 1970 (`SOURCE_DATE_EPOCH`). Default: 1970,
+    /// so that the same files give the same digest. [`PluginHost::publish`] refuses times after the
     /// year 9999.
     #[must_use]
     pub fn created_at(mut self, seconds: u64) -> Self {
@@ -136,9 +136,9 @@ pub struct PublishedSignature {
 }
 
 impl PluginHost {
-    /// Packs files into an image and pushes it: blobs first, then manifests, then the signature if a
-    /// key is given, the tag last. So the tag never names an image that is incomplete or unsigned.
-    /// What the loaders of this build would refuse is reported as a warning.
+    /// Packs files into an image and pushes it: blobs first, then manifests, then the signature if
+    /// a key is given, the tag last. So the tag never names an image that is incomplete or
+    /// unsigned. What the loaders of this build would refuse is reported as a warning.
     ///
     /// # Errors
     ///

@@ -12,8 +12,8 @@ const OCI: &str = "oci://";
 pub(crate) const LAYOUT: &str = "oci-layout://";
 const HTTPS: &str = "https://";
 const HTTP: &str = "http://";
-/// What a path can begin with if its scheme was misspelled, and the scheme that was meant. The words
-/// of other tools are among them.
+/// What a path can begin with if its scheme was misspelled, and the scheme that was meant. The
+/// words of other tools are among them.
 const MISSPELLED: [(&str, &str); 12] = [
     ("oci-layout:", LAYOUT),
     ("oci-archive:", LAYOUT),
@@ -143,7 +143,8 @@ impl PluginSource {
         Ok(Self::File(PathBuf::from(path)))
     }
 
-    /// Parses a command-line argument: as [`Self::parse`], but a name without a scheme is a reference.
+    /// Parses a command-line argument: as [`Self::parse`], but a name without a scheme is a
+    /// reference.
     ///
     /// # Errors
     ///
@@ -156,10 +157,10 @@ impl PluginSource {
         }
     }
 
-    /// Parses a command-line argument that can be a local file: one with `file://`, an absolute path,
-    /// one that starts with `./` or `../`, or one with the ending of a plugin, unless its first part
-    /// is the host of a registry. What exists on disk does not matter, so that no file can take the
-    /// place of an image. All else is read by [`Self::parse_reference`].
+    /// Parses a command-line argument that can be a local file: one with `file://`, an absolute
+    /// path, one that starts with `./` or `../`, or one with the ending of a plugin, unless its
+    /// first part is the host of a registry. What exists on disk does not matter, so that no file
+    /// can take the place of an image. All else is read by [`Self::parse_reference`].
     ///
     /// # Errors
     ///
@@ -236,8 +237,8 @@ fn is_file_path(text: &str) -> bool {
     has_ending && !host.is_some_and(|first| first.contains(['.', ':']))
 }
 
-/// Splits `dir:tag`, `dir@digest` or `dir`. A colon before a slash belongs to the folder, and so does
-/// an `@` that no digest follows.
+/// Splits `dir:tag`, `dir@digest` or `dir`. A colon before a slash belongs to the folder, and so
+/// does an `@` that no digest follows.
 fn layout(rest: &str) -> Result<PluginSource, SourceError> {
     let (path, tag, digest) = match rest.rsplit_once('@') {
         Some((path, digest)) if is_like_digest(digest) => (path, None, Some(digest.parse()?)),
@@ -282,7 +283,8 @@ pub(crate) fn is_like_image(path: &str) -> bool {
     (is_host || rest.contains(':')) && path.parse::<Reference>().is_ok()
 }
 
-/// Whether a text is a digest, perhaps a malformed one, and not the end of a folder's name with a tag.
+/// Whether a text is a digest, perhaps a malformed one, and not the end of a folder's name with a
+/// tag.
 fn is_like_digest(text: &str) -> bool {
     const SHORTEST_HASH: usize = 32;
     text.split_once(':').is_some_and(|(algorithm, hash)| {

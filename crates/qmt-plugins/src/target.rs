@@ -37,8 +37,8 @@ impl Target {
         Ok(Self::of_source(source))
     }
 
-    /// Returns the provider called `text`, else all providers with `text` as their reference, else the
-    /// image with that reference.
+    /// Returns the provider called `text`, else all providers with `text` as their reference, else
+    /// the image with that reference.
     ///
     /// # Errors
     ///
@@ -103,7 +103,8 @@ impl Target {
         }
     }
 
-    /// Allows native code without a verified signature, as `allow.native = true` does in the config.
+    /// Allows native code without a verified signature, as `allow.native = true` does in the
+    /// config.
     #[must_use]
     pub fn with_native_allowed(mut self) -> Self {
         self.provider.allow.native = Some(true);

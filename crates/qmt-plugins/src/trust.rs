@@ -231,8 +231,8 @@ pub(crate) fn pinned_later(host: &PluginHost) -> Result<Option<String>, Error> {
     )))
 }
 
-/// Warns about signatures without a time where tags are resolved again: whether a tag was rolled back
-/// can't be decided then.
+/// Warns about signatures without a time where tags are resolved again: whether a tag was rolled
+/// back can't be decided then.
 fn unordered(oci: &OciConfig, policies: &PolicySet) -> Vec<String> {
     if oci.pull_policy != PullPolicy::Always && oci.refresh_after.is_none() {
         return Vec::new();
@@ -292,8 +292,8 @@ impl TufTransport for HttpTuf<'_> {
             match self.host.http_client()?.download(url, limit).await {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(error) if error.is_not_found() => Ok(None),
-                // Object stores refuse what they do not have: there is no newer root then. A missing
-                // root weakens nothing, because all other metadata expires.
+                // Object stores refuse what they do not have: there is no newer root then. A
+                // missing root weakens nothing, because all other metadata expires.
                 Err(error)
                     if error.kind() == RegistryErrorKind::Unauthorized
                         && url.ends_with(".root.json") =>

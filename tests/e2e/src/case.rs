@@ -1,8 +1,8 @@
 //! The format of a case: one TOML file that says what is published, how it is signed, what the
 //! operator's configuration says, and what the command must print.
 //!
-//! In configurations, `{registry}`, `{reference}`, `{trusted_root}`, `{key}` and `{cache}` stand for
-//! values of the run.
+//! In configurations, `{registry}`, `{reference}`, `{trusted_root}`, `{key}` and `{cache}` stand
+//! for values of the run.
 
 use std::path::Path;
 

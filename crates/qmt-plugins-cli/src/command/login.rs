@@ -72,8 +72,8 @@ pub(crate) async fn logout(output: &Output, logout: &Logout) -> CommandResult {
     )
 }
 
-/// Reads the registry. What is pasted from a browser has a scheme, and a path that credentials do not
-/// have.
+/// Reads the registry. What is pasted from a browser has a scheme, and a path that credentials do
+/// not have.
 fn parse(text: &str) -> Result<RegistryHost, Failure> {
     text.parse().map_err(|error: ReferenceError| {
         let bare = text.split_once("://").map_or(text, |(_, rest)| rest);

@@ -18,8 +18,8 @@ const DOWNLOAD: &str = "{prefix:.bold}  {msg} {wide_bar} {bytes}/{total_bytes} {
 const DONE: &str = "{prefix:.bold}  {wide_msg}";
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(100);
-/// Most and fewest characters of a name. It gets a third of the terminal; the end of a reference says
-/// more than its beginning.
+/// Most and fewest characters of a name. It gets a third of the terminal; the end of a reference
+/// says more than its beginning.
 const NAME_CHARS: (usize, usize) = (8, 32);
 
 /// A bar for each plugin.

@@ -201,8 +201,8 @@ fn tee(
                 );
                 if from_mirror || error.kind() == RegistryErrorKind::Content {
                     partial.discard();
-                    // The bytes of an earlier attempt were wrong, or those of a mirror that will not
-                    // be asked again.
+                    // The bytes of an earlier attempt were wrong, or those of a mirror that will
+                    // not be asked again.
                     if resumed || from_mirror {
                         tainted.store(true, Ordering::Release);
                     }

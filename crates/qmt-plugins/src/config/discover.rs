@@ -19,8 +19,8 @@ impl ConfigFile {
     /// `extism_plugins`, `plugins` or `providers` (`.toml`, `.json`, `.yaml`, `.yml`) in
     /// `QMT_CONFIG_DIR`, `QMT_HOME`, `~/.qmt`, and the platform's config folder.
     ///
-    /// The working folder is not searched: a program that is started in a cloned repository would take
-    /// its policy from there. [`Self::discover_in`] does it.
+    /// The working folder is not searched: a program that is started in a cloned repository would
+    /// take its policy from there. [`Self::discover_in`] does it.
     ///
     /// # Errors
     ///

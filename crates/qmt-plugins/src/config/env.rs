@@ -14,8 +14,8 @@ use super::{OciConfig, PullPolicy};
 const PREFIX: &str = "QMT_OCI__";
 /// The prefix with one underscore, a common slip.
 const SHORT_PREFIX: &str = "QMT_OCI_";
-/// The smallest of the limits that apply without `max_artifact_size`, which sets all of them: that of
-/// a Wasm module.
+/// The smallest of the limits that apply without `max_artifact_size`, which sets all of them: that
+/// of a Wasm module.
 const SMALLEST_ARTIFACT_MAX: ByteSize = ByteSize::new(64 << 20);
 /// The keys that variables may always set: none of them decides about trust.
 const HARMLESS: [&str; 6] = [
@@ -27,7 +27,8 @@ const HARMLESS: [&str; 6] = [
     "timeout",
 ];
 
-/// Overrides the table `[oci]` of `root` with the variables. `file` is that table as the file has it.
+/// Overrides the table `[oci]` of `root` with the variables. `file` is that table as the file has
+/// it.
 ///
 /// # Errors
 ///
@@ -103,8 +104,8 @@ fn known_keys() -> Vec<String> {
     }
 }
 
-/// Returns the limit of the file that `changed` exceeds, as it would be written. How many plugins are
-/// processed in parallel is a matter of speed.
+/// Returns the limit of the file that `changed` exceeds, as it would be written. How many plugins
+/// are processed in parallel is a matter of speed.
 fn exceeded(file: &OciConfig, changed: &OciConfig) -> Option<String> {
     let artifact_max = file.max_artifact_size.unwrap_or(SMALLEST_ARTIFACT_MAX);
     above(

@@ -15,10 +15,10 @@ use super::{Config, ConfigError, check, env, path as config_path, written};
 
 /// Largest config file, in bytes.
 pub const CONFIG_MAX_BYTES: u64 = 1 << 20;
-/// Most work that reading YAML may take: opening brackets times bytes. For each token, the parser looks
-/// at every list and table in brackets that is still open, and whether a bracket is inside a text or
-/// a comment only the parser can tell. A file of 10 KiB can consist of brackets, one of 1 MiB can have
-/// 256 of them.
+/// Most work that reading YAML may take: opening brackets times bytes. For each token, the parser
+/// looks at every list and table in brackets that is still open, and whether a bracket is inside a
+/// text or a comment only the parser can tell. A file of 10 KiB can consist of brackets, one of
+/// 1 MiB can have 256 of them.
 const YAML_WORK_MAX: usize = 1 << 28;
 
 /// A checked config, and the file that it comes from.
@@ -30,8 +30,8 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads `path`, applies the environment variables, and checks the result. If there is no such file,
-    /// `~` is the home folder: a shell does not replace it in the value of a variable.
+    /// Reads `path`, applies the environment variables, and checks the result. If there is no such
+    /// file, `~` is the home folder: a shell does not replace it in the value of a variable.
     ///
     /// # Errors
     ///
@@ -67,8 +67,8 @@ impl ConfigFile {
         Ok(file)
     }
 
-    /// Checks a config that a program made. Relative paths start at the folder of `path`, and errors
-    /// name `path`.
+    /// Checks a config that a program made. Relative paths start at the folder of `path`, and
+    /// errors name `path`.
     ///
     /// # Errors
     ///
@@ -102,7 +102,8 @@ impl ConfigFile {
         &self.config
     }
 
-    /// Returns warnings about the file itself, one line each, such as that other users may change it.
+    /// Returns warnings about the file itself, one line each, such as that other users may change
+    /// it.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -106,8 +106,8 @@ impl OciConfig {
         self.use_sigstore_tuf_data == Some(false) && !self.has_own_trust()
     }
 
-    /// Lists the keys whose signatures must be in a transparency log. Keys of `policy` come with the
-    /// index of the policy and that of its entry.
+    /// Lists the keys whose signatures must be in a transparency log. Keys of `policy` come with
+    /// the index of the policy and that of its entry.
     pub(crate) fn keys_with_required_log(&self) -> Vec<(Option<(usize, usize)>, &Path)> {
         let is_required = |log: TransparencyRule| log == TransparencyRule::Required;
         let mut keys = Vec::new();

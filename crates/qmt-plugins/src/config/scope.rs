@@ -17,8 +17,8 @@ pub fn scope_of(reference: &str) -> String {
     }
 }
 
-/// Returns `scope` as the policies of `qmt-verify` read it: the path of a layout starts at `folder`,
-/// and its symbolic links are resolved as far as it exists.
+/// Returns `scope` as the policies of `qmt-verify` read it: the path of a layout starts at
+/// `folder`, and its symbolic links are resolved as far as it exists.
 #[cfg_attr(
     not(feature = "sigstore"),
     expect(dead_code, reason = "without Sigstore there are no policies")

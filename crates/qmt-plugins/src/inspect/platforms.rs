@@ -31,7 +31,8 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// [`Error::Registry`] if the image can't be resolved, [`Error::Unsigned`] if `target` is a file.
+    /// [`Error::Registry`] if the image can't be resolved, [`Error::Unsigned`] if `target` is a
+    /// file.
     pub async fn offers(&self, target: &Target) -> Result<(PinnedReference, Vec<Offer>), Error> {
         let (context, request) = self.prepare(target)?;
         let (reference, root) = pipeline::resolve_root(&context, &request).await?;

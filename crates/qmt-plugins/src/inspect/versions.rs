@@ -48,9 +48,9 @@ pub struct Versions {
 }
 
 impl PluginHost {
-    /// Verifies the version of `target` that is used, as [`PluginHost::verify`] does. If the lockfile
-    /// or the cache determines it, the tag is resolved as well, and what it names now is verified if
-    /// it is another digest.
+    /// Verifies the version of `target` that is used, as [`PluginHost::verify`] does. If the
+    /// lockfile or the cache determines it, the tag is resolved as well, and what it names now is
+    /// verified if it is another digest.
     ///
     /// # Errors
     ///

@@ -71,8 +71,9 @@ impl SharedLockfile {
     }
 }
 
-/// Takes the lock. `None` where that is impossible for another reason than that it is held: the file
-/// is replaced atomically all the same, and a folder that can't be written is reported by that.
+/// Takes the lock. `None` where that is impossible for another reason than that it is held: the
+/// file is replaced atomically all the same, and a folder that can't be written is reported by
+/// that.
 fn lock(
     path: &Path,
     limit: Duration,

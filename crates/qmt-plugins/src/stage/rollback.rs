@@ -1,5 +1,5 @@
-//! Rollback: a tag that names an older version than the lockfile is not followed, and neither is one
-//! whose signatures do not prove which version is older.
+//! Rollback: a tag that names an older version than the lockfile is not followed, and neither is
+//! one whose signatures do not prove which version is older.
 //!
 //! An attacker in control of a registry can serve an old version again, signature included
 //! (CVE-2024-23332).
@@ -17,8 +17,8 @@ use super::{Context, Request, StageError, Trust};
 ///
 /// # Errors
 ///
-/// [`StageError::Rollback`] if the lockfile's version was signed later, or one of the two signatures
-/// has no proven time, and no update was requested.
+/// [`StageError::Rollback`] if the lockfile's version was signed later, or one of the two
+/// signatures has no proven time, and no update was requested.
 pub(super) async fn check(
     context: &Context,
     request: &Request,

@@ -1,8 +1,8 @@
 //! F6 through all stages: bits flip on the line while a signed plugin is pulled. What is installed
 //! is the genuine file, or nothing is.
 //!
-//! Here it runs in a short form; `cargo xtask drill` sets `QMT_DRILL` (`full`, `long`) and reads the
-//! line that begins with `drill`.
+//! Here it runs in a short form; `cargo xtask drill` sets `QMT_DRILL` (`full`, `long`) and reads
+//! the line that begins with `drill`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

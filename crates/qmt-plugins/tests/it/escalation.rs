@@ -117,7 +117,8 @@ async fn the_config_can_forbid_native_code() {
     assert!(matches!(error, Error::NativeForbidden { .. }), "{error}");
 }
 
-/// Outside of the config no lockfile pins the first signer, so each one would be accepted each time.
+/// Outside of the config no lockfile pins the first signer, so each one would be accepted each
+/// time.
 #[tokio::test]
 async fn native_code_outside_of_the_config_needs_a_configured_signer() {
     let scene = Scene::new().await;

@@ -73,8 +73,8 @@ async fn pull(at: usize, how: Move) -> (Result<bool, String>, bool) {
     (outcome, was_held)
 }
 
-/// DIG-03, SIG-06: wherever between two of our requests the tags move, what comes out is the signed image or an
-/// error, and never the other one.
+/// DIG-03, SIG-06: wherever between two of our requests the tags move, what comes out is the signed
+/// image or an error, and never the other one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_change_of_a_tag_between_two_requests_loads_an_unsigned_image() {
     let (mut signed, mut refused) = (0, 0);

@@ -277,7 +277,8 @@ async fn a_pin_holds_for_every_tag_of_its_repository() {
     }
 }
 
-/// Keys alone: no Sigstore is needed for scopes that name keys, and what no scope covers is refused.
+/// Keys alone: no Sigstore is needed for scopes that name keys, and what no scope covers is
+/// refused.
 #[tokio::test]
 async fn scopes_of_keys_need_no_sigstore() {
     let scene = Scene::new().await;

@@ -2,8 +2,8 @@
 //!
 //! An OCI registry and a Sigstore run inside this process. A signed image with a Wasm and a native
 //! plugin is published, a configuration is written, and the built command runs both plugins: from
-//! the registry, then from the cache with the registry gone, then refuses an altered image. The exit
-//! code is 0 only if every step ended as described.
+//! the registry, then from the cache with the registry gone, then refuses an altered image. The
+//! exit code is 0 only if every step ended as described.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,

@@ -133,7 +133,8 @@ impl Desk {
     }
 
     /// Starts the command on a terminal of `columns`, which `script` of util-linux makes. What is
-    /// written to its stdin is typed; its stdout is what the terminal shows, stdout and stderr in one.
+    /// written to its stdin is typed; its stdout is what the terminal shows, stdout and stderr in
+    /// one.
     pub(crate) fn on_terminal(&self, columns: usize, arguments: &[&str]) -> Child {
         let quoted = arguments.iter().map(|argument| format!("'{argument}'"));
         let quoted = quoted.collect::<Vec<_>>().join(" ");

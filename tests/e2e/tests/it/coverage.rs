@@ -1,6 +1,6 @@
 //! `docs/internal/security-coverage.md` names tests that exist, every id of the security list, and
-//! every test that says of itself which id it covers. With `QMT_UPDATE_COVERAGE` set, names of tests
-//! are put into the rows of their ids, and names of tests that are gone are taken out.
+//! every test that says of itself which id it covers. With `QMT_UPDATE_COVERAGE` set, names of
+//! tests are put into the rows of their ids, and names of tests that are gone are taken out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -3,8 +3,8 @@
 //!
 //! Each is built outside of our workspace and without our lock file, as a user would: the
 //! requirements in our manifests alone decide which versions cargo takes, and those must compile on
-//! the stated Rust. Inside of the workspace, cargo would also unify the features of all members, and
-//! "mocks alone" would be compiled together with Sigstore and HTTP client.
+//! the stated Rust. Inside of the workspace, cargo would also unify the features of all members,
+//! and "mocks alone" would be compiled together with Sigstore and HTTP client.
 //!
 //! All share one target folder, and the profiles of the workspace, so that they share what they
 //! compile.

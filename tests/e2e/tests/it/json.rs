@@ -1,6 +1,6 @@
-//! DIG-05: a third reader, which knows JSON by the letter and nothing else, against the two that read
-//! manifests. What it refuses, both refuse: no document means one thing to one and another to the
-//! next.
+//! DIG-05: a third reader, which knows JSON by the letter and nothing else, against the two that
+//! read manifests. What it refuses, both refuse: no document means one thing to one and another to
+//! the next.
 
 use bytes::Bytes;
 use qmt_artifact::{ArtifactError, SelectionRequest, select};

@@ -124,7 +124,8 @@ fn what_cosign_signed_is_accepted_and_refused_as_it_was_recorded() {
     assert!(accepted >= 30 && refused >= 200, "{accepted}, {refused}");
 }
 
-/// SIG-01, SIG-12, SIG-13: a recording that lacks a way of signing, or of being wrong, shows little.
+/// SIG-01, SIG-12, SIG-13: a recording that lacks a way of signing, or of being wrong, shows
+/// little.
 #[test]
 fn the_recording_holds_every_way_of_signing_and_ten_wrong_ways_for_each() {
     let cases = recording().cases;
