@@ -70,7 +70,6 @@ pub(crate) fn writers(host: &PluginHost) -> Result<Vec<String>, Error> {
         }
         warnings.extend(writers.warning(&path));
     }
-    warnings.dedup();
     Ok(warnings)
 }
 

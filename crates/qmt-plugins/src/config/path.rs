@@ -1,5 +1,6 @@
 //! How paths are written in the config: `~` is the home folder, and `file://` URLs are paths.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Config, ConfigError};
@@ -18,8 +19,11 @@ const FILE: &str = "file:";
 /// [`ConfigError::Contradiction`] with the key.
 pub(super) fn expand_all(file: &Path, config: &mut Config) -> Result<(), ConfigError> {
     let refuse = |key: String, rule| ConfigError::contradiction(file, key, rule);
-    for (key, path) in paths(config) {
+    for (key, path) in trust_paths(config) {
         *path = expand(path).map_err(|rule| refuse(key, rule))?;
+    }
+    if let Some(folder) = &mut config.oci.cache_dir {
+        *folder = expand(folder).map_err(|rule| refuse("oci.cache_dir".into(), rule))?;
     }
     if let Some(root) = config
         .oci
@@ -49,23 +53,22 @@ pub(super) fn expand_all(file: &Path, config: &mut Config) -> Result<(), ConfigE
 }
 
 /// Lists the files that decide about trust, including those that only TLS uses.
-pub(crate) fn trust_files(config: &Config) -> Vec<PathBuf> {
+pub(crate) fn trust_files(config: &Config) -> BTreeSet<PathBuf> {
     let mut config = config.clone();
     let root = config
         .oci
         .trusted_root
         .clone()
         .filter(|root| root != EMBEDDED);
-    let mut files: Vec<_> = paths(&mut config)
+    let mut files: BTreeSet<PathBuf> = trust_paths(&mut config)
         .into_iter()
-        .filter(|(key, _)| key != "oci.cache_dir")
         .map(|(_, path)| path.clone())
         .collect();
     files.extend(root.map(PathBuf::from));
     files
 }
 
-fn paths(config: &mut Config) -> Vec<(String, &mut PathBuf)> {
+fn trust_paths(config: &mut Config) -> Vec<(String, &mut PathBuf)> {
     let mut paths = Vec::new();
     let oci = &mut config.oci;
     for (key, files) in [
@@ -84,7 +87,6 @@ fn paths(config: &mut Config) -> Vec<(String, &mut PathBuf)> {
         }
     };
     optional("oci.tuf_root".to_owned(), oci.tuf_root.as_mut());
-    optional("oci.cache_dir".to_owned(), oci.cache_dir.as_mut());
     for (index, policy) in oci.policy.iter_mut().enumerate() {
         for (place, authority) in policy.any_of.iter_mut().enumerate() {
             let key = format!("oci.policy[{index}].any_of[{place}].key");
