@@ -24,7 +24,7 @@ pub(crate) enum Failure {
         message: String,
         hint: Option<String>,
     },
-    /// The question was answered with no.
+    /// The result of a check is negative.
     Negative { code: Code, message: String },
     /// Stdout can't be written.
     Output(io::Error),

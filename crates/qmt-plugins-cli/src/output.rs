@@ -85,7 +85,7 @@ impl Output {
         }
     }
 
-    /// Prints a result that is a failure as well, and returns what is left of the failure.
+    /// Prints a result that is also a failure, and returns the failure without its message.
     pub(crate) fn refusal(&self, mut data: Value, text: &str, failure: &Failure) -> Failure {
         if let Some(object) = data.as_object_mut() {
             object.insert("error".to_owned(), failure.data());

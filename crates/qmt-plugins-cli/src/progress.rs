@@ -22,7 +22,7 @@ pub(crate) enum Detail {
     Bars,
 }
 
-/// Shows events, and knows what is being downloaded.
+/// Shows events, and keeps track of downloads.
 pub(crate) struct Progress {
     detail: Detail,
     bars: Bars,

@@ -6,9 +6,9 @@ use qmt_plugins::oci_ref::text;
 use terminal_size::{Height, terminal_size_of};
 use textwrap::{Options, WordSeparator, WordSplitter};
 
-/// A space at which no line is broken, until [`shown`] turns it into one.
+/// The placeholder for a space at which no line may be broken; [`shown`] replaces it.
 const FIXED_SPACE: char = '\u{a0}';
-/// Narrower terminals are written to as if they were this wide.
+/// The width that is assumed for narrower terminals, in columns.
 const WIDTH_MIN: usize = 20;
 
 /// The width at which lines are broken; `None` if they are not, because no terminal shows them.

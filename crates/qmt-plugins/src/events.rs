@@ -46,7 +46,7 @@ pub enum Event {
         /// What is waited for.
         detail: String,
     },
-    /// Something that is good to know, and no problem.
+    /// Information that is not a problem.
     Note {
         /// The provider's name, or what the note is about.
         plugin: String,

@@ -14,7 +14,7 @@ use crate::text::{Width, width_of_stderr};
 const STEP: &str = "{prefix:.bold}  {spinner} {wide_msg}";
 /// A download.
 const DOWNLOAD: &str = "{prefix:.bold}  {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}";
-/// What came out.
+/// A finished plugin.
 const DONE: &str = "{prefix:.bold}  {wide_msg}";
 /// How often a spinner turns.
 const TICK: Duration = Duration::from_millis(100);
@@ -46,7 +46,7 @@ struct Bar {
     name: String,
     /// How many bytes were downloaded, if any were.
     downloaded: Option<u64>,
-    /// What came out.
+    /// How it ended, once it is finished.
     outcome: Option<String>,
 }
 

@@ -12,7 +12,7 @@ use super::value::ByteSize;
 use super::{OciConfig, PullPolicy};
 
 const PREFIX: &str = "QMT_OCI__";
-/// The prefix with one underscore, a common slip.
+/// The prefix with one underscore, a common mistake.
 const SHORT_PREFIX: &str = "QMT_OCI_";
 /// The smallest of the limits that apply without `max_artifact_size`, which sets all of them: that
 /// of a Wasm module.

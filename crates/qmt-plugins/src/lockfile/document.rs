@@ -29,7 +29,7 @@ struct Document {
 #[derive(Default)]
 pub(super) struct Read {
     pub(super) entries: Entries,
-    /// That users other than this one may change the file.
+    /// The warning that other users may change the file, if they may.
     pub(super) warning: Option<String>,
 }
 

@@ -479,7 +479,7 @@ fn the_environment_cannot_raise_a_limit() {
     }
 }
 
-/// A slip in a variable gets the nearest name, and the variable is blamed, not the file.
+/// A misspelled variable is reported with the nearest name, and without the file.
 #[test]
 fn misspelled_variables_and_values() {
     for (name, nearest) in [
