@@ -117,8 +117,14 @@ impl Failure {
     /// Returns the failure as data: kind, message, causes, hint and each rejected signature.
     pub(crate) fn data(&self) -> Value {
         match self {
-            Self::Library { error, .. } => library_data(error, self.hint()),
-            _ => shape(self.kind(), &self.messages(), self.hint(), &[], None),
+            Self::Library { error, .. } => library_data(error, self.hint().as_deref()),
+            _ => shape(
+                self.kind(),
+                &self.messages(),
+                self.hint().as_deref(),
+                &[],
+                None,
+            ),
         }
     }
 
@@ -146,10 +152,10 @@ impl From<Error> for Failure {
 
 /// Returns an error of the library as [`Failure::data`] does.
 pub(crate) fn error_data(error: &Error) -> Value {
-    library_data(error, error.hint())
+    library_data(error, error.hint().as_deref())
 }
 
-fn library_data(error: &Error, hint: Option<String>) -> Value {
+fn library_data(error: &Error, hint: Option<&str>) -> Value {
     let (rejected, trust_root) = match error {
         Error::NotVerified { source, .. } => (source.rejections(), source.trust_root()),
         _ => (&[][..], None),
@@ -162,7 +168,7 @@ fn library_data(error: &Error, hint: Option<String>) -> Value {
 fn shape(
     kind: &str,
     messages: &[String],
-    hint: Option<String>,
+    hint: Option<&str>,
     rejected: &[Rejection],
     trust_root: Option<&TrustReport>,
 ) -> Value {

@@ -18,7 +18,7 @@ use crate::output::Output;
 const HERE: &str = ".";
 
 /// Reads the config that the options name, or the first one in the usual folders. One in the
-/// working folder is named on stderr, because it can be of another author than the user.
+/// working folder is named on stderr, because the user may not be its author.
 pub(crate) fn config(global: &Global, output: &Output) -> Result<ConfigFile, Failure> {
     Ok(read(global, output).map_err(Error::from)?)
 }
@@ -84,8 +84,7 @@ pub(crate) fn without_verification(file: &ConfigFile) -> Result<ConfigFile, Fail
     Ok(ConfigFile::in_memory(file.path().to_owned(), config).map_err(Error::from)?)
 }
 
-/// Reads at most `limit` bytes from stdin. Another thread reads, so that Ctrl-C ends the
-/// wait.
+/// Reads at most `limit` bytes from stdin, on another thread, so that Ctrl-C ends the wait.
 pub(crate) async fn stdin(limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let read = tokio::task::spawn_blocking(move || {
         let mut bytes = Zeroizing::new(Vec::new());
