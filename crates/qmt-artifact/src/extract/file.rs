@@ -165,11 +165,16 @@ impl Extraction {
     fn write_layer(&mut self, mut chunks: Chunks, task: &LayerTask) -> Result<Digest, Failure> {
         let layer = task.layer.digest();
         let is_sha256 = layer.algorithm() == DigestAlgorithm::Sha256;
-        if is_sha256 && self.sink.has_layer() {
+        let diff_id = task.diff_id.as_ref();
+        let is_known = diff_id.is_none_or(|id| id.algorithm() == layer.algorithm());
+        if is_sha256 && is_known && self.sink.has_layer() {
+            // The layer is the file, so that both have its digest.
+            if let Some(diff_id) = diff_id {
+                LayerProblem::check_diff_id(diff_id, layer.clone())?;
+            }
             return Ok(layer.clone());
         }
         let mut digester = (!is_sha256).then(|| Digester::new(DigestAlgorithm::Sha256));
-        let diff_id = task.diff_id.as_ref();
         let mut unpacked = diff_id.map(|diff_id| (diff_id, Digester::new(diff_id.algorithm())));
         loop {
             let bytes = chunks.take()?;

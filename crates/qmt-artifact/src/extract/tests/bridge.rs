@@ -314,6 +314,28 @@ async fn dig_08_a_layer_that_is_kept_elsewhere_is_heard_to_its_end() {
     }
 }
 
+/// TAR-13: the diff id of a layer that is the file itself is its own digest.
+#[tokio::test]
+async fn tar_13_the_diff_id_of_a_layer_that_is_kept_elsewhere_is_checked() {
+    let bytes = [module(), vec![0; 3 * crate::sniff::SNIFF_BYTES]].concat();
+    let mut image = Image::new(FileRule::Layer, &[(WASM, bytes.clone())]);
+    let run = async |image: &Image| {
+        extract_to(mock(vec![chunk(&bytes)]), image, Box::new(Elsewhere)).await
+    };
+    image.selection.diff_ids = vec![Digest::sha256(&bytes)];
+    run(&image).await.unwrap();
+    image.selection.diff_ids = vec![Digest::sha256(b"another")];
+    let error = run(&image).await.unwrap_err();
+    let is_diff_id = matches!(
+        error,
+        ArtifactError::Layer {
+            source: LayerProblem::DiffId { .. },
+            ..
+        }
+    );
+    assert!(is_diff_id, "{error:?}");
+}
+
 #[tokio::test]
 async fn a_layer_that_is_kept_elsewhere_is_still_looked_at() {
     let image = Image::new(FileRule::Layer, &[(WASM, b"#!/bin/sh".to_vec())]);
