@@ -135,7 +135,9 @@ fn update_blocking<T>(
         Some(text) => auth_file::parse(path, &text)?,
         None => Map::new(),
     };
-    let auths = content.entry("auths").or_insert(Value::Null);
+    let known = content.keys().find(|key| key.eq_ignore_ascii_case("auths"));
+    let name = known.map_or_else(|| "auths".to_owned(), Clone::clone);
+    let auths = content.entry(name).or_insert(Value::Null);
     if auths.is_null() {
         *auths = Value::Object(Map::new());
     }

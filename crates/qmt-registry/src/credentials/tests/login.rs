@@ -99,6 +99,18 @@ async fn what_cannot_be_stored_is_refused_and_nothing_is_written() {
     assert_eq!(broken.docker(), "{ not JSON");
 }
 
+/// Docker reads the key in any case, so a login goes to the entries that are there.
+#[tokio::test]
+async fn a_login_keeps_entries_under_a_key_in_another_case() {
+    let home = Home::with_docker(r#"{"Auths":{"other.example":{"auth":"bWU6cHc="}}}"#);
+    let host = "ghcr.io".parse().unwrap();
+    let credential = Credential::basic("me", "pw");
+    home.chain().store(&host, &credential).await.unwrap();
+    for host in ["ghcr.io", "other.example"] {
+        assert!(home.find(host).await.unwrap().is_some(), "{host}");
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_linked_file_stays_a_link() {
