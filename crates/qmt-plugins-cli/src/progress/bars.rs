@@ -54,7 +54,8 @@ impl Bars {
     pub(super) fn show(&self, event: &Event) {
         let (Event::Started { plugin, .. }
         | Event::Finished { plugin, .. }
-        | Event::Progress { plugin, .. }) = event
+        | Event::Progress { plugin, .. }
+        | Event::Refused { plugin, .. }) = event
         else {
             return;
         };
@@ -153,6 +154,8 @@ impl Bar {
                 self.drawn.finish_with_message(outcome.clone());
                 self.outcome = Some(outcome);
             }
+            // The error is printed where the result is.
+            Event::Refused { .. } => self.drawn.finish_and_clear(),
             _ => {}
         }
     }
