@@ -81,13 +81,6 @@ macro_rules! lower {
 }
 
 impl SelectLimits {
-    /// Sets the limits of each manifest and index.
-    #[must_use]
-    pub fn with_manifest(mut self, limits: ManifestLimits) -> Self {
-        self.manifest = limits;
-        self
-    }
-
     lower! {
         /// Lowers the size of an image config, in bytes (default: 4 MiB).
         config_bytes: u64;

@@ -70,10 +70,7 @@ impl fmt::Display for ReferenceError {
 
 impl std::error::Error for ReferenceError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.kind {
-            ReferenceErrorKind::Digest(cause) => Some(cause),
-            _ => None,
-        }
+        self.kind.source()
     }
 }
 

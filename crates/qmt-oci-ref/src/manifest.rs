@@ -15,12 +15,12 @@ mod wire;
 
 use std::collections::HashMap;
 
-use oci_spec::image::{ImageIndex, ImageManifest, MediaType, Platform};
+use oci_spec::image::{MediaType, Platform};
 use serde::Serialize;
 
 pub use self::claims::{ClaimLimits, ClaimedEntries, ClaimedEntry, Claims};
 pub use self::error::ManifestError;
-pub use self::limits::{ManifestLimit, ManifestLimits};
+pub use self::limits::ManifestLimits;
 use self::wire::Wire;
 use crate::descriptor::Descriptor;
 use crate::json;
@@ -97,7 +97,6 @@ pub enum Document {
 /// A manifest: config, layers, subject and annotations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    media_type: Option<MediaType>,
     artifact_type: Option<MediaType>,
     config: Descriptor,
     layers: Vec<Descriptor>,
@@ -182,11 +181,6 @@ impl Manifest {
     pub fn annotations(&self) -> &HashMap<String, String> {
         &self.annotations
     }
-
-    /// Returns the manifest as the wire type of `oci-spec`.
-    pub fn to_oci(&self) -> ImageManifest {
-        wire::manifest(self)
-    }
 }
 
 impl Index {
@@ -252,11 +246,6 @@ impl Index {
     /// Returns the annotations.
     pub fn annotations(&self) -> &HashMap<String, String> {
         &self.annotations
-    }
-
-    /// Returns the index as the wire type of `oci-spec`.
-    pub fn to_oci(&self) -> ImageIndex {
-        wire::index(self)
     }
 }
 

@@ -21,11 +21,7 @@ pub struct PinnedReference {
 impl PinnedReference {
     /// Pins `digest` in `repository`.
     pub fn new(repository: Repository, digest: Digest) -> Self {
-        Self {
-            repository,
-            tag: None,
-            digest,
-        }
+        Self::tagged(repository, None, digest)
     }
 
     pub(crate) fn tagged(repository: Repository, tag: Option<Tag>, digest: Digest) -> Self {
@@ -49,12 +45,6 @@ impl PinnedReference {
     /// Returns the tag that was resolved, for people to read.
     pub fn tag(&self) -> Option<&Tag> {
         self.tag.as_ref()
-    }
-
-    /// Returns the pin of another digest in the same repository, such as a manifest of an index.
-    #[must_use]
-    pub fn sibling(&self, digest: Digest) -> Self {
-        Self::new(self.repository.clone(), digest)
     }
 }
 

@@ -6,12 +6,13 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, TryStreamExt as _};
+use futures_core::Stream;
 
 use crate::MediaType;
 use crate::descriptor::Descriptor;
@@ -90,8 +91,8 @@ pub trait Registry: Send + Sync {
         let start = Digester::new(blob.digest().algorithm());
         let mut stream = self.blob(from, blob, start).await?;
         let mut content = BytesMut::new();
-        while let Some(chunk) = stream.try_next().await? {
-            content.extend_from_slice(&chunk);
+        while let Some(chunk) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
+            content.extend_from_slice(&chunk?);
         }
         Ok(content.freeze())
     }

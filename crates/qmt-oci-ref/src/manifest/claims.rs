@@ -5,21 +5,21 @@
 //! can add, must not hide the others, and no field may take more memory than its limit.
 //! Documents whose content is relied on are read by [`Document`](super::Document).
 
-#[macro_use]
-mod values;
-
 use std::collections::HashMap;
 use std::fmt;
 
 use oci_spec::image::MediaType;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
-use self::values::{Loose, Scalar};
 use super::ManifestError;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::text::without_byte_order_mark;
+use crate::text::{self, without_byte_order_mark};
 
+/// Most bytes of a media type, as RFC 6838 limits its two parts.
+const TYPE_BYTES_MAX: usize = 255;
 /// Most bytes that an annotation takes in memory in addition to its characters.
 const ANNOTATION_OVERHEAD: usize = 128;
 
@@ -96,17 +96,32 @@ impl Claims {
     ///
     /// # Errors
     ///
-    /// [`ManifestError::Json`] if it is not a JSON object, or has a list twice.
+    /// [`ManifestError::Json`] if it is not a JSON object, or has a field twice.
     pub fn read(bytes: &[u8], limits: ClaimLimits) -> Result<Self, ManifestError> {
-        let bytes = without_byte_order_mark(bytes);
-        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-        let mut left = Left {
+        // Only what has odd bytes is misread.
+        let text = String::from_utf8_lossy(without_byte_order_mark(bytes));
+        let document: Document<'_> = serde_json::from_str(&text)?;
+        if !is_object(&text) {
+            return Err(serde_json::Error::custom("it is not a JSON object").into());
+        }
+        let mut reader = Reader {
             limits,
-            annotations: limits.annotations_all,
+            left: limits.annotations_all,
         };
-        let claims = deserializer.deserialize_map(DocumentVisitor(&mut left))?;
-        deserializer.end()?;
-        Ok(claims)
+        Ok(Self {
+            media_type: media_type(document.media_type),
+            artifact_type: media_type(document.artifact_type),
+            manifests: reader.list(document.manifests),
+            layers: reader.list(document.layers),
+            annotations: reader.annotations(document.annotations).held,
+            config_type: document.config.and_then(|config| {
+                let entry = serde_json::from_str::<Entry<'_>>(config.get());
+                media_type(entry.ok()?.media_type)
+            }),
+            subject: document
+                .subject
+                .and_then(|subject| Some(reader.entry(subject).ok()?.descriptor.digest().clone())),
+        })
     }
 
     /// Reports whether the document is an index: by its media type, else by its fields.
@@ -118,244 +133,200 @@ impl Claims {
     }
 }
 
-/// The limits, and what is left of those of the whole document.
-struct Left {
+/// A value that is looked at later. `null` is one as well.
+type Raw<'a> = Option<&'a RawValue>;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    #[serde(borrow)]
+    media_type: Raw<'a>,
+    #[serde(borrow)]
+    artifact_type: Raw<'a>,
+    #[serde(borrow)]
+    config: Raw<'a>,
+    #[serde(borrow)]
+    subject: Raw<'a>,
+    #[serde(borrow)]
+    annotations: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "with_null")]
+    manifests: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "with_null")]
+    layers: Raw<'a>,
+}
+
+/// A descriptor. Serde refuses a field that occurs twice.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'a> {
+    #[serde(borrow)]
+    media_type: Raw<'a>,
+    #[serde(borrow)]
+    digest: Raw<'a>,
+    #[serde(borrow)]
+    size: Raw<'a>,
+    #[serde(borrow)]
+    artifact_type: Raw<'a>,
+    #[serde(borrow)]
+    annotations: Raw<'a>,
+}
+
+fn with_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'de>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Returns a value of the expected form; `None` for any other.
+fn value<T: DeserializeOwned>(raw: Raw<'_>) -> Option<T> {
+    serde_json::from_str(raw?.get()).ok()
+}
+
+fn media_type(raw: Raw<'_>) -> Option<MediaType> {
+    let text: String = value(raw)?;
+    let is_type = !text.is_empty() && text.len() <= TYPE_BYTES_MAX;
+    is_type.then(|| text::media_type(&text))
+}
+
+/// Serde takes a list for a structure as well.
+fn is_object(json: &str) -> bool {
+    json.trim_start().starts_with('{')
+}
+
+struct Reader {
     limits: ClaimLimits,
-    annotations: usize,
+    /// What is left of the bytes of all annotations.
+    left: usize,
 }
 
-struct DocumentVisitor<'a>(&'a mut Left);
-
-impl<'de> Visitor<'de> for DocumentVisitor<'_> {
-    type Value = Claims;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
-        let mut claims = Claims::default();
-        while let Some(name) = map.next_key::<String>()? {
-            match name.as_str() {
-                "mediaType" => claims.media_type = map.next_value_seed(Scalar)?.media_type(),
-                "artifactType" => claims.artifact_type = map.next_value_seed(Scalar)?.media_type(),
-                "config" => {
-                    let config = map.next_value_seed(Entry(self.0))?;
-                    claims.config_type = config.ok().and_then(|config| config.media_type());
-                }
-                "subject" => {
-                    let subject = map.next_value_seed(Entry(self.0))?;
-                    claims.subject = subject.ok().map(|one| one.descriptor.digest().clone());
-                }
-                "annotations" => {
-                    claims.annotations = map.next_value_seed(AnnotationsOf(self.0))?.held;
-                }
-                "manifests" => {
-                    let list = map.next_value_seed(List(self.0))?;
-                    once(&mut claims.manifests, list)?;
-                }
-                "layers" => {
-                    let list = map.next_value_seed(List(self.0))?;
-                    once(&mut claims.layers, list)?;
-                }
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
+impl Reader {
+    /// Reads a list of entries; `None` for any other form but `null`.
+    fn list(&mut self, raw: Raw<'_>) -> Option<ClaimedEntries> {
+        let raw = raw?;
+        if raw.get() == "null" {
+            return Some(ClaimedEntries::default());
         }
-        Ok(claims)
+        let mut json = serde_json::Deserializer::from_str(raw.get());
+        let (first, count) = json.deserialize_seq(FirstOf(self.limits.entries)).ok()?;
+        let before = self.left;
+        let read = first.into_iter().map(|entry| self.entry(entry)).collect();
+        Some(ClaimedEntries {
+            read,
+            count,
+            annotation_bytes: before.saturating_sub(self.left),
+        })
+    }
+
+    /// Reads an entry, or returns the rule that it breaks.
+    fn entry(&mut self, raw: &RawValue) -> Result<ClaimedEntry, &'static str> {
+        if !is_object(raw.get()) {
+            return Err("an entry is not an object");
+        }
+        let entry = serde_json::from_str::<Entry<'_>>(raw.get());
+        let entry = entry.map_err(|_| "an entry has a field twice")?;
+        let digest: String = value(entry.digest).ok_or("an entry has no digest")?;
+        let digest: Digest = digest
+            .parse()
+            .map_err(|_| "an entry has a digest that is malformed or of an unknown algorithm")?;
+        let annotations = self.annotations(entry.annotations);
+        if annotations.is_ambiguous {
+            return Err("an entry has an annotation twice");
+        }
+        let named = media_type(entry.media_type).unwrap_or(MediaType::from(""));
+        let size = value(entry.size).unwrap_or_default();
+        let mut descriptor = Descriptor::new(named, digest, size);
+        if let Some(artifact_type) = media_type(entry.artifact_type) {
+            descriptor = descriptor.with_artifact_type(artifact_type);
+        }
+        descriptor.set_annotations(annotations.held);
+        Ok(ClaimedEntry {
+            descriptor,
+            lacks_annotations: annotations.is_over,
+        })
+    }
+
+    /// Reads annotations within the limits; values that are not texts are left out.
+    fn annotations(&mut self, raw: Raw<'_>) -> HeldAnnotations {
+        let mut held = HeldAnnotations {
+            names: self.limits.annotation_names,
+            most: self.limits.annotations_each.min(self.left),
+            ..HeldAnnotations::default()
+        };
+        if let Some(raw) = raw {
+            let mut json = serde_json::Deserializer::from_str(raw.get());
+            // What is not an object has none.
+            let _ = json.deserialize_map(&mut held);
+        }
+        if !held.is_over {
+            self.left = self.left.saturating_sub(held.bytes);
+        }
+        held
     }
 }
 
-impl ClaimedEntry {
-    fn media_type(&self) -> Option<MediaType> {
-        let media_type = self.descriptor.media_type();
-        (!media_type.as_ref().is_empty()).then(|| media_type.clone())
-    }
-}
+/// Takes the first entries of a list, and counts all.
+struct FirstOf(usize);
 
-fn once<E: serde::de::Error>(
-    field: &mut Option<ClaimedEntries>,
-    list: Option<ClaimedEntries>,
-) -> Result<(), E> {
-    if field.is_some() {
-        return Err(E::custom("a list occurs twice"));
-    }
-    *field = list;
-    Ok(())
-}
-
-/// A list of entries; `None` for any other form but `null`.
-struct List<'a>(&'a mut Left);
-
-impl<'de> DeserializeSeed<'de> for List<'_> {
-    type Value = Option<ClaimedEntries>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for List<'_> {
-    type Value = Option<ClaimedEntries>;
+impl<'de> Visitor<'de> for FirstOf {
+    type Value = (Vec<&'de RawValue>, usize);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut entries = ClaimedEntries::default();
-        let before = self.0.annotations;
-        while entries.read.len() < self.0.limits.entries
-            && let Some(entry) = list.next_element_seed(Entry(self.0))?
+        let mut first = Vec::new();
+        while first.len() < self.0
+            && let Some(entry) = list.next_element()?
         {
-            entries.read.push(entry);
+            first.push(entry);
         }
-        entries.annotation_bytes = before.saturating_sub(self.0.annotations);
-        entries.count = entries.read.len();
+        let mut count = first.len();
         while list.next_element::<IgnoredAny>()?.is_some() {
-            entries.count = entries.count.saturating_add(1);
+            count = count.saturating_add(1);
         }
-        Ok(Some(entries))
-    }
-
-    otherwise!(Some(ClaimedEntries::default()); null);
-    otherwise!(None; scalars number text object);
-}
-
-/// One entry, or the rule that it breaks.
-struct Entry<'a>(&'a mut Left);
-
-impl<'de> DeserializeSeed<'de> for Entry<'_> {
-    type Value = Result<ClaimedEntry, &'static str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
+        Ok((first, count))
     }
 }
-
-impl<'de> Visitor<'de> for Entry<'_> {
-    type Value = Result<ClaimedEntry, &'static str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a descriptor")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut media_type, mut digest, mut size, mut artifact_type) = (None, None, None, None);
-        let mut annotations = None;
-        let mut is_ambiguous = false;
-        while let Some(name) = map.next_key::<String>()? {
-            let field: &mut Option<Loose> = match name.as_str() {
-                "mediaType" => &mut media_type,
-                "digest" => &mut digest,
-                "size" => &mut size,
-                "artifactType" => &mut artifact_type,
-                "annotations" => {
-                    let read = map.next_value_seed(AnnotationsOf(self.0))?;
-                    is_ambiguous |= annotations.replace(read).is_some();
-                    continue;
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            is_ambiguous |= field.replace(map.next_value_seed(Scalar)?).is_some();
-        }
-        let annotations = annotations.unwrap_or_default();
-        if is_ambiguous || annotations.is_ambiguous {
-            return Ok(Err("an entry has a field twice"));
-        }
-        let Some(Loose::Text(digest)) = digest else {
-            return Ok(Err("an entry has no digest"));
-        };
-        let Ok(digest) = digest.parse::<Digest>() else {
-            return Ok(Err(
-                "an entry has a digest that is malformed or of an unknown algorithm",
-            ));
-        };
-        let size = match size {
-            Some(Loose::Number(size)) => size,
-            _ => 0,
-        };
-        let named = |field: Option<Loose>| field.and_then(|field| field.media_type());
-        let media_type = named(media_type).unwrap_or(MediaType::from(""));
-        let mut descriptor = Descriptor::new(media_type, digest, size);
-        if let Some(artifact_type) = named(artifact_type) {
-            descriptor = descriptor.with_artifact_type(artifact_type);
-        }
-        descriptor.set_annotations(annotations.held);
-        Ok(Ok(ClaimedEntry {
-            descriptor,
-            lacks_annotations: annotations.is_over,
-        }))
-    }
-
-    otherwise!(Err("an entry is not an object"); null scalars number text list);
-}
-
-/// Annotations within the limits; values that are not texts are left out.
-struct AnnotationsOf<'a>(&'a mut Left);
 
 #[derive(Default)]
 struct HeldAnnotations {
+    names: Option<&'static [&'static str]>,
+    /// Most bytes in memory.
+    most: usize,
+    bytes: usize,
     held: HashMap<String, String>,
     is_over: bool,
     is_ambiguous: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for AnnotationsOf<'_> {
-    type Value = HeldAnnotations;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for AnnotationsOf<'_> {
-    type Value = HeldAnnotations;
+impl<'de> Visitor<'de> for &mut HeldAnnotations {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("annotations")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HeldAnnotations, A::Error> {
-        let mut annotations = HeldAnnotations::default();
-        let ClaimLimits {
-            annotations_each,
-            annotation_names,
-            ..
-        } = self.0.limits;
-        let most = annotations_each.min(self.0.annotations);
-        let mut bytes = 0_usize;
-        while let Some(name) = map.next_key::<String>()? {
-            if annotation_names.is_some_and(|names| !names.contains(&name.as_str())) {
-                map.next_value::<IgnoredAny>()?;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some((name, raw)) = map.next_entry::<String, &RawValue>()? {
+            let is_named = |names: &[&str]| names.contains(&name.as_str());
+            if self.is_over || !self.names.is_none_or(is_named) {
                 continue;
             }
-            let Loose::Text(value) = map.next_value_seed(Scalar)? else {
+            let Some(value) = value::<String>(Some(raw)) else {
                 continue;
             };
-            if annotations.is_over {
-                continue;
-            }
             let own = name.len().saturating_add(value.len());
-            bytes = bytes
-                .saturating_add(own)
-                .saturating_add(ANNOTATION_OVERHEAD);
-            if bytes > most {
-                annotations.is_over = true;
-                annotations.held = HashMap::new();
+            self.bytes = self
+                .bytes
+                .saturating_add(own.saturating_add(ANNOTATION_OVERHEAD));
+            if self.bytes > self.most {
+                self.is_over = true;
+                self.held = HashMap::new();
                 continue;
             }
-            annotations.is_ambiguous |= annotations.held.insert(name, value).is_some();
+            self.is_ambiguous |= self.held.insert(name, value).is_some();
         }
-        if !annotations.is_over {
-            self.0.annotations = self.0.annotations.saturating_sub(bytes);
-        }
-        Ok(annotations)
+        Ok(())
     }
-
-    otherwise!(HeldAnnotations::default(); null scalars number text list);
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 use oci_spec::image::MediaType;
 
-use super::ManifestLimit;
-
 /// Why some bytes are not the manifest or index that they should be.
 #[derive(Debug, thiserror::Error)]
 #[allow(
@@ -53,7 +51,7 @@ pub enum ManifestError {
     #[error("it has {found} {what}; at most {limit} are allowed")]
     TooMany {
         /// What is limited.
-        what: ManifestLimit,
+        what: &'static str,
         /// The limit.
         limit: u64,
         /// What it has.

@@ -1,53 +1,26 @@
 //! What a manifest or an index may hold.
 
-use std::fmt;
+use super::ManifestError;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// What [`ManifestLimits`] limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "one variant per limit")]
-pub enum ManifestLimit {
-    /// Bytes of a manifest or index.
-    ManifestBytes,
-    /// Layers of a manifest.
-    Layers,
-    /// Entries of an index.
-    IndexEntries,
-    /// Annotations of a document, those of its descriptors included.
-    Annotations,
-    /// Bytes of one annotation, name and value.
-    AnnotationBytes,
-    /// Bytes of all annotations of a document.
-    AnnotationsBytes,
-}
-
-impl fmt::Display for ManifestLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ManifestBytes => "bytes",
-            Self::Layers => "layers",
-            Self::IndexEntries => "entries",
-            Self::Annotations => "annotations",
-            Self::AnnotationBytes => "bytes in one annotation",
-            Self::AnnotationsBytes => "bytes in all annotations",
-        })
-    }
-}
-
-/// How much of a document is accepted. Each setter lowers one limit and never raises it.
+/// How much of a document is accepted: sizes in bytes, and counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestLimits {
     pub(super) manifest_bytes: u64,
     pub(super) layers: u64,
     pub(super) index_entries: u64,
+    /// Annotations of a document, those of its descriptors included.
     pub(super) annotations: u64,
+    /// Of one annotation, name and value.
     pub(super) annotation_bytes: u64,
     pub(super) annotations_bytes: u64,
 }
 
 impl Default for ManifestLimits {
+    /// Returns limits for manifests and indexes: 4 MiB, 128 layers or 16,384 entries, 1,024
+    /// annotations of 64 KiB each and 1 MiB in all.
     fn default() -> Self {
         Self {
             manifest_bytes: 4 * MIB,
@@ -78,55 +51,12 @@ impl ManifestLimits {
     pub fn bytes(&self) -> u64 {
         self.manifest_bytes
     }
+}
 
-    pub(super) fn check(
-        &self,
-        what: ManifestLimit,
-        found: usize,
-    ) -> Result<(), super::ManifestError> {
-        let limit = match what {
-            ManifestLimit::ManifestBytes => self.manifest_bytes,
-            ManifestLimit::Layers => self.layers,
-            ManifestLimit::IndexEntries => self.index_entries,
-            ManifestLimit::Annotations => self.annotations,
-            ManifestLimit::AnnotationBytes => self.annotation_bytes,
-            ManifestLimit::AnnotationsBytes => self.annotations_bytes,
-        };
-        let found = u64::try_from(found).unwrap_or(u64::MAX);
-        if found > limit {
-            return Err(super::ManifestError::TooMany { what, limit, found });
-        }
-        Ok(())
+pub(super) fn at_most(what: &'static str, limit: u64, found: usize) -> Result<(), ManifestError> {
+    let found = u64::try_from(found).unwrap_or(u64::MAX);
+    if found > limit {
+        return Err(ManifestError::TooMany { what, limit, found });
     }
-}
-
-/// Makes setters that lower a limit and never raise it.
-macro_rules! lower {
-    ($($(#[$doc:meta])* $field:ident;)*) => {
-        impl ManifestLimits {
-            $(
-                $(#[$doc])*
-                #[must_use]
-                pub fn $field(mut self, most: u64) -> Self {
-                    self.$field = self.$field.min(most);
-                    self
-                }
-            )*
-        }
-    };
-}
-
-lower! {
-    /// Lowers the size of a manifest or index, in bytes (default: 4 MiB).
-    manifest_bytes;
-    /// Lowers the number of layers of a manifest (default: 128).
-    layers;
-    /// Lowers the number of entries of an index (default: 16,384).
-    index_entries;
-    /// Lowers the number of annotations of a document (default: 1,024).
-    annotations;
-    /// Lowers the size of one annotation, in bytes (default: 64 KiB).
-    annotation_bytes;
-    /// Lowers the size of all annotations of a document, in bytes (default: 1 MiB).
-    annotations_bytes;
+    Ok(())
 }

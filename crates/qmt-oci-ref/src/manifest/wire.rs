@@ -1,13 +1,11 @@
 //! The form of manifests and indexes in JSON.
 
-use oci_spec::image::{ImageIndex, ImageManifest, ImageManifestBuilder, MediaType};
+use oci_spec::image::MediaType;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{
-    Index, Manifest, ManifestError, ManifestLimit, ManifestLimits, OCI_INDEX, OCI_MANIFEST,
-    is_index,
-};
+use super::limits::at_most;
+use super::{Index, Manifest, ManifestError, ManifestLimits, OCI_INDEX, OCI_MANIFEST, is_index};
 use crate::descriptor::{Annotations, Descriptor, Entry};
 use crate::{json, text};
 
@@ -77,7 +75,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn read(bytes: &[u8], limits: &ManifestLimits) -> Result<Self, ManifestError> {
-        limits.check(ManifestLimit::ManifestBytes, bytes.len())?;
+        at_most("bytes", limits.manifest_bytes, bytes.len())?;
         let wire: Self = json::object(bytes)?;
         wire.check_counts(limits)?;
         Ok(wire)
@@ -117,8 +115,8 @@ impl Wire {
     fn check_counts(&self, limits: &ManifestLimits) -> Result<(), ManifestError> {
         let layers = self.layers.as_ref().map_or(&[][..], Vec::as_slice);
         let entries = self.manifests.as_ref().map_or(&[][..], Vec::as_slice);
-        limits.check(ManifestLimit::Layers, layers.len())?;
-        limits.check(ManifestLimit::IndexEntries, entries.len())?;
+        at_most("layers", limits.layers, layers.len())?;
+        at_most("entries", limits.index_entries, entries.len())?;
         let descriptors = self.config.iter().chain(&self.subject).chain(layers);
         let descriptors = descriptors.chain(entries.iter().filter_map(|entry| entry.0.as_ref()));
         let annotations = descriptors
@@ -127,22 +125,22 @@ impl Wire {
         let (mut all, mut all_bytes) = (0_usize, 0_usize);
         for (name, value) in annotations {
             let bytes = name.len().saturating_add(value.len());
-            limits.check(ManifestLimit::AnnotationBytes, bytes)?;
+            at_most("bytes in one annotation", limits.annotation_bytes, bytes)?;
             all = all.saturating_add(1);
             all_bytes = all_bytes.saturating_add(bytes);
         }
-        limits.check(ManifestLimit::Annotations, all)?;
-        limits.check(ManifestLimit::AnnotationsBytes, all_bytes)
+        at_most("annotations", limits.annotations, all)?;
+        let most = limits.annotations_bytes;
+        at_most("bytes in all annotations", most, all_bytes)
     }
 
     pub(super) fn into_manifest(self) -> Result<Manifest, ManifestError> {
         let has_layers = self.layers.is_present();
-        let (media_type, layers) = (self.media_type(), self.layers.into_list());
+        let layers = self.layers.into_list();
         // An artifact without a config consists of its layers.
         let no_config = || has_layers.then(|| Descriptor::of(MediaType::EmptyJSON, b"{}"));
         let config = self.config.or_else(no_config);
         Ok(Manifest {
-            media_type,
             artifact_type: named(self.artifact_type.as_deref()),
             config: config.ok_or(ManifestError::Missing { field: "config" })?,
             layers: layers.ok_or(ManifestError::Missing { field: "layers" })?,
@@ -172,37 +170,6 @@ impl Wire {
 fn named(media_type: Option<&str>) -> Option<MediaType> {
     let media_type = media_type.map(text::media_type);
     media_type.filter(|media_type| !media_type.as_ref().is_empty())
-}
-
-#[expect(clippy::expect_used, reason = "the three required fields are given")]
-pub(super) fn manifest(manifest: &Manifest) -> ImageManifest {
-    let mut wire = ImageManifestBuilder::default()
-        .schema_version(2_u32)
-        .config(manifest.config.as_oci().clone())
-        .layers(wire_list(&manifest.layers))
-        .build()
-        .expect("a whole manifest");
-    wire.set_media_type(manifest.media_type.clone());
-    wire.set_artifact_type(manifest.artifact_type.clone());
-    wire.set_subject(manifest.subject.as_ref().map(|d| d.as_oci().clone()));
-    let annotations = manifest.annotations.clone();
-    wire.set_annotations((!annotations.is_empty()).then_some(annotations));
-    wire
-}
-
-pub(super) fn index(index: &Index) -> ImageIndex {
-    let mut wire = ImageIndex::default();
-    wire.set_media_type(index.media_type.clone());
-    wire.set_artifact_type(index.artifact_type.clone());
-    wire.set_manifests(wire_list(&index.manifests));
-    wire.set_subject(index.subject.as_ref().map(|d| d.as_oci().clone()));
-    let annotations = index.annotations.clone();
-    wire.set_annotations((!annotations.is_empty()).then_some(annotations));
-    wire
-}
-
-fn wire_list(descriptors: &[Descriptor]) -> Vec<oci_spec::image::Descriptor> {
-    descriptors.iter().map(|d| d.as_oci().clone()).collect()
 }
 
 /// Writes an index as the specification spells it.

@@ -1,6 +1,5 @@
 //! Tests of documents that are read as far as they can be read.
 
-use super::values::TYPE_BYTES_MAX;
 use super::*;
 
 const LIMITS: ClaimLimits = ClaimLimits {
