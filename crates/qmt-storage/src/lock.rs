@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::same::is_named;
+
 /// The wait is reported to the caller once it takes this long.
 const REPORT_AFTER: Duration = Duration::from_secs(1);
 
@@ -34,7 +36,7 @@ impl FileLock {
     /// [`io::ErrorKind::InvalidData`] if something else has its name or another user could open it,
     /// and the error of the operating system if the folder can't be written or has no locks.
     pub fn acquire(path: &Path, limit: Duration, waiting: impl FnOnce()) -> io::Result<Self> {
-        let mut wait = Wait::new(limit, waiting);
+        let (mut wait, mut waiting) = (LockWait::new(limit), Some(waiting));
         loop {
             let file = open(path)?;
             match file.try_lock() {
@@ -44,7 +46,11 @@ impl FileLock {
                     let path = path.to_owned();
                     return Ok(Self { file, path });
                 }
-                Err(error) => wait.after(error)?,
+                Err(error) => wait.after(error, || {
+                    if let Some(waiting) = waiting.take() {
+                        waiting();
+                    }
+                })?,
             }
         }
     }
@@ -63,51 +69,58 @@ impl Drop for FileLock {
 /// Locks `file`, which other users may be able to open, and waits for at most `limit`.
 #[cfg(feature = "layout")]
 pub(crate) fn lock_open(file: &File, limit: Duration) -> io::Result<()> {
-    let mut wait = Wait::new(limit, || {});
+    let mut wait = LockWait::new(limit);
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),
-            Err(error) => wait.after(error)?,
+            Err(error) => wait.after(error, || {})?,
         }
     }
 }
 
-/// One wait for a lock.
-struct Wait<F> {
+/// The pauses between the tries of one wait for a lock.
+#[derive(Debug)]
+pub struct LockWait {
     started: Instant,
     limit: Duration,
     pause: Duration,
-    waiting: Option<F>,
+    is_reported: bool,
 }
 
-impl<F: FnOnce()> Wait<F> {
-    fn new(limit: Duration, waiting: F) -> Self {
+impl LockWait {
+    /// Begins to wait for at most `limit`.
+    pub fn new(limit: Duration) -> Self {
         Self {
             started: Instant::now(),
             limit,
             pause: PAUSES.0,
-            waiting: Some(waiting),
+            is_reported: false,
         }
     }
 
-    /// Pauses before the next try, unless the error is another one or the limit is reached.
-    fn after(&mut self, error: TryLockError) -> io::Result<()> {
+    /// Returns the pause before the next try; `None` once the limit is reached. Calls `report` once,
+    /// after a second.
+    pub fn pause(&mut self, report: impl FnOnce()) -> Option<Duration> {
+        let left = self.limit.checked_sub(self.started.elapsed());
+        let left = left.filter(|left| !left.is_zero())?;
+        if !self.is_reported && self.started.elapsed() >= REPORT_AFTER {
+            self.is_reported = true;
+            report();
+        }
+        let pause = self.pause.min(left);
+        self.pause = self.pause.saturating_mul(2).min(PAUSES.1);
+        Some(pause)
+    }
+
+    /// Pauses after a try that failed, unless the error is another one or the limit is reached.
+    fn after(&mut self, error: TryLockError, report: impl FnOnce()) -> io::Result<()> {
         match error {
             TryLockError::WouldBlock => {}
             TryLockError::Error(error) if error.kind() == io::ErrorKind::Interrupted => {}
             TryLockError::Error(error) => return Err(error),
         }
-        let waited = self.started.elapsed();
-        if waited >= self.limit {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        if waited >= REPORT_AFTER
-            && let Some(waiting) = self.waiting.take()
-        {
-            waiting();
-        }
-        std::thread::sleep(self.pause.min(self.limit.saturating_sub(waited)));
-        self.pause = self.pause.saturating_mul(2).min(PAUSES.1);
+        let pause = self.pause(report).ok_or(io::ErrorKind::TimedOut)?;
+        std::thread::sleep(pause);
         Ok(())
     }
 }
@@ -140,87 +153,5 @@ fn open(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidData, rule))
 }
 
-/// Reports whether `path` still names the open file.
-fn is_named(path: &Path, file: &File) -> bool {
-    match (std::fs::symlink_metadata(path), file.metadata()) {
-        #[cfg(unix)]
-        (Ok(named), Ok(open)) => {
-            use std::os::unix::fs::MetadataExt as _;
-            (named.dev(), named.ino()) == (open.dev(), open.ino())
-        }
-        // A file that is open can't be removed there.
-        #[cfg(not(unix))]
-        (Ok(_), Ok(_)) => true,
-        _ => false,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Arc, Barrier};
-
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(20);
-
-    #[test]
-    fn one_at_a_time_and_nothing_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("lock");
-        let (inside, barrier) = (Arc::new(AtomicUsize::new(0)), Arc::new(Barrier::new(8)));
-        let threads: Vec<_> = (0..8)
-            .map(|_| {
-                let (path, inside) = (path.clone(), Arc::clone(&inside));
-                let barrier = Arc::clone(&barrier);
-                std::thread::spawn(move || {
-                    barrier.wait();
-                    for _ in 0..20 {
-                        let _lock = FileLock::acquire(&path, LIMIT, || {}).unwrap();
-                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
-                        inside.fetch_sub(1, Ordering::SeqCst);
-                    }
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().unwrap();
-        }
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_wait_has_an_end_and_is_reported() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("lock");
-        let held = FileLock::acquire(&path, LIMIT, || {}).unwrap();
-        let mut reports = 0;
-        let limit = REPORT_AFTER + Duration::from_millis(300);
-        let error = FileLock::acquire(&path, limit, || reports += 1).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(reports, 1);
-        drop(held);
-        FileLock::acquire(&path, limit, || panic!("it is free")).unwrap();
-    }
-
-    /// A file that other users can open is not waited for: they could hold it forever.
-    #[cfg(unix)]
-    #[test]
-    fn what_is_not_a_private_file_is_refused() {
-        use std::os::unix::fs::{PermissionsExt as _, symlink};
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("lock");
-        let kind = || FileLock::acquire(&path, LIMIT, || {}).unwrap_err().kind();
-        std::fs::write(&path, "").unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(kind(), io::ErrorKind::InvalidData);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        FileLock::acquire(&path, LIMIT, || {}).unwrap();
-        symlink(folder.path().join("target"), &path).unwrap();
-        kind();
-        assert!(!folder.path().join("target").exists());
-        std::fs::remove_file(&path).unwrap();
-        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
-        kind();
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! Atomic replacement of one file: a reader sees the old content or the new content, whole.
 
 use std::fs::{DirBuilder, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -97,6 +97,16 @@ pub fn sync_folder(folder: &Path, sync: impl FnOnce(&File) -> io::Result<()>) ->
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         synced => synced,
     }
+}
+
+/// Reads `file` to its end; `None` if it has more than `limit` bytes.
+///
+/// # Errors
+/// If it can't be read.
+pub fn read_at_most(file: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
 /// Creates a folder and its parents, each with Unix mode 0700. One that exists stays as it is.

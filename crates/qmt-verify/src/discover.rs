@@ -19,7 +19,10 @@ use self::layer::Kind;
 use self::search::{Deadline, Search};
 use crate::error::VerifyError;
 use crate::evidence::Evidence;
-use crate::limits::{DISCOVERY_TIME_MAX, ENVELOPES_MAX, ITEM_BYTES_MAX, SIGNATURES_MAX, lower};
+use crate::limits::{
+    DISCOVERY_TIME_MAX, ENVELOPES_MAX, FAILURES_MAX, ITEM_BYTES_MAX, NOTES_MAX, SIGNATURES_MAX,
+    lower,
+};
 
 /// Where to look, in addition to the places that always apply.
 #[derive(Clone, Debug)]
@@ -145,10 +148,9 @@ pub async fn discover(
     }
     let mut evidence = Evidence::empty(subject);
     evidence.items = search.fetch(&mut found, deadline).await;
-    for (place, reason) in found.notes {
-        evidence.note(place, reason);
-    }
-    evidence.set_failures(found.failures);
+    found.notes.truncate(NOTES_MAX);
+    found.failures.truncate(FAILURES_MAX);
+    (evidence.notes, evidence.failures) = (found.notes, found.failures);
     if evidence.is_empty() {
         let signed = children::first_signed(registry, subject, options, deadline);
         evidence.signed_child = signed.await;

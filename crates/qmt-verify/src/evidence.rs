@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::VerifyError;
 use crate::limits::{
-    ENVELOPES_MAX, EVIDENCE_BYTES_MAX, FAILURES_MAX, ITEM_BYTES_MAX, NOTES_MAX, SIGNATURES_MAX,
-    TOTAL_BYTES_MAX,
+    ENVELOPES_MAX, EVIDENCE_BYTES_MAX, ITEM_BYTES_MAX, NOTES_MAX, SIGNATURES_MAX, TOTAL_BYTES_MAX,
 };
 
 /// cosign's annotations of a layer: the signature.
@@ -156,23 +155,11 @@ impl Evidence {
         serde_json::to_vec(self).map_err(|error| unusable(error.to_string()))
     }
 
-    /// Adds a note, unless there are as many as may be stored.
-    pub(crate) fn note(&mut self, place: String, reason: String) {
-        if self.notes.len() < NOTES_MAX {
-            self.notes.push(Note { place, reason });
-        }
-    }
-
-    /// Sets the look-ups that failed, at most as many as are reported.
-    pub(crate) fn set_failures(&mut self, mut failures: Vec<Failure>) {
-        failures.truncate(FAILURES_MAX);
-        self.failures = failures;
-    }
-
     /// Checks the limits that discovery keeps.
     fn check_limits(&self) -> Result<(), VerifyError> {
         let items = &self.items;
-        let envelopes = items.iter().filter(|item| item.is_envelope()).count();
+        let is_envelope = |item: &&Item| matches!(item.content, Content::Envelope { .. });
+        let envelopes = items.iter().filter(is_envelope).count();
         let total: usize = items.iter().map(Item::weight).sum();
         let is_large = |item: &Item| item.content_len() as u64 > ITEM_BYTES_MAX;
         let problem = if self.schema != SCHEMA {
@@ -240,10 +227,6 @@ pub(crate) enum Content {
 }
 
 impl Item {
-    pub(crate) fn is_envelope(&self) -> bool {
-        matches!(self.content, Content::Envelope { .. })
-    }
-
     /// Bytes of the content without annotations.
     pub(crate) fn content_len(&self) -> usize {
         match &self.content {

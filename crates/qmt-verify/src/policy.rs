@@ -35,7 +35,7 @@ pub struct PolicySet {
     /// Most specific scope first.
     entries: Vec<(Scope, Policy)>,
     /// Whether a trust root without certificate transparency logs is an error.
-    certificate_log_required: bool,
+    pub(crate) certificate_log_required: bool,
 }
 
 impl PolicySet {
@@ -93,10 +93,6 @@ impl PolicySet {
     pub fn certificate_log_required(mut self) -> Self {
         self.certificate_log_required = true;
         self
-    }
-
-    pub(crate) fn requires_certificate_log(&self) -> bool {
-        self.certificate_log_required
     }
 
     /// Whether no policy accepts a certificate or requires a transparency log, so that no Sigstore
@@ -180,7 +176,10 @@ impl Policy {
             let problem = "`any_of` is empty and accepts no signer";
             return Err(VerifyError::policy(problem));
         }
-        if let Some(key) = authorities.iter().find(|one| one.is_never_satisfied()) {
+        let requires_unproven_time = |one: &&Authority| {
+            one.key_of().is_some() && !one.log_required && one.signed_after.is_some()
+        };
+        if let Some(key) = authorities.iter().find(requires_unproven_time) {
             let problem = format!(
                 "`signed_after` requires a proven signing time, and a signature with {key} has \
                  none without a transparency log; remove `signed_after`, or \
@@ -293,7 +292,7 @@ impl Policy {
     /// The authorities for certificates, each with its index.
     pub(crate) fn certificates(&self) -> impl Iterator<Item = (usize, &Authority)> {
         let authorities = self.authorities().iter().enumerate();
-        authorities.filter(|(_, one)| one.is_certificate())
+        authorities.filter(|(_, one)| one.key_of().is_none())
     }
 
     /// The authorities that are keys, each with its index.

@@ -44,7 +44,7 @@ impl SigstoreVerifier {
             let logged = policy.requires_log();
             let timed = policy.accepts_unlogged_certificates();
             // Logs that are named and cannot be used are not the same as none.
-            let certificate_log = policies.requires_certificate_log() || trust.names_ct_logs;
+            let certificate_log = policies.certificate_log_required || trust.names_ct_logs;
             let lacking = if certificates && info.certificate_authorities == 0 {
                 "certificate authority (`fulcio_certs`)"
             } else if certificates && certificate_log && info.ct_logs == 0 {

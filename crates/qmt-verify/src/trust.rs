@@ -9,7 +9,6 @@ mod pem_files;
 mod tuf;
 
 use std::fmt;
-use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -269,13 +268,9 @@ fn read_file(path: &Path) -> Result<(Vec<u8>, Option<SystemTime>), VerifyError> 
     };
     let file = std::fs::File::open(path).map_err(|error| fail("cannot be opened", Some(error)))?;
     let written = file.metadata().and_then(|metadata| metadata.modified());
-    let mut bytes = Vec::new();
-    file.take(TRUST_FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| fail("cannot be read", Some(error)))?;
-    if bytes.len() as u64 > TRUST_FILE_BYTES_MAX {
-        return Err(fail("is over 4 MiB", None));
-    }
+    let read = qmt_storage::read_at_most(file, TRUST_FILE_BYTES_MAX);
+    let bytes = read.map_err(|error| fail("cannot be read", Some(error)))?;
+    let bytes = bytes.ok_or_else(|| fail("is over 4 MiB", None))?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(fail("is empty", None));
     }

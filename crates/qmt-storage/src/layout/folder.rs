@@ -1,12 +1,12 @@
 //! The files of a layout that is a folder. No part of a name may be a symbolic link.
 
 use std::fs::{File, Metadata};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::archive::ENTRIES_MAX;
 use super::{LayoutError, LayoutFile};
+use crate::same::{is_absent, is_same};
 
 /// Opens a regular file below `root`; `None` if it is absent.
 pub(super) fn open(root: &Path, name: &str) -> Result<Option<LayoutFile>, LayoutError> {
@@ -79,22 +79,4 @@ fn find(root: &Path, name: &str) -> Result<Option<(PathBuf, Metadata)>, LayoutEr
         last = Some(found);
     }
     Ok(last.map(|metadata| (path, metadata)))
-}
-
-#[cfg(unix)]
-fn is_same(one: &Metadata, other: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-#[cfg(not(unix))]
-fn is_same(one: &Metadata, other: &Metadata) -> bool {
-    one.is_file() && other.is_file() && one.len() == other.len()
-}
-
-fn is_absent(cause: &io::Error) -> bool {
-    matches!(
-        cause.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
 }

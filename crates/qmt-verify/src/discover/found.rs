@@ -4,7 +4,7 @@ use qmt_oci_ref::{RegistryError, RegistryErrorKind, text};
 
 use super::Caps;
 use super::layer::{Kind, Layer};
-use crate::evidence::Failure;
+use crate::evidence::{Failure, Note};
 use crate::limits::{SMALL_BYTES_MAX, TOTAL_BYTES_MAX};
 
 /// What was found in some places.
@@ -12,7 +12,7 @@ use crate::limits::{SMALL_BYTES_MAX, TOTAL_BYTES_MAX};
 pub(super) struct Found {
     /// The layers of all manifests, in the order in which the check sees them.
     pub(super) layers: Vec<Layer>,
-    pub(super) notes: Vec<(String, String)>,
+    pub(super) notes: Vec<Note>,
     pub(super) failures: Vec<Failure>,
     /// How many places were read.
     pub(super) places: usize,
@@ -20,8 +20,8 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn note(&mut self, place: impl Into<String>, reason: impl AsRef<str>) {
-        let reason = text::escape(reason.as_ref());
-        self.notes.push((place.into(), reason));
+        let (place, reason) = (place.into(), text::escape(reason.as_ref()));
+        self.notes.push(Note { place, reason });
     }
 
     /// Records that a place could not be read.

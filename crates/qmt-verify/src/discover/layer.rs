@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use qmt_oci_ref::manifest::{ClaimedEntries, Claims, OCI_EMPTY};
+use qmt_oci_ref::manifest::{Claims, OCI_EMPTY};
 use qmt_oci_ref::{Descriptor, MediaType};
 
 use super::found::Found;
@@ -143,19 +143,20 @@ pub(super) fn kind_of_referrer(manifest: &Claims) -> Option<Kind> {
     }
 }
 
-/// The layers that are of `kind` and within the limits. The others are noted.
+/// Adds the layers that are of `kind` and within the limits. The others are noted.
 pub(super) fn select(
     place: &str,
-    layers: ClaimedEntries,
+    manifest: Claims,
     kind: Kind,
     most_bytes: u64,
     found: &mut Found,
-) -> Vec<Layer> {
+) {
+    let layers = manifest.layers.unwrap_or_default();
     if layers.count > LAYERS_MAX {
         let reason = format!("only {LAYERS_MAX} of {} layers are read", layers.count);
         found.note(place, reason);
     }
-    let mut selected = Vec::new();
+    let mut rank = 0;
     for (index, entry) in layers.read.into_iter().enumerate() {
         let place = format!("{place}, layer {}", index.saturating_add(1));
         let entry = match entry {
@@ -174,13 +175,13 @@ pub(super) fn select(
             let reason = format!("its annotations are over {ANNOTATION_BYTES_MAX} bytes");
             found.note(place, reason);
         } else {
-            selected.push(Layer {
+            found.layers.push(Layer {
                 place,
                 descriptor,
                 kind,
-                rank: selected.len(),
+                rank,
             });
+            rank += 1;
         }
     }
-    selected
 }

@@ -153,7 +153,7 @@ impl<'a> Search<'a> {
             found.note(place, format!("hashes to `{}`", raw.digest()));
             return found;
         }
-        let Some(mut manifest) = self.read(&place, &raw, limit, &mut found) else {
+        let Some(manifest) = self.read(&place, &raw, limit, &mut found) else {
             return found;
         };
         // A registry may list anything (CVE-2023-33959).
@@ -163,7 +163,7 @@ impl<'a> Search<'a> {
         }
         // Other artifacts that refer to an image are not noted.
         if let Some(kind) = layer::kind_of_referrer(&manifest) {
-            self.select(&place, &mut manifest, kind, &mut found);
+            layer::select(&place, manifest, kind, self.caps.item_bytes, &mut found);
         }
         found
     }
@@ -176,22 +176,14 @@ impl<'a> Search<'a> {
         match self.deadline.bound(self.registry.resolve(&reference)).await {
             Ok(raw) => {
                 found.places = 1;
-                if let Some(mut manifest) = self.read(&place, &raw, MANIFEST_BYTES_MAX, &mut found)
-                {
-                    self.select(&place, &mut manifest, kind, &mut found);
+                if let Some(manifest) = self.read(&place, &raw, MANIFEST_BYTES_MAX, &mut found) {
+                    layer::select(&place, manifest, kind, self.caps.item_bytes, &mut found);
                 }
             }
             Err(error) if error.is_not_found() => found.places = 1,
             Err(error) => found.fail(place, error),
         }
         found
-    }
-
-    /// Adds the layers of `manifest` that may be signatures.
-    fn select(&self, place: &str, manifest: &mut Claims, kind: Kind, found: &mut Found) {
-        let layers = manifest.layers.take().unwrap_or_default();
-        let selected = layer::select(place, layers, kind, self.caps.item_bytes, found);
-        found.layers.extend(selected);
     }
 
     /// Reads a manifest; `None`, with a note, if it is not one of signatures.

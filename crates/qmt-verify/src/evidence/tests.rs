@@ -21,6 +21,11 @@ fn bundle(json: Vec<u8>) -> Item {
     })
 }
 
+fn note(place: &str, reason: &str) -> Note {
+    let (place, reason) = (place.to_owned(), reason.to_owned());
+    Note { place, reason }
+}
+
 fn envelope() -> Item {
     item(Content::Envelope {
         json: vec![1],
@@ -39,7 +44,7 @@ fn every_kind_of_item_is_read_back_byte_for_byte() {
         payload: Vec::new(),
         annotations: [].into(),
     }));
-    evidence.note("d".to_owned(), "e".to_owned());
+    evidence.notes.push(note("d", "e"));
     let read = Evidence::from_json(&evidence.to_json().unwrap()).unwrap();
     assert_eq!(read, evidence);
     assert_eq!((read.len(), read.is_empty()), (4, false));
@@ -52,7 +57,7 @@ fn every_kind_of_item_is_read_back_byte_for_byte() {
 fn the_stored_form_is_stable() {
     let mut evidence = Evidence::empty(&subject());
     evidence.items.push(envelope());
-    evidence.note("b".to_owned(), "c".to_owned());
+    evidence.notes.push(note("b", "c"));
     let stored = format!(
         r#"{{"schema":1,"subject":"{}","pieces":[{{"found":"a","content":{{"envelope":{{"json":"AQ==","annotations":{{"a":"\u0000\n"}}}}}}}}],"notes":[{{"found":"b","reason":"c"}}]}}"#,
         subject().digest()
@@ -86,9 +91,7 @@ fn envelopes_and_notes_are_bounded() {
     for _ in 0..ENVELOPES_MAX {
         evidence.items.push(envelope());
     }
-    for _ in 0..=NOTES_MAX {
-        evidence.note(String::new(), String::new());
-    }
+    evidence.notes = vec![note("", ""); NOTES_MAX];
     evidence.check_limits().unwrap();
     let mut noted = evidence.clone();
     noted.notes.push(evidence.notes[0].clone());

@@ -162,17 +162,8 @@ impl Authority {
         }
     }
 
-    /// Whether it requires a signing time of signatures that never have one.
-    pub(super) fn is_never_satisfied(&self) -> bool {
-        self.key_of().is_some() && !self.log_required && self.signed_after.is_some()
-    }
-
     pub(super) fn lacks_issuer(&self) -> bool {
         matches!(&self.kind, Kind::Certificate(rule) if rule.issuer.is_none())
-    }
-
-    pub(crate) fn is_certificate(&self) -> bool {
-        matches!(self.kind, Kind::Certificate(_))
     }
 
     /// The risks of this authority, one line each.

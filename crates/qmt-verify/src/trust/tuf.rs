@@ -209,7 +209,9 @@ pub(super) async fn load(
         Ok(root) => return root,
         Err(problem) => problem,
     };
-    if !is_unreachable(&problem) {
+    // Its own answers, such as invalid metadata, have no source.
+    let is_unreachable = matches!(&problem, TufError::Transport { source, .. } if source.is_some());
+    if !is_unreachable {
         return Err(options.fail("its metadata is not valid", Some(problem.into())));
     }
     // Not a fallback to other trust: the same metadata, verified again, until it expires.
@@ -335,14 +337,6 @@ async fn refresh(
     let targets = targets.map_or(0, |role| role.version);
     let version = format!("root {}, targets {targets}", trusted.root().version);
     Ok(Fetched { target, version })
-}
-
-/// Whether the repository could not be reached, as opposed to having sent invalid metadata.
-fn is_unreachable(error: &TufError) -> bool {
-    let TufError::Transport { source, .. } = error else {
-        return false;
-    };
-    source.is_some()
 }
 
 /// A URL without userinfo and query, which may hold secrets.

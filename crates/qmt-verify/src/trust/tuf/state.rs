@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use qmt_storage::{ReplaceOptions, create_private_folder, replace};
+use qmt_storage::{FileLock, ReplaceOptions, create_private_folder, read_at_most, replace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sigstore_tuf::transport::FetchFuture;
@@ -21,10 +20,10 @@ pub(super) const STATE: &str = "metadata.json";
 const SCHEMA: u32 = 1;
 /// Most bytes of it that are read.
 const STATE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The file that is locked during a refresh.
+const LOCK: &str = "refresh.lock";
 /// How long to wait for the lock before going on without it.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(30);
-/// How often the lock is tried.
-const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Where verified roots are stored, each by its version.
 const ROOTS: &str = "root_history/";
@@ -270,13 +269,9 @@ impl Cache {
     /// Reads the state. An unreadable one counts as missing.
     pub(super) fn state(&self) -> State {
         let file = File::open(self.0.join(STATE));
-        let mut json = Vec::new();
-        let read = file.and_then(|file| file.take(STATE_BYTES_MAX + 1).read_to_end(&mut json));
-        if read.is_err() || json.len() as u64 > STATE_BYTES_MAX {
-            return State::default();
-        }
-        let stored = serde_json::from_slice::<Stored>(&json).ok();
-        let stored = stored.filter(|stored| stored.schema == SCHEMA);
+        let json = file.and_then(|file| read_at_most(file, STATE_BYTES_MAX));
+        let stored = serde_json::from_slice::<Stored>(&json.ok().flatten().unwrap_or_default());
+        let stored = stored.ok().filter(|stored| stored.schema == SCHEMA);
         stored.map(State::of).unwrap_or_default()
     }
 
@@ -290,24 +285,10 @@ impl Cache {
 
     /// Waits for other processes. `None` where that is not possible or takes too long: writes are
     /// atomic, so the lock saves work and is not required for safety.
-    pub(super) async fn lock(&self) -> Option<File> {
+    pub(super) async fn lock(&self) -> Option<FileLock> {
         create_private_folder(&self.0).ok()?;
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(self.0.join("lock"))
-            .ok()?;
-        let waiting = async {
-            loop {
-                match file.try_lock() {
-                    Ok(()) => return true,
-                    Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_POLL).await,
-                    Err(std::fs::TryLockError::Error(_)) => return false,
-                }
-            }
-        };
-        let locked = tokio::time::timeout(LOCK_WAIT_MAX, waiting).await;
-        locked.unwrap_or(false).then_some(file)
+        let path = self.0.join(LOCK);
+        let acquire = move || FileLock::acquire(&path, LOCK_WAIT_MAX, || {});
+        tokio::task::spawn_blocking(acquire).await.ok()?.ok()
     }
 }
