@@ -4,12 +4,11 @@
 //! beyond the descriptor's size ends the transfer.
 
 use bytes::Bytes;
-use qmt_oci_ref::{Descriptor, Digester};
+use qmt_oci_ref::{Descriptor, Digest, Digester};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::ClientError;
-use crate::error::classify::check_digest;
 
 /// From this many bytes on, a thread does the hashing: 1 MiB.
 const THREAD_FROM: u64 = 1 << 20;
@@ -128,6 +127,15 @@ impl Hasher {
         });
         Self::Thread { chunks, digester }
     }
+}
+
+/// Compares the digest that names some content with the one computed over it.
+pub(crate) fn check_digest(expected: &Digest, actual: &Digest) -> Result<(), ClientError> {
+    if expected == actual {
+        return Ok(());
+    }
+    let (expected, actual) = (expected.clone(), actual.clone());
+    Err(ClientError::DigestMismatch { expected, actual })
 }
 
 #[cfg(test)]

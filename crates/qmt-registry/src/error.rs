@@ -1,9 +1,8 @@
 //! Why a registry could not give, or take, what was asked.
 
-pub(crate) mod classify;
+mod classify;
 mod credential;
 mod hint;
-mod phase;
 mod text;
 
 use std::path::PathBuf;
@@ -13,7 +12,7 @@ use qmt_oci_ref::manifest::ManifestError;
 use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
 
 pub use self::credential::CredentialError;
-pub use self::phase::Phase;
+pub use self::text::Phase;
 use self::text::{
     in_file, issuer, listed, pause, realm_hint, redirected, suffix, token_refused, unauthorized,
 };

@@ -399,10 +399,10 @@ async fn lim_an_archive_at_the_limits_goes_both_ways() {
     let library = u64::try_from(elf(object::elf::EM_X86_64).len()).unwrap();
     // A header, the content in whole blocks of 512 bytes, and the end.
     let unpacked = 512 + library.div_ceil(512) * 512 + 1024;
-    let limits = |less: (u64, u64)| {
-        ExtractLimits::default()
-            .archive_bytes(packed - less.0)
-            .unpacked_bytes(unpacked - less.1)
+    let limits = |less: (u64, u64)| ExtractLimits {
+        archive_bytes: packed - less.0,
+        unpacked_bytes: unpacked - less.1,
+        ..ExtractLimits::default()
     };
     for (less, expected) in [
         ((1, 0), Limit::ArchiveBytes),

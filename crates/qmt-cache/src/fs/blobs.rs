@@ -31,16 +31,12 @@ pub(crate) fn get(store: &Store, digest: &Digest, limit: u64) -> Result<Option<B
         return Ok(None);
     };
     let size = sys::length(&file, &path)?;
-    if size > limit {
-        return Err(CacheError::TooLarge {
-            digest: digest.clone(),
-            size,
-            limit,
-        });
-    }
-    let Some(bytes) = sys::read_small(&path, limit)? else {
-        return Ok(None);
-    };
+    let bytes = qmt_storage::read_at_most(file, limit).map_err(CacheError::io("read", &path))?;
+    let bytes = bytes.ok_or_else(|| CacheError::TooLarge {
+        digest: digest.clone(),
+        size,
+        limit,
+    })?;
     if Digest::of(digest.algorithm(), &bytes) != *digest {
         tracing::warn!(%digest, "dropping a damaged blob of the cache");
         sys::remove(&path)?;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use qmt_oci_ref::{Descriptor, Digest, PluginKind, Reference};
 
-use super::lock::Try;
+use super::lock::{Try, Waiter};
 use super::store::Store;
 use super::{FsCache, Staging, blobs, evidence, lookup, refs};
 use crate::{Begin, Cache, CacheError, CachedArtifact, Record};
@@ -71,7 +71,7 @@ impl Cache for FsCache {
 
     async fn begin(&self, manifest: &Digest) -> Result<Begin, CacheError> {
         let path = self.store.paths.lock(manifest);
-        let mut waiter = self.store.waiter(&path);
+        let mut waiter = Waiter::new(&self.store, &path);
         loop {
             // Also between tries: many waiters need not queue for the lock.
             if let Some(hit) = self.lookup(manifest).await? {
@@ -139,7 +139,7 @@ impl Cache for FsCache {
 
     async fn discard(&self, manifest: &Digest) -> Result<(), CacheError> {
         let path = self.store.paths.lock(manifest);
-        let lock = self.store.waiter(&path).acquire().await?;
+        let lock = Waiter::new(&self.store, &path).acquire().await?;
         let manifest = manifest.clone();
         self.blocking(move |store| {
             let _lock = lock;

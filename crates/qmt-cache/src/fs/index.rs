@@ -3,6 +3,7 @@
 use qmt_oci_ref::{Descriptor, Digest, RawManifest};
 use qmt_storage::LayoutIndex;
 
+use super::lock::Waiter;
 use super::store::Store;
 use super::{blobs, sys};
 use crate::CacheError;
@@ -38,7 +39,7 @@ pub(crate) fn describe(store: &Store, digest: &Digest) -> Result<Option<Descript
 /// Writes the index if `edit` says that it changed, while other processes wait.
 fn change(store: &Store, edit: impl FnOnce(&mut LayoutIndex) -> bool) -> Result<(), CacheError> {
     let path = store.paths.index_lock();
-    let _lock = store.waiter(&path).acquire_blocking()?;
+    let _lock = Waiter::new(store, &path).acquire_blocking()?;
     let mut index = read(store)?;
     if edit(&mut index) {
         store.write_small(&store.paths.index(), &index.to_json())?;

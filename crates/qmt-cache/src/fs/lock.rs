@@ -5,18 +5,14 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use qmt_storage::LockWait;
 
 use super::store::Store;
 use super::{CacheEvent, shown};
 use crate::CacheError;
 use crate::fs::sys::{self, Sys};
-
-/// After this wait it is reported to the user.
-const MESSAGE_AFTER: Duration = Duration::from_secs(1);
-
-/// The first and the longest pause between two tries.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
 
 /// A held lock; dropping it releases it. The file is closed on `exec`, so children don't inherit it.
 #[derive(Debug)]
@@ -36,9 +32,7 @@ impl Lock {
 pub(crate) struct Waiter<'a> {
     store: &'a Store,
     path: &'a Path,
-    started: Instant,
-    pause: Duration,
-    is_reported: bool,
+    wait: LockWait,
 }
 
 /// The result of one try.
@@ -52,9 +46,7 @@ impl<'a> Waiter<'a> {
         Self {
             store,
             path,
-            started: Instant::now(),
-            pause: PAUSES.0,
-            is_reported: false,
+            wait: LockWait::new(store.options.lock_timeout),
         }
     }
 
@@ -83,24 +75,18 @@ impl<'a> Waiter<'a> {
         if let Some(lock) = try_acquire(self.store.sys, self.path)? {
             return Ok(Try::Held(lock));
         }
-        let (waited, timeout) = (self.started.elapsed(), self.store.options.lock_timeout);
-        if waited >= timeout {
-            return Err(CacheError::LockTimeout {
-                path: shown(self.path),
-                waited,
-            });
-        }
-        if waited >= MESSAGE_AFTER && !self.is_reported {
-            self.is_reported = true;
+        let pause = self.wait.pause(|| {
             tracing::info!(path = %self.path.display(), "waiting for another process");
             if let Some(events) = &self.store.options.events {
                 let lock = shown(self.path);
                 events(CacheEvent::Waiting { lock });
             }
-        }
-        let pause = self.pause.min(timeout.saturating_sub(waited));
-        self.pause = self.pause.saturating_mul(2).min(PAUSES.1);
-        Ok(Try::Wait(pause))
+        });
+        let waited = self.store.options.lock_timeout;
+        pause.map(Try::Wait).ok_or_else(|| CacheError::LockTimeout {
+            path: shown(self.path),
+            waited,
+        })
     }
 }
 

@@ -46,18 +46,19 @@ pub(super) fn open(root: &Path, cause: NotPrivate) -> Result<PathBuf, CacheError
     let shared = walk(root).map_err(failed)?;
     let found = fstat(&shared).map_err(failed)?;
     let own = if is_private(&found) && !has_foreign_cache(&shared) {
-        Some(reopen(&shared).map_err(failed)?)
+        reopen(&shared).map(|own| Some((own, false)))
     } else {
-        own_folder(&shared).map_err(failed)?
+        own_folder(&shared)
     };
-    let own = own.ok_or_else(|| cause.refuse(root))?;
+    let own = own.map_err(failed)?;
+    let (own, was_open) = own.ok_or_else(|| cause.refuse(root))?;
     let anchor = anchor(own).map_err(failed)?;
     // Without `/proc`, no path leads to the descriptor.
     if !anchor.is_dir() {
         return Err(cause.refuse(root));
     }
-    if is_open_to_others(&anchor.join(LAYOUT)) {
-        discard_unproven(&anchor);
+    if was_open || is_open_to_others(&anchor.join(LAYOUT)) {
+        discard_unproven(&anchor.join(LAYOUT))?;
     }
     Ok(anchor)
 }
@@ -114,8 +115,9 @@ fn walk(root: &Path) -> Result<OwnedFd, Errno> {
     Ok(folder)
 }
 
-/// Opens or makes the folder of this user; `None` if other users have taken its names.
-fn own_folder(shared: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
+/// Opens or makes the folder of this user, and returns whether other users could write to it; `None`
+/// if they have taken its names.
+fn own_folder(shared: &OwnedFd) -> Result<Option<(OwnedFd, bool)>, Errno> {
     let user = sys::own_uid();
     let names = (0..NAMES).map(|nth| match nth {
         0 => format!("user-{user}"),
@@ -131,33 +133,33 @@ fn own_folder(shared: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
             continue;
         }
         let own = reopen(&opened)?;
-        if !is_private(&found) {
+        let was_open = !is_private(&found);
+        if was_open {
             fchmod(&own, Mode::RWXU)?;
-            discard_unproven(&anchor(reopen(&own)?)?);
         }
-        return Ok(Some(own));
+        return Ok(Some((own, was_open)));
     }
     Ok(None)
 }
 
 /// Removes what other users can have changed and what is not proven by its name or a signature
 /// whenever it is read.
-fn discard_unproven(user: &Path) {
-    let cache = user.join(LAYOUT);
-    tracing::warn!(path = %shown(&cache).display(), "the cache was open to other users");
-    let _ = tighten_one(&cache);
-    for name in sys::names(&cache).unwrap_or_default() {
+fn discard_unproven(cache: &Path) -> Result<(), CacheError> {
+    tracing::warn!(path = %shown(cache).display(), "the cache was open to other users");
+    // Where this fails, the check of each folder refuses it.
+    let _ = tighten_one(cache);
+    for name in sys::names(cache)? {
         let path = cache.join(&name);
         let is_kept = matches!(name.as_str(), "blobs" | "signatures");
         if (!is_kept || tighten(&path).is_err()) && sys::remove(&path).is_err() {
             // A folder in it that belongs to another user can't be emptied. It gets another name,
             // under which nothing is read.
-            let aside = tempfile::Builder::new()
-                .prefix(DISCARDED)
-                .tempdir_in(&cache);
-            let _ = aside.and_then(|aside| std::fs::rename(&path, aside.path()));
+            let aside = tempfile::Builder::new().prefix(DISCARDED).tempdir_in(cache);
+            let renamed = aside.and_then(|aside| std::fs::rename(&path, aside.path()));
+            renamed.map_err(CacheError::io("set aside", &path))?;
         }
     }
+    Ok(())
 }
 
 /// Takes all rights of other users away from a tree.

@@ -10,7 +10,6 @@ use qmt_storage::{LAYOUT_MARKER, LayoutIndex};
 use serde::Serialize;
 use tempfile::TempPath;
 
-use super::folder::NotPrivate;
 use super::lock::{self, Waiter};
 use super::paths::Paths;
 use super::sys::{self, Sys};
@@ -60,18 +59,13 @@ impl Store {
         };
         store.mark_layout()?;
         if let Some(cause) = shared_by {
-            store.warn_shared(root, cause);
+            let rule = cause.rule();
+            tracing::warn!(path = %root.display(), rule, "compiled code is not kept in this cache");
+            if let Some(events) = &store.options.events {
+                events(CacheEvent::Shared { root, rule });
+            }
         }
         Ok(store)
-    }
-
-    /// Says what is lost where other users may write to the root.
-    fn warn_shared(&self, root: PathBuf, cause: NotPrivate) {
-        let rule = cause.rule();
-        tracing::warn!(path = %root.display(), rule, "compiled code is not kept in this cache");
-        if let Some(events) = &self.options.events {
-            events(CacheEvent::Shared { root, rule });
-        }
     }
 
     /// Reads the record of `manifest`; `None` if it is absent or not well formed.
@@ -169,11 +163,6 @@ impl Store {
         }
     }
 
-    /// A wait for the lock at `path`.
-    pub(crate) fn waiter<'a>(&'a self, path: &'a Path) -> Waiter<'a> {
-        Waiter::new(self, path)
-    }
-
     /// Makes the folder an OCI image layout.
     fn mark_layout(&self) -> Result<(), CacheError> {
         let marker = self.paths.layout_marker();
@@ -183,7 +172,7 @@ impl Store {
         let index = self.paths.index();
         if !index.exists() {
             let path = self.paths.index_lock();
-            let _lock = self.waiter(&path).acquire_blocking()?;
+            let _lock = Waiter::new(self, &path).acquire_blocking()?;
             if !index.exists() {
                 self.write_small(&index, &LayoutIndex::default().to_json())?;
             }

@@ -4,13 +4,15 @@
 //! tests can make them fail.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use qmt_oci_ref::{DigestAlgorithm, Digester};
 use tempfile::TempPath;
 
 use crate::CacheError;
+
+pub(crate) use qmt_storage::{is_absent, is_named};
 
 /// How much is read between two steps of a hash, in bytes: small enough to stay in the CPU's cache,
 /// large enough for few system calls.
@@ -101,11 +103,7 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Cac
     let Some(file) = open_file(path, 2)? else {
         return Ok(None);
     };
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(CacheError::io("read", path))?;
-    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+    qmt_storage::read_at_most(file, limit).map_err(CacheError::io("read", path))
 }
 
 /// Opens a file of the cache; `None` if it is absent or not a regular file of this user.
@@ -127,40 +125,12 @@ pub(crate) fn place(temp: TempPath, path: &Path) -> Result<(), CacheError> {
         .map_err(|error| CacheError::io("rename to", path)(error.error))
 }
 
-/// Whether a name does not exist (any more).
-pub(crate) fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
-}
-
 /// Whether two open files are the same file.
 pub(crate) fn is_same_file(one: &File, other: &File) -> bool {
     match (one.metadata(), other.metadata()) {
-        (Ok(one), Ok(other)) => is_same(&one, &other),
+        (Ok(one), Ok(other)) => qmt_storage::is_same(&one, &other),
         _ => false,
     }
-}
-
-/// Whether `path` still names the open file.
-pub(crate) fn is_named(path: &Path, file: &File) -> bool {
-    match (std::fs::symlink_metadata(path), file.metadata()) {
-        (Ok(named), Ok(open)) => is_same(&named, &open),
-        _ => false,
-    }
-}
-
-#[cfg(unix)]
-fn is_same(one: &std::fs::Metadata, other: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-#[cfg(not(unix))]
-fn is_same(one: &std::fs::Metadata, other: &std::fs::Metadata) -> bool {
-    // No inode numbers in std: the times of a file that was replaced differ.
-    one.len() == other.len() && one.created().ok() == other.created().ok()
 }
 
 /// How many names the file has.

@@ -119,12 +119,13 @@ impl AuthFile {
     }
 
     fn unusable(&self, key: Option<&str>, reason: &'static str) -> ClientError {
-        ClientError::from(CredentialError::File {
+        CredentialError::File {
             path: self.path.clone(),
             key: key.map(text::escape),
             reason,
             source: None,
-        })
+        }
+        .into()
     }
 }
 
@@ -221,7 +222,7 @@ fn is_device(_: &Path) -> bool {
 pub(super) fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ClientError> {
     let unreadable = |cause: std::io::Error| unusable(path, "it can't be read", Some(cause.into()));
     let file = match std::fs::File::open(path) {
-        Err(cause) if is_absent(&cause) => return Ok(None),
+        Err(cause) if qmt_storage::is_absent(&cause) => return Ok(None),
         file => file.map_err(unreadable)?,
     };
     if !file.metadata().map_err(unreadable)?.is_file() {
@@ -244,11 +245,4 @@ pub(super) fn unusable(path: &Path, reason: &'static str, source: Option<BoxErro
         reason,
         source,
     })
-}
-
-fn is_absent(cause: &std::io::Error) -> bool {
-    matches!(
-        cause.kind(),
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-    )
 }

@@ -170,20 +170,22 @@ impl Helper {
         let mut child = start(&mut command)
             .await
             .map_err(|_| self.failed("it can't be started"))?;
-        let group = Group::of(&child);
+        #[cfg(unix)]
+        let mut group = {
+            let id = child.id().and_then(|id| i32::try_from(id).ok());
+            Group(id.and_then(rustix::process::Pid::from_raw))
+        };
         let HelperLimits { time, output } = environment.helper_limits;
         match tokio::time::timeout(time, exchange(&mut child, input, output)).await {
             Ok(Ok(Some(done))) => {
-                group.disarm();
+                // The leader has ended: its number may soon be that of another group.
+                #[cfg(unix)]
+                group.0.take();
                 Ok(done)
             }
-            Ok(Ok(None)) => {
-                Err(self
-                    .failed("it printed more than allowed (64 KiB unless lowered) and was ended"))
-            }
+            Ok(Ok(None)) => Err(self.failed("it printed more than allowed (64 KiB) and was ended")),
             Ok(Err(_)) => Err(self.failed("reading its output failed")),
-            Err(_) => Err(self
-                .failed("it took longer than allowed (30 seconds unless lowered) and was ended")),
+            Err(_) => Err(self.failed("it took longer than allowed (30 seconds) and was ended")),
         }
     }
 
@@ -271,40 +273,13 @@ async fn exchange(
 }
 
 /// The helper's process group, ended on drop: the helper failed, or the caller stopped waiting.
-struct Group {
-    #[cfg(unix)]
-    leader: Option<rustix::process::Pid>,
-}
+#[cfg(unix)]
+struct Group(Option<rustix::process::Pid>);
 
-impl Group {
-    fn of(child: &Child) -> Self {
-        #[cfg(unix)]
-        {
-            let id = child.id().and_then(|id| i32::try_from(id).ok());
-            Self {
-                leader: id.and_then(rustix::process::Pid::from_raw),
-            }
-        }
-        #[cfg(not(unix))]
-        {
-            let _ = child;
-            Self {}
-        }
-    }
-
-    /// The leader has ended: its number may soon be that of another group.
-    fn disarm(mut self) {
-        #[cfg(unix)]
-        {
-            self.leader = None;
-        }
-    }
-}
-
+#[cfg(unix)]
 impl Drop for Group {
     fn drop(&mut self) {
-        #[cfg(unix)]
-        if let Some(leader) = self.leader {
+        if let Some(leader) = self.0 {
             let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
         }
     }

@@ -2,8 +2,6 @@
 
 use std::io;
 
-#[cfg(any(feature = "http", feature = "layout"))]
-use qmt_oci_ref::Digest;
 use qmt_oci_ref::{RegistryError, RegistryErrorKind};
 
 #[cfg(feature = "http")]
@@ -111,14 +109,4 @@ impl ClientError {
         let source = source.into();
         Self::Setup { source }
     }
-}
-
-/// Compares the digest that names some content with the one computed over it.
-#[cfg(any(feature = "http", feature = "layout"))]
-pub(crate) fn check_digest(expected: &Digest, actual: &Digest) -> Result<(), ClientError> {
-    if expected == actual {
-        return Ok(());
-    }
-    let (expected, actual) = (expected.clone(), actual.clone());
-    Err(ClientError::DigestMismatch { expected, actual })
 }

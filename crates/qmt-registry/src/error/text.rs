@@ -1,5 +1,6 @@
 //! Parts of messages that depend on more than one field.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +10,31 @@ use crate::redact::RedactedUrl;
 
 /// Most names of images that a message lists.
 const NAMES_MAX: usize = 10;
+
+/// What was waited for when the time was up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// The connection, TLS included.
+    Connect,
+    /// The head of the answer.
+    Answer,
+    /// A body at the slowest acceptable rate.
+    Body,
+    /// The whole operation.
+    Finish,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "accept a connection",
+            Self::Answer => "answer",
+            Self::Body => "send its content at 1 KiB/s or more",
+            Self::Finish => "finish",
+        })
+    }
+}
 
 pub(super) fn unauthorized(
     host: &RegistryHost,

@@ -18,9 +18,8 @@ use qmt_oci_ref::{
 };
 use qmt_storage::{Layout, LayoutError, LayoutFile, LayoutIndex, LayoutWriter};
 
-use crate::blob::Proof;
+use crate::blob::{Proof, check_digest};
 use crate::error::ClientError;
-use crate::error::classify::check_digest;
 use crate::limits::REFERRERS_MAX;
 use crate::writer::{BlobContent, RegistryWriter};
 

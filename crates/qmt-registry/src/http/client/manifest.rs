@@ -5,8 +5,8 @@ use http::{HeaderMap, header};
 use qmt_oci_ref::{Digest, DigestAlgorithm, MediaType, RawManifest, Reference, text};
 
 use super::operation::{Operation, Request};
+use crate::blob::check_digest;
 use crate::error::ClientError;
-use crate::error::classify::check_digest;
 use crate::http::transport::is_web_page;
 use crate::redact::RedactedUrl;
 

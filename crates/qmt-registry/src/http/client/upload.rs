@@ -13,7 +13,8 @@ use url::Url;
 
 use super::manifest::digest_hints;
 use super::operation::{Operation, Request};
-use crate::error::{self, ClientError};
+use crate::blob;
+use crate::error::ClientError;
 use crate::http::auth::Access;
 use crate::http::transport::{Answer, Endpoint, Payload, location};
 use crate::redact::RedactedUrl;
@@ -241,9 +242,7 @@ fn check_digest(answer: &Answer, expected: &Digest) -> Result<(), ClientError> {
     let confirmed = digest_hints(answer.headers())
         .into_iter()
         .find(same_algorithm);
-    confirmed.map_or(Ok(()), |actual| {
-        error::classify::check_digest(expected, &actual)
-    })
+    confirmed.map_or(Ok(()), |actual| blob::check_digest(expected, &actual))
 }
 
 /// The least size of a part that a registry accepts.

@@ -1,6 +1,6 @@
 //! Verifies certificates of servers as the system does, and trusts those that are listed themselves.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -11,6 +11,10 @@ use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
 use rustls_platform_verifier::Verifier;
+
+/// The certificates that the system trusts, read when one is looked for.
+static SYSTEM: LazyLock<Vec<CertificateDer<'static>>> =
+    LazyLock::new(|| rustls_native_certs::load_native_certs().certs);
 
 /// The verifier of the operating system, and the certificates of `ca_file` next to its own.
 ///
@@ -35,14 +39,6 @@ impl ServerVerifier {
             listed,
             provider,
         })
-    }
-
-    /// Whether the operator lists the certificate: in `ca_file`, or among the system's.
-    fn is_listed(&self, certificate: &CertificateDer<'_>) -> bool {
-        self.listed.contains(certificate)
-            || rustls_native_certs::load_native_certs()
-                .certs
-                .contains(certificate)
     }
 }
 
@@ -76,7 +72,9 @@ impl ServerCertVerifier for ServerVerifier {
             now,
         );
         match verified {
-            Err(error) if is_about_issuer(&error) && self.is_listed(end_entity) => {}
+            Err(error)
+                if is_about_issuer(&error)
+                    && (self.listed.contains(end_entity) || SYSTEM.contains(end_entity)) => {}
             verified => return verified,
         }
         let certificate = ParsedCertificate::try_from(end_entity)?;

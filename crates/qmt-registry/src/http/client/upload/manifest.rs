@@ -7,7 +7,8 @@ use qmt_oci_ref::{Descriptor, MediaType, PinnedReference, RawManifest, Reference
 use super::super::operation::Operation;
 use super::super::referrers::{fallback_tag, not_a_list};
 use super::{check_digest, push_request, refused};
-use crate::error::{self, ClientError};
+use crate::blob;
+use crate::error::ClientError;
 use crate::http::transport::{Answer, Payload};
 use crate::redact::RedactedUrl;
 
@@ -25,7 +26,7 @@ impl Operation<'_> {
     ) -> Result<PinnedReference, ClientError> {
         let digest = manifest.digest();
         if let Some(expected) = to.digest() {
-            error::classify::check_digest(expected, digest)?;
+            blob::check_digest(expected, digest)?;
         }
         let name = to
             .tag()
