@@ -35,18 +35,17 @@ pub struct RegistryHost {
 impl RegistryHost {
     /// Returns Docker Hub, `docker.io`.
     pub fn docker_hub() -> Self {
-        Self {
-            text: DOCKER_HUB.into(),
-            colon: None,
-        }
+        Self::without_port(DOCKER_HUB)
     }
 
     /// Returns the host in the names of layouts on disk.
     pub(crate) fn of_layouts() -> Self {
-        Self {
-            text: LAYOUTS.into(),
-            colon: None,
-        }
+        Self::without_port(LAYOUTS)
+    }
+
+    fn without_port(text: &str) -> Self {
+        let text = text.into();
+        Self { text, colon: None }
     }
 
     /// Reports whether this is Docker Hub.
@@ -109,12 +108,7 @@ impl FromStr for RegistryHost {
         };
         let Some(port_at) = port_at else {
             let alias = DOCKER_HUB_ALIASES.contains(&host.as_str());
-            let text = if alias {
-                DOCKER_HUB.into()
-            } else {
-                host.into_boxed_str()
-            };
-            return Ok(Self { text, colon: None });
+            return Ok(Self::without_port(if alias { DOCKER_HUB } else { &host }));
         };
         let port = text.get(port_at..).unwrap_or_default();
         let number = port.parse::<u16>().ok().filter(|number| *number != 0);

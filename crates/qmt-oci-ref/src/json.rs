@@ -44,6 +44,15 @@ impl<'de> Deserialize<'de> for Unambiguous {
 
 struct Walk;
 
+/// Writes the visits of values in which there are no keys.
+macro_rules! scalars {
+    ($($visit:ident: $kind:ty),*) => {
+        $(fn $visit<E>(self, _: $kind) -> Result<Unambiguous, E> {
+            Ok(Unambiguous)
+        })*
+    };
+}
+
 impl<'de> Visitor<'de> for Walk {
     type Value = Unambiguous;
 
@@ -55,25 +64,7 @@ impl<'de> Visitor<'de> for Walk {
         Ok(Unambiguous)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
-    }
+    scalars! { visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Unambiguous, A::Error> {
         while seq.next_element::<Unambiguous>()?.is_some() {}

@@ -10,7 +10,7 @@ use qmt_oci_ref::{Descriptor, Digest, PluginKind, Reference};
 
 use super::lock::{Try, Waiter};
 use super::store::Store;
-use super::{FsCache, Staging, blobs, evidence, lookup, refs};
+use super::{FsCache, Staging, blobs, evidence, refs};
 use crate::{Begin, Cache, CacheError, CachedArtifact, Record};
 
 impl FsCache {
@@ -65,8 +65,7 @@ impl FsCache {
 impl Cache for FsCache {
     async fn lookup(&self, manifest: &Digest) -> Result<Option<CachedArtifact>, CacheError> {
         let manifest = manifest.clone();
-        self.blocking(move |store| lookup::lookup(store, &manifest))
-            .await
+        self.blocking(move |store| store.lookup(&manifest)).await
     }
 
     async fn begin(&self, manifest: &Digest) -> Result<Begin, CacheError> {
@@ -85,7 +84,7 @@ impl Cache for FsCache {
                 }
             };
             let manifest = manifest.clone();
-            let begin = self.blocking(move |store| match lookup::lookup(store, &manifest)? {
+            let begin = self.blocking(move |store| match store.lookup(&manifest)? {
                 Some(hit) => Ok(Begin::Hit(hit)),
                 None => Staging::new(Arc::clone(store), &manifest, lock).map(Begin::Fill),
             });

@@ -13,7 +13,7 @@ use tempfile::TempPath;
 use super::partial::{Content, FinishedBlob, Place};
 use super::staging::Staging;
 use super::store::{Store, to_json};
-use super::{folder, index, lookup, sealed, sys};
+use super::{folder, index, sealed, sys};
 use crate::{CacheError, CachedArtifact, Record};
 
 impl Staging {
@@ -82,7 +82,7 @@ impl Staging {
 
         tidy(&entry, record.file_name());
         index::add(&store, record.root(), None)?;
-        lookup::lookup(&store, manifest)?.ok_or(CacheError::Damaged {
+        store.lookup(manifest)?.ok_or(CacheError::Damaged {
             path,
             reason: "it changed while it was committed",
         })

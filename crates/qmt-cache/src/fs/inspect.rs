@@ -9,7 +9,7 @@ use qmt_oci_ref::Digest;
 
 use super::paths::parse_file_name;
 use super::store::Store;
-use super::{FsCache, lock, lookup, shown, sys};
+use super::{FsCache, lock, shown, sys};
 use crate::{CacheError, Record};
 
 /// One artifact of the cache.
@@ -109,11 +109,11 @@ pub(super) fn blob_digests(store: &Store) -> Result<Vec<Digest>, CacheError> {
 fn verify_artifacts(store: &Arc<Store>, report: &mut VerifyReport) -> Result<(), CacheError> {
     for manifest in manifests(store)? {
         let entry = store.paths.entry(&manifest);
-        let Some(artifact) = lookup::lookup(store, &manifest)? else {
+        let Some(artifact) = store.lookup(&manifest)? else {
             // Being filled or evicted, never finished, or damaged in form: the lock tells which.
             let lock = lock::try_acquire(store.sys, &store.paths.lock(&manifest))?;
             let was_finished = std::fs::symlink_metadata(store.paths.record(&manifest)).is_ok();
-            if lock.is_some() && was_finished && lookup::lookup(store, &manifest)?.is_none() {
+            if lock.is_some() && was_finished && store.lookup(&manifest)?.is_none() {
                 store.remove_entry(&manifest)?;
                 report.damaged.push(entry);
             }

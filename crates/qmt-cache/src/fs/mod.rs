@@ -18,7 +18,6 @@ mod import;
 mod index;
 mod inspect;
 mod lock;
-mod lookup;
 mod options;
 mod partial;
 mod paths;

@@ -1,8 +1,9 @@
 //! The open cache folder: its paths, atomic writing, records and entries.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use qmt_oci_ref::Digest;
@@ -16,7 +17,7 @@ use super::sys::{self, Sys};
 use super::write::Appender;
 use super::{CacheEvent, CacheOptions, folder, sealed};
 use crate::record::RECORD_MAX;
-use crate::{CacheError, Record};
+use crate::{CacheError, CachedArtifact, Record};
 
 /// Two uses within this time are recorded as one, so that a warm start writes nothing.
 const USE_GRAIN: Duration = Duration::from_hours(1);
@@ -81,6 +82,44 @@ impl Store {
             tracing::warn!(path = %path.display(), "ignoring a record that is damaged or of another entry");
         }
         Ok(record)
+    }
+
+    /// Opens the artifact of `manifest` if its entry is well formed.
+    pub(crate) fn lookup(
+        self: &Arc<Self>,
+        manifest: &Digest,
+    ) -> Result<Option<CachedArtifact>, CacheError> {
+        let Some(record) = self.read_record(manifest)? else {
+            return Ok(None);
+        };
+        let path = self.paths.entry(manifest).join(record.file_name());
+        let Some(file) = sys::open_file(&path, 2)? else {
+            return Ok(None);
+        };
+        if sys::name_count(&file) > 1 && !self.is_own_blob(&record, &file) {
+            tracing::warn!(path = %path.display(), "cached file has a name outside the cache");
+            return Ok(None);
+        }
+        if sys::length(&file, &path)? != record.size() {
+            tracing::warn!(path = %path.display(), "cached file differs in size from its record");
+            return Ok(None);
+        }
+        // Eviction takes the exclusive lock first: if sharing fails, the entry is being evicted.
+        if let Err(TryLockError::WouldBlock) = (self.sys.lock_shared)(&file) {
+            return Ok(None);
+        }
+        // It may also have been evicted between the opening and the lock.
+        if !sys::is_named(&path, &file) {
+            return Ok(None);
+        }
+        let store = Arc::clone(self);
+        Ok(Some(CachedArtifact::new(record, &path, file, store)))
+    }
+
+    /// Reports whether the second name of an artifact's file is the blob of the same digest.
+    fn is_own_blob(&self, record: &Record, file: &File) -> bool {
+        sys::open_own(&self.paths.blob(record.file_digest()), 2)
+            .is_ok_and(|blob| sys::is_same_file(&blob, file))
     }
 
     /// Replaces a small file atomically: a reader sees the old content or the new one.

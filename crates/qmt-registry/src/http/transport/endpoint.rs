@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use qmt_oci_ref::address::AddressKind;
 use qmt_oci_ref::{RegistryHost, Repository};
-use reqwest::Client;
+use reqwest::{Client, Proxy, redirect};
+use rustls::ClientConfig;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::connect::connect;
 use super::options::HostOptions;
-use super::proxy::{self, Proxies, Route};
+use super::proxy::{self, Proxies, ProxyUrl, Route};
 use super::redirect::same_origin;
 use super::resolver::{CheckedResolver, Kinds, LookupFn, kinds_of};
 use super::tls::TlsFiles;
@@ -21,6 +21,12 @@ use crate::redact::RedactedUrl;
 
 /// Docker Hub is named `docker.io` and served by this host.
 const DOCKER_HUB_SERVER: &str = "registry-1.docker.io";
+
+const USER_AGENT: &str = concat!("qmt-plugins/", env!("CARGO_PKG_VERSION"));
+/// Flow-control window of one HTTP/2 stream and of a connection, in bytes: enough for a fast line,
+/// and the most that a server can make the client buffer.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 2 << 20;
 
 /// A registry.
 pub(crate) struct Endpoint {
@@ -176,4 +182,41 @@ impl Endpoint {
         connections.insert(key, connection.clone());
         Ok(connection)
     }
+}
+
+/// Makes a client that keeps to `limits`. Without `tls`, it connects by plain HTTP only.
+fn connect(
+    limits: &Limits,
+    tls: Option<ClientConfig>,
+    route: &Route,
+    resolver: CheckedResolver,
+) -> Result<Client, ClientError> {
+    let builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .connect_timeout(limits.connect_timeout)
+        // Above the limit, so that the check of this crate, whose error names the limit, applies.
+        .http1_max_headers(limits.headers.saturating_add(2))
+        .http2_max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .tcp_nodelay(true)
+        .dns_resolver(resolver);
+    let builder = match tls {
+        Some(config) => builder.tls_backend_preconfigured(config),
+        // Reading the system's certificates takes longer than many requests.
+        None => builder.tls_certs_only([]),
+    };
+    let builder = match route {
+        Route::Direct => builder.no_proxy(),
+        Route::System => builder,
+        Route::Proxy(ProxyUrl(url)) => {
+            let proxy = Proxy::all(url.clone());
+            builder.proxy(proxy.map_err(|cause| ClientError::setup(cause.without_url()))?)
+        }
+    };
+    let built = builder.build();
+    built.map_err(|cause| ClientError::setup(cause.without_url()))
 }

@@ -4,7 +4,6 @@
 //! ([`auth`](super::auth) and [`client`](super::client)) give both their meaning.
 
 mod body;
-mod connect;
 mod endpoint;
 mod failure;
 mod message;
