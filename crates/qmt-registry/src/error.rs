@@ -252,8 +252,7 @@ pub enum ClientError {
     Unreachable {
         /// Host and port.
         address: String,
-        /// Whether another attempt can help: a name that does not exist will not exist a moment
-        /// later.
+        /// Whether another attempt can help: not where the name does not exist.
         retryable: bool,
         /// Why there is no connection.
         reason: &'static str,

@@ -1,11 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod files;
 #[cfg(feature = "layout")]
 mod layout;
 mod lock;
 mod replace;
-mod same;
 
 #[cfg(feature = "layout")]
 pub use self::layout::{
@@ -13,7 +13,4 @@ pub use self::layout::{
     Referrers, StagedBlob,
 };
 pub use self::lock::{FileLock, LockWait};
-pub use self::replace::{
-    ReplaceOptions, create_private_folder, read_at_most, replace, sync_folder,
-};
-pub use self::same::{is_absent, is_named, is_same};
+pub use self::replace::{ReplaceOptions, replace};

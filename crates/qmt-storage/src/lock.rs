@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::same::is_named;
+use crate::files::is_named;
 
 /// The wait is reported to the caller once it takes this long.
 const REPORT_AFTER: Duration = Duration::from_secs(1);

@@ -1,11 +1,13 @@
 //! Atomic replacement of one file: a reader sees the old content or the new content, whole.
 
-use std::fs::{DirBuilder, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::{NamedTempFile, TempPath};
+
+use crate::files::sync_folder;
 
 /// How [`replace`] treats permissions and symbolic links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,44 +83,6 @@ fn rename(mut temp: TempPath, target: &Path) -> io::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// Makes earlier renames and removals in `folder` durable by means of `sync`, which is
-/// `File::sync_all` outside tests. Does nothing where a folder can't be flushed: on other systems
-/// than Unix, and on network and FUSE file systems without `fsync` for folders.
-///
-/// # Errors
-/// If the folder can't be opened or flushed.
-pub fn sync_folder(folder: &Path, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
-    if cfg!(not(unix)) {
-        return Ok(());
-    }
-    match File::open(folder).and_then(|folder| sync(&folder)) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        synced => synced,
-    }
-}
-
-/// Reads `file` to its end; `None` if it has more than `limit` bytes.
-///
-/// # Errors
-/// If it can't be read.
-pub fn read_at_most(file: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= limit).then_some(bytes))
-}
-
-/// Creates a folder and its parents, each with Unix mode 0700. One that exists stays as it is.
-///
-/// # Errors
-/// If it can't be created, or something other than a folder has that name.
-pub fn create_private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
 
 /// The folder that a file is in: the working folder for a bare file name.

@@ -268,7 +268,7 @@ fn read_file(path: &Path) -> Result<(Vec<u8>, Option<SystemTime>), VerifyError> 
     };
     let file = std::fs::File::open(path).map_err(|error| fail("cannot be opened", Some(error)))?;
     let written = file.metadata().and_then(|metadata| metadata.modified());
-    let read = qmt_storage::read_at_most(file, TRUST_FILE_BYTES_MAX);
+    let read = qmt_storage::files::read_at_most(file, TRUST_FILE_BYTES_MAX);
     let bytes = read.map_err(|error| fail("cannot be read", Some(error)))?;
     let bytes = bytes.ok_or_else(|| fail("is over 4 MiB", None))?;
     if bytes.iter().all(u8::is_ascii_whitespace) {

@@ -31,7 +31,8 @@ pub(crate) fn get(store: &Store, digest: &Digest, limit: u64) -> Result<Option<B
         return Ok(None);
     };
     let size = sys::length(&file, &path)?;
-    let bytes = qmt_storage::read_at_most(file, limit).map_err(CacheError::io("read", &path))?;
+    let bytes =
+        qmt_storage::files::read_at_most(file, limit).map_err(CacheError::io("read", &path))?;
     let bytes = bytes.ok_or_else(|| CacheError::TooLarge {
         digest: digest.clone(),
         size,

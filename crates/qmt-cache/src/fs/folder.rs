@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use qmt_storage::{create_private_folder, sync_folder};
+use qmt_storage::files::{create_private_folder, sync_folder};
 
 use super::paths::LAYOUT;
 use crate::CacheError;

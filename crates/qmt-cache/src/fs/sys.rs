@@ -12,7 +12,7 @@ use tempfile::TempPath;
 
 use crate::CacheError;
 
-pub(crate) use qmt_storage::{is_absent, is_named};
+pub(crate) use qmt_storage::files::{is_absent, is_named};
 
 /// How much is read between two steps of a hash, in bytes: small enough to stay in the CPU's cache,
 /// large enough for few system calls.
@@ -103,7 +103,7 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Cac
     let Some(file) = open_file(path, 2)? else {
         return Ok(None);
     };
-    qmt_storage::read_at_most(file, limit).map_err(CacheError::io("read", path))
+    qmt_storage::files::read_at_most(file, limit).map_err(CacheError::io("read", path))
 }
 
 /// Opens a file of the cache; `None` if it is absent or not a regular file of this user.
@@ -128,7 +128,7 @@ pub(crate) fn place(temp: TempPath, path: &Path) -> Result<(), CacheError> {
 /// Whether two open files are the same file.
 pub(crate) fn is_same_file(one: &File, other: &File) -> bool {
     match (one.metadata(), other.metadata()) {
-        (Ok(one), Ok(other)) => qmt_storage::is_same(&one, &other),
+        (Ok(one), Ok(other)) => qmt_storage::files::is_same(&one, &other),
         _ => false,
     }
 }

@@ -222,7 +222,7 @@ fn is_device(_: &Path) -> bool {
 pub(super) fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ClientError> {
     let unreadable = |cause: std::io::Error| unusable(path, "it can't be read", Some(cause.into()));
     let file = match std::fs::File::open(path) {
-        Err(cause) if qmt_storage::is_absent(&cause) => return Ok(None),
+        Err(cause) if qmt_storage::files::is_absent(&cause) => return Ok(None),
         file => file.map_err(unreadable)?,
     };
     if !file.metadata().map_err(unreadable)?.is_file() {

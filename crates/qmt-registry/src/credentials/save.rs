@@ -151,7 +151,7 @@ fn update_blocking<T>(
     let folder = path.parent().unwrap_or(Path::new("."));
     let target = std::fs::read_link(path).map_or_else(|_| path.to_owned(), |to| folder.join(to));
     let folder = target.parent().unwrap_or(Path::new("."));
-    qmt_storage::create_private_folder(folder).map_err(unwritable)?;
+    qmt_storage::files::create_private_folder(folder).map_err(unwritable)?;
     let options = ReplaceOptions::PRIVATE.follow_symlink();
     qmt_storage::replace(path, &text, options).map_err(unwritable)?;
     Ok(result)

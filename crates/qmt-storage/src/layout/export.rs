@@ -9,7 +9,8 @@ use tempfile::{NamedTempFile, TempDir};
 
 use super::pack::{append, is_archive_name};
 use super::{INDEX_NAME, LAYOUT_MARKER, LayoutError, LayoutIndex, MARKER_NAME, blob_name};
-use crate::replace::{folder_of, persist, sync_folder};
+use crate::files::sync_folder;
+use crate::replace::{folder_of, persist};
 
 /// How much is buffered before it is written to an archive, in bytes.
 const BUFFER: usize = 256 * 1024;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::archive::ENTRIES_MAX;
 use super::{LayoutError, LayoutFile};
-use crate::same::{is_absent, is_same};
+use crate::files::{is_absent, is_same};
 
 /// Opens a regular file below `root`; `None` if it is absent.
 pub(super) fn open(root: &Path, name: &str) -> Result<Option<LayoutFile>, LayoutError> {

@@ -1,6 +1,7 @@
 //! Replacement of files, links and modes.
 
 use super::*;
+use crate::files::create_private_folder;
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();

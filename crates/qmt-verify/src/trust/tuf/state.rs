@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use qmt_storage::{FileLock, ReplaceOptions, create_private_folder, read_at_most, replace};
+use qmt_storage::files::{create_private_folder, read_at_most};
+use qmt_storage::{FileLock, ReplaceOptions, replace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sigstore_tuf::transport::FetchFuture;

@@ -1,0 +1,73 @@
+//! Small operations on files and folders, and which names mean one file.
+
+use std::fs::{DirBuilder, File, Metadata};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Reports whether the error means that a name does not exist (any more).
+pub fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Reports whether `path` still names the open file.
+pub fn is_named(path: &Path, file: &File) -> bool {
+    match (std::fs::symlink_metadata(path), file.metadata()) {
+        (Ok(named), Ok(open)) => is_same(&named, &open),
+        _ => false,
+    }
+}
+
+/// Reports whether two files are one.
+#[cfg(unix)]
+pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Reports whether two files are one, as far as their sizes and times tell: there are no inode
+/// numbers in the standard library.
+#[cfg(not(unix))]
+pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    one.len() == other.len() && one.created().ok() == other.created().ok()
+}
+
+/// Reads `file` to its end; `None` if it has more than `limit` bytes.
+///
+/// # Errors
+/// If it can't be read.
+pub fn read_at_most(file: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
+
+/// Creates a folder and its parents, each with Unix mode 0700. One that exists stays as it is.
+///
+/// # Errors
+/// If it can't be created, or something other than a folder has that name.
+pub fn create_private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Makes earlier renames and removals in `folder` durable by means of `sync`, which is
+/// `File::sync_all` outside tests. Does nothing where a folder can't be flushed: on other systems
+/// than Unix, and on network and FUSE file systems without `fsync` for folders.
+///
+/// # Errors
+/// If the folder can't be opened or flushed.
+pub fn sync_folder(folder: &Path, sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    match File::open(folder).and_then(|folder| sync(&folder)) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
+}
