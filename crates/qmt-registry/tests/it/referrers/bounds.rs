@@ -1,0 +1,117 @@
+//! Limits on lists of referrers.
+
+use super::*;
+
+/// DIG-14: an API that does not answer does not hide the list under the tag.
+#[tokio::test]
+async fn a_list_has_a_time_limit_of_its_own() {
+    let server = FakeRegistry::builder().referrers_api(false).serve().await;
+    let image = put_image(&server);
+    push(&client(&server), &server, &referring(&image, "a/b", 1)).await;
+    let limits = quick().referrers_timeout(std::time::Duration::from_millis(300));
+    let client = builder(&server).limits(limits).build().unwrap();
+    let asks_for_a_pause = Fault::on("GET", REFERRERS).respond(429);
+    server.fault(asks_for_a_pause.header("retry-after", "12"));
+    let mut error = client
+        .referrers(&subject(&server, &image))
+        .await
+        .unwrap_err();
+    assert!(error.is_network(), "{error:?}");
+    assert_eq!(error.take_listed().unwrap().len(), 1);
+}
+
+/// DIG-14, LIM-01: pages without end, too many entries, a page of 4 MiB and one byte more.
+#[tokio::test]
+async fn the_list_is_bounded() {
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    let pinned = subject(&server, &image);
+    let page = |body: String| {
+        Fault::on("GET", REFERRERS)
+            .respond(200)
+            .header("content-type", manifest::OCI_INDEX)
+            .body(body)
+    };
+    let empty = r#"{"schemaVersion":2,"manifests":[]}"#;
+    // A page that names itself as the next one.
+    let own = format!("/v2/acme/echo/referrers/{}", image.digest());
+    server.fault(page(empty.to_owned()).header("link", format!(r#"<{own}>; rel="next""#)));
+    let error = client(&server).referrers(&pinned).await.unwrap_err();
+    assert!(
+        matches!(error.detail(), Some(ClientError::TooMany { .. })),
+        "{error:?}"
+    );
+    assert!(server.requests().len() < 5);
+    server.clear_faults();
+    // A next page at another host.
+    server.fault(page(empty.to_owned()).header("link", r#"<http://127.0.0.2/x>; rel="next""#));
+    let error = client(&server).referrers(&pinned).await.unwrap_err();
+    assert!(
+        matches!(error.detail(), Some(ClientError::Protocol { .. })),
+        "{error:?}"
+    );
+    server.clear_faults();
+    // Entries.
+    let entries = |count: usize| {
+        let list: Vec<String> = (0..count)
+            .map(|n| {
+                let digest = qmt_oci_ref::Digest::sha256(n.to_string());
+                format!(r#"{{"mediaType":"a/b","digest":"{digest}","size":1}}"#)
+            })
+            .collect();
+        format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, list.join(","))
+    };
+    server.fault(page(entries(8192)));
+    assert_eq!(
+        client(&server).referrers(&pinned).await.unwrap().len(),
+        8192
+    );
+    server.clear_faults();
+    server.fault(page(entries(8193)));
+    let mut error = client(&server).referrers(&pinned).await.unwrap_err();
+    assert!(
+        matches!(
+            error.detail(),
+            Some(ClientError::TooMany { limit: 8192, .. })
+        ),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("8192"), "{error}");
+    assert_eq!(error.take_listed().unwrap().len(), 8192);
+    server.clear_faults();
+    // Bytes.
+    let padded = |length: usize| format!("{}{}", entries(1), " ".repeat(length - entries(1).len()));
+    server.fault(page(padded(4_194_304)));
+    assert_eq!(client(&server).referrers(&pinned).await.unwrap().len(), 1);
+    server.clear_faults();
+    server.fault(page(padded(4_194_305)));
+    let error = client(&server).referrers(&pinned).await.unwrap_err();
+    assert!(
+        matches!(
+            error.detail(),
+            Some(ClientError::TooLarge {
+                limit: 4_194_304,
+                ..
+            })
+        ),
+        "{error:?}"
+    );
+}
+
+/// LIM: the number of pages.
+#[tokio::test]
+async fn pages_are_counted() {
+    for (entries, fits) in [(6, true), (7, false)] {
+        let server = FakeRegistry::builder().referrers_page(2).serve().await;
+        let image = put_image(&server);
+        let client = builder(&server)
+            .limits(quick().referrers_pages(3))
+            .build()
+            .unwrap();
+        for n in 0..entries {
+            push(&client, &server, &referring(&image, "a/b", n)).await;
+        }
+        let outcome = client.referrers(&subject(&server, &image)).await;
+        assert_eq!(outcome.is_ok(), fits, "{entries}: {outcome:?}");
+    }
+}

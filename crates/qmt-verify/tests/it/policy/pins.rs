@@ -1,0 +1,84 @@
+//! The first signer is pinned.
+
+use super::*;
+
+/// Pin on first use: accepted once, pinned afterwards, and a change is reported with both names.
+#[tokio::test]
+async fn the_first_signer_is_pinned_and_another_is_refused() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, Policy::pin_on_first_use());
+    let now = SystemTime::now();
+    let sign = |identity| sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
+    let by_dev = evidence(&subject(), [sign(dev())]).await;
+    let first = verifier.check(&subject(), &by_dev, None, now).unwrap();
+    assert!(first.first_use());
+    let pinned = first.signer().unwrap().clone();
+    assert_eq!(pinned, SignerId::certificate(ISSUER, EMAIL));
+    // Through the lockfile and back.
+    let pinned: SignerId = serde_json::from_str(&serde_json::to_string(&pinned).unwrap()).unwrap();
+    let again = verifier
+        .check(&subject(), &by_dev, Some(&pinned), now)
+        .unwrap();
+    assert!(!again.first_use() && !again.differs_from_pin());
+    let by_eve = evidence(&subject(), [sign(eve())]).await;
+    let error = verifier
+        .check(&subject(), &by_eve, Some(&pinned), now)
+        .unwrap_err();
+    let rejection = &error.rejections()[0];
+    assert_eq!(rejection.code.to_string(), "other-signer");
+    assert!(rejection.reason.contains(EMAIL) && rejection.reason.contains("eve@example.com"));
+    // The same address vouched for by another issuer is another signer.
+    let other = Identity::email(EMAIL, "https://evil.example");
+    let by_other = evidence(&subject(), [sign(other)]).await;
+    assert_eq!(
+        code(verifier.check(&subject(), &by_other, Some(&pinned), now)),
+        "other-signer"
+    );
+    // The pinned signer is found among others.
+    let both = evidence(&subject(), [sign(eve()), sign(dev())]).await;
+    let found = verifier
+        .check(&subject(), &both, Some(&pinned), now)
+        .unwrap();
+    assert_eq!(found.signer(), Some(&pinned));
+    // A key cannot be taken on first use: nothing proves whose it is.
+    let by_key = sigstore.sign_bundle(subject().digest(), &Signing::key("p256"));
+    let by_key = evidence(&subject(), [by_key]).await;
+    assert_eq!(
+        code(verifier.check(&subject(), &by_key, None, now)),
+        "no-key"
+    );
+    // Invalid signatures are not pinned either.
+    let bad = sigstore.sign_bundle(
+        subject().digest(),
+        &Signing::keyless(dev()).tampered(Tampered::UnknownCa),
+    );
+    let bad = evidence(&subject(), [bad]).await;
+    assert_eq!(
+        code(verifier.check(&subject(), &bad, None, now)),
+        "certificate"
+    );
+}
+
+/// Where the policy names signers, the policy decides; a change of signer is reported.
+#[tokio::test]
+async fn a_named_signer_overrides_the_pin_and_says_so() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(
+        &sigstore,
+        any_of(vec![dev_authority(), authority(ISSUER, "eve@example.com")]),
+    );
+    let pinned = SignerId::certificate(ISSUER, "eve@example.com");
+    let sign = |identity| sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
+    let by_dev = evidence(&subject(), [sign(dev())]).await;
+    let verified = verifier
+        .check(&subject(), &by_dev, Some(&pinned), SystemTime::now())
+        .unwrap();
+    assert!(verified.differs_from_pin());
+    assert!(!verified.report().warnings.is_empty());
+    let both = evidence(&subject(), [sign(dev()), sign(eve())]).await;
+    let verified = verifier
+        .check(&subject(), &both, Some(&pinned), SystemTime::now())
+        .unwrap();
+    assert_eq!(verified.signer(), Some(&pinned));
+    assert!(!verified.differs_from_pin());
+}

@@ -1,0 +1,178 @@
+//! Places that refuse, wholly or in part.
+
+use super::*;
+
+/// A registry in which one place fails.
+struct Refusing {
+    memory: Memory,
+    place: &'static str,
+    kind: RegistryErrorKind,
+    /// The referrers that the place lists nevertheless.
+    listed: Option<Vec<Descriptor>>,
+}
+
+impl Refusing {
+    fn refuse<T>(&self, place: &str) -> Result<Option<T>, RegistryError> {
+        if place.contains(self.place) {
+            return Err(RegistryError::new(self.kind, "refused (status 403)"));
+        }
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Registry for Refusing {
+    async fn referrers(&self, pin: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+        if let (Err(error), Some(listed)) = (self.refuse::<()>("referrers"), &self.listed) {
+            return Err(error.with_listed(listed.clone()));
+        }
+        self.refuse::<()>("referrers")?;
+        self.memory.referrers(pin).await
+    }
+
+    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        self.refuse::<()>(reference.tag().unwrap().as_str())?;
+        self.memory.resolve(reference).await
+    }
+
+    async fn manifest(&self, pin: &PinnedReference, n: u64) -> Result<RawManifest, RegistryError> {
+        self.refuse::<()>("manifest")?;
+        self.memory.manifest(pin, n).await
+    }
+
+    async fn blob(
+        &self,
+        from: &Repository,
+        blob: &Descriptor,
+        start: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        self.memory.blob(from, blob, start).await
+    }
+}
+
+/// A place that refuses does not hide a signature in another place, and is reported.
+#[tokio::test]
+async fn a_place_that_refuses_hides_no_signature() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let simple = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let tagged = SimpleSigning::image(subject().digest(), &[simple]);
+    let bundle = good_bundle(&sigstore).referrer(&signed_subject(&subject()));
+    for kind in [
+        RegistryErrorKind::Unauthorized,
+        RegistryErrorKind::Network { retryable: true },
+        RegistryErrorKind::Protocol,
+        RegistryErrorKind::Content,
+        RegistryErrorKind::Storage,
+    ] {
+        for (place, holder) in [
+            ("referrers", &tagged),
+            (".sig", &bundle),
+            (".att", &bundle),
+            (".att", &tagged),
+            ("manifest", &tagged),
+        ] {
+            let refusing = |signed: bool| {
+                let mut memory = Memory::default();
+                memory.referrers.push(listed(&referrer(0, &|_| {})));
+                if signed {
+                    memory.put(holder);
+                }
+                Refusing {
+                    memory,
+                    place,
+                    kind,
+                    listed: None,
+                }
+            };
+            let evidence = look(&refusing(true), &subject()).await;
+            let verified = check(&verifier, &subject(), &evidence)
+                .unwrap_or_else(|error| panic!("{kind:?} {place}: {error}"));
+            let rejected = &verified.report().rejected;
+            assert!(
+                rejected.iter().any(|one| one.reason.contains("403")),
+                "{kind:?} {place}: {rejected:?}"
+            );
+            // Stored evidence does not contain failures, which may be temporary.
+            let stored = evidence.to_json().unwrap();
+            let stored = qmt_verify::Evidence::from_json(&stored).unwrap();
+            check(&verifier, &subject(), &stored).unwrap();
+            let evidence = look(&refusing(false), &subject()).await;
+            let error = check(&verifier, &subject(), &evidence).unwrap_err();
+            // A failure that a publisher can cause is only noted.
+            let is_noted = kind == RegistryErrorKind::Content && place == "manifest";
+            assert_eq!(
+                matches!(error, VerifyError::NoSignature { .. }),
+                is_noted,
+                "{kind:?} {place}: {error}"
+            );
+            let mut rejected = error.rejections().iter();
+            assert!(rejected.any(|one| one.reason.contains("403")), "{error:?}");
+        }
+    }
+}
+
+/// Where only a part of a list could be read, the part counts. That the rest is missing is an error
+/// if the registry refused it.
+#[tokio::test]
+async fn a_part_of_a_list_counts() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let image = good_bundle(&sigstore).referrer(&signed_subject(&subject()));
+    for (kind, is_noted) in [
+        (RegistryErrorKind::Content, true),
+        (RegistryErrorKind::Unauthorized, false),
+        (RegistryErrorKind::Network { retryable: false }, false),
+    ] {
+        let mut memory = Memory::default();
+        memory.put(&image);
+        let mut registry = Refusing {
+            memory,
+            place: "referrers",
+            kind,
+            listed: Some(vec![listed(&image.manifest)]),
+        };
+        let evidence = look(&registry, &subject()).await;
+        check(&verifier, &subject(), &evidence).unwrap();
+        registry.listed = Some(Vec::new());
+        let evidence = look(&registry, &subject()).await;
+        let error = check(&verifier, &subject(), &evidence).unwrap_err();
+        assert_eq!(
+            matches!(error, VerifyError::NoSignature { .. }),
+            is_noted,
+            "{error}"
+        );
+    }
+}
+
+/// A refused signature and a failed look-up are reported together.
+#[tokio::test]
+async fn the_error_says_what_was_found_and_what_was_not_read() {
+    let sigstore = PrivateSigstore::new();
+    let other = crate::support::authority("https://issuer.example", "other@example.com");
+    let verifier = verifier(&sigstore, any_of(vec![other]));
+    let simple = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let mut memory = Memory::default();
+    memory.put(&SimpleSigning::image(subject().digest(), &[simple]));
+    let registry = Refusing {
+        memory,
+        place: "referrers",
+        kind: RegistryErrorKind::Unauthorized,
+        listed: None,
+    };
+    let evidence = look(&registry, &subject()).await;
+    let error = check(&verifier, &subject(), &evidence).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("the issuer of the signer is"), "{text}");
+    assert!(
+        text.contains("looking for signatures in the referrers of"),
+        "{text}"
+    );
+    let codes: Vec<_> = error
+        .rejections()
+        .iter()
+        .map(|one| one.code.to_string())
+        .collect();
+    assert_eq!(codes, ["other-issuer", "lookup-failed"]);
+    assert!(error.trust_root().is_some());
+}
