@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use qmt_oci_ref::PluginKind;
 use qmt_plugins::loader::Artifact;
@@ -23,10 +23,7 @@ impl Downloads {
         plugin: &ProviderPlugin,
         name: &str,
     ) -> Result<Artifact, ProviderError> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let downloaded = known.get(&plugin.file_path).cloned();
-        drop(known);
-        if let Some(artifact) = downloaded {
+        if let Some(artifact) = self.known().get(&plugin.file_path) {
             return artifact.to_loader_artifact().map_err(failed);
         }
         let bytes = tokio::fs::read(&plugin.file_path).await.map_err(failed)?;
@@ -35,6 +32,10 @@ impl Downloads {
             PluginType::Native => PluginKind::Native,
         };
         Ok(Artifact::from_bytes(kind, bytes, name))
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<PathBuf, PluginArtifact>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,20 +76,16 @@ impl Downloader {
                     PluginKind::Native => PluginType::Native,
                 };
                 let file_path = artifact.path().to_owned();
-                let mut known = self
-                    .downloads
-                    .0
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                known.insert(file_path.clone(), artifact);
+                self.downloads.known().insert(file_path.clone(), artifact);
                 Ok(ProviderPlugin {
                     plugin_type,
                     file_path,
                 })
             }
             Err(error) => {
-                progress(at(DownloadPhase::Failed(format!("{error:#}"))));
-                Err(failed(error))
+                let error = failed(error);
+                progress(at(DownloadPhase::Failed(error.to_string())));
+                Err(error)
             }
         }
     }

@@ -16,13 +16,12 @@ type Chunks = BoxStream<'static, reqwest::Result<Bytes>>;
 
 /// What one call of a plugin may do and has open. The caller hands it in with the call, so that calls
 /// at the same time share nothing.
-#[derive(Default)]
 pub(crate) struct Session {
     /// Where HTTP requests may go.
     pub(crate) hosts: Arc<[String]>,
     /// Who receives the parts of an answer.
     pub(crate) parts: Option<UnboundedSender<Bytes>>,
-    streams: Mutex<HashMap<u64, Chunks>>,
+    pub(crate) streams: Mutex<HashMap<u64, Chunks>>,
 }
 
 #[derive(Deserialize)]
@@ -51,11 +50,14 @@ pub(crate) fn all() -> Result<Vec<HostFunction>, reqwest::Error> {
     let client = reqwest::Client::builder().redirect(no_redirect).build()?;
     let for_streams = client.clone();
     Ok(vec![
-        HostFunction::json("qmt_http_request", move |call, request: Request| {
-            match send(call, &client, request.req).and_then(|response| whole(call, response)) {
+        HostFunction::json(
+            "qmt_http_request",
+            move |call, request: Request| match send(call, &client, request.req)
+                .and_then(|response| whole(call, response))
+            {
                 Ok(resp) | Err(resp) => Ok(Response { resp }),
-            }
-        }),
+            },
+        ),
         HostFunction::json("qmt_http_stream_open", move |call, request: Request| {
             match send(call, &for_streams, request.req) {
                 Ok(response) => {

@@ -1,5 +1,9 @@
 //! What a host such as QueryMT has. Replace this file with the host's own types.
-#![expect(missing_docs, reason = "stand-ins for another project's types")]
+#![expect(
+    missing_docs,
+    improper_ctypes_definitions,
+    reason = "stand-ins for another project's types"
+)]
 
 use std::collections::BTreeMap;
 use std::ffi::c_char;

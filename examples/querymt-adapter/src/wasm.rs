@@ -1,6 +1,6 @@
 //! The loader for Wasm plugins.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -87,7 +87,7 @@ impl WasmProvider {
         CallContext::new().with(Session {
             hosts: Arc::clone(&self.hosts),
             parts,
-            ..Session::default()
+            streams: Mutex::default(),
         })
     }
 }

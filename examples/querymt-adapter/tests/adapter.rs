@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use qmt_oci_ref::{Digest, Platform};
+use qmt_artifact::HostPlatform;
+use qmt_oci_ref::Digest;
 use qmt_plugins::PluginHost;
 use qmt_plugins::config::ConfigFile;
 use qmt_testkit::{
@@ -121,7 +122,7 @@ async fn signed_plugins_of_both_kinds_are_downloaded_loaded_and_asked() {
     let desk = Desk::new();
     let downloader = desk.downloader();
     let native = std::fs::read(native_library()).unwrap();
-    let platform = qmt_plugins::artifact::HostPlatform::current();
+    let platform = HostPlatform::current().platform().clone();
     let native = ImageBuilder::native(platform, "libprovider.so", native).build();
     let wasm = WasmLoader::new(downloader.downloads()).unwrap();
     let libraries = NativeLoader::new(desk.path("private"), downloader.downloads());
@@ -180,7 +181,7 @@ async fn an_unsigned_plugin_is_not_downloaded() {
         panic!("not a refusal");
     };
     assert!(
-        message.contains(&reference) && message.contains("signature"),
+        message.contains(&reference) && message.contains("is not signed"),
         "{message}"
     );
     let phases = phases.lock().unwrap();
@@ -303,7 +304,7 @@ async fn a_dropped_answer_ends_the_request() {
     }
 }
 
-/// The example `native_provider`, which cargo builds before the tests.
+/// The example `native_provider`, which `cargo test -p querymt-adapter` builds before the tests.
 fn native_library() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
@@ -313,6 +314,7 @@ fn native_library() -> PathBuf {
         std::env::consts::DLL_SUFFIX
     );
     let library = Path::new(profile).join("examples").join(name);
-    assert!(library.is_file(), "{} was not built", library.display());
+    let command = "cargo build -p querymt-adapter --example native_provider";
+    assert!(library.is_file(), "no {}; run `{command}`", library.display());
     library
 }
