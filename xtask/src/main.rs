@@ -44,7 +44,7 @@ enum Command {
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
-    /// Runs the cases of fixtures/e2e through the built command
+    /// Runs the cases of fixtures/e2e through the built command, and the example of a host
     E2e {
         /// Runs against registries, builders and cosign, which `cargo xtask tools` installs
         #[arg(long)]
@@ -123,6 +123,10 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Demo => Program::Demo.run([]),
         Command::Test { arguments } => test::run(&[], &arguments),
+        Command::E2e { real: false, names } if names.is_empty() => {
+            Program::Cases.run([])?;
+            test::example()
+        }
         Command::E2e { real: false, names } => Program::Cases.run(names),
         Command::E2e { real: true, names } => {
             Program::Interop.run([OsString::from("real")].into_iter().chain(names))

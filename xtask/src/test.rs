@@ -23,3 +23,25 @@ pub(crate) fn run(selection: &[&str], arguments: &[OsString]) -> anyhow::Result<
         .run()
         .context("tests failed")
 }
+
+/// Tests `examples/querymt-adapter`, which is no default member. The default members are selected as
+/// well, so that no dependency is compiled twice, and the native plugin of the tests is built first.
+pub(crate) fn example() -> anyhow::Result<()> {
+    const SELECTION: [&str; 4] = [
+        "--locked",
+        "--workspace",
+        "--exclude=qmt-interop",
+        "--exclude=qmt-bench",
+    ];
+    let sh = project::shell()?;
+    project::cargo(&sh, &["build"])
+        .args(SELECTION)
+        .args(["--example", "native_provider"])
+        .run()
+        .context("the native plugin of the example does not build")?;
+    project::cargo(&sh, &["test"])
+        .args(SELECTION)
+        .args(["--test", "adapter"])
+        .run()
+        .context("tests of the example failed")
+}

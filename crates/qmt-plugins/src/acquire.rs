@@ -11,7 +11,7 @@ use crate::artifact::PluginArtifact;
 use crate::caching::CachedRegistry;
 use crate::config::{ProviderConfig, PullPolicy, Span};
 use crate::error::Error;
-use crate::events::Reporter;
+use crate::events::{Reporter, Stage};
 use crate::host::PluginHost;
 use crate::lockfile::{LockEntry, LockfileError};
 use crate::source::PluginSource;
@@ -63,7 +63,8 @@ impl PluginHost {
                 self.acquire_image(target, version, mode).await
             }
             PluginSource::File(path) => {
-                let (kind, content) = local::read(&provider.name, &path, &self.platform).await?;
+                let read = local::read(&provider.name, &path, &self.platform);
+                let (kind, content) = self.reporter(target).ended(Stage::Fetch, read.await)?;
                 unsigned(target, kind, path, content)
             }
             PluginSource::Url { url, sha256 } => self.acquire_url(target, &url, &sha256).await,
@@ -128,7 +129,9 @@ impl PluginHost {
         url: &str,
         sha256: &Digest,
     ) -> Result<PluginArtifact, Error> {
-        let content = Content::hash(self.download(target, url, sha256).await?);
+        let download = self.download(target, url, sha256);
+        let bytes = self.reporter(target).ended(Stage::Fetch, download.await)?;
+        let content = Content::hash(bytes);
         let (kind, path) = self.kind_of_url(target, &content)?;
         unsigned(target, kind, path, content)
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use qmt_loader::Artifact;
 use qmt_oci_ref::{Digest, PinnedReference, PluginKind};
 use qmt_verify::{SignerId, Verification};
 use serde::Serialize;
@@ -56,6 +57,22 @@ impl PluginArtifact {
     pub fn bytes(&self) -> Result<Bytes, Error> {
         let bytes = self.content.bytes();
         bytes.map_err(|source| Error::cache(&self.name, source))
+    }
+
+    /// Returns it as a loader takes it, with the bytes of [`PluginArtifact::bytes`]. The options
+    /// that go with it are those of [`PluginHost::load_options`](crate::PluginHost::load_options).
+    ///
+    /// # Errors
+    ///
+    /// As [`PluginArtifact::bytes`].
+    pub fn to_loader_artifact(&self) -> Result<Artifact, Error> {
+        let (bytes, digest) = (self.bytes()?, self.digest().clone());
+        Ok(Artifact::from_verified(
+            self.kind,
+            bytes,
+            digest,
+            &*self.name,
+        ))
     }
 
     /// Returns the image that it was extracted from; a local file has none.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use qmt_artifact::HostPlatform;
 use qmt_cache::{CacheEvent, CacheOptions, FsCache};
-use qmt_loader::Loader;
+use qmt_loader::{Limits, LoadOptions, Loader};
 use qmt_oci_ref::Registry;
 use qmt_verify::Verifier;
 use tokio::sync::OnceCell;
@@ -30,6 +30,8 @@ pub struct PluginHostBuilder {
     platform: HostPlatform,
     cache_dir: Option<PathBuf>,
     events: Option<EventSink>,
+    lockfile: Option<PathBuf>,
+    defaults: LoadOptions,
 }
 
 impl PluginHost {
@@ -56,6 +58,8 @@ impl PluginHost {
             platform: HostPlatform::current(),
             cache_dir: None,
             events: None,
+            lockfile: None,
+            defaults: LoadOptions::default(),
         }
     }
 }
@@ -124,6 +128,31 @@ impl PluginHostBuilder {
         self
     }
 
+    /// Keeps the lockfile at `path` instead of in `plugins.lock` next to the config. Configs can
+    /// share it if their file names differ.
+    #[must_use]
+    pub fn lockfile(mut self, path: impl Into<PathBuf>) -> Self {
+        self.lockfile = Some(path.into());
+        self
+    }
+
+    /// Sets what each plugin gets, in the config or not: configuration and limits where its
+    /// provider sets none, and rights beyond those that its provider allows. Only Wasm plugins have
+    /// an `at_start`. The lockfile does not record these rights, because the host program grants
+    /// them.
+    #[must_use]
+    pub fn defaults(mut self, options: LoadOptions) -> Self {
+        self.defaults = options;
+        self
+    }
+
+    /// Sets the limits of plugins whose provider sets none: the `limits` of [`Self::defaults`].
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.defaults.limits = limits;
+        self
+    }
+
     /// Opens lockfile and cache. Nothing is fetched yet.
     ///
     /// # Errors
@@ -132,10 +161,13 @@ impl PluginHostBuilder {
     pub fn build(self) -> Result<PluginHost, Error> {
         let oci = &self.file.config().oci;
         let folder = self.file.folder();
-        let lockfile = Lockfile::read(self.file.path())?;
-        let named = self
-            .cache_dir
-            .map(|folder| expand(&folder).unwrap_or(folder));
+        let config = self.file.path();
+        let expanded = |path: PathBuf| expand(&path).unwrap_or(path);
+        let lockfile = match self.lockfile {
+            Some(path) => Lockfile::read_at(expanded(path), config)?,
+            None => Lockfile::read(config)?,
+        };
+        let named = self.cache_dir.map(expanded);
         let cache_dir = named.or_else(|| oci.cache_dir.as_ref().map(|dir| folder.join(dir)));
         let mut options = CacheOptions::default()
             .with_root(cache_dir)
@@ -164,6 +196,7 @@ impl PluginHostBuilder {
             offline: self.offline,
             platform: self.platform,
             events: self.events,
+            defaults: self.defaults,
         })
     }
 }

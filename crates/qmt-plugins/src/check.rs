@@ -109,7 +109,7 @@ fn check_rights(
         problems.push((format!("{key}.allow.native"), error.to_string()));
     }
     #[cfg(feature = "wasm")]
-    if !is_native && let Err(error) = options(provider).check(&provider.name) {
+    if !is_native && let Err(error) = options(provider, &host.defaults).check(&provider.name) {
         problems.push((format!("{key}.allow"), text::messages(&error).join(": ")));
     }
     #[cfg(not(feature = "wasm"))]

@@ -30,6 +30,16 @@ pub enum Event {
         /// The result, as one line of text.
         detail: String,
     },
+    /// A stage failed, and none follows it. Where the plugin is not loaded because of it,
+    /// [`Event::Refused`] follows.
+    Failed {
+        /// The provider's name, or the reference if the config does not name it.
+        plugin: String,
+        /// The stage.
+        stage: Stage,
+        /// The error and its causes, as one line of text.
+        reason: String,
+    },
     /// Bytes of a layer arrived.
     Progress {
         /// The provider's name, or the reference if the config does not name it.
@@ -109,14 +119,17 @@ pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Reporter {
     plugin: String,
-    sink: Option<EventSink>,
+    sinks: Vec<EventSink>,
 }
 
 impl Reporter {
-    pub(crate) fn new(plugin: impl Into<String>, sink: Option<EventSink>) -> Self {
+    pub(crate) fn new(
+        plugin: impl Into<String>,
+        sinks: impl IntoIterator<Item = EventSink>,
+    ) -> Self {
         Self {
             plugin: plugin.into(),
-            sink,
+            sinks: sinks.into_iter().collect(),
         }
     }
 
@@ -137,6 +150,23 @@ impl Reporter {
             stage,
             detail,
         });
+    }
+
+    /// Passes on the result of a stage, and reports it if the stage failed.
+    pub(crate) fn ended<T, E: std::error::Error + 'static>(
+        &self,
+        stage: Stage,
+        result: Result<T, E>,
+    ) -> Result<T, E> {
+        result.inspect_err(|error| {
+            let reason = one_line(&text::messages(error).join(": "));
+            tracing::debug!(plugin = self.plugin, %stage, reason, "failed");
+            self.send(|plugin| Event::Failed {
+                plugin,
+                stage,
+                reason,
+            });
+        })
     }
 
     pub(crate) fn progress(&self, done: u64, total: u64) {
@@ -178,9 +208,14 @@ impl Reporter {
     }
 
     fn send(&self, event: impl FnOnce(String) -> Event) {
-        if let Some(sink) = &self.sink {
-            sink(event(self.plugin.clone()));
+        let Some((last, others)) = self.sinks.split_last() else {
+            return;
+        };
+        let event = event(self.plugin.clone());
+        for sink in others {
+            sink(event.clone());
         }
+        last(event);
     }
 }
 
@@ -208,11 +243,15 @@ mod tests {
         reporter.warning("old\u{1b}[31m");
         reporter.waiting("for another process");
         let error = Error::unsupported("echo", "anything");
+        let error = reporter
+            .ended(Stage::Load, Err::<(), _>(error))
+            .unwrap_err();
         reporter.refused("oci://a.b/echo:1", &error);
         let seen = seen.lock().unwrap();
-        assert_eq!(seen.len(), 6);
+        assert_eq!(seen.len(), 7);
         assert!(seen[3].contains(r"old\\u{1b}[31m"), "{}", seen[3]);
-        assert!(seen[5].contains("oci://a.b/echo:1") && seen[5].contains("without support"));
+        assert!(seen[5].contains("stage: Load") && seen[5].contains("without support"));
+        assert!(seen[6].contains("oci://a.b/echo:1") && seen[6].contains("without support"));
         assert!(seen.iter().all(|event| event.contains("echo")), "{seen:?}");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, MutexGuard};
 
 use qmt_artifact::HostPlatform;
 use qmt_cache::FsCache;
+use qmt_loader::LoadOptions;
 use qmt_oci_ref::Registry;
 use qmt_verify::Verifier;
 use tokio::sync::OnceCell;
@@ -14,6 +15,7 @@ use crate::loaders::Loaders;
 use crate::lockfile::{LockEntry, LockMode, Lockfile, SharedLockfile};
 #[cfg(feature = "sigstore")]
 use crate::stage::Trust;
+use crate::stage::load;
 use crate::target::Target;
 
 /// How many plugins are worked on at the same time unless the config says otherwise.
@@ -43,6 +45,8 @@ pub struct PluginHost {
     pub(crate) offline: bool,
     pub(crate) platform: HostPlatform,
     pub(crate) events: Option<EventSink>,
+    /// What plugins get where their provider sets nothing.
+    pub(crate) defaults: LoadOptions,
 }
 
 impl PluginHost {
@@ -67,12 +71,21 @@ impl PluginHost {
         self.lock().own(name).cloned()
     }
 
+    /// Returns the options under which [`Self::load_target`] loads `target`: configuration, limits
+    /// and rights of its provider, on top of [`PluginHostBuilder::defaults`].
+    ///
+    /// [`PluginHostBuilder::defaults`]: crate::PluginHostBuilder::defaults
+    pub fn load_options(&self, target: &Target) -> LoadOptions {
+        load::options(target.provider(), &self.defaults)
+    }
+
     pub(crate) fn parallel(&self) -> usize {
         self.config().oci.parallel.unwrap_or(PARALLEL).max(1)
     }
 
     pub(crate) fn reporter(&self, target: &Target) -> Reporter {
-        Reporter::new(target.name(), self.events.clone())
+        let sinks = self.events.iter().chain(target.events());
+        Reporter::new(target.name(), sinks.cloned())
     }
 
     /// Returns the lockfile for reading.

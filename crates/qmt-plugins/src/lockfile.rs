@@ -92,7 +92,11 @@ impl Lockfile {
     /// Reads the lockfile next to the config at `config`; a missing one is empty.
     pub(crate) fn read(config: &Path) -> Result<Self, LockfileError> {
         let folder = config.parent().unwrap_or(Path::new(""));
-        let path = folder.join(NAME);
+        Self::read_at(folder.join(NAME), config)
+    }
+
+    /// Reads the lockfile at `path` for the config at `config`; a missing one is empty.
+    pub(crate) fn read_at(path: PathBuf, config: &Path) -> Result<Self, LockfileError> {
         let Read { entries, warning } = read_entries(&path)?;
         let name = config.file_name();
         Ok(Self {

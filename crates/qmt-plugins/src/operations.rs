@@ -9,7 +9,7 @@ use qmt_verify::report::Report;
 use crate::acquire::VersionPolicy;
 use crate::artifact::PluginArtifact;
 use crate::error::Error;
-use crate::events::Reporter;
+use crate::events::{Reporter, Stage};
 use crate::host::PluginHost;
 use crate::source::PluginSource;
 use crate::stage::load::{self, ReadMode};
@@ -30,7 +30,8 @@ impl PluginHost {
     }
 
     /// Resolves, verifies, fetches and loads the plugin that `target` names, which need not be in
-    /// the config. A plugin outside the config gets no configuration and no rights.
+    /// the config. A plugin outside the config gets no configuration and no rights, but for those
+    /// of [`Target::from_provider`] and of the host's own defaults.
     ///
     /// # Errors
     ///
@@ -40,9 +41,18 @@ impl PluginHost {
         let acquired = self.acquire(target, VersionPolicy::Configured, ReadMode::Read);
         let acquired = acquired.await?;
         load::check_unpinned(target, &acquired)?;
-        let PluginArtifact { kind, content, .. } = acquired;
-        let (provider, reporter) = (target.provider(), self.reporter(target));
-        let loaded = load::load(&self.loaders, provider, kind, content, &reporter).await;
+        self.load_acquired(target, acquired).await
+    }
+
+    /// Loads what was acquired for `target`.
+    pub(crate) async fn load_acquired(
+        &self,
+        target: &Target,
+        acquired: PluginArtifact,
+    ) -> Result<Arc<dyn Plugin>, Error> {
+        let (options, reporter) = (self.load_options(target), self.reporter(target));
+        let load = load::load(&self.loaders, acquired, options, &reporter);
+        let loaded = reporter.ended(Stage::Load, load.await);
         self.report(target, loaded)
     }
 
@@ -66,7 +76,7 @@ impl PluginHost {
     }
 
     /// Resolves, verifies and fetches the plugin that `target` names, which need not be in the
-    /// config.
+    /// config. With [`Target::with_events`] the events of this call go to a sink of its own.
     ///
     /// # Errors
     ///

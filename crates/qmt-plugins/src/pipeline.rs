@@ -12,10 +12,11 @@ use qmt_oci_ref::{Digest, PinnedReference, RawManifest};
 use qmt_verify::Verification;
 
 use crate::error::Error;
+use crate::events::Stage;
 use crate::inspect::{DigestOrigin, VersionReport, Versions};
 use crate::stage::cache::{self, Cached};
 use crate::stage::resolve::{self, Resolved};
-use crate::stage::verify::{self, Freshness};
+use crate::stage::verify::{self, Freshness, Outcome};
 use crate::stage::{Context, Request, StageError, extract, select};
 
 /// Runs every stage up to the cache. Errors get the plugin's name and its reference here.
@@ -30,8 +31,7 @@ pub(crate) async fn run(context: &Context, request: &Request) -> Result<Cached, 
 /// Resolves the reference and verifies its signature as of now; fetches no plugin.
 pub(crate) async fn verify(context: &Context, request: &Request) -> Result<Verification, Error> {
     let resolved = resolve(context, request).await?;
-    let outcome = verify::check(context, request, &resolved, Freshness::RegistryFirst).await;
-    match outcome {
+    match check(context, request, &resolved).await {
         Ok(outcome) => Ok(outcome.verification().clone()),
         Err(error) => Err(error.attach(context, request, Some(resolved.pin()))),
     }
@@ -61,7 +61,7 @@ pub(crate) async fn verify_versions(
 }
 
 async fn report(context: &Context, request: &Request, resolved: &Resolved) -> VersionReport {
-    let outcome = verify::check(context, request, resolved, Freshness::RegistryFirst).await;
+    let outcome = check(context, request, resolved).await;
     VersionReport {
         reference: resolved.pin().clone(),
         origin: resolved.origin(),
@@ -70,6 +70,16 @@ async fn report(context: &Context, request: &Request, resolved: &Resolved) -> Ve
             Err(error) => Err(error.attach(context, request, Some(resolved.pin()))),
         },
     }
+}
+
+/// Checks the signatures that the registry has now.
+async fn check(
+    context: &Context,
+    request: &Request,
+    resolved: &Resolved,
+) -> Result<Outcome, StageError> {
+    let check = verify::check(context, request, resolved, Freshness::RegistryFirst);
+    context.reporter.ended(Stage::Verify, check.await)
 }
 
 /// Resolves the reference and returns the manifest or index that it names. Nothing is verified.
@@ -88,7 +98,8 @@ pub(crate) async fn preview(
     request: &Request,
 ) -> Result<(PinnedReference, Selection, Digest), Error> {
     let resolved = resolve(context, request).await?;
-    match select::preview(context, request, &resolved).await {
+    let preview = select::preview(context, request, &resolved);
+    match context.reporter.ended(Stage::Select, preview.await) {
         Ok(selection) => {
             let key = select::key(request, &selection);
             Ok((resolved.pin().clone(), selection, key))
@@ -98,7 +109,8 @@ pub(crate) async fn preview(
 }
 
 async fn resolve(context: &Context, request: &Request) -> Result<Resolved, Error> {
-    let resolved = resolve::resolve(context, request).await;
+    let resolve = resolve::resolve(context, request);
+    let resolved = context.reporter.ended(Stage::Resolve, resolve.await);
     resolved.map_err(|error| error.attach(context, request, None))
 }
 
@@ -107,10 +119,30 @@ async fn resolved_to_cached(
     request: &Request,
     resolved: Resolved,
 ) -> Result<Cached, StageError> {
-    let verified = verify::verify(context, request, resolved).await?;
-    let selected = select::select(context, request, verified).await?;
-    if let Some(artifact) = context.cache.lookup(selected.key()).await? {
-        return cache::reuse(context, request, selected, artifact).await;
+    let reporter = &context.reporter;
+    let verify = verify::verify(context, request, resolved);
+    let verified = reporter.ended(Stage::Verify, verify.await)?;
+    let select = select::select(context, request, verified);
+    let selected = reporter.ended(Stage::Select, select.await)?;
+    let begin = begin(context, selected.key());
+    match reporter.ended(Stage::Cache, begin.await)? {
+        Begin::Hit(artifact) => {
+            let reuse = cache::reuse(context, request, selected, artifact);
+            reporter.ended(Stage::Cache, reuse.await)
+        }
+        Begin::Fill(staging) => {
+            let extract = extract::extract(context, selected, staging);
+            let extracted = reporter.ended(Stage::Fetch, extract.await)?;
+            let commit = cache::commit(context, request, extracted);
+            reporter.ended(Stage::Cache, commit.await)
+        }
+    }
+}
+
+/// Looks the artifact up, and takes the right to fetch it if it is not in the cache.
+async fn begin(context: &Context, key: &Digest) -> Result<Begin, StageError> {
+    if let Some(artifact) = context.cache.lookup(key).await? {
+        return Ok(Begin::Hit(artifact));
     }
     if let Some(rule) = context.offline {
         // Before `begin`, which writes: the cache of an offline machine may be read-only.
@@ -118,13 +150,7 @@ async fn resolved_to_cached(
         return Err(StageError::Offline { missing, rule });
     }
     // One process downloads; the others wait here and find the artifact.
-    match context.cache.begin(selected.key()).await? {
-        Begin::Hit(artifact) => cache::reuse(context, request, selected, artifact).await,
-        Begin::Fill(staging) => {
-            let extracted = extract::extract(context, selected, staging).await?;
-            cache::commit(context, request, extracted).await
-        }
-    }
+    Ok(context.cache.begin(key).await?)
 }
 
 #[cfg(test)]

@@ -1,18 +1,24 @@
 //! Which plugin a call is about: one of the config, or an image by its reference.
 
+use std::fmt;
 use std::path::Path;
 
 use crate::config::spelling::nearest;
-use crate::config::{Config, ProviderConfig};
+use crate::config::{Config, ConfigFile, ProviderConfig};
 use crate::error::Error;
+use crate::events::EventSink;
 use crate::source::PluginSource;
 
+/// What errors about a provider name instead of a config file.
+const IN_CODE: &str = "the provider of a target";
+
 /// A plugin of the config, or an image by its reference.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Target {
     provider: ProviderConfig,
     source: PluginSource,
     is_configured: bool,
+    events: Option<EventSink>,
 }
 
 impl Target {
@@ -72,6 +78,22 @@ impl Target {
         }
     }
 
+    /// Returns a plugin that the host program describes itself, with its own name, rights, limits
+    /// and configuration: `provider` is what the config would say. It is treated as a plugin of the
+    /// config: relative paths start at the config's folder, and what it was resolved to and its
+    /// signer are recorded in the lockfile under its name, which no other plugin may have.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the config would be refused with this provider.
+    pub fn from_provider(provider: ProviderConfig) -> Result<Self, Error> {
+        let name = provider.name.clone();
+        let mut config = Config::default();
+        config.providers.push(provider);
+        let file = ConfigFile::in_memory(IN_CODE, config)?;
+        Self::named(file.config(), &name)
+    }
+
     fn of_provider(provider: &ProviderConfig) -> Result<Self, Error> {
         let source =
             PluginSource::parse(&provider.path, provider.sha256.as_deref()).map_err(|source| {
@@ -84,6 +106,7 @@ impl Target {
             provider: provider.clone(),
             source,
             is_configured: true,
+            events: None,
         })
     }
 
@@ -100,6 +123,7 @@ impl Target {
             provider,
             source,
             is_configured: false,
+            events: None,
         }
     }
 
@@ -108,6 +132,15 @@ impl Target {
     #[must_use]
     pub fn with_native_allowed(mut self) -> Self {
         self.provider.allow.native = Some(true);
+        self
+    }
+
+    /// Sends the events about this target to `sink` as well as to that of the host: for a call with
+    /// a progress bar of its own. Events of the cache and of registries, which can be about several
+    /// plugins, go to the host's sink alone.
+    #[must_use]
+    pub fn with_events(mut self, sink: EventSink) -> Self {
+        self.events = Some(sink);
         self
     }
 
@@ -131,13 +164,27 @@ impl Target {
         }
     }
 
-    /// Reports whether the config names it.
+    /// Reports whether it has a provider: one of the config, or that of [`Self::from_provider`].
     pub fn is_configured(&self) -> bool {
         self.is_configured
     }
 
+    pub(crate) fn events(&self) -> Option<&EventSink> {
+        self.events.as_ref()
+    }
+
     pub(crate) fn provider(&self) -> &ProviderConfig {
         &self.provider
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("provider", &self.provider)
+            .field("source", &self.source)
+            .field("is_configured", &self.is_configured)
+            .finish_non_exhaustive()
     }
 }
 

@@ -34,6 +34,9 @@ mod documents {
     #[doc = include_str!("../../../docs/host-authors.md")]
     struct HostAuthors;
 
+    #[doc = include_str!("../../../docs/replace-your-loader.md")]
+    struct ReplaceYourLoader;
+
     #[doc = include_str!("../../../docs/plugin-authors.md")]
     struct PluginAuthors;
 }

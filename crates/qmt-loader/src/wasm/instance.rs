@@ -32,6 +32,8 @@ pub(super) struct Spec {
 /// One instance of a plugin.
 pub(super) struct Instance {
     store: Store<State>,
+    /// What the store has between calls, so that nothing of a call that has ended stays alive.
+    idle: Arc<Stop>,
     running: Option<Running>,
     /// Whether another call may use it. What trapped or was stopped has arbitrary memory, and after
     /// `_start` and `proc_exit` a program has ended.
@@ -62,11 +64,13 @@ impl Spec {
                 source: error.into(),
             })?);
         }
+        let idle = Arc::clone(&state.stop);
         let mut store = Store::new(&runtime.engine, state);
         store.limiter(|state| &mut state.budget);
         store.epoch_deadline_callback(|context| Ok(context.data().at_epoch()?));
         Ok(Instance {
             store,
+            idle,
             running: None,
             reusable: false,
         })
@@ -80,6 +84,7 @@ impl Instance {
             Ok(()) => self.start_within(spec).await.map(drop),
             Err(error) => Err(error),
         };
+        self.end();
         self.reusable = result.is_ok();
         result.map_err(|error| self.failure(spec, START, error))
     }
@@ -96,6 +101,7 @@ impl Instance {
             Ok(()) => self.call_within(spec, export, input).await,
             Err(error) => Err(error),
         };
+        self.end();
         self.reusable = result.is_ok() && export != COMMAND_EXPORT;
         let code = match result {
             Ok(code) => code,
@@ -128,6 +134,10 @@ impl Instance {
             Some(fuel) => self.store.set_fuel(fuel.max(1)),
             None => Ok(()),
         }
+    }
+
+    fn end(&mut self) {
+        self.store.data_mut().stop = Arc::clone(&self.idle);
     }
 
     async fn start_within(&mut self, spec: &Spec) -> wasmtime::Result<&mut Running> {

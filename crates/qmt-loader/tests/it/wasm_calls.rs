@@ -212,6 +212,18 @@ async fn a_function_knows_its_call() {
     assert!(seen[0].0 != seen[1].0 && seen[1].0 != seen[2].0);
 }
 
+/// The end of a stream depends on it, where a context has the sender of a channel.
+#[tokio::test]
+async fn a_call_that_has_ended_keeps_nothing_of_its_context() {
+    let (plugin, session) = (load([]).await, Arc::new(()));
+    let lease = plugin.lease().await.unwrap();
+    for (of, export) in [(&*plugin, "ask"), (&*plugin, "trap"), (&*lease, "ask")] {
+        let context = CallContext::new().with(Arc::clone(&session));
+        let _ = of.call_with(context, export, Bytes::new()).await;
+        assert_eq!(Arc::strong_count(&session), 1, "{export}");
+    }
+}
+
 /// A function that blocks until its call is cancelled, and tells so.
 fn waits() -> (HostFunction, mpsc::Receiver<&'static str>) {
     let (sender, receiver) = mpsc::channel();

@@ -35,6 +35,17 @@ pub struct ProviderConfig {
     pub allow: AllowConfig,
 }
 
+impl ProviderConfig {
+    /// Names a plugin and where it comes from, without configuration and rights.
+    pub fn new(name: impl Into<String>, path: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            path: path.into(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Resource limits of a plugin. The defaults are those of the loader.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -169,23 +169,31 @@ pub(crate) fn check_unpinned(target: &Target, artifact: &PluginArtifact) -> Resu
 /// Loads the bytes with the loader of their kind.
 pub(crate) async fn load(
     loaders: &Loaders,
-    provider: &ProviderConfig,
-    kind: PluginKind,
-    content: Content,
+    artifact: PluginArtifact,
+    mut options: LoadOptions,
     reporter: &Reporter,
 ) -> Result<Arc<dyn Plugin>, Error> {
     reporter.started(Stage::Load);
-    let name = &provider.name;
+    let PluginArtifact {
+        name,
+        kind,
+        content,
+        ..
+    } = artifact;
     let content = content.into_memory().await;
-    let content = content.map_err(|source| Error::cache(name, source))?;
+    let content = content.map_err(|source| Error::cache(&name, source))?;
     let bytes = content
         .bytes()
-        .map_err(|source| Error::cache(name, source))?;
-    let artifact = Artifact::from_verified(kind, bytes, content.digest().clone(), &**name);
-    let loader = loaders.for_kind(name, kind)?;
-    let loaded = loader.load(artifact, options(provider)).await;
+        .map_err(|source| Error::cache(&name, source))?;
+    let artifact = Artifact::from_verified(kind, bytes, content.digest().clone(), &*name);
+    let loader = loaders.for_kind(&name, kind)?;
+    if kind == PluginKind::Native {
+        // It can only be the host's default, which is for Wasm plugins.
+        options.at_start = None;
+    }
+    let loaded = loader.load(artifact, options).await;
     let plugin = loaded.map_err(|source| Error::Load {
-        plugin: name.clone(),
+        plugin: name,
         doing: "loading it".to_owned(),
         source,
     })?;
@@ -194,9 +202,10 @@ pub(crate) async fn load(
     Ok(plugin)
 }
 
-/// Returns the options that the config sets.
-pub(crate) fn options(provider: &ProviderConfig) -> LoadOptions {
-    let mut options = LoadOptions::default();
+/// Returns the options that the config sets, and `defaults` where it sets none. Rights of both are
+/// given.
+pub(crate) fn options(provider: &ProviderConfig, defaults: &LoadOptions) -> LoadOptions {
+    let mut options = defaults.clone();
     for (key, value) in &provider.config {
         let text = match value {
             serde_json::Value::String(text) => text.clone(),
@@ -211,17 +220,16 @@ pub(crate) fn options(provider: &ProviderConfig) -> LoadOptions {
     if let Some(span) = limits.timeout {
         options.limits.timeout = span.duration();
     }
-    options.limits.fuel = limits.fuel;
+    options.limits.fuel = limits.fuel.or(options.limits.fuel);
     if let Some(size) = limits.http_body_max {
         options.limits.http_body_max = size.bytes();
     }
     let allow = &provider.allow;
-    options.allow.hosts.clone_from(&allow.hosts);
-    options.allow.env.clone_from(&allow.env);
+    options.allow.hosts.extend_from_slice(&allow.hosts);
+    options.allow.env.extend_from_slice(&allow.env);
     let paths = allow.paths.iter();
-    options.allow.paths = paths
-        .map(|(host, guest)| (host.into(), guest.clone()))
-        .collect();
+    let paths = paths.map(|(host, guest)| (host.into(), guest.clone()));
+    options.allow.paths.extend(paths);
     options
 }
 

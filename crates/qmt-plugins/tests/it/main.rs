@@ -10,6 +10,7 @@ mod cached;
 mod check;
 mod drill;
 mod escalation;
+mod in_code;
 mod inspect;
 mod journey;
 mod mirror;
