@@ -17,6 +17,7 @@ use crate::events::{Event, EventSink};
 use crate::host::PluginHost;
 use crate::loaders::Loaders;
 use crate::lockfile::{LockMode, Lockfile, SharedLockfile};
+use crate::reload::Slots;
 
 /// Builds a [`PluginHost`]. Each part that is not given is made from the config.
 pub struct PluginHostBuilder {
@@ -196,6 +197,7 @@ impl PluginHostBuilder {
             offline: self.offline,
             platform: self.platform,
             events: self.events,
+            slots: Slots::default(),
             defaults: self.defaults,
         })
     }
