@@ -1,8 +1,8 @@
 //! Replaces a loaded plugin by its next version while it is called.
 //!
 //! A [`Slot`] has the version that is used, and handles call it. The next version is verified,
-//! loaded and probed beside it, and the lockfile is written only after that: what fails changes
-//! nothing, neither now nor at the next start.
+//! loaded and probed first, and the lockfile is written only after that: a version that fails is
+//! neither used now nor recorded for the next start.
 
 mod handle;
 mod watch;
