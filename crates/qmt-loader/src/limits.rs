@@ -18,6 +18,8 @@ pub(crate) const COMPILE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const TABLE_ELEMENTS_MAX: u32 = 100_000;
 /// The bytes of the body of an HTTP request or of its answer if the host says nothing: 50 MiB.
 pub(crate) const HTTP_BODY_MAX: u64 = 50 * 1024 * 1024;
+/// The bytes that a native library may have if the host says nothing: 512 MiB.
+pub(crate) const LIBRARY_MAX: u64 = 512 * 1024 * 1024;
 /// The bytes of one log line if the host says nothing: 16 KiB.
 pub(crate) const LOG_LINE_MAX: u64 = 16 * 1024;
 /// The lines that one instance may log in a second if the host says nothing.
@@ -92,6 +94,8 @@ pub struct Limits {
     /// The bytes of the body of each HTTP request that a plugin makes, and of its answer. Default:
     /// 50 MiB.
     pub http_body_max: u64,
+    /// The bytes of a native library. Default: 512 MiB.
+    pub library_max: u64,
     /// The bytes of one log line; of a longer one its length is logged. Default: 16 KiB.
     pub log_line_max: u64,
     /// The lines that one instance may log in a second; more are dropped and counted. Default:
@@ -108,6 +112,7 @@ impl Default for Limits {
             table_elements: TABLE_ELEMENTS_MAX,
             compile_timeout: COMPILE_TIMEOUT,
             http_body_max: HTTP_BODY_MAX,
+            library_max: LIBRARY_MAX,
             log_line_max: LOG_LINE_MAX,
             log_lines_per_second: LOG_LINES_PER_SECOND,
         }
@@ -129,6 +134,9 @@ pub struct Allow {
     /// Environment variables of the host, by name. Extism plugins have no environment: each one
     /// that is set becomes a configuration value of the same name, unless `config` has that key.
     pub env: Vec<String>,
+    /// Libraries that a native plugin may need beyond those of the C, C++ and OpenMP runtimes, by
+    /// exact name: `libcuda.so.1`. The system's dynamic loader finds them by its own rules.
+    pub libraries: Vec<String>,
 }
 
 #[cfg(test)]
@@ -143,11 +151,13 @@ mod tests {
         assert!(options.allow.hosts.is_empty());
         assert!(options.allow.paths.is_empty());
         assert!(options.allow.env.is_empty());
+        assert!(options.allow.libraries.is_empty());
         assert_eq!(options.limits.memory_max, 256 << 20);
         assert_eq!(options.limits.timeout, Duration::from_mins(1));
         assert_eq!(options.limits.table_elements, 100_000);
         assert_eq!(options.limits.compile_timeout, Duration::from_secs(30));
         assert_eq!(options.limits.http_body_max, 52_428_800);
+        assert_eq!(options.limits.library_max, 512 << 20);
         assert_eq!(options.limits.log_line_max, 16_384);
         assert_eq!(options.limits.log_lines_per_second, 1_000);
     }

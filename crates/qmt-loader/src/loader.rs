@@ -35,6 +35,20 @@ pub trait Loader: Send + Sync {
     /// # Errors
     /// [`LoadError::KindMismatch`], [`LoadError::WasmRefused`] or [`LoadError::NativeRefused`].
     fn preflight(&self, artifact: &Artifact) -> Result<Preflight, LoadError>;
+
+    /// Checks as [`Loader::preflight`] does, under the limits and rights of `options` where they
+    /// matter to this loader.
+    ///
+    /// # Errors
+    /// Those of [`Loader::preflight`].
+    fn preflight_with(
+        &self,
+        artifact: &Artifact,
+        options: &LoadOptions,
+    ) -> Result<Preflight, LoadError> {
+        let _ = options;
+        self.preflight(artifact)
+    }
 }
 
 /// The bytes to load, their digest, and a name for messages.

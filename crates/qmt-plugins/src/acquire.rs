@@ -30,6 +30,19 @@ pub(crate) enum VersionPolicy {
     Newest,
 }
 
+/// A plugin, and what the lockfile is to say about it once it is accepted.
+pub(crate) struct Acquired {
+    pub(crate) artifact: PluginArtifact,
+    pub(crate) record: Option<Record>,
+}
+
+/// A new entry of the lockfile.
+pub(crate) struct Record {
+    entry: LockEntry,
+    /// Whether it pins a signer, so that it must be written.
+    is_first_use: bool,
+}
+
 impl PluginHost {
     /// Acquires the plugin that `target` names, and checks that the config allows its kind.
     pub(crate) async fn acquire(
@@ -38,8 +51,14 @@ impl PluginHost {
         version: VersionPolicy,
         mode: ReadMode,
     ) -> Result<PluginArtifact, Error> {
-        let acquired = self.acquire_source(target, version, mode).await;
-        self.report(target, acquired)
+        let acquired = async {
+            let Acquired { artifact, record } = self.acquire_source(target, version, mode).await?;
+            if let Some(record) = record {
+                self.record(record, &self.reporter(target)).await?;
+            }
+            Ok(artifact)
+        };
+        self.report(target, acquired.await)
     }
 
     /// Logs the error of a plugin that is not loaded, and sends it as an event.
@@ -50,20 +69,20 @@ impl PluginHost {
         })
     }
 
-    async fn acquire_source(
+    /// Acquires the plugin, and leaves the lockfile as it is.
+    pub(crate) async fn acquire_source(
         &self,
         target: &Target,
         version: VersionPolicy,
         mode: ReadMode,
-    ) -> Result<PluginArtifact, Error> {
-        let provider = target.provider();
+    ) -> Result<Acquired, Error> {
         self.check_writers().await?;
         match target.located(self.file.folder()) {
             PluginSource::Registry(_) | PluginSource::Layout { .. } => {
                 self.acquire_image(target, version, mode).await
             }
             PluginSource::File(path) => {
-                let read = local::read(&provider.name, &path, &self.platform);
+                let read = local::read(self, target.provider(), &path);
                 let (kind, content) = self.reporter(target).ended(Stage::Fetch, read.await)?;
                 unsigned(target, kind, path, content)
             }
@@ -76,7 +95,7 @@ impl PluginHost {
         target: &Target,
         version: VersionPolicy,
         mode: ReadMode,
-    ) -> Result<PluginArtifact, Error> {
+    ) -> Result<Acquired, Error> {
         let provider = target.provider();
         let (context, mut request) = self.prepare_verified(target).await?;
         if version == VersionPolicy::Newest {
@@ -107,18 +126,18 @@ impl PluginHost {
             NativeTrust::Verified
         };
         load::check_allowed(provider, kind, before, trust)?;
-        if target.is_configured() {
-            let entry = lock_entry(provider, &request, &cached, kind);
-            let is_first_use = cached.verification().first_use();
-            self.record(entry, is_first_use, &context.reporter).await?;
-        }
-        Ok(PluginArtifact {
+        let record = target.is_configured().then(|| Record {
+            entry: lock_entry(provider, &request, &cached, kind),
+            is_first_use: cached.verification().first_use(),
+        });
+        let artifact = PluginArtifact {
             name: target.name().to_owned(),
             kind,
             path: cached.artifact().path().to_owned(),
             content,
             image: Some(cached),
-        })
+        };
+        Ok(Acquired { artifact, record })
     }
 
     /// Acquires a Wasm module or library from a URL, unless the cache has it. The config names its
@@ -128,7 +147,7 @@ impl PluginHost {
         target: &Target,
         url: &str,
         sha256: &Digest,
-    ) -> Result<PluginArtifact, Error> {
+    ) -> Result<Acquired, Error> {
         let download = self.download(target, url, sha256);
         let bytes = self.reporter(target).ended(Stage::Fetch, download.await)?;
         let content = Content::hash(bytes);
@@ -156,12 +175,11 @@ impl PluginHost {
     }
 
     /// Writes what was acquired to the lockfile.
-    async fn record(
-        &self,
-        entry: LockEntry,
-        is_first_use: bool,
-        reporter: &Reporter,
-    ) -> Result<(), Error> {
+    pub(crate) async fn record(&self, record: Record, reporter: &Reporter) -> Result<(), Error> {
+        let Record {
+            entry,
+            is_first_use,
+        } = record;
         if !self.lock().has_change(&entry, self.mode)? {
             return Ok(());
         }
@@ -307,13 +325,15 @@ fn unsigned(
     kind: PluginKind,
     path: PathBuf,
     content: Content,
-) -> Result<PluginArtifact, Error> {
+) -> Result<Acquired, Error> {
     load::check_allowed(target.provider(), kind, None, NativeTrust::Unsigned)?;
-    Ok(PluginArtifact {
+    let artifact = PluginArtifact {
         name: target.name().to_owned(),
         kind,
         path,
         content,
         image: None,
-    })
+    };
+    let record = None;
+    Ok(Acquired { artifact, record })
 }

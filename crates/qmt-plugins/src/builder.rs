@@ -17,6 +17,7 @@ use crate::events::{Event, EventSink};
 use crate::host::PluginHost;
 use crate::loaders::Loaders;
 use crate::lockfile::{LockMode, Lockfile, SharedLockfile};
+use crate::reload::Slots;
 
 /// Builds a [`PluginHost`]. Each part that is not given is made from the config.
 pub struct PluginHostBuilder {
@@ -146,7 +147,8 @@ impl PluginHostBuilder {
         self
     }
 
-    /// Sets the limits of plugins whose provider sets none: the `limits` of [`Self::defaults`].
+    /// Sets the limits of plugins whose provider sets none: the `limits` of [`Self::defaults`], of
+    /// which the later call counts.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.defaults.limits = limits;
@@ -196,6 +198,7 @@ impl PluginHostBuilder {
             offline: self.offline,
             platform: self.platform,
             events: self.events,
+            slots: Slots::default(),
             defaults: self.defaults,
         })
     }

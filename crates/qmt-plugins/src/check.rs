@@ -142,7 +142,7 @@ async fn check_file(
         }
         Ok(_) => {}
     }
-    match local::read(&provider.name, path, &host.platform).await {
+    match local::read(host, provider, path).await {
         Err(error) => at_path(text::messages(&error).join(": ")),
         Ok((kind, _)) => match check_allowed(provider, kind, None, NativeTrust::Unsigned) {
             Ok(()) => None,

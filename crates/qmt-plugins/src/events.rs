@@ -70,6 +70,20 @@ pub enum Event {
         /// The problem, as one line of text.
         message: String,
     },
+    /// A plugin was replaced by its next version while the host runs.
+    Reloaded {
+        /// The provider's name, or the reference if the config does not name it.
+        plugin: String,
+        /// The digest of the new file.
+        digest: String,
+    },
+    /// A reload failed, and the version before stays in use.
+    Kept {
+        /// The provider's name, or the reference if the config does not name it.
+        plugin: String,
+        /// The error and its causes, as one line of text.
+        reason: String,
+    },
     /// The plugin is not loaded: it was refused, or could not be acquired.
     Refused {
         /// The provider's name, or the reference if the config does not name it.
@@ -181,6 +195,28 @@ impl Reporter {
         let message = one_line(&message.into());
         tracing::warn!(plugin = self.plugin, message);
         self.send(|plugin| Event::Warning { plugin, message });
+    }
+
+    pub(crate) fn note(&self, message: impl Into<String>) {
+        let message = one_line(&message.into());
+        tracing::info!(plugin = self.plugin, message);
+        self.send(|plugin| Event::Note { plugin, message });
+    }
+
+    pub(crate) fn reloaded(&self, digest: String) {
+        tracing::info!(plugin = self.plugin, digest, "reloaded");
+        self.send(|plugin| Event::Reloaded { plugin, digest });
+    }
+
+    /// Reports why a reload left the version before.
+    pub(crate) fn kept(&self, error: &Error) {
+        let reason = one_line(&text::messages(error).join(": "));
+        tracing::error!(
+            plugin = self.plugin,
+            reason,
+            "the plugin is not reloaded; the version before stays in use"
+        );
+        self.send(|plugin| Event::Kept { plugin, reason });
     }
 
     /// Reports that another process is waited for.

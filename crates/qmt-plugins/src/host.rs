@@ -13,6 +13,7 @@ use crate::config::{Config, ConfigFile};
 use crate::events::{EventSink, Reporter};
 use crate::loaders::Loaders;
 use crate::lockfile::{LockEntry, LockMode, Lockfile, SharedLockfile};
+use crate::reload::Slots;
 #[cfg(feature = "sigstore")]
 use crate::stage::Trust;
 use crate::stage::load;
@@ -45,6 +46,7 @@ pub struct PluginHost {
     pub(crate) offline: bool,
     pub(crate) platform: HostPlatform,
     pub(crate) events: Option<EventSink>,
+    pub(crate) slots: Slots,
     /// What plugins get where their provider sets nothing.
     pub(crate) defaults: LoadOptions,
 }

@@ -6,7 +6,7 @@ mod versions;
 use std::collections::BTreeMap;
 
 use qmt_cache::{Cache as _, CachedArtifact};
-use qmt_loader::{Artifact, Preflight};
+use qmt_loader::{Artifact, LoadOptions, Preflight};
 use qmt_oci_ref::manifest::platform_json;
 use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform, PluginKind, text};
 use serde::{Serialize, Serializer};
@@ -77,7 +77,7 @@ impl PluginHost {
                 self.inspect_image(target).await
             }
             PluginSource::File(path) => {
-                let read = local::read(target.name(), &path, &self.platform).await;
+                let read = local::read(self, target.provider(), &path).await;
                 let (kind, content) = read?;
                 let file = path.display().to_string();
                 self.inspect_file(target, kind, &content, file)
@@ -135,7 +135,7 @@ impl PluginHost {
             layers: Vec::new(),
             annotations: BTreeMap::new(),
             trace: Vec::new(),
-            content: Some(self.content(&artifact)),
+            content: Some(self.content(target, &artifact)),
         })
     }
 
@@ -146,23 +146,27 @@ impl PluginHost {
         let file = read.ok()?.ok()?;
         let digest = file.digest().clone();
         let artifact = Artifact::from_verified(kind, file.bytes(), digest, target.name());
-        Some(self.content(&artifact))
+        Some(self.content(target, &artifact))
     }
 
-    fn content(&self, artifact: &Artifact) -> Content {
+    fn content(&self, target: &Target, artifact: &Artifact) -> Content {
         Content {
             digest: artifact.digest().clone(),
             size: u64::try_from(artifact.bytes().len()).unwrap_or(u64::MAX),
             preflight: self
-                .preflight(artifact)
+                .preflight(artifact, &self.load_options(target))
                 .map_err(|error| text::messages(&error).join(": ")),
         }
     }
 
     /// Runs the loader's checks before loading.
-    pub(crate) fn preflight(&self, artifact: &Artifact) -> Result<Preflight, Error> {
+    pub(crate) fn preflight(
+        &self,
+        artifact: &Artifact,
+        options: &LoadOptions,
+    ) -> Result<Preflight, Error> {
         let loader = self.loaders.for_kind(artifact.name(), artifact.kind())?;
-        let found = loader.preflight(artifact);
+        let found = loader.preflight_with(artifact, options);
         found.map_err(|source| Error::Load {
             plugin: artifact.name().to_owned(),
             doing: "loading it".to_owned(),

@@ -29,6 +29,7 @@ mod pipeline; // Start here: the stages, top to bottom.
 #[cfg(feature = "sigstore")]
 mod policy;
 pub mod publish;
+mod reload;
 mod source;
 mod stage;
 mod target;

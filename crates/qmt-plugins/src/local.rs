@@ -7,35 +7,40 @@ use qmt_artifact::HostPlatform;
 use qmt_artifact::sniff::{Sniffed, sniff};
 use qmt_oci_ref::PluginKind;
 
+use crate::config::ProviderConfig;
 use crate::error::Error;
-use crate::stage::load::Content;
+use crate::host::PluginHost;
+use crate::stage::load::{self, Content};
 
-/// Largest file that is read, in bytes.
+/// Largest file that is read, in bytes, unless the limit of libraries is above it.
 const FILE_MAX_BYTES: u64 = 512 << 20;
 
 /// Reads and hashes the file, and identifies its kind by its content.
 pub(crate) async fn read(
-    plugin: &str,
+    host: &PluginHost,
+    provider: &ProviderConfig,
     path: &Path,
-    platform: &HostPlatform,
 ) -> Result<(PluginKind, Content), Error> {
+    let plugin = &provider.name;
+    let limits = load::options(provider, &host.defaults).limits;
+    let limit = limits.library_max.max(FILE_MAX_BYTES);
     let fail = |source| Error::File {
-        plugin: plugin.to_owned(),
+        plugin: plugin.clone(),
         path: path.to_owned(),
         source,
     };
     let length = tokio::fs::metadata(path).await.map_err(fail)?.len();
-    if length > FILE_MAX_BYTES {
-        let problem = format!("has {length} bytes; the limit is {FILE_MAX_BYTES}");
+    if length > limit {
+        let problem = format!("has {length} bytes; the limit is {limit}");
         return Err(Error::NotAPlugin {
-            plugin: plugin.to_owned(),
+            plugin: plugin.clone(),
             path: path.to_owned(),
             problem,
         });
     }
     let bytes = Bytes::from(tokio::fs::read(path).await.map_err(fail)?);
-    let kind = kind_of(&bytes, platform).map_err(|problem| Error::NotAPlugin {
-        plugin: plugin.to_owned(),
+    let kind = kind_of(&bytes, &host.platform).map_err(|problem| Error::NotAPlugin {
+        plugin: plugin.clone(),
         path: path.to_owned(),
         problem,
     })?;

@@ -40,20 +40,20 @@ impl PluginHost {
     pub async fn load_target(&self, target: &Target) -> Result<Arc<dyn Plugin>, Error> {
         let acquired = self.acquire(target, VersionPolicy::Configured, ReadMode::Read);
         let acquired = acquired.await?;
-        load::check_unpinned(target, &acquired)?;
-        self.load_acquired(target, acquired).await
+        let loaded = self.load_acquired(target, acquired).await;
+        self.report(target, loaded)
     }
 
-    /// Loads what was acquired for `target`.
+    /// Loads what was acquired for `target`, unless nothing pins the signer of native code.
     pub(crate) async fn load_acquired(
         &self,
         target: &Target,
         acquired: PluginArtifact,
     ) -> Result<Arc<dyn Plugin>, Error> {
+        load::check_unpinned(target, &acquired)?;
         let (options, reporter) = (self.load_options(target), self.reporter(target));
         let load = load::load(&self.loaders, acquired, options, &reporter);
-        let loaded = reporter.ended(Stage::Load, load.await);
-        self.report(target, loaded)
+        reporter.ended(Stage::Load, load.await)
     }
 
     /// Loads all plugins of the config, several at a time, in the config's order.

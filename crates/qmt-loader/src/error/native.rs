@@ -45,7 +45,7 @@ pub enum NativeRefusal {
     },
     /// It requires a library that is not on the list.
     #[error(
-        "it requires `{library}`, which is not on the list of allowed libraries; link it statically, or allow it"
+        "it requires `{library}`, which is not on the list of allowed libraries; link it statically, or allow it with `allow.libraries`"
     )]
     Library {
         /// The library.

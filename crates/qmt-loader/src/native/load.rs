@@ -47,8 +47,9 @@ impl NativeLoader {
         }
     }
 
-    /// Lets plugins need `library`, by its exact name (`libssl.so.3`), beyond the libraries of the
-    /// C and C++ runtimes. The system's dynamic loader finds it by its own rules.
+    /// Lets all plugins need `library`, by its exact name (`libssl.so.3`), beyond the libraries of
+    /// the C, C++ and OpenMP runtimes, and those that [`Allow::libraries`](crate::Allow::libraries)
+    /// names for one plugin. The system's dynamic loader finds it by its own rules.
     #[must_use]
     pub fn allow_library(mut self, library: impl Into<String>) -> Self {
         self.allowed.insert(library.into());
@@ -70,7 +71,7 @@ impl NativeLoader {
                 source: None,
             });
         }
-        let preflight = self.preflight(artifact)?;
+        let preflight = self.preflight_with(artifact, options)?;
         let opened = opened::open(artifact, &self.private)?;
         let abi = Abi::find(&opened.library);
         if let Some(abi) = &abi {
@@ -125,6 +126,14 @@ impl Loader for NativeLoader {
     }
 
     fn preflight(&self, artifact: &Artifact) -> Result<Preflight, LoadError> {
+        self.preflight_with(artifact, &LoadOptions::default())
+    }
+
+    fn preflight_with(
+        &self,
+        artifact: &Artifact,
+        options: &LoadOptions,
+    ) -> Result<Preflight, LoadError> {
         let plugin = || artifact.name().to_owned();
         if artifact.kind() != PluginKind::Native {
             return Err(LoadError::KindMismatch {
@@ -133,11 +142,14 @@ impl Loader for NativeLoader {
                 artifact: artifact.kind(),
             });
         }
-        preflight::preflight(artifact.bytes(), Target::current(), &self.allowed).map_err(|reason| {
-            LoadError::NativeRefused {
-                plugin: plugin(),
-                reason,
-            }
+        let is_allowed = |library: &String| {
+            self.allowed.contains(library) || options.allow.libraries.contains(library)
+        };
+        let limit = options.limits.library_max;
+        let found = preflight::preflight(artifact.bytes(), Target::current(), limit, is_allowed);
+        found.map_err(|reason| LoadError::NativeRefused {
+            plugin: plugin(),
+            reason,
         })
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod native;
+mod native_options;
 mod native_rust;
 mod seam;
 mod support;

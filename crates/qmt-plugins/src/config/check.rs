@@ -83,6 +83,11 @@ fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {
     if let Err(error) = PluginSource::parse(&provider.path, provider.sha256.as_deref()) {
         return fail("path", error.to_string());
     }
+    let is_name = |library: &String| !library.trim().is_empty() && !library.contains('*');
+    if let Some(library) = provider.allow.libraries.iter().find(|name| !is_name(name)) {
+        let rule = format!("`{library}` must be the exact name of a library: `libcuda.so.1`");
+        return fail("allow.libraries", rule);
+    }
     let file = provider.file.as_deref();
     if file.is_some_and(|file| {
         file.trim_matches('/').is_empty() || file.split('/').any(|part| part == "..")

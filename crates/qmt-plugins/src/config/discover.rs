@@ -9,8 +9,6 @@ use super::{ConfigError, ConfigFile};
 /// The file names that are searched for, without extension.
 const NAMES: [&str; 3] = ["extism_plugins", "plugins", "providers"];
 const ENDINGS: [&str; 4] = ["toml", "json", "yaml", "yml"];
-/// The same, for error messages.
-const NAMES_SHOWN: &str = "extism_plugins, plugins or providers (.toml, .json, .yaml, .yml)";
 /// The variable that names the config file; no folder is searched then.
 const PATH_VARIABLE: &str = "QMT_PROVIDER_CONFIG";
 
@@ -26,7 +24,17 @@ impl ConfigFile {
     ///
     /// [`ConfigError::NotFound`] with all folders, or those of [`Self::read`].
     pub fn discover() -> Result<Self, ConfigError> {
-        discover(None, Folders::of_environment()?)
+        discover(None, &NAMES, Folders::of_environment()?)
+    }
+
+    /// As [`Self::discover`], but searches for files called one of `names`, in their order and
+    /// without extension: for hosts whose config has a name of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::discover`].
+    pub fn discover_named(names: &[&str]) -> Result<Self, ConfigError> {
+        discover(None, names, Folders::of_environment()?)
     }
 
     /// As [`Self::discover`], but searches `folder` as well: first for a file that belongs to this
@@ -37,7 +45,7 @@ impl ConfigFile {
     /// [`ConfigError::ForeignOwner`] if there is only a file of another user, or those of
     /// [`Self::discover`].
     pub fn discover_in(folder: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        discover(Some(folder.as_ref()), Folders::of_environment()?)
+        discover(Some(folder.as_ref()), &NAMES, Folders::of_environment()?)
     }
 }
 
@@ -74,16 +82,21 @@ impl Folders {
     }
 }
 
-fn discover(working: Option<&Path>, environment: Folders) -> Result<ConfigFile, ConfigError> {
+fn discover(
+    working: Option<&Path>,
+    names: &[&str],
+    environment: Folders,
+) -> Result<ConfigFile, ConfigError> {
     let Folders { file, mut folders } = environment;
     if let Some(path) = file {
         return ConfigFile::read(path);
     }
-    let in_working = working.map(working_files).unwrap_or_default();
+    let in_working = working.map(|folder| working_files(folder, names));
+    let in_working = in_working.unwrap_or_default();
     if let Some(path) = in_working.own {
         return ConfigFile::read(path);
     }
-    let candidates = folders.iter().flat_map(|folder| candidates(folder));
+    let candidates = folders.iter().flat_map(|folder| candidates(folder, names));
     let known = candidates.into_iter().find(|path| path.is_file());
     match (known.or(in_working.root), in_working.other) {
         (Some(path), foreign) => {
@@ -102,7 +115,7 @@ fn discover(working: Option<&Path>, environment: Folders) -> Result<ConfigFile, 
                 folders.insert(0, folder.to_owned());
             }
             Err(ConfigError::NotFound {
-                names: NAMES_SHOWN,
+                names: shown(names),
                 folders,
             })
         }
@@ -117,9 +130,9 @@ struct WorkingFiles {
     other: Option<PathBuf>,
 }
 
-fn working_files(folder: &Path) -> WorkingFiles {
+fn working_files(folder: &Path, names: &[&str]) -> WorkingFiles {
     let mut files = WorkingFiles::default();
-    for path in candidates(folder).filter(|path| path.is_file()) {
+    for path in candidates(folder, names).filter(|path| path.is_file()) {
         let place = match owner(&path) {
             Ok(Owner::Own) => &mut files.own,
             Ok(Owner::Root) => &mut files.root,
@@ -130,13 +143,21 @@ fn working_files(folder: &Path) -> WorkingFiles {
     files
 }
 
-fn candidates(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    let stems = NAMES.iter().map(move |name| folder.join(name));
-    stems.flat_map(|stem| {
-        ENDINGS
-            .iter()
-            .map(move |ending| stem.with_extension(ending))
+fn candidates(folder: &Path, names: &[&str]) -> impl Iterator<Item = PathBuf> {
+    names.iter().flat_map(move |name| {
+        let file = move |ending| folder.join(format!("{name}.{ending}"));
+        ENDINGS.iter().map(file)
     })
+}
+
+/// Returns `names` and the endings for an error message.
+fn shown(names: &[&str]) -> String {
+    let endings = ENDINGS.map(|ending| format!(".{ending}")).join(", ");
+    let names = match names {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        names => names.concat(),
+    };
+    format!("{names} ({endings})")
 }
 
 #[cfg(test)]
@@ -161,27 +182,45 @@ mod tests {
     fn the_working_folder_is_searched_on_request_only() {
         let (here, home) = (folder("[oci]\nparallel = 1"), folder("[oci]\nparallel = 2"));
         let parallel = |working, folders| {
-            let file = discover(working, folders).unwrap();
+            let file = discover(working, &NAMES, folders).unwrap();
             file.config().oci.parallel
         };
         assert_eq!(parallel(None, environment(&[&home])), Some(2));
         assert_eq!(parallel(Some(here.path()), environment(&[&home])), Some(1));
         let empty = tempfile::tempdir().unwrap();
-        let error = discover(None, environment(&[&empty])).unwrap_err();
+        let error = discover(None, &NAMES, environment(&[&empty])).unwrap_err();
         assert!(matches!(error, ConfigError::NotFound { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_host_can_have_names_of_its_own() {
+        let usual = folder("");
+        let own = tempfile::tempdir().unwrap();
+        let path = own.path().join("my.host.toml");
+        std::fs::write(&path, "").unwrap();
+        let folders = || environment(&[&usual, &own]);
+        let names = ["absent", "my.host"];
+        assert_eq!(discover(None, &names, folders()).unwrap().path(), path);
+        let usual = discover(None, &NAMES, folders()).unwrap();
+        assert!(usual.path().ends_with("plugins.toml"));
+        let error = discover(None, &["absent", "other", "third"], folders()).unwrap_err();
+        let words = "no absent, other or third (.toml, .json, .yaml, .yml) in";
+        assert!(error.to_string().contains(words), "{error}");
+        let error = discover(None, &["absent"], folders()).unwrap_err();
+        assert!(error.to_string().contains("no absent (.toml"), "{error}");
     }
 
     #[test]
     fn the_first_folder_with_a_file_counts() {
         let empty = tempfile::tempdir().unwrap();
         let (one, two) = (folder("[oci]\nparallel = 1"), folder("[oci]\nparallel = 2"));
-        let file = discover(Some(empty.path()), environment(&[&one, &two])).unwrap();
+        let file = discover(Some(empty.path()), &NAMES, environment(&[&one, &two])).unwrap();
         assert_eq!(file.path(), one.path().join("plugins.toml"));
         let named = Folders {
             file: Some(two.path().join("plugins.toml")),
             ..environment(&[&one])
         };
-        let file = discover(Some(one.path()), named).unwrap();
+        let file = discover(Some(one.path()), &NAMES, named).unwrap();
         assert_eq!(file.config().oci.parallel, Some(2));
     }
 
@@ -195,9 +234,9 @@ mod tests {
             return;
         }
         let empty = tempfile::tempdir().unwrap();
-        let error = discover(Some(here.path()), environment(&[&empty])).unwrap_err();
+        let error = discover(Some(here.path()), &NAMES, environment(&[&empty])).unwrap_err();
         assert!(matches!(error, ConfigError::ForeignOwner { .. }), "{error}");
-        let file = discover(Some(here.path()), environment(&[&home])).unwrap();
+        let file = discover(Some(here.path()), &NAMES, environment(&[&home])).unwrap();
         assert_eq!(file.config().oci.parallel, Some(2));
         assert!(
             file.warnings()

@@ -18,7 +18,7 @@ pub enum ConfigError {
     )]
     NotFound {
         /// The file names that were searched for, with their extensions.
-        names: &'static str,
+        names: String,
         /// The folders that were searched.
         folders: Vec<PathBuf>,
     },

@@ -27,6 +27,9 @@ pub struct ProviderConfig {
     pub file: Option<String>,
     /// The SHA-256 digest of the file, 64 hexadecimal digits; required if `path` is a URL.
     pub sha256: Option<String>,
+    /// An export that is called with empty input, for at most 10 seconds, before a reload replaces
+    /// the version that runs; if it fails, that one stays.
+    pub probe: Option<String>,
     /// The configuration that the plugin gets. Strings are passed as they are, other values as JSON.
     pub config: BTreeMap<String, serde_json::Value>,
     /// Resource limits.
@@ -57,6 +60,8 @@ pub struct LimitsConfig {
     pub timeout: Option<Span>,
     /// Maximum number of instructions of one call, in wasmtime's units of fuel. Not counted by default.
     pub fuel: Option<u64>,
+    /// Maximum size of a native library. The largest file of an image is set by `max_artifact_size`.
+    pub library_max: Option<ByteSize>,
     /// Maximum size of the body of an HTTP request that a Wasm plugin makes, and of its response.
     pub http_body_max: Option<ByteSize>,
 }
@@ -73,6 +78,9 @@ pub struct AllowConfig {
     pub paths: BTreeMap<String, PathBuf>,
     /// Environment variables that a Wasm plugin gets, by name, as config values.
     pub env: Vec<String>,
+    /// Libraries that a native plugin may need beyond those of the C, C++ and OpenMP runtimes, by
+    /// exact name: `libcuda.so.1`.
+    pub libraries: Vec<String>,
     /// Whether native code may be loaded. Default: only if its signature is accepted.
     pub native: Option<bool>,
 }

@@ -31,7 +31,7 @@ impl PluginHost {
         // The packer has read it already, and reports what can't be read.
         let bytes = read.ok()?.ok()?;
         let artifact = Artifact::from_bytes(kind, bytes, file.display().to_string());
-        match self.preflight(&artifact) {
+        match self.preflight(&artifact, &self.defaults) {
             // A kind that this build can't load is not checked.
             Ok(_) | Err(Error::Unsupported { .. }) => None,
             Err(Error::Load { source, .. }) => Some(warning(&source)),

@@ -224,9 +224,14 @@ pub(crate) fn options(provider: &ProviderConfig, defaults: &LoadOptions) -> Load
     if let Some(size) = limits.http_body_max {
         options.limits.http_body_max = size.bytes();
     }
+    if let Some(size) = limits.library_max {
+        options.limits.library_max = size.bytes();
+    }
     let allow = &provider.allow;
     options.allow.hosts.extend_from_slice(&allow.hosts);
     options.allow.env.extend_from_slice(&allow.env);
+    let libraries = &mut options.allow.libraries;
+    libraries.extend_from_slice(&allow.libraries);
     let paths = allow.paths.iter();
     let paths = paths.map(|(host, guest)| (host.into(), guest.clone()));
     options.allow.paths.extend(paths);

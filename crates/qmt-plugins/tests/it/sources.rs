@@ -122,3 +122,55 @@ async fn an_artifact_of_titled_files_loads_by_its_title() {
     let messages = messages(&error);
     assert!(messages.contains("README.md, echo.wasm"), "{messages}");
 }
+
+/// A native plugin that needs a library beyond the runtimes, of a size above the operator's limit.
+#[tokio::test]
+async fn the_config_allows_libraries_and_limits_their_size() {
+    let scene = Scene::new().await;
+    let folder = scene.folder.path();
+    let flags = ["-Wl,-soname,libgpu.so.1"];
+    let gpu = plugins::compile(folder, "libgpu.so.1", "int gpu;", &flags).unwrap();
+    let flags = ["-Wl,--no-as-needed", gpu.to_str().unwrap()];
+    plugins::compile(folder, "needy.so", plugins::ECHO_C, &flags).unwrap();
+    let size = std::fs::metadata(folder.join("needy.so")).unwrap().len();
+    for (libraries, library_max, refused) in [
+        ("", size, Some("`libgpu.so.1`")),
+        ("libgpu.so", size, Some("`libgpu.so.1`")),
+        ("libgpu.so.1", size - 1, Some("bytes, more than")),
+        ("libgpu.so.1", size, None),
+    ] {
+        let libraries = libraries
+            .split_terminator(' ')
+            .map(|name| format!("\"{name}\""));
+        let libraries = libraries.collect::<Vec<_>>().join(", ");
+        let lines = format!(
+            "[providers.allow]\nnative = true\nlibraries = [{libraries}]\n\
+             [providers.limits]\nlibrary_max = {library_max}"
+        );
+        let host = scene.host(&config(&scene, "needy.so", &lines));
+        let target = qmt_plugins::Target::named(host.config(), "greeter").unwrap();
+        let inspection = host.inspect(&target).await.unwrap();
+        match (refused, inspection.content.unwrap().preflight) {
+            (Some(words), Err(problem)) => assert!(problem.contains(words), "{problem}"),
+            (None, Ok(preflight)) => {
+                assert!(preflight.imports.contains(&"libgpu.so.1".to_owned()));
+            }
+            (_, preflight) => panic!("{libraries} {library_max}: {preflight:?}"),
+        }
+        // The dynamic loader would not find this library; what was refused is not opened.
+        let error = messages(&host.load("greeter").await.err().unwrap());
+        match refused {
+            Some(words) => assert!(error.contains(words), "{error}"),
+            None => assert!(error.contains("cannot open shared object"), "{error}"),
+        }
+    }
+    let wild = config(&scene, "needy.so", "allow = { libraries = [\"libcuda*\"] }");
+    let path = scene.write("wild.toml", &wild);
+    let error = qmt_plugins::config::ConfigFile::read(path)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("allow.libraries") && error.contains("exact name"),
+        "{error}"
+    );
+}

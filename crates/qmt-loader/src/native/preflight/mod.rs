@@ -7,7 +7,7 @@
 mod elf;
 mod other;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use object::{Architecture, BinaryFormat, Endianness, FileKind};
 
@@ -16,8 +16,6 @@ use crate::error::NativeRefusal;
 use crate::loader::Preflight;
 use qmt_oci_ref::PluginKind;
 
-/// The bytes that a library may have: 512 MiB.
-pub(super) const LIBRARY_MAX: u64 = 512 * 1024 * 1024;
 /// The symbols that a library may export.
 pub(super) const SYMBOLS_MAX: usize = 200_000;
 
@@ -32,8 +30,8 @@ const ABI_CALL: &str = "qmt_plugin_call";
 /// The mark of the version in the library's data.
 const ABI_MARK: &str = "qmt_plugin_abi";
 
-/// The libraries of the C and C++ runtimes, of which a process has one each.
-const RUNTIME_LIBRARIES: [&str; 18] = [
+/// The libraries of the C, C++ and OpenMP runtimes, of which a process has one each.
+const RUNTIME_LIBRARIES: [&str; 21] = [
     // glibc and the compilers' own
     "ld-linux-aarch64.so.1",
     "ld-linux-armhf.so.3",
@@ -55,6 +53,10 @@ const RUNTIME_LIBRARIES: [&str; 18] = [
     "libc.so",
     // LLVM's
     "libunwind.so.1",
+    // OpenMP: of gcc, of LLVM, and of LLVM as Debian names it
+    "libgomp.so.1",
+    "libomp.so",
+    "libomp.so.5",
 ];
 
 /// The machine that a library must be made for.
@@ -124,15 +126,16 @@ enum SymbolKind {
     Either,
 }
 
-/// Checks `bytes` for `target`; `allowed` are libraries beyond those of the runtimes.
+/// Checks `bytes`, at most `limit` of them, for `target`; `is_allowed` accepts libraries beyond
+/// those of the runtimes.
 pub(super) fn preflight(
     bytes: &[u8],
     target: Target,
-    allowed: &BTreeSet<String>,
+    limit: u64,
+    is_allowed: impl Fn(&String) -> bool,
 ) -> Result<Preflight, NativeRefusal> {
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    if size > LIBRARY_MAX {
-        let limit = LIBRARY_MAX;
+    if size > limit {
         return Err(NativeRefusal::TooLarge { size, limit });
     }
     let kind = FileKind::parse(bytes).map_err(|_| NativeRefusal::UnknownFormat)?;
@@ -158,7 +161,7 @@ pub(super) fn preflight(
             BinaryFormat::Elf => RUNTIME_LIBRARIES.contains(&library.as_str()),
             _ => other::is_of_the_system(library, target.format),
         };
-        if !known && !allowed.contains(library) {
+        if !known && !is_allowed(library) {
             return Err(NativeRefusal::Library {
                 library: qmt_oci_ref::text::escape(library),
             });
@@ -228,9 +231,10 @@ fn malformed(what: &'static str) -> NativeRefusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::LIBRARY_MAX;
 
     fn refused(bytes: &[u8]) -> NativeRefusal {
-        preflight(bytes, Target::current(), &BTreeSet::new()).unwrap_err()
+        preflight(bytes, Target::current(), LIBRARY_MAX, |_| false).unwrap_err()
     }
 
     /// NAT-02, LIM-05: 512 MiB are looked at, one byte more is not.

@@ -1,0 +1,119 @@
+//! Follows what a plugin comes from: a file as it changes, a tag as it moves.
+
+use std::fs::Metadata;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::{Slot, Take};
+use crate::config::Span;
+use crate::error::Error;
+use crate::host::PluginHost;
+use crate::source::PluginSource;
+use crate::target::Target;
+
+/// The time between two looks at a file. A change is taken once it was the same at two of them.
+const FILE_INTERVAL: Duration = Duration::from_millis(500);
+/// The shortest time between two questions for a tag.
+const TAG_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// Added to `refresh_after`, so that a tag is old enough to be resolved again.
+const TAG_MARGIN: Duration = Duration::from_millis(50);
+
+impl PluginHost {
+    /// Reloads the plugin called `name` whenever what it comes from changes, until the future is
+    /// dropped: a file at most 1.5 seconds after its last change, also if another file takes its
+    /// name, and a tag in a registry each `refresh_after`, at most once in a second. Loads the
+    /// plugin as [`Self::reloadable`] does, and keeps it loaded.
+    ///
+    /// A version that [`Self::reload`] would refuse leaves the one before, with
+    /// [`Event::Kept`](crate::Event::Kept), until there is another change. Returns at once, with a
+    /// [`Event::Note`](crate::Event::Note), if there is nothing to follow: a digest, a layout, or a
+    /// tag without `refresh_after`.
+    ///
+    /// ```no_run
+    /// # async fn run(host: std::sync::Arc<qmt_plugins::PluginHost>) {
+    /// let watching = tokio::spawn(async move { host.watch("greeter").await });
+    /// # watching.abort();
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`], if the first version can't be loaded.
+    pub async fn watch(&self, name: &str) -> Result<(), Error> {
+        let slot = match self.slot(name) {
+            Some(slot) => slot,
+            None => self.open_slot(&Target::named(self.config(), name)?).await?,
+        };
+        match slot.target.located(self.file.folder()) {
+            PluginSource::File(path) => self.watch_file(&slot, &path).await,
+            PluginSource::Registry(reference)
+                if reference.digest().is_none()
+                    && let Some(every) = self.config().oci.refresh_after =>
+            {
+                self.watch_tag(&slot, every).await
+            }
+            PluginSource::Registry(_) | PluginSource::Layout { .. } | PluginSource::Url { .. } => {
+                let message = "it is not followed: only files and, with `refresh_after`, tags in a \
+                               registry can change";
+                self.reporter(&slot.target).note(message);
+                Ok(())
+            }
+        }
+    }
+
+    async fn watch_file(&self, slot: &Arc<Slot>, path: &Path) -> Result<(), Error> {
+        // What was loaded can be older than the first look, so that one counts as a change.
+        let (mut taken, mut last) = (None, None);
+        loop {
+            // A file that is absent for a moment is being replaced.
+            let now = tokio::fs::metadata(path).await.ok();
+            let now = now.map(|metadata| Fingerprint::of(&metadata));
+            let is_settled = now.is_some() && now == last;
+            if is_settled && now != taken {
+                // Why a version was refused is an event.
+                let _ = self.replace(slot, Take::Changed).await;
+                taken.clone_from(&now);
+            }
+            last = now;
+            tokio::time::sleep(FILE_INTERVAL).await;
+        }
+    }
+
+    async fn watch_tag(&self, slot: &Arc<Slot>, every: Span) -> Result<(), Error> {
+        let interval = (every.duration() + TAG_MARGIN).max(TAG_INTERVAL_MIN);
+        loop {
+            tokio::time::sleep(interval).await;
+            // Why a version was refused is an event.
+            let _ = self.replace(slot, Take::Changed).await;
+        }
+    }
+}
+
+/// What changes if a file is written, or replaced by another one.
+#[derive(Clone, PartialEq, Eq)]
+struct Fingerprint {
+    size: u64,
+    modified: Option<SystemTime>,
+    /// Device, inode, and the time of the last change of any kind.
+    #[cfg(unix)]
+    identity: (u64, u64, i64, i64),
+}
+
+impl Fingerprint {
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt as _;
+        Self {
+            size: metadata.len(),
+            modified: metadata.modified().ok(),
+            #[cfg(unix)]
+            identity: (
+                metadata.dev(),
+                metadata.ino(),
+                metadata.ctime(),
+                metadata.ctime_nsec(),
+            ),
+        }
+    }
+}
