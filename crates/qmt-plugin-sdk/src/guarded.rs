@@ -7,7 +7,7 @@ use crate::Error;
 #[cfg(not(target_arch = "wasm32"))]
 pub use self::native::{EXPORTS, Export};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use self::native::{FAILED, OK, PANICKED, UNKNOWN, call};
+pub(crate) use self::native::{FAILED, OK, call};
 
 /// A function from bytes to bytes.
 pub(crate) type Function = fn(&[u8]) -> Result<Vec<u8>, Error>;
@@ -23,7 +23,7 @@ pub(crate) fn words(panic: &(dyn Any + Send)) -> Vec<u8> {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-mod native {
+pub(crate) mod native {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::{Function, words};

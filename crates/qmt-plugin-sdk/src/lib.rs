@@ -96,7 +96,7 @@ pub use qmt_plugin_sdk_macros::export;
 #[cfg(feature = "export")]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::codec::{Plain, Returned, borrow, decode};
+    pub use crate::codec::{Borrowed, Plain, Returned, borrow, decode};
     #[cfg(target_arch = "wasm32")]
     pub use crate::ffi::run;
     #[cfg(not(target_arch = "wasm32"))]

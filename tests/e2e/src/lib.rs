@@ -13,6 +13,7 @@ pub mod case;
 pub mod command;
 pub mod embedded;
 pub mod image;
+pub mod projects;
 
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,6 @@
 )]
 
 mod native;
-mod native_rust;
 mod seam;
 mod support;
 mod wasi_calls;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Error;
-use crate::guarded::{PANICKED, UNKNOWN};
+use crate::guarded::native::{PANICKED, UNKNOWN};
 
 #[crate::export]
 fn echo(input: &[u8]) -> Vec<u8> {
