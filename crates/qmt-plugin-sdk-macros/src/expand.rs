@@ -1,7 +1,7 @@
 //! The expansion of `export`: the function as it is, and a function from bytes to bytes around it.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Error, FnArg, GenericParam, ItemFn, Result, ReturnType, Safety, Signature, Type};
 
@@ -12,11 +12,13 @@ pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     let function: ItemFn = syn::parse2(item)?;
     let input = check(&function.sig)?;
     let private = quote!(::qmt_plugin::__private);
-    let argument = match input {
-        None => quote!(),
-        Some(Type::Reference(_)) => quote!(#private::borrow(input)?),
-        Some(_) => quote!(#private::decode(input)?),
-    };
+    // With the span of the type, so that a missing trait is reported there.
+    let argument = input.map(|input| match input {
+        Type::Reference(_) => {
+            quote_spanned!(input.span()=> ::qmt_plugin::__private::borrow(input)?)
+        }
+        _ => quote_spanned!(input.span()=> ::qmt_plugin::__private::decode(input)?),
+    });
     let name = &function.sig.ident;
     let export = name.to_string();
     let export = export.trim_start_matches("r#");

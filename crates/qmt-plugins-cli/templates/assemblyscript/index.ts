@@ -17,6 +17,6 @@ export function greet(): i32 {
 
 // What `throw` and failed assertions call.
 export function abort(message: string | null, file: string | null, line: u32, column: u32): void {
-  fail(message === null ? "no message" : message!);
+  fail(message === null ? "no message" : message);
   unreachable();
 }
