@@ -30,7 +30,7 @@ pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             fn __qmt_plugin_call(input: &[u8]) -> #private::Answer {
                 use #private::Plain as _;
                 let _ = input;
-                #private::Returned(#name(#argument)).encode()
+                #private::Returned::new(#name(#argument)).encode()
             }
             ::qmt_plugin::__export!(#export, #symbol, __qmt_plugin_call);
         };
@@ -57,6 +57,7 @@ fn check(signature: &Signature) -> Result<Option<&Type>> {
     }
     if let ReturnType::Type(_, returned) = &signature.output
         && let Type::Reference(reference) = &**returned
+        && !matches!(&reference.lifetime, Some(lifetime) if lifetime.ident == "static")
     {
         let rule = "the result is owned: return `Vec<u8>`, `String` or a type with `Serialize`";
         return Err(Error::new_spanned(reference, rule));

@@ -58,7 +58,14 @@ impl Borrowed for str {
 
 /// What a function returned.
 #[derive(Debug)]
-pub struct Returned<T>(pub T);
+pub struct Returned<T>(T);
+
+impl<T> Returned<T> {
+    /// Wraps the result of a call.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+}
 
 impl<T, E> Returned<Result<T, E>> {
     /// Takes precedence over [`Plain`]: a `Result` is never JSON.

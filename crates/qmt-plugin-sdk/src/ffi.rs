@@ -12,8 +12,10 @@ pub use self::native::config;
 #[cfg(target_arch = "wasm32")]
 pub use self::wasm::{config, run};
 
-/// Exports `$call`, a function from bytes to bytes, as `$name`; `$symbol` is unique to the name, so
-/// that a second function of that name does not compile.
+/// Exports `$call`, a function from bytes to bytes, as `$name`.
+///
+/// The symbols are what is unsafe here: two of one name would be mistaken for each other. The
+/// compiler refuses a second one, of `$symbol` in a native library and of `$name` in a Wasm module.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use qmt_e2e_tests::projects::{self, Built, PROJECTS};
 use qmt_plugins::Plugin;
@@ -27,9 +28,17 @@ async fn load(kind: PluginKind, file: &Path, config: &[(&str, &str)]) -> Arc<dyn
         .iter()
         .map(|(key, value)| ((*key).into(), (*value).into()));
     options.config = config.collect();
+    // A compiler without optimisations takes long for Go's module of 2 MB, and keeps it then.
+    options.limits.compile_timeout = Duration::from_mins(10);
+    let compiled = Some(kept().join("compiled"));
     let loader: Box<dyn Loader> = match kind {
         PluginKind::Native => Box::new(NativeLoader::new(kept().join("private"))),
-        PluginKind::Wasm => Box::new(WasmLoader::builder().build().unwrap()),
+        PluginKind::Wasm => Box::new(
+            WasmLoader::builder()
+                .compile_cache(compiled)
+                .build()
+                .unwrap(),
+        ),
     };
     loader.load(artifact, options).await.unwrap()
 }
