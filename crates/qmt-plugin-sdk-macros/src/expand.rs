@@ -13,11 +13,13 @@ pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     let input = check(&function.sig)?;
     let private = quote!(::qmt_plugin::__private);
     // With the span of the type, so that a missing trait is reported there.
-    let argument = input.map(|input| match input {
-        Type::Reference(_) => {
-            quote_spanned!(input.span()=> ::qmt_plugin::__private::borrow(input)?)
-        }
-        _ => quote_spanned!(input.span()=> ::qmt_plugin::__private::decode(input)?),
+    let argument = input.map(|input| {
+        let read = match input {
+            Type::Reference(_) => "borrow",
+            _ => "decode",
+        };
+        let read = syn::Ident::new(read, input.span());
+        quote_spanned!(input.span()=> ::qmt_plugin::__private::#read(input)?)
     });
     let name = &function.sig.ident;
     let export = name.to_string();
