@@ -131,11 +131,13 @@ fn fmt(sh: &Shell) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What the light crates must not pull in: a user of references gets no runtime and no TLS.
+/// What the light crates must not pull in: a user of references gets no runtime and no TLS, and a
+/// host no macros of plugin authors.
 fn trees(sh: &Shell) -> anyhow::Result<Outcome> {
     let vocabulary: &[&str] = &["-p", "qmt-oci-ref"];
     let seam: &[&str] = &["-p", "qmt-registry", "--no-default-features"];
     let loader: &[&str] = &["-p", "qmt-loader", "--no-default-features"];
+    let author: &[&str] = &["-p", "qmt-plugin-sdk"];
     let light: &[&[&str]] = &[
         &["-p", "qmt-registry"],
         &["-p", "qmt-artifact"],
@@ -146,7 +148,9 @@ fn trees(sh: &Shell) -> anyhow::Result<Outcome> {
     forbid(sh, vocabulary, &["tokio", "reqwest", "rustls", "wasmtime"])?;
     forbid(sh, seam, &["reqwest", "rustls", "wasmtime"])?;
     forbid(sh, loader, &["extism", "wasmtime", "libloading"])?;
-    forbid(sh, &["-p", "qmt-plugins-cli"], &["extism"])?;
+    forbid(sh, author, &["tokio", "qmt-oci-ref", "extism-pdk"])?;
+    let sdk = ["extism", "linkme", "qmt-plugin-sdk-macros"];
+    forbid(sh, &["-p", "qmt-plugins-cli"], &sdk)?;
     for selection in light {
         forbid(sh, selection, &["wasmtime", "extism"])?;
     }

@@ -67,7 +67,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Writes fixtures/oci-layouts and fixtures/sigstore again
+    /// Writes fixtures/oci-layouts and fixtures/sigstore again, and builds plugins in every language
+    /// whose toolchain is installed
     Fixtures {
         /// Records signatures of cosign instead: fixtures/sigstore/cosign
         #[arg(long)]

@@ -39,7 +39,7 @@ impl Program {
         match self {
             Self::Demo => &["demo", "qmt-plugins"],
             Self::Cases => &["cases", "qmt-plugins"],
-            Self::Fixtures => &["fixtures"],
+            Self::Fixtures => &["fixtures", "qmt-plugins"],
             Self::Interop => &["qmt-interop", "qmt-plugins"],
             Self::Bench => &[
                 "qmt-bench",

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use qmt_plugins::config::Span;
 
+use crate::command::project_name;
+
 const AFTER_HELP: &str = "\
 Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 not verified, 4 not found, 5 network, 6 config, \
 130 interrupted.";
@@ -91,6 +93,8 @@ pub(crate) enum Command {
     Update(Targets),
     /// Packs a plugin into an image and pushes it.
     Publish(Publish),
+    /// Writes a plugin project that builds, with a test.
+    New(New),
     /// Checks credentials for a registry, and stores them where docker does.
     Login(Login),
     /// Removes the credentials of a registry.
@@ -215,6 +219,28 @@ pub(crate) struct Publish {
     /// PKCS #8 in PEM, or cosign's format with its password in `COSIGN_PASSWORD`.
     #[arg(long, value_name = "FILE")]
     pub(crate) sign_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// The name of the plugin and of its new folder.
+    #[arg(value_parser = project_name)]
+    pub(crate) name: String,
+    /// The language.
+    #[arg(long, value_enum)]
+    pub(crate) lang: Language,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// A native library and a Wasm module from one source.
+    Rust,
+    /// A native library.
+    C,
+    /// A Wasm module.
+    Go,
+    /// A Wasm module.
+    Assemblyscript,
 }
 
 #[derive(Debug, Args)]

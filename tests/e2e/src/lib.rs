@@ -13,6 +13,7 @@ pub mod case;
 pub mod command;
 pub mod embedded;
 pub mod image;
+pub mod projects;
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,7 @@ pub fn root() -> PathBuf {
 }
 
 #[cfg(doctest)]
-use {qmt_cache as _, qmt_loader as _, qmt_plugins as _}; // The programs in the documents use them.
+use {qmt_cache as _, qmt_loader as _, qmt_plugin as _, qmt_plugins as _}; // The programs in the documents use them.
 
 /// The code blocks of the documents that readers start from.
 #[cfg(doctest)]

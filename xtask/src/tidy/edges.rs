@@ -13,7 +13,12 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("qmt-artifact", SUPPORT),
     ("qmt-verify", SUPPORT),
     ("qmt-cache", SUPPORT),
-    ("qmt-loader", SUPPORT),
+    ("qmt-plugin-sdk-macros", &[]),
+    ("qmt-plugin-sdk", &["qmt-plugin-sdk-macros"]),
+    (
+        "qmt-loader",
+        &["qmt-oci-ref", "qmt-storage", "qmt-plugin-sdk"],
+    ),
     ("qmt-testkit", SUPPORT),
     (
         "qmt-plugins",
@@ -37,7 +42,13 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 const SUPPORT: &[&str] = &["qmt-oci-ref", "qmt-storage"];
-const WITHOUT_TESTKIT: &[&str] = &["qmt-oci-ref", "qmt-storage", "xtask"];
+const WITHOUT_TESTKIT: &[&str] = &[
+    "qmt-oci-ref",
+    "qmt-storage",
+    "qmt-plugin-sdk-macros",
+    "qmt-plugin-sdk",
+    "xtask",
+];
 
 /// The members that may name a library, and those that may in tests (`*`: all). A star at the end
 /// of the library's name matches the rest of it.
@@ -47,6 +58,8 @@ const LIBRARIES: &[(&str, &[&str], &[&str])] = &[
     ("sigstore*", &["qmt-verify"], &["qmt-testkit"]),
     ("extism", &["qmt-loader", "qmt-interop", "qmt-bench"], &[]),
     ("extism-convert", &["qmt-loader"], &[]),
+    ("extism-pdk", &["qmt-plugin-sdk"], &[]),
+    ("linkme", &["qmt-plugin-sdk"], &[]),
     ("libloading", &["qmt-loader"], &[]),
     (
         "wasmtime*",
@@ -141,6 +154,7 @@ mod tests {
             ("qmt-registry", "qmt-registry", Dev),
             ("qmt-plugins", "qmt-verify", Normal),
             ("qmt-plugins-cli", "qmt-plugins", Normal),
+            ("qmt-loader", "qmt-plugin-sdk", Normal),
             ("qmt-testkit", "qmt-oci-ref", Normal),
             ("qmt-e2e-tests", "qmt-verify", Dev),
             ("qmt-registry", "reqwest", Normal),
@@ -166,6 +180,8 @@ mod tests {
             ("qmt-registry", "qmt-testkit", Normal),
             ("qmt-testkit", "qmt-registry", Dev),
             ("qmt-plugins-cli", "qmt-loader", Normal),
+            ("qmt-plugin-sdk", "qmt-oci-ref", Normal),
+            ("qmt-plugin-sdk", "qmt-testkit", Dev),
             ("xtask", "qmt-testkit", Normal),
             ("qmt-new", "qmt-oci-ref", Normal),
             ("qmt-plugins", "reqwest", Normal),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::author::ABI_VERSION;
+use super::abi::VERSION;
 use super::ffi::{Abi, Outcome};
 use super::opened::{self, Opened};
 use super::plugin::NativePlugin;
@@ -76,11 +76,11 @@ impl NativeLoader {
         let abi = Abi::find(&opened.library);
         if let Some(abi) = &abi {
             let found = abi.version();
-            if found != ABI_VERSION {
+            if found != VERSION {
                 return Err(LoadError::AbiVersion {
                     plugin: plugin.to_owned(),
                     found,
-                    supported: ABI_VERSION,
+                    supported: VERSION,
                 });
             }
             configure(plugin, &opened, abi, options)?;

@@ -3,9 +3,7 @@
 //! Code of a library runs from the moment it is opened, so everything that can be checked is
 //! checked before, in the bytes; and what is opened is a copy that cannot be changed any more.
 
-pub mod author;
 mod ffi;
-mod guarded;
 #[cfg(feature = "native")]
 mod load;
 #[cfg(feature = "native")]
@@ -16,6 +14,9 @@ mod plugin;
 mod preflight;
 #[cfg(feature = "native")]
 mod sealed;
+
+/// The C interface of native plugins: `qmt_plugin.h` and its version.
+pub use qmt_plugin::abi;
 
 #[cfg(feature = "native")]
 pub use self::ffi::Symbol;

@@ -7,7 +7,6 @@
 
 mod native;
 mod native_options;
-mod native_rust;
 mod seam;
 mod support;
 mod wasi_calls;

@@ -56,7 +56,7 @@ impl Workshop {
     /// Compiles a file of `echo-c` into a shared library, unless `flags` say otherwise.
     pub(crate) fn compile(&self, source: &str, flags: &[&str]) -> Vec<u8> {
         let out = self.path("library.so");
-        let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+        let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("../qmt-plugin-sdk/include");
         let output = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-I"])
             .arg(include)

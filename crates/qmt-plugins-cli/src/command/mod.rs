@@ -5,11 +5,14 @@ mod config;
 mod inspect;
 mod list;
 mod login;
+mod new;
 mod publish;
 mod pull;
 mod run;
 mod trust;
 mod verify;
+
+pub(crate) use self::new::project_name;
 
 use clap::CommandFactory as _;
 
@@ -32,6 +35,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> CommandResult 
         Command::List => list::list(global, output),
         Command::Inspect(inspect) => inspect::inspect(global, output, &inspect).await,
         Command::Publish(publish) => publish::publish(global, output, &publish).await,
+        Command::New(new) => new::new(output, &new),
         Command::Login(login) => login::login(global, output, &login).await,
         Command::Logout(logout) => login::logout(output, &logout).await,
         Command::Trust(command) => trust::trust(global, output, command).await,

@@ -171,7 +171,7 @@ pub(crate) fn root() -> &'static Path {
 
 /// Builds the command once: cargo gives binaries of other packages to no test. With the default
 /// members selected, as for the tests, dependencies have the same features and are not built again.
-fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));

@@ -20,6 +20,7 @@ mod local;
 mod login;
 mod messages;
 mod output;
+mod projects;
 mod publish;
 mod recorded;
 mod scene;

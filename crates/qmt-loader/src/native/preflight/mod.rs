@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use object::{Architecture, BinaryFormat, Endianness, FileKind};
 
-use super::author::{ABI_MAGIC, ABI_VERSION};
+use super::abi::{MAGIC, VERSION};
 use crate::error::NativeRefusal;
 use crate::loader::Preflight;
 use qmt_oci_ref::PluginKind;
@@ -209,16 +209,16 @@ fn abi(facts: &Facts) -> Result<Option<u32>, NativeRefusal> {
     }
     let mark = facts.mark.as_deref().unwrap_or_default();
     let version = mark
-        .strip_prefix(&ABI_MAGIC)
+        .strip_prefix(&MAGIC)
         .and_then(|version| version.first_chunk::<4>())
         .map(|version| u32::from_ne_bytes(*version))
         .ok_or(NativeRefusal::Malformed {
             what: "the mark of the plugin ABI does not begin as it must",
         })?;
-    if version != ABI_VERSION {
+    if version != VERSION {
         return Err(NativeRefusal::AbiVersion {
             found: version,
-            supported: ABI_VERSION,
+            supported: VERSION,
         });
     }
     Ok(Some(version))

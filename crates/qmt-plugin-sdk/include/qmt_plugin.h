@@ -3,7 +3,7 @@
  *
  * A plugin is a shared library that exports the functions below. All of them may be called from
  * any thread, and several at once. Nothing may unwind across them: a C++ plugin catches its
- * exceptions, a Rust plugin uses `qmt_loader::export_native_plugin!`, which catches panics.
+ * exceptions, a Rust plugin uses the crate qmt-plugin-sdk, which catches panics.
  * No constructor of the library runs before its signature and the mark below were checked.
  *
  * Memory: what the plugin gives out, the plugin frees, in qmt_plugin_free. What the host hands in

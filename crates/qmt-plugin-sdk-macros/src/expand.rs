@@ -1,0 +1,97 @@
+//! The expansion of `export`: the function as it is, and a function from bytes to bytes around it.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned as _;
+use syn::{Error, FnArg, GenericParam, ItemFn, Result, ReturnType, Safety, Signature, Type};
+
+pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    if !arguments.is_empty() {
+        return Err(Error::new_spanned(arguments, "`export` takes no arguments"));
+    }
+    let function: ItemFn = syn::parse2(item)?;
+    let input = check(&function.sig)?;
+    let private = quote!(::qmt_plugin::__private);
+    // With the span of the type, so that a missing trait is reported there.
+    let argument = input.map(|input| {
+        let read = match input {
+            Type::Reference(_) => "borrow",
+            _ => "decode",
+        };
+        let read = syn::Ident::new(read, input.span());
+        quote_spanned!(input.span()=> ::qmt_plugin::__private::#read(input)?)
+    });
+    let name = &function.sig.ident;
+    let export = name.to_string();
+    let export = export.trim_start_matches("r#");
+    let symbol = format!("qmt_plugin_export_{export}");
+    Ok(quote! {
+        #function
+
+        const _: () = {
+            fn __qmt_plugin_call(input: &[u8]) -> #private::Answer {
+                use #private::Plain as _;
+                let _ = input;
+                #private::Returned::new(#name(#argument)).encode()
+            }
+            ::qmt_plugin::__export!(#export, #symbol, __qmt_plugin_call);
+        };
+    })
+}
+
+/// Refuses what cannot be called with bytes; returns the type of the parameter.
+fn check(signature: &Signature) -> Result<Option<&Type>> {
+    if let Some(word) = &signature.asyncness {
+        let rule = "a plugin's function is not `async`: the host waits for its result";
+        return Err(Error::new_spanned(word, rule));
+    }
+    if let Some(abi) = &signature.abi {
+        let rule = "write a plain function: `export` makes the C interface";
+        return Err(Error::new_spanned(abi, rule));
+    }
+    if let Safety::Unsafe(word) = &signature.safety {
+        let rule = "an exported function is not `unsafe`: hosts call it with any input";
+        return Err(Error::new_spanned(word, rule));
+    }
+    let generic = |parameter: &&GenericParam| !matches!(parameter, GenericParam::Lifetime(_));
+    if let Some(parameter) = signature.generics.params.iter().find(generic) {
+        return Err(Error::new_spanned(parameter, GENERIC));
+    }
+    if let ReturnType::Type(_, returned) = &signature.output
+        && let Type::Reference(reference) = &**returned
+        && !matches!(&reference.lifetime, Some(lifetime) if lifetime.ident == "static")
+    {
+        let rule = "the result is owned: return `Vec<u8>`, `String` or a type with `Serialize`";
+        return Err(Error::new_spanned(reference, rule));
+    }
+    let mut inputs = signature.inputs.iter();
+    let input = inputs.next().map(parameter).transpose()?;
+    if let Some(second) = inputs.next() {
+        let rule = "an exported function takes one input: put several values into a struct";
+        return Err(Error::new(second.span(), rule));
+    }
+    Ok(input)
+}
+
+const GENERIC: &str = "an exported function has no generic types: hosts call it by name";
+
+fn parameter(input: &FnArg) -> Result<&Type> {
+    let input = match input {
+        FnArg::Typed(input) => &*input.ty,
+        FnArg::Receiver(receiver) => {
+            let rule = "an exported function takes no `self`: export a function, not a method";
+            return Err(Error::new_spanned(receiver, rule));
+        }
+    };
+    match input {
+        Type::ImplTrait(generic) => Err(Error::new_spanned(generic, GENERIC)),
+        Type::Reference(reference) if reference.mutability.is_some() => {
+            let rule = "the input belongs to the host: take `&[u8]`, `&str` or an owned type";
+            Err(Error::new_spanned(reference, rule))
+        }
+        _ => Ok(input),
+    }
+}
+
+#[cfg(test)]
+mod tests;
