@@ -49,12 +49,12 @@ impl Workshop {
     }
 
     /// Where constructors of `variants.c` leave their mark.
-    fn marker(&self) -> PathBuf {
+    pub(crate) fn marker(&self) -> PathBuf {
         self.path("marker")
     }
 
     /// Compiles a file of `echo-c` into a shared library, unless `flags` say otherwise.
-    fn compile(&self, source: &str, flags: &[&str]) -> Vec<u8> {
+    pub(crate) fn compile(&self, source: &str, flags: &[&str]) -> Vec<u8> {
         let out = self.path("library.so");
         let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
         let output = Command::new("cc")
@@ -71,13 +71,13 @@ impl Workshop {
         fs::read(out).unwrap()
     }
 
-    fn variant(&self, flags: &[&str]) -> Vec<u8> {
+    pub(crate) fn variant(&self, flags: &[&str]) -> Vec<u8> {
         let marker = format!("-DMARKER=\"{}\"", self.marker().display());
         self.compile("variants.c", &[&[marker.as_str()], flags].concat())
     }
 
     /// Loads `bytes`, which must be refused, and checks that none of the code ran.
-    async fn refuses(&self, bytes: Vec<u8>) -> NativeRefusal {
+    pub(crate) async fn refuses(&self, bytes: Vec<u8>) -> NativeRefusal {
         let library = artifact(PluginKind::Native, bytes);
         let result = self.loader().load(library, LoadOptions::default()).await;
         assert!(!self.marker().exists(), "the constructor ran");
