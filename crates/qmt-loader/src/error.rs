@@ -328,7 +328,9 @@ pub enum LoadError {
         source: Option<io::Error>,
     },
     /// The kernel lacks parts of the confinement that the host requires. No code of the plugin ran.
-    #[error("plugin `{plugin}` cannot be isolated as required: the kernel does not confine {missing}")]
+    #[error(
+        "plugin `{plugin}` cannot be isolated as required: the kernel does not confine {missing}"
+    )]
     Unconfined {
         /// The plugin's name.
         plugin: String,

@@ -161,7 +161,10 @@ impl Missing {
         (Self::PRIVILEGES, "privileges"),
         (Self::LIMITS, "resource limits"),
         (Self::PARENT, "end with the host"),
-        (Self::DESCRIPTORS, "inherited descriptors (close_range, Linux 5.9)"),
+        (
+            Self::DESCRIPTORS,
+            "inherited descriptors (close_range, Linux 5.9)",
+        ),
     ];
 
     /// Adds `part` unless it `holds`.

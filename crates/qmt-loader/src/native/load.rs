@@ -122,7 +122,13 @@ impl NativeLoader {
             library: opened.library.clone(),
             abi,
         };
-        Ok(NativePlugin::new(plugin, code, exports, preflight.exports, &options.limits))
+        Ok(NativePlugin::new(
+            plugin,
+            code,
+            exports,
+            preflight.exports,
+            &options.limits,
+        ))
     }
 
     /// Starts a worker, which opens the library.
@@ -143,7 +149,13 @@ impl NativeLoader {
         let spec = Spec::new(artifact, options, &self.settings)?;
         let (isolated, exports) = Isolated::load(spec)?;
         let code = Code::Isolated(isolated);
-        Ok(NativePlugin::new(plugin, code, exports, preflight.exports, &options.limits))
+        Ok(NativePlugin::new(
+            plugin,
+            code,
+            exports,
+            preflight.exports,
+            &options.limits,
+        ))
     }
 
     #[cfg(not(target_os = "linux"))]

@@ -65,9 +65,9 @@ pub(super) fn exports(abi: &Abi) -> Result<Option<Vec<u8>>, Refusal> {
     match abi.exports(EXPORTS_MAX) {
         None => Ok(None),
         Some(Outcome::Output(names)) => Ok(Some(names)),
-        Some(Outcome::Failed { .. } | Outcome::TooLarge { .. }) => Err(Refusal::Start(
-            "its `qmt_plugin_exports` failed".to_owned(),
-        )),
+        Some(Outcome::Failed { .. } | Outcome::TooLarge { .. }) => {
+            Err(Refusal::Start("its `qmt_plugin_exports` failed".to_owned()))
+        }
     }
 }
 

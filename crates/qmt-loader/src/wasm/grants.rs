@@ -52,8 +52,7 @@ impl Grants {
             }
             folders.push(granted);
         }
-        let config =
-            grants::config(options).map_err(|(name, rule)| refused(name, rule, None))?;
+        let config = grants::config(options).map_err(|(name, rule)| refused(name, rule, None))?;
         Ok(Self {
             config,
             hosts,

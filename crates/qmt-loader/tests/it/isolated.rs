@@ -91,7 +91,10 @@ async fn an_isolated_plugin_answers_as_another_one() {
         other => panic!("{other:?}"),
     }
     let error = plugin.call("missing", Bytes::new()).await.unwrap_err();
-    assert!(matches!(error, LoadError::UnknownExport { .. }), "{error:?}");
+    assert!(
+        matches!(error, LoadError::UnknownExport { .. }),
+        "{error:?}"
+    );
     plugin.unload().await.unwrap();
     let error = plugin.call("greet", Bytes::new()).await.unwrap_err();
     assert!(matches!(error, LoadError::Unloaded { .. }), "{error:?}");
@@ -102,7 +105,10 @@ async fn an_isolated_plugin_answers_as_another_one() {
 async fn large_messages_pass_up_to_the_limit() {
     let workshop = Workshop::new();
     let library = || artifact(PluginKind::Native, workshop.compile("echo.c", &[]));
-    let plugin = isolating(&workshop).load(library(), options()).await.unwrap();
+    let plugin = isolating(&workshop)
+        .load(library(), options())
+        .await
+        .unwrap();
     let input = Bytes::from(vec![b'x'; 20 << 20]);
     let output = plugin.call("greet", input.clone()).await.unwrap();
     assert_eq!(output.len(), input.len() + "Hello, ! (native)".len());
@@ -110,15 +116,27 @@ async fn large_messages_pass_up_to_the_limit() {
     limited.limits.memory_max = 16 << 20;
     let plugin = isolating(&workshop).load(library(), limited).await.unwrap();
     let error = plugin.call("greet", input).await.unwrap_err();
-    assert!(matches!(error, LoadError::InputTooLarge { .. }), "{error:?}");
+    assert!(
+        matches!(error, LoadError::InputTooLarge { .. }),
+        "{error:?}"
+    );
     // An output that the plugin has no memory for.
-    let error = plugin.call("greet", vec![b'x'; 10 << 20].into()).await.unwrap_err();
+    let error = plugin
+        .call("greet", vec![b'x'; 10 << 20].into())
+        .await
+        .unwrap_err();
     assert!(matches!(error, LoadError::PluginFailed { .. }), "{error:?}");
-    assert_eq!(plugin.call("greet", Bytes::new()).await.unwrap(), "Hello, ! (native)");
+    assert_eq!(
+        plugin.call("greet", Bytes::new()).await.unwrap(),
+        "Hello, ! (native)"
+    );
     let huge = artifact(PluginKind::Native, workshop.variant(&[]));
     let plugin = isolating(&workshop).load(huge, options()).await.unwrap();
     let error = plugin.call("huge", Bytes::new()).await.unwrap_err();
-    assert!(matches!(error, LoadError::OutputTooLarge { .. }), "{error:?}");
+    assert!(
+        matches!(error, LoadError::OutputTooLarge { .. }),
+        "{error:?}"
+    );
 }
 
 /// NAT-03: each worker takes the configuration, and another handle can have another one.
@@ -163,7 +181,13 @@ async fn a_lease_ends_with_its_process() {
     let plugin = load(&workshop, "exit", options()).await.unwrap();
     let lease = plugin.lease().await.unwrap();
     let error = lease.call("act", Bytes::new()).await.unwrap_err();
-    let ended = matches!(error, LoadError::WorkerEnded { end: WorkerEnd::Exited { code: 3 }, .. });
+    let ended = matches!(
+        error,
+        LoadError::WorkerEnded {
+            end: WorkerEnd::Exited { code: 3 },
+            ..
+        }
+    );
     assert!(ended, "{error:?}");
     let error = lease.call("echo", Bytes::new()).await.unwrap_err();
     assert!(matches!(error, LoadError::LeaseEnded { .. }), "{error:?}");
@@ -196,7 +220,10 @@ async fn an_isolated_plugin_has_no_symbols() {
     assert_eq!(native.isolation(), Isolation::Process);
     assert!(native.is_callable());
     let error = native.symbol::<*const i32>("answer").unwrap_err();
-    assert!(matches!(error, LoadError::IsolatedSymbol { .. }), "{error:?}");
+    assert!(
+        matches!(error, LoadError::IsolatedSymbol { .. }),
+        "{error:?}"
+    );
     let plugin = loader.load(library, LoadOptions::default()).await.unwrap();
     let native: &NativePlugin = (&*plugin as &dyn std::any::Any).downcast_ref().unwrap();
     assert_eq!(native.isolation(), Isolation::InProcess);
@@ -238,7 +265,10 @@ async fn rights_that_no_worker_has_are_refused() {
     let mut renamed = options();
     renamed.allow.paths.insert(folder.clone(), "/data".into());
     let mut missing = options();
-    missing.allow.paths.insert("/nowhere/at/all".into(), "/nowhere/at/all".into());
+    missing
+        .allow
+        .paths
+        .insert("/nowhere/at/all".into(), "/nowhere/at/all".into());
     let mut all = options();
     all.allow.env.push("*".to_owned());
     for options in [network, renamed, missing, all] {
@@ -248,7 +278,11 @@ async fn rights_that_no_worker_has_are_refused() {
     let mut granted = options();
     granted.allow.paths.insert(folder.clone(), folder);
     granted.allow.env.push("PATH".to_owned());
-    isolating(&workshop).load(library, granted).await.ok().unwrap();
+    isolating(&workshop)
+        .load(library, granted)
+        .await
+        .ok()
+        .unwrap();
     // Its constructor ran in the worker, which could not write the mark.
     assert!(!workshop.marker().exists());
 }

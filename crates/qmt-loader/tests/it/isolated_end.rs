@@ -5,12 +5,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use qmt_loader::native::WorkerEnd;
 use qmt_loader::LoadError;
+use qmt_loader::native::WorkerEnd;
 
-use crate::isolated::{
-    SHORT, is_running, load, must_vanish, options, process_of, text,
-};
+use crate::isolated::{SHORT, is_running, load, must_vanish, options, process_of, text};
 use crate::native::Workshop;
 use crate::support::{SLACK, in_a_child, is_child};
 
@@ -21,7 +19,11 @@ async fn workers_end_with_their_plugin() {
     let plugin = load(&workshop, "counter", options()).await.unwrap();
     let process = process_of(&*plugin).await;
     assert!(is_running(process));
-    assert_eq!(process_of(&*plugin).await, process, "the worker is used again");
+    assert_eq!(
+        process_of(&*plugin).await,
+        process,
+        "the worker is used again"
+    );
     let lease = plugin.lease().await.unwrap();
     let leased = process_of(&*lease).await;
     drop(lease);
@@ -71,7 +73,10 @@ async fn a_call_that_takes_too_long_ends_in_time() {
                 plugin.call("act", Bytes::new()).await
             };
             let error = result.unwrap_err();
-            assert!(matches!(error, LoadError::TimedOut { .. }), "{name}: {error:?}");
+            assert!(
+                matches!(error, LoadError::TimedOut { .. }),
+                "{name}: {error:?}"
+            );
             assert!(begin.elapsed() < SHORT + SLACK, "{name}");
             assert_eq!(text(&*plugin, "echo", "x").await, "x");
         }
@@ -125,7 +130,11 @@ fn workers_end_with_the_host() {
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(host.stdout.take().unwrap()));
     let workers = lines.find_map(|line| line.unwrap().strip_prefix("workers ").map(str::to_owned));
-    let workers: Vec<u32> = workers.unwrap().split(' ').map(|one| one.parse().unwrap()).collect();
+    let workers: Vec<u32> = workers
+        .unwrap()
+        .split(' ')
+        .map(|one| one.parse().unwrap())
+        .collect();
     assert!(workers.len() == 2 && workers.iter().all(|worker| is_running(*worker)));
     host.kill().unwrap();
     host.wait().unwrap();
@@ -134,13 +143,16 @@ fn workers_end_with_the_host() {
 
 /// Says which workers there are, one of them in an endless loop, and waits for the end.
 fn die_with_workers() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let workshop = Workshop::new();
         let idle = load(&workshop, "counter", options()).await.unwrap();
         let looping = load(&workshop, "loop", options()).await.unwrap();
         let (one, two) = (process_of(&*idle).await, process_of(&*looping).await);
-        println!("workers {one} {two}");
+        println!("\nworkers {one} {two}");
         looping.call("act", Bytes::new()).await.unwrap_err();
     });
 }
@@ -154,10 +166,15 @@ fn workers_end_when_the_host_returns() {
         let worker = said.lines().find_map(|line| line.strip_prefix("worker "));
         return must_vanish(worker.unwrap().parse().unwrap());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let workshop = Workshop::new();
-    let plugin = runtime.block_on(load(&workshop, "counter", options())).unwrap();
-    println!("worker {}", runtime.block_on(process_of(&*plugin)));
+    let plugin = runtime
+        .block_on(load(&workshop, "counter", options()))
+        .unwrap();
+    println!("\nworker {}", runtime.block_on(process_of(&*plugin)));
     // Another runtime, and none, can use it.
     drop(runtime);
     plugin.call_blocking("echo", Bytes::new()).unwrap();

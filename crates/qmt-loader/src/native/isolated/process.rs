@@ -152,13 +152,17 @@ impl Worker {
         let mut socket = self.until(deadline);
         let failed = |error: io::Error| Failure::of(&error);
         let export_len = i32::try_from(export.len()).unwrap_or(i32::MAX);
-        frame::write(&mut socket, Kind::Call, export_len, export.as_bytes(), input)
-            .map_err(failed)?;
+        frame::write(
+            &mut socket,
+            Kind::Call,
+            export_len,
+            export.as_bytes(),
+            input,
+        )
+        .map_err(failed)?;
         let header = frame::read(&mut socket).map_err(failed)?;
         match header.kind {
-            Kind::Output => {
-                body(&mut socket, header, spec.limits.memory_max).map(Outcome::Output)
-            }
+            Kind::Output => body(&mut socket, header, spec.limits.memory_max).map(Outcome::Output),
             Kind::Failed => Ok(Outcome::Failed {
                 code: header.number,
                 message: body(&mut socket, header, spec.limits.memory_max.max(MESSAGE_MAX))?,
@@ -174,7 +178,9 @@ impl Worker {
 
     /// Reports whether the process has ended.
     pub(super) fn has_ended(&mut self) -> bool {
-        self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+        self.child
+            .as_mut()
+            .is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
     }
 
     /// Ends the process, and returns how it had ended before, if it had.
@@ -215,10 +221,16 @@ impl Worker {
             return;
         }
         self.raised = turns;
-        let pid = self.child.as_ref().and_then(|child| Pid::from_raw(child.id().cast_signed()));
+        let pid = self
+            .child
+            .as_ref()
+            .and_then(|child| Pid::from_raw(child.id().cast_signed()));
         if let (Some(pid), Some(seconds)) = (pid, cpu_seconds(spec.limits.timeout, turns)) {
             let current = Some(seconds);
-            let limit = Rlimit { current, maximum: None };
+            let limit = Rlimit {
+                current,
+                maximum: None,
+            };
             if let Err(error) = rustix::process::prlimit(Some(pid), Resource::Cpu, limit) {
                 tracing::debug!(plugin = spec.name, %error, "the limit of processor time stays");
             }
@@ -245,7 +257,8 @@ pub(super) fn cpu_seconds(timeout: Duration, turns: u32) -> Option<u64> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let each = timeout.as_secs().checked_add(1)?;
     let times = u64::from(turns).checked_add(2)?;
-    each.checked_mul(times)?.checked_mul(u64::try_from(processors).ok()?)
+    each.checked_mul(times)?
+        .checked_mul(u64::try_from(processors).ok()?)
 }
 
 /// Reads a body of at most `limit` bytes. Memory is taken as the bytes arrive.
@@ -263,8 +276,10 @@ fn body(socket: &mut Timed<'_>, header: Header, limit: u64) -> Result<Vec<u8>, F
 
 fn refusal(socket: &mut Timed<'_>, header: Header) -> Failure {
     match body(socket, header, START_MAX) {
-        Ok(body) => serde_json::from_slice(&body)
-            .map_or(Failure::Invalid("a refusal that is not JSON"), Failure::Refused),
+        Ok(body) => serde_json::from_slice(&body).map_or(
+            Failure::Invalid("a refusal that is not JSON"),
+            Failure::Refused,
+        ),
         Err(failure) => failure,
     }
 }

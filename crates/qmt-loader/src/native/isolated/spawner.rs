@@ -28,9 +28,12 @@ static JOBS: LazyLock<io::Result<Sender<Job>>> = LazyLock::new(|| {
 /// Starts a process that ends with this one.
 pub(super) fn start(command: Command) -> io::Result<Child> {
     let (answer, answered) = mpsc::sync_channel(1);
-    let jobs = JOBS.as_ref().map_err(|error| io::Error::from(error.kind()))?;
+    let jobs = JOBS
+        .as_ref()
+        .map_err(|error| io::Error::from(error.kind()))?;
     let gone = || io::Error::other("the thread that starts worker processes has ended");
-    jobs.send(Job::Start(Box::new(command), answer)).map_err(|_| gone())?;
+    jobs.send(Job::Start(Box::new(command), answer))
+        .map_err(|_| gone())?;
     answered.recv().map_err(|_| gone())?
 }
 

@@ -81,7 +81,10 @@ fn isolation(plugin: &str, rule: &'static str) -> LoadError {
 fn program(plugin: &str, settings: &Settings) -> Result<PathBuf, LoadError> {
     match &settings.program {
         Some(program) if program.is_absolute() => Ok(program.clone()),
-        Some(_) => Err(isolation(plugin, "the path of the worker program must be absolute")),
+        Some(_) => Err(isolation(
+            plugin,
+            "the path of the worker program must be absolute",
+        )),
         // Without the call in `main`, the host itself would run a second time.
         None if worker::is_prepared() => Ok(PathBuf::from(THIS_PROGRAM)),
         None => Err(isolation(
@@ -124,8 +127,7 @@ fn hello(
             writable.push(folder);
         }
     }
-    let config =
-        grants::config(options).map_err(|(name, rule)| refused(name, rule, None))?;
+    let config = grants::config(options).map_err(|(name, rule)| refused(name, rule, None))?;
     let limits = &options.limits;
     let hello = Hello {
         version: VERSION,
@@ -144,5 +146,9 @@ fn hello(
     if u64::try_from(hello.len()).is_ok_and(|len| len <= HELLO_MAX) {
         return Ok(hello);
     }
-    Err(refused("config", "a plugin's configuration has at most 16 MiB", None))
+    Err(refused(
+        "config",
+        "a plugin's configuration has at most 16 MiB",
+        None,
+    ))
 }

@@ -13,7 +13,11 @@ use rustix::process::{self, DumpableBehavior, Resource, Rlimit, Signal};
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
 
 use super::super::frame::{Hello, Missing};
-#[cfg(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "x86_64"))]
+#[cfg(any(
+    target_arch = "aarch64",
+    target_arch = "riscv64",
+    target_arch = "x86_64"
+))]
 use super::syscalls;
 
 /// Where the dynamic loader finds the libraries of the system.
@@ -44,21 +48,30 @@ pub(super) fn end_with_the_host(missing: &mut Missing) {
 
 /// Confines this process, whose only thread is this one.
 pub(super) fn confine(hello: &Hello, missing: &mut Missing) {
+    // First, because it reads a file.
+    missing.unless(limits(hello).is_ok(), Missing::LIMITS);
     missing.unless(files(hello).unwrap_or(false), Missing::FILES);
     network();
     missing.unless(privileges().is_ok(), Missing::PRIVILEGES);
-    missing.unless(limits(hello).is_ok(), Missing::LIMITS);
     missing.unless(filter_system_calls(), Missing::SYSTEM_CALLS);
 }
 
-#[cfg(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "x86_64"))]
+#[cfg(any(
+    target_arch = "aarch64",
+    target_arch = "riscv64",
+    target_arch = "x86_64"
+))]
 fn filter_system_calls() -> bool {
     let filter = syscalls::filter().ok();
     filter.is_some_and(|filter| seccompiler::apply_filter(&filter).is_ok())
 }
 
 /// There is a filter for the architectures above alone.
-#[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "x86_64")))]
+#[cfg(not(any(
+    target_arch = "aarch64",
+    target_arch = "riscv64",
+    target_arch = "x86_64"
+)))]
 fn filter_system_calls() -> bool {
     false
 }
@@ -140,7 +153,10 @@ fn limits(hello: &Hello) -> io::Result<()> {
 /// Returns the address space of this process in bytes.
 fn mapped() -> io::Result<u64> {
     let text = fs::read_to_string("/proc/self/statm")?;
-    let pages = text.split(' ').next().and_then(|pages| pages.parse::<u64>().ok());
+    let pages = text
+        .split(' ')
+        .next()
+        .and_then(|pages| pages.parse::<u64>().ok());
     let page = u64::try_from(rustix::param::page_size()).unwrap_or(u64::MAX);
     let bytes = pages.and_then(|pages| pages.checked_mul(page));
     bytes.ok_or_else(|| io::Error::other("`/proc/self/statm` is not as expected"))
@@ -154,7 +170,10 @@ pub(super) fn is_single_threaded() -> bool {
 
 /// Replaces the standard streams by `/dev/null`.
 pub(super) fn close_standard_streams() -> io::Result<()> {
-    let null = fs::File::options().read(true).write(true).open("/dev/null")?;
+    let null = fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
     rustix::stdio::dup2_stdin(null.as_fd())?;
     rustix::stdio::dup2_stdout(null.as_fd())?;
     rustix::stdio::dup2_stderr(null.as_fd())?;

@@ -3,7 +3,11 @@
 
 mod confine;
 mod ffi;
-#[cfg(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "x86_64"))]
+#[cfg(any(
+    target_arch = "aarch64",
+    target_arch = "riscv64",
+    target_arch = "x86_64"
+))]
 mod syscalls;
 
 use std::fs::File;
@@ -34,7 +38,11 @@ pub(super) fn is_prepared() -> bool {
 pub(super) fn run_if_asked() {
     IS_PREPARED.store(true, Ordering::Relaxed);
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_none_or(|first| first != WORKER_ARGUMENT) || arguments.next().is_some() {
+    if arguments
+        .next()
+        .is_none_or(|first| first != WORKER_ARGUMENT)
+        || arguments.next().is_some()
+    {
         return;
     }
     #[expect(clippy::exit, reason = "the rest of `main` is the host's")]
@@ -62,7 +70,13 @@ fn run() -> io::Result<()> {
         return refuse(&mut socket, &refusal);
     }
     confine::confine(&hello, &mut missing);
-    frame::write(&mut socket, Kind::Confined, missing.0.cast_signed(), &[], &[])?;
+    frame::write(
+        &mut socket,
+        Kind::Confined,
+        missing.0.cast_signed(),
+        &[],
+        &[],
+    )?;
     if hello.required && missing != Missing::default() {
         return Ok(());
     }
@@ -72,7 +86,11 @@ fn run() -> io::Result<()> {
             let is_listed = exports.is_some();
             let names = exports.unwrap_or_default();
             frame::write(&mut socket, Kind::Ready, is_listed.into(), &[], &names)?;
-            serve(&mut socket, &abi, usize::try_from(hello.output_max).unwrap_or(usize::MAX))
+            serve(
+                &mut socket,
+                &abi,
+                usize::try_from(hello.output_max).unwrap_or(usize::MAX),
+            )
         }
     }
 }
@@ -151,7 +169,8 @@ fn refuse(socket: &mut File, refusal: &Refusal) -> io::Result<()> {
 fn body(socket: &mut File, len: u64) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    body.try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    body.try_reserve_exact(len)
+        .map_err(|_| io::ErrorKind::OutOfMemory)?;
     body.resize(len, 0);
     socket.read_exact(&mut body)?;
     Ok(body)

@@ -186,7 +186,11 @@ pub(super) fn filter() -> Result<BpfProgram, BackendError> {
         rules.insert(*call, Vec::new());
     }
     let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
-    refuse(&mut rules, libc::SYS_clone, [is(0, SeccompCmpOp::MaskedEq(thread), 0)])?;
+    refuse(
+        &mut rules,
+        libc::SYS_clone,
+        [is(0, SeccompCmpOp::MaskedEq(thread), 0)],
+    )?;
     let this = u64::from(process::id());
     for call in [libc::SYS_kill, libc::SYS_tgkill] {
         refuse(&mut rules, call, [is(0, SeccompCmpOp::Ne, this)])?;
@@ -196,11 +200,15 @@ pub(super) fn filter() -> Result<BpfProgram, BackendError> {
     refuse(&mut rules, libc::SYS_prlimit64, [sets])?;
     let options = |values: &[i32], argument| {
         let values = values.iter().map(|value| u64::from(value.unsigned_abs()));
-        values.map(move |value| is(argument, SeccompCmpOp::Eq, value)).collect::<Vec<_>>()
+        values
+            .map(move |value| is(argument, SeccompCmpOp::Eq, value))
+            .collect::<Vec<_>>()
     };
     refuse(&mut rules, libc::SYS_prctl, options(PRCTL_REFUSED, 0))?;
     refuse(&mut rules, libc::SYS_fcntl, options(FCNTL_REFUSED, 1))?;
-    let requests = IOCTL_REFUSED.iter().map(|value| is(1, SeccompCmpOp::Eq, *value));
+    let requests = IOCTL_REFUSED
+        .iter()
+        .map(|value| is(1, SeccompCmpOp::Eq, *value));
     refuse(&mut rules, libc::SYS_ioctl, requests)?;
     let filter = SeccompFilter::new(
         rules,
@@ -213,11 +221,7 @@ pub(super) fn filter() -> Result<BpfProgram, BackendError> {
     Ok(program)
 }
 
-fn is(
-    argument: u8,
-    operator: SeccompCmpOp,
-    value: u64,
-) -> Result<SeccompCondition, BackendError> {
+fn is(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
 }
 
@@ -228,7 +232,10 @@ fn refuse(
     conditions: impl IntoIterator<Item = Result<SeccompCondition, BackendError>>,
 ) -> Result<(), BackendError> {
     for condition in conditions {
-        rules.entry(call).or_default().push(SeccompRule::new(vec![condition?])?);
+        rules
+            .entry(call)
+            .or_default()
+            .push(SeccompRule::new(vec![condition?])?);
     }
     Ok(())
 }
@@ -261,7 +268,11 @@ mod tests {
     #[test]
     fn the_filter_is_one_that_the_kernel_takes() {
         let program = filter().unwrap();
-        assert!(program.len() > 300 && program.len() < 4096, "{}", program.len());
+        assert!(
+            program.len() > 300 && program.len() < 4096,
+            "{}",
+            program.len()
+        );
         for call in REFUSED.iter().chain(REFUSED_HERE) {
             assert!(*call <= i64::from(NEWEST), "{call}");
         }
