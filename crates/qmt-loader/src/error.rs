@@ -13,7 +13,7 @@ use bytes::Bytes;
 use qmt_oci_ref::{Digest, PluginKind};
 
 pub use self::kind::LoadErrorKind;
-pub use self::native::NativeRefusal;
+pub use self::native::{NativeRefusal, WorkerEnd};
 use self::text::listed;
 pub use self::wasm::WasmRefusal;
 
@@ -307,6 +307,59 @@ pub enum LoadError {
         /// The name that was requested.
         symbol: String,
     },
+    /// A symbol of a library that is open in another process.
+    #[error(
+        "symbol `{symbol}` of plugin `{plugin}` cannot be used: the plugin is isolated in another process; load it with `Isolation::InProcess` (`native = \"in-process\"`)"
+    )]
+    IsolatedSymbol {
+        /// The plugin's name.
+        plugin: String,
+        /// The name that was requested.
+        symbol: String,
+    },
+    /// The plugin cannot be isolated in a worker process. None of its code ran.
+    #[error("plugin `{plugin}` cannot be isolated: {rule}")]
+    Isolation {
+        /// The plugin's name.
+        plugin: String,
+        /// What must hold.
+        rule: &'static str,
+        /// The error of the operating system, if there is one.
+        source: Option<io::Error>,
+    },
+    /// The kernel lacks parts of the confinement that the host requires. No code of the plugin ran.
+    #[error(
+        "plugin `{plugin}` cannot be isolated as required: the kernel does not confine {missing}"
+    )]
+    Unconfined {
+        /// The plugin's name.
+        plugin: String,
+        /// The missing parts.
+        missing: String,
+    },
+    /// The worker process of an isolated plugin ended during the call. The next call starts another.
+    #[error("the process of plugin `{plugin}` ended during `{export}`: {end}")]
+    WorkerEnded {
+        /// The plugin's name.
+        plugin: String,
+        /// The export, or `(open)` while the library was opened.
+        export: String,
+        /// How it ended.
+        end: WorkerEnd,
+    },
+    /// The plugin's worker processes ended too often for another one to start within the time of a
+    /// call.
+    #[error(
+        "plugin `{plugin}` is paused for {wait:?}, because {failures} of its processes ended one after the other"
+    )]
+    WorkerPaused {
+        /// The plugin's name.
+        plugin: String,
+        /// How many ended since the last call that went well.
+        failures: u32,
+        /// How long the pause goes on.
+        wait: Duration,
+    },
     /// The library uses another version of `qmt_plugin.h`.
     #[error("plugin `{plugin}` uses version {found} of the plugin ABI, this host uses {supported}")]
     AbiVersion {
@@ -348,6 +401,9 @@ pub enum LoadError {
 impl LoadError {
     /// Reports whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::CompileTimedOut { .. })
+        matches!(
+            self,
+            Self::Busy { .. } | Self::CompileTimedOut { .. } | Self::WorkerPaused { .. }
+        )
     }
 }

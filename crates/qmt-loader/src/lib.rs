@@ -10,13 +10,15 @@
 //! environment variable, no file, no network, no standard streams and no configuration; memory,
 //! tables and time have limits that cannot be switched off. A native library runs with the
 //! rights of the process: what can be checked is checked before any of its code runs, and that is
-//! all that protects the host from it.
-#![deny(unsafe_code)] // `native/ffi.rs` and `wasm/image.rs` alone may expect it.
+//! all that protects the host from it, unless it is loaded with [`native::Isolation::Process`].
+#![deny(unsafe_code)] // `native/ffi.rs`, `native/worker/ffi.rs` and `wasm/image.rs` alone may expect it.
 
 mod context;
 mod error;
 #[cfg(feature = "extism")]
 mod extism;
+#[cfg(any(feature = "native", feature = "wasm"))]
+mod grants;
 mod limits;
 mod loader; // Start here: the trait.
 pub mod native;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 #[cfg(feature = "wasm")]
 use crate::error::LoadError;
+use crate::native::Isolation;
 
 /// The memory that a Wasm plugin gets if the host says nothing, in bytes: 256 MiB.
 pub(crate) const MEMORY_MAX: u64 = 256 * 1024 * 1024;
@@ -37,7 +38,8 @@ pub struct LoadOptions {
     /// Key–value configuration handed to the plugin. A Wasm plugin reads it through Extism's
     /// `config_get`; a native one gets it once, as JSON, if it exports `qmt_plugin_configure`.
     pub config: BTreeMap<String, String>,
-    /// An export that is called once in each new instance of a Wasm plugin, before anything else,
+    /// An export that is called once in each new instance of a Wasm plugin, and in each worker
+    /// process of an isolated native one, before anything else,
     /// with no input. It counts towards the time of the call that made the instance. Loaders that
     /// make no such calls refuse it with [`LoadError::Grant`](crate::LoadError::Grant).
     pub at_start: Option<String>,
@@ -45,6 +47,8 @@ pub struct LoadOptions {
     pub limits: Limits,
     /// What the plugin is granted.
     pub allow: Allow,
+    /// Where the code of a native plugin runs. Wasm plugins are isolated by their engine.
+    pub isolation: Isolation,
 }
 
 #[cfg(feature = "wasm")]
@@ -67,14 +71,15 @@ impl fmt::Debug for LoadOptions {
             .field("at_start", &self.at_start)
             .field("limits", &self.limits)
             .field("allow", &self.allow)
+            .field("isolation", &self.isolation)
             .finish()
     }
 }
 
 /// What a plugin may use up. Every limit always holds: there is no value for "unlimited".
 ///
-/// A native library runs in the host's process, where only `timeout` has a meaning, and there it
-/// ends the waiting, not the work.
+/// Of a native library in the host's process, only `timeout` has a meaning, and it ends the waiting,
+/// not the work. A worker process of an isolated one has `memory_max` and `timeout`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -119,9 +124,10 @@ impl Default for Limits {
     }
 }
 
-/// What a Wasm plugin is granted, by name. An empty list means none, never "all".
+/// What a plugin is granted, by name. An empty list means none, never "all".
 ///
-/// Nothing here holds a native library back: it has the rights of the process.
+/// Nothing here holds a native library in the host's process back. An isolated one gets `paths`,
+/// under the host's own names, and `env`; it has no network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Allow {

@@ -42,7 +42,8 @@ impl LoadError {
             | Self::LeaseEnded { .. }
             | Self::Unloaded { .. }
             | Self::MissingSymbol { .. }
-            | Self::SymbolType { .. } => LoadErrorKind::Call,
+            | Self::SymbolType { .. }
+            | Self::IsolatedSymbol { .. } => LoadErrorKind::Call,
             #[cfg(feature = "convert")]
             Self::Convert { .. } => LoadErrorKind::Call,
             Self::CompileTimedOut { .. }
@@ -51,13 +52,18 @@ impl LoadError {
             | Self::TimedOut { .. }
             | Self::OutOfFuel { .. }
             | Self::OutOfMemory { .. }
-            | Self::TooManyLibraries { .. } => LoadErrorKind::Limit,
-            Self::Start { .. } | Self::Trapped { .. } | Self::PluginFailed { .. } => {
-                LoadErrorKind::Plugin
-            }
-            Self::Engine { .. } | Self::Host { .. } | Self::Open { .. } | Self::Io { .. } => {
-                LoadErrorKind::Host
-            }
+            | Self::TooManyLibraries { .. }
+            | Self::WorkerPaused { .. } => LoadErrorKind::Limit,
+            Self::Start { .. }
+            | Self::Trapped { .. }
+            | Self::PluginFailed { .. }
+            | Self::WorkerEnded { .. } => LoadErrorKind::Plugin,
+            Self::Engine { .. }
+            | Self::Host { .. }
+            | Self::Open { .. }
+            | Self::Isolation { .. }
+            | Self::Unconfined { .. }
+            | Self::Io { .. } => LoadErrorKind::Host,
         }
     }
 
@@ -74,6 +80,14 @@ impl LoadError {
                 "if the call may compute more, raise `fuel` of the plugin's limits, or remove it",
             ),
             Self::Busy { .. } => Some("call it again later, or allow more instances"),
+            Self::WorkerEnded { .. } => Some(
+                "if it needs more memory or processor time, raise `memory_max` or `timeout` of its \
+                 limits; isolated plugins can't start processes, open sockets, or use folders that \
+                 are not granted",
+            ),
+            Self::Unconfined { .. } => {
+                Some("use a newer kernel, or do not require the whole confinement")
+            }
             Self::Unloaded { .. } => Some("load the plugin again"),
             Self::Link { .. } => Some(
                 "the plugin was built for another host: register the functions that it imports, or \

@@ -85,3 +85,30 @@ pub enum NativeRefusal {
         expected: &'static str,
     },
 }
+
+/// How the worker process of an isolated native plugin ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerEnd {
+    /// It exited by itself.
+    #[error("it exited with {code}")]
+    Exited {
+        /// The exit code.
+        code: i32,
+    },
+    /// A signal ended it: an abort, a fault of its code, or a limit of processor time.
+    #[error("signal {signal} ended it")]
+    Killed {
+        /// The number of the signal, such as 6 (abort) or 11 (segmentation fault).
+        signal: i32,
+    },
+    /// It closed its connection to the host and was ended.
+    #[error("it closed its connection to the host")]
+    Disconnected,
+    /// It sent what no worker sends and was ended.
+    #[error("it sent {what}")]
+    Invalid {
+        /// What it sent.
+        what: &'static str,
+    },
+}

@@ -6,20 +6,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::abi::VERSION;
-use super::ffi::{Abi, Outcome};
+use super::ffi::Abi;
+#[cfg(target_os = "linux")]
+use super::isolated::{Isolated, Settings, Spec};
+use super::isolation::Isolation;
 use super::opened::{self, Opened};
-use super::plugin::NativePlugin;
+use super::plugin::{Code, NativePlugin, OPENING};
 use super::preflight::{self, Target};
+use super::start;
 use crate::error::LoadError;
 use crate::limits::LoadOptions;
 use crate::loader::{Artifact, Loader, Preflight};
 use crate::plugin::Plugin;
 use qmt_oci_ref::PluginKind;
-use qmt_oci_ref::text::escape;
-
-/// The bytes that a plugin may list its functions in.
-const EXPORTS_MAX: usize = 64 * 1024;
 
 /// Opens shared libraries, once per digest and process, and never closes them.
 ///
@@ -27,12 +26,28 @@ const EXPORTS_MAX: usize = 64 * 1024;
 /// libraries, executable stack, text relocations and ABI version. Then a sealed copy of the
 /// checked bytes is opened, on systems without sealed memory files a private copy.
 ///
-/// What this does not do: a native plugin has all rights of the host's process. Whether it may run
-/// is the decision of the caller, by signature and policy.
+/// What this does not do: a native plugin has all rights of the host's process, unless it is loaded
+/// with [`Isolation::Process`]. Whether it may run is the decision of the caller, by signature and
+/// policy.
+///
+/// # Isolated plugins
+/// A worker process opens the library, and the host never does. Before that, the worker gives up its
+/// capabilities, and the kernel keeps it from all files but the libraries of the system and the
+/// folders of [`Allow::paths`](crate::Allow::paths) (Landlock), from sockets, programs and other
+/// processes (seccomp), and from more memory than `memory_max` beyond what a worker starts with. It
+/// inherits no environment and no descriptor of the host, and ends with the host. Parts that the
+/// kernel lacks are logged once as a warning, unless [`NativeLoader::require_confinement`] makes
+/// them errors.
+///
+/// A call that aborts, exits, runs out of time or is dropped costs its worker, and no other call;
+/// the next one starts another worker, after a pause of 10 ms to 5 s if workers end again and again.
+/// Eight calls run at the same time, each in a process; a lease has a process of its own.
 #[derive(Clone, Debug)]
 pub struct NativeLoader {
     private: PathBuf,
     allowed: BTreeSet<String>,
+    #[cfg(target_os = "linux")]
+    settings: Settings,
 }
 
 impl NativeLoader {
@@ -44,6 +59,8 @@ impl NativeLoader {
         Self {
             private: private.into(),
             allowed: BTreeSet::new(),
+            #[cfg(target_os = "linux")]
+            settings: Settings::default(),
         }
     }
 
@@ -53,6 +70,26 @@ impl NativeLoader {
     #[must_use]
     pub fn allow_library(mut self, library: impl Into<String>) -> Self {
         self.allowed.insert(library.into());
+        self
+    }
+
+    /// Starts `program`, an absolute path, as the worker of isolated plugins, instead of the program
+    /// of this process. Its `main` must call
+    /// [`run_worker_if_asked`](super::run_worker_if_asked) of this version; `qmt-plugins` and
+    /// `qmt-plugin-worker` do.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
+        self.settings.program = Some(program.into());
+        self
+    }
+
+    /// Refuses to isolate plugins, with [`LoadError::Unconfined`], where the kernel lacks a part of
+    /// the confinement. Landlock for files requires Linux 6.2.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn require_confinement(mut self) -> Self {
+        self.settings.required = true;
         self
     }
 
@@ -74,35 +111,67 @@ impl NativeLoader {
         let preflight = self.preflight_with(artifact, options)?;
         let opened = opened::open(artifact, &self.private)?;
         let abi = Abi::find(&opened.library);
+        let refused = |refusal: start::Refusal| refusal.into_error(plugin);
+        let mut listed = None;
         if let Some(abi) = &abi {
-            let found = abi.version();
-            if found != VERSION {
-                return Err(LoadError::AbiVersion {
-                    plugin: plugin.to_owned(),
-                    found,
-                    supported: VERSION,
-                });
-            }
+            start::version(abi).map_err(refused)?;
             configure(plugin, &opened, abi, options)?;
+            listed = start::exports(abi).map_err(refused)?;
         }
-        let exports = match abi.as_ref().and_then(|abi| abi.exports(EXPORTS_MAX)) {
-            None => None,
-            Some(Outcome::Output(names)) => Some(listed(&names)),
-            Some(_) => {
-                return Err(LoadError::Start {
-                    plugin: plugin.to_owned(),
-                    source: "its `qmt_plugin_exports` failed".into(),
-                });
-            }
+        let exports = listed.map(|names| start::listed(&names));
+        let code = Code::InProcess {
+            library: opened.library.clone(),
+            abi,
         };
         Ok(NativePlugin::new(
             plugin,
-            opened.library.clone(),
-            abi,
+            code,
             exports,
             preflight.exports,
             &options.limits,
         ))
+    }
+
+    /// Starts a worker, which opens the library.
+    #[cfg(target_os = "linux")]
+    fn isolate(
+        &self,
+        artifact: &Artifact,
+        options: &LoadOptions,
+    ) -> Result<NativePlugin, LoadError> {
+        let plugin = artifact.name();
+        let preflight = self.preflight(artifact)?;
+        if !preflight::is_callable(&preflight) {
+            return Err(isolation(
+                plugin,
+                "it must implement `qmt_plugin.h`: symbols of another process cannot be used",
+            ));
+        }
+        let spec = Spec::new(artifact, options, &self.settings)?;
+        let (isolated, exports) = Isolated::load(spec)?;
+        let code = Code::Isolated(isolated);
+        Ok(NativePlugin::new(
+            plugin,
+            code,
+            exports,
+            preflight.exports,
+            &options.limits,
+        ))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn isolate(&self, artifact: &Artifact, _: &LoadOptions) -> Result<NativePlugin, LoadError> {
+        let rule = "worker processes require Linux; here, native plugins run in the process of the \
+                    host or not at all";
+        Err(isolation(artifact.name(), rule))
+    }
+}
+
+fn isolation(plugin: &str, rule: &'static str) -> LoadError {
+    LoadError::Isolation {
+        plugin: plugin.to_owned(),
+        rule,
+        source: None,
     }
 }
 
@@ -116,10 +185,13 @@ impl Loader for NativeLoader {
         let this = self.clone();
         let plugin = artifact.name().to_owned();
         // Constructors of the library run while it is opened, and may block.
-        let opened = tokio::task::spawn_blocking(move || this.open(&artifact, &options)).await;
-        let opened = opened.map_err(|error| LoadError::Host {
+        let opened = tokio::task::spawn_blocking(move || match options.isolation {
+            Isolation::InProcess => this.open(&artifact, &options),
+            Isolation::Process => this.isolate(&artifact, &options),
+        });
+        let opened = opened.await.map_err(|error| LoadError::Host {
             plugin,
-            export: "(open)".to_owned(),
+            export: OPENING.to_owned(),
             source: error.into(),
         })?;
         Ok(Arc::new(opened?))
@@ -163,34 +235,15 @@ fn configure(
 ) -> Result<(), LoadError> {
     opened
         .configure(&options.config, |config| {
-            let failed = |source| LoadError::Start {
+            let json = serde_json::to_vec(config).map_err(|error| LoadError::Start {
                 plugin: plugin.to_owned(),
-                source,
-            };
-            let json = serde_json::to_vec(config).map_err(|error| failed(error.into()))?;
-            match abi.configure(&json) {
-                None | Some(0) => Ok(()),
-                Some(code) => Err(failed(
-                    format!("its `qmt_plugin_configure` refused the configuration with {code}")
-                        .into(),
-                )),
-            }
+                source: error.into(),
+            })?;
+            start::configure(abi, &json).map_err(|refusal| refusal.into_error(plugin))
         })
         .map_err(|error| {
             error.unwrap_or_else(|| LoadError::Configured {
                 plugin: plugin.to_owned(),
             })
         })
-}
-
-fn listed(names: &[u8]) -> Vec<String> {
-    let names = String::from_utf8_lossy(names);
-    let mut names: Vec<String> = names
-        .lines()
-        .filter(|name| !name.is_empty())
-        .map(escape)
-        .collect();
-    names.sort();
-    names.dedup();
-    names
 }

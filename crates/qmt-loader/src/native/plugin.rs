@@ -10,6 +10,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::ffi::{Abi, Library, Outcome, Symbol};
+#[cfg(target_os = "linux")]
+use super::isolated::Isolated;
+use super::isolation::Isolation;
 use crate::error::LoadError;
 use crate::limits::{Limits, MESSAGE_MAX};
 use crate::plugin::Plugin;
@@ -20,12 +23,25 @@ use qmt_oci_ref::text::escape;
 /// included: a native call cannot be stopped.
 pub(super) const CALLS_MAX: usize = 64;
 
+/// What stands for an export in errors while a library is opened.
+pub(super) const OPENING: &str = "(open)";
+
+/// Where the library is open.
+#[derive(Clone)]
+pub(super) enum Code {
+    InProcess {
+        library: Arc<Library>,
+        abi: Option<Abi>,
+    },
+    #[cfg(target_os = "linux")]
+    Isolated(Arc<Isolated>),
+}
+
 /// An open shared library: raw symbols for hosts with an ABI of their own, and
-/// [`Plugin::call`] if it implements `qmt_plugin.h`.
+/// [`Plugin::call`] if it implements `qmt_plugin.h`. An isolated one has calls only.
 pub struct NativePlugin {
     name: String,
-    library: Arc<Library>,
-    abi: Option<Abi>,
+    code: Code,
     exports: Vec<String>,
     /// Whether the library said itself what it can do.
     listed: bool,
@@ -37,16 +53,14 @@ pub struct NativePlugin {
 impl NativePlugin {
     pub(super) fn new(
         name: &str,
-        library: Arc<Library>,
-        abi: Option<Abi>,
+        code: Code,
         exports: Option<Vec<String>>,
         symbols: Vec<String>,
         limits: &Limits,
     ) -> Self {
         Self {
             name: name.to_owned(),
-            library,
-            abi,
+            code,
             listed: exports.is_some(),
             exports: exports.unwrap_or(symbols),
             limits: limits.clone(),
@@ -62,9 +76,20 @@ impl NativePlugin {
     ///
     /// # Errors
     /// [`LoadError::MissingSymbol`] if there is none or it is null; [`LoadError::SymbolType`] if
-    /// `T` has not the size of a pointer; [`LoadError::Unloaded`] after `unload`.
+    /// `T` has not the size of a pointer; [`LoadError::IsolatedSymbol`] if the plugin is isolated;
+    /// [`LoadError::Unloaded`] after `unload`.
     pub fn symbol<T: Copy>(&self, name: &str) -> Result<Symbol<T>, LoadError> {
         self.must_be_loaded()?;
+        let library = match &self.code {
+            Code::InProcess { library, .. } => library,
+            #[cfg(target_os = "linux")]
+            Code::Isolated(_) => {
+                return Err(LoadError::IsolatedSymbol {
+                    plugin: self.name.clone(),
+                    symbol: escape(name),
+                });
+            }
+        };
         let missing = || LoadError::MissingSymbol {
             plugin: self.name.clone(),
             symbol: escape(name),
@@ -73,8 +98,8 @@ impl NativePlugin {
         if name.is_empty() || name.contains('\0') {
             return Err(missing());
         }
-        let address = self.library.address(name).ok_or_else(missing)?;
-        Symbol::new(Arc::clone(&self.library), address).ok_or_else(|| LoadError::SymbolType {
+        let address = library.address(name).ok_or_else(missing)?;
+        Symbol::new(Arc::clone(library), address).ok_or_else(|| LoadError::SymbolType {
             plugin: self.name.clone(),
             symbol: escape(name),
         })
@@ -82,7 +107,20 @@ impl NativePlugin {
 
     /// Returns whether [`Plugin::call`] works, that is, whether it implements `qmt_plugin.h`.
     pub fn is_callable(&self) -> bool {
-        self.abi.is_some()
+        match &self.code {
+            Code::InProcess { abi, .. } => abi.is_some(),
+            #[cfg(target_os = "linux")]
+            Code::Isolated(_) => true,
+        }
+    }
+
+    /// Returns where the code of the plugin runs.
+    pub fn isolation(&self) -> Isolation {
+        match &self.code {
+            Code::InProcess { .. } => Isolation::InProcess,
+            #[cfg(target_os = "linux")]
+            Code::Isolated(_) => Isolation::Process,
+        }
     }
 
     fn must_be_loaded(&self) -> Result<(), LoadError> {
@@ -94,12 +132,17 @@ impl NativePlugin {
         Ok(())
     }
 
-    /// Returns the functions of `qmt_plugin.h`, if `export` can be called through them.
-    fn callable(&self, export: &str) -> Result<Abi, LoadError> {
+    /// Returns what to call, if `export` can be called.
+    fn callable(&self, export: &str) -> Result<Callable, LoadError> {
         self.must_be_loaded()?;
         let plugin = || self.name.clone();
-        let Some(abi) = self.abi.clone() else {
-            return Err(LoadError::NotCallable { plugin: plugin() });
+        let callable = match &self.code {
+            Code::InProcess { abi: Some(abi), .. } => Callable::Here(abi.clone()),
+            Code::InProcess { abi: None, .. } => {
+                return Err(LoadError::NotCallable { plugin: plugin() });
+            }
+            #[cfg(target_os = "linux")]
+            Code::Isolated(isolated) => Callable::Isolated(Arc::clone(isolated)),
         };
         if self.listed && !self.exports.iter().any(|known| known == export) {
             return Err(LoadError::UnknownExport {
@@ -108,7 +151,7 @@ impl NativePlugin {
                 known: self.exports.clone(),
             });
         }
-        Ok(abi)
+        Ok(callable)
     }
 
     fn busy(&self) -> LoadError {
@@ -123,36 +166,70 @@ impl NativePlugin {
         usize::try_from(self.limits.memory_max).unwrap_or(usize::MAX)
     }
 
-    fn output(&self, export: &str, outcome: Outcome) -> Result<Bytes, LoadError> {
-        let plugin = || self.name.clone();
-        match outcome {
-            Outcome::Output(output) => Ok(output.into()),
-            Outcome::TooLarge { size } => Err(LoadError::OutputTooLarge {
-                plugin: plugin(),
-                size: u64::try_from(size).unwrap_or(u64::MAX),
-                limit: self.limits.memory_max,
-            }),
-            Outcome::Failed { code, mut message } => Err(LoadError::PluginFailed {
-                plugin: plugin(),
-                export: escape(export),
-                code,
-                message: match message.as_slice() {
-                    [] => format!("it returned {code}"),
-                    message => escape(&String::from_utf8_lossy(message)),
-                },
-                detail: {
-                    message.truncate(usize::try_from(MESSAGE_MAX).unwrap_or(usize::MAX));
-                    message.into()
-                },
+    /// The memory of a worker bounds its inputs; in the host's process, the host has them already.
+    #[cfg(target_os = "linux")]
+    fn must_fit(&self, input: &[u8]) -> Result<(), LoadError> {
+        let (size, limit) = (input.len(), self.limits.memory_max);
+        match u64::try_from(size) {
+            Ok(size) if size <= limit => Ok(()),
+            size => Err(LoadError::InputTooLarge {
+                plugin: self.name.clone(),
+                size: size.unwrap_or(u64::MAX),
+                limit,
             }),
         }
+    }
+}
+
+/// What a call runs.
+enum Callable {
+    Here(Abi),
+    #[cfg(target_os = "linux")]
+    Isolated(Arc<Isolated>),
+}
+
+/// Returns what a plugin answered as the result of the call.
+pub(super) fn output(
+    plugin: &str,
+    limits: &Limits,
+    export: &str,
+    outcome: Outcome,
+) -> Result<Bytes, LoadError> {
+    let plugin = || plugin.to_owned();
+    match outcome {
+        Outcome::Output(output) => Ok(output.into()),
+        Outcome::TooLarge { size } => Err(LoadError::OutputTooLarge {
+            plugin: plugin(),
+            size: u64::try_from(size).unwrap_or(u64::MAX),
+            limit: limits.memory_max,
+        }),
+        Outcome::Failed { code, mut message } => Err(LoadError::PluginFailed {
+            plugin: plugin(),
+            export: escape(export),
+            code,
+            message: match message.as_slice() {
+                [] => format!("it returned {code}"),
+                message => escape(&String::from_utf8_lossy(message)),
+            },
+            detail: {
+                message.truncate(usize::try_from(MESSAGE_MAX).unwrap_or(usize::MAX));
+                message.into()
+            },
+        }),
     }
 }
 
 #[async_trait]
 impl Plugin for NativePlugin {
     async fn call(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
-        let abi = self.callable(export)?;
+        let abi = match self.callable(export)? {
+            Callable::Here(abi) => abi,
+            #[cfg(target_os = "linux")]
+            Callable::Isolated(isolated) => {
+                self.must_fit(&input)?;
+                return isolated.call(export, input).await;
+            }
+        };
         let limit = self.limits.timeout;
         let now = Instant::now();
         let deadline = now.checked_add(limit).unwrap_or(now + FAR);
@@ -180,15 +257,23 @@ impl Plugin for NativePlugin {
                 export: escape(export),
                 source: error.into(),
             })?;
-        self.output(export, outcome)
+        output(&self.name, &self.limits, export, outcome)
     }
 
-    /// The call ends when the library's function returns, whatever the time-out is. With too many
-    /// calls under way, it is refused at once.
+    /// A call in this process ends when the library's function returns, whatever the time-out is.
+    /// With too many calls under way, it is refused at once.
     fn call_blocking(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
-        let abi = self.callable(export)?;
+        let abi = match self.callable(export)? {
+            Callable::Here(abi) => abi,
+            #[cfg(target_os = "linux")]
+            Callable::Isolated(isolated) => {
+                self.must_fit(&input)?;
+                return isolated.call_blocking(export, &input);
+            }
+        };
         let _permit = self.calls.try_acquire().map_err(|_| self.busy())?;
-        self.output(export, abi.call(export, &input, self.output_max()))
+        let outcome = abi.call(export, &input, self.output_max());
+        output(&self.name, &self.limits, export, outcome)
     }
 
     fn exports(&self) -> Vec<String> {
@@ -201,10 +286,14 @@ impl Plugin for NativePlugin {
 
     async fn lease(&self) -> Result<Box<dyn Plugin>, LoadError> {
         self.must_be_loaded()?;
+        let code = match &self.code {
+            code @ Code::InProcess { .. } => code.clone(),
+            #[cfg(target_os = "linux")]
+            Code::Isolated(isolated) => Code::Isolated(isolated.lease().await?),
+        };
         Ok(Box::new(Self {
             name: self.name.clone(),
-            library: Arc::clone(&self.library),
-            abi: self.abi.clone(),
+            code,
             exports: self.exports.clone(),
             listed: self.listed,
             limits: self.limits.clone(),
@@ -215,18 +304,23 @@ impl Plugin for NativePlugin {
 
     async fn unload(&self) -> Result<(), LoadError> {
         self.unloaded.store(true, Ordering::Release);
+        #[cfg(target_os = "linux")]
+        if let Code::Isolated(isolated) = &self.code {
+            isolated.unload();
+        }
         Ok(())
     }
 }
 
 /// A deadline for time-outs that no clock reaches.
-const FAR: std::time::Duration = std::time::Duration::from_hours(30 * 365 * 24);
+pub(super) const FAR: std::time::Duration = std::time::Duration::from_hours(30 * 365 * 24);
 
 impl fmt::Debug for NativePlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NativePlugin")
             .field("name", &self.name)
             .field("callable", &self.is_callable())
+            .field("isolation", &self.isolation())
             .field("exports", &self.exports)
             .finish_non_exhaustive()
     }

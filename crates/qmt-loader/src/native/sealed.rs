@@ -46,6 +46,17 @@ pub(super) fn copy(artifact: &Artifact, private: &Path) -> Result<Copy, LoadErro
     proven(on_disk(artifact, private)?, artifact)
 }
 
+/// Copies the artifact into sealed memory for other processes.
+#[cfg(target_os = "linux")]
+pub(super) fn memory(artifact: &Artifact) -> Result<File, LoadError> {
+    let copy = in_memory(artifact).map_err(|source| LoadError::Isolation {
+        plugin: artifact.name().to_owned(),
+        rule: "the library must be in a sealed memory file",
+        source: Some(source),
+    })?;
+    Ok(proven(copy, artifact)?.file)
+}
+
 /// A memory file that can be neither written, nor grown, nor cut, nor unsealed.
 /// <https://man7.org/linux/man-pages/man2/memfd_create.2.html>
 #[cfg(target_os = "linux")]

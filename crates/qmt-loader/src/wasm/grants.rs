@@ -1,17 +1,14 @@
 //! Reads [`Allow`](crate::Allow) and refuses what cannot be granted as it is written.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use super::http::AllowedHost;
 use super::preflight::PAGE;
 use super::wasi::Folder;
 use crate::error::LoadError;
+use crate::grants::{self, Refused};
 use crate::limits::LoadOptions;
-
-/// The mark of a folder that can only be read.
-const READ_ONLY: &str = "ro:";
 
 /// What a plugin gets, checked and resolved.
 #[derive(Clone, Debug)]
@@ -55,18 +52,7 @@ impl Grants {
             }
             folders.push(granted);
         }
-        let mut config = options.config.clone();
-        for name in &options.allow.env {
-            if name.is_empty() || name.contains(['=', '\0', '*']) {
-                let rule = "environment variables are granted one by one, by their exact names";
-                return Err(refused(name, rule, None));
-            }
-            // A variable that is not Unicode cannot be a configuration value; it stays away, as
-            // one that is not set does.
-            if let Ok(value) = std::env::var(name) {
-                config.entry(name.clone()).or_insert(value);
-            }
-        }
+        let config = grants::config(options).map_err(|(name, rule)| refused(name, rule, None))?;
         Ok(Self {
             config,
             hosts,
@@ -75,22 +61,9 @@ impl Grants {
     }
 }
 
-type Refused = (&'static str, Option<io::Error>);
-
 /// Resolves a host folder to where it is now, so that a link cannot be turned later.
 fn folder(host: &Path, guest: &Path) -> Result<Folder, Refused> {
-    let (read_only, host) = match host.to_str().and_then(|host| host.strip_prefix(READ_ONLY)) {
-        Some(host) => (true, Path::new(host)),
-        None => (false, host),
-    };
-    if !host.is_absolute() {
-        return Err(("the host folder must be an absolute path", None));
-    }
-    let host =
-        std::fs::canonicalize(host).map_err(|error| ("the host folder must exist", Some(error)))?;
-    if !host.is_dir() {
-        return Err(("the host path must be a folder", None));
-    }
+    let (read_only, host) = grants::host_folder(host)?;
     let guest = guest
         .to_str()
         .filter(|guest| !guest.is_empty())

@@ -5,6 +5,9 @@
     reason = "tests fail by panicking"
 )]
 
+mod isolated;
+mod isolated_end;
+mod isolated_hostile;
 mod native;
 mod native_options;
 mod seam;

@@ -77,7 +77,7 @@ impl Workshop {
     }
 
     /// Loads `bytes`, which must be refused, and checks that none of the code ran.
-    async fn refuses(&self, bytes: Vec<u8>) -> NativeRefusal {
+    pub(crate) async fn refuses(&self, bytes: Vec<u8>) -> NativeRefusal {
         let library = artifact(PluginKind::Native, bytes);
         let result = self.loader().load(library, LoadOptions::default()).await;
         assert!(!self.marker().exists(), "the constructor ran");

@@ -224,6 +224,12 @@ fn abi(facts: &Facts) -> Result<Option<u32>, NativeRefusal> {
     Ok(Some(version))
 }
 
+/// Whether the library implements `qmt_plugin.h`, by its functions.
+#[cfg(target_os = "linux")]
+pub(super) fn is_callable(preflight: &Preflight) -> bool {
+    preflight.exports.iter().any(|name| name == ABI_CALL)
+}
+
 fn malformed(what: &'static str) -> NativeRefusal {
     NativeRefusal::Malformed { what }
 }

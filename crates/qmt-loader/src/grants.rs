@@ -1,0 +1,55 @@
+//! What loaders of both kinds grant in the same way: folders of the host, and variables.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::limits::LoadOptions;
+
+/// The mark of a folder that can only be read.
+const READ_ONLY: &str = "ro:";
+
+/// The rule that a grant breaks, and the error of the operating system if there is one.
+pub(crate) type Refused = (&'static str, Option<io::Error>);
+
+/// Resolves a host folder to where it is now, so that a link cannot be turned later. Returns
+/// whether it can only be read.
+pub(crate) fn host_folder(host: &Path) -> Result<(bool, PathBuf), Refused> {
+    let (read_only, host) = without_mark(host);
+    if !host.is_absolute() {
+        return Err(("the host folder must be an absolute path", None));
+    }
+    let host =
+        std::fs::canonicalize(host).map_err(|error| ("the host folder must exist", Some(error)))?;
+    if !host.is_dir() {
+        return Err(("the host path must be a folder", None));
+    }
+    Ok((read_only, host))
+}
+
+/// Returns whether a host path has the mark of a folder that can only be read, and the path without.
+pub(crate) fn without_mark(host: &Path) -> (bool, &Path) {
+    match host.to_str().and_then(|host| host.strip_prefix(READ_ONLY)) {
+        Some(host) => (true, Path::new(host)),
+        None => (false, host),
+    }
+}
+
+/// Returns the configuration with the variables that are granted. An error names the variable.
+pub(crate) fn config(
+    options: &LoadOptions,
+) -> Result<BTreeMap<String, String>, (&str, &'static str)> {
+    let mut config = options.config.clone();
+    for name in &options.allow.env {
+        if name.is_empty() || name.contains(['=', '\0', '*']) {
+            let rule = "environment variables are granted one by one, by their exact names";
+            return Err((name, rule));
+        }
+        // A variable that is not Unicode cannot be a configuration value; it stays away, as one
+        // that is not set does.
+        if let Ok(value) = std::env::var(name) {
+            config.entry(name.clone()).or_insert(value);
+        }
+    }
+    Ok(config)
+}

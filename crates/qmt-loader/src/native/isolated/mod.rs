@@ -1,0 +1,289 @@
+//! A native plugin in worker processes: a process for each call that runs at the same time, kept for
+//! later calls, and ended by a call that does not end well.
+
+mod cancel;
+mod health;
+mod process;
+mod spawner;
+mod spec;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use qmt_oci_ref::text::escape;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
+
+use self::cancel::{Cancel, CancelOnDrop};
+use self::health::Health;
+use self::process::{Failure, Ready, Worker};
+pub(super) use self::spec::{Settings, Spec};
+use super::plugin::{FAR, OPENING, output};
+use super::start;
+use crate::error::LoadError;
+
+/// The worker processes of one plugin that may run at the same time, those of leases included.
+pub(super) const WORKERS_MAX: usize = 8;
+/// How often a call that waits for a new worker looks whether it was given up.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A plugin, or a lease of one, whose library is open in other processes.
+pub(super) struct Isolated {
+    spec: Arc<Spec>,
+    health: Arc<Mutex<Health>>,
+    idle: Mutex<Vec<Worker>>,
+    slots: Arc<Semaphore>,
+    /// A lease counts as a call of its plugin, and has one worker.
+    lease: Option<OwnedSemaphorePermit>,
+    is_unloaded: AtomicBool,
+}
+
+impl Isolated {
+    /// Starts the first worker. Returns the plugin and the functions that it listed. Blocks.
+    pub(super) fn load(spec: Spec) -> Result<(Arc<Self>, Option<Vec<String>>), LoadError> {
+        let deadline = deadline(spec.limits.timeout);
+        let this = Self::new(Arc::new(spec), Arc::default(), WORKERS_MAX, None);
+        let (worker, ready) = this.start(deadline, &Cancel::default())?;
+        if !ready.missing.names().is_empty() {
+            this.spec.warn(ready.missing);
+        }
+        this.idle().push(worker);
+        let exports = ready.exports.map(|names| start::listed(&names));
+        Ok((Arc::new(this), exports))
+    }
+
+    fn new(
+        spec: Arc<Spec>,
+        health: Arc<Mutex<Health>>,
+        slots: usize,
+        lease: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self {
+            spec,
+            health,
+            idle: Mutex::default(),
+            slots: Arc::new(Semaphore::new(slots)),
+            lease,
+            is_unloaded: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes a call on a thread that may block. Dropping the future ends the worker of the call.
+    pub(super) async fn call(
+        self: &Arc<Self>,
+        export: &str,
+        input: Bytes,
+    ) -> Result<Bytes, LoadError> {
+        let deadline = deadline(self.spec.limits.timeout);
+        let permit = self.permit(deadline).await?;
+        let export = export.to_owned();
+        self.blocking(move |this, cancel| {
+            let _permit = permit;
+            this.run(&export, &input, deadline, cancel)
+        })
+        .await
+    }
+
+    /// Makes a call on this thread.
+    pub(super) fn call_blocking(&self, export: &str, input: &[u8]) -> Result<Bytes, LoadError> {
+        let _permit = self.slots.try_acquire().map_err(|_| self.busy())?;
+        let deadline = deadline(self.spec.limits.timeout);
+        self.run(export, input, deadline, &Cancel::default())
+    }
+
+    /// Starts a worker for calls that belong together.
+    pub(super) async fn lease(self: &Arc<Self>) -> Result<Arc<Self>, LoadError> {
+        if self.lease.is_some() {
+            return Err(self.ended());
+        }
+        let deadline = deadline(self.spec.limits.timeout);
+        let permit = self.permit(deadline).await?;
+        self.blocking(move |this, cancel| {
+            let (worker, _) = this.start(deadline, cancel)?;
+            cancel.detach();
+            let (spec, health) = (Arc::clone(&this.spec), Arc::clone(&this.health));
+            let lease = Self::new(spec, health, 1, Some(permit));
+            lease.idle().push(worker);
+            Ok(Arc::new(lease))
+        })
+        .await
+    }
+
+    /// Ends the workers that make no call, and those that do after it.
+    pub(super) fn unload(&self) {
+        self.is_unloaded.store(true, Ordering::Release);
+        self.idle().clear();
+    }
+
+    async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, LoadError> {
+        let permit = Arc::clone(&self.slots).acquire_owned();
+        match timeout_at(deadline.into(), permit).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(self.busy()),
+        }
+    }
+
+    /// Runs `work` on another thread, and cancels it if the future is dropped.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self, &Cancel) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let cancel = Arc::new(Cancel::default());
+        let _guard = CancelOnDrop(Arc::clone(&cancel));
+        let this = Arc::clone(self);
+        let job = tokio::task::spawn_blocking(move || work(&this, &cancel));
+        job.await.unwrap_or_else(|error| {
+            Err(LoadError::Host {
+                plugin: self.spec.name.clone(),
+                export: OPENING.to_owned(),
+                source: error.into(),
+            })
+        })
+    }
+
+    fn run(
+        &self,
+        export: &str,
+        input: &[u8],
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> Result<Bytes, LoadError> {
+        let mut worker = self.worker(deadline, cancel)?;
+        match worker.call(&self.spec, export, input, deadline) {
+            Ok(outcome) => {
+                self.health().succeeded();
+                // A worker whose socket is closed, or that nobody wants, ends here.
+                if cancel.detach() && !self.is_unloaded.load(Ordering::Acquire) {
+                    self.idle().push(worker);
+                }
+                output(&self.spec.name, &self.spec.limits, export, outcome)
+            }
+            Err(failure) => Err(self.failed(export, Some(worker), failure, cancel)),
+        }
+    }
+
+    /// Takes an idle worker, or starts one.
+    fn worker(&self, deadline: Instant, cancel: &Cancel) -> Result<Worker, LoadError> {
+        loop {
+            let idle = self.idle().pop();
+            match idle {
+                Some(mut worker) => {
+                    if worker.has_ended() {
+                        self.health().failed();
+                        continue;
+                    }
+                    cancel.attach(worker.socket());
+                    return Ok(worker);
+                }
+                None if self.lease.is_some() => return Err(self.ended()),
+                None => return Ok(self.start(deadline, cancel)?.0),
+            }
+        }
+    }
+
+    /// Starts a worker, after the pause that earlier failures demand.
+    fn start(&self, deadline: Instant, cancel: &Cancel) -> Result<(Worker, Ready), LoadError> {
+        self.pause(deadline, cancel)?;
+        let (mut worker, ready) = Worker::start(&self.spec, deadline, cancel)
+            .map_err(|(worker, failure)| self.failed(OPENING, worker, failure, cancel))?;
+        let Some(export) = &self.spec.at_start else {
+            return Ok((worker, ready));
+        };
+        match worker.call(&self.spec, export, &[], deadline) {
+            Ok(outcome) => {
+                output(&self.spec.name, &self.spec.limits, export, outcome)?;
+                Ok((worker, ready))
+            }
+            Err(failure) => Err(self.failed(export, Some(worker), failure, cancel)),
+        }
+    }
+
+    fn pause(&self, deadline: Instant, cancel: &Cancel) -> Result<(), LoadError> {
+        let (failures, until) = self.health().pause();
+        let Some(until) = until else { return Ok(()) };
+        if until > deadline {
+            return Err(LoadError::WorkerPaused {
+                plugin: self.spec.name.clone(),
+                failures,
+                wait: until.saturating_duration_since(Instant::now()),
+            });
+        }
+        while let Some(left) = until.checked_duration_since(Instant::now())
+            && !left.is_zero()
+            && !cancel.is_cancelled()
+        {
+            thread::sleep(left.min(LOOK));
+        }
+        Ok(())
+    }
+
+    /// Ends the worker, and says what happened.
+    fn failed(
+        &self,
+        export: &str,
+        worker: Option<Worker>,
+        failure: Failure,
+        cancel: &Cancel,
+    ) -> LoadError {
+        let plugin = self.spec.name.clone();
+        // That the caller gave up says nothing about the plugin, and nobody reads the error.
+        if !cancel.is_cancelled() && !matches!(failure, Failure::TimedOut) {
+            self.health().failed();
+        }
+        match failure {
+            Failure::TimedOut => LoadError::TimedOut {
+                plugin,
+                export: escape(export),
+                limit: self.spec.limits.timeout,
+            },
+            Failure::Refused(refusal) => refusal.into_error(&plugin),
+            Failure::Unconfined(missing) => LoadError::Unconfined {
+                plugin,
+                missing: missing.names().join(", "),
+            },
+            Failure::NotStarted(source) => LoadError::Isolation {
+                plugin,
+                rule: "its worker process must start",
+                source: Some(source),
+            },
+            Failure::Gone | Failure::Invalid(_) => LoadError::WorkerEnded {
+                plugin,
+                export: escape(export),
+                end: match worker {
+                    Some(worker) => worker.into_end(&failure),
+                    None => crate::error::WorkerEnd::Disconnected,
+                },
+            },
+        }
+    }
+
+    fn busy(&self) -> LoadError {
+        LoadError::Busy {
+            plugin: self.spec.name.clone(),
+            instances: if self.lease.is_some() { 1 } else { WORKERS_MAX },
+            limit: self.spec.limits.timeout,
+        }
+    }
+
+    fn ended(&self) -> LoadError {
+        LoadError::LeaseEnded {
+            plugin: self.spec.name.clone(),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Worker>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn deadline(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or(now + FAR)
+}

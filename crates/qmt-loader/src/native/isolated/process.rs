@@ -1,0 +1,336 @@
+//! One worker process, as the host sees it: a child, and a socket whose other end is not trusted.
+
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, Resource, Rlimit};
+
+use super::super::ffi::Outcome;
+use super::super::frame::{self, Header, Kind, Missing, START_MAX, WORKER_ARGUMENT};
+use super::super::start::Refusal;
+use super::Spec;
+use super::cancel::Cancel;
+use super::spawner;
+use crate::error::WorkerEnd;
+use crate::limits::MESSAGE_MAX;
+
+/// How long a process that closed its socket has to end by itself, so that its status can be told.
+const ENDING: Duration = Duration::from_millis(200);
+
+/// Why a worker did not do what it was asked for. It is of no use any more.
+pub(super) enum Failure {
+    /// The time was over.
+    TimedOut,
+    /// It ended, or closed its socket.
+    Gone,
+    /// It sent what no worker sends.
+    Invalid(&'static str),
+    /// The library does not start.
+    Refused(Refusal),
+    /// The kernel lacks parts of the confinement, which are required.
+    Unconfined(Missing),
+    /// The process could not be started.
+    NotStarted(io::Error),
+}
+
+impl Failure {
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::TimedOut,
+            io::ErrorKind::InvalidData => Self::Invalid("a message of an unknown kind"),
+            _ => Self::Gone,
+        }
+    }
+}
+
+/// What a worker said when it was ready.
+pub(super) struct Ready {
+    /// The names that the library listed, one a line; `None` if it lists none.
+    pub(super) exports: Option<Vec<u8>>,
+    pub(super) missing: Missing,
+}
+
+/// A process that has opened the library. Dropping it ends the process.
+pub(super) struct Worker {
+    /// `None` once its end was waited for.
+    child: Option<Child>,
+    socket: Arc<UnixStream>,
+    /// The time that it spent in calls.
+    busy: Duration,
+    /// How often its limit of processor time was raised.
+    raised: u32,
+}
+
+impl Worker {
+    /// Starts a process and waits until it takes calls.
+    pub(super) fn start(
+        spec: &Spec,
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> Result<(Self, Ready), (Option<Self>, Failure)> {
+        let mut worker = Self::spawn(spec).map_err(|error| (None, Failure::NotStarted(error)))?;
+        cancel.attach(&worker.socket);
+        match worker.begin(spec, deadline) {
+            Ok(ready) => Ok((worker, ready)),
+            Err(failure) => Err((Some(worker), failure)),
+        }
+    }
+
+    fn spawn(spec: &Spec) -> io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut command = Command::new(&spec.program);
+        command
+            .arg(WORKER_ARGUMENT)
+            .env_clear()
+            .current_dir("/")
+            .stdin(OwnedFd::from(theirs))
+            .stdout(spec.library.try_clone()?)
+            .stderr(Stdio::null());
+        Ok(Self {
+            child: Some(spawner::start(command)?),
+            socket: Arc::new(ours),
+            busy: Duration::ZERO,
+            raised: 0,
+        })
+    }
+
+    fn begin(&mut self, spec: &Spec, deadline: Instant) -> Result<Ready, Failure> {
+        let mut socket = self.until(deadline);
+        let failed = |error: io::Error| Failure::of(&error);
+        frame::write(&mut socket, Kind::Hello, 0, &[], &spec.hello).map_err(failed)?;
+        let header = frame::read(&mut socket).map_err(failed)?;
+        let missing = match header.kind {
+            Kind::Confined => Missing(header.number.cast_unsigned()),
+            Kind::Refused => return Err(refusal(&mut socket, header)),
+            _ => return Err(Failure::Invalid("a message before it was confined")),
+        };
+        if spec.required && missing != Missing::default() {
+            return Err(Failure::Unconfined(missing));
+        }
+        let header = frame::read(&mut socket).map_err(failed)?;
+        match header.kind {
+            Kind::Ready => {
+                let names = body(&mut socket, header, START_MAX)?;
+                let exports = (header.number == 1).then_some(names);
+                Ok(Ready { exports, missing })
+            }
+            Kind::Refused => Err(refusal(&mut socket, header)),
+            _ => Err(Failure::Invalid("an answer before it was ready")),
+        }
+    }
+
+    /// Makes one call.
+    pub(super) fn call(
+        &mut self,
+        spec: &Spec,
+        export: &str,
+        input: &[u8],
+        deadline: Instant,
+    ) -> Result<Outcome, Failure> {
+        self.raise_time(spec);
+        let begin = Instant::now();
+        let result = self.exchange(spec, export, input, deadline);
+        self.busy = self.busy.saturating_add(begin.elapsed());
+        result
+    }
+
+    fn exchange(
+        &self,
+        spec: &Spec,
+        export: &str,
+        input: &[u8],
+        deadline: Instant,
+    ) -> Result<Outcome, Failure> {
+        let mut socket = self.until(deadline);
+        let failed = |error: io::Error| Failure::of(&error);
+        let export_len = i32::try_from(export.len()).unwrap_or(i32::MAX);
+        frame::write(
+            &mut socket,
+            Kind::Call,
+            export_len,
+            export.as_bytes(),
+            input,
+        )
+        .map_err(failed)?;
+        let header = frame::read(&mut socket).map_err(failed)?;
+        match header.kind {
+            Kind::Output => body(&mut socket, header, spec.limits.memory_max).map(Outcome::Output),
+            Kind::Failed => Ok(Outcome::Failed {
+                code: header.number,
+                message: body(&mut socket, header, spec.limits.memory_max.max(MESSAGE_MAX))?,
+            }),
+            Kind::TooLarge => Ok(Outcome::TooLarge {
+                size: usize::try_from(header.len).unwrap_or(usize::MAX),
+            }),
+            Kind::Hello | Kind::Confined | Kind::Ready | Kind::Refused | Kind::Call => {
+                Err(Failure::Invalid("a message that answers no call"))
+            }
+        }
+    }
+
+    /// Reports whether the process has ended.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Ends the process, and returns how it had ended before, if it had.
+    pub(super) fn into_end(mut self, failure: &Failure) -> WorkerEnd {
+        if let Failure::Invalid(what) = failure {
+            return WorkerEnd::Invalid { what };
+        }
+        let Some(child) = &mut self.child else {
+            return WorkerEnd::Disconnected;
+        };
+        let begin = Instant::now();
+        while begin.elapsed() < ENDING {
+            match child.try_wait() {
+                Ok(None) => thread::sleep(Duration::from_millis(1)),
+                Ok(Some(status)) => {
+                    self.child = None;
+                    return match (status.code(), status.signal()) {
+                        (Some(code), _) => WorkerEnd::Exited { code },
+                        (None, Some(signal)) => WorkerEnd::Killed { signal },
+                        (None, None) => WorkerEnd::Disconnected,
+                    };
+                }
+                Err(_) => break,
+            }
+        }
+        WorkerEnd::Disconnected
+    }
+
+    pub(super) fn socket(&self) -> &Arc<UnixStream> {
+        &self.socket
+    }
+
+    /// Raises the limit of processor time by as much as the next call may need.
+    fn raise_time(&mut self, spec: &Spec) {
+        let timeout = spec.limits.timeout.max(Duration::from_secs(1));
+        let turns = u32::try_from(self.busy.as_secs() / timeout.as_secs()).unwrap_or(u32::MAX);
+        if turns <= self.raised {
+            return;
+        }
+        self.raised = turns;
+        let pid = self
+            .child
+            .as_ref()
+            .and_then(|child| Pid::from_raw(child.id().cast_signed()));
+        if let (Some(pid), Some(seconds)) = (pid, cpu_seconds(spec.limits.timeout, turns)) {
+            let current = Some(seconds);
+            let limit = Rlimit {
+                current,
+                maximum: None,
+            };
+            if let Err(error) = rustix::process::prlimit(Some(pid), Resource::Cpu, limit) {
+                tracing::debug!(plugin = spec.name, %error, "the limit of processor time stays");
+            }
+        }
+    }
+
+    fn until(&self, deadline: Instant) -> Timed<'_> {
+        let socket = &self.socket;
+        Timed { socket, deadline }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            spawner::end(child);
+        }
+    }
+}
+
+/// The seconds of processor time of a worker that was busy for `turns` times `timeout`: enough for
+/// that, for one more call, and as much again, on all processors. `None` where no limit is that high.
+pub(super) fn cpu_seconds(timeout: Duration, turns: u32) -> Option<u64> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let each = timeout.as_secs().checked_add(1)?;
+    let times = u64::from(turns).checked_add(2)?;
+    each.checked_mul(times)?
+        .checked_mul(u64::try_from(processors).ok()?)
+}
+
+/// Reads a body of at most `limit` bytes. Memory is taken as the bytes arrive.
+fn body(socket: &mut Timed<'_>, header: Header, limit: u64) -> Result<Vec<u8>, Failure> {
+    if header.len > limit {
+        return Err(Failure::Invalid("a message that is longer than it may be"));
+    }
+    let mut body = Vec::new();
+    let read = socket.take(header.len).read_to_end(&mut body);
+    match read.map_err(|error| Failure::of(&error))? {
+        len if u64::try_from(len) == Ok(header.len) => Ok(body),
+        _ => Err(Failure::Gone),
+    }
+}
+
+fn refusal(socket: &mut Timed<'_>, header: Header) -> Failure {
+    match body(socket, header, START_MAX) {
+        Ok(body) => serde_json::from_slice(&body).map_or(
+            Failure::Invalid("a refusal that is not JSON"),
+            Failure::Refused,
+        ),
+        Err(failure) => failure,
+    }
+}
+
+/// A socket that is read and written until a deadline.
+struct Timed<'a> {
+    socket: &'a UnixStream,
+    deadline: Instant,
+}
+
+impl Timed<'_> {
+    /// Tries until the socket can do it or the time is over. Blocks at most until the deadline.
+    fn retry(
+        &self,
+        events: PollFlags,
+        mut act: impl FnMut(&UnixStream) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        loop {
+            match act(self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(events)?,
+                result => return result,
+            }
+        }
+    }
+
+    fn wait(&self, events: PollFlags) -> io::Result<()> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let left = Timespec::try_from(left).ok();
+        match rustix::event::poll(&mut [PollFd::new(self.socket, events)], left.as_ref()) {
+            // A signal is no reason to stop.
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Read for Timed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.retry(PollFlags::IN, |mut socket| socket.read(buffer))
+    }
+}
+
+impl Write for Timed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.retry(PollFlags::OUT, |mut socket| socket.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

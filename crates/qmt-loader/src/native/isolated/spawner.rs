@@ -1,0 +1,71 @@
+//! The one thread that starts worker processes and waits for their ends.
+//!
+//! The kernel ends a worker together with the *thread* that started it, and the threads of a runtime
+//! come and go; this one stays for the life of the process.
+
+use std::io;
+use std::process::{Child, Command};
+use std::sync::LazyLock;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::thread;
+use std::time::Duration;
+
+/// How often the thread looks after processes that were killed and are not gone.
+const REAP_EVERY: Duration = Duration::from_millis(20);
+
+enum Job {
+    Start(Box<Command>, SyncSender<io::Result<Child>>),
+    Reap(Child),
+}
+
+static JOBS: LazyLock<io::Result<Sender<Job>>> = LazyLock::new(|| {
+    let (sender, jobs) = mpsc::channel();
+    let thread = thread::Builder::new().name("qmt-plugin-workers".to_owned());
+    thread.spawn(move || work(&jobs))?;
+    Ok(sender)
+});
+
+/// Starts a process that ends with this one.
+pub(super) fn start(command: Command) -> io::Result<Child> {
+    let (answer, answered) = mpsc::sync_channel(1);
+    let jobs = JOBS
+        .as_ref()
+        .map_err(|error| io::Error::from(error.kind()))?;
+    let gone = || io::Error::other("the thread that starts worker processes has ended");
+    jobs.send(Job::Start(Box::new(command), answer))
+        .map_err(|_| gone())?;
+    answered.recv().map_err(|_| gone())?
+}
+
+/// Kills a process and does not wait for its end.
+pub(super) fn end(mut child: Child) {
+    // It fails where the process was waited for.
+    let _ = child.kill();
+    if let Ok(jobs) = &*JOBS {
+        // Without the thread, the process stays a zombie until this one ends.
+        let _ = jobs.send(Job::Reap(child));
+    }
+}
+
+fn work(jobs: &Receiver<Job>) {
+    let mut dying: Vec<Child> = Vec::new();
+    loop {
+        let job = if dying.is_empty() {
+            jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            jobs.recv_timeout(REAP_EVERY)
+        };
+        match job {
+            // The caller may have gone; then the process loses its socket and ends.
+            Ok(Job::Start(mut command, answer)) => {
+                if let Err(mpsc::SendError(Ok(child))) = answer.send(command.spawn()) {
+                    end(child);
+                }
+            }
+            Ok(Job::Reap(child)) => dying.push(child),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        dying.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+}

@@ -1,0 +1,154 @@
+//! What every worker of a plugin is started with.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Once;
+
+use super::super::frame::{HELLO_MAX, Hello, Missing, VERSION};
+use super::super::{sealed, worker};
+use super::process::cpu_seconds;
+use crate::error::LoadError;
+use crate::grants;
+use crate::limits::{Limits, LoadOptions};
+use crate::loader::Artifact;
+
+/// This process's own program, also where its file was replaced.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// What a loader says about its workers.
+#[derive(Clone, Debug, Default)]
+pub(in crate::native) struct Settings {
+    /// The program to start, instead of that of this process.
+    pub(in crate::native) program: Option<PathBuf>,
+    /// Whether a kernel without parts of the confinement is refused.
+    pub(in crate::native) required: bool,
+}
+
+/// What every worker of a plugin is started with.
+pub(in crate::native) struct Spec {
+    pub(super) name: String,
+    pub(super) program: PathBuf,
+    /// The sealed memory file.
+    pub(super) library: File,
+    /// The first message.
+    pub(super) hello: Vec<u8>,
+    pub(super) required: bool,
+    pub(super) limits: Limits,
+    pub(super) at_start: Option<String>,
+}
+
+impl Spec {
+    /// Checks what is granted, and seals the library. Nothing is started.
+    pub(in crate::native) fn new(
+        artifact: &Artifact,
+        options: &LoadOptions,
+        settings: &Settings,
+    ) -> Result<Self, LoadError> {
+        let program = program(artifact.name(), settings)?;
+        let hello = hello(artifact, options, settings)?;
+        Ok(Self {
+            name: artifact.name().to_owned(),
+            program,
+            library: sealed::memory(artifact)?,
+            hello,
+            required: settings.required,
+            limits: options.limits.clone(),
+            at_start: options.at_start.clone(),
+        })
+    }
+
+    /// Says once in the life of this process what the kernel lacks.
+    pub(super) fn warn(&self, missing: Missing) {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            tracing::warn!(
+                plugin = self.name,
+                missing = missing.names().join(", "),
+                "isolated plugins are confined only in part: the kernel lacks the rest"
+            );
+        });
+    }
+}
+
+fn isolation(plugin: &str, rule: &'static str) -> LoadError {
+    LoadError::Isolation {
+        plugin: plugin.to_owned(),
+        rule,
+        source: None,
+    }
+}
+
+fn program(plugin: &str, settings: &Settings) -> Result<PathBuf, LoadError> {
+    match &settings.program {
+        Some(program) if program.is_absolute() => Ok(program.clone()),
+        Some(_) => Err(isolation(
+            plugin,
+            "the path of the worker program must be absolute",
+        )),
+        // Without the call in `main`, the host itself would run a second time.
+        None if worker::is_prepared() => Ok(PathBuf::from(THIS_PROGRAM)),
+        None => Err(isolation(
+            plugin,
+            "the `main` of the host must call `qmt_loader::native::run_worker_if_asked` first, or \
+             its loader must name a worker program (`NativeLoader::worker`)",
+        )),
+    }
+}
+
+/// Writes the first message.
+fn hello(
+    artifact: &Artifact,
+    options: &LoadOptions,
+    settings: &Settings,
+) -> Result<Vec<u8>, LoadError> {
+    let refused = |grant: &str, rule, source| LoadError::Grant {
+        plugin: artifact.name().to_owned(),
+        grant: grant.to_owned(),
+        rule,
+        source,
+    };
+    if let Some(host) = options.allow.hosts.first() {
+        let rule = "an isolated native plugin has no network; a Wasm plugin can be granted hosts";
+        return Err(refused(host, rule, None));
+    }
+    let (mut readable, mut writable) = (Vec::new(), Vec::new());
+    for (host, guest) in &options.allow.paths {
+        let shown = host.display().to_string();
+        let (read_only, folder) =
+            grants::host_folder(host).map_err(|(rule, source)| refused(&shown, rule, source))?;
+        if grants::without_mark(host).1 != guest {
+            let rule = "a native plugin sees the folders of the host under their own paths; write \
+                        the same path on both sides";
+            return Err(refused(&shown, rule, None));
+        }
+        if read_only {
+            readable.push(folder);
+        } else {
+            writable.push(folder);
+        }
+    }
+    let config = grants::config(options).map_err(|(name, rule)| refused(name, rule, None))?;
+    let limits = &options.limits;
+    let hello = Hello {
+        version: VERSION,
+        host: std::process::id(),
+        required: settings.required,
+        memory_max: limits.memory_max,
+        library_len: u64::try_from(artifact.bytes().len()).unwrap_or(u64::MAX),
+        output_max: limits.memory_max,
+        cpu_seconds: cpu_seconds(limits.timeout, 0),
+        readable,
+        writable,
+        config,
+    };
+    let hello = serde_json::to_vec(&hello)
+        .map_err(|_| refused("paths", "the path of a folder must be UTF-8", None))?;
+    if u64::try_from(hello.len()).is_ok_and(|len| len <= HELLO_MAX) {
+        return Ok(hello);
+    }
+    Err(refused(
+        "config",
+        "a plugin's configuration has at most 16 MiB",
+        None,
+    ))
+}

@@ -1,0 +1,332 @@
+//! Hostile native plugins: what is refused before anything runs, and what a worker process fences in.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use qmt_loader::native::WorkerEnd;
+use qmt_loader::{LoadError, Loader, Plugin};
+use qmt_oci_ref::PluginKind;
+
+use crate::isolated::{SHORT, hostile, isolating, load, options, process_of, text};
+use crate::native::Workshop;
+use crate::support::{artifact, refusal};
+
+/// Whether the kernel has the whole confinement; otherwise the test says what it does not see.
+async fn is_confined(workshop: &Workshop, test: &str) -> bool {
+    let loader = isolating(workshop).require_confinement();
+    match loader.load(hostile(workshop, "counter"), options()).await {
+        Ok(_) => true,
+        Err(LoadError::Unconfined { missing, .. }) => {
+            println!("{test}: skipped, the kernel does not confine {missing}");
+            false
+        }
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// NAT-01, NAT-03, NAT-07: a file that breaks a rule is refused in both processes, and never opened.
+#[tokio::test]
+async fn what_breaks_a_rule_never_reaches_a_worker() {
+    let workshop = Workshop::new();
+    for flags in [
+        "-DOTHER_MARK",
+        "-DNO_FREE",
+        "-DVERSION_IS_DATA",
+        "-Wl,-rpath,$ORIGIN",
+        "-Wl,-rpath,/tmp,--disable-new-dtags",
+        "-Wl,--no-as-needed,-lcrypt",
+        "-Wl,-z,execstack",
+    ] {
+        let bytes = workshop.variant(&[flags]);
+        workshop.refuses(bytes.clone()).await;
+        let library = artifact(PluginKind::Native, bytes);
+        // A worker that started would be this program, which ends at once.
+        let loader = workshop.loader().worker("/bin/true");
+        let error = refusal(loader.load(library, options()).await);
+        assert!(
+            matches!(error, LoadError::NativeRefused { .. }),
+            "{flags}: {error:?}"
+        );
+    }
+}
+
+/// NAT-05: what ends a process ends a worker: a typed error, and neighbours that go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_a_process_ends_one_worker() {
+    use WorkerEnd::{Disconnected, Exited, Invalid, Killed};
+    let workshop = Workshop::new();
+    let neighbour = load(&workshop, "counter", options()).await.unwrap();
+    let process = process_of(&*neighbour).await;
+    for (name, expected) in [
+        ("abort", Killed { signal: 6 }),
+        ("exit", Exited { code: 3 }),
+        ("exit-at-once", Exited { code: 0 }),
+        ("segfault", Killed { signal: 11 }),
+        ("kill-itself", Killed { signal: 9 }),
+        // The runtime of Rust sees the end of the stack and aborts.
+        ("stack", Killed { signal: 6 }),
+        ("illegal-instruction", Killed { signal: 4 }),
+        ("free-aborts", Killed { signal: 6 }),
+        ("close-socket", Disconnected),
+        ("cut-off", Exited { code: 0 }),
+        (
+            "garbage",
+            Invalid {
+                what: "a message of an unknown kind",
+            },
+        ),
+        (
+            "oversized",
+            Invalid {
+                what: "a message that is longer than it may be",
+            },
+        ),
+        (
+            "wrong-kind",
+            Invalid {
+                what: "a message that answers no call",
+            },
+        ),
+        (
+            "calls-the-host",
+            Invalid {
+                what: "a message that answers no call",
+            },
+        ),
+    ] {
+        let plugin = load(&workshop, name, options()).await.unwrap();
+        // `free-aborts` ends with each output; the others answer until they act.
+        if name != "free-aborts" {
+            assert_eq!(text(&*plugin, "echo", "before").await, "before");
+        }
+        let overlapping = neighbour.call("echo", Bytes::from("y"));
+        let (result, other) = tokio::join!(plugin.call("act", Bytes::new()), overlapping);
+        match result {
+            Err(LoadError::WorkerEnded { end, export, .. }) => {
+                assert_eq!((end, &*export), (expected, "act"), "{name}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+        assert_eq!(other.unwrap(), "y");
+        if name != "free-aborts" {
+            assert_eq!(text(&*plugin, "echo", "after").await, "after");
+        }
+    }
+    assert_eq!(process_of(&*neighbour).await, process);
+}
+
+/// NAT-01: constructors, resolvers and the start of the ABI run in a worker that is confined already.
+#[tokio::test]
+async fn what_runs_at_the_opening_runs_in_a_worker() {
+    let workshop = Workshop::new();
+    let failing = async |name: &str| {
+        let mut options = options();
+        options.limits.timeout = 3 * SHORT;
+        refusal(load(&workshop, name, options).await)
+    };
+    for name in ["constructor-aborts", "resolver-aborts", "exports-aborts"] {
+        let error = failing(name).await;
+        let ended = matches!(
+            error,
+            LoadError::WorkerEnded {
+                end: WorkerEnd::Killed { signal: 6 },
+                ..
+            }
+        );
+        assert!(ended, "{name}: {error:?}");
+    }
+    let error = failing("constructor-exits").await;
+    assert!(matches!(error, LoadError::WorkerEnded { .. }), "{error:?}");
+    for name in ["constructor-loops", "configure-loops"] {
+        let error = failing(name).await;
+        assert!(
+            matches!(error, LoadError::TimedOut { .. }),
+            "{name}: {error:?}"
+        );
+    }
+    for name in ["constructor-confines", "constructor-refuses"] {
+        let error = failing(name).await;
+        let ended = matches!(
+            error,
+            LoadError::WorkerEnded {
+                end: WorkerEnd::Invalid { .. },
+                ..
+            }
+        );
+        assert!(ended, "{name}: {error:?}");
+    }
+    assert!(matches!(
+        failing("exports-many").await,
+        LoadError::Start { .. }
+    ));
+    let error = failing("other-version").await;
+    assert!(
+        matches!(error, LoadError::AbiVersion { found: 7, .. }),
+        "{error:?}"
+    );
+}
+
+/// Code of the plugin can say what it wants on the socket; the host believes none of it.
+#[tokio::test]
+async fn forged_messages_confuse_no_host() {
+    let workshop = Workshop::new();
+    // It is ready before it is; the true message then answers no call.
+    let plugin = load(&workshop, "constructor-forges", options())
+        .await
+        .unwrap();
+    assert_eq!(plugin.exports(), ["act"]);
+    let error = plugin.call("act", Bytes::new()).await.unwrap_err();
+    let ended = matches!(
+        error,
+        LoadError::WorkerEnded {
+            end: WorkerEnd::Invalid { .. },
+            ..
+        }
+    );
+    assert!(ended, "{error:?}");
+    // The plugin answers for itself: a second answer is taken for that of the next call.
+    let plugin = load(&workshop, "two-answers", options()).await.unwrap();
+    assert_eq!(text(&*plugin, "act", "").await, "");
+    assert_eq!(text(&*plugin, "echo", "x").await, "late");
+}
+
+/// NAT-05: memory is limited from before the opening, whatever way it is taken.
+#[tokio::test]
+async fn memory_is_limited() {
+    let workshop = Workshop::new();
+    let mut limited = options();
+    limited.limits.memory_max = 64 << 20;
+    for name in ["memory", "shared-memory"] {
+        let plugin = load(&workshop, name, limited.clone()).await.unwrap();
+        let taken: u64 = text(&*plugin, "act", "").await.parse().unwrap();
+        assert!((32..=64).contains(&taken), "{name} got {taken} MiB");
+    }
+    let plugin = load(&workshop, "leak", limited).await.unwrap();
+    let mut workers = std::collections::BTreeSet::new();
+    let mut ends = 0;
+    for _ in 0..20 {
+        match plugin.call("act", Bytes::new()).await {
+            Ok(_) => drop(workers.insert(process_of(&*plugin).await)),
+            Err(LoadError::WorkerEnded { .. }) => ends += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(ends >= 1 && workers.len() > ends, "{ends} {workers:?}");
+}
+
+/// NAT-08: threads that go on after the call are ended with their process.
+#[tokio::test]
+async fn threads_end_with_their_process() {
+    let workshop = Workshop::new();
+    let plugin = load(&workshop, "threads", options()).await.unwrap();
+    assert_eq!(text(&*plugin, "act", "").await, "0");
+    let process = process_of(&*plugin).await;
+    drop(plugin);
+    crate::isolated::must_vanish(process);
+}
+
+/// No descriptor and no variable of the host reaches a worker.
+#[tokio::test]
+async fn nothing_is_inherited() {
+    let workshop = Workshop::new();
+    // Descriptors that the host would leave to every program that it starts.
+    let file = fs::File::open("/proc/self/exe").unwrap();
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
+    let plugin = load(&workshop, "descriptors", options()).await.unwrap();
+    assert_eq!(
+        text(&*plugin, "act", "").await,
+        "device device device socket file "
+    );
+    let plugin = load(&workshop, "environment", options()).await.unwrap();
+    assert!(std::env::var_os("PATH").is_some());
+    assert_eq!(text(&*plugin, "act", "").await, "");
+}
+
+/// Processes, programs, signals, sockets, and what would undo the confinement: each attempt fails.
+#[tokio::test]
+async fn system_calls_that_reach_out_are_refused() {
+    let workshop = Workshop::new();
+    if !is_confined(&workshop, "system_calls_that_reach_out_are_refused").await {
+        return;
+    }
+    for (name, least) in [
+        ("processes", 4),
+        ("programs", 2),
+        ("signals", 9),
+        ("memory-of-host", 4),
+        ("sockets", 6),
+        ("loosens", 9),
+        ("kernel", 10),
+        ("terminal", 3),
+        ("new-calls", 5),
+    ] {
+        let plugin = load(&workshop, name, options()).await.unwrap();
+        all_refused(&plugin, name, "", least).await;
+    }
+}
+
+/// Files outside of the folders that are granted: neither read nor changed, nor made.
+#[tokio::test]
+async fn files_of_others_are_out_of_reach() {
+    let workshop = Workshop::new();
+    if !is_confined(&workshop, "files_of_others_are_out_of_reach").await {
+        return;
+    }
+    let secret = workshop.path("secret");
+    fs::write(&secret, "secret").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let before = fs::metadata(&secret).unwrap();
+    let path = secret.to_str().unwrap();
+    for (name, least) in [("files", 6), ("writes", 16)] {
+        let plugin = load(&workshop, name, options()).await.unwrap();
+        all_refused(&plugin, name, path, least).await;
+    }
+    let after = fs::metadata(&secret).unwrap();
+    assert_eq!(fs::read(&secret).unwrap(), b"secret");
+    assert_eq!(before.permissions(), after.permissions());
+    assert_eq!(before.modified().unwrap(), after.modified().unwrap());
+    assert!(!workshop.path("secret.new").exists());
+}
+
+async fn all_refused(plugin: &Arc<dyn Plugin>, name: &str, input: &str, least: usize) {
+    let said = text(&**plugin, "act", input).await;
+    assert!(said.lines().count() >= least, "{name}:\n{said}");
+    for line in said.lines() {
+        let (_, error) = line.rsplit_once(": ").unwrap();
+        assert!(
+            ["EPERM", "EACCES", "ENOSYS"].contains(&error),
+            "{name}:\n{said}"
+        );
+    }
+}
+
+/// A folder that is granted can be used, as it was granted, and the way out of it cannot.
+#[tokio::test]
+async fn granted_folders_can_be_used() {
+    let workshop = Workshop::new();
+    if !is_confined(&workshop, "granted_folders_can_be_used").await {
+        return;
+    }
+    let folder = workshop.path("folder");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("given"), "x").unwrap();
+    fs::write(workshop.path("other"), "x").unwrap();
+    std::os::unix::fs::symlink(workshop.path("other"), folder.join("link")).unwrap();
+    let answer = async |mark: &str| {
+        let mut options = options();
+        let host = format!("{mark}{}", folder.display());
+        options.allow.paths.insert(host.into(), folder.clone());
+        let plugin = load(&workshop, "own-folder", options).await.unwrap();
+        let said = text(&*plugin, "act", folder.to_str().unwrap()).await;
+        let results = said
+            .lines()
+            .map(|line| line.rsplit_once(": ").unwrap().1.to_owned());
+        results.collect::<Vec<_>>()
+    };
+    assert_eq!(answer("ro:").await, ["ok", "EACCES", "EACCES", "EACCES"]);
+    assert_eq!(answer("").await, ["ok", "ok", "EACCES", "EACCES"]);
+    assert!(folder.join("made").exists());
+}
