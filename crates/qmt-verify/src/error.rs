@@ -12,10 +12,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum VerifyError {
     /// Nothing that could be a signature was found for the digest.
-    #[error(
-        "`{subject}` is not signed: no bundle and no `.sig` was found for its digest{}",
-        only_child(rejected)
-    )]
+    #[error("`{subject}` is not signed: {}", unsigned(rejected))]
     NoSignature {
         /// The image.
         subject: Box<PinnedReference>,
@@ -164,12 +161,18 @@ fn incomplete(place: &str, refusal: Option<&VerifyError>) -> String {
     }
 }
 
-/// The end of a message where only a child of an index is signed.
-fn only_child(rejected: &[Rejection]) -> &'static str {
+/// What was found for a digest that has no signature.
+fn unsigned(rejected: &[Rejection]) -> String {
+    let attached: Vec<_> = rejected.iter().filter(|one| !one.code.is_note()).collect();
+    if let [first, ..] = &attached[..] {
+        let count = attached.len();
+        return format!("of {count} item(s) attached to its digest, none can be used: {first}");
+    }
     let mut codes = rejected.iter().map(|one| one.code);
-    if codes.any(|code| code == RejectionCode::OnlyChild) {
+    let signed = if codes.any(|code| code == RejectionCode::OnlyChild) {
         "; a manifest that this index lists is signed, but not the index itself"
     } else {
         ""
-    }
+    };
+    format!("no bundle and no `.sig` was found for its digest{signed}")
 }

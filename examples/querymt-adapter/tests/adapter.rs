@@ -315,6 +315,10 @@ fn native_library() -> PathBuf {
     );
     let library = Path::new(profile).join("examples").join(name);
     let command = "cargo build -p querymt-adapter --example native_provider";
-    assert!(library.is_file(), "no {}; run `{command}`", library.display());
+    assert!(
+        library.is_file(),
+        "no {}; run `{command}`",
+        library.display()
+    );
     library
 }

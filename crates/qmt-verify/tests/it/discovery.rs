@@ -202,6 +202,11 @@ async fn content_of_another_digest_is_noted() {
                 error.rejections()[0].reason.contains("hashes to"),
                 "{error:?}"
             );
+            let message = error.to_string();
+            assert!(
+                message.contains("of 1 item(s) attached to its digest, none"),
+                "{message}"
+            );
         }
     }
 }
