@@ -1,4 +1,6 @@
-//! How much of an image is read.
+//! How much of an image is read. Setters only lower a limit.
+//!
+//! Raising one is left to [`ExtractLimits::with_artifact_bytes`], for the operator's own config.
 
 use std::time::Duration;
 
@@ -9,25 +11,21 @@ const MIB: u64 = 1024 * KIB;
 
 /// How much selection reads.
 #[derive(Clone, Debug)]
-pub(crate) struct SelectLimits {
+pub struct SelectLimits {
     pub(crate) manifest: ManifestLimits,
     pub(crate) config_bytes: u64,
-    /// Manifests read for one selection, the root included.
     pub(crate) manifest_requests: u64,
     pub(crate) index_depth: u64,
 }
 
-/// How much extraction reads and writes, and how long it takes: at most 65,536 entries of archives,
-/// names of 4 KiB, 20 times the size of a layer and 16 MiB, and 15 minutes, download included.
+/// How much extraction reads and writes, and how long it takes.
 #[derive(Clone, Debug)]
 pub struct ExtractLimits {
     pub(crate) wasm_bytes: u64,
     pub(crate) archive_bytes: u64,
     pub(crate) unpacked_bytes: u64,
-    /// How many times a layer may grow by decompression, beyond the slack.
     pub(crate) ratio: u64,
     pub(crate) ratio_slack_bytes: u64,
-    /// Extension headers included.
     pub(crate) entries: u64,
     pub(crate) name_bytes: u64,
     pub(crate) pax_bytes: u64,
@@ -68,6 +66,38 @@ impl Default for ExtractLimits {
     }
 }
 
+/// Makes setters that lower a limit and never raise it.
+macro_rules! lower {
+    ($($(#[$doc:meta])* $field:ident: $type:ty;)*) => {
+        $(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $field(mut self, most: $type) -> Self {
+                self.$field = self.$field.min(most);
+                self
+            }
+        )*
+    };
+}
+
+impl SelectLimits {
+    /// Sets the limits of each manifest and index.
+    #[must_use]
+    pub fn with_manifest(mut self, limits: ManifestLimits) -> Self {
+        self.manifest = limits;
+        self
+    }
+
+    lower! {
+        /// Lowers the size of an image config, in bytes (default: 4 MiB).
+        config_bytes: u64;
+        /// Lowers the number of manifests read for one selection, the root included (default: 8).
+        manifest_requests: u64;
+        /// Lowers the nesting of indexes (default: 2, an index in an index).
+        index_depth: u64;
+    }
+}
+
 impl ExtractLimits {
     /// Returns how many bytes a layer of `size` bytes may unpack to, by its ratio.
     pub(crate) fn by_ratio(&self, size: u64) -> u64 {
@@ -75,16 +105,42 @@ impl ExtractLimits {
             .saturating_add(self.ratio_slack_bytes)
     }
 
-    /// Sets three sizes in bytes, up or down: of a raw Wasm layer (default: 64 MiB), of an archive as
-    /// transferred (256 MiB) and of what all layers unpack to (512 MiB).
+    /// Sets three sizes in bytes, up or down: of a raw Wasm layer, of an archive and of what all
+    /// layers unpack to.
     ///
-    /// It is meant for `max_artifact_size` of the operator's config. The other limits are fixed.
+    /// It is the only way to raise a limit, meant for `max_artifact_size` of the operator's config.
     #[must_use]
     pub fn with_artifact_bytes(mut self, most: u64) -> Self {
         self.wasm_bytes = most;
         self.archive_bytes = most;
         self.unpacked_bytes = most;
         self
+    }
+
+    lower! {
+        /// Lowers the size of a raw Wasm layer, in bytes (default: 64 MiB).
+        wasm_bytes: u64;
+        /// Lowers the size of an archive layer as transferred, in bytes (default: 256 MiB).
+        archive_bytes: u64;
+        /// Lowers what all layers together unpack to, in bytes (default: 512 MiB).
+        unpacked_bytes: u64;
+        /// Lowers how many times a layer may grow by decompression, beyond the slack (default: 20).
+        ratio: u64;
+        /// Lowers what a layer may unpack to whatever its ratio, in bytes (default: 16 MiB).
+        ratio_slack_bytes: u64;
+        /// Lowers the number of entries of all archives, extension headers included (default:
+        /// 65,536).
+        entries: u64;
+        /// Lowers the length of an entry's name, in bytes (default: 4 KiB).
+        name_bytes: u64;
+        /// Lowers the size of one PAX header, in bytes (default: 64 KiB).
+        pax_bytes: u64;
+        /// Lowers the number of gzip members of one layer (default: 131,072).
+        gzip_members: u64;
+        /// Lowers the base-2 logarithm of the zstd window in bytes (default: 25, 32 MiB).
+        zstd_window_log: u32;
+        /// Lowers how long one extraction takes, download included (default: 15 minutes).
+        time: Duration;
     }
 }
 

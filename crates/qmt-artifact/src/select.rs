@@ -77,6 +77,13 @@ impl SelectionRequest {
         self.file = file;
         self
     }
+
+    /// Sets other limits than the default ones.
+    #[must_use]
+    pub fn with_limits(mut self, limits: SelectLimits) -> Self {
+        self.limits = limits;
+        self
+    }
 }
 
 /// What was selected. Made by [`select`] only.

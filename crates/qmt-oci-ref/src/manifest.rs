@@ -15,7 +15,7 @@ mod wire;
 
 use std::collections::HashMap;
 
-use oci_spec::image::{MediaType, Platform};
+use oci_spec::image::{ImageIndex, ImageManifest, MediaType, Platform};
 use serde::Serialize;
 
 pub use self::claims::{ClaimLimits, ClaimedEntries, ClaimedEntry, Claims};
@@ -97,6 +97,7 @@ pub enum Document {
 /// A manifest: config, layers, subject and annotations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
+    media_type: Option<MediaType>,
     artifact_type: Option<MediaType>,
     config: Descriptor,
     layers: Vec<Descriptor>,
@@ -181,6 +182,11 @@ impl Manifest {
     pub fn annotations(&self) -> &HashMap<String, String> {
         &self.annotations
     }
+
+    /// Returns the manifest as the wire type of `oci-spec`.
+    pub fn to_oci(&self) -> ImageManifest {
+        wire::manifest(self)
+    }
 }
 
 impl Index {
@@ -246,6 +252,11 @@ impl Index {
     /// Returns the annotations.
     pub fn annotations(&self) -> &HashMap<String, String> {
         &self.annotations
+    }
+
+    /// Returns the index as the wire type of `oci-spec`.
+    pub fn to_oci(&self) -> ImageIndex {
+        wire::index(self)
     }
 }
 

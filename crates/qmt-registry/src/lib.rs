@@ -6,7 +6,7 @@
 //! The only crate that talks to a registry. It never decides about trust and never runs anything.
 //!
 //! The feature `http` has [`HttpRegistry`], `layout` has [`OciLayout`]; both implement
-//! [`Registry`](qmt_oci_ref::Registry) and [`RegistryWriter`].
+//! [`Registry`](qmt_oci_ref::Registry) and [`RegistryWriter`]. `test-util` adds mocks.
 //!
 //! Spec: <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md>
 #![forbid(unsafe_code)]
@@ -37,4 +37,6 @@ pub use self::layout::OciLayout;
 pub use self::mirror::{MirrorOptions, Mirrors};
 pub use self::offline::Offline;
 pub use self::redact::RedactedUrl;
+#[cfg(feature = "test-util")]
+pub use self::writer::MockRegistryWriter;
 pub use self::writer::{BlobContent, RegistryWriter};

@@ -2,6 +2,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+#[cfg(feature = "test-util")]
+use qmt_oci_ref::Digester;
 use qmt_oci_ref::{
     BlobStream, Descriptor, PinnedReference, RawManifest, Reference, Registry, RegistryError,
     Repository,
@@ -61,5 +63,70 @@ impl BlobContent for Bytes {
         Ok(Box::pin(futures_util::stream::iter(
             (!rest.is_empty()).then_some(Ok(rest)),
         )))
+    }
+}
+
+// Written out, because `automock` supports neither supertraits nor `Option<&_>` arguments.
+#[cfg(feature = "test-util")]
+mockall::mock! {
+    /// A [`RegistryWriter`] (and so a [`Registry`]) whose answers a test sets.
+    pub RegistryWriter {
+        /// What [`RegistryWriter::push_blob`] does; `mount_from` comes as a value.
+        pub fn push_blob(
+            &self,
+            to: &Repository,
+            blob: &Descriptor,
+            content: &dyn BlobContent,
+            mount_from: Option<Repository>,
+        ) -> Result<(), RegistryError>;
+        /// What [`RegistryWriter::push_manifest`] does.
+        pub fn push_manifest(
+            &self,
+            to: &Reference,
+            manifest: &RawManifest,
+        ) -> Result<PinnedReference, RegistryError>;
+    }
+
+    #[async_trait]
+    impl Registry for RegistryWriter {
+        async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError>;
+        async fn manifest(
+            &self,
+            pin: &PinnedReference,
+            limit: u64,
+        ) -> Result<RawManifest, RegistryError>;
+        async fn blob(
+            &self,
+            from: &Repository,
+            blob: &Descriptor,
+            resume_from: Digester,
+        ) -> Result<BlobStream, RegistryError>;
+        async fn referrers(
+            &self,
+            subject: &PinnedReference,
+        ) -> Result<Vec<Descriptor>, RegistryError>;
+    }
+}
+
+#[cfg(feature = "test-util")]
+#[async_trait]
+impl RegistryWriter for MockRegistryWriter {
+    async fn push_blob(
+        &self,
+        to: &Repository,
+        blob: &Descriptor,
+        content: &dyn BlobContent,
+        mount_from: Option<&Repository>,
+    ) -> Result<(), RegistryError> {
+        // The inherent method of the same name belongs to the mock.
+        Self::push_blob(self, to, blob, content, mount_from.cloned())
+    }
+
+    async fn push_manifest(
+        &self,
+        to: &Reference,
+        manifest: &RawManifest,
+    ) -> Result<PinnedReference, RegistryError> {
+        Self::push_manifest(self, to, manifest)
     }
 }

@@ -1,6 +1,6 @@
 //! The form of manifests and indexes in JSON.
 
-use oci_spec::image::MediaType;
+use oci_spec::image::{ImageIndex, ImageManifest, ImageManifestBuilder, MediaType};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -136,11 +136,12 @@ impl Wire {
 
     pub(super) fn into_manifest(self) -> Result<Manifest, ManifestError> {
         let has_layers = self.layers.is_present();
-        let layers = self.layers.into_list();
+        let (media_type, layers) = (self.media_type(), self.layers.into_list());
         // An artifact without a config consists of its layers.
         let no_config = || has_layers.then(|| Descriptor::of(MediaType::EmptyJSON, b"{}"));
         let config = self.config.or_else(no_config);
         Ok(Manifest {
+            media_type,
             artifact_type: named(self.artifact_type.as_deref()),
             config: config.ok_or(ManifestError::Missing { field: "config" })?,
             layers: layers.ok_or(ManifestError::Missing { field: "layers" })?,
@@ -170,6 +171,37 @@ impl Wire {
 fn named(media_type: Option<&str>) -> Option<MediaType> {
     let media_type = media_type.map(text::media_type);
     media_type.filter(|media_type| !media_type.as_ref().is_empty())
+}
+
+#[expect(clippy::expect_used, reason = "the three required fields are given")]
+pub(super) fn manifest(manifest: &Manifest) -> ImageManifest {
+    let mut wire = ImageManifestBuilder::default()
+        .schema_version(2_u32)
+        .config(manifest.config.as_oci().clone())
+        .layers(wire_list(&manifest.layers))
+        .build()
+        .expect("a whole manifest");
+    wire.set_media_type(manifest.media_type.clone());
+    wire.set_artifact_type(manifest.artifact_type.clone());
+    wire.set_subject(manifest.subject.as_ref().map(|d| d.as_oci().clone()));
+    let annotations = manifest.annotations.clone();
+    wire.set_annotations((!annotations.is_empty()).then_some(annotations));
+    wire
+}
+
+pub(super) fn index(index: &Index) -> ImageIndex {
+    let mut wire = ImageIndex::default();
+    wire.set_media_type(index.media_type.clone());
+    wire.set_artifact_type(index.artifact_type.clone());
+    wire.set_manifests(wire_list(&index.manifests));
+    wire.set_subject(index.subject.as_ref().map(|d| d.as_oci().clone()));
+    let annotations = index.annotations.clone();
+    wire.set_annotations((!annotations.is_empty()).then_some(annotations));
+    wire
+}
+
+fn wire_list(descriptors: &[Descriptor]) -> Vec<oci_spec::image::Descriptor> {
+    descriptors.iter().map(|d| d.as_oci().clone()).collect()
 }
 
 /// Writes an index as the specification spells it.

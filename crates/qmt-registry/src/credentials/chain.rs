@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use qmt_oci_ref::{RegistryError, RegistryHost, Repository};
 
 use super::auth_file::AuthFile;
 use super::environment::Environment;
+use super::helper::HelperLimits;
 use super::save::{self, StoredIn};
 use super::store::{Credential, CredentialStore};
 use crate::error::ClientError;
+use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 
 /// Looks for credentials as docker and podman do:
 ///
@@ -50,6 +53,17 @@ impl CredentialChain {
     pub fn with_explicit(mut self, host: RegistryHost, credential: Credential) -> Self {
         self.explicit.retain(|(known, _)| *known != host);
         self.explicit.push((host, credential));
+        self
+    }
+
+    /// Lowers the limits of a credential helper: `time` to at most [`HELPER_TIME_MAX`], the bytes
+    /// of its `output` to at most [`HELPER_OUTPUT_MAX`].
+    #[must_use]
+    pub fn helper_limits(mut self, time: Duration, output: u64) -> Self {
+        self.environment.helper_limits = HelperLimits {
+            time: time.min(HELPER_TIME_MAX),
+            output: output.min(HELPER_OUTPUT_MAX),
+        };
         self
     }
 

@@ -183,9 +183,13 @@ impl Helper {
                 group.0.take();
                 Ok(done)
             }
-            Ok(Ok(None)) => Err(self.failed("it printed more than allowed (64 KiB) and was ended")),
+            Ok(Ok(None)) => {
+                Err(self
+                    .failed("it printed more than allowed (64 KiB unless lowered) and was ended"))
+            }
             Ok(Err(_)) => Err(self.failed("reading its output failed")),
-            Err(_) => Err(self.failed("it took longer than allowed (30 seconds) and was ended")),
+            Err(_) => Err(self
+                .failed("it took longer than allowed (30 seconds unless lowered) and was ended")),
         }
     }
 

@@ -26,6 +26,8 @@ pub use self::chain::CredentialChain;
 pub use self::environment::Environment;
 #[cfg(feature = "http")]
 pub use self::save::StoredIn;
+#[cfg(feature = "test-util")]
+pub use self::store::MockCredentialStore;
 pub use self::store::{Credential, CredentialStore};
 pub use crate::error::CredentialError;
 

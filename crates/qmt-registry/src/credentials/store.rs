@@ -67,5 +67,32 @@ impl fmt::Debug for Credential {
     }
 }
 
+// Written out, because `automock` does not support `Option<&_>` arguments.
+#[cfg(feature = "test-util")]
+mockall::mock! {
+    /// A [`CredentialStore`] whose answers a test sets.
+    pub CredentialStore {
+        /// What [`CredentialStore::credential`] does; `repository` comes as a value.
+        pub fn credential(
+            &self,
+            host: &RegistryHost,
+            repository: Option<Repository>,
+        ) -> Result<Option<Credential>, RegistryError>;
+    }
+}
+
+#[cfg(feature = "test-util")]
+#[async_trait]
+impl CredentialStore for MockCredentialStore {
+    async fn credential(
+        &self,
+        host: &RegistryHost,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Credential>, RegistryError> {
+        // The inherent method of the same name belongs to the mock.
+        Self::credential(self, host, repository.cloned())
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,7 @@
 //! Mirrors: asked in order, trusted for content only, and skipped after wrong content.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use bytes::Bytes;
-use qmt_oci_ref::{
-    Descriptor, PinnedReference, Registry, RegistryError, RegistryHost, Repository, manifest,
-};
-use qmt_registry::credentials::{Credential, CredentialStore};
+use qmt_oci_ref::{Descriptor, PinnedReference, Registry, RegistryError, manifest};
 use qmt_registry::{ClientError, HttpRegistry, MirrorOptions, Mirrors, RegistryEvent};
 use qmt_testkit::{Auth, Cut, FakeRegistry, Fault};
 
@@ -260,28 +254,6 @@ async fn mirrors_serve_without_the_origin() {
     assert!(error.is_network(), "{error:?}");
 }
 
-/// Has a credential for one repository, and fails for every other.
-struct MirrorOnly {
-    repository: Repository,
-    asked: AtomicUsize,
-}
-
-#[async_trait::async_trait]
-impl CredentialStore for MirrorOnly {
-    async fn credential(
-        &self,
-        host: &RegistryHost,
-        repository: Option<&Repository>,
-    ) -> Result<Option<Credential>, RegistryError> {
-        assert_eq!(
-            (host, repository),
-            (self.repository.host(), Some(&self.repository))
-        );
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(Credential::basic("alice", CANARY)))
-    }
-}
-
 /// A mirror has its own path prefix and credential; the origin's credential is not sent to it.
 #[tokio::test]
 async fn a_mirror_has_its_own_credential() {
@@ -295,13 +267,22 @@ async fn a_mirror_has_its_own_credential() {
     let options: MirrorOptions = format!("http://{}/proxy/hub", mirror.host())
         .parse()
         .unwrap();
-    let store = Arc::new(MirrorOnly {
-        repository: mirror.repository("proxy/hub/acme/echo"),
-        asked: AtomicUsize::new(0),
-    });
+    let mut store = qmt_registry::credentials::MockCredentialStore::new();
+    let (host, path) = (mirror.host(), "proxy/hub/acme/echo");
+    store
+        .expect_credential()
+        .withf(move |asked, repository| {
+            *asked == host && repository.as_ref().is_some_and(|r| r.path() == path)
+        })
+        .times(1)
+        .returning(|_, _| {
+            Ok(Some(qmt_registry::credentials::Credential::basic(
+                "alice", CANARY,
+            )))
+        });
     let client = HttpRegistry::builder()
         .host(origin.host(), plain())
-        .credentials(Arc::clone(&store) as _)
+        .credentials(std::sync::Arc::new(store))
         .limits(quick())
         .build()
         .unwrap();
@@ -314,7 +295,6 @@ async fn a_mirror_has_its_own_credential() {
             .unwrap()
             == content
     );
-    assert_eq!(store.asked.load(Ordering::Relaxed), 1);
     assert!(origin.requests().is_empty());
 }
 

@@ -11,6 +11,10 @@ fn too_much(image: &Image) -> (Limit, u64, u64) {
     }
 }
 
+fn limits() -> ExtractLimits {
+    ExtractLimits::default()
+}
+
 fn one_file() -> Vec<u8> {
     archive("plugin.wasm", &module())
 }
@@ -81,7 +85,7 @@ fn tar_11_zstd_windows_at_the_limit_and_past_it() {
     }
     assert!(
         frame(21)
-            .with_limits(|limits| limits.zstd_window_log = 20)
+            .with_limits(limits().zstd_window_log(20))
             .extract()
             .is_err()
     );
@@ -98,9 +102,9 @@ fn tar_11_gzip_members_at_the_limit_and_past_it() {
         }
         Image::new(FileRule::Wasm, &[(GZIP, bytes)]).with_chunk(1 << 16)
     };
-    let lowered = |limits: &mut ExtractLimits| limits.gzip_members = 5;
-    assert!(members(5).with_limits(lowered).extract().is_ok());
-    let past = too_much(&members(6).with_limits(lowered));
+    let lowered = || limits().gzip_members(5);
+    assert!(members(5).with_limits(lowered()).extract().is_ok());
+    let past = too_much(&members(6).with_limits(lowered()));
     assert_eq!(past, (Limit::GzipMembers, 5, 6));
     let start = Instant::now();
     assert_eq!(
@@ -149,22 +153,22 @@ fn lim_entries_at_the_limit_and_past_it() {
     assert!(entries(65_536).extract().is_ok());
     assert_eq!(too_much(&entries(65_537)), (Limit::Entries, 65_536, 65_537));
     // Headers that describe other entries count, and so do those of lower layers.
-    let lowered = |limits: &mut ExtractLimits| limits.entries = 3;
+    let lowered = || limits().entries(3);
     let described = Archive::new().pax(&[("comment", "x")]).file("x", b"");
     let described = Archive([described.0, one_file()].concat());
     assert!(
         Image::tar(FileRule::Wasm, described.0.clone())
-            .with_limits(lowered)
+            .with_limits(lowered())
             .extract()
             .is_ok()
     );
-    let past = Image::tar(FileRule::Wasm, described.0).with_limits(|limits| limits.entries = 2);
+    let past = Image::tar(FileRule::Wasm, described.0).with_limits(limits().entries(2));
     assert_eq!(too_much(&past), (Limit::Entries, 2, 3));
     let two = |lower: usize| {
         let lower = Archive(Archive::new().file("x", b"").0.repeat(lower - 1));
         let lower = lower.file("plugin.wasm", &module()).done();
         let upper = Archive::new().file("y", b"").done();
-        Image::new(FileRule::Wasm, &[(TAR, lower), (TAR, upper)]).with_limits(lowered)
+        Image::new(FileRule::Wasm, &[(TAR, lower), (TAR, upper)]).with_limits(lowered())
     };
     assert!(two(2).extract().is_ok());
     assert_eq!(too_much(&two(3)), (Limit::Entries, 3, 4));
@@ -205,7 +209,7 @@ fn lim_unpacked_bytes_at_the_limit_and_past_it() {
     let size = one_file().len() as u64;
     let image = |most: u64| {
         Image::new(FileRule::Wasm, &[(GZIP, gzip(&one_file()))])
-            .with_limits(|limits| limits.unpacked_bytes = most)
+            .with_limits(limits().unpacked_bytes(most))
     };
     assert!(image(size).extract().is_ok());
     assert_eq!(
@@ -215,7 +219,7 @@ fn lim_unpacked_bytes_at_the_limit_and_past_it() {
     let other = archive("other", &module());
     let both = |most: u64| {
         let layers = [(GZIP, gzip(&one_file())), (GZIP, gzip(&other))];
-        Image::new(FileRule::Wasm, &layers).with_limits(|limits| limits.unpacked_bytes = most)
+        Image::new(FileRule::Wasm, &layers).with_limits(limits().unpacked_bytes(most))
     };
     let sum = size + other.len() as u64;
     assert!(both(sum).extract().is_ok());
@@ -229,8 +233,8 @@ fn lim_ratio_at_the_limit_and_past_it() {
     let packed = gzip(&plain);
     let slack = plain.len() as u64 - packed.len() as u64 * 2;
     let image = |slack: u64| {
-        Image::new(FileRule::Wasm, &[(GZIP, packed.clone())])
-            .with_limits(|limits| (limits.ratio, limits.ratio_slack_bytes) = (2, slack))
+        let limits = limits().ratio(2).ratio_slack_bytes(slack);
+        Image::new(FileRule::Wasm, &[(GZIP, packed.clone())]).with_limits(limits)
     };
     assert!(image(slack).extract().is_ok());
     let (what, limit, found) = too_much(&image(slack - 1));
@@ -245,20 +249,15 @@ fn lim_ratio_at_the_limit_and_past_it() {
 fn lim_layer_sizes_at_the_limit_and_past_it() {
     let raw = Image::new(FileRule::Layer, &[(WASM, module())]);
     let size = module().len() as u64;
-    assert!(
-        raw.with_limits(|limits| limits.wasm_bytes = size)
-            .extract()
-            .is_ok()
-    );
+    assert!(raw.with_limits(limits().wasm_bytes(size)).extract().is_ok());
     let raw = Image::new(FileRule::Layer, &[(WASM, module())]);
     raw.layers.forget(&Digest::sha256(module()));
-    let raw = raw.with_limits(|limits| limits.wasm_bytes = size - 1);
+    let raw = raw.with_limits(limits().wasm_bytes(size - 1));
     assert_eq!(too_much(&raw), (Limit::WasmBytes, size - 1, size));
     let packed = one_file();
     let size = packed.len() as u64;
-    let image = |most| {
-        Image::tar(FileRule::Wasm, packed.clone()).with_limits(|limits| limits.archive_bytes = most)
-    };
+    let image =
+        |most| Image::tar(FileRule::Wasm, packed.clone()).with_limits(limits().archive_bytes(most));
     assert!(image(size).extract().is_ok());
     assert_eq!(
         too_much(&image(size - 1)),
@@ -288,8 +287,8 @@ fn lim_layer_sizes_at_the_limit_and_past_it() {
 /// LIM-09: a layer that never comes.
 #[test]
 fn lim_time() {
-    let mut image = Image::tar(FileRule::Wasm, one_file());
-    image.limits.time = Duration::from_millis(50);
+    let limits = limits().time(Duration::from_millis(50));
+    let mut image = Image::tar(FileRule::Wasm, one_file()).with_limits(limits);
     image.layers.stall_after = Some(1);
     let start = Instant::now();
     let error = image.error();

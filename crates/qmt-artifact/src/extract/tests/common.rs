@@ -57,8 +57,8 @@ impl Image {
         self
     }
 
-    pub(super) fn with_limits(mut self, set: impl FnOnce(&mut ExtractLimits)) -> Self {
-        set(&mut self.limits);
+    pub(super) fn with_limits(mut self, limits: ExtractLimits) -> Self {
+        self.limits = limits;
         self
     }
 

@@ -291,10 +291,8 @@ fn tar_12_what_follows_the_end_is_ignored() {
         let mut image = Image::tar(FileRule::Wasm, bytes.clone());
         image.selection.diff_ids = vec![Digest::sha256(&bytes)];
         assert!(image.extract().is_ok());
-        let most = bytes.len() as u64 - 1;
-        let error = image
-            .with_limits(|limits| limits.unpacked_bytes = most)
-            .error();
+        let limits = ExtractLimits::default().unpacked_bytes(bytes.len() as u64 - 1);
+        let error = image.with_limits(limits).error();
         assert!(
             matches!(error, ArtifactError::LimitExceeded { .. }),
             "{error:?}"

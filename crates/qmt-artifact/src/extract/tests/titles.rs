@@ -303,10 +303,9 @@ fn a_title_among_the_layers_of_a_file_system_changes_nothing() {
 
 #[test]
 fn the_size_of_a_titled_file_is_bounded() {
+    let limits = ExtractLimits::default().wasm_bytes(100);
     let files = [("plugin.wasm", module()), ("README.md", readme())];
-    let error = pushed(FileRule::Either, &files)
-        .with_limits(|limits| limits.wasm_bytes = 100)
-        .error();
+    let error = pushed(FileRule::Either, &files).with_limits(limits).error();
     assert!(
         matches!(
             error,

@@ -216,9 +216,11 @@ fn dig_10_nesting_at_the_limit_and_past_it() {
         } => {}
         error => panic!("{error:?}"),
     }
-    let mut lowered = store.request(&middle);
-    lowered.limits.index_depth = 1;
-    match store.run(lowered).unwrap_err() {
+    let lowered = SelectLimits::default().index_depth(1);
+    match store
+        .run(store.request(&middle).with_limits(lowered))
+        .unwrap_err()
+    {
         ArtifactError::LimitExceeded {
             what: Limit::IndexDepth,
             limit: 1,

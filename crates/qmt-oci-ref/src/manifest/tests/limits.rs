@@ -10,11 +10,7 @@ fn counts_are_bounded() {
         let annotations = format!(r#","annotations":{{"{}":"{value}"}}"#, "n");
         manifest(&[descriptor(&annotations)], "")
     };
-    let limits = ManifestLimits {
-        layers: 2,
-        annotation_bytes: 4,
-        ..ManifestLimits::default()
-    };
+    let limits = ManifestLimits::default().layers(2).annotation_bytes(4);
     for (text, refused) in [
         (layers(2), None),
         (layers(3), Some("layers")),
@@ -27,34 +23,10 @@ fn counts_are_bounded() {
     let entries = |count: usize| index(&vec![descriptor(r#","annotations":{"n":"v"}"#); count], "");
     let limits = ManifestLimits::default;
     for (limits, what) in [
-        (
-            ManifestLimits {
-                index_entries: 2,
-                ..limits()
-            },
-            "entries",
-        ),
-        (
-            ManifestLimits {
-                annotations: 2,
-                ..limits()
-            },
-            "annotations",
-        ),
-        (
-            ManifestLimits {
-                annotations_bytes: 4,
-                ..limits()
-            },
-            "bytes in all annotations",
-        ),
-        (
-            ManifestLimits {
-                manifest_bytes: entries(2).len() as u64,
-                ..limits()
-            },
-            "bytes",
-        ),
+        (limits().index_entries(2), "entries"),
+        (limits().annotations(2), "annotations"),
+        (limits().annotations_bytes(4), "bytes in all annotations"),
+        (limits().manifest_bytes(entries(2).len() as u64), "bytes"),
     ] {
         assert!(
             Index::read(entries(2).as_bytes(), &limits).is_ok(),
@@ -66,6 +38,8 @@ fn counts_are_bounded() {
         };
         assert_eq!(found, what);
     }
+    let raised = limits().layers(1_000).annotations(3);
+    assert!(raised.layers == 128 && raised.annotations == 3);
 }
 
 fn limit_of(read: Result<Document, ManifestError>) -> Option<(&'static str, u64, u64)> {

@@ -172,13 +172,12 @@ async fn auth_17_output_is_capped() {
         padded(limit).find("ghcr.io").await.unwrap().unwrap(),
         "me:pw"
     );
-    let over = "it printed more than allowed (64 KiB) and was ended";
+    let over = "it printed more than allowed (64 KiB unless lowered) and was ended";
     assert_eq!(reason_of(padded(limit + 1).find("ghcr.io").await), over);
     let lowered = |output: u64| {
         let home = padded(100);
-        let mut chain = CredentialChain::over(home.environment());
-        chain.environment.helper_limits.output = output;
-        (home, chain)
+        let chain = CredentialChain::over(home.environment());
+        (home, chain.helper_limits(HELPER_TIME_MAX, output))
     };
     let ghcr = "ghcr.io".parse().unwrap();
     let (_home, chain) = lowered(100);
@@ -199,20 +198,29 @@ async fn auth_17_output_is_capped() {
 async fn auth_17_a_helper_that_hangs_is_ended_with_its_children() {
     let home = Home::new();
     home.helper("x", "sleep 300 & echo $! > \"$HOME/child\"; wait");
-    let mut chain = CredentialChain::over(home.environment());
-    chain.environment.helper_limits.time = Duration::from_millis(700);
+    let chain = CredentialChain::over(home.environment())
+        .helper_limits(Duration::from_millis(700), HELPER_OUTPUT_MAX);
     let started = Instant::now();
     let helper = helper::Helper::new("x", home.path("config.json"), "credsStore".to_owned());
     let run = helper.run(&chain.environment, "get", b"ghcr.io").await;
     let run = run.map(|_| None).map_err(RegistryError::from);
     assert_eq!(
         reason_of(run),
-        "it took longer than allowed (30 seconds) and was ended"
+        "it took longer than allowed (30 seconds unless lowered) and was ended"
     );
     assert!(started.elapsed() < Duration::from_secs(20));
-    let limits = Environment::default().helper_limits;
+    // As it is and raised, it is the table's; lowered, what was said.
+    let limits = |chain: &CredentialChain| {
+        let limits = chain.environment.helper_limits;
+        (limits.time, limits.output)
+    };
     let table = (Duration::from_secs(30), 65_536);
-    assert_eq!((limits.time, limits.output), table);
+    let chain = CredentialChain::over(Environment::default());
+    assert_eq!(limits(&chain), table);
+    let chain = chain.helper_limits(Duration::MAX, u64::MAX);
+    assert_eq!(limits(&chain), table);
+    let chain = chain.helper_limits(Duration::from_secs(1), 7);
+    assert_eq!(limits(&chain), (Duration::from_secs(1), 7));
     let child = std::fs::read_to_string(home.path("child")).unwrap();
     let is_gone = || {
         // A process that has ended and was not waited for is a zombie (`Z`).
