@@ -17,6 +17,7 @@ use qmt_oci_ref::Digest;
 
 use self::handle::Handle;
 use crate::acquire::{Acquired, VersionPolicy};
+use crate::config::ConfigError;
 use crate::error::Error;
 use crate::events::{Reporter, Stage};
 use crate::host::PluginHost;
@@ -91,7 +92,8 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// As [`Self::load_target`].
+    /// As [`Self::load_target`], and [`Error::Config`] if there is a handle for another provider with
+    /// this name.
     pub async fn reloadable_target(&self, target: &Target) -> Result<Arc<dyn Plugin>, Error> {
         Ok(Arc::new(Handle::new(self.open_slot(target).await?)))
     }
@@ -128,7 +130,7 @@ impl PluginHost {
     /// Returns the slot of `target`, with a version that is loaded.
     async fn open_slot(&self, target: &Target) -> Result<Arc<Slot>, Error> {
         if let Some(slot) = self.slot(target.name()) {
-            return Ok(slot);
+            return self.same(slot, target);
         }
         let acquired = self.acquire(target, VersionPolicy::Configured, ReadMode::Read);
         let acquired = acquired.await?;
@@ -144,10 +146,22 @@ impl PluginHost {
         slots.retain(|_, slot| slot.strong_count() > 0);
         // If two callers load it at the same time, both use the first.
         if let Some(first) = slots.get(target.name()).and_then(Weak::upgrade) {
-            return Ok(first);
+            return self.same(first, target);
         }
         slots.insert(target.name().to_owned(), Arc::downgrade(&loaded));
         Ok(loaded)
+    }
+
+    /// Returns `slot`, unless its provider is another one of the same name.
+    fn same(&self, slot: Arc<Slot>, target: &Target) -> Result<Arc<Slot>, Error> {
+        if slot.target.provider() == target.provider() {
+            return Ok(slot);
+        }
+        let rule = format!(
+            "the name `{}` is that of another provider, whose plugin is in use",
+            target.name()
+        );
+        Err(ConfigError::contradiction(self.file.path(), "providers", rule).into())
     }
 
     /// Loads the next version and replaces the current one, or reports why it stays.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::value::{ByteSize, Span};
 
 /// One plugin.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct ProviderConfig {

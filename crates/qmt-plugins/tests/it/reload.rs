@@ -278,6 +278,13 @@ async fn handles_of_targets_in_code_are_reloaded_by_their_name() {
     let error = host.reload("in code").await.err().unwrap();
     assert!(matches!(error, Error::UnknownPlugin { .. }), "{error}");
     let plugin = host.reloadable_target(&target).await.unwrap();
+    // Of two providers with one name, the second does not get the plugin of the first.
+    let mut other = ProviderConfig::new("in code", "plugin.wasm");
+    other.allow.hosts = vec!["api.example.com".to_owned()];
+    let other = Target::from_provider(other).unwrap();
+    let error = host.reloadable_target(&other).await.err().unwrap();
+    assert!(error.to_string().contains("another provider"), "{error}");
+    host.reloadable_target(&target).await.unwrap();
     install(&scene, &module(2, ""));
     host.reload("in code").await.unwrap();
     assert_eq!(number(&*plugin, "version").await, 2);
