@@ -34,7 +34,7 @@ pub(crate) type Slots = Mutex<HashMap<String, Weak<Slot>>>;
 pub(crate) struct Slot {
     target: Target,
     version: RwLock<Version>,
-    /// Held by a reload, so that none brings back an older version than another one.
+    /// Held by a reload, so that a slower one does not replace a newer version.
     reloading: tokio::sync::Mutex<()>,
 }
 
@@ -56,25 +56,25 @@ impl Slot {
         let mut version = self.version.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *version, next);
         drop(version);
-        // Calls do not wait for it to be unmapped.
+        // Outside of the lock, because unmapping it can take a while.
         drop(old);
     }
 }
 
-/// Which versions a reload takes.
+/// When a reload loads the version that it acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Take {
-    /// Whatever is found.
+    /// Always.
     Any,
-    /// Only another file than the one that is loaded.
+    /// If its file differs from the one in use.
     Changed,
 }
 
 impl PluginHost {
     /// Loads the plugin called `name` for a host that runs on while plugins are replaced. Calls of
     /// the handle go to the version that is current when they begin; [`Self::reload`] and
-    /// [`Self::watch`] replace it. All handles for one name share it, and while there is one, no
-    /// further version is loaded here.
+    /// [`Self::watch`] replace it. All handles for one name share that version: only the first call
+    /// loads it.
     ///
     /// The handle hides the loader's own type: for the symbols of a native library, use the plugin
     /// that [`Self::load`] or [`Self::reload`] returns.
@@ -103,18 +103,19 @@ impl PluginHost {
     /// so after [`Self::update`] the updated one.
     ///
     /// The next version is verified, checked, loaded and, if the provider has a `probe`, called
-    /// before handles of [`Self::reloadable`] go over to it. Calls and leases that have begun end
-    /// with the version before, which is dropped with the last of them; a native library stays
-    /// mapped. Without a handle this is a [`Self::load`]. Reloads of one plugin run one by one.
+    /// before the handles of [`Self::reloadable`] use it. Calls and leases that have begun finish on
+    /// the previous version, which is dropped with the last of them; a native library stays mapped.
+    /// If there is no handle, this is [`Self::load`]. Reloads of one plugin run one after the other.
     ///
     /// # Errors
     ///
-    /// As [`Self::load`], and [`Error::Load`] if the probe failed. The version before stays then,
-    /// the lockfile does not change, and [`Event::Kept`](crate::Event::Kept) says why.
+    /// As [`Self::load`], and [`Error::Load`] if the probe failed. Then the previous version stays in
+    /// use, the lockfile does not change, and [`Event::NotReloaded`](crate::Event::NotReloaded) has
+    /// the reason.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future before it is done leaves the version before.
+    /// If the future is dropped before it is done, the previous version stays in use.
     pub async fn reload(&self, name: &str) -> Result<Arc<dyn Plugin>, Error> {
         match self.slot(name) {
             Some(slot) => self.replace(&slot, Take::Any).await,
@@ -177,7 +178,7 @@ impl PluginHost {
             }
             Ok(None) => Ok(slot.version().plugin),
             Err(error) => {
-                reporter.kept(&error);
+                reporter.not_reloaded(&error);
                 Err(error)
             }
         }

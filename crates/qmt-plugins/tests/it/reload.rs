@@ -70,14 +70,14 @@ pub(crate) async fn becomes(plugin: &dyn Plugin, version: u8) {
     timeout(LONG, reached).await.unwrap();
 }
 
-/// The reasons of all `Kept` so far.
-pub(crate) fn kept(scene: &Scene) -> Vec<String> {
+/// The reasons of all `NotReloaded` so far.
+pub(crate) fn refusals(scene: &Scene) -> Vec<String> {
     let events = scene.events.lock().unwrap();
-    let kept = events.iter().filter_map(|event| match event {
-        Event::Kept { reason, .. } => Some(reason.clone()),
+    let refusals = events.iter().filter_map(|event| match event {
+        Event::NotReloaded { reason, .. } => Some(reason.clone()),
         _ => None,
     });
-    kept.collect()
+    refusals.collect()
 }
 
 pub(crate) fn reloads(scene: &Scene) -> usize {
@@ -154,7 +154,7 @@ async fn a_hundred_reloads_under_load_fail_no_call_and_keep_no_memory() {
     assert!(calls.load(Ordering::Relaxed) > 1_000, "{calls:?} calls");
     // Eighty versions that stay would be 80 MiB of content alone. Other tests run meanwhile.
     assert!(growth < 48 << 20, "{growth} bytes more after 80 reloads");
-    assert_eq!((reloads(&scene), kept(&scene).len()), (100, 0));
+    assert_eq!((reloads(&scene), refusals(&scene).len()), (100, 0));
 }
 
 #[tokio::test]
@@ -208,8 +208,11 @@ async fn a_version_that_would_fail_leaves_the_one_before() {
         scene.events.lock().unwrap().clear();
         let error = messages(&host.reload("greeter").await.err().unwrap());
         assert!(error.contains(words), "{error}");
-        let kept = kept(&scene);
-        assert!(kept.len() == 1 && kept[0].contains(words), "{kept:?}");
+        let refusals = refusals(&scene);
+        assert!(
+            refusals.len() == 1 && refusals[0].contains(words),
+            "{refusals:?}"
+        );
         assert_eq!(reloads(&scene), 0);
         assert_eq!(number(&*plugin, "version").await, 1, "{words}");
     }
