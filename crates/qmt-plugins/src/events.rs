@@ -30,8 +30,8 @@ pub enum Event {
         /// The result, as one line of text.
         detail: String,
     },
-    /// A stage failed, and none follows it. Where the plugin is not loaded because of it,
-    /// [`Event::Refused`] follows.
+    /// A stage failed, and no other stage follows. If the plugin is not loaded because of it,
+    /// [`Event::Refused`] or [`Event::NotReloaded`] follows.
     Failed {
         /// The provider's name, or the reference if the config does not name it.
         plugin: String,
@@ -70,15 +70,15 @@ pub enum Event {
         /// The problem, as one line of text.
         message: String,
     },
-    /// A plugin was replaced by its next version while the host runs.
+    /// A plugin was replaced by its next version while the host was running.
     Reloaded {
         /// The provider's name, or the reference if the config does not name it.
         plugin: String,
         /// The digest of the new file.
         digest: String,
     },
-    /// A reload failed, and the version before stays in use.
-    Kept {
+    /// A reload failed, and the previous version stays in use.
+    NotReloaded {
         /// The provider's name, or the reference if the config does not name it.
         plugin: String,
         /// The error and its causes, as one line of text.
@@ -105,7 +105,7 @@ pub enum Stage {
     Select,
     /// Verifies the signature of the digest.
     Verify,
-    /// Fetches the layers and extracts the file.
+    /// Fetches the layers and extracts the file; reads it where it is a file or behind a URL.
     Fetch,
     /// Gives the file its name in the cache.
     Cache,
@@ -208,15 +208,15 @@ impl Reporter {
         self.send(|plugin| Event::Reloaded { plugin, digest });
     }
 
-    /// Reports why a reload left the version before.
-    pub(crate) fn kept(&self, error: &Error) {
+    /// Reports why the previous version stays in use.
+    pub(crate) fn not_reloaded(&self, error: &Error) {
         let reason = one_line(&text::messages(error).join(": "));
         tracing::error!(
             plugin = self.plugin,
             reason,
-            "the plugin is not reloaded; the version before stays in use"
+            "the plugin is not reloaded; the previous version stays in use"
         );
-        self.send(|plugin| Event::Kept { plugin, reason });
+        self.send(|plugin| Event::NotReloaded { plugin, reason });
     }
 
     /// Reports that another process is waited for.

@@ -17,6 +17,7 @@ use qmt_oci_ref::Digest;
 
 use self::handle::Handle;
 use crate::acquire::{Acquired, VersionPolicy};
+use crate::config::ConfigError;
 use crate::error::Error;
 use crate::events::{Reporter, Stage};
 use crate::host::PluginHost;
@@ -33,7 +34,7 @@ pub(crate) type Slots = Mutex<HashMap<String, Weak<Slot>>>;
 pub(crate) struct Slot {
     target: Target,
     version: RwLock<Version>,
-    /// Held by a reload, so that none brings back an older version than another one.
+    /// Held by a reload, so that a slower one does not replace a newer version.
     reloading: tokio::sync::Mutex<()>,
 }
 
@@ -55,25 +56,25 @@ impl Slot {
         let mut version = self.version.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *version, next);
         drop(version);
-        // Calls do not wait for it to be unmapped.
+        // Outside of the lock, because unmapping it can take a while.
         drop(old);
     }
 }
 
-/// Which versions a reload takes.
+/// When a reload loads the version that it acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Take {
-    /// Whatever is found.
+    /// Always.
     Any,
-    /// Only another file than the one that is loaded.
+    /// If its file differs from the one in use.
     Changed,
 }
 
 impl PluginHost {
     /// Loads the plugin called `name` for a host that runs on while plugins are replaced. Calls of
     /// the handle go to the version that is current when they begin; [`Self::reload`] and
-    /// [`Self::watch`] replace it. All handles for one name share it, and while there is one, no
-    /// further version is loaded here.
+    /// [`Self::watch`] replace it. All handles for one name share that version: only the first call
+    /// loads it.
     ///
     /// The handle hides the loader's own type: for the symbols of a native library, use the plugin
     /// that [`Self::load`] or [`Self::reload`] returns.
@@ -91,7 +92,8 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// As [`Self::load_target`].
+    /// As [`Self::load_target`], and [`Error::Config`] if there is a handle for another provider with
+    /// this name.
     pub async fn reloadable_target(&self, target: &Target) -> Result<Arc<dyn Plugin>, Error> {
         Ok(Arc::new(Handle::new(self.open_slot(target).await?)))
     }
@@ -101,18 +103,19 @@ impl PluginHost {
     /// so after [`Self::update`] the updated one.
     ///
     /// The next version is verified, checked, loaded and, if the provider has a `probe`, called
-    /// before handles of [`Self::reloadable`] go over to it. Calls and leases that have begun end
-    /// with the version before, which is dropped with the last of them; a native library stays
-    /// mapped. Without a handle this is a [`Self::load`]. Reloads of one plugin run one by one.
+    /// before the handles of [`Self::reloadable`] use it. Calls and leases that have begun finish on
+    /// the previous version, which is dropped with the last of them; a native library stays mapped.
+    /// If there is no handle, this is [`Self::load`]. Reloads of one plugin run one after the other.
     ///
     /// # Errors
     ///
-    /// As [`Self::load`], and [`Error::Load`] if the probe failed. The version before stays then,
-    /// the lockfile does not change, and [`Event::Kept`](crate::Event::Kept) says why.
+    /// As [`Self::load`], and [`Error::Load`] if the probe failed. Then the previous version stays in
+    /// use, the lockfile does not change, and [`Event::NotReloaded`](crate::Event::NotReloaded) has
+    /// the reason.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future before it is done leaves the version before.
+    /// If the future is dropped before it is done, the previous version stays in use.
     pub async fn reload(&self, name: &str) -> Result<Arc<dyn Plugin>, Error> {
         match self.slot(name) {
             Some(slot) => self.replace(&slot, Take::Any).await,
@@ -128,7 +131,7 @@ impl PluginHost {
     /// Returns the slot of `target`, with a version that is loaded.
     async fn open_slot(&self, target: &Target) -> Result<Arc<Slot>, Error> {
         if let Some(slot) = self.slot(target.name()) {
-            return Ok(slot);
+            return self.same(slot, target);
         }
         let acquired = self.acquire(target, VersionPolicy::Configured, ReadMode::Read);
         let acquired = acquired.await?;
@@ -144,10 +147,22 @@ impl PluginHost {
         slots.retain(|_, slot| slot.strong_count() > 0);
         // If two callers load it at the same time, both use the first.
         if let Some(first) = slots.get(target.name()).and_then(Weak::upgrade) {
-            return Ok(first);
+            return self.same(first, target);
         }
         slots.insert(target.name().to_owned(), Arc::downgrade(&loaded));
         Ok(loaded)
+    }
+
+    /// Returns `slot`, unless its provider is another one of the same name.
+    fn same(&self, slot: Arc<Slot>, target: &Target) -> Result<Arc<Slot>, Error> {
+        if slot.target.provider() == target.provider() {
+            return Ok(slot);
+        }
+        let rule = format!(
+            "the name `{}` is that of another provider, whose plugin is in use",
+            target.name()
+        );
+        Err(ConfigError::contradiction(self.file.path(), "providers", rule).into())
     }
 
     /// Loads the next version and replaces the current one, or reports why it stays.
@@ -163,7 +178,7 @@ impl PluginHost {
             }
             Ok(None) => Ok(slot.version().plugin),
             Err(error) => {
-                reporter.kept(&error);
+                reporter.not_reloaded(&error);
                 Err(error)
             }
         }

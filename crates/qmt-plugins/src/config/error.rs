@@ -165,7 +165,7 @@ impl ConfigError {
         }
     }
 
-    pub(super) fn contradiction(
+    pub(crate) fn contradiction(
         path: &Path,
         key: impl Into<String>,
         rule: impl Into<String>,

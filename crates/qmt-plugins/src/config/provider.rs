@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::value::{ByteSize, Span};
 
 /// One plugin.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct ProviderConfig {
@@ -27,8 +27,8 @@ pub struct ProviderConfig {
     pub file: Option<String>,
     /// The SHA-256 digest of the file, 64 hexadecimal digits; required if `path` is a URL.
     pub sha256: Option<String>,
-    /// An export that is called with empty input, for at most 10 seconds, before a reload replaces
-    /// the version that runs; if it fails, that one stays.
+    /// An export of the next version that is called with empty input before a reload, for at most
+    /// 10 seconds; if the call fails, the previous version stays in use.
     pub probe: Option<String>,
     /// The configuration that the plugin gets. Strings are passed as they are, other values as JSON.
     pub config: BTreeMap<String, serde_json::Value>,

@@ -69,7 +69,7 @@ impl Plugin for Handle {
         self.current().map_or(self.kind, |plugin| plugin.kind())
     }
 
-    /// Other handles go on; the plugin is dropped with the last of them.
+    /// Other handles still work; the plugin is dropped with the last of them.
     async fn unload(&self) -> Result<(), LoadError> {
         let slot = self.slot.write();
         *slot.unwrap_or_else(PoisonError::into_inner) = None;

@@ -1,4 +1,4 @@
-//! Follows what a plugin comes from: a file as it changes, a tag as it moves.
+//! Follows the source of a plugin: a file that changes, a tag that moves.
 
 use std::fs::Metadata;
 use std::path::Path;
@@ -12,23 +12,23 @@ use crate::host::PluginHost;
 use crate::source::PluginSource;
 use crate::target::Target;
 
-/// The time between two looks at a file. A change is taken once it was the same at two of them.
+/// The time between two checks of a file. It is read once two checks in a row find it unchanged.
 const FILE_INTERVAL: Duration = Duration::from_millis(500);
-/// The shortest time between two questions for a tag.
+/// The shortest time between two requests for a tag.
 const TAG_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// Added to `refresh_after`, so that a tag is old enough to be resolved again.
 const TAG_MARGIN: Duration = Duration::from_millis(50);
 
 impl PluginHost {
-    /// Reloads the plugin called `name` whenever what it comes from changes, until the future is
-    /// dropped: a file at most 1.5 seconds after its last change, also if another file takes its
-    /// name, and a tag in a registry each `refresh_after`, at most once in a second. Loads the
-    /// plugin as [`Self::reloadable`] does, and keeps it loaded.
+    /// Reloads the plugin called `name` whenever its source changes, until the future is dropped. A
+    /// file is read again at most 1.5 seconds after its last change, also if another file was moved
+    /// to its path. A tag in a registry is resolved again each `refresh_after`, at most once a
+    /// second. The plugin is loaded first as by [`Self::reloadable`], and stays loaded.
     ///
-    /// A version that [`Self::reload`] would refuse leaves the one before, with
-    /// [`Event::Kept`](crate::Event::Kept), until there is another change. Returns at once, with a
-    /// [`Event::Note`](crate::Event::Note), if there is nothing to follow: a digest, a layout, or a
-    /// tag without `refresh_after`.
+    /// If a version is refused, the previous one stays in use until the next change, and
+    /// [`Event::NotReloaded`](crate::Event::NotReloaded) has the reason. Returns at once, with an
+    /// [`Event::Note`](crate::Event::Note), if the source cannot change or is not followed: a
+    /// digest, a URL, a layout, or a tag without `refresh_after`.
     ///
     /// ```no_run
     /// # async fn run(host: std::sync::Arc<qmt_plugins::PluginHost>) {
@@ -63,15 +63,15 @@ impl PluginHost {
     }
 
     async fn watch_file(&self, slot: &Arc<Slot>, path: &Path) -> Result<(), Error> {
-        // What was loaded can be older than the first look, so that one counts as a change.
+        // The file can have changed since it was loaded, so the first check counts as a change.
         let (mut taken, mut last) = (None, None);
         loop {
-            // A file that is absent for a moment is being replaced.
+            // If the file is absent, it is being replaced.
             let now = tokio::fs::metadata(path).await.ok();
             let now = now.map(|metadata| Fingerprint::of(&metadata));
             let is_settled = now.is_some() && now == last;
             if is_settled && now != taken {
-                // Why a version was refused is an event.
+                // An event has the reason of a failure.
                 let _ = self.replace(slot, Take::Changed).await;
                 taken.clone_from(&now);
             }
@@ -84,13 +84,13 @@ impl PluginHost {
         let interval = (every.duration() + TAG_MARGIN).max(TAG_INTERVAL_MIN);
         loop {
             tokio::time::sleep(interval).await;
-            // Why a version was refused is an event.
+            // An event has the reason of a failure.
             let _ = self.replace(slot, Take::Changed).await;
         }
     }
 }
 
-/// What changes if a file is written, or replaced by another one.
+/// Metadata that changes if a file is written, or replaced by another one.
 #[derive(Clone, PartialEq, Eq)]
 struct Fingerprint {
     size: u64,

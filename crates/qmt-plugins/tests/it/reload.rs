@@ -70,14 +70,14 @@ pub(crate) async fn becomes(plugin: &dyn Plugin, version: u8) {
     timeout(LONG, reached).await.unwrap();
 }
 
-/// The reasons of all `Kept` so far.
-pub(crate) fn kept(scene: &Scene) -> Vec<String> {
+/// The reasons of all `NotReloaded` so far.
+pub(crate) fn refusals(scene: &Scene) -> Vec<String> {
     let events = scene.events.lock().unwrap();
-    let kept = events.iter().filter_map(|event| match event {
-        Event::Kept { reason, .. } => Some(reason.clone()),
+    let refusals = events.iter().filter_map(|event| match event {
+        Event::NotReloaded { reason, .. } => Some(reason.clone()),
         _ => None,
     });
-    kept.collect()
+    refusals.collect()
 }
 
 pub(crate) fn reloads(scene: &Scene) -> usize {
@@ -154,7 +154,7 @@ async fn a_hundred_reloads_under_load_fail_no_call_and_keep_no_memory() {
     assert!(calls.load(Ordering::Relaxed) > 1_000, "{calls:?} calls");
     // Eighty versions that stay would be 80 MiB of content alone. Other tests run meanwhile.
     assert!(growth < 48 << 20, "{growth} bytes more after 80 reloads");
-    assert_eq!((reloads(&scene), kept(&scene).len()), (100, 0));
+    assert_eq!((reloads(&scene), refusals(&scene).len()), (100, 0));
 }
 
 #[tokio::test]
@@ -208,8 +208,11 @@ async fn a_version_that_would_fail_leaves_the_one_before() {
         scene.events.lock().unwrap().clear();
         let error = messages(&host.reload("greeter").await.err().unwrap());
         assert!(error.contains(words), "{error}");
-        let kept = kept(&scene);
-        assert!(kept.len() == 1 && kept[0].contains(words), "{kept:?}");
+        let refusals = refusals(&scene);
+        assert!(
+            refusals.len() == 1 && refusals[0].contains(words),
+            "{refusals:?}"
+        );
         assert_eq!(reloads(&scene), 0);
         assert_eq!(number(&*plugin, "version").await, 1, "{words}");
     }
@@ -278,6 +281,13 @@ async fn handles_of_targets_in_code_are_reloaded_by_their_name() {
     let error = host.reload("in code").await.err().unwrap();
     assert!(matches!(error, Error::UnknownPlugin { .. }), "{error}");
     let plugin = host.reloadable_target(&target).await.unwrap();
+    // Of two providers with one name, the second does not get the plugin of the first.
+    let mut other = ProviderConfig::new("in code", "plugin.wasm");
+    other.allow.hosts = vec!["api.example.com".to_owned()];
+    let other = Target::from_provider(other).unwrap();
+    let error = host.reloadable_target(&other).await.err().unwrap();
+    assert!(error.to_string().contains("another provider"), "{error}");
+    host.reloadable_target(&target).await.unwrap();
     install(&scene, &module(2, ""));
     host.reload("in code").await.unwrap();
     assert_eq!(number(&*plugin, "version").await, 2);

@@ -8,7 +8,7 @@ use qmt_testkit::ImageBuilder;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::reload::{becomes, host_of_file, install, kept, module, number, reloads};
+use crate::reload::{becomes, host_of_file, install, module, number, refusals, reloads};
 use crate::scene::Scene;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -21,7 +21,7 @@ fn watch(host: &Arc<PluginHost>) -> JoinHandle<()> {
 /// Waits until that many versions were refused.
 async fn refused(scene: &Scene, count: usize) {
     let reached = async {
-        while kept(scene).len() < count {
+        while refusals(scene).len() < count {
             sleep(Duration::from_millis(20)).await;
         }
     };
@@ -53,7 +53,7 @@ async fn a_file_is_followed_however_it_is_replaced() {
     file.set_modified(times.modified().unwrap()).unwrap();
     assert_eq!(file.metadata().unwrap().len(), times.len());
     becomes(&*plugin, 5).await;
-    assert!(kept(&scene).is_empty(), "{:?}", kept(&scene));
+    assert!(refusals(&scene).is_empty(), "{:?}", refusals(&scene));
     // The same content is no version of its own.
     let count = reloads(&scene);
     install(&scene, &module(5, ""));
@@ -63,7 +63,7 @@ async fn a_file_is_followed_however_it_is_replaced() {
     install(&scene, b"no module");
     refused(&scene, 1).await;
     sleep(Duration::from_millis(1500)).await;
-    assert_eq!(kept(&scene).len(), 1);
+    assert_eq!(refusals(&scene).len(), 1);
     assert_eq!(number(&*plugin, "version").await, 5);
     install(&scene, &module(6, ""));
     becomes(&*plugin, 6).await;
@@ -93,7 +93,7 @@ async fn a_file_is_taken_when_it_no_longer_changes() {
     assert_eq!(number(&*plugin, "version").await, 1);
     std::fs::write(&path, &next).unwrap();
     becomes(&*plugin, 2).await;
-    assert!(kept(&scene).is_empty(), "{:?}", kept(&scene));
+    assert!(refusals(&scene).is_empty(), "{:?}", refusals(&scene));
     watching.abort();
 }
 
@@ -113,9 +113,9 @@ async fn a_tag_is_followed_each_refresh() {
     let second = push(2);
     refused(&scene, 1).await;
     assert!(
-        kept(&scene)[0].contains("is not signed"),
+        refusals(&scene)[0].contains("is not signed"),
         "{:?}",
-        kept(&scene)
+        refusals(&scene)
     );
     assert_eq!(number(&*plugin, "version").await, 1);
     scene.sign(&second);
