@@ -113,7 +113,8 @@ const RESERVED: &str = "\
     abstract alloc as async aux await become box break build con const continue core crate deps \
     do dyn else enum examples extern false final fn for gen if impl in incremental let loop \
     macro match mod move mut nul override priv prn proc-macro pub qmt-plugin qmt-plugin-sdk ref \
-    return self static std struct super test trait true try type typeof unsafe unsized use virtual where while yield";
+    return self static std struct super test trait true try type typeof unsafe \
+    unsized use virtual where while yield";
 
 fn project(language: Language) -> impl Iterator<Item = Template> {
     let (files, header): (_, Option<Template>) = match language {
