@@ -99,8 +99,8 @@ pub(crate) fn project_name(text: &str) -> Result<String, String> {
              letter first, such as my-plugin"
         ));
     }
-    if RESERVED.contains(&text) {
-        return Err("this name has another meaning in Rust or on Windows".to_owned());
+    if RESERVED.split(' ').any(|name| name == text) {
+        return Err("this name has another meaning for Cargo or on Windows".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -108,73 +108,13 @@ pub(crate) fn project_name(text: &str) -> Result<String, String> {
 /// The characters that a name may have.
 const NAME_MAX: usize = 64;
 
-/// Names that Cargo refuses or warns of: keywords, its own folders, and devices of Windows.
-const RESERVED: &[&str] = &[
-    "abstract",
-    "alloc",
-    "as",
-    "async",
-    "aux",
-    "await",
-    "become",
-    "box",
-    "break",
-    "build",
-    "con",
-    "const",
-    "continue",
-    "core",
-    "crate",
-    "deps",
-    "do",
-    "dyn",
-    "else",
-    "enum",
-    "examples",
-    "extern",
-    "false",
-    "final",
-    "fn",
-    "for",
-    "gen",
-    "if",
-    "impl",
-    "in",
-    "incremental",
-    "let",
-    "loop",
-    "macro",
-    "match",
-    "mod",
-    "move",
-    "mut",
-    "nul",
-    "override",
-    "priv",
-    "prn",
-    "proc-macro",
-    "pub",
-    "ref",
-    "return",
-    "self",
-    "static",
-    "std",
-    "struct",
-    "super",
-    "test",
-    "trait",
-    "true",
-    "try",
-    "type",
-    "typeof",
-    "unsafe",
-    "unsized",
-    "use",
-    "virtual",
-    "where",
-    "while",
-    "yield",
-];
+/// Names that Cargo refuses or warns of: keywords, its own folders, the SDK; and devices of Windows.
+const RESERVED: &str = "\
+    abstract alloc as async aux await become box break build con const continue core crate deps \
+    do dyn else enum examples extern false final fn for gen if impl in incremental let loop \
+    macro match mod move mut nul override priv prn proc-macro pub qmt-plugin qmt-plugin-sdk ref \
+    return self static std struct super test trait true try type typeof unsafe \
+    unsized use virtual where while yield";
 
 fn project(language: Language) -> impl Iterator<Item = Template> {
     let (files, header): (_, Option<Template>) = match language {
@@ -237,7 +177,7 @@ mod tests {
             let rule = project_name(bad).unwrap_err();
             assert!(rule.contains("lowercase"), "{bad}: {rule}");
         }
-        for reserved in ["test", "fn", "con", "proc-macro"] {
+        for reserved in ["abstract", "con", "fn", "qmt-plugin-sdk", "return", "yield"] {
             let rule = project_name(reserved).unwrap_err();
             assert!(rule.contains("another meaning"), "{reserved}: {rule}");
         }
@@ -255,7 +195,9 @@ mod tests {
             assert!(files.iter().any(|(path, _)| *path == "README.md"));
             for (path, template) in files {
                 let text = filled(template, "my-plugin");
-                assert!(!text.contains("{{") && text.ends_with('\n'), "{path}");
+                let is_placeholder = |rest: &str| rest.starts_with(|c: char| c.is_alphabetic());
+                let mut rests = text.split("{{").skip(1);
+                assert!(!rests.any(is_placeholder) && text.ends_with('\n'), "{path}");
             }
         }
     }
