@@ -9,7 +9,7 @@ use qmt_oci_ref::{Digest, PluginKind, time};
 
 use crate::artifact::PluginArtifact;
 use crate::caching::CachedRegistry;
-use crate::config::{ProviderConfig, PullPolicy, Span};
+use crate::config::{NativeRule, ProviderConfig, PullPolicy, Span};
 use crate::error::Error;
 use crate::events::Reporter;
 use crate::host::PluginHost;
@@ -64,7 +64,7 @@ impl PluginHost {
             }
             PluginSource::File(path) => {
                 let (kind, content) = local::read(&provider.name, &path, &self.platform).await?;
-                unsigned(target, kind, path, content)
+                unsigned(target, self.config().oci.native, kind, path, content)
             }
             PluginSource::Url { url, sha256 } => self.acquire_url(target, &url, &sha256).await,
         }
@@ -105,7 +105,7 @@ impl PluginHost {
         } else {
             NativeTrust::Verified
         };
-        load::check_allowed(provider, kind, before, trust)?;
+        load::check_allowed(provider, self.config().oci.native, kind, before, trust)?;
         if target.is_configured() {
             let entry = lock_entry(provider, &request, &cached, kind);
             let is_first_use = cached.verification().first_use();
@@ -130,7 +130,7 @@ impl PluginHost {
     ) -> Result<PluginArtifact, Error> {
         let content = Content::hash(self.download(target, url, sha256).await?);
         let (kind, path) = self.kind_of_url(target, &content)?;
-        unsigned(target, kind, path, content)
+        unsigned(target, self.config().oci.native, kind, path, content)
     }
 
     /// Identifies the kind of what was downloaded from a URL, and returns the URL as it is shown.
@@ -301,11 +301,18 @@ fn lock_entry(
 /// Takes a plugin without a signature, if the config allows its kind.
 fn unsigned(
     target: &Target,
+    default: Option<NativeRule>,
     kind: PluginKind,
     path: PathBuf,
     content: Content,
 ) -> Result<PluginArtifact, Error> {
-    load::check_allowed(target.provider(), kind, None, NativeTrust::Unsigned)?;
+    load::check_allowed(
+        target.provider(),
+        default,
+        kind,
+        None,
+        NativeTrust::Unsigned,
+    )?;
     Ok(PluginArtifact {
         name: target.name().to_owned(),
         kind,

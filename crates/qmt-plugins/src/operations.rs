@@ -42,7 +42,8 @@ impl PluginHost {
         load::check_unpinned(target, &acquired)?;
         let PluginArtifact { kind, content, .. } = acquired;
         let (provider, reporter) = (target.provider(), self.reporter(target));
-        let loaded = load::load(&self.loaders, provider, kind, content, &reporter).await;
+        let native = self.config().oci.native;
+        let loaded = load::load(&self.loaders, provider, native, kind, content, &reporter).await;
         self.report(target, loaded)
     }
 

@@ -48,6 +48,8 @@ const LIBRARIES: &[(&str, &[&str], &[&str])] = &[
     ("extism", &["qmt-loader", "qmt-interop", "qmt-bench"], &[]),
     ("extism-convert", &["qmt-loader"], &[]),
     ("libloading", &["qmt-loader"], &[]),
+    ("landlock", &["qmt-loader"], &[]),
+    ("seccompiler", &["qmt-loader"], &[]),
     (
         "wasmtime*",
         &["qmt-loader", "qmt-interop", "qmt-bench"],

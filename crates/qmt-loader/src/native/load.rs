@@ -160,9 +160,23 @@ impl NativeLoader {
 
     #[cfg(not(target_os = "linux"))]
     fn isolate(&self, artifact: &Artifact, _: &LoadOptions) -> Result<NativePlugin, LoadError> {
-        let rule = "worker processes require Linux; here, native plugins run in the process of the \
-                    host or not at all";
-        Err(isolation(artifact.name(), rule))
+        Err(isolation(artifact.name(), NOT_LINUX))
+    }
+}
+
+/// The rule that no system but Linux keeps.
+#[cfg(not(target_os = "linux"))]
+const NOT_LINUX: &str = "worker processes require Linux; here, native plugins run in the process of \
+                         the host or not at all";
+
+/// Checks what is granted to an isolated plugin.
+pub(crate) fn check_isolated(plugin: &str, options: &LoadOptions) -> Result<(), LoadError> {
+    #[cfg(target_os = "linux")]
+    return super::isolated::check(plugin, options);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = options;
+        Err(isolation(plugin, NOT_LINUX))
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::time::timeout_at;
 use self::cancel::{Cancel, CancelOnDrop};
 use self::health::Health;
 use self::process::{Failure, Ready, Worker};
-pub(super) use self::spec::{Settings, Spec};
+pub(super) use self::spec::{Settings, Spec, check};
 use super::plugin::{FAR, OPENING, output};
 use super::start;
 use crate::error::LoadError;
