@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use super::ffi::Abi;
 #[cfg(target_os = "linux")]
-use super::isolated::{Isolated, Settings, Spec};
-use super::isolation::Isolation;
+use super::isolated::{Isolated, Spec};
+use super::isolation::{Isolation, Settings};
 use super::opened::{self, Opened};
 use super::plugin::{Code, NativePlugin, OPENING};
 use super::preflight::{self, Target};
@@ -46,7 +46,6 @@ use qmt_oci_ref::PluginKind;
 pub struct NativeLoader {
     private: PathBuf,
     allowed: BTreeSet<String>,
-    #[cfg(target_os = "linux")]
     settings: Settings,
 }
 
@@ -59,7 +58,6 @@ impl NativeLoader {
         Self {
             private: private.into(),
             allowed: BTreeSet::new(),
-            #[cfg(target_os = "linux")]
             settings: Settings::default(),
         }
     }
@@ -76,7 +74,6 @@ impl NativeLoader {
     /// of this process. Its `main` must call
     /// [`run_worker_if_asked`](super::run_worker_if_asked) of this version; `qmt-plugins` and
     /// `qmt-plugin-worker` do.
-    #[cfg(target_os = "linux")]
     #[must_use]
     pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
         self.settings.program = Some(program.into());
@@ -85,7 +82,6 @@ impl NativeLoader {
 
     /// Refuses to isolate plugins, with [`LoadError::Unconfined`], where the kernel lacks a part of
     /// the confinement. Landlock for files requires Linux 6.2.
-    #[cfg(target_os = "linux")]
     #[must_use]
     pub fn require_confinement(mut self) -> Self {
         self.settings.required = true;

@@ -20,7 +20,7 @@ use tokio::time::timeout_at;
 use self::cancel::{Cancel, CancelOnDrop};
 use self::health::Health;
 use self::process::{Failure, Ready, Worker};
-pub(super) use self::spec::{Settings, Spec, check};
+pub(super) use self::spec::{Spec, check};
 use super::plugin::{FAR, OPENING, output};
 use super::start;
 use crate::error::LoadError;
@@ -155,7 +155,7 @@ impl Isolated {
         match worker.call(&self.spec, export, input, deadline) {
             Ok(outcome) => {
                 self.health().succeeded();
-                // A worker whose socket is closed, or that nobody wants, ends here.
+                // A worker whose socket is closed, or whose plugin is unloaded, ends here.
                 if cancel.detach() && !self.is_unloaded.load(Ordering::Acquire) {
                     self.idle().push(worker);
                 }
@@ -229,7 +229,7 @@ impl Isolated {
         cancel: &Cancel,
     ) -> LoadError {
         let plugin = self.spec.name.clone();
-        // That the caller gave up says nothing about the plugin, and nobody reads the error.
+        // That the caller gave up says nothing about the plugin.
         if !cancel.is_cancelled() && !matches!(failure, Failure::TimedOut) {
             self.health().failed();
         }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Once;
 
 use super::super::frame::{HELLO_MAX, Hello, Missing, VERSION};
+use super::super::isolation::Settings;
 use super::super::{sealed, worker};
 use super::process::cpu_seconds;
 use crate::error::LoadError;
@@ -16,15 +17,6 @@ use crate::loader::Artifact;
 
 /// This process's own program, also where its file was replaced.
 const THIS_PROGRAM: &str = "/proc/self/exe";
-
-/// What a loader says about its workers.
-#[derive(Clone, Debug, Default)]
-pub(in crate::native) struct Settings {
-    /// The program to start, instead of that of this process.
-    pub(in crate::native) program: Option<PathBuf>,
-    /// Whether a kernel without parts of the confinement is refused.
-    pub(in crate::native) required: bool,
-}
 
 /// What every worker of a plugin is started with.
 pub(in crate::native) struct Spec {
