@@ -174,11 +174,9 @@ fn hello(
     };
     // All of it is text and numbers, so that only its size can be wrong.
     let hello = serde_json::to_vec(&hello).unwrap_or_default();
-    match u64::try_from(hello.len()) {
-        Ok(1..=HELLO_MAX) => Ok(hello),
-        Ok(_) | Err(_) => {
-            let rule = "a plugin's configuration has at most 16 MiB";
-            Err(refused(artifact.name(), "config", rule, None))
-        }
+    if let Ok(1..=HELLO_MAX) = u64::try_from(hello.len()) {
+        return Ok(hello);
     }
+    let rule = "a plugin's configuration has at most 16 MiB";
+    Err(refused(artifact.name(), "config", rule, None))
 }
