@@ -18,13 +18,12 @@ fn hostile(desk: &Desk, name: &str) -> PathBuf {
 }
 
 fn config(desk: &Desk, oci: &str, providers: &[(&str, &PathBuf, &str)]) {
-    let mut text = format!("[oci]\ncache_dir = \"cache\"\n{oci}\n");
-    for (name, path, keys) in providers {
+    let providers = providers.iter().map(|(name, path, keys)| {
         let path = path.display();
-        text.push_str(&format!(
-            "[[providers]]\nname = \"{name}\"\npath = \"{path}\"\n{keys}\n"
-        ));
-    }
+        format!("[[providers]]\nname = \"{name}\"\npath = \"{path}\"\n{keys}\n")
+    });
+    let text = format!("[oci]\ncache_dir = \"cache\"\n{oci}\n");
+    let text = providers.fold(text, |text, provider| text + &provider);
     desk.write("plugins.toml", text);
 }
 
