@@ -397,13 +397,3 @@ pub enum LoadError {
         rule: &'static str,
     },
 }
-
-impl LoadError {
-    /// Reports whether the same call may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            Self::Busy { .. } | Self::CompileTimedOut { .. } | Self::WorkerPaused { .. }
-        )
-    }
-}

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-#[cfg(feature = "wasm")]
+#[cfg(any(feature = "native", feature = "wasm"))]
 use crate::error::LoadError;
 use crate::native::Isolation;
 
@@ -61,6 +61,19 @@ impl LoadOptions {
     /// [`LoadError::Grant`], as loading the plugin would return it.
     pub fn check(&self, plugin: &str) -> Result<(), LoadError> {
         crate::wasm::check_grants(plugin, self)
+    }
+}
+
+#[cfg(feature = "native")]
+impl LoadOptions {
+    /// Checks whether everything that is granted can be granted to an isolated native plugin as it
+    /// is written, and whether this system isolates plugins. Nothing is loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Grant`] and [`LoadError::Isolation`], as loading the plugin would return them.
+    pub fn check_isolated(&self, plugin: &str) -> Result<(), LoadError> {
+        crate::native::check_isolated(plugin, self)
     }
 }
 

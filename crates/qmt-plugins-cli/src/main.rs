@@ -27,6 +27,7 @@ use crate::output::Output;
 const GRACE: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
+    qmt_plugins::loader::native::run_worker_if_asked();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return ended(usage::answer(&error)),

@@ -9,7 +9,7 @@ use qmt_oci_ref::{Digest, PluginKind, time};
 
 use crate::artifact::PluginArtifact;
 use crate::caching::CachedRegistry;
-use crate::config::{ProviderConfig, PullPolicy, Span};
+use crate::config::{NativeRule, ProviderConfig, PullPolicy, Span};
 use crate::error::Error;
 use crate::events::{Reporter, Stage};
 use crate::host::PluginHost;
@@ -84,7 +84,7 @@ impl PluginHost {
             PluginSource::File(path) => {
                 let read = local::read(self, target.provider(), &path);
                 let (kind, content) = self.reporter(target).ended(Stage::Fetch, read.await)?;
-                unsigned(target, kind, path, content)
+                unsigned(target, self.config().oci.native, kind, path, content)
             }
             PluginSource::Url { url, sha256 } => self.acquire_url(target, &url, &sha256).await,
         }
@@ -125,7 +125,7 @@ impl PluginHost {
         } else {
             NativeTrust::Verified
         };
-        load::check_allowed(provider, kind, before, trust)?;
+        load::check_allowed(provider, self.config().oci.native, kind, before, trust)?;
         let record = target.is_configured().then(|| Record {
             entry: lock_entry(provider, &request, &cached, kind),
             is_first_use: cached.verification().first_use(),
@@ -152,7 +152,7 @@ impl PluginHost {
         let bytes = self.reporter(target).ended(Stage::Fetch, download.await)?;
         let content = Content::hash(bytes);
         let (kind, path) = self.kind_of_url(target, &content)?;
-        unsigned(target, kind, path, content)
+        unsigned(target, self.config().oci.native, kind, path, content)
     }
 
     /// Identifies the kind of what was downloaded from a URL, and returns the URL as it is shown.
@@ -322,11 +322,18 @@ fn lock_entry(
 /// Takes a plugin without a signature, if the config allows its kind.
 fn unsigned(
     target: &Target,
+    default: Option<NativeRule>,
     kind: PluginKind,
     path: PathBuf,
     content: Content,
 ) -> Result<Acquired, Error> {
-    load::check_allowed(target.provider(), kind, None, NativeTrust::Unsigned)?;
+    load::check_allowed(
+        target.provider(),
+        default,
+        kind,
+        None,
+        NativeTrust::Unsigned,
+    )?;
     let artifact = PluginArtifact {
         name: target.name().to_owned(),
         kind,

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use qmt_oci_ref::{PluginKind, text};
 
+#[cfg(feature = "native")]
+use crate::config::NativeRule;
 use crate::config::path::trust_files;
 use crate::config::writers::{self, Writers};
 use crate::config::{ConfigError, OciConfig, ProviderConfig};
@@ -105,14 +107,24 @@ fn check_rights(
         _ => NativeTrust::Verified,
     };
     let is_native = provider.kind == Some(PluginKind::Native);
-    if is_native && let Err(error) = check_allowed(provider, PluginKind::Native, None, trust) {
+    let default = host.config().oci.native;
+    if is_native
+        && let Err(error) = check_allowed(provider, default, PluginKind::Native, None, trust)
+    {
         problems.push((format!("{key}.allow.native"), error.to_string()));
+    }
+    #[cfg(feature = "native")]
+    if is_native
+        && provider.native_rule(default) == NativeRule::Isolated
+        && let Err(error) = options(provider, &host.defaults).check_isolated(&provider.name)
+    {
+        problems.push((format!("{key}.allow"), text::messages(&error).join(": ")));
     }
     #[cfg(feature = "wasm")]
     if !is_native && let Err(error) = options(provider, &host.defaults).check(&provider.name) {
         problems.push((format!("{key}.allow"), text::messages(&error).join(": ")));
     }
-    #[cfg(not(feature = "wasm"))]
+    #[cfg(not(any(feature = "native", feature = "wasm")))]
     let _ = options;
     problems
 }
@@ -142,17 +154,20 @@ async fn check_file(
         }
         Ok(_) => {}
     }
+    let default = host.config().oci.native;
     match local::read(host, provider, path).await {
         Err(error) => at_path(text::messages(&error).join(": ")),
-        Ok((kind, _)) => match check_allowed(provider, kind, None, NativeTrust::Unsigned) {
-            Ok(()) => None,
-            Err(error @ Error::WrongKind { .. }) => {
-                Some((format!("{key}.kind"), error.to_string()))
+        Ok((kind, _)) => {
+            match check_allowed(provider, default, kind, None, NativeTrust::Unsigned) {
+                Ok(()) => None,
+                Err(error @ Error::WrongKind { .. }) => {
+                    Some((format!("{key}.kind"), error.to_string()))
+                }
+                // A plugin that is to be native was checked with the rights.
+                Err(_) if provider.kind == Some(PluginKind::Native) => None,
+                Err(error) => Some((format!("{key}.allow.native"), error.to_string())),
             }
-            // A plugin that is to be native was checked with the rights.
-            Err(_) if provider.kind == Some(PluginKind::Native) => None,
-            Err(error) => Some((format!("{key}.allow.native"), error.to_string())),
-        },
+        }
     }
 }
 

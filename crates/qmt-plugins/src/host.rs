@@ -5,11 +5,12 @@ use std::sync::{Arc, MutexGuard};
 use qmt_artifact::HostPlatform;
 use qmt_cache::FsCache;
 use qmt_loader::LoadOptions;
+use qmt_loader::native::Isolation;
 use qmt_oci_ref::Registry;
 use qmt_verify::Verifier;
 use tokio::sync::OnceCell;
 
-use crate::config::{Config, ConfigFile};
+use crate::config::{Config, ConfigFile, NativeRule};
 use crate::events::{EventSink, Reporter};
 use crate::loaders::Loaders;
 use crate::lockfile::{LockEntry, LockMode, Lockfile, SharedLockfile};
@@ -78,7 +79,12 @@ impl PluginHost {
     ///
     /// [`PluginHostBuilder::defaults`]: crate::PluginHostBuilder::defaults
     pub fn load_options(&self, target: &Target) -> LoadOptions {
-        load::options(target.provider(), &self.defaults)
+        let provider = target.provider();
+        let mut options = load::options(provider, &self.defaults);
+        if provider.native_rule(self.config().oci.native) == NativeRule::Isolated {
+            options.isolation = Isolation::Process;
+        }
+        options
     }
 
     pub(crate) fn parallel(&self) -> usize {

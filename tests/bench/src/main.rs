@@ -8,6 +8,7 @@
 )]
 
 mod calls;
+mod isolated;
 mod measure;
 mod module;
 mod pull;
@@ -42,6 +43,7 @@ const GROUPS: &[Group] = &[
     group("verify-time", |stage, _| verify::in_process(stage)),
     group("verify", verify::whole),
     group("calls", |stage, _| calls::calls(stage)),
+    group("isolated", |stage, _| isolated::calls(stage)),
     group("load-all", |stage, _| start::many(stage)),
     group("memory", pull::memory),
     group("herd", |stage, _| start::herd(stage)),

@@ -61,6 +61,8 @@ const LIBRARIES: &[(&str, &[&str], &[&str])] = &[
     ("extism-pdk", &["qmt-plugin-sdk"], &[]),
     ("linkme", &["qmt-plugin-sdk"], &[]),
     ("libloading", &["qmt-loader"], &[]),
+    ("landlock", &["qmt-loader"], &[]),
+    ("seccompiler", &["qmt-loader"], &[]),
     (
         "wasmtime*",
         &["qmt-loader", "qmt-interop", "qmt-bench"],

@@ -6,6 +6,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     qmt_loader::native::run_worker_if_asked();
-    // Nothing but a host starts it.
+    // It is started by hosts only.
     ExitCode::from(2)
 }

@@ -21,6 +21,14 @@ pub enum LoadErrorKind {
 }
 
 impl LoadError {
+    /// Reports whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy { .. } | Self::CompileTimedOut { .. } | Self::WorkerPaused { .. }
+        )
+    }
+
     /// Returns what the error means to a program.
     pub fn kind(&self) -> LoadErrorKind {
         match self {

@@ -1,5 +1,8 @@
 //! Where the code of a native plugin runs.
 
+#[cfg(feature = "native")]
+use std::path::PathBuf;
+
 /// Where the code of a native plugin runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -14,4 +17,18 @@ pub enum Isolation {
     /// host calls [`run_worker_if_asked`](super::run_worker_if_asked) first, or the host names
     /// another program with `NativeLoader::worker`.
     Process,
+}
+
+/// What a loader says about its workers.
+#[cfg(feature = "native")]
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "there are no workers")
+)]
+pub(super) struct Settings {
+    /// The program to start, instead of that of this process.
+    pub(super) program: Option<PathBuf>,
+    /// Whether a kernel without parts of the confinement is refused.
+    pub(super) required: bool,
 }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use super::ffi::Abi;
 #[cfg(target_os = "linux")]
-use super::isolated::{Isolated, Settings, Spec};
-use super::isolation::Isolation;
+use super::isolated::{Isolated, Spec};
+use super::isolation::{Isolation, Settings};
 use super::opened::{self, Opened};
 use super::plugin::{Code, NativePlugin, OPENING};
 use super::preflight::{self, Target};
@@ -46,7 +46,6 @@ use qmt_oci_ref::PluginKind;
 pub struct NativeLoader {
     private: PathBuf,
     allowed: BTreeSet<String>,
-    #[cfg(target_os = "linux")]
     settings: Settings,
 }
 
@@ -59,7 +58,6 @@ impl NativeLoader {
         Self {
             private: private.into(),
             allowed: BTreeSet::new(),
-            #[cfg(target_os = "linux")]
             settings: Settings::default(),
         }
     }
@@ -77,7 +75,6 @@ impl NativeLoader {
     /// of this process. Its `main` must call
     /// [`run_worker_if_asked`](super::run_worker_if_asked) of this version; `qmt-plugins` and
     /// `qmt-plugin-worker` do.
-    #[cfg(target_os = "linux")]
     #[must_use]
     pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
         self.settings.program = Some(program.into());
@@ -86,7 +83,6 @@ impl NativeLoader {
 
     /// Refuses to isolate plugins, with [`LoadError::Unconfined`], where the kernel lacks a part of
     /// the confinement. Landlock for files requires Linux 6.2.
-    #[cfg(target_os = "linux")]
     #[must_use]
     pub fn require_confinement(mut self) -> Self {
         self.settings.required = true;
@@ -140,7 +136,7 @@ impl NativeLoader {
         options: &LoadOptions,
     ) -> Result<NativePlugin, LoadError> {
         let plugin = artifact.name();
-        let preflight = self.preflight(artifact)?;
+        let preflight = self.preflight_with(artifact, options)?;
         if !preflight::is_callable(&preflight) {
             return Err(isolation(
                 plugin,
@@ -161,9 +157,23 @@ impl NativeLoader {
 
     #[cfg(not(target_os = "linux"))]
     fn isolate(&self, artifact: &Artifact, _: &LoadOptions) -> Result<NativePlugin, LoadError> {
-        let rule = "worker processes require Linux; here, native plugins run in the process of the \
-                    host or not at all";
-        Err(isolation(artifact.name(), rule))
+        Err(isolation(artifact.name(), NOT_LINUX))
+    }
+}
+
+/// The rule that no system but Linux keeps.
+#[cfg(not(target_os = "linux"))]
+const NOT_LINUX: &str = "worker processes require Linux; here, native plugins run in the process of \
+                         the host or not at all";
+
+/// Checks what is granted to an isolated plugin.
+pub(crate) fn check_isolated(plugin: &str, options: &LoadOptions) -> Result<(), LoadError> {
+    #[cfg(target_os = "linux")]
+    return super::isolated::check(plugin, options);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = options;
+        Err(isolation(plugin, NOT_LINUX))
     }
 }
 

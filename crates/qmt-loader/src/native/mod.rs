@@ -33,6 +33,8 @@ pub use self::isolation::Isolation;
 #[cfg(feature = "native")]
 pub use self::load::NativeLoader;
 #[cfg(feature = "native")]
+pub(crate) use self::load::check_isolated;
+#[cfg(feature = "native")]
 pub use self::plugin::NativePlugin;
 pub use crate::error::WorkerEnd;
 

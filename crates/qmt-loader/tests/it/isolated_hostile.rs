@@ -187,10 +187,11 @@ async fn forged_messages_confuse_no_host() {
         }
     );
     assert!(ended, "{error:?}");
-    // The plugin answers for itself: a second answer is taken for that of the next call.
+    // A second answer is for no call; the worker that gave it is used no more.
     let plugin = load(&workshop, "two-answers", options()).await.unwrap();
     assert_eq!(text(&*plugin, "act", "").await, "");
-    assert_eq!(text(&*plugin, "echo", "x").await, "late");
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(text(&*plugin, "echo", "x").await, "x");
 }
 
 /// NAT-05: memory is limited from before the opening, whatever way it is taken.
@@ -215,6 +216,51 @@ async fn memory_is_limited() {
         }
     }
     assert!(ends >= 1 && workers.len() > ends, "{ends} {workers:?}");
+}
+
+/// What the kernel keeps about a worker: limits, no capabilities, the filter, and processor time that
+/// the host raises while it uses the worker.
+#[tokio::test]
+async fn limits_and_privileges_of_a_worker() {
+    let workshop = Workshop::new();
+    let mut options = options();
+    options.limits.timeout = std::time::Duration::from_secs(1);
+    let plugin = load(&workshop, "slow", options).await.unwrap();
+    let process = process_of(&*plugin).await;
+    let limit = |name: &str| {
+        let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
+        let mut values = line
+            .split_whitespace()
+            .map(|value| value.parse::<u64>().ok());
+        (values.next().unwrap(), values.next().unwrap())
+    };
+    assert_eq!(limit("Max open files"), (Some(64), Some(64)));
+    assert_eq!(limit("Max core file size"), (Some(0), Some(0)));
+    assert_eq!(limit("Max locked memory"), (Some(0), Some(0)));
+    assert!(limit("Max address space").1.unwrap() < 1 << 30);
+    assert!(limit("Max processes").1.unwrap() <= 4096);
+    let (first, hard) = limit("Max cpu time");
+    assert_eq!(hard, None);
+    for _ in 0..3 {
+        plugin.call("act", Bytes::new()).await.unwrap();
+    }
+    assert!(limit("Max cpu time").0.unwrap() > first.unwrap());
+    assert_eq!(process_of(&*plugin).await, process);
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    for line in [
+        "CapEff:\t0000000000000000",
+        "CapPrm:\t0000000000000000",
+        "NoNewPrivs:\t1",
+    ] {
+        assert!(status.contains(line), "{line}: {status}");
+    }
+    if is_confined(&workshop, "limits_and_privileges_of_a_worker").await {
+        assert!(status.contains("Seccomp:\t2"), "{status}");
+    }
 }
 
 /// NAT-08: threads that go on after the call are ended with their process.

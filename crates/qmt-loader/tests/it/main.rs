@@ -2,7 +2,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "tests fail by panicking"
+    clippy::print_stdout,
+    reason = "tests fail by panicking, and say what they skip"
 )]
 
 mod isolated;

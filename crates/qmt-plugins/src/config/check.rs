@@ -5,7 +5,9 @@ mod trust;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Config, ConfigError, ProviderConfig};
+use qmt_oci_ref::PluginKind;
+
+use super::{Config, ConfigError, NativeRule, ProviderConfig};
 use crate::source::PluginSource;
 
 type Check = Result<(), ConfigError>;
@@ -17,6 +19,7 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
     for (index, provider) in config.providers.iter().enumerate() {
         let key = format!("providers[{index}]");
         check_provider(path, &key, provider)?;
+        check_native(path, &key, provider, config.oci.native)?;
         if !names.insert(provider.name.as_str()) {
             let rule = format!("the name `{}` is given to two providers", provider.name);
             return Err(ConfigError::contradiction(
@@ -98,4 +101,68 @@ fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {
         );
     }
     Ok(())
+}
+
+/// Refuses keys that allow and forbid native code at the same time.
+fn check_native(
+    path: &Path,
+    key: &str,
+    provider: &ProviderConfig,
+    default: Option<NativeRule>,
+) -> Check {
+    let rule = match (provider.native, provider.allow.native) {
+        (Some(NativeRule::Deny), Some(true)) => {
+            "`native = \"deny\"` forbids what `allow.native = true` allows; remove one of them"
+        }
+        (Some(NativeRule::Deny), _) if provider.kind == Some(PluginKind::Native) => {
+            "`native = \"deny\"` forbids what `kind = \"native\"` requires; remove one of them"
+        }
+        (Some(NativeRule::Isolated | NativeRule::InProcess), Some(false)) => {
+            "`native` allows what `allow.native = false` forbids; remove one of them"
+        }
+        (None, Some(true)) if default == Some(NativeRule::Deny) => {
+            "`native = \"deny\"` of `[oci]` forbids what `allow.native = true` allows; use `native = \
+             \"isolated\"` or `native = \"in-process\"` here, which win over `[oci]`"
+        }
+        (None | Some(_), None | Some(_)) => return Ok(()),
+    };
+    Err(ConfigError::contradiction(
+        path,
+        format!("{key}.native"),
+        rule,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CFG-04: what is allowed and forbidden at once is an error that names both keys.
+    #[test]
+    fn native_code_is_allowed_or_forbidden() {
+        use NativeRule::{Deny, InProcess, Isolated};
+        for (native, allow, kind, default, is_good) in [
+            (None, None, None, None, true),
+            (Some(Deny), None, None, Some(InProcess), true),
+            (Some(Deny), Some(false), None, None, true),
+            (Some(Deny), Some(true), None, None, false),
+            (Some(Deny), None, Some(PluginKind::Native), None, false),
+            (Some(Deny), None, Some(PluginKind::Wasm), None, true),
+            (Some(Isolated), Some(true), None, Some(Deny), true),
+            (Some(Isolated), Some(false), None, None, false),
+            (Some(InProcess), Some(false), None, None, false),
+            (None, Some(true), None, Some(Deny), false),
+            (None, Some(true), None, Some(Isolated), true),
+            (None, Some(false), None, Some(InProcess), true),
+        ] {
+            let mut provider = ProviderConfig::default();
+            (provider.native, provider.allow.native, provider.kind) = (native, allow, kind);
+            let checked = check_native(Path::new("c.toml"), "providers[0]", &provider, default);
+            let case = format!("{native:?} {allow:?} {kind:?} {default:?}: {checked:?}");
+            assert_eq!(checked.is_ok(), is_good, "{case}");
+            if let Err(error) = checked {
+                assert!(error.to_string().contains("providers[0].native"), "{error}");
+            }
+        }
+    }
 }

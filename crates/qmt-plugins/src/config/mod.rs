@@ -25,7 +25,7 @@ pub use self::oci::{
     AttestationConfig, AuthorityConfig, IdentityRule, OciConfig, PolicyConfig, PullPolicy,
     SignedNameRule, TransparencyRule,
 };
-pub use self::provider::{AllowConfig, LimitsConfig, ProviderConfig};
+pub use self::provider::{AllowConfig, LimitsConfig, NativeRule, ProviderConfig};
 pub use self::registry::RegistryConfig;
 pub use self::schema::config_schema;
 #[cfg(feature = "sigstore")]

@@ -7,6 +7,7 @@ use qmt_artifact::ExtractLimits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::provider::NativeRule;
 use super::value::{ByteSize, OneOrMany, Span};
 
 /// How plugins are resolved, verified and cached.
@@ -16,6 +17,9 @@ use super::value::{ByteSize, OneOrMany, Span};
 pub struct OciConfig {
     /// Loads plugins without verifying signatures. Native plugins then require `allow.native`.
     pub insecure_skip_signature: bool,
+    /// Where native code may run, for providers without a key `native`. It requires an accepted
+    /// signature, as without this key. Default: in this process.
+    pub native: Option<NativeRule>,
     /// Trusts the public-good Sigstore instance through its TUF repository. Default: true, unless
     /// other trust material is given. Keys without a transparency log require none of it.
     pub use_sigstore_tuf_data: Option<bool>,

@@ -23,6 +23,8 @@ pub struct ProviderConfig {
     #[serde(deserialize_with = "kind")]
     #[schemars(schema_with = "kind_schema")]
     pub kind: Option<PluginKind>,
+    /// Where native code may run. It wins over `allow.native` and the default in `[oci]`.
+    pub native: Option<NativeRule>,
     /// The file to extract from the image, instead of `plugin.wasm` or the only shared library.
     pub file: Option<String>,
     /// The SHA-256 digest of the file, 64 hexadecimal digits; required if `path` is a URL.
@@ -47,6 +49,37 @@ impl ProviderConfig {
             ..Self::default()
         }
     }
+
+    /// Returns where native code of this plugin may run; `default` is the key of `[oci]`.
+    pub(crate) fn native_rule(&self, default: Option<NativeRule>) -> NativeRule {
+        let older = (self.allow.native == Some(false)).then_some(NativeRule::Deny);
+        self.native
+            .or(older)
+            .or(default)
+            .unwrap_or(NativeRule::InProcess)
+    }
+
+    /// Reports whether the provider itself allows native code, whatever is verified about it.
+    pub(crate) fn allows_native(&self) -> bool {
+        match self.native {
+            Some(NativeRule::Isolated | NativeRule::InProcess) => true,
+            Some(NativeRule::Deny) => false,
+            None => self.allow.native == Some(true),
+        }
+    }
+}
+
+/// Where native code may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum NativeRule {
+    /// Nowhere: native plugins are refused.
+    Deny,
+    /// In worker processes that the kernel confines. Linux only.
+    Isolated,
+    /// In this process, with all its rights.
+    InProcess,
 }
 
 /// Resource limits of a plugin. The defaults are those of the loader.
@@ -54,7 +87,7 @@ impl ProviderConfig {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct LimitsConfig {
-    /// Maximum memory of a Wasm instance.
+    /// Maximum memory of a Wasm instance, or of a process of an isolated native plugin.
     pub memory_max: Option<ByteSize>,
     /// Maximum time of one call.
     pub timeout: Option<Span>,
@@ -74,14 +107,15 @@ pub struct AllowConfig {
     /// Hosts that a Wasm plugin may send HTTP requests to.
     pub hosts: Vec<String>,
     /// Folders that a Wasm plugin sees: the host's path, then the plugin's; `ro:` before the
-    /// host's path makes it read-only.
+    /// host's path makes it read-only. An isolated native plugin sees them under the same path.
     pub paths: BTreeMap<String, PathBuf>,
-    /// Environment variables that a Wasm plugin gets, by name, as config values.
+    /// Environment variables that a Wasm or isolated plugin gets, by name, as config values.
     pub env: Vec<String>,
     /// Libraries that a native plugin may need beyond those of the C, C++ and OpenMP runtimes, by
     /// exact name: `libcuda.so.1`.
     pub libraries: Vec<String>,
-    /// Whether native code may be loaded. Default: only if its signature is accepted.
+    /// Whether native code may be loaded, in this process unless a key `native` says otherwise.
+    /// Default: only if its signature is accepted.
     pub native: Option<bool>,
 }
 

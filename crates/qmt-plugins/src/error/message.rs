@@ -108,8 +108,8 @@ impl fmt::Display for Error {
             ),
             Self::NativeForbidden { plugin, rule } => write!(
                 f,
-                "`{plugin}` is native code, which runs with all rights of this program, and is \
-                 not loaded: {rule}"
+                "`{plugin}` is native code, which runs with all rights of this program unless it is \
+                 isolated, and is not loaded: {rule}"
             ),
             Self::File { plugin, path, .. } => {
                 write!(f, "`{plugin}`: the file {} can't be read", path.display())

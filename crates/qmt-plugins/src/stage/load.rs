@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use qmt_cache::{CacheError, CachedArtifact};
-use qmt_loader::{Artifact, LoadOptions, Plugin};
+use qmt_loader::native::Isolation;
+use qmt_loader::{Artifact, LoadError, LoadOptions, Plugin};
 use qmt_oci_ref::{Digest, PluginKind};
 use qmt_verify::Verification;
 
 use super::cache::Cached;
 use crate::artifact::PluginArtifact;
-use crate::config::ProviderConfig;
+use crate::config::{NativeRule, ProviderConfig};
 use crate::error::Error;
 use crate::events::{Reporter, Stage};
 use crate::loaders::Loaders;
@@ -114,9 +115,11 @@ pub(crate) enum NativeTrust {
     Unsigned,
 }
 
-/// Checks whether the config allows a plugin of `kind`. `before` is the kind in the lockfile.
+/// Checks whether the config allows a plugin of `kind`. `default` is the key `native` of `[oci]`,
+/// `before` the kind in the lockfile.
 pub(crate) fn check_allowed(
     provider: &ProviderConfig,
+    default: Option<NativeRule>,
     kind: PluginKind,
     before: Option<PluginKind>,
     trust: NativeTrust,
@@ -131,17 +134,25 @@ pub(crate) fn check_allowed(
             found: kind,
         });
     }
-    if kind != PluginKind::Native || provider.allow.native == Some(true) {
+    if kind != PluginKind::Native {
+        return Ok(());
+    }
+    let is_denied = provider.native_rule(default) == NativeRule::Deny;
+    if provider.allows_native() && !is_denied {
         return Ok(());
     }
     let rule = match trust {
-        _ if provider.allow.native == Some(false) => "`allow.native = false` forbids it",
+        _ if is_denied && provider.native.or(default) != Some(NativeRule::Deny) => {
+            "`allow.native = false` forbids it"
+        }
+        _ if is_denied => "`native = \"deny\"` forbids it",
         NativeTrust::Unverified => {
             "its signature is not verified, because `insecure_skip_signature` is set; \
-             `allow.native = true` allows it"
+             `native = \"isolated\"` or `allow.native = true` allows it"
         }
         NativeTrust::Unsigned => {
-            "it comes from a file or URL, which is not signed; `allow.native = true` allows it"
+            "it comes from a file or URL, which is not signed; `native = \"isolated\"` or \
+             `allow.native = true` allows it"
         }
         NativeTrust::Verified if before == Some(PluginKind::Wasm) && provider.kind.is_none() => {
             "the lockfile records it as a Wasm plugin, and it has become native since; \
@@ -154,7 +165,7 @@ pub(crate) fn check_allowed(
 
 /// Refuses native code outside the config whose signer is neither configured nor pinned.
 pub(crate) fn check_unpinned(target: &Target, artifact: &PluginArtifact) -> Result<(), Error> {
-    let is_allowed = target.is_configured() || target.provider().allow.native == Some(true);
+    let is_allowed = target.is_configured() || target.provider().allows_native();
     let is_unpinned = artifact.verification().is_some_and(Verification::first_use);
     if is_allowed || !is_unpinned || artifact.kind() != PluginKind::Native {
         return Ok(());
@@ -187,19 +198,41 @@ pub(crate) async fn load(
         .map_err(|source| Error::cache(&name, source))?;
     let artifact = Artifact::from_verified(kind, bytes, content.digest().clone(), &*name);
     let loader = loaders.for_kind(&name, kind)?;
-    if kind == PluginKind::Native {
-        // It can only be the host's default, which is for Wasm plugins.
-        options.at_start = None;
-    }
-    let loaded = loader.load(artifact, options).await;
-    let plugin = loaded.map_err(|source| Error::Load {
-        plugin: name,
+    let failed = |source| Error::Load {
+        plugin: name.clone(),
         doing: "loading it".to_owned(),
         source,
-    })?;
+    };
+    let is_isolated = kind == PluginKind::Native && options.isolation == Isolation::Process;
+    if kind == PluginKind::Native && !is_isolated {
+        // It can only be the host's default, which is for plugins with several instances.
+        options.at_start = None;
+    }
+    let plugin = loader.load(artifact, options).await.map_err(failed)?;
+    if is_isolated && !runs_isolated(&*plugin) {
+        return Err(failed(LoadError::Isolation {
+            plugin: name.clone(),
+            rule: "the loader that the host uses for native plugins must isolate them",
+            source: None,
+        }));
+    }
     let exports = plugin.exports().join(", ");
     reporter.finished(Stage::Load, format!("{kind}: {exports}"));
     Ok(plugin)
+}
+
+/// Whether the code of the plugin runs in other processes: a host can bring a loader of its own,
+/// which may not know this option.
+#[cfg(feature = "native")]
+fn runs_isolated(plugin: &dyn Plugin) -> bool {
+    let plugin: &dyn std::any::Any = plugin;
+    let native = plugin.downcast_ref::<qmt_loader::native::NativePlugin>();
+    native.is_some_and(|native| native.isolation() == Isolation::Process)
+}
+
+#[cfg(not(feature = "native"))]
+fn runs_isolated(_: &dyn Plugin) -> bool {
+    false
 }
 
 /// Returns the options that the config sets, and `defaults` where it sets none. Rights of both are
@@ -275,9 +308,40 @@ mod tests {
             (None, None, None, Unsigned, false),
             (None, Some(true), None, Unsigned, true),
         ] {
-            let checked = check_allowed(&provider(kind, allow), PluginKind::Native, before, trust);
+            let provider = provider(kind, allow);
+            let checked = check_allowed(&provider, None, PluginKind::Native, before, trust);
             let case = format!("{kind:?} {allow:?} {before:?} {trust:?}");
             assert_eq!(checked.is_ok(), is_allowed, "{case}: {checked:?}");
+        }
+    }
+
+    /// The key of a provider is the operator's consent; the default of `[oci]` is not.
+    #[test]
+    fn the_key_native_says_where_native_code_runs() {
+        use NativeRule::{Deny, InProcess, Isolated};
+        use NativeTrust::{Unsigned, Verified};
+        for (native, allow, default, rule, unsigned, signed) in [
+            (None, None, None, InProcess, false, true),
+            (None, None, Some(Deny), Deny, false, false),
+            (None, None, Some(Isolated), Isolated, false, true),
+            (None, Some(true), Some(Isolated), Isolated, true, true),
+            (None, Some(true), Some(Deny), Deny, false, false),
+            (None, Some(false), Some(Isolated), Deny, false, false),
+            (Some(Isolated), None, Some(Deny), Isolated, true, true),
+            (Some(InProcess), None, Some(Isolated), InProcess, true, true),
+            (Some(Deny), None, Some(InProcess), Deny, false, false),
+        ] {
+            let mut provider = provider(None, allow);
+            provider.native = native;
+            let check =
+                |trust| check_allowed(&provider, default, PluginKind::Native, None, trust).is_ok();
+            let case = format!("{native:?} {allow:?} {default:?}");
+            assert_eq!(provider.native_rule(default), rule, "{case}");
+            assert_eq!(
+                (check(Unsigned), check(Verified)),
+                (unsigned, signed),
+                "{case}"
+            );
         }
     }
 
@@ -288,11 +352,13 @@ mod tests {
             NativeTrust::Unverified,
             NativeTrust::Unsigned,
         ] {
-            assert!(check_allowed(&provider(None, None), PluginKind::Wasm, None, trust).is_ok());
+            assert!(
+                check_allowed(&provider(None, None), None, PluginKind::Wasm, None, trust).is_ok()
+            );
         }
         let native = provider(Some(PluginKind::Native), None);
-        let error =
-            check_allowed(&native, PluginKind::Wasm, None, NativeTrust::Verified).unwrap_err();
+        let error = check_allowed(&native, None, PluginKind::Wasm, None, NativeTrust::Verified)
+            .unwrap_err();
         assert!(matches!(error, Error::WrongKind { .. }), "{error}");
     }
 }

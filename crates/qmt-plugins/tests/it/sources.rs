@@ -73,6 +73,44 @@ async fn a_file_of_the_operators_own_is_taken_as_it_is() {
     assert_eq!(greet(&host, "greeter").await, "Hello, world! (native)");
 }
 
+/// A provider that is isolated is loaded so, or not at all: this program's `main` is not prepared,
+/// and a loader of the host's own may not know how.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_isolated_plugin_never_runs_in_this_process() {
+    use std::sync::Arc;
+
+    use qmt_plugins::loader::{LoadError, MockLoader, MockPlugin};
+
+    let scene = Scene::new().await;
+    let marker = scene.folder.path().join("marker");
+    let library = plugins::native_plugin_with_marker(scene.folder.path(), &marker).unwrap();
+    let path = library.display().to_string();
+    let isolated = config(&scene, &path, "native = \"isolated\"");
+    let mut own = MockLoader::new();
+    own.expect_load().returning(|_, _| {
+        let mut plugin = MockPlugin::new();
+        plugin.expect_exports().returning(Vec::new);
+        Ok(Arc::new(plugin))
+    });
+    let own = scene
+        .builder(&isolated)
+        .native_loader(Arc::new(own))
+        .build();
+    for host in [scene.host(&isolated), own.unwrap()] {
+        let error = host.load("greeter").await.err().unwrap();
+        let refused = matches!(
+            error,
+            Error::Load {
+                source: LoadError::Isolation { .. },
+                ..
+            }
+        );
+        assert!(refused, "{error:?}");
+    }
+    assert!(!marker.exists());
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_plugin_says_so() {
     let scene = Scene::new().await;

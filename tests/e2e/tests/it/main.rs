@@ -14,6 +14,8 @@ mod coverage;
 mod documents;
 mod downstream;
 mod genuine;
+#[cfg(target_os = "linux")]
+mod isolated;
 mod json;
 mod keys;
 mod local;

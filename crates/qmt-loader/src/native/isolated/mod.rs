@@ -20,7 +20,8 @@ use tokio::time::timeout_at;
 use self::cancel::{Cancel, CancelOnDrop};
 use self::health::Health;
 use self::process::{Failure, Ready, Worker};
-pub(super) use self::spec::{Settings, Spec};
+pub(super) use self::spec::{Spec, check};
+use super::ffi::Outcome;
 use super::plugin::{FAR, OPENING, output};
 use super::start;
 use crate::error::LoadError;
@@ -29,6 +30,10 @@ use crate::error::LoadError;
 pub(super) const WORKERS_MAX: usize = 8;
 /// How often a call that waits for a new worker looks whether it was given up.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long a call may keep the thread that polls it.
+const SLICE: Duration = Duration::from_micros(200);
+/// The bytes of an input that a socket takes without waiting.
+const SMALL: usize = 16 * 1024;
 
 /// A plugin, or a lease of one, whose library is open in other processes.
 pub(super) struct Isolated {
@@ -71,7 +76,10 @@ impl Isolated {
         }
     }
 
-    /// Makes a call on a thread that may block. Dropping the future ends the worker of the call.
+    /// Makes a call. Dropping the future ends the worker of the call.
+    ///
+    /// The call begins on the thread that polls, and moves to one that may block if its answer does
+    /// not come soon: two changes of thread take longer than many calls do.
     pub(super) async fn call(
         self: &Arc<Self>,
         export: &str,
@@ -79,10 +87,31 @@ impl Isolated {
     ) -> Result<Bytes, LoadError> {
         let deadline = deadline(self.spec.limits.timeout);
         let permit = self.permit(deadline).await?;
+        let mut begun = None;
+        if input.len() <= SMALL
+            && let Some(mut worker) = self.idle_worker()
+        {
+            let sent = worker.send(&self.spec, export, &input, Instant::now() + SLICE);
+            if sent.is_ok()
+                && let Some(outcome) = worker.receive_soon(&self.spec, SLICE)
+            {
+                self.health().succeeded();
+                self.put_back(worker);
+                return output(&self.spec.name, &self.spec.limits, export, outcome);
+            }
+            begun = Some((worker, sent));
+        }
         let export = export.to_owned();
         self.blocking(move |this, cancel| {
             let _permit = permit;
-            this.run(&export, &input, deadline, cancel)
+            match begun {
+                None => this.run(&export, &input, deadline, cancel),
+                Some((mut worker, sent)) => {
+                    cancel.attach(worker.socket());
+                    let result = sent.and_then(|()| worker.receive(&this.spec, deadline));
+                    this.finish(&export, worker, result, cancel)
+                }
+            }
         })
         .await
     }
@@ -151,13 +180,32 @@ impl Isolated {
         deadline: Instant,
         cancel: &Cancel,
     ) -> Result<Bytes, LoadError> {
-        let mut worker = self.worker(deadline, cancel)?;
-        match worker.call(&self.spec, export, input, deadline) {
+        let mut worker = match self.idle_worker() {
+            Some(worker) => {
+                cancel.attach(worker.socket());
+                worker
+            }
+            None if self.lease.is_some() => return Err(self.ended()),
+            None => self.start(deadline, cancel)?.0,
+        };
+        let result = worker.call(&self.spec, export, input, deadline);
+        self.finish(export, worker, result, cancel)
+    }
+
+    /// Keeps the worker for later calls if its call went well, and returns what came of it.
+    fn finish(
+        &self,
+        export: &str,
+        worker: Worker,
+        result: Result<Outcome, Failure>,
+        cancel: &Cancel,
+    ) -> Result<Bytes, LoadError> {
+        match result {
             Ok(outcome) => {
                 self.health().succeeded();
-                // A worker whose socket is closed, or that nobody wants, ends here.
-                if cancel.detach() && !self.is_unloaded.load(Ordering::Acquire) {
-                    self.idle().push(worker);
+                // Otherwise its socket is closed, and it ends.
+                if cancel.detach() {
+                    self.put_back(worker);
                 }
                 output(&self.spec.name, &self.spec.limits, export, outcome)
             }
@@ -165,22 +213,21 @@ impl Isolated {
         }
     }
 
-    /// Takes an idle worker, or starts one.
-    fn worker(&self, deadline: Instant, cancel: &Cancel) -> Result<Worker, LoadError> {
+    /// Takes a worker that waits for calls. One that ended or spoke while it waited is a failure.
+    fn idle_worker(&self) -> Option<Worker> {
         loop {
             let idle = self.idle().pop();
-            match idle {
-                Some(mut worker) => {
-                    if worker.has_ended() {
-                        self.health().failed();
-                        continue;
-                    }
-                    cancel.attach(worker.socket());
-                    return Ok(worker);
-                }
-                None if self.lease.is_some() => return Err(self.ended()),
-                None => return Ok(self.start(deadline, cancel)?.0),
+            let worker = idle?;
+            if worker.is_quiet() {
+                return Some(worker);
             }
+            self.health().failed();
+        }
+    }
+
+    fn put_back(&self, worker: Worker) {
+        if !self.is_unloaded.load(Ordering::Acquire) {
+            self.idle().push(worker);
         }
     }
 
@@ -229,7 +276,7 @@ impl Isolated {
         cancel: &Cancel,
     ) -> LoadError {
         let plugin = self.spec.name.clone();
-        // That the caller gave up says nothing about the plugin, and nobody reads the error.
+        // That the caller gave up says nothing about the plugin.
         if !cancel.is_cancelled() && !matches!(failure, Failure::TimedOut) {
             self.health().failed();
         }

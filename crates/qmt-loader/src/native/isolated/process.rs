@@ -23,6 +23,8 @@ use crate::limits::MESSAGE_MAX;
 
 /// How long a process that closed its socket has to end by itself, so that its status can be told.
 const ENDING: Duration = Duration::from_millis(200);
+/// The bytes of an answer that are read at once, if it comes soon.
+const SOON: usize = 16 * 1024;
 
 /// Why a worker did not do what it was asked for. It is of no use any more.
 pub(super) enum Failure {
@@ -62,6 +64,10 @@ pub(super) struct Worker {
     /// `None` once its end was waited for.
     child: Option<Child>,
     socket: Arc<UnixStream>,
+    /// When the call was sent that is not answered yet.
+    sent: Option<Instant>,
+    /// The bytes of its answer that were read before all of it was there.
+    early: Vec<u8>,
     /// The time that it spent in calls.
     busy: Duration,
     /// How often its limit of processor time was raised.
@@ -97,6 +103,8 @@ impl Worker {
         Ok(Self {
             child: Some(spawner::start(command)?),
             socket: Arc::new(ours),
+            sent: None,
+            early: Vec::new(),
             busy: Duration::ZERO,
             raised: 0,
         })
@@ -135,23 +143,22 @@ impl Worker {
         input: &[u8],
         deadline: Instant,
     ) -> Result<Outcome, Failure> {
-        self.raise_time(spec);
-        let begin = Instant::now();
-        let result = self.exchange(spec, export, input, deadline);
-        self.busy = self.busy.saturating_add(begin.elapsed());
-        result
+        self.send(spec, export, input, deadline)?;
+        self.receive(spec, deadline)
     }
 
-    fn exchange(
-        &self,
+    /// Sends a call.
+    pub(super) fn send(
+        &mut self,
         spec: &Spec,
         export: &str,
         input: &[u8],
         deadline: Instant,
-    ) -> Result<Outcome, Failure> {
-        let mut socket = self.until(deadline);
-        let failed = |error: io::Error| Failure::of(&error);
+    ) -> Result<(), Failure> {
+        self.raise_time(spec);
+        self.sent = Some(Instant::now());
         let export_len = i32::try_from(export.len()).unwrap_or(i32::MAX);
+        let mut socket = self.until(deadline);
         frame::write(
             &mut socket,
             Kind::Call,
@@ -159,28 +166,45 @@ impl Worker {
             export.as_bytes(),
             input,
         )
-        .map_err(failed)?;
-        let header = frame::read(&mut socket).map_err(failed)?;
-        match header.kind {
-            Kind::Output => body(&mut socket, header, spec.limits.memory_max).map(Outcome::Output),
-            Kind::Failed => Ok(Outcome::Failed {
-                code: header.number,
-                message: body(&mut socket, header, spec.limits.memory_max.max(MESSAGE_MAX))?,
-            }),
-            Kind::TooLarge => Ok(Outcome::TooLarge {
-                size: usize::try_from(header.len).unwrap_or(usize::MAX),
-            }),
-            Kind::Hello | Kind::Confined | Kind::Ready | Kind::Refused | Kind::Call => {
-                Err(Failure::Invalid("a message that answers no call"))
-            }
-        }
+        .map_err(|error| Failure::of(&error))
     }
 
-    /// Reports whether the process has ended.
-    pub(super) fn has_ended(&mut self) -> bool {
-        self.child
-            .as_mut()
-            .is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    /// Returns the answer to the call that was sent, if all of it is here within `wait`.
+    pub(super) fn receive_soon(&mut self, spec: &Spec, wait: Duration) -> Option<Outcome> {
+        self.until(Instant::now() + wait).wait(PollFlags::IN).ok()?;
+        let mut buffer = [0; SOON];
+        let len = (&*self.socket).read(&mut buffer).ok()?;
+        self.early.extend(buffer.get(..len)?);
+        let mut rest = &*self.early;
+        // Otherwise it is a part of an answer, or none; `receive` looks at it again.
+        let outcome = answer(&mut rest, spec.limits.memory_max).ok()?;
+        self.early = rest.to_vec();
+        self.received();
+        Some(outcome)
+    }
+
+    /// Waits for the answer to the call that was sent.
+    pub(super) fn receive(&mut self, spec: &Spec, deadline: Instant) -> Result<Outcome, Failure> {
+        let mut stream = self.early.chain(self.until(deadline));
+        let result = answer(&mut stream, spec.limits.memory_max);
+        self.early.clear();
+        self.received();
+        result
+    }
+
+    fn received(&mut self) {
+        let time = self
+            .sent
+            .take()
+            .map_or(Duration::ZERO, |sent| sent.elapsed());
+        self.busy = self.busy.saturating_add(time);
+    }
+
+    /// Reports whether it waits for a call: it has not ended, and said nothing that answers no call.
+    pub(super) fn is_quiet(&self) -> bool {
+        let now = Some(&Timespec::default());
+        let events = rustix::event::poll(&mut [PollFd::new(&*self.socket, PollFlags::IN)], now);
+        self.early.is_empty() && events == Ok(0)
     }
 
     /// Ends the process, and returns how it had ended before, if it had.
@@ -261,13 +285,31 @@ pub(super) fn cpu_seconds(timeout: Duration, turns: u32) -> Option<u64> {
         .checked_mul(u64::try_from(processors).ok()?)
 }
 
+/// Reads the answer to a call; `limit` are the bytes that an output may have.
+fn answer(from: &mut impl Read, limit: u64) -> Result<Outcome, Failure> {
+    let header = frame::read(from).map_err(|error| Failure::of(&error))?;
+    match header.kind {
+        Kind::Output => body(from, header, limit).map(Outcome::Output),
+        Kind::Failed => Ok(Outcome::Failed {
+            code: header.number,
+            message: body(from, header, limit.max(MESSAGE_MAX))?,
+        }),
+        Kind::TooLarge => Ok(Outcome::TooLarge {
+            size: usize::try_from(header.len).unwrap_or(usize::MAX),
+        }),
+        Kind::Hello | Kind::Confined | Kind::Ready | Kind::Refused | Kind::Call => {
+            Err(Failure::Invalid("a message that answers no call"))
+        }
+    }
+}
+
 /// Reads a body of at most `limit` bytes. Memory is taken as the bytes arrive.
-fn body(socket: &mut Timed<'_>, header: Header, limit: u64) -> Result<Vec<u8>, Failure> {
+fn body(from: &mut impl Read, header: Header, limit: u64) -> Result<Vec<u8>, Failure> {
     if header.len > limit {
         return Err(Failure::Invalid("a message that is longer than it may be"));
     }
     let mut body = Vec::new();
-    let read = socket.take(header.len).read_to_end(&mut body);
+    let read = from.take(header.len).read_to_end(&mut body);
     match read.map_err(|error| Failure::of(&error))? {
         len if u64::try_from(len) == Ok(header.len) => Ok(body),
         _ => Err(Failure::Gone),

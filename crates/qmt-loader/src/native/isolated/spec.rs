@@ -1,10 +1,13 @@
 //! What every worker of a plugin is started with.
 
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Once;
 
 use super::super::frame::{HELLO_MAX, Hello, Missing, VERSION};
+use super::super::isolation::Settings;
 use super::super::{sealed, worker};
 use super::process::cpu_seconds;
 use crate::error::LoadError;
@@ -14,15 +17,6 @@ use crate::loader::Artifact;
 
 /// This process's own program, also where its file was replaced.
 const THIS_PROGRAM: &str = "/proc/self/exe";
-
-/// What a loader says about its workers.
-#[derive(Clone, Debug, Default)]
-pub(in crate::native) struct Settings {
-    /// The program to start, instead of that of this process.
-    pub(in crate::native) program: Option<PathBuf>,
-    /// Whether a kernel without parts of the confinement is refused.
-    pub(in crate::native) required: bool,
-}
 
 /// What every worker of a plugin is started with.
 pub(in crate::native) struct Spec {
@@ -95,39 +89,76 @@ fn program(plugin: &str, settings: &Settings) -> Result<PathBuf, LoadError> {
     }
 }
 
+/// What a worker is granted.
+struct Grants {
+    readable: Vec<PathBuf>,
+    writable: Vec<PathBuf>,
+    config: BTreeMap<String, String>,
+}
+
+fn refused(plugin: &str, grant: &str, rule: &'static str, source: Option<io::Error>) -> LoadError {
+    LoadError::Grant {
+        plugin: plugin.to_owned(),
+        grant: grant.to_owned(),
+        rule,
+        source,
+    }
+}
+
+/// Checks what is granted.
+pub(in crate::native) fn check(plugin: &str, options: &LoadOptions) -> Result<(), LoadError> {
+    Grants::new(plugin, options).map(drop)
+}
+
+impl Grants {
+    fn new(plugin: &str, options: &LoadOptions) -> Result<Self, LoadError> {
+        if let Some(host) = options.allow.hosts.first() {
+            let rule =
+                "an isolated native plugin has no network; a Wasm plugin can be granted hosts";
+            return Err(refused(plugin, host, rule, None));
+        }
+        let (mut readable, mut writable) = (Vec::new(), Vec::new());
+        for (host, guest) in &options.allow.paths {
+            let shown = host.display().to_string();
+            let (read_only, folder) = grants::host_folder(host)
+                .map_err(|(rule, source)| refused(plugin, &shown, rule, source))?;
+            if grants::without_mark(host).1 != guest {
+                let rule = "a native plugin sees the folders of the host under their own paths; \
+                            write the same path on both sides";
+                return Err(refused(plugin, &shown, rule, None));
+            }
+            if folder.to_str().is_none() {
+                return Err(refused(
+                    plugin,
+                    &shown,
+                    "the path of the folder must be UTF-8",
+                    None,
+                ));
+            }
+            let folders = if read_only {
+                &mut readable
+            } else {
+                &mut writable
+            };
+            folders.push(folder);
+        }
+        let config =
+            grants::config(options).map_err(|(name, rule)| refused(plugin, name, rule, None))?;
+        Ok(Self {
+            readable,
+            writable,
+            config,
+        })
+    }
+}
+
 /// Writes the first message.
 fn hello(
     artifact: &Artifact,
     options: &LoadOptions,
     settings: &Settings,
 ) -> Result<Vec<u8>, LoadError> {
-    let refused = |grant: &str, rule, source| LoadError::Grant {
-        plugin: artifact.name().to_owned(),
-        grant: grant.to_owned(),
-        rule,
-        source,
-    };
-    if let Some(host) = options.allow.hosts.first() {
-        let rule = "an isolated native plugin has no network; a Wasm plugin can be granted hosts";
-        return Err(refused(host, rule, None));
-    }
-    let (mut readable, mut writable) = (Vec::new(), Vec::new());
-    for (host, guest) in &options.allow.paths {
-        let shown = host.display().to_string();
-        let (read_only, folder) =
-            grants::host_folder(host).map_err(|(rule, source)| refused(&shown, rule, source))?;
-        if grants::without_mark(host).1 != guest {
-            let rule = "a native plugin sees the folders of the host under their own paths; write \
-                        the same path on both sides";
-            return Err(refused(&shown, rule, None));
-        }
-        if read_only {
-            readable.push(folder);
-        } else {
-            writable.push(folder);
-        }
-    }
-    let config = grants::config(options).map_err(|(name, rule)| refused(name, rule, None))?;
+    let granted = Grants::new(artifact.name(), options)?;
     let limits = &options.limits;
     let hello = Hello {
         version: VERSION,
@@ -137,18 +168,15 @@ fn hello(
         library_len: u64::try_from(artifact.bytes().len()).unwrap_or(u64::MAX),
         output_max: limits.memory_max,
         cpu_seconds: cpu_seconds(limits.timeout, 0),
-        readable,
-        writable,
-        config,
+        readable: granted.readable,
+        writable: granted.writable,
+        config: granted.config,
     };
-    let hello = serde_json::to_vec(&hello)
-        .map_err(|_| refused("paths", "the path of a folder must be UTF-8", None))?;
-    if u64::try_from(hello.len()).is_ok_and(|len| len <= HELLO_MAX) {
+    // All of it is text and numbers, so that only its size can be wrong.
+    let hello = serde_json::to_vec(&hello).unwrap_or_default();
+    if let Ok(1..=HELLO_MAX) = u64::try_from(hello.len()) {
         return Ok(hello);
     }
-    Err(refused(
-        "config",
-        "a plugin's configuration has at most 16 MiB",
-        None,
-    ))
+    let rule = "a plugin's configuration has at most 16 MiB";
+    Err(refused(artifact.name(), "config", rule, None))
 }

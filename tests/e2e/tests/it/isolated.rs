@@ -1,0 +1,164 @@
+//! Native plugins that the config isolates: the command is the host, and its own worker.
+
+use std::path::PathBuf;
+
+use qmt_e2e_tests::root;
+use qmt_testkit::plugins;
+
+use crate::command::Desk;
+
+/// Compiles one of the hostile plugins.
+fn hostile(desk: &Desk, name: &str) -> PathBuf {
+    let folder = root().join("fixtures/plugins/hostile-native");
+    let source = std::fs::read_to_string(folder.join(format!("{name}.c"))).unwrap();
+    let include = root().join("crates/qmt-loader/include");
+    let includes = [&folder, &include].map(|folder| format!("-I{}", folder.display()));
+    let arguments = [includes[0].as_str(), includes[1].as_str()];
+    plugins::compile(desk.path(), &format!("{name}.so"), &source, &arguments).unwrap()
+}
+
+fn config(desk: &Desk, oci: &str, providers: &[(&str, &PathBuf, &str)]) {
+    let providers = providers.iter().map(|(name, path, keys)| {
+        let path = path.display();
+        format!("[[providers]]\nname = \"{name}\"\npath = \"{path}\"\n{keys}\n")
+    });
+    let text = format!("[oci]\ncache_dir = \"cache\"\n{oci}\n");
+    let text = providers.fold(text, |text, provider| text + &provider);
+    desk.write("plugins.toml", text);
+}
+
+/// An isolated plugin answers, and one that aborts or looks around costs the command nothing.
+#[test]
+fn the_config_isolates_native_plugins() {
+    let desk = Desk::new();
+    let good = plugins::native_plugin(desk.path()).unwrap();
+    let (abort, environment) = (hostile(&desk, "abort"), hostile(&desk, "environment"));
+    let isolated = "native = \"isolated\"";
+    config(
+        &desk,
+        "",
+        &[
+            ("good", &good, isolated),
+            ("abort", &abort, isolated),
+            ("environment", &environment, isolated),
+            ("here", &environment, "native = \"in-process\""),
+            ("denied", &good, "native = \"deny\""),
+        ],
+    );
+    let answer = desk.run(&["run", "good", "greet", "--input", "me"]);
+    assert_eq!(
+        answer.stdout,
+        "Hello, me! (native)",
+        "{}",
+        answer.transcript()
+    );
+    let answer = desk.run(&["run", "abort", "act"]);
+    assert_eq!(answer.code, Some(1), "{}", answer.transcript());
+    let words = answer.messages();
+    assert!(
+        words.contains("ended during `act`: signal 6 ended it"),
+        "{words}"
+    );
+    let answer = desk.run_with(&["run", "environment", "act"], &[("CANARY", "canary")]);
+    assert_eq!(
+        (answer.code, &*answer.stdout),
+        (Some(0), ""),
+        "{}",
+        answer.transcript()
+    );
+    let answer = desk.run_with(&["run", "here", "act"], &[("CANARY", "canary")]);
+    assert!(
+        answer.stdout.contains("CANARY=canary"),
+        "{}",
+        answer.transcript()
+    );
+    let answer = desk.run(&["run", "denied", "greet"]);
+    assert!(
+        answer.messages().contains("`native = \"deny\"` forbids it"),
+        "{}",
+        answer.transcript()
+    );
+}
+
+/// The key of `[oci]` is for providers without one, and for plugins outside of the config.
+#[test]
+fn the_default_is_for_all_plugins() {
+    let desk = Desk::new();
+    let environment = hostile(&desk, "environment");
+    let path = environment.to_str().unwrap();
+    let canary = &[("CANARY", "canary")];
+    let old = "[providers.allow]\nnative = true";
+    config(
+        &desk,
+        "native = \"isolated\"",
+        &[("old", &environment, old)],
+    );
+    for arguments in [
+        &["run", "old", "act"][..],
+        &["run", path, "act", "--allow-native"],
+    ] {
+        let answer = desk.run_with(arguments, canary);
+        assert_eq!(
+            (answer.code, &*answer.stdout),
+            (Some(0), ""),
+            "{}",
+            answer.transcript()
+        );
+    }
+    // It is no consent to code without a signature.
+    let answer = desk.run(&["run", path, "act"]);
+    assert_ne!(answer.code, Some(0), "{}", answer.transcript());
+    config(
+        &desk,
+        "native = \"deny\"",
+        &[("new", &environment, "native = \"isolated\"")],
+    );
+    let answer = desk.run(&["run", "new", "act"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    let answer = desk.run(&["run", path, "act", "--allow-native"]);
+    assert!(
+        answer.messages().contains("`native = \"deny\"` forbids it"),
+        "{}",
+        answer.transcript()
+    );
+    config(&desk, "native = \"deny\"", &[("old", &environment, old)]);
+    let answer = desk.run(&["config", "check"]);
+    assert_eq!(answer.code, Some(6), "{}", answer.transcript());
+    assert!(
+        answer.messages().contains("`allow.native = true` allows"),
+        "{}",
+        answer.transcript()
+    );
+}
+
+/// `config check` finds rights that an isolated plugin cannot have.
+#[test]
+fn rights_of_isolated_plugins_are_checked() {
+    let desk = Desk::new();
+    let good = plugins::native_plugin(desk.path()).unwrap();
+    for (keys, words) in [
+        ("hosts = [\"example.com\"]", "no network"),
+        ("paths = { \"/usr\" = \"/data\" }", "the same path"),
+        ("paths = { \"ro:/usr\" = \"/usr\" }", ""),
+    ] {
+        let keys = format!("kind = \"native\"\nnative = \"isolated\"\n[providers.allow]\n{keys}");
+        config(&desk, "", &[("p", &good, &keys)]);
+        let answer = desk.run(&["config", "check"]);
+        let code = if words.is_empty() { 0 } else { 6 };
+        assert_eq!(answer.code, Some(code), "{}", answer.transcript());
+        assert!(answer.messages().contains(words), "{}", answer.transcript());
+    }
+}
+
+/// Nobody but a host starts a worker; the argument alone does nothing.
+#[test]
+fn the_argument_of_workers_runs_nothing() {
+    let desk = Desk::new();
+    let answer = desk.run(&["--qmt-plugin-worker"]);
+    assert_eq!(
+        (answer.code, &*answer.stdout),
+        (Some(1), ""),
+        "{}",
+        answer.transcript()
+    );
+}
