@@ -144,9 +144,17 @@ pub fn prepare(project: &Path, kept: &Path) -> anyhow::Result<()> {
 /// What no machine without it can build.
 const WASM_TOOLCHAIN: &str = "Rust's target wasm32-unknown-unknown";
 
-/// What compiles the standard library for Wasm where Debian's compiler is installed with its sources
-/// (`cargo xtask tools`).
-const DEBIAN: &[(&str, &str)] = &[
+/// The files of Debian's compiler with the sources of its library, and a linker; `cargo xtask tools`
+/// installs them.
+pub const DEBIAN_FILES: &[&str] = &[
+    "/usr/bin/rustc",
+    "/usr/bin/cargo",
+    "/usr/lib/rustlib/src/rust/library/std/Cargo.toml",
+    "/usr/bin/wasm-ld-19",
+];
+
+/// The variables with which `cargo` is Debian's and compiles the library for Wasm.
+pub const DEBIAN: &[(&str, &str)] = &[
     ("PATH", "/usr/bin:/bin"),
     ("RUSTC", "/usr/bin/rustc"),
     ("RUSTC_BOOTSTRAP", "1"),
@@ -167,13 +175,7 @@ pub fn wasm_toolchain() -> anyhow::Result<Option<&'static [(&'static str, &'stat
     if Path::new(library.trim()).is_dir() {
         return Ok(Some(&[]));
     }
-    let debian = [
-        "/usr/bin/rustc",
-        "/usr/bin/cargo",
-        "/usr/lib/rustlib/src/rust/library/std/Cargo.toml",
-        "/usr/bin/wasm-ld-19",
-    ];
-    let is_there = debian.iter().all(|file| Path::new(file).is_file());
+    let is_there = DEBIAN_FILES.iter().all(|file| Path::new(file).is_file());
     Ok(is_there.then_some(DEBIAN))
 }
 

@@ -121,6 +121,10 @@ async fn one_source_is_a_native_library_and_a_wasm_module() {
 
 async fn check(kind: PluginKind, file: &Path) {
     let plugin = load(kind, file, &[("greeting", "Hi")]).await;
+    let exports = [
+        "answer", "echo", "greet", "panics", "parse", "shout", "silent",
+    ];
+    assert_eq!(plugin.exports(), exports, "{kind}");
     for (export, input, output) in [
         ("greet", r#"{"name": "Ada"}"#, r#"{"text":"Hi, Ada!"}"#),
         ("echo", "\u{0}\u{1F40C}", "\u{0}\u{1F40C}"),

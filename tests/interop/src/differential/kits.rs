@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use qmt_e2e_tests::projects;
 use xshell::{Shell, cmd};
 
 use super::host::{Call, Module};
@@ -25,12 +26,7 @@ pub(super) struct Kit {
 pub(super) const KITS: &[Kit] = &[
     Kit {
         name: "rust",
-        needed: &[
-            "/usr/bin/rustc",
-            "/usr/bin/cargo",
-            "/usr/lib/rustlib/src/rust/library/std/Cargo.toml",
-            "wasm-ld-19",
-        ],
+        needed: projects::DEBIAN_FILES,
         own: &["fail_with_causes", "json"],
         build: build_rust,
     },
@@ -188,15 +184,14 @@ fn build_rust(sh: &Shell, folder: &Path) -> anyhow::Result<PathBuf> {
         folder.join("Cargo.toml"),
         include_str!("kits/Cargo.toml.txt"),
     )?;
+    let target = "wasm32-unknown-unknown";
     let build = cmd!(
         sh,
-        "/usr/bin/cargo build --quiet -Zbuild-std=std,panic_abort --target wasm32-unknown-unknown --release"
+        "/usr/bin/cargo build --quiet --target {target} --release"
     );
     let build = build
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTC", "/usr/bin/rustc")
+        .envs(projects::DEBIAN.iter().copied())
         .env("CARGO_TARGET_DIR", folder.join("target"))
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-19")
         .env_remove("RUSTFLAGS")
         .env_remove("RUSTUP_TOOLCHAIN");
     quietly(build)?;
