@@ -11,7 +11,7 @@ use crate::command::Desk;
 fn hostile(desk: &Desk, name: &str) -> PathBuf {
     let folder = root().join("fixtures/plugins/hostile-native");
     let source = std::fs::read_to_string(folder.join(format!("{name}.c"))).unwrap();
-    let include = root().join("crates/qmt-loader/include");
+    let include = root().join("crates/qmt-plugin-sdk/include");
     let includes = [&folder, &include].map(|folder| format!("-I{}", folder.display()));
     let arguments = [includes[0].as_str(), includes[1].as_str()];
     plugins::compile(desk.path(), &format!("{name}.so"), &source, &arguments).unwrap()
