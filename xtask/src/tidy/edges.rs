@@ -39,6 +39,7 @@ const MEMBERS: &[(&str, &[&str])] = &[
         &["qmt-e2e-tests", "qmt-loader", "qmt-oci-ref", "qmt-testkit"],
     ),
     ("qmt-bench", &["*"]),
+    ("querymt-adapter", &["*"]),
     ("xtask", &[]),
 ];
 const SUPPORT: &[&str] = &["qmt-oci-ref", "qmt-storage"];
@@ -54,7 +55,11 @@ const WITHOUT_TESTKIT: &[&str] = &[
 /// of the library's name matches the rest of it.
 const LIBRARIES: &[(&str, &[&str], &[&str])] = &[
     ("oci-spec", &["qmt-oci-ref"], &[]),
-    ("reqwest", &["qmt-registry", "qmt-loader"], &[]),
+    (
+        "reqwest",
+        &["qmt-registry", "qmt-loader", "querymt-adapter"],
+        &[],
+    ),
     ("sigstore*", &["qmt-verify"], &["qmt-testkit"]),
     ("extism", &["qmt-loader", "qmt-interop", "qmt-bench"], &[]),
     ("extism-convert", &["qmt-loader"], &[]),

@@ -18,7 +18,7 @@ const CEILINGS: &[(&str, usize)] = &[
 ];
 
 /// The crates with files that may hold `unsafe`, so that their roots cannot forbid it.
-const UNSAFE_CRATES: [&str; 2] = ["qmt-loader", "qmt-plugin-sdk"];
+const UNSAFE_CRATES: [&str; 3] = ["qmt-loader", "qmt-plugin-sdk", "querymt-adapter"];
 
 /// Checks that the crate root forbids unsafe code.
 pub(super) fn forbids_unsafe(package: &str, place: &str, root: &syn::File) -> Option<Finding> {
