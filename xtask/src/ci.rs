@@ -33,7 +33,6 @@ const STEPS: &[Step] = &[
     step("rustdoc", rustdoc),
     step("demo", |_| Program::Demo.run([]).map(done)),
     step("e2e", |_| Program::Cases.run([]).map(done)),
-    step("example", |_| crate::test::example().map(done)),
     step("real", real),
     step("readme", readme_commands),
     step("deny", deny),

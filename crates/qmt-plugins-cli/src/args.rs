@@ -269,10 +269,13 @@ pub(crate) enum Trust {
     Update,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Checks the config, keys and trust material.
-    Check,
+    Check {
+        /// The config file, instead of the one of `--config`.
+        file: Option<PathBuf>,
+    },
     /// Prints the JSON schema of the config.
     Schema,
     /// Prints the path of the config file that is used.

@@ -116,9 +116,9 @@ impl VerifyError {
         }
     }
 
-    /// Whether a retry may help: only where the registry could not be reached.
+    /// Whether a retry may help: only where the registry can answer another time.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Source { .. })
+        matches!(self, Self::Source { source, .. } if source.is_retryable())
     }
 
     /// Refuses a digest that signatures cannot name.

@@ -16,7 +16,7 @@ struct Capitals;
 
 #[async_trait]
 impl ProviderFactory for Capitals {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "capitals"
     }
 

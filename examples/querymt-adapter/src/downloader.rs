@@ -98,10 +98,10 @@ impl Downloader {
     ) -> Result<PluginArtifact, Error> {
         let target = Target::parse(self.host.config(), image)?;
         let target = target.with_events(Arc::new(move |event| report(&event, &progress)));
-        match update {
-            true => self.host.update_target(&target).await,
-            false => self.host.fetch_target(&target).await,
+        if update {
+            return self.host.update_target(&target).await;
         }
+        self.host.fetch_target(&target).await
     }
 }
 

@@ -117,7 +117,7 @@ fn cancelled() -> http::Response<Vec<u8>> {
     answer(499, "cancelled")
 }
 
-fn failed(error: reqwest::Error) -> http::Response<Vec<u8>> {
+fn failed(error: &reqwest::Error) -> http::Response<Vec<u8>> {
     answer(500, error.to_string())
 }
 
@@ -158,9 +158,9 @@ fn send(
         let text = format!("`{host}` is not an allowed host");
         return Err(answer(403, text));
     }
-    let request = reqwest::Request::try_from(request).map_err(failed)?;
+    let request = reqwest::Request::try_from(request).map_err(|error| failed(&error))?;
     let response = wait(call, client.execute(request)).ok_or_else(cancelled)?;
-    response.map_err(failed)
+    response.map_err(|error| failed(&error))
 }
 
 fn whole(
@@ -169,7 +169,7 @@ fn whole(
 ) -> Result<http::Response<Vec<u8>>, http::Response<Vec<u8>>> {
     let (status, headers) = (response.status(), response.headers().clone());
     let body = wait(call, response.bytes()).ok_or_else(cancelled)?;
-    let mut whole = http::Response::new(body.map_err(failed)?.to_vec());
+    let mut whole = http::Response::new(body.map_err(|error| failed(&error))?.to_vec());
     (*whole.status_mut(), *whole.headers_mut()) = (status, headers);
     Ok(whole)
 }

@@ -2,6 +2,8 @@
 #![expect(
     missing_docs,
     improper_ctypes_definitions,
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
     reason = "stand-ins for another project's types"
 )]
 

@@ -1,4 +1,10 @@
 //! A host with this adapter: plugins of both kinds, signed, in a registry.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests: what cannot go on fails the test"
+)]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

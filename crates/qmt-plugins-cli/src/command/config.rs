@@ -21,11 +21,13 @@ pub(crate) async fn config(
             let path = file.path().display().to_string();
             output.result(&json!({ "path": path }), &path)
         }
-        ConfigCommand::Check => {
-            let file = session::config(global, output)?;
+        ConfigCommand::Check { file } => {
+            let mut global = global.clone();
+            global.config = file.or(global.config);
+            let file = session::config(&global, output)?;
             let path = file.path().display().to_string();
             let count = file.config().providers.len();
-            let host = session::host(global, output, file)?;
+            let host = session::host(&global, output, file)?;
             let warnings = host.check().await?;
             for warning in &warnings {
                 output.note(format!("warning: {warning}"));

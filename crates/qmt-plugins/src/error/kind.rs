@@ -88,7 +88,7 @@ pub(super) fn not_verified(plugin: &str, reference: &str, source: &VerifyError) 
 
 fn of_verification(source: &VerifyError) -> ErrorKind {
     // Only what could not be looked up may be there the next time.
-    if !source.is_retryable() {
+    if !matches!(source, VerifyError::Source { .. }) {
         return ErrorKind::NotVerified;
     }
     match registry_cause(source) {

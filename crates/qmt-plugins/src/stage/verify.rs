@@ -155,7 +155,7 @@ async fn discover_and_check(
             Ok((verification, Some(evidence)))
         }
         // Why the stored material was refused says more than that no other could be requested.
-        (Err(error), Some(refusal), _) if error.is_retryable() => Err(refusal.into()),
+        (Err(VerifyError::Source { .. }), Some(refusal), _) => Err(refusal.into()),
         (Err(error), None, Some(evidence)) if is_refused_offline(&error) => {
             Ok((check(evidence).await?.0, None))
         }

@@ -1,13 +1,16 @@
-//! Times calls that do nothing and instances that are made for one call, next to crate `extism`.
+//! Times calls that do nothing and instances that are made for one call, next to crate `extism` and to
+//! the engine alone.
 //!
-//! Prints a line per figure: its name, and the nanoseconds of ours and of Extism.
+//! Prints a line per figure: its name, and the nanoseconds of ours and of the other.
 #![forbid(unsafe_code)]
 
 use std::io::Write as _;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use extism::{CompiledPlugin, Manifest, PluginBuilder, Wasm};
+use futures_util::FutureExt as _;
 use qmt_oci_ref::PluginKind;
 use qmt_plugins::loader::wasm::WasmLoader;
 use qmt_plugins::loader::{Artifact, LoadOptions, Loader as _};
@@ -30,10 +33,19 @@ fn main() -> anyhow::Result<()> {
     let manifest = Manifest::new([Wasm::data(EMPTY)]);
     let compiled = CompiledPlugin::new(PluginBuilder::new(manifest))?;
     let mut theirs = extism::Plugin::new_from_compiled(&compiled)?;
+    let (mut store, function) = engine_alone()?;
 
-    let mut times: [u128; 5] = [u128::MAX; 5];
+    let mut times: [u128; 6] = [u128::MAX; 6];
     for series in 0..SERIES {
-        let [call, blocking, instance, other_call, other_instance] = &mut times;
+        let [call, blocking, instance, other_call, other_instance, engine] = &mut times;
+        least(engine, CALLS, || {
+            for _ in 0..CALLS {
+                let call = function.call_async(&mut store, ());
+                let called = call.now_or_never().context("the call waits")?;
+                called.map_err(of_engine)?;
+            }
+            Ok(())
+        })?;
         least(call, CALLS, || {
             runtime.block_on(async {
                 for _ in 0..CALLS {
@@ -75,12 +87,32 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         })?;
     }
-    let [call, blocking, instance, other_call, other_instance] = times;
+    let [call, blocking, instance, other_call, other_instance, engine] = times;
     let mut out = std::io::stdout();
     writeln!(out, "call {call} {other_call}")?;
     writeln!(out, "blocking {blocking} {other_call}")?;
     writeln!(out, "instance {instance} {other_instance}")?;
+    writeln!(out, "engine {blocking} {engine}")?;
     Ok(())
+}
+
+/// Returns what it takes to call the function with wasmtime, in the settings of the loader: calls can
+/// be stopped, and run on a stack of their own.
+fn engine_alone() -> anyhow::Result<(wasmtime::Store<()>, wasmtime::TypedFunc<(), i32>)> {
+    let mut config = wasmtime::Config::new();
+    config.epoch_interruption(true);
+    let engine = wasmtime::Engine::new(&config).map_err(of_engine)?;
+    let module = wasmtime::Module::new(&engine, EMPTY).map_err(of_engine)?;
+    let mut store = wasmtime::Store::new(&engine, ());
+    store.set_epoch_deadline(u64::MAX / 2);
+    let linker = wasmtime::Linker::new(&engine);
+    let instance = linker.instantiate(&mut store, &module).map_err(of_engine)?;
+    let function = instance.get_typed_func(&mut store, "empty");
+    Ok((store, function.map_err(of_engine)?))
+}
+
+fn of_engine(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::Error::from_boxed(error.into())
 }
 
 /// Times `count` turns of `work` and keeps the least time of one.

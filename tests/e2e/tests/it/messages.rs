@@ -185,6 +185,9 @@ fn rules_that_let_many_in_are_warned_about() {
         .replace(&format!("cert_issuer = \"{ISSUER}\"\n"), "");
     let answer = scene.with(&wide, &["config", "check"]);
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    // The file can be an argument, too.
+    let named = scene.run(&["config", "check", "other.toml"]);
+    assert_eq!(named.stderr, answer.stderr, "{}", named.transcript());
     assert!(
         answer.stderr.contains("from any issuer"),
         "{}",

@@ -123,6 +123,7 @@ async fn a_part_of_a_list_counts() {
         (RegistryErrorKind::Content, true),
         (RegistryErrorKind::Unauthorized, false),
         (RegistryErrorKind::Network { retryable: false }, false),
+        (RegistryErrorKind::Network { retryable: true }, false),
     ] {
         let mut memory = Memory::default();
         memory.put(&image);
@@ -142,6 +143,8 @@ async fn a_part_of_a_list_counts() {
             is_noted,
             "{error}"
         );
+        let is_retryable = kind == RegistryErrorKind::Network { retryable: true };
+        assert_eq!(error.is_retryable(), is_retryable, "{error}");
     }
 }
 
