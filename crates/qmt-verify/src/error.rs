@@ -163,16 +163,14 @@ fn incomplete(place: &str, refusal: Option<&VerifyError>) -> String {
 
 /// What was found for a digest that has no signature.
 fn unsigned(rejected: &[Rejection]) -> String {
-    let attached: Vec<_> = rejected.iter().filter(|one| !one.code.is_note()).collect();
-    if let [first, ..] = &attached[..] {
-        let count = attached.len();
-        return format!("of {count} item(s) attached to its digest, none can be used: {first}");
-    }
-    let mut codes = rejected.iter().map(|one| one.code);
-    let signed = if codes.any(|code| code == RejectionCode::OnlyChild) {
-        "; a manifest that this index lists is signed, but not the index itself"
+    let of = |code| rejected.iter().filter(move |one| one.code == code);
+    let rest = if of(RejectionCode::OnlyChild).count() > 0 {
+        "; a manifest that this index lists is signed, but not the index itself".to_owned()
+    } else if let Some(first) = of(RejectionCode::LeftAside).next() {
+        let count = of(RejectionCode::LeftAside).count();
+        format!("; {count} item(s) cannot be used: {first}")
     } else {
-        ""
+        String::new()
     };
-    format!("no bundle and no `.sig` was found for its digest{signed}")
+    format!("no bundle and no `.sig` was found for its digest{rest}")
 }

@@ -204,7 +204,7 @@ async fn content_of_another_digest_is_noted() {
             );
             let message = error.to_string();
             assert!(
-                message.contains("of 1 item(s) attached to its digest, none"),
+                message.contains("its digest; 1 item(s) cannot be used: "),
                 "{message}"
             );
         }
