@@ -15,7 +15,7 @@ use http::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub(super) use self::scope::{Access, AuthScope};
-pub(super) use self::session::{Auth, Authorization};
+pub(super) use self::session::{Auth, AuthOutcome, Authorization};
 use crate::error::{ClientError, CredentialError};
 
 /// The header for a user name and password; the scheme does not allow every name.

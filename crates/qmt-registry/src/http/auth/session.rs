@@ -45,6 +45,14 @@ enum Kind {
     AnonymousToken,
 }
 
+/// What follows from a status 401.
+pub(crate) enum AuthOutcome {
+    /// Send the request again, with the header that the session has now.
+    Retry,
+    /// There is no better credential.
+    Refused,
+}
+
 /// What is known about the credential of a session.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum CredentialState {
@@ -132,8 +140,7 @@ impl Auth {
     }
 
     /// Handles the refusal (status 401) of a request that was sent with `used`. `is_fresh`: `used`
-    /// was acquired for this request. Returns whether to send it again, with the header that the
-    /// session has now; `false`: there is no better credential.
+    /// was acquired for this request.
     pub(crate) async fn refused(
         &self,
         context: &Context,
@@ -141,17 +148,17 @@ impl Auth {
         used: Option<&Authorization>,
         is_fresh: bool,
         headers: &HeaderMap,
-    ) -> Result<bool, Failure> {
+    ) -> Result<AuthOutcome, Failure> {
         let session = self.session(scope);
         let mut session = session.lock().await;
         if let Some(held) = &session.authorization
             && used.is_none_or(|used| used.header != held.header)
         {
-            return Ok(true); // Another request has renewed it.
+            return Ok(AuthOutcome::Retry); // Another request has renewed it.
         }
         if let Some(used) = used.filter(|_| is_fresh) {
             if !self.may_drop_credential(scope, Some(used)) {
-                return Ok(false);
+                return Ok(AuthOutcome::Refused);
             }
             session.drop_credential(context, scope);
         }
@@ -161,7 +168,7 @@ impl Auth {
                 lock(&self.bearer_origins).insert(scope.origin());
                 self.renew(context, scope, &mut session, &challenge).await?;
                 session.challenge = Some(challenge);
-                Ok(true)
+                Ok(AuthOutcome::Retry)
             }
             Challenge::Basic => {
                 session.challenge = None;
@@ -176,7 +183,7 @@ impl Auth {
         scope: &AuthScope<'_>,
         session: &mut Session,
         used: Option<&Authorization>,
-    ) -> Result<bool, ClientError> {
+    ) -> Result<AuthOutcome, ClientError> {
         let base = &scope.endpoint.base;
         let withhold = |reason| {
             let url = RedactedUrl::from(base);
@@ -185,21 +192,21 @@ impl Auth {
         let (username, password) = match self.credential(scope, session).await? {
             Some(Credential::Basic { username, password }) => (username, password),
             Some(_) => return withhold("the registry requires a password, and there is a token"),
-            None => return Ok(false),
+            None => return Ok(AuthOutcome::Refused),
         };
         if base.scheme() == "http" && lock(&self.bearer_origins).contains(&scope.origin()) {
             return withhold("it required a token before, and requires a password over HTTP now");
         }
         let header = basic(&username, &password)?;
         if used.is_some_and(|used| used.header == header) {
-            return Ok(false);
+            return Ok(AuthOutcome::Refused);
         }
         session.authorization = Some(Authorization {
             header,
             kind: Kind::Password,
             expires: None,
         });
-        Ok(true)
+        Ok(AuthOutcome::Retry)
     }
 
     /// Whether the same request may be sent without the credential behind `used`. Where a password

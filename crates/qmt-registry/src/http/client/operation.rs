@@ -10,7 +10,7 @@ use url::Url;
 use super::retry::Attempts;
 use crate::error::ClientError;
 use crate::events::RegistryEvent;
-use crate::http::auth::{Access, Auth, AuthScope, Authorization};
+use crate::http::auth::{Access, Auth, AuthOutcome, AuthScope, Authorization};
 use crate::http::transport::{
     Answer, Context, Endpoint, Failure, Payload, RequestSpec, Secrets, follow, is_registry_error,
     retry_after,
@@ -166,13 +166,13 @@ pub(super) async fn once(
         if answer.status == StatusCode::UNAUTHORIZED && is_same_origin {
             challenges += 1;
             let used = authorization.as_ref();
-            let headers = answer.headers();
-            let is_last = challenges > context.limits.challenges;
-            if is_last
-                || !auth
-                    .refused(context, scope, used, is_fresh, headers)
+            let outcome = if challenges > context.limits.challenges {
+                AuthOutcome::Refused
+            } else {
+                auth.refused(context, scope, used, is_fresh, answer.headers())
                     .await?
-            {
+            };
+            if let AuthOutcome::Refused = outcome {
                 let anonymous = auth.is_without_credential(scope, used).await?;
                 let secrets = Secrets::of_header(header);
                 let text = answer.body(&context.limits).beginning().await;
