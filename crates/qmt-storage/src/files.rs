@@ -27,8 +27,8 @@ pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// Reports whether two files are one, as far as their sizes and times tell: there are no inode
-/// numbers in the standard library.
+/// Reports whether two files are one, by their sizes and times: the standard library has no
+/// inode numbers here.
 #[cfg(not(unix))]
 pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
     one.len() == other.len() && one.created().ok() == other.created().ok()

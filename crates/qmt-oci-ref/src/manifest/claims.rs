@@ -98,7 +98,7 @@ impl Claims {
     ///
     /// [`ManifestError::Json`] if it is not a JSON object, or has a field twice.
     pub fn read(bytes: &[u8], limits: ClaimLimits) -> Result<Self, ManifestError> {
-        // Only what has odd bytes is misread.
+        // Bytes that are not UTF-8 are replaced, so that only the values that contain them are misread.
         let text = String::from_utf8_lossy(without_byte_order_mark(bytes));
         let document: Document<'_> = serde_json::from_str(&text)?;
         if !is_object(&text) {
@@ -133,7 +133,7 @@ impl Claims {
     }
 }
 
-/// A value that is looked at later. `null` is one as well.
+/// A value that is read later; `None` if it is missing or `null`.
 type Raw<'a> = Option<&'a RawValue>;
 
 #[derive(Deserialize)]
@@ -171,6 +171,7 @@ struct Entry<'a> {
     annotations: Raw<'a>,
 }
 
+/// Keeps `null` apart from a missing field.
 fn with_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'de>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -252,7 +253,7 @@ impl Reader {
         };
         if let Some(raw) = raw {
             let mut json = serde_json::Deserializer::from_str(raw.get());
-            // What is not an object has none.
+            // Anything but an object counts as no annotations.
             let _ = json.deserialize_map(&mut held);
         }
         if !held.is_over {
