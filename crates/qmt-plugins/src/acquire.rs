@@ -204,7 +204,7 @@ impl PluginHost {
     ) -> Result<(Context, Request), Error> {
         let (mut context, request) = self.prepare(target)?;
         self.check_writers().await?;
-        let trust = trust::of(self, request.reference.repository()).await?;
+        let trust = trust::of(self, request.reference.repository(), context.now).await?;
         context.trust = Some(trust);
         Ok((context, request))
     }

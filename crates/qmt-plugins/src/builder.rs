@@ -190,7 +190,7 @@ impl PluginHostBuilder {
             mirrors: std::sync::OnceLock::new(),
             verifier: self.verifier,
             #[cfg(feature = "sigstore")]
-            trust: OnceCell::new(),
+            trust: tokio::sync::Mutex::default(),
             writers: OnceCell::new(),
             loaders,
             lockfile: SharedLockfile::new(lockfile),

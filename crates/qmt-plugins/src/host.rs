@@ -8,6 +8,8 @@ use qmt_loader::LoadOptions;
 use qmt_loader::native::Isolation;
 use qmt_oci_ref::Registry;
 use qmt_verify::Verifier;
+#[cfg(feature = "sigstore")]
+use tokio::sync::Mutex;
 use tokio::sync::OnceCell;
 
 use crate::config::{Config, ConfigFile, NativeRule};
@@ -15,10 +17,10 @@ use crate::events::{EventSink, Reporter};
 use crate::loaders::Loaders;
 use crate::lockfile::{LockEntry, LockMode, Lockfile, SharedLockfile};
 use crate::reload::Slots;
-#[cfg(feature = "sigstore")]
-use crate::stage::Trust;
 use crate::stage::load;
 use crate::target::Target;
+#[cfg(feature = "sigstore")]
+use crate::trust::SharedTrust;
 
 /// How many plugins are worked on at the same time unless the config says otherwise.
 const PARALLEL: usize = 4;
@@ -36,9 +38,9 @@ pub struct PluginHost {
     pub(crate) mirrors: std::sync::OnceLock<qmt_registry::Mirrors>,
     /// A verifier of the host program, used instead of the config's policies.
     pub(crate) verifier: Option<Arc<dyn Verifier>>,
-    /// Made at the first verification, because it can require a TUF refresh.
+    /// Made at the first verification, because it can require a TUF refresh, and again when it is old.
     #[cfg(feature = "sigstore")]
-    pub(crate) trust: OnceCell<Trust>,
+    pub(crate) trust: Mutex<Option<SharedTrust>>,
     /// Set once the files of the config that other users may change were warned of.
     pub(crate) writers: OnceCell<()>,
     pub(crate) loaders: Loaders,

@@ -23,9 +23,31 @@ use crate::source::PluginSource;
 use crate::stage::Trust;
 use crate::target::Target;
 
-/// Returns how images of `repository` are verified. Where its policy accepts keys without a log
+/// The age at which trust root, policies and keys are read again, for hosts that run for days. A TUF
+/// repository is requested only if its last refresh is old by then.
+const TRUST_MAX_AGE: Duration = Duration::from_hours(1);
+
+/// What the plugins of a host are verified with.
+pub(crate) struct SharedTrust {
+    trust: Trust,
+    read_at: SystemTime,
+}
+
+impl SharedTrust {
+    fn is_old(&self, now: SystemTime) -> bool {
+        let age = now.duration_since(self.read_at);
+        // If the clock was set back by more than that, the age is not known.
+        age.unwrap_or_else(|ahead| ahead.duration()) >= TRUST_MAX_AGE
+    }
+}
+
+/// Returns how images of `repository` are verified as of `now`. Where its policy accepts keys without a log
 /// alone, and the config names no trust material, no Sigstore instance is queried.
-pub(crate) async fn of(host: &PluginHost, repository: &Repository) -> Result<Trust, Error> {
+pub(crate) async fn of(
+    host: &PluginHost,
+    repository: &Repository,
+    now: SystemTime,
+) -> Result<Trust, Error> {
     let oci = &host.config().oci;
     if let Some(verifier) = &host.verifier {
         return Ok(Trust::Verify(Arc::clone(verifier)));
@@ -37,18 +59,28 @@ pub(crate) async fn of(host: &PluginHost, repository: &Repository) -> Result<Tru
             return verify(oci, root, alone);
         }
     }
-    let built = host.trust.get_or_try_init(|| build(host)).await;
-    built.cloned()
+    let mut shared = host.trust.lock().await;
+    if let Some(shared) = &*shared
+        && !shared.is_old(now)
+    {
+        return Ok(shared.trust.clone());
+    }
+    let trust = build(host, now).await?;
+    *shared = Some(SharedTrust {
+        trust: trust.clone(),
+        read_at: now,
+    });
+    Ok(trust)
 }
 
 /// Makes the verifier of the config's policies and trust root.
-async fn build(host: &PluginHost) -> Result<Trust, Error> {
+async fn build(host: &PluginHost, now: SystemTime) -> Result<Trust, Error> {
     let oci = &host.config().oci;
     if oci.insecure_skip_signature {
         return Ok(Trust::Skip);
     }
     let policies = policy::policies(oci, host.file.folder())?;
-    let root = trust_root(host, &policies, Refresh::IfOld).await?;
+    let root = trust_root(host, &policies, Refresh::IfOld, now).await?;
     verify(oci, root, policies)
 }
 
@@ -78,7 +110,7 @@ pub(crate) async fn summary(host: &PluginHost, refresh: bool) -> Result<TrustSum
         Refresh::IfOld
     };
     let policies = policy::policies(oci, host.file.folder())?;
-    let root = trust_root(host, &policies, refresh).await?;
+    let root = trust_root(host, &policies, refresh, SystemTime::now()).await?;
     let verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
     let mut summary = verifier.summary();
     summary.warnings.extend(skipped(oci));
@@ -97,6 +129,7 @@ async fn trust_root(
     host: &PluginHost,
     policies: &PolicySet,
     refresh: Refresh,
+    now: SystemTime,
 ) -> Result<TrustRoot, Error> {
     let oci = &host.config().oci;
     let folder = host.file.folder();
@@ -126,7 +159,6 @@ async fn trust_root(
     } else {
         options
     };
-    let now = SystemTime::now();
     let root = if host.offline_rule().is_some() {
         TrustRoot::from_tuf_cache(&options, now).await
     } else {
@@ -172,7 +204,7 @@ pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
         warnings.extend(policies.warnings());
         return Ok(warnings);
     }
-    let root = trust_root(host, &policies, Refresh::IfOld).await?;
+    let root = trust_root(host, &policies, Refresh::IfOld, SystemTime::now()).await?;
     // The material must be enough for the policies.
     let verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
     warnings.extend(verifier.warnings());
@@ -310,3 +342,6 @@ impl TufTransport for HttpTuf<'_> {
         }
     }
 }
+
+#[cfg(all(test, feature = "http"))]
+mod tests;
