@@ -2,26 +2,34 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use qmt_plugins::loader::wasm::{HostCall, HostFunction};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Chunks = BoxStream<'static, reqwest::Result<Bytes>>;
 
 /// What one call of a plugin may do and has open. The caller hands it in with the call, so that calls
 /// at the same time share nothing.
 pub(crate) struct Session {
     /// Where HTTP requests may go.
     pub(crate) hosts: Arc<[String]>,
-    /// Who receives the parts of an answer.
+    /// Receives the parts of an answer.
     pub(crate) parts: Option<UnboundedSender<Bytes>>,
-    pub(crate) streams: Mutex<HashMap<u64, Chunks>>,
+    /// The responses that are being read, by their numbers.
+    pub(crate) streams: Mutex<HashMap<u64, BoxStream<'static, reqwest::Result<Bytes>>>>,
+}
+
+impl Session {
+    fn of(call: &HostCall) -> Result<&Self, BoxError> {
+        let session = call.context().get();
+        session.ok_or_else(|| "only calls of a provider may use this function".into())
+    }
 }
 
 #[derive(Deserialize)]
@@ -43,6 +51,30 @@ struct LogRecord {
     message: String,
 }
 
+/// Why a server's response is missing.
+#[derive(Debug, thiserror::Error)]
+enum Missing {
+    #[error("`{0}` is not an allowed host")]
+    Forbidden(String),
+    #[error("the call was cancelled")]
+    Cancelled,
+    #[error(transparent)]
+    Failed(#[from] reqwest::Error),
+}
+
+impl Missing {
+    /// Makes the response that the plugin gets instead.
+    fn response(&self) -> http::Result<http::Response<Vec<u8>>> {
+        let status = match self {
+            Self::Forbidden(_) => 403,
+            Self::Cancelled => 499,
+            Self::Failed(_) => 500,
+        };
+        let response = http::Response::builder().status(status);
+        response.body(self.to_string().into_bytes())
+    }
+}
+
 /// Returns the functions. All plugins share them, because each call brings its own [`Session`].
 pub(crate) fn all() -> Result<Vec<HostFunction>, reqwest::Error> {
     // Plugins follow redirects themselves: the next host may be one that they may not reach.
@@ -50,38 +82,27 @@ pub(crate) fn all() -> Result<Vec<HostFunction>, reqwest::Error> {
     let client = reqwest::Client::builder().redirect(no_redirect).build()?;
     let for_streams = client.clone();
     Ok(vec![
-        HostFunction::json(
-            "qmt_http_request",
-            move |call, request: Request| match send(call, &client, request.req)
-                .and_then(|response| whole(call, response))
-            {
-                Ok(resp) | Err(resp) => Ok(Response { resp }),
-            },
-        ),
+        HostFunction::json("qmt_http_request", move |call, request: Request| {
+            let resp = exchange(call, &client, request.req).or_else(|error| error.response())?;
+            Ok(Response { resp })
+        }),
         HostFunction::json("qmt_http_stream_open", move |call, request: Request| {
-            match send(call, &for_streams, request.req) {
-                Ok(response) => {
-                    let chunks = response.error_for_status()?.bytes_stream().boxed();
-                    let mut streams = streams(call)?;
-                    let stream = streams.keys().max().unwrap_or(&0) + 1;
-                    streams.insert(stream, chunks);
-                    Ok(stream)
-                }
-                // Plugins take the number 0 for a stream that was cancelled.
-                Err(_) if call.is_cancelled() => Ok(0),
-                Err(refusal) => Err(String::from_utf8_lossy(refusal.body()).into()),
-            }
+            let response = send(call, &for_streams, request.req)?.error_for_status()?;
+            let mut streams = Session::of(call)?.streams.blocking_lock();
+            let stream: u64 = streams.keys().max().unwrap_or(&0) + 1;
+            streams.insert(stream, response.bytes_stream().boxed());
+            Ok(stream)
         }),
         HostFunction::with_call("qmt_http_stream_next", |call, stream| {
             next_chunk(call, serde_json::from_slice(&stream)?)
         }),
         HostFunction::json("qmt_http_stream_close", |call, stream: u64| {
-            drop(streams(call)?.remove(&stream));
+            drop(Session::of(call)?.streams.blocking_lock().remove(&stream));
             Ok(())
         })
         .without_result(),
         HostFunction::with_call("qmt_yield_chunk", |call, part| {
-            if let Some(parts) = &session(call)?.parts {
+            if let Some(parts) = &Session::of(call)?.parts {
                 parts.send(part)?;
             }
             Ok(Bytes::new())
@@ -106,38 +127,13 @@ pub(crate) fn log(plugin: &str, level: usize, target: &str, message: &str) {
     }
 }
 
-/// Makes what plugins get where there is no response of a server.
-fn answer(status: u16, text: impl Into<String>) -> http::Response<Vec<u8>> {
-    let mut response = http::Response::new(text.into().into_bytes());
-    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
-    response
-}
-
-fn cancelled() -> http::Response<Vec<u8>> {
-    answer(499, "cancelled")
-}
-
-fn failed(error: &reqwest::Error) -> http::Response<Vec<u8>> {
-    answer(500, error.to_string())
-}
-
-fn session(call: &HostCall) -> Result<&Session, BoxError> {
-    let session = call.context().get::<Session>();
-    session.ok_or_else(|| "only calls of a provider may use this function".into())
-}
-
-fn streams(call: &HostCall) -> Result<MutexGuard<'_, HashMap<u64, Chunks>>, BoxError> {
-    let streams = &session(call)?.streams;
-    Ok(streams.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
 /// Waits for `work` as long as the caller waits for the call. Functions of the host may block.
-fn wait<T>(call: &HostCall, work: impl Future<Output = T>) -> Option<T> {
+fn wait<T>(call: &HostCall, work: impl Future<Output = T>) -> Result<T, Missing> {
     tokio::runtime::Handle::current().block_on(async {
         tokio::select! {
             biased;
-            () = call.cancelled() => None,
-            done = work => Some(done),
+            () = call.cancelled() => Err(Missing::Cancelled),
+            done = work => Ok(done),
         }
     })
 }
@@ -146,44 +142,38 @@ fn send(
     call: &HostCall,
     client: &reqwest::Client,
     request: http::Request<Vec<u8>>,
-) -> Result<reqwest::Response, http::Response<Vec<u8>>> {
+) -> Result<reqwest::Response, Missing> {
     let host = request.uri().host().unwrap_or_default();
-    let hosts = session(call)
-        .map(|session| &*session.hosts)
-        .unwrap_or_default();
-    if !hosts
-        .iter()
-        .any(|allowed| allowed.eq_ignore_ascii_case(host))
-    {
-        let text = format!("`{host}` is not an allowed host");
-        return Err(answer(403, text));
+    let is_host = |allowed: &String| allowed.eq_ignore_ascii_case(host);
+    if !Session::of(call).is_ok_and(|session| session.hosts.iter().any(is_host)) {
+        return Err(Missing::Forbidden(host.to_owned()));
     }
-    let request = reqwest::Request::try_from(request).map_err(|error| failed(&error))?;
-    let response = wait(call, client.execute(request)).ok_or_else(cancelled)?;
-    response.map_err(|error| failed(&error))
+    Ok(wait(call, client.execute(request.try_into()?))??)
 }
 
-fn whole(
+fn exchange(
     call: &HostCall,
-    response: reqwest::Response,
-) -> Result<http::Response<Vec<u8>>, http::Response<Vec<u8>>> {
+    client: &reqwest::Client,
+    request: http::Request<Vec<u8>>,
+) -> Result<http::Response<Vec<u8>>, Missing> {
+    let response = send(call, client, request)?;
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = wait(call, response.bytes()).ok_or_else(cancelled)?;
-    let mut whole = http::Response::new(body.map_err(|error| failed(&error))?.to_vec());
+    let mut whole = http::Response::new(wait(call, response.bytes())??.to_vec());
     (*whole.status_mut(), *whole.headers_mut()) = (status, headers);
     Ok(whole)
 }
 
-/// Returns the next bytes of a stream; none at its end, and when the call was cancelled.
+/// Returns the next bytes of a stream; at its end, no bytes.
 fn next_chunk(call: &HostCall, stream: u64) -> Result<Bytes, BoxError> {
-    let Some(mut chunks) = streams(call)?.remove(&stream) else {
+    let streams = &Session::of(call)?.streams;
+    let Some(mut chunks) = streams.blocking_lock().remove(&stream) else {
         return Ok(Bytes::new());
     };
-    // No bytes would be the end.
-    while let Some(chunk) = wait(call, chunks.next()).flatten() {
+    while let Some(chunk) = wait(call, chunks.next())? {
         let chunk = chunk?;
+        // An empty chunk would be the end.
         if !chunk.is_empty() {
-            streams(call)?.insert(stream, chunks);
+            streams.blocking_lock().insert(stream, chunks);
             return Ok(chunk);
         }
     }

@@ -8,6 +8,6 @@ mod native;
 pub mod seam;
 mod wasm;
 
-pub use downloader::{Downloader, Downloads};
+pub use downloader::Downloader;
 pub use native::NativeLoader;
 pub use wasm::WasmLoader;

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use qmt_oci_ref::PluginKind;
 use qmt_plugins::loader::native::{self, NativePlugin};
 use qmt_plugins::loader::{LoadOptions, Loader as _};
 
-use crate::downloader::{Downloads, failed};
+use crate::downloader::{Downloader, failed};
 use crate::functions;
 use crate::seam::{
     FactoryCtor, InitLogging, PluginLoader, PluginType, ProviderConfig, ProviderError,
@@ -24,14 +25,14 @@ const EVERY_LEVEL: usize = 5;
 #[derive(Debug)]
 pub struct NativeLoader {
     loader: native::NativeLoader,
-    downloads: Downloads,
+    downloader: Arc<Downloader>,
 }
 
 impl NativeLoader {
     /// Makes the loader. `private` is a folder that no other user can write to.
-    pub fn new(private: impl Into<PathBuf>, downloads: Downloads) -> Self {
+    pub fn new(private: impl Into<PathBuf>, downloader: Arc<Downloader>) -> Self {
         let loader = native::NativeLoader::new(private);
-        Self { loader, downloads }
+        Self { loader, downloader }
     }
 }
 
@@ -46,12 +47,10 @@ impl PluginLoader for NativeLoader {
         plugin: ProviderPlugin,
         config: &ProviderConfig,
     ) -> Result<Arc<dyn ProviderFactory>, ProviderError> {
-        let artifact = self.downloads.open(&plugin, &config.name).await?;
-        let plugin = self
-            .loader
-            .load(artifact, LoadOptions::default())
-            .await
-            .map_err(failed)?;
+        let (kind, name) = (PluginKind::Native, &*config.name);
+        let artifact = self.downloader.open(&plugin, kind, name).await?;
+        let loaded = self.loader.load(artifact, LoadOptions::default()).await;
+        let plugin = loaded.map_err(failed)?;
         let library = (&*plugin as &dyn Any).downcast_ref::<NativePlugin>();
         let library = library.ok_or_else(|| ProviderError::Plugin("not a library".to_owned()))?;
         if let Ok(init) = library.symbol::<InitLogging>("plugin_init_logging") {
@@ -59,15 +58,13 @@ impl PluginLoader for NativeLoader {
             // as the process.
             unsafe { (init.get())(host_log, EVERY_LEVEL) };
         }
-        let constructor = library
-            .symbol::<FactoryCtor>("plugin_factory")
-            .map_err(failed)?;
+        let constructor = library.symbol::<FactoryCtor>("plugin_factory");
+        let constructor = constructor.map_err(failed)?;
         // SAFETY: the host's interface gives the function this signature.
         let factory = unsafe { (constructor.get())() };
         if factory.is_null() {
-            return Err(ProviderError::Plugin(
-                "`plugin_factory` returned null".to_owned(),
-            ));
+            let problem = "`plugin_factory` returned null".to_owned();
+            return Err(ProviderError::Plugin(problem));
         }
         // The loader never unloads a library, so its code lives as long as the factory.
         // SAFETY: the host's interface says that the pointer is that of a `Box`, which now belongs to

@@ -34,7 +34,6 @@ pub struct ProviderPlugin {
 #[derive(Clone, Debug, Default)]
 pub struct ProviderConfig {
     pub name: String,
-    pub path: String,
     pub config: BTreeMap<String, Value>,
 }
 

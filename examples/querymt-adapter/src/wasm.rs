@@ -1,17 +1,18 @@
 //! The loader for Wasm plugins.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use qmt_oci_ref::PluginKind;
 use qmt_plugins::loader::{CallContext, LoadError, LoadOptions, Loader as _, Plugin, wasm};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
-use crate::downloader::{Downloads, failed};
+use crate::downloader::{Downloader, failed};
 use crate::functions::{self, Session};
 use crate::seam::{
     PluginLoader, PluginType, ProviderConfig, ProviderError, ProviderFactory, ProviderPlugin,
@@ -21,21 +22,21 @@ use crate::seam::{
 #[derive(Debug)]
 pub struct WasmLoader {
     loader: wasm::WasmLoader,
-    downloads: Downloads,
+    downloader: Arc<Downloader>,
 }
 
 impl WasmLoader {
-    /// Makes the loader of what `downloads` has, and of local files.
+    /// Makes the loader of what `downloader` downloads, and of local files.
     ///
     /// # Errors
     /// If the HTTP client or the engine cannot be made.
-    pub fn new(downloads: Downloads) -> Result<Self, ProviderError> {
+    pub fn new(downloader: Arc<Downloader>) -> Result<Self, ProviderError> {
         let mut builder = wasm::WasmLoader::builder();
         for function in functions::all().map_err(failed)? {
             builder = builder.host_function(function);
         }
         let loader = builder.build().map_err(failed)?;
-        Ok(Self { loader, downloads })
+        Ok(Self { loader, downloader })
     }
 }
 
@@ -50,7 +51,8 @@ impl PluginLoader for WasmLoader {
         plugin: ProviderPlugin,
         config: &ProviderConfig,
     ) -> Result<Arc<dyn ProviderFactory>, ProviderError> {
-        let artifact = self.downloads.open(&plugin, &config.name).await?;
+        let (kind, name) = (PluginKind::Wasm, &*config.name);
+        let artifact = self.downloader.open(&plugin, kind, name).await?;
         let mut options = LoadOptions::default();
         for (key, value) in &config.config {
             let text = value
@@ -122,24 +124,15 @@ async fn text(plugin: &dyn Plugin, export: &str) -> Result<String, LoadError> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Reads the error that the plugin wrote, which arrives byte for byte.
+/// Reads the error object that the plugin returned, which arrives byte for byte.
 fn decode(error: LoadError) -> ProviderError {
-    #[derive(Deserialize)]
-    struct Written {
-        payload: Payload,
+    if let LoadError::PluginFailed { detail, .. } = &error
+        && let Ok(written) = serde_json::from_slice::<Value>(detail)
+        && let payload = &written["payload"]
+        && payload["kind"] == "rate_limited"
+        && let Some(retry_after_secs) = payload["retry_after_secs"].as_u64()
+    {
+        return ProviderError::RateLimited { retry_after_secs };
     }
-    #[derive(Deserialize)]
-    #[serde(tag = "kind", rename_all = "snake_case")]
-    enum Payload {
-        RateLimited { retry_after_secs: u64 },
-    }
-    let LoadError::PluginFailed { detail, .. } = &error else {
-        return failed(error);
-    };
-    match serde_json::from_slice(detail) {
-        Ok(Written {
-            payload: Payload::RateLimited { retry_after_secs },
-        }) => ProviderError::RateLimited { retry_after_secs },
-        Err(_) => failed(error),
-    }
+    failed(error)
 }

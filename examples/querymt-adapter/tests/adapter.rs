@@ -67,7 +67,7 @@ impl Desk {
         attach_simple(&self.registry, name, digest, &[signature]);
     }
 
-    fn downloader(&self) -> Downloader {
+    fn downloader(&self) -> Arc<Downloader> {
         let host = self.registry.host();
         let config = format!(
             "[oci]\ntrusted_root = \"trusted_root.json\"\ncert_email = \"{EMAIL}\"\n\
@@ -76,7 +76,7 @@ impl Desk {
         std::fs::write(self.path("plugins.toml"), config).unwrap();
         let file = ConfigFile::read(self.path("plugins.toml")).unwrap();
         let host = PluginHost::builder(file).cache_dir(self.path("cache"));
-        Downloader::new(host.build().unwrap())
+        Arc::new(Downloader::new(host.build().unwrap()))
     }
 }
 
@@ -101,7 +101,7 @@ fn wasm_image() -> Image {
 async fn provider(desk: &Desk) -> Arc<dyn ProviderFactory> {
     let file = desk.path("provider.wasm");
     std::fs::write(&file, plugins::wasm(include_str!("provider.wat"))).unwrap();
-    let loader = WasmLoader::new(desk.downloader().downloads()).unwrap();
+    let loader = WasmLoader::new(desk.downloader()).unwrap();
     let plugin = ProviderPlugin {
         plugin_type: PluginType::Wasm,
         file_path: file,
@@ -130,8 +130,8 @@ async fn signed_plugins_of_both_kinds_are_downloaded_loaded_and_asked() {
     let native = std::fs::read(native_library()).unwrap();
     let platform = HostPlatform::current().platform().clone();
     let native = ImageBuilder::native(platform, "libprovider.so", native).build();
-    let wasm = WasmLoader::new(downloader.downloads()).unwrap();
-    let libraries = NativeLoader::new(desk.path("private"), downloader.downloads());
+    let wasm = WasmLoader::new(Arc::clone(&downloader)).unwrap();
+    let libraries = NativeLoader::new(desk.path("private"), Arc::clone(&downloader));
     let loaders: [&dyn PluginLoader; 2] = [&wasm, &libraries];
     for (name, image, kind, calls_itself) in [
         ("acme/greeter", wasm_image(), PluginType::Wasm, "greeter"),
@@ -210,7 +210,7 @@ async fn an_update_takes_what_the_tag_names_now() {
     desk.sign("acme/greeter", &second);
     let new = pull(true).await.unwrap();
     assert_ne!(old.file_path, new.file_path);
-    let loader = WasmLoader::new(downloader.downloads()).unwrap();
+    let loader = WasmLoader::new(Arc::clone(&downloader)).unwrap();
     let provider = loader
         .load_plugin(new, &ProviderConfig::default())
         .await
