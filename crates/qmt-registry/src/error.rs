@@ -56,7 +56,7 @@ pub enum ClientError {
         status: u16,
         /// Whether the request was sent without a credential.
         anonymous: bool,
-        /// The registry's message, escaped; empty where there is none.
+        /// The registry's message, escaped; empty without one.
         message: String,
     },
     /// The content hashes to another digest than the one that names it. Never retried.
@@ -143,7 +143,7 @@ pub enum ClientError {
         status: u16,
         /// The registry that redirected the request there, if one did.
         from: Option<RegistryHost>,
-        /// The server's message, escaped; empty where there is none.
+        /// The server's message, escaped; empty without one.
         message: String,
     },
     /// The registry limits the rate of requests, and asks for a longer pause than is waited.
@@ -208,7 +208,7 @@ pub enum ClientError {
         status: u16,
         /// Whether the request was sent without a credential.
         anonymous: bool,
-        /// The server's message, escaped; empty where there is none.
+        /// The server's message, escaped; empty without one.
         message: String,
     },
     /// Sending the credential would expose it.
@@ -254,7 +254,7 @@ pub enum ClientError {
         address: String,
         /// Whether another attempt can help: not where the name does not exist.
         retryable: bool,
-        /// Why there is no connection.
+        /// Why the connection failed.
         reason: &'static str,
         /// What the HTTP client reports, its URL removed.
         source: BoxError,
@@ -268,12 +268,12 @@ pub enum ClientError {
         url: RedactedUrl,
         /// Whether another attempt can help.
         retryable: bool,
-        /// Why there is no connection.
+        /// Why the connection failed.
         reason: &'static str,
         /// What the HTTP client reports, its URL removed.
         source: BoxError,
     },
-    /// The proxy answered with an error of its own.
+    /// The proxy itself answered with an error.
     #[error("the proxy `{proxy}` answers in place of `{url}` with status {status}{}", suffix(.message))]
     ProxyAnswer {
         /// The proxy.
@@ -282,7 +282,7 @@ pub enum ClientError {
         url: RedactedUrl,
         /// The status.
         status: u16,
-        /// The proxy's message, escaped; empty where there is none.
+        /// The proxy's message, escaped; empty without one.
         message: String,
     },
     /// A variable that names a proxy can't be used.

@@ -173,7 +173,7 @@ impl Mirrors {
                             absent = Some(error);
                         }
                     }
-                    // The registry's answer is final; where there is none, mirrors may have one.
+                    // The registry's answer is final; if it has not answered, mirrors may.
                     Err(error) if error.is_network() => {
                         if let Some(absent) = absent.take() {
                             return Some(Err(absent));

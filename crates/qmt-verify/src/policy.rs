@@ -102,7 +102,7 @@ impl PolicySet {
         policies.all(|policy| !policy.accepts_certificates() && !policy.requires_log())
     }
 
-    /// The policy for images of `repository`, in a set of its own, if
+    /// The policy for images of `repository`, in a separate set, if
     /// [`PolicySet::trusts_keys_alone`] holds for it, whatever the other policies require.
     pub fn for_keys_alone(&self, repository: &Repository) -> Option<Self> {
         let (scope, policy) = self.for_subject(repository)?;

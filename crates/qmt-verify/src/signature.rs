@@ -203,7 +203,7 @@ fn parse(json: &[u8]) -> Result<Bundle, Reason> {
     })
 }
 
-/// The library has no limits of its own: 200 copies of one log entry are verified 200 times.
+/// The library has no limits: 200 copies of one log entry are verified 200 times.
 fn within_limits(bundle: &Bundle, limits: &BundleLimits) -> Result<(), Reason> {
     let material = &bundle.verification_material;
     let entries = &material.tlog_entries;

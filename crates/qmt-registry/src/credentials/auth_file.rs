@@ -28,7 +28,7 @@ pub(super) struct AuthFile {
 }
 
 impl AuthFile {
-    /// Reads the file; `None` if there is none.
+    /// Reads the file; `None` if it does not exist.
     pub(super) async fn read(path: &Path) -> Result<Option<Self>, ClientError> {
         let path = path.to_owned();
         let task = tokio::task::spawn_blocking({
@@ -218,7 +218,7 @@ fn is_device(_: &Path) -> bool {
     false
 }
 
-/// Reads a file of at most [`CREDENTIAL_FILE_MAX`] bytes; `None` if there is none.
+/// Reads a file of at most [`CREDENTIAL_FILE_MAX`] bytes; `None` if it does not exist.
 pub(super) fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ClientError> {
     let unreadable = |cause: std::io::Error| unusable(path, "it can't be read", Some(cause.into()));
     let file = match std::fs::File::open(path) {

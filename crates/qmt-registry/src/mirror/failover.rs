@@ -45,7 +45,7 @@ impl Failover {
         }
     }
 
-    /// Gives `source` up after `error`, which is returned where there is no other source.
+    /// Gives `source` up after `error`, which is returned if no other source is left.
     pub(super) fn next_source(
         &mut self,
         source: &Arc<Source>,

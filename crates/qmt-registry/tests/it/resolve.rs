@@ -130,7 +130,7 @@ async fn the_digest_header_is_a_hint() {
     }
 }
 
-/// DIG-02: a registry that answers any digest with a manifest of its own.
+/// DIG-02: a registry that answers any digest with another manifest.
 #[tokio::test]
 async fn another_manifest_under_the_digest_is_refused() {
     let server = FakeRegistry::builder().serve().await;

@@ -301,7 +301,7 @@ async fn unusable_options_are_reported_early() {
 #[tokio::test]
 async fn an_old_tls_is_refused_at_once() {
     use std::io::{Read as _, Write as _};
-    // A `ServerHello` of version 3.2 with a cipher of that time, in a record of its own.
+    // A `ServerHello` of version 3.2 with a cipher of that time, in a separate record.
     let mut hello = vec![2, 0, 0, 38, 3, 2];
     hello.extend([7; 32]);
     hello.extend([0, 0xc0, 0x13, 0]);
@@ -333,7 +333,7 @@ async fn an_old_tls_is_refused_at_once() {
     assert!(listener.accept().is_err(), "it was asked again");
 }
 
-/// A registry that speaks plain HTTP has an error of its own, and gets no second request.
+/// A registry that speaks plain HTTP is a separate error, and gets no second request.
 #[tokio::test]
 async fn a_registry_without_tls_is_recognised_at_once() {
     let server = image_behind(Auth::None).await;

@@ -15,7 +15,7 @@ use crate::limits::{CHILDREN_AT_ONCE, CHILDREN_MAX, MANIFEST_BYTES_MAX};
 /// The annotation of entries that `BuildKit` adds for its attestations.
 const BUILDKIT_REFERENCE: &str = "vnd.docker.reference.type";
 
-/// The first manifest listed by `subject` that has a signature, or an attestation, of its own.
+/// The first manifest listed by `subject` that itself has a signature or an attestation.
 pub(super) async fn first_signed(
     registry: &dyn Registry,
     subject: &PinnedReference,

@@ -77,7 +77,7 @@ impl TransparencyLogs {
         }
         let signers = checkpoint(entry).map(|checkpoint| self.signers(checkpoint));
         let signer = signers.and_then(|signers| Some(signers.first()?.name.clone()));
-        // A proof of Rekor v1 has an index of its own, in the log's current tree.
+        // A proof of Rekor v1 has another index, in the log's current tree.
         let index = match &entry.inclusion_proof {
             Some(proof) if !is_v2 => proof.log_index.get(),
             _ => entry.log_index.get(),

@@ -101,7 +101,7 @@ impl SignatureVerifier {
         let (rest, ours) = self.for_library(signature, &SigningKey::Certificate(der), now)?;
         let mut policy = VerificationPolicy::any_identity();
         if rest.verification_material.tlog_entries.is_empty() {
-            // Every entry was checked by `for_library`, or there is none.
+            // Every entry, if any, was checked by `for_library`.
             policy = policy.skip_tlog_unsafe();
         }
         if !self.knows_certificate_logs {

@@ -1,5 +1,5 @@
 //! The protocol of the Sigstore client conformance suite, spoken to the example that implements it,
-//! as a process of its own: <https://github.com/sigstore/sigstore-conformance/blob/main/docs/cli_protocol.md>.
+//! as a separate process: <https://github.com/sigstore/sigstore-conformance/blob/main/docs/cli_protocol.md>.
 //!
 //! Cases of a private Sigstore, and the genuine bundles in `fixtures/sigstore/genuine`.
 
@@ -166,7 +166,7 @@ fn the_protocol_is_spoken() {
             "--bundle key.json --key key.pub --trusted-root root.json b.txt".into(),
             false,
         ),
-        // A digest that is too short is the name of a file, and there is none.
+        // A digest that is too short is read as a file name, and no such file exists.
         (format!("--bundle good.json {keyless} {cut}"), false),
         (format!("--bundle good.json {keyless} sha512:00"), false),
         (format!("--bundle good.json {keyless} missing.txt"), false),

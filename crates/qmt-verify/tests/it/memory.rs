@@ -1,4 +1,4 @@
-//! SIG-18: what hostile signatures may cost in memory, measured in a process of its own.
+//! SIG-18: what hostile signatures may cost in memory, measured in a separate process.
 #![cfg(target_os = "linux")]
 
 use std::collections::HashMap;
@@ -108,7 +108,7 @@ fn peak_kib() -> u64 {
     kib.parse().unwrap()
 }
 
-/// Runs the test `name` in a process of its own, which prints by how much it grew; `false` in that
+/// Runs the test `name` in a separate process, which prints by how much it grew; `false` in that
 /// process.
 fn is_parent(name: &str) -> bool {
     if std::env::var_os(FED).is_some() {

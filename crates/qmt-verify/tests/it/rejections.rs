@@ -129,7 +129,7 @@ async fn rejects_5_an_expired_certificate_without_a_timestamp() {
     for code in tampered(Tampered::ExpiredCertificate).await {
         assert!(["certificate", "time"].contains(&code.as_str()), "{code}");
     }
-    // Rekor v2 gives no time: without a timestamp there is none.
+    // Rekor v2 gives no time: without a timestamp, none is proven.
     let sigstore = PrivateSigstore::new();
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
     let signing = Signing::keyless(dev()).log(LogKind::RekorV2);

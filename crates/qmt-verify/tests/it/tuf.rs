@@ -181,7 +181,7 @@ async fn it_is_refreshed_once_a_day_and_not_needed_in_between() {
 }
 
 /// A repository that cannot be reached is forgiven while its metadata has not expired; nothing
-/// else ever takes its place (SIG-12).
+/// else ever replaces it (SIG-12).
 #[tokio::test]
 async fn an_unreachable_repository_is_forgiven_until_its_metadata_expires() {
     let mut lab = Lab::new();

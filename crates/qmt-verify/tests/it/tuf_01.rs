@@ -66,7 +66,7 @@ async fn tuf_01_unknown_fields_are_part_of_what_is_signed() {
     simulator
         .key_extra
         .insert("extra-field".into(), json!({ "a": 1, "b": 2 }));
-    // `test_keys.py`: what hashes a key's name is none of our business.
+    // `test_keys.py`: this client does not depend on the hash in a key's name.
     simulator
         .key_extra
         .insert("keyid_hash_algorithms".into(), json!(["md5"]));

@@ -63,7 +63,7 @@ impl Lab {
         self.run(&["--target-name", name, "download"])
     }
 
-    /// The trusted versions, in the order of the workflow; 0 where there is none.
+    /// The trusted versions, in the order of the workflow; 0 for a role without metadata.
     fn trusted(&self) -> [u64; 4] {
         ["root", "timestamp", "snapshot", "targets"].map(|role| {
             let path = self.folder.path().join(format!("metadata/{role}.json"));

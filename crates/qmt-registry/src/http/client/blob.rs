@@ -113,7 +113,7 @@ impl Transfer {
         }
     }
 
-    /// Waits until it is time for another attempt; returns the failure's error where there is none.
+    /// Waits until it is time for another attempt; returns the failure's error if no attempt is left.
     async fn pause(&mut self, failure: Failure) -> Result<(), ClientError> {
         let url = self.whole().redacted();
         let events = &self.inner.context.events;

@@ -137,7 +137,7 @@ impl Inner {
         })
     }
 
-    /// The endpoint of `host`; without options of its own it is reached by HTTPS.
+    /// The endpoint of `host`; without options it is reached by HTTPS.
     pub(super) fn endpoint(&self, host: &RegistryHost) -> Result<Arc<Endpoint>, ClientError> {
         let endpoints = &self.endpoints;
         let mut endpoints = endpoints.lock().unwrap_or_else(PoisonError::into_inner);

@@ -128,7 +128,7 @@ impl Operation<'_> {
         once(self.context, self.auth, request, accept).await
     }
 
-    /// Waits until it is time for another attempt; returns the failure's error where there is none.
+    /// Waits until it is time for another attempt; returns the failure's error if no attempt is left.
     pub(super) async fn pause(
         &mut self,
         failure: impl Into<Failure>,

@@ -56,7 +56,7 @@ impl Secrets {
         }));
     }
 
-    /// The text of an error body, escaped and cut. Empty where there is none.
+    /// The text of an error body, escaped and cut. Empty if the body has no text.
     pub(crate) fn message(&self, body: &[u8]) -> String {
         let message = message(body);
         let lower = Zeroizing::new(message.to_ascii_lowercase());

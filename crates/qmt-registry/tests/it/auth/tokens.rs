@@ -81,7 +81,7 @@ async fn the_token_answer_is_bounded() {
     assert!(error.to_string().contains("65536"), "{error}");
 }
 
-/// AUTH-11: each repository, and each registry, has a token of its own.
+/// AUTH-11: each repository, and each registry, has its own token.
 #[tokio::test]
 async fn a_token_stays_with_its_repository_and_registry() {
     let server = FakeRegistry::builder()

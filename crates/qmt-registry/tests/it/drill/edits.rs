@@ -32,7 +32,7 @@ async fn f6_random_edits_never_get_through() {
         Form::Full => 20_000,
         Form::Long => 1_000_000,
     };
-    // A seed of its own, so that a violation can be looked at again.
+    // A fixed seed, so that a violation can be reproduced.
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let edits = (0..count)
         .map(|_| {

@@ -44,7 +44,7 @@ enum Leads {
     Private,
     /// To another port, with a name and a password in the URL.
     UserInfo,
-    /// To the same registry, with a scheme that is none.
+    /// To the same registry, with a scheme that does not exist.
     Scheme,
 }
 

@@ -52,7 +52,7 @@ struct Outcome {
     connections: u64,
 }
 
-/// Runs this very test in a process of its own against a server that floods.
+/// Runs this very test in a separate process against a server that floods.
 fn outcome(flood: Flood) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let server = FloodServer::start(flood, MANIFEST).unwrap();

@@ -260,7 +260,7 @@ async fn a_manifest_over_the_limit_is_refused(place: &Place, repository: &Reposi
     assert!(refused, "{error:?}");
 }
 
-/// DIG-14: by the API where there is one, by the tag schema's list where there is none.
+/// DIG-14: by the API if the registry has it, otherwise by the list of the tag schema.
 async fn referrers_are_listed_for_their_subject(place: &Place, repository: &Repository) {
     let subject = image(place, repository, "subject").await;
     let other = image(place, repository, "bystander").await;

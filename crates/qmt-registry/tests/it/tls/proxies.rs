@@ -42,7 +42,7 @@ async fn a_proxy_is_used_and_kept_apart() {
     );
 }
 
-/// AUTH-19: the environment's proxy and `NO_PROXY`, in a process of its own, whose environment can
+/// AUTH-19: the environment's proxy and `NO_PROXY`, in a separate process, whose environment can
 /// be set. A registry on this machine is reached without it.
 #[test]
 fn the_environments_proxy_is_used() {

@@ -92,7 +92,7 @@ fn a_renewed_root_with_the_same_name_lends_no_window() {
     ] {
         let chain = order.map(Clone::clone);
         assert_eq!(windows(&[&chain]), (expected.clone(), Vec::new()));
-        // Each in an authority of its own, as from three PEM files.
+        // Each in a separate authority, as from three PEM files.
         let [one, two, three] = &chain;
         let alone = [one, two, three].map(std::slice::from_ref);
         assert_eq!(windows(&alone), (expected.clone(), Vec::new()));

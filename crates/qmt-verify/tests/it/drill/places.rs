@@ -1,4 +1,4 @@
-//! Places: a good signature laid open to its smallest parts, and which of them nobody relies on.
+//! Places: a good signature split into its smallest parts, and the parts that no check relies on.
 
 use std::collections::{BTreeMap, BTreeSet};
 

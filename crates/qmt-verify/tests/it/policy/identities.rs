@@ -31,7 +31,7 @@ async fn every_kind_of_name_is_an_identity() {
                 .identities,
             [name]
         );
-        let wrong = verifier(&sigstore, any_of(vec![authority(ISSUER, "somebody")]));
+        let wrong = verifier(&sigstore, any_of(vec![authority(ISSUER, "other-signer")]));
         assert_eq!(code(check(&wrong, &subject(), &evidence)), "other-identity");
     }
 }
@@ -82,8 +82,8 @@ async fn conflicting_issuers_are_refused() {
             "issuer-conflict"
         );
     }
-    let nobody = dev().without_claim(1).without_claim(8);
-    let item = sigstore.sign_bundle(subject().digest(), &Signing::keyless(nobody));
+    let unnamed = dev().without_claim(1).without_claim(8);
+    let item = sigstore.sign_bundle(subject().digest(), &Signing::keyless(unnamed));
     let evidence = evidence(&subject(), [item]).await;
     assert_eq!(
         code(check(&verifier, &subject(), &evidence)),
@@ -219,7 +219,7 @@ async fn workflow_claims_without_an_issuer_are_those_of_github() {
             "https://token.actions.githubusercontent.com.evil.example",
             false,
         ),
-        // An enterprise with an issuer of its own is named by the operator.
+        // The operator names an enterprise that has its own issuer.
         ("https://token.actions.githubusercontent.com/evil", false),
     ] {
         let identity = github.clone().with_claim(1, issuer).with_claim(8, issuer);

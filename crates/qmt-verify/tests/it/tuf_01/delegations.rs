@@ -89,7 +89,7 @@ fn graph(text: &'static str) -> impl Iterator<Item = Delegation> {
 async fn tuf_01_delegations_are_walked_in_their_order() {
     for (text, order) in GRAPHS {
         // No role lists the target, so every role that may list it is requested.
-        let simulator = with(graph(text), "nobody");
+        let simulator = with(graph(text), "unlisted");
         let client = Client::of(&simulator);
         assert!(client.refresh(&simulator).await.is_err(), "{text}");
         let expected: Vec<String> = order.iter().map(|role| format!("1.{role}.json")).collect();
@@ -111,7 +111,7 @@ async fn tuf_02_delegated_roles_are_checked() {
     for (name, state, holds) in [
         ("good", Role::of(&[7], 1, &[7]), true),
         ("another key", Role::of(&[7], 1, &[8]), false),
-        ("nobody", Role::of(&[7], 1, &[]), false),
+        ("no signature", Role::of(&[7], 1, &[]), false),
         ("one of two", Role::of(&[7, 8], 2, &[7]), false),
         ("two of two", Role::of(&[7, 8], 2, &[7, 8]), true),
         ("none is wanted", Role::of(&[7], 0, &[]), false),
@@ -126,7 +126,7 @@ async fn tuf_02_delegated_roles_are_checked() {
         assert_eq!(outcome.is_ok(), holds, "{name}: {outcome:?}");
     }
     // A delegated role with the name of a top-level role is not that role.
-    let simulator = with(graph("targets > snapshot *"), "nobody");
+    let simulator = with(graph("targets > snapshot *"), "unlisted");
     assert!(Client::of(&simulator).refresh(&simulator).await.is_err());
 }
 
@@ -153,7 +153,7 @@ async fn tuf_03_names_of_roles_lead_nowhere_else() {
             };
             with(std::iter::once(delegation), lists)
         };
-        let simulator = edge("nobody");
+        let simulator = edge("unlisted");
         let client = Client::of(&simulator);
         assert!(client.refresh(&simulator).await.is_err(), "{name}");
         let asked = simulator.asked();

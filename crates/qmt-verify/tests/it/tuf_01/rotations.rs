@@ -138,7 +138,7 @@ async fn tuf_01_lower_roles_are_signed_by_the_keys_of_the_root() {
                 true,
             ),
             ("not the new key", Role::of(&[6], 1, &[1, 7, 8]), false),
-            ("nobody", Role::of(&[6], 1, &[]), false),
+            ("no signature", Role::of(&[6], 1, &[]), false),
             ("one of three is no longer", changed(&[0, 2, 4]), false),
             ("two of three", changed(&[0, 4]), false),
             ("one twice", changed(&[0, 4, 4]), false),

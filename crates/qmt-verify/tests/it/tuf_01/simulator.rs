@@ -1,4 +1,4 @@
-//! A TUF repository that publishes whatever it is told to, and a client to ask it.
+//! A TUF repository that publishes what the test sets, and a client that reads it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -77,7 +77,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Version 1 of everything, each role with a key of its own.
+    /// Version 1 of everything, each role with its own key.
     pub fn new() -> Self {
         let roles = ROLES.iter().enumerate();
         let mut simulator = Self {
@@ -310,7 +310,7 @@ fn canonical(value: &Value) -> Vec<u8> {
     sorted(value).to_string().into_bytes()
 }
 
-/// A client with a cache of its own, which asks at each refresh.
+/// A client with its own cache, which sends requests at each refresh.
 pub struct Client {
     options: TufOptions,
     folder: Arc<TempDir>,
