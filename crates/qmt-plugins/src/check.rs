@@ -163,7 +163,7 @@ async fn check_file(
                 Err(error @ Error::WrongKind { .. }) => {
                     Some((format!("{key}.kind"), error.to_string()))
                 }
-                // A plugin that is to be native was checked with the rights.
+                // `check_rights` has checked a plugin that the config calls native.
                 Err(_) if provider.kind == Some(PluginKind::Native) => None,
                 Err(error) => Some((format!("{key}.allow.native"), error.to_string())),
             }

@@ -105,7 +105,7 @@ pub enum Stage {
     Select,
     /// Verifies the signature of the digest.
     Verify,
-    /// Fetches the layers and extracts the file; reads it where it is a file or behind a URL.
+    /// Fetches the layers and extracts the file; reads a local file, or downloads from a URL.
     Fetch,
     /// Gives the file its name in the cache.
     Cache,

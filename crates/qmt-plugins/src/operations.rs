@@ -76,7 +76,7 @@ impl PluginHost {
     }
 
     /// Resolves, verifies and fetches the plugin that `target` names, which need not be in the
-    /// config. With [`Target::with_events`] the events of this call go to a sink of its own.
+    /// config. With [`Target::with_events`] this call has an event sink in addition to the host's.
     ///
     /// # Errors
     ///

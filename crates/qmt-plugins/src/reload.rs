@@ -24,7 +24,7 @@ use crate::host::PluginHost;
 use crate::stage::load::ReadMode;
 use crate::target::Target;
 
-/// The longest time of a probe, if the plugin's own limit is not below it.
+/// The longest time of a probe; the `timeout` of the plugin can be shorter.
 const PROBE_MAX: Duration = Duration::from_secs(10);
 
 /// The plugins of a host that can be replaced, by name, as long as a handle exists.
@@ -71,8 +71,8 @@ enum Take {
 }
 
 impl PluginHost {
-    /// Loads the plugin called `name` for a host that runs on while plugins are replaced. Calls of
-    /// the handle go to the version that is current when they begin; [`Self::reload`] and
+    /// Loads the plugin called `name` for a host that replaces plugins while it runs. Calls of the
+    /// returned handle go to the version that is current when they begin; [`Self::reload`] and
     /// [`Self::watch`] replace it. All handles for one name share that version: only the first call
     /// loads it.
     ///
@@ -92,8 +92,8 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// As [`Self::load_target`], and [`Error::Config`] if there is a handle for another provider with
-    /// this name.
+    /// As [`Self::load_target`], and [`Error::Config`] if another provider with this name has a
+    /// handle.
     pub async fn reloadable_target(&self, target: &Target) -> Result<Arc<dyn Plugin>, Error> {
         Ok(Arc::new(Handle::new(self.open_slot(target).await?)))
     }
@@ -105,7 +105,8 @@ impl PluginHost {
     /// The next version is verified, checked, loaded and, if the provider has a `probe`, called
     /// before the handles of [`Self::reloadable`] use it. Calls and leases that have begun finish on
     /// the previous version, which is dropped with the last of them; a native library stays mapped.
-    /// If there is no handle, this is [`Self::load`]. Reloads of one plugin run one after the other.
+    /// Without a handle, this does what [`Self::load`] does. Reloads of one plugin run one after the
+    /// other.
     ///
     /// # Errors
     ///
@@ -153,13 +154,13 @@ impl PluginHost {
         Ok(loaded)
     }
 
-    /// Returns `slot`, unless its provider is another one of the same name.
+    /// Returns `slot`, unless it belongs to another provider of the same name.
     fn same(&self, slot: Arc<Slot>, target: &Target) -> Result<Arc<Slot>, Error> {
         if slot.target.provider() == target.provider() {
             return Ok(slot);
         }
         let rule = format!(
-            "the name `{}` is that of another provider, whose plugin is in use",
+            "another provider, whose plugin is in use, has the name `{}`",
             target.name()
         );
         Err(ConfigError::contradiction(self.file.path(), "providers", rule).into())
@@ -184,7 +185,7 @@ impl PluginHost {
         }
     }
 
-    /// Acquires, loads and probes the next version, and records it then.
+    /// Acquires, loads and probes the next version, then records it in the lockfile.
     async fn next(
         &self,
         slot: &Slot,
@@ -209,7 +210,7 @@ impl PluginHost {
         Ok(next)
     }
 
-    /// Calls the export that the provider names for this purpose.
+    /// Calls the export that the provider's `probe` names.
     async fn probe(&self, target: &Target, plugin: &dyn Plugin) -> Result<(), Error> {
         let Some(export) = &target.provider().probe else {
             return Ok(());

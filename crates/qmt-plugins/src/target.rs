@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::events::EventSink;
 use crate::source::PluginSource;
 
-/// What errors about a provider name instead of a config file.
+/// The name that errors about a provider in code give instead of a config file.
 const IN_CODE: &str = "the provider of a target";
 
 /// A plugin of the config, or an image by its reference.
@@ -78,8 +78,8 @@ impl Target {
         }
     }
 
-    /// Returns a plugin that the host program describes itself, with its own name, rights, limits
-    /// and configuration: `provider` is what the config would say. It is treated as a plugin of the
+    /// Returns a plugin that the host program describes, with its name, rights, limits and
+    /// configuration, as `[[providers]]` of a config would. It is treated as a plugin of the
     /// config: relative paths start at the config's folder, and what it was resolved to and its
     /// signer are recorded in the lockfile under its name, which no other plugin may have.
     ///
@@ -135,8 +135,8 @@ impl Target {
         self
     }
 
-    /// Sends the events about this target to `sink` as well as to that of the host: for a call with
-    /// a progress bar of its own. Events of the cache and of registries, which can be about several
+    /// Sends the events about this target to `sink` as well as to that of the host, such as for the
+    /// progress bar of one call. Events of the cache and of registries, which can be about several
     /// plugins, go to the host's sink alone.
     #[must_use]
     pub fn with_events(mut self, sink: EventSink) -> Self {

@@ -28,7 +28,7 @@ impl ConfigFile {
     }
 
     /// As [`Self::discover`], but searches for files called one of `names`, in their order and
-    /// without extension: for hosts whose config has a name of its own.
+    /// without extension: for hosts whose config has another name.
     ///
     /// # Errors
     ///
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_can_have_names_of_its_own() {
+    fn a_host_can_name_its_config_files() {
         let usual = folder("");
         let own = tempfile::tempdir().unwrap();
         let path = own.path().join("my.host.toml");

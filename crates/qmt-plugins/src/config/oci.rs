@@ -15,7 +15,8 @@ use super::value::{ByteSize, OneOrMany, Span};
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct OciConfig {
-    /// Loads plugins without verifying signatures. Native plugins then require `allow.native`.
+    /// Loads plugins without verifying signatures. Native plugins then require `native` or
+    /// `allow.native` of their provider.
     pub insecure_skip_signature: bool,
     /// Where native code may run, for providers without a key `native`. It requires an accepted
     /// signature, as without this key. Default: in this process.

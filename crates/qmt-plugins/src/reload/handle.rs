@@ -1,4 +1,4 @@
-//! What a host holds of a plugin that can be replaced.
+//! The handle of a plugin that can be replaced.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -13,7 +13,7 @@ use super::Slot;
 pub(super) struct Handle {
     name: String,
     kind: PluginKind,
-    /// `None` once this handle is unloaded.
+    /// `None` after this handle was unloaded.
     slot: RwLock<Option<Arc<Slot>>>,
 }
 

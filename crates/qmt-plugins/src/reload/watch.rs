@@ -2,7 +2,6 @@
 
 use std::fs::Metadata;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Slot, Take};
@@ -12,7 +11,7 @@ use crate::host::PluginHost;
 use crate::source::PluginSource;
 use crate::target::Target;
 
-/// The time between two checks of a file. It is read once two checks in a row find it unchanged.
+/// The time between two checks of a file. It is read when two checks in a row find it unchanged.
 const FILE_INTERVAL: Duration = Duration::from_millis(500);
 /// The shortest time between two requests for a tag.
 const TAG_INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -51,27 +50,28 @@ impl PluginHost {
                 if reference.digest().is_none()
                     && let Some(every) = self.config().oci.refresh_after =>
             {
-                self.watch_tag(&slot, every).await
+                self.watch_tag(&slot, every).await;
             }
             PluginSource::Registry(_) | PluginSource::Layout { .. } | PluginSource::Url { .. } => {
                 let message = "it is not followed: only files and, with `refresh_after`, tags in a \
-                               registry can change";
+                               registry are";
                 self.reporter(&slot.target).note(message);
-                Ok(())
             }
         }
+        Ok(())
     }
 
-    async fn watch_file(&self, slot: &Arc<Slot>, path: &Path) -> Result<(), Error> {
+    /// Never returns.
+    async fn watch_file(&self, slot: &Slot, path: &Path) {
         // The file can have changed since it was loaded, so the first check counts as a change.
         let (mut taken, mut last) = (None, None);
         loop {
-            // If the file is absent, it is being replaced.
+            // A file that is absent is taken for one that is being replaced.
             let now = tokio::fs::metadata(path).await.ok();
             let now = now.map(|metadata| Fingerprint::of(&metadata));
             let is_settled = now.is_some() && now == last;
             if is_settled && now != taken {
-                // An event has the reason of a failure.
+                // If it fails, an event has the reason.
                 let _ = self.replace(slot, Take::Changed).await;
                 taken.clone_from(&now);
             }
@@ -80,11 +80,12 @@ impl PluginHost {
         }
     }
 
-    async fn watch_tag(&self, slot: &Arc<Slot>, every: Span) -> Result<(), Error> {
+    /// Never returns.
+    async fn watch_tag(&self, slot: &Slot, every: Span) {
         let interval = (every.duration() + TAG_MARGIN).max(TAG_INTERVAL_MIN);
         loop {
             tokio::time::sleep(interval).await;
-            // An event has the reason of a failure.
+            // If it fails, an event has the reason.
             let _ = self.replace(slot, Take::Changed).await;
         }
     }

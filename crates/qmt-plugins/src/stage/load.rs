@@ -205,7 +205,7 @@ pub(crate) async fn load(
     };
     let is_isolated = kind == PluginKind::Native && options.isolation == Isolation::Process;
     if kind == PluginKind::Native && !is_isolated {
-        // It can only be the host's default, which is for plugins with several instances.
+        // It can only come from the host's defaults, and applies to plugins with several instances.
         options.at_start = None;
     }
     let plugin = loader.load(artifact, options).await.map_err(failed)?;
@@ -221,8 +221,8 @@ pub(crate) async fn load(
     Ok(plugin)
 }
 
-/// Whether the code of the plugin runs in other processes: a host can bring a loader of its own,
-/// which may not know this option.
+/// Reports whether the code of the plugin runs in other processes: a loader that the host program
+/// brings may not know this option.
 #[cfg(feature = "native")]
 fn runs_isolated(plugin: &dyn Plugin) -> bool {
     let plugin: &dyn std::any::Any = plugin;
@@ -235,8 +235,8 @@ fn runs_isolated(_: &dyn Plugin) -> bool {
     false
 }
 
-/// Returns the options that the config sets, and `defaults` where it sets none. Rights of both are
-/// given.
+/// Returns the options that the config sets, and `defaults` where it sets none. The plugin gets the
+/// rights of both.
 pub(crate) fn options(provider: &ProviderConfig, defaults: &LoadOptions) -> LoadOptions {
     let mut options = defaults.clone();
     for (key, value) in &provider.config {

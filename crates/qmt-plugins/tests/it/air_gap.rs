@@ -124,8 +124,8 @@ async fn a_workflow_repository_is_a_claim_of_github() {
     }
 }
 
-/// `transparency_log` of `[oci]` is the rule of keys, certificates and pinned signers, and a signer
-/// can have a rule of its own.
+/// `transparency_log` of `[oci]` is the rule of keys, certificates and pinned signers, and one signer
+/// can have another rule.
 #[tokio::test]
 async fn one_rule_about_logs_holds_for_all_signers() {
     let scene = Scene::new().await;

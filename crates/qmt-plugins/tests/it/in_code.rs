@@ -145,7 +145,7 @@ async fn an_update_of_a_target_follows_its_tag() {
 }
 
 #[tokio::test]
-async fn each_call_can_have_a_sink_of_its_own() {
+async fn each_call_can_have_an_event_sink() {
     let scene = Scene::new().await;
     scene.sign(&scene.push(&wasm_image(), "1"));
     let host = scene.host(&scene.config());
@@ -227,7 +227,7 @@ async fn a_stage_that_fails_is_an_event_with_the_stage() {
 }
 
 #[tokio::test]
-async fn a_host_loads_what_it_fetched_with_a_loader_of_its_own() {
+async fn a_host_loads_what_it_fetched_with_its_own_loader() {
     use qmt_plugins::loader::{Loader as _, wasm::WasmLoader};
     let scene = Scene::new().await;
     scene.sign(&scene.push(&wasm_image(), "1"));
@@ -252,7 +252,7 @@ async fn a_host_loads_what_it_fetched_with_a_loader_of_its_own() {
 #[tokio::test]
 async fn the_host_sets_defaults_limits_and_the_place_of_the_lockfile() {
     let scene = Scene::new().await;
-    // Of its own, because a native library takes one configuration in the life of a process.
+    // Other tests don't load this library: it takes one configuration in the life of a process.
     let library = plugins::native_plugin_with_marker(
         scene.folder.path(),
         &scene.folder.path().join("marker"),
@@ -359,7 +359,7 @@ async fn one_host_pulls_many_plugins_with_one_connection_and_one_trust_root() {
     );
 }
 
-/// A host without a config file of its own.
+/// A host without a config file.
 #[tokio::test]
 async fn a_config_in_memory_goes_with_a_lockfile_elsewhere() {
     let scene = Scene::new().await;

@@ -76,7 +76,7 @@ async fn what_is_published_with_a_key_is_loaded_only_by_hosts_that_trust_it() {
         let refusing = scene.host(&trusting(&scene, "theirs.pub", &other_key(&scene)));
         let error = refusing.load("greeter").await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", messages(&error));
-        // And where a log is demanded, there is none.
+        // A policy that requires a log entry refuses it.
         let config = trusting(&scene, "ours.pub", &signer().public_key_pem());
         let strict = scene.host(&config.replace("optional", "required"));
         let error = strict.load("greeter").await.err().unwrap();

@@ -35,7 +35,7 @@ pub(crate) fn module(number: u8, extra: &str) -> Vec<u8> {
     ))
 }
 
-/// Puts another file in the place of the plugin, as editors and package managers do.
+/// Replaces the file of the plugin, as editors and package managers do.
 pub(crate) fn install(scene: &Scene, content: &[u8]) {
     let (new, path) = (
         scene.folder.path().join("new"),
@@ -60,7 +60,7 @@ pub(crate) async fn number(plugin: &dyn Plugin, export: &str) -> u8 {
     answer.unwrap_or_else(|error| panic!("{error:?}"))[0]
 }
 
-/// Waits until calls reach that version.
+/// Waits until calls reach `version`.
 pub(crate) async fn becomes(plugin: &dyn Plugin, version: u8) {
     let reached = async {
         while number(plugin, "version").await != version {
@@ -70,7 +70,7 @@ pub(crate) async fn becomes(plugin: &dyn Plugin, version: u8) {
     timeout(LONG, reached).await.unwrap();
 }
 
-/// The reasons of all `NotReloaded` so far.
+/// Returns the reasons of all `NotReloaded` events so far.
 pub(crate) fn refusals(scene: &Scene) -> Vec<String> {
     let events = scene.events.lock().unwrap();
     let refusals = events.iter().filter_map(|event| match event {
@@ -152,7 +152,7 @@ async fn a_hundred_reloads_under_load_fail_no_call_and_keep_no_memory() {
         assert!(task.await.unwrap() >= 99);
     }
     assert!(calls.load(Ordering::Relaxed) > 1_000, "{calls:?} calls");
-    // Eighty versions that stay would be 80 MiB of content alone. Other tests run meanwhile.
+    // If no version were dropped, eighty would be 80 MiB of content alone. Other tests run meanwhile.
     assert!(growth < 48 << 20, "{growth} bytes more after 80 reloads");
     assert_eq!((reloads(&scene), refusals(&scene).len()), (100, 0));
 }
@@ -220,13 +220,13 @@ async fn a_version_that_would_fail_leaves_the_one_before() {
     host.reload("greeter").await.unwrap();
     assert_eq!(number(&*plugin, "version").await, 2);
     assert_eq!(reloads(&scene), 1);
-    // The probe is for reloads: a start says soon enough that a plugin fails.
+    // A file that is gone leaves the version in use.
     std::fs::remove_file(scene.folder.path().join("plugin.wasm")).unwrap();
     host.reload("greeter").await.err().unwrap();
     assert_eq!(number(&*plugin, "version").await, 2);
 }
 
-/// Invariant 7: the lockfile goes over to a version that runs, and no sooner.
+/// Invariant 7: the lockfile names a new version only after it was loaded and probed.
 #[tokio::test]
 async fn the_lockfile_names_no_version_that_failed() {
     const GOOD: &str = "(func (export \"healthy\") (result i32) (i32.const 0))";

@@ -1,4 +1,4 @@
-//! Who keeps which version of a plugin alive.
+//! Which calls and handles keep a version of a plugin alive.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::reload::{host_of_file, install};
 use crate::scene::{REPOSITORY, Scene};
 
-/// A loader that counts what it made and what was dropped of it.
+/// A loader that counts the plugins that it loaded and those that were dropped.
 #[derive(Default)]
 struct Counting {
     loaded: AtomicUsize,
@@ -104,7 +104,7 @@ async fn the_version_before_is_dropped_with_its_last_call() {
         let plugin = Arc::clone(&plugin);
         async move { plugin.call("wait", Bytes::new()).await.unwrap() }
     });
-    // It runs to its gate, and no further.
+    // The call reaches the gate and waits there.
     tokio::time::sleep(Duration::from_millis(20)).await;
     drop(host.reload("greeter").await.unwrap());
     assert_eq!(plugin.call("number", Bytes::new()).await.unwrap(), "2");
@@ -120,10 +120,10 @@ async fn the_version_before_is_dropped_with_its_last_call() {
     );
     assert_eq!(dropped(), 1);
 
-    // Without a call that runs, it is dropped at once.
+    // If no call is running, it is dropped at once.
     drop(host.reload("greeter").await.unwrap());
     assert_eq!(dropped(), 2);
-    // Handles share one version, and the last of them ends it.
+    // Handles share one version, which is dropped with the last of them.
     let second = host.reloadable("greeter").await.unwrap();
     assert_eq!(second.call("number", Bytes::new()).await.unwrap(), "3");
     plugin.unload().await.unwrap();
@@ -135,7 +135,7 @@ async fn the_version_before_is_dropped_with_its_last_call() {
     assert_eq!(dropped(), 2);
     drop(second);
     assert_eq!(dropped(), 3);
-    // Without a handle, a reload is a load, and the next handle loads anew.
+    // Without a handle, `reload` loads the plugin, and the next handle loads it again.
     drop(host.reload("greeter").await.unwrap());
     let third = host.reloadable("greeter").await.unwrap();
     assert_eq!(third.call("number", Bytes::new()).await.unwrap(), "5");

@@ -54,7 +54,7 @@ async fn a_layout_on_disk_is_verified_like_a_registry() {
 }
 
 #[tokio::test]
-async fn a_file_of_the_operators_own_is_taken_as_it_is() {
+async fn a_file_of_the_operator_is_not_verified() {
     let scene = Scene::new().await;
     std::fs::write(scene.folder.path().join("echo.wasm"), plugins::echo_wasm()).unwrap();
     let host = scene.host(&config(&scene, "echo.wasm", ""));
@@ -73,8 +73,8 @@ async fn a_file_of_the_operators_own_is_taken_as_it_is() {
     assert_eq!(greet(&host, "greeter").await, "Hello, world! (native)");
 }
 
-/// A provider that is isolated is loaded so, or not at all: this program's `main` is not prepared,
-/// and a loader of the host's own may not know how.
+/// A provider that is isolated is loaded isolated, or not at all: `main` of this program does not
+/// start workers, and a loader of the host may not support isolation.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn an_isolated_plugin_never_runs_in_this_process() {
@@ -112,7 +112,7 @@ async fn an_isolated_plugin_never_runs_in_this_process() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_plugin_says_so() {
+async fn a_file_that_is_not_a_plugin_is_refused() {
     let scene = Scene::new().await;
     scene.write("echo.wat", "(module)");
     let error = scene

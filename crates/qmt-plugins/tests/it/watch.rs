@@ -35,7 +35,7 @@ async fn a_file_is_followed_however_it_is_replaced() {
     install(&scene, &module(1, ""));
     let host = Arc::new(host_of_file(&scene, ""));
     let plugin = host.reloadable("greeter").await.unwrap();
-    // Between the load and the first look.
+    // Between the load and the first check.
     install(&scene, &module(2, ""));
     let watching = watch(&host);
     becomes(&*plugin, 2).await;
@@ -54,7 +54,7 @@ async fn a_file_is_followed_however_it_is_replaced() {
     assert_eq!(file.metadata().unwrap().len(), times.len());
     becomes(&*plugin, 5).await;
     assert!(refusals(&scene).is_empty(), "{:?}", refusals(&scene));
-    // The same content is no version of its own.
+    // A file with the same content is not another version.
     let count = reloads(&scene);
     install(&scene, &module(5, ""));
     sleep(Duration::from_millis(1500)).await;
@@ -67,7 +67,7 @@ async fn a_file_is_followed_however_it_is_replaced() {
     assert_eq!(number(&*plugin, "version").await, 5);
     install(&scene, &module(6, ""));
     becomes(&*plugin, 6).await;
-    // Dropped, it follows no more.
+    // After the future is dropped, the file is no longer followed.
     watching.abort();
     let _ = watching.await;
     install(&scene, &module(7, ""));
