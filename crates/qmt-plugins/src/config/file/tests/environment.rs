@@ -1,0 +1,126 @@
+//! Environment variables can lower limits, and weaken no policy.
+
+use super::*;
+use crate::config::PullPolicy;
+
+/// CFG-03: the environment tunes speed, never trust.
+#[test]
+fn the_environment_cannot_weaken_the_policy() {
+    let config = read("p.toml", MANUAL, &[("QMT_OCI__PULL_POLICY", "never")]).unwrap();
+    assert_eq!(config.oci.pull_policy, PullPolicy::Never);
+    for (name, value) in [
+        ("QMT_OCI__INSECURE_SKIP_SIGNATURE", "true"),
+        ("QMT_OCI__CERT_EMAIL", "evil@example.com"),
+        ("QMT_OCI__TRUSTED_ROOT", "/evil.json"),
+        ("QMT_OCI__ALLOW_ENV_OVERRIDE", "true"),
+        ("QMT_OCI__POLICY", "[]"),
+    ] {
+        let error = read("p.toml", MANUAL, &[(name, value)]).expect_err(name);
+        assert!(
+            matches!(error, ConfigError::Environment { .. }),
+            "{name}: {error}"
+        );
+    }
+    let open = MANUAL.replace("[oci]", "[oci]\nallow_env_override = true");
+    let config = read(
+        "p.toml",
+        &open,
+        &[("QMT_OCI__INSECURE_SKIP_SIGNATURE", "true")],
+    )
+    .unwrap();
+    assert!(config.oci.insecure_skip_signature);
+}
+
+/// CFG-03: a variable may lower a limit, and not raise it.
+#[test]
+fn the_environment_cannot_raise_a_limit() {
+    let file = "[oci]\nmax_artifact_size = \"10MiB\"\ncache_max_size = \"1GiB\"\nparallel = 2\n\
+                timeout = \"10s\"\nrefresh_after = \"1h\"\n";
+    for (name, value) in [
+        ("QMT_OCI__MAX_ARTIFACT_SIZE", "10MiB"),
+        ("QMT_OCI__MAX_ARTIFACT_SIZE", "4096"),
+        ("QMT_OCI__CACHE_MAX_SIZE", "1MiB"),
+        ("QMT_OCI__PARALLEL", "3"),
+        ("QMT_OCI__TIMEOUT", "1s"),
+        ("QMT_OCI__REFRESH_AFTER", "30m"),
+        ("QMT_OCI__TIMEOUT", ""),
+    ] {
+        if let Err(error) = read("p.toml", file, &[(name, value)]) {
+            panic!("{name}={value}: {error}");
+        }
+    }
+    for (name, value, limit) in [
+        ("QMT_OCI__MAX_ARTIFACT_SIZE", "10485761", "10.0 MiB"),
+        ("QMT_OCI__MAX_ARTIFACT_SIZE", "1TiB", "10.0 MiB"),
+        ("QMT_OCI__CACHE_MAX_SIZE", "2GiB", "1.0 GiB"),
+        ("QMT_OCI__TIMEOUT", "11s", "timeout = 10s"),
+        ("QMT_OCI__REFRESH_AFTER", "2h", "refresh_after = 1h"),
+    ] {
+        let error = read("p.toml", file, &[(name, value)]).expect_err(name);
+        assert!(
+            matches!(error, ConfigError::VariableRaises { .. }),
+            "{error}"
+        );
+        let text = error.to_string();
+        assert!(text.contains(name) && text.contains(limit), "{text}");
+        let open = file.replace("[oci]", "[oci]\nallow_env_override = true");
+        assert!(read("p.toml", &open, &[(name, value)]).is_ok());
+    }
+    // Without a limit in the file, the smallest of the defaults holds.
+    assert!(read("p.toml", "", &[("QMT_OCI__MAX_ARTIFACT_SIZE", "64MiB")]).is_ok());
+    assert!(read("p.toml", "", &[("QMT_OCI__MAX_ARTIFACT_SIZE", "65MiB")]).is_err());
+    assert!(read("p.toml", "", &[("QMT_OCI__PARALLEL", "16")]).is_ok());
+    for (written, value) in [
+        ("never", "always"),
+        ("never", "if-not-present"),
+        ("always", "never"),
+    ] {
+        let file = format!("[oci]\npull_policy = \"{written}\"");
+        let error = read("p.toml", &file, &[("QMT_OCI__PULL_POLICY", value)]).expect_err(value);
+        assert!(
+            matches!(error, ConfigError::VariableRaises { .. }),
+            "{error}"
+        );
+    }
+}
+
+/// A misspelled variable is reported with the nearest name, and without the file.
+#[test]
+fn misspelled_variables_and_values() {
+    for (name, nearest) in [
+        ("QMT_OCI__PARALEL", Some("QMT_OCI__PARALLEL")),
+        (
+            "QMT_OCI__MAX_ARTEFACT_SIZE",
+            Some("QMT_OCI__MAX_ARTIFACT_SIZE"),
+        ),
+        ("QMT_OCI__PULLPOLICY", Some("QMT_OCI__PULL_POLICY")),
+        ("QMT_OCI_TIMEOUT", Some("QMT_OCI__TIMEOUT")),
+        ("QMT_OCI__CERT_EMIAL", Some("QMT_OCI__CERT_EMAIL")),
+        ("QMT_OCI__XYZZYXYZZY", None),
+    ] {
+        let error = read("p.toml", "", &[(name, "1")])
+            .expect_err(name)
+            .to_string();
+        assert!(
+            error.contains(name) && error.contains("no such setting"),
+            "{error}"
+        );
+        assert!(
+            !error.contains("p.toml") && !error.contains("trust"),
+            "{error}"
+        );
+        if let Some(nearest) = nearest {
+            assert!(
+                error.contains(&format!("did you mean `{nearest}`?")),
+                "{error}"
+            );
+        }
+    }
+    assert!(read("p.toml", "", &[("QMT_OCI_REGISTRY_OF_MINE", "1")]).is_ok());
+    for (name, value) in [("QMT_OCI__TIMEOUT", "soon"), ("QMT_OCI__PARALLEL", "-1")] {
+        let error = read("p.toml", "", &[(name, value)])
+            .expect_err(value)
+            .to_string();
+        assert!(error.contains(name) && !error.contains("p.toml"), "{error}");
+    }
+}
