@@ -97,7 +97,7 @@ impl Check<'_> {
             rejected.push(reason.reject(attestation.place, signer.as_ref()));
         }
         if rejected.is_empty() {
-            let missing = format!("there is none of type `{}`", demand.predicate_type);
+            let missing = format!("none has the type `{}`", demand.predicate_type);
             let subject = self.subject.to_string();
             rejected.push(Reason::Demand(missing).reject(&subject, None));
         }
