@@ -12,11 +12,7 @@ use crate::stage::Trust;
 
 /// Returns the host's own verifier, or accepts configs that require none.
 #[expect(clippy::unused_async, reason = "the same signature as with Sigstore")]
-pub(crate) async fn of(
-    host: &PluginHost,
-    _: &Repository,
-    _: SystemTime,
-) -> Result<Trust, Error> {
+pub(crate) async fn of(host: &PluginHost, _: &Repository, _: SystemTime) -> Result<Trust, Error> {
     if let Some(verifier) = &host.verifier {
         return Ok(Trust::Verify(Arc::clone(verifier)));
     }
