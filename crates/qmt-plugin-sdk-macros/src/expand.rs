@@ -1,6 +1,6 @@
-//! The expansion of `export`: the function as it is, and a function from bytes to bytes around it.
+//! The expansion of `export`: the function itself, and a function from bytes to bytes that calls it.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Error, FnArg, GenericParam, ItemFn, Result, ReturnType, Safety, Signature, Type};
@@ -12,16 +12,23 @@ pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     let function: ItemFn = syn::parse2(item)?;
     let input = check(&function.sig)?;
     let private = quote!(::qmt_plugin::__private);
-    // With the span of the type, so that a missing trait is reported there.
+    // With the spans of the types, so that a missing trait is reported there.
     let argument = input.map(|input| {
         let read = match input {
             Type::Reference(_) => "borrow",
             _ => "decode",
         };
         let read = syn::Ident::new(read, input.span());
-        quote_spanned!(input.span()=> ::qmt_plugin::__private::#read(input)?)
+        quote_spanned!(input.span()=> ::qmt_plugin::__private::#read(__qmt_plugin_input)?)
     });
+    let returned = match &function.sig.output {
+        ReturnType::Type(_, returned) => returned.span(),
+        ReturnType::Default => Span::call_site(),
+    };
     let name = &function.sig.ident;
+    let call = quote_spanned! {returned=>
+        ::qmt_plugin::__private::Returned::new(#name(#argument)).encode()
+    };
     let export = name.to_string();
     let export = export.trim_start_matches("r#");
     let symbol = format!("qmt_plugin_export_{export}");
@@ -29,10 +36,11 @@ pub(crate) fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         #function
 
         const _: () = {
-            fn __qmt_plugin_call(input: &[u8]) -> #private::Answer {
+            // No name here can be that of the function.
+            fn __qmt_plugin_call(__qmt_plugin_input: &[u8]) -> #private::Answer {
                 use #private::Plain as _;
-                let _ = input;
-                #private::Returned::new(#name(#argument)).encode()
+                let _ = __qmt_plugin_input;
+                #call
             }
             ::qmt_plugin::__export!(#export, #symbol, __qmt_plugin_call);
         };
@@ -68,7 +76,7 @@ fn check(signature: &Signature) -> Result<Option<&Type>> {
     let input = inputs.next().map(parameter).transpose()?;
     if let Some(second) = inputs.next() {
         let rule = "an exported function takes one input: put several values into a struct";
-        return Err(Error::new(second.span(), rule));
+        return Err(Error::new_spanned(second, rule));
     }
     Ok(input)
 }

@@ -3,11 +3,11 @@
  *
  * A plugin is a shared library that exports the functions below. All of them may be called from
  * any thread, and several at once. Nothing may unwind across them: a C++ plugin catches its
- * exceptions, a Rust plugin uses the crate qmt-plugin-sdk, which catches panics.
- * No constructor of the library runs before its signature and the mark below were checked.
+ * exceptions, a Rust plugin uses the crate qmt-plugin-sdk, which catches panics. The host checks the
+ * signature and the mark below before it opens the library, so before a constructor runs.
  *
- * Memory: what the plugin gives out, the plugin frees, in qmt_plugin_free. What the host hands in
- * is valid until the function returns. Texts are UTF-8 with a length and without a final zero.
+ * Memory: the plugin allocates its outputs and frees them in qmt_plugin_free. Arguments of the host
+ * are valid until the function returns. Texts are UTF-8, with a length and without a final zero.
  *
  * Link with `-fPIC -Wl,-z,noexecstack`, without RPATH or RUNPATH. Needed libraries other than
  * those of the C and C++ runtimes are refused unless the host allows them.
@@ -36,23 +36,23 @@ extern "C" {
 QMT_PLUGIN_EXPORT uint32_t qmt_plugin_abi_version(void);
 
 /*
- * Calls the function `export` with `input`. Returns 0 and sets *out and *out_len to the output, or
- * returns another number and sets them to a text that says what went wrong. *out is NULL and
- * *out_len 0 when the host calls; a plugin that has nothing to say leaves them so.
+ * Calls the function named `export_name` with `input`. Returns 0 and sets *out and *out_len to the
+ * output, or returns another number and sets them to an error message. The host sets *out to NULL and
+ * *out_len to 0 before the call; a plugin without an output leaves them so.
  */
 QMT_PLUGIN_EXPORT int32_t qmt_plugin_call(const uint8_t *export_name, size_t export_len,
                                           const uint8_t *input, size_t input_len,
                                           uint8_t **out, size_t *out_len);
 
-/* Frees what qmt_plugin_call or qmt_plugin_exports gave out, with the length it gave. */
+/* Frees an output of qmt_plugin_call or qmt_plugin_exports, with its length. */
 QMT_PLUGIN_EXPORT void qmt_plugin_free(uint8_t *ptr, size_t len);
 
-/* Optional: gives out the names that qmt_plugin_call takes, one a line. Returns 0. */
+/* Optional: sets the output to the names that qmt_plugin_call takes, one per line. Returns 0. */
 QMT_PLUGIN_EXPORT int32_t qmt_plugin_exports(uint8_t **out, size_t *out_len);
 
 /*
- * Optional: takes the configuration, a JSON object of texts, once, before the first call. Returns 0,
- * or another number to refuse it, which fails the loading.
+ * Optional: receives the configuration, a JSON object of strings, once, before the first call.
+ * Returns 0, or another number to refuse it; the plugin is then not loaded.
  */
 QMT_PLUGIN_EXPORT int32_t qmt_plugin_configure(const uint8_t *json, size_t json_len);
 

@@ -1,4 +1,4 @@
-//! Between the types of an author's functions and bytes.
+//! Converts between bytes and the types of an author's functions.
 
 use std::any::Any;
 
@@ -10,7 +10,7 @@ use crate::Error;
 /// Reads an input that the function owns.
 ///
 /// # Errors
-/// If it is neither bytes nor UTF-8 nor JSON, as the type requires.
+/// If a text is not UTF-8, or the input of another type not its JSON.
 pub fn decode<T: DeserializeOwned + 'static>(input: &[u8]) -> Result<T, Error> {
     let mut value = None::<T>;
     let any: &mut dyn Any = &mut value;
@@ -22,7 +22,7 @@ pub fn decode<T: DeserializeOwned + 'static>(input: &[u8]) -> Result<T, Error> {
     match value {
         Some(value) => Ok(value),
         None => serde_json::from_slice(input)
-            .map_err(|error| Error::new(format!("the input is not what is expected: {error}"))),
+            .map_err(|error| Error::new(format!("the input is not the expected JSON: {error}"))),
     }
 }
 
@@ -34,7 +34,7 @@ pub fn borrow<T: Borrowed + ?Sized>(input: &[u8]) -> Result<&T, Error> {
     T::borrow(input)
 }
 
-/// What a function can borrow.
+/// The types that a function can borrow.
 #[diagnostic::on_unimplemented(
     message = "an exported function cannot borrow `{Self}`",
     note = "take `&[u8]`, `&str`, or `{Self}` by value"
@@ -52,11 +52,12 @@ impl Borrowed for [u8] {
 
 impl Borrowed for str {
     fn borrow(input: &[u8]) -> Result<&Self, Error> {
-        std::str::from_utf8(input).map_err(|error| Error::new(format!("the input: {error}")))
+        std::str::from_utf8(input)
+            .map_err(|error| Error::new(format!("the input is not UTF-8: {error}")))
     }
 }
 
-/// What a function returned.
+/// The value that a function returned.
 #[derive(Debug)]
 pub struct Returned<T>(T);
 
@@ -81,7 +82,7 @@ impl<T, E> Returned<Result<T, E>> {
     }
 }
 
-/// A result that is not a `Result`.
+/// A returned value that is not a `Result`.
 pub trait Plain {
     #[doc(hidden)]
     fn encode(self) -> Result<Vec<u8>, Error>;

@@ -1,7 +1,8 @@
 //! The only unsafe code of this crate: the C interface of native plugins, and Extism's of Wasm.
 //!
-//! Ownership across the C interface: an output is the plugin's until the host has copied it and
-//! hands it back to `qmt_plugin_free`. What the host hands in lives until the function returns.
+//! Ownership across the C interface: the plugin allocates an output, and frees it in
+//! `qmt_plugin_free`, after the host has copied it. Arguments of the host are valid until the function
+//! returns.
 #![expect(
     unsafe_code,
     reason = "both interfaces name symbols and pass raw pointers or handles"
@@ -14,15 +15,15 @@ pub use self::wasm::{config, run};
 
 /// Exports `$call`, a function from bytes to bytes, as `$name`.
 ///
-/// The symbols are what is unsafe here: two of one name would be mistaken for each other. The
-/// compiler refuses a second one, of `$symbol` in a native library and of `$name` in a Wasm module.
+/// Only the symbols are unsafe here: two definitions of one symbol would conflict. The compiler
+/// refuses the second one, of `$symbol` in a native library and of `$name` in a Wasm module.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {
     ($name:literal, $symbol:literal, $call:path) => {
         #[cfg(target_arch = "wasm32")]
         #[unsafe(export_name = $name)]
-        extern "C" fn export() -> i32 {
+        extern "C" fn __qmt_plugin_export() -> i32 {
             $crate::__private::run($call)
         }
 
@@ -52,7 +53,7 @@ mod native {
 
     /// Returns a value of the plugin's configuration: `[providers.config]` of the operator.
     ///
-    /// `None` if the key is missing, and in tests of the plugin, which have no host.
+    /// Returns `None` if the key is missing, and in tests of the plugin, which have no host.
     pub fn config(key: &str) -> Option<String> {
         CONFIG.get()?.get(key).cloned()
     }
@@ -79,33 +80,33 @@ mod native {
         out: *mut *mut u8,
         out_len: *mut usize,
     ) -> i32 {
-        // SAFETY: the caller vouches for both.
+        // SAFETY: the caller guarantees both.
         let (export, input) = unsafe { (bytes(export, export_len), bytes(input, input_len)) };
         let (code, output) = guarded::call(&EXPORTS, export, input);
-        // SAFETY: the caller vouches for it.
+        // SAFETY: the caller guarantees it.
         unsafe { give(output, out, out_len) };
         code
     }
 
-    /// Lists the functions, one a line.
+    /// Lists the functions, one per line.
     ///
     /// # Safety
     /// `out` and `out_len` are writable or null.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn qmt_plugin_exports(out: *mut *mut u8, out_len: *mut usize) -> i32 {
         let names: Vec<&str> = EXPORTS.iter().map(|export| export.name).collect();
-        // SAFETY: the caller vouches for it.
+        // SAFETY: the caller guarantees it.
         unsafe { give(names.join("\n").into_bytes(), out, out_len) };
         OK
     }
 
-    /// Takes the configuration, a JSON object of texts, once.
+    /// Stores the configuration, a JSON object of strings, once.
     ///
     /// # Safety
     /// `json` is readable for `json_len` bytes.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn qmt_plugin_configure(json: *const u8, json_len: usize) -> i32 {
-        // SAFETY: the caller vouches for it.
+        // SAFETY: the caller guarantees it.
         let json = unsafe { bytes(json, json_len) };
         let config = serde_json::from_slice(json).ok();
         match config.map(|config| CONFIG.set(config)) {
@@ -114,31 +115,31 @@ mod native {
         }
     }
 
-    /// Takes an output back.
+    /// Frees an output.
     ///
     /// # Safety
-    /// `pointer` and `len` came out of this library, and come back once.
+    /// `pointer` and `len` are an output of this library that was not freed before, or null.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn qmt_plugin_free(pointer: *mut u8, len: usize) {
         if !pointer.is_null() {
-            // SAFETY: `give` made it from a box of that length.
+            // SAFETY: `give` made it from a box of this length.
             drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(pointer, len)) });
         }
     }
 
-    /// Borrows what the host handed in; a null pointer is nothing.
+    /// Borrows an argument of the host; a null pointer is an empty slice.
     ///
     /// # Safety
-    /// The pointer is null or readable for the length, as long as the result lives.
+    /// The pointer is null, or readable for the length while the result is in use.
     unsafe fn bytes<'a>(pointer: *const u8, len: usize) -> &'a [u8] {
         if pointer.is_null() || len == 0 {
             return &[];
         }
-        // SAFETY: the caller vouches for it.
+        // SAFETY: the caller guarantees it.
         unsafe { slice::from_raw_parts(pointer, len) }
     }
 
-    /// Gives an output to the host, which hands it back to [`qmt_plugin_free`].
+    /// Passes an output to the host, which frees it with [`qmt_plugin_free`].
     ///
     /// # Safety
     /// Both pointers are writable or null.
@@ -147,7 +148,7 @@ mod native {
             return;
         }
         let output = Box::into_raw(output.into_boxed_slice());
-        // SAFETY: neither is null, and the caller vouches for the rest.
+        // SAFETY: neither is null, and the caller guarantees the rest.
         unsafe {
             out_len.write(output.len());
             out.write(output.cast());
@@ -168,15 +169,15 @@ mod wasm {
 
     /// Returns a value of the plugin's configuration: `[providers.config]` of the operator.
     ///
-    /// `None` if the key is missing.
+    /// Returns `None` if the key is missing.
     pub fn config(key: &str) -> Option<String> {
         extism_pdk::config::get(key).ok().flatten()
     }
 
-    /// Runs one function with the input of the call, and tells the host how it ended.
+    /// Runs one function with the input of the call, and sets its output or its error.
     pub fn run(function: Function) -> i32 {
         static ONCE: Once = Once::new();
-        // A panic ends the instance; what it says is the message of the failure.
+        // A panic ends the instance; its message is that of the failed call.
         ONCE.call_once(|| {
             std::panic::set_hook(Box::new(|panic| fail(&words(panic.payload()))));
         });
@@ -197,7 +198,7 @@ mod wasm {
 
     fn fail(message: &[u8]) {
         if let Ok(message) = Memory::from_bytes(message) {
-            // SAFETY: the handle is of a block that was just made.
+            // SAFETY: the handle is that of the block allocated above.
             unsafe { extism::error_set(message.offset()) };
         }
     }

@@ -12,7 +12,7 @@ pub(crate) use self::native::{FAILED, OK, call};
 /// A function from bytes to bytes.
 pub(crate) type Function = fn(&[u8]) -> Result<Vec<u8>, Error>;
 
-/// Returns what a panic says.
+/// Returns the message of a panic.
 pub(crate) fn words(panic: &(dyn Any + Send)) -> Vec<u8> {
     let text = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
         (Some(text), _) => text.as_str(),
@@ -28,11 +28,11 @@ pub(crate) mod native {
 
     use super::{Function, words};
 
-    /// The call went well.
+    /// The call succeeded.
     pub(crate) const OK: i32 = 0;
     /// The configuration is refused, or the function returned an error without a code.
     pub(crate) const FAILED: i32 = 1;
-    /// There is no such function.
+    /// The plugin has no such function.
     pub(crate) const UNKNOWN: i32 = 2;
     /// The function panicked.
     pub(crate) const PANICKED: i32 = 3;
@@ -59,9 +59,9 @@ pub(crate) mod native {
     pub(crate) fn call(exports: &[Export], name: &[u8], input: &[u8]) -> (i32, Vec<u8>) {
         let export = exports.iter().find(|export| export.name.as_bytes() == name);
         let Some(Export { function, .. }) = export else {
-            return (UNKNOWN, b"there is no function of that name".to_vec());
+            return (UNKNOWN, b"the plugin has no function of this name".to_vec());
         };
-        // The function gets nothing that a panic could leave half done: it has no `&mut` of ours.
+        // A panic cannot leave a value of this crate half changed: the function gets no `&mut`.
         match catch_unwind(AssertUnwindSafe(|| function(input))) {
             Ok(Ok(output)) => (OK, output),
             Ok(Err(error)) => (error.code(), error.into_message()),

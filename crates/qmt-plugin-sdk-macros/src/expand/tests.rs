@@ -1,4 +1,4 @@
-//! What `export` refuses, with its words, and what passes next to it.
+//! The functions that `export` refuses, with its messages, and similar ones that it accepts.
 
 use super::*;
 

@@ -23,10 +23,10 @@ fn panics(how: u8) {
     }
 }
 
-/// Calls with pointers, and gives the output back.
+/// Calls with pointers, and frees the output.
 fn call(export: &str, input: &[u8]) -> (i32, Vec<u8>) {
     let (mut out, mut out_len) = (ptr::null_mut(), 0);
-    // SAFETY: slices are readable, the two variables are writable, and the output goes back once.
+    // SAFETY: slices are readable, the two variables are writable, and the output is freed once.
     unsafe {
         let (name, len) = (export.as_ptr(), export.len());
         let (input, input_len) = (input.as_ptr(), input.len());
@@ -37,9 +37,9 @@ fn call(export: &str, input: &[u8]) -> (i32, Vec<u8>) {
     }
 }
 
-/// NAT-04: who allocates also frees.
+/// NAT-04: the plugin frees what it allocated.
 #[test]
-fn outputs_go_back_to_whom_they_came_from() {
+fn outputs_are_freed_by_the_plugin() {
     assert_eq!(call("echo", b"x"), (OK, b"x".to_vec()));
     assert_eq!(call("echo", b""), (OK, Vec::new()));
     assert_eq!(call("fails", b""), (7, b"no luck".to_vec()));
@@ -47,7 +47,7 @@ fn outputs_go_back_to_whom_they_came_from() {
     assert_eq!(qmt_plugin_abi_version(), VERSION);
 }
 
-/// NAT-05: a panic becomes an error, whatever it carries.
+/// NAT-05: a panic becomes an error, with any payload.
 #[test]
 fn panics_do_not_cross() {
     for (how, words) in [("0", "oh"), ("1", "at the disco"), ("2", "unknown")] {
@@ -56,9 +56,9 @@ fn panics_do_not_cross() {
     }
 }
 
-/// NAT-04: null pointers are nothing, in every place.
+/// NAT-04: null pointers are empty arguments, and outputs that are not wanted.
 #[test]
-fn null_pointers_are_nothing() {
+fn null_pointers_are_accepted() {
     let (none, nowhere, no_length) = (ptr::null(), ptr::null_mut(), ptr::null_mut());
     // SAFETY: null pointers are allowed everywhere.
     unsafe {
@@ -70,9 +70,9 @@ fn null_pointers_are_nothing() {
 }
 
 #[test]
-fn exports_are_listed_one_a_line() {
+fn exports_are_listed_one_per_line() {
     let (mut out, mut out_len) = (ptr::null_mut(), 0);
-    // SAFETY: the two variables are writable, and the output goes back once.
+    // SAFETY: the two variables are writable, and the output is freed once.
     unsafe {
         assert_eq!(qmt_plugin_exports(&raw mut out, &raw mut out_len), OK);
         let mut names: Vec<&[u8]> = bytes(out, out_len).split(|byte| *byte == b'\n').collect();
@@ -83,8 +83,8 @@ fn exports_are_listed_one_a_line() {
 }
 
 #[test]
-fn configuration_is_an_object_of_texts_and_taken_once() {
-    // SAFETY: slices are readable, and null is nothing.
+fn configuration_is_an_object_of_strings_and_set_once() {
+    // SAFETY: slices are readable.
     let configure = |json: &[u8]| unsafe { qmt_plugin_configure(json.as_ptr(), json.len()) };
     for bad in [&b""[..], b"[]", b"{\"a\": 1}", b"\xff"] {
         assert_eq!(configure(bad), FAILED);
