@@ -13,6 +13,8 @@ Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 not verified, 4 not found, 5 netwo
 130 interrupted.";
 /// The heading of the options of every command, in help.
 const GLOBAL: &str = "Global options";
+/// The variable that names the config file, if `--config` does not.
+pub(crate) const CONFIG_VARIABLE: &str = "QMT_PROVIDER_CONFIG";
 /// The form of `--native`.
 const NATIVE: &str = "OS/ARCH[/VARIANT]=FILE";
 
@@ -40,7 +42,7 @@ pub(crate) struct Global {
         global = true,
         help_heading = GLOBAL,
         value_name = "FILE",
-        env = "QMT_PROVIDER_CONFIG",
+        env = CONFIG_VARIABLE,
         hide_env_values = true
     )]
     pub(crate) config: Option<PathBuf>,
@@ -226,7 +228,7 @@ pub(crate) struct New {
     /// The name of the plugin and of its new folder.
     #[arg(value_parser = project_name)]
     pub(crate) name: String,
-    /// The language.
+    /// The language that the plugin is written in.
     #[arg(long, value_enum)]
     pub(crate) lang: Language,
 }
@@ -273,7 +275,7 @@ pub(crate) enum Trust {
 pub(crate) enum ConfigCommand {
     /// Checks the config, keys and trust material.
     Check {
-        /// The config file, instead of the one of `--config`.
+        /// The config file. Default: as for other commands.
         file: Option<PathBuf>,
     },
     /// Prints the JSON schema of the config.

@@ -100,7 +100,7 @@ pub(crate) fn project_name(text: &str) -> Result<String, String> {
         ));
     }
     if RESERVED.split(' ').any(|name| name == text) {
-        return Err("this name has another meaning for Cargo or on Windows".to_owned());
+        return Err("this name has another meaning for Rust, Cargo or Windows".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -108,11 +108,13 @@ pub(crate) fn project_name(text: &str) -> Result<String, String> {
 /// The characters that a name may have.
 const NAME_MAX: usize = 64;
 
-/// Names that Cargo refuses or warns of: keywords, its own folders, the SDK; and devices of Windows.
+/// Names that Cargo refuses or warns of: keywords, crates of Rust, folders of Cargo and devices of
+/// Windows; and the SDK.
 const RESERVED: &str = "\
-    abstract alloc as async aux await become box break build con const continue core crate deps \
-    do dyn else enum examples extern false final fn for gen if impl in incremental let loop \
-    macro match mod move mut nul override priv prn proc-macro pub qmt-plugin qmt-plugin-sdk ref \
+    abstract alloc as async aux await become box break build com1 com2 com3 com4 com5 com6 com7 \
+    com8 com9 con const continue core crate deps do dyn else enum examples extern false final fn \
+    for gen if impl in incremental let loop lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9 macro \
+    match mod move mut nul override priv prn proc-macro pub qmt-plugin qmt-plugin-sdk ref \
     return self static std struct super test trait true try type typeof unsafe \
     unsized use virtual where while yield";
 
@@ -177,7 +179,16 @@ mod tests {
             let rule = project_name(bad).unwrap_err();
             assert!(rule.contains("lowercase"), "{bad}: {rule}");
         }
-        for reserved in ["abstract", "con", "fn", "qmt-plugin-sdk", "return", "yield"] {
+        for reserved in [
+            "abstract",
+            "com1",
+            "con",
+            "fn",
+            "lpt9",
+            "qmt-plugin-sdk",
+            "return",
+            "yield",
+        ] {
             let rule = project_name(reserved).unwrap_err();
             assert!(rule.contains("another meaning"), "{reserved}: {rule}");
         }

@@ -6,7 +6,7 @@
 
 QMT_PLUGIN_DEFINE_ABI;
 
-/* Gives `before`, the bytes and `after` out as one text. */
+/* Makes one output of `before`, the bytes and `after`, which qmt_plugin_free frees. */
 static int32_t give(int32_t code, const char *before, const uint8_t *bytes, size_t len,
                     const char *after, uint8_t **out, size_t *out_len)
 {
@@ -27,7 +27,7 @@ int32_t qmt_plugin_call(const uint8_t *name, size_t name_len, const uint8_t *inp
                         size_t input_len, uint8_t **out, size_t *out_len)
 {
     if (name_len != 5 || memcmp(name, "greet", 5) != 0)
-        return give(2, "there is no function of that name", NULL, 0, "", out, out_len);
+        return give(2, "the plugin has no function of this name", NULL, 0, "", out, out_len);
     if (input_len == 0)
         return give(1, "a greeting requires a name", NULL, 0, "", out, out_len);
     return give(0, "Hello, ", input, input_len, "!", out, out_len);

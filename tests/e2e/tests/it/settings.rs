@@ -81,6 +81,16 @@ fn the_config_is_found_in_one_order() {
     let option = ["--config", "option.toml"];
     assert_eq!(found(&option, &[variable, folder]), "option.toml");
     assert_eq!(found(&[], &[variable, folder]), "variable.toml");
+    let check = ["config", "check", "plugins.toml"];
+    let answer = desk.run_with(&check, &[variable]);
+    let transcript = answer.transcript();
+    assert!(answer.stdout.starts_with("plugins.toml is"), "{transcript}");
+    let answer = desk.run(&[&check, &option[..]].concat());
+    assert_eq!(answer.code, Some(2), "{}", answer.transcript());
+    assert!(answer.messages().contains("named twice"));
+    let answer = desk.run(&["config", "check", "plugin.toml"]);
+    assert_eq!(answer.code, Some(6), "{}", answer.transcript());
+    assert!(answer.messages().contains("plugin.toml can't be read"));
     assert_eq!(found(&[], &[folder]), "plugins.toml");
     std::fs::remove_file(desk.path().join("plugins.toml")).unwrap();
     assert_eq!(found(&[], &[folder]), "folder/plugins.toml");
