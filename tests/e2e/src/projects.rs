@@ -20,8 +20,6 @@ pub struct Project {
     needed: &'static [&'static str],
     /// The block of the README, from 0.
     block: usize,
-    /// The file that is built.
-    file: &'static str,
 }
 
 /// The name of each project.
@@ -34,35 +32,30 @@ pub const PROJECTS: &[Project] = &[
         kind: PluginKind::Native,
         needed: &[],
         block: 0,
-        file: "target/release/LIBRARY",
     },
     Project {
         language: "rust",
         kind: PluginKind::Wasm,
         needed: &[],
         block: 1,
-        file: "target/wasm32-unknown-unknown/release/my_greeter.wasm",
     },
     Project {
         language: "c",
         kind: PluginKind::Native,
         needed: &[],
         block: 0,
-        file: "PLUGIN",
     },
     Project {
         language: "go",
         kind: PluginKind::Wasm,
         needed: &["go"],
         block: 0,
-        file: "plugin.wasm",
     },
     Project {
         language: "assemblyscript",
         kind: PluginKind::Wasm,
         needed: &["npm"],
         block: 0,
-        file: "plugin.wasm",
     },
 ];
 
@@ -75,8 +68,8 @@ pub enum Built {
 }
 
 impl Project {
-    /// Writes the project into a folder of its own in `folder`, with the command at `binary`, and
-    /// builds it. What cargo compiles stays in `kept`, so that the next build is quick.
+    /// Writes the project into a new folder in `folder`, with the command at `binary`, and builds
+    /// it. What cargo compiles stays in `kept`, so that the next build is quick.
     pub fn build(&self, binary: &Path, folder: &Path, kept: &Path) -> anyhow::Result<Built> {
         if let Some(missing) = self.needed.iter().find(|program| !on_path(program)) {
             return Ok(Built::Missing(missing));
@@ -107,19 +100,22 @@ impl Project {
         let mut shell = Command::new("sh");
         shell.args(["-e", "-c", block]).env("PATH", path);
         run(shell.envs(environment.iter().copied()), &project)?;
-        Ok(Built::File(project.join(self.file())))
-    }
-
-    /// The file that is built, in the project.
-    fn file(&self) -> String {
-        let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-        let file = self.file.replace("PLUGIN", &format!("plugin{suffix}"));
-        file.replace("LIBRARY", &format!("{prefix}my_greeter{suffix}"))
+        let file = published(&readme, self.kind).context("no such file is published")?;
+        Ok(Built::File(project.join(file)))
     }
 }
 
-/// The commands of a README, block by block.
-pub fn block(readme: &str, index: usize) -> Option<&str> {
+/// The plugin of `kind` that the README publishes, as a path in the project.
+fn published(readme: &str, kind: PluginKind) -> Option<&str> {
+    let mut words = readme.split_whitespace();
+    let option = format!("--{kind}");
+    words.find(|word| *word == option)?;
+    let value = words.next()?;
+    Some(value.split_once('=').map_or(value, |(_, file)| file))
+}
+
+/// Returns the commands in one block of a README.
+fn block(readme: &str, index: usize) -> Option<&str> {
     readme.split("```sh\n").nth(index + 1)?.split("```").next()
 }
 
@@ -141,7 +137,7 @@ pub fn prepare(project: &Path, kept: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What no machine without it can build.
+/// What is reported as missing if the installed compilers cannot build for Wasm.
 const WASM_TOOLCHAIN: &str = "Rust's target wasm32-unknown-unknown";
 
 /// The files of Debian's compiler with the sources of its library, and a linker; `cargo xtask tools`
@@ -162,7 +158,7 @@ pub const DEBIAN: &[(&str, &str)] = &[
     ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-19"),
 ];
 
-/// Returns the variables with which cargo builds for Wasm, or `None` if nothing here can.
+/// Returns the variables with which cargo builds for Wasm, or `None` if no installed compiler can.
 pub fn wasm_toolchain() -> anyhow::Result<Option<&'static [(&'static str, &'static str)]>> {
     let target = [
         "--print",
@@ -175,8 +171,8 @@ pub fn wasm_toolchain() -> anyhow::Result<Option<&'static [(&'static str, &'stat
     if Path::new(library.trim()).is_dir() {
         return Ok(Some(&[]));
     }
-    let is_there = DEBIAN_FILES.iter().all(|file| Path::new(file).is_file());
-    Ok(is_there.then_some(DEBIAN))
+    let is_installed = DEBIAN_FILES.iter().all(|file| Path::new(file).is_file());
+    Ok(is_installed.then_some(DEBIAN))
 }
 
 fn on_path(program: &str) -> bool {

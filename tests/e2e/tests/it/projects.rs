@@ -5,14 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use qmt_e2e_tests::projects::{self, Built, PROJECTS};
-use qmt_plugins::Plugin;
-use qmt_plugins::loader::native::NativeLoader;
-use qmt_plugins::loader::wasm::WasmLoader;
-use qmt_plugins::loader::{Artifact, LoadError, LoadOptions, Loader};
+use qmt_e2e_tests::projects::{self, Built, NAME, PROJECTS};
+use qmt_plugins::config::ConfigFile;
+use qmt_plugins::loader::{Limits, LoadError};
 use qmt_plugins::oci_ref::PluginKind;
+use qmt_plugins::{Plugin, PluginHost};
 
 use crate::command::{Desk, binary, root};
 
@@ -21,26 +21,19 @@ fn kept() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects")
 }
 
-async fn load(kind: PluginKind, file: &Path, config: &[(&str, &str)]) -> Arc<dyn Plugin> {
-    let artifact = Artifact::from_bytes(kind, std::fs::read(file).unwrap(), "project");
-    let mut options = LoadOptions::default();
-    let config = config
-        .iter()
-        .map(|(key, value)| ((*key).into(), (*value).into()));
-    options.config = config.collect();
-    // A compiler without optimisations takes long for Go's module of 2 MB, and keeps it then.
-    options.limits.compile_timeout = Duration::from_mins(10);
-    let compiled = Some(kept().join("compiled"));
-    let loader: Box<dyn Loader> = match kind {
-        PluginKind::Native => Box::new(NativeLoader::new(kept().join("private"))),
-        PluginKind::Wasm => Box::new(
-            WasmLoader::builder()
-                .compile_cache(compiled)
-                .build()
-                .unwrap(),
-        ),
-    };
-    loader.load(artifact, options).await.unwrap()
+/// A host with the plugin [`NAME`], which is `file`. `folder` is for its config.
+fn host(folder: &Path, file: &Path, lines: &str) -> PluginHost {
+    let (path, cache) = (folder.join("plugins.toml"), kept().join("cache"));
+    let config = format!(
+        "[oci]\ncache_dir = {cache:?}\n[[providers]]\nname = \"{NAME}\"\npath = {file:?}\n\
+         allow.native = true\n{lines}"
+    );
+    std::fs::write(&path, config).unwrap();
+    let mut limits = Limits::default();
+    // A compiler without optimisations takes long for Go's module of 2 MB; the cache keeps the result.
+    limits.compile_timeout = Duration::from_mins(10);
+    let host = PluginHost::builder(ConfigFile::read(&path).unwrap()).limits(limits);
+    host.build().unwrap()
 }
 
 /// Returns code and message of a failure that the plugin reported.
@@ -51,9 +44,9 @@ async fn failure(plugin: &dyn Plugin, export: &str, input: &'static str) -> (i32
     }
 }
 
-/// Every project builds, passes its own tests, and is called 10,000 times from 8 tasks.
+/// Every project builds, passes its own tests, and is reloaded while 8 tasks call it 10,000 times.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_new_project_builds_and_is_called_from_many_tasks() {
+async fn every_new_project_builds_and_is_reloaded_while_many_tasks_call_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut built = 0;
     for project in PROJECTS {
@@ -65,21 +58,31 @@ async fn every_new_project_builds_and_is_called_from_many_tasks() {
                 continue;
             }
         };
-        let plugin = load(kind, &file, &[]).await;
+        let host = host(folder.path(), &file, "");
+        let plugin = host.reloadable(NAME).await.unwrap();
+        assert_eq!(plugin.kind(), kind);
         let refused = failure(&*plugin, "greet", "").await;
         let message = "a greeting requires a name".to_owned();
         assert_eq!(refused, (1, message), "{language}, {kind}");
+        let is_reloaded = Arc::new(AtomicBool::new(false));
         let tasks = (0..8).map(|task| {
-            let plugin = Arc::clone(&plugin);
+            let (plugin, is_reloaded) = (Arc::clone(&plugin), Arc::clone(&is_reloaded));
             tokio::spawn(async move {
-                for call in 0..1250 {
-                    let name = format!("{task}-{call}");
+                let mut calls = 0;
+                while calls < 1250 || !is_reloaded.load(Ordering::Relaxed) {
+                    let name = format!("{task}-{calls}");
                     let answer = plugin.call("greet", name.clone().into()).await.unwrap();
                     assert_eq!(answer, format!("Hello, {name}!"));
+                    calls += 1;
                 }
             })
         });
-        for task in tasks.collect::<Vec<_>>() {
+        let tasks = tasks.collect::<Vec<_>>();
+        for _ in 0..5 {
+            host.reload(NAME).await.unwrap();
+        }
+        is_reloaded.store(true, Ordering::Relaxed);
+        for task in tasks {
             task.await.unwrap();
         }
         built += 1;
@@ -120,18 +123,21 @@ async fn one_source_is_a_native_library_and_a_wasm_module() {
 }
 
 async fn check(kind: PluginKind, file: &Path) {
-    let plugin = load(kind, file, &[("greeting", "Hi")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path(), file, "config.greeting = \"Hi\"\n");
+    let plugin = host.load(NAME).await.unwrap();
+    assert_eq!(plugin.kind(), kind);
     let exports = [
-        "answer", "echo", "greet", "panics", "parse", "shout", "silent",
+        "echo", "export", "greet", "input", "panics", "parse", "silent",
     ];
     assert_eq!(plugin.exports(), exports, "{kind}");
     for (export, input, output) in [
         ("greet", r#"{"name": "Ada"}"#, r#"{"text":"Hi, Ada!"}"#),
         ("echo", "\u{0}\u{1F40C}", "\u{0}\u{1F40C}"),
         ("echo", "", ""),
-        ("shout", "a", "A"),
+        ("input", "a", "A"),
         ("parse", "17", "17"),
-        ("answer", "unread", "42"),
+        ("export", "unread", "42"),
         ("silent", "", ""),
     ] {
         let answer = plugin.call(export, input.into()).await.unwrap();
@@ -148,7 +154,7 @@ async fn check(kind: PluginKind, file: &Path) {
             "greet",
             "{",
             1,
-            "the input is not what is expected: EOF while parsing an object at line 1 column 1",
+            "the input is not the expected JSON: EOF while parsing an object at line 1 column 1",
         ),
         ("parse", "x", 1, "invalid digit found in string"),
     ] {
@@ -167,7 +173,7 @@ async fn check(kind: PluginKind, file: &Path) {
             shown.contains("the plugin panicked: at the disco"),
             "{shown}"
         );
-        let answer = plugin.call("shout", "still here".into()).await.unwrap();
+        let answer = plugin.call("input", "still here".into()).await.unwrap();
         assert_eq!(answer, "STILL HERE");
     }
 }
