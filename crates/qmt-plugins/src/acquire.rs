@@ -127,7 +127,7 @@ impl PluginHost {
         };
         load::check_allowed(provider, self.config().oci.native, kind, before, trust)?;
         let record = target.is_configured().then(|| Record {
-            entry: lock_entry(provider, &request, &cached, kind),
+            entry: lock_entry(provider, &request, &cached, self.config().oci.native),
             is_first_use: cached.verification().first_use(),
         });
         let artifact = PluginArtifact {
@@ -294,27 +294,30 @@ impl PluginHost {
     }
 }
 
-/// Describes what was acquired, for the lockfile.
+/// Describes what was acquired, for the lockfile. `default` is the key `native` of `[oci]`.
 fn lock_entry(
     provider: &ProviderConfig,
     request: &Request,
     cached: &Cached,
-    kind: PluginKind,
+    default: Option<NativeRule>,
 ) -> LockEntry {
     let verification = cached.verification();
     let record = cached.artifact().record();
+    let is_isolated = record.kind() == PluginKind::Native
+        && provider.native_rule(default) == NativeRule::Isolated;
     LockEntry {
         name: provider.name.clone(),
         config: None,
         reference: request.source.clone(),
         digest: cached.pin().digest().clone(),
         manifest: cached.manifest().clone(),
-        kind,
+        kind: record.kind(),
         file: record.file_name().to_owned(),
         file_digest: record.file_digest().clone(),
         size: record.size(),
         signer: verification.signer().cloned(),
         signed_at: verification.signed_at().map(time::seconds),
+        native: is_isolated.then_some(NativeRule::Isolated),
         granted: provider.allow.clone(),
     }
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use self::document::{Read, read_entries, write_entries};
 pub use self::error::LockfileError;
 pub(crate) use self::shared::SharedLockfile;
-use crate::config::AllowConfig;
+use crate::config::{AllowConfig, NativeRule};
 
 /// The name of the file, next to the config.
 const NAME: &str = "plugins.lock";
@@ -66,6 +66,10 @@ pub struct LockEntry {
     /// When it was signed, in seconds since 1970, if a trusted time proves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_at: Option<u64>,
+    /// [`NativeRule::Isolated`] if the config isolates its native code; `None` for native code in the
+    /// process of the host, and for Wasm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<NativeRule>,
     /// The rights that the config grants.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub granted: AllowConfig,
@@ -238,6 +242,12 @@ fn difference(old: &LockEntry, new: &LockEntry) -> String {
             shown(&new.signer),
             shown(&old.signer)
         ));
+    }
+    if old.native != new.native {
+        parts.push(match new.native {
+            Some(NativeRule::Isolated) => "native code is isolated".to_owned(),
+            _ => "native code runs in the process of the host instead of isolated".to_owned(),
+        });
     }
     if old.granted != new.granted {
         parts.push("other rights".to_owned());

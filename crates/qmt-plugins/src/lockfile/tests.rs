@@ -15,6 +15,7 @@ pub(super) fn entry(name: &str, content: &str) -> LockEntry {
         size: 4,
         signer: None,
         signed_at: Some(1_700_000_000),
+        native: None,
         granted: AllowConfig {
             hosts: vec!["a.example".to_owned()],
             ..AllowConfig::default()
@@ -68,6 +69,31 @@ fn locked_means_unchanged() {
         lock.has_change(&entry("new", "1"), LockMode::Frozen)
             .is_err()
     );
+}
+
+/// A config that no longer isolates a native plugin changes the lockfile, which `--locked` refuses.
+#[test]
+fn the_end_of_isolation_is_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lock = read(&folder, "plugins.toml").unwrap();
+    let isolated = LockEntry {
+        kind: PluginKind::Native,
+        native: Some(NativeRule::Isolated),
+        ..entry("a", "1")
+    };
+    lock.record(isolated.clone()).unwrap();
+    let text = std::fs::read_to_string(&lock.path).unwrap();
+    assert!(text.contains("native = \"isolated\""), "{text}");
+    let lock = read(&folder, "plugins.toml").unwrap();
+    assert!(!lock.has_change(&isolated, LockMode::Locked).unwrap());
+    let here = LockEntry {
+        native: None,
+        ..isolated
+    };
+    assert!(lock.has_change(&here, LockMode::Update).unwrap());
+    let error = lock.has_change(&here, LockMode::Locked).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("runs in the process of the host"), "{error}");
 }
 
 #[test]
