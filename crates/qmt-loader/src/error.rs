@@ -96,7 +96,7 @@ pub enum LoadError {
         /// The limit.
         limit: Duration,
     },
-    /// The module could not be linked or its start function failed.
+    /// The module could not be linked, its start function failed, or the library refused to start.
     #[error("plugin `{plugin}` does not start")]
     Start {
         /// The plugin's name.
@@ -322,19 +322,19 @@ pub enum LoadError {
     Isolation {
         /// The plugin's name.
         plugin: String,
-        /// What must hold.
+        /// The rule that is broken.
         rule: &'static str,
         /// The error of the operating system, if there is one.
         source: Option<io::Error>,
     },
     /// The kernel lacks parts of the confinement that the host requires. No code of the plugin ran.
     #[error(
-        "plugin `{plugin}` cannot be isolated as required: the kernel does not confine {missing}"
+        "plugin `{plugin}` cannot be isolated: the kernel lacks required parts of the confinement: {missing}"
     )]
     Unconfined {
         /// The plugin's name.
         plugin: String,
-        /// The missing parts.
+        /// The names of the missing parts.
         missing: String,
     },
     /// The worker process of an isolated plugin ended during the call. The next call starts another.
@@ -347,17 +347,17 @@ pub enum LoadError {
         /// How it ended.
         end: WorkerEnd,
     },
-    /// The plugin's worker processes ended too often for another one to start within the time of a
-    /// call.
+    /// The plugin's worker processes failed so often that the next one may not start within the time
+    /// of the call.
     #[error(
-        "plugin `{plugin}` is paused for {wait:?}, because {failures} of its processes ended one after the other"
+        "plugin `{plugin}` is paused for {wait:?}, because {failures} of its processes failed in a row"
     )]
     WorkerPaused {
         /// The plugin's name.
         plugin: String,
-        /// How many ended since the last call that went well.
+        /// How many failed since the last call that succeeded.
         failures: u32,
-        /// How long the pause goes on.
+        /// How long the pause lasts from now on.
         wait: Duration,
     },
     /// The library uses another version of `qmt_plugin.h`.

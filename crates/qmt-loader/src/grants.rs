@@ -1,4 +1,4 @@
-//! What loaders of both kinds grant in the same way: folders of the host, and variables.
+//! Rights that Wasm and isolated native plugins are granted in the same way: folders and variables.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,8 +12,8 @@ const READ_ONLY: &str = "ro:";
 /// The rule that a grant breaks, and the error of the operating system if there is one.
 pub(crate) type Refused = (&'static str, Option<io::Error>);
 
-/// Resolves a host folder to where it is now, so that a link cannot be turned later. Returns
-/// whether it can only be read.
+/// Resolves a host folder, so that a link that changes later has no effect. Returns whether it can
+/// only be read, and its path.
 pub(crate) fn host_folder(host: &Path) -> Result<(bool, PathBuf), Refused> {
     let (read_only, host) = without_mark(host);
     if !host.is_absolute() {
@@ -27,7 +27,8 @@ pub(crate) fn host_folder(host: &Path) -> Result<(bool, PathBuf), Refused> {
     Ok((read_only, host))
 }
 
-/// Returns whether a host path has the mark of a folder that can only be read, and the path without.
+/// Returns whether a host path has the mark of a folder that can only be read, and the path without
+/// the mark.
 pub(crate) fn without_mark(host: &Path) -> (bool, &Path) {
     match host.to_str().and_then(|host| host.strip_prefix(READ_ONLY)) {
         Some(host) => (true, Path::new(host)),
@@ -45,8 +46,8 @@ pub(crate) fn config(
             let rule = "environment variables are granted one by one, by their exact names";
             return Err((name, rule));
         }
-        // A variable that is not Unicode cannot be a configuration value; it stays away, as one
-        // that is not set does.
+        // A variable that is not Unicode cannot be a configuration value, and is left out, as one
+        // that is not set.
         if let Ok(value) = std::env::var(name) {
             config.entry(name.clone()).or_insert(value);
         }

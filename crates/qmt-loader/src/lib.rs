@@ -4,7 +4,8 @@
 //!
 //! reference → resolve → verify → fetch → extract → cache → **load**.
 //! The only crate that runs plugin code, and the only one that names wasmtime, Extism and
-//! libloading. It verifies no signature and reads no registry: its caller does, and passes the bytes that were hashed.
+//! libloading. It verifies no signature and reads no registry: its caller does, and passes the bytes
+//! that were hashed.
 //!
 //! **Nothing by default.** A Wasm plugin that is loaded with [`LoadOptions::default`] sees no
 //! environment variable, no file, no network, no standard streams and no configuration; memory,

@@ -39,9 +39,9 @@ pub struct LoadOptions {
     /// `config_get`; a native one gets it once, as JSON, if it exports `qmt_plugin_configure`.
     pub config: BTreeMap<String, String>,
     /// An export that is called once in each new instance of a Wasm plugin, and in each worker
-    /// process of an isolated native one, before anything else,
-    /// with no input. It counts towards the time of the call that made the instance. Loaders that
-    /// make no such calls refuse it with [`LoadError::Grant`](crate::LoadError::Grant).
+    /// process of an isolated native one, before anything else, with no input. It counts towards the
+    /// time of the call that made the instance. Loaders that make no such calls refuse it with
+    /// [`LoadError::Grant`](crate::LoadError::Grant).
     pub at_start: Option<String>,
     /// What the plugin may use up.
     pub limits: Limits,
@@ -91,13 +91,15 @@ impl fmt::Debug for LoadOptions {
 
 /// What a plugin may use up. Every limit always holds: there is no value for "unlimited".
 ///
-/// Of a native library in the host's process, only `timeout` has a meaning, and it ends the waiting,
-/// not the work. A worker process of an isolated one has `memory_max` and `timeout`.
+/// For a native library in the host's process, `library_max` and `timeout` apply, and `timeout` ends
+/// the waiting, not the work. For an isolated one, `memory_max` applies as well, to each worker
+/// process, and `timeout` ends the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// The memory of one instance in bytes, from its first instruction on: its linear memory, and
-    /// the memory through which it exchanges inputs and outputs with the host. Default: 256 MiB.
+    /// the memory through which it exchanges inputs and outputs with the host. For an isolated native
+    /// plugin, the memory of a worker process beyond what it starts with. Default: 256 MiB.
     pub memory_max: u64,
     /// The wall-clock time of one call, waiting for a free instance, start functions and host
     /// functions included. Default: 60 seconds.
@@ -139,8 +141,9 @@ impl Default for Limits {
 
 /// What a plugin is granted, by name. An empty list means none, never "all".
 ///
-/// Nothing here holds a native library in the host's process back. An isolated one gets `paths`,
-/// under the host's own names, and `env`; it has no network.
+/// A native library in the host's process is not restricted by this, apart from `libraries`. An
+/// isolated one gets `paths`, under the same path as in the host, `env` and `libraries`; it has no
+/// network, so `hosts` are refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Allow {

@@ -28,12 +28,15 @@ pub trait Plugin: Send + Sync + Any {
     /// [`LoadError::UnknownExport`] and [`LoadError::NotCallable`] before anything runs;
     /// [`LoadError::PluginFailed`] where the plugin reports a failure;
     /// [`LoadError::TimedOut`], [`LoadError::OutOfFuel`], [`LoadError::OutOfMemory`] and
-    /// [`LoadError::Trapped`] where it was stopped; [`LoadError::Busy`] where no instance became
-    /// free in time; [`LoadError::Unloaded`] after [`Plugin::unload`].
+    /// [`LoadError::Trapped`] where it was stopped; [`LoadError::WorkerEnded`] and
+    /// [`LoadError::WorkerPaused`] where the process of an isolated native plugin failed;
+    /// [`LoadError::Busy`] where no instance became free in time; [`LoadError::Unloaded`] after
+    /// [`Plugin::unload`].
     ///
     /// # Cancel safety
-    /// Dropping the future stops a Wasm call; the plugin can be called again at once. A native call
-    /// cannot be stopped: it runs to its end on its own thread and its result is dropped.
+    /// Dropping the future stops a call of a Wasm or isolated native plugin, which can be called
+    /// again at once. Another native call cannot be stopped: it runs to its end on its own thread
+    /// and its result is dropped.
     async fn call(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError>;
 
     /// Calls `export` as [`Plugin::call`] does, and lets the functions of the host that the plugin
@@ -60,7 +63,8 @@ pub trait Plugin: Send + Sync + Any {
     /// The instance is new and is discarded with the lease, so that no state reaches another one.
     /// It counts as one of the instances that may run at the same time. If a call traps or is
     /// stopped, the lease has ended and its next call is [`LoadError::LeaseEnded`]; other calls and
-    /// leases go on. The state of a native library belongs to the process, and all leases share it.
+    /// leases go on. The state of a native library belongs to its process: each lease of an isolated
+    /// plugin has one, and all leases of another one share that of the host.
     ///
     /// # Errors
     /// [`LoadError::Busy`] where no instance became free within the time of a call, the errors of a
@@ -84,8 +88,9 @@ pub trait Plugin: Send + Sync + Any {
 
     /// Refuses further calls through this handle and releases its instances. It can be called twice.
     ///
-    /// A native library stays mapped until the process ends: unloading code that may have left
-    /// threads or thread-local destructors behind is not safe (rust-lang/rust#59629, #91979).
+    /// A native library in the host's process stays mapped until the process ends: unloading code
+    /// that may have left threads or thread-local destructors behind is not safe
+    /// (rust-lang/rust#59629, #91979).
     ///
     /// # Errors
     /// None from the loaders of this crate; other loaders may fail.

@@ -138,9 +138,9 @@ impl PluginHostBuilder {
     }
 
     /// Sets what each plugin gets, in the config or not: configuration and limits where its
-    /// provider sets none, and rights beyond those that its provider allows. Only Wasm plugins have
-    /// an `at_start`. The lockfile does not record these rights, because the host program grants
-    /// them.
+    /// provider sets none, and rights beyond those that its provider allows. Only Wasm and isolated
+    /// native plugins have an `at_start`. The lockfile does not record these rights, because the
+    /// host program grants them.
     #[must_use]
     pub fn defaults(mut self, options: LoadOptions) -> Self {
         self.defaults = options;

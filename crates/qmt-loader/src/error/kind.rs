@@ -89,12 +89,12 @@ impl LoadError {
             ),
             Self::Busy { .. } => Some("call it again later, or allow more instances"),
             Self::WorkerEnded { .. } => Some(
-                "if it needs more memory or processor time, raise `memory_max` or `timeout` of its \
-                 limits; isolated plugins can't start processes, open sockets, or use folders that \
-                 are not granted",
+                "if the plugin needs more memory or processor time, raise `memory_max` or `timeout` \
+                 of its limits; isolated plugins can't start processes, open sockets, or use folders \
+                 that are not granted",
             ),
             Self::Unconfined { .. } => {
-                Some("use a newer kernel, or do not require the whole confinement")
+                Some("use a newer kernel, or do not require all parts of the confinement")
             }
             Self::Unloaded { .. } => Some("load the plugin again"),
             Self::Link { .. } => Some(

@@ -105,7 +105,7 @@ pub enum WorkerEnd {
     /// It closed its connection to the host and was ended.
     #[error("it closed its connection to the host")]
     Disconnected,
-    /// It sent what no worker sends and was ended.
+    /// It sent a message that is not valid at this point, and was ended.
     #[error("it sent {what}")]
     Invalid {
         /// What it sent.

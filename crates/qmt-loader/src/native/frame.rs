@@ -1,7 +1,7 @@
-//! What host and worker say to each other over their socket: a header of 16 bytes, and a body.
+//! The messages between host and worker over their socket: a header of 16 bytes, and a body.
 //!
-//! Both are the same program on the same machine, or say in the first message which version they
-//! speak; numbers are in the machine's byte order. The host believes nothing that a worker says:
+//! Both run on the same machine, so numbers are in its byte order. The first message has the version,
+//! because the worker may be another program than the host. The host trusts no message of a worker:
 //! code of the plugin can write to the socket.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const WORKER_ARGUMENT: &str = "--qmt-plugin-worker";
 /// The bytes of the first message, which holds the plugin's configuration.
 pub(super) const HELLO_MAX: u64 = 16 * 1024 * 1024;
-/// The bytes that a worker may answer before it takes calls: names of functions, or a reason.
+/// The bytes of a message that a worker sends before it takes calls: names of functions, or a reason.
 pub(super) const START_MAX: u64 = 64 * 1024;
 
 const HEADER_LEN: usize = 16;
@@ -27,7 +27,7 @@ const COPIED_MAX: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Kind {
-    /// Host: what to do; the body is a [`Hello`] in JSON.
+    /// Host: the first message; the body is a [`Hello`] in JSON.
     Hello = 1,
     /// Worker: it is confined, and begins to open the library. The number is [`Missing`].
     Confined,
@@ -36,13 +36,13 @@ pub(super) enum Kind {
     Ready,
     /// Worker: the library does not start; the body is a [`super::start::Refusal`] in JSON.
     Refused,
-    /// Host: a call. The body begins with the export, whose length is the number.
+    /// Host: a call. The body is the export, whose length is the number, and the input.
     Call,
     /// Worker: the output.
     Output,
     /// Worker: the plugin's message; the number is its code.
     Failed,
-    /// Worker: the output has as many bytes as the length says, which are too many. No body.
+    /// Worker: the output exceeds the limit; the length is its size. No body follows.
     TooLarge,
 }
 
@@ -71,7 +71,7 @@ impl Header {
         bytes
     }
 
-    /// Reads a header; `None` if there is no such kind of message.
+    /// Reads a header; `None` if the kind is unknown.
     pub(super) fn from_bytes(bytes: [u8; HEADER_LEN]) -> Option<Self> {
         let (kind, rest) = bytes.split_first_chunk::<4>()?;
         let (number, rest) = rest.split_first_chunk::<4>()?;
@@ -125,16 +125,14 @@ pub(super) fn read(from: &mut impl Read) -> io::Result<Header> {
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Hello {
     pub(super) version: u32,
-    /// The process of the host; another parent means that the host is gone.
+    /// The process of the host. A worker with another parent ends, because its host has ended.
     pub(super) host: u32,
-    /// Whether the worker must not go on without all of its confinement.
+    /// Whether the worker ends if parts of the confinement are missing.
     pub(super) required: bool,
-    /// The bytes of memory beyond those that the worker has at its start.
+    /// The bytes of memory beyond those that the worker has at its start, and of an output.
     pub(super) memory_max: u64,
-    /// The bytes of the library, which are mapped beyond that.
+    /// The bytes of the library, which are mapped in addition.
     pub(super) library_len: u64,
-    /// The bytes of an output.
-    pub(super) output_max: u64,
     /// The seconds of processor time; the host raises them while it uses the worker.
     pub(super) cpu_seconds: Option<u64>,
     /// Folders that the plugin may read, and those that it may also write to.
@@ -143,7 +141,7 @@ pub(super) struct Hello {
     pub(super) config: BTreeMap<String, String>,
 }
 
-/// Parts of the confinement that the kernel did not have, as bits.
+/// Parts of the confinement that the kernel lacks, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Missing(pub(super) u32);
 
@@ -156,24 +154,25 @@ impl Missing {
     pub(super) const DESCRIPTORS: u32 = 1 << 5;
 
     const NAMES: [(u32, &'static str); 6] = [
-        (Self::FILES, "files (Landlock, Linux 6.2)"),
-        (Self::SYSTEM_CALLS, "system calls (seccomp)"),
-        (Self::PRIVILEGES, "privileges"),
+        (Self::FILES, "restriction of files (Landlock, Linux 6.2)"),
+        (Self::SYSTEM_CALLS, "filter of system calls (seccomp)"),
+        (Self::PRIVILEGES, "removal of privileges"),
         (Self::LIMITS, "resource limits"),
-        (Self::PARENT, "end with the host"),
+        (Self::PARENT, "end together with the host"),
         (
             Self::DESCRIPTORS,
-            "inherited descriptors (close_range, Linux 5.9)",
+            "closing of inherited descriptors (Linux 5.9)",
         ),
     ];
 
-    /// Adds `part` unless it `holds`.
+    /// Adds `part` unless it holds.
     pub(super) fn unless(&mut self, holds: bool, part: u32) {
         if !holds {
             self.0 |= part;
         }
     }
 
+    /// Returns the names of the missing parts.
     pub(super) fn names(self) -> Vec<&'static str> {
         let missing = Self::NAMES.into_iter().filter(|(bit, _)| self.0 & bit != 0);
         missing.map(|(_, name)| name).collect()

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::ffi::Abi;
 #[cfg(target_os = "linux")]
 use super::isolated::{Isolated, Spec};
-use super::isolation::{Isolation, Settings};
+use super::isolation::{self, Isolation, Settings};
 use super::opened::{self, Opened};
 use super::plugin::{Code, NativePlugin, OPENING};
 use super::preflight::{self, Target};
@@ -26,22 +26,21 @@ use qmt_oci_ref::PluginKind;
 /// libraries, executable stack, text relocations and ABI version. Then a sealed copy of the
 /// checked bytes is opened, on systems without sealed memory files a private copy.
 ///
-/// What this does not do: a native plugin has all rights of the host's process, unless it is loaded
-/// with [`Isolation::Process`]. Whether it may run is the decision of the caller, by signature and
-/// policy.
+/// A native plugin has all rights of the host's process, unless it is loaded with
+/// [`Isolation::Process`]. Whether it may run is the decision of the caller, by signature and policy.
 ///
 /// # Isolated plugins
 /// A worker process opens the library, and the host never does. Before that, the worker gives up its
-/// capabilities, and the kernel keeps it from all files but the libraries of the system and the
-/// folders of [`Allow::paths`](crate::Allow::paths) (Landlock), from sockets, programs and other
-/// processes (seccomp), and from more memory than `memory_max` beyond what a worker starts with. It
-/// inherits no environment and no descriptor of the host, and ends with the host. Parts that the
-/// kernel lacks are logged once as a warning, unless [`NativeLoader::require_confinement`] makes
-/// them errors.
+/// capabilities, and the kernel denies it all files but the libraries of the system and the folders
+/// of [`Allow::paths`](crate::Allow::paths) (Landlock), sockets, programs and other processes
+/// (seccomp), and more memory than `memory_max` beyond what a worker starts with. It inherits no
+/// environment and no descriptor of the host, and ends with the host. Parts that the kernel lacks
+/// are logged once as a warning and listed by [`NativePlugin::missing_confinement`], unless
+/// [`NativeLoader::require_confinement`] makes them errors.
 ///
-/// A call that aborts, exits, runs out of time or is dropped costs its worker, and no other call;
-/// the next one starts another worker, after a pause of 10 ms to 5 s if workers end again and again.
-/// Eight calls run at the same time, each in a process; a lease has a process of its own.
+/// A call that aborts, exits, runs out of time or is dropped ends its worker, and no other call; the
+/// next call starts another worker, after a pause of 10 ms to 5 s if workers end again and again.
+/// Eight calls run at the same time, each in its own process; so does each lease.
 #[derive(Clone, Debug)]
 pub struct NativeLoader {
     private: PathBuf,
@@ -94,7 +93,32 @@ impl NativeLoader {
         &self.private
     }
 
-    fn open(&self, artifact: &Artifact, options: &LoadOptions) -> Result<NativePlugin, LoadError> {
+    /// Checks the library, and opens it where `options` say. Blocks.
+    fn load_now(
+        &self,
+        artifact: &Artifact,
+        options: &LoadOptions,
+    ) -> Result<NativePlugin, LoadError> {
+        let preflight = self.preflight_with(artifact, options)?;
+        let (code, exports) = match options.isolation {
+            Isolation::InProcess => self.open(artifact, options)?,
+            Isolation::Process => self.isolate(artifact, options, &preflight)?,
+        };
+        Ok(NativePlugin::new(
+            artifact.name(),
+            code,
+            exports,
+            preflight.exports,
+            &options.limits,
+        ))
+    }
+
+    /// Opens the library in this process. Returns the functions that it lists, if it lists any.
+    fn open(
+        &self,
+        artifact: &Artifact,
+        options: &LoadOptions,
+    ) -> Result<(Code, Option<Vec<String>>), LoadError> {
         let plugin = artifact.name();
         if options.at_start.is_some() {
             return Err(LoadError::Grant {
@@ -104,64 +128,51 @@ impl NativeLoader {
                 source: None,
             });
         }
-        let preflight = self.preflight_with(artifact, options)?;
         let opened = opened::open(artifact, &self.private)?;
         let abi = Abi::find(&opened.library);
         let refused = |refusal: start::Refusal| refusal.into_error(plugin);
-        let mut listed = None;
+        let mut exports = None;
         if let Some(abi) = &abi {
             start::version(abi).map_err(refused)?;
             configure(plugin, &opened, abi, options)?;
-            listed = start::exports(abi).map_err(refused)?;
+            exports = start::exports(abi).map_err(refused)?;
         }
-        let exports = listed.map(|names| start::listed(&names));
-        let code = Code::InProcess {
-            library: opened.library.clone(),
-            abi,
-        };
-        Ok(NativePlugin::new(
-            plugin,
-            code,
-            exports,
-            preflight.exports,
-            &options.limits,
-        ))
+        let library = Arc::clone(&opened.library);
+        let exports = exports.map(|names| start::listed(&names));
+        Ok((Code::InProcess { library, abi }, exports))
     }
 
-    /// Starts a worker, which opens the library.
+    /// Starts a worker, which opens the library. Returns the functions that it lists, if it lists any.
     #[cfg(target_os = "linux")]
     fn isolate(
         &self,
         artifact: &Artifact,
         options: &LoadOptions,
-    ) -> Result<NativePlugin, LoadError> {
-        let plugin = artifact.name();
-        let preflight = self.preflight_with(artifact, options)?;
-        if !preflight::is_callable(&preflight) {
-            return Err(isolation(
-                plugin,
+        preflight: &Preflight,
+    ) -> Result<(Code, Option<Vec<String>>), LoadError> {
+        if !preflight::is_callable(preflight) {
+            return Err(isolation::refused(
+                artifact.name(),
                 "it must implement `qmt_plugin.h`: symbols of another process cannot be used",
             ));
         }
         let spec = Spec::new(artifact, options, &self.settings)?;
         let (isolated, exports) = Isolated::load(spec)?;
-        let code = Code::Isolated(isolated);
-        Ok(NativePlugin::new(
-            plugin,
-            code,
-            exports,
-            preflight.exports,
-            &options.limits,
-        ))
+        Ok((Code::Isolated(isolated), exports))
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn isolate(&self, artifact: &Artifact, _: &LoadOptions) -> Result<NativePlugin, LoadError> {
-        Err(isolation(artifact.name(), NOT_LINUX))
+    fn isolate(
+        &self,
+        artifact: &Artifact,
+        _: &LoadOptions,
+        _: &Preflight,
+    ) -> Result<(Code, Option<Vec<String>>), LoadError> {
+        Err(isolation::refused(artifact.name(), NOT_LINUX))
     }
 }
 
-/// The rule that no system but Linux keeps.
+/// The rule that only Linux fulfils.
 #[cfg(not(target_os = "linux"))]
 const NOT_LINUX: &str = "worker processes require Linux; here, native plugins run in the process of \
                          the host or not at all";
@@ -173,15 +184,7 @@ pub(crate) fn check_isolated(plugin: &str, options: &LoadOptions) -> Result<(), 
     #[cfg(not(target_os = "linux"))]
     {
         let _ = options;
-        Err(isolation(plugin, NOT_LINUX))
-    }
-}
-
-fn isolation(plugin: &str, rule: &'static str) -> LoadError {
-    LoadError::Isolation {
-        plugin: plugin.to_owned(),
-        rule,
-        source: None,
+        Err(isolation::refused(plugin, NOT_LINUX))
     }
 }
 
@@ -195,10 +198,7 @@ impl Loader for NativeLoader {
         let this = self.clone();
         let plugin = artifact.name().to_owned();
         // Constructors of the library run while it is opened, and may block.
-        let opened = tokio::task::spawn_blocking(move || match options.isolation {
-            Isolation::InProcess => this.open(&artifact, &options),
-            Isolation::Process => this.isolate(&artifact, &options),
-        });
+        let opened = tokio::task::spawn_blocking(move || this.load_now(&artifact, &options));
         let opened = opened.await.map_err(|error| LoadError::Host {
             plugin,
             export: OPENING.to_owned(),

@@ -42,8 +42,8 @@ pub use crate::error::WorkerEnd;
 /// return then. Otherwise it does nothing.
 ///
 /// A host whose plugins are isolated ([`Isolation::Process`]) calls it first in `main`: before
-/// other threads, files or an async runtime exist, so not within `#[tokio::main]`. A worker takes no
-/// arguments or environment from the host, and confines itself before it opens the library.
+/// other threads, files or an async runtime exist, so not within `#[tokio::main]`. A worker gets no
+/// environment from the host, and confines itself before it opens the library.
 #[cfg(feature = "native")]
 pub fn run_worker_if_asked() {
     #[cfg(target_os = "linux")]

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::ffi::{Abi, Library, Outcome, Symbol};
 #[cfg(target_os = "linux")]
@@ -43,7 +44,7 @@ pub struct NativePlugin {
     name: String,
     code: Code,
     exports: Vec<String>,
-    /// Whether the library said itself what it can do.
+    /// Whether the library listed its functions itself.
     listed: bool,
     limits: Limits,
     calls: Arc<Semaphore>,
@@ -123,6 +124,16 @@ impl NativePlugin {
         }
     }
 
+    /// Returns the names of the parts of the confinement that the kernel lacks; nothing if the plugin
+    /// is not isolated.
+    pub fn missing_confinement(&self) -> &[&'static str] {
+        match &self.code {
+            Code::InProcess { .. } => &[],
+            #[cfg(target_os = "linux")]
+            Code::Isolated(isolated) => isolated.missing_confinement(),
+        }
+    }
+
     fn must_be_loaded(&self) -> Result<(), LoadError> {
         if self.unloaded.load(Ordering::Acquire) {
             return Err(LoadError::Unloaded {
@@ -188,7 +199,7 @@ enum Callable {
     Isolated(Arc<Isolated>),
 }
 
-/// Returns what a plugin answered as the result of the call.
+/// Turns the answer of a plugin into the result of the call.
 pub(super) fn output(
     plugin: &str,
     limits: &Limits,
@@ -231,8 +242,7 @@ impl Plugin for NativePlugin {
             }
         };
         let limit = self.limits.timeout;
-        let now = Instant::now();
-        let deadline = now.checked_add(limit).unwrap_or(now + FAR);
+        let deadline = deadline(limit).into();
         let permit = timeout_at(deadline, Arc::clone(&self.calls).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
             return Err(self.busy());
@@ -312,8 +322,13 @@ impl Plugin for NativePlugin {
     }
 }
 
-/// A deadline for time-outs that no clock reaches.
-pub(super) const FAR: std::time::Duration = std::time::Duration::from_hours(30 * 365 * 24);
+/// Returns when a call that begins now has used up `timeout`.
+pub(super) fn deadline(timeout: Duration) -> Instant {
+    /// For time-outs beyond what the clock can express.
+    const FAR: Duration = Duration::from_hours(30 * 365 * 24);
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or(now + FAR)
+}
 
 impl fmt::Debug for NativePlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,8 +10,8 @@ use qmt_loader::native::{Isolation, NativeLoader, NativePlugin, WorkerEnd};
 use qmt_loader::{Artifact, LoadError, LoadOptions, Loader, Plugin};
 use qmt_oci_ref::PluginKind;
 
-use crate::native::Workshop;
 use crate::support::{artifact, refusal};
+use crate::workshop::Workshop;
 
 /// The helper program that a host names.
 const WORKER: &str = env!("CARGO_BIN_EXE_qmt-plugin-worker");

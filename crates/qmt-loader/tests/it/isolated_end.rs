@@ -9,8 +9,8 @@ use qmt_loader::LoadError;
 use qmt_loader::native::WorkerEnd;
 
 use crate::isolated::{SHORT, is_running, load, must_vanish, options, process_of, text};
-use crate::native::Workshop;
 use crate::support::{SLACK, in_a_child, is_child};
+use crate::workshop::Workshop;
 
 /// No process is left behind, not even as a zombie.
 #[tokio::test]

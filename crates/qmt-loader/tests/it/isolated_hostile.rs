@@ -11,8 +11,8 @@ use qmt_loader::{LoadError, Loader, Plugin};
 use qmt_oci_ref::PluginKind;
 
 use crate::isolated::{SHORT, hostile, isolating, load, options, process_of, text};
-use crate::native::Workshop;
 use crate::support::{artifact, refusal};
+use crate::workshop::Workshop;
 
 /// Whether the kernel has the whole confinement; otherwise the test says what it does not see.
 async fn is_confined(workshop: &Workshop, test: &str) -> bool {

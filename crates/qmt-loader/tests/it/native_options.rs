@@ -6,8 +6,8 @@ use qmt_loader::refusal::NativeRefusal;
 use qmt_loader::{Artifact, LoadError, LoadOptions, Loader as _};
 use qmt_oci_ref::PluginKind;
 
-use crate::native::Workshop;
 use crate::support::{artifact, refusal};
+use crate::workshop::Workshop;
 
 /// A plugin that needs a library of this name.
 fn needing(workshop: &Workshop, name: &str) -> Artifact {

@@ -209,30 +209,38 @@ pub(crate) async fn load(
         options.at_start = None;
     }
     let plugin = loader.load(artifact, options).await.map_err(failed)?;
-    if is_isolated && !runs_isolated(&*plugin) {
-        return Err(failed(LoadError::Isolation {
-            plugin: name.clone(),
-            rule: "the loader that the host uses for native plugins must isolate them",
-            source: None,
-        }));
+    if is_isolated {
+        let missing = missing_confinement(&*plugin).ok_or_else(|| {
+            failed(LoadError::Isolation {
+                plugin: name.clone(),
+                rule: "the loader that the host uses for native plugins must isolate them",
+                source: None,
+            })
+        })?;
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            reporter.warning(format!(
+                "it is not fully isolated: the kernel lacks parts of the confinement: {missing}"
+            ));
+        }
     }
     let exports = plugin.exports().join(", ");
     reporter.finished(Stage::Load, format!("{kind}: {exports}"));
     Ok(plugin)
 }
 
-/// Reports whether the code of the plugin runs in other processes: a loader that the host program
-/// brings may not know this option.
+/// Returns the parts of the confinement that the kernel lacks, or `None` if the plugin runs in this
+/// process: the host may use another loader, which does not know this option.
 #[cfg(feature = "native")]
-fn runs_isolated(plugin: &dyn Plugin) -> bool {
+fn missing_confinement(plugin: &dyn Plugin) -> Option<&[&'static str]> {
     let plugin: &dyn std::any::Any = plugin;
-    let native = plugin.downcast_ref::<qmt_loader::native::NativePlugin>();
-    native.is_some_and(|native| native.isolation() == Isolation::Process)
+    let native = plugin.downcast_ref::<qmt_loader::native::NativePlugin>()?;
+    (native.isolation() == Isolation::Process).then(|| native.missing_confinement())
 }
 
 #[cfg(not(feature = "native"))]
-fn runs_isolated(_: &dyn Plugin) -> bool {
-    false
+fn missing_confinement(_: &dyn Plugin) -> Option<&[&'static str]> {
+    None
 }
 
 /// Returns the options that the config sets, and `defaults` where it sets none. The plugin gets the

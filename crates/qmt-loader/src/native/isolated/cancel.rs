@@ -1,4 +1,4 @@
-//! A call that its caller gave up: its worker is ended.
+//! The cancellation of calls: closing the socket of a worker ends the wait for its answer.
 
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -15,7 +15,7 @@ struct State {
 }
 
 impl Cancel {
-    /// Names the socket to close if the call is cancelled, and closes it if it was.
+    /// Sets the socket to close when the call is cancelled, and closes it if the call already is.
     pub(super) fn attach(&self, socket: &Arc<UnixStream>) {
         let mut state = self.state();
         state.socket = Some(Arc::clone(socket));
@@ -24,7 +24,7 @@ impl Cancel {
         }
     }
 
-    /// Takes the socket back, which stays open from here on. Returns whether it was open so far.
+    /// Removes the socket, so that it stays open. Returns whether the call was not cancelled.
     pub(super) fn detach(&self) -> bool {
         let mut state = self.state();
         state.socket = None;
@@ -40,7 +40,7 @@ impl Cancel {
     }
 }
 
-/// Cancels the call when it is dropped; a call that is done has detached its socket.
+/// Cancels the call when it is dropped. It has no effect after [`Cancel::detach`].
 #[derive(Debug)]
 pub(super) struct CancelOnDrop(pub(super) Arc<Cancel>);
 

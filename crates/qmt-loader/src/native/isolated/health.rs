@@ -1,4 +1,4 @@
-//! How long a plugin whose workers ended waits for the next one.
+//! The pause before the next worker of a plugin whose workers failed.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ const FIRST: Duration = Duration::from_millis(10);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Failures of a plugin's workers since its last call that went well.
+/// Failures of a plugin's workers since its last call that succeeded.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     failures: u32,

@@ -1,5 +1,5 @@
-//! A native plugin in worker processes: a process for each call that runs at the same time, kept for
-//! later calls, and ended by a call that does not end well.
+//! A native plugin in worker processes: one for each call that runs at the same time. A worker is
+//! kept for later calls, unless a call fails to end well: then the worker is ended.
 
 mod cancel;
 mod health;
@@ -22,17 +22,17 @@ use self::health::Health;
 use self::process::{Failure, Ready, Worker};
 pub(super) use self::spec::{Spec, check};
 use super::ffi::Outcome;
-use super::plugin::{FAR, OPENING, output};
+use super::plugin::{OPENING, deadline, output};
 use super::start;
 use crate::error::LoadError;
 
 /// The worker processes of one plugin that may run at the same time, those of leases included.
 pub(super) const WORKERS_MAX: usize = 8;
-/// How often a call that waits for a new worker looks whether it was given up.
-const LOOK: Duration = Duration::from_millis(20);
-/// How long a call may keep the thread that polls it.
+/// How often a call that waits for a new worker checks whether it was cancelled.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
+/// How long a call may block the thread that polls it.
 const SLICE: Duration = Duration::from_micros(200);
-/// The bytes of an input that a socket takes without waiting.
+/// The bytes of a call that a socket takes without waiting.
 const SMALL: usize = 16 * 1024;
 
 /// A plugin, or a lease of one, whose library is open in other processes.
@@ -41,8 +41,10 @@ pub(super) struct Isolated {
     health: Arc<Mutex<Health>>,
     idle: Mutex<Vec<Worker>>,
     slots: Arc<Semaphore>,
-    /// A lease counts as a call of its plugin, and has one worker.
+    /// Of a lease, which has one worker and counts as a call of its plugin.
     lease: Option<OwnedSemaphorePermit>,
+    /// The parts of the confinement that the kernel lacks.
+    missing_confinement: Vec<&'static str>,
     is_unloaded: AtomicBool,
 }
 
@@ -50,11 +52,10 @@ impl Isolated {
     /// Starts the first worker. Returns the plugin and the functions that it listed. Blocks.
     pub(super) fn load(spec: Spec) -> Result<(Arc<Self>, Option<Vec<String>>), LoadError> {
         let deadline = deadline(spec.limits.timeout);
-        let this = Self::new(Arc::new(spec), Arc::default(), WORKERS_MAX, None);
+        let mut this = Self::new(Arc::new(spec), Arc::default(), WORKERS_MAX, None);
         let (worker, ready) = this.start(deadline, &Cancel::default())?;
-        if !ready.missing.names().is_empty() {
-            this.spec.warn(ready.missing);
-        }
+        this.missing_confinement = ready.missing.names();
+        this.spec.warn(&this.missing_confinement);
         this.idle().push(worker);
         let exports = ready.exports.map(|names| start::listed(&names));
         Ok((Arc::new(this), exports))
@@ -72,14 +73,20 @@ impl Isolated {
             idle: Mutex::default(),
             slots: Arc::new(Semaphore::new(slots)),
             lease,
+            missing_confinement: Vec::new(),
             is_unloaded: AtomicBool::new(false),
         }
     }
 
+    /// Returns the parts of the confinement that the kernel lacks.
+    pub(super) fn missing_confinement(&self) -> &[&'static str] {
+        &self.missing_confinement
+    }
+
     /// Makes a call. Dropping the future ends the worker of the call.
     ///
-    /// The call begins on the thread that polls, and moves to one that may block if its answer does
-    /// not come soon: two changes of thread take longer than many calls do.
+    /// The call begins on the thread that polls, and moves to a thread that may block if no answer
+    /// arrives within [`SLICE`]: moving there and back takes longer than many calls do.
     pub(super) async fn call(
         self: &Arc<Self>,
         export: &str,
@@ -88,12 +95,12 @@ impl Isolated {
         let deadline = deadline(self.spec.limits.timeout);
         let permit = self.permit(deadline).await?;
         let mut begun = None;
-        if input.len() <= SMALL
+        if export.len() + input.len() <= SMALL
             && let Some(mut worker) = self.idle_worker()
         {
             let sent = worker.send(&self.spec, export, &input, Instant::now() + SLICE);
             if sent.is_ok()
-                && let Some(outcome) = worker.receive_soon(&self.spec, SLICE)
+                && let Some(outcome) = worker.receive_soon(&self.spec, Instant::now() + SLICE)
             {
                 self.health().succeeded();
                 self.put_back(worker);
@@ -134,14 +141,17 @@ impl Isolated {
             let (worker, _) = this.start(deadline, cancel)?;
             cancel.detach();
             let (spec, health) = (Arc::clone(&this.spec), Arc::clone(&this.health));
-            let lease = Self::new(spec, health, 1, Some(permit));
+            let mut lease = Self::new(spec, health, 1, Some(permit));
+            lease
+                .missing_confinement
+                .clone_from(&this.missing_confinement);
             lease.idle().push(worker);
             Ok(Arc::new(lease))
         })
         .await
     }
 
-    /// Ends the workers that make no call, and those that do after it.
+    /// Ends the idle workers at once, and the others after their call.
     pub(super) fn unload(&self) {
         self.is_unloaded.store(true, Ordering::Release);
         self.idle().clear();
@@ -192,7 +202,7 @@ impl Isolated {
         self.finish(export, worker, result, cancel)
     }
 
-    /// Keeps the worker for later calls if its call went well, and returns what came of it.
+    /// Keeps the worker for later calls if the call went well, and returns the result of the call.
     fn finish(
         &self,
         export: &str,
@@ -203,7 +213,7 @@ impl Isolated {
         match result {
             Ok(outcome) => {
                 self.health().succeeded();
-                // Otherwise its socket is closed, and it ends.
+                // A cancelled call has closed the socket.
                 if cancel.detach() {
                     self.put_back(worker);
                 }
@@ -213,7 +223,8 @@ impl Isolated {
         }
     }
 
-    /// Takes a worker that waits for calls. One that ended or spoke while it waited is a failure.
+    /// Takes a worker that waits for calls. One that ended, or sent anything, while it waited counts
+    /// as a failure.
     fn idle_worker(&self) -> Option<Worker> {
         loop {
             let idle = self.idle().pop();
@@ -231,7 +242,7 @@ impl Isolated {
         }
     }
 
-    /// Starts a worker, after the pause that earlier failures demand.
+    /// Starts a worker, after the pause that follows earlier failures.
     fn start(&self, deadline: Instant, cancel: &Cancel) -> Result<(Worker, Ready), LoadError> {
         self.pause(deadline, cancel)?;
         let (mut worker, ready) = Worker::start(&self.spec, deadline, cancel)
@@ -262,12 +273,12 @@ impl Isolated {
             && !left.is_zero()
             && !cancel.is_cancelled()
         {
-            thread::sleep(left.min(LOOK));
+            thread::sleep(left.min(CHECK_EVERY));
         }
         Ok(())
     }
 
-    /// Ends the worker, and says what happened.
+    /// Ends the worker, and returns the error of its call.
     fn failed(
         &self,
         export: &str,
@@ -276,7 +287,7 @@ impl Isolated {
         cancel: &Cancel,
     ) -> LoadError {
         let plugin = self.spec.name.clone();
-        // That the caller gave up says nothing about the plugin.
+        // A cancelled or late call is no reason to pause the plugin.
         if !cancel.is_cancelled() && !matches!(failure, Failure::TimedOut) {
             self.health().failed();
         }
@@ -328,9 +339,4 @@ impl Isolated {
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn deadline(timeout: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(timeout).unwrap_or(now + FAR)
 }

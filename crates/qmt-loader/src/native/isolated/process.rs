@@ -1,6 +1,6 @@
 //! One worker process, as the host sees it: a child, and a socket whose other end is not trusted.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -21,22 +21,23 @@ use super::spawner;
 use crate::error::WorkerEnd;
 use crate::limits::MESSAGE_MAX;
 
-/// How long a process that closed its socket has to end by itself, so that its status can be told.
+/// How long a process that closed its socket may take to exit before it is killed. The exit status
+/// of one that exits in time is part of the error.
 const ENDING: Duration = Duration::from_millis(200);
-/// The bytes of an answer that are read at once, if it comes soon.
-const SOON: usize = 16 * 1024;
+/// The bytes that are read at once: a short answer with its header.
+const READ_AT_ONCE: usize = 16 * 1024;
 
-/// Why a worker did not do what it was asked for. It is of no use any more.
+/// Why a worker failed. It cannot be used again.
 pub(super) enum Failure {
-    /// The time was over.
+    /// The deadline passed.
     TimedOut,
     /// It ended, or closed its socket.
     Gone,
-    /// It sent what no worker sends.
+    /// It sent a message that is not valid at this point.
     Invalid(&'static str),
     /// The library does not start.
     Refused(Refusal),
-    /// The kernel lacks parts of the confinement, which are required.
+    /// The kernel lacks required parts of the confinement.
     Unconfined(Missing),
     /// The process could not be started.
     NotStarted(io::Error),
@@ -52,7 +53,7 @@ impl Failure {
     }
 }
 
-/// What a worker said when it was ready.
+/// What a worker reported when it was ready.
 pub(super) struct Ready {
     /// The names that the library listed, one a line; `None` if it lists none.
     pub(super) exports: Option<Vec<u8>>,
@@ -61,13 +62,11 @@ pub(super) struct Ready {
 
 /// A process that has opened the library. Dropping it ends the process.
 pub(super) struct Worker {
-    /// `None` once its end was waited for.
+    /// `None` after its exit status was read.
     child: Option<Child>,
-    socket: Arc<UnixStream>,
+    stream: BufReader<Timed>,
     /// When the call was sent that is not answered yet.
     sent: Option<Instant>,
-    /// The bytes of its answer that were read before all of it was there.
-    early: Vec<u8>,
     /// The time that it spent in calls.
     busy: Duration,
     /// How often its limit of processor time was raised.
@@ -82,7 +81,7 @@ impl Worker {
         cancel: &Cancel,
     ) -> Result<(Self, Ready), (Option<Self>, Failure)> {
         let mut worker = Self::spawn(spec).map_err(|error| (None, Failure::NotStarted(error)))?;
-        cancel.attach(&worker.socket);
+        cancel.attach(worker.socket());
         match worker.begin(spec, deadline) {
             Ok(ready) => Ok((worker, ready)),
             Err(failure) => Err((Some(worker), failure)),
@@ -102,35 +101,34 @@ impl Worker {
             .stderr(Stdio::null());
         Ok(Self {
             child: Some(spawner::start(command)?),
-            socket: Arc::new(ours),
+            stream: BufReader::with_capacity(READ_AT_ONCE, Timed::new(ours)),
             sent: None,
-            early: Vec::new(),
             busy: Duration::ZERO,
             raised: 0,
         })
     }
 
     fn begin(&mut self, spec: &Spec, deadline: Instant) -> Result<Ready, Failure> {
-        let mut socket = self.until(deadline);
+        let stream = self.until(deadline);
         let failed = |error: io::Error| Failure::of(&error);
-        frame::write(&mut socket, Kind::Hello, 0, &[], &spec.hello).map_err(failed)?;
-        let header = frame::read(&mut socket).map_err(failed)?;
+        frame::write(stream.get_mut(), Kind::Hello, 0, &[], &spec.hello).map_err(failed)?;
+        let header = frame::read(stream).map_err(failed)?;
         let missing = match header.kind {
             Kind::Confined => Missing(header.number.cast_unsigned()),
-            Kind::Refused => return Err(refusal(&mut socket, header)),
+            Kind::Refused => return Err(refusal(stream, header)),
             _ => return Err(Failure::Invalid("a message before it was confined")),
         };
         if spec.required && missing != Missing::default() {
             return Err(Failure::Unconfined(missing));
         }
-        let header = frame::read(&mut socket).map_err(failed)?;
+        let header = frame::read(stream).map_err(failed)?;
         match header.kind {
             Kind::Ready => {
-                let names = body(&mut socket, header, START_MAX)?;
+                let names = body(stream, header, START_MAX)?;
                 let exports = (header.number == 1).then_some(names);
                 Ok(Ready { exports, missing })
             }
-            Kind::Refused => Err(refusal(&mut socket, header)),
+            Kind::Refused => Err(refusal(stream, header)),
             _ => Err(Failure::Invalid("an answer before it was ready")),
         }
     }
@@ -158,36 +156,27 @@ impl Worker {
         self.raise_time(spec);
         self.sent = Some(Instant::now());
         let export_len = i32::try_from(export.len()).unwrap_or(i32::MAX);
-        let mut socket = self.until(deadline);
-        frame::write(
-            &mut socket,
-            Kind::Call,
-            export_len,
-            export.as_bytes(),
-            input,
-        )
-        .map_err(|error| Failure::of(&error))
+        let socket = self.until(deadline).get_mut();
+        frame::write(socket, Kind::Call, export_len, export.as_bytes(), input)
+            .map_err(|error| Failure::of(&error))
     }
 
-    /// Returns the answer to the call that was sent, if all of it is here within `wait`.
-    pub(super) fn receive_soon(&mut self, spec: &Spec, wait: Duration) -> Option<Outcome> {
-        self.until(Instant::now() + wait).wait(PollFlags::IN).ok()?;
-        let mut buffer = [0; SOON];
-        let len = (&*self.socket).read(&mut buffer).ok()?;
-        self.early.extend(buffer.get(..len)?);
-        let mut rest = &*self.early;
-        // Otherwise it is a part of an answer, or none; `receive` looks at it again.
+    /// Returns the answer to the call that was sent, if it is short and arrives before `deadline`.
+    pub(super) fn receive_soon(&mut self, spec: &Spec, deadline: Instant) -> Option<Outcome> {
+        let stream = self.until(deadline);
+        let buffer = stream.fill_buf().ok()?;
+        let mut rest = buffer;
+        // A part of an answer stays in the buffer, for `receive`.
         let outcome = answer(&mut rest, spec.limits.memory_max).ok()?;
-        self.early = rest.to_vec();
+        let read = buffer.len() - rest.len();
+        stream.consume(read);
         self.received();
         Some(outcome)
     }
 
     /// Waits for the answer to the call that was sent.
     pub(super) fn receive(&mut self, spec: &Spec, deadline: Instant) -> Result<Outcome, Failure> {
-        let mut stream = self.early.chain(self.until(deadline));
-        let result = answer(&mut stream, spec.limits.memory_max);
-        self.early.clear();
+        let result = answer(self.until(deadline), spec.limits.memory_max);
         self.received();
         result
     }
@@ -200,14 +189,15 @@ impl Worker {
         self.busy = self.busy.saturating_add(time);
     }
 
-    /// Reports whether it waits for a call: it has not ended, and said nothing that answers no call.
+    /// Reports whether it waits for a call: it has not ended, and sent nothing since its last answer.
     pub(super) fn is_quiet(&self) -> bool {
         let now = Some(&Timespec::default());
-        let events = rustix::event::poll(&mut [PollFd::new(&*self.socket, PollFlags::IN)], now);
-        self.early.is_empty() && events == Ok(0)
+        let socket = &*self.stream.get_ref().socket;
+        let events = rustix::event::poll(&mut [PollFd::new(socket, PollFlags::IN)], now);
+        self.stream.buffer().is_empty() && events == Ok(0)
     }
 
-    /// Ends the process, and returns how it had ended before, if it had.
+    /// Ends the process. Returns how it ended, if it ended without that.
     pub(super) fn into_end(mut self, failure: &Failure) -> WorkerEnd {
         if let Failure::Invalid(what) = failure {
             return WorkerEnd::Invalid { what };
@@ -234,7 +224,7 @@ impl Worker {
     }
 
     pub(super) fn socket(&self) -> &Arc<UnixStream> {
-        &self.socket
+        &self.stream.get_ref().socket
     }
 
     /// Raises the limit of processor time by as much as the next call may need.
@@ -261,9 +251,9 @@ impl Worker {
         }
     }
 
-    fn until(&self, deadline: Instant) -> Timed<'_> {
-        let socket = &self.socket;
-        Timed { socket, deadline }
+    fn until(&mut self, deadline: Instant) -> &mut BufReader<Timed> {
+        self.stream.get_mut().deadline = deadline;
+        &mut self.stream
     }
 }
 
@@ -316,8 +306,8 @@ fn body(from: &mut impl Read, header: Header, limit: u64) -> Result<Vec<u8>, Fai
     }
 }
 
-fn refusal(socket: &mut Timed<'_>, header: Header) -> Failure {
-    match body(socket, header, START_MAX) {
+fn refusal(from: &mut impl Read, header: Header) -> Failure {
+    match body(from, header, START_MAX) {
         Ok(body) => serde_json::from_slice(&body).map_or(
             Failure::Invalid("a refusal that is not JSON"),
             Failure::Refused,
@@ -326,24 +316,18 @@ fn refusal(socket: &mut Timed<'_>, header: Header) -> Failure {
     }
 }
 
-/// A socket that is read and written until a deadline.
-struct Timed<'a> {
-    socket: &'a UnixStream,
+/// A socket that does not block, read and written until a deadline.
+struct Timed {
+    socket: Arc<UnixStream>,
     deadline: Instant,
 }
 
-impl Timed<'_> {
-    /// Tries until the socket can do it or the time is over. Blocks at most until the deadline.
-    fn retry(
-        &self,
-        events: PollFlags,
-        mut act: impl FnMut(&UnixStream) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        loop {
-            match act(self.socket) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(events)?,
-                result => return result,
-            }
+impl Timed {
+    /// Each use sets a deadline first.
+    fn new(socket: UnixStream) -> Self {
+        Self {
+            socket: Arc::new(socket),
+            deadline: Instant::now(),
         }
     }
 
@@ -353,7 +337,7 @@ impl Timed<'_> {
             return Err(io::ErrorKind::TimedOut.into());
         }
         let left = Timespec::try_from(left).ok();
-        match rustix::event::poll(&mut [PollFd::new(self.socket, events)], left.as_ref()) {
+        match rustix::event::poll(&mut [PollFd::new(&*self.socket, events)], left.as_ref()) {
             // A signal is no reason to stop.
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
@@ -361,15 +345,30 @@ impl Timed<'_> {
     }
 }
 
-impl Read for Timed<'_> {
+/// Waits first: an answer is not there yet when its reading begins.
+impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.retry(PollFlags::IN, |mut socket| socket.read(buffer))
+        loop {
+            self.wait(PollFlags::IN)?;
+            match (&*self.socket).read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
     }
 }
 
-impl Write for Timed<'_> {
+/// Writes first: the socket of a worker that waits for a call is empty.
+impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.retry(PollFlags::OUT, |mut socket| socket.write(bytes))
+        loop {
+            match (&*self.socket).write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait(PollFlags::OUT)?;
+                }
+                result => return result,
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

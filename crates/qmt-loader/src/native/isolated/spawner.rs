@@ -1,7 +1,7 @@
-//! The one thread that starts worker processes and waits for their ends.
+//! The thread that starts all worker processes and reaps them.
 //!
-//! The kernel ends a worker together with the *thread* that started it, and the threads of a runtime
-//! come and go; this one stays for the life of the process.
+//! The kernel ends a worker together with the *thread* that started it. Threads of a runtime can end
+//! at any time; this one ends with the process.
 
 use std::io;
 use std::process::{Child, Command};
@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-/// How often the thread looks after processes that were killed and are not gone.
+/// How often the thread tries to reap the processes that were killed.
 const REAP_EVERY: Duration = Duration::from_millis(20);
 
 enum Job {
@@ -39,7 +39,7 @@ pub(super) fn start(command: Command) -> io::Result<Child> {
 
 /// Kills a process and does not wait for its end.
 pub(super) fn end(mut child: Child) {
-    // It fails where the process was waited for.
+    // It fails if the process was reaped.
     let _ = child.kill();
     if let Ok(jobs) = &*JOBS {
         // Without the thread, the process stays a zombie until this one ends.
@@ -56,7 +56,7 @@ fn work(jobs: &Receiver<Job>) {
             jobs.recv_timeout(REAP_EVERY)
         };
         match job {
-            // The caller may have gone; then the process loses its socket and ends.
+            // If the caller stopped waiting, nothing uses the process.
             Ok(Job::Start(mut command, answer)) => {
                 if let Err(mpsc::SendError(Ok(child))) = answer.send(command.spawn()) {
                     end(child);

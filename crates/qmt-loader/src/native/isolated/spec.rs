@@ -1,4 +1,4 @@
-//! What every worker of a plugin is started with.
+//! What is checked before the first worker of a plugin starts, and the same for all of them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,8 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Once;
 
-use super::super::frame::{HELLO_MAX, Hello, Missing, VERSION};
-use super::super::isolation::Settings;
+use super::super::frame::{HELLO_MAX, Hello, VERSION};
+use super::super::isolation::{self, Settings};
 use super::super::{sealed, worker};
 use super::process::cpu_seconds;
 use crate::error::LoadError;
@@ -18,7 +18,7 @@ use crate::loader::Artifact;
 /// This process's own program, also where its file was replaced.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// What every worker of a plugin is started with.
+/// How each worker of a plugin is started.
 pub(in crate::native) struct Spec {
     pub(super) name: String,
     pub(super) program: PathBuf,
@@ -32,7 +32,7 @@ pub(in crate::native) struct Spec {
 }
 
 impl Spec {
-    /// Checks what is granted, and seals the library. Nothing is started.
+    /// Checks the rights and seals the library. Nothing is started.
     pub(in crate::native) fn new(
         artifact: &Artifact,
         options: &LoadOptions,
@@ -51,37 +51,32 @@ impl Spec {
         })
     }
 
-    /// Says once in the life of this process what the kernel lacks.
-    pub(super) fn warn(&self, missing: Missing) {
+    /// Logs what the kernel lacks, once in the life of this process.
+    pub(super) fn warn(&self, missing: &[&str]) {
         static ONCE: Once = Once::new();
+        if missing.is_empty() {
+            return;
+        }
         ONCE.call_once(|| {
             tracing::warn!(
                 plugin = self.name,
-                missing = missing.names().join(", "),
-                "isolated plugins are confined only in part: the kernel lacks the rest"
+                missing = missing.join(", "),
+                "isolated plugins are not fully confined: the kernel lacks parts of the confinement"
             );
         });
-    }
-}
-
-fn isolation(plugin: &str, rule: &'static str) -> LoadError {
-    LoadError::Isolation {
-        plugin: plugin.to_owned(),
-        rule,
-        source: None,
     }
 }
 
 fn program(plugin: &str, settings: &Settings) -> Result<PathBuf, LoadError> {
     match &settings.program {
         Some(program) if program.is_absolute() => Ok(program.clone()),
-        Some(_) => Err(isolation(
+        Some(_) => Err(isolation::refused(
             plugin,
             "the path of the worker program must be absolute",
         )),
-        // Without the call in `main`, the host itself would run a second time.
+        // Without the call in `main`, the host itself would run a second time as its worker.
         None if worker::is_prepared() => Ok(PathBuf::from(THIS_PROGRAM)),
-        None => Err(isolation(
+        None => Err(isolation::refused(
             plugin,
             "the `main` of the host must call `qmt_loader::native::run_worker_if_asked` first, or \
              its loader must name a worker program (`NativeLoader::worker`)",
@@ -89,7 +84,7 @@ fn program(plugin: &str, settings: &Settings) -> Result<PathBuf, LoadError> {
     }
 }
 
-/// What a worker is granted.
+/// The rights of a worker.
 struct Grants {
     readable: Vec<PathBuf>,
     writable: Vec<PathBuf>,
@@ -105,7 +100,7 @@ fn refused(plugin: &str, grant: &str, rule: &'static str, source: Option<io::Err
     }
 }
 
-/// Checks what is granted.
+/// Checks the rights that are granted.
 pub(in crate::native) fn check(plugin: &str, options: &LoadOptions) -> Result<(), LoadError> {
     Grants::new(plugin, options).map(drop)
 }
@@ -166,13 +161,12 @@ fn hello(
         required: settings.required,
         memory_max: limits.memory_max,
         library_len: u64::try_from(artifact.bytes().len()).unwrap_or(u64::MAX),
-        output_max: limits.memory_max,
         cpu_seconds: cpu_seconds(limits.timeout, 0),
         readable: granted.readable,
         writable: granted.writable,
         config: granted.config,
     };
-    // All of it is text and numbers, so that only its size can be wrong.
+    // Text and numbers are always valid JSON; paths were checked to be UTF-8.
     let hello = serde_json::to_vec(&hello).unwrap_or_default();
     if let Ok(1..=HELLO_MAX) = u64::try_from(hello.len()) {
         return Ok(hello);

@@ -1,4 +1,4 @@
-//! Takes away from this process what a plugin does not need, for good.
+//! Confines this process, irrevocably, to what a plugin needs.
 
 use std::fs;
 use std::io;
@@ -32,17 +32,17 @@ const SYSTEM_LIBRARIES: [&str; 9] = [
     "/etc/ld.so.cache",
     "/etc/ld-musl-x86_64.path",
 ];
-/// The descriptors that a plugin may have open.
+/// The descriptors that a worker may have open.
 const FILES_MAX: u64 = 64;
-/// The processes and threads of the user, above which a plugin starts no thread.
+/// The processes and threads that the user may have when a worker starts a thread.
 const THREADS_MAX: u64 = 4096;
 
 /// Asks the kernel to end this process together with the host.
 pub(super) fn end_with_the_host(missing: &mut Missing) {
     let set = process::set_parent_process_death_signal(Some(Signal::KILL));
     missing.unless(set.is_ok(), Missing::PARENT);
-    // Away from the terminal of the host and from signals to its process group. It fails for the
-    // leader of a group, which is not in that of the host.
+    // It leaves the terminal and the process group of the host. It fails for the leader of a group,
+    // which has left that of the host.
     let _ = process::setsid();
 }
 
@@ -66,7 +66,7 @@ fn filter_system_calls() -> bool {
     filter.is_some_and(|filter| seccompiler::apply_filter(&filter).is_ok())
 }
 
-/// There is a filter for the architectures above alone.
+/// Other architectures have no filter.
 #[cfg(not(any(
     target_arch = "aarch64",
     target_arch = "riscv64",
@@ -77,7 +77,7 @@ fn filter_system_calls() -> bool {
 }
 
 /// Allows the libraries of the system and the folders that are granted, and no other file. Returns
-/// whether the kernel does all of it.
+/// whether the kernel enforces all of it.
 fn files(hello: &Hello) -> Result<bool, RulesetError> {
     let all = AccessFs::from_all(ABI::V3);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
@@ -92,8 +92,8 @@ fn files(hello: &Hello) -> Result<bool, RulesetError> {
     Ok(status.ruleset == RulesetStatus::FullyEnforced)
 }
 
-/// Where the kernel can, refuses TCP, devices, and signals and sockets of other processes once more:
-/// the filter of system calls refuses them as well.
+/// Refuses TCP, devices, and signals and sockets of other processes, if the kernel can. It is a second
+/// barrier: the filter of system calls refuses them as well, so a failure is not reported.
 fn network() {
     let restrict = || -> Result<_, RulesetError> {
         Ruleset::default()
@@ -106,7 +106,7 @@ fn network() {
     let _ = restrict();
 }
 
-/// Gives up capabilities, and the way to new ones; refuses core dumps and debuggers.
+/// Gives up capabilities and the means to gain new ones; refuses core dumps and debuggers.
 fn privileges() -> io::Result<()> {
     thread::set_no_new_privs(true)?;
     process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
@@ -142,7 +142,7 @@ fn limits(hello: &Hello) -> io::Result<()> {
         process::setrlimit(resource, limit)?;
     }
     if let Some(seconds) = hello.cpu_seconds {
-        // The host raises the soft limit, for which the hard one must stay.
+        // The hard limit stays, because the host raises the soft one later.
         let maximum = process::getrlimit(Resource::Cpu).maximum;
         let current = Some(maximum.map_or(seconds, |maximum| maximum.min(seconds)));
         process::setrlimit(Resource::Cpu, Rlimit { current, maximum })?;
@@ -159,10 +159,11 @@ fn mapped() -> io::Result<u64> {
         .and_then(|pages| pages.parse::<u64>().ok());
     let page = u64::try_from(rustix::param::page_size()).unwrap_or(u64::MAX);
     let bytes = pages.and_then(|pages| pages.checked_mul(page));
-    bytes.ok_or_else(|| io::Error::other("`/proc/self/statm` is not as expected"))
+    bytes.ok_or_else(|| io::Error::other("`/proc/self/statm` does not begin with a number"))
 }
 
-/// Whether this process has one thread: rules of the kernel hold for threads one by one.
+/// Reports whether this process has one thread: Landlock, seccomp and capabilities confine threads
+/// one by one.
 pub(super) fn is_single_threaded() -> bool {
     let tasks = fs::read_dir(Path::new("/proc/self/task"));
     tasks.is_ok_and(|tasks| tasks.count() == 1)

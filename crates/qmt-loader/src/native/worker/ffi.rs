@@ -7,11 +7,11 @@
 use std::io;
 use std::os::fd::RawFd;
 
-/// Closes all descriptors from `first` on (Linux 5.9). For the beginning of `main` alone: nothing in
-/// the process owns one of them then.
+/// Closes all descriptors from `first` on (Linux 5.9). It must be called at the beginning of `main`,
+/// before anything in the process owns one of them.
 pub(super) fn close_from(first: RawFd) -> io::Result<()> {
     // SAFETY: the call takes three numbers and touches no memory. The descriptors were inherited, so
-    // no value of this process counts on one of them.
+    // no value of this process owns one of them.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
     if closed == 0 {
         return Ok(());
@@ -23,7 +23,7 @@ pub(super) fn close_from(first: RawFd) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// That a worker has no descriptor of its host is tested with a plugin that looks for them.
+    /// `nothing_is_inherited` of the integration tests proves that the others are closed.
     #[test]
     fn descriptors_below_the_first_stay_open() {
         let file = std::fs::File::open("/proc/self/exe").unwrap();

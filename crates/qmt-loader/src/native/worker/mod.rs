@@ -1,5 +1,5 @@
-//! The other side of an isolated plugin: a process that confines itself, opens one library, and
-//! makes the calls that the host asks for, one after the other.
+//! The worker process of an isolated plugin: it confines itself, opens one library, and makes the
+//! calls that the host requests, one after the other.
 
 mod confine;
 mod ffi;
@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use qmt_oci_ref::text;
 use rustix::fs::FileType;
 
 use super::ffi::{Abi, Library, Outcome};
@@ -26,7 +27,7 @@ use super::start::{self, Refusal};
 /// The first descriptor after the standard streams.
 const FIRST: i32 = 3;
 
-/// Whether `main` of this process would become a worker.
+/// Whether `main` of this program calls [`run_if_asked`].
 static IS_PREPARED: AtomicBool = AtomicBool::new(false);
 
 /// Reports whether this program can be started as a worker.
@@ -34,7 +35,7 @@ pub(super) fn is_prepared() -> bool {
     IS_PREPARED.load(Ordering::Relaxed)
 }
 
-/// Runs the worker and ends the process, if the only argument says so.
+/// Runs the worker and exits, if the only argument is [`WORKER_ARGUMENT`].
 pub(super) fn run_if_asked() {
     IS_PREPARED.store(true, Ordering::Relaxed);
     let mut arguments = std::env::args_os().skip(1);
@@ -59,7 +60,9 @@ fn run() -> io::Result<()> {
     let hello: Hello = receive_hello(&mut socket)?;
     let parent = rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get());
     if parent.map(i32::cast_unsigned) != Some(hello.host) || hello.version != VERSION {
-        return Err(io::Error::other("this process has another host"));
+        return Err(io::Error::other(
+            "the host has ended, or has another version",
+        ));
     }
     if !confine::is_single_threaded() {
         let refusal = Refusal::Start(
@@ -86,11 +89,8 @@ fn run() -> io::Result<()> {
             let is_listed = exports.is_some();
             let names = exports.unwrap_or_default();
             frame::write(&mut socket, Kind::Ready, is_listed.into(), &[], &names)?;
-            serve(
-                &mut socket,
-                &abi,
-                usize::try_from(hello.output_max).unwrap_or(usize::MAX),
-            )
+            let output_max = usize::try_from(hello.memory_max).unwrap_or(usize::MAX);
+            serve(&mut socket, &abi, output_max)
         }
     }
 }
@@ -102,7 +102,7 @@ fn inherited() -> io::Result<(File, File)> {
     let library = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let mode = rustix::fs::fstat(&socket)?.st_mode;
     if FileType::from_raw_mode(mode) != FileType::Socket {
-        return Err(io::Error::other("a worker is started by a host"));
+        return Err(io::Error::other("stdin must be the socket of a host"));
     }
     confine::close_standard_streams()?;
     Ok((socket, library))
@@ -120,7 +120,9 @@ fn receive_hello(socket: &mut File) -> io::Result<Hello> {
 /// Opens the library by its descriptor and starts it.
 fn open(library: &File, hello: &Hello) -> Result<(Abi, Option<Vec<u8>>), Refusal> {
     let path = format!("/proc/self/fd/{}", library.as_raw_fd());
-    let opened = Library::open(Path::new(&path)).map_err(|error| Refusal::Open(said(&error)))?;
+    // The causes say which library is missing.
+    let opened = Library::open(Path::new(&path))
+        .map_err(|error| Refusal::Open(text::messages(&error).join(": ")))?;
     let abi = Abi::find(&Arc::new(opened))
         .ok_or_else(|| Refusal::Start("it does not implement `qmt_plugin.h`".to_owned()))?;
     start::version(&abi)?;
@@ -129,13 +131,6 @@ fn open(library: &File, hello: &Hello) -> Result<(Abi, Option<Vec<u8>>), Refusal
     start::configure(&abi, &config)?;
     let exports = start::exports(&abi)?;
     Ok((abi, exports))
-}
-
-/// Returns an error with its causes: those of the dynamic loader say which library is missing.
-fn said(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
 }
 
 fn serve(socket: &mut File, abi: &Abi, output_max: usize) -> io::Result<()> {

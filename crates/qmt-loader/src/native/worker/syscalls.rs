@@ -1,8 +1,8 @@
-//! Which system calls the code of a plugin cannot make in a worker.
+//! The filter of system calls.
 //!
-//! What starts programs and processes, reaches other processes, opens sockets, administers the
-//! machine, or changes files by a way that Landlock does not see. Such a call fails with `EPERM`.
-//! Calls that are newer than this list do not exist for the plugin (`ENOSYS`).
+//! Calls fail with `EPERM` if they start programs or processes, reach other processes, open sockets,
+//! administer the machine, or change files in ways that Landlock does not restrict. Calls that are
+//! newer than this list fail with `ENOSYS`.
 
 use std::collections::BTreeMap;
 use std::process;
@@ -12,7 +12,7 @@ use seccompiler::{
     SeccompFilter, SeccompRule, sock_filter,
 };
 
-/// Calls that are refused, whatever their arguments are.
+/// Calls that are refused with all arguments.
 const REFUSED: &[i64] = &[
     // Programs and other processes.
     libc::SYS_execve,
@@ -65,7 +65,7 @@ const REFUSED: &[i64] = &[
     libc::SYS_mq_open,
     libc::SYS_mq_unlink,
     libc::SYS_mq_notify,
-    // Memory that no limit counts, and parts of the kernel with a history of holes.
+    // Memory that no limit counts, and parts of the kernel with many past vulnerabilities.
     libc::SYS_memfd_create,
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
@@ -78,7 +78,7 @@ const REFUSED: &[i64] = &[
     libc::SYS_request_key,
     libc::SYS_keyctl,
     libc::SYS_personality,
-    // Files: what Landlock does not see.
+    // Changes of files that Landlock does not restrict.
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
     libc::SYS_fchown,
@@ -124,14 +124,15 @@ const REFUSED: &[i64] = &[
     libc::SYS_clock_settime,
     libc::SYS_clock_adjtime,
     libc::SYS_adjtimex,
-    // `quotactl_fd`, `memfd_secret`, `process_mrelease`, `fchmodat2`: everywhere the same numbers.
+    // `quotactl_fd`, `memfd_secret`, `process_mrelease`, `fchmodat2`: the same numbers on all
+    // architectures.
     443,
     447,
     448,
     452,
 ];
 
-/// Calls of this architecture alone: older forms of the above.
+/// Calls that only this architecture has: older forms of the above.
 #[cfg(target_arch = "x86_64")]
 const REFUSED_HERE: &[i64] = &[
     libc::SYS_setrlimit,
@@ -159,7 +160,7 @@ const PRCTL_REFUSED: &[i32] = &[
     libc::PR_SET_PTRACER,
 ];
 
-/// Commands of `fcntl` by which a file sends signals to other processes, or blocks their opening it.
+/// Commands of `fcntl` that make the kernel signal another process, or delay its opening of a file.
 const FCNTL_REFUSED: &[i32] = &[
     libc::F_SETOWN,
     libc::F_SETLEASE,
@@ -170,11 +171,11 @@ const FCNTL_REFUSED: &[i32] = &[
 const F_SETSIG: i32 = 10;
 const F_SETOWN_EX: i32 = 15;
 
-/// Requests of `ioctl` that do the same, or type into a terminal.
+/// Requests of `ioctl` that do the same, or type into a terminal: `FIOSETOWN`, `SIOCSPGRP`, `TIOCSTI`.
 const IOCTL_REFUSED: &[u64] = &[0x8901, 0x8902, 0x5412];
 
-/// The newest call that this list has looked at: `mseal` of Linux 6.10. All architectures have the
-/// same numbers since 424; those of x32 are far above.
+/// The newest call that was reviewed for this list: `mseal` of Linux 6.10. Numbers from 424 on are
+/// the same on all architectures; those of x32 are far above.
 const NEWEST: u32 = 462;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -240,8 +241,8 @@ fn refuse(
     Ok(())
 }
 
-/// The first instructions: calls newer than the list, those of x32, and `clone3`, whose flags no
-/// filter can read, fail with `ENOSYS`; C libraries then use `clone`.
+/// Returns the first instructions: calls newer than the list, those of x32, and `clone3`, whose flags
+/// a filter cannot read, fail with `ENOSYS`. C libraries then use `clone`.
 fn unknown_calls() -> BpfProgram {
     let clone3 = u32::try_from(libc::SYS_clone3).unwrap_or(u32::MAX);
     let no_such_call = u32::from(SeccompAction::Errno(libc::ENOSYS.unsigned_abs()));
@@ -263,10 +264,10 @@ fn unknown_calls() -> BpfProgram {
 mod tests {
     use super::*;
 
-    /// The kernel takes at most 4,096 instructions, and no rule may be for a call that the first
-    /// instructions answer.
+    /// The kernel accepts at most 4,096 instructions, and no rule may be for a call that the first
+    /// instructions handle.
     #[test]
-    fn the_filter_is_one_that_the_kernel_takes() {
+    fn the_kernel_accepts_the_filter() {
         let program = filter().unwrap();
         assert!(
             program.len() > 300 && program.len() < 4096,
