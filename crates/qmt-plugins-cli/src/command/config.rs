@@ -34,7 +34,8 @@ pub(crate) async fn config(
             for warning in &warnings {
                 output.note(format!("warning: {warning}"));
             }
-            let text = format!("{path} is valid: {count} plugins");
+            let plugins = if count == 1 { "plugin" } else { "plugins" };
+            let text = format!("{path} is valid: {count} {plugins}");
             let data = json!({ "path": path, "plugins": count, "warnings": warnings });
             output.result(&data, &text)
         }

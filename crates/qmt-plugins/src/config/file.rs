@@ -1,5 +1,6 @@
 //! Reads the config file.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -187,27 +188,48 @@ fn yaml(text: &str) -> Result<Value, String> {
 }
 
 fn extract(path: &Path, root: &Dict) -> Result<Config, ConfigError> {
-    let extracted = Value::from(root.clone()).deserialize();
-    extracted.map_err(|error| explain(path, &error))
+    let root = Value::from(root.clone());
+    let extracted = root.deserialize();
+    extracted.map_err(|error| explain(path, &root, &error))
 }
 
 /// Converts figment's error to one that names the key and the most similar one.
-fn explain(path: &Path, error: &FigmentError) -> ConfigError {
+fn explain(path: &Path, root: &Value, error: &FigmentError) -> ConfigError {
     let path = path.to_owned();
-    let key = (!error.path.is_empty()).then(|| error.path.join("."));
-    match &error.kind {
+    let key = (!error.path.is_empty()).then(|| key_in(root, &error.path));
+    let message = match &error.kind {
         Kind::UnknownField(name, known) => {
             let nearest = nearest(name, known.iter().copied()).map(str::to_owned);
             // Figment's path includes the unknown key.
             let key = key.unwrap_or_else(|| name.clone());
-            ConfigError::UnknownKey { path, key, nearest }
+            return ConfigError::UnknownKey { path, key, nearest };
         }
-        kind => ConfigError::Invalid {
-            path,
-            key,
-            message: kind.to_string(),
-        },
+        Kind::UnknownVariant(value, known) => {
+            format!("`{value}` is not supported; use `{}`", known.join("`, `"))
+        }
+        kind => kind.to_string(),
+    };
+    ConfigError::Invalid { path, key, message }
+}
+
+/// Writes a path of figment as the other errors do: `providers[0].native`.
+fn key_in(root: &Value, path: &[String]) -> String {
+    let (mut key, mut value) = (String::new(), Some(root));
+    for name in path {
+        if let Some(Value::Array(_, list)) = value {
+            let _ = write!(key, "[{name}]");
+            value = name.parse::<usize>().ok().and_then(|at| list.get(at));
+        } else {
+            if !key.is_empty() {
+                key.push('.');
+            }
+            key.push_str(name);
+            value = value
+                .and_then(Value::as_dict)
+                .and_then(|dict| dict.get(name));
+        }
     }
+    key
 }
 
 #[cfg(test)]

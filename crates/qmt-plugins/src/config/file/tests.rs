@@ -109,7 +109,16 @@ fn wrong_types_and_syntax() {
     );
     refused(
         "[oci]\npull_policy = \"sometimes\"",
-        &["oci.pull_policy", "if-not-present"],
+        &[
+            "oci.pull_policy",
+            "`sometimes` is not supported",
+            "`if-not-present`",
+        ],
+    );
+    refused(
+        "[[providers]]\nname = \"a\"\npath = \"oci://x\"\n\
+         [[providers]]\nname = \"b\"\npath = \"oci://x\"\nnative = \"yes\"",
+        &["`providers[1].native`", "use `deny`, `isolated`"],
     );
     refused("[oci\n", &["line 1"]);
     refused("[oci]\nparallel = 1\nparallel = 2", &["duplicate"]);
