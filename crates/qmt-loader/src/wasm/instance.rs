@@ -184,8 +184,10 @@ impl Instance {
 
     async fn call_started(&mut self, export: &str, input: &[u8]) -> wasmtime::Result<i32> {
         self.store.reset()?;
-        let offset = self.store.give(input)?;
-        self.store.set_input(offset, u64::try_from(input.len())?)?;
+        if !input.is_empty() {
+            let offset = self.store.give(input)?;
+            self.store.set_input(offset, u64::try_from(input.len())?)?;
+        }
         match self.entry(export)? {
             Entry::Code(function) => function.call_async(&mut self.store, ()).await,
             Entry::Plain(function) => {

@@ -18,7 +18,8 @@ pub(super) trait Context: AsContextMut<Data = State> {
     }
 
     fn kernel(&mut self) -> Result<Kernel, Fault> {
-        self.as_context_mut().data().kernel.ok_or(Fault::Missing {
+        let kernel = self.as_context_mut().data().kernel;
+        kernel.ok_or_else(|| Fault::Missing {
             what: "the shared memory",
         })
     }
@@ -110,12 +111,16 @@ pub(super) trait Context: AsContextMut<Data = State> {
         bytes[..written].fill(0);
         state.output = (0, 0);
         state.error = 0;
-        self.set_input(0, 0)
+        if state.has_input {
+            self.set_input(0, 0)?;
+        }
+        Ok(())
     }
 
     fn set_input(&mut self, offset: u64, length: u64) -> Result<(), Fault> {
         let kernel = self.kernel()?;
         let mut context = self.as_context_mut();
+        context.data_mut().has_input = length > 0;
         set_global(&mut context, kernel.input, offset);
         set_global(&mut context, kernel.length, length);
         Ok(())

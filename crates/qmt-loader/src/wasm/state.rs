@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) settings: Arc<Settings>,
     pub(super) kernel: Option<Kernel>,
     pub(super) blocks: Blocks,
+    /// Whether the kernel's globals name an input.
+    pub(super) has_input: bool,
     /// Offset and length.
     pub(super) output: (u64, u64),
     /// The offset of the block with the message of a failure, or 0.
@@ -67,6 +69,7 @@ impl State {
             settings: Arc::clone(settings),
             kernel: None,
             blocks: Blocks::default(),
+            has_input: false,
             output: (0, 0),
             error: 0,
             variables: BTreeMap::new(),
