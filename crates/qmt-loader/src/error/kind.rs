@@ -87,6 +87,10 @@ impl LoadError {
             Self::OutOfFuel { .. } => Some(
                 "if the call may compute more, raise `fuel` of the plugin's limits, or remove it",
             ),
+            Self::Engine { .. } => Some(
+                "it needs threads and address space: see the limits of this process (`ulimit -u`, \
+                 `ulimit -v`) and the number of processes that its container may have",
+            ),
             Self::Busy { .. } => Some("call it again later, or allow more instances"),
             Self::WorkerEnded { .. } => Some(
                 "if the plugin needs more memory or processor time, raise `memory_max` or `timeout` \

@@ -8,6 +8,7 @@ use std::thread;
 use async_trait::async_trait;
 use qmt_oci_ref::text::escape;
 use qmt_oci_ref::{Digest, PluginKind};
+use rayon::ThreadPoolBuildError;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -266,8 +267,13 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn compile_error(artifact: &Artifact, error: wasmtime::Error) -> LoadError {
-    LoadError::Compile {
-        plugin: artifact.name().to_owned(),
-        source: BoxError::from(error),
+    match error.downcast::<ThreadPoolBuildError>() {
+        Ok(error) => LoadError::Engine {
+            source: error.into(),
+        },
+        Err(error) => LoadError::Compile {
+            plugin: artifact.name().to_owned(),
+            source: BoxError::from(error),
+        },
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use qmt_oci_ref::Digest;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use wasmtime::{Extern, InstancePre, Linker, Module, Store};
 
 use super::abi;
@@ -87,7 +88,7 @@ pub(super) fn compile(
     digest: &Digest,
 ) -> wasmtime::Result<Module> {
     let Some(images) = images else {
-        return Module::from_binary(&runtime.engine, wasm);
+        return compile_now(runtime, wasm);
     };
     let slot = images.slot(digest, &runtime.engine);
     // Without a lock, the worst is that a module is compiled twice.
@@ -97,9 +98,22 @@ pub(super) fn compile(
     {
         return Ok(module);
     }
-    let module = Module::from_binary(&runtime.engine, wasm)?;
+    let module = compile_now(runtime, wasm)?;
     slot.store(&module);
     Ok(module)
+}
+
+/// Compiles `wasm` on threads that all compilations share. Rayon's default threads, which wasmtime
+/// would use, cause a panic if they cannot be started.
+fn compile_now(runtime: &Runtime, wasm: &[u8]) -> wasmtime::Result<Module> {
+    static THREADS: OnceLock<ThreadPool> = OnceLock::new();
+    let threads = if let Some(threads) = THREADS.get() {
+        threads
+    } else {
+        let threads = ThreadPoolBuilder::new().build()?;
+        THREADS.get_or_init(|| threads)
+    };
+    threads.install(|| Module::from_binary(&runtime.engine, wasm))
 }
 
 /// A module and where its imports come from.
