@@ -1,9 +1,10 @@
 //! What can be wrong with a name or a digest, and where in the text.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::digest::DigestAlgorithm;
-use crate::text::{escape_ascii, quoted};
+use crate::text::{escape_ascii, quoted, without_credentials};
 
 /// Why a text is not a reference, repository, registry host or tag, and the byte where it went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,10 +16,17 @@ pub struct ReferenceError {
 
 impl ReferenceError {
     pub(crate) fn new(text: &str, position: usize, kind: ReferenceErrorKind) -> Self {
-        Self {
-            text: text.to_owned(),
-            position,
-            kind,
+        match without_credentials(text) {
+            Cow::Borrowed(_) => Self {
+                text: text.to_owned(),
+                position,
+                kind,
+            },
+            Cow::Owned(text) => Self {
+                text,
+                position: 0,
+                kind: ReferenceErrorKind::Credentials,
+            },
         }
     }
 
@@ -34,10 +42,8 @@ impl ReferenceError {
     }
 
     /// Moves the position by `offset` bytes and shows it within `whole` instead of a part of it.
-    pub(crate) fn within(mut self, whole: &str, offset: usize) -> Self {
-        whole.clone_into(&mut self.text);
-        self.position += offset;
-        self
+    pub(crate) fn within(self, whole: &str, offset: usize) -> Self {
+        Self::new(whole, self.position + offset, self.kind)
     }
 
     /// Returns the byte offset, in the text that was given, at which the rule is broken.
@@ -83,6 +89,9 @@ pub enum ReferenceErrorKind {
     /// Nothing was given.
     #[error("it is empty; write `registry/repository:tag`")]
     Empty,
+    /// It has a password or a query. Neither is shown.
+    #[error("a name has no user, password or query; `qmt-plugins login` stores credentials")]
+    Credentials,
     /// A part is longer than its limit.
     #[error("the {part} is {length} bytes long; at most {limit} are allowed")]
     TooLong {

@@ -3,6 +3,7 @@
 //! What a registry, an archive or a plugin says may reach a terminal or a log: nothing that moves
 //! the cursor, reorders letters or hides some of them goes through.
 
+use std::borrow::Cow;
 use std::error::Error;
 
 use oci_spec::image::{MediaType, Platform};
@@ -79,6 +80,34 @@ pub fn from_file(bytes: Vec<u8>) -> Result<String, &'static str> {
     text.map_err(|error| match error.as_bytes() {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is text in UTF-16; save it as UTF-8",
         _ => "it is not text in UTF-8",
+    })
+}
+
+/// Hides what can be a secret in a name that a user typed: the password before an `@`, as in
+/// `user:password@ghcr.io/a/b`, and the query of a URL. The text is returned as it is if it has
+/// neither.
+pub fn without_credentials(text: &str) -> Cow<'_, str> {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = text.split_at(start);
+    let (name, query) = match rest.split_once('?') {
+        Some((name, _)) => (name, "?\u{2026}"),
+        None => (rest, ""),
+    };
+    let host = name.rsplit_once('@').filter(|(before, after)| {
+        before.contains(':') && !before.contains('/') && !is_like_digest(after)
+    });
+    match host {
+        Some((_, host)) => Cow::Owned(format!("{scheme}\u{2026}@{host}{query}")),
+        None if query.is_empty() => Cow::Borrowed(text),
+        None => Cow::Owned(format!("{scheme}{name}{query}")),
+    }
+}
+
+/// Reports whether a text is more like a digest than like `host`, `host:port` or what follows them.
+fn is_like_digest(text: &str) -> bool {
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    text.split_once(':').is_some_and(|(algorithm, hash)| {
+        algorithm.starts_with("sha") || !(text.contains(['.', '/']) || is_port(hash))
     })
 }
 

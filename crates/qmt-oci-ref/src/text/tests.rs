@@ -75,3 +75,26 @@ fn errors_are_shown_with_causes_and_hint() {
     assert_eq!(error_report(&error, Some("remove something")), report);
     assert_eq!(error_report(&error.0, None), "the disk is full");
 }
+
+#[test]
+fn credentials_in_names_are_hidden() {
+    for (text, shown) in [
+        ("u:secret@ghcr.io/a/b:1", "…@ghcr.io/a/b:1"),
+        ("oci://u:se@cret@ghcr.io/a/b", "oci://…@ghcr.io/a/b"),
+        ("u:secret@localhost:5000", "…@localhost:5000"),
+        ("ghcr.io/a/b:1?token=secret", "ghcr.io/a/b:1?…"),
+        ("https://u:secret@h/a?b=c", "https://…@h/a?…"),
+    ] {
+        assert_eq!(without_credentials(text), shown);
+    }
+    for text in [
+        "ubuntu:22@sha256:abc",
+        "ubuntu:22@sha256:123",
+        "ubuntu:22@md5:abc",
+        "ghcr.io/a/b:1@sha256:abc",
+        "h:5000/a@b",
+        "name@example",
+    ] {
+        assert_eq!(without_credentials(text), text);
+    }
+}
