@@ -26,6 +26,8 @@ use crate::{check, local, pipeline, trust};
 pub(crate) enum VersionPolicy {
     /// The one that lockfile, cache and pull policy lead to.
     Configured,
+    /// The same one, which must be written to the lockfile.
+    Recorded,
     /// The one that the tag names now, because the operator asked for an update.
     Newest,
 }
@@ -39,8 +41,9 @@ pub(crate) struct Acquired {
 /// A new entry of the lockfile.
 pub(crate) struct Record {
     entry: LockEntry,
-    /// Whether it pins a signer, so that it must be written.
-    is_first_use: bool,
+    /// Whether an unwritable lockfile is an error: the entry pins a signer, or the caller asked for it
+    /// to be written.
+    is_required: bool,
 }
 
 impl PluginHost {
@@ -128,7 +131,7 @@ impl PluginHost {
         load::check_allowed(provider, self.config().oci.native, kind, before, trust)?;
         let record = target.is_configured().then(|| Record {
             entry: lock_entry(provider, &request, &cached, self.config().oci.native),
-            is_first_use: cached.verification().first_use(),
+            is_required: cached.verification().first_use() || version != VersionPolicy::Configured,
         });
         let artifact = PluginArtifact {
             name: target.name().to_owned(),
@@ -176,10 +179,7 @@ impl PluginHost {
 
     /// Writes what was acquired to the lockfile.
     pub(crate) async fn record(&self, record: Record, reporter: &Reporter) -> Result<(), Error> {
-        let Record {
-            entry,
-            is_first_use,
-        } = record;
+        let Record { entry, is_required } = record;
         if !self.lock().has_change(&entry, self.mode)? {
             return Ok(());
         }
@@ -187,8 +187,7 @@ impl PluginHost {
             .lockfile
             .change(reporter.clone(), |lockfile| lockfile.record(entry));
         match recorded.await {
-            // A signer that is pinned on first use must be written.
-            Err(Error::Lockfile(LockfileError::Write { path, source })) if !is_first_use => {
+            Err(Error::Lockfile(LockfileError::Write { path, source })) if !is_required => {
                 let path = path.display();
                 reporter.warning(format!("the lockfile {path} can't be written: {source}"));
                 Ok(())

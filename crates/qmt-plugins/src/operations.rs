@@ -91,11 +91,28 @@ impl PluginHost {
         &self,
         targets: &'a [Target],
     ) -> Vec<(&'a Target, Result<PluginArtifact, Error>)> {
-        let fetches = targets
-            .iter()
-            .map(|target| async move { (target, self.fetch_target(target).await) });
-        let fetches = stream::iter(fetches).buffered(self.parallel());
-        fetches.collect().await
+        self.acquire_all(targets, VersionPolicy::Configured).await
+    }
+
+    /// As [`Self::fetch_all`], and a lockfile that cannot be written is an error of each plugin whose
+    /// entry changes, not a warning.
+    pub async fn lock_all<'a>(
+        &self,
+        targets: &'a [Target],
+    ) -> Vec<(&'a Target, Result<PluginArtifact, Error>)> {
+        self.acquire_all(targets, VersionPolicy::Recorded).await
+    }
+
+    async fn acquire_all<'a>(
+        &self,
+        targets: &'a [Target],
+        version: VersionPolicy,
+    ) -> Vec<(&'a Target, Result<PluginArtifact, Error>)> {
+        let acquired = targets.iter().map(|target| async move {
+            (target, self.acquire(target, version, ReadMode::Hash).await)
+        });
+        let acquired = stream::iter(acquired).buffered(self.parallel());
+        acquired.collect().await
     }
 
     /// Verifies the signature of the version of `target` that is used, with signature material that

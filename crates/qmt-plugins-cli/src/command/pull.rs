@@ -36,7 +36,7 @@ pub(crate) async fn pull(global: &Global, output: &Output, targets: &[String]) -
 pub(crate) async fn lock(global: &Global, output: &Output) -> CommandResult {
     let host = session::host(global, output, session::config(global, output)?)?;
     let mut report = Report::default();
-    for (target, result) in host.fetch_all(&all(&host)?).await {
+    for (target, result) in host.lock_all(&all(&host)?).await {
         report.add(output, target.name(), result);
     }
     if report.failed.is_none() {
