@@ -178,7 +178,10 @@ impl PluginHostBuilder {
             options = options.with_events(Arc::new(move |event| sink(cache_event(event))));
         }
         let open = FsCache::open(options);
-        let cache = open.map_err(|source| Error::cache("all", source))?;
+        let cache = open.map_err(|source| Error::Cache {
+            plugin: None,
+            source,
+        })?;
         let loaders = Loaders::new(self.wasm, self.native, &cache);
         Ok(PluginHost {
             file: self.file,

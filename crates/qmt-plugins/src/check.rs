@@ -188,12 +188,6 @@ fn check_registries(host: &PluginHost) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, registry) in &host.config().registries {
         let key = format!("registries.{name:?}");
-        for mirror in &registry.mirrors {
-            if let Err(error) = mirror.parse::<qmt_registry::MirrorOptions>() {
-                let rule = format!("`{mirror}`: {}", text::messages(&error).join(": "));
-                problems.push((format!("{key}.mirrors"), rule));
-            }
-        }
         for realm in &registry.allow_realms {
             if !is_origin(realm) {
                 let rule = format!(

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use qmt_artifact::ArtifactError;
 use qmt_cache::CacheError;
 use qmt_loader::LoadError;
-use qmt_oci_ref::{Digest, PluginKind, RegistryError};
+use qmt_oci_ref::{Digest, PluginKind, RegistryError, text};
 use qmt_registry::ClientError;
 use qmt_verify::VerifyError;
 use qmt_verify::report::RejectionCode;
@@ -54,6 +54,17 @@ pub enum Error {
         /// What was being done.
         doing: &'static str,
         /// Why.
+        source: RegistryError,
+    },
+    /// The registry has removed the version that the lockfile names.
+    LockedVersionGone {
+        /// The plugin.
+        plugin: String,
+        /// The image.
+        reference: String,
+        /// The digest in the lockfile.
+        digest: Digest,
+        /// The registry's error.
         source: RegistryError,
     },
     /// The policy does not accept its signatures, or they could not be discovered.
@@ -126,8 +137,8 @@ pub enum Error {
     },
     /// The cache failed.
     Cache {
-        /// The plugin.
-        plugin: String,
+        /// The plugin; `None` if it is about the cache as a whole.
+        plugin: Option<String>,
         /// Why.
         source: CacheError,
     },
@@ -223,8 +234,13 @@ impl Error {
         }
     }
 
+    pub(crate) fn source(text: &str, source: SourceError) -> Self {
+        let text = text::without_credentials(text).into_owned();
+        Self::Source { text, source }
+    }
+
     pub(crate) fn cache(plugin: &str, source: CacheError) -> Self {
-        let plugin = plugin.to_owned();
+        let plugin = Some(plugin.to_owned());
         Self::Cache { plugin, source }
     }
 
@@ -247,6 +263,11 @@ impl Error {
 
     /// Returns what to do about it, if that is not part of the message.
     pub fn hint(&self) -> Option<String> {
+        if let Self::LockedVersionGone { plugin, .. } = self {
+            return Some(format!(
+                "`qmt-plugins update {plugin}` locks the version that the tag names now"
+            ));
+        }
         let client_error =
             registry_cause(self).and_then(RegistryError::downcast_ref::<ClientError>);
         if let Some(hint) = client_error.and_then(ClientError::hint) {

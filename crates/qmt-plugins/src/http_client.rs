@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qmt_oci_ref::{RegistryError, RegistryHost};
+use qmt_oci_ref::{RegistryError, RegistryErrorKind, RegistryHost};
 use qmt_registry::credentials::CredentialChain;
 use qmt_registry::{HostOptions, HttpRegistry, MirrorOptions, Mirrors, RegistryEvent};
 
@@ -41,10 +41,11 @@ pub(crate) fn mirrors(client: HttpRegistry, file: &ConfigFile) -> Result<Mirrors
             continue;
         };
         for mirror in &registry.mirrors {
-            if let Ok(parsed) = mirror.parse::<MirrorOptions>() {
-                let table = registries.get(host_of(mirror));
-                mirrors = mirrors.mirror(&host, with_table(file, parsed, mirror, table))?;
-            }
+            let parsed = mirror.parse::<MirrorOptions>();
+            let parsed = parsed
+                .map_err(|error| RegistryError::new(RegistryErrorKind::Configuration, error))?;
+            let table = registries.get(host_of(mirror));
+            mirrors = mirrors.mirror(&host, with_table(file, parsed, mirror, table))?;
         }
     }
     Ok(mirrors)

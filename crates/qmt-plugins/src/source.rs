@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use qmt_oci_ref::{Digest, DigestAlgorithm, DigestError, Reference, ReferenceError, Tag};
+use qmt_oci_ref::{Digest, DigestAlgorithm, DigestError, Reference, ReferenceError, Tag, text};
 
 use crate::config::path::{expand, is_file_url};
 
@@ -65,7 +65,7 @@ pub enum SourceError {
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     /// The digest of a layout or of `sha256` is malformed.
-    #[error("the digest is malformed: {0}")]
+    #[error("the digest is malformed")]
     Digest(#[from] DigestError),
     /// The folder of a layout is missing.
     #[error("`oci-layout://` must be followed by a folder, then `:tag` or `@sha256:…`")]
@@ -132,6 +132,7 @@ impl PluginSource {
                 .map_err(SourceError::Path);
         }
         if let Some(meant) = misspelled(path) {
+            let meant = text::without_credentials(&meant).into_owned();
             return Err(SourceError::Misspelled { meant });
         }
         if let Some((scheme, _)) = path.split_once("://") {

@@ -36,10 +36,8 @@ impl Target {
         if !text.contains(['/', ':', '@', '.']) {
             return Err(unknown(config, text));
         }
-        let source = PluginSource::parse_argument(text).map_err(|source| Error::Source {
-            text: text.to_owned(),
-            source,
-        })?;
+        let source =
+            PluginSource::parse_argument(text).map_err(|source| Error::source(text, source))?;
         Ok(Self::of_source(source))
     }
 
@@ -95,13 +93,8 @@ impl Target {
     }
 
     fn of_provider(provider: &ProviderConfig) -> Result<Self, Error> {
-        let source =
-            PluginSource::parse(&provider.path, provider.sha256.as_deref()).map_err(|source| {
-                Error::Source {
-                    text: provider.path.clone(),
-                    source,
-                }
-            })?;
+        let source = PluginSource::parse(&provider.path, provider.sha256.as_deref())
+            .map_err(|source| Error::source(&provider.path, source))?;
         Ok(Self {
             provider: provider.clone(),
             source,

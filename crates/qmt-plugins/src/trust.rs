@@ -285,7 +285,7 @@ fn signature_repository(oci: &OciConfig) -> Result<Option<Repository>, Error> {
         return Ok(None);
     };
     text.parse().map(Some).map_err(|source: ReferenceError| {
-        let problem = format!("`signature_repository = \"{text}\"`: {source}");
+        let problem = format!("`signature_repository`: {source}");
         Error::Trust(VerifyError::Policy { problem })
     })
 }

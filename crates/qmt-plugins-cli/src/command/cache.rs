@@ -149,7 +149,7 @@ fn name(entry: &CacheEntry) -> String {
 
 fn cache_error(source: qmt_plugins::cache::CacheError) -> Failure {
     Error::Cache {
-        plugin: "all".to_owned(),
+        plugin: None,
         source,
     }
     .into()

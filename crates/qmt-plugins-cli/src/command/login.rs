@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use qmt_plugins::PluginHost;
-use qmt_plugins::oci_ref::{ReferenceError, RegistryHost};
+use qmt_plugins::oci_ref::{ReferenceError, RegistryHost, text};
 use qmt_plugins::registry::credentials::StoredIn;
 use serde_json::json;
 
@@ -74,13 +74,14 @@ pub(crate) async fn logout(output: &Output, logout: &Logout) -> CommandResult {
 
 /// Reads the registry. What is pasted from a browser has a scheme, and a path that credentials do
 /// not have.
-fn parse(text: &str) -> Result<RegistryHost, Failure> {
-    text.parse().map_err(|error: ReferenceError| {
-        let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+fn parse(name: &str) -> Result<RegistryHost, Failure> {
+    name.parse().map_err(|error: ReferenceError| {
+        let shown = text::without_credentials(name);
+        let bare = name.split_once("://").map_or(name, |(_, rest)| rest);
         let bare = bare.split('/').next().unwrap_or_default();
-        let hint = bare.parse::<RegistryHost>().ok().filter(|_| bare != text);
+        let hint = bare.parse::<RegistryHost>().ok().filter(|_| bare != name);
         Failure::Usage {
-            message: format!("`{text}` is not a registry: {error}"),
+            message: format!("`{shown}` is not a registry: {}", error.kind()),
             hint: hint.map(|host| format!("a registry is named without scheme and path: `{host}`")),
         }
     })

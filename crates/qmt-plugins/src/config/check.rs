@@ -5,7 +5,7 @@ mod trust;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use qmt_oci_ref::PluginKind;
+use qmt_oci_ref::{PluginKind, text};
 
 use super::{Config, ConfigError, NativeRule, ProviderConfig};
 use crate::source::PluginSource;
@@ -30,7 +30,7 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
         }
     }
     for (name, registry) in &config.registries {
-        let key = format!("registries.{name:?}");
+        let key = format!("registries.{:?}", text::without_credentials(name));
         if let Err(error) = name.parse::<qmt_oci_ref::RegistryHost>() {
             let rest = name.split_once("://").map_or(&**name, |(_, rest)| rest);
             let host = rest.split('/').next().unwrap_or_default();
@@ -43,6 +43,16 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
                 )
             };
             return Err(ConfigError::contradiction(path, key, rule));
+        }
+        #[cfg(feature = "http")]
+        for mirror in &registry.mirrors {
+            if let Err(error) = mirror.parse::<qmt_registry::MirrorOptions>() {
+                return Err(ConfigError::contradiction(
+                    path,
+                    format!("{key}.mirrors"),
+                    error.to_string(),
+                ));
+            }
         }
         if registry.client_cert.is_some() != registry.client_key.is_some() {
             let rule = "`client_cert` and `client_key` go together";
@@ -84,7 +94,7 @@ fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {
         );
     }
     if let Err(error) = PluginSource::parse(&provider.path, provider.sha256.as_deref()) {
-        return fail("path", error.to_string());
+        return fail("path", text::messages(&error).join(": "));
     }
     let is_name = |library: &String| !library.trim().is_empty() && !library.contains('*');
     if let Some(library) = provider.allow.libraries.iter().find(|name| !is_name(name)) {

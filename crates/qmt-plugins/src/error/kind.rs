@@ -65,7 +65,9 @@ impl Error {
                 source: ArtifactError::ReadFile { source, .. },
                 ..
             } if source.kind() == std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-            Self::Registry { source, .. } => of_registry(source),
+            Self::Registry { source, .. } | Self::LockedVersionGone { source, .. } => {
+                of_registry(source)
+            }
             Self::NotVerified { source, .. } => of_verification(source),
             Self::Unsigned { .. } | Self::Rollback { .. } => ErrorKind::NotVerified,
             // Manifests and layers come from a registry, and its error decides.

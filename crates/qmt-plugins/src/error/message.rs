@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use qmt_artifact::ArtifactError;
 use qmt_oci_ref::text;
 
 use super::{Error, kind};
@@ -43,6 +44,16 @@ impl fmt::Display for Error {
                 reference,
                 ..
             } => write!(f, "`{plugin}`: {doing} `{reference}` failed"),
+            Self::LockedVersionGone {
+                plugin,
+                reference,
+                digest,
+                ..
+            } => write!(
+                f,
+                "`{plugin}`: the registry of `{reference}` no longer has the version in the \
+                 lockfile, {digest}"
+            ),
             Self::NotVerified {
                 plugin,
                 reference,
@@ -66,11 +77,27 @@ impl fmt::Display for Error {
             ),
             Self::Signing { plugin, .. } => write!(f, "`{plugin}`: signing the image failed"),
             Self::Artifact {
-                plugin, reference, ..
-            } => write!(
-                f,
-                "`{plugin}`: `{reference}` does not contain a plugin for this host"
-            ),
+                plugin,
+                reference,
+                source,
+            } => match source {
+                ArtifactError::Registry { what, .. } => {
+                    write!(f, "`{plugin}`: fetching the {what} of `{reference}` failed")
+                }
+                ArtifactError::Sink { .. }
+                | ArtifactError::TemporaryFile { .. }
+                | ArtifactError::TimedOut { .. }
+                | ArtifactError::Aborted => {
+                    write!(
+                        f,
+                        "`{plugin}`: extracting the plugin of `{reference}` failed"
+                    )
+                }
+                _ => write!(
+                    f,
+                    "`{plugin}`: `{reference}` does not contain a plugin for this host"
+                ),
+            },
             Self::Pack { destination, .. } => write!(
                 f,
                 "nothing was published as `{destination}`: the image can't be packed"
@@ -78,7 +105,10 @@ impl fmt::Display for Error {
             Self::Stopped { plugin, doing, .. } => {
                 write!(f, "`{plugin}`: {doing} did not complete")
             }
-            Self::Cache { plugin, .. } => write!(f, "`{plugin}`: the cache failed"),
+            Self::Cache { plugin, .. } => match plugin {
+                Some(plugin) => write!(f, "`{plugin}`: the cache failed"),
+                None => f.write_str("the cache failed"),
+            },
             Self::Load { plugin, doing, .. } => write!(f, "`{plugin}`: {doing} failed"),
             Self::Offline {
                 plugin,
@@ -141,7 +171,7 @@ impl std::error::Error for Error {
             Self::Config(error) => error.source(),
             Self::Lockfile(error) => error.source(),
             Self::Source { source, .. } => Some(source),
-            Self::Registry { source, .. } => Some(source),
+            Self::Registry { source, .. } | Self::LockedVersionGone { source, .. } => Some(source),
             Self::Trust(source)
             | Self::NotVerified { source, .. }
             | Self::Signing { source, .. } => Some(source),

@@ -63,11 +63,24 @@ impl StageError {
                 doing: "resolving",
                 source,
             },
-            Self::Manifest(source) => Error::Registry {
-                plugin,
-                reference,
-                doing: "fetching the manifest of",
-                source,
+            Self::Manifest(source) => match &request.locked {
+                Some(locked)
+                    if source.kind() == RegistryErrorKind::NotFound
+                        && request.reference.digest().is_none() =>
+                {
+                    Error::LockedVersionGone {
+                        plugin,
+                        reference,
+                        digest: locked.digest.clone(),
+                        source,
+                    }
+                }
+                _ => Error::Registry {
+                    plugin,
+                    reference,
+                    doing: "fetching the manifest of",
+                    source,
+                },
             },
             Self::Verify(source) => Error::NotVerified {
                 plugin,
@@ -94,7 +107,7 @@ impl StageError {
                 missing,
                 rule,
             },
-            Self::Cache(source) => Error::Cache { plugin, source },
+            Self::Cache(source) => Error::cache(&plugin, source),
             Self::Stopped { doing, source } => Error::Stopped {
                 plugin,
                 doing,

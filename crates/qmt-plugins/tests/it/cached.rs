@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use qmt_plugins::{ErrorKind, LockMode};
+use qmt_oci_ref::Digest;
+use qmt_plugins::{Error, ErrorKind, LockMode, Target};
 use qmt_testkit::{Cut, Fault, ImageBuilder, plugins};
 
 use crate::scene::{Scene, greet, messages, wasm_image};
@@ -145,6 +146,71 @@ async fn locked_and_frozen_change_nothing() {
         assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
     }
     assert_eq!(scene.registry.requests().len(), 0);
+}
+
+/// An unwritable lockfile is a warning where it is a by-product, and an error where it is the purpose.
+#[tokio::test]
+async fn an_unwritable_lockfile_fails_what_is_to_write_it() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    let config = scene.config();
+    let host = |lockfile: &str| {
+        let path = scene.folder.path().join(lockfile);
+        scene.builder(&config).lockfile(path).build().unwrap()
+    };
+    let unwritable = host("absent/plugins.lock");
+    let targets = [Target::named(unwritable.config(), "greeter").unwrap()];
+    let fetched = unwritable.fetch_all(&targets).await;
+    fetched[0].1.as_ref().unwrap();
+    let warnings = scene.warnings();
+    assert!(warnings.contains("can't be written"), "{warnings}");
+    for result in [
+        unwritable.lock_all(&targets).await.remove(0).1,
+        unwritable.update("greeter").await,
+    ] {
+        let error = result.err().unwrap();
+        assert!(messages(&error).contains("absent"), "{}", messages(&error));
+    }
+    let writable = host("plugins.lock");
+    writable.lock_all(&targets).await.remove(0).1.unwrap();
+    assert!(writable.lock_entry("greeter").is_some());
+}
+
+/// A registry that removes old versions leaves the lockfile behind.
+#[tokio::test]
+async fn a_locked_version_that_is_gone_is_called_that() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    let config = scene.config();
+    scene.host(&config).fetch("greeter").await.unwrap();
+    std::fs::remove_dir_all(scene.folder.path().join("cache")).unwrap();
+    let next = scene.push(&ImageBuilder::dockerfile(plugins::echo_wasm()).build(), "1");
+    scene.sign(&next);
+    let manifest = Fault::on("GET", "/v2/*/manifests/sha256:*");
+    scene.registry.fault(manifest.respond(404));
+    let host = scene.host(&config);
+    let error = host.fetch("greeter").await.err().unwrap();
+    assert!(matches!(error, Error::LockedVersionGone { .. }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.hint().unwrap().contains("update greeter"));
+    scene.registry.clear_faults();
+    host.update("greeter").await.unwrap();
+    host.fetch("greeter").await.unwrap();
+}
+
+/// The registry is at fault, not the image.
+#[tokio::test]
+async fn a_layer_that_cannot_be_fetched_is_not_blamed_on_the_image() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    let layer = Digest::sha256(plugins::echo_wasm());
+    let path = format!("/v2/*/blobs/{layer}");
+    scene.registry.fault(Fault::on("GET", &path).respond(403));
+    let error = scene.host(&scene.config()).fetch("greeter").await.err();
+    let error = error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Network, "{}", messages(&error));
+    let text = error.to_string();
+    assert!(text.contains("fetching the layer of"), "{text}");
 }
 
 #[tokio::test]
