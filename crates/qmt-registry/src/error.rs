@@ -4,6 +4,7 @@ mod classify;
 mod credential;
 mod hint;
 mod text;
+mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,8 +15,9 @@ use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
 pub use self::credential::CredentialError;
 pub use self::text::Phase;
 use self::text::{
-    in_file, issuer, listed, pause, realm_hint, redirected, suffix, token_refused, unauthorized,
+    in_file, listed, pause, realm_hint, redirected, suffix, token_refused, unauthorized,
 };
+pub use self::tls::TlsError;
 use crate::redact::RedactedUrl;
 
 /// The cause of a failure, of whatever type the library that reports it has.
@@ -229,24 +231,9 @@ pub enum ClientError {
         /// What the HTTP client reports, its own URL removed.
         source: BoxError,
     },
-    /// The answer to the TLS handshake is not TLS: a server of plain HTTP answers so.
-    #[error("the request to `{url}` failed: the server does not use TLS")]
-    WithoutTls {
-        /// The request's URL without userinfo and query.
-        url: RedactedUrl,
-        /// What the TLS client reports.
-        source: BoxError,
-    },
-    /// The server's certificate is not accepted.
-    #[error("the certificate of `{address}` is not accepted{}", issuer(*.unknown_issuer))]
-    Certificate {
-        /// Host and port.
-        address: String,
-        /// Whether its issuer, or the certificate itself where it has none, is not trusted.
-        unknown_issuer: bool,
-        /// Any other reason.
-        source: Option<BoxError>,
-    },
+    /// There is no TLS connection to the server.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No server can be reached under this name and port.
     #[error("`{address}` can't be reached: {reason}")]
     Unreachable {

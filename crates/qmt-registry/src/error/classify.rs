@@ -45,10 +45,8 @@ impl ClientError {
             | Self::ProxyFailed { retryable, .. } => Kind::Network {
                 retryable: *retryable,
             },
-            Self::WithoutTls { .. }
-            | Self::Certificate { .. }
-            | Self::ProxyAnswer { .. }
-            | Self::Setup { .. } => Kind::Network { retryable: false },
+            Self::ProxyAnswer { .. } | Self::Setup { .. } => Kind::Network { retryable: false },
+            Self::Tls(error) => error.kind(),
             Self::Protocol { .. }
             | Self::Status { .. }
             | Self::RedirectRefused { .. }

@@ -43,25 +43,7 @@ impl ClientError {
             Self::Credential(CredentialError::AmbiguousVariable { host, own, .. }) => Some(format!(
                 "set `{own}` for `{host}`; if it has no credential, set one of them to the empty text"
             )),
-            Self::WithoutTls { url, .. } => Some(format!(
-                "the registry answers without TLS; if that is intended, set `plain_http = true` in \
-                 `[registries.\"{}\"]` of the config",
-                host_of(&url.address())
-            )),
-            Self::Certificate {
-                address,
-                unknown_issuer: true,
-                ..
-            } => Some(format!(
-                "if it is your company's authority or the registry's own certificate, name its PEM file \
-                 by `ca_file` in `[registries.\"{}\"]`, or add it to the system's certificates",
-                host_of(address)
-            )),
-            Self::Certificate { .. } => Some(
-                "certificates are checked for the name by which the registry is reached, and against \
-                 this machine's clock"
-                    .to_owned(),
-            ),
+            Self::Tls(error) => error.hint(),
             Self::ProxyAnswer { status: 407, .. } => Some(format!(
                 "give the proxy's user name and password in its URL, `http://USER:PASSWORD@…`; {PROXY}"
             )),
@@ -75,7 +57,7 @@ impl ClientError {
 }
 
 /// The host as references name it: without the default port of HTTPS.
-fn host_of(address: &str) -> &str {
+pub(super) fn host_of(address: &str) -> &str {
     address.strip_suffix(":443").unwrap_or(address)
 }
 

@@ -106,6 +106,16 @@ pub(super) fn issuer(is_unknown: bool) -> &'static str {
     }
 }
 
+pub(super) fn no_authorities(variable: Option<&(&'static str, PathBuf)>) -> String {
+    match variable {
+        None => "this machine has no CA certificates".to_owned(),
+        Some((name, path)) => format!(
+            "there are no CA certificates in `{}`, which the variable `{name}` names",
+            path.display()
+        ),
+    }
+}
+
 /// Lists at most [`NAMES_MAX`] names of images.
 pub(super) fn listed(names: &[String]) -> String {
     let shown = names.iter().take(NAMES_MAX);

@@ -1,9 +1,11 @@
 //! TLS, plain HTTP and proxies: by the operator's word for one registry, and by nothing else.
 
+mod files;
 mod proxies;
+mod refusals;
 
 use qmt_oci_ref::{Registry, RegistryError};
-use qmt_registry::{ClientError, HostOptions, HttpRegistry};
+use qmt_registry::{ClientError, HostOptions, HttpRegistry, TlsError};
 use qmt_testkit::{Auth, FakeRegistry, PlainServer, TlsOptions};
 
 use crate::support::{
@@ -68,10 +70,10 @@ async fn is_invalid(bad: TlsOptions, folder: &tempfile::TempDir) {
     assert!(
         matches!(
             error.detail(),
-            Some(ClientError::Certificate {
+            Some(ClientError::Tls(TlsError::Certificate {
                 unknown_issuer: false,
                 ..
-            })
+            }))
         ),
         "{bad:?}: {}",
         full_text(&error)
@@ -95,10 +97,10 @@ async fn an_unknown_authority_is_reported_with_the_option_for_it() {
         assert!(
             matches!(
                 detail,
-                ClientError::Certificate {
+                ClientError::Tls(TlsError::Certificate {
                     unknown_issuer: true,
                     ..
-                }
+                })
             ),
             "{}",
             full_text(&error)
@@ -204,99 +206,6 @@ async fn a_client_certificate_is_presented() {
     resolves(&client, &server).await.unwrap();
 }
 
-/// Options that can't be used are errors when the client is made, and name option and file.
-#[tokio::test]
-async fn unusable_options_are_reported_early() {
-    let folder = tempfile::tempdir().unwrap();
-    let (missing, empty, odd) = (
-        folder.path().join("missing"),
-        folder.path().join("empty"),
-        folder.path().join("odd"),
-    );
-    std::fs::write(&empty, "").unwrap();
-    std::fs::write(
-        &odd,
-        "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n",
-    )
-    .unwrap();
-    let write = |name: &str, content: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        path
-    };
-    let server = tls(TlsOptions::new()).await;
-    let cert = write(
-        "cert",
-        server.certificates().unwrap().client_certificate_pem(),
-    );
-    let encrypted = write(
-        "encrypted",
-        "-----BEGIN ENCRYPTED PRIVATE KEY-----\ncanary\n-----END ENCRYPTED PRIVATE KEY-----\n",
-    );
-    let old_encrypted = write(
-        "old",
-        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n\
-         canary\n-----END RSA PRIVATE KEY-----\n",
-    );
-    let other = tls(TlsOptions::new()).await;
-    let other_key = write("other", other.certificates().unwrap().client_key_pem());
-    let is_encrypted = |path: &std::path::PathBuf| path == &encrypted || path == &old_encrypted;
-    for (options, option) in [
-        (HostOptions::new().ca_file(&missing), "ca_file"),
-        (HostOptions::new().ca_file(&empty), "ca_file"),
-        (HostOptions::new().ca_file(&odd), "ca_file"),
-        (
-            HostOptions::new().client_certificate(&missing, &empty),
-            "client_cert",
-        ),
-        (
-            HostOptions::new().client_certificate(&odd, &odd),
-            "client_cert",
-        ),
-        (
-            HostOptions::new().client_certificate(&cert, &empty),
-            "client_key",
-        ),
-        (
-            HostOptions::new().client_certificate(&cert, &encrypted),
-            "client_key",
-        ),
-        (
-            HostOptions::new().client_certificate(&cert, &old_encrypted),
-            "client_key",
-        ),
-        (
-            HostOptions::new().client_certificate(&cert, &other_key),
-            "client_key",
-        ),
-        (HostOptions::new().proxy("ftp://user:canary@p"), "proxy"),
-        (HostOptions::new().proxy("http://user:canary@"), "proxy"),
-        (HostOptions::new().proxy("canary canary"), "proxy"),
-    ] {
-        let built = HttpRegistry::builder()
-            .host("r.example".parse().unwrap(), options)
-            .build()
-            .map(|_| ());
-        let error = built.unwrap_err();
-        assert!(
-            matches!(error.detail(), Some(ClientError::Options { option: named, .. }) if *named == option),
-            "{error:?}"
-        );
-        assert!(
-            !full_text(&error).contains("canary"),
-            "CFG-01: {}",
-            full_text(&error)
-        );
-        if let Some(ClientError::Options {
-            path: Some(path), ..
-        }) = error.detail()
-        {
-            let is_named = error.to_string().contains("encrypted");
-            assert_eq!(is_named, is_encrypted(path), "{error}");
-        }
-    }
-}
-
 /// AUTH-18: a server that answers in TLS 1.1 is left with an alert, and not asked again.
 #[tokio::test]
 async fn an_old_tls_is_refused_at_once() {
@@ -341,7 +250,10 @@ async fn a_registry_without_tls_is_recognised_at_once() {
         .await
         .unwrap_err();
     assert!(
-        matches!(error.detail(), Some(ClientError::WithoutTls { .. })),
+        matches!(
+            error.detail(),
+            Some(ClientError::Tls(TlsError::WithoutTls { .. }))
+        ),
         "{}",
         full_text(&error)
     );
@@ -355,7 +267,10 @@ async fn a_registry_without_tls_is_recognised_at_once() {
         .await
         .unwrap_err();
     assert!(
-        !matches!(error.detail(), Some(ClientError::WithoutTls { .. })),
+        !matches!(
+            error.detail(),
+            Some(ClientError::Tls(TlsError::WithoutTls { .. }))
+        ),
         "{}",
         full_text(&error)
     );

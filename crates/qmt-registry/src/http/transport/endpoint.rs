@@ -1,6 +1,7 @@
 //! One registry: its address, its options, and the connections to it.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use qmt_oci_ref::address::AddressKind;
@@ -52,6 +53,18 @@ pub(crate) struct Connection {
     pub(super) client: Client,
     /// The proxy that they lead through.
     pub(super) proxy: Option<RedactedUrl>,
+    pub(super) origin: Origin,
+}
+
+/// The registry that connections were made for, and what errors say of its options.
+#[derive(Clone)]
+pub(super) struct Origin {
+    pub(super) host: RegistryHost,
+    pub(super) plain_http: bool,
+    pub(super) ca_file: Option<PathBuf>,
+    /// Whether the connections are to the registry itself, which may get a client certificate.
+    pub(super) is_own: bool,
+    pub(super) has_client_certificate: bool,
 }
 
 /// What two requests must have in common to share connections.
@@ -173,11 +186,18 @@ impl Endpoint {
         let tls = if key.is_plain {
             None
         } else {
-            Some(TlsFiles::read(&self.host, &self.options)?.config(is_own)?)
+            Some(TlsFiles::read(&self.host, &self.options)?.config(&self.host, is_own)?)
         };
         let connection = Connection {
             client: connect(&self.limits, tls, &route, resolver)?,
             proxy: proxy.map(RedactedUrl::from),
+            origin: Origin {
+                host: self.host.clone(),
+                plain_http: self.options.plain_http,
+                ca_file: self.options.ca_file.clone(),
+                is_own,
+                has_client_certificate: is_own && self.options.client_certificate.is_some(),
+            },
         };
         connections.insert(key, connection.clone());
         Ok(connection)

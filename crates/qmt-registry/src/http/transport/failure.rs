@@ -7,9 +7,11 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, header};
 use rustls::InvalidMessage;
 
+use super::endpoint::{Connection, Origin};
+use super::explain::{alert, certificate, is_final};
 use super::resolver::{ForbiddenAddress, NoSuchName};
 use super::verifier::is_about_issuer;
-use crate::error::{BoxError, ClientError};
+use crate::error::{BoxError, ClientError, TlsError};
 use crate::redact::RedactedUrl;
 
 /// A failed attempt, and the pause that the server asks for before the next one.
@@ -45,10 +47,10 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 #[error(transparent)]
 pub(super) struct UnreadableContent(pub(super) BoxError);
 
-/// Turns what the HTTP client reports into the error for `url`, to which `proxy` led.
+/// Turns what the HTTP client reports into the error for `url`. Without a `connection`, a body broke.
 pub(crate) fn broken(
     url: RedactedUrl,
-    proxy: Option<&RedactedUrl>,
+    connection: Option<&Connection>,
     error: reqwest::Error,
 ) -> ClientError {
     let mut next = error.source();
@@ -57,6 +59,8 @@ pub(crate) fn broken(
         cause = cause_of(inner);
         next = inner.source();
     }
+    let proxy = connection.and_then(|connection| connection.proxy.as_ref());
+    let origin = connection.map(|connection| &connection.origin);
     let (is_connect, is_dns) = (error.is_connect(), error.is_dns());
     let is_request_valid = !error.is_builder();
     let source = error.without_url().into();
@@ -66,16 +70,10 @@ pub(crate) fn broken(
             return ClientError::Content { source };
         }
         Some(Cause::Flood) => return ClientError::Flooded { url, source },
-        Some(Cause::WithoutTls) => return ClientError::WithoutTls { url, source },
-        Some(Cause::Certificate(cause)) => {
-            let unknown_issuer = is_about_issuer(&cause);
-            return ClientError::Certificate {
-                address: url.address(),
-                unknown_issuer,
-                source: (!unknown_issuer).then(|| cause.into()),
-            };
+        Some(Cause::Tls(cause)) if let Some(origin) = origin => {
+            return tls_error(&url, origin, &cause, source).into();
         }
-        Some(Cause::Final | Cause::ForbiddenAddress) => (None, false),
+        Some(Cause::Final | Cause::Tls(_) | Cause::ForbiddenAddress) => (None, false),
         Some(Cause::UnknownName) => (Some("the name does not exist"), false),
         Some(Cause::Refused) if is_connect => (
             Some("the connection is refused, nothing listens there"),
@@ -111,16 +109,49 @@ pub(crate) fn broken(
     }
 }
 
+fn tls_error(
+    url: &RedactedUrl,
+    origin: &Origin,
+    cause: &rustls::Error,
+    source: BoxError,
+) -> TlsError {
+    let address = url.address();
+    match cause {
+        rustls::Error::InvalidCertificate(refusal) => {
+            let unknown_issuer = is_about_issuer(cause);
+            TlsError::Certificate {
+                address,
+                host: origin.host.clone(),
+                ca_file: origin.ca_file.clone(),
+                unknown_issuer,
+                source: (!unknown_issuer).then(|| certificate(refusal).into()),
+            }
+        }
+        rustls::Error::AlertReceived(received) => {
+            let (reason, is_about_client) = alert(*received, origin.has_client_certificate);
+            let host = Some(origin.host.clone());
+            TlsError::Refused {
+                address,
+                reason,
+                certificate_of: host.filter(|_| is_about_client && origin.is_own),
+            }
+        }
+        _ => TlsError::WithoutTls {
+            url: url.clone(),
+            plain_http: origin.plain_http,
+            source,
+        },
+    }
+}
+
 /// Why a request failed.
 enum Cause {
     /// The caller's content can't be read: nothing that the server can correct.
     Upload(String),
     /// The server sent HTTP/2 frames without end, and would do so again.
     Flood,
-    /// The answer to the TLS handshake is not a TLS record.
-    WithoutTls,
-    /// The certificate is not accepted.
-    Certificate(rustls::Error),
+    /// No TLS connection with this server, now or later.
+    Tls(rustls::Error),
     /// A TLS version or a malformed head that is the same the next time.
     Final,
     ForbiddenAddress,
@@ -147,10 +178,11 @@ fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
     }
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return match error {
-            rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-                Some(Cause::WithoutTls)
+            rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)
+            | rustls::Error::InvalidCertificate(_) => Some(Cause::Tls(error.clone())),
+            rustls::Error::AlertReceived(alert) if is_final(*alert) => {
+                Some(Cause::Tls(error.clone()))
             }
-            rustls::Error::InvalidCertificate(_) => Some(Cause::Certificate(error.clone())),
             rustls::Error::NoCertificatesPresented | rustls::Error::PeerIncompatible(_) => {
                 Some(Cause::Final)
             }

@@ -4,7 +4,9 @@
 //! ([`auth`](super::auth) and [`client`](super::client)) give both their meaning.
 
 mod body;
+mod certificate;
 mod endpoint;
+mod explain;
 mod failure;
 mod message;
 mod options;
@@ -12,6 +14,7 @@ mod proxy;
 mod redirect;
 mod request;
 mod resolver;
+mod system;
 mod tls;
 mod verifier;
 

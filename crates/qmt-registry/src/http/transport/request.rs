@@ -161,8 +161,7 @@ pub(crate) async fn exchange(
             return Err(timed_out(Phase::Connect, limits.connect_timeout));
         }
         Ok(Err(cause)) => {
-            let proxy = connection.proxy.as_ref();
-            return Err(broken(RedactedUrl::from(url), proxy, cause));
+            return Err(broken(RedactedUrl::from(url), Some(connection), cause));
         }
         Err(_) => return Err(timed_out(Phase::Answer, limit)),
     };

@@ -7,15 +7,16 @@ use qmt_oci_ref::RegistryHost;
 use qmt_oci_ref::text::without_byte_order_mark;
 use rustls::ClientConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use zeroize::Zeroizing;
 
+use super::certificate::Trusted;
 use super::options::HostOptions;
 use super::verifier::ServerVerifier;
-use crate::error::{BoxError, ClientError};
+use crate::error::{BoxError, ClientError, TlsError};
 
 /// How a PEM file of an encrypted key is recognised: PKCS #8, and the older form of OpenSSL.
 const ENCRYPTED: [&[u8]; 2] = [
@@ -23,10 +24,31 @@ const ENCRYPTED: [&[u8]; 2] = [
     b"Proc-Type: 4,ENCRYPTED",
 ];
 
+/// How files without a usable private key are recognised, and what is said about them.
+const OTHER_KEYS: [(&[u8], &str); 5] = [
+    (
+        b"-----BEGIN OPENSSH PRIVATE KEY-----",
+        "it is a key of OpenSSH; convert a copy of it with `ssh-keygen -p -m PKCS8 -f COPY`",
+    ),
+    (
+        b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----",
+        "it is cosign's key for signatures, not the key of the client's certificate",
+    ),
+    (
+        b"-----BEGIN ENCRYPTED COSIGN PRIVATE KEY-----",
+        "it is cosign's key for signatures, not the key of the client's certificate",
+    ),
+    (b"PUBLIC KEY-----", "it has a public key, not a private key"),
+    (
+        b"-----BEGIN CERTIFICATE-----",
+        "it has a certificate, not its private key",
+    ),
+];
+
 /// The content of the files that the options of a registry name.
 pub(super) struct TlsFiles {
     /// Trusted next to the system's.
-    trusted: Vec<CertificateDer<'static>>,
+    trusted: Vec<Trusted>,
     /// The client's certificate with its chain and key.
     identity: Option<CertifiedKey>,
     provider: Arc<CryptoProvider>,
@@ -38,7 +60,7 @@ impl TlsFiles {
         let ca_file = options.ca_file.as_deref();
         let ca_file = ca_file.map(|path| File::read(host, "ca_file", path));
         let trusted = match ca_file {
-            Some(file) => file?.authorities()?,
+            Some(file) => file?.trusted()?,
             None => Vec::new(),
         };
         let provider = CryptoProvider::get_default().cloned();
@@ -62,13 +84,19 @@ impl TlsFiles {
     }
 
     /// The settings of connections; `is_own` are those that get the client's certificate.
-    pub(super) fn config(self, is_own: bool) -> Result<ClientConfig, ClientError> {
+    pub(super) fn config(
+        self,
+        host: &RegistryHost,
+        is_own: bool,
+    ) -> Result<ClientConfig, ClientError> {
         let verifier = ServerVerifier::new(self.trusted, Arc::clone(&self.provider));
+        let verifier = verifier.map_err(ClientError::setup)?;
+        let verifier = verifier.ok_or_else(|| no_authorities(host))?;
         let config = ClientConfig::builder_with_provider(self.provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(ClientError::setup)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier.map_err(ClientError::setup)?));
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match self.identity.filter(|_| is_own) {
             Some(key) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
             None => config.with_no_client_auth(),
@@ -76,6 +104,14 @@ impl TlsFiles {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
+}
+
+/// The variables are those of OpenSSL; where one is set, the system's certificates are not read.
+fn no_authorities(host: &RegistryHost) -> TlsError {
+    let mut variables = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
+    let variable = variables.find_map(|name| Some((name, std::env::var_os(name)?.into())));
+    let host = host.clone();
+    TlsError::NoAuthorities { host, variable }
 }
 
 /// A PEM file that an option names.
@@ -109,25 +145,41 @@ impl<'a> File<'a> {
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, ClientError> {
         let certificates: Result<Vec<_>, _> =
             CertificateDer::pem_slice_iter(without_byte_order_mark(&self.content)).collect();
-        let certificates = certificates
-            .map_err(|cause| self.unusable("it is not PEM", Some(BoxError::from(cause))))?;
+        let certificates = certificates.map_err(|cause| match cause {
+            pem::Error::MissingSectionEnd { .. } => self.unusable(
+                "it is cut off: the line `-----END CERTIFICATE-----` is missing",
+                None,
+            ),
+            cause => self.unusable("it is not PEM", Some(cause.into())),
+        })?;
         if certificates.is_empty() {
-            return Err(self.unusable("it has no PEM certificate", None));
+            let reason = if self.is_der() {
+                "it is in DER; write it as PEM with `openssl x509 -inform der -in FILE -out NEW`"
+            } else {
+                "it has no PEM certificate"
+            };
+            return Err(self.unusable(reason, None));
         }
         Ok(certificates)
     }
 
     /// Certificates that can be trusted.
-    fn authorities(&self) -> Result<Vec<CertificateDer<'static>>, ClientError> {
-        let certificates = self.certificates()?;
+    fn trusted(&self) -> Result<Vec<Trusted>, ClientError> {
+        let malformed = |cause| self.unusable("one of its certificates is malformed", cause);
         let mut roots = rustls::RootCertStore::empty();
-        for certificate in &certificates {
-            let added = roots.add(certificate.clone());
-            added.map_err(|cause| {
-                self.unusable("one of its certificates is malformed", Some(cause.into()))
-            })?;
-        }
-        Ok(certificates)
+        let certificates = self.certificates()?.into_iter();
+        certificates
+            .map(|certificate| {
+                let added = roots.add(certificate.clone());
+                added.map_err(|cause| malformed(Some(cause.into())))?;
+                Trusted::read(certificate).ok_or_else(|| malformed(None))
+            })
+            .collect()
+    }
+
+    /// Whether it begins with the sequence that certificates and keys are in DER.
+    fn is_der(&self) -> bool {
+        self.content.starts_with(&[0x30, 0x82]) || self.content.starts_with(&[0x30, 0x81])
     }
 
     /// The key. No cause is kept, because it could quote the file.
@@ -138,8 +190,17 @@ impl<'a> File<'a> {
                           unencrypted with `openssl pkey -in FILE -out NEW`";
             return Err(self.unusable(reason, None));
         }
-        PrivateKeyDer::from_pem_slice(without_byte_order_mark(&self.content))
-            .map_err(|_| self.unusable("it has no private key in PEM", None))
+        PrivateKeyDer::from_pem_slice(without_byte_order_mark(&self.content)).map_err(|_| {
+            let other = OTHER_KEYS.iter().find(|(mark, _)| has(mark));
+            let reason = match other {
+                Some((_, reason)) => reason,
+                None if self.is_der() => {
+                    "it is in DER; write it as PEM with `openssl pkey -inform der -in FILE -out NEW`"
+                }
+                None => "it has no private key in PEM",
+            };
+            self.unusable(reason, None)
+        })
     }
 
     fn unusable(&self, reason: &'static str, source: Option<BoxError>) -> ClientError {

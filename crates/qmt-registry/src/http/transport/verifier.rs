@@ -2,44 +2,116 @@
 
 use std::sync::{Arc, LazyLock};
 
+use qmt_oci_ref::time::rfc3339;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
-use rustls_platform_verifier::Verifier;
+
+use super::certificate::{Trusted, names};
+use super::system::{self, Chain, Verifier};
 
 /// The certificates that the system trusts, read when one is looked for.
-static SYSTEM: LazyLock<Vec<CertificateDer<'static>>> =
-    LazyLock::new(|| rustls_native_certs::load_native_certs().certs);
+static SYSTEM: LazyLock<Vec<Trusted>> = LazyLock::new(system::certificates);
 
 /// The verifier of the operating system, and the certificates of `ca_file` next to its own.
 ///
-/// A certificate that is listed byte for byte is trusted for the names in it, as by OpenSSL and Go:
-/// `openssl req -x509` marks a server's own certificate as one of an authority, which no chain may
-/// end in. Its names and dates are checked as usual.
+/// Only certificates of authorities may issue others. A certificate that is listed byte for byte is
+/// trusted for the names in it, as by OpenSSL and Go: `openssl req -x509` marks a server's own
+/// certificate as one of an authority, which no chain may end in. Its names, dates and purpose are
+/// checked as usual.
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
     system: Verifier,
-    listed: Vec<CertificateDer<'static>>,
+    /// Those of `ca_file`, and the system's where it is a list.
+    trusted: Vec<Trusted>,
     provider: Arc<CryptoProvider>,
 }
 
+/// Trusted authorities issued the certificate, but they are not valid now.
+#[derive(Debug, thiserror::Error)]
+#[error("the trusted authority that issued it is valid only from {from} until {until}")]
+struct AuthorityNotValid {
+    from: String,
+    until: String,
+}
+
 impl ServerVerifier {
+    /// Trusts `listed` next to the system's certificates; `None` if these are none together.
     pub(super) fn new(
-        listed: Vec<CertificateDer<'static>>,
+        mut listed: Vec<Trusted>,
         provider: Arc<CryptoProvider>,
-    ) -> Result<Self, Error> {
-        let system = Verifier::new_with_extra_roots(listed.clone(), Arc::clone(&provider))?;
-        Ok(Self {
+    ) -> Result<Option<Self>, Error> {
+        if Verifier::IS_LIST {
+            // Read again for each client, so that changes are seen.
+            listed.extend(system::certificates());
+            if listed.is_empty() {
+                return Ok(None);
+            }
+        }
+        let system = Verifier::new(authorities(&listed), &provider)?;
+        Ok(Some(Self {
             system,
-            listed,
+            trusted: listed,
             provider,
+        }))
+    }
+
+    /// Verifies the chain up to an authority that is valid now. webpki does not read their dates.
+    fn verify_issued(&self, chain: Chain<'_>) -> Result<(), Error> {
+        self.system.verify(chain)?;
+        let is_valid = |root: &&Trusted| root.is_valid_at(chain.now);
+        if authorities(&self.trusted).all(|root| is_valid(&root)) {
+            return Ok(());
+        }
+        let remaining = authorities(&self.trusted).filter(is_valid);
+        let verified = Verifier::new(remaining, &self.provider)?.verify(chain);
+        verified.map_err(|error| {
+            let mut outdated = authorities(&self.trusted).filter(|root| !is_valid(root));
+            let issuer = outdated.find(|root| {
+                let verifier = Verifier::new(std::iter::once(*root), &self.provider);
+                verifier.is_ok_and(|verifier| verifier.verify(chain).is_ok())
+            });
+            issuer.map_or(error, |issuer| {
+                let [from, until] = issuer.validity().map(rfc3339);
+                let cause = AuthorityNotValid { from, until };
+                CertificateError::Other(OtherError(Arc::new(cause))).into()
+            })
         })
     }
+
+    /// Verifies a certificate that is trusted itself, except for its issuer.
+    fn verify_listed(&self, listed: &Trusted, chain: Chain<'_>) -> Result<(), Error> {
+        let certificate = ParsedCertificate::try_from(chain.end_entity)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        let (roots, now) = (RootCertStore::empty(), chain.now);
+        // Dates, which the system's verifier may look at in another order.
+        match verify_server_cert_signed_by_trust_anchor(&certificate, &roots, &[], now, algorithms)
+        {
+            Err(error) if !is_about_issuer(&error) => return Err(error),
+            _ => {}
+        }
+        // webpki does not come to the purpose of certificates of authorities.
+        if !listed.is_for_servers {
+            return Err(CertificateError::InvalidPurpose.into());
+        }
+        verify_server_name(&certificate, chain.name)
+    }
+
+    /// The trusted certificate that is equal to `certificate`.
+    fn listed(&self, certificate: &CertificateDer<'_>) -> Option<&Trusted> {
+        let is_equal = |trusted: &&Trusted| trusted.der == *certificate;
+        let system = || SYSTEM.iter().find(is_equal).filter(|_| !Verifier::IS_LIST);
+        self.trusted.iter().find(is_equal).or_else(system)
+    }
+}
+
+fn authorities(trusted: &[Trusted]) -> impl Iterator<Item = &Trusted> {
+    trusted.iter().filter(|certificate| certificate.may_issue)
 }
 
 /// Whether the chain is the only thing that is wrong with a certificate: its issuer is not known, or
@@ -64,30 +136,33 @@ impl ServerCertVerifier for ServerVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.system.verify_server_cert(
+        let chain = Chain {
             end_entity,
             intermediates,
-            server_name,
-            ocsp_response,
+            name: server_name,
+            ocsp: ocsp_response,
             now,
-        );
+        };
+        let verified = match self.verify_issued(chain) {
+            Err(error) if is_about_issuer(&error) => match self.listed(end_entity) {
+                Some(listed) => self.verify_listed(listed, chain),
+                None => Err(error),
+            },
+            verified => verified,
+        };
         match verified {
-            Err(error)
-                if is_about_issuer(&error)
-                    && (self.listed.contains(end_entity) || SYSTEM.contains(end_entity)) => {}
-            verified => return verified,
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            // The names as text, and not as rustls writes their types.
+            Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                expected,
+                ..
+            })) => Err(CertificateError::NotValidForNameContext {
+                expected,
+                presented: names(end_entity),
+            }
+            .into()),
+            Err(error) => Err(error),
         }
-        let certificate = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        let roots = RootCertStore::empty();
-        // Dates and purpose, which the system's verifier may look at in another order.
-        match verify_server_cert_signed_by_trust_anchor(&certificate, &roots, &[], now, algorithms)
-        {
-            Err(error) if !is_about_issuer(&error) => return Err(error),
-            _ => {}
-        }
-        verify_server_name(&certificate, server_name)?;
-        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -96,7 +171,8 @@ impl ServerCertVerifier for ServerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.system.verify_tls12_signature(message, cert, dss)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -105,10 +181,15 @@ impl ServerCertVerifier for ServerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.system.verify_tls13_signature(message, cert, dss)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.system.supported_verify_schemes()
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

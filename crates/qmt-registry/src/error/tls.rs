@@ -1,0 +1,124 @@
+//! Why there is no TLS connection to a server.
+
+use std::path::PathBuf;
+
+use qmt_oci_ref::{RegistryErrorKind, RegistryHost};
+
+use super::BoxError;
+use super::text::{issuer, no_authorities};
+use crate::redact::RedactedUrl;
+
+/// Why there is no TLS connection to a server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The answer to the TLS handshake is not TLS: a server of plain HTTP answers so.
+    #[error("the request to `{url}` failed: the server does not use TLS")]
+    WithoutTls {
+        /// The request's URL without userinfo and query.
+        url: RedactedUrl,
+        /// Whether the registry is used over plain HTTP, so that a redirect led to this URL.
+        plain_http: bool,
+        /// What the TLS client reports.
+        source: BoxError,
+    },
+    /// The server's certificate is not accepted.
+    #[error("the certificate of `{address}` is not accepted{}", issuer(*.unknown_issuer))]
+    Certificate {
+        /// Host and port.
+        address: String,
+        /// The registry whose options apply.
+        host: RegistryHost,
+        /// The option `ca_file`, if it is set.
+        ca_file: Option<PathBuf>,
+        /// Whether its issuer, or the certificate itself where it has none, is not trusted.
+        unknown_issuer: bool,
+        /// Any other reason.
+        source: Option<BoxError>,
+    },
+    /// The server ends the handshake with an alert, and would do so again.
+    #[error("`{address}` refuses the TLS connection: {reason}")]
+    Refused {
+        /// Host and port.
+        address: String,
+        /// What the alert means.
+        reason: &'static str,
+        /// The registry whose options name the client's certificate, if it is about that.
+        certificate_of: Option<RegistryHost>,
+    },
+    /// There is no certificate by which any server could be trusted.
+    #[error("{}", no_authorities(.variable.as_ref()))]
+    NoAuthorities {
+        /// The registry whose server was to be verified.
+        host: RegistryHost,
+        /// The variable that names a file or folder of certificates, and what it names.
+        variable: Option<(&'static str, PathBuf)>,
+    },
+}
+
+impl TlsError {
+    pub(super) fn kind(&self) -> RegistryErrorKind {
+        match self {
+            Self::NoAuthorities {
+                variable: Some(_), ..
+            } => RegistryErrorKind::Configuration,
+            _ => RegistryErrorKind::Network { retryable: false },
+        }
+    }
+
+    /// What the user can do about it.
+    pub(super) fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::WithoutTls {
+                plain_http: true, ..
+            } => {
+                "the registry is used over plain HTTP, but redirects to HTTPS, which is not served \
+                  there; its address or its redirects are configured wrongly"
+                    .to_owned()
+            }
+            Self::WithoutTls { url, .. } => format!(
+                "the registry answers without TLS; if that is intended, set `plain_http = true` in \
+                 `[registries.\"{}\"]` of the config",
+                super::hint::host_of(&url.address())
+            ),
+            Self::Certificate {
+                unknown_issuer: true,
+                ca_file: Some(file),
+                ..
+            } => format!(
+                "`{}`, which `ca_file` names, does not contain the issuer of the certificate, or the \
+                 server does not send its intermediate certificate; `openssl s_client -showcerts` \
+                 shows what it sends",
+                file.display()
+            ),
+            Self::Certificate {
+                host,
+                unknown_issuer: true,
+                ..
+            } => format!(
+                "if it is your company's authority or the server's own certificate, name its PEM file \
+                 by `ca_file` in `[registries.\"{host}\"]`, or add it to the system's certificates"
+            ),
+            Self::Certificate { .. } => {
+                "certificates are checked for the name by which the registry \
+                                         is reached, and against this machine's clock"
+                    .to_owned()
+            }
+            Self::Refused { certificate_of, .. } => format!(
+                "`client_cert` and `client_key` in `[registries.\"{}\"]` name the client's \
+                 certificate and its key (PEM)",
+                certificate_of.as_ref()?
+            ),
+            Self::NoAuthorities { host, variable } => {
+                let first = variable.as_ref().map_or_else(
+                    || "install the package `ca-certificates`".to_owned(),
+                    |(name, _)| format!("correct or unset `{name}`"),
+                );
+                format!(
+                    "{first}, or name the authority's certificate by `ca_file` in \
+                     `[registries.\"{host}\"]`"
+                )
+            }
+        })
+    }
+}

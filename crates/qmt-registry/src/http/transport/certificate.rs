@@ -1,0 +1,99 @@
+//! What a certificate may be used for. webpki does not look at it in certificates that are trusted.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+use x509_cert::Certificate;
+use x509_cert::certificate::Version;
+use x509_cert::der::Decode as _;
+use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
+
+const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
+
+/// A certificate that the operator or the system trusts.
+#[derive(Clone, Debug)]
+pub(super) struct Trusted {
+    pub(super) der: CertificateDer<'static>,
+    /// Whether it may issue certificates of servers.
+    pub(super) may_issue: bool,
+    /// Whether it may be the certificate of a server.
+    pub(super) is_for_servers: bool,
+    /// In seconds since 1970.
+    not_before: u64,
+    not_after: u64,
+}
+
+impl Trusted {
+    /// Reads a certificate; `None` if it is malformed.
+    pub(super) fn read(der: CertificateDer<'static>) -> Option<Self> {
+        let certificate = Certificate::from_der(&der).ok()?;
+        let is_for_servers = is_for_servers(&certificate)?;
+        let may_issue = is_for_servers && may_issue(&certificate)?;
+        let validity = certificate.tbs_certificate.validity;
+        let seconds = |time: Duration| time.as_secs();
+        Some(Self {
+            der,
+            may_issue,
+            is_for_servers,
+            not_before: seconds(validity.not_before.to_unix_duration()),
+            not_after: seconds(validity.not_after.to_unix_duration()),
+        })
+    }
+
+    pub(super) fn is_valid_at(&self, now: UnixTime) -> bool {
+        (self.not_before..=self.not_after).contains(&now.as_secs())
+    }
+
+    /// The first and the last second in which it is valid.
+    pub(super) fn validity(&self) -> [SystemTime; 2] {
+        [self.not_before, self.not_after].map(|time| UNIX_EPOCH + Duration::from_secs(time))
+    }
+}
+
+/// Whether a certificate is one of an authority, by the rules of OpenSSL: `CA:TRUE`, and
+/// `keyCertSign` where it has a key usage. Version 1 has no extensions; of these, self-issued
+/// ones are roots.
+fn may_issue(certificate: &Certificate) -> Option<bool> {
+    let tbs = &certificate.tbs_certificate;
+    if tbs.version == Version::V1 {
+        return Some(tbs.issuer == tbs.subject);
+    }
+    let constraints = tbs.get::<BasicConstraints>().ok()?;
+    let usage = tbs.get::<KeyUsage>().ok()?;
+    let signs = usage.is_none_or(|(_, usage)| usage.key_cert_sign());
+    Some(signs && constraints.is_some_and(|(_, constraints)| constraints.ca))
+}
+
+fn is_for_servers(certificate: &Certificate) -> Option<bool> {
+    let purposes = certificate.tbs_certificate.get::<ExtendedKeyUsage>().ok()?;
+    Some(purposes.is_none_or(|(_, ExtendedKeyUsage(purposes))| {
+        let mut purposes = purposes.iter();
+        purposes.any(|purpose| [SERVER_AUTH, ANY_PURPOSE].contains(purpose))
+    }))
+}
+
+/// The host names and addresses of a certificate.
+pub(super) fn names(der: &[u8]) -> Vec<String> {
+    let certificate = Certificate::from_der(der).ok();
+    let names = certificate.and_then(|certificate| {
+        let (_, names) = certificate.tbs_certificate.get::<SubjectAltName>().ok()??;
+        Some(names.0)
+    });
+    names.iter().flatten().filter_map(name).collect()
+}
+
+fn name(name: &GeneralName) -> Option<String> {
+    match name {
+        GeneralName::DnsName(name) => Some(name.to_string()),
+        GeneralName::IpAddress(address) => {
+            let bytes = address.as_bytes();
+            let v4 = <[u8; 4]>::try_from(bytes).map(std::net::IpAddr::from);
+            let v6 = <[u8; 16]>::try_from(bytes).map(std::net::IpAddr::from);
+            v4.or(v6).ok().map(|address| address.to_string())
+        }
+        _ => None,
+    }
+}

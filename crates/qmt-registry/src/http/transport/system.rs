@@ -1,0 +1,114 @@
+//! Certificates and verifiers of the operating system.
+
+use std::sync::Arc;
+
+use rustls::Error;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+
+use super::certificate::Trusted;
+
+/// Reads the certificates that the system, or `SSL_CERT_FILE` and `SSL_CERT_DIR`, trust.
+pub(super) fn certificates() -> Vec<Trusted> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in found.errors {
+        tracing::debug!("reading the system's certificates: {error}");
+    }
+    found.certs.into_iter().filter_map(Trusted::read).collect()
+}
+
+/// A certificate with the chain that the server sends.
+#[derive(Clone, Copy)]
+pub(super) struct Chain<'a> {
+    pub(super) end_entity: &'a CertificateDer<'a>,
+    pub(super) intermediates: &'a [CertificateDer<'a>],
+    pub(super) name: &'a ServerName<'a>,
+    #[cfg_attr(
+        all(unix, not(target_os = "android"), not(target_vendor = "apple")),
+        expect(dead_code, reason = "webpki does not read it, but other systems may")
+    )]
+    pub(super) ocsp: &'a [u8],
+    pub(super) now: UnixTime,
+}
+
+pub(super) use self::platform::Verifier;
+
+/// Elsewhere, the system is a file of certificates, which webpki checks.
+#[cfg(all(unix, not(target_os = "android"), not(target_vendor = "apple")))]
+mod platform {
+    use rustls::RootCertStore;
+    use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+    use rustls::server::ParsedCertificate;
+
+    use super::*;
+
+    #[derive(Debug)]
+    pub(in super::super) struct Verifier {
+        roots: RootCertStore,
+        provider: Arc<CryptoProvider>,
+    }
+
+    impl Verifier {
+        /// Whether [`certificates`] are all that the system trusts.
+        pub(in super::super) const IS_LIST: bool = true;
+
+        pub(in super::super) fn new<'a>(
+            authorities: impl Iterator<Item = &'a Trusted>,
+            provider: &Arc<CryptoProvider>,
+        ) -> Result<Self, Error> {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(authorities.map(|root| root.der.clone()));
+            let provider = Arc::clone(provider);
+            Ok(Self { roots, provider })
+        }
+
+        pub(in super::super) fn verify(&self, chain: Chain<'_>) -> Result<(), Error> {
+            let certificate = ParsedCertificate::try_from(chain.end_entity)?;
+            verify_server_cert_signed_by_trust_anchor(
+                &certificate,
+                &self.roots,
+                chain.intermediates,
+                chain.now,
+                self.provider.signature_verification_algorithms.all,
+            )?;
+            verify_server_name(&certificate, chain.name)
+        }
+    }
+}
+
+/// The system verifies, and is told of the authorities in `ca_file`.
+#[cfg(not(all(unix, not(target_os = "android"), not(target_vendor = "apple"))))]
+mod platform {
+    use rustls::client::danger::ServerCertVerifier as _;
+
+    use super::*;
+
+    #[derive(Debug)]
+    pub(in super::super) struct Verifier(rustls_platform_verifier::Verifier);
+
+    impl Verifier {
+        pub(in super::super) const IS_LIST: bool = false;
+
+        pub(in super::super) fn new<'a>(
+            authorities: impl Iterator<Item = &'a Trusted>,
+            provider: &Arc<CryptoProvider>,
+        ) -> Result<Self, Error> {
+            let roots: Vec<_> = authorities.map(|root| root.der.clone()).collect();
+            let provider = Arc::clone(provider);
+            rustls_platform_verifier::Verifier::new_with_extra_roots(roots, provider).map(Self)
+        }
+
+        pub(in super::super) fn verify(&self, chain: Chain<'_>) -> Result<(), Error> {
+            let Chain {
+                end_entity,
+                intermediates,
+                name,
+                ocsp,
+                now,
+            } = chain;
+            let system = &self.0;
+            let verified = system.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+            verified.map(|_| ())
+        }
+    }
+}

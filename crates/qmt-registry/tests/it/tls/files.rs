@@ -1,0 +1,153 @@
+//! Files that options name, and what is said about those that can't be used.
+
+use super::*;
+
+/// Options that can't be used are errors when the client is made, and name option and file.
+#[tokio::test]
+async fn unusable_options_are_reported_early() {
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, empty, odd) = (
+        folder.path().join("missing"),
+        folder.path().join("empty"),
+        folder.path().join("odd"),
+    );
+    std::fs::write(&empty, "").unwrap();
+    std::fs::write(
+        &odd,
+        "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n",
+    )
+    .unwrap();
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let server = tls(TlsOptions::new()).await;
+    let cert = write(
+        "cert",
+        server.certificates().unwrap().client_certificate_pem(),
+    );
+    let encrypted = write(
+        "encrypted",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\ncanary\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    let old_encrypted = write(
+        "old",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n\
+         canary\n-----END RSA PRIVATE KEY-----\n",
+    );
+    let other = tls(TlsOptions::new()).await;
+    let other_key = write("other", other.certificates().unwrap().client_key_pem());
+    let is_encrypted = |path: &std::path::PathBuf| path == &encrypted || path == &old_encrypted;
+    for (options, option) in [
+        (HostOptions::new().ca_file(&missing), "ca_file"),
+        (HostOptions::new().ca_file(&empty), "ca_file"),
+        (HostOptions::new().ca_file(&odd), "ca_file"),
+        (
+            HostOptions::new().client_certificate(&missing, &empty),
+            "client_cert",
+        ),
+        (
+            HostOptions::new().client_certificate(&odd, &odd),
+            "client_cert",
+        ),
+        (
+            HostOptions::new().client_certificate(&cert, &empty),
+            "client_key",
+        ),
+        (
+            HostOptions::new().client_certificate(&cert, &encrypted),
+            "client_key",
+        ),
+        (
+            HostOptions::new().client_certificate(&cert, &old_encrypted),
+            "client_key",
+        ),
+        (
+            HostOptions::new().client_certificate(&cert, &other_key),
+            "client_key",
+        ),
+        (HostOptions::new().proxy("ftp://user:canary@p"), "proxy"),
+        (HostOptions::new().proxy("http://user:canary@"), "proxy"),
+        (HostOptions::new().proxy("canary canary"), "proxy"),
+    ] {
+        let built = HttpRegistry::builder()
+            .host("r.example".parse().unwrap(), options)
+            .build()
+            .map(|_| ());
+        let error = built.unwrap_err();
+        assert!(
+            matches!(error.detail(), Some(ClientError::Options { option: named, .. }) if *named == option),
+            "{error:?}"
+        );
+        assert!(
+            !full_text(&error).contains("canary"),
+            "CFG-01: {}",
+            full_text(&error)
+        );
+        if let Some(ClientError::Options {
+            path: Some(path), ..
+        }) = error.detail()
+        {
+            let is_named = error.to_string().contains("encrypted");
+            assert_eq!(is_named, is_encrypted(path), "{error}");
+        }
+    }
+}
+
+/// Files in other forms, and keys for other uses, are called by name, with the command that converts
+/// them.
+#[tokio::test]
+async fn other_files_are_called_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = tls(TlsOptions::new()).await;
+    let certificates = server.certificates().unwrap();
+    let write = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let message = |options: HostOptions| {
+        let host = "r.example".parse().unwrap();
+        let built = HttpRegistry::builder().host(host, options).build();
+        let text = full_text(&built.map(|_| ()).unwrap_err());
+        assert!(!text.contains("canary") && !text.contains('['), "{text}");
+        text
+    };
+    let pem = certificates.ca_pem();
+    let cut = write("cut", &pem.as_bytes()[..pem.len() / 2]);
+    let der = write("der", &[0x30, 0x82, 1, 2, 3]);
+    for (file, words) in [
+        (cut, "it is cut off"),
+        (der.clone(), "`openssl x509 -inform der"),
+    ] {
+        let text = message(HostOptions::new().ca_file(&file));
+        assert!(text.contains(words), "{text}");
+    }
+    let cert = write("cert", certificates.client_certificate_pem().as_bytes());
+    let block = |label: &str| {
+        let text = format!("-----BEGIN {label}-----\ncanary\n-----END {label}-----\n");
+        write(label, text.as_bytes())
+    };
+    for (key, words) in [
+        (block("ENCRYPTED SIGSTORE PRIVATE KEY"), "cosign"),
+        (block("ENCRYPTED COSIGN PRIVATE KEY"), "cosign"),
+        (block("OPENSSH PRIVATE KEY"), "OpenSSH"),
+        (block("PUBLIC KEY"), "public key"),
+        (cert.clone(), "certificate"),
+        (der, "`openssl pkey -inform der"),
+    ] {
+        let text = message(HostOptions::new().client_certificate(&cert, &key));
+        assert!(text.contains(words), "{text}");
+    }
+    // A key next to its certificate.
+    let both = format!(
+        "{}{}",
+        certificates.client_certificate_pem(),
+        certificates.client_key_pem()
+    );
+    let both = write("both", both.as_bytes());
+    let options = HostOptions::new().client_certificate(&both, &both);
+    let host = "r.example".parse().unwrap();
+    HttpRegistry::builder().host(host, options).build().unwrap();
+}

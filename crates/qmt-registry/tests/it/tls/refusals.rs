@@ -1,0 +1,152 @@
+//! Why there is no TLS connection: alerts of servers, and certificates that are not accepted.
+
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::*;
+
+/// Writes the client's certificate and key of `server` into `folder`.
+fn client_certificate(server: &FakeRegistry, folder: &tempfile::TempDir) -> (PathBuf, PathBuf) {
+    let certificates = server.certificates().unwrap();
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+    std::fs::write(&cert, certificates.client_certificate_pem()).unwrap();
+    std::fs::write(&key, certificates.client_key_pem()).unwrap();
+    (cert, key)
+}
+
+/// A server that requires a client certificate is reported with the options for it, at once.
+#[tokio::test]
+async fn a_required_client_certificate_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = tls(TlsOptions::new().require_client_certificate()).await;
+    let trusted = HostOptions::new().ca_file(ca_of(&server, &folder));
+    let other = tls(TlsOptions::new()).await;
+    let (cert, key) = client_certificate(&other, &folder);
+    let foreign = trusted.clone().client_certificate(&cert, &key);
+    for (options, words) in [
+        (trusted.clone(), "requires a client certificate"),
+        (foreign, "does not accept the client certificate"),
+    ] {
+        let started = Instant::now();
+        let error = resolves(&with(&server, options), &server).await;
+        let error = error.unwrap_err();
+        let text = full_text(&error);
+        assert!(text.contains(words), "{text}");
+        let Some(ClientError::Tls(refused @ TlsError::Refused { .. })) = error.detail() else {
+            panic!("{text}");
+        };
+        assert!(!error.is_retryable(), "{refused}");
+        let hint = error.detail().unwrap().hint().unwrap();
+        assert!(hint.contains("`client_cert`"), "{hint}");
+        assert!(hint.contains(server.host().as_str()), "{hint}");
+        assert!(started.elapsed().as_secs() < 5, "no pauses");
+    }
+    let (cert, key) = client_certificate(&server, &folder);
+    let own = trusted.client_certificate(&cert, &key);
+    resolves(&with(&server, own), &server).await.unwrap();
+}
+
+/// A server that ends the handshake with the alert `protocol_version` is not asked again.
+#[tokio::test]
+async fn an_alert_ends_the_attempts() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert!(stream.read(&mut [0; 8192]).unwrap() > 5);
+        stream.write_all(&[21, 3, 3, 0, 2, 2, 70]).unwrap();
+        // However the client ends it.
+        let _ = stream.read_to_end(&mut Vec::new());
+        listener.set_nonblocking(true).unwrap();
+        listener
+    });
+    let client = HttpRegistry::builder().limits(quick()).build().unwrap();
+    let reference = format!("{host}/acme/echo:1").parse().unwrap();
+    let error = client.resolve(&reference).await.unwrap_err();
+    let listener = server.join().unwrap();
+    assert!(error.to_string().contains("TLS 1.2"), "{error}");
+    assert!(!error.is_retryable(), "{}", full_text(&error));
+    assert!(listener.accept().is_err(), "it was asked again");
+}
+
+/// Dates and names of certificates are written for readers.
+#[tokio::test]
+async fn a_bad_certificate_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    for (options, words) in [
+        (
+            TlsOptions::new().expired(),
+            "expired on 2021-01-01T00:00:00Z",
+        ),
+        (
+            TlsOptions::new().names(["*.localhost", "127.0.0.9"]),
+            "it is for `*.localhost`, `127.0.0.9`, not for `127.0.0.1`",
+        ),
+    ] {
+        let server = tls(options).await;
+        let options = HostOptions::new().ca_file(ca_of(&server, &folder));
+        let error = resolves(&with(&server, options), &server).await;
+        let text = full_text(&error.unwrap_err());
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+/// Where `ca_file` is set, the help does not say to set it.
+#[tokio::test]
+async fn an_unknown_issuer_is_explained_by_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = tls(TlsOptions::new()).await;
+    let other = tls(TlsOptions::new().self_signed()).await;
+    let options = HostOptions::new().ca_file(ca_of(&other, &folder));
+    let error = resolves(&with(&server, options), &server).await;
+    let hint = error.unwrap_err().detail().unwrap().hint().unwrap();
+    assert!(
+        hint.contains("ca.pem`, which `ca_file` names, does not contain the issuer"),
+        "{hint}"
+    );
+}
+
+/// A machine without CA certificates, in a separate process, whose environment can be set.
+#[test]
+fn missing_authorities_are_reported_with_the_variable() {
+    const ASKED: &str = "QMT_REGISTRY_AUTHORITIES_TEST";
+    if let Ok(host) = std::env::var(ASKED) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let client = HttpRegistry::builder().limits(quick()).build().unwrap();
+        let reference = format!("{host}/acme/echo:1").parse().unwrap();
+        let error = runtime.block_on(client.resolve(&reference)).unwrap_err();
+        let hint = error.detail().unwrap().hint().unwrap();
+        println!("\noutcome: {error}; {:?}; {hint}", error.kind());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    for file in [empty, folder.path().join("missing.pem")] {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "tls::refusals::missing_authorities_are_reported_with_the_variable",
+            ])
+            .arg("--nocapture")
+            .env(ASKED, "127.0.0.1:9")
+            .env("SSL_CERT_FILE", &file)
+            .env_remove("SSL_CERT_DIR")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        for words in [
+            "outcome: there are no CA certificates in",
+            file.to_str().unwrap(),
+            "`SSL_CERT_FILE`",
+            "Configuration",
+            "`ca_file`",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+}
