@@ -228,6 +228,8 @@ pub enum ClientError {
         url: RedactedUrl,
         /// Whether another attempt can help.
         retryable: bool,
+        /// Whether the head of an answer had arrived.
+        answered: bool,
         /// What the HTTP client reports, its own URL removed.
         source: BoxError,
     },

@@ -44,6 +44,25 @@ impl ClientError {
                 "set `{own}` for `{host}`; if it has no credential, set one of them to the empty text"
             )),
             Self::Tls(error) => error.hint(),
+            // The answer of a TLS server to plain HTTP: an error, an alert or a reset.
+            Self::Status {
+                url,
+                status: 400,
+                from: None,
+                ..
+            }
+            | Self::Transport {
+                url,
+                answered: false,
+                ..
+            } if url.as_str().starts_with("http://") =>
+            {
+                let address = url.address();
+                Some(format!(
+                    "if `{address}` serves HTTPS, remove `plain_http` from the options of the \
+                     registry in the config"
+                ))
+            }
             Self::ProxyAnswer { status: 407, .. } => Some(format!(
                 "give the proxy's user name and password in its URL, `http://USER:PASSWORD@…`; {PROXY}"
             )),
@@ -70,6 +89,7 @@ fn unreachable_server(address: &str) -> String {
     };
     format!(
         "is the registry running, and are its name and port right{plain}? Set `proxy` or `mirrors` in \
-         `[registries.\"{host}\"]` to reach it another way"
+         `[registries.\"{host}\"]` to reach it another way; only mirrors with `resolve_tags = true` \
+         are asked for tags"
     )
 }

@@ -104,7 +104,14 @@ async fn a_closed_port_is_given_up_soon() {
     assert!(text.contains(&address.to_string()), "{text}");
     assert!(text.contains("refused"), "{text}");
     let hint = error.detail().unwrap().hint().unwrap();
-    for word in ["running", "port", "proxy", "mirrors", &address.to_string()] {
+    for word in [
+        "running",
+        "port",
+        "proxy",
+        "mirrors",
+        "resolve_tags",
+        &address.to_string(),
+    ] {
         assert!(hint.contains(word), "{word}: {hint}");
     }
     // The same for a blob.

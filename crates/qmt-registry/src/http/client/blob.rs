@@ -262,6 +262,7 @@ impl Transfer {
         Err(ClientError::Transport {
             url: opened.body.url.clone(),
             retryable: true,
+            answered: true,
             source: "the transfer ended before the content did".into(),
         })
     }

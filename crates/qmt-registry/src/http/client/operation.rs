@@ -195,7 +195,8 @@ pub(super) async fn once(
         let secrets = Secrets::of_header(header);
         let text = answer.body(&context.limits).beginning().await;
         let message = secrets.message(&text);
-        if let Some(proxy) = proxy.filter(|_| !has_api_version && is_of_proxy(status, &text)) {
+        if let Some(proxy) = proxy.filter(|_| !has_api_version && is_of_proxy(status, &text.bytes))
+        {
             let error = ClientError::ProxyAnswer {
                 proxy,
                 url,

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header;
+use qmt_oci_ref::text;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::failure::broken;
+use super::message::ErrorBody;
 use crate::error::{ClientError, Phase};
 use crate::limits::{Limits, STALL_BYTES_PER_SECOND};
 use crate::redact::RedactedUrl;
@@ -104,17 +107,24 @@ impl Body {
     }
 
     /// Reads the beginning of an error body, which is only shown; never fails.
-    pub(crate) async fn beginning(mut self) -> Bytes {
-        let mut text = BytesMut::new();
-        while length(&text) < self.error_bytes {
+    pub(crate) async fn beginning(mut self) -> ErrorBody {
+        let content_type = self.response.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let is_html = content_type.is_some_and(|value| {
+            let media_type = text::media_type(value).to_string();
+            ["text/html", "application/xhtml+xml"].contains(&media_type.as_str())
+        });
+        let mut beginning = BytesMut::new();
+        while length(&beginning) < self.error_bytes {
             let Ok(Some(mut chunk)) = self.chunk().await else {
                 break;
             };
-            let room = self.error_bytes.saturating_sub(length(&text));
+            let room = self.error_bytes.saturating_sub(length(&beginning));
             chunk.truncate(usize::try_from(room).unwrap_or(usize::MAX));
-            text.extend_from_slice(&chunk);
+            beginning.extend_from_slice(&chunk);
         }
-        text.freeze()
+        let bytes = beginning.freeze();
+        ErrorBody { bytes, is_html }
     }
 }
 

@@ -104,6 +104,7 @@ pub(crate) fn broken(
         (None, _) => ClientError::Transport {
             url,
             retryable,
+            answered: connection.is_none(),
             source,
         },
     }

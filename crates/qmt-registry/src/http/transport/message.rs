@@ -1,69 +1,32 @@
 //! What a server says about an error, made safe to show.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http::HeaderValue;
+use bytes::Bytes;
 use qmt_oci_ref::text::{self, without_byte_order_mark};
 use serde_json::Value;
-use zeroize::Zeroizing;
 
-/// What is shorter than this occurs in any text, in bytes.
-const SECRET_MIN: usize = 4;
+use super::secrets::Secrets;
 
-/// What was sent as authorization, so that no server's message repeats it.
-#[derive(Default)]
-pub(crate) struct Secrets(Vec<Zeroizing<String>>);
+/// Most characters of a message: those that [`text::escape`] keeps, and one that it cuts off.
+const MESSAGE_MAX: usize = 1025;
+/// Most characters of the title of an HTML page.
+const TITLE_MAX: usize = 120;
+
+/// The beginning of an error's body.
+pub(crate) struct ErrorBody {
+    pub(crate) bytes: Bytes,
+    /// Whether its `Content-Type` says that it is HTML.
+    pub(crate) is_html: bool,
+}
 
 impl Secrets {
-    /// The secrets in an `Authorization` header.
-    pub(crate) fn of_header(header: Option<&HeaderValue>) -> Self {
-        let mut secrets = Self::default();
-        let sent = header.and_then(|header| header.to_str().ok());
-        let Some(sent) = sent
-            .and_then(|text| text.split_once(' '))
-            .map(|(_, sent)| sent)
-        else {
-            return secrets;
-        };
-        secrets.add(sent);
-        let pair = STANDARD.decode(sent).map(Zeroizing::new).ok();
-        let pair = pair
-            .as_ref()
-            .and_then(|pair| std::str::from_utf8(pair).ok());
-        if let Some((_, password)) = pair.and_then(|pair| pair.split_once(':')) {
-            secrets.add(pair.unwrap_or_default());
-            secrets.add(password);
-        }
-        secrets
-    }
-
-    /// Adds a secret in the encodings in which it may be repeated.
-    pub(crate) fn add(&mut self, secret: &str) {
-        if secret.len() < SECRET_MIN {
-            return;
-        }
-        let in_url = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>();
-        let encoded = [
-            secret.to_owned(),
-            STANDARD.encode(secret),
-            URL_SAFE_NO_PAD.encode(secret),
-            in_url.replace('+', "%20"),
-            in_url,
-        ];
-        self.0.extend(encoded.into_iter().map(|text| {
-            // Padding may be missing, and the case of letters changed.
-            Zeroizing::new(text.trim_end_matches('=').to_ascii_lowercase())
-        }));
-    }
-
     /// The text of an error body, escaped and cut. Empty if the body has no text.
-    pub(crate) fn message(&self, body: &[u8]) -> String {
+    pub(crate) fn message(&self, body: &ErrorBody) -> String {
         let message = message(body);
-        let lower = Zeroizing::new(message.to_ascii_lowercase());
-        if self.0.iter().any(|secret| lower.contains(&**secret)) {
+        let message: String = message.trim().chars().take(MESSAGE_MAX).collect();
+        if self.are_in(&message) {
             return "(its message repeats the credential and is not shown)".to_owned();
         }
-        text::escape(message.trim())
+        text::escape(&message)
     }
 }
 
@@ -73,27 +36,49 @@ pub(crate) fn is_registry_error(body: &[u8]) -> bool {
     body.is_ok_and(|body| body.get("errors").is_some_and(Value::is_array))
 }
 
-/// Reads the specification's JSON, a token server's JSON, the XML of an object store, or plain text.
-fn message(body: &[u8]) -> String {
-    let body = without_byte_order_mark(body);
-    if let Ok(value) = serde_json::from_slice(body) {
+/// Reads the specification's JSON, a token server's JSON, the XML of an object store, the title of an
+/// HTML page, or plain text.
+fn message(body: &ErrorBody) -> String {
+    let bytes = without_byte_order_mark(&body.bytes);
+    if let Ok(value) = serde_json::from_slice(bytes) {
         return of_json(&value);
     }
-    let text = String::from_utf8_lossy(body);
-    if is_web_page(body) {
-        "an HTML page".to_owned()
-    } else if text.trim_start().starts_with('<') {
+    let text = String::from_utf8_lossy(bytes);
+    let is_markup = text.trim_start().starts_with('<');
+    if is_web_page(bytes) || (body.is_html && is_markup) {
+        title(&text).map_or_else(
+            || "an HTML page".to_owned(),
+            |title| format!("an HTML page, `{title}`"),
+        )
+    } else if is_markup {
         joined(["Code", "Message"].map(|name| element(&text, name)), ": ")
     } else {
         text.into_owned()
     }
 }
 
+/// The title of an HTML page, in one line.
+fn title(page: &str) -> Option<String> {
+    // Of the same length as the page.
+    let lower = page.to_ascii_lowercase();
+    let start = lower.find("<title")?;
+    let start = start + lower.get(start..)?.find('>')? + 1;
+    let end = start + lower.get(start..)?.find("</title")?;
+    let words: Vec<&str> = page.get(start..end)?.split_whitespace().collect();
+    let title: String = words.join(" ").chars().take(TITLE_MAX).collect();
+    Some(title).filter(|title| !title.is_empty())
+}
+
 /// The words in a JSON answer; the whole of it where it has none of the usual keys.
 fn of_json(value: &Value) -> String {
     let entry = |entry: &Value| match entry {
         Value::String(text) => text.clone(),
-        entry => joined(["code", "message"].map(|key| text_at(entry, key)), ": "),
+        entry => {
+            let detail = entry.get("detail").map(written).unwrap_or_default();
+            let words = text_at(entry, "message").filter(|words| !words.is_empty());
+            let words = words.or(Some(&detail));
+            joined([text_at(entry, "code"), words], ": ")
+        }
     };
     let (errors, error) = (value.get("errors"), value.get("error"));
     let entries = errors.and_then(Value::as_array).into_iter().flatten();
@@ -104,12 +89,18 @@ fn of_json(value: &Value) -> String {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     match joined(parts.into_iter().map(Some), "; ") {
         words if !words.is_empty() => words,
-        _ => match value {
-            Value::Object(map) if map.is_empty() => String::new(),
-            Value::String(text) => text.clone(),
-            // As the text of JSON, but without escapes that are not necessary.
-            value => value.to_string(),
-        },
+        _ => written(value),
+    }
+}
+
+/// A value as text: that of JSON where it is not a text itself.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Object(map) if map.is_empty() => String::new(),
+        Value::String(text) => text.clone(),
+        // Without escapes that are not necessary.
+        value => value.to_string(),
     }
 }
 
@@ -117,9 +108,17 @@ fn text_at<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key)?.as_str()
 }
 
-/// Whether a body is an HTML page: of a gateway, a login page, a web site.
+/// Whether a body is an HTML page: of a gateway, a login page, a web site. Declarations of XML and
+/// comments may come first.
 pub(crate) fn is_web_page(body: &[u8]) -> bool {
-    let body = without_byte_order_mark(body).trim_ascii_start();
+    let mut body = without_byte_order_mark(body).trim_ascii_start();
+    for (start, end) in [(&b"<?xml"[..], &b"?>"[..]), (b"<!--", b"-->")] {
+        if body.starts_with(start) {
+            let end_at = body.windows(end.len()).position(|text| text == end);
+            let after = end_at.and_then(|at| body.get(at + end.len()..));
+            body = after.unwrap_or_default().trim_ascii_start();
+        }
+    }
     [&b"<!doctype html"[..], b"<html"].iter().any(|start| {
         let beginning = body.get(..start.len());
         beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(start))
@@ -136,3 +135,6 @@ fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     Some(rest.split_once("</")?.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use qmt_testkit::{Cut, Fault};
+
 use super::*;
 
 /// Writes the client's certificate and key of `server` into `folder`.
@@ -149,4 +151,50 @@ fn missing_authorities_are_reported_with_the_variable() {
             assert!(text.contains(words), "{words}: {text}");
         }
     }
+}
+
+/// Plain HTTP at a port of HTTPS: an error with a page, as nginx sends it, or a reset.
+#[tokio::test]
+async fn plain_http_at_a_port_of_https_is_explained() {
+    let page =
+        "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head>";
+    for fault in [
+        Fault::on("*", "*")
+            .respond(400)
+            .header("content-type", "text/html")
+            .body(page),
+        Fault::on("*", "*").cut(0, Cut::Reset),
+    ] {
+        let server = image_behind(Auth::None).await;
+        server.fault(fault);
+        let client = HttpRegistry::builder()
+            .host(server.host(), plain())
+            .limits(quick().tries(1))
+            .build()
+            .unwrap();
+        let error = resolves(&client, &server).await.unwrap_err();
+        let hint = error.detail().unwrap().hint().unwrap();
+        assert!(hint.contains("remove `plain_http`"), "{hint}");
+        if let Some(ClientError::Status { message, .. }) = error.detail() {
+            let title = "400 The plain HTTP request was sent to HTTPS port";
+            assert!(message.contains(title), "{message}");
+        }
+    }
+}
+
+/// A redirect to HTTPS at a port without TLS: `plain_http` is set already.
+#[tokio::test]
+async fn a_redirect_to_missing_tls_is_explained() {
+    let server = image_behind(Auth::None).await;
+    let to = format!("https://{}/v2/acme/echo/manifests/1", server.host());
+    let fault = Fault::on("*", "/v2/*/manifests/*").respond(301);
+    server.fault(fault.header("location", &to));
+    let error = resolves(&with(&server, plain()), &server).await;
+    let error = error.unwrap_err();
+    let Some(ClientError::Tls(TlsError::WithoutTls { .. })) = error.detail() else {
+        panic!("{}", full_text(&error));
+    };
+    let hint = error.detail().unwrap().hint().unwrap();
+    assert!(hint.contains("redirects to HTTPS"), "{hint}");
+    assert!(!hint.contains("plain_http = true"), "{hint}");
 }

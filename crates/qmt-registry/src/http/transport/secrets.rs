@@ -1,0 +1,206 @@
+//! Recognises credentials that a server repeats in its messages, also in other encodings or in part.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+/// What is shorter than this occurs in any text, in bytes.
+const SECRET_MIN: usize = 4;
+/// A part of a secret that no message may have, in bytes.
+const PART: usize = 8;
+/// How often escapes are resolved: JSON in JSON in HTML.
+const ROUNDS: usize = 4;
+
+/// What was sent as authorization, so that no server's message repeats it.
+#[derive(Default)]
+pub(crate) struct Secrets(Vec<Secret>);
+
+struct Secret {
+    /// In the form that [`stripped`] gives.
+    text: Zeroizing<Vec<u8>>,
+    /// The length of a part that gives it away, at most that of the text.
+    part: usize,
+}
+
+impl Secrets {
+    /// The secrets in an `Authorization` header.
+    pub(crate) fn of_header(header: Option<&HeaderValue>) -> Self {
+        let mut secrets = Self::default();
+        let sent = header.and_then(|header| header.to_str().ok());
+        let Some(sent) = sent
+            .and_then(|text| text.split_once(' '))
+            .map(|(_, sent)| sent)
+        else {
+            return secrets;
+        };
+        secrets.add(sent);
+        let pair = STANDARD.decode(sent).map(Zeroizing::new).ok();
+        let pair = pair
+            .as_ref()
+            .and_then(|pair| std::str::from_utf8(pair).ok());
+        if let Some((_, password)) = pair.and_then(|pair| pair.split_once(':')) {
+            secrets.add(password);
+            // Not its parts, because the user's name is no secret.
+            secrets.add_forms(pair.unwrap_or_default(), usize::MAX);
+        }
+        secrets
+    }
+
+    /// Adds a secret, no part of which may be repeated.
+    pub(crate) fn add(&mut self, secret: &str) {
+        self.add_forms(secret, PART);
+        if secret.len() >= SECRET_MIN {
+            // The case of their letters may be changed, and then they can't be decoded.
+            for encoded in [STANDARD.encode(secret), URL_SAFE_NO_PAD.encode(secret)] {
+                let encoded = Zeroizing::new(encoded);
+                self.add_forms(encoded.trim_end_matches('='), PART);
+            }
+        }
+    }
+
+    fn add_forms(&mut self, secret: &str, part: usize) {
+        let secret = secret.as_bytes();
+        for text in [stripped(secret), stripped(&decoded(secret))] {
+            if text.len() >= SECRET_MIN {
+                let part = part.min(text.len());
+                self.0.push(Secret { text, part });
+            }
+        }
+    }
+
+    /// Whether a text has a secret or a part of one: with other escapes, with white space in it, in
+    /// base64, or in hexadecimal digits.
+    pub(super) fn are_in(&self, text: &str) -> bool {
+        let text = text.as_bytes();
+        [Zeroizing::new(text.to_vec()), decoded(text)]
+            .iter()
+            .any(|text| {
+                let digits = compact(text);
+                let base64 = (0..4).map(|skip| from_digits(&digits, skip, 6, base64_digit));
+                let hex = (0..2).map(|skip| from_digits(&digits, skip, 4, hex_digit));
+                let mut encoded = base64.chain(hex);
+                self.is_in(&stripped(text)) || encoded.any(|text| self.is_in(&stripped(&text)))
+            })
+    }
+
+    fn is_in(&self, text: &[u8]) -> bool {
+        self.0.iter().any(|secret| {
+            let mut parts = secret.text.windows(secret.part);
+            parts.any(|part| text.windows(secret.part).any(|found| found == part))
+        })
+    }
+}
+
+/// Drops white space and the backslashes of escapes.
+fn compact(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    let is_kept = |byte: &u8| (byte.is_ascii_graphic() && *byte != b'\\') || !byte.is_ascii();
+    Zeroizing::new(text.iter().copied().filter(is_kept).collect())
+}
+
+/// Drops also the `+` that forms have for spaces, and the case of letters.
+fn stripped(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut text = compact(text);
+    text.retain(|byte| *byte != b'+');
+    text.make_ascii_lowercase();
+    text
+}
+
+/// Resolves the escapes of URLs, JSON and HTML, also nested ones.
+fn decoded(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut text = Zeroizing::new(text.to_vec());
+    for _ in 0..ROUNDS {
+        let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));
+        let mut rest = text.as_slice();
+        while let Some((first, after)) = rest.split_first() {
+            rest = if let Some((character, length)) = escape_at(rest) {
+                let mut utf8 = [0; 4];
+                decoded.extend_from_slice(character.encode_utf8(&mut utf8).as_bytes());
+                rest.get(length..).unwrap_or_default()
+            } else {
+                decoded.push(*first);
+                after
+            };
+        }
+        if decoded == text {
+            break;
+        }
+        text = decoded;
+    }
+    text
+}
+
+/// The character of the escape with which `text` begins, and the length of the escape.
+fn escape_at(text: &[u8]) -> Option<(char, usize)> {
+    let number = |from: usize, until: usize, radix: u32| {
+        let digits = std::str::from_utf8(text.get(from..until)?).ok()?;
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let number = u32::from_str_radix(digits, radix)
+            .ok()
+            .filter(|_| is_number);
+        char::from_u32(number?).map(|character| (character, until))
+    };
+    match text {
+        // Secrets are ASCII, so the bytes of other characters need not be joined.
+        [b'%', ..] => number(1, 3, 16),
+        [b'\\', b'u', ..] => number(2, 6, 16),
+        [b'\\', b'x', ..] => number(2, 4, 16),
+        [b'&', rest @ ..] => {
+            let end = 1 + rest.iter().take(9).position(|byte| *byte == b';')?;
+            let named = |character| Some((character, end + 1));
+            match text.get(1..end)? {
+                b"amp" => named('&'),
+                b"lt" => named('<'),
+                b"gt" => named('>'),
+                b"quot" => named('"'),
+                b"apos" => named('\''),
+                [b'#', b'x' | b'X', ..] => named(number(3, end, 16)?.0),
+                [b'#', ..] => named(number(2, end, 10)?.0),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Reads each run of digits, without its first `skip` ones, as a number of `bits` per digit.
+fn from_digits(
+    text: &[u8],
+    skip: usize,
+    bits: u32,
+    digit: fn(u8) -> Option<u32>,
+) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    for run in text.split(|byte| digit(*byte).is_none()) {
+        let (mut value, mut length) = (0, 0);
+        for byte in run.iter().skip(skip) {
+            value = (value << bits) | digit(*byte).unwrap_or_default();
+            length += bits;
+            if length >= 8 {
+                length -= 8;
+                bytes.push(u8::try_from((value >> length) & 0xff).unwrap_or_default());
+            }
+            value &= 0xff;
+        }
+    }
+    bytes
+}
+
+fn base64_digit(byte: u8) -> Option<u32> {
+    let position = match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' | b'-' => 62,
+        b'/' | b'_' => 63,
+        _ => return None,
+    };
+    Some(position.into())
+}
+
+fn hex_digit(byte: u8) -> Option<u32> {
+    char::from(byte).to_digit(16)
+}
+
+#[cfg(test)]
+mod tests;

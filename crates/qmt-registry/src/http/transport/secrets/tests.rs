@@ -1,0 +1,105 @@
+//! Credentials that servers repeat.
+
+use bytes::Bytes;
+
+use super::super::message::ErrorBody;
+use super::*;
+
+fn message(secrets: &Secrets, body: &str) -> String {
+    let bytes = Bytes::copy_from_slice(body.as_bytes());
+    let is_html = false;
+    secrets.message(&ErrorBody { bytes, is_html })
+}
+
+/// CFG-01: a server that repeats what it was sent, in any encoding, is not quoted.
+#[test]
+fn cfg_01_a_message_that_repeats_the_credential_is_not_shown() {
+    let basic = HeaderValue::from_static("Basic YWxpY2U6Y2FuYXJ5L3Bhc3M/IHdvcmQ=");
+    let bearer = HeaderValue::from_static("Bearer canary.to-ken_");
+    let mut posted = Secrets::default();
+    posted.add("refresh canary");
+    for (secrets, echoes) in [
+        (
+            Secrets::of_header(Some(&basic)),
+            &[
+                "you sent Basic YWxpY2U6Y2FuYXJ5L3Bhc3M/IHdvcmQ=",
+                "YWxpY2U6Y2FuYXJ5L3Bhc3M/IHdvcmQ",
+                r#"["sent",{"as":"YWxpY2U6Y2FuYXJ5L3Bhc3M\/IHdvcmQ="}]"#,
+                r#"{"errors":[{"code":"DENIED","message":"alice:canary/pass? word"}]}"#,
+                "wrong password canary/pass? word",
+                "WRONG PASSWORD CANARY/PASS? WORD",
+                "password=canary%2Fpass%3F+word",
+                "password=canary%2fpass%3f%20word",
+                "Y2FuYXJ5L3Bhc3M/IHdvcmQ=",
+                "Y2FuYXJ5L3Bhc3M_IHdvcmQ",
+                "<Error><Code>X</Code><Message>canary/pass? word</Message></Error>",
+            ][..],
+        ),
+        (
+            Secrets::of_header(Some(&bearer)),
+            &[
+                "no canary.to-ken_",
+                r#"{"details":"canary.to-ken_"}"#,
+                "Y2FuYXJ5LnRvLWtlbl8=",
+            ],
+        ),
+        (
+            posted,
+            &["refresh canary", "refresh+canary", "cmVmcmVzaCBjYW5hcnk"],
+        ),
+    ] {
+        for echo in echoes {
+            let shown = message(&secrets, echo);
+            assert!(shown.contains("is not shown"), "{echo}: {shown}");
+        }
+        assert_eq!(message(&secrets, "denied to alice"), "denied to alice");
+    }
+    let short = HeaderValue::from_static("Basic YTph");
+    assert_eq!(message(&Secrets::of_header(Some(&short)), "a: no"), "a: no");
+    assert_eq!(message(&Secrets::of_header(None), "no"), "no");
+}
+
+/// CFG-01: nor is one that repeats a part of it, or all of it with other escapes.
+#[test]
+fn cfg_01_parts_and_escapes_of_the_credential_are_recognised() {
+    let mut secrets = Secrets::default();
+    secrets.add("canary&\"pass/word<1>");
+    for echo in [
+        "token 'canary&\"pas...' is invalid",
+        "it ends in /word<1>",
+        "sent: canary&amp;&quot;pass/word&lt;1&gt;",
+        "sent: canary&#38;&#x22;pass/word",
+        r#"{"message":"{\"sent\":\"canary\\u0026\\\"pass\\/word\"}"}"#,
+        r"canary\u0026amp;\x22pass\/word",
+        "canary%26%22pass%2Fword",
+        "canary%2526%2522pass",
+        "can ary&\"\n pass/word",
+        // Base64 of it, in lines; of its end; of a text that has it in the middle.
+        "Y2FuYXJ5JiJw\r\n  YXNzL3dv\r\ncmQ8MT4=",
+        "L3dvcmQ8MT4",
+        "eDpjYW5hcnkmInBhc3Mvd29yZDwxPg==",
+        "0x63616e61727926227061",
+        "63 61 6E 61 72 79 26 22 70 61",
+    ] {
+        assert!(message(&secrets, echo).contains("is not shown"), "{echo}");
+    }
+    for other in [
+        "the canary died &amp; passed away",
+        "unknown user canary",
+        "Y2FuYXI",
+        "63616e617279",
+        "&#xffffffff; &#; %zz \\u12 &unknown; %",
+    ] {
+        let shown = message(&secrets, other);
+        assert!(!shown.contains("is not shown"), "{other}: {shown}");
+    }
+    let basic = HeaderValue::from_static("Basic YWRtaW5pc3RyYXRvcjpzM2NyM3Q=");
+    let secrets = Secrets::of_header(Some(&basic));
+    assert_eq!(
+        message(&secrets, "no rights for administrator"),
+        "no rights for administrator"
+    );
+    for echo in ["administrator:s3cr3t", "(s3cr3t)", "YWRtaW5pc3Ry..."] {
+        assert!(message(&secrets, echo).contains("is not shown"), "{echo}");
+    }
+}
