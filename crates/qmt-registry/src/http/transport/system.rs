@@ -40,7 +40,7 @@ mod platform {
     use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
     use rustls::server::ParsedCertificate;
 
-    use super::*;
+    use super::{Arc, Chain, CryptoProvider, Error, Trusted};
 
     #[derive(Debug)]
     pub(in super::super) struct Verifier {
@@ -52,6 +52,7 @@ mod platform {
         /// Whether [`certificates`] are all that the system trusts.
         pub(in super::super) const IS_LIST: bool = true;
 
+        #[expect(clippy::unnecessary_wraps, reason = "other systems can fail")]
         pub(in super::super) fn new<'a>(
             authorities: impl Iterator<Item = &'a Trusted>,
             provider: &Arc<CryptoProvider>,
@@ -81,7 +82,7 @@ mod platform {
 mod platform {
     use rustls::client::danger::ServerCertVerifier as _;
 
-    use super::*;
+    use super::{Arc, Chain, CryptoProvider, Error, Trusted};
 
     #[derive(Debug)]
     pub(in super::super) struct Verifier(rustls_platform_verifier::Verifier);

@@ -163,7 +163,7 @@ async fn plain_http_at_a_port_of_https_is_explained() {
             .respond(400)
             .header("content-type", "text/html")
             .body(page),
-        Fault::on("*", "*").cut(0, Cut::Reset),
+        Fault::on("*", "*").drop_connection(Cut::Reset),
     ] {
         let server = image_behind(Auth::None).await;
         server.fault(fault);
