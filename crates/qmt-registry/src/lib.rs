@@ -27,7 +27,7 @@ mod offline;
 mod redact;
 mod writer;
 
-pub use self::error::{ClientError, Phase, TlsError};
+pub use self::error::{ClientError, TlsError};
 pub use self::events::RegistryEvent;
 #[cfg(feature = "http")]
 pub use self::http::{HostOptions, HttpRegistry, HttpRegistryBuilder};

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+pub use crate::error::Phase;
+
 /// Most attempts of one request where no server was reached under the name and port.
 pub const ABSENT_TRIES_MAX: usize = 3;
 /// Most attempts of one request to a mirror: the next source has the content as well.

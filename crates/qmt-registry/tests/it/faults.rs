@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use qmt_oci_ref::{Descriptor, MediaType, Registry};
-use qmt_registry::{ClientError, HttpRegistry, Phase, RegistryEvent};
+use qmt_registry::limits::Phase;
+use qmt_registry::{ClientError, HttpRegistry, RegistryEvent};
 use qmt_testkit::{Cut, FakeRegistry, Fault};
 
 use crate::support::{
