@@ -1,5 +1,6 @@
 //! Rules about values and combinations of keys.
 
+mod identity;
 mod trust;
 
 use std::collections::BTreeSet;
@@ -7,7 +8,7 @@ use std::path::Path;
 
 use qmt_oci_ref::{PluginKind, text};
 
-use super::{Config, ConfigError, NativeRule, ProviderConfig};
+use super::{Config, ConfigError, NativeRule, OciConfig, ProviderConfig};
 use crate::source::PluginSource;
 
 type Check = Result<(), ConfigError>;
@@ -15,6 +16,7 @@ type Check = Result<(), ConfigError>;
 /// Refuses contradictions and values that would weaken the policy unnoticed.
 pub(super) fn check(path: &Path, config: &Config) -> Check {
     trust::check(path, &config.oci)?;
+    identity::check(path, &config.oci)?;
     let mut names = BTreeSet::new();
     for (index, provider) in config.providers.iter().enumerate() {
         let key = format!("providers[{index}]");
@@ -64,6 +66,11 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
         }
     }
     Ok(())
+}
+
+/// Returns warnings about signers that probably no certificate names.
+pub(super) fn warnings(oci: &OciConfig) -> Vec<String> {
+    identity::warnings(oci)
 }
 
 fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {

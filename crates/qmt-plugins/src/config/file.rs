@@ -78,10 +78,11 @@ impl ConfigFile {
         let (path, mut config) = (path.into(), config);
         check::check(&path, &config)?;
         config_path::expand_all(&path, &mut config)?;
+        let warnings = check::warnings(&config.oci);
         Ok(Self {
             path,
             config,
-            warnings: Vec::new(),
+            warnings,
         })
     }
 
@@ -104,7 +105,7 @@ impl ConfigFile {
     }
 
     /// Returns warnings about the file itself, one line each, such as that other users may change
-    /// it.
+    /// it, or that no certificate names such a signer.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -8,7 +8,7 @@ use super::super::{ConfigError, IdentityRule, OciConfig};
 use super::Check;
 
 /// The issuer of the workflows of GitHub Actions; enterprises have their name below it.
-const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
+pub(super) const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 
 pub(super) fn check(path: &Path, oci: &OciConfig) -> Check {
     let fail =

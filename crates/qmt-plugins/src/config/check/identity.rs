@@ -1,0 +1,170 @@
+//! Rules about the texts that a certificate must have: what no certificate has is refused, and what
+//! looks like another text than the intended one is warned about.
+
+use std::path::Path;
+
+use super::super::{AuthorityConfig, ConfigError, OciConfig};
+use super::Check;
+use super::trust::GITHUB_ISSUER;
+
+const GITHUB: &str = "https://github.com/";
+
+/// What a text says about the signer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Issuer,
+    Email,
+    Url,
+    /// The identity of a policy, of either form.
+    Identity,
+    Repository,
+    Ref,
+    Sha,
+    Other,
+}
+
+/// A text with its key in the config.
+type Text<'a> = (String, Field, &'a str);
+
+/// Refuses white space at the ends and control characters, which no certificate has.
+pub(super) fn check(path: &Path, oci: &OciConfig) -> Check {
+    for (key, _, text) in texts(oci) {
+        let rule = if text.chars().any(char::is_control) {
+            "it has a control character, such as a line break, so no certificate matches it"
+        } else if text.trim() != text {
+            "it begins or ends with a space, so no certificate matches it; remove the space"
+        } else {
+            continue;
+        };
+        return Err(ConfigError::contradiction(path, key, rule));
+    }
+    Ok(())
+}
+
+/// Returns a warning for each text that probably no certificate has, by its key.
+pub(super) fn warnings(oci: &OciConfig) -> Vec<String> {
+    let warnings = texts(oci).into_iter().filter_map(|(key, field, text)| {
+        let problem = match field {
+            Field::Issuer => issuer(text),
+            Field::Email | Field::Url | Field::Identity => identity(field, text),
+            Field::Repository => repository(text),
+            Field::Ref => git_ref(text),
+            Field::Sha => (!is_commit(text)).then(|| {
+                "a commit is written as its whole hash of 40 hexadecimal digits".to_owned()
+            }),
+            Field::Other => None,
+        };
+        problem.map(|problem| format!("`{key} = \"{text}\"`: {problem}"))
+    });
+    warnings.collect()
+}
+
+fn issuer(text: &str) -> Option<String> {
+    if !text.contains("://") {
+        return Some(format!(
+            "an issuer is a URL; did you mean `https://{text}`?"
+        ));
+    }
+    let bare = text.strip_suffix('/')?;
+    let is_github = bare.starts_with(GITHUB_ISSUER);
+    is_github.then(|| format!("GitHub's issuer has no slash at its end; did you mean `{bare}`?"))
+}
+
+fn identity(field: Field, text: &str) -> Option<String> {
+    let is_url = text.contains("://");
+    if field == Field::Email && is_url {
+        return Some("it is a URL; name it in `cert_url`".to_owned());
+    }
+    if field == Field::Url && !text.contains(':') && text.contains('@') {
+        return Some("it is an e-mail address; name it in `cert_email`".to_owned());
+    }
+    if text.contains('*') {
+        let rule = "an exact identity has no wildcards; use `identity_regex` of a `[[oci.policy]]`";
+        return Some(rule.to_owned());
+    }
+    let rest = text.strip_prefix(GITHUB)?;
+    // A workflow that another one calls by a commit has that commit instead of a ref.
+    let is_whole = rest.split_once('@').is_some_and(|(file, version)| {
+        file.contains("/.github/workflows/") && (version.starts_with("refs/") || is_commit(version))
+    });
+    (!is_whole).then(|| {
+        format!(
+            "the identity of a GitHub workflow has its file and its ref, such as \
+             `{GITHUB}OWNER/NAME/.github/workflows/release.yml@refs/heads/main`"
+        )
+    })
+}
+
+fn repository(text: &str) -> Option<String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let is_named = matches!(*parts, [owner, name] if !owner.is_empty() && !name.is_empty());
+    if text.contains("://") || is_named && !text.ends_with(".git") {
+        return None;
+    }
+    let last = parts.get(parts.len().saturating_sub(2)..)?.join("/");
+    let meant = last.strip_suffix(".git").unwrap_or(&last);
+    Some(format!(
+        "a repository of GitHub is `owner/name`; did you mean `{meant}`?"
+    ))
+}
+
+fn git_ref(text: &str) -> Option<String> {
+    (!text.starts_with("refs/")).then(|| {
+        format!("a ref is written in full: `refs/heads/{text}`, or `refs/tags/{text}` for a tag")
+    })
+}
+
+fn is_commit(text: &str) -> bool {
+    [40, 64].contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The texts that are compared with those of a certificate. An expression may have spaces.
+fn texts(oci: &OciConfig) -> Vec<Text<'_>> {
+    let flat = [
+        ("cert_email", Field::Email, &oci.cert_email),
+        ("cert_issuer", Field::Issuer, &oci.cert_issuer),
+        ("cert_url", Field::Url, &oci.cert_url),
+        (
+            "github_workflow_repository",
+            Field::Repository,
+            &oci.github_workflow_repository,
+        ),
+    ];
+    let mut texts = given("oci", flat);
+    for (index, policy) in oci.policy.iter().enumerate() {
+        for (place, authority) in policy.any_of.iter().enumerate() {
+            let key = format!("oci.policy[{index}].any_of[{place}]");
+            texts.extend(given(&key, of_authority(authority)));
+        }
+    }
+    texts
+}
+
+fn of_authority(authority: &AuthorityConfig) -> [(&'static str, Field, &Option<String>); 7] {
+    [
+        ("issuer", Field::Issuer, &authority.issuer),
+        ("identity", Field::Identity, &authority.identity),
+        (
+            "github_repository",
+            Field::Repository,
+            &authority.github_repository,
+        ),
+        ("github_ref", Field::Ref, &authority.github_ref),
+        ("github_trigger", Field::Other, &authority.github_trigger),
+        ("github_workflow", Field::Other, &authority.github_workflow),
+        ("github_sha", Field::Sha, &authority.github_sha),
+    ]
+}
+
+fn given<'a, const N: usize>(
+    table: &str,
+    fields: [(&str, Field, &'a Option<String>); N],
+) -> Vec<Text<'a>> {
+    let given = fields.into_iter().filter_map(|(name, field, text)| {
+        Some((format!("{table}.{name}"), field, text.as_deref()?))
+    });
+    given.collect()
+}
+
+#[cfg(test)]
+mod tests;
