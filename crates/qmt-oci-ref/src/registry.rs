@@ -77,6 +77,13 @@ pub trait Registry: Send + Sync {
     /// of the list could be read, [`RegistryError::take_listed`] returns that part.
     async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError>;
 
+    /// Reads every manifest that `reference` names: one in a registry, while an image layout can list
+    /// several under one name. Each that can't be read is an error of its own, so that it hides no
+    /// other.
+    async fn resolve_all(&self, reference: &Reference) -> Vec<Result<RawManifest, RegistryError>> {
+        vec![self.resolve(reference).await]
+    }
+
     /// Reads the whole of `blob` into memory: at most `blob.size()` bytes, which the caller has
     /// compared with what it is ready to hold.
     ///

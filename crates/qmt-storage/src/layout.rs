@@ -7,6 +7,7 @@
 
 mod archive;
 mod error;
+mod evidence;
 mod export;
 mod file;
 mod folder;
@@ -21,7 +22,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::{
-    Descriptor, Digest, DigestAlgorithm, Digester, RawManifest, Reference, Tag, json,
+    Descriptor, Digest, DigestAlgorithm, Digester, RawManifest, Reference, Tag, json, text,
 };
 use serde::Deserialize;
 
@@ -264,11 +265,12 @@ impl Layout {
         };
         let malformed = LayoutError::because(&self.path, "its file `oci-layout` is malformed");
         let marker: Marker = json::from_slice(&file.read_all(MARKER_MAX)?).map_err(malformed)?;
-        if marker.image_layout_version == "1.0.0" {
-            Ok(())
-        } else {
-            Err(self.invalid("its version is not 1.0.0"))
+        let version = text::escape_ascii(&marker.image_layout_version);
+        if version == "1.0.0" {
+            return Ok(());
         }
+        let other = LayoutError::because(&self.path, "its version is not 1.0.0");
+        Err(other(format!("its file `oci-layout` says `{version}`")))
     }
 
     /// The rule that something without a marker breaks: what it is instead, if its files show that.

@@ -65,6 +65,10 @@ impl Registry for CachedRegistry {
         self.registry.resolve(reference).await
     }
 
+    async fn resolve_all(&self, reference: &Reference) -> Vec<Result<RawManifest, RegistryError>> {
+        self.registry.resolve_all(reference).await
+    }
+
     async fn manifest(
         &self,
         pin: &PinnedReference,

@@ -174,6 +174,21 @@ impl Registry for OciLayout {
         }
     }
 
+    async fn resolve_all(&self, reference: &Reference) -> Vec<Result<RawManifest, RegistryError>> {
+        let is_own = *reference.repository() == self.repository;
+        let (true, None, Some(tag)) = (is_own, reference.digest(), reference.tag().cloned()) else {
+            return vec![self.resolve(reference).await];
+        };
+        match self.read(move |layout| layout.resolve_all(&tag)).await {
+            Ok(found) if !found.is_empty() => {
+                let found = found.into_iter();
+                found.map(|one| one.map_err(failed)).collect()
+            }
+            Ok(_) => vec![self.lacks_tag(reference).await.and_then(Err)],
+            Err(error) => vec![Err(error)],
+        }
+    }
+
     async fn manifest(
         &self,
         pin: &PinnedReference,

@@ -10,6 +10,7 @@ use super::*;
 use crate::writer::{BlobContent, RegistryWriter};
 
 mod archive;
+mod evidence;
 mod hostile;
 mod pushes;
 mod referrers;

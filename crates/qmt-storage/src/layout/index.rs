@@ -6,6 +6,7 @@ use qmt_oci_ref::manifest::{Index, ManifestError, ManifestLimits};
 use qmt_oci_ref::{Descriptor, Digest, Reference, Tag};
 
 use super::LayoutError;
+use super::evidence::is_evidence;
 
 /// The annotation that names an image: a tag, or a whole reference.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -13,7 +14,8 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation in which containerd stores the whole reference.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
-/// The images of a layout. An image may be listed under several names.
+/// The images of a layout. An image may be listed under several names. Signatures that `cosign save`
+/// wrote under the name of their image are listed as well; a name never means them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayoutIndex {
     images: Vec<Descriptor>,
@@ -77,7 +79,7 @@ impl LayoutIndex {
             let names = [REF_NAME, CONTAINERD_NAME].map(|key| image.annotation(key));
             names.contains(&Some(whole.as_str()))
         };
-        if let Some(image) = only_one(path, self.images.iter().filter(is_whole))? {
+        if let Some(image) = only_one(path, &whole, self.named().filter(is_whole))? {
             return Ok(Some(image));
         }
         let latest = Tag::latest();
@@ -95,8 +97,14 @@ impl LayoutIndex {
         path: &Path,
         tag: &Tag,
     ) -> Result<Option<&Descriptor>, LayoutError> {
-        if let Some(image) = self.by_tag(path, tag)? {
-            return Ok(Some(image));
+        only_one(path, tag.as_str(), self.all_by_any_name(tag).into_iter())
+    }
+
+    /// Returns all images with the tag, as [`Self::by_any_name`] looks for one.
+    pub(super) fn all_by_any_name(&self, tag: &Tag) -> Vec<&Descriptor> {
+        let exact: Vec<_> = self.by_exact_name(tag).collect();
+        if !exact.is_empty() {
+            return exact;
         }
         let has_tag = |image: &&Descriptor| {
             let names = [REF_NAME, CONTAINERD_NAME].map(|key| image.annotation(key));
@@ -105,14 +113,30 @@ impl LayoutIndex {
                 .flatten()
                 .any(|name| tag_of(name) == Some(tag.as_str()))
         };
-        let image = only_one(path, self.images.iter().filter(has_tag))?;
-        Ok(image.or_else(|| self.alone(tag)))
+        let whole: Vec<_> = self.named().filter(has_tag).collect();
+        if whole.is_empty() {
+            return self.alone(tag).into_iter().collect();
+        }
+        whole
+    }
+
+    /// The images that a name can mean.
+    fn named(&self) -> impl Iterator<Item = &Descriptor> {
+        self.images.iter().filter(|image| !is_evidence(image))
+    }
+
+    fn by_exact_name(&self, tag: &Tag) -> impl Iterator<Item = &Descriptor> {
+        self.named()
+            .filter(|image| Self::name_of(image) == Some(tag.as_str()))
     }
 
     /// The single image without a name, which `latest` means.
     fn alone(&self, tag: &Tag) -> Option<&Descriptor> {
-        match self.images.as_slice() {
-            [image] if *tag == Tag::latest() && Self::name_of(image).is_none() => Some(image),
+        let mut images = self.named();
+        match (images.next(), images.next()) {
+            (Some(image), None) if *tag == Tag::latest() && Self::name_of(image).is_none() => {
+                Some(image)
+            }
             _ => None,
         }
     }
@@ -123,8 +147,7 @@ impl LayoutIndex {
         path: &Path,
         tag: &Tag,
     ) -> Result<Option<&Descriptor>, LayoutError> {
-        let is_named = |image: &&Descriptor| Self::name_of(image) == Some(tag.as_str());
-        only_one(path, self.images.iter().filter(is_named))
+        only_one(path, tag.as_str(), self.by_exact_name(tag))
     }
 
     /// Lists `image` under `name`, which no other image keeps; without a name it is listed once.
@@ -173,15 +196,19 @@ fn tag_of(name: &str) -> Option<&str> {
 
 fn only_one<'a>(
     path: &Path,
+    name: &str,
     images: impl Iterator<Item = &'a Descriptor>,
 ) -> Result<Option<&'a Descriptor>, LayoutError> {
     let mut found: Option<&Descriptor> = None;
     for image in images {
-        if found.is_some_and(|found| found.digest() != image.digest()) {
-            return Err(LayoutError::invalid(
-                path,
-                "two of its images have the same name",
-            ));
+        if let Some(found) = found
+            && found.digest() != image.digest()
+        {
+            let (one, two) = (found.digest(), image.digest());
+            let ambiguous = LayoutError::because(path, "two of its images have the same name");
+            return Err(ambiguous(format!(
+                "`{name}` is the name of `{one}` and of `{two}`; choose one by its digest: `@{one}`"
+            )));
         }
         found = Some(image);
     }

@@ -168,20 +168,26 @@ impl<'a> Search<'a> {
         found
     }
 
-    /// The layers under `tag`, which is made of the subject's digest.
+    /// The layers under `tag`, which is made of the subject's digest. In an image layout, it can name
+    /// several manifests.
     pub(super) async fn tag(&self, tag: Tag, kind: Kind) -> Found {
         let mut found = Found::default();
         let place = format!("tag {tag}");
         let reference = Reference::new(self.subject.repository().clone(), Some(tag), None);
-        match self.deadline.bound(self.registry.resolve(&reference)).await {
-            Ok(raw) => {
-                found.places = 1;
-                if let Some(manifest) = self.read(&place, &raw, MANIFEST_BYTES_MAX, &mut found) {
-                    layer::select(&place, manifest, kind, self.caps.item_bytes, &mut found);
+        let resolved = async { Ok(self.registry.resolve_all(&reference).await) };
+        let resolved = self.deadline.bound(resolved).await;
+        for one in resolved.unwrap_or_else(|error| vec![Err(error)]) {
+            match one {
+                Ok(raw) => {
+                    found.places = 1;
+                    if let Some(manifest) = self.read(&place, &raw, MANIFEST_BYTES_MAX, &mut found)
+                    {
+                        layer::select(&place, manifest, kind, self.caps.item_bytes, &mut found);
+                    }
                 }
+                Err(error) if error.is_not_found() => found.places = 1,
+                Err(error) => found.fail(place.clone(), error),
             }
-            Err(error) if error.is_not_found() => found.places = 1,
-            Err(error) => found.fail(place, error),
         }
         found
     }

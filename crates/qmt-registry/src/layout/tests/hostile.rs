@@ -14,7 +14,16 @@ async fn two_images_of_one_name_are_refused() {
     let two = bed.push("v2", r#","annotations":{"n":"2"}"#).await;
     bed.set_index(&[entry(&one, Some("v1")), entry(&two, Some("v1"))]);
     let refused = bed.layout.resolve(&bed.tagged("v1")).await;
-    assert_eq!(reason_of(refused), "two of its images have the same name");
+    let error = refused.unwrap_err();
+    let text = qmt_oci_ref::text::error_line(&error, None);
+    let digests = [one.digest(), two.digest()].map(|digest| format!("`{digest}`"));
+    assert!(digests.iter().all(|digest| text.contains(digest)), "{text}");
+    let next = format!("`@{}`", one.digest());
+    assert!(text.contains("`v1`") && text.contains(&next), "{text}");
+    assert_eq!(
+        reason_of::<()>(Err(error)),
+        "two of its images have the same name"
+    );
     bed.set_index(&[entry(&one, Some("v1")), entry(&one, Some("v1"))]);
     bed.layout.resolve(&bed.tagged("v1")).await.unwrap();
 }

@@ -1,0 +1,108 @@
+//! Signatures in layouts: those of `cosign save`, and several under one name.
+
+use super::*;
+
+const NAME: &str = "ghcr.io/acme/echo:v1";
+
+fn saved(manifest: &RawManifest, kind: &str, name: Option<&str>) -> String {
+    let kind = format!("dev.cosignproject.cosign/{kind}");
+    let entry = manifest.descriptor().with_annotation("kind", kind);
+    let entry = match name {
+        Some(name) => entry.with_annotation(REF_NAME, name),
+        None => entry,
+    };
+    serde_json::to_string(&entry).unwrap()
+}
+
+fn tag_of(manifest: &RawManifest, suffix: &str) -> Tag {
+    Tag::for_digest(manifest.digest(), suffix).unwrap()
+}
+
+async fn all(bed: &Bed, tag: &Tag) -> Vec<Result<RawManifest, RegistryError>> {
+    let reference = bed.layout.reference(Some(tag), None);
+    bed.layout.resolve_all(&reference).await
+}
+
+async fn digests(bed: &Bed, tag: &Tag) -> Vec<Digest> {
+    let read = all(bed, tag).await.into_iter();
+    let mut digests: Vec<_> = read
+        .filter_map(|one| Some(one.ok()?.digest().clone()))
+        .collect();
+    digests.sort();
+    digests
+}
+
+/// `cosign save` lists image and signatures under one name: the name means the image, and the tags
+/// of evidence mean the rest.
+#[tokio::test]
+async fn what_cosign_saved_is_found() {
+    let bed = Bed::new();
+    let one = bed.push("x", "").await;
+    let signatures = bed.push("y", r#","annotations":{"n":"sigs"}"#).await;
+    let attestations = bed.push("z", r#","annotations":{"n":"atts"}"#).await;
+    let other = bed.push("o", r#","annotations":{"n":"other"}"#).await;
+    for name in [Some(NAME), None] {
+        bed.set_index(&[
+            saved(&signatures, "sigs", name),
+            saved(&one, "image", name),
+            saved(&attestations, "atts", name),
+        ]);
+        let tag = if name.is_some() { "v1" } else { "latest" };
+        let resolved = bed.layout.resolve(&bed.tagged(tag)).await.unwrap();
+        assert_eq!(resolved, one);
+        let found = digests(&bed, &tag_of(&one, ".sig")).await;
+        assert_eq!(found, [signatures.digest().clone()]);
+        let found = digests(&bed, &tag_of(&one, ".att")).await;
+        assert_eq!(found, [attestations.digest().clone()]);
+        let absent = all(&bed, &tag_of(&one, ".sbom")).await;
+        assert!(matches!(&*absent, [Err(error)] if error.is_not_found()));
+    }
+    // Those of another image are not taken for those of this one.
+    bed.set_index(&[
+        saved(&one, "image", Some(NAME)),
+        saved(&other, "image", Some("ghcr.io/acme/other:v1")),
+        saved(&signatures, "sigs", Some("ghcr.io/acme/other:v1")),
+    ]);
+    let absent = all(&bed, &tag_of(&one, ".sig")).await;
+    assert!(matches!(&*absent, [Err(error)] if error.is_not_found()));
+    assert_eq!(digests(&bed, &tag_of(&other, ".sig")).await.len(), 1);
+}
+
+/// Several entries under one `.sig` name are all read; one that can't be read hides no other.
+#[tokio::test]
+async fn no_entry_hides_another_signature() {
+    let bed = Bed::new();
+    let one = bed.push("x", "").await;
+    let good = bed.push("y", r#","annotations":{"n":"good"}"#).await;
+    let strange = bed.push("z", r#","annotations":{"n":"strange"}"#).await;
+    let tag = tag_of(&one, ".sig");
+    let absent = Descriptor::of(MediaType::ImageManifest, b"absent");
+    let absent = absent.with_annotation(REF_NAME, tag.as_str());
+    bed.set_index(&[
+        entry(&strange, Some(tag.as_str())),
+        serde_json::to_string(&absent).unwrap(),
+        entry(&good, Some(tag.as_str())),
+    ]);
+    let found = all(&bed, &tag).await;
+    assert_eq!(found.len(), 3);
+    let mut expected = [good.digest().clone(), strange.digest().clone()];
+    expected.sort();
+    assert_eq!(digests(&bed, &tag).await, expected);
+    // As an image, the name remains ambiguous.
+    bed.layout
+        .resolve(&bed.tagged(tag.as_str()))
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn the_entries_of_one_name_are_bounded() {
+    let bed = Bed::new();
+    let one = bed.push("x", "").await;
+    let tag = tag_of(&one, ".sig");
+    let entries = vec![entry(&one, Some(tag.as_str())); 70];
+    bed.set_index(&entries);
+    let found = all(&bed, &tag).await;
+    assert_eq!(found.iter().filter(|one| one.is_ok()).count(), 64);
+    assert!(matches!(found.last(), Some(Err(_))));
+}
