@@ -14,10 +14,11 @@ const HTTPS: &str = "https://";
 const HTTP: &str = "http://";
 /// What a path can begin with if its scheme was misspelled, and the scheme that was meant. The
 /// words of other tools are among them.
-const MISSPELLED: [(&str, &str); 12] = [
+const MISSPELLED: [(&str, &str); 13] = [
     ("oci-layout:", LAYOUT),
     ("oci-archive:", LAYOUT),
     ("oci-dir:", LAYOUT),
+    ("ocidir:", LAYOUT),
     ("oci:", OCI),
     ("docker:", OCI),
     ("https:", HTTPS),
@@ -28,6 +29,13 @@ const MISSPELLED: [(&str, &str); 12] = [
     ("oci/", OCI),
     ("https//", HTTPS),
 ];
+/// Where skopeo and podman find images that are in no registry and in no layout.
+const OTHER_STORES: [&str; 4] = [
+    "docker-archive:",
+    "docker-daemon:",
+    "containers-storage:",
+    "dir:",
+];
 /// The endings of plugins that are files.
 const FILE_ENDINGS: [&str; 4] = ["wasm", "so", "dylib", "dll"];
 
@@ -37,7 +45,8 @@ const FILE_ENDINGS: [&str; 4] = ["wasm", "so", "dylib", "dll"];
 pub enum PluginSource {
     /// An image in a registry: `oci://registry/repository:tag`.
     Registry(Reference),
-    /// An image in an OCI layout on disk: `oci-layout://dir:tag` or `oci-layout://dir@sha256:…`.
+    /// An image in an OCI layout on disk: `oci-layout://dir:tag`, `oci-layout://dir@sha256:…`, or
+    /// both, where the digest decides.
     Layout {
         /// The folder or tar file of the layout.
         path: PathBuf,
@@ -70,6 +79,23 @@ pub enum SourceError {
     /// The folder of a layout is missing.
     #[error("`oci-layout://` must be followed by a folder, then `:tag` or `@sha256:…`")]
     NoLayoutPath,
+    /// The tag of a layout is missing.
+    #[error(
+        "`oci-layout://{path}:` ends without a tag; add the tag or `@sha256:…`, or remove the colon"
+    )]
+    NoLayoutTag {
+        /// The folder or tar file.
+        path: String,
+    },
+    /// The image is where only other tools find it.
+    #[error(
+        "`{path}` is an image for skopeo, not a file; copy it with `skopeo copy {path} \
+         oci:LAYOUT:latest`, and use `oci-layout://LAYOUT:latest`"
+    )]
+    OtherStore {
+        /// The path.
+        path: String,
+    },
     /// The content of a URL can change, so its digest is required.
     #[error("a plugin at a URL requires `sha256 = \"<64 hexadecimal digits>\"` next to its `path`")]
     NoSha256,
@@ -105,8 +131,13 @@ impl PluginSource {
     ///
     /// [`SourceError`], with the rule that was broken.
     pub fn parse(path: &str, sha256: Option<&str>) -> Result<Self, SourceError> {
-        if path.starts_with(HTTPS) {
-            let sha256 = sha256.ok_or(SourceError::NoSha256)?;
+        if path.trim() != path && path.contains(':') {
+            return Err(SourceError::Path(
+                "it begins or ends with a space; remove the space",
+            ));
+        }
+        if let Some(rest) = path.strip_prefix(HTTPS) {
+            let sha256 = sha256.ok_or_else(|| without_sha256(rest))?;
             let sha256 = sha256.strip_prefix("sha256:").unwrap_or(sha256);
             let sha256 = format!("sha256:{sha256}").parse()?;
             return Ok(Self::Url {
@@ -130,6 +161,10 @@ impl PluginSource {
             return expand(Path::new(path))
                 .map(Self::File)
                 .map_err(SourceError::Path);
+        }
+        if OTHER_STORES.iter().any(|store| path.starts_with(store)) {
+            let path = path.to_owned();
+            return Err(SourceError::OtherStore { path });
         }
         if let Some(meant) = misspelled(path) {
             let meant = text::without_credentials(&meant).into_owned();
@@ -238,15 +273,20 @@ fn is_file_path(text: &str) -> bool {
     has_ending && !host.is_some_and(|first| first.contains(['.', ':']))
 }
 
-/// Splits `dir:tag`, `dir@digest` or `dir`. A colon before a slash belongs to the folder, and so
-/// does an `@` that no digest follows.
+/// Splits `dir:tag`, `dir@digest`, `dir:tag@digest` or `dir`. A colon before a slash belongs to the
+/// folder, and so does an `@` that no digest follows.
 fn layout(rest: &str) -> Result<PluginSource, SourceError> {
-    let (path, tag, digest) = match rest.rsplit_once('@') {
-        Some((path, digest)) if is_like_digest(digest) => (path, None, Some(digest.parse()?)),
-        _ => match rest.rsplit_once(':') {
-            Some((path, tag)) if !tag.contains(['/', '\\']) => (path, Some(tag.parse()?), None),
-            _ => (rest, Some(Tag::latest()), None),
-        },
+    let (named, digest) = match rest.rsplit_once('@') {
+        Some((named, digest)) if is_like_digest(digest) => (named, Some(digest.parse()?)),
+        _ => (rest, None),
+    };
+    let (path, tag) = match named.rsplit_once(':') {
+        Some((path, "")) if !path.is_empty() => {
+            let path = path.to_owned();
+            return Err(SourceError::NoLayoutTag { path });
+        }
+        Some((path, tag)) if !tag.contains(['/', '\\']) => (path, Some(tag.parse()?)),
+        _ => (named, digest.is_none().then(Tag::latest)),
     };
     if path.is_empty() {
         return Err(SourceError::NoLayoutPath);
@@ -259,6 +299,17 @@ fn layout(rest: &str) -> Result<PluginSource, SourceError> {
     })
 }
 
+/// The error for a URL without `sha256`, whose part after the scheme is `rest`: the name of an image
+/// has a tag or a digest, and URLs of files have not.
+fn without_sha256(rest: &str) -> SourceError {
+    let name = rest.rsplit('/').next().unwrap_or_default();
+    if name.contains([':', '@']) && is_like_image(rest) {
+        let meant = format!("{OCI}{rest}");
+        return SourceError::Misspelled { meant };
+    }
+    SourceError::NoSha256
+}
+
 /// Returns the path with the scheme that was probably meant.
 fn misspelled(path: &str) -> Option<String> {
     let lower = path.to_ascii_lowercase();
@@ -266,6 +317,11 @@ fn misspelled(path: &str) -> Option<String> {
         .iter()
         .find(|(start, _)| lower.starts_with(start))?;
     let rest = path.get(start.len()..)?;
+    // For skopeo, `oci:` is the scheme of layouts.
+    let is_layout = *start == "oci:" && !rest.starts_with("//");
+    if is_layout && !begins_with_host(rest.trim_start_matches('/')) {
+        return Some(format!("{LAYOUT}{rest}"));
+    }
     let rest = match *meant {
         // The path of a layout can be absolute.
         LAYOUT if !rest.starts_with("//") => rest,
@@ -277,11 +333,17 @@ fn misspelled(path: &str) -> Option<String> {
 
 /// Reports whether a path reads like the name of an image: `ghcr.io/my-org/my-plugin:1`.
 pub(crate) fn is_like_image(path: &str) -> bool {
-    let Some((host, rest)) = path.split_once('/') else {
+    let Some((_, rest)) = path.split_once('/') else {
         return false;
     };
-    let is_host = host == "localhost" || (!host.starts_with('.') && host.contains(['.', ':']));
-    (is_host || rest.contains(':')) && path.parse::<Reference>().is_ok()
+    (begins_with_host(path) || rest.contains(':')) && path.parse::<Reference>().is_ok()
+}
+
+/// Reports whether the first of several parts can be the host of a registry.
+fn begins_with_host(path: &str) -> bool {
+    path.split_once('/').is_some_and(|(host, _)| {
+        host == "localhost" || (!host.starts_with('.') && host.contains(['.', ':']))
+    })
 }
 
 /// Whether a text is a digest, perhaps a malformed one, and not the end of a folder's name with a
@@ -300,11 +362,10 @@ impl fmt::Display for PluginSource {
             Self::Registry(reference) => write!(f, "{OCI}{reference}"),
             Self::Layout { path, tag, digest } => {
                 write!(f, "{LAYOUT}{}", path.display())?;
-                match (tag, digest) {
-                    (_, Some(digest)) => write!(f, "@{digest}"),
-                    (Some(tag), None) => write!(f, ":{tag}"),
-                    (None, None) => Ok(()),
+                if let Some(tag) = tag {
+                    write!(f, ":{tag}")?;
                 }
+                digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
             }
             Self::File(path) => write!(f, "{}", path.display()),
             // Userinfo and query can be secrets.

@@ -31,12 +31,26 @@ fn every_form_of_a_path() {
             "{path}"
         );
     }
-    for folder in ["x", "job@2/l", "@scope/l@2"] {
+    for folder in [
+        "x",
+        "job@2/l",
+        "@scope/l@2",
+        "l:v1",
+        "c:/x",
+        "a:b/l",
+        "l:v1/",
+    ] {
         let path = format!("oci-layout://{folder}@{digest}");
         let pinned = PluginSource::parse(&path, None).unwrap();
         assert!(!pinned.is_mutable());
         assert_eq!(pinned.to_string(), path);
     }
+    let both = PluginSource::parse(&format!("oci-layout://l:v1@{digest}"), None).unwrap();
+    let PluginSource::Layout { path, tag, digest } = both else {
+        panic!("not a layout");
+    };
+    assert_eq!((path, tag.unwrap().as_str()), ("l".into(), "v1"));
+    assert!(digest.is_some());
     let url = PluginSource::parse("https://u:secret@h/p.wasm?token=secret", Some(HEX)).unwrap();
     assert_eq!(url.to_string(), "https://h/p.wasm");
 }
@@ -87,12 +101,38 @@ fn what_is_refused() {
         ("$PLUGINS/p.wasm", None),
         ("oci-layout://$HOME/x:1", None),
         ("~alice/p.wasm", None),
+        ("oci-layout://l:a b", None),
     ] {
         assert!(
             PluginSource::parse(path, sha256).is_err(),
             "{path} was accepted"
         );
     }
+}
+
+/// An error names what is wrong, and what to write instead.
+#[test]
+fn errors_name_the_path_and_the_next_step() {
+    for (path, words) in [
+        ("oci-layout://l:", "`oci-layout://l:` ends without a tag"),
+        (" oci://ghcr.io/a/b", "begins or ends with a space"),
+        ("oci-layout://l:v1\n", "begins or ends with a space"),
+        (
+            "docker-archive:l.tar",
+            "`skopeo copy docker-archive:l.tar oci:",
+        ),
+        ("docker-daemon:a/b:1", "`oci-layout://LAYOUT:latest`"),
+        ("dir:/srv/l", "for skopeo"),
+        ("https://h.example/p.wasm", "`path`"),
+        ("https://h.example:8443/p.wasm", "`path`"),
+    ] {
+        let error = PluginSource::parse(path, None).expect_err(path).to_string();
+        assert!(error.contains(words), "{path}: {error}");
+    }
+    for path in ["./dir:x", "plugins/dir:x", "directory/p.wasm", " p.wasm"] {
+        PluginSource::parse(path, None).expect(path);
+    }
+    PluginSource::parse("https://ghcr.io/acme/x:1", Some(HEX)).unwrap();
 }
 
 #[test]
@@ -108,6 +148,12 @@ fn a_misspelled_scheme_is_asked_about() {
         ("Oci-Layout:///abs/dir", "oci-layout:///abs/dir"),
         ("oci-archive:x.tar", "oci-layout://x.tar"),
         ("https:/h/p.wasm", "https://h/p.wasm"),
+        ("oci:/srv/l:v1", "oci-layout:///srv/l:v1"),
+        ("oci:l:v1", "oci-layout://l:v1"),
+        ("oci:../l.d/x:v1", "oci-layout://../l.d/x:v1"),
+        ("oci:localhost:5000/x:1", "oci://localhost:5000/x:1"),
+        ("ocidir://l:v1", "oci-layout://l:v1"),
+        ("https://ghcr.io/acme/x:1", "oci://ghcr.io/acme/x:1"),
     ] {
         let error = PluginSource::parse(path, None).expect_err(path).to_string();
         assert_eq!(error, format!("did you mean `{meant}`?"), "{path}");
