@@ -65,6 +65,17 @@ pub enum ArtifactError {
         /// The platforms that the image is for; at most 32.
         available: Vec<String>,
     },
+    /// The index lists no image at all.
+    #[error(
+        "the index `{digest}` lists {}",
+        if *attestations > 0 { "attestations only, and no image" } else { "no image" }
+    )]
+    NoImage {
+        /// The index.
+        digest: Digest,
+        /// How many of its entries are attestations.
+        attestations: usize,
+    },
     /// The image is of another kind than the config allows.
     #[error("the config allows `kind = \"{allowed}\"` only, but `{digest}` is {found}: {because}")]
     KindNotAllowed {
@@ -108,6 +119,15 @@ pub enum ArtifactError {
         /// The media types of its layers; at most 16.
         media_types: Vec<String>,
     },
+    /// Layers of the manifest are encrypted.
+    #[error(
+        "`{digest}` has encrypted layers (ocicrypt), which are not supported; publish the plugin \
+         without encryption"
+    )]
+    Encrypted {
+        /// The manifest.
+        digest: Digest,
+    },
     /// The image config lists another number of layers than the manifest.
     #[error("the image config of `{digest}` lists {diff_ids} layers, the manifest {layers}")]
     DiffIdCount {
@@ -120,7 +140,8 @@ pub enum ArtifactError {
     },
     /// The `file` of the config is not a plain relative path.
     #[error(
-        "`file = \"{file}\"` must be a relative path with `/`, without `.`, `..` and empty parts"
+        "`file = \"{file}\"` must be the path of a file in the image with `/`, without `.`, `..` and \
+         empty parts"
     )]
     FileName {
         /// The value.

@@ -156,6 +156,12 @@ pub enum ContentProblem {
     /// It cannot be loaded.
     #[error("is neither a Wasm module nor a shared library")]
     Unknown,
+    /// It is an HTML page, such as that of a login or an error.
+    #[error("is an HTML page, not a plugin; it was probably downloaded without a login")]
+    WebPage,
+    /// It is a pointer of Git LFS.
+    #[error("is a pointer of Git LFS, not the plugin itself; fetch it with `git lfs pull`")]
+    LfsPointer,
     /// It is a Wasm component.
     #[error(
         "is a Wasm component (WASI preview 2); only core modules are run, so build it for \

@@ -25,6 +25,7 @@ use qmt_oci_ref::{
     RegistryError, Repository,
 };
 
+pub use self::image::plain_file;
 use self::image::{Image, Reason};
 use crate::error::{ArtifactError, at_most};
 use crate::file_rule::FileRule;
@@ -151,7 +152,7 @@ impl Selection {
 /// configs below the root are read from `repository` of `registry`.
 ///
 /// # Errors
-/// [`ArtifactError::NoMatch`] where nothing fits, [`ArtifactError::KindNotAllowed`] where only the
+/// [`ArtifactError::NoMatch`] where nothing fits, [`ArtifactError::NoImage`] where nothing is listed, [`ArtifactError::KindNotAllowed`] where only the
 /// other kind is available, [`ArtifactError::Registry`] where a manifest cannot be read, and one
 /// error each for what is malformed, ambiguous or above a limit.
 ///
@@ -162,14 +163,16 @@ pub async fn select(
     registry: &dyn Registry,
     repository: &Repository,
 ) -> Result<Selection, ArtifactError> {
-    if let Some(file) = &request.file {
-        image::check_file(file)?;
+    let mut request = request;
+    if let Some(file) = request.file.take() {
+        request.file = Some(plain_file(&file)?.to_owned());
     }
     let mut selector = Selector {
         registry,
         repository,
         request,
         requests: 1, // The root was one.
+        attestations: 0,
         trace: Vec::new(),
     };
     let root = selector.request.root.descriptor();
@@ -191,6 +194,8 @@ struct Selector<'a> {
     request: SelectionRequest,
     /// Manifests read so far.
     requests: u64,
+    /// Attestations skipped so far.
+    attestations: usize,
     trace: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! Which entries can be the plugin, and which of them is the better one.
 
-use qmt_oci_ref::PluginKind;
+use qmt_oci_ref::{PluginKind, text};
 
 use super::archive::starts_archive;
 use super::encoding::Encoding;
@@ -10,6 +10,8 @@ use crate::platform::HostPlatform;
 use crate::problem::ContentProblem;
 use crate::sniff::{NativeFormat, Sniffed, sniff};
 
+/// How a file begins whose content Git LFS stores elsewhere.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 const WASM: &[u8] = b"plugin.wasm";
 const LIBRARIES: [NativeFormat; 3] = [NativeFormat::Elf, NativeFormat::MachO, NativeFormat::Pe];
 
@@ -111,13 +113,7 @@ pub(crate) fn identify(
     if prefix.is_empty() {
         return Err(ContentProblem::Empty);
     }
-    let sniffed = sniff(prefix).ok_or_else(|| {
-        if starts_archive(prefix) {
-            let format = Encoding::Plain.name();
-            return ContentProblem::Packed { format };
-        }
-        ContentProblem::Unknown
-    })?;
+    let sniffed = sniff(prefix).ok_or_else(|| unknown(prefix))?;
     let (format, architectures, library) = match sniffed {
         Sniffed::WasmModule if required == Some(PluginKind::Native) => {
             return Err(ContentProblem::WasmNotNative);
@@ -156,6 +152,26 @@ pub(crate) fn identify(
         format: Some(format),
         architecture: Some(architecture),
     })
+}
+
+/// Names content that is neither Wasm nor native.
+fn unknown(prefix: &[u8]) -> ContentProblem {
+    if starts_archive(prefix) {
+        let format = Encoding::Plain.name();
+        return ContentProblem::Packed { format };
+    }
+    if prefix.starts_with(LFS_POINTER) {
+        return ContentProblem::LfsPointer;
+    }
+    let text = text::without_byte_order_mark(prefix).trim_ascii_start();
+    let begins = |tag: &[u8]| {
+        let start = text.get(..tag.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(tag))
+    };
+    if begins(b"<!doctype html") || begins(b"<html") {
+        return ContentProblem::WebPage;
+    }
+    ContentProblem::Unknown
 }
 
 /// Reports whether a file looks like a plugin by its name, for messages.

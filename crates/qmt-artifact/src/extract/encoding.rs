@@ -32,23 +32,37 @@ const UNTYPED: [&str; 11] = [
     "application/tar+zstd",
 ];
 
+/// How the media types of archives end, after a dot or a plus.
+const ARCHIVE_ENDS: [(&str, Encoding); 5] = [
+    ("tar", Encoding::Plain),
+    ("tar+gzip", Encoding::Gzip),
+    ("tar.gzip", Encoding::Gzip),
+    ("tar+zstd", Encoding::Zstd),
+    ("tar.zstd", Encoding::Zstd),
+];
+
+/// Reports whether a layer is encrypted by its media type.
+/// See <https://github.com/containers/ocicrypt/blob/main/docs/spec.md>
+pub(crate) fn is_encrypted(media_type: &MediaType) -> bool {
+    media_type.as_ref().ends_with("+encrypted")
+}
+
 /// Reports whether the content alone can say what a layer of this type is.
 pub(crate) fn is_untyped(media_type: &MediaType) -> bool {
     UNTYPED.contains(&media_type.as_ref())
 }
 
 impl Encoding {
-    /// Returns the encoding that the media type of an archive layer names; `None`: it is not an archive.
+    /// Returns the encoding that the media type of an archive layer names; `None`: it is not an
+    /// archive. The end of the type says so, whatever is packed: layers of OCI and docker, those that
+    /// may not be distributed, and archives of other tools.
     pub(crate) fn of_media_type(media_type: &MediaType) -> Option<Self> {
-        match media_type.as_ref() {
-            "application/vnd.oci.image.layer.v1.tar"
-            | "application/vnd.docker.image.rootfs.diff.tar" => Some(Self::Plain),
-            "application/vnd.oci.image.layer.v1.tar+gzip"
-            | "application/vnd.docker.image.rootfs.diff.tar.gzip" => Some(Self::Gzip),
-            "application/vnd.oci.image.layer.v1.tar+zstd"
-            | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Some(Self::Zstd),
-            _ => None,
-        }
+        let mut ends = ARCHIVE_ENDS.iter();
+        let (_, encoding) = ends.find(|(end, _)| {
+            let name = media_type.as_ref().strip_suffix(end);
+            name.is_some_and(|name| name.ends_with(['.', '+']))
+        })?;
+        Some(*encoding)
     }
 
     /// Returns the encoding that the first bytes of a layer show.
@@ -75,6 +89,46 @@ impl Encoding {
             Self::Plain => "a tar archive",
             Self::Gzip => "a gzip file",
             Self::Zstd => "a zstd file",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn archives_by_their_media_type() {
+        use Encoding::{Gzip, Plain, Zstd};
+        for (media_type, expected) in [
+            ("application/vnd.oci.image.layer.v1.tar", Some(Plain)),
+            ("application/vnd.oci.image.layer.v1.tar+gzip", Some(Gzip)),
+            ("application/vnd.oci.image.layer.v1.tar+zstd", Some(Zstd)),
+            (
+                "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+                Some(Gzip),
+            ),
+            (
+                "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                Some(Gzip),
+            ),
+            (
+                "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+                Some(Gzip),
+            ),
+            ("application/vnd.cncf.flux.content.v1.tar+gzip", Some(Gzip)),
+            ("application/vnd.acme.plugin+tar", Some(Plain)),
+            (
+                "application/vnd.oci.image.layer.v1.tar+gzip+encrypted",
+                None,
+            ),
+            ("application/tar+gzip", None),
+            ("application/vnd.acme.avatar", None),
+            ("application/wasm", None),
+            ("tar", None),
+        ] {
+            let found = Encoding::of_media_type(&MediaType::from(media_type));
+            assert_eq!(found, expected, "{media_type}");
         }
     }
 }

@@ -33,12 +33,14 @@ struct Rootfs {
 }
 
 impl ImageConfig {
-    /// Reads the content of the config `digest`.
+    /// Reads the content of the config `digest`. `null` says nothing.
     pub(super) fn read(digest: &Digest, bytes: &[u8]) -> Result<Self, ArtifactError> {
-        json::from_slice(bytes).map_err(|source| ArtifactError::Config {
+        let read = json::from_slice::<Option<Self>>(bytes);
+        let read = read.map_err(|source| ArtifactError::Config {
             digest: digest.clone(),
             source: source.into(),
-        })
+        })?;
+        Ok(read.unwrap_or_default())
     }
 
     pub(super) fn platform(&self) -> Option<Platform> {

@@ -7,7 +7,7 @@ use super::config::{ImageConfig, is_image_config};
 use super::{Selection, Selector, check_content, unreadable};
 use crate::error::{ArtifactError, at_most, escaped};
 use crate::extract::candidate::{Matcher, looks_like_plugin};
-use crate::extract::encoding::{Encoding, is_untyped};
+use crate::extract::encoding::{Encoding, is_encrypted, is_untyped};
 use crate::extract::file::path_of_title;
 use crate::extract::path::is_plain;
 use crate::extract::{LISTED, TITLE};
@@ -238,10 +238,15 @@ impl Selector<'_> {
     }
 }
 
-/// Checks that the `file` of the config is a plain relative path.
-pub(super) fn check_file(file: &str) -> Result<(), ArtifactError> {
-    if is_plain(file.as_bytes()) {
-        return Ok(());
+/// Returns the `file` of a config as a relative path: an absolute one starts at the root of the image,
+/// as names in its layers do.
+///
+/// # Errors
+/// [`ArtifactError::FileName`] if it is not a plain path.
+pub fn plain_file(file: &str) -> Result<&str, ArtifactError> {
+    let relative = file.trim_start_matches('/');
+    if is_plain(relative.as_bytes()) {
+        return Ok(relative);
     }
     Err(ArtifactError::FileName {
         file: escaped(file.as_bytes()),
@@ -300,6 +305,11 @@ fn readable(
             || layer.annotation(TITLE).is_some_and(names_plugin)
     };
     let all = manifest.layers();
+    // An encrypted layer can hide what the layers below it hold.
+    if all.iter().any(|layer| is_encrypted(layer.media_type())) {
+        let digest = digest.clone();
+        return Err(ArtifactError::Encrypted { digest });
+    }
     let layers: Vec<_> = all.iter().filter(is_readable).cloned().collect();
     if layers.is_empty() {
         let media_types = all.iter().map(|layer| shown(layer.media_type()));

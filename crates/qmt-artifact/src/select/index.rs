@@ -52,6 +52,12 @@ impl Selector<'_> {
             depth += 1;
             level = self.descend(&level.indexes, depth).await?;
         }
+        if images.is_empty() {
+            return Err(ArtifactError::NoImage {
+                digest: self.request.root.digest().clone(),
+                attestations: self.attestations,
+            });
+        }
         if native {
             let available = listed(&images).join(", ");
             self.note(format!("{available}: none fits {}", self.request.host));
@@ -101,10 +107,17 @@ impl Selector<'_> {
             }
         }
         if attestations > 0 {
-            self.note(format!("{attestations} entries are attestations, skipped"));
+            self.attestations = self.attestations.saturating_add(attestations);
+            self.note(match attestations {
+                1 => "1 entry is an attestation, skipped".to_owned(),
+                more => format!("{more} entries are attestations, skipped"),
+            });
         }
         if others > 0 {
-            self.note(format!("{others} entries have other media types, skipped"));
+            self.note(match others {
+                1 => "1 entry has another media type, skipped".to_owned(),
+                more => format!("{more} entries have other media types, skipped"),
+            });
         }
         level
     }

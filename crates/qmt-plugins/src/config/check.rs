@@ -108,14 +108,8 @@ fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {
         let rule = format!("`{library}` must be the exact name of a library: `libcuda.so.1`");
         return fail("allow.libraries", rule);
     }
-    let file = provider.file.as_deref();
-    if file.is_some_and(|file| {
-        file.trim_matches('/').is_empty() || file.split('/').any(|part| part == "..")
-    }) {
-        return fail(
-            "file",
-            "it must be the path of a file inside the image".to_owned(),
-        );
+    if let Some(Err(error)) = provider.file.as_deref().map(qmt_artifact::plain_file) {
+        return fail("file", error.to_string());
     }
     Ok(())
 }

@@ -66,6 +66,17 @@ fn dig_12_only_a_core_module_is_wasm() {
                 format: "a zip archive",
             },
         ),
+        (b"\n<!DOCTYPE HTML><html>".to_vec(), ContentProblem::WebPage),
+        (
+            b"\xef\xbb\xbf<html lang=x>".to_vec(),
+            ContentProblem::WebPage,
+        ),
+        (b"<xml/>".to_vec(), ContentProblem::Unknown),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00".to_vec(),
+            ContentProblem::LfsPointer,
+        ),
+        (b"version 1".to_vec(), ContentProblem::Unknown),
         (b"\0asm\x02\0\0\0".to_vec(), ContentProblem::Unknown),
         (Vec::new(), ContentProblem::Empty),
     ] {

@@ -125,9 +125,14 @@ fn attestations_are_skipped() {
         .image(GZIP_LAYER, None, None)
         .with_annotation("vnd.docker.reference.type", "attestation-manifest");
     let root = store.index(&[by_platform.clone(), by_annotation.clone()]);
-    let error = store.select(&root).unwrap_err();
-    assert!(matches!(error, ArtifactError::NoMatch { .. }), "{error:?}");
+    let text = store.select(&root).unwrap_err().to_string();
+    assert!(text.contains("attestations only"), "{text}");
     assert_eq!(store.requests(), 0);
+    let text = store.select(&store.index(&[])).unwrap_err().to_string();
+    assert!(text.ends_with("lists no image"), "{text}");
+    let one = store.index(&[by_platform.clone(), store.native("linux/arm64")]);
+    let trace = store.select(&one).unwrap().trace().join("\n");
+    assert!(trace.contains("1 entry is an attestation"), "{trace}");
     let image = store.native("linux/arm64");
     let root = store.index(&[by_platform, image.clone(), by_annotation]);
     let selection = store.select(&root).unwrap();

@@ -18,8 +18,11 @@ fn configs_say_platform_and_layers_or_nothing() {
     assert_eq!(config.into_diff_ids(), [diff_id]);
     let config = read(r#"{"os":"","architecture":"amd64","rootfs":null}"#).unwrap();
     assert_eq!((config.platform(), config.into_diff_ids().len()), (None, 0));
+    let config = read(" null\n").unwrap();
+    assert_eq!((config.platform(), config.into_diff_ids().len()), (None, 0));
     for bad in [
         "[]",
+        "\"null\"",
         r#"{"os":1}"#,
         r#"{"os":"a","os":"b"}"#,
         r#"{"rootfs":{"diff_ids":["x"]}}"#,

@@ -115,6 +115,13 @@ fn contradictions() {
         let text = format!("[registries.\"{name}\"]\nplain_http = true");
         refused(&text, &["without scheme", "did you mean `ghcr.io`?"]);
     }
+    let file = |file: &str| format!("[[providers]]\nname = \"a\"\npath = \"x\"\nfile = \"{file}\"");
+    for bad in ["", "/", "a//b", "../a", "./a"] {
+        refused(&file(bad), &["providers[0].file", "path of a file"]);
+    }
+    for good in ["plugin.wasm", "/app/plugin.wasm"] {
+        read("p.toml", &file(good), &[]).unwrap();
+    }
     let twice = "[[providers]]\nname=\"a\"\npath=\"x\"\n[[providers]]\nname=\"a\"\npath=\"y\"";
     refused(twice, &["two providers"]);
 }
