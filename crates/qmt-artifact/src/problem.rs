@@ -214,6 +214,9 @@ pub enum PackProblem {
     /// No file was given.
     #[error("neither a Wasm nor a native file is given")]
     Nothing,
+    /// The destination has a digest.
+    #[error("a destination has a tag and no digest; the digest is that of what is published")]
+    Pinned,
     /// A platform was given twice.
     #[error("two files are given for {platform}")]
     Twice {

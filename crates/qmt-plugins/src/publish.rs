@@ -142,16 +142,17 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// [`Error::Pack`] if a file is not what it is given as, [`Error::Registry`] if the registry
-    /// refuses, [`Error::Signing`] if the key can't be used, [`Error::NetworkForbidden`] if the
+    /// [`Error::Pack`] if a file is not what it is given as or the destination has a digest,
+    /// [`Error::Load`] if a module is not valid, [`Error::Registry`] if the registry refuses, [`Error::Signing`] if the key can't be used, [`Error::NetworkForbidden`] if the
     /// destination is a registry and the host is offline or frozen.
     pub async fn publish(&self, request: &PublishRequest) -> Result<Published, Error> {
         if let PluginSource::Registry(_) = &request.destination {
             self.require_network(&request.destination, "publishing")?;
         }
+        refuse_pinned(&request.destination)?;
         let limits = self.config().oci.extract_limits();
         let image = packed(request, limits).await?;
-        let warnings = self.preflight_files(request).await;
+        let warnings = self.preflight_files(request).await?;
         let reporter = Reporter::new(request.destination.to_string(), self.events.clone());
         for warning in &warnings {
             reporter.warning(warning);
@@ -182,6 +183,24 @@ impl PluginHost {
             warnings,
         })
     }
+}
+
+/// Refuses a destination with a digest, which can't be known before the image is packed.
+fn refuse_pinned(destination: &PluginSource) -> Result<(), Error> {
+    let has_digest = match destination {
+        PluginSource::Registry(reference) => reference.digest().is_some(),
+        PluginSource::Layout { digest, .. } => digest.is_some(),
+        PluginSource::File(_) | PluginSource::Url { .. } => false,
+    };
+    if !has_digest {
+        return Ok(());
+    }
+    Err(Error::Pack {
+        destination: destination.to_string(),
+        source: ArtifactError::Pack {
+            reason: PackProblem::Pinned,
+        },
+    })
 }
 
 /// Pushes the root by its digest, signs it and pushes the signature, which refers to it.

@@ -117,3 +117,13 @@ pub(crate) fn granted_config(
 ) -> Result<std::collections::BTreeMap<String, String>, LoadError> {
     Ok(grants::Grants::new(plugin, options)?.config)
 }
+
+/// Validates a module, function bodies included, without compiling it.
+///
+/// # Errors
+///
+/// [`WasmRefusal::Malformed`](crate::refusal::WasmRefusal) if it breaks a rule of Wasm, and others if
+/// it is not a module or uses a feature that this host does not offer.
+pub fn validate(bytes: &[u8]) -> Result<(), crate::refusal::WasmRefusal> {
+    preflight::validate(bytes)
+}

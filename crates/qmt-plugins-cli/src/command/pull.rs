@@ -48,9 +48,14 @@ pub(crate) async fn lock(global: &Global, output: &Output) -> CommandResult {
 /// Updates plugins to what their tags name now.
 pub(crate) async fn update(global: &Global, output: &Output, names: &[String]) -> CommandResult {
     if global.locked || global.frozen {
-        return Err(Failure::usage(
-            "`update` changes the lockfile, and `--locked` forbids it",
-        ));
+        let flag = if global.frozen {
+            "--frozen"
+        } else {
+            "--locked"
+        };
+        return Err(Failure::usage(format!(
+            "`update` changes the lockfile, and `{flag}` forbids it"
+        )));
     }
     let host = session::host(global, output, session::config(global, output)?)?;
     let mut targets = Vec::new();

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use qmt_artifact::HostPlatform;
-use qmt_loader::Artifact;
+use qmt_loader::refusal::WasmRefusal;
+use qmt_loader::{Artifact, LoadError};
 use qmt_oci_ref::{Platform, PluginKind, text};
 
 use super::PublishRequest;
@@ -13,31 +14,78 @@ use crate::host::PluginHost;
 impl PluginHost {
     /// Runs the loaders' checks on the files, and returns what is refused, one line each. Libraries
     /// for other platforms can't be checked here.
-    pub(super) async fn preflight_files(&self, request: &PublishRequest) -> Vec<String> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Load`] for a module that is not valid, which no host can load.
+    pub(super) async fn preflight_files(
+        &self,
+        request: &PublishRequest,
+    ) -> Result<Vec<String>, Error> {
         let wasm = request.wasm.iter().map(|file| (PluginKind::Wasm, file));
         let native = request.native.iter();
         let native = native.filter(|(platform, _)| is_here(platform));
         let native = native.map(|(_, file)| (PluginKind::Native, file));
         let mut warnings = Vec::new();
         for (kind, file) in wasm.chain(native) {
-            warnings.extend(self.preflight_file(kind, file).await);
+            warnings.extend(self.preflight_file(kind, file).await?);
         }
-        warnings
+        Ok(warnings)
     }
 
-    async fn preflight_file(&self, kind: PluginKind, file: &Path) -> Option<String> {
+    async fn preflight_file(&self, kind: PluginKind, file: &Path) -> Result<Option<String>, Error> {
         let path = PathBuf::from(file);
         let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
         // The packer has read it already, and reports what can't be read.
-        let bytes = read.ok()?.ok()?;
+        let Ok(Ok(bytes)) = read else {
+            return Ok(None);
+        };
         let artifact = Artifact::from_bytes(kind, bytes, file.display().to_string());
-        match self.preflight(&artifact, &self.defaults) {
+        let checked = self.preflight(&artifact, &self.defaults);
+        let checked = checked.and_then(|_| validate(&artifact));
+        match checked {
             // A kind that this build can't load is not checked.
-            Ok(_) | Err(Error::Unsupported { .. }) => None,
-            Err(Error::Load { source, .. }) => Some(warning(&source)),
-            Err(error) => Some(warning(&error)),
+            Ok(()) | Err(Error::Unsupported { .. }) => Ok(None),
+            Err(Error::Load { plugin, source, .. }) if is_malformed(&source) => Err(Error::Load {
+                plugin,
+                doing: "publishing it".to_owned(),
+                source,
+            }),
+            Err(Error::Load { source, .. }) => Ok(Some(warning(&source))),
+            Err(error) => Ok(Some(warning(&error))),
         }
     }
+}
+
+/// Validates the functions of a module, which the preflight leaves to the compiler.
+#[cfg(feature = "wasm")]
+fn validate(artifact: &Artifact) -> Result<(), Error> {
+    if artifact.kind() != PluginKind::Wasm {
+        return Ok(());
+    }
+    let plugin = || artifact.name().to_owned();
+    let valid = qmt_loader::wasm::validate(artifact.bytes());
+    valid.map_err(|reason| Error::Load {
+        plugin: plugin(),
+        doing: "loading it".to_owned(),
+        source: LoadError::WasmRefused {
+            plugin: plugin(),
+            reason,
+        },
+    })
+}
+
+#[cfg(not(feature = "wasm"))]
+fn validate(_: &Artifact) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Reports whether no host at all can load the module.
+fn is_malformed(error: &LoadError) -> bool {
+    let LoadError::WasmRefused { reason, .. } = error else {
+        return false;
+    };
+    matches!(reason, WasmRefusal::Malformed { .. })
 }
 
 /// Reports whether code for `platform` is for this machine, whatever its variant.

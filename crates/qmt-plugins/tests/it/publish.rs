@@ -317,7 +317,21 @@ async fn a_file_that_is_not_what_it_is_given_as_is_refused_before_anything_is_se
     let scene = Scene::new().await;
     let file = scene.write("plugin.so", "not a library");
     let missing = scene.folder.path().join("missing");
+    let echo = plugins::echo_wasm();
+    let truncated = scene.folder.path().join("truncated.wasm");
+    std::fs::write(&truncated, echo.get(..echo.len() / 2).unwrap()).unwrap();
+    // The body of its function leaves nothing on the stack.
+    let invalid = scene.folder.path().join("invalid.wasm");
+    std::fs::write(
+        &invalid,
+        b"\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x03\x02\x01\0\x0a\x04\x01\x02\0\x0b",
+    )
+    .unwrap();
     let to = || in_registry(&scene, "1");
+    let host = scene.registry.host();
+    let digest = qmt_oci_ref::Digest::sha256(b"");
+    let pinned = request(&scene, &format!("oci://{host}/{REPOSITORY}:1@{digest}"));
+    let in_layout = format!("oci-layout://{}@{digest}", scene.folder.path().display());
     for (request, kind) in [
         (
             to().with_native(this_platform(), file.clone()),
@@ -325,6 +339,10 @@ async fn a_file_that_is_not_what_it_is_given_as_is_refused_before_anything_is_se
         ),
         (to().with_wasm(file), ErrorKind::Failure),
         (to().with_wasm(missing), ErrorKind::NotFound),
+        (to().with_wasm(truncated), ErrorKind::Failure),
+        (to().with_wasm(invalid), ErrorKind::Failure),
+        (pinned, ErrorKind::Usage),
+        (request(&scene, &in_layout), ErrorKind::Usage),
     ] {
         let error = scene
             .host(&scene.config())
