@@ -251,7 +251,10 @@ pub(crate) struct Login {
     pub(crate) registry: String,
     /// The user's name.
     #[arg(long, short)]
-    pub(crate) username: String,
+    pub(crate) username: Option<String>,
+    /// Refused: other users can see arguments.
+    #[arg(long, short, hide = true)]
+    pub(crate) password: Option<String>,
     /// Reads the password or token from stdin.
     #[arg(long)]
     pub(crate) password_stdin: bool,

@@ -19,6 +19,7 @@ const PASSWORD_MAX_BYTES: u64 = 64 * 1024;
 /// Checks the credential, then stores it.
 pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> CommandResult {
     let registry = parse(&login.registry)?;
+    let username = username(login, &registry)?;
     if !login.password_stdin && std::io::stdin().is_terminal() {
         let rule =
             "give the password on stdin, with `--password-stdin`: typed here, it would be visible";
@@ -40,7 +41,7 @@ pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> Co
         return Err(Failure::usage("the password on stdin is empty"));
     }
     let host = session::host(global, output, session::config_or_default(global, output)?)?;
-    let stored = host.login(&registry, &login.username, password).await?;
+    let stored = host.login(&registry, username, password).await?;
     let place = match &stored {
         StoredIn::Helper(name) => format!("by the credential helper `{name}`"),
         StoredIn::File(path) => format!("in {}, in plain text", path.display()),
@@ -85,4 +86,24 @@ fn parse(name: &str) -> Result<RegistryHost, Failure> {
             hint: hint.map(|host| format!("a registry is named without scheme and path: `{host}`")),
         }
     })
+}
+
+/// Returns the name of the user, which ends at the first colon in requests.
+fn username<'a>(login: &'a Login, registry: &RegistryHost) -> Result<&'a str, Failure> {
+    if login.password.is_some() {
+        let rule = "other users can see a password in an argument: give it on stdin, with \
+                    `--password-stdin`";
+        return Err(Failure::usage(rule));
+    }
+    match login.username.as_deref() {
+        None => Err(Failure::usage(format!(
+            "the name of the user is missing: pass the password or token on stdin to `qmt-plugins \
+             login {registry} --username NAME --password-stdin`"
+        ))),
+        Some("") => Err(Failure::usage("the name of the user is empty")),
+        Some(name) if name.contains(':') => Err(Failure::usage(
+            "the name of a user has no colon: give the password on stdin, with `--password-stdin`",
+        )),
+        Some(name) => Ok(name),
+    }
 }

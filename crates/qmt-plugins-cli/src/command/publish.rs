@@ -35,6 +35,12 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
             "`{reference}` is not a destination to publish to: {error}"
         ))
     })?;
+    if !destination.is_mutable() {
+        return Err(Failure::usage(format!(
+            "`{destination}` is not a destination to publish to: a destination has a tag, and no \
+             digest"
+        )));
+    }
     let mut request = PublishRequest::new(destination.clone()).created_at(source_date_epoch()?);
     if let Some(file) = &publish.wasm {
         request = request.with_wasm(file);

@@ -26,8 +26,18 @@ fn login(registry: &FakeRegistry, desk: &Desk, user: &str, password: &[u8]) -> A
 #[test]
 fn a_credential_that_cannot_be_used_is_refused() {
     let (registry, desk) = scene();
-    let answer = login(&registry, &desk, "", b"secret");
-    assert_eq!(answer.code, Some(6), "{}", answer.transcript());
+    let host = registry.host().to_string();
+    for (arguments, words) in [
+        (&["-u", "", "--password-stdin"][..], "is empty"),
+        (&["-u", "a:s3cret", "--password-stdin"], "no colon"),
+        (&["--password-stdin"], "--username NAME --password-stdin`"),
+        (&["-u", "me", "-p", "s3cret"], "`--password-stdin`"),
+    ] {
+        let answer = desk.run_fed(&[&["login", &host], arguments].concat(), b"s3cret");
+        assert_eq!(answer.code, Some(2), "{}", answer.transcript());
+        assert!(answer.messages().contains(words), "{}", answer.transcript());
+        assert!(!answer.stderr.contains("s3cret"), "{}", answer.stderr);
+    }
     let answer = desk.run_fed(&[&LOGIN[..], &["me", "a b"]].concat(), b"secret");
     assert_eq!(answer.code, Some(2), "{}", answer.transcript());
     assert!(

@@ -366,6 +366,7 @@ fn a_command_line_that_makes_no_sense() {
             "--certificate-oidc-issuer",
         ),
         (&["update", "--locked"], "`--locked` forbids it"),
+        (&["update", "--frozen"], "`--frozen` forbids it"),
         (
             &["publish", "ghcr.io/Acme/x:1", "--wasm", "x.wasm"],
             "`ghcr.io/Acme/x:1` is not a destination to publish to",
