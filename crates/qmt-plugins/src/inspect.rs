@@ -11,15 +11,16 @@ use qmt_oci_ref::manifest::platform_json;
 use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform, PluginKind, text};
 use serde::{Serialize, Serializer};
 
-pub use self::platforms::Offer;
+pub use self::platforms::{Offer, Offers};
 pub use self::versions::{DigestOrigin, VersionReport, Versions};
 pub use crate::artifact::ArtifactSummary;
 use crate::error::Error;
 use crate::host::PluginHost;
+use crate::local;
+use crate::pipeline::{self, Preview};
 use crate::source::PluginSource;
 use crate::stage::load::Content as LoadedContent;
 use crate::target::Target;
-use crate::{local, pipeline};
 
 /// What an image or a file contains. Its signature is not verified: [`PluginHost::verify`] does
 /// that.
@@ -93,7 +94,16 @@ impl PluginHost {
 
     async fn inspect_image(&self, target: &Target) -> Result<Inspection, Error> {
         let (context, request) = self.prepare(target)?;
-        let (reference, selection, key) = pipeline::preview(&context, &request).await?;
+        let (reference, _, preview) = pipeline::preview(&context, &request).await?;
+        self.inspect_selection(target, reference, preview?).await
+    }
+
+    async fn inspect_selection(
+        &self,
+        target: &Target,
+        reference: PinnedReference,
+        (selection, key): Preview,
+    ) -> Result<Inspection, Error> {
         let found = self.cache.lookup(&key).await;
         let found = found.map_err(|source| Error::cache(target.name(), source))?;
         let content = match found {

@@ -82,30 +82,24 @@ async fn check(
     context.reporter.ended(Stage::Verify, check.await)
 }
 
-/// Resolves the reference and returns the manifest or index that it names. Nothing is verified.
-pub(crate) async fn resolve_root(
-    context: &Context,
-    request: &Request,
-) -> Result<(PinnedReference, RawManifest), Error> {
-    let resolved = resolve(context, request).await?;
-    Ok((resolved.pin().clone(), resolved.manifest().clone()))
-}
+/// What would be selected, and the key under which the cache would store it.
+pub(crate) type Preview = (Selection, Digest);
 
-/// Resolves the reference and shows what would be selected, and under which key the cache would
-/// store it. Nothing is verified, fetched or stored.
+/// Resolves the reference, and returns the manifest or index that it names with what would be selected
+/// of it. Nothing is verified, fetched or stored.
 pub(crate) async fn preview(
     context: &Context,
     request: &Request,
-) -> Result<(PinnedReference, Selection, Digest), Error> {
+) -> Result<(PinnedReference, RawManifest, Result<Preview, Error>), Error> {
     let resolved = resolve(context, request).await?;
     let preview = select::preview(context, request, &resolved);
-    match context.reporter.ended(Stage::Select, preview.await) {
-        Ok(selection) => {
-            let key = select::key(request, &selection);
-            Ok((resolved.pin().clone(), selection, key))
-        }
-        Err(error) => Err(error.attach(context, request, Some(resolved.pin()))),
-    }
+    let preview = context.reporter.ended(Stage::Select, preview.await);
+    let preview = preview.map_err(|error| error.attach(context, request, Some(resolved.pin())));
+    let preview = preview.map(|selection| {
+        let key = select::key(request, &selection);
+        (selection, key)
+    });
+    Ok((resolved.pin().clone(), resolved.manifest().clone(), preview))
 }
 
 async fn resolve(context: &Context, request: &Request) -> Result<Resolved, Error> {

@@ -1,6 +1,6 @@
 //! `inspect`: what an image contains, and what would be extracted.
 
-use qmt_plugins::inspect::{Inspection, Offer};
+use qmt_plugins::inspect::{Inspection, Offer, Offers};
 use qmt_plugins::oci_ref::{PinnedReference, text};
 use qmt_plugins::{Error, PluginHost, Target};
 use serde_json::json;
@@ -27,8 +27,13 @@ pub(crate) async fn inspect(global: &Global, output: &Output, inspect: &Inspect)
 
 /// Shows every platform, and what would be extracted if one of them is that of this machine.
 async fn all(host: &PluginHost, output: &Output, target: &Target) -> CommandResult {
-    let (reference, offers) = host.offers(target).await?;
-    let inspection = match host.inspect(target).await {
+    let Offers {
+        reference,
+        offers,
+        inspection,
+        ..
+    } = host.offers(target).await?;
+    let inspection = match inspection {
         Ok(inspection) => Some(inspection),
         Err(Error::Artifact { .. }) => None,
         Err(error) => return Err(error.into()),

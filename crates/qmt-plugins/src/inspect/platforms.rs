@@ -5,6 +5,7 @@ use qmt_oci_ref::manifest::{Document, ManifestLimits, is_index, is_manifest, pla
 use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Platform, RawManifest, text};
 use serde::Serialize;
 
+use super::Inspection;
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::pipeline;
@@ -26,17 +27,40 @@ pub struct Offer {
     pub kind: Option<String>,
 }
 
+/// What an image offers, and what is in it for this host.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Offers {
+    /// The image.
+    pub reference: PinnedReference,
+    /// The entries of its index, or its only manifest.
+    pub offers: Vec<Offer>,
+    /// What [`PluginHost::inspect`] returns of it, or why nothing is for this host.
+    pub inspection: Result<Inspection, Error>,
+}
+
 impl PluginHost {
-    /// Lists what the image of `target` offers: the entries of its index, or its only manifest.
+    /// Lists what the image of `target` offers, and inspects what is for this host.
     ///
     /// # Errors
     ///
     /// [`Error::Registry`] if the image can't be resolved, [`Error::Unsigned`] if `target` is a
     /// file.
-    pub async fn offers(&self, target: &Target) -> Result<(PinnedReference, Vec<Offer>), Error> {
+    pub async fn offers(&self, target: &Target) -> Result<Offers, Error> {
         let (context, request) = self.prepare(target)?;
-        let (reference, root) = pipeline::resolve_root(&context, &request).await?;
-        Ok((reference, offers(&root)))
+        let (reference, root, preview) = pipeline::preview(&context, &request).await?;
+        let inspection = match preview {
+            Ok(preview) => {
+                let pin = reference.clone();
+                self.inspect_selection(target, pin, preview).await
+            }
+            Err(error) => Err(error),
+        };
+        Ok(Offers {
+            offers: offers(&root),
+            reference,
+            inspection,
+        })
     }
 }
 
