@@ -70,7 +70,7 @@ pub enum ClientError {
         actual: Digest,
     },
     /// The content is shorter or longer than its descriptor says.
-    #[error("`{digest}` has {expected} bytes according to its descriptor, but {actual}{or_more} in the registry",
+    #[error("`{digest}` has {expected} bytes according to its descriptor, but its content has {actual}{or_more}",
         or_more = if *.at_least { " or more" } else { "" })]
     SizeMismatch {
         /// The blob.

@@ -61,7 +61,8 @@ pub(super) fn names(root: &Path, name: &str) -> Result<Vec<String>, LayoutError>
     Ok(names)
 }
 
-const IS_LINK: &str = "it is a symbolic link, which is not followed";
+pub(super) const IS_LINK: &str =
+    "it is a symbolic link, which is not followed; copy the layout with `cp -rL`";
 
 /// Walks to `name`; `None` if a part of it is absent.
 fn find(root: &Path, name: &str) -> Result<Option<(PathBuf, Metadata)>, LayoutError> {

@@ -272,7 +272,7 @@ fn links_and_folders_are_not_read_as_files() {
     let blob = blob_path(&folder, layer().digest());
     std::fs::rename(&blob, folder.path().join("elsewhere")).unwrap();
     symlink(folder.path().join("elsewhere"), &blob).unwrap();
-    let link = "it is a symbolic link, which is not followed";
+    let link = "it is a symbolic link, which is not followed; copy the layout with `cp -rL`";
     assert_eq!(rule_of(writer.layout().blob(layer().digest())), link);
     assert_eq!(rule_of(writer.layout().blobs()), link);
     std::fs::remove_file(&blob).unwrap();

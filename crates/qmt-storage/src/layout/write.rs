@@ -8,6 +8,7 @@ use std::time::Duration;
 use qmt_oci_ref::{Descriptor, DigestAlgorithm, Digester, RawManifest, Tag};
 use tempfile::NamedTempFile;
 
+use super::folder::IS_LINK;
 use super::pack::PackedArchive;
 use super::{INDEX_NAME, LAYOUT_MARKER, Layout, LayoutError, LayoutIndex, MARKER_NAME, Source};
 use crate::lock::lock_open;
@@ -102,8 +103,7 @@ impl LayoutWriter {
             .map_err(&unwritable)?
             .is_dir()
         {
-            let rule = "it is a symbolic link, which is not followed";
-            return Err(LayoutError::invalid(&folder, rule));
+            return Err(LayoutError::invalid(&folder, IS_LINK));
         }
         place(temp, &folder.join(expected.hex())).map_err(unwritable)
     }
