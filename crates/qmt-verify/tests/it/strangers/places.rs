@@ -179,3 +179,78 @@ async fn the_error_says_what_was_found_and_what_was_not_read() {
     assert_eq!(codes, ["other-issuer", "lookup-failed"]);
     assert!(error.trust_root().is_some());
 }
+
+/// A layout with several manifests under the `.sig` tag.
+struct Several {
+    memory: Memory,
+    manifests: Vec<Option<Bytes>>,
+}
+
+#[async_trait]
+impl Registry for Several {
+    async fn resolve_all(&self, reference: &Reference) -> Vec<Result<RawManifest, RegistryError>> {
+        if !reference.tag().unwrap().as_str().ends_with(".sig") {
+            return vec![self.memory.resolve(reference).await];
+        }
+        let refused = || RegistryError::new(RegistryErrorKind::Content, "damaged");
+        let manifests = self.manifests.iter().map(|manifest| {
+            let bytes = manifest.clone().ok_or_else(refused)?;
+            Ok(RawManifest::new(MediaType::ImageManifest, bytes))
+        });
+        manifests.collect()
+    }
+
+    async fn referrers(&self, pin: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+        self.memory.referrers(pin).await
+    }
+
+    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        self.memory.resolve(reference).await
+    }
+
+    async fn manifest(&self, pin: &PinnedReference, n: u64) -> Result<RawManifest, RegistryError> {
+        self.memory.manifest(pin, n).await
+    }
+
+    async fn blob(
+        &self,
+        from: &Repository,
+        blob: &Descriptor,
+        start: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        self.memory.blob(from, blob, start).await
+    }
+}
+
+/// One good signature among the manifests of a tag is enough, wherever it stands; without it, the
+/// others are not enough.
+#[tokio::test]
+async fn every_manifest_of_a_tag_counts() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let image_of = |digest: &Digest, signing| {
+        let simple = sigstore.sign_simple(digest, &Signing::keyless(signing));
+        SimpleSigning::image(digest, &[simple])
+    };
+    let good = image_of(subject().digest(), dev());
+    let of_another_image = image_of(&Digest::sha256(b"another"), dev());
+    let mut memory = Memory::default();
+    memory.put(&of_another_image);
+    memory.put(&good);
+    let (good, other) = (good.manifest, of_another_image.manifest);
+    let mut several = Several {
+        memory,
+        manifests: Vec::new(),
+    };
+    for manifests in [
+        vec![Some(good.clone()), Some(other.clone()), None],
+        vec![None, Some(other.clone()), Some(good)],
+    ] {
+        several.manifests = manifests;
+        let evidence = look(&several, &subject()).await;
+        check(&verifier, &subject(), &evidence).unwrap();
+    }
+    several.manifests = vec![Some(other), None];
+    let evidence = look(&several, &subject()).await;
+    check(&verifier, &subject(), &evidence).unwrap_err();
+}
