@@ -96,16 +96,18 @@ fn identity(field: Field, text: &str) -> Option<String> {
 }
 
 fn repository(text: &str) -> Option<String> {
-    let parts: Vec<&str> = text.split('/').collect();
+    let bare = text.strip_suffix(".git").unwrap_or(text);
+    let parts: Vec<&str> = bare.split('/').collect();
     let is_named = matches!(*parts, [owner, name] if !owner.is_empty() && !name.is_empty());
-    if text.contains("://") || is_named && !text.ends_with(".git") {
+    if text.contains("://") || is_named && bare == text {
         return None;
     }
-    let last = parts.get(parts.len().saturating_sub(2)..)?.join("/");
-    let meant = last.strip_suffix(".git").unwrap_or(&last);
-    Some(format!(
-        "a repository of GitHub is `owner/name`; did you mean `{meant}`?"
-    ))
+    let meant = parts
+        .get(parts.len().saturating_sub(2)..)
+        .filter(|last| last.len() == 2)
+        .map(|last| format!("; did you mean `{}`?", last.join("/")));
+    let meant = meant.unwrap_or_default();
+    Some(format!("a repository of GitHub is `owner/name`{meant}"))
 }
 
 fn git_ref(text: &str) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Texts that no certificate has, and their neighbors that certificates have.
 
+use super::super::super::PolicyConfig;
 use super::*;
 
 const WORKFLOW: &str = "https://github.com/o/r/.github/workflows/r.yml@refs/heads/main";
@@ -28,12 +29,10 @@ fn scoped(key: &str, text: &str) -> OciConfig {
         _ => &mut authority.github_sha,
     };
     *field = Some(text.to_owned());
-    let mut oci = OciConfig::default();
-    oci.policy = vec![super::super::super::PolicyConfig::new(
-        "**",
-        vec![authority],
-    )];
-    oci
+    OciConfig {
+        policy: vec![PolicyConfig::new("**", vec![authority])],
+        ..OciConfig::default()
+    }
 }
 
 #[test]
