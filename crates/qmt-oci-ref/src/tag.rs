@@ -37,6 +37,17 @@ impl Tag {
         format!("{}-{}{suffix}", digest.algorithm(), digest.hex()).parse()
     }
 
+    /// Reports whether it holds such a tag of a SHA-256 digest, also after a prefix: then it is read
+    /// in a search for what belongs to that digest.
+    pub fn stands_for_digest(&self) -> bool {
+        let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let mut rests = self.0.split("sha256-").skip(1);
+        rests.any(|rest| {
+            let hex = rest.as_bytes().get(..64);
+            hex.is_some_and(|hex| hex.iter().all(is_hex))
+        })
+    }
+
     /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0

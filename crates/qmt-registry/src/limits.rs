@@ -27,7 +27,8 @@ pub const HELPER_OUTPUT_MAX: u64 = 64 << 10;
 /// Largest file with credentials: 1 MiB.
 pub const CREDENTIAL_FILE_MAX: u64 = 1 << 20;
 
-/// Most attempts of one request for a list of referrers. A registry has two of them.
+/// Most attempts of one request for a list of referrers, of which a registry has two, or for a tag
+/// that stands for a digest.
 pub const LIST_TRIES_MAX: usize = 3;
 /// Time for the referrers lists of a registry and its mirrors: 7 s.
 pub const MERGED_REFERRERS_TIMEOUT: Duration = Duration::from_secs(7);

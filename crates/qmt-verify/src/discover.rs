@@ -119,11 +119,14 @@ pub async fn discover(
     if subject.digest().algorithm() != DigestAlgorithm::Sha256 {
         return Err(VerifyError::unsupported(subject));
     }
-    let (limit, started) = (options.deadline, Instant::now());
-    let until = |at| Deadline { at, limit };
+    let started = Instant::now();
+    let after = |limit: Duration| Deadline {
+        at: started + limit,
+        limit,
+    };
     // The rest of the time is for fetching layers, however slow the places are.
-    let listing = until(started + limit.mul_f64(LISTING_SHARE));
-    let deadline = until(started + limit);
+    let listing = after(options.deadline.mul_f64(LISTING_SHARE));
+    let deadline = after(options.deadline);
     let repository = options.repository.as_ref().unwrap_or(subject.repository());
     let searched = PinnedReference::new(repository.clone(), subject.digest().clone());
     let search = Search::new(registry, searched, options.caps, listing);

@@ -154,6 +154,36 @@ async fn a_request_is_tried_five_times() {
     }
 }
 
+/// A tag that stands for a digest is one of many places where signatures may be: it gets three
+/// attempts in a few seconds, and the last answer is the reason.
+#[tokio::test]
+async fn a_tag_of_a_digest_is_tried_three_times() {
+    let server = image_behind(Auth::None).await;
+    let tag = format!("acme/echo:release-sha256-{}.sig", "0".repeat(64));
+    let reference = server.reference(&tag);
+    for (fault, status, requests) in [
+        (Fault::on("GET", "/v2/*").respond(500), "500", 3),
+        (
+            Fault::on("GET", "/v2/*")
+                .respond(429)
+                .header("retry-after", "9"),
+            "limits the rate",
+            1,
+        ),
+    ] {
+        server.clear_faults();
+        server.clear_requests();
+        server.fault(fault);
+        let error = client(&server).resolve(&reference).await.unwrap_err();
+        assert!(error.is_network(), "{error:?}");
+        assert!(error.to_string().contains(status), "{error}");
+        assert_eq!(server.requests().len(), requests, "{error}");
+    }
+    server.clear_faults();
+    let error = client(&server).resolve(&reference).await.unwrap_err();
+    assert!(error.is_not_found(), "{error}");
+}
+
 /// F8: `Retry-After` is honoured, visible, and bounded.
 #[tokio::test]
 async fn a_registry_can_ask_for_a_pause() {

@@ -26,7 +26,7 @@ use crate::limits::{
 #[derive(Clone, Copy)]
 pub(super) struct Deadline {
     pub(super) at: Instant,
-    /// The time for the whole search, for messages.
+    /// The time until then, for messages.
     pub(super) limit: Duration,
 }
 

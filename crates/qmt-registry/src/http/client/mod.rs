@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
-    RegistryError, RegistryHost, Repository,
+    RegistryError, RegistryHost, Repository, Tag,
 };
 use tokio::time::timeout_at;
 use url::Url;
@@ -166,6 +166,9 @@ impl HttpRegistry {
         let fetch = self
             .inner
             .run(&self.inner.auth, &endpoint, async |mut operation| {
+                if reference.tag().is_some_and(Tag::stands_for_digest) {
+                    operation = operation.as_one_of_many_places();
+                }
                 operation.fetch_manifest(reference, limit).await
             });
         Ok(fetch.await?)

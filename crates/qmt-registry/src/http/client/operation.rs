@@ -15,7 +15,7 @@ use crate::http::transport::{
     Answer, Context, Endpoint, Failure, Payload, RequestSpec, Secrets, follow, is_registry_error,
     retry_after,
 };
-use crate::limits::Limits;
+use crate::limits::LIST_TRIES_MAX;
 use crate::redact::RedactedUrl;
 
 /// A header of registries.
@@ -97,10 +97,15 @@ pub(super) struct Operation<'a> {
 }
 
 impl Operation<'_> {
-    /// The same operation with its own attempts, within `limits` and until `deadline`.
-    pub(super) fn paced(&self, limits: &Limits, deadline: Instant) -> Self {
+    /// The same operation with its own attempts, as few and in as little time as one of the places
+    /// gets in which the evidence about a digest is searched: the others may be enough, and the
+    /// error of its last attempt is reported in time.
+    pub(super) fn as_one_of_many_places(&self) -> Self {
+        let mut limits = self.context.limits.clone();
+        limits.tries = limits.tries.min(LIST_TRIES_MAX);
+        let deadline = Instant::now() + limits.referrers_timeout;
         Self {
-            attempts: Attempts::new(limits, deadline),
+            attempts: Attempts::new(&limits, deadline.min(self.attempts.deadline)),
             ..*self
         }
     }

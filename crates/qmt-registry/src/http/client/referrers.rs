@@ -15,7 +15,7 @@ use qmt_oci_ref::manifest::{ClaimLimits, Claims, ManifestError, OCI_INDEX, is_in
 use qmt_oci_ref::{
     Descriptor, Digest, MediaType, PinnedReference, Reference, RegistryError, Tag, manifest,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use url::Url;
 
 use super::manifest::content_type;
@@ -23,9 +23,7 @@ use super::operation::{Operation, Request};
 use crate::error::{ClientError, Phase};
 use crate::events::RegistryEvent;
 use crate::http::transport::same_origin;
-use crate::limits::{
-    LIST_TRIES_MAX, REFERRER_ANNOTATIONS_MAX, REFERRERS_ANNOTATIONS_MAX, REFERRERS_BYTES_MAX,
-};
+use crate::limits::{REFERRER_ANNOTATIONS_MAX, REFERRERS_ANNOTATIONS_MAX, REFERRERS_BYTES_MAX};
 use crate::redact::RedactedUrl;
 
 /// How registries without the API answer (404 by the specification).
@@ -58,13 +56,12 @@ impl Operation<'_> {
         subject: &PinnedReference,
     ) -> Result<Listing, ClientError> {
         let limits = &self.context.limits;
-        let (limit, deadline) = (limits.referrers_timeout, self.attempts.deadline);
-        let deadline = deadline.min(Instant::now() + limit);
-        let fewer_tries = limits.clone().tries(LIST_TRIES_MAX);
-        self = self.paced(&fewer_tries, deadline);
+        let limit = limits.referrers_timeout;
+        self = self.as_one_of_many_places();
+        let deadline = self.attempts.deadline;
         // A registry that added the API later may not have read the lists that existed before, and
         // one referrer that the API lists says nothing about others.
-        let mut tag_reader = self.paced(&fewer_tries, deadline);
+        let mut tag_reader = self.as_one_of_many_places();
         let mut listed = Listed::new(subject, limits.referrers);
         let (by_api, by_tag) = join!(
             timeout_at(deadline, self.referrers_by_api(subject, &mut listed)),

@@ -224,6 +224,9 @@ async fn looking_ends_at_its_deadline() {
     let error = check(&verifier, &subject(), &evidence).unwrap_err();
     assert!(matches!(error, VerifyError::Source { .. }), "{error}");
     assert!(error.is_retryable());
+    // The time that the place really had.
+    let reason = &error.rejections()[0].reason;
+    assert!(reason.ends_with("not read within 40ms"), "{reason}");
     // What was read before that counts.
     memory.put(&SimpleSigning::image(
         subject().digest(),
