@@ -321,12 +321,25 @@ impl Error {
 
 /// Returns how an image that is not verified can be signed, or its signer accepted.
 fn not_verified_hint(source: &VerifyError, reference: &str) -> Option<String> {
-    if let VerifyError::NoSignature { subject, .. } = source {
+    if let VerifyError::NoSignature {
+        subject,
+        searched,
+        keys_only,
+        rejected,
+        ..
+    } = source
+        && !rejected.iter().any(|one| one.code.is_found())
+    {
         return Some(if subject.repository().layout().is_some() {
             "sign the image in a registry, and copy it into the layout together with its signatures"
                 .to_owned()
         } else {
-            format!("the publisher signs it with `cosign sign {reference}`")
+            let searched = searched.as_deref();
+            let variable = searched.map_or_else(String::new, |searched| {
+                format!("COSIGN_REPOSITORY={searched} ")
+            });
+            let key = if *keys_only { "--key KEY " } else { "" };
+            format!("the publisher signs it with `{variable}cosign sign {key}{reference}`")
         });
     }
     let mut rejections = source.rejections().iter();

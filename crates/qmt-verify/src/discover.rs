@@ -19,10 +19,7 @@ use self::layer::Kind;
 use self::search::{Deadline, Search};
 use crate::error::VerifyError;
 use crate::evidence::Evidence;
-use crate::limits::{
-    DISCOVERY_TIME_MAX, ENVELOPES_MAX, FAILURES_MAX, ITEM_BYTES_MAX, NOTES_MAX, SIGNATURES_MAX,
-    lower,
-};
+use crate::limits::{DISCOVERY_TIME_MAX, ENVELOPES_MAX, ITEM_BYTES_MAX, SIGNATURES_MAX, lower};
 
 /// Where to look, in addition to the places that always apply.
 #[derive(Clone, Debug)]
@@ -49,6 +46,12 @@ impl Default for DiscoveryOptions {
 }
 
 impl DiscoveryOptions {
+    /// The repository to look in instead of the image's own.
+    #[cfg(feature = "sigstore")]
+    pub(crate) fn repository(&self) -> Option<&Repository> {
+        self.repository.as_ref()
+    }
+
     /// Looks in `repository` instead of the image's own: cosign's `COSIGN_REPOSITORY`.
     #[must_use]
     pub fn with_repository(mut self, repository: Repository) -> Self {
@@ -63,7 +66,7 @@ impl DiscoveryOptions {
         self
     }
 
-    /// Stores at most `most` signatures and as many envelopes; never more than 100 and 32.
+    /// Stores at most `most` signatures and as many envelopes; never more than 256 and 32.
     #[must_use]
     pub fn with_most_signatures(mut self, most: usize) -> Self {
         self.caps.signatures = self.caps.signatures.min(most);
@@ -96,9 +99,9 @@ impl DiscoveryOptions {
 /// Discovers everything that may be a signature of `subject`, or an attestation about it.
 ///
 /// Searches the referrers (bundles, and what cosign 2 writes in its OCI 1.1 mode), the `.sig` tag
-/// and the `.att` tag, all at the same time and for at most 10 s in total. Fetches at most 64
-/// referrers of 1 MiB each, the most likely signatures first, then at most 100 signatures and 32
-/// attestations of 1 MiB each and 16 MiB in total. What is over a limit or cannot be read is noted
+/// and the `.att` tag, all at the same time and for at most 10 s in total. Fetches at most 256
+/// referrers of 64 KiB and 64 of 1 MiB each, the most likely signatures first, then at most 256
+/// signatures and 32 attestations of 1 MiB each and 16 MiB in total. What is over a limit or cannot be read is noted
 /// in the evidence, and reported if the digest is refused.
 ///
 /// Where nothing is found for an index, it is searched for a child that is signed.
@@ -151,8 +154,7 @@ pub async fn discover(
     }
     let mut evidence = Evidence::empty(subject);
     evidence.items = search.fetch(&mut found, deadline).await;
-    found.notes.truncate(NOTES_MAX);
-    found.failures.truncate(FAILURES_MAX);
+    found.drop_notes();
     (evidence.notes, evidence.failures) = (found.notes, found.failures);
     if evidence.is_empty() {
         let signed = children::first_signed(registry, subject, options, deadline);

@@ -1,6 +1,6 @@
 //! Why a digest is not verified.
 
-use qmt_oci_ref::{Digest, PinnedReference, RegistryError};
+use qmt_oci_ref::{Digest, PinnedReference, RegistryError, Repository};
 
 use crate::report::{Rejection, RejectionCode, TrustReport};
 
@@ -12,18 +12,25 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum VerifyError {
     /// Nothing that could be a signature was found for the digest.
-    #[error("`{subject}` is not signed: {}", unsigned(rejected))]
+    #[error("{}{}", unsigned(subject, searched.as_deref(), rejected), unread_items(*unread))]
     NoSignature {
         /// The image.
         subject: Box<PinnedReference>,
+        /// Where signatures were looked for, if not in the image's own repository.
+        searched: Option<Box<Repository>>,
+        /// Whether the policy accepts nothing but keys.
+        keys_only: bool,
         /// What was listed and not stored, because it cannot be a signature or is over a limit.
         rejected: Vec<Rejection>,
+        /// How many items were not looked at because of a limit.
+        unread: usize,
     },
     /// There are signatures, and they do not satisfy the policy.
     #[error(
-        "none of the {} signature(s) or attestation(s) of `{subject}` satisfies the policy `{scope}`{}",
+        "none of the {} signature(s) or attestation(s) of `{subject}` satisfies the policy `{scope}`{}{}",
         rejected.iter().filter(|one| !one.code.is_note()).count(),
-        first(rejected)
+        first(rejected),
+        unread_items(*unread)
     )]
     Refused {
         /// The image.
@@ -32,6 +39,8 @@ pub enum VerifyError {
         scope: String,
         /// Each evidence item with the first reason against it.
         rejected: Vec<Rejection>,
+        /// How many items were not looked at because of a limit.
+        unread: usize,
         /// The trust root in use.
         trust_root: Option<Box<TrustReport>>,
     },
@@ -121,6 +130,17 @@ impl VerifyError {
         matches!(self, Self::Source { source, .. } if source.is_retryable())
     }
 
+    /// The error about an image for which nothing at all was found.
+    pub fn no_signature(subject: &PinnedReference) -> Self {
+        Self::NoSignature {
+            subject: Box::new(subject.clone()),
+            searched: None,
+            keys_only: false,
+            rejected: Vec::new(),
+            unread: 0,
+        }
+    }
+
     /// Refuses a digest that signatures cannot name.
     pub(crate) fn unsupported(subject: &PinnedReference) -> Self {
         Self::UnsupportedDigest {
@@ -154,23 +174,51 @@ fn first(rejected: &[Rejection]) -> String {
 fn incomplete(place: &str, refusal: Option<&VerifyError>) -> String {
     match refusal {
         None => format!("looking for signatures in {place} failed"),
-        Some(VerifyError::NoSignature { subject, .. }) => format!(
-            "no signature of `{subject}` was found, and looking for signatures in {place} failed"
-        ),
+        Some(VerifyError::NoSignature {
+            subject, rejected, ..
+        }) if !rejected
+            .iter()
+            .any(|one| one.code == RejectionCode::LeftAside) =>
+        {
+            format!(
+                "no signature of `{subject}` was found, and looking for signatures in {place} failed"
+            )
+        }
         Some(other) => format!("{other}; looking for signatures in {place} failed"),
     }
 }
 
-/// What was found for a digest that has no signature.
-fn unsigned(rejected: &[Rejection]) -> String {
+/// The message of an error about an image that has no signature.
+fn unsigned(
+    subject: &PinnedReference,
+    searched: Option<&Repository>,
+    rejected: &[Rejection],
+) -> String {
     let of = |code| rejected.iter().filter(move |one| one.code == code);
-    let rest = if of(RejectionCode::OnlyChild).count() > 0 {
-        "; a manifest that this index lists is signed, but not the index itself".to_owned()
-    } else if let Some(first) = of(RejectionCode::LeftAside).next() {
-        let count = of(RejectionCode::LeftAside).count();
-        format!("; {count} item(s) cannot be used: {first}")
+    let is_child_signed = of(RejectionCode::OnlyChild).count() > 0;
+    if !is_child_signed && let Some(first) = of(RejectionCode::LeftAside).next() {
+        let more = match of(RejectionCode::LeftAside).count() {
+            0 | 1 => String::new(),
+            count => format!("; {} more cannot be used either", count - 1),
+        };
+        return format!("`{subject}` has no usable signature: {first}{more}");
+    }
+    let place = searched.map_or_else(String::new, |searched| format!(" in `{searched}`"));
+    let rest = if is_child_signed {
+        "; a manifest that this index lists is signed, but not the index itself"
     } else {
-        String::new()
+        ""
     };
-    format!("no bundle and no `.sig` was found for its digest{rest}")
+    format!(
+        "`{subject}` is not signed: no bundle and no `.sig` was found for its digest{place}{rest}"
+    )
+}
+
+/// What limits kept out.
+fn unread_items(unread: usize) -> String {
+    match unread {
+        0 => String::new(),
+        1 => "; 1 more was not looked at".to_owned(),
+        more => format!("; {more} more were not looked at"),
+    }
 }

@@ -67,6 +67,14 @@ pub(crate) struct Note {
     #[serde(rename = "found")]
     pub(crate) place: String,
     pub(crate) reason: String,
+    /// How many items were not looked at because of a limit; 0 for one that cannot be used.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) unread: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Evidence {
@@ -101,7 +109,7 @@ impl Evidence {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Evidence`] if the bundle is over 1 MiB or there are 100 signatures already.
+    /// [`VerifyError::Evidence`] if the bundle is over 1 MiB or there are 256 signatures already.
     pub fn with_bundle(mut self, found: &str, json: &[u8]) -> Result<Self, VerifyError> {
         self.items.push(Item {
             place: found.to_owned(),

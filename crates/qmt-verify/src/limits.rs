@@ -9,8 +9,10 @@
 
 use std::time::Duration;
 
-/// Most referrer manifests that are fetched, those that look like signatures first.
-pub(crate) const MANIFESTS_MAX: usize = 64;
+/// Most small manifests of referrers that are fetched, those that look like signatures first.
+pub(crate) const SMALL_MANIFESTS_MAX: usize = 256;
+/// Most larger manifests of referrers that are fetched, after the small ones.
+pub(crate) const LARGE_MANIFESTS_MAX: usize = 64;
 /// How many referrers of each kind are fetched before more of a likelier kind.
 pub(crate) const LIKELY_EACH_MAX: usize = 12;
 /// Most bytes of a small manifest or layer. Signatures are small, so small ones are fetched first.
@@ -23,10 +25,14 @@ pub(crate) const HELD_BYTES_MAX: usize = 12 * 1024 * 1024;
 pub(crate) const CHILDREN_MAX: usize = 16;
 /// Most children that are searched at the same time.
 pub(crate) const CHILDREN_AT_ONCE: usize = 4;
-/// Most layers of one manifest that are read.
+/// Most layers of one referrer that are read.
 pub(crate) const LAYERS_MAX: usize = 64;
+/// Most layers of a `.sig` or `.att` tag that are read: all signatures of a digest are in one.
+pub(crate) const TAG_LAYERS_MAX: usize = SIGNATURES_MAX;
+/// How many layers of referrers are held before only the last one of each further referrer is.
+pub(crate) const LAYERS_HELD_MAX: usize = 4096;
 /// Most signatures that are stored for one digest.
-pub(crate) const SIGNATURES_MAX: usize = 100;
+pub(crate) const SIGNATURES_MAX: usize = 256;
 /// Most envelopes of a `.att` tag that are stored for one digest.
 pub(crate) const ENVELOPES_MAX: usize = 32;
 /// Most bytes of one bundle, payload or envelope.

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use qmt_oci_ref::text;
+use qmt_oci_ref::{RegistryErrorKind, RegistryHost, text};
 use sigstore_verify::{CertificateError, Error as LibraryError};
 
 use crate::error::BoxError;
@@ -14,12 +14,18 @@ use crate::signer::{SignerId, key_line};
 /// [`text::escape`] only.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Reason {
-    #[error("not stored: {0}")]
-    NotStored(String),
-    #[error("it could not be read: {0}")]
-    LookupFailed(String),
+    #[error("it cannot be used: {0}")]
+    Unusable(String),
+    #[error("{unread} not looked at: {reason}")]
+    NotRead { unread: usize, reason: String },
+    #[error("it could not be read: {problem}")]
+    LookupFailed {
+        kind: RegistryErrorKind,
+        host: RegistryHost,
+        problem: String,
+    },
     #[error("it is signed, but not the index that lists it")]
-    OnlyChild,
+    OnlyChild { keys_only: bool },
     #[error("{what} cannot be read")]
     Unreadable {
         what: &'static str,
@@ -116,9 +122,10 @@ impl Reason {
 
     fn code(&self) -> RejectionCode {
         match self {
-            Self::NotStored(_) => RejectionCode::LeftAside,
-            Self::LookupFailed(_) => RejectionCode::LookupFailed,
-            Self::OnlyChild => RejectionCode::OnlyChild,
+            Self::Unusable(_) => RejectionCode::LeftAside,
+            Self::NotRead { .. } => RejectionCode::NotRead,
+            Self::LookupFailed { .. } => RejectionCode::LookupFailed,
+            Self::OnlyChild { .. } => RejectionCode::OnlyChild,
             Self::Unreadable { .. } => RejectionCode::Unreadable,
             Self::TooMany { .. } => RejectionCode::TooMany,
             Self::OldBundle(_) => RejectionCode::OldBundle,
@@ -143,6 +150,25 @@ impl Reason {
             Self::OtherSigner { .. } => RejectionCode::OtherSigner,
             Self::NotEnough { .. } => RejectionCode::NotEnough,
             Self::Demand(_) => RejectionCode::Demand,
+        }
+    }
+
+    /// What to do about it.
+    fn hint(&self) -> String {
+        match self {
+            Self::LookupFailed {
+                kind: RegistryErrorKind::Unauthorized,
+                host,
+                ..
+            } => format!("log in with an account that may read it: `qmt-plugins login {host}`"),
+            Self::LookupFailed {
+                kind: RegistryErrorKind::Network { retryable: true },
+                ..
+            } => "try again later".to_owned(),
+            Self::OnlyChild { keys_only: true } => {
+                "sign the index itself: `cosign sign --key KEY` with its digest".to_owned()
+            }
+            _ => hint(self.code()).to_owned(),
         }
     }
 
@@ -171,7 +197,7 @@ impl Reason {
             signer: signer.map(SignerId::escaped),
             code,
             reason: text::escape(&reason),
-            hint: hint(code).to_owned(),
+            hint: self.hint(),
             config_line,
         }
     }
@@ -197,10 +223,16 @@ impl From<LibraryError> for Reason {
 
 fn hint(code: RejectionCode) -> &'static str {
     match code {
-        RejectionCode::LeftAside | RejectionCode::TooMany => {
+        RejectionCode::LeftAside => {
+            "copy the image again with `cosign copy`, which copies its signatures too, or have it \
+             signed again"
+        }
+        RejectionCode::NotRead | RejectionCode::TooMany => {
             "remove signatures from the registry that are not needed"
         }
-        RejectionCode::LookupFailed => "try again, or log in with an account that may read it",
+        RejectionCode::LookupFailed => {
+            "find out why this request fails: the signature may be in this place"
+        }
         RejectionCode::OnlyChild => "sign the index itself: `cosign sign` with its digest",
         RejectionCode::Unreadable | RejectionCode::OldBundle | RejectionCode::OtherType => {
             "sign the image again with a current cosign"

@@ -154,8 +154,10 @@ impl fmt::Display for Rejection {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum RejectionCode {
-    /// It was listed and not stored.
+    /// It was listed, and cannot be used as it is in the registry.
     LeftAside,
+    /// It is over a limit of the search, so it was not looked at.
+    NotRead,
     /// It could not be read, so its content is not known.
     LookupFailed,
     /// The image is an index, and a manifest that it lists is signed instead of the index itself.
@@ -211,9 +213,18 @@ pub enum RejectionCode {
 }
 
 impl RejectionCode {
+    /// Whether this is about something that was listed as a signature and not read, be it damaged or
+    /// over a limit.
+    pub fn is_found(self) -> bool {
+        matches!(self, Self::LeftAside | Self::NotRead)
+    }
+
     /// Whether this is about a place, and not about a signature that was found there.
     pub(crate) fn is_note(self) -> bool {
-        matches!(self, Self::LeftAside | Self::LookupFailed | Self::OnlyChild)
+        matches!(
+            self,
+            Self::LeftAside | Self::NotRead | Self::LookupFailed | Self::OnlyChild
+        )
     }
 }
 

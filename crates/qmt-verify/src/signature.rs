@@ -126,7 +126,10 @@ impl<'a> Signature<'a> {
         limits: &BundleLimits,
     ) -> Result<Self, Reason> {
         if json.len() as u64 > ITEM_BYTES_MAX {
-            return Err(Reason::NotStored(format!("over {ITEM_BYTES_MAX} bytes")));
+            return Err(Reason::TooMany {
+                what: "bytes of the bundle",
+                limit: ITEM_BYTES_MAX as usize,
+            });
         }
         let bundle = parse(json)?;
         within_limits(&bundle, limits)?;

@@ -195,6 +195,10 @@ impl SigstoreVerifier {
             signatures: &self.signatures,
             trust: self.trust.describe(),
             subject,
+            searched: self
+                .discovery
+                .repository()
+                .filter(|searched| *searched != repository),
             scope,
             policy,
             expected,
@@ -202,6 +206,7 @@ impl SigstoreVerifier {
             accepted: Vec::new(),
             attestations: Vec::new(),
             rejected: Vec::new(),
+            unread: 0,
         })
     }
 }
@@ -235,14 +240,25 @@ impl Verifier for SigstoreVerifier {
             check.add(&item.place, parsed);
         }
         for note in &evidence.notes {
-            let reason = Reason::NotStored(note.reason.clone());
+            let reason = note.reason.clone();
+            let reason = match note.unread {
+                0 => Reason::Unusable(reason),
+                unread => Reason::NotRead { unread, reason },
+            };
+            check.unread = check.unread.saturating_add(note.unread);
             check.add(&note.place, Err(reason));
         }
         if let Some(child) = &evidence.signed_child {
-            check.add(&child.to_string(), Err(Reason::OnlyChild));
+            let keys_only = !check.policy.accepts_certificates();
+            check.add(&child.to_string(), Err(Reason::OnlyChild { keys_only }));
         }
         for failure in &evidence.failures {
-            let reason = Reason::LookupFailed(text::error_line(&failure.source, None));
+            let searched = check.searched.unwrap_or(subject.repository());
+            let reason = Reason::LookupFailed {
+                kind: failure.source.kind(),
+                host: searched.host().clone(),
+                problem: text::error_line(&failure.source, None),
+            };
             check.add(&failure.place, Err(reason));
         }
         let decided = check.decide();

@@ -117,10 +117,7 @@ mod tests {
             .expect_discover()
             .returning(|_, subject| Ok(Evidence::empty(subject)));
         verifier.expect_check().returning(|subject, _, _, _| {
-            Err(VerifyError::NoSignature {
-                subject: Box::new(subject.clone()),
-                rejected: Vec::new(),
-            })
+            Err(VerifyError::no_signature(subject))
         });
         let gate = Gate::new(Arc::new(registry()), Arc::new(verifier));
         let refusal = gate.admit(&name(), &acme()).await.unwrap_err();

@@ -5,11 +5,11 @@
 //! can add, must not hide the others, and no field may take more memory than its limit.
 //! Documents whose content is relied on are read by [`Document`](super::Document).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
 use oci_spec::image::MediaType;
-use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -27,7 +27,8 @@ const ANNOTATION_OVERHEAD: usize = 128;
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::exhaustive_structs, reason = "the reader's parameters")]
 pub struct ClaimLimits {
-    /// Most entries of a list.
+    /// Most entries of a list: the first ones of an index, the last ones of a manifest, because
+    /// signatures are appended to it.
     pub entries: usize,
     /// Most bytes in memory of the annotations of one entry; an entry with more has none.
     pub annotations_each: usize,
@@ -73,8 +74,10 @@ pub struct Claims {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ClaimedEntries {
-    /// The first entries, in their order, each as read or as the rule that it breaks.
+    /// The entries within the limits, in their order, each as read or as the rule that it breaks.
     pub read: Vec<Result<ClaimedEntry, &'static str>>,
+    /// How many entries before these were not read.
+    pub skipped: usize,
     /// How many entries the list has.
     pub count: usize,
     /// What the annotations of the entries take in memory, in bytes.
@@ -111,8 +114,8 @@ impl Claims {
         Ok(Self {
             media_type: media_type(document.media_type),
             artifact_type: media_type(document.artifact_type),
-            manifests: reader.list(document.manifests),
-            layers: reader.list(document.layers),
+            manifests: reader.list(document.manifests, Part::First),
+            layers: reader.list(document.layers, Part::Last),
             annotations: reader.annotations(document.annotations).held,
             config_type: document.config.and_then(|config| {
                 let entry = serde_json::from_str::<Entry<'_>>(config.get());
@@ -200,17 +203,23 @@ struct Reader {
 
 impl Reader {
     /// Reads a list of entries; `None` for any other form but `null`.
-    fn list(&mut self, raw: Raw<'_>) -> Option<ClaimedEntries> {
+    fn list(&mut self, raw: Raw<'_>, part: Part) -> Option<ClaimedEntries> {
         let raw = raw?;
         if raw.get() == "null" {
             return Some(ClaimedEntries::default());
         }
         let mut json = serde_json::Deserializer::from_str(raw.get());
-        let (first, count) = json.deserialize_seq(FirstOf(self.limits.entries)).ok()?;
+        let most = self.limits.entries;
+        let (held, count) = json.deserialize_seq(Hold { most, part }).ok()?;
         let before = self.left;
-        let read = first.into_iter().map(|entry| self.entry(entry)).collect();
+        let skipped = match part {
+            Part::First => 0,
+            Part::Last => count.saturating_sub(held.len()),
+        };
+        let read = held.into_iter().map(|entry| self.entry(entry)).collect();
         Some(ClaimedEntries {
             read,
+            skipped,
             count,
             annotation_bytes: before.saturating_sub(self.left),
         })
@@ -263,28 +272,39 @@ impl Reader {
     }
 }
 
-/// Takes the first entries of a list, and counts all.
-struct FirstOf(usize);
+/// Which entries of a long list are held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    First,
+    Last,
+}
 
-impl<'de> Visitor<'de> for FirstOf {
-    type Value = (Vec<&'de RawValue>, usize);
+/// Takes the first or last entries of a list, and counts all.
+struct Hold {
+    most: usize,
+    part: Part,
+}
+
+impl<'de> Visitor<'de> for Hold {
+    type Value = (VecDeque<&'de RawValue>, usize);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut first = Vec::new();
-        while first.len() < self.0
-            && let Some(entry) = list.next_element()?
-        {
-            first.push(entry);
-        }
-        let mut count = first.len();
-        while list.next_element::<IgnoredAny>()?.is_some() {
+        let mut held = VecDeque::new();
+        let mut count = 0_usize;
+        while let Some(entry) = list.next_element::<&RawValue>()? {
             count = count.saturating_add(1);
+            if held.len() == self.most {
+                if self.part == Part::First || held.pop_front().is_none() {
+                    continue;
+                }
+            }
+            held.push_back(entry);
         }
-        Ok((first, count))
+        Ok((held, count))
     }
 }
 

@@ -80,12 +80,9 @@ fn refusing() -> MockVerifier {
     verifier
         .expect_discover()
         .returning(|_, subject| Ok(qmt_verify::Evidence::empty(subject)));
-    verifier.expect_check().returning(|subject, _, _, _| {
-        Err(VerifyError::NoSignature {
-            subject: Box::new(subject.clone()),
-            rejected: Vec::new(),
-        })
-    });
+    verifier
+        .expect_check()
+        .returning(|subject, _, _, _| Err(VerifyError::no_signature(subject)));
     verifier
 }
 

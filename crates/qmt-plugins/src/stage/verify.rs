@@ -108,7 +108,7 @@ pub(crate) async fn check(
             return Ok(Outcome::Skipped(danger::dangerous_skip_verification(pin)));
         }
         // Without a policy nothing is accepted.
-        None => return Err(no_signature(pin).into()),
+        None => return Err(VerifyError::no_signature(pin).into()),
     };
     context.reporter.started(Stage::Verify);
     let (verification, discovered) =
@@ -190,11 +190,4 @@ async fn check_apart(
 
 fn is_refused_offline(error: &VerifyError) -> bool {
     registry_cause(error).is_some_and(|error| error.kind() == RegistryErrorKind::Offline)
-}
-
-fn no_signature(pin: &PinnedReference) -> VerifyError {
-    VerifyError::NoSignature {
-        subject: Box::new(pin.clone()),
-        rejected: Vec::new(),
-    }
 }

@@ -1,11 +1,13 @@
 //! What was found, which layers of it are fetched, and why the others are not.
 
+use std::collections::BTreeMap;
+
 use qmt_oci_ref::{RegistryError, RegistryErrorKind, text};
 
 use super::Caps;
 use super::layer::{Kind, Layer};
 use crate::evidence::{Failure, Note};
-use crate::limits::{SMALL_BYTES_MAX, TOTAL_BYTES_MAX};
+use crate::limits::{FAILURES_MAX, LAYERS_HELD_MAX, NOTES_MAX, SMALL_BYTES_MAX, TOTAL_BYTES_MAX};
 
 /// What was found in some places.
 #[derive(Default)]
@@ -20,8 +22,28 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn note(&mut self, place: impl Into<String>, reason: impl AsRef<str>) {
-        let (place, reason) = (place.into(), text::escape(reason.as_ref()));
-        self.notes.push(Note { place, reason });
+        self.push(place.into(), reason.as_ref(), 0);
+    }
+
+    /// Notes that `unread` items are over the limit in `reason`, so that they were not looked at.
+    pub(super) fn skip(
+        &mut self,
+        place: impl Into<String>,
+        unread: usize,
+        reason: impl AsRef<str>,
+    ) {
+        if unread > 0 {
+            self.push(place.into(), reason.as_ref(), unread);
+        }
+    }
+
+    fn push(&mut self, place: String, reason: &str, unread: usize) {
+        let reason = text::escape(reason);
+        self.notes.push(Note {
+            place,
+            reason,
+            unread,
+        });
     }
 
     /// Records that a place could not be read.
@@ -34,25 +56,35 @@ impl Found {
     /// noted, because it does not hide other signatures.
     pub(super) fn miss(&mut self, place: impl Into<String>, source: RegistryError) {
         match source.kind() {
-            RegistryErrorKind::NotFound => self.note(place, "is listed, but does not exist"),
+            RegistryErrorKind::NotFound => {
+                self.note(place, "its content is missing in the registry");
+            }
             RegistryErrorKind::Content => self.note(place, text::error_line(&source, None)),
             _ => self.fail(place, source),
         }
     }
 
-    /// Notes that only the first `most` of `listed` are `used`, and removes the others.
-    pub(super) fn truncate<T>(
-        &mut self,
-        listed: &mut Vec<T>,
-        most: usize,
-        place: &str,
-        used: &str,
-    ) {
-        let count = listed.len();
-        if count > most {
-            self.note(place, format!("only {most} of {count} are {used}"));
-            listed.truncate(most);
+    /// Adds what one of many referrers holds.
+    pub(super) fn add_referrer(&mut self, mut other: Self) {
+        if self.layers.len() >= LAYERS_HELD_MAX
+            && let Some(last) = other.layers.pop()
+        {
+            let reason = format!("the referrers before it have {LAYERS_HELD_MAX} layers");
+            self.skip(last.place.clone(), other.layers.len(), reason);
+            other.layers = vec![last];
         }
+        self.extend(other);
+        self.drop_notes();
+    }
+
+    /// Keeps the most notes and failures that are reported. Those about a limit count items, so
+    /// they come first.
+    pub(super) fn drop_notes(&mut self) {
+        if self.notes.len() > NOTES_MAX {
+            self.notes.sort_by_key(|note| note.unread == 0);
+        }
+        self.notes.truncate(NOTES_MAX);
+        self.failures.truncate(FAILURES_MAX);
     }
 
     pub(super) fn extend(&mut self, other: Self) {
@@ -63,8 +95,8 @@ impl Found {
     }
 
     /// Takes the layers that fit into the limits, in their order, and notes the others. Small ones
-    /// are preferred, and of these the first of each manifest, so that the layers of one manifest
-    /// do not use up the limits.
+    /// are preferred, and of these the last of each manifest, so that the layers of one manifest do
+    /// not use up the limits.
     pub(super) fn take_layers(&mut self, caps: Caps) -> Vec<Layer> {
         let mut budget = Budget {
             caps,
@@ -80,11 +112,15 @@ impl Found {
         let mut decided: Vec<_> = decided.collect();
         decided.sort_by_key(|(index, ..)| *index);
         let mut taken = Vec::new();
+        let mut unread: BTreeMap<&str, usize> = BTreeMap::new();
         for (_, layer, outcome) in decided {
             match outcome {
                 Ok(()) => taken.push(layer),
-                Err(reason) => self.note(layer.place, reason),
+                Err(reason) => *unread.entry(reason).or_default() += 1,
             }
+        }
+        for (reason, count) in unread {
+            self.skip("other signatures", count, reason);
         }
         taken
     }
@@ -105,7 +141,7 @@ impl Budget {
             &mut self.caps.signatures
         };
         let Some(fewer) = left.checked_sub(1) else {
-            return Err("there are too many of its kind");
+            return Err("there are too many of their kind");
         };
         let Some(rest) = self.bytes.checked_sub(layer.weight()) else {
             return Err("all signatures together are too large");

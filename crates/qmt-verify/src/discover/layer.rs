@@ -6,8 +6,8 @@ use qmt_oci_ref::manifest::{Claims, OCI_EMPTY};
 use qmt_oci_ref::{Descriptor, MediaType};
 
 use super::found::Found;
-use crate::evidence::{Content, weight};
-use crate::limits::{ANNOTATION_BYTES_MAX, LAYERS_MAX, LIKELY_EACH_MAX, SMALL_BYTES_MAX};
+use crate::evidence::{Content, SIGNATURE, weight};
+use crate::limits::{ANNOTATION_BYTES_MAX, LIKELY_EACH_MAX, SMALL_BYTES_MAX};
 
 /// The media types of bundles begin like this; the version follows.
 const BUNDLE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
@@ -35,6 +35,17 @@ impl Kind {
             ENVELOPE => Some(Self::Envelope),
             other if other.starts_with(BUNDLE_PREFIX) => Some(Self::Bundle),
             _ => None,
+        }
+    }
+
+    /// Whether `layer`, in a place for layers of this kind, is one. Other tools give layers generic
+    /// types, so what is no signature of another kind is known by its content, or its annotation.
+    fn includes(self, layer: &Descriptor) -> bool {
+        match (Self::of(layer.media_type()), self) {
+            (Some(kind), _) => kind == self,
+            (None, Self::Bundle) => true,
+            (None, Self::SimpleSigning) => layer.annotation(SIGNATURE).is_some(),
+            (None, Self::Envelope) => false,
         }
     }
 
@@ -69,7 +80,7 @@ pub(super) struct Layer {
     pub(super) place: String,
     pub(super) descriptor: Descriptor,
     pub(super) kind: Kind,
-    /// How many layers of the same manifest come before it.
+    /// How many layers of the same manifest come after it: the last ones are the newest.
     pub(super) rank: usize,
 }
 
@@ -108,10 +119,17 @@ impl Likelihood {
 
 /// Sorts referrers so that the first ones are the most likely signatures. Types and annotations are
 /// claims, so a few of each kind come before the rest of any kind: a flood of one kind does not
-/// push the others out. Large manifests come last, because signatures are small.
+/// push the others out, and they are taken from both ends of the list: a flood is added at one of
+/// them. Large manifests come last, because signatures are small.
 pub(super) fn by_likelihood(referrers: Vec<Descriptor>) -> Vec<Descriptor> {
     let mut counts: BTreeMap<(bool, Likelihood), usize> = BTreeMap::new();
-    let keyed = referrers.into_iter().map(|referrer| {
+    let count = referrers.len();
+    let mut ends = referrers.into_iter();
+    let alternating = (0..count).map_while(|index| match index % 2 {
+        0 => ends.next(),
+        _ => ends.next_back(),
+    });
+    let keyed = alternating.map(|referrer| {
         let is_large = referrer.size() > SMALL_BYTES_MAX;
         let likelihood = Likelihood::of(&referrer);
         let count = counts.entry((is_large, likelihood)).or_default();
@@ -134,6 +152,11 @@ pub(super) fn kind_of_referrer(manifest: &Claims) -> Option<Kind> {
     {
         return Some(Kind::SimpleSigning);
     }
+    if let Some(named) = &manifest.artifact_type
+        && named.as_ref().starts_with(BUNDLE_PREFIX)
+    {
+        return Some(Kind::Bundle);
+    }
     match manifest.layers.as_ref()?.read.as_slice() {
         [Ok(layer)] => {
             let kind = Kind::of(layer.descriptor.media_type());
@@ -152,13 +175,12 @@ pub(super) fn select(
     found: &mut Found,
 ) {
     let layers = manifest.layers.unwrap_or_default();
-    if layers.count > LAYERS_MAX {
-        let reason = format!("only {LAYERS_MAX} of {} layers are read", layers.count);
-        found.note(place, reason);
-    }
-    let mut rank = 0;
-    for (index, entry) in layers.read.into_iter().enumerate() {
-        let place = format!("{place}, layer {}", index.saturating_add(1));
+    let (skipped, read) = (layers.skipped, layers.read.len());
+    let reason = format!("only the last {read} of {} layers are read", layers.count);
+    found.skip(place, skipped, reason);
+    let first = found.layers.len();
+    for (index, entry) in (1..).zip(layers.read) {
+        let place = format!("{place}, layer {}", skipped.saturating_add(index));
         let entry = match entry {
             Ok(entry) => entry,
             Err(rule) => {
@@ -167,21 +189,25 @@ pub(super) fn select(
             }
         };
         let descriptor = entry.descriptor;
-        if Kind::of(descriptor.media_type()) != Some(kind) {
-            found.note(place, format!("is of type `{}`", descriptor.media_type()));
+        if !kind.includes(&descriptor) {
+            let media_type = descriptor.media_type();
+            found.note(place, format!("its type is `{media_type}`"));
         } else if descriptor.size() > most_bytes {
-            found.note(place, format!("is over {most_bytes} bytes"));
+            found.skip(place, 1, format!("it is over {most_bytes} bytes"));
         } else if entry.lacks_annotations {
             let reason = format!("its annotations are over {ANNOTATION_BYTES_MAX} bytes");
-            found.note(place, reason);
+            found.skip(place, 1, reason);
         } else {
             found.layers.push(Layer {
                 place,
                 descriptor,
                 kind,
-                rank,
+                rank: 0,
             });
-            rank += 1;
         }
+    }
+    let added = found.layers.iter_mut().skip(first).rev();
+    for (rank, layer) in added.enumerate() {
+        layer.rank = rank;
     }
 }

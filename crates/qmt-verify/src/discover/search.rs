@@ -18,8 +18,9 @@ use super::found::Found;
 use super::layer::{self, Kind, Layer};
 use crate::evidence::{ANNOTATIONS, Item};
 use crate::limits::{
-    ANNOTATION_BYTES_MAX, HELD_BYTES_MAX, LARGE_AT_ONCE, LAYERS_MAX, MANIFEST_BYTES_MAX,
-    MANIFESTS_MAX, REFERRER_BYTES_MAX, REQUESTS_AT_ONCE, SMALL_BYTES_MAX,
+    ANNOTATION_BYTES_MAX, HELD_BYTES_MAX, LARGE_AT_ONCE, LARGE_MANIFESTS_MAX, LAYERS_MAX,
+    MANIFEST_BYTES_MAX, REFERRER_BYTES_MAX, REQUESTS_AT_ONCE, SMALL_BYTES_MAX, SMALL_MANIFESTS_MAX,
+    TAG_LAYERS_MAX,
 };
 
 /// The time at which a search must end.
@@ -91,25 +92,29 @@ impl<'a> Search<'a> {
             let fits = referrer.size() <= REFERRER_BYTES_MAX;
             if !fits {
                 let place = format!("referrer {}", referrer.digest());
-                found.note(
-                    place,
-                    format!("its manifest is over {REFERRER_BYTES_MAX} bytes"),
-                );
+                let reason = format!("its manifest is over {REFERRER_BYTES_MAX} bytes");
+                found.skip(place, 1, reason);
             }
             fits
         });
-        let mut listed = layer::by_likelihood(listed);
-        found.truncate(&mut listed, MANIFESTS_MAX, &place, "fetched");
-        listed.shrink_to_fit();
-        let (small, large): (Vec<_>, Vec<_>) = listed
-            .into_iter()
-            .partition(|referrer| referrer.size() <= SMALL_BYTES_MAX);
-        for (some, at_once) in [(small, REQUESTS_AT_ONCE), (large, LARGE_AT_ONCE)] {
+        found.drop_notes();
+        let listed = layer::by_likelihood(listed).into_iter();
+        let (small, large): (Vec<_>, Vec<_>) =
+            listed.partition(|referrer| referrer.size() <= SMALL_BYTES_MAX);
+        for (mut some, most, at_once) in [
+            (small, SMALL_MANIFESTS_MAX, REQUESTS_AT_ONCE),
+            (large, LARGE_MANIFESTS_MAX, LARGE_AT_ONCE),
+        ] {
+            let unread = some.len().saturating_sub(most);
+            let reason = format!("only {most} of {} are read", some.len());
+            found.skip(&place, unread, reason);
+            some.truncate(most);
+            some.shrink_to_fit();
             let mut read = stream::iter(some)
                 .map(|referrer| self.referrer(referrer).boxed())
                 .buffered(at_once);
             while let Some(one) = read.next().await {
-                found.extend(one);
+                found.add_referrer(one);
             }
         }
         found
@@ -150,10 +155,10 @@ impl<'a> Search<'a> {
         };
         // `RawManifest` hashes its bytes itself.
         if raw.digest() != pin.digest() {
-            found.note(place, format!("hashes to `{}`", raw.digest()));
+            found.note(place, format!("its manifest hashes to `{}`", raw.digest()));
             return found;
         }
-        let Some(manifest) = self.read(&place, &raw, limit, &mut found) else {
+        let Some(manifest) = self.read(&place, &raw, (limit, LAYERS_MAX), &mut found) else {
             return found;
         };
         // A registry may list anything (CVE-2023-33959).
@@ -180,8 +185,8 @@ impl<'a> Search<'a> {
             match one {
                 Ok(raw) => {
                     found.places = 1;
-                    if let Some(manifest) = self.read(&place, &raw, MANIFEST_BYTES_MAX, &mut found)
-                    {
+                    let limits = (MANIFEST_BYTES_MAX, TAG_LAYERS_MAX);
+                    if let Some(manifest) = self.read(&place, &raw, limits, &mut found) {
                         layer::select(&place, manifest, kind, self.caps.item_bytes, &mut found);
                     }
                 }
@@ -192,28 +197,32 @@ impl<'a> Search<'a> {
         found
     }
 
-    /// Reads a manifest; `None`, with a note, if it is not one of signatures.
+    /// Reads a manifest of at most so many bytes and layers; `None`, with a note, if it is not one
+    /// of signatures.
     fn read(
         &self,
         place: &str,
         raw: &RawManifest,
-        limit: u64,
+        (most_bytes, most_layers): (u64, usize),
         found: &mut Found,
     ) -> Option<Claims> {
-        if raw.bytes().len() as u64 > limit {
-            found.note(place, format!("its manifest is over {limit} bytes"));
+        if raw.bytes().len() as u64 > most_bytes {
+            let reason = format!("its manifest is over {most_bytes} bytes");
+            found.skip(place, 1, reason);
             return None;
         }
         let left = self.annotations_left.lock();
         let mut left = left.unwrap_or_else(PoisonError::into_inner);
         let limits = ClaimLimits {
-            entries: LAYERS_MAX,
+            entries: most_layers,
             annotations_each: ANNOTATION_BYTES_MAX,
             annotations_all: *left,
             annotation_names: Some(&ANNOTATIONS),
         };
         match Claims::read(raw.bytes(), limits) {
-            Ok(claims) if claims.is_index() => found.note(place, "is an index, not a manifest"),
+            Ok(claims) if claims.is_index() => {
+                found.note(place, "it is an index, not a manifest of signatures")
+            }
             Ok(claims) => {
                 let held = claims
                     .layers
@@ -240,9 +249,13 @@ impl<'a> Search<'a> {
                 let digest = descriptor.digest();
                 let actual = Digest::of(digest.algorithm(), &bytes);
                 if count as u64 != size {
-                    found.note(place, format!("has {count} bytes, expected {size}"));
+                    found.note(
+                        place,
+                        format!("its content has {count} bytes, expected {size}"),
+                    );
                 } else if actual != *digest {
-                    found.note(place, format!("hashes to `{actual}`, expected `{digest}`"));
+                    let reason = format!("its content hashes to `{actual}`, expected `{digest}`");
+                    found.note(place, reason);
                 } else {
                     let content = layer.kind.content(&bytes, &descriptor);
                     return Ok(Item { place, content });

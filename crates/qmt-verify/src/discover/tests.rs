@@ -22,7 +22,7 @@ fn lim_07_caps_go_downwards_only() {
     let raised = DiscoveryOptions::default()
         .with_most_signatures(usize::MAX)
         .with_most_bytes_each(u64::MAX);
-    assert_eq!(caps(&raised), (100, 32, 1_048_576));
+    assert_eq!(caps(&raised), (256, 32, 1_048_576));
     let lowered = raised.with_most_signatures(40).with_most_bytes_each(7);
     assert_eq!(caps(&lowered), (40, 32, 7));
 }

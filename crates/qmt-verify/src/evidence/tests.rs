@@ -23,7 +23,11 @@ fn bundle(json: Vec<u8>) -> Item {
 
 fn note(place: &str, reason: &str) -> Note {
     let (place, reason) = (place.to_owned(), reason.to_owned());
-    Note { place, reason }
+    Note {
+        place,
+        reason,
+        unread: 0,
+    }
 }
 
 fn envelope() -> Item {

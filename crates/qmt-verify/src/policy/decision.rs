@@ -22,7 +22,10 @@ impl Check<'_> {
         if self.accepted.is_empty() && rejected.all(|one| one.code.is_note()) {
             return Err(VerifyError::NoSignature {
                 subject: Box::new(self.subject.clone()),
+                searched: self.searched.cloned().map(Box::new),
+                keys_only: !self.policy.accepts_certificates(),
                 rejected: self.rejected,
+                unread: self.unread,
             });
         }
         // Signatures with a known time are preferred, because versions are ordered by it.
@@ -70,6 +73,7 @@ impl Check<'_> {
             subject: Box::new(self.subject.clone()),
             scope: self.scope.to_string(),
             rejected: self.rejected,
+            unread: self.unread,
             trust_root: Some(Box::new(self.trust.report(self.now))),
         }
     }

@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use qmt_oci_ref::time::rfc3339;
-use qmt_oci_ref::{PinnedReference, Reference};
+use qmt_oci_ref::{PinnedReference, Reference, Repository};
 
 use super::authority::Kind;
 use super::{Authority, Policy, Scope};
@@ -22,6 +22,8 @@ pub(crate) struct Check<'a> {
     pub(crate) signatures: &'a SignatureVerifier,
     pub(crate) trust: &'a TrustRootInfo,
     pub(crate) subject: &'a PinnedReference,
+    /// Where its signatures are, if not in its own repository.
+    pub(crate) searched: Option<&'a Repository>,
     pub(crate) scope: &'a Scope,
     pub(crate) policy: &'a Policy,
     /// The signer that the lockfile pins.
@@ -31,6 +33,8 @@ pub(crate) struct Check<'a> {
     /// Attestations, each with the index of its rejection as a signature.
     pub(crate) attestations: Vec<(usize, Signature<'a>)>,
     pub(crate) rejected: Vec<Rejection>,
+    /// How many items were not looked at because of a limit.
+    pub(crate) unread: usize,
 }
 
 impl<'a> Check<'a> {

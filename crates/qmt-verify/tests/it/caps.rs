@@ -43,7 +43,7 @@ async fn log_entries_and_timestamps_are_counted() {
             } else {
                 let code = code(outcome);
                 assert!(
-                    ["too-many", "left-aside"].contains(&code.as_str()),
+                    ["too-many", "not-read"].contains(&code.as_str()),
                     "{pointer}: {code}"
                 );
             }

@@ -11,7 +11,7 @@ use qmt_oci_ref::{
     Repository,
 };
 use qmt_testkit::{PrivateSigstore, SIMPLE_SIGNING, Signing, SimpleSigning};
-use qmt_verify::{DiscoveryOptions, Evidence, VerifyError, discover};
+use qmt_verify::{DiscoveryOptions, Evidence, Verifier as _, VerifyError, discover};
 
 use crate::support::{
     Memory, any_of, check, code, dev, dev_authority, look, missing, pin, served, signed_subject,
@@ -71,7 +71,16 @@ async fn signatures_in_another_repository_are_found_where_the_options_say() {
     let options = DiscoveryOptions::default()
         .with_repository(elsewhere)
         .with_tag_prefix("release-");
-    let evidence = discover(&memory, &subject(), &options).await.unwrap();
+    let unsigned = pin("unsigned");
+    let evidence = discover(&memory, &unsigned, &options).await.unwrap();
+    let elsewhere = verifier(&sigstore, any_of(vec![dev_authority()])).with_discovery(options);
+    let error = check(&elsewhere, &unsigned, &evidence).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.ends_with("digest in `signatures.example/all`"),
+        "{text}"
+    );
+    let evidence = elsewhere.discover(&memory, &subject()).await.unwrap();
     assert_eq!(evidence.len(), 1);
     assert!(
         memory
@@ -203,10 +212,7 @@ async fn content_of_another_digest_is_noted() {
                 "{error:?}"
             );
             let message = error.to_string();
-            assert!(
-                message.contains("its digest; 1 item(s) cannot be used: "),
-                "{message}"
-            );
+            assert!(message.contains("has no usable signature: "), "{message}");
         }
     }
 }

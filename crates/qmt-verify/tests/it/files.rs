@@ -83,7 +83,7 @@ fn a_bundle_about_a_file_holds_for_that_file_alone() {
     let error = verifier
         .check_file(&digest, Some(content), &padded, now)
         .unwrap_err();
-    assert_eq!(error.rejections()[0].code.to_string(), "left-aside");
+    assert_eq!(error.rejections()[0].code.to_string(), "too-many");
     for noise in [&b""[..], b"{}", b"\xff"] {
         assert!(
             verifier

@@ -167,6 +167,8 @@ struct Heavy {
     manifest_bytes: usize,
     /// The size that the list gives for a manifest.
     claimed: u64,
+    /// How many manifests are listed.
+    count: usize,
     digests: Mutex<HashMap<Digest, usize>>,
 }
 
@@ -235,7 +237,7 @@ impl Heavy {
 impl Registry for Heavy {
     async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
         let mut digests = self.digests.lock().unwrap();
-        let listed = (0..64).map(|number| {
+        let listed = (0..self.count).map(|number| {
             let digest = Digest::sha256(self.manifest(number, self.manifest_bytes));
             digests.insert(digest.clone(), number);
             Descriptor::new(MediaType::ImageManifest, digest, self.claimed)
@@ -244,7 +246,7 @@ impl Registry for Heavy {
     }
 
     async fn resolve(&self, _: &Reference) -> Result<RawManifest, RegistryError> {
-        let bytes = self.manifest(64, 3_900_000);
+        let bytes = self.manifest(self.count, 3_900_000);
         Ok(RawManifest::new(MediaType::ImageManifest, bytes))
     }
 
@@ -272,11 +274,11 @@ async fn sig_14_heavy_referrers_do_not_eat_the_memory() {
     }
     let before = peak_kib();
     for shape in SHAPES {
-        for (manifest_bytes, claimed) in [
-            (1_040_000, 1_040_000),
-            (64_000, 64_000),
-            (1_040_000, 0),
-            (3_900_000, 3_900_000),
+        for (manifest_bytes, claimed, count) in [
+            (1_040_000, 1_040_000, 64),
+            (64_000, 64_000, 300),
+            (1_040_000, 0, 64),
+            (3_900_000, 3_900_000, 64),
         ] {
             let heavy = Heavy {
                 shape,
@@ -286,6 +288,7 @@ async fn sig_14_heavy_referrers_do_not_eat_the_memory() {
                     manifest_bytes
                 },
                 claimed,
+                count,
                 digests: Mutex::default(),
             };
             let started = Instant::now();

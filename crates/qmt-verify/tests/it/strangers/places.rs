@@ -107,7 +107,17 @@ async fn a_place_that_refuses_hides_no_signature() {
                 "{kind:?} {place}: {error}"
             );
             let mut rejected = error.rejections().iter();
-            assert!(rejected.any(|one| one.reason.contains("403")), "{error:?}");
+            let rejection = rejected.find(|one| one.reason.contains("403")).unwrap();
+            // Only where the registry requires a login is it named.
+            assert_eq!(
+                rejection
+                    .hint
+                    .contains("`qmt-plugins login registry.example`"),
+                kind == RegistryErrorKind::Unauthorized,
+                "{kind:?}: {rejection:?}"
+            );
+            let is_retryable = kind == RegistryErrorKind::Network { retryable: true };
+            assert_eq!(rejection.hint == "try again later", is_retryable);
         }
     }
 }

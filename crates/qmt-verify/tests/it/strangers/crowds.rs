@@ -1,0 +1,90 @@
+//! Crowds of lookalikes, and tags with many signatures: what is the right one is read, and what is
+//! not read is counted.
+
+use super::*;
+
+/// Lookalikes with the type and the annotation of the good one, before it, after it, or around it.
+#[tokio::test]
+async fn lookalikes_hide_no_signature() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let image = good_bundle(&sigstore).referrer(&signed_subject(&subject()));
+    let sign = "https://sigstore.dev/cosign/sign/v1";
+    let other = sigstore.sign_bundle(subject().digest(), &Signing::key("p256"));
+    let annotated = |of: &Bytes| listed(of).with_annotation(PREDICATE, sign);
+    let mut crowd = Memory::default();
+    crowd.put(&other.referrer(&signed_subject(&subject())));
+    crowd.referrers.clear();
+    for number in 0..5_000 {
+        let manifest = referrer(number, &|manifest| {
+            manifest["layers"][0]["digest"] = json!(Digest::sha256(&other.json));
+            manifest["layers"][0]["size"] = json!(other.json.len());
+        });
+        crowd.referrers.push(annotated(&manifest));
+        crowd.blobs.insert(Digest::sha256(&manifest), manifest);
+    }
+    for (before, after) in [(100, 0), (0, 100), (100, 100), (5_000, 0), (0, 5_000)] {
+        let mut memory = Memory {
+            blobs: crowd.blobs.clone(),
+            ..Memory::default()
+        };
+        let others = &crowd.referrers[..before + after];
+        memory.referrers.extend_from_slice(&others[..before]);
+        let unsigned = look(&memory, &subject()).await;
+        memory.put(&image);
+        let good = memory
+            .referrers
+            .pop()
+            .unwrap()
+            .with_artifact_type(MediaType::from(BUNDLE));
+        memory.referrers.push(good.with_annotation(PREDICATE, sign));
+        memory.referrers.extend_from_slice(&others[before..]);
+        let evidence = look(&memory, &subject()).await;
+        check(&verifier, &subject(), &evidence)
+            .unwrap_or_else(|error| panic!("{before}, {after}: {error}"));
+        // Without the good one, the error says what was not read, also from stored evidence.
+        let stored = unsigned.to_json().unwrap();
+        let stored = qmt_verify::Evidence::from_json(&stored).unwrap();
+        for evidence in [unsigned, stored] {
+            let text = check(&verifier, &subject(), &evidence)
+                .unwrap_err()
+                .to_string();
+            let unread = format!("; {} more were not looked at", before.saturating_sub(256));
+            assert_eq!(text.ends_with(&unread), before > 256, "{text}");
+        }
+    }
+}
+
+/// cosign appends signatures to a tag, so that the newest one is the last.
+#[tokio::test]
+async fn the_newest_signatures_of_a_tag_are_read() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let good = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let older = sigstore.sign_simple(subject().digest(), &Signing::key("p256"));
+    for (count, unread) in [
+        (80, None),
+        (255, None),
+        (256, Some("; 1 more was not looked at")),
+        (400, Some("; 145 more were not looked at")),
+    ] {
+        let mut layers = vec![older.clone(); count];
+        layers.push(older.clone());
+        let mut memory = Memory::default();
+        memory.put(&SimpleSigning::image(subject().digest(), &layers));
+        let error = check(&verifier, &subject(), &look(&memory, &subject()).await).unwrap_err();
+        let text = error.to_string();
+        match unread {
+            Some(unread) => assert!(text.ends_with(unread), "{text}"),
+            None => assert!(!text.contains("looked at"), "{text}"),
+        }
+        layers.pop();
+        layers.push(good.clone());
+        memory.put(&SimpleSigning::image(subject().digest(), &layers));
+        let evidence = look(&memory, &subject()).await;
+        let verified = check(&verifier, &subject(), &evidence)
+            .unwrap_or_else(|error| panic!("{count}: {error}"));
+        let place = format!(".sig, layer {}", count + 1);
+        assert!(verified.report().found.ends_with(&place), "{place}");
+    }
+}
