@@ -6,7 +6,7 @@ use qmt_plugins::config::scope_of;
 use qmt_plugins::inspect::{DigestOrigin, VersionReport, Versions};
 use qmt_plugins::oci_ref::text::messages;
 use qmt_plugins::verify::VerifyError;
-use qmt_plugins::verify::report::{Rejection, Report, TrustReport};
+use qmt_plugins::verify::report::{Rejection, RejectionCode, Report, TrustReport};
 use qmt_plugins::{Error, ErrorKind};
 use serde_json::{Value, json};
 
@@ -177,26 +177,32 @@ fn explained(version: &VersionReport) -> String {
         Ok(report) => {
             let mut text = format!("accepted: {}\n{}", report.subject, proven(report));
             let title = "also discovered, and rejected:";
-            text.push_str(&rejected(&report.rejected, title));
+            text.push_str(&explained_places(&report.rejected, title));
             if let Some(line) = &report.config_line {
                 text.push_str("\nthese config lines accept only this signer:\n");
                 text.push_str(&accepting(&report.subject, line));
             }
             text
         }
-        Err(Error::NotVerified {
-            reference, source, ..
-        }) => refused(reference, source),
+        Err(
+            error @ Error::NotVerified {
+                reference, source, ..
+            },
+        ) => refused(error, reference, source),
         Err(error) => format!("{}\n", output::paragraph(&error.to_string(), "  ")),
     }
 }
 
 /// Explains why an image is refused.
-fn refused(reference: &str, source: &VerifyError) -> String {
+fn refused(error: &Error, reference: &str, source: &VerifyError) -> String {
     let mut text = format!("refused: {reference}\n");
     let _ = writeln!(text, "{}", output::paragraph(&source.to_string(), "  "));
     let title = "discovered, and rejected:";
-    text.push_str(&rejected(source.rejections(), title));
+    text.push_str(&explained_places(source.rejections(), title));
+    // No item has this hint.
+    if let (VerifyError::NoSignature { .. }, Some(hint)) = (source, error.hint()) {
+        let _ = writeln!(text, "\n{}", output::paragraph(&hint, "  "));
+    }
     let mut shown = Vec::new();
     for rejection in source.rejections() {
         let Some(line) = rejection.config_line.as_ref() else {
@@ -301,8 +307,17 @@ fn trust_root(trust: &TrustReport) -> String {
     format!("{}{version}{age}", trust.source)
 }
 
-/// Formats the rejected evidence items, each with its reason and hint.
-fn rejected(rejections: &[Rejection], title: &str) -> String {
+/// Formats the rejected evidence items under `title`, then the places whose content is not known,
+/// each with its reason and hint.
+fn explained_places(rejections: &[Rejection], title: &str) -> String {
+    let is_unknown = |one: &&Rejection| one.code == RejectionCode::LookupFailed;
+    let (unknown, rejected): (Vec<_>, Vec<_>) = rejections.iter().partition(is_unknown);
+    let mut text = listed(&rejected, title);
+    text.push_str(&listed(&unknown, "could not be read:"));
+    text
+}
+
+fn listed(rejections: &[&Rejection], title: &str) -> String {
     if rejections.is_empty() {
         return String::new();
     }
