@@ -43,6 +43,8 @@ const SCHEMA_1: [&str; 2] = [
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
 ];
+/// OCI's withdrawn artifact manifest.
+const ARTIFACT_MANIFEST: &str = "application/vnd.oci.artifact.manifest.v1+json";
 /// Media types that static file servers send and simple clients set, which claim nothing.
 const GENERIC: [&str; 5] = [
     "",
@@ -130,6 +132,9 @@ impl Document {
     ) -> Result<Self, ManifestError> {
         if SCHEMA_1.contains(&media_type.as_ref()) {
             return Err(ManifestError::Schema1);
+        }
+        if media_type.as_ref() == ARTIFACT_MANIFEST {
+            return Err(ManifestError::ArtifactManifest);
         }
         if !is_index(media_type) && !is_manifest(media_type) {
             return Err(ManifestError::NotAnImage {

@@ -15,6 +15,11 @@ pub enum ManifestError {
     /// Docker's schema 1, which nothing proves.
     #[error("Docker's manifest schema 1 is not supported; rebuild the image")]
     Schema1,
+    /// OCI's artifact manifest, which was withdrawn before version 1.1 of the specification.
+    #[error(
+        "OCI's withdrawn artifact manifest is not supported; push it again with a current oras"
+    )]
+    ArtifactManifest,
     /// The schema version is not 2.
     #[error("its `schemaVersion` is {found}; only 2 is supported")]
     SchemaVersion {

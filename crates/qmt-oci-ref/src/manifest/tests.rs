@@ -122,6 +122,23 @@ fn odd_json_is_refused() {
 fn schema_1_and_other_types_are_refused() {
     let error = detected(r#"{"schemaVersion":1,"fsLayers":[]}"#, "application/json").unwrap_err();
     assert!(matches!(error, ManifestError::Schema1), "{error:?}");
+    for artifact in [
+        format!(r#"{{"mediaType":"{ARTIFACT_MANIFEST}","artifactType":"a/b"}}"#),
+        format!(r#"{{"mediaType":"{ARTIFACT_MANIFEST}","blobs":[]}}"#),
+        r#"{"artifactType":"a/b","blobs":[{}]}"#.to_owned(),
+    ] {
+        for header in [ARTIFACT_MANIFEST, OCI_MANIFEST, "application/json"] {
+            let error = detected(&artifact, header).unwrap_err();
+            assert!(
+                matches!(error, ManifestError::ArtifactManifest),
+                "{error:?}"
+            );
+        }
+    }
+    assert!(matches!(
+        read(ARTIFACT_MANIFEST, "{}").unwrap_err(),
+        ManifestError::ArtifactManifest
+    ));
     assert!(detected(&typed(MANIFEST, "text/html"), "text/html").is_err());
     assert!(matches!(
         read(SCHEMA_1[0], "{}").unwrap_err(),

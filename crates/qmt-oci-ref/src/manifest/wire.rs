@@ -5,7 +5,10 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::limits::at_most;
-use super::{Index, Manifest, ManifestError, ManifestLimits, OCI_INDEX, OCI_MANIFEST, is_index};
+use super::{
+    ARTIFACT_MANIFEST, Index, Manifest, ManifestError, ManifestLimits, OCI_INDEX, OCI_MANIFEST,
+    is_index,
+};
 use crate::descriptor::{Annotations, Descriptor, Entry};
 use crate::{json, text};
 
@@ -245,6 +248,8 @@ pub(super) struct Header {
     manifests: Field<IgnoredAny>,
     #[serde(default)]
     fs_layers: Field<IgnoredAny>,
+    #[serde(default)]
+    blobs: Field<IgnoredAny>,
 }
 
 impl Header {
@@ -269,7 +274,14 @@ impl Header {
         match (self.manifests.is_present() || is_null_list, is_manifest) {
             (true, _) => Ok(MediaType::from(OCI_INDEX)),
             (false, true) => Ok(MediaType::from(OCI_MANIFEST)),
+            (false, false) if self.is_artifact_manifest() => Err(ManifestError::ArtifactManifest),
             (false, false) => Err(ManifestError::Missing { field: "manifests" }),
         }
+    }
+
+    /// Whether it is OCI's withdrawn artifact manifest, whose list of blobs may be absent.
+    fn is_artifact_manifest(&self) -> bool {
+        let named = self.media_type.as_deref() == Some(ARTIFACT_MANIFEST);
+        named || self.blobs.is_present()
     }
 }
