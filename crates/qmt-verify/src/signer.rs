@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 /// A signer: an identity with its issuer, or a public key. Two are the same signer only if all of it
 /// is equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "a signer is either `key`, or `issuer` and `identity`, and nothing else"
+)]
 #[non_exhaustive]
 pub enum SignerId {
     /// Signed with a certificate.

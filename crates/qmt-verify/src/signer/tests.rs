@@ -26,6 +26,8 @@ fn signers_come_back_from_the_lockfile_and_half_of_one_does_not() {
         "null",
         "{}",
     ] {
-        assert!(serde_json::from_str::<SignerId>(bad).is_err(), "{bad}");
+        let error = serde_json::from_str::<SignerId>(bad).unwrap_err();
+        let text = "a signer is either `key`, or `issuer` and `identity`";
+        assert!(error.to_string().starts_with(text), "{bad}: {error}");
     }
 }
