@@ -7,6 +7,10 @@ use crate::signature::base64_text;
 /// Most blocks that one file may hold.
 const BLOCKS_MAX: usize = 256;
 
+/// The header of a block under a password; others follow it.
+/// <https://www.rfc-editor.org/rfc/rfc1421#section-4.6.1.1>
+const ENCRYPTED_HEADER: &str = "Proc-Type: 4,ENCRYPTED";
+
 /// One block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
@@ -25,6 +29,8 @@ pub(crate) enum Label {
     PrivateKey,
     /// PKCS #8 under a password.
     EncryptedPrivateKey,
+    /// PKCS #1 or SEC 1 under a password, as older versions of OpenSSL write it.
+    EncryptedLegacyKey,
     /// cosign's own form of a private key under a password.
     EncryptedCosignKey,
     /// PKCS #1 or SEC 1.
@@ -52,9 +58,10 @@ impl Label {
 /// with another label, or does not decode is an error, so that nothing is dropped silently.
 pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     let text = without_byte_order_mark(text);
-    let text = std::str::from_utf8(text).map_err(|_| "is not text".to_owned())?;
+    let text = std::str::from_utf8(text).map_err(|_| "it is not text".to_owned())?;
     let mut blocks = Vec::new();
     let mut open: Option<(String, String)> = None;
+    let mut is_encrypted = false;
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         let at = |problem: &str| format!("line {}: {problem}", index + 1);
@@ -63,6 +70,7 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
                 return Err(at("a block begins inside another"));
             }
             open = Some((label.to_owned(), String::new()));
+            is_encrypted = false;
         } else if let Some(label) = delimiter(line, "-----END ") {
             let Some((begun, body)) = open.take() else {
                 return Err(at("a block ends that did not begin"));
@@ -76,14 +84,23 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
                 return Err(at("the block is empty"));
             }
             if blocks.len() == BLOCKS_MAX {
-                return Err(format!("holds over {BLOCKS_MAX} blocks"));
+                return Err(format!("it holds over {BLOCKS_MAX} blocks"));
             }
+            let label = if is_encrypted {
+                Label::EncryptedLegacyKey
+            } else {
+                Label::parse(&begun)
+            };
             blocks.push(Block {
-                label: Label::parse(&begun),
+                label,
                 name: begun,
                 der,
             });
-        } else if let Some((_, body)) = &mut open {
+        } else if line.starts_with(ENCRYPTED_HEADER) {
+            is_encrypted = true;
+        } else if let Some((_, body)) = &mut open
+            && !(is_encrypted && line.contains(':'))
+        {
             body.push_str(line);
         }
     }

@@ -69,7 +69,7 @@ impl KeySigner {
         if pem.len() > KEY_BYTES_MAX {
             return Err(refused(format!("the file is over {KEY_BYTES_MAX} bytes")));
         }
-        let blocks = pem::blocks(pem).map_err(|problem| refused(format!("the file {problem}")))?;
+        let blocks = pem::blocks(pem).map_err(refused)?;
         let [block] = <[pem::Block; 1]>::try_from(blocks).map_err(|blocks| {
             let count = blocks.len();
             refused(format!(
@@ -89,6 +89,12 @@ impl KeySigner {
                 return Err(refused(
                     "PKCS #8 with a password is not supported; decrypt it with \
                      `openssl pkcs8 -in FILE`, or convert it with `cosign import-key-pair`",
+                ));
+            }
+            Label::EncryptedLegacyKey => {
+                return Err(refused(
+                    "it is encrypted in the form of older OpenSSL versions, which is not supported; \
+                     decrypt it with `openssl pkcs8 -topk8 -nocrypt -in FILE`",
                 ));
             }
             Label::LegacyPrivateKey => {

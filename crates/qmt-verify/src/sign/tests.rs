@@ -202,10 +202,27 @@ fn keys_that_do_not_sign_here_are_refused_with_a_way_out() {
         .unwrap()
         .public_key_pem();
     let encrypted = PKCS8.replace("PRIVATE", "ENCRYPTED PRIVATE");
+    let legacy = |kind: &str| {
+        let headers = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00FF\n\n";
+        format!(
+            "-----BEGIN {kind} PRIVATE KEY-----\n{headers}AQID\n-----END {kind} PRIVATE KEY-----\n"
+        )
+    };
+    let (legacy_ec, legacy_rsa) = (legacy("EC"), legacy("RSA"));
+    let damaged = PKCS8.replace("-----\nMI", "-----\nKey: 1\nMI");
     let p521 = ecdsa(&ECDSA_P521_SHA512_ASN1_SIGNING);
     for (pem, says) in [
         (SEC1, "openssl pkcs8"),
         (encrypted.as_str(), "openssl pkcs8 -in"),
+        (
+            legacy_ec.as_str(),
+            "it is encrypted in the form of older OpenSSL",
+        ),
+        (
+            legacy_rsa.as_str(),
+            "`openssl pkcs8 -topk8 -nocrypt -in FILE`",
+        ),
+        (damaged.as_str(), "used: line 6: the block is not base64"),
         (P384, "SHA-384"),
         (p521.as_str(), "P-521"),
         (RSA_1024, "RSA of 2048 to 8192 bits"),

@@ -34,8 +34,7 @@ pub(super) fn message(payload: &[u8], annotations: &Annotations) -> Result<Bundl
         return Err(Reason::unreadable(WHAT, missing));
     };
     // As cosign reads it: the library accepts other alphabets too.
-    let signature = base64_text::decode(signature);
-    let signature = signature.map_err(|error| Reason::unreadable(WHAT, error))?;
+    let signature = base64_text::decode(signature).map_err(|_| not_base64(WHAT, SIGNATURE))?;
     let signature = SignatureBytes::new(signature);
     let digest = DigestBytes::new(sha256(payload).as_bytes().to_vec());
     let content = MessageSignature::new(signature)
@@ -76,10 +75,8 @@ fn material(annotations: &Annotations) -> Result<VerificationMaterial, Reason> {
         },
         None => VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new("")),
     };
-    let entries = match filled(annotations, LOG_ENTRY) {
-        Some(text) => vec![log_entry(text)?],
-        None => Vec::new(),
-    };
+    let entry = filled(annotations, LOG_ENTRY).map(log_entry).transpose()?;
+    let entries = entry.flatten().into_iter().collect();
     Ok(VerificationMaterial::new(content).with_tlog_entries(entries))
 }
 
@@ -130,13 +127,19 @@ struct EntryKind {
     api_version: String,
 }
 
-fn log_entry(text: &str) -> Result<TransparencyLogEntry, Reason> {
+/// The log entry; `null` is absence, as an empty annotation is.
+fn log_entry(text: &str) -> Result<Option<TransparencyLogEntry>, Reason> {
+    const WHAT: &str = "the log entry";
     fn broken(error: impl Into<BoxError>) -> Reason {
-        Reason::unreadable("the log entry", error)
+        Reason::unreadable(WHAT, error)
     }
-    let bundle: RekorBundle = serde_json::from_str(text).map_err(broken)?;
+    let bundle: Option<RekorBundle> = serde_json::from_str(text).map_err(broken)?;
+    let Some(bundle) = bundle else {
+        return Ok(None);
+    };
     let payload = bundle.payload;
-    let body = base64_text::decode(&payload.body).map_err(broken)?;
+    let body = base64_text::decode(&payload.body);
+    let body = body.map_err(|_| not_base64(WHAT, LOG_ENTRY))?;
     let EntryKind { kind, api_version } = serde_json::from_slice(&body).map_err(broken)?;
     let log = hex::decode(payload.log_id.trim()).map_err(broken)?;
     // Through the library's own JSON form, so that its validation applies.
@@ -150,7 +153,7 @@ fn log_entry(text: &str) -> Result<TransparencyLogEntry, Reason> {
         },
         "canonicalizedBody": STANDARD.encode(body),
     });
-    serde_json::from_value(entry).map_err(broken)
+    serde_json::from_value(entry).map(Some).map_err(broken)
 }
 
 #[derive(Deserialize)]
@@ -160,16 +163,26 @@ struct SignedTimestamp {
 }
 
 fn timestamps(annotations: &Annotations) -> Result<TimestampVerificationData, Reason> {
+    const WHAT: &str = "the timestamp";
     fn broken(error: impl Into<BoxError>) -> Reason {
-        Reason::unreadable("the timestamp", error)
+        Reason::unreadable(WHAT, error)
     }
     let Some(text) = filled(annotations, TIMESTAMP) else {
         return Ok(TimestampVerificationData::default());
     };
-    let SignedTimestamp { token } = serde_json::from_str(text).map_err(broken)?;
-    let token = TimestampToken::new(base64_text::decode(&token).map_err(broken)?);
-    let timestamps = vec![Rfc3161Timestamp::new(token)];
+    let signed: Option<SignedTimestamp> = serde_json::from_str(text).map_err(broken)?;
+    let Some(SignedTimestamp { token }) = signed else {
+        return Ok(TimestampVerificationData::default());
+    };
+    let token = base64_text::decode(&token).map_err(|_| not_base64(WHAT, TIMESTAMP))?;
+    let timestamps = vec![Rfc3161Timestamp::new(TimestampToken::new(token))];
     Ok(TimestampVerificationData::new(timestamps))
+}
+
+/// The decoder's own words name a position in a text that is not shown.
+fn not_base64(what: &'static str, annotation: &str) -> Reason {
+    let problem = format!("the annotation `{annotation}` has a value that is not base64");
+    Reason::unreadable(what, problem)
 }
 
 /// The value of an annotation; cosign writes empty ones for what is missing.

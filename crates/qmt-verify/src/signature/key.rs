@@ -38,6 +38,7 @@ impl PublicKey {
             Label::PrivateKey
             | Label::EncryptedPrivateKey
             | Label::EncryptedCosignKey
+            | Label::EncryptedLegacyKey
             | Label::LegacyPrivateKey => {
                 return Err("is a private key; name the public one".to_owned());
             }
