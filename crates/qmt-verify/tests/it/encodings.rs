@@ -1,8 +1,10 @@
 //! Other ways to write the same thing: what each is taken for. None makes anything else of it.
 
-use qmt_testkit::{Encoding, Format, PrivateSigstore, Signing};
+use qmt_testkit::{Encoding, Format, LogKind, PrivateSigstore, Signing, SimpleSigning};
 
-use crate::support::{Item, any_of, check, dev, dev_authority, evidence, subject, verifier};
+use crate::support::{
+    Item, any_of, check, dev, dev_authority, evidence, key_authority, subject, verifier,
+};
 
 /// SIG-15: the documented outcome for each encoding.
 #[tokio::test]
@@ -48,4 +50,62 @@ async fn unusual_encodings_have_a_documented_verdict() {
         (Format::Bundle, Encoding::Spaced),
     ];
     assert_eq!(accepted, expected);
+}
+
+const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+const LOG_ENTRY: &str = "dev.sigstore.cosign/bundle";
+const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+
+fn with(good: &SimpleSigning, name: &str, value: String) -> SimpleSigning {
+    let mut other = good.clone();
+    other.annotations.insert(name.to_owned(), value);
+    other
+}
+
+/// SIG-15: the reason names the annotation that is not base64, whatever it is instead.
+#[tokio::test]
+async fn an_annotation_that_is_not_base64_is_named() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let good = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let text = &good.annotations[SIGNATURE];
+    for value in [
+        format!("\"{text}\""),
+        format!("{text}\\n"),
+        format!("{text}="),
+        format!("-----BEGIN SIGNATURE-----\n{text}\n-----END SIGNATURE-----"),
+        format!("-_{}", &text[2..]),
+        "0f".repeat(71),
+    ] {
+        let bad = with(&good, SIGNATURE, value.clone());
+        let error = check(&verifier, &subject(), &evidence(&subject(), [bad]).await).unwrap_err();
+        let reason = &error.rejections()[0].reason;
+        let expected = format!(
+            "the signature cannot be read: the annotation `{SIGNATURE}` has a value that is not \
+             base64"
+        );
+        assert_eq!(*reason, expected, "{value}");
+    }
+    let spaced = with(&good, SIGNATURE, format!(" {text}\n"));
+    check(&verifier, &subject(), &evidence(&subject(), [spaced]).await).unwrap();
+}
+
+/// `null` in an annotation that holds JSON is absence: accepted where no log is required, refused
+/// where one is.
+#[tokio::test]
+async fn a_log_entry_of_null_is_absent() {
+    let sigstore = PrivateSigstore::new();
+    let key = || key_authority(&sigstore, "p256");
+    let optional = verifier(&sigstore, any_of(vec![key().without_log()]));
+    let required = verifier(&sigstore, any_of(vec![key()]));
+    let signing = Signing::key("p256").log(LogKind::None);
+    let good = sigstore.sign_simple(subject().digest(), &signing);
+    for name in [LOG_ENTRY, TIMESTAMP] {
+        let null = evidence(&subject(), [with(&good, name, " null".to_owned())]).await;
+        check(&optional, &subject(), &null).unwrap();
+        let error = check(&required, &subject(), &null).unwrap_err();
+        assert_eq!(error.rejections()[0].code.to_string(), "no-log");
+        let odd = evidence(&subject(), [with(&good, name, "[]".to_owned())]).await;
+        check(&optional, &subject(), &odd).unwrap_err();
+    }
 }
