@@ -2,6 +2,8 @@
 
 mod kind;
 mod message;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Display;
 use std::path::PathBuf;

@@ -128,7 +128,7 @@ impl<'a> Signature<'a> {
         if json.len() as u64 > ITEM_BYTES_MAX {
             return Err(Reason::TooMany {
                 what: "bytes of the bundle",
-                limit: ITEM_BYTES_MAX as usize,
+                limit: usize::try_from(ITEM_BYTES_MAX).unwrap_or(usize::MAX),
             });
         }
         let bundle = parse(json)?;

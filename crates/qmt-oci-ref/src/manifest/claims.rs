@@ -297,12 +297,10 @@ impl<'de> Visitor<'de> for Hold {
         let mut count = 0_usize;
         while let Some(entry) = list.next_element::<&RawValue>()? {
             count = count.saturating_add(1);
-            if held.len() == self.most {
-                if self.part == Part::First || held.pop_front().is_none() {
-                    continue;
-                }
+            let has_room = held.len() < self.most;
+            if has_room || (self.part == Part::Last && held.pop_front().is_some()) {
+                held.push_back(entry);
             }
-            held.push_back(entry);
         }
         Ok((held, count))
     }

@@ -221,7 +221,7 @@ impl<'a> Search<'a> {
         };
         match Claims::read(raw.bytes(), limits) {
             Ok(claims) if claims.is_index() => {
-                found.note(place, "it is an index, not a manifest of signatures")
+                found.note(place, "it is an index, not a manifest of signatures");
             }
             Ok(claims) => {
                 let held = claims

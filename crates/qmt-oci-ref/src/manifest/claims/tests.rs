@@ -130,6 +130,24 @@ fn what_is_held_is_bounded() {
     };
     assert_eq!((list(4).read.len(), list(4).count), (4, 4));
     assert_eq!((list(5).read.len(), list(5).count), (4, 5));
+    // Signatures are appended, so the last layers are read, and the first entries of an index.
+    let sized = |size: u32| format!(r#"{{"digest":"{}","size":{size}}}"#, digest());
+    let entries = (1..=6).map(sized).collect::<Vec<_>>().join(",");
+    let claims = read(&format!(
+        r#"{{"layers":[{entries}],"manifests":[{entries}]}}"#
+    ))
+    .unwrap();
+    for (list, skipped, expected) in [
+        (claims.layers.unwrap(), 2, [3, 4, 5, 6]),
+        (claims.manifests.unwrap(), 0, [1, 2, 3, 4]),
+    ] {
+        let sizes = list
+            .read
+            .iter()
+            .map(|one| one.as_ref().unwrap().descriptor.size());
+        assert_eq!(sizes.collect::<Vec<_>>(), expected);
+        assert_eq!((list.skipped, list.count), (skipped, 6));
+    }
     let annotated = |length: usize| {
         format!(
             r#"{{"digest":"{}","annotations":{{"n":"{}"}}}}"#,
