@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The kind of network that an address belongs to.
+/// The kind of network that an address belongs to, from the outermost to the innermost.
 ///
 /// Registries: <https://www.iana.org/assignments/iana-ipv4-special-registry>,
 /// <https://www.iana.org/assignments/iana-ipv6-special-registry>
@@ -12,14 +12,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum AddressKind {
     /// Routed on the internet.
     Public,
+    /// Multicast, documentation, tunnels, reserved: no servers are there.
+    Special,
+    /// RFC 2544. Some VPN clients give out these addresses for all names.
+    Benchmarking,
     /// RFC 1918, RFC 6598 and RFC 4193.
     Private,
-    /// This machine.
-    Loopback,
     /// This link.
     LinkLocal,
-    /// Unspecified, multicast, documentation, benchmarking, tunnels, reserved.
-    Special,
+    /// This machine. A connection to the unspecified address leads there, too.
+    Loopback,
     /// A cloud's metadata service, which gives out credentials.
     Metadata,
 }
@@ -48,23 +50,32 @@ impl AddressKind {
         }
     }
 
+    /// Whether a server in this kind of network may send a client to an address of kind `target`:
+    /// to the internet, and to the kind of network in which it is itself.
+    pub fn may_lead_to(self, target: Self) -> bool {
+        match target {
+            Self::Public => true,
+            Self::Special | Self::Metadata => false,
+            target => target == self,
+        }
+    }
+
     fn of_v4(address: Ipv4Addr) -> Self {
         match address.octets() {
-            [127, ..] => Self::Loopback,
+            [0 | 127, ..] => Self::Loopback,
             [10, ..] | [192, 168, ..] | [172, 16..32, ..] | [100, 64..128, ..] => Self::Private,
             [169, 254, ..] => Self::LinkLocal,
-            [0 | 224..=255, ..]
-            | [192, 0, 0 | 2, _]
-            | [198, 18 | 19, ..]
-            | [198, 51, 100, _]
-            | [203, 0, 113, _] => Self::Special,
+            [198, 18 | 19, ..] => Self::Benchmarking,
+            [224..=255, ..] | [192, 0, 0 | 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => {
+                Self::Special
+            }
             _ => Self::Public,
         }
     }
 
     fn of_v6(address: Ipv6Addr) -> Self {
         match address.segments() {
-            [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
+            [0, 0, 0, 0, 0, 0, 0, 0 | 1] => Self::Loopback,
             [0xfc00..0xfe00, ..] => Self::Private,
             [0xfe80..0xfec0, ..] => Self::LinkLocal,
             // Protocol assignments such as Teredo, and documentation.
@@ -90,6 +101,7 @@ impl fmt::Display for AddressKind {
             Self::Loopback => "loopback",
             Self::LinkLocal => "link-local",
             Self::Special => "reserved",
+            Self::Benchmarking => "benchmarking",
             Self::Metadata => "metadata service",
         })
     }

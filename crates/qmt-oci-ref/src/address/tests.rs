@@ -5,7 +5,7 @@ use super::*;
 /// AUTH-05: every network has its kind, in every notation.
 #[test]
 fn addresses_have_their_kind() {
-    use AddressKind::{LinkLocal, Loopback, Metadata, Private, Public, Special};
+    use AddressKind::{Benchmarking, LinkLocal, Loopback, Metadata, Private, Public, Special};
     for (text, expected) in [
         ("8.8.8.8", Public),
         ("2600::1", Public),
@@ -33,14 +33,17 @@ fn addresses_have_their_kind() {
         ("169.254.1.1", LinkLocal),
         ("fe80::1", LinkLocal),
         ("fec0::1", Special),
-        ("0.0.0.0", Special),
-        ("::", Special),
+        ("0.0.0.0", Loopback),
+        ("0.1.2.3", Loopback),
+        ("::ffff:0.0.0.0", Loopback),
+        ("::", Loopback),
         ("224.0.0.1", Special),
         ("255.255.255.255", Special),
         ("192.0.2.1", Special),
         ("198.51.100.1", Special),
         ("203.0.113.1", Special),
-        ("198.18.0.1", Special),
+        ("198.18.0.1", Benchmarking),
+        ("198.19.255.255", Benchmarking),
         ("2001::1", Special),
         ("2001:db8::1", Special),
         ("ff02::1", Special),
@@ -49,5 +52,31 @@ fn addresses_have_their_kind() {
         ("fd00:ec2::254", Metadata),
     ] {
         assert_eq!(AddressKind::of(text.parse().unwrap()), expected, "{text}");
+    }
+}
+
+/// AUTH-05: a server leads to the internet or to its own kind of network, and never to metadata
+/// services and addresses where no servers are.
+#[test]
+fn servers_lead_to_the_internet_and_to_their_own_network() {
+    use AddressKind::{Benchmarking, LinkLocal, Loopback, Metadata, Private, Public, Special};
+    let all = [
+        Public,
+        Special,
+        Benchmarking,
+        Private,
+        LinkLocal,
+        Loopback,
+        Metadata,
+    ];
+    for from in all {
+        for to in all {
+            let is_own = from == to && !matches!(to, Special | Metadata);
+            assert_eq!(
+                from.may_lead_to(to),
+                to == Public || is_own,
+                "{from} to {to}"
+            );
+        }
     }
 }

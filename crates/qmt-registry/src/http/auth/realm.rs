@@ -70,8 +70,8 @@ pub(crate) fn check(
         RealmTrust::Known
     } else {
         let kind = literal(&url).map(AddressKind::of);
-        let is_same_kind = kind == literal(base).map(AddressKind::of);
-        if kind == Some(AddressKind::Metadata) || (kind.is_some() && !is_same_kind) {
+        let registry = literal(base).map(AddressKind::of);
+        if kind.is_some_and(|kind| Some(kind) != registry || !kind.may_lead_to(kind)) {
             return Err(refuse("it is an address, not a name", Some(&url)));
         }
         RealmTrust::Untrusted

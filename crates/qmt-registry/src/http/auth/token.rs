@@ -76,9 +76,11 @@ pub(super) async fn token(
     let mut trust = realm.trust;
     for _ in 0..=context.limits.redirects {
         let client = match trust {
-            RealmTrust::Known if url.host() == endpoint.base.host() => endpoint.own_client()?,
+            RealmTrust::Known if url.host() == endpoint.base.host() => {
+                endpoint.own_host_client(&url)?
+            }
             RealmTrust::Operator => endpoint.trusted_client(&url)?,
-            RealmTrust::Known | RealmTrust::Untrusted => endpoint.foreign_client(&url).await?,
+            RealmTrust::Known | RealmTrust::Untrusted => endpoint.foreign_client(&url)?,
         };
         let response = exchange(context, &client, &method, &url, headers.clone(), &payload).await?;
         if !is_redirect(response.status()) {
@@ -103,7 +105,7 @@ pub(super) async fn token(
             if credential.is_some() && next.trust != RealmTrust::Operator {
                 return refuse("it is another origin, so the credential is not sent to it");
             }
-            check_address(&url, &to, endpoint.kinds().await)?;
+            check_address(&url, &to, endpoint.kind())?;
             trust = next.trust;
         }
         url = to;

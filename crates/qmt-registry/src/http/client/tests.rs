@@ -16,23 +16,20 @@ use crate::limits::Limits;
 
 const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[]}"#;
 
-/// `internal.test` is on the local machine. So is `registry.test`, but its second look-up, after
-/// that of the connection, gives a public address.
+/// `internal.test` is on the local machine. `registry.test` is on the internet, but its second
+/// look-up, after that of the connection, gives an address of the local machine. For the test, a
+/// server on the local machine answers the first connection as well.
 fn rebinding_names() -> LookupFn {
     let asked = Arc::new(Mutex::new(0));
     Arc::new(move |name| {
         let mut asked = asked.lock().unwrap();
-        let address = if name == "registry.test" {
+        let mut found = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        if name == "registry.test" {
             *asked += 1;
             if *asked == 1 {
-                [127, 0, 0, 1]
-            } else {
-                [8, 8, 8, 8]
+                found.insert(0, "[2600::1]:0".parse().unwrap());
             }
-        } else {
-            [127, 0, 0, 1]
-        };
-        let found = vec![SocketAddr::from((address, 0))];
+        }
         Box::pin(async move { Ok(found) })
     })
 }
@@ -81,28 +78,32 @@ fn host_at(server: &FakeRegistry) -> RegistryHost {
 #[tokio::test]
 async fn a_realm_leads_where_the_registry_is() {
     let open = || TokenOptions::new("alice", "x").anonymous_pull();
-    let tokens = TokenServer::start(open()).unwrap();
-    let port = tokens
-        .realm()
-        .rsplit(':')
-        .next()
-        .map(str::to_owned)
-        .unwrap();
-    let realm = format!("http://internal.test:{port}");
-    let server = FakeRegistry::builder()
-        .auth(Auth::Token(open().realm(realm)))
-        .serve()
-        .await;
-    server.put_manifest("acme/echo", "1", manifest::OCI_MANIFEST, MANIFEST);
-    let host = host_at(&server);
-    let reference = reference_at(&host);
+    // Another name, and another port under the registry's own.
+    for name in ["internal.test", "registry.test"] {
+        let tokens = TokenServer::start(open()).unwrap();
+        let port = tokens
+            .realm()
+            .rsplit(':')
+            .next()
+            .map(str::to_owned)
+            .unwrap();
+        let realm = format!("http://{name}:{port}");
+        let server = FakeRegistry::builder()
+            .auth(Auth::Token(open().realm(realm)))
+            .serve()
+            .await;
+        server.put_manifest("acme/echo", "1", manifest::OCI_MANIFEST, MANIFEST);
+        let host = host_at(&server);
+        let reference = reference_at(&host);
 
-    assert_forbidden(&host, &reference).await;
-    assert!(tokens.requests().is_empty());
+        assert_forbidden(&host, &reference).await;
+        assert!(tokens.requests().is_empty(), "{name}");
 
-    // This registry does not accept the other server's token; that it was requested is the point.
-    let _ = client(&host, local_names()).resolve(&reference).await;
-    assert!(!tokens.requests().is_empty(), "the allowed request");
+        // This registry does not accept the other server's token; that it was requested is the
+        // point.
+        let _ = client(&host, local_names()).resolve(&reference).await;
+        assert!(!tokens.requests().is_empty(), "{name}: the allowed request");
+    }
 }
 
 /// AUTH-06: the same for redirects, of content and of the token server.

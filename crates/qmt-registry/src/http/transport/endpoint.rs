@@ -8,13 +8,12 @@ use qmt_oci_ref::address::AddressKind;
 use qmt_oci_ref::{RegistryHost, Repository};
 use reqwest::{Client, Proxy, redirect};
 use rustls::ClientConfig;
-use tokio::sync::OnceCell;
 use url::Url;
 
 use super::options::HostOptions;
 use super::proxy::{self, Proxies, ProxyUrl, Route};
 use super::redirect::same_origin;
-use super::resolver::{CheckedResolver, Kinds, LookupFn, kinds_of};
+use super::resolver::{CheckedResolver, LookupFn, RegistryKind};
 use super::tls::TlsFiles;
 use crate::error::ClientError;
 use crate::limits::Limits;
@@ -34,7 +33,7 @@ pub(crate) struct Endpoint {
     pub(crate) host: RegistryHost,
     pub(crate) base: Url,
     pub(crate) options: HostOptions,
-    kinds: OnceCell<Kinds>,
+    kind: RegistryKind,
     connections: Mutex<HashMap<ClientKey, Connection>>,
     network: Network,
     limits: Limits,
@@ -75,8 +74,8 @@ struct ClientKey {
     /// Without TLS, the system's certificates are not read.
     is_plain: bool,
     route: Route,
-    /// `None` for hosts that the operator named, else the kinds of address that may be reached.
-    allowed: Option<Kinds>,
+    /// `None` for hosts that the operator named, else the kind of the registry that named them.
+    named_by: Option<AddressKind>,
 }
 
 impl Endpoint {
@@ -107,9 +106,9 @@ impl Endpoint {
         }
         Ok(Self {
             host,
+            kind: RegistryKind::of(&base),
             base,
             options,
-            kinds: OnceCell::new(),
             connections: Mutex::new(HashMap::new()),
             network,
             limits: limits.clone(),
@@ -129,16 +128,21 @@ impl Endpoint {
         same_origin(url, &self.base)
     }
 
-    /// The kinds of network that this endpoint is in, looked up once.
-    pub(crate) async fn kinds(&self) -> &Kinds {
-        self.kinds
-            .get_or_init(|| kinds_of(&self.base, &self.network.lookup))
-            .await
+    /// The kind of network that this endpoint is in.
+    pub(crate) fn kind(&self) -> AddressKind {
+        self.kind.get()
     }
 
     /// The client for requests to the endpoint's own host.
     pub(crate) fn own_client(&self) -> Result<Connection, ClientError> {
         self.client(true, &self.base, None)
+    }
+
+    /// The client for a `url` at the endpoint's own host, which the endpoint named. On another port,
+    /// the name leads only where a foreign one may.
+    pub(crate) fn own_host_client(&self, url: &Url) -> Result<Connection, ClientError> {
+        let named_by = (!self.is_origin_of(url)).then(|| self.kind());
+        self.client(true, url, named_by)
     }
 
     /// The client for another host that the operator named.
@@ -147,18 +151,16 @@ impl Endpoint {
     }
 
     /// The client for a host that the endpoint named: without the client certificate, and only to
-    /// public addresses or those of the endpoint's own kinds.
-    pub(crate) async fn foreign_client(&self, url: &Url) -> Result<Connection, ClientError> {
-        let mut allowed = self.kinds().await.clone();
-        allowed.insert(AddressKind::Public);
-        self.client(false, url, Some(allowed))
+    /// public addresses or those of the endpoint's own kind.
+    pub(crate) fn foreign_client(&self, url: &Url) -> Result<Connection, ClientError> {
+        self.client(false, url, Some(self.kind()))
     }
 
     fn client(
         &self,
         is_own: bool,
         url: &Url,
-        allowed: Option<Kinds>,
+        named_by: Option<AddressKind>,
     ) -> Result<Connection, ClientError> {
         let route = self.network.proxies.route(&self.options, url)?;
         let proxy = match &route {
@@ -170,7 +172,7 @@ impl Endpoint {
             is_own,
             is_plain: is_plain(url) && proxy.is_none_or(is_plain),
             route: route.clone(),
-            allowed,
+            named_by,
         };
         let connections = self.connections.lock();
         let mut connections = connections.unwrap_or_else(PoisonError::into_inner);
@@ -179,7 +181,8 @@ impl Endpoint {
         }
         let resolver = CheckedResolver {
             lookup: self.network.lookup.clone(),
-            allowed: key.allowed.clone(),
+            registry: self.kind.clone(),
+            named_by,
             // The operator named the proxy, so its name may resolve to any address.
             exempt: proxy.and_then(|proxy| Some(proxy.host_str()?.to_owned())),
         };

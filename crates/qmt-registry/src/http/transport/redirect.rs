@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode, header};
 use qmt_oci_ref::address::AddressKind;
 use url::Url;
 
-use super::resolver::{Kinds, literal};
+use super::resolver::literal;
 use crate::error::ClientError;
 
 /// Whether `status` is a redirect to a new `Location`.
@@ -60,14 +60,15 @@ pub(crate) fn unsafe_part(from: &Url, to: &Url) -> Option<&'static str> {
     }
 }
 
-/// Refuses a target whose host is an address of a kind that `allowed` lacks. The resolver checks
-/// names when the connection is made.
-pub(crate) fn check_address(from: &Url, to: &Url, allowed: &Kinds) -> Result<(), ClientError> {
-    let Some(kind) = literal(to).map(AddressKind::of) else {
-        return Ok(());
-    };
-    let is_allowed = kind == AddressKind::Public || allowed.contains(&kind);
-    if is_allowed && kind != AddressKind::Metadata {
+/// Refuses a target whose host is an address to which a registry of the kind `registry` may not
+/// lead. The resolver checks names when the connection is made.
+pub(crate) fn check_address(
+    from: &Url,
+    to: &Url,
+    registry: AddressKind,
+) -> Result<(), ClientError> {
+    let kind = literal(to).map(AddressKind::of);
+    if kind.is_none_or(|kind| registry.may_lead_to(kind)) {
         return Ok(());
     }
     let reason = "the address is in another kind of network than the registry";

@@ -77,13 +77,13 @@ pub(crate) async fn follow(
     let mut url = spec.url.clone();
     let mut is_same_origin = endpoint.is_origin_of(&url);
     if !is_same_origin {
-        check_address(&endpoint.base, &url, endpoint.kinds().await)?;
+        check_address(&endpoint.base, &url, endpoint.kind())?;
     }
     for _ in 0..=context.limits.redirects {
         let client = if is_same_origin {
             endpoint.own_client()?
         } else {
-            endpoint.foreign_client(&url).await?
+            endpoint.foreign_client(&url)?
         };
         let mut headers = spec.headers.clone();
         if let Some(authorization) = authorization.filter(|_| is_same_origin) {
@@ -107,7 +107,7 @@ pub(crate) async fn follow(
         // After a redirect to another origin, the header is not sent again (CVE-2024-45336).
         is_same_origin &= endpoint.is_origin_of(&to);
         if !is_same_origin {
-            check_address(&url, &to, endpoint.kinds().await)?;
+            check_address(&url, &to, endpoint.kind())?;
         }
         url = to;
     }

@@ -5,18 +5,14 @@
 //! loopback port or a cloud's metadata service. The check is part of the resolver that the
 //! connection uses, so a name can't change between check and connect.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use qmt_oci_ref::address::AddressKind;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
-
-/// The kinds that a request may reach.
-pub(crate) type Kinds = BTreeSet<AddressKind>;
 
 /// The address in a URL, if its host is one. `url` reads decimal, octal and hexadecimal forms as
 /// the addresses that they stand for.
@@ -39,34 +35,54 @@ pub(crate) fn system_lookup() -> LookupFn {
     })
 }
 
-/// The kinds of network that the host of `url` is in; its name is looked up.
-pub(crate) async fn kinds_of(url: &Url, lookup: &LookupFn) -> Kinds {
-    if let Some(address) = literal(url) {
-        return Kinds::from([AddressKind::of(address)]);
-    }
-    let Some(name) = url.host_str() else {
-        return Kinds::new();
-    };
-    match lookup(name.to_owned()).await {
-        Ok(addresses) => {
-            let kinds = addresses.iter();
-            let mut kinds: Kinds = kinds.map(|address| AddressKind::of(address.ip())).collect();
-            // A public name with an internal address as well must not lead inside.
-            if kinds.contains(&AddressKind::Public) {
-                kinds.retain(|kind| *kind == AddressKind::Public);
-            }
-            kinds
+/// The kind of network that a registry is in, as its connections found it: of all addresses to which
+/// its name resolved for them, the outermost. A name with a public address and an internal one, or
+/// with one after the other, must not lead inside.
+#[derive(Clone)]
+pub(crate) struct RegistryKind {
+    name: String,
+    outermost: Arc<Mutex<Option<AddressKind>>>,
+}
+
+impl RegistryKind {
+    /// The kind of the registry at `base`; a name's is not known yet.
+    pub(crate) fn of(base: &Url) -> Self {
+        let kind = literal(base).map(AddressKind::of);
+        Self {
+            name: base.host_str().unwrap_or_default().to_owned(),
+            outermost: Arc::new(Mutex::new(kind)),
         }
-        // Behind a proxy, names need not resolve here: then nothing but the internet is allowed.
-        Err(_) => Kinds::from([AddressKind::Public]),
+    }
+
+    /// The kind. Behind a proxy, names need not resolve here: then nothing but the internet is
+    /// allowed.
+    pub(crate) fn get(&self) -> AddressKind {
+        let kind = self.outermost.lock();
+        let kind = kind.unwrap_or_else(PoisonError::into_inner);
+        kind.unwrap_or(AddressKind::Public)
+    }
+
+    /// Takes note of the addresses to which `name` resolved for a connection.
+    fn resolved(&self, name: &str, addresses: &[SocketAddr]) {
+        if self.name == name {
+            let kind = self.outermost.lock();
+            let mut kind = kind.unwrap_or_else(PoisonError::into_inner);
+            let kinds = addresses
+                .iter()
+                .map(|address| AddressKind::of(address.ip()));
+            *kind = kinds.chain(*kind).min();
+        }
     }
 }
 
 /// Resolves names, and refuses addresses that a request may not reach.
 pub(crate) struct CheckedResolver {
     pub(super) lookup: LookupFn,
-    /// `None` allows all addresses: for hosts that the operator named.
-    pub(super) allowed: Option<Kinds>,
+    /// The registry whose kind the look-ups tell.
+    pub(super) registry: RegistryKind,
+    /// The kind of the registry that names the host; `None` for hosts that the operator named, which
+    /// may have any address.
+    pub(super) named_by: Option<AddressKind>,
     /// The name of the proxy, which the operator named.
     pub(super) exempt: Option<String>,
 }
@@ -87,20 +103,23 @@ pub(crate) struct NoSuchName(#[source] io::Error);
 impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let name = name.as_str().to_owned();
-        let allowed = self
-            .allowed
-            .clone()
-            .filter(|_| self.exempt.as_ref() != Some(&name));
+        let registry = self.registry.clone();
+        let named_by = self.named_by;
+        let named_by = named_by.filter(|_| self.exempt.as_ref() != Some(&name));
         let pending = (self.lookup)(name.clone());
         Box::pin(async move {
-            let addresses = pending.await.map_err(name_error)?;
-            if let Some(allowed) = allowed {
-                for address in &addresses {
-                    let kind = AddressKind::of(address.ip());
-                    // One forbidden address among allowed ones is an attack, not an accident.
-                    if kind == AddressKind::Metadata || !allowed.contains(&kind) {
-                        return Err(ForbiddenAddress { name, kind }.into());
-                    }
+            let mut addresses = pending.await.map_err(name_error)?;
+            registry.resolved(&name, &addresses);
+            if let Some(from) = named_by {
+                let kind = |address: &SocketAddr| AddressKind::of(address.ip());
+                let mut kinds = addresses.iter().map(kind);
+                let forbidden = kinds.find(|kind| !from.may_lead_to(*kind));
+                addresses.retain(|address| from.may_lead_to(kind(address)));
+                // One forbidden address among allowed ones is an attack, not an accident, but the
+                // registry's own name is the operator's.
+                let is_refused = addresses.is_empty() || registry.name != name;
+                if let Some(kind) = forbidden.filter(|_| is_refused) {
+                    return Err(ForbiddenAddress { name, kind }.into());
                 }
             }
             Ok(Box::new(addresses.into_iter()) as Addrs)

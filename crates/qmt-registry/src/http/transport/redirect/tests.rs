@@ -75,20 +75,22 @@ fn origins_are_compared_whole() {
 #[test]
 fn addresses_have_the_kind_of_the_registrys_network() {
     let from = url("https://a.example/");
-    let public = Kinds::from([AddressKind::Public]);
-    let local = Kinds::from([AddressKind::Loopback]);
-    let allowed = |to: &str, kinds: &Kinds| check_address(&from, &url(to), kinds).is_ok();
-    assert!(allowed("https://b.example/", &public));
-    assert!(allowed("https://8.8.8.8/", &public));
-    assert!(allowed("https://127.0.0.1/", &local));
+    use AddressKind::{Loopback, Metadata, Public, Special};
+    let allowed = |to: &str, registry| check_address(&from, &url(to), registry).is_ok();
+    assert!(allowed("https://b.example/", Public));
+    assert!(allowed("https://8.8.8.8/", Public));
+    assert!(allowed("https://127.0.0.1/", Loopback));
+    assert!(allowed("https://0.0.0.0/", Loopback));
     for to in [
         "https://127.0.0.1/",
         "https://[::1]/",
         "https://10.0.0.1/",
         "https://0x7f.1/",
+        "https://0.0.0.0/",
+        "https://[::]/",
+        "https://192.0.2.1/",
     ] {
-        assert!(!allowed(to, &public), "{to}");
+        assert!(!allowed(to, Public) && !allowed(to, Special), "{to}");
     }
-    let metadata = Kinds::from([AddressKind::Metadata]);
-    assert!(!allowed("http://169.254.169.254/", &metadata));
+    assert!(!allowed("http://169.254.169.254/", Metadata));
 }

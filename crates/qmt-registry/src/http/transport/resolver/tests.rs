@@ -28,66 +28,96 @@ fn fixed(addresses: &[&str]) -> LookupFn {
     })
 }
 
-async fn resolves(addresses: &[&str], allowed: Option<Kinds>, exempt: Option<&str>) -> bool {
-    let exempt = exempt.map(str::to_owned);
+/// How many of the addresses of `name` the registry `r.example` may reach; `None` if it is refused.
+async fn reached(
+    name: &str,
+    addresses: &[&str],
+    named_by: Option<AddressKind>,
+    exempt: Option<&str>,
+) -> Option<usize> {
     let resolver = CheckedResolver {
         lookup: fixed(addresses),
-        allowed,
-        exempt,
+        registry: RegistryKind::of(&Url::parse("https://r.example/").unwrap()),
+        named_by,
+        exempt: exempt.map(str::to_owned),
     };
-    resolver
-        .resolve("auth.example.com".parse().unwrap())
-        .await
-        .is_ok()
+    let addresses = resolver.resolve(name.parse().unwrap()).await;
+    Some(addresses.ok()?.count())
+}
+
+async fn resolves(addresses: &[&str], named_by: Option<AddressKind>, exempt: Option<&str>) -> bool {
+    let reached = reached("auth.example.com", addresses, named_by, exempt).await;
+    reached == Some(addresses.len())
 }
 
 /// AUTH-06: a name that leads to another kind of network is refused where it is connected to.
 #[tokio::test]
 async fn a_name_leads_only_where_it_may() {
-    let public = || Some(Kinds::from([AddressKind::Public]));
-    assert!(resolves(&["8.8.8.8"], public(), None).await);
-    assert!(!resolves(&["127.0.0.1"], public(), None).await);
+    use AddressKind::{Loopback, Metadata, Public};
+    assert!(resolves(&["8.8.8.8"], Some(Public), None).await);
+    assert!(!resolves(&["127.0.0.1"], Some(Public), None).await);
     assert!(
-        !resolves(&["8.8.8.8", "169.254.0.1"], public(), None).await,
+        !resolves(&["8.8.8.8", "169.254.0.1"], Some(Public), None).await,
         "one of two"
     );
-    assert!(
-        resolves(
-            &["127.0.0.1"],
-            Some(Kinds::from([AddressKind::Loopback])),
-            None
-        )
-        .await
-    );
+    assert!(resolves(&["127.0.0.1"], Some(Loopback), None).await);
     assert!(
         resolves(&["127.0.0.1"], None, None).await,
         "named by the operator"
     );
     assert!(
-        resolves(&["127.0.0.1"], public(), Some("auth.example.com")).await,
+        resolves(&["127.0.0.1"], Some(Public), Some("auth.example.com")).await,
         "a proxy"
     );
-    let all = Kinds::from([AddressKind::Metadata, AddressKind::LinkLocal]);
     assert!(
-        !resolves(&["169.254.169.254"], Some(all), None).await,
+        !resolves(&["169.254.169.254"], Some(Metadata), None).await,
         "metadata never"
+    );
+    let own = async |addresses| reached("r.example", addresses, Some(Public), None).await;
+    assert_eq!(own(&["10.0.0.1"]).await, None);
+    assert_eq!(
+        own(&["10.0.0.1", "8.8.8.8"]).await,
+        Some(1),
+        "the name is the operator's"
     );
 }
 
-/// AUTH-06: a public name with an internal address as well must not lead inside.
+/// AUTH-06: of all addresses for connections to the registry, the outermost decides its kind, so
+/// that a name can't lead inside by one more address, at the same time or later.
 #[tokio::test]
-async fn a_public_address_decides_the_kind_of_a_name() {
-    let url = Url::parse("https://r.example/").unwrap();
-    let public = Kinds::from([AddressKind::Public]);
-    for addresses in [
-        &["8.8.8.8"][..],
-        &["8.8.8.8", "10.0.0.1"],
-        &["127.0.0.1", "8.8.8.8"],
-        &["169.254.169.254", "8.8.8.8", "fd00::1"],
+async fn the_outermost_address_decides_the_kind_of_a_registry() {
+    use AddressKind::{Benchmarking, Loopback, Private, Public};
+    for (lookups, expected) in [
+        (&[&["8.8.8.8"][..]][..], Public),
+        (&[&["8.8.8.8", "10.0.0.1"]], Public),
+        (&[&["127.0.0.1", "8.8.8.8"]], Public),
+        (&[&["169.254.169.254", "8.8.8.8", "fd00::1"]], Public),
+        (&[&["10.0.0.1", "127.0.0.1"]], Private),
+        (&[&["10.0.0.1", "198.18.0.1"]], Benchmarking),
+        (&[&["127.0.0.1"], &["127.0.0.1", "::1"]], Loopback),
+        (&[&["8.8.8.8"], &["127.0.0.1"]], Public),
+        (&[&["127.0.0.1"], &["8.8.8.8"]], Public),
+        (&[&["10.0.0.1"], &["127.0.0.1"]], Private),
+        (&[], Public),
     ] {
-        let kinds = kinds_of(&url, &fixed(addresses)).await;
-        assert_eq!(kinds, public, "{addresses:?}");
+        let registry = RegistryKind::of(&Url::parse("https://r.example:5000/").unwrap());
+        for addresses in lookups {
+            for (name, lookup) in [
+                ("r.example", fixed(addresses)),
+                ("store.example", fixed(&["224.0.0.1"])),
+            ] {
+                let resolver = CheckedResolver {
+                    lookup,
+                    registry: registry.clone(),
+                    named_by: None,
+                    exempt: None,
+                };
+                drop(resolver.resolve(name.parse().unwrap()).await.unwrap());
+            }
+        }
+        assert_eq!(registry.get(), expected, "{lookups:?}");
     }
-    let inside = kinds_of(&url, &fixed(&["10.0.0.1", "127.0.0.1"])).await;
-    assert_eq!(inside.len(), 2);
+    let literal = |url: &str| RegistryKind::of(&Url::parse(url).unwrap()).get();
+    assert_eq!(literal("http://[::1]:5000/"), Loopback);
+    assert_eq!(literal("http://10.1.2.3/"), Private);
 }
