@@ -28,6 +28,13 @@ impl RedactedUrl {
         .unwrap_or_else(|| self.0.to_string())
     }
 
+    /// The scheme, host and port of a proxy.
+    #[cfg(feature = "http")]
+    pub(crate) fn of_proxy(url: &Url) -> Self {
+        let origin = Self::from(url);
+        Self(origin.0.trim_end_matches('/').into())
+    }
+
     /// Redacts a text that may or may not be a URL; what can't be parsed is not shown at all.
     #[cfg(feature = "http")]
     pub(crate) fn from_text(text: &str) -> Self {

@@ -193,7 +193,7 @@ impl Endpoint {
         };
         let connection = Connection {
             client: connect(&self.limits, tls, &route, resolver)?,
-            proxy: proxy.map(RedactedUrl::from),
+            proxy: proxy.map(RedactedUrl::of_proxy),
             origin: Origin {
                 host: self.host.clone(),
                 plain_http: self.options.plain_http,

@@ -116,17 +116,36 @@ pub(super) fn parse(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
     if text.is_empty() {
         return Ok(None);
     }
-    let absolute = match text.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("socks") => format!("socks4://{rest}"),
-        Some(_) => text.to_owned(),
-        None => format!("http://{text}"),
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("socks") => ("socks4", rest),
+        Some(parts) => parts,
+        None => ("http", text),
     };
-    let url = Url::parse(&absolute).map_err(|_| "it is not the URL of a proxy")?;
+    // As by curl, the user name and the password end at the last `@`, and may have characters that
+    // have a meaning elsewhere in a URL, such as the `\` of `DOMAIN\user`.
+    let (user, address) = match rest.rsplit_once('@') {
+        Some((user, address)) => (Some(user), address),
+        None => (None, rest),
+    };
+    let malformed = "it is not the URL of a proxy";
+    let mut url = Url::parse(&format!("{scheme}://{address}")).map_err(|_| malformed)?;
     if !SCHEMES.contains(&url.scheme()) {
         return Err("its scheme is not `http`, `https` or one of `socks`");
     }
     if url.host_str().is_none_or(str::is_empty) {
-        return Err("it is not the URL of a proxy");
+        return Err(malformed);
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return Err("the URL of a proxy has no path, query or fragment");
+    }
+    if let Some(user) = user {
+        let (name, password) = match user.split_once(':') {
+            Some((name, password)) => (name, Some(password)),
+            None => (user, None),
+        };
+        // They encode what a URL can't have.
+        url.set_username(name).map_err(|()| malformed)?;
+        url.set_password(password).map_err(|()| malformed)?;
     }
     Ok(Some(ProxyUrl(url)))
 }
@@ -238,7 +257,7 @@ impl std::fmt::Debug for Variable {
 
 impl std::fmt::Debug for ProxyUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Proxy({})", RedactedUrl::from(&self.0))
+        write!(f, "Proxy({})", RedactedUrl::of_proxy(&self.0))
     }
 }
 

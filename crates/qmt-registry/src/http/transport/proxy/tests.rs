@@ -39,6 +39,17 @@ fn a_proxy_is_read_with_and_without_scheme() {
         (" HTTPS://Proxy.example ", "https://proxy.example/"),
         ("socks5h://proxy:1080", "socks5h://proxy:1080"),
         ("socks://proxy:1080", "socks4://proxy:1080"),
+        ("http://DOM\\u:pass@proxy:1", "http://DOM%5Cu:pass@proxy:1/"),
+        ("DOM\\u:pass@proxy:1", "http://DOM%5Cu:pass@proxy:1/"),
+        (
+            "corp/u:p/?#@x@proxy:1",
+            "http://corp%2Fu:p%2F%3F%23%40x@proxy:1/",
+        ),
+        (
+            "socks5://DOM\\u:pass@proxy:1",
+            "socks5://DOM%5Cu:pass@proxy:1",
+        ),
+        ("http://user@proxy:1/", "http://user@proxy:1/"),
     ] {
         let proxy = parse(text).unwrap().unwrap();
         assert_eq!(proxy.0.as_str(), expected, "{text}");
@@ -51,8 +62,25 @@ fn a_proxy_is_read_with_and_without_scheme() {
         "a b",
         "proxy:port",
         "://proxy",
+        "http://DOM\\proxy:1",
+        "http://proxy:1/pac",
+        "proxy:1?x",
+        "proxy:1#x",
+        "socks5://proxy:1/x",
     ] {
         assert!(parse(text).is_err(), "{text}");
+    }
+}
+
+/// CFG-01: only the scheme, the host and the port of a proxy are shown.
+#[test]
+fn a_proxy_is_shown_without_its_password() {
+    for text in [
+        "http://DOM\\u:canary@localhost:1",
+        "corp/canary@localhost:1",
+    ] {
+        let proxy = parse(text).unwrap().unwrap();
+        assert_eq!(format!("{proxy:?}"), "Proxy(http://localhost:1)");
     }
 }
 
