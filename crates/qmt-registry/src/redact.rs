@@ -18,6 +18,12 @@ impl RedactedUrl {
         &self.0
     }
 
+    /// Whether it is a URL of HTTPS.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+
     /// The host and port that it leads to, the scheme's own port included.
     pub(crate) fn address(&self) -> String {
         let url = Url::parse(&self.0).ok();

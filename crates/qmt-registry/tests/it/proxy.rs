@@ -1,37 +1,59 @@
 //! Proxies: their answers are not those of the registry.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use qmt_oci_ref::{Registry as _, RegistryError, RegistryHost};
 use qmt_registry::{ClientError, HostOptions, HttpRegistry};
+use qmt_testkit::{FakeRegistry, TlsOptions};
 
 use crate::support::{Detail as _, full_text, quick};
 
 /// A proxy that gives `answer` to every request; its address.
 fn proxy(answer: &'static str) -> String {
+    serve(move |stream| {
+        read_head(stream);
+        let _ = stream.write_all(answer.as_bytes());
+    })
+}
+
+/// A server that lets `answer` serve each connection; its address.
+fn serve(answer: impl Fn(&mut TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
-            let mut head = Vec::new();
-            let mut byte = [0];
-            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
-                head.extend(byte);
-            }
-            let _ = stream.write_all(answer.as_bytes());
+            answer(&mut stream);
         }
     });
     address.to_string()
 }
 
+fn read_head(stream: &mut TcpStream) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+        head.extend(byte);
+    }
+}
+
+/// What a server of plain HTTP does with the first message of TLS.
+fn answer_hello(stream: &mut TcpStream) {
+    let _ = stream.read(&mut [0; 4096]);
+    let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+}
+
 /// Resolves an image of `registry.invalid` through `proxy`.
 async fn through(proxy: &str, plain_http: bool) -> RegistryError {
+    through_url(&format!("user:canary@{proxy}"), plain_http).await
+}
+
+async fn through_url(proxy: &str, plain_http: bool) -> RegistryError {
     let host: RegistryHost = "registry.invalid".parse().unwrap();
     let options = HostOptions::new().plain_http(plain_http);
     let client = HttpRegistry::builder()
-        .host(host, options.proxy(format!("user:canary@{proxy}")))
+        .host(host, options.proxy(proxy))
         .limits(quick().tries(1))
         .build()
         .unwrap();
@@ -69,10 +91,16 @@ async fn an_answer_of_a_proxy_is_reported_as_its_own() {
 
             // In a tunnel, the proxy answers to `CONNECT`.
             let error = through(&address, false).await;
-            assert!(
-                matches!(error.detail(), Some(ClientError::ProxyFailed { .. })),
-                "{error:?}"
-            );
+            match error.detail() {
+                Some(detail @ ClientError::ProxyAnswer { status: 407, .. }) if status == 407 => {
+                    let hint = detail.hint().unwrap();
+                    assert!(hint.contains("USER:PASSWORD"), "{hint}");
+                }
+                Some(ClientError::ProxyFailed { reason, .. }) if status != 407 => {
+                    assert!(reason.contains("`CONNECT`"), "{reason}");
+                }
+                other => panic!("{other:?}"),
+            }
             assert!(error.to_string().contains(&address), "{error}");
             assert!(error.is_network() && !error.is_retryable());
         }
@@ -112,4 +140,39 @@ async fn a_proxy_that_is_not_there_is_named() {
             assert!(error.to_string().contains(proxy), "{error}");
         }
     }
+}
+
+/// A proxy that is named by `https://` and can't be reached so is at fault, and not the registry.
+#[tokio::test]
+async fn the_tls_of_a_proxy_is_its_own() {
+    let plain = serve(answer_hello);
+    let secure = FakeRegistry::builder().tls(TlsOptions::new()).serve().await;
+    for (address, expected) in [
+        (plain, "write `http://`"),
+        (secure.host().to_string(), "certificate of the proxy"),
+    ] {
+        for plain_http in [true, false] {
+            let error = through_url(&format!("https://user:canary@{address}"), plain_http).await;
+            let is_proxy = matches!(error.detail(), Some(ClientError::ProxyFailed { .. }));
+            assert!(is_proxy && !error.is_retryable(), "{error:?}");
+            let text = error.to_string();
+            assert!(text.contains(&format!("`https://{address}`")), "{text}");
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+}
+
+/// Through a tunnel, it is the registry that does not use TLS.
+#[tokio::test]
+async fn a_registry_without_tls_behind_a_proxy_is_at_fault() {
+    let proxy = serve(|stream| {
+        read_head(stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n");
+        answer_hello(stream);
+    });
+    let error = through(&proxy, false).await;
+    assert!(
+        matches!(error.detail(), Some(ClientError::WithoutTls { .. })),
+        "{error:?}"
+    );
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::iter;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
@@ -53,14 +54,14 @@ pub(crate) fn broken(
     connection: Option<&Connection>,
     error: reqwest::Error,
 ) -> ClientError {
-    let mut next = error.source();
-    let mut cause = None;
-    while let Some(inner) = next.filter(|_| cause.is_none()) {
-        cause = cause_of(inner);
-        next = inner.source();
-    }
+    let causes = || iter::successors(error.source(), |inner| (*inner).source());
+    let cause = causes().find_map(cause_of);
+    let tunnel = causes().find_map(Tunnel::of);
     let proxy = connection.and_then(|connection| connection.proxy.as_ref());
     let origin = connection.map(|connection| &connection.origin);
+    // Without a tunnel, there is TLS with the proxy only.
+    let is_tls_of_proxy =
+        proxy.is_some() && (!url.is_https() || matches!(tunnel, Some(Tunnel::NotReached)));
     let (is_connect, is_dns) = (error.is_connect(), error.is_dns());
     let is_request_valid = !error.is_builder();
     let source = error.without_url().into();
@@ -69,6 +70,7 @@ pub(crate) fn broken(
             let source = text.into();
             return ClientError::Content { source };
         }
+        Some(Cause::Tls(cause)) if is_tls_of_proxy => (Some(tls_of_proxy(&cause)), false),
         Some(Cause::Flood) => return ClientError::Flooded { url, source },
         Some(Cause::Tls(cause)) if let Some(origin) = origin => {
             return tls_error(&url, origin, &cause, source).into();
@@ -83,11 +85,20 @@ pub(crate) fn broken(
         // The server closed the connection during the TLS handshake.
         Some(Cause::Cut) if is_connect => (None, false),
         _ if is_dns => (Some("the name can't be looked up"), true),
-        // Its answer to `CONNECT`.
-        None if is_connect && proxy.is_some() => (Some("it refuses the connection"), false),
+        None if matches!(tunnel, Some(Tunnel::Refused)) => {
+            (Some("it refuses the `CONNECT` request"), false)
+        }
         _ => (None, is_request_valid),
     };
     match (reason, proxy) {
+        (_, Some(proxy)) if matches!(tunnel, Some(Tunnel::Unauthorized)) => {
+            ClientError::ProxyAnswer {
+                proxy: proxy.clone(),
+                url,
+                status: 407,
+                message: String::new(),
+            }
+        }
         (Some(reason), Some(proxy)) => ClientError::ProxyFailed {
             proxy: proxy.clone(),
             url,
@@ -142,6 +153,37 @@ fn tls_error(
             plain_http: origin.plain_http,
             source,
         },
+    }
+}
+
+fn tls_of_proxy(cause: &rustls::Error) -> &'static str {
+    match cause {
+        rustls::Error::InvalidMessage(_) => {
+            "it does not use TLS; write `http://` in the URL of the proxy"
+        }
+        rustls::Error::InvalidCertificate(_) => "the certificate of the proxy is not accepted",
+        _ => "it refuses the TLS connection",
+    }
+}
+
+/// Where the tunnel through a proxy ended.
+enum Tunnel {
+    /// There is no connection to the proxy.
+    NotReached,
+    /// The proxy requires a user name and a password.
+    Unauthorized,
+    /// The proxy does not connect to the server.
+    Refused,
+}
+
+impl Tunnel {
+    /// The type of these errors is private to the HTTP client, so only the text tells.
+    fn of(error: &(dyn Error + 'static)) -> Option<Self> {
+        Some(match error.to_string().strip_prefix("tunnel error: ")? {
+            "failed to create underlying connection" => Self::NotReached,
+            "proxy authorization required" => Self::Unauthorized,
+            _ => Self::Refused,
+        })
     }
 }
 
