@@ -30,12 +30,13 @@ fn serve(answer: impl Fn(&mut TcpStream) + Send + 'static) -> String {
     address.to_string()
 }
 
-fn read_head(stream: &mut TcpStream) {
+fn read_head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
         head.extend(byte);
     }
+    String::from_utf8(head).unwrap()
 }
 
 /// What a server of plain HTTP does with the first message of TLS.
@@ -122,6 +123,44 @@ async fn what_a_registry_answers_through_a_proxy_is_its_own() {
     }
     let missing = "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n";
     assert!(through(&proxy(missing), true).await.is_not_found());
+}
+
+/// The same for the answer to a request for a token: a token server's own errors are JSON.
+#[tokio::test]
+async fn an_answer_in_place_of_a_token_server_is_of_the_proxy() {
+    let challenge = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer \
+                     realm=\"http://registry.invalid/token\"\r\nContent-Length: 0\r\n\
+                     Connection: close\r\n\r\n";
+    for (status, body, is_of_proxy) in [
+        (403, "<html>squid</html>", true),
+        (502, "", true),
+        (407, "{}", true),
+        (403, "{\"details\":\"no\"}", false),
+        (502, "{\"details\":\"no\"}", false),
+        (404, "", false),
+    ] {
+        let length = body.len();
+        let refusal = format!("HTTP/1.1 {status} No\r\nContent-Length: {length}\r\n\r\n{body}");
+        let address = serve(move |stream| {
+            let head = read_head(stream);
+            let answer = if head.contains("/token") {
+                &refusal
+            } else {
+                challenge
+            };
+            let _ = stream.write_all(answer.as_bytes());
+        });
+        let error = through(&address, true).await;
+        match error.detail() {
+            Some(ClientError::ProxyAnswer { proxy, .. }) if is_of_proxy => {
+                assert!(proxy.as_str().contains(&address), "{proxy}");
+            }
+            Some(ClientError::TokenRefused { .. } | ClientError::Status { .. }) => {
+                assert!(!is_of_proxy, "{status} {body}: {error:?}");
+            }
+            other => panic!("{status} {body}: {other:?}"),
+        }
+    }
 }
 
 #[tokio::test]

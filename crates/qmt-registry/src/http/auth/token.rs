@@ -17,8 +17,8 @@ use super::realm::{self, Realm, RealmTrust};
 use crate::credentials::Credential;
 use crate::error::ClientError;
 use crate::http::transport::{
-    Body, Context, Endpoint, Failure, Payload, Secrets, check_address, exchange, is_redirect,
-    is_web_page, location, retry_after, same_origin,
+    Body, Context, Endpoint, Failure, Payload, Secrets, check_address, exchange, is_of_proxy,
+    is_redirect, is_web_page, location, retry_after, same_origin,
 };
 use crate::limits::{TOKEN_LIFETIME_MAX, TOKEN_LIFETIME_MIN};
 use crate::redact::RedactedUrl;
@@ -87,6 +87,7 @@ pub(super) async fn token(
             let sent = Sent {
                 host: &endpoint.host,
                 realm: RedactedUrl::from(&realm.url),
+                proxy: client.answering_proxy(&url),
                 secrets: secrets_of(credential, &headers),
                 anonymous: credential.is_none(),
             };
@@ -118,6 +119,8 @@ pub(super) async fn token(
 struct Sent<'a> {
     host: &'a RegistryHost,
     realm: RedactedUrl,
+    /// The proxy that may have answered in place of the token server.
+    proxy: Option<RedactedUrl>,
     secrets: Secrets,
     anonymous: bool,
 }
@@ -141,18 +144,28 @@ async fn read(
     let body = Body::new(response, url, &context.limits);
     let realm = sent.realm;
     if !status.is_success() {
-        let message = sent.secrets.message(&body.beginning().await);
+        let text = body.beginning().await;
+        let message = sent.secrets.message(&text);
         let status = status.as_u16();
         let url = realm.clone();
-        let error = match status {
-            400 | 401 | 403 => ClientError::TokenRefused {
+        // Token servers describe errors as JSON, in various forms.
+        let is_of_server = serde_json::from_slice::<serde_json::Value>(&text.bytes).is_ok();
+        let proxy = sent.proxy.filter(|_| is_of_proxy(status, is_of_server));
+        let error = match (status, proxy) {
+            (_, Some(proxy)) => ClientError::ProxyAnswer {
+                proxy,
+                url,
+                status,
+                message,
+            },
+            (400 | 401 | 403, _) => ClientError::TokenRefused {
                 host: sent.host.clone(),
                 realm,
                 status,
                 anonymous: sent.anonymous,
                 message,
             },
-            429 => ClientError::RateLimited { url, retry_after },
+            (429, _) => ClientError::RateLimited { url, retry_after },
             _ => ClientError::Status {
                 url,
                 status,

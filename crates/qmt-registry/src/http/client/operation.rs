@@ -12,8 +12,8 @@ use crate::error::ClientError;
 use crate::events::RegistryEvent;
 use crate::http::auth::{Access, Auth, AuthOutcome, AuthScope, Authorization};
 use crate::http::transport::{
-    Answer, Context, Endpoint, Failure, Payload, RequestSpec, Secrets, follow, is_registry_error,
-    retry_after,
+    Answer, Context, Endpoint, Failure, Payload, RequestSpec, Secrets, follow, is_of_proxy,
+    is_registry_error, retry_after,
 };
 use crate::limits::LIST_TRIES_MAX;
 use crate::redact::RedactedUrl;
@@ -200,8 +200,8 @@ pub(super) async fn once(
         let secrets = Secrets::of_header(header);
         let text = answer.body(&context.limits).beginning().await;
         let message = secrets.message(&text);
-        if let Some(proxy) = proxy.filter(|_| !has_api_version && is_of_proxy(status, &text.bytes))
-        {
+        let is_of_server = has_api_version || is_registry_error(&text.bytes);
+        if let Some(proxy) = proxy.filter(|_| is_of_proxy(status, is_of_server)) {
             let error = ClientError::ProxyAnswer {
                 proxy,
                 url,
@@ -256,16 +256,6 @@ async fn anonymously(
     let answer = answer.ok()?;
     auth.drop_credential(context, &request.scope).await;
     Some(answer)
-}
-
-/// Whether a proxy gave an answer of this status in place of the server. Registries describe errors
-/// as JSON.
-fn is_of_proxy(status: u16, body: &[u8]) -> bool {
-    match status {
-        407 => true,
-        403 | 502..=504 => !is_registry_error(body),
-        _ => false,
-    }
 }
 
 fn unauthorized(

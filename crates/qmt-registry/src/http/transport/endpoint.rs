@@ -78,6 +78,13 @@ struct ClientKey {
     named_by: Option<AddressKind>,
 }
 
+impl Connection {
+    /// The proxy that may answer in place of the server at `url`: over plain HTTP it can.
+    pub(crate) fn answering_proxy(&self, url: &Url) -> Option<RedactedUrl> {
+        self.proxy.clone().filter(|_| url.scheme() == "http")
+    }
+}
+
 impl Endpoint {
     /// Makes the endpoint of a registry. The files of its options are read, so that a wrong path
     /// is reported before the first request.

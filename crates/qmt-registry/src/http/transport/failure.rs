@@ -43,6 +43,16 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     Some(date.duration_since(now).unwrap_or_default())
 }
 
+/// Whether a proxy gave an answer of this status in place of the server, whose own errors have a
+/// known form.
+pub(crate) fn is_of_proxy(status: u16, is_of_server: bool) -> bool {
+    match status {
+        407 => true,
+        403 | 502..=504 => !is_of_server,
+        _ => false,
+    }
+}
+
 /// The content of an upload can't be read, or is too short.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]

@@ -94,7 +94,7 @@ pub(crate) async fn follow(
         let status = response.status();
         let follows = matches!(spec.method, Method::GET | Method::HEAD);
         if !(is_redirect(status) && follows) {
-            let proxy = client.proxy.filter(|_| url.scheme() == "http");
+            let proxy = client.answering_proxy(&url);
             return Ok(Answer {
                 status,
                 url,
