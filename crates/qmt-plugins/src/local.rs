@@ -6,6 +6,7 @@ use bytes::Bytes;
 use qmt_artifact::HostPlatform;
 use qmt_artifact::sniff::{Sniffed, sniff};
 use qmt_oci_ref::PluginKind;
+use tokio::io::AsyncReadExt as _;
 
 use crate::config::ProviderConfig;
 use crate::error::Error;
@@ -29,7 +30,9 @@ pub(crate) async fn read(
         path: path.to_owned(),
         source,
     };
-    let length = tokio::fs::metadata(path).await.map_err(fail)?.len();
+    let file = qmt_storage::files::open_regular(path).map_err(fail)?;
+    let mut file = tokio::fs::File::from_std(file);
+    let length = file.metadata().await.map_err(fail)?.len();
     if length > limit {
         let problem = format!("has {length} bytes; the limit is {limit}");
         return Err(Error::NotAPlugin {
@@ -38,7 +41,9 @@ pub(crate) async fn read(
             problem,
         });
     }
-    let bytes = Bytes::from(tokio::fs::read(path).await.map_err(fail)?);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).await.map_err(fail)?;
+    let bytes = Bytes::from(bytes);
     let kind = kind_of(&bytes, &host.platform).map_err(|problem| Error::NotAPlugin {
         plugin: plugin.clone(),
         path: path.to_owned(),

@@ -1,5 +1,6 @@
 //! From the `[oci]` table to the policies of `qmt-verify`.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -184,7 +185,9 @@ pub(crate) fn read(folder: &Path, path: &Path) -> Result<(String, Vec<u8>), Erro
             source,
         })
     };
-    let content = std::fs::read(&whole)
+    let mut content = Vec::new();
+    qmt_storage::files::open_regular(&whole)
+        .and_then(|mut file| file.read_to_end(&mut content))
         .map_err(|error| fail("the file can't be read".to_owned(), Some(error)))?;
     if content.iter().all(u8::is_ascii_whitespace) {
         return Err(fail("the file is empty".to_owned(), None));

@@ -1,6 +1,6 @@
 //! Small operations on files and folders, and which names mean one file.
 
-use std::fs::{DirBuilder, File, Metadata};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -32,6 +32,31 @@ pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
 #[cfg(not(unix))]
 pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
     one.len() == other.len() && one.created().ok() == other.created().ok()
+}
+
+/// Opens a regular file for reading. Nothing else is waited for: a pipe without a writer would block
+/// for ever, and a device may have no end.
+///
+/// # Errors
+/// If it can't be opened, or is not a regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    let found = file.metadata()?;
+    if found.is_file() {
+        return Ok(file);
+    }
+    if found.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let rule = "it is not a regular file";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, rule))
 }
 
 /// Reads `file` to its end; `None` if it has more than `limit` bytes.
@@ -71,3 +96,6 @@ pub fn sync_folder(folder: &Path, sync: impl FnOnce(&File) -> io::Result<()>) ->
         synced => synced,
     }
 }
+
+#[cfg(test)]
+mod tests;

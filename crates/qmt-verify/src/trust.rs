@@ -266,7 +266,8 @@ fn read_file(path: &Path) -> Result<(Vec<u8>, Option<SystemTime>), VerifyError> 
         problem: problem.to_owned(),
         source: source.map(Into::into),
     };
-    let file = std::fs::File::open(path).map_err(|error| fail("cannot be opened", Some(error)))?;
+    let file = qmt_storage::files::open_regular(path);
+    let file = file.map_err(|error| fail("cannot be opened", Some(error)))?;
     let written = file.metadata().and_then(|metadata| metadata.modified());
     let read = qmt_storage::files::read_at_most(file, TRUST_FILE_BYTES_MAX);
     let bytes = read.map_err(|error| fail("cannot be read", Some(error)))?;

@@ -42,7 +42,7 @@ pub(super) fn read_entries(path: &Path) -> Result<Read, LockfileError> {
         path: path.to_owned(),
         source,
     };
-    let file = match std::fs::File::open(path) {
+    let file = match qmt_storage::files::open_regular(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Read::default()),
         file => file.map_err(read)?,
     };

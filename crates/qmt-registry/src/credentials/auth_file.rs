@@ -221,13 +221,10 @@ fn is_device(_: &Path) -> bool {
 /// Reads a file of at most [`CREDENTIAL_FILE_MAX`] bytes; `None` if it does not exist.
 pub(super) fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ClientError> {
     let unreadable = |cause: std::io::Error| unusable(path, "it can't be read", Some(cause.into()));
-    let file = match std::fs::File::open(path) {
+    let file = match qmt_storage::files::open_regular(path) {
         Err(cause) if qmt_storage::files::is_absent(&cause) => return Ok(None),
         file => file.map_err(unreadable)?,
     };
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(unusable(path, "it is not a regular file", None));
-    }
     let mut text = Zeroizing::new(Vec::new());
     file.take(CREDENTIAL_FILE_MAX.saturating_add(1))
         .read_to_end(&mut text)

@@ -10,6 +10,7 @@ use qmt_oci_ref::text;
 use tar::EntryType;
 
 use super::{LayoutError, LayoutFile, MARKER_NAME};
+use crate::files::open_regular;
 
 /// Most files of an archive.
 pub(super) const ENTRIES_MAX: usize = 65_536;
@@ -40,7 +41,7 @@ impl Archive {
         );
         let malformed = |error| unreadable(escaped(error));
         let invalid = |rule| Err(LayoutError::invalid(path, rule));
-        let file = File::open(path).map_err(&unreadable)?;
+        let file = open_regular(path).map_err(&unreadable)?;
         if let Some(rule) = packed_rule(&file) {
             return invalid(rule);
         }

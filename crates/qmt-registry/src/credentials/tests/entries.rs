@@ -71,10 +71,16 @@ async fn auth_16_a_file_that_cannot_be_used_is_an_error() {
     let none = Home::new();
     assert_eq!(none.find("ghcr.io").await.unwrap(), None);
     std::fs::create_dir_all(none.path(".docker/config.json")).unwrap();
-    assert_eq!(
-        reason_of(none.find("ghcr.io").await),
-        "it is not a regular file"
-    );
+    assert_eq!(reason_of(none.find("ghcr.io").await), "it can't be read");
+    #[cfg(unix)]
+    {
+        // A pipe without a writer.
+        let path = none.path(".docker/config.json");
+        std::fs::remove_dir(&path).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        assert_eq!(reason_of(none.find("ghcr.io").await), "it can't be read");
+        std::fs::remove_file(path).unwrap();
+    }
     let format = "it is not JSON in docker's format";
     for (malformed, reason) in [
         ("{", format),

@@ -1,5 +1,6 @@
 //! TLS: which certificates are trusted, and the client's own.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -135,11 +136,11 @@ impl<'a> File<'a> {
             path,
             content,
         };
-        match std::fs::read(path) {
-            Ok(content) => file.content = content.into(),
-            Err(cause) => return Err(file.unusable("it can't be read", Some(cause.into()))),
+        let opened = qmt_storage::files::open_regular(path);
+        match opened.and_then(|mut opened| opened.read_to_end(&mut file.content)) {
+            Ok(_) => Ok(file),
+            Err(cause) => Err(file.unusable("it can't be read", Some(cause.into()))),
         }
-        Ok(file)
     }
 
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, ClientError> {

@@ -1,14 +1,13 @@
 //! What is cached of a TUF repository, and the lock under which one process refreshes it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use qmt_storage::files::{create_private_folder, read_at_most};
+use qmt_storage::files::{create_private_folder, open_regular, read_at_most};
 use qmt_storage::{FileLock, ReplaceOptions, replace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -269,7 +268,7 @@ pub(super) struct Cache(pub(super) PathBuf);
 impl Cache {
     /// Reads the state. An unreadable one counts as missing.
     pub(super) fn state(&self) -> State {
-        let file = File::open(self.0.join(STATE));
+        let file = open_regular(&self.0.join(STATE));
         let json = file.and_then(|file| read_at_most(file, STATE_BYTES_MAX));
         let stored = serde_json::from_slice::<Stored>(&json.ok().flatten().unwrap_or_default());
         let stored = stored.ok().filter(|stored| stored.schema == SCHEMA);

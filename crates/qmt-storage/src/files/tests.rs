@@ -1,0 +1,40 @@
+//! Tests of small operations on files.
+
+use std::io::Read as _;
+
+use super::*;
+
+#[test]
+fn a_regular_file_is_opened_also_through_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, "content").unwrap();
+    let mut text = String::new();
+    let mut file = open_regular(&path).unwrap();
+    file.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "content");
+    #[cfg(unix)]
+    {
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        open_regular(&link).unwrap();
+    }
+    assert!(is_absent(
+        &open_regular(&folder.path().join("absent")).unwrap_err()
+    ));
+}
+
+/// A pipe has no writer here, so to open it for reading alone would block.
+#[cfg(unix)]
+#[test]
+fn pipes_devices_and_folders_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+    for path in [pipe.as_path(), Path::new("/dev/zero")] {
+        let error = open_regular(path).unwrap_err();
+        assert_eq!(error.to_string(), "it is not a regular file");
+    }
+    let error = open_regular(folder.path()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+}
