@@ -3,6 +3,7 @@
 //! Content is addressed by digest, so a mirror needs no trust for it. A tag is a claim, so only the
 //! registry itself, or a mirror that the operator calls authoritative, resolves one.
 
+mod deadline;
 mod failover;
 mod lists;
 mod options;
@@ -12,6 +13,7 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,14 +23,13 @@ use qmt_oci_ref::{
     BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, RegistryErrorKind, RegistryHost, Repository,
 };
-use tokio::time::{Instant, timeout_at};
 
-use self::failover::Failover;
+use self::deadline::Deadline;
+use self::failover::{Failover, Opened};
 pub use self::options::MirrorOptions;
-use crate::error::{ClientError, Phase};
+use crate::error::ClientError;
 use crate::events::{Events, RegistryEvent};
 use crate::http::{HttpRegistry, origin_key};
-use crate::redact::RedactedUrl;
 
 /// Up to this size, a blob that may come from a mirror is verified before its first byte is handed
 /// out, so that wrong content of a mirror costs nothing: 1 MiB.
@@ -65,6 +66,7 @@ struct Source {
 /// Where a mirror stores the repositories of its registry.
 struct Location {
     host: RegistryHost,
+    plain_http: bool,
     prefix: Option<String>,
 }
 
@@ -107,9 +109,14 @@ impl Mirrors {
         mirror: MirrorOptions,
     ) -> Result<Self, RegistryError> {
         let (at, prefix) = (mirror.host, mirror.prefix);
+        let location = Location {
+            host: at.clone(),
+            plain_http: mirror.options.plain_http,
+            prefix,
+        };
         let source = Arc::new(Source {
-            registry: Arc::new(self.client.of_mirror(at.clone(), mirror.options)?),
-            mirror: Some(Location { host: at, prefix }),
+            registry: Arc::new(self.client.of_mirror(at, mirror.options)?),
+            mirror: Some(location),
             is_authoritative: mirror.authoritative,
             sent_wrong_content: AtomicBool::new(false),
         });
@@ -134,17 +141,11 @@ impl Mirrors {
         order(subject, mirrors, Arc::clone(&self.origin))
     }
 
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.client.total_timeout()
-    }
-
-    fn timed_out(&self, host: &RegistryHost) -> RegistryError {
-        let error = ClientError::Timeout {
-            url: RedactedUrl::from_text(&format!("https://{host}/")),
-            phase: Phase::Finish,
-            limit: self.client.total_timeout(),
-        };
-        error.into()
+    /// The deadline of an operation at `host` that starts now.
+    fn deadline(&self, host: &RegistryHost, limit: Duration) -> Result<Deadline, RegistryError> {
+        let plain_http = self.client.is_plain_http(host)?;
+        let limit = limit.min(self.client.total_timeout());
+        Ok(Deadline::new(host, plain_http, limit))
     }
 
     /// Reads from the sources of `repository` in order until one answers.
@@ -155,40 +156,34 @@ impl Mirrors {
         read: impl Fn(Arc<Source>, Repository) -> BoxFuture<'a, Result<T, RegistryError>> + Send,
     ) -> Result<T, RegistryError> {
         let host = repository.host();
-        let (mut network_error, mut absent) = (None, None);
-        let reading = async {
-            for source in self.sources(host, subject) {
-                let outcome = match source.locate(repository) {
-                    Ok(repository) => read(Arc::clone(&source), repository).await,
-                    Err(error) => Err(error),
-                };
-                let is_mirror = source.mirror.is_some();
-                match outcome {
-                    Ok(answer) => return Some(Ok(answer)),
-                    Err(error) if is_mirror => {
-                        source.skip(&error, subject, self.client.events());
-                        // That an authoritative mirror lacks a tag counts where the registry can't
-                        // be reached.
-                        if error.is_not_found() && subject == Subject::Tag {
-                            absent = Some(error);
-                        }
-                    }
-                    // The registry's answer is final; if it has not answered, mirrors may.
-                    Err(error) if error.is_network() => {
-                        if let Some(absent) = absent.take() {
-                            return Some(Err(absent));
-                        }
-                        network_error = Some(error);
-                    }
-                    Err(error) => return Some(Err(error)),
+        let deadline = self.deadline(host, Duration::MAX)?;
+        let sources = self.sources(host, subject);
+        let mut absent = None;
+        for (index, source) in sources.iter().enumerate() {
+            let others = sources.len().saturating_sub(index + 1);
+            let outcome = match source.locate(repository) {
+                Ok(repository) => {
+                    let reading = read(Arc::clone(source), repository);
+                    deadline.of(source, others).wait(reading).await
                 }
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Err(error) if source.mirror.is_some() => {
+                    source.skip(&error, subject, self.client.events());
+                    // That an authoritative mirror lacks a tag counts where the registry can't be
+                    // reached.
+                    if error.is_not_found() && subject == Subject::Tag {
+                        absent = Some(error);
+                    }
+                }
+                // The registry itself is the last source.
+                Err(error) if error.is_network() => return Err(absent.unwrap_or(error)),
+                outcome => return outcome,
             }
-            None
-        };
-        match timeout_at(self.deadline(), reading).await {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) | Err(_) => Err(network_error.unwrap_or_else(|| self.timed_out(host))),
         }
+        let what = repository.to_string();
+        Err(ClientError::NotFound { what, host: None }.into())
     }
 }
 
@@ -227,36 +222,35 @@ impl Registry for Mirrors {
         resume_from: Digester,
     ) -> Result<BlobStream, RegistryError> {
         let host = from.host();
-        let sources = self.sources(host, Subject::Content);
-        let deadline = self.deadline();
         let mut failover = Failover {
+            deadline: self.deadline(host, Duration::MAX)?,
             events: self.client.events().clone(),
             from: from.clone(),
             blob: blob.clone(),
             hashed: resume_from,
-            sources,
+            sources: self.sources(host, Subject::Content),
             contributors: Vec::new(),
         };
-        let opening = async {
-            if failover.sources.len() == 1 {
-                return Ok(failover.open().await?.1);
-            }
-            if blob.size() > VERIFIED_FIRST_MAX {
-                return failover.into_stream(deadline, self.timed_out(host)).await;
-            }
-            loop {
-                let (source, stream) = failover.open().await?;
-                match stream.try_collect::<Vec<Bytes>>().await {
-                    Ok(chunks) => {
-                        let chunks = chunks.into_iter().map(Ok);
-                        return Ok(Box::pin(futures_util::stream::iter(chunks)) as BlobStream);
-                    }
-                    Err(error) => failover.next_source(&source, error)?,
+        if failover.sources.len() == 1 {
+            return Ok(failover.open().await?.stream);
+        }
+        if blob.size() > VERIFIED_FIRST_MAX {
+            return failover.into_stream().await;
+        }
+        loop {
+            let Opened {
+                source,
+                stream,
+                deadline,
+            } = failover.open().await?;
+            match deadline.wait(stream.try_collect::<Vec<Bytes>>()).await {
+                Ok(chunks) => {
+                    let chunks = chunks.into_iter().map(Ok);
+                    return Ok(Box::pin(futures_util::stream::iter(chunks)));
                 }
+                Err(error) => failover.next_source(&source, error)?,
             }
-        };
-        let opened = timeout_at(deadline, opening).await;
-        opened.unwrap_or_else(|_| Err(self.timed_out(host)))
+        }
     }
 
     async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
@@ -273,7 +267,7 @@ impl std::fmt::Debug for Mirrors {
 impl Source {
     /// The repository under which this source stores `repository`.
     fn locate(&self, repository: &Repository) -> Result<Repository, RegistryError> {
-        let Some(Location { host, prefix }) = &self.mirror else {
+        let Some(Location { host, prefix, .. }) = &self.mirror else {
             return Ok(repository.clone());
         };
         let path = match prefix {

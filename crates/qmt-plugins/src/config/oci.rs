@@ -73,7 +73,7 @@ pub struct OciConfig {
     pub max_artifact_size: Option<ByteSize>,
     /// How many plugins are worked on at the same time.
     pub parallel: Option<usize>,
-    /// The maximum time until a registry responds to one request.
+    /// The maximum time of one operation with a registry, with retries and the download.
     pub timeout: Option<Span>,
     /// Allows environment variables `QMT_OCI__…` to change what decides about trust.
     pub allow_env_override: bool,

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use qmt_oci_ref::{BlobStream, Descriptor, Digester, RegistryError, RegistryErrorKind, Repository};
-use tokio::time::{Instant, timeout_at};
 
+use super::deadline::{Deadline, SourceDeadline};
 use super::{Source, Subject};
 use crate::error::ClientError;
 use crate::events::Events;
 
 /// The transfer of one blob.
 pub(super) struct Failover {
+    pub(super) deadline: Deadline,
     pub(super) events: Events,
     pub(super) from: Repository,
     pub(super) blob: Descriptor,
@@ -23,23 +24,39 @@ pub(super) struct Failover {
     pub(super) contributors: Vec<Arc<Source>>,
 }
 
+/// The rest of a blob, as one source sends it.
+pub(super) struct Opened {
+    pub(super) source: Arc<Source>,
+    pub(super) stream: BlobStream,
+    pub(super) deadline: SourceDeadline,
+}
+
 impl Failover {
     /// Opens the rest of the blob at the first source that has it.
-    pub(super) async fn open(&mut self) -> Result<(Arc<Source>, BlobStream), RegistryError> {
+    pub(super) async fn open(&mut self) -> Result<Opened, RegistryError> {
         loop {
             let Some(source) = self.sources.first().cloned() else {
                 let what = format!("{}@{}", self.from, self.blob.digest());
                 return Err(ClientError::NotFound { what, host: None }.into());
             };
+            let deadline = self
+                .deadline
+                .of(&source, self.sources.len().saturating_sub(1));
             let opened = match source.locate(&self.from) {
                 Ok(from) => {
-                    let hashed = self.hashed.clone();
-                    source.registry.blob(&from, &self.blob, hashed).await
+                    let opening = source.registry.blob(&from, &self.blob, self.hashed.clone());
+                    deadline.wait(opening).await
                 }
                 Err(error) => Err(error),
             };
             match opened {
-                Ok(stream) => return Ok((source, stream)),
+                Ok(stream) => {
+                    return Ok(Opened {
+                        source,
+                        stream,
+                        deadline,
+                    });
+                }
                 Err(error) => self.next_source(&source, error)?,
             }
         }
@@ -61,47 +78,41 @@ impl Failover {
 
     /// Streams the blob. Bytes that were handed out can't be taken back: where they turn out to be
     /// wrong, the mirrors that sent them are given up, and the error is one to retry.
-    pub(super) async fn into_stream(
-        mut self,
-        deadline: Instant,
-        timed_out: RegistryError,
-    ) -> Result<BlobStream, RegistryError> {
+    pub(super) async fn into_stream(mut self) -> Result<BlobStream, RegistryError> {
         let opened = self.open().await?;
-        let state = Some((self, opened, timed_out));
+        let state = Some((self, opened));
         Ok(Box::pin(futures_util::stream::unfold(
             state,
-            move |state| async move {
-                let (mut transfer, mut opened, timed_out) = state?;
-                match timeout_at(deadline, transfer.next(&mut opened)).await {
-                    Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some((transfer, opened, timed_out)))),
-                    Ok(Some(Err(error))) => Some((Err(error), None)),
-                    Ok(None) => None,
-                    Err(_) => Some((Err(timed_out), None)),
+            async |state| {
+                let (mut transfer, mut opened) = state?;
+                match transfer.next(&mut opened).await? {
+                    Ok(chunk) => Some((Ok(chunk), Some((transfer, opened)))),
+                    Err(error) => Some((Err(error), None)),
                 }
             },
         )))
     }
 
-    async fn next(
-        &mut self,
-        opened: &mut (Arc<Source>, BlobStream),
-    ) -> Option<Result<bytes::Bytes, RegistryError>> {
+    async fn next(&mut self, opened: &mut Opened) -> Option<Result<bytes::Bytes, RegistryError>> {
         loop {
-            let (source, stream) = opened;
-            let error = match stream.next().await? {
+            let stream = &mut opened.stream;
+            let next = opened
+                .deadline
+                .wait(async { stream.next().await.transpose() });
+            let error = match next.await {
                 Ok(chunk) => {
+                    let chunk = chunk?;
                     self.hashed.update(&chunk);
-                    self.contributed(source);
+                    self.contributed(&opened.source);
                     return Some(Ok(chunk));
                 }
                 Err(error) => error,
             };
             if error.kind() == RegistryErrorKind::Content {
-                self.contributed(source);
+                self.contributed(&opened.source);
                 return Some(Err(self.wrong_content(error)));
             }
-            let source = Arc::clone(source);
-            if let Err(error) = self.next_source(&source, error) {
+            if let Err(error) = self.next_source(&opened.source, error) {
                 return Some(Err(error));
             }
             match self.open().await {

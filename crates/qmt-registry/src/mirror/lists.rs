@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use qmt_oci_ref::{Descriptor, Digest, PinnedReference, RegistryError};
-use tokio::time::{Instant, timeout_at};
 
+use super::deadline::SourceDeadline;
 use super::{Mirrors, Source, Subject};
 use crate::limits::MERGED_REFERRERS_TIMEOUT;
 
@@ -51,18 +51,13 @@ impl Mirrors {
     ) -> Result<Vec<Descriptor>, RegistryError> {
         let host = subject.repository().host();
         let mut merged = Merged::default();
-        let reading = async {
-            for source in self.sources(host, Subject::Referrers) {
-                if self.add_from(&source, subject, &mut merged).await {
-                    return;
-                }
+        let deadline = self.deadline(host, MERGED_REFERRERS_TIMEOUT)?;
+        let sources = self.sources(host, Subject::Referrers);
+        for (index, source) in sources.iter().enumerate() {
+            let deadline = deadline.of(source, sources.len().saturating_sub(index + 1));
+            if self.add_from(source, subject, deadline, &mut merged).await {
+                break;
             }
-        };
-        let deadline = self
-            .deadline()
-            .min(Instant::now() + MERGED_REFERRERS_TIMEOUT);
-        if timeout_at(deadline, reading).await.is_err() {
-            merged.missing.get_or_insert_with(|| self.timed_out(host));
         }
         merged.into_result()
     }
@@ -72,12 +67,13 @@ impl Mirrors {
         &self,
         source: &Arc<Source>,
         subject: &PinnedReference,
+        deadline: SourceDeadline,
         merged: &mut Merged,
     ) -> bool {
         let outcome = match source.locate(subject.repository()) {
             Ok(repository) => {
                 let subject = PinnedReference::new(repository, subject.digest().clone());
-                source.registry.referrers(&subject).await
+                deadline.wait(source.registry.referrers(&subject)).await
             }
             Err(error) => Err(error),
         };

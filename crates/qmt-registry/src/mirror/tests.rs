@@ -6,7 +6,11 @@ use super::*;
 
 fn source(name: &str, is_authoritative: bool, sent_wrong_content: bool) -> Arc<Source> {
     let host = format!("{name}.example").parse().unwrap();
-    let mirror = Location { host, prefix: None };
+    let mirror = Location {
+        host,
+        plain_http: false,
+        prefix: None,
+    };
     Arc::new(Source {
         registry: Arc::new(MockRegistry::new()),
         mirror: Some(mirror),
