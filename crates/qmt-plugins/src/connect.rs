@@ -113,6 +113,7 @@ impl PluginHost {
         if blob.digest() != sha256 {
             let mismatch = ClientError::DigestMismatch {
                 expected: sha256.clone(),
+                header: None,
                 actual: blob.digest().clone(),
             };
             return Err(registry_error(target, "fetching", mismatch.into()));

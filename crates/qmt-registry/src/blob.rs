@@ -134,8 +134,11 @@ pub(crate) fn check_digest(expected: &Digest, actual: &Digest) -> Result<(), Cli
     if expected == actual {
         return Ok(());
     }
-    let (expected, actual) = (expected.clone(), actual.clone());
-    Err(ClientError::DigestMismatch { expected, actual })
+    Err(ClientError::DigestMismatch {
+        expected: expected.clone(),
+        header: None,
+        actual: actual.clone(),
+    })
 }
 
 #[cfg(test)]

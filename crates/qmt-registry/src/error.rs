@@ -15,7 +15,7 @@ use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
 pub use self::credential::CredentialError;
 pub use self::text::Phase;
 use self::text::{
-    in_file, listed, pause, realm_hint, redirected, suffix, token_refused, unauthorized,
+    in_file, listed, mismatch, pause, realm_hint, redirected, suffix, token_refused, unauthorized,
 };
 pub use self::tls::TlsError;
 use crate::redact::RedactedUrl;
@@ -62,10 +62,12 @@ pub enum ClientError {
         message: String,
     },
     /// The content hashes to another digest than the one that names it. Never retried.
-    #[error("content of `{expected}` hashes to `{actual}`")]
+    #[error("{}", mismatch(.expected, .actual, .header.as_ref()))]
     DigestMismatch {
         /// What the pin, descriptor or header names.
         expected: Digest,
+        /// The URL whose answer names it in `Docker-Content-Digest`, if that is wrong.
+        header: Option<RedactedUrl>,
         /// What arrived.
         actual: Digest,
     },
@@ -180,9 +182,7 @@ pub enum ClientError {
         allow: Option<String>,
     },
     /// The registry's challenge can't be answered.
-    #[error(
-        "`{host}` requires authentication (status 401) in a way that is not supported: {reason}"
-    )]
+    #[error("`{host}` requires authentication (status 401) in an unsupported way: {reason}")]
     Challenge {
         /// The registry.
         host: RegistryHost,
@@ -333,8 +333,7 @@ pub enum ClientError {
         source: BoxError,
     },
     /// An option can't be used.
-    #[error("option `{option}` of registry `{host}` can't be used{file}: {reason}",
-        file = in_file(.path.as_ref()))]
+    #[error("option `{option}` of registry `{host}` can't be used{}: {reason}", in_file(.path.as_ref()))]
     Options {
         /// The registry that it belongs to.
         host: RegistryHost,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qmt_oci_ref::{RegistryHost, text};
+use qmt_oci_ref::{Digest, RegistryHost, text};
 
 use crate::redact::RedactedUrl;
 
@@ -33,6 +33,15 @@ impl fmt::Display for Phase {
             Self::Body => "send its content at 1 KiB/s or more",
             Self::Finish => "finish",
         })
+    }
+}
+
+pub(super) fn mismatch(expected: &Digest, actual: &Digest, header: Option<&RedactedUrl>) -> String {
+    match header {
+        Some(url) => format!(
+            "`{url}` sends `Docker-Content-Digest: {expected}`, but its content hashes to `{actual}`"
+        ),
+        None => format!("content of `{expected}` hashes to `{actual}`"),
     }
 }
 

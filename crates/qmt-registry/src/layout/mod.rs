@@ -320,7 +320,11 @@ impl From<LayoutError> for ClientError {
                 reason: rule,
                 source,
             },
-            LayoutError::Digest { expected, actual } => Self::DigestMismatch { expected, actual },
+            LayoutError::Digest { expected, actual } => Self::DigestMismatch {
+                expected,
+                header: None,
+                actual,
+            },
             LayoutError::Size {
                 digest,
                 expected,

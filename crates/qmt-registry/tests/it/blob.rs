@@ -257,6 +257,32 @@ async fn a_wrong_range_is_refused() {
     }
 }
 
+/// Some servers answer with the range of the whole where none was requested.
+#[tokio::test]
+async fn a_range_that_was_not_requested_is_accepted_from_the_start() {
+    let server = FakeRegistry::builder().serve().await;
+    let content = noise(1000);
+    let blob = server.put_blob("acme/echo", content.clone());
+    let from = server.repository("acme/echo");
+    let partial = |range: &str, bytes: &[u8]| {
+        let fault = on().once().respond(206).header("content-range", range);
+        server.fault(fault.body(bytes.to_vec()));
+    };
+    partial("bytes 0-999/1000", &content);
+    let whole = pull(&client(&server), &from, &blob).await.unwrap();
+    assert!(whole == content);
+
+    for (range, bytes) in [
+        ("bytes 0-999/1000", &noise(1001)[1..]),
+        ("bytes 1-999/1000", &content[1..]),
+        ("bytes 0-499/1000", &content[..500]),
+    ] {
+        partial(range, bytes);
+        let refused = pull(&client(&server), &from, &blob).await;
+        assert!(refused.is_err(), "{range}");
+    }
+}
+
 /// A stream that is dropped stops the download.
 #[tokio::test]
 async fn dropping_the_stream_ends_the_transfer() {

@@ -20,7 +20,7 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
 pub(super) struct Received {
     pub(super) content: Bytes,
     declared: Option<MediaType>,
-    /// The algorithm of the digest that names it, or that this registry uses.
+    /// The algorithm of the digest that names it.
     algorithm: DigestAlgorithm,
     what: String,
 }
@@ -80,11 +80,21 @@ impl Operation<'_> {
                 let what = "the manifest";
                 return Err(ClientError::WebPage { url, what });
             }
-            for expected in named.into_iter().chain(&hints) {
+            if let Some(expected) = named {
                 check_digest(expected, &Digest::of(expected.algorithm(), &content))?;
             }
-            // The header is a hint of the algorithm that this registry uses.
-            let algorithm = named.or(hints.first()).map(Digest::algorithm);
+            for claimed in hints {
+                let actual = Digest::of(claimed.algorithm(), &content);
+                if claimed != actual {
+                    return Err(ClientError::DigestMismatch {
+                        expected: claimed,
+                        header: Some(url),
+                        actual,
+                    });
+                }
+            }
+            // Signatures name images by SHA-256, whatever the header of the registry has.
+            let algorithm = named.map(Digest::algorithm);
             return Ok(Received {
                 content,
                 declared,
