@@ -46,7 +46,13 @@ pub(super) fn certificate(error: &CertificateError) -> String {
         | Error::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "it is signed by an algorithm that is not supported".to_owned()
         }
-        Error::Other(OtherError(cause)) => cause.to_string(),
+        Error::Other(OtherError(cause)) => match cause.downcast_ref::<webpki::Error>() {
+            Some(webpki::Error::EndEntityUsedAsCa) => {
+                "it is issued by a certificate that may not issue others".to_owned()
+            }
+            Some(cause) => format!("it can't be verified: {cause}"),
+            None => cause.to_string(),
+        },
         error => error.to_string(),
     }
 }
@@ -62,6 +68,9 @@ fn names(expected: &ServerName<'_>, presented: &[String]) -> String {
             "it has no names in subjectAltName, so it is not for `{expected}`; its common name does \
              not count"
         );
+    }
+    if presented.iter().any(|name| *name == expected) {
+        return format!("it has `{expected}` as a host name, but not as an IP address");
     }
     let shown = presented.iter().take(NAMES_MAX);
     let shown: Vec<String> = shown.map(|name| format!("`{}`", escape(name))).collect();
@@ -125,5 +134,35 @@ pub(super) fn alert(alert: AlertDescription, has_certificate: bool) -> (&'static
         Alert::DecryptError if !has_certificate => ("a check of the handshake failed there", false),
         _ if has_certificate => ("it does not accept the client certificate", true),
         _ => ("it requires a client certificate", true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Reasons have no names of types.
+    #[test]
+    fn certificates_are_explained_in_words() {
+        let names = |presented: &[&str]| {
+            certificate(&CertificateError::NotValidForNameContext {
+                expected: "127.0.0.1".try_into().unwrap(),
+                presented: presented.iter().copied().map(str::to_owned).collect(),
+            })
+        };
+        assert!(names(&[]).contains("subjectAltName"));
+        assert_eq!(
+            names(&["a", "b\u{1b}"]),
+            "it is for `a`, `b\\u{1b}`, not for `127.0.0.1`"
+        );
+        assert!(names(&["127.0.0.1"]).contains("not as an IP address"));
+        assert!(names(&["a"; 9]).contains("and 4 more"));
+        let cause = OtherError(Arc::new(webpki::Error::EndEntityUsedAsCa));
+        assert_eq!(
+            certificate(&CertificateError::Other(cause)),
+            "it is issued by a certificate that may not issue others"
+        );
     }
 }

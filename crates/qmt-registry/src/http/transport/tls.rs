@@ -146,12 +146,16 @@ impl<'a> File<'a> {
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, ClientError> {
         let certificates: Result<Vec<_>, _> =
             CertificateDer::pem_slice_iter(without_byte_order_mark(&self.content)).collect();
-        let certificates = certificates.map_err(|cause| match cause {
-            pem::Error::MissingSectionEnd { .. } => self.unusable(
-                "it is cut off: the line `-----END CERTIFICATE-----` is missing",
-                None,
-            ),
-            cause => self.unusable("it is not PEM", Some(cause.into())),
+        // The texts of the causes are those of programmers.
+        let certificates = certificates.map_err(|cause| {
+            let reason = match cause {
+                pem::Error::MissingSectionEnd { .. } => {
+                    "it is cut off: the line `-----END CERTIFICATE-----` is missing"
+                }
+                pem::Error::Base64Decode(_) => "the base64 of one of its certificates is damaged",
+                _ => "it is not PEM",
+            };
+            self.unusable(reason, None)
         })?;
         if certificates.is_empty() {
             let reason = if self.is_der() {
@@ -166,16 +170,14 @@ impl<'a> File<'a> {
 
     /// Certificates that can be trusted.
     fn trusted(&self) -> Result<Vec<Trusted>, ClientError> {
-        let malformed = |cause| self.unusable("one of its certificates is malformed", cause);
         let mut roots = rustls::RootCertStore::empty();
         let certificates = self.certificates()?.into_iter();
-        certificates
-            .map(|certificate| {
-                let added = roots.add(certificate.clone());
-                added.map_err(|cause| malformed(Some(cause.into())))?;
-                Trusted::read(certificate).ok_or_else(|| malformed(None))
-            })
-            .collect()
+        let trusted = certificates.map(|certificate| {
+            roots.add(certificate.clone()).ok()?;
+            Trusted::read(certificate)
+        });
+        let trusted: Option<_> = trusted.collect();
+        trusted.ok_or_else(|| self.unusable("one of its certificates is malformed", None))
     }
 
     /// Whether it begins with the sequence that certificates and keys are in DER.
