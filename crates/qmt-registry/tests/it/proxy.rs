@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 use qmt_oci_ref::{Registry as _, RegistryError, RegistryHost};
-use qmt_registry::{ClientError, HostOptions, HttpRegistry};
+use qmt_registry::{ClientError, HostOptions, HttpRegistry, TlsError};
 use qmt_testkit::{FakeRegistry, TlsOptions};
 
 use crate::support::{Detail as _, full_text, quick};
@@ -211,7 +211,7 @@ async fn a_registry_without_tls_behind_a_proxy_is_at_fault() {
     });
     let error = through(&proxy, false).await;
     assert!(
-        matches!(error.detail(), Some(ClientError::WithoutTls { .. })),
+        matches!(error.detail(), Some(ClientError::Tls(TlsError::WithoutTls { .. }))),
         "{error:?}"
     );
 }
