@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use qmt_oci_ref::{RegistryError, RegistryErrorKind, RegistryHost};
-use qmt_registry::credentials::CredentialChain;
+use qmt_registry::credentials::{CredentialChain, CredentialOrigin};
 use qmt_registry::{HostOptions, HttpRegistry, MirrorOptions, Mirrors, RegistryEvent};
 
 use crate::config::{ConfigFile, RegistryConfig};
@@ -144,8 +144,16 @@ fn forward(sink: &EventSink, event: &RegistryEvent) {
             };
             format!("the mirror {mirror} {what}: {reason}")
         }
-        RegistryEvent::CredentialRefused { host, repository } => {
-            format!("{host} refused the stored credential for {repository}; continuing without one")
+        RegistryEvent::CredentialRefused {
+            host,
+            repository,
+            origin,
+        } => {
+            let credential = match origin {
+                CredentialOrigin::Variables(_) => format!("credential in {origin}"),
+                _ => "stored credential".to_owned(),
+            };
+            format!("{host} refused the {credential} for {repository}; continuing without one")
         }
         RegistryEvent::CredentialSkipped { host, reason } => {
             format!("continuing without a credential for {host}: {reason}")

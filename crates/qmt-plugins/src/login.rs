@@ -1,7 +1,9 @@
 //! Credentials for registries, stored where docker stores them.
 
 use qmt_oci_ref::{RegistryError, RegistryHost};
-use qmt_registry::credentials::{Credential, CredentialChain, StoredIn};
+use qmt_registry::credentials::{
+    Credential, CredentialChain, CredentialOrigin, CredentialStore as _, LoggedIn,
+};
 
 use crate::error::Error;
 use crate::host::PluginHost;
@@ -19,18 +21,20 @@ impl PluginHost {
         registry: &RegistryHost,
         username: &str,
         password: &str,
-    ) -> Result<StoredIn, Error> {
+    ) -> Result<LoggedIn, Error> {
         self.require_network(registry, "logging in")?;
         let credential = Credential::basic(username, password);
         let client = self
             .http_client()
             .map_err(failed(registry, "setting up the connection to"))?;
         let checked = client.check_credential(registry, credential.clone()).await;
-        checked.map_err(failed(registry, "logging in to"))?;
-        let stored = CredentialChain::from_environment()
-            .store(registry, &credential)
-            .await;
-        stored.map_err(failed(registry, "storing the credential for"))
+        let was_checked = checked.map_err(failed(registry, "logging in to"))?;
+        let chain = CredentialChain::from_environment();
+        let stored = chain.store(registry, &credential).await;
+        let stored = stored.map_err(failed(registry, "storing the credential for"))?;
+        let origin = chain.origin(registry);
+        let overridden_by = Some(origin).filter(|o| matches!(o, CredentialOrigin::Variables(_)));
+        Ok(LoggedIn::new(stored, was_checked, overridden_by))
     }
 
     /// Removes the credential of `registry` from docker's file or helper.
@@ -41,7 +45,7 @@ impl PluginHost {
     pub async fn logout(registry: &RegistryHost) -> Result<LoggedOut, Error> {
         let erased = CredentialChain::from_environment().erase(registry).await;
         let was_logged_in = erased.map_err(failed(registry, "removing the credential for"))?;
-        let remaining = CredentialChain::from_environment().origin(registry).await;
+        let remaining = CredentialChain::from_environment().source(registry).await;
         Ok(LoggedOut {
             was_logged_in,
             remaining,
@@ -57,7 +61,7 @@ pub struct LoggedOut {
     pub was_logged_in: bool,
     /// What still has a credential for the registry, such as podman's file or a variable. It stays
     /// in use: only docker's files are changed.
-    pub remaining: Option<String>,
+    pub remaining: Option<CredentialOrigin>,
 }
 
 fn failed(registry: &RegistryHost, doing: &'static str) -> impl FnOnce(RegistryError) -> Error {

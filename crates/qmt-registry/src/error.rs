@@ -2,9 +2,11 @@
 
 mod classify;
 mod credential;
-mod hint;
+pub(crate) mod hint;
+mod login;
 mod text;
 mod tls;
+mod token;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,11 +15,14 @@ use qmt_oci_ref::manifest::ManifestError;
 use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
 
 pub use self::credential::CredentialError;
+pub use self::login::LoginError;
 pub use self::text::Phase;
 use self::text::{
-    in_file, listed, mismatch, pause, realm_hint, redirected, suffix, token_refused, unauthorized,
+    in_file, listed, mismatch, pause, redirected, suffix, token_refused, unauthorized,
 };
 pub use self::tls::TlsError;
+pub use self::token::TokenServerError;
+use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
 
 /// The cause of a failure, of whatever type the library that reports it has.
@@ -30,12 +35,16 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum ClientError {
     /// The registry does not have it.
-    #[error("`{what}` does not exist in its registry")]
+    #[error("`{what}` does not exist in its registry{}", suffix(.message))]
     NotFound {
         /// The reference or blob that was asked for.
         what: String,
+        /// The registry's message, escaped; empty without one.
+        message: String,
         /// The registry, where it may also have denied access by this answer.
         host: Option<RegistryHost>,
+        /// What to check or do, for the hint; may be empty.
+        advice: &'static str,
     },
     /// The image layout does not have it.
     #[error("image layout `{}` does not have `{what}`{}", .path.display(), listed(.names))]
@@ -58,6 +67,8 @@ pub enum ClientError {
         status: u16,
         /// Whether the request was sent without a credential.
         anonymous: bool,
+        /// Where the credential comes from.
+        origin: CredentialOrigin,
         /// The registry's message, escaped; empty without one.
         message: String,
     },
@@ -151,12 +162,16 @@ pub enum ClientError {
         message: String,
     },
     /// The registry limits the rate of requests, and asks for a longer pause than is waited.
-    #[error("`{url}` limits the rate of requests{}", pause(*.retry_after))]
+    #[error("`{url}` limits the rate of requests (status 429){}{}", pause(*.retry_after), suffix(.message))]
     RateLimited {
+        /// The registry.
+        host: RegistryHost,
         /// What was asked for.
         url: RedactedUrl,
         /// The pause that it asks for, if it does.
         retry_after: Option<Duration>,
+        /// The server's message, escaped; empty without one.
+        message: String,
     },
     /// A redirect that is not followed.
     #[error("the redirect from `{from}` to `{to}` is not followed: {reason}")]
@@ -168,37 +183,9 @@ pub enum ClientError {
         /// The rule that it breaks.
         reason: &'static str,
     },
-    /// A token server that does not get the credential, or no request at all.
-    #[error("`{host}` names `{realm}` as its token server, which is not used: {reason}{}",
-        realm_hint(.allow.as_deref(), .host))]
-    RealmRefused {
-        /// The registry.
-        host: RegistryHost,
-        /// The token server.
-        realm: RedactedUrl,
-        /// The rule that it breaks.
-        reason: &'static str,
-        /// The entry of `allow_realms` that would accept it, where one can.
-        allow: Option<String>,
-    },
-    /// The registry's challenge can't be answered.
-    #[error("`{host}` requires authentication (status 401) in an unsupported way: {reason}")]
-    Challenge {
-        /// The registry.
-        host: RegistryHost,
-        /// The rule that it breaks.
-        reason: &'static str,
-    },
-    /// The token server's answer has no usable token.
-    #[error("the token server `{realm}` gave no usable token: {reason}")]
-    Token {
-        /// The token server.
-        realm: RedactedUrl,
-        /// What is wrong with the answer.
-        reason: &'static str,
-        /// Where the parser stopped, if it did; never a part of the answer.
-        source: Option<BoxError>,
-    },
+    /// No token was acquired.
+    #[error(transparent)]
+    TokenServer(#[from] TokenServerError),
     /// The token server refused the credential, or access without one.
     #[error("{}{}", token_refused(.host, .realm, *.status, *.anonymous), suffix(.message))]
     TokenRefused {
@@ -210,6 +197,8 @@ pub enum ClientError {
         status: u16,
         /// Whether the request was sent without a credential.
         anonymous: bool,
+        /// Where the credential comes from.
+        origin: CredentialOrigin,
         /// The server's message, escaped; empty without one.
         message: String,
     },
@@ -220,6 +209,8 @@ pub enum ClientError {
         url: RedactedUrl,
         /// The rule that forbids it.
         reason: &'static str,
+        /// Where the credential comes from.
+        origin: CredentialOrigin,
     },
     /// The connection broke, or was not made.
     #[error("the request to `{url}` failed")]
@@ -369,6 +360,9 @@ pub enum ClientError {
     /// A credential is missing or can't be used.
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    /// A login was not accepted.
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// An OCI image layout can't be read or written.
     #[error("image layout `{}`: {reason}", .path.display())]
     Layout {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use qmt_oci_ref::{Digest, RegistryHost};
 
+use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
 
 /// Receives events. It is called on the task that works, so it must not block.
@@ -62,6 +63,8 @@ pub enum RegistryEvent {
         host: RegistryHost,
         /// The repository's path.
         repository: String,
+        /// Where the credential comes from.
+        origin: CredentialOrigin,
     },
     /// The credential for this registry can't be used; the request is sent without it.
     CredentialSkipped {

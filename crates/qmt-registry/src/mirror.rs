@@ -183,7 +183,13 @@ impl Mirrors {
             }
         }
         let what = repository.to_string();
-        Err(ClientError::NotFound { what, host: None }.into())
+        Err(ClientError::NotFound {
+            what,
+            message: String::new(),
+            host: None,
+            advice: "",
+        }
+        .into())
     }
 }
 

@@ -41,12 +41,17 @@ impl RedactedUrl {
         Self(origin.0.trim_end_matches('/').into())
     }
 
-    /// Redacts a text that may or may not be a URL; what can't be parsed is not shown at all.
+    /// Redacts a text that may or may not be a URL; of what can't be parsed, only a path is shown.
     #[cfg(feature = "http")]
-    pub(crate) fn from_text(text: &str) -> Self {
-        match Url::parse(text) {
+    pub(crate) fn from_text(from: &str) -> Self {
+        match Url::parse(from) {
             Ok(url) if !url.cannot_be_a_base() => Self::from(&url),
             Ok(url) => Self(format!("{}:…", url.scheme()).into()),
+            // A path has no userinfo.
+            Err(_) if from.starts_with('/') && !from.starts_with("//") => {
+                let path = from.split(['?', '#']).next().unwrap_or_default();
+                Self(text::escape(path).into())
+            }
             Err(_) => Self("(not a URL)".into()),
         }
     }

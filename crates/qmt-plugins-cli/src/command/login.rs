@@ -3,8 +3,9 @@
 use std::io::IsTerminal as _;
 
 use qmt_plugins::PluginHost;
+use qmt_plugins::oci_ref::text::without_byte_order_mark;
 use qmt_plugins::oci_ref::{ReferenceError, RegistryHost, text};
-use qmt_plugins::registry::credentials::StoredIn;
+use qmt_plugins::registry::credentials::{CredentialOrigin, StoredIn};
 use serde_json::json;
 
 use super::CommandResult;
@@ -34,21 +35,40 @@ pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> Co
             "the password on stdin is longer than {PASSWORD_MAX_BYTES} bytes"
         )));
     }
-    let password = std::str::from_utf8(&read)
+    // PowerShell may begin what it pipes with a byte order mark.
+    let password = std::str::from_utf8(without_byte_order_mark(&read))
         .map_err(|_| Failure::usage("the password on stdin is not UTF-8"))?
         .trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         return Err(Failure::usage("the password on stdin is empty"));
     }
     let host = session::host(global, output, session::config_or_default(global, output)?)?;
-    let stored = host.login(&registry, username, password).await?;
-    let place = match &stored {
+    let done = host.login(&registry, username, password).await?;
+    let place = match &done.stored {
         StoredIn::Helper(name) => format!("by the credential helper `{name}`"),
         StoredIn::File(path) => format!("in {}, in plain text", path.display()),
         other => format!("{other:?}"),
     };
-    let text = format!("logged in to {registry}; the credential is stored {place}");
-    output.result(&json!({ "registry": registry, "stored": place }), &text)
+    let mut text = format!("logged in to {registry}; the credential is stored {place}");
+    if !done.was_checked {
+        text = format!(
+            "the credential for {registry} is stored {place}; the registry did not ask for the \
+             credential, so it was not checked"
+        );
+    }
+    let variables = done.overridden_by.map(|origin| origin.to_string());
+    if let Some(variables) = &variables {
+        text = format!("{text}; it is only used after {variables} is unset");
+    }
+    output.result(
+        &json!({
+            "registry": registry,
+            "stored": place,
+            "was_checked": done.was_checked,
+            "overridden_by": variables,
+        }),
+        &text,
+    )
 }
 
 /// Removes the credential.
@@ -61,12 +81,14 @@ pub(crate) async fn logout(output: &Output, logout: &Logout) -> CommandResult {
         format!("docker's files have no credential for {registry}")
     };
     if let Some(origin) = &done.remaining {
-        text = format!(
-            "{text}; the credential in {origin} stays in use: remove it there, for example with \
-             `podman logout`"
-        );
+        let step = match origin {
+            CredentialOrigin::Variables(_) => "unset it in the environment",
+            _ => "remove it there, for example with `podman logout`",
+        };
+        text = format!("{text}; the credential in {origin} stays in use: {step}");
     }
     let (was_there, remaining) = (done.was_logged_in, done.remaining);
+    let remaining = remaining.map(|origin| origin.to_string());
     output.result(
         &json!({ "registry": registry, "was_logged_in": was_there, "remaining": remaining }),
         &text,

@@ -10,6 +10,7 @@ use qmt_oci_ref::{RegistryError, RegistryHost, Repository};
 use super::auth_file::AuthFile;
 use super::environment::Environment;
 use super::helper::HelperLimits;
+use super::origin::CredentialOrigin;
 use super::save::{self, StoredIn};
 use super::store::{Credential, CredentialStore};
 use crate::error::ClientError;
@@ -90,18 +91,16 @@ impl CredentialChain {
         Ok(save::erase(&self.environment, host).await?)
     }
 
-    /// Describes the source of the credential for the registry, if there is one: the file, or the
-    /// variables. A source that can't be read is skipped; the next request reports its error.
-    pub async fn origin(&self, host: &RegistryHost) -> Option<String> {
-        if self.explicit.iter().any(|(known, _)| known == host) {
-            return Some("the caller".to_owned());
-        }
-        if let Ok(Some(_)) = self.environment.credential(host) {
-            return Some("the variables `QMT_REGISTRY_…`".to_owned());
+    /// Finds the source of the credential for the registry, if there is one. A source that can't be
+    /// read is skipped; the next request reports its error.
+    pub async fn source(&self, host: &RegistryHost) -> Option<CredentialOrigin> {
+        let known = self.origin(host);
+        if let CredentialOrigin::Caller | CredentialOrigin::Variables(_) = known {
+            return Some(known);
         }
         for path in self.files() {
             if let Ok(Some(_)) = self.in_file(&path, host, None).await {
-                return Some(path.display().to_string());
+                return Some(CredentialOrigin::File(path));
             }
         }
         None
@@ -157,6 +156,17 @@ impl CredentialStore for CredentialChain {
             }
         }
         failed.map_or(Ok(None), |error| Err(error.into()))
+    }
+
+    fn origin(&self, host: &RegistryHost) -> CredentialOrigin {
+        if self.explicit.iter().any(|(known, _)| known == host) {
+            return CredentialOrigin::Caller;
+        }
+        let variables = self.environment.variables_of(host);
+        if !variables.is_empty() {
+            return CredentialOrigin::Variables(variables);
+        }
+        self.environment.misdirected().unwrap_or_default()
     }
 }
 

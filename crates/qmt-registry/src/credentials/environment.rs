@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::RegistryHost;
 use secrecy::SecretString;
 
 use super::helper::HelperLimits;
+use super::origin::CredentialOrigin;
 use super::store::Credential;
 use crate::error::{ClientError, CredentialError};
 
@@ -78,11 +79,16 @@ impl Environment {
                 reason,
             })
         };
-        let text = |suffix: &str| {
-            let value = self.get(&format!("{prefix}_{suffix}"));
-            let text = value.map(|value| value.to_str().map(str::to_owned).ok_or(value));
-            text.transpose()
-                .map_err(|_| unusable(suffix, "it is not UTF-8"))
+        let text = |suffix: &str| -> Result<Option<String>, ClientError> {
+            let Some(value) = self.get(&format!("{prefix}_{suffix}")) else {
+                return Ok(None);
+            };
+            let text = value.to_str();
+            let text = text.ok_or_else(|| unusable(suffix, "it is not UTF-8"))?;
+            // Files from which variables are set often end with a line break.
+            let text = text.strip_suffix('\n').unwrap_or(text);
+            let text = text.strip_suffix('\r').unwrap_or(text);
+            Ok((!text.is_empty()).then(|| text.to_owned()))
         };
         match (text("TOKEN")?, text("USERNAME")?, text("PASSWORD")?) {
             (None, None, None) => Ok(None),
@@ -103,6 +109,30 @@ impl Environment {
                 "the user name is not set; set `…_USERNAME` too",
             )),
         }
+    }
+
+    /// The names of the variables that hold a credential for the registry.
+    pub(super) fn variables_of(&self, host: &RegistryHost) -> Vec<String> {
+        let prefix = variable_prefix(host, "__");
+        let names = SUFFIXES.map(|suffix| format!("{prefix}_{suffix}"));
+        names
+            .into_iter()
+            .filter(|name| self.get(name).is_some())
+            .collect()
+    }
+
+    /// The variable that names a place without a credentials file, if one does.
+    pub(super) fn misdirected(&self) -> Option<CredentialOrigin> {
+        let place = |variable, is_folder| {
+            let path = PathBuf::from(self.get(variable)?);
+            let reason = lack(&path, is_folder)?;
+            Some(CredentialOrigin::Misdirected {
+                variable,
+                path,
+                reason,
+            })
+        };
+        place("DOCKER_CONFIG", true).or_else(|| place("REGISTRY_AUTH_FILE", false))
     }
 
     /// Docker's configuration file. `DOCKER_CONFIG` is its folder; many set it to the file.
@@ -157,6 +187,21 @@ impl fmt::Debug for Environment {
     /// Names only: values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+/// What a place for credentials lacks, as the end of "which …".
+fn lack(path: &Path, is_folder: bool) -> Option<&'static str> {
+    if path.starts_with("~") {
+        Some("does not exist: only shells replace `~` by the home folder")
+    } else if !path.exists() {
+        Some("does not exist")
+    } else if !is_folder || path.is_file() || path.join("config.json").exists() {
+        None
+    } else if path.join(".dockerconfigjson").exists() {
+        Some("has a `.dockerconfigjson` but no `config.json` (the variable may also name the file)")
+    } else {
+        Some("has no `config.json`")
     }
 }
 

@@ -16,6 +16,7 @@ mod environment;
 mod helper;
 #[cfg(feature = "http")]
 mod key;
+mod origin;
 #[cfg(feature = "http")]
 mod save;
 mod store;
@@ -24,12 +25,13 @@ mod store;
 pub use self::chain::CredentialChain;
 #[cfg(feature = "http")]
 pub use self::environment::Environment;
+pub use self::origin::CredentialOrigin;
 #[cfg(feature = "http")]
-pub use self::save::StoredIn;
+pub use self::save::{LoggedIn, StoredIn};
 #[cfg(feature = "test-util")]
 pub use self::store::MockCredentialStore;
 pub use self::store::{Credential, CredentialStore};
-pub use crate::error::CredentialError;
+pub use crate::error::{CredentialError, LoginError, TokenServerError};
 
 #[cfg(test)]
 #[cfg(feature = "http")]

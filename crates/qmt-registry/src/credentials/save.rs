@@ -14,6 +14,7 @@ use super::auth_file::{self, AuthFile, read_bounded};
 use super::environment::Environment;
 use super::helper::{Helper, TOKEN_USER};
 use super::key;
+use super::origin::CredentialOrigin;
 use super::store::Credential;
 use crate::error::{ClientError, CredentialError};
 
@@ -25,6 +26,33 @@ pub enum StoredIn {
     Helper(String),
     /// In this file, readable for its owner; encoded, not encrypted.
     File(PathBuf),
+}
+
+/// What a login stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoggedIn {
+    /// Where the credential is stored.
+    pub stored: StoredIn,
+    /// Whether the registry asked for the credential. If not, it may be wrong.
+    pub was_checked: bool,
+    /// The variables that are used before the stored credential.
+    pub overridden_by: Option<CredentialOrigin>,
+}
+
+impl LoggedIn {
+    /// Makes the result of a login.
+    pub fn new(
+        stored: StoredIn,
+        was_checked: bool,
+        overridden_by: Option<CredentialOrigin>,
+    ) -> Self {
+        Self {
+            stored,
+            was_checked,
+            overridden_by,
+        }
+    }
 }
 
 pub(super) async fn store(

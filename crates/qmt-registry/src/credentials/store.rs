@@ -9,6 +9,8 @@ use async_trait::async_trait;
 use qmt_oci_ref::{RegistryError, RegistryHost, Repository};
 use secrecy::SecretString;
 
+use super::origin::CredentialOrigin;
+
 /// Finds the credential for a registry. `Ok(None)` means anonymous access.
 ///
 /// After [`CredentialError::File`](super::CredentialError::File) and
@@ -28,6 +30,12 @@ pub trait CredentialStore: Send + Sync {
         host: &RegistryHost,
         repository: Option<&Repository>,
     ) -> Result<Option<Credential>, RegistryError>;
+
+    /// Describes where the credential for `host` comes from, for messages. It reads no credential.
+    fn origin(&self, host: &RegistryHost) -> CredentialOrigin {
+        let _ = host;
+        CredentialOrigin::Unknown
+    }
 }
 
 /// A secret for one registry. Its `Debug` form shows the kind and nothing else.

@@ -7,6 +7,8 @@ use qmt_oci_ref::{RegistryError, RegistryErrorKind};
 #[cfg(feature = "http")]
 use url::Url;
 
+#[cfg(feature = "http")]
+use super::TokenServerError;
 use super::{ClientError, Phase};
 #[cfg(feature = "http")]
 use crate::{error::BoxError, redact::RedactedUrl};
@@ -50,9 +52,6 @@ impl ClientError {
             Self::Protocol { .. }
             | Self::Status { .. }
             | Self::RedirectRefused { .. }
-            | Self::RealmRefused { .. }
-            | Self::Challenge { .. }
-            | Self::Token { .. }
             | Self::CannotResume { .. }
             | Self::UploadRefused { .. }
             | Self::Flooded { .. } => Kind::Protocol,
@@ -62,6 +61,8 @@ impl ClientError {
             | Self::ProxyVariable { .. } => Kind::Configuration,
             Self::Content { .. } | Self::Layout { .. } => Kind::Storage,
             Self::Offline { .. } => Kind::Offline,
+            Self::Login(error) => error.kind(),
+            Self::TokenServer(error) => error.kind(),
             Self::Caller(error) => error.kind(),
         }
     }
@@ -88,6 +89,14 @@ impl From<ClientError> for RegistryError {
 
 #[cfg(feature = "http")]
 impl ClientError {
+    /// The error of the server itself, without the context of its role.
+    pub(crate) fn at_server(&self) -> &Self {
+        match self {
+            Self::TokenServer(TokenServerError::Failed { source, .. }) => source,
+            error => error,
+        }
+    }
+
     /// Whether the same request can succeed later.
     pub(crate) fn is_retryable(&self) -> bool {
         matches!(self.kind(), RegistryErrorKind::Network { retryable: true })

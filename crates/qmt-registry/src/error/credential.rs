@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use qmt_oci_ref::RegistryHost;
 
 use super::BoxError;
-use super::text::at_key;
+use super::text::{at_key, from_variables};
+use crate::credentials::CredentialOrigin;
 
 /// Why a credential is missing or can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,16 @@ pub enum CredentialError {
         variable: String,
         /// How the names of the registry's own variables begin.
         own: String,
+    },
+    /// A credential has characters that can't be sent.
+    #[error("the credential for `{host}`{} can't be used: {reason}", from_variables(.origin))]
+    Unusable {
+        /// The registry.
+        host: RegistryHost,
+        /// Where the credential comes from.
+        origin: CredentialOrigin,
+        /// The rule that it breaks.
+        reason: &'static str,
     },
     /// A credential in the environment or the config can't be used.
     #[error("credential in `{origin}`: {reason}")]

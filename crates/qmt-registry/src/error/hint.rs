@@ -1,10 +1,28 @@
 //! What the user can do about an error.
 
+use qmt_oci_ref::RegistryHost;
+
 use super::{ClientError, CredentialError};
+use crate::credentials::CredentialOrigin;
 
 /// Where proxies are set.
 const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by `HTTPS_PROXY`, \
                      `HTTP_PROXY` or `ALL_PROXY`; `NO_PROXY` names hosts that are reached without";
+
+/// Where to look if a web site answers.
+pub(super) const WEB_PAGE: &str = "check that this is the host of the registry and not of its web \
+                                   site; login pages and proxies also answer with HTML";
+
+/// What the caller named does not exist.
+pub(crate) const NAMED: &str = "check the name and the tag";
+/// The manifest of a digest does not exist, which existed when the digest was learned.
+pub(crate) const PINNED: &str =
+    "the image was deleted, or the registry has lost a part of it: publish it again";
+/// A blob does not exist whose manifest exists.
+pub(crate) const PART: &str = "the registry has lost a part of this image: publish it again";
+/// The repository of an upload does not exist.
+pub(crate) const REPOSITORY: &str =
+    "check the name; some registries require that the repository is created first";
 
 impl ClientError {
     /// Returns what the user can do about it, if the message does not say so.
@@ -12,37 +30,33 @@ impl ClientError {
         match self {
             Self::Unauthorized {
                 host,
-                anonymous: true,
+                anonymous,
+                origin,
                 ..
             }
             | Self::TokenRefused {
                 host,
-                anonymous: true,
+                anonymous,
+                origin,
                 ..
-            } => Some(format!(
-                "log in with `qmt-plugins login {host}`; logins of docker and podman are used as well"
+            } => Some(refusal_hint(host, *anonymous, origin)),
+            Self::CredentialWithheld { origin, .. } => variables_hint(origin),
+            Self::NotFound { host, advice, .. } => missing_hint(host.as_ref(), advice),
+            Self::RateLimited { host, .. } => Some(format!(
+                "try again later; many registries allow more requests after a login: `qmt-plugins \
+                 login {host}`"
             )),
-            Self::Unauthorized { host, .. } | Self::TokenRefused { host, .. } => Some(format!(
-                "the credential may have expired or lack this right; `qmt-plugins login {host}` \
-                 replaces it"
-            )),
-            Self::NotFound {
-                host: Some(host), ..
-            } => Some(format!(
-                "check the name and the tag; for a private repository, many registries answer the same \
-                 until you log in: `qmt-plugins login {host}`"
-            )),
-            Self::WebPage { .. } => Some(
-                "check that this is the host of the registry and not of its web site; login pages and \
-                 proxies also answer with HTML"
-                    .to_owned(),
-            ),
+            Self::Login(error) => Some(error.hint()),
+            Self::TokenServer(error) => error.hint(),
+            Self::WebPage { .. } => Some(WEB_PAGE.to_owned()),
             Self::Credential(CredentialError::Helper { program, key, .. }) => Some(format!(
                 "install `{program}`, or remove `{key}` from the file and log in again"
             )),
-            Self::Credential(CredentialError::AmbiguousVariable { host, own, .. }) => Some(format!(
-                "set `{own}` for `{host}`; if it has no credential, set one of them to the empty text"
-            )),
+            Self::Credential(CredentialError::AmbiguousVariable { host, own, .. }) => {
+                Some(format!(
+                    "set `{own}` for `{host}`; if it has no credential, set one of them to the empty text"
+                ))
+            }
             Self::Tls(error) => error.hint(),
             // The answer of a TLS server to plain HTTP: an error, an alert or a reset.
             Self::Status {
@@ -55,8 +69,7 @@ impl ClientError {
                 url,
                 answered: false,
                 ..
-            } if url.as_str().starts_with("http://") =>
-            {
+            } if url.as_str().starts_with("http://") => {
                 let address = url.address();
                 Some(format!(
                     "if `{address}` serves HTTPS, remove `plain_http` from the options of the \
@@ -72,6 +85,44 @@ impl ClientError {
             Self::Unreachable { address, .. } => Some(unreachable_server(address)),
             _ => None,
         }
+    }
+}
+
+fn refusal_hint(host: &RegistryHost, anonymous: bool, origin: &CredentialOrigin) -> String {
+    if let Some(hint) = variables_hint(origin) {
+        return hint;
+    }
+    match origin {
+        CredentialOrigin::Misdirected { .. } if anonymous => {
+            format!("{origin}; correct it, or log in with `qmt-plugins login {host}`")
+        }
+        _ if anonymous => format!(
+            "log in with `qmt-plugins login {host}`; logins of docker and podman are used as well"
+        ),
+        _ => format!(
+            "the credential may have expired or lack this right; `qmt-plugins login {host}` \
+             replaces it"
+        ),
+    }
+}
+
+fn variables_hint(origin: &CredentialOrigin) -> Option<String> {
+    matches!(origin, CredentialOrigin::Variables(_)).then(|| {
+        format!(
+            "the credential is from {origin}, which is used before stored logins: correct or unset \
+             it"
+        )
+    })
+}
+
+fn missing_hint(host: Option<&RegistryHost>, advice: &str) -> Option<String> {
+    match host {
+        None if advice.is_empty() => None,
+        None => Some(advice.to_owned()),
+        Some(host) => Some(format!(
+            "{advice}; for a private repository, many registries answer the same until you log in: \
+             `qmt-plugins login {host}`"
+        )),
     }
 }
 

@@ -25,7 +25,7 @@ fn only_temporary_answers_are_retryable() {
 
 #[test]
 fn messages_say_what_to_do() {
-    let error = ClientError::RealmRefused {
+    let error = TokenServerError::RealmRefused {
         host: "registry.example.com".parse().unwrap(),
         realm: RedactedUrl::from_text("https://auth.example.net/token?x=canary"),
         reason: "it is another host",

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use qmt_oci_ref::{Digest, RegistryHost, text};
 
+use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
 
+/// Longer pauses are not worth an exact number.
+const DAY: Duration = Duration::from_hours(24);
 /// Most names of images that a message lists.
 const NAMES_MAX: usize = 10;
 
@@ -76,6 +79,15 @@ pub(super) fn token_refused(
     }
 }
 
+pub(super) fn login_refused(host: &RegistryHost, status: u16) -> String {
+    let reason = if status == 403 {
+        ""
+    } else {
+        ": the user name or password is wrong"
+    };
+    format!("`{host}` refuses the login{reason} (status {status})")
+}
+
 pub(super) fn redirected(from: Option<&RegistryHost>) -> String {
     from.map_or_else(String::new, |host| {
         format!(", to which `{host}` redirects,")
@@ -88,15 +100,24 @@ pub(super) fn suffix(message: &str) -> String {
 }
 
 pub(super) fn pause(retry_after: Option<Duration>) -> String {
-    retry_after.map_or_else(String::new, |pause| {
-        format!(" and asks for a pause of {} s", pause.as_secs())
-    })
+    match retry_after {
+        None => String::new(),
+        Some(pause) if pause > DAY => " and asks for a pause of more than a day".to_owned(),
+        Some(pause) => format!(" and asks for a pause of {} s", pause.as_secs()),
+    }
 }
 
 pub(super) fn realm_hint(allow: Option<&str>, host: &RegistryHost) -> String {
     allow.map_or_else(String::new, |realm| {
         format!("; to trust it, set allow_realms = [\"{realm}\"] for registry `{host}`")
     })
+}
+
+pub(super) fn from_variables(origin: &CredentialOrigin) -> String {
+    match origin {
+        CredentialOrigin::Variables(_) => format!(", from {origin},"),
+        _ => String::new(),
+    }
 }
 
 pub(super) fn at_key(key: Option<&String>) -> String {

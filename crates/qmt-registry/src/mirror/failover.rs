@@ -37,7 +37,14 @@ impl Failover {
         loop {
             let Some(source) = self.sources.first().cloned() else {
                 let what = format!("{}@{}", self.from, self.blob.digest());
-                return Err(ClientError::NotFound { what, host: None }.into());
+                let message = String::new();
+                return Err(ClientError::NotFound {
+                    what,
+                    message,
+                    host: None,
+                    advice: "",
+                }
+                .into());
             };
             let deadline = self
                 .deadline

@@ -1,6 +1,9 @@
 //! Credentials: where they go, and where they never go.
 
+mod login;
+mod origins;
 mod realms;
+mod servers;
 mod tokens;
 mod without;
 
@@ -8,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use qmt_oci_ref::{Registry, manifest};
-use qmt_registry::credentials::Credential;
+use qmt_registry::credentials::{Credential, LoginError, TokenServerError};
 use qmt_registry::{ClientError, HttpRegistry, RegistryEvent};
 use qmt_testkit::{Auth, FakeRegistry, Fault, LoggedRequest, TokenOptions, TokenServer};
 

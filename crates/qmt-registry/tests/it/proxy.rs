@@ -211,7 +211,10 @@ async fn a_registry_without_tls_behind_a_proxy_is_at_fault() {
     });
     let error = through(&proxy, false).await;
     assert!(
-        matches!(error.detail(), Some(ClientError::Tls(TlsError::WithoutTls { .. }))),
+        matches!(
+            error.detail(),
+            Some(ClientError::Tls(TlsError::WithoutTls { .. }))
+        ),
         "{error:?}"
     );
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use qmt_oci_ref::{Descriptor, Registry, manifest};
+use qmt_registry::credentials::TokenServerError;
 use qmt_registry::{ClientError, HttpRegistry};
 use qmt_testkit::{
     Auth, FakeRegistry, Fault, LoggedRequest, PlainServer, TokenOptions, TokenServer,
@@ -299,7 +300,12 @@ async fn there_is_no_way_down_to_plain_http() {
         .unwrap();
     let error = resolve(&client, &server).await.unwrap_err();
     assert!(
-        matches!(error.detail(), Some(ClientError::RealmRefused { .. })),
+        matches!(
+            error.detail(),
+            Some(ClientError::TokenServer(
+                TokenServerError::RealmRefused { .. }
+            ))
+        ),
         "{error:?}"
     );
     assert!(other.requests().is_empty());

@@ -1,6 +1,6 @@
 //! `login` and `logout` through the command, in a home of their own.
 
-use qmt_testkit::FakeRegistry;
+use qmt_testkit::{Auth, FakeRegistry, Fault};
 
 use crate::command::{Answer, Desk};
 
@@ -109,4 +109,59 @@ fn logging_out_names_the_credential_that_stays() {
     let named = desk.write("other.json", &auths).display().to_string();
     let answer = desk.run_with(&logout, &[("REGISTRY_AUTH_FILE", &named)]);
     assert!(answer.stdout.contains(&named), "{}", answer.transcript());
+    let variable = format!("QMT_REGISTRY_{}_TOKEN", host.replace(['.', ':'], "_"));
+    let answer = desk.run_with(&logout, &[(&variable, "secret")]);
+    assert!(
+        answer.stdout.contains(&format!("`{variable}`"))
+            && answer.stdout.contains("unset")
+            && !answer.stdout.contains("podman"),
+        "{}",
+        answer.transcript()
+    );
+}
+
+/// What the registry did not ask for was not checked; a web site is no registry.
+#[test]
+fn a_credential_that_is_not_checked_is_reported() {
+    let (registry, desk) = scene();
+    let answer = login(&registry, &desk, "me", b"secret");
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    assert!(
+        answer.stdout.contains("was not checked") && !answer.stdout.contains("logged in"),
+        "{}",
+        answer.transcript()
+    );
+    let (registry, desk) = scene();
+    let page = Fault::on("GET", "/v2/")
+        .respond(200)
+        .body("<!doctype html>");
+    registry.fault(page.header("content-type", "text/html"));
+    let answer = login(&registry, &desk, "me", b"secret");
+    assert_eq!(answer.code, Some(5), "{}", answer.transcript());
+    assert!(!desk.path().join("home/.docker").exists());
+}
+
+/// A byte order mark, as PowerShell writes it, is not a part of the password.
+#[test]
+fn a_password_that_the_registry_accepts_is_stored() {
+    let auth = Auth::basic("me", "secret");
+    let registry = FakeRegistry::builder().auth(auth).start().unwrap();
+    let (_, desk) = scene();
+    let host = registry.host();
+    let config = format!("[registries.\"{host}\"]\nplain_http = true\n");
+    desk.write("plugins.toml", config);
+    let answer = login(&registry, &desk, "me", b"\xef\xbb\xbfsecret\r\n");
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    assert!(
+        answer.stdout.starts_with("logged in to") && !answer.stdout.contains("unset"),
+        "{}",
+        answer.transcript()
+    );
+    let answer = login(&registry, &desk, "me", b"wrong");
+    assert_eq!(answer.code, Some(5), "{}", answer.transcript());
+    let messages = answer.messages();
+    assert!(
+        messages.contains("the user name or password is wrong"),
+        "{messages}"
+    );
 }

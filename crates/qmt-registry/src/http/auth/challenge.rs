@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, header};
 use qmt_oci_ref::RegistryHost;
 
-use crate::error::ClientError;
+use crate::error::{ClientError, TokenServerError};
 use crate::limits::CHALLENGE_BYTES_MAX;
 
 /// A challenge that can be answered.
@@ -62,7 +62,10 @@ pub(crate) fn strongest(
         Ok(Challenge::Basic)
     } else {
         let host = host.clone();
-        Err(ClientError::Challenge { host, reason })
+        Err(ClientError::from(TokenServerError::Challenge {
+            host,
+            reason,
+        }))
     }
 }
 

@@ -12,26 +12,31 @@ mod token;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
+use qmt_oci_ref::RegistryHost;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub(super) use self::scope::{Access, AuthScope};
 pub(super) use self::session::{Auth, AuthOutcome, Authorization};
+use crate::credentials::CredentialOrigin;
 use crate::error::{ClientError, CredentialError};
 
-/// The header for a user name and password; the scheme does not allow every name.
-fn basic(username: &str, password: &SecretString) -> Result<HeaderValue, ClientError> {
-    let unusable = |reason| {
-        ClientError::from(CredentialError::Option {
-            origin: "username".to_owned(),
-            reason,
-        })
-    };
+/// The header for a user name and password, or the rule of the scheme that they break.
+fn basic(username: &str, password: &SecretString) -> Result<HeaderValue, &'static str> {
     if username.contains(':') {
-        return Err(unusable("basic authentication allows no `:` in it"));
+        return Err("basic authentication allows no `:` in the user name");
     }
     let joined = zeroize::Zeroizing::new(format!("{username}:{}", password.expose_secret()));
     let text = zeroize::Zeroizing::new(format!("Basic {}", STANDARD.encode(joined.as_bytes())));
-    sensitive(&text).ok_or_else(|| unusable("a header allows no control characters in it"))
+    sensitive(&text).ok_or("a header allows no control characters in it")
+}
+
+/// The error for a credential that can't be sent. [`Auth`] adds where it comes from.
+fn unusable(host: &RegistryHost, reason: &'static str) -> ClientError {
+    ClientError::from(CredentialError::Unusable {
+        host: host.clone(),
+        origin: CredentialOrigin::default(),
+        reason,
+    })
 }
 
 /// The header for a token; `None` where a header does not allow its characters.

@@ -9,7 +9,7 @@ use qmt_oci_ref::RegistryHost;
 use qmt_oci_ref::address::AddressKind;
 use url::Url;
 
-use crate::error::ClientError;
+use crate::error::{ClientError, TokenServerError};
 use crate::http::transport::{literal, same_origin, unsafe_part};
 use crate::redact::RedactedUrl;
 
@@ -44,11 +44,13 @@ pub(crate) fn check(
     allow_realms: &[String],
     realm: &str,
 ) -> Result<Realm, ClientError> {
-    let refuse = |reason, allow: Option<&Url>| ClientError::RealmRefused {
-        host: host.clone(),
-        realm: RedactedUrl::from_text(realm),
-        reason,
-        allow: allow.map(authority),
+    let refuse = |reason, allow: Option<&Url>| {
+        ClientError::from(TokenServerError::RealmRefused {
+            host: host.clone(),
+            realm: RedactedUrl::from_text(realm),
+            reason,
+            allow: allow.map(authority),
+        })
     };
     if realm.chars().any(|c| c.is_control() || c == ' ') {
         return Err(refuse("it has spaces or control characters", None));
@@ -81,12 +83,12 @@ pub(crate) fn check(
 
 /// The error for a credential that would be sent to an untrusted realm.
 pub(crate) fn untrusted(host: &RegistryHost, realm: &Url) -> ClientError {
-    ClientError::RealmRefused {
+    ClientError::from(TokenServerError::RealmRefused {
         host: host.clone(),
         realm: RedactedUrl::from(realm),
         reason: "it is another host, so the credential is not sent to it",
         allow: Some(authority(realm)),
-    }
+    })
 }
 
 /// Whether an entry of `allow_realms` (`host`, `host:port` or a URL's origin) covers `url`. Without

@@ -4,6 +4,8 @@
 //! for another. The request that acquires a token holds the session's lock, so that any number of
 //! requests that were refused together cause one request to the token server.
 
+mod refusal;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,13 +14,14 @@ use http::{HeaderMap, HeaderValue};
 use qmt_oci_ref::Repository;
 use tokio::time::Instant;
 
+use self::refusal::{is_refusal, is_unusable};
 use super::challenge::{self, BearerChallenge, Challenge};
 use super::realm;
 use super::scope::{Access, AuthScope};
 use super::token::token;
-use super::{basic, bearer};
-use crate::credentials::{Credential, CredentialStore};
-use crate::error::{ClientError, CredentialError};
+use super::{basic, bearer, unusable};
+use crate::credentials::{Credential, CredentialOrigin, CredentialStore};
+use crate::error::{ClientError, TokenServerError};
 use crate::events::RegistryEvent;
 use crate::http::transport::{Context, Failure};
 use crate::limits::TOKENS_HELD_MAX;
@@ -94,13 +97,19 @@ struct Session {
 
 impl Session {
     /// Continues without the refused credential.
-    fn drop_credential(&mut self, context: &Context, scope: &AuthScope<'_>) {
+    fn drop_credential(
+        &mut self,
+        context: &Context,
+        scope: &AuthScope<'_>,
+        origin: CredentialOrigin,
+    ) {
         self.authorization = None;
         self.credential_state = CredentialState::Refused;
         let repository = scope.repository.map(Repository::path);
         context.events.send(RegistryEvent::CredentialRefused {
             host: scope.endpoint.host.clone(),
             repository: repository.unwrap_or_default().to_owned(),
+            origin,
         });
     }
 }
@@ -160,13 +169,20 @@ impl Auth {
             if !self.may_drop_credential(scope, Some(used)) {
                 return Ok(AuthOutcome::Refused);
             }
-            session.drop_credential(context, scope);
+            session.drop_credential(context, scope, self.origin(scope));
         }
         session.authorization = None;
         match challenge::strongest(&scope.endpoint.host, headers)? {
             Challenge::Bearer(challenge) => {
                 lock(&self.bearer_origins).insert(scope.origin());
-                self.renew(context, scope, &mut session, &challenge).await?;
+                let was_refused = session.credential_state == CredentialState::Refused;
+                match self.renew(context, scope, &mut session, &challenge).await {
+                    // The registry's refusal of the credential is the reason.
+                    Err(failure) if was_refused && is_refusal(&failure) => {
+                        return Ok(AuthOutcome::Refused);
+                    }
+                    renewed => renewed?,
+                }
                 session.challenge = Some(challenge);
                 Ok(AuthOutcome::Retry)
             }
@@ -187,7 +203,12 @@ impl Auth {
         let base = &scope.endpoint.base;
         let withhold = |reason| {
             let url = RedactedUrl::from(base);
-            Err(ClientError::CredentialWithheld { url, reason })
+            let origin = self.origin(scope);
+            Err(ClientError::CredentialWithheld {
+                url,
+                reason,
+                origin,
+            })
         };
         let (username, password) = match self.credential(scope, session).await? {
             Some(Credential::Basic { username, password }) => (username, password),
@@ -197,7 +218,10 @@ impl Auth {
         if base.scheme() == "http" && lock(&self.bearer_origins).contains(&scope.origin()) {
             return withhold("it required a token before, and requires a password over HTTP now");
         }
-        let header = basic(&username, &password)?;
+        let header = basic(&username, &password).map_err(|reason| {
+            let error = unusable(&scope.endpoint.host, reason);
+            self.with_origin(scope, error)
+        })?;
         if used.is_some_and(|used| used.header == header) {
             return Ok(AuthOutcome::Refused);
         }
@@ -224,7 +248,7 @@ impl Auth {
         let session = self.session(scope);
         let mut session = session.lock().await;
         if session.credential_state == CredentialState::InUse {
-            session.drop_credential(context, scope);
+            session.drop_credential(context, scope, self.origin(scope));
         }
     }
 
@@ -265,10 +289,10 @@ impl Auth {
             credential => credential?,
         };
         if let Some(Credential::Bearer(token)) = &credential {
-            let header = bearer(token).ok_or(ClientError::from(CredentialError::Option {
-                origin: endpoint.host.to_string(),
-                reason: "the token has characters that a header does not allow",
-            }))?;
+            let header = bearer(token).ok_or_else(|| {
+                let reason = "the token has characters that a header does not allow";
+                self.with_origin(scope, unusable(&endpoint.host, reason))
+            })?;
             session.authorization = Some(Authorization {
                 header,
                 kind: Kind::Token,
@@ -280,12 +304,17 @@ impl Auth {
         let realm = realm::check(&endpoint.host, &endpoint.base, allow, &challenge.realm)?;
         let service = challenge.service.as_deref();
         let scopes = scope.tokens(challenge.scope.as_deref());
-        let request =
-            async |credential| token(context, endpoint, &realm, service, &scopes, credential).await;
+        let request = async |credential| {
+            let token = token(context, endpoint, &realm, service, &scopes, credential).await;
+            token.map_err(|Failure { error, retry_after }| {
+                let error = self.with_origin(scope, error);
+                Failure { error, retry_after }
+            })
+        };
         let token = match request(credential.as_ref()).await {
             Err(failure) if !is_refusal(&failure) => return Err(failure),
             Err(refused) if credential.is_some() && self.may_read_anonymously(scope) => {
-                session.drop_credential(context, scope);
+                session.drop_credential(context, scope, self.origin(scope));
                 match request(None).await {
                     Err(second) if is_refusal(&second) => return Err(refused),
                     token => token?,
@@ -299,10 +328,12 @@ impl Auth {
             }
             Ok(token) => token,
         };
-        let header = bearer(&token.text).ok_or_else(|| ClientError::Token {
-            realm: RedactedUrl::from(&realm.url),
-            reason: "it has characters that a header does not allow",
-            source: None,
+        let header = bearer(&token.text).ok_or_else(|| {
+            ClientError::from(TokenServerError::NoToken {
+                realm: RedactedUrl::from(&realm.url),
+                reason: "it has characters that a header does not allow",
+                source: None,
+            })
         })?;
         let kind = if credential.is_some() && session.credential_state == CredentialState::InUse {
             Kind::Token
@@ -355,24 +386,6 @@ impl Auth {
         }
         Arc::clone(sessions.entry(key).or_default())
     }
-}
-
-/// Whether a file or helper with a credential can't be used. Docker's files are shared by many
-/// programs, so the request is still tried without it; after an error in a variable it is not.
-fn is_unusable(error: &ClientError) -> bool {
-    let ClientError::Caller(error) = error else {
-        return false;
-    };
-    matches!(
-        error.downcast_ref(),
-        Some(ClientError::Credential(
-            CredentialError::File { .. } | CredentialError::Helper { .. }
-        ))
-    )
-}
-
-fn is_refusal(failure: &Failure) -> bool {
-    matches!(failure.error, ClientError::TokenRefused { .. })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

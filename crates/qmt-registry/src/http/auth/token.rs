@@ -12,10 +12,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use super::basic;
 use super::realm::{self, Realm, RealmTrust};
-use crate::credentials::Credential;
-use crate::error::ClientError;
+use super::{basic, unusable};
+use crate::credentials::{Credential, CredentialOrigin};
+use crate::error::{ClientError, TokenServerError};
 use crate::http::transport::{
     Body, Context, Endpoint, Failure, Payload, Secrets, check_address, exchange, is_of_proxy,
     is_redirect, is_web_page, location, retry_after, same_origin,
@@ -69,9 +69,18 @@ pub(super) async fn token(
             url.query_pairs_mut().extend_pairs(parameters);
         }
         if let Some(Credential::Basic { username, password }) = credential {
-            headers.insert(header::AUTHORIZATION, basic(username, password)?);
+            let basic = basic(username, password);
+            let basic = basic.map_err(|reason| unusable(&endpoint.host, reason))?;
+            headers.insert(header::AUTHORIZATION, basic);
         }
         (Method::GET, Payload::Empty)
+    };
+    let sent = Sent {
+        host: &endpoint.host,
+        realm: RedactedUrl::from(&realm.url),
+        secrets: secrets_of(credential, &headers),
+        anonymous: credential.is_none(),
+        is_exchange: method == Method::POST,
     };
     let mut trust = realm.trust;
     for _ in 0..=context.limits.redirects {
@@ -82,16 +91,11 @@ pub(super) async fn token(
             RealmTrust::Operator => endpoint.trusted_client(&url)?,
             RealmTrust::Known | RealmTrust::Untrusted => endpoint.foreign_client(&url)?,
         };
-        let response = exchange(context, &client, &method, &url, headers.clone(), &payload).await?;
+        let response = exchange(context, &client, &method, &url, headers.clone(), &payload).await;
+        let response = response.map_err(|error| sent.failed(error))?;
         if !is_redirect(response.status()) {
-            let sent = Sent {
-                host: &endpoint.host,
-                realm: RedactedUrl::from(&realm.url),
-                proxy: client.answering_proxy(&url),
-                secrets: secrets_of(credential, &headers),
-                anonymous: credential.is_none(),
-            };
-            return read(context, response, sent, &url).await;
+            let proxy = client.answering_proxy(&url);
+            return read(context, response, sent, proxy, &url).await;
         }
         let to = location(&url, response.headers())?;
         let refuse = |reason| Err(ClientError::redirect_refused(&url, &to, reason).into());
@@ -119,10 +123,31 @@ pub(super) async fn token(
 struct Sent<'a> {
     host: &'a RegistryHost,
     realm: RedactedUrl,
-    /// The proxy that may have answered in place of the token server.
-    proxy: Option<RedactedUrl>,
     secrets: Secrets,
     anonymous: bool,
+    /// Whether it was an identity token.
+    is_exchange: bool,
+}
+
+impl Sent<'_> {
+    fn refused(&self, status: u16, message: String) -> ClientError {
+        ClientError::TokenRefused {
+            host: self.host.clone(),
+            realm: self.realm.clone(),
+            status,
+            anonymous: self.anonymous,
+            origin: CredentialOrigin::default(),
+            message,
+        }
+    }
+
+    fn failed(&self, source: ClientError) -> ClientError {
+        ClientError::from(TokenServerError::Failed {
+            host: self.host.clone(),
+            realm: self.realm.clone(),
+            source: Box::new(source),
+        })
+    }
 }
 
 fn secrets_of(credential: Option<&Credential>, headers: &HeaderMap) -> Secrets {
@@ -137,20 +162,21 @@ async fn read(
     context: &Context,
     response: reqwest::Response,
     sent: Sent<'_>,
+    // The one that may have answered in place of the token server.
+    proxy: Option<RedactedUrl>,
     url: &Url,
 ) -> Result<Token, Failure> {
     let status = response.status();
     let retry_after = retry_after(response.headers(), SystemTime::now());
     let body = Body::new(response, url, &context.limits);
-    let realm = sent.realm;
     if !status.is_success() {
         let text = body.beginning().await;
         let message = sent.secrets.message(&text);
         let status = status.as_u16();
-        let url = realm.clone();
+        let url = RedactedUrl::from(url);
         // Token servers describe errors as JSON, in various forms.
         let is_of_server = serde_json::from_slice::<serde_json::Value>(&text.bytes).is_ok();
-        let proxy = sent.proxy.filter(|_| is_of_proxy(status, is_of_server));
+        let proxy = proxy.filter(|_| is_of_proxy(status, is_of_server));
         let error = match (status, proxy) {
             (_, Some(proxy)) => ClientError::ProxyAnswer {
                 proxy,
@@ -158,27 +184,28 @@ async fn read(
                 status,
                 message,
             },
-            (400 | 401 | 403, _) => ClientError::TokenRefused {
+            // Servers that take no identity tokens do not know the request.
+            (404 | 405 | 501, _) if sent.is_exchange => sent.refused(status, message),
+            (400 | 401 | 403, _) => sent.refused(status, message),
+            (429, _) => sent.failed(ClientError::RateLimited {
                 host: sent.host.clone(),
-                realm,
-                status,
-                anonymous: sent.anonymous,
+                url,
+                retry_after,
                 message,
-            },
-            (429, _) => ClientError::RateLimited { url, retry_after },
-            _ => ClientError::Status {
+            }),
+            _ => sent.failed(ClientError::Status {
                 url,
                 status,
                 from: None,
                 message,
-            },
+            }),
         };
         return Err(Failure { error, retry_after });
     }
     let content = body
         .whole(context.limits.token_body, "the token answer (bytes)")
         .await?;
-    Ok(parse(&content, &realm)?)
+    Ok(parse(&content, &sent.realm)?)
 }
 
 #[derive(Deserialize)]
@@ -191,10 +218,12 @@ struct Answer {
 
 /// Reads a token server's answer.
 fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Token, ClientError> {
-    let refuse = |reason, source| ClientError::Token {
-        realm: realm.clone(),
-        reason,
-        source,
+    let refuse = |reason, source| {
+        ClientError::from(TokenServerError::NoToken {
+            realm: realm.clone(),
+            reason,
+            source,
+        })
     };
     if is_web_page(content) {
         return Err(refuse("its answer is an HTML page", None));

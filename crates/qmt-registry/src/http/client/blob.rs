@@ -125,7 +125,7 @@ impl Transfer {
         let digest = self.proof.blob().digest();
         let what = format!("{}@{digest}", self.from);
         let rest = format!("blobs/{digest}");
-        Request::read(&self.endpoint, &self.from, &rest, what)
+        Request::read(&self.endpoint, &self.from, &rest, what).part()
     }
 
     async fn request(&self) -> Result<Opened, Failure> {

@@ -56,7 +56,13 @@ impl Operation<'_> {
             (None, Some(tag)) => (format!("manifests/{tag}"), format!("{repository}:{tag}")),
             (None, None) => {
                 let what = reference.to_string();
-                return Err(ClientError::NotFound { what, host: None });
+                let message = String::new();
+                return Err(ClientError::NotFound {
+                    what,
+                    message,
+                    host: None,
+                    advice: "",
+                });
             }
         };
         let request =
@@ -112,6 +118,12 @@ pub(super) fn digest_hints(headers: &HeaderMap) -> Vec<Digest> {
         .iter()
         .filter_map(|value| value.to_str().ok()?.trim().parse().ok())
         .collect()
+}
+
+/// Whether an answer is declared to be a web page. Web sites send one for paths that they do not
+/// have, with status 200.
+pub(super) fn is_html(headers: &HeaderMap) -> bool {
+    content_type(headers).is_some_and(|declared| declared.as_ref() == "text/html")
 }
 
 /// The media type of an answer, without parameters and in lower case, as media types compare.

@@ -5,6 +5,7 @@
 
 mod blob;
 mod hosts;
+mod login;
 mod manifest;
 mod operation;
 mod referrers;
@@ -32,7 +33,7 @@ use self::operation::{Operation, Request};
 use super::auth::Auth;
 use super::transport::HostOptions;
 use crate::credentials::{Credential, CredentialChain, Environment};
-use crate::error::ClientError;
+use crate::error::{ClientError, hint};
 use crate::events::Events;
 use crate::limits::MIRROR_TRIES_MAX;
 use crate::writer::{BlobContent, RegistryWriter};
@@ -61,27 +62,22 @@ impl HttpRegistry {
         HttpRegistryBuilder::default()
     }
 
-    /// Checks whether `host` accepts `credential`. There is no fallback to anonymous access.
+    /// Checks whether `host` accepts `credential`, without a fallback to anonymous access. Returns
+    /// whether the registry asked for the credential: if not, nothing is known about it.
     ///
     /// # Errors
     ///
-    /// [`ClientError::Unauthorized`] or [`ClientError::TokenRefused`] where it does not, and the
-    /// network's errors.
+    /// [`ClientError::Login`] where it does not accept it, and the network's errors.
     pub async fn check_credential(
         &self,
         host: &RegistryHost,
         credential: Credential,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<bool, RegistryError> {
         let endpoint = self.inner.endpoint(host)?;
         let store = CredentialChain::over(Environment::default());
         let store = store.with_explicit(endpoint.host.clone(), credential);
         let auth = Auth::new(Some(Arc::new(store)), false);
-        let mut url = endpoint.base.clone();
-        url.set_path("/v2/");
-        let check = self.inner.run(&auth, &endpoint, async |mut operation| {
-            let request = Request::check(operation.endpoint, url, host.to_string());
-            operation.send(&request, &[200]).await.map(|_| ())
-        });
+        let check = self.inner.run(&auth, &endpoint, Operation::log_in);
         Ok(check.await?)
     }
 
@@ -161,7 +157,7 @@ impl HttpRegistry {
         &self,
         reference: &Reference,
         limit: u64,
-    ) -> Result<RawManifest, RegistryError> {
+    ) -> Result<RawManifest, ClientError> {
         let endpoint = self.inner.endpoint(reference.host())?;
         let fetch = self
             .inner
@@ -171,7 +167,7 @@ impl HttpRegistry {
                 }
                 operation.fetch_manifest(reference, limit).await
             });
-        Ok(fetch.await?)
+        fetch.await
     }
 }
 
@@ -179,7 +175,7 @@ impl HttpRegistry {
 impl Registry for HttpRegistry {
     async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
         let limit = self.inner.context.limits.manifest;
-        self.fetch_manifest(reference, limit).await
+        Ok(self.fetch_manifest(reference, limit).await?)
     }
 
     async fn manifest(
@@ -187,7 +183,13 @@ impl Registry for HttpRegistry {
         pin: &PinnedReference,
         limit: u64,
     ) -> Result<RawManifest, RegistryError> {
-        self.fetch_manifest(&pin.clone().into(), limit).await
+        let fetched = self.fetch_manifest(&pin.clone().into(), limit).await;
+        Ok(fetched.map_err(|mut error| {
+            if let ClientError::NotFound { advice, .. } = &mut error {
+                *advice = hint::PINNED;
+            }
+            error
+        })?)
     }
 
     async fn blob(

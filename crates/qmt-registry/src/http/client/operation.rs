@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::retry::Attempts;
-use crate::error::ClientError;
+use crate::error::{ClientError, hint};
 use crate::events::RegistryEvent;
 use crate::http::auth::{Access, Auth, AuthOutcome, AuthScope, Authorization};
 use crate::http::transport::{
@@ -27,6 +27,10 @@ pub(super) struct Request<'a> {
     pub(super) spec: RequestSpec<'a>,
     /// What is asked for, for errors.
     pub(super) what: String,
+    /// What to do if that does not exist.
+    pub(super) advice: &'static str,
+    /// Whether access to it may be denied by a status 404.
+    pub(super) may_be_private: bool,
 }
 
 impl<'a> Request<'a> {
@@ -67,7 +71,24 @@ impl<'a> Request<'a> {
             headers: HeaderMap::new(),
             payload: Payload::Empty,
         };
-        Self { scope, spec, what }
+        let advice = match access {
+            Access::Push => hint::REPOSITORY,
+            Access::Pull => hint::NAMED,
+            Access::Check => "",
+        };
+        Self {
+            scope,
+            spec,
+            what,
+            advice,
+            may_be_private: true,
+        }
+    }
+
+    /// The request for a part of an image whose manifest was read.
+    pub(super) fn part(mut self) -> Self {
+        (self.advice, self.may_be_private) = (hint::PART, false);
+        self
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
@@ -181,7 +202,8 @@ pub(super) async fn once(
                 let anonymous = auth.is_without_credential(scope, used).await?;
                 let secrets = Secrets::of_header(header);
                 let text = answer.body(&context.limits).beginning().await;
-                return Err(unauthorized(request, 401, anonymous, secrets.message(&text)).into());
+                let message = secrets.message(&text);
+                return Err(unauthorized(auth, request, 401, anonymous, message).into());
             }
             authorization = auth.current(context, scope).await?;
             is_fresh = true;
@@ -190,53 +212,82 @@ pub(super) async fn once(
         if accept.contains(&answer.status.as_u16()) {
             return Ok(answer);
         }
-        let proxy = answer.proxy.clone();
-        let has_api_version = answer.headers().contains_key(API_VERSION);
         let is_forbidden = answer.status == StatusCode::FORBIDDEN && is_same_origin;
-        let retry_after = retry_after(answer.headers(), SystemTime::now());
-        let (status, url) = (answer.status.as_u16(), RedactedUrl::from(&answer.url));
-        // After a redirect, the answer is the store's and not the registry's.
-        let is_registry = scope.endpoint.is_origin_of(&answer.url);
-        let secrets = Secrets::of_header(header);
-        let text = answer.body(&context.limits).beginning().await;
-        let message = secrets.message(&text);
-        let is_of_server = has_api_version || is_registry_error(&text.bytes);
-        if let Some(proxy) = proxy.filter(|_| is_of_proxy(status, is_of_server)) {
-            let error = ClientError::ProxyAnswer {
-                proxy,
-                url,
-                status,
-                message,
-            };
-            return Err(Failure { error, retry_after });
-        }
+        let used = authorization.as_ref();
+        let failure = failure(context, auth, request, used, answer).await;
+        let is_of_proxy = matches!(failure.error, ClientError::ProxyAnswer { .. });
         if is_forbidden
-            && let Some(answer) =
-                anonymously(context, auth, request, accept, authorization.as_ref()).await
+            && !is_of_proxy
+            && let Some(answer) = anonymously(context, auth, request, accept, used).await
         {
             return Ok(answer);
         }
-        let host = scope.endpoint.host.clone();
-        let error = match status {
-            404 => ClientError::NotFound {
-                what: request.what.clone(),
-                host: scope.repository.and(Some(host)).filter(|_| is_registry),
-            },
-            401 | 403 if is_registry => {
-                let used = authorization.as_ref();
-                let anonymous = auth.is_without_credential(scope, used).await?;
-                unauthorized(request, status, anonymous, message)
-            }
-            429 => ClientError::RateLimited { url, retry_after },
-            _ => ClientError::Status {
-                url,
-                status,
-                from: Some(host).filter(|_| !is_registry),
-                message,
-            },
-        };
-        return Err(Failure { error, retry_after });
+        return Err(failure);
     }
+}
+
+/// What an answer means that was not asked for.
+async fn failure(
+    context: &Context,
+    auth: &Auth,
+    request: &Request<'_>,
+    used: Option<&Authorization>,
+    answer: Answer,
+) -> Failure {
+    let scope = &request.scope;
+    let proxy = answer.proxy.clone();
+    let has_api_version = answer.headers().contains_key(API_VERSION);
+    let retry_after = retry_after(answer.headers(), SystemTime::now());
+    let (status, url) = (answer.status.as_u16(), RedactedUrl::from(&answer.url));
+    // After a redirect, the answer is the store's and not the registry's.
+    let is_registry = scope.endpoint.is_origin_of(&answer.url);
+    let secrets = Secrets::of_header(used.map(|used| &used.header));
+    let text = answer.body(&context.limits).beginning().await;
+    let message = secrets.message(&text);
+    let host = scope.endpoint.host.clone();
+    let is_of_server = has_api_version || is_registry_error(&text.bytes);
+    let of_proxy = proxy.filter(|_| is_of_proxy(status, is_of_server));
+    let error = match (status, of_proxy) {
+        (_, Some(proxy)) => ClientError::ProxyAnswer {
+            proxy,
+            url,
+            status,
+            message,
+        },
+        (200..=299, _) if text.is_web_page() => {
+            let what = "the answer of a registry";
+            ClientError::WebPage { url, what }
+        }
+        (404, _) => ClientError::NotFound {
+            what: request.what.clone(),
+            message,
+            // Where its manifest was read, access to a part is not denied.
+            host: scope
+                .repository
+                .and(Some(host))
+                .filter(|_| is_registry && request.may_be_private),
+            advice: request.advice,
+        },
+        (400 | 401 | 403 | 422, _) if is_registry && is_denied(status, &text.bytes) => {
+            match auth.is_without_credential(scope, used).await {
+                Ok(anonymous) => unauthorized(auth, request, status, anonymous, message),
+                Err(error) => error,
+            }
+        }
+        (429, _) => ClientError::RateLimited {
+            host,
+            url,
+            retry_after,
+            message,
+        },
+        _ => ClientError::Status {
+            url,
+            status,
+            from: Some(host).filter(|_| !is_registry),
+            message,
+        },
+    };
+    Failure { error, retry_after }
 }
 
 /// Sends a forbidden request again without the credential. The token server may have accepted a
@@ -258,7 +309,21 @@ async fn anonymously(
     Some(answer)
 }
 
-fn unauthorized(
+/// Whether an answer denies access. Some registries do so with the status of a malformed request.
+pub(super) fn is_denied(status: u16, body: &[u8]) -> bool {
+    if matches!(status, 401 | 403) {
+        return true;
+    }
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let errors = body.get("errors").and_then(serde_json::Value::as_array);
+    let codes = errors.into_iter().flatten().map(|error| &error["code"]);
+    codes
+        .into_iter()
+        .any(|code| code == "DENIED" || code == "UNAUTHORIZED")
+}
+
+pub(super) fn unauthorized(
+    auth: &Auth,
     request: &Request<'_>,
     status: u16,
     anonymous: bool,
@@ -269,6 +334,7 @@ fn unauthorized(
         what: request.what.clone(),
         status,
         anonymous,
+        origin: auth.origin(&request.scope),
         message,
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Spec: <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-referrers>
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,16 +18,19 @@ use qmt_oci_ref::{
 use tokio::time::timeout_at;
 use url::Url;
 
-use super::manifest::content_type;
-use super::operation::{Operation, Request};
+use super::manifest::{content_type, is_html};
+use super::operation::{Operation, Request, is_denied, unauthorized};
 use crate::error::{ClientError, Phase};
 use crate::events::RegistryEvent;
-use crate::http::transport::same_origin;
+use crate::http::transport::{ErrorBody, Secrets, is_web_page, same_origin};
 use crate::limits::{REFERRER_ANNOTATIONS_MAX, REFERRERS_ANNOTATIONS_MAX, REFERRERS_BYTES_MAX};
 use crate::redact::RedactedUrl;
 
-/// How registries without the API answer (404 by the specification).
-const NO_API: [u16; 9] = [200, 400, 404, 405, 406, 410, 415, 422, 501];
+/// How registries without the API answer (404 by the specification): what was requested does not
+/// exist or is not supported.
+const NO_API: [u16; 7] = [200, 404, 405, 406, 410, 415, 501];
+/// How registries answer for a tag that they do not have, or that no tag may have.
+const NO_TAG: [u16; 7] = [400, 405, 406, 410, 415, 422, 501];
 
 /// What could be read of the lists.
 pub(super) struct Listing {
@@ -104,7 +107,7 @@ impl Operation<'_> {
         let content = match self.receive(&list, limit).await {
             Ok(received) => received.content,
             Err(ClientError::NotFound { .. }) => return Ok(None),
-            Err(ClientError::Status { status, .. }) if NO_API.contains(&status) => return Ok(None),
+            Err(ClientError::Status { status, .. }) if NO_TAG.contains(&status) => return Ok(None),
             Err(error) => return Err(error),
         };
         let digest = subject.digest();
@@ -114,6 +117,24 @@ impl Operation<'_> {
         }
         let claims = read_claims(&content, subject, ClaimLimits::nothing())?;
         Ok(claims.is_index().then_some(content))
+    }
+
+    /// The error for a denial that has the status of a success.
+    async fn denied(
+        &self,
+        request: &Request<'_>,
+        content: &[u8],
+    ) -> Result<ClientError, ClientError> {
+        let (auth, scope) = (self.auth, &request.scope);
+        let current = auth.current(self.context, scope).await;
+        let used = current.map_err(|failure| failure.error)?;
+        let anonymous = auth.is_without_credential(scope, used.as_ref()).await?;
+        let secrets = Secrets::of_header(used.as_ref().map(|used| &used.header));
+        let message = secrets.message(&ErrorBody {
+            bytes: Bytes::copy_from_slice(content),
+            is_html: false,
+        });
+        Ok(unauthorized(auth, request, 200, anonymous, message))
     }
 
     /// Reads the API's pages into `listed`; `false` where the registry has no such API.
@@ -138,14 +159,14 @@ impl Operation<'_> {
             let accept: &[u16] = if is_first { &NO_API } else { &[200] };
             let answer = self.send(&request, accept).await?;
             let declared = Declared::of(content_type(answer.headers()).as_ref());
-            if answer.status.as_u16() != 200 || (is_first && declared == Declared::Other) {
+            if answer.status.as_u16() != 200 {
                 return Ok(false);
             }
+            let (is_page, url) = (is_html(answer.headers()), RedactedUrl::from(&answer.url));
             let next = next_page(&answer.url, answer.headers(), &self.endpoint.base);
-            let body = answer.body(limits);
-            let what = "a page of the referrers list (bytes)";
+            let (body, limit) = (answer.body(limits), limits.referrers_page.min(bytes_left));
             let content = match body
-                .whole(limits.referrers_page.min(bytes_left), what)
+                .whole(limit, "a page of the referrers list (bytes)")
                 .await
             {
                 Ok(content) => content,
@@ -156,11 +177,21 @@ impl Operation<'_> {
                 }
             };
             bytes_left = bytes_left.saturating_sub(content.len() as u64);
-            match listed.add(&content) {
-                Ok(()) => {}
+            if is_page || is_web_page(&content) {
+                let what = "the list of referrers";
+                return Err(ClientError::WebPage { url, what });
+            }
+            let added = match declared {
+                Declared::Other if is_first => return Ok(false),
+                _ => listed.add(&content),
+            };
+            match added {
+                Err(_) if is_denied(200, &content) => {
+                    return Err(self.denied(&request, &content).await?);
+                }
                 // Nothing says that it was meant as a list.
                 Err(_) if is_first && declared == Declared::Nothing => return Ok(false),
-                Err(error) => return Err(error),
+                added => added?,
             }
             match next? {
                 Some(next) => request.spec.url = next,
@@ -213,8 +244,9 @@ struct Listed<'a> {
     subject: &'a PinnedReference,
     limit: usize,
     annotations_left: usize,
-    digests: HashSet<Digest>,
     entries: Vec<Descriptor>,
+    /// Where in `entries` a digest is.
+    places: HashMap<Digest, usize>,
     was_read: bool,
     is_over: bool,
     /// How many entries cannot be read, and the rule that the first of them breaks.
@@ -227,8 +259,8 @@ impl<'a> Listed<'a> {
             subject,
             limit,
             annotations_left: REFERRERS_ANNOTATIONS_MAX,
-            digests: HashSet::new(),
             entries: Vec::new(),
+            places: HashMap::new(),
             was_read: false,
             is_over: false,
             unreadable: None,
@@ -272,14 +304,21 @@ impl<'a> Listed<'a> {
     }
 
     fn push(&mut self, descriptor: Descriptor) {
-        if self.digests.contains(descriptor.digest()) {
+        if let Some(listed) = self.places.get(descriptor.digest()) {
+            // A wrong size in one of two claims does not hide the content: the smaller one is read.
+            if let Some(first) = self.entries.get_mut(*listed)
+                && descriptor.size() < first.size()
+            {
+                *first = descriptor;
+            }
             return;
         }
         if self.entries.len() >= self.limit {
             self.is_over = true;
             return;
         }
-        self.digests.insert(descriptor.digest().clone());
+        let place = self.entries.len();
+        self.places.insert(descriptor.digest().clone(), place);
         self.entries.push(descriptor);
     }
 

@@ -71,7 +71,7 @@ impl Attempts {
         let Failure { error, retry_after } = failure;
         self.made = self.made.saturating_add(1);
         // Whether no server was reached: a mistyped port should be reported soon.
-        let is_absence = match &error {
+        let is_absence = match error.at_server() {
             ClientError::Unreachable { .. } => true,
             ClientError::Timeout { phase, .. } => *phase == Phase::Connect,
             _ => false,

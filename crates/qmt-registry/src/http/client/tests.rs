@@ -9,7 +9,7 @@ use qmt_oci_ref::{Reference, Registry as _, RegistryHost, manifest};
 use qmt_testkit::{Auth, FakeRegistry, Fault, TokenOptions, TokenServer};
 
 use super::HttpRegistry;
-use crate::error::ClientError;
+use crate::error::{ClientError, TokenServerError};
 use crate::http::HostOptions;
 use crate::http::transport::LookupFn;
 use crate::limits::Limits;
@@ -54,7 +54,7 @@ async fn assert_forbidden(host: &RegistryHost, reference: &Reference) {
     let error = error.downcast_ref::<ClientError>().unwrap();
     assert!(
         matches!(
-            error,
+            error.at_server(),
             ClientError::Transport {
                 retryable: false,
                 ..
@@ -140,7 +140,10 @@ async fn a_redirect_leads_where_the_registry_is() {
         .unwrap_err();
     let error = error.downcast_ref::<ClientError>().unwrap();
     assert!(
-        matches!(error, ClientError::RealmRefused { .. }),
+        matches!(
+            error,
+            ClientError::TokenServer(TokenServerError::RealmRefused { .. })
+        ),
         "{error:?}"
     );
     assert_eq!(inside.requests().len(), 1);

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 use qmt_oci_ref::{Descriptor, Digest, Repository};
 use url::Url;
 
-use super::manifest::digest_hints;
+use super::manifest::{digest_hints, is_html};
 use super::operation::{Operation, Request};
 use crate::blob;
 use crate::error::ClientError;
@@ -63,14 +63,14 @@ impl<'a> Upload<'a> {
         let url = self.operation.endpoint.url(self.to, &rest);
         let request = self.request(Method::HEAD, url);
         let answer = self.operation.send(&request, &[200, 404]).await?;
-        Ok(answer.status.as_u16() == 200)
+        Ok(answer.status.as_u16() == 200 && !is_html(answer.headers()))
     }
 
     /// Sends the last request of an upload. Returns whether the blob exists then: where the request
     /// failed, perhaps only its answer was lost.
     async fn finish(&mut self, request: &Request<'_>) -> Result<bool, ClientError> {
         match self.operation.once(request, &[201, 204]).await {
-            Ok(answer) => check_digest(&answer, self.blob.digest()).map(|()| true),
+            Ok(answer) => check_digest(answer.headers(), self.blob.digest()).map(|()| true),
             Err(failure) => {
                 self.operation.pause(failure, request).await?;
                 self.exists().await
@@ -237,11 +237,9 @@ fn with_digest(location: &Url, blob: &Descriptor) -> Url {
 }
 
 /// Compares the digest that a registry confirms.
-fn check_digest(answer: &Answer, expected: &Digest) -> Result<(), ClientError> {
+fn check_digest(headers: &HeaderMap, expected: &Digest) -> Result<(), ClientError> {
     let same_algorithm = |hint: &Digest| hint.algorithm() == expected.algorithm();
-    let confirmed = digest_hints(answer.headers())
-        .into_iter()
-        .find(same_algorithm);
+    let confirmed = digest_hints(headers).into_iter().find(same_algorithm);
     confirmed.map_or(Ok(()), |actual| blob::check_digest(expected, &actual))
 }
 

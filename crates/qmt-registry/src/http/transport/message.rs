@@ -18,6 +18,12 @@ pub(crate) struct ErrorBody {
     pub(crate) is_html: bool,
 }
 
+impl ErrorBody {
+    pub(crate) fn is_web_page(&self) -> bool {
+        self.is_html || is_web_page(&self.bytes)
+    }
+}
+
 impl Secrets {
     /// The text of an error body, escaped and cut. Empty if the body has no text.
     pub(crate) fn message(&self, body: &ErrorBody) -> String {

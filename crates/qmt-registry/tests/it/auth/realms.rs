@@ -13,7 +13,12 @@ async fn a_foreign_realm_gets_no_password() {
         .await
         .unwrap_err();
     assert!(
-        matches!(error.detail(), Some(ClientError::RealmRefused { .. })),
+        matches!(
+            error.detail(),
+            Some(ClientError::TokenServer(
+                TokenServerError::RealmRefused { .. }
+            ))
+        ),
         "{error:?}"
     );
     assert!(error.to_string().contains("allow_realms"), "{error}");
@@ -68,7 +73,12 @@ async fn hostile_realms_get_no_request() {
             .await
             .unwrap_err();
         assert!(
-            matches!(error.detail(), Some(ClientError::RealmRefused { .. })),
+            matches!(
+                error.detail(),
+                Some(ClientError::TokenServer(
+                    TokenServerError::RealmRefused { .. }
+                ))
+            ),
             "{realm}: {error:?}"
         );
         assert_eq!(server.requests().len(), 1, "{realm}");
@@ -105,7 +115,10 @@ async fn the_strongest_challenge_is_answered() {
             .await
             .unwrap_err();
         assert!(
-            matches!(error.detail(), Some(ClientError::Challenge { .. })),
+            matches!(
+                error.detail(),
+                Some(ClientError::TokenServer(TokenServerError::Challenge { .. }))
+            ),
             "{error:?}"
         );
     }

@@ -24,7 +24,10 @@ async fn hostile_token_answers_are_bounded_errors() {
         assert!(
             matches!(
                 error.detail(),
-                Some(ClientError::Token { .. } | ClientError::TooLarge { .. })
+                Some(
+                    ClientError::TokenServer(TokenServerError::NoToken { .. })
+                        | ClientError::TooLarge { .. }
+                )
             ),
             "{error:?}"
         );
@@ -158,33 +161,6 @@ async fn refusals_are_counted() {
         "{}",
         server.request_log()
     );
-}
-
-/// `login` checks a credential before it stores it.
-#[tokio::test]
-async fn a_credential_is_checked_alone() {
-    for auth in [
-        Auth::basic("alice", CANARY),
-        Auth::Token(options().anonymous_pull()),
-    ] {
-        let server = FakeRegistry::builder().auth(auth).serve().await;
-        let client = client(&server);
-        let good = Credential::basic("alice", CANARY);
-        client.check_credential(&server.host(), good).await.unwrap();
-        let wrong = Credential::basic("alice", "canary-wrong");
-        let error = client
-            .check_credential(&server.host(), wrong)
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(
-                error.detail(),
-                Some(ClientError::Unauthorized { .. } | ClientError::TokenRefused { .. })
-            ),
-            "{error:?}"
-        );
-        assert!(!full_text(&error).contains("canary"), "CFG-01");
-    }
 }
 
 /// CFG-01: no secret in an error, an event or a `Debug` form, after any failure.

@@ -119,7 +119,13 @@ fn malformed_challenges_are_errors() {
         b"realm=\"x\", Bearer",
     ] {
         let error = pick(&[hostile]).unwrap_err();
-        assert!(matches!(error, ClientError::Challenge { .. }), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                ClientError::TokenServer(TokenServerError::Challenge { .. })
+            ),
+            "{error:?}"
+        );
     }
     assert!(pick(&[]).is_err());
     // A malformed header next to a good one does not matter.

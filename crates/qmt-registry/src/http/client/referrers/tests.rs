@@ -146,3 +146,16 @@ fn subject() -> PinnedReference {
         .parse()
         .unwrap()
 }
+
+/// A claim of a size that is not read does not hide another claim for the same content.
+#[test]
+fn the_smallest_claim_for_a_digest_is_kept() {
+    let subject = subject();
+    let digest = Digest::sha256("x");
+    let entry = |size| format!(r#"{{"mediaType":"a/b","digest":"{digest}","size":{size}}}"#);
+    let mut listed = Listed::new(&subject, 3);
+    let claims = [1_000_000_000, 5, 7].map(entry);
+    listed.add(page(&claims).as_bytes()).unwrap();
+    let sizes: Vec<_> = listed.entries.iter().map(Descriptor::size).collect();
+    assert_eq!(sizes, [5]);
+}

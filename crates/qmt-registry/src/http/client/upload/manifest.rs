@@ -1,15 +1,16 @@
 //! Publishing a manifest, and adding it to its subject's list.
 
-use http::{HeaderName, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use qmt_oci_ref::manifest::{ClaimLimits, Claims, Document, Index, ManifestLimits};
 use qmt_oci_ref::{Descriptor, MediaType, PinnedReference, RawManifest, Reference, Repository};
 
+use super::super::manifest::digest_hints;
 use super::super::operation::Operation;
 use super::super::referrers::{fallback_tag, not_a_list};
 use super::{check_digest, push_request, refused};
 use crate::blob;
 use crate::error::ClientError;
-use crate::http::transport::{Answer, Payload};
+use crate::http::transport::Payload;
 use crate::redact::RedactedUrl;
 
 /// Sent by registries that add a manifest to its subject's list themselves.
@@ -31,9 +32,8 @@ impl Operation<'_> {
         let name = to
             .tag()
             .map_or_else(|| digest.to_string(), |tag| tag.as_str().to_owned());
-        let answer = self.put_manifest(to.repository(), &name, manifest).await?;
-        check_digest(&answer, digest)?;
-        if !answer.headers().contains_key(SUBJECT)
+        let headers = self.put_manifest(to.repository(), &name, manifest).await?;
+        if !headers.contains_key(SUBJECT)
             && let Some((subject, entry)) = referrer(to, manifest)?
         {
             self.add_to_list(&subject, entry).await?;
@@ -41,17 +41,30 @@ impl Operation<'_> {
         Ok(to.with_digest(digest.clone()))
     }
 
+    /// Sends a manifest, and returns the headers of the answer that confirms it.
     async fn put_manifest(
         &mut self,
         to: &Repository,
         name: &str,
         manifest: &RawManifest,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<HeaderMap, ClientError> {
         let url = self.endpoint.url(to, &format!("manifests/{name}"));
         let request = push_request(self.endpoint, to, Method::PUT, url)
             .payload(Payload::Bytes(manifest.bytes().clone()))
             .header(header::CONTENT_TYPE, manifest.media_type().as_ref());
-        self.send(&request, &[200, 201]).await
+        let answer = self.send(&request, &[200, 201]).await?;
+        let (headers, status) = (answer.headers().clone(), answer.status.as_u16());
+        check_digest(&headers, manifest.digest())?;
+        // Some registries answer 200 in place of 201, and so does every page of a web site.
+        if status == 200 && digest_hints(&headers).is_empty() {
+            let url = RedactedUrl::from(&answer.url);
+            let body = answer.body(&self.context.limits).beginning().await;
+            if body.is_web_page() {
+                let what = "a confirmation of the upload";
+                return Err(ClientError::WebPage { url, what });
+            }
+        }
+        Ok(headers)
     }
 
     /// Adds `entry` to the list under the subject's tag. Two clients can overwrite each other's

@@ -1,0 +1,80 @@
+//! Why no token was acquired.
+
+use qmt_oci_ref::{RegistryErrorKind, RegistryHost};
+
+use super::text::realm_hint;
+use super::{BoxError, ClientError};
+use crate::redact::RedactedUrl;
+
+/// Why no token was acquired, where the credential is not the reason.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenServerError {
+    /// The registry's challenge can't be answered.
+    #[error(
+        "`{host}` requires authentication (status 401) in a way that is not supported: {reason}"
+    )]
+    Challenge {
+        /// The registry.
+        host: RegistryHost,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// The token server does not get the credential, or no request at all.
+    #[error("`{host}` names `{realm}` as its token server, which is not used: {reason}{}",
+        realm_hint(.allow.as_deref(), .host))]
+    RealmRefused {
+        /// The registry.
+        host: RegistryHost,
+        /// The token server.
+        realm: RedactedUrl,
+        /// The rule that it breaks.
+        reason: &'static str,
+        /// The entry of `allow_realms` that would accept it, where one can.
+        allow: Option<String>,
+    },
+    /// The token server can't be reached, or answers with an error.
+    #[error("the token server `{realm}`, which `{host}` names, gives no token")]
+    Failed {
+        /// The registry.
+        host: RegistryHost,
+        /// The token server.
+        realm: RedactedUrl,
+        /// Why.
+        source: Box<ClientError>,
+    },
+    /// The token server's answer has no usable token.
+    #[error("the token server `{realm}` gave no usable token: {reason}")]
+    NoToken {
+        /// The token server.
+        realm: RedactedUrl,
+        /// What is wrong with the answer.
+        reason: &'static str,
+        /// Where the parser stopped, if it did; never a part of the answer.
+        source: Option<BoxError>,
+    },
+}
+
+impl TokenServerError {
+    pub(super) fn kind(&self) -> RegistryErrorKind {
+        match self {
+            Self::Failed { source, .. } => source.kind(),
+            Self::Challenge { .. } | Self::RealmRefused { .. } | Self::NoToken { .. } => {
+                RegistryErrorKind::Protocol
+            }
+        }
+    }
+
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Failed { host, source, .. } => match **source {
+                ClientError::Unreachable { .. } => Some(format!(
+                    "if that name is internal to the registry, the operator of `{host}` must set \
+                     its external URL there"
+                )),
+                _ => source.hint(),
+            },
+            Self::Challenge { .. } | Self::RealmRefused { .. } | Self::NoToken { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What the refusal of a credential means, and where the credential comes from.
+
+use super::Auth;
+use crate::credentials::CredentialOrigin;
+use crate::error::{ClientError, CredentialError, TokenServerError};
+use crate::http::auth::AuthScope;
+use crate::http::transport::Failure;
+
+impl Auth {
+    /// Where the credential of a request comes from.
+    pub(crate) fn origin(&self, scope: &AuthScope<'_>) -> CredentialOrigin {
+        let store = self.store.as_ref();
+        store.map_or_else(CredentialOrigin::default, |store| {
+            store.origin(&scope.endpoint.host)
+        })
+    }
+
+    /// Adds to an error where the credential comes from.
+    pub(super) fn with_origin(&self, scope: &AuthScope<'_>, mut error: ClientError) -> ClientError {
+        if let ClientError::TokenRefused { origin, .. }
+        | ClientError::Credential(CredentialError::Unusable { origin, .. }) = &mut error
+        {
+            *origin = self.origin(scope);
+        }
+        error
+    }
+}
+
+/// Whether a file or helper with a credential can't be used. Docker's files are shared by many
+/// programs, so the request is still tried without it; after an error in a variable it is not.
+pub(super) fn is_unusable(error: &ClientError) -> bool {
+    let ClientError::Caller(error) = error else {
+        return false;
+    };
+    matches!(
+        error.downcast_ref(),
+        Some(ClientError::Credential(
+            CredentialError::File { .. } | CredentialError::Helper { .. }
+        ))
+    )
+}
+
+/// Whether a token server gives no token for a credential. Some answer with an empty token.
+pub(super) fn is_refusal(failure: &Failure) -> bool {
+    matches!(
+        failure.error,
+        ClientError::TokenRefused { .. }
+            | ClientError::TokenServer(TokenServerError::NoToken { .. })
+    )
+}

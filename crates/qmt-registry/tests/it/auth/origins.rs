@@ -1,0 +1,141 @@
+//! Errors name the variables that a credential comes from, or that lead to none.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use qmt_oci_ref::RegistryError;
+use qmt_registry::credentials::{CredentialChain, CredentialOrigin, Environment};
+
+use super::*;
+
+/// The name of a variable with the credential of `server`.
+fn variable(server: &FakeRegistry, suffix: &str) -> String {
+    let host = server.host().to_string();
+    format!("QMT_REGISTRY_{}_{suffix}", host.replace(['.', ':'], "_"))
+}
+
+/// A client whose environment has these variables.
+fn with_variables(server: &FakeRegistry, set: &[(&str, &str)]) -> (HttpRegistry, Recorder) {
+    let environment: Environment = set.iter().map(|(name, value)| (*name, *value)).collect();
+    let events = Recorder::default();
+    let client = builder(server)
+        .credentials(Arc::new(CredentialChain::over(environment)))
+        .events(events.sink())
+        .build();
+    (client.unwrap(), events)
+}
+
+fn hint_of(error: &RegistryError) -> String {
+    error.detail().unwrap().hint().unwrap()
+}
+
+#[tokio::test]
+async fn a_refused_password_of_a_variable_is_named() {
+    for auth in [Auth::Token(options()), Auth::basic("alice", CANARY)] {
+        let server = image_behind(auth).await;
+        let (user, password) = (variable(&server, "USERNAME"), variable(&server, "PASSWORD"));
+        let set = [
+            (user.as_str(), "alice"),
+            (password.as_str(), "canary-wrong"),
+        ];
+        let (client, _) = with_variables(&server, &set);
+        for _ in 0..2 {
+            let error = resolve(&client, &server).await.unwrap_err();
+            let hint = hint_of(&error);
+            assert!(hint.contains(&password) && hint.contains("unset"), "{hint}");
+            assert!(!hint.contains("qmt-plugins login"), "{hint}");
+        }
+        // The good one, from a file that ends with a line break.
+        let good = format!("{CANARY}\r\n");
+        let set = [(user.as_str(), "alice"), (password.as_str(), good.as_str())];
+        let (client, _) = with_variables(&server, &set);
+        resolve(&client, &server).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_refused_token_of_a_variable_was_sent() {
+    let server = image_behind(Auth::Token(options())).await;
+    let token = variable(&server, "TOKEN");
+    let (client, _) = with_variables(&server, &[(&token, "canary-token")]);
+    for _ in 0..2 {
+        let error = resolve(&client, &server).await.unwrap_err();
+        let text = full_text(&error);
+        assert!(!text.contains("without one"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+        assert!(hint_of(&error).contains(&token), "{}", hint_of(&error));
+    }
+    let public = image_behind(Auth::Token(options().anonymous_pull())).await;
+    let token = variable(&public, "TOKEN");
+    let (client, events) = with_variables(&public, &[(&token, "canary-token")]);
+    resolve(&client, &public).await.unwrap();
+    let origin = CredentialOrigin::Variables(vec![token]);
+    let named = events.count(
+        |event| matches!(event, RegistryEvent::CredentialRefused { origin: from, .. } if *from == origin),
+    );
+    assert_eq!(named, 1, "{:?}", events.all());
+}
+
+#[tokio::test]
+async fn a_token_where_a_password_is_required_is_named() {
+    let server = image_behind(Auth::basic("alice", CANARY)).await;
+    let token = variable(&server, "TOKEN");
+    let (client, _) = with_variables(&server, &[(&token, "canary-token")]);
+    let error = resolve(&client, &server).await.unwrap_err();
+    assert!(
+        matches!(error.detail(), Some(ClientError::CredentialWithheld { .. })),
+        "{error:?}"
+    );
+    assert!(hint_of(&error).contains(&token), "{}", hint_of(&error));
+}
+
+#[tokio::test]
+async fn a_credential_that_cannot_be_sent_is_named() {
+    for auth in [Auth::Token(options()), Auth::basic("a:b", CANARY)] {
+        let is_token = matches!(auth, Auth::Token(_));
+        let server = image_behind(auth).await;
+        let (user, password) = (variable(&server, "USERNAME"), variable(&server, "PASSWORD"));
+        let token = variable(&server, "TOKEN");
+        let pair = [(user.as_str(), "a:b"), (password.as_str(), "canary")];
+        let alone = [(token.as_str(), "canary\nx")];
+        let cases: [(&[(&str, &str)], &str); 2] = [(&pair, &user), (&alone, &token)];
+        for (set, name) in &cases[..if is_token { 2 } else { 1 }] {
+            let (client, _) = with_variables(&server, set);
+            let error = resolve(&client, &server).await.unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(*name) && !text.contains("canary"), "{text}");
+        }
+    }
+}
+
+/// A variable that leads to no file is the likely reason for a missing credential.
+#[tokio::test]
+async fn a_variable_without_a_file_is_named() {
+    let server = image_behind(Auth::Token(options())).await;
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::create_dir(&secret).unwrap();
+    std::fs::write(secret.join(".dockerconfigjson"), "{}").unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let absent = folder.path().join("absent");
+    for (variable, path, words) in [
+        ("DOCKER_CONFIG", absent.as_path(), "does not exist"),
+        ("DOCKER_CONFIG", &empty, "no `config.json`"),
+        ("DOCKER_CONFIG", &secret, ".dockerconfigjson"),
+        ("DOCKER_CONFIG", Path::new("~/.docker"), "only shells"),
+        ("REGISTRY_AUTH_FILE", &absent, "does not exist"),
+    ] {
+        let set = [(variable, path.to_str().unwrap())];
+        let (client, _) = with_variables(&server, &set);
+        let hint = hint_of(&resolve(&client, &server).await.unwrap_err());
+        assert!(hint.contains(variable) && hint.contains(words), "{hint}");
+        assert!(hint.contains("qmt-plugins login"), "{hint}");
+    }
+    // A file without an entry for this registry is not wrong.
+    std::fs::write(empty.join("config.json"), "{}").unwrap();
+    let set = [("DOCKER_CONFIG", empty.to_str().unwrap())];
+    let (client, _) = with_variables(&server, &set);
+    let hint = hint_of(&resolve(&client, &server).await.unwrap_err());
+    assert!(!hint.contains("DOCKER_CONFIG"), "{hint}");
+}
