@@ -242,6 +242,22 @@ async fn an_old_tls_is_refused_at_once() {
     assert!(listener.accept().is_err(), "it was asked again");
 }
 
+/// A pipe without a writer is refused at once.
+#[cfg(unix)]
+#[test]
+fn a_pipe_as_a_certificate_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("ca.pem");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+    let options = HostOptions::new().ca_file(&pipe);
+    let host = "registry.invalid".parse().unwrap();
+    let refused = HttpRegistry::builder().host(host, options).build();
+    assert!(
+        matches!(refused.detail(), Some(ClientError::Options { .. })),
+        "{refused:?}"
+    );
+}
+
 /// A registry that speaks plain HTTP is a separate error, and gets no second request.
 #[tokio::test]
 async fn a_registry_without_tls_is_recognised_at_once() {

@@ -74,8 +74,8 @@ fn origins_are_compared_whole() {
 /// AUTH-05: a registry on the internet can't redirect to the local machine or its network.
 #[test]
 fn addresses_have_the_kind_of_the_registrys_network() {
-    let from = url("https://a.example/");
     use AddressKind::{Loopback, Metadata, Public, Special};
+    let from = url("https://a.example/");
     let allowed = |to: &str, registry| check_address(&from, &url(to), registry).is_ok();
     assert!(allowed("https://b.example/", Public));
     assert!(allowed("https://8.8.8.8/", Public));
