@@ -33,7 +33,10 @@ fn a_credential_that_cannot_be_used_is_refused() {
         (&["--password-stdin"], "--username NAME --password-stdin`"),
         (&["-u", "me", "-p", "s3cret"], "`--password-stdin`"),
     ] {
-        let answer = desk.run_fed(&[&["login", &host], arguments].concat(), b"s3cret");
+        let answer = desk.run_fed(
+            &[&["login", host.as_str()][..], arguments].concat(),
+            b"s3cret",
+        );
         assert_eq!(answer.code, Some(2), "{}", answer.transcript());
         assert!(answer.messages().contains(words), "{}", answer.transcript());
         assert!(!answer.stderr.contains("s3cret"), "{}", answer.stderr);
