@@ -132,11 +132,6 @@ async fn what_would_fail_later_is_found() {
             "registries",
             "absent.pem",
         ),
-        (
-            "path = \"echo.wasm\"\n[registries.\"ghcr.io\"]\nmirrors = [\"a b\"]",
-            "mirrors",
-            "a b",
-        ),
     ] {
         let error = folder.provider(lines).await.expect_err(lines);
         assert_eq!(error.kind(), ErrorKind::Config, "{lines}: {error}");

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 use qmt_oci_ref::{Registry as _, RegistryError, RegistryHost};
+use qmt_registry::credentials::TokenServerError;
 use qmt_registry::{ClientError, HostOptions, HttpRegistry, TlsError};
 use qmt_testkit::{FakeRegistry, TlsOptions};
 
@@ -155,7 +156,10 @@ async fn an_answer_in_place_of_a_token_server_is_of_the_proxy() {
             Some(ClientError::ProxyAnswer { proxy, .. }) if is_of_proxy => {
                 assert!(proxy.as_str().contains(&address), "{proxy}");
             }
-            Some(ClientError::TokenRefused { .. } | ClientError::Status { .. }) => {
+            Some(
+                ClientError::TokenRefused { .. }
+                | ClientError::TokenServer(TokenServerError::Failed { .. }),
+            ) => {
                 assert!(!is_of_proxy, "{status} {body}: {error:?}");
             }
             other => panic!("{status} {body}: {other:?}"),

@@ -120,6 +120,10 @@ fn wrong_types_and_syntax() {
          [[providers]]\nname = \"b\"\npath = \"oci://x\"\nnative = \"yes\"",
         &["`providers[1].native`", "use `deny`, `isolated`"],
     );
+    refused(
+        "[registries.\"ghcr.io\"]\nmirrors = [\"a b\"]",
+        &["mirrors", "`a b`"],
+    );
     refused("[oci\n", &["line 1"]);
     refused("[oci]\nparallel = 1\nparallel = 2", &["duplicate"]);
 }
