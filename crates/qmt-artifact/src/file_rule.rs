@@ -6,6 +6,7 @@ use std::fmt;
 use qmt_oci_ref::{Digest, PluginKind, text};
 
 use crate::error::{ArtifactError, escaped};
+use crate::extract::path::is_plain;
 
 /// The annotation by which a manifest or descriptor names the kind of plugin that it holds:
 /// `extism` or `wasm`, or `native`.
@@ -26,6 +27,28 @@ pub enum FileRule {
     Native,
     /// As [`Native`](Self::Native), but `plugin.wasm` comes before a library of another name.
     Either,
+}
+
+impl FileRule {
+    /// Makes the rule for the `file` of a config. An absolute path starts at the root of the image, as
+    /// names in its layers do.
+    ///
+    /// # Errors
+    /// [`ArtifactError::FileName`] if it is not a plain path.
+    pub fn named(file: &str) -> Result<Self, ArtifactError> {
+        Ok(Self::Named(plain_file(file)?.to_owned()))
+    }
+}
+
+/// Returns the `file` of a config as a relative path.
+pub(crate) fn plain_file(file: &str) -> Result<&str, ArtifactError> {
+    let relative = file.trim_start_matches('/');
+    if is_plain(relative.as_bytes()) {
+        return Ok(relative);
+    }
+    Err(ArtifactError::FileName {
+        file: escaped(file.as_bytes()),
+    })
 }
 
 impl fmt::Display for FileRule {

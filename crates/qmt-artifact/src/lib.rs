@@ -25,4 +25,4 @@ pub use self::extract::{ExtractSink, Extracted, extract};
 pub use self::file_rule::{FileRule, PLUGIN_TYPE_ANNOTATION};
 pub use self::limits::{ExtractLimits, SelectLimits};
 pub use self::platform::HostPlatform;
-pub use self::select::{Selection, SelectionRequest, plain_file, select};
+pub use self::select::{Selection, SelectionRequest, select};

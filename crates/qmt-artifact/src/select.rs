@@ -25,10 +25,9 @@ use qmt_oci_ref::{
     RegistryError, Repository,
 };
 
-pub use self::image::plain_file;
 use self::image::{Image, Reason};
 use crate::error::{ArtifactError, at_most};
-use crate::file_rule::FileRule;
+use crate::file_rule::{FileRule, plain_file};
 use crate::limits::SelectLimits;
 use crate::platform::HostPlatform;
 use crate::problem::Limit;

@@ -9,7 +9,6 @@ use crate::error::{ArtifactError, at_most, escaped};
 use crate::extract::candidate::{Matcher, looks_like_plugin};
 use crate::extract::encoding::{Encoding, is_encrypted, is_untyped};
 use crate::extract::file::path_of_title;
-use crate::extract::path::is_plain;
 use crate::extract::{LISTED, TITLE};
 use crate::file_rule::{FileRule, annotated_kind};
 use crate::platform::is_wasm;
@@ -236,21 +235,6 @@ impl Selector<'_> {
             }
         }
     }
-}
-
-/// Returns the `file` of a config as a relative path: an absolute one starts at the root of the image,
-/// as names in its layers do.
-///
-/// # Errors
-/// [`ArtifactError::FileName`] if it is not a plain path.
-pub fn plain_file(file: &str) -> Result<&str, ArtifactError> {
-    let relative = file.trim_start_matches('/');
-    if is_plain(relative.as_bytes()) {
-        return Ok(relative);
-    }
-    Err(ArtifactError::FileName {
-        file: escaped(file.as_bytes()),
-    })
 }
 
 /// Reports whether a layer of the manifest is Wasm by its media type.

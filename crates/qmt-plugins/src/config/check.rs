@@ -6,6 +6,7 @@ mod trust;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use qmt_artifact::FileRule;
 use qmt_oci_ref::{PluginKind, text};
 
 use super::{Config, ConfigError, NativeRule, OciConfig, ProviderConfig};
@@ -108,7 +109,7 @@ fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {
         let rule = format!("`{library}` must be the exact name of a library: `libcuda.so.1`");
         return fail("allow.libraries", rule);
     }
-    if let Some(Err(error)) = provider.file.as_deref().map(qmt_artifact::plain_file) {
+    if let Some(Err(error)) = provider.file.as_deref().map(FileRule::named) {
         return fail("file", error.to_string());
     }
     Ok(())

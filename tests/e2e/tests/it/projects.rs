@@ -25,8 +25,10 @@ fn kept() -> PathBuf {
 fn host(folder: &Path, file: &Path, lines: &str) -> PluginHost {
     let (path, cache) = (folder.join("plugins.toml"), kept().join("cache"));
     let config = format!(
-        "[oci]\ncache_dir = {cache:?}\n[[providers]]\nname = \"{NAME}\"\npath = {file:?}\n\
-         allow.native = true\n{lines}"
+        "[oci]\ncache_dir = \"{}\"\n[[providers]]\nname = \"{NAME}\"\npath = \"{}\"\n\
+         allow.native = true\n{lines}",
+        cache.display(),
+        file.display()
     );
     std::fs::write(&path, config).unwrap();
     let mut limits = Limits::default();

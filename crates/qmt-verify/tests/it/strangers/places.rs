@@ -199,7 +199,13 @@ struct Several {
 #[async_trait]
 impl Registry for Several {
     async fn resolve_all(&self, reference: &Reference) -> Vec<Result<RawManifest, RegistryError>> {
-        if !reference.tag().unwrap().as_str().ends_with(".sig") {
+        if reference
+            .tag()
+            .unwrap()
+            .as_str()
+            .strip_suffix(".sig")
+            .is_none()
+        {
             return vec![self.memory.resolve(reference).await];
         }
         let refused = || RegistryError::new(RegistryErrorKind::Content, "damaged");
