@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum AddressKind {
     /// Routed on the internet.
     Public,
-    /// Multicast, documentation, tunnels, reserved: no servers are there.
+    /// Multicast, documentation, tunnels, reserved. Some private networks use these addresses.
     Special,
     /// RFC 2544. Some VPN clients give out these addresses for all names.
     Benchmarking,
@@ -55,7 +55,7 @@ impl AddressKind {
     pub fn may_lead_to(self, target: Self) -> bool {
         match target {
             Self::Public => true,
-            Self::Special | Self::Metadata => false,
+            Self::Metadata => false,
             target => target == self,
         }
     }

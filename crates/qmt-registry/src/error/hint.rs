@@ -68,6 +68,7 @@ impl ClientError {
             | Self::Transport {
                 url,
                 answered: false,
+                retryable: true,
                 ..
             } if url.as_str().starts_with("http://") => {
                 let address = url.address();

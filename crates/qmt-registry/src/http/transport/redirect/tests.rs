@@ -88,9 +88,10 @@ fn addresses_have_the_kind_of_the_registrys_network() {
         "https://0x7f.1/",
         "https://0.0.0.0/",
         "https://[::]/",
-        "https://192.0.2.1/",
     ] {
         assert!(!allowed(to, Public) && !allowed(to, Special), "{to}");
     }
+    // Networks that use reserved addresses are their own kind.
+    assert!(allowed("https://192.0.2.1/", Special) && !allowed("https://192.0.2.1/", Public));
     assert!(!allowed("http://169.254.169.254/", Metadata));
 }
