@@ -90,14 +90,14 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     let start = text.find("://").map_or(0, |at| at + 3);
     let (scheme, rest) = text.split_at(start);
     let (name, query) = match rest.split_once('?') {
-        Some((name, _)) => (name, "?\u{2026}"),
+        Some((name, _)) => (name, "?***"),
         None => (rest, ""),
     };
     let host = name.rsplit_once('@').filter(|(before, after)| {
         before.contains(':') && !before.contains('/') && !is_like_digest(after)
     });
     match host {
-        Some((_, host)) => Cow::Owned(format!("{scheme}\u{2026}@{host}{query}")),
+        Some((_, host)) => Cow::Owned(format!("{scheme}***@{host}{query}")),
         None if query.is_empty() => Cow::Borrowed(text),
         None => Cow::Owned(format!("{scheme}{name}{query}")),
     }

@@ -79,11 +79,11 @@ fn errors_are_shown_with_causes_and_hint() {
 #[test]
 fn credentials_in_names_are_hidden() {
     for (text, shown) in [
-        ("u:secret@ghcr.io/a/b:1", "…@ghcr.io/a/b:1"),
-        ("oci://u:se@cret@ghcr.io/a/b", "oci://…@ghcr.io/a/b"),
-        ("u:secret@localhost:5000", "…@localhost:5000"),
-        ("ghcr.io/a/b:1?token=secret", "ghcr.io/a/b:1?…"),
-        ("https://u:secret@h/a?b=c", "https://…@h/a?…"),
+        ("u:secret@ghcr.io/a/b:1", "***@ghcr.io/a/b:1"),
+        ("oci://u:se@cret@ghcr.io/a/b", "oci://***@ghcr.io/a/b"),
+        ("u:secret@localhost:5000", "***@localhost:5000"),
+        ("ghcr.io/a/b:1?token=secret", "ghcr.io/a/b:1?***"),
+        ("https://u:secret@h/a?b=c", "https://***@h/a?***"),
     ] {
         assert_eq!(without_credentials(text), shown);
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use qmt_plugins::PluginSource;
 use qmt_plugins::config::{Config, scope_of};
-use qmt_plugins::oci_ref::{RegistryHost, manifest};
+use qmt_plugins::oci_ref::{RegistryHost, manifest, text};
 use qmt_plugins::publish::{PublishRequest, Published};
 use qmt_plugins::verify::KeySigner;
 use serde_json::json;
@@ -30,9 +30,9 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
         ));
     }
     let destination = PluginSource::parse_reference(&publish.reference).map_err(|error| {
-        let reference = &publish.reference;
+        let shown = text::without_credentials(&publish.reference);
         Failure::usage(format!(
-            "`{reference}` is not a destination to publish to: {error}"
+            "`{shown}` is not a destination to publish to: {error}"
         ))
     })?;
     if !destination.is_mutable() {
