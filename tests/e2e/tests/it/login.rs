@@ -23,6 +23,37 @@ fn login(registry: &FakeRegistry, desk: &Desk, user: &str, password: &[u8]) -> A
     desk.run_fed(&[&LOGIN[..], &[user, &host]].concat(), password)
 }
 
+/// CFG-01: people paste URLs with a password where a name is expected.
+#[test]
+fn a_password_in_a_name_is_not_shown() {
+    let (_, desk) = scene();
+    desk.write("p.wasm", "");
+    let name = "u:s3cret@ghcr.io/a/b:1";
+    let (oci, https) = (format!("oci://{name}"), format!("https://{name}"));
+    let query = "ghcr.io/a/b:1?token=s3cret";
+    let check = "[[providers]]\nname = \"p\"\npath = \"docker://u:s3cret@ghcr.io/a/b\"\n";
+    desk.write("other.toml", check);
+    for arguments in [
+        &["pull", &oci][..],
+        &["pull", query],
+        &["inspect", &https],
+        &["verify", name, "--format", "json"],
+        &["publish", &oci, "--wasm", "p.wasm"],
+        &["login", "u:s3cret@ghcr.io", "-u", "me", "--password-stdin"],
+        &["logout", "u:s3cret@ghcr.io"],
+        &["config", "check", "other.toml"],
+    ] {
+        let answer = desk.run_fed(arguments, b"x");
+        let text = answer.transcript();
+        assert_ne!(answer.code, Some(0), "{arguments:?}: {text}");
+        assert!(!text.contains("s3cret"), "{arguments:?}: {text}");
+        assert!(
+            text.contains("***") || arguments.contains(&"other.toml"),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn a_credential_that_cannot_be_used_is_refused() {
     let (registry, desk) = scene();
