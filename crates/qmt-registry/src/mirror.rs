@@ -183,13 +183,7 @@ impl Mirrors {
             }
         }
         let what = repository.to_string();
-        Err(ClientError::NotFound {
-            what,
-            message: String::new(),
-            host: None,
-            advice: "",
-        }
-        .into())
+        Err(ClientError::absent(what).into())
     }
 }
 

@@ -97,6 +97,16 @@ impl ClientError {
         }
     }
 
+    /// The error for `what`, which exists in no source, without an answer that says more.
+    pub(crate) fn absent(what: String) -> Self {
+        Self::NotFound {
+            what,
+            message: String::new(),
+            host: None,
+            advice: "",
+        }
+    }
+
     /// Whether the same request can succeed later.
     pub(crate) fn is_retryable(&self) -> bool {
         matches!(self.kind(), RegistryErrorKind::Network { retryable: true })

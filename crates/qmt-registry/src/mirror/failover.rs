@@ -37,14 +37,7 @@ impl Failover {
         loop {
             let Some(source) = self.sources.first().cloned() else {
                 let what = format!("{}@{}", self.from, self.blob.digest());
-                let message = String::new();
-                return Err(ClientError::NotFound {
-                    what,
-                    message,
-                    host: None,
-                    advice: "",
-                }
-                .into());
+                return Err(ClientError::absent(what).into());
             };
             let deadline = self
                 .deadline

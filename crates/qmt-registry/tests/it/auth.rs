@@ -8,10 +8,13 @@ mod tokens;
 mod without;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use qmt_oci_ref::{Registry, manifest};
-use qmt_registry::credentials::{Credential, LoginError, TokenServerError};
+use qmt_oci_ref::{Registry, RegistryError, manifest};
+use qmt_registry::credentials::{
+    Credential, CredentialChain, Environment, LoginError, TokenServerError,
+};
 use qmt_registry::{ClientError, HttpRegistry, RegistryEvent};
 use qmt_testkit::{Auth, FakeRegistry, Fault, LoggedRequest, TokenOptions, TokenServer};
 
@@ -22,6 +25,20 @@ use crate::support::{
 
 fn options() -> TokenOptions {
     TokenOptions::new("alice", CANARY)
+}
+
+/// A client with the credentials that `environment` names.
+fn with_environment(server: &FakeRegistry, environment: Environment) -> (HttpRegistry, Recorder) {
+    let events = Recorder::default();
+    let client = builder(server)
+        .credentials(Arc::new(CredentialChain::over(environment)))
+        .events(events.sink())
+        .build();
+    (client.unwrap(), events)
+}
+
+fn hint_of(error: &RegistryError) -> String {
+    error.detail().unwrap().hint().unwrap()
 }
 
 fn authorizations(requests: &[LoggedRequest]) -> Vec<String> {
@@ -144,7 +161,7 @@ async fn an_identity_token_is_exchanged() {
     let auth = Auth::Token(options().identity_token("canary-identity"));
     let server = image_behind(auth).await;
     let token = Credential::IdentityToken("canary-identity".to_owned().into());
-    let store = std::sync::Arc::new(Fixed(token));
+    let store = Arc::new(Fixed(token));
     let client = builder(&server).credentials(store).build().unwrap();
     resolve(&client, &server).await.unwrap();
     assert_eq!(server.count("POST", "/token"), 1);
@@ -158,7 +175,7 @@ async fn an_identity_token_is_exchanged() {
 
     let wrong = Credential::IdentityToken("canary-wrong".to_owned().into());
     let client = builder(&server)
-        .credentials(std::sync::Arc::new(Fixed(wrong)))
+        .credentials(Arc::new(Fixed(wrong)))
         .build()
         .unwrap();
     let error = resolve(&client, &server).await.unwrap_err();

@@ -55,14 +55,7 @@ impl Operation<'_> {
             ),
             (None, Some(tag)) => (format!("manifests/{tag}"), format!("{repository}:{tag}")),
             (None, None) => {
-                let what = reference.to_string();
-                let message = String::new();
-                return Err(ClientError::NotFound {
-                    what,
-                    message,
-                    host: None,
-                    advice: "",
-                });
+                return Err(ClientError::absent(reference.to_string()));
             }
         };
         let request =

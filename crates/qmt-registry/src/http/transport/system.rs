@@ -77,7 +77,7 @@ mod platform {
     }
 }
 
-/// The system verifies, and is told of the authorities in `ca_file`.
+/// The system verifies, with the authorities in `ca_file` in addition to its own.
 #[cfg(not(all(unix, not(target_os = "android"), not(target_vendor = "apple"))))]
 mod platform {
     use rustls::client::danger::ServerCertVerifier as _;

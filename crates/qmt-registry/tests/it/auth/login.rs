@@ -2,7 +2,7 @@
 
 use super::*;
 
-async fn check(server: &FakeRegistry, password: &str) -> Result<bool, qmt_oci_ref::RegistryError> {
+async fn check(server: &FakeRegistry, password: &str) -> Result<bool, RegistryError> {
     let credential = Credential::basic("alice", password);
     client(server)
         .check_credential(&server.host(), credential)

@@ -1,10 +1,8 @@
 //! Errors name the variables that a credential comes from, or that lead to none.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use qmt_oci_ref::RegistryError;
-use qmt_registry::credentials::{CredentialChain, CredentialOrigin, Environment};
+use qmt_registry::credentials::CredentialOrigin;
 
 use super::*;
 
@@ -16,17 +14,7 @@ fn variable(server: &FakeRegistry, suffix: &str) -> String {
 
 /// A client whose environment has these variables.
 fn with_variables(server: &FakeRegistry, set: &[(&str, &str)]) -> (HttpRegistry, Recorder) {
-    let environment: Environment = set.iter().map(|(name, value)| (*name, *value)).collect();
-    let events = Recorder::default();
-    let client = builder(server)
-        .credentials(Arc::new(CredentialChain::over(environment)))
-        .events(events.sink())
-        .build();
-    (client.unwrap(), events)
-}
-
-fn hint_of(error: &RegistryError) -> String {
-    error.detail().unwrap().hint().unwrap()
+    with_environment(server, set.iter().copied().collect())
 }
 
 #[tokio::test]

@@ -1,11 +1,9 @@
 //! Requests without a credential: public images require none; for others, the error names the login.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use qmt_oci_ref::{DigestAlgorithm, RawManifest, RegistryError, RegistryErrorKind};
+use qmt_oci_ref::{DigestAlgorithm, RawManifest, RegistryErrorKind};
 use qmt_registry::RegistryWriter as _;
-use qmt_registry::credentials::{CredentialChain, Environment};
 
 use super::*;
 
@@ -13,17 +11,7 @@ use super::*;
 fn with_docker(server: &FakeRegistry, home: &Path, content: &str) -> (HttpRegistry, Recorder) {
     std::fs::create_dir_all(home.join(".docker")).unwrap();
     std::fs::write(home.join(".docker/config.json"), content).unwrap();
-    let environment: Environment = [("HOME", home)].into_iter().collect();
-    let events = Recorder::default();
-    let client = builder(server)
-        .credentials(Arc::new(CredentialChain::over(environment)))
-        .events(events.sink())
-        .build();
-    (client.unwrap(), events)
-}
-
-fn hint_of(error: &RegistryError) -> String {
-    error.detail().unwrap().hint().unwrap()
+    with_environment(server, [("HOME", home)].into_iter().collect())
 }
 
 /// AUTH-16: a public image is read, whatever docker's file has; a private one is refused with the
