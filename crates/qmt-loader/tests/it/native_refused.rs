@@ -11,7 +11,7 @@ use qmt_oci_ref::PluginKind;
 use crate::support::{artifact, wasm};
 use crate::workshop::Workshop;
 
-/// NAT-07: everything by which a library could bring along what nobody verified.
+/// NAT-07: a library cannot make the dynamic loader open files that were not verified.
 #[tokio::test]
 async fn search_paths_and_strange_libraries_are_refused() {
     let workshop = Workshop::new();

@@ -341,7 +341,7 @@ fn publishing_warns_of_what_hosts_refuse() {
     );
 }
 
-/// A process that may start no more threads is told so; the compiler must not end it with a panic.
+/// If no more threads can be started, the error names the limit; the compiler does not panic.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_limit_of_threads_is_an_error_that_names_it() {
