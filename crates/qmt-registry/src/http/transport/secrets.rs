@@ -1,7 +1,9 @@
 //! Recognises credentials that a server repeats in its messages, also in other encodings or in part.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{
+    GeneralPurpose, GeneralPurposeConfig, NO_PAD, STANDARD, URL_SAFE_NO_PAD,
+};
+use base64::{Engine as _, alphabet};
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
@@ -77,8 +79,8 @@ impl Secrets {
             .iter()
             .any(|text| {
                 let digits = compact(text);
-                let base64 = (0..4).map(|skip| from_digits(&digits, skip, 6, base64_digit));
-                let hex = (0..2).map(|skip| from_digits(&digits, skip, 4, hex_digit));
+                let base64 = (0..4).map(|skip| from_base64(&digits, skip));
+                let hex = (0..2).map(|skip| from_hex(&digits, skip));
                 let mut encoded = base64.chain(hex);
                 self.is_in(&stripped(text)) || encoded.any(|text| self.is_in(&stripped(&text)))
             })
@@ -163,43 +165,36 @@ fn escape_at(text: &[u8]) -> Option<(char, usize)> {
     }
 }
 
-/// Reads each run of digits, without its first `skip` ones, as a number of `bits` per digit.
-fn from_digits(
-    text: &[u8],
-    skip: usize,
-    bits: u32,
-    digit: fn(u8) -> Option<u32>,
-) -> Zeroizing<Vec<u8>> {
+/// Decodes each run of base64 digits of both alphabets, without its first `skip` ones.
+fn from_base64(text: &[u8], skip: usize) -> Zeroizing<Vec<u8>> {
+    const LENIENT: GeneralPurposeConfig = NO_PAD.with_decode_allow_trailing_bits(true);
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+    let digits = text.iter().map(|byte| match byte {
+        b'-' => b'+',
+        b'_' => b'/',
+        byte => *byte,
+    });
+    let digits: Zeroizing<Vec<u8>> = Zeroizing::new(digits.collect());
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     let mut bytes = Zeroizing::new(Vec::new());
-    for run in text.split(|byte| digit(*byte).is_none()) {
-        let (mut value, mut length) = (0, 0);
-        for byte in run.iter().skip(skip) {
-            value = (value << bits) | digit(*byte).unwrap_or_default();
-            length += bits;
-            if length >= 8 {
-                length -= 8;
-                bytes.push(u8::try_from((value >> length) & 0xff).unwrap_or_default());
-            }
-            value &= 0xff;
-        }
+    for run in digits.split(|byte| !is_digit(byte)) {
+        let run = run.get(skip..).unwrap_or_default();
+        // One digit alone is not a byte.
+        let length = run.len() - usize::from(run.len() % 4 == 1);
+        let _ = ENGINE.decode_vec(&run[..length], &mut bytes);
     }
     bytes
 }
 
-fn base64_digit(byte: u8) -> Option<u32> {
-    let position = match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' | b'-' => 62,
-        b'/' | b'_' => 63,
-        _ => return None,
-    };
-    Some(position.into())
-}
-
-fn hex_digit(byte: u8) -> Option<u32> {
-    char::from(byte).to_digit(16)
+/// Decodes each pair of hexadecimal digits, without the first `skip` digits of each run.
+fn from_hex(text: &[u8], skip: usize) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    for run in text.split(|byte| !byte.is_ascii_hexdigit()) {
+        let pairs = run.get(skip..).unwrap_or_default().chunks_exact(2);
+        let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());
+        bytes.extend(pairs.filter_map(|pair| u8::from_str_radix(pair, 16).ok()));
+    }
+    bytes
 }
 
 #[cfg(test)]
