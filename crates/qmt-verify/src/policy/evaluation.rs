@@ -82,41 +82,49 @@ impl<'a> Check<'a> {
             self.check_name(&verified)?;
             return Ok(vec![(vec![0], verified)]);
         }
-        let constraints = |authority: &Authority, verified: &VerifiedSignature| match image_signer {
-            Some(_) => Ok(()),
-            None => self.constraints(authority, verified),
-        };
-        let mut closest: Option<Reason> = None;
-        let mut note = |reason| {
-            closest = Some(match closest.take() {
-                Some(first) if image_signer.is_some() => first,
-                Some(other) => closer(other, reason),
-                None => reason,
-            });
-        };
         if signature.has_certificate() {
-            // Verified once for all authorities. A log entry may be missing if one of them permits
-            // it; `signer` checks each authority again.
-            let mut certificates = self.policy.certificates().peekable();
-            if certificates.peek().is_none() {
-                return Err(Reason::OnlyKeys);
-            }
-            let log_required = certificates.all(|(_, one)| one.log_required);
-            let signatures = self.signatures;
-            let verified = signatures.certificate(signature, log_required, self.now)?;
-            let mut satisfied = Vec::new();
-            for (index, authority) in self.policy.certificates() {
-                let tried = signer(authority, &verified);
-                match tried.and_then(|()| constraints(authority, &verified)) {
-                    Ok(()) => satisfied.push(index),
-                    Err(reason) => note(reason),
-                }
-            }
-            if satisfied.is_empty() {
-                return Err(closest.unwrap_or(Reason::OnlyKeys));
-            }
-            return Ok(vec![(satisfied, verified)]);
+            self.match_certificates(signature, image_signer)
+        } else {
+            self.match_keys(signature, image_signer)
         }
+    }
+
+    /// Matches a certificate, verified once, against all authorities that name one.
+    fn match_certificates(
+        &self,
+        signature: &Signature<'_>,
+        image_signer: Option<&SignerId>,
+    ) -> Result<Vec<Accepted>, Reason> {
+        let mut certificates = self.policy.certificates().peekable();
+        if certificates.peek().is_none() {
+            return Err(Reason::OnlyKeys);
+        }
+        // A log entry may be missing if one of them permits it; `signer` checks each authority again.
+        let log_required = certificates.all(|(_, one)| one.log_required);
+        let signatures = self.signatures;
+        let verified = signatures.certificate(signature, log_required, self.now)?;
+        let mut closest = Closest::new(image_signer);
+        let mut satisfied = Vec::new();
+        for (index, authority) in self.policy.certificates() {
+            let tried = signer(authority, &verified);
+            match tried.and_then(|()| self.constraints(authority, &verified, image_signer)) {
+                Ok(()) => satisfied.push(index),
+                Err(reason) => closest.note(reason),
+            }
+        }
+        if satisfied.is_empty() {
+            return Err(closest.reason.unwrap_or(Reason::OnlyKeys));
+        }
+        Ok(vec![(satisfied, verified)])
+    }
+
+    /// Matches a signature by a key against each key of the policy.
+    fn match_keys(
+        &self,
+        signature: &Signature<'_>,
+        image_signer: Option<&SignerId>,
+    ) -> Result<Vec<Accepted>, Reason> {
+        let mut closest = Closest::new(image_signer);
         let mut accepted: Vec<Accepted> = Vec::new();
         for (index, authority, key) in self.policy.keys() {
             let log_required = authority.log_required;
@@ -128,7 +136,7 @@ impl<'a> Check<'a> {
                 other => other,
             });
             let tried = tried.and_then(|verified| {
-                constraints(authority, &verified)?;
+                self.constraints(authority, &verified, image_signer)?;
                 Ok(verified)
             });
             match tried {
@@ -139,11 +147,11 @@ impl<'a> Check<'a> {
                         None => accepted.push((vec![index], verified)),
                     }
                 }
-                Err(reason) => note(reason),
+                Err(reason) => closest.note(reason),
             }
         }
         if accepted.is_empty() {
-            return Err(closest.unwrap_or(Reason::NoKey));
+            return Err(closest.reason.unwrap_or(Reason::NoKey));
         }
         Ok(accepted)
     }
@@ -153,7 +161,11 @@ impl<'a> Check<'a> {
         &self,
         authority: &Authority,
         verified: &VerifiedSignature,
+        image_signer: Option<&SignerId>,
     ) -> Result<(), Reason> {
+        if image_signer.is_some() {
+            return Ok(());
+        }
         for (name, expected) in &authority.annotations {
             let found = verified.annotations.get(name);
             if found != Some(expected) {
@@ -236,6 +248,30 @@ fn signer(authority: &Authority, verified: &VerifiedSignature) -> Result<(), Rea
         return Err(Reason::NoLog);
     }
     Ok(())
+}
+
+/// The reason that is told if no authority is satisfied.
+struct Closest {
+    reason: Option<Reason>,
+    keeps_first: bool,
+}
+
+impl Closest {
+    /// Of an attestation for an image by `image_signer`, the first reason is told.
+    fn new(image_signer: Option<&SignerId>) -> Self {
+        Self {
+            reason: None,
+            keeps_first: image_signer.is_some(),
+        }
+    }
+
+    fn note(&mut self, reason: Reason) {
+        self.reason = Some(match self.reason.take() {
+            Some(first) if self.keeps_first => first,
+            Some(other) => closer(other, reason),
+            None => reason,
+        });
+    }
 }
 
 /// Of two reasons the one that got further, because its authority is the closer one. Two of the

@@ -10,9 +10,25 @@ use super::Check;
 /// The issuer of the workflows of GitHub Actions; enterprises have their name below it.
 pub(super) const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 
+/// The rule that an empty constraint breaks.
+const EMPTY: &str = "it is empty, and an empty constraint would accept every signer";
+
 pub(super) fn check(path: &Path, oci: &OciConfig) -> Check {
-    let fail =
-        |key: &str, rule: &str| Err(ConfigError::contradiction(path, format!("oci.{key}"), rule));
+    check_signer(path, oci)?;
+    check_material(path, oci)?;
+    check_keys_have_a_log(path, oci)?;
+    if oci.parallel == Some(0) {
+        return fail(path, "parallel", "it must be at least 1");
+    }
+    check_policies(path, oci)
+}
+
+fn fail(path: &Path, key: &str, rule: &str) -> Check {
+    Err(ConfigError::contradiction(path, format!("oci.{key}"), rule))
+}
+
+/// Checks the signer that `[oci]` itself names.
+fn check_signer(path: &Path, oci: &OciConfig) -> Check {
     for (key, value) in [
         ("cert_email", &oci.cert_email),
         ("cert_issuer", &oci.cert_issuer),
@@ -21,64 +37,65 @@ pub(super) fn check(path: &Path, oci: &OciConfig) -> Check {
             "github_workflow_repository",
             &oci.github_workflow_repository,
         ),
-        ("trusted_root", &oci.trusted_root),
     ] {
-        if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
-            return fail(
-                key,
-                "it is empty, and an empty constraint would accept every signer",
-            );
+        if is_blank(value.as_ref()) {
+            return fail(path, key, EMPTY);
         }
     }
     if oci.cert_email.is_some() && oci.cert_url.is_some() {
-        return fail("cert_url", &either(oci));
+        return fail(path, "cert_url", &either(oci));
     }
-    let signer = oci.cert_email.is_some()
+    let has_signer = oci.cert_email.is_some()
         || oci.cert_url.is_some()
         || oci.github_workflow_repository.is_some();
-    if oci.cert_issuer.is_some() && !signer {
+    if oci.cert_issuer.is_some() && !has_signer {
         let rule = "an issuer alone accepts every account of that issuer; \
                     add `cert_email`, `cert_url` or `github_workflow_repository`";
-        return fail("cert_issuer", rule);
+        return fail(path, "cert_issuer", rule);
     }
+    let is_required = oci.identity == IdentityRule::Required;
     let has_issuer = oci.cert_issuer.is_some() || oci.github_workflow_repository.is_some();
-    if oci.identity == IdentityRule::Required && signer && !has_issuer {
-        return fail(
-            "cert_issuer",
-            "`identity = \"required\"` requires `cert_issuer` next to the identity",
-        );
+    if is_required && has_signer && !has_issuer {
+        let rule = "`identity = \"required\"` requires `cert_issuer` next to the identity";
+        return fail(path, "cert_issuer", rule);
+    }
+    if is_required && oci.insecure_skip_signature {
+        let rule = "`identity = \"required\"` contradicts `insecure_skip_signature`";
+        return fail(path, "identity", rule);
+    }
+    Ok(())
+}
+
+/// Checks that one trust root is named, and not more.
+fn check_material(path: &Path, oci: &OciConfig) -> Check {
+    if is_blank(oci.trusted_root.as_ref()) {
+        return fail(path, "trusted_root", EMPTY);
     }
     if oci.tuf_url.is_some() != oci.tuf_root.is_some() {
-        return fail("tuf_root", "`tuf_url` and `tuf_root` go together");
+        return fail(path, "tuf_root", "`tuf_url` and `tuf_root` go together");
     }
     if oci.trusted_root.is_some() && oci.tuf_url.is_some() {
-        return fail("tuf_url", "give `trusted_root` or `tuf_url`, not both");
+        return fail(
+            path,
+            "tuf_url",
+            "give `trusted_root` or `tuf_url`, not both",
+        );
     }
     if oci.trusted_root.is_some() && oci.has_pem_trust() {
         let rule = "give `trusted_root` or PEM files, not both";
-        return fail("trusted_root", rule);
+        return fail(path, "trusted_root", rule);
     }
     if oci.tuf_url.is_some() && oci.has_pem_trust() {
-        return fail("tuf_url", "give `tuf_url` or PEM files, not both");
-    }
-    if oci.insecure_skip_signature && oci.identity == IdentityRule::Required {
-        let rule = "`identity = \"required\"` contradicts `insecure_skip_signature`";
-        return fail("identity", rule);
+        return fail(path, "tuf_url", "give `tuf_url` or PEM files, not both");
     }
     if oci.use_sigstore_tuf_data == Some(true)
         && (oci.trusted_root.is_some() || oci.tuf_url.is_some())
     {
-        return fail(
-            "use_sigstore_tuf_data",
-            "`trusted_root` or `tuf_url` already names the trust material",
-        );
+        let rule = "`trusted_root` or `tuf_url` already names the trust material";
+        return fail(path, "use_sigstore_tuf_data", rule);
     }
-    let any_key = !oci.public_keys.is_empty()
-        || oci
-            .policy
-            .iter()
-            .flat_map(|policy| &policy.any_of)
-            .any(|authority| authority.key.is_some());
+    let mut authorities = oci.policy.iter().flat_map(|policy| &policy.any_of);
+    let any_key = !oci.public_keys.is_empty() || authorities.any(|one| one.key.is_some());
     if oci.use_sigstore_tuf_data == Some(false)
         && !oci.has_own_trust()
         && !any_key
@@ -86,53 +103,47 @@ pub(super) fn check(path: &Path, oci: &OciConfig) -> Check {
     {
         let rule = "if it is false, trust material is required: `trusted_root`, `tuf_url`, \
                     `fulcio_certs` with `rekor_pub_keys`, or `public_keys`";
-        return fail("use_sigstore_tuf_data", rule);
+        return fail(path, "use_sigstore_tuf_data", rule);
     }
-    check_keys_have_a_log(path, oci)?;
-    if oci.parallel == Some(0) {
-        return fail("parallel", "it must be at least 1");
-    }
+    Ok(())
+}
+
+fn check_policies(path: &Path, oci: &OciConfig) -> Check {
     let mut scopes = BTreeSet::new();
     for (index, policy) in oci.policy.iter().enumerate() {
         let key = format!("policy[{index}]");
         if !scopes.insert(policy.scope.as_str()) {
-            return fail(
-                &key,
-                &format!("the scope `{}` is given twice", policy.scope),
-            );
+            let rule = format!("the scope `{}` is given twice", policy.scope);
+            return fail(path, &key, &rule);
         }
         if policy.scope == "**" && oci.has_flat_constraints() {
-            return fail(
-                &key,
-                "`cert_…` and `public_keys` already are the policy of `**`",
-            );
+            let rule = "`cert_…` and `public_keys` already are the policy of `**`";
+            return fail(path, &key, rule);
         }
-        if policy.any_of.is_empty() {
-            return fail(
-                &key,
-                "`any_of` is empty; a policy must name at least one signer",
-            );
+        let signers = policy.any_of.len();
+        if signers == 0 {
+            let rule = "`any_of` is empty; a policy must name at least one signer";
+            return fail(path, &key, rule);
         }
-        if policy.require == 0 || policy.require > policy.any_of.len() {
-            let rule = format!(
-                "`require` must be from 1 to {}, the length of `any_of`",
-                policy.any_of.len()
-            );
-            return fail(&key, &rule);
+        if policy.require == 0 || policy.require > signers {
+            let rule = format!("`require` must be from 1 to {signers}, the length of `any_of`");
+            return fail(path, &key, &rule);
         }
         for (place, authority) in policy.any_of.iter().enumerate() {
             check_authority(path, &format!("oci.{key}.any_of[{place}]"), authority)?;
         }
         for (place, attestation) in policy.attestations.iter().enumerate() {
             if attestation.predicate_type.trim().is_empty() {
-                return fail(
-                    &format!("{key}.attestations[{place}]"),
-                    "`predicate_type` is required",
-                );
+                let key = format!("{key}.attestations[{place}]");
+                return fail(path, &key, "`predicate_type` is required");
             }
         }
     }
     Ok(())
+}
+
+fn is_blank(value: Option<&String>) -> bool {
+    value.is_some_and(|value| value.trim().is_empty())
 }
 
 /// Says how to accept either of `cert_email` and `cert_url`, in lines that can be pasted.

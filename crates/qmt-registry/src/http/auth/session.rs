@@ -18,7 +18,7 @@ use self::refusal::{is_refusal, is_unusable};
 use super::challenge::{self, BearerChallenge, Challenge};
 use super::realm;
 use super::scope::{Access, AuthScope};
-use super::token::token;
+use super::token::{Token, TokenRequest};
 use super::{basic, bearer, unusable};
 use crate::credentials::{Credential, CredentialOrigin, CredentialStore};
 use crate::error::{ClientError, TokenServerError};
@@ -302,32 +302,15 @@ impl Auth {
         }
         let allow = &endpoint.options.allow_realms;
         let realm = realm::check(&endpoint.host, &endpoint.base, allow, &challenge.realm)?;
-        let service = challenge.service.as_deref();
-        let scopes = scope.tokens(challenge.scope.as_deref());
-        let request = async |credential| {
-            let token = token(context, endpoint, &realm, service, &scopes, credential).await;
-            token.map_err(|Failure { error, retry_after }| {
-                let error = self.with_origin(scope, error);
-                Failure { error, retry_after }
-            })
+        let request = TokenRequest {
+            context,
+            endpoint,
+            realm: &realm,
+            service: challenge.service.as_deref(),
+            scopes: &scope.tokens(challenge.scope.as_deref()),
         };
-        let token = match request(credential.as_ref()).await {
-            Err(failure) if !is_refusal(&failure) => return Err(failure),
-            Err(refused) if credential.is_some() && self.may_read_anonymously(scope) => {
-                session.drop_credential(context, scope, self.origin(scope));
-                match request(None).await {
-                    Err(second) if is_refusal(&second) => return Err(refused),
-                    token => token?,
-                }
-            }
-            Err(refused) => {
-                if session.credential_state == CredentialState::Unusable {
-                    self.stored(scope).await?;
-                }
-                return Err(refused);
-            }
-            Ok(token) => token,
-        };
+        let token = self.token(&request, scope, session, credential.as_ref());
+        let token = token.await?;
         let header = bearer(&token.text).ok_or_else(|| {
             ClientError::from(TokenServerError::NoToken {
                 realm: RedactedUrl::from(&realm.url),
@@ -346,6 +329,40 @@ impl Auth {
             expires: Some(Instant::now() + token.lifetime.saturating_sub(LEEWAY)),
         });
         Ok(())
+    }
+
+    /// Asks for a token, and once more without a credential that is refused where that may be enough.
+    async fn token(
+        &self,
+        request: &TokenRequest<'_>,
+        scope: &AuthScope<'_>,
+        session: &mut Session,
+        credential: Option<&Credential>,
+    ) -> Result<Token, Failure> {
+        let send = async |credential| {
+            let token = request.send(credential).await;
+            token.map_err(|Failure { error, retry_after }| {
+                let error = self.with_origin(scope, error);
+                Failure { error, retry_after }
+            })
+        };
+        match send(credential).await {
+            Err(refused) if !is_refusal(&refused) => Err(refused),
+            Err(refused) if credential.is_some() && self.may_read_anonymously(scope) => {
+                session.drop_credential(request.context, scope, self.origin(scope));
+                match send(None).await {
+                    Err(second) if is_refusal(&second) => Err(refused),
+                    token => token,
+                }
+            }
+            Err(refused) => {
+                if session.credential_state == CredentialState::Unusable {
+                    self.stored(scope).await?;
+                }
+                Err(refused)
+            }
+            Ok(token) => Ok(token),
+        }
     }
 
     async fn credential(

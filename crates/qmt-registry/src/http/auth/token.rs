@@ -32,91 +32,116 @@ pub(crate) struct Token {
     pub(crate) lifetime: Duration,
 }
 
-/// Asks for a token. An untrusted realm gets no credential: that is an error.
-pub(super) async fn token(
-    context: &Context,
-    endpoint: &Endpoint,
-    realm: &Realm,
-    service: Option<&str>,
-    scopes: &[String],
-    credential: Option<&Credential>,
-) -> Result<Token, Failure> {
-    if credential.is_some() && realm.trust == RealmTrust::Untrusted {
-        return Err(realm::untrusted(&endpoint.host, &realm.url).into());
-    }
-    let service = service.map(|service| ("service", service));
-    let mut parameters: Vec<(&str, &str)> = Vec::from_iter(service);
-    let mut headers = HeaderMap::new();
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    let mut url = realm.url.clone();
-    let (method, payload) = if let Some(Credential::IdentityToken(token)) = credential {
-        let joined = scopes.join(" ");
-        parameters.push(("client_id", CLIENT_ID));
-        parameters.push(("grant_type", "refresh_token"));
-        if !joined.is_empty() {
-            parameters.push(("scope", &joined));
+/// What a token server is asked for.
+pub(super) struct TokenRequest<'a> {
+    pub(super) context: &'a Context,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) realm: &'a Realm,
+    pub(super) service: Option<&'a str>,
+    pub(super) scopes: &'a [String],
+}
+
+impl TokenRequest<'_> {
+    /// Asks for a token. An untrusted realm gets no credential: that is an error.
+    pub(super) async fn send(&self, credential: Option<&Credential>) -> Result<Token, Failure> {
+        let endpoint = self.endpoint;
+        if credential.is_some() && self.realm.trust == RealmTrust::Untrusted {
+            return Err(realm::untrusted(&endpoint.host, &self.realm.url).into());
         }
-        parameters.push(("refresh_token", token.expose_secret()));
-        let form = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(parameters)
-            .finish();
-        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-        headers.insert(header::CONTENT_TYPE, kind);
-        (Method::POST, Payload::Bytes(Bytes::from(form)))
-    } else {
-        parameters.extend(scopes.iter().map(|scope| ("scope", scope.as_str())));
+        let (method, mut url, headers, payload) = self.message(credential)?;
+        let sent = Sent {
+            host: &endpoint.host,
+            realm: RedactedUrl::from(&self.realm.url),
+            secrets: secrets_of(credential, &headers),
+            anonymous: credential.is_none(),
+            is_exchange: method == Method::POST,
+        };
+        let mut trust = self.realm.trust;
+        for _ in 0..=self.context.limits.redirects {
+            let client = match trust {
+                RealmTrust::Known if url.host() == endpoint.base.host() => {
+                    endpoint.own_host_client(&url)?
+                }
+                RealmTrust::Operator => endpoint.trusted_client(&url)?,
+                RealmTrust::Known | RealmTrust::Untrusted => endpoint.foreign_client(&url)?,
+            };
+            let response = exchange(
+                self.context,
+                &client,
+                &method,
+                &url,
+                headers.clone(),
+                &payload,
+            )
+            .await;
+            let response = response.map_err(|error| sent.failed(error))?;
+            if !is_redirect(response.status()) {
+                let proxy = client.answering_proxy(&url);
+                return read(self.context, response, sent, proxy, &url).await;
+            }
+            let to = location(&url, response.headers())?;
+            let refuse = |reason| Err(ClientError::redirect_refused(&url, &to, reason).into());
+            if method != Method::GET {
+                return refuse("a request with a refresh token is not redirected");
+            }
+            if !same_origin(&url, &to) {
+                // The target is another realm, and is checked like the first one.
+                let allow = &endpoint.options.allow_realms;
+                let next = realm::check(&endpoint.host, &endpoint.base, allow, to.as_str())?;
+                // The same host on another port is another origin, which only the operator can allow.
+                if credential.is_some() && next.trust != RealmTrust::Operator {
+                    return refuse("it is another origin, so the credential is not sent to it");
+                }
+                check_address(&url, &to, endpoint.kind())?;
+                trust = next.trust;
+            }
+            url = to;
+        }
+        let rule = "a request is redirected a few times at most";
+        Err(ClientError::protocol(&self.realm.url, rule).into())
+    }
+
+    /// Returns method, URL, headers and body: a form for an identity token, a query for all others.
+    fn message(
+        &self,
+        credential: Option<&Credential>,
+    ) -> Result<(Method, Url, HeaderMap, Payload<'_>), Failure> {
+        let service = self.service.map(|service| ("service", service));
+        let mut parameters: Vec<(&str, &str)> = Vec::from_iter(service);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let mut url = self.realm.url.clone();
+        if let Some(Credential::IdentityToken(token)) = credential {
+            let joined = self.scopes.join(" ");
+            parameters.push(("client_id", CLIENT_ID));
+            parameters.push(("grant_type", "refresh_token"));
+            if !joined.is_empty() {
+                parameters.push(("scope", &joined));
+            }
+            parameters.push(("refresh_token", token.expose_secret()));
+            let form = url::form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(parameters)
+                .finish();
+            let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+            headers.insert(header::CONTENT_TYPE, kind);
+            return Ok((
+                Method::POST,
+                url,
+                headers,
+                Payload::Bytes(Bytes::from(form)),
+            ));
+        }
+        parameters.extend(self.scopes.iter().map(|scope| ("scope", scope.as_str())));
         if !parameters.is_empty() {
             url.query_pairs_mut().extend_pairs(parameters);
         }
         if let Some(Credential::Basic { username, password }) = credential {
             let basic = basic(username, password);
-            let basic = basic.map_err(|reason| unusable(&endpoint.host, reason))?;
+            let basic = basic.map_err(|reason| unusable(&self.endpoint.host, reason))?;
             headers.insert(header::AUTHORIZATION, basic);
         }
-        (Method::GET, Payload::Empty)
-    };
-    let sent = Sent {
-        host: &endpoint.host,
-        realm: RedactedUrl::from(&realm.url),
-        secrets: secrets_of(credential, &headers),
-        anonymous: credential.is_none(),
-        is_exchange: method == Method::POST,
-    };
-    let mut trust = realm.trust;
-    for _ in 0..=context.limits.redirects {
-        let client = match trust {
-            RealmTrust::Known if url.host() == endpoint.base.host() => {
-                endpoint.own_host_client(&url)?
-            }
-            RealmTrust::Operator => endpoint.trusted_client(&url)?,
-            RealmTrust::Known | RealmTrust::Untrusted => endpoint.foreign_client(&url)?,
-        };
-        let response = exchange(context, &client, &method, &url, headers.clone(), &payload).await;
-        let response = response.map_err(|error| sent.failed(error))?;
-        if !is_redirect(response.status()) {
-            let proxy = client.answering_proxy(&url);
-            return read(context, response, sent, proxy, &url).await;
-        }
-        let to = location(&url, response.headers())?;
-        let refuse = |reason| Err(ClientError::redirect_refused(&url, &to, reason).into());
-        if method != Method::GET {
-            return refuse("a request with a refresh token is not redirected");
-        }
-        if !same_origin(&url, &to) {
-            // The target is another realm, and is checked like the first one.
-            let allow = &endpoint.options.allow_realms;
-            let next = realm::check(&endpoint.host, &endpoint.base, allow, to.as_str())?;
-            // The same host on another port is another origin, which only the operator can allow.
-            if credential.is_some() && next.trust != RealmTrust::Operator {
-                return refuse("it is another origin, so the credential is not sent to it");
-            }
-            check_address(&url, &to, endpoint.kind())?;
-            trust = next.trust;
-        }
-        url = to;
+        Ok((Method::GET, url, headers, Payload::Empty))
     }
-    let rule = "a request is redirected a few times at most";
-    Err(ClientError::protocol(&realm.url, rule).into())
 }
 
 /// Who asked whom, and with what.
