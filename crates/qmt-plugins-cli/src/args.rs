@@ -249,13 +249,13 @@ pub(crate) enum Language {
 pub(crate) struct Login {
     /// The registry, `host` or `host:port`.
     pub(crate) registry: String,
-    /// The user's name.
+    /// The user's name; asked for on a terminal.
     #[arg(long, short)]
     pub(crate) username: Option<String>,
     /// Refused: other users can see arguments.
     #[arg(long, short, hide = true)]
     pub(crate) password: Option<String>,
-    /// Reads the password or token from stdin.
+    /// Reads the password or token from stdin instead of asking for it.
     #[arg(long)]
     pub(crate) password_stdin: bool,
 }

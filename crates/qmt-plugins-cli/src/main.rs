@@ -8,6 +8,7 @@ mod command;
 mod exit;
 mod output;
 mod progress;
+mod prompt;
 mod session;
 mod text;
 mod usage;
@@ -17,7 +18,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use rustix::process::Signal;
 use tokio::runtime::Runtime;
+use tokio::signal::unix;
 
 use crate::args::Arguments;
 use crate::exit::{Code, Failure};
@@ -49,6 +52,9 @@ fn main() -> ExitCode {
 /// Runs the command to its end, or until the user interrupts it.
 fn run(runtime: Runtime, arguments: Arguments, output: &Output) -> Result<(), Failure> {
     let result = runtime.block_on(async {
+        // With a handler, a file that grows beyond the limit of `ulimit -f` is an error of the write
+        // instead of the end of the process.
+        let _handled = unix::signal(unix::SignalKind::from_raw(Signal::XFSZ.as_raw()));
         tokio::select! {
             result = command::run(arguments, output) => result,
             Ok(()) = tokio::signal::ctrl_c() => {

@@ -1,18 +1,19 @@
 //! `login` and `logout`: credentials, stored where docker stores them.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 
 use qmt_plugins::PluginHost;
 use qmt_plugins::oci_ref::text::without_byte_order_mark;
 use qmt_plugins::oci_ref::{ReferenceError, RegistryHost, text};
 use qmt_plugins::registry::credentials::{CredentialOrigin, StoredIn};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::CommandResult;
 use crate::args::{Global, Login, Logout};
 use crate::exit::Failure;
 use crate::output::Output;
-use crate::session;
+use crate::{prompt, session};
 
 /// Longest password or token that is read, in bytes.
 const PASSWORD_MAX_BYTES: u64 = 64 * 1024;
@@ -20,30 +21,19 @@ const PASSWORD_MAX_BYTES: u64 = 64 * 1024;
 /// Checks the credential, then stores it.
 pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> CommandResult {
     let registry = parse(&login.registry)?;
-    let username = username(login, &registry)?;
-    if !login.password_stdin && std::io::stdin().is_terminal() {
-        let rule =
-            "give the password on stdin, with `--password-stdin`: typed here, it would be visible";
-        return Err(Failure::usage(rule));
-    }
-    let read = session::stdin(PASSWORD_MAX_BYTES + 1).await;
-    let read =
-        read.map_err(|error| Failure::other("the password can't be read from stdin", error))?;
-    // A truncated password would be another one.
-    if read.len() as u64 > PASSWORD_MAX_BYTES {
-        return Err(Failure::usage(format!(
-            "the password on stdin is longer than {PASSWORD_MAX_BYTES} bytes"
-        )));
-    }
-    // PowerShell may begin what it pipes with a byte order mark.
-    let password = std::str::from_utf8(without_byte_order_mark(&read))
-        .map_err(|_| Failure::usage("the password on stdin is not UTF-8"))?
-        .trim_end_matches(['\r', '\n']);
+    let is_asked = !login.password_stdin && io::stdin().is_terminal();
+    let username = username(login, &registry, is_asked).await?;
+    let password = if is_asked {
+        let asked = prompt::secret("Password").await;
+        asked.map_err(|error| Failure::other("the password can't be read", error))?
+    } else {
+        password_on_stdin().await?
+    };
     if password.is_empty() {
-        return Err(Failure::usage("the password on stdin is empty"));
+        return Err(Failure::usage("the password is empty"));
     }
     let host = session::host(global, output, session::config_or_default(global, output)?)?;
-    let done = host.login(&registry, username, password).await?;
+    let done = host.login(&registry, &username, &password).await?;
     let place = match &done.stored {
         StoredIn::Helper(name) => format!("by the credential helper `{name}`"),
         StoredIn::File(path) => format!("in {}, in plain text", path.display()),
@@ -110,22 +100,57 @@ fn parse(name: &str) -> Result<RegistryHost, Failure> {
     })
 }
 
+/// Reads the password or token from stdin, up to the end of its line.
+async fn password_on_stdin() -> Result<Zeroizing<String>, Failure> {
+    let read = session::stdin(PASSWORD_MAX_BYTES + 1).await;
+    let read =
+        read.map_err(|error| Failure::other("the password can't be read from stdin", error))?;
+    // A truncated password would be another one.
+    if read.len() as u64 > PASSWORD_MAX_BYTES {
+        return Err(Failure::usage(format!(
+            "the password on stdin is longer than {PASSWORD_MAX_BYTES} bytes"
+        )));
+    }
+    // PowerShell may begin what it pipes with a byte order mark.
+    let password = std::str::from_utf8(without_byte_order_mark(&read))
+        .map_err(|_| Failure::usage("the password on stdin is not UTF-8"))?;
+    Ok(Zeroizing::new(
+        password.trim_end_matches(['\r', '\n']).to_owned(),
+    ))
+}
+
 /// Returns the name of the user, which ends at the first colon in requests.
-fn username<'a>(login: &'a Login, registry: &RegistryHost) -> Result<&'a str, Failure> {
+async fn username(
+    login: &Login,
+    registry: &RegistryHost,
+    is_asked: bool,
+) -> Result<String, Failure> {
     if login.password.is_some() {
         let rule = "other users can see a password in an argument: give it on stdin, with \
                     `--password-stdin`";
         return Err(Failure::usage(rule));
     }
-    match login.username.as_deref() {
-        None => Err(Failure::usage(format!(
-            "the name of the user is missing: pass the password or token on stdin to `qmt-plugins \
-             login {registry} --username NAME --password-stdin`"
-        ))),
-        Some("") => Err(Failure::usage("the name of the user is empty")),
-        Some(name) if name.contains(':') => Err(Failure::usage(
-            "the name of a user has no colon: give the password on stdin, with `--password-stdin`",
-        )),
-        Some(name) => Ok(name),
+    let name = match &login.username {
+        Some(name) => name.clone(),
+        None if is_asked => {
+            let asked = prompt::line("Username").await;
+            let asked = asked.map_err(|error| Failure::other("the name can't be read", error))?;
+            asked.as_str().to_owned()
+        }
+        None => {
+            return Err(Failure::usage(format!(
+                "the name of the user is missing: pass the password or token on stdin to \
+                 `qmt-plugins login {registry} --username NAME --password-stdin`"
+            )));
+        }
+    };
+    if name.is_empty() {
+        return Err(Failure::usage("the name of the user is empty"));
     }
+    if name.contains(':') {
+        return Err(Failure::usage(
+            "the name of a user has no colon: give the password on stdin, with `--password-stdin`",
+        ));
+    }
+    Ok(name)
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use qmt_e2e_tests::command::isolate;
@@ -17,6 +17,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Everything that was said, on lines of their own.
     pub(crate) fn transcript(&self) -> String {
         let (stdout, stderr) = (self.stdout.trim_end(), self.stderr.trim_end());
@@ -82,6 +90,21 @@ impl Desk {
         self.start(folder, arguments, &[], b"")
     }
 
+    /// As [`Self::run`], on a kernel that answers as one without Landlock.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn run_without_landlock(&self, arguments: &[&str]) -> Answer {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_without_landlock"));
+        isolate(&mut command, &self.path().join("home"));
+        let output = command
+            .current_dir(self.path())
+            .arg(binary())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Answer::of(output)
+    }
+
     fn start(
         &self,
         folder: &Path,
@@ -98,11 +121,7 @@ impl Desk {
             .stdin(self.input(input))
             .output()
             .unwrap();
-        Answer {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Answer::of(output)
     }
 }
 
@@ -136,10 +155,20 @@ impl Desk {
     /// written to its stdin is typed; its stdout is what the terminal shows, stdout and stderr in
     /// one.
     pub(crate) fn on_terminal(&self, columns: usize, arguments: &[&str]) -> Child {
+        self.on_terminal_and_then(columns, arguments, "exit $?")
+    }
+
+    /// As [`Self::on_terminal`], with a shell's command after it.
+    pub(crate) fn on_terminal_and_then(
+        &self,
+        columns: usize,
+        arguments: &[&str],
+        then: &str,
+    ) -> Child {
         let quoted = arguments.iter().map(|argument| format!("'{argument}'"));
         let quoted = quoted.collect::<Vec<_>>().join(" ");
         let binary = binary().display();
-        let line = format!("stty cols {columns} rows 50; exec '{binary}' {quoted}");
+        let line = format!("trap : INT; stty cols {columns} rows 50; '{binary}' {quoted}; {then}");
         let mut command = Command::new("script");
         isolate(&mut command, &self.path().join("home"));
         command

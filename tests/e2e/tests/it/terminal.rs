@@ -5,8 +5,9 @@ use std::io::{Read as _, Write as _};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use qmt_testkit::{Fault, ImageBuilder, plugins};
+use qmt_testkit::{Auth, FakeRegistry, Fault, ImageBuilder, plugins};
 
+use crate::command::Desk;
 use crate::scene::{Scene, without_verification};
 
 /// How the command ended, and what the terminal was sent.
@@ -195,6 +196,72 @@ fn ctrl_c_ends_a_wait_for_input() {
     child.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
     let seen = Seen::of(child);
     assert_eq!(seen.code, Some(130), "{}", seen.raw);
+}
+
+/// Who passes no password is asked for it, and does not see what is typed.
+#[test]
+fn login_asks_for_what_is_missing() {
+    let auth = Auth::basic("me", "typed-secret");
+    let registry = FakeRegistry::builder().auth(auth).start().unwrap();
+    let desk = Desk::new();
+    let host = registry.host().to_string();
+    desk.write(
+        "plugins.toml",
+        format!("[registries.\"{host}\"]\nplain_http = true\n"),
+    );
+    for arguments in [
+        &["login", &host][..],
+        &["login", "--username", "me", &host][..],
+    ] {
+        let mut child = desk.on_terminal(80, arguments);
+        let mut seen = String::new();
+        if arguments.len() == 2 {
+            read_until(&mut child, &mut seen, "Username: ");
+            type_in(&mut child, "me\n");
+        }
+        read_until(&mut child, &mut seen, "Password: ");
+        type_in(&mut child, "typed-secret\n");
+        let rest = Seen::of(child);
+        assert_eq!(rest.code, Some(0), "{seen}{}", rest.raw);
+        assert!(rest.raw.contains("logged in to"), "{seen}{}", rest.raw);
+        assert!(!rest.raw.contains("secret"), "{seen}{}", rest.raw);
+        let stored = desk.path().join("home/.docker/config.json");
+        std::fs::remove_file(stored).unwrap();
+    }
+    let mut child = desk.on_terminal(80, &["login", "--username", "me", &host]);
+    read_until(&mut child, &mut String::new(), "Password: ");
+    type_in(&mut child, "\n");
+    let seen = Seen::of(child);
+    assert_eq!(seen.code, Some(2), "{}", seen.raw);
+    assert!(seen.raw.contains("the password is empty"), "{}", seen.raw);
+}
+
+/// The terminal shows again what is typed after Ctrl-C ended the wait for a password.
+#[test]
+fn ctrl_c_ends_a_wait_for_a_password() {
+    let scene = Scene::new();
+    let host = scene.registry.host().to_string();
+    let login = ["login", "--username", "me", &host];
+    let mut child = scene.desk.on_terminal_and_then(80, &login, "stty -a");
+    read_until(&mut child, &mut String::new(), "Password: ");
+    type_in(&mut child, "\x03");
+    let seen = Seen::of(child);
+    assert!(seen.raw.contains(" echo "), "{}", seen.raw);
+}
+
+/// Reads what the terminal is sent, up to `text`.
+fn read_until(child: &mut Child, seen: &mut String, text: &str) {
+    let stdout = child.stdout.as_mut().unwrap();
+    let mut byte = [0];
+    while !seen.contains(text) {
+        assert_eq!(stdout.read(&mut byte).unwrap(), 1, "{seen}");
+        seen.push(char::from(byte[0]));
+    }
+}
+
+fn type_in(child: &mut Child, keys: &str) {
+    let stdin = child.stdin.as_mut().unwrap();
+    stdin.write_all(keys.as_bytes()).unwrap();
 }
 
 /// The plugin `echo` with a megabyte of a section that nothing reads.

@@ -1,0 +1,55 @@
+//! Asks on the terminal for what no option gives.
+
+use std::io::{self, BufRead as _, Read as _, Write as _};
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+/// Longest answer that is read, in bytes: terminals give no longer lines.
+const ANSWER_MAX_BYTES: u64 = 4096;
+
+/// Asks for a line.
+pub(crate) async fn line(question: &'static str) -> io::Result<Zeroizing<String>> {
+    let read = tokio::task::spawn_blocking(move || {
+        let mut stderr = io::stderr().lock();
+        write!(stderr, "{question}: ")?;
+        stderr.flush()?;
+        let mut answer = Zeroizing::new(String::new());
+        let stdin = io::stdin().lock();
+        stdin.take(ANSWER_MAX_BYTES).read_line(&mut answer)?;
+        Ok(Zeroizing::new(
+            answer.trim_end_matches(['\r', '\n']).to_owned(),
+        ))
+    });
+    read.await.map_err(io::Error::from)?
+}
+
+/// Asks for a line that is not shown while it is typed.
+pub(crate) async fn secret(question: &'static str) -> io::Result<Zeroizing<String>> {
+    let _hidden = Hidden::new()?;
+    line(question).await
+}
+
+/// The terminal without echo, until this is dropped: also when Ctrl-C ends the wait.
+struct Hidden {
+    before: Termios,
+}
+
+impl Hidden {
+    fn new() -> io::Result<Self> {
+        let stdin = io::stdin();
+        let before = tcgetattr(&stdin)?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        hidden.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(&stdin, OptionalActions::Flush, &hidden)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no echo.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
+    }
+}
