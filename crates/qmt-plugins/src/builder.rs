@@ -182,7 +182,7 @@ impl PluginHostBuilder {
             plugin: None,
             source,
         })?;
-        let loaders = Loaders::new(self.wasm, self.native, &cache);
+        let loaders = Loaders::new(self.wasm, self.native, oci.require_confinement, &cache);
         Ok(PluginHost {
             file: self.file,
             cache,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use qmt_loader::Artifact;
 use qmt_oci_ref::{PluginKind, text};
 
 #[cfg(feature = "native")]
@@ -12,7 +13,7 @@ use crate::config::{ConfigError, OciConfig, ProviderConfig};
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::source::{PluginSource, is_like_image};
-use crate::stage::load::{NativeTrust, check_allowed, options};
+use crate::stage::load::{Content, NativeTrust, check_allowed, options};
 use crate::target::Target;
 use crate::{local, trust};
 
@@ -83,13 +84,15 @@ async fn check_provider(host: &PluginHost, key: &str, provider: &ProviderConfig)
     let source = target.located(host.file.folder());
     let mut problems = check_rights(host, key, provider, &source);
     let found = match &source {
-        PluginSource::File(path) => check_file(host, key, provider, path).await,
+        PluginSource::File(path) => check_file(host, key, &target, path).await,
         PluginSource::Layout { .. } => check_layout(host, &target, &source)
             .await
             .map(|problem| (format!("{key}.path"), problem)),
         PluginSource::Registry(_) | PluginSource::Url { .. } => None,
     };
-    problems.extend(found);
+    // The loader's checks of a library repeat what is wrong with its rights.
+    let is_known = |rule: &String| problems.iter().any(|(_, known)| known == rule);
+    problems.extend(found.filter(|(_, rule)| !is_known(rule)));
     problems
 }
 
@@ -129,12 +132,8 @@ fn check_rights(
     problems
 }
 
-async fn check_file(
-    host: &PluginHost,
-    key: &str,
-    provider: &ProviderConfig,
-    path: &Path,
-) -> Option<Problem> {
+async fn check_file(host: &PluginHost, key: &str, target: &Target, path: &Path) -> Option<Problem> {
+    let provider = target.provider();
     let written = &provider.path;
     let shown = path.display();
     let at_path = |rule: String| Some((format!("{key}.path"), rule));
@@ -157,9 +156,13 @@ async fn check_file(
     let default = host.config().oci.native;
     match local::read(host, provider, path).await {
         Err(error) => at_path(text::messages(&error).join(": ")),
-        Ok((kind, _)) => {
+        Ok((kind, content)) => {
             match check_allowed(provider, default, kind, None, NativeTrust::Unsigned) {
-                Ok(()) => None,
+                // What a module imports, the host's own functions may offer.
+                Ok(()) if kind == PluginKind::Wasm => None,
+                Ok(()) => {
+                    check_library(host, target, &content).map(|problem| (key.to_owned(), problem))
+                }
                 Err(error @ Error::WrongKind { .. }) => {
                     Some((format!("{key}.kind"), error.to_string()))
                 }
@@ -169,6 +172,24 @@ async fn check_file(
             }
         }
     }
+}
+
+/// Runs the loader's checks of a native library, and returns what is wrong with it.
+fn check_library(host: &PluginHost, target: &Target, content: &Content) -> Option<String> {
+    let (plugin, digest) = (target.name(), content.digest().clone());
+    let checked = content
+        .bytes()
+        .map_err(|source| Error::cache(plugin, source));
+    let checked = checked.and_then(|bytes| {
+        let artifact = Artifact::from_verified(PluginKind::Native, bytes, digest, plugin);
+        host.preflight(&artifact, &host.load_options(target))
+    });
+    let problem = match &checked {
+        Ok(_) => return None,
+        Err(Error::Load { source, .. }) => text::messages(source),
+        Err(error) => text::messages(error),
+    };
+    Some(problem.join(": "))
 }
 
 async fn check_layout(host: &PluginHost, target: &Target, source: &PluginSource) -> Option<String> {

@@ -13,6 +13,9 @@ use crate::error::Error;
 pub(crate) struct Loaders {
     wasm: OnceLock<Arc<dyn Loader>>,
     native: OnceLock<Arc<dyn Loader>>,
+    /// Whether isolated plugins require all parts of the confinement.
+    #[cfg(feature = "native")]
+    require_confinement: bool,
     /// Where they store compiled code.
     #[cfg(any(feature = "wasm", feature = "native"))]
     cache: FsCache,
@@ -23,13 +26,16 @@ impl Loaders {
     pub(crate) fn new(
         wasm: Option<Arc<dyn Loader>>,
         native: Option<Arc<dyn Loader>>,
+        require_confinement: bool,
         cache: &FsCache,
     ) -> Self {
-        let _ = cache; // Unused if neither feature is on.
+        let _ = (cache, require_confinement); // Unused if neither feature is on.
         let given = |loader: Option<_>| loader.map_or_else(OnceLock::new, OnceLock::from);
         Self {
             wasm: given(wasm),
             native: given(native),
+            #[cfg(feature = "native")]
+            require_confinement,
             #[cfg(any(feature = "wasm", feature = "native"))]
             cache: cache.clone(),
         }
@@ -78,7 +84,11 @@ impl Loaders {
             Some(folder) => folder.join("native"),
             None => std::env::temp_dir().join(format!("qmt-plugins-{}", std::process::id())),
         };
-        Ok(Arc::new(qmt_loader::native::NativeLoader::new(folder)))
+        let mut loader = qmt_loader::native::NativeLoader::new(folder);
+        if self.require_confinement {
+            loader = loader.require_confinement();
+        }
+        Ok(Arc::new(loader))
     }
 
     #[cfg(not(feature = "native"))]

@@ -36,6 +36,13 @@ pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, Erro
             entries.push((Scope::everything(), first));
         }
     }
+    if entries.is_empty() && oci.identity == IdentityRule::Required {
+        let problem = "`identity = \"required\"` requires a signer; name one by `cert_email` or \
+                       `cert_url` with `cert_issuer`, by `public_keys`, or in `[[oci.policy]]`";
+        return Err(Error::Trust(VerifyError::Policy {
+            problem: problem.to_owned(),
+        }));
+    }
     let mut policies = PolicySet::new(entries).map_err(Error::Trust)?;
     if oci.certificate_log == Some(TransparencyRule::Required) {
         policies = policies.certificate_log_required();

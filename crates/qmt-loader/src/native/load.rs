@@ -102,7 +102,7 @@ impl NativeLoader {
         let preflight = self.preflight_with(artifact, options)?;
         let (code, exports) = match options.isolation {
             Isolation::InProcess => self.open(artifact, options)?,
-            Isolation::Process => self.isolate(artifact, options, &preflight)?,
+            Isolation::Process => self.isolate(artifact, options)?,
         };
         Ok(NativePlugin::new(
             artifact.name(),
@@ -148,14 +148,7 @@ impl NativeLoader {
         &self,
         artifact: &Artifact,
         options: &LoadOptions,
-        preflight: &Preflight,
     ) -> Result<(Code, Option<Vec<String>>), LoadError> {
-        if !preflight::is_callable(preflight) {
-            return Err(isolation::refused(
-                artifact.name(),
-                "it must implement `qmt_plugin.h`: symbols of another process cannot be used",
-            ));
-        }
         let spec = Spec::new(artifact, options, &self.settings)?;
         let (isolated, exports) = Isolated::load(spec)?;
         Ok((Code::Isolated(isolated), exports))
@@ -166,7 +159,6 @@ impl NativeLoader {
         &self,
         artifact: &Artifact,
         _: &LoadOptions,
-        _: &Preflight,
     ) -> Result<(Code, Option<Vec<String>>), LoadError> {
         Err(isolation::refused(artifact.name(), NOT_LINUX))
     }
@@ -229,10 +221,20 @@ impl Loader for NativeLoader {
         };
         let limit = options.limits.library_max;
         let found = preflight::preflight(artifact.bytes(), Target::current(), limit, is_allowed);
-        found.map_err(|reason| LoadError::NativeRefused {
+        let found = found.map_err(|reason| LoadError::NativeRefused {
             plugin: plugin(),
             reason,
-        })
+        })?;
+        if options.isolation == Isolation::Process {
+            check_isolated(artifact.name(), options)?;
+            if !preflight::is_callable(&found) {
+                return Err(isolation::refused(
+                    artifact.name(),
+                    "it must implement `qmt_plugin.h`: symbols of another process cannot be used",
+                ));
+            }
+        }
+        Ok(found)
     }
 }
 

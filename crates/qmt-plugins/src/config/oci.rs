@@ -21,6 +21,9 @@ pub struct OciConfig {
     /// Where native code may run, for providers without a key `native`. It requires an accepted
     /// signature, as without this key. Default: in this process.
     pub native: Option<NativeRule>,
+    /// Refuses to load isolated plugins where the kernel lacks a part of the confinement, instead of
+    /// warning. Default: false.
+    pub require_confinement: bool,
     /// Trusts the public-good Sigstore instance through its TUF repository. Default: true, unless
     /// other trust material is given. Keys without a transparency log require none of it.
     pub use_sigstore_tuf_data: Option<bool>,

@@ -14,8 +14,10 @@ impl Folder {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("echo.wasm"), plugins::echo_wasm()).unwrap();
-        let library = std::env::current_exe().unwrap();
-        std::fs::copy(library, folder.path().join("native.so")).unwrap();
+        let program = std::env::current_exe().unwrap();
+        std::fs::copy(program, folder.path().join("program")).unwrap();
+        let library = plugins::native_plugin(folder.path()).unwrap();
+        std::fs::rename(library, folder.path().join("native.so")).unwrap();
         std::fs::create_dir_all(folder.path().join("layout")).unwrap();
         std::fs::write(folder.path().join("layout/oci-layout"), "{}").unwrap();
         Self(folder)
@@ -56,6 +58,11 @@ async fn what_would_fail_later_is_found() {
             "did you mean `oci-layout://layout:TAG`?",
         ),
         ("path = \".\"", "path", "is a folder"),
+        (
+            "path = \"program\"\nallow = { native = true }",
+            "providers[0]",
+            "it is an executable",
+        ),
         (
             "path = \"plugins.toml\"",
             "path",

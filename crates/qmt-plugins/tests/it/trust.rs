@@ -142,7 +142,9 @@ async fn identity_required_refuses_a_config_without_signers() {
     scene.sign(&scene.push(&wasm_image(), "1"));
     let host = scene.host(&scene.config_with("identity = \"required\"", ""));
     let error = host.load("greeter").await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Config, "{}", messages(&error));
+    let words = messages(&error);
+    assert_eq!(error.kind(), ErrorKind::Config, "{words}");
+    assert!(words.contains("requires a signer"), "{words}");
 }
 
 /// The lockfile holds a digest: a tag that moves changes nothing until `update`.

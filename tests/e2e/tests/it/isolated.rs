@@ -150,6 +150,48 @@ fn rights_of_isolated_plugins_are_checked() {
     }
 }
 
+/// A kernel without Landlock is warned of, or refused where the config demands the confinement.
+#[test]
+fn a_kernel_without_landlock_confines_less() {
+    let desk = Desk::new();
+    let good = plugins::native_plugin(desk.path()).unwrap();
+    let provider = ("good", &good, "native = \"isolated\"");
+    let greet = ["run", "good", "greet", "--input", "me"];
+    config(&desk, "", &[provider]);
+    let answer = desk.run_without_landlock(&greet);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    let words = answer.messages();
+    assert!(words.contains("it is not fully isolated"), "{words}");
+    config(&desk, "require_confinement = true", &[provider]);
+    let answer = desk.run_without_landlock(&greet);
+    assert_eq!(answer.code, Some(1), "{}", answer.transcript());
+    let words = answer.messages();
+    assert!(words.contains("the kernel lacks required parts"), "{words}");
+    let answer = desk.run(&greet);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    assert_eq!(answer.stderr, "", "{}", answer.transcript());
+}
+
+/// `config check` runs the loader's checks of local libraries, whose kind is known by the content.
+#[test]
+fn local_libraries_are_checked() {
+    let desk = Desk::new();
+    let good = plugins::native_plugin(desk.path()).unwrap();
+    let source = "int answer(void) { return 42; }";
+    let symbols = plugins::compile(desk.path(), "symbols.so", source, &[]).unwrap();
+    for (file, native, words) in [
+        (&good, "isolated", ""),
+        (&symbols, "in-process", ""),
+        (&symbols, "isolated", "must implement `qmt_plugin.h`"),
+    ] {
+        config(&desk, "", &[("p", file, &format!("native = \"{native}\""))]);
+        let answer = desk.run(&["config", "check"]);
+        let code = if words.is_empty() { 0 } else { 6 };
+        assert_eq!(answer.code, Some(code), "{}", answer.transcript());
+        assert!(answer.messages().contains(words), "{}", answer.transcript());
+    }
+}
+
 /// Nobody but a host starts a worker; the argument alone does nothing.
 #[test]
 fn the_argument_of_workers_runs_nothing() {

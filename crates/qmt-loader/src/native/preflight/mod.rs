@@ -225,7 +225,6 @@ fn abi(facts: &Facts) -> Result<Option<u32>, NativeRefusal> {
 }
 
 /// Whether the library implements `qmt_plugin.h`, by its functions.
-#[cfg(target_os = "linux")]
 pub(super) fn is_callable(preflight: &Preflight) -> bool {
     preflight.exports.iter().any(|name| name == ABI_CALL)
 }
