@@ -67,7 +67,7 @@ const LIBRARIES: &[(&str, &[&str], &[&str])] = &[
     ("linkme", &["qmt-plugin-sdk"], &[]),
     ("libloading", &["qmt-loader"], &[]),
     ("landlock", &["qmt-loader"], &[]),
-    ("seccompiler", &["qmt-loader"], &[]),
+    ("seccompiler", &["qmt-loader", "qmt-e2e-tests"], &[]),
     (
         "wasmtime*",
         &["qmt-loader", "qmt-interop", "qmt-bench"],

@@ -5,6 +5,7 @@
 //! requests that were refused together cause one request to the token server.
 
 mod refusal;
+mod renew;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,14 +15,12 @@ use http::{HeaderMap, HeaderValue};
 use qmt_oci_ref::Repository;
 use tokio::time::Instant;
 
-use self::refusal::{is_refusal, is_unusable};
+use self::refusal::is_refusal;
 use super::challenge::{self, BearerChallenge, Challenge};
-use super::realm;
 use super::scope::{Access, AuthScope};
-use super::token::{Token, TokenRequest};
-use super::{basic, bearer, unusable};
+use super::{basic, unusable};
 use crate::credentials::{Credential, CredentialOrigin, CredentialStore};
-use crate::error::{ClientError, TokenServerError};
+use crate::error::ClientError;
 use crate::events::RegistryEvent;
 use crate::http::transport::{Context, Failure};
 use crate::limits::TOKENS_HELD_MAX;
@@ -266,103 +265,6 @@ impl Auth {
         }
         let is_anonymous = used.is_none_or(|used| used.kind == Kind::AnonymousToken);
         Ok(is_anonymous && session.credential_state != CredentialState::Refused)
-    }
-
-    /// Acquires a token for `session`.
-    async fn renew(
-        &self,
-        context: &Context,
-        scope: &AuthScope<'_>,
-        session: &mut Session,
-        challenge: &BearerChallenge,
-    ) -> Result<(), Failure> {
-        let endpoint = scope.endpoint;
-        let credential = match self.credential(scope, session).await {
-            Err(error) if is_unusable(&error) && self.may_read_anonymously(scope) => {
-                session.credential_state = CredentialState::Unusable;
-                context.events.send(RegistryEvent::CredentialSkipped {
-                    host: endpoint.host.clone(),
-                    reason: error.to_string(),
-                });
-                None
-            }
-            credential => credential?,
-        };
-        if let Some(Credential::Bearer(token)) = &credential {
-            let header = bearer(token).ok_or_else(|| {
-                let reason = "the token has characters that a header does not allow";
-                self.with_origin(scope, unusable(&endpoint.host, reason))
-            })?;
-            session.authorization = Some(Authorization {
-                header,
-                kind: Kind::Token,
-                expires: None,
-            });
-            return Ok(());
-        }
-        let allow = &endpoint.options.allow_realms;
-        let realm = realm::check(&endpoint.host, &endpoint.base, allow, &challenge.realm)?;
-        let request = TokenRequest {
-            context,
-            endpoint,
-            realm: &realm,
-            service: challenge.service.as_deref(),
-            scopes: &scope.tokens(challenge.scope.as_deref()),
-        };
-        let token = self.token(&request, scope, session, credential.as_ref());
-        let token = token.await?;
-        let header = bearer(&token.text).ok_or_else(|| {
-            ClientError::from(TokenServerError::NoToken {
-                realm: RedactedUrl::from(&realm.url),
-                reason: "it has characters that a header does not allow",
-                source: None,
-            })
-        })?;
-        let kind = if credential.is_some() && session.credential_state == CredentialState::InUse {
-            Kind::Token
-        } else {
-            Kind::AnonymousToken
-        };
-        session.authorization = Some(Authorization {
-            header,
-            kind,
-            expires: Some(Instant::now() + token.lifetime.saturating_sub(LEEWAY)),
-        });
-        Ok(())
-    }
-
-    /// Asks for a token, and once more without a credential that is refused where that may be enough.
-    async fn token(
-        &self,
-        request: &TokenRequest<'_>,
-        scope: &AuthScope<'_>,
-        session: &mut Session,
-        credential: Option<&Credential>,
-    ) -> Result<Token, Failure> {
-        let send = async |credential| {
-            let token = request.send(credential).await;
-            token.map_err(|Failure { error, retry_after }| {
-                let error = self.with_origin(scope, error);
-                Failure { error, retry_after }
-            })
-        };
-        match send(credential).await {
-            Err(refused) if !is_refusal(&refused) => Err(refused),
-            Err(refused) if credential.is_some() && self.may_read_anonymously(scope) => {
-                session.drop_credential(request.context, scope, self.origin(scope));
-                match send(None).await {
-                    Err(second) if is_refusal(&second) => Err(refused),
-                    token => token,
-                }
-            }
-            Err(refused) => {
-                if session.credential_state == CredentialState::Unusable {
-                    self.stored(scope).await?;
-                }
-                Err(refused)
-            }
-            Ok(token) => Ok(token),
-        }
     }
 
     async fn credential(

@@ -1,0 +1,114 @@
+//! Acquires a token, with the credential of the session or without one.
+
+use tokio::time::Instant;
+
+use super::refusal::{is_refusal, is_unusable};
+use super::{Auth, Authorization, CredentialState, Kind, LEEWAY, Session};
+use crate::credentials::Credential;
+use crate::error::{ClientError, TokenServerError};
+use crate::events::RegistryEvent;
+use crate::http::auth::challenge::BearerChallenge;
+use crate::http::auth::scope::AuthScope;
+use crate::http::auth::token::{Token, TokenRequest};
+use crate::http::auth::{bearer, realm, unusable};
+use crate::http::transport::{Context, Failure};
+use crate::redact::RedactedUrl;
+
+impl Auth {
+    /// Acquires a token for `session`.
+    pub(super) async fn renew(
+        &self,
+        context: &Context,
+        scope: &AuthScope<'_>,
+        session: &mut Session,
+        challenge: &BearerChallenge,
+    ) -> Result<(), Failure> {
+        let endpoint = scope.endpoint;
+        let credential = match self.credential(scope, session).await {
+            Err(error) if is_unusable(&error) && self.may_read_anonymously(scope) => {
+                session.credential_state = CredentialState::Unusable;
+                context.events.send(RegistryEvent::CredentialSkipped {
+                    host: endpoint.host.clone(),
+                    reason: error.to_string(),
+                });
+                None
+            }
+            credential => credential?,
+        };
+        if let Some(Credential::Bearer(token)) = &credential {
+            let header = bearer(token).ok_or_else(|| {
+                let reason = "the token has characters that a header does not allow";
+                self.with_origin(scope, unusable(&endpoint.host, reason))
+            })?;
+            session.authorization = Some(Authorization {
+                header,
+                kind: Kind::Token,
+                expires: None,
+            });
+            return Ok(());
+        }
+        let allow = &endpoint.options.allow_realms;
+        let realm = realm::check(&endpoint.host, &endpoint.base, allow, &challenge.realm)?;
+        let request = TokenRequest {
+            context,
+            endpoint,
+            realm: &realm,
+            service: challenge.service.as_deref(),
+            scopes: &scope.tokens(challenge.scope.as_deref()),
+        };
+        let token = self.token(&request, scope, session, credential.as_ref());
+        let token = token.await?;
+        let header = bearer(&token.text).ok_or_else(|| {
+            ClientError::from(TokenServerError::NoToken {
+                realm: RedactedUrl::from(&realm.url),
+                reason: "it has characters that a header does not allow",
+                source: None,
+            })
+        })?;
+        let kind = if credential.is_some() && session.credential_state == CredentialState::InUse {
+            Kind::Token
+        } else {
+            Kind::AnonymousToken
+        };
+        session.authorization = Some(Authorization {
+            header,
+            kind,
+            expires: Some(Instant::now() + token.lifetime.saturating_sub(LEEWAY)),
+        });
+        Ok(())
+    }
+
+    /// Asks for a token, and once more without a credential that is refused where that may be enough.
+    async fn token(
+        &self,
+        request: &TokenRequest<'_>,
+        scope: &AuthScope<'_>,
+        session: &mut Session,
+        credential: Option<&Credential>,
+    ) -> Result<Token, Failure> {
+        let send = async |credential| {
+            let token = request.send(credential).await;
+            token.map_err(|Failure { error, retry_after }| {
+                let error = self.with_origin(scope, error);
+                Failure { error, retry_after }
+            })
+        };
+        match send(credential).await {
+            Err(refused) if !is_refusal(&refused) => Err(refused),
+            Err(refused) if credential.is_some() && self.may_read_anonymously(scope) => {
+                session.drop_credential(request.context, scope, self.origin(scope));
+                match send(None).await {
+                    Err(second) if is_refusal(&second) => Err(refused),
+                    token => token,
+                }
+            }
+            Err(refused) => {
+                if session.credential_state == CredentialState::Unusable {
+                    self.stored(scope).await?;
+                }
+                Err(refused)
+            }
+            Ok(token) => Ok(token),
+        }
+    }
+}
