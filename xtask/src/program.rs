@@ -46,6 +46,7 @@ impl Program {
                 "qmt-plugins",
                 "calls_time",
                 "extism_alone",
+                "isolated_time",
                 "load_all_time",
                 "lookup_time",
                 "verify_time",
