@@ -9,20 +9,29 @@ use crate::error::Error;
 use crate::host::PluginHost;
 
 impl PluginHost {
+    /// Checks whether this host may log in to `registry`, before a user is asked for a password.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NetworkForbidden`] if the host is offline or frozen.
+    pub fn check_login(&self, registry: &RegistryHost) -> Result<(), Error> {
+        self.require_network(registry, "logging in")
+    }
+
     /// Checks that `registry` accepts this name and password (or token), and stores them where
     /// docker does: with its credential helper, else in its config file.
     ///
     /// # Errors
     ///
-    /// [`Error::Registry`] if the registry refuses them or they can't be stored,
-    /// [`Error::NetworkForbidden`] if the host is offline or frozen.
+    /// [`Error::Registry`] if the registry refuses them or they can't be stored, and that of
+    /// [`Self::check_login`].
     pub async fn login(
         &self,
         registry: &RegistryHost,
         username: &str,
         password: &str,
     ) -> Result<LoggedIn, Error> {
-        self.require_network(registry, "logging in")?;
+        self.check_login(registry)?;
         let credential = Credential::basic(username, password);
         let client = self
             .http_client()

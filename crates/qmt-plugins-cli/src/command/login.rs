@@ -21,6 +21,8 @@ const PASSWORD_MAX_BYTES: u64 = 64 * 1024;
 /// Checks the credential, then stores it.
 pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> CommandResult {
     let registry = parse(&login.registry)?;
+    let host = session::host(global, output, session::config_or_default(global, output)?)?;
+    host.check_login(&registry)?;
     let is_asked = !login.password_stdin && io::stdin().is_terminal();
     let username = username(login, &registry, is_asked).await?;
     let password = if is_asked {
@@ -32,7 +34,6 @@ pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> Co
     if password.is_empty() {
         return Err(Failure::usage("the password is empty"));
     }
-    let host = session::host(global, output, session::config_or_default(global, output)?)?;
     let done = host.login(&registry, &username, &password).await?;
     let place = match &done.stored {
         StoredIn::Helper(name) => format!("by the credential helper `{name}`"),

@@ -228,6 +228,10 @@ fn login_asks_for_what_is_missing() {
         let stored = desk.path().join("home/.docker/config.json");
         std::fs::remove_file(stored).unwrap();
     }
+    // Nobody is asked in vain.
+    let seen = Seen::of(desk.on_terminal(80, &["login", "--offline", &host]));
+    assert_eq!(seen.code, Some(2), "{}", seen.raw);
+    assert!(!seen.raw.contains("Username"), "{}", seen.raw);
     let mut child = desk.on_terminal(80, &["login", "--username", "me", &host]);
     read_until(&mut child, &mut String::new(), "Password: ");
     type_in(&mut child, "\n");
