@@ -18,8 +18,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+#[cfg(unix)]
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
+#[cfg(unix)]
 use tokio::signal::unix;
 
 use crate::args::Arguments;
@@ -54,6 +56,7 @@ fn run(runtime: Runtime, arguments: Arguments, output: &Output) -> Result<(), Fa
     let result = runtime.block_on(async {
         // With a handler, a file that grows beyond the limit of `ulimit -f` is an error of the write
         // instead of the end of the process.
+        #[cfg(unix)]
         let _handled = unix::signal(unix::SignalKind::from_raw(Signal::XFSZ.as_raw()));
         tokio::select! {
             result = command::run(arguments, output) => result,

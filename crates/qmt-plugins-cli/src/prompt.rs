@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead as _, Read as _, Write as _};
 
+#[cfg(unix)]
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
@@ -32,10 +33,18 @@ pub(crate) async fn secret(question: &'static str) -> io::Result<Zeroizing<Strin
 
 /// The terminal without echo, until this is dropped: also when Ctrl-C ends the wait.
 struct Hidden {
+    #[cfg(unix)]
     before: Termios,
 }
 
 impl Hidden {
+    #[cfg(not(unix))]
+    fn new() -> io::Result<Self> {
+        let problem = "it would be visible here; pass it on stdin, with `--password-stdin`";
+        Err(io::Error::new(io::ErrorKind::Unsupported, problem))
+    }
+
+    #[cfg(unix)]
     fn new() -> io::Result<Self> {
         let stdin = io::stdin();
         let before = tcgetattr(&stdin)?;
@@ -47,6 +56,7 @@ impl Hidden {
     }
 }
 
+#[cfg(unix)]
 impl Drop for Hidden {
     fn drop(&mut self) {
         // A terminal that is gone needs no echo.
