@@ -82,7 +82,17 @@ impl Desk {
 
     /// As [`Self::run`], with something on stdin.
     pub(crate) fn run_fed(&self, arguments: &[&str], input: &[u8]) -> Answer {
-        self.start(self.path(), arguments, &[], input)
+        self.run_fed_with(arguments, input, &[])
+    }
+
+    /// As [`Self::run_with`], with something on stdin.
+    pub(crate) fn run_fed_with(
+        &self,
+        arguments: &[&str],
+        input: &[u8],
+        variables: &[(&str, &str)],
+    ) -> Answer {
+        self.start(self.path(), arguments, variables, input)
     }
 
     /// As [`Self::run`], in another folder.

@@ -199,3 +199,24 @@ fn a_password_that_the_registry_accepts_is_stored() {
         "{messages}"
     );
 }
+
+/// What is stored is not what is used while a variable has a credential.
+#[test]
+fn a_variable_that_wins_over_the_stored_credential_is_reported() {
+    let auth = Auth::basic("me", "secret");
+    let registry = FakeRegistry::builder().auth(auth).start().unwrap();
+    let (_, desk) = scene();
+    let host = registry.host().to_string();
+    let config = format!("[registries.\"{host}\"]\nplain_http = true\n");
+    desk.write("plugins.toml", config);
+    let variable = format!("QMT_REGISTRY_{}_TOKEN", host.replace(['.', ':'], "_"));
+    let arguments = [&LOGIN[..], &["me", &host]].concat();
+    let answer = desk.run_fed_with(&arguments, b"secret", &[(&variable, "other")]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    assert!(
+        answer.stdout.starts_with("logged in to")
+            && answer.stdout.contains(&format!("`{variable}` is unset")),
+        "{}",
+        answer.transcript()
+    );
+}
