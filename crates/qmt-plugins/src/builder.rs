@@ -87,7 +87,8 @@ impl PluginHostBuilder {
         self
     }
 
-    /// Loads native plugins with `loader`.
+    /// Loads native plugins with `loader`. If the config has `require_confinement`, the loader should
+    /// require it as well: then a library is refused before it is opened.
     #[must_use]
     pub fn native_loader(mut self, loader: Arc<dyn Loader>) -> Self {
         self.native = Some(loader);

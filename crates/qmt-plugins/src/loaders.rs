@@ -14,8 +14,7 @@ pub(crate) struct Loaders {
     wasm: OnceLock<Arc<dyn Loader>>,
     native: OnceLock<Arc<dyn Loader>>,
     /// Whether isolated plugins require all parts of the confinement.
-    #[cfg(feature = "native")]
-    require_confinement: bool,
+    pub(crate) require_confinement: bool,
     /// Where they store compiled code.
     #[cfg(any(feature = "wasm", feature = "native"))]
     cache: FsCache,
@@ -29,12 +28,11 @@ impl Loaders {
         require_confinement: bool,
         cache: &FsCache,
     ) -> Self {
-        let _ = (cache, require_confinement); // Unused if neither feature is on.
+        let _ = cache; // Unused if neither feature is on.
         let given = |loader: Option<_>| loader.map_or_else(OnceLock::new, OnceLock::from);
         Self {
             wasm: given(wasm),
             native: given(native),
-            #[cfg(feature = "native")]
             require_confinement,
             #[cfg(any(feature = "wasm", feature = "native"))]
             cache: cache.clone(),

@@ -219,6 +219,11 @@ pub(crate) async fn load(
         })?;
         if !missing.is_empty() {
             let missing = missing.join(", ");
+            // The host's own loader does not know the config.
+            if loaders.require_confinement {
+                let plugin = name.clone();
+                return Err(failed(LoadError::Unconfined { plugin, missing }));
+            }
             reporter.warning(format!(
                 "it is not fully isolated: the kernel lacks parts of the confinement: {missing}"
             ));

@@ -1,11 +1,16 @@
 //! Native plugins that the config isolates: the command is the host, and its own worker.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 
 use qmt_e2e_tests::root;
+use qmt_plugins::PluginHost;
+use qmt_plugins::config::ConfigFile;
+use qmt_plugins::loader::native::NativeLoader;
 use qmt_testkit::plugins;
 
-use crate::command::Desk;
+use crate::command::{Desk, binary};
 
 /// Compiles one of the hostile plugins.
 fn hostile(desk: &Desk, name: &str) -> PathBuf {
@@ -150,7 +155,8 @@ fn rights_of_isolated_plugins_are_checked() {
     }
 }
 
-/// A kernel without Landlock is warned of, or refused where the config demands the confinement.
+/// Without Landlock, an isolated plugin loads with a warning, or not at all if the config requires the
+/// whole confinement.
 #[test]
 fn a_kernel_without_landlock_confines_less() {
     let desk = Desk::new();
@@ -172,7 +178,52 @@ fn a_kernel_without_landlock_confines_less() {
     assert_eq!(answer.stderr, "", "{}", answer.transcript());
 }
 
-/// `config check` runs the loader's checks of local libraries, whose kind is known by the content.
+/// The config also binds a host that brings its own loader.
+#[test]
+fn the_loader_of_a_host_is_held_to_the_confinement() {
+    const NAME: &str = "isolated::the_loader_of_a_host_is_held_to_the_confinement";
+    const CONFIG: &str = "QMT_E2E_CONFIG";
+    const WORKER: &str = "QMT_E2E_WORKER";
+    if let (Some(config), Some(worker)) = (std::env::var_os(CONFIG), std::env::var_os(WORKER)) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let loaded = load_with_own_loader(config.as_ref(), worker.as_ref());
+        println!("{}", runtime.block_on(loaded));
+        return;
+    }
+    let desk = Desk::new();
+    let good = plugins::native_plugin(desk.path()).unwrap();
+    let provider = ("good", &good, "native = \"isolated\"");
+    for (oci, words) in [
+        ("", "it loads"),
+        ("require_confinement = true", "lacks required parts"),
+    ] {
+        config(&desk, oci, &[provider]);
+        let output = Command::new(env!("CARGO_BIN_EXE_without_landlock"))
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", NAME, "--nocapture"])
+            .env(CONFIG, desk.path().join("plugins.toml"))
+            .env(WORKER, binary())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(words), "{said}");
+    }
+}
+
+/// Loads the plugin with a loader that requires nothing, and says how that ended.
+async fn load_with_own_loader(config: &Path, worker: &Path) -> String {
+    let private = config.with_file_name("private");
+    let loader = NativeLoader::new(private).worker(worker);
+    let file = ConfigFile::read(config).unwrap();
+    let host = PluginHost::builder(file).native_loader(Arc::new(loader));
+    match host.build().unwrap().load("good").await {
+        Ok(_) => "it loads".to_owned(),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+/// `config check` runs the loader's checks of local libraries, also where only their content says that
+/// they are native.
 #[test]
 fn local_libraries_are_checked() {
     let desk = Desk::new();
