@@ -21,10 +21,11 @@ const PASSWORD_MAX_BYTES: u64 = 64 * 1024;
 /// Checks the credential, then stores it.
 pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> CommandResult {
     let registry = parse(&login.registry)?;
+    let is_asked = !login.password_stdin && io::stdin().is_terminal();
+    check_options(login, &registry, is_asked)?;
     let host = session::host(global, output, session::config_or_default(global, output)?)?;
     host.check_login(&registry)?;
-    let is_asked = !login.password_stdin && io::stdin().is_terminal();
-    let username = username(login, &registry, is_asked).await?;
+    let username = username(login).await?;
     let password = if is_asked {
         let asked = prompt::secret("Password").await;
         asked.map_err(|error| Failure::other("the password can't be read", error))?
@@ -120,31 +121,36 @@ async fn password_on_stdin() -> Result<Zeroizing<String>, Failure> {
     ))
 }
 
-/// Returns the name of the user, which ends at the first colon in requests.
-async fn username(
-    login: &Login,
-    registry: &RegistryHost,
-    is_asked: bool,
-) -> Result<String, Failure> {
+/// Checks what needs neither the config nor an answer of the user.
+fn check_options(login: &Login, registry: &RegistryHost, is_asked: bool) -> Result<(), Failure> {
     if login.password.is_some() {
         let rule = "other users can see a password in an argument: give it on stdin, with \
                     `--password-stdin`";
         return Err(Failure::usage(rule));
     }
-    let name = match &login.username {
-        Some(name) => name.clone(),
-        None if is_asked => {
-            let asked = prompt::line("Username").await;
-            let asked = asked.map_err(|error| Failure::other("the name can't be read", error))?;
-            asked.as_str().to_owned()
-        }
-        None => {
-            return Err(Failure::usage(format!(
-                "the name of the user is missing: pass the password or token on stdin to \
-                 `qmt-plugins login {registry} --username NAME --password-stdin`"
-            )));
-        }
-    };
+    match &login.username {
+        Some(name) => check_username(name),
+        None if is_asked => Ok(()),
+        None => Err(Failure::usage(format!(
+            "the name of the user is missing: pass the password or token on stdin to `qmt-plugins \
+             login {registry} --username NAME --password-stdin`"
+        ))),
+    }
+}
+
+/// Returns the name that was given, or asks for it.
+async fn username(login: &Login) -> Result<String, Failure> {
+    if let Some(name) = &login.username {
+        return Ok(name.clone());
+    }
+    let asked = prompt::line("Username").await;
+    let asked = asked.map_err(|error| Failure::other("the name can't be read", error))?;
+    check_username(&asked)?;
+    Ok(asked.as_str().to_owned())
+}
+
+/// Checks the name of the user, which ends at the first colon in requests.
+fn check_username(name: &str) -> Result<(), Failure> {
     if name.is_empty() {
         return Err(Failure::usage("the name of the user is empty"));
     }
@@ -153,5 +159,5 @@ async fn username(
             "the name of a user has no colon: give the password on stdin, with `--password-stdin`",
         ));
     }
-    Ok(name)
+    Ok(())
 }

@@ -8,7 +8,16 @@ const LOGIN: [&str; 3] = ["login", "--password-stdin", "-u"];
 
 /// A registry over plain HTTP, and a config that says so.
 fn scene() -> (FakeRegistry, Desk) {
-    let registry = FakeRegistry::builder().start().unwrap();
+    scene_of(FakeRegistry::builder().start().unwrap())
+}
+
+/// As [`scene`], with a registry that requires the password `secret` of the user `me`.
+fn scene_with_password() -> (FakeRegistry, Desk) {
+    let auth = Auth::basic("me", "secret");
+    scene_of(FakeRegistry::builder().auth(auth).start().unwrap())
+}
+
+fn scene_of(registry: FakeRegistry) -> (FakeRegistry, Desk) {
     let desk = Desk::new();
     let host = registry.host();
     desk.write(
@@ -178,12 +187,7 @@ fn a_credential_that_is_not_checked_is_reported() {
 /// A byte order mark, as PowerShell writes it, is not a part of the password.
 #[test]
 fn a_password_that_the_registry_accepts_is_stored() {
-    let auth = Auth::basic("me", "secret");
-    let registry = FakeRegistry::builder().auth(auth).start().unwrap();
-    let (_, desk) = scene();
-    let host = registry.host();
-    let config = format!("[registries.\"{host}\"]\nplain_http = true\n");
-    desk.write("plugins.toml", config);
+    let (registry, desk) = scene_with_password();
     let answer = login(&registry, &desk, "me", b"\xef\xbb\xbfsecret\r\n");
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
     assert!(
@@ -200,15 +204,11 @@ fn a_password_that_the_registry_accepts_is_stored() {
     );
 }
 
-/// What is stored is not what is used while a variable has a credential.
+/// A variable with a credential takes precedence over the stored one, and `login` says so.
 #[test]
 fn a_variable_that_wins_over_the_stored_credential_is_reported() {
-    let auth = Auth::basic("me", "secret");
-    let registry = FakeRegistry::builder().auth(auth).start().unwrap();
-    let (_, desk) = scene();
+    let (registry, desk) = scene_with_password();
     let host = registry.host().to_string();
-    let config = format!("[registries.\"{host}\"]\nplain_http = true\n");
-    desk.write("plugins.toml", config);
     let variable = format!("QMT_REGISTRY_{}_TOKEN", host.replace(['.', ':'], "_"));
     let arguments = [&LOGIN[..], &["me", &host]].concat();
     let answer = desk.run_fed_with(&arguments, b"secret", &[(&variable, "other")]);
