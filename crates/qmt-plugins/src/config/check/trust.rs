@@ -10,9 +10,6 @@ use super::Check;
 /// The issuer of the workflows of GitHub Actions; enterprises have their name below it.
 pub(super) const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 
-/// The rule that an empty constraint breaks.
-const EMPTY: &str = "it is empty, and an empty constraint would accept every signer";
-
 pub(super) fn check(path: &Path, oci: &OciConfig) -> Check {
     check_signer(path, oci)?;
     check_material(path, oci)?;
@@ -39,7 +36,8 @@ fn check_signer(path: &Path, oci: &OciConfig) -> Check {
         ),
     ] {
         if is_blank(value.as_ref()) {
-            return fail(path, key, EMPTY);
+            let rule = "it is empty, and an empty constraint would accept every signer";
+            return fail(path, key, rule);
         }
     }
     if oci.cert_email.is_some() && oci.cert_url.is_some() {
@@ -69,7 +67,11 @@ fn check_signer(path: &Path, oci: &OciConfig) -> Check {
 /// Checks that one trust root is named, and not more.
 fn check_material(path: &Path, oci: &OciConfig) -> Check {
     if is_blank(oci.trusted_root.as_ref()) {
-        return fail(path, "trusted_root", EMPTY);
+        return fail(
+            path,
+            "trusted_root",
+            "it is empty; name a file, or `embedded`",
+        );
     }
     if oci.tuf_url.is_some() != oci.tuf_root.is_some() {
         return fail(path, "tuf_root", "`tuf_url` and `tuf_root` go together");
