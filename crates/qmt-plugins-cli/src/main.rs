@@ -54,8 +54,8 @@ fn main() -> ExitCode {
 /// Runs the command to its end, or until the user interrupts it.
 fn run(runtime: Runtime, arguments: Arguments, output: &Output) -> Result<(), Failure> {
     let result = runtime.block_on(async {
-        // With a handler, a file that grows beyond the limit of `ulimit -f` is an error of the write
-        // instead of the end of the process.
+        // The signal of a file that exceeds `ulimit -f` would end the process without a message. With
+        // a handler, the write fails instead.
         #[cfg(unix)]
         let _handled = unix::signal(unix::SignalKind::from_raw(Signal::XFSZ.as_raw()));
         tokio::select! {

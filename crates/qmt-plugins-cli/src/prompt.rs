@@ -1,4 +1,4 @@
-//! Asks on the terminal for what no option gives.
+//! Questions on the terminal.
 
 use std::io::{self, BufRead as _, Read as _, Write as _};
 
@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, Read as _, Write as _};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-/// Longest answer that is read, in bytes: terminals give no longer lines.
+/// Longest answer that is read, in bytes. A terminal passes on no longer line.
 const ANSWER_MAX_BYTES: u64 = 4096;
 
 /// Asks for a line.
@@ -31,7 +31,7 @@ pub(crate) async fn secret(question: &'static str) -> io::Result<Zeroizing<Strin
     line(question).await
 }
 
-/// The terminal without echo, until this is dropped: also when Ctrl-C ends the wait.
+/// Switches the echo of the terminal off until it is dropped, also if Ctrl-C ends the wait.
 struct Hidden {
     #[cfg(unix)]
     before: Termios,
@@ -59,7 +59,7 @@ impl Hidden {
 #[cfg(unix)]
 impl Drop for Hidden {
     fn drop(&mut self) {
-        // A terminal that is gone needs no echo.
+        // It fails if the terminal is gone.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
 }

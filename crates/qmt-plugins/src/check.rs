@@ -90,7 +90,7 @@ async fn check_provider(host: &PluginHost, key: &str, provider: &ProviderConfig)
             .map(|problem| (format!("{key}.path"), problem)),
         PluginSource::Registry(_) | PluginSource::Url { .. } => None,
     };
-    // The loader's checks of a library repeat what is wrong with its rights.
+    // Wrong rights of a library are found by `check_rights` and by the loader.
     let is_known = |rule: &String| problems.iter().any(|(_, known)| known == rule);
     problems.extend(found.filter(|(_, rule)| !is_known(rule)));
     problems
@@ -158,7 +158,7 @@ async fn check_file(host: &PluginHost, key: &str, target: &Target, path: &Path) 
         Err(error) => at_path(text::messages(&error).join(": ")),
         Ok((kind, content)) => {
             match check_allowed(provider, default, kind, None, NativeTrust::Unsigned) {
-                // What a module imports, the host's own functions may offer.
+                // It may import functions that only the host program offers.
                 Ok(()) if kind == PluginKind::Wasm => None,
                 Ok(()) => {
                     check_library(host, target, &content).map(|problem| (key.to_owned(), problem))

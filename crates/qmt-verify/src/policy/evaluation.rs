@@ -250,14 +250,14 @@ fn signer(authority: &Authority, verified: &VerifiedSignature) -> Result<(), Rea
     Ok(())
 }
 
-/// The reason that is told if no authority is satisfied.
+/// The reason to report if a signature satisfies no authority.
 struct Closest {
     reason: Option<Reason>,
     keeps_first: bool,
 }
 
 impl Closest {
-    /// Of an attestation for an image by `image_signer`, the first reason is told.
+    /// Starts without a reason. For attestations, which have an `image_signer`, the first one counts.
     fn new(image_signer: Option<&SignerId>) -> Self {
         Self {
             reason: None,

@@ -1,4 +1,4 @@
-//! Runs a program whose kernel answers as one without Landlock: `without_landlock PROGRAM ARGUMENTS...`.
+//! Runs a program as if the kernel had no Landlock: `without_landlock PROGRAM ARGUMENTS...`.
 #![forbid(unsafe_code)]
 
 #[cfg(target_os = "linux")]
@@ -9,10 +9,10 @@ fn main() -> anyhow::Result<()> {
     use anyhow::Context as _;
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-    /// The system calls of Landlock: `landlock_create_ruleset` and the two after it. They have the same
-    /// numbers on all processors.
+    /// The numbers of `landlock_create_ruleset`, `landlock_add_rule` and `landlock_restrict_self`, the
+    /// same on all processors.
     const LANDLOCK: std::ops::RangeInclusive<i64> = 444..=446;
-    /// What a kernel answers that lacks a system call: `ENOSYS`.
+    /// The error of a system call that the kernel does not have: `ENOSYS`.
     const NO_SUCH_CALL: u32 = 38;
 
     let mut arguments = std::env::args_os().skip(1);

@@ -100,7 +100,7 @@ impl Desk {
         self.start(folder, arguments, &[], b"")
     }
 
-    /// As [`Self::run`], on a kernel that answers as one without Landlock.
+    /// As [`Self::run`], as if the kernel had no Landlock.
     #[cfg(target_os = "linux")]
     pub(crate) fn run_without_landlock(&self, arguments: &[&str]) -> Answer {
         let mut command = Command::new(env!("CARGO_BIN_EXE_without_landlock"));

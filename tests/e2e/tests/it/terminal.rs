@@ -198,7 +198,7 @@ fn ctrl_c_ends_a_wait_for_input() {
     assert_eq!(seen.code, Some(130), "{}", seen.raw);
 }
 
-/// Who passes no password is asked for it, and does not see what is typed.
+/// `login` asks for what no option gives, and does not show the password.
 #[test]
 fn login_asks_for_what_is_missing() {
     let auth = Auth::basic("me", "typed-secret");
@@ -228,7 +228,7 @@ fn login_asks_for_what_is_missing() {
         let stored = desk.path().join("home/.docker/config.json");
         std::fs::remove_file(stored).unwrap();
     }
-    // Nobody is asked in vain.
+    // Without the network, the command refuses before it asks.
     let seen = Seen::of(desk.on_terminal(80, &["login", "--offline", &host]));
     assert_eq!(seen.code, Some(2), "{}", seen.raw);
     assert!(!seen.raw.contains("Username"), "{}", seen.raw);
@@ -240,7 +240,7 @@ fn login_asks_for_what_is_missing() {
     assert!(seen.raw.contains("the password is empty"), "{}", seen.raw);
 }
 
-/// The terminal shows again what is typed after Ctrl-C ended the wait for a password.
+/// After Ctrl-C at the question for a password, the terminal echoes again.
 #[test]
 fn ctrl_c_ends_a_wait_for_a_password() {
     let scene = Scene::new();

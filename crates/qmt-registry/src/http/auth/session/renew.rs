@@ -1,4 +1,4 @@
-//! Acquires a token, with the credential of the session or without one.
+//! Acquires a token, with the credential of the session or anonymously.
 
 use tokio::time::Instant;
 
@@ -78,7 +78,8 @@ impl Auth {
         Ok(())
     }
 
-    /// Asks for a token, and once more without a credential that is refused where that may be enough.
+    /// Asks for a token. If the credential is refused and anonymous access may be enough, asks once
+    /// more without it.
     async fn token(
         &self,
         request: &TokenRequest<'_>,
