@@ -232,5 +232,13 @@ fn cache_event(event: CacheEvent) -> Event {
                 root.display()
             ),
         },
+        CacheEvent::ReadOnly { root } => Event::Warning {
+            plugin,
+            message: format!(
+                "the cache folder `{}` can't be written, so compiled code is not kept in it and Wasm \
+                 plugins are compiled at each start",
+                root.display()
+            ),
+        },
     }
 }

@@ -58,8 +58,8 @@ impl FsCache {
     /// Opens the cache, creating its folders (mode 0700) where they are absent.
     ///
     /// Only the sub-folder `v1` of the root is touched: other versions, and caches of other
-    /// programs in the same root, are left alone. An existing cache on a read-only file system can
-    /// be read.
+    /// programs in the same root, are left alone. An existing cache on a read-only file system, or
+    /// one of root that this user can read, is used without writing to it.
     ///
     /// If other users may write to the root, [`CacheEvent::Shared`] is reported, and the cache is in
     /// the folder `user-<id>` of this user in it, unless the root is private itself. On Linux it is
@@ -67,8 +67,8 @@ impl FsCache {
     /// root is refused.
     ///
     /// # Errors
-    /// [`CacheError::UnsafeFolder`] if the root is a symbolic link, or another user owns a folder of
-    /// the cache or may write to it. [`CacheError::Unwritable`] if it can't be created.
+    /// [`CacheError::UnsafeFolder`] if the root is a symbolic link, or another user, except root, owns a
+    /// folder of the cache or may write to it. [`CacheError::Unwritable`] if it can't be created.
     /// [`CacheError::NoFolder`] if no root is given and the platform has none. [`CacheError::Io`].
     pub fn open(options: CacheOptions) -> Result<Self, CacheError> {
         Self::open_with(options, Sys::REAL)
@@ -86,7 +86,8 @@ impl FsCache {
     }
 
     /// Returns a private folder for compiled code, creating it if absent. `None` if other users may
-    /// write to the root: compiled code is run unchecked.
+    /// write to the root, because compiled code is run unchecked, and if the cache can only be read,
+    /// which is reported as [`CacheEvent::ReadOnly`].
     ///
     /// # Errors
     /// [`CacheError::UnsafeFolder`], [`CacheError::Io`].
@@ -94,7 +95,17 @@ impl FsCache {
         if self.store.is_shared {
             return Ok(None);
         }
-        private(self.store.paths.compiled()).map(Some)
+        match private(self.store.paths.compiled()) {
+            Err(CacheError::Unwritable { source, .. }) => {
+                let root = self.path();
+                tracing::warn!(path = %root.display(), error = %source, "compiled code is not kept");
+                if let Some(events) = &self.store.options.events {
+                    events(CacheEvent::ReadOnly { root });
+                }
+                Ok(None)
+            }
+            folder => folder.map(Some),
+        }
     }
 
     /// Returns a private folder for TUF metadata, creating it if absent.

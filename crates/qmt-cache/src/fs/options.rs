@@ -25,6 +25,11 @@ pub enum CacheEvent {
         /// Why they may.
         rule: &'static str,
     },
+    /// The cache can be read but not written, and has no folder for compiled code.
+    ReadOnly {
+        /// The root.
+        root: PathBuf,
+    },
 }
 
 /// The location and limits of a cache.

@@ -228,7 +228,7 @@ fn is_private(folder: &Stat) -> bool {
 
 /// Reports whether another user, apart from root, can make names in the folder.
 fn may_be_changed_by_others(folder: &Stat) -> bool {
-    folder.st_mode & 0o022 != 0 || ![0, sys::own_uid()].contains(&folder.st_uid)
+    folder.st_mode & 0o022 != 0 || !sys::is_trusted(folder.st_uid)
 }
 
 #[cfg(test)]

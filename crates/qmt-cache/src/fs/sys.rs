@@ -61,8 +61,8 @@ pub(crate) fn is_lock_unsupported(error: &io::Error) -> bool {
     }
 }
 
-/// Opens a regular file that belongs to this user and that no other user can write, never through
-/// a symlink, and without waiting for the writer of a FIFO. The error has the kind `InvalidData` if
+/// Opens a regular file that belongs to this user or to root and that no other user can write, never
+/// through a symlink, and without waiting for the writer of a FIFO. The error has the kind `InvalidData` if
 /// it is anything else.
 ///
 /// `aliases` is how many names the file may have.
@@ -83,7 +83,7 @@ pub(crate) fn open_own(path: &Path, aliases: u64) -> io::Result<File> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        if metadata.uid() != own_uid() {
+        if !is_trusted(metadata.uid()) {
             return Err(invalid("belongs to another user"));
         }
         if metadata.mode() & 0o022 != 0 {
@@ -248,6 +248,13 @@ pub(crate) fn make_read_only(file: &File) -> io::Result<()> {
 #[cfg(unix)]
 pub(crate) fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Reports whether an owner of files may be trusted with their content: this user, or root, who can
+/// change everything anyway. A cache in a container image is usually root's.
+#[cfg(unix)]
+pub(crate) fn is_trusted(owner: u32) -> bool {
+    owner == own_uid() || owner == 0
 }
 
 #[cfg(unix)]

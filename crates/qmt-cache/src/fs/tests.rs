@@ -18,6 +18,8 @@ mod downloads;
 mod faults;
 mod gc;
 mod race;
+#[cfg(target_os = "linux")]
+mod read_only;
 mod transfer;
 
 const CONTENT: &[u8] = b"\0asm\x01\0\0\0 the rest of a small plugin";

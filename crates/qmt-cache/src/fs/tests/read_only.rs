@@ -1,0 +1,100 @@
+//! CACHE-03: caches that this user can read but not write, such as one in a container image.
+
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::Path;
+use std::sync::Mutex;
+
+use rustix::process::{Uid, geteuid};
+
+use super::*;
+use crate::fs::CacheEvent;
+
+const USER: u32 = 54_321;
+const OTHER: u32 = 54_322;
+
+/// Sets the mode of everything below `path`.
+fn set_modes(path: &Path, folders: u32, files: u32) {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            set_modes(&entry.unwrap().path(), folders, files);
+        }
+    }
+    let mode = if path.is_dir() { folders } else { files };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Gives everything below `path` to a user.
+fn give(path: &Path, user: u32) {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            give(&entry.unwrap().path(), user);
+        }
+    }
+    chown(path, Some(user), None).unwrap();
+}
+
+/// Runs `work` as a user without rights: another user if this one is root.
+fn as_user<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| {
+            if geteuid().is_root() {
+                // The credentials of this thread alone, which ends with `work`.
+                let user = Uid::from_raw(USER);
+                rustix::thread::set_thread_res_uid(user, user, user).unwrap();
+            }
+            work()
+        });
+        running.join().unwrap()
+    })
+}
+
+fn open(root: &Path, events: &Arc<Mutex<Vec<CacheEvent>>>) -> Result<FsCache, CacheError> {
+    let events = Arc::clone(events);
+    let sink = Arc::new(move |event| events.lock().unwrap().push(event));
+    FsCache::open(CacheOptions::at(root).with_events(sink))
+}
+
+#[tokio::test]
+async fn cache_03_a_cache_that_can_only_be_read_is_used() {
+    let bed = Bed::new();
+    let key = manifest("a");
+    bed.put(&key, CONTENT).await;
+    let root = bed.folder.path();
+    set_modes(root, 0o555, 0o444);
+    let events = Arc::default();
+    as_user(|| {
+        let cache = open(root, &events).unwrap();
+        let hit = cache.store.lookup(&key).unwrap().expect("a hit");
+        assert_eq!(hit.read_proven().unwrap().bytes(), CONTENT);
+        assert_eq!(cache.compiled_dir().unwrap(), None);
+        let written = cache.store.write_temp(CONTENT).map(drop);
+        assert!(matches!(written, Err(CacheError::Unwritable { .. })));
+    });
+    let events = events.lock().unwrap();
+    assert!(matches!(&events[..], [CacheEvent::ReadOnly { .. }]));
+    set_modes(root, 0o700, 0o600);
+}
+
+#[tokio::test]
+async fn cache_03_only_root_can_make_a_cache_for_others() {
+    if !geteuid().is_root() {
+        return; // Only root can give files away.
+    }
+    let bed = Bed::new();
+    let key = manifest("a");
+    bed.put(&key, CONTENT).await;
+    let root = bed.folder.path();
+    set_modes(root, 0o755, 0o444);
+    let lookup = || {
+        as_user(|| {
+            let cache = open(root, &Arc::default())?;
+            cache.store.lookup(&key)
+        })
+    };
+    assert!(matches!(lookup(), Ok(Some(_))));
+    let file = bed.hit(&key).await.path().to_owned();
+    give(&file, OTHER);
+    assert!(matches!(lookup(), Ok(None)));
+    give(root, OTHER);
+    assert!(matches!(lookup(), Err(CacheError::Unwritable { .. })));
+}
