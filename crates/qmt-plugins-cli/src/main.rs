@@ -13,14 +13,16 @@ mod session;
 mod text;
 mod usage;
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 
 use clap::Parser as _;
 #[cfg(unix)]
 use rustix::process::Signal;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 #[cfg(unix)]
 use tokio::signal::unix;
 
@@ -30,6 +32,10 @@ use crate::output::Output;
 
 /// How long an interrupted command waits for the writers of downloads.
 const GRACE: Duration = Duration::from_millis(500);
+/// How many threads a command needs: two for each plugin of those that are fetched at the same time.
+const THREADS: usize = 8;
+/// The stack of a thread that only waits, in bytes.
+const SMALL_STACK: usize = 64 * 1024;
 
 fn main() -> ExitCode {
     qmt_plugins::loader::native::run_worker_if_asked();
@@ -41,14 +47,33 @@ fn main() -> ExitCode {
     let output = Output::new(&arguments);
     // Hashing, writing, extracting and plugins run on other threads. What remains waits for the
     // network, and a second thread would only pass its bytes on.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = check_threads().and_then(|()| Builder::new_current_thread().enable_all().build());
     let result = match runtime {
         Ok(runtime) => run(runtime, arguments, &output),
-        Err(error) => Err(Failure::other("the runtime could not be started", error)),
+        Err(error) => Err(Failure::other(
+            format!(
+                "the threads of the command can't be started: it needs {THREADS}; see `ulimit -u`, \
+                 and the number of processes that its container may have"
+            ),
+            error,
+        )),
     };
     ended(result.map_err(|failure| output.failure(failure)))
+}
+
+/// Checks that this process may start as many threads as a command uses. With fewer, threads would
+/// wait for work that has no thread to run on.
+fn check_threads() -> io::Result<()> {
+    let started = Mutex::new(());
+    thread::scope(|scope| {
+        // All threads wait until the last one is started.
+        let _waiting = started.lock();
+        for _ in 0..THREADS {
+            let builder = thread::Builder::new().stack_size(SMALL_STACK);
+            builder.spawn_scoped(scope, || drop(started.lock()))?;
+        }
+        Ok(())
+    })
 }
 
 /// Runs the command to its end, or until the user interrupts it.
@@ -93,8 +118,8 @@ fn init_log(verbose: u8) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && output::has_color())
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal() && output::has_color())
         // A log that can't be written is no reason to stop.
         .log_internal_errors(false)
         .init();

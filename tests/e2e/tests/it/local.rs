@@ -7,7 +7,7 @@ use crate::publish::KEY;
 use crate::scene::Scene;
 
 /// A folder with a module, and the same module in a layout.
-fn desk() -> Desk {
+pub(crate) fn desk() -> Desk {
     let desk = Desk::new();
     desk.write("plugin.wasm", plugins::echo_wasm());
     let published = desk.run(&["publish", "oci-layout://layout:1", "--wasm", "plugin.wasm"]);
@@ -339,32 +339,4 @@ fn publishing_warns_of_what_hosts_refuse() {
         "{}",
         odd.transcript()
     );
-}
-
-/// If no more threads can be started, the error names the limit; the compiler does not panic.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_limit_of_threads_is_an_error_that_names_it() {
-    let desk = desk();
-    let run = |limits: &str, threads: &str| {
-        let script = format!("{limits}; exec \"$0\" run plugin.wasm greet --input me");
-        let mut command = std::process::Command::new("sh");
-        qmt_e2e_tests::command::isolate(&mut command, &desk.path().join("home"));
-        let command = command.args(["-c", &script]).arg(crate::command::binary());
-        let command = command.env("RAYON_NUM_THREADS", threads);
-        let output = command.current_dir(desk.path()).output().unwrap();
-        let texts = [output.stdout, output.stderr].concat();
-        let texts = String::from_utf8_lossy(&texts).into_owned();
-        (output.status.code(), texts)
-    };
-    // So many stacks do not fit into the address space.
-    let (code, texts) = run("ulimit -v 800000", "500");
-    assert_eq!(code, Some(1), "{texts}");
-    assert!(
-        texts.contains("the Wasm engine cannot be started"),
-        "{texts}"
-    );
-    assert!(texts.contains("`ulimit -u`"), "{texts}");
-    let (code, texts) = run("ulimit -v 800000", "2");
-    assert_eq!(code, Some(0), "{texts}");
 }

@@ -19,6 +19,8 @@ mod genuine;
 mod isolated;
 mod json;
 mod keys;
+#[cfg(target_os = "linux")]
+mod limits;
 mod local;
 mod login;
 mod messages;
