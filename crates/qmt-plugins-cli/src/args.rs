@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Lock,
     /// Updates plugins to what their tags name now: all of the config, or those named.
     Update(Targets),
+    /// Compares the lockfile with what the tags of plugins name now. Nothing is changed.
+    Outdated(Targets),
     /// Packs a plugin into an image and pushes it.
     Publish(Publish),
     /// Writes a plugin project that builds, with a test.

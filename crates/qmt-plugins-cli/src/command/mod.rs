@@ -6,6 +6,7 @@ mod inspect;
 mod list;
 mod login;
 mod new;
+mod outdated;
 mod publish;
 mod pull;
 mod run;
@@ -29,6 +30,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> CommandResult 
         Command::Pull(targets) => pull::pull(global, output, &targets.targets).await,
         Command::Lock => pull::lock(global, output).await,
         Command::Update(targets) => pull::update(global, output, &targets.targets).await,
+        Command::Outdated(targets) => outdated::outdated(global, output, &targets.targets).await,
         Command::Verify(verify) => verify::verify(global, output, &verify).await,
         Command::Why(verify) => verify::why(global, output, &verify).await,
         Command::Run(run) => run::run(global, output, &run).await,

@@ -58,15 +58,8 @@ pub(crate) async fn update(global: &Global, output: &Output, names: &[String]) -
         )));
     }
     let host = session::host(global, output, session::config(global, output)?)?;
-    let mut targets = Vec::new();
-    for name in names {
-        targets.extend(Target::parse_all(host.config(), name)?);
-    }
-    if names.is_empty() {
-        targets = all(&host)?;
-    }
     let mut report = Report::default();
-    for target in &targets {
+    for target in &named(&host, names)? {
         let name = target.name();
         let before = host.lock_entry(name).filter(|_| target.is_configured());
         let result = host.update_target(target).await;
@@ -83,6 +76,18 @@ pub(crate) async fn update(global: &Global, output: &Output, names: &[String]) -
         report.add(output, name, result);
     }
     report.end(output)
+}
+
+/// Parses the plugins that are named; all of the config if none are.
+pub(super) fn named(host: &PluginHost, names: &[String]) -> Result<Vec<Target>, Failure> {
+    if names.is_empty() {
+        return all(host);
+    }
+    let mut targets = Vec::new();
+    for name in names {
+        targets.extend(Target::parse_all(host.config(), name)?);
+    }
+    Ok(targets)
 }
 
 fn all(host: &PluginHost) -> Result<Vec<Target>, Failure> {

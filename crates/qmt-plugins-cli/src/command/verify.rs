@@ -151,21 +151,26 @@ fn verified_digest(origin: DigestOrigin) -> &'static str {
 /// Says that the tag names another digest now, or that this is not known.
 fn other(current: Option<&Result<VersionReport, Error>>) -> Option<String> {
     Some(match current? {
-        Ok(version) => {
-            let result = match &version.result {
-                Ok(report) if !report.skipped => "which is accepted too",
-                Ok(_) => "which is not verified either",
-                Err(error) if error.kind() == ErrorKind::NotVerified => "which is refused",
-                Err(_) => "whose signatures could not be looked up",
-            };
-            let digest = version.reference.digest();
-            format!("the tag names another digest now: {digest}, {result}")
-        }
+        Ok(version) => format!(
+            "the tag names another digest now: {}, {}",
+            version.reference.digest(),
+            verdict(version)
+        ),
         Err(error) => {
             let causes = messages(error).join(": ");
             format!("what the tag names now is not known: {causes}")
         }
     })
+}
+
+/// Says in a clause whether what the tag names now is accepted.
+pub(super) fn verdict(current: &VersionReport) -> &'static str {
+    match &current.result {
+        Ok(report) if !report.skipped => "which is accepted too",
+        Ok(_) => "which is not verified either",
+        Err(error) if error.kind() == ErrorKind::NotVerified => "which is refused",
+        Err(_) => "whose signatures could not be looked up",
+    }
 }
 
 /// Explains the decision about one version.

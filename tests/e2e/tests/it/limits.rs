@@ -15,7 +15,7 @@ fn a_limit_of_threads_is_an_error_that_names_it() {
     let desk = desk();
     let run = |limits: &str, threads: &str| {
         let script = format!("{limits}; exec \"$0\" run plugin.wasm greet --input me");
-        let mut command = std::process::Command::new("sh");
+        let mut command = Command::new("sh");
         qmt_e2e_tests::command::isolate(&mut command, &desk.path().join("home"));
         let command = command.args(["-c", &script]).arg(crate::command::binary());
         let command = command.env("RAYON_NUM_THREADS", threads);

@@ -1,5 +1,8 @@
-//! Which version `verify` and `why` report: the locked one, and what the tag names now.
+//! Which version `verify`, `why` and `outdated` report: the locked one, and what the tag names now.
 
+use serde_json::json;
+
+use crate::command::Answer;
 use crate::scene::{Scene, without_verification};
 
 /// The output says where the digest comes from, and that the tag names another one.
@@ -151,6 +154,65 @@ fn verify_and_why_agree_if_verification_is_off() {
             );
         }
     }
+}
+
+#[test]
+fn outdated_compares_the_lockfile_with_the_tags() {
+    let scene = Scene::new();
+    let host = scene.registry.host();
+    let more = format!(
+        "[[providers]]\nname = \"pinned\"\npath = \"oci://{host}/acme/greet@{}\"\n\
+         [[providers]]\nname = \"file\"\npath = \"plugin.wasm\"\n",
+        scene.signed
+    );
+    scene.desk.write("plugins.toml", scene.config(&more));
+    scene.run(&["pull", "greet"]);
+    let lockfile = || std::fs::read(scene.desk.path().join("plugins.lock")).unwrap();
+    let locked = lockfile();
+    let names = ["outdated", "greet", "pinned", "file"];
+    let plugins = |answer: Answer| {
+        assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+        answer.json()["plugins"].clone()
+    };
+    let json = [&names[..], &["--format", "json"]].concat();
+    let before = plugins(scene.run(&json));
+    assert_eq!(
+        before[0],
+        json!({ "name": "greet", "outdated": false, "locked": scene.signed, "current": scene.signed })
+    );
+    assert_eq!(before[1], json!({ "name": "pinned", "outdated": false }));
+    assert_eq!(before[2], json!({ "name": "file", "outdated": false }));
+    let moved = scene.move_tag_to_unsigned();
+    let after = plugins(scene.run(&json));
+    let expected = json!({
+        "name": "greet", "outdated": true, "locked": scene.signed, "current": moved, "verified": false,
+    });
+    assert_eq!(after[0], expected);
+    let shown = scene.run(&names).stdout;
+    let row = format!("{} → {moved}, which is refused", scene.signed);
+    assert!(shown.contains(&row), "{shown}");
+    assert_eq!(lockfile(), locked);
+
+    let unlocked = plugins(scene.run(&["outdated", "unsigned", "--format", "json"]));
+    assert_eq!(
+        unlocked[0],
+        json!({ "name": "unsigned", "outdated": true, "locked": null, "current": scene.unsigned })
+    );
+    let offline = scene.run(&["outdated", "greet", "--offline"]);
+    assert_eq!(offline.code, Some(2), "{}", offline.transcript());
+    let (code, moved) = (
+        Some(5),
+        scene.config("").replace(&host.to_string(), "localhost:1"),
+    );
+    scene.desk.write("plugins.toml", moved);
+    let down = scene.run(&["outdated", "greet"]);
+    assert_eq!(down.code, code, "{}", down.transcript());
+    assert!(down.stdout.contains("greet  not known"), "{}", down.stdout);
+    assert!(
+        down.messages().contains("localhost:1"),
+        "{}",
+        down.transcript()
+    );
 }
 
 /// A registry that is down says nothing about signatures.
