@@ -11,7 +11,7 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::text::without_byte_order_mark;
+use crate::text::{escape_ascii, without_byte_order_mark};
 
 /// Reads `bytes` as a `T`, after a pass that refuses duplicate keys at any depth.
 ///
@@ -33,8 +33,10 @@ pub(crate) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json:
     from_slice(bytes)
 }
 
-/// Any JSON value in which no object has a key twice. It keeps nothing.
-struct Unambiguous;
+/// Any value in which no object has a key twice. It keeps nothing; YAML can be read as it too.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Unambiguous;
 
 impl<'de> Deserialize<'de> for Unambiguous {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -57,10 +59,14 @@ impl<'de> Visitor<'de> for Walk {
     type Value = Unambiguous;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON without duplicate keys")
+        f.write_str("a value without duplicate keys")
     }
 
     fn visit_unit<E>(self) -> Result<Unambiguous, E> {
+        Ok(Unambiguous)
+    }
+
+    fn visit_none<E>(self) -> Result<Unambiguous, E> {
         Ok(Unambiguous)
     }
 
@@ -74,9 +80,11 @@ impl<'de> Visitor<'de> for Walk {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unambiguous, A::Error> {
         let mut keys = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            if !keys.insert(key) {
-                return Err(A::Error::custom("an object has a key twice"));
+            if keys.contains(&key) {
+                let key = escape_ascii(&key);
+                return Err(A::Error::custom(format_args!("duplicate key `{key}`")));
             }
+            keys.insert(key);
             map.next_value::<Unambiguous>()?;
         }
         Ok(Unambiguous)

@@ -1,11 +1,12 @@
 //! The arguments of the command.
 
+mod cache;
+
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use qmt_plugins::config::Span;
 
+pub(crate) use self::cache::{CacheCommand, Export, Prune};
 use crate::command::project_name;
 
 const AFTER_HELP: &str = "\
@@ -109,7 +110,7 @@ pub(crate) enum Command {
     /// Checks the config, or prints its JSON schema or path.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Lists, verifies and prunes the cache.
+    /// Lists, verifies, prunes, exports and imports what the cache contains.
     #[command(subcommand)]
     Cache(CacheCommand),
     /// Prints completions for a shell.
@@ -289,34 +290,6 @@ pub(crate) enum ConfigCommand {
     Path,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum CacheCommand {
-    /// Lists the plugins in the cache.
-    List,
-    /// Hashes everything in the cache, and removes what is damaged.
-    Verify,
-    /// Evicts plugins: those beyond `cache_max_size` of the config, and those that the options
-    /// name.
-    ///
-    /// Plugins in the lockfile of the config stay, because the next start needs them, and so do
-    /// those that a process has open. The output lists what stays, with the reason. Blobs that no
-    /// plugin needs and leftovers of broken downloads are removed after an hour or a day.
-    Prune(Prune),
-    /// Prints the path of the cache.
-    Path,
-}
-
-/// What `cache prune` evicts in addition.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Prune {
-    /// Evicts plugins that were not used for this long, such as `30d` or `12h`.
-    #[arg(long, value_name = "AGE", value_parser = age)]
-    pub(crate) older_than: Option<Duration>,
-    /// Evicts every plugin that is neither in the lockfile nor in use.
-    #[arg(long, conflicts_with = "older_than")]
-    pub(crate) all: bool,
-}
-
 fn native(text: &str) -> Result<(String, PathBuf), String> {
     let wrong = || format!("expected {NATIVE}, such as linux/amd64=libplugin.so");
     let (platform, file) = text.split_once('=').ok_or_else(wrong)?;
@@ -326,13 +299,6 @@ fn native(text: &str) -> Result<(String, PathBuf), String> {
         return Err(wrong());
     }
     Ok((platform.to_owned(), PathBuf::from(file)))
-}
-
-fn age(text: &str) -> Result<Duration, String> {
-    let text = serde_json::Value::from(text);
-    let age = serde_json::from_value::<Span>(text);
-    age.map(Span::duration)
-        .map_err(|_| "expected an age such as 30d, 12h or 1h30m".to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -374,14 +340,6 @@ mod tests {
         ] {
             let error = native(bad).unwrap_err();
             assert!(error.contains(NATIVE), "{bad}: {error}");
-        }
-    }
-
-    #[test]
-    fn an_age_has_a_unit() {
-        assert_eq!(age("30d"), Ok(Duration::from_hours(30 * 24)));
-        for bad in ["30", "d", "-1d", ""] {
-            assert!(age(bad).unwrap_err().contains("30d"), "{bad}");
         }
     }
 

@@ -15,6 +15,7 @@ pub mod config;
 mod connect;
 mod error;
 mod events;
+mod export;
 mod host;
 #[cfg(feature = "http")]
 mod http_client;

@@ -7,7 +7,7 @@
 
 use futures_util::future::join;
 use qmt_artifact::Selection;
-use qmt_cache::Begin;
+use qmt_cache::{Begin, CacheError};
 use qmt_oci_ref::{Digest, PinnedReference, RawManifest};
 use qmt_verify::Verification;
 
@@ -138,13 +138,15 @@ async fn begin(context: &Context, key: &Digest) -> Result<Begin, StageError> {
     if let Some(artifact) = context.cache.lookup(key).await? {
         return Ok(Begin::Hit(artifact));
     }
-    if let Some(rule) = context.offline {
-        // Before `begin`, which writes: the cache of an offline machine may be read-only.
-        let missing = "the plugin";
-        return Err(StageError::Offline { missing, rule });
-    }
     // One process downloads; the others wait here and find the artifact.
-    Ok(context.cache.begin(key).await?)
+    match (context.cache.begin(key).await, context.offline) {
+        // `begin` writes, and the cache of an offline machine may be read-only.
+        (Err(CacheError::Io { .. } | CacheError::Unwritable { .. }), Some(rule)) => {
+            let missing = "the plugin";
+            Err(StageError::Offline { missing, rule })
+        }
+        (begin, _) => Ok(begin?),
+    }
 }
 
 #[cfg(test)]

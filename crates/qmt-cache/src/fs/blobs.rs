@@ -58,18 +58,21 @@ pub(crate) fn manifest(store: &Store, digest: &Digest) -> Result<Option<RawManif
 
 /// The blobs that a manifest or index points to, and none for other blobs. `None` for a manifest or
 /// index that is malformed or above the default limits.
-pub(crate) fn children(store: &Store, digest: &Digest) -> Result<Option<Vec<Digest>>, CacheError> {
+pub(crate) fn children(
+    store: &Store,
+    digest: &Digest,
+) -> Result<Option<Vec<Descriptor>>, CacheError> {
     let Some(raw) = manifest(store, digest)? else {
         return Ok(Some(Vec::new()));
     };
     let limits = ManifestLimits::default();
-    let children = match Document::read(raw.media_type(), raw.bytes(), &limits) {
-        Ok(Document::Manifest(manifest)) => {
-            [manifest.layers(), &[manifest.config().clone()]].concat()
-        }
-        Ok(Document::Index(index)) => index.into_manifests(),
-        Err(_) => return Ok(None),
-    };
-    let children = children.iter().map(|child| child.digest().clone());
-    Ok(Some(children.collect()))
+    Ok(
+        match Document::read(raw.media_type(), raw.bytes(), &limits) {
+            Ok(Document::Manifest(manifest)) => {
+                Some([manifest.layers(), &[manifest.config().clone()]].concat())
+            }
+            Ok(Document::Index(index)) => Some(index.into_manifests()),
+            Err(_) => None,
+        },
+    )
 }

@@ -211,7 +211,8 @@ fn needed_blobs(
         .collect();
     while let Some(digest) = queue.pop() {
         if needed.insert(digest.clone()) {
-            queue.extend(blobs::children(store, &digest)?.unwrap_or_default());
+            let children = blobs::children(store, &digest)?.unwrap_or_default();
+            queue.extend(children.iter().map(|child| child.digest().clone()));
         }
     }
     Ok(needed)

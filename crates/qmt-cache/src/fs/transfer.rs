@@ -104,17 +104,24 @@ fn export(store: &Store, roots: &[Digest], target: &Path) -> Result<TransferRepo
 /// The blobs of an image that must be in the cache: of an index, the children that are.
 fn closure(store: &Store, root: &Digest) -> Result<BTreeSet<Digest>, CacheError> {
     let mut needed = BTreeSet::new();
-    let mut queue = vec![root.clone()];
-    while let Some(digest) = queue.pop() {
-        if !needed.insert(digest.clone()) {
+    let mut queue = vec![(root.clone(), true)];
+    while let Some((digest, is_image)) = queue.pop() {
+        // Configs and layers have no children, even where they look like a manifest: the config of
+        // an image by docker has the key `config` too.
+        if !needed.insert(digest.clone()) || !is_image {
             continue;
         }
         let described = index::describe(store, &digest)?;
         let is_sparse = described.is_some_and(|found| manifest::is_index(found.media_type()));
         let children = blobs::children(store, &digest)?;
         let children = children.ok_or_else(|| incomplete(root, &digest))?;
-        let children = children.into_iter();
-        queue.extend(children.filter(|child| !is_sparse || store.paths.blob(child).exists()));
+        for child in children {
+            let (digest, media_type) = (child.digest(), child.media_type());
+            let is_image = manifest::is_index(media_type) || manifest::is_manifest(media_type);
+            if !is_sparse || store.paths.blob(digest).exists() {
+                queue.push((digest.clone(), is_image));
+            }
+        }
     }
     Ok(needed)
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use qmt_plugins::cache::maintenance::{CacheEntry, PruneOptions, PruneReport};
+use qmt_plugins::cache::maintenance::{CacheEntry, PruneOptions, PruneReport, TransferReport};
 use qmt_plugins::oci_ref::Digest;
 use qmt_plugins::{Error, PluginHost};
 use serde_json::json;
 
-use super::CommandResult;
-use crate::args::{CacheCommand, Global, Prune};
+use super::{CommandResult, pull};
+use crate::args::{CacheCommand, Export, Global, Prune};
 use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
 use crate::session;
@@ -30,7 +30,36 @@ pub(crate) async fn cache(
         CacheCommand::List => list(&host, output).await,
         CacheCommand::Verify => verify(&host, output).await,
         CacheCommand::Prune(options) => prune(&host, output, *options).await,
+        CacheCommand::Export(options) => export(&host, output, options).await,
+        CacheCommand::Import { layout } => {
+            let imported = host.cache().import(layout, SystemTime::now()).await;
+            transferred(output, "imported", &imported.map_err(cache_error)?)
+        }
     }
+}
+
+async fn export(host: &PluginHost, output: &Output, options: &Export) -> CommandResult {
+    let targets = pull::named(host, &options.names)?;
+    let exported = host.export(&targets, &options.layout).await?;
+    transferred(output, "exported", &exported)
+}
+
+fn transferred(output: &Output, done: &str, report: &TransferReport) -> CommandResult {
+    let rows = [
+        (format!("{done} images"), report.images.len().to_string()),
+        ("with signatures".to_owned(), report.signatures.to_string()),
+        (
+            "blobs".to_owned(),
+            format!("{}, {} bytes", report.blobs, report.bytes),
+        ),
+    ];
+    let data = json!({
+        "images": report.images,
+        "signatures": report.signatures,
+        "blobs": report.blobs,
+        "bytes": report.bytes,
+    });
+    output.result(&data, &output::table(&rows))
 }
 
 async fn list(host: &PluginHost, output: &Output) -> CommandResult {

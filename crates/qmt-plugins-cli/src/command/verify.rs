@@ -33,16 +33,16 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
             return Err(failure);
         }
     };
-    let mut text = proven(&report);
-    let rows: Vec<_> = [
-        Some(verified_digest(versions.used.origin).to_owned()),
-        other(versions.current.as_ref()),
-    ]
-    .into_iter()
-    .flatten()
-    .map(|line| ("version".to_owned(), line))
-    .collect();
-    text.push_str(&output::table(&rows));
+    let mut rows = proven(&report);
+    let used = Some(verified_digest(versions.used.origin).to_owned());
+    let lines = [used, other(versions.current.as_ref())];
+    rows.extend(
+        lines
+            .into_iter()
+            .flatten()
+            .map(|line| ("version".to_owned(), line)),
+    );
+    let text = output::table(&rows);
     if report.skipped {
         return Err(output.refusal(data, &text, &skipped()));
     }
@@ -177,10 +177,18 @@ pub(super) fn verdict(current: &VersionReport) -> &'static str {
 fn explained(version: &VersionReport) -> String {
     match &version.result {
         Ok(report) if report.skipped => {
-            format!("not verified: {}\n{}", report.subject, proven(report))
+            format!(
+                "not verified: {}\n{}",
+                report.subject,
+                output::table(&proven(report))
+            )
         }
         Ok(report) => {
-            let mut text = format!("accepted: {}\n{}", report.subject, proven(report));
+            let mut text = format!(
+                "accepted: {}\n{}",
+                report.subject,
+                output::table(&proven(report))
+            );
             let title = "also discovered, and rejected:";
             text.push_str(&explained_places(&report.rejected, title));
             if let Some(line) = &report.config_line {
@@ -229,8 +237,8 @@ fn refused(error: &Error, reference: &str, source: &VerifyError) -> String {
     text
 }
 
-/// Formats what was verified, one fact per line.
-fn proven(report: &Report) -> String {
+/// Lists what was verified, one fact per row.
+fn proven(report: &Report) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     let mut row = |key: &str, value: String| {
         if !value.is_empty() {
@@ -243,7 +251,7 @@ fn proven(report: &Report) -> String {
             "signature",
             "not verified: `insecure_skip_signature` is set".to_owned(),
         );
-        return output::table(&rows);
+        return rows;
     }
     row(
         "signer",
@@ -289,7 +297,7 @@ fn proven(report: &Report) -> String {
     for warning in &report.warnings {
         row("warning", warning.clone());
     }
-    output::table(&rows)
+    rows
 }
 
 /// Returns config lines that accept a signer for the image's repository.

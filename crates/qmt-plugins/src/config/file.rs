@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use figment::error::{Error as FigmentError, Kind};
 use figment::providers::{Format, Json, Toml, Yaml};
 use figment::value::{Dict, Empty, Tag, Value};
+use qmt_oci_ref::json::Unambiguous;
 use qmt_oci_ref::text;
 
 use super::spelling::nearest;
@@ -158,7 +159,9 @@ fn parse(path: &Path, text: &str) -> Result<Value, ConfigError> {
     let ending = path.extension().and_then(|ending| ending.to_str());
     let parsed = match ending.map(str::to_ascii_lowercase).as_deref() {
         Some("toml") => Toml::from_str(text).map_err(|error| error.to_string()),
-        Some("json") => Json::from_str(text).map_err(|error| error.to_string()),
+        Some("json") => Json::from_str::<Unambiguous>(text)
+            .and_then(|_| Json::from_str(text))
+            .map_err(|error| error.to_string()),
         Some("yaml" | "yml") => yaml(text),
         _ => {
             return Err(ConfigError::UnknownFormat {
@@ -185,7 +188,10 @@ fn yaml(text: &str) -> Result<Value, String> {
     if text.trim().is_empty() {
         return Ok(Value::Empty(Tag::Default, Empty::None));
     }
-    Yaml::from_str(text).map_err(|error| error.to_string())
+    // Of two equal keys, the last one would win without a word, unlike in TOML.
+    Yaml::from_str::<Unambiguous>(text)
+        .and_then(|_| Yaml::from_str(text))
+        .map_err(|error| error.to_string())
 }
 
 fn extract(path: &Path, root: &Dict) -> Result<Config, ConfigError> {

@@ -8,6 +8,7 @@
     reason = "tests fail by panicking, and say what they skip"
 )]
 
+mod air_gap;
 mod answers;
 mod cases;
 mod command;

@@ -128,6 +128,36 @@ fn wrong_types_and_syntax() {
     refused("[oci]\nparallel = 1\nparallel = 2", &["duplicate"]);
 }
 
+/// CFG-04: of two equal keys, none is dropped without a word.
+#[test]
+fn duplicate_keys_are_refused_in_each_format() {
+    for (name, text) in [
+        (
+            "p.toml",
+            "[oci]\ncert_email = \"a@b\"\ncert_email = \"c@d\"\n",
+        ),
+        (
+            "p.json",
+            r#"{"oci":{"cert_email":"a@b","cert_email":"c@d"}}"#,
+        ),
+        ("p.yaml", "oci:\n  cert_email: a@b\n  cert_email: c@d\n"),
+        (
+            "p.yaml",
+            "oci: {public_keys: k.pub}\nproviders: []\noci: {insecure_skip_signature: true}\n",
+        ),
+        (
+            "p.yaml",
+            "providers:\n- name: a\n  path: x\n  config: {deep: [{b: 1, b: 2}]}\n",
+        ),
+    ] {
+        let error = read(name, text, &[]).expect_err(text).to_string();
+        assert!(error.contains("duplicate key"), "{text}: {error}");
+    }
+    let values =
+        "providers:\n- {name: a, path: 'oci://x', config: {80: [1, null, -1.5, true, 1e3]}}\n";
+    read("p.yaml", values, &[]).unwrap();
+}
+
 #[test]
 fn nulls_elsewhere_are_absence() {
     let provider = |field: &str| {

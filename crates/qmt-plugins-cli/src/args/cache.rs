@@ -1,0 +1,72 @@
+//! The arguments of `cache`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use qmt_plugins::config::Span;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Lists the plugins in the cache.
+    List,
+    /// Hashes everything in the cache, and removes what is damaged.
+    Verify,
+    /// Evicts plugins: those beyond `cache_max_size` of the config, and those that the options
+    /// name.
+    ///
+    /// Plugins in the lockfile of the config stay, because the next start needs them, and so do
+    /// those that a process has open. The output lists what stays, with the reason. Blobs that no
+    /// plugin needs and leftovers of broken downloads are removed after an hour or a day.
+    Prune(Prune),
+    /// Writes plugins with their signatures into an OCI image layout.
+    Export(Export),
+    /// Adds the images of an OCI image layout, such as an exported one.
+    Import {
+        /// The layout, a folder or a `.tar` file.
+        layout: PathBuf,
+    },
+    /// Prints the path of the cache.
+    Path,
+}
+
+/// What `cache prune` evicts in addition.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Prune {
+    /// Evicts plugins that were not used for this long, such as `30d` or `12h`.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) older_than: Option<Duration>,
+    /// Evicts every plugin that is neither in the lockfile nor in use.
+    #[arg(long, conflicts_with = "older_than")]
+    pub(crate) all: bool,
+}
+
+/// What `cache export` writes.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The layout: a new folder, or a file whose name ends in `.tar`.
+    pub(crate) layout: PathBuf,
+    /// Names of plugins in the config. Default: all of them that are images.
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let text = serde_json::Value::from(text);
+    let age = serde_json::from_value::<Span>(text);
+    age.map(Span::duration)
+        .map_err(|_| "expected an age such as 30d, 12h or 1h30m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_has_a_unit() {
+        assert_eq!(age("30d"), Ok(Duration::from_hours(30 * 24)));
+        for bad in ["30", "d", "-1d", ""] {
+            assert!(age(bad).unwrap_err().contains("30d"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `cache export` and `cache import`: plugins carried to a machine without a network.
+
+use qmt_testkit::{ImageBuilder, plugins};
+
+use crate::command::{Answer, Desk};
+use crate::scene::Scene;
+
+/// A machine that has the config, the trust root and an exported layout, and no registry.
+fn other_machine(scene: &Scene, layout: &str) -> Desk {
+    let desk = Desk::new();
+    for file in ["plugins.toml", "trusted_root.json", layout] {
+        desk.write(file, std::fs::read(scene.desk.path().join(file)).unwrap());
+    }
+    desk
+}
+
+#[track_caller]
+fn code(answer: &Answer, code: i32) {
+    assert_eq!(answer.code, Some(code), "{}", answer.transcript());
+}
+
+#[test]
+fn an_exported_plugin_runs_on_a_machine_without_a_network() {
+    let scene = Scene::new();
+    let exported = scene.run(&["cache", "export", "bundle.tar", "greet", "--format", "json"]);
+    code(&exported, 0);
+    let exported = exported.json();
+    assert_eq!(exported["images"], serde_json::json!([scene.signed]));
+    assert_eq!(exported["signatures"], 1);
+    let desk = other_machine(&scene, "bundle.tar");
+    drop(scene);
+    let run = ["run", "greet", "greet", "--offline", "--input", "me"];
+    code(&desk.run(&run), 4);
+    let imported = desk.run(&["cache", "import", "bundle.tar", "--format", "json"]);
+    code(&imported, 0);
+    assert_eq!(imported.json(), exported);
+    let answer = desk.run(&run);
+    code(&answer, 0);
+    assert_eq!(answer.stdout, "Hello, me! (wasm)");
+}
+
+/// What was unpacked while it arrived is fetched again, because the cache keeps only the plugin.
+#[test]
+fn layers_that_were_unpacked_are_exported_too() {
+    let scene = Scene::new();
+    let image = ImageBuilder::dockerfile(plugins::echo_wasm()).build();
+    image.push(&scene.registry, "acme/packed", "1");
+    let host = scene.registry.host();
+    let config = scene.config(&format!(
+        "[[providers]]\nname = \"packed\"\npath = \"oci://{host}/acme/packed:1\"\n"
+    ));
+    let config = crate::scene::without_verification(&config);
+    scene.desk.write("plugins.toml", &config);
+    code(&scene.run(&["pull", "packed"]), 0);
+    code(&scene.run(&["cache", "export", "bundle.tar", "packed"]), 0);
+    let desk = other_machine(&scene, "bundle.tar");
+    drop(scene);
+    code(&desk.run(&["cache", "import", "bundle.tar"]), 0);
+    let answer = desk.run(&["run", "packed", "greet", "--offline", "--input", "me"]);
+    code(&answer, 0);
+    assert_eq!(answer.stdout, "Hello, me! (wasm)");
+}
+
+#[test]
+fn what_is_not_verified_is_not_exported() {
+    let scene = Scene::new();
+    code(&scene.run(&["cache", "export", "bundle.tar"]), 3);
+    assert!(!scene.desk.path().join("bundle.tar").exists());
+}
+
+/// An imported image is verified by the config of the machine that loads it.
+#[test]
+fn an_imported_image_is_verified_when_it_is_loaded() {
+    let scene = Scene::new();
+    code(&scene.run(&["cache", "export", "bundle.tar", "greet"]), 0);
+    let desk = other_machine(&scene, "bundle.tar");
+    let stricter = scene.config("").replace("dev@", "another@");
+    assert_ne!(stricter, scene.config(""));
+    desk.write("plugins.toml", stricter);
+    code(&desk.run(&["cache", "import", "bundle.tar"]), 0);
+    code(&desk.run(&["run", "greet", "greet", "--offline"]), 3);
+}
