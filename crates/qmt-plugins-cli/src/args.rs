@@ -4,6 +4,7 @@ mod cache;
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::cache::{CacheCommand, Export, Prune};
@@ -43,6 +44,7 @@ pub(crate) struct Global {
         global = true,
         help_heading = GLOBAL,
         value_name = "FILE",
+        value_parser = may_be_empty(),
         env = CONFIG_VARIABLE,
         hide_env_values = true
     )]
@@ -66,8 +68,33 @@ pub(crate) struct Global {
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) frozen: bool,
     /// Uses this folder as the cache.
-    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR", env = "QMT_CACHE_DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        value_name = "DIR",
+        value_parser = may_be_empty(),
+        env = "QMT_CACHE_DIR",
+        hide_env_values = true
+    )]
     pub(crate) cache_dir: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Parses the arguments of the process. An empty variable counts as not set.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let mut arguments = Self::try_parse()?;
+        let global = &mut arguments.global;
+        for path in [&mut global.config, &mut global.cache_dir] {
+            path.take_if(|path| path.as_os_str().is_empty());
+        }
+        Ok(arguments)
+    }
+}
+
+/// Parses a path that a variable can set.
+fn may_be_empty() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -19,7 +19,6 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use clap::Parser as _;
 #[cfg(unix)]
 use rustix::process::Signal;
 use tokio::runtime::{Builder, Runtime};
@@ -39,7 +38,7 @@ const SMALL_STACK: usize = 64 * 1024;
 
 fn main() -> ExitCode {
     qmt_plugins::loader::native::run_worker_if_asked();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => return ended(usage::answer(&error)),
     };

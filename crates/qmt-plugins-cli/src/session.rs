@@ -7,7 +7,7 @@ use qmt_plugins::config::{
     AuthorityConfig, Config, ConfigError, ConfigFile, IdentityRule, OneOrMany, PolicyConfig,
     TransparencyRule,
 };
-use qmt_plugins::{Error, Event, LockMode, PluginHost, Target};
+use qmt_plugins::{Error, Event, LockMode, PluginHost, PluginHostBuilder, Target};
 use zeroize::Zeroizing;
 
 use crate::args::{Global, Signer};
@@ -62,6 +62,19 @@ pub(crate) fn host(
     output: &Output,
     file: ConfigFile,
 ) -> Result<PluginHost, Failure> {
+    Ok(builder(global, output, file).build()?)
+}
+
+/// Opens the host for a command that does not need what is in the cache.
+pub(crate) fn host_without_cache(
+    global: &Global,
+    output: &Output,
+    file: ConfigFile,
+) -> Result<PluginHost, Failure> {
+    Ok(builder(global, output, file).or_temporary_cache().build()?)
+}
+
+fn builder(global: &Global, output: &Output, file: ConfigFile) -> PluginHostBuilder {
     let mode = match (global.frozen, global.locked) {
         (true, _) => LockMode::Frozen,
         (false, true) => LockMode::Locked,
@@ -73,7 +86,7 @@ pub(crate) fn host(
     if let Some(folder) = &global.cache_dir {
         builder = builder.cache_dir(folder);
     }
-    Ok(builder.events(output.events()).build()?)
+    builder.events(output.events())
 }
 
 /// Switches verification off, for an image that the config does not name.
@@ -81,7 +94,7 @@ pub(crate) fn without_verification(file: &ConfigFile) -> Result<ConfigFile, Fail
     let mut config = file.config().clone();
     config.oci.insecure_skip_signature = true;
     config.oci.identity = IdentityRule::default();
-    Ok(ConfigFile::in_memory(file.path().to_owned(), config).map_err(Error::from)?)
+    Ok(file.with_config(config).map_err(Error::from)?)
 }
 
 /// Reads at most `limit` bytes from stdin, on another thread, so that Ctrl-C ends the wait.
@@ -149,5 +162,5 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
             *files = OneOrMany::default();
         }
     }
-    Ok(ConfigFile::in_memory(file.path().to_owned(), config).map_err(Error::from)?)
+    Ok(file.with_config(config).map_err(Error::from)?)
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use qmt_loader::Artifact;
 use qmt_oci_ref::{Digest, PinnedReference, PluginKind};
 use qmt_verify::{SignerId, Verification};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::error::Error;
 use crate::stage::cache::Cached;
@@ -118,7 +118,8 @@ pub struct ArtifactSummary {
     pub name: String,
     /// The kind of plugin.
     pub kind: PluginKind,
-    /// The path of the file.
+    /// The path of the file. As data, characters that are not UTF-8 are replaced.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     /// The digest of the file.
     pub file_digest: Digest,
@@ -132,4 +133,9 @@ pub struct ArtifactSummary {
     pub signer: Option<SignerId>,
     /// Whether the cache had it before.
     pub from_cache: bool,
+}
+
+/// Writes a path as text, whatever its bytes are.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::events::{Event, EventSink};
 use crate::host::PluginHost;
 use crate::loaders::Loaders;
-use crate::lockfile::{LockMode, Lockfile, SharedLockfile};
+use crate::lockfile::{LockMode, Lockfile, LockfileError, SharedLockfile};
 use crate::reload::Slots;
 
 /// Builds a [`PluginHost`]. Each part that is not given is made from the config.
@@ -30,6 +30,7 @@ pub struct PluginHostBuilder {
     offline: bool,
     platform: HostPlatform,
     cache_dir: Option<PathBuf>,
+    or_temporary: bool,
     events: Option<EventSink>,
     lockfile: Option<PathBuf>,
     defaults: LoadOptions,
@@ -58,6 +59,7 @@ impl PluginHost {
             offline: false,
             platform: HostPlatform::current(),
             cache_dir: None,
+            or_temporary: false,
             events: None,
             lockfile: None,
             defaults: LoadOptions::default(),
@@ -123,6 +125,14 @@ impl PluginHostBuilder {
         self
     }
 
+    /// Uses a temporary cache if the folder of the cache can't be written: for what works without
+    /// plugins that were fetched before.
+    #[must_use]
+    pub fn or_temporary_cache(mut self) -> Self {
+        self.or_temporary = true;
+        self
+    }
+
     /// Sends events to `sink`.
     #[must_use]
     pub fn events(mut self, sink: EventSink) -> Self {
@@ -168,13 +178,20 @@ impl PluginHostBuilder {
         let expanded = |path: PathBuf| expand(&path).unwrap_or(path);
         let lockfile = match self.lockfile {
             Some(path) => Lockfile::read_at(expanded(path), config)?,
-            None => Lockfile::read(config)?,
+            None => match Lockfile::read(config) {
+                // Nothing can be locked, and the working folder may be one that can't be read.
+                Err(LockfileError::Read { .. }) if self.file.config().providers.is_empty() => {
+                    Lockfile::empty(config)
+                }
+                lockfile => lockfile?,
+            },
         };
         let named = self.cache_dir.map(expanded);
         let cache_dir = named.or_else(|| oci.cache_dir.as_ref().map(|dir| folder.join(dir)));
         let mut options = CacheOptions::default()
             .with_root(cache_dir)
-            .with_max_size(oci.cache_max_size.map(ByteSize::bytes));
+            .with_max_size(oci.cache_max_size.map(ByteSize::bytes))
+            .or_temporary(self.or_temporary);
         if let Some(sink) = self.events.clone() {
             options = options.with_events(Arc::new(move |event| sink(cache_event(event))));
         }
@@ -229,6 +246,14 @@ fn cache_event(event: CacheEvent) -> Event {
                 "the cache folder `{}` {rule}, so compiled code is not kept in it and Wasm plugins \
                  are compiled at each start; other users can delete the cache or fill it, but not \
                  change what is loaded",
+                root.display()
+            ),
+        },
+        CacheEvent::Temporary { root } => Event::Warning {
+            plugin,
+            message: format!(
+                "the cache folder `{}` can't be written, so nothing is kept; set `cache_dir` in `[oci]` \
+                 of the config, or `QMT_CACHE_DIR`, to a folder that this user can write",
                 root.display()
             ),
         },

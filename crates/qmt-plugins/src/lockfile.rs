@@ -99,16 +99,25 @@ impl Lockfile {
         Self::read_at(folder.join(NAME), config)
     }
 
+    /// Returns the lockfile next to the config at `config` as if there was none yet.
+    pub(crate) fn empty(config: &Path) -> Self {
+        Self::with(config.with_file_name(NAME), config, Read::default())
+    }
+
     /// Reads the lockfile at `path` for the config at `config`; a missing one is empty.
     pub(crate) fn read_at(path: PathBuf, config: &Path) -> Result<Self, LockfileError> {
-        let Read { entries, warning } = read_entries(&path)?;
+        let read = read_entries(&path)?;
+        Ok(Self::with(path, config, read))
+    }
+
+    fn with(path: PathBuf, config: &Path, read: Read) -> Self {
         let name = config.file_name();
-        Ok(Self {
+        Self {
             path,
             config: name.map(|name| name.to_string_lossy().into_owned()),
-            entries,
-            warning,
-        })
+            entries: read.entries,
+            warning: read.warning,
+        }
     }
 
     /// Returns the path of the file.
@@ -149,13 +158,23 @@ impl Lockfile {
         if old.is_some_and(|old| self.is_same(old, entry)) {
             return Ok(false);
         }
-        if mode != LockMode::Update {
+        let flag = match mode {
+            LockMode::Update => None,
+            LockMode::Locked => Some("--locked"),
+            LockMode::Frozen => Some("--frozen"),
+        };
+        if let Some(flag) = flag {
             let change = old.map_or_else(
                 || "it has no entry yet".to_owned(),
                 |old| difference(old, entry),
             );
             let (path, name) = (self.path.clone(), entry.name.clone());
-            return Err(LockfileError::WouldChange { path, name, change });
+            return Err(LockfileError::WouldChange {
+                path,
+                name,
+                change,
+                flag,
+            });
         }
         Ok(true)
     }

@@ -75,9 +75,15 @@ impl FsCache {
     }
 
     pub(crate) fn open_with(options: CacheOptions, sys: Sys) -> Result<Self, CacheError> {
-        Ok(Self {
-            store: Arc::new(Store::open(options, sys)?),
-        })
+        let store = match Store::open(options.clone(), sys) {
+            Err(CacheError::Unwritable { path, source }) if options.or_temporary => {
+                let temporary = Store::temporary(options, sys, &path);
+                temporary.map_err(|_| CacheError::Unwritable { path, source })?
+            }
+            opened => opened?,
+        };
+        let store = Arc::new(store);
+        Ok(Self { store })
     }
 
     /// Returns the versioned folder: an OCI image layout that other tools can read.

@@ -25,6 +25,11 @@ pub enum CacheEvent {
         /// Why they may.
         rule: &'static str,
     },
+    /// The root can't be written, so a temporary folder is used, which is removed with the cache.
+    Temporary {
+        /// The root.
+        root: PathBuf,
+    },
     /// The cache can be read but not written, and has no folder for compiled code.
     ReadOnly {
         /// The root.
@@ -42,6 +47,8 @@ pub struct CacheOptions {
     pub max_size: Option<u64>,
     /// How long to wait for another process that fills the same entry; 5 minutes by default.
     pub lock_timeout: Duration,
+    /// Whether a temporary folder serves where the root can't be created or written.
+    pub or_temporary: bool,
     /// The receiver of events.
     pub events: Option<Arc<dyn Fn(CacheEvent) + Send + Sync>>,
 }
@@ -76,6 +83,14 @@ impl CacheOptions {
         self
     }
 
+    /// Uses a temporary folder where the root can't be created or written: for programs that work
+    /// without what was cached before.
+    #[must_use]
+    pub fn or_temporary(mut self, is_allowed: bool) -> Self {
+        self.or_temporary = is_allowed;
+        self
+    }
+
     /// Sets the receiver of events.
     #[must_use]
     pub fn with_events(mut self, events: Arc<dyn Fn(CacheEvent) + Send + Sync>) -> Self {
@@ -90,6 +105,7 @@ impl Default for CacheOptions {
             root: None,
             max_size: None,
             lock_timeout: LOCK_TIMEOUT,
+            or_temporary: false,
             events: None,
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use qmt_oci_ref::Digest;
 use qmt_storage::{LAYOUT_MARKER, LayoutIndex};
 use serde::Serialize;
-use tempfile::TempPath;
+use tempfile::{TempDir, TempPath};
 
 use super::lock::{self, Waiter};
 use super::paths::Paths;
@@ -30,6 +30,8 @@ pub(crate) struct Store {
     pub(crate) options: CacheOptions,
     /// Whether other users may write to the root. Then nothing in it is run unchecked.
     pub(crate) is_shared: bool,
+    /// The folder that is removed with this store.
+    temporary: Option<TempDir>,
 }
 
 impl Store {
@@ -57,6 +59,7 @@ impl Store {
             sys,
             options,
             is_shared: shared_by.is_some(),
+            temporary: None,
         };
         store.mark_layout()?;
         if let Some(cause) = shared_by {
@@ -65,6 +68,23 @@ impl Store {
             if let Some(events) = &store.options.events {
                 events(CacheEvent::Shared { root, rule });
             }
+        }
+        Ok(store)
+    }
+
+    /// Opens an empty cache in a temporary folder, because `unwritable` can't be used.
+    pub(crate) fn temporary(
+        options: CacheOptions,
+        sys: Sys,
+        unwritable: &Path,
+    ) -> Result<Self, CacheError> {
+        let folder = tempfile::tempdir().map_err(CacheError::unwritable(unwritable))?;
+        let mut store = Self::open(options.with_root(Some(folder.path().to_owned())), sys)?;
+        store.temporary = Some(folder);
+        tracing::warn!(path = %unwritable.display(), "a temporary cache is used");
+        if let Some(events) = &store.options.events {
+            let root = unwritable.to_owned();
+            events(CacheEvent::Temporary { root });
         }
         Ok(store)
     }

@@ -74,7 +74,7 @@ async fn list(host: &PluginHost, output: &Output) -> CommandResult {
             "reference": record.reference(),
             "file_digest": record.file_digest(),
             "size": record.size(),
-            "path": entry.path,
+            "path": entry.path.to_string_lossy(),
         }));
         let (kind, size, manifest) = (record.kind(), record.size(), record.manifest());
         rows.push((name(entry), format!("{kind}, {size} bytes, {manifest}")));
@@ -91,7 +91,9 @@ async fn verify(host: &PluginHost, output: &Output) -> CommandResult {
     for path in &report.damaged {
         let _ = writeln!(text, "damaged and removed: {}", path.display());
     }
-    let data = json!({ "good": report.good, "damaged": report.damaged });
+    let damaged = report.damaged.iter().map(|path| path.to_string_lossy());
+    let damaged: Vec<_> = damaged.collect();
+    let data = json!({ "good": report.good, "damaged": damaged });
     if report.damaged.is_empty() {
         return output.result(&data, &text);
     }

@@ -15,7 +15,8 @@ type Rows = Vec<(String, String)>;
 
 /// Reads manifests, and runs the loader's preflight if the cache has the file.
 pub(crate) async fn inspect(global: &Global, output: &Output, inspect: &Inspect) -> CommandResult {
-    let host = session::host(global, output, session::config_or_default(global, output)?)?;
+    let host =
+        session::host_without_cache(global, output, session::config_or_default(global, output)?)?;
     let target = session::target(global, &host, &inspect.target)?;
     if inspect.all {
         return all(&host, output, &target).await;

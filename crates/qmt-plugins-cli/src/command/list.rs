@@ -10,7 +10,7 @@ use crate::session;
 
 /// Reads only config and lockfile: nothing is fetched or verified.
 pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
-    let host = session::host(global, output, session::config(global, output)?)?;
+    let host = session::host_without_cache(global, output, session::config(global, output)?)?;
     let mut data = Vec::new();
     let mut text = String::new();
     for provider in &host.config().providers {

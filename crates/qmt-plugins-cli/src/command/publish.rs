@@ -65,7 +65,7 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
     }
     let config = session::config_or_default(global, output)?;
     let plain_http = is_plain_http(config.config(), &destination);
-    let host = session::host(global, output, config)?;
+    let host = session::host_without_cache(global, output, config)?;
     let published = host.publish(&request).await?;
     let next = match destination {
         PluginSource::Registry(_) => Next::in_registry(&published, plain_http),
@@ -208,6 +208,7 @@ fn is_plain_http(config: &Config, destination: &PluginSource) -> bool {
 fn source_date_epoch() -> Result<u64, Failure> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Err(_) => Ok(0),
+        Ok(text) if text.is_empty() => Ok(0),
         Ok(text) => text.trim().parse().map_err(|_| {
             Failure::usage("SOURCE_DATE_EPOCH must be a number of seconds since 1970")
         }),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use qmt_plugins::config::ConfigFile;
 use qmt_plugins::loader::Plugin;
 use qmt_plugins::verify::VerifyError;
-use qmt_plugins::{Error, PluginHost, Target};
+use qmt_plugins::{Error, PluginHost, PluginSource, Target};
 use serde_json::json;
 
 use super::CommandResult;
@@ -19,7 +19,13 @@ use crate::session;
 /// Prints the plugin's output as it is.
 pub(crate) async fn run(global: &Global, output: &Output, run: &Run) -> CommandResult {
     let file = config_for(global, output, run)?;
-    let host = session::host(global, output, file)?;
+    let target = Target::parse(file.config(), &run.target);
+    let is_file = target.is_ok_and(|target| matches!(target.source(), PluginSource::File(_)));
+    let host = if is_file {
+        session::host_without_cache(global, output, file)?
+    } else {
+        session::host(global, output, file)?
+    };
     let mut target = session::target(global, &host, &run.target)?;
     if run.allow_native {
         target = target.with_native_allowed();

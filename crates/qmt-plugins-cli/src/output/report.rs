@@ -20,9 +20,11 @@ pub(super) fn print(failure: &Failure) {
     let _ = writeln!(io::stderr(), "{}", report.trim_end());
 }
 
-/// Reports whether terminals get colours.
+/// Reports whether terminals get colours: not with `NO_COLOR`, and not if the terminal has none.
 pub(crate) fn has_color() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let is_dumb = std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
+    let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    is_wanted && (!is_dumb || cfg!(windows))
 }
 
 fn render(failure: &Failure, theme: GraphicalTheme, width: Width) -> String {
@@ -53,22 +55,33 @@ struct Shown {
 
 impl Shown {
     fn of(failure: &Failure) -> Self {
-        let safe = |text: &String| text::fixed(&text::escaped(text));
+        let safe = |text: &str| text::fixed(&text::escaped(text));
         let messages = failure.messages();
-        let mut messages = messages.iter().map(safe).rev();
+        // The lines after the first can be pasted, so nothing may be drawn in front of them.
+        let (firsts, blocks): (Vec<_>, Vec<_>) = messages
+            .iter()
+            .map(|text| text.split_once('\n').unwrap_or((text, "")))
+            .unzip();
+        let mut firsts = firsts.into_iter().map(safe).rev();
         let mut shown = Self {
-            message: messages.next().unwrap_or_default(),
+            message: firsts.next().unwrap_or_default(),
             cause: None,
             hint: None,
         };
-        for message in messages {
+        for message in firsts {
             shown = Self {
                 message,
                 cause: Some(Box::new(shown)),
                 hint: None,
             };
         }
-        shown.hint = failure.hint().as_ref().map(safe);
+        let hint = failure.hint();
+        let blocks = blocks.into_iter().filter(|block| !block.is_empty());
+        let mut help: Vec<&str> = hint.as_deref().into_iter().chain(blocks).collect();
+        if hint.is_none() && !help.is_empty() {
+            help.insert(0, "these config lines do that:");
+        }
+        shown.hint = (!help.is_empty()).then(|| safe(&help.join("\n")));
         shown
     }
 }

@@ -101,7 +101,7 @@ fn discover(
     match (known.or(in_working.root), in_working.other) {
         (Some(path), foreign) => {
             let mut file = ConfigFile::read(path)?;
-            file.warnings.extend(foreign.map(|path| {
+            file.warn(foreign.map(|path| {
                 format!(
                     "{} belongs to another user and was not taken; name it with `--config` to use it",
                     path.display()

@@ -28,7 +28,9 @@ const YAML_WORK_MAX: usize = 1 << 28;
 pub struct ConfigFile {
     path: PathBuf,
     config: Config,
-    pub(super) warnings: Vec<String>,
+    warnings: Vec<String>,
+    /// Those of `warnings` that are about the file and not about what it says.
+    file_warnings: Vec<String>,
 }
 
 impl ConfigFile {
@@ -65,8 +67,27 @@ impl ConfigFile {
             config = extract(path, &root)?;
         }
         let mut file = Self::in_memory(path, config)?;
-        file.warnings.extend(warning);
+        file.warn(warning);
         Ok(file)
+    }
+
+    /// Checks another config in place of the one in this file, such as a changed copy of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Contradiction`].
+    pub fn with_config(&self, config: Config) -> Result<Self, ConfigError> {
+        let mut file = Self::in_memory(&*self.path, config)?;
+        file.warn(self.file_warnings.iter().cloned());
+        Ok(file)
+    }
+
+    /// Adds warnings about the file itself.
+    pub(super) fn warn(&mut self, warnings: impl IntoIterator<Item = String>) {
+        for warning in warnings {
+            self.warnings.push(warning.clone());
+            self.file_warnings.push(warning);
+        }
     }
 
     /// Checks a config that a program made. Relative paths start at the folder of `path`, and
@@ -84,6 +105,7 @@ impl ConfigFile {
             path,
             config,
             warnings,
+            file_warnings: Vec::new(),
         })
     }
 

@@ -64,7 +64,7 @@ pub enum LockfileError {
     },
     /// The lockfile would change, and `--locked` or `--frozen` forbids that.
     #[error(
-        "the entry for `{name}` in the lockfile {} would change ({change}), and `--locked` forbids \
+        "the entry for `{name}` in the lockfile {} would change ({change}), and `{flag}` forbids \
          changes; run `qmt-plugins lock`", .path.display()
     )]
     WouldChange {
@@ -74,6 +74,8 @@ pub enum LockfileError {
         name: String,
         /// What differs.
         change: String,
+        /// The option that forbids changes.
+        flag: &'static str,
     },
     /// Another process has pinned another signer for the same plugin meanwhile.
     #[error(

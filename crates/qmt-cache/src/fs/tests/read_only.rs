@@ -98,3 +98,24 @@ async fn cache_03_only_root_can_make_a_cache_for_others() {
     give(root, OTHER);
     assert!(matches!(lookup(), Err(CacheError::Unwritable { .. })));
 }
+
+/// Commands that need nothing of the cache work without one.
+#[tokio::test]
+async fn cache_03_a_temporary_cache_serves_where_none_can_be_made() {
+    let folder = scratch();
+    set_modes(folder.path(), 0o555, 0o444);
+    let root = folder.path().join("cache");
+    let events = Arc::<Mutex<Vec<CacheEvent>>>::default();
+    let (sink, key) = (Arc::clone(&events), manifest("a"));
+    let options = CacheOptions::at(&root)
+        .with_events(Arc::new(move |event| sink.lock().unwrap().push(event)));
+    let used = as_user(|| {
+        let refused = FsCache::open(options.clone());
+        assert!(matches!(refused, Err(CacheError::Unwritable { .. })));
+        let cache = FsCache::open(options.or_temporary(true)).unwrap();
+        assert!(cache.store.lookup(&key).unwrap().is_none());
+        cache.compiled_dir().unwrap().unwrap()
+    });
+    assert!(!used.exists(), "{}", used.display());
+    assert_eq!(*events.lock().unwrap(), [CacheEvent::Temporary { root }]);
+}
