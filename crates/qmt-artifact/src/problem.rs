@@ -169,7 +169,7 @@ pub enum ContentProblem {
     )]
     Component,
     /// It is compressed, or an archive.
-    #[error("is {format}, not the plugin itself; unpack it before it is published")]
+    #[error("is {format}, not the plugin itself; unpack it first")]
     Packed {
         /// What it is, such as "a gzip file".
         format: &'static str,
@@ -196,7 +196,7 @@ pub enum ContentProblem {
         format: NativeFormat,
     },
     /// It is a library for another platform.
-    #[error("is a {format} library for {found}; the host is {host}")]
+    #[error("is {} for {found}, not for {host}", format.library())]
     Foreign {
         /// Its format.
         format: NativeFormat,

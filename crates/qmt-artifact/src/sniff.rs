@@ -5,6 +5,7 @@ use std::fmt;
 use object::{elf, macho, pe};
 use qmt_oci_ref::manifest::Os;
 
+pub use crate::extract::kind_of;
 use crate::problem::ContentProblem;
 
 /// How many bytes of a file [`sniff`] looks at. Fewer are enough where the file is shorter.
@@ -78,6 +79,15 @@ impl NativeFormat {
             Os::Darwin | Os::iOS => Self::MachO,
             Os::Windows => Self::Pe,
             _ => Self::Elf,
+        }
+    }
+
+    /// Names a library of this format, and the system that it is for.
+    pub(crate) fn library(self) -> &'static str {
+        match self {
+            Self::Elf => "an ELF library",
+            Self::MachO => "a macOS library (Mach-O)",
+            Self::Pe => "a Windows library (PE)",
         }
     }
 

@@ -97,6 +97,18 @@ pub(crate) fn without_verification(file: &ConfigFile) -> Result<ConfigFile, Fail
     Ok(file.with_config(config).map_err(Error::from)?)
 }
 
+/// Refuses a command that asks registries if an option forbids the network.
+pub(crate) fn require_network(global: &Global, command: &str) -> Result<(), Failure> {
+    let flag = match (global.frozen, global.offline) {
+        (true, _) => "--frozen",
+        (false, true) => "--offline",
+        (false, false) => return Ok(()),
+    };
+    Err(Failure::usage(format!(
+        "`{command}` requires the network, and `{flag}` forbids it"
+    )))
+}
+
 /// Reads at most `limit` bytes from stdin, on another thread, so that Ctrl-C ends the wait.
 pub(crate) async fn stdin(limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let read = tokio::task::spawn_blocking(move || {

@@ -154,25 +154,24 @@ impl PluginHost {
         let download = self.download(target, url, sha256);
         let bytes = self.reporter(target).ended(Stage::Fetch, download.await)?;
         let content = Content::hash(bytes);
-        let (kind, path) = self.kind_of_url(target, &content)?;
+        let (kind, path) = Self::kind_of_url(target, &content)?;
         unsigned(target, self.config().oci.native, kind, path, content)
     }
 
     /// Identifies the kind of what was downloaded from a URL, and returns the URL as it is shown.
     pub(crate) fn kind_of_url(
-        &self,
         target: &Target,
         content: &Content,
     ) -> Result<(PluginKind, PathBuf), Error> {
         let path = PathBuf::from(target.source().to_string());
         let bytes = content.bytes();
         let bytes = bytes.map_err(|source| Error::cache(target.name(), source))?;
-        match local::kind_of(&bytes, &self.platform) {
+        match qmt_artifact::sniff::kind_of(&bytes) {
             Ok(kind) => Ok((kind, path)),
             Err(problem) => Err(Error::NotAPlugin {
                 plugin: target.name().to_owned(),
                 path,
-                problem,
+                problem: problem.to_string(),
             }),
         }
     }

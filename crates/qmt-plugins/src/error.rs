@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use qmt_artifact::ArtifactError;
+use qmt_artifact::problem::Limit;
 use qmt_cache::CacheError;
 use qmt_loader::LoadError;
 use qmt_oci_ref::{Digest, PluginKind, RegistryError, text};
@@ -270,6 +271,9 @@ impl Error {
                 "`qmt-plugins update {plugin}` locks the version that the tag names now"
             ));
         }
+        if matches!(self, Self::Trust(_)) && self.kind() == ErrorKind::Network {
+            return Some(UNREACHABLE_TRUST.to_owned());
+        }
         let client_error =
             registry_cause(self).and_then(RegistryError::downcast_ref::<ClientError>);
         if let Some(hint) = client_error.and_then(ClientError::hint) {
@@ -313,13 +317,28 @@ impl Error {
             Self::WrongKind { .. } => {
                 Some("change `kind` or `path` of the provider".to_owned())
             }
-            Self::Offline { .. } => {
-                Some("run `qmt-plugins pull` once with access to the registry".to_owned())
-            }
+            Self::Artifact {
+                source:
+                    ArtifactError::LimitExceeded {
+                        what: Limit::WasmBytes | Limit::ArchiveBytes | Limit::UnpackedBytes,
+                        ..
+                    },
+                ..
+            } => Some("`max_artifact_size` in `[oci]` sets this limit".to_owned()),
+            Self::Offline { rule, .. } => Some(format!(
+                "run `qmt-plugins pull` once without {rule} where the registry can be reached, or \
+                 `qmt-plugins cache import` what another machine exported"
+            )),
             _ => None,
         }
     }
 }
+
+/// What to do if the TUF repository of a Sigstore instance can't be reached.
+const UNREACHABLE_TRUST: &str = "is there a network, and does it require a proxy (`HTTPS_PROXY`)? \
+    Without one, set `trusted_root` in `[oci]` to a file, or to `embedded` for the trust root of the \
+    public Sigstore that is built in; keys that need no transparency log (`transparency_log = \
+    \"optional\"`) require no trust root";
 
 /// Returns how an image that is not verified can be signed, or its signer accepted.
 fn not_verified_hint(source: &VerifyError, reference: &str) -> Option<String> {

@@ -86,7 +86,7 @@ impl PluginHost {
             PluginSource::Url { url, sha256 } => {
                 let bytes = self.download(target, &url, &sha256).await?;
                 let content = LoadedContent::hash(bytes);
-                let (kind, file) = self.kind_of_url(target, &content)?;
+                let (kind, file) = Self::kind_of_url(target, &content)?;
                 self.inspect_file(target, kind, &content, file.display().to_string())
             }
         }

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use qmt_artifact::HostPlatform;
-use qmt_artifact::sniff::{Sniffed, sniff};
+use qmt_artifact::sniff;
 use qmt_oci_ref::PluginKind;
 use tokio::io::AsyncReadExt as _;
 
@@ -44,23 +43,10 @@ pub(crate) async fn read(
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).await.map_err(fail)?;
     let bytes = Bytes::from(bytes);
-    let kind = kind_of(&bytes, &host.platform).map_err(|problem| Error::NotAPlugin {
+    let kind = sniff::kind_of(&bytes).map_err(|problem| Error::NotAPlugin {
         plugin: plugin.clone(),
         path: path.to_owned(),
-        problem,
+        problem: problem.to_string(),
     })?;
     Ok((kind, Content::hash(bytes)))
-}
-
-/// Identifies the kind of a plugin by its content, or returns what is wrong with it.
-pub(crate) fn kind_of(bytes: &[u8], platform: &HostPlatform) -> Result<PluginKind, String> {
-    match sniff(bytes) {
-        Some(Sniffed::WasmModule) => Ok(PluginKind::Wasm),
-        // The loader's preflight checks whether it is for this host.
-        Some(Sniffed::Native { .. }) => Ok(PluginKind::Native),
-        other => Err(other.and_then(|other| other.problem()).map_or_else(
-            || format!("is neither a Wasm module nor a shared library for {platform}"),
-            |problem| problem.to_string(),
-        )),
-    }
 }

@@ -268,7 +268,8 @@ fn hint(code: RejectionCode) -> &'static str {
         }
         RejectionCode::OnlyKeys => "name the signer's issuer and identity, or sign with the key",
         RejectionCode::OtherSigner => {
-            "if the new signer is intended, accept it in `[[oci.policy]]` or renew the lock"
+            "if the new signer is intended, accept it in `[[oci.policy]]`, or remove the plugin from \
+             `plugins.lock` to pin it"
         }
         RejectionCode::NotEnough => "have the other signers sign the same digest",
         RejectionCode::Demand => {

@@ -110,11 +110,7 @@ pub(crate) fn identify(
     required: Option<PluginKind>,
     host: &HostPlatform,
 ) -> Result<Content, ContentProblem> {
-    if prefix.is_empty() {
-        return Err(ContentProblem::Empty);
-    }
-    let sniffed = sniff(prefix).ok_or_else(|| unknown(prefix))?;
-    let (format, architectures, library) = match sniffed {
+    let (format, architectures, library) = match sniffed(prefix)? {
         Sniffed::WasmModule if required == Some(PluginKind::Native) => {
             return Err(ContentProblem::WasmNotNative);
         }
@@ -152,6 +148,26 @@ pub(crate) fn identify(
         format: Some(format),
         architecture: Some(architecture),
     })
+}
+
+/// Identifies a plugin by its first bytes, for whatever host.
+///
+/// # Errors
+///
+/// What the file is instead.
+pub fn kind_of(prefix: &[u8]) -> Result<PluginKind, ContentProblem> {
+    match sniffed(prefix)? {
+        Sniffed::WasmModule => Ok(PluginKind::Wasm),
+        Sniffed::Native { .. } => Ok(PluginKind::Native),
+        other => Err(other.problem().unwrap_or(ContentProblem::Unknown)),
+    }
+}
+
+fn sniffed(prefix: &[u8]) -> Result<Sniffed, ContentProblem> {
+    if prefix.is_empty() {
+        return Err(ContentProblem::Empty);
+    }
+    sniff(prefix).ok_or_else(|| unknown(prefix))
 }
 
 /// Names content that is neither Wasm nor native.

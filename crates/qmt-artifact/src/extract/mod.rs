@@ -27,6 +27,7 @@ use qmt_oci_ref::{BlobStream, Descriptor, Digest, Digester, PluginKind, Registry
 use tokio::sync::mpsc;
 
 use self::candidate::Matcher;
+pub use self::candidate::kind_of;
 use self::decode::{Chunks, Deadline};
 use self::encoding::Encoding;
 use self::extraction::{Chosen, Extraction, LayerTask, Promise};

@@ -1,6 +1,6 @@
 //! `list`: the plugins of the config, and what the lockfile records about them.
 
-use qmt_plugins::Target;
+use qmt_plugins::{PluginSource, Target};
 use serde_json::json;
 
 use super::CommandResult;
@@ -15,10 +15,11 @@ pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
     let mut text = String::new();
     for provider in &host.config().providers {
         let entry = host.lock_entry(&provider.name);
-        let source = Target::named(host.config(), &provider.name)?
-            .source()
-            .to_string();
-        let is_current = entry.as_ref().map(|entry| entry.reference == source);
+        let target = Target::named(host.config(), &provider.name)?;
+        let source = target.source();
+        let is_current = entry
+            .as_ref()
+            .map(|entry| entry.reference == source.to_string());
         data.push(json!({
             "name": provider.name,
             "path": provider.path,
@@ -44,7 +45,11 @@ pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
             }
             rows.push(("  signer".to_owned(), signer));
         } else {
-            rows.push(("  locked".to_owned(), "not yet".to_owned()));
+            let locked = match source {
+                PluginSource::File(_) => "never, because it is a local file",
+                _ => "not yet",
+            };
+            rows.push(("  locked".to_owned(), locked.to_owned()));
         }
         text.push_str(&output::table(&rows));
     }

@@ -17,15 +17,8 @@ pub(crate) async fn outdated(global: &Global, output: &Output, names: &[String])
     let host = session::host(global, output, session::config(global, output)?)?;
     let targets = pull::named(&host, names)?;
     let asks = |target: &Target| matches!(target.source(), PluginSource::Registry(_));
-    if (global.offline || global.frozen) && targets.iter().any(asks) {
-        let flag = if global.frozen {
-            "--frozen"
-        } else {
-            "--offline"
-        };
-        return Err(Failure::usage(format!(
-            "`outdated` asks registries, and `{flag}` forbids it"
-        )));
+    if targets.iter().any(asks) {
+        session::require_network(global, "outdated")?;
     }
     let (mut rows, mut data, mut failed) = (Vec::new(), Vec::new(), None);
     for target in &targets {

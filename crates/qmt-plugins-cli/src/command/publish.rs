@@ -68,19 +68,16 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
     let host = session::host_without_cache(global, output, config)?;
     let published = host.publish(&request).await?;
     let next = match destination {
-        PluginSource::Registry(_) => Next::in_registry(&published, plain_http),
+        PluginSource::Registry(_) => Next::in_registry(&published, plain_http, public_key.as_ref()),
         _ => Next::in_layout(&published),
     };
     let mut rows = vec![
         ("published".to_owned(), published.destination.clone()),
         ("digest".to_owned(), published.digest.to_string()),
+        ("size".to_owned(), format!("{} bytes", published.size)),
         (
-            "size".to_owned(),
-            format!(
-                "{} bytes in {} manifests",
-                published.size,
-                published.manifests.len()
-            ),
+            "manifests".to_owned(),
+            published.manifests.len().to_string(),
         ),
     ];
     if let Some(signature) = &published.signature {
@@ -118,7 +115,11 @@ struct Next {
 }
 
 impl Next {
-    fn in_registry(published: &Published, plain_http: bool) -> Self {
+    fn in_registry(
+        published: &Published,
+        plain_http: bool,
+        public_key: Option<&(String, String)>,
+    ) -> Self {
         let image = format!("{}@{}", published.reference.repository(), published.digest);
         let http = if plain_http {
             " --allow-http-registry"
@@ -126,8 +127,8 @@ impl Next {
             ""
         };
         let sign = format!("cosign sign{http} {image}");
-        let verify = published.signature.is_some().then(|| {
-            format!("cosign verify --key PUBLIC_KEY --insecure-ignore-tlog=true{http} {image}")
+        let verify = public_key.map(|(key, _)| {
+            format!("cosign verify --key {key} --insecure-ignore-tlog=true{http} {image}")
         });
         let (label, shown) = match &verify {
             Some(verify) => ("verify it", verify.clone()),

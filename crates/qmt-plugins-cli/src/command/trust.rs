@@ -9,6 +9,9 @@ use crate::session;
 
 /// Runs the subcommand.
 pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> CommandResult {
+    if command == Trust::Update {
+        session::require_network(global, "trust update")?;
+    }
     let host = session::host(global, output, session::config_or_default(global, output)?)?;
     let summary = host.trust_summary(command == Trust::Update).await?;
     let info = &summary.root;

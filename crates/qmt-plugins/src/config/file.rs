@@ -1,7 +1,6 @@
 //! Reads the config file.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -140,7 +139,7 @@ fn read_text(path: &Path) -> Result<(String, Option<String>), ConfigError> {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(read)?;
+    let file = qmt_storage::files::open_regular(path).map_err(read)?;
     let metadata = file.metadata().map_err(read)?;
     if metadata.len() > CONFIG_MAX_BYTES {
         return Err(too_large(path, metadata.len()));

@@ -70,6 +70,10 @@ impl Error {
             }
             Self::NotVerified { source, .. } => of_verification(source),
             Self::Unsigned { .. } | Self::Rollback { .. } => ErrorKind::NotVerified,
+            Self::Artifact {
+                source: ArtifactError::Manifest { .. } | ArtifactError::DigestMismatch { .. },
+                ..
+            } => ErrorKind::Network,
             // Manifests and layers come from a registry, and its error decides.
             Self::Artifact { source, .. } => {
                 registry_cause(source).map_or(ErrorKind::Failure, of_registry)

@@ -5,7 +5,7 @@ use std::fmt;
 use qmt_artifact::ArtifactError;
 use qmt_oci_ref::text;
 
-use super::{Error, kind};
+use super::{Error, ErrorKind, kind};
 use crate::config::ConfigError;
 use crate::lockfile::LockfileError;
 
@@ -60,6 +60,9 @@ impl fmt::Display for Error {
                 source,
             } => f.write_str(&kind::not_verified(plugin, reference, source)),
             Self::Unsigned { plugin, what } => write!(f, "`{plugin}` has no signature: {what}"),
+            Self::Trust(_) if self.kind() == ErrorKind::Network => {
+                f.write_str("the trust root can't be fetched")
+            }
             Self::Trust(_) => f.write_str("the trust settings of the config can't be used"),
             Self::Rollback {
                 plugin,
@@ -84,7 +87,14 @@ impl fmt::Display for Error {
                 ArtifactError::Registry { what, .. } => {
                     write!(f, "`{plugin}`: fetching the {what} of `{reference}` failed")
                 }
-                ArtifactError::Sink { .. }
+                ArtifactError::Manifest { .. } | ArtifactError::DigestMismatch { .. } => {
+                    write!(f, "`{plugin}`: `{reference}` is not a valid image")
+                }
+                ArtifactError::LimitExceeded { .. } => {
+                    write!(f, "`{plugin}`: `{reference}` exceeds a limit")
+                }
+                ArtifactError::Layer { .. }
+                | ArtifactError::Sink { .. }
                 | ArtifactError::TemporaryFile { .. }
                 | ArtifactError::TimedOut { .. }
                 | ArtifactError::Aborted => {

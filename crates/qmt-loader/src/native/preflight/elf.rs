@@ -117,9 +117,28 @@ fn platform<Elf: FileHeader<Endian = Endianness>>(
         return Ok(());
     }
     Err(NativeRefusal::WrongPlatform {
-        found: format!("ELF machine {machine}, {bits} bits, {endian:?} endian, system {system}"),
+        found: format!(
+            "{} (ELF, {bits} bits, {endian:?} endian, OS/ABI {system})",
+            name_of(machine)
+        ),
         expected: target.describe(),
     })
+}
+
+/// Names a machine as platforms of images do, or by its number.
+fn name_of(machine: u16) -> String {
+    let name = match machine {
+        elf::EM_X86_64 => "amd64",
+        elf::EM_386 => "386",
+        elf::EM_AARCH64 => "arm64",
+        elf::EM_ARM => "arm",
+        elf::EM_RISCV => "riscv64",
+        elf::EM_S390 => "s390x",
+        elf::EM_PPC64 => "ppc64le",
+        elf::EM_LOONGARCH => "loong64",
+        other => return format!("machine {other}"),
+    };
+    name.to_owned()
 }
 
 /// Without the header, the loader would make the stacks of all threads executable.

@@ -115,11 +115,15 @@ fn check_policies(path: &Path, oci: &OciConfig) -> Check {
     for (index, policy) in oci.policy.iter().enumerate() {
         let key = format!("policy[{index}]");
         if !scopes.insert(policy.scope.as_str()) {
-            let rule = format!("the scope `{}` is given twice", policy.scope);
+            let rule = format!(
+                "the scope `{}` is given twice; name all of its signers in one `any_of`",
+                policy.scope
+            );
             return fail(path, &key, &rule);
         }
         if policy.scope == "**" && oci.has_flat_constraints() {
-            let rule = "`cert_…` and `public_keys` already are the policy of `**`";
+            let rule = "`cert_…` and `public_keys` already are the policy of `**`; \
+                        name their signers in its `any_of` instead";
             return fail(path, &key, rule);
         }
         let signers = policy.any_of.len();
@@ -258,6 +262,11 @@ fn check_authority(path: &Path, key: &str, authority: &AuthorityConfig) -> Check
             let named = authority.identity.is_some()
                 || authority.identity_regex.is_some()
                 || authority.github_repository.is_some();
+            if !named && authority.issuer.is_none() {
+                return fail(
+                    "it accepts the workflows of every repository; add `github_repository` or `identity`",
+                );
+            }
             if !named {
                 return fail(
                     "an issuer alone accepts every account of that issuer; add `identity`",
