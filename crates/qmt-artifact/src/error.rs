@@ -167,8 +167,9 @@ pub enum ArtifactError {
     },
     /// No layer is or holds the file that was looked for.
     #[error(
-        "no layer is or holds {looked_for}{}{}{}",
+        "no layer is or holds {looked_for}{}{}{}{}",
         suggestion("`file = \"…\"` could name", similar),
+        suggestion("the layers hold", if similar.is_empty() { others } else { &[] }),
         suggestion("the layers are files, and `file = \"…\"` chooses one by its title", titles),
         note.as_deref().map(|note| format!("; {note}")).unwrap_or_default()
     )]
@@ -177,6 +178,8 @@ pub enum ArtifactError {
         looked_for: String,
         /// Files in the layers that look like plugins; at most 16.
         similar: Vec<String>,
+        /// The first other files in the layers; at most 4.
+        others: Vec<String>,
         /// Titles of layers that are files and not archives; at most 16.
         titles: Vec<String>,
         /// Why this image was read at all, where it was a last resort.

@@ -93,6 +93,14 @@ impl Matcher {
         names.find(|name| *name != path && path::collide(name, path))
     }
 
+    /// Reports whether `file` could name the file at `path` instead, by the ending of its name.
+    pub(super) fn resembles(&self, path: &[u8]) -> bool {
+        match self.required {
+            Some(PluginKind::Wasm) => path.ends_with(b".wasm"),
+            Some(PluginKind::Native) | None => looks_like_plugin(path),
+        }
+    }
+
     /// Identifies a file by its first bytes; its name or the config says which kind it must be.
     pub(super) fn identify(&self, rank: Rank, prefix: &[u8]) -> Result<Content, ContentProblem> {
         let by_name = match (&self.file, rank) {

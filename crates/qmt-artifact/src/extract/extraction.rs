@@ -3,7 +3,7 @@
 use qmt_oci_ref::{Descriptor, Digest, DigestAlgorithm, Digester};
 
 use super::archive::{Entries, Entry, EntryKind};
-use super::candidate::{Content, Matcher, Rank, looks_like_plugin};
+use super::candidate::{Content, Matcher, Rank};
 use super::decode::{Chunks, Unpacked};
 use super::encoding::{Encoding, MAGIC_BYTES};
 use super::failure::Failure;
@@ -14,6 +14,8 @@ use crate::limits::ExtractLimits;
 use crate::problem::{ContentProblem, LayerProblem};
 use crate::sniff::SNIFF_BYTES;
 
+/// How many files an error names that are not the plugin.
+const OTHERS: usize = 4;
 /// Bytes that are hashed and written at once.
 const BUFFER_BYTES: usize = 128 * 1024;
 
@@ -30,6 +32,8 @@ pub(super) struct Extraction {
     pub(super) rejected: Option<(String, ContentProblem)>,
     /// Names that look like plugins, for the error that suggests them.
     similar: Vec<String>,
+    /// The first files that are not the plugin.
+    others: Vec<String>,
     /// Titles of layers that are files, none of which was looked for.
     pub(super) other_titles: Vec<String>,
     entries: u64,
@@ -99,6 +103,7 @@ impl Extraction {
             tied: Vec::new(),
             rejected: None,
             similar: Vec::new(),
+            others: Vec::new(),
             other_titles: Vec::new(),
             entries: 0,
             unpacked: 0,
@@ -165,6 +170,7 @@ impl Extraction {
             return Err(ArtifactError::NoFile {
                 looked_for: self.matcher.file.to_string(),
                 similar: self.similar,
+                others: self.others,
                 titles: self.other_titles,
                 note,
             });
@@ -244,8 +250,10 @@ impl Extraction {
             return Ok(());
         }
         let Some(rank) = self.matcher.rank(&path) else {
-            if entry.kind == EntryKind::File && looks_like_plugin(&path) {
+            if entry.kind == EntryKind::File && self.matcher.resembles(&path) {
                 note(&mut self.similar, &path);
+            } else if entry.kind == EntryKind::File && self.others.len() < OTHERS {
+                note(&mut self.others, &path);
             }
             return Ok(());
         };

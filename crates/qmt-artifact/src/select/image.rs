@@ -101,8 +101,18 @@ impl Selector<'_> {
         };
         let (count, all) = (layers.len(), manifest.layers().len());
         self.note(format!("{count} of {all} layers to read for {file}"));
-        let note = (reason == Reason::LastResort && has_platform)
-            .then(|| self.last_resort_note(platform.as_ref()));
+        let note = if reason == Reason::LastResort && has_platform {
+            Some(self.last_resort_note(platform.as_ref()))
+        } else {
+            let foreign = platform
+                .as_ref()
+                .filter(|_| class.foreign && declared.is_none());
+            let foreign = foreign.map(|platform| {
+                let (platform, host) = (text::platform(platform), &self.request.host);
+                format!("the image is for {platform}, and this host is {host}")
+            });
+            foreign.or_else(|| other_use(&manifest).map(str::to_owned))
+        };
         Ok(Selection {
             manifest: descriptor,
             hint: required.or(class.hint),
@@ -237,6 +247,19 @@ impl Selector<'_> {
     }
 }
 
+/// Says what a manifest is that other programs made for themselves.
+fn other_use(manifest: &Manifest) -> Option<&'static str> {
+    let mut layers = manifest.layers().iter();
+    match manifest.config().media_type().as_ref() {
+        "application/vnd.cncf.helm.config.v1+json" => Some("it is a Helm chart"),
+        "application/vnd.docker.plugin.v1+json" => Some("it is a plugin of Docker"),
+        _ if layers.any(|layer| layer.media_type().as_ref().contains(".nydus.")) => {
+            Some("it is an image for Nydus; publish it as an OCI image")
+        }
+        _ => None,
+    }
+}
+
 /// Reports whether a layer of the manifest is Wasm by its media type.
 pub(super) fn has_wasm_layer(manifest: &Manifest) -> bool {
     manifest.layers().iter().any(is_wasm_layer)
@@ -284,7 +307,12 @@ fn readable(
         |title: &str| matcher.rank_of_title(title).is_some() || looks_like_plugin(title.as_bytes());
     let is_readable = |layer: &&Descriptor| {
         let media_type = layer.media_type();
-        Encoding::of_media_type(media_type).is_some()
+        // The content decides about a layer that says it is Wasm, and about the only one.
+        let name: &str = media_type.as_ref();
+        let is_only = manifest.layers().len() == 1;
+        (is_only && name.starts_with("application/") && !name.ends_with("json"))
+            || name.ends_with("+wasm")
+            || Encoding::of_media_type(media_type).is_some()
             || is_untyped(media_type)
             || layer.annotation(TITLE).is_some_and(names_plugin)
     };

@@ -261,7 +261,23 @@ fn a_wasm_layer_needs_no_config() {
     assert_eq!(store.requests(), 0);
 }
 
-/// Layers that say nothing about themselves, or only by their title, are read; others are not.
+/// Of several layers of unknown types, one that says it is Wasm is read.
+#[test]
+fn a_layer_that_says_it_is_wasm_is_read() {
+    let store = Store::default();
+    let layer = |kind: &str| Descriptor::of(MediaType::from(kind), kind.as_bytes());
+    let (wasm, other) = (
+        layer("application/vnd.acme.plugin.v2+wasm"),
+        layer("application/vnd.acme.plugin.manual"),
+    );
+    let config = Descriptor::of(MediaType::EmptyJSON, b"{}");
+    let image = json!({"schemaVersion": 2, "config": config, "layers": [other, wasm]});
+    let selection = store.select(&store.manifest_of(&image)).unwrap();
+    assert_eq!(selection.layers(), [wasm]);
+}
+
+/// Layers that say nothing about themselves, or only by their title, are read; other kinds of
+/// content are not.
 #[test]
 fn untyped_and_titled_layers_are_read() {
     let store = Store::default();
@@ -279,6 +295,7 @@ fn untyped_and_titled_layers_are_read() {
         ("application/octet-stream", None),
         ("", None),
         ("application/gzip", None),
+        ("application/vnd.acme.plugin", None),
         ("application/vnd.acme.plugin", Some("plugin.wasm")),
         ("application/vnd.acme.plugin", Some("./plugin.so")),
         ("application/vnd.acme.plugin", Some("target/echo.wasm")),
@@ -289,8 +306,8 @@ fn untyped_and_titled_layers_are_read() {
     }
     for (media_type, title) in [
         ("text/markdown", Some("README.md")),
-        ("application/vnd.acme.plugin", None),
         ("application/json", None),
+        ("application/spdx+json", None),
     ] {
         let error = selected(media_type, title).unwrap_err();
         assert!(matches!(error, ArtifactError::NoLayer { .. }), "{error:?}");
