@@ -72,7 +72,8 @@ pub enum ClientError {
         /// The registry's message, escaped; empty without one.
         message: String,
     },
-    /// The content hashes to another digest than the one that names it. Never retried.
+    /// The content hashes to another digest than the one that names it. Retried, from the start,
+    /// only where several answers sent parts of it.
     #[error("{}", mismatch(.expected, .actual, .header.as_ref()))]
     DigestMismatch {
         /// What the pin, descriptor or header names.

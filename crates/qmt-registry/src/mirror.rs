@@ -284,7 +284,7 @@ impl Source {
             return;
         };
         // Lists of referrers are not addressed by digest.
-        let is_wrong = error.kind() == RegistryErrorKind::Content && subject != Subject::Referrers;
+        let is_wrong = is_wrong_content(error) && subject != Subject::Referrers;
         if is_wrong {
             self.sent_wrong_content.store(true, Ordering::Relaxed);
         }
@@ -294,6 +294,15 @@ impl Source {
             wrong_content: is_wrong,
         });
     }
+}
+
+/// Whether a source sent wrong content, in one answer or in several.
+fn is_wrong_content(error: &RegistryError) -> bool {
+    let is_mismatch = matches!(
+        error.downcast_ref(),
+        Some(ClientError::DigestMismatch { .. })
+    );
+    is_mismatch || error.kind() == RegistryErrorKind::Content
 }
 
 /// The sources to ask for `subject`, in order.

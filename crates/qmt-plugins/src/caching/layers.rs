@@ -195,15 +195,18 @@ fn tee(
             }
             Some(Err(error)) => {
                 let partial = writer.end().await.map_err(storage)?;
-                let from_mirror = matches!(
-                    error.downcast_ref(),
-                    Some(ClientError::MirrorContent { .. })
-                );
-                if from_mirror || error.kind() == RegistryErrorKind::Content {
+                let is_wrong = error.kind() == RegistryErrorKind::Content
+                    || matches!(
+                        error.downcast_ref(),
+                        Some(
+                            ClientError::MirrorContent { .. } | ClientError::DigestMismatch { .. }
+                        )
+                    );
+                if is_wrong {
                     partial.discard();
-                    // The bytes of an earlier attempt were wrong, or those of a mirror that will
-                    // not be asked again.
-                    if resumed || from_mirror {
+                    // The bytes of an earlier attempt were wrong, or those before a connection
+                    // broke, or those of a mirror that will not be asked again.
+                    if resumed || error.is_retryable() {
                         tainted.store(true, Ordering::Release);
                     }
                 }

@@ -5,11 +5,12 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use qmt_artifact::{ExtractLimits, HostPlatform};
-use qmt_cache::MockCache;
+use qmt_cache::{Cache, CacheOptions, FsCache, MockCache};
 use qmt_oci_ref::{
     Digest, MediaType, MockRegistry, RawManifest, Reference, Registry, RegistryError,
 };
-use qmt_registry::Offline;
+use qmt_registry::{HostOptions, HttpRegistry, Offline};
+use qmt_testkit::{Cut, FakeRegistry, Fault, plugins};
 use qmt_verify::{MockVerifier, VerifyError};
 
 use super::*;
@@ -19,10 +20,16 @@ use crate::events::Reporter;
 use crate::stage::Trust;
 
 fn manifest() -> RawManifest {
-    let layer = Digest::sha256("layer");
+    manifest_of(b"layer")
+}
+
+/// The manifest of an image whose layer is `layer`.
+fn manifest_of(layer: &[u8]) -> RawManifest {
+    let size = layer.len();
+    let layer = Digest::sha256(layer);
     let config = Digest::sha256("{}");
     let json = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"application/vnd.wasm.v1.config+json","digest":"{config}","size":2}},"layers":[{{"mediaType":"application/vnd.wasm.v1.layer+wasm","digest":"{layer}","size":5}}]}}"#,
+        r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"application/vnd.wasm.v1.config+json","digest":"{config}","size":2}},"layers":[{{"mediaType":"application/vnd.wasm.v1.layer+wasm","digest":"{layer}","size":{size}}}]}}"#,
         MediaType::ImageManifest
     );
     RawManifest::new(MediaType::ImageManifest, Bytes::from(json))
@@ -42,8 +49,12 @@ fn request() -> Request {
     }
 }
 
-fn context(registry: impl Registry + 'static, cache: MockCache, verifier: MockVerifier) -> Context {
-    let cache = Arc::new(cache);
+fn context(
+    registry: impl Registry + 'static,
+    cache: impl Cache + 'static,
+    verifier: MockVerifier,
+) -> Context {
+    let cache: Arc<dyn Cache> = Arc::new(cache);
     Context {
         registry: CachedRegistry::new(Arc::new(registry), cache.clone()),
         is_local: false,
@@ -210,6 +221,41 @@ async fn offline_without_signature_material_says_what_is_missing() {
         ),
         "{error}"
     );
+}
+
+/// A download that broke off after wrong bytes starts over in the same run, also where those bytes
+/// are from an earlier run.
+#[tokio::test]
+async fn wrong_bytes_before_a_break_are_downloaded_again() {
+    let layer = plugins::echo_wasm();
+    let image = manifest_of(&layer);
+    for is_of_earlier_run in [false, true] {
+        let server = FakeRegistry::builder().serve().await;
+        let blob = server.put_blob("acme/echo", layer.clone());
+        let media_type = image.media_type().as_ref();
+        server.put_manifest("acme/echo", "1", media_type, image.bytes().clone());
+        let of_layer = || Fault::on("GET", format!("/v2/*/blobs/{}", blob.digest()));
+        server.fault(of_layer().once().flip_bit(81).cut(20, Cut::Fin));
+        if is_of_earlier_run {
+            // With a range, and without.
+            server.fault(of_layer().once().respond(404));
+            server.fault(of_layer().once().respond(404));
+        }
+        let options = HostOptions::new().plain_http(true);
+        let registry = HttpRegistry::builder().host(server.host(), options).build();
+        let folder = tempfile::tempdir().unwrap();
+        let cache = FsCache::open(CacheOptions::at(folder.path())).unwrap();
+        let mut context = context(registry.unwrap(), cache, MockVerifier::new());
+        context.trust = Some(Trust::Skip);
+        let request = Request {
+            reference: server.reference("acme/echo:1"),
+            ..request()
+        };
+        if is_of_earlier_run {
+            run(&context, &request).await.err().unwrap();
+        }
+        run(&context, &request).await.unwrap();
+    }
 }
 
 fn offline_error() -> RegistryError {

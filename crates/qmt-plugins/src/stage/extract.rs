@@ -16,7 +16,8 @@ use super::{Context, StageError};
 use crate::caching::ResumingLayers;
 use crate::events::Stage;
 
-/// How often a download starts from the beginning: each time one mirror fewer is asked.
+/// How often a download starts from the beginning, after wrong content of a mirror, which is not
+/// asked again, or of a transfer that broke off.
 const ATTEMPTS_MAX: usize = 8;
 
 /// A plugin's file in the staging area, which has no name in the cache yet.

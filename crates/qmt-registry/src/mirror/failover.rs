@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use qmt_oci_ref::{BlobStream, Descriptor, Digester, RegistryError, RegistryErrorKind, Repository};
+use qmt_oci_ref::{BlobStream, Descriptor, Digester, RegistryError, Repository};
 
 use super::deadline::{Deadline, SourceDeadline};
-use super::{Source, Subject};
+use super::{Source, Subject, is_wrong_content};
 use crate::error::ClientError;
 use crate::events::Events;
 
@@ -108,7 +108,7 @@ impl Failover {
                 }
                 Err(error) => error,
             };
-            if error.kind() == RegistryErrorKind::Content {
+            if is_wrong_content(&error) {
                 self.contributed(&opened.source);
                 return Some(Err(self.wrong_content(error)));
             }

@@ -1,5 +1,7 @@
 //! Blobs: streamed, proven, resumed.
 
+mod ranges;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -217,44 +219,6 @@ async fn a_registry_without_ranges_is_resumed_as_well() {
         .await
         .unwrap();
     assert!(rest == content[77..]);
-}
-
-/// So does one that refuses them (416).
-#[tokio::test]
-async fn a_registry_that_refuses_ranges_is_resumed_as_well() {
-    let server = FakeRegistry::builder().serve().await;
-    let content = noise(2 << 20);
-    let blob = server.put_blob("acme/echo", content.clone());
-    let from = server.repository("acme/echo");
-    let with_range = |request: &LoggedRequest| request.header("range").is_some();
-    server.fault(on().when(with_range).respond(416));
-    server.fault(on().once().cut(1_500_000, Cut::Fin));
-    assert!(pull(&client(&server), &from, &blob).await.unwrap() == content);
-    let rest = pull_rest(&client(&server), &from, &blob, &content[..77])
-        .await
-        .unwrap();
-    assert!(rest == content[77..]);
-}
-
-#[tokio::test]
-async fn a_wrong_range_is_refused() {
-    let server = FakeRegistry::builder().serve().await;
-    let content = noise(1000);
-    let blob = server.put_blob("acme/echo", content.clone());
-    let from = server.repository("acme/echo");
-    for wrong in [
-        "bytes 0-999/1000",
-        "bytes 501-999/1000",
-        "bytes 500-999/2000",
-        "nonsense",
-    ] {
-        server.fault(on().once().header("content-range", wrong));
-        let refused = pull_rest(&client(&server), &from, &blob, &content[..500]).await;
-        assert!(
-            matches!(refused.detail(), Some(ClientError::Protocol { .. })),
-            "{wrong}: {refused:?}"
-        );
-    }
 }
 
 /// Some servers answer with the range of the whole where none was requested.

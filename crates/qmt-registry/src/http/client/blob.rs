@@ -12,14 +12,14 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use futures_util::{StreamExt as _, stream};
 use http::header;
-use qmt_oci_ref::{BlobStream, Descriptor, Digester, RegistryError, Repository};
+use qmt_oci_ref::{BlobStream, Descriptor, Digester, RegistryError, RegistryErrorKind, Repository};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::buffers::Buffers;
 use super::hosts::Inner;
-use super::manifest::content_type;
+use super::manifest::is_html;
 use super::operation::{Request, once};
 use super::retry::Attempts;
 use crate::blob::Proof;
@@ -31,8 +31,6 @@ use crate::http::transport::{Answer, Body, Endpoint, Failure, length};
 const CHUNKS_WAITING: usize = 2;
 /// How long collected bytes wait for more before they are sent on.
 const GATHER_PAUSE: Duration = Duration::from_millis(20);
-/// The media type of web pages.
-const HTML: &str = "text/html";
 /// An attempt that brought this much counts as progress: the next failure is the first again.
 const PROGRESS: u64 = 1 << 20;
 
@@ -59,6 +57,7 @@ pub(super) async fn open(
         from: from.clone(),
         mark: proof.seen(),
         proof,
+        is_resumed: false,
         buffers: Buffers::default(),
     };
     let opened = transfer.connect().await?;
@@ -91,6 +90,8 @@ struct Transfer {
     from: Repository,
     proof: Proof,
     attempts: Attempts,
+    /// Whether several answers sent parts of the blob.
+    is_resumed: bool,
     /// Where the last counted progress ended, in bytes.
     mark: u64,
     buffers: Buffers,
@@ -129,71 +130,97 @@ impl Transfer {
     }
 
     async fn request(&self) -> Result<Opened, Failure> {
-        let (offset, blob) = (self.proof.seen(), self.proof.blob());
+        let offset = self.proof.seen();
+        if offset > 0
+            && let Some(opened) = self.request_rest(offset).await?
+        {
+            return Ok(opened);
+        }
         let (context, auth) = (&self.inner.context, &self.inner.auth);
-        let mut request = self.whole();
-        if offset > 0 {
-            // Some registries (go-containerregistry's) accept only ranges with an end.
-            let last = blob.size().saturating_sub(1);
-            request = request.header(header::RANGE, &format!("bytes={offset}-{last}"));
-            context.events.send(RegistryEvent::Resumed {
-                digest: blob.digest().clone(),
-                offset,
-                host: self.endpoint.host.clone(),
-            });
+        // Some servers answer with the range of the whole. The bytes are verified by their digest.
+        let answer = once(context, auth, &self.whole(), &[200, 206]).await?;
+        if answer.status.as_u16() == 206 && !self.is_rest(&answer, 0) {
+            let rule = "the answer has the range of the request";
+            return Err(ClientError::protocol(&answer.url, rule).into());
         }
-        let mut answer = once(context, auth, &request, &[200, 206, 416]).await?;
-        if answer.status.as_u16() == 416 {
-            // The registry does not support this range: the whole blob contains it, too.
-            answer = once(context, auth, &self.whole(), &[200]).await?;
-        }
-        let skip = self.known_bytes(&answer, offset)?;
-        let is_html = content_type(answer.headers()).is_some_and(|kind| kind.as_ref() == HTML);
-        let body = answer.body(&context.limits);
+        Ok(self.opened(answer, 0, offset)?)
+    }
+
+    /// Requests the bytes from `offset` on. `None` where the answer does not fit: registries,
+    /// proxies and stores refuse ranges in many ways, and the whole blob contains this one, too.
+    async fn request_rest(&self, offset: u64) -> Result<Option<Opened>, Failure> {
+        let (context, auth, blob) = (&self.inner.context, &self.inner.auth, self.proof.blob());
+        // Some registries (go-containerregistry's) accept only ranges with an end.
+        let last = blob.size().saturating_sub(1);
+        let request = self
+            .whole()
+            .header(header::RANGE, &format!("bytes={offset}-{last}"));
+        context.events.send(RegistryEvent::Resumed {
+            digest: blob.digest().clone(),
+            offset,
+            host: self.endpoint.host.clone(),
+        });
+        let answer = match once(context, auth, &request, &[200, 206]).await {
+            Ok(answer) => answer,
+            Err(failure) if is_answer(&failure.error) => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let opened = match answer.status.as_u16() {
+            200 => self.opened(answer, 0, offset),
+            _ if self.is_rest(&answer, offset) => self.opened(answer, offset, 0),
+            _ => return Ok(None),
+        };
+        Ok(opened.ok())
+    }
+
+    /// Whether the answer is the range of the blob that begins at `offset`.
+    fn is_rest(&self, answer: &Answer, offset: u64) -> bool {
+        let range = answer.headers().get(header::CONTENT_RANGE);
+        let range = range.and_then(|value| content_range(value.to_str().ok()?));
+        range.is_some_and(|(first, total)| {
+            first == offset && total.is_none_or(|total| total == self.proof.blob().size())
+        })
+    }
+
+    /// Opens the body of an answer that begins at byte `first` of the blob, and whose first `skip`
+    /// bytes are known already.
+    fn opened(&self, answer: Answer, first: u64, skip: u64) -> Result<Opened, ClientError> {
+        let is_html = is_html(answer.headers());
+        let body = answer.body(&self.inner.context.limits);
         // A length that differs from the descriptor's needs no download to be wrong.
         if let Some(announced) = body.announced() {
-            let whole = announced.saturating_add(offset.saturating_sub(skip));
-            if whole != blob.size() && is_html {
+            let whole = announced.saturating_add(first);
+            if whole != self.proof.blob().size() && is_html {
                 let (url, what) = (body.url, "the blob");
-                return Err(ClientError::WebPage { url, what }.into());
+                return Err(ClientError::WebPage { url, what });
             }
-            if whole != blob.size() {
-                return Err(self.proof.size_mismatch(whole, false).into());
+            if whole != self.proof.blob().size() {
+                return Err(self.proof.size_mismatch(whole, false));
             }
         }
         Ok(Opened { body, skip })
     }
 
-    /// How many bytes of the answer are known already: all before `offset` where the server ignored
-    /// the range, none where it sent the range.
-    fn known_bytes(&self, answer: &Answer, offset: u64) -> Result<u64, ClientError> {
-        if answer.status.as_u16() == 200 {
-            return Ok(offset);
-        }
-        let range = answer.headers().get(header::CONTENT_RANGE);
-        let range = range.and_then(|value| content_range(value.to_str().ok()?));
-        let fits = range.is_some_and(|(first, total)| {
-            first == offset && total.is_none_or(|total| total == self.proof.blob().size())
-        });
-        // Also without a range in the request: the bytes are verified by their digest.
-        if fits {
-            return Ok(0);
-        }
-        let rule = "the answer has the range of the request";
-        Err(ClientError::protocol(&answer.url, rule))
-    }
-
     /// Copies the blob to `chunks` and verifies it. The last item is the error, if there is one.
     async fn run(mut self, opened: Opened, chunks: Chunks, deadline: Instant) {
-        let outcome = match timeout_at(deadline, self.copy(opened, &chunks)).await {
+        let copied = timeout_at(deadline, self.copy(opened, &chunks)).await;
+        let is_resumed = self.is_resumed;
+        let outcome = match copied {
             Ok(Ok(true)) => self.proof.finish().await,
             Ok(Ok(false)) => Ok(()), // The consumer is gone.
             Ok(Err(error)) => Err(error),
             Err(_) => Err(self.inner.timed_out(&self.endpoint)),
         };
         if let Err(error) = outcome {
+            let error = match error {
+                // What arrived before the transfer broke off may be wrong, and the rest right.
+                ClientError::DigestMismatch { .. } if is_resumed => {
+                    RegistryError::new(RegistryErrorKind::Network { retryable: true }, error)
+                }
+                error => error.into(),
+            };
             // Without a consumer, the error is lost with the stream.
-            let _ = chunks.send(Err(error.into())).await;
+            let _ = chunks.send(Err(error)).await;
         }
     }
 
@@ -204,6 +231,7 @@ impl Transfer {
                 Ok(copied) => return Ok(copied),
                 Err(error) => {
                     let seen = self.proof.seen();
+                    self.is_resumed |= seen > 0;
                     if seen.saturating_sub(self.mark) >= PROGRESS {
                         self.attempts.progress();
                         self.mark = seen;
@@ -276,6 +304,14 @@ impl Transfer {
         let chunk = self.buffers.take();
         self.proof.update(&chunk).await?;
         Ok(chunks.send(Ok(chunk)).await.is_ok())
+    }
+}
+
+/// Whether a server answered to a request, and did not merely ask for a pause.
+fn is_answer(error: &ClientError) -> bool {
+    match error {
+        ClientError::Status { .. } | ClientError::ProxyAnswer { .. } => true,
+        error => !matches!(error.kind(), RegistryErrorKind::Network { .. }),
     }
 }
 
