@@ -51,11 +51,13 @@ macro_rules! limits {
         #[derive(Clone, Debug)]
         pub struct Limits {
             $(pub(crate) $name: $kind,)*
+            /// Whether a request that a server does not answer in time is sent again.
+            pub(crate) retries_silence: bool,
         }
 
         impl Default for Limits {
             fn default() -> Self {
-                Self { $($name: $max,)* }
+                Self { $($name: $max,)* retries_silence: true }
             }
         }
 

@@ -38,7 +38,7 @@ const VERIFIED_FIRST_MAX: u64 = 1 << 20;
 /// A registry client in front of which mirrors are asked.
 ///
 /// Mirrors are asked in the order in which they were added, the registry last. A mirror that sent
-/// wrong content is not asked again.
+/// wrong content, or did not answer in time, is not asked again.
 #[derive(Clone)]
 pub struct Mirrors {
     client: HttpRegistry,
@@ -60,7 +60,8 @@ struct Source {
     /// `None` for the registry itself.
     mirror: Option<Location>,
     is_authoritative: bool,
-    sent_wrong_content: AtomicBool,
+    /// Whether it sent wrong content, or did not answer in time.
+    is_given_up: AtomicBool,
 }
 
 /// Where a mirror stores the repositories of its registry.
@@ -89,7 +90,7 @@ impl Mirrors {
             registry: Arc::new(client.clone()),
             mirror: None,
             is_authoritative: true,
-            sent_wrong_content: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
         });
         Self {
             client,
@@ -118,7 +119,7 @@ impl Mirrors {
             registry: Arc::new(self.client.of_mirror(at, mirror.options)?),
             mirror: Some(location),
             is_authoritative: mirror.authoritative,
-            sent_wrong_content: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
         });
         let plain_http = self.client.is_plain_http(host)?;
         let key = origin_key(host, plain_http);
@@ -278,19 +279,25 @@ impl Source {
             .map_err(|cause| RegistryError::new(RegistryErrorKind::Configuration, cause))
     }
 
-    /// Reports that this mirror is skipped, and remembers if its content was wrong.
+    /// Reports that this mirror is skipped, and remembers if its content was wrong or it was silent.
     fn skip(&self, error: &RegistryError, subject: Subject, events: &Events) {
         let Some(Location { host, .. }) = &self.mirror else {
             return;
         };
         // Lists of referrers are not addressed by digest.
         let is_wrong = is_wrong_content(error) && subject != Subject::Referrers;
-        if is_wrong {
-            self.sent_wrong_content.store(true, Ordering::Relaxed);
+        let cause: Option<&ClientError> = error.downcast_ref();
+        let is_silent = cause.is_some_and(ClientError::is_silence);
+        if is_wrong || is_silent {
+            self.is_given_up.store(true, Ordering::Relaxed);
+        }
+        let mut reason = error.to_string();
+        if is_silent {
+            reason.push_str("; it is not asked again");
         }
         events.send(RegistryEvent::MirrorSkipped {
             mirror: host.clone(),
-            reason: error.to_string(),
+            reason,
             wrong_content: is_wrong,
         });
     }
@@ -309,7 +316,7 @@ fn is_wrong_content(error: &RegistryError) -> bool {
 fn order(subject: Subject, mirrors: &[Arc<Source>], origin: Arc<Source>) -> Vec<Arc<Source>> {
     let usable = mirrors
         .iter()
-        .filter(|mirror| !mirror.sent_wrong_content.load(Ordering::Relaxed));
+        .filter(|mirror| !mirror.is_given_up.load(Ordering::Relaxed));
     let (mut sources, others): (Vec<_>, Vec<_>) = usable
         .cloned()
         .partition(|mirror| subject == Subject::Content || mirror.is_authoritative);

@@ -97,6 +97,14 @@ impl ClientError {
         }
     }
 
+    /// Whether a server accepted no connection, or sent no answer, in time.
+    pub(crate) fn is_silence(&self) -> bool {
+        let Self::Timeout { phase, .. } = self.at_server() else {
+            return false;
+        };
+        matches!(phase, Phase::Connect | Phase::Answer)
+    }
+
     /// The error for `what`, which exists in no source, without an answer that says more.
     pub(crate) fn absent(what: String) -> Self {
         Self::NotFound {

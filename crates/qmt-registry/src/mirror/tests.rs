@@ -4,7 +4,7 @@ use qmt_oci_ref::MockRegistry;
 
 use super::*;
 
-fn source(name: &str, is_authoritative: bool, sent_wrong_content: bool) -> Arc<Source> {
+fn source(name: &str, is_authoritative: bool, is_given_up: bool) -> Arc<Source> {
     let host = format!("{name}.example").parse().unwrap();
     let mirror = Location {
         host,
@@ -15,7 +15,7 @@ fn source(name: &str, is_authoritative: bool, sent_wrong_content: bool) -> Arc<S
         registry: Arc::new(MockRegistry::new()),
         mirror: Some(mirror),
         is_authoritative,
-        sent_wrong_content: AtomicBool::new(sent_wrong_content),
+        is_given_up: AtomicBool::new(is_given_up),
     })
 }
 

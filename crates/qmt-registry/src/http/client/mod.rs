@@ -38,6 +38,10 @@ use crate::events::Events;
 use crate::limits::MIRROR_TRIES_MAX;
 use crate::writer::{BlobContent, RegistryWriter};
 
+/// How long a mirror may take to connect and to send the head of an answer, once: the next source
+/// has the content as well, and the look-up of signatures must have time left for it.
+const MIRROR_WAIT: Duration = Duration::from_secs(5);
+
 /// All registries that speak the OCI distribution protocol. Cloning shares connections and tokens.
 #[derive(Clone)]
 pub struct HttpRegistry {
@@ -128,7 +132,11 @@ impl HttpRegistry {
         let Inner { auth, streams, .. } = &*self.inner;
         let (auth, streams) = (Arc::clone(auth), Arc::clone(streams));
         let (mut context, network) = (self.inner.context.clone(), self.inner.network.clone());
-        context.limits.tries = context.limits.tries.min(MIRROR_TRIES_MAX);
+        let limits = &mut context.limits;
+        limits.tries = limits.tries.min(MIRROR_TRIES_MAX);
+        limits.connect_timeout = limits.connect_timeout.min(MIRROR_WAIT);
+        limits.header_timeout = limits.header_timeout.min(MIRROR_WAIT);
+        limits.retries_silence = false;
         let inner = Arc::new(Inner::new(
             context,
             auth,

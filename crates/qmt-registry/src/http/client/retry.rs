@@ -19,6 +19,7 @@ const ABSENT_DIVISOR: u32 = 4;
 pub(crate) struct Attempts {
     made: usize,
     tries: usize,
+    retries_silence: bool,
     wait_max: Duration,
     backoff: ExponentialBackoff,
     pub(super) deadline: Instant,
@@ -47,6 +48,7 @@ impl Attempts {
         Self {
             made: 0,
             tries,
+            retries_silence: limits.retries_silence,
             wait_max,
             backoff,
             deadline,
@@ -83,7 +85,8 @@ impl Attempts {
         } else {
             self.tries
         };
-        if !error.is_retryable() || self.made >= tries {
+        let is_final = error.is_silence() && !self.retries_silence;
+        if is_final || !error.is_retryable() || self.made >= tries {
             return Err(error);
         }
         let own = self.backoff.next().unwrap_or(self.wait_max);

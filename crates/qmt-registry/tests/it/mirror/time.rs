@@ -1,5 +1,7 @@
 //! How long each source is waited for.
 
+use std::time::Instant;
+
 use super::*;
 
 /// A mirror that does not answer gets a share of the time, the registry the rest; each is named by
@@ -37,4 +39,39 @@ async fn the_time_is_shared_and_the_slow_source_is_named() {
     let origin = format!("`http://{}/` did not finish within ", pair.origin.host());
     let error = client.manifest(&pin, 1 << 20).await.unwrap_err();
     assert!(error.to_string().starts_with(&origin), "{error}");
+}
+
+/// A mirror that accepts connections and stays silent is waited for once, for a short time; one that
+/// answers late is used.
+#[tokio::test]
+async fn a_silent_mirror_is_waited_for_once() {
+    let pair = Pair::start().await;
+    let image = put_image(&pair.origin);
+    let (small, large) = (pair.blob(&noise(1000)), pair.blob(&noise(2 << 20)));
+    let pin = PinnedReference::new(pair.origin.repository("acme/echo"), image.digest().clone());
+    pair.mirror.fault(Fault::on("*", "*").stall());
+    let client = pair.limited(true, Limits::default());
+    let start = Instant::now();
+    client
+        .resolve(&pair.origin.reference("acme/echo:1"))
+        .await
+        .unwrap();
+    client.manifest(&pin, 1 << 20).await.unwrap();
+    for blob in [&small, &large] {
+        pair.pull(&client, blob).await.unwrap();
+    }
+    client.referrers(&pin).await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(9));
+    assert_eq!(pair.mirror.requests().len(), 1);
+    assert_eq!(pair.skips(false), 1, "{:?}", pair.recorder.all());
+
+    pair.mirror.clear_faults();
+    pair.mirror
+        .fault(Fault::on("*", "*").delay(Duration::from_millis(200)));
+    let client = pair.limited(true, Limits::default());
+    pair.origin.clear_requests();
+    for blob in [&small, &large] {
+        pair.pull(&client, blob).await.unwrap();
+    }
+    assert!(pair.origin.requests().is_empty());
 }
