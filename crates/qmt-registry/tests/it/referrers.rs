@@ -86,6 +86,30 @@ async fn api_and_tag_list_the_same() {
     }
 }
 
+/// A registry that has the first page has the API, whatever it answers for the next one.
+#[tokio::test]
+async fn a_later_page_that_does_not_exist_is_a_failure() {
+    let server = FakeRegistry::builder().referrers_page(2).serve().await;
+    let image = put_image(&server);
+    let client = client(&server);
+    for n in 0..3 {
+        push(&client, &server, &referring(&image, "a/b", n)).await;
+    }
+    let pinned = subject(&server, &image);
+    assert_eq!(client.referrers(&pinned).await.unwrap().len(), 3);
+    for status in [404, 500] {
+        server.clear_faults();
+        server.fault(Fault::on("GET", REFERRERS).skip(1).respond(status));
+        let mut error = client.referrers(&pinned).await.unwrap_err();
+        assert!(!error.is_not_found(), "{error:?}");
+        assert!(
+            matches!(error.detail(), Some(ClientError::Status { status: s, .. }) if *s == status),
+            "{error:?}"
+        );
+        assert_eq!(error.take_listed().unwrap().len(), 2, "{status}");
+    }
+}
+
 /// DIG-14: all the answers of registries without the API.
 #[tokio::test]
 async fn a_missing_api_is_reported_in_many_ways() {

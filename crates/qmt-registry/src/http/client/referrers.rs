@@ -157,7 +157,18 @@ impl Operation<'_> {
                 return Err(too_many(what, limits.referrers_pages, subject));
             }
             let accept: &[u16] = if is_first { &NO_API } else { &[200] };
-            let answer = self.send(&request, accept).await?;
+            let answer = match self.send(&request, accept).await {
+                // The API exists, and the rest of its list was not read.
+                Err(ClientError::NotFound { message, .. }) => {
+                    return Err(ClientError::Status {
+                        url: request.redacted(),
+                        status: 404,
+                        from: None,
+                        message,
+                    });
+                }
+                answer => answer?,
+            };
             let declared = Declared::of(content_type(answer.headers()).as_ref());
             if answer.status.as_u16() != 200 {
                 return Ok(false);
