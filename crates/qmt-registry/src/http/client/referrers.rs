@@ -360,17 +360,11 @@ fn next_page(url: &Url, headers: &HeaderMap, base: &Url) -> Result<Option<Url>, 
     let protocol = |rule| ClientError::protocol(url, rule);
     for value in headers.get_all(header::LINK) {
         let text = value.to_str().map_err(|_| protocol("a `Link` is ASCII"))?;
-        for link in text.split(", <") {
-            let link = link.trim_start_matches('<');
+        for link in text.split('<') {
             let Some((target, parameters)) = link.split_once('>') else {
                 continue;
             };
-            let is_next = parameters.split(';').any(|parameter| {
-                let parameter = parameter.trim().trim_end_matches(',').replace(' ', "");
-                parameter.eq_ignore_ascii_case("rel=\"next\"")
-                    || parameter.eq_ignore_ascii_case("rel=next")
-            });
-            if !is_next {
+            if !parameters.split(';').any(is_next) {
                 continue;
             }
             let next = url
@@ -383,6 +377,17 @@ fn next_page(url: &Url, headers: &HeaderMap, base: &Url) -> Result<Option<Url>, 
         }
     }
     Ok(None)
+}
+
+/// Whether a parameter of a link is a list of relations with `next` in it.
+fn is_next(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else {
+        return false;
+    };
+    let relations = value.trim_matches(|c| matches!(c, ' ' | ',' | '"'));
+    let mut relations = relations.split_ascii_whitespace();
+    name.trim().eq_ignore_ascii_case("rel")
+        && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
 }
 
 #[cfg(test)]

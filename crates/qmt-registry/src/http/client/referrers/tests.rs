@@ -24,7 +24,21 @@ fn the_next_page_is_found() {
         next(r#"</x>; rel="prev", </v2/a?n=2>; rel="next""#).unwrap(),
         expected
     );
-    assert_eq!(next(r#"</x>; rel="prev""#).unwrap(), None);
+    for link in [
+        r#"</v2/a?n=2>; rel="last next""#,
+        r#"</v2/a?n=2>; rel="next last", </x>; rel="first""#,
+        r#"</x>; rel="prev",</v2/a?n=2>; title="page 2"; REL = "Next""#,
+    ] {
+        assert_eq!(next(link).unwrap(), expected, "{link}");
+    }
+    for link in [
+        r#"</x>; rel="prev""#,
+        r#"</x>; rel="next-archive""#,
+        r#"</x>; rev="next""#,
+        r#"</x>; title="next""#,
+    ] {
+        assert_eq!(next(link).unwrap(), None, "{link}");
+    }
     assert!(next(r#"<https://evil.example/x>; rel="next""#).is_err());
     assert_eq!(next_page(&url, &HeaderMap::new(), &base).unwrap(), None);
 }
