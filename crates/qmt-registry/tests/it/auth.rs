@@ -1,5 +1,6 @@
 //! Credentials: where they go, and where they never go.
 
+mod hidden;
 mod login;
 mod origins;
 mod realms;

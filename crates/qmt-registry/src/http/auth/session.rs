@@ -6,6 +6,7 @@
 
 mod refusal;
 mod renew;
+mod unchallenged;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,6 +93,8 @@ struct Session {
     /// What the token was for, to acquire the next one before a request is refused.
     challenge: Option<BearerChallenge>,
     credential_state: CredentialState,
+    /// Whether the registry was asked for a challenge that it had not sent.
+    is_challenge_requested: bool,
 }
 
 impl Session {
@@ -171,11 +174,24 @@ impl Auth {
             session.drop_credential(context, scope, self.origin(scope));
         }
         session.authorization = None;
+        self.answer_challenge(context, scope, &mut session, used, headers)
+            .await
+    }
+
+    /// Acquires what the challenge in `headers` asks for.
+    async fn answer_challenge(
+        &self,
+        context: &Context,
+        scope: &AuthScope<'_>,
+        session: &mut Session,
+        used: Option<&Authorization>,
+        headers: &HeaderMap,
+    ) -> Result<AuthOutcome, Failure> {
         match challenge::strongest(&scope.endpoint.host, headers)? {
             Challenge::Bearer(challenge) => {
                 lock(&self.bearer_origins).insert(scope.origin());
                 let was_refused = session.credential_state == CredentialState::Refused;
-                match self.renew(context, scope, &mut session, &challenge).await {
+                match self.renew(context, scope, session, &challenge).await {
                     // The registry's refusal of the credential is the reason.
                     Err(failure) if was_refused && is_refusal(&failure) => {
                         return Ok(AuthOutcome::Refused);
@@ -187,7 +203,7 @@ impl Auth {
             }
             Challenge::Basic => {
                 session.challenge = None;
-                Ok(self.answer_basic(scope, &mut session, used).await?)
+                Ok(self.answer_basic(scope, session, used).await?)
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use qmt_oci_ref::Repository;
 use tokio::time::Instant;
 use url::Url;
@@ -189,6 +189,12 @@ pub(super) async fn once(
         if is_same_origin {
             report_rate_limit(context, scope.endpoint, answer.headers());
         }
+        if authorization.is_none()
+            && hides_the_repository(request, &answer)
+            && let Some(outcome) = with_credential(context, auth, request, accept).await
+        {
+            return outcome;
+        }
         if answer.status == StatusCode::UNAUTHORIZED && is_same_origin {
             challenges += 1;
             let used = authorization.as_ref();
@@ -224,6 +230,36 @@ pub(super) async fn once(
         }
         return Err(failure);
     }
+}
+
+/// Whether a registry may answer so to anonymous requests for a private repository. A challenge is
+/// answered in any case.
+fn hides_the_repository(request: &Request<'_>, answer: &Answer) -> bool {
+    let is_refused = match answer.status.as_u16() {
+        401 => !answer.headers().contains_key(header::WWW_AUTHENTICATE),
+        status => matches!(status, 403 | 404),
+    };
+    is_refused && answer.is_same_origin && request.scope.repository.is_some()
+}
+
+/// Sends an anonymous request again with the credential, if there is one. `None` where that fails as
+/// well: then the first answer counts.
+async fn with_credential(
+    context: &Context,
+    auth: &Auth,
+    request: &Request<'_>,
+    accept: &[u16],
+) -> Option<Result<Answer, Failure>> {
+    if !auth.is_worth_a_credential(context, &request.scope).await {
+        return None;
+    }
+    let outcome = Box::pin(once(context, auth, request, accept)).await;
+    Some(outcome).filter(|outcome| match outcome {
+        Ok(_) => true,
+        Err(Failure { error, .. }) => {
+            error.is_retryable() || matches!(error, ClientError::NotFound { .. })
+        }
+    })
 }
 
 /// What an answer means that was not asked for.
