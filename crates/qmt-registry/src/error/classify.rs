@@ -29,12 +29,13 @@ impl ClientError {
             | Self::UnreadableEntries { .. }
             | Self::NotAManifest { .. }
             | Self::WebPage { .. } => Kind::Content,
-            // Too many requests, and what a gateway answers when its backend does not.
+            // Too many requests, and what a server or its gateway may not answer the next time; 501
+            // and 505 say that it does not support the request.
             Self::ProxyAnswer {
                 status: 502..=504, ..
             }
             | Self::Status {
-                status: 408 | 425 | 429 | 500 | 502..=504,
+                status: 408 | 425 | 429 | 500 | 502..=504 | 506..=599,
                 ..
             }
             | Self::RateLimited { .. }

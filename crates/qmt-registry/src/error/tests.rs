@@ -15,7 +15,7 @@ fn status(status: u16) -> ClientError {
 /// F8: which statuses are retried, and which never are.
 #[test]
 fn only_temporary_answers_are_retryable() {
-    for later in [408, 425, 429, 500, 502, 503, 504] {
+    for later in [408, 425, 429, 500, 502, 503, 504, 507, 520, 524, 530] {
         assert!(status(later).is_retryable(), "{later}");
     }
     for never in [400, 401, 403, 404, 405, 406, 410, 416, 501, 505] {
