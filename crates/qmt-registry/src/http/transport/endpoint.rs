@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::{HeaderMap, HeaderValue, header};
 use qmt_oci_ref::address::AddressKind;
 use qmt_oci_ref::{RegistryHost, Repository};
 use reqwest::{Client, Proxy, redirect};
@@ -221,8 +222,14 @@ fn connect(
     route: &Route,
     resolver: CheckedResolver,
 ) -> Result<Client, ClientError> {
+    // Without the header, a server may choose any encoding, and digests are those of plain bytes.
+    let identity = (
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    );
     let builder = Client::builder()
         .user_agent(USER_AGENT)
+        .default_headers(HeaderMap::from_iter([identity]))
         .redirect(redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
