@@ -174,6 +174,14 @@ pub enum ClientError {
         /// The server's message, escaped; empty without one.
         message: String,
     },
+    /// A request is redirected more often than the limit allows.
+    #[error("`{url}` is redirected more than {limit} times")]
+    TooManyRedirects {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// The limit.
+        limit: usize,
+    },
     /// A redirect that is not followed.
     #[error("the redirect from `{from}` to `{to}` is not followed: {reason}")]
     RedirectRefused {

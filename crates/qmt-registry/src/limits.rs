@@ -94,7 +94,7 @@ limits! {
     /// Most bytes of all header names and values of one answer: 64 KiB.
     HEADER_BYTES_MAX: usize = 64 << 10, header_bytes from 1;
     /// Most redirects that one request follows.
-    REDIRECTS_MAX: usize = 5, redirects from 0;
+    REDIRECTS_MAX: usize = 10, redirects from 0;
     /// Most attempts of one request, the first included.
     TRIES_MAX: usize = 5, tries from 1;
     /// Longest pause between two attempts: 60 s. A registry that asks for more is not asked again.

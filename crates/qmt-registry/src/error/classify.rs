@@ -11,7 +11,7 @@ use url::Url;
 use super::TokenServerError;
 use super::{ClientError, Phase};
 #[cfg(feature = "http")]
-use crate::{error::BoxError, redact::RedactedUrl};
+use crate::{error::BoxError, limits::Limits, redact::RedactedUrl};
 
 impl ClientError {
     /// The kind of failure.
@@ -53,6 +53,7 @@ impl ClientError {
             Self::Protocol { .. }
             | Self::Status { .. }
             | Self::RedirectRefused { .. }
+            | Self::TooManyRedirects { .. }
             | Self::CannotResume { .. }
             | Self::UploadRefused { .. }
             | Self::Flooded { .. } => Kind::Protocol,
@@ -129,6 +130,11 @@ impl ClientError {
     pub(crate) fn redirect_refused(from: &Url, to: &Url, reason: &'static str) -> Self {
         let (from, to) = (RedactedUrl::from(from), RedactedUrl::from(to));
         Self::RedirectRefused { from, to, reason }
+    }
+
+    pub(crate) fn too_many_redirects(url: &Url, limits: &Limits) -> Self {
+        let (url, limit) = (RedactedUrl::from(url), limits.redirects);
+        Self::TooManyRedirects { url, limit }
     }
 
     pub(crate) fn setup(source: impl Into<BoxError>) -> Self {

@@ -14,7 +14,7 @@ fn the_constants_are_the_documented_ones() {
     assert_eq!(MERGED_REFERRERS_TIMEOUT.as_secs(), 7);
     assert_eq!((TOKEN_BODY_MAX, ERROR_BODY_MAX), (65_536, 65_536));
     assert_eq!((HEADERS_MAX, HEADER_BYTES_MAX), (100, 65_536));
-    assert_eq!((REDIRECTS_MAX, TRIES_MAX, CHALLENGES_MAX), (5, 5, 3));
+    assert_eq!((REDIRECTS_MAX, TRIES_MAX, CHALLENGES_MAX), (10, 5, 3));
     assert_eq!(RETRY_WAIT_MAX.as_secs(), 60);
     assert_eq!(
         (CONNECT_TIMEOUT.as_secs(), HEADER_TIMEOUT.as_secs()),

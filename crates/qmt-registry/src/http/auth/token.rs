@@ -97,8 +97,8 @@ impl TokenRequest<'_> {
             }
             url = to;
         }
-        let rule = "a request is redirected a few times at most";
-        Err(ClientError::protocol(&self.realm.url, rule).into())
+        let limits = &self.context.limits;
+        Err(ClientError::too_many_redirects(&self.realm.url, limits).into())
     }
 
     /// Returns method, URL, headers and body: a form for an identity token, a query for all others.

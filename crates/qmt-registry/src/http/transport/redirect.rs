@@ -23,17 +23,16 @@ pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
 pub(crate) fn location(from: &Url, headers: &HeaderMap) -> Result<Url, ClientError> {
     let protocol = |rule| ClientError::protocol(from, rule);
     let mut locations = headers.get_all(header::LOCATION).iter();
-    let (Some(location), None) = (locations.next(), locations.next()) else {
-        return Err(protocol("a redirect has exactly one `Location`"));
-    };
-    let location = location
-        .to_str()
-        .map_err(|_| protocol("a `Location` is ASCII"))?;
-    if location.chars().any(|c| c.is_control() || c == ' ') {
-        return Err(protocol(
-            "a `Location` has no spaces and no control characters",
-        ));
+    let location = locations
+        .next()
+        .filter(|first| locations.all(|other| other == *first));
+    let location = location.ok_or_else(|| protocol("a redirect has exactly one `Location`"))?;
+    let location = str::from_utf8(location.as_bytes())
+        .map_err(|_| protocol("a `Location` is ASCII or UTF-8"))?;
+    if location.chars().any(char::is_control) {
+        return Err(protocol("a `Location` has no control characters"));
     }
+    // Spaces and other characters that a URL does not allow are encoded, as browsers do.
     let to = from
         .join(location)
         .map_err(|_| protocol("a `Location` is a URL"))?;

@@ -111,8 +111,7 @@ pub(crate) async fn follow(
         }
         url = to;
     }
-    let rule = "a request is redirected a few times at most";
-    Err(ClientError::protocol(&spec.url, rule))
+    Err(ClientError::too_many_redirects(&spec.url, &context.limits))
 }
 
 /// Sends one request and waits for the head of its answer.

@@ -28,6 +28,24 @@ fn relative_and_absolute_targets_are_found() {
     );
 }
 
+#[test]
+fn what_a_url_does_not_allow_is_encoded() {
+    let from = "https://a.example/v2/x/blobs/y";
+    for (to, expected) in [
+        ("/a b?name=c d", "https://a.example/a%20b?name=c%20d"),
+        ("/ä?ü=%2F", "https://a.example/%C3%A4?%C3%BC=%2F"),
+        ("https://bücher.example/", "https://xn--bcher-kva.example/"),
+    ] {
+        let mut headers = HeaderMap::new();
+        for _ in 0..2 {
+            let value = HeaderValue::from_bytes(to.as_bytes()).unwrap();
+            headers.append(header::LOCATION, value);
+        }
+        let to = location(&url(from), &headers).unwrap();
+        assert_eq!(to.as_str(), expected);
+    }
+}
+
 /// AUTH-03, AUTH-07: no downgrade, no other scheme, no userinfo, no nonsense.
 #[test]
 fn dangerous_targets_are_refused() {
@@ -41,7 +59,8 @@ fn dangerous_targets_are_refused() {
         "https://user@b.example/",
         "https://user:pass@b.example/",
         "https://",
-        "https://b.example/a b",
+        "https://b example/",
+        "https://b.example/a\tb",
     ] {
         assert!(redirect(from, to).is_err(), "{to}");
     }
@@ -53,6 +72,9 @@ fn dangerous_targets_are_refused() {
     two.append(header::LOCATION, HeaderValue::from_static("/a"));
     two.append(header::LOCATION, HeaderValue::from_static("/b"));
     assert!(location(&url(from), &two).is_err(), "two locations");
+    let mut latin = HeaderMap::new();
+    latin.insert(header::LOCATION, HeaderValue::from_bytes(b"/\xe9").unwrap());
+    assert!(location(&url(from), &latin).is_err(), "not UTF-8");
 }
 
 /// AUTH-01: scheme, host and port make an origin; case and default ports don't.
