@@ -19,7 +19,6 @@ impl RedactedUrl {
     }
 
     /// Whether it is a URL of HTTPS.
-    #[cfg(feature = "http")]
     pub(crate) fn is_https(&self) -> bool {
         self.0.starts_with("https:")
     }

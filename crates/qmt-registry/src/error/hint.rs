@@ -4,6 +4,7 @@ use qmt_oci_ref::RegistryHost;
 
 use super::{ClientError, CredentialError};
 use crate::credentials::CredentialOrigin;
+use crate::redact::RedactedUrl;
 
 /// Where proxies are set.
 const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by `HTTPS_PROXY`, \
@@ -12,6 +13,13 @@ const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by
 /// Where to look if a web site answers.
 pub(super) const WEB_PAGE: &str = "check that this is the host of the registry and not of its web \
                                    site; login pages and proxies also answer with HTML";
+
+/// What servers answer to plain HTTP at a port of HTTPS: those in Go, and nginx. They have no status
+/// for it, so only the text tells.
+const HTTPS_EXPECTED: [&str; 2] = [
+    "Client sent an HTTP request to an HTTPS server",
+    "The plain HTTP request was sent to HTTPS port",
+];
 
 /// What the caller named does not exist.
 pub(crate) const NAMED: &str = "check the name and the tag";
@@ -58,25 +66,19 @@ impl ClientError {
                 ))
             }
             Self::Tls(error) => error.hint(),
-            // The answer of a TLS server to plain HTTP: an error, an alert or a reset.
             Self::Status {
                 url,
                 status: 400,
                 from: None,
-                ..
-            }
-            | Self::Transport {
+                message,
+            } if HTTPS_EXPECTED.iter().any(|text| message.contains(text)) => plain_http_hint(url),
+            // The connection was closed without an answer.
+            Self::Transport {
                 url,
                 answered: false,
                 retryable: true,
                 ..
-            } if url.as_str().starts_with("http://") => {
-                let address = url.address();
-                Some(format!(
-                    "if `{address}` serves HTTPS, remove `plain_http` from the options of the \
-                     registry in the config"
-                ))
-            }
+            } => plain_http_hint(url),
             Self::ProxyAnswer { status: 407, .. } => Some(format!(
                 "give the proxy's user name and password in its URL, `http://USER:PASSWORD@…`; {PROXY}"
             )),
@@ -125,6 +127,17 @@ fn missing_hint(host: Option<&RegistryHost>, advice: &str) -> Option<String> {
              `qmt-plugins login {host}`"
         )),
     }
+}
+
+/// Where plain HTTP may have been sent to a port of HTTPS.
+fn plain_http_hint(url: &RedactedUrl) -> Option<String> {
+    let address = url.address();
+    (!url.is_https()).then(|| {
+        format!(
+            "if `{address}` serves HTTPS, remove `plain_http` from the options of the registry in \
+             the config"
+        )
+    })
 }
 
 /// The host as references name it: without the default port of HTTPS.

@@ -153,7 +153,7 @@ fn missing_authorities_are_reported_with_the_variable() {
     }
 }
 
-/// Plain HTTP at a port of HTTPS: an error with a page, as nginx sends it, or a reset.
+/// Plain HTTP at a port of HTTPS: an error as nginx or Go sends it, or a reset.
 #[tokio::test]
 async fn plain_http_at_a_port_of_https_is_explained() {
     let page =
@@ -163,6 +163,9 @@ async fn plain_http_at_a_port_of_https_is_explained() {
             .respond(400)
             .header("content-type", "text/html")
             .body(page),
+        Fault::on("*", "*")
+            .respond(400)
+            .body("Client sent an HTTP request to an HTTPS server.\n"),
         Fault::on("*", "*").drop_connection(Cut::Reset),
     ] {
         let server = image_behind(Auth::None).await;
@@ -176,9 +179,26 @@ async fn plain_http_at_a_port_of_https_is_explained() {
         let hint = error.detail().unwrap().hint().unwrap();
         assert!(hint.contains("remove `plain_http`"), "{hint}");
         if let Some(ClientError::Status { message, .. }) = error.detail() {
-            let title = "400 The plain HTTP request was sent to HTTPS port";
-            assert!(message.contains(title), "{message}");
+            let words = [
+                "400 The plain HTTP request was sent to HTTPS port",
+                "Client sent an HTTP request to an HTTPS server",
+            ];
+            let has_words = words.iter().any(|words| message.contains(words));
+            assert!(has_words, "{message}");
         }
+    }
+}
+
+/// A registry that answers with an error of its own does not serve HTTPS there.
+#[tokio::test]
+async fn an_error_over_plain_http_is_not_about_https() {
+    let body = r#"{"errors":[{"code":"TAG_INVALID","message":"no such tag"}]}"#;
+    for body in [body, "bad request", ""] {
+        let server = image_behind(Auth::None).await;
+        server.fault(Fault::on("*", "*").respond(400).body(body));
+        let error = resolves(&with(&server, plain()), &server).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.detail().unwrap().hint(), None, "{body}");
     }
 }
 
