@@ -20,6 +20,8 @@ use crate::http::transport::{Answer, Endpoint, Payload, location};
 use crate::redact::RedactedUrl;
 use crate::writer::BlobContent;
 
+/// How registries confirm that they store a blob or manifest (201 by the specification).
+const STORED: [u16; 4] = [200, 201, 202, 204];
 /// What registries answer to a part that they do not accept, or to one after the first.
 const NO_PARTS: [u16; 8] = [400, 404, 405, 411, 413, 415, 416, 501];
 const OCTETS: &str = "application/octet-stream";
@@ -62,15 +64,28 @@ impl<'a> Upload<'a> {
         let rest = format!("blobs/{}", self.blob.digest());
         let url = self.operation.endpoint.url(self.to, &rest);
         let request = self.request(Method::HEAD, url);
-        let answer = self.operation.send(&request, &[200, 404]).await?;
-        Ok(answer.status.as_u16() == 200 && !is_html(answer.headers()))
+        match self.operation.send(&request, &[200]).await {
+            Ok(answer) => Ok(!is_html(answer.headers())),
+            // Some registries do not answer this question, and accept the blob.
+            Err(
+                ClientError::NotFound { .. }
+                | ClientError::Status {
+                    status: 400 | 402 | 404..=499,
+                    ..
+                },
+            ) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends the last request of an upload. Returns whether the blob exists then: where the request
     /// failed, perhaps only its answer was lost.
     async fn finish(&mut self, request: &Request<'_>) -> Result<bool, ClientError> {
-        match self.operation.once(request, &[201, 204]).await {
-            Ok(answer) => check_digest(answer.headers(), self.blob.digest()).map(|()| true),
+        match self.operation.once(request, &STORED).await {
+            Ok(answer) => {
+                let confirmed = self.operation.confirmed(answer, self.blob.digest());
+                confirmed.await.map(|_| true)
+            }
             Err(failure) => {
                 self.operation.pause(failure, request).await?;
                 self.exists().await
@@ -204,6 +219,24 @@ impl<'a> Upload<'a> {
             offset,
             length,
         }
+    }
+}
+
+impl Operation<'_> {
+    /// Checks an answer that confirms an upload, and returns its headers.
+    async fn confirmed(&self, answer: Answer, digest: &Digest) -> Result<HeaderMap, ClientError> {
+        let (headers, status) = (answer.headers().clone(), answer.status.as_u16());
+        check_digest(&headers, digest)?;
+        // Some registries answer 200 in place of 201, and so does every page of a web site.
+        if status != 201 && digest_hints(&headers).is_empty() {
+            let url = RedactedUrl::from(&answer.url);
+            let body = answer.body(&self.context.limits).beginning().await;
+            if body.is_web_page() {
+                let what = "a confirmation of the upload";
+                return Err(ClientError::WebPage { url, what });
+            }
+        }
+        Ok(headers)
     }
 }
 

@@ -92,8 +92,13 @@ pub(crate) async fn follow(
         let (method, payload) = (&spec.method, &spec.payload);
         let response = exchange(context, &client, method, &url, headers, payload).await?;
         let status = response.status();
-        let follows = matches!(spec.method, Method::GET | Method::HEAD);
-        if !(is_redirect(status) && follows) {
+        // With these, method and body stay the same; a body is opened again.
+        let repeats = matches!(
+            status,
+            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+        );
+        let reads = matches!(spec.method, Method::GET | Method::HEAD);
+        if !(repeats || (reads && is_redirect(status))) {
             let proxy = client.answering_proxy(&url);
             return Ok(Answer {
                 status,

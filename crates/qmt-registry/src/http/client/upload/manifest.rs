@@ -4,10 +4,9 @@ use http::{HeaderMap, HeaderName, Method, header};
 use qmt_oci_ref::manifest::{ClaimLimits, Claims, Document, Index, ManifestLimits};
 use qmt_oci_ref::{Descriptor, MediaType, PinnedReference, RawManifest, Reference, Repository};
 
-use super::super::manifest::digest_hints;
 use super::super::operation::Operation;
 use super::super::referrers::{fallback_tag, not_a_list};
-use super::{check_digest, push_request, refused};
+use super::{STORED, push_request, refused};
 use crate::blob;
 use crate::error::ClientError;
 use crate::http::transport::Payload;
@@ -52,19 +51,8 @@ impl Operation<'_> {
         let request = push_request(self.endpoint, to, Method::PUT, url)
             .payload(Payload::Bytes(manifest.bytes().clone()))
             .header(header::CONTENT_TYPE, manifest.media_type().as_ref());
-        let answer = self.send(&request, &[200, 201]).await?;
-        let (headers, status) = (answer.headers().clone(), answer.status.as_u16());
-        check_digest(&headers, manifest.digest())?;
-        // Some registries answer 200 in place of 201, and so does every page of a web site.
-        if status == 200 && digest_hints(&headers).is_empty() {
-            let url = RedactedUrl::from(&answer.url);
-            let body = answer.body(&self.context.limits).beginning().await;
-            if body.is_web_page() {
-                let what = "a confirmation of the upload";
-                return Err(ClientError::WebPage { url, what });
-            }
-        }
-        Ok(headers)
+        let answer = self.send(&request, &STORED).await?;
+        self.confirmed(answer, manifest.digest()).await
     }
 
     /// Adds `entry` to the list under the subject's tag. Two clients can overwrite each other's
