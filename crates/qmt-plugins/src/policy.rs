@@ -68,7 +68,7 @@ fn flat(oci: &OciConfig, folder: &Path) -> Result<Policy, Error> {
     let rule = match (identity, &claims) {
         (Some(identity), _) => Some(Identity::exact(identity.clone()).map_err(Error::Trust)?),
         // The workflow's repository identifies the signer; any workflow in it is accepted.
-        (None, Some(_)) => Some(Identity::regex("(?s).+").map_err(Error::Trust)?),
+        (None, Some(_)) => Some(Identity::any()),
         (None, None) => None,
     };
     if let Some(rule) = rule {
@@ -122,7 +122,7 @@ fn authority(
         (Some(identity), _) => Identity::exact(identity.clone()),
         (None, Some(pattern)) => Identity::regex(pattern),
         // `config/check.rs` requires the workflow's repository in this case.
-        (None, None) => Identity::regex("(?s).+"),
+        (None, None) => Ok(Identity::any()),
     };
     let identity = identity.map_err(Error::Trust)?;
     let mut claims = WorkflowClaims::default();

@@ -188,10 +188,15 @@ impl Authority {
 impl fmt::Display for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Certificate(rule) => match &rule.issuer {
-                Some(issuer) => write!(f, "{} of issuer `{issuer}`", rule.identity),
-                None => write!(f, "{} of any issuer", rule.identity),
-            },
+            Kind::Certificate(rule) => {
+                match &rule.issuer {
+                    Some(issuer) => write!(f, "{} of issuer `{issuer}`", rule.identity),
+                    None => write!(f, "{} of any issuer", rule.identity),
+                }?;
+                let claims = rule.claims.all().into_iter();
+                let mut claims = claims.filter_map(|(claim, value)| Some((claim, value?)));
+                claims.try_for_each(|(claim, value)| write!(f, ", {claim} `{value}`"))
+            }
             Kind::Key(key) => write!(f, "key `{}`", key.name),
         }
     }

@@ -16,11 +16,18 @@ pub struct IdentityRule {
 
 #[derive(Clone, Debug)]
 enum Rule {
+    Any,
     Exact(String),
     Matching { pattern: String, whole: Regex },
 }
 
 impl IdentityRule {
+    /// Accepts every identity: for signers that something else identifies, such as the repository of
+    /// a workflow.
+    pub fn any() -> Self {
+        Self { rule: Rule::Any }
+    }
+
     /// Accepts exactly `identity`.
     ///
     /// # Errors
@@ -71,6 +78,7 @@ impl IdentityRule {
 
     pub(crate) fn accepts(&self, identity: &str) -> bool {
         match &self.rule {
+            Rule::Any => !identity.is_empty(),
             Rule::Exact(expected) => expected == identity,
             Rule::Matching { whole, .. } => whole.is_match(identity),
         }
@@ -80,6 +88,7 @@ impl IdentityRule {
 impl fmt::Display for IdentityRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.rule {
+            Rule::Any => f.write_str("any identity"),
             Rule::Exact(identity) => write!(f, "`{identity}`"),
             Rule::Matching { pattern, .. } => write!(f, "/{pattern}/"),
         }

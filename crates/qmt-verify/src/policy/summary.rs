@@ -3,7 +3,6 @@
 use qmt_oci_ref::text;
 use qmt_oci_ref::time::rfc3339;
 
-use super::authority::Kind;
 use super::{Authority, Policy, PolicySet, Scope};
 use crate::report::PolicyReport;
 
@@ -51,11 +50,6 @@ impl Authority {
     /// Everything that it requires of a signature, safe to print.
     fn describe(&self) -> String {
         let mut words = vec![self.to_string()];
-        if let Kind::Certificate(rule) = &self.kind {
-            let claims = rule.claims.all().into_iter();
-            let claims = claims.filter_map(|(claim, value)| Some((claim, value?)));
-            words.extend(claims.map(|(claim, value)| format!("{claim} `{value}`")));
-        }
         let annotations = self.annotations.iter();
         words.extend(annotations.map(|(name, value)| format!("annotation `{name}` = `{value}`")));
         if let Some(time) = self.signed_after {
