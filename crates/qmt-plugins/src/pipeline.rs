@@ -17,7 +17,7 @@ use crate::inspect::{DigestOrigin, VersionReport, Versions};
 use crate::stage::cache::{self, Cached};
 use crate::stage::resolve::{self, Resolved};
 use crate::stage::verify::{self, Freshness, Outcome};
-use crate::stage::{Context, Request, StageError, extract, select};
+use crate::stage::{Context, Request, StageError, extract, rollback, select};
 
 /// Runs every stage up to the cache. Errors get the plugin's name and its reference here.
 pub(crate) async fn run(context: &Context, request: &Request) -> Result<Cached, Error> {
@@ -31,7 +31,7 @@ pub(crate) async fn run(context: &Context, request: &Request) -> Result<Cached, 
 /// Resolves the reference and verifies its signature as of now; fetches no plugin.
 pub(crate) async fn verify(context: &Context, request: &Request) -> Result<Verification, Error> {
     let resolved = resolve(context, request).await?;
-    match check(context, request, &resolved).await {
+    match check_used(context, request, &resolved).await {
         Ok(outcome) => Ok(outcome.verification().clone()),
         Err(error) => Err(error.attach(context, request, Some(resolved.pin()))),
     }
@@ -50,18 +50,26 @@ pub(crate) async fn verify_versions(
         }
         match resolve::current(context, request).await {
             Ok(current) if current.pin().digest() == used.pin().digest() => None,
-            Ok(current) => Some(Ok(report(context, request, &current).await)),
+            Ok(current) => {
+                let outcome = check(context, request, &current).await;
+                Some(Ok(report(context, request, &current, outcome)))
+            }
             Err(error) => Some(Err(
                 StageError::Resolve(error).attach(context, request, None)
             )),
         }
     };
-    let (used, current) = join(report(context, request, &used), current).await;
+    let (outcome, current) = join(check_used(context, request, &used), current).await;
+    let used = report(context, request, &used, outcome);
     Ok(Versions { used, current })
 }
 
-async fn report(context: &Context, request: &Request, resolved: &Resolved) -> VersionReport {
-    let outcome = check(context, request, resolved).await;
+fn report(
+    context: &Context,
+    request: &Request,
+    resolved: &Resolved,
+    outcome: Result<Outcome, StageError>,
+) -> VersionReport {
     VersionReport {
         reference: resolved.pin().clone(),
         origin: resolved.origin(),
@@ -70,6 +78,17 @@ async fn report(context: &Context, request: &Request, resolved: &Resolved) -> Ve
             Err(error) => Err(error.attach(context, request, Some(resolved.pin()))),
         },
     }
+}
+
+/// Checks what is used, as [`verify::verify`] does: it must not be older than the locked version.
+async fn check_used(
+    context: &Context,
+    request: &Request,
+    resolved: &Resolved,
+) -> Result<Outcome, StageError> {
+    let outcome = check(context, request, resolved).await?;
+    rollback::check(context, request, resolved, outcome.verification()).await?;
+    Ok(outcome)
 }
 
 /// Checks the signatures that the registry has now.

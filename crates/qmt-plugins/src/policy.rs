@@ -181,13 +181,13 @@ fn time(text: &str) -> Result<SystemTime, Error> {
     })
 }
 
-/// Reads a small file of trust material. Its name appears in reports.
+/// Reads a small file of keys or trust material. Its name appears in reports.
 pub(crate) fn read(folder: &Path, path: &Path) -> Result<(String, Vec<u8>), Error> {
     let whole: PathBuf = folder.join(path);
     let fail = |problem: String, source: Option<std::io::Error>| {
-        let (origin, source) = (whole.display().to_string(), source.map(Into::into));
-        Error::Trust(VerifyError::TrustRoot {
-            origin,
+        let source = source.map(Into::into);
+        Error::Trust(VerifyError::File {
+            path: whole.clone(),
             problem,
             source,
         })

@@ -162,14 +162,7 @@ impl PluginSource {
                 .map(Self::File)
                 .map_err(SourceError::Path);
         }
-        if OTHER_STORES.iter().any(|store| path.starts_with(store)) {
-            let path = path.to_owned();
-            return Err(SourceError::OtherStore { path });
-        }
-        if let Some(meant) = misspelled(path) {
-            let meant = text::without_credentials(&meant).into_owned();
-            return Err(SourceError::Misspelled { meant });
-        }
+        check_scheme(path)?;
         if let Some((scheme, _)) = path.split_once("://") {
             return Err(SourceError::UnknownScheme {
                 scheme: scheme.to_owned(),
@@ -189,7 +182,13 @@ impl PluginSource {
         if text.starts_with(LAYOUT) {
             Self::parse(text, None)
         } else {
-            Ok(Self::Registry(text.parse()?))
+            let reference = text.parse::<Reference>();
+            // Only if it is none: a host may be called `oci` too.
+            let reference = reference.or_else(|error| {
+                check_scheme(text)?;
+                Err(SourceError::from(error))
+            });
+            reference.map(Self::Registry)
         }
     }
 
@@ -308,6 +307,19 @@ fn without_sha256(rest: &str) -> SourceError {
         return SourceError::Misspelled { meant };
     }
     SourceError::NoSha256
+}
+
+/// Refuses schemes of other tools, and ours where it is misspelled.
+fn check_scheme(path: &str) -> Result<(), SourceError> {
+    if OTHER_STORES.iter().any(|store| path.starts_with(store)) {
+        let path = path.to_owned();
+        return Err(SourceError::OtherStore { path });
+    }
+    if let Some(meant) = misspelled(path) {
+        let meant = text::without_credentials(&meant).into_owned();
+        return Err(SourceError::Misspelled { meant });
+    }
+    Ok(())
 }
 
 /// Returns the path with the scheme that was probably meant.

@@ -1,5 +1,7 @@
 //! Why a digest is not verified.
 
+use std::path::PathBuf;
+
 use qmt_oci_ref::{Digest, PinnedReference, RegistryError, Repository};
 
 use crate::report::{Rejection, RejectionCode, TrustReport};
@@ -81,6 +83,17 @@ pub enum VerifyError {
         /// Where the material comes from.
         origin: String,
         /// What is wrong and what to do.
+        problem: String,
+        /// The cause, where there is one.
+        #[source]
+        source: Option<BoxError>,
+    },
+    /// A file of keys or trust material that the config names cannot be used.
+    #[error("`{}`: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
         problem: String,
         /// The cause, where there is one.
         #[source]

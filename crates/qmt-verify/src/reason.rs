@@ -243,7 +243,8 @@ fn hint(code: RejectionCode) -> &'static str {
             "check that the trust root is the one of the Sigstore that signed"
         }
         RejectionCode::Time => {
-            "check the clock, and that the trust root knows the timestamp authority"
+            "check the clock, and that the trust root has the timestamp authority: its certificates \
+             are `tsa_certs` where the config names PEM files"
         }
         RejectionCode::Log => "check that the trust root knows the log that recorded the signature",
         RejectionCode::NoLog => {

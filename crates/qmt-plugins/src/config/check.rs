@@ -5,6 +5,7 @@ mod trust;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use qmt_artifact::FileRule;
 use qmt_oci_ref::{PluginKind, text};
@@ -14,10 +15,21 @@ use crate::source::PluginSource;
 
 type Check = Result<(), ConfigError>;
 
+/// The longest time for one operation with a registry, which is also the default.
+const TIMEOUT_MAX: Duration = Duration::from_mins(15);
+
 /// Refuses contradictions and values that would weaken the policy unnoticed.
 pub(super) fn check(path: &Path, config: &Config) -> Check {
     trust::check(path, &config.oci)?;
     identity::check(path, &config.oci)?;
+    if config
+        .oci
+        .timeout
+        .is_some_and(|time| time.duration() > TIMEOUT_MAX)
+    {
+        let rule = "the maximum is 15 minutes";
+        return Err(ConfigError::contradiction(path, "oci.timeout", rule));
+    }
     let mut names = BTreeSet::new();
     for (index, provider) in config.providers.iter().enumerate() {
         let key = format!("providers[{index}]");

@@ -1,16 +1,14 @@
 //! Reads the config file.
 
-use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use figment::error::{Error as FigmentError, Kind};
 use figment::providers::{Format, Json, Toml, Yaml};
 use figment::value::{Dict, Empty, Tag, Value};
 use qmt_oci_ref::json::Unambiguous;
 use qmt_oci_ref::text;
 
-use super::spelling::nearest;
+use super::explain::explain;
 use super::writers::{Writers, writers};
 use super::{Config, ConfigError, check, env, path as config_path, written};
 
@@ -219,45 +217,6 @@ fn extract(path: &Path, root: &Dict) -> Result<Config, ConfigError> {
     let root = Value::from(root.clone());
     let extracted = root.deserialize();
     extracted.map_err(|error| explain(path, &root, &error))
-}
-
-/// Converts figment's error to one that names the key and the most similar one.
-fn explain(path: &Path, root: &Value, error: &FigmentError) -> ConfigError {
-    let path = path.to_owned();
-    let key = (!error.path.is_empty()).then(|| key_in(root, &error.path));
-    let message = match &error.kind {
-        Kind::UnknownField(name, known) => {
-            let nearest = nearest(name, known.iter().copied()).map(str::to_owned);
-            // Figment's path includes the unknown key.
-            let key = key.unwrap_or_else(|| name.clone());
-            return ConfigError::UnknownKey { path, key, nearest };
-        }
-        Kind::UnknownVariant(value, known) => {
-            format!("`{value}` is not supported; use `{}`", known.join("`, `"))
-        }
-        kind => kind.to_string(),
-    };
-    ConfigError::Invalid { path, key, message }
-}
-
-/// Writes a path of figment as the other errors do: `providers[0].native`.
-fn key_in(root: &Value, path: &[String]) -> String {
-    let (mut key, mut value) = (String::new(), Some(root));
-    for name in path {
-        if let Some(Value::Array(_, list)) = value {
-            let _ = write!(key, "[{name}]");
-            value = name.parse::<usize>().ok().and_then(|at| list.get(at));
-        } else {
-            if !key.is_empty() {
-                key.push('.');
-            }
-            key.push_str(name);
-            value = value
-                .and_then(Value::as_dict)
-                .and_then(|dict| dict.get(name));
-        }
-    }
-    key
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod check;
 mod discover;
 mod env;
 mod error;
+mod explain;
 mod file;
 mod oci;
 pub(crate) mod path;

@@ -158,6 +158,13 @@ fn a_misspelled_scheme_is_asked_about() {
         let error = PluginSource::parse(path, None).expect_err(path).to_string();
         assert_eq!(error, format!("did you mean `{meant}`?"), "{path}");
     }
+    // On the command line, a host may be called as a scheme is.
+    let argument = |text: &str| PluginSource::parse_argument(text).map(|source| source.to_string());
+    assert_eq!(argument("oci:5000/a/b:1").unwrap(), "oci://oci:5000/a/b:1");
+    let error = argument("oci:/ghcr.io/a/b").unwrap_err().to_string();
+    assert_eq!(error, "did you mean `oci://ghcr.io/a/b`?");
+    let error = argument("dir:/srv/image").unwrap_err().to_string();
+    assert!(error.contains("skopeo copy"), "{error}");
 }
 
 #[test]

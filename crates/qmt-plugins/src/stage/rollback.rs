@@ -19,7 +19,7 @@ use super::{Context, Request, StageError, Trust};
 ///
 /// [`StageError::Rollback`] if the lockfile's version was signed later, or one of the two
 /// signatures has no proven time, and no update was requested.
-pub(super) async fn check(
+pub(crate) async fn check(
     context: &Context,
     request: &Request,
     resolved: &Resolved,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use qmt_oci_ref::Tag;
-use qmt_plugins::{ErrorKind, LockMode, Target};
+use qmt_plugins::{Error, ErrorKind, LockMode, Target};
 use qmt_testkit::{Fault, Gate, Identity, ImageBuilder, LogKind, Signing, attach_simple, plugins};
 use tokio::sync::Notify;
 
@@ -152,6 +152,12 @@ async fn a_rollback_behind_the_lockfile_is_refused() {
         ] {
             assert!(text.contains(part.as_str()), "{text}");
         }
+        // What is asked about it answers the same.
+        let target = Target::named(host.config(), "greeter").unwrap();
+        let asked = host.verify_versions(&target).await.unwrap().used.result;
+        assert!(matches!(asked, Err(Error::Rollback { .. })), "{asked:?}");
+        let asked = host.verify(&target).await;
+        assert!(matches!(asked, Err(Error::Rollback { .. })), "{asked:?}");
         // Nothing is lost: what the lockfile holds loads, without a network too.
         assert_eq!(host.locked().first().unwrap().digest, *newer.digest());
         let builder = scene.builder(&scene.config()).lock_mode(LockMode::Frozen);

@@ -135,7 +135,15 @@ fn check_policies(path: &Path, oci: &OciConfig) -> Check {
             let rule = format!("`require` must be from 1 to {signers}, the length of `any_of`");
             return fail(path, &key, &rule);
         }
+        let mut keys = BTreeSet::new();
         for (place, authority) in policy.any_of.iter().enumerate() {
+            let file = authority.key.as_ref();
+            let is_new =
+                file.is_none_or(|file| keys.insert(file.strip_prefix(".").unwrap_or(file)));
+            if policy.require > 1 && !is_new {
+                let key = format!("oci.{key}.any_of[{place}]");
+                return fail(path, &key, "the same key is given twice, and counts once");
+            }
             check_authority(path, &format!("oci.{key}.any_of[{place}]"), authority)?;
         }
         for (place, attestation) in policy.attestations.iter().enumerate() {

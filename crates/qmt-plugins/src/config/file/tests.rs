@@ -101,7 +101,7 @@ fn unknown_keys_name_the_nearest() {
 fn wrong_types_and_syntax() {
     refused(
         "[oci]\ninsecure_skip_signature = \"no\"",
-        &["oci.insecure_skip_signature", "bool"],
+        &["oci.insecure_skip_signature", "`true` or `false`"],
     );
     refused(
         "[oci]\nmax_artifact_size = \"big\"",
@@ -156,6 +156,66 @@ fn duplicate_keys_are_refused_in_each_format() {
     let values =
         "providers:\n- {name: a, path: 'oci://x', config: {80: [1, null, -1.5, true, 1e3]}}\n";
     read("p.yaml", values, &[]).unwrap();
+}
+
+/// CFG-04: mistakes that TOML itself does not find are explained.
+#[test]
+fn frequent_mistakes_are_explained() {
+    for (text, key, words) in [
+        (
+            "[providers]\nname = \"a\"\n",
+            "`providers`",
+            "`[[providers]]`",
+        ),
+        (
+            "[[oci.policy]]\nscope = \"**\"\n[oci.policy.any_of]\nkey = \"k\"\n",
+            "`oci.policy[0].any_of`",
+            "`[[any_of]]`",
+        ),
+        (
+            "[registries.ghcr.io]\nplain_http = true\n",
+            "registries.ghcr.io",
+            "`[registries.\"ghcr.io\"]`",
+        ),
+        (
+            "[registries.registry.gitlab.com]\nplain_http = true\n",
+            "registries",
+            "`[registries.\"registry.gitlab.com\"]`",
+        ),
+        (
+            "[registries.\"a.b\"]\ninsecure = true\n",
+            "registries.a.b.insecure",
+            "`plain_http`",
+        ),
+        (
+            "[registries.\"a.b\"]\npassword = \"x\"\n",
+            "registries.a.b.password",
+            "`qmt-plugins login`",
+        ),
+        (
+            "[oci]\nparallel = \"4\"\n",
+            "`oci.parallel`",
+            "a whole number",
+        ),
+        (
+            "[oci]\ntransparency_log = false\n",
+            "`oci.transparency_log`",
+            "a text in quotes, and is `false`",
+        ),
+        (
+            "[[oci.policy]]\nscope = \"**\"\nsigned_after = 2026-01-01T00:00:00Z\n\
+             any_of = [{ key = \"k\" }]\n",
+            "`oci.policy[0].signed_after`",
+            "it must be a text in quotes",
+        ),
+        (
+            "[oci]\ninsecure_skip_signature = \"yes\"\n",
+            "`oci.insecure_skip_signature`",
+            "`true` or `false`",
+        ),
+    ] {
+        refused(text, &[key, words]);
+    }
 }
 
 #[test]

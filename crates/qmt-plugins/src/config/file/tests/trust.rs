@@ -71,6 +71,16 @@ fn contradictions() {
          [[oci.policy]]\nscope = \"**\"\nany_of = [{key = \"k\"}]",
         &["oci.policy[0].any_of[0]", "transparency_log = \"optional\""],
     );
+    let twice = |one: &str, other: &str| {
+        format!(
+            "[[oci.policy]]\nscope = \"**\"\nrequire = 2\n\
+             any_of = [{{ key = \"{one}\" }}, {{ key = \"{other}\" }}]"
+        )
+    };
+    assert!(read("p.toml", &twice("a.pub", "b.pub"), &[]).is_ok());
+    refused(&twice("a.pub", "./a.pub"), &["any_of[1]", "counts once"]);
+    assert!(read("p.toml", "[oci]\ntimeout = \"15m\"", &[]).is_ok());
+    refused("[oci]\ntimeout = \"16m\"", &["oci.timeout", "15 minutes"]);
     refused("[oci]\nuse_sigstore_tuf_data = false", &["trust material"]);
     refused("[oci]\ntuf_url = \"https://t\"", &["tuf_root"]);
     refused(
