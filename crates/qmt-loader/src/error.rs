@@ -96,6 +96,14 @@ pub enum LoadError {
         /// The limit.
         limit: Duration,
     },
+    /// The process may not use as much address space as the plugin's memory or stack takes.
+    #[error("there is no address space left for plugin `{plugin}`")]
+    AddressSpace {
+        /// The plugin's name.
+        plugin: String,
+        /// The error of the operating system.
+        source: BoxError,
+    },
     /// The module could not be linked, its start function failed, or the library refused to start.
     #[error("plugin `{plugin}` does not start")]
     Start {

@@ -33,8 +33,6 @@ use crate::output::Output;
 const GRACE: Duration = Duration::from_millis(500);
 /// How many threads a command needs: two for each plugin of those that are fetched at the same time.
 const THREADS: usize = 8;
-/// The stack of a thread that only waits, in bytes.
-const SMALL_STACK: usize = 64 * 1024;
 
 fn main() -> ExitCode {
     qmt_plugins::loader::native::run_worker_if_asked();
@@ -52,7 +50,7 @@ fn main() -> ExitCode {
         Err(error) => Err(Failure::other(
             format!(
                 "the threads of the command can't be started: it needs {THREADS}; see `ulimit -u`, \
-                 and the number of processes that its container may have"
+                 `ulimit -v`, and the number of processes that its container may have"
             ),
             error,
         )),
@@ -68,8 +66,7 @@ fn check_threads() -> io::Result<()> {
         // All threads wait until the last one is started.
         let _waiting = started.lock();
         for _ in 0..THREADS {
-            let builder = thread::Builder::new().stack_size(SMALL_STACK);
-            builder.spawn_scoped(scope, || drop(started.lock()))?;
+            thread::Builder::new().spawn_scoped(scope, || drop(started.lock()))?;
         }
         Ok(())
     })

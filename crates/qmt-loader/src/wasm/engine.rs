@@ -59,9 +59,10 @@ fn config(fuel: bool) -> Config {
         // For debuggers and profilers of the host, which have no use for a plugin's frames.
         .native_unwind_info(false);
     if let Some(limit) = address_space() {
-        // By default each memory reserves 4 GiB, of which two do not fit into many a limit.
+        // By default each memory reserves 4 GiB, of which two do not fit into many a limit. Threads
+        // and allocators reserve most of a small one.
         config
-            .memory_reservation(limit / 64)
+            .memory_reservation(limit / 1024)
             .memory_reservation_for_growth(1024 * 1024)
             .memory_guard_size(64 * 1024);
     }

@@ -1,6 +1,7 @@
 //! One instance of a plugin: its store, its start, and one call after the other.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -249,6 +250,10 @@ impl Instance {
                 limit,
             };
         }
+        if is_out_of_address_space(&error) {
+            let source = error.into();
+            return LoadError::AddressSpace { plugin, source };
+        }
         let message = self.store.message();
         let source = Trapped::boxed(error, message.as_deref());
         let is_at_start = source
@@ -263,6 +268,18 @@ impl Instance {
             source,
         }
     }
+}
+
+/// Reports whether the operating system refused memory: for a memory, a stack or an instance.
+fn is_out_of_address_space(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| {
+        let error = cause.downcast_ref::<std::io::Error>();
+        let is_refused = error.is_some_and(|error| error.kind() == ErrorKind::OutOfMemory);
+        #[cfg(unix)]
+        let is_refused = is_refused
+            || cause.downcast_ref::<rustix::io::Errno>() == Some(&rustix::io::Errno::NOMEM);
+        is_refused
+    })
 }
 
 /// The plugin reported a failure, with a message or without one.
