@@ -47,10 +47,20 @@ fn keys_with_a_log(oci: &OciConfig) -> Option<String> {
     let keys: Vec<String> = keys
         .map(|(_, key)| format!("`{}`", key.display()))
         .collect();
+    // Its time is that of the log.
+    let next = if oci
+        .policy
+        .iter()
+        .any(|policy| policy.signed_after.is_some())
+    {
+        "`signed_after` requires the log, so sign with `cosign sign`"
+    } else {
+        "`transparency_log = \"optional\"` accepts them"
+    };
     (!keys.is_empty()).then(|| {
         format!(
             "signatures with {} must be in a transparency log, and those of `qmt-plugins publish \
-             --sign-key` are in none; `transparency_log = \"optional\"` accepts them",
+             --sign-key` are in none; {next}",
             keys.join(", ")
         )
     })

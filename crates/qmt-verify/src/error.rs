@@ -29,8 +29,8 @@ pub enum VerifyError {
     },
     /// There are signatures, and they do not satisfy the policy.
     #[error(
-        "none of the {} signature(s) or attestation(s) of `{subject}` satisfies the policy `{scope}`{}{}",
-        rejected.iter().filter(|one| !one.code.is_note()).count(),
+        "{}{}{}",
+        unsatisfied(subject, scope, rejected),
         first(rejected),
         unread_items(*unread)
     )]
@@ -111,6 +111,17 @@ pub enum VerifyError {
         /// What is wrong and what to do.
         problem: String,
     },
+}
+
+fn unsatisfied(subject: &PinnedReference, scope: &str, rejected: &[Rejection]) -> String {
+    let policy = format!("the policy `{scope}`");
+    match rejected.iter().filter(|one| !one.code.is_note()).count() {
+        0 => format!("no signature or attestation of `{subject}` satisfies {policy}"),
+        1 => format!("the only signature or attestation of `{subject}` does not satisfy {policy}"),
+        many => format!(
+            "none of the {many} signatures and attestations of `{subject}` satisfies {policy}"
+        ),
+    }
 }
 
 impl VerifyError {

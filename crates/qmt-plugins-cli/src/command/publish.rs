@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use qmt_plugins::PluginSource;
@@ -187,7 +187,13 @@ fn signer(file: &Path) -> Result<KeySigner, Failure> {
     let mut pem = Zeroizing::new(Vec::new());
     File::open(file)
         .and_then(|key| key.take(KEY_BYTES_MAX + 1).read_to_end(&mut pem))
-        .map_err(|error| Failure::other(doing(), error))?;
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Failure::other(
+                format!("{}; `cosign generate-key-pair` makes one", doing()),
+                error,
+            ),
+            _ => Failure::other(doing(), error),
+        })?;
     let password = std::env::var("COSIGN_PASSWORD").ok().map(Zeroizing::new);
     let password = password.as_ref().map(|password| password.as_str());
     KeySigner::from_pem(&pem, password).map_err(|error| Failure::other(doing(), error))

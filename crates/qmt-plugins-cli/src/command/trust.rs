@@ -19,6 +19,12 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
     if let Some(version) = &info.version {
         rows.push(("version".to_owned(), version.clone()));
     }
+    if command == Trust::Update && info.refreshed.is_none() {
+        output.note(format!(
+            "nothing to refresh: the trust root is not from a TUF repository, but from {}",
+            info.source
+        ));
+    }
     let age = info.refreshed.and_then(|time| time.elapsed().ok());
     if let Some(age) = age {
         rows.push(("age".to_owned(), format!("{} h", age.as_secs() / 3600)));
