@@ -1,0 +1,144 @@
+//! What to do about an [`Error`].
+
+use qmt_artifact::ArtifactError;
+use qmt_artifact::problem::Limit;
+use qmt_oci_ref::RegistryError;
+use qmt_registry::ClientError;
+use qmt_verify::VerifyError;
+use qmt_verify::report::RejectionCode;
+
+use super::{Error, ErrorKind, registry_cause};
+use crate::config::scope_of;
+
+impl Error {
+    /// Returns what to do about it, if that is not part of the message.
+    pub fn hint(&self) -> Option<String> {
+        if let Self::LockedVersionGone { plugin, .. } = self {
+            return Some(format!(
+                "`qmt-plugins update {plugin}` locks the version that the tag names now"
+            ));
+        }
+        if matches!(self, Self::Trust(_)) && self.kind() == ErrorKind::Network {
+            return Some(UNREACHABLE_TRUST.to_owned());
+        }
+        let client_error =
+            registry_cause(self).and_then(RegistryError::downcast_ref::<ClientError>);
+        if let Some(hint) = client_error.and_then(ClientError::hint) {
+            return Some(hint);
+        }
+        match self {
+            Self::NotVerified {
+                source, reference, ..
+            } => not_verified_hint(source, reference),
+            Self::Unsigned { .. } => Some(
+                "images have signatures: `qmt-plugins publish` makes an image of a file".to_owned(),
+            ),
+            Self::Config(error) => error.hint().map(str::to_owned),
+            Self::Pack {
+                source: ArtifactError::LimitExceeded { .. },
+                ..
+            } => Some(
+                "hosts accept what their own `max_artifact_size` allows; set it in this config to \
+                 publish more"
+                    .to_owned(),
+            ),
+            Self::Rollback {
+                plugin,
+                is_proven: false,
+                ..
+            } => Some(format!(
+                "only the time that a transparency log recorded, or a short-lived certificate, \
+                 proves the age of a signature; `qmt-plugins update {plugin}` accepts this version"
+            )),
+            Self::Rollback { plugin, .. } => Some(format!(
+                "if the publisher withdrew the newer version, `qmt-plugins update {plugin}` \
+                 accepts this one; without `refresh_after` and `pull_policy = \"always\"` the \
+                 version in the lockfile stays in use"
+            )),
+            Self::Load { source, .. } => source.hint().map(str::to_owned),
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(
+                "the path of an image begins with `oci://` or `oci-layout://`; `qmt-plugins config \
+                 check` checks every path"
+                    .to_owned(),
+            ),
+            Self::WrongKind { .. } => {
+                Some("change `kind` or `path` of the provider".to_owned())
+            }
+            Self::Artifact {
+                source:
+                    ArtifactError::LimitExceeded {
+                        what: Limit::WasmBytes | Limit::ArchiveBytes | Limit::UnpackedBytes,
+                        ..
+                    },
+                ..
+            } => Some("`max_artifact_size` in `[oci]` sets this limit".to_owned()),
+            Self::Offline { rule, .. } => Some(format!(
+                "run `qmt-plugins pull` once without {rule} where the registry can be reached, or \
+                 `qmt-plugins cache import` what another machine exported"
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// What to do if the TUF repository of a Sigstore instance can't be reached.
+const UNREACHABLE_TRUST: &str = "is there a network, and does it require a proxy (`HTTPS_PROXY`)? \
+    Without one, set `trusted_root` in `[oci]` to a file, or to `embedded` for the trust root of the \
+    public Sigstore that is built in; keys that need no transparency log (`transparency_log = \
+    \"optional\"`) require no trust root";
+
+/// Returns how an image that is not verified can be signed, or its signer accepted.
+fn not_verified_hint(source: &VerifyError, reference: &str) -> Option<String> {
+    if let VerifyError::NoSignature {
+        subject,
+        searched,
+        keys_only,
+        rejected,
+        ..
+    } = source
+        && !rejected.iter().any(|one| one.code.is_found())
+    {
+        return Some(if subject.repository().layout().is_some() {
+            "sign the image in a registry, and copy it into the layout together with its signatures"
+                .to_owned()
+        } else {
+            let searched = searched.as_deref();
+            let variable = searched.map_or_else(String::new, |searched| {
+                format!("COSIGN_REPOSITORY={searched} ")
+            });
+            let key = if *keys_only { "--key KEY " } else { "" };
+            format!("the publisher signs it with `{variable}cosign sign {key}{reference}`")
+        });
+    }
+    let mut rejections = source.rejections().iter();
+    let first = rejections.clone().find(|one| !one.hint.is_empty())?;
+    // A new signer or key is often intended, so the hint shows how to accept it.
+    let accepting = rejections.find_map(|one| {
+        let line = one.config_line.as_deref()?;
+        let is_key = matches!(
+            one.code,
+            RejectionCode::OtherSigner
+                | RejectionCode::NoLog
+                | RejectionCode::OtherKey
+                | RejectionCode::NoKey
+        );
+        is_key.then_some((one, line))
+    });
+    let Some((rejection, line)) = accepting else {
+        return Some(format!(
+            "{}; `qmt-plugins why {reference}` shows each signature that was discovered, and the \
+             config lines that accept its signer",
+            first.hint
+        ));
+    };
+    let (hint, scope) = (&rejection.hint, scope_of(reference));
+    let place = match source {
+        VerifyError::Refused { scope: applied, .. } if *applied == scope => {
+            format!(", in place of the policy of `{scope}`")
+        }
+        _ => String::new(),
+    };
+    Some(format!(
+        "{hint}{place}:\n[[oci.policy]]\nscope = \"{scope}\"\n{line}"
+    ))
+}
