@@ -18,7 +18,7 @@ pub use self::credential::CredentialError;
 pub use self::login::LoginError;
 pub use self::text::Phase;
 use self::text::{
-    in_file, listed, mismatch, pause, redirected, suffix, token_refused, unauthorized,
+    in_file, listed, mismatch, pause, redirected, suffix, through, token_refused, unauthorized,
 };
 pub use self::tls::TlsError;
 pub use self::token::TokenServerError;
@@ -222,10 +222,12 @@ pub enum ClientError {
         origin: CredentialOrigin,
     },
     /// The connection broke, or was not made.
-    #[error("the request to `{url}` failed")]
+    #[error("the request to `{url}`{} failed", through(.proxy.as_ref()))]
     Transport {
         /// The request's URL without userinfo and query.
         url: RedactedUrl,
+        /// The proxy that the request was sent through.
+        proxy: Option<RedactedUrl>,
         /// Whether another attempt can help.
         retryable: bool,
         /// Whether the head of an answer had arrived.
@@ -283,10 +285,12 @@ pub enum ClientError {
         reason: &'static str,
     },
     /// A server took longer than the limit.
-    #[error("`{url}` did not {phase} within {limit:?}")]
+    #[error("`{url}` did not {phase}{} within {limit:?}", through(.proxy.as_ref()))]
     Timeout {
         /// What was asked for.
         url: RedactedUrl,
+        /// The proxy that the request was sent through, where it may be the silent one.
+        proxy: Option<RedactedUrl>,
         /// What did not happen in time.
         phase: Phase,
         /// The limit.

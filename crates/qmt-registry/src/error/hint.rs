@@ -75,6 +75,7 @@ impl ClientError {
             // The connection was closed without an answer.
             Self::Transport {
                 url,
+                proxy: None,
                 answered: false,
                 retryable: true,
                 ..
@@ -82,9 +83,11 @@ impl ClientError {
             Self::ProxyAnswer { status: 407, .. } => Some(format!(
                 "give the proxy's user name and password in its URL, `http://USER:PASSWORD@…`; {PROXY}"
             )),
-            Self::ProxyFailed { .. } | Self::ProxyAnswer { .. } | Self::ProxyVariable { .. } => {
-                Some(PROXY.to_owned())
-            }
+            Self::ProxyFailed { .. }
+            | Self::ProxyAnswer { .. }
+            | Self::ProxyVariable { .. }
+            | Self::Transport { proxy: Some(_), .. }
+            | Self::Timeout { proxy: Some(_), .. } => Some(PROXY.to_owned()),
             Self::Unreachable { address, .. } => Some(unreachable_server(address)),
             _ => None,
         }

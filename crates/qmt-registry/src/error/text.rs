@@ -94,6 +94,10 @@ pub(super) fn redirected(from: Option<&RegistryHost>) -> String {
     })
 }
 
+pub(super) fn through(proxy: Option<&RedactedUrl>) -> String {
+    proxy.map_or_else(String::new, |proxy| format!(" through the proxy `{proxy}`"))
+}
+
 pub(super) fn suffix(message: &str) -> String {
     let separator = if message.is_empty() { "" } else { ": " };
     format!("{separator}{message}")

@@ -65,6 +65,7 @@ impl SourceDeadline {
         let millis = self.limit.as_micros().saturating_add(500) / 1000;
         ClientError::Timeout {
             url: self.url.clone(),
+            proxy: None,
             phase: Phase::Finish,
             limit: Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)),
         }

@@ -2,9 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use qmt_oci_ref::{Registry as _, RegistryError, RegistryHost};
 use qmt_registry::credentials::TokenServerError;
+use qmt_registry::limits::Limits;
 use qmt_registry::{ClientError, HostOptions, HttpRegistry, TlsError};
 use qmt_testkit::{FakeRegistry, TlsOptions};
 
@@ -46,6 +48,15 @@ fn answer_hello(stream: &mut TcpStream) {
     let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
 }
 
+/// Limits with one attempt that does not wait for long.
+fn brief() -> Limits {
+    let second = Duration::from_secs(1);
+    quick()
+        .tries(1)
+        .connect_timeout(second)
+        .header_timeout(second)
+}
+
 /// Resolves an image of `registry.invalid` through `proxy`.
 async fn through(proxy: &str, plain_http: bool) -> RegistryError {
     through_url(&format!("user:canary@{proxy}"), plain_http).await
@@ -56,7 +67,7 @@ async fn through_url(proxy: &str, plain_http: bool) -> RegistryError {
     let options = HostOptions::new().plain_http(plain_http);
     let client = HttpRegistry::builder()
         .host(host, options.proxy(proxy))
-        .limits(quick().tries(1))
+        .limits(brief())
         .build()
         .unwrap();
     let reference = "registry.invalid/acme/echo:1".parse().unwrap();
@@ -183,6 +194,70 @@ async fn a_proxy_that_is_not_there_is_named() {
             assert!(error.to_string().contains(proxy), "{error}");
         }
     }
+}
+
+/// SOCKS has other errors than HTTP. Nothing says that the registry may serve HTTPS.
+#[tokio::test]
+async fn a_socks_proxy_that_does_not_connect_is_named() {
+    let absent = {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.local_addr().unwrap().to_string()
+    };
+    // Version 5, the method "user name and password", accepted; the target is unreachable.
+    let refusing = serve(|stream| {
+        let _ = stream.read(&mut [0; 512]);
+        let _ = stream.write_all(&[5, 2]);
+        let _ = stream.read(&mut [0; 512]);
+        let _ = stream.write_all(&[1, 0]);
+        let _ = stream.read(&mut [0; 512]);
+        let _ = stream.write_all(&[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]);
+    });
+    for (address, expected) in [(absent, "can't be reached"), (refusing, "`CONNECT`")] {
+        for plain_http in [true, false] {
+            let error = through_url(&format!("socks5h://user:canary@{address}"), plain_http).await;
+            let Some(detail @ ClientError::ProxyFailed { .. }) = error.detail() else {
+                panic!("{}", full_text(&error));
+            };
+            let text = detail.to_string();
+            assert!(text.contains(&format!("`socks5h://{address}`")), "{text}");
+            assert!(text.contains(expected), "{text}");
+            let hint = detail.hint().unwrap();
+            assert!(!hint.contains("plain_http"), "{hint}");
+        }
+    }
+}
+
+/// Whether the proxy or the registry behind it is silent, or closes the connection, is not known.
+#[tokio::test]
+async fn a_silent_proxy_is_named() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let silent = silent.local_addr().map(|address| (silent, address));
+    let (_listener, address) = silent.unwrap();
+    let closing = serve(|stream| drop(read_head(stream)));
+    for address in [address.to_string(), closing] {
+        for plain_http in [true, false] {
+            let error = through(&address, plain_http).await;
+            let text = error.to_string();
+            assert!(
+                text.contains(&format!("proxy `http://{address}`")),
+                "{text}"
+            );
+            let hint = error.detail().unwrap().hint().unwrap();
+            assert!(hint.contains("`HTTPS_PROXY`"), "{hint}");
+            assert!(!hint.contains("plain_http"), "{hint}");
+        }
+    }
+    // Without a proxy, none is named.
+    let direct = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let host: RegistryHost = direct.local_addr().unwrap().to_string().parse().unwrap();
+    let client = HttpRegistry::builder()
+        .host(host.clone(), HostOptions::new().plain_http(true))
+        .limits(brief())
+        .build()
+        .unwrap();
+    let reference = format!("{host}/acme/echo:1").parse().unwrap();
+    let error = client.resolve(&reference).await.unwrap_err();
+    assert!(!error.to_string().contains("proxy"), "{error}");
 }
 
 /// A proxy that is named by `https://` and can't be reached so is at fault, and not the registry.

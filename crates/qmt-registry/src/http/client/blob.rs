@@ -290,6 +290,7 @@ impl Transfer {
         // An end that was not announced can't be distinguished from a broken connection.
         Err(ClientError::Transport {
             url: opened.body.url.clone(),
+            proxy: None,
             retryable: true,
             answered: true,
             source: "the transfer ended before the content did".into(),

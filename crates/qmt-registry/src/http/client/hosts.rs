@@ -164,6 +164,7 @@ impl Inner {
     pub(super) fn timed_out(&self, endpoint: &Endpoint) -> ClientError {
         ClientError::Timeout {
             url: RedactedUrl::from(&endpoint.base),
+            proxy: None,
             phase: Phase::Finish,
             limit: self.context.limits.total_timeout,
         }

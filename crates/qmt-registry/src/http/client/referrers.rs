@@ -89,6 +89,7 @@ impl Operation<'_> {
     fn timed_out(&self, limit: Duration) -> ClientError {
         ClientError::Timeout {
             url: RedactedUrl::from(&self.endpoint.base),
+            proxy: None,
             phase: Phase::Finish,
             limit,
         }

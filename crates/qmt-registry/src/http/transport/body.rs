@@ -70,6 +70,7 @@ impl Body {
         if self.received < self.least_bytes {
             return Err(ClientError::Timeout {
                 url: self.url.clone(),
+                proxy: None,
                 phase: Phase::Body,
                 limit: self.window,
             });

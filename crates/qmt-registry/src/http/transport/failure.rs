@@ -69,9 +69,13 @@ pub(crate) fn broken(
     let tunnel = causes().find_map(Tunnel::of);
     let proxy = connection.and_then(|connection| connection.proxy.as_ref());
     let origin = connection.map(|connection| &connection.origin);
-    // Without a tunnel, there is TLS with the proxy only.
-    let is_tls_of_proxy =
-        proxy.is_some() && (!url.is_https() || matches!(tunnel, Some(Tunnel::NotReached)));
+    // Without a tunnel, there is a connection to the proxy only.
+    let is_of_proxy = proxy.is_some()
+        && match tunnel {
+            Some(Tunnel::NotReached) => true,
+            Some(Tunnel::Unauthorized | Tunnel::Refused) => false,
+            None => !url.is_https(),
+        };
     let (is_connect, is_dns) = (error.is_connect(), error.is_dns());
     let is_request_valid = !error.is_builder();
     let source = error.without_url().into();
@@ -80,7 +84,7 @@ pub(crate) fn broken(
             let source = text.into();
             return ClientError::Content { source };
         }
-        Some(Cause::Tls(cause)) if is_tls_of_proxy => (Some(tls_of_proxy(&cause)), false),
+        Some(Cause::Tls(cause)) if is_of_proxy => (Some(tls_of_proxy(&cause)), false),
         Some(Cause::Flood) => return ClientError::Flooded { url, source },
         Some(Cause::Tls(cause)) if let Some(origin) = origin => {
             return tls_error(&url, origin, &cause, source).into();
@@ -93,11 +97,12 @@ pub(crate) fn broken(
         ),
         Some(Cause::NoRoute) if is_connect => (Some("there is no route to it"), true),
         // The server closed the connection during the TLS handshake.
-        Some(Cause::Cut) if is_connect => (None, false),
+        Some(Cause::Cut) if is_connect && !is_of_proxy => (None, false),
         _ if is_dns => (Some("the name can't be looked up"), true),
         None if matches!(tunnel, Some(Tunnel::Refused)) => {
             (Some("it refuses the `CONNECT` request"), false)
         }
+        _ if is_connect && is_of_proxy => (Some("it can't be reached"), true),
         _ => (None, is_request_valid),
     };
     match (reason, proxy) {
@@ -124,6 +129,7 @@ pub(crate) fn broken(
         },
         (None, _) => ClientError::Transport {
             url,
+            proxy: proxy.cloned(),
             retryable,
             answered: connection.is_none(),
             source,
@@ -176,7 +182,7 @@ fn tls_of_proxy(cause: &rustls::Error) -> &'static str {
     }
 }
 
-/// Where the tunnel through a proxy ended.
+/// Where the tunnel through a proxy, by `CONNECT` of HTTP or of SOCKS, ended.
 enum Tunnel {
     /// There is no connection to the proxy.
     NotReached,
@@ -189,7 +195,9 @@ enum Tunnel {
 impl Tunnel {
     /// The type of these errors is private to the HTTP client, so only the text tells.
     fn of(error: &(dyn Error + 'static)) -> Option<Self> {
-        Some(match error.to_string().strip_prefix("tunnel error: ")? {
+        let text = error.to_string();
+        let mut kinds = ["tunnel error: ", "SOCKS error: "].into_iter();
+        Some(match kinds.find_map(|kind| text.strip_prefix(kind))? {
             "failed to create underlying connection" => Self::NotReached,
             "proxy authorization required" => Self::Unauthorized,
             _ => Self::Refused,

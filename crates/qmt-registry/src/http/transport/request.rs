@@ -156,6 +156,7 @@ pub(crate) async fn exchange(
     };
     let timed_out = |phase, limit| ClientError::Timeout {
         url: RedactedUrl::from(url),
+        proxy: connection.proxy.clone(),
         phase,
         limit,
     };
