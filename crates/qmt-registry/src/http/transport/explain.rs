@@ -5,10 +5,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use qmt_oci_ref::text::escape;
 use qmt_oci_ref::time::rfc3339;
 use rustls::pki_types::{ServerName, UnixTime};
-use rustls::{AlertDescription, CertificateError, OtherError};
+use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError};
 
 /// Most names of a certificate that a message lists.
 const NAMES_MAX: usize = 5;
+
+const UNKNOWN_ISSUER: &str = "it is issued by an authority that is not trusted here, or by itself";
 
 /// Why a certificate is not accepted.
 pub(super) fn certificate(error: &CertificateError) -> String {
@@ -46,15 +48,68 @@ pub(super) fn certificate(error: &CertificateError) -> String {
         | Error::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "it is signed by an algorithm that is not supported".to_owned()
         }
-        Error::Other(OtherError(cause)) => match cause.downcast_ref::<webpki::Error>() {
-            Some(webpki::Error::EndEntityUsedAsCa) => {
-                "it is issued by a certificate that may not issue others".to_owned()
-            }
-            Some(cause) => format!("it can't be verified: {cause}"),
+        Error::UnknownIssuer => UNKNOWN_ISSUER.to_owned(),
+        Error::UnknownRevocationStatus
+        | Error::ExpiredRevocationList
+        | Error::ExpiredRevocationListContext { .. }
+        | Error::InvalidOcspResponse => "whether it is revoked can't be checked".to_owned(),
+        Error::Other(OtherError(cause)) => match cause.downcast_ref() {
+            Some(cause) => broken_rule(cause).to_owned(),
             None => cause.to_string(),
         },
-        error => error.to_string(),
+        // The texts of the others are those of programmers.
+        _ => "it can't be verified".to_owned(),
     }
+}
+
+/// The rule of X.509 that a certificate or its chain breaks.
+fn broken_rule(cause: &webpki::Error) -> &'static str {
+    use webpki::Error;
+    match cause {
+        Error::CaUsedAsEndEntity => UNKNOWN_ISSUER,
+        Error::EndEntityUsedAsCa => "it is issued by a certificate that may not issue others",
+        Error::UnsupportedCertVersion => {
+            "it, or one that it depends on, has an old version of X.509, without extensions; the \
+             server needs a certificate of version 3 that has its name in subjectAltName"
+        }
+        Error::NameConstraintViolation => {
+            "an authority that it depends on may not issue certificates for its names"
+        }
+        Error::PathLenConstraintViolated
+        | Error::MaximumPathDepthExceeded
+        | Error::MaximumPathBuildCallsExceeded
+        | Error::MaximumSignatureChecksExceeded
+        | Error::MaximumNameConstraintComparisonsExceeded => {
+            "it depends on more certificates than are allowed"
+        }
+        _ => "it, or one that it depends on, is malformed",
+    }
+}
+
+/// Why a TLS connection failed, for the errors that have no text of their own.
+pub(super) fn tls(error: &rustls::Error) -> String {
+    use rustls::Error;
+    let reason = match error {
+        Error::InvalidCertificate(cause) => {
+            return format!("its certificate is not accepted: {}", certificate(cause));
+        }
+        Error::AlertReceived(alert) => {
+            return format!("it ends the TLS connection with alert {}", u8::from(*alert));
+        }
+        Error::General(_) | Error::Other(_) => return error.to_string(),
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => "its answer is not TLS",
+        Error::PeerIncompatible(_) => "it supports no common version, cipher or extension of TLS",
+        Error::NoCertificatesPresented => "it sends no certificate",
+        Error::InconsistentKeys(_) => "the key is not that of the certificate",
+        Error::InvalidMessage(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::PeerMisbehaved(_)
+        | Error::PeerSentOversizedRecord
+        | Error::DecryptError => "it breaks the rules of TLS",
+        _ => "the TLS connection failed",
+    };
+    reason.to_owned()
 }
 
 fn at(time: UnixTime) -> String {
@@ -141,6 +196,8 @@ pub(super) fn alert(alert: AlertDescription, has_certificate: bool) -> (&'static
 mod tests {
     use std::sync::Arc;
 
+    use rustls::Error;
+
     use super::*;
 
     /// Reasons have no names of types.
@@ -163,6 +220,56 @@ mod tests {
         assert_eq!(
             certificate(&CertificateError::Other(cause)),
             "it is issued by a certificate that may not issue others"
+        );
+    }
+
+    /// rustls and webpki write the names of their types.
+    #[test]
+    fn no_error_is_shown_as_code() {
+        use webpki::Error as Pki;
+        let other = |cause| CertificateError::Other(OtherError(Arc::new(cause)));
+        for cause in [
+            other(Pki::UnsupportedCertVersion),
+            other(Pki::CaUsedAsEndEntity),
+            other(Pki::NameConstraintViolation),
+            other(Pki::PathLenConstraintViolated),
+            other(Pki::MaximumPathDepthExceeded),
+            other(Pki::SignatureAlgorithmMismatch),
+            other(Pki::MalformedExtensions),
+            CertificateError::UnknownIssuer,
+            CertificateError::UnknownRevocationStatus,
+            CertificateError::ExpiredRevocationList,
+            CertificateError::InvalidOcspResponse,
+            CertificateError::ApplicationVerificationFailure,
+        ] {
+            is_in_words(&certificate(&cause));
+            is_in_words(&tls(&Error::InvalidCertificate(cause)));
+        }
+        for error in [
+            Error::AlertReceived(AlertDescription::InternalError),
+            Error::InvalidMessage(InvalidMessage::InvalidContentType),
+            Error::InvalidMessage(InvalidMessage::MessageTooLarge),
+            Error::PeerIncompatible(rustls::PeerIncompatible::NoCipherSuitesInCommon),
+            Error::PeerMisbehaved(rustls::PeerMisbehaved::IllegalMiddleboxChangeCipherSpec),
+            Error::InappropriateMessage {
+                expect_types: Vec::new(),
+                got_type: rustls::ContentType::Heartbeat,
+            },
+            Error::NoCertificatesPresented,
+            Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch),
+        ] {
+            is_in_words(&tls(&error));
+        }
+    }
+
+    fn is_in_words(text: &str) {
+        let is_code = |word: &str| {
+            let rest = word.trim_start_matches(char::is_uppercase);
+            word.len() > 1 && word != "subjectAltName" && rest.contains(char::is_uppercase)
+        };
+        assert!(
+            !text.split(|c: char| !c.is_alphanumeric()).any(is_code),
+            "{text}"
         );
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, header};
 use rustls::InvalidMessage;
 
 use super::endpoint::{Connection, Origin};
-use super::explain::{alert, certificate, is_final};
+use super::explain::{alert, certificate, is_final, tls};
 use super::resolver::{ForbiddenAddress, NoSuchName};
 use super::verifier::is_about_issuer;
 use crate::error::{BoxError, ClientError, TlsError};
@@ -78,7 +78,11 @@ pub(crate) fn broken(
         };
     let (is_connect, is_dns) = (error.is_connect(), error.is_dns());
     let is_request_valid = !error.is_builder();
-    let source = error.without_url().into();
+    // rustls writes its errors as code.
+    let source = match causes().find_map(tls_of) {
+        Some(cause) => tls(cause).into(),
+        None => error.without_url().into(),
+    };
     let (reason, retryable) = match cause {
         Some(Cause::Upload(text)) => {
             let source = text.into();
@@ -221,6 +225,15 @@ enum Cause {
     NoRoute,
     /// The connection was closed.
     Cut,
+}
+
+/// The error of the TLS client that one error of a chain is.
+fn tls_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<io::Error>() {
+        // `io::Error::source` is the source of what it wraps, not what it wraps.
+        Some(error) => tls_of(error.get_ref()?),
+        None => error.downcast_ref(),
+    }
 }
 
 /// The cause that one error of a chain is, by its type.

@@ -15,6 +15,7 @@ use rustls::version::{TLS12, TLS13};
 use zeroize::Zeroizing;
 
 use super::certificate::Trusted;
+use super::explain::tls;
 use super::options::HostOptions;
 use super::verifier::ServerVerifier;
 use crate::error::{BoxError, ClientError, TlsError};
@@ -73,7 +74,7 @@ impl TlsFiles {
                 let chain = certificate.certificates()?;
                 let certified = CertifiedKey::from_der(chain, key.private_key()?, &provider);
                 let rule = "its key is of an unknown kind, or not that of the certificate";
-                Some(certified.map_err(|cause| key.unusable(rule, Some(cause.into())))?)
+                Some(certified.map_err(|cause| key.unusable(rule, Some(tls(&cause).into())))?)
             }
             None => None,
         };

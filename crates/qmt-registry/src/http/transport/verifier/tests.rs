@@ -99,6 +99,25 @@ fn only_authorities_issue_certificates() {
     verify(&[leaf.der()], leaf.der()).unwrap();
 }
 
+/// What is wrong with a certificate of version 1 is said in words, whether it is issued or listed.
+#[test]
+fn a_server_with_version_1_is_explained() {
+    let read = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let (root, leaf) = (read(V1_ROOT), read(V1_LEAF));
+    for listed in [&root, &leaf] {
+        let Err(Error::InvalidCertificate(cause)) = verify(&[listed], &leaf) else {
+            panic!("it is accepted");
+        };
+        let text = super::super::explain::certificate(&cause);
+        assert!(
+            text.contains("old version") && text.contains("subjectAltName"),
+            "{text}"
+        );
+    }
+    let good = self_signed(authority());
+    verify(&[good.der()], &issued(&good)).unwrap();
+}
+
 /// AUTH-18: without extensions, a certificate is one of an authority if it is its own issuer.
 #[test]
 fn a_root_of_version_1_issues_certificates() {
