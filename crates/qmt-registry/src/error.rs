@@ -18,7 +18,8 @@ pub use self::credential::CredentialError;
 pub use self::login::LoginError;
 pub use self::text::Phase;
 use self::text::{
-    in_file, listed, mismatch, pause, redirected, suffix, through, token_refused, unauthorized,
+    in_file, listed, mismatch, pause, place, redirected, suffix, through, token_refused,
+    unauthorized,
 };
 pub use self::tls::TlsError;
 pub use self::token::TokenServerError;
@@ -35,10 +36,12 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum ClientError {
     /// The registry does not have it.
-    #[error("`{what}` does not exist in its registry{}", suffix(.message))]
+    #[error("`{what}` does not exist {}{}", place(.store.as_ref()), suffix(.message))]
     NotFound {
         /// The reference or blob that was asked for.
         what: String,
+        /// Where the registry redirected the request, if it did.
+        store: Option<RedactedUrl>,
         /// The registry's message, escaped; empty without one.
         message: String,
         /// The registry, where it may also have denied access by this answer.
@@ -239,10 +242,12 @@ pub enum ClientError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// No server can be reached under this name and port.
-    #[error("`{address}` can't be reached: {reason}")]
+    #[error("`{address}`{} can't be reached: {reason}", redirected(.from.as_ref()))]
     Unreachable {
         /// Host and port.
         address: String,
+        /// The registry that redirected the request there, if one did.
+        from: Option<RegistryHost>,
         /// Whether another attempt can help: not where the name does not exist.
         retryable: bool,
         /// Why the connection failed.

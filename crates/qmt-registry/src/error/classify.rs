@@ -5,6 +5,8 @@ use std::io;
 use qmt_oci_ref::{RegistryError, RegistryErrorKind};
 
 #[cfg(feature = "http")]
+use qmt_oci_ref::RegistryHost;
+#[cfg(feature = "http")]
 use url::Url;
 
 #[cfg(feature = "http")]
@@ -99,6 +101,14 @@ impl ClientError {
         }
     }
 
+    /// The error of a server to which `registry` redirects.
+    pub(crate) fn after_redirect(mut self, registry: &RegistryHost) -> Self {
+        if let Self::Unreachable { from, .. } = &mut self {
+            *from = Some(registry.clone());
+        }
+        self
+    }
+
     /// Whether a server accepted no connection, or sent no answer, in time.
     pub(crate) fn is_silence(&self) -> bool {
         let Self::Timeout { phase, .. } = self.at_server() else {
@@ -111,6 +121,7 @@ impl ClientError {
     pub(crate) fn absent(what: String) -> Self {
         Self::NotFound {
             what,
+            store: None,
             message: String::new(),
             host: None,
             advice: "",

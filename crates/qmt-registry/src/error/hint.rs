@@ -88,6 +88,11 @@ impl ClientError {
             | Self::ProxyVariable { .. }
             | Self::Transport { proxy: Some(_), .. }
             | Self::Timeout { proxy: Some(_), .. } => Some(PROXY.to_owned()),
+            Self::Unreachable {
+                address,
+                from: Some(registry),
+                ..
+            } => Some(unreachable_store(address, registry)),
             Self::Unreachable { address, .. } => Some(unreachable_server(address)),
             _ => None,
         }
@@ -146,6 +151,15 @@ fn plain_http_hint(url: &RedactedUrl) -> Option<String> {
 /// The host as references name it: without the default port of HTTPS.
 pub(super) fn host_of(address: &str) -> &str {
     address.strip_suffix(":443").unwrap_or(address)
+}
+
+/// Redirects are followed with the options of the registry, and no mirror is asked.
+fn unreachable_store(address: &str, registry: &RegistryHost) -> String {
+    format!(
+        "`{registry}` keeps its content there, so a firewall must let `{address}` through as well; \
+         `proxy` in `[registries.\"{registry}\"]`, else `HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY`, \
+         applies to it, except for hosts in `NO_PROXY`"
+    )
 }
 
 fn unreachable_server(address: &str) -> String {

@@ -94,6 +94,13 @@ pub(super) fn redirected(from: Option<&RegistryHost>) -> String {
     })
 }
 
+pub(super) fn place(store: Option<&RedactedUrl>) -> String {
+    store.map_or_else(
+        || "in its registry".to_owned(),
+        |store| format!("at `{store}`, to which its registry redirects"),
+    )
+}
+
 pub(super) fn through(proxy: Option<&RedactedUrl>) -> String {
     proxy.map_or_else(String::new, |proxy| format!(" through the proxy `{proxy}`"))
 }

@@ -296,6 +296,7 @@ async fn failure(
         }
         (404, _) => ClientError::NotFound {
             what: request.what.clone(),
+            store: Some(url).filter(|_| !is_registry),
             message,
             // Where its manifest was read, access to a part is not denied.
             host: scope

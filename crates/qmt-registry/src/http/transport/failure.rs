@@ -127,6 +127,7 @@ pub(crate) fn broken(
         },
         (Some(reason), None) => ClientError::Unreachable {
             address: url.address(),
+            from: None,
             retryable,
             reason,
             source,

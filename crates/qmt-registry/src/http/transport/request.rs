@@ -90,7 +90,14 @@ pub(crate) async fn follow(
             headers.insert(header::AUTHORIZATION, authorization.clone());
         }
         let (method, payload) = (&spec.method, &spec.payload);
-        let response = exchange(context, &client, method, &url, headers, payload).await?;
+        let response = exchange(context, &client, method, &url, headers, payload).await;
+        let response = response.map_err(|error| {
+            if is_same_origin {
+                error
+            } else {
+                error.after_redirect(&endpoint.host)
+            }
+        })?;
         let status = response.status();
         // With these, method and body stay the same; a body is opened again.
         let repeats = matches!(

@@ -112,6 +112,7 @@ async fn there_is_no_thundering_herd() {
 fn absent() -> Failure {
     Failure::from(ClientError::Unreachable {
         address: "r.example:443".to_owned(),
+        from: None,
         retryable: true,
         reason: "refused",
         source: "refused".into(),
