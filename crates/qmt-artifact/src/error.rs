@@ -30,7 +30,7 @@ pub enum ArtifactError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The registry returned other content than the descriptor names.
-    #[error("the content of `{expected}` ({size} bytes) hashes to `{actual}` ({length} bytes)")]
+    #[error("{}", mismatch(expected, *size, actual, *length))]
     DigestMismatch {
         /// The digest that the descriptor names.
         expected: Digest,
@@ -261,6 +261,14 @@ pub(crate) fn at_most(what: Limit, limit: u64, found: u64) -> Result<(), Artifac
 /// Escapes a name from an image, and cuts it after 200 characters.
 pub(crate) fn escaped(name: &[u8]) -> String {
     text::escape_to(&String::from_utf8_lossy(name), 200)
+}
+
+fn mismatch(expected: &Digest, size: u64, actual: &Digest, length: u64) -> String {
+    if actual == expected {
+        format!("the content of `{expected}` has {length} bytes, its descriptor says {size} bytes")
+    } else {
+        format!("the content of `{expected}` ({size} bytes) hashes to `{actual}` ({length} bytes)")
+    }
 }
 
 fn list(items: &[String]) -> String {

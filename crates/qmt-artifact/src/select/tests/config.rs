@@ -70,6 +70,12 @@ fn dig_08_other_content_than_the_descriptor_names_is_refused() {
             matches!(error, ArtifactError::DigestMismatch { .. }),
             "{error:?}"
         );
+        // Where only the size differs, the digest is not called wrong.
+        let is_digest_wrong = wrong.digest() != good.digest();
+        let text = error.to_string();
+        assert_eq!(text.contains("hashes to"), is_digest_wrong, "{text}");
+        assert!(text.contains(&format!("{} bytes", wrong.size())), "{text}");
+        assert!(text.contains(&format!("{size} ")), "{text}");
     }
 }
 
