@@ -8,6 +8,8 @@ use qmt_oci_ref::manifest::ManifestLimits;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
+/// A zstd window that is accepted however little a layer may unpack to.
+const ZSTD_WINDOW_MIN: u64 = 32 * MIB;
 
 /// How much selection reads.
 #[derive(Clone, Debug)]
@@ -58,9 +60,8 @@ impl Default for ExtractLimits {
             pax_bytes: 64 * KIB,
             // eStargz makes one or more for each file.
             gzip_members: 131_072,
-            // 32 MiB, which the decoder then needs. `zstd -19` needs 8 MiB; `--ultra -21` and
-            // `--long=27` are refused.
-            zstd_window_log: 25,
+            // 128 MiB, the default of the program `zstd`: `--ultra -22` and `--long=27`.
+            zstd_window_log: 27,
             time: Duration::from_mins(15),
         }
     }
@@ -105,6 +106,14 @@ impl ExtractLimits {
             .saturating_add(self.ratio_slack_bytes)
     }
 
+    /// Returns the base-2 logarithm of the largest zstd window, which the decoder reserves: no more
+    /// than layers may unpack to, but at least the minimum, because the windows of small layers are
+    /// often larger than their content.
+    pub(crate) fn window_log(&self) -> u32 {
+        let useful = self.unpacked_bytes.max(ZSTD_WINDOW_MIN).ilog2();
+        useful.min(self.zstd_window_log)
+    }
+
     /// Sets three sizes in bytes, up or down: of a raw Wasm layer, of an archive and of what all
     /// layers unpack to.
     ///
@@ -137,7 +146,8 @@ impl ExtractLimits {
         pax_bytes: u64;
         /// Lowers the number of gzip members of one layer (default: 131,072).
         gzip_members: u64;
-        /// Lowers the base-2 logarithm of the zstd window in bytes (default: 25, 32 MiB).
+        /// Lowers the base-2 logarithm of the zstd window in bytes (default: 27, 128 MiB, or less if
+        /// layers may not unpack to so much; then 25, 32 MiB, or more).
         zstd_window_log: u32;
         /// Lowers how long one extraction takes, download included (default: 15 minutes).
         time: Duration;

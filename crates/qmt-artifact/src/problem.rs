@@ -78,6 +78,19 @@ pub enum LayerProblem {
         /// The error of the decoder.
         source: std::io::Error,
     },
+    /// Decompression would need too much memory.
+    #[error(
+        "its zstd frame has a window of {} MiB, at most {} MiB are supported; compress it with a \
+         smaller `--long`",
+        window.div_ceil(1 << 20),
+        limit.div_ceil(1 << 20)
+    )]
+    ZstdWindow {
+        /// The window in bytes.
+        window: u64,
+        /// The largest that is supported, in bytes.
+        limit: u64,
+    },
     /// The layer ends too early.
     #[error("it ends too early")]
     Truncated,
@@ -136,6 +149,14 @@ pub enum LayerProblem {
 }
 
 impl LayerProblem {
+    /// Checks the size of a zstd window, in bytes.
+    pub(crate) fn check_window(window: u64, limit: u64) -> Result<(), Self> {
+        if window > limit {
+            return Err(Self::ZstdWindow { window, limit });
+        }
+        Ok(())
+    }
+
     /// Compares what a layer unpacks to with what the image config says.
     pub(crate) fn check_diff_id(expected: &Digest, actual: Digest) -> Result<(), Self> {
         if actual == *expected {

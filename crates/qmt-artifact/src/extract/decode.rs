@@ -10,7 +10,7 @@ use flate2::bufread::GzDecoder;
 use qmt_oci_ref::{Digest, Digester};
 use tokio::sync::mpsc::Receiver;
 
-use super::encoding::Encoding;
+use super::encoding::{Encoding, ZSTD_HEADER_BYTES, zstd_window};
 use super::failure::Failure;
 use crate::error::{ArtifactError, at_most};
 use crate::limits::ExtractLimits;
@@ -262,7 +262,7 @@ impl Read for Unpacked {
 }
 
 fn decoder(
-    chunks: Chunks,
+    mut chunks: Chunks,
     encoding: Encoding,
     limits: &ExtractLimits,
 ) -> Result<Box<dyn Read>, Failure> {
@@ -274,8 +274,12 @@ fn decoder(
             limit: limits.gzip_members,
         }),
         Encoding::Zstd => {
+            let window_log = limits.window_log();
+            // The decoder refuses later frames with larger windows, in words of its own.
+            let window = zstd_window(chunks.peek(ZSTD_HEADER_BYTES)?);
+            LayerProblem::check_window(window.unwrap_or_default(), 1 << window_log)?;
             let mut decoder = zstd::stream::read::Decoder::with_buffer(chunks)?;
-            decoder.window_log_max(limits.zstd_window_log)?;
+            decoder.window_log_max(window_log)?;
             Box::new(decoder)
         }
     })

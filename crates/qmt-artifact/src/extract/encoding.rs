@@ -93,6 +93,32 @@ impl Encoding {
     }
 }
 
+/// Bytes that [`zstd_window`] looks at.
+pub(super) const ZSTD_HEADER_BYTES: usize = 18;
+
+/// Returns the size in bytes of the window that the header of a zstd frame names.
+/// See <https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1.1>
+pub(super) fn zstd_window(header: &[u8]) -> Option<u64> {
+    let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = header else {
+        return None;
+    };
+    let is_single_segment = descriptor & 0x20 != 0;
+    if !is_single_segment {
+        let window = rest.first()?;
+        let base = 1_u64 << (10 + (window >> 3));
+        return Some(base + base / 8 * u64::from(window & 7));
+    }
+    // A single segment is its own window.
+    let dictionary_id = [0, 1, 2, 4].get(usize::from(descriptor & 3))?;
+    let content = rest.get(*dictionary_id..)?;
+    Some(match descriptor >> 6 {
+        0 => u64::from(*content.first()?),
+        1 => u64::from(u16::from_le_bytes(*content.first_chunk()?)) + 256,
+        2 => u64::from(u32::from_le_bytes(*content.first_chunk()?)),
+        _ => u64::from_le_bytes(*content.first_chunk()?),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

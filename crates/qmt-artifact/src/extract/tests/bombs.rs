@@ -75,19 +75,70 @@ fn tar_11_zstd_windows_at_the_limit_and_past_it() {
         frame.extend(content);
         Image::new(FileRule::Wasm, &[(ZSTD, frame)])
     };
-    assert_eq!(frame(25).extract().unwrap().1, module());
-    for log in [26, 27, 31] {
+    for log in [25, 26, 27] {
+        assert_eq!(frame(log).extract().unwrap().1, module(), "{log}");
+    }
+    for (log, mib) in [(28, 256), (31, 2048), (41, 2_097_152)] {
         let problem = frame(log).problem();
+        let text = problem.to_string();
+        let words = format!("a window of {mib} MiB, at most 128 MiB");
         assert!(
-            matches!(problem, LayerProblem::Damaged { .. }),
+            text.contains(&words) && text.contains("`--long`"),
+            "{log}: {text}"
+        );
+        assert!(
+            matches!(problem, LayerProblem::ZstdWindow { .. }),
             "{log}: {problem:?}"
         );
     }
+    // No window is larger than what may be unpacked, except that of earlier versions.
+    let small = |log| frame(log).with_limits(limits().with_artifact_bytes(64 << 20));
+    assert!(small(26).extract().is_ok());
+    let problem = small(27).problem();
+    assert!(problem.to_string().contains("at most 64 MiB"), "{problem}");
+    let tiny = limits().with_artifact_bytes(1 << 20);
+    assert!(frame(25).with_limits(tiny).extract().is_ok());
     assert!(
         frame(21)
             .with_limits(limits().zstd_window_log(20))
             .extract()
             .is_err()
+    );
+}
+
+/// TAR-11: the window of a frame that says how much it unpacks to, and that of a later frame.
+#[test]
+fn tar_11_zstd_windows_are_found_in_all_headers() {
+    // One segment, with a size in eight bytes and the identifier of a dictionary in `id`.
+    let single = |id: &[u8], descriptor: u8| {
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1110_0000 | descriptor];
+        frame.extend(id);
+        frame.extend((129_u64 << 20).to_le_bytes());
+        frame
+    };
+    for frame in [
+        single(&[], 0),
+        single(&[0], 1),
+        single(&[0; 2], 2),
+        single(&[0; 4], 3),
+    ] {
+        let problem = Image::new(FileRule::Wasm, &[(ZSTD, frame)]).problem();
+        let expected =
+            matches!(problem, LayerProblem::ZstdWindow { window, .. } if window == 129 << 20);
+        assert!(expected, "{problem:?}");
+    }
+    let skippable = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0];
+    let later = [&skippable[..], &single(&[], 0)].concat();
+    let problem = Image::new(FileRule::Wasm, &[(ZSTD, later)]).problem();
+    assert!(
+        matches!(problem, LayerProblem::Damaged { .. }),
+        "{problem:?}"
+    );
+    let good = [&skippable[..], &zstd(&one_file())].concat();
+    assert!(
+        Image::new(FileRule::Wasm, &[(ZSTD, good)])
+            .extract()
+            .is_ok()
     );
 }
 
