@@ -5,6 +5,7 @@ pub(crate) mod base64_text;
 pub(crate) mod certificate;
 mod key;
 mod log;
+mod protojson;
 mod rekor_v2;
 mod statement;
 mod verifier;
@@ -198,8 +199,11 @@ fn parse(json: &[u8]) -> Result<Bundle, Reason> {
     const WHAT: &str = "the bundle";
     let json = without_byte_order_mark(json);
     let text = std::str::from_utf8(json).map_err(|error| Reason::unreadable(WHAT, error))?;
+    let normalized = protojson::normalized(json);
+    let normalized = normalized.map_err(|error| Reason::unreadable(WHAT, error))?;
+    let text = normalized.as_deref().unwrap_or(text);
     Bundle::from_json(text).or_else(|error| {
-        let joined = base64_text::joined_json(json);
+        let joined = base64_text::joined_json(text.as_bytes());
         let text = joined.and_then(|json| String::from_utf8(json).ok());
         let read = text.and_then(|text| Bundle::from_json(&text).ok());
         read.ok_or_else(|| Reason::unreadable(WHAT, error))

@@ -6,16 +6,8 @@ use qmt_testkit::{LogKind, PrivateSigstore, SignedBundle, Signing};
 use serde_json::{Value, json};
 
 use crate::support::{
-    any_of, check, code, dev, dev_authority, evidence, key_authority, subject, verifier,
+    any_of, changed, check, code, dev, dev_authority, evidence, key_authority, subject, verifier,
 };
-
-fn changed(bundle: &SignedBundle, change: impl Fn(&mut Value)) -> SignedBundle {
-    let mut value: Value = serde_json::from_slice(&bundle.json).unwrap();
-    change(&mut value);
-    let mut changed = bundle.clone();
-    changed.json = value.to_string().into();
-    changed
-}
 
 fn repeat(list: &mut Value, count: usize) {
     let first = list[0].clone();

@@ -1,9 +1,10 @@
 //! Other ways to write the same thing: what each is taken for. None makes anything else of it.
 
 use qmt_testkit::{Encoding, Format, LogKind, PrivateSigstore, Signing, SimpleSigning};
+use serde_json::{Value, json};
 
 use crate::support::{
-    Item, any_of, check, dev, dev_authority, evidence, key_authority, subject, verifier,
+    Item, any_of, changed, check, dev, dev_authority, evidence, key_authority, subject, verifier,
 };
 
 /// SIG-15: the documented outcome for each encoding.
@@ -108,4 +109,70 @@ async fn a_log_entry_of_null_is_absent() {
         let odd = evidence(&subject(), [with(&good, name, "[]".to_owned())]).await;
         check(&optional, &subject(), &odd).unwrap_err();
     }
+}
+
+/// The JSON of protocol buffers: `null` is absence, and fields have two names. One field under both
+/// is refused, as by sigstore-go.
+#[tokio::test]
+async fn a_bundle_is_read_as_protocol_buffers() {
+    let sigstore = PrivateSigstore::new();
+    let key = key_authority(&sigstore, "p256").without_log();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority(), key]));
+    let keyless = Signing::keyless(dev()).timestamp(true);
+    let keyless = sigstore.sign_bundle(subject().digest(), &keyless);
+    let unlogged = Signing::key("p256").log(LogKind::None);
+    let unlogged = sigstore.sign_bundle(subject().digest(), &unlogged);
+    let outcome =
+        async |bundle| check(&verifier, &subject(), &evidence(&subject(), [bundle]).await);
+    let required = async |bundle| outcome(bundle).await.map(|_| ());
+
+    let material = "/verificationMaterial";
+    for (bundle, parent, field) in [
+        (&keyless, "", "messageSignature"),
+        (&keyless, "/dsseEnvelope/signatures/0", "keyid"),
+        (&keyless, material, "publicKey"),
+        (&keyless, material, "x509_certificate_chain"),
+        (&unlogged, material, "tlogEntries"),
+        (&unlogged, material, "timestamp_verification_data"),
+        (
+            &unlogged,
+            "/verificationMaterial/timestampVerificationData",
+            "rfc3161Timestamps",
+        ),
+        (&unlogged, "/verificationMaterial/publicKey", "hint"),
+    ] {
+        let null = changed(bundle, |value| {
+            if parent.ends_with("Data") {
+                value["verificationMaterial"]["timestampVerificationData"] = json!({});
+            }
+            value.pointer_mut(parent).unwrap()[field] = Value::Null;
+        });
+        required(null)
+            .await
+            .unwrap_or_else(|error| panic!("{parent}/{field}: {error}"));
+    }
+    // What is required is still missing.
+    for field in ["mediaType", "verificationMaterial", "dsseEnvelope"] {
+        let null = changed(&keyless, |value| value[field] = Value::Null);
+        required(null).await.unwrap_err();
+    }
+
+    let renamed = changed(&keyless, |value| {
+        let fields = value.as_object_mut().unwrap();
+        for (name, proto_name) in [
+            ("mediaType", "media_type"),
+            ("verificationMaterial", "verification_material"),
+            ("dsseEnvelope", "dsse_envelope"),
+        ] {
+            let content = fields.remove(name).unwrap();
+            fields.insert(proto_name.to_owned(), content);
+        }
+    });
+    required(renamed).await.unwrap();
+    let twice = changed(&keyless, |value| {
+        value["media_type"] = value["mediaType"].clone();
+    });
+    let error = required(twice).await.unwrap_err();
+    let reason = &error.rejections()[0].reason;
+    assert!(reason.contains("duplicate field `mediaType`"), "{reason}");
 }

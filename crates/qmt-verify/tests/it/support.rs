@@ -21,6 +21,7 @@ use qmt_verify::trust::{PemTrust, TrustRoot};
 use qmt_verify::{
     DiscoveryOptions, Evidence, SigstoreVerifier, Verification, Verifier, VerifyError, discover,
 };
+use serde_json::Value;
 
 pub const EMAIL: &str = "dev@example.com";
 pub const ISSUER: &str = "https://accounts.example.com";
@@ -277,4 +278,13 @@ impl PemFiles for PemTrust {
         self.tsa.push(path.into());
         self
     }
+}
+
+/// A copy of `bundle` with other JSON.
+pub fn changed(bundle: &SignedBundle, change: impl Fn(&mut Value)) -> SignedBundle {
+    let mut value: Value = serde_json::from_slice(&bundle.json).unwrap();
+    change(&mut value);
+    let mut changed = bundle.clone();
+    changed.json = value.to_string().into();
+    changed
 }
