@@ -64,8 +64,8 @@ pub enum LoadError {
         /// The error of the operating system, if there is one.
         source: Option<io::Error>,
     },
-    /// The Wasm engine of this process could not be started.
-    #[error("the Wasm engine cannot be started")]
+    /// This process gets too few threads or too little memory for the Wasm engine or its plugins.
+    #[error("the Wasm engine cannot run in this process")]
     Engine {
         /// What the engine lacks.
         source: BoxError,
@@ -95,14 +95,6 @@ pub enum LoadError {
         plugin: String,
         /// The limit.
         limit: Duration,
-    },
-    /// The process may not use as much address space as the plugin's memory or stack takes.
-    #[error("there is no address space left for plugin `{plugin}`")]
-    AddressSpace {
-        /// The plugin's name.
-        plugin: String,
-        /// The error of the operating system.
-        source: BoxError,
     },
     /// The module could not be linked, its start function failed, or the library refused to start.
     #[error("plugin `{plugin}` does not start")]

@@ -67,7 +67,6 @@ impl LoadError {
             | Self::PluginFailed { .. }
             | Self::WorkerEnded { .. } => LoadErrorKind::Plugin,
             Self::Engine { .. }
-            | Self::AddressSpace { .. }
             | Self::Host { .. }
             | Self::Open { .. }
             | Self::Isolation { .. }
@@ -88,9 +87,6 @@ impl LoadError {
             Self::OutOfFuel { .. } => Some(
                 "if the call may compute more, raise `fuel` of the plugin's limits, or remove it",
             ),
-            Self::AddressSpace { .. } => {
-                Some("see the limits of this process (`ulimit -v`) and the memory of its machine")
-            }
             Self::Engine { .. } => Some(
                 "it needs threads and address space: see the limits of this process (`ulimit -u`, \
                  `ulimit -v`) and the number of processes that its container may have",

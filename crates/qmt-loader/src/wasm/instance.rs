@@ -252,7 +252,7 @@ impl Instance {
         }
         if is_out_of_address_space(&error) {
             let source = error.into();
-            return LoadError::AddressSpace { plugin, source };
+            return LoadError::Engine { source };
         }
         let message = self.store.message();
         let source = Trapped::boxed(error, message.as_deref());

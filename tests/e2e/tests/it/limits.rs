@@ -28,7 +28,7 @@ fn a_limit_of_threads_is_an_error_that_names_it() {
     let (code, texts) = run("ulimit -v 800000", "500");
     assert_eq!(code, Some(1), "{texts}");
     assert!(
-        texts.contains("the Wasm engine cannot be started"),
+        texts.contains("the Wasm engine cannot run in this process"),
         "{texts}"
     );
     assert!(texts.contains("`ulimit -u`"), "{texts}");
