@@ -88,7 +88,7 @@ const UNREACHABLE_TRUST: &str = "is there a network, and does it require a proxy
     \"optional\"`) require no trust root";
 
 /// Returns how an image that is not verified can be signed, or its signer accepted.
-fn not_verified_hint(source: &VerifyError, reference: &str) -> Option<String> {
+pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option<String> {
     if let VerifyError::NoSignature {
         subject,
         searched,

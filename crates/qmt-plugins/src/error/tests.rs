@@ -2,6 +2,7 @@
 
 use qmt_oci_ref::{PinnedReference, Reference};
 
+use super::hint::not_verified_hint;
 use super::*;
 
 fn subject() -> PinnedReference {

@@ -208,7 +208,13 @@ fn a_key_that_does_not_exist_or_has_another_type_or_contradicts() {
             "fiel = \"x\"\n",
             &["unknown key `providers[1].fiel`", "did you mean `file`?"],
         ),
-        ("config = 3\n", &["`providers[1].config`", "expected a map"]),
+        (
+            "config = 3\n",
+            &[
+                "`providers[1].config`",
+                "it must be a table, and is the number 3",
+            ],
+        ),
         (
             "[[providers]]\nname = \"greet\"\npath = \"x.wasm\"\n",
             &["`providers[2].name`", "`greet` is given to two providers"],
