@@ -43,6 +43,8 @@ const INDEX_NAME: &str = "index.json";
 
 /// The file that lists the images in docker's own format.
 const DOCKER_NAME: &str = "manifest.json";
+/// The file next to it in a folder that skopeo made.
+const SKOPEO_NAME: &str = "version";
 
 /// Largest `oci-layout` file: 4 KiB. A real one has 30 bytes.
 const MARKER_MAX: u64 = 4 << 10;
@@ -275,6 +277,10 @@ impl Layout {
 
     /// The rule that something without a marker breaks: what it is instead, if its files show that.
     fn rule_without_marker(&self) -> &'static str {
+        if let (Ok(Some(_)), Ok(Some(_))) = (self.file(DOCKER_NAME), self.file(SKOPEO_NAME)) {
+            return "it is an image in skopeo's `dir:` form, not an OCI image layout; convert it with \
+                    `skopeo copy dir:FOLDER oci:NEW`";
+        }
         if let Ok(Some(_)) = self.file(DOCKER_NAME) {
             return "it is an archive of `docker save` before version 25, not an OCI image layout; \
                     convert it with `skopeo copy docker-archive:FILE oci-archive:NEW`";

@@ -40,7 +40,7 @@ static ANCHORS: Mutex<BTreeMap<(u64, u64), RawFd>> = Mutex::new(BTreeMap::new())
 /// if others have taken its names, or if there is no `/proc`.
 pub(super) fn open(root: &Path, cause: NotPrivate) -> Result<PathBuf, CacheError> {
     let failed = |error: Errno| match error {
-        Errno::NOTDIR | Errno::LOOP => NotPrivate::Link.refuse(root),
+        Errno::NOTDIR | Errno::LOOP => not_folder(root).refuse(root),
         error => CacheError::unwritable(root)(error.into()),
     };
     let shared = walk(root).map_err(failed)?;
@@ -61,6 +61,17 @@ pub(super) fn open(root: &Path, cause: NotPrivate) -> Result<PathBuf, CacheError
         discard_unproven(&anchor.join(LAYOUT))?;
     }
     Ok(anchor)
+}
+
+/// Tells a file in the place of a folder, such as `/dev/null`, from a link.
+fn not_folder(root: &Path) -> NotPrivate {
+    let mut found = root
+        .ancestors()
+        .filter_map(|path| std::fs::symlink_metadata(path).ok());
+    match found.find(|found| !found.is_dir()) {
+        Some(found) if !found.is_symlink() => NotPrivate::NotFolder,
+        _ => NotPrivate::Link,
+    }
 }
 
 /// Reports whether the cache in a folder of this user is another user's.

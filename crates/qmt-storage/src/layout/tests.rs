@@ -313,6 +313,13 @@ fn what_is_not_a_layout_is_named() {
         rule.contains("docker save") && rule.contains("skopeo copy"),
         "{rule}"
     );
+    std::fs::write(
+        docker.join(SKOPEO_NAME),
+        "Directory Transport Version: 1.1\n",
+    )
+    .unwrap();
+    let rule = rule_of(Layout::open(&docker));
+    assert!(rule.contains("skopeo copy dir:FOLDER"), "{rule}");
 }
 
 /// Writing would remove what this version can't read.

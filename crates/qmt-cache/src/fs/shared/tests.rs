@@ -202,3 +202,13 @@ fn a_folder_that_cannot_be_made_is_named_with_the_key() {
         "{text}"
     );
 }
+
+/// A home folder that is a device, as accounts of daemons have, is not called a link.
+#[test]
+fn cache_03_a_device_is_no_folder() {
+    let refused = FsCache::open(CacheOptions::at("/dev/null/.cache"));
+    let Err(CacheError::UnsafeFolder { rule, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(rule, "is not a folder");
+}

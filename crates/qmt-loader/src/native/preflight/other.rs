@@ -14,6 +14,16 @@ const MARK_LEN: u64 = 12;
 /// Folders of macOS that only the system writes to.
 const MACOS_SYSTEM: [&str; 2] = ["/usr/lib/", "/System/Library/"];
 
+/// Names the system that loads files of this format.
+fn system(format: BinaryFormat) -> &'static str {
+    match format {
+        BinaryFormat::MachO => "macOS",
+        BinaryFormat::Pe => "Windows",
+        BinaryFormat::Elf => "Linux",
+        _ => "another system",
+    }
+}
+
 /// Libraries of Windows that every process has, and its C runtime; lower case.
 const WINDOWS_SYSTEM: [&str; 12] = [
     "advapi32.dll",
@@ -54,7 +64,7 @@ pub(super) fn read(bytes: &[u8], kind: FileKind, target: Target) -> Result<Facts
         && file.is_64() == (target.bits == 64);
     if !fits {
         return Err(NativeRefusal::WrongPlatform {
-            found: format!("{:?} for {:?}", file.format(), file.architecture()),
+            found: format!("{} ({:?})", system(file.format()), file.architecture()),
             expected: target.describe(),
         });
     }
