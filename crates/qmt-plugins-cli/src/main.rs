@@ -31,7 +31,8 @@ use crate::output::Output;
 
 /// How long an interrupted command waits for the writers of downloads.
 const GRACE: Duration = Duration::from_millis(500);
-/// How many threads a command needs: two for each plugin of those that are fetched at the same time.
+/// How many threads a command needs: two for each of the four plugins that are fetched at the same
+/// time by default.
 const THREADS: usize = 8;
 
 fn main() -> ExitCode {

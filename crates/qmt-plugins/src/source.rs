@@ -183,7 +183,7 @@ impl PluginSource {
             Self::parse(text, None)
         } else {
             let reference = text.parse::<Reference>();
-            // Only if it is none: a host may be called `oci` too.
+            // Checked only if parsing fails, because a registry host may be named `oci`.
             let reference = reference.or_else(|error| {
                 check_scheme(text)?;
                 Err(SourceError::from(error))

@@ -163,7 +163,7 @@ fn other(current: Option<&Result<VersionReport, Error>>) -> Option<String> {
     })
 }
 
-/// Says in a clause whether what the tag names now is accepted.
+/// Returns a clause that says whether what the tag names now is accepted.
 pub(super) fn verdict(current: &VersionReport) -> &'static str {
     match &current.result {
         Ok(report) if !report.skipped => "which is accepted too",

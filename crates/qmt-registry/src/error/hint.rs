@@ -14,8 +14,8 @@ const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by
 pub(super) const WEB_PAGE: &str = "check that this is the host of the registry and not of its web \
                                    site; login pages and proxies also answer with HTML";
 
-/// What servers answer to plain HTTP at a port of HTTPS: those in Go, and nginx. They have no status
-/// for it, so only the text tells.
+/// What servers in Go and nginx answer to plain HTTP at an HTTPS port. No status code stands for
+/// this, so only the text identifies it.
 const HTTPS_EXPECTED: [&str; 2] = [
     "Client sent an HTTP request to an HTTPS server",
     "The plain HTTP request was sent to HTTPS port",
@@ -137,7 +137,7 @@ fn missing_hint(host: Option<&RegistryHost>, advice: &str) -> Option<String> {
     }
 }
 
-/// Where plain HTTP may have been sent to a port of HTTPS.
+/// Returns the hint for plain HTTP that may have reached an HTTPS port.
 fn plain_http_hint(url: &RedactedUrl) -> Option<String> {
     let address = url.address();
     (!url.is_https()).then(|| {

@@ -57,7 +57,7 @@ pub(super) fn certificate(error: &CertificateError) -> String {
             Some(cause) => broken_rule(cause).to_owned(),
             None => cause.to_string(),
         },
-        // The texts of the others are those of programmers.
+        // The messages of the other variants are meant for developers.
         _ => "it can't be verified".to_owned(),
     }
 }
