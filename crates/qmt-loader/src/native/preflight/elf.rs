@@ -125,16 +125,16 @@ fn platform<Elf: FileHeader<Endian = Endianness>>(
     })
 }
 
-/// Names a machine as platforms of images do, or by its number.
+/// Names the processor that a file is for, or returns its number.
 fn name_of(machine: u16) -> String {
     let name = match machine {
         elf::EM_X86_64 => "amd64",
         elf::EM_386 => "386",
         elf::EM_AARCH64 => "arm64",
         elf::EM_ARM => "arm",
-        elf::EM_RISCV => "riscv64",
+        elf::EM_RISCV => "riscv",
         elf::EM_S390 => "s390x",
-        elf::EM_PPC64 => "ppc64le",
+        elf::EM_PPC64 => "ppc64",
         elf::EM_LOONGARCH => "loong64",
         other => return format!("machine {other}"),
     };
