@@ -83,7 +83,7 @@ impl Error {
 
 /// What to do if the TUF repository of a Sigstore instance can't be reached.
 const UNREACHABLE_TRUST: &str = "is there a network, and does it require a proxy (`HTTPS_PROXY`)? \
-    Without one, set `trusted_root` in `[oci]` to a file, or to `embedded` for the trust root of the \
+    Without a network, set `trusted_root` in `[oci]` to a file, or to `embedded` for the trust root of the \
     public Sigstore that is built in; keys that need no transparency log (`transparency_log = \
     \"optional\"`) require no trust root";
 
