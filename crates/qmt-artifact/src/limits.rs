@@ -106,6 +106,11 @@ impl ExtractLimits {
             .saturating_add(self.ratio_slack_bytes)
     }
 
+    /// Returns the size in bytes that no layer may exceed.
+    pub fn largest_layer(&self) -> u64 {
+        self.archive_bytes
+    }
+
     /// Returns the base-2 logarithm of the largest zstd window, which the decoder reserves: no more
     /// than layers may unpack to, but at least the minimum, because the windows of small layers are
     /// often larger than their content.

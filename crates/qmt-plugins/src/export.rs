@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
+use qmt_artifact::problem::Limit;
+use qmt_artifact::{ArtifactError, ExtractLimits};
 use qmt_cache::maintenance::TransferReport;
 use qmt_oci_ref::manifest::{Document, ManifestLimits};
-use qmt_oci_ref::{Registry as _, RegistryError, RegistryErrorKind};
+use qmt_oci_ref::{Digest, PinnedReference, Registry};
 use qmt_registry::limits;
 
 use crate::error::Error;
 use crate::host::PluginHost;
-use crate::stage::cache::Cached;
 use crate::target::Target;
 
 impl PluginHost {
@@ -18,25 +19,30 @@ impl PluginHost {
     /// for this host is exported. Local files and URLs are not images and are left out.
     /// [`FsCache::import`](qmt_cache::FsCache::import) puts a layout into another cache.
     ///
-    /// What the cache lacks of an image is fetched, each blob as a whole in memory.
+    /// What the cache lacks of an image is fetched, each blob as a whole in memory. None may be larger
+    /// than a layer, which `max_artifact_size` limits.
     ///
     /// # Errors
     ///
-    /// As [`Self::fetch_target`], and [`Error::Cache`] if the layout exists or can't be written.
+    /// As [`Self::fetch_target`], [`Error::Artifact`] if a blob is too large or can't be fetched, and
+    /// [`Error::Cache`] if the layout exists or can't be written.
     pub async fn export(&self, targets: &[Target], layout: &Path) -> Result<TransferReport, Error> {
         let mut roots = Vec::new();
         for target in targets {
             let artifact = self.fetch_target(target).await?;
-            if let Some(image) = &artifact.image {
-                let completed = self.complete(target, image).await?;
-                completed.map_err(|source| Error::Registry {
-                    plugin: target.name().to_owned(),
-                    reference: image.pin().to_string(),
-                    doing: "exporting",
-                    source,
-                })?;
-                roots.push(image.pin().digest().clone());
-            }
+            let Some(image) = &artifact.image else {
+                continue;
+            };
+            let (context, request) = self.prepare(target)?;
+            let manifest = request.reference.with_digest(image.manifest().clone());
+            let registry = context.registry.storing();
+            let completed = complete(&registry, &manifest, &context.limits).await;
+            completed.map_err(|source| Error::Artifact {
+                plugin: target.name().to_owned(),
+                reference: image.pin().to_string(),
+                source,
+            })?;
+            roots.push(image.pin().digest().clone());
         }
         let exported = self.cache.export(roots, layout).await;
         exported.map_err(|source| Error::Cache {
@@ -44,29 +50,42 @@ impl PluginHost {
             source,
         })
     }
+}
 
-    /// Fetches what the cache lacks of a verified image: its config, and layers that were unpacked
-    /// while they arrived.
-    async fn complete(
-        &self,
-        target: &Target,
-        image: &Cached,
-    ) -> Result<Result<(), RegistryError>, Error> {
-        let (context, request) = self.prepare(target)?;
-        let registry = context.registry.storing();
-        let pin = request.reference.with_digest(image.manifest().clone());
-        Ok(async {
-            let manifest = registry.manifest(&pin, limits::MANIFEST_MAX).await?;
-            let limits = ManifestLimits::default();
-            let document = Document::read(manifest.media_type(), manifest.bytes(), &limits);
-            let malformed = |error| RegistryError::new(RegistryErrorKind::Content, error);
-            if let Document::Manifest(manifest) = document.map_err(malformed)? {
-                for blob in manifest.layers().iter().chain([manifest.config()]) {
-                    registry.pull_blob(pin.repository(), blob).await?;
-                }
-            }
-            Ok(())
+/// Fetches what the cache lacks of a verified image: its config, and layers that were unpacked while
+/// they arrived or hold no plugin. `registry` writes to the cache what it fetches.
+async fn complete(
+    registry: &dyn Registry,
+    image: &PinnedReference,
+    allowed: &ExtractLimits,
+) -> Result<(), ArtifactError> {
+    let failed = |what, digest: &Digest| {
+        let digest = digest.clone();
+        move |source| ArtifactError::Registry {
+            what,
+            digest,
+            source,
         }
-        .await)
+    };
+    let manifest = registry.manifest(image, limits::MANIFEST_MAX).await;
+    let manifest = manifest.map_err(failed("manifest", image.digest()))?;
+    let bounds = ManifestLimits::default();
+    let document = Document::read(manifest.media_type(), manifest.bytes(), &bounds);
+    let document = document.map_err(|source| ArtifactError::Manifest {
+        digest: image.digest().clone(),
+        source,
+    })?;
+    let Document::Manifest(manifest) = document else {
+        return Ok(());
+    };
+    for blob in manifest.layers().iter().chain([manifest.config()]) {
+        let (limit, found) = (allowed.largest_layer(), blob.size());
+        if found > limit {
+            let what = Limit::ArchiveBytes;
+            return Err(ArtifactError::LimitExceeded { what, limit, found });
+        }
+        let pulled = registry.pull_blob(image.repository(), blob).await;
+        pulled.map_err(failed("blob", blob.digest()))?;
     }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! `cache export` and `cache import`: plugins carried to a machine without a network.
 
-use qmt_testkit::{ImageBuilder, plugins};
+use qmt_testkit::{ImageBuilder, Layer, plugins};
 
 use crate::command::{Answer, Desk};
 use crate::scene::Scene;
@@ -59,6 +59,33 @@ fn layers_that_were_unpacked_are_exported_too() {
     let answer = desk.run(&["run", "packed", "greet", "--offline", "--input", "me"]);
     code(&answer, 0);
     assert_eq!(answer.stdout, "Hello, me! (wasm)");
+}
+
+/// A layer that is not read for the plugin is not limited by the extraction.
+#[test]
+fn a_layer_above_the_limit_is_not_exported() {
+    let scene = Scene::new();
+    let push = |size: usize, tag| {
+        let image = ImageBuilder::dockerfile(plugins::echo_wasm());
+        let image = image.layer(Layer::raw("text/markdown", vec![0; size]));
+        image.build().push(&scene.registry, "acme/large", tag);
+    };
+    push(1 << 20, "1");
+    push((1 << 20) + 1, "2");
+    for (tag, expected) in [("1", 0), ("2", 1)] {
+        let host = scene.registry.host();
+        let config = scene.config(&format!(
+            "[[providers]]\nname = \"large\"\npath = \"oci://{host}/acme/large:{tag}\"\n"
+        ));
+        let config = crate::scene::without_verification(&config);
+        let config = config.replacen("[oci]\n", "[oci]\nmax_artifact_size = \"1MiB\"\n", 1);
+        scene.desk.write("plugins.toml", &config);
+        code(&scene.run(&["pull", "large"]), 0);
+        let exported = scene.run(&["cache", "export", &format!("{tag}.tar"), "large"]);
+        code(&exported, expected);
+        let is_told = exported.messages().contains("exceeds a limit");
+        assert_eq!(is_told, expected == 1, "{}", exported.transcript());
+    }
 }
 
 #[test]
