@@ -8,6 +8,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::cache::{CacheCommand, Export, Prune};
+use qmt_plugins::oci_ref::{Platform, manifest};
+
 use crate::command::project_name;
 
 const AFTER_HELP: &str = "\
@@ -117,6 +119,8 @@ pub(crate) enum Command {
     List,
     /// Shows what an image contains and what would be extracted. Nothing is loaded.
     Inspect(Inspect),
+    /// Fetches and verifies an image, and adds it to the config as a plugin.
+    Add(Add),
     /// Resolves and verifies all plugins and writes the lockfile.
     Lock,
     /// Updates plugins to what their tags name now: all of the config, or those named.
@@ -140,6 +144,8 @@ pub(crate) enum Command {
     /// Lists, verifies, prunes, exports and imports what the cache contains.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Checks the config, the cache, the trust root and the registries that the config names.
+    Doctor,
     /// Prints completions for a shell.
     Completions {
         /// The shell.
@@ -153,6 +159,16 @@ pub(crate) struct Targets {
     /// Names of plugins in the config, or references such as `ghcr.io/my-org/my-plugin:1`.
     #[arg(value_name = "NAME|REF")]
     pub(crate) targets: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// The image, such as `ghcr.io/my-org/my-plugin:1`.
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// The plugin's name in the config. Default: the last part of the repository.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
 }
 
 /// The trusted signer for this call, instead of the config's policies.
@@ -237,7 +253,7 @@ pub(crate) struct Publish {
     pub(crate) wasm: Option<PathBuf>,
     /// A shared library and its platform, such as `linux/amd64=libplugin.so`; can be repeated.
     #[arg(long, value_name = NATIVE, value_parser = native)]
-    pub(crate) native: Vec<(String, PathBuf)>,
+    pub(crate) native: Vec<(Platform, PathBuf)>,
     /// An annotation of the image; can be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) annotation: Vec<(String, String)>,
@@ -317,15 +333,26 @@ pub(crate) enum ConfigCommand {
     Path,
 }
 
-fn native(text: &str) -> Result<(String, PathBuf), String> {
-    let wrong = || format!("expected {NATIVE}, such as linux/amd64=libplugin.so");
-    let (platform, file) = text.split_once('=').ok_or_else(wrong)?;
-    let mut parts = platform.splitn(3, '/');
-    let has_two = platform.contains('/') && parts.all(|part| !part.is_empty());
-    if !has_two || file.is_empty() {
-        return Err(wrong());
+fn native(text: &str) -> Result<(Platform, PathBuf), String> {
+    let named = text.split_once('=').filter(|(_, file)| !file.is_empty());
+    let named = named.and_then(|(platform, file)| Some((platform_of(platform)?, file.into())));
+    named.ok_or_else(|| format!("expected {NATIVE}, such as linux/amd64=libplugin.so"))
+}
+
+/// Parses `OS/ARCH[/VARIANT]`.
+fn platform(text: &str) -> Result<Platform, String> {
+    platform_of(text).ok_or_else(|| "expected OS/ARCH[/VARIANT], such as linux/amd64".to_owned())
+}
+
+fn platform_of(text: &str) -> Option<Platform> {
+    let mut parts = text.splitn(3, '/');
+    let (os, architecture, variant) = (parts.next()?, parts.next()?, parts.next());
+    if [Some(os), Some(architecture), variant].contains(&Some("")) {
+        return None;
     }
-    Ok((platform.to_owned(), PathBuf::from(file)))
+    let mut platform = manifest::platform(os, architecture);
+    platform.set_variant(variant.map(str::to_owned));
+    Some(platform)
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -362,6 +389,7 @@ mod tests {
             "linux=x.so",
             "linux/=x.so",
             "/amd64=x.so",
+            "linux/arm/=x.so",
             "linux/amd64=",
             "",
         ] {

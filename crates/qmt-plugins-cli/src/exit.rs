@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::process::ExitCode;
 
+use qmt_plugins::config::ConfigError;
 use qmt_plugins::oci_ref::text::messages;
 use qmt_plugins::verify::report::{Rejection, TrustReport};
 use qmt_plugins::{Error, ErrorKind};
@@ -126,6 +127,15 @@ impl Failure {
                 None,
             ),
         }
+    }
+
+    /// Reports whether what follows the first line of a message are lines for the config, and not an
+    /// excerpt of a file that can't be parsed.
+    pub(crate) fn has_config_lines(&self) -> bool {
+        let Self::Library { error, .. } = self else {
+            return false;
+        };
+        matches!(**error, Error::Config(ConfigError::Contradiction { .. }))
     }
 
     pub(crate) fn hint(&self) -> Option<String> {

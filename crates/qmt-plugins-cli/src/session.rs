@@ -109,6 +109,18 @@ pub(crate) fn require_network(global: &Global, command: &str) -> Result<(), Fail
     )))
 }
 
+/// Refuses a command that changes the lockfile if an option forbids that.
+pub(crate) fn require_lockfile(global: &Global, command: &str) -> Result<(), Failure> {
+    let flag = match (global.frozen, global.locked) {
+        (true, _) => "--frozen",
+        (false, true) => "--locked",
+        (false, false) => return Ok(()),
+    };
+    Err(Failure::usage(format!(
+        "`{command}` changes the lockfile, and `{flag}` forbids it"
+    )))
+}
+
 /// Reads at most `limit` bytes from stdin, on another thread, so that Ctrl-C ends the wait.
 pub(crate) async fn stdin(limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let read = tokio::task::spawn_blocking(move || {

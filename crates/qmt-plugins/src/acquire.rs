@@ -129,9 +129,18 @@ impl PluginHost {
             NativeTrust::Verified
         };
         load::check_allowed(provider, self.config().oci.native, kind, before, trust)?;
-        let record = target.is_configured().then(|| Record {
-            entry: lock_entry(provider, &request, &cached, self.config().oci.native),
-            is_required: cached.verification().first_use() || version != VersionPolicy::Configured,
+        let record = target.is_configured().then(|| {
+            let mut entry = lock_entry(provider, &request, &cached, self.config().oci.native);
+            if cached.is_skipped() {
+                // What was not verified removes no pin, and no time that forbids a rollback.
+                entry.signer.clone_from(&request.pinned_signer);
+                entry.signed_at = self
+                    .in_repository(target, |entry| entry.signed_at)
+                    .flatten();
+            }
+            let is_first = cached.verification().first_use();
+            let is_required = is_first || version != VersionPolicy::Configured;
+            Record { entry, is_required }
         });
         let artifact = PluginArtifact {
             name: target.name().to_owned(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use qmt_artifact::problem::Limit;
-use qmt_artifact::{ArtifactError, ExtractLimits};
+use qmt_artifact::{ArtifactError, ExtractLimits, HostPlatform};
 use qmt_cache::maintenance::TransferReport;
 use qmt_oci_ref::manifest::{Document, ManifestLimits};
 use qmt_oci_ref::{Digest, PinnedReference, Registry};
@@ -11,12 +11,15 @@ use qmt_registry::limits;
 
 use crate::error::Error;
 use crate::host::PluginHost;
+use crate::pipeline;
+use crate::source::PluginSource;
 use crate::target::Target;
 
 impl PluginHost {
     /// Verifies `targets` and writes their images with the signatures into the OCI image layout
-    /// `layout`: a tar archive if its name ends in `.tar`, else a new folder. Of an index, the image
-    /// for this host is exported. Local files and URLs are not images and are left out.
+    /// `layout`: a tar archive if its name ends in `.tar`, else a new folder. Of an index, the images
+    /// for `platforms` are exported; without any, the one for this host. Local files and URLs are not
+    /// images and are left out.
     /// [`FsCache::import`](qmt_cache::FsCache::import) puts a layout into another cache.
     ///
     /// What the cache lacks of an image is fetched, each blob as a whole in memory. None may be larger
@@ -24,31 +27,58 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// As [`Self::fetch_target`], [`Error::Artifact`] if a blob is too large or can't be fetched, and
-    /// [`Error::Cache`] if the layout exists or can't be written.
-    pub async fn export(&self, targets: &[Target], layout: &Path) -> Result<TransferReport, Error> {
+    /// As [`Self::fetch_target`], [`Error::Artifact`] if nothing in an image is for a platform, or if a
+    /// blob is too large or can't be fetched, and [`Error::Cache`] if the layout exists or can't be
+    /// written.
+    pub async fn export(
+        &self,
+        targets: &[Target],
+        platforms: &[HostPlatform],
+        layout: &Path,
+    ) -> Result<TransferReport, Error> {
+        let own = std::slice::from_ref(&self.platform);
+        let platforms = if platforms.is_empty() { own } else { platforms };
         let mut roots = Vec::new();
         for target in targets {
-            let artifact = self.fetch_target(target).await?;
-            let Some(image) = &artifact.image else {
-                continue;
-            };
-            let (context, request) = self.prepare(target)?;
-            let manifest = request.reference.with_digest(image.manifest().clone());
-            let registry = context.registry.storing();
-            let completed = complete(&registry, &manifest, &context.limits).await;
-            completed.map_err(|source| Error::Artifact {
-                plugin: target.name().to_owned(),
-                reference: image.pin().to_string(),
+            let source = target.source();
+            if !matches!(
                 source,
-            })?;
-            roots.push(image.pin().digest().clone());
+                PluginSource::Registry(_) | PluginSource::Layout { .. }
+            ) {
+                continue;
+            }
+            let mut root = None;
+            for platform in platforms {
+                root = Some(self.store(target, platform).await?);
+            }
+            roots.extend(root);
         }
         let exported = self.cache.export(roots, layout).await;
         exported.map_err(|source| Error::Cache {
             plugin: None,
             source,
         })
+    }
+
+    /// Verifies the image of `target` and brings into the cache what it has for `platform`. Returns the
+    /// digest of the image.
+    async fn store(&self, target: &Target, platform: &HostPlatform) -> Result<Digest, Error> {
+        if *platform == self.platform {
+            // As a load: the lockfile is written, and the config must allow the plugin.
+            self.fetch_target(target).await?;
+        }
+        let (mut context, request) = self.prepare_verified(target).await?;
+        context.host = platform.clone();
+        let image = pipeline::run(&context, &request).await?;
+        let manifest = request.reference.with_digest(image.manifest().clone());
+        let registry = context.registry.storing();
+        let completed = complete(&registry, &manifest, &context.limits).await;
+        completed.map_err(|source| Error::Artifact {
+            plugin: target.name().to_owned(),
+            reference: image.pin().to_string(),
+            source,
+        })?;
+        Ok(image.pin().digest().clone())
     }
 }
 

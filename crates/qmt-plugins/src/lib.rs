@@ -44,7 +44,7 @@ pub use self::events::{Event, EventSink, Stage};
 pub use self::host::PluginHost;
 pub use self::lockfile::{LockEntry, LockMode};
 #[cfg(feature = "http")]
-pub use self::login::LoggedOut;
+pub use self::login::{LoggedOut, RegistryAccess};
 pub use self::source::PluginSource;
 pub use self::target::Target;
 

@@ -1,6 +1,6 @@
 //! Credentials for registries, stored where docker stores them.
 
-use qmt_oci_ref::{RegistryError, RegistryHost};
+use qmt_oci_ref::{RegistryError, RegistryErrorKind, RegistryHost};
 use qmt_registry::credentials::{
     Credential, CredentialChain, CredentialOrigin, CredentialStore as _, LoggedIn,
 };
@@ -46,6 +46,28 @@ impl PluginHost {
         Ok(LoggedIn::new(stored, was_checked, overridden_by))
     }
 
+    /// Checks that `registry` answers, with the credential that is stored for it, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Registry`] if it can't be reached, is no registry, or refuses the credential, and
+    /// [`Error::NetworkForbidden`] if the host is offline or frozen.
+    pub async fn check_registry(&self, registry: &RegistryHost) -> Result<RegistryAccess, Error> {
+        self.require_network(registry, "checking")?;
+        let client = self
+            .http_client()
+            .map_err(failed(registry, "setting up the connection to"))?;
+        let origin = CredentialChain::from_environment().source(registry).await;
+        match (client.check_host(registry).await, origin) {
+            (Ok(true), Some(origin)) => Ok(RegistryAccess::LoggedIn(origin)),
+            (Ok(_), _) => Ok(RegistryAccess::Anonymous),
+            (Err(error), None) if error.kind() == RegistryErrorKind::Unauthorized => {
+                Ok(RegistryAccess::LoginRequired)
+            }
+            (Err(error), _) => Err(failed(registry, "checking")(error)),
+        }
+    }
+
     /// Removes the credential of `registry` from docker's file or helper.
     ///
     /// # Errors
@@ -60,6 +82,18 @@ impl PluginHost {
             remaining,
         })
     }
+}
+
+/// How a registry answers, as [`PluginHost::check_registry`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegistryAccess {
+    /// It asked for no credential, or an anonymous one was enough.
+    Anonymous,
+    /// It accepts the credential that is stored there.
+    LoggedIn(CredentialOrigin),
+    /// It requires a credential, and none is stored. Images that everyone may pull can be exempt.
+    LoginRequired,
 }
 
 /// What [`PluginHost::logout`] removed and left.

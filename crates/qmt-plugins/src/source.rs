@@ -185,6 +185,12 @@ impl PluginSource {
             let reference = text.parse::<Reference>();
             // Checked only if parsing fails, because a registry host may be named `oci`.
             let reference = reference.or_else(|error| {
+                let lower = text.to_ascii_lowercase();
+                let web = [HTTPS, HTTP].into_iter().find(|web| lower.starts_with(web));
+                if let Some(rest) = web.and_then(|web| text.get(web.len()..)) {
+                    let meant = text::without_credentials(&format!("{OCI}{rest}")).into_owned();
+                    return Err(SourceError::Misspelled { meant });
+                }
                 check_scheme(text)?;
                 Err(SourceError::from(error))
             });

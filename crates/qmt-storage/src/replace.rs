@@ -29,6 +29,13 @@ impl ReplaceOptions {
         follow_symlink: false,
     };
 
+    /// Gives the new file the Unix mode `mode`, less the umask: that of the old file, for example.
+    #[must_use]
+    pub const fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
     /// Replaces the target of a symbolic link and keeps the link; by default the link is replaced.
     #[must_use]
     pub const fn follow_symlink(mut self) -> Self {

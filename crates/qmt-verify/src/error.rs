@@ -88,6 +88,15 @@ pub enum VerifyError {
         #[source]
         source: Option<BoxError>,
     },
+    /// The network may not be used, and what the last refresh stored is absent or has expired.
+    #[error("the trust root of {origin} is not in the cache, or has expired")]
+    NotStored {
+        /// Where the material comes from.
+        origin: String,
+        /// Why what is stored cannot be used.
+        #[source]
+        source: BoxError,
+    },
     /// A file of keys or trust material that the config names cannot be used.
     #[error("`{}`: {problem}", path.display())]
     File {

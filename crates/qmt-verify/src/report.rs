@@ -219,6 +219,14 @@ impl RejectionCode {
         matches!(self, Self::LeftAside | Self::NotRead)
     }
 
+    /// Whether the policy accepts the signer, and what it requires in addition is not met.
+    pub fn is_condition(self) -> bool {
+        matches!(
+            self,
+            Self::OtherAnnotation | Self::OtherName | Self::TooOld | Self::NotEnough | Self::Demand
+        )
+    }
+
     /// Whether this is about a place, and not about a signature that was found there.
     pub(crate) fn is_note(self) -> bool {
         matches!(

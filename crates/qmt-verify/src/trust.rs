@@ -137,7 +137,7 @@ impl TrustRoot {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::TrustRoot`] if the cache holds no valid trusted root.
+    /// [`VerifyError::NotStored`] if the cache holds no valid trusted root.
     pub async fn from_tuf_cache(
         options: &TufOptions,
         now: SystemTime,

@@ -33,7 +33,7 @@ const TOO_MANY_BLOBS: &str = "its images have more than 16,384 blobs";
 /// Most images of a layout that is imported.
 const IMAGES_MAX: usize = 4_096;
 /// How deep indexes may be within one another.
-const DEPTH_MAX: u32 = 4;
+pub(super) const DEPTH_MAX: u32 = 4;
 
 /// What is imported.
 #[derive(Default)]

@@ -10,9 +10,10 @@ use std::time::SystemTime;
 use qmt_oci_ref::{Descriptor, Digest, manifest};
 use qmt_storage::{LayoutError, LayoutExport, LayoutIndex};
 
+use super::import::{self, DEPTH_MAX};
 use super::paths::file_name;
 use super::store::Store;
-use super::{FsCache, blobs, evidence, import, index, sys};
+use super::{FsCache, blobs, evidence, index, sys};
 use crate::CacheError;
 
 /// The result of an export or import.
@@ -101,29 +102,57 @@ fn export(store: &Store, roots: &[Digest], target: &Path) -> Result<TransferRepo
     Ok(report)
 }
 
-/// The blobs of an image that must be in the cache: of an index, the children that are.
+/// The blobs of an image, which must all be in the cache: of an index, of at least one child.
 fn closure(store: &Store, root: &Digest) -> Result<BTreeSet<Digest>, CacheError> {
     let mut needed = BTreeSet::new();
-    let mut queue = vec![(root.clone(), true)];
-    while let Some((digest, is_image)) = queue.pop() {
+    collect(store, root, root, 1, &mut needed)?;
+    Ok(needed)
+}
+
+/// Adds the blobs that the manifest or index `digest` needs.
+fn collect(
+    store: &Store,
+    root: &Digest,
+    digest: &Digest,
+    depth: u32,
+    needed: &mut BTreeSet<Digest>,
+) -> Result<(), CacheError> {
+    let described = index::describe(store, digest)?;
+    let is_index = described.is_some_and(|found| manifest::is_index(found.media_type()));
+    let children = blobs::children(store, digest)?;
+    let children = children.ok_or_else(|| incomplete(root, digest))?;
+    needed.insert(digest.clone());
+    let mut missing = None;
+    let mut has_child = false;
+    for child in children {
+        let (digest, media_type) = (child.digest(), child.media_type());
         // Configs and layers have no children, even where they look like a manifest: the config of
         // an image by docker has the key `config` too.
-        if !needed.insert(digest.clone()) || !is_image {
-            continue;
-        }
-        let described = index::describe(store, &digest)?;
-        let is_sparse = described.is_some_and(|found| manifest::is_index(found.media_type()));
-        let children = blobs::children(store, &digest)?;
-        let children = children.ok_or_else(|| incomplete(root, &digest))?;
-        for child in children {
-            let (digest, media_type) = (child.digest(), child.media_type());
-            let is_image = manifest::is_index(media_type) || manifest::is_manifest(media_type);
-            if !is_sparse || store.paths.blob(digest).exists() {
-                queue.push((digest.clone(), is_image));
+        let is_image = manifest::is_index(media_type) || manifest::is_manifest(media_type);
+        let mut own = BTreeSet::new();
+        let collected = if !store.paths.blob(digest).exists() || depth > DEPTH_MAX {
+            Err(incomplete(root, digest))
+        } else if is_image {
+            collect(store, root, digest, depth + 1, &mut own)
+        } else {
+            own.insert(digest.clone());
+            Ok(())
+        };
+        match collected {
+            Ok(()) => has_child = true,
+            // The cache need not have an index with all platforms.
+            Err(error @ CacheError::Incomplete { .. }) if is_index => {
+                missing.get_or_insert(error);
+                continue;
             }
+            Err(error) => return Err(error),
         }
+        needed.append(&mut own);
     }
-    Ok(needed)
+    match missing {
+        Some(error) if !has_child => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Adds a blob of the cache. Returns its size in bytes.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use qmt_plugins::config::Span;
+use qmt_plugins::oci_ref::Platform;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
@@ -46,6 +47,9 @@ pub(crate) struct Prune {
 pub(crate) struct Export {
     /// The layout: a new folder, or a file whose name ends in `.tar`.
     pub(crate) layout: PathBuf,
+    /// A platform that the image is for; can be repeated. Default: this machine's.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = super::platform)]
+    pub(crate) platform: Vec<Platform>,
     /// Names of plugins in the config. Default: all of them that are images.
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
+use qmt_plugins::artifact_stage::HostPlatform;
 use qmt_plugins::cache::maintenance::{CacheEntry, PruneOptions, PruneReport, TransferReport};
 use qmt_plugins::oci_ref::Digest;
-use qmt_plugins::{Error, PluginHost};
+use qmt_plugins::{Error, PluginHost, PluginSource, Target};
 use serde_json::json;
 
 use super::{CommandResult, pull};
@@ -39,8 +40,28 @@ pub(crate) async fn cache(
 }
 
 async fn export(host: &PluginHost, output: &Output, options: &Export) -> CommandResult {
-    let targets = pull::named(host, &options.names)?;
-    let exported = host.export(&targets, &options.layout).await?;
+    let mut targets = pull::named(host, &options.names)?;
+    let is_image = |target: &Target| {
+        matches!(
+            target.source(),
+            PluginSource::Registry(_) | PluginSource::Layout { .. }
+        )
+    };
+    if options.names.is_empty() {
+        targets.retain(is_image);
+    }
+    if let Some(target) = targets.iter().find(|target| !is_image(target)) {
+        let (name, source) = (target.name(), target.source());
+        return Err(Failure::usage(format!(
+            "`{name}` is not an image, so it can't be exported: {source}"
+        )));
+    }
+    if targets.is_empty() {
+        return Err(Failure::usage("the config has no image to export"));
+    }
+    let platforms = options.platform.iter().map(HostPlatform::new);
+    let platforms: Vec<HostPlatform> = platforms.collect();
+    let exported = host.export(&targets, &platforms, &options.layout).await?;
     transferred(output, "exported", &exported)
 }
 

@@ -1,7 +1,9 @@
 //! The subcommands, one file each.
 
+mod add;
 mod cache;
 mod config;
+mod doctor;
 mod inspect;
 mod list;
 mod login;
@@ -28,6 +30,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> CommandResult 
     let global = &arguments.global;
     match arguments.command {
         Command::Pull(targets) => pull::pull(global, output, &targets.targets).await,
+        Command::Add(add) => add::add(global, output, &add).await,
         Command::Lock => pull::lock(global, output).await,
         Command::Update(targets) => pull::update(global, output, &targets.targets).await,
         Command::Outdated(targets) => outdated::outdated(global, output, &targets.targets).await,
@@ -43,6 +46,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> CommandResult 
         Command::Trust(command) => trust::trust(global, output, command).await,
         Command::Config(command) => config::config(global, output, command).await,
         Command::Cache(command) => cache::cache(global, output, &command).await,
+        Command::Doctor => doctor::doctor(global, output).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "qmt-plugins", &mut script);

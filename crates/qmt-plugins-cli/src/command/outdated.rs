@@ -1,12 +1,13 @@
 //! `outdated`: the plugins whose tags name another image now than the lockfile records.
 
 use qmt_plugins::inspect::{DigestOrigin, Versions};
-use qmt_plugins::{Error, PluginSource, Target};
+use qmt_plugins::oci_ref::Digest;
+use qmt_plugins::{Error, PluginHost, PluginSource, Target};
 use serde_json::{Value, json};
 
 use super::CommandResult;
 use super::pull;
-use super::verify::verdict;
+use super::verify::{verdict, verdict_of};
 use crate::args::Global;
 use crate::exit::Failure;
 use crate::output::{self, Output};
@@ -28,7 +29,7 @@ pub(crate) async fn outdated(global: &Global, output: &Output, names: &[String])
         );
         let comparison = if is_image {
             let versions = host.verify_versions(target).await;
-            versions.and_then(Comparison::of)
+            versions.and_then(|versions| Comparison::of(versions, locked(&host, target)))
         } else {
             Ok(Comparison::without("no image"))
         };
@@ -55,6 +56,14 @@ pub(crate) async fn outdated(global: &Global, output: &Output, names: &[String])
     }
 }
 
+/// Returns what the lockfile records for the target, unless it is for another reference.
+fn locked(host: &PluginHost, target: &Target) -> Option<Digest> {
+    let reference = target.source().to_string();
+    let entry = host.lock_entry(target.name());
+    let entry = entry.filter(|entry| target.is_configured() && entry.reference == reference);
+    entry.map(|entry| entry.digest)
+}
+
 /// A plugin compared with what its tag names now.
 struct Comparison {
     text: String,
@@ -72,38 +81,30 @@ impl Comparison {
     /// # Errors
     ///
     /// If it is not known what the tag names now.
-    fn of(versions: Versions) -> Result<Self, Error> {
-        let used = versions.used.reference.digest();
-        match (versions.used.origin, versions.current) {
-            (DigestOrigin::Reference, _) => Ok(Self::without("a digest")),
-            (_, Some(Err(error))) => Err(error),
-            (DigestOrigin::Lockfile, None) => Ok(Self {
-                text: format!("up to date, {used}"),
-                fields: json!({ "outdated": false, "locked": used, "current": used }),
-            }),
-            (DigestOrigin::Lockfile, Some(Ok(current))) => Ok(Self {
-                text: format!(
-                    "{used} → {}, {}",
-                    current.reference.digest(),
-                    verdict(&current)
-                ),
-                fields: json!({
-                    "outdated": true,
-                    "locked": used,
-                    "current": current.reference.digest(),
-                    "verified": current.result.is_ok_and(|report| !report.skipped),
-                }),
-            }),
-            (_, current) => {
-                let current = current.transpose()?;
-                let now = current
-                    .as_ref()
-                    .map_or(used, |current| current.reference.digest());
-                Ok(Self {
-                    text: format!("not in the lockfile; the tag names {now}"),
-                    fields: json!({ "outdated": true, "locked": null, "current": now }),
-                })
-            }
+    fn of(versions: Versions, locked: Option<Digest>) -> Result<Self, Error> {
+        let used = versions.used;
+        if used.origin == DigestOrigin::Reference {
+            return Ok(Self::without("a digest"));
         }
+        let current = versions.current.transpose()?;
+        let verdict = current.as_ref().map(|current| verdict(&used, current));
+        let now = current.unwrap_or(used);
+        let digest = now.reference.digest();
+        let verified = now.result.as_ref().is_ok_and(|report| !report.skipped);
+        let verdict = verdict.unwrap_or_else(|| verdict_of(&now));
+        let text = match &locked {
+            None => format!("not in the lockfile; the tag names {digest}, {verdict}"),
+            Some(locked) if locked != digest => format!("{locked} → {digest}, {verdict}"),
+            Some(_) if verified => format!("up to date, {digest}"),
+            Some(_) => format!("up to date, {digest}, {verdict}"),
+        };
+        let outdated = locked.as_ref() != Some(digest);
+        let fields = json!({
+            "outdated": outdated,
+            "locked": locked,
+            "current": digest,
+            "verified": verified,
+        });
+        Ok(Self { text, fields })
     }
 }

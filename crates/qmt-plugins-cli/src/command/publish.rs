@@ -7,7 +7,7 @@ use std::path::Path;
 
 use qmt_plugins::PluginSource;
 use qmt_plugins::config::{Config, scope_of};
-use qmt_plugins::oci_ref::{RegistryHost, manifest, text};
+use qmt_plugins::oci_ref::{RegistryHost, text};
 use qmt_plugins::publish::{PublishRequest, Published};
 use qmt_plugins::verify::KeySigner;
 use serde_json::json;
@@ -46,11 +46,7 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
         request = request.with_wasm(file);
     }
     for (platform, file) in &publish.native {
-        let mut parts = platform.splitn(3, '/').map(str::to_owned);
-        let [os, architecture] = [(); 2].map(|()| parts.next().unwrap_or_default());
-        let mut platform = manifest::platform(&os, &architecture);
-        platform.set_variant(parts.next());
-        request = request.with_native(platform, file);
+        request = request.with_native(platform.clone(), file);
     }
     for (name, value) in annotations(publish)? {
         request = request.with_annotation(name, value);

@@ -47,16 +47,7 @@ pub(crate) async fn lock(global: &Global, output: &Output) -> CommandResult {
 
 /// Updates plugins to what their tags name now.
 pub(crate) async fn update(global: &Global, output: &Output, names: &[String]) -> CommandResult {
-    if global.locked || global.frozen {
-        let flag = if global.frozen {
-            "--frozen"
-        } else {
-            "--locked"
-        };
-        return Err(Failure::usage(format!(
-            "`update` changes the lockfile, and `{flag}` forbids it"
-        )));
-    }
+    session::require_lockfile(global, "update")?;
     let host = session::host(global, output, session::config(global, output)?)?;
     let mut report = Report::default();
     for target in &named(&host, names)? {
@@ -133,7 +124,7 @@ impl Report {
     }
 }
 
-fn describe(name: &str, summary: &ArtifactSummary) -> String {
+pub(super) fn describe(name: &str, summary: &ArtifactSummary) -> String {
     let image = summary.reference.as_ref().map(ToString::to_string);
     let signer = summary
         .signer

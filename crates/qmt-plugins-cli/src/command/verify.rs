@@ -20,6 +20,7 @@ use crate::session;
 pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) -> CommandResult {
     let versions = run(global, output, verify).await?;
     let data = data(&versions);
+    let other = other(&versions);
     let report = match versions.used.result {
         Ok(report) => report,
         Err(error) => {
@@ -27,7 +28,7 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
             if output.is_json() {
                 return Err(output.refusal(data, "", &failure));
             }
-            if let Some(line) = other(versions.current.as_ref()) {
+            if let Some(line) = other {
                 output.note(line);
             }
             return Err(failure);
@@ -35,7 +36,7 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
     };
     let mut rows = proven(&report);
     let used = Some(verified_digest(versions.used.origin).to_owned());
-    let lines = [used, other(versions.current.as_ref())];
+    let lines = [used, other];
     rows.extend(
         lines
             .into_iter()
@@ -63,7 +64,7 @@ pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> Co
             text.push_str(&explained(current));
         }
         Some(Err(_)) => {
-            let line = other(versions.current.as_ref()).unwrap_or_default();
+            let line = other(&versions).unwrap_or_default();
             let _ = writeln!(text, "\n{}", output::paragraph(&line, ""));
         }
     }
@@ -118,7 +119,15 @@ fn data(versions: &Versions) -> Value {
             Ok(_) => of(version),
             Err(error) => with_error(error, of(version)),
         },
-        Err(error) => with_error(error, json!({ "verified": false })),
+        Err(error) => {
+            let unknown = json!({
+                "verified": false,
+                "report": null,
+                "digest": null,
+                "origin": null,
+            });
+            with_error(error, unknown)
+        }
     });
     let mut data = of(&versions.used);
     if let Some(object) = data.as_object_mut() {
@@ -149,13 +158,19 @@ fn verified_digest(origin: DigestOrigin) -> &'static str {
 }
 
 /// Says that the tag names another digest now, or that this is not known.
-fn other(current: Option<&Result<VersionReport, Error>>) -> Option<String> {
-    Some(match current? {
-        Ok(version) => format!(
-            "the tag names another digest now: {}, {}",
-            version.reference.digest(),
-            verdict(version)
-        ),
+fn other(versions: &Versions) -> Option<String> {
+    let Versions { used, current, .. } = versions;
+    Some(match current.as_ref()? {
+        Ok(version) => {
+            let verdict = verdict(used, version);
+            // A refusal of the locked version alone has another remedy than another policy.
+            let next = match (&used.result, &version.result) {
+                (Err(_), Ok(report)) if !report.skipped => "; `qmt-plugins update` moves to it",
+                _ => "",
+            };
+            let digest = version.reference.digest();
+            format!("the tag names another digest now: {digest}, {verdict}{next}")
+        }
         Err(error) => {
             let causes = messages(error).join(": ");
             format!("what the tag names now is not known: {causes}")
@@ -163,11 +178,20 @@ fn other(current: Option<&Result<VersionReport, Error>>) -> Option<String> {
     })
 }
 
-/// Returns a clause that says whether what the tag names now is accepted.
-pub(super) fn verdict(current: &VersionReport) -> &'static str {
-    match &current.result {
-        Ok(report) if !report.skipped => "which is accepted too",
-        Ok(_) => "which is not verified either",
+/// Returns a clause that says whether what the tag names now is accepted, next to the version that is
+/// used.
+pub(super) fn verdict(used: &VersionReport, current: &VersionReport) -> &'static str {
+    match (&used.result, &current.result) {
+        (Ok(_), Ok(report)) if !report.skipped => "which is accepted too",
+        _ => verdict_of(current),
+    }
+}
+
+/// Returns a clause that says whether a version is accepted.
+pub(super) fn verdict_of(version: &VersionReport) -> &'static str {
+    match &version.result {
+        Ok(report) if report.skipped => "which is not verified",
+        Ok(_) => "which is accepted",
         Err(error) if error.kind() == ErrorKind::NotVerified => "which is refused",
         Err(_) => "whose signatures could not be looked up",
     }
@@ -192,7 +216,8 @@ fn explained(version: &VersionReport) -> String {
             let title = "also discovered, and rejected:";
             text.push_str(&explained_places(&report.rejected, title));
             if let Some(line) = &report.config_line {
-                text.push_str("\nthese config lines accept only this signer:\n");
+                let place = in_place_of(&report.scope, &report.subject);
+                let _ = writeln!(text, "\nthese config lines{place} accept only this signer:");
                 text.push_str(&accepting(&report.subject, line));
             }
             text
@@ -227,7 +252,11 @@ fn refused(error: &Error, reference: &str, source: &VerifyError) -> String {
         shown.push(line);
         let signer = rejection.signer.as_ref().map(ToString::to_string);
         let signer = signer.unwrap_or_else(|| "this signer".to_owned());
-        let _ = writeln!(text, "\nthese config lines accept {signer}:");
+        let place = match source {
+            VerifyError::Refused { scope, .. } => in_place_of(scope, reference),
+            _ => String::new(),
+        };
+        let _ = writeln!(text, "\nthese config lines{place} accept {signer}:");
         text.push_str(&accepting(reference, line));
     }
     if let Some(trust) = source.trust_root() {
@@ -272,8 +301,9 @@ fn proven(report: &Report) -> Vec<(String, String)> {
     for (claim, value) in &report.claims {
         row(claim, value.clone());
     }
+    // The signer chose the names.
     for (name, value) in &report.annotations {
-        row(name, value.clone());
+        row("annotation", format!("{name} = {value}"));
     }
     row(
         "signed name",
@@ -298,6 +328,15 @@ fn proven(report: &Report) -> Vec<(String, String)> {
         row("warning", warning.clone());
     }
     rows
+}
+
+/// Says that the config has a policy of the same scope, which can be given once.
+fn in_place_of(applied: &str, image: &str) -> String {
+    if applied == scope_of(image) {
+        format!(", in place of the policy of `{applied}`,")
+    } else {
+        String::new()
+    }
 }
 
 /// Returns config lines that accept a signer for the image's repository.

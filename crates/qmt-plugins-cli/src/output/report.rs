@@ -78,7 +78,7 @@ impl Shown {
         let hint = failure.hint();
         let blocks = blocks.into_iter().filter(|block| !block.is_empty());
         let mut help: Vec<&str> = hint.as_deref().into_iter().chain(blocks).collect();
-        if hint.is_none() && !help.is_empty() {
+        if failure.has_config_lines() && hint.is_none() && !help.is_empty() {
             help.insert(0, "these config lines do that:");
         }
         shown.hint = (!help.is_empty()).then(|| safe(&help.join("\n")));

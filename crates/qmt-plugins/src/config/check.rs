@@ -10,7 +10,7 @@ use std::time::Duration;
 use qmt_artifact::FileRule;
 use qmt_oci_ref::{PluginKind, text};
 
-use super::{Config, ConfigError, NativeRule, OciConfig, ProviderConfig};
+use super::{ByteSize, Config, ConfigError, NativeRule, OciConfig, ProviderConfig, Span};
 use crate::source::PluginSource;
 
 type Check = Result<(), ConfigError>;
@@ -29,6 +29,14 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
     {
         let rule = "the maximum is 15 minutes";
         return Err(ConfigError::contradiction(path, "oci.timeout", rule));
+    }
+    let oci = &config.oci;
+    let max_size = oci.max_artifact_size.map(ByteSize::bytes);
+    for (key, is_zero) in [
+        ("timeout", is_zero(oci.timeout)),
+        ("max_artifact_size", max_size == Some(0)),
+    ] {
+        check_positive(path, &format!("oci.{key}"), is_zero)?;
     }
     let mut names = BTreeSet::new();
     for (index, provider) in config.providers.iter().enumerate() {
@@ -81,6 +89,22 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
     Ok(())
 }
 
+fn is_zero(time: Option<Span>) -> bool {
+    time.is_some_and(|time| time.duration().is_zero())
+}
+
+/// Refuses a limit of zero, which nothing could keep.
+fn check_positive(path: &Path, key: &str, is_zero: bool) -> Check {
+    if is_zero {
+        return Err(ConfigError::contradiction(
+            path,
+            key,
+            "it must be more than 0",
+        ));
+    }
+    Ok(())
+}
+
 /// Returns warnings about signers that probably no certificate names.
 pub(super) fn warnings(oci: &OciConfig) -> Vec<String> {
     identity::warnings(oci)
@@ -112,6 +136,21 @@ fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {
             "path",
             format!("the provider `{}` has no path", provider.name),
         );
+    }
+    let limits = &provider.limits;
+    for (field, is_zero) in [
+        (
+            "memory_max",
+            limits.memory_max.map(ByteSize::bytes) == Some(0),
+        ),
+        ("timeout", is_zero(limits.timeout)),
+        ("fuel", limits.fuel == Some(0)),
+        (
+            "library_max",
+            limits.library_max.map(ByteSize::bytes) == Some(0),
+        ),
+    ] {
+        check_positive(path, &format!("{key}.limits.{field}"), is_zero)?;
     }
     if let Err(error) = PluginSource::parse(&provider.path, provider.sha256.as_deref()) {
         return fail("path", text::messages(&error).join(": "));

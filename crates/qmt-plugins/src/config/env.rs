@@ -7,6 +7,7 @@ use figment::providers::Env;
 use figment::value::{Dict, Tag, Value};
 
 use super::error::ConfigError;
+use super::explain::problem;
 use super::spelling::nearest;
 use super::value::ByteSize;
 use super::{OciConfig, PullPolicy};
@@ -60,7 +61,7 @@ pub(super) fn overlay(
         let changed: Result<OciConfig, _> = Value::from(oci.clone()).deserialize();
         let changed = changed.map_err(|error| ConfigError::VariableValue {
             name: name.clone(),
-            problem: error.kind.to_string(),
+            problem: problem(&error.kind),
         })?;
         if !file.allow_env_override
             && let Some(limit) = exceeded(file, &changed)

@@ -31,6 +31,21 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
+    /// The file can't be written.
+    #[error("the config file {} can't be written", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A plugin can't be added by appending lines to the file.
+    #[error("{}: lines can only be added to a TOML file that has no `providers = [ … ]`", .path.display())]
+    NotAppendable {
+        /// The file.
+        path: PathBuf,
+    },
     /// The extension of the file does not name its format.
     #[error("the config file {} must end in .toml, .json, .yaml or .yml", .path.display())]
     UnknownFormat {
@@ -161,6 +176,9 @@ impl ConfigError {
                 "a minimal config is a file `plugins.toml` with `[[providers]]`, `name = \"…\"` and \
                  `path = \"oci://…\"`; `qmt-plugins config schema` prints all keys",
             ),
+            Self::NotAppendable { .. } => {
+                Some("write the plugin into the file by hand; `qmt-plugins pull` then fetches it")
+            }
             _ => None,
         }
     }

@@ -6,11 +6,19 @@ use std::path::Path;
 use figment::error::{Actual, Error, Kind};
 use figment::value::Value;
 
-use super::ConfigError;
+use serde_json::Value as Json;
+
 use super::spelling::nearest;
+use super::{ConfigError, config_schema};
+
+/// How deeply tables are nested in the schema, with its references.
+const SCHEMA_DEPTH_MAX: u32 = 16;
 
 /// What keys are called elsewhere: by docker, containerd, podman and oras.
-const OTHER_NAMES: [(&str, &str); 6] = [
+const OTHER_NAMES: [(&str, &str); 9] = [
+    ("image", "path"),
+    ("reference", "path"),
+    ("source", "path"),
     ("insecure", "plain_http"),
     ("http", "plain_http"),
     ("ca", "ca_file"),
@@ -43,33 +51,102 @@ pub(super) fn explain(path: &Path, root: &Value, error: &Error) -> ConfigError {
             } else {
                 let mut others = OTHER_NAMES.iter();
                 let other = others.find(|(other, here)| other == name && known.contains(here));
-                let nearest = nearest(name, known.iter().copied());
-                let nearest = other.map(|(_, here)| *here).or(nearest).map(str::to_owned);
+                let same = known.iter().find(|here| here.eq_ignore_ascii_case(name));
+                let here = other.map(|(_, here)| here).or(same);
+                let here = here.map(|here| (*here).to_owned());
+                let nearest = here
+                    .or_else(|| elsewhere(name))
+                    .or_else(|| nearest(name, known.iter().copied()).map(str::to_owned));
                 // Figment's path includes the unknown key.
                 let key = key.unwrap_or_else(|| name.clone());
                 return ConfigError::UnknownKey { path, key, nearest };
             }
         }
-        Kind::UnknownVariant(value, known) => {
-            format!("`{value}` is not supported; use `{}`", known.join("`, `"))
-        }
         Kind::InvalidType(found, expected) => {
-            let last = names.iter().rfind(|name| name.parse::<usize>().is_err());
-            mistyped(found, expected, last.map_or("", String::as_str))
+            let is_toml = path
+                .extension()
+                .is_some_and(|it| it.eq_ignore_ascii_case("toml"));
+            let tables = names.iter().filter(|name| name.parse::<usize>().is_err());
+            let tables: Vec<&str> = tables.map(String::as_str).collect();
+            let table = is_toml.then(|| tables.join("."));
+            mistyped(found, expected, table.as_deref())
         }
-        kind => kind.to_string(),
+        kind => problem(kind),
     };
     ConfigError::Invalid { path, key, message }
 }
 
-/// Says what a value must be instead of what it is. Serde names expected types by their names in
+/// Returns the key with this name in another table, if there is exactly one.
+fn elsewhere(name: &str) -> Option<String> {
+    let schema = config_schema();
+    let mut keys = Vec::new();
+    collect(&schema, &schema, "", 0, &mut keys);
+    let is_named = |key: &&String| key.rsplit('.').next() == Some(name);
+    let mut found = keys.iter().filter(is_named);
+    found.next().filter(|_| found.next().is_none()).cloned()
+}
+
+/// Collects the keys that a schema describes, with dots.
+fn collect(root: &Json, schema: &Json, path: &str, depth: u32, keys: &mut Vec<String>) {
+    if depth > SCHEMA_DEPTH_MAX {
+        return;
+    }
+    let reference = schema["$ref"]
+        .as_str()
+        .and_then(|name| name.strip_prefix('#'));
+    let inner = [
+        reference.and_then(|name| root.pointer(name)),
+        schema.get("items"),
+    ];
+    let choices = ["anyOf", "oneOf", "allOf"];
+    let choices = choices.iter().filter_map(|name| schema[*name].as_array());
+    for inner in inner.into_iter().flatten().chain(choices.flatten()) {
+        collect(root, inner, path, depth + 1, keys);
+    }
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        let key = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
+        collect(root, inner, &key, depth + 1, keys);
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    let table = schema
+        .get("additionalProperties")
+        .filter(|inner| inner.is_object());
+    if let Some(table) = table {
+        collect(root, table, &format!("{path}.\"HOST\""), depth + 1, keys);
+    }
+}
+
+/// Says what is wrong with a value.
+pub(super) fn problem(kind: &Kind) -> String {
+    match kind {
+        Kind::UnknownVariant(value, known) => {
+            format!("`{value}` is not supported; use `{}`", known.join("`, `"))
+        }
+        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            mistyped(found, expected, None)
+        }
+        kind => kind.to_string(),
+    }
+}
+
+/// Says what a value must be instead of what it is; `table` is the name of the table in TOML. Serde names expected types by their names in
 /// Rust.
-fn mistyped(found: &Actual, expected: &str, key: &str) -> String {
+fn mistyped(found: &Actual, expected: &str, table: Option<&str>) -> String {
     let must_be = match (expected, found) {
         ("a sequence", Actual::Map) => {
-            return format!("it must be a list of tables: write `[[{key}]]` in TOML");
+            return match table {
+                Some(table) => format!("it must be a list of tables: write `[[{table}]]`"),
+                None => "it must be a list, and is a table".to_owned(),
+            };
         }
         ("a sequence", _) => "a list",
+        ("u8" | "u16" | "u32" | "u64" | "usize", Actual::Signed(_)) => "a whole number from 0 on",
         ("u8" | "u16" | "u32" | "u64" | "usize", _) => "a whole number, without quotes",
         ("a boolean", _) => "`true` or `false`, without quotes",
         ("a map", _) => "a table",

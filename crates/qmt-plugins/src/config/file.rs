@@ -132,7 +132,7 @@ impl ConfigFile {
 }
 
 /// Reads the file, and returns a warning if users other than this one may change it.
-fn read_text(path: &Path) -> Result<(String, Option<String>), ConfigError> {
+pub(super) fn read_text(path: &Path) -> Result<(String, Option<String>), ConfigError> {
     let read = |source| ConfigError::Read {
         path: path.to_owned(),
         source,

@@ -3,6 +3,7 @@
 //! One file in TOML, JSON or YAML. An unknown key, a wrong type or a contradiction is an error that
 //! names the file, the key and the most similar key.
 
+mod append;
 mod check;
 mod discover;
 mod env;

@@ -194,7 +194,7 @@ fn one() -> usize {
 
 /// One signer: an identity with its issuer, or a key. One signature must meet everything that is
 /// given.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct AuthorityConfig {

@@ -111,6 +111,7 @@ fn trust_paths(config: &mut Config) -> Vec<(String, &mut PathBuf)> {
 ///
 /// The rule that the path breaks.
 pub(crate) fn expand(path: &Path) -> Result<PathBuf, &'static str> {
+    is_no_pem(path)?;
     // What is not Unicode was not written in a config.
     let Some(text) = path.to_str() else {
         return Ok(path.to_owned());
@@ -139,6 +140,14 @@ fn from_url(text: &str) -> PathBuf {
     // `file://relative/path` names a host by the letter of the standard, and a path by intent.
     let rest = text.get(FILE.len()..).unwrap_or_default();
     PathBuf::from(rest.strip_prefix("//").unwrap_or(rest))
+}
+
+/// Refuses a key or certificate in place of the path of its file.
+fn is_no_pem(path: &Path) -> Result<(), &'static str> {
+    if path.to_string_lossy().contains("-----BEGIN ") {
+        return Err("it is the content of a file; write that to a file, and name the file here");
+    }
+    Ok(())
 }
 
 /// Refuses what a shell would replace.

@@ -8,7 +8,7 @@ pub(crate) fn nearest<'a>(
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= name.chars().count().div_ceil(2))
+        .filter(|(distance, _)| *distance <= name.chars().count().div_ceil(3).max(2))
         .min()
         .map(|(_, candidate)| candidate)
 }

@@ -18,6 +18,9 @@ impl Error {
                 "`qmt-plugins update {plugin}` locks the version that the tag names now"
             ));
         }
+        if let Self::Trust(VerifyError::NotStored { .. }) = self {
+            return Some(STORED_TRUST.to_owned());
+        }
         if matches!(self, Self::Trust(_)) && self.kind() == ErrorKind::Network {
             return Some(UNREACHABLE_TRUST.to_owned());
         }
@@ -81,6 +84,11 @@ impl Error {
     }
 }
 
+/// What to do if the network may not be used and no trust root is stored.
+const STORED_TRUST: &str = "run `qmt-plugins trust update` once where the network may be used, or set \
+    `trusted_root` in `[oci]` to a file, or to `embedded` for the trust root of the public Sigstore that is \
+    built in";
+
 /// What to do if the TUF repository of a Sigstore instance can't be reached.
 const UNREACHABLE_TRUST: &str = "is there a network, and does it require a proxy (`HTTPS_PROXY`)? \
     Without a network, set `trusted_root` in `[oci]` to a file, or to `embedded` for the trust root of the \
@@ -113,7 +121,12 @@ pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option
     let mut rejections = source.rejections().iter();
     let first = rejections.clone().find(|one| !one.hint.is_empty())?;
     // A new signer or key is often intended, so the hint shows how to accept it.
+    let is_condition = rejections.clone().any(|one| one.code.is_condition());
     let accepting = rejections.find_map(|one| {
+        // Another signer is not what is missing.
+        if is_condition {
+            return None;
+        }
         let line = one.config_line.as_deref()?;
         let is_key = matches!(
             one.code,

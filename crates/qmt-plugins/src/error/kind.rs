@@ -1,6 +1,8 @@
 //! What an error means to a program.
 
 use qmt_artifact::ArtifactError;
+use qmt_cache::CacheError;
+use qmt_loader::LoadErrorKind;
 use qmt_oci_ref::{RegistryError, RegistryErrorKind};
 use qmt_registry::ClientError;
 use qmt_verify::VerifyError;
@@ -49,6 +51,7 @@ impl Error {
             {
                 ErrorKind::Network
             }
+            Self::Trust(VerifyError::NotStored { .. }) => ErrorKind::NotFound,
             Self::Config(_) | Self::Lockfile(_) | Self::Trust(_) => ErrorKind::Config,
             Self::NetworkForbidden { .. }
             | Self::Pack {
@@ -57,6 +60,14 @@ impl Error {
             } => ErrorKind::Usage,
             Self::UnknownPlugin { .. } | Self::Source { .. } | Self::Offline { .. } => {
                 ErrorKind::NotFound
+            }
+            Self::Cache {
+                source: CacheError::Layout(error),
+                ..
+            } if error.is_missing() => ErrorKind::NotFound,
+            // A right or limit that the config gives.
+            Self::Load { source, .. } if source.kind() == LoadErrorKind::Config => {
+                ErrorKind::Config
             }
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 ErrorKind::NotFound

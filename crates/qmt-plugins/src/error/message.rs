@@ -4,6 +4,7 @@ use std::fmt;
 
 use qmt_artifact::ArtifactError;
 use qmt_oci_ref::text;
+use qmt_verify::VerifyError;
 
 use super::{Error, ErrorKind, kind};
 use crate::config::ConfigError;
@@ -62,6 +63,9 @@ impl fmt::Display for Error {
             Self::Unsigned { plugin, what } => write!(f, "`{plugin}` has no signature: {what}"),
             Self::Trust(_) if self.kind() == ErrorKind::Network => {
                 f.write_str("the trust root can't be fetched")
+            }
+            Self::Trust(VerifyError::NotStored { .. }) => {
+                f.write_str("signatures can't be verified without the trust root")
             }
             Self::Trust(_) => f.write_str("the trust settings of the config can't be used"),
             Self::Rollback {

@@ -43,7 +43,13 @@ pub(super) fn read_entries(path: &Path) -> Result<Read, LockfileError> {
         source,
     };
     let file = match qmt_storage::files::open_regular(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Read::default()),
+        // A link that leads nowhere is not a lockfile that does not exist yet.
+        Err(error)
+            if error.kind() == std::io::ErrorKind::NotFound
+                && std::fs::symlink_metadata(path).is_err() =>
+        {
+            return Ok(Read::default());
+        }
         file => file.map_err(read)?,
     };
     let writers = writers(path, &file.metadata().map_err(read)?);
@@ -98,6 +104,6 @@ pub(super) fn write_entries(path: &Path, entries: &Entries) -> Result<(), Lockfi
     let text = toml::to_string(&document)
         .map_err(|error| write(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?;
     // A lockfile is committed and read like any other text.
-    let options = ReplaceOptions::SHARED;
+    let options = ReplaceOptions::SHARED.follow_symlink();
     replace(path, format!("{HEAD}{text}").as_bytes(), options).map_err(write)
 }

@@ -99,6 +99,44 @@ async fn verification_that_was_skipped_does_not_count_later() {
     assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", messages(&error));
 }
 
+/// A load without verification neither replaces the pinned signer nor its time.
+#[tokio::test]
+async fn verification_that_was_skipped_removes_no_pin() {
+    let scene = Scene::new().await;
+    let config = scene.config_with("pull_policy = \"always\"", "");
+    let careless = scene.config_with(
+        "pull_policy = \"always\"\ninsecure_skip_signature = true",
+        "",
+    );
+    let first = scene.push(&wasm_image(), "1");
+    scene.sign(&first);
+    let host = scene.host(&config);
+    greet(&host, "greeter").await;
+    let entry = |host: &qmt_plugins::PluginHost| host.lock_entry("greeter").unwrap();
+    let pinned = entry(&host);
+    assert!(pinned.signer.is_some() && pinned.signed_at.is_some());
+
+    let image = qmt_testkit::ImageBuilder::dockerfile(qmt_testkit::plugins::echo_wasm()).build();
+    let second = scene.push(&image, "1");
+    scene.sign_as(&second, "mallory@evil.example");
+    let skipping = scene.host(&careless);
+    greet(&skipping, "greeter").await;
+    let skipped = entry(&skipping);
+    assert_eq!(skipped.digest, *second.digest());
+    assert_eq!(
+        (skipped.signer, skipped.signed_at),
+        (pinned.signer, pinned.signed_at)
+    );
+    let verifying = scene.host(&config);
+    for result in [
+        verifying.load("greeter").await.err(),
+        verifying.update("greeter").await.err(),
+    ] {
+        let error = result.unwrap();
+        assert_eq!(error.kind(), ErrorKind::NotVerified, "{}", messages(&error));
+    }
+}
+
 /// Design §5: without a constraint the first signer is pinned, and another one later refused.
 #[tokio::test]
 async fn the_first_signer_is_pinned() {

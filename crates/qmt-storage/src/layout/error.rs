@@ -73,6 +73,19 @@ pub enum LayoutError {
 }
 
 impl LayoutError {
+    /// Reports whether the layout, or a file in it, does not exist.
+    pub fn is_missing(&self) -> bool {
+        let Self::Invalid {
+            source: Some(source),
+            ..
+        } = self
+        else {
+            return false;
+        };
+        let error = source.downcast_ref::<std::io::Error>();
+        error.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    }
+
     pub(super) fn invalid(path: &Path, rule: &'static str) -> Self {
         Self::Invalid {
             path: path.to_owned(),

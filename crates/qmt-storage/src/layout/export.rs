@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use qmt_oci_ref::{Digest, Digester};
 use tempfile::{NamedTempFile, TempDir};
 
-use super::pack::{append, is_archive_name};
+use super::pack::{append, check_name, is_archive_name};
 use super::{INDEX_NAME, LAYOUT_MARKER, LayoutError, LayoutIndex, MARKER_NAME, blob_name};
 use crate::files::sync_folder;
 use crate::replace::{folder_of, persist};
@@ -34,6 +34,7 @@ impl LayoutExport {
     /// [`LayoutError::Invalid`] if the folder exists or can't be written.
     pub fn create(target: &Path) -> Result<Self, LayoutError> {
         let failed = LayoutError::because(target, "it can't be created or written");
+        check_name(target)?;
         let target = std::path::absolute(target).map_err(&failed)?;
         let parent = folder_of(&target);
         let out = if is_archive_name(&target) {

@@ -37,6 +37,11 @@ struct Stamp {
     inode: (u64, u64),
 }
 
+/// The endings of compressed archives.
+const COMPRESSED: [&str; 8] = [
+    ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.xz", ".txz", ".tar.bz2", ".zip",
+];
+
 impl PackedArchive {
     /// Whether `path` is a file, or is absent and named as an archive.
     pub(super) fn is_meant_by(path: &Path) -> bool {
@@ -95,6 +100,18 @@ impl PackedArchive {
         *seen = Stamp::of(&self.path).map_err(&failed)?;
         Ok(())
     }
+}
+
+/// Refuses the name of a compressed archive, which a layout is never written as.
+pub(super) fn check_name(path: &Path) -> Result<(), LayoutError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.to_ascii_lowercase();
+    let mut endings = COMPRESSED.iter();
+    if endings.any(|ending| name.ends_with(ending)) && !path.exists() {
+        let rule = "archives are written without compression; choose a name that ends in `.tar`";
+        return Err(LayoutError::invalid(path, rule));
+    }
+    Ok(())
 }
 
 /// Whether a file of that name is written as an archive.

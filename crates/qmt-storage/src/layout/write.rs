@@ -9,7 +9,7 @@ use qmt_oci_ref::{Descriptor, DigestAlgorithm, Digester, RawManifest, Tag};
 use tempfile::NamedTempFile;
 
 use super::folder::IS_LINK;
-use super::pack::PackedArchive;
+use super::pack::{PackedArchive, check_name};
 use super::{INDEX_NAME, LAYOUT_MARKER, Layout, LayoutError, LayoutIndex, MARKER_NAME, Source};
 use crate::lock::lock_open;
 use crate::replace::persist;
@@ -46,6 +46,7 @@ impl LayoutWriter {
     /// # Errors
     /// [`LayoutError::Invalid`] if there is something else or it can't be written.
     pub fn open(path: &Path) -> Result<Self, LayoutError> {
+        check_name(path)?;
         let (folder, archive) = if PackedArchive::is_meant_by(path) {
             let archive = PackedArchive::unpack(path)?;
             (archive.folder().to_owned(), Some(archive))

@@ -68,7 +68,10 @@ impl Check<'_> {
         Ok(self.accept(primary, others, rejected))
     }
 
-    fn refuse(self) -> VerifyError {
+    fn refuse(mut self) -> VerifyError {
+        // Signatures by accepted signers come first: the error shows the first reason, and a signature
+        // by another signer is not the cause.
+        self.rejected.sort_by_key(|one| !one.code.is_condition());
         VerifyError::Refused {
             subject: Box::new(self.subject.clone()),
             scope: self.scope.to_string(),

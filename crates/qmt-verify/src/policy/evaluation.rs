@@ -240,7 +240,7 @@ fn signer(authority: &Authority, verified: &VerifiedSignature) -> Result<(), Rea
     if !found.is_some_and(|found| rule.identity.accepts(found)) {
         return Err(Reason::OtherIdentity {
             found: found.map(str::to_owned),
-            expected: rule.identity.to_string(),
+            expected: rule.identity.expected(found),
         });
     }
     claims.check(&rule.claims)?;

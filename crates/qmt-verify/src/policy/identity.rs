@@ -85,6 +85,18 @@ impl IdentityRule {
     }
 }
 
+impl IdentityRule {
+    /// Describes what is required in place of the identity `found`.
+    pub(crate) fn expected(&self, found: Option<&str>) -> String {
+        if let (Rule::Matching { pattern, .. }, Some(found)) = (&self.rule, found)
+            && Regex::new(pattern).is_ok_and(|part| part.is_match(found))
+        {
+            return format!("{self}, which must match the whole identity: add `.*`");
+        }
+        self.to_string()
+    }
+}
+
 impl fmt::Display for IdentityRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.rule {

@@ -100,6 +100,11 @@ impl Segment {
     }
 }
 
+/// Whether the first part of a name is a registry, and not a part of a repository of Docker Hub.
+fn is_host(part: &str) -> bool {
+    part.contains(['.', ':']) || part == "localhost"
+}
+
 impl FromStr for Scope {
     type Err = VerifyError;
 
@@ -122,8 +127,17 @@ impl FromStr for Scope {
         // it is read by the grammar of repositories, with a word for each wildcard.
         let parts: Vec<&str> = text.split('/').collect();
         let Some((host, path)) = parts.split_first().filter(|(_, path)| !path.is_empty()) else {
-            let problem = format!("names a registry alone; `{text}/**` covers all of it");
-            return refuse(problem);
+            return refuse(match text {
+                "" => "is empty; `**` covers all images".to_owned(),
+                "*" => "`**` covers all images".to_owned(),
+                host if is_host(host) => {
+                    format!("names a registry alone; `{host}/**` covers all of it")
+                }
+                name => format!(
+                    "`{name}` is not a registry; an image of Docker Hub is \
+                     `docker.io/library/{name}`, and all of an organisation `docker.io/{name}/**`"
+                ),
+            });
         };
         let is_partly_wild = |part: &&&str| part.contains('*') && !matches!(**part, "*" | "**");
         if let Some(part) = parts.iter().find(is_partly_wild) {
@@ -134,8 +148,7 @@ impl FromStr for Scope {
         if parts.iter().rev().skip(1).any(|part| *part == "**") {
             return refuse("`**` can stand only at the end".to_owned());
         }
-        let is_host = *host == "*" || host.contains(['.', ':']) || *host == "localhost";
-        if !is_host {
+        if *host != "*" && !is_host(host) {
             let hint =
                 format!("`{host}` is not a registry; images of Docker Hub are `docker.io/{text}`");
             return refuse(hint);

@@ -104,9 +104,13 @@ impl TufOptions {
         self.cache.join(digest.hex().get(..32).unwrap_or_default())
     }
 
+    fn origin(&self) -> String {
+        format!("TUF repository {}", shown(&self.url))
+    }
+
     fn fail(&self, problem: impl Into<String>, source: Option<BoxError>) -> VerifyError {
         VerifyError::TrustRoot {
-            origin: format!("TUF repository {}", shown(&self.url)),
+            origin: self.origin(),
             problem: problem.into(),
             source,
         }
@@ -162,10 +166,13 @@ pub(super) async fn load(
     let cache = Cache(options.folder());
     let state = cache.state();
     let Some(transport) = transport else {
-        let fetched = offline(options, &state, now).await.map_err(|error| {
-            let problem = "its cache holds no valid trusted root; refresh it";
-            options.fail(problem, Some(error.into()))
-        })?;
+        let fetched =
+            offline(options, &state, now)
+                .await
+                .map_err(|error| VerifyError::NotStored {
+                    origin: options.origin(),
+                    source: error.into(),
+                })?;
         return root_of(options, &fetched, state.refreshed);
     };
     let refreshed = state.refreshed;

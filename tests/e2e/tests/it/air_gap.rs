@@ -1,6 +1,7 @@
 //! `cache export` and `cache import`: plugins carried to a machine without a network.
 
-use qmt_testkit::{ImageBuilder, Layer, plugins};
+use qmt_oci_ref::manifest;
+use qmt_testkit::{Image, ImageBuilder, IndexBuilder, Layer, plugins};
 
 use crate::command::{Answer, Desk};
 use crate::scene::Scene;
@@ -106,4 +107,68 @@ fn an_imported_image_is_verified_when_it_is_loaded() {
     desk.write("plugins.toml", stricter);
     code(&desk.run(&["cache", "import", "bundle.tar"]), 0);
     code(&desk.run(&["run", "greet", "greet", "--offline"]), 3);
+}
+
+/// One layout serves machines of several platforms.
+#[test]
+fn the_images_for_all_named_platforms_are_exported() {
+    let scene = Scene::new();
+    let linux = |architecture| manifest::platform("linux", architecture);
+    let native = |architecture, machine| {
+        ImageBuilder::native(linux(architecture), "plugin.so", library(machine)).build()
+    };
+    let (arm64, riscv64) = (native("arm64", 183), native("riscv64", 243));
+    let wasm = ImageBuilder::wasm(plugins::echo_wasm()).build();
+    let index = IndexBuilder::new().wasm(&wasm);
+    let index = index.platform(&arm64, linux("arm64"));
+    let index = index.platform(&riscv64, linux("riscv64")).build();
+    let root = index.push(&scene.registry, "acme/many", "1");
+    let host = scene.registry.host();
+    let config = scene.config(&format!(
+        "[[providers]]\nname = \"many\"\npath = \"oci://{host}/acme/many:1\"\n"
+    ));
+    let config = crate::scene::without_verification(&config);
+    scene.desk.write("plugins.toml", &config);
+    let own = qmt_artifact::HostPlatform::current();
+    let own = own.platform();
+    let own = format!("{}/{}", own.os(), own.architecture());
+    let has = |layout: &str, image: &Image| {
+        let blobs = scene.desk.path().join(layout).join("blobs/sha256");
+        let digests = image.blobs().iter().map(|(blob, _)| blob.digest());
+        digests
+            .map(|digest| blobs.join(digest.hex()))
+            .all(|path| path.exists())
+    };
+    let export = [
+        "cache",
+        "export",
+        "one",
+        "many",
+        "--platform",
+        "linux/arm64",
+    ];
+    let one = scene.run(&[&export[..], &["--format", "json"]].concat());
+    code(&one, 0);
+    assert_eq!(one.json()["images"], serde_json::json!([root.digest()]));
+    assert!(has("one", &arm64) && !has("one", &wasm) && !has("one", &riscv64));
+    let both = [
+        "cache",
+        "export",
+        "two",
+        "many",
+        "--platform",
+        "linux/riscv64",
+    ];
+    code(&scene.run(&[&both[..], &["--platform", &own]].concat()), 0);
+    assert!(has("two", &wasm) && has("two", &riscv64));
+    let none = scene.run(&["cache", "export", "three", "many", "--platform", "linux"]);
+    code(&none, 2);
+}
+
+/// The head of a shared library for a machine, by its number in ELF.
+fn library(machine: u16) -> Vec<u8> {
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0".to_vec();
+    bytes.extend(machine.to_le_bytes());
+    bytes.extend([0; 5_000]);
+    bytes
 }

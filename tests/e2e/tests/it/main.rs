@@ -8,11 +8,13 @@
     reason = "tests fail by panicking, and say what they skip"
 )]
 
+mod add;
 mod air_gap;
 mod answers;
 mod cases;
 mod command;
 mod coverage;
+mod doctor;
 mod documents;
 mod downstream;
 mod genuine;

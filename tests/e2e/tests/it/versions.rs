@@ -86,7 +86,9 @@ fn a_refused_version_does_not_hide_a_good_one() {
     let answer = scene.with(&config, &["verify", "unsigned"]);
     assert_eq!(answer.code, Some(3), "{}", answer.transcript());
     assert!(
-        answer.messages().contains("which is accepted too"),
+        answer
+            .messages()
+            .contains("which is accepted; `qmt-plugins update` moves to it"),
         "{}",
         answer.transcript()
     );

@@ -176,6 +176,54 @@ async fn an_image_with_an_unreadable_manifest_is_not_exported() {
     }
 }
 
+/// The manifest of another platform can be in the cache without its layers, such as after a pull for
+/// another kind of plugin.
+#[tokio::test]
+async fn a_platform_of_which_a_part_is_missing_is_not_exported() {
+    let bed = Bed::new();
+    let image = |layer: &Descriptor| {
+        serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": oci::OCI_MANIFEST,
+            "config": layer,
+            "layers": [layer],
+        })
+        .to_string()
+    };
+    let (layer, absent) = (blob("a/layer", CONTENT), blob("a/layer", b"not pulled"));
+    let images = [image(&layer), image(&absent)];
+    let children = images
+        .each_ref()
+        .map(|image| blob(oci::OCI_MANIFEST, image.as_bytes()));
+    let put = async |descriptor: &Descriptor, content: &[u8]| {
+        let content = Bytes::copy_from_slice(content);
+        bed.cache.put_bytes(descriptor, content).await.unwrap();
+    };
+    put(&layer, CONTENT).await;
+    for (child, image) in children.iter().zip(&images) {
+        put(child, image.as_bytes()).await;
+    }
+    let out = scratch();
+    for (listed, is_exported) in [(&children[..], true), (&children[1..], false)] {
+        let index = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": oci::OCI_INDEX,
+            "manifests": listed,
+        })
+        .to_string();
+        let root = blob(oci::OCI_INDEX, index.as_bytes());
+        put(&root, index.as_bytes()).await;
+        let target = out.path().join(is_exported.to_string());
+        match bed.cache.export(vec![root.digest().clone()], &target).await {
+            Ok(report) => assert_eq!((report.blobs, is_exported), (3, true)),
+            Err(CacheError::Incomplete { missing, .. }) => {
+                assert_eq!((&missing, is_exported), (absent.digest(), false));
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_export_replaces_no_folder() {
     let (bed, root) = filled().await;

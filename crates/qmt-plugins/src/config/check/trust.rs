@@ -141,8 +141,16 @@ fn check_policies(path: &Path, oci: &OciConfig) -> Check {
             let is_new =
                 file.is_none_or(|file| keys.insert(file.strip_prefix(".").unwrap_or(file)));
             if policy.require > 1 && !is_new {
-                let key = format!("oci.{key}.any_of[{place}]");
+                let key = format!("{key}.any_of[{place}]");
                 return fail(path, &key, "the same key is given twice, and counts once");
+            }
+            if policy.require > 1 && policy.any_of.iter().take(place).any(|one| one == authority) {
+                let key = format!("{key}.any_of[{place}]");
+                return fail(
+                    path,
+                    &key,
+                    "the same signer is given twice, and counts once",
+                );
             }
             check_authority(path, &format!("oci.{key}.any_of[{place}]"), authority)?;
         }

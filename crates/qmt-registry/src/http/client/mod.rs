@@ -85,6 +85,19 @@ impl HttpRegistry {
         Ok(check.await?)
     }
 
+    /// Checks that `host` answers as a registry, with the credential that is stored for it, if there
+    /// is one. Returns whether the registry asked for a credential.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Login`] where it does not accept the credential, or requires one that is not
+    /// stored, and the network's errors.
+    pub async fn check_host(&self, host: &RegistryHost) -> Result<bool, RegistryError> {
+        let endpoint = self.inner.endpoint(host)?;
+        let auth = &self.inner.auth;
+        Ok(self.inner.run(auth, &endpoint, Operation::log_in).await?)
+    }
+
     /// Downloads the whole file at `url`, at most `limit` bytes. The rules of time, retries,
     /// redirects and addresses are those of registries; credentials are never sent.
     ///

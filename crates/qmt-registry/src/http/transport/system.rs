@@ -1,5 +1,6 @@
 //! Certificates and verifiers of the operating system.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::Error;
@@ -8,9 +9,20 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::certificate::Trusted;
 
+/// The variables of OpenSSL. Where one is set, the system's certificates are not read.
+const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// Returns the first variable that names other certificates than the system's, and its value. An
+/// empty one counts as not set, as in programs that use Go's library.
+pub(super) fn variable() -> Option<(&'static str, PathBuf)> {
+    let set = VARIABLES.into_iter();
+    let mut set = set.filter_map(|name| Some((name, PathBuf::from(std::env::var_os(name)?))));
+    set.find(|(_, value)| !value.as_os_str().is_empty())
+}
+
 /// Reads the certificates that the system, or `SSL_CERT_FILE` and `SSL_CERT_DIR`, trust.
 pub(super) fn certificates() -> Vec<Trusted> {
-    let found = rustls_native_certs::load_native_certs();
+    let found = list();
     for error in found.errors {
         tracing::debug!("reading the system's certificates: {error}");
     }
@@ -31,6 +43,11 @@ pub(super) struct Chain<'a> {
     pub(super) now: UnixTime,
 }
 
+#[cfg(all(unix, not(target_os = "android"), not(target_vendor = "apple")))]
+use self::platform::list;
+#[cfg(not(all(unix, not(target_os = "android"), not(target_vendor = "apple"))))]
+use rustls_native_certs::load_native_certs as list;
+
 pub(super) use self::platform::Verifier;
 
 /// Elsewhere, the system is a file of certificates, which webpki checks.
@@ -39,6 +56,7 @@ mod platform {
     use rustls::RootCertStore;
     use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
     use rustls::server::ParsedCertificate;
+    use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 
     use super::{Arc, Chain, CryptoProvider, Error, Trusted};
 
@@ -46,6 +64,18 @@ mod platform {
     pub(in super::super) struct Verifier {
         roots: RootCertStore,
         provider: Arc<CryptoProvider>,
+    }
+
+    /// Reads the list. The library takes an empty variable for the path of a file.
+    pub(super) fn list() -> CertificateResult {
+        let mut variables = super::VARIABLES.iter();
+        let is_set = variables.any(|name| std::env::var_os(name).is_some());
+        if !is_set || super::variable().is_some() {
+            return load_native_certs();
+        }
+        let found = openssl_probe::probe();
+        let folder = found.cert_dir.first().filter(|_| found.cert_file.is_none());
+        load_certs_from_paths(found.cert_file.as_deref(), folder.map(|path| &**path))
     }
 
     impl Verifier {

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::certificate::Trusted;
 use super::explain::tls;
 use super::options::HostOptions;
+use super::system;
 use super::verifier::ServerVerifier;
 use crate::error::{BoxError, ClientError, TlsError};
 
@@ -108,11 +109,8 @@ impl TlsFiles {
     }
 }
 
-/// The variables are those of OpenSSL; where one is set, the system's certificates are not read.
 fn no_authorities(host: &RegistryHost) -> TlsError {
-    let mut variables = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter();
-    let variable = variables.find_map(|name| Some((name, std::env::var_os(name)?.into())));
-    let host = host.clone();
+    let (host, variable) = (host.clone(), system::variable());
     TlsError::NoAuthorities { host, variable }
 }
 

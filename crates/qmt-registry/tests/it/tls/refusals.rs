@@ -1,7 +1,7 @@
 //! Why there is no TLS connection: alerts of servers, and certificates that are not accepted.
 
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use qmt_testkit::{Cut, Fault};
@@ -125,22 +125,31 @@ fn missing_authorities_are_reported_with_the_variable() {
         println!("\noutcome: {error}; {:?}; {hint}", error.kind());
         return;
     }
+    let outcome = |file: Option<&Path>| {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args([
+            "--exact",
+            "tls::refusals::missing_authorities_are_reported_with_the_variable",
+        ]);
+        command.arg("--nocapture").env(ASKED, "127.0.0.1:9");
+        command
+            .env_remove("SSL_CERT_FILE")
+            .env_remove("SSL_CERT_DIR");
+        if let Some(file) = file {
+            command.env("SSL_CERT_FILE", file);
+        }
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let outcome = text.lines().find(|line| line.starts_with("outcome: "));
+        outcome.unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    // An empty variable names no file.
+    assert_eq!(outcome(Some(Path::new(""))), outcome(None));
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty.pem");
     std::fs::write(&empty, "").unwrap();
     for file in [empty, folder.path().join("missing.pem")] {
-        let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "tls::refusals::missing_authorities_are_reported_with_the_variable",
-            ])
-            .arg("--nocapture")
-            .env(ASKED, "127.0.0.1:9")
-            .env("SSL_CERT_FILE", &file)
-            .env_remove("SSL_CERT_DIR")
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = outcome(Some(&file));
         for words in [
             "outcome: there are no CA certificates in",
             file.to_str().unwrap(),

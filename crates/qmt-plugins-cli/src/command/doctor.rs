@@ -1,0 +1,144 @@
+//! `doctor`: whether this machine has what the plugins of the config require.
+
+use std::collections::BTreeSet;
+use std::env::consts::{ARCH, OS};
+
+use qmt_plugins::oci_ref::RegistryHost;
+use qmt_plugins::{Error, PluginHost, PluginSource, RegistryAccess, Target};
+use serde_json::{Value, json};
+
+use super::CommandResult;
+use crate::args::Global;
+use crate::exit::Failure;
+use crate::output::{self, Output};
+use crate::session;
+
+/// Checks everything that does not depend on a single image. Without a config, what is there by
+/// default is checked. Offline, registries are not asked.
+pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
+    let file = session::config_or_default(global, output)?;
+    let path = file.path().display().to_string();
+    let host = session::host_without_cache(global, output, file)?;
+    let mut report = Report::default();
+    report.add("platform", Ok(format!("{OS}, {ARCH}")), output);
+    let count = host.config().providers.len();
+    let checked = host.check().await.map(|warnings| {
+        report.warnings.extend(warnings);
+        format!("{path}, {count} plugins")
+    });
+    report.add("config", checked, output);
+    report.add("lockfile", Ok(lockfile(&host)), output);
+    report.add("cache", cache(&host).await, output);
+    let trusted = trust(&host, &mut report.warnings).await;
+    report.add("trust root", trusted, output);
+    for registry in registries(&host) {
+        let found = if global.offline || global.frozen {
+            Ok("not asked, because the network is forbidden".to_owned())
+        } else {
+            host.check_registry(&registry)
+                .await
+                .map(|access| shown(&registry, &access))
+        };
+        report.add(registry.as_str(), found, output);
+    }
+    report.end(output)
+}
+
+fn lockfile(host: &PluginHost) -> String {
+    let providers = host.config().providers.iter();
+    let entries = providers.filter_map(|provider| host.lock_entry(&provider.name));
+    format!("{} of the plugins are in it", entries.count())
+}
+
+async fn cache(host: &PluginHost) -> Result<String, Error> {
+    let path = host.cache().path().display().to_string();
+    let listed = host.cache().list().await.map_err(|source| Error::Cache {
+        plugin: None,
+        source,
+    })?;
+    Ok(format!("{path}, {} plugins", listed.len()))
+}
+
+/// Reads the trust root, and refreshes it if it is due.
+async fn trust(host: &PluginHost, warnings: &mut Vec<String>) -> Result<String, Error> {
+    if host.config().oci.insecure_skip_signature {
+        return Ok("not used, because `insecure_skip_signature` is set".to_owned());
+    }
+    let summary = host.trust_summary(false).await?;
+    warnings.extend(summary.warnings);
+    let root = summary.root;
+    let version = root.version.map(|version| format!(", version {version}"));
+    Ok(format!("{}{}", root.source, version.unwrap_or_default()))
+}
+
+/// The registries of the plugins, and the mirrors that the config names for them.
+fn registries(host: &PluginHost) -> BTreeSet<RegistryHost> {
+    let config = host.config();
+    let targets = config.providers.iter().filter_map(|provider| {
+        let target = Target::named(config, &provider.name).ok()?;
+        match target.source() {
+            PluginSource::Registry(reference) => Some(reference.repository().host().clone()),
+            _ => None,
+        }
+    });
+    let used: BTreeSet<RegistryHost> = targets.collect();
+    let tables = config.registries.iter();
+    let mirrors = tables
+        .filter(|(name, _)| {
+            name.parse()
+                .is_ok_and(|name: RegistryHost| used.contains(&name))
+        })
+        .flat_map(|(_, table)| &table.mirrors)
+        .filter_map(|mirror| mirror.split('/').next()?.parse().ok());
+    let mirrors: Vec<RegistryHost> = mirrors.collect();
+    used.into_iter().chain(mirrors).collect()
+}
+
+fn shown(registry: &RegistryHost, access: &RegistryAccess) -> String {
+    match access {
+        RegistryAccess::Anonymous => "answers without a login".to_owned(),
+        RegistryAccess::LoggedIn(origin) => format!("accepts the credential in {origin}"),
+        _ => format!("answers; for private images it requires `qmt-plugins login {registry}`"),
+    }
+}
+
+/// Collects the checks.
+#[derive(Default)]
+struct Report {
+    rows: Vec<(String, String)>,
+    data: Vec<Value>,
+    warnings: Vec<String>,
+    failed: Option<Failure>,
+}
+
+impl Report {
+    fn add(&mut self, name: &str, found: Result<String, Error>, output: &Output) {
+        match found {
+            Ok(text) => {
+                self.data
+                    .push(json!({ "name": name, "ok": true, "detail": text }));
+                self.rows.push((name.to_owned(), text));
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                output.partial_failure(&failure);
+                self.data
+                    .push(json!({ "name": name, "ok": false, "error": failure.data() }));
+                self.rows.push((name.to_owned(), "failed".to_owned()));
+                self.failed = Some(failure);
+            }
+        }
+    }
+
+    fn end(self, output: &Output) -> CommandResult {
+        for warning in &self.warnings {
+            output.note(format!("warning: {warning}"));
+        }
+        let data = json!({ "checks": self.data, "warnings": self.warnings });
+        let text = output::table(&self.rows);
+        match self.failed {
+            None => output.result(&data, &text),
+            Some(failure) => Err(output.refusal(data, &text, &failure)),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `doctor`: a machine that has everything, and machines that lack something.
+
+use qmt_testkit::{Auth, FakeRegistry};
+use serde_json::Value;
+
+use crate::command::{Answer, Desk};
+use crate::scene::Scene;
+
+fn check(answer: &Answer, name: &str) -> Value {
+    let json = answer.json();
+    let checks = json["checks"].as_array().unwrap().iter();
+    let found = checks.filter(|check| check["name"] == name);
+    let found: Vec<_> = found.collect();
+    assert_eq!(found.len(), 1, "{json:#}");
+    found[0].clone()
+}
+
+#[test]
+fn a_machine_that_has_everything() {
+    let scene = Scene::new();
+    scene.run(&["pull", "greet"]);
+    let answer = scene.run(&["doctor", "--format", "json"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    for (name, words) in [
+        ("config", "plugins.toml, 2 plugins"),
+        ("lockfile", "1 of the plugins"),
+        ("cache", ", 1 plugins"),
+        ("trust root", "trusted_root.json"),
+        (scene.registry.host().as_str(), "answers without a login"),
+    ] {
+        let check = check(&answer, name);
+        assert_eq!(check["ok"], true, "{check}");
+        let detail = check["detail"].as_str().unwrap();
+        assert!(detail.contains(words), "{check}");
+    }
+    let offline = scene.run(&["doctor", "--offline"]);
+    assert_eq!(offline.code, Some(0), "{}", offline.transcript());
+    assert!(offline.stdout.contains("not asked"), "{}", offline.stdout);
+}
+
+#[test]
+fn one_failed_check_does_not_end_the_others() {
+    let scene = Scene::new();
+    let host = scene.registry.host().to_string();
+    std::fs::remove_file(scene.desk.path().join("trusted_root.json")).unwrap();
+    drop(scene.registry);
+    let answer = scene.desk.run(&["doctor", "--format", "json"]);
+    assert_eq!(answer.code, Some(5), "{}", answer.transcript());
+    assert_eq!(check(&answer, "cache")["ok"], true);
+    for (name, kind) in [
+        ("config", "config"),
+        ("trust root", "config"),
+        (&*host, "network"),
+    ] {
+        let check = check(&answer, name);
+        assert_eq!(check["ok"], false, "{check}");
+        assert_eq!(check["error"]["kind"], kind, "{check}");
+    }
+}
+
+#[test]
+fn a_registry_that_requires_a_login_is_no_failure() {
+    let auth = Auth::basic("me", "secret");
+    let registry = FakeRegistry::builder().auth(auth).start().unwrap();
+    let (desk, host) = (Desk::new(), registry.host().to_string());
+    let config = format!(
+        "[oci]\ninsecure_skip_signature = true\ncache_dir = \"cache\"\n\
+         [registries.\"{host}\"]\nplain_http = true\n\
+         [[providers]]\nname = \"p\"\npath = \"oci://{host}/a/b:1\"\n"
+    );
+    desk.write("plugins.toml", config);
+    let doctor = || desk.run(&["doctor", "--format", "json"]);
+    let required = doctor();
+    assert_eq!(required.code, Some(0), "{}", required.transcript());
+    let detail = check(&required, &host)["detail"].to_string();
+    assert!(
+        detail.contains(&format!("qmt-plugins login {host}")),
+        "{detail}"
+    );
+    let login = ["login", "--password-stdin", "-u", "me", &host];
+    let login = desk.run_fed(&login, b"secret");
+    assert_eq!(login.code, Some(0), "{}", login.transcript());
+    let accepted = check(&doctor(), &host)["detail"].to_string();
+    assert!(accepted.contains("accepts the credential in"), "{accepted}");
+}
