@@ -28,5 +28,7 @@ pub use self::record::Record;
 /// Listing, verifying, pruning and transferring a cache: arguments and results of methods of
 /// [`FsCache`].
 pub mod maintenance {
-    pub use crate::fs::{CacheEntry, PruneOptions, PruneReport, TransferReport, VerifyReport};
+    pub use crate::fs::{
+        CacheEntry, MergeEvidence, PruneOptions, PruneReport, TransferReport, VerifyReport,
+    };
 }

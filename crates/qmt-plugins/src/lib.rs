@@ -19,6 +19,7 @@ mod export;
 mod host;
 #[cfg(feature = "http")]
 mod http_client;
+mod import;
 pub mod inspect;
 mod loaders;
 mod local;
@@ -42,6 +43,7 @@ pub use self::builder::PluginHostBuilder;
 pub use self::error::{Error, ErrorKind};
 pub use self::events::{Event, EventSink, Stage};
 pub use self::host::PluginHost;
+pub use self::import::{ImportReport, KeptTag};
 pub use self::lockfile::{LockEntry, LockMode};
 #[cfg(feature = "http")]
 pub use self::login::{LoggedOut, RegistryAccess};

@@ -163,6 +163,23 @@ impl Evidence {
         serde_json::to_vec(self).map_err(|error| unusable(error.to_string()))
     }
 
+    /// Adds what `other` has and this evidence lacks, as far as the limits allow. Nothing is removed.
+    #[must_use]
+    pub fn merged_with(mut self, other: Self) -> Self {
+        if self.subject != other.subject {
+            return self;
+        }
+        for item in other.items {
+            if !self.items.contains(&item) {
+                self.items.push(item);
+                if self.check_limits().is_err() {
+                    self.items.pop();
+                }
+            }
+        }
+        self
+    }
+
     /// Checks the limits that discovery keeps.
     fn check_limits(&self) -> Result<(), VerifyError> {
         let items = &self.items;

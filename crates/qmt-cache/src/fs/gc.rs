@@ -14,7 +14,7 @@ use qmt_oci_ref::{Descriptor, Digest};
 use super::inspect::{self, CacheEntry};
 use super::paths::parse_file_name;
 use super::store::Store;
-use super::{FsCache, blobs, index, lock, refs, sys};
+use super::{FsCache, blobs, imported, index, lock, refs, sys};
 use crate::{CacheError, Record};
 
 /// How old work in progress must be where locks don't show whether it is in use.
@@ -98,6 +98,9 @@ fn prune(
 ) -> Result<PruneReport, CacheError> {
     let mut report = PruneReport::default();
     let mut entries = inspect::list(store)?;
+    let used = entries.iter().map(|entry| entry.record.root().clone());
+    let mut keep = imported::keep(store, &used.collect(), options, now)?;
+    keep.extend(options.keep.iter().cloned());
     entries.sort_by_key(|entry| entry.last_used.map(|used| used.min(now)));
     let mut total = total_size(store, &entries)?;
     let max_size = options.max_size.or(store.options.max_size);
@@ -123,7 +126,7 @@ fn prune(
             left.push(entry);
         }
     }
-    drop_orphans(store, &left, options, now, &mut report)?;
+    drop_orphans(store, &left, &keep, now, &mut report)?;
     drop_litter(store, now, &mut report)?;
     drop_unfinished(store, now, &mut report)?;
     Ok(report)
@@ -150,11 +153,11 @@ fn evict(store: &Store, entry: &CacheEntry) -> Result<bool, CacheError> {
 fn drop_orphans(
     store: &Store,
     left: &[CacheEntry],
-    options: &PruneOptions,
+    keep: &BTreeSet<Digest>,
     now: SystemTime,
     report: &mut PruneReport,
 ) -> Result<(), CacheError> {
-    let needed = needed_blobs(store, left, &options.keep)?;
+    let needed = needed_blobs(store, left, keep)?;
     for digest in inspect::blob_digests(store)? {
         let path = store.paths.blob(&digest);
         if needed.contains(&digest) || !is_older(&path, ORPHAN_AGE, now) {
@@ -302,7 +305,7 @@ fn age(used: Option<SystemTime>, now: SystemTime) -> Duration {
         .unwrap_or_default()
 }
 
-fn is_older(path: &Path, limit: Duration, now: SystemTime) -> bool {
+pub(super) fn is_older(path: &Path, limit: Duration, now: SystemTime) -> bool {
     let modified = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
     age(modified.ok(), now) >= limit
 }

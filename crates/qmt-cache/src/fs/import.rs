@@ -16,9 +16,9 @@ use tempfile::TempDir;
 
 use super::paths::file_name;
 use super::store::Store;
-use super::transfer::TransferReport;
+use super::transfer::{MergeEvidence, TransferReport};
 use super::write::Appender;
-use super::{evidence, folder, index, refs};
+use super::{evidence, folder, imported, index, refs};
 use crate::CacheError;
 
 /// The largest manifest that is read, in bytes.
@@ -40,6 +40,8 @@ pub(super) const DEPTH_MAX: u32 = 4;
 struct Plan {
     /// The images that are complete, in their order.
     images: Vec<Descriptor>,
+    /// The images that are not.
+    incomplete: Vec<Digest>,
     /// The blobs that they need, and their sizes.
     blobs: BTreeMap<Digest, u64>,
     /// The size of the blobs, and of the signature material once that is staged.
@@ -56,6 +58,7 @@ pub(super) fn import(
     store: &Store,
     source: &Path,
     now: SystemTime,
+    merge: &MergeEvidence,
 ) -> Result<TransferReport, CacheError> {
     let layout = Layout::open(source)?;
     let mut plan = Plan::of(&layout)?;
@@ -66,13 +69,15 @@ pub(super) fn import(
     let mut report = TransferReport {
         blobs: plan.blobs.len(),
         bytes: plan.bytes,
-        signatures: stage_evidence(store, &layout, &mut plan, &mut staged)?,
+        signatures: stage_evidence(store, &layout, &mut plan, &mut staged, merge)?,
+        incomplete: std::mem::take(&mut plan.incomplete),
         ..TransferReport::default()
     };
     staged.place(store)?;
     for image in &plan.images {
-        list(store, &plan, image, now)?;
+        report.other_tags.extend(list(store, &plan, image, now)?);
         if !report.images.contains(image.digest()) {
+            imported::note(store, image.digest())?;
             report.images.push(image.digest().clone());
         }
     }
@@ -97,7 +102,7 @@ impl Plan {
                 plan.images.push(image.clone());
                 plan.check(layout)?;
             } else {
-                tracing::warn!(%digest, "the layout lacks a part of an image, which is not imported");
+                plan.incomplete.push(digest.clone());
             }
         }
         Ok(plan)
@@ -295,6 +300,7 @@ fn stage_evidence(
     layout: &Layout,
     plan: &mut Plan,
     staged: &mut Staged,
+    merge: &MergeEvidence,
 ) -> Result<usize, CacheError> {
     let subjects: BTreeSet<_> = plan
         .images
@@ -310,28 +316,50 @@ fn stage_evidence(
         plan.bytes = plan.bytes.saturating_add(file.size());
         plan.check_bytes(layout)?;
         let content = file.read_all(evidence::FILE_MAX)?;
-        if evidence::open(&subject, &content).is_none() {
+        let Some(content) = evidence::open(&subject, &content) else {
             continue;
+        };
+        let stored = evidence::get(store, &subject)?;
+        let merged = merge(&subject, stored.as_deref(), content);
+        if stored.is_some() || merged.is_some() {
+            count += 1;
         }
-        let mut out = staged.create(store, store.paths.evidence(&subject))?;
-        let written = io::Write::write_all(&mut out, &content);
-        written.map_err(CacheError::io("copy from", layout.path()))?;
-        out.seal()?;
-        count += 1;
+        let merged = merged.filter(|merged| merged.len() as u64 <= evidence::EVIDENCE_MAX);
+        if let Some(merged) = merged {
+            let mut out = staged.create(store, store.paths.evidence(&subject))?;
+            let written = io::Write::write_all(&mut out, &evidence::seal(&subject, &merged));
+            written.map_err(CacheError::io("copy from", layout.path()))?;
+            out.seal()?;
+        }
     }
     Ok(count)
 }
 
-/// Lists an image, whose blobs are in the cache by now.
-fn list(store: &Store, plan: &Plan, image: &Descriptor, now: SystemTime) -> Result<(), CacheError> {
+/// Lists an image, whose blobs are in the cache by now. Returns its tag if that names another image.
+fn list(
+    store: &Store,
+    plan: &Plan,
+    image: &Descriptor,
+    now: SystemTime,
+) -> Result<Option<(Reference, Digest)>, CacheError> {
     let (digest, name) = (image.digest(), LayoutIndex::name_of(image));
     let name = name.filter(|_| !plan.is_ambiguous(image));
     // A whole reference is a tag of this cache; a tag alone says nothing about a registry.
     let whole = name.filter(|name| name.contains('/'));
     match whole.map(str::parse::<Reference>) {
-        Some(Ok(reference)) => refs::set(store, &reference, digest, now),
-        _ => index::add(store, digest, name).map(drop),
+        Some(Ok(reference)) => {
+            let known = refs::get(store, &reference)?;
+            if known.is_some_and(|(known, _)| known != *digest) {
+                index::add(store, digest, None)?;
+                return Ok(Some((reference, digest.clone())));
+            }
+            refs::set(store, &reference, digest, now)?;
+        }
+        _ => {
+            index::add(store, digest, name)?;
+        }
     }
+    Ok(None)
 }
 
 fn too_many(layout: &Layout, rule: &'static str) -> CacheError {

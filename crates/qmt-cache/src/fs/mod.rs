@@ -15,6 +15,7 @@ mod evidence;
 pub(crate) mod folder;
 mod gc;
 mod import;
+mod imported;
 mod index;
 mod inspect;
 mod lock;
@@ -44,7 +45,7 @@ pub use self::options::{CacheEvent, CacheOptions};
 pub use self::partial::PartialBlob;
 pub use self::staging::Staging;
 pub(crate) use self::store::Store;
-pub use self::transfer::TransferReport;
+pub use self::transfer::{MergeEvidence, TransferReport};
 use crate::CacheError;
 use sys::Sys;
 

@@ -86,6 +86,11 @@ impl Paths {
         self.root.join("refs").join(format!("{}.json", key.hex()))
     }
 
+    /// Made by the first import, because a cache that can only be read has none.
+    pub(crate) fn imported(&self) -> PathBuf {
+        self.root.join("imported")
+    }
+
     pub(crate) fn signatures(&self) -> PathBuf {
         self.root.join("signatures")
     }

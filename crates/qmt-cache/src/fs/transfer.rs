@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use qmt_oci_ref::{Descriptor, Digest, manifest};
+use qmt_oci_ref::{Descriptor, Digest, Reference, manifest};
 use qmt_storage::{LayoutError, LayoutExport, LayoutIndex};
 
 use super::import::{self, DEPTH_MAX};
@@ -28,7 +29,16 @@ pub struct TransferReport {
     pub bytes: u64,
     /// The number of images with signature material.
     pub signatures: usize,
+    /// Of an import: the images that were left out, because the layout lacks a part of them.
+    pub incomplete: Vec<Digest>,
+    /// Of an import: the tags that name another image in this cache, and the image that the layout
+    /// names. They were left as they are; [`Cache::set_ref`](crate::Cache::set_ref) moves one.
+    pub other_tags: Vec<(Reference, Digest)>,
 }
+
+/// Merges the signature material of an image that the cache has (if any) and that of a layout. Returns
+/// what is stored, or `None` if nothing changes.
+pub type MergeEvidence = dyn Fn(&Digest, Option<&[u8]>, &[u8]) -> Option<Vec<u8>> + Send + Sync;
 
 impl FsCache {
     /// Writes the images `roots` with everything that they need into the OCI image layout
@@ -54,7 +64,8 @@ impl FsCache {
     /// verified then like any other.
     ///
     /// Everything is proven before anything is visible. What the layout says about images that are
-    /// not complete in it is ignored, and so are blobs that no image needs.
+    /// not complete in it is ignored, and so are blobs that no image needs. Tags that name another
+    /// image in this cache stay, and `merge` decides about signature material.
     ///
     /// # Errors
     /// [`CacheError::Mismatch`] or [`CacheError::SizeMismatch`] if a blob is not what its digest
@@ -64,9 +75,10 @@ impl FsCache {
         &self,
         source: &Path,
         now: SystemTime,
+        merge: Arc<MergeEvidence>,
     ) -> Result<TransferReport, CacheError> {
         let source = source.to_owned();
-        self.blocking(move |store| import::import(store, &source, now))
+        self.blocking(move |store| import::import(store, &source, now, &*merge))
             .await
     }
 }

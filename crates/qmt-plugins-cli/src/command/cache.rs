@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::SystemTime;
 
 use qmt_plugins::artifact_stage::HostPlatform;
 use qmt_plugins::cache::maintenance::{CacheEntry, PruneOptions, PruneReport, TransferReport};
 use qmt_plugins::oci_ref::Digest;
+use qmt_plugins::oci_ref::text::messages;
 use qmt_plugins::{Error, PluginHost, PluginSource, Target};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CommandResult, pull};
 use crate::args::{CacheCommand, Export, Global, Prune};
-use crate::exit::{Code, Failure};
+use crate::exit::{self, Code, Failure};
 use crate::output::{self, Output};
 use crate::session;
 
@@ -32,10 +34,7 @@ pub(crate) async fn cache(
         CacheCommand::Verify => verify(&host, output).await,
         CacheCommand::Prune(options) => prune(&host, output, *options).await,
         CacheCommand::Export(options) => export(&host, output, options).await,
-        CacheCommand::Import { layout } => {
-            let imported = host.cache().import(layout, SystemTime::now()).await;
-            transferred(output, "imported", &imported.map_err(cache_error)?)
-        }
+        CacheCommand::Import { layout } => import(&host, output, layout).await,
     }
 }
 
@@ -62,10 +61,52 @@ async fn export(host: &PluginHost, output: &Output, options: &Export) -> Command
     let platforms = options.platform.iter().map(HostPlatform::new);
     let platforms: Vec<HostPlatform> = platforms.collect();
     let exported = host.export(&targets, &platforms, &options.layout).await?;
-    transferred(output, "exported", &exported)
+    let (data, text) = transferred("exported", &exported);
+    output.result(&data, &text)
 }
 
-fn transferred(output: &Output, done: &str, report: &TransferReport) -> CommandResult {
+/// Adds the images of a layout, and says what of it was left out.
+async fn import(host: &PluginHost, output: &Output, layout: &Path) -> CommandResult {
+    let imported = host.import(layout).await?;
+    for tag in &imported.kept {
+        let (reference, digest) = (&tag.reference, &tag.digest);
+        let reason = messages(&tag.reason).join(": ");
+        output.note(format!(
+            "warning: the tag `{reference}` stays at the image that it named before, and does not move to \
+             {digest}: {reason}"
+        ));
+    }
+    let transfer = &imported.transfer;
+    for image in &transfer.incomplete {
+        output.note(format!(
+            "warning: the layout lacks a part of {image}, which is not imported"
+        ));
+    }
+    let (mut data, text) = transferred("imported", transfer);
+    let kept = imported.kept.iter().map(|tag| {
+        json!({
+            "reference": tag.reference.to_string(),
+            "digest": tag.digest,
+            "error": exit::error_data(&tag.reason),
+        })
+    });
+    data["kept_tags"] = kept.collect();
+    data["incomplete"] = json!(transfer.incomplete);
+    if transfer.images.is_empty() {
+        let failure = Failure::Negative {
+            code: Code::Failure,
+            message: format!(
+                "{} has no complete image, so nothing is imported",
+                layout.display()
+            ),
+        };
+        return Err(output.refusal(data, &text, &failure));
+    }
+    output.result(&data, &text)
+}
+
+/// Describes what was copied, as data and as text.
+fn transferred(done: &str, report: &TransferReport) -> (Value, String) {
     let rows = [
         (format!("{done} images"), report.images.len().to_string()),
         ("with signatures".to_owned(), report.signatures.to_string()),
@@ -80,7 +121,7 @@ fn transferred(output: &Output, done: &str, report: &TransferReport) -> CommandR
         "blobs": report.blobs,
         "bytes": report.bytes,
     });
-    output.result(&data, &output::table(&rows))
+    (data, output::table(&rows))
 }
 
 async fn list(host: &PluginHost, output: &Output) -> CommandResult {
@@ -100,10 +141,15 @@ async fn list(host: &PluginHost, output: &Output) -> CommandResult {
         let (kind, size, manifest) = (record.kind(), record.size(), record.manifest());
         rows.push((name(entry), format!("{kind}, {size} bytes, {manifest}")));
     }
+    let imported = host.cache().imported().await.map_err(cache_error)?;
+    for image in &imported {
+        rows.push((image.to_string(), "imported, and not used yet".to_owned()));
+    }
     if rows.is_empty() {
         rows.push(("the cache is empty".to_owned(), String::new()));
     }
-    output.result(&json!({ "entries": data }), &output::table(&rows))
+    let data = json!({ "entries": data, "imported": imported });
+    output.result(&data, &output::table(&rows))
 }
 
 async fn verify(host: &PluginHost, output: &Output) -> CommandResult {

@@ -96,8 +96,13 @@ fn parse(name: &str) -> Result<RegistryHost, Failure> {
         let bare = name.split_once("://").map_or(name, |(_, rest)| rest);
         let bare = bare.split('/').next().unwrap_or_default();
         let hint = bare.parse::<RegistryHost>().ok().filter(|_| bare != name);
+        let rule = if hint.is_some() {
+            "it has a scheme or a path".to_owned()
+        } else {
+            error.kind().to_string()
+        };
         Failure::Usage {
-            message: format!("`{shown}` is not a registry: {}", error.kind()),
+            message: format!("`{shown}` is not a registry: {rule}"),
             hint: hint.map(|host| format!("a registry is named without scheme and path: `{host}`")),
         }
     })

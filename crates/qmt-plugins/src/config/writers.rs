@@ -39,9 +39,14 @@ pub(crate) fn writers(path: &Path, metadata: &Metadata) -> Writers {
     use std::os::unix::fs::MetadataExt;
     let own = rustix::process::geteuid().as_raw();
     let found = by_file(metadata.mode(), metadata.uid(), metadata.gid(), own);
+    let real = std::fs::canonicalize(path);
+    let real = real.as_deref().unwrap_or(path);
     let found = match found {
-        Writers::None if is_replaceable(path) => {
+        Writers::None if is_replaceable(path) || is_replaceable(real) => {
             Writers::Some("every user may write to its folder; run `chmod o-w` on the folder")
+        }
+        Writers::None if is_link_of_another(path, own) => {
+            Writers::Some("it is a symbolic link of another user")
         }
         found => found,
     };
@@ -80,6 +85,14 @@ fn is_replaceable(path: &Path) -> bool {
         let is_sticky = folder.mode() & 0o1000 != 0;
         folder.mode() & 0o002 != 0 && !is_sticky
     })
+}
+
+/// Reports whether another user can let the link lead to another file.
+#[cfg(unix)]
+fn is_link_of_another(path: &Path, own: u32) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let link = std::fs::symlink_metadata(path);
+    link.is_ok_and(|link| link.is_symlink() && link.uid() != own && link.uid() != 0)
 }
 
 #[cfg(unix)]
@@ -187,5 +200,26 @@ mod tests {
         assert_eq!(at(0o755), Writers::None);
         assert_eq!(at(0o1777), Writers::None);
         assert!(matches!(at(0o777), Writers::Some(_)));
+    }
+
+    /// Whoever can replace what a link leads to changes the file as well.
+    #[test]
+    fn a_link_counts_as_well_as_its_file() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (open, closed) = (folder.path().join("open"), folder.path().join("closed"));
+        for (name, mode) in [(&open, 0o777), (&closed, 0o755)] {
+            std::fs::create_dir(name).unwrap();
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(name, mode).unwrap();
+            std::fs::write(name.join("c.toml"), "").unwrap();
+        }
+        for (target, warns) in [(&open, true), (&closed, false)] {
+            let link = folder.path().join("link");
+            symlink(target.join("c.toml"), &link).unwrap();
+            let found = writers(&link, &std::fs::metadata(&link).unwrap());
+            assert_eq!(found.warning(&link).is_some(), warns, "{found:?}");
+            std::fs::remove_file(link).unwrap();
+        }
     }
 }

@@ -7,11 +7,11 @@
 use std::time::{Duration, SystemTime};
 
 use qmt_oci_ref::{Digest, time};
-use qmt_verify::{Evidence, Verification};
+use qmt_verify::{Evidence, Verification, VerifyError};
 
 use super::error::Rollback;
 use super::resolve::Resolved;
-use super::{Context, Request, StageError, Trust};
+use super::{Context, Request, StageError, Trust, verify};
 
 /// Compares the version that the tag names now with the one that it named before.
 ///
@@ -63,6 +63,42 @@ pub(crate) async fn check(
         describe(then),
     ));
     Ok(())
+}
+
+/// Checks, with what the cache has, that the policy accepts `digest` in place of what the tag of the
+/// request names in the cache, and that it was not signed earlier.
+pub(crate) async fn check_move(
+    context: &Context,
+    request: &Request,
+    digest: &Digest,
+) -> Result<(), StageError> {
+    let pin = request.reference.with_digest(digest.clone());
+    let verifier = match &context.trust {
+        Some(Trust::Verify(verifier)) => verifier,
+        Some(Trust::Skip) => return Ok(()),
+        None => return Err(VerifyError::no_signature(&pin).into()),
+    };
+    let stored = context.cache.evidence(digest).await?;
+    let evidence = stored.and_then(|bytes| Evidence::from_json(&bytes).ok());
+    let evidence = evidence.unwrap_or_else(|| Evidence::empty(&pin));
+    let checked = verify::check_apart(context, request, &pin, verifier, evidence).await;
+    let now = checked?.0.signed_at().map(whole_seconds);
+    let Some((before, _)) = context.cache.ref_(&request.reference).await? else {
+        return Ok(());
+    };
+    let then = stored_time(context, request, &before).await?;
+    let then = then.map(whole_seconds);
+    let is_older = then > now && now.is_some();
+    if then.is_none() || (now.is_some() && !is_older) {
+        return Ok(());
+    }
+    Err(StageError::Rollback(Rollback {
+        digest: digest.clone(),
+        signed: describe(now),
+        locked: before,
+        locked_signed: describe(then),
+        is_proven: is_older,
+    }))
 }
 
 /// Returns the digest that the tag named before, if the registry resolved it to another one now.

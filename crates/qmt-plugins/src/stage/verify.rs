@@ -165,7 +165,7 @@ async fn discover_and_check(
 
 /// Checks `evidence` on a thread that may block, and returns it: plugins that are loaded at the
 /// same time are verified at the same time.
-async fn check_apart(
+pub(super) async fn check_apart(
     context: &Context,
     request: &Request,
     pin: &PinnedReference,

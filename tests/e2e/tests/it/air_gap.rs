@@ -34,7 +34,13 @@ fn an_exported_plugin_runs_on_a_machine_without_a_network() {
     code(&desk.run(&run), 4);
     let imported = desk.run(&["cache", "import", "bundle.tar", "--format", "json"]);
     code(&imported, 0);
-    assert_eq!(imported.json(), exported);
+    let imported = imported.json();
+    for key in ["images", "signatures", "blobs", "bytes"] {
+        assert_eq!(imported[key], exported[key], "{key}");
+    }
+    assert_eq!(imported["kept_tags"], serde_json::json!([]));
+    let listed = desk.run(&["cache", "list"]).stdout;
+    assert!(listed.contains("imported, and not used yet"), "{listed}");
     let answer = desk.run(&run);
     code(&answer, 0);
     assert_eq!(answer.stdout, "Hello, me! (wasm)");
@@ -107,6 +113,121 @@ fn an_imported_image_is_verified_when_it_is_loaded() {
     desk.write("plugins.toml", stricter);
     code(&desk.run(&["cache", "import", "bundle.tar"]), 0);
     code(&desk.run(&["run", "greet", "greet", "--offline"]), 3);
+}
+
+/// Whoever made the layout decides nothing: a tag stays where the policy refuses the new image.
+#[test]
+fn an_import_moves_no_tag_to_what_the_policy_refuses() {
+    let scene = Scene::new();
+    code(&scene.run(&["cache", "export", "good.tar", "greet"]), 0);
+    let moved = scene.move_tag_to_unsigned();
+    let skip = crate::scene::without_verification(&scene.config(""));
+    let export = [
+        "cache",
+        "export",
+        "bad.tar",
+        "greet",
+        "--cache-dir",
+        "other",
+    ];
+    code(&scene.with(&skip, &export), 0);
+    let desk = other_machine(&scene, "good.tar");
+    let bad = std::fs::read(scene.desk.path().join("bad.tar")).unwrap();
+    desk.write("bad.tar", bad);
+    drop(scene);
+    code(&desk.run(&["cache", "import", "good.tar"]), 0);
+    let import = desk.run(&["cache", "import", "bad.tar", "--format", "json"]);
+    code(&import, 0);
+    let kept = &import.json()["kept_tags"][0];
+    assert_eq!(kept["digest"], moved, "{kept:#}");
+    assert_eq!(kept["error"]["kind"], "not-verified", "{kept:#}");
+    let warned = desk.run(&["cache", "import", "bad.tar"]);
+    assert!(
+        warned.messages().contains("stays at the image"),
+        "{}",
+        warned.transcript()
+    );
+    let answer = desk.run(&["run", "greet", "greet", "--offline", "--input", "me"]);
+    code(&answer, 0);
+    assert_eq!(answer.stdout, "Hello, me! (wasm)");
+}
+
+/// A signed image that is newer takes the tag, and one that is older does not take it back.
+#[test]
+fn an_import_moves_a_tag_to_a_newer_image_only() {
+    let scene = Scene::new();
+    code(&scene.run(&["cache", "export", "new.tar", "greet"]), 0);
+    let newer = scene.signed.clone();
+    scene.move_tag_to_signed_earlier();
+    std::fs::remove_file(scene.desk.path().join("plugins.lock")).unwrap();
+    let export = [
+        "cache",
+        "export",
+        "old.tar",
+        "greet",
+        "--cache-dir",
+        "other",
+    ];
+    code(&scene.run(&export), 0);
+    let desk = other_machine(&scene, "old.tar");
+    let new = std::fs::read(scene.desk.path().join("new.tar")).unwrap();
+    desk.write("new.tar", new);
+    let image = format!("{}/acme/greet:1", scene.registry.host());
+    drop(scene);
+    let used = || {
+        let verified = desk.run(&["verify", &image, "--offline", "--format", "json"]);
+        code(&verified, 0);
+        verified.json()["digest"].clone()
+    };
+    code(&desk.run(&["cache", "import", "old.tar"]), 0);
+    assert_ne!(used(), newer);
+    code(&desk.run(&["cache", "import", "new.tar"]), 0);
+    assert_eq!(used(), newer);
+    let back = desk.run(&["cache", "import", "old.tar", "--format", "json"]);
+    code(&back, 0);
+    assert_eq!(back.json()["kept_tags"].as_array().unwrap().len(), 1);
+    assert_eq!(used(), newer);
+}
+
+#[test]
+fn a_layout_of_which_nothing_can_be_imported_is_a_failure() {
+    let desk = Desk::new();
+    code(&desk.run(&["cache", "import", "absent.tar"]), 4);
+    let layout = desk.path().join("layout");
+    std::fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
+    std::fs::write(
+        layout.join("oci-layout"),
+        r#"{"imageLayoutVersion":"1.0.0"}"#,
+    )
+    .unwrap();
+    let absent = format!("sha256:{}", "0".repeat(64));
+    let manifest = "application/vnd.oci.image.manifest.v1+json";
+    let index = serde_json::json!({
+        "schemaVersion": 2,
+        "manifests": [{ "mediaType": manifest, "digest": absent, "size": 2 }],
+    });
+    std::fs::write(layout.join("index.json"), index.to_string()).unwrap();
+    let import = desk.run(&["cache", "import", "layout", "--format", "json"]);
+    code(&import, 1);
+    assert_eq!(import.json()["incomplete"], serde_json::json!([absent]));
+}
+
+/// What is no image has no place in a layout, and an empty one is of no use.
+#[test]
+fn only_images_are_exported() {
+    let desk = Desk::new();
+    desk.write("plugin.wasm", plugins::echo_wasm());
+    desk.write(
+        "plugins.toml",
+        "[[providers]]\nname = \"file\"\npath = \"plugin.wasm\"\n",
+    );
+    for arguments in [
+        &["cache", "export", "x.tar", "file"][..],
+        &["cache", "export", "x.tar"],
+    ] {
+        code(&desk.run(arguments), 2);
+        assert!(!desk.path().join("x.tar").exists());
+    }
 }
 
 /// One layout serves machines of several platforms.

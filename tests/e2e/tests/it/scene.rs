@@ -18,6 +18,7 @@ pub(crate) fn without_verification(config: &str) -> String {
 /// A signed plugin `greet` in a registry, an unsigned one, and an operator's folder.
 pub(crate) struct Scene {
     pub(crate) registry: FakeRegistry,
+    sigstore: PrivateSigstore,
     pub(crate) desk: Desk,
     pub(crate) signed: String,
     pub(crate) unsigned: String,
@@ -38,6 +39,7 @@ impl Scene {
         desk.write("trusted_root.json", sigstore.trusted_root_json());
         let scene = Self {
             registry,
+            sigstore,
             desk,
             signed: signed.digest().to_string(),
             unsigned: unsigned.digest().to_string(),
@@ -71,6 +73,20 @@ impl Scene {
             .annotation("moved", "yes")
             .build();
         let moved = image.push(&self.registry, "acme/greet", "1");
+        moved.digest().to_string()
+    }
+
+    /// Moves the tag of the signed plugin to another image, which the same signer signed an hour earlier,
+    /// and returns its digest.
+    pub(crate) fn move_tag_to_signed_earlier(&self) -> String {
+        let image = ImageBuilder::wasm(plugins::echo_wasm())
+            .annotation("version", "2")
+            .build();
+        let moved = image.push(&self.registry, "acme/greet", "1");
+        let signing = Signing::keyless(Identity::email(EMAIL, ISSUER));
+        let signing = signing.earlier(std::time::Duration::from_hours(1));
+        let signature = self.sigstore.sign_simple(moved.digest(), &signing);
+        attach_simple(&self.registry, "acme/greet", moved.digest(), &[signature]);
         moved.digest().to_string()
     }
 

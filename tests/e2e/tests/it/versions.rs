@@ -180,7 +180,7 @@ fn outdated_compares_the_lockfile_with_the_tags() {
     let before = plugins(scene.run(&json));
     assert_eq!(
         before[0],
-        json!({ "name": "greet", "outdated": false, "locked": scene.signed, "current": scene.signed })
+        json!({ "name": "greet", "outdated": false, "locked": scene.signed, "current": scene.signed, "verified": true })
     );
     assert_eq!(before[1], json!({ "name": "pinned", "outdated": false }));
     assert_eq!(before[2], json!({ "name": "file", "outdated": false }));
@@ -198,7 +198,7 @@ fn outdated_compares_the_lockfile_with_the_tags() {
     let unlocked = plugins(scene.run(&["outdated", "unsigned", "--format", "json"]));
     assert_eq!(
         unlocked[0],
-        json!({ "name": "unsigned", "outdated": true, "locked": null, "current": scene.unsigned })
+        json!({ "name": "unsigned", "outdated": true, "locked": null, "current": scene.unsigned, "verified": false })
     );
     let offline = scene.run(&["outdated", "greet", "--offline"]);
     assert_eq!(offline.code, Some(2), "{}", offline.transcript());
@@ -215,6 +215,25 @@ fn outdated_compares_the_lockfile_with_the_tags() {
         "{}",
         down.transcript()
     );
+}
+
+/// Where the tag is resolved at each start, the lockfile still says what it was before.
+#[test]
+fn outdated_reads_the_lockfile_whatever_the_pull_policy() {
+    let scene = Scene::new();
+    let config = scene.config("");
+    let config = config.replacen("[oci]\n", "[oci]\npull_policy = \"always\"\n", 1);
+    scene.desk.write("plugins.toml", config);
+    scene.run(&["pull", "greet"]);
+    let outdated = || scene.run(&["outdated", "greet", "--format", "json"]).json();
+    let before = outdated();
+    assert_eq!(before["plugins"][0]["outdated"], false, "{before:#}");
+    let moved = scene.move_tag_to_signed_earlier();
+    let after = &outdated()["plugins"][0];
+    let expected = json!({
+        "name": "greet", "outdated": true, "locked": scene.signed, "current": moved, "verified": false,
+    });
+    assert_eq!(*after, expected);
 }
 
 /// A registry that is down says nothing about signatures.

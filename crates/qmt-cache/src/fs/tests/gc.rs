@@ -19,6 +19,56 @@ impl Bed {
     }
 }
 
+/// On a machine without a network, what was imported can't be fetched again.
+#[tokio::test]
+async fn an_imported_image_stays_until_it_was_used() {
+    let (from, root) = transfer::filled().await;
+    let layout = from.folder.path().join("layout.tar");
+    from.cache
+        .export(vec![root.clone()], &layout)
+        .await
+        .unwrap();
+    let bed = Bed::new();
+    transfer::import(&bed, &layout).await.unwrap();
+    assert_eq!(bed.cache.imported().await.unwrap(), [root.clone()]);
+    let later = SystemTime::now() + 2 * DAY;
+    let prune = async |options| bed.cache.prune(options, later).await.unwrap();
+    assert_eq!(prune(PruneOptions::default()).await.blobs, 0);
+    let kept = PruneOptions::default()
+        .with_max_size(0)
+        .with_keep([root.clone()]);
+    assert_eq!(prune(kept).await.blobs, 0);
+    assert_eq!(bed.cache.imported().await.unwrap(), [root.clone()]);
+    // Once a plugin was extracted from it, that is evicted like any other.
+    let mut staging = bed.fill(&manifest("used")).await;
+    staging.write_all(CONTENT).unwrap();
+    let (key, file) = (manifest("used"), Digest::sha256(CONTENT));
+    let (kind, size) = (PluginKind::Wasm, CONTENT.len() as u64);
+    let record = Record::new(key, root.clone(), kind, "plugin.wasm", file, size);
+    drop(staging.commit(record).unwrap());
+    assert_eq!(bed.cache.imported().await.unwrap(), []);
+    let all = prune(PruneOptions::default().with_max_size(0)).await;
+    assert_eq!((all.evicted.len(), all.blobs), (1, 4));
+}
+
+#[tokio::test]
+async fn old_imports_are_evicted_where_that_is_asked_for() {
+    let (from, root) = transfer::filled().await;
+    let layout = from.folder.path().join("layout.tar");
+    from.cache.export(vec![root], &layout).await.unwrap();
+    for options in [
+        PruneOptions::default().with_max_age(DAY),
+        PruneOptions::default().with_max_size(0),
+    ] {
+        let bed = Bed::new();
+        transfer::import(&bed, &layout).await.unwrap();
+        let later = SystemTime::now() + 2 * DAY;
+        let report = bed.cache.prune(options, later).await.unwrap();
+        assert!(report.blobs > 0, "{report:?}");
+        assert_eq!(bed.cache.imported().await.unwrap(), []);
+    }
+}
+
 #[tokio::test]
 async fn old_entries_go_and_used_ones_stay() {
     let bed = Bed::new();

@@ -13,7 +13,7 @@ use crate::fs::transfer::TransferReport;
 const NAME: &str = "ghcr.io/acme/echo:1";
 
 /// A cache with one image (index, manifest, config, layer), signed, under a tag.
-async fn filled() -> (Bed, Digest) {
+pub(super) async fn filled() -> (Bed, Digest) {
     let bed = Bed::new();
     let put = async |media_type: &str, content: String| {
         let descriptor = blob(media_type, content.as_bytes());
@@ -68,8 +68,59 @@ async fn filled() -> (Bed, Digest) {
     (bed, root.digest().clone())
 }
 
-async fn import(bed: &Bed, source: &Path) -> Result<TransferReport, CacheError> {
-    bed.cache.import(source, SystemTime::now()).await
+pub(super) async fn import(bed: &Bed, source: &Path) -> Result<TransferReport, CacheError> {
+    import_with(bed, source, |_, _, offered| Some(offered.to_vec())).await
+}
+
+/// Returns how many images were left out of an import that added nothing.
+fn left_out(imported: Result<TransferReport, CacheError>) -> usize {
+    let mut report = imported.unwrap();
+    let incomplete = std::mem::take(&mut report.incomplete);
+    assert_eq!(report, TransferReport::default());
+    incomplete.len()
+}
+
+/// A tag that the cache has stays, and the caller decides about signature material.
+#[tokio::test]
+async fn an_import_replaces_nothing_by_itself() {
+    let (from, root) = filled().await;
+    let layout = from.folder.path().join("layout.tar");
+    from.cache
+        .export(vec![root.clone()], &layout)
+        .await
+        .unwrap();
+    let bed = Bed::new();
+    let reference: qmt_oci_ref::Reference = NAME.parse().unwrap();
+    let other = blob(oci::OCI_MANIFEST, b"{}").digest().clone();
+    bed.cache
+        .set_ref(&reference, &other, SystemTime::now())
+        .await
+        .unwrap();
+    bed.cache
+        .put_evidence(&root, b"[\"stored\"]")
+        .await
+        .unwrap();
+    let report = import_with(&bed, &layout, |_, _, _| None).await.unwrap();
+    assert_eq!(report.other_tags, [(reference.clone(), root.clone())]);
+    assert_eq!(bed.cache.ref_(&reference).await.unwrap().unwrap().0, other);
+    let evidence = async || bed.cache.evidence(&root).await.unwrap().unwrap();
+    assert_eq!(evidence().await, "[\"stored\"]");
+    let both = |_: &Digest, stored: Option<&[u8]>, offered: &[u8]| {
+        Some([b"[", stored.unwrap(), b",", offered, b"]"].concat())
+    };
+    import_with(&bed, &layout, both).await.unwrap();
+    assert_eq!(evidence().await, r#"[["stored"],[{"signed":true}]]"#);
+}
+
+async fn import_with(
+    bed: &Bed,
+    source: &Path,
+    merge: impl Fn(&Digest, Option<&[u8]>, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> Result<TransferReport, CacheError> {
+    let now = SystemTime::now();
+    bed.cache
+        .import(source, now, std::sync::Arc::new(merge))
+        .await
 }
 
 fn rule_of(result: Result<TransferReport, CacheError>) -> &'static str {
@@ -288,8 +339,7 @@ async fn what_a_layout_says_about_other_images_is_ignored() {
     bed.cache.put_evidence(&root, b"[\"kept\"]").await.unwrap();
     let child = layout.join("blobs/sha256").join(root.hex());
     std::fs::remove_file(child).unwrap();
-    let report = import(&bed, &layout).await.unwrap();
-    assert_eq!(report, TransferReport::default());
+    assert_eq!(left_out(import(&bed, &layout).await), 1);
     assert_eq!(bed.cache.ref_(&reference).await.unwrap().unwrap().0, old);
     let evidence = bed.cache.evidence(&root).await.unwrap().unwrap();
     assert_eq!(evidence, "[\"kept\"]");
@@ -304,10 +354,7 @@ async fn an_incomplete_image_is_not_imported() {
         .join(Digest::sha256(CONTENT).hex());
     std::fs::remove_file(layer).unwrap();
     let bed = Bed::new();
-    assert_eq!(
-        import(&bed, &layout).await.unwrap(),
-        TransferReport::default()
-    );
+    assert_eq!(left_out(import(&bed, &layout).await), 1);
     for folder in ["tmp", "blobs/sha256", "signatures", "refs"] {
         assert!(bed.names(folder).is_empty(), "{folder}");
     }

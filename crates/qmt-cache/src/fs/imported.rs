@@ -1,0 +1,79 @@
+//! Images that were imported and not used yet. Nothing else says that their blobs are needed, and on
+//! a machine without a network they can't be fetched again.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use qmt_oci_ref::Digest;
+
+use super::gc::{self, PruneOptions};
+use super::paths::{file_name, parse_file_name};
+use super::store::Store;
+use super::{FsCache, inspect, sys};
+use crate::CacheError;
+
+impl FsCache {
+    /// Lists the images that were imported and from which no plugin was extracted yet.
+    ///
+    /// # Errors
+    /// [`CacheError::Io`].
+    pub async fn imported(&self) -> Result<Vec<Digest>, CacheError> {
+        self.blocking(|store| {
+            let entries = inspect::list(store)?;
+            let used = entries.iter().map(|entry| entry.record.root().clone());
+            Ok(unused(store, &used.collect())?.into_iter().collect())
+        })
+        .await
+    }
+}
+
+/// Records that an image was imported.
+pub(crate) fn note(store: &Store, image: &Digest) -> Result<(), CacheError> {
+    let path = marker(store, image);
+    let folder = store.paths.imported();
+    let created = qmt_storage::files::create_private_folder(&folder);
+    created.map_err(CacheError::io("create", &folder))?;
+    store.write_small(&path, &[])
+}
+
+/// Returns the imported images that eviction keeps, and forgets the others: those from which a plugin
+/// was extracted, which is evicted on its own, and those that `options` evict.
+pub(crate) fn keep(
+    store: &Store,
+    used: &BTreeSet<Digest>,
+    options: &PruneOptions,
+    now: SystemTime,
+) -> Result<BTreeSet<Digest>, CacheError> {
+    let mut kept = BTreeSet::new();
+    for image in all(store)? {
+        let path = marker(store, &image);
+        let is_old = options
+            .max_age
+            .is_some_and(|age| gc::is_older(&path, age, now));
+        let is_evicted = is_old || options.max_size == Some(0);
+        if used.contains(&image) || (is_evicted && !options.keep.contains(&image)) {
+            sys::remove(&path)?;
+        } else {
+            kept.insert(image);
+        }
+    }
+    Ok(kept)
+}
+
+fn unused(store: &Store, used: &BTreeSet<Digest>) -> Result<BTreeSet<Digest>, CacheError> {
+    let is_unused = |image: &Digest| !used.contains(image) && store.paths.blob(image).exists();
+    Ok(all(store)?.into_iter().filter(is_unused).collect())
+}
+
+fn all(store: &Store) -> Result<Vec<Digest>, CacheError> {
+    let names = sys::names(&store.paths.imported())?;
+    Ok(names
+        .iter()
+        .filter_map(|name| parse_file_name(name))
+        .collect())
+}
+
+fn marker(store: &Store, image: &Digest) -> PathBuf {
+    store.paths.imported().join(file_name(image))
+}

@@ -1,0 +1,145 @@
+//! Import: the images of a layout into the cache, for sites without a network.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use qmt_cache::Cache as _;
+use qmt_cache::maintenance::{MergeEvidence, TransferReport};
+use qmt_oci_ref::{Digest, Reference};
+use qmt_verify::Evidence;
+
+use crate::error::Error;
+use crate::host::PluginHost;
+use crate::source::PluginSource;
+use crate::stage::rollback;
+use crate::target::Target;
+
+/// What [`PluginHost::import`] added, and what it left as it was.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ImportReport {
+    /// What was added to the cache.
+    pub transfer: TransferReport,
+    /// The tags that still name another image than the layout says: the policy does not accept that
+    /// image, or it was signed earlier.
+    pub kept: Vec<KeptTag>,
+}
+
+/// A tag that an import did not move.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct KeptTag {
+    /// The tag.
+    pub reference: Reference,
+    /// The image that the layout names.
+    pub digest: Digest,
+    /// Why the tag was not moved.
+    pub reason: Error,
+}
+
+impl PluginHost {
+    /// Adds the images of the OCI image layout `layout` to the cache, as
+    /// [`FsCache::import`](qmt_cache::FsCache::import) does. Signatures are added to those that the
+    /// cache has. A tag that names another image in the cache moves only if the policy accepts the new
+    /// image with what is in the cache, and if that was not signed earlier.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cache`] if the layout can't be read or exceeds a limit. Nothing was imported then.
+    pub async fn import(&self, layout: &Path) -> Result<ImportReport, Error> {
+        let now = SystemTime::now();
+        let merge: Arc<MergeEvidence> = Arc::new(merged);
+        let failed = |source| Error::Cache {
+            plugin: None,
+            source,
+        };
+        let mut transfer = self
+            .cache
+            .import(layout, now, merge)
+            .await
+            .map_err(failed)?;
+        let mut kept = Vec::new();
+        for (reference, digest) in std::mem::take(&mut transfer.other_tags) {
+            match self.check_move(&reference, &digest).await {
+                Ok(()) => {
+                    let moved = self.cache.set_ref(&reference, &digest, now).await;
+                    moved.map_err(failed)?;
+                }
+                Err(reason) => kept.push(KeptTag {
+                    reference,
+                    digest,
+                    reason,
+                }),
+            }
+        }
+        Ok(ImportReport { transfer, kept })
+    }
+
+    async fn check_move(&self, reference: &Reference, digest: &Digest) -> Result<(), Error> {
+        let target = Target::of_source(PluginSource::Registry(reference.clone()));
+        let (context, request) = self.prepare_verified(&target).await?;
+        let checked = rollback::check_move(&context, &request, digest).await;
+        checked.map_err(|error| {
+            let pin = reference.with_digest(digest.clone());
+            error.attach(&context, &request, Some(&pin))
+        })
+    }
+}
+
+/// Adds the signatures that a layout offers to those of the cache.
+fn merged(subject: &Digest, stored: Option<&[u8]>, offered: &[u8]) -> Option<Vec<u8>> {
+    let read = |bytes| {
+        let evidence = Evidence::from_json(bytes).ok();
+        evidence.filter(|evidence| evidence.subject() == subject)
+    };
+    let offered = read(offered).filter(|offered| !offered.is_empty())?;
+    let merged = match stored.and_then(read) {
+        Some(stored) => stored.merged_with(offered),
+        None => offered,
+    };
+    merged.to_json().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OTHER: &str = "{\"schema\":1,\"subject\":\"sha256:\",\"pieces\":[]}";
+
+    fn evidence(name: &str) -> (Digest, Vec<u8>) {
+        let subject = Digest::sha256(b"image");
+        let pin = "a.b/c".parse::<Reference>().unwrap();
+        let evidence = Evidence::empty(&pin.with_digest(subject.clone()));
+        let evidence = evidence.with_bundle(name, b"{}").unwrap();
+        (subject, evidence.to_json().unwrap())
+    }
+
+    #[test]
+    fn signatures_are_added_and_never_removed() {
+        let ((subject, one), (_, two)) = (evidence("one"), evidence("two"));
+        let len = |bytes: &[u8]| Evidence::from_json(bytes).unwrap().len();
+        assert_eq!(merged(&subject, None, &one).as_deref(), Some(&*one));
+        let both = merged(&subject, Some(&one), &two).unwrap();
+        assert_eq!(len(&both), 2);
+        assert_eq!(len(&merged(&subject, Some(&both), &one).unwrap()), 2);
+        // What is damaged in the cache is replaced.
+        assert_eq!(merged(&subject, Some(b"x"), &one).as_deref(), Some(&*one));
+    }
+
+    #[test]
+    fn what_is_empty_or_about_another_image_is_left_out() {
+        let (subject, one) = evidence("one");
+        let pin = "a.b/c".parse::<Reference>().unwrap();
+        let empty = Evidence::empty(&pin.with_digest(subject.clone()));
+        for offered in [
+            empty.to_json().unwrap(),
+            OTHER.into(),
+            b"{\"hello\":1}".to_vec(),
+        ] {
+            assert_eq!(merged(&subject, Some(&one), &offered), None);
+            assert_eq!(merged(&subject, None, &offered), None);
+        }
+        assert_eq!(merged(&Digest::sha256(b"other"), None, &one), None);
+    }
+}
