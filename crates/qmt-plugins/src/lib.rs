@@ -25,7 +25,7 @@ mod loaders;
 mod local;
 mod lockfile;
 #[cfg(feature = "http")]
-mod login;
+pub mod login;
 mod operations;
 mod pipeline; // Start here: the stages, top to bottom.
 #[cfg(feature = "sigstore")]
@@ -43,10 +43,7 @@ pub use self::builder::PluginHostBuilder;
 pub use self::error::{Error, ErrorKind};
 pub use self::events::{Event, EventSink, Stage};
 pub use self::host::PluginHost;
-pub use self::import::{ImportReport, KeptTag};
 pub use self::lockfile::{LockEntry, LockMode};
-#[cfg(feature = "http")]
-pub use self::login::{LoggedOut, RegistryAccess};
 pub use self::source::PluginSource;
 pub use self::target::Target;
 

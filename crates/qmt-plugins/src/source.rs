@@ -185,12 +185,6 @@ impl PluginSource {
             let reference = text.parse::<Reference>();
             // Checked only if parsing fails, because a registry host may be named `oci`.
             let reference = reference.or_else(|error| {
-                let lower = text.to_ascii_lowercase();
-                let web = [HTTPS, HTTP].into_iter().find(|web| lower.starts_with(web));
-                if let Some(rest) = web.and_then(|web| text.get(web.len()..)) {
-                    let meant = text::without_credentials(&format!("{OCI}{rest}")).into_owned();
-                    return Err(SourceError::Misspelled { meant });
-                }
                 check_scheme(text)?;
                 Err(SourceError::from(error))
             });
@@ -346,7 +340,9 @@ fn misspelled(path: &str) -> Option<String> {
         LAYOUT => rest.get(2..)?,
         _ => rest.trim_start_matches('/'),
     };
-    Some(format!("{meant}{rest}"))
+    // Where a URL can't be given, an image is meant.
+    let is_url = path.contains("://") && *meant == HTTPS;
+    Some(format!("{}{rest}", if is_url { OCI } else { meant }))
 }
 
 /// Reports whether a path reads like the name of an image: `ghcr.io/my-org/my-plugin:1`.

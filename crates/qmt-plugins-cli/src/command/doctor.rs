@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::env::consts::{ARCH, OS};
 
+use qmt_plugins::login::RegistryAccess;
 use qmt_plugins::oci_ref::RegistryHost;
-use qmt_plugins::{Error, PluginHost, PluginSource, RegistryAccess, Target};
+use qmt_plugins::{Error, PluginHost, PluginSource, Target};
 use serde_json::{Value, json};
 
 use super::CommandResult;

@@ -202,7 +202,7 @@ mod tests {
         assert!(matches!(at(0o777), Writers::Some(_)));
     }
 
-    /// Whoever can replace what a link leads to changes the file as well.
+    /// A user who can replace what a link leads to can change the file.
     #[test]
     fn a_link_counts_as_well_as_its_file() {
         use std::os::unix::fs::{PermissionsExt as _, symlink};

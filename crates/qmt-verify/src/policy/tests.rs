@@ -83,7 +83,10 @@ fn scopes_cover_whole_segments() {
         ("acme/**", "`docker.io/acme/**`"),
         ("docker.io/*", "`docker.io/library/*`"),
         ("ghcr.io", "`ghcr.io/**`"),
-        ("…", "registry alone"),
+        ("…", "not a registry"),
+        ("redis", "`docker.io/library/redis`"),
+        ("", "`**` covers all images"),
+        ("*", "`**` covers all images"),
         ("https://ghcr.io/**", "without tag and digest"),
         ("oci://ghcr.io/acme/**", "without tag and digest"),
     ] {

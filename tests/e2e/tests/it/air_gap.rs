@@ -115,7 +115,7 @@ fn an_imported_image_is_verified_when_it_is_loaded() {
     code(&desk.run(&["run", "greet", "greet", "--offline"]), 3);
 }
 
-/// Whoever made the layout decides nothing: a tag stays where the policy refuses the new image.
+/// A layout decides nothing: a tag stays where the policy refuses the new image.
 #[test]
 fn an_import_moves_no_tag_to_what_the_policy_refuses() {
     let scene = Scene::new();

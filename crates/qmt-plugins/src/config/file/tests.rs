@@ -170,7 +170,46 @@ fn frequent_mistakes_are_explained() {
         (
             "[[oci.policy]]\nscope = \"**\"\n[oci.policy.any_of]\nkey = \"k\"\n",
             "`oci.policy[0].any_of`",
-            "`[[any_of]]`",
+            "`[[oci.policy.any_of]]`",
+        ),
+        (
+            "[oci.policy]\nscope = \"**\"\n",
+            "`oci.policy`",
+            "`[[oci.policy]]`",
+        ),
+        ("[[policy]]\nscope = \"**\"\n", "`policy`", "`oci.policy`"),
+        (
+            "[[providers]]\nname = \"a\"\npath = \"p.wasm\"\nhosts = []\n",
+            "`providers[0].hosts`",
+            "`providers.allow.hosts`",
+        ),
+        (
+            "[[providers]]\nname = \"a\"\nimage = \"oci://a.b/c\"\n",
+            "`providers[0].image`",
+            "`path`",
+        ),
+        (
+            "[oci]\nPUBLIC_KEYS = [\"k.pub\"]\n",
+            "`oci.PUBLIC_KEYS`",
+            "`public_keys`",
+        ),
+        (
+            "[oci]\npublic_keys = [\"-----BEGIN PUBLIC KEY-----\"]\n",
+            "`oci.public_keys`",
+            "the content of a file",
+        ),
+        ("[oci]\ntimeout = \"0s\"\n", "`oci.timeout`", "more than 0"),
+        (
+            "[[providers]]\nname = \"a\"\npath = \"p.wasm\"\nlimits = { fuel = 0 }\n",
+            "`providers[0].limits.fuel`",
+            "more than 0",
+        ),
+        (
+            "[[oci.policy]]\nscope = \"**\"\nrequire = 2\nany_of = [\n\
+             { issuer = \"https://i.example\", identity = \"a\" },\n\
+             { issuer = \"https://i.example\", identity = \"a\" },\n]\n",
+            "`oci.policy[0].any_of[1]`",
+            "given twice",
         ),
         (
             "[registries.ghcr.io]\nplain_http = true\n",
