@@ -29,7 +29,7 @@ pub(crate) async fn outdated(global: &Global, output: &Output, names: &[String])
         );
         let comparison = if is_image {
             let versions = host.verify_versions(target).await;
-            versions.and_then(|versions| Comparison::of(versions, locked(&host, target)))
+            versions.and_then(|versions| Comparison::of(versions, locked(&host, target).as_ref()))
         } else {
             Ok(Comparison::without("no image"))
         };
@@ -81,7 +81,7 @@ impl Comparison {
     /// # Errors
     ///
     /// If it is not known what the tag names now.
-    fn of(versions: Versions, locked: Option<Digest>) -> Result<Self, Error> {
+    fn of(versions: Versions, locked: Option<&Digest>) -> Result<Self, Error> {
         let used = versions.used;
         if used.origin == DigestOrigin::Reference {
             return Ok(Self::without("a digest"));
@@ -92,13 +92,13 @@ impl Comparison {
         let digest = now.reference.digest();
         let verified = now.result.as_ref().is_ok_and(|report| !report.skipped);
         let verdict = verdict.unwrap_or_else(|| verdict_of(&now));
-        let text = match &locked {
+        let text = match locked {
             None => format!("not in the lockfile; the tag names {digest}, {verdict}"),
             Some(locked) if locked != digest => format!("{locked} → {digest}, {verdict}"),
             Some(_) if verified => format!("up to date, {digest}"),
             Some(_) => format!("up to date, {digest}, {verdict}"),
         };
-        let outdated = locked.as_ref() != Some(digest);
+        let outdated = locked != Some(digest);
         let fields = json!({
             "outdated": outdated,
             "locked": locked,

@@ -56,9 +56,7 @@ impl ConfigFile {
         } else {
             "\n"
         };
-        text.push_str(&format!(
-            "{gap}\n[[providers]]\nname = {name}\npath = {path}\n"
-        ));
+        text = format!("{text}{gap}\n[[providers]]\nname = {name}\npath = {path}\n");
         // An array of tables can't be added to a value in brackets.
         Toml::from_str::<Value>(&text).map_err(|_| refused())?;
         Ok(text)

@@ -30,7 +30,10 @@ async fn an_imported_image_stays_until_it_was_used() {
         .unwrap();
     let bed = Bed::new();
     transfer::import(&bed, &layout).await.unwrap();
-    assert_eq!(bed.cache.imported().await.unwrap(), [root.clone()]);
+    assert_eq!(
+        bed.cache.imported().await.unwrap(),
+        std::slice::from_ref(&root)
+    );
     let later = SystemTime::now() + 2 * DAY;
     let prune = async |options| bed.cache.prune(options, later).await.unwrap();
     assert_eq!(prune(PruneOptions::default()).await.blobs, 0);
@@ -38,7 +41,10 @@ async fn an_imported_image_stays_until_it_was_used() {
         .with_max_size(0)
         .with_keep([root.clone()]);
     assert_eq!(prune(kept).await.blobs, 0);
-    assert_eq!(bed.cache.imported().await.unwrap(), [root.clone()]);
+    assert_eq!(
+        bed.cache.imported().await.unwrap(),
+        std::slice::from_ref(&root)
+    );
     // Once a plugin was extracted from it, that is evicted like any other.
     let mut staging = bed.fill(&manifest("used")).await;
     staging.write_all(CONTENT).unwrap();

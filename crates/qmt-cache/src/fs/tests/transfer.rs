@@ -118,9 +118,7 @@ async fn import_with(
     merge: impl Fn(&Digest, Option<&[u8]>, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static,
 ) -> Result<TransferReport, CacheError> {
     let now = SystemTime::now();
-    bed.cache
-        .import(source, now, std::sync::Arc::new(merge))
-        .await
+    bed.cache.import(source, now, Arc::new(merge)).await
 }
 
 fn rule_of(result: Result<TransferReport, CacheError>) -> &'static str {
