@@ -104,6 +104,20 @@ pub enum Error {
         /// Whether the signatures prove which version is older.
         is_proven: bool,
     },
+    /// A layout names another image for a tag, which is not proven to be signed later than the one that
+    /// the tag names in the cache.
+    NotNewer {
+        /// The tag.
+        reference: String,
+        /// The image that the layout names.
+        digest: Digest,
+        /// When that was signed, as text.
+        signed: String,
+        /// The image that the tag names in the cache.
+        stored: Digest,
+        /// When that was signed, as text.
+        stored_signed: String,
+    },
     /// The image could not be signed, so it is not published.
     Signing {
         /// What was to be published.

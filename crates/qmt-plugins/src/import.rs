@@ -80,9 +80,18 @@ impl PluginHost {
         let target = Target::of_source(PluginSource::Registry(reference.clone()));
         let (context, request) = self.prepare_verified(&target).await?;
         let checked = rollback::check_move(&context, &request, digest).await;
-        checked.map_err(|error| {
+        let not_newer = checked.map_err(|error| {
             let pin = reference.with_digest(digest.clone());
             error.attach(&context, &request, Some(&pin))
+        })?;
+        not_newer.map_or(Ok(()), |not_newer| {
+            Err(Error::NotNewer {
+                reference: reference.to_string(),
+                digest: digest.clone(),
+                signed: not_newer.signed,
+                stored: not_newer.stored,
+                stored_signed: not_newer.stored_signed,
+            })
         })
     }
 }
@@ -104,8 +113,6 @@ fn merged(subject: &Digest, stored: Option<&[u8]>, offered: &[u8]) -> Option<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const OTHER: &str = "{\"schema\":1,\"subject\":\"sha256:\",\"pieces\":[]}";
 
     fn evidence(name: &str) -> (Digest, Vec<u8>) {
         let subject = Digest::sha256(b"image");
@@ -132,11 +139,7 @@ mod tests {
         let (subject, one) = evidence("one");
         let pin = "a.b/c".parse::<Reference>().unwrap();
         let empty = Evidence::empty(&pin.with_digest(subject.clone()));
-        for offered in [
-            empty.to_json().unwrap(),
-            OTHER.into(),
-            b"{\"hello\":1}".to_vec(),
-        ] {
+        for offered in [empty.to_json().unwrap(), b"{\"hello\":1}".to_vec()] {
             assert_eq!(merged(&subject, Some(&one), &offered), None);
             assert_eq!(merged(&subject, None, &offered), None);
         }

@@ -80,7 +80,9 @@ impl Error {
                 of_registry(source)
             }
             Self::NotVerified { source, .. } => of_verification(source),
-            Self::Unsigned { .. } | Self::Rollback { .. } => ErrorKind::NotVerified,
+            Self::Unsigned { .. } | Self::Rollback { .. } | Self::NotNewer { .. } => {
+                ErrorKind::NotVerified
+            }
             Self::Artifact {
                 source: ArtifactError::Manifest { .. } | ArtifactError::DigestMismatch { .. },
                 ..

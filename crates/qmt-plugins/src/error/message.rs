@@ -82,6 +82,17 @@ impl fmt::Display for Error {
                  {locked} ({locked_signed})",
                 rolled_back(*is_proven)
             ),
+            Self::NotNewer {
+                reference,
+                digest,
+                signed,
+                stored,
+                stored_signed,
+            } => write!(
+                f,
+                "`{reference}`: {digest} ({signed}) is not proven to be newer than {stored} \
+                 ({stored_signed})"
+            ),
             Self::Signing { plugin, .. } => write!(f, "`{plugin}`: signing the image failed"),
             Self::Artifact {
                 plugin,
@@ -196,6 +207,7 @@ impl std::error::Error for Error {
             Self::UnknownPlugin { .. }
             | Self::Unsigned { .. }
             | Self::Rollback { .. }
+            | Self::NotNewer { .. }
             | Self::Offline { .. }
             | Self::NetworkForbidden { .. }
             | Self::WrongKind { .. }

@@ -35,11 +35,10 @@ pub(crate) async fn check(
         None => stored_time(context, request, &before).await?,
     };
     let then = then.map(whole_seconds);
-    let is_older = match (then, now) {
-        (Some(then), Some(now)) if then <= now => return Ok(()),
-        (Some(_), Some(_)) => true,
-        _ => false,
-    };
+    if is_proven_newer(then, now) {
+        return Ok(());
+    }
+    let is_older = then.is_some() && now.is_some();
     // Without verification there is no signature whose age could be proven.
     let is_forbidden = request.locked.is_some() && !request.is_update && !verification.is_skipped();
     if is_forbidden {
@@ -65,17 +64,25 @@ pub(crate) async fn check(
     Ok(())
 }
 
+/// What a tag names in the cache, which is not proven to be signed earlier than another image.
+#[derive(Debug)]
+pub(crate) struct NotNewer {
+    pub(crate) signed: String,
+    pub(crate) stored: Digest,
+    pub(crate) stored_signed: String,
+}
+
 /// Checks, with what the cache has, that the policy accepts `digest` in place of what the tag of the
-/// request names in the cache, and that it was not signed earlier.
+/// request names in the cache. Returns that if it is not proven to be signed earlier.
 pub(crate) async fn check_move(
     context: &Context,
     request: &Request,
     digest: &Digest,
-) -> Result<(), StageError> {
+) -> Result<Option<NotNewer>, StageError> {
     let pin = request.reference.with_digest(digest.clone());
     let verifier = match &context.trust {
         Some(Trust::Verify(verifier)) => verifier,
-        Some(Trust::Skip) => return Ok(()),
+        Some(Trust::Skip) => return Ok(None),
         None => return Err(VerifyError::no_signature(&pin).into()),
     };
     let stored = context.cache.evidence(digest).await?;
@@ -83,22 +90,24 @@ pub(crate) async fn check_move(
     let evidence = evidence.unwrap_or_else(|| Evidence::empty(&pin));
     let checked = verify::check_apart(context, request, &pin, verifier, evidence).await;
     let now = checked?.0.signed_at().map(whole_seconds);
-    let Some((before, _)) = context.cache.ref_(&request.reference).await? else {
-        return Ok(());
+    let Some((stored, _)) = context.cache.ref_(&request.reference).await? else {
+        return Ok(None);
     };
-    let then = stored_time(context, request, &before).await?;
+    let then = stored_time(context, request, &stored).await?;
     let then = then.map(whole_seconds);
-    let is_older = then > now && now.is_some();
-    if then.is_none() || (now.is_some() && !is_older) {
-        return Ok(());
+    // What was never verified has no time that could be kept.
+    if then.is_none() || is_proven_newer(then, now) {
+        return Ok(None);
     }
-    Err(StageError::Rollback(Rollback {
-        digest: digest.clone(),
+    Ok(Some(NotNewer {
         signed: describe(now),
-        locked: before,
-        locked_signed: describe(then),
-        is_proven: is_older,
+        stored,
+        stored_signed: describe(then),
     }))
+}
+
+fn is_proven_newer(then: Option<SystemTime>, now: Option<SystemTime>) -> bool {
+    matches!((then, now), (Some(then), Some(now)) if then <= now)
 }
 
 /// Returns the digest that the tag named before, if the registry resolved it to another one now.
