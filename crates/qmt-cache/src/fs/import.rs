@@ -75,11 +75,11 @@ pub(super) fn import(
     };
     staged.place(store)?;
     for image in &plan.images {
-        report.other_tags.extend(list(store, &plan, image, now)?);
         if !report.images.contains(image.digest()) {
             imported::note(store, image.digest())?;
             report.images.push(image.digest().clone());
         }
+        report.other_tags.extend(list(store, &plan, image, now)?);
     }
     Ok(report)
 }
@@ -321,10 +321,10 @@ fn stage_evidence(
         };
         let stored = evidence::get(store, &subject)?;
         let merged = merge(&subject, stored.as_deref(), content);
+        let merged = merged.filter(|merged| merged.len() as u64 <= evidence::EVIDENCE_MAX);
         if stored.is_some() || merged.is_some() {
             count += 1;
         }
-        let merged = merged.filter(|merged| merged.len() as u64 <= evidence::EVIDENCE_MAX);
         if let Some(merged) = merged {
             let mut out = staged.create(store, store.paths.evidence(&subject))?;
             let written = io::Write::write_all(&mut out, &evidence::seal(&subject, &merged));

@@ -22,12 +22,7 @@ impl Bed {
 /// On a machine without a network, what was imported can't be fetched again.
 #[tokio::test]
 async fn an_imported_image_stays_until_it_was_used() {
-    let (from, root) = transfer::filled().await;
-    let layout = from.folder.path().join("layout.tar");
-    from.cache
-        .export(vec![root.clone()], &layout)
-        .await
-        .unwrap();
+    let (_out, layout, root) = transfer::layout().await;
     let bed = Bed::new();
     transfer::import(&bed, &layout).await.unwrap();
     assert_eq!(
@@ -59,9 +54,7 @@ async fn an_imported_image_stays_until_it_was_used() {
 
 #[tokio::test]
 async fn old_imports_are_evicted_where_that_is_asked_for() {
-    let (from, root) = transfer::filled().await;
-    let layout = from.folder.path().join("layout.tar");
-    from.cache.export(vec![root], &layout).await.unwrap();
+    let (_out, layout, _) = transfer::layout().await;
     for options in [
         PruneOptions::default().with_max_age(DAY),
         PruneOptions::default().with_max_size(0),

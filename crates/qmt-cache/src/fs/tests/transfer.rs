@@ -13,7 +13,7 @@ use crate::fs::transfer::TransferReport;
 const NAME: &str = "ghcr.io/acme/echo:1";
 
 /// A cache with one image (index, manifest, config, layer), signed, under a tag.
-pub(super) async fn filled() -> (Bed, Digest) {
+async fn filled() -> (Bed, Digest) {
     let bed = Bed::new();
     let put = async |media_type: &str, content: String| {
         let descriptor = blob(media_type, content.as_bytes());
@@ -83,12 +83,7 @@ fn left_out(imported: Result<TransferReport, CacheError>) -> usize {
 /// A tag that the cache has stays, and the caller decides about signature material.
 #[tokio::test]
 async fn an_import_replaces_nothing_by_itself() {
-    let (from, root) = filled().await;
-    let layout = from.folder.path().join("layout.tar");
-    from.cache
-        .export(vec![root.clone()], &layout)
-        .await
-        .unwrap();
+    let (_out, layout, root) = layout().await;
     let bed = Bed::new();
     let reference: qmt_oci_ref::Reference = NAME.parse().unwrap();
     let other = blob(oci::OCI_MANIFEST, b"{}").digest().clone();
@@ -282,7 +277,7 @@ async fn an_export_replaces_no_folder() {
 }
 
 /// An exported folder to be spoiled.
-async fn layout() -> (TempDir, PathBuf, Digest) {
+pub(super) async fn layout() -> (TempDir, PathBuf, Digest) {
     let (bed, root) = filled().await;
     let out = scratch();
     let target = out.path().join("layout");
