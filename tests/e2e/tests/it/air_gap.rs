@@ -15,6 +15,15 @@ fn other_machine(scene: &Scene, layout: &str) -> Desk {
     desk
 }
 
+/// A config with one more plugin, and without verification.
+fn unverified(scene: &Scene, name: &str, image: &str) -> String {
+    let host = scene.registry.host();
+    let config = scene.config(&format!(
+        "[[providers]]\nname = \"{name}\"\npath = \"oci://{host}/{image}\"\n"
+    ));
+    crate::scene::without_verification(&config)
+}
+
 #[track_caller]
 fn code(answer: &Answer, code: i32) {
     assert_eq!(answer.code, Some(code), "{}", answer.transcript());
@@ -52,11 +61,7 @@ fn layers_that_were_unpacked_are_exported_too() {
     let scene = Scene::new();
     let image = ImageBuilder::dockerfile(plugins::echo_wasm()).build();
     image.push(&scene.registry, "acme/packed", "1");
-    let host = scene.registry.host();
-    let config = scene.config(&format!(
-        "[[providers]]\nname = \"packed\"\npath = \"oci://{host}/acme/packed:1\"\n"
-    ));
-    let config = crate::scene::without_verification(&config);
+    let config = unverified(&scene, "packed", "acme/packed:1");
     scene.desk.write("plugins.toml", &config);
     code(&scene.run(&["pull", "packed"]), 0);
     code(&scene.run(&["cache", "export", "bundle.tar", "packed"]), 0);
@@ -80,11 +85,7 @@ fn a_layer_above_the_limit_is_not_exported() {
     push(1 << 20, "1");
     push((1 << 20) + 1, "2");
     for (tag, expected) in [("1", 0), ("2", 1)] {
-        let host = scene.registry.host();
-        let config = scene.config(&format!(
-            "[[providers]]\nname = \"large\"\npath = \"oci://{host}/acme/large:{tag}\"\n"
-        ));
-        let config = crate::scene::without_verification(&config);
+        let config = unverified(&scene, "large", &format!("acme/large:{tag}"));
         let config = config.replacen("[oci]\n", "[oci]\nmax_artifact_size = \"1MiB\"\n", 1);
         scene.desk.write("plugins.toml", &config);
         code(&scene.run(&["pull", "large"]), 0);
@@ -186,6 +187,13 @@ fn an_import_moves_a_tag_to_a_newer_image_only() {
     let back = desk.run(&["cache", "import", "old.tar", "--format", "json"]);
     code(&back, 0);
     assert_eq!(back.json()["kept_tags"].as_array().unwrap().len(), 1);
+    let reason = &back.json()["kept_tags"][0]["error"]["message"];
+    assert!(
+        reason
+            .to_string()
+            .contains("is not proven to be newer than"),
+        "{reason}"
+    );
     assert_eq!(used(), newer);
 }
 
@@ -244,11 +252,7 @@ fn the_images_for_all_named_platforms_are_exported() {
     let index = index.platform(&arm64, linux("arm64"));
     let index = index.platform(&riscv64, linux("riscv64")).build();
     let root = index.push(&scene.registry, "acme/many", "1");
-    let host = scene.registry.host();
-    let config = scene.config(&format!(
-        "[[providers]]\nname = \"many\"\npath = \"oci://{host}/acme/many:1\"\n"
-    ));
-    let config = crate::scene::without_verification(&config);
+    let config = unverified(&scene, "many", "acme/many:1");
     scene.desk.write("plugins.toml", &config);
     let own = qmt_artifact::HostPlatform::current();
     let own = own.platform();

@@ -23,8 +23,8 @@ fn a_machine_that_has_everything() {
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
     for (name, words) in [
         ("config", "plugins.toml, 2 plugins"),
-        ("lockfile", "1 of the plugins"),
-        ("cache", ", 1 plugins"),
+        ("lockfile", "it has 1 plugin of this config"),
+        ("cache", ", 1 plugin"),
         ("trust root", "trusted_root.json"),
         (scene.registry.host().as_str(), "answers without a login"),
     ] {
@@ -35,7 +35,7 @@ fn a_machine_that_has_everything() {
     }
     let offline = scene.run(&["doctor", "--offline"]);
     assert_eq!(offline.code, Some(0), "{}", offline.transcript());
-    assert!(offline.stdout.contains("not asked"), "{}", offline.stdout);
+    assert!(offline.stdout.contains("not checked"), "{}", offline.stdout);
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod messages;
 mod output;
 mod projects;
 mod publish;
+mod reasons;
 mod recorded;
 mod scene;
 mod schema;

@@ -1,5 +1,8 @@
 //! A registry with a signed and an unsigned plugin, and the folder of an operator.
 
+use std::time::Duration;
+
+use qmt_oci_ref::Digest;
 use qmt_testkit::{
     FakeRegistry, Identity, ImageBuilder, PrivateSigstore, Signing, attach_simple, plugins,
 };
@@ -83,11 +86,17 @@ impl Scene {
             .annotation("version", "2")
             .build();
         let moved = image.push(&self.registry, "acme/greet", "1");
+        let moved = moved.digest().to_string();
         let signing = Signing::keyless(Identity::email(EMAIL, ISSUER));
-        let signing = signing.earlier(std::time::Duration::from_hours(1));
-        let signature = self.sigstore.sign_simple(moved.digest(), &signing);
-        attach_simple(&self.registry, "acme/greet", moved.digest(), &[signature]);
-        moved.digest().to_string()
+        self.sign(&moved, [signing.earlier(Duration::from_hours(1))]);
+        moved
+    }
+
+    /// Replaces the signatures of an image in the repository of the signed plugin.
+    pub(crate) fn sign<const N: usize>(&self, digest: &str, signings: [Signing; N]) {
+        let digest: Digest = digest.parse().unwrap();
+        let signatures = signings.map(|signing| self.sigstore.sign_simple(&digest, &signing));
+        attach_simple(&self.registry, "acme/greet", &digest, &signatures);
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Answer {

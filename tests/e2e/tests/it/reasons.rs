@@ -1,0 +1,95 @@
+//! What `verify` and `why` say about an image with several signatures.
+
+use qmt_testkit::{Identity, Signing};
+
+use crate::scene::{EMAIL, ISSUER, Scene};
+
+/// A policy of the signed plugin's repository that accepts its signer, with more conditions.
+fn policy(scene: &Scene, more: &str) -> String {
+    let config = scene.config("");
+    let head = config
+        .replace("cert_email", "#")
+        .replace("cert_issuer", "#");
+    let host = scene.registry.host();
+    format!(
+        "{head}[[oci.policy]]\nscope = \"{host}/acme/greet\"\n{more}\n\
+         any_of = [{{ issuer = \"{ISSUER}\", identity = \"{EMAIL}\" }}]\n"
+    )
+}
+
+/// The accepted signer's signature is the cause, and another signer is no remedy.
+#[test]
+fn a_condition_comes_before_signatures_by_other_signers() {
+    let scene = Scene::new();
+    let by = |email| Signing::keyless(Identity::email(email, ISSUER));
+    scene.sign(&scene.signed, [by("mallory@evil.example"), by(EMAIL)]);
+    let good = policy(&scene, "");
+    let accepted = scene.with(&good, &["verify", "greet"]);
+    assert_eq!(accepted.code, Some(0), "{}", accepted.transcript());
+    let late = policy(&scene, "signed_after = \"2999-01-01T00:00:00Z\"");
+    let refused = scene.with(&late, &["verify", "greet"]);
+    assert_eq!(refused.code, Some(3), "{}", refused.transcript());
+    let messages = refused.messages();
+    assert!(messages.contains("2999-01-01"), "{messages}");
+    assert!(!messages.contains("any_of"), "{messages}");
+    assert!(!messages.contains("mallory"), "{messages}");
+}
+
+/// The scope can be given once, so pasted lines replace the policy.
+#[test]
+fn config_lines_replace_a_policy_of_the_same_scope() {
+    let scene = Scene::new();
+    for (config, is_replaced) in [(policy(&scene, ""), true), (scene.config(""), false)] {
+        let why = scene.with(&config, &["why", "greet"]);
+        assert_eq!(why.code, Some(0), "{}", why.transcript());
+        let replaces = why.stdout.contains("in place of the policy of");
+        assert_eq!(replaces, is_replaced, "{}", why.stdout);
+    }
+}
+
+/// The signer chooses the names of annotations, and none of them becomes a row of its own.
+#[test]
+fn an_annotation_does_not_look_like_a_result() {
+    let scene = Scene::new();
+    let signing = Signing::keyless(Identity::email(EMAIL, ISSUER));
+    let signing = signing.annotation("signer", "ceo@bank.example");
+    scene.sign(&scene.signed, [signing]);
+    let verified = scene.run(&["verify", "greet"]);
+    assert_eq!(verified.code, Some(0), "{}", verified.transcript());
+    let signers = verified
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("signer"));
+    assert_eq!(signers.count(), 1, "{}", verified.stdout);
+    let row = "signer = ceo@bank.example";
+    assert!(verified.stdout.contains(row), "{}", verified.stdout);
+}
+
+/// The trust root of the public Sigstore was never fetched, and may not be now.
+#[test]
+fn a_trust_root_that_is_not_stored_is_not_found() {
+    let scene = Scene::new();
+    let config = scene.config("").replace("trusted_root", "#");
+    let refused = scene.with(&config, &["pull", "greet", "--offline"]);
+    assert_eq!(refused.code, Some(4), "{}", refused.transcript());
+    let messages = refused.messages();
+    assert!(
+        messages.contains("`qmt-plugins trust update`"),
+        "{messages}"
+    );
+}
+
+/// A right that can't be granted is a mistake in the config, as `config check` says.
+#[test]
+fn a_right_that_can_not_be_granted_is_a_mistake_in_the_config() {
+    let scene = Scene::new();
+    let config = scene.config("").replacen(
+        "name = \"greet\"\n",
+        "name = \"greet\"\nallow = { hosts = [\"*\"] }\n",
+        1,
+    );
+    for arguments in [&["config", "check"][..], &["run", "greet", "greet"]] {
+        let refused = scene.with(&config, arguments);
+        assert_eq!(refused.code, Some(6), "{}", refused.transcript());
+    }
+}
