@@ -245,6 +245,28 @@ fn an_export_is_a_layout_and_holds_only_proven_blobs() {
     assert!(exists.is_err_and(|error| error.to_string().contains("exists")));
 }
 
+/// Without the rule, a folder would have the name of a compressed archive.
+#[test]
+fn a_layout_is_not_named_as_a_compressed_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, is_good) in [
+        ("a.tar.gz", false),
+        ("a.TGZ", false),
+        ("a.tar.zst", false),
+        ("a.gz", true),
+        ("a.tar", true),
+    ] {
+        let path = folder.path().join(name);
+        let created = LayoutExport::create(&path).map(drop);
+        assert_eq!(created.is_ok(), is_good, "{name}");
+        let opened = LayoutWriter::open(&path).map(drop);
+        assert_eq!(opened.is_ok(), is_good, "{name}");
+        for error in [created.err(), opened.err()].into_iter().flatten() {
+            assert!(error.to_string().contains("ends in `.tar`"), "{error}");
+        }
+    }
+}
+
 #[test]
 fn names_do_not_lead_out() {
     let folder = tempfile::tempdir().unwrap();

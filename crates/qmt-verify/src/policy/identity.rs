@@ -83,9 +83,7 @@ impl IdentityRule {
             Rule::Matching { whole, .. } => whole.is_match(identity),
         }
     }
-}
 
-impl IdentityRule {
     /// Describes what is required in place of the identity `found`.
     pub(crate) fn expected(&self, found: Option<&str>) -> String {
         if let (Rule::Matching { pattern, .. }, Some(found)) = (&self.rule, found)

@@ -262,6 +262,12 @@ fn expressions_match_from_the_first_to_the_last_character() {
             "{pattern} and {identity:?}"
         );
     }
+    let rule = IdentityRule::regex("^https://github.com/acme/").unwrap();
+    let part = rule.expected(Some("https://github.com/acme/x"));
+    assert!(part.contains("must match the whole identity"), "{part}");
+    for other in [Some("https://github.com/evil/x"), None] {
+        assert_eq!(rule.expected(other), rule.to_string());
+    }
     for bad in ["(", "a)|(b", "(?x)a #", "a{100000}{100000}"] {
         assert!(IdentityRule::regex(bad).is_err(), "{bad}");
     }
