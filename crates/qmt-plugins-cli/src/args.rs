@@ -6,10 +6,9 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-
-pub(crate) use self::cache::{CacheCommand, Export, Prune};
 use qmt_plugins::oci_ref::{Platform, manifest};
 
+pub(crate) use self::cache::{CacheCommand, Export, Prune};
 use crate::command::project_name;
 
 const AFTER_HELP: &str = "\

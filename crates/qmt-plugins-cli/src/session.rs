@@ -97,28 +97,26 @@ pub(crate) fn without_verification(file: &ConfigFile) -> Result<ConfigFile, Fail
     Ok(file.with_config(config).map_err(Error::from)?)
 }
 
-/// Refuses a command that asks registries if an option forbids the network.
+/// Refuses a command that queries registries if an option forbids the network.
 pub(crate) fn require_network(global: &Global, command: &str) -> Result<(), Failure> {
-    let flag = match (global.frozen, global.offline) {
-        (true, _) => "--frozen",
-        (false, true) => "--offline",
-        (false, false) => return Ok(()),
-    };
-    Err(Failure::usage(format!(
-        "`{command}` requires the network, and `{flag}` forbids it"
-    )))
+    let flags = [(global.frozen, "--frozen"), (global.offline, "--offline")];
+    refuse(command, "requires the network", flags)
 }
 
 /// Refuses a command that changes the lockfile if an option forbids that.
 pub(crate) fn require_lockfile(global: &Global, command: &str) -> Result<(), Failure> {
-    let flag = match (global.frozen, global.locked) {
-        (true, _) => "--frozen",
-        (false, true) => "--locked",
-        (false, false) => return Ok(()),
-    };
-    Err(Failure::usage(format!(
-        "`{command}` changes the lockfile, and `{flag}` forbids it"
-    )))
+    let flags = [(global.frozen, "--frozen"), (global.locked, "--locked")];
+    refuse(command, "changes the lockfile", flags)
+}
+
+/// Refuses what a command does if one of the flags is set, which forbids it.
+fn refuse(command: &str, does: &str, flags: [(bool, &str); 2]) -> Result<(), Failure> {
+    match flags.into_iter().find(|(is_set, _)| *is_set) {
+        None => Ok(()),
+        Some((_, flag)) => Err(Failure::usage(format!(
+            "`{command}` {does}, and `{flag}` forbids it"
+        ))),
+    }
 }
 
 /// Reads at most `limit` bytes from stdin, on another thread, so that Ctrl-C ends the wait.

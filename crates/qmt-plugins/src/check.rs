@@ -1,6 +1,5 @@
 //! What `config check` finds: settings that are well formed, and fail when they are used.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use qmt_loader::Artifact;
@@ -10,7 +9,7 @@ use qmt_oci_ref::{PluginKind, text};
 use crate::config::NativeRule;
 use crate::config::path::trust_files;
 use crate::config::writers::{self, Writers};
-use crate::config::{Config, ConfigError, OciConfig, ProviderConfig};
+use crate::config::{ConfigError, OciConfig, ProviderConfig};
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::source::{PluginSource, is_like_image};
@@ -36,7 +35,8 @@ pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
     warnings.extend(trust::check(host).await?);
     warnings.extend(trust::pinned_later(host)?);
     warnings.extend(keys_with_a_log(&host.config().oci));
-    warnings.extend(unused_registries(host.config()));
+    #[cfg(feature = "http")]
+    warnings.extend(host.config().misspelled_registries());
     Ok(warnings)
 }
 
@@ -86,35 +86,6 @@ pub(crate) fn writers(host: &PluginHost) -> Result<Vec<String>, Error> {
         warnings.extend(writers.warning(&path));
     }
     Ok(warnings)
-}
-
-/// Returns a warning for each table of a registry that no plugin uses, if it is similar to one that
-/// plugins use without a table: it is probably misspelled.
-fn unused_registries(config: &Config) -> Vec<String> {
-    let hosts = config.providers.iter().filter_map(|provider| {
-        match PluginSource::parse(&provider.path, None).ok()? {
-            PluginSource::Registry(reference) => Some(reference.repository().host().to_string()),
-            _ => None,
-        }
-    });
-    let used: BTreeSet<String> = hosts.collect();
-    let has_table = |host: &String| config.registries.contains_key(host);
-    let tables = config
-        .registries
-        .keys()
-        .filter(|name| !used.contains(*name));
-    let similar = tables.filter_map(|name| {
-        let bare = |host: &str| host.split(':').next().unwrap_or_default().to_owned();
-        let mut others = used.iter().filter(|host| !has_table(host));
-        let other = others.find(|host| {
-            bare(host) == bare(name) || strsim::damerau_levenshtein(host, name) <= 2
-        })?;
-        Some(format!(
-            "no plugin uses the registry of `[registries.\"{name}\"]`; did you mean \
-             `[registries.\"{other}\"]`?"
-        ))
-    });
-    similar.collect()
 }
 
 async fn check_provider(host: &PluginHost, key: &str, provider: &ProviderConfig) -> Vec<Problem> {

@@ -12,7 +12,6 @@ use qmt_registry::limits;
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::pipeline;
-use crate::source::PluginSource;
 use crate::target::Target;
 
 impl PluginHost {
@@ -39,14 +38,7 @@ impl PluginHost {
         let own = std::slice::from_ref(&self.platform);
         let platforms = if platforms.is_empty() { own } else { platforms };
         let mut roots = Vec::new();
-        for target in targets {
-            let source = target.source();
-            if !matches!(
-                source,
-                PluginSource::Registry(_) | PluginSource::Layout { .. }
-            ) {
-                continue;
-            }
+        for target in targets.iter().filter(|target| target.source().is_image()) {
             let mut root = None;
             for platform in platforms {
                 root = Some(self.store(target, platform).await?);

@@ -1,10 +1,14 @@
 //! Where a plugin comes from: the `path` of a provider.
 
+mod scheme;
+
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use qmt_oci_ref::{Digest, DigestAlgorithm, DigestError, Reference, ReferenceError, Tag, text};
+use qmt_oci_ref::{Digest, DigestAlgorithm, DigestError, Reference, ReferenceError, Tag};
 
+pub(crate) use self::scheme::is_like_image;
+use self::scheme::{check_scheme, check_web_address, without_sha256};
 use crate::config::path::{expand, is_file_url};
 
 const OCI: &str = "oci://";
@@ -12,30 +16,6 @@ const OCI: &str = "oci://";
 pub(crate) const LAYOUT: &str = "oci-layout://";
 const HTTPS: &str = "https://";
 const HTTP: &str = "http://";
-/// What a path can begin with if its scheme was misspelled, and the scheme that was meant. The
-/// words of other tools are among them.
-const MISSPELLED: [(&str, &str); 13] = [
-    ("oci-layout:", LAYOUT),
-    ("oci-archive:", LAYOUT),
-    ("oci-dir:", LAYOUT),
-    ("ocidir:", LAYOUT),
-    ("oci:", OCI),
-    ("docker:", OCI),
-    ("https:", HTTPS),
-    ("http:", HTTPS),
-    ("oci-layout//", LAYOUT),
-    ("oci-layout/", LAYOUT),
-    ("oci//", OCI),
-    ("oci/", OCI),
-    ("https//", HTTPS),
-];
-/// Where skopeo and podman find images that are in no registry and in no layout.
-const OTHER_STORES: [&str; 4] = [
-    "docker-archive:",
-    "docker-daemon:",
-    "containers-storage:",
-    "dir:",
-];
 /// The endings of plugins that are files.
 const FILE_ENDINGS: [&str; 4] = ["wasm", "so", "dylib", "dll"];
 
@@ -185,6 +165,7 @@ impl PluginSource {
             let reference = text.parse::<Reference>();
             // Checked only if parsing fails, because a registry host may be named `oci`.
             let reference = reference.or_else(|error| {
+                check_web_address(text)?;
                 check_scheme(text)?;
                 Err(SourceError::from(error))
             });
@@ -236,6 +217,11 @@ impl PluginSource {
             }
             _ => false,
         }
+    }
+
+    /// Reports whether it is an image, in a registry or in a layout.
+    pub fn is_image(&self) -> bool {
+        matches!(self, Self::Registry(_) | Self::Layout { .. })
     }
 
     /// Returns why it has no signature, unless it is an image.
@@ -295,68 +281,6 @@ fn layout(rest: &str) -> Result<PluginSource, SourceError> {
         path: PathBuf::from(path),
         tag,
         digest,
-    })
-}
-
-/// The error for a URL without `sha256`, whose part after the scheme is `rest`: the name of an image
-/// has a tag or a digest, and URLs of files have not.
-fn without_sha256(rest: &str) -> SourceError {
-    let name = rest.rsplit('/').next().unwrap_or_default();
-    if name.contains([':', '@']) && is_like_image(rest) {
-        let meant = format!("{OCI}{rest}");
-        return SourceError::Misspelled { meant };
-    }
-    SourceError::NoSha256
-}
-
-/// Refuses schemes of other tools, and ours where it is misspelled.
-fn check_scheme(path: &str) -> Result<(), SourceError> {
-    if OTHER_STORES.iter().any(|store| path.starts_with(store)) {
-        let path = path.to_owned();
-        return Err(SourceError::OtherStore { path });
-    }
-    if let Some(meant) = misspelled(path) {
-        let meant = text::without_credentials(&meant).into_owned();
-        return Err(SourceError::Misspelled { meant });
-    }
-    Ok(())
-}
-
-/// Returns the path with the scheme that was probably meant.
-fn misspelled(path: &str) -> Option<String> {
-    let lower = path.to_ascii_lowercase();
-    let (start, meant) = MISSPELLED
-        .iter()
-        .find(|(start, _)| lower.starts_with(start))?;
-    let rest = path.get(start.len()..)?;
-    // For skopeo, `oci:` is the scheme of layouts.
-    let is_layout = *start == "oci:" && !rest.starts_with("//");
-    if is_layout && !begins_with_host(rest.trim_start_matches('/')) {
-        return Some(format!("{LAYOUT}{rest}"));
-    }
-    let rest = match *meant {
-        // The path of a layout can be absolute.
-        LAYOUT if !rest.starts_with("//") => rest,
-        LAYOUT => rest.get(2..)?,
-        _ => rest.trim_start_matches('/'),
-    };
-    // Where a URL can't be given, an image is meant.
-    let is_url = path.contains("://") && *meant == HTTPS;
-    Some(format!("{}{rest}", if is_url { OCI } else { meant }))
-}
-
-/// Reports whether a path reads like the name of an image: `ghcr.io/my-org/my-plugin:1`.
-pub(crate) fn is_like_image(path: &str) -> bool {
-    let Some((_, rest)) = path.split_once('/') else {
-        return false;
-    };
-    (begins_with_host(path) || rest.contains(':')) && path.parse::<Reference>().is_ok()
-}
-
-/// Reports whether the first of several parts can be the host of a registry.
-fn begins_with_host(path: &str) -> bool {
-    path.split_once('/').is_some_and(|(host, _)| {
-        host == "localhost" || (!host.starts_with('.') && host.contains(['.', ':']))
     })
 }
 

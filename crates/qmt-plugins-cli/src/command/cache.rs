@@ -9,7 +9,7 @@ use qmt_plugins::artifact_stage::HostPlatform;
 use qmt_plugins::cache::maintenance::{CacheEntry, PruneOptions, PruneReport, TransferReport};
 use qmt_plugins::oci_ref::Digest;
 use qmt_plugins::oci_ref::text::messages;
-use qmt_plugins::{Error, PluginHost, PluginSource, Target};
+use qmt_plugins::{Error, PluginHost, Target};
 use serde_json::{Value, json};
 
 use super::{CommandResult, pull};
@@ -40,12 +40,7 @@ pub(crate) async fn cache(
 
 async fn export(host: &PluginHost, output: &Output, options: &Export) -> CommandResult {
     let mut targets = pull::named(host, &options.names)?;
-    let is_image = |target: &Target| {
-        matches!(
-            target.source(),
-            PluginSource::Registry(_) | PluginSource::Layout { .. }
-        )
-    };
+    let is_image = |target: &Target| target.source().is_image();
     if options.names.is_empty() {
         targets.retain(is_image);
     }

@@ -10,6 +10,7 @@ use crate::args::{CONFIG_VARIABLE, ConfigCommand, Global};
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::session;
+use crate::text::counted;
 
 /// Runs the subcommand.
 pub(crate) async fn config(
@@ -34,8 +35,7 @@ pub(crate) async fn config(
             for warning in &warnings {
                 output.note(format!("warning: {warning}"));
             }
-            let plugins = if count == 1 { "plugin" } else { "plugins" };
-            let text = format!("{path} is valid: {count} {plugins}");
+            let text = format!("{path} is valid: {}", counted(count, "plugin"));
             let data = json!({ "path": path, "plugins": count, "warnings": warnings });
             output.result(&data, &text)
         }

@@ -1,11 +1,10 @@
 //! `doctor`: whether this machine has what the plugins of the config require.
 
-use std::collections::BTreeSet;
 use std::env::consts::{ARCH, OS};
 
 use qmt_plugins::login::RegistryAccess;
 use qmt_plugins::oci_ref::RegistryHost;
-use qmt_plugins::{Error, PluginHost, PluginSource, Target};
+use qmt_plugins::{Error, PluginHost};
 use serde_json::{Value, json};
 
 use super::CommandResult;
@@ -13,28 +12,33 @@ use crate::args::Global;
 use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::session;
+use crate::text::counted;
 
-/// Checks everything that does not depend on a single image. Without a config, what is there by
-/// default is checked. Offline, registries are not asked.
+/// Checks everything that does not depend on a single image, without a config the defaults. If the
+/// network is forbidden, no registry is queried.
 pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
     let file = session::config_or_default(global, output)?;
-    let path = file.path().display().to_string();
+    let path = file
+        .path()
+        .is_file()
+        .then(|| file.path().display().to_string());
+    let path = path.unwrap_or_else(|| "no file, so the defaults apply".to_owned());
     let host = session::host_without_cache(global, output, file)?;
     let mut report = Report::default();
     report.add("platform", Ok(format!("{OS}, {ARCH}")), output);
     let count = host.config().providers.len();
     let checked = host.check().await.map(|warnings| {
         report.warnings.extend(warnings);
-        format!("{path}, {count} plugins")
+        format!("{path}, {}", counted(count, "plugin"))
     });
     report.add("config", checked, output);
     report.add("lockfile", Ok(lockfile(&host)), output);
     report.add("cache", cache(&host).await, output);
     let trusted = trust(&host, &mut report.warnings).await;
     report.add("trust root", trusted, output);
-    for registry in registries(&host) {
+    for registry in host.config().registries_in_use() {
         let found = if global.offline || global.frozen {
-            Ok("not asked, because the network is forbidden".to_owned())
+            Ok("not checked, because the network is forbidden".to_owned())
         } else {
             host.check_registry(&registry)
                 .await
@@ -48,7 +52,8 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
 fn lockfile(host: &PluginHost) -> String {
     let providers = host.config().providers.iter();
     let entries = providers.filter_map(|provider| host.lock_entry(&provider.name));
-    format!("{} of the plugins are in it", entries.count())
+    let plugins = counted(entries.count(), "plugin");
+    format!("it has {plugins} of this config")
 }
 
 async fn cache(host: &PluginHost) -> Result<String, Error> {
@@ -57,7 +62,7 @@ async fn cache(host: &PluginHost) -> Result<String, Error> {
         plugin: None,
         source,
     })?;
-    Ok(format!("{path}, {} plugins", listed.len()))
+    Ok(format!("{path}, {}", counted(listed.len(), "plugin")))
 }
 
 /// Reads the trust root, and refreshes it if it is due.
@@ -70,29 +75,6 @@ async fn trust(host: &PluginHost, warnings: &mut Vec<String>) -> Result<String, 
     let root = summary.root;
     let version = root.version.map(|version| format!(", version {version}"));
     Ok(format!("{}{}", root.source, version.unwrap_or_default()))
-}
-
-/// The registries of the plugins, and the mirrors that the config names for them.
-fn registries(host: &PluginHost) -> BTreeSet<RegistryHost> {
-    let config = host.config();
-    let targets = config.providers.iter().filter_map(|provider| {
-        let target = Target::named(config, &provider.name).ok()?;
-        match target.source() {
-            PluginSource::Registry(reference) => Some(reference.repository().host().clone()),
-            _ => None,
-        }
-    });
-    let used: BTreeSet<RegistryHost> = targets.collect();
-    let tables = config.registries.iter();
-    let mirrors = tables
-        .filter(|(name, _)| {
-            name.parse()
-                .is_ok_and(|name: RegistryHost| used.contains(&name))
-        })
-        .flat_map(|(_, table)| &table.mirrors)
-        .filter_map(|mirror| mirror.split('/').next()?.parse().ok());
-    let mirrors: Vec<RegistryHost> = mirrors.collect();
-    used.into_iter().chain(mirrors).collect()
 }
 
 fn shown(registry: &RegistryHost, access: &RegistryAccess) -> String {

@@ -23,11 +23,7 @@ pub(crate) async fn outdated(global: &Global, output: &Output, names: &[String])
     }
     let (mut rows, mut data, mut failed) = (Vec::new(), Vec::new(), None);
     for target in &targets {
-        let is_image = matches!(
-            target.source(),
-            PluginSource::Registry(_) | PluginSource::Layout { .. }
-        );
-        let comparison = if is_image {
+        let comparison = if target.source().is_image() {
             let versions = host.verify_versions(target).await;
             versions.and_then(|versions| Comparison::of(versions, locked(&host, target).as_ref()))
         } else {

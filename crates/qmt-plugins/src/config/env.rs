@@ -61,7 +61,7 @@ pub(super) fn overlay(
         let changed: Result<OciConfig, _> = Value::from(oci.clone()).deserialize();
         let changed = changed.map_err(|error| ConfigError::VariableValue {
             name: name.clone(),
-            problem: problem(&error.kind),
+            problem: problem(&error.kind, None),
         })?;
         if !file.allow_env_override
             && let Some(limit) = exceeded(file, &changed)

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use figment::error::{Actual, Error, Kind};
 use figment::value::Value;
-
 use serde_json::Value as Json;
 
 use super::spelling::nearest;
@@ -62,16 +61,13 @@ pub(super) fn explain(path: &Path, root: &Value, error: &Error) -> ConfigError {
                 return ConfigError::UnknownKey { path, key, nearest };
             }
         }
-        Kind::InvalidType(found, expected) => {
-            let is_toml = path
-                .extension()
-                .is_some_and(|it| it.eq_ignore_ascii_case("toml"));
+        kind => {
+            let extension = path.extension();
+            let is_toml = extension.is_some_and(|it| it.eq_ignore_ascii_case("toml"));
             let tables = names.iter().filter(|name| name.parse::<usize>().is_err());
             let tables: Vec<&str> = tables.map(String::as_str).collect();
-            let table = is_toml.then(|| tables.join("."));
-            mistyped(found, expected, table.as_deref())
+            problem(kind, is_toml.then(|| tables.join(".")).as_deref())
         }
-        kind => problem(kind),
     };
     ConfigError::Invalid { path, key, message }
 }
@@ -122,21 +118,20 @@ fn collect(root: &Json, schema: &Json, path: &str, depth: u32, keys: &mut Vec<St
     }
 }
 
-/// Says what is wrong with a value.
-pub(super) fn problem(kind: &Kind) -> String {
+/// Says what is wrong with a value; `table` is what its key would be as a table in TOML.
+pub(super) fn problem(kind: &Kind, table: Option<&str>) -> String {
     match kind {
         Kind::UnknownVariant(value, known) => {
             format!("`{value}` is not supported; use `{}`", known.join("`, `"))
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-            mistyped(found, expected, None)
+            mistyped(found, expected, table)
         }
         kind => kind.to_string(),
     }
 }
 
-/// Says what a value must be instead of what it is; `table` is the name of the table in TOML. Serde names expected types by their names in
-/// Rust.
+/// Says what a value must be instead of what it is. Serde names expected types by their names in Rust.
 fn mistyped(found: &Actual, expected: &str, table: Option<&str>) -> String {
     let must_be = match (expected, found) {
         ("a sequence", Actual::Map) => {

@@ -10,6 +10,8 @@ mod env;
 mod error;
 mod explain;
 mod file;
+#[cfg(feature = "http")]
+mod hosts;
 mod oci;
 pub(crate) mod path;
 mod provider;

@@ -27,6 +27,28 @@ fn read(folder: &tempfile::TempDir, config: &str) -> Result<Lockfile, LockfileEr
     Lockfile::read(&folder.path().join(config))
 }
 
+#[cfg(unix)]
+#[test]
+fn a_symbolic_link_is_kept_and_must_lead_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (link, target) = (
+        folder.path().join("plugins.lock"),
+        folder.path().join("real"),
+    );
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let dangling = read(&folder, "plugins.toml");
+    assert!(
+        matches!(dangling, Err(LockfileError::Read { .. })),
+        "{dangling:?}"
+    );
+    std::fs::write(&target, "version = 1\n").unwrap();
+    let mut lock = read(&folder, "plugins.toml").unwrap();
+    lock.record(entry("a", "1")).unwrap();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    let text = std::fs::read_to_string(target).unwrap();
+    assert!(text.contains("name = \"a\""), "{text}");
+}
+
 #[test]
 fn entries_come_back_sorted_and_stable() {
     let folder = tempfile::tempdir().unwrap();

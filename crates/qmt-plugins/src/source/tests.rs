@@ -163,6 +163,10 @@ fn a_misspelled_scheme_is_asked_about() {
     assert_eq!(argument("oci:5000/a/b:1").unwrap(), "oci://oci:5000/a/b:1");
     let error = argument("oci:/ghcr.io/a/b").unwrap_err().to_string();
     assert_eq!(error, "did you mean `oci://ghcr.io/a/b`?");
+    for address in ["https://ghcr.io/a/b:1", "HTTP://ghcr.io/a/b:1"] {
+        let error = argument(address).unwrap_err().to_string();
+        assert_eq!(error, "did you mean `oci://ghcr.io/a/b:1`?", "{address}");
+    }
     let error = argument("dir:/srv/image").unwrap_err().to_string();
     assert!(error.contains("skopeo copy"), "{error}");
 }

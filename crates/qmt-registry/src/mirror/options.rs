@@ -26,6 +26,11 @@ impl MirrorOptions {
         }
     }
 
+    /// Returns the mirror's host.
+    pub fn host(&self) -> &RegistryHost {
+        &self.host
+    }
+
     /// Puts `prefix` before the repository's path: `proxy` makes `proxy/library/busybox`.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
