@@ -5,6 +5,7 @@ use std::fmt;
 
 use qmt_oci_ref::Digest;
 
+use crate::error::escaped;
 use crate::sniff::NativeFormat;
 
 /// What is limited.
@@ -123,12 +124,15 @@ pub enum LayerProblem {
         name: String,
     },
     /// The file looked for is not a regular file.
-    #[error("`{name}` is {found}, not a regular file")]
+    #[error("`{name}` is {found}{}, not a regular file", to(target.as_deref()))]
     NotRegular {
         /// The entry.
         name: String,
         /// What it is.
         found: &'static str,
+        /// What it links to, for a hard link. A link to an earlier regular file of its layer is
+        /// followed.
+        target: Option<String>,
     },
     /// The file looked for occurs twice, or under two names that some file systems treat as one.
     #[error("`{first}` and `{second}` are the same name on some file systems")]
@@ -149,6 +153,11 @@ pub enum LayerProblem {
 }
 
 impl LayerProblem {
+    pub(crate) fn duplicate(first: &[u8], second: &[u8]) -> Self {
+        let (first, second) = (escaped(first), escaped(second));
+        Self::DuplicateName { first, second }
+    }
+
     /// Checks the size of a zstd window, in bytes.
     pub(crate) fn check_window(window: u64, limit: u64) -> Result<(), Self> {
         if window > limit {
@@ -165,6 +174,10 @@ impl LayerProblem {
         let expected = expected.clone();
         Err(Self::DiffId { expected, actual })
     }
+}
+
+fn to(target: Option<&str>) -> String {
+    target.map_or_else(String::new, |target| format!(" to `{target}`"))
 }
 
 /// What is wrong with a file's content.

@@ -4,7 +4,6 @@
 //! before its content is read. Names and sizes are those that the crate itself would report.
 
 use std::io::{self, Read};
-use std::mem;
 
 use tar::{EntryType, GnuHeader, Header, PaxExtensions};
 
@@ -19,6 +18,8 @@ use crate::problem::{LayerProblem, Limit};
 pub(super) enum EntryKind {
     File,
     Directory,
+    /// A second name of a file: [`Entry::target`] is the first.
+    HardLink,
     /// Anything else, as errors call it.
     Other(&'static str),
 }
@@ -27,6 +28,8 @@ pub(super) enum EntryKind {
 pub(super) struct Entry<'a> {
     pub(super) name: Vec<u8>,
     pub(super) kind: EntryKind,
+    /// What a hard link names; empty for everything else.
+    pub(super) target: Vec<u8>,
     /// Bytes of content.
     pub(super) size: u64,
     unread: u64,
@@ -48,7 +51,7 @@ pub(super) struct Entries<'a> {
 #[derive(Default)]
 struct Extensions {
     long_name: Option<Vec<u8>>,
-    has_long_link: bool,
+    long_link: Option<Vec<u8>>,
     pax: Option<Vec<u8>>,
 }
 
@@ -92,8 +95,8 @@ impl<'a> Entries<'a> {
                     extensions.long_name.replace(name).is_some()
                 }
                 EntryType::GNULongLink if is_known => {
-                    self.long_name(raw)?;
-                    mem::replace(&mut extensions.has_long_link, true)
+                    let target = self.long_name(raw)?;
+                    extensions.long_link.replace(target).is_some()
                 }
                 EntryType::XHeader if is_known => {
                     let records = self.pax(raw)?;
@@ -136,11 +139,11 @@ impl<'a> Entries<'a> {
             let reason = "a PAX header and the entry's own header state different sizes";
             return Err(Failure::malformed(reason));
         }
-        let pax_name = || {
-            let record = records().find(|record| record.key_bytes() == b"path")?;
+        let pax_name = |key: &[u8]| {
+            let record = records().find(|record| record.key_bytes() == key)?;
             Some(record.value_bytes().to_vec())
         };
-        let name = extensions.long_name.or_else(pax_name);
+        let name = extensions.long_name.or_else(|| pax_name(b"path"));
         let name = name.unwrap_or_else(|| header.path_bytes().into_owned());
         at_most(Limit::NameBytes, self.limits.name_bytes, name.len() as u64)?;
         if name.contains(&0) {
@@ -153,9 +156,17 @@ impl<'a> Entries<'a> {
             EntryKind::File if name.ends_with(b"/") => EntryKind::Directory,
             kind => kind,
         };
+        let target = match kind {
+            EntryKind::HardLink => {
+                let target = extensions.long_link.or_else(|| pax_name(b"linkpath"));
+                target.or_else(|| Some(header.link_name_bytes()?.into_owned()))
+            }
+            EntryKind::File | EntryKind::Directory | EntryKind::Other(_) => None,
+        };
         Ok(Entry {
             name,
             kind,
+            target: target.unwrap_or_default(),
             size,
             unread: size,
             content: raw,
@@ -200,7 +211,7 @@ impl Entry<'_> {
 
 impl Extensions {
     fn is_empty(&self) -> bool {
-        self.long_name.is_none() && !self.has_long_link && self.pax.is_none()
+        self.long_name.is_none() && self.long_link.is_none() && self.pax.is_none()
     }
 }
 
@@ -218,7 +229,7 @@ fn kind_of(header: &Header) -> Result<EntryKind, Failure> {
     Ok(EntryKind::Other(match header.entry_type() {
         EntryType::Regular => return Ok(EntryKind::File),
         EntryType::Directory => return Ok(EntryKind::Directory),
-        EntryType::Link => "a hard link",
+        EntryType::Link => return Ok(EntryKind::HardLink),
         EntryType::Symlink => "a symbolic link",
         EntryType::Char => "a character device",
         EntryType::Block => "a block device",

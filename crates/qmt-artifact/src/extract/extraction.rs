@@ -7,6 +7,7 @@ use super::candidate::{Content, Matcher, Rank};
 use super::decode::{Chunks, Unpacked};
 use super::encoding::{Encoding, MAGIC_BYTES};
 use super::failure::Failure;
+use super::link::Link;
 use super::whiteout::{Hidden, Meaning};
 use super::{ExtractSink, LISTED, path};
 use crate::error::{ArtifactError, escaped};
@@ -24,8 +25,10 @@ pub(super) struct Extraction {
     pub(super) matcher: Matcher,
     pub(super) limits: ExtractLimits,
     pub(super) sink: Box<dyn ExtractSink>,
-    hidden: Hidden,
+    pub(super) hidden: Hidden,
     pub(super) chosen: Option<Chosen>,
+    /// A plugin that is a hard link: its layer is to be read again.
+    pub(super) link: Option<Link>,
     /// Further candidates of the rank of the chosen one, for the error that lists them.
     pub(super) tied: Vec<String>,
     /// A candidate whose content does not fit, and why.
@@ -81,7 +84,7 @@ impl LayerTask {
 
 /// What one archive holds of the names looked for.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     names: Vec<Vec<u8>>,
     /// Pairs of a name looked for and another that some file systems treat as the same.
     collisions: Vec<(Vec<u8>, Vec<u8>)>,
@@ -100,6 +103,7 @@ impl Extraction {
             sink,
             hidden: Hidden::default(),
             chosen: None,
+            link: None,
             tied: Vec::new(),
             rejected: None,
             similar: Vec::new(),
@@ -136,18 +140,31 @@ impl Extraction {
         self.read_archive(unpacked)
     }
 
+    /// Reads an archive for the plugin, or, if that is a hard link, for the file that it names.
     fn read_archive(&mut self, unpacked: Unpacked) -> Result<(), Failure> {
+        let mut link = self.link.take();
         let position = unpacked.position();
         let mut archive = tar::Archive::new(unpacked);
         let mut entries = Entries::new(&mut archive, position, self.entries, &self.limits)?;
         let mut seen = Seen::default();
         while let Some(entry) = entries.next()? {
-            self.read_entry(entry, &mut seen)?;
+            match &mut link {
+                Some(link) => self.read_linked(entry, link, &mut seen)?,
+                None => self.read_entry(entry, &mut seen)?,
+            }
         }
-        self.entries = entries.count;
-        self.check_layer(&seen)?;
+        let count = entries.count;
+        match &link {
+            Some(link) => link.check_found(&self.hidden)?,
+            None => self.check_layer(&seen)?,
+        }
         self.sink.flush().map_err(Failure::sink)?;
-        self.unpacked = self.unpacked.saturating_add(archive.into_inner().finish()?);
+        let unpacked = archive.into_inner().finish()?;
+        if self.link.is_some() {
+            return Ok(()); // The layer is read again, and counted once.
+        }
+        self.entries = count;
+        self.unpacked = self.unpacked.saturating_add(unpacked);
         self.hidden.descend();
         Ok(())
     }
@@ -258,15 +275,20 @@ impl Extraction {
             return Ok(());
         };
         if rank.is_by_name() {
-            seen.check(entry.kind, &path)?;
-        } else if entry.kind != EntryKind::File {
-            return Ok(()); // `libx.so` is mostly a link to `libx.so.1`.
+            seen.check_once(&path)?;
         }
-        self.read_candidate(entry, path, rank, seen)
+        match entry.kind {
+            EntryKind::File => self.read_candidate(entry, path, rank, seen),
+            // `libx.so` is mostly a link to `libx.so.1`.
+            _ if !rank.is_by_name() => Ok(()),
+            EntryKind::HardLink => self.note_link(path, &entry.target, rank),
+            EntryKind::Directory => Err(not_regular(&path, "a directory").into()),
+            EntryKind::Other(found) => Err(not_regular(&path, found).into()),
+        }
     }
 
     /// Writes the entry to the sink if it is better than what was chosen so far.
-    fn read_candidate(
+    pub(super) fn read_candidate(
         &mut self,
         mut entry: Entry<'_>,
         path: Vec<u8>,
@@ -303,38 +325,49 @@ impl Extraction {
     }
 
     /// Makes the checks that need the whole layer.
-    fn check_layer(&self, seen: &Seen) -> Result<(), Failure> {
-        let Some(chosen) = self.chosen.as_ref().filter(|_| seen.is_chosen_here) else {
-            return Ok(());
-        };
-        let mut collisions = seen.collisions.iter();
-        if let Some((first, second)) = collisions.find(|(name, _)| *name == chosen.path) {
-            let (first, second) = (escaped(first), escaped(second));
-            return Err(LayerProblem::DuplicateName { first, second }.into());
-        }
-        if let Some(parent) = self.hidden.obstacle(&chosen.path) {
-            let (name, parent) = (escaped(&chosen.path), escaped(parent));
-            return Err(LayerProblem::ParentNotDirectory { name, parent }.into());
+    fn check_layer(&mut self, seen: &Seen) -> Result<(), LayerProblem> {
+        let chosen = self.chosen.as_ref();
+        let is_worse = |link: &mut Link| chosen.is_some_and(|chosen| chosen.rank < link.rank);
+        self.link.take_if(is_worse);
+        let chosen = chosen.filter(|_| seen.is_chosen_here);
+        let chosen = chosen.map(|chosen| &chosen.path);
+        let link = self.link.as_ref().map(|link| &link.path);
+        for path in chosen.into_iter().chain(link) {
+            let mut collisions = seen.collisions.iter();
+            if let Some((first, second)) = collisions.find(|(name, _)| name == path) {
+                return Err(LayerProblem::duplicate(first, second));
+            }
+            check_parents(path, &self.hidden)?;
         }
         Ok(())
     }
 }
 
 impl Seen {
-    /// Checks an entry that is the plugin by its name: a regular file, once.
-    fn check(&mut self, kind: EntryKind, path: &[u8]) -> Result<(), Failure> {
-        let name = escaped(path);
+    /// Checks that an entry that is the plugin by its name is the first under it.
+    fn check_once(&mut self, path: &[u8]) -> Result<(), LayerProblem> {
         if self.names.iter().any(|earlier| earlier == path) {
-            let (first, second) = (name.clone(), name);
-            return Err(LayerProblem::DuplicateName { first, second }.into());
+            return Err(LayerProblem::duplicate(path, path));
         }
         self.names.push(path.to_vec());
-        let found = match kind {
-            EntryKind::File => return Ok(()),
-            EntryKind::Directory => "a directory",
-            EntryKind::Other(found) => found,
-        };
-        Err(LayerProblem::NotRegular { name, found }.into())
+        Ok(())
+    }
+}
+
+/// Checks that every part of the path above `path` is a folder in its layer.
+pub(super) fn check_parents(path: &[u8], hidden: &Hidden) -> Result<(), LayerProblem> {
+    let Some(parent) = hidden.obstacle(path) else {
+        return Ok(());
+    };
+    let (name, parent) = (escaped(path), escaped(parent));
+    Err(LayerProblem::ParentNotDirectory { name, parent })
+}
+
+fn not_regular(path: &[u8], found: &'static str) -> LayerProblem {
+    LayerProblem::NotRegular {
+        name: escaped(path),
+        found,
+        target: None,
     }
 }
 

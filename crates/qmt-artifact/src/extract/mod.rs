@@ -6,7 +6,8 @@
 //!
 //! Layers are read from the top down and only as far as required: the topmost layer that holds a
 //! plugin under a known name ends the search. Of an artifact whose layers are files with titles,
-//! the one with the title that is looked for comes first (`file.rs`).
+//! the one with the title that is looked for comes first (`file.rs`). A layer is read twice only if
+//! the plugin in it is a hard link (`link.rs`).
 
 mod archive;
 pub(crate) mod candidate;
@@ -15,6 +16,7 @@ pub(crate) mod encoding;
 mod extraction;
 mod failure;
 pub(crate) mod file;
+mod link;
 pub(crate) mod path;
 mod whiteout;
 
@@ -119,7 +121,7 @@ impl fmt::Debug for Extracted {
 }
 
 /// Takes the plugin's file out of the layers of `selection`, read from `repository` of `registry`,
-/// and writes it to `sink`.
+/// and writes it to `sink`. A layer in which the file is a hard link is read from `registry` twice.
 ///
 /// Must run in a Tokio runtime with its timer on; decompression and writing run on its blocking
 /// threads.
@@ -150,11 +152,17 @@ pub async fn extract(
         let order = order(selection, &matcher)?;
         let mut extraction = Extraction::new(matcher, sink, limits);
         for (position, layer) in order {
-            let task = task(selection, position, layer, limits)?;
-            let start = Digester::new(layer.digest().algorithm());
-            let stream = registry.blob(repository, layer, start).await;
-            let stream = stream.map_err(|source| unreadable("layer", layer, source))?;
-            extraction = read_layer(extraction, task, stream, layer, deadline).await?;
+            // Twice at most, also from a registry that sends something else the second time.
+            for _ in 0..2 {
+                let task = task(selection, position, layer, limits)?;
+                let start = Digester::new(layer.digest().algorithm());
+                let stream = registry.blob(repository, layer, start).await;
+                let stream = stream.map_err(|source| unreadable("layer", layer, source))?;
+                extraction = read_layer(extraction, task, stream, layer, deadline).await?;
+                if extraction.link.is_none() {
+                    break;
+                }
+            }
             if extraction.is_done() {
                 break;
             }

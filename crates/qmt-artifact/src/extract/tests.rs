@@ -24,6 +24,7 @@ mod bridge;
 mod content;
 mod format;
 mod layers;
+mod links;
 mod mutants;
 mod names;
 mod titles;

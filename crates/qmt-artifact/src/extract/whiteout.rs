@@ -88,6 +88,12 @@ impl Hidden {
             })
     }
 
+    /// Reports whether the layer being read has had an entry at `path` that is not a folder, or a
+    /// whiteout of it.
+    pub(super) fn is_noted(&self, path: &[u8]) -> bool {
+        self.here.trees.contains(&self.state.hash_one(path))
+    }
+
     /// Returns the part of `path` that is not a folder in the layer being read.
     ///
     /// A whiteout of that part counts too: file and whiteout in one layer contradict each other.
