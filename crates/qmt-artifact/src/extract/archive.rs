@@ -227,14 +227,14 @@ pub(super) fn starts_archive(prefix: &[u8]) -> bool {
 
 fn kind_of(header: &Header) -> Result<EntryKind, Failure> {
     Ok(EntryKind::Other(match header.entry_type() {
-        EntryType::Regular => return Ok(EntryKind::File),
+        // What a contiguous file is on systems without such files.
+        EntryType::Regular | EntryType::Continuous => return Ok(EntryKind::File),
         EntryType::Directory => return Ok(EntryKind::Directory),
         EntryType::Link => return Ok(EntryKind::HardLink),
         EntryType::Symlink => "a symbolic link",
         EntryType::Char => "a character device",
         EntryType::Block => "a block device",
         EntryType::Fifo => "a FIFO",
-        EntryType::Continuous => "a contiguous file",
         // A long map follows the header and is not counted in the size.
         EntryType::GNUSparse if header.as_gnu().is_none_or(GnuHeader::is_extended) => {
             let reason = "a sparse file has a map of another form";

@@ -70,7 +70,9 @@ fn by_tar_crate(bytes: &[u8]) -> io::Result<Vec<Vec<u8>>> {
     for entry in ::tar::Archive::new(bytes).entries()? {
         let mut entry = entry?;
         let path = path::lenient(&entry.path_bytes());
-        if path == b"plugin.wasm" && entry.header().entry_type().is_file() {
+        let entry_type = entry.header().entry_type();
+        let is_file = entry_type.is_file() || entry_type.is_contiguous();
+        if path == b"plugin.wasm" && is_file {
             let mut content = Vec::new();
             entry.read_to_end(&mut content)?;
             found.push(content);
