@@ -285,7 +285,8 @@ fn decoder(
     })
 }
 
-/// A gzip file: one member after the other, counted. Anything after the last is an error.
+/// A gzip file: one member after the other, counted. Anything after the last is an error, except
+/// for zeros, which fill a block.
 struct Members {
     current: Option<Box<GzDecoder<Chunks>>>,
     count: u64,
@@ -301,13 +302,34 @@ impl Read for Members {
                 return Ok(count);
             }
             let mut chunks = current.into_inner();
-            if chunks.fill_buf()?.is_empty() {
-                break;
+            match chunks.fill_buf()?.first() {
+                None => break,
+                Some(0) => {
+                    check_zeros(chunks)?;
+                    break;
+                }
+                Some(_) => {}
             }
             self.count = self.count.saturating_add(1);
             at_most(Limit::GzipMembers, self.limit, self.count).map_err(Failure::from)?;
             self.current = Some(Box::new(GzDecoder::new(chunks)));
         }
         Ok(0)
+    }
+}
+
+/// Reads to the end of the layer, whose size is limited, and checks that it is zeros only.
+fn check_zeros(mut chunks: Chunks) -> io::Result<()> {
+    loop {
+        let bytes = chunks.fill_buf()?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            let problem = "data after zeros behind the last gzip member";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+        }
+        let count = bytes.len();
+        if count == 0 {
+            return Ok(());
+        }
+        chunks.consume(count);
     }
 }

@@ -169,10 +169,32 @@ fn tar_11_gzip_members_at_the_limit_and_past_it() {
     );
 }
 
+/// Tapes and block devices fill the last block with zeros, which `gzip -d` ignores too.
+#[test]
+fn tar_11_zeros_behind_the_last_gzip_member_are_ignored() {
+    let two_members = [gzip(&one_file()[..700]), gzip(&one_file()[700..])].concat();
+    for members in [gzip(&one_file()), two_members] {
+        for count in [1, 512, 9_000] {
+            let bytes = [members.clone(), vec![0; count]].concat();
+            let mut image = Image::new(FileRule::Wasm, &[(GZIP, bytes)]);
+            image.selection.diff_ids = vec![Digest::sha256(one_file())];
+            assert_eq!(image.extract().unwrap().1, module(), "{count}");
+        }
+    }
+    // Behind a part of a member, they are not padding.
+    let packed = gzip(&one_file());
+    let cut = [&packed[..packed.len() - 8], &[0; 512]].concat();
+    let problem = Image::new(FileRule::Wasm, &[(GZIP, cut)]).problem();
+    let expected = matches!(problem, LayerProblem::Damaged { .. });
+    assert!(expected, "{problem:?}");
+}
+
 /// TAR-11: something behind the last member.
 #[test]
 fn tar_11_gzip_trailing_garbage_is_refused() {
-    for garbage in [&b"garbage"[..], b"\0", b"\x1f\x8b", b"\x1f"] {
+    let padded = [&[0; 512], &gzip(&one_file())[..]].concat();
+    let garbage = [b"garbage", &b"\0x"[..], b"\x1f\x8b", b"\x1f", &padded];
+    for garbage in garbage {
         let bytes = [gzip(&one_file()), garbage.to_vec()].concat();
         let problem = Image::new(FileRule::Wasm, &[(GZIP, bytes)]).problem();
         let refused = matches!(
