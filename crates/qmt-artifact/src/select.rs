@@ -97,6 +97,8 @@ pub struct Selection {
     pub(crate) diff_ids: Vec<Digest>,
     pub(crate) config: Option<Descriptor>,
     pub(crate) file: FileRule,
+    /// The file to look for where the layer that should be the file is an archive.
+    pub(crate) packed_file: FileRule,
     pub(crate) platform: Option<Platform>,
     pub(crate) host: HostPlatform,
     pub(crate) annotations: HashMap<String, String>,
@@ -126,7 +128,8 @@ impl Selection {
         self.config.as_ref()
     }
 
-    /// Returns how the plugin's file is found in the layers.
+    /// Returns how the plugin's file is found in the layers. A layer that is Wasm by its media type
+    /// may still be an archive by its content.
     pub fn file(&self) -> FileRule {
         self.file.clone()
     }

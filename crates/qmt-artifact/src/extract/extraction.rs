@@ -11,6 +11,7 @@ use super::link::Link;
 use super::whiteout::{Hidden, Meaning};
 use super::{ExtractSink, LISTED, path};
 use crate::error::{ArtifactError, escaped};
+use crate::file_rule::FileRule;
 use crate::limits::ExtractLimits;
 use crate::problem::{ContentProblem, LayerProblem};
 use crate::sniff::SNIFF_BYTES;
@@ -58,6 +59,8 @@ pub(super) struct LayerTask {
     pub(super) layer: Descriptor,
     pub(super) promise: Promise,
     pub(super) diff_id: Option<Digest>,
+    /// The file to look for in a layer that is an archive although it should be the file.
+    pub(super) packed_file: FileRule,
     /// The title of a layer that may be a file although its media type is an archive's: artifact
     /// clients call any file `…layer.v1.tar` by default.
     pub(super) title: Option<String>,
@@ -67,7 +70,7 @@ pub(super) struct LayerTask {
 /// What the media type of a layer promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Promise {
-    /// The layer is the file itself.
+    /// The layer is the file itself. Without a title, the content may say otherwise.
     File,
     /// It is an archive. How that is encoded is shown by its first bytes.
     Archive(Encoding),
@@ -130,9 +133,7 @@ impl Extraction {
             }
             task.check_promise(prefix)?;
         }
-        let (size, diff_id) = (task.layer.size(), task.diff_id.as_ref());
-        let mut unpacked =
-            Unpacked::new(chunks, encoding, size, self.unpacked, diff_id, &self.limits)?;
+        let mut unpacked = self.unpack(chunks, encoding, task)?;
         if encoding != Encoding::Plain && task.is_file(unpacked.peek(SNIFF_BYTES)?) {
             let format = encoding.name();
             return self.refuse_packed(task, format);
@@ -140,8 +141,19 @@ impl Extraction {
         self.read_archive(unpacked)
     }
 
+    /// Starts to decompress a layer.
+    pub(super) fn unpack(
+        &self,
+        chunks: Chunks,
+        encoding: Encoding,
+        task: &LayerTask,
+    ) -> Result<Unpacked, Failure> {
+        let (size, diff_id) = (task.layer.size(), task.diff_id.as_ref());
+        Unpacked::new(chunks, encoding, size, self.unpacked, diff_id, &self.limits)
+    }
+
     /// Reads an archive for the plugin, or, if that is a hard link, for the file that it names.
-    fn read_archive(&mut self, unpacked: Unpacked) -> Result<(), Failure> {
+    pub(super) fn read_archive(&mut self, unpacked: Unpacked) -> Result<(), Failure> {
         let mut link = self.link.take();
         let position = unpacked.position();
         let mut archive = tar::Archive::new(unpacked);

@@ -69,14 +69,29 @@ impl LayerTask {
 }
 
 impl Extraction {
-    /// Takes a Wasm layer as the file.
+    /// Takes a Wasm layer as the file, or reads it as the archive that it is, unless a title says
+    /// that it is the file.
     pub(super) fn read_raw(&mut self, mut chunks: Chunks, task: &LayerTask) -> Result<(), Failure> {
-        let content = self.matcher.identify(Rank::Own, chunks.peek(SNIFF_BYTES)?);
-        let content = content.map_err(|problem| {
-            let file = "the layer".to_owned();
-            ArtifactError::Content { file, problem }
-        })?;
-        self.choose_layer(chunks, task, Rank::Own, b"plugin.wasm", content)
+        let prefix = chunks.peek(SNIFF_BYTES)?;
+        let problem = match self.matcher.identify(Rank::Own, prefix) {
+            Ok(content) => {
+                return self.choose_layer(chunks, task, Rank::Own, b"plugin.wasm", content);
+            }
+            Err(problem) => problem,
+        };
+        let may_be_archive =
+            task.title.is_none() && matches!(problem, ContentProblem::Packed { .. });
+        if may_be_archive && let Ok(encoding) = Encoding::of_content(prefix) {
+            let limit = self.limits.archive_bytes;
+            at_most(Limit::ArchiveBytes, limit, task.layer.size())?;
+            let mut unpacked = self.unpack(chunks, encoding, task)?;
+            if starts_archive(unpacked.peek(SNIFF_BYTES)?) {
+                self.matcher.file = task.packed_file.clone();
+                return self.read_archive(unpacked);
+            }
+        }
+        let file = escaped(task.name().as_bytes());
+        Err(ArtifactError::Content { file, problem }.into())
     }
 
     /// Takes a layer as the file, if its title or its content is better than what was chosen so far.

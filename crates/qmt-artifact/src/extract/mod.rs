@@ -58,7 +58,8 @@ pub trait ExtractSink: io::Write + Send + Any {
     fn restart(&mut self) -> io::Result<()>;
 
     /// Reports whether a layer that is the plugin's file itself is stored by the registry given to
-    /// [`extract`]. Such a layer is not written to the sink; only its first bytes are checked.
+    /// [`extract`]. Such a layer is not written to the sink; only its first bytes are checked. A file
+    /// out of an archive is written, also where the media type of the archive says Wasm.
     fn has_layer(&self) -> bool {
         false
     }
@@ -301,6 +302,7 @@ fn task(
         layer: layer.clone(),
         promise,
         diff_id: selection.diff_ids.get(position).cloned(),
+        packed_file: selection.packed_file.clone(),
         title: title.map(str::to_owned),
         is_only_layer: selection.layers.len() == 1,
     })

@@ -28,3 +28,4 @@ mod links;
 mod mutants;
 mod names;
 mod titles;
+mod wasm_layers;

@@ -80,16 +80,17 @@ impl Selector<'_> {
             None => class.because.to_owned(),
         });
         let required = class.required.or(self.request.kind);
+        let named = self.request.file.clone().map(FileRule::Named);
+        let packed_file = named.clone().unwrap_or(FileRule::Wasm);
         let (layers, diff_ids, file) = if is_raw {
             let layer = self.wasm_layer(&manifest)?;
             (vec![layer], Vec::new(), FileRule::Layer)
         } else {
-            let file = match (self.request.file.clone(), required) {
-                (Some(file), _) => FileRule::Named(file),
-                (None, Some(PluginKind::Wasm)) => FileRule::Wasm,
-                (None, Some(PluginKind::Native)) => FileRule::Native,
-                (None, None) => FileRule::Either,
-            };
+            let file = named.unwrap_or(match required {
+                Some(PluginKind::Wasm) => FileRule::Wasm,
+                Some(PluginKind::Native) => FileRule::Native,
+                None => FileRule::Either,
+            });
             let matcher = Matcher {
                 file: file.clone(),
                 required,
@@ -121,6 +122,7 @@ impl Selector<'_> {
             diff_ids,
             config: has_config.then(|| manifest.config().clone()),
             file,
+            packed_file,
             platform,
             host: self.request.host,
             annotations: manifest.annotations().clone(),

@@ -35,6 +35,7 @@ impl Image {
             diff_ids: Vec::new(),
             config: None,
             file,
+            packed_file: FileRule::Wasm,
             platform: None,
             host: HostPlatform::new(&platform("linux", "amd64")),
             annotations: std::collections::HashMap::new(),

@@ -82,6 +82,10 @@ fn dig_12_only_a_core_module_is_wasm() {
     ] {
         let mut raw = Image::new(FileRule::Layer, &[(WASM, bytes.clone())]);
         raw.selection.required = Some(PluginKind::Wasm);
+        // An archive is read as one (`wasm_layers.rs`), unless a title says that it is the file.
+        let layer = raw.selection.layers.remove(0);
+        let titled = layer.with_annotation(TITLE, "plugin.wasm");
+        raw.selection.layers = vec![titled];
         assert_eq!(content_error(&raw), expected);
         let packed = Image::tar(FileRule::Wasm, archive("plugin.wasm", &bytes));
         assert_eq!(content_error(&packed), expected);
