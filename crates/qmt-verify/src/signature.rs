@@ -2,18 +2,19 @@
 
 mod annotations;
 pub(crate) mod base64_text;
+mod bundle;
 pub(crate) mod certificate;
 mod key;
 mod log;
 mod protojson;
 mod rekor_v2;
 mod statement;
+mod unread;
 mod verifier;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use qmt_oci_ref::text::without_byte_order_mark;
 use qmt_oci_ref::{Digest, DigestAlgorithm};
 use sigstore_verify::types::{
     Bundle, KindVersion, MediaType, SignatureContent, VerificationMaterialContent,
@@ -23,6 +24,7 @@ use self::certificate::Claims;
 pub(crate) use self::key::PublicKey;
 pub(crate) use self::statement::{PAYLOAD_TYPE, Predicate};
 use self::statement::{SimpleSigning, Statement};
+use self::unread::Unread;
 #[cfg(test)]
 pub(crate) use self::verifier::Ignored;
 pub(crate) use self::verifier::{SignatureVerifier, VerifiedSignature};
@@ -38,6 +40,8 @@ pub(crate) struct Signature<'a> {
     pub(crate) place: &'a str,
     pub(crate) format: Format,
     pub(crate) bundle: Bundle,
+    /// What the bundle lacks because it cannot be read.
+    unread: Unread,
     pub(crate) signed: Signed<'a>,
     /// What an attestation states; `None` for a signature.
     pub(crate) predicate: Option<Predicate>,
@@ -86,26 +90,28 @@ impl<'a> Signature<'a> {
     ) -> Result<Self, Reason> {
         match &item.content {
             Content::Bundle { json, from_file } => {
-                let bundle = parse(json)?;
+                let (bundle, unread) = bundle::parse(json)?;
                 let version = bundle.media_type();
                 let format = Format::Bundle(version);
                 // The version is not signed: relabelled as v0.1, a bundle may omit the proof.
                 if version != MediaType::Bundle0_3 && !from_file {
                     return Err(Reason::OldBundle(format.to_string()));
                 }
-                Self::of_statement(&item.place, format, bundle, subject, limits)
+                let parsed = (bundle, unread);
+                Self::of_statement(&item.place, format, parsed, subject, limits)
             }
             Content::SimpleSigning {
                 payload,
                 annotations,
             } => {
                 let simple = SimpleSigning::parse(payload, subject)?;
-                let bundle = annotations::message(payload, annotations)?;
+                let (bundle, unread) = annotations::message(payload, annotations)?;
                 within_limits(&bundle, limits)?;
                 Ok(Self {
                     place: &item.place,
                     format: Format::SimpleSigning,
                     bundle,
+                    unread,
                     signed: Signed::Bytes(payload),
                     predicate: None,
                     annotations: simple.annotations,
@@ -113,8 +119,8 @@ impl<'a> Signature<'a> {
                 })
             }
             Content::Envelope { json, annotations } => {
-                let bundle = annotations::envelope(json, annotations)?;
-                Self::of_statement(&item.place, Format::Envelope, bundle, subject, limits)
+                let parsed = annotations::envelope(json, annotations)?;
+                Self::of_statement(&item.place, Format::Envelope, parsed, subject, limits)
             }
         }
     }
@@ -132,7 +138,7 @@ impl<'a> Signature<'a> {
                 limit: usize::try_from(ITEM_BYTES_MAX).unwrap_or(usize::MAX),
             });
         }
-        let bundle = parse(json)?;
+        let (bundle, unread) = bundle::parse(json)?;
         within_limits(&bundle, limits)?;
         if let SignatureContent::DsseEnvelope(envelope) = &bundle.content {
             // Statements about files may name them by SHA-512 alone, as those of npm do.
@@ -144,6 +150,7 @@ impl<'a> Signature<'a> {
             place: "the bundle",
             format: Format::Bundle(bundle.media_type()),
             bundle,
+            unread,
             signed: content.map_or(Signed::Subject(digest), Signed::Bytes),
             predicate: None,
             annotations: BTreeMap::new(),
@@ -154,7 +161,7 @@ impl<'a> Signature<'a> {
     fn of_statement(
         place: &'a str,
         format: Format,
-        bundle: Bundle,
+        (bundle, unread): (Bundle, Unread),
         subject: &'a Digest,
         limits: &BundleLimits,
     ) -> Result<Self, Reason> {
@@ -172,6 +179,7 @@ impl<'a> Signature<'a> {
             place,
             format,
             bundle,
+            unread,
             signed: Signed::Subject(subject),
             predicate: (!is_signature).then_some(statement.predicate),
             annotations: statement.annotations,
@@ -193,21 +201,6 @@ impl<'a> Signature<'a> {
         claims.identity.as_ref()?;
         Some(claims.signer())
     }
-}
-
-fn parse(json: &[u8]) -> Result<Bundle, Reason> {
-    const WHAT: &str = "the bundle";
-    let json = without_byte_order_mark(json);
-    let text = std::str::from_utf8(json).map_err(|error| Reason::unreadable(WHAT, error))?;
-    let normalized = protojson::normalized(json);
-    let normalized = normalized.map_err(|error| Reason::unreadable(WHAT, error))?;
-    let text = normalized.as_deref().unwrap_or(text);
-    Bundle::from_json(text).or_else(|error| {
-        let joined = base64_text::joined_json(text.as_bytes());
-        let text = joined.and_then(|json| String::from_utf8(json).ok());
-        let read = text.and_then(|text| Bundle::from_json(&text).ok());
-        read.ok_or_else(|| Reason::unreadable(WHAT, error))
-    })
 }
 
 /// The library has no limits: 200 copies of one log entry are verified 200 times.

@@ -2,6 +2,7 @@
 //! become a bundle v0.1, whose rules they satisfy: a promise of inclusion, no proof.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +19,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use super::base64_text;
-use crate::error::BoxError;
+use super::unread::{Defect, Unread};
 use crate::evidence::{CERTIFICATE, CHAIN, LOG_ENTRY, SIGNATURE, TIMESTAMP};
 use crate::limits::CHAIN_MAX;
 use crate::pem::{self, Label};
@@ -27,34 +28,40 @@ use crate::reason::Reason;
 type Annotations = BTreeMap<String, String>;
 
 /// The bundle of a `.sig` layer.
-pub(super) fn message(payload: &[u8], annotations: &Annotations) -> Result<Bundle, Reason> {
+pub(super) fn message(
+    payload: &[u8],
+    annotations: &Annotations,
+) -> Result<(Bundle, Unread), Reason> {
     const WHAT: &str = "the signature";
     let Some(signature) = filled(annotations, SIGNATURE) else {
         let missing = format!("the annotation `{SIGNATURE}` is missing");
         return Err(Reason::unreadable(WHAT, missing));
     };
     // As cosign reads it: the library accepts other alphabets too.
-    let signature = base64_text::decode(signature).map_err(|_| not_base64(WHAT, SIGNATURE))?;
+    let signature =
+        base64_text::decode(signature).map_err(|_| Reason::from(&not_base64(WHAT, SIGNATURE)))?;
     let signature = SignatureBytes::new(signature);
     let digest = DigestBytes::new(sha256(payload).as_bytes().to_vec());
     let content = MessageSignature::new(signature)
         .with_message_digest(MessageDigest::new(HashAlgorithm::Sha2256, digest));
     let content = SignatureContent::MessageSignature(content);
-    let timestamps = timestamps(annotations)?;
-    let material = material(annotations)?.with_timestamp_verification_data(timestamps);
-    Ok(bundle(material, content))
+    let (material, mut unread) = material(annotations)?;
+    let timestamps = or_default(timestamps(annotations), &mut unread.timestamps);
+    let material = material.with_timestamp_verification_data(timestamps);
+    Ok((bundle(material, content), unread))
 }
 
 /// The bundle of an `.att` layer. Its timestamp is over the whole envelope and not over the
 /// signature, which bundles cannot express: it is left out, so that the log alone gives the time.
-pub(super) fn envelope(json: &[u8], annotations: &Annotations) -> Result<Bundle, Reason> {
+pub(super) fn envelope(json: &[u8], annotations: &Annotations) -> Result<(Bundle, Unread), Reason> {
     let envelope = serde_json::from_slice::<DsseEnvelope>(json).or_else(|error| {
         let joined = base64_text::joined_json(json);
         let read = joined.and_then(|json| serde_json::from_slice(&json).ok());
         read.ok_or_else(|| Reason::unreadable("the envelope", error))
     })?;
-    let material = material(annotations)?;
-    Ok(bundle(material, SignatureContent::DsseEnvelope(envelope)))
+    let (material, unread) = material(annotations)?;
+    let content = SignatureContent::DsseEnvelope(envelope);
+    Ok((bundle(material, content), unread))
 }
 
 /// Without a log entry there is no promise, which v0.1 requires. The policy decides whether a
@@ -68,16 +75,27 @@ fn bundle(material: VerificationMaterial, content: SignatureContent) -> Bundle {
     Bundle::new(version, material, content)
 }
 
-fn material(annotations: &Annotations) -> Result<VerificationMaterial, Reason> {
+fn material(annotations: &Annotations) -> Result<(VerificationMaterial, Unread), Reason> {
+    let mut unread = Unread::default();
     let content = match filled(annotations, CERTIFICATE) {
         Some(pem) => VerificationMaterialContent::X509CertificateChain {
             certificates: chain(pem, filled(annotations, CHAIN))?,
         },
         None => VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new("")),
     };
-    let entry = filled(annotations, LOG_ENTRY).map(log_entry).transpose()?;
-    let entries = entry.flatten().into_iter().collect();
-    Ok(VerificationMaterial::new(content).with_tlog_entries(entries))
+    let entry = filled(annotations, LOG_ENTRY).map(log_entry).transpose();
+    let entry = or_default(entry, &mut unread.log_entries).flatten();
+    let entries = entry.into_iter().collect();
+    let material = VerificationMaterial::new(content).with_tlog_entries(entries);
+    Ok((material, unread))
+}
+
+/// Keeps why a part cannot be read, and treats it as missing.
+fn or_default<T: Default>(read: Result<T, Defect>, kept: &mut Option<Defect>) -> T {
+    read.unwrap_or_else(|defect| {
+        *kept = Some(defect);
+        T::default()
+    })
 }
 
 /// The certificate and, from the chain next to it, the intermediates. Roots come from the trust
@@ -128,10 +146,10 @@ struct EntryKind {
 }
 
 /// The log entry; `null` is absence, as an empty annotation is.
-fn log_entry(text: &str) -> Result<Option<TransparencyLogEntry>, Reason> {
+fn log_entry(text: &str) -> Result<Option<TransparencyLogEntry>, Defect> {
     const WHAT: &str = "the log entry";
-    fn broken(error: impl Into<BoxError>) -> Reason {
-        Reason::unreadable(WHAT, error)
+    fn broken(error: impl fmt::Display) -> Defect {
+        Defect::new(WHAT, error)
     }
     let bundle: Option<RekorBundle> = serde_json::from_str(text).map_err(broken)?;
     let Some(bundle) = bundle else {
@@ -162,15 +180,13 @@ struct SignedTimestamp {
     token: String,
 }
 
-fn timestamps(annotations: &Annotations) -> Result<TimestampVerificationData, Reason> {
+fn timestamps(annotations: &Annotations) -> Result<TimestampVerificationData, Defect> {
     const WHAT: &str = "the timestamp";
-    fn broken(error: impl Into<BoxError>) -> Reason {
-        Reason::unreadable(WHAT, error)
-    }
     let Some(text) = filled(annotations, TIMESTAMP) else {
         return Ok(TimestampVerificationData::default());
     };
-    let signed: Option<SignedTimestamp> = serde_json::from_str(text).map_err(broken)?;
+    let signed: Option<SignedTimestamp> =
+        serde_json::from_str(text).map_err(|error| Defect::new(WHAT, error))?;
     let Some(SignedTimestamp { token }) = signed else {
         return Ok(TimestampVerificationData::default());
     };
@@ -180,9 +196,9 @@ fn timestamps(annotations: &Annotations) -> Result<TimestampVerificationData, Re
 }
 
 /// The decoder's own words name a position in a text that is not shown.
-fn not_base64(what: &'static str, annotation: &str) -> Reason {
+fn not_base64(what: &'static str, annotation: &str) -> Defect {
     let problem = format!("the annotation `{annotation}` has a value that is not base64");
-    Reason::unreadable(what, problem)
+    Defect::new(what, problem)
 }
 
 /// The value of an annotation; cosign writes empty ones for what is missing.

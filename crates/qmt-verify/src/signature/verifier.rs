@@ -79,7 +79,7 @@ impl SignatureVerifier {
 
     /// Verifies a signature with a certificate: chain, certificate log (where the trust root knows
     /// any), transparency log (may be missing unless `log_required`), time and signature, and that
-    /// all of them are about the same thing.
+    /// all of them are about the same thing. A time is required, so everything must be readable.
     pub(crate) fn certificate(
         &self,
         signature: &Signature<'_>,
@@ -90,6 +90,7 @@ impl SignatureVerifier {
         let Some(der) = bundle.signing_certificate() else {
             return Err(Reason::NoKey);
         };
+        signature.unread.refuse()?;
         let claims = Claims::parse(der)?;
         let logged = !self.entries(bundle).is_empty();
         if !logged && log_required {
@@ -127,8 +128,8 @@ impl SignatureVerifier {
         })
     }
 
-    /// Verifies a signature with `key`: signature, transparency log (may be missing unless
-    /// `log_required`), and timestamps where there are any.
+    /// Verifies a signature with `key`: signature, transparency log (may be missing or unreadable
+    /// unless `log_required`), and timestamps where there are any.
     pub(crate) fn key(
         &self,
         signature: &Signature<'_>,
@@ -145,8 +146,11 @@ impl SignatureVerifier {
                 Reason::OtherKey { expected }
             });
         };
-        if self.entries(bundle).is_empty() && log_required {
-            return Err(Reason::NoLog);
+        if log_required {
+            signature.unread.refuse()?;
+            if self.entries(bundle).is_empty() {
+                return Err(Reason::NoLog);
+            }
         }
         let (mut rest, _) = self.for_library(signature, &SigningKey::Key(&key.der), now)?;
         if scheme == SigningScheme::EcdsaP384Sha384
@@ -222,7 +226,8 @@ impl SignatureVerifier {
     /// The parts of the result that are the same for certificates and keys.
     fn verified(&self, signature: &Signature<'_>, signer: SignerId) -> VerifiedSignature {
         let bundle = &signature.bundle;
-        let entries = self.entries(bundle);
+        let (entries, unread) = (self.entries(bundle), &signature.unread);
+        let are_checked = entries.len() == bundle.verification_material.tlog_entries.len();
         VerifiedSignature {
             place: signature.place.to_owned(),
             format: signature.format,
@@ -234,8 +239,9 @@ impl SignatureVerifier {
             signed_at: None,
             log_entries: entries.iter().map(|one| self.logs.describe(one)).collect(),
             ignored: Ignored {
-                log_entries: entries.len() < bundle.verification_material.tlog_entries.len(),
-                timestamps: self.ignores_timestamps(bundle),
+                log_entries: !are_checked || (!self.knows_logs && unread.log_entries.is_some()),
+                timestamps: !self.knows_timestamps
+                    && (has_timestamps(bundle) || unread.timestamps.is_some()),
                 certificate_timestamps: signature.has_certificate() && !self.knows_certificate_logs,
             },
         }

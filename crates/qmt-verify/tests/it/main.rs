@@ -35,3 +35,4 @@ mod tuf;
 mod tuf_01;
 mod tuf_client;
 mod tuf_processes;
+mod unread;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::signature::annotations;
+use crate::signature::unread::Unread;
 
 const KEY: &str = "\
 -----BEGIN PUBLIC KEY-----\n\
@@ -32,6 +33,7 @@ fn scheme_of(bundle: Bundle) -> Option<SigningScheme> {
         place: "the signature",
         format: Format::SimpleSigning,
         bundle,
+        unread: Unread::default(),
         signed: Signed::Bytes(MESSAGE),
         predicate: None,
         annotations: BTreeMap::new(),
@@ -44,7 +46,7 @@ fn scheme_of(bundle: Bundle) -> Option<SigningScheme> {
 fn of_message(signature: &str) -> Option<SigningScheme> {
     let annotation = "dev.cosignproject.cosign/signature".to_owned();
     let stored = BTreeMap::from([(annotation, signature.to_owned())]);
-    scheme_of(annotations::message(MESSAGE, &stored).unwrap())
+    scheme_of(annotations::message(MESSAGE, &stored).unwrap().0)
 }
 
 fn of_envelope(signature: &str) -> Option<SigningScheme> {
@@ -54,7 +56,8 @@ fn of_envelope(signature: &str) -> Option<SigningScheme> {
         "signatures": [{ "sig": signature }],
     });
     let json = envelope.to_string();
-    scheme_of(annotations::envelope(json.as_bytes(), &BTreeMap::new()).unwrap())
+    let (bundle, _) = annotations::envelope(json.as_bytes(), &BTreeMap::new()).unwrap();
+    scheme_of(bundle)
 }
 
 /// SIG-15: cosign 2 hashes what a `.sig` signs with SHA-256 whatever the curve; in an envelope the
