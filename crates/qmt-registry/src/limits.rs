@@ -30,7 +30,8 @@ pub const CREDENTIAL_FILE_MAX: u64 = 1 << 20;
 /// Most attempts of one request for a list of referrers, of which a registry has two, or for a tag
 /// that stands for a digest.
 pub const LIST_TRIES_MAX: usize = 3;
-/// Time for the referrers lists of a registry and its mirrors: 7 s.
+/// Time for the referrers lists of a registry and its mirrors, or for all that they have under the
+/// tag of a signature: 7 s.
 pub const MERGED_REFERRERS_TIMEOUT: Duration = Duration::from_secs(7);
 /// Most bytes of all pages of one referrers list: 16 MiB.
 pub const REFERRERS_BYTES_MAX: u64 = 16 << 20;

@@ -78,8 +78,8 @@ enum Subject {
     Content,
     /// A tag: authoritative sources.
     Tag,
-    /// Referrers: authoritative sources first; all others where the registry can't be reached,
-    /// because every referrer is verified.
+    /// Referrers: authoritative sources first; all others where the registry does not answer in
+    /// full, because every referrer is verified.
     Referrers,
 }
 
@@ -201,6 +201,14 @@ impl Registry for Mirrors {
             Box::pin(async move { source.registry.resolve(&reference).await })
         };
         self.first_of(reference.repository(), subject, read).await
+    }
+
+    async fn resolve_all(&self, reference: &Reference) -> Vec<Result<RawManifest, RegistryError>> {
+        let has_mirrors = self.sources(reference.host(), Subject::Tag).len() > 1;
+        if reference.digest().is_some() || !has_mirrors {
+            return vec![self.resolve(reference).await];
+        }
+        self.merged_tag(reference).await
     }
 
     async fn manifest(

@@ -1,10 +1,13 @@
-//! Lists of referrers from several sources. A list is a claim that the caller checks entry by
-//! entry, so what one source refuses does not hide what another one lists.
+//! Evidence from several sources: lists of referrers, and tags of signatures. Both are claims that
+//! the caller checks one by one, so what one source has, lacks or refuses does not hide what another
+//! one has.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use qmt_oci_ref::{Descriptor, Digest, PinnedReference, RegistryError};
+use qmt_oci_ref::{
+    Descriptor, Digest, PinnedReference, RawManifest, Reference, RegistryError, Repository,
+};
 
 use super::deadline::SourceDeadline;
 use super::{Mirrors, Source, Subject};
@@ -18,7 +21,7 @@ struct Merged {
     was_read: bool,
     /// Why the registry itself did not list all.
     missing: Option<RegistryError>,
-    /// Whether it could not be reached: then what mirrors list counts.
+    /// Whether it could not be reached: then the empty list of a mirror counts.
     is_unreachable: bool,
 }
 
@@ -35,7 +38,9 @@ impl Merged {
     fn into_result(self) -> Result<Vec<Descriptor>, RegistryError> {
         match self.missing {
             None => Ok(self.entries),
-            Some(_) if self.is_unreachable && self.was_read => Ok(self.entries),
+            Some(_) if self.is_unreachable && self.was_read && self.entries.is_empty() => {
+                Ok(self.entries)
+            }
             Some(error) if self.was_read => Err(error.with_listed(self.entries)),
             Some(error) => Err(error),
         }
@@ -43,8 +48,8 @@ impl Merged {
 }
 
 impl Mirrors {
-    /// Lists referrers: those of the first source that has any, or of the registry itself. Until
-    /// one of them answers in full, what the sources list is merged.
+    /// Lists the referrers that authoritative mirrors and the registry itself have. Where the
+    /// registry does not answer in full, the other mirrors are asked as well.
     pub(super) async fn merged_referrers(
         &self,
         subject: &PinnedReference,
@@ -70,20 +75,17 @@ impl Mirrors {
         deadline: SourceDeadline,
         merged: &mut Merged,
     ) -> bool {
-        let outcome = match source.locate(subject.repository()) {
-            Ok(repository) => {
-                let subject = PinnedReference::new(repository, subject.digest().clone());
-                deadline.wait(source.registry.referrers(&subject)).await
-            }
-            Err(error) => Err(error),
+        let read = async |repository| {
+            let subject = PinnedReference::new(repository, subject.digest().clone());
+            source.registry.referrers(&subject).await
         };
+        let outcome = source.read(subject.repository(), &deadline, read).await;
         let is_mirror = source.mirror.is_some();
         match outcome {
             Ok(listed) => {
-                // A pull-through cache rarely has the lists of its registry.
-                let is_final = !is_mirror || !listed.is_empty();
                 merged.add(listed);
-                is_final
+                // A pull-through cache rarely has the whole list of its registry.
+                !is_mirror
             }
             Err(mut error) => {
                 let listed = error.take_listed();
@@ -99,5 +101,60 @@ impl Mirrors {
                 false
             }
         }
+    }
+
+    /// Reads what authoritative mirrors and the registry itself have under the tag of `reference`,
+    /// equal manifests once. Where the registry can't be reached, that a mirror lacks the tag counts.
+    pub(super) async fn merged_tag(
+        &self,
+        reference: &Reference,
+    ) -> Vec<Result<RawManifest, RegistryError>> {
+        let host = reference.host();
+        let deadline = match self.deadline(host, MERGED_REFERRERS_TIMEOUT) {
+            Ok(deadline) => deadline,
+            Err(error) => return vec![Err(error)],
+        };
+        let sources = self.sources(host, Subject::Tag);
+        let (mut manifests, mut absent, mut failed) = (Vec::<RawManifest>::new(), None, None);
+        for (index, source) in sources.iter().enumerate() {
+            let deadline = deadline.of(source, sources.len().saturating_sub(index + 1));
+            let read = async |repository| {
+                let reference = Reference::new(repository, reference.tag().cloned(), None);
+                source.registry.resolve(&reference).await
+            };
+            match source.read(reference.repository(), &deadline, read).await {
+                Ok(raw) if manifests.iter().any(|known| known.digest() == raw.digest()) => {}
+                Ok(raw) => manifests.push(raw),
+                Err(error) => {
+                    source.skip(&error, Subject::Tag, self.client.events());
+                    if error.is_not_found() {
+                        absent = Some(error);
+                    } else if source.mirror.is_none() {
+                        failed = Some(error);
+                    }
+                }
+            }
+        }
+        if manifests.is_empty() {
+            let is_unreachable = failed.as_ref().is_some_and(RegistryError::is_network);
+            failed = absent
+                .filter(|_| failed.is_none() || is_unreachable)
+                .or(failed);
+        }
+        let manifests = manifests.into_iter().map(Ok);
+        manifests.chain(failed.map(Err)).collect()
+    }
+}
+
+impl Source {
+    /// Waits until the deadline for what `read` returns for the place of `repository` here.
+    async fn read<T>(
+        &self,
+        repository: &Repository,
+        deadline: &SourceDeadline,
+        read: impl AsyncFnOnce(Repository) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        let repository = self.locate(repository)?;
+        deadline.wait(read(repository)).await
     }
 }

@@ -1,0 +1,204 @@
+//! Signatures: every source that may be asked for a tag or a list of referrers counts.
+
+use qmt_oci_ref::{RawManifest, Reference};
+
+use super::*;
+
+/// Puts `content` under the `.sig` tag of `image`.
+fn put_signature(server: &FakeRegistry, image: &Descriptor, content: &str) -> Descriptor {
+    let tag = tag_of(image);
+    server.put_manifest(
+        "acme/echo",
+        tag.as_str(),
+        manifest::OCI_MANIFEST,
+        content.to_owned(),
+    )
+}
+
+fn tag_of(image: &Descriptor) -> String {
+    format!("sha256-{}.sig", image.digest().hex())
+}
+
+/// A manifest that differs from those of other numbers.
+fn numbered(n: usize) -> String {
+    MANIFEST.replace("[]", &format!("[{}]", " ".repeat(n)))
+}
+
+fn put_referrer(server: &FakeRegistry, referrer: &RawManifest) {
+    let media_type = referrer.media_type().as_ref();
+    server.put_blob("acme/echo", "{}");
+    server.put_manifest("acme/echo", None, media_type, referrer.bytes().clone());
+}
+
+impl Pair {
+    async fn with_image() -> (Self, Descriptor) {
+        let pair = Self::start().await;
+        let image = put_image(&pair.origin);
+        put_image(&pair.mirror);
+        (pair, image)
+    }
+
+    fn signature(&self, image: &Descriptor) -> Reference {
+        self.origin
+            .reference(&format!("acme/echo:{}", tag_of(image)))
+    }
+
+    fn pin(&self, image: &Descriptor) -> PinnedReference {
+        PinnedReference::new(self.origin.repository("acme/echo"), image.digest().clone())
+    }
+
+    fn cut_origin(&self) {
+        let fault = Fault::on("*", "*").drop_connection(Cut::Reset);
+        self.origin.fault(fault);
+    }
+}
+
+/// Digests of what was read, and the kinds of the errors.
+fn outcomes(all: &[Result<RawManifest, RegistryError>]) -> (Vec<String>, Vec<&RegistryError>) {
+    let read = all.iter().flatten();
+    let read = read.map(|raw| raw.digest().to_string()).collect();
+    let failed = all.iter().filter_map(|one| one.as_ref().err()).collect();
+    (read, failed)
+}
+
+/// An older, an empty or an odd `.sig` tag of an authoritative mirror hides none of the registry.
+#[tokio::test]
+async fn a_signature_tag_of_a_mirror_hides_none_of_the_registry() {
+    let index = concat!(
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","#,
+        r#""manifests":[]}"#
+    );
+    for (media_type, content) in [
+        (manifest::OCI_MANIFEST, numbered(1)),
+        (manifest::OCI_INDEX, index.to_owned()),
+    ] {
+        let (pair, image) = Pair::with_image().await;
+        let full = put_signature(&pair.origin, &image, &numbered(2));
+        let older =
+            pair.mirror
+                .put_manifest("acme/echo", tag_of(&image).as_str(), media_type, content);
+        let signature = pair.signature(&image);
+        let all = pair.mirrors(true).resolve_all(&signature).await;
+        let (read, failed) = outcomes(&all);
+        let expected = [older.digest().to_string(), full.digest().to_string()];
+        assert_eq!((read, failed.len()), (expected.to_vec(), 0), "{media_type}");
+        // A mirror that is not authoritative is not asked.
+        let all = pair.client().resolve_all(&signature).await;
+        assert_eq!(outcomes(&all).0, [full.digest().to_string()]);
+    }
+}
+
+/// What mirror and registry both have is one item, and what neither has does not exist.
+#[tokio::test]
+async fn equal_signatures_of_mirror_and_registry_are_one() {
+    let (pair, image) = Pair::with_image().await;
+    let client = pair.mirrors(true);
+    let signature = pair.signature(&image);
+    let all = client.resolve_all(&signature).await;
+    assert!(
+        matches!(&all[..], [Err(error)] if error.is_not_found()),
+        "{all:?}"
+    );
+    let only = put_signature(&pair.origin, &image, &numbered(1));
+    let all = client.resolve_all(&signature).await;
+    assert!(
+        matches!(&all[..], [Ok(raw)] if raw.digest() == only.digest()),
+        "{all:?}"
+    );
+    put_signature(&pair.mirror, &image, &numbered(1));
+    let all = client.resolve_all(&signature).await;
+    assert!(
+        matches!(&all[..], [Ok(raw)] if raw.digest() == only.digest()),
+        "{all:?}"
+    );
+    pair.origin.delete_tag("acme/echo", &tag_of(&image));
+    let all = client.resolve_all(&signature).await;
+    assert!(
+        matches!(&all[..], [Ok(raw)] if raw.digest() == only.digest()),
+        "{all:?}"
+    );
+}
+
+/// A registry that can't be reached is one failure next to what the mirror has. A tag that the mirror
+/// lacks is missing, as for [`Registry::resolve`].
+#[tokio::test]
+async fn an_unreachable_registry_hides_no_signature_of_a_mirror() {
+    let (pair, image) = Pair::with_image().await;
+    pair.cut_origin();
+    let client = pair.mirrors(true);
+    let signature = pair.signature(&image);
+    let all = client.resolve_all(&signature).await;
+    assert!(
+        matches!(&all[..], [Err(error)] if error.is_not_found()),
+        "{all:?}"
+    );
+    let only = put_signature(&pair.mirror, &image, &numbered(1));
+    let all = client.resolve_all(&signature).await;
+    let (read, failed) = outcomes(&all);
+    assert_eq!(read, [only.digest().to_string()]);
+    assert!(
+        matches!(&failed[..], [error] if error.is_network()),
+        "{failed:?}"
+    );
+    // The image itself needs no registry.
+    client.manifest(&pair.pin(&image), 1 << 20).await.unwrap();
+}
+
+/// A registry that does not answer is waited for until the time of such a search is up.
+#[tokio::test]
+async fn a_silent_registry_hides_no_signature_of_a_mirror() {
+    let (pair, image) = Pair::with_image().await;
+    let only = put_signature(&pair.mirror, &image, &numbered(1));
+    let referrer = one_referring(&image);
+    put_referrer(&pair.mirror, &referrer);
+    pair.origin.fault(Fault::on("*", "*").stall());
+    let client = pair.limited(true, Limits::default());
+    let (signature, pin) = (pair.signature(&image), pair.pin(&image));
+    let started = std::time::Instant::now();
+    let (all, listed) = tokio::join!(client.resolve_all(&signature), client.referrers(&pin));
+    // Discovery gives up after 8 s.
+    assert!(started.elapsed() < Duration::from_millis(7900));
+    let (read, failed) = outcomes(&all);
+    assert_eq!(read, [only.digest().to_string()]);
+    assert!(
+        matches!(&failed[..], [error] if error.is_network()),
+        "{failed:?}"
+    );
+    let listed = listed.unwrap_err().take_listed().unwrap();
+    assert_eq!(listed.len(), 1);
+}
+
+/// A mirror that lists one referrer, be it of anything, hides none of the registry.
+#[tokio::test]
+async fn a_list_of_a_mirror_hides_no_referrer_of_the_registry() {
+    let (pair, image) = Pair::with_image().await;
+    let [foreign, good] = [1, 2].map(|n| numbered_referrer(&image, n));
+    put_referrer(&pair.mirror, &foreign);
+    pair.mirror.fault(
+        Fault::on(
+            "GET",
+            format!("/v2/acme/echo/manifests/{}", foreign.digest()),
+        )
+        .respond(404),
+    );
+    put_referrer(&pair.origin, &good);
+    let client = pair.mirrors(true);
+    let listed = client.referrers(&pair.pin(&image)).await.unwrap();
+    let digests: Vec<_> = listed.iter().map(Descriptor::digest).collect();
+    assert_eq!(digests, [foreign.digest(), good.digest()]);
+    // What both list is one entry.
+    put_referrer(&pair.mirror, &good);
+    let listed = client.referrers(&pair.pin(&image)).await.unwrap();
+    assert_eq!(listed.len(), 2);
+    // Without the registry, what the mirror lists is used, and the failure is noted.
+    pair.cut_origin();
+    let mut error = client.referrers(&pair.pin(&image)).await.unwrap_err();
+    assert!(error.is_network(), "{error:?}");
+    assert_eq!(error.take_listed().unwrap().len(), 2);
+}
+
+fn numbered_referrer(image: &Descriptor, n: usize) -> RawManifest {
+    let text = String::from_utf8(one_referring(image).bytes().to_vec()).unwrap();
+    let content = text.replace(r#""n":"1""#, &format!(r#""n":"{n}""#));
+    RawManifest::new(manifest::OCI_MANIFEST.into(), content.into())
+}
