@@ -1,5 +1,7 @@
 //! Redirects: followed where they may lead, and never with a credential across an origin.
 
+mod stores;
+
 use std::net::SocketAddr;
 
 use qmt_oci_ref::{Descriptor, Registry, manifest};
@@ -313,96 +315,4 @@ async fn there_is_no_way_down_to_plain_http() {
         "{error:?}"
     );
     assert!(other.requests().is_empty());
-}
-
-/// An expired URL of an object store: its words, under its name, without the signed query.
-#[tokio::test]
-async fn a_store_that_refuses_is_named_with_its_words() {
-    let server = FakeRegistry::builder().serve().await;
-    put_image(&server);
-    let blob = server.put_blob("acme/echo", "content");
-    let expired = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Request has \
-                   expired</Message><Signature>canary</Signature></Error>";
-    for status in [400, 401, 403] {
-        server.clear_faults();
-        let store = elsewhere([127, 0, 0, 2]);
-        let target = format!("{}/x?X-Amz-Signature=canary", store.url());
-        server.fault(Fault::on("GET", "/v2/*/blobs/*").redirect(307, &target));
-        store.fault(Fault::on("GET", "/x").respond(status).body(expired));
-        let error = pull(&client(&server), &server.repository("acme/echo"), &blob)
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(
-                error.detail(),
-                Some(ClientError::Status { from: Some(_), .. })
-            ),
-            "{error:?}"
-        );
-        let text = full_text(&error);
-        assert!(text.contains("AccessDenied: Request has expired"), "{text}");
-        assert!(text.contains(&format!("{}/x`", store.url())), "{text}");
-        assert!(
-            !text.contains("canary") && !text.contains("credential"),
-            "{text}"
-        );
-    }
-}
-
-/// A store that does not exist, or lacks the blob, is named, and the registry that redirects there.
-/// Only options that apply to redirects are suggested.
-#[tokio::test]
-async fn a_store_that_is_absent_or_lacks_a_blob_is_named() {
-    let server = FakeRegistry::builder().serve().await;
-    let blob = server.put_blob("acme/echo", "content");
-    let from = server.repository("acme/echo");
-    let store = elsewhere([127, 0, 0, 2]);
-    let redirects = |url: String| {
-        server.clear_faults();
-        let target = format!("{url}/x?X-Amz-Signature=canary");
-        server.fault(Fault::on("GET", "/v2/*/blobs/*").redirect(307, &target));
-    };
-    let message = |error: &qmt_oci_ref::RegistryError| {
-        let text = full_text(error);
-        assert!(
-            text.contains("redirects") && !text.contains("canary"),
-            "{text}"
-        );
-        let hint = error.detail().unwrap().hint().unwrap();
-        (error.to_string(), hint)
-    };
-    store.put("/x", "content");
-    redirects(store.url());
-    assert_eq!(
-        pull(&client(&server), &from, &blob).await.unwrap(),
-        "content"
-    );
-
-    store.fault(
-        Fault::on("GET", "/x")
-            .respond(404)
-            .body("<Error><Code>NoSuchKey</Code></Error>"),
-    );
-    let error = pull(&client(&server), &from, &blob).await.unwrap_err();
-    assert!(error.is_not_found(), "{error:?}");
-    let (text, hint) = message(&error);
-    assert!(text.contains(&format!("{}/x`", store.url())), "{text}");
-    assert!(text.ends_with("NoSuchKey"), "{text}");
-    assert!(hint.contains("publish it again"), "{hint}");
-
-    redirects("http://store.corp.invalid".to_owned());
-    let error = pull(&client(&server), &from, &blob).await.unwrap_err();
-    let (text, hint) = message(&error);
-    assert!(text.contains("`store.corp.invalid:80`"), "{text}");
-    assert!(text.contains(&format!("`{}`", server.host())), "{text}");
-    for word in ["firewall", "`HTTPS_PROXY`", "`NO_PROXY`"] {
-        assert!(hint.contains(word), "{hint}");
-    }
-    assert!(!hint.contains("[registries.\"store"), "{hint}");
-
-    // The registry itself does not redirect.
-    let missing = Descriptor::of(blob.media_type().clone(), b"missing");
-    server.clear_faults();
-    let error = pull(&client(&server), &from, &missing).await.unwrap_err();
-    assert!(error.to_string().contains("in its registry"), "{error}");
 }

@@ -206,7 +206,7 @@ pub(super) async fn once(
             };
             if let AuthOutcome::Refused = outcome {
                 let anonymous = auth.is_without_credential(scope, used).await?;
-                let secrets = Secrets::of_header(header);
+                let secrets = Secrets::of_exchange(scope.endpoint, spec, header, &answer.url);
                 let text = answer.body(&context.limits).beginning().await;
                 let message = secrets.message(&text);
                 return Err(unauthorized(auth, request, 401, anonymous, message).into());
@@ -277,7 +277,8 @@ async fn failure(
     let (status, url) = (answer.status.as_u16(), RedactedUrl::from(&answer.url));
     // After a redirect, the answer is the store's and not the registry's.
     let is_registry = scope.endpoint.is_origin_of(&answer.url);
-    let secrets = Secrets::of_header(used.map(|used| &used.header));
+    let header = used.map(|used| &used.header);
+    let secrets = Secrets::of_exchange(scope.endpoint, &request.spec, header, &answer.url);
     let text = answer.body(&context.limits).beginning().await;
     let message = secrets.message(&text);
     let host = scope.endpoint.host.clone();

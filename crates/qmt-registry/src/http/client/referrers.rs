@@ -120,17 +120,19 @@ impl Operation<'_> {
         Ok(claims.is_index().then_some(content))
     }
 
-    /// The error for a denial that has the status of a success.
+    /// The error for a denial by `url` that has the status of a success.
     async fn denied(
         &self,
         request: &Request<'_>,
+        url: &Url,
         content: &[u8],
     ) -> Result<ClientError, ClientError> {
         let (auth, scope) = (self.auth, &request.scope);
         let current = auth.current(self.context, scope).await;
         let used = current.map_err(|failure| failure.error)?;
         let anonymous = auth.is_without_credential(scope, used.as_ref()).await?;
-        let secrets = Secrets::of_header(used.as_ref().map(|used| &used.header));
+        let header = used.as_ref().map(|used| &used.header);
+        let secrets = Secrets::of_exchange(self.endpoint, &request.spec, header, url);
         let message = secrets.message(&ErrorBody {
             bytes: Bytes::copy_from_slice(content),
             is_html: false,
@@ -174,7 +176,7 @@ impl Operation<'_> {
             if answer.status.as_u16() != 200 {
                 return Ok(false);
             }
-            let (is_page, url) = (is_html(answer.headers()), RedactedUrl::from(&answer.url));
+            let (is_page, url) = (is_html(answer.headers()), answer.url.clone());
             let next = next_page(&answer.url, answer.headers(), &self.endpoint.base);
             let (body, limit) = (answer.body(limits), limits.referrers_page.min(bytes_left));
             let content = match body
@@ -190,7 +192,7 @@ impl Operation<'_> {
             };
             bytes_left = bytes_left.saturating_sub(content.len() as u64);
             if is_page || is_web_page(&content) {
-                let what = "the list of referrers";
+                let (url, what) = (RedactedUrl::from(&url), "the list of referrers");
                 return Err(ClientError::WebPage { url, what });
             }
             let added = match declared {
@@ -199,7 +201,7 @@ impl Operation<'_> {
             };
             match added {
                 Err(_) if is_denied(200, &content) => {
-                    return Err(self.denied(&request, &content).await?);
+                    return Err(self.denied(&request, &url, &content).await?);
                 }
                 // Nothing says that it was meant as a list.
                 Err(_) if is_first && declared == Declared::Nothing => return Ok(false),

@@ -27,7 +27,8 @@ impl ErrorBody {
 impl Secrets {
     /// The text of an error body, escaped and cut. Empty if the body has no text.
     pub(crate) fn message(&self, body: &ErrorBody) -> String {
-        let message = message(body);
+        // Before it is cut, or a part of a value would be left.
+        let message = self.cut_out(message(body));
         let message: String = message.trim().chars().take(MESSAGE_MAX).collect();
         if self.are_in(&message) {
             return "(its message repeats the credential and is not shown)".to_owned();

@@ -5,18 +5,35 @@ use base64::engine::general_purpose::{
 };
 use base64::{Engine as _, alphabet};
 use http::HeaderValue;
+use qmt_oci_ref::Digest;
+use url::Url;
 use zeroize::Zeroizing;
+
+use super::endpoint::Endpoint;
+use super::request::RequestSpec;
 
 /// What is shorter than this occurs in any text, in bytes.
 const SECRET_MIN: usize = 4;
 /// A part of a secret that no message may have, in bytes.
 const PART: usize = 8;
+/// What is shorter than this in a query is no secret, in bytes.
+const QUERY_MIN: usize = 8;
+/// The same for values of a query whose other forms are recognised: shorter ones can be words.
+const QUERY_FORMS_MIN: usize = 16;
+/// A part of a value of a query that no message may have, in bytes. Types and scopes in a query
+/// share shorter parts with other texts.
+const QUERY_PART: usize = 32;
 /// How often escapes are resolved: JSON in JSON in HTML.
 const ROUNDS: usize = 4;
 
 /// What was sent as authorization, so that no server's message repeats it.
 #[derive(Default)]
-pub(crate) struct Secrets(Vec<Secret>);
+pub(crate) struct Secrets {
+    all: Vec<Secret>,
+    /// Values of a signed URL's query. Unlike a credential, a message is shown without them: some
+    /// are dates and names that stores mention.
+    values: Vec<Zeroizing<String>>,
+}
 
 struct Secret {
     /// In the form that [`stripped`] gives.
@@ -49,6 +66,51 @@ impl Secrets {
         secrets
     }
 
+    /// The secrets in a request, for which `url` sent the answer: those of the `Authorization`
+    /// header, and the query of a URL that another server made. Its signature authorizes as well.
+    pub(crate) fn of_exchange(
+        endpoint: &Endpoint,
+        spec: &RequestSpec<'_>,
+        header: Option<&HeaderValue>,
+        url: &Url,
+    ) -> Self {
+        let mut secrets = Self::of_header(header);
+        if *url != spec.url || !endpoint.is_origin_of(url) {
+            secrets.add_query(url);
+        }
+        secrets
+    }
+
+    /// Adds the values in the query of `url`, as they are written and decoded.
+    pub(super) fn add_query(&mut self, url: &Url) {
+        let written = url.query().unwrap_or_default().split('&');
+        let written = written.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+        let decoded = url.query_pairs().map(|(_, value)| value.into_owned());
+        for value in written.map(str::to_owned).chain(decoded) {
+            let value = Zeroizing::new(value);
+            if value.len() < QUERY_MIN || value.parse::<Digest>().is_ok() {
+                continue;
+            }
+            if value.len() >= QUERY_FORMS_MIN {
+                self.add_forms(&value, QUERY_PART);
+            }
+            self.values.push(value);
+        }
+        // One value may be a part of another one.
+        self.values
+            .sort_by_key(|value| std::cmp::Reverse(value.len()));
+    }
+
+    /// Cuts the values of a signed URL's query out of a text.
+    pub(super) fn cut_out(&self, mut text: String) -> String {
+        for value in &self.values {
+            if text.contains(value.as_str()) {
+                text = text.replace(value.as_str(), "…");
+            }
+        }
+        text
+    }
+
     /// Adds a secret, no part of which may be repeated.
     pub(crate) fn add(&mut self, secret: &str) {
         self.add_forms(secret, PART);
@@ -66,7 +128,7 @@ impl Secrets {
         for text in [stripped(secret), stripped(&decoded(secret))] {
             if text.len() >= SECRET_MIN {
                 let part = part.min(text.len());
-                self.0.push(Secret { text, part });
+                self.all.push(Secret { text, part });
             }
         }
     }
@@ -87,7 +149,7 @@ impl Secrets {
     }
 
     fn is_in(&self, text: &[u8]) -> bool {
-        self.0.iter().any(|secret| {
+        self.all.iter().any(|secret| {
             let mut parts = secret.text.windows(secret.part);
             parts.any(|part| text.windows(secret.part).any(|found| found == part))
         })

@@ -103,3 +103,46 @@ fn cfg_01_parts_and_escapes_of_the_credential_are_recognised() {
         assert!(message(&secrets, echo).contains("is not shown"), "{echo}");
     }
 }
+
+/// CFG-01: of a message that repeats values of a signed URL, the rest is shown.
+#[test]
+fn cfg_01_the_values_of_a_signed_query_are_cut_out() {
+    let digest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    let query = format!(
+        "se=2026-01-01T00%3A00%3A00Z&sp=r&digest={digest}&sig=canary%2Fc4n4ry%2Bcanary%3D&naked-value"
+    );
+    let mut secrets = Secrets::default();
+    secrets.add_query(&Url::parse(&format!("https://store.example/x?{query}")).unwrap());
+    for (body, shown) in [
+        ("wrong: sig=canary%2Fc4n4ry%2Bcanary%3D.", "wrong: sig=…."),
+        ("wrong: canary/c4n4ry+canary=.", "wrong: …."),
+        (
+            r#"{"errors":[{"code":"X","message":"canary\/c4n4ry+canary="}]}"#,
+            "X: …",
+        ),
+        ("expired at 2026-01-01T00:00:00Z", "expired at …"),
+        ("not naked-value", "not …"),
+        (digest, digest),
+        ("sp=r", "sp=r"),
+        ("the sig is wrong", "the sig is wrong"),
+    ] {
+        assert_eq!(message(&secrets, body), shown, "{body}");
+    }
+    // In another form, it can't be cut out.
+    for body in [
+        "canary%2fc4n4ry%2bcanary%3d",
+        "canary%252Fc4n4ry%252Bcanary%253D",
+        "CANARY/C4N4RY+CANARY=",
+        "Y2FuYXJ5L2M0bjRyeStjYW5hcnk9",
+    ] {
+        assert!(message(&secrets, body).contains("is not shown"), "{body}");
+    }
+    // A long value that the limit of messages cuts.
+    let long = "canary0123456789".repeat(100);
+    let mut secrets = Secrets::default();
+    secrets.add_query(&Url::parse(&format!("https://store.example/?t={long}")).unwrap());
+    let text = format!("{}{long}", "x".repeat(900));
+    assert!(!message(&secrets, &text).contains("canary"));
+    let text = format!("cut by the store: {}", &long[..200]);
+    assert!(!message(&secrets, &text).contains("canary"));
+}
