@@ -36,6 +36,19 @@ pub enum TlsError {
         /// Any other reason.
         source: Option<BoxError>,
     },
+    /// The server's certificate is not accepted, because it is marked as one that issues others.
+    #[error(
+        "the certificate of `{address}` is not accepted: it is marked as the certificate of an \
+         authority (`CA:TRUE`)"
+    )]
+    MarkedAsAuthority {
+        /// Host and port.
+        address: String,
+        /// The registry whose options apply.
+        host: RegistryHost,
+        /// The option `ca_file`, if it is set.
+        ca_file: Option<PathBuf>,
+    },
     /// The server ends the handshake with an alert, and would do so again.
     #[error("`{address}` refuses the TLS connection: {reason}")]
     Refused {
@@ -103,6 +116,22 @@ impl TlsError {
                 "certificates are checked for the name by which the registry \
                                          is reached, and against this machine's clock"
                     .to_owned()
+            }
+            Self::MarkedAsAuthority { host, ca_file, .. } => {
+                let trust = match ca_file {
+                    Some(file) => format!(
+                        "add the server's own certificate to `{}`, which `ca_file` names",
+                        file.display()
+                    ),
+                    None => format!(
+                        "name the PEM file of the server's own certificate by `ca_file` in \
+                         `[registries.\"{host}\"]`"
+                    ),
+                };
+                format!(
+                    "{trust}, or issue one with `CA:FALSE`; one with `CA:TRUE` is accepted only \
+                     where it is listed itself"
+                )
             }
             Self::Refused { certificate_of, .. } => format!(
                 "`client_cert` and `client_key` in `[registries.\"{}\"]` name the client's \

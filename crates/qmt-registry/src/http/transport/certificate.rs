@@ -75,6 +75,14 @@ fn is_for_servers(certificate: &Certificate) -> Option<bool> {
     }))
 }
 
+/// Whether a certificate names itself as its issuer.
+pub(super) fn is_self_issued(der: &[u8]) -> bool {
+    Certificate::from_der(der).is_ok_and(|certificate| {
+        let tbs = certificate.tbs_certificate;
+        tbs.issuer == tbs.subject
+    })
+}
+
 /// The host names and addresses of a certificate.
 pub(super) fn names(der: &[u8]) -> Vec<String> {
     let certificate = Certificate::from_der(der).ok();

@@ -6,12 +6,12 @@ use std::iter;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
-use rustls::InvalidMessage;
+use rustls::{CertificateError, InvalidMessage, OtherError};
 
 use super::endpoint::{Connection, Origin};
 use super::explain::{alert, certificate, is_final, tls};
 use super::resolver::{ForbiddenAddress, NoSuchName};
-use super::verifier::is_about_issuer;
+use super::verifier::{MarkedAsAuthority, is_about_issuer};
 use crate::error::{BoxError, ClientError, TlsError};
 use crate::redact::RedactedUrl;
 
@@ -150,6 +150,15 @@ fn tls_error(
 ) -> TlsError {
     let address = url.address();
     match cause {
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause)))
+            if cause.is::<MarkedAsAuthority>() =>
+        {
+            TlsError::MarkedAsAuthority {
+                address,
+                host: origin.host.clone(),
+                ca_file: origin.ca_file.clone(),
+            }
+        }
         rustls::Error::InvalidCertificate(refusal) => {
             let unknown_issuer = is_about_issuer(cause);
             TlsError::Certificate {
@@ -279,3 +288,6 @@ fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
     }
     error.is::<NoSuchName>().then_some(Cause::UnknownName)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
 
-use super::certificate::{Trusted, names};
+use super::certificate::{Trusted, is_self_issued, names};
 use super::system::{self, Chain, Verifier};
 
 /// The certificates that the system trusts, read when one is looked for.
@@ -39,6 +39,12 @@ struct AuthorityNotValid {
     from: String,
     until: String,
 }
+
+/// The certificate of the server is marked as one that issues others. webpki looks at this first, so
+/// its issuer may be trusted or not.
+#[derive(Debug, thiserror::Error)]
+#[error("it is marked as the certificate of an authority (`CA:TRUE`)")]
+pub(super) struct MarkedAsAuthority;
 
 impl ServerVerifier {
     /// Trusts `listed` next to the system's certificates; `None` if these are none together.
@@ -117,14 +123,19 @@ fn authorities(trusted: &[Trusted]) -> impl Iterator<Item = &Trusted> {
 /// Whether the chain is the only thing that is wrong with a certificate: its issuer is not known, or
 /// it is marked as one of an authority. webpki finds wrong dates before these two.
 pub(super) fn is_about_issuer(error: &Error) -> bool {
-    match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
-        Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => {
-            let cause = cause.downcast_ref::<webpki::Error>();
-            cause == Some(&webpki::Error::CaUsedAsEndEntity)
-        }
-        _ => false,
-    }
+    let is_unknown = matches!(
+        error,
+        Error::InvalidCertificate(CertificateError::UnknownIssuer)
+    );
+    is_unknown || is_about_mark(error)
+}
+
+/// Whether a certificate is refused because it is marked as one of an authority.
+fn is_about_mark(error: &Error) -> bool {
+    let Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error else {
+        return false;
+    };
+    cause.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
 impl ServerCertVerifier for ServerVerifier {
@@ -146,6 +157,11 @@ impl ServerCertVerifier for ServerVerifier {
         let verified = match self.verify_issued(chain) {
             Err(error) if is_about_issuer(&error) => match self.listed(end_entity) {
                 Some(listed) => self.verify_listed(listed, chain),
+                // Of one that issued itself, the issuer is what is missing.
+                None if is_about_mark(&error) && !is_self_issued(end_entity) => {
+                    let cause = OtherError(Arc::new(MarkedAsAuthority));
+                    Err(CertificateError::Other(cause).into())
+                }
                 None => Err(error),
             },
             verified => verified,

@@ -1,8 +1,8 @@
 //! Which listed certificates may issue others, and which are trusted themselves.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose as Purpose, IsCa,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose as Purpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
@@ -97,6 +97,31 @@ fn only_authorities_issue_certificates() {
     assert!(verify(&[leaf.der()], &issued(&leaf)).is_err());
     assert!(verify(&[root.der(), leaf.der()], &issued(&leaf)).is_err());
     verify(&[leaf.der()], leaf.der()).unwrap();
+}
+
+/// A server's certificate with `CA:TRUE` is refused as that where it has an issuer, trusted or not,
+/// and accepted where it is listed itself.
+#[test]
+fn a_server_marked_as_an_authority_is_refused_as_that() {
+    let root = self_signed(authority());
+    let key = KeyPair::generate().unwrap();
+    let mut params = authority();
+    params.distinguished_name.push(DnType::CommonName, "server");
+    let marked = CertifiedIssuer::signed_by(params, key, &root).unwrap();
+    let other = self_signed(authority());
+    for listed in [root.der(), other.der()] {
+        let error = verify(&[listed], marked.der()).unwrap_err();
+        let Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = &error else {
+            panic!("{error}");
+        };
+        assert!(cause.is::<MarkedAsAuthority>(), "{error}");
+        assert!(!is_about_issuer(&error), "{error}");
+    }
+    verify(&[marked.der()], marked.der()).unwrap();
+    verify(&[root.der()], &issued(&root)).unwrap();
+    // Of one that issued itself, the issuer is not known.
+    let error = verify(&[root.der()], other.der()).unwrap_err();
+    assert!(is_about_issuer(&error), "{error}");
 }
 
 /// What is wrong with a certificate of version 1 is said in words, whether it is issued or listed.

@@ -1,0 +1,51 @@
+//! What failed handshakes mean for the user.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::*;
+
+/// The error for a certificate that is refused for `cause`, and its hint.
+fn refused(cause: CertificateError, ca_file: Option<&str>) -> (TlsError, String) {
+    let url = RedactedUrl::from_text("https://r.example/v2/");
+    let origin = Origin {
+        host: "r.example".parse().unwrap(),
+        plain_http: false,
+        ca_file: ca_file.map(PathBuf::from),
+        is_own: true,
+        has_client_certificate: false,
+    };
+    let cause = rustls::Error::InvalidCertificate(cause);
+    let error = tls_error(&url, &origin, &cause, "handshake".into());
+    let hint = ClientError::Tls(error).hint().unwrap();
+    (tls_error(&url, &origin, &cause, "handshake".into()), hint)
+}
+
+/// A certificate with `CA:TRUE` is not said to have an unknown issuer, and `ca_file` is not said to
+/// lack the issuer.
+#[test]
+fn a_certificate_marked_as_an_authority_is_explained() {
+    for (ca_file, words) in [
+        (Some("ca.pem"), "to `ca.pem`, which `ca_file` names"),
+        (None, "by `ca_file` in `[registries.\"r.example\"]`"),
+    ] {
+        let marked = || CertificateError::Other(OtherError(Arc::new(MarkedAsAuthority)));
+        let (error, hint) = refused(marked(), ca_file);
+        assert!(
+            matches!(error, TlsError::MarkedAsAuthority { .. }),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("`CA:TRUE`"), "{error}");
+        assert!(
+            hint.contains(words) && hint.contains("`CA:FALSE`"),
+            "{hint}"
+        );
+        assert!(!hint.contains("does not contain the issuer"), "{hint}");
+
+        let (error, hint) = refused(CertificateError::UnknownIssuer, ca_file);
+        let TlsError::Certificate { unknown_issuer, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert!(unknown_issuer && !hint.contains("`CA:FALSE`"), "{hint}");
+    }
+}
