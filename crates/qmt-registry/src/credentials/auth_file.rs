@@ -136,7 +136,7 @@ impl Drop for AuthFile {
 }
 
 /// Overwrites the texts, which may be secrets.
-fn wipe(value: &mut Value) {
+pub(super) fn wipe(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
         Value::Array(values) => values.iter_mut().for_each(wipe),

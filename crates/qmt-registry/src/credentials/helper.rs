@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use qmt_oci_ref::text::{self, without_byte_order_mark};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
+use super::auth_file::{field, wipe};
 use super::environment::Environment;
 use super::store::Credential;
 use crate::error::{ClientError, CredentialError};
@@ -47,12 +49,38 @@ pub(super) const TOKEN_USER: &str = "<token>";
 /// What helpers print when they have nothing for the registry. The protocol has no other sign.
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Answer {
-    username: Option<String>,
-    secret: Option<Zeroizing<String>>,
+/// An answer to `get`. Docker reads the names of its fields in any case.
+struct Answer(Map<String, Value>);
+
+impl Answer {
+    /// Reads an answer, or says which rule it breaks.
+    fn read(output: &[u8]) -> Result<Self, &'static str> {
+        let fields = serde_json::from_slice(without_byte_order_mark(output));
+        let answer = Self(fields.map_err(|_| OTHER_PROTOCOL)?);
+        let is_known = |name: &String| FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known));
+        if !answer.0.is_empty() && !answer.0.keys().any(is_known) {
+            return Err("its answer has other fields than `ServerURL`, `Username` and `Secret`");
+        }
+        Ok(answer)
+    }
+
+    /// The text of a field; empty if it is absent.
+    fn text(&self, name: &str) -> Result<&str, &'static str> {
+        let value = field(&self.0, name);
+        value.map_or(Ok(""), |value| value.as_str().ok_or(OTHER_PROTOCOL))
+    }
 }
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(wipe);
+    }
+}
+
+/// The fields of the protocol.
+const FIELDS: [&str; 3] = ["ServerURL", "Username", "Secret"];
+
+const OTHER_PROTOCOL: &str = "its answer does not follow the protocol";
 
 /// A helper, and what names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,23 +115,18 @@ impl Helper {
         if !is_success {
             return Err(self.failed("it failed (its output may hold a secret and is not shown)"));
         }
-        let answer: Answer = serde_json::from_slice(without_byte_order_mark(&output))
-            .map_err(|_| self.failed("its answer does not follow the protocol"))?;
-        let username = answer.username.unwrap_or_default();
-        let Some(secret) = answer.secret.filter(|secret| !secret.is_empty()) else {
-            return Ok(None);
-        };
-        let secret = SecretString::from(secret.as_str());
-        Ok(Some(match username {
-            username if username == TOKEN_USER => Credential::IdentityToken(secret),
-            username if username.is_empty() => {
-                return Err(self.failed("its answer has no user name"));
-            }
-            username => Credential::Basic {
-                username,
-                password: secret,
-            },
-        }))
+        let answer = Answer::read(&output).map_err(|reason| self.failed(reason))?;
+        let text = |name| answer.text(name).map_err(|reason| self.failed(reason));
+        let (username, secret) = (text("Username")?, text("Secret")?);
+        match (username, SecretString::from(secret)) {
+            _ if secret.is_empty() => Ok(None),
+            (TOKEN_USER, token) => Ok(Some(Credential::IdentityToken(token))),
+            ("", _) => Err(self.failed("its answer has no user name")),
+            (username, password) => Ok(Some(Credential::Basic {
+                username: username.to_owned(),
+                password,
+            })),
+        }
     }
 
     /// Hands a credential over.

@@ -89,6 +89,18 @@ async fn auth_17_failing_helpers_show_no_secret() {
             "its answer does not follow the protocol",
         ),
         (
+            r#"echo '{"username":7,"secret":"canary"}'"#,
+            "its answer does not follow the protocol",
+        ),
+        (
+            r#"echo '["me","canary"]'"#,
+            "its answer does not follow the protocol",
+        ),
+        (
+            r#"echo '{"user":"me","password":"canary"}'"#,
+            "its answer has other fields than `ServerURL`, `Username` and `Secret`",
+        ),
+        (
             "kill -9 $$",
             "it failed (its output may hold a secret and is not shown)",
         ),
@@ -115,6 +127,8 @@ async fn a_helper_may_have_nothing() {
         r#"echo '{"ServerURL":"","Username":"","Secret":""}'"#,
         r#"echo '{"ServerURL":null,"Username":null,"Secret":null}'"#,
         r#"echo '{"Username":"me"}'"#,
+        r#"echo '{"serverurl":"ghcr.io","username":null,"secret":""}'"#,
+        r#"echo '{"ServerURL":"ghcr.io"}'"#,
     ] {
         let home = Home::with_docker(r#"{"credsStore":"x"}"#);
         home.helper("x", script);
@@ -126,6 +140,32 @@ async fn a_helper_may_have_nothing() {
         r#"printf '\357\273\277{"Username":"me","Secret":"pw"}'"#,
     );
     assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "me:pw");
+}
+
+/// Docker reads the names of fields in any case.
+#[cfg(unix)]
+#[tokio::test]
+async fn auth_16_answers_of_helpers_are_read_in_any_case() {
+    for answer in [
+        r#"{"username":"me","secret":"pw"}"#,
+        r#"{"serverurl":"ghcr.io","USERNAME":"me","secret":"pw","Note":7}"#,
+        r#"{"Username":"me","username":7,"Secret":"pw","secret":7}"#,
+    ] {
+        let home = Home::with_docker(r#"{"credsStore":"x"}"#);
+        home.helper("x", &format!("echo '{answer}'"));
+        let found = home.find("ghcr.io").await.unwrap();
+        assert_eq!(found.as_deref(), Some("me:pw"), "{answer}");
+    }
+    // A helper with none of them does not say that it has nothing.
+    let home = Home::with_docker(r#"{"credsStore":"x"}"#);
+    home.helper("x", r#"echo '{"token":"canary"}'"#);
+    let error = home.find("ghcr.io").await.unwrap_err();
+    assert_eq!(error.kind(), qmt_oci_ref::RegistryErrorKind::Configuration);
+    let text = text_of(&error);
+    assert!(
+        text.contains("`docker-credential-x`") && !text.contains("canary"),
+        "{text}"
+    );
 }
 
 /// A helper that is not installed: the error names program, file and key.
