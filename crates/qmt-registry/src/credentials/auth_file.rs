@@ -1,7 +1,8 @@
 //! Docker's `config.json` and the containers' `auth.json`: one format.
 //!
 //! Many programs write these files, so `null` means absent, an empty file has no credential, and
-//! only what belongs to the registry at hand can be an error.
+//! only what belongs to the registry at hand can be an error, where nothing else has a credential
+//! for it.
 //!
 //! Formats: <https://docs.docker.com/reference/cli/docker/login/>,
 //! <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>
@@ -49,42 +50,64 @@ impl AuthFile {
         Ok(content.map(|content| Self { path, content }))
     }
 
-    /// The helper that is configured for the registry, after the number of path components that it
-    /// is named for.
-    pub(super) fn helper(
+    /// The helper that is configured for the registry.
+    pub(super) fn helper(&self, host: &RegistryHost) -> Result<Option<Helper>, ClientError> {
+        match self.first_helper(host, None) {
+            (_, Some(error)) => Err(error),
+            (found, None) => Ok(found.map(|(_, helper)| helper)),
+        }
+    }
+
+    /// The first helper that is configured for the registry, after the number of path components
+    /// that it is named for; and why a setting before it can't be used.
+    fn first_helper(
         &self,
         host: &RegistryHost,
         path: Option<&str>,
-    ) -> Result<Option<(usize, Helper)>, ClientError> {
-        let named = best(self.map("credHelpers")?, host, path)
+    ) -> (Option<(usize, Helper)>, Option<ClientError>) {
+        let (helpers, mut failed) = match self.map("credHelpers") {
+            Ok(helpers) => (helpers, None),
+            Err(error) => (None, Some(error)),
+        };
+        let named = best(helpers, host, path)
             .map(|(fit, key, name)| (fit, format!("credHelpers[\"{}\"]", text::escape(key)), name));
         let store = field(&self.content, "credsStore");
         let store = store.map(|name| (0, "credsStore".to_owned(), name));
         for (fit, setting, name) in named.into_iter().chain(store) {
-            let Some(name) = name.as_str() else {
-                return Err(self.unusable(Some(&setting), "it is not the name of a helper"));
-            };
-            if !name.trim().is_empty() {
-                let file = self.path.clone();
-                return Ok(Some((fit, Helper::new(name.trim(), file, setting))));
+            match name.as_str().map(str::trim) {
+                Some("") => {}
+                Some(name) => {
+                    let helper = Helper::new(name, self.path.clone(), setting);
+                    return (Some((fit, helper)), failed);
+                }
+                None => {
+                    let error = self.unusable(Some(&setting), "it is not the name of a helper");
+                    failed = failed.or(Some(error));
+                }
             }
         }
-        Ok(None)
+        (None, failed)
     }
 
     /// The credential for the registry: from an entry for a more specific path than a helper is
     /// named for, else from the helper, else from the store for all, else from the file itself.
-    /// Where a helper has nothing or fails, the file is used, as by podman (docker would not use
-    /// it).
+    /// Where a helper has nothing or fails, or a setting can't be used, the file is used, as by
+    /// podman (docker would not use it).
     pub(super) async fn credential(
         &self,
         environment: &Environment,
         host: &RegistryHost,
         path: Option<&str>,
     ) -> Result<Option<Credential>, ClientError> {
-        let entry = best(self.map("auths")?, host, path);
-        let mut failed = None;
-        if let Some((fit, helper)) = self.helper(host, path)? {
+        let (helper, mut failed) = self.first_helper(host, path);
+        let entry = match self.map("auths") {
+            Ok(entries) => best(entries, host, path),
+            Err(error) => {
+                failed = failed.or(Some(error));
+                None
+            }
+        };
+        if let Some((fit, helper)) = helper {
             if let Some((_, key, entry)) = entry.filter(|(in_file, ..)| *in_file > fit)
                 && let Some(credential) = self.decode(key, entry)?
             {
@@ -93,7 +116,7 @@ impl AuthFile {
             match helper.get(environment, &key::for_storing(host)).await {
                 Ok(Some(credential)) => return Ok(Some(credential)),
                 Ok(None) => {}
-                Err(error) => failed = Some(error),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
         let credential = match entry {
@@ -110,12 +133,14 @@ impl AuthFile {
         entry::decode(entry).map_err(|reason| self.unusable(Some(key), reason))
     }
 
-    /// An object of the file.
+    /// An object of the file. Some programs write an empty one as a list.
     fn map(&self, name: &str) -> Result<Option<&Map<String, Value>>, ClientError> {
-        let value = field(&self.content, name);
-        let map = value.map(|value| value.as_object().ok_or(()));
-        map.transpose()
-            .map_err(|()| self.unusable(Some(name), "it is not a JSON object"))
+        match field(&self.content, name) {
+            None => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(map)),
+            Some(Value::Array(list)) if list.is_empty() => Ok(None),
+            Some(_) => Err(self.unusable(Some(name), "it is not a JSON object")),
+        }
     }
 
     fn unusable(&self, key: Option<&str>, reason: &'static str) -> ClientError {

@@ -132,10 +132,10 @@ async fn target(
         .docker_config()
         .ok_or_else(|| unusable("neither `DOCKER_CONFIG` nor the home folder is set"))?;
     let helper = match AuthFile::read(&path).await? {
-        Some(file) => file.helper(host, None)?,
+        Some(file) => file.helper(host)?,
         None => None,
     };
-    Ok((path, helper.map(|(_, helper)| helper)))
+    Ok((path, helper))
 }
 
 /// Changes `auths` in docker's file and leaves everything else in it as it is.
@@ -166,7 +166,7 @@ fn update_blocking<T>(
     let known = content.keys().find(|key| key.eq_ignore_ascii_case("auths"));
     let name = known.map_or_else(|| "auths".to_owned(), Clone::clone);
     let auths = content.entry(name).or_insert(Value::Null);
-    if auths.is_null() {
+    if auths.is_null() || auths.as_array().is_some_and(Vec::is_empty) {
         *auths = Value::Object(Map::new());
     }
     let auths = auths.as_object_mut();

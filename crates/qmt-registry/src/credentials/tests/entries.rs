@@ -88,13 +88,16 @@ async fn auth_16_a_file_that_cannot_be_used_is_an_error() {
         ("[{},{},null]", format),
         ("7", format),
         ("\u{feff}[", format),
-        (r#"{"auths":[]}"#, "it is not a JSON object"),
+        (r#"{"auths":[7]}"#, "it is not a JSON object"),
+        (r#"{"auths":7}"#, "it is not a JSON object"),
+        (r#"{"credHelpers":7}"#, "it is not a JSON object"),
         (r#"{"auths":{"ghcr.io":7}}"#, "it is not a JSON object"),
         (
             r#"{"credHelpers":{"ghcr.io":7}}"#,
             "it is not the name of a helper",
         ),
         (r#"{"credsStore":[]}"#, "it is not the name of a helper"),
+        (r#"{"credsStore":false}"#, "it is not the name of a helper"),
         (
             r#"{"auths":{"ghcr.io":{"auth":7}}}"#,
             "its `auth` is not a text",
@@ -133,6 +136,7 @@ async fn auth_16_what_is_absent_or_of_others_is_no_error() {
         r#"{"auths":null,"credHelpers":null,"credsStore":null,"HttpHeaders":null}"#.to_owned(),
         r#"{"auths":{"ghcr.io":null},"credHelpers":{"ghcr.io":null},"credsStore":" "}"#.to_owned(),
         r#"{"auths":{"ghcr.io":{"auth":null,"username":null}}}"#.to_owned(),
+        r#"{"auths":[],"credHelpers":[]}"#.to_owned(),
         r#"{"auths":{"other.io":7,"b.io":[],"c.io":{"auth":{}}}}"#.to_owned(),
         r#"{"credHelpers":{"other.io":"absent","b.io":7,"c.io":"../x"}}"#.to_owned(),
         format!(r#"{{"auths":{{"other.io":{good}}},"detachKeys":7,"plugins":[]}}"#),
@@ -198,6 +202,57 @@ async fn auth_16_another_file_may_have_the_credential() {
     let both = r#"{"credsStore":"absent","auths":{"ghcr.io":{"auth":"bWU6cHc="}}}"#;
     let home = Home::with_docker(both);
     assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "me:pw");
+}
+
+/// A setting for helpers that can't be used hides no entry of the file, and no other helper or file.
+#[tokio::test]
+async fn auth_16_an_unusable_setting_hides_no_credential() {
+    let good = auth("me:pw");
+    let settings = [
+        (r#""credHelpers":7"#, "`credHelpers`"),
+        (r#""credHelpers":[7]"#, "`credHelpers`"),
+        (
+            r#""credHelpers":{"ghcr.io":[]}"#,
+            "`credHelpers[\"ghcr.io\"]`",
+        ),
+        (r#""credsStore":false"#, "`credsStore`"),
+        (r#""credsStore":{}"#, "`credsStore`"),
+    ];
+    for (setting, key) in settings {
+        let auths = format!(r#""auths":{{"ghcr.io":{good}}}"#);
+        let home = Home::with_docker(&format!("{{{setting},{auths}}}"));
+        let found = home.find("ghcr.io/acme/echo").await.unwrap();
+        assert_eq!(found.as_deref(), Some("me:pw"), "{setting}");
+        // Without an entry, it is reported, unless another file has one.
+        let home = Home::with_docker(&format!("{{{setting}}}"));
+        let error = home.find("ghcr.io").await.unwrap_err();
+        assert!(error.to_string().contains(key), "{setting}: {error}");
+        home.write(".config/containers/auth.json", &format!("{{{auths}}}"));
+        let found = home.find("ghcr.io").await.unwrap();
+        assert_eq!(found.as_deref(), Some("me:pw"), "{setting}");
+        // It comes before the reason why the entry can't be used either.
+        let bad = r#""auths":{"ghcr.io":{"auth":"canary!!"}}"#;
+        let home = Home::with_docker(&format!("{{{setting},{bad}}}"));
+        let error = home.find("ghcr.io").await.unwrap_err();
+        assert!(error.to_string().contains(key), "{setting}: {error}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn auth_16_an_unusable_setting_hides_no_helper() {
+    for setting in [
+        r#""credHelpers":7"#,
+        r#""credHelpers":{"ghcr.io":[]}"#,
+        r#""auths":7"#,
+    ] {
+        let home = Home::with_docker(&format!(r#"{{{setting},"credsStore":"x"}}"#));
+        home.helper("x", r#"echo '{"Username":"me","Secret":"pw"}'"#);
+        let found = home.find("ghcr.io").await.unwrap();
+        assert_eq!(found.as_deref(), Some("me:pw"), "{setting}");
+        home.helper("x", "exit 0");
+        assert!(home.find("ghcr.io").await.is_err(), "{setting}");
+    }
 }
 
 #[tokio::test]

@@ -99,6 +99,21 @@ async fn what_cannot_be_stored_is_refused_and_nothing_is_written() {
     assert_eq!(broken.docker(), "{ not JSON");
 }
 
+/// An empty list is an empty table; a setting that is neither is not replaced.
+#[tokio::test]
+async fn a_login_replaces_an_empty_list_only() {
+    let host = "ghcr.io".parse().unwrap();
+    let credential = Credential::basic("me", "pw");
+    let home = Home::with_docker(r#"{"auths":[],"credHelpers":[]}"#);
+    home.chain().store(&host, &credential).await.unwrap();
+    assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "me:pw");
+    for content in [r#"{"auths":[7]}"#, r#"{"credsStore":false}"#] {
+        let home = Home::with_docker(content);
+        home.chain().store(&host, &credential).await.unwrap_err();
+        assert_eq!(home.docker(), content);
+    }
+}
+
 /// Docker reads the key in any case, so a login goes to the entries that are there.
 #[tokio::test]
 async fn a_login_keeps_entries_under_a_key_in_another_case() {
