@@ -1,7 +1,8 @@
-//! **fetch** and **extract**: layers → the one file that is the plugin, in one pass.
+//! **fetch** and **extract**: layers → the one file that is the plugin.
 //!
-//! The two are one step, because no layer is read twice: it is hashed, stored, unpacked and
-//! searched while it arrives. `caching/layers.rs` is the fetching half.
+//! The two are one step: a layer is hashed, stored, unpacked and searched while it arrives. Only
+//! where the plugin is a hard link, its layer is read again. `caching/layers.rs` is the fetching
+//! half.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,12 +79,10 @@ pub(crate) async fn extract(
             total,
             context.reporter.clone(),
         );
-        let sink: Box<dyn ExtractSink> = if selection.file() == FileRule::Layer {
-            // The layer is the file: the partial blob becomes the artifact.
-            Box::new(LayerSink)
-        } else {
-            Box::new(StagingSink(Arc::clone(&staging)))
-        };
+        let sink = Box::new(StagingSink {
+            staging: Arc::clone(&staging),
+            has_layer: selection.file() == FileRule::Layer,
+        });
         let limits = &context.limits;
         match qmt_artifact::extract(selection, &layers, repository, sink, limits).await {
             Ok(extracted) => break extracted,
@@ -127,45 +126,30 @@ fn restart(staging: &Mutex<Staging>) -> io::Result<()> {
 }
 
 /// Writes the extracted file to the staging area.
-struct StagingSink(Arc<Mutex<Staging>>);
+struct StagingSink {
+    staging: Arc<Mutex<Staging>>,
+    /// A layer that is the file itself is not written: its partial blob becomes the artifact.
+    has_layer: bool,
+}
 
 impl Write for StagingSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut staging = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
         staging.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let mut staging = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
         staging.flush()
     }
 }
 
 impl ExtractSink for StagingSink {
     fn restart(&mut self) -> io::Result<()> {
-        restart(&self.0)
-    }
-}
-
-/// For a layer that is the file itself: the partial blob has its bytes already.
-struct LayerSink;
-
-impl Write for LayerSink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl ExtractSink for LayerSink {
-    fn restart(&mut self) -> io::Result<()> {
-        Ok(())
+        restart(&self.staging)
     }
 
     fn has_layer(&self) -> bool {
-        true
+        self.has_layer
     }
 }

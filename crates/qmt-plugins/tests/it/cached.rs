@@ -4,7 +4,7 @@ use std::io::Write;
 
 use qmt_oci_ref::Digest;
 use qmt_plugins::{Error, ErrorKind, LockMode, Target};
-use qmt_testkit::{Cut, Fault, ImageBuilder, plugins};
+use qmt_testkit::{Archive, Cut, Fault, ImageBuilder, Layer, TarEntry, plugins};
 
 use crate::scene::{Scene, greet, messages, wasm_image};
 
@@ -73,6 +73,32 @@ async fn a_broken_download_goes_on_in_the_next_run() {
         .iter()
         .any(|request| request.header("range").is_some());
     assert!(resumed, "{}", scene.registry.request_log());
+}
+
+/// Layers of which only the content says where the module is, are cached as what it is.
+#[tokio::test]
+async fn a_module_out_of_an_odd_archive_is_cached() {
+    let module = plugins::echo_wasm();
+    let plain = Archive::new().file("plugin.wasm", module.clone());
+    let linked = Archive::new()
+        .file("deps/plugin.wasm", module)
+        .entry(TarEntry::hardlink("plugin.wasm", "deps/plugin.wasm"));
+    let typed_wasm = |archive: &Archive| {
+        let bytes = archive.gzip();
+        ImageBuilder::wasm_as("application/wasm", bytes).build()
+    };
+    let image = ImageBuilder::new()
+        .layer(Layer::tar_gzip(&linked))
+        .build();
+    for image in [typed_wasm(&plain), typed_wasm(&linked), image] {
+        let scene = Scene::new().await;
+        scene.sign(&scene.push(&image, "1"));
+        let config = scene.config();
+        let answer = greet(&scene.host(&config), "greeter").await;
+        assert_eq!(answer, "Hello, world! (wasm)");
+        let host = scene.builder(&config).offline(true).build().unwrap();
+        assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
+    }
 }
 
 fn padded_module(size: usize) -> Vec<u8> {

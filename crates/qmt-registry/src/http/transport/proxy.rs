@@ -110,7 +110,8 @@ impl Proxies {
     }
 }
 
-/// Reads the URL of a proxy; without a scheme it is reached by HTTP. `None` for the empty text.
+/// Reads the URL of a proxy; without a scheme it is reached by HTTP. A path, a query and a fragment
+/// mean nothing there and are ignored, as by curl. `None` for the empty text.
 pub(super) fn parse(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
     let text = text.trim();
     if text.is_empty() {
@@ -128,6 +129,9 @@ pub(super) fn parse(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
         None => (None, rest),
     };
     let malformed = "it is not the URL of a proxy";
+    if address.contains('\\') {
+        return Err(malformed);
+    }
     let mut url = Url::parse(&format!("{scheme}://{address}")).map_err(|_| malformed)?;
     if !SCHEMES.contains(&url.scheme()) {
         return Err("its scheme is not `http`, `https` or one of `socks`");
@@ -135,9 +139,9 @@ pub(super) fn parse(text: &str) -> Result<Option<ProxyUrl>, &'static str> {
     if url.host_str().is_none_or(str::is_empty) {
         return Err(malformed);
     }
-    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return Err("the URL of a proxy has no path, query or fragment");
-    }
+    url.set_path("");
+    url.set_query(None);
+    url.set_fragment(None);
     if let Some(user) = user {
         let (name, password) = match user.split_once(':') {
             Some((name, password)) => (name, Some(password)),

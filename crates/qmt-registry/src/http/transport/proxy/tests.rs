@@ -50,6 +50,11 @@ fn a_proxy_is_read_with_and_without_scheme() {
             "socks5://DOM%5Cu:pass@proxy:1",
         ),
         ("http://user@proxy:1/", "http://user@proxy:1/"),
+        ("http://proxy:1/pac", "http://proxy:1/"),
+        ("http://user:pass@proxy:1/x/?y#z", "http://user:pass@proxy:1/"),
+        ("proxy:1?x", "http://proxy:1/"),
+        ("proxy:1#x", "http://proxy:1/"),
+        ("socks5://proxy:1/x", "socks5://proxy:1"),
     ] {
         let proxy = parse(text).unwrap().unwrap();
         assert_eq!(proxy.0.as_str(), expected, "{text}");
@@ -63,10 +68,7 @@ fn a_proxy_is_read_with_and_without_scheme() {
         "proxy:port",
         "://proxy",
         "http://DOM\\proxy:1",
-        "http://proxy:1/pac",
-        "proxy:1?x",
-        "proxy:1#x",
-        "socks5://proxy:1/x",
+        "http://proxy:1\\x",
     ] {
         assert!(parse(text).is_err(), "{text}");
     }
