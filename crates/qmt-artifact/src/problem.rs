@@ -135,7 +135,7 @@ pub enum LayerProblem {
         target: Option<String>,
     },
     /// The file looked for occurs twice, or under two names that some file systems treat as one.
-    #[error("`{first}` and `{second}` are the same name on some file systems")]
+    #[error("{}", same_name(first, second))]
     DuplicateName {
         /// The file looked for.
         first: String,
@@ -150,6 +150,15 @@ pub enum LayerProblem {
         /// The part of its path.
         parent: String,
     },
+}
+
+fn same_name(first: &str, second: &str) -> String {
+    if first == second {
+        return format!(
+            "`{first}` occurs twice in one layer, and tools differ about which one counts"
+        );
+    }
+    format!("`{first}` and `{second}` are the same name on some file systems")
 }
 
 impl LayerProblem {

@@ -72,19 +72,28 @@ impl Layout {
     /// [`LayoutError::Invalid`] if it is not a layout of version 1.0.0, can't be read, or has names
     /// that lead out of it or occur twice.
     pub fn open(path: &Path) -> Result<Self, LayoutError> {
+        Self::checked(path, Self::source(path)?)
+    }
+
+    /// Reports what the image at `path` is if another tool saved it in a form of its own, and how to
+    /// convert it.
+    pub fn other_form(path: &Path) -> Option<&'static str> {
+        let source = Self::source(path).ok()?;
+        let path = path.to_owned();
+        Self { path, source }.form_of_others()
+    }
+
+    fn source(path: &Path) -> Result<Source, LayoutError> {
         let metadata =
             std::fs::metadata(path).map_err(LayoutError::because(path, "it can't be opened"))?;
-        let source = if metadata.is_dir() {
-            Source::Folder(path.to_owned())
+        if metadata.is_dir() {
+            Ok(Source::Folder(path.to_owned()))
         } else if metadata.is_file() {
-            Source::Archive(Archive::open(path)?)
+            Archive::open(path).map(Source::Archive)
         } else {
-            return Err(LayoutError::invalid(
-                path,
-                "it is neither a folder nor a file",
-            ));
-        };
-        Self::checked(path, source)
+            let rule = "it is neither a folder nor a file";
+            Err(LayoutError::invalid(path, rule))
+        }
     }
 
     fn checked(path: &Path, source: Source) -> Result<Self, LayoutError> {
@@ -277,20 +286,30 @@ impl Layout {
 
     /// The rule that something without a marker breaks: what it is instead, if its files show that.
     fn rule_without_marker(&self) -> &'static str {
-        if let (Ok(Some(_)), Ok(Some(_))) = (self.file(DOCKER_NAME), self.file(SKOPEO_NAME)) {
-            return "it is an image in skopeo's `dir:` form, not an OCI image layout; convert it with \
-                    `skopeo copy dir:FOLDER oci:NEW`";
-        }
-        if let Ok(Some(_)) = self.file(DOCKER_NAME) {
-            return "it is an archive of `docker save` before version 25, not an OCI image layout; \
-                    convert it with `skopeo copy docker-archive:FILE oci-archive:NEW`";
+        if let Some(rule) = self.form_of_others() {
+            return rule;
         }
         match &self.source {
             Source::Archive(archive) if archive.is_in_folder() => {
                 "its files are in a folder; pack it with `tar -C FOLDER -cf FILE .`"
             }
+            Source::Archive(archive) if archive.is_empty() => "it is empty",
             Source::Archive(_) | Source::Folder(_) => "it has no file `oci-layout`",
         }
+    }
+
+    fn form_of_others(&self) -> Option<&'static str> {
+        let has = |name| matches!(self.file(name), Ok(Some(_)));
+        if has(MARKER_NAME) || !has(DOCKER_NAME) {
+            return None;
+        }
+        Some(if has(SKOPEO_NAME) {
+            "it is an image in skopeo's `dir:` form, not an OCI image layout; convert it with \
+             `skopeo copy dir:FOLDER oci:NEW`"
+        } else {
+            "it is an archive of `docker save` before version 25, not an OCI image layout; convert \
+             it with `skopeo copy docker-archive:FILE oci-archive:NEW`"
+        })
     }
 
     fn invalid(&self, rule: &'static str) -> LayoutError {

@@ -25,15 +25,14 @@ pub(super) struct Link {
 
 impl Extraction {
     /// Notes that the plugin is a hard link, if `target` is an entry before it and means the same
-    /// file to every reader: an absolute name and `..` do not.
+    /// file to every reader: with `..` it does not. Absolute names start at the root of the archive.
     pub(super) fn note_link(
         &mut self,
         path: Vec<u8>,
         target: &[u8],
         rank: Rank,
     ) -> Result<(), Failure> {
-        let relative = (!target.starts_with(b"/")).then_some(target);
-        let normalized = relative.and_then(path::normalized);
+        let normalized = path::normalized(target);
         let followed = normalized.filter(|target| {
             rank.must_fit() && is_plain(target) && *target != path && self.hidden.is_noted(target)
         });

@@ -233,11 +233,17 @@ fn ambiguous_parts_of_documents_are_refused() {
         let read = read(OCI_MANIFEST, &manifest(&[], extra));
         assert_eq!(read.is_ok(), accepted, "{extra}: {read:?}");
     }
-    let without_version = manifest(&[], "").replace(r#""schemaVersion":2,"#, "");
-    assert!(matches!(
-        read(OCI_MANIFEST, &without_version).unwrap_err(),
-        ManifestError::Json(_)
-    ));
+    for version in ["", r#""schemaVersion":null,"#] {
+        let without_version = manifest(&[], "").replace(r#""schemaVersion":2,"#, version);
+        read(OCI_MANIFEST, &without_version).unwrap();
+        let index = index(&[descriptor("")], "").replace(r#""schemaVersion":2,"#, version);
+        read(OCI_INDEX, &index).unwrap();
+    }
+    for version in ["0", "1", "3", "\"2\"", "-2"] {
+        let version = format!(r#""schemaVersion":{version},"#);
+        let text = manifest(&[], "").replace(r#""schemaVersion":2,"#, &version);
+        assert!(read(OCI_MANIFEST, &text).is_err(), "{version}");
+    }
     assert!(matches!(
         read(SCHEMA_1[1], "{}").unwrap_err(),
         ManifestError::Schema1

@@ -57,7 +57,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Wire {
-    schema_version: u64,
+    // Absence is no contradiction: clients read by the media type.
+    schema_version: Option<u64>,
     #[serde(default)]
     media_type: Option<String>,
     #[serde(default)]
@@ -90,10 +91,8 @@ impl Wire {
 
     /// Refuses what another reader could read as something else.
     pub(super) fn check_form(&self, declared: &MediaType) -> Result<(), ManifestError> {
-        if self.schema_version != 2 {
-            return Err(ManifestError::SchemaVersion {
-                found: self.schema_version,
-            });
+        if let Some(found) = self.schema_version.filter(|version| *version != 2) {
+            return Err(ManifestError::SchemaVersion { found });
         }
         if let Some(found) = self.media_type().filter(|found| found != declared) {
             return Err(ManifestError::MediaTypeMismatch {

@@ -8,7 +8,7 @@ use crate::redact::RedactedUrl;
 
 /// Where proxies are set.
 const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by `HTTPS_PROXY`, \
-                     `HTTP_PROXY` or `ALL_PROXY`; `NO_PROXY` names hosts that are reached without";
+                     `HTTP_PROXY` or `ALL_PROXY`; `NO_PROXY` names hosts that are reached without a proxy";
 
 /// Where to look if a web site answers.
 pub(super) const WEB_PAGE: &str = "check that this is the host of the registry and not of its web \
@@ -81,7 +81,9 @@ impl ClientError {
                 ..
             } => plain_http_hint(url),
             Self::ProxyAnswer { status: 407, .. } => Some(format!(
-                "give the proxy's user name and password in its URL, `http://USER:PASSWORD@…`; {PROXY}"
+                "the URL of the proxy must have a user name and password that it accepts, \
+                 `http://USER:PASSWORD@…`; methods other than Basic, such as NTLM, are not supported; \
+                 {PROXY}"
             )),
             Self::ProxyFailed { .. }
             | Self::ProxyAnswer { .. }

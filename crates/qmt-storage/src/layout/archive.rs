@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _};
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +19,12 @@ pub(super) const ENTRIES_MAX: usize = 65_536;
 const HEADERS_MAX: usize = 4 * ENTRIES_MAX;
 /// Largest header in front of an entry, such as a long name: 8 KiB.
 const EXTENSION_MAX: u64 = 8 << 10;
+
+/// Bytes of a block. Archives consist of whole ones.
+const BLOCK: u64 = 512;
+/// Where a header has the name of the format.
+const MAGIC: Range<usize> = 257..262;
+const CUT_SHORT: &str = "it is cut short";
 
 /// An open archive and where its files are in it.
 #[derive(Debug)]
@@ -39,13 +46,19 @@ impl Archive {
             path,
             "it is neither a folder nor an uncompressed tar archive",
         );
-        let malformed = |error| unreadable(escaped(error));
         let invalid = |rule| Err(LayoutError::invalid(path, rule));
         let file = open_regular(path).map_err(&unreadable)?;
         if let Some(rule) = packed_rule(&file) {
             return invalid(rule);
         }
         let length = file.metadata().map_err(&unreadable)?.len();
+        let is_cut = length % BLOCK != 0 && is_tar(&file).map_err(&unreadable)?;
+        let malformed = |error| {
+            if is_cut {
+                return LayoutError::invalid(path, CUT_SHORT);
+            }
+            unreadable(escaped(error))
+        };
         check_extensions(&file).map_err(malformed)?;
         let mut entries = BTreeMap::new();
         let mut archive = tar::Archive::new(BufReader::new(&file));
@@ -63,7 +76,7 @@ impl Archive {
             };
             let (start, size) = (entry.raw_file_position(), entry.size());
             if start.checked_add(size).is_none_or(|end| end > length) {
-                return invalid("it is cut short");
+                return invalid(CUT_SHORT);
             }
             if entries.len() >= ENTRIES_MAX {
                 return invalid("it has more than 65,536 files");
@@ -86,6 +99,11 @@ impl Archive {
             name.rsplit_once('/')
                 .is_some_and(|(_, base)| base == MARKER_NAME)
         })
+    }
+
+    /// Reports whether it has no files.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// All its files, by normalised name.
@@ -159,6 +177,14 @@ fn packed_rule(file: &File) -> Option<&'static str> {
         [b'P', b'K', 3, 4, ..] => Some("it is a zip archive; pack its files with `tar`"),
         _ => None,
     }
+}
+
+/// Reports whether a file begins as tar archives do.
+fn is_tar(mut file: &File) -> io::Result<bool> {
+    let mut header = [0; MAGIC.end];
+    let read = file.read_exact(&mut header);
+    file.rewind()?;
+    Ok(read.is_ok() && header.get(MAGIC) == Some(b"ustar"))
 }
 
 /// Takes an error of the `tar` crate, whose text may quote the archive.

@@ -5,24 +5,29 @@
 //!
 //! Spec: <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-referrers>
 
+mod pages;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::join;
-use http::{HeaderMap, header};
-use qmt_oci_ref::manifest::{ClaimLimits, Claims, ManifestError, OCI_INDEX, is_index};
+use http::header;
+use qmt_oci_ref::manifest::{
+    ClaimLimits, Claims, Index, ManifestError, ManifestLimits, OCI_INDEX, is_index,
+};
 use qmt_oci_ref::{
     Descriptor, Digest, MediaType, PinnedReference, Reference, RegistryError, Tag, manifest,
 };
 use tokio::time::timeout_at;
 use url::Url;
 
+use self::pages::next_page;
 use super::manifest::{content_type, is_html};
 use super::operation::{Operation, Request, is_denied, unauthorized};
 use crate::error::{ClientError, Phase};
 use crate::events::RegistryEvent;
-use crate::http::transport::{ErrorBody, Secrets, is_web_page, same_origin};
+use crate::http::transport::{ErrorBody, Secrets, is_web_page};
 use crate::limits::{REFERRER_ANNOTATIONS_MAX, REFERRERS_ANNOTATIONS_MAX, REFERRERS_BYTES_MAX};
 use crate::redact::RedactedUrl;
 
@@ -172,7 +177,8 @@ impl Operation<'_> {
                 }
                 answer => answer?,
             };
-            let declared = Declared::of(content_type(answer.headers()).as_ref());
+            let media_type = content_type(answer.headers());
+            let declared = Declared::of(media_type.as_ref());
             if answer.status.as_u16() != 200 {
                 return Ok(false);
             }
@@ -195,8 +201,14 @@ impl Operation<'_> {
                 let (url, what) = (RedactedUrl::from(&url), "the list of referrers");
                 return Err(ClientError::WebPage { url, what });
             }
-            let added = match declared {
-                Declared::Other if is_first => return Ok(false),
+            let added = match (declared, media_type) {
+                (Declared::Other, Some(declared)) if is_first => {
+                    // A list under another type is not used, as by oras, but it was there.
+                    return match Index::read(&content, &ManifestLimits::default()) {
+                        Ok(_) => Err(mistyped(subject, declared)),
+                        Err(_) => Ok(false),
+                    };
+                }
                 _ => listed.add(&content),
             };
             match added {
@@ -246,6 +258,14 @@ fn read_claims(
     limits: ClaimLimits,
 ) -> Result<Claims, ClientError> {
     Claims::read(content, limits).map_err(|source| not_a_list(subject, source))
+}
+
+fn mistyped(subject: &PinnedReference, declared: MediaType) -> ClientError {
+    let found = MediaType::from(OCI_INDEX);
+    not_a_list(
+        subject,
+        ManifestError::MediaTypeMismatch { declared, found },
+    )
 }
 
 pub(super) fn not_a_list(subject: &PinnedReference, source: ManifestError) -> ClientError {
@@ -356,41 +376,6 @@ fn too_many(what: &'static str, limit: usize, subject: &PinnedReference) -> Clie
         limit: u64::try_from(limit).unwrap_or(u64::MAX),
         subject: subject.to_string(),
     }
-}
-
-/// The next page, from `Link: <…>; rel="next"` (RFC 8288), which stays at the registry.
-fn next_page(url: &Url, headers: &HeaderMap, base: &Url) -> Result<Option<Url>, ClientError> {
-    let protocol = |rule| ClientError::protocol(url, rule);
-    for value in headers.get_all(header::LINK) {
-        let text = value.to_str().map_err(|_| protocol("a `Link` is ASCII"))?;
-        for link in text.split('<') {
-            let Some((target, parameters)) = link.split_once('>') else {
-                continue;
-            };
-            if !parameters.split(';').any(is_next) {
-                continue;
-            }
-            let next = url
-                .join(target)
-                .map_err(|_| protocol("a `Link` has a URL"))?;
-            if !same_origin(&next, base) {
-                return Err(protocol("the next page is at the same host"));
-            }
-            return Ok(Some(next));
-        }
-    }
-    Ok(None)
-}
-
-/// Whether a parameter of a link is a list of relations with `next` in it.
-fn is_next(parameter: &str) -> bool {
-    let Some((name, value)) = parameter.split_once('=') else {
-        return false;
-    };
-    let relations = value.trim_matches(|c| matches!(c, ' ' | ',' | '"'));
-    let mut relations = relations.split_ascii_whitespace();
-    name.trim().eq_ignore_ascii_case("rel")
-        && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
 }
 
 #[cfg(test)]

@@ -21,6 +21,10 @@ use super::system;
 use super::verifier::ServerVerifier;
 use crate::error::{BoxError, ClientError, TlsError};
 
+/// What is said about a file that holds certificate and key together.
+const PKCS12: &str =
+    "it is PKCS #12; write it as PEM with `openssl pkcs12 -in FILE -nodes -out NEW`";
+
 /// How a PEM file of an encrypted key is recognised: PKCS #8, and the older form of OpenSSL.
 const ENCRYPTED: [&[u8]; 2] = [
     b"-----BEGIN ENCRYPTED PRIVATE KEY-----",
@@ -157,7 +161,9 @@ impl<'a> File<'a> {
             self.unusable(reason, None)
         })?;
         if certificates.is_empty() {
-            let reason = if self.is_der() {
+            let reason = if self.is_pkcs12() {
+                PKCS12
+            } else if self.is_der() {
                 "it is in DER; write it as PEM with `openssl x509 -inform der -in FILE -out NEW`"
             } else {
                 "it has no PEM certificate"
@@ -181,7 +187,17 @@ impl<'a> File<'a> {
 
     /// Whether it begins with the sequence that certificates and keys are in DER.
     fn is_der(&self) -> bool {
-        self.content.starts_with(&[0x30, 0x82]) || self.content.starts_with(&[0x30, 0x81])
+        match self.content[..] {
+            [0x30, 0x81 | 0x82, ..] => true,
+            [0x30, length, ..] => usize::from(length) + 2 == self.content.len(),
+            _ => false,
+        }
+    }
+
+    /// Whether it begins as PKCS #12 does: a sequence with the version 3.
+    /// <https://www.rfc-editor.org/rfc/rfc7292#section-4>
+    fn is_pkcs12(&self) -> bool {
+        matches!(self.content[..], [0x30, 0x82, _, _, 0x02, 0x01, 0x03, ..])
     }
 
     /// The key. No cause is kept, because it could quote the file.
@@ -196,6 +212,7 @@ impl<'a> File<'a> {
             let other = OTHER_KEYS.iter().find(|(mark, _)| has(mark));
             let reason = match other {
                 Some((_, reason)) => reason,
+                None if self.is_pkcs12() => PKCS12,
                 None if self.is_der() => {
                     "it is in DER; write it as PEM with `openssl pkey -inform der -in FILE -out NEW`"
                 }

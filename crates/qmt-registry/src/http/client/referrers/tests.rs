@@ -1,6 +1,6 @@
 //! Tests of lists of referrers.
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 use super::*;
 

@@ -51,7 +51,10 @@ fn a_proxy_is_read_with_and_without_scheme() {
         ),
         ("http://user@proxy:1/", "http://user@proxy:1/"),
         ("http://proxy:1/pac", "http://proxy:1/"),
-        ("http://user:pass@proxy:1/x/?y#z", "http://user:pass@proxy:1/"),
+        (
+            "http://user:pass@proxy:1/x/?y#z",
+            "http://user:pass@proxy:1/",
+        ),
         ("proxy:1?x", "http://proxy:1/"),
         ("proxy:1#x", "http://proxy:1/"),
         ("socks5://proxy:1/x", "socks5://proxy:1"),

@@ -1,0 +1,46 @@
+//! The pages of a list. <https://www.rfc-editor.org/rfc/rfc8288>
+
+use http::{HeaderMap, header};
+use url::Url;
+
+use crate::error::ClientError;
+use crate::http::transport::same_origin;
+
+/// The next page, from `Link: <…>; rel="next"` (RFC 8288), which stays at the registry.
+pub(super) fn next_page(
+    url: &Url,
+    headers: &HeaderMap,
+    base: &Url,
+) -> Result<Option<Url>, ClientError> {
+    let protocol = |rule| ClientError::protocol(url, rule);
+    for value in headers.get_all(header::LINK) {
+        let text = value.to_str().map_err(|_| protocol("a `Link` is ASCII"))?;
+        for link in text.split('<') {
+            let Some((target, parameters)) = link.split_once('>') else {
+                continue;
+            };
+            if !parameters.split(';').any(is_next) {
+                continue;
+            }
+            let next = url
+                .join(target)
+                .map_err(|_| protocol("a `Link` has a URL"))?;
+            if !same_origin(&next, base) {
+                return Err(protocol("the next page is at the same host"));
+            }
+            return Ok(Some(next));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a parameter of a link is a list of relations with `next` in it.
+fn is_next(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else {
+        return false;
+    };
+    let relations = value.trim_matches(|c| matches!(c, ' ' | ',' | '"'));
+    let mut relations = relations.split_ascii_whitespace();
+    name.trim().eq_ignore_ascii_case("rel")
+        && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
+}
