@@ -25,6 +25,8 @@ pub(crate) struct Block {
 pub(crate) enum Label {
     Certificate,
     PublicKey,
+    /// PKCS #1.
+    PublicKeyOfPkcs1,
     /// PKCS #8.
     PrivateKey,
     /// PKCS #8 under a password.
@@ -43,6 +45,7 @@ impl Label {
         match label {
             "CERTIFICATE" => Self::Certificate,
             "PUBLIC KEY" => Self::PublicKey,
+            "RSA PUBLIC KEY" => Self::PublicKeyOfPkcs1,
             "PRIVATE KEY" => Self::PrivateKey,
             "ENCRYPTED PRIVATE KEY" => Self::EncryptedPrivateKey,
             "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" => {

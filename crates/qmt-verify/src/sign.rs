@@ -103,9 +103,12 @@ impl KeySigner {
                      `openssl pkcs8 -topk8 -nocrypt -in FILE`",
                 ));
             }
-            Label::Certificate | Label::PublicKey | Label::Other => {
+            Label::Certificate | Label::PublicKey | Label::PublicKeyOfPkcs1 | Label::Other => {
                 let name = text::escape(&block.name);
-                return Err(refused(format!("a block `{name}` is not a private key")));
+                return Err(refused(format!(
+                    "it is a block `{name}`; signing requires `PRIVATE KEY` (PKCS #8), or a key by \
+                     `cosign generate-key-pair`"
+                )));
             }
         };
         let key = PrivateKey::from_pkcs8(&pkcs8).map_err(refused)?;

@@ -1,6 +1,8 @@
 //! The decision: whether the accepted signatures and attestations are enough, and the report of it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::iter;
 
 use qmt_oci_ref::text;
 use qmt_oci_ref::time::rfc3339;
@@ -28,9 +30,8 @@ impl Check<'_> {
                 unread: self.unread,
             });
         }
-        // Signatures with a known time are preferred, because versions are ordered by it.
-        self.accepted
-            .sort_by_key(|(_, one)| one.signed_at.is_none());
+        // Versions are ordered by their time, which must not depend on the order of the signatures.
+        self.accepted.sort_by_key(|(_, one)| Reverse(one.signed_at));
         let required = self.policy.require();
         let rule = self.policy.signer_rule();
         let chosen = threshold::choose(&self.accepted, required, rule, self.expected);
@@ -152,11 +153,10 @@ impl Check<'_> {
         if report.differs_from_pin {
             warnings.push("the lockfile pins another signer; the policy decides".to_owned());
         }
-        // Of several signers, the first one whose signing time is proven.
-        let mut signed_at = others.iter().map(|(_, one)| one.signed_at);
-        let signed_at = signature
-            .signed_at
-            .or_else(|| signed_at.find_map(|time| time));
+        // Of several signers, the first one: a later signature of one of them is not that of all.
+        let others = others.iter().map(|(_, one)| *one);
+        let signed_at = iter::once(*signature).chain(others);
+        let signed_at = signed_at.filter_map(|one| one.signed_at).min();
         Verification::assertion(self.subject, signature.times.clone(), signed_at, report)
     }
 }

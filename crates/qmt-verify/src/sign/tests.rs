@@ -226,7 +226,7 @@ fn keys_that_do_not_sign_here_are_refused_with_a_way_out() {
         (P384, "SHA-384"),
         (p521.as_str(), "P-521"),
         (RSA_1024, "RSA of 2048 to 8192 bits"),
-        (public.as_str(), "is not a private key"),
+        (public.as_str(), "signing requires `PRIVATE KEY`"),
         ("", "0 PEM blocks"),
         (&PKCS8.repeat(2), "2 PEM blocks"),
         (&PKCS8.replace("-----END", "----END"), "does not end"),

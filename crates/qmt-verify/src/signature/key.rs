@@ -42,6 +42,13 @@ impl PublicKey {
             | Label::LegacyPrivateKey => {
                 return Err("is a private key; name the public one".to_owned());
             }
+            Label::PublicKeyOfPkcs1 => {
+                return Err(
+                    "is a `RSA PUBLIC KEY`, not a `PUBLIC KEY`; convert it with `openssl rsa \
+                     -RSAPublicKey_in -pubout`"
+                        .to_owned(),
+                );
+            }
             Label::Certificate | Label::Other => {
                 return Err(format!("is a `{}`, not a `PUBLIC KEY`", block.name));
             }

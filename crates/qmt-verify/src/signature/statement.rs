@@ -117,7 +117,7 @@ struct Critical {
 #[derive(Deserialize)]
 struct Identity {
     #[serde(rename = "docker-reference", default)]
-    docker_reference: String,
+    docker_reference: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -139,7 +139,7 @@ impl SimpleSigning {
             return Err(Reason::OtherDigest { named });
         }
         let identity = wire.critical.identity;
-        let name = identity.map(|identity| identity.docker_reference);
+        let name = identity.and_then(|identity| identity.docker_reference);
         Ok(Self {
             annotations: texts(wire.optional.unwrap_or_default()),
             name: name.filter(|name| !name.is_empty()),

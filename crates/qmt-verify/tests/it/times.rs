@@ -85,6 +85,29 @@ async fn a_certificate_dates_its_signature() {
     }
 }
 
+/// Versions are ordered by signing times, so the order in which a registry lists signatures has no
+/// influence on them.
+#[tokio::test]
+async fn the_order_of_signatures_does_not_change_the_signing_time() {
+    let sigstore = PrivateSigstore::new();
+    let days = |days: u64| Duration::from_hours(24 * days);
+    for format in FORMATS {
+        let signed = |earlier: Duration| {
+            let signing = Signing::key("p256").log(LogKind::RekorV1).earlier(earlier);
+            sign(&sigstore, format, &signing)
+        };
+        let (old, new) = (days(30), days(1));
+        let plain = verifier(&sigstore, any_of(vec![key_authority(&sigstore, "p256")]));
+        let mut times = Vec::new();
+        for items in [[old, new], [new, old], [new, new]] {
+            let evidence = evidence(&subject(), items.map(signed)).await;
+            let verified = check(&plain, &subject(), &evidence).unwrap();
+            times.push(verified.signed_at().unwrap());
+        }
+        assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
+    }
+}
+
 /// A policy that no signature can satisfy is refused when it is made.
 #[test]
 fn a_minimum_time_and_a_key_without_a_log_contradict_each_other() {
