@@ -7,6 +7,7 @@ use qmt_plugins::config::{
     AuthorityConfig, Config, ConfigError, ConfigFile, IdentityRule, OneOrMany, PolicyConfig,
     TransparencyRule,
 };
+use qmt_plugins::verify::report::RejectionCode;
 use qmt_plugins::{Error, Event, LockMode, PluginHost, PluginHostBuilder, Target};
 use zeroize::Zeroizing;
 
@@ -139,6 +140,25 @@ pub(crate) fn target(global: &Global, host: &PluginHost, text: &str) -> Result<T
         }
         target => Ok(target?),
     }
+}
+
+/// Adds what the options can do about the error of an image whose signer they name.
+pub(crate) fn failure(error: Error, signer: &Signer) -> Failure {
+    let requires_log = match &error {
+        Error::Trust(_) => true,
+        Error::NotVerified { source, .. } => {
+            let mut rejections = source.rejections().iter();
+            rejections.any(|one| one.code == RejectionCode::NoLog)
+        }
+        _ => false,
+    };
+    let is_due = requires_log && signer.key.is_some() && !signer.insecure_ignore_tlog;
+    let advice = is_due.then_some(
+        "with `--key`, which replaces the policies of the config, `--insecure-ignore-tlog` accepts \
+         signatures without a log entry",
+    );
+    let error = Box::new(error);
+    Failure::Library { error, advice }
 }
 
 /// Applies the options that name a signer: they replace the config's policies for this call.

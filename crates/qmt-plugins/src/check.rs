@@ -156,13 +156,6 @@ async fn check_file(host: &PluginHost, key: &str, target: &Target, path: &Path) 
             ));
         }
         Err(error) => return at_path(format!("the file `{shown}` can't be read: {error}")),
-        Ok(metadata) if metadata.is_dir() => {
-            return at_path(if path.join("oci-layout").exists() {
-                format!("`{shown}` is an image layout; did you mean `oci-layout://{written}:TAG`?")
-            } else {
-                format!("`{shown}` is a folder; it must be a file")
-            });
-        }
         Ok(_) => {}
     }
     let default = host.config().oci.native;

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::host::PluginHost;
 #[cfg(feature = "http")]
 use crate::http_client;
+use crate::local;
 use crate::lockfile::LockMode;
 use crate::source::PluginSource;
 use crate::target::Target;
@@ -80,6 +81,15 @@ impl PluginHost {
                 path: path.clone(),
                 source,
             }),
+            PluginSource::File(path)
+                if let Some(problem) = local::saved_image(target.provider(), path) =>
+            {
+                Err(Error::NotAPlugin {
+                    plugin: target.name().to_owned(),
+                    path: path.clone(),
+                    problem,
+                })
+            }
             PluginSource::File(_) | PluginSource::Url { .. } => Err(Error::Unsigned {
                 plugin: target.name().to_owned(),
                 what: source.unsigned().unwrap_or_default(),

@@ -21,12 +21,12 @@ use crate::target::Target;
 pub struct ImportReport {
     /// What was added to the cache.
     pub transfer: TransferReport,
-    /// The tags that still name another image than the layout says: the policy does not accept that
-    /// image, or it was signed earlier.
+    /// The tags that were not set to the image of the layout: the policy does not accept that image, or
+    /// it was signed earlier than the one that the tag names.
     pub kept: Vec<KeptTag>,
 }
 
-/// A tag that an import did not move.
+/// A tag that an import did not set.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct KeptTag {
@@ -34,15 +34,15 @@ pub struct KeptTag {
     pub reference: Reference,
     /// The image that the layout names.
     pub digest: Digest,
-    /// Why the tag was not moved.
+    /// Why the tag was not set.
     pub reason: Error,
 }
 
 impl PluginHost {
     /// Adds the images of the OCI image layout `layout` to the cache, as
     /// [`FsCache::import`](qmt_cache::FsCache::import) does. Signatures are added to those that the
-    /// cache has. A tag that names another image in the cache moves only if the policy accepts the new
-    /// image with what is in the cache, and if that was not signed earlier.
+    /// cache has. A tag is set only if the policy accepts the image with what is in the cache, and if
+    /// that was not signed earlier than the one that the tag names.
     ///
     /// # Errors
     ///
@@ -60,11 +60,11 @@ impl PluginHost {
             .await
             .map_err(failed)?;
         let mut kept = Vec::new();
-        for (reference, digest) in std::mem::take(&mut transfer.other_tags) {
+        for (reference, digest) in std::mem::take(&mut transfer.tags) {
             match self.check_move(&reference, &digest).await {
                 Ok(()) => {
-                    let moved = self.cache.set_ref(&reference, &digest, now).await;
-                    moved.map_err(failed)?;
+                    let set = self.cache.set_ref(&reference, &digest, now).await;
+                    set.map_err(failed)?;
                 }
                 Err(reason) => kept.push(KeptTag {
                     reference,

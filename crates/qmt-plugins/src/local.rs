@@ -4,10 +4,12 @@ use std::path::Path;
 
 use bytes::Bytes;
 use qmt_artifact::sniff;
-use qmt_oci_ref::PluginKind;
+use qmt_oci_ref::{PluginKind, Tag};
+use qmt_storage::{Layout, LayoutIndex};
 use tokio::io::AsyncReadExt as _;
 
 use crate::config::ProviderConfig;
+use crate::config::writers::{self, Writers};
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::stage::load::{self, Content};
@@ -29,24 +31,57 @@ pub(crate) async fn read(
         path: path.to_owned(),
         source,
     };
+    let refuse = |problem| Error::NotAPlugin {
+        plugin: plugin.clone(),
+        path: path.to_owned(),
+        problem,
+    };
+    if path.is_dir() {
+        let problem = saved_image(provider, path);
+        return Err(refuse(
+            problem.unwrap_or_else(|| "is a folder; it must be a file".to_owned()),
+        ));
+    }
     let file = qmt_storage::files::open_regular(path).map_err(fail)?;
     let mut file = tokio::fs::File::from_std(file);
     let length = file.metadata().await.map_err(fail)?.len();
     if length > limit {
         let problem = format!("has {length} bytes; the limit is {limit}");
-        return Err(Error::NotAPlugin {
-            plugin: plugin.clone(),
-            path: path.to_owned(),
-            problem,
-        });
+        return Err(refuse(problem));
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).await.map_err(fail)?;
     let bytes = Bytes::from(bytes);
-    let kind = sniff::kind_of(&bytes).map_err(|problem| Error::NotAPlugin {
-        plugin: plugin.clone(),
-        path: path.to_owned(),
-        problem: problem.to_string(),
+    let kind = sniff::kind_of(&bytes).map_err(|problem| {
+        refuse(saved_image(provider, path).unwrap_or_else(|| problem.to_string()))
     })?;
+    if kind == PluginKind::Native {
+        let metadata = path.metadata().map_err(fail)?;
+        if writers::writers(path, &metadata) == Writers::Everyone {
+            let problem = "can be replaced by every user, and native code has all rights of this \
+                           program; run `chmod o-w` on it";
+            return Err(refuse(problem.to_owned()));
+        }
+    }
     Ok((kind, Content::hash(bytes)))
+}
+
+/// Reports that an image was saved at `path`, and how it is used.
+pub(crate) fn saved_image(provider: &ProviderConfig, path: &Path) -> Option<String> {
+    if let Some(rule) = Layout::other_form(path) {
+        return Some(format!("can't be used: {rule}"));
+    }
+    let layout = Layout::open(path).and_then(|layout| layout.index());
+    let index = match layout {
+        Ok(index) => index,
+        // One that is damaged.
+        Err(_) if path.join("oci-layout").exists() => LayoutIndex::default(),
+        Err(_) => return None,
+    };
+    let names = index.images().iter().filter_map(LayoutIndex::name_of);
+    let mut tags = names.filter(|name| name.parse::<Tag>().is_ok());
+    let (tag, written) = (tags.next().unwrap_or("TAG"), &provider.path);
+    Some(format!(
+        "is an image layout; did you mean `oci-layout://{written}:{tag}`?"
+    ))
 }

@@ -76,6 +76,14 @@ pub enum SourceError {
         /// The path.
         path: String,
     },
+    /// An image of Docker Hub, or the file of the same name.
+    #[error("it is a file here; write `./{path}` for the file, or `{image}` for the image")]
+    FileOrImage {
+        /// The path.
+        path: String,
+        /// The repository.
+        image: String,
+    },
     /// The content of a URL can change, so its digest is required.
     #[error("a plugin at a URL requires `sha256 = \"<64 hexadecimal digits>\"` next to its `path`")]
     NoSha256,
@@ -162,8 +170,11 @@ impl PluginSource {
         if text.starts_with(LAYOUT) {
             Self::parse(text, None)
         } else {
+            // A registry host may be named `oci`, but Docker Hub has no image of that name.
+            if !text.contains('/') {
+                check_scheme(text)?;
+            }
             let reference = text.parse::<Reference>();
-            // Checked only if parsing fails, because a registry host may be named `oci`.
             let reference = reference.or_else(|error| {
                 check_web_address(text)?;
                 check_scheme(text)?;

@@ -7,7 +7,7 @@ use crate::config::spelling::nearest;
 use crate::config::{Config, ConfigFile, ProviderConfig};
 use crate::error::Error;
 use crate::events::EventSink;
-use crate::source::PluginSource;
+use crate::source::{PluginSource, SourceError};
 
 /// The name that errors about a provider in code give instead of a config file.
 const IN_CODE: &str = "the provider of a target";
@@ -27,17 +27,29 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownPlugin`] if it can only be a name, [`Error::Source`] if it is neither.
+    /// [`Error::UnknownPlugin`] if it can only be a name. [`Error::Source`] if it is neither, or an
+    /// image of Docker Hub without its host's name, and a file of that name exists.
     pub fn parse(config: &Config, text: &str) -> Result<Self, Error> {
         if let Some(provider) = config.provider(text) {
             return Self::of_provider(provider);
         }
         // A plain word could be an image of Docker Hub, but is more likely a misspelled name.
-        if !text.contains(['/', ':', '@', '.']) {
+        let is_plain = !text.contains(['/', ':', '@', '.']);
+        if is_plain && !Path::new(text).is_file() {
             return Err(unknown(config, text));
         }
         let source =
             PluginSource::parse_argument(text).map_err(|source| Error::source(text, source))?;
+        if let PluginSource::Registry(reference) = &source
+            && names_no_registry(text)
+            && Path::new(text).exists()
+        {
+            let (path, image) = (text.to_owned(), reference.repository().to_string());
+            return Err(Error::source(
+                text,
+                SourceError::FileOrImage { path, image },
+            ));
+        }
         Ok(Self::of_source(source))
     }
 
@@ -179,6 +191,13 @@ impl fmt::Debug for Target {
             .field("is_configured", &self.is_configured)
             .finish_non_exhaustive()
     }
+}
+
+/// Reports whether an image is named by its repository alone, as only those of Docker Hub can be.
+fn names_no_registry(text: &str) -> bool {
+    let host = text.split_once('/').map(|(first, _)| first);
+    let is_host = |first: &str| first == "localhost" || first.contains(['.', ':']);
+    !text.contains([':', '@']) && !host.is_some_and(is_host)
 }
 
 fn unknown(config: &Config, name: &str) -> Error {

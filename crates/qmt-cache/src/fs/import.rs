@@ -66,21 +66,30 @@ pub(super) fn import(
     for (digest, size) in &plan.blobs {
         stage_blob(store, &layout, (digest, *size), &mut staged)?;
     }
+    let bytes = plan.bytes;
+    let (signatures, unreadable) = stage_evidence(store, &layout, &mut plan, &mut staged, merge)?;
     let mut report = TransferReport {
         blobs: plan.blobs.len(),
-        bytes: plan.bytes,
-        signatures: stage_evidence(store, &layout, &mut plan, &mut staged, merge)?,
+        bytes,
+        signatures,
+        unreadable,
         incomplete: std::mem::take(&mut plan.incomplete),
         ..TransferReport::default()
     };
     staged.place(store)?;
+    let mut named = BTreeSet::new();
     for image in &plan.images {
         if !report.images.contains(image.digest()) {
             imported::note(store, image.digest())?;
             report.images.push(image.digest().clone());
         }
-        report.other_tags.extend(list(store, &plan, image, now)?);
+        if list(store, &plan, image, now, &mut report.tags)? {
+            named.insert(image.digest());
+        }
     }
+    let images = report.images.iter();
+    let unnamed = images.filter(|image| !named.contains(image));
+    report.unnamed = unnamed.cloned().collect();
     Ok(report)
 }
 
@@ -294,20 +303,21 @@ fn stage_blob(
     out.seal()
 }
 
-/// Copies the signature material of the images that are imported, and returns how many have some.
+/// Copies the signature material of the images that are imported. Returns how many have some, and
+/// those whose material can't be read.
 fn stage_evidence(
     store: &Store,
     layout: &Layout,
     plan: &mut Plan,
     staged: &mut Staged,
     merge: &MergeEvidence,
-) -> Result<usize, CacheError> {
+) -> Result<(usize, Vec<Digest>), CacheError> {
     let subjects: BTreeSet<_> = plan
         .images
         .iter()
         .map(|image| image.digest().clone())
         .collect();
-    let mut count = 0;
+    let (mut count, mut unreadable) = (0, Vec::new());
     for subject in subjects {
         let name = format!("signatures/{}.json", file_name(&subject));
         let Some(file) = layout.file(&name)? else {
@@ -317,6 +327,7 @@ fn stage_evidence(
         plan.check_bytes(layout)?;
         let content = file.read_all(evidence::FILE_MAX)?;
         let Some(content) = evidence::open(&subject, &content) else {
+            unreadable.push(subject);
             continue;
         };
         let stored = evidence::get(store, &subject)?;
@@ -324,6 +335,8 @@ fn stage_evidence(
         let merged = merged.filter(|merged| merged.len() as u64 <= evidence::EVIDENCE_MAX);
         if stored.is_some() || merged.is_some() {
             count += 1;
+        } else {
+            unreadable.push(subject.clone());
         }
         if let Some(merged) = merged {
             let mut out = staged.create(store, store.paths.evidence(&subject))?;
@@ -332,16 +345,18 @@ fn stage_evidence(
             out.seal()?;
         }
     }
-    Ok(count)
+    Ok((count, unreadable))
 }
 
-/// Lists an image, whose blobs are in the cache by now. Returns its tag if that names another image.
+/// Lists an image, whose blobs are in the cache by now, and reports whether a reference leads to it.
+/// The tag is left to the caller.
 fn list(
     store: &Store,
     plan: &Plan,
     image: &Descriptor,
     now: SystemTime,
-) -> Result<Option<(Reference, Digest)>, CacheError> {
+    tags: &mut Vec<(Reference, Digest)>,
+) -> Result<bool, CacheError> {
     let (digest, name) = (image.digest(), LayoutIndex::name_of(image));
     let name = name.filter(|_| !plan.is_ambiguous(image));
     // A whole reference is a tag of this cache; a tag alone says nothing about a registry.
@@ -349,17 +364,16 @@ fn list(
     match whole.map(str::parse::<Reference>) {
         Some(Ok(reference)) => {
             let known = refs::get(store, &reference)?;
-            if known.is_some_and(|(known, _)| known != *digest) {
+            if known.is_some_and(|(known, _)| known == *digest) {
+                refs::set(store, &reference, digest, now)?;
+            } else {
                 index::add(store, digest, None)?;
-                return Ok(Some((reference, digest.clone())));
+                tags.push((reference, digest.clone()));
             }
-            refs::set(store, &reference, digest, now)?;
+            Ok(true)
         }
-        _ => {
-            index::add(store, digest, name)?;
-        }
+        _ => index::add(store, digest, name).map(|_| false),
     }
-    Ok(None)
 }
 
 fn too_many(layout: &Layout, rule: &'static str) -> CacheError {

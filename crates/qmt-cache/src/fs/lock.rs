@@ -4,6 +4,7 @@
 //! into two locks. They are polled, because a blocked lock call could not be cancelled.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ pub(crate) fn try_acquire(sys: Sys, path: &Path) -> Result<Option<Lock>, CacheEr
             Ok(()) if !sys::is_named(path, &file) => {}
             Ok(()) => return Ok(Some(Lock { file: Some(file) })),
             Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => {}
             Err(TryLockError::Error(error)) if sys::is_lock_unsupported(&error) => {
                 tracing::warn!(
                     path = %path.display(), %error,
@@ -120,6 +121,11 @@ fn open(path: &Path) -> Result<File, CacheError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     sys::follow_no_link(&mut options);
-    let opened = options.open(path);
-    opened.map_err(CacheError::io("open the lock", path))
+    options.open(path).map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            let root = path.parent().and_then(Path::parent);
+            CacheError::unwritable(root.unwrap_or(path))(error)
+        }
+        _ => CacheError::io("open the lock", path)(error),
+    })
 }

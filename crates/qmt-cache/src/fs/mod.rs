@@ -77,9 +77,8 @@ impl FsCache {
 
     pub(crate) fn open_with(options: CacheOptions, sys: Sys) -> Result<Self, CacheError> {
         let store = match Store::open(options.clone(), sys) {
-            Err(CacheError::Unwritable { path, source }) if options.or_temporary => {
-                let temporary = Store::temporary(options, sys, &path);
-                temporary.map_err(|_| CacheError::Unwritable { path, source })?
+            Err(CacheError::Unwritable { path, .. }) if options.or_temporary => {
+                Store::temporary(options, sys, &path)?
             }
             opened => opened?,
         };
@@ -90,6 +89,16 @@ impl FsCache {
     /// Returns the versioned folder: an OCI image layout that other tools can read.
     pub fn path(&self) -> PathBuf {
         shown(self.store.paths.root())
+    }
+
+    /// Checks that something can be added to the cache, by a file that is removed again.
+    ///
+    /// # Errors
+    /// [`CacheError::Unwritable`].
+    pub fn check_writable(&self) -> Result<(), CacheError> {
+        let unwritable = CacheError::unwritable(self.store.paths.root());
+        let file = tempfile::tempfile_in(self.store.paths.tmp());
+        file.map(drop).map_err(unwritable)
     }
 
     /// Returns a private folder for compiled code, creating it if absent. `None` if other users may

@@ -72,15 +72,32 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens an empty cache in a temporary folder, because `unwritable` can't be used.
+    /// Opens an empty cache in a temporary folder, because `unwritable` can't be used. If there is no
+    /// temporary folder either, the cache stays empty: nothing can be added to it.
     pub(crate) fn temporary(
         options: CacheOptions,
         sys: Sys,
         unwritable: &Path,
     ) -> Result<Self, CacheError> {
-        let folder = tempfile::tempdir().map_err(CacheError::unwritable(unwritable))?;
-        let mut store = Self::open(options.with_root(Some(folder.path().to_owned())), sys)?;
-        store.temporary = Some(folder);
+        let store = match tempfile::tempdir() {
+            Ok(folder) => {
+                let options = options.with_root(Some(folder.path().to_owned()));
+                let mut store = Self::open(options, sys)?;
+                store.temporary = Some(folder);
+                store
+            }
+            // Others might put something there.
+            Err(error) if folder::shared_by(unwritable)?.is_some() => {
+                return Err(CacheError::unwritable(unwritable)(error));
+            }
+            Err(_) => Self {
+                paths: Paths::new(unwritable),
+                sys,
+                options,
+                is_shared: true,
+                temporary: None,
+            },
+        };
         tracing::warn!(path = %unwritable.display(), "a temporary cache is used");
         if let Some(events) = &store.options.events {
             let root = unwritable.to_owned();

@@ -31,9 +31,14 @@ pub struct TransferReport {
     pub signatures: usize,
     /// Of an import: the images that were left out, because the layout lacks a part of them.
     pub incomplete: Vec<Digest>,
-    /// Of an import: the tags that name another image in this cache, and the image that the layout
-    /// names. They were left as they are; [`Cache::set_ref`](crate::Cache::set_ref) moves one.
-    pub other_tags: Vec<(Reference, Digest)>,
+    /// Of an import: the images whose signature material can't be read, and was left out.
+    pub unreadable: Vec<Digest>,
+    /// Of an import: the images that the layout lists without a registry and a repository, so that no
+    /// reference leads to them.
+    pub unnamed: Vec<Digest>,
+    /// Of an import: the tags that do not name the image of the layout in this cache, and that image.
+    /// They were left as they are; [`Cache::set_ref`](crate::Cache::set_ref) sets one.
+    pub tags: Vec<(Reference, Digest)>,
 }
 
 /// Merges the signature material of an image that the cache has (if any) and that of a layout. Returns
@@ -64,8 +69,8 @@ impl FsCache {
     /// verified then like any other.
     ///
     /// Everything is proven before anything is visible. What the layout says about images that are
-    /// not complete in it is ignored, and so are blobs that no image needs. Tags that name another
-    /// image in this cache stay, and `merge` decides about signature material.
+    /// not complete in it is ignored, and so are blobs that no image needs. The caller decides about
+    /// tags, and `merge` about signature material.
     ///
     /// # Errors
     /// [`CacheError::Mismatch`] or [`CacheError::SizeMismatch`] if a blob is not what its digest

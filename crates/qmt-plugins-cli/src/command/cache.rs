@@ -67,11 +67,22 @@ async fn import(host: &PluginHost, output: &Output, layout: &Path) -> CommandRes
         let (reference, digest) = (&tag.reference, &tag.digest);
         let reason = messages(&tag.reason).join(": ");
         output.note(format!(
-            "warning: the tag `{reference}` stays at the image that it named before, and does not move to \
-             {digest}: {reason}"
+            "warning: the tag `{reference}` is not set to {digest}: {reason}"
         ));
     }
     let transfer = &imported.transfer;
+    for image in &transfer.unreadable {
+        output.note(format!(
+            "warning: the layout has signatures of {image} that can't be read"
+        ));
+    }
+    if !transfer.images.is_empty() && transfer.unnamed == transfer.images {
+        let layout = layout.display();
+        output.note(format!(
+            "warning: `{layout}` names no image by a registry and a repository, so no reference leads to \
+             them; use `oci-layout://{layout}:TAG` instead"
+        ));
+    }
     for image in &transfer.incomplete {
         output.note(format!(
             "warning: the layout lacks a part of {image}, which is not imported"

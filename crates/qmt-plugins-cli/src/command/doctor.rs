@@ -23,17 +23,28 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
         .is_file()
         .then(|| file.path().display().to_string());
     let path = path.unwrap_or_else(|| "no file, so the defaults apply".to_owned());
-    let host = session::host_without_cache(global, output, file)?;
+    let opened = session::host(global, output, file.clone());
     let mut report = Report::default();
-    report.add("platform", Ok(format!("{OS}, {ARCH}")), output);
+    let (host, cache) = match opened {
+        Ok(host) => {
+            let found = cache(&host, &mut report.warnings).await;
+            (host, found.map_err(Failure::from))
+        }
+        Err(failure) => {
+            // What else fails, fails here again.
+            let host = session::host_without_cache(global, output, file)?;
+            (host, Err(failure))
+        }
+    };
+    report.add("platform", Ok::<_, Error>(format!("{OS}, {ARCH}")), output);
     let count = host.config().providers.len();
     let checked = host.check().await.map(|warnings| {
         report.warnings.extend(warnings);
         format!("{path}, {}", counted(count, "plugin"))
     });
     report.add("config", checked, output);
-    report.add("lockfile", Ok(lockfile(&host)), output);
-    report.add("cache", cache(&host).await, output);
+    report.add("lockfile", Ok::<_, Error>(lockfile(&host)), output);
+    report.add("cache", cache, output);
     let trusted = trust(&host, &mut report.warnings).await;
     report.add("trust root", trusted, output);
     for registry in host.config().registries_in_use() {
@@ -56,8 +67,13 @@ fn lockfile(host: &PluginHost) -> String {
     format!("it has {plugins} of this config")
 }
 
-async fn cache(host: &PluginHost) -> Result<String, Error> {
+async fn cache(host: &PluginHost, warnings: &mut Vec<String>) -> Result<String, Error> {
     let path = host.cache().path().display().to_string();
+    if host.cache().check_writable().is_err() {
+        warnings.push(format!(
+            "the cache `{path}` can only be read: plugins that it does not have can't be fetched"
+        ));
+    }
     let listed = host.cache().list().await.map_err(|source| Error::Cache {
         plugin: None,
         source,
@@ -95,7 +111,7 @@ struct Report {
 }
 
 impl Report {
-    fn add(&mut self, name: &str, found: Result<String, Error>, output: &Output) {
+    fn add(&mut self, name: &str, found: Result<String, impl Into<Failure>>, output: &Output) {
         match found {
             Ok(text) => {
                 self.data
@@ -103,7 +119,7 @@ impl Report {
                 self.rows.push((name.to_owned(), text));
             }
             Err(error) => {
-                let failure = Failure::from(error);
+                let failure = error.into();
                 output.partial_failure(&failure);
                 self.data
                     .push(json!({ "name": name, "ok": false, "error": failure.data() }));

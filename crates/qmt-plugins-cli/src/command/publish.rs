@@ -180,6 +180,12 @@ fn annotations(publish: &Publish) -> Result<BTreeMap<&str, &str>, Failure> {
 /// Reads the signing key. This is done before anything is sent.
 fn signer(file: &Path) -> Result<KeySigner, Failure> {
     let doing = || format!("the key `{}` can't be used", file.display());
+    if file.to_string_lossy().contains("://") {
+        return Err(Failure::usage(format!(
+            "{}: keys in a key management service or a variable are not supported; name a file",
+            doing()
+        )));
+    }
     let mut pem = Zeroizing::new(Vec::new());
     File::open(file)
         .and_then(|key| key.take(KEY_BYTES_MAX + 1).read_to_end(&mut pem))

@@ -31,7 +31,7 @@ pub(crate) async fn run(global: &Global, output: &Output, run: &Run) -> CommandR
         target = target.with_native_allowed();
     }
     let input = input(run).await?;
-    let plugin = load(&host, &target).await?;
+    let plugin = load(&host, &target, &run.signer).await?;
     let answer = plugin
         .call(&run.export, input)
         .await
@@ -70,7 +70,11 @@ fn config_for(global: &Global, output: &Output, run: &Run) -> Result<ConfigFile,
     Ok(file)
 }
 
-async fn load(host: &PluginHost, target: &Target) -> Result<Arc<dyn Plugin>, Failure> {
+async fn load(
+    host: &PluginHost,
+    target: &Target,
+    signer: &Signer,
+) -> Result<Arc<dyn Plugin>, Failure> {
     host.load_target(target).await.map_err(|error| {
         let advice = match &error {
             _ if target.is_configured() => None,
@@ -79,7 +83,7 @@ async fn load(host: &PluginHost, target: &Target) -> Result<Arc<dyn Plugin>, Fai
                 ..
             } => Some("`--insecure-skip-signature` runs it without one"),
             Error::NativeForbidden { .. } => Some("here, `--allow-native` does"),
-            _ => None,
+            _ => return session::failure(error, signer),
         };
         let error = Box::new(error);
         Failure::Library { error, advice }

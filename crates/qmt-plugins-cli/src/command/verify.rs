@@ -24,7 +24,7 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
     let report = match versions.used.result {
         Ok(report) => report,
         Err(error) => {
-            let failure = Failure::from(error);
+            let failure = session::failure(error, &verify.signer);
             if output.is_json() {
                 return Err(output.refusal(data, "", &failure));
             }
@@ -71,12 +71,13 @@ pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> Co
     let failure = match versions.used.result {
         Ok(report) if !report.skipped => return output.result(&data, &text),
         Ok(_) => skipped(),
-        Err(error) if is_explained(&error) => error.into(),
+        Err(error) if is_explained(&error) => session::failure(error, &verify.signer),
         // Nothing is known about its signatures.
         Err(error) if output.is_json() => {
-            return Err(output.refusal(data, "", &error.into()));
+            let failure = session::failure(error, &verify.signer);
+            return Err(output.refusal(data, "", &failure));
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(session::failure(error, &verify.signer)),
     };
     Err(output.refusal(data, &text, &failure))
 }
@@ -85,7 +86,8 @@ async fn run(global: &Global, output: &Output, verify: &Verify) -> Result<Versio
     let file = session::with_signer(&session::config_or_default(global, output)?, &verify.signer)?;
     let host = session::host(global, output, file)?;
     let target = session::target(global, &host, &verify.target)?;
-    Ok(host.verify_versions(&target).await?)
+    let versions = host.verify_versions(&target).await;
+    versions.map_err(|error| session::failure(error, &verify.signer))
 }
 
 /// Returns why `verify` fails if verification is switched off: the question is whether the image is

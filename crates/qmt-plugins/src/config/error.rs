@@ -150,8 +150,8 @@ pub enum ConfigError {
     },
     /// An environment variable would change the policy.
     #[error(
-        "the environment variable {name} may not change `{key}`, which decides about trust; set it \
-         in the file, or set `allow_env_override = true` in its [oci] table"
+        "the environment variable {name} may not change `{key}`, which decides about trust; {}",
+        instead_of_variable(key)
     )]
     Environment {
         /// The variable.
@@ -159,6 +159,15 @@ pub enum ConfigError {
         /// The key that it would change.
         key: String,
     },
+}
+
+/// What sets a key that variables of the form `QMT_OCI__…` may not set.
+fn instead_of_variable(key: &str) -> &'static str {
+    if key == "oci.cache_dir" {
+        "`QMT_CACHE_DIR` sets the folder of the cache"
+    } else {
+        "set it in the file, or set `allow_env_override = true` in its [oci] table"
+    }
 }
 
 /// `main` shows the errors that it returns in this form.

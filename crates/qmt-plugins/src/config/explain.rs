@@ -54,7 +54,7 @@ pub(super) fn explain(path: &Path, root: &Value, error: &Error) -> ConfigError {
                 let here = other.map(|(_, here)| here).or(same);
                 let here = here.map(|here| (*here).to_owned());
                 let nearest = here
-                    .or_else(|| elsewhere(name))
+                    .or_else(|| elsewhere(name, names))
                     .or_else(|| nearest(name, known.iter().copied()).map(str::to_owned));
                 // Figment's path includes the unknown key.
                 let key = key.unwrap_or_else(|| name.clone());
@@ -72,14 +72,30 @@ pub(super) fn explain(path: &Path, root: &Value, error: &Error) -> ConfigError {
     ConfigError::Invalid { path, key, message }
 }
 
-/// Returns the key with this name in another table, if there is exactly one.
-fn elsewhere(name: &str) -> Option<String> {
+/// Returns the key with this name in another table, if there is exactly one there, or below the table
+/// in which it was written.
+fn elsewhere(name: &str, written: &[String]) -> Option<String> {
     let schema = config_schema();
     let mut keys = Vec::new();
     collect(&schema, &schema, "", 0, &mut keys);
     let is_named = |key: &&String| key.rsplit('.').next() == Some(name);
-    let mut found = keys.iter().filter(is_named);
-    found.next().filter(|_| found.next().is_none()).cloned()
+    let named: Vec<&String> = keys.iter().filter(is_named).collect();
+    // The names of tables, without the key itself and positions in lists.
+    let tables = written.split_last().map_or(&[][..], |(_, tables)| tables);
+    let tables = tables.iter().map(String::as_str);
+    let tables: Vec<&str> = tables
+        .filter(|part| part.parse::<usize>().is_err())
+        .collect();
+    let table = tables.join(".");
+    let is_below = |key: &&String| {
+        let below = key.strip_prefix(table.as_str());
+        !table.is_empty() && below.is_some_and(|below| below.starts_with('.'))
+    };
+    let below: Vec<&String> = named.iter().copied().filter(is_below).collect();
+    match (&*named, &*below) {
+        ([only], _) | (_, [only]) => Some((*only).clone()),
+        _ => None,
+    }
 }
 
 /// Collects the keys that a schema describes, with dots.

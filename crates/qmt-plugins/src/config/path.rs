@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Config, ConfigError};
+use crate::source::LAYOUT;
 
 /// The value of `trusted_root` that is not a path.
 pub(crate) const EMBEDDED: &str = "embedded";
@@ -21,6 +22,14 @@ pub(super) fn expand_all(file: &Path, config: &mut Config) -> Result<(), ConfigE
     let refuse = |key: String, rule| ConfigError::contradiction(file, key, rule);
     for (key, path) in trust_paths(config) {
         *path = expand(path).map_err(|rule| refuse(key, rule))?;
+    }
+    for (index, policy) in config.oci.policy.iter_mut().enumerate() {
+        let path = policy.scope.strip_prefix(LAYOUT);
+        if let Some(path) = path.filter(|path| *path != "**") {
+            let path = expand(Path::new(path))
+                .map_err(|rule| refuse(format!("oci.policy[{index}].scope"), rule))?;
+            policy.scope = format!("{LAYOUT}{}", path.display());
+        }
     }
     if let Some(folder) = &mut config.oci.cache_dir {
         *folder = expand(folder).map_err(|rule| refuse("oci.cache_dir".into(), rule))?;
@@ -222,6 +231,33 @@ mod tests {
         ] {
             assert_eq!(expand(Path::new(written)), Ok(path), "{written}");
         }
+    }
+
+    #[test]
+    fn scopes_of_layouts_are_paths() {
+        let home = directories::BaseDirs::new().unwrap().home_dir().to_owned();
+        let home = format!("oci-layout://{}", home.display());
+        let scope = |written: &str| {
+            let mut config = Config::default();
+            let policy = crate::config::PolicyConfig::new(written, Vec::new());
+            config.oci.policy.push(policy);
+            let expanded = expand_all(Path::new("plugins.toml"), &mut config);
+            expanded.map(|()| config.oci.policy.remove(0).scope)
+        };
+        for (written, expanded) in [
+            ("oci-layout://~/pl/**", format!("{home}/pl/**")),
+            (
+                "oci-layout://file:///srv/*",
+                "oci-layout:///srv/*".to_owned(),
+            ),
+            ("oci-layout://srv/**", "oci-layout://srv/**".to_owned()),
+            ("oci-layout://**", "oci-layout://**".to_owned()),
+            ("ghcr.io/~/x", "ghcr.io/~/x".to_owned()),
+        ] {
+            assert_eq!(scope(written).unwrap(), expanded, "{written}");
+        }
+        let error = scope("oci-layout://$HOME/**").unwrap_err().to_string();
+        assert!(error.contains("oci.policy[0].scope"), "{error}");
     }
 
     #[test]

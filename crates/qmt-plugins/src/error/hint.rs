@@ -1,5 +1,7 @@
 //! What to do about an [`Error`].
 
+use std::path::Path;
+
 use qmt_artifact::ArtifactError;
 use qmt_artifact::problem::Limit;
 use qmt_oci_ref::RegistryError;
@@ -59,6 +61,10 @@ impl Error {
                  version in the lockfile stays in use"
             )),
             Self::Load { source, .. } => source.hint().map(str::to_owned),
+            Self::File { path, .. } if is_like_layout(path) => Some(format!(
+                "did you mean the image layout `oci-layout://{}`?",
+                path.display()
+            )),
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(
                 "the path of an image begins with `oci://` or `oci-layout://`; `qmt-plugins config \
                  check` checks every path"
@@ -82,6 +88,12 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// Reports whether the path is that of a folder or file, followed by a tag.
+fn is_like_layout(path: &Path) -> bool {
+    let path = path.to_str().and_then(|path| path.rsplit_once(':'));
+    path.is_some_and(|(path, _)| Path::new(path).exists())
 }
 
 /// What to do if the network may not be used and no trust root is stored.

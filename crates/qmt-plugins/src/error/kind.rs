@@ -45,6 +45,8 @@ impl Error {
     /// Returns what the error means to a program.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            // Whatever was to be written.
+            _ if is_disk_full(self) => ErrorKind::Failure,
             // An unreachable TUF repository is not a mistake in the config.
             Self::Trust(source)
                 if registry_cause(source).is_some_and(RegistryError::is_network) =>
@@ -52,7 +54,14 @@ impl Error {
                 ErrorKind::Network
             }
             Self::Trust(VerifyError::NotStored { .. }) => ErrorKind::NotFound,
-            Self::Config(_) | Self::Lockfile(_) | Self::Trust(_) => ErrorKind::Config,
+            Self::Config(_)
+            | Self::Lockfile(_)
+            | Self::Trust(_)
+            // What `cache_dir` names can't be a cache.
+            | Self::Cache {
+                source: CacheError::UnsafeFolder { .. } | CacheError::NoFolder,
+                ..
+            } => ErrorKind::Config,
             Self::NetworkForbidden { .. }
             | Self::Pack {
                 source: ArtifactError::Pack { .. },
@@ -94,6 +103,20 @@ impl Error {
             _ => ErrorKind::Failure,
         }
     }
+}
+
+fn is_disk_full(error: &Error) -> bool {
+    let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
+        error.source()
+    });
+    causes.any(|cause| {
+        let cause = cause.downcast_ref::<std::io::Error>();
+        let kind = cause.map(std::io::Error::kind);
+        matches!(
+            kind,
+            Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+        )
+    })
 }
 
 /// Returns the headline of [`Error::NotVerified`]: nothing is known about signatures that could not

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use qmt_artifact::ArtifactError;
+use qmt_cache::CacheError;
 use qmt_oci_ref::text;
 use qmt_verify::VerifyError;
 
@@ -130,6 +131,14 @@ impl fmt::Display for Error {
             Self::Stopped { plugin, doing, .. } => {
                 write!(f, "`{plugin}`: {doing} did not complete")
             }
+            Self::Cache {
+                source: CacheError::Layout(_) | CacheError::Import { .. },
+                ..
+            } => f.write_str("the image layout can't be used"),
+            Self::Cache {
+                plugin: Some(plugin),
+                source: CacheError::Unwritable { .. },
+            } => write!(f, "`{plugin}`: it can't be stored in the cache"),
             Self::Cache { plugin, .. } => match plugin {
                 Some(plugin) => write!(f, "`{plugin}`: the cache failed"),
                 None => f.write_str("the cache failed"),

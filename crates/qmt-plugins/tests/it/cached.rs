@@ -87,9 +87,7 @@ async fn a_module_out_of_an_odd_archive_is_cached() {
         let bytes = archive.gzip();
         ImageBuilder::wasm_as("application/wasm", bytes).build()
     };
-    let image = ImageBuilder::new()
-        .layer(Layer::tar_gzip(&linked))
-        .build();
+    let image = ImageBuilder::new().layer(Layer::tar_gzip(&linked)).build();
     for image in [typed_wasm(&plain), typed_wasm(&linked), image] {
         let scene = Scene::new().await;
         scene.sign(&scene.push(&image, "1"));

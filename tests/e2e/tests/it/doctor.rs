@@ -38,6 +38,20 @@ fn a_machine_that_has_everything() {
     assert!(offline.stdout.contains("not checked"), "{}", offline.stdout);
 }
 
+/// The same folder fails at `pull`.
+#[test]
+fn a_cache_that_cannot_be_made_is_a_failed_check() {
+    let scene = Scene::new();
+    scene.desk.write("file", "");
+    let doctor = ["doctor", "--offline", "--format", "json", "--cache-dir"];
+    let answer = scene.run(&[&doctor[..], &["file/cache"]].concat());
+    assert_eq!(answer.code, Some(1), "{}", answer.transcript());
+    let found = check(&answer, "cache");
+    assert_eq!(found["ok"], false, "{found}");
+    let message = found["error"].to_string();
+    assert!(message.contains("file/cache"), "{message}");
+}
+
 #[test]
 fn one_failed_check_does_not_end_the_others() {
     let scene = Scene::new();

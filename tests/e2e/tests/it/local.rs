@@ -340,3 +340,79 @@ fn publishing_warns_of_what_hosts_refuse() {
         odd.transcript()
     );
 }
+
+/// An image that was saved to disk is not a plugin's file, and not without a signature.
+#[test]
+fn a_path_of_a_layout_is_asked_about() {
+    let desk = desk();
+    desk.write("noext", plugins::echo_wasm());
+    desk.write("file.tar", "");
+    let commands = [&["inspect"][..], &["verify"], &["why"], &["pull"], &["run"]];
+    let packed = desk.run(&[
+        "publish",
+        "oci-layout://packed.tar:1",
+        "--wasm",
+        "plugin.wasm",
+    ]);
+    assert_ne!(packed.code, None);
+    for (path, words) in [
+        ("./layout", "did you mean `oci-layout://./layout:1`?"),
+        ("./layout:1", "`oci-layout://./layout:1`"),
+        ("layout", ""),
+        ("noext", "write `./noext` for the file"),
+        (
+            "file.tar",
+            "write `./file.tar` for the file, or `docker.io/library/file.tar`",
+        ),
+        ("docker-archive:x.tar", "skopeo copy docker-archive:x.tar"),
+        ("oci:layout:1", "`oci-layout://layout:1`"),
+    ] {
+        for command in commands {
+            let call = if command[0] == "run" {
+                &["greet"][..]
+            } else {
+                &[]
+            };
+            let answer = desk.run(&[command, &[path], call].concat());
+            assert_ne!(answer.code, Some(0), "{}", answer.transcript());
+            let said = answer.messages();
+            assert!(said.contains(words), "{path}: {}", answer.transcript());
+            assert!(
+                !said.contains("has no signature"),
+                "{}",
+                answer.transcript()
+            );
+        }
+    }
+    let config = "[[providers]]\nname = \"p\"\npath = \"layout\"\n";
+    desk.write("plugins.toml", config);
+    let checked = desk.run(&["config", "check"]);
+    let words = "did you mean `oci-layout://layout:1`?";
+    assert!(
+        checked.messages().contains(words),
+        "{}",
+        checked.transcript()
+    );
+}
+
+/// Native code that every user can replace has all rights of the host.
+#[cfg(unix)]
+#[test]
+fn a_library_that_every_user_may_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let desk = desk();
+    let library = plugins::native_plugin(desk.path()).unwrap();
+    let path = library.to_str().unwrap();
+    let run = ["run", path, "greet", "--allow-native", "--input", "me"];
+    assert_eq!(desk.run(&run).code, Some(0));
+    std::fs::set_permissions(&library, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let refused = desk.run(&run);
+    assert_eq!(refused.code, Some(1), "{}", refused.transcript());
+    let words = "can be replaced by every user";
+    assert!(
+        refused.messages().contains(words),
+        "{}",
+        refused.transcript()
+    );
+}

@@ -119,3 +119,30 @@ async fn cache_03_a_temporary_cache_serves_where_none_can_be_made() {
     assert!(!used.exists(), "{}", used.display());
     assert_eq!(*events.lock().unwrap(), [CacheEvent::Temporary { root }]);
 }
+
+/// A cache that can only be read says so where something is to be added to it.
+#[tokio::test]
+async fn cache_03_what_cannot_be_added_names_the_cache() {
+    let bed = Bed::new();
+    bed.put(&manifest("a"), CONTENT).await;
+    let root = bed.folder.path();
+    open(root, &Arc::default())
+        .unwrap()
+        .check_writable()
+        .unwrap();
+    set_modes(root, 0o555, 0o444);
+    let refused = as_user(|| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        let cache = open(root, &Arc::default()).unwrap();
+        let begun = runtime.block_on(cache.begin(&manifest("b"))).err();
+        (begun, cache.check_writable().err())
+    });
+    for error in [refused.0, refused.1] {
+        let Some(CacheError::Unwritable { path, .. }) = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(path, root.join("v1"));
+    }
+    set_modes(root, 0o700, 0o600);
+}

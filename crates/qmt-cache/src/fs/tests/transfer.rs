@@ -96,7 +96,7 @@ async fn an_import_replaces_nothing_by_itself() {
         .await
         .unwrap();
     let report = import_with(&bed, &layout, |_, _, _| None).await.unwrap();
-    assert_eq!(report.other_tags, [(reference.clone(), root.clone())]);
+    assert_eq!(report.tags, [(reference.clone(), root.clone())]);
     assert_eq!(bed.cache.ref_(&reference).await.unwrap().unwrap().0, other);
     let evidence = async || bed.cache.evidence(&root).await.unwrap().unwrap();
     assert_eq!(evidence().await, "[\"stored\"]");
@@ -133,9 +133,16 @@ async fn an_export_fills_another_cache() {
         assert_eq!((sent.images.len(), sent.blobs, sent.signatures), (1, 4, 1));
 
         let other = Bed::new();
-        let received = import(&other, &target).await.unwrap();
+        let mut received = import(&other, &target).await.unwrap();
+        let reference: qmt_oci_ref::Reference = NAME.parse().unwrap();
+        let tags = std::mem::take(&mut received.tags);
+        assert_eq!(tags, [(reference.clone(), root.clone())]);
         assert_eq!(received, sent);
-        let reference = NAME.parse().unwrap();
+        assert_eq!(other.cache.ref_(&reference).await.unwrap(), None);
+        let now = SystemTime::now();
+        other.cache.set_ref(&reference, &root, now).await.unwrap();
+        let again = import(&other, &target).await.unwrap();
+        assert_eq!(again.tags, []);
         assert_eq!(other.cache.ref_(&reference).await.unwrap().unwrap().0, root);
         let evidence = other.cache.evidence(&root).await.unwrap().unwrap();
         assert_eq!(evidence, r#"[{"signed":true}]"#);
@@ -391,7 +398,9 @@ async fn only_what_images_need_is_imported() {
         images.push(second);
     });
     let bed = Bed::new();
-    assert_eq!(import(&bed, &layout).await.unwrap().images.len(), 2);
+    let report = import(&bed, &layout).await.unwrap();
+    assert_eq!((report.images.len(), report.tags.len()), (2, 0));
+    assert_eq!(report.unnamed, report.images);
     assert!(
         bed.cache
             .ref_(&NAME.parse().unwrap())
@@ -411,6 +420,10 @@ async fn cache_06_signature_material_of_another_subject_is_not_imported() {
     let foreign = crate::fs::sealed::seal("evidence", &manifest("x").to_string(), b"[]");
     std::fs::write(own, foreign).unwrap();
     let bed = Bed::new();
-    assert_eq!(import(&bed, &layout).await.unwrap().signatures, 0);
+    let report = import(&bed, &layout).await.unwrap();
+    assert_eq!(
+        (report.signatures, report.unreadable),
+        (0, vec![root.clone()])
+    );
     assert!(bed.cache.evidence(&root).await.unwrap().is_none());
 }

@@ -75,7 +75,14 @@ fn identity(field: Field, text: &str) -> Option<String> {
     if field == Field::Email && is_url {
         return Some("it is a URL; name it in `cert_url`".to_owned());
     }
-    if field == Field::Url && !text.contains(':') && text.contains('@') {
+    let without_scheme = format!("https://{text}");
+    if field != Field::Email && !is_url && without_scheme.starts_with(GITHUB) {
+        return Some(format!(
+            "it is a URL without its scheme; did you mean `{without_scheme}`?"
+        ));
+    }
+    let is_address = !text.contains([':', '/']) && text.contains('@');
+    if field == Field::Url && is_address {
         return Some("it is an e-mail address; name it in `cert_email`".to_owned());
     }
     if text.contains('*') {
@@ -102,10 +109,13 @@ fn repository(text: &str) -> Option<String> {
     if text.contains("://") || is_named && bare == text {
         return None;
     }
-    let meant = parts
-        .get(parts.len().saturating_sub(2)..)
-        .filter(|last| last.len() == 2)
-        .map(|last| format!("; did you mean `{}`?", last.join("/")));
+    // Of a path, it is the beginning; of an address such as `git@github.com:o/r`, the end.
+    let mut names = parts
+        .iter()
+        .skip_while(|part| part.contains([':', '.', '@']));
+    let names = names.next().zip(names.next());
+    let names = names.filter(|(owner, name)| !owner.is_empty() && !name.is_empty());
+    let meant = names.map(|(owner, name)| format!("; did you mean `{owner}/{name}`?"));
     let meant = meant.unwrap_or_default();
     Some(format!("a repository of GitHub is `owner/name`{meant}"))
 }

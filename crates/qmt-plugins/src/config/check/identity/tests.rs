@@ -98,6 +98,19 @@ fn texts_that_look_like_another_are_warned_about() {
         (scoped("github_repository", "github.com/o/r"), "`o/r`"),
         (scoped("github_repository", "o/r.git"), "`o/r`"),
         (flat("github_workflow_repository", "r"), "`owner/name`"),
+        (flat("github_workflow_repository", "o/r/"), "`o/r`"),
+        (
+            scoped("github_repository", "o/r/.github/workflows/r.yml"),
+            "`o/r`",
+        ),
+        (
+            flat("cert_url", &WORKFLOW.replace("https://", "")),
+            "`https://github.com/o/r/",
+        ),
+        (
+            scoped("identity", &WORKFLOW.replace("https://", "")),
+            "`https://github.com/o/r/",
+        ),
     ] {
         let warnings = warnings(&oci);
         assert!(
