@@ -12,13 +12,22 @@ use serde_json::{Value, json};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// What an option of the command can do about an error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Advice {
+    /// Next to what the error itself says.
+    Also(&'static str),
+    /// What the error itself says does not apply.
+    Instead(&'static str),
+}
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The library returned an error; `advice` is what an option of the command can do about it.
     Library {
         error: Box<Error>,
-        advice: Option<&'static str>,
+        advice: Option<Advice>,
     },
     /// The arguments are wrong.
     Usage {
@@ -138,13 +147,25 @@ impl Failure {
         matches!(**error, Error::Config(ConfigError::Contradiction { .. }))
     }
 
+    /// Returns what an option does in place of what the error itself says.
+    pub(crate) fn option(&self) -> Option<&'static str> {
+        match self {
+            Self::Library {
+                advice: Some(Advice::Instead(advice)),
+                ..
+            } => Some(advice),
+            _ => None,
+        }
+    }
+
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Library { error, advice } => {
-                let hints = error.hint().into_iter().chain(advice.map(str::to_owned));
-                let hints: Vec<String> = hints.collect();
-                (!hints.is_empty()).then(|| hints.join("; "))
-            }
+            Self::Library { error, advice } => match (error.hint(), advice) {
+                (_, Some(Advice::Instead(advice))) => Some((*advice).to_owned()),
+                (Some(hint), Some(Advice::Also(advice))) => Some(format!("{hint}; {advice}")),
+                (None, Some(Advice::Also(advice))) => Some((*advice).to_owned()),
+                (hint, None) => hint,
+            },
             Self::Usage { hint, .. } => hint.clone(),
             _ => None,
         }

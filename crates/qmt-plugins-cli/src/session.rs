@@ -12,7 +12,7 @@ use qmt_plugins::{Error, Event, LockMode, PluginHost, PluginHostBuilder, Target}
 use zeroize::Zeroizing;
 
 use crate::args::{Global, Signer};
-use crate::exit::Failure;
+use crate::exit::{Advice, Failure};
 use crate::output::Output;
 
 /// The working folder.
@@ -153,10 +153,10 @@ pub(crate) fn failure(error: Error, signer: &Signer) -> Failure {
         _ => false,
     };
     let is_due = requires_log && signer.key.is_some() && !signer.insecure_ignore_tlog;
-    let advice = is_due.then_some(
-        "with `--key`, which replaces the policies of the config, `--insecure-ignore-tlog` accepts \
-         signatures without a log entry",
-    );
+    let advice = is_due.then_some(Advice::Instead(
+        "`--insecure-ignore-tlog` accepts signatures without a log entry; the policies of the config \
+         do not apply to `--key`",
+    ));
     let error = Box::new(error);
     Failure::Library { error, advice }
 }

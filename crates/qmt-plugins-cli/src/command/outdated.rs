@@ -89,7 +89,7 @@ impl Comparison {
         let verified = now.result.as_ref().is_ok_and(|report| !report.skipped);
         let verdict = verdict.unwrap_or_else(|| verdict_of(&now));
         let text = match locked {
-            None => format!("not in the lockfile; the tag names {digest}, {verdict}"),
+            None => format!("not locked for this reference; the tag names {digest}, {verdict}"),
             Some(locked) if locked != digest => format!("{locked} → {digest}, {verdict}"),
             Some(_) if verified => format!("up to date, {digest}"),
             Some(_) => format!("up to date, {digest}, {verdict}"),

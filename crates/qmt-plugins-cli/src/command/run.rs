@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::CommandResult;
 use crate::args::{Global, Run, Signer};
-use crate::exit::Failure;
+use crate::exit::{Advice, Failure};
 use crate::output::Output;
 use crate::session;
 
@@ -81,8 +81,10 @@ async fn load(
             Error::NotVerified {
                 source: VerifyError::NoSignature { .. },
                 ..
-            } => Some("`--insecure-skip-signature` runs it without one"),
-            Error::NativeForbidden { .. } => Some("here, `--allow-native` does"),
+            } => Some(Advice::Also(
+                "`--insecure-skip-signature` runs it without one",
+            )),
+            Error::NativeForbidden { .. } => Some(Advice::Also("here, `--allow-native` does")),
             _ => return session::failure(error, signer),
         };
         let error = Box::new(error);

@@ -79,6 +79,9 @@ pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> Co
         }
         Err(error) => return Err(session::failure(error, &verify.signer)),
     };
+    if let Some(option) = failure.option() {
+        let _ = writeln!(text, "\n{}", output::paragraph(option, ""));
+    }
     Err(output.refusal(data, &text, &failure))
 }
 

@@ -1,5 +1,6 @@
 //! Where a config file is searched for if none is named.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::path::expand;
@@ -89,7 +90,15 @@ fn discover(
 ) -> Result<ConfigFile, ConfigError> {
     let Folders { file, mut folders } = environment;
     if let Some(path) = file {
-        return ConfigFile::read(path);
+        return match ConfigFile::read(&path) {
+            Err(ConfigError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Err(ConfigError::VariableValue {
+                    name: PATH_VARIABLE.to_owned(),
+                    problem: format!("there is no file {}", path.display()),
+                })
+            }
+            read => read,
+        };
     }
     let in_working = working.map(|folder| working_files(folder, names));
     let in_working = in_working.unwrap_or_default();

@@ -179,3 +179,28 @@ fn a_key_that_no_log_can_vouch_for_is_found_when_the_config_is_checked() {
     assert!(answer.stderr.contains(line), "{}", answer.stderr);
     scene.works(&scene.config(&format!("{keys}\n{line}"), ""));
 }
+
+/// `--key` replaces the policies of the config, so lines for the config do not help.
+#[test]
+fn a_key_of_the_command_line_names_its_own_option() {
+    let scene = Scene::new();
+    scene.desk.write("team.pub", &scene.public_key);
+    let reference = format!("{}/acme/greeter:1", scene.registry.host());
+    let key = ["--key", "team.pub", "--trusted-root", "embedded"];
+    let accepted = ["--insecure-ignore-tlog"];
+    for command in [
+        &["verify", &*reference][..],
+        &["why", &reference],
+        &["run", &reference, "greet"],
+    ] {
+        let refused = scene.run(&scene.base(), &[command, &key].concat());
+        assert_eq!(refused.code, Some(3), "{}", refused.transcript());
+        let said = refused.transcript();
+        assert!(said.contains("`--insecure-ignore-tlog` accepts"), "{said}");
+        // `why` explains the config as well.
+        let has_lines = said.contains("[[oci.policy]]");
+        assert_eq!(has_lines, command[0] == "why", "{said}");
+        let answer = scene.run(&scene.base(), &[command, &key, &accepted].concat());
+        assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    }
+}
