@@ -138,12 +138,14 @@ pub enum ClientError {
         source: ManifestError,
     },
     /// The answer is an HTML page, such as that of a login, a proxy or a web site.
-    #[error("`{url}` answers with an HTML page instead of {what}")]
+    #[error("`{url}`{} answers with an HTML page instead of {what}", redirected(.from.as_ref()))]
     WebPage {
         /// What was asked for.
         url: RedactedUrl,
         /// What it should be.
         what: &'static str,
+        /// The registry that redirected the request there, if one did.
+        from: Option<RegistryHost>,
     },
     /// The registry sent something that the protocol does not allow.
     #[error("`{url}` breaks the rule that {rule}")]

@@ -56,7 +56,13 @@ impl ClientError {
             )),
             Self::Login(error) => Some(error.hint()),
             Self::TokenServer(error) => error.hint(),
-            Self::WebPage { .. } => Some(WEB_PAGE.to_owned()),
+            Self::WebPage { from: None, .. } => Some(WEB_PAGE.to_owned()),
+            Self::WebPage {
+                from: Some(host), ..
+            } => Some(format!(
+                "`{host}` keeps its content there; proxies and login pages of networks also answer with \
+                 HTML"
+            )),
             Self::Credential(CredentialError::Helper { program, key, .. }) => Some(format!(
                 "install `{program}`, or remove `{key}` from the file and log in again"
             )),

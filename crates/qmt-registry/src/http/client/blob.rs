@@ -186,13 +186,14 @@ impl Transfer {
     /// bytes are known already.
     fn opened(&self, answer: Answer, first: u64, skip: u64) -> Result<Opened, ClientError> {
         let is_html = is_html(answer.headers());
+        let from = (!answer.is_same_origin).then(|| self.endpoint.host.clone());
         let body = answer.body(&self.inner.context.limits);
         // A length that differs from the descriptor's needs no download to be wrong.
         if let Some(announced) = body.announced() {
             let whole = announced.saturating_add(first);
             if whole != self.proof.blob().size() && is_html {
                 let (url, what) = (body.url, "the blob");
-                return Err(ClientError::WebPage { url, what });
+                return Err(ClientError::WebPage { url, what, from });
             }
             if whole != self.proof.blob().size() {
                 return Err(self.proof.size_mismatch(whole, false));

@@ -20,7 +20,11 @@ impl Operation<'_> {
         let body = answer.body(&self.context.limits).beginning().await;
         if body.is_web_page() {
             let what = "the answer of a registry";
-            return Err(ClientError::WebPage { url, what });
+            return Err(ClientError::WebPage {
+                url,
+                what,
+                from: None,
+            });
         }
         let current = self.auth.current(self.context, &request.scope).await;
         let used = current.map_err(|failure| of_login(failure.error))?;

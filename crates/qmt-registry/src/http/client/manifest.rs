@@ -77,7 +77,11 @@ impl Operation<'_> {
             };
             if is_web_page(&content) {
                 let what = "the manifest";
-                return Err(ClientError::WebPage { url, what });
+                return Err(ClientError::WebPage {
+                    url,
+                    what,
+                    from: None,
+                });
             }
             if let Some(expected) = named {
                 check_digest(expected, &Digest::of(expected.algorithm(), &content))?;

@@ -293,7 +293,8 @@ async fn failure(
         },
         (200..=299, _) if text.is_web_page() => {
             let what = "the answer of a registry";
-            ClientError::WebPage { url, what }
+            let from = Some(host).filter(|_| !is_registry);
+            ClientError::WebPage { url, what, from }
         }
         (404, _) => ClientError::NotFound {
             what: request.what.clone(),

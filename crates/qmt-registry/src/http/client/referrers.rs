@@ -199,7 +199,11 @@ impl Operation<'_> {
             bytes_left = bytes_left.saturating_sub(content.len() as u64);
             if is_page || is_web_page(&content) {
                 let (url, what) = (RedactedUrl::from(&url), "the list of referrers");
-                return Err(ClientError::WebPage { url, what });
+                return Err(ClientError::WebPage {
+                    url,
+                    what,
+                    from: None,
+                });
             }
             let added = match (declared, media_type) {
                 (Declared::Other, Some(declared)) if is_first => {

@@ -233,7 +233,11 @@ impl Operation<'_> {
             let body = answer.body(&self.context.limits).beginning().await;
             if body.is_web_page() {
                 let what = "a confirmation of the upload";
-                return Err(ClientError::WebPage { url, what });
+                return Err(ClientError::WebPage {
+                    url,
+                    what,
+                    from: None,
+                });
             }
         }
         Ok(headers)

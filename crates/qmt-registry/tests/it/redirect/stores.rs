@@ -167,3 +167,26 @@ async fn cfg_01_a_store_that_repeats_the_signed_query_is_quoted_without_it() {
     let words = "the URL expired 900 seconds ago, X-Amz-Expires=900";
     assert!(text.ends_with(words), "{text}");
 }
+
+/// A page in place of the blob is that of the store, or of a network on the way.
+#[tokio::test]
+async fn a_store_that_answers_with_a_page_is_named() {
+    let server = FakeRegistry::builder().serve().await;
+    let blob = server.put_blob("acme/echo", "content");
+    let from = server.repository("acme/echo");
+    let store = elsewhere([127, 0, 0, 2]);
+    let target = format!("{}/x?X-Amz-Signature=canary", store.url());
+    server.fault(Fault::on("GET", "/v2/*/blobs/*").redirect(307, &target));
+    let page = Fault::on("GET", "/x")
+        .respond(200)
+        .body("<!DOCTYPE html><html>");
+    store.fault(page.header("content-type", "text/html"));
+    let error = pull(&client(&server), &from, &blob).await.unwrap_err();
+    let text = full_text(&error);
+    for words in ["HTML page instead of the blob", "redirects", &*store.url()] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("canary"), "{text}");
+    let hint = error.detail().unwrap().hint().unwrap();
+    assert!(hint.contains("keeps its content there"), "{hint}");
+}
