@@ -58,8 +58,7 @@ pub(crate) async fn read(
     if kind == PluginKind::Native {
         let metadata = path.metadata().map_err(fail)?;
         if writers::writers(path, &metadata) == Writers::Everyone {
-            let problem = "can be replaced by every user, and native code has all rights of this \
-                           program; run `chmod o-w` on it";
+            let problem = "is native code that every user can replace; run `chmod o-w` on it";
             return Err(refuse(problem.to_owned()));
         }
     }

@@ -409,7 +409,7 @@ fn a_library_that_every_user_may_write_is_refused() {
     std::fs::set_permissions(&library, std::fs::Permissions::from_mode(0o666)).unwrap();
     let refused = desk.run(&run);
     assert_eq!(refused.code, Some(1), "{}", refused.transcript());
-    let words = "can be replaced by every user";
+    let words = "is native code that every user can replace";
     assert!(
         refused.messages().contains(words),
         "{}",
