@@ -98,6 +98,8 @@ async fn import(host: &PluginHost, output: &Output, layout: &Path) -> CommandRes
     });
     data["kept_tags"] = kept.collect();
     data["incomplete"] = json!(transfer.incomplete);
+    data["unreadable"] = json!(transfer.unreadable);
+    data["unnamed"] = json!(transfer.unnamed);
     if transfer.images.is_empty() {
         let failure = Failure::Negative {
             code: Code::Failure,
