@@ -161,9 +161,10 @@ impl Failure {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Library { error, advice } => match (error.hint(), advice) {
-                (_, Some(Advice::Instead(advice))) => Some((*advice).to_owned()),
                 (Some(hint), Some(Advice::Also(advice))) => Some(format!("{hint}; {advice}")),
-                (None, Some(Advice::Also(advice))) => Some((*advice).to_owned()),
+                (_, Some(Advice::Also(advice) | Advice::Instead(advice))) => {
+                    Some((*advice).to_owned())
+                }
                 (hint, None) => hint,
             },
             Self::Usage { hint, .. } => hint.clone(),
