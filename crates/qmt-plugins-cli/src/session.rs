@@ -11,7 +11,7 @@ use qmt_plugins::verify::report::RejectionCode;
 use qmt_plugins::{Error, Event, LockMode, PluginHost, PluginHostBuilder, Target};
 use zeroize::Zeroizing;
 
-use crate::args::{Global, Signer};
+use crate::args::{CONFIG_VARIABLE, Global, Signer};
 use crate::exit::{Advice, Failure};
 use crate::output::Output;
 
@@ -51,7 +51,12 @@ fn read(global: &Global, output: &Output) -> Result<ConfigFile, ConfigError> {
 }
 
 fn discover(global: &Global) -> Result<ConfigFile, ConfigError> {
+    let variable = std::env::var_os(CONFIG_VARIABLE);
     match &global.config {
+        // Errors name the variable then.
+        Some(path) if variable.is_some_and(|variable| variable == *path) => {
+            ConfigFile::discover_in(HERE)
+        }
         Some(path) => ConfigFile::read(path),
         None => ConfigFile::discover_in(HERE),
     }

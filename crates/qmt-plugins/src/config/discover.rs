@@ -199,6 +199,15 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         let error = discover(None, &NAMES, environment(&[&empty])).unwrap_err();
         assert!(matches!(error, ConfigError::NotFound { .. }), "{error}");
+        let absent = Folders {
+            file: Some(empty.path().join("plugins.toml")),
+            ..environment(&[&home])
+        };
+        let error = discover(None, &NAMES, absent).unwrap_err();
+        assert!(
+            matches!(error, ConfigError::VariableValue { .. }),
+            "{error}"
+        );
     }
 
     #[test]

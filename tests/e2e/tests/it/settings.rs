@@ -81,6 +81,13 @@ fn the_config_is_found_in_one_order() {
     let option = ["--config", "option.toml"];
     assert_eq!(found(&option, &[variable, folder]), "option.toml");
     assert_eq!(found(&[], &[variable, folder]), "variable.toml");
+    let absent = ("QMT_PROVIDER_CONFIG", "absent.toml");
+    let answer = desk.run_with(&["config", "path"], &[absent]);
+    assert_eq!(answer.code, Some(6), "{}", answer.transcript());
+    for words in ["QMT_PROVIDER_CONFIG", "there is no file absent.toml"] {
+        let said = answer.messages();
+        assert!(said.contains(words), "{words}: {}", answer.transcript());
+    }
     let check = ["config", "check", "plugins.toml"];
     let answer = desk.run_with(&check, &[variable]);
     let transcript = answer.transcript();
@@ -163,6 +170,11 @@ fn no_variable_weakens_the_policy() {
             answer.messages()
         );
     }
+    let cache = [("QMT_OCI__CACHE_DIR", "elsewhere")];
+    let answer = desk.run_with(&["config", "check"], &cache);
+    let said = answer.messages();
+    let has_name = said.contains("`QMT_CACHE_DIR` sets the folder");
+    assert!(has_name && !said.contains("allow_env_override"), "{said}");
     desk.write("plugins.toml", config("allow_env_override = true"));
     let skip = [("QMT_OCI__INSECURE_SKIP_SIGNATURE", "true")];
     let answer = desk.run_with(&["config", "check"], &skip);
