@@ -67,15 +67,14 @@ pub(crate) async fn read(
 
 /// Reports that an image was saved at `path`, and how it is used.
 pub(crate) fn saved_image(provider: &ProviderConfig, path: &Path) -> Option<String> {
-    if let Some(rule) = Layout::other_form(path) {
-        return Some(format!("can't be used: {rule}"));
-    }
-    let layout = Layout::open(path).and_then(|layout| layout.index());
-    let index = match layout {
+    let index = match Layout::open(path).and_then(|layout| layout.index()) {
         Ok(index) => index,
         // One that is damaged.
         Err(_) if path.join("oci-layout").exists() => LayoutIndex::default(),
-        Err(_) => return None,
+        Err(_) => {
+            let rule = Layout::other_form(path)?;
+            return Some(format!("can't be used: {rule}"));
+        }
     };
     let names = index.images().iter().filter_map(LayoutIndex::name_of);
     let mut tags = names.filter(|name| name.parse::<Tag>().is_ok());

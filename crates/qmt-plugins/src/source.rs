@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use qmt_oci_ref::{Digest, DigestAlgorithm, DigestError, Reference, ReferenceError, Tag};
 
-pub(crate) use self::scheme::is_like_image;
+pub(crate) use self::scheme::{begins_with_host, is_like_image};
 use self::scheme::{check_scheme, check_web_address, without_sha256};
 use crate::config::path::{expand, is_file_url};
 

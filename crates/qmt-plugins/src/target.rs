@@ -7,7 +7,7 @@ use crate::config::spelling::nearest;
 use crate::config::{Config, ConfigFile, ProviderConfig};
 use crate::error::Error;
 use crate::events::EventSink;
-use crate::source::{PluginSource, SourceError};
+use crate::source::{PluginSource, SourceError, begins_with_host};
 
 /// The name that errors about a provider in code give instead of a config file.
 const IN_CODE: &str = "the provider of a target";
@@ -195,9 +195,7 @@ impl fmt::Debug for Target {
 
 /// Reports whether an image is named by its repository alone, as only those of Docker Hub can be.
 fn names_no_registry(text: &str) -> bool {
-    let host = text.split_once('/').map(|(first, _)| first);
-    let is_host = |first: &str| first == "localhost" || first.contains(['.', ':']);
-    !text.contains([':', '@']) && !host.is_some_and(is_host)
+    !text.contains([':', '@']) && !begins_with_host(text)
 }
 
 fn unknown(config: &Config, name: &str) -> Error {

@@ -95,7 +95,7 @@ pub(crate) fn is_like_image(path: &str) -> bool {
 }
 
 /// Reports whether the first of several parts can be the host of a registry.
-fn begins_with_host(path: &str) -> bool {
+pub(crate) fn begins_with_host(path: &str) -> bool {
     path.split_once('/').is_some_and(|(host, _)| {
         host == "localhost" || (!host.starts_with('.') && host.contains(['.', ':']))
     })
