@@ -1,4 +1,4 @@
-//! Tests of hints.
+//! Tests of hints and kinds.
 
 use qmt_oci_ref::{PinnedReference, Reference};
 
@@ -32,5 +32,23 @@ fn an_unsigned_image_is_signed_as_the_policy_requires() {
         };
         let hint = not_verified_hint(&source, "REF").unwrap();
         assert_eq!(hint, format!("the publisher signs it with `{command}`"));
+    }
+}
+
+/// A full disk is no mistake in the file that was to be written.
+#[test]
+fn a_full_disk_is_a_failure() {
+    let write = |kind: std::io::ErrorKind| {
+        Error::Lockfile(LockfileError::Write {
+            path: "plugins.lock".into(),
+            source: kind.into(),
+        })
+    };
+    for (kind, expected) in [
+        (std::io::ErrorKind::StorageFull, ErrorKind::Failure),
+        (std::io::ErrorKind::QuotaExceeded, ErrorKind::Failure),
+        (std::io::ErrorKind::PermissionDenied, ErrorKind::Config),
+    ] {
+        assert_eq!(write(kind).kind(), expected, "{kind:?}");
     }
 }

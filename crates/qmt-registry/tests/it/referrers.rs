@@ -191,6 +191,11 @@ async fn a_list_is_known_by_its_content_where_the_type_claims_nothing() {
         ),
         ("application/json", "{}".to_owned(), 0),
         ("text/plain", "not found".to_owned(), 0),
+        (
+            manifest::OCI_MANIFEST,
+            crate::support::MANIFEST.to_owned(),
+            0,
+        ),
     ] {
         server.clear_faults();
         let fault = Fault::on("GET", REFERRERS).respond(200);
@@ -202,11 +207,21 @@ async fn a_list_is_known_by_its_content_where_the_type_claims_nothing() {
         let listed = client.referrers(&subject(&server, &image)).await;
         assert_eq!(listed.unwrap().len(), count, "{content_type}: {body}");
     }
-    // A list by its type, and broken: nothing is known.
-    for body in ["<", "", "[]"] {
+    // A list by its type, and broken, or a list of another type: nothing is known.
+    for (content_type, body) in [
+        (manifest::OCI_INDEX, "<"),
+        (manifest::OCI_INDEX, ""),
+        (manifest::OCI_INDEX, "[]"),
+        (manifest::OCI_MANIFEST, &list),
+        ("application/vnd.acme.list", &list),
+    ] {
         server.clear_faults();
         let fault = Fault::on("GET", REFERRERS).respond(200);
-        server.fault(fault.header("content-type", manifest::OCI_INDEX).body(body));
+        server.fault(
+            fault
+                .header("content-type", content_type)
+                .body(body.to_owned()),
+        );
         let error = client
             .referrers(&subject(&server, &image))
             .await

@@ -318,6 +318,7 @@ fn what_is_not_a_layout_is_named() {
         (b"BZh91AY", "bunzip2"),
         (b"PK\x03\x04\0\0", "zip archive"),
         (b"{}", "neither a folder nor"),
+        (b"", "it is empty"),
     ] {
         std::fs::write(&path, content).unwrap();
         let rule = rule_of(Layout::open(&path));
@@ -342,6 +343,19 @@ fn what_is_not_a_layout_is_named() {
     .unwrap();
     let rule = rule_of(Layout::open(&docker));
     assert!(rule.contains("skopeo copy dir:FOLDER"), "{rule}");
+    assert_eq!(Layout::other_form(&docker), Some(rule));
+    // Since version 25, docker saves a layout with that file in it.
+    std::fs::write(docker.join(MARKER_NAME), LAYOUT_MARKER).unwrap();
+    assert_eq!(Layout::other_form(&docker), None);
+
+    // An archive of which the end is missing.
+    let whole = folder.path().join("whole.tar");
+    let export = LayoutExport::create(&whole).unwrap();
+    export.finish(&LayoutIndex::default()).unwrap();
+    Layout::open(&whole).unwrap();
+    let bytes = std::fs::read(&whole).unwrap();
+    std::fs::write(&path, bytes.get(..1200).unwrap()).unwrap();
+    assert_eq!(rule_of(Layout::open(&path)), "it is cut short");
 }
 
 /// Writing would remove what this version can't read.

@@ -293,6 +293,10 @@ fn keys_are_one_public_key_of_a_usable_kind() {
         (P521, "cannot be used"),
         (&*P256.replace("PUBLIC KEY", "EC PRIVATE KEY"), "private"),
         (&*P256.replace("PUBLIC KEY", "CERTIFICATE"), "CERTIFICATE"),
+        (
+            &*P256.replace("PUBLIC KEY", "RSA PUBLIC KEY"),
+            "`openssl rsa -RSAPublicKey_in -pubout`",
+        ),
         (&*P256.replace("MFkw", "MFgw"), "cannot be used"),
         (&*P256.replace("MFkw", "!!!!"), "base64"),
     ] {

@@ -155,3 +155,33 @@ fn texts(values: BTreeMap<String, Value>) -> BTreeMap<String, String> {
     let texts = values.into_iter();
     texts.map(|(name, value)| (name, text(value))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Programs in Go write `null` or an empty text for what is absent.
+    #[test]
+    fn an_absent_name_is_written_in_several_ways() {
+        let subject = Digest::sha256("image");
+        let name = |identity: &str| {
+            let payload = format!(
+                r#"{{"critical":{{{identity}"image":{{"docker-manifest-digest":"{subject}"}},"type":"{SIMPLE_SIGNING_TYPE}"}}}}"#
+            );
+            SimpleSigning::parse(payload.as_bytes(), &subject)
+                .unwrap()
+                .name
+        };
+        for absent in [
+            "",
+            r#""identity":null,"#,
+            r#""identity":{},"#,
+            r#""identity":{"docker-reference":null},"#,
+            r#""identity":{"docker-reference":""},"#,
+        ] {
+            assert_eq!(name(absent), None, "{absent}");
+        }
+        let given = name(r#""identity":{"docker-reference":"a.b/c"},"#);
+        assert_eq!(given.as_deref(), Some("a.b/c"));
+    }
+}

@@ -52,6 +52,27 @@ fn a_cache_that_cannot_be_made_is_a_failed_check() {
     assert!(message.contains("file/cache"), "{message}");
 }
 
+/// In a container without any writable folder, what needs no cache works, and nothing is fetched.
+#[test]
+fn commands_that_need_no_cache_need_no_folder() {
+    let scene = Scene::new();
+    scene.desk.write("file", "");
+    let nowhere = [("TMPDIR", "file/tmp"), ("QMT_CACHE_DIR", "file/cache")];
+    for command in [
+        &["config", "check"][..],
+        &["list"],
+        &["doctor", "--offline"],
+    ] {
+        let answer = scene.desk.run_with(command, &nowhere);
+        let expected = i32::from(command[0] == "doctor");
+        assert_eq!(answer.code, Some(expected), "{}", answer.transcript());
+        let said = answer.messages();
+        assert!(said.contains("file/cache"), "{}", answer.transcript());
+    }
+    let answer = scene.desk.run_with(&["pull", "greet"], &nowhere);
+    assert_eq!(answer.code, Some(1), "{}", answer.transcript());
+}
+
 #[test]
 fn one_failed_check_does_not_end_the_others() {
     let scene = Scene::new();

@@ -72,6 +72,20 @@ fn only_commands_that_work_are_shown() {
     }
 }
 
+/// Where cosign takes a key, and this command takes a file only.
+#[test]
+fn a_key_that_is_no_file_is_not_looked_for() {
+    let desk = desk();
+    for key in ["awskms:///alias/release", "env://COSIGN_PRIVATE_KEY"] {
+        let publish = ["publish", "oci-layout://out:1", "--wasm", "plugin.wasm"];
+        let answer = desk.run(&[&publish[..], &["--sign-key", key]].concat());
+        assert_eq!(answer.code, Some(2), "{}", answer.transcript());
+        let said = answer.messages();
+        assert!(said.contains(key) && said.contains("name a file"), "{said}");
+    }
+    assert!(!desk.path().join("out").exists());
+}
+
 /// The same in a registry. The case of a host does not matter, so the command for cosign allows
 /// plain HTTP.
 #[test]

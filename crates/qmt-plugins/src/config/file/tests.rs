@@ -94,6 +94,11 @@ fn unknown_keys_name_the_nearest() {
         "[registries.\"localhost:5000\"]\nplain_htp = true",
         &["plain_htp", "`plain_http`"],
     );
+    // Of the two tables that have it, the one below.
+    refused(
+        "[[oci.policy]]\nscope = \"**\"\ntransparency_log = \"optional\"",
+        &["did you mean `oci.policy.any_of.transparency_log`?"],
+    );
 }
 
 /// CFG-04: wrong types and broken syntax name the key or the line.

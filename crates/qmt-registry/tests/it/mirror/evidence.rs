@@ -61,6 +61,23 @@ fn outcomes(all: &[Result<RawManifest, RegistryError>]) -> (Vec<String>, Vec<&Re
     (read, failed)
 }
 
+/// Neither source has the tag.
+#[track_caller]
+fn assert_absent(all: &[Result<RawManifest, RegistryError>]) {
+    assert!(
+        matches!(all, [Err(error)] if error.is_not_found()),
+        "{all:?}"
+    );
+}
+
+#[track_caller]
+fn assert_only(all: &[Result<RawManifest, RegistryError>], only: &Descriptor) {
+    assert!(
+        matches!(all, [Ok(raw)] if raw.digest() == only.digest()),
+        "{all:?}"
+    );
+}
+
 /// An older, an empty or an odd `.sig` tag of an authoritative mirror hides none of the registry.
 #[tokio::test]
 async fn a_signature_tag_of_a_mirror_hides_none_of_the_registry() {
@@ -94,29 +111,13 @@ async fn equal_signatures_of_mirror_and_registry_are_one() {
     let (pair, image) = Pair::with_image().await;
     let client = pair.mirrors(true);
     let signature = pair.signature(&image);
-    let all = client.resolve_all(&signature).await;
-    assert!(
-        matches!(&all[..], [Err(error)] if error.is_not_found()),
-        "{all:?}"
-    );
+    assert_absent(&client.resolve_all(&signature).await);
     let only = put_signature(&pair.origin, &image, &numbered(1));
-    let all = client.resolve_all(&signature).await;
-    assert!(
-        matches!(&all[..], [Ok(raw)] if raw.digest() == only.digest()),
-        "{all:?}"
-    );
+    assert_only(&client.resolve_all(&signature).await, &only);
     put_signature(&pair.mirror, &image, &numbered(1));
-    let all = client.resolve_all(&signature).await;
-    assert!(
-        matches!(&all[..], [Ok(raw)] if raw.digest() == only.digest()),
-        "{all:?}"
-    );
+    assert_only(&client.resolve_all(&signature).await, &only);
     pair.origin.delete_tag("acme/echo", &tag_of(&image));
-    let all = client.resolve_all(&signature).await;
-    assert!(
-        matches!(&all[..], [Ok(raw)] if raw.digest() == only.digest()),
-        "{all:?}"
-    );
+    assert_only(&client.resolve_all(&signature).await, &only);
 }
 
 /// A registry that can't be reached is one failure next to what the mirror has. A tag that the mirror
@@ -127,11 +128,7 @@ async fn an_unreachable_registry_hides_no_signature_of_a_mirror() {
     pair.cut_origin();
     let client = pair.mirrors(true);
     let signature = pair.signature(&image);
-    let all = client.resolve_all(&signature).await;
-    assert!(
-        matches!(&all[..], [Err(error)] if error.is_not_found()),
-        "{all:?}"
-    );
+    assert_absent(&client.resolve_all(&signature).await);
     let only = put_signature(&pair.mirror, &image, &numbered(1));
     let all = client.resolve_all(&signature).await;
     let (read, failed) = outcomes(&all);

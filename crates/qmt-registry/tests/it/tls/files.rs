@@ -115,9 +115,12 @@ async fn other_files_are_called_by_name() {
     let pem = certificates.ca_pem();
     let cut = write("cut", &pem.as_bytes()[..pem.len() / 2]);
     let der = write("der", &[0x30, 0x82, 1, 2, 3]);
+    let short_der = write("short", &[0x30, 3, 2, 1, 1]);
+    let pkcs12 = write("p12", &[0x30, 0x82, 1, 2, 2, 1, 3, 0x30]);
     for (file, words) in [
         (cut, "it is cut off"),
         (der.clone(), "`openssl x509 -inform der"),
+        (pkcs12.clone(), "`openssl pkcs12"),
     ] {
         let text = message(HostOptions::new().ca_file(&file));
         assert!(text.contains(words), "{text}");
@@ -134,6 +137,8 @@ async fn other_files_are_called_by_name() {
         (block("PUBLIC KEY"), "public key"),
         (cert.clone(), "certificate"),
         (der, "`openssl pkey -inform der"),
+        (short_der, "`openssl pkey -inform der"),
+        (pkcs12, "`openssl pkcs12"),
     ] {
         let text = message(HostOptions::new().client_certificate(&cert, &key));
         assert!(text.contains(words), "{text}");
