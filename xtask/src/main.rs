@@ -11,6 +11,7 @@
 
 mod ci;
 mod drill;
+mod features;
 mod mutants;
 mod program;
 mod project;

@@ -7,7 +7,7 @@
 //!   it; they begin once something listens at that address.
 //!
 //! One bash in the project's folder runs all marked blocks of a file in order, so variables and the
-//! current folder live on from block to block.
+//! current folder persist from block to block.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

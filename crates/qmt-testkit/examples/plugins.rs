@@ -2,7 +2,7 @@
 //! (`libgreeter.so`, `.dylib` or `.dll`), compiled from C.
 //!
 //! ```sh
-//! cargo run -p qmt-testkit --example plugins -- DIR
+//! cargo run --example plugins -- DIR
 //! ```
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! Serves an OCI registry that forgets everything when it stops.
 //!
 //! ```text
-//! cargo run -p qmt-testkit --example registry -- [ADDRESS] [--layout [REPOSITORY=]DIR]...
+//! cargo run --example registry -- [ADDRESS] [--layout [REPOSITORY=]DIR]...
 //!     [--htpasswd USER:PASSWORD | --token USER:PASSWORD] [--tls FILE] [--no-referrers]
 //! ```
 //!

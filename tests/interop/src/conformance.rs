@@ -57,12 +57,9 @@ pub(super) fn official(sh: &Shell, folder: &Path) -> anyhow::Result<Option<usize
         return Ok(None);
     };
     let cargo = cargo();
-    cmd!(
-        sh,
-        "{cargo} build --quiet --package qmt-testkit --example registry"
-    )
-    .quiet()
-    .run()?;
+    cmd!(sh, "{cargo} build --quiet --workspace --example registry")
+        .quiet()
+        .run()?;
     let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
     let binary = std::env::current_exe()?.with_file_name("examples/registry");
     let mut server = Command::new(&binary)

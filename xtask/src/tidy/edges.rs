@@ -1,6 +1,6 @@
 //! Which crate may depend on which: the pipeline's direction, and the one owner of some libraries.
 
-use cargo_metadata::{DependencyKind, Metadata};
+use cargo_metadata::{Dependency, DependencyKind, Metadata, Package, Target};
 
 use super::Finding;
 
@@ -102,11 +102,19 @@ pub(super) fn check(metadata: &Metadata) -> Vec<Finding> {
         .collect();
     let edges = metadata.packages.iter().flat_map(|package| {
         let dependencies = package.dependencies.iter();
+        let dependencies = dependencies.filter(|dependency| is_used(package, dependency));
         dependencies.map(|to| (package.name.as_str(), to.name.as_str(), to.kind))
     });
     edges
         .filter_map(|(from, to, kind)| edge(&members, from, to, kind))
         .collect()
+}
+
+/// Whether the crate is built with it. Build dependencies without a build script choose features for
+/// others, and nothing else.
+pub(super) fn is_used(package: &Package, dependency: &Dependency) -> bool {
+    let has_build_script = package.targets.iter().any(Target::is_custom_build);
+    dependency.kind != DependencyKind::Build || has_build_script
 }
 
 fn edge(members: &[&str], from: &str, to: &str, kind: DependencyKind) -> Option<Finding> {

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use cargo_metadata::{DependencyKind, Target};
-
 use super::Finding;
+use super::edges::is_used;
 
 /// Looks through the sources of each member; `files` are relative to `root`.
 pub(super) fn check(
@@ -25,11 +24,8 @@ pub(super) fn check(
                 sources.push(std::fs::read_to_string(root.join(file))?);
             }
         }
-        let has_build_script = package.targets.iter().any(Target::is_custom_build);
-        let used = package.dependencies.iter().filter(|dependency| {
-            // Without a build script, they choose features and nothing else.
-            dependency.kind != DependencyKind::Build || has_build_script
-        });
+        let used = package.dependencies.iter();
+        let used = used.filter(|dependency| is_used(package, dependency));
         let names = used.map(|dependency| {
             dependency
                 .rename

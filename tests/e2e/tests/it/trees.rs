@@ -1,6 +1,6 @@
 //! What a crate makes its users compile, as `cargo tree` tells it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -8,19 +8,24 @@ use crate::command::root;
 
 /// The names of all packages in the tree that `arguments` ask for.
 pub(crate) fn tree(folder: &Path, arguments: &[&str]) -> BTreeSet<String> {
+    let text = listed(folder, "{p}", arguments);
+    let names = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    names.map(str::to_owned).collect()
+}
+
+/// One line for each package.
+fn listed(folder: &Path, format: &str, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--prefix", "none", "--format", "{p}"])
+        .args(["tree", "--prefix", "none", "--format", format])
         .args(arguments)
         .current_dir(folder)
         .output()
         .unwrap();
     let shown = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo tree {arguments:?}: {shown}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let names = text
-        .lines()
-        .filter_map(|line| line.split_whitespace().next());
-    names.map(str::to_owned).collect()
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The names in `tree` that are, or begin with, one of `banned`.
@@ -84,4 +89,21 @@ fn the_verify_seam_alone_needs_no_sigstore() {
     let banned = ["sigstore", "aws-lc", "x509-cert", "reqwest", "rustls"];
     assert_eq!(found(&alone, &banned), Vec::<&String>::new());
     assert!(!found(&tree(root(), &arguments), &banned).is_empty());
+}
+
+/// A package with two sets of features is compiled twice: for programs, and for macros and build
+/// scripts. `xtask/Cargo.toml` says how they get the same ones.
+#[test]
+fn the_first_commands_compile_no_package_twice() {
+    let text = listed(root(), "{p}|{f}", &["-e", "normal,build"]);
+    let mut features: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    // Empty lines separate the trees of the members.
+    let packages = text.lines().filter_map(|line| line.split_once('|'));
+    for (package, of_package) in packages {
+        let of_package = of_package.trim_end_matches(" (*)");
+        features.entry(package).or_default().insert(of_package);
+    }
+    assert!(features.len() > 300, "{features:?}");
+    features.retain(|_, sets| sets.len() > 1);
+    assert!(features.is_empty(), "{features:#?}");
 }
