@@ -261,7 +261,7 @@ fn hint(code: RejectionCode) -> &'static str {
             "use the image under its signed name, or set `signed_name = \"any\"`"
         }
         RejectionCode::TooOld => {
-            "sign the image again; with a key, in a transparency log that records the time"
+            "sign the image again; a signature with a key must also be in a transparency log that records the time"
         }
         RejectionCode::OtherKey | RejectionCode::NoKey => {
             "if you trust the signer, save its public key as `signer.pub` next to the config, and \

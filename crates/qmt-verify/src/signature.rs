@@ -4,6 +4,7 @@ mod annotations;
 pub(crate) mod base64_text;
 mod bundle;
 pub(crate) mod certificate;
+mod ignored;
 mod key;
 mod log;
 mod protojson;
@@ -21,12 +22,11 @@ use sigstore_verify::types::{
 };
 
 use self::certificate::Claims;
+pub(crate) use self::ignored::Ignored;
 pub(crate) use self::key::PublicKey;
 pub(crate) use self::statement::{PAYLOAD_TYPE, Predicate};
 use self::statement::{SimpleSigning, Statement};
 use self::unread::Unread;
-#[cfg(test)]
-pub(crate) use self::verifier::Ignored;
 pub(crate) use self::verifier::{SignatureVerifier, VerifiedSignature};
 use crate::evidence::{Content, Item};
 use crate::limits::{BundleLimits, CHAIN_MAX, ITEM_BYTES_MAX, PROOF_HASHES_MAX};

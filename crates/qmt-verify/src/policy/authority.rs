@@ -117,7 +117,7 @@ impl Authority {
                 rule.claims = required;
             }
             Kind::Key(key) => {
-                let problem = format!("the key `{}` has no workflow", key.name);
+                let problem = format!("the key `{}` can't have workflow claims", key.name);
                 return Err(VerifyError::policy(problem));
             }
         }

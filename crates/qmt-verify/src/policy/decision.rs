@@ -1,18 +1,20 @@
 //! The decision: whether the accepted signatures and attestations are enough, and the report of it.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
+use std::time::SystemTime;
 
 use qmt_oci_ref::text;
 use qmt_oci_ref::time::rfc3339;
 
+use super::evaluation::Accepted;
 use super::threshold::{self, Pair};
 use super::{AttestationDemand, Authority, Check};
 use crate::error::VerifyError;
 use crate::reason::Reason;
 use crate::report::{Rejection, Report};
-use crate::signature::{Predicate, Signature, VerifiedSignature};
+use crate::signature::{Ignored, Predicate, Signature, VerifiedSignature};
 use crate::signer::{SignerId, key_line};
 use crate::verification::Verification;
 
@@ -32,6 +34,12 @@ impl Check<'_> {
         }
         // Versions are ordered by their time, which must not depend on the order of the signatures.
         self.accepted.sort_by_key(|(_, one)| Reverse(one.signed_at));
+        if self.is_first_use() {
+            // A stranger who may add a signature can sign today, but not before the publisher did.
+            let first = first_times(&self.accepted);
+            let first_time = |(_, one): &Accepted| first.get(&one.signer).copied();
+            self.accepted.sort_by_key(first_time);
+        }
         let required = self.policy.require();
         let rule = self.policy.signer_rule();
         let chosen = threshold::choose(&self.accepted, required, rule, self.expected);
@@ -67,6 +75,10 @@ impl Check<'_> {
             }
         }
         Ok(self.accept(primary, others, rejected))
+    }
+
+    fn is_first_use(&self) -> bool {
+        self.policy.is_pin_on_first_use() && self.expected.is_none()
     }
 
     fn refuse(mut self) -> VerifyError {
@@ -129,7 +141,7 @@ impl Check<'_> {
         };
         report.signer = Some(signer.clone());
         report.cosigners = others.iter().map(|(_, one)| one.signer.clone()).collect();
-        report.first_use = self.policy.is_pin_on_first_use() && self.expected.is_none();
+        report.first_use = self.is_first_use();
         report.differs_from_pin = self.expected.is_some_and(|expected| expected != signer);
         let authority = self.policy.authorities().get(*index);
         let key = authority.and_then(Authority::key_of);
@@ -146,6 +158,13 @@ impl Check<'_> {
         if report.first_use {
             let warning = "no signer is configured: this one is accepted, and pinned on first use";
             warnings.push(warning.to_owned());
+            let others = self.accepted.iter().map(|(_, one)| &one.signer);
+            let others: BTreeSet<_> = others.filter(|other| *other != signer).collect();
+            warnings.extend(
+                others
+                    .into_iter()
+                    .map(|other| format!("{} signed it as well, but later", other.escaped())),
+            );
         }
         if let Some(authority) = self.policy.authorities().get(*index) {
             warnings.extend(authority.warnings());
@@ -159,6 +178,17 @@ impl Check<'_> {
         let signed_at = signed_at.filter_map(|one| one.signed_at).min();
         Verification::assertion(self.subject, signature.times.clone(), signed_at, report)
     }
+}
+
+/// When each signer first signed, in an order in which an unknown time is the last.
+fn first_times(accepted: &[Accepted]) -> BTreeMap<SignerId, (bool, Option<SystemTime>)> {
+    let mut first = BTreeMap::new();
+    for (_, one) in accepted {
+        let time = (one.signed_at.is_none(), one.signed_at);
+        let earliest = first.entry(one.signer.clone()).or_insert(time);
+        *earliest = time.min(*earliest);
+    }
+    first
 }
 
 /// What `attestation` states, if it is of the type that is required.
@@ -198,7 +228,7 @@ impl VerifiedSignature {
         let mut checks = vec!["digest", "signature"];
         if self.claims.is_some() {
             checks.push("certificate");
-            if !self.ignored.certificate_timestamps {
+            if !self.ignored.contains(&Ignored::CertificateTimestamps) {
                 checks.push("certificate log");
             }
         }
@@ -209,24 +239,7 @@ impl VerifiedSignature {
             checks.push("time");
         }
         report.checks = checks.into_iter().map(ToOwned::to_owned).collect();
-        for (is_ignored, warning) in [
-            (
-                self.ignored.log_entries,
-                "its log entry was ignored: the trust root knows no transparency log",
-            ),
-            (
-                self.ignored.timestamps,
-                "its timestamp was ignored: the trust root knows no timestamp authority",
-            ),
-            (
-                self.ignored.certificate_timestamps,
-                "the timestamps in its certificate were not checked: the trust root knows no \
-                 certificate transparency log",
-            ),
-        ] {
-            if is_ignored {
-                report.warnings.push(warning.to_owned());
-            }
-        }
+        let ignored = self.ignored.iter().map(|part| part.warning().to_owned());
+        report.warnings.extend(ignored);
     }
 }

@@ -18,6 +18,7 @@ use sigstore_verify::{
 };
 
 use super::certificate::Claims;
+use super::ignored::Ignored;
 use super::key::PublicKey;
 use super::log::TransparencyLogs;
 use super::rekor_v2::{self, SigningKey};
@@ -44,17 +45,7 @@ pub(crate) struct VerifiedSignature {
     pub(crate) signed_at: Option<SystemTime>,
     /// Entries of transparency logs, all verified.
     pub(crate) log_entries: Vec<LogEntry>,
-    /// What was ignored because the trust root knows nothing of its kind.
-    pub(crate) ignored: Ignored,
-}
-
-/// The parts of a signature that were not checked, because the trust root knows no authority or log
-/// of their kind. They prove nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ignored {
-    pub(crate) log_entries: bool,
-    pub(crate) timestamps: bool,
-    pub(crate) certificate_timestamps: bool,
+    pub(crate) ignored: Vec<Ignored>,
 }
 
 /// The trust root, ready for use.
@@ -140,7 +131,9 @@ impl SignatureVerifier {
         let bundle = &signature.bundle;
         let Some(scheme) = scheme(signature, &key.der, key.algorithm)? else {
             let expected = format!("`{}`", key.name);
-            return Err(if key.is_named_in(bundle) {
+            return Err(if is_cut(raw_signature(bundle)?.as_bytes()) {
+                Reason::signature("it is longer or shorter than its first bytes say")
+            } else if key.is_named_in(bundle) {
                 Reason::signature(format!("it names {expected}, and was damaged or changed"))
             } else {
                 Reason::OtherKey { expected }
@@ -226,8 +219,7 @@ impl SignatureVerifier {
     /// The parts of the result that are the same for certificates and keys.
     fn verified(&self, signature: &Signature<'_>, signer: SignerId) -> VerifiedSignature {
         let bundle = &signature.bundle;
-        let (entries, unread) = (self.entries(bundle), &signature.unread);
-        let are_checked = entries.len() == bundle.verification_material.tlog_entries.len();
+        let entries = self.entries(bundle).iter();
         VerifiedSignature {
             place: signature.place.to_owned(),
             format: signature.format,
@@ -237,14 +229,35 @@ impl SignatureVerifier {
             name: signature.name.clone(),
             times: Vec::new(),
             signed_at: None,
-            log_entries: entries.iter().map(|one| self.logs.describe(one)).collect(),
-            ignored: Ignored {
-                log_entries: !are_checked || (!self.knows_logs && unread.log_entries.is_some()),
-                timestamps: !self.knows_timestamps
-                    && (has_timestamps(bundle) || unread.timestamps.is_some()),
-                certificate_timestamps: signature.has_certificate() && !self.knows_certificate_logs,
-            },
+            log_entries: entries.map(|one| self.logs.describe(one)).collect(),
+            ignored: self.ignored(signature),
         }
+    }
+
+    fn ignored(&self, signature: &Signature<'_>) -> Vec<Ignored> {
+        let (bundle, unread) = (&signature.bundle, &signature.unread);
+        let (has_unread_entry, has_unread_time) =
+            (unread.log_entries.is_some(), unread.timestamps.is_some());
+        let all = [
+            (
+                Ignored::LogEntries,
+                !self.knows_logs && (signature.has_log_entries() || has_unread_entry),
+            ),
+            (
+                Ignored::Timestamps,
+                !self.knows_timestamps && (has_timestamps(bundle) || has_unread_time),
+            ),
+            (
+                Ignored::CertificateTimestamps,
+                signature.has_certificate() && !self.knows_certificate_logs,
+            ),
+            (
+                Ignored::Unreadable,
+                (self.knows_logs && has_unread_entry) || (self.knows_timestamps && has_unread_time),
+            ),
+        ];
+        let ignored = all.into_iter().filter(|(_, is_ignored)| *is_ignored);
+        ignored.map(|(part, _)| part).collect()
     }
 
     /// The log entries that are checked: none if the trust root knows no log.
@@ -326,6 +339,16 @@ fn scheme(
         }
     }
     Ok(None)
+}
+
+/// Whether a signature begins as those of ECDSA do, but has another length than it says there. One of
+/// Ed25519 (64 bytes) or RSA (256 bytes or more) may begin so by chance.
+fn is_cut(signature: &[u8]) -> bool {
+    const SEQUENCE: u8 = 0x30;
+    let [SEQUENCE, length @ ..0x80, rest @ ..] = signature else {
+        return false;
+    };
+    rest.len() != usize::from(*length) && signature.len() != 64 && signature.len() < 256
 }
 
 /// The bytes that were signed.

@@ -65,6 +65,27 @@ async fn entries_and_timestamps_of_unknown_instances_are_ignored() {
     }
 }
 
+/// A damaged signature is not reported as one of another key, also where no log names its key.
+#[tokio::test]
+async fn a_signature_of_another_length_is_damaged() {
+    let sigstore = PrivateSigstore::new();
+    for key in ["p256", "p384"] {
+        let verifier = alone(key_authority(&sigstore, key).without_log());
+        for (tampered, format, expected) in [
+            (Tampered::TrailingByte, Format::Simple, "signature"),
+            (Tampered::TrailingByte, Format::Bundle, "signature"),
+            (Tampered::OtherKey, Format::Simple, "other-key"),
+            // It names the key.
+            (Tampered::OtherKey, Format::Bundle, "signature"),
+        ] {
+            let signing = Signing::key(key).log(LogKind::None).tampered(tampered);
+            let bad = evidence(&subject(), [sign(&sigstore, format, &signing)]).await;
+            let found = code(check(&verifier, &subject(), &bad));
+            assert_eq!(found, expected, "{key} {format:?}");
+        }
+    }
+}
+
 /// Only policies that need no Sigstore instance can be used without one.
 #[tokio::test]
 async fn whether_keys_are_alone_is_decided_by_the_policies() {

@@ -79,6 +79,8 @@ async fn a_key_without_a_log_is_enough_alone() {
             let report = verified.report();
             assert!(report.log_entries.is_empty() && verified.times().is_empty());
             assert_eq!(verified.signed_at(), None);
+            let warnings = report.warnings.join("\n");
+            assert!(warnings.contains("ignored"), "{text}: {warnings}");
             assert_unreadable(&required, bad(), what).await;
             // Nothing else is ignored.
             let forged = with(&forged, &[(name, text)]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::signature::{Format, Ignored};
+use crate::signature::Format;
 
 fn signed(authority: usize, signer: &str) -> Accepted {
     accepted(&[authority], SignerId::key(signer))
@@ -20,7 +20,7 @@ fn accepted(authorities: &[usize], signer: SignerId) -> Accepted {
         times: Vec::new(),
         log_entries: Vec::new(),
         signed_at: None,
-        ignored: Ignored::default(),
+        ignored: Vec::new(),
     };
     (authorities.to_vec(), signature)
 }

@@ -82,3 +82,32 @@ async fn a_named_signer_overrides_the_pin_and_says_so() {
     assert_eq!(verified.signer(), Some(&pinned));
     assert!(!verified.differs_from_pin());
 }
+
+/// Whoever may add a signature to an image can sign it today, but not before its publisher did.
+#[tokio::test]
+async fn of_several_signers_the_one_that_signed_first_is_pinned() {
+    let day = Duration::from_hours(24);
+    let (new, now) = (PrivateSigstore::new(), SystemTime::now());
+    let old = PrivateSigstore::at(now - 10 * day);
+    let root = trust(&old).joined_with(trust(&new));
+    let verifier = SigstoreVerifier::new(root, everything(Policy::pin_on_first_use())).unwrap();
+    let sign = |sigstore: &PrivateSigstore, identity| {
+        sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity))
+    };
+    let items = || [sign(&new, eve()), sign(&old, dev()), sign(&new, dev())];
+    let mut reversed = items();
+    reversed.reverse();
+    for items in [items(), reversed] {
+        let evidence = evidence(&subject(), items).await;
+        let verified = verifier.check(&subject(), &evidence, None, now).unwrap();
+        assert_eq!(
+            verified.signer(),
+            Some(&SignerId::certificate(ISSUER, EMAIL))
+        );
+        // The latest of this signer.
+        assert!(verified.signed_at().unwrap() > now - day);
+        let warnings = verified.report().warnings.join("\n");
+        let words = "eve@example.com (issuer https://accounts.example.com) signed it as well";
+        assert!(warnings.contains(words), "{warnings}");
+    }
+}
