@@ -100,7 +100,7 @@ pub enum ArtifactError {
     },
     /// The plugin type annotation has an unknown value.
     #[error(
-        "`{digest}` has `mt.query.plugin.type = \"{value}\"`; known are extism, wasm and native"
+        "`{digest}` has `mt.query.plugin.type = \"{value}\"`; the known values are `extism`, `wasm` and `native`"
     )]
     UnknownPluginType {
         /// The manifest or index entry.
@@ -140,8 +140,8 @@ pub enum ArtifactError {
     },
     /// The `file` of the config is not a plain relative path.
     #[error(
-        "`file = \"{file}\"` must be the path of a file in the image with `/`, without `.`, `..` and \
-         empty parts"
+        "`file = \"{file}\"` must be the path of a file in the image; its parts are separated by `/`, \
+         and none is empty, `.` or `..`"
     )]
     FileName {
         /// The value.

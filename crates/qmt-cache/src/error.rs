@@ -63,7 +63,7 @@ pub enum CacheError {
         waited: Duration,
     },
     /// A cached file differs from its record. The entry was removed; fetch it again.
-    #[error("cached file `{}` is damaged ({reason}); it was removed and is fetched again", path.display())]
+    #[error("cached file `{}` is damaged ({reason}); it was removed and will be fetched again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -2,7 +2,7 @@
 //!
 //! Cache: the content-addressed store of plugins on disk, shared by processes.
 //!
-//! reference → resolve → verify → fetch → extract → **commit** → load.
+//! reference → resolve → verify → select → fetch → extract → **cache** → load.
 //! The only writer of plugin files. It knows no registry, verifies no signature and runs nothing:
 //! it stores bytes under their digests, and returns only bytes that it has just hashed.
 //!
@@ -29,6 +29,7 @@ pub use self::record::Record;
 /// [`FsCache`].
 pub mod maintenance {
     pub use crate::fs::{
-        CacheEntry, MergeEvidence, PruneOptions, PruneReport, TransferReport, VerifyReport,
+        CacheEntry, MergeEvidence, MergedEvidence, PruneOptions, PruneReport, TransferReport,
+        VerifyReport,
     };
 }

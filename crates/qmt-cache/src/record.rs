@@ -12,7 +12,7 @@ pub(crate) const RECORD_MAX: u64 = 64 * 1024;
 /// The longest file name, in bytes (the limit of common file systems).
 const FILE_NAME_MAX: usize = 255;
 
-/// The facts about an artifact from select and extract. They are not trusted: the signature
+/// What select and extract recorded about an artifact. It is not trusted: the signature
 /// material is verified again at each load whatever [`Record::with_verified`] has recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub enum PluginKind {
     /// A Wasm core module, which runs in a sandbox.
     Wasm,
-    /// A shared library, which runs in the host's process.
+    /// A shared library, which runs in the host's process or, if it is isolated, in worker processes.
     Native,
 }
 

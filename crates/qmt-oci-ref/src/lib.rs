@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 //!
-//! **reference** → resolve → select → verify → fetch → extract → cache → load.
-//! The vocabulary that every other crate speaks. It does no I/O, is not async, and builds in seconds.
+//! **reference** → resolve → verify → select → fetch → extract → cache → load.
+//! The vocabulary that every other crate uses. It performs no I/O, requires no async runtime, and
+//! builds in seconds.
 #![forbid(unsafe_code)]
 
 pub mod address;

@@ -1,4 +1,4 @@
-//! A reference that names a digest: what travels through the pipeline behind *resolve*.
+//! A reference that names a digest: what the stages after *resolve* receive.
 
 use std::fmt;
 use std::str::FromStr;

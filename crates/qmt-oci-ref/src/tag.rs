@@ -37,8 +37,8 @@ impl Tag {
         format!("{}-{}{suffix}", digest.algorithm(), digest.hex()).parse()
     }
 
-    /// Reports whether it holds such a tag of a SHA-256 digest, also after a prefix: then it is read
-    /// in a search for what belongs to that digest.
+    /// Reports whether this is such a tag of a SHA-256 digest, with or without a prefix: a tag that
+    /// is read in the search for signatures of that digest.
     pub fn stands_for_digest(&self) -> bool {
         let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let mut rests = self.0.split("sha256-").skip(1);

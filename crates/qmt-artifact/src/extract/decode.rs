@@ -323,7 +323,7 @@ fn check_zeros(mut chunks: Chunks) -> io::Result<()> {
     loop {
         let bytes = chunks.fill_buf()?;
         if bytes.iter().any(|byte| *byte != 0) {
-            let problem = "data after zeros behind the last gzip member";
+            let problem = "data after the zeros that follow the last gzip member";
             return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         }
         let count = bytes.len();

@@ -25,16 +25,18 @@ pub(super) struct Link {
 
 impl Extraction {
     /// Notes that the plugin is a hard link, if `target` is an entry before it and means the same
-    /// file to every reader: with `..` it does not. Absolute names start at the root of the archive.
+    /// file to every reader: with `..` or a slash at its end it does not. Absolute names start at the
+    /// root of the archive.
     pub(super) fn note_link(
         &mut self,
         path: Vec<u8>,
         target: &[u8],
         rank: Rank,
     ) -> Result<(), Failure> {
-        let normalized = path::normalized(target);
+        let (normalized, ends_in_slash) = (path::normalized(target), target.ends_with(b"/"));
         let followed = normalized.filter(|target| {
-            rank.must_fit() && is_plain(target) && *target != path && self.hidden.is_noted(target)
+            let is_name = is_plain(target) && !ends_in_slash;
+            rank.must_fit() && is_name && *target != path && self.hidden.is_noted(target)
         });
         let Some(target) = followed else {
             return Err(unfollowed(&path, target).into());

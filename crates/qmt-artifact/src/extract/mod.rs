@@ -176,7 +176,7 @@ pub async fn extract(
     Ok(Extracted { file, sink })
 }
 
-/// Feeds one layer to a blocking task, and hears its stream to the end even where the task needs
+/// Feeds one layer to a blocking task, and reads its stream to the end even if the task requires
 /// no more of it: the stream proves the digest, and bytes that were changed in transfer would
 /// otherwise be reported as a defect of the layer.
 async fn read_layer(

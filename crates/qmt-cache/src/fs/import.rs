@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use qmt_oci_ref::manifest::{self, Document, ManifestLimits};
 use qmt_oci_ref::{Descriptor, Digest, Digester, Reference};
@@ -16,7 +15,7 @@ use tempfile::TempDir;
 
 use super::paths::file_name;
 use super::store::Store;
-use super::transfer::{MergeEvidence, TransferReport};
+use super::transfer::{MergeEvidence, MergedEvidence, TransferReport};
 use super::write::Appender;
 use super::{evidence, folder, imported, index, refs};
 use crate::CacheError;
@@ -57,7 +56,6 @@ struct Staged {
 pub(super) fn import(
     store: &Store,
     source: &Path,
-    now: SystemTime,
     merge: &MergeEvidence,
 ) -> Result<TransferReport, CacheError> {
     let layout = Layout::open(source)?;
@@ -83,7 +81,7 @@ pub(super) fn import(
             imported::note(store, image.digest())?;
             report.images.push(image.digest().clone());
         }
-        if list(store, &plan, image, now, &mut report.tags)? {
+        if list(store, &plan, image, &mut report.tags)? {
             named.insert(image.digest());
         }
     }
@@ -332,13 +330,18 @@ fn stage_evidence(
         };
         let stored = evidence::get(store, &subject)?;
         let merged = merge(&subject, stored.as_deref(), content);
-        let merged = merged.filter(|merged| merged.len() as u64 <= evidence::EVIDENCE_MAX);
-        if stored.is_some() || merged.is_some() {
+        let is_too_large = |merged: &Vec<u8>| merged.len() as u64 > evidence::EVIDENCE_MAX;
+        let merged = match merged {
+            MergedEvidence::Changed(merged) if is_too_large(&merged) => MergedEvidence::Unreadable,
+            merged => merged,
+        };
+        if stored.is_some() || matches!(merged, MergedEvidence::Changed(_)) {
             count += 1;
-        } else {
+        }
+        if matches!(merged, MergedEvidence::Unreadable) {
             unreadable.push(subject.clone());
         }
-        if let Some(merged) = merged {
+        if let MergedEvidence::Changed(merged) = merged {
             let mut out = staged.create(store, store.paths.evidence(&subject))?;
             let written = io::Write::write_all(&mut out, &evidence::seal(&subject, &merged));
             written.map_err(CacheError::io("copy from", layout.path()))?;
@@ -354,7 +357,6 @@ fn list(
     store: &Store,
     plan: &Plan,
     image: &Descriptor,
-    now: SystemTime,
     tags: &mut Vec<(Reference, Digest)>,
 ) -> Result<bool, CacheError> {
     let (digest, name) = (image.digest(), LayoutIndex::name_of(image));
@@ -363,12 +365,15 @@ fn list(
     let whole = name.filter(|name| name.contains('/'));
     match whole.map(str::parse::<Reference>) {
         Some(Ok(reference)) => {
-            let known = refs::get(store, &reference)?;
-            if known.is_some_and(|(known, _)| known == *digest) {
-                refs::set(store, &reference, digest, now)?;
-            } else {
-                index::add(store, digest, None)?;
-                tags.push((reference, digest.clone()));
+            match refs::get(store, &reference)? {
+                // A layout does not say that the tag still names the image.
+                Some((known, resolved_at)) if known == *digest => {
+                    refs::set(store, &reference, digest, resolved_at)?;
+                }
+                _ => {
+                    index::add(store, digest, None)?;
+                    tags.push((reference, digest.clone()));
+                }
             }
             Ok(true)
         }

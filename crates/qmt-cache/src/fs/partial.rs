@@ -20,6 +20,8 @@ pub struct PartialBlob {
     digest: Digest,
     /// The hash over the bytes that existed when it was opened.
     resume_from: Digester,
+    /// Whether these bytes are the whole blob.
+    is_complete: bool,
     content: Content,
     done: Arc<Mutex<Vec<FinishedBlob>>>,
 }
@@ -52,7 +54,9 @@ impl PartialBlob {
         digest: &Digest,
         done: &Arc<Mutex<Vec<FinishedBlob>>>,
     ) -> Result<Self, CacheError> {
-        let (content, resume_from) = if let Some((file, hashed)) = open_stored(store, digest)? {
+        let (content, resume_from) = if let Some(finished) = reopen(store, digest, done)? {
+            finished
+        } else if let Some((file, hashed)) = open_stored(store, digest)? {
             (Content::Stored(file), hashed)
         } else if let Some((out, hashed)) = open_resumable(store, digest)? {
             let place = Place::Resumable;
@@ -64,6 +68,7 @@ impl PartialBlob {
             (Content::Growing { out, place }, nothing)
         };
         Ok(Self {
+            is_complete: resume_from.clone().finish() == *digest,
             digest: digest.clone(),
             resume_from,
             content,
@@ -79,7 +84,7 @@ impl PartialBlob {
 
     /// Reports whether the whole blob is in the cache already, so that nothing need be fetched.
     pub fn is_complete(&self) -> bool {
-        matches!(self.content, Content::Stored(_))
+        self.is_complete
     }
 
     /// Reads the bytes that existed when the blob was opened (as many as [`PartialBlob::digester`]
@@ -88,12 +93,8 @@ impl PartialBlob {
     /// # Errors
     /// Those of the operating system.
     pub fn existing(&self) -> io::Result<impl Read + Send + use<>> {
-        let file = match &self.content {
-            Content::Growing { out, .. } => &out.file,
-            Content::Stored(file) => file,
-        };
         Ok(Existing {
-            file: file.try_clone()?,
+            file: self.content.file().try_clone()?,
             offset: 0,
             left: self.resume_from.count(),
         })
@@ -105,6 +106,7 @@ impl PartialBlob {
     /// Those of the operating system.
     pub fn restart(&mut self) -> io::Result<()> {
         self.resume_from = Digester::new(self.digest.algorithm());
+        self.is_complete = false;
         match &mut self.content {
             Content::Growing { out, .. } => out.restart(),
             Content::Stored(_) => Err(refused()),
@@ -154,8 +156,8 @@ impl PartialBlob {
 impl Write for PartialBlob {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.content {
-            Content::Growing { out, .. } => out.write(bytes),
-            Content::Stored(_) => Err(refused()),
+            Content::Growing { out, .. } if !self.is_complete => out.write(bytes),
+            Content::Growing { .. } | Content::Stored(_) => Err(refused()),
         }
     }
 
@@ -194,6 +196,34 @@ impl Read for Existing {
         self.left = self.left.saturating_sub(count as u64);
         Ok(count)
     }
+}
+
+impl Content {
+    fn file(&self) -> &File {
+        match self {
+            Self::Growing { out, .. } => &out.file,
+            Self::Stored(file) => file,
+        }
+    }
+}
+
+/// The blob that the same staging area has finished before, if its bytes are intact: a layer that is
+/// read twice is fetched once. It must be finished again.
+fn reopen(
+    store: &Store,
+    digest: &Digest,
+    done: &Mutex<Vec<FinishedBlob>>,
+) -> Result<Option<(Content, Digester)>, CacheError> {
+    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(index) = done.iter().position(|blob| blob.digest == *digest) else {
+        return Ok(None);
+    };
+    let content = done.remove(index).content;
+    drop(done);
+    let path = store.paths.blob(digest);
+    let hashed = sys::hash(content.file(), digest.algorithm(), &path)?;
+    let is_intact = hashed.clone().finish() == *digest;
+    Ok(is_intact.then_some((content, hashed)))
 }
 
 /// The blob that the cache has already, if its bytes are intact.

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use qmt_oci_ref::{Descriptor, Digest, Reference, manifest};
 use qmt_storage::{LayoutError, LayoutExport, LayoutIndex};
@@ -41,9 +40,20 @@ pub struct TransferReport {
     pub tags: Vec<(Reference, Digest)>,
 }
 
-/// Merges the signature material of an image that the cache has (if any) and that of a layout. Returns
-/// what is stored, or `None` if nothing changes.
-pub type MergeEvidence = dyn Fn(&Digest, Option<&[u8]>, &[u8]) -> Option<Vec<u8>> + Send + Sync;
+/// Merges the signature material of an image that the cache has (if any) and that of a layout.
+pub type MergeEvidence = dyn Fn(&Digest, Option<&[u8]>, &[u8]) -> MergedEvidence + Send + Sync;
+
+/// The signature material of an image in the cache and in a layout, merged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MergedEvidence {
+    /// What is stored from now on.
+    Changed(Vec<u8>),
+    /// The layout has nothing to add.
+    Unchanged,
+    /// That of the layout can't be read.
+    Unreadable,
+}
 
 impl FsCache {
     /// Writes the images `roots` with everything that they need into the OCI image layout
@@ -79,11 +89,10 @@ impl FsCache {
     pub async fn import(
         &self,
         source: &Path,
-        now: SystemTime,
         merge: Arc<MergeEvidence>,
     ) -> Result<TransferReport, CacheError> {
         let source = source.to_owned();
-        self.blocking(move |store| import::import(store, &source, now, &*merge))
+        self.blocking(move |store| import::import(store, &source, &*merge))
             .await
     }
 }

@@ -97,6 +97,7 @@ fn tar_02_other_hard_links_are_refused() {
     for (name, archive, target) in [
         ("a file of the host", first(), "/etc/passwd"),
         ("a dot-dot", first(), "deps/../deps/plugin.wasm"),
+        ("a folder's name", first(), "deps/plugin.wasm/"),
         ("a backslash", first(), "deps\\plugin.wasm"),
         ("nothing", first(), "deps/missing.wasm"),
         ("an empty name", first(), ""),

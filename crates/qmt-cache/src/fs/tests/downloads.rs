@@ -54,6 +54,30 @@ async fn a_layer_of_two_manifests_is_downloaded_once() {
     assert_eq!((report.good, report.damaged.len()), (4, 0));
 }
 
+/// A layer whose plugin is a hard link is read twice.
+#[tokio::test]
+async fn a_layer_that_is_opened_again_is_complete_and_counts_once() {
+    let bed = Bed::new();
+    let key = manifest("a");
+    let layer = Digest::sha256(CONTENT);
+    let size = CONTENT.len() as u64;
+    let staging = bed.fill(&key).await;
+    let mut partial = staging.partial(&layer).unwrap();
+    partial.write_all(CONTENT).unwrap();
+    partial.finish(size).unwrap();
+    for _ in 0..2 {
+        let mut again = staging.partial(&layer).unwrap();
+        assert!(again.is_complete());
+        assert_eq!(read_all(again.existing().unwrap()), CONTENT);
+        assert!(again.write_all(b"more").is_err());
+        again.finish(size).unwrap();
+    }
+    let artifact = staging.commit(record(&key, CONTENT)).unwrap();
+    assert_eq!(artifact.record().layers(), std::slice::from_ref(&layer));
+    assert_eq!(artifact.read_proven().unwrap().bytes(), CONTENT);
+    assert!(bed.names("partial").is_empty() && bed.names("tmp").is_empty());
+}
+
 #[tokio::test]
 async fn a_download_goes_on_where_it_broke_off() {
     let bed = Bed::new();

@@ -8,7 +8,7 @@ use qmt_oci_ref::manifest as oci;
 use qmt_storage::LayoutError;
 
 use super::*;
-use crate::fs::transfer::TransferReport;
+use crate::fs::transfer::{MergedEvidence, TransferReport};
 
 const NAME: &str = "ghcr.io/acme/echo:1";
 
@@ -69,7 +69,10 @@ async fn filled() -> (Bed, Digest) {
 }
 
 pub(super) async fn import(bed: &Bed, source: &Path) -> Result<TransferReport, CacheError> {
-    import_with(bed, source, |_, _, offered| Some(offered.to_vec())).await
+    import_with(bed, source, |_, _, offered| {
+        MergedEvidence::Changed(offered.to_vec())
+    })
+    .await
 }
 
 /// Returns how many images were left out of an import that added nothing.
@@ -95,13 +98,15 @@ async fn an_import_replaces_nothing_by_itself() {
         .put_evidence(&root, b"[\"stored\"]")
         .await
         .unwrap();
-    let report = import_with(&bed, &layout, |_, _, _| None).await.unwrap();
+    let report = import_with(&bed, &layout, |_, _, _| MergedEvidence::Unchanged)
+        .await
+        .unwrap();
     assert_eq!(report.tags, [(reference.clone(), root.clone())]);
     assert_eq!(bed.cache.ref_(&reference).await.unwrap().unwrap().0, other);
     let evidence = async || bed.cache.evidence(&root).await.unwrap().unwrap();
     assert_eq!(evidence().await, "[\"stored\"]");
     let both = |_: &Digest, stored: Option<&[u8]>, offered: &[u8]| {
-        Some([b"[", stored.unwrap(), b",", offered, b"]"].concat())
+        MergedEvidence::Changed([b"[", stored.unwrap(), b",", offered, b"]"].concat())
     };
     import_with(&bed, &layout, both).await.unwrap();
     assert_eq!(evidence().await, r#"[["stored"],[{"signed":true}]]"#);
@@ -110,10 +115,9 @@ async fn an_import_replaces_nothing_by_itself() {
 async fn import_with(
     bed: &Bed,
     source: &Path,
-    merge: impl Fn(&Digest, Option<&[u8]>, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static,
+    merge: impl Fn(&Digest, Option<&[u8]>, &[u8]) -> MergedEvidence + Send + Sync + 'static,
 ) -> Result<TransferReport, CacheError> {
-    let now = SystemTime::now();
-    bed.cache.import(source, now, Arc::new(merge)).await
+    bed.cache.import(source, Arc::new(merge)).await
 }
 
 fn rule_of(result: Result<TransferReport, CacheError>) -> &'static str {
