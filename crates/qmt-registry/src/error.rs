@@ -31,7 +31,7 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a registry could not give what a pin promised, or would not take what was pushed.
 ///
-/// It is wrapped in a [`RegistryError`], which the methods of this crate return and has a kind.
+/// It is wrapped in a [`RegistryError`], which has a kind and is what the methods of this crate return.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -258,7 +258,7 @@ pub enum ClientError {
         source: BoxError,
     },
     /// The proxy can't be reached, or does not connect to the server.
-    #[error("the proxy `{proxy}` does not lead to `{url}`: {reason}")]
+    #[error("the proxy `{proxy}` can't be used to reach `{url}`: {reason}")]
     ProxyFailed {
         /// The proxy.
         proxy: RedactedUrl,

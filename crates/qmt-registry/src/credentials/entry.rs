@@ -23,20 +23,28 @@ type Reason = &'static str;
 /// Decodes an entry; `None` where it has no credential. Docker writes `{}` where a helper has it.
 pub(super) fn decode(entry: &Value) -> Result<Option<Credential>, Reason> {
     let entry = entry.as_object().ok_or("it is not a JSON object")?;
-    if let Some(token) = text(entry, "identitytoken", "its `identitytoken` is not a text")? {
+    if let Some(token) = text(
+        entry,
+        "identitytoken",
+        "its `identitytoken` is not a string",
+    )? {
         let token = token.trim_matches(is_filler);
         return Ok(Some(Credential::IdentityToken(token.into())));
     }
-    if let Some(token) = text(entry, "registrytoken", "its `registrytoken` is not a text")? {
+    if let Some(token) = text(
+        entry,
+        "registrytoken",
+        "its `registrytoken` is not a string",
+    )? {
         let token = token.trim_matches(is_filler);
         return Ok(Some(Credential::Bearer(token.into())));
     }
-    let auth = text(entry, "auth", "its `auth` is not a text")?;
+    let auth = text(entry, "auth", "its `auth` is not a string")?;
     if let Some(auth) = auth.filter(|auth| !auth.trim_matches(is_filler).is_empty()) {
         return pair(auth).map(Some);
     }
-    let username = text(entry, "username", "its `username` is not a text")?;
-    let password = text(entry, "password", "its `password` is not a text")?;
+    let username = text(entry, "username", "its `username` is not a string")?;
+    let password = text(entry, "password", "its `password` is not a string")?;
     match (username, password) {
         (Some(username), Some(password)) => Ok(Some(Credential::basic(username, password))),
         (None, None) => Ok(None),

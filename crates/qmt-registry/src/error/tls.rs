@@ -110,7 +110,7 @@ impl TlsError {
                 ..
             } => format!(
                 "if it is your company's authority or the server's own certificate, name its PEM file \
-                 by `ca_file` in `[registries.\"{host}\"]`, or add it to the system's certificates"
+                 with `ca_file` in `[registries.\"{host}\"]`, or add it to the system's certificates"
             ),
             Self::Certificate { .. } => {
                 "certificates are checked for the name by which the registry \
@@ -124,7 +124,7 @@ impl TlsError {
                         file.display()
                     ),
                     None => format!(
-                        "name the PEM file of the server's own certificate by `ca_file` in \
+                        "name the PEM file of the server's own certificate with `ca_file` in \
                          `[registries.\"{host}\"]`"
                     ),
                 };
@@ -144,7 +144,7 @@ impl TlsError {
                     |(name, _)| format!("correct or unset `{name}`"),
                 );
                 format!(
-                    "{first}, or name the authority's certificate by `ca_file` in \
+                    "{first}, or name the authority's certificate with `ca_file` in \
                      `[registries.\"{host}\"]`"
                 )
             }

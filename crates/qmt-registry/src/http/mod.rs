@@ -1,4 +1,4 @@
-//! Registries over HTTP, on three floors.
+//! Registries over HTTP, in three layers.
 //!
 //! - [`transport`]: one request on the wire; knows nothing of the other two.
 //! - [`auth`]: challenges, token servers, tokens; knows the transport.

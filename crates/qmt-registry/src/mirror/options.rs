@@ -38,7 +38,7 @@ impl MirrorOptions {
         self
     }
 
-    /// Trusts the mirror's tags and referrers, not only its content.
+    /// Also resolves tags at this mirror, and requests referrers from it first. Callers still verify both.
     #[must_use]
     pub fn authoritative(mut self, authoritative: bool) -> Self {
         self.authoritative = authoritative;

@@ -100,7 +100,7 @@ async fn auth_16_a_file_that_cannot_be_used_is_an_error() {
         (r#"{"credsStore":false}"#, "it is not the name of a helper"),
         (
             r#"{"auths":{"ghcr.io":{"auth":7}}}"#,
-            "its `auth` is not a text",
+            "its `auth` is not a string",
         ),
     ] {
         let home = Home::with_docker(malformed);

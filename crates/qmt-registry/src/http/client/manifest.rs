@@ -67,6 +67,7 @@ impl Operation<'_> {
             let declared = content_type(answer.headers());
             let hints = digest_hints(answer.headers());
             let url = RedactedUrl::from(&answer.url);
+            let from = (!answer.is_same_origin).then(|| self.endpoint.host.clone());
             let body = answer.body(limits);
             let content = match body.whole(limit, "the manifest (bytes)").await {
                 Ok(content) => content,
@@ -77,11 +78,7 @@ impl Operation<'_> {
             };
             if is_web_page(&content) {
                 let what = "the manifest";
-                return Err(ClientError::WebPage {
-                    url,
-                    what,
-                    from: None,
-                });
+                return Err(ClientError::WebPage { url, what, from });
             }
             if let Some(expected) = named {
                 check_digest(expected, &Digest::of(expected.algorithm(), &content))?;

@@ -183,6 +183,7 @@ impl Operation<'_> {
                 return Ok(false);
             }
             let (is_page, url) = (is_html(answer.headers()), answer.url.clone());
+            let from = (!answer.is_same_origin).then(|| self.endpoint.host.clone());
             let next = next_page(&answer.url, answer.headers(), &self.endpoint.base);
             let (body, limit) = (answer.body(limits), limits.referrers_page.min(bytes_left));
             let content = match body
@@ -199,11 +200,7 @@ impl Operation<'_> {
             bytes_left = bytes_left.saturating_sub(content.len() as u64);
             if is_page || is_web_page(&content) {
                 let (url, what) = (RedactedUrl::from(&url), "the list of referrers");
-                return Err(ClientError::WebPage {
-                    url,
-                    what,
-                    from: None,
-                });
+                return Err(ClientError::WebPage { url, what, from });
             }
             let added = match (declared, media_type) {
                 (Declared::Other, Some(declared)) if is_first => {

@@ -28,7 +28,7 @@ impl Secrets {
     /// The text of an error body, escaped and cut. Empty if the body has no text.
     pub(crate) fn message(&self, body: &ErrorBody) -> String {
         // Before it is cut, or a part of a value would be left.
-        let message = self.cut_out(message(body));
+        let message = self.cut_out(message(body, |title| self.cut_out(title)));
         let message: String = message.trim().chars().take(MESSAGE_MAX).collect();
         if self.are_in(&message) {
             return "(its message repeats the credential and is not shown)".to_owned();
@@ -45,7 +45,7 @@ pub(crate) fn is_registry_error(body: &[u8]) -> bool {
 
 /// Reads the specification's JSON, a token server's JSON, the XML of an object store, the title of an
 /// HTML page, or plain text.
-fn message(body: &ErrorBody) -> String {
+fn message(body: &ErrorBody, cut_out: impl Fn(String) -> String) -> String {
     let bytes = without_byte_order_mark(&body.bytes);
     if let Ok(value) = serde_json::from_slice(bytes) {
         return of_json(&value);
@@ -53,10 +53,11 @@ fn message(body: &ErrorBody) -> String {
     let text = String::from_utf8_lossy(bytes);
     let is_markup = text.trim_start().starts_with('<');
     if is_web_page(bytes) || (body.is_html && is_markup) {
-        title(&text).map_or_else(
-            || "an HTML page".to_owned(),
-            |title| format!("an HTML page, `{title}`"),
-        )
+        let Some(title) = title(&text) else {
+            return "an HTML page".to_owned();
+        };
+        let title: String = cut_out(title).chars().take(TITLE_MAX).collect();
+        format!("an HTML page, `{title}`")
     } else if is_markup {
         joined(["Code", "Message"].map(|name| element(&text, name)), ": ")
     } else {
@@ -72,8 +73,7 @@ fn title(page: &str) -> Option<String> {
     let start = start + lower.get(start..)?.find('>')? + 1;
     let end = start + lower.get(start..)?.find("</title")?;
     let words: Vec<&str> = page.get(start..end)?.split_whitespace().collect();
-    let title: String = words.join(" ").chars().take(TITLE_MAX).collect();
-    Some(title).filter(|title| !title.is_empty())
+    Some(words.join(" ")).filter(|title| !title.is_empty())
 }
 
 /// The words in a JSON answer; the whole of it where it has none of the usual keys.

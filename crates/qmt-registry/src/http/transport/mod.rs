@@ -1,6 +1,6 @@
 //! Requests on the wire: connections, bodies, redirects, name resolution, TLS, proxies.
 //!
-//! Boundary: a credential is a header value here, and content is bytes. The floors above
+//! Boundary: a credential is a header value here, and content is bytes. The layers above
 //! ([`auth`](super::auth) and [`client`](super::client)) give both their meaning.
 
 mod body;

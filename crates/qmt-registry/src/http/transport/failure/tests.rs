@@ -27,7 +27,7 @@ fn refused(cause: CertificateError, ca_file: Option<&str>) -> (TlsError, String)
 fn a_certificate_marked_as_an_authority_is_explained() {
     for (ca_file, words) in [
         (Some("ca.pem"), "to `ca.pem`, which `ca_file` names"),
-        (None, "by `ca_file` in `[registries.\"r.example\"]`"),
+        (None, "with `ca_file` in `[registries.\"r.example\"]`"),
     ] {
         let marked = || CertificateError::Other(OtherError(Arc::new(MarkedAsAuthority)));
         let (error, hint) = refused(marked(), ca_file);

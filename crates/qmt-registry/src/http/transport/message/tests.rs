@@ -56,6 +56,22 @@ fn the_message_of_a_server_is_found() {
     assert_eq!(Secrets::default().message(&body), "\u{fffd}\u{fffd}");
 }
 
+/// CFG-01: a title is cut where no part of a secret is left.
+#[test]
+fn a_value_of_a_signed_url_is_cut_out_of_a_whole_title() {
+    let signature = "0123456789abcdef".repeat(4);
+    let url = format!("https://store.example/x?X-Amz-Signature={signature}");
+    let mut secrets = Secrets::default();
+    secrets.add_query(&url.parse().unwrap());
+    for length in [60, 90, 119] {
+        let page = format!("<html><title>{} {signature}</title>", "x".repeat(length));
+        let bytes = Bytes::from(page.into_bytes());
+        let is_html = true;
+        let shown = secrets.message(&ErrorBody { bytes, is_html });
+        assert!(shown.contains("xx") && !shown.contains("0123"), "{shown}");
+    }
+}
+
 /// The details of an error count where it has no message.
 #[test]
 fn the_detail_of_an_error_is_shown() {
