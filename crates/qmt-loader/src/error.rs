@@ -115,9 +115,7 @@ pub enum LoadError {
         known: Vec<String>,
     },
     /// The library does not implement `qmt_plugin.h`, so only its symbols are available.
-    #[error(
-        "plugin `{plugin}` has no `qmt_plugin_call`; the host can use its symbols, `call` cannot"
-    )]
+    #[error("plugin `{plugin}` has no `qmt_plugin_call`: the host can only use its symbols")]
     NotCallable {
         /// The plugin's name.
         plugin: String,
@@ -284,7 +282,9 @@ pub enum LoadError {
         source: BoxError,
     },
     /// The process has opened as many plugin libraries as it may; they are never unloaded.
-    #[error("plugin `{plugin}` would be native library number {}; restart the host to drop old ones", .limit + 1)]
+    #[error(
+        "plugin `{plugin}` can't be opened: this process has {limit} libraries open for good; restart the host"
+    )]
     TooManyLibraries {
         /// The plugin's name.
         plugin: String,

@@ -3,7 +3,7 @@
 //! It has Extism's own limits and not those of [`crate::wasm::WasmLoader`]: the time of a call does
 //! not include start functions, memory is not limited while a module starts, tables are not limited
 //! at all, and Extism 1.30 brings a version of wasmtime that gets no more fixes. Load trusted
-//! plugins with it. What it cannot hold a plugin to, it refuses to grant.
+//! plugins with it. It refuses grants that it cannot enforce.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -2,7 +2,7 @@
 //!
 //! Turns verified bytes into a plugin that can be called.
 //!
-//! reference → resolve → verify → fetch → extract → cache → **load**.
+//! reference → resolve → verify → select → fetch → extract → cache → **load**.
 //! The only crate that runs plugin code, and the only one that names wasmtime, Extism and
 //! libloading. It verifies no signature and reads no registry: its caller does, and passes the bytes
 //! that were hashed.

@@ -116,7 +116,7 @@ pub struct Limits {
     pub http_body_max: u64,
     /// The bytes of a native library. Default: 512 MiB.
     pub library_max: u64,
-    /// The bytes of one log line; of a longer one its length is logged. Default: 16 KiB.
+    /// The bytes of one log line; of a longer line, only the length is logged. Default: 16 KiB.
     pub log_line_max: u64,
     /// The lines that one instance may log in a second; more are dropped and counted. Default:
     /// 1,000.

@@ -9,8 +9,8 @@
  * Memory: the plugin allocates its outputs and frees them in qmt_plugin_free. Arguments of the host
  * are valid until the function returns. Texts are UTF-8, with a length and without a final zero.
  *
- * Link with `-fPIC -Wl,-z,noexecstack`, without RPATH or RUNPATH. Needed libraries other than
- * those of the C and C++ runtimes are refused unless the host allows them.
+ * Link with `-fPIC -Wl,-z,noexecstack`, without RPATH or RUNPATH. Libraries other than
+ * the C, C++ and OpenMP runtimes are refused unless the host or its operator allows them.
  */
 #ifndef QMT_PLUGIN_H
 #define QMT_PLUGIN_H

@@ -84,9 +84,9 @@ impl LoadError {
             Self::TimedOut { .. } => {
                 Some("if the call may take longer, raise `timeout` of the plugin's limits")
             }
-            Self::OutOfFuel { .. } => Some(
-                "if the call may compute more, raise `fuel` of the plugin's limits, or remove it",
-            ),
+            Self::OutOfFuel { .. } => {
+                Some("if the call may compute more, raise or remove `fuel` in the plugin's limits")
+            }
             Self::Engine { .. } => Some(
                 "it needs threads and address space: see the limits of this process (`ulimit -u`, \
                  `ulimit -v`) and the number of processes that its container may have",

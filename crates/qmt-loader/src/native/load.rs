@@ -61,7 +61,7 @@ impl NativeLoader {
         }
     }
 
-    /// Lets all plugins need `library`, by its exact name (`libssl.so.3`), beyond the libraries of
+    /// Allows all plugins to link with `library`, by its exact name (`libssl.so.3`), beyond the libraries of
     /// the C, C++ and OpenMP runtimes, and those that [`Allow::libraries`](crate::Allow::libraries)
     /// names for one plugin. The system's dynamic loader finds it by its own rules.
     #[must_use]

@@ -37,7 +37,7 @@ pub(super) enum Fault {
     },
     #[error("the host function `{name}` panicked")]
     HostPanicked { name: String },
-    #[error("the host function `{name}` returned other values than it declares")]
+    #[error("the host function `{name}` returned values that do not match its declared results")]
     HostResults { name: String },
     #[error(
         "the host offers `{name}` as a function of the type {offered}, which is not the import's"
@@ -45,7 +45,7 @@ pub(super) enum Fault {
     HostSignature { name: String, offered: String },
     #[error("`{export}`, which is called at the start, failed: {message}")]
     AtStart { export: String, message: String },
-    #[error("{what} is missing, which is a bug of the host")]
+    #[error("{what} is missing, which is a bug in the host")]
     Missing { what: &'static str },
 }
 

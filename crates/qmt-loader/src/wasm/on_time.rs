@@ -112,7 +112,7 @@ pub(super) fn block_on<T>(
     let _alarm = runtime.alarms.set(stop.deadline, &stop.waker);
     pollster::block_on(poll_fn(|context| {
         // Code that continues takes no notice of an epoch that was advanced before.
-        if stop.is_due() {
+        if stop.is_cancelled() || (stop.yielded.load(Ordering::Relaxed) && stop.is_due()) {
             return Poll::Ready(Ended::TimedOut);
         }
         let _io = needs.io.then(io::enter);

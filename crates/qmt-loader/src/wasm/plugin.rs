@@ -123,15 +123,17 @@ impl Instances {
 
     /// Waits for one of the instances that may run at the same time.
     pub(super) async fn permit(&self, stop: &Stop) -> Result<OwnedSemaphorePermit, LoadError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        match permit {
-            Ok(permit) if !stop.is_due() => {
-                stop.started.store(true, Ordering::Relaxed);
-                Ok(permit)
-            }
-            // The semaphore is never closed.
-            _ => Err(self.busy()),
-        }
+        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) if !stop.is_cancelled() => permit,
+            Ok(_) => return Err(self.busy()),
+            Err(_) => match Arc::clone(&self.permits).acquire_owned().await {
+                Ok(permit) if !stop.is_due() => permit,
+                // The semaphore is never closed.
+                _ => return Err(self.busy()),
+            },
+        };
+        stop.started.store(true, Ordering::Relaxed);
+        Ok(permit)
     }
 
     fn result<T>(

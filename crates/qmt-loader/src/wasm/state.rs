@@ -191,7 +191,12 @@ impl Stop {
 
     /// Reports whether the call must end now.
     pub(super) fn is_due(&self) -> bool {
-        self.cancelled.load(Ordering::SeqCst) || Instant::now() >= self.deadline
+        self.is_cancelled() || Instant::now() >= self.deadline
+    }
+
+    /// Reports whether the caller gave up. Unlike the deadline, that takes no look at the clock.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
     }
 
     pub(super) fn cancel(&self) {
@@ -204,7 +209,7 @@ impl Stop {
     pub(super) async fn cancelled(&self) {
         let ended = self.ended.notified();
         // What is notified from here on is not missed.
-        if !self.cancelled.load(Ordering::SeqCst) {
+        if !self.is_cancelled() {
             ended.await;
         }
     }

@@ -175,7 +175,7 @@ impl<'a> Image<'a> {
         for segment in segments {
             let (offset, file_size) = segment.file_range(endian);
             if offset.checked_add(file_size).is_none_or(|end| end > size) {
-                return Err(malformed("a segment ends behind the end of the file"));
+                return Err(malformed("a segment ends past the end of the file"));
             }
             if segment.p_type(endian) != elf::PT_LOAD {
                 continue;
@@ -188,7 +188,7 @@ impl<'a> Image<'a> {
             let memory_size: u64 = segment.p_memsz(endian).into();
             let end = address
                 .checked_add(memory_size)
-                .ok_or(malformed("a segment ends behind the end of memory"))?;
+                .ok_or(malformed("a segment ends past the end of memory"))?;
             if memory_size < file_size {
                 return Err(malformed("a segment is larger in the file than in memory"));
             }

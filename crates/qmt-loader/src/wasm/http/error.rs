@@ -27,7 +27,7 @@ pub(in crate::wasm) enum HttpError {
     HeaderName,
     #[error("header `{name}` cannot be set by a plugin")]
     ReservedHeader { name: String },
-    #[error("header `{name}` has no valid value")]
+    #[error("the value of header `{name}` is not valid")]
     HeaderValue { name: String },
     #[error("the HTTP request has more than {limit} headers")]
     TooManyHeaders { limit: usize },
@@ -49,11 +49,13 @@ pub(in crate::wasm) enum HttpError {
     BodyTooLarge { limit: u64 },
     #[error("the name of the host cannot be resolved")]
     Unresolved(#[source] BoxError),
-    #[error("the name of the host has no public address, and private ones are granted as literals")]
+    #[error(
+        "the host name has no public address; a private address must be granted literally, such as `10.0.0.1`"
+    )]
     NoPublicAddress,
     #[error("the connection to the host failed")]
     Connection(#[source] BoxError),
-    #[error("TLS with the host failed")]
+    #[error("the TLS connection to the host failed")]
     Tls(#[source] BoxError),
     #[error("the response breaks a rule of HTTP")]
     Protocol(#[source] BoxError),

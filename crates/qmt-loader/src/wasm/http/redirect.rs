@@ -13,8 +13,8 @@ use super::host::Origin;
 /// The headers of a request.
 pub(super) const HEADER_COUNT_MAX: usize = 100;
 
-/// Headers that belong to the connection, which is ours, not to the request.
-const HEADERS_OF_OURS: [&str; 11] = [
+/// Headers that belong to the connection, which the host controls, not to the request.
+const CONNECTION_HEADERS: [&str; 11] = [
     "connection",
     "content-length",
     "expect",
@@ -149,7 +149,7 @@ fn method(name: &str) -> Result<Method, HttpError> {
 
 fn header(name: &str, value: &Value) -> Result<(HeaderName, HeaderValue), HttpError> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HttpError::HeaderName)?;
-    if HEADERS_OF_OURS.contains(&name.as_str()) {
+    if CONNECTION_HEADERS.contains(&name.as_str()) {
         return Err(HttpError::ReservedHeader {
             name: name.to_string(),
         });

@@ -194,7 +194,7 @@ fn requests_are_checked_before_they_are_sent() {
         ),
         (
             r#"{"url":"http://127.0.0.1:1/","headers":{"x":"a\r\nb"}}"#,
-            "no valid value",
+            "the value of header `x` is not valid",
         ),
         (
             r#"{"url":"http://127.0.0.1:1/","headers":{"a b":"x"}}"#,
