@@ -86,7 +86,12 @@ impl PluginHost {
             }
             PluginSource::File(path) => {
                 let read = local::read(self, target.provider(), &path);
-                let (kind, content) = self.reporter(target).ended(Stage::Fetch, read.await)?;
+                let reporter = self.reporter(target);
+                let read = reporter.ended(Stage::Fetch, read.await)?;
+                if let Some(warning) = read.warning {
+                    reporter.warning(warning);
+                }
+                let (kind, content) = (read.kind, read.content);
                 unsigned(target, self.config().oci.native, kind, path, content)
             }
             PluginSource::Url { url, sha256 } => self.acquire_url(target, &url, &sha256).await,

@@ -158,8 +158,8 @@ impl PluginHostBuilder {
         self
     }
 
-    /// Sets the limits of plugins whose provider sets none: the `limits` of [`Self::defaults`], of
-    /// which the later call counts.
+    /// Sets the limits of plugins whose provider sets none: the `limits` of [`Self::defaults`].
+    /// If both are called, the later call counts.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.defaults.limits = limits;

@@ -161,13 +161,12 @@ async fn check_file(host: &PluginHost, key: &str, target: &Target, path: &Path) 
     let default = host.config().oci.native;
     match local::read(host, provider, path).await {
         Err(error) => at_path(text::messages(&error).join(": ")),
-        Ok((kind, content)) => {
-            match check_allowed(provider, default, kind, None, NativeTrust::Unsigned) {
+        Ok(read) => {
+            match check_allowed(provider, default, read.kind, None, NativeTrust::Unsigned) {
                 // It may import functions that only the host program offers.
-                Ok(()) if kind == PluginKind::Wasm => None,
-                Ok(()) => {
-                    check_library(host, target, &content).map(|problem| (key.to_owned(), problem))
-                }
+                Ok(()) if read.kind == PluginKind::Wasm => None,
+                Ok(()) => check_library(host, target, &read.content)
+                    .map(|problem| (key.to_owned(), problem)),
                 Err(error @ Error::WrongKind { .. }) => {
                     Some((format!("{key}.kind"), error.to_string()))
                 }

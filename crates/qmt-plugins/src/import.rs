@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use qmt_cache::Cache as _;
-use qmt_cache::maintenance::{MergeEvidence, TransferReport};
+use qmt_cache::maintenance::{MergeEvidence, MergedEvidence, TransferReport};
 use qmt_oci_ref::{Digest, Reference};
 use qmt_verify::Evidence;
 
@@ -47,6 +47,8 @@ impl PluginHost {
     /// # Errors
     ///
     /// [`Error::Cache`] if the layout can't be read or exceeds a limit. Nothing was imported then.
+    /// [`Error::Trust`] if there is no trust root to verify an image with. The images are in the cache
+    /// then, and no other tag is set.
     pub async fn import(&self, layout: &Path) -> Result<ImportReport, Error> {
         let now = SystemTime::now();
         let merge: Arc<MergeEvidence> = Arc::new(merged);
@@ -54,11 +56,7 @@ impl PluginHost {
             plugin: None,
             source,
         };
-        let mut transfer = self
-            .cache
-            .import(layout, now, merge)
-            .await
-            .map_err(failed)?;
+        let mut transfer = self.cache.import(layout, merge).await.map_err(failed)?;
         let mut kept = Vec::new();
         for (reference, digest) in std::mem::take(&mut transfer.tags) {
             match self.check_move(&reference, &digest).await {
@@ -66,6 +64,8 @@ impl PluginHost {
                     let set = self.cache.set_ref(&reference, &digest, now).await;
                     set.map_err(failed)?;
                 }
+                // It would be the reason for each tag.
+                Err(reason @ Error::Trust(_)) => return Err(reason),
                 Err(reason) => kept.push(KeptTag {
                     reference,
                     digest,
@@ -97,17 +97,22 @@ impl PluginHost {
 }
 
 /// Adds the signatures that a layout offers to those of the cache.
-fn merged(subject: &Digest, stored: Option<&[u8]>, offered: &[u8]) -> Option<Vec<u8>> {
+fn merged(subject: &Digest, stored: Option<&[u8]>, offered: &[u8]) -> MergedEvidence {
     let read = |bytes| {
         let evidence = Evidence::from_json(bytes).ok();
         evidence.filter(|evidence| evidence.subject() == subject)
     };
-    let offered = read(offered).filter(|offered| !offered.is_empty())?;
+    let offered = match read(offered) {
+        None => return MergedEvidence::Unreadable,
+        Some(offered) if offered.is_empty() => return MergedEvidence::Unchanged,
+        Some(offered) => offered,
+    };
     let merged = match stored.and_then(read) {
         Some(stored) => stored.merged_with(offered),
         None => offered,
     };
-    merged.to_json().ok()
+    let merged = merged.to_json();
+    merged.map_or(MergedEvidence::Unchanged, MergedEvidence::Changed)
 }
 
 #[cfg(test)]
@@ -126,12 +131,16 @@ mod tests {
     fn signatures_are_added_and_never_removed() {
         let ((subject, one), (_, two)) = (evidence("one"), evidence("two"));
         let len = |bytes: &[u8]| Evidence::from_json(bytes).unwrap().len();
-        assert_eq!(merged(&subject, None, &one).as_deref(), Some(&*one));
-        let both = merged(&subject, Some(&one), &two).unwrap();
+        let changed = |stored: Option<&[u8]>, offered| match merged(&subject, stored, offered) {
+            MergedEvidence::Changed(merged) => merged,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(changed(None, &one), one);
+        let both = changed(Some(&one), &two);
         assert_eq!(len(&both), 2);
-        assert_eq!(len(&merged(&subject, Some(&both), &one).unwrap()), 2);
+        assert_eq!(len(&changed(Some(&both), &one)), 2);
         // What is damaged in the cache is replaced.
-        assert_eq!(merged(&subject, Some(b"x"), &one).as_deref(), Some(&*one));
+        assert_eq!(changed(Some(b"x"), &one), one);
     }
 
     #[test]
@@ -139,10 +148,14 @@ mod tests {
         let (subject, one) = evidence("one");
         let pin = "a.b/c".parse::<Reference>().unwrap();
         let empty = Evidence::empty(&pin.with_digest(subject.clone()));
-        for offered in [empty.to_json().unwrap(), b"{\"hello\":1}".to_vec()] {
-            assert_eq!(merged(&subject, Some(&one), &offered), None);
-            assert_eq!(merged(&subject, None, &offered), None);
+        for (offered, expected) in [
+            (empty.to_json().unwrap(), MergedEvidence::Unchanged),
+            (b"{\"hello\":1}".to_vec(), MergedEvidence::Unreadable),
+        ] {
+            assert_eq!(merged(&subject, Some(&one), &offered), expected);
+            assert_eq!(merged(&subject, None, &offered), expected);
         }
-        assert_eq!(merged(&Digest::sha256(b"other"), None, &one), None);
+        let other = merged(&Digest::sha256(b"other"), None, &one);
+        assert_eq!(other, MergedEvidence::Unreadable);
     }
 }

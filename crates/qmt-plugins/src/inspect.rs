@@ -37,8 +37,8 @@ pub struct Inspection {
     /// The platform of that manifest, if the image names one.
     #[serde(serialize_with = "platform_json::serialize")]
     pub platform: Option<Platform>,
-    /// The kind of plugin that the image declares, of which the content decides in the end; of a
-    /// file the kind of its content.
+    /// The kind of plugin that the image declares; in the end, the content decides. For a file,
+    /// the kind of its content.
     pub kind_hint: Option<PluginKind>,
     /// How the plugin's file is found in the layers, or the path or URL of the file.
     pub file: String,
@@ -79,10 +79,9 @@ impl PluginHost {
                 self.inspect_image(target).await
             }
             PluginSource::File(path) => {
-                let read = local::read(self, target.provider(), &path).await;
-                let (kind, content) = read?;
+                let read = local::read(self, target.provider(), &path).await?;
                 let file = path.display().to_string();
-                self.inspect_file(target, kind, &content, file)
+                self.inspect_file(target, read.kind, &read.content, file)
             }
             PluginSource::Url { url, sha256 } => {
                 let bytes = self.download(target, &url, &sha256).await?;

@@ -17,12 +17,21 @@ use crate::stage::load::{self, Content};
 /// Largest file that is read, in bytes, unless the limit of libraries is above it.
 const FILE_MAX_BYTES: u64 = 512 << 20;
 
+/// A plugin that was read from a local file.
+pub(crate) struct LocalPlugin {
+    /// By the content.
+    pub(crate) kind: PluginKind,
+    pub(crate) content: Content,
+    /// The warning that other users may change native code.
+    pub(crate) warning: Option<String>,
+}
+
 /// Reads and hashes the file, and identifies its kind by its content.
 pub(crate) async fn read(
     host: &PluginHost,
     provider: &ProviderConfig,
     path: &Path,
-) -> Result<(PluginKind, Content), Error> {
+) -> Result<LocalPlugin, Error> {
     let plugin = &provider.name;
     let limits = load::options(provider, &host.defaults).limits;
     let limit = limits.library_max.max(FILE_MAX_BYTES);
@@ -44,7 +53,8 @@ pub(crate) async fn read(
     }
     let file = qmt_storage::files::open_regular(path).map_err(fail)?;
     let mut file = tokio::fs::File::from_std(file);
-    let length = file.metadata().await.map_err(fail)?.len();
+    let metadata = file.metadata().await.map_err(fail)?;
+    let length = metadata.len();
     if length > limit {
         let problem = format!("has {length} bytes; the limit is {limit}");
         return Err(refuse(problem));
@@ -55,14 +65,26 @@ pub(crate) async fn read(
     let kind = sniff::kind_of(&bytes).map_err(|problem| {
         refuse(saved_image(provider, path).unwrap_or_else(|| problem.to_string()))
     })?;
-    if kind == PluginKind::Native {
-        let metadata = path.metadata().map_err(fail)?;
-        if writers::writers(path, &metadata) == Writers::Everyone {
-            let problem = "is native code that every user can replace; run `chmod o-w` on it";
+    let writers = match kind {
+        PluginKind::Native => writers::writers(path, &metadata),
+        PluginKind::Wasm => Writers::None,
+    };
+    let warning = match writers {
+        Writers::None => None,
+        Writers::Some(reason) => Some(format!(
+            "{} is native code, and other users may change it: {reason}",
+            path.display()
+        )),
+        Writers::Everyone => {
+            let problem = "is native code that every user can change; run `chmod o-w` on it";
             return Err(refuse(problem.to_owned()));
         }
-    }
-    Ok((kind, Content::hash(bytes)))
+    };
+    Ok(LocalPlugin {
+        kind,
+        content: Content::hash(bytes),
+        warning,
+    })
 }
 
 /// Reports that an image was saved at `path`, and how it is used.

@@ -83,6 +83,8 @@ fn is_nothing(allow: &AllowConfig) -> bool {
 #[derive(Clone, Debug)]
 pub(crate) struct Lockfile {
     path: PathBuf,
+    /// The folder of the config.
+    folder: PathBuf,
     /// The file name of the config; `None` for one without a file.
     config: Option<String>,
     entries: Entries,
@@ -95,8 +97,7 @@ type Entries = BTreeMap<(String, Option<String>), LockEntry>;
 impl Lockfile {
     /// Reads the lockfile next to the config at `config`; a missing one is empty.
     pub(crate) fn read(config: &Path) -> Result<Self, LockfileError> {
-        let folder = config.parent().unwrap_or(Path::new(""));
-        Self::read_at(folder.join(NAME), config)
+        Self::read_at(folder_of(config).join(NAME), config)
     }
 
     /// Returns the lockfile next to the config at `config` as if there was none yet.
@@ -114,6 +115,7 @@ impl Lockfile {
         let name = config.file_name();
         Self {
             path,
+            folder: folder_of(config).to_owned(),
             config: name.map(|name| name.to_string_lossy().into_owned()),
             entries: read.entries,
             warning: read.warning,
@@ -141,6 +143,16 @@ impl Lockfile {
         let own = self.entries.get(&(name.to_owned(), self.config.clone()));
         // An entry without a config is of an older version.
         own.or_else(|| self.entries.get(&(name.to_owned(), None)))
+            .or_else(|| self.left_behind(name))
+    }
+
+    /// Returns the entry of `name` in a config that is no longer there: a config that was renamed
+    /// keeps its pinned signers. `None` if there are several.
+    fn left_behind(&self, name: &str) -> Option<&LockEntry> {
+        let is_gone = |config: &String| !self.folder.join(config).exists();
+        let entries = self.entries.values().filter(|entry| entry.name == name);
+        let mut gone = entries.filter(|entry| entry.config.as_ref().is_some_and(is_gone));
+        gone.next().filter(|_| gone.next().is_none())
     }
 
     /// Returns the entry of `name`, if it is for `reference`.
@@ -185,6 +197,7 @@ impl Lockfile {
         entry.config.clone_from(&self.config);
         let key = (entry.name.clone(), self.config.clone());
         let old = self.own(&entry.name);
+        let left_behind = self.left_behind(&entry.name).map(|old| old.config.clone());
         let Read { mut entries, .. } = read_entries(&self.path)?;
         if let Some(theirs) = entries.get(&key)
             && old.is_none()
@@ -198,13 +211,14 @@ impl Lockfile {
                 change,
             });
         }
-        // What an older version wrote about the same plugin is replaced.
-        let unowned = (entry.name.clone(), None);
-        if entries
-            .get(&unowned)
-            .is_some_and(|old| old.reference == entry.reference)
-        {
-            entries.remove(&unowned);
+        // What an older version or a renamed config wrote about the same plugin is replaced.
+        for config in [Some(None), left_behind].into_iter().flatten() {
+            let other = (entry.name.clone(), config);
+            if let Some(old) = entries.get(&other)
+                && old.reference == entry.reference
+            {
+                entries.remove(&other);
+            }
         }
         entries.insert(key, entry);
         write_entries(&self.path, &entries)?;
@@ -234,6 +248,10 @@ impl Lockfile {
         };
         of_this(old) == of_this(new)
     }
+}
+
+fn folder_of(config: &Path) -> &Path {
+    config.parent().unwrap_or(Path::new(""))
 }
 
 fn difference(old: &LockEntry, new: &LockEntry) -> String {

@@ -37,8 +37,8 @@ pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, Erro
         }
     }
     if entries.is_empty() && oci.identity == IdentityRule::Required {
-        let problem = "`identity = \"required\"` requires a signer; name one by `cert_email` or \
-                       `cert_url` with `cert_issuer`, by `public_keys`, or in `[[oci.policy]]`";
+        let problem = "`identity = \"required\"` requires a signer; name one with `cert_email` or \
+                       `cert_url` and `cert_issuer`, with `public_keys`, or in `[[oci.policy]]`";
         return Err(Error::Trust(VerifyError::Policy {
             problem: problem.to_owned(),
         }));
@@ -192,6 +192,12 @@ pub(crate) fn read(folder: &Path, path: &Path) -> Result<(String, Vec<u8>), Erro
             source,
         })
     };
+    let text = path.to_string_lossy();
+    if text.contains("://") || text.starts_with("pkcs11:") {
+        let problem =
+            "keys in a key management service or a variable are not supported; name a file";
+        return Err(fail(problem.to_owned(), None));
+    }
     let mut content = Vec::new();
     qmt_storage::files::open_regular(&whole)
         .and_then(|mut file| file.read_to_end(&mut content))

@@ -76,8 +76,10 @@ pub enum SourceError {
         /// The path.
         path: String,
     },
-    /// An image of Docker Hub, or the file of the same name.
-    #[error("it is a file here; write `./{path}` for the file, or `{image}` for the image")]
+    /// An image of Docker Hub, or the file or layout of the same name.
+    #[error(
+        "a file or layout here has this name; write `./{path}` for it, or `{image}` for the image"
+    )]
     FileOrImage {
         /// The path.
         path: String,

@@ -35,14 +35,14 @@ impl Target {
         }
         // A plain word could be an image of Docker Hub, but is more likely a misspelled name.
         let is_plain = !text.contains(['/', ':', '@', '.']);
-        if is_plain && !Path::new(text).is_file() {
+        if is_plain && !is_file_or_layout(Path::new(text)) {
             return Err(unknown(config, text));
         }
         let source =
             PluginSource::parse_argument(text).map_err(|source| Error::source(text, source))?;
         if let PluginSource::Registry(reference) = &source
             && names_no_registry(text)
-            && Path::new(text).exists()
+            && is_file_or_layout(Path::new(text))
         {
             let (path, image) = (text.to_owned(), reference.repository().to_string());
             return Err(Error::source(
@@ -196,6 +196,11 @@ impl fmt::Debug for Target {
 /// Reports whether an image is named by its repository alone, as only those of Docker Hub can be.
 fn names_no_registry(text: &str) -> bool {
     !text.contains([':', '@']) && !begins_with_host(text)
+}
+
+/// Reports whether the path is that of a file, or of the folder of a layout.
+fn is_file_or_layout(path: &Path) -> bool {
+    path.is_file() || path.join("oci-layout").is_file()
 }
 
 fn unknown(config: &Config, name: &str) -> Error {

@@ -141,7 +141,8 @@ impl Progress {
             .done
             .fetch_add(length, Ordering::Relaxed)
             .saturating_add(length);
-        self.reporter.progress(done, self.total);
+        // A layer whose plugin is a hard link is read twice.
+        self.reporter.progress(done.min(self.total), self.total);
     }
 }
 

@@ -6,7 +6,7 @@ use figment::providers::{Format as _, Toml};
 use figment::value::Value;
 use qmt_storage::{ReplaceOptions, replace};
 
-use super::file::read_text;
+use super::file::{Syntax, read_text};
 use super::{ConfigError, ConfigFile, ProviderConfig};
 
 impl ConfigFile {
@@ -44,8 +44,7 @@ impl ConfigFile {
         let refused = || ConfigError::NotAppendable {
             path: self.path().to_owned(),
         };
-        let extension = self.path().extension().and_then(|it| it.to_str());
-        if !extension.is_some_and(|it| it.eq_ignore_ascii_case("toml")) {
+        if Syntax::of(self.path()) != Some(Syntax::Toml) {
             return Err(refused());
         }
         let (mut text, _) = read_text(self.path())?;

@@ -54,6 +54,7 @@ impl ConfigFile {
 struct Folders {
     /// The file that `QMT_PROVIDER_CONFIG` names.
     file: Option<PathBuf>,
+    /// Where a file is searched for if none is named.
     folders: Vec<PathBuf>,
 }
 
@@ -71,6 +72,10 @@ impl Folders {
             })
         };
         let file = variable(PATH_VARIABLE)?;
+        if file.is_some() {
+            let folders = Vec::new();
+            return Ok(Self { file, folders });
+        }
         let mut folders: Vec<PathBuf> = [variable("QMT_CONFIG_DIR")?, variable("QMT_HOME")?]
             .into_iter()
             .flatten()

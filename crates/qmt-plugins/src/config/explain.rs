@@ -7,6 +7,7 @@ use figment::error::{Actual, Error, Kind};
 use figment::value::Value;
 use serde_json::Value as Json;
 
+use super::file::Syntax;
 use super::spelling::nearest;
 use super::{ConfigError, config_schema};
 
@@ -62,8 +63,7 @@ pub(super) fn explain(path: &Path, root: &Value, error: &Error) -> ConfigError {
             }
         }
         kind => {
-            let extension = path.extension();
-            let is_toml = extension.is_some_and(|it| it.eq_ignore_ascii_case("toml"));
+            let is_toml = Syntax::of(&path) == Some(Syntax::Toml);
             let tables = names.iter().filter(|name| name.parse::<usize>().is_err());
             let tables: Vec<&str> = tables.map(String::as_str).collect();
             problem(kind, is_toml.then(|| tables.join(".")).as_deref())
@@ -153,28 +153,30 @@ fn mistyped(found: &Actual, expected: &str, table: Option<&str>) -> String {
         ("a sequence", Actual::Map) => {
             return match table {
                 Some(table) => format!("it must be a list of tables: write `[[{table}]]`"),
-                None => "it must be a list, and is a table".to_owned(),
+                None => "it must be a list, not a table".to_owned(),
             };
         }
         ("a sequence", _) => "a list",
-        ("u8" | "u16" | "u32" | "u64" | "usize", Actual::Signed(_)) => "a whole number from 0 on",
+        ("u8" | "u16" | "u32" | "u64" | "usize", Actual::Signed(_)) => {
+            "a whole number of at least 0"
+        }
         ("u8" | "u16" | "u32" | "u64" | "usize", _) => "a whole number, without quotes",
         ("a boolean", _) => "`true` or `false`, without quotes",
         ("a map", _) => "a table",
         (name, _) if name.starts_with("struct ") => "a table",
-        (name, _) if name.starts_with("enum ") || name.contains("string") => "a text in quotes",
+        (name, _) if name.starts_with("enum ") || name.contains("string") => "a string in quotes",
         (other, _) => other,
     };
     match found {
         // Figment has a type of its own for dates, which it names a map.
-        Actual::Map if must_be == "a text in quotes" => format!("it must be {must_be}"),
-        found => format!("it must be {must_be}, and is {}", shown(found)),
+        Actual::Map if must_be == "a string in quotes" => format!("it must be {must_be}"),
+        found => format!("it must be {must_be}, not {}", shown(found)),
     }
 }
 
 fn shown(found: &Actual) -> String {
     match found {
-        Actual::Str(text) => format!("the text `{text}`"),
+        Actual::Str(text) => format!("the string `{text}`"),
         Actual::Bool(value) => format!("`{value}`"),
         Actual::Unsigned(value) => format!("the number {value}"),
         Actual::Signed(value) => format!("the number {value}"),

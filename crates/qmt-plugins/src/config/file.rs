@@ -174,19 +174,37 @@ fn too_large(path: &Path, size: u64) -> ConfigError {
     }
 }
 
+/// The syntax of a config file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Syntax {
+    Toml,
+    Json,
+    Yaml,
+}
+
+impl Syntax {
+    /// Returns the syntax that the ending of `path` names.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_str()?;
+        match &*ending.to_ascii_lowercase() {
+            "toml" => Some(Self::Toml),
+            "json" => Some(Self::Json),
+            "yaml" | "yml" => Some(Self::Yaml),
+            _ => None,
+        }
+    }
+}
+
 fn parse(path: &Path, text: &str) -> Result<Value, ConfigError> {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    let parsed = match ending.map(str::to_ascii_lowercase).as_deref() {
-        Some("toml") => Toml::from_str(text).map_err(|error| error.to_string()),
-        Some("json") => Json::from_str::<Unambiguous>(text)
+    let syntax = Syntax::of(path).ok_or_else(|| ConfigError::UnknownFormat {
+        path: path.to_owned(),
+    })?;
+    let parsed = match syntax {
+        Syntax::Toml => Toml::from_str(text).map_err(|error| error.to_string()),
+        Syntax::Json => Json::from_str::<Unambiguous>(text)
             .and_then(|_| Json::from_str(text))
             .map_err(|error| error.to_string()),
-        Some("yaml" | "yml") => yaml(text),
-        _ => {
-            return Err(ConfigError::UnknownFormat {
-                path: path.to_owned(),
-            });
-        }
+        Syntax::Yaml => yaml(text),
     };
     parsed.map_err(|message| ConfigError::Invalid {
         path: path.to_owned(),
@@ -200,7 +218,7 @@ fn yaml(text: &str) -> Result<Value, String> {
     if brackets.saturating_mul(text.len()) > YAML_WORK_MAX {
         return Err(format!(
             "{brackets} lists and tables in brackets are too many for {} bytes of YAML; write one item \
-             a line, or use JSON or TOML",
+             per line, or use JSON or TOML",
             text.len()
         ));
     }

@@ -12,6 +12,7 @@ mod explain;
 mod file;
 #[cfg(feature = "http")]
 mod hosts;
+mod lines;
 mod oci;
 pub(crate) mod path;
 mod provider;
@@ -25,6 +26,7 @@ mod written;
 
 pub use self::error::ConfigError;
 pub use self::file::{CONFIG_MAX_BYTES, ConfigFile};
+pub use self::lines::config_lines;
 pub use self::oci::{
     AttestationConfig, AuthorityConfig, IdentityRule, OciConfig, PolicyConfig, PullPolicy,
     SignedNameRule, TransparencyRule,

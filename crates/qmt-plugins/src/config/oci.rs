@@ -18,8 +18,8 @@ pub struct OciConfig {
     /// Loads plugins without verifying signatures. Native plugins then require `native` or
     /// `allow.native` of their provider.
     pub insecure_skip_signature: bool,
-    /// Where native code may run, for providers without a key `native`. It requires an accepted
-    /// signature, as without this key. Default: in this process.
+    /// Where native code may run, for providers without a key `native`. An accepted
+    /// signature is still required. Default: in this process.
     pub native: Option<NativeRule>,
     /// Refuses to load isolated plugins where the kernel lacks a part of the confinement, instead of
     /// warning. Default: false.
@@ -70,7 +70,7 @@ pub struct OciConfig {
     pub refresh_after: Option<Span>,
     /// The folder of the cache.
     pub cache_dir: Option<PathBuf>,
-    /// The size above which old cache entries are evicted.
+    /// The size to which `cache prune` reduces the cache.
     pub cache_max_size: Option<ByteSize>,
     /// The maximum size of an artifact, packed and unpacked.
     pub max_artifact_size: Option<ByteSize>,

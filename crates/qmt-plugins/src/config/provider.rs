@@ -23,7 +23,7 @@ pub struct ProviderConfig {
     #[serde(deserialize_with = "kind")]
     #[schemars(schema_with = "kind_schema")]
     pub kind: Option<PluginKind>,
-    /// Where native code may run. It wins over `allow.native` and the default in `[oci]`.
+    /// Where native code may run. It takes precedence over `allow.native` and the default in `[oci]`.
     pub native: Option<NativeRule>,
     /// The file to extract from the image, instead of `plugin.wasm` or the only shared library.
     pub file: Option<String>,

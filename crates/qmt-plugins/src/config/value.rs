@@ -102,7 +102,7 @@ impl JsonSchema for ByteSize {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A number of bytes, or a text with a unit such as \"512MiB\".",
+            "description": "A number of bytes, or a string with a unit such as \"512MiB\".",
             "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string" }],
         })
     }

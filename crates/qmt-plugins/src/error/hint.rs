@@ -83,7 +83,7 @@ impl Error {
             } => Some("`max_artifact_size` in `[oci]` sets this limit".to_owned()),
             Self::Offline { rule, .. } => Some(format!(
                 "run `qmt-plugins pull` once without {rule} where the registry can be reached, or \
-                 `qmt-plugins cache import` what another machine exported"
+                 run `qmt-plugins cache import` with a file that another machine exported"
             )),
             _ => None,
         }

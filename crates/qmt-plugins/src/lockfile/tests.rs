@@ -24,7 +24,9 @@ pub(super) fn entry(name: &str, content: &str) -> LockEntry {
 }
 
 fn read(folder: &tempfile::TempDir, config: &str) -> Result<Lockfile, LockfileError> {
-    Lockfile::read(&folder.path().join(config))
+    let config = folder.path().join(config);
+    std::fs::write(&config, "").unwrap();
+    Lockfile::read(&config)
 }
 
 #[cfg(unix)]
@@ -232,6 +234,38 @@ fn entries_without_a_config_are_those_of_every_config() {
         .map(|entry| entry.config.as_deref())
         .collect();
     assert_eq!(owners, [Some("other.toml")]);
+}
+
+/// A config that is renamed keeps what its plugins were locked to, and one that is copied
+/// has entries of its own.
+#[test]
+fn a_renamed_config_keeps_its_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut old = read(&folder, "plugins.toml").unwrap();
+    old.record(entry("a", "1")).unwrap();
+    old.record(entry("b", "1")).unwrap();
+    assert!(read(&folder, "copy.toml").unwrap().own("a").is_none());
+    std::fs::remove_file(folder.path().join("plugins.toml")).unwrap();
+    let mut new = read(&folder, "providers.toml").unwrap();
+    assert!(!new.has_change(&entry("a", "1"), LockMode::Locked).unwrap());
+    let other = new.has_change(&entry("a", "2"), LockMode::Locked);
+    assert!(other.unwrap_err().to_string().contains("digest"));
+    new.record(entry("a", "2")).unwrap();
+    let owners = new.entries().map(|entry| (&*entry.name, &entry.config));
+    let owners: Vec<_> = owners.map(|(name, it)| (name, it.as_deref())).collect();
+    assert_eq!(
+        owners,
+        [("a", Some("providers.toml")), ("b", Some("plugins.toml"))]
+    );
+    // Of two that are gone, neither is chosen.
+    let other = LockEntry {
+        reference: "oci://ghcr.io/acme/other:1".to_owned(),
+        ..entry("b", "3")
+    };
+    let mut third = read(&folder, "third.toml").unwrap();
+    third.record(other).unwrap();
+    std::fs::remove_file(folder.path().join("third.toml")).unwrap();
+    assert!(read(&folder, "providers.toml").unwrap().own("b").is_none());
 }
 
 /// CFG-04: as for the config.

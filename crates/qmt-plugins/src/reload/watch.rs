@@ -21,13 +21,12 @@ const TAG_MARGIN: Duration = Duration::from_millis(50);
 impl PluginHost {
     /// Reloads the plugin called `name` whenever its source changes, until the future is dropped. A
     /// file is read again at most 1.5 seconds after its last change, also if another file was moved
-    /// to its path. A tag in a registry is resolved again each `refresh_after`, at most once a
-    /// second. The plugin is loaded first as by [`Self::reloadable`], and stays loaded.
+    /// to its path. A tag is resolved again each `refresh_after`, at most once a second. The plugin is loaded first as by [`Self::reloadable`], and stays loaded.
     ///
     /// If a version is refused, the previous one stays in use until the next change, and
     /// [`Event::NotReloaded`](crate::Event::NotReloaded) has the reason. Returns at once, with an
     /// [`Event::Note`](crate::Event::Note), if the source cannot change or is not followed: a
-    /// digest, a URL, a layout, or a tag without `refresh_after`.
+    /// digest, a URL, or a tag without `refresh_after`.
     ///
     /// ```no_run
     /// # async fn run(host: std::sync::Arc<qmt_plugins::PluginHost>) {
@@ -46,17 +45,14 @@ impl PluginHost {
         };
         match slot.target.located(self.file.folder()) {
             PluginSource::File(path) => self.watch_file(&slot, &path).await,
-            PluginSource::Registry(reference)
-                if reference.digest().is_none()
-                    && let Some(every) = self.config().oci.refresh_after =>
-            {
-                self.watch_tag(&slot, every).await;
-            }
-            PluginSource::Registry(_) | PluginSource::Layout { .. } | PluginSource::Url { .. } => {
-                let message = "it is not followed: only files and, with `refresh_after`, tags in a \
-                               registry are";
-                self.reporter(&slot.target).note(message);
-            }
+            source => match self.config().oci.refresh_after {
+                Some(every) if source.is_mutable() => self.watch_tag(&slot, every).await,
+                _ => {
+                    let message =
+                        "it is not followed: only files and, with `refresh_after`, tags are";
+                    self.reporter(&slot.target).note(message);
+                }
+            },
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ pub(super) fn check_web_address(text: &str) -> Result<(), SourceError> {
     }
 }
 
-/// Refuses schemes of other tools, and ours where it is misspelled.
+/// Refuses schemes of other tools, and `oci-layout://` or `oci://` where it is misspelled.
 pub(super) fn check_scheme(path: &str) -> Result<(), SourceError> {
     if OTHER_STORES.iter().any(|store| path.starts_with(store)) {
         let path = path.to_owned();

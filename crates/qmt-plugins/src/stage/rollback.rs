@@ -154,7 +154,7 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
 
 fn describe(when: Option<SystemTime>) -> String {
     when.map_or_else(
-        || "no proven time of signing".to_owned(),
+        || "no proven signing time".to_owned(),
         |when| format!("signed {}", time::rfc3339(when)),
     )
 }

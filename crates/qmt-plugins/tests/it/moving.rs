@@ -245,7 +245,7 @@ async fn a_change_without_proven_times_is_a_rollback() {
         let text = format!("{}; {}", messages(&error), error.hint().unwrap());
         for part in [
             "may have been rolled back",
-            "no proven time",
+            "no proven signing time",
             "update greeter",
         ] {
             assert!(text.contains(part), "{text}");

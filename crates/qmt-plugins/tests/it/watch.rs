@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::reload::{becomes, host_of_file, install, module, number, refusals, reloads};
-use crate::scene::Scene;
+use crate::scene::{REPOSITORY, Scene};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -122,6 +122,32 @@ async fn a_tag_is_followed_each_refresh() {
     becomes(&*plugin, 2).await;
     assert_eq!(host.lock_entry("greeter").unwrap().digest, *second.digest());
     assert_eq!(reloads(&scene), 1);
+    watching.abort();
+}
+
+#[tokio::test]
+async fn a_tag_of_a_layout_is_followed_as_well() {
+    let scene = Scene::new().await;
+    let layout = scene.folder.path().join("layout");
+    let write = |version| {
+        let image = ImageBuilder::wasm(module(version, "")).build();
+        image.write_layout(&layout, "1").unwrap();
+        image.root().clone()
+    };
+    write(1);
+    let config = scene
+        .config_with("insecure_skip_signature = true\nrefresh_after = \"1s\"", "")
+        .replace(
+            &format!("oci://{}/{REPOSITORY}:1", scene.registry.host()),
+            "oci-layout://layout:1",
+        );
+    let host = Arc::new(scene.host(&config));
+    let plugin = host.reloadable("greeter").await.unwrap();
+    assert_eq!(number(&*plugin, "version").await, 1);
+    let watching = watch(&host);
+    let second = write(2);
+    becomes(&*plugin, 2).await;
+    assert_eq!(host.lock_entry("greeter").unwrap().digest, *second.digest());
     watching.abort();
 }
 

@@ -103,7 +103,8 @@ fn identity(field: Field, text: &str) -> Option<String> {
 }
 
 fn repository(text: &str) -> Option<String> {
-    let bare = text.strip_suffix(".git").unwrap_or(text);
+    let end = text.rsplit_once(':').map_or(text, |(_, end)| end);
+    let bare = end.strip_suffix(".git").unwrap_or(end);
     let parts: Vec<&str> = bare.split('/').collect();
     let is_named = matches!(*parts, [owner, name] if !owner.is_empty() && !name.is_empty());
     if text.contains("://") || is_named && bare == text {

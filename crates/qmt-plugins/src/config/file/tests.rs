@@ -244,13 +244,13 @@ fn frequent_mistakes_are_explained() {
         (
             "[oci]\ntransparency_log = false\n",
             "`oci.transparency_log`",
-            "a text in quotes, and is `false`",
+            "a string in quotes, not `false`",
         ),
         (
             "[[oci.policy]]\nscope = \"**\"\nsigned_after = 2026-01-01T00:00:00Z\n\
              any_of = [{ key = \"k\" }]\n",
             "`oci.policy[0].signed_after`",
-            "it must be a text in quotes",
+            "it must be a string in quotes",
         ),
         (
             "[oci]\ninsecure_skip_signature = \"yes\"\n",

@@ -97,6 +97,14 @@ fn texts_that_look_like_another_are_warned_about() {
         (scoped("github_sha", "0123abc"), "40 hexadecimal digits"),
         (scoped("github_repository", "github.com/o/r"), "`o/r`"),
         (scoped("github_repository", "o/r.git"), "`o/r`"),
+        (
+            scoped("github_repository", "git@github.com:o/r"),
+            "did you mean `o/r`",
+        ),
+        (
+            scoped("github_repository", "git@github.com:o/r.git"),
+            "did you mean `o/r`",
+        ),
         (flat("github_workflow_repository", "r"), "`owner/name`"),
         (flat("github_workflow_repository", "o/r/"), "`o/r`"),
         (
