@@ -106,7 +106,7 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Fetches and verifies plugins into the cache: all of the config, or those named.
+    /// Fetches and verifies plugins into the cache: all plugins of the config, or those named.
     Pull(Targets),
     /// Verifies the signature of an image now, and shows its signer.
     Verify(Verify),
@@ -122,7 +122,7 @@ pub(crate) enum Command {
     Add(Add),
     /// Resolves and verifies all plugins and writes the lockfile.
     Lock,
-    /// Updates plugins to what their tags name now: all of the config, or those named.
+    /// Updates plugins to what their tags name now: all plugins of the config, or those named.
     Update(Targets),
     /// Compares the lockfile with what the tags of plugins name now. Nothing is changed.
     Outdated(Targets),

@@ -6,9 +6,11 @@ pub(crate) use self::report::has_color;
 
 use std::fmt::{self, Write as _};
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use qmt_plugins::EventSink;
+use qmt_plugins::config::config_lines;
 use qmt_plugins::oci_ref::text as oci_text;
 use serde_json::{Value, json};
 
@@ -22,6 +24,8 @@ pub(crate) struct Output {
     format: Format,
     is_quiet: bool,
     progress: Arc<Progress>,
+    /// The config that the command has read.
+    config: OnceLock<PathBuf>,
 }
 
 impl Output {
@@ -43,6 +47,7 @@ impl Output {
             format: global.format,
             is_quiet: global.quiet,
             progress: Arc::new(Progress::new(detail)),
+            config: OnceLock::new(),
         }
     }
 
@@ -52,11 +57,23 @@ impl Output {
             format,
             is_quiet: false,
             progress: Arc::new(Progress::new(Detail::Nothing)),
+            config: OnceLock::new(),
         }
     }
 
     pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    /// Remembers the config: the lines for it that are printed have its format.
+    pub(crate) fn set_config(&self, path: &Path) {
+        let _ = self.config.set(path.to_owned());
+    }
+
+    /// Writes config lines in TOML in the format of the config.
+    pub(crate) fn config_lines(&self, toml: &str) -> String {
+        let config = self.config.get();
+        config.map_or_else(|| toml.to_owned(), |path| config_lines(path, toml))
     }
 
     /// Returns the sink that prints events.
@@ -93,7 +110,7 @@ impl Output {
         match self.result(&data, text) {
             Ok(()) => Failure::Reported(failure.code()),
             Err(error) => {
-                report::print(failure);
+                self.print(failure);
                 error
             }
         }
@@ -156,20 +173,24 @@ impl Output {
         self.progress.end();
         if self.is_json() && !matches!(failure, Failure::Output(_)) {
             match self.refusal(json!({}), "", &failure) {
-                error @ Failure::Output(_) => report::print(&error),
+                error @ Failure::Output(_) => self.print(&error),
                 reported => return reported,
             }
             return Failure::Reported(Code::Failure);
         }
-        report::print(&failure);
+        self.print(&failure);
         failure
+    }
+
+    fn print(&self, failure: &Failure) {
+        report::print(failure, &|toml| self.config_lines(toml));
     }
 
     /// Prints why one of several plugins failed, unless that is part of the result.
     pub(crate) fn partial_failure(&self, failure: &Failure) {
         if !self.is_json() {
             // The bars of the other plugins go on.
-            self.progress.above(|| report::print(failure));
+            self.progress.above(|| self.print(failure));
         }
     }
 }

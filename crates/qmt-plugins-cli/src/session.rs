@@ -1,14 +1,15 @@
 //! Opens the config and the host that the global options name.
 
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use qmt_plugins::config::{
     AuthorityConfig, Config, ConfigError, ConfigFile, IdentityRule, OneOrMany, PolicyConfig,
     TransparencyRule,
 };
+use qmt_plugins::verify::VerifyError;
 use qmt_plugins::verify::report::RejectionCode;
-use qmt_plugins::{Error, Event, LockMode, PluginHost, PluginHostBuilder, Target};
+use qmt_plugins::{Error, ErrorKind, Event, LockMode, PluginHost, PluginHostBuilder, Target};
 use zeroize::Zeroizing;
 
 use crate::args::{CONFIG_VARIABLE, Global, Signer};
@@ -38,7 +39,12 @@ pub(crate) fn config_or_default(global: &Global, output: &Output) -> Result<Conf
 }
 
 fn read(global: &Global, output: &Output) -> Result<ConfigFile, ConfigError> {
-    let file = discover(global)?;
+    let file = discover(global).inspect_err(|error| {
+        if let ConfigError::Contradiction { path, .. } = error {
+            output.set_config(path);
+        }
+    })?;
+    output.set_config(file.path());
     if global.config.is_none() && file.folder() == HERE {
         // A program that runs a plugin reads warnings and the answer only.
         let note = output.events();
@@ -149,21 +155,48 @@ pub(crate) fn target(global: &Global, host: &PluginHost, text: &str) -> Result<T
 
 /// Adds what the options can do about the error of an image whose signer they name.
 pub(crate) fn failure(error: Error, signer: &Signer) -> Failure {
-    let requires_log = match &error {
-        Error::Trust(_) => true,
+    let is_without_log = match &error {
         Error::NotVerified { source, .. } => {
             let mut rejections = source.rejections().iter();
             rejections.any(|one| one.code == RejectionCode::NoLog)
         }
         _ => false,
     };
-    let is_due = requires_log && signer.key.is_some() && !signer.insecure_ignore_tlog;
-    let advice = is_due.then_some(Advice::Instead(
-        "`--insecure-ignore-tlog` accepts signatures without a log entry; the policies of the config \
-         do not apply to `--key`",
-    ));
+    // Only the log requires a trust root then.
+    let has_no_root = match &error {
+        Error::Trust(VerifyError::NotStored { .. }) => true,
+        Error::Trust(_) => error.kind() == ErrorKind::Network,
+        _ => false,
+    };
+    let requires_log = signer.key.is_some() && !signer.insecure_ignore_tlog;
+    let advice = if !requires_log {
+        None
+    } else if is_without_log {
+        Some(Advice::Instead(
+            "`--insecure-ignore-tlog` accepts signatures without a log entry; the policies of the \
+             config do not apply to `--key`",
+        ))
+    } else if has_no_root {
+        Some(Advice::Also(
+            "with `--insecure-ignore-tlog`, signatures need no log entry, and `--key` no trust root",
+        ))
+    } else {
+        None
+    };
     let error = Box::new(error);
     Failure::Library { error, advice }
+}
+
+/// Refuses a key that is not in a file.
+pub(crate) fn require_key_file(key: &Path) -> Result<(), Failure> {
+    let text = key.to_string_lossy();
+    if text.contains("://") || text.starts_with("pkcs11:") {
+        return Err(Failure::usage(format!(
+            "the key `{text}` can't be used: keys in a key management service or a variable are not \
+             supported; name a file"
+        )));
+    }
+    Ok(())
 }
 
 /// Applies the options that name a signer: they replace the config's policies for this call.
@@ -172,6 +205,7 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
     let here = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     let mut authority = AuthorityConfig::default();
     if let Some(key) = &signer.key {
+        require_key_file(key)?;
         authority.key = Some(here(key));
         if signer.insecure_ignore_tlog {
             authority.transparency_log = Some(TransparencyRule::Optional);

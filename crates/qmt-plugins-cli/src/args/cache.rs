@@ -18,7 +18,7 @@ pub(crate) enum CacheCommand {
     ///
     /// Plugins in the lockfile of the config stay, because the next start needs them, and so do
     /// those that a process has open. The output lists what stays, with the reason. Blobs that no
-    /// plugin needs and leftovers of broken downloads are removed after an hour or a day.
+    /// plugin requires are removed after an hour, interrupted downloads after a day.
     Prune(Prune),
     /// Writes plugins with their signatures into an OCI image layout.
     Export(Export),
@@ -47,7 +47,7 @@ pub(crate) struct Prune {
 pub(crate) struct Export {
     /// The layout: a new folder, or a file whose name ends in `.tar`.
     pub(crate) layout: PathBuf,
-    /// A platform that the image is for; can be repeated. Default: this machine's.
+    /// A platform to export; can be repeated. Default: this machine's.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = super::platform)]
     pub(crate) platform: Vec<Platform>,
     /// Names of plugins in the config. Default: all of them that are images.

@@ -4,8 +4,10 @@ use std::env::consts::{ARCH, OS};
 
 use qmt_plugins::login::RegistryAccess;
 use qmt_plugins::oci_ref::RegistryHost;
+use qmt_plugins::oci_ref::text::messages;
 use qmt_plugins::{Error, PluginHost};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::CommandResult;
 use crate::args::Global;
@@ -25,15 +27,21 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
     let path = path.unwrap_or_else(|| "no file, so the defaults apply".to_owned());
     let opened = session::host(global, output, file.clone());
     let mut report = Report::default();
-    let (host, cache) = match opened {
+    let (host, cache, _folder) = match opened {
         Ok(host) => {
             let found = cache(&host, &mut report.warnings).await;
-            (host, found.map_err(Failure::from))
+            (host, found.map_err(Failure::from), None)
         }
         Err(failure) => {
-            // What else fails, fails here again.
-            let host = session::host_without_cache(global, output, file)?;
-            (host, Err(failure))
+            let host = session::host_without_cache(global, output, file.clone());
+            if let Ok(host) = host {
+                (host, Err(failure), None)
+            } else {
+                // What else fails, fails here again.
+                let (folder, global) = with_empty_cache(global)?;
+                let host = session::host(&global, output, file)?;
+                (host, Err(failure), Some(folder))
+            }
         }
     };
     report.add("platform", Ok::<_, Error>(format!("{OS}, {ARCH}")), output);
@@ -60,6 +68,16 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
     report.end(output)
 }
 
+/// Uses an empty cache, for the other checks.
+fn with_empty_cache(global: &Global) -> Result<(TempDir, Global), Failure> {
+    let folder = TempDir::new();
+    let folder =
+        folder.map_err(|error| Failure::other("no temporary folder can be made", error))?;
+    let mut global = global.clone();
+    global.cache_dir = Some(folder.path().to_owned());
+    Ok((folder, global))
+}
+
 fn lockfile(host: &PluginHost) -> String {
     let providers = host.config().providers.iter();
     let entries = providers.filter_map(|provider| host.lock_entry(&provider.name));
@@ -69,9 +87,10 @@ fn lockfile(host: &PluginHost) -> String {
 
 async fn cache(host: &PluginHost, warnings: &mut Vec<String>) -> Result<String, Error> {
     let path = host.cache().path().display().to_string();
-    if host.cache().check_writable().is_err() {
+    if let Err(error) = host.cache().check_writable() {
         warnings.push(format!(
-            "the cache `{path}` can only be read: plugins that it does not have can't be fetched"
+            "plugins that the cache does not have can't be fetched: {}",
+            messages(&error).join(": ")
         ));
     }
     let listed = host.cache().list().await.map_err(|source| Error::Cache {

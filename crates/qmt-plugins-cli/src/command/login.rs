@@ -138,7 +138,7 @@ fn check_options(login: &Login, registry: &RegistryHost, is_asked: bool) -> Resu
         Some(name) => check_username(name),
         None if is_asked => Ok(()),
         None => Err(Failure::usage(format!(
-            "the name of the user is missing: pass the password or token on stdin to `qmt-plugins \
+            "the user name is missing: pass the password or token on stdin to `qmt-plugins \
              login {registry} --username NAME --password-stdin`"
         ))),
     }
@@ -158,11 +158,11 @@ async fn username(login: &Login) -> Result<String, Failure> {
 /// Checks the name of the user, which ends at the first colon in requests.
 fn check_username(name: &str) -> Result<(), Failure> {
     if name.is_empty() {
-        return Err(Failure::usage("the name of the user is empty"));
+        return Err(Failure::usage("the user name is empty"));
     }
     if name.contains(':') {
         return Err(Failure::usage(
-            "the name of a user has no colon: give the password on stdin, with `--password-stdin`",
+            "a user name can't contain a colon: pass the password on stdin, with `--password-stdin`",
         ));
     }
     Ok(())

@@ -82,7 +82,7 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
     rows.push((next.label.to_owned(), next.shown));
     let mut text = output::table(&rows);
     if let Some((name, pem)) = &public_key {
-        text.push_str(&accepting(&published, name, pem));
+        text.push_str(&accepting(output, &published, name, pem));
     }
     output.result(
         &json!({ "published": published, "sign": next.sign, "verify": next.verify }),
@@ -91,13 +91,16 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
 }
 
 /// Returns what a host needs to accept a signature that is in no transparency log.
-fn accepting(published: &Published, name: &str, pem: &str) -> String {
+fn accepting(output: &Output, published: &Published, name: &str, pem: &str) -> String {
     let scope = scope_of(&published.reference.to_string());
     let key = json!(name);
+    let lines = output.config_lines(&format!(
+        "[[oci.policy]]\nscope = \"{scope}\"\n\
+         any_of = [{{ key = {key}, transparency_log = \"optional\" }}]"
+    ));
     format!(
         "\nhosts accept this signature with the public key below in `{name}` next to their config, and \
-         with these config lines:\n\n[[oci.policy]]\nscope = \"{scope}\"\n\
-         any_of = [{{ key = {key}, transparency_log = \"optional\" }}]\n\n{}\n",
+         with these config lines:\n\n{lines}\n\n{}\n",
         pem.trim_end()
     )
 }
@@ -180,12 +183,7 @@ fn annotations(publish: &Publish) -> Result<BTreeMap<&str, &str>, Failure> {
 /// Reads the signing key. This is done before anything is sent.
 fn signer(file: &Path) -> Result<KeySigner, Failure> {
     let doing = || format!("the key `{}` can't be used", file.display());
-    if file.to_string_lossy().contains("://") {
-        return Err(Failure::usage(format!(
-            "{}: keys in a key management service or a variable are not supported; name a file",
-            doing()
-        )));
-    }
+    session::require_key_file(file)?;
     let mut pem = Zeroizing::new(Vec::new());
     File::open(file)
         .and_then(|key| key.take(KEY_BYTES_MAX + 1).read_to_end(&mut pem))

@@ -84,7 +84,9 @@ async fn load(
             } => Some(Advice::Also(
                 "`--insecure-skip-signature` runs it without one",
             )),
-            Error::NativeForbidden { .. } => Some(Advice::Also("here, `--allow-native` does")),
+            Error::NativeForbidden { .. } => Some(Advice::Also(
+                "on the command line, `--allow-native` allows it, unless `native = \"deny\"` is set",
+            )),
             _ => return session::failure(error, signer),
         };
         let error = Box::new(error);

@@ -56,12 +56,12 @@ pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> Co
     let versions = run(global, output, verify).await?;
     let data = data(&versions);
     let mut text = format!("version: {}\n", verified_digest(versions.used.origin));
-    text.push_str(&explained(&versions.used));
+    text.push_str(&explained(output, &versions.used));
     match &versions.current {
         None => {}
         Some(Ok(current)) => {
             text.push_str("\nthe tag names another digest now:\n");
-            text.push_str(&explained(current));
+            text.push_str(&explained(output, current));
         }
         Some(Err(_)) => {
             let line = other(&versions).unwrap_or_default();
@@ -203,7 +203,7 @@ pub(super) fn verdict_of(version: &VersionReport) -> &'static str {
 }
 
 /// Explains the decision about one version.
-fn explained(version: &VersionReport) -> String {
+fn explained(output: &Output, version: &VersionReport) -> String {
     match &version.result {
         Ok(report) if report.skipped => {
             format!(
@@ -223,7 +223,7 @@ fn explained(version: &VersionReport) -> String {
             if let Some(line) = &report.config_line {
                 let place = in_place_of(&report.scope, &report.subject);
                 let _ = writeln!(text, "\nthese config lines{place} accept only this signer:");
-                text.push_str(&accepting(&report.subject, line));
+                text.push_str(&accepting(output, &report.subject, line));
             }
             text
         }
@@ -231,13 +231,13 @@ fn explained(version: &VersionReport) -> String {
             error @ Error::NotVerified {
                 reference, source, ..
             },
-        ) => refused(error, reference, source),
+        ) => refused(output, error, reference, source),
         Err(error) => format!("{}\n", output::paragraph(&error.to_string(), "  ")),
     }
 }
 
 /// Explains why an image is refused.
-fn refused(error: &Error, reference: &str, source: &VerifyError) -> String {
+fn refused(output: &Output, error: &Error, reference: &str, source: &VerifyError) -> String {
     let mut text = format!("refused: {reference}\n");
     let _ = writeln!(text, "{}", output::paragraph(&source.to_string(), "  "));
     let title = "discovered, and rejected:";
@@ -262,7 +262,7 @@ fn refused(error: &Error, reference: &str, source: &VerifyError) -> String {
             _ => String::new(),
         };
         let _ = writeln!(text, "\nthese config lines{place} accept {signer}:");
-        text.push_str(&accepting(reference, line));
+        text.push_str(&accepting(output, reference, line));
     }
     if let Some(trust) = source.trust_root() {
         let rows = [("trust root".to_owned(), trust_root(trust))];
@@ -300,7 +300,7 @@ fn proven(report: &Report) -> Vec<(String, String)> {
     );
     row("found", format!("{}, {}", report.found, report.format));
     for cosigner in &report.cosigners {
-        row("signed by too", cosigner.to_string());
+        row("also signed by", cosigner.to_string());
     }
     row("signed at", report.signed_at.join(", "));
     for (claim, value) in &report.claims {
@@ -345,9 +345,11 @@ fn in_place_of(applied: &str, image: &str) -> String {
 }
 
 /// Returns config lines that accept a signer for the image's repository.
-fn accepting(image: &str, line: &str) -> String {
+fn accepting(output: &Output, image: &str, line: &str) -> String {
     let scope = scope_of(image);
-    format!("\n  [[oci.policy]]\n  scope = \"{scope}\"\n  {line}\n")
+    let lines = format!("[[oci.policy]]\nscope = \"{scope}\"\n{line}");
+    let lines = output.config_lines(&lines).replace('\n', "\n  ");
+    format!("\n  {lines}\n")
 }
 
 /// Describes the trust root: source, version and age.

@@ -8,15 +8,18 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use crate::exit::Failure;
 use crate::text::{self, Width};
 
+/// Writes config lines in TOML in the format of the user's config.
+type ConfigLines<'a> = &'a dyn Fn(&str) -> String;
+
 /// Prints the message to stderr.
-pub(super) fn print(failure: &Failure) {
+pub(super) fn print(failure: &Failure, lines: ConfigLines<'_>) {
     let is_terminal = io::stderr().is_terminal();
     let theme = if is_terminal && has_color() {
         GraphicalTheme::unicode()
     } else {
         GraphicalTheme::unicode_nocolor()
     };
-    let report = render(failure, theme, text::width_of_stderr());
+    let report = render(failure, lines, theme, text::width_of_stderr());
     let _ = writeln!(io::stderr(), "{}", report.trim_end());
 }
 
@@ -27,7 +30,12 @@ pub(crate) fn has_color() -> bool {
     is_wanted && (!is_dumb || cfg!(windows))
 }
 
-fn render(failure: &Failure, theme: GraphicalTheme, width: Width) -> String {
+fn render(
+    failure: &Failure,
+    lines: ConfigLines<'_>,
+    theme: GraphicalTheme,
+    width: Width,
+) -> String {
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_break_words(false)
         .with_word_separator(text::WORD_SEPARATOR)
@@ -37,7 +45,7 @@ fn render(failure: &Failure, theme: GraphicalTheme, width: Width) -> String {
         .with_width(width.map_or(usize::MAX, |width| width + 2));
     let mut report = String::new();
     if handler
-        .render_report(&mut report, &Shown::of(failure))
+        .render_report(&mut report, &Shown::of(failure, lines))
         .is_err()
     {
         report = failure.messages().join(": ");
@@ -54,7 +62,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(failure: &Failure) -> Self {
+    fn of(failure: &Failure, lines: ConfigLines<'_>) -> Self {
         let safe = |text: &str| text::fixed(&text::escaped(text));
         let messages = failure.messages();
         // The lines after the first can be pasted, so nothing may be drawn in front of them.
@@ -75,11 +83,22 @@ impl Shown {
                 hint: None,
             };
         }
-        let hint = failure.hint();
+        let hint = failure.hint().map(|hint| match hint.split_once('\n') {
+            Some((first, block)) => format!("{first}\n{}", lines(block)),
+            None => hint,
+        });
         let blocks = blocks.into_iter().filter(|block| !block.is_empty());
-        let mut help: Vec<&str> = hint.as_deref().into_iter().chain(blocks).collect();
-        if failure.has_config_lines() && hint.is_none() && !help.is_empty() {
-            help.insert(0, "these config lines do that:");
+        let (has_lines, has_hint) = (failure.has_config_lines(), hint.is_some());
+        let blocks = blocks.map(|block| {
+            if has_lines {
+                lines(block)
+            } else {
+                block.to_owned()
+            }
+        });
+        let mut help: Vec<String> = hint.into_iter().chain(blocks).collect();
+        if has_lines && !has_hint && !help.is_empty() {
+            help.insert(0, "these config lines do that:".to_owned());
         }
         shown.hint = (!help.is_empty()).then(|| safe(&help.join("\n")));
         shown
@@ -118,7 +137,12 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_lines_of_its_width_and_whole_references() {
-        let report = render(&failure(), GraphicalTheme::unicode_nocolor(), Some(40));
+        let report = render(
+            &failure(),
+            &str::to_owned,
+            GraphicalTheme::unicode_nocolor(),
+            Some(40),
+        );
         assert!(report.contains(REFERENCE), "{report}");
         assert!(
             report.contains(&format!("`cosign sign {REFERENCE}`")),
@@ -132,7 +156,12 @@ mod tests {
 
     #[test]
     fn a_pipe_gets_one_line_for_each_message() {
-        let report = render(&failure(), GraphicalTheme::unicode_nocolor(), None);
+        let report = render(
+            &failure(),
+            &str::to_owned,
+            GraphicalTheme::unicode_nocolor(),
+            None,
+        );
         assert_eq!(report.trim_end().lines().count(), 2, "{report}");
     }
 }

@@ -131,6 +131,33 @@ fn an_imported_image_is_verified_by_the_importing_machine() {
 }
 
 /// A layout decides nothing: a tag stays where the policy refuses the new image.
+/// Without a trust root no image can be judged, which is said once, and not as a refusal of each tag.
+#[test]
+fn an_import_without_a_trust_root_fails() {
+    let scene = Scene::new();
+    code(&scene.run(&["pull", "greet"]), 0);
+    code(&scene.run(&["cache", "export", "bundle.tar", "greet"]), 0);
+    let desk = other_machine(&scene, "bundle.tar");
+    drop(scene);
+    let root = desk.path().join("trusted_root.json");
+    let json = std::fs::read(&root).unwrap();
+    std::fs::remove_file(&root).unwrap();
+    let refused = desk.run(&["cache", "import", "bundle.tar"]);
+    assert_ne!(refused.code, Some(0), "{}", refused.transcript());
+    let said = refused.messages();
+    assert!(
+        said.contains("trusted_root.json"),
+        "{}",
+        refused.transcript()
+    );
+    assert!(!said.contains("is not set"), "{}", refused.transcript());
+    // Once it is there, the import can be repeated.
+    std::fs::write(&root, json).unwrap();
+    code(&desk.run(&["cache", "import", "bundle.tar"]), 0);
+    let answer = desk.run(&["run", "greet", "greet", "--offline", "--input", "me"]);
+    code(&answer, 0);
+}
+
 #[test]
 fn an_import_moves_no_tag_to_what_the_policy_refuses() {
     let scene = Scene::new();

@@ -44,12 +44,20 @@ fn a_cache_that_cannot_be_made_is_a_failed_check() {
     let scene = Scene::new();
     scene.desk.write("file", "");
     let doctor = ["doctor", "--offline", "--format", "json", "--cache-dir"];
-    let answer = scene.run(&[&doctor[..], &["file/cache"]].concat());
-    assert_eq!(answer.code, Some(1), "{}", answer.transcript());
-    let found = check(&answer, "cache");
-    assert_eq!(found["ok"], false, "{found}");
-    let message = found["error"].to_string();
-    assert!(message.contains("file/cache"), "{message}");
+    for (folder, code) in [("file/cache", 1), ("file", 6)] {
+        let answer = scene.run(&[&doctor[..], &[folder]].concat());
+        assert_eq!(answer.code, Some(code), "{}", answer.transcript());
+        let found = check(&answer, "cache");
+        assert_eq!(found["ok"], false, "{found}");
+        let message = found["error"].to_string();
+        assert!(message.contains(folder), "{message}");
+        assert_eq!(
+            check(&answer, "config")["ok"],
+            true,
+            "{}",
+            answer.transcript()
+        );
+    }
 }
 
 /// In a container without any writable folder, what needs no cache works, and nothing is fetched.

@@ -1,6 +1,7 @@
 //! Signatures with keys through the command: what it prints works, and no Sigstore is queried.
 
 use qmt_testkit::{FakeRegistry, plugins};
+use serde_json::{Value, json};
 
 use crate::command::{Answer, Desk};
 
@@ -167,6 +168,79 @@ fn what_hints_about_keys_propose_works_when_it_is_pasted() {
     scene.works(&scene.config("", &block(&why.stdout)));
 }
 
+/// Makes a config of the lines that were proposed.
+type Config<'a> = &'a dyn Fn(&str) -> String;
+
+/// The lines have the format of the config that refuses the signature.
+#[test]
+fn what_hints_propose_has_the_format_of_the_config() {
+    let scene = Scene::new();
+    scene.desk.write("team.pub", &scene.public_key);
+    scene.desk.write("signer.pub", &scene.public_key);
+    let other = qmt_testkit::PrivateSigstore::new().key_pem("p256");
+    scene.desk.write("other.pub", &other);
+    let host = scene.registry.host();
+    let registries = json!({ (host.to_string()): { "plain_http": true } });
+    let providers = json!([{ "name": "greeter", "path": format!("oci://{host}/acme/greeter:1") }]);
+    let oci = json!({
+        "trusted_root": "embedded",
+        "public_keys": ["other.pub"],
+        "transparency_log": "optional",
+    });
+    // JSON is YAML as well.
+    let refusing = json!({ "oci": oci, "registries": registries, "providers": providers });
+    let yaml = |block: &str| {
+        format!(
+            "{block}\n  trusted_root: embedded\nregistries: {registries}\nproviders: {providers}"
+        )
+    };
+    let json = |block: &str| {
+        let mut config: Value = serde_json::from_str(block).unwrap();
+        config["oci"]["trusted_root"] = "embedded".into();
+        config["registries"] = registries.clone();
+        config["providers"] = providers.clone();
+        config.to_string()
+    };
+    let formats: [(&str, &str, Config<'_>); 2] = [
+        ("plugins.json", "{", &json),
+        ("plugins.yaml", "oci:", &yaml),
+    ];
+    for (file, start, accepting) in formats {
+        let with = |config: &str, command: &str| {
+            scene.desk.write(file, config);
+            let options = ["--config", file, "--cache-dir", "cache"];
+            scene
+                .desk
+                .run(&[&[command, "greeter"][..], &options].concat())
+        };
+        for command in ["pull", "why"] {
+            let refused = with(&refusing.to_string(), command);
+            assert_eq!(refused.code, Some(3), "{}", refused.transcript());
+            let said = refused.stdout.clone() + &refused.stderr;
+            let accepting = accepting(&indented(&said, start));
+            let answer = with(&accepting, "verify");
+            assert_eq!(answer.code, Some(0), "{accepting}\n{}", answer.transcript());
+        }
+    }
+}
+
+/// The lines from `start` on that are a block, without the indentation of all of them.
+fn indented(text: &str, start: &str) -> String {
+    let lines = text.lines().map(|line| line.trim_start_matches('│'));
+    let mut lines = lines.skip_while(|line| line.trim() != start);
+    let first = lines
+        .next()
+        .unwrap_or_else(|| panic!("no {start} in {text}"));
+    let width = first.len() - first.trim_start().len();
+    let rest = lines.map_while(|line| {
+        let (margin, line) = line.split_at_checked(width)?;
+        let belongs = margin.trim().is_empty() && line.starts_with([' ', '}']);
+        belongs.then(|| line.to_owned())
+    });
+    let lines: Vec<String> = std::iter::once(start.to_owned()).chain(rest).collect();
+    lines.join("\n")
+}
+
 /// `config check` says that a log is missing, and the line that does without one.
 #[test]
 fn a_key_that_no_log_can_vouch_for_is_found_when_the_config_is_checked() {
@@ -186,6 +260,18 @@ fn a_key_of_the_command_line_names_its_own_option() {
     let scene = Scene::new();
     scene.desk.write("team.pub", &scene.public_key);
     let reference = format!("{}/acme/greeter:1", scene.registry.host());
+    // What has nothing to do with the log has another hint.
+    for (key, code) in [("typo.pub", None), ("awskms:///alias/team", Some(2))] {
+        let refused = scene.run(&scene.base(), &["verify", &reference, "--key", key]);
+        assert_ne!(refused.code, Some(0), "{}", refused.transcript());
+        assert!(
+            code.is_none_or(|code| refused.code == Some(code)),
+            "{}",
+            refused.transcript()
+        );
+        let said = refused.transcript();
+        assert!(!said.contains("--insecure-ignore-tlog"), "{said}");
+    }
     let key = ["--key", "team.pub", "--trusted-root", "embedded"];
     let accepted = ["--insecure-ignore-tlog"];
     for command in [

@@ -69,7 +69,10 @@ fn a_credential_that_cannot_be_used_is_refused() {
     let host = registry.host().to_string();
     for (arguments, words) in [
         (&["-u", "", "--password-stdin"][..], "is empty"),
-        (&["-u", "a:s3cret", "--password-stdin"], "no colon"),
+        (
+            &["-u", "a:s3cret", "--password-stdin"],
+            "can't contain a colon",
+        ),
         (&["--password-stdin"], "--username NAME --password-stdin`"),
         (&["-u", "me", "-p", "s3cret"], "`--password-stdin`"),
     ] {

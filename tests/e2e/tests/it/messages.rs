@@ -212,7 +212,7 @@ fn a_key_that_does_not_exist_or_has_another_type_or_contradicts() {
             "config = 3\n",
             &[
                 "`providers[1].config`",
-                "it must be a table, and is the number 3",
+                "it must be a table, not the number 3",
             ],
         ),
         (
