@@ -39,6 +39,8 @@ pub enum VerifyError {
         subject: Box<PinnedReference>,
         /// The scope of the policy that applied.
         scope: String,
+        /// The keys by which that policy requires more than a signer, such as `annotations`.
+        conditions: Vec<&'static str>,
         /// Each evidence item with the first reason against it.
         rejected: Vec<Rejection>,
         /// How many items were not looked at because of a limit.

@@ -268,6 +268,20 @@ impl Policy {
         }
     }
 
+    /// The keys of the config by which a signature of an accepted signer may still not be enough.
+    pub(crate) fn conditions(&self) -> Vec<&'static str> {
+        let any = |has: fn(&Authority) -> bool| self.authorities().iter().any(has);
+        let all = [
+            ("annotations", any(|one| !one.annotations.is_empty())),
+            ("signed_after", any(|one| one.signed_after.is_some())),
+            ("signed_name", self.match_name),
+            ("attestations", !self.attestations.is_empty()),
+            ("require", self.require() > 1),
+        ];
+        let required = all.into_iter().filter(|(_, is_required)| *is_required);
+        required.map(|(key, _)| key).collect()
+    }
+
     /// Whether a signature with a certificate can be accepted.
     pub(crate) fn accepts_certificates(&self) -> bool {
         self.is_pin_on_first_use() || self.certificates().next().is_some()

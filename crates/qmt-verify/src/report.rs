@@ -18,6 +18,9 @@ pub struct Report {
     pub skipped: bool,
     /// The scope of the policy that applied.
     pub scope: String,
+    /// The keys by which that policy requires more than a signer.
+    #[serde(skip)]
+    pub conditions: Vec<&'static str>,
     /// The entry of the policy that is satisfied.
     pub authority: String,
     /// The signer.

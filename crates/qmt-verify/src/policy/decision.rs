@@ -35,10 +35,12 @@ impl Check<'_> {
         // Versions are ordered by their time, which must not depend on the order of the signatures.
         self.accepted.sort_by_key(|(_, one)| Reverse(one.signed_at));
         if self.is_first_use() {
-            // A stranger who may add a signature can sign today, but not before the publisher did.
+            // A stranger who may add signatures signs later than the publisher, as a rule.
             let first = first_times(&self.accepted);
-            let first_time = |(_, one): &Accepted| first.get(&one.signer).copied();
-            self.accepted.sort_by_key(first_time);
+            self.accepted.sort_by_cached_key(|(_, one)| {
+                let time = first.get(&one.signer).copied();
+                (time, one.signer.clone())
+            });
         }
         let required = self.policy.require();
         let rule = self.policy.signer_rule();
@@ -88,6 +90,7 @@ impl Check<'_> {
         VerifyError::Refused {
             subject: Box::new(self.subject.clone()),
             scope: self.scope.to_string(),
+            conditions: self.policy.conditions(),
             rejected: self.rejected,
             unread: self.unread,
             trust_root: Some(Box::new(self.trust.report(self.now))),
@@ -134,6 +137,7 @@ impl Check<'_> {
         let mut report = Report::of(self.subject);
         signature.describe(&mut report);
         report.scope = self.scope.to_string();
+        report.conditions = self.policy.conditions();
         report.authority = match (self.policy.authorities().get(*index), self.expected) {
             (Some(authority), _) => text::escape(&authority.to_string()),
             (None, Some(_)) => "the signer that the lockfile pins".to_owned(),
@@ -156,14 +160,14 @@ impl Check<'_> {
         report.rejected = rejected;
         let warnings = &mut report.warnings;
         if report.first_use {
-            let warning = "no signer is configured: this one is accepted, and pinned on first use";
+            let warning = "no signer is configured: this one is accepted, and pinned if a lockfile records it";
             warnings.push(warning.to_owned());
             let others = self.accepted.iter().map(|(_, one)| &one.signer);
             let others: BTreeSet<_> = others.filter(|other| *other != signer).collect();
             warnings.extend(
                 others
                     .into_iter()
-                    .map(|other| format!("{} signed it as well, but later", other.escaped())),
+                    .map(|other| format!("{} signed it as well, but not first", other.escaped())),
             );
         }
         if let Some(authority) = self.policy.authorities().get(*index) {
@@ -180,11 +184,14 @@ impl Check<'_> {
     }
 }
 
-/// When each signer first signed, in an order in which an unknown time is the last.
+/// The earliest time at which a signature of each signer is proven to exist: the time of a log or of
+/// a timestamp, and not that of the certificate, which may be older than the signature. An unknown
+/// time is the last.
 fn first_times(accepted: &[Accepted]) -> BTreeMap<SignerId, (bool, Option<SystemTime>)> {
     let mut first = BTreeMap::new();
     for (_, one) in accepted {
-        let time = (one.signed_at.is_none(), one.signed_at);
+        let proven = one.times.iter().copied().min();
+        let time = (proven.is_none(), proven);
         let earliest = first.entry(one.signer.clone()).or_insert(time);
         *earliest = time.min(*earliest);
     }

@@ -1,4 +1,4 @@
-//! What of a signature is not checked, and said to be ignored.
+//! The parts of a signature that are not checked, and are reported as ignored.
 
 /// A part of a signature that was not checked. It proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
