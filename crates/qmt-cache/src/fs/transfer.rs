@@ -51,21 +51,22 @@ pub enum MergedEvidence {
     Changed(Vec<u8>),
     /// The layout has nothing to add.
     Unchanged,
-    /// That of the layout can't be read.
+    /// That of the layout can't be read, or is too much to be kept.
     Unreadable,
 }
 
 impl FsCache {
     /// Writes the images `roots` with everything that they need into the OCI image layout
     /// `target`: a tar archive if its name ends in `.tar`, else a new folder. It appears as a
-    /// whole or not at all. Of an index, the platforms that the cache has are exported.
+    /// whole or not at all. Of an index, the platforms that the cache has are exported. An image has
+    /// the names of the cache and the one that is given here.
     ///
     /// # Errors
     /// [`CacheError::Incomplete`] if a blob is absent or damaged, [`CacheError::Layout`] if the
     /// folder exists or can't be written, [`CacheError::Io`].
     pub async fn export(
         &self,
-        roots: Vec<Digest>,
+        roots: Vec<(Digest, Option<Reference>)>,
         target: &Path,
     ) -> Result<TransferReport, CacheError> {
         let target = target.to_owned();
@@ -97,17 +98,26 @@ impl FsCache {
     }
 }
 
-fn export(store: &Store, roots: &[Digest], target: &Path) -> Result<TransferReport, CacheError> {
+fn export(
+    store: &Store,
+    roots: &[(Digest, Option<Reference>)],
+    target: &Path,
+) -> Result<TransferReport, CacheError> {
     let mut report = TransferReport::default();
     let listed = index::read(store)?;
     let mut images = LayoutIndex::default();
     let mut out = LayoutExport::create(target)?;
     let mut exported = BTreeSet::new();
-    for root in roots {
+    for (root, name) in roots {
         let plain = index::describe(store, root)?.ok_or_else(|| incomplete(root, root))?;
         let is_named = |image: &&Descriptor| image.digest() == root;
         let named: Vec<_> = listed.images().iter().filter(is_named).cloned().collect();
-        for image in if named.is_empty() { vec![plain] } else { named } {
+        if let Some(name) = name {
+            images.list(plain, Some(&name.to_string()));
+        } else if named.is_empty() {
+            images.list(plain, None);
+        }
+        for image in named {
             images.list(image, None);
         }
         for blob in closure(store, root)? {

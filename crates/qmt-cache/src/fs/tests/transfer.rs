@@ -133,7 +133,11 @@ async fn an_export_fills_another_cache() {
     let out = scratch();
     for name in ["layout", "layout.tar"] {
         let target = out.path().join(name);
-        let sent = bed.cache.export(vec![root.clone()], &target).await.unwrap();
+        let sent = bed
+            .cache
+            .export(vec![(root.clone(), None)], &target)
+            .await
+            .unwrap();
         assert_eq!((sent.images.len(), sent.blobs, sent.signatures), (1, 4, 1));
 
         let other = Bed::new();
@@ -169,7 +173,10 @@ async fn an_archive_is_reproducible() {
     let out = scratch();
     let (one, two) = (out.path().join("1.tar"), out.path().join("2.tar"));
     for target in [&one, &two] {
-        bed.cache.export(vec![root.clone()], target).await.unwrap();
+        bed.cache
+            .export(vec![(root.clone(), None)], target)
+            .await
+            .unwrap();
     }
     assert_eq!(std::fs::read(one).unwrap(), std::fs::read(two).unwrap());
 }
@@ -187,7 +194,7 @@ async fn an_incomplete_or_damaged_image_is_not_exported() {
         let out = scratch();
         for name in ["layout", "layout.tar"] {
             let target = out.path().join(name);
-            let refused = bed.cache.export(vec![root.clone()], &target).await;
+            let refused = bed.cache.export(vec![(root.clone(), None)], &target).await;
             let Err(CacheError::Incomplete { missing, .. }) = refused else {
                 panic!("exported")
             };
@@ -221,7 +228,7 @@ async fn an_image_with_an_unreadable_manifest_is_not_exported() {
         let out = scratch();
         let target = out.path().join("layout");
         let root = root.digest();
-        let exported = bed.cache.export(vec![root.clone()], &target).await;
+        let exported = bed.cache.export(vec![(root.clone(), None)], &target).await;
         assert_eq!(target.exists(), is_readable, "{exported:?}");
         match exported {
             Ok(report) => assert_eq!(report.blobs, 2),
@@ -269,7 +276,11 @@ async fn a_platform_of_which_a_part_is_missing_is_not_exported() {
         let root = blob(oci::OCI_INDEX, index.as_bytes());
         put(&root, index.as_bytes()).await;
         let target = out.path().join(is_exported.to_string());
-        match bed.cache.export(vec![root.digest().clone()], &target).await {
+        match bed
+            .cache
+            .export(vec![(root.digest().clone(), None)], &target)
+            .await
+        {
             Ok(report) => assert_eq!((report.blobs, is_exported), (3, true)),
             Err(CacheError::Incomplete { missing, .. }) => {
                 assert_eq!((&missing, is_exported), (absent.digest(), false));
@@ -283,7 +294,7 @@ async fn a_platform_of_which_a_part_is_missing_is_not_exported() {
 async fn an_export_replaces_no_folder() {
     let (bed, root) = filled().await;
     let out = scratch();
-    let refused = bed.cache.export(vec![root], out.path()).await;
+    let refused = bed.cache.export(vec![(root, None)], out.path()).await;
     assert!(rule_of(refused).contains("exists"));
 }
 
@@ -292,7 +303,10 @@ pub(super) async fn layout() -> (TempDir, PathBuf, Digest) {
     let (bed, root) = filled().await;
     let out = scratch();
     let target = out.path().join("layout");
-    bed.cache.export(vec![root.clone()], &target).await.unwrap();
+    bed.cache
+        .export(vec![(root.clone(), None)], &target)
+        .await
+        .unwrap();
     (out, target, root)
 }
 
