@@ -65,7 +65,14 @@ pub(super) async fn on_time<T: Send + 'static>(
     };
     let mut task = thread.spawn_blocking({
         let stop = Arc::clone(stop);
-        move || block_on(runtime, &stop, needs, job)
+        move || {
+            // The thread may have been busy for longer than the call may take.
+            if stop.is_due() {
+                Ended::TimedOut
+            } else {
+                block_on(runtime, &stop, needs, job)
+            }
+        }
     });
     // A function of the host may block the other thread for longer than the call may take.
     match until(runtime, stop.deadline, &mut task).await {
