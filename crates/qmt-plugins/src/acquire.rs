@@ -268,10 +268,19 @@ impl PluginHost {
                 .in_repository(target, |entry| entry.signer.clone())
                 .flatten(),
             pull: oci.pull_policy,
-            refresh_after: oci.refresh_after.map(Span::duration),
+            // A locked layout is not read again where a registry would not be asked either.
+            refresh_after: oci
+                .refresh_after
+                .filter(|_| !is_local || self.may_refresh())
+                .map(Span::duration),
             is_update: false,
         };
         Ok((context, request))
+    }
+
+    fn may_refresh(&self) -> bool {
+        let is_allowed = self.config().oci.pull_policy != PullPolicy::Never;
+        is_allowed && self.offline_rule().is_none()
     }
 
     /// Returns what the lockfile records about the target's repository, under any tag and name: for

@@ -12,6 +12,7 @@ use qmt_registry::limits;
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::pipeline;
+use crate::source::PluginSource;
 use crate::target::Target;
 
 impl PluginHost {
@@ -43,7 +44,14 @@ impl PluginHost {
             for platform in platforms {
                 root = Some(self.store(target, platform).await?);
             }
-            roots.extend(root);
+            // The cache knows no tag of an image that was locked before.
+            let name = match target.source() {
+                PluginSource::Registry(reference) if reference.digest().is_none() => {
+                    Some(reference.clone())
+                }
+                _ => None,
+            };
+            roots.extend(root.map(|root| (root, name)));
         }
         let exported = self.cache.export(roots, layout).await;
         exported.map_err(|source| Error::Cache {

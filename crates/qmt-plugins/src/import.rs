@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use qmt_cache::Cache as _;
 use qmt_cache::maintenance::{MergeEvidence, MergedEvidence, TransferReport};
+use qmt_cache::{Cache as _, CacheError};
 use qmt_oci_ref::{Digest, Reference};
 use qmt_verify::Evidence;
 
@@ -24,6 +24,21 @@ pub struct ImportReport {
     /// The tags that were not set to the image of the layout: the policy does not accept that image, or
     /// it was signed earlier than the one that the tag names.
     pub kept: Vec<KeptTag>,
+    /// The plugins of the config whose tag names an image of the layout, and that the lockfile keeps at
+    /// another one.
+    pub locked: Vec<LockedPlugin>,
+}
+
+/// A plugin that an import does not change, because it is locked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LockedPlugin {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The image that the lockfile names.
+    pub locked: Digest,
+    /// The image that the tag names now.
+    pub imported: Digest,
 }
 
 /// A tag that an import did not set.
@@ -47,8 +62,8 @@ impl PluginHost {
     /// # Errors
     ///
     /// [`Error::Cache`] if the layout can't be read or exceeds a limit. Nothing was imported then.
-    /// [`Error::Trust`] if there is no trust root to verify an image with. The images are in the cache
-    /// then, and no other tag is set.
+    /// [`Error::Trust`] if there is no trust root to verify any image with. The images are in the cache
+    /// then, without their tags.
     pub async fn import(&self, layout: &Path) -> Result<ImportReport, Error> {
         let now = SystemTime::now();
         let merge: Arc<MergeEvidence> = Arc::new(merged);
@@ -57,15 +72,15 @@ impl PluginHost {
             source,
         };
         let mut transfer = self.cache.import(layout, merge).await.map_err(failed)?;
-        let mut kept = Vec::new();
+        let (mut kept, mut is_judged) = (Vec::new(), false);
         for (reference, digest) in std::mem::take(&mut transfer.tags) {
-            match self.check_move(&reference, &digest).await {
+            let checked = self.check_move(&reference, &digest).await;
+            is_judged |= !matches!(checked, Err(Error::Trust(_)));
+            match checked {
                 Ok(()) => {
                     let set = self.cache.set_ref(&reference, &digest, now).await;
                     set.map_err(failed)?;
                 }
-                // It would be the reason for each tag.
-                Err(reason @ Error::Trust(_)) => return Err(reason),
                 Err(reason) => kept.push(KeptTag {
                     reference,
                     digest,
@@ -73,7 +88,46 @@ impl PluginHost {
                 }),
             }
         }
-        Ok(ImportReport { transfer, kept })
+        // Without a trust root, each tag has the same reason.
+        if !is_judged && let Some(tag) = kept.pop() {
+            return Err(tag.reason);
+        }
+        let locked = self.locked_apart(&transfer).await.map_err(failed)?;
+        Ok(ImportReport {
+            transfer,
+            kept,
+            locked,
+        })
+    }
+
+    /// Returns the plugins that the lockfile keeps at another image than the imported one.
+    async fn locked_apart(
+        &self,
+        transfer: &TransferReport,
+    ) -> Result<Vec<LockedPlugin>, CacheError> {
+        let mut apart = Vec::new();
+        for provider in &self.config().providers {
+            let Ok(target) = Target::named(self.config(), &provider.name) else {
+                continue;
+            };
+            let PluginSource::Registry(reference) = target.source() else {
+                continue;
+            };
+            let entry = self.lock_entry(target.name());
+            let entry = entry.filter(|entry| entry.reference == target.source().to_string());
+            let (Some(entry), Some((imported, _))) = (entry, self.cache.ref_(reference).await?)
+            else {
+                continue;
+            };
+            if entry.digest != imported && transfer.images.contains(&imported) {
+                apart.push(LockedPlugin {
+                    plugin: target.name().to_owned(),
+                    locked: entry.digest,
+                    imported,
+                });
+            }
+        }
+        Ok(apart)
     }
 
     async fn check_move(&self, reference: &Reference, digest: &Digest) -> Result<(), Error> {

@@ -83,8 +83,8 @@ fn is_nothing(allow: &AllowConfig) -> bool {
 #[derive(Clone, Debug)]
 pub(crate) struct Lockfile {
     path: PathBuf,
-    /// The folder of the config.
-    folder: PathBuf,
+    /// The folder of the lockfile, if the config is a file in it.
+    folder: Option<PathBuf>,
     /// The file name of the config; `None` for one without a file.
     config: Option<String>,
     entries: Entries,
@@ -113,9 +113,11 @@ impl Lockfile {
 
     fn with(path: PathBuf, config: &Path, read: Read) -> Self {
         let name = config.file_name();
+        let folder = folder_of(config);
+        let is_here = folder == folder_of(&path) && config.is_file();
         Self {
             path,
-            folder: folder_of(config).to_owned(),
+            folder: is_here.then(|| folder.to_owned()),
             config: name.map(|name| name.to_string_lossy().into_owned()),
             entries: read.entries,
             warning: read.warning,
@@ -146,10 +148,11 @@ impl Lockfile {
             .or_else(|| self.left_behind(name))
     }
 
-    /// Returns the entry of `name` in a config that is no longer there: a config that was renamed
-    /// keeps its pinned signers. `None` if there are several.
+    /// Returns the entry of `name` in a config that is no longer in the folder: a config that was
+    /// renamed keeps its pinned signers. `None` if there are several.
     fn left_behind(&self, name: &str) -> Option<&LockEntry> {
-        let is_gone = |config: &String| !self.folder.join(config).exists();
+        let folder = self.folder.as_ref()?;
+        let is_gone = |config: &String| !folder.join(config).exists();
         let entries = self.entries.values().filter(|entry| entry.name == name);
         let mut gone = entries.filter(|entry| entry.config.as_ref().is_some_and(is_gone));
         gone.next().filter(|_| gone.next().is_none())
@@ -167,8 +170,12 @@ impl Lockfile {
         mode: LockMode,
     ) -> Result<bool, LockfileError> {
         let old = self.own(&entry.name);
-        if old.is_some_and(|old| self.is_same(old, entry)) {
-            return Ok(false);
+        if let Some(old) = old
+            && self.is_same(old, entry)
+        {
+            // What a renamed config is locked to gets its new name, when anything may be written.
+            let is_renamed = old.config.is_some() && old.config != self.config;
+            return Ok(is_renamed && mode == LockMode::Update);
         }
         let flag = match mode {
             LockMode::Update => None,
@@ -197,7 +204,9 @@ impl Lockfile {
         entry.config.clone_from(&self.config);
         let key = (entry.name.clone(), self.config.clone());
         let old = self.own(&entry.name);
-        let left_behind = self.left_behind(&entry.name).map(|old| old.config.clone());
+        let old = old.filter(|old| old.reference == entry.reference);
+        let of_other = old.map(|old| old.config.clone());
+        let of_other = of_other.filter(|config| *config != self.config);
         let Read { mut entries, .. } = read_entries(&self.path)?;
         if let Some(theirs) = entries.get(&key)
             && old.is_none()
@@ -212,10 +221,11 @@ impl Lockfile {
             });
         }
         // What an older version or a renamed config wrote about the same plugin is replaced.
-        for config in [Some(None), left_behind].into_iter().flatten() {
+        for config in [Some(None), of_other].into_iter().flatten() {
             let other = (entry.name.clone(), config);
-            if let Some(old) = entries.get(&other)
-                && old.reference == entry.reference
+            if entries
+                .get(&other)
+                .is_some_and(|old| old.reference == entry.reference)
             {
                 entries.remove(&other);
             }

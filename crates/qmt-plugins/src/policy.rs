@@ -148,6 +148,15 @@ fn with_log(authority: Authority, log: TransparencyRule) -> Authority {
 }
 
 fn key(folder: &Path, path: &Path, log: TransparencyRule) -> Result<Authority, Error> {
+    let text = path.to_string_lossy();
+    if text.contains("://") || text.starts_with("pkcs11:") {
+        return Err(Error::Trust(VerifyError::File {
+            path: path.to_owned(),
+            problem: "a URL or a key in a key management service is not supported; name a file"
+                .to_owned(),
+            source: None,
+        }));
+    }
     let (name, pem) = read(folder, path)?;
     let authority = Authority::key(name, &pem).map_err(Error::Trust)?;
     Ok(with_log(authority, log))
@@ -192,12 +201,6 @@ pub(crate) fn read(folder: &Path, path: &Path) -> Result<(String, Vec<u8>), Erro
             source,
         })
     };
-    let text = path.to_string_lossy();
-    if text.contains("://") || text.starts_with("pkcs11:") {
-        let problem =
-            "keys in a key management service or a variable are not supported; name a file";
-        return Err(fail(problem.to_owned(), None));
-    }
     let mut content = Vec::new();
     qmt_storage::files::open_regular(&whole)
         .and_then(|mut file| file.read_to_end(&mut content))

@@ -10,27 +10,26 @@ use super::file::Syntax;
 const ITEM: &str = "item";
 
 /// Writes config lines in TOML, which follow the first line of [`Error::hint`](crate::Error::hint),
-/// in the format of the config file `path`. What is no TOML stays as it is.
+/// in the format of the config file `path`. Text that is not TOML stays as it is.
 pub fn config_lines(path: &Path, toml: &str) -> String {
-    let write: fn(&Value) -> Option<String> = match Syntax::of(path) {
-        Some(Syntax::Json) => |value| serde_json::to_string_pretty(value).ok(),
-        Some(Syntax::Yaml) => |value| serde_yaml::to_string(value).ok(),
-        Some(Syntax::Toml) | None => return toml.to_owned(),
+    let lines = match Syntax::of(path) {
+        Some(Syntax::Json) => {
+            read(toml, |item| item).and_then(|value| serde_json::to_string_pretty(&value).ok())
+        }
+        Some(Syntax::Yaml) => read(toml, |item| Value::Array(vec![item]))
+            .and_then(|value| serde_yaml::to_string(&value).ok()),
+        Some(Syntax::Toml) | None => None,
     };
-    let lines = read(toml).and_then(|value| write(&value));
     lines.map_or_else(|| toml.to_owned(), |lines| lines.trim_end().to_owned())
 }
 
 /// Reads a part of a config, or an item of a list.
-fn read(toml: &str) -> Option<Value> {
-    let part = toml.parse::<Table>().map(Value::Table);
-    let item = || {
-        format!("{ITEM} = {toml}")
-            .parse::<Table>()
-            .ok()?
-            .remove(ITEM)
-    };
-    part.ok().or_else(item)
+fn read(toml: &str, of_list: fn(Value) -> Value) -> Option<Value> {
+    if let Ok(part) = toml.parse::<Table>() {
+        return Some(Value::Table(part));
+    }
+    let mut list = format!("{ITEM} = {toml}").parse::<Table>().ok()?;
+    list.remove(ITEM).map(of_list)
 }
 
 #[cfg(test)]
@@ -53,7 +52,7 @@ mod tests {
         let yaml = "oci:\n  policy:\n  - any_of:\n    - key: team.pub\n      \
                     transparency_log: optional\n    scope: ghcr.io/acme/**";
         assert_eq!(lines("plugins.YML", POLICY), yaml);
-        assert_eq!(lines("plugins.yaml", ENTRY), "key: team.pub");
+        assert_eq!(lines("plugins.yaml", ENTRY), "- key: team.pub");
         let json: serde_json::Value = serde_json::from_str(&lines("plugins.json", POLICY)).unwrap();
         assert_eq!(json["oci"]["policy"][0]["any_of"][0]["key"], "team.pub");
         assert_eq!(

@@ -163,7 +163,16 @@ pub(super) fn not_verified_hint(source: &VerifyError, reference: &str) -> Option
         }
         _ => String::new(),
     };
+    let rest = match source {
+        VerifyError::Refused {
+            scope, conditions, ..
+        } if !conditions.is_empty() => format!(
+            "; add what else the policy of `{scope}` requires (`{}`)",
+            conditions.join("`, `")
+        ),
+        _ => String::new(),
+    };
     Some(format!(
-        "{hint}{place}:\n[[oci.policy]]\nscope = \"{scope}\"\n{line}"
+        "{hint}{place}{rest}:\n[[oci.policy]]\nscope = \"{scope}\"\n{line}"
     ))
 }

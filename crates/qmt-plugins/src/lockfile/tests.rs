@@ -248,6 +248,16 @@ fn a_renamed_config_keeps_its_entries() {
     std::fs::remove_file(folder.path().join("plugins.toml")).unwrap();
     let mut new = read(&folder, "providers.toml").unwrap();
     assert!(!new.has_change(&entry("a", "1"), LockMode::Locked).unwrap());
+    // The entry gets the new name as soon as it may be written.
+    assert!(new.has_change(&entry("a", "1"), LockMode::Update).unwrap());
+    // A config of a program is no file, and is not renamed.
+    let of_program = Lockfile::read(&folder.path().join("program.toml")).unwrap();
+    assert!(of_program.own("a").is_none());
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::write(elsewhere.join("x.toml"), "").unwrap();
+    let shared = Lockfile::read_at(folder.path().join(NAME), &elsewhere.join("x.toml")).unwrap();
+    assert!(shared.own("a").is_none());
     let other = new.has_change(&entry("a", "2"), LockMode::Locked);
     assert!(other.unwrap_err().to_string().contains("digest"));
     new.record(entry("a", "2")).unwrap();

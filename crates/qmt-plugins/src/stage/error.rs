@@ -103,7 +103,13 @@ impl StageError {
             },
             Self::Offline { missing, rule } => Error::Offline {
                 plugin,
-                reference,
+                reference: match &request.locked {
+                    // The cache may have another version of the tag.
+                    Some(locked) if request.reference.digest().is_none() => {
+                        format!("{reference}@{}", locked.digest)
+                    }
+                    _ => reference,
+                },
                 missing,
                 rule,
             },

@@ -56,7 +56,7 @@ pub(crate) async fn resolve(context: &Context, request: &Request) -> Result<Reso
 async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageError> {
     let recorded = context.cache.ref_(&request.reference).await?;
     let is_stale = match (&recorded, request.refresh_after) {
-        // How old a layout's tag is, is not recorded, and reading it costs little.
+        // The age of a layout's tag is not recorded, and reading the tag costs little.
         (_, Some(_)) if context.is_local => true,
         // After a clock went backwards, nothing counts as stale.
         (Some((_, at)), Some(limit)) => {
