@@ -178,7 +178,7 @@ pub(crate) fn failure(error: Error, signer: &Signer) -> Failure {
         ))
     } else if has_no_root {
         Some(Advice::Also(
-            "with `--insecure-ignore-tlog`, signatures need no log entry, and `--key` no trust root",
+            "with `--insecure-ignore-tlog`, signatures need no log entry, and `--key` needs no trust root",
         ))
     } else {
         None

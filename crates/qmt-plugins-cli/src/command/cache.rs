@@ -70,10 +70,17 @@ async fn import(host: &PluginHost, output: &Output, layout: &Path) -> CommandRes
             "warning: the tag `{reference}` is not set to {digest}: {reason}"
         ));
     }
+    for one in &imported.locked {
+        output.note(format!(
+            "warning: `{}` stays at {}, which the lockfile names; to use {}, copy the lockfile of the \
+             exporting machine as well",
+            one.plugin, one.locked, one.imported
+        ));
+    }
     let transfer = &imported.transfer;
     for image in &transfer.unreadable {
         output.note(format!(
-            "warning: the layout has signatures of {image} that can't be read"
+            "warning: the layout has signatures of {image} that can't be read, or are too large"
         ));
     }
     if !transfer.images.is_empty() && transfer.unnamed == transfer.images {
@@ -97,6 +104,11 @@ async fn import(host: &PluginHost, output: &Output, layout: &Path) -> CommandRes
         })
     });
     data["kept_tags"] = kept.collect();
+    let locked = imported
+        .locked
+        .iter()
+        .map(|one| json!({ "plugin": one.plugin, "locked": one.locked, "imported": one.imported }));
+    data["locked"] = locked.collect();
     data["incomplete"] = json!(transfer.incomplete);
     data["unreadable"] = json!(transfer.unreadable);
     data["unnamed"] = json!(transfer.unnamed);

@@ -2,10 +2,11 @@
 
 use std::env::consts::{ARCH, OS};
 
+use qmt_plugins::config::ProviderConfig;
 use qmt_plugins::login::RegistryAccess;
 use qmt_plugins::oci_ref::RegistryHost;
 use qmt_plugins::oci_ref::text::messages;
-use qmt_plugins::{Error, PluginHost};
+use qmt_plugins::{Error, PluginHost, Target};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -37,8 +38,12 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
             if let Ok(host) = host {
                 (host, Err(failure), None)
             } else {
+                let Ok(folder) = TempDir::new() else {
+                    return Err(failure);
+                };
+                let mut global = global.clone();
+                global.cache_dir = Some(folder.path().to_owned());
                 // What else fails, fails here again.
-                let (folder, global) = with_empty_cache(global)?;
                 let host = session::host(&global, output, file)?;
                 (host, Err(failure), Some(folder))
             }
@@ -68,16 +73,6 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
     report.end(output)
 }
 
-/// Uses an empty cache, for the other checks.
-fn with_empty_cache(global: &Global) -> Result<(TempDir, Global), Failure> {
-    let folder = TempDir::new();
-    let folder =
-        folder.map_err(|error| Failure::other("no temporary folder can be made", error))?;
-    let mut global = global.clone();
-    global.cache_dir = Some(folder.path().to_owned());
-    Ok((folder, global))
-}
-
 fn lockfile(host: &PluginHost) -> String {
     let providers = host.config().providers.iter();
     let entries = providers.filter_map(|provider| host.lock_entry(&provider.name));
@@ -104,6 +99,14 @@ async fn cache(host: &PluginHost, warnings: &mut Vec<String>) -> Result<String, 
 async fn trust(host: &PluginHost, warnings: &mut Vec<String>) -> Result<String, Error> {
     if host.config().oci.insecure_skip_signature {
         return Ok("not used, because `insecure_skip_signature` is set".to_owned());
+    }
+    let mut providers = host.config().providers.iter();
+    let is_image = |provider: &ProviderConfig| {
+        let target = Target::parse(host.config(), &provider.name);
+        target.is_ok_and(|target| target.source().is_image())
+    };
+    if !providers.any(is_image) {
+        return Ok("not required, because no plugin of the config is an image".to_owned());
     }
     let summary = host.trust_summary(false).await?;
     warnings.extend(summary.warnings);

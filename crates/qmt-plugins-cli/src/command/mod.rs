@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod accepting;
 mod add;
 mod cache;
 mod config;

@@ -21,6 +21,12 @@ pub(crate) async fn run(global: &Global, output: &Output, run: &Run) -> CommandR
     let file = config_for(global, output, run)?;
     let target = Target::parse(file.config(), &run.target);
     let is_file = target.is_ok_and(|target| matches!(target.source(), PluginSource::File(_)));
+    if is_file && run.signer != Signer::default() {
+        return Err(Failure::Usage {
+            message: "a local file has no signature, so no option can name its signer".to_owned(),
+            hint: Some("`--allow-native` runs native code without one".to_owned()),
+        });
+    }
     let host = if is_file {
         session::host_without_cache(global, output, file)?
     } else {

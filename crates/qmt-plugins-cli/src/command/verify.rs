@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use qmt_plugins::config::scope_of;
 use qmt_plugins::inspect::{DigestOrigin, VersionReport, Versions};
 use qmt_plugins::oci_ref::text::messages;
 use qmt_plugins::verify::VerifyError;
@@ -11,6 +10,7 @@ use qmt_plugins::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use super::CommandResult;
+use super::accepting::{accepting, in_place_of, lacking};
 use crate::args::{Global, Verify};
 use crate::exit::{self, Code, Failure};
 use crate::output::{self, Output};
@@ -222,7 +222,11 @@ fn explained(output: &Output, version: &VersionReport) -> String {
             text.push_str(&explained_places(&report.rejected, title));
             if let Some(line) = &report.config_line {
                 let place = in_place_of(&report.scope, &report.subject);
-                let _ = writeln!(text, "\nthese config lines{place} accept only this signer:");
+                let lacking = lacking(&report.conditions, &report.scope);
+                let _ = writeln!(
+                    text,
+                    "\nthese config lines{place} accept only this signer{lacking}:"
+                );
                 text.push_str(&accepting(output, &report.subject, line));
             }
             text
@@ -257,11 +261,16 @@ fn refused(output: &Output, error: &Error, reference: &str, source: &VerifyError
         shown.push(line);
         let signer = rejection.signer.as_ref().map(ToString::to_string);
         let signer = signer.unwrap_or_else(|| "this signer".to_owned());
-        let place = match source {
-            VerifyError::Refused { scope, .. } => in_place_of(scope, reference),
-            _ => String::new(),
+        let (place, lacking) = match source {
+            VerifyError::Refused {
+                scope, conditions, ..
+            } => (in_place_of(scope, reference), lacking(conditions, scope)),
+            _ => Default::default(),
         };
-        let _ = writeln!(text, "\nthese config lines{place} accept {signer}:");
+        let _ = writeln!(
+            text,
+            "\nthese config lines{place} accept {signer}{lacking}:"
+        );
         text.push_str(&accepting(output, reference, line));
     }
     if let Some(trust) = source.trust_root() {
@@ -326,30 +335,14 @@ fn proven(report: &Report) -> Vec<(String, String)> {
         row("trust root", trust_root(trust));
     }
     if report.first_use {
-        let note = "no signer is configured: the first load pins this one in the lockfile";
+        let note =
+            "no signer is configured: the first load of a plugin of the config pins its signer";
         row("note", note.to_owned());
     }
     for warning in &report.warnings {
         row("warning", warning.clone());
     }
     rows
-}
-
-/// Says that the config has a policy of the same scope, which can be given once.
-fn in_place_of(applied: &str, image: &str) -> String {
-    if applied == scope_of(image) {
-        format!(", in place of the policy of `{applied}`,")
-    } else {
-        String::new()
-    }
-}
-
-/// Returns config lines that accept a signer for the image's repository.
-fn accepting(output: &Output, image: &str, line: &str) -> String {
-    let scope = scope_of(image);
-    let lines = format!("[[oci.policy]]\nscope = \"{scope}\"\n{line}");
-    let lines = output.config_lines(&lines).replace('\n', "\n  ");
-    format!("\n  {lines}\n")
 }
 
 /// Describes the trust root: source, version and age.

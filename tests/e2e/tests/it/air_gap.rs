@@ -130,7 +130,6 @@ fn an_imported_image_is_verified_by_the_importing_machine() {
     code(&desk.run(&run), 3);
 }
 
-/// A layout decides nothing: a tag stays where the policy refuses the new image.
 /// Without a trust root no image can be judged, which is said once, and not as a refusal of each tag.
 #[test]
 fn an_import_without_a_trust_root_fails() {
@@ -158,6 +157,60 @@ fn an_import_without_a_trust_root_fails() {
     code(&answer, 0);
 }
 
+/// The image of a plugin that was locked before has its name in the export, also from an empty cache.
+/// What the lockfile of the other machine says wins, and is said.
+#[test]
+fn a_locked_plugin_is_exported_with_its_name() {
+    let scene = Scene::new();
+    code(&scene.run(&["pull", "greet"]), 0);
+    code(
+        &scene.run(&[
+            "cache",
+            "export",
+            "bundle.tar",
+            "greet",
+            "--cache-dir",
+            "fresh",
+        ]),
+        0,
+    );
+    let desk = other_machine(&scene, "bundle.tar");
+    let lock = std::fs::read_to_string(scene.desk.path().join("plugins.lock")).unwrap();
+    drop(scene);
+    let imported = desk.run(&["cache", "import", "bundle.tar"]);
+    code(&imported, 0);
+    assert!(
+        !imported.stderr.contains("warning"),
+        "{}",
+        imported.transcript()
+    );
+    let run = ["run", "greet", "greet", "--offline", "--input", "me"];
+    code(&desk.run(&run), 0);
+    // Locked at another version.
+    let digest = lock
+        .lines()
+        .find(|line| line.starts_with("digest = "))
+        .unwrap();
+    let other = format!("digest = \"sha256:{}\"", "0".repeat(64));
+    desk.write("plugins.lock", lock.replace(digest, &other));
+    let imported = desk.run(&["cache", "import", "bundle.tar", "--format", "json"]);
+    code(&imported, 0);
+    assert_eq!(
+        imported.json()["locked"][0]["plugin"],
+        "greet",
+        "{}",
+        imported.transcript()
+    );
+    let refused = desk.run(&run);
+    code(&refused, 4);
+    assert!(
+        refused.messages().contains(&"0".repeat(64)),
+        "{}",
+        refused.transcript()
+    );
+}
+
+/// A layout decides nothing: a tag stays where the policy refuses the new image.
 #[test]
 fn an_import_moves_no_tag_to_what_the_policy_refuses() {
     let scene = Scene::new();
