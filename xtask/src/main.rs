@@ -11,7 +11,6 @@
 
 mod ci;
 mod drill;
-mod features;
 mod mutants;
 mod program;
 mod project;

@@ -12,6 +12,7 @@
 pub mod case;
 pub mod command;
 pub mod embedded;
+mod features;
 pub mod image;
 pub mod projects;
 
