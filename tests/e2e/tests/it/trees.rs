@@ -20,6 +20,7 @@ fn listed(folder: &Path, format: &str, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--prefix", "none", "--format", format])
         .args(arguments)
+        .env("CARGO_TERM_COLOR", "never")
         .current_dir(folder)
         .output()
         .unwrap();
