@@ -35,7 +35,7 @@ impl Check<'_> {
         // Versions are ordered by their time, which must not depend on the order of the signatures.
         self.accepted.sort_by_key(|(_, one)| Reverse(one.signed_at));
         if self.is_first_use() {
-            // A stranger who may add signatures signs later than the publisher, as a rule.
+            // A stranger who may add signatures usually signs after the publisher.
             let first = first_times(&self.accepted);
             self.accepted.sort_by_cached_key(|(_, one)| {
                 let time = first.get(&one.signer).copied();

@@ -83,7 +83,7 @@ async fn a_named_signer_overrides_the_pin_and_says_so() {
     assert!(!verified.differs_from_pin());
 }
 
-/// Whoever may add a signature to an image can sign it today, but not before its publisher did.
+/// The order in which a registry lists signatures decides nothing, nor does the latest signature.
 #[tokio::test]
 async fn of_several_signers_the_one_that_signed_first_is_pinned() {
     let day = Duration::from_hours(24);
@@ -110,4 +110,26 @@ async fn of_several_signers_the_one_that_signed_first_is_pinned() {
         let words = "eve@example.com (issuer https://accounts.example.com) signed it as well";
         assert!(warnings.contains(words), "{warnings}");
     }
+}
+
+/// A certificate may be older than the signature made with it: the times of logs and timestamps decide.
+#[tokio::test]
+async fn a_certificate_from_before_the_first_signature_is_no_first_signature() {
+    let now = SystemTime::now();
+    let first = PrivateSigstore::at(now - Duration::from_hours(1));
+    let second = PrivateSigstore::at(first.time() + Duration::from_secs(1));
+    let root = trust(&first).joined_with(trust(&second));
+    let verifier = SigstoreVerifier::new(root, everything(Policy::pin_on_first_use())).unwrap();
+    // In the log two seconds after the certificate began, and one second after the other one did.
+    let by_dev = first.sign_bundle(subject().digest(), &Signing::keyless(dev()));
+    let signing = Signing::keyless(eve())
+        .log(LogKind::RekorV2)
+        .timestamp(true);
+    let by_eve = second.sign_bundle(subject().digest(), &signing);
+    let alone = evidence(&subject(), [by_eve.clone()]).await;
+    let alone = verifier.check(&subject(), &alone, None, now).unwrap();
+    let both = evidence(&subject(), [by_eve, by_dev]).await;
+    let both = verifier.check(&subject(), &both, None, now).unwrap();
+    assert!(alone.signed_at() < both.signed_at());
+    assert_eq!(both.signer(), Some(&SignerId::certificate(ISSUER, EMAIL)));
 }
