@@ -283,7 +283,7 @@ pub enum LoadError {
     },
     /// The process has opened as many plugin libraries as it may; they are never unloaded.
     #[error(
-        "plugin `{plugin}` can't be opened: this process has {limit} libraries open for good; restart the host"
+        "plugin `{plugin}` can't be opened: this process has {limit} libraries open, and none is ever closed; restart the host"
     )]
     TooManyLibraries {
         /// The plugin's name.

@@ -192,7 +192,7 @@ pub(crate) fn require_key_file(key: &Path) -> Result<(), Failure> {
     let text = key.to_string_lossy();
     if text.contains("://") || text.starts_with("pkcs11:") {
         return Err(Failure::usage(format!(
-            "the key `{text}` can't be used: keys in a key management service or a variable are not \
+            "the key `{text}` can't be used: a URL or a key in a key management service is not \
              supported; name a file"
         )));
     }

@@ -61,9 +61,10 @@ impl NativeLoader {
         }
     }
 
-    /// Allows all plugins to link with `library`, by its exact name (`libssl.so.3`), beyond the libraries of
-    /// the C, C++ and OpenMP runtimes, and those that [`Allow::libraries`](crate::Allow::libraries)
-    /// names for one plugin. The system's dynamic loader finds it by its own rules.
+    /// Allows all plugins to link with `library`, by its exact name (`libssl.so.3`), beyond the
+    /// libraries of the C, C++ and OpenMP runtimes, and those that
+    /// [`Allow::libraries`](crate::Allow::libraries) names for one plugin. The system's dynamic loader
+    /// finds it by its own rules.
     #[must_use]
     pub fn allow_library(mut self, library: impl Into<String>) -> Self {
         self.allowed.insert(library.into());

@@ -194,7 +194,7 @@ impl Stop {
         self.is_cancelled() || Instant::now() >= self.deadline
     }
 
-    /// Reports whether the caller gave up. Unlike the deadline, that takes no look at the clock.
+    /// Reports whether the caller gave up. Unlike for the deadline, no clock is read.
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
     }

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_stays() {
+    fn text_that_is_not_toml_stays() {
         let text = "cosign sign image\ncosign verify image";
         assert_eq!(lines("plugins.yaml", text), text);
     }

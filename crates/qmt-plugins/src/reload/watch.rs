@@ -21,7 +21,8 @@ const TAG_MARGIN: Duration = Duration::from_millis(50);
 impl PluginHost {
     /// Reloads the plugin called `name` whenever its source changes, until the future is dropped. A
     /// file is read again at most 1.5 seconds after its last change, also if another file was moved
-    /// to its path. A tag is resolved again each `refresh_after`, at most once a second. The plugin is loaded first as by [`Self::reloadable`], and stays loaded.
+    /// to its path. A tag is resolved again each `refresh_after`, at most once a second. The plugin is
+    /// loaded first as by [`Self::reloadable`], and stays loaded.
     ///
     /// If a version is refused, the previous one stays in use until the next change, and
     /// [`Event::NotReloaded`](crate::Event::NotReloaded) has the reason. Returns at once, with an

@@ -38,7 +38,8 @@ impl MirrorOptions {
         self
     }
 
-    /// Also resolves tags at this mirror, and requests referrers from it first. Callers still verify both.
+    /// Also resolves tags at this mirror, and requests referrers from it first. Callers still verify
+    /// both.
     #[must_use]
     pub fn authoritative(mut self, authoritative: bool) -> Self {
         self.authoritative = authoritative;

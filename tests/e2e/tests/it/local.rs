@@ -388,6 +388,22 @@ fn a_path_of_a_layout_is_asked_about() {
     );
 }
 
+/// An option that names a signer is not ignored: a file has no signature.
+#[test]
+fn a_file_runs_without_options_for_a_signer_only() {
+    let desk = desk();
+    let run = ["run", "plugin.wasm", "greet", "--input", "me"];
+    assert_eq!(desk.run(&run).code, Some(0));
+    let refused = desk.run(&[&run[..], &["--key", "team.pub"]].concat());
+    assert_eq!(refused.code, Some(2), "{}", refused.transcript());
+    let words = "a local file has no signature";
+    assert!(
+        refused.messages().contains(words),
+        "{}",
+        refused.transcript()
+    );
+}
+
 /// Native code that every user can replace has all rights of the host.
 #[cfg(unix)]
 #[test]

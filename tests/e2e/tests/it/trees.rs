@@ -93,7 +93,7 @@ fn the_verify_seam_alone_needs_no_sigstore() {
 }
 
 /// A package with two sets of features is compiled twice: for programs, for macros and build scripts,
-/// and for tests. `xtask/Cargo.toml` says how they get the same ones.
+/// and for tests. `xtask/Cargo.toml` and `tests/e2e/Cargo.toml` say how they get the same ones.
 #[test]
 fn the_first_commands_compile_no_package_twice() {
     let edges = ["normal,build", "normal,build,dev"];
