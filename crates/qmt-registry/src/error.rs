@@ -31,8 +31,7 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a registry could not give what a pin promised, or would not take what was pushed.
 ///
-/// It is wrapped in a [`RegistryError`], which has a kind and is what the methods of this crate
-/// return.
+/// The methods of this crate return it wrapped in a [`RegistryError`], which has a kind.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {

@@ -126,3 +126,10 @@ fn a_registry_that_requires_a_login_is_no_failure() {
     let accepted = check(&doctor(), &host)["detail"].to_string();
     assert!(accepted.contains("accepts the credential in"), "{accepted}");
 }
+
+#[test]
+fn a_trust_root_that_no_plugin_requires_is_not_requested() {
+    let answer = Desk::new().run(&["doctor", "--offline"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    assert!(answer.stdout.contains("not required"), "{}", answer.stdout);
+}
