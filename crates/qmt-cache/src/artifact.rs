@@ -1,12 +1,11 @@
 //! A cached artifact: an open file and its record, and the only access to its bytes.
 
-use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qmt_oci_ref::{Digest, Digester};
+use qmt_oci_ref::Digester;
 
 use crate::fs::{Store, shown, sys};
 use crate::{CacheError, Record};
@@ -51,17 +50,14 @@ impl CachedArtifact {
     /// # Errors
     /// [`CacheError::Damaged`] if the bytes are not the recorded ones; the entry has been removed
     /// then, and [`crate::Cache::begin`] fills it again. [`CacheError::Io`] if reading fails.
-    pub fn read_proven(&self) -> Result<ProvenFile, CacheError> {
+    pub fn read_proven(&self) -> Result<Bytes, CacheError> {
         let too_large =
             || CacheError::io("read", &self.path)(std::io::ErrorKind::OutOfMemory.into());
         let size = usize::try_from(self.record.size()).map_err(|_| too_large())?;
         let mut content = Vec::new();
         content.try_reserve_exact(size).map_err(|_| too_large())?;
-        let digest = self.hashed(|chunk| content.extend_from_slice(chunk))?;
-        Ok(ProvenFile {
-            bytes: content.into(),
-            digest,
-        })
+        self.hashed(|chunk| content.extend_from_slice(chunk))?;
+        Ok(content.into())
     }
 
     /// Reads the whole file once while hashing it, without holding it in memory. The result is about
@@ -72,11 +68,11 @@ impl CachedArtifact {
     /// # Errors
     /// As [`CachedArtifact::read_proven`].
     pub fn prove(&self) -> Result<(), CacheError> {
-        self.hashed(|_| {}).map(drop)
+        self.hashed(|_| {})
     }
 
     /// Passes the file's content to `take` in chunks, and checks its size and digest.
-    fn hashed(&self, mut take: impl FnMut(&[u8])) -> Result<Digest, CacheError> {
+    fn hashed(&self, mut take: impl FnMut(&[u8])) -> Result<(), CacheError> {
         let damaged = |reason| {
             self.store.drop_damaged(&self.record, &self.file);
             CacheError::Damaged {
@@ -104,39 +100,10 @@ impl CachedArtifact {
             digester.update(chunk);
             take(chunk);
         }
-        let digest = digester.finish();
-        if digest != *self.record.file_digest() {
+        if digester.finish() != *self.record.file_digest() {
             return Err(damaged("its digest differs from the record"));
         }
         self.store.note_use(&self.record);
-        Ok(digest)
-    }
-}
-
-/// The bytes of a cached file, hashed as they were read and equal to the record.
-#[derive(Clone)]
-pub struct ProvenFile {
-    bytes: Bytes,
-    digest: Digest,
-}
-
-impl ProvenFile {
-    /// Returns the bytes. Cloning shares them.
-    pub fn bytes(&self) -> Bytes {
-        self.bytes.clone()
-    }
-
-    /// Returns the digest that was computed over exactly these bytes.
-    pub fn digest(&self) -> &Digest {
-        &self.digest
-    }
-}
-
-impl fmt::Debug for ProvenFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProvenFile")
-            .field("digest", &self.digest)
-            .field("size", &self.bytes.len())
-            .finish()
+        Ok(())
     }
 }

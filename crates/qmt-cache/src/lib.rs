@@ -17,7 +17,7 @@ mod error;
 mod fs;
 mod record;
 
-pub use self::artifact::{CachedArtifact, ProvenFile};
+pub use self::artifact::CachedArtifact;
 #[cfg(feature = "test-util")]
 pub use self::cache::MockCache;
 pub use self::cache::{Begin, Cache};

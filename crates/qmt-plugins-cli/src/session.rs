@@ -29,13 +29,15 @@ pub(crate) fn config(global: &Global, output: &Output) -> Result<ConfigFile, Fai
 /// reference.
 pub(crate) fn config_or_default(global: &Global, output: &Output) -> Result<ConfigFile, Failure> {
     match read(global, output) {
-        Err(ConfigError::NotFound { .. }) if global.config.is_none() => Ok(ConfigFile::in_memory(
-            PathBuf::from(HERE),
-            Config::default(),
-        )
-        .map_err(Error::from)?),
+        Err(ConfigError::NotFound { .. }) if global.config.is_none() => defaults(),
         read => Ok(read.map_err(Error::from)?),
     }
+}
+
+/// Returns an empty config.
+pub(crate) fn defaults() -> Result<ConfigFile, Failure> {
+    let file = ConfigFile::in_memory(PathBuf::from(HERE), Config::default());
+    Ok(file.map_err(Error::from)?)
 }
 
 fn read(global: &Global, output: &Output) -> Result<ConfigFile, ConfigError> {
@@ -86,7 +88,8 @@ pub(crate) fn host_without_cache(
     Ok(builder(global, output, file).or_temporary_cache().build()?)
 }
 
-fn builder(global: &Global, output: &Output, file: ConfigFile) -> PluginHostBuilder {
+/// Starts to build the host.
+pub(crate) fn builder(global: &Global, output: &Output, file: ConfigFile) -> PluginHostBuilder {
     let mode = match (global.frozen, global.locked) {
         (true, _) => LockMode::Frozen,
         (false, true) => LockMode::Locked,
@@ -155,10 +158,10 @@ pub(crate) fn target(global: &Global, host: &PluginHost, text: &str) -> Result<T
 
 /// Adds what the options can do about the error of an image whose signer they name.
 pub(crate) fn failure(error: Error, signer: &Signer) -> Failure {
-    let is_without_log = match &error {
+    let rejected = |codes: &[RejectionCode]| match &error {
         Error::NotVerified { source, .. } => {
             let mut rejections = source.rejections().iter();
-            rejections.any(|one| one.code == RejectionCode::NoLog)
+            rejections.any(|one| codes.contains(&one.code))
         }
         _ => false,
     };
@@ -168,17 +171,27 @@ pub(crate) fn failure(error: Error, signer: &Signer) -> Failure {
         Error::Trust(_) => error.kind() == ErrorKind::Network,
         _ => false,
     };
-    let requires_log = signer.key.is_some() && !signer.insecure_ignore_tlog;
-    let advice = if !requires_log {
-        None
-    } else if is_without_log {
+    let (has_key, has_identity) = (signer.key.is_some(), signer.certificate_identity.is_some());
+    let requires_log = has_key && !signer.insecure_ignore_tlog;
+    let advice = if requires_log && rejected(&[RejectionCode::NoLog]) {
         Some(Advice::Instead(
             "`--insecure-ignore-tlog` accepts signatures without a log entry; the policies of the \
              config do not apply to `--key`",
         ))
-    } else if has_no_root {
+    } else if requires_log && has_no_root {
         Some(Advice::Also(
             "with `--insecure-ignore-tlog`, signatures need no log entry, and `--key` needs no trust root",
+        ))
+    } else if has_key && rejected(&[RejectionCode::OtherKey, RejectionCode::NoKey]) {
+        Some(Advice::Instead(
+            "only signatures with the key that `--key` names are accepted; the policies of the config \
+             do not apply",
+        ))
+    } else if has_identity && rejected(&[RejectionCode::OtherIdentity, RejectionCode::OtherIssuer])
+    {
+        Some(Advice::Instead(
+            "only the signer that `--certificate-identity` and `--certificate-oidc-issuer` name is \
+             accepted; the policies of the config do not apply",
         ))
     } else {
         None

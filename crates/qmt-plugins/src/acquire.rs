@@ -30,6 +30,9 @@ pub(crate) enum VersionPolicy {
     Recorded,
     /// The one that the tag names now, because the operator asked for an update.
     Newest,
+    /// The one that the tag names in the cache, because the operator asked for an update to what was
+    /// imported.
+    Imported,
 }
 
 /// A plugin, and what the lockfile is to say about it once it is accepted.
@@ -106,8 +109,15 @@ impl PluginHost {
     ) -> Result<Acquired, Error> {
         let provider = target.provider();
         let (context, mut request) = self.prepare_verified(target).await?;
-        if version == VersionPolicy::Newest {
-            (request.pull, request.is_update) = (PullPolicy::Always, true);
+        match version {
+            VersionPolicy::Configured | VersionPolicy::Recorded => {}
+            VersionPolicy::Newest => {
+                (request.pull, request.is_update) = (PullPolicy::Always, true);
+            }
+            VersionPolicy::Imported => {
+                (request.pull, request.is_update) = (PullPolicy::Never, true);
+                (request.locked, request.refresh_after) = (None, None);
+            }
         }
         let cache_error = |source| Error::cache(&provider.name, source);
         let mut cached = pipeline::run(&context, &request).await?;

@@ -66,13 +66,7 @@ impl PluginArtifact {
     ///
     /// As [`PluginArtifact::bytes`].
     pub fn to_loader_artifact(&self) -> Result<Artifact, Error> {
-        let (bytes, digest) = (self.bytes()?, self.digest().clone());
-        Ok(Artifact::from_verified(
-            self.kind,
-            bytes,
-            digest,
-            &*self.name,
-        ))
+        self.content.artifact(self.kind, &self.name)
     }
 
     /// Returns the image that it was extracted from; a local file has none.

@@ -195,11 +195,7 @@ impl PluginHostBuilder {
         if let Some(sink) = self.events.clone() {
             options = options.with_events(Arc::new(move |event| sink(cache_event(event))));
         }
-        let open = FsCache::open(options);
-        let cache = open.map_err(|source| Error::Cache {
-            plugin: None,
-            source,
-        })?;
+        let cache = FsCache::open(options)?;
         let loaders = Loaders::new(self.wasm, self.native, oci.require_confinement, &cache);
         Ok(PluginHost {
             file: self.file,

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use qmt_loader::Artifact;
 use qmt_oci_ref::{PluginKind, text};
 
 #[cfg(feature = "native")]
@@ -25,7 +24,8 @@ pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
     let mut warnings = writers(host)?;
     let mut problems = Vec::new();
     for (index, provider) in host.config().providers.iter().enumerate() {
-        problems.extend(check_provider(host, &format!("providers[{index}]"), provider).await);
+        let key = format!("providers[{index}]");
+        problems.extend(check_provider(host, &key, provider, &mut warnings).await);
     }
     problems.extend(check_registries(host));
     if !problems.is_empty() {
@@ -88,7 +88,12 @@ pub(crate) fn writers(host: &PluginHost) -> Result<Vec<String>, Error> {
     Ok(warnings)
 }
 
-async fn check_provider(host: &PluginHost, key: &str, provider: &ProviderConfig) -> Vec<Problem> {
+async fn check_provider(
+    host: &PluginHost,
+    key: &str,
+    provider: &ProviderConfig,
+    warnings: &mut Vec<String>,
+) -> Vec<Problem> {
     // The path was parsed when the config was read.
     let Ok(target) = Target::named(host.config(), &provider.name) else {
         return Vec::new();
@@ -96,7 +101,7 @@ async fn check_provider(host: &PluginHost, key: &str, provider: &ProviderConfig)
     let source = target.located(host.file.folder());
     let mut problems = check_rights(host, key, provider, &source);
     let found = match &source {
-        PluginSource::File(path) => check_file(host, key, &target, path).await,
+        PluginSource::File(path) => check_file(host, key, &target, path, warnings).await,
         PluginSource::Layout { .. } => check_layout(host, &target, &source)
             .await
             .map(|problem| (format!("{key}.path"), problem)),
@@ -144,7 +149,13 @@ fn check_rights(
     problems
 }
 
-async fn check_file(host: &PluginHost, key: &str, target: &Target, path: &Path) -> Option<Problem> {
+async fn check_file(
+    host: &PluginHost,
+    key: &str,
+    target: &Target,
+    path: &Path,
+    warnings: &mut Vec<String>,
+) -> Option<Problem> {
     let provider = target.provider();
     let written = &provider.path;
     let shown = path.display();
@@ -162,6 +173,7 @@ async fn check_file(host: &PluginHost, key: &str, target: &Target, path: &Path) 
     match local::read(host, provider, path).await {
         Err(error) => at_path(text::messages(&error).join(": ")),
         Ok(read) => {
+            warnings.extend(read.warning);
             match check_allowed(provider, default, read.kind, None, NativeTrust::Unsigned) {
                 // It may import functions that only the host program offers.
                 Ok(()) if read.kind == PluginKind::Wasm => None,
@@ -180,14 +192,9 @@ async fn check_file(host: &PluginHost, key: &str, target: &Target, path: &Path) 
 
 /// Runs the loader's checks of a native library, and returns what is wrong with it.
 fn check_library(host: &PluginHost, target: &Target, content: &Content) -> Option<String> {
-    let (plugin, digest) = (target.name(), content.digest().clone());
-    let checked = content
-        .bytes()
-        .map_err(|source| Error::cache(plugin, source));
-    let checked = checked.and_then(|bytes| {
-        let artifact = Artifact::from_verified(PluginKind::Native, bytes, digest, plugin);
-        host.preflight(&artifact, &host.load_options(target))
-    });
+    let artifact = content.artifact(PluginKind::Native, target.name());
+    let checked =
+        artifact.and_then(|artifact| host.preflight(&artifact, &host.load_options(target)));
     let problem = match &checked {
         Ok(_) => return None,
         Err(Error::Load { source, .. }) => text::messages(source),

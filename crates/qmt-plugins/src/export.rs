@@ -53,11 +53,7 @@ impl PluginHost {
             };
             roots.extend(root.map(|root| (root, name)));
         }
-        let exported = self.cache.export(roots, layout).await;
-        exported.map_err(|source| Error::Cache {
-            plugin: None,
-            source,
-        })
+        Ok(self.cache.export(roots, layout).await?)
     }
 
     /// Verifies the image of `target` and brings into the cache what it has for `platform`. Returns the

@@ -9,9 +9,12 @@ use qmt_cache::{Cache as _, CacheError};
 use qmt_oci_ref::{Digest, Reference};
 use qmt_verify::Evidence;
 
+use crate::acquire::VersionPolicy;
+use crate::artifact::PluginArtifact;
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::source::PluginSource;
+use crate::stage::load::ReadMode;
 use crate::stage::rollback;
 use crate::target::Target;
 
@@ -29,7 +32,8 @@ pub struct ImportReport {
     pub locked: Vec<LockedPlugin>,
 }
 
-/// A plugin that an import does not change, because it is locked.
+/// A plugin that an import does not change, because it is locked:
+/// [`PluginHost::update_from_cache`] does.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct LockedPlugin {
@@ -67,19 +71,14 @@ impl PluginHost {
     pub async fn import(&self, layout: &Path) -> Result<ImportReport, Error> {
         let now = SystemTime::now();
         let merge: Arc<MergeEvidence> = Arc::new(merged);
-        let failed = |source| Error::Cache {
-            plugin: None,
-            source,
-        };
-        let mut transfer = self.cache.import(layout, merge).await.map_err(failed)?;
+        let mut transfer = self.cache.import(layout, merge).await?;
         let (mut kept, mut is_judged) = (Vec::new(), false);
         for (reference, digest) in std::mem::take(&mut transfer.tags) {
             let checked = self.check_move(&reference, &digest).await;
             is_judged |= !matches!(checked, Err(Error::Trust(_)));
             match checked {
                 Ok(()) => {
-                    let set = self.cache.set_ref(&reference, &digest, now).await;
-                    set.map_err(failed)?;
+                    self.cache.set_ref(&reference, &digest, now).await?;
                 }
                 Err(reason) => kept.push(KeptTag {
                     reference,
@@ -92,12 +91,25 @@ impl PluginHost {
         if !is_judged && let Some(tag) = kept.pop() {
             return Err(tag.reason);
         }
-        let locked = self.locked_apart(&transfer).await.map_err(failed)?;
+        let locked = self.locked_apart(&transfer).await?;
         Ok(ImportReport {
             transfer,
             kept,
             locked,
         })
+    }
+
+    /// Locks the plugin called `name` to the image that its tag names in the cache, as
+    /// [`Self::update`] locks it to the one that its tag names in the registry. This updates the plugins
+    /// in [`ImportReport::locked`] without a network.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::update`]. The old entry stays then.
+    pub async fn update_from_cache(&self, name: &str) -> Result<PluginArtifact, Error> {
+        let target = Target::named(self.config(), name)?;
+        self.acquire(&target, VersionPolicy::Imported, ReadMode::Hash)
+            .await
     }
 
     /// Returns the plugins that the lockfile keeps at another image than the imported one.
@@ -134,19 +146,11 @@ impl PluginHost {
         let target = Target::of_source(PluginSource::Registry(reference.clone()));
         let (context, request) = self.prepare_verified(&target).await?;
         let checked = rollback::check_move(&context, &request, digest).await;
-        let not_newer = checked.map_err(|error| {
+        let refusal = checked.map_err(|error| {
             let pin = reference.with_digest(digest.clone());
             error.attach(&context, &request, Some(&pin))
         })?;
-        not_newer.map_or(Ok(()), |not_newer| {
-            Err(Error::NotNewer {
-                reference: reference.to_string(),
-                digest: digest.clone(),
-                signed: not_newer.signed,
-                stored: not_newer.stored,
-                stored_signed: not_newer.stored_signed,
-            })
-        })
+        refusal.map_or(Ok(()), Err)
     }
 }
 

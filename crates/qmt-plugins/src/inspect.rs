@@ -131,10 +131,7 @@ impl PluginHost {
         content: &LoadedContent,
         file: String,
     ) -> Result<Inspection, Error> {
-        let bytes = content.bytes();
-        let bytes = bytes.map_err(|source| Error::cache(target.name(), source))?;
-        let digest = content.digest().clone();
-        let artifact = Artifact::from_verified(kind, bytes, digest, target.name());
+        let artifact = content.artifact(kind, target.name())?;
         Ok(Inspection {
             reference: None,
             unsigned: target.source().unsigned(),
@@ -152,10 +149,8 @@ impl PluginHost {
     /// Reads a cached file. A damaged one counts as missing.
     async fn inspect_cached(&self, target: &Target, artifact: CachedArtifact) -> Option<Content> {
         let kind = artifact.record().kind();
-        let read = tokio::task::spawn_blocking(move || artifact.read_proven()).await;
-        let file = read.ok()?.ok()?;
-        let digest = file.digest().clone();
-        let artifact = Artifact::from_verified(kind, file.bytes(), digest, target.name());
+        let content = LoadedContent::InCache(artifact).into_memory().await.ok()?;
+        let artifact = content.artifact(kind, target.name()).ok()?;
         Some(self.content(target, &artifact))
     }
 

@@ -1,6 +1,6 @@
 //! From the `[oci]` table to what `qmt-verify` trusts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -80,7 +80,7 @@ async fn build(host: &PluginHost, now: SystemTime) -> Result<Trust, Error> {
         return Ok(Trust::Skip);
     }
     let policies = policy::policies(oci, host.file.folder())?;
-    let root = trust_root(host, &policies, Refresh::IfOld, now).await?;
+    let root = trust_root(host, &policies, false, now).await?;
     verify(oci, root, policies)
 }
 
@@ -93,22 +93,10 @@ fn verify(oci: &OciConfig, root: TrustRoot, policies: PolicySet) -> Result<Trust
     Ok(Trust::Verify(Arc::new(verifier)))
 }
 
-/// When the TUF repository is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refresh {
-    IfOld,
-    Now,
-}
-
 /// Describes the policies and the trust root that the config names. With `refresh` the TUF
 /// repository is read now.
 pub(crate) async fn summary(host: &PluginHost, refresh: bool) -> Result<TrustSummary, Error> {
     let oci = &host.config().oci;
-    let refresh = if refresh {
-        Refresh::Now
-    } else {
-        Refresh::IfOld
-    };
     let policies = policy::policies(oci, host.file.folder())?;
     let root = trust_root(host, &policies, refresh, SystemTime::now()).await?;
     let verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
@@ -124,11 +112,12 @@ fn skipped(oci: &OciConfig) -> Vec<String> {
     is_set.then(|| warning.to_owned()).into_iter().collect()
 }
 
-/// Reads or fetches the trust root that the config names, and no other.
+/// Reads or fetches the trust root that the config names, and no other. With `refresh` the TUF
+/// repository is read now, and otherwise if its last refresh is old.
 async fn trust_root(
     host: &PluginHost,
     policies: &PolicySet,
-    refresh: Refresh,
+    refresh: bool,
     now: SystemTime,
 ) -> Result<TrustRoot, Error> {
     let oci = &host.config().oci;
@@ -154,7 +143,7 @@ async fn trust_root(
         }
         _ => TufOptions::public_good(cache_dir),
     };
-    let options = if refresh == Refresh::Now {
+    let options = if refresh {
         options.with_refresh_after(Duration::ZERO)
     } else {
         options
@@ -204,7 +193,7 @@ pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
         warnings.extend(policies.warnings());
         return Ok(warnings);
     }
-    let root = trust_root(host, &policies, Refresh::IfOld, SystemTime::now()).await?;
+    let root = trust_root(host, &policies, false, SystemTime::now()).await?;
     // The material must be enough for the policies.
     let verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
     warnings.extend(verifier.warnings());
@@ -256,8 +245,13 @@ pub(crate) fn pinned_later(host: &PluginHost) -> Result<Option<String>, Error> {
         return Ok(None);
     }
     let lock = host.lock();
+    let folder = lock.path().parent().unwrap_or(Path::new(""));
+    let problem = match qmt_storage::files::check_writable(folder) {
+        Ok(()) => String::new(),
+        Err(error) => format!(", which can't be written: {error}"),
+    };
     Ok(Some(format!(
-        "the config names no signer for {}: the signer of the first load is pinned in {}",
+        "the config names no signer for {}: the signer of the first load is pinned in {}{problem}",
         pinned.join(", "),
         lock.path().display()
     )))

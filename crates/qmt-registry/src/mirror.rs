@@ -11,9 +11,8 @@ mod options;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -34,11 +33,13 @@ use crate::http::{HttpRegistry, origin_key};
 /// Up to this size, a blob that may come from a mirror is verified before its first byte is handed
 /// out, so that wrong content of a mirror costs nothing: 1 MiB.
 const VERIFIED_FIRST_MAX: u64 = 1 << 20;
+/// How long a mirror that sent wrong content, or did not answer in time, is not asked.
+const GIVEN_UP: Duration = Duration::from_mins(10);
 
 /// A registry client in front of which mirrors are asked.
 ///
 /// Mirrors are asked in the order in which they were added, the registry last. A mirror that sent
-/// wrong content, or did not answer in time, is not asked again.
+/// wrong content, or did not answer in time, is not asked again for 10 minutes.
 #[derive(Clone)]
 pub struct Mirrors {
     client: HttpRegistry,
@@ -60,8 +61,8 @@ struct Source {
     /// `None` for the registry itself.
     mirror: Option<Location>,
     is_authoritative: bool,
-    /// Whether it sent wrong content, or did not answer in time.
-    is_given_up: AtomicBool,
+    /// When it sent wrong content, or did not answer in time.
+    given_up: Mutex<Option<Instant>>,
 }
 
 /// Where a mirror stores the repositories of its registry.
@@ -90,7 +91,7 @@ impl Mirrors {
             registry: Arc::new(client.clone()),
             mirror: None,
             is_authoritative: true,
-            is_given_up: AtomicBool::new(false),
+            given_up: Mutex::default(),
         });
         Self {
             client,
@@ -119,7 +120,7 @@ impl Mirrors {
             registry: Arc::new(self.client.of_mirror(at, mirror.options)?),
             mirror: Some(location),
             is_authoritative: mirror.authoritative,
-            is_given_up: AtomicBool::new(false),
+            given_up: Mutex::default(),
         });
         let plain_http = self.client.is_plain_http(host)?;
         let key = origin_key(host, plain_http);
@@ -139,7 +140,7 @@ impl Mirrors {
         let mirrored = |mirrored: &&Mirrored| mirrored.key == origin_key(host, mirrored.plain_http);
         let mirrored = self.hosts.iter().find(mirrored);
         let mirrors = mirrored.map_or(&[][..], |mirrored| &mirrored.mirrors);
-        order(subject, mirrors, Arc::clone(&self.origin))
+        order(subject, mirrors, Arc::clone(&self.origin), Instant::now())
     }
 
     /// The deadline of an operation at `host` that starts now.
@@ -287,6 +288,10 @@ impl Source {
             .map_err(|cause| RegistryError::new(RegistryErrorKind::Configuration, cause))
     }
 
+    fn given_up(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reports that this mirror is skipped, and remembers if its content was wrong or it was silent.
     fn skip(&self, error: &RegistryError, subject: Subject, events: &Events) {
         let Some(Location { host, .. }) = &self.mirror else {
@@ -297,11 +302,11 @@ impl Source {
         let cause: Option<&ClientError> = error.downcast_ref();
         let is_silent = cause.is_some_and(ClientError::is_silence);
         if is_wrong || is_silent {
-            self.is_given_up.store(true, Ordering::Relaxed);
+            *self.given_up() = Some(Instant::now());
         }
         let mut reason = error.to_string();
         if is_silent {
-            reason.push_str("; it is not asked again");
+            reason.push_str("; it is not asked again for 10 minutes");
         }
         events.send(RegistryEvent::MirrorSkipped {
             mirror: host.clone(),
@@ -320,11 +325,17 @@ fn is_wrong_content(error: &RegistryError) -> bool {
     is_mismatch || error.kind() == RegistryErrorKind::Content
 }
 
-/// The sources to ask for `subject`, in order.
-fn order(subject: Subject, mirrors: &[Arc<Source>], origin: Arc<Source>) -> Vec<Arc<Source>> {
-    let usable = mirrors
-        .iter()
-        .filter(|mirror| !mirror.is_given_up.load(Ordering::Relaxed));
+/// The sources to ask for `subject` at the time `now`, in order.
+fn order(
+    subject: Subject,
+    mirrors: &[Arc<Source>],
+    origin: Arc<Source>,
+    now: Instant,
+) -> Vec<Arc<Source>> {
+    let usable = mirrors.iter().filter(|mirror| {
+        let given_up = *mirror.given_up();
+        given_up.is_none_or(|at| now.duration_since(at) >= GIVEN_UP)
+    });
     let (mut sources, others): (Vec<_>, Vec<_>) = usable
         .cloned()
         .partition(|mirror| subject == Subject::Content || mirror.is_authoritative);

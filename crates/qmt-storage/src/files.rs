@@ -34,6 +34,17 @@ pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
     one.len() == other.len() && one.created().ok() == other.created().ok()
 }
 
+/// Checks that a file can be created in `folder`, by one that is removed again. The empty path is the
+/// working folder.
+///
+/// # Errors
+/// The error of its creation.
+pub fn check_writable(folder: &Path) -> io::Result<()> {
+    let is_empty = folder.as_os_str().is_empty();
+    let folder = if is_empty { Path::new(".") } else { folder };
+    tempfile::tempfile_in(folder).map(drop)
+}
+
 /// Opens a regular file for reading. Nothing else is waited for: a pipe without a writer would block
 /// for ever, and a device may have no end.
 ///

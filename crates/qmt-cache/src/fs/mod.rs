@@ -97,8 +97,7 @@ impl FsCache {
     /// [`CacheError::Unwritable`].
     pub fn check_writable(&self) -> Result<(), CacheError> {
         let unwritable = CacheError::unwritable(self.store.paths.root());
-        let file = tempfile::tempfile_in(self.store.paths.tmp());
-        file.map(drop).map_err(unwritable)
+        qmt_storage::files::check_writable(&self.store.paths.tmp()).map_err(unwritable)
     }
 
     /// Returns a private folder for compiled code, creating it if absent. `None` if other users may

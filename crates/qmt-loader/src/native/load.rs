@@ -10,7 +10,7 @@ use super::ffi::Abi;
 #[cfg(target_os = "linux")]
 use super::isolated::{Isolated, Spec};
 use super::isolation::{self, Isolation, Settings};
-use super::opened::{self, Opened};
+use super::opened;
 use super::plugin::{Code, NativePlugin, OPENING};
 use super::preflight::{self, Target};
 use super::start;
@@ -135,7 +135,7 @@ impl NativeLoader {
         let mut exports = None;
         if let Some(abi) = &abi {
             start::version(abi).map_err(refused)?;
-            configure(plugin, &opened, abi, options)?;
+            opened.configure(plugin, abi, &options.config)?;
             exports = start::exports(abi).map_err(refused)?;
         }
         let library = Arc::clone(&opened.library);
@@ -237,26 +237,4 @@ impl Loader for NativeLoader {
         }
         Ok(found)
     }
-}
-
-/// Hands the configuration to the library, once in the life of the process.
-fn configure(
-    plugin: &str,
-    opened: &Opened,
-    abi: &Abi,
-    options: &LoadOptions,
-) -> Result<(), LoadError> {
-    opened
-        .configure(&options.config, |config| {
-            let json = serde_json::to_vec(config).map_err(|error| LoadError::Start {
-                plugin: plugin.to_owned(),
-                source: error.into(),
-            })?;
-            start::configure(abi, &json).map_err(|refusal| refusal.into_error(plugin))
-        })
-        .map_err(|error| {
-            error.unwrap_or_else(|| LoadError::Configured {
-                plugin: plugin.to_owned(),
-            })
-        })
 }

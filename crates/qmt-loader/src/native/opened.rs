@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use qmt_oci_ref::Digest;
 
-use super::ffi::Library;
-use super::sealed;
+use super::ffi::{Abi, Library};
+use super::{sealed, start};
 use crate::error::LoadError;
 use crate::loader::Artifact;
 
@@ -26,23 +26,27 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Runs `apply` at the first time, and lets later ones pass if they bring the same
-    /// configuration; `Err(None)` if they bring another one.
-    pub(super) fn configure<E>(
+    /// Hands the configuration to the library, once in the life of the process. Later ones must be the
+    /// same.
+    pub(super) fn configure(
         &self,
+        plugin: &str,
+        abi: &Abi,
         config: &BTreeMap<String, String>,
-        apply: impl FnOnce(&BTreeMap<String, String>) -> Result<(), E>,
-    ) -> Result<(), Option<E>> {
+    ) -> Result<(), LoadError> {
         let mut known = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         match &*known {
-            Some(known) if known == config => Ok(()),
-            Some(_) => Err(None),
-            None => {
-                apply(config).map_err(Some)?;
-                *known = Some(config.clone());
-                Ok(())
+            Some(known) if known == config => return Ok(()),
+            Some(_) => {
+                return Err(LoadError::Configured {
+                    plugin: plugin.to_owned(),
+                });
             }
+            None => {}
         }
+        start::configure(abi, config).map_err(|refusal| refusal.into_error(plugin))?;
+        *known = Some(config.clone());
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! How a library that was just opened starts, in the host's process and in a worker.
 
+use std::collections::BTreeMap;
+
 use qmt_oci_ref::text::escape;
 use serde::{Deserialize, Serialize};
 
@@ -50,9 +52,10 @@ pub(super) fn version(abi: &Abi) -> Result<(), Refusal> {
     }
 }
 
-/// Hands the configuration over, a JSON object of texts.
-pub(super) fn configure(abi: &Abi, json: &[u8]) -> Result<(), Refusal> {
-    match abi.configure(json) {
+/// Hands the configuration over, as a JSON object.
+pub(super) fn configure(abi: &Abi, config: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    let json = serde_json::to_vec(config).map_err(|error| Refusal::Start(error.to_string()))?;
+    match abi.configure(&json) {
         None | Some(0) => Ok(()),
         Some(code) => Err(Refusal::Start(format!(
             "its `qmt_plugin_configure` refused the configuration with {code}"

@@ -36,10 +36,7 @@ const REDIRECTS_MAX: usize = 5;
 /// What an instance knows of the last response, and which hosts it may contact.
 #[derive(Debug)]
 pub(super) struct HttpState {
-    clients: Arc<Clients>,
-    hosts: Arc<[AllowedHost]>,
-    /// The bytes of a response's body.
-    body_max: u64,
+    exchange: Exchange,
     status: u16,
     headers: BTreeMap<String, String>,
 }
@@ -55,9 +52,11 @@ pub(super) struct Response {
 impl HttpState {
     pub(super) fn new(hosts: Vec<AllowedHost>, body_max: u64) -> Self {
         Self {
-            clients: Clients::of_the_process(),
-            hosts: hosts.into(),
-            body_max,
+            exchange: Exchange {
+                clients: Clients::of_the_process(),
+                hosts: hosts.into(),
+                body_max,
+            },
             status: 0,
             headers: BTreeMap::new(),
         }
@@ -93,12 +92,8 @@ impl HttpState {
         self.status = 0;
         self.headers.clear();
         let request = PluginRequest::parse(request, body)?;
-        granted(&self.hosts, request.origin())?;
-        let exchange = Exchange {
-            clients: Arc::clone(&self.clients),
-            hosts: Arc::clone(&self.hosts),
-            body_max: self.body_max,
-        };
+        let exchange = self.exchange.clone();
+        granted(&exchange.hosts, request.origin())?;
         Ok(client::run(exchange.until(deadline, request)))
     }
 
@@ -118,9 +113,11 @@ fn granted<'a>(hosts: &'a [AllowedHost], origin: &Origin) -> Result<&'a AllowedH
 }
 
 /// What a request needs on its way through redirects.
+#[derive(Clone, Debug)]
 struct Exchange {
     clients: Arc<Clients>,
     hosts: Arc<[AllowedHost]>,
+    /// The bytes of a response's body.
     body_max: u64,
 }
 

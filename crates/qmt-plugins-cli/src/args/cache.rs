@@ -26,6 +26,10 @@ pub(crate) enum CacheCommand {
     Import {
         /// The layout, a folder or a `.tar` file.
         layout: PathBuf,
+        /// Also locks the plugins of the config to the imported images of their tags, as `update` does
+        /// with those in registries.
+        #[arg(long)]
+        update: bool,
     },
     /// Prints the path of the cache.
     Path,

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use qmt_plugins::artifact_stage::HostPlatform;
 use qmt_plugins::cache::maintenance::{CacheEntry, PruneOptions, PruneReport, TransferReport};
+use qmt_plugins::inspect::LockedPlugin;
 use qmt_plugins::oci_ref::Digest;
 use qmt_plugins::oci_ref::text::messages;
 use qmt_plugins::{Error, PluginHost, Target};
@@ -24,6 +25,9 @@ pub(crate) async fn cache(
     output: &Output,
     command: &CacheCommand,
 ) -> CommandResult {
+    if let CacheCommand::Import { update: true, .. } = command {
+        session::require_lockfile(global, "cache import --update")?;
+    }
     let host = session::host(global, output, session::config_or_default(global, output)?)?;
     match command {
         CacheCommand::Path => {
@@ -34,7 +38,7 @@ pub(crate) async fn cache(
         CacheCommand::Verify => verify(&host, output).await,
         CacheCommand::Prune(options) => prune(&host, output, *options).await,
         CacheCommand::Export(options) => export(&host, output, options).await,
-        CacheCommand::Import { layout } => import(&host, output, layout).await,
+        CacheCommand::Import { layout, update } => import(&host, output, layout, *update).await,
     }
 }
 
@@ -60,8 +64,9 @@ async fn export(host: &PluginHost, output: &Output, options: &Export) -> Command
     output.result(&data, &text)
 }
 
-/// Adds the images of a layout, and says what of it was left out.
-async fn import(host: &PluginHost, output: &Output, layout: &Path) -> CommandResult {
+/// Adds the images of a layout, and says what of it was left out. With `update`, locks the plugins of
+/// the config to them.
+async fn import(host: &PluginHost, output: &Output, layout: &Path, update: bool) -> CommandResult {
     let imported = host.import(layout).await?;
     for tag in &imported.kept {
         let (reference, digest) = (&tag.reference, &tag.digest);
@@ -70,12 +75,26 @@ async fn import(host: &PluginHost, output: &Output, layout: &Path) -> CommandRes
             "warning: the tag `{reference}` is not set to {digest}: {reason}"
         ));
     }
-    for one in &imported.locked {
-        output.note(format!(
-            "warning: `{}` stays at {}, which the lockfile names; to use {}, copy the lockfile of the \
-             exporting machine as well",
-            one.plugin, one.locked, one.imported
-        ));
+    let mut updated = pull::Report::default();
+    for LockedPlugin {
+        plugin,
+        locked,
+        imported,
+        ..
+    } in &imported.locked
+    {
+        if update {
+            let result = host.update_from_cache(plugin).await;
+            if result.is_ok() {
+                output.note(format!("{plugin}: {locked} → {imported}"));
+            }
+            updated.add(output, plugin, result);
+        } else {
+            output.note(format!(
+                "warning: `{plugin}` stays at {locked}, which the lockfile names; `qmt-plugins cache \
+                 import --update` locks it to {imported}"
+            ));
+        }
     }
     let transfer = &imported.transfer;
     for image in &transfer.unreadable {
@@ -104,11 +123,11 @@ async fn import(host: &PluginHost, output: &Output, layout: &Path) -> CommandRes
         })
     });
     data["kept_tags"] = kept.collect();
-    let locked = imported
-        .locked
-        .iter()
+    let locked = imported.locked.iter().filter(|_| !update);
+    let locked = locked
         .map(|one| json!({ "plugin": one.plugin, "locked": one.locked, "imported": one.imported }));
     data["locked"] = locked.collect();
+    data["updated"] = json!(updated.data);
     data["incomplete"] = json!(transfer.incomplete);
     data["unreadable"] = json!(transfer.unreadable);
     data["unnamed"] = json!(transfer.unnamed);
@@ -122,7 +141,11 @@ async fn import(host: &PluginHost, output: &Output, layout: &Path) -> CommandRes
         };
         return Err(output.refusal(data, &text, &failure));
     }
-    output.result(&data, &text)
+    let text = text + &updated.text;
+    match updated.failed {
+        None => output.result(&data, &text),
+        Some(failure) => Err(output.refusal(data, &text, &failure)),
+    }
 }
 
 /// Describes what was copied, as data and as text.
@@ -145,7 +168,7 @@ fn transferred(done: &str, report: &TransferReport) -> (Value, String) {
 }
 
 async fn list(host: &PluginHost, output: &Output) -> CommandResult {
-    let entries = host.cache().list().await.map_err(cache_error)?;
+    let entries = host.cache().list().await.map_err(Error::from)?;
     let mut data = Vec::new();
     let mut rows = Vec::new();
     for entry in &entries {
@@ -161,7 +184,7 @@ async fn list(host: &PluginHost, output: &Output) -> CommandResult {
         let (kind, size, manifest) = (record.kind(), record.size(), record.manifest());
         rows.push((name(entry), format!("{kind}, {size} bytes, {manifest}")));
     }
-    let imported = host.cache().imported().await.map_err(cache_error)?;
+    let imported = host.cache().imported().await.map_err(Error::from)?;
     for image in &imported {
         rows.push((image.to_string(), "imported, and not used yet".to_owned()));
     }
@@ -173,7 +196,7 @@ async fn list(host: &PluginHost, output: &Output) -> CommandResult {
 }
 
 async fn verify(host: &PluginHost, output: &Output) -> CommandResult {
-    let report = host.cache().verify_all().await.map_err(cache_error)?;
+    let report = host.cache().verify_all().await.map_err(Error::from)?;
     let mut text = format!("{} files are intact\n", report.good);
     for path in &report.damaged {
         let _ = writeln!(text, "damaged and removed: {}", path.display());
@@ -207,8 +230,8 @@ async fn prune(host: &PluginHost, output: &Output, prune: Prune) -> CommandResul
         options = options.with_max_size(0);
     }
     let report = host.cache().prune(options, SystemTime::now()).await;
-    let report = report.map_err(cache_error)?;
-    let kept = host.cache().list().await.map_err(cache_error)?;
+    let report = report.map_err(Error::from)?;
+    let kept = host.cache().list().await.map_err(Error::from)?;
     let reason = |entry: &CacheEntry| reason(host, prune, &locked, &report, entry);
     let (evicted, blobs, litter) = (report.evicted.len(), report.blobs, report.litter);
     let mut rows = vec![(
@@ -263,12 +286,4 @@ fn reason(
 
 fn name(entry: &CacheEntry) -> String {
     entry.record.reference().unwrap_or("?").to_owned()
-}
-
-fn cache_error(source: qmt_plugins::cache::CacheError) -> Failure {
-    Error::Cache {
-        plugin: None,
-        source,
-    }
-    .into()
 }

@@ -2,7 +2,8 @@
 
 use std::env::consts::{ARCH, OS};
 
-use qmt_plugins::config::ProviderConfig;
+use qmt_plugins::cache::CacheError;
+use qmt_plugins::config::{ConfigFile, ProviderConfig};
 use qmt_plugins::login::RegistryAccess;
 use qmt_plugins::oci_ref::RegistryHost;
 use qmt_plugins::oci_ref::text::messages;
@@ -20,45 +21,31 @@ use crate::text::counted;
 /// Checks everything that does not depend on a single image, without a config the defaults. If the
 /// network is forbidden, no registry is queried.
 pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
-    let file = session::config_or_default(global, output)?;
-    let path = file
-        .path()
-        .is_file()
-        .then(|| file.path().display().to_string());
-    let path = path.unwrap_or_else(|| "no file, so the defaults apply".to_owned());
-    let opened = session::host(global, output, file.clone());
     let mut report = Report::default();
-    let (host, cache, _folder) = match opened {
-        Ok(host) => {
-            let found = cache(&host, &mut report.warnings).await;
-            (host, found.map_err(Failure::from), None)
-        }
-        Err(failure) => {
-            let host = session::host_without_cache(global, output, file.clone());
-            if let Ok(host) = host {
-                (host, Err(failure), None)
-            } else {
-                let Ok(folder) = TempDir::new() else {
-                    return Err(failure);
-                };
-                let mut global = global.clone();
-                global.cache_dir = Some(folder.path().to_owned());
-                // What else fails, fails here again.
-                let host = session::host(&global, output, file)?;
-                (host, Err(failure), Some(folder))
-            }
-        }
-    };
+    let mut settings = None;
+    let file = session::config_or_default(global, output).or_else(|failure| {
+        settings = Some(failure);
+        session::defaults()
+    })?;
+    let opened = open(global, output, &file)?;
+    let host = &opened.host;
     report.add("platform", Ok::<_, Error>(format!("{OS}, {ARCH}")), output);
-    let count = host.config().providers.len();
-    let checked = host.check().await.map(|warnings| {
-        report.warnings.extend(warnings);
-        format!("{path}, {}", counted(count, "plugin"))
-    });
+    let checked = match settings {
+        Some(failure) => Err(failure),
+        None => config(host, &file, &mut report.warnings).await,
+    };
     report.add("config", checked, output);
-    report.add("lockfile", Ok::<_, Error>(lockfile(&host)), output);
-    report.add("cache", cache, output);
-    let trusted = trust(&host, &mut report.warnings).await;
+    let locked = match opened.lockfile {
+        Some(error) => Err(error),
+        None => Ok(lockfile(host)),
+    };
+    report.add("lockfile", locked, output);
+    let cached = match opened.cache {
+        Some(error) => Err(error),
+        None => cache(host, &mut report.warnings).await,
+    };
+    report.add("cache", cached, output);
+    let trusted = trust(host, &mut report.warnings).await;
     report.add("trust root", trusted, output);
     for registry in host.config().registries_in_use() {
         let found = if global.offline || global.frozen {
@@ -71,6 +58,67 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
         report.add(registry.as_str(), found, output);
     }
     report.end(output)
+}
+
+/// A host, and the errors of the parts that it has temporary ones for.
+struct Opened {
+    host: PluginHost,
+    cache: Option<Error>,
+    lockfile: Option<Error>,
+    _folder: Option<TempDir>,
+}
+
+/// Opens the host, and what of cache and lockfile can't be used in a temporary folder.
+fn open(global: &Global, output: &Output, file: &ConfigFile) -> Result<Opened, Failure> {
+    let (mut cache, mut lockfile, mut folder) = (None, None, None);
+    loop {
+        let mut builder = session::builder(global, output, file.clone());
+        let folder_path = folder.as_ref().map(TempDir::path);
+        if let Some(Error::Cache { source, .. }) = &cache {
+            builder = match (source, folder_path) {
+                (CacheError::Unwritable { .. }, _) => builder.or_temporary_cache(),
+                (_, Some(folder)) => builder.cache_dir(folder),
+                (_, None) => builder,
+            };
+        }
+        if let (Some(_), Some(folder)) = (&lockfile, folder_path) {
+            builder = builder.lockfile(folder.join("plugins.lock"));
+        }
+        let (part, error) = match builder.build() {
+            Ok(host) => {
+                return Ok(Opened {
+                    host,
+                    cache,
+                    lockfile,
+                    _folder: folder,
+                });
+            }
+            Err(error @ Error::Cache { .. }) => (&mut cache, error),
+            Err(error @ Error::Lockfile(_)) => (&mut lockfile, error),
+            Err(error) => return Err(error.into()),
+        };
+        if part.is_some() {
+            return Err(error.into());
+        }
+        folder = folder.or_else(|| TempDir::new().ok());
+        *part = Some(error);
+    }
+}
+
+async fn config(
+    host: &PluginHost,
+    file: &ConfigFile,
+    warnings: &mut Vec<String>,
+) -> Result<String, Failure> {
+    let path = file.path();
+    let shown = if path.is_file() {
+        path.display().to_string()
+    } else {
+        "no file, so the defaults apply".to_owned()
+    };
+    warnings.extend(host.check().await?);
+    let count = host.config().providers.len();
+    Ok(format!("{shown}, {}", counted(count, "plugin")))
 }
 
 fn lockfile(host: &PluginHost) -> String {
@@ -88,10 +136,7 @@ async fn cache(host: &PluginHost, warnings: &mut Vec<String>) -> Result<String, 
             messages(&error).join(": ")
         ));
     }
-    let listed = host.cache().list().await.map_err(|source| Error::Cache {
-        plugin: None,
-        source,
-    })?;
+    let listed = host.cache().list().await?;
     Ok(format!("{path}, {}", counted(listed.len(), "plugin")))
 }
 

@@ -89,14 +89,19 @@ fn all(host: &PluginHost) -> Result<Vec<Target>, Failure> {
 
 /// Collects the results of several plugins: if one fails, the others are still fetched.
 #[derive(Default)]
-struct Report {
-    data: Vec<Value>,
-    text: String,
-    failed: Option<Failure>,
+pub(super) struct Report {
+    pub(super) data: Vec<Value>,
+    pub(super) text: String,
+    pub(super) failed: Option<Failure>,
 }
 
 impl Report {
-    fn add(&mut self, output: &Output, name: &str, result: Result<PluginArtifact, Error>) {
+    pub(super) fn add(
+        &mut self,
+        output: &Output,
+        name: &str,
+        result: Result<PluginArtifact, Error>,
+    ) {
         match result {
             Ok(artifact) => {
                 let summary = artifact.summary();

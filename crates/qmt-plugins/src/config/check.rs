@@ -1,6 +1,6 @@
 //! Rules about values and combinations of keys.
 
-mod identity;
+pub(super) mod identity;
 mod trust;
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use qmt_artifact::FileRule;
 use qmt_oci_ref::{PluginKind, text};
 
-use super::{ByteSize, Config, ConfigError, NativeRule, OciConfig, ProviderConfig, Span};
+use super::{ByteSize, Config, ConfigError, NativeRule, ProviderConfig, Span};
 use crate::source::PluginSource;
 
 type Check = Result<(), ConfigError>;
@@ -28,7 +28,7 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
         .is_some_and(|time| time.duration() > TIMEOUT_MAX)
     {
         let rule = "the maximum is 15 minutes";
-        return Err(ConfigError::contradiction(path, "oci.timeout", rule));
+        return fail(path, "oci.timeout", rule);
     }
     let oci = &config.oci;
     let max_size = oci.max_artifact_size.map(ByteSize::bytes);
@@ -45,11 +45,7 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
         check_native(path, &key, provider, config.oci.native)?;
         if !names.insert(provider.name.as_str()) {
             let rule = format!("the name `{}` is given to two providers", provider.name);
-            return Err(ConfigError::contradiction(
-                path,
-                format!("{key}.name"),
-                rule,
-            ));
+            return fail(path, format!("{key}.name"), rule);
         }
     }
     for (name, registry) in &config.registries {
@@ -65,28 +61,28 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
                      mean `{host}`?"
                 )
             };
-            return Err(ConfigError::contradiction(path, key, rule));
+            return fail(path, key, rule);
         }
         #[cfg(feature = "http")]
         for mirror in &registry.mirrors {
             if let Err(error) = mirror.parse::<qmt_registry::MirrorOptions>() {
-                return Err(ConfigError::contradiction(
-                    path,
-                    format!("{key}.mirrors"),
-                    error.to_string(),
-                ));
+                return fail(path, format!("{key}.mirrors"), error.to_string());
             }
         }
         if registry.client_cert.is_some() != registry.client_key.is_some() {
             let rule = "`client_cert` and `client_key` go together";
-            return Err(ConfigError::contradiction(path, key, rule));
+            return fail(path, key, rule);
         }
         if registry.plain_http && registry.ca_file.is_some() {
             let rule = "`plain_http` uses no TLS, so `ca_file` has no effect; remove one of them";
-            return Err(ConfigError::contradiction(path, key, rule));
+            return fail(path, key, rule);
         }
     }
     Ok(())
+}
+
+fn fail(path: &Path, key: impl Into<String>, rule: impl Into<String>) -> Check {
+    Err(ConfigError::contradiction(path, key, rule))
 }
 
 fn is_zero(time: Option<Span>) -> bool {
@@ -96,28 +92,13 @@ fn is_zero(time: Option<Span>) -> bool {
 /// Refuses a limit of zero, which nothing could keep.
 fn check_positive(path: &Path, key: &str, is_zero: bool) -> Check {
     if is_zero {
-        return Err(ConfigError::contradiction(
-            path,
-            key,
-            "it must be more than 0",
-        ));
+        return fail(path, key, "it must be more than 0");
     }
     Ok(())
 }
 
-/// Returns warnings about signers that probably no certificate names.
-pub(super) fn warnings(oci: &OciConfig) -> Vec<String> {
-    identity::warnings(oci)
-}
-
 fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {
-    let fail = |field: &str, rule: String| {
-        Err(ConfigError::contradiction(
-            path,
-            format!("{key}.{field}"),
-            rule,
-        ))
-    };
+    let fail = |field: &str, rule: String| fail(path, format!("{key}.{field}"), rule);
     if provider.name.trim().is_empty() {
         return fail("name", "a provider must have a name".to_owned());
     }
@@ -189,11 +170,7 @@ fn check_native(
         }
         (None | Some(_), None | Some(_)) => return Ok(()),
     };
-    Err(ConfigError::contradiction(
-        path,
-        format!("{key}.native"),
-        rule,
-    ))
+    fail(path, format!("{key}.native"), rule)
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use super::{ConfigError, config_schema};
 /// How deeply tables are nested in the schema, with its references.
 const SCHEMA_DEPTH_MAX: u32 = 16;
 
-/// What keys are called elsewhere: by docker, containerd, podman and oras.
-const OTHER_NAMES: [(&str, &str); 9] = [
+/// What keys are called elsewhere: by docker, containerd, podman, oras and cosign.
+const OTHER_NAMES: [(&str, &str); 14] = [
     ("image", "path"),
     ("reference", "path"),
     ("source", "path"),
@@ -25,6 +25,11 @@ const OTHER_NAMES: [(&str, &str); 9] = [
     ("mirror", "mirrors"),
     ("endpoint", "mirrors"),
     ("url", "path"),
+    ("key", "public_keys"),
+    ("cert_identity", "cert_email"),
+    ("certificate_identity", "cert_email"),
+    ("cert_oidc_issuer", "cert_issuer"),
+    ("certificate_oidc_issuer", "cert_issuer"),
 ];
 
 /// Keys for credentials, which the config does not have.

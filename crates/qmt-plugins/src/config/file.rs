@@ -1,12 +1,12 @@
 //! Reads the config file.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use figment::providers::{Format, Json, Toml, Yaml};
 use figment::value::{Dict, Empty, Tag, Value};
 use qmt_oci_ref::json::Unambiguous;
 use qmt_oci_ref::text;
+use qmt_storage::files::{open_regular, read_at_most};
 
 use super::explain::explain;
 use super::writers::{Writers, writers};
@@ -97,7 +97,7 @@ impl ConfigFile {
         let (path, mut config) = (path.into(), config);
         check::check(&path, &config)?;
         config_path::expand_all(&path, &mut config)?;
-        let warnings = check::warnings(&config.oci);
+        let warnings = check::identity::warnings(&config.oci);
         Ok(Self {
             path,
             config,
@@ -137,26 +137,20 @@ pub(super) fn read_text(path: &Path) -> Result<(String, Option<String>), ConfigE
         path: path.to_owned(),
         source,
     };
-    let file = qmt_storage::files::open_regular(path).map_err(read)?;
+    let file = open_regular(path).map_err(read)?;
     let metadata = file.metadata().map_err(read)?;
-    if metadata.len() > CONFIG_MAX_BYTES {
-        return Err(too_large(path, metadata.len()));
-    }
     let writers = writers(path, &metadata);
     if writers == Writers::Everyone {
         return Err(ConfigError::WritableByAll {
             path: path.to_owned(),
         });
     }
-    let mut bytes = Vec::new();
-    file.take(CONFIG_MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(read)?;
-    // A pipe has no size of its own.
-    match u64::try_from(bytes.len()) {
-        Ok(size) if size <= CONFIG_MAX_BYTES => {}
-        size => return Err(too_large(path, size.unwrap_or(u64::MAX))),
-    }
+    let bytes = read_at_most(file, CONFIG_MAX_BYTES).map_err(read)?;
+    let bytes = bytes.ok_or_else(|| ConfigError::TooLarge {
+        path: path.to_owned(),
+        size: metadata.len(),
+        limit: CONFIG_MAX_BYTES,
+    })?;
     let text = text::from_file(bytes).map_err(|problem| {
         read(std::io::Error::new(
             std::io::ErrorKind::InvalidData,
@@ -164,14 +158,6 @@ pub(super) fn read_text(path: &Path) -> Result<(String, Option<String>), ConfigE
         ))
     })?;
     Ok((text, writers.warning(path)))
-}
-
-fn too_large(path: &Path, size: u64) -> ConfigError {
-    ConfigError::TooLarge {
-        path: path.to_owned(),
-        size,
-        limit: CONFIG_MAX_BYTES,
-    }
 }
 
 /// The syntax of a config file.

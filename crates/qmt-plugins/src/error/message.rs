@@ -233,6 +233,16 @@ impl From<ConfigError> for Error {
     }
 }
 
+/// An error about the cache as a whole, and not about a plugin in it.
+impl From<CacheError> for Error {
+    fn from(source: CacheError) -> Self {
+        Self::Cache {
+            plugin: None,
+            source,
+        }
+    }
+}
+
 impl From<LockfileError> for Error {
     fn from(error: LockfileError) -> Self {
         Self::Lockfile(error)

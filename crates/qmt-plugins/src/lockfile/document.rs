@@ -1,9 +1,9 @@
 //! The file itself: read whole and strictly, replaced whole.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use qmt_oci_ref::text;
+use qmt_storage::files::{open_regular, read_at_most};
 use qmt_storage::{ReplaceOptions, replace};
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ pub(super) fn read_entries(path: &Path) -> Result<Read, LockfileError> {
         path: path.to_owned(),
         source,
     };
-    let file = match qmt_storage::files::open_regular(path) {
+    let file = match open_regular(path) {
         // A link that leads nowhere is not a lockfile that does not exist yet.
         Err(error)
             if error.kind() == std::io::ErrorKind::NotFound
@@ -58,13 +58,8 @@ pub(super) fn read_entries(path: &Path) -> Result<Read, LockfileError> {
             path: path.to_owned(),
         });
     }
-    let mut bytes = Vec::new();
-    file.take(LOCKFILE_MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(read)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > LOCKFILE_MAX_BYTES) {
-        return Err(malformed("it exceeds 4 MiB".into()));
-    }
+    let bytes = read_at_most(file, LOCKFILE_MAX_BYTES).map_err(read)?;
+    let bytes = bytes.ok_or_else(|| malformed("it exceeds 4 MiB".into()))?;
     let text = text::from_file(bytes).map_err(|problem| malformed(problem.into()))?;
     let document: Document = toml::from_str(&text).map_err(|error| malformed(error.into()))?;
     if document.version != VERSION {

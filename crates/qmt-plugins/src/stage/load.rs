@@ -61,8 +61,16 @@ impl Content {
     pub(crate) fn bytes(&self) -> Result<Bytes, CacheError> {
         match self {
             Self::InMemory(bytes, _) => Ok(bytes.clone()),
-            Self::InCache(artifact) => artifact.read_proven().map(|file| file.bytes()),
+            Self::InCache(artifact) => artifact.read_proven(),
         }
+    }
+
+    /// Returns them as a loader takes them. Blocks the thread if they have to be read.
+    pub(crate) fn artifact(&self, kind: PluginKind, plugin: &str) -> Result<Artifact, Error> {
+        let bytes = self.bytes();
+        let bytes = bytes.map_err(|source| Error::cache(plugin, source))?;
+        let digest = self.digest().clone();
+        Ok(Artifact::from_verified(kind, bytes, digest, plugin))
     }
 
     pub(crate) fn digest(&self) -> &Digest {
@@ -80,12 +88,14 @@ impl Content {
         }
     }
 
-    async fn into_memory(self) -> Result<Self, CacheError> {
+    /// Reads and hashes them on a thread that may block.
+    pub(crate) async fn into_memory(self) -> Result<Self, CacheError> {
         match self {
             Self::InMemory(..) => Ok(self),
             Self::InCache(artifact) => {
-                let file = blocking(&artifact, CachedArtifact::read_proven).await?;
-                Ok(Self::InMemory(file.bytes(), file.digest().clone()))
+                let bytes = blocking(&artifact, CachedArtifact::read_proven).await?;
+                let digest = artifact.record().file_digest().clone();
+                Ok(Self::InMemory(bytes, digest))
             }
         }
     }
@@ -193,10 +203,7 @@ pub(crate) async fn load(
     } = artifact;
     let content = content.into_memory().await;
     let content = content.map_err(|source| Error::cache(&name, source))?;
-    let bytes = content
-        .bytes()
-        .map_err(|source| Error::cache(&name, source))?;
-    let artifact = Artifact::from_verified(kind, bytes, content.digest().clone(), &*name);
+    let artifact = content.artifact(kind, &name)?;
     let loader = loaders.for_kind(&name, kind)?;
     let failed = |source| Error::Load {
         plugin: name.clone(),

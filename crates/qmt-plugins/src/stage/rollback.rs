@@ -12,6 +12,7 @@ use qmt_verify::{Evidence, Verification, VerifyError};
 use super::error::Rollback;
 use super::resolve::Resolved;
 use super::{Context, Request, StageError, Trust, verify};
+use crate::error::Error;
 
 /// Compares the version that the tag names now with the one that it named before.
 ///
@@ -64,21 +65,13 @@ pub(crate) async fn check(
     Ok(())
 }
 
-/// What a tag names in the cache, which is not proven to be signed earlier than another image.
-#[derive(Debug)]
-pub(crate) struct NotNewer {
-    pub(crate) signed: String,
-    pub(crate) stored: Digest,
-    pub(crate) stored_signed: String,
-}
-
 /// Checks, with what the cache has, that the policy accepts `digest` in place of what the tag of the
-/// request names in the cache. Returns that if it is not proven to be signed earlier.
+/// request names in the cache. Returns [`Error::NotNewer`] if that is not proven to be signed earlier.
 pub(crate) async fn check_move(
     context: &Context,
     request: &Request,
     digest: &Digest,
-) -> Result<Option<NotNewer>, StageError> {
+) -> Result<Option<Error>, StageError> {
     let pin = request.reference.with_digest(digest.clone());
     let verifier = match &context.trust {
         Some(Trust::Verify(verifier)) => verifier,
@@ -99,7 +92,9 @@ pub(crate) async fn check_move(
     if then.is_none() || is_proven_newer(then, now) {
         return Ok(None);
     }
-    Ok(Some(NotNewer {
+    Ok(Some(Error::NotNewer {
+        reference: request.reference.to_string(),
+        digest: digest.clone(),
         signed: describe(now),
         stored,
         stored_signed: describe(then),

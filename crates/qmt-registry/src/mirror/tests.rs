@@ -4,7 +4,7 @@ use qmt_oci_ref::MockRegistry;
 
 use super::*;
 
-fn source(name: &str, is_authoritative: bool, is_given_up: bool) -> Arc<Source> {
+fn source(name: &str, is_authoritative: bool, given_up: Option<Instant>) -> Arc<Source> {
     let host = format!("{name}.example").parse().unwrap();
     let mirror = Location {
         host,
@@ -15,26 +15,31 @@ fn source(name: &str, is_authoritative: bool, is_given_up: bool) -> Arc<Source> 
         registry: Arc::new(MockRegistry::new()),
         mirror: Some(mirror),
         is_authoritative,
-        is_given_up: AtomicBool::new(is_given_up),
+        given_up: Mutex::new(given_up),
     })
 }
 
 #[test]
 fn the_order_depends_on_what_is_asked_for() {
+    let now = Instant::now();
     let mirrors = [
-        source("plain", false, false),
-        source("wrong", true, true),
-        source("trusted", true, false),
+        source("plain", false, None),
+        source("wrong", true, Some(now)),
+        source("trusted", true, None),
     ];
-    let hosts = |subject| -> Vec<String> {
-        let sources = order(subject, &mirrors, source("origin", true, false));
+    let hosts_at = |now, subject| -> Vec<String> {
+        let sources = order(subject, &mirrors, source("origin", true, None), now);
         let hosts = sources.iter().filter_map(|source| source.mirror.as_ref());
         hosts.map(|mirror| mirror.host.to_string()).collect()
     };
+    let hosts = |subject| hosts_at(now, subject);
     let (plain, trusted, origin) = ("plain.example", "trusted.example", "origin.example");
     assert_eq!(hosts(Subject::Content), [plain, trusted, origin]);
     assert_eq!(hosts(Subject::Tag), [trusted, origin]);
     assert_eq!(hosts(Subject::Referrers), [trusted, origin, plain]);
+    // What went wrong once may be mended meanwhile.
+    let later = hosts_at(now + GIVEN_UP, Subject::Tag);
+    assert_eq!(later, ["wrong.example", trusted, origin]);
 }
 
 #[test]

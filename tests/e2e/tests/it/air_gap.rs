@@ -210,6 +210,77 @@ fn a_locked_plugin_is_exported_with_its_name() {
     );
 }
 
+/// A machine without a network follows the exporting one to another version, and not to an older one.
+#[test]
+fn an_import_can_update_the_lockfile() {
+    let scene = Scene::new();
+    code(&scene.run(&["cache", "export", "new.tar", "greet"]), 0);
+    let newer = scene.signed.clone();
+    scene.move_tag_to_signed_earlier();
+    std::fs::remove_file(scene.desk.path().join("plugins.lock")).unwrap();
+    let other_cache = ["--cache-dir", "other"];
+    let export = ["cache", "export", "old.tar", "greet"];
+    code(&scene.run(&[&export[..], &other_cache].concat()), 0);
+    let desk = other_machine(&scene, "old.tar");
+    let new = std::fs::read(scene.desk.path().join("new.tar")).unwrap();
+    desk.write("new.tar", new);
+    drop(scene);
+    let locked = || std::fs::read_to_string(desk.path().join("plugins.lock")).unwrap();
+    let run = ["run", "greet", "greet", "--offline", "--input", "me"];
+    let import =
+        |layout, options: &[&str]| desk.run(&[&["cache", "import", layout], options].concat());
+    code(&import("old.tar", &[]), 0);
+    code(&desk.run(&run), 0);
+    let old = locked();
+    assert!(!old.contains(&newer), "{old}");
+    let told = import("new.tar", &[]);
+    code(&told, 0);
+    assert!(
+        told.messages().contains("import --update"),
+        "{}",
+        told.transcript()
+    );
+    code(&desk.run(&run), 0);
+    assert_eq!(locked(), old);
+    // The options that keep the lockfile forbid it.
+    code(&import("new.tar", &["--update", "--locked"]), 2);
+    let updated = import("new.tar", &["--update", "--format", "json"]);
+    code(&updated, 0);
+    let updated = updated.json();
+    assert_eq!(updated["updated"][0]["name"], "greet", "{updated:#}");
+    assert_eq!(updated["locked"], serde_json::json!([]), "{updated:#}");
+    assert!(locked().contains(&newer), "{}", locked());
+    code(&desk.run(&run), 0);
+    // The tag stays, so there is nothing to update to.
+    code(&import("old.tar", &["--update"]), 0);
+    assert!(locked().contains(&newer), "{}", locked());
+}
+
+/// What the policy refuses is not locked, and the plugin stays as it is.
+#[test]
+fn an_import_locks_nothing_that_the_policy_refuses() {
+    let scene = Scene::new();
+    code(&scene.run(&["cache", "export", "good.tar", "greet"]), 0);
+    let desk = other_machine(&scene, "good.tar");
+    let import = ["cache", "import", "good.tar", "--update"];
+    code(&desk.run(&import), 0);
+    code(&desk.run(&["pull", "greet", "--offline"]), 0);
+    let lock = desk.path().join("plugins.lock");
+    let locked = std::fs::read_to_string(&lock).unwrap();
+    let other = format!("sha256:{}", "0".repeat(64));
+    let locked = locked.replace(&scene.signed, &other);
+    desk.write("plugins.lock", &locked);
+    desk.write("plugins.toml", scene.config("").replace("dev@", "another@"));
+    let refused = desk.run(&import);
+    code(&refused, 3);
+    assert!(
+        refused.messages().contains("dev@"),
+        "{}",
+        refused.transcript()
+    );
+    assert_eq!(std::fs::read_to_string(&lock).unwrap(), locked);
+}
+
 /// A layout decides nothing: a tag stays where the policy refuses the new image.
 #[test]
 fn an_import_moves_no_tag_to_what_the_policy_refuses() {

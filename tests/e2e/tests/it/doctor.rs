@@ -72,8 +72,10 @@ fn commands_that_need_no_cache_need_no_folder() {
         &["doctor", "--offline"],
     ] {
         let answer = scene.desk.run_with(command, &nowhere);
-        let expected = i32::from(command[0] == "doctor");
+        let is_doctor = command[0] == "doctor";
+        let expected = i32::from(is_doctor);
         assert_eq!(answer.code, Some(expected), "{}", answer.transcript());
+        assert_eq!(answer.stdout.contains("trust root"), is_doctor);
         let said = answer.messages();
         assert!(said.contains("file/cache"), "{}", answer.transcript());
     }
@@ -98,6 +100,23 @@ fn one_failed_check_does_not_end_the_others() {
         let check = check(&answer, name);
         assert_eq!(check["ok"], false, "{check}");
         assert_eq!(check["error"]["kind"], kind, "{check}");
+    }
+}
+
+/// A config or a lockfile that can't be read is a failed check, and the others are made.
+#[test]
+fn a_damaged_config_or_lockfile_is_a_failed_check() {
+    let scene = Scene::new();
+    for (file, name) in [("plugins.lock", "lockfile"), ("plugins.toml", "config")] {
+        scene.desk.write(file, "damaged");
+        let doctor = ["doctor", "--offline", "--format", "json"];
+        let answer = scene.run(&doctor);
+        assert_eq!(answer.code, Some(6), "{}", answer.transcript());
+        let failed = check(&answer, name);
+        assert_eq!(failed["ok"], false, "{failed}");
+        let message = failed["error"].to_string();
+        assert!(message.contains(file), "{message}");
+        assert_eq!(check(&answer, "cache")["ok"], true);
     }
 }
 

@@ -41,7 +41,7 @@ async fn store(cache: &FsCache, name: &str) -> std::path::PathBuf {
     let manifest = Digest::sha256(name);
     let stored = cache.store(&manifest, PluginKind::Wasm, "plugin.wasm", CONTENT);
     let artifact = stored.await.unwrap();
-    assert_eq!(artifact.read_proven().unwrap().bytes(), CONTENT);
+    assert_eq!(artifact.read_proven().unwrap(), CONTENT);
     artifact.path().to_owned()
 }
 

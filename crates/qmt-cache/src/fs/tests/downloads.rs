@@ -13,7 +13,7 @@ async fn a_raw_layer_is_written_once_under_both_names() {
     partial.write_all(CONTENT).unwrap();
     partial.finish(CONTENT.len() as u64).unwrap();
     let artifact = staging.commit(record(&key, CONTENT)).unwrap();
-    assert_eq!(artifact.read_proven().unwrap().bytes(), CONTENT);
+    assert_eq!(artifact.read_proven().unwrap(), CONTENT);
     assert_eq!(artifact.record().layers(), std::slice::from_ref(&layer));
     let limit = CONTENT.len() as u64;
     assert_eq!(
@@ -47,7 +47,7 @@ async fn a_layer_of_two_manifests_is_downloaded_once() {
         }
         partial.finish(CONTENT.len() as u64).unwrap();
         let artifact = staging.commit(record(&key, CONTENT)).unwrap();
-        assert_eq!(artifact.read_proven().unwrap().bytes(), CONTENT);
+        assert_eq!(artifact.read_proven().unwrap(), CONTENT);
     }
     assert_eq!(bed.cache.list().await.unwrap().len(), 3);
     let report = bed.cache.verify_all().await.unwrap();
@@ -74,7 +74,7 @@ async fn a_layer_that_is_opened_again_is_complete_and_counts_once() {
     }
     let artifact = staging.commit(record(&key, CONTENT)).unwrap();
     assert_eq!(artifact.record().layers(), std::slice::from_ref(&layer));
-    assert_eq!(artifact.read_proven().unwrap().bytes(), CONTENT);
+    assert_eq!(artifact.read_proven().unwrap(), CONTENT);
     assert!(bed.names("partial").is_empty() && bed.names("tmp").is_empty());
 }
 
@@ -97,7 +97,7 @@ async fn a_download_goes_on_where_it_broke_off() {
     partial.write_all(&content[1_234_567..]).unwrap();
     partial.finish(content.len() as u64).unwrap();
     let artifact = staging.commit(record(&key, &content)).unwrap();
-    assert_eq!(artifact.read_proven().unwrap().bytes(), content);
+    assert_eq!(artifact.read_proven().unwrap(), content);
 }
 
 #[tokio::test]
@@ -147,8 +147,8 @@ async fn two_artifacts_that_download_one_layer_do_not_disturb_each_other() {
     second.finish(CONTENT.len() as u64).unwrap();
     let two = two.commit(record(&manifest("b"), CONTENT)).unwrap();
     let one = one.commit(record(&manifest("a"), CONTENT)).unwrap();
-    assert_eq!(one.read_proven().unwrap().bytes(), CONTENT);
-    assert_eq!(two.read_proven().unwrap().bytes(), CONTENT);
+    assert_eq!(one.read_proven().unwrap(), CONTENT);
+    assert_eq!(two.read_proven().unwrap(), CONTENT);
     assert!(!bed.is_miss(&manifest("b")).await);
 }
 
@@ -159,7 +159,7 @@ async fn a_commit_in_place_of_another_leaves_one_file() {
     let old = bed.put(&key, CONTENT).await;
     bed.cache.discard(&key).await.unwrap();
     assert_eq!(
-        old.read_proven().unwrap().bytes(),
+        old.read_proven().unwrap(),
         CONTENT,
         "an open artifact stays readable"
     );

@@ -87,7 +87,7 @@ async fn cache_07_planted_links_are_not_followed() {
     partial.write_all(CONTENT).unwrap();
     partial.finish(CONTENT.len() as u64).unwrap();
     let artifact = staging.commit(record(&key, CONTENT)).unwrap();
-    assert_eq!(artifact.read_proven().unwrap().bytes(), CONTENT);
+    assert_eq!(artifact.read_proven().unwrap(), CONTENT);
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
 }
 
@@ -115,7 +115,7 @@ async fn cache_11_a_full_disk_names_the_file_and_harms_nothing() {
     assert!(staging.commit(record(&new, &large)).is_err());
     assert!(bed.is_miss(&new).await);
     assert!(bed.names("tmp").is_empty());
-    assert_eq!(bed.hit(&old).await.read_proven().unwrap().bytes(), CONTENT);
+    assert_eq!(bed.hit(&old).await.read_proven().unwrap(), CONTENT);
     bed.put(&new, &large).await;
 }
 
@@ -142,7 +142,7 @@ async fn cache_11_a_full_disk_at_each_small_write_harms_nothing() {
         LEFT.store(usize::MAX, Ordering::Relaxed);
         assert!(bed.names("tmp").is_empty());
         if done.is_ok() {
-            assert_eq!(bed.hit(&key).await.read_proven().unwrap().bytes(), CONTENT);
+            assert_eq!(bed.hit(&key).await.read_proven().unwrap(), CONTENT);
             assert!(
                 budget >= 2,
                 "the file and the record are written separately"
@@ -192,7 +192,7 @@ async fn cache_13_a_failed_fsync_is_final() {
                 assert_eq!(calls, fail_at + 1, "nothing is flushed after a failure");
             }
             if let Some(hit) = bed.cache.lookup(&key).await.unwrap() {
-                assert_eq!(hit.read_proven().unwrap().bytes(), content);
+                assert_eq!(hit.read_proven().unwrap(), content);
             }
             assert!(bed.names("tmp").is_empty());
         }
@@ -216,7 +216,7 @@ async fn a_file_system_without_hard_links_gets_a_copy() {
     partial.write_all(CONTENT).unwrap();
     partial.finish(CONTENT.len() as u64).unwrap();
     let artifact = staging.commit(record(&manifest("a"), CONTENT)).unwrap();
-    assert_eq!(artifact.read_proven().unwrap().bytes(), CONTENT);
+    assert_eq!(artifact.read_proven().unwrap(), CONTENT);
     assert_eq!(bed.cache.bytes(&layer, 99).await.unwrap().unwrap(), CONTENT);
     assert!(bed.names("tmp").is_empty());
 }
@@ -277,7 +277,7 @@ async fn cache_12_the_longest_names_fit() {
         CONTENT.len() as u64,
     );
     assert_eq!(
-        staging.commit(long).unwrap().read_proven().unwrap().bytes(),
+        staging.commit(long).unwrap().read_proven().unwrap(),
         CONTENT
     );
     let path = "a/".repeat(100) + "b";

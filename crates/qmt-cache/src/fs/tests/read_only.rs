@@ -65,7 +65,7 @@ async fn cache_03_a_cache_that_can_only_be_read_is_used() {
     as_user(|| {
         let cache = open(root, &events).unwrap();
         let hit = cache.store.lookup(&key).unwrap().expect("a hit");
-        assert_eq!(hit.read_proven().unwrap().bytes(), CONTENT);
+        assert_eq!(hit.read_proven().unwrap(), CONTENT);
         assert_eq!(cache.compiled_dir().unwrap(), None);
         let written = cache.store.write_temp(CONTENT).map(drop);
         assert!(matches!(written, Err(CacheError::Unwritable { .. })));

@@ -22,6 +22,18 @@ const SEGMENTS_MAX: usize = 256;
 /// The entries of a dynamic section; real libraries have a few dozen.
 const DYNAMIC_MAX: usize = 4096;
 
+/// The processors that are known, with their numbers and names.
+const MACHINES: [(Architecture, u16, &str); 8] = [
+    (Architecture::X86_64, elf::EM_X86_64, "amd64"),
+    (Architecture::I386, elf::EM_386, "386"),
+    (Architecture::Aarch64, elf::EM_AARCH64, "arm64"),
+    (Architecture::Arm, elf::EM_ARM, "arm"),
+    (Architecture::Riscv64, elf::EM_RISCV, "riscv"),
+    (Architecture::S390x, elf::EM_S390, "s390x"),
+    (Architecture::PowerPc64, elf::EM_PPC64, "ppc64"),
+    (Architecture::LoongArch64, elf::EM_LOONGARCH, "loong64"),
+];
+
 pub(super) fn read(bytes: &[u8], kind: FileKind, target: Target) -> Result<Facts, NativeRefusal> {
     if kind == FileKind::Elf32 {
         check::<FileHeader32<Endianness>>(bytes, 32, target)
@@ -86,17 +98,9 @@ fn platform<Elf: FileHeader<Endian = Endianness>>(
     target: Target,
 ) -> Result<(), NativeRefusal> {
     let machine = header.e_machine(endian);
-    let expected = match target.architecture {
-        Architecture::X86_64 => elf::EM_X86_64,
-        Architecture::Aarch64 => elf::EM_AARCH64,
-        Architecture::I386 => elf::EM_386,
-        Architecture::Arm => elf::EM_ARM,
-        Architecture::Riscv64 => elf::EM_RISCV,
-        Architecture::S390x => elf::EM_S390,
-        Architecture::PowerPc64 => elf::EM_PPC64,
-        Architecture::LoongArch64 => elf::EM_LOONGARCH,
-        _ => elf::EM_NONE,
-    };
+    let fits_machine = MACHINES
+        .iter()
+        .any(|known| (known.0, known.1) == (target.architecture, machine));
     let system = header.e_ident().os_abi;
     let fits_system = match system {
         elf::ELFOSABI_NONE => true,
@@ -108,8 +112,7 @@ fn platform<Elf: FileHeader<Endian = Endianness>>(
         _ => false,
     };
     let fits = target.format == BinaryFormat::Elf
-        && machine == expected
-        && machine != elf::EM_NONE
+        && fits_machine
         && bits == target.bits
         && endian == target.endianness
         && fits_system;
@@ -127,18 +130,8 @@ fn platform<Elf: FileHeader<Endian = Endianness>>(
 
 /// Names the processor that a file is for, or returns its number.
 fn name_of(machine: u16) -> String {
-    let name = match machine {
-        elf::EM_X86_64 => "amd64",
-        elf::EM_386 => "386",
-        elf::EM_AARCH64 => "arm64",
-        elf::EM_ARM => "arm",
-        elf::EM_RISCV => "riscv",
-        elf::EM_S390 => "s390x",
-        elf::EM_PPC64 => "ppc64",
-        elf::EM_LOONGARCH => "loong64",
-        other => return format!("machine {other}"),
-    };
-    name.to_owned()
+    let known = MACHINES.iter().find(|known| known.1 == machine);
+    known.map_or_else(|| format!("machine {machine}"), |known| known.2.to_owned())
 }
 
 /// Without the header, the loader would make the stacks of all threads executable.

@@ -126,9 +126,7 @@ fn open(library: &File, hello: &Hello) -> Result<(Abi, Option<Vec<u8>>), Refusal
     let abi = Abi::find(&Arc::new(opened))
         .ok_or_else(|| Refusal::Start("it does not implement `qmt_plugin.h`".to_owned()))?;
     start::version(&abi)?;
-    let config =
-        serde_json::to_vec(&hello.config).map_err(|error| Refusal::Start(error.to_string()))?;
-    start::configure(&abi, &config)?;
+    start::configure(&abi, &hello.config)?;
     let exports = start::exports(&abi)?;
     Ok((abi, exports))
 }

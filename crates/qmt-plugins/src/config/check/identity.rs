@@ -42,7 +42,7 @@ pub(super) fn check(path: &Path, oci: &OciConfig) -> Check {
 }
 
 /// Returns a warning for each text that probably no certificate has, by its key.
-pub(super) fn warnings(oci: &OciConfig) -> Vec<String> {
+pub(in crate::config) fn warnings(oci: &OciConfig) -> Vec<String> {
     let warnings = texts(oci).into_iter().filter_map(|(key, field, text)| {
         let problem = match field {
             Field::Issuer => issuer(text),

@@ -181,7 +181,7 @@ fn names_of_this_machine_are_refused_except_localhost() {
         let (address, server) = serve(vec![ok("in")]);
         let port = address.port();
         let mut state = state(&[format!("{name}:{port}"), format!("localhost:{port}")]);
-        state.clients = Arc::new(Clients::new(lookup(&["127.0.0.1"])));
+        state.exchange.clients = Arc::new(Clients::new(lookup(&["127.0.0.1"])));
         let sent = send(&mut state, &format!("http://{name}:{port}/"));
         assert!(
             matches!(sent, Err(HttpError::NoPublicAddress)),
@@ -207,7 +207,7 @@ fn names_of_this_machine_are_refused_except_localhost() {
 #[test]
 fn names_that_do_not_resolve_are_reported() {
     let mut state = state(&["example.com".to_owned()]);
-    state.clients = Arc::new(Clients::new(Arc::new(|_| {
+    state.exchange.clients = Arc::new(Clients::new(Arc::new(|_| {
         Box::pin(async { Err(std::io::Error::other("no such name")) })
     })));
     let sent = send(&mut state, "http://example.com/");

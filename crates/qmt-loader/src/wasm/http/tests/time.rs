@@ -37,7 +37,7 @@ fn the_time_of_the_call_holds() {
 #[test]
 fn the_deadline_holds_while_connecting() {
     let mut slow = state(&["example.com".to_owned()]);
-    slow.clients = Arc::new(Clients::new(Arc::new(|_| Box::pin(std::future::pending()))));
+    slow.exchange.clients = Arc::new(Clients::new(Arc::new(|_| Box::pin(std::future::pending()))));
     times_out(&mut slow, "http://example.com/");
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap();
