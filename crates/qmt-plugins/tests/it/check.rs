@@ -197,6 +197,42 @@ async fn what_is_pinned_at_the_first_load_is_named() {
     assert!(host.check().await.unwrap().is_empty());
 }
 
+/// A signer that can't be pinned is found before the first load.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_lockfile_that_cannot_be_written_is_named() {
+    let scene = Scene::new().await;
+    scene.sign(&scene.push(&wasm_image(), "1"));
+    let warnings = async |config: &str| {
+        let host = scene.builder(config).lockfile("/proc/plugins.lock");
+        let warnings = host.build().unwrap().check().await;
+        warnings.unwrap().join("\n")
+    };
+    let unpinned = warnings(&scene.config_with("", "")).await;
+    let words = "pinned in /proc/plugins.lock, which can't be written";
+    assert!(unpinned.contains(words), "{unpinned}");
+    assert_eq!(warnings(&scene.config()).await, "");
+}
+
+/// Local native code that other users may change loads with the same warning.
+#[cfg(unix)]
+#[tokio::test]
+async fn native_code_that_other_users_may_change_is_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    let lines = "path = \"own/native.so\"\nallow = { native = true }";
+    let own = folder.0.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    let library = folder.0.path().join("native.so");
+    std::fs::rename(library, own.join("native.so")).unwrap();
+    for (mode, is_named) in [(0o755, false), (0o777, true)] {
+        std::fs::set_permissions(&own, std::fs::Permissions::from_mode(mode)).unwrap();
+        let warnings = folder.provider(lines).await.unwrap().join("\n");
+        let words = "is native code, and other users may change it";
+        assert_eq!(warnings.contains(words), is_named, "{warnings}");
+    }
+}
+
 /// `publish --sign-key` makes signatures without a log, which keys do not accept by default.
 #[tokio::test]
 async fn keys_that_require_a_log_are_named() {

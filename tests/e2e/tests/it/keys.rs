@@ -1,6 +1,6 @@
 //! Signatures with keys through the command: what it prints works, and no Sigstore is queried.
 
-use qmt_testkit::{FakeRegistry, plugins};
+use qmt_testkit::{FakeRegistry, PrivateSigstore, plugins};
 use serde_json::{Value, json};
 
 use crate::command::{Answer, Desk};
@@ -145,7 +145,7 @@ fn what_hints_about_keys_propose_works_when_it_is_pasted() {
     let scene = Scene::new();
     scene.desk.write("team.pub", &scene.public_key);
     scene.desk.write("signer.pub", &scene.public_key);
-    let other = qmt_testkit::PrivateSigstore::new().key_pem("p256");
+    let other = PrivateSigstore::new().key_pem("p256");
     scene.desk.write("other.pub", &other);
     let rest = "trusted_root = \"embedded\"";
     for keys in [
@@ -177,7 +177,7 @@ fn what_hints_propose_has_the_format_of_the_config() {
     let scene = Scene::new();
     scene.desk.write("team.pub", &scene.public_key);
     scene.desk.write("signer.pub", &scene.public_key);
-    let other = qmt_testkit::PrivateSigstore::new().key_pem("p256");
+    let other = PrivateSigstore::new().key_pem("p256");
     scene.desk.write("other.pub", &other);
     let host = scene.registry.host();
     let registries = json!({ (host.to_string()): { "plain_http": true } });
@@ -289,4 +289,13 @@ fn a_key_of_the_command_line_names_its_own_option() {
         let answer = scene.run(&scene.base(), &[command, &key, &accepted].concat());
         assert_eq!(answer.code, Some(0), "{}", answer.transcript());
     }
+    let other = PrivateSigstore::new().key_pem("other");
+    scene.desk.write("other.pub", other);
+    let key = ["--key", "other.pub", "--insecure-ignore-tlog"];
+    let verify = ["verify", &*reference];
+    let refused = scene.run(&scene.base(), &[&verify[..], &key].concat());
+    assert_eq!(refused.code, Some(3), "{}", refused.transcript());
+    let said = refused.messages();
+    assert!(said.contains("the key that `--key` names"), "{said}");
+    assert!(!said.contains("[[oci.policy]]"), "{said}");
 }
