@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use object::{elf, macho, pe};
+use object::{Endian as _, Endianness, elf, macho, pe};
 use qmt_oci_ref::manifest::Os;
 
 pub use crate::extract::kind_of;
@@ -150,41 +150,41 @@ fn sniff_elf(prefix: &[u8]) -> Option<Sniffed> {
     }
     let wide = *prefix.get(4)? == elf::ELFCLASS64;
     let order = match *prefix.get(5)? {
-        elf::ELFDATA2LSB => Order::Little,
-        _ => Order::Big,
+        elf::ELFDATA2LSB => Endianness::Little,
+        _ => Endianness::Big,
     };
-    let architecture = match (order.u16(prefix, 18)?, wide, order) {
-        (elf::EM_X86_64, true, Order::Little) => "amd64",
-        (elf::EM_386, false, Order::Little) => "386",
-        (elf::EM_AARCH64, true, Order::Little) => "arm64",
-        (elf::EM_ARM, false, Order::Little) => "arm",
-        (elf::EM_RISCV, true, Order::Little) => "riscv64",
-        (elf::EM_PPC64, true, Order::Little) => "ppc64le",
-        (elf::EM_PPC64, true, Order::Big) => "ppc64",
-        (elf::EM_S390, true, Order::Big) => "s390x",
-        (elf::EM_LOONGARCH, true, Order::Little) => "loong64",
-        (elf::EM_MIPS, true, Order::Little) => "mips64le",
-        (elf::EM_MIPS, true, Order::Big) => "mips64",
-        (elf::EM_MIPS, false, Order::Little) => "mipsle",
-        (elf::EM_MIPS, false, Order::Big) => "mips",
+    let architecture = match (u16_at(order, prefix, 18)?, wide, order) {
+        (elf::EM_X86_64, true, Endianness::Little) => "amd64",
+        (elf::EM_386, false, Endianness::Little) => "386",
+        (elf::EM_AARCH64, true, Endianness::Little) => "arm64",
+        (elf::EM_ARM, false, Endianness::Little) => "arm",
+        (elf::EM_RISCV, true, Endianness::Little) => "riscv64",
+        (elf::EM_PPC64, true, Endianness::Little) => "ppc64le",
+        (elf::EM_PPC64, true, Endianness::Big) => "ppc64",
+        (elf::EM_S390, true, Endianness::Big) => "s390x",
+        (elf::EM_LOONGARCH, true, Endianness::Little) => "loong64",
+        (elf::EM_MIPS, true, Endianness::Little) => "mips64le",
+        (elf::EM_MIPS, true, Endianness::Big) => "mips64",
+        (elf::EM_MIPS, false, Endianness::Little) => "mipsle",
+        (elf::EM_MIPS, false, Endianness::Big) => "mips",
         _ => OTHER,
     };
-    let library = order.u16(prefix, 16)? == elf::ET_DYN;
+    let library = u16_at(order, prefix, 16)? == elf::ET_DYN;
     Some(native(NativeFormat::Elf, vec![architecture], library))
 }
 
 /// See `mach-o/loader.h` and `mach-o/fat.h` of the XNU sources.
 fn sniff_macho(prefix: &[u8]) -> Option<Sniffed> {
-    match Order::Big.u32(prefix, 0)? {
-        macho::MH_MAGIC | macho::MH_MAGIC_64 => sniff_thin_macho(prefix, Order::Big),
-        macho::MH_CIGAM | macho::MH_CIGAM_64 => sniff_thin_macho(prefix, Order::Little),
+    match u32_at(Endianness::Big, prefix, 0)? {
+        macho::MH_MAGIC | macho::MH_MAGIC_64 => sniff_thin_macho(prefix, Endianness::Big),
+        macho::MH_CIGAM | macho::MH_CIGAM_64 => sniff_thin_macho(prefix, Endianness::Little),
         magic @ (macho::FAT_MAGIC | macho::FAT_MAGIC_64) => {
             // Java classes start with the same magic; their next word is a version above 40.
-            let count = Order::Big.u32(prefix, 4);
+            let count = u32_at(Endianness::Big, prefix, 4);
             let count = count.filter(|count| (1..=32).contains(count))?;
             let stride = if magic == macho::FAT_MAGIC { 20 } else { 32 };
             let starts = (0..usize::try_from(count).ok()?).map(|nth| 8 + nth * stride);
-            let cpus = starts.map(|start| Order::Big.u32(prefix, start));
+            let cpus = starts.map(|start| u32_at(Endianness::Big, prefix, start));
             let architectures = cpus.map(|cpu| cpu.map(macho_architecture));
             let architectures = architectures.collect::<Option<Vec<_>>>()?;
             // The slices start further back; the loader's preflight checks them.
@@ -194,9 +194,9 @@ fn sniff_macho(prefix: &[u8]) -> Option<Sniffed> {
     }
 }
 
-fn sniff_thin_macho(prefix: &[u8], order: Order) -> Option<Sniffed> {
-    let file_type = order.u32(prefix, 12)?;
-    let architecture = macho_architecture(order.u32(prefix, 4)?);
+fn sniff_thin_macho(prefix: &[u8], order: Endianness) -> Option<Sniffed> {
+    let file_type = u32_at(order, prefix, 12)?;
+    let architecture = macho_architecture(u32_at(order, prefix, 4)?);
     let library = matches!(file_type, macho::MH_DYLIB | macho::MH_BUNDLE);
     Some(native(NativeFormat::MachO, vec![architecture], library))
 }
@@ -213,22 +213,22 @@ fn macho_architecture(cpu: u32) -> &'static str {
 
 /// See <https://learn.microsoft.com/windows/win32/debug/pe-format>
 fn sniff_pe(prefix: &[u8]) -> Option<Sniffed> {
-    let order = Order::Little;
-    if order.u16(prefix, 0)? != pe::IMAGE_DOS_SIGNATURE {
+    let order = Endianness::Little;
+    if u16_at(order, prefix, 0)? != pe::IMAGE_DOS_SIGNATURE {
         return None;
     }
-    let header = usize::try_from(order.u32(prefix, 60)?).ok()?;
-    if order.u32(prefix, header)? != pe::IMAGE_NT_SIGNATURE {
+    let header = usize::try_from(u32_at(order, prefix, 60)?).ok()?;
+    if u32_at(order, prefix, header)? != pe::IMAGE_NT_SIGNATURE {
         return None;
     }
-    let architecture = match order.u16(prefix, header.checked_add(4)?)? {
+    let architecture = match u16_at(order, prefix, header.checked_add(4)?)? {
         pe::IMAGE_FILE_MACHINE_AMD64 => "amd64",
         pe::IMAGE_FILE_MACHINE_ARM64 => "arm64",
         pe::IMAGE_FILE_MACHINE_I386 => "386",
         pe::IMAGE_FILE_MACHINE_ARMNT => "arm",
         _ => OTHER,
     };
-    let flags = order.u16(prefix, header.checked_add(22)?)?;
+    let flags = u16_at(order, prefix, header.checked_add(22)?)?;
     let library = flags & pe::IMAGE_FILE_DLL != 0;
     Some(native(NativeFormat::Pe, vec![architecture], library))
 }
@@ -264,29 +264,12 @@ fn sniff_text(prefix: &[u8]) -> Option<Sniffed> {
 /// An architecture without a name here; it equals no host's.
 const OTHER: &str = "another architecture";
 
-/// Byte order of a header.
-#[derive(Clone, Copy)]
-enum Order {
-    Little,
-    Big,
+fn u16_at(order: Endianness, bytes: &[u8], at: usize) -> Option<u16> {
+    Some(order.read_u16_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-impl Order {
-    fn u16(self, bytes: &[u8], at: usize) -> Option<u16> {
-        let bytes = bytes.get(at..)?.first_chunk()?;
-        Some(match self {
-            Self::Little => u16::from_le_bytes(*bytes),
-            Self::Big => u16::from_be_bytes(*bytes),
-        })
-    }
-
-    fn u32(self, bytes: &[u8], at: usize) -> Option<u32> {
-        let bytes = bytes.get(at..)?.first_chunk()?;
-        Some(match self {
-            Self::Little => u32::from_le_bytes(*bytes),
-            Self::Big => u32::from_be_bytes(*bytes),
-        })
-    }
+fn u32_at(order: Endianness, bytes: &[u8], at: usize) -> Option<u32> {
+    Some(order.read_u32_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 #[cfg(test)]

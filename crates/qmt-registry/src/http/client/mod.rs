@@ -228,10 +228,8 @@ impl Registry for HttpRegistry {
 
     async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
         let endpoint = self.inner.endpoint(subject.repository().host())?;
-        let list = self.inner.run(&self.inner.auth, &endpoint, |operation| {
-            operation.list_referrers(subject)
-        });
-        list.await?.into_result()
+        let list = async |operation: Operation<'_>| Ok(operation.list_referrers(subject).await);
+        self.inner.run(&self.inner.auth, &endpoint, list).await?
     }
 }
 

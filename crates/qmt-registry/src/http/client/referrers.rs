@@ -37,32 +37,12 @@ const NO_API: [u16; 7] = [200, 404, 405, 406, 410, 415, 501];
 /// How registries answer for a tag that they do not have, or that no tag may have.
 const NO_TAG: [u16; 7] = [400, 405, 406, 410, 415, 422, 501];
 
-/// What could be read of the lists.
-pub(super) struct Listing {
-    entries: Vec<Descriptor>,
-    /// Whether a list was read, be it an empty one.
-    was_read: bool,
-    /// Why that is not all.
-    missing: Option<ClientError>,
-}
-
-impl Listing {
-    /// The whole list, or the error with what could be read.
-    pub(super) fn into_result(self) -> Result<Vec<Descriptor>, RegistryError> {
-        match self.missing.map(RegistryError::from) {
-            None => Ok(self.entries),
-            Some(error) if self.was_read => Err(error.with_listed(self.entries)),
-            Some(error) => Err(error),
-        }
-    }
-}
-
 impl Operation<'_> {
-    /// Lists the referrers of `subject`.
+    /// Lists the referrers of `subject`. An error has what could be read nevertheless.
     pub(super) async fn list_referrers(
         mut self,
         subject: &PinnedReference,
-    ) -> Result<Listing, ClientError> {
+    ) -> Result<Vec<Descriptor>, RegistryError> {
         let limits = &self.context.limits;
         let limit = limits.referrers_timeout;
         self = self.as_one_of_many_places();
@@ -84,11 +64,12 @@ impl Operation<'_> {
         }
         let tagged = by_tag.and_then(|list| list.map_or(Ok(()), |list| listed.add(&list)));
         let missing = by_api.err().or(tagged.err());
-        Ok(Listing {
-            missing: missing.or_else(|| listed.incomplete()),
-            was_read: listed.was_read,
-            entries: listed.entries,
-        })
+        let missing = missing.or_else(|| listed.incomplete());
+        match missing.map(RegistryError::from) {
+            None => Ok(listed.entries),
+            Some(error) if listed.was_read => Err(error.with_listed(listed.entries)),
+            Some(error) => Err(error),
+        }
     }
 
     fn timed_out(&self, limit: Duration) -> ClientError {
@@ -282,6 +263,7 @@ struct Listed<'a> {
     entries: Vec<Descriptor>,
     /// Where in `entries` a digest is.
     places: HashMap<Digest, usize>,
+    /// Whether a list was read, be it an empty one.
     was_read: bool,
     is_over: bool,
     /// How many entries cannot be read, and the rule that the first of them breaks.
