@@ -29,15 +29,12 @@ pub(crate) fn config(global: &Global, output: &Output) -> Result<ConfigFile, Fai
 /// reference.
 pub(crate) fn config_or_default(global: &Global, output: &Output) -> Result<ConfigFile, Failure> {
     match read(global, output) {
-        Err(ConfigError::NotFound { .. }) if global.config.is_none() => defaults(),
+        Err(ConfigError::NotFound { .. }) if global.config.is_none() => {
+            let file = ConfigFile::in_memory(PathBuf::from(HERE), Config::default());
+            Ok(file.map_err(Error::from)?)
+        }
         read => Ok(read.map_err(Error::from)?),
     }
-}
-
-/// Returns an empty config.
-pub(crate) fn defaults() -> Result<ConfigFile, Failure> {
-    let file = ConfigFile::in_memory(PathBuf::from(HERE), Config::default());
-    Ok(file.map_err(Error::from)?)
 }
 
 fn read(global: &Global, output: &Output) -> Result<ConfigFile, ConfigError> {

@@ -125,8 +125,8 @@ impl PluginHostBuilder {
         self
     }
 
-    /// Uses a temporary cache if the folder of the cache can't be written: for what works without
-    /// plugins that were fetched before.
+    /// Uses a temporary cache if the folder of the cache can't be used, or is not known: for what works
+    /// without plugins that were fetched before.
     #[must_use]
     pub fn or_temporary_cache(mut self) -> Self {
         self.or_temporary = true;
@@ -245,13 +245,9 @@ fn cache_event(event: CacheEvent) -> Event {
                 root.display()
             ),
         },
-        CacheEvent::Temporary { root } => Event::Warning {
+        CacheEvent::Temporary { reason } => Event::Warning {
             plugin,
-            message: format!(
-                "the cache folder `{}` can't be written, so nothing is kept; set `cache_dir` in `[oci]` \
-                 of the config, or `QMT_CACHE_DIR`, to a folder that this user can write",
-                root.display()
-            ),
+            message: format!("nothing is kept, because a temporary cache is used: {reason}"),
         },
         CacheEvent::ReadOnly { root } => Event::Warning {
             plugin,

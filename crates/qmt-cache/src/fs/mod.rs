@@ -77,9 +77,11 @@ impl FsCache {
 
     pub(crate) fn open_with(options: CacheOptions, sys: Sys) -> Result<Self, CacheError> {
         let store = match Store::open(options.clone(), sys) {
-            Err(CacheError::Unwritable { path, .. }) if options.or_temporary => {
-                Store::temporary(options, sys, &path)?
-            }
+            Err(
+                reason @ (CacheError::Unwritable { .. }
+                | CacheError::UnsafeFolder { .. }
+                | CacheError::NoFolder),
+            ) if options.or_temporary => Store::temporary(options, sys, &reason)?,
             opened => opened?,
         };
         let store = Arc::new(store);

@@ -25,10 +25,10 @@ pub enum CacheEvent {
         /// Why they may.
         rule: &'static str,
     },
-    /// The root can't be written, so a temporary folder is used, which is removed with the cache.
+    /// The root can't be used, so a temporary folder is used, which is removed with the cache.
     Temporary {
-        /// The root.
-        root: PathBuf,
+        /// Why it can't be used: the error and its causes.
+        reason: String,
     },
     /// The cache can be read but not written, and has no folder for compiled code.
     ReadOnly {
@@ -47,7 +47,7 @@ pub struct CacheOptions {
     pub max_size: Option<u64>,
     /// How long to wait for another process that fills the same entry; 5 minutes by default.
     pub lock_timeout: Duration,
-    /// Whether a temporary folder serves where the root can't be created or written.
+    /// Whether a temporary folder serves where the root can't be used.
     pub or_temporary: bool,
     /// The receiver of events.
     pub events: Option<Arc<dyn Fn(CacheEvent) + Send + Sync>>,
@@ -83,7 +83,7 @@ impl CacheOptions {
         self
     }
 
-    /// Uses a temporary folder where the root can't be created or written: for programs that work
+    /// Uses a temporary folder where the root can't be used, or is not known: for programs that work
     /// without what was cached before.
     #[must_use]
     pub fn or_temporary(mut self, is_allowed: bool) -> Self {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Digest, text};
 use qmt_storage::{LAYOUT_MARKER, LayoutIndex};
 use serde::Serialize;
 use tempfile::{TempDir, TempPath};
@@ -72,36 +72,34 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens an empty cache in a temporary folder, because `unwritable` can't be used. If there is no
-    /// temporary folder either, the cache stays empty: nothing can be added to it.
+    /// Opens an empty cache in a temporary folder, because of `reason`. If there is no temporary folder
+    /// either, the cache stays empty: nothing can be added to it.
     pub(crate) fn temporary(
         options: CacheOptions,
         sys: Sys,
-        unwritable: &Path,
+        reason: &CacheError,
     ) -> Result<Self, CacheError> {
-        let store = match tempfile::tempdir() {
-            Ok(folder) => {
-                let options = options.with_root(Some(folder.path().to_owned()));
-                let mut store = Self::open(options, sys)?;
-                store.temporary = Some(folder);
-                store
-            }
-            // Others might put something there.
-            Err(error) if folder::shared_by(unwritable)?.is_some() => {
-                return Err(CacheError::unwritable(unwritable)(error));
-            }
-            Err(_) => Self {
-                paths: Paths::new(unwritable),
+        let store = if let Ok(folder) = tempfile::tempdir() {
+            let options = options.with_root(Some(folder.path().to_owned()));
+            let mut store = Self::open(options, sys)?;
+            store.temporary = Some(folder);
+            store
+        } else {
+            // Nothing can be below a file.
+            let nowhere =
+                std::env::current_exe().map_err(CacheError::io("find", Path::new(".")))?;
+            Self {
+                paths: Paths::new(&nowhere),
                 sys,
                 options,
                 is_shared: true,
                 temporary: None,
-            },
+            }
         };
-        tracing::warn!(path = %unwritable.display(), "a temporary cache is used");
+        let reason = text::messages(reason).join(": ");
+        tracing::warn!(reason, "a temporary cache is used");
         if let Some(events) = &store.options.events {
-            let root = unwritable.to_owned();
-            events(CacheEvent::Temporary { root });
+            events(CacheEvent::Temporary { reason });
         }
         Ok(store)
     }

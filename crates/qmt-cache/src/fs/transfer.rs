@@ -3,7 +3,7 @@
 //!
 //! `signatures/` next to `blobs/` has what was discovered for each image, as in the cache.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -107,8 +107,14 @@ fn export(
     let listed = index::read(store)?;
     let mut images = LayoutIndex::default();
     let mut out = LayoutExport::create(target)?;
-    let mut exported = BTreeSet::new();
+    let (mut exported, mut names) = (BTreeSet::new(), HashSet::new());
     for (root, name) in roots {
+        // Two plugins may be in one image, and two tags may name it.
+        let is_new = !report.images.contains(root);
+        let is_same_name = !names.insert((root, name));
+        if !is_new && (is_same_name || name.is_none()) {
+            continue;
+        }
         let plain = index::describe(store, root)?.ok_or_else(|| incomplete(root, root))?;
         let is_named = |image: &&Descriptor| image.digest() == root;
         let named: Vec<_> = listed.images().iter().filter(is_named).cloned().collect();
@@ -116,6 +122,9 @@ fn export(
             images.list(plain, Some(&name.to_string()));
         } else if named.is_empty() {
             images.list(plain, None);
+        }
+        if !is_new {
+            continue;
         }
         for image in named {
             images.list(image, None);

@@ -2,7 +2,6 @@
 
 use std::env::consts::{ARCH, OS};
 
-use qmt_plugins::cache::CacheError;
 use qmt_plugins::config::{ConfigFile, ProviderConfig};
 use qmt_plugins::login::RegistryAccess;
 use qmt_plugins::oci_ref::RegistryHost;
@@ -22,18 +21,21 @@ use crate::text::counted;
 /// network is forbidden, no registry is queried.
 pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
     let mut report = Report::default();
-    let mut settings = None;
-    let file = session::config_or_default(global, output).or_else(|failure| {
-        settings = Some(failure);
-        session::defaults()
-    })?;
+    report.add("platform", Ok::<_, Error>(format!("{OS}, {ARCH}")), output);
+    let file = match session::config_or_default(global, output) {
+        Ok(file) => file,
+        Err(failure) => {
+            report.add("config", Err(failure), output);
+            for name in ["lockfile", "cache", "trust root"] {
+                let detail = "not checked, because the config can't be used";
+                report.add(name, Ok::<_, Error>(detail.to_owned()), output);
+            }
+            return report.end(output);
+        }
+    };
     let opened = open(global, output, &file)?;
     let host = &opened.host;
-    report.add("platform", Ok::<_, Error>(format!("{OS}, {ARCH}")), output);
-    let checked = match settings {
-        Some(failure) => Err(failure),
-        None => config(host, &file, &mut report.warnings).await,
-    };
+    let checked = config(host, &file, &mut report.warnings).await;
     report.add("config", checked, output);
     let locked = match opened.lockfile {
         Some(error) => Err(error),
@@ -65,26 +67,22 @@ struct Opened {
     host: PluginHost,
     cache: Option<Error>,
     lockfile: Option<Error>,
+    /// Has the temporary lockfile.
     _folder: Option<TempDir>,
 }
 
-/// Opens the host, and what of cache and lockfile can't be used in a temporary folder.
+/// Opens the host, with temporary parts in place of a cache or lockfile that can't be used.
 fn open(global: &Global, output: &Output, file: &ConfigFile) -> Result<Opened, Failure> {
     let (mut cache, mut lockfile, mut folder) = (None, None, None);
     loop {
         let mut builder = session::builder(global, output, file.clone());
-        let folder_path = folder.as_ref().map(TempDir::path);
-        if let Some(Error::Cache { source, .. }) = &cache {
-            builder = match (source, folder_path) {
-                (CacheError::Unwritable { .. }, _) => builder.or_temporary_cache(),
-                (_, Some(folder)) => builder.cache_dir(folder),
-                (_, None) => builder,
-            };
+        if cache.is_some() {
+            builder = builder.or_temporary_cache();
         }
-        if let (Some(_), Some(folder)) = (&lockfile, folder_path) {
-            builder = builder.lockfile(folder.join("plugins.lock"));
+        if let Some(folder) = &folder {
+            builder = builder.lockfile(TempDir::path(folder).join("plugins.lock"));
         }
-        let (part, error) = match builder.build() {
+        match builder.build() {
             Ok(host) => {
                 return Ok(Opened {
                     host,
@@ -93,15 +91,13 @@ fn open(global: &Global, output: &Output, file: &ConfigFile) -> Result<Opened, F
                     _folder: folder,
                 });
             }
-            Err(error @ Error::Cache { .. }) => (&mut cache, error),
-            Err(error @ Error::Lockfile(_)) => (&mut lockfile, error),
+            Err(error @ Error::Cache { .. }) if cache.is_none() => cache = Some(error),
+            Err(error @ Error::Lockfile(_)) if lockfile.is_none() => {
+                folder = TempDir::new().ok();
+                lockfile = Some(error);
+            }
             Err(error) => return Err(error.into()),
-        };
-        if part.is_some() {
-            return Err(error.into());
         }
-        folder = folder.or_else(|| TempDir::new().ok());
-        *part = Some(error);
     }
 }
 
@@ -109,7 +105,7 @@ async fn config(
     host: &PluginHost,
     file: &ConfigFile,
     warnings: &mut Vec<String>,
-) -> Result<String, Failure> {
+) -> Result<String, Error> {
     let path = file.path();
     let shown = if path.is_file() {
         path.display().to_string()
@@ -124,8 +120,10 @@ async fn config(
 fn lockfile(host: &PluginHost) -> String {
     let providers = host.config().providers.iter();
     let entries = providers.filter_map(|provider| host.lock_entry(&provider.name));
-    let plugins = counted(entries.count(), "plugin");
-    format!("it has {plugins} of this config")
+    match entries.count() {
+        0 => "it has no plugin of this config yet".to_owned(),
+        count => format!("it has {} of this config", counted(count, "plugin")),
+    }
 }
 
 async fn cache(host: &PluginHost, warnings: &mut Vec<String>) -> Result<String, Error> {
