@@ -88,19 +88,19 @@ impl KeySigner {
             Label::EncryptedPrivateKey => {
                 return Err(refused(
                     "PKCS #8 with a password is not supported; decrypt it with \
-                     `openssl pkcs8 -in FILE`, or convert it with `cosign import-key-pair`",
+                     `openssl pkcs8 -in FILE -out NEW_FILE`, or convert it with `cosign import-key-pair`",
                 ));
             }
             Label::EncryptedLegacyKey => {
                 return Err(refused(
                     "it is encrypted in the form of older OpenSSL versions, which is not supported; \
-                     decrypt it with `openssl pkcs8 -topk8 -nocrypt -in FILE`",
+                     decrypt it with `openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW_FILE`",
                 ));
             }
             Label::LegacyPrivateKey => {
                 return Err(refused(
                     "PKCS #1 and SEC 1 are not supported; convert it to PKCS #8 with \
-                     `openssl pkcs8 -topk8 -nocrypt -in FILE`",
+                     `openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW_FILE`",
                 ));
             }
             Label::Certificate | Label::PublicKey | Label::PublicKeyOfPkcs1 | Label::Other => {

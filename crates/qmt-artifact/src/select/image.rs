@@ -101,7 +101,10 @@ impl Selector<'_> {
             (layers, diff_ids, file)
         };
         let (count, all) = (layers.len(), manifest.layers().len());
-        self.note(format!("{count} of {all} layers to read for {file}"));
+        self.note(match &file {
+            FileRule::Layer => "the plugin is a layer of its own".to_owned(),
+            file => format!("{file} is looked for in {count} of {all} layers"),
+        });
         let note = if reason == Reason::LastResort && has_platform {
             Some(self.last_resort_note(platform.as_ref()))
         } else {
@@ -150,7 +153,7 @@ impl Selector<'_> {
         };
         let wasm = Some(PluginKind::Wasm);
         let (required, hint, because) = match (declared, reason) {
-            (Some(kind), _) => (Some(kind), None, "its annotation says so"),
+            (Some(kind), _) => (Some(kind), None, "an annotation names its kind"),
             _ if is_raw => (wasm, None, "its layer is Wasm"),
             (None, Reason::WasmPlatform) => (wasm, None, "its platform is Wasm"),
             _ if platform.is_some_and(is_wasm) => (wasm, None, "its config's platform is Wasm"),

@@ -1,5 +1,6 @@
 //! `add`: a plugin into the config, once its image is fetched and verified.
 
+use qmt_plugins::config::ConfigError;
 use qmt_plugins::{Error, PluginSource, Target};
 
 use super::CommandResult;
@@ -39,7 +40,17 @@ pub(crate) async fn add(global: &Global, output: &Output, add: &Add) -> CommandR
             hint: Some("choose another name with `--name`".to_owned()),
         });
     }
-    let added = file.with_provider(name, &path).map_err(Error::from)?;
+    let added = file
+        .with_provider(name, &path)
+        .map_err(|error| match error {
+            ConfigError::Contradiction { key, rule, .. } if key.ends_with(".name") => {
+                Failure::Usage {
+                    message: format!("the name `{name}` can't be used: {rule}"),
+                    hint: Some("choose another name with `--name`".to_owned()),
+                }
+            }
+            error => Error::from(error).into(),
+        })?;
     let host = session::host(global, output, added)?;
     let target = Target::named(host.config(), name)?;
     let artifact = host.fetch_target(&target).await?;

@@ -197,6 +197,7 @@ pub(super) fn verdict_of(version: &VersionReport) -> &'static str {
     match &version.result {
         Ok(report) if report.skipped => "which is not verified",
         Ok(_) => "which is accepted",
+        Err(Error::Rollback { .. }) => "which is not proven to be newer",
         Err(error) if error.kind() == ErrorKind::NotVerified => "which is refused",
         Err(_) => "whose signatures could not be looked up",
     }
@@ -236,7 +237,13 @@ fn explained(output: &Output, version: &VersionReport) -> String {
                 reference, source, ..
             },
         ) => refused(output, error, reference, source),
-        Err(error) => format!("{}\n", output::paragraph(&error.to_string(), "  ")),
+        Err(error) => {
+            let text = match error.hint() {
+                Some(hint) => format!("{error}; {hint}"),
+                None => error.to_string(),
+            };
+            format!("{}\n", output::paragraph(&text, "  "))
+        }
     }
 }
 

@@ -75,6 +75,26 @@ pub(super) fn overlay(
     Ok(())
 }
 
+/// Names the variable in place of the file where it set the value that breaks a rule.
+pub(super) fn blamed(error: ConfigError, variables: &[(String, String)]) -> ConfigError {
+    let ConfigError::Contradiction { key, rule, .. } = &error else {
+        return error;
+    };
+    let set = key
+        .strip_prefix("oci.")
+        .map(|key| format!("{PREFIX}{}", key.to_ascii_uppercase()));
+    match variables
+        .iter()
+        .find(|(name, _)| Some(name) == set.as_ref())
+    {
+        Some((name, _)) => ConfigError::VariableValue {
+            name: name.clone(),
+            problem: rule.clone(),
+        },
+        None => error,
+    }
+}
+
 /// Returns the key of `[oci]` that a variable sets; none if it is another program's.
 fn key(name: &str, known: &[String]) -> Result<Option<String>, ConfigError> {
     let unknown = |nearest: Option<&str>| ConfigError::UnknownVariable {

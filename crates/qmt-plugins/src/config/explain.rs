@@ -143,7 +143,13 @@ fn collect(root: &Json, schema: &Json, path: &str, depth: u32, keys: &mut Vec<St
 pub(super) fn problem(kind: &Kind, table: Option<&str>) -> String {
     match kind {
         Kind::UnknownVariant(value, known) => {
-            format!("`{value}` is not supported; use `{}`", known.join("`, `"))
+            let choices = match known.split_last() {
+                Some((last, others)) if !others.is_empty() => {
+                    format!("`{}` or `{last}`", others.join("`, `"))
+                }
+                _ => format!("`{}`", known.join("`, `")),
+            };
+            format!("`{value}` is not supported; use {choices}")
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
             mistyped(found, expected, table)

@@ -63,7 +63,8 @@ impl ConfigFile {
             env::overlay(&mut root, &config.oci, variables)?;
             config = extract(path, &root)?;
         }
-        let mut file = Self::in_memory(path, config)?;
+        let file = Self::in_memory(path, config);
+        let mut file = file.map_err(|error| env::blamed(error, variables))?;
         file.warn(warning);
         Ok(file)
     }

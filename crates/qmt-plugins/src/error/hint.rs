@@ -65,14 +65,10 @@ impl Error {
                 "did you mean the image layout `oci-layout://{}`?",
                 path.display()
             )),
-            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(
-                "the path of an image begins with `oci://` or `oci-layout://`; `qmt-plugins config \
-                 check` checks every path"
-                    .to_owned(),
-            ),
-            Self::WrongKind { .. } => {
-                Some("change `kind` or `path` of the provider".to_owned())
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Some("the path of an image begins with `oci://` or `oci-layout://`".to_owned())
             }
+            Self::WrongKind { .. } => Some("change `kind` or `path` of the provider".to_owned()),
             Self::Artifact {
                 source:
                     ArtifactError::LimitExceeded {

@@ -68,7 +68,10 @@ impl fmt::Display for Error {
             Self::Trust(VerifyError::NotStored { .. }) => {
                 f.write_str("signatures can't be verified without the trust root")
             }
-            Self::Trust(_) => f.write_str("the trust settings of the config can't be used"),
+            Self::Trust(VerifyError::File { .. }) => {
+                f.write_str("a file of keys or trust material can't be used")
+            }
+            Self::Trust(_) => f.write_str("the trust settings can't be used"),
             Self::Rollback {
                 plugin,
                 reference,
@@ -140,8 +143,8 @@ impl fmt::Display for Error {
                 source: CacheError::Unwritable { .. },
             } => write!(f, "`{plugin}`: it can't be stored in the cache"),
             Self::Cache { plugin, .. } => match plugin {
-                Some(plugin) => write!(f, "`{plugin}`: the cache failed"),
-                None => f.write_str("the cache failed"),
+                Some(plugin) => write!(f, "`{plugin}`: the cache can't be used"),
+                None => f.write_str("the cache can't be used"),
             },
             Self::Load { plugin, doing, .. } => write!(f, "`{plugin}`: {doing} failed"),
             Self::Offline {

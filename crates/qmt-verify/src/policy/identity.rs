@@ -54,7 +54,7 @@ impl IdentityRule {
             VerifyError::policy(format!("identity expression `{pattern}`: {problem}"))
         };
         if pattern.is_empty() {
-            return Err(refuse("is empty".to_owned()));
+            return Err(refuse("it is empty".to_owned()));
         }
         let compile = |pattern: &str| {
             let compiled = RegexBuilder::new(pattern)

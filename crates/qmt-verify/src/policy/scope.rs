@@ -128,10 +128,10 @@ impl FromStr for Scope {
         let parts: Vec<&str> = text.split('/').collect();
         let Some((host, path)) = parts.split_first().filter(|(_, path)| !path.is_empty()) else {
             return refuse(match text {
-                "" => "is empty; `**` covers all images".to_owned(),
+                "" => "it is empty; `**` covers all images".to_owned(),
                 "*" => "`**` covers all images".to_owned(),
                 host if is_host(host) => {
-                    format!("names a registry alone; `{host}/**` covers all of it")
+                    format!("it names a registry alone; `{host}/**` covers all of it")
                 }
                 name => format!(
                     "`{name}` is not a registry; an image of Docker Hub is \

@@ -220,7 +220,7 @@ fn keys_that_do_not_sign_here_are_refused_with_a_way_out() {
         ),
         (
             legacy_rsa.as_str(),
-            "`openssl pkcs8 -topk8 -nocrypt -in FILE`",
+            "`openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW_FILE`",
         ),
         (damaged.as_str(), "used: line 6: the block is not base64"),
         (P384, "SHA-384"),

@@ -30,8 +30,13 @@ impl PublicKey {
         let blocks = pem::blocks(pem)?;
         let block = match blocks.as_slice() {
             [block] => block,
-            [] => return Err("holds no key in PEM form".to_owned()),
-            more => return Err(format!("holds {} keys, expected one", more.len())),
+            [] => return Err("it holds no key in PEM form".to_owned()),
+            more => {
+                return Err(format!(
+                    "it holds {} keys; exactly one is required",
+                    more.len()
+                ));
+            }
         };
         match block.label {
             Label::PublicKey => {}
@@ -40,21 +45,21 @@ impl PublicKey {
             | Label::EncryptedCosignKey
             | Label::EncryptedLegacyKey
             | Label::LegacyPrivateKey => {
-                return Err("is a private key; name the public one".to_owned());
+                return Err("it is a private key; name the public one".to_owned());
             }
             Label::PublicKeyOfPkcs1 => {
                 return Err(
-                    "is a `RSA PUBLIC KEY`, not a `PUBLIC KEY`; convert it with `openssl rsa \
+                    "it is a `RSA PUBLIC KEY`, not a `PUBLIC KEY`; convert it with `openssl rsa \
                      -RSAPublicKey_in -pubout`"
                         .to_owned(),
                 );
             }
             Label::Certificate | Label::Other => {
-                return Err(format!("is a `{}`, not a `PUBLIC KEY`", block.name));
+                return Err(format!("it is a `{}`, not a `PUBLIC KEY`", block.name));
             }
         }
         let der = DerPublicKey::new(block.der.clone());
-        let unusable = |error: CryptoError| format!("cannot be used: {error}");
+        let unusable = |error: CryptoError| format!("it cannot be used: {error}");
         let algorithm = KeyAlgorithm::from_spki(&der).map_err(unusable)?;
         if !matches!(
             algorithm,
@@ -63,7 +68,7 @@ impl PublicKey {
                 | KeyAlgorithm::Ed25519
                 | KeyAlgorithm::Rsa
         ) {
-            return Err("is of a kind that cosign does not sign with".to_owned());
+            return Err("it is of a kind that cosign does not sign with".to_owned());
         }
         let key = VerificationKey::from_spki(&der).map_err(unusable)?;
         validate_raw_public_key(key.scheme(), key.as_bytes()).map_err(unusable)?;
