@@ -17,7 +17,7 @@ use crate::lockfile::{LockEntry, LockfileError};
 use crate::source::PluginSource;
 use crate::stage::cache::Cached;
 use crate::stage::load::{self, Content, NativeTrust, ReadMode};
-use crate::stage::{Context, Locked, Request};
+use crate::stage::{Context, Locked, Request, Update};
 use crate::target::Target;
 use crate::{check, local, pipeline, trust};
 
@@ -112,11 +112,11 @@ impl PluginHost {
         match version {
             VersionPolicy::Configured | VersionPolicy::Recorded => {}
             VersionPolicy::Newest => {
-                (request.pull, request.is_update) = (PullPolicy::Always, true);
+                (request.pull, request.update) = (PullPolicy::Always, Some(Update::Current));
             }
             VersionPolicy::Imported => {
-                (request.pull, request.is_update) = (PullPolicy::Never, true);
-                (request.locked, request.refresh_after) = (None, None);
+                (request.pull, request.update) = (PullPolicy::Never, Some(Update::Imported));
+                request.refresh_after = None;
             }
         }
         let cache_error = |source| Error::cache(&provider.name, source);
@@ -283,7 +283,7 @@ impl PluginHost {
                 .refresh_after
                 .filter(|_| !is_local || self.may_refresh())
                 .map(Span::duration),
-            is_update: false,
+            update: None,
         };
         Ok((context, request))
     }

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use qmt_artifact::problem::Limit;
 use qmt_artifact::{ArtifactError, ExtractLimits, HostPlatform};
+use qmt_cache::CacheError;
 use qmt_cache::maintenance::TransferReport;
 use qmt_oci_ref::manifest::{Document, ManifestLimits};
 use qmt_oci_ref::{Digest, PinnedReference, Registry};
 use qmt_registry::limits;
+use qmt_storage::LayoutExport;
 
 use crate::error::Error;
 use crate::host::PluginHost;
@@ -36,6 +38,8 @@ impl PluginHost {
         platforms: &[HostPlatform],
         layout: &Path,
     ) -> Result<TransferReport, Error> {
+        // What can't be written is found before anything is fetched.
+        drop(LayoutExport::create(layout).map_err(CacheError::from)?);
         let own = std::slice::from_ref(&self.platform);
         let platforms = if platforms.is_empty() { own } else { platforms };
         let mut roots = Vec::new();

@@ -27,20 +27,20 @@ pub struct ImportReport {
     /// The tags that were not set to the image of the layout: the policy does not accept that image, or
     /// it was signed earlier than the one that the tag names.
     pub kept: Vec<KeptTag>,
-    /// The plugins of the config whose tag names an image of the layout, and that the lockfile keeps at
-    /// another one.
-    pub locked: Vec<LockedPlugin>,
+    /// The plugins of the config whose tag names an image of the layout, and for which the lockfile has
+    /// another one or none.
+    pub not_locked: Vec<ImportedPlugin>,
 }
 
-/// A plugin that an import does not change, because it is locked:
-/// [`PluginHost::update_from_cache`] does.
+/// A plugin for which the lockfile does not have the imported image: [`PluginHost::update_from_cache`]
+/// locks it to that.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct LockedPlugin {
+pub struct ImportedPlugin {
     /// The plugin's name.
     pub plugin: String,
-    /// The image that the lockfile names.
-    pub locked: Digest,
+    /// The image that the lockfile names, if it has an entry.
+    pub locked: Option<Digest>,
     /// The image that the tag names now.
     pub imported: Digest,
 }
@@ -91,17 +91,17 @@ impl PluginHost {
         if !is_judged && let Some(tag) = kept.pop() {
             return Err(tag.reason);
         }
-        let locked = self.locked_apart(&transfer).await?;
+        let not_locked = self.not_locked(&transfer).await?;
         Ok(ImportReport {
             transfer,
             kept,
-            locked,
+            not_locked,
         })
     }
 
     /// Locks the plugin called `name` to the image that its tag names in the cache, as
     /// [`Self::update`] locks it to the one that its tag names in the registry. This updates the plugins
-    /// in [`ImportReport::locked`] without a network.
+    /// in [`ImportReport::not_locked`] without a network.
     ///
     /// # Errors
     ///
@@ -112,12 +112,11 @@ impl PluginHost {
             .await
     }
 
-    /// Returns the plugins that the lockfile keeps at another image than the imported one.
-    async fn locked_apart(
+    async fn not_locked(
         &self,
         transfer: &TransferReport,
-    ) -> Result<Vec<LockedPlugin>, CacheError> {
-        let mut apart = Vec::new();
+    ) -> Result<Vec<ImportedPlugin>, CacheError> {
+        let mut plugins = Vec::new();
         for provider in &self.config().providers {
             let Ok(target) = Target::named(self.config(), &provider.name) else {
                 continue;
@@ -127,19 +126,19 @@ impl PluginHost {
             };
             let entry = self.lock_entry(target.name());
             let entry = entry.filter(|entry| entry.reference == target.source().to_string());
-            let (Some(entry), Some((imported, _))) = (entry, self.cache.ref_(reference).await?)
-            else {
+            let locked = entry.map(|entry| entry.digest);
+            let Some((imported, _)) = self.cache.ref_(reference).await? else {
                 continue;
             };
-            if entry.digest != imported && transfer.images.contains(&imported) {
-                apart.push(LockedPlugin {
+            if locked.as_ref() != Some(&imported) && transfer.images.contains(&imported) {
+                plugins.push(ImportedPlugin {
                     plugin: target.name().to_owned(),
-                    locked: entry.digest,
+                    locked,
                     imported,
                 });
             }
         }
-        Ok(apart)
+        Ok(plugins)
     }
 
     async fn check_move(&self, reference: &Reference, digest: &Digest) -> Result<(), Error> {

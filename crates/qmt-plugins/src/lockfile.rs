@@ -36,6 +36,17 @@ pub enum LockMode {
     Frozen,
 }
 
+impl LockMode {
+    /// Returns the option that forbids changes.
+    fn flag(self) -> Option<&'static str> {
+        match self {
+            Self::Update => None,
+            Self::Locked => Some("--locked"),
+            Self::Frozen => Some("--frozen"),
+        }
+    }
+}
+
 /// What one provider was resolved to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -149,13 +160,15 @@ impl Lockfile {
     }
 
     /// Returns the entry of `name` in a config that is no longer in the folder: a config that was
-    /// renamed keeps its pinned signers. `None` if there are several.
+    /// renamed keeps its pinned signers. `None` if there are several that differ.
     fn left_behind(&self, name: &str) -> Option<&LockEntry> {
         let folder = self.folder.as_ref()?;
         let is_gone = |config: &String| !folder.join(config).exists();
         let entries = self.entries.values().filter(|entry| entry.name == name);
         let mut gone = entries.filter(|entry| entry.config.as_ref().is_some_and(is_gone));
-        gone.next().filter(|_| gone.next().is_none())
+        let first = gone.next()?;
+        gone.all(|other| self.is_same(other, first))
+            .then_some(first)
     }
 
     /// Returns the entry of `name`, if it is for `reference`.
@@ -177,12 +190,7 @@ impl Lockfile {
             let is_renamed = old.config.is_some() && old.config != self.config;
             return Ok(is_renamed && mode == LockMode::Update);
         }
-        let flag = match mode {
-            LockMode::Update => None,
-            LockMode::Locked => Some("--locked"),
-            LockMode::Frozen => Some("--frozen"),
-        };
-        if let Some(flag) = flag {
+        if let Some(flag) = mode.flag() {
             let change = old.map_or_else(
                 || "it has no entry yet".to_owned(),
                 |old| difference(old, entry),
@@ -247,6 +255,26 @@ impl Lockfile {
         }
         self.entries = entries;
         Ok(())
+    }
+
+    /// Refuses to remove entries of this config but those of `names` if `mode` forbids changes.
+    pub(crate) fn check_retain(
+        &self,
+        names: &[String],
+        mode: LockMode,
+    ) -> Result<(), LockfileError> {
+        let mut entries = self.entries.values();
+        let is_surplus =
+            |entry: &&LockEntry| entry.config == self.config && !names.contains(&entry.name);
+        match (mode.flag(), entries.find(is_surplus)) {
+            (Some(flag), Some(entry)) => Err(LockfileError::WouldChange {
+                path: self.path.clone(),
+                name: entry.name.clone(),
+                change: "the config no longer has it".to_owned(),
+                flag,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Reports whether both say the same about a plugin of this config, whichever version wrote

@@ -11,6 +11,7 @@ use crate::artifact::PluginArtifact;
 use crate::error::Error;
 use crate::events::{Reporter, Stage};
 use crate::host::PluginHost;
+use crate::lockfile::LockMode;
 use crate::source::PluginSource;
 use crate::stage::load::{self, ReadMode};
 use crate::target::Target;
@@ -191,10 +192,14 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// [`Error::Lockfile`].
+    /// [`Error::Lockfile`], also if there are such entries and the [`LockMode`] forbids changes.
     pub async fn tidy_lockfile(&self) -> Result<(), Error> {
         let providers = self.config().providers.iter();
         let names: Vec<String> = providers.map(|provider| provider.name.clone()).collect();
+        self.lock().check_retain(&names, self.mode)?;
+        if self.mode != LockMode::Update {
+            return Ok(());
+        }
         let reporter = Reporter::new("all", self.events.clone());
         let change = self
             .lockfile

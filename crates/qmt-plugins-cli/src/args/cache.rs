@@ -22,12 +22,12 @@ pub(crate) enum CacheCommand {
     Prune(Prune),
     /// Writes plugins with their signatures into an OCI image layout.
     Export(Export),
-    /// Adds the images of an OCI image layout, such as an exported one.
+    /// Adds the images of an exported OCI image layout, with their signatures.
     Import {
         /// The layout, a folder or a `.tar` file.
         layout: PathBuf,
-        /// Also locks the plugins of the config to the imported images of their tags, as `update` does
-        /// with those in registries.
+        /// Also locks the plugins of the config to the imported images, as `update` does where there is a
+        /// network.
         #[arg(long)]
         update: bool,
     },

@@ -7,10 +7,8 @@ use std::time::SystemTime;
 
 use qmt_plugins::artifact_stage::HostPlatform;
 use qmt_plugins::cache::maintenance::{CacheEntry, PruneOptions, PruneReport, TransferReport};
-use qmt_plugins::inspect::LockedPlugin;
 use qmt_plugins::oci_ref::Digest;
-use qmt_plugins::oci_ref::text::messages;
-use qmt_plugins::{Error, PluginHost, Target};
+use qmt_plugins::{Error, PluginHost, PluginSource, Target};
 use serde_json::{Value, json};
 
 use super::{CommandResult, pull};
@@ -28,7 +26,12 @@ pub(crate) async fn cache(
     if let CacheCommand::Import { update: true, .. } = command {
         session::require_lockfile(global, "cache import --update")?;
     }
-    let host = session::host(global, output, session::config_or_default(global, output)?)?;
+    let file = if let CacheCommand::Export(_) = command {
+        session::config(global, output)?
+    } else {
+        session::config_or_default(global, output)?
+    };
+    let host = session::host(global, output, file)?;
     match command {
         CacheCommand::Path => {
             let path = host.cache().path().display().to_string();
@@ -44,18 +47,20 @@ pub(crate) async fn cache(
 
 async fn export(host: &PluginHost, output: &Output, options: &Export) -> CommandResult {
     let mut targets = pull::named(host, &options.names)?;
-    let is_image = |target: &Target| target.source().is_image();
+    let is_exported = |target: &Target| matches!(target.source(), PluginSource::Registry(_));
     if options.names.is_empty() {
-        targets.retain(is_image);
+        targets.retain(is_exported);
     }
-    if let Some(target) = targets.iter().find(|target| !is_image(target)) {
+    if let Some(target) = targets.iter().find(|target| !is_exported(target)) {
         let (name, source) = (target.name(), target.source());
         return Err(Failure::usage(format!(
-            "`{name}` is not an image, so it can't be exported: {source}"
+            "`{name}` is not an image in a registry, so it can't be exported: {source}"
         )));
     }
     if targets.is_empty() {
-        return Err(Failure::usage("the config has no image to export"));
+        return Err(Failure::usage(
+            "the config has no image in a registry to export",
+        ));
     }
     let platforms = options.platform.iter().map(HostPlatform::new);
     let platforms: Vec<HostPlatform> = platforms.collect();
@@ -68,31 +73,26 @@ async fn export(host: &PluginHost, output: &Output, options: &Export) -> Command
 /// the config to them.
 async fn import(host: &PluginHost, output: &Output, layout: &Path, update: bool) -> CommandResult {
     let imported = host.import(layout).await?;
+    let mut report = pull::Report::default();
     for tag in &imported.kept {
         let (reference, digest) = (&tag.reference, &tag.digest);
-        let reason = messages(&tag.reason).join(": ");
         output.note(format!(
-            "warning: the tag `{reference}` is not set to {digest}: {reason}"
+            "warning: the tag `{reference}` is not set to {digest}"
         ));
     }
-    let mut updated = pull::Report::default();
-    for LockedPlugin {
-        plugin,
-        locked,
-        imported,
-        ..
-    } in &imported.locked
-    {
+    let shown = layout.display();
+    for one in &imported.not_locked {
+        let (plugin, imported) = (&one.plugin, &one.imported);
         if update {
             let result = host.update_from_cache(plugin).await;
-            if result.is_ok() {
+            if let (Some(locked), Ok(_)) = (&one.locked, &result) {
                 output.note(format!("{plugin}: {locked} → {imported}"));
             }
-            updated.add(output, plugin, result);
-        } else {
+            report.add(output, plugin, result);
+        } else if let Some(locked) = &one.locked {
             output.note(format!(
                 "warning: `{plugin}` stays at {locked}, which the lockfile names; `qmt-plugins cache \
-                 import --update` locks it to {imported}"
+                 import --update {shown}` locks it to {imported}"
             ));
         }
     }
@@ -103,10 +103,9 @@ async fn import(host: &PluginHost, output: &Output, layout: &Path, update: bool)
         ));
     }
     if !transfer.images.is_empty() && transfer.unnamed == transfer.images {
-        let layout = layout.display();
         output.note(format!(
-            "warning: `{layout}` names no image by a registry and a repository, so no reference leads to \
-             them; use `oci-layout://{layout}:TAG` instead"
+            "warning: the images of `{shown}` have no names in a registry, so no reference leads to them; \
+             `oci-layout://{shown}:TAG` uses a layout directly"
         ));
     }
     for image in &transfer.incomplete {
@@ -123,26 +122,32 @@ async fn import(host: &PluginHost, output: &Output, layout: &Path, update: bool)
         })
     });
     data["kept_tags"] = kept.collect();
-    let locked = imported.locked.iter().filter(|_| !update);
+    let locked = imported.not_locked.iter();
+    let locked = locked.filter(|one| !update && one.locked.is_some());
     let locked = locked
         .map(|one| json!({ "plugin": one.plugin, "locked": one.locked, "imported": one.imported }));
     data["locked"] = locked.collect();
-    data["updated"] = json!(updated.data);
+    data["updated"] = json!(report.data);
     data["incomplete"] = json!(transfer.incomplete);
     data["unreadable"] = json!(transfer.unreadable);
     data["unnamed"] = json!(transfer.unnamed);
+    let mut failed = report.failed;
     if transfer.images.is_empty() {
+        let message = format!("{shown} has no complete image, so nothing is imported");
         let failure = Failure::Negative {
             code: Code::Failure,
-            message: format!(
-                "{} has no complete image, so nothing is imported",
-                layout.display()
-            ),
+            message,
         };
-        return Err(output.refusal(data, &text, &failure));
+        output.partial_failure(&failure);
+        failed = Some(failure);
     }
-    let text = text + &updated.text;
-    match updated.failed {
+    for tag in imported.kept {
+        let failure = Failure::from(tag.reason);
+        output.partial_failure(&failure);
+        failed = Some(failure);
+    }
+    let text = text + &report.text;
+    match failed {
         None => output.result(&data, &text),
         Some(failure) => Err(output.refusal(data, &text, &failure)),
     }

@@ -45,7 +45,7 @@ fn request() -> Request {
         pinned_signer: None,
         pull: PullPolicy::IfNotPresent,
         refresh_after: None,
-        is_update: false,
+        update: None,
     }
 }
 

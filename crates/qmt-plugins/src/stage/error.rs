@@ -56,6 +56,7 @@ impl StageError {
         let plugin = context.reporter.plugin().to_owned();
         let reference = request.source.clone();
         let pinned = pin.map_or_else(|| reference.clone(), ToString::to_string);
+        let is_tag = matches!(self, Self::Resolve(_));
         match self.refused_offline(context) {
             Self::Resolve(source) => Error::Registry {
                 plugin,
@@ -105,7 +106,7 @@ impl StageError {
                 plugin,
                 reference: match &request.locked {
                     // The cache may have another version of the tag.
-                    Some(locked) if request.reference.digest().is_none() => {
+                    Some(locked) if request.reference.digest().is_none() && !is_tag => {
                         format!("{reference}@{}", locked.digest)
                     }
                     _ => reference,

@@ -66,8 +66,17 @@ pub(crate) struct Request {
     pub(crate) pinned_signer: Option<SignerId>,
     pub(crate) pull: PullPolicy,
     pub(crate) refresh_after: Option<Duration>,
-    /// Whether the operator asked for the version that the tag names now.
-    pub(crate) is_update: bool,
+    /// The version that the operator asked for, instead of the locked one.
+    pub(crate) update: Option<Update>,
+}
+
+/// A version that takes the place of the locked one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Update {
+    /// The one that the tag names in its registry or layout.
+    Current,
+    /// The one that the tag names in the cache, because it was imported.
+    Imported,
 }
 
 /// What the lockfile records about the version of a plugin.

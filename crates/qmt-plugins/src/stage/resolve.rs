@@ -5,7 +5,7 @@ use qmt_oci_ref::{
 };
 use qmt_registry::limits;
 
-use super::{Context, Request, StageError};
+use super::{Context, Request, StageError, Update};
 use crate::config::PullPolicy;
 use crate::events::Stage;
 use crate::inspect::DigestOrigin;
@@ -64,7 +64,8 @@ async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageE
         }
         _ => false,
     };
-    let known = match &request.locked {
+    let locked = request.locked.as_ref();
+    let known = match locked.filter(|_| request.update != Some(Update::Imported)) {
         Some(locked) => Some((locked.digest.clone(), DigestOrigin::Lockfile)),
         // Reading a layout costs as much as reading the cache, and its path is not in the key.
         None if context.is_local => None,

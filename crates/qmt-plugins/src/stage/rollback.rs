@@ -11,7 +11,7 @@ use qmt_verify::{Evidence, Verification, VerifyError};
 
 use super::error::Rollback;
 use super::resolve::Resolved;
-use super::{Context, Request, StageError, Trust, verify};
+use super::{Context, Request, StageError, Trust, Update, verify};
 use crate::error::Error;
 
 /// Compares the version that the tag names now with the one that it named before.
@@ -41,7 +41,8 @@ pub(crate) async fn check(
     }
     let is_older = then.is_some() && now.is_some();
     // Without verification there is no signature whose age could be proven.
-    let is_forbidden = request.locked.is_some() && !request.is_update && !verification.is_skipped();
+    let is_forbidden =
+        request.locked.is_some() && request.update.is_none() && !verification.is_skipped();
     if is_forbidden {
         return Err(StageError::Rollback(Rollback {
             digest: digest.clone(),
@@ -105,13 +106,14 @@ fn is_proven_newer(then: Option<SystemTime>, now: Option<SystemTime>) -> bool {
     matches!((then, now), (Some(then), Some(now)) if then <= now)
 }
 
-/// Returns the digest that the tag named before, if the registry resolved it to another one now.
+/// Returns the digest that the tag named before, if the registry resolved it to another one now, or
+/// another one was imported.
 async fn before(
     context: &Context,
     request: &Request,
     resolved: &Resolved,
 ) -> Result<Option<Digest>, StageError> {
-    if !resolved.is_fresh() {
+    if !resolved.is_fresh() && request.update != Some(Update::Imported) {
         return Ok(None);
     }
     let before = if let Some(locked) = &request.locked {

@@ -117,7 +117,7 @@ fn an_imported_image_is_verified_by_the_importing_machine() {
     let run = ["run", "greet", "greet", "--offline"];
     desk.write("plugins.toml", &stricter);
     let imported = desk.run(&import);
-    code(&imported, 0);
+    code(&imported, 3);
     for words in ["is not set to", "dev@"] {
         let said = imported.messages();
         assert!(said.contains(words), "{words}: {}", imported.transcript());
@@ -252,8 +252,98 @@ fn an_import_can_update_the_lockfile() {
     assert!(locked().contains(&newer), "{}", locked());
     code(&desk.run(&run), 0);
     // The tag stays, so there is nothing to update to.
-    code(&import("old.tar", &["--update"]), 0);
+    code(&import("old.tar", &["--update"]), 3);
     assert!(locked().contains(&newer), "{}", locked());
+    // A plugin without an entry gets one.
+    desk.write("plugins.lock", "version = 1\n");
+    code(&import("new.tar", &["--update"]), 0);
+    assert!(locked().contains(&newer), "{}", locked());
+    code(&desk.run(&[&run[..], &["--locked"]].concat()), 0);
+}
+
+/// Plugins can share an image, and an image can have two names.
+#[test]
+fn an_image_of_two_plugins_is_exported_once() {
+    let scene = Scene::new();
+    let host = scene.registry.host();
+    let image = ImageBuilder::wasm(plugins::echo_wasm()).build();
+    for tag in ["1", "2"] {
+        image.push(&scene.registry, "acme/shared", tag);
+    }
+    let provider = |name, tag| {
+        format!("[[providers]]\nname = \"{name}\"\npath = \"oci://{host}/acme/shared:{tag}\"\n")
+    };
+    let providers = [
+        provider("one", "1"),
+        provider("other", "1"),
+        provider("two", "2"),
+    ];
+    let config = crate::scene::without_verification(&scene.config(&providers.concat()));
+    let names = ["one", "other", "two"];
+    for layout in ["bundle.tar", "bundle"] {
+        let exported = scene.with(
+            &config,
+            &[&["cache", "export", layout, "--format", "json"], &names[..]].concat(),
+        );
+        code(&exported, 0);
+        assert_eq!(exported.json()["images"].as_array().unwrap().len(), 1);
+    }
+    let desk = other_machine(&scene, "bundle.tar");
+    drop(scene);
+    desk.write("plugins.toml", config);
+    code(&desk.run(&["cache", "import", "bundle.tar"]), 0);
+    for name in names {
+        let answer = desk.run(&["run", name, "greet", "--offline", "--input", "me"]);
+        code(&answer, 0);
+    }
+}
+
+/// As with `update`, what is not proven to be newer is taken at the operator's word, and said.
+#[test]
+fn an_imported_version_without_a_time_is_locked_with_a_warning() {
+    let scene = Scene::new();
+    let host = scene.registry.host().to_string();
+    scene.desk.write("team.key", crate::publish::KEY);
+    scene.desk.write("plugin.wasm", plugins::echo_wasm());
+    let image = format!("{host}/acme/keyed:1");
+    let options = ["--wasm", "plugin.wasm", "--sign-key", "team.key"];
+    let plain = format!("[registries.\"{host}\"]\nplain_http = true\n");
+    let publish = |version: &str, layout: &str| {
+        let publish = ["publish", &image, "--image-version", version];
+        let published = scene.with(&plain, &[&publish[..], &options].concat());
+        code(&published, 0);
+        let key = crate::keys::public_key(&published.stdout);
+        scene.desk.write("team.pub", key);
+        let export = ["cache", "export", layout, "keyed", "--cache-dir", version];
+        code(&scene.with(&keyed(&host), &export), 0);
+        std::fs::remove_file(scene.desk.path().join("plugins.lock")).unwrap();
+    };
+    publish("first", "first.tar");
+    publish("second", "second.tar");
+    let desk = other_machine(&scene, "first.tar");
+    for file in ["second.tar", "team.pub"] {
+        desk.write(file, std::fs::read(scene.desk.path().join(file)).unwrap());
+    }
+    drop(scene);
+    desk.write("plugins.toml", keyed(&host));
+    code(&desk.run(&["cache", "import", "first.tar", "--update"]), 0);
+    let updated = desk.run(&["cache", "import", "second.tar", "--update"]);
+    code(&updated, 0);
+    let words = "has changed";
+    assert!(
+        updated.messages().contains(words),
+        "{}",
+        updated.transcript()
+    );
+}
+
+/// A config with a plugin that is signed with a key.
+fn keyed(host: &str) -> String {
+    format!(
+        "[oci]\npublic_keys = [\"team.pub\"]\ntransparency_log = \"optional\"\n\
+         [registries.\"{host}\"]\nplain_http = true\n\
+         [[providers]]\nname = \"keyed\"\npath = \"oci://{host}/acme/keyed:1\"\n"
+    )
 }
 
 /// What the policy refuses is not locked, and the plugin stays as it is.
@@ -302,11 +392,12 @@ fn an_import_moves_no_tag_to_what_the_policy_refuses() {
     desk.write("bad.tar", bad);
     drop(scene);
     // The tag is not set before, and then to the good image.
-    for first in ["bad.tar", "good.tar"] {
-        code(&desk.run(&["cache", "import", first]), 0);
+    for (first, expected) in [("bad.tar", 3), ("good.tar", 0)] {
+        code(&desk.run(&["cache", "import", first]), expected);
     }
     let import = desk.run(&["cache", "import", "bad.tar", "--format", "json"]);
-    code(&import, 0);
+    code(&import, 3);
+    assert_eq!(import.json()["error"]["kind"], "not-verified");
     let kept = &import.json()["kept_tags"][0];
     assert_eq!(kept["digest"], moved, "{kept:#}");
     assert_eq!(kept["error"]["kind"], "not-verified", "{kept:#}");
@@ -353,7 +444,7 @@ fn an_import_moves_a_tag_to_a_newer_image_only() {
     code(&desk.run(&["cache", "import", "new.tar"]), 0);
     assert_eq!(used(), newer);
     let back = desk.run(&["cache", "import", "old.tar", "--format", "json"]);
-    code(&back, 0);
+    code(&back, 3);
     assert_eq!(back.json()["kept_tags"].as_array().unwrap().len(), 1);
     let reason = &back.json()["kept_tags"][0]["error"]["message"];
     assert!(

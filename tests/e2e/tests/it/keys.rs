@@ -40,11 +40,7 @@ impl Scene {
         ];
         let answer = scene.desk.run(&publish);
         assert_eq!(answer.code, Some(0), "{}", answer.transcript());
-        let key = between(
-            &answer.stdout,
-            "-----BEGIN PUBLIC KEY-----",
-            "-----END PUBLIC KEY-----",
-        );
+        let key = public_key(&answer.stdout);
         Self {
             published: answer.stdout,
             public_key: key,
@@ -83,6 +79,15 @@ impl Scene {
         let answer = self.run(config, &["verify", "greeter"]);
         assert_eq!(answer.code, Some(0), "{config}\n{}", answer.transcript());
     }
+}
+
+/// Returns the public key that `publish` printed.
+pub(crate) fn public_key(text: &str) -> String {
+    between(
+        text,
+        "-----BEGIN PUBLIC KEY-----",
+        "-----END PUBLIC KEY-----",
+    )
 }
 
 /// The text from `start` to `end`, both included.
