@@ -31,6 +31,9 @@ pub(crate) async fn cache(
     } else {
         session::config_or_default(global, output)?
     };
+    if matches!(command, CacheCommand::Import { .. }) && !file.path().is_file() {
+        output.note("warning: there is no config file, so the defaults decide what is accepted");
+    }
     let host = session::host(global, output, file)?;
     match command {
         CacheCommand::Path => {

@@ -137,6 +137,13 @@ impl fmt::Display for Error {
             Self::Cache {
                 source: CacheError::Layout(_) | CacheError::Import { .. },
                 ..
+            }
+            | Self::Cache {
+                plugin: None,
+                source:
+                    CacheError::Mismatch { .. }
+                    | CacheError::SizeMismatch { .. }
+                    | CacheError::TooLarge { .. },
             } => f.write_str("the image layout can't be used"),
             Self::Cache {
                 plugin: Some(plugin),

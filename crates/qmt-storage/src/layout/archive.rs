@@ -25,6 +25,7 @@ const BLOCK: u64 = 512;
 /// Where a header has the name of the format.
 const MAGIC: Range<usize> = 257..262;
 const CUT_SHORT: &str = "it is cut short";
+const NEITHER: &str = "it is neither a folder nor an uncompressed tar archive";
 
 /// An open archive and where its files are in it.
 #[derive(Debug)]
@@ -42,22 +43,18 @@ impl Archive {
     /// [`LayoutError::Invalid`] for names that lead out of it or occur twice, too many entries, and
     /// a file that is not an uncompressed tar archive.
     pub(super) fn open(path: &Path) -> Result<Self, LayoutError> {
-        let unreadable = LayoutError::because(
-            path,
-            "it is neither a folder nor an uncompressed tar archive",
-        );
+        let unreadable = LayoutError::because(path, NEITHER);
         let invalid = |rule| Err(LayoutError::invalid(path, rule));
         let file = open_regular(path).map_err(&unreadable)?;
         if let Some(rule) = packed_rule(&file) {
             return invalid(rule);
         }
         let length = file.metadata().map_err(&unreadable)?.len();
-        let is_cut = length % BLOCK != 0 && is_tar(&file).map_err(&unreadable)?;
-        let malformed = |error| {
-            if is_cut {
-                return LayoutError::invalid(path, CUT_SHORT);
-            }
-            unreadable(escaped(error))
+        let is_tar = is_tar(&file).map_err(&unreadable)?;
+        let malformed = |error| match is_tar {
+            false => LayoutError::invalid(path, NEITHER),
+            true if length % BLOCK != 0 => LayoutError::invalid(path, CUT_SHORT),
+            true => unreadable(escaped(error)),
         };
         check_extensions(&file).map_err(malformed)?;
         let mut entries = BTreeMap::new();

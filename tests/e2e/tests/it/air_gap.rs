@@ -460,6 +460,11 @@ fn an_import_moves_a_tag_to_a_newer_image_only() {
 fn a_layout_of_which_nothing_can_be_imported_is_a_failure() {
     let desk = Desk::new();
     code(&desk.run(&["cache", "import", "absent.tar"]), 4);
+    desk.write("plugin.wasm", plugins::echo_wasm());
+    let module = desk.run(&["cache", "import", "plugin.wasm"]);
+    code(&module, 1);
+    let words = "it is neither a folder nor an uncompressed tar archive";
+    assert!(module.messages().contains(words), "{}", module.transcript());
     let layout = desk.path().join("layout");
     std::fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
     std::fs::write(

@@ -172,6 +172,13 @@ fn a_registry_that_requires_a_login_is_no_failure() {
     assert_eq!(login.code, Some(0), "{}", login.transcript());
     let accepted = check(&doctor(), &host)["detail"].to_string();
     assert!(accepted.contains("accepts the credential in"), "{accepted}");
+    // One that is refused is named by its source.
+    let name = format!("QMT_REGISTRY_{}_TOKEN", host.replace(['.', ':'], "_"));
+    let doctor = ["doctor", "--format", "json"];
+    let refused = desk.run_with(&doctor, &[(&name, "wrong")]);
+    assert_eq!(refused.code, Some(5), "{}", refused.transcript());
+    let hint = check(&refused, &host)["error"]["hint"].to_string();
+    assert!(hint.contains(&name), "{hint}");
 }
 
 #[test]

@@ -7,15 +7,25 @@ use crate::error::{ClientError, LoginError};
 use crate::redact::RedactedUrl;
 
 impl Operation<'_> {
-    /// Requests what every registry has. Returns whether the registry asked for the credential.
-    pub(super) async fn log_in(mut self) -> Result<bool, ClientError> {
+    /// Checks a credential that a user has just given. Returns whether the registry asked for it.
+    pub(super) async fn log_in(self) -> Result<bool, ClientError> {
+        let host = &self.endpoint.host;
+        self.check().await.map_err(|error| of_login(host, error))
+    }
+
+    /// Requests what every registry has. Returns whether the registry asked for a credential.
+    pub(super) async fn check(mut self) -> Result<bool, ClientError> {
         let mut url = self.endpoint.base.clone();
         url.set_path("/v2/");
         let request = Request::check(self.endpoint, url, self.endpoint.host.to_string());
-        let endpoint = self.endpoint;
-        let of_login = |error| of_login(&endpoint.host, error);
+        let host = self.endpoint.host.clone();
         let answer = self.send(&request, &[200]).await;
-        let answer = answer.map_err(of_login)?;
+        let answer = answer.map_err(|error| match error {
+            ClientError::NotFound { message, .. } => {
+                ClientError::from(LoginError::NoRegistry { host, message })
+            }
+            error => error,
+        })?;
         let url = RedactedUrl::from(&answer.url);
         let body = answer.body(&self.context.limits).beginning().await;
         if body.is_web_page() {
@@ -27,14 +37,13 @@ impl Operation<'_> {
             });
         }
         let current = self.auth.current(self.context, &request.scope).await;
-        let used = current.map_err(|failure| of_login(failure.error))?;
+        let used = current.map_err(|failure| failure.error)?;
         Ok(used.is_some())
     }
 }
 
 /// What an error means for a login: nothing was asked for but to accept the credential.
 fn of_login(host: &RegistryHost, error: ClientError) -> ClientError {
-    let host = host.clone();
     match error {
         ClientError::Unauthorized {
             status, message, ..
@@ -42,13 +51,10 @@ fn of_login(host: &RegistryHost, error: ClientError) -> ClientError {
         | ClientError::TokenRefused {
             status, message, ..
         } => ClientError::from(LoginError::Refused {
-            host,
+            host: host.clone(),
             status,
             message,
         }),
-        ClientError::NotFound { message, .. } => {
-            ClientError::from(LoginError::NoRegistry { host, message })
-        }
         error => error,
     }
 }

@@ -90,12 +90,13 @@ impl HttpRegistry {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Login`] where it does not accept the credential, or requires one that is not
-    /// stored, and the network's errors.
+    /// [`ClientError::Unauthorized`] and [`ClientError::TokenRefused`] where it does not accept the
+    /// credential, or requires one that is not stored, [`ClientError::Login`] where it is no registry,
+    /// and the network's errors.
     pub async fn check_host(&self, host: &RegistryHost) -> Result<bool, RegistryError> {
         let endpoint = self.inner.endpoint(host)?;
         let auth = &self.inner.auth;
-        Ok(self.inner.run(auth, &endpoint, Operation::log_in).await?)
+        Ok(self.inner.run(auth, &endpoint, Operation::check).await?)
     }
 
     /// Downloads the whole file at `url`, at most `limit` bytes. The rules of time, retries,
