@@ -103,6 +103,31 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Hides the user names and passwords of all URLs of servers in a message.
+fn without_user_info(message: &str) -> String {
+    const SCHEME_END: &str = "://";
+    const SCHEMES: [&str; 7] = [
+        "http", "https", "socks", "socks4", "socks4a", "socks5", "socks5h",
+    ];
+    let mut parts = message.split(SCHEME_END);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let before = shown.rsplit(|c: char| !c.is_ascii_alphanumeric()).next();
+        let is_server = before.is_some_and(|scheme| SCHEMES.contains(&&*scheme.to_lowercase()));
+        let is_end = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '`' | '"' | '\'');
+        let authority = part.split(is_end).next().unwrap_or_default();
+        shown.push_str(SCHEME_END);
+        match authority.rfind('@').filter(|_| is_server) {
+            Some(at) => {
+                shown.push_str("***");
+                shown.push_str(part.get(at..).unwrap_or_default());
+            }
+            None => shown.push_str(part),
+        }
+    }
+    shown
+}
+
 /// Reports whether a text is more like a digest than like `host`, `host:port` or what follows them.
 fn is_like_digest(text: &str) -> bool {
     let is_port = |text: &str| text.parse::<u16>().is_ok();
@@ -131,13 +156,13 @@ pub fn error_report(error: &dyn Error, hint: Option<&str>) -> String {
     report
 }
 
-/// Returns the messages of an error and its causes, outermost first. Some libraries repeat the
-/// message of the cause in their own: it is listed once.
+/// Returns the messages of an error and its causes, outermost first, without the user names and
+/// passwords of URLs. Some libraries repeat the message of the cause in their own: it is listed once.
 pub fn messages(error: &dyn Error) -> Vec<String> {
-    let mut messages = vec![error.to_string()];
+    let mut messages = vec![without_user_info(&error.to_string())];
     let mut next = error.source();
     while let Some(error) = next {
-        let message = error.to_string();
+        let message = without_user_info(&error.to_string());
         if messages.last() != Some(&message) {
             messages.push(message);
         }

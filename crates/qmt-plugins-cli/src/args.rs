@@ -13,7 +13,7 @@ use crate::command::project_name;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 ok, 1 failure, 2 wrong usage, 3 not verified, 4 not found, 5 network, 6 config, \
-130 interrupted.";
+130 and 143 interrupted.";
 /// The heading of the options of every command, in help.
 const GLOBAL: &str = "Global options";
 /// The variable that names the config file, if `--config` does not.

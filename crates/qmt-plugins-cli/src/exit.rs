@@ -39,7 +39,7 @@ pub(crate) enum Failure {
     /// Stdout can't be written.
     Output(io::Error),
     /// The user stopped the command.
-    Interrupted { downloads: Vec<String> },
+    Interrupted { downloads: Vec<String>, code: Code },
     /// Anything else.
     Other { doing: String, source: BoxError },
     /// It was printed already; only the exit code remains.
@@ -57,6 +57,8 @@ pub(crate) enum Code {
     Config = 6,
     /// What shells report after Ctrl-C.
     Interrupted = 130,
+    /// What shells report after SIGTERM.
+    Terminated = 143,
 }
 
 impl From<Code> for ExitCode {
@@ -86,8 +88,9 @@ impl Failure {
             Self::Usage { .. } => Code::Usage,
             Self::Other { source, .. } if is_missing_file(source) => Code::NotFound,
             Self::Output(_) | Self::Other { .. } => Code::Failure,
-            Self::Interrupted { .. } => Code::Interrupted,
-            Self::Negative { code, .. } | Self::Reported(code) => *code,
+            Self::Interrupted { code, .. } | Self::Negative { code, .. } | Self::Reported(code) => {
+                *code
+            }
         }
     }
 
@@ -100,7 +103,7 @@ impl Failure {
             Code::NotFound => ErrorKind::NotFound.as_str(),
             Code::Network => ErrorKind::Network.as_str(),
             Code::Config => ErrorKind::Config.as_str(),
-            Code::Interrupted => "interrupted",
+            Code::Interrupted | Code::Terminated => "interrupted",
         }
     }
 
@@ -114,7 +117,7 @@ impl Failure {
                 all.extend(messages(error));
                 all
             }
-            Self::Interrupted { downloads } => vec![interrupted(downloads)],
+            Self::Interrupted { downloads, .. } => vec![interrupted(downloads)],
             Self::Other { doing, source } => {
                 let mut all = vec![doing.clone()];
                 all.extend(messages(&**source));

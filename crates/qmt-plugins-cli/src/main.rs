@@ -82,18 +82,38 @@ fn run(runtime: Runtime, arguments: Arguments, output: &Output) -> Result<(), Fa
         let _handled = unix::signal(unix::SignalKind::from_raw(Signal::XFSZ.as_raw()));
         tokio::select! {
             result = command::run(arguments, output) => result,
-            Ok(()) = tokio::signal::ctrl_c() => {
+            code = interrupted() => {
                 let downloads = output.downloads();
-                Err(Failure::Interrupted { downloads })
+                Err(Failure::Interrupted { downloads, code })
             }
         }
     });
     match &result {
-        Err(Failure::Interrupted { .. }) => runtime.shutdown_timeout(GRACE),
+        Err(Failure::Interrupted { downloads, .. }) if !downloads.is_empty() => {
+            runtime.shutdown_timeout(GRACE);
+        }
         // A thread of a native plugin that never ends must not keep the process running.
         _ => runtime.shutdown_background(),
     }
     result
+}
+
+/// Waits until the user or the system asks the command to end.
+async fn interrupted() -> Code {
+    #[cfg(unix)]
+    let terminated = async {
+        match unix::signal(unix::SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending();
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => Code::Interrupted,
+        Some(()) = terminated => Code::Terminated,
+        else => std::future::pending().await,
+    }
 }
 
 fn ended(result: Result<(), Failure>) -> ExitCode {

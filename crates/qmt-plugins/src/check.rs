@@ -222,6 +222,7 @@ fn check_registries(host: &PluginHost) -> Vec<Problem> {
         let key = format!("registries.{name:?}");
         for realm in &registry.allow_realms {
             if !is_origin(realm) {
+                let realm = text::without_credentials(realm);
                 let rule = format!(
                     "`{realm}` must be `host`, `host:port` or an origin such as \
                      `https://auth.example.com`, without a path"

@@ -98,3 +98,27 @@ fn credentials_in_names_are_hidden() {
         assert_eq!(without_credentials(text), text);
     }
 }
+
+/// CFG-01: whatever quotes a URL, its password is not in the message.
+#[test]
+fn messages_hide_the_user_info_of_urls() {
+    let shown = |text: &str| messages(&std::io::Error::other(text)).concat();
+    for (text, expected) in [
+        (
+            "`http://u:secret@p:3128` is no URL",
+            "`http://***@p:3128` is no URL",
+        ),
+        (
+            "of HTTPS://secret@h/a and http://u:s@x",
+            "of HTTPS://***@h/a and http://***@x",
+        ),
+    ] {
+        assert_eq!(shown(text), expected);
+    }
+    for text in [
+        "`https://h/a@b`, `https://h`, me@h and 1://u@h",
+        "oci-layout://a@dir:1 and oci://h/a@sha256:0",
+    ] {
+        assert_eq!(shown(text), text);
+    }
+}

@@ -1,5 +1,6 @@
 //! `list`: the plugins of the config, and what the lockfile records about them.
 
+use qmt_plugins::oci_ref::text::without_credentials;
 use qmt_plugins::{PluginSource, Target};
 use serde_json::json;
 
@@ -20,13 +21,15 @@ pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
         let is_current = entry
             .as_ref()
             .map(|entry| entry.reference == source.to_string());
+        // A signed URL is a secret.
+        let path = without_credentials(&provider.path);
         data.push(json!({
             "name": provider.name,
-            "path": provider.path,
+            "path": path,
             "locked": entry,
             "locked_is_current": is_current,
         }));
-        let mut rows = vec![(provider.name.clone(), provider.path.clone())];
+        let mut rows = vec![(provider.name.clone(), path.into_owned())];
         if let Some(entry) = &entry {
             let signer = entry
                 .signer

@@ -53,6 +53,7 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
         if let Err(error) = name.parse::<qmt_oci_ref::RegistryHost>() {
             let rest = name.split_once("://").map_or(&**name, |(_, rest)| rest);
             let host = rest.split('/').next().unwrap_or_default();
+            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
             let rule = if host.is_empty() || host == name {
                 error.to_string()
             } else {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use figment::error::{Actual, Error, Kind};
 use figment::value::Value;
+use qmt_oci_ref::text;
 use serde_json::Value as Json;
 
 use super::file::Syntax;
@@ -64,6 +65,7 @@ pub(super) fn explain(path: &Path, root: &Value, error: &Error) -> ConfigError {
                     .or_else(|| nearest(name, known.iter().copied()).map(str::to_owned));
                 // Figment's path includes the unknown key.
                 let key = key.unwrap_or_else(|| name.clone());
+                let key = text::without_credentials(&key).into_owned();
                 return ConfigError::UnknownKey { path, key, nearest };
             }
         }
@@ -187,7 +189,7 @@ fn mistyped(found: &Actual, expected: &str, table: Option<&str>) -> String {
 
 fn shown(found: &Actual) -> String {
     match found {
-        Actual::Str(text) => format!("the string `{text}`"),
+        Actual::Str(text) => format!("the string `{}`", text::without_credentials(text)),
         Actual::Bool(value) => format!("`{value}`"),
         Actual::Unsigned(value) => format!("the number {value}"),
         Actual::Signed(value) => format!("the number {value}"),

@@ -187,7 +187,14 @@ fn parse(path: &Path, text: &str) -> Result<Value, ConfigError> {
         path: path.to_owned(),
     })?;
     let parsed = match syntax {
-        Syntax::Toml => Toml::from_str(text).map_err(|error| error.to_string()),
+        // The whole message of the parser quotes the line, which may have a password.
+        Syntax::Toml => Toml::from_str(text).map_err(|error| {
+            let reason = error.message().replace('\n', ", ");
+            match error.span() {
+                Some(span) => format!("{reason} at {}", place(text, span.start)),
+                None => reason,
+            }
+        }),
         Syntax::Json => Json::from_str::<Unambiguous>(text)
             .and_then(|_| Json::from_str(text))
             .map_err(|error| error.to_string()),
@@ -198,6 +205,14 @@ fn parse(path: &Path, text: &str) -> Result<Value, ConfigError> {
         key: None,
         message,
     })
+}
+
+/// Returns the line and the column of a byte.
+fn place(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("line {line} column {column}")
 }
 
 fn yaml(text: &str) -> Result<Value, String> {

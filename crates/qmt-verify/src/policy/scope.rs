@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
+use qmt_oci_ref::text::without_credentials;
 use qmt_oci_ref::{RegistryHost, Repository};
 
 use crate::error::VerifyError;
@@ -109,8 +110,10 @@ impl FromStr for Scope {
     type Err = VerifyError;
 
     fn from_str(text: &str) -> Result<Self, VerifyError> {
-        let refuse =
-            |problem: String| Err(VerifyError::policy(format!("scope `{text}`: {problem}")));
+        let refuse = |problem: String| {
+            let text = without_credentials(text);
+            Err(VerifyError::policy(format!("scope `{text}`: {problem}")))
+        };
         if text == "**" {
             return Ok(Self::everything());
         }

@@ -32,6 +32,52 @@ fn login(registry: &FakeRegistry, desk: &Desk, user: &str, password: &[u8]) -> A
     desk.run_fed(&[&LOGIN[..], &[user, &host]].concat(), password)
 }
 
+/// CFG-01: no message and no list shows the password in a config, whatever is wrong with it.
+#[test]
+fn secrets_in_a_config_are_not_shown() {
+    let desk = Desk::new();
+    let digest = format!("sha256 = \"sha256:{}\"", "0".repeat(64));
+    let signed = format!(
+        "[[providers]]\nname = \"p\"\n{digest}\npath = \"https://h.example/p.wasm?s=canary\"\n"
+    );
+    for config in [
+        &*signed,
+        "[registries.\"https://u:canary@h.example\"]\nplain_http = true\n",
+        "[registries.\"h.example\"]\nallow_realms = [\"https://u:canary@m/x\"]\n",
+        "[registries.\"h.example\"]\nallow_realms = [\"u:canary@m\"]\n",
+        "[registries.\"h.example\"]\nca_file = \"https://u:canary@m/x\"\n",
+        "[registries.\"h.example\"]\nproxy = http://u:canary@proxy:3128\n",
+        "[registries.\"h.example\"]\nplain_http = \"http://u:canary@p\"\n",
+        "[oci]\ntrusted_root = \"https://u:canary@m/x\"\n",
+        "[oci]\npublic_keys = [\"https://u:canary@m/x\"]\n",
+        "[[oci.policy]]\nscope = \"https://u:canary@ghcr.io/**\"\nany_of = []\n",
+        "[[providers]]\nname = \"p\"\n[providers.config]\napi_key = canary\n",
+    ] {
+        desk.write("plugins.toml", config);
+        for command in [
+            &["config", "check"][..],
+            &["list"],
+            &["list", "--format", "json"],
+        ] {
+            let answer = desk.run(command);
+            assert!(
+                !answer.transcript().contains("canary"),
+                "{}",
+                answer.transcript()
+            );
+        }
+    }
+    let json = r#"{"registries": "http://u:canary@p"}"#;
+    desk.write("plugins.json", json);
+    let answer = desk.run(&["config", "check", "--config", "plugins.json"]);
+    assert_ne!(answer.code, Some(0));
+    assert!(
+        !answer.transcript().contains("canary"),
+        "{}",
+        answer.transcript()
+    );
+}
+
 /// CFG-01: people paste URLs with a password where a name is expected.
 #[test]
 fn a_password_in_a_name_is_not_shown() {

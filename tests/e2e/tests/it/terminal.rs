@@ -228,6 +228,19 @@ fn login_asks_for_what_is_missing() {
         let stored = desk.path().join("home/.docker/config.json");
         std::fs::remove_file(stored).unwrap();
     }
+    // Ctrl-C ends it at once, although a thread still reads.
+    for question in ["Username: ", "Password: "] {
+        let mut child = desk.on_terminal(80, &["login", &host]);
+        let mut seen = String::new();
+        read_until(&mut child, &mut seen, "Username: ");
+        if question != "Username: " {
+            type_in(&mut child, "me\n");
+            read_until(&mut child, &mut seen, question);
+        }
+        type_in(&mut child, "\x03");
+        let seen = Seen::of(child);
+        assert_eq!(seen.code, Some(130), "{question}: {}", seen.raw);
+    }
     // Without the network, the command refuses before it asks.
     let seen = Seen::of(desk.on_terminal(80, &["login", "--offline", &host]));
     assert_eq!(seen.code, Some(2), "{}", seen.raw);
