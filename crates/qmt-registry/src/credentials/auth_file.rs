@@ -22,6 +22,10 @@ use super::{entry, key};
 use crate::error::{BoxError, ClientError, CredentialError};
 use crate::limits::CREDENTIAL_FILE_MAX;
 
+/// The variable that has docker's credentials themselves, and not the name of a file.
+/// <https://github.com/docker/cli/pull/6171>
+pub(super) const AUTH_VARIABLE: &str = "DOCKER_AUTH_CONFIG";
+
 /// A credentials file that was read.
 pub(super) struct AuthFile {
     path: PathBuf,
@@ -48,6 +52,24 @@ impl AuthFile {
         };
         let content = task.await.map_err(stopped)??;
         Ok(content.map(|content| Self { path, content }))
+    }
+
+    /// Reads the entries that docker takes from a variable; GitLab's CI sets it. Like docker, it takes
+    /// no helper from there.
+    pub(super) fn of_variable(environment: &Environment) -> Result<Option<Self>, ClientError> {
+        let Some(text) = environment.get(AUTH_VARIABLE) else {
+            return Ok(None);
+        };
+        let path = PathBuf::from(AUTH_VARIABLE);
+        let mut content = parse(&path, text.as_encoded_bytes())?;
+        content.retain(|name, _| name.eq_ignore_ascii_case("auths"));
+        Ok(Some(Self { path, content }))
+    }
+
+    /// Reports whether an entry is for the registry.
+    pub(super) fn has_entry(&self, host: &RegistryHost) -> bool {
+        let entries = self.map("auths");
+        entries.is_ok_and(|entries| best(entries, host, None).is_some())
     }
 
     /// The helper that is configured for the registry.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use qmt_oci_ref::{RegistryError, RegistryHost, Repository};
 
-use super::auth_file::AuthFile;
+use super::auth_file::{AUTH_VARIABLE, AuthFile};
 use super::environment::Environment;
 use super::helper::HelperLimits;
 use super::origin::CredentialOrigin;
@@ -21,9 +21,10 @@ use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 /// 1. those given with [`CredentialChain::with_explicit`],
 /// 2. the variables `QMT_REGISTRY_<HOST>_TOKEN`, or `…_USERNAME` and `…_PASSWORD` (the host in upper
 ///    case, with `__` for `-` and `_` for other characters than letters and digits),
-/// 3. docker's `config.json` in `DOCKER_CONFIG` or `~/.docker`: `credHelpers`, `credsStore`,
+/// 3. the `auths` in `DOCKER_AUTH_CONFIG`,
+/// 4. docker's `config.json` in `DOCKER_CONFIG` or `~/.docker`: `credHelpers`, `credsStore`,
 ///    `auths`,
-/// 4. the containers' `auth.json`: `REGISTRY_AUTH_FILE`, else `XDG_RUNTIME_DIR/containers` (on Linux
+/// 5. the containers' `auth.json`: `REGISTRY_AUTH_FILE`, else `XDG_RUNTIME_DIR/containers` (on Linux
 ///    without that variable `/run/containers/<uid>`), then `~/.config/containers`.
 ///
 /// In a file the entry with the most specific path wins (`host/team/app` before `host/team` before
@@ -106,6 +107,18 @@ impl CredentialChain {
         None
     }
 
+    /// The credential that docker's variable has for the registry.
+    async fn in_variable(
+        &self,
+        host: &RegistryHost,
+        path: Option<&str>,
+    ) -> Result<Option<Credential>, ClientError> {
+        match AuthFile::of_variable(&self.environment)? {
+            Some(file) => file.credential(&self.environment, host, path).await,
+            None => Ok(None),
+        }
+    }
+
     /// The credential that a file has for the registry.
     async fn in_file(
         &self,
@@ -148,6 +161,11 @@ impl CredentialStore for CredentialChain {
             .filter(|repository| repository.host() == host)
             .map(Repository::path);
         let mut failed = None;
+        match self.in_variable(host, path).await {
+            Ok(Some(credential)) => return Ok(Some(credential)),
+            Ok(None) => {}
+            Err(error) => failed = Some(error),
+        }
         for file in self.files() {
             match self.in_file(&file, host, path).await {
                 Ok(Some(credential)) => return Ok(Some(credential)),
@@ -165,6 +183,11 @@ impl CredentialStore for CredentialChain {
         let variables = self.environment.variables_of(host);
         if !variables.is_empty() {
             return CredentialOrigin::Variables(variables);
+        }
+        if let Ok(Some(file)) = AuthFile::of_variable(&self.environment)
+            && file.has_entry(host)
+        {
+            return CredentialOrigin::Variables(vec![AUTH_VARIABLE.to_owned()]);
         }
         self.environment.misdirected().unwrap_or_default()
     }

@@ -189,6 +189,32 @@ async fn sources_are_asked_in_order() {
     assert_eq!(find(&chain, "ghcr.io").await.unwrap().unwrap(), "later:pw");
 }
 
+/// Docker's variable comes before its file, and has no helpers.
+#[tokio::test]
+async fn entries_in_dockers_variable_are_used() {
+    let home = Home::with_docker(&auths(&["ghcr.io", "quay.io"]));
+    let entry = auth("variable:pw");
+    let variable = format!(
+        r#"{{"auths":{{"ghcr.io":{entry}}},"credsStore":"absent","credHelpers":{{"quay.io":"absent"}}}}"#
+    );
+    let home = home.set("DOCKER_AUTH_CONFIG", &variable);
+    assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "variable:pw");
+    assert_eq!(home.find("quay.io").await.unwrap().unwrap(), "quay.io:pw");
+    let origin = |host: &str| home.chain().origin(&host.parse().unwrap());
+    let variable = CredentialOrigin::Variables(vec!["DOCKER_AUTH_CONFIG".to_owned()]);
+    assert_eq!(origin("ghcr.io"), variable);
+    assert_eq!(origin("quay.io"), CredentialOrigin::Unknown);
+    // One that can't be read is an error where nothing else has a credential.
+    let home = Home::with_docker(&auths(&["ghcr.io"])).set("DOCKER_AUTH_CONFIG", "canary");
+    assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "ghcr.io:pw");
+    let error = home.find("quay.io").await.unwrap_err();
+    let text = text_of(&error);
+    assert!(
+        text.contains("DOCKER_AUTH_CONFIG") && !text.contains("canary"),
+        "{text}"
+    );
+}
+
 #[tokio::test]
 async fn files_are_where_docker_and_podman_have_them() {
     let home = Home::with_docker(&auths(&["a.example"]));

@@ -316,6 +316,63 @@ async fn an_upload_that_is_lost_again_and_again_ends() {
     assert_eq!(server.count("POST", "*"), 5, "{}", server.request_log());
 }
 
+/// Servers behind one address that do not share uploads, and a registry that was restarted.
+#[tokio::test]
+async fn an_upload_whose_end_finds_no_session_begins_anew() {
+    let to_end = || Fault::on("PUT", "/v2/*/blobs/uploads/*").respond(404);
+    for chunked in [false, true] {
+        let server = FakeRegistry::builder().serve().await;
+        let client = if chunked {
+            in_parts(&server)
+        } else {
+            client(&server)
+        };
+        let (to, content) = (server.repository("acme/echo"), noise(100_000));
+        let blob = blob_of(&content);
+        server.fault(to_end().times(2));
+        client.push_blob(&to, &blob, &content, None).await.unwrap();
+        assert!(server.blob("acme/echo", blob.digest()).unwrap() == content);
+        let other = noise(90_000);
+        server.fault(to_end());
+        let error = client.push_blob(&to, &blob_of(&other), &other, None).await;
+        let error = error.unwrap_err();
+        let is_refused = matches!(error.detail(), Some(ClientError::UploadRefused { .. }));
+        assert!(is_refused, "{error:?}");
+    }
+}
+
+/// A registry can have rules about tags. The list of referrers has a tag of its own.
+#[tokio::test]
+async fn a_refused_tag_is_named() {
+    let server = FakeRegistry::builder().referrers_api(false).serve().await;
+    let client = client(&server);
+    let image = RawManifest::new(
+        MediaType::from(manifest::OCI_MANIFEST),
+        Bytes::from(MANIFEST),
+    );
+    server.put_blob("acme/echo", "{}");
+    let reference = server.reference("acme/echo:1");
+    client.push_manifest(&reference, &image).await.unwrap();
+    let subject = Descriptor::of(MediaType::from(manifest::OCI_MANIFEST), image.bytes());
+    let referring = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","artifactType":"a/b","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{}","size":2}},"layers":[],"subject":{{"mediaType":"{}","digest":"{}","size":{}}}}}"#,
+        manifest::OCI_MANIFEST,
+        Digest::sha256("{}"),
+        manifest::OCI_MANIFEST,
+        subject.digest(),
+        subject.size(),
+    );
+    let referring = RawManifest::new(
+        MediaType::from(manifest::OCI_MANIFEST),
+        Bytes::from(referring),
+    );
+    server.fault(Fault::on("PUT", "/v2/*/manifests/sha256-*").respond(403));
+    let to = server.reference(&format!("acme/echo@{}", referring.digest()));
+    let error = client.push_manifest(&to, &referring).await.unwrap_err();
+    let tag = format!("acme/echo:sha256-{}", subject.digest().hex());
+    assert!(error.to_string().contains(&tag), "{error}");
+}
+
 /// Registries that take no parts, one part only, or do not say what they have of them: the blob
 /// goes in one request after all. What is wrong with the credential is not tried like that.
 #[tokio::test]

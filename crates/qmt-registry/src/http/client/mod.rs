@@ -252,6 +252,7 @@ impl RegistryWriter for HttpRegistry {
                     to,
                     blob,
                     content,
+                    lost: 0,
                 };
                 upload.run(mount_from).await
             });

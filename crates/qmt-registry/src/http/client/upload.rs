@@ -16,7 +16,7 @@ use super::operation::{Operation, Request};
 use crate::blob;
 use crate::error::ClientError;
 use crate::http::auth::Access;
-use crate::http::transport::{Answer, Endpoint, Payload, location};
+use crate::http::transport::{Answer, Endpoint, Failure, Payload, location};
 use crate::redact::RedactedUrl;
 use crate::writer::BlobContent;
 
@@ -24,6 +24,8 @@ use crate::writer::BlobContent;
 const STORED: [u16; 4] = [200, 201, 202, 204];
 /// What registries answer to a part that they do not accept, or to one after the first.
 const NO_PARTS: [u16; 8] = [400, 404, 405, 411, 413, 415, 416, 501];
+/// How often an upload begins anew after the registry lost it.
+const LOST_MAX: u32 = 3;
 const OCTETS: &str = "application/octet-stream";
 
 /// The upload of one blob.
@@ -32,6 +34,8 @@ pub(super) struct Upload<'a> {
     pub(super) to: &'a Repository,
     pub(super) blob: &'a Descriptor,
     pub(super) content: &'a dyn BlobContent,
+    /// How many sessions the registry no longer knew when their last request came.
+    pub(super) lost: u32,
 }
 
 impl<'a> Upload<'a> {
@@ -85,6 +89,19 @@ impl<'a> Upload<'a> {
             Ok(answer) => {
                 let confirmed = self.operation.confirmed(answer, self.blob.digest());
                 confirmed.await.map(|_| true)
+            }
+            // Another server behind a load balancer, or one that was restarted.
+            Err(Failure {
+                error: ClientError::NotFound { .. },
+                ..
+            }) => {
+                if self.lost >= LOST_MAX {
+                    let reason = "it no longer knows the upload that it opened; if several servers \
+                                  share this address, all requests of an upload must reach the same one";
+                    return Err(refused(request.redacted(), reason));
+                }
+                self.lost += 1;
+                self.exists().await
             }
             Err(failure) => {
                 self.operation.pause(failure, request).await?;
@@ -190,7 +207,13 @@ impl<'a> Upload<'a> {
     /// Ends an upload whose parts are complete.
     async fn commit(&mut self, session: &Session) -> Result<(), ClientError> {
         let request = self.request(Method::PUT, with_digest(&session.location, self.blob));
-        while !self.finish(&request).await? {}
+        let lost = self.lost;
+        while !self.finish(&request).await? {
+            if self.lost > lost {
+                let session = self.start().await?;
+                return self.in_one(session).await;
+            }
+        }
         Ok(())
     }
 

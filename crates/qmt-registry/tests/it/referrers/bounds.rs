@@ -51,6 +51,16 @@ async fn the_list_is_bounded() {
         "{error:?}"
     );
     server.clear_faults();
+    // Behind a proxy, a registry may not know its own scheme and port. The next page is read all the same.
+    let rest = format!("{own}?page=2");
+    let link = format!(r#"<https://127.0.0.1{rest}>; rel="next""#);
+    server.fault(page(empty.to_owned()).header("link", link).once());
+    client(&server).referrers(&pinned).await.unwrap();
+    assert!(
+        server.request_log().contains("page=2"),
+        "{}",
+        server.request_log()
+    );
     // Entries.
     let entries = |count: usize| {
         let list: Vec<String> = (0..count)

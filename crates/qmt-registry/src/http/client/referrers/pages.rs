@@ -25,10 +25,17 @@ pub(super) fn next_page(
             let next = url
                 .join(target)
                 .map_err(|_| protocol("a `Link` has a URL"))?;
-            if !same_origin(&next, base) {
+            if same_origin(&next, base) {
+                return Ok(Some(next));
+            }
+            if next.host() != base.host() {
                 return Err(protocol("the next page is at the same host"));
             }
-            return Ok(Some(next));
+            // Behind a proxy, many registries know neither their scheme nor their port.
+            let mut own = base.clone();
+            own.set_path(next.path());
+            own.set_query(next.query());
+            return Ok(Some(own));
         }
     }
     Ok(None)

@@ -48,9 +48,12 @@ impl Operation<'_> {
         manifest: &RawManifest,
     ) -> Result<HeaderMap, ClientError> {
         let url = self.endpoint.url(to, &format!("manifests/{name}"));
-        let request = push_request(self.endpoint, to, Method::PUT, url)
+        let mut request = push_request(self.endpoint, to, Method::PUT, url)
             .payload(Payload::Bytes(manifest.bytes().clone()))
             .header(header::CONTENT_TYPE, manifest.media_type().as_ref());
+        // A registry can have rules about tags, and the list of referrers has another one.
+        let separator = if name.contains(':') { '@' } else { ':' };
+        request.what = format!("{to}{separator}{name}");
         let answer = self.send(&request, &STORED).await?;
         self.confirmed(answer, manifest.digest()).await
     }
