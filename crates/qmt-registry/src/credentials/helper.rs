@@ -5,7 +5,7 @@
 //! Protocol: <https://github.com/docker/docker-credential-helpers#development>
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use qmt_oci_ref::text::{self, without_byte_order_mark};
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::auth_file::{field, wipe};
 use super::environment::Environment;
 use super::store::Credential;
-use crate::error::{ClientError, CredentialError};
+use crate::error::{BoxError, ClientError, CredentialError};
 use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 
 /// The limits of a helper.
@@ -108,12 +108,13 @@ impl Helper {
         environment: &Environment,
         key: &str,
     ) -> Result<Option<Credential>, ClientError> {
-        let (is_success, output) = self.run(environment, "get", key.as_bytes()).await?;
-        if is_not_found(&output) || is_success && output.trim_ascii().is_empty() {
+        let (status, output) = self.run(environment, "get", key.as_bytes()).await?;
+        if is_not_found(&output) || status.success() && output.trim_ascii().is_empty() {
             return Ok(None);
         }
-        if !is_success {
-            return Err(self.failed("it failed (its output may hold a secret and is not shown)"));
+        if !status.success() {
+            let reason = "it failed (its output may hold a secret and is not shown)";
+            return Err(self.ended(reason, status));
         }
         let answer = Answer::read(&output).map_err(|reason| self.failed(reason))?;
         let text = |name| answer.text(name).map_err(|reason| self.failed(reason));
@@ -152,10 +153,11 @@ impl Helper {
         };
         // Strings always serialise.
         let request = Zeroizing::new(serde_json::to_vec(&request).unwrap_or_default());
-        match self.run(environment, "store", &request).await? {
-            (true, _) => Ok(()),
-            (false, _) => Err(self.failed("it did not store the credential")),
+        let (status, _) = self.run(environment, "store", &request).await?;
+        if !status.success() {
+            return Err(self.ended("it did not store the credential", status));
         }
+        Ok(())
     }
 
     /// Removes the credential. `false` if there was none.
@@ -164,20 +166,20 @@ impl Helper {
         environment: &Environment,
         key: &str,
     ) -> Result<bool, ClientError> {
-        let (is_success, output) = self.run(environment, "erase", key.as_bytes()).await?;
-        if !is_success && !is_not_found(&output) {
-            return Err(self.failed("it did not erase the credential"));
+        let (status, output) = self.run(environment, "erase", key.as_bytes()).await?;
+        if !status.success() && !is_not_found(&output) {
+            return Err(self.ended("it did not erase the credential", status));
         }
-        Ok(is_success)
+        Ok(status.success())
     }
 
-    /// Runs it to its end: whether it succeeded, and what it printed.
+    /// Runs it to its end: how it ended, and what it printed.
     pub(super) async fn run(
         &self,
         environment: &Environment,
         verb: &str,
         input: &[u8],
-    ) -> Result<(bool, Zeroizing<Vec<u8>>), ClientError> {
+    ) -> Result<(ExitStatus, Zeroizing<Vec<u8>>), ClientError> {
         let mut command = Command::new(self.find(environment)?);
         command
             .arg(verb)
@@ -192,7 +194,7 @@ impl Helper {
         command.process_group(0); // So that what it starts ends with it.
         let mut child = start(&mut command)
             .await
-            .map_err(|_| self.failed("it can't be started"))?;
+            .map_err(|cause| self.error("it can't be started", false, Some(cause.into())))?;
         #[cfg(unix)]
         let mut group = {
             let id = child.id().and_then(|id| i32::try_from(id).ok());
@@ -232,16 +234,31 @@ impl Helper {
             .filter(|folder| folder.is_absolute())
             .map(|folder| folder.join(&file))
             .find(|program| program.is_file())
-            .ok_or_else(|| self.failed("there is no such program in `PATH`"))
+            .ok_or_else(|| self.error("there is no such program in `PATH`", true, None))
     }
 
     fn failed(&self, reason: &'static str) -> ClientError {
+        self.error(reason, false, None)
+    }
+
+    fn ended(&self, reason: &'static str, status: ExitStatus) -> ClientError {
+        self.error(reason, false, Some(status.to_string().into()))
+    }
+
+    fn error(
+        &self,
+        reason: &'static str,
+        is_missing: bool,
+        source: Option<BoxError>,
+    ) -> ClientError {
         let name: String = self.name.chars().take(64).collect();
         ClientError::from(CredentialError::Helper {
             program: format!("docker-credential-{}", text::escape(&name)),
             path: self.file.clone(),
             key: self.setting.clone(),
             reason,
+            is_missing,
+            source,
         })
     }
 }
@@ -268,7 +285,7 @@ async fn exchange(
     child: &mut Child,
     input: &[u8],
     output_max: u64,
-) -> std::io::Result<Option<(bool, Zeroizing<Vec<u8>>)>> {
+) -> std::io::Result<Option<(ExitStatus, Zeroizing<Vec<u8>>)>> {
     let mut stdin = child.stdin.take();
     let stdout = child.stdout.take();
     let feed = async {
@@ -296,7 +313,7 @@ async fn exchange(
         return Ok(None);
     }
     let status = child.wait().await?;
-    Ok(Some((status.success(), output)))
+    Ok(Some((status, output)))
 }
 
 /// The helper's process group, ended on drop: the helper failed, or the caller stopped waiting.

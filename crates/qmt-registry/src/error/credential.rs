@@ -35,6 +35,10 @@ pub enum CredentialError {
         key: String,
         /// What went wrong.
         reason: &'static str,
+        /// Whether there is no such program.
+        is_missing: bool,
+        /// The error of the operating system, or how the program ended.
+        source: Option<BoxError>,
     },
     /// A variable with a credential can be meant for this registry, or for another one.
     #[error(

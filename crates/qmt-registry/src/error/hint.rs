@@ -63,9 +63,19 @@ impl ClientError {
                 "`{host}` keeps its content there; proxies and login pages of networks also answer with \
                  HTML"
             )),
-            Self::Credential(CredentialError::Helper { program, key, .. }) => Some(format!(
-                "install `{program}`, or remove `{key}` from the file and log in again"
-            )),
+            Self::Credential(CredentialError::Helper {
+                program,
+                key,
+                is_missing,
+                ..
+            }) => Some(if *is_missing {
+                format!("install `{program}`, or remove `{key}` from the file and log in again")
+            } else {
+                format!(
+                    "run `{program} list` to see what is wrong with it, or remove `{key}` from the file \
+                     and log in again"
+                )
+            }),
             Self::Credential(CredentialError::AmbiguousVariable { host, own, .. }) => {
                 Some(format!(
                     "set `{own}` for `{host}`; if it has no credential, set one of them to the empty text"

@@ -87,6 +87,22 @@ async fn an_html_page_is_called_that() {
 }
 
 /// DIG-01: what the header says never makes a digest, and a lie in it is an error.
+/// Old servers fold long lines; curl reads them as well.
+#[tokio::test]
+async fn a_folded_header_is_read() {
+    let server = FakeRegistry::builder().serve().await;
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Security-Policy: default-src 'none';\r\n \
+         sandbox\r\nContent-Length: {}\r\n\r\n{MANIFEST}",
+        manifest::OCI_MANIFEST,
+        MANIFEST.len()
+    );
+    server.fault(Fault::on("*", "/v2/*/manifests/1").raw(answer));
+    let reference = server.reference("acme/echo:1");
+    let resolved = client(&server).resolve(&reference).await.unwrap();
+    assert_eq!(resolved.bytes(), MANIFEST);
+}
+
 #[tokio::test]
 async fn the_digest_header_is_a_hint() {
     let server = FakeRegistry::builder().serve().await;

@@ -61,17 +61,28 @@ impl Archive {
         let mut archive = tar::Archive::new(BufReader::new(&file));
         for entry in archive.entries_with_seek().map_err(malformed)? {
             let entry = entry.map_err(malformed)?;
-            // Folders and metadata are not needed, links are never followed.
+            let kind = entry.header().entry_type();
+            // Folders and metadata are not needed, and symbolic links are not followed.
             if !matches!(
-                entry.header().entry_type(),
-                EntryType::Regular | EntryType::Continuous
+                kind,
+                EntryType::Regular | EntryType::Continuous | EntryType::Link
             ) {
                 continue;
             }
             let Some(name) = plain_name(&entry.path().map_err(malformed)?) else {
                 return invalid("it has names that lead out of it");
             };
-            let (start, size) = (entry.raw_file_position(), entry.size());
+            let (start, size) = if kind == EntryType::Link {
+                // `tar` packs a file with two names once. The other one is an entry before this.
+                let target = entry.link_name().map_err(malformed)?;
+                let target = target.and_then(|target| plain_name(&target));
+                match target.and_then(|target| entries.get(&target)) {
+                    Some(place) => *place,
+                    None => continue,
+                }
+            } else {
+                (entry.raw_file_position(), entry.size())
+            };
             if start.checked_add(size).is_none_or(|end| end > length) {
                 return invalid(CUT_SHORT);
             }

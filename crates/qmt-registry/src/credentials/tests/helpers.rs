@@ -232,6 +232,30 @@ async fn auth_17_output_is_capped() {
     assert!(started.elapsed() < Duration::from_secs(20));
 }
 
+/// Only a program that is missing has to be installed; the cause of every other failure is kept.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_hint_about_a_helper_fits_its_failure() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let config = r#"{"credsStore":"x"}"#;
+    let hint = |error: &RegistryError| {
+        let error: Option<&ClientError> = error.downcast_ref();
+        error.unwrap().hint().unwrap()
+    };
+    let missing = Home::with_docker(config).find("ghcr.io").await.unwrap_err();
+    assert!(hint(&missing).contains("install `docker-credential-x`"));
+    let home = Home::with_docker(config);
+    home.helper("x", "exit 7");
+    let failed = home.find("ghcr.io").await.unwrap_err();
+    assert!(hint(&failed).contains("run `docker-credential-x list`"));
+    assert!(text_of(&failed).contains("exit status: 7"), "{failed:?}");
+    let program = home.path("bin/docker-credential-x");
+    std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let denied = home.find("ghcr.io").await.unwrap_err();
+    assert!(hint(&denied).contains("run `docker-credential-x list`"));
+    assert!(text_of(&denied).contains("ermission denied"), "{denied:?}");
+}
+
 /// LIM-10: the time of a helper, which can be lowered and not raised.
 #[cfg(unix)]
 #[tokio::test]

@@ -236,6 +236,8 @@ fn connect(
         .connect_timeout(limits.connect_timeout)
         // Above the limit, so that the check of this crate, whose error names the limit, applies.
         .http1_max_headers(limits.headers.saturating_add(2))
+        // Old servers fold long header lines (RFC 9112, section 5.2), and curl reads those.
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
         .http2_max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)

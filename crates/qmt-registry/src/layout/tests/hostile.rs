@@ -295,6 +295,39 @@ async fn archives_with_misleading_names_are_refused() {
     }
 }
 
+/// `tar` packs a file with two names once, and the second name as a link to the first.
+#[tokio::test]
+async fn a_hard_link_in_an_archive_is_the_file_before_it() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let mut tar = tar::Builder::new(&mut file);
+    let name = format!("blobs/sha256/{}", Digest::sha256("x").hex());
+    let mut append = |name: &str, target: Option<&str>, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        match target {
+            Some(target) => {
+                header.set_entry_type(tar::EntryType::Link);
+                tar.append_link(&mut header, name, target).unwrap();
+            }
+            None => tar.append_data(&mut header, name, content).unwrap(),
+        }
+    };
+    append("./oci-layout", None, br#"{"imageLayoutVersion":"1.0.0"}"#);
+    append(
+        "./index.json",
+        None,
+        br#"{"schemaVersion":2,"manifests":[]}"#,
+    );
+    append("./x", None, b"x");
+    append(&format!("./{name}"), Some("./x"), b"");
+    tar.finish().unwrap();
+    drop(tar);
+    file.flush().unwrap();
+    let layout = OciLayout::open(file.path()).unwrap();
+    let blob = Descriptor::of(MediaType::from("a/b"), b"x");
+    assert_eq!(read(&layout, &blob).await.unwrap(), b"x"[..]);
+}
+
 #[test]
 fn an_archive_that_is_cut_short_is_refused() {
     let archive = hostile_tar(b"blobs/x", tar::EntryType::Regular);
