@@ -14,7 +14,7 @@ use std::time::Duration;
 use qmt_oci_ref::manifest::ManifestError;
 use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
 
-pub use self::credential::CredentialError;
+pub use self::credential::{CredentialError, HelperFailure};
 pub use self::login::LoginError;
 pub use self::text::Phase;
 use self::text::{

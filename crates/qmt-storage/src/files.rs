@@ -34,7 +34,7 @@ pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
     one.len() == other.len() && one.created().ok() == other.created().ok()
 }
 
-/// Checks that a file can be created in `folder`, by one that is removed again. The empty path is the
+/// Checks that a file can be created in `folder`, by creating one and removing it. The empty path is the
 /// working folder.
 ///
 /// # Errors

@@ -54,8 +54,8 @@ impl AuthFile {
         Ok(content.map(|content| Self { path, content }))
     }
 
-    /// Reads the entries that docker takes from a variable; GitLab's CI sets it. Like docker, it takes
-    /// no helper from there.
+    /// Reads the entries in the variable that docker and GitLab's runner read. Like docker, it takes no
+    /// helper from there.
     pub(super) fn of_variable(environment: &Environment) -> Result<Option<Self>, ClientError> {
         let Some(text) = environment.get(AUTH_VARIABLE) else {
             return Ok(None);
@@ -66,10 +66,12 @@ impl AuthFile {
         Ok(Some(Self { path, content }))
     }
 
-    /// Reports whether an entry is for the registry.
+    /// Reports whether an entry for the registry has a credential, or one that can't be used. Docker
+    /// writes an empty entry where a helper has it.
     pub(super) fn has_entry(&self, host: &RegistryHost) -> bool {
-        let entries = self.map("auths");
-        entries.is_ok_and(|entries| best(entries, host, None).is_some())
+        let entries = self.map("auths").unwrap_or_default();
+        let entry = best(entries, host, None);
+        entry.is_some_and(|(_, _, entry)| !matches!(entry::decode(entry), Ok(None)))
     }
 
     /// The helper that is configured for the registry.

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::auth_file::{field, wipe};
 use super::environment::Environment;
 use super::store::Credential;
-use crate::error::{BoxError, ClientError, CredentialError};
+use crate::error::{BoxError, ClientError, CredentialError, HelperFailure};
 use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 
 /// The limits of a helper.
@@ -192,9 +192,13 @@ impl Helper {
             .kill_on_drop(true);
         #[cfg(unix)]
         command.process_group(0); // So that what it starts ends with it.
-        let mut child = start(&mut command)
-            .await
-            .map_err(|cause| self.error("it can't be started", false, Some(cause.into())))?;
+        let mut child = start(&mut command).await.map_err(|cause| {
+            self.error(
+                "it can't be started",
+                HelperFailure::Run,
+                Some(cause.into()),
+            )
+        })?;
         #[cfg(unix)]
         let mut group = {
             let id = child.id().and_then(|id| i32::try_from(id).ok());
@@ -223,9 +227,8 @@ impl Helper {
         let name = &self.name;
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.len() > 64 || !name.chars().all(is_plain) || name.contains("..") {
-            return Err(
-                self.failed("its name has other characters than letters, digits, `-`, `_`, `.`")
-            );
+            let reason = "its name has other characters than letters, digits, `-`, `_`, `.`";
+            return Err(self.error(reason, HelperFailure::Name, None));
         }
         let suffix = if cfg!(windows) { ".exe" } else { "" };
         let file = format!("docker-credential-{name}{suffix}");
@@ -234,21 +237,25 @@ impl Helper {
             .filter(|folder| folder.is_absolute())
             .map(|folder| folder.join(&file))
             .find(|program| program.is_file())
-            .ok_or_else(|| self.error("there is no such program in `PATH`", true, None))
+            .ok_or_else(|| {
+                let reason = "there is no such program in `PATH`";
+                self.error(reason, HelperFailure::Missing, None)
+            })
     }
 
     fn failed(&self, reason: &'static str) -> ClientError {
-        self.error(reason, false, None)
+        self.error(reason, HelperFailure::Run, None)
     }
 
     fn ended(&self, reason: &'static str, status: ExitStatus) -> ClientError {
-        self.error(reason, false, Some(status.to_string().into()))
+        let cause = status.to_string().into();
+        self.error(reason, HelperFailure::Run, Some(cause))
     }
 
     fn error(
         &self,
         reason: &'static str,
-        is_missing: bool,
+        failure: HelperFailure,
         source: Option<BoxError>,
     ) -> ClientError {
         let name: String = self.name.chars().take(64).collect();
@@ -257,7 +264,7 @@ impl Helper {
             path: self.file.clone(),
             key: self.setting.clone(),
             reason,
-            is_missing,
+            failure,
             source,
         })
     }

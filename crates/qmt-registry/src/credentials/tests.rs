@@ -195,7 +195,7 @@ async fn entries_in_dockers_variable_are_used() {
     let home = Home::with_docker(&auths(&["ghcr.io", "quay.io"]));
     let entry = auth("variable:pw");
     let variable = format!(
-        r#"{{"auths":{{"ghcr.io":{entry}}},"credsStore":"absent","credHelpers":{{"quay.io":"absent"}}}}"#
+        r#"{{"auths":{{"ghcr.io":{entry},"quay.io":{{}}}},"credsStore":"absent","credHelpers":{{"quay.io":"absent"}}}}"#
     );
     let home = home.set("DOCKER_AUTH_CONFIG", &variable);
     assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "variable:pw");

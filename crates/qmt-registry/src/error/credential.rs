@@ -35,8 +35,8 @@ pub enum CredentialError {
         key: String,
         /// What went wrong.
         reason: &'static str,
-        /// Whether there is no such program.
-        is_missing: bool,
+        /// How far it came.
+        failure: HelperFailure,
         /// The error of the operating system, or how the program ended.
         source: Option<BoxError>,
     },
@@ -71,4 +71,16 @@ pub enum CredentialError {
         /// The rule that it breaks.
         reason: &'static str,
     },
+}
+
+/// How far a credential helper came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HelperFailure {
+    /// No program can have its name.
+    Name,
+    /// There is no such program.
+    Missing,
+    /// It can't be started, or it failed.
+    Run,
 }

@@ -2,7 +2,7 @@
 
 use qmt_oci_ref::RegistryHost;
 
-use super::{ClientError, CredentialError};
+use super::{ClientError, CredentialError, HelperFailure};
 use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
 
@@ -66,16 +66,18 @@ impl ClientError {
             Self::Credential(CredentialError::Helper {
                 program,
                 key,
-                is_missing,
+                failure,
                 ..
-            }) => Some(if *is_missing {
-                format!("install `{program}`, or remove `{key}` from the file and log in again")
-            } else {
-                format!(
-                    "run `{program} list` to see what is wrong with it, or remove `{key}` from the file \
-                     and log in again"
-                )
-            }),
+            }) => {
+                let remove = format!("remove `{key}` from the file and log in again");
+                Some(match failure {
+                    HelperFailure::Name => remove,
+                    HelperFailure::Missing => format!("install `{program}`, or {remove}"),
+                    HelperFailure::Run => {
+                        format!("run `{program} list` to see what is wrong with it, or {remove}")
+                    }
+                })
+            }
             Self::Credential(CredentialError::AmbiguousVariable { host, own, .. }) => {
                 Some(format!(
                     "set `{own}` for `{host}`; if it has no credential, set one of them to the empty text"

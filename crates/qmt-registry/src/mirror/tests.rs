@@ -37,7 +37,7 @@ fn the_order_depends_on_what_is_asked_for() {
     assert_eq!(hosts(Subject::Content), [plain, trusted, origin]);
     assert_eq!(hosts(Subject::Tag), [trusted, origin]);
     assert_eq!(hosts(Subject::Referrers), [trusted, origin, plain]);
-    // What went wrong once may be mended meanwhile.
+    // A mirror that failed may work again later.
     let later = hosts_at(now + GIVEN_UP, Subject::Tag);
     assert_eq!(later, ["wrong.example", trusted, origin]);
 }

@@ -86,7 +86,6 @@ async fn an_html_page_is_called_that() {
     assert!(error.to_string().ends_with(": an HTML page"), "{error}");
 }
 
-/// DIG-01: what the header says never makes a digest, and a lie in it is an error.
 /// Old servers fold long lines; curl reads them as well.
 #[tokio::test]
 async fn a_folded_header_is_read() {
@@ -103,6 +102,7 @@ async fn a_folded_header_is_read() {
     assert_eq!(resolved.bytes(), MANIFEST);
 }
 
+/// DIG-01: what the header says never makes a digest, and a lie in it is an error.
 #[tokio::test]
 async fn the_digest_header_is_a_hint() {
     let server = FakeRegistry::builder().serve().await;

@@ -91,7 +91,7 @@ impl HttpRegistry {
     /// # Errors
     ///
     /// [`ClientError::Unauthorized`] and [`ClientError::TokenRefused`] where it does not accept the
-    /// credential, or requires one that is not stored, [`ClientError::Login`] where it is no registry,
+    /// credential, or requires one that is not stored, [`ClientError::Login`] where it is not a registry,
     /// and the network's errors.
     pub async fn check_host(&self, host: &RegistryHost) -> Result<bool, RegistryError> {
         let endpoint = self.inner.endpoint(host)?;

@@ -38,7 +38,7 @@ const NO_API: [u16; 7] = [200, 404, 405, 406, 410, 415, 501];
 const NO_TAG: [u16; 7] = [400, 405, 406, 410, 415, 422, 501];
 
 impl Operation<'_> {
-    /// Lists the referrers of `subject`. An error has what could be read nevertheless.
+    /// Lists the referrers of `subject`. An error contains the entries that could be read.
     pub(super) async fn list_referrers(
         mut self,
         subject: &PinnedReference,

@@ -24,8 +24,11 @@ use crate::writer::BlobContent;
 const STORED: [u16; 4] = [200, 201, 202, 204];
 /// What registries answer to a part that they do not accept, or to one after the first.
 const NO_PARTS: [u16; 8] = [400, 404, 405, 411, 413, 415, 416, 501];
-/// How often an upload begins anew after the registry lost it.
-const LOST_MAX: u32 = 3;
+/// How many times an upload is started again after the registry lost it.
+const LOST_MAX: u32 = 2;
+/// What to do if the registry loses each upload, or does not have the repository.
+const LOST: &str = "if several servers share this address, all requests of an upload must reach the same \
+                    one; some registries require that the repository is created first";
 const OCTETS: &str = "application/octet-stream";
 
 /// The upload of one blob.
@@ -34,7 +37,7 @@ pub(super) struct Upload<'a> {
     pub(super) to: &'a Repository,
     pub(super) blob: &'a Descriptor,
     pub(super) content: &'a dyn BlobContent,
-    /// How many sessions the registry no longer knew when their last request came.
+    /// How many upload sessions the registry has lost.
     pub(super) lost: u32,
 }
 
@@ -94,15 +97,20 @@ impl<'a> Upload<'a> {
             Err(Failure {
                 error: ClientError::NotFound { .. },
                 ..
-            }) => {
-                if self.lost >= LOST_MAX {
-                    let reason = "it no longer knows the upload that it opened; if several servers \
-                                  share this address, all requests of an upload must reach the same one";
-                    return Err(refused(request.redacted(), reason));
-                }
+            }) if self.lost < LOST_MAX => {
                 self.lost += 1;
                 self.exists().await
             }
+            Err(Failure {
+                error: ClientError::NotFound { what, message, .. },
+                ..
+            }) => Err(ClientError::NotFound {
+                what: format!("an upload to {what}"),
+                store: Some(request.redacted()),
+                message,
+                host: None,
+                advice: LOST,
+            }),
             Err(failure) => {
                 self.operation.pause(failure, request).await?;
                 self.exists().await

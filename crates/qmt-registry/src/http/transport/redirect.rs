@@ -26,7 +26,9 @@ pub(crate) fn location(from: &Url, headers: &HeaderMap) -> Result<Url, ClientErr
     let location = locations
         .next()
         .filter(|first| locations.all(|other| other == *first));
-    let location = location.ok_or_else(|| protocol("such an answer has exactly one `Location`"))?;
+    let location = location.ok_or_else(|| {
+        protocol("a redirect and the answer to an upload have exactly one `Location`")
+    })?;
     let location = str::from_utf8(location.as_bytes())
         .map_err(|_| protocol("a `Location` is ASCII or UTF-8"))?;
     if location.chars().any(char::is_control) {

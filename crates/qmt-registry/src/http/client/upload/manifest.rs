@@ -51,7 +51,8 @@ impl Operation<'_> {
         let mut request = push_request(self.endpoint, to, Method::PUT, url)
             .payload(Payload::Bytes(manifest.bytes().clone()))
             .header(header::CONTENT_TYPE, manifest.media_type().as_ref());
-        // A registry can have rules about tags, and the list of referrers has another one.
+        // Named in errors, because a registry may refuse some tags, and the list of referrers has a tag
+        // of its own.
         let separator = if name.contains(':') { '@' } else { ':' };
         request.what = format!("{to}{separator}{name}");
         let answer = self.send(&request, &STORED).await?;
