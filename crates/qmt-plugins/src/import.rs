@@ -105,7 +105,8 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// As [`Self::update`]. The old entry stays then.
+    /// As [`Self::update`], [`Error::Offline`] if the cache has no image of the tag, and
+    /// [`Error::Rollback`] if that is proven to be older than the locked one. The old entry stays then.
     pub async fn update_from_cache(&self, name: &str) -> Result<PluginArtifact, Error> {
         let target = Target::named(self.config(), name)?;
         self.acquire(&target, VersionPolicy::Imported, ReadMode::Hash)

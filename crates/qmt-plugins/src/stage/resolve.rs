@@ -71,6 +71,12 @@ async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageE
         None if context.is_local => None,
         None => recorded.map(|(digest, _)| (digest, DigestOrigin::Cache)),
     };
+    if known.is_none() && request.update == Some(Update::Imported) {
+        return Err(StageError::Offline {
+            missing: "the digest",
+            rule: "an update from the cache",
+        });
+    }
     let Some((known, origin)) = known else {
         return current(context, request).await.map_err(StageError::Resolve);
     };

@@ -41,8 +41,13 @@ pub(crate) async fn check(
     }
     let is_older = then.is_some() && now.is_some();
     // Without verification there is no signature whose age could be proven.
-    let is_forbidden =
-        request.locked.is_some() && request.update.is_none() && !verification.is_skipped();
+    // An update from a registry may go back, because the operator asked for it; an import may not.
+    let is_accepted = match request.update {
+        Some(Update::Current) => true,
+        Some(Update::Imported) => !is_older,
+        None => request.locked.is_none(),
+    };
+    let is_forbidden = !is_accepted && !verification.is_skipped();
     if is_forbidden {
         return Err(StageError::Rollback(Rollback {
             digest: digest.clone(),

@@ -254,6 +254,10 @@ fn an_import_can_update_the_lockfile() {
     // The tag stays, so there is nothing to update to.
     code(&import("old.tar", &["--update"]), 3);
     assert!(locked().contains(&newer), "{}", locked());
+    // The lockfile decides as well, where the cache knows no tag yet.
+    let pruned = ["--cache-dir", "empty", "--update"];
+    code(&import("old.tar", &pruned), 3);
+    assert!(locked().contains(&newer), "{}", locked());
     // A plugin without an entry gets one.
     desk.write("plugins.lock", "version = 1\n");
     code(&import("new.tar", &["--update"]), 0);
@@ -298,7 +302,8 @@ fn an_image_of_two_plugins_is_exported_once() {
     }
 }
 
-/// As with `update`, what is not proven to be newer is taken at the operator's word, and said.
+/// As with `update`, what is not proven to be newer is accepted because the operator asked for it, with
+/// a warning.
 #[test]
 fn an_imported_version_without_a_time_is_locked_with_a_warning() {
     let scene = Scene::new();
