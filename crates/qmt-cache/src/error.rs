@@ -15,14 +15,14 @@ use crate::fs::shown;
 pub enum CacheError {
     /// The platform has no cache folder (no home folder).
     #[error(
-        "this user has no cache folder, because no home folder is known; set `HOME` or \
-         `QMT_CACHE_DIR`, or `cache_dir` in `[oci]` of the config"
+        "this user has no cache folder, because no home folder is known; set `HOME`, or `cache_dir` \
+         in `[oci]` of the config"
     )]
     NoFolder,
     /// A folder of the cache can't be created or written.
     #[error(
-        "cannot create or write the cache folder `{}`; set `QMT_CACHE_DIR`, or `cache_dir` in `[oci]` of \
-         the config, to a folder that this user can write", path.display()
+        "cannot create or write the cache folder `{}`; set `cache_dir` in `[oci]` of the config to a folder \
+         that this user can write", path.display()
     )]
     Unwritable {
         /// The folder.

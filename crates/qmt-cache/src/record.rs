@@ -1,7 +1,9 @@
 //! The record next to each artifact: where the file came from and what it must hash to.
 
+use std::collections::BTreeMap;
+
 use qmt_oci_ref::manifest::platform_json;
-use qmt_oci_ref::{Digest, Platform, PluginKind};
+use qmt_oci_ref::{Digest, MediaType, Platform, PluginKind};
 use serde::{Deserialize, Serialize};
 
 /// The largest record that is read, in bytes. A real one has about 1 KiB.
@@ -10,8 +12,8 @@ pub(crate) const RECORD_MAX: u64 = 64 * 1024;
 /// The longest file name, in bytes (the limit of common file systems).
 const FILE_NAME_MAX: usize = 255;
 
-/// What select and extract recorded about an artifact. It is not trusted: the signature material is
-/// verified again at each load.
+/// What select and extract recorded about an artifact. It is not trusted: the signature
+/// material is verified again at each load whatever [`Record::with_verified`] has recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -21,6 +23,7 @@ pub struct Record {
     file_name: String,
     file_digest: Digest,
     size: u64,
+    verified: bool,
     #[serde(
         default,
         with = "platform_json",
@@ -28,14 +31,19 @@ pub struct Record {
     )]
     platform: Option<Platform>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    manifest_media_type: Option<MediaType>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     layers: Vec<Digest>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    notes: BTreeMap<String, String>,
 }
 
 impl Record {
     /// Creates a record of a file of `size` bytes that was extracted from `manifest`, which `root`
-    /// names (the same digest if there is no index).
+    /// names (the same digest if there is no index). It counts as not verified until
+    /// [`Record::with_verified`] says so.
     pub fn new(
         manifest: Digest,
         root: Digest,
@@ -51,9 +59,12 @@ impl Record {
             file_name: file_name.into(),
             file_digest,
             size,
+            verified: false,
             platform: None,
+            manifest_media_type: None,
             reference: None,
             layers: Vec::new(),
+            notes: BTreeMap::new(),
         }
     }
 
@@ -64,10 +75,31 @@ impl Record {
         self
     }
 
+    /// Records the media type of the manifest.
+    #[must_use]
+    pub fn with_manifest_media_type(mut self, media_type: MediaType) -> Self {
+        self.manifest_media_type = Some(media_type);
+        self
+    }
+
+    /// Records whether the root's signature was valid when the artifact was fetched.
+    #[must_use]
+    pub fn with_verified(mut self, verified: bool) -> Self {
+        self.verified = verified;
+        self
+    }
+
     /// Records the reference under which the artifact was requested, for lists.
     #[must_use]
     pub fn with_reference(mut self, reference: impl Into<String>) -> Self {
         self.reference = Some(reference.into());
+        self
+    }
+
+    /// Stores a small note of the caller (such as the target architecture) under `key`.
+    #[must_use]
+    pub fn with_note(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.notes.insert(key.into(), value.into());
         self
     }
 

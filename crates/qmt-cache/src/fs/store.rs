@@ -22,6 +22,9 @@ use crate::{CacheError, CachedArtifact, Record};
 /// Two uses within this time are recorded as one, so that a warm start writes nothing.
 const USE_GRAIN: Duration = Duration::from_hours(1);
 
+/// A path below which there can be nothing.
+const NOWHERE: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
+
 /// The open cache folder.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -85,11 +88,8 @@ impl Store {
             store.temporary = Some(folder);
             store
         } else {
-            // Nothing can be below a file.
-            let nowhere =
-                std::env::current_exe().map_err(CacheError::io("find", Path::new(".")))?;
             Self {
-                paths: Paths::new(&nowhere),
+                paths: Paths::new(Path::new(NOWHERE)),
                 sys,
                 options,
                 is_shared: true,

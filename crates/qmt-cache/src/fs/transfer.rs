@@ -3,7 +3,7 @@
 //!
 //! `signatures/` next to `blobs/` has what was discovered for each image, as in the cache.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -107,12 +107,11 @@ fn export(
     let listed = index::read(store)?;
     let mut images = LayoutIndex::default();
     let mut out = LayoutExport::create(target)?;
-    let (mut exported, mut names) = (BTreeSet::new(), HashSet::new());
+    let mut exported = BTreeSet::new();
     for (root, name) in roots {
         // Two plugins may be in one image, and two tags may name it.
         let is_new = !report.images.contains(root);
-        let is_same_name = !names.insert((root, name));
-        if !is_new && (is_same_name || name.is_none()) {
+        if !is_new && name.is_none() {
             continue;
         }
         let plain = index::describe(store, root)?.ok_or_else(|| incomplete(root, root))?;

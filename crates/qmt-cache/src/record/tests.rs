@@ -58,9 +58,11 @@ fn the_form_on_disk_is_unchanged() {
     let mut platform = qmt_oci_ref::manifest::platform("windows", "arm64");
     platform.set_os_version(Some("10.0".to_owned()));
     platform.set_variant(Some("v8".to_owned()));
-    let record = record("plugin.wasm").with_platform(platform);
+    let record = record("plugin.wasm")
+        .with_platform(platform)
+        .with_manifest_media_type(MediaType::ImageManifest);
     let text = format!(
-        r#"{{"manifest":"{digest}","root":"{digest}","kind":"wasm","file_name":"plugin.wasm","file_digest":"{digest}","size":1,"platform":{{"architecture":"arm64","os":"windows","os.version":"10.0","variant":"v8"}}}}"#
+        r#"{{"manifest":"{digest}","root":"{digest}","kind":"wasm","file_name":"plugin.wasm","file_digest":"{digest}","size":1,"verified":false,"platform":{{"architecture":"arm64","os":"windows","os.version":"10.0","variant":"v8"}},"manifest_media_type":"application/vnd.oci.image.manifest.v1+json"}}"#
     );
     assert_eq!(serde_json::to_string(&record).unwrap(), text);
     assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);

@@ -88,7 +88,9 @@ pub(crate) async fn commit(
     persist(context, request, selected.verified()).await?;
     let manifest = selected.selection().manifest().digest().clone();
     let (staging, record, verified) = extracted.into_parts();
-    let record = record.with_reference(&*request.source);
+    let record = record
+        .with_verified(!verified.is_skipped())
+        .with_reference(&*request.source);
     let commit = tokio::task::spawn_blocking(move || staging.commit(record));
     let artifact = commit.await.map_err(|error| StageError::Stopped {
         doing: "writing to the cache",

@@ -40,6 +40,7 @@ impl Extracted {
     /// Returns the staging area, and the record that the cache stores with the file.
     pub(super) fn into_parts(self) -> (Staging, Record, Verified) {
         let selection = self.selected.selection();
+        let manifest = selection.manifest();
         let root = self.selected.verified().resolved().pin().digest().clone();
         let mut record = Record::new(
             self.selected.key().clone(),
@@ -48,7 +49,9 @@ impl Extracted {
             self.file_name,
             self.digest,
             self.size,
-        );
+        )
+        .with_manifest_media_type(manifest.media_type().clone())
+        .with_note("manifest", manifest.digest().to_string());
         if let Some(platform) = selection.platform() {
             record = record.with_platform(platform.clone());
         }
