@@ -114,7 +114,7 @@ fn without_user_info(message: &str) -> String {
     for part in parts {
         let before = shown.rsplit(|c: char| !c.is_ascii_alphanumeric()).next();
         let is_server = before.is_some_and(|scheme| SCHEMES.contains(&&*scheme.to_lowercase()));
-        let is_end = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '`' | '"' | '\'');
+        let is_end = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '`' | '"');
         let authority = part.split(is_end).next().unwrap_or_default();
         shown.push_str(SCHEME_END);
         match authority.rfind('@').filter(|_| is_server) {

@@ -38,7 +38,7 @@ pub(crate) enum Failure {
     Negative { code: Code, message: String },
     /// Stdout can't be written.
     Output(io::Error),
-    /// The user stopped the command.
+    /// A signal stopped the command.
     Interrupted { downloads: Vec<String>, code: Code },
     /// Anything else.
     Other { doing: String, source: BoxError },

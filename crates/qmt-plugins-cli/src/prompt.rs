@@ -12,7 +12,7 @@ const ANSWER_MAX_BYTES: u64 = 4096;
 /// Asks for a line.
 pub(crate) async fn line(question: &'static str) -> io::Result<Zeroizing<String>> {
     let read = tokio::task::spawn_blocking(move || {
-        // Nothing is locked while the user types, so that Ctrl-C ends the command at once.
+        // Stderr is not locked while the user types, so that Ctrl-C ends the command at once.
         let mut stderr = io::stderr();
         write!(stderr, "{question}: ")?;
         stderr.flush()?;

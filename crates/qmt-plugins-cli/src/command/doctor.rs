@@ -25,18 +25,20 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
     let file = match session::config_or_default(global, output) {
         Ok(file) => file,
         Err(failure) => {
+            // All others depend on it.
             report.add("config", Err(failure), output);
-            for name in ["lockfile", "cache", "trust root"] {
-                let detail = "not checked, because the config can't be used";
-                report.add(name, Ok::<_, Error>(detail.to_owned()), output);
-            }
             return report.end(output);
         }
     };
     let opened = open(global, output, &file)?;
     let host = &opened.host;
-    let checked = config(host, &file, &mut report.warnings).await;
+    let mut warnings = Vec::new();
+    let checked = config(host, &file, &mut warnings).await;
     report.add("config", checked, output);
+    // Some are about pins in the lockfile, and the temporary one has none.
+    if opened.lockfile.is_none() {
+        report.warnings.extend(warnings);
+    }
     let locked = match opened.lockfile {
         Some(error) => Err(error),
         None => Ok(lockfile(host)),
@@ -62,7 +64,7 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
     report.end(output)
 }
 
-/// A host, and the errors of the parts that it has temporary ones for.
+/// A host, and why its cache or lockfile is a temporary one.
 struct Opened {
     host: PluginHost,
     cache: Option<Error>,

@@ -39,8 +39,12 @@ pub(crate) async fn lock(global: &Global, output: &Output) -> CommandResult {
     for (target, result) in host.lock_all(&all(&host)?).await {
         report.add(output, target.name(), result);
     }
-    if report.failed.is_none() {
-        host.tidy_lockfile().await?;
+    if report.failed.is_none()
+        && let Err(error) = host.tidy_lockfile().await
+    {
+        let failure = Failure::from(error);
+        output.partial_failure(&failure);
+        report.failed = Some(failure);
     }
     report.end(output)
 }

@@ -83,10 +83,9 @@ pub(super) fn blamed(error: ConfigError, variables: &[(String, String)]) -> Conf
     let set = key
         .strip_prefix("oci.")
         .map(|key| format!("{PREFIX}{}", key.to_ascii_uppercase()));
-    match variables
-        .iter()
-        .find(|(name, _)| Some(name) == set.as_ref())
-    {
+    let is_set =
+        |(name, value): &&(String, String)| !value.is_empty() && Some(name) == set.as_ref();
+    match variables.iter().find(is_set) {
         Some((name, _)) => ConfigError::VariableValue {
             name: name.clone(),
             problem: rule.clone(),

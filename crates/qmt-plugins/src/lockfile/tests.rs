@@ -214,6 +214,29 @@ fn two_configs_share_the_file_and_not_the_entries() {
     assert_eq!(two.own("a").unwrap().digest, Digest::sha256("2"));
 }
 
+/// An entry that the config no longer has would be removed, which `--locked` and `--frozen` forbid.
+#[test]
+fn a_surplus_entry_is_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lock = read(&folder, "plugins.toml").unwrap();
+    for name in ["a", "b"] {
+        lock.record(entry(name, "1")).unwrap();
+    }
+    let both = ["a".to_owned(), "b".to_owned()];
+    for (mode, flag) in [
+        (LockMode::Locked, "--locked"),
+        (LockMode::Frozen, "--frozen"),
+    ] {
+        lock.check_retain(&both, mode).unwrap();
+        let error = lock.check_retain(&both[..1], mode).unwrap_err().to_string();
+        assert!(error.contains("`b`") && error.contains(flag), "{error}");
+    }
+    lock.check_retain(&[], LockMode::Update).unwrap();
+    // Entries of other configs do not count.
+    let other = read(&folder, "other.toml").unwrap();
+    other.check_retain(&[], LockMode::Locked).unwrap();
+}
+
 /// Lockfiles of older versions name no config: the entries are used, and stay until they change.
 #[test]
 fn entries_without_a_config_are_those_of_every_config() {
@@ -267,7 +290,13 @@ fn a_renamed_config_keeps_its_entries() {
         owners,
         [("a", Some("providers.toml")), ("b", Some("plugins.toml"))]
     );
-    // Of two that are gone, neither is chosen.
+    // Of two that are gone and agree, either is right.
+    let mut second = read(&folder, "second.toml").unwrap();
+    second.record(entry("b", "1")).unwrap();
+    std::fs::remove_file(folder.path().join("second.toml")).unwrap();
+    let kept = read(&folder, "providers.toml").unwrap();
+    assert_eq!(kept.own("b").unwrap().digest, Digest::sha256("1"));
+    // Of those that differ, none is chosen.
     let other = LockEntry {
         reference: "oci://ghcr.io/acme/other:1".to_owned(),
         ..entry("b", "3")

@@ -161,6 +161,15 @@ impl Desk {
         }
     }
 
+    /// Starts the command.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(binary());
+        isolate(&mut command, &self.path().join("home"));
+        command.current_dir(self.path()).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(Stdio::null()).spawn().unwrap()
+    }
+
     /// Starts the command on a terminal of `columns`, which `script` of util-linux makes. What is
     /// written to its stdin is typed; its stdout is what the terminal shows, stdout and stderr in
     /// one.

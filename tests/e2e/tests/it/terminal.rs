@@ -198,6 +198,20 @@ fn ctrl_c_ends_a_wait_for_input() {
     assert_eq!(seen.code, Some(130), "{}", seen.raw);
 }
 
+/// Systems end a service with SIGTERM.
+#[test]
+fn a_terminated_command_has_an_exit_code_of_its_own() {
+    let scene = Scene::new();
+    scene.registry.fault(Fault::on("GET", "/v2/*").stall());
+    let mut child = scene.desk.spawn(&["pull", "greet"]);
+    while scene.registry.requests().is_empty() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.arg(child.id().to_string()).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
 /// `login` asks for what no option gives, and does not show the password.
 #[test]
 fn login_asks_for_what_is_missing() {

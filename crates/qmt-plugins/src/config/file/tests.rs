@@ -25,6 +25,14 @@ fn refused(text: &str, words: &[&str]) {
     }
 }
 
+/// The parser's own message quotes the line, which may have a secret.
+#[test]
+fn an_error_of_the_syntax_names_its_place() {
+    refused("[oci]\nx = y\n", &["at line 2 column 5"]);
+    refused("name = \"é\" x", &["at line 1 column 12"]);
+    refused("[oci", &["at line 1 column"]);
+}
+
 const MANUAL: &str = r#"
     [oci]
     insecure_skip_signature = false

@@ -31,6 +31,20 @@ fn the_environment_cannot_weaken_the_policy() {
     assert!(config.oci.insecure_skip_signature);
 }
 
+/// A value that breaks a rule is blamed on the variable that set it, and else on the file.
+#[test]
+fn what_set_a_wrong_value_is_named() {
+    let name = "QMT_OCI__TIMEOUT";
+    let refused = |text: &str, value: &str| {
+        let error = read("p.toml", text, &[(name, value)]).expect_err(text);
+        error.to_string()
+    };
+    assert!(refused("", "0s").contains(name));
+    assert!(refused("[oci]\ntimeout = \"1s\"", "0s").contains(name));
+    assert!(refused("[oci]\ntimeout = \"0s\"", "").contains("p.toml"));
+    assert!(refused("[oci]\nparallel = 0", "1s").contains("p.toml"));
+}
+
 /// CFG-03: a variable may lower a limit, and not raise it.
 #[test]
 fn the_environment_cannot_raise_a_limit() {
