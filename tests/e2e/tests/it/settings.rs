@@ -142,7 +142,7 @@ fn a_harmless_variable_wins_over_the_file() {
     let answer = parallel("0");
     assert_eq!(answer.code, Some(6), "{}", answer.transcript());
     assert!(
-        answer.messages().contains("parallel"),
+        answer.messages().contains("QMT_OCI__PARALLEL"),
         "{}",
         answer.messages()
     );
