@@ -50,6 +50,14 @@ fn what_is_refused_is_not_added() {
     let host = scene.registry.host();
     let image = |path: &str| format!("{host}/{path}");
     let add = |arguments: &[&str]| scene.run(&[&["add"], arguments].concat());
+    // What the option names is blamed on the option.
+    let named = add(&["ghcr.io/a/b:1", "--name", "a/b"]);
+    assert_eq!(named.code, Some(2), "{}", named.transcript());
+    assert!(
+        named.messages().contains("`--name`"),
+        "{}",
+        named.transcript()
+    );
     let (good, unsigned) = (image("acme/greet:1"), image("acme/unsigned:1"));
     refused(&add(&[&good]), 2, "has a plugin `greet` already");
     refused(&add(&[&unsigned, "--name", "new"]), 3, "is not signed");
