@@ -2,18 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::SystemTime;
 
-use qmt_plugins::artifact_stage::HostPlatform;
-use qmt_plugins::cache::maintenance::{CacheEntry, PruneOptions, PruneReport, TransferReport};
+use qmt_plugins::cache::maintenance::{CacheEntry, PruneOptions, PruneReport};
 use qmt_plugins::oci_ref::Digest;
-use qmt_plugins::{Error, PluginHost, PluginSource, Target};
-use serde_json::{Value, json};
+use qmt_plugins::{Error, PluginHost};
+use serde_json::json;
 
-use super::{CommandResult, pull};
-use crate::args::{CacheCommand, Export, Global, Prune};
-use crate::exit::{self, Code, Failure};
+use super::{CommandResult, transfer};
+use crate::args::{CacheCommand, Global, Prune};
+use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
 use crate::session;
 
@@ -43,136 +41,11 @@ pub(crate) async fn cache(
         CacheCommand::List => list(&host, output).await,
         CacheCommand::Verify => verify(&host, output).await,
         CacheCommand::Prune(options) => prune(&host, output, *options).await,
-        CacheCommand::Export(options) => export(&host, output, options).await,
-        CacheCommand::Import { layout, update } => import(&host, output, layout, *update).await,
-    }
-}
-
-async fn export(host: &PluginHost, output: &Output, options: &Export) -> CommandResult {
-    let mut targets = pull::named(host, &options.names)?;
-    let is_exported = |target: &Target| matches!(target.source(), PluginSource::Registry(_));
-    if options.names.is_empty() {
-        targets.retain(is_exported);
-    }
-    if let Some(target) = targets.iter().find(|target| !is_exported(target)) {
-        let (name, source) = (target.name(), target.source());
-        return Err(Failure::usage(format!(
-            "`{name}` is not an image in a registry, so it can't be exported: {source}"
-        )));
-    }
-    if targets.is_empty() {
-        return Err(Failure::usage(
-            "the config has no image in a registry to export",
-        ));
-    }
-    let platforms = options.platform.iter().map(HostPlatform::new);
-    let platforms: Vec<HostPlatform> = platforms.collect();
-    let exported = host.export(&targets, &platforms, &options.layout).await?;
-    let (data, text) = transferred("exported", &exported);
-    output.result(&data, &text)
-}
-
-/// Adds the images of a layout, and says what of it was left out. With `update`, locks the plugins of
-/// the config to them.
-async fn import(host: &PluginHost, output: &Output, layout: &Path, update: bool) -> CommandResult {
-    let imported = host.import(layout).await?;
-    let mut report = pull::Report::default();
-    for tag in &imported.kept {
-        let (reference, digest) = (&tag.reference, &tag.digest);
-        output.note(format!(
-            "warning: the tag `{reference}` is not set to {digest}"
-        ));
-    }
-    let shown = layout.display();
-    for one in &imported.not_locked {
-        let (plugin, imported) = (&one.plugin, &one.imported);
-        if update {
-            let result = host.update_from_cache(plugin).await;
-            if let (Some(locked), Ok(_)) = (&one.locked, &result) {
-                output.note(format!("{plugin}: {locked} → {imported}"));
-            }
-            report.add(output, plugin, result);
-        } else if let Some(locked) = &one.locked {
-            output.note(format!(
-                "warning: `{plugin}` stays at {locked}, which the lockfile names; `qmt-plugins cache \
-                 import --update {shown}` locks it to {imported}"
-            ));
+        CacheCommand::Export(options) => transfer::export(&host, output, options).await,
+        CacheCommand::Import { layout, update } => {
+            transfer::import(&host, output, layout, *update).await
         }
     }
-    let transfer = &imported.transfer;
-    for image in &transfer.unreadable {
-        output.note(format!(
-            "warning: the layout has signatures of {image} that can't be read, or are too large"
-        ));
-    }
-    if !transfer.images.is_empty() && transfer.unnamed == transfer.images {
-        output.note(format!(
-            "warning: the images of `{shown}` have no names in a registry, so no reference leads to them; \
-             `oci-layout://{shown}:TAG` uses a layout directly"
-        ));
-    }
-    for image in &transfer.incomplete {
-        output.note(format!(
-            "warning: the layout lacks a part of {image}, which is not imported"
-        ));
-    }
-    let (mut data, text) = transferred("imported", transfer);
-    let kept = imported.kept.iter().map(|tag| {
-        json!({
-            "reference": tag.reference.to_string(),
-            "digest": tag.digest,
-            "error": exit::error_data(&tag.reason),
-        })
-    });
-    data["kept_tags"] = kept.collect();
-    let locked = imported.not_locked.iter();
-    let locked = locked.filter(|one| !update && one.locked.is_some());
-    let locked = locked
-        .map(|one| json!({ "plugin": one.plugin, "locked": one.locked, "imported": one.imported }));
-    data["locked"] = locked.collect();
-    data["updated"] = json!(report.data);
-    data["incomplete"] = json!(transfer.incomplete);
-    data["unreadable"] = json!(transfer.unreadable);
-    data["unnamed"] = json!(transfer.unnamed);
-    let mut failed = report.failed;
-    if transfer.images.is_empty() {
-        let message = format!("{shown} has no complete image, so nothing is imported");
-        let failure = Failure::Negative {
-            code: Code::Failure,
-            message,
-        };
-        output.partial_failure(&failure);
-        failed = Some(failure);
-    }
-    for tag in imported.kept {
-        let failure = Failure::from(tag.reason);
-        output.partial_failure(&failure);
-        failed = Some(failure);
-    }
-    let text = text + &report.text;
-    match failed {
-        None => output.result(&data, &text),
-        Some(failure) => Err(output.refusal(data, &text, &failure)),
-    }
-}
-
-/// Describes what was copied, as data and as text.
-fn transferred(done: &str, report: &TransferReport) -> (Value, String) {
-    let rows = [
-        (format!("{done} images"), report.images.len().to_string()),
-        ("with signatures".to_owned(), report.signatures.to_string()),
-        (
-            "blobs".to_owned(),
-            format!("{}, {} bytes", report.blobs, report.bytes),
-        ),
-    ];
-    let data = json!({
-        "images": report.images,
-        "signatures": report.signatures,
-        "blobs": report.blobs,
-        "bytes": report.bytes,
-    });
-    (data, output::table(&rows))
 }
 
 async fn list(host: &PluginHost, output: &Output) -> CommandResult {

@@ -13,6 +13,7 @@ mod outdated;
 mod publish;
 mod pull;
 mod run;
+mod transfer;
 mod trust;
 mod verify;
 

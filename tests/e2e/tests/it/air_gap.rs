@@ -15,6 +15,23 @@ fn other_machine(scene: &Scene, layout: &str) -> Desk {
     desk
 }
 
+/// A machine without a network that has `old.tar` and `new.tar`, exports of one tag that names an older
+/// and a newer image; the digest of the newer one; and the tag.
+fn two_versions() -> (Desk, String, String) {
+    let scene = Scene::new();
+    code(&scene.run(&["cache", "export", "new.tar", "greet"]), 0);
+    scene.move_tag_to_signed_earlier();
+    std::fs::remove_file(scene.desk.path().join("plugins.lock")).unwrap();
+    let other_cache = ["--cache-dir", "other"];
+    let export = ["cache", "export", "old.tar", "greet"];
+    code(&scene.run(&[&export[..], &other_cache].concat()), 0);
+    let desk = other_machine(&scene, "old.tar");
+    let new = std::fs::read(scene.desk.path().join("new.tar")).unwrap();
+    desk.write("new.tar", new);
+    let image = format!("{}/acme/greet:1", scene.registry.host());
+    (desk, scene.signed.clone(), image)
+}
+
 /// A config with one more plugin, and without verification.
 fn unverified(scene: &Scene, name: &str, image: &str) -> String {
     let host = scene.registry.host();
@@ -213,18 +230,7 @@ fn a_locked_plugin_is_exported_with_its_name() {
 /// A machine without a network follows the exporting one to another version, and not to an older one.
 #[test]
 fn an_import_can_update_the_lockfile() {
-    let scene = Scene::new();
-    code(&scene.run(&["cache", "export", "new.tar", "greet"]), 0);
-    let newer = scene.signed.clone();
-    scene.move_tag_to_signed_earlier();
-    std::fs::remove_file(scene.desk.path().join("plugins.lock")).unwrap();
-    let other_cache = ["--cache-dir", "other"];
-    let export = ["cache", "export", "old.tar", "greet"];
-    code(&scene.run(&[&export[..], &other_cache].concat()), 0);
-    let desk = other_machine(&scene, "old.tar");
-    let new = std::fs::read(scene.desk.path().join("new.tar")).unwrap();
-    desk.write("new.tar", new);
-    drop(scene);
+    let (desk, newer, _) = two_versions();
     let locked = || std::fs::read_to_string(desk.path().join("plugins.lock")).unwrap();
     let run = ["run", "greet", "greet", "--offline", "--input", "me"];
     let import =
@@ -233,12 +239,12 @@ fn an_import_can_update_the_lockfile() {
     code(&desk.run(&run), 0);
     let old = locked();
     assert!(!old.contains(&newer), "{old}");
-    let told = import("new.tar", &[]);
-    code(&told, 0);
+    let warned = import("new.tar", &[]);
+    code(&warned, 0);
     assert!(
-        told.messages().contains("import --update"),
+        warned.messages().contains("import --update"),
         "{}",
-        told.transcript()
+        warned.transcript()
     );
     code(&desk.run(&run), 0);
     assert_eq!(locked(), old);
@@ -420,25 +426,7 @@ fn an_import_moves_no_tag_to_what_the_policy_refuses() {
 /// A signed image that is newer takes the tag, and one that is older does not take it back.
 #[test]
 fn an_import_moves_a_tag_to_a_newer_image_only() {
-    let scene = Scene::new();
-    code(&scene.run(&["cache", "export", "new.tar", "greet"]), 0);
-    let newer = scene.signed.clone();
-    scene.move_tag_to_signed_earlier();
-    std::fs::remove_file(scene.desk.path().join("plugins.lock")).unwrap();
-    let export = [
-        "cache",
-        "export",
-        "old.tar",
-        "greet",
-        "--cache-dir",
-        "other",
-    ];
-    code(&scene.run(&export), 0);
-    let desk = other_machine(&scene, "old.tar");
-    let new = std::fs::read(scene.desk.path().join("new.tar")).unwrap();
-    desk.write("new.tar", new);
-    let image = format!("{}/acme/greet:1", scene.registry.host());
-    drop(scene);
+    let (desk, newer, image) = two_versions();
     let used = || {
         let verified = desk.run(&["verify", &image, "--offline", "--format", "json"]);
         code(&verified, 0);

@@ -124,7 +124,7 @@ fn a_damaged_config_or_lockfile_is_a_failed_check() {
 
 /// A cache folder that is not a folder.
 #[test]
-fn commands_that_need_no_cache_take_any_path_for_it() {
+fn commands_that_need_no_cache_accept_a_file_as_its_path() {
     let scene = Scene::new();
     scene.desk.write("file", "");
     let file = [("QMT_CACHE_DIR", "file")];
