@@ -40,12 +40,11 @@ pub(crate) async fn add(global: &Global, output: &Output, add: &Add) -> CommandR
             hint: Some("choose another name with `--name`".to_owned()),
         });
     }
-    let name_key = format!("providers[{}].name", file.config().providers.len());
     let added = file
         .with_provider(name, &path)
         .map_err(|error| match error {
-            ConfigError::Contradiction { key, rule, .. } if key == name_key => Failure::Usage {
-                message: format!("the name `{name}` can't be used: {rule}"),
+            ConfigError::ProviderName { .. } => Failure::Usage {
+                message: error.to_string(),
                 hint: Some("choose another name with `--name`".to_owned()),
             },
             error => Error::from(error).into(),

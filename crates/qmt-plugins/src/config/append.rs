@@ -7,16 +7,21 @@ use figment::value::Value;
 use qmt_storage::{ReplaceOptions, replace};
 
 use super::file::{Syntax, read_text};
-use super::{ConfigError, ConfigFile, ProviderConfig};
+use super::{ConfigError, ConfigFile, ProviderConfig, check};
 
 impl ConfigFile {
     /// Returns the config with another plugin, as [`Self::append`] would write it.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Contradiction`] if the config would be refused, such as for a second plugin with
-    /// the name, and the errors of [`Self::append`].
+    /// [`ConfigError::ProviderName`] if no plugin can have the name, [`ConfigError::Contradiction`] if the
+    /// config would be refused, such as for a second plugin with the name, and the errors of
+    /// [`Self::append`].
     pub fn with_provider(&self, name: &str, path: &str) -> Result<Self, ConfigError> {
+        if let Some(rule) = check::name_rule(name) {
+            let name = name.to_owned();
+            return Err(ConfigError::ProviderName { name, rule });
+        }
         let mut config = self.config().clone();
         config.providers.push(ProviderConfig::new(name, path));
         let file = self.with_config(config)?;

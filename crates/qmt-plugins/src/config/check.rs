@@ -98,20 +98,22 @@ fn check_positive(path: &Path, key: &str, is_zero: bool) -> Check {
     Ok(())
 }
 
+/// Returns the rule that the name of a provider breaks, if it breaks one.
+pub(super) fn name_rule(name: &str) -> Option<&'static str> {
+    let is_forbidden = |c: char| c.is_control() || matches!(c, '/' | '\\');
+    if name.trim().is_empty() {
+        Some("a provider must have a name")
+    } else if name.contains(is_forbidden) {
+        Some("a name must not contain control characters or slashes")
+    } else {
+        None
+    }
+}
+
 fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {
     let fail = |field: &str, rule: String| fail(path, format!("{key}.{field}"), rule);
-    if provider.name.trim().is_empty() {
-        return fail("name", "a provider must have a name".to_owned());
-    }
-    if provider
-        .name
-        .chars()
-        .any(|c| c.is_control() || c == '/' || c == '\\')
-    {
-        return fail(
-            "name",
-            "a name must not contain control characters or slashes".to_owned(),
-        );
+    if let Some(rule) = name_rule(&provider.name) {
+        return fail("name", rule.to_owned());
     }
     if provider.path.trim().is_empty() {
         return fail(

@@ -110,6 +110,14 @@ pub enum ConfigError {
         /// The rule that it breaks.
         rule: String,
     },
+    /// The name of a plugin that is to be added.
+    #[error("the name `{name}` can't be used: {rule}")]
+    ProviderName {
+        /// The name.
+        name: String,
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
     /// Settings that would fail later, when the plugin or registry is used.
     #[error("{}: {}", .path.display(), shown_problems(.problems))]
     Unusable {
