@@ -17,23 +17,9 @@ use crate::lockfile::{LockEntry, LockfileError};
 use crate::source::PluginSource;
 use crate::stage::cache::Cached;
 use crate::stage::load::{self, Content, NativeTrust, ReadMode};
-use crate::stage::{Context, Locked, Request, Update};
+use crate::stage::{Context, Locked, Request, VersionPolicy};
 use crate::target::Target;
 use crate::{check, local, pipeline, trust};
-
-/// Which version of a plugin is acquired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum VersionPolicy {
-    /// The one that lockfile, cache and pull policy lead to.
-    Configured,
-    /// The same one, which must be written to the lockfile.
-    Recorded,
-    /// The one that the tag names now, because the operator asked for an update.
-    Newest,
-    /// The one that the tag names in the cache, because the operator asked for an update to what was
-    /// imported.
-    Imported,
-}
 
 /// A plugin, and what the lockfile is to say about it once it is accepted.
 pub(crate) struct Acquired {
@@ -109,16 +95,7 @@ impl PluginHost {
     ) -> Result<Acquired, Error> {
         let provider = target.provider();
         let (context, mut request) = self.prepare_verified(target).await?;
-        match version {
-            VersionPolicy::Configured | VersionPolicy::Recorded => {}
-            VersionPolicy::Newest => {
-                (request.pull, request.update) = (PullPolicy::Always, Some(Update::Current));
-            }
-            VersionPolicy::Imported => {
-                (request.pull, request.update) = (PullPolicy::Never, Some(Update::Imported));
-                request.refresh_after = None;
-            }
-        }
+        request.version = version;
         let cache_error = |source| Error::cache(&provider.name, source);
         let mut cached = pipeline::run(&context, &request).await?;
         let content = match Content::of(&cached, mode).await {
@@ -283,7 +260,7 @@ impl PluginHost {
                 .refresh_after
                 .filter(|_| !is_local || self.may_refresh())
                 .map(Span::duration),
-            update: None,
+            version: VersionPolicy::Configured,
         };
         Ok((context, request))
     }

@@ -9,13 +9,12 @@ use qmt_cache::{Cache as _, CacheError};
 use qmt_oci_ref::{Digest, Reference};
 use qmt_verify::Evidence;
 
-use crate::acquire::VersionPolicy;
 use crate::artifact::PluginArtifact;
 use crate::error::Error;
 use crate::host::PluginHost;
 use crate::source::PluginSource;
 use crate::stage::load::ReadMode;
-use crate::stage::rollback;
+use crate::stage::{VersionPolicy, rollback};
 use crate::target::Target;
 
 /// What [`PluginHost::import`] added, and what it left as it was.

@@ -6,13 +6,13 @@ use futures_util::{StreamExt as _, stream};
 use qmt_loader::Plugin;
 use qmt_verify::report::Report;
 
-use crate::acquire::VersionPolicy;
 use crate::artifact::PluginArtifact;
 use crate::error::Error;
 use crate::events::{Reporter, Stage};
 use crate::host::PluginHost;
 use crate::lockfile::LockMode;
 use crate::source::PluginSource;
+use crate::stage::VersionPolicy;
 use crate::stage::load::{self, ReadMode};
 use crate::target::Target;
 #[cfg(feature = "sigstore")]

@@ -16,11 +16,12 @@ use qmt_loader::{LoadError, Plugin};
 use qmt_oci_ref::Digest;
 
 use self::handle::Handle;
-use crate::acquire::{Acquired, VersionPolicy};
+use crate::acquire::Acquired;
 use crate::config::ConfigError;
 use crate::error::Error;
 use crate::events::{Reporter, Stage};
 use crate::host::PluginHost;
+use crate::stage::VersionPolicy;
 use crate::stage::load::ReadMode;
 use crate::target::Target;
 

@@ -17,7 +17,7 @@ use super::*;
 use crate::caching::CachedRegistry;
 use crate::config::PullPolicy;
 use crate::events::Reporter;
-use crate::stage::Trust;
+use crate::stage::{Trust, VersionPolicy};
 
 fn manifest() -> RawManifest {
     manifest_of(b"layer")
@@ -45,7 +45,7 @@ fn request() -> Request {
         pinned_signer: None,
         pull: PullPolicy::IfNotPresent,
         refresh_after: None,
-        update: None,
+        version: VersionPolicy::Configured,
     }
 }
 

@@ -66,16 +66,20 @@ pub(crate) struct Request {
     pub(crate) pinned_signer: Option<SignerId>,
     pub(crate) pull: PullPolicy,
     pub(crate) refresh_after: Option<Duration>,
-    /// The version that the operator asked for, instead of the locked one.
-    pub(crate) update: Option<Update>,
+    pub(crate) version: VersionPolicy,
 }
 
-/// A version that takes the place of the locked one.
+/// Which version of a plugin is acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Update {
-    /// The one that the tag names in its registry or layout.
-    Current,
-    /// The one that the tag names in the cache, because it was imported.
+pub(crate) enum VersionPolicy {
+    /// The one that lockfile, cache and pull policy lead to.
+    Configured,
+    /// The same one, which must be written to the lockfile.
+    Recorded,
+    /// The one that the tag names now, because the operator asked for an update.
+    Newest,
+    /// The one that the tag names in the cache, because the operator asked for an update to what was
+    /// imported.
     Imported,
 }
 

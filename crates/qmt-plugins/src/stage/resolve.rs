@@ -5,7 +5,7 @@ use qmt_oci_ref::{
 };
 use qmt_registry::limits;
 
-use super::{Context, Request, StageError, Update};
+use super::{Context, Request, StageError, VersionPolicy};
 use crate::config::PullPolicy;
 use crate::events::Stage;
 use crate::inspect::DigestOrigin;
@@ -55,6 +55,15 @@ pub(crate) async fn resolve(context: &Context, request: &Request) -> Result<Reso
 
 async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageError> {
     let recorded = context.cache.ref_(&request.reference).await?;
+    if request.version == VersionPolicy::Imported {
+        let Some((digest, _)) = recorded else {
+            return Err(StageError::Offline {
+                missing: "the digest",
+                rule: "an update from the cache",
+            });
+        };
+        return by_digest(context, request, digest, DigestOrigin::Cache).await;
+    }
     let is_stale = match (&recorded, request.refresh_after) {
         // The age of a layout's tag is not recorded, and reading the tag costs little.
         (_, Some(_)) if context.is_local => true,
@@ -64,29 +73,28 @@ async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageE
         }
         _ => false,
     };
-    let locked = request.locked.as_ref();
-    let known = match locked.filter(|_| request.update != Some(Update::Imported)) {
+    let known = match &request.locked {
         Some(locked) => Some((locked.digest.clone(), DigestOrigin::Lockfile)),
         // Reading a layout costs as much as reading the cache, and its path is not in the key.
         None if context.is_local => None,
         None => recorded.map(|(digest, _)| (digest, DigestOrigin::Cache)),
     };
-    if known.is_none() && request.update == Some(Update::Imported) {
-        return Err(StageError::Offline {
-            missing: "the digest",
-            rule: "an update from the cache",
-        });
-    }
     let Some((known, origin)) = known else {
         return current(context, request).await.map_err(StageError::Resolve);
     };
-    if request.pull != PullPolicy::Always && !is_stale {
+    let pull = match request.version {
+        VersionPolicy::Newest => PullPolicy::Always,
+        VersionPolicy::Configured | VersionPolicy::Recorded | VersionPolicy::Imported => {
+            request.pull
+        }
+    };
+    if pull != PullPolicy::Always && !is_stale {
         return by_digest(context, request, known, origin).await;
     }
     match current(context, request).await {
         Err(error) if error.kind() == RegistryErrorKind::Offline => {}
         // The last digest stays valid, unless the config insists on the registry's answer.
-        Err(error) if error.is_network() && request.pull == PullPolicy::IfNotPresent => {
+        Err(error) if error.is_network() && pull == PullPolicy::IfNotPresent => {
             context.reporter.warning(format!(
                 "`{}` can't be resolved now ({error}); continuing with {known}",
                 request.source

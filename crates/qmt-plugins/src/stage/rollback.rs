@@ -11,7 +11,7 @@ use qmt_verify::{Evidence, Verification, VerifyError};
 
 use super::error::Rollback;
 use super::resolve::Resolved;
-use super::{Context, Request, StageError, Trust, Update, verify};
+use super::{Context, Request, StageError, Trust, VersionPolicy, verify};
 use crate::error::Error;
 
 /// Compares the version that the tag names now with the one that it named before.
@@ -19,7 +19,8 @@ use crate::error::Error;
 /// # Errors
 ///
 /// [`StageError::Rollback`] if the lockfile's version was signed later, or one of the two
-/// signatures has no proven time, and no update was requested.
+/// signatures has no proven time. An update goes back to an older version only by a registry, and does
+/// not require times.
 pub(crate) async fn check(
     context: &Context,
     request: &Request,
@@ -41,13 +42,13 @@ pub(crate) async fn check(
     }
     let is_older = then.is_some() && now.is_some();
     // Without verification there is no signature whose age could be proven.
-    // An update from a registry may go back, because the operator asked for it; an import may not.
-    let is_accepted = match request.update {
-        Some(Update::Current) => true,
-        Some(Update::Imported) => !is_older,
-        None => request.locked.is_none(),
-    };
-    let is_forbidden = !is_accepted && !verification.is_skipped();
+    let is_forbidden = !verification.is_skipped()
+        && match request.version {
+            // The operator asked for what the registry answers.
+            VersionPolicy::Newest => false,
+            VersionPolicy::Imported => is_older,
+            VersionPolicy::Configured | VersionPolicy::Recorded => request.locked.is_some(),
+        };
     if is_forbidden {
         return Err(StageError::Rollback(Rollback {
             digest: digest.clone(),
@@ -118,7 +119,7 @@ async fn before(
     request: &Request,
     resolved: &Resolved,
 ) -> Result<Option<Digest>, StageError> {
-    if !resolved.is_fresh() && request.update != Some(Update::Imported) {
+    if !resolved.is_fresh() && request.version != VersionPolicy::Imported {
         return Ok(None);
     }
     let before = if let Some(locked) = &request.locked {
