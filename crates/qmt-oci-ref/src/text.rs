@@ -103,21 +103,21 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Hides the user names and passwords of all URLs of servers in a message.
+/// Hides the user names and passwords of all URLs in a message.
 fn without_user_info(message: &str) -> String {
     const SCHEME_END: &str = "://";
-    const SCHEMES: [&str; 7] = [
-        "http", "https", "socks", "socks4", "socks4a", "socks5", "socks5h",
-    ];
     let mut parts = message.split(SCHEME_END);
     let mut shown = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let before = shown.rsplit(|c: char| !c.is_ascii_alphanumeric()).next();
-        let is_server = before.is_some_and(|scheme| SCHEMES.contains(&&*scheme.to_lowercase()));
+        let is_outside = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+        let scheme = shown.rsplit(is_outside).next().unwrap_or_default();
+        // A layout is named by its path, which may have an `@`.
+        let has_server = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && !matches!(scheme, "oci-layout" | "file");
         let is_end = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '`' | '"');
         let authority = part.split(is_end).next().unwrap_or_default();
         shown.push_str(SCHEME_END);
-        match authority.rfind('@').filter(|_| is_server) {
+        match authority.rfind('@').filter(|_| has_server) {
             Some(at) => {
                 shown.push_str("***");
                 shown.push_str(part.get(at..).unwrap_or_default());
