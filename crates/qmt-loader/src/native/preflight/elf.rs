@@ -98,9 +98,9 @@ fn platform<Elf: FileHeader<Endian = Endianness>>(
     target: Target,
 ) -> Result<(), NativeRefusal> {
     let machine = header.e_machine(endian);
-    let fits_machine = MACHINES
-        .iter()
-        .any(|known| (known.0, known.1) == (target.architecture, machine));
+    let fits_machine = MACHINES.iter().any(|(architecture, number, _)| {
+        (*architecture, *number) == (target.architecture, machine)
+    });
     let system = header.e_ident().os_abi;
     let fits_system = match system {
         elf::ELFOSABI_NONE => true,
@@ -130,8 +130,11 @@ fn platform<Elf: FileHeader<Endian = Endianness>>(
 
 /// Names the processor that a file is for, or returns its number.
 fn name_of(machine: u16) -> String {
-    let known = MACHINES.iter().find(|known| known.1 == machine);
-    known.map_or_else(|| format!("machine {machine}"), |known| known.2.to_owned())
+    let known = MACHINES.iter().find(|(_, number, _)| *number == machine);
+    known.map_or_else(
+        || format!("machine {machine}"),
+        |(_, _, name)| (*name).to_owned(),
+    )
 }
 
 /// Without the header, the loader would make the stacks of all threads executable.
