@@ -14,7 +14,7 @@ use qmt_plugins::config::config_lines;
 use qmt_plugins::oci_ref::text as oci_text;
 use serde_json::{Value, json};
 
-use crate::args::{Arguments, Command, Format};
+use crate::args::{Arguments, CONFIG_VARIABLE, Command, Format};
 use crate::exit::{Code, Failure};
 use crate::progress::{Detail, Progress};
 use crate::text;
@@ -26,7 +26,12 @@ pub(crate) struct Output {
     progress: Arc<Progress>,
     /// The config that the command has read.
     config: OnceLock<PathBuf>,
+    /// What `qmt-plugins` in a hint becomes: with the option that names the config, if it was given.
+    command: String,
 }
+
+/// The program's name, as hints have it.
+const PROGRAM: &str = "qmt-plugins";
 
 impl Output {
     pub(crate) fn new(arguments: &Arguments) -> Self {
@@ -48,6 +53,7 @@ impl Output {
             is_quiet: global.quiet,
             progress: Arc::new(Progress::new(detail)),
             config: OnceLock::new(),
+            command: command(global.config.as_deref()),
         }
     }
 
@@ -58,6 +64,7 @@ impl Output {
             is_quiet: false,
             progress: Arc::new(Progress::new(Detail::Nothing)),
             config: OnceLock::new(),
+            command: PROGRAM.to_owned(),
         }
     }
 
@@ -74,6 +81,11 @@ impl Output {
     pub(crate) fn config_lines(&self, toml: &str) -> String {
         let config = self.config.get();
         config.map_or_else(|| toml.to_owned(), |path| config_lines(path, toml))
+    }
+
+    /// Adds the option that names the config to the commands in a hint.
+    pub(crate) fn commands(&self, hint: &str) -> String {
+        hint.replace(&format!("`{PROGRAM} "), &format!("`{} ", self.command))
     }
 
     /// Returns the sink that prints events.
@@ -183,7 +195,8 @@ impl Output {
     }
 
     fn print(&self, failure: &Failure) {
-        report::print(failure, &|toml| self.config_lines(toml));
+        let hint = failure.hint().map(|hint| self.commands(&hint));
+        report::print(failure, hint, &|toml| self.config_lines(toml));
     }
 
     /// Prints why one of several plugins failed, unless that is part of the result.
@@ -192,6 +205,21 @@ impl Output {
             // The bars of the other plugins go on.
             self.progress.above(|| self.print(failure));
         }
+    }
+}
+
+/// Returns the program's name with the option for `config`, unless a variable names it, or a shell would
+/// not read the path as it is written.
+fn command(config: Option<&Path>) -> String {
+    let is_variable = |path: &Path| std::env::var_os(CONFIG_VARIABLE).is_some_and(|it| it == *path);
+    let is_plain = |text: &str| {
+        let mut bytes = text.bytes();
+        bytes.all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
+    };
+    let path = config.filter(|path| !is_variable(path));
+    match path.and_then(Path::to_str).filter(|text| is_plain(text)) {
+        Some(path) => format!("{PROGRAM} --config {path}"),
+        None => PROGRAM.to_owned(),
     }
 }
 

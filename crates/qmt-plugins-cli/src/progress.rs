@@ -116,7 +116,10 @@ impl Progress {
 fn is_step(event: &Event) -> bool {
     matches!(
         event,
-        Event::Started { .. } | Event::Finished { .. } | Event::Progress { .. }
+        Event::Started { .. }
+            | Event::Finished { .. }
+            | Event::Progress { .. }
+            | Event::Refused { .. }
     )
 }
 

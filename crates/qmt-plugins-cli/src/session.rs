@@ -4,8 +4,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use qmt_plugins::config::{
-    AuthorityConfig, Config, ConfigError, ConfigFile, IdentityRule, OneOrMany, PolicyConfig,
-    TransparencyRule,
+    AuthorityConfig, Config, ConfigError, ConfigFile, IdentityRule, TransparencyRule,
 };
 use qmt_plugins::verify::VerifyError;
 use qmt_plugins::verify::report::RejectionCode;
@@ -83,6 +82,16 @@ pub(crate) fn host_without_cache(
     file: ConfigFile,
 ) -> Result<PluginHost, Failure> {
     Ok(builder(global, output, file).or_temporary_cache().build()?)
+}
+
+/// Opens the host for a command that only talks to registries.
+pub(crate) fn host_of_registries(
+    global: &Global,
+    output: &Output,
+    file: ConfigFile,
+) -> Result<PluginHost, Failure> {
+    let builder = builder(global, output, file).or_temporary_cache();
+    Ok(builder.without_lockfile().build()?)
 }
 
 /// Starts to build the host.
@@ -217,41 +226,39 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
     if let Some(key) = &signer.key {
         require_key_file(key)?;
         authority.key = Some(here(key));
-        if signer.insecure_ignore_tlog {
-            authority.transparency_log = Some(TransparencyRule::Optional);
-        }
     }
+    // Whatever the config says about its own signers.
+    authority.transparency_log = Some(if signer.insecure_ignore_tlog {
+        TransparencyRule::Optional
+    } else {
+        TransparencyRule::Required
+    });
     authority.identity.clone_from(&signer.certificate_identity);
     authority.issuer.clone_from(&signer.certificate_oidc_issuer);
+    let oci = &mut config.oci;
     if authority.key.is_some() || authority.identity.is_some() {
-        let oci = &mut config.oci;
-        oci.policy = vec![PolicyConfig::new("**", vec![authority])];
-        oci.cert_email = None;
-        oci.cert_url = None;
-        oci.cert_issuer = None;
-        oci.github_workflow_repository = None;
-        oci.public_keys = OneOrMany::default();
-        oci.insecure_skip_signature = false;
+        oci.accept_only(authority);
     }
     if let Some(root) = &signer.trusted_root {
-        let root = if root == "embedded" {
+        oci.trust_only(if root == "embedded" {
             root.clone()
         } else {
             here(&PathBuf::from(root)).display().to_string()
-        };
-        let oci = &mut config.oci;
-        oci.trusted_root = Some(root);
-        oci.use_sigstore_tuf_data = None;
-        oci.tuf_url = None;
-        oci.tuf_root = None;
-        for files in [
-            &mut oci.fulcio_certs,
-            &mut oci.rekor_pub_keys,
-            &mut oci.ctfe_keys,
-            &mut oci.tsa_certs,
-        ] {
-            *files = OneOrMany::default();
-        }
+        });
     }
-    Ok(file.with_config(config).map_err(Error::from)?)
+    file.with_config(config).map_err(|error| match error {
+        // The file is right, and its lines are no remedy.
+        ConfigError::Contradiction { rule, .. } => Failure::Usage {
+            message: format!(
+                "the options contradict the config: {}",
+                rule.lines().next().unwrap_or_default()
+            ),
+            hint: Some(
+                "`--trusted-root` names the trust root that certificates and log entries need; with \
+                 `--insecure-ignore-tlog`, `--key` needs none"
+                    .to_owned(),
+            ),
+        },
+        error => Error::from(error).into(),
+    })
 }

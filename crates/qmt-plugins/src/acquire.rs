@@ -68,6 +68,7 @@ impl PluginHost {
         version: VersionPolicy,
         mode: ReadMode,
     ) -> Result<Acquired, Error> {
+        self.lockfile.refresh().await?;
         self.check_writers().await?;
         match target.located(self.file.folder()) {
             PluginSource::Registry(_) | PluginSource::Layout { .. } => {
@@ -154,7 +155,8 @@ impl PluginHost {
     ) -> Result<Acquired, Error> {
         let download = self.download(target, url, sha256);
         let bytes = self.reporter(target).ended(Stage::Fetch, download.await)?;
-        let content = Content::hash(bytes);
+        // It is what the config names, or it would not be here.
+        let content = Content::InMemory(bytes, sha256.clone());
         let (kind, path) = Self::kind_of_url(target, &content)?;
         unsigned(target, self.config().oci.native, kind, path, content)
     }

@@ -33,6 +33,7 @@ pub struct PluginHostBuilder {
     or_temporary: bool,
     events: Option<EventSink>,
     lockfile: Option<PathBuf>,
+    is_unlocked: bool,
     defaults: LoadOptions,
 }
 
@@ -62,6 +63,7 @@ impl PluginHost {
             or_temporary: false,
             events: None,
             lockfile: None,
+            is_unlocked: false,
             defaults: LoadOptions::default(),
         }
     }
@@ -148,6 +150,13 @@ impl PluginHostBuilder {
         self
     }
 
+    /// Uses no lockfile, so plugins of the config can't be loaded or fetched: for what does neither.
+    #[must_use]
+    pub fn without_lockfile(mut self) -> Self {
+        self.is_unlocked = true;
+        self
+    }
+
     /// Sets what each plugin gets, in the config or not: configuration and limits where its
     /// provider sets none, and rights beyond those that its provider allows. Only Wasm and isolated
     /// native plugins have an `at_start`. The lockfile does not record these rights, because the
@@ -177,11 +186,12 @@ impl PluginHostBuilder {
         let config = self.file.path();
         let expanded = |path: PathBuf| expand(&path).unwrap_or(path);
         let lockfile = match self.lockfile {
+            _ if self.is_unlocked => Lockfile::unread(config),
             Some(path) => Lockfile::read_at(expanded(path), config)?,
             None => match Lockfile::read(config) {
                 // Nothing can be locked, and the working folder may be one that can't be read.
                 Err(LockfileError::Read { .. }) if self.file.config().providers.is_empty() => {
-                    Lockfile::empty(config)
+                    Lockfile::unread(config)
                 }
                 lockfile => lockfile?,
             },
@@ -211,7 +221,11 @@ impl PluginHostBuilder {
             writers: OnceCell::new(),
             loaders,
             lockfile: SharedLockfile::new(lockfile),
-            mode: self.mode,
+            mode: if self.is_unlocked {
+                LockMode::Locked
+            } else {
+                self.mode
+            },
             offline: self.offline,
             platform: self.platform,
             events: self.events,

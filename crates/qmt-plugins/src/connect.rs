@@ -114,7 +114,7 @@ impl PluginHost {
             return Err(Error::Offline {
                 plugin: target.name().to_owned(),
                 reference: target.source().to_string(),
-                missing: "the module",
+                missing: "the file",
                 rule,
             });
         }

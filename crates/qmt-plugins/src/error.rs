@@ -177,6 +177,13 @@ pub enum Error {
         /// What forbids the network.
         rule: &'static str,
     },
+    /// An update from the cache, which has no image of the tag.
+    NotImported {
+        /// The plugin.
+        plugin: String,
+        /// The image.
+        reference: String,
+    },
     /// The operation requires the network, which may not be used.
     NetworkForbidden {
         /// The image or registry.
@@ -272,6 +279,9 @@ impl Error {
             Self::Artifact { source, .. } => {
                 registry_cause(source).is_some_and(RegistryError::is_retryable)
             }
+            Self::Trust(source) => registry_cause(source).is_some_and(RegistryError::is_retryable),
+            Self::Cache { source, .. } => source.is_retryable(),
+            Self::Lockfile(LockfileError::Busy { .. } | LockfileError::Raced { .. }) => true,
             _ => false,
         }
     }

@@ -30,7 +30,7 @@ impl PluginHost {
     /// # Errors
     ///
     /// As [`Self::fetch_target`], [`Error::Artifact`] if nothing in an image is for a platform, or if a
-    /// blob is too large or can't be fetched, and [`Error::Cache`] if the layout exists or can't be
+    /// blob is too large or can't be fetched, and [`Error::Cache`] if the folder exists or can't be
     /// written.
     pub async fn export(
         &self,

@@ -44,7 +44,7 @@ pub(crate) fn mirrors(client: HttpRegistry, file: &ConfigFile) -> Result<Mirrors
             let parsed = mirror.parse::<MirrorOptions>();
             let parsed = parsed
                 .map_err(|error| RegistryError::new(RegistryErrorKind::Configuration, error))?;
-            let table = registries.get(host_of(mirror));
+            let table = file.config().registry(parsed.host());
             mirrors = mirrors.mirror(&host, with_table(file, parsed, mirror, table))?;
         }
     }
@@ -65,14 +65,6 @@ fn with_table(
     parsed
         .authoritative(table.resolve_tags)
         .options(options(file, table).plain_http(plain_http))
-}
-
-/// Returns the `host[:port]` of a mirror, which may have a scheme and a path.
-fn host_of(mirror: &str) -> &str {
-    let rest = mirror
-        .trim_start_matches("http://")
-        .trim_start_matches("https://");
-    rest.split('/').next().unwrap_or_default()
 }
 
 fn options(file: &ConfigFile, registry: &RegistryConfig) -> HostOptions {

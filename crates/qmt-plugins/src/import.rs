@@ -104,7 +104,7 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// As [`Self::update`], [`Error::Offline`] if the cache has no image of the tag, and
+    /// As [`Self::update`], [`Error::NotImported`] if the cache has no image of the tag, and
     /// [`Error::Rollback`] if that is proven to be older than the locked one. The old entry stays then.
     pub async fn update_from_cache(&self, name: &str) -> Result<PluginArtifact, Error> {
         let target = Target::named(self.config(), name)?;

@@ -1,13 +1,15 @@
 //! Plugins that are local files.
 
+use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
 use qmt_artifact::sniff;
 use qmt_oci_ref::{PluginKind, Tag};
+use qmt_storage::files::{open_regular, read_at_most};
 use qmt_storage::{Layout, LayoutIndex};
-use tokio::io::AsyncReadExt as _;
 
+use crate::caching::blocking;
 use crate::config::ProviderConfig;
 use crate::config::writers::{self, Writers};
 use crate::error::Error;
@@ -51,18 +53,19 @@ pub(crate) async fn read(
             problem.unwrap_or_else(|| "is a folder; it must be a file".to_owned()),
         ));
     }
-    let file = qmt_storage::files::open_regular(path).map_err(fail)?;
-    let mut file = tokio::fs::File::from_std(file);
-    let metadata = file.metadata().await.map_err(fail)?;
-    let length = metadata.len();
-    if length > limit {
-        let problem = format!("has {length} bytes; the limit is {limit}");
-        return Err(refuse(problem));
-    }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).await.map_err(fail)?;
-    let bytes = Bytes::from(bytes);
-    let kind = sniff::kind_of(&bytes).map_err(|problem| {
+    let opened = path.to_owned();
+    let read = blocking(move || -> io::Result<_> {
+        let file = open_regular(&opened)?;
+        let metadata = file.metadata()?;
+        Ok(read_at_most(file, limit)?.map(|bytes| {
+            let kind = sniff::kind_of(&bytes);
+            (metadata, kind, Content::hash(Bytes::from(bytes)))
+        }))
+    });
+    let Some((metadata, kind, content)) = read.await.map_err(fail)? else {
+        return Err(refuse(format!("has more than {limit} bytes")));
+    };
+    let kind = kind.map_err(|problem| {
         refuse(saved_image(provider, path).unwrap_or_else(|| problem.to_string()))
     })?;
     let writers = match kind {
@@ -82,7 +85,7 @@ pub(crate) async fn read(
     };
     Ok(LocalPlugin {
         kind,
-        content: Content::hash(bytes),
+        content,
         warning,
     })
 }

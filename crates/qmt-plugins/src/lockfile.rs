@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::{Digest, PluginKind};
+use qmt_storage::files::Fingerprint;
 use qmt_verify::SignerId;
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +101,10 @@ pub(crate) struct Lockfile {
     config: Option<String>,
     entries: Entries,
     warning: Option<String>,
+    /// The file as it was read; `None` if there was none.
+    fingerprint: Option<Fingerprint>,
+    /// Whether the entries are those of the file.
+    is_read: bool,
 }
 
 /// The entries by the provider's name and the config's.
@@ -111,9 +116,13 @@ impl Lockfile {
         Self::read_at(folder_of(config).join(NAME), config)
     }
 
-    /// Returns the lockfile next to the config at `config` as if there was none yet.
-    pub(crate) fn empty(config: &Path) -> Self {
-        Self::with(config.with_file_name(NAME), config, Read::default())
+    /// Returns the lockfile next to the config at `config` as if there was none, and never reads it.
+    pub(crate) fn unread(config: &Path) -> Self {
+        let lockfile = Self::with(config.with_file_name(NAME), config, Read::default());
+        Self {
+            is_read: false,
+            ..lockfile
+        }
     }
 
     /// Reads the lockfile at `path` for the config at `config`; a missing one is empty.
@@ -132,7 +141,21 @@ impl Lockfile {
             config: name.map(|name| name.to_string_lossy().into_owned()),
             entries: read.entries,
             warning: read.warning,
+            fingerprint: read.fingerprint,
+            is_read: true,
         }
+    }
+
+    /// Reports whether another process has changed the file since it was read.
+    fn is_outdated(&self) -> bool {
+        let is_other = |now| now != self.fingerprint;
+        self.is_read && Fingerprint::of(&self.path).is_ok_and(is_other)
+    }
+
+    /// Takes the entries that `read` has.
+    fn take(&mut self, read: Read) {
+        self.entries = read.entries;
+        self.fingerprint = read.fingerprint;
     }
 
     /// Returns the path of the file.
@@ -215,13 +238,15 @@ impl Lockfile {
         let old = old.filter(|old| old.reference == entry.reference);
         let of_other = old.map(|old| old.config.clone());
         let of_other = of_other.filter(|config| *config != self.config);
-        let Read { mut entries, .. } = read_entries(&self.path)?;
+        let mut read = read_entries(&self.path)?;
+        let entries = &mut read.entries;
         if let Some(theirs) = entries.get(&key)
-            && old.is_none()
+            && self.entries.get(&key) != Some(theirs)
             && theirs.reference == entry.reference
-            && theirs.signer != entry.signer
+            && (&theirs.signer, &theirs.digest) != (&entry.signer, &entry.digest)
         {
             let (path, change) = (self.path.clone(), difference(theirs, &entry));
+            self.take(read); // What the next attempt is compared with.
             return Err(LockfileError::Raced {
                 path,
                 name: entry.name,
@@ -239,22 +264,24 @@ impl Lockfile {
             }
         }
         entries.insert(key, entry);
-        write_entries(&self.path, &entries)?;
-        self.entries = entries;
+        write_entries(&self.path, entries)?;
+        self.take(read);
         Ok(())
     }
 
     /// Removes this config's entries but those of `names`, also of what another process wrote
-    /// meanwhile. The entries of other configs in the folder stay.
-    pub(crate) fn retain(&mut self, names: &[String]) -> Result<(), LockfileError> {
-        let Read { mut entries, .. } = read_entries(&self.path)?;
-        let before = entries.len();
-        entries.retain(|(name, config), _| *config != self.config || names.contains(name));
-        if entries.len() != before {
-            write_entries(&self.path, &entries)?;
+    /// meanwhile, and returns the names of these. The entries of other configs in the folder stay.
+    pub(crate) fn retain(&mut self, names: &[String]) -> Result<Vec<String>, LockfileError> {
+        let mut read = read_entries(&self.path)?;
+        let is_surplus = |(name, config): &(String, Option<String>), _: &mut LockEntry| {
+            *config == self.config && !names.contains(name)
+        };
+        let removed: Vec<_> = read.entries.extract_if(.., is_surplus).collect();
+        if !removed.is_empty() {
+            write_entries(&self.path, &read.entries)?;
         }
-        self.entries = entries;
-        Ok(())
+        self.take(read);
+        Ok(removed.into_iter().map(|(_, entry)| entry.name).collect())
     }
 
     /// Refuses to remove entries of this config but those of `names` if `mode` forbids changes.

@@ -188,17 +188,18 @@ impl PluginHost {
         trust::summary(self, refresh).await
     }
 
-    /// Removes the lockfile's entries for plugins that are no longer in the config.
+    /// Removes the lockfile's entries for plugins that are not in the config, such as those that a
+    /// [`Target`] describes, and returns their names.
     ///
     /// # Errors
     ///
     /// [`Error::Lockfile`], also if there are such entries and the [`LockMode`] forbids changes.
-    pub async fn tidy_lockfile(&self) -> Result<(), Error> {
+    pub async fn tidy_lockfile(&self) -> Result<Vec<String>, Error> {
         let providers = self.config().providers.iter();
         let names: Vec<String> = providers.map(|provider| provider.name.clone()).collect();
         self.lock().check_retain(&names, self.mode)?;
         if self.mode != LockMode::Update {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let reporter = Reporter::new("all", self.events.clone());
         let change = self

@@ -117,7 +117,8 @@ impl PluginHost {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it is done, the previous version stays in use.
+    /// If the future is dropped before it is done, the previous version stays in use. The lockfile may
+    /// name the next one already.
     pub async fn reload(&self, name: &str) -> Result<Arc<dyn Plugin>, Error> {
         match self.slot(name) {
             Some(slot) => self.replace(&slot, Take::Any).await,

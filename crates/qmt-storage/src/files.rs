@@ -3,6 +3,7 @@
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Reports whether the error means that a name does not exist (any more).
 pub fn is_absent(error: &io::Error) -> bool {
@@ -32,6 +33,48 @@ pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
 #[cfg(not(unix))]
 pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
     one.len() == other.len() && one.created().ok() == other.created().ok()
+}
+
+/// Metadata that changes when a file is written, or replaced by another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    length: u64,
+    modified: Option<SystemTime>,
+    /// Device, inode, and the time of the last change of any kind.
+    #[cfg(unix)]
+    identity: (u64, u64, i64, i64),
+}
+
+impl Fingerprint {
+    /// Returns that of the file at `path`; `None` if there is no file.
+    ///
+    /// # Errors
+    /// If its metadata can't be read.
+    pub fn of(path: &Path) -> io::Result<Option<Self>> {
+        match std::fs::metadata(path) {
+            Ok(metadata) => Ok(Some(Self::from(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl From<&Metadata> for Fingerprint {
+    fn from(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt as _;
+        Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            #[cfg(unix)]
+            identity: (
+                metadata.dev(),
+                metadata.ino(),
+                metadata.ctime(),
+                metadata.ctime_nsec(),
+            ),
+        }
+    }
 }
 
 /// Checks that a file can be created in `folder`, by creating one and removing it. The empty path is the

@@ -6,6 +6,8 @@ use crate::signature::base64_text;
 
 /// Most blocks that one file may hold.
 const BLOCKS_MAX: usize = 256;
+/// Longest label, in bytes.
+const LABEL_MAX: usize = 40;
 
 /// The header of a block under a password; others follow it.
 /// <https://www.rfc-editor.org/rfc/rfc1421#section-4.6.1.1>
@@ -65,16 +67,18 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     let mut blocks = Vec::new();
     let mut open: Option<(String, String)> = None;
     let mut is_encrypted = false;
-    for (index, line) in text.lines().enumerate() {
+    // Some files have the line ends of old Macs.
+    let text = text.replace("\r\n", "\n");
+    for (index, line) in text.split(['\n', '\r']).enumerate() {
         let line = line.trim();
         let at = |problem: &str| format!("line {}: {problem}", index + 1);
-        if let Some(label) = delimiter(line, "-----BEGIN ") {
+        if let Some(label) = delimiter(line, "-----BEGIN ").map_err(at)? {
             if open.is_some() {
                 return Err(at("a block begins inside another"));
             }
             open = Some((label.to_owned(), String::new()));
             is_encrypted = false;
-        } else if let Some(label) = delimiter(line, "-----END ") {
+        } else if let Some(label) = delimiter(line, "-----END ").map_err(at)? {
             let Some((begun, body)) = open.take() else {
                 return Err(at("a block ends that did not begin"));
             };
@@ -113,8 +117,19 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     }
 }
 
-fn delimiter<'a>(line: &'a str, start: &str) -> Option<&'a str> {
-    line.strip_prefix(start)?.strip_suffix("-----")
+/// Returns the label of a line that begins with `start`. Such a line may have the key itself, so the
+/// error shows nothing of it.
+fn delimiter<'a>(line: &'a str, start: &str) -> Result<Option<&'a str>, &'static str> {
+    let Some(rest) = line.strip_prefix(start) else {
+        return Ok(None);
+    };
+    let is_of_label = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
+    let label = rest.strip_suffix("-----");
+    let label = label.filter(|label| label.len() <= LABEL_MAX && label.bytes().all(is_of_label));
+    label.map(Some).ok_or(
+        "the lines `-----BEGIN …-----` and `-----END …-----` must have nothing else in them, and the \
+         base64 text is between them",
+    )
 }
 
 #[cfg(test)]

@@ -29,8 +29,15 @@ pub(crate) async fn cache(
     } else {
         session::config_or_default(global, output)?
     };
-    if matches!(command, CacheCommand::Import { .. }) && !file.path().is_file() {
-        output.note("warning: there is no config file, so the defaults decide what is accepted");
+    let consequence = match command {
+        CacheCommand::Import { .. } => Some("the defaults decide what is accepted"),
+        CacheCommand::Prune(_) => Some("no lockfile keeps a plugin"),
+        _ => None,
+    };
+    if let Some(consequence) = consequence.filter(|_| !file.path().is_file()) {
+        output.note(format!(
+            "warning: there is no config file, so {consequence}"
+        ));
     }
     let host = session::host(global, output, file)?;
     match command {

@@ -8,7 +8,6 @@ use qmt_plugins::oci_ref::RegistryHost;
 use qmt_plugins::oci_ref::text::messages;
 use qmt_plugins::{Error, PluginHost, Target};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::CommandResult;
 use crate::args::Global;
@@ -64,25 +63,23 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
     report.end(output)
 }
 
-/// A host, and why its cache or lockfile is a temporary one.
+/// A host, and why it does not use the cache or lockfile of the config.
 struct Opened {
     host: PluginHost,
     cache: Option<Error>,
     lockfile: Option<Error>,
-    /// Has the temporary lockfile.
-    _folder: Option<TempDir>,
 }
 
-/// Opens the host, with temporary parts in place of a cache or lockfile that can't be used.
+/// Opens the host, without a lockfile and with a temporary cache where they can't be used.
 fn open(global: &Global, output: &Output, file: &ConfigFile) -> Result<Opened, Failure> {
-    let (mut cache, mut lockfile, mut folder) = (None, None, None);
+    let (mut cache, mut lockfile) = (None, None);
     loop {
         let mut builder = session::builder(global, output, file.clone());
         if cache.is_some() {
             builder = builder.or_temporary_cache();
         }
-        if let Some(folder) = &folder {
-            builder = builder.lockfile(TempDir::path(folder).join("plugins.lock"));
+        if lockfile.is_some() {
+            builder = builder.without_lockfile();
         }
         match builder.build() {
             Ok(host) => {
@@ -90,14 +87,10 @@ fn open(global: &Global, output: &Output, file: &ConfigFile) -> Result<Opened, F
                     host,
                     cache,
                     lockfile,
-                    _folder: folder,
                 });
             }
             Err(error @ Error::Cache { .. }) if cache.is_none() => cache = Some(error),
-            Err(error @ Error::Lockfile(_)) if lockfile.is_none() => {
-                folder = TempDir::new().ok();
-                lockfile = Some(error);
-            }
+            Err(error @ Error::Lockfile(_)) if lockfile.is_none() => lockfile = Some(error),
             Err(error) => return Err(error.into()),
         }
     }

@@ -50,6 +50,7 @@ pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
         } else {
             let locked = match source {
                 PluginSource::File(_) => "never, because it is a local file",
+                PluginSource::Url { .. } => "never, because the config has its digest",
                 _ => "not yet",
             };
             rows.push(("  locked".to_owned(), locked.to_owned()));

@@ -24,7 +24,7 @@ pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> Co
     let is_asked = !login.password_stdin && io::stdin().is_terminal();
     check_options(login, &registry, is_asked)?;
     let host =
-        session::host_without_cache(global, output, session::config_or_default(global, output)?)?;
+        session::host_of_registries(global, output, session::config_or_default(global, output)?)?;
     host.check_login(&registry)?;
     let username = username(login).await?;
     let password = if is_asked {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use qmt_plugins::PluginSource;
 use qmt_plugins::config::{Config, scope_of};
-use qmt_plugins::oci_ref::{RegistryHost, text};
+use qmt_plugins::oci_ref::text;
 use qmt_plugins::publish::{PublishRequest, Published};
 use qmt_plugins::verify::KeySigner;
 use serde_json::json;
@@ -61,7 +61,7 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
     }
     let config = session::config_or_default(global, output)?;
     let plain_http = is_plain_http(config.config(), &destination);
-    let host = session::host_without_cache(global, output, config)?;
+    let host = session::host_of_registries(global, output, config)?;
     let published = host.publish(&request).await?;
     let next = match destination {
         PluginSource::Registry(_) => Next::in_registry(&published, plain_http, public_key.as_ref()),
@@ -205,10 +205,9 @@ fn is_plain_http(config: &Config, destination: &PluginSource) -> bool {
         return false;
     };
     let host = reference.repository().host();
-    // Compared as hosts, because case does not matter in their names.
-    config.registries.iter().any(|(name, registry)| {
-        registry.plain_http && name.parse().is_ok_and(|name: RegistryHost| name == *host)
-    })
+    config
+        .registry(host)
+        .is_some_and(|registry| registry.plain_http)
 }
 
 /// Returns the time for reproducible builds; default: 1970.

@@ -39,12 +39,19 @@ pub(crate) async fn lock(global: &Global, output: &Output) -> CommandResult {
     for (target, result) in host.lock_all(&all(&host)?).await {
         report.add(output, target.name(), result);
     }
-    if report.failed.is_none()
-        && let Err(error) = host.tidy_lockfile().await
-    {
-        let failure = Failure::from(error);
-        output.partial_failure(&failure);
-        report.failed = Some(failure);
+    if report.failed.is_none() {
+        match host.tidy_lockfile().await {
+            Ok(removed) => removed.iter().for_each(|name| {
+                output.note(format!(
+                    "{name}: removed from the lockfile, because the config does not have it"
+                ));
+            }),
+            Err(error) => {
+                let failure = Failure::from(error);
+                output.partial_failure(&failure);
+                report.failed = Some(failure);
+            }
+        }
     }
     report.end(output)
 }

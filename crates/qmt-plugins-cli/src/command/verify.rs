@@ -239,7 +239,7 @@ fn explained(output: &Output, version: &VersionReport) -> String {
         ) => refused(output, error, reference, source),
         Err(error) => {
             let text = match error.hint() {
-                Some(hint) => format!("{error}; {hint}"),
+                Some(hint) => format!("{error}; {}", output.commands(&hint)),
                 None => error.to_string(),
             };
             format!("{}\n", output::paragraph(&text, "  "))
@@ -255,6 +255,7 @@ fn refused(output: &Output, error: &Error, reference: &str, source: &VerifyError
     text.push_str(&explained_places(source.rejections(), title));
     // No item has this hint.
     if let (VerifyError::NoSignature { .. }, Some(hint)) = (source, error.hint()) {
+        let hint = output.commands(&hint);
         let _ = writeln!(text, "\n{}", output::paragraph(&hint, "  "));
     }
     let mut shown = Vec::new();

@@ -12,14 +12,14 @@ use crate::text::{self, Width};
 type ConfigLines<'a> = &'a dyn Fn(&str) -> String;
 
 /// Prints the message to stderr.
-pub(super) fn print(failure: &Failure, lines: ConfigLines<'_>) {
+pub(super) fn print(failure: &Failure, hint: Option<String>, lines: ConfigLines<'_>) {
     let is_terminal = io::stderr().is_terminal();
     let theme = if is_terminal && has_color() {
         GraphicalTheme::unicode()
     } else {
         GraphicalTheme::unicode_nocolor()
     };
-    let report = render(failure, lines, theme, text::width_of_stderr());
+    let report = render(failure, hint, lines, theme, text::width_of_stderr());
     let _ = writeln!(io::stderr(), "{}", report.trim_end());
 }
 
@@ -32,6 +32,7 @@ pub(crate) fn has_color() -> bool {
 
 fn render(
     failure: &Failure,
+    hint: Option<String>,
     lines: ConfigLines<'_>,
     theme: GraphicalTheme,
     width: Width,
@@ -45,7 +46,7 @@ fn render(
         .with_width(width.map_or(usize::MAX, |width| width + 2));
     let mut report = String::new();
     if handler
-        .render_report(&mut report, &Shown::of(failure, lines))
+        .render_report(&mut report, &Shown::of(failure, hint, lines))
         .is_err()
     {
         report = failure.messages().join(": ");
@@ -62,7 +63,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(failure: &Failure, lines: ConfigLines<'_>) -> Self {
+    fn of(failure: &Failure, hint: Option<String>, lines: ConfigLines<'_>) -> Self {
         let safe = |text: &str| text::fixed(&text::escaped(text));
         let messages = failure.messages();
         // The lines after the first can be pasted, so nothing may be drawn in front of them.
@@ -83,7 +84,7 @@ impl Shown {
                 hint: None,
             };
         }
-        let hint = failure.hint().map(|hint| match hint.split_once('\n') {
+        let hint = hint.map(|hint| match hint.split_once('\n') {
             Some((first, block)) => format!("{first}\n{}", lines(block)),
             None => hint,
         });
@@ -139,6 +140,7 @@ mod tests {
     fn a_terminal_gets_lines_of_its_width_and_whole_references() {
         let report = render(
             &failure(),
+            None,
             &str::to_owned,
             GraphicalTheme::unicode_nocolor(),
             Some(40),
@@ -158,6 +160,7 @@ mod tests {
     fn a_pipe_gets_one_line_for_each_message() {
         let report = render(
             &failure(),
+            None,
             &str::to_owned,
             GraphicalTheme::unicode_nocolor(),
             None,

@@ -155,7 +155,10 @@ impl Bar {
                 self.outcome = Some(outcome);
             }
             // The error is printed where the result is.
-            Event::Refused { .. } => self.drawn.finish_and_clear(),
+            Event::Refused { .. } => {
+                self.outcome = None;
+                self.drawn.finish_and_clear();
+            }
             _ => {}
         }
     }

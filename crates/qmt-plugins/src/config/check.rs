@@ -48,9 +48,11 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
             return fail(path, format!("{key}.name"), rule);
         }
     }
+    let mut hosts = BTreeSet::new();
     for (name, registry) in &config.registries {
         let key = format!("registries.{:?}", text::without_credentials(name));
-        if let Err(error) = name.parse::<qmt_oci_ref::RegistryHost>() {
+        let host = name.parse::<qmt_oci_ref::RegistryHost>();
+        if let Err(error) = &host {
             let rest = name.split_once("://").map_or(&**name, |(_, rest)| rest);
             let host = rest.split('/').next().unwrap_or_default();
             let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
@@ -62,6 +64,10 @@ pub(super) fn check(path: &Path, config: &Config) -> Check {
                      mean `{host}`?"
                 )
             };
+            return fail(path, key, rule);
+        }
+        if let Some(host) = host.ok().and_then(|host| hosts.replace(host)) {
+            let rule = format!("the registry `{host}` has two tables; merge them");
             return fail(path, key, rule);
         }
         #[cfg(feature = "http")]

@@ -2,19 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use qmt_oci_ref::RegistryHost;
+use qmt_oci_ref::{RegistryHost, Repository};
 use qmt_registry::MirrorOptions;
 
-use super::Config;
+use super::{Config, RegistryConfig};
 use crate::source::PluginSource;
 
 impl Config {
-    /// Returns the registries of the plugins, and the mirrors of these registries.
+    /// Returns the table of a registry, however its name is written.
+    pub fn registry(&self, host: &RegistryHost) -> Option<&RegistryConfig> {
+        let is_of = |name: &str| name.parse().is_ok_and(|named: RegistryHost| named == *host);
+        let mut tables = self.registries.iter();
+        tables.find_map(|(name, table)| is_of(name).then_some(table))
+    }
+
+    /// Returns the registries of the plugins and of their signatures, and the mirrors of these
+    /// registries.
     pub fn registries_in_use(&self) -> BTreeSet<RegistryHost> {
         let mut hosts: BTreeSet<RegistryHost> = self.plugin_registries().collect();
-        let tables = hosts
-            .iter()
-            .filter_map(|host| self.registries.get(host.as_str()));
+        let signatures = self.oci.signature_repository.as_ref();
+        let signatures = signatures.and_then(|text| text.parse::<Repository>().ok());
+        hosts.extend(signatures.map(|repository| repository.host().clone()));
+        let tables = hosts.iter().filter_map(|host| self.registry(host));
         let mirrors = tables.flat_map(|table| &table.mirrors);
         // Those that can't be parsed were refused when the config was read.
         let mirrors = mirrors.filter_map(|mirror| mirror.parse::<MirrorOptions>().ok());
@@ -32,7 +41,7 @@ impl Config {
         let similar = unused.filter_map(|unused| {
             let mut candidates = self
                 .plugin_registries()
-                .filter(|host| !self.registries.contains_key(host.as_str()));
+                .filter(|host| self.registry(host).is_none());
             let other = candidates.find(|host| {
                 host.host() == unused.host()
                     || strsim::damerau_levenshtein(host.as_str(), unused.as_str()) <= 2
@@ -60,6 +69,32 @@ mod tests {
     use qmt_oci_ref::RegistryHost;
 
     use crate::config::{Config, ProviderConfig, RegistryConfig};
+
+    #[test]
+    fn tables_are_found_by_host_and_not_by_spelling() {
+        let config = config(
+            "oci://ghcr.io/a/b:1",
+            &[("GHCR.io", &["m.example"]), ("docker.io", &[])],
+        );
+        let mirrors = |host: &str| Some(config.registry(&host.parse().unwrap())?.mirrors.len());
+        assert_eq!(mirrors("ghcr.io"), Some(1));
+        assert_eq!(mirrors("index.docker.io"), Some(0));
+        assert_eq!(mirrors("quay.io"), None);
+        let hosts = config.registries_in_use();
+        let hosts: Vec<&str> = hosts.iter().map(RegistryHost::as_str).collect();
+        assert_eq!(hosts, ["ghcr.io", "m.example"]);
+    }
+
+    #[test]
+    fn the_registry_of_the_signatures_is_in_use() {
+        let mut config = config("oci://registry.corp/a/b:1", &[("registry.corp:5443", &[])]);
+        assert_eq!(config.misspelled_registries().len(), 1);
+        config.oci.signature_repository = Some("registry.corp:5443/signatures".to_owned());
+        assert_eq!(config.misspelled_registries(), [] as [String; 0]);
+        let hosts = config.registries_in_use();
+        let hosts: Vec<&str> = hosts.iter().map(RegistryHost::as_str).collect();
+        assert_eq!(hosts, ["registry.corp", "registry.corp:5443"]);
+    }
 
     fn config(image: &str, registries: &[(&str, &[&str])]) -> Config {
         let mut config = Config::default();

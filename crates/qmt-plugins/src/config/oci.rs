@@ -114,6 +114,35 @@ impl OciConfig {
         self.use_sigstore_tuf_data == Some(false) && !self.has_own_trust()
     }
 
+    /// Accepts the signatures of `authority` and no others, whatever signers the config names.
+    pub fn accept_only(&mut self, authority: AuthorityConfig) {
+        *self = Self {
+            policy: vec![PolicyConfig::new("**", vec![authority])],
+            cert_email: None,
+            cert_url: None,
+            cert_issuer: None,
+            github_workflow_repository: None,
+            public_keys: OneOrMany::default(),
+            insecure_skip_signature: false,
+            ..std::mem::take(self)
+        };
+    }
+
+    /// Trusts the `trusted_root` that is given, and no other material.
+    pub fn trust_only(&mut self, trusted_root: String) {
+        *self = Self {
+            trusted_root: Some(trusted_root),
+            use_sigstore_tuf_data: None,
+            tuf_url: None,
+            tuf_root: None,
+            fulcio_certs: OneOrMany::default(),
+            rekor_pub_keys: OneOrMany::default(),
+            ctfe_keys: OneOrMany::default(),
+            tsa_certs: OneOrMany::default(),
+            ..std::mem::take(self)
+        };
+    }
+
     /// Lists the keys whose signatures must be in a transparency log. Keys of `policy` come with
     /// the index of the policy and that of its entry.
     pub(crate) fn keys_with_required_log(&self) -> Vec<(Option<(usize, usize)>, &Path)> {

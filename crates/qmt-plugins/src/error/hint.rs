@@ -77,8 +77,11 @@ impl Error {
                     },
                 ..
             } => Some("`max_artifact_size` in `[oci]` sets this limit".to_owned()),
+            Self::NotImported { .. } => {
+                Some("import it first, with `qmt-plugins cache import`".to_owned())
+            }
             Self::Offline { rule, .. } => Some(format!(
-                "run `qmt-plugins pull` once without {rule} where the registry can be reached, or \
+                "run `qmt-plugins pull` once without {rule} where the network can be used, or \
                  run `qmt-plugins cache import` with a file that another machine exported"
             )),
             _ => None,

@@ -67,9 +67,10 @@ impl Error {
                 source: ArtifactError::Pack { .. },
                 ..
             } => ErrorKind::Usage,
-            Self::UnknownPlugin { .. } | Self::Source { .. } | Self::Offline { .. } => {
-                ErrorKind::NotFound
-            }
+            Self::UnknownPlugin { .. }
+            | Self::Source { .. }
+            | Self::Offline { .. }
+            | Self::NotImported { .. } => ErrorKind::NotFound,
             Self::Cache {
                 source: CacheError::Layout(error),
                 ..

@@ -162,8 +162,11 @@ impl fmt::Display for Error {
             } => write!(
                 f,
                 "`{plugin}`: {missing} of `{reference}` is not in the cache, and {rule} forbids \
-                 requests to the registry"
+                 the network"
             ),
+            Self::NotImported { plugin, reference } => {
+                write!(f, "`{plugin}`: the cache has no image of `{reference}`")
+            }
             Self::NetworkForbidden {
                 target,
                 doing,
@@ -228,6 +231,7 @@ impl std::error::Error for Error {
             | Self::Rollback { .. }
             | Self::NotNewer { .. }
             | Self::Offline { .. }
+            | Self::NotImported { .. }
             | Self::NetworkForbidden { .. }
             | Self::WrongKind { .. }
             | Self::NativeForbidden { .. }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use qmt_oci_ref::text;
-use qmt_storage::files::{open_regular, read_at_most};
+use qmt_storage::files::{Fingerprint, open_regular, read_at_most};
 use qmt_storage::{ReplaceOptions, replace};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ pub(super) struct Read {
     pub(super) entries: Entries,
     /// The warning that other users may change the file, if they may.
     pub(super) warning: Option<String>,
+    /// `None` if there is no file.
+    pub(super) fingerprint: Option<Fingerprint>,
 }
 
 pub(super) fn read_entries(path: &Path) -> Result<Read, LockfileError> {
@@ -52,7 +54,8 @@ pub(super) fn read_entries(path: &Path) -> Result<Read, LockfileError> {
         }
         file => file.map_err(read)?,
     };
-    let writers = writers(path, &file.metadata().map_err(read)?);
+    let metadata = file.metadata().map_err(read)?;
+    let writers = writers(path, &metadata);
     if writers == Writers::Everyone {
         return Err(LockfileError::WritableByAll {
             path: path.to_owned(),
@@ -83,6 +86,7 @@ pub(super) fn read_entries(path: &Path) -> Result<Read, LockfileError> {
     Ok(Read {
         entries,
         warning: writers.warning(path),
+        fingerprint: Some(Fingerprint::from(&metadata)),
     })
 }
 

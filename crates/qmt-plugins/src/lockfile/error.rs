@@ -32,8 +32,8 @@ pub enum LockfileError {
     },
     /// It is not a lockfile of this version.
     #[error(
-        "the lockfile {} is damaged or of another version; restore it, or remove it to resolve and \
-         pin every plugin again", .path.display()
+        "the lockfile {} is damaged or of another version; restore it, or resolve its merge conflict; \
+         removing it makes the next start resolve and pin every plugin again", .path.display()
     )]
     Malformed {
         /// The file.
@@ -77,7 +77,7 @@ pub enum LockfileError {
         /// The option that forbids changes.
         flag: &'static str,
     },
-    /// Another process has pinned another signer for the same plugin meanwhile.
+    /// Another process has locked the same plugin to another digest or signer meanwhile.
     #[error(
         "another process wrote an entry for `{name}` to the lockfile {} meanwhile, and this one has \
          {change}; run the command again", .path.display()

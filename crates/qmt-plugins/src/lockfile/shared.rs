@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use qmt_storage::FileLock;
 
+use super::document::read_entries;
 use super::{Lockfile, LockfileError};
+use crate::caching::blocking;
 use crate::error::Error;
 use crate::events::Reporter;
 
@@ -32,9 +34,27 @@ impl SharedLockfile {
         }
     }
 
-    /// Returns the entries for reading. The guard is never held during input or output.
+    /// Returns the entries. The guard is held while the metadata of a file is read, never longer.
     pub(crate) fn read(&self) -> MutexGuard<'_, Lockfile> {
         self.lockfile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the file again if another process has changed it.
+    pub(crate) async fn refresh(&self) -> Result<(), LockfileError> {
+        let path = {
+            let lockfile = self.read();
+            if !lockfile.is_outdated() {
+                return Ok(());
+            }
+            lockfile.path.clone()
+        };
+        let read = blocking(move || Ok::<_, io::Error>(read_entries(&path)));
+        let read = read.await.map_err(|source| LockfileError::Read {
+            path: self.read().path.clone(),
+            source,
+        })??;
+        self.read().take(read);
+        Ok(())
     }
 
     /// Reads, changes and writes the file on a thread that may block, while other processes wait.
@@ -65,9 +85,9 @@ impl SharedLockfile {
             let path = path.display();
             reporter.waiting(format!("another process has locked {path}"));
         })?;
-        let changed = change(&mut lockfile)?;
+        let changed = change(&mut lockfile);
         *self.read() = lockfile;
-        Ok(changed)
+        changed
     }
 }
 

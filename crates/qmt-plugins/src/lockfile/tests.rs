@@ -324,3 +324,20 @@ fn a_world_writable_lockfile_is_refused() {
         "{error}"
     );
 }
+
+/// What another process has written since the file was read is not overwritten unseen.
+#[test]
+fn a_newer_entry_of_another_process_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut host = read(&folder, "plugins.toml").unwrap();
+    host.record(entry("a", "1")).unwrap();
+    let mut operator = read(&folder, "plugins.toml").unwrap();
+    operator.record(entry("a", "3")).unwrap();
+    let error = host.record(entry("a", "2")).unwrap_err();
+    assert!(matches!(error, LockfileError::Raced { .. }), "{error}");
+    assert_eq!(host.own("a"), Some(&entry("a", "3")));
+    // Now it was seen.
+    host.record(entry("a", "2")).unwrap();
+    let kept = read(&folder, "plugins.toml").unwrap();
+    assert_eq!(kept.own("a"), Some(&entry("a", "2")));
+}

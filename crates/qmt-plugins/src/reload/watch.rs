@@ -1,8 +1,9 @@
 //! Follows the source of a plugin: a file that changes, a tag that moves.
 
-use std::fs::Metadata;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+
+use qmt_storage::files::Fingerprint;
 
 use super::{Slot, Take};
 use crate::config::Span;
@@ -24,8 +25,9 @@ impl PluginHost {
     /// to its path. A tag is resolved again each `refresh_after`, at most once a second. The plugin is
     /// loaded first as by [`Self::reloadable`], and stays loaded.
     ///
-    /// If a version is refused, the previous one stays in use until the next change, and
-    /// [`Event::NotReloaded`](crate::Event::NotReloaded) has the reason. Returns at once, with an
+    /// If a version is refused, the previous one stays in use, and
+    /// [`Event::NotReloaded`](crate::Event::NotReloaded) has the reason: once for a file, and at each
+    /// interval for a tag. Returns at once, with an
     /// [`Event::Note`](crate::Event::Note), if the source cannot change or is not followed: a
     /// digest, a URL, or a tag without `refresh_after`.
     ///
@@ -65,7 +67,7 @@ impl PluginHost {
         loop {
             // A file that is absent is taken for one that is being replaced.
             let now = tokio::fs::metadata(path).await.ok();
-            let now = now.map(|metadata| Fingerprint::of(&metadata));
+            let now = now.as_ref().map(Fingerprint::from);
             let is_settled = now.is_some() && now == last;
             if is_settled && now != taken {
                 // If it fails, an event has the reason.
@@ -84,34 +86,6 @@ impl PluginHost {
             tokio::time::sleep(interval).await;
             // If it fails, an event has the reason.
             let _ = self.replace(slot, Take::Changed).await;
-        }
-    }
-}
-
-/// Metadata that changes if a file is written, or replaced by another one.
-#[derive(Clone, PartialEq, Eq)]
-struct Fingerprint {
-    size: u64,
-    modified: Option<SystemTime>,
-    /// Device, inode, and the time of the last change of any kind.
-    #[cfg(unix)]
-    identity: (u64, u64, i64, i64),
-}
-
-impl Fingerprint {
-    fn of(metadata: &Metadata) -> Self {
-        #[cfg(unix)]
-        use std::os::unix::fs::MetadataExt as _;
-        Self {
-            size: metadata.len(),
-            modified: metadata.modified().ok(),
-            #[cfg(unix)]
-            identity: (
-                metadata.dev(),
-                metadata.ino(),
-                metadata.ctime(),
-                metadata.ctime_nsec(),
-            ),
         }
     }
 }

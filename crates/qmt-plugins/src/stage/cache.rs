@@ -11,6 +11,7 @@ use super::select::Selected;
 use super::verify::{Outcome, Verified};
 use super::{Context, Request, StageError};
 use crate::events::Stage;
+use crate::inspect::DigestOrigin;
 
 /// An artifact under its final name that was verified in this run.
 #[derive(Clone, Debug)]
@@ -70,7 +71,13 @@ pub(crate) async fn reuse(
     selected: Selected,
     artifact: CachedArtifact,
 ) -> Result<Cached, StageError> {
-    persist(context, request, selected.verified()).await?;
+    match persist(context, request, selected.verified()).await {
+        // A cache that can only be read: the next start does the same requests again.
+        Err(StageError::Cache(error @ CacheError::Unwritable { .. })) => {
+            tracing::debug!(%error, "what was resolved and discovered is not stored");
+        }
+        persisted => persisted?,
+    }
     let detail = format!("found {}", artifact.record().file_digest());
     context.reporter.finished(Stage::Cache, detail);
     let manifest = selected.selection().manifest().digest().clone();
@@ -121,12 +128,14 @@ async fn persist(
     {
         persist_evidence(context, digest, evidence).await?;
     }
-    if resolved.is_fresh() && !context.is_local {
-        let reference = &request.reference;
-        context
-            .cache
-            .set_ref(reference, digest, context.now)
-            .await?;
+    let (cache, reference) = (&context.cache, &request.reference);
+    // The digest of a lockfile from elsewhere counts as resolved when it is first used.
+    let is_resolved = resolved.is_fresh()
+        || (resolved.origin() == DigestOrigin::Lockfile
+            && request.refresh_after.is_some()
+            && cache.ref_(reference).await?.is_none());
+    if is_resolved && !context.is_local {
+        cache.set_ref(reference, digest, context.now).await?;
     }
     Ok(())
 }

@@ -26,6 +26,8 @@ pub(crate) enum StageError {
         missing: &'static str,
         rule: &'static str,
     },
+    #[error("the cache has no image of this tag")]
+    NotImported,
     Cache(#[from] CacheError),
     #[error("{doing} did not complete")]
     Stopped {
@@ -114,6 +116,7 @@ impl StageError {
                 missing,
                 rule,
             },
+            Self::NotImported => Error::NotImported { plugin, reference },
             Self::Cache(source) => Error::cache(&plugin, source),
             Self::Stopped { doing, source } => Error::Stopped {
                 plugin,
@@ -131,9 +134,11 @@ impl StageError {
             Self::Verify(error) => ("the signature", error),
             Self::Select(error) => ("the manifest", error),
             Self::Extract(error) => ("the plugin", error),
-            Self::Rollback(_) | Self::Offline { .. } | Self::Cache(_) | Self::Stopped { .. } => {
-                return self;
-            }
+            Self::Rollback(_)
+            | Self::Offline { .. }
+            | Self::NotImported
+            | Self::Cache(_)
+            | Self::Stopped { .. } => return self,
         };
         let kind = registry_cause(error).map(RegistryError::kind);
         if kind != Some(RegistryErrorKind::Offline) {

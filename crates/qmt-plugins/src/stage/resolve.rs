@@ -57,10 +57,7 @@ async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageE
     let recorded = context.cache.ref_(&request.reference).await?;
     if request.version == VersionPolicy::Imported {
         let Some((digest, _)) = recorded else {
-            return Err(StageError::Offline {
-                missing: "the digest",
-                rule: "an update from the cache",
-            });
+            return Err(StageError::NotImported);
         };
         return by_digest(context, request, digest, DigestOrigin::Cache).await;
     }

@@ -154,8 +154,17 @@ async fn discover_and_check(
             let (verification, evidence) = check(evidence).await?;
             Ok((verification, Some(evidence)))
         }
-        // Why the stored material was refused says more than that no other could be requested.
-        (Err(VerifyError::Source { .. }), Some(refusal), _) => Err(refusal.into()),
+        // Why the stored material was refused says more than that no other may be requested.
+        (Err(error), Some(refusal), _) if is_refused_offline(&error) => Err(refusal.into()),
+        (Err(VerifyError::Source { place, source, .. }), Some(refusal), _) => {
+            let refusal = Some(Box::new(refusal));
+            let error = VerifyError::Source {
+                place,
+                source,
+                refusal,
+            };
+            Err(error.into())
+        }
         (Err(error), None, Some(evidence)) if is_refused_offline(&error) => {
             Ok((check(evidence).await?.0, None))
         }

@@ -264,3 +264,37 @@ async fn a_change_without_proven_times_is_a_rollback() {
     publish_keyed(&scene, &other, (LogKind::RekorV1, true));
     host.fetch("greeter").await.unwrap();
 }
+
+/// A host that runs for days takes what another process writes to the lockfile.
+#[tokio::test]
+async fn a_running_host_follows_the_lockfile() {
+    let other = ImageBuilder::dockerfile(plugins::echo_wasm()).build();
+    let (scene, config) = keyed_scene().await;
+    let host = scene.host(&config);
+    publish_keyed(&scene, &wasm_image(), (LogKind::None, false));
+    host.fetch("greeter").await.unwrap();
+    let second = publish_keyed(&scene, &other, (LogKind::None, false));
+    host.fetch("greeter").await.unwrap_err();
+    scene.host(&config).update("greeter").await.unwrap();
+    let fetched = host.fetch("greeter").await.unwrap();
+    assert_eq!(fetched.reference().unwrap().digest(), second.digest());
+}
+
+/// The time of `refresh_after` also passes for what a lockfile from elsewhere names.
+#[tokio::test]
+async fn a_lockfile_from_elsewhere_gets_old() {
+    let scene = Scene::new().await;
+    let [newer, older] = two_versions(&scene);
+    scene.registry.retag(REPOSITORY, "1", older.digest());
+    let trust =
+        format!("cert_email = \"{EMAIL}\"\ncert_issuer = \"{ISSUER}\"\nrefresh_after = \"0s\"");
+    let config = scene.config_with(&trust, "");
+    scene.host(&config).fetch("greeter").await.unwrap();
+    std::fs::remove_dir_all(scene.folder.path().join("cache")).unwrap();
+    scene.registry.retag(REPOSITORY, "1", newer.digest());
+    let host = scene.host(&config);
+    for expected in [older, newer] {
+        let fetched = host.fetch("greeter").await.unwrap();
+        assert_eq!(fetched.reference().unwrap().digest(), expected.digest());
+    }
+}

@@ -3,17 +3,17 @@
 //!
 //! So there is a good archive at every moment, and equal content makes equal archives.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use tempfile::TempDir;
 
 use super::archive::Archive;
 use super::write::{TEMP_PREFIX, place, prepare};
 use super::{INDEX_NAME, LayoutError, MARKER_NAME};
+use crate::files::Fingerprint;
 use crate::replace::folder_of;
 
 /// The prefix of what is next to an archive while it is changed.
@@ -25,16 +25,7 @@ pub(super) struct PackedArchive {
     path: PathBuf,
     folder: TempDir,
     /// The state of the archive when it was last read or written; locked while it is packed.
-    seen: Mutex<Option<Stamp>>,
-}
-
-/// Tells one state of a file from another.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    length: u64,
-    modified: Option<SystemTime>,
-    #[cfg(unix)]
-    inode: (u64, u64),
+    seen: Mutex<Option<Fingerprint>>,
 }
 
 /// The endings of compressed archives.
@@ -57,7 +48,7 @@ impl PackedArchive {
             .prefix(PREFIX)
             .tempdir_in(parent)
             .map_err(&failed)?;
-        let seen = Stamp::of(path).map_err(&failed)?;
+        let seen = Fingerprint::of(path).map_err(&failed)?;
         if seen.is_some() {
             for (name, mut content) in Archive::open(path)?.files() {
                 let target = folder.path().join(name);
@@ -92,12 +83,12 @@ impl PackedArchive {
             .tempfile_in(folder_of(&self.path))
             .map_err(&failed)?;
         write_all(self.folder(), temp.as_file()).map_err(&failed)?;
-        if Stamp::of(&self.path).map_err(&failed)? != *seen {
+        if Fingerprint::of(&self.path).map_err(&failed)? != *seen {
             let rule = "another process has changed it and it was left as it is; try again";
             return Err(LayoutError::invalid(&self.path, rule));
         }
         place(temp, &self.path).map_err(&failed)?;
-        *seen = Stamp::of(&self.path).map_err(&failed)?;
+        *seen = Fingerprint::of(&self.path).map_err(&failed)?;
         Ok(())
     }
 }
@@ -165,29 +156,4 @@ fn list(folder: &Path, prefix: &str, names: &mut Vec<String>) -> io::Result<()> 
         }
     }
     Ok(())
-}
-
-impl Stamp {
-    /// `None` if there is no file.
-    fn of(path: &Path) -> io::Result<Option<Self>> {
-        match std::fs::metadata(path) {
-            Ok(metadata) => Ok(Some(Self::from(&metadata))),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(cause),
-        }
-    }
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(metadata: &Metadata) -> Self {
-        Self {
-            length: metadata.len(),
-            modified: metadata.modified().ok(),
-            #[cfg(unix)]
-            inode: {
-                use std::os::unix::fs::MetadataExt;
-                (metadata.dev(), metadata.ino())
-            },
-        }
-    }
 }

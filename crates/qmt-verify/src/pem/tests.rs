@@ -56,3 +56,20 @@ fn the_number_of_blocks_is_bounded() {
     );
     assert!(blocks(one.repeat(BLOCKS_MAX + 1).as_bytes()).is_err());
 }
+
+/// A key without its line breaks is refused, and no part of it is shown.
+#[test]
+fn the_lines_of_a_block_are_not_shown() {
+    for text in [
+        "-----BEGIN PRIVATE KEY----- c2VjcmV0 -----END PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\\nc2VjcmV0\\n-----END PRIVATE KEY-----\\n",
+        "-----BEGIN c2VjcmV0-----",
+        "-----BEGIN PRIVATE KEY-----\nc2VjcmV0 -----END PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\n-----END c2VjcmV0",
+    ] {
+        let error = blocks(text.as_bytes()).unwrap_err();
+        assert!(!error.contains("c2VjcmV0"), "{error}");
+    }
+    let old_mac = "-----BEGIN PUBLIC KEY-----\rAQID\r-----END PUBLIC KEY-----\r";
+    assert_eq!(blocks(old_mac.as_bytes()).unwrap()[0].der, [1, 2, 3]);
+}

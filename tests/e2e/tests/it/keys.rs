@@ -294,6 +294,21 @@ fn a_key_of_the_command_line_names_its_own_option() {
         let answer = scene.run(&scene.base(), &[command, &key, &accepted].concat());
         assert_eq!(answer.code, Some(0), "{}", answer.transcript());
     }
+    // What the config requires of its own signers does not count, nor is the config wrong.
+    let optional = format!("[oci]\ntransparency_log = \"optional\"\n{}", scene.base());
+    let refused = scene.run(&optional, &[&["verify", &reference][..], &key].concat());
+    assert_eq!(refused.code, Some(3), "{}", refused.transcript());
+    let keys_alone = "[oci]\nuse_sigstore_tuf_data = false\n\
+                      public_keys = [\"team.pub\"]\ntransparency_log = \"optional\"\n";
+    let keys_alone = format!("{keys_alone}{}", scene.base());
+    let verify = ["verify", &*reference, "--key", "team.pub"];
+    let refused = scene.run(&keys_alone, &verify);
+    assert_eq!(refused.code, Some(2), "{}", refused.transcript());
+    let said = refused.stderr;
+    assert!(said.contains("the options contradict the config"), "{said}");
+    assert!(said.contains("--insecure-ignore-tlog"), "{said}");
+    let answer = scene.run(&keys_alone, &[&verify[..], &accepted].concat());
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
     let other = PrivateSigstore::new().key_pem("other");
     scene.desk.write("other.pub", other);
     let key = ["--key", "other.pub", "--insecure-ignore-tlog"];

@@ -269,3 +269,12 @@ fn a_variable_that_wins_over_the_stored_credential_is_reported() {
         answer.transcript()
     );
 }
+
+/// A lockfile with the marks of a merge is no concern of what only talks to registries.
+#[test]
+fn a_damaged_lockfile_does_not_matter() {
+    let (registry, desk) = scene_with_password();
+    desk.write("plugins.lock", "<<<<<<< HEAD\n");
+    let answer = login(&registry, &desk, "me", b"secret");
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+}

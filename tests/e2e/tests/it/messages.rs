@@ -129,7 +129,7 @@ fn an_image_of_another_signer() {
     let scene = Scene::new();
     let words = &[
         "is signed by `dev@acme.example`; the policy requires `boss@acme.example`",
-        "qmt-plugins why",
+        "qmt-plugins --config other.toml why",
     ];
     let config = scene.config("").replace(EMAIL, "boss@acme.example");
     Mistake::new(RUN, NOT_VERIFIED, words).make(&scene, &config);
@@ -347,8 +347,8 @@ fn what_a_lockfile_or_the_lack_of_a_network_forbids() {
     let scene = Scene::new();
     let words = &[
         "is not in the cache",
-        "`--offline` forbids requests to the registry",
-        "run `qmt-plugins pull`",
+        "`--offline` forbids the network",
+        "run `qmt-plugins --config other.toml pull`",
     ];
     let offline = &["run", "greet", "greet", "--offline"];
     Mistake::new(offline, NOT_FOUND, words).make(&scene, &scene.config(""));

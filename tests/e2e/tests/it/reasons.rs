@@ -74,7 +74,7 @@ fn a_trust_root_that_is_not_stored_is_not_found() {
     assert_eq!(refused.code, Some(4), "{}", refused.transcript());
     let messages = refused.messages();
     assert!(
-        messages.contains("`qmt-plugins trust update`"),
+        messages.contains("`qmt-plugins --config other.toml trust update`"),
         "{messages}"
     );
 }
