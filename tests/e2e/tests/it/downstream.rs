@@ -108,8 +108,12 @@ fn a_host_with_mocks_alone_compiles_and_its_tests_pass() {
     );
 }
 
+/// What the command depends on and a host does not need. With it, both choose the same features of
+/// the packages below, so that cargo compiles these once.
+const OF_THE_COMMAND: [&str; 2] = ["miette", "tracing-subscriber"];
+
 /// The host and its `[dependencies]` are those of README.md, word for word but for the path of our
-/// folder; the config names an image layout on disk.
+/// folder and what the command adds; the config names an image layout on disk.
 #[test]
 fn the_host_of_the_readme_builds_and_calls_a_plugin() {
     let workspace = read("Cargo.toml");
@@ -117,9 +121,18 @@ fn the_host_of_the_readme_builds_and_calls_a_plugin() {
         workspace.find("[profile.dev]").unwrap()..workspace.find("[profile.release]").unwrap();
     let dependencies =
         readme_block("toml", "[dependencies]").replace("../qmt-plugins", &root_in_manifest());
+    let of_the_command: String = workspace
+        .lines()
+        .filter(|line| {
+            OF_THE_COMMAND
+                .map(|name| line.starts_with(&format!("{name} = ")))
+                .contains(&true)
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
     let manifest = format!(
         "[package]\nname = \"readme-host\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
-         {dependencies}\n[[bin]]\nname = \"readme-host\"\npath = \"main.rs\"\n\n{}\n[workspace]\n",
+         {dependencies}\n{of_the_command}\n[[bin]]\nname = \"readme-host\"\npath = \"main.rs\"\n\n{}\n[workspace]\n",
         &workspace[profiles]
     );
     let source = readme_block("rust", "fn main");
