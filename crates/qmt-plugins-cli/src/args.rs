@@ -227,7 +227,7 @@ pub(crate) struct Run {
     /// The export to call.
     pub(crate) export: String,
     /// The input, as text.
-    #[arg(long, short, conflicts_with = "input_file")]
+    #[arg(long, short, conflicts_with = "input_file", allow_hyphen_values = true)]
     pub(crate) input: Option<String>,
     /// The input, from a file; `-` is stdin.
     #[arg(long, value_name = "FILE")]

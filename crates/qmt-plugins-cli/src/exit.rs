@@ -82,6 +82,16 @@ impl Failure {
         }
     }
 
+    /// Takes the place of the failure of an earlier plugin, if there was none, or if this one was not
+    /// verified: that counts more than anything else.
+    pub(crate) fn add_to(self, earlier: &mut Option<Self>) {
+        let code = earlier.as_ref().map(Self::code);
+        let is_worse = self.code() == Code::NotVerified && code != Some(Code::NotVerified);
+        if earlier.is_none() || is_worse {
+            *earlier = Some(self);
+        }
+    }
+
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Library { error, .. } => code_of(error.kind()),

@@ -188,6 +188,17 @@ impl PluginHost {
         trust::summary(self, refresh).await
     }
 
+    /// Reports whether any plugin of the config is an image whose signature is verified with a trust
+    /// root: not by keys without a log alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Trust`] and [`Error::Config`], as from [`Self::check`].
+    #[cfg(feature = "sigstore")]
+    pub fn requires_trust_root(&self) -> Result<bool, Error> {
+        trust::is_required(self)
+    }
+
     /// Removes the lockfile's entries for plugins that are not in the config, such as those that a
     /// [`Target`] describes, and returns their names.
     ///

@@ -128,7 +128,9 @@ impl PluginSource {
         }
         if let Some(rest) = path.strip_prefix(HTTPS) {
             let sha256 = sha256.ok_or_else(|| without_sha256(rest))?;
-            let sha256 = sha256.strip_prefix("sha256:").unwrap_or(sha256);
+            // Some tools write it in upper case.
+            let sha256 = sha256.trim().to_ascii_lowercase();
+            let sha256 = sha256.strip_prefix("sha256:").unwrap_or(&sha256);
             let sha256 = format!("sha256:{sha256}").parse()?;
             return Ok(Self::Url {
                 url: path.to_owned(),
@@ -321,12 +323,13 @@ impl fmt::Display for PluginSource {
             Self::File(path) => write!(f, "{}", path.display()),
             // Userinfo and query can be secrets.
             Self::Url { url, .. } => match url::Url::parse(url) {
-                Ok(url) => write!(
-                    f,
-                    "https://{}{}",
-                    url.host_str().unwrap_or_default(),
-                    url.path()
-                ),
+                Ok(mut url) => {
+                    url.set_query(None);
+                    url.set_fragment(None);
+                    // Neither fails for a URL with a host.
+                    let _ = (url.set_username(""), url.set_password(None));
+                    write!(f, "{url}")
+                }
                 Err(_) => f.write_str("https://…"),
             },
         }

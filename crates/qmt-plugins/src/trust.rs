@@ -73,6 +73,28 @@ pub(crate) async fn of(
     Ok(trust)
 }
 
+/// Reports whether the images of the config are verified with a trust root.
+pub(crate) fn is_required(host: &PluginHost) -> Result<bool, Error> {
+    let oci = &host.config().oci;
+    if oci.insecure_skip_signature {
+        return Ok(false);
+    }
+    let policies = policy::policies(oci, host.file.folder())?;
+    for provider in &host.config().providers {
+        let target = Target::named(host.config(), &provider.name)?;
+        let source = target.located(host.file.folder());
+        if !source.is_image() {
+            continue;
+        }
+        let (_, reference) = host.connect(&target, &source)?;
+        let is_by_key = policies.for_keys_alone(reference.repository()).is_some();
+        if oci.has_own_trust() || !is_by_key {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Makes the verifier of the config's policies and trust root.
 async fn build(host: &PluginHost, now: SystemTime) -> Result<Trust, Error> {
     let oci = &host.config().oci;

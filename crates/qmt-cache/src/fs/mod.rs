@@ -80,6 +80,7 @@ impl FsCache {
             Err(
                 reason @ (CacheError::Unwritable { .. }
                 | CacheError::UnsafeFolder { .. }
+                | CacheError::Io { .. }
                 | CacheError::NoFolder),
             ) if options.or_temporary => Store::temporary(options, sys, &reason)?,
             opened => opened?,

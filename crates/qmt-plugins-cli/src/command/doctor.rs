@@ -2,11 +2,11 @@
 
 use std::env::consts::{ARCH, OS};
 
-use qmt_plugins::config::{ConfigFile, ProviderConfig};
+use qmt_plugins::config::ConfigFile;
 use qmt_plugins::login::RegistryAccess;
 use qmt_plugins::oci_ref::RegistryHost;
 use qmt_plugins::oci_ref::text::messages;
-use qmt_plugins::{Error, PluginHost, Target};
+use qmt_plugins::{Error, PluginHost};
 use serde_json::{Value, json};
 
 use super::CommandResult;
@@ -138,13 +138,8 @@ async fn trust(host: &PluginHost, warnings: &mut Vec<String>) -> Result<String, 
     if host.config().oci.insecure_skip_signature {
         return Ok("not used, because `insecure_skip_signature` is set".to_owned());
     }
-    let mut providers = host.config().providers.iter();
-    let is_image = |provider: &ProviderConfig| {
-        let target = Target::parse(host.config(), &provider.name);
-        target.is_ok_and(|target| target.source().is_image())
-    };
-    if !providers.any(is_image) {
-        return Ok("not required, because no plugin of the config is an image".to_owned());
+    if !host.requires_trust_root()? {
+        return Ok("not required by the plugins of the config".to_owned());
     }
     let summary = host.trust_summary(false).await?;
     warnings.extend(summary.warnings);
@@ -184,16 +179,23 @@ impl Report {
                 self.data
                     .push(json!({ "name": name, "ok": false, "error": failure.data() }));
                 self.rows.push((name.to_owned(), "failed".to_owned()));
-                self.failed = Some(failure);
+                failure.add_to(&mut self.failed);
             }
         }
     }
 
     fn end(self, output: &Output) -> CommandResult {
-        for warning in &self.warnings {
+        // The checks of config and trust root have some in common.
+        let mut warnings = Vec::new();
+        for warning in self.warnings {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        for warning in &warnings {
             output.note(format!("warning: {warning}"));
         }
-        let data = json!({ "checks": self.data, "warnings": self.warnings });
+        let data = json!({ "checks": self.data, "warnings": warnings });
         let text = output::table(&self.rows);
         match self.failed {
             None => output.result(&data, &text),

@@ -59,8 +59,12 @@ pub(crate) fn new(output: &Output, new: &New) -> CommandResult {
     }
     let mut files = Vec::new();
     for (path, template) in project(new.lang) {
-        write(&folder.join(path), &filled(template, &new.name)).map_err(failed)?;
         files.push(path);
+        if let Err(error) = write(&folder.join(path), &filled(template, &new.name)) {
+            // It was empty or absent before. The same command can be run again.
+            let _ = fs::remove_dir_all(folder);
+            return Err(failed(error));
+        }
     }
     let readme = folder.join("README.md").display().to_string();
     let rows = [

@@ -125,7 +125,7 @@ impl Report {
                 self.data
                     .push(json!({ "name": name, "error": failure.data() }));
                 output.partial_failure(&failure);
-                self.failed = Some(failure);
+                failure.add_to(&mut self.failed);
             }
         }
     }

@@ -66,10 +66,15 @@ impl Shown {
     fn of(failure: &Failure, hint: Option<String>, lines: ConfigLines<'_>) -> Self {
         let safe = |text: &str| text::fixed(&text::escaped(text));
         let messages = failure.messages();
-        // The lines after the first can be pasted, so nothing may be drawn in front of them.
+        let has_lines = failure.has_config_lines();
+        // Config lines after the first line can be pasted, so nothing may be drawn in front of them.
         let (firsts, blocks): (Vec<_>, Vec<_>) = messages
             .iter()
-            .map(|text| text.split_once('\n').unwrap_or((text, "")))
+            .map(|text| {
+                text.split_once('\n')
+                    .filter(|_| has_lines)
+                    .unwrap_or((text, ""))
+            })
             .unzip();
         let mut firsts = firsts.into_iter().map(safe).rev();
         let mut shown = Self {
@@ -89,14 +94,7 @@ impl Shown {
             None => hint,
         });
         let blocks = blocks.into_iter().filter(|block| !block.is_empty());
-        let (has_lines, has_hint) = (failure.has_config_lines(), hint.is_some());
-        let blocks = blocks.map(|block| {
-            if has_lines {
-                lines(block)
-            } else {
-                block.to_owned()
-            }
-        });
+        let (has_hint, blocks) = (hint.is_some(), blocks.map(lines));
         let mut help: Vec<String> = hint.into_iter().chain(blocks).collect();
         if has_lines && !has_hint && !help.is_empty() {
             help.insert(0, "these config lines do that:".to_owned());

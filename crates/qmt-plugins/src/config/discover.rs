@@ -111,7 +111,7 @@ fn discover(
         return ConfigFile::read(path);
     }
     let candidates = folders.iter().flat_map(|folder| candidates(folder, names));
-    let known = candidates.into_iter().find(|path| path.is_file());
+    let known = candidates.into_iter().find(|path| is_there(path));
     match (known.or(in_working.root), in_working.other) {
         (Some(path), foreign) => {
             let mut file = ConfigFile::read(path)?;
@@ -146,15 +146,22 @@ struct WorkingFiles {
 
 fn working_files(folder: &Path, names: &[&str]) -> WorkingFiles {
     let mut files = WorkingFiles::default();
-    for path in candidates(folder, names).filter(|path| path.is_file()) {
+    for path in candidates(folder, names).filter(|path| is_there(path)) {
         let place = match owner(&path) {
             Ok(Owner::Own) => &mut files.own,
             Ok(Owner::Root) => &mut files.root,
+            // To read a link that leads nowhere is an error that says so.
+            Err(error) if error.kind() == ErrorKind::NotFound => &mut files.own,
             Ok(Owner::Other) | Err(_) => &mut files.other,
         };
         place.get_or_insert(path);
     }
     files
+}
+
+/// Reports whether the name exists, also if it is no file or a link that leads nowhere.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 fn candidates(folder: &Path, names: &[&str]) -> impl Iterator<Item = PathBuf> {

@@ -28,6 +28,8 @@ const NULLABLE: [&str; 9] = [
 /// [`ConfigError::Contradiction`] with the key.
 pub(super) fn normalize(path: &Path, root: &mut Dict) -> Result<(), ConfigError> {
     drop_nulls(root);
+    // Names the schema for editors.
+    root.remove("$schema");
     for (key, value) in root {
         match (&**key, value) {
             ("oci", Value::Dict(_, oci)) => check_oci(path, oci)?,

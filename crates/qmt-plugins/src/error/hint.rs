@@ -1,6 +1,6 @@
 //! What to do about an [`Error`].
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use qmt_artifact::ArtifactError;
 use qmt_artifact::problem::Limit;
@@ -65,7 +65,9 @@ impl Error {
                 "did you mean the image layout `oci-layout://{}`?",
                 path.display()
             )),
-            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Self::File { path, source, .. }
+                if source.kind() == std::io::ErrorKind::NotFound && !is_surely_file(path) =>
+            {
                 Some("the path of an image begins with `oci://` or `oci-layout://`".to_owned())
             }
             Self::WrongKind { .. } => Some("change `kind` or `path` of the provider".to_owned()),
@@ -93,6 +95,13 @@ impl Error {
 fn is_like_layout(path: &Path) -> bool {
     let path = path.to_str().and_then(|path| path.rsplit_once(':'));
     path.is_some_and(|(path, _)| Path::new(path).exists())
+}
+
+/// Reports whether the path can't have been meant as the name of an image.
+fn is_surely_file(path: &Path) -> bool {
+    let first = path.components().next();
+    !matches!(first, Some(Component::Normal(_)))
+        || path.extension().is_some_and(|ending| ending == "wasm")
 }
 
 /// What to do if the network may not be used and no trust root is stored.

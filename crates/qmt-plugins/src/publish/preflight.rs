@@ -1,13 +1,16 @@
 //! What hosts would refuse of the files that are published, by the checks of the loaders.
 
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use qmt_artifact::HostPlatform;
 use qmt_loader::refusal::WasmRefusal;
 use qmt_loader::{Artifact, LoadError};
 use qmt_oci_ref::{Platform, PluginKind, text};
+use qmt_storage::files::open_regular;
 
 use super::PublishRequest;
+use crate::caching::blocking;
 use crate::error::Error;
 use crate::host::PluginHost;
 
@@ -35,9 +38,13 @@ impl PluginHost {
 
     async fn preflight_file(&self, kind: PluginKind, file: &Path) -> Result<Option<String>, Error> {
         let path = PathBuf::from(file);
-        let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
-        // The packer has read it already, and reports what can't be read.
-        let Ok(Ok(bytes)) = read else {
+        let read = blocking(move || -> io::Result<_> {
+            let mut bytes = Vec::new();
+            open_regular(&path)?.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
+        // The packer has read it already, and reports what can't be read. A pipe has nothing more.
+        let Ok(bytes) = read.await else {
             return Ok(None);
         };
         let artifact = Artifact::from_bytes(kind, bytes, file.display().to_string());

@@ -8,9 +8,10 @@ use qmt_oci_ref::Digest;
 use qmt_oci_ref::{Descriptor, PinnedReference, RawManifest, Reference, RegistryError, Tag};
 use qmt_registry::{BlobContent, RegistryWriter};
 
+use crate::config::path::expand;
 use crate::error::Error;
 use crate::host::PluginHost;
-use crate::source::PluginSource;
+use crate::source::{PluginSource, SourceError};
 
 /// Where things are pushed to, with the name that errors call it by.
 pub(super) struct Target {
@@ -120,8 +121,12 @@ fn layout_writer(
     path: &Path,
     tag: Option<&Tag>,
 ) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
+    let path = expand(path).map_err(|rule| {
+        let source = SourceError::Path(rule);
+        Error::source(&destination.to_string(), source)
+    })?;
     let layout =
-        qmt_registry::OciLayout::create(path).map_err(|source| opening(destination, source))?;
+        qmt_registry::OciLayout::create(&path).map_err(|source| opening(destination, source))?;
     let reference = layout.reference(tag, None);
     Ok((Arc::new(layout), reference))
 }
