@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 use qmt_oci_ref::Repository;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use self::refusal::is_refusal;
@@ -29,6 +30,9 @@ use crate::redact::RedactedUrl;
 
 /// A token this close to its expiry is not used any more.
 const LEEWAY: Duration = Duration::from_secs(5);
+/// How long a credential that was refused or can't be used is not tried again. A host runs for days,
+/// and a login replaces the credential meanwhile.
+const CREDENTIAL_PAUSE: Duration = Duration::from_mins(1);
 
 /// The `Authorization` header of a session.
 #[derive(Clone)]
@@ -78,7 +82,7 @@ pub(crate) struct Auth {
     bearer_origins: Mutex<HashSet<String>>,
 }
 
-/// Everything that a token depends on (AUTH-11).
+/// Everything that a token depends on.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct SessionKey {
     origin: String,
@@ -95,9 +99,25 @@ struct Session {
     credential_state: CredentialState,
     /// Whether the registry was asked for a challenge that it had not sent.
     is_challenge_requested: bool,
+    /// When one of these two was last set.
+    paused_at: Option<Instant>,
 }
 
 impl Session {
+    /// Continues without the credential.
+    fn pause_credential(&mut self, state: CredentialState) {
+        (self.credential_state, self.paused_at) = (state, Some(Instant::now()));
+    }
+
+    /// Tries the credential again if the pause is over.
+    fn end_pause(&mut self) {
+        let is_over = |at: Instant| at.elapsed() >= CREDENTIAL_PAUSE;
+        if self.paused_at.take_if(|at| is_over(*at)).is_some() {
+            self.credential_state = CredentialState::InUse;
+            self.is_challenge_requested = false;
+        }
+    }
+
     /// Continues without the refused credential.
     fn drop_credential(
         &mut self,
@@ -106,7 +126,7 @@ impl Session {
         origin: CredentialOrigin,
     ) {
         self.authorization = None;
-        self.credential_state = CredentialState::Refused;
+        self.pause_credential(CredentialState::Refused);
         let repository = scope.repository.map(Repository::path);
         context.events.send(RegistryEvent::CredentialRefused {
             host: scope.endpoint.host.clone(),
@@ -137,8 +157,7 @@ impl Auth {
         context: &Context,
         scope: &AuthScope<'_>,
     ) -> Result<Option<Authorization>, Failure> {
-        let session = self.session(scope);
-        let mut session = session.lock().await;
+        let mut session = self.session(scope).await;
         let now = Instant::now();
         let expires = session.authorization.as_ref().and_then(|held| held.expires);
         if expires.is_some_and(|expires| expires <= now) {
@@ -160,8 +179,7 @@ impl Auth {
         is_fresh: bool,
         headers: &HeaderMap,
     ) -> Result<AuthOutcome, Failure> {
-        let session = self.session(scope);
-        let mut session = session.lock().await;
+        let mut session = self.session(scope).await;
         if let Some(held) = &session.authorization
             && used.is_none_or(|used| used.header != held.header)
         {
@@ -260,8 +278,7 @@ impl Auth {
 
     /// Continues this session without its credential.
     pub(crate) async fn drop_credential(&self, context: &Context, scope: &AuthScope<'_>) {
-        let session = self.session(scope);
-        let mut session = session.lock().await;
+        let mut session = self.session(scope).await;
         if session.credential_state == CredentialState::InUse {
             session.drop_credential(context, scope, self.origin(scope));
         }
@@ -274,11 +291,8 @@ impl Auth {
         scope: &AuthScope<'_>,
         used: Option<&Authorization>,
     ) -> Result<bool, ClientError> {
-        let session = self.session(scope);
-        let session = session.lock().await;
-        if session.credential_state == CredentialState::Unusable {
-            self.stored(scope).await?;
-        }
+        let mut session = self.session(scope).await;
+        self.check_usable(scope, &mut session).await?;
         let is_anonymous = used.is_none_or(|used| used.kind == Kind::AnonymousToken);
         Ok(is_anonymous && session.credential_state != CredentialState::Refused)
     }
@@ -303,11 +317,31 @@ impl Auth {
         Ok(store.credential(host, scope.repository).await?)
     }
 
+    /// Reports a credential that could not be used, if it still can't.
+    async fn check_usable(
+        &self,
+        scope: &AuthScope<'_>,
+        session: &mut Session,
+    ) -> Result<(), ClientError> {
+        if session.credential_state == CredentialState::Unusable {
+            self.stored(scope).await?;
+            session.credential_state = CredentialState::InUse;
+        }
+        Ok(())
+    }
+
     fn may_read_anonymously(&self, scope: &AuthScope<'_>) -> bool {
         self.anonymous_fallback && scope.access == Access::Pull
     }
 
-    fn session(&self, scope: &AuthScope<'_>) -> Arc<tokio::sync::Mutex<Session>> {
+    /// The session of `scope`, locked.
+    async fn session(&self, scope: &AuthScope<'_>) -> OwnedMutexGuard<Session> {
+        let mut session = self.shared_session(scope).lock_owned().await;
+        session.end_pause();
+        session
+    }
+
+    fn shared_session(&self, scope: &AuthScope<'_>) -> Arc<tokio::sync::Mutex<Session>> {
         let key = SessionKey {
             origin: scope.origin(),
             repository: scope.repository.map(|r| r.path().to_owned()),

@@ -6,7 +6,7 @@ use super::*;
 use crate::referrers::one_referring;
 
 /// A registry that hides its repositories with `status`, and refuses only `/v2/` with a challenge.
-async fn hiding(auth: Auth, status: u16) -> FakeRegistry {
+pub(super) async fn hiding(auth: Auth, status: u16) -> FakeRegistry {
     let server = image_behind(auth).await;
     let is_anonymous = |request: &LoggedRequest| request.header("authorization").is_none();
     let fault = Fault::on("*", "/v2/acme/*").when(is_anonymous);

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use qmt_oci_ref::{DigestAlgorithm, RawManifest, RegistryErrorKind};
 use qmt_registry::RegistryWriter as _;
 
@@ -55,6 +57,35 @@ async fn an_unusable_credential_is_reported_only_where_one_is_required() {
         let push = client.push_manifest(&to, &image);
         let error = push.await.unwrap_err();
         assert_eq!(error.kind(), RegistryErrorKind::Configuration, "{error:?}");
+    }
+}
+
+/// A host runs for days: a login that replaces a credential is used without a restart, after a
+/// minute at most.
+#[tokio::test]
+async fn a_new_login_is_used_after_a_minute() {
+    let home = tempfile::tempdir().unwrap();
+    let login = |server: &FakeRegistry, password: &str| {
+        let pair = STANDARD.encode(format!("alice:{password}"));
+        format!(r#"{{"auths":{{"{}":{{"auth":"{pair}"}}}}}}"#, server.host())
+    };
+    let private = image_behind(Auth::Token(options())).await;
+    let hidden = hidden::hiding(Auth::basic("alice", CANARY), 404).await;
+    for (server, before) in [
+        (&private, login(&private, "wrong")),
+        (&private, "{".to_owned()),
+        (&hidden, login(&hidden, "wrong")),
+        (&hidden, "{}".to_owned()),
+    ] {
+        let (client, _) = with_docker(server, home.path(), &before);
+        resolve(&client, server).await.unwrap_err();
+        let config = home.path().join(".docker/config.json");
+        std::fs::write(config, login(server, CANARY)).unwrap();
+        resolve(&client, server).await.unwrap_err();
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_mins(1)).await;
+        tokio::time::resume();
+        resolve(&client, server).await.expect(&before);
     }
 }
 

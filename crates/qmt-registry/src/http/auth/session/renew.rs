@@ -26,7 +26,7 @@ impl Auth {
         let endpoint = scope.endpoint;
         let credential = match self.credential(scope, session).await {
             Err(error) if is_unusable(&error) && self.may_read_anonymously(scope) => {
-                session.credential_state = CredentialState::Unusable;
+                session.pause_credential(CredentialState::Unusable);
                 context.events.send(RegistryEvent::CredentialSkipped {
                     host: endpoint.host.clone(),
                     reason: error.to_string(),
@@ -104,9 +104,7 @@ impl Auth {
                 }
             }
             Err(refused) => {
-                if session.credential_state == CredentialState::Unusable {
-                    self.stored(scope).await?;
-                }
+                self.check_usable(scope, session).await?;
                 Err(refused)
             }
             Ok(token) => Ok(token),

@@ -1,6 +1,7 @@
 //! Registries that hide private repositories from anonymous requests without a challenge.
 
 use http::{HeaderMap, Method, StatusCode};
+use tokio::time::Instant;
 
 use super::{Auth, AuthOutcome, CredentialState, Session};
 use crate::http::auth::AuthScope;
@@ -8,14 +9,13 @@ use crate::http::transport::{Context, Failure, Payload, RequestSpec, follow};
 
 impl Auth {
     /// Whether a request that was refused without a challenge can be sent again with a credential.
-    /// If there is a credential, the registry is asked for a challenge, once a session.
+    /// If there is a credential, the registry is asked for a challenge, at most once a minute.
     pub(crate) async fn is_worth_a_credential(
         &self,
         context: &Context,
         scope: &AuthScope<'_>,
     ) -> bool {
-        let session = self.session(scope);
-        let mut session = session.lock().await;
+        let mut session = self.session(scope).await;
         if session.authorization.is_some() {
             return true; // Another request has acquired it.
         }
@@ -23,6 +23,7 @@ impl Auth {
             return false;
         }
         session.is_challenge_requested = true;
+        session.paused_at = Some(Instant::now());
         if !matches!(self.stored(scope).await, Ok(Some(_))) {
             return false;
         }
