@@ -1,5 +1,7 @@
 //! Recognises credentials that a server repeats in its messages, also in other encodings or in part.
 
+use std::collections::{HashMap, HashSet};
+
 use base64::engine::general_purpose::{
     GeneralPurpose, GeneralPurposeConfig, NO_PAD, STANDARD, URL_SAFE_NO_PAD,
 };
@@ -125,7 +127,9 @@ impl Secrets {
 
     fn add_forms(&mut self, secret: &str, part: usize) {
         let secret = secret.as_bytes();
-        for text in [stripped(secret), stripped(&decoded(secret))] {
+        let (written, decoded) = (stripped(secret), stripped(&decoded(secret)));
+        let decoded = Some(decoded).filter(|decoded| *decoded != written);
+        for text in [Some(written), decoded].into_iter().flatten() {
             if text.len() >= SECRET_MIN {
                 let part = part.min(text.len());
                 self.all.push(Secret { text, part });
@@ -137,6 +141,7 @@ impl Secrets {
     /// base64, or in hexadecimal digits.
     pub(super) fn are_in(&self, text: &str) -> bool {
         let text = text.as_bytes();
+        let parts = self.parts();
         [Zeroizing::new(text.to_vec()), decoded(text)]
             .iter()
             .any(|text| {
@@ -144,15 +149,24 @@ impl Secrets {
                 let base64 = (0..4).map(|skip| from_base64(&digits, skip));
                 let hex = (0..2).map(|skip| from_hex(&digits, skip));
                 let mut encoded = base64.chain(hex);
-                self.is_in(&stripped(text)) || encoded.any(|text| self.is_in(&stripped(&text)))
+                let has_part = |text: &[u8]| {
+                    let text = stripped(text);
+                    let mut parts = parts.iter();
+                    parts.any(|(part, all)| text.windows(*part).any(|found| all.contains(found)))
+                };
+                has_part(text) || encoded.any(|text| has_part(&text))
             })
     }
 
-    fn is_in(&self, text: &[u8]) -> bool {
-        self.all.iter().any(|secret| {
-            let mut parts = secret.text.windows(secret.part);
-            parts.any(|part| text.windows(secret.part).any(|found| found == part))
-        })
+    /// The parts that give a secret away, by their length: secrets and texts can be long, and a
+    /// server may have made both.
+    fn parts(&self) -> HashMap<usize, HashSet<&[u8]>> {
+        let mut parts = HashMap::<_, HashSet<_>>::new();
+        for secret in &self.all {
+            let all = secret.text.windows(secret.part);
+            parts.entry(secret.part).or_default().extend(all);
+        }
+        parts
     }
 }
 

@@ -146,3 +146,18 @@ fn cfg_01_the_values_of_a_signed_query_are_cut_out() {
     let text = format!("cut by the store: {}", &long[..200]);
     assert!(!message(&secrets, &text).contains("canary"));
 }
+
+/// A token server makes the token, and a registry the answer: together they can't keep a client
+/// busy.
+#[test]
+fn a_long_token_is_searched_for_in_a_long_answer_quickly() {
+    let numbers: Vec<String> = (0..2_000).map(|at| format!("{at:04}")).collect();
+    let token = numbers.concat();
+    let mut secrets = Secrets::default();
+    secrets.add(&token);
+    let started = std::time::Instant::now();
+    let text = "x.1".repeat(20_000);
+    assert!(!secrets.are_in(&text));
+    assert!(secrets.are_in(&format!("{text}{}", &token[4_000..4_008])));
+    assert!(started.elapsed() < std::time::Duration::from_secs(30));
+}
