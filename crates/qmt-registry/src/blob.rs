@@ -97,9 +97,8 @@ impl Proof {
             Hasher::Inline(digester) => *digester,
             Hasher::Thread { chunks, digester } => {
                 drop(chunks);
-                digester.await.map_err(|cause| ClientError::Setup {
-                    source: cause.into(),
-                })?
+                let finished = digester.await;
+                finished.map_err(|cause| ClientError::Interrupted(cause.into()))?
             }
         };
         check_digest(self.blob.digest(), &digester.finish())

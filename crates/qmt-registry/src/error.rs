@@ -4,7 +4,7 @@ mod classify;
 mod credential;
 pub(crate) mod hint;
 mod login;
-mod text;
+pub(crate) mod text;
 mod tls;
 mod token;
 
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use qmt_oci_ref::manifest::ManifestError;
 use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
+#[cfg(feature = "layout")]
+use qmt_storage::LayoutError;
 
 pub use self::credential::{CredentialError, HelperFailure};
 pub use self::login::LoginError;
@@ -100,12 +102,14 @@ pub enum ClientError {
         at_least: bool,
     },
     /// An answer is larger than the limit; nothing beyond the limit was read.
-    #[error("{what} from `{url}` exceeds the limit of {limit}")]
+    #[error("{what} from `{url}` has more than {limit} {unit}")]
     TooLarge {
-        /// What kind of answer it is, with the limit's unit.
+        /// What kind of answer it is.
         what: &'static str,
-        /// The limit, in the unit that `what` names.
+        /// The limit.
         limit: u64,
+        /// What the limit counts.
+        unit: &'static str,
         /// Where it came from.
         url: RedactedUrl,
     },
@@ -363,12 +367,22 @@ pub enum ClientError {
         /// The rule that it breaks.
         reason: &'static str,
     },
+    /// The server of a file, which is not part of an image, does not send it.
+    #[error("`{url}` answers with status {status}{}", suffix(.message))]
+    File {
+        /// Where the file was downloaded from.
+        url: RedactedUrl,
+        /// The status.
+        status: u16,
+        /// The server's message, escaped; empty without one.
+        message: String,
+    },
     /// The HTTP client can't be set up.
     #[error("the HTTP client can't be set up")]
-    Setup {
-        /// Why.
-        source: BoxError,
-    },
+    Setup(#[source] BoxError),
+    /// The task of a transfer ended early, such as at the end of its runtime.
+    #[error("the transfer was interrupted, because its task ended")]
+    Interrupted(#[source] BoxError),
     /// The network may not be used, and the answer is not stored locally.
     #[error("{what} is not available offline: {rule} forbids network access")]
     Offline {
@@ -383,16 +397,11 @@ pub enum ClientError {
     /// A login was not accepted.
     #[error(transparent)]
     Login(#[from] LoginError),
-    /// An OCI image layout can't be read or written.
-    #[error("image layout `{}`: {reason}", .path.display())]
-    Layout {
-        /// The layout, or the file in it.
-        path: PathBuf,
-        /// The rule that it breaks.
-        reason: &'static str,
-        /// The cause, if there is one.
-        source: Option<BoxError>,
-    },
+    /// An OCI image layout can't be read or written. Wrong content and lists that are incomplete are
+    /// reported as those of registries.
+    #[cfg(feature = "layout")]
+    #[error(transparent)]
+    Layout(LayoutError),
     /// The error of a credential store or blob content that the caller supplied.
     #[error(transparent)]
     Caller(#[from] RegistryError),

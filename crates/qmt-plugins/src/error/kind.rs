@@ -145,7 +145,7 @@ fn of_registry(error: &RegistryError) -> ErrorKind {
         RegistryErrorKind::NotFound | RegistryErrorKind::Offline => ErrorKind::NotFound,
         RegistryErrorKind::Configuration => ErrorKind::Config,
         RegistryErrorKind::Storage => match error.downcast_ref::<ClientError>() {
-            Some(error) if error.is_missing_layout() => ErrorKind::NotFound,
+            Some(ClientError::Layout(error)) if error.is_missing() => ErrorKind::NotFound,
             // A layout is a registry, whatever it is stored on.
             Some(_) => ErrorKind::Network,
             None => ErrorKind::Failure,

@@ -1,7 +1,5 @@
 //! What an error means for the caller: its kind, and what to look at.
 
-use std::io;
-
 use qmt_oci_ref::{RegistryError, RegistryErrorKind};
 
 #[cfg(feature = "http")]
@@ -20,8 +18,13 @@ impl ClientError {
     pub fn kind(&self) -> RegistryErrorKind {
         use RegistryErrorKind as Kind;
         match self {
-            Self::NotFound { .. } | Self::NotInLayout { .. } => Kind::NotFound,
+            Self::NotFound { .. }
+            | Self::NotInLayout { .. }
+            | Self::File {
+                status: 404 | 410, ..
+            } => Kind::NotFound,
             Self::Unauthorized { .. }
+            | Self::File { .. }
             | Self::TokenRefused { .. }
             | Self::CredentialWithheld { .. } => Kind::Unauthorized,
             Self::DigestMismatch { .. }
@@ -50,7 +53,9 @@ impl ClientError {
             | Self::ProxyFailed { retryable, .. } => Kind::Network {
                 retryable: *retryable,
             },
-            Self::ProxyAnswer { .. } | Self::Setup { .. } => Kind::Network { retryable: false },
+            Self::ProxyAnswer { .. } | Self::Setup(_) | Self::Interrupted(_) => {
+                Kind::Network { retryable: false }
+            }
             Self::Tls(error) => error.kind(),
             Self::Protocol { .. }
             | Self::Status { .. }
@@ -63,22 +68,14 @@ impl ClientError {
             | Self::Url { .. }
             | Self::Credential(_)
             | Self::ProxyVariable { .. } => Kind::Configuration,
-            Self::Content { .. } | Self::Layout { .. } => Kind::Storage,
+            Self::Content { .. } => Kind::Storage,
+            #[cfg(feature = "layout")]
+            Self::Layout(_) => Kind::Storage,
             Self::Offline { .. } => Kind::Offline,
             Self::Login(error) => error.kind(),
             Self::TokenServer(error) => error.kind(),
             Self::Caller(error) => error.kind(),
         }
-    }
-
-    /// Whether the image layout that was to be opened does not exist. Says nothing about what a
-    /// layout contains.
-    pub fn is_missing_layout(&self) -> bool {
-        let Self::Layout { source, .. } = self else {
-            return false;
-        };
-        let cause = source.as_ref().and_then(|cause| cause.downcast_ref());
-        cause.is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::NotFound)
     }
 }
 
@@ -107,6 +104,31 @@ impl ClientError {
             *from = Some(registry.clone());
         }
         self
+    }
+
+    /// The error for the file at `url`, for which no credential is sent.
+    pub(crate) fn of_file(self, url: RedactedUrl) -> Self {
+        let (url, status, message) = match self {
+            Self::NotFound { store, message, .. } => (store.unwrap_or(url), 404, message),
+            Self::Unauthorized {
+                status, message, ..
+            }
+            | Self::TokenRefused {
+                status, message, ..
+            } => (url, status, message),
+            Self::Status {
+                url,
+                status: status @ (401 | 403 | 410),
+                message,
+                ..
+            } => (url, status, message),
+            error => return error,
+        };
+        Self::File {
+            url,
+            status,
+            message,
+        }
     }
 
     /// Whether a server accepted no connection, or sent no answer, in time.
@@ -149,7 +171,6 @@ impl ClientError {
     }
 
     pub(crate) fn setup(source: impl Into<BoxError>) -> Self {
-        let source = source.into();
-        Self::Setup { source }
+        Self::Setup(source.into())
     }
 }

@@ -6,6 +6,9 @@ use super::{ClientError, CredentialError, HelperFailure};
 use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
 
+/// What to do about a file that requires a credential.
+const FILE: &str = "files are downloaded without credentials: publish it where none is required";
+
 /// Where proxies are set.
 const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by `HTTPS_PROXY`, \
                      `HTTP_PROXY` or `ALL_PROXY`; `NO_PROXY` names hosts that are reached without a proxy";
@@ -48,7 +51,13 @@ impl ClientError {
                 origin,
                 ..
             } => Some(refusal_hint(host, *anonymous, origin)),
-            Self::CredentialWithheld { origin, .. } => variables_hint(origin),
+            Self::CredentialWithheld { url, origin, .. } => {
+                variables_hint(origin).or_else(|| password_hint(url))
+            }
+            Self::File {
+                status: 404 | 410, ..
+            } => None,
+            Self::File { .. } => Some(FILE.to_owned()),
             Self::NotFound { host, advice, .. } => missing_hint(host.as_ref(), advice),
             Self::RateLimited { host, .. } => Some(format!(
                 "try again later; many registries allow more requests after a login: `qmt-plugins \
@@ -144,6 +153,14 @@ fn variables_hint(origin: &CredentialOrigin) -> Option<String> {
              it"
         )
     })
+}
+
+/// The hint for a registry that accepts no token. Over plain HTTP, a password is withheld as well.
+fn password_hint(url: &RedactedUrl) -> Option<String> {
+    let address = url.address();
+    let host = host_of(&address);
+    url.is_https()
+        .then(|| format!("log in with a user name and password: `qmt-plugins login {host}`"))
 }
 
 fn missing_hint(host: Option<&RegistryHost>, advice: &str) -> Option<String> {

@@ -38,3 +38,19 @@ fn messages_say_what_to_do() {
          for registry `registry.example.com`"
     );
 }
+
+/// Over plain HTTP, a password may be withheld as well.
+#[test]
+fn a_registry_that_accepts_no_token_needs_a_password() {
+    let hint = |url| {
+        let withheld = ClientError::CredentialWithheld {
+            url: RedactedUrl::from_text(url),
+            reason: "the registry requires a password, and there is a token",
+            origin: CredentialOrigin::default(),
+        };
+        withheld.hint()
+    };
+    let expected = "log in with a user name and password: `qmt-plugins login a.example`";
+    assert_eq!(hint("https://a.example/").as_deref(), Some(expected));
+    assert_eq!(hint("http://a.example/"), None);
+}

@@ -299,12 +299,11 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, RegistryError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(failed),
-        Err(stopped) => Err(ClientError::Layout {
+        Err(stopped) => Err(failed(LayoutError::Invalid {
             path: path.to_owned(),
-            reason: "the access to it was interrupted",
+            rule: "the access to it was interrupted",
             source: Some(stopped.into()),
-        }
-        .into()),
+        })),
     }
 }
 
@@ -315,11 +314,6 @@ fn failed(error: LayoutError) -> RegistryError {
 impl From<LayoutError> for ClientError {
     fn from(error: LayoutError) -> Self {
         match error {
-            LayoutError::Invalid { path, rule, source } => Self::Layout {
-                path,
-                reason: rule,
-                source,
-            },
             LayoutError::Digest { expected, actual } => Self::DigestMismatch {
                 expected,
                 header: None,
@@ -357,6 +351,7 @@ impl From<LayoutError> for ClientError {
                 limit: limit as u64,
                 subject: subject.to_string(),
             },
+            error => Self::Layout(error),
         }
     }
 }

@@ -133,7 +133,7 @@ fn client(error: &RegistryError) -> &ClientError {
 fn reason_of<T>(result: Result<T, RegistryError>) -> &'static str {
     match result {
         Err(error) => match client(&error) {
-            ClientError::Layout { reason, .. } => reason,
+            ClientError::Layout(LayoutError::Invalid { rule, .. }) => rule,
             other => panic!("another error: {other:?}"),
         },
         Ok(_) => panic!("accepted"),

@@ -10,6 +10,7 @@
 
 mod auth;
 mod blob;
+mod download;
 mod drill;
 mod faults;
 mod hints;

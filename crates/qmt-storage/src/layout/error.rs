@@ -24,6 +24,14 @@ pub enum LayoutError {
         /// The cause, if there is one.
         source: Option<BoxError>,
     },
+    /// A file that is read into memory is too large for that.
+    #[error("image layout `{}`: it has more than {limit} bytes", path.display())]
+    TooLarge {
+        /// The file in the layout, or the archive that it is in.
+        path: PathBuf,
+        /// The limit, in bytes.
+        limit: u64,
+    },
     /// Content does not have the digest that it is named by.
     #[error("content of `{expected}` hashes to `{actual}`")]
     Digest {

@@ -63,11 +63,12 @@ impl LayoutFile {
     /// Reads the whole file into memory.
     ///
     /// # Errors
-    /// [`LayoutError::Invalid`] if it has more than `limit` bytes or can't be read.
+    /// [`LayoutError::TooLarge`] if it has more than `limit` bytes, [`LayoutError::Invalid`] if it
+    /// can't be read.
     pub fn read_all(mut self, limit: u64) -> Result<Vec<u8>, LayoutError> {
         if self.size > limit {
-            let rule = "it is larger than the limit for such a file";
-            return Err(LayoutError::invalid(&self.path, rule));
+            let path = self.path;
+            return Err(LayoutError::TooLarge { path, limit });
         }
         self.offset = 0;
         self.read_exactly(self.size)

@@ -49,7 +49,7 @@ pub(super) async fn open(
         return Ok(Box::pin(stream::empty()));
     }
     let permit = Arc::clone(&inner.streams).acquire_owned().await;
-    let permit = permit.map_err(ClientError::setup)?;
+    let permit = permit.map_err(|cause| ClientError::Interrupted(cause.into()))?;
     let mut transfer = Transfer {
         attempts: Attempts::new(&inner.context.limits, deadline),
         inner: Arc::clone(inner),
@@ -75,7 +75,8 @@ pub(super) async fn open(
         // The channel is closed: the task is done. If it was aborted (at the end of a runtime), the
         // bytes so far are not verified, which must not look like the end of the blob.
         let cause = tasks.join_next().await?.err()?;
-        Some((Err(ClientError::setup(cause).into()), (waiting, tasks)))
+        let interrupted = ClientError::Interrupted(cause.into());
+        Some((Err(interrupted.into()), (waiting, tasks)))
     });
     Ok(Box::pin(items.fuse()))
 }

@@ -106,11 +106,17 @@ impl HttpRegistry {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Url`] where `url` is not allowed, [`ClientError::NotFound`],
-    /// [`ClientError::TooLarge`], and the network's errors.
+    /// [`ClientError::Url`] where `url` is not allowed, [`ClientError::File`] where the server does
+    /// not have the file or requires a credential, [`ClientError::TooLarge`], and the network's
+    /// errors.
     pub async fn download(&self, url: &str, limit: u64) -> Result<Bytes, RegistryError> {
         let refuse = |reason| ClientError::Url { reason };
         let url = Url::parse(url).map_err(|_| refuse("the URL is malformed"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            let reason = "the URL has a user name or password, and files are downloaded without \
+                          credentials";
+            return Err(refuse(reason).into());
+        }
         let host = url.host_str().ok_or(refuse("the URL has no host"))?;
         let port = url
             .port()
@@ -129,9 +135,10 @@ impl HttpRegistry {
         let anonymous = Auth::anonymous();
         let download = inner.run(&anonymous, &endpoint, async |mut operation| {
             let request = Request::check(operation.endpoint, url, "the file".to_owned());
-            let answer = operation.send(&request, &[200]).await?;
+            let answer = operation.send(&request, &[200]).await;
+            let answer = answer.map_err(|error| error.of_file(request.redacted()))?;
             let body = answer.body(&operation.context.limits);
-            body.whole(limit, "the file (bytes)").await
+            body.whole(limit, "the file").await
         });
         Ok(download.await?)
     }

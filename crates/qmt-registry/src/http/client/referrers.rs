@@ -167,10 +167,7 @@ impl Operation<'_> {
             let from = (!answer.is_same_origin).then(|| self.endpoint.host.clone());
             let next = next_page(&answer.url, answer.headers(), &self.endpoint.base);
             let (body, limit) = (answer.body(limits), limits.referrers_page.min(bytes_left));
-            let content = match body
-                .whole(limit, "a page of the referrers list (bytes)")
-                .await
-            {
+            let content = match body.whole(limit, "a page of the referrers list").await {
                 Ok(content) => content,
                 Err(error) => {
                     self.pause(error, &request).await?;

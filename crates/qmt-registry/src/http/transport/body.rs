@@ -94,8 +94,12 @@ impl Body {
         let mut expected = self.announced().unwrap_or(0);
         loop {
             if expected > limit {
-                let url = self.url;
-                return Err(ClientError::TooLarge { what, limit, url });
+                return Err(ClientError::TooLarge {
+                    what,
+                    limit,
+                    unit: "bytes",
+                    url: self.url,
+                });
             }
             let Some(chunk) = self.chunk().await? else {
                 return Ok(whole.freeze());

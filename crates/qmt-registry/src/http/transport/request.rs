@@ -191,13 +191,17 @@ pub(super) fn check_head(
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum();
-    for (what, found, limit) in [
-        ("the head (lines)", headers.len(), limits.headers),
-        ("the head (bytes)", bytes, limits.header_bytes),
+    for (unit, found, limit) in [
+        ("lines", headers.len(), limits.headers),
+        ("bytes", bytes, limits.header_bytes),
     ] {
         if found > limit {
-            let (limit, url) = (limit.try_into().unwrap_or(u64::MAX), RedactedUrl::from(url));
-            return Err(ClientError::TooLarge { what, limit, url });
+            return Err(ClientError::TooLarge {
+                what: "the head",
+                limit: limit.try_into().unwrap_or(u64::MAX),
+                unit,
+                url: RedactedUrl::from(url),
+            });
         }
     }
     Ok(())

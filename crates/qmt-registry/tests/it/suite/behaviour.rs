@@ -255,7 +255,7 @@ async fn a_manifest_over_the_limit_is_refused(place: &Place, repository: &Reposi
     // A server's answer has a URL, a layout's a file.
     let refused = matches!(
         error.detail(),
-        Some(ClientError::TooLarge { .. } | ClientError::Layout { .. })
+        Some(ClientError::TooLarge { .. } | ClientError::Layout(_))
     );
     assert!(refused, "{error:?}");
 }

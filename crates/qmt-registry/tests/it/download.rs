@@ -1,0 +1,68 @@
+//! Files that are not parts of images.
+
+use qmt_oci_ref::RegistryErrorKind;
+use qmt_registry::ClientError;
+use qmt_testkit::{FakeRegistry, Fault};
+
+use crate::support::{Detail as _, builder, client, full_text, quick};
+
+const LIMIT: u64 = 16;
+
+#[tokio::test]
+async fn a_url_with_a_password_is_refused_before_any_request() {
+    let server = FakeRegistry::builder().serve().await;
+    for user in ["canary", "canary:canary", ":canary"] {
+        let url = format!("http://{user}@{}/file", server.host());
+        let error = client(&server).download(&url, LIMIT).await.unwrap_err();
+        assert!(
+            matches!(error.detail(), Some(ClientError::Url { .. })),
+            "{error:?}"
+        );
+        assert!(!full_text(&error).contains("canary"), "{error:?}");
+    }
+    assert!(server.requests().is_empty());
+}
+
+/// The words for images would mention a tag, and a login that is not used.
+#[tokio::test]
+async fn a_missing_or_private_file_is_reported_as_a_file() {
+    let server = FakeRegistry::builder().serve().await;
+    let url = format!("http://{}/file", server.host());
+    for (status, kind) in [
+        (404, RegistryErrorKind::NotFound),
+        (410, RegistryErrorKind::NotFound),
+        (401, RegistryErrorKind::Unauthorized),
+        (403, RegistryErrorKind::Unauthorized),
+    ] {
+        server.clear_faults();
+        server.fault(
+            Fault::on("GET", "/file")
+                .respond(status)
+                .header("www-authenticate", "Basic realm=\"x\"")
+                .body("sorry"),
+        );
+        let error = client(&server).download(&url, LIMIT).await.unwrap_err();
+        let text = format!("`{url}` answers with status {status}: sorry");
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.kind(), kind, "{status}");
+        let hint = error.detail().unwrap().hint();
+        let is_about_credentials = hint.is_some_and(|hint| hint.contains("without credentials"));
+        assert_eq!(
+            is_about_credentials,
+            kind == RegistryErrorKind::Unauthorized,
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_limit_of_a_file_is_reported_with_its_unit() {
+    let server = FakeRegistry::builder().serve().await;
+    let url = format!("http://{}/file", server.host());
+    server.fault(Fault::on("GET", "/file").respond(200).body("x".repeat(17)));
+    let client = builder(&server).limits(quick().tries(1)).build().unwrap();
+    let error = client.download(&url, LIMIT).await.unwrap_err();
+    let text = format!("the file from `{url}` has more than 16 bytes");
+    assert_eq!(error.to_string(), text);
+    assert_eq!(client.download(&url, 17).await.unwrap().len(), 17);
+}
