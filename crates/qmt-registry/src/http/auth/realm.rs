@@ -10,7 +10,7 @@ use qmt_oci_ref::address::AddressKind;
 use url::Url;
 
 use crate::error::{ClientError, TokenServerError};
-use crate::http::transport::{literal, same_origin, unsafe_part};
+use crate::http::transport::{literal, same_origin, unsafe_part, with_tls_of};
 use crate::redact::RedactedUrl;
 
 /// Registries whose token server is known to be another host.
@@ -55,7 +55,8 @@ pub(crate) fn check(
     if realm.chars().any(|c| c.is_control() || c == ' ') {
         return Err(refuse("it has spaces or control characters", None));
     }
-    let mut url = Url::parse(realm).map_err(|_| refuse("it is not an absolute URL", None))?;
+    let url = Url::parse(realm).map_err(|_| refuse("it is not an absolute URL", None))?;
+    let mut url = with_tls_of(base, url);
     if !matches!(url.scheme(), "https" | "http") {
         return Err(refuse("it is neither HTTPS nor HTTP", None));
     }

@@ -16,7 +16,7 @@ use super::operation::{Operation, Request};
 use crate::blob;
 use crate::error::ClientError;
 use crate::http::auth::Access;
-use crate::http::transport::{Answer, Endpoint, Failure, Payload, location};
+use crate::http::transport::{Answer, Endpoint, Failure, Payload, upload_location};
 use crate::redact::RedactedUrl;
 use crate::writer::BlobContent;
 
@@ -235,7 +235,7 @@ impl<'a> Upload<'a> {
             return Ok(0);
         }
         if answer.headers().contains_key(header::LOCATION) {
-            session.location = location(&answer.url, answer.headers())?;
+            session.location = upload_location(&answer.url, answer.headers())?;
         }
         Ok(stored(answer.headers()).unwrap_or(0))
     }
@@ -328,7 +328,7 @@ impl Session {
         let chunk = answer.headers().get(CHUNK_MIN);
         let chunk = chunk.and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Self {
-            location: location(&answer.url, answer.headers())?,
+            location: upload_location(&answer.url, answer.headers())?,
             chunk_min: chunk.unwrap_or(0),
             stored: stored(answer.headers()),
         })

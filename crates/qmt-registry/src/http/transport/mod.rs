@@ -29,7 +29,9 @@ pub(super) use self::message::{ErrorBody, is_registry_error, is_web_page};
 pub use self::options::HostOptions;
 pub(crate) use self::options::origin_key;
 pub(super) use self::proxy::Proxies;
-pub(super) use self::redirect::{check_address, is_redirect, location, same_origin, unsafe_part};
+pub(super) use self::redirect::{
+    check_address, is_redirect, location, same_origin, unsafe_part, upload_location, with_tls_of,
+};
 pub(super) use self::request::{Answer, Context, Payload, RequestSpec, exchange, follow};
 pub(super) use self::resolver::{LookupFn, literal, system_lookup};
 pub(super) use self::secrets::Secrets;

@@ -19,8 +19,29 @@ pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
         && a.port_or_known_default() == b.port_or_known_default()
 }
 
-/// The `Location` of a redirect or an upload session, read from the headers that `from` sent.
+/// The `Location` of a redirect, read from the headers that `from` sent.
 pub(crate) fn location(from: &Url, headers: &HeaderMap) -> Result<Url, ClientError> {
+    checked(from, written(from, headers)?)
+}
+
+/// The `Location` of an upload session, read from the headers that `from` sent.
+pub(crate) fn upload_location(from: &Url, headers: &HeaderMap) -> Result<Url, ClientError> {
+    checked(from, with_tls_of(from, written(from, headers)?))
+}
+
+/// Corrects a URL of the same host that a server names with HTTP, without a port: many registries
+/// behind a TLS proxy know neither their scheme nor their port.
+pub(crate) fn with_tls_of(from: &Url, mut to: Url) -> Url {
+    let is_plain = from.scheme() == "https" && to.scheme() == "http" && to.port().is_none();
+    if is_plain && from.host() == to.host() {
+        // These setters fail for other schemes only.
+        let _ = to.set_scheme(from.scheme());
+        let _ = to.set_port(from.port());
+    }
+    to
+}
+
+fn written(from: &Url, headers: &HeaderMap) -> Result<Url, ClientError> {
     let protocol = |rule| ClientError::protocol(from, rule);
     let mut locations = headers.get_all(header::LOCATION).iter();
     let location = locations
@@ -35,9 +56,11 @@ pub(crate) fn location(from: &Url, headers: &HeaderMap) -> Result<Url, ClientErr
         return Err(protocol("a `Location` has no control characters"));
     }
     // Spaces and other characters that a URL does not allow are encoded, as browsers do.
-    let to = from
-        .join(location)
-        .map_err(|_| protocol("a `Location` is a URL"))?;
+    from.join(location)
+        .map_err(|_| protocol("a `Location` is a URL"))
+}
+
+fn checked(from: &Url, to: Url) -> Result<Url, ClientError> {
     let refuse = |reason| Err(ClientError::redirect_refused(from, &to, reason));
     if !matches!(to.scheme(), "https" | "http") {
         return refuse("only HTTP and HTTPS are followed");

@@ -110,11 +110,28 @@ fn addresses_are_refused() {
     );
 }
 
+/// A registry behind a TLS proxy that does not know its scheme: the request is sent with HTTPS.
+#[test]
+fn a_realm_of_the_same_host_keeps_https() {
+    for (base, url) in [
+        ("https://r.example/", "https://r.example/service/token?a=b"),
+        (
+            "https://r.example:8443/",
+            "https://r.example:8443/service/token?a=b",
+        ),
+    ] {
+        let (host, base) = ("r.example".parse().unwrap(), Url::parse(base).unwrap());
+        let realm = check(&host, &base, &[], "http://r.example/service/token?a=b").unwrap();
+        assert_eq!((realm.url.as_str(), realm.trust), (url, RealmTrust::Known));
+    }
+}
+
 /// AUTH-03, AUTH-07: no downgrade, no other scheme, nothing relative, no userinfo, no CR or LF.
 #[test]
 fn malformed_realms_are_refused() {
     for realm in [
-        "http://r.example/token",
+        "http://r.example:8080/token",
+        "http://auth.example/token",
         "file:///etc/passwd",
         "ftp://r.example/",
         "data:text/plain,x",

@@ -28,6 +28,38 @@ fn relative_and_absolute_targets_are_found() {
     );
 }
 
+/// A registry behind a TLS proxy that does not know its scheme: uploads stay with HTTPS.
+#[test]
+fn an_upload_to_the_same_host_keeps_https() {
+    let upload = |from, to| {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::LOCATION, HeaderValue::from_static(to));
+        upload_location(&url(from), &headers).map(String::from)
+    };
+    for (from, to, expected) in [
+        (
+            "https://a.example/v2/",
+            "http://a.example/u?s=1",
+            "https://a.example/u?s=1",
+        ),
+        (
+            "https://a.example:8443/v2/",
+            "http://a.example/u",
+            "https://a.example:8443/u",
+        ),
+        (
+            "http://a.example/v2/",
+            "http://a.example/u",
+            "http://a.example/u",
+        ),
+    ] {
+        assert_eq!(upload(from, to).unwrap(), expected);
+    }
+    for to in ["http://a.example:8080/u", "http://b.example/u"] {
+        assert!(upload("https://a.example/v2/", to).is_err(), "{to}");
+    }
+}
+
 #[test]
 fn what_a_url_does_not_allow_is_encoded() {
     let from = "https://a.example/v2/x/blobs/y";
