@@ -127,10 +127,17 @@ impl Resolve for CheckedResolver {
     }
 }
 
+/// What `getaddrinfo` says of a name that does not exist: in glibc and macOS, and in musl.
+const UNKNOWN: [&str; 2] = ["not known", "does not resolve"];
+/// The same as Windows' error code, `WSAHOST_NOT_FOUND`.
+const HOST_NOT_FOUND: i32 = 11_001;
+
 /// Tells a name that does not exist from a look-up that failed. The standard library has no type
-/// for the difference, only the text of `getaddrinfo`'s code.
+/// for the difference, and on Unix only the text of `getaddrinfo`'s code.
 fn name_error(cause: io::Error) -> Box<dyn std::error::Error + Send + Sync> {
-    if cause.to_string().contains("not known") {
+    let text = cause.to_string();
+    let is_unknown = UNKNOWN.iter().any(|words| text.contains(words));
+    if is_unknown || cause.raw_os_error() == Some(HOST_NOT_FOUND) {
         Box::new(NoSuchName(cause))
     } else {
         Box::new(cause)

@@ -121,3 +121,20 @@ async fn the_outermost_address_decides_the_kind_of_a_registry() {
     assert_eq!(literal("http://[::1]:5000/"), Loopback);
     assert_eq!(literal("http://10.1.2.3/"), Private);
 }
+
+/// The same name is reported in the same way on every system.
+#[test]
+fn a_name_that_does_not_exist_is_recognised() {
+    let other = |text: &str| io::Error::other(format!("failed to lookup address: {text}"));
+    for (cause, expected) in [
+        (other("Name or service not known"), true),
+        (other("nodename nor servname provided, or not known"), true),
+        (other("Name does not resolve"), true),
+        (io::Error::from_raw_os_error(11_001), true),
+        (other("Temporary failure in name resolution"), false),
+        (other("Try again"), false),
+    ] {
+        let text = cause.to_string();
+        assert_eq!(name_error(cause).is::<NoSuchName>(), expected, "{text}");
+    }
+}
