@@ -2,8 +2,10 @@
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use crate::replace::folder_of;
 
 /// Reports whether the error means that a name does not exist (any more).
 pub fn is_absent(error: &io::Error) -> bool {
@@ -133,6 +135,14 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// Returns what a symbolic link points to, existing or not; `path` itself if it is not a link.
+pub fn link_target(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path)
+        // A link to a file that does not exist yet.
+        .or_else(|_| std::fs::read_link(path).map(|target| folder_of(path).join(target)))
+        .unwrap_or_else(|_| path.to_owned())
 }
 
 /// Makes earlier renames and removals in `folder` durable by means of `sync`, which is

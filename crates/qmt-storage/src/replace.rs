@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::{Builder, NamedTempFile, TempPath};
 
-use crate::files::sync_folder;
+use crate::files::{link_target, sync_folder};
 
 /// How [`replace`] treats permissions and symbolic links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,16 +60,23 @@ pub fn replace(path: &Path, bytes: &[u8], options: ReplaceOptions) -> io::Result
     } else {
         path.to_owned()
     };
-    let folder = folder_of(&target);
-    let mut builder = tempfile::Builder::new();
+    let mut temp = with_mode(".tmp-", options.mode).tempfile_in(folder_of(&target))?;
+    temp.write_all(bytes)?;
+    persist(temp, &target)
+}
+
+/// A builder of temporary files and folders with the Unix mode `mode`, less the umask.
+pub(crate) fn with_mode(prefix: &'static str, mode: u32) -> Builder<'static, 'static> {
+    let mut builder = Builder::new();
+    builder.prefix(prefix);
+    #[cfg(not(unix))]
+    let _ = mode;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(options.mode));
+        builder.permissions(std::fs::Permissions::from_mode(mode));
     }
-    let mut temp = builder.prefix(".tmp-").tempfile_in(folder)?;
-    temp.write_all(bytes)?;
-    persist(temp, &target)
+    builder
 }
 
 /// Gives a temporary file its name, once its content is on the disk.
@@ -77,6 +84,18 @@ pub(crate) fn persist(temp: NamedTempFile, path: &Path) -> io::Result<()> {
     temp.as_file().sync_all()?;
     rename(temp.into_temp_path(), path)?;
     sync_folder(folder_of(path), File::sync_all)
+}
+
+/// The same, but a file that has the name already stays.
+#[cfg(feature = "layout")]
+pub(crate) fn persist_new(temp: NamedTempFile, path: &Path) -> io::Result<()> {
+    temp.as_file().sync_all()?;
+    match temp.persist_noclobber(path) {
+        Ok(_) => sync_folder(folder_of(path), File::sync_all),
+        Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // The file system can do neither that nor hard links.
+        Err(refused) => persist(refused.file, path),
+    }
 }
 
 /// Renames a temporary file. Windows refuses for a moment while another process has the target open.
@@ -98,14 +117,6 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
-}
-
-/// What a symbolic link points to, existing or not; `path` itself if it is not a link.
-fn link_target(path: &Path) -> PathBuf {
-    std::fs::canonicalize(path)
-        // A link to a file that does not exist yet.
-        .or_else(|_| std::fs::read_link(path).map(|target| folder_of(path).join(target)))
-        .unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]

@@ -8,10 +8,13 @@ use qmt_oci_ref::{Digest, Digester};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::pack::{append, check_name, is_archive_name};
+use super::write::temp_in;
 use super::{INDEX_NAME, LAYOUT_MARKER, LayoutError, LayoutIndex, MARKER_NAME, blob_name};
 use crate::files::sync_folder;
-use crate::replace::{folder_of, persist};
+use crate::replace::{folder_of, persist, with_mode};
 
+/// The prefix of what is not finished.
+const PREFIX: &str = ".export-";
 /// How much is buffered before it is written to an archive, in bytes.
 const BUFFER: usize = 256 * 1024;
 
@@ -38,7 +41,7 @@ impl LayoutExport {
         let target = std::path::absolute(target).map_err(&failed)?;
         let parent = folder_of(&target);
         let out = if is_archive_name(&target) {
-            let file = NamedTempFile::new_in(parent).map_err(&failed)?;
+            let file = temp_in(parent, PREFIX).map_err(&failed)?;
             let buffered = BufWriter::with_capacity(BUFFER, file);
             Out::Archive(Box::new(tar::Builder::new(buffered)))
         } else if target.exists() {
@@ -47,13 +50,9 @@ impl LayoutExport {
                 "it exists already; name a new folder",
             ));
         } else {
-            let mut builder = tempfile::Builder::new();
-            Out::Folder(
-                builder
-                    .prefix(".export-")
-                    .tempdir_in(parent)
-                    .map_err(&failed)?,
-            )
+            // As readable as the files in it.
+            let work = with_mode(PREFIX, 0o755).tempdir_in(parent);
+            Out::Folder(work.map_err(&failed)?)
         };
         let mut export = Self { target, out };
         export.add(MARKER_NAME, LAYOUT_MARKER)?;
@@ -101,13 +100,6 @@ impl LayoutExport {
         let failed = LayoutError::because(&self.target, "it can't be written");
         match self.out {
             Out::Folder(work) => {
-                #[cfg(unix)]
-                {
-                    // Temporary folders are private, a layout is readable for all users.
-                    use std::os::unix::fs::PermissionsExt;
-                    let readable = std::fs::Permissions::from_mode(0o755);
-                    std::fs::set_permissions(work.path(), readable).map_err(&failed)?;
-                }
                 std::fs::rename(work.path(), &self.target).map_err(&failed)?;
                 let _ = work.keep();
                 sync_folder(folder_of(&self.target), File::sync_all).map_err(failed)

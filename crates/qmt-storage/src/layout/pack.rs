@@ -11,10 +11,10 @@ use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
 use super::archive::Archive;
-use super::write::{TEMP_PREFIX, place, prepare};
+use super::write::{TEMP_PREFIX, prepare, temp_in};
 use super::{INDEX_NAME, LayoutError, MARKER_NAME};
 use crate::files::Fingerprint;
-use crate::replace::folder_of;
+use crate::replace::{folder_of, persist};
 
 /// The prefix of what is next to an archive while it is changed.
 const PREFIX: &str = ".oci-layout-";
@@ -78,16 +78,13 @@ impl PackedArchive {
     pub(super) fn pack(&self) -> Result<(), LayoutError> {
         let failed = LayoutError::because(&self.path, "it can't be written");
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let temp = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .tempfile_in(folder_of(&self.path))
-            .map_err(&failed)?;
+        let temp = temp_in(folder_of(&self.path), PREFIX).map_err(&failed)?;
         write_all(self.folder(), temp.as_file()).map_err(&failed)?;
         if Fingerprint::of(&self.path).map_err(&failed)? != *seen {
             let rule = "another process has changed it and it was left as it is; try again";
             return Err(LayoutError::invalid(&self.path, rule));
         }
-        place(temp, &self.path).map_err(&failed)?;
+        persist(temp, &self.path).map_err(&failed)?;
         *seen = Fingerprint::of(&self.path).map_err(&failed)?;
         Ok(())
     }

@@ -245,6 +245,62 @@ fn an_export_is_a_layout_and_holds_only_proven_blobs() {
     assert!(exists.is_err_and(|error| error.to_string().contains("exists")));
 }
 
+/// Layouts are shared: their files have the mode that the umask gives to every file.
+#[cfg(unix)]
+#[test]
+fn layouts_are_readable_as_far_as_the_umask_allows() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("file"), "").unwrap();
+    std::fs::create_dir(at("folder")).unwrap();
+    for name in ["export", "export.tar"] {
+        let export = LayoutExport::create(&at(name)).unwrap();
+        export.finish(&LayoutIndex::default()).unwrap();
+    }
+    for name in ["layout", "layout.tar"] {
+        push(&LayoutWriter::open(&at(name)).unwrap(), None, &image(""));
+    }
+    for name in [
+        "export.tar",
+        "export/index.json",
+        "layout.tar",
+        "layout/index.json",
+    ] {
+        assert_eq!(mode(&at(name)), mode(&at("file")) & 0o644, "{name}");
+    }
+    assert_eq!(mode(&at("export")), mode(&at("folder")) & 0o755);
+}
+
+/// Another process may create the same layout now, or was stopped while it did.
+#[test]
+fn a_layout_that_is_not_finished_is_completed_and_not_emptied() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("layout");
+    std::fs::create_dir_all(path.join("blobs")).unwrap();
+    std::fs::write(path.join(".tmp-x"), "{").unwrap();
+    push(&LayoutWriter::open(&path).unwrap(), Some("1"), &image(""));
+    std::fs::remove_file(path.join(MARKER_NAME)).unwrap();
+    let writer = LayoutWriter::open(&path).unwrap();
+    let found = writer.layout().resolve(&reference("1")).unwrap().unwrap();
+    assert_eq!(found.digest(), image("").digest());
+
+    // The other process lists an image between two steps of this one.
+    let (index, before) = (path.join(INDEX_NAME), LayoutIndex::default().to_json());
+    let temp = tempfile::NamedTempFile::new_in(&path).unwrap();
+    std::fs::write(&temp, before).unwrap();
+    let listed = std::fs::read(&index).unwrap();
+    crate::replace::persist_new(temp, &index).unwrap();
+    assert_eq!(std::fs::read(&index).unwrap(), listed);
+
+    std::fs::remove_file(path.join(MARKER_NAME)).unwrap();
+    std::fs::write(index, "[]").unwrap();
+    let refused = rule_of(LayoutWriter::open(&path));
+    assert_eq!(refused, "its `index.json` is malformed");
+    assert!(!path.join(MARKER_NAME).exists());
+}
+
 /// Without the rule, a folder would have the name of a compressed archive.
 #[test]
 fn a_layout_is_not_named_as_a_compressed_archive() {

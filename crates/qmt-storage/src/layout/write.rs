@@ -12,7 +12,7 @@ use super::folder::IS_LINK;
 use super::pack::{PackedArchive, check_name};
 use super::{INDEX_NAME, LAYOUT_MARKER, Layout, LayoutError, LayoutIndex, MARKER_NAME, Source};
 use crate::lock::lock_open;
-use crate::replace::persist;
+use crate::replace::{persist, persist_new, with_mode};
 
 /// How long another process may hold the lock of a layout.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
@@ -106,7 +106,7 @@ impl LayoutWriter {
         {
             return Err(LayoutError::invalid(&folder, IS_LINK));
         }
-        place(temp, &folder.join(expected.hex())).map_err(unwritable)
+        persist(temp, &folder.join(expected.hex())).map_err(unwritable)
     }
 
     /// Stores a manifest or index and lists it in `index.json`, under `tag` if there is one. An
@@ -152,13 +152,11 @@ impl LayoutWriter {
         }
         let mut temp = self.temp()?;
         temp.write_all(&index.to_json()).map_err(&unwritable)?;
-        place(temp, &self.folder.join(INDEX_NAME)).map_err(unwritable)
+        persist(temp, &self.folder.join(INDEX_NAME)).map_err(unwritable)
     }
 
     fn temp(&self) -> Result<NamedTempFile, LayoutError> {
-        let mut builder = tempfile::Builder::new();
-        let temp = builder.prefix(TEMP_PREFIX).tempfile_in(&self.folder);
-        temp.map_err(self.unwritable())
+        temp_in(&self.folder, TEMP_PREFIX).map_err(self.unwritable())
     }
 
     fn unwritable(&self) -> impl Fn(io::Error) -> LayoutError + use<> {
@@ -183,36 +181,41 @@ impl StagedBlob {
     }
 }
 
-/// Makes the folder a layout if it is absent or empty.
+/// Makes the folder a layout if it is absent or empty, or another process is doing so or was stopped
+/// meanwhile.
 pub(super) fn prepare(path: &Path) -> Result<(), LayoutError> {
     let failed = LayoutError::because(path, "it can't be created or written");
     std::fs::create_dir_all(path).map_err(&failed)?;
     if path.join(MARKER_NAME).exists() {
         return Ok(());
     }
-    if std::fs::read_dir(path).map_err(&failed)?.next().is_some() {
-        let rule = "the folder holds something else; name an empty one";
-        return Err(LayoutError::invalid(path, rule));
+    for entry in std::fs::read_dir(path).map_err(&failed)? {
+        let name = entry.map_err(&failed)?.file_name();
+        let is_known = ["blobs", INDEX_NAME, MARKER_NAME]
+            .iter()
+            .any(|known| name == *known);
+        if !is_known && !name.to_string_lossy().starts_with(TEMP_PREFIX) {
+            let rule = "the folder holds something else; name an empty one";
+            return Err(LayoutError::invalid(path, rule));
+        }
     }
     let blobs = path.join("blobs").join(DigestAlgorithm::Sha256.as_str());
     std::fs::create_dir_all(blobs).map_err(&failed)?;
-    let index = LayoutIndex::default().to_json();
-    for (name, content) in [(INDEX_NAME, &*index), (MARKER_NAME, LAYOUT_MARKER)] {
-        let mut temp = NamedTempFile::new_in(path).map_err(&failed)?;
-        temp.write_all(content).map_err(&failed)?;
-        place(temp, &path.join(name)).map_err(&failed)?;
-    }
-    Ok(())
+    let add = |name, content: &[u8]| {
+        let mut temp = temp_in(path, TEMP_PREFIX)?;
+        temp.write_all(content)?;
+        persist_new(temp, &path.join(name))
+    };
+    add(INDEX_NAME, &LayoutIndex::default().to_json()).map_err(&failed)?;
+    // What is not a layout does not become one.
+    let source = Source::Folder(path.to_owned());
+    let path = path.to_owned();
+    Layout { path, source }.index()?;
+    add(MARKER_NAME, LAYOUT_MARKER).map_err(failed)
 }
 
-/// Gives a temporary file its name, once its content is on the disk. Unlike other temporary files,
-/// those of a layout are readable for all users.
-pub(super) fn place(temp: NamedTempFile, path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let readable = std::fs::Permissions::from_mode(0o644);
-        temp.as_file().set_permissions(readable)?;
-    }
-    persist(temp, path)
+/// Creates a temporary file, which is readable for all users that the umask allows: layouts are
+/// shared.
+pub(super) fn temp_in(folder: &Path, prefix: &'static str) -> io::Result<NamedTempFile> {
+    with_mode(prefix, 0o644).tempfile_in(folder)
 }
