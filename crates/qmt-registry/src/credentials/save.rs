@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qmt_oci_ref::RegistryHost;
 use qmt_storage::ReplaceOptions;
+use qmt_storage::files::{create_private_folder, link_target};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -76,7 +77,10 @@ pub(super) async fn store(
         }
         None => (entry(credential)?, StoredIn::File(path.clone())),
     };
-    let insert = move |auths: &mut Map<String, Value>| auths.insert(key, Value::Object(entry));
+    let insert = move |auths: &mut Map<String, Value>| {
+        auths.insert(key, Value::Object(entry));
+        true // Also makes the file private again.
+    };
     update(&path, insert).await?;
     Ok(stored)
 }
@@ -138,11 +142,12 @@ async fn target(
     Ok((path, helper))
 }
 
-/// Changes `auths` in docker's file and leaves everything else in it as it is.
-async fn update<T: Send + 'static>(
+/// Changes `auths` in docker's file and leaves everything else in it as it is. Writes the file only
+/// if `change` returns that it changed something, and returns the same.
+async fn update(
     path: &Path,
-    change: impl FnOnce(&mut Map<String, Value>) -> T + Send + 'static,
-) -> Result<T, ClientError> {
+    change: impl FnOnce(&mut Map<String, Value>) -> bool + Send + 'static,
+) -> Result<bool, ClientError> {
     let path = path.to_owned();
     let task = tokio::task::spawn_blocking({
         let path = path.clone();
@@ -154,10 +159,10 @@ async fn update<T: Send + 'static>(
     })
 }
 
-fn update_blocking<T>(
+fn update_blocking(
     path: &Path,
-    change: impl FnOnce(&mut Map<String, Value>) -> T,
-) -> Result<T, ClientError> {
+    change: impl FnOnce(&mut Map<String, Value>) -> bool,
+) -> Result<bool, ClientError> {
     let unusable = |reason, source| auth_file::unusable(path, reason, source);
     let mut content = match read_bounded(path)? {
         Some(text) => auth_file::parse(path, &text)?,
@@ -170,19 +175,19 @@ fn update_blocking<T>(
         *auths = Value::Object(Map::new());
     }
     let auths = auths.as_object_mut();
-    let result = change(auths.ok_or_else(|| unusable("its `auths` is not a JSON object", None))?);
+    if !change(auths.ok_or_else(|| unusable("its `auths` is not a JSON object", None))?) {
+        return Ok(false);
+    }
     let mut text = Zeroizing::new(serde_json::to_vec_pretty(&content).unwrap_or_default());
     text.push(b'\n');
 
     let unwritable = |cause: std::io::Error| unusable("it can't be written", Some(cause.into()));
     // Dotfiles are often links into a repository: the target is replaced, the link stays.
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let target = std::fs::read_link(path).map_or_else(|_| path.to_owned(), |to| folder.join(to));
+    let target = link_target(path);
     let folder = target.parent().unwrap_or(Path::new("."));
-    qmt_storage::files::create_private_folder(folder).map_err(unwritable)?;
-    let options = ReplaceOptions::PRIVATE.follow_symlink();
-    qmt_storage::replace(path, &text, options).map_err(unwritable)?;
-    Ok(result)
+    create_private_folder(folder).map_err(unwritable)?;
+    qmt_storage::replace(&target, &text, ReplaceOptions::PRIVATE).map_err(unwritable)?;
+    Ok(true)
 }
 
 fn no_bearer() -> ClientError {

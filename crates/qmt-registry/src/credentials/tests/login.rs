@@ -126,6 +126,16 @@ async fn a_login_keeps_entries_under_a_key_in_another_case() {
     }
 }
 
+/// A file without the credential is not written, so it may be one that can't be.
+#[tokio::test]
+async fn a_logout_without_an_entry_leaves_the_file_as_it_is() {
+    let content = r#"{"auths":{"quay.io":{"auth":"bWU6cHc="}}}"#;
+    let home = Home::with_docker(content);
+    let host = "ghcr.io".parse().unwrap();
+    assert!(!home.chain().erase(&host).await.unwrap());
+    assert_eq!(home.docker(), content);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_linked_file_stays_a_link() {
