@@ -8,6 +8,7 @@
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-index.md>
 
 mod claims;
+mod descriptor_set;
 mod error;
 mod limits;
 pub mod platform_json;
@@ -19,6 +20,7 @@ use oci_spec::image::{ImageIndex, ImageManifest, MediaType, Platform};
 use serde::Serialize;
 
 pub use self::claims::{ClaimLimits, ClaimedEntries, ClaimedEntry, Claims};
+pub use self::descriptor_set::DescriptorSet;
 pub use self::error::ManifestError;
 pub use self::limits::ManifestLimits;
 use self::wire::Wire;

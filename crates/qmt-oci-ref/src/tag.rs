@@ -24,21 +24,17 @@ impl Tag {
         Self("latest".into())
     }
 
-    /// Returns the tag that stands for a digest, `sha256-<hex>` and then `suffix`.
+    /// Returns the tag under which a registry without the referrers API stores the list for
+    /// `subject`: `sha256-<hex>`, of which at most 64 digits are used.
     ///
-    /// The referrers tag schema uses it without suffix, cosign with `.sig` and `.att`.
     /// See <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#referrers-tag-schema>
-    ///
-    /// # Errors
-    ///
-    /// Fails where `suffix` may not stand in a tag, or the tag would be over 128 bytes long, as
-    /// that of any sha512 digest is.
-    pub fn for_digest(digest: &Digest, suffix: &str) -> Result<Self, ReferenceError> {
-        format!("{}-{}{suffix}", digest.algorithm(), digest.hex()).parse()
+    pub fn for_referrers(subject: &Digest) -> Self {
+        let (algorithm, hex) = (subject.algorithm(), subject.hex());
+        Self(format!("{algorithm}-{hex:.64}").into())
     }
 
-    /// Reports whether this is such a tag of a SHA-256 digest, with or without a prefix: a tag that
-    /// is read in the search for signatures of that digest.
+    /// Reports whether this has the form `sha256-<hex>`, with or without a prefix and suffix such
+    /// as cosign's `.sig`: a tag that is read in the search for signatures of that digest.
     pub fn stands_for_digest(&self) -> bool {
         let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let mut rests = self.0.split("sha256-").skip(1);

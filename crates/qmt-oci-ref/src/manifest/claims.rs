@@ -39,6 +39,11 @@ pub struct ClaimLimits {
 }
 
 impl ClaimLimits {
+    /// Most bytes in memory of the annotations of one referrer in a list: 4 KiB.
+    pub const REFERRER_ANNOTATIONS: usize = 4 << 10;
+    /// Most bytes in memory of the annotations of all referrers in a list: 2 MiB.
+    pub const REFERRERS_ANNOTATIONS: usize = 2 << 20;
+
     /// Returns limits that hold no list and no annotations.
     pub fn nothing() -> Self {
         Self {

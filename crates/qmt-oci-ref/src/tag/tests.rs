@@ -1,6 +1,7 @@
 //! Tests of tags.
 
 use super::*;
+use crate::digest::DigestAlgorithm;
 
 #[test]
 fn tags_at_and_past_the_limit() {
@@ -9,11 +10,14 @@ fn tags_at_and_past_the_limit() {
 }
 
 #[test]
-fn the_tag_of_a_digest() {
-    let digest = Digest::sha256("");
-    let tag = Tag::for_digest(&digest, ".sig").unwrap();
-    assert_eq!(tag.as_str(), format!("sha256-{}.sig", digest.hex()));
-    assert!(Tag::for_digest(&digest, "/x").is_err());
+fn the_tag_of_referrers_has_at_most_64_digits() {
+    for algorithm in [DigestAlgorithm::Sha256, DigestAlgorithm::Sha512] {
+        let subject = Digest::of(algorithm, "");
+        let tag = Tag::for_referrers(&subject);
+        let expected = format!("{}-{}", algorithm.as_str(), &subject.hex()[..64]);
+        assert_eq!(tag.as_str(), expected);
+        assert_eq!(expected.parse::<Tag>().unwrap(), tag);
+    }
 }
 
 #[test]

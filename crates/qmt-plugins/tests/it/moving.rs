@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use qmt_oci_ref::Tag;
 use qmt_plugins::{Error, ErrorKind, LockMode, Target};
 use qmt_testkit::{Fault, Gate, Identity, ImageBuilder, LogKind, Signing, attach_simple, plugins};
 use tokio::sync::Notify;
@@ -28,10 +27,8 @@ impl Move {
             scene.registry.retag(REPOSITORY, "1", evil.digest());
         }
         if matches!(self, Self::Signature | Self::Both) {
-            let tag = Tag::for_digest(signed.digest(), ".sig").unwrap();
-            scene
-                .registry
-                .retag(REPOSITORY, tag.as_str(), evil.digest());
+            let tag = format!("sha256-{}.sig", signed.digest().hex());
+            scene.registry.retag(REPOSITORY, &tag, evil.digest());
         }
     }
 }

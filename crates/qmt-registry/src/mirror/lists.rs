@@ -2,22 +2,18 @@
 //! the caller checks one by one, so what one source has, lacks or refuses does not hide what another
 //! one has.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use qmt_oci_ref::{
-    Descriptor, Digest, PinnedReference, RawManifest, Reference, RegistryError, Repository,
-};
+use qmt_oci_ref::manifest::DescriptorSet;
+use qmt_oci_ref::{Descriptor, PinnedReference, RawManifest, Reference, RegistryError, Repository};
 
 use super::deadline::SourceDeadline;
 use super::{Mirrors, Source, Subject};
-use crate::limits::MERGED_REFERRERS_TIMEOUT;
+use crate::limits::{MERGED_REFERRERS_TIMEOUT, REFERRERS_MAX};
 
 /// What the sources listed so far.
-#[derive(Default)]
 struct Merged {
-    entries: Vec<Descriptor>,
-    digests: HashSet<Digest>,
+    entries: DescriptorSet,
     was_read: bool,
     /// Why the registry itself did not list all.
     missing: Option<RegistryError>,
@@ -26,22 +22,29 @@ struct Merged {
 }
 
 impl Merged {
+    fn of(sources: usize) -> Self {
+        Self {
+            // The most that they list, so that one source does not hide what another one has.
+            entries: DescriptorSet::new(REFERRERS_MAX.saturating_mul(sources)),
+            was_read: false,
+            missing: None,
+            is_unreachable: false,
+        }
+    }
+
     fn add(&mut self, listed: Vec<Descriptor>) {
         self.was_read = true;
         for entry in listed {
-            if self.digests.insert(entry.digest().clone()) {
-                self.entries.push(entry);
-            }
+            self.entries.add(entry);
         }
     }
 
     fn into_result(self) -> Result<Vec<Descriptor>, RegistryError> {
+        let entries = self.entries.into_vec();
         match self.missing {
-            None => Ok(self.entries),
-            Some(_) if self.is_unreachable && self.was_read && self.entries.is_empty() => {
-                Ok(self.entries)
-            }
-            Some(error) if self.was_read => Err(error.with_listed(self.entries)),
+            None => Ok(entries),
+            Some(_) if self.is_unreachable && self.was_read && entries.is_empty() => Ok(entries),
+            Some(error) if self.was_read => Err(error.with_listed(entries)),
             Some(error) => Err(error),
         }
     }
@@ -55,9 +58,9 @@ impl Mirrors {
         subject: &PinnedReference,
     ) -> Result<Vec<Descriptor>, RegistryError> {
         let host = subject.repository().host();
-        let mut merged = Merged::default();
         let deadline = self.deadline(host, MERGED_REFERRERS_TIMEOUT)?;
         let sources = self.sources(host, Subject::Referrers);
+        let mut merged = Merged::of(sources.len());
         for (index, source) in sources.iter().enumerate() {
             let deadline = deadline.of(source, sources.len().saturating_sub(index + 1));
             if self.add_from(source, subject, deadline, &mut merged).await {

@@ -240,7 +240,7 @@ async fn not_everything_under_the_tag_is_a_list() {
     const TAGGED: &str = "/v2/*/manifests/sha256-*";
     let server = FakeRegistry::builder().referrers_api(false).serve().await;
     let image = put_image(&server);
-    let tag = Tag::for_digest(image.digest(), "").unwrap();
+    let tag = Tag::for_referrers(image.digest());
     let (_, content) = server
         .manifest("acme/echo", &image.digest().to_string())
         .unwrap();
@@ -343,7 +343,7 @@ async fn the_fallback_list_is_extended() {
         push(&client, &server, &referring(&image, "a/b", n)).await;
         push(&client, &server, &referring(&image, "a/b", n)).await; // Twice is once.
     }
-    let tag = Tag::for_digest(image.digest(), "").unwrap();
+    let tag = Tag::for_referrers(image.digest());
     let (descriptor, _) = server.manifest("acme/echo", tag.as_str()).unwrap();
     assert_eq!(descriptor.media_type(), &MediaType::ImageIndex);
     assert_eq!(

@@ -1,18 +1,12 @@
 //! The referrers of a digest: images listed with that `subject`, and the referrers tag schema.
 
-use std::collections::BTreeSet;
-
-use qmt_oci_ref::manifest::{ClaimLimits, ClaimedEntries, Claims};
+use qmt_oci_ref::manifest::{ClaimLimits, ClaimedEntries, Claims, DescriptorSet};
 use qmt_oci_ref::{Descriptor, Digest, Tag};
 
 use super::{Layout, LayoutError, LayoutIndex, MANIFEST_MAX};
 
 /// Most images of a layout that are searched.
 const SEARCHED_MAX: usize = 100_000;
-/// Most bytes in memory of the annotations of one referrer: 4 KiB.
-const ANNOTATIONS_EACH: usize = 4 << 10;
-/// Most bytes in memory of the annotations of all referrers: 2 MiB.
-const ANNOTATIONS_ALL: usize = 2 << 20;
 
 /// What refers to a digest, as far as it could be read.
 #[derive(Debug, Default)]
@@ -39,9 +33,9 @@ impl Layout {
         let mut search = Search {
             limit,
             subject,
-            annotations_left: ANNOTATIONS_ALL,
-            seen: BTreeSet::new(),
-            found: Referrers::default(),
+            annotations_left: ClaimLimits::REFERRERS_ANNOTATIONS,
+            listed: DescriptorSet::new(limit),
+            missing: None,
         };
         if index.images().len() > SEARCHED_MAX {
             search.too_many("images next to it in its layout", SEARCHED_MAX);
@@ -53,12 +47,14 @@ impl Layout {
                 Err(error) => search.miss(error),
             }
         }
-        if let Ok(tag) = Tag::for_digest(subject, "")
-            && let Err(error) = self.add_tagged(&index, &tag, &mut search)
-        {
+        let tag = Tag::for_referrers(subject);
+        if let Err(error) = self.add_tagged(&index, &tag, &mut search) {
             search.miss(error);
         }
-        Ok(search.found)
+        Ok(Referrers {
+            listed: search.listed.into_vec(),
+            missing: search.missing,
+        })
     }
 
     /// Adds what the list of the tag schema names.
@@ -91,13 +87,13 @@ struct Search<'a> {
     limit: usize,
     subject: &'a Digest,
     annotations_left: usize,
-    seen: BTreeSet<Digest>,
-    found: Referrers,
+    listed: DescriptorSet,
+    missing: Option<LayoutError>,
 }
 
 impl Search<'_> {
     fn miss(&mut self, error: LayoutError) {
-        self.found.missing.get_or_insert(error);
+        self.missing.get_or_insert(error);
     }
 
     fn too_many(&mut self, what: &'static str, limit: usize) {
@@ -110,14 +106,9 @@ impl Search<'_> {
     }
 
     fn add(&mut self, referrer: Descriptor) {
-        if self.seen.contains(referrer.digest()) {
-            return;
+        if !self.listed.add(referrer) {
+            self.too_many("referrers", self.limit);
         }
-        if self.found.listed.len() >= self.limit {
-            return self.too_many("referrers", self.limit);
-        }
-        self.seen.insert(referrer.digest().clone());
-        self.found.listed.push(referrer);
     }
 
     fn add_all(&mut self, list: ClaimedEntries) {
@@ -163,7 +154,7 @@ impl Search<'_> {
         }
         let limits = ClaimLimits {
             entries: entries.min(self.limit.saturating_add(1)),
-            annotations_each: ANNOTATIONS_EACH,
+            annotations_each: ClaimLimits::REFERRER_ANNOTATIONS,
             annotations_all: self.annotations_left,
             annotation_names: None,
         };

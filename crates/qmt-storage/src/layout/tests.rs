@@ -209,6 +209,31 @@ fn a_large_signature_manifest_is_a_referrer() {
     }
 }
 
+/// The tag of the list has 64 digits of the digest, and a claim of a wrong size hides nothing.
+#[test]
+fn a_list_of_referrers_is_found_for_both_algorithms() {
+    for algorithm in [DigestAlgorithm::Sha256, DigestAlgorithm::Sha512] {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = LayoutWriter::open(folder.path()).unwrap();
+        let subject = Digest::of(algorithm, b"subject");
+        let referrer = image("").descriptor();
+        let claim = |size| {
+            let (media_type, digest) = (MediaType::ImageManifest, referrer.digest().clone());
+            Descriptor::new(media_type, digest, size)
+        };
+        let sizes = [referrer.size() + 1, referrer.size(), referrer.size() + 2];
+        let list = Index::new(sizes.map(claim).to_vec());
+        let list = serde_json::to_vec(&list).unwrap();
+        let list = RawManifest::new(MediaType::ImageIndex, list.into());
+        let hex = subject.hex().get(..64).unwrap();
+        let tag: Tag = format!("{}-{hex}", algorithm.as_str()).parse().unwrap();
+        writer.push_manifest(&list, Some(&tag)).unwrap();
+        let found = writer.layout().referrers(&subject, 10).unwrap();
+        assert!(found.missing.is_none(), "{:?}", found.missing);
+        assert_eq!(found.listed, [claim(referrer.size())]);
+    }
+}
+
 #[test]
 fn an_export_is_a_layout_and_holds_only_proven_blobs() {
     let folder = tempfile::tempdir().unwrap();

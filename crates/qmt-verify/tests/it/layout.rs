@@ -63,7 +63,7 @@ impl Registry for Layout {
     }
 
     async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
-        let tag = Tag::for_digest(subject.digest(), "").unwrap();
+        let tag = Tag::for_referrers(subject.digest());
         let Some(index) = self.tagged(&tag) else {
             return Ok(Vec::new());
         };

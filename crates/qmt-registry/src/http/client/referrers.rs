@@ -7,14 +7,14 @@
 
 mod pages;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::join;
 use http::header;
 use qmt_oci_ref::manifest::{
-    ClaimLimits, Claims, Index, ManifestError, ManifestLimits, OCI_INDEX, is_index,
+    ClaimLimits, Claims, DescriptorSet, Index, ManifestError, ManifestLimits, OCI_INDEX, is_index,
 };
 use qmt_oci_ref::{
     Descriptor, Digest, MediaType, PinnedReference, Reference, RegistryError, Tag, manifest,
@@ -66,8 +66,8 @@ impl Operation<'_> {
         let missing = by_api.err().or(tagged.err());
         let missing = missing.or_else(|| listed.incomplete());
         match missing.map(RegistryError::from) {
-            None => Ok(listed.entries),
-            Some(error) if listed.was_read => Err(error.with_listed(listed.entries)),
+            None => Ok(listed.entries.into_vec()),
+            Some(error) if listed.was_read => Err(error.with_listed(listed.entries.into_vec())),
             Some(error) => Err(error),
         }
     }
@@ -86,9 +86,7 @@ impl Operation<'_> {
         &mut self,
         subject: &PinnedReference,
     ) -> Result<Option<Bytes>, ClientError> {
-        let Some(tag) = fallback_tag(subject) else {
-            return Ok(None);
-        };
+        let tag = Tag::for_referrers(subject.digest());
         let list = Reference::new(subject.repository().clone(), Some(tag), None);
         let limit = self.context.limits.referrers_page;
         let content = match self.receive(&list, limit).await {
@@ -225,12 +223,6 @@ impl Declared {
     }
 }
 
-/// The tag under which a registry without the API stores the list: `sha256-<hex>`.
-pub(super) fn fallback_tag(subject: &PinnedReference) -> Option<Tag> {
-    // The grammar of tags allows every digest.
-    Tag::for_digest(subject.digest(), "").ok()
-}
-
 fn read_claims(
     content: &[u8],
     subject: &PinnedReference,
@@ -252,14 +244,12 @@ pub(super) fn not_a_list(subject: &PinnedReference, source: ManifestError) -> Cl
     ClientError::NotAManifest { what, source }
 }
 
-/// Descriptors in the order in which they were listed, each digest once, up to a limit.
+/// What was listed so far, up to a limit.
 struct Listed<'a> {
     subject: &'a PinnedReference,
     limit: usize,
     annotations_left: usize,
-    entries: Vec<Descriptor>,
-    /// Where in `entries` a digest is.
-    places: HashMap<Digest, usize>,
+    entries: DescriptorSet,
     /// Whether a list was read, be it an empty one.
     was_read: bool,
     is_over: bool,
@@ -273,8 +263,7 @@ impl<'a> Listed<'a> {
             subject,
             limit,
             annotations_left: REFERRERS_ANNOTATIONS_MAX,
-            entries: Vec::new(),
-            places: HashMap::new(),
+            entries: DescriptorSet::new(limit),
             was_read: false,
             is_over: false,
             unreadable: None,
@@ -307,7 +296,7 @@ impl<'a> Listed<'a> {
         self.annotations_left = self.annotations_left.saturating_sub(list.annotation_bytes);
         for entry in list.read {
             match entry {
-                Ok(entry) => self.push(entry.descriptor),
+                Ok(entry) => self.is_over |= !self.entries.add(entry.descriptor),
                 Err(rule) => {
                     let (count, first) = self.unreadable.unwrap_or((0, rule));
                     self.unreadable = Some((count.saturating_add(1), first));
@@ -315,25 +304,6 @@ impl<'a> Listed<'a> {
             }
         }
         Ok(())
-    }
-
-    fn push(&mut self, descriptor: Descriptor) {
-        if let Some(listed) = self.places.get(descriptor.digest()) {
-            // A wrong size in one of two claims does not hide the content: the smaller one is read.
-            if let Some(first) = self.entries.get_mut(*listed)
-                && descriptor.size() < first.size()
-            {
-                *first = descriptor;
-            }
-            return;
-        }
-        if self.entries.len() >= self.limit {
-            self.is_over = true;
-            return;
-        }
-        let place = self.entries.len();
-        self.places.insert(descriptor.digest().clone(), place);
-        self.entries.push(descriptor);
     }
 
     /// Why the entries are not all, if so.

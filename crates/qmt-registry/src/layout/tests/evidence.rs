@@ -15,7 +15,8 @@ fn saved(manifest: &RawManifest, kind: &str, name: Option<&str>) -> String {
 }
 
 fn tag_of(manifest: &RawManifest, suffix: &str) -> Tag {
-    Tag::for_digest(manifest.digest(), suffix).unwrap()
+    let tag = format!("sha256-{}{suffix}", manifest.digest().hex());
+    tag.parse().unwrap()
 }
 
 async fn all(bed: &Bed, tag: &Tag) -> Vec<Result<RawManifest, RegistryError>> {

@@ -194,6 +194,27 @@ async fn a_list_of_a_mirror_hides_no_referrer_of_the_registry() {
     assert_eq!(error.take_listed().unwrap().len(), 2);
 }
 
+/// A mirror that claims a wrong size hides no referrer either: the smaller size is read.
+#[tokio::test]
+async fn a_size_that_a_mirror_claims_hides_no_referrer_of_the_registry() {
+    let (pair, image) = Pair::with_image().await;
+    let good = one_referring(&image);
+    put_referrer(&pair.origin, &good);
+    let (digest, size) = (good.digest(), good.bytes().len() as u64);
+    let entry = format!(
+        r#"{{"mediaType":"a/b","digest":"{digest}","size":{}}}"#,
+        size + 1
+    );
+    let list = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#);
+    let page = Fault::on("GET", "/v2/*/referrers/*").respond(200);
+    let page = page.header("content-type", manifest::OCI_INDEX);
+    pair.mirror.fault(page.body(list));
+    let client = pair.mirrors(true);
+    let listed = client.referrers(&pair.pin(&image)).await.unwrap();
+    let listed: Vec<_> = listed.iter().map(Descriptor::size).collect();
+    assert_eq!(listed, [size]);
+}
+
 fn numbered_referrer(image: &Descriptor, n: usize) -> RawManifest {
     let text = String::from_utf8(one_referring(image).bytes().to_vec()).unwrap();
     let content = text.replace(r#""n":"1""#, &format!(r#""n":"{n}""#));

@@ -2,10 +2,12 @@
 
 use http::{HeaderMap, HeaderName, Method, header};
 use qmt_oci_ref::manifest::{ClaimLimits, Claims, Document, Index, ManifestLimits};
-use qmt_oci_ref::{Descriptor, MediaType, PinnedReference, RawManifest, Reference, Repository};
+use qmt_oci_ref::{
+    Descriptor, MediaType, PinnedReference, RawManifest, Reference, Repository, Tag,
+};
 
 use super::super::operation::Operation;
-use super::super::referrers::{fallback_tag, not_a_list};
+use super::super::referrers::not_a_list;
 use super::{STORED, push_request, refused};
 use crate::blob;
 use crate::error::ClientError;
@@ -66,9 +68,7 @@ impl Operation<'_> {
         subject: &PinnedReference,
         entry: Descriptor,
     ) -> Result<(), ClientError> {
-        let Some(tag) = fallback_tag(subject) else {
-            return Ok(());
-        };
+        let tag = Tag::for_referrers(subject.digest());
         for attempt in 0..=LIST_TRIES {
             let content = self.list_under_tag(subject).await?;
             let mut list = content.map_or(Ok(Vec::new()), |list| read_whole(subject, &list))?;
