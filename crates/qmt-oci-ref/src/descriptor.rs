@@ -174,8 +174,12 @@ impl JsonPlatform {
         platform.set_architecture(manifest::arch(&text::escape_ascii(&self.architecture)));
         platform.set_variant(escaped(self.variant));
         platform.set_os_version(escaped(self.os_version));
-        let features = self.os_features.filter(|features| !features.is_empty());
-        platform.set_os_features(features);
+        let features = self.os_features.unwrap_or_default();
+        let features: Vec<_> = features
+            .iter()
+            .map(|name| text::escape_ascii(name))
+            .collect();
+        platform.set_os_features(Some(features).filter(|features| !features.is_empty()));
         Some(platform)
     }
 }

@@ -107,6 +107,10 @@ fn null_and_empty_are_absence() {
     ] {
         assert_eq!(named(extra), named(""), "{extra}");
     }
+    let odd = named(r#","os.features":["a\nb"],"os.version":"a\nb""#);
+    let features = odd.os_features().as_ref().unwrap();
+    assert_eq!(Some(&features[0]), odd.os_version().as_ref());
+    assert!(!features[0].contains('\n'));
     for media_type in [r#""mediaType":null,"#, r#""mediaType":"","#, ""] {
         let text = format!(r#"{{{media_type}"digest":"{DIGEST}","size":3}}"#);
         let descriptor: Descriptor = serde_json::from_str(&text).unwrap();
