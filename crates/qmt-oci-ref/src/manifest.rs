@@ -16,7 +16,7 @@ mod wire;
 
 use std::collections::HashMap;
 
-use oci_spec::image::{ImageIndex, ImageManifest, MediaType, Platform};
+use oci_spec::image::{MediaType, Platform};
 use serde::Serialize;
 
 pub use self::claims::{ClaimLimits, ClaimedEntries, ClaimedEntry, Claims};
@@ -189,11 +189,6 @@ impl Manifest {
     pub fn annotations(&self) -> &HashMap<String, String> {
         &self.annotations
     }
-
-    /// Returns the manifest as the wire type of `oci-spec`.
-    pub fn to_oci(&self) -> ImageManifest {
-        wire::manifest(self)
-    }
 }
 
 impl Index {
@@ -259,11 +254,6 @@ impl Index {
     /// Returns the annotations.
     pub fn annotations(&self) -> &HashMap<String, String> {
         &self.annotations
-    }
-
-    /// Returns the index as the wire type of `oci-spec`.
-    pub fn to_oci(&self) -> ImageIndex {
-        wire::index(self)
     }
 }
 

@@ -164,14 +164,12 @@ fn documents_are_read_whole() {
     assert_eq!(manifest.artifact_type().as_ref(), "x/y");
     assert_eq!(manifest.annotations()["k"], "v");
     assert_eq!(manifest.subject().unwrap().size(), 3);
-    assert_eq!(manifest.to_oci().layers().len(), 2);
 
     let Document::Index(index) = read(OCI_INDEX, &index(&[layer], &subject)).unwrap() else {
         panic!("not an index");
     };
     assert_eq!(index.manifests().len(), 1);
     assert_eq!(index.artifact_type().unwrap().as_ref(), "x/y");
-    assert_eq!(index.to_oci().manifests().len(), 1);
     let written = serde_json::to_vec(&index).unwrap();
     assert_eq!(
         Index::read(&written, &ManifestLimits::default())

@@ -1,6 +1,6 @@
 //! The form of manifests and indexes in JSON.
 
-use oci_spec::image::{ImageIndex, ImageManifest, ImageManifestBuilder, MediaType};
+use oci_spec::image::MediaType;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -173,37 +173,6 @@ impl Wire {
 fn named(media_type: Option<&str>) -> Option<MediaType> {
     let media_type = media_type.map(text::media_type);
     media_type.filter(|media_type| !media_type.as_ref().is_empty())
-}
-
-#[expect(clippy::expect_used, reason = "the three required fields are given")]
-pub(super) fn manifest(manifest: &Manifest) -> ImageManifest {
-    let mut wire = ImageManifestBuilder::default()
-        .schema_version(2_u32)
-        .config(manifest.config.as_oci().clone())
-        .layers(wire_list(&manifest.layers))
-        .build()
-        .expect("a whole manifest");
-    wire.set_media_type(manifest.media_type.clone());
-    wire.set_artifact_type(manifest.artifact_type.clone());
-    wire.set_subject(manifest.subject.as_ref().map(|d| d.as_oci().clone()));
-    let annotations = manifest.annotations.clone();
-    wire.set_annotations((!annotations.is_empty()).then_some(annotations));
-    wire
-}
-
-pub(super) fn index(index: &Index) -> ImageIndex {
-    let mut wire = ImageIndex::default();
-    wire.set_media_type(index.media_type.clone());
-    wire.set_artifact_type(index.artifact_type.clone());
-    wire.set_manifests(wire_list(&index.manifests));
-    wire.set_subject(index.subject.as_ref().map(|d| d.as_oci().clone()));
-    let annotations = index.annotations.clone();
-    wire.set_annotations((!annotations.is_empty()).then_some(annotations));
-    wire
-}
-
-fn wire_list(descriptors: &[Descriptor]) -> Vec<oci_spec::image::Descriptor> {
-    descriptors.iter().map(|d| d.as_oci().clone()).collect()
 }
 
 /// Writes an index as the specification spells it.
