@@ -4,11 +4,13 @@
 
 use std::time::Duration;
 
+use qmt_oci_ref::manifest::ClaimLimits;
+
 pub use crate::error::Phase;
 
-/// Most attempts of one request where no server was reached under the name and port.
+/// Most attempts of one operation where no server was reached under the name and port.
 pub const ABSENT_TRIES_MAX: usize = 3;
-/// Most attempts of one request to a mirror: the next source has the content as well.
+/// Most attempts of one operation at a mirror: the next source has the content as well.
 pub const MIRROR_TRIES_MAX: usize = 3;
 /// The slowest acceptable rate of a body: 1 KiB per second.
 pub const STALL_BYTES_PER_SECOND: u64 = 1 << 10;
@@ -37,9 +39,9 @@ pub const MERGED_REFERRERS_TIMEOUT: Duration = Duration::from_secs(7);
 pub const REFERRERS_BYTES_MAX: u64 = 16 << 20;
 /// Most bytes in memory of the annotations of one referrer in a list; one with more is listed
 /// without them: 4 KiB.
-pub const REFERRER_ANNOTATIONS_MAX: usize = 4 << 10;
+pub const REFERRER_ANNOTATIONS_MAX: usize = ClaimLimits::REFERRER_ANNOTATIONS;
 /// Most bytes in memory of the annotations of all referrers in a list: 2 MiB.
-pub const REFERRERS_ANNOTATIONS_MAX: usize = 2 << 20;
+pub const REFERRERS_ANNOTATIONS_MAX: usize = ClaimLimits::REFERRERS_ANNOTATIONS;
 
 /// Declares the limits that a client can lower: a constant, a field that starts at it, and a setter
 /// that clamps the value to it.
@@ -74,7 +76,7 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Largest manifest or index: 4 MiB (`LIM`, `DIG-09`).
+    /// Largest manifest or index: 4 MiB.
     MANIFEST_MAX: u64 = 4 << 20, manifest from 1;
     /// Largest page of the referrers list: 4 MiB.
     REFERRERS_PAGE_MAX: u64 = 4 << 20, referrers_page from 1;
@@ -96,7 +98,8 @@ limits! {
     HEADER_BYTES_MAX: usize = 64 << 10, header_bytes from 1;
     /// Most redirects that one request follows.
     REDIRECTS_MAX: usize = 10, redirects from 0;
-    /// Most attempts of one request, the first included.
+    /// Most attempts of one operation, the first included; a blob whose transfer makes progress gets
+    /// them again.
     TRIES_MAX: usize = 5, tries from 1;
     /// Longest pause between two attempts: 60 s. A registry that asks for more is not asked again.
     RETRY_WAIT_MAX: Duration = Duration::from_mins(1), retry_wait_max from Duration::ZERO;

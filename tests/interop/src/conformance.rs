@@ -18,7 +18,7 @@ fn cargo() -> String {
 }
 
 /// The test of `qmt-registry` that goes against the server which the environment names.
-const SUITE: &str = "suite::a_server_of_others";
+const SUITE: &str = "suite::an_external_registry";
 
 /// Runs the behaviours of `qmt-registry` against the registry at `host`; gives their number.
 pub(super) fn behaviours(sh: &Shell, host: &str, password: bool) -> anyhow::Result<usize> {

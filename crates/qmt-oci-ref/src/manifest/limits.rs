@@ -32,7 +32,7 @@ impl Default for ManifestLimits {
 impl ManifestLimits {
     /// Returns limits for the index of an image layout: 32 MiB and as many entries and annotations
     /// as fit.
-    pub fn for_layouts() -> Self {
+    pub const fn for_layouts() -> Self {
         Self {
             manifest_bytes: 32 * MIB,
             layers: 0,
@@ -44,7 +44,7 @@ impl ManifestLimits {
     }
 
     /// Returns the bytes that a manifest or index may have.
-    pub fn bytes(&self) -> u64 {
+    pub const fn bytes(&self) -> u64 {
         self.manifest_bytes
     }
 }

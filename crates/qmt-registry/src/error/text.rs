@@ -14,6 +14,10 @@ const DAY: Duration = Duration::from_hours(24);
 /// Most names of images that a message lists.
 const NAMES_MAX: usize = 10;
 
+/// Why a certificate of an unknown authority is not accepted.
+pub(crate) const UNKNOWN_ISSUER: &str =
+    "it is issued by an authority that is not trusted here, or by itself";
+
 /// What was waited for when the time was up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -139,12 +143,8 @@ pub(super) fn in_file(path: Option<&PathBuf>) -> String {
     path.map_or_else(String::new, |path| format!(" (`{}`)", path.display()))
 }
 
-pub(super) fn issuer(is_unknown: bool) -> &'static str {
-    if is_unknown {
-        ": it is issued by an authority that is not trusted here, or by itself"
-    } else {
-        ""
-    }
+pub(super) fn issuer(is_unknown: bool) -> String {
+    suffix(if is_unknown { UNKNOWN_ISSUER } else { "" })
 }
 
 pub(super) fn no_authorities(variable: Option<&(&'static str, PathBuf)>) -> String {

@@ -164,7 +164,7 @@ async fn a_broken_transfer_is_resumed() {
 
 /// The next run goes on from the bytes that the last one kept.
 #[tokio::test]
-async fn a_later_run_resumes_from_what_was_eaten() {
+async fn a_later_run_resumes_from_the_bytes_of_the_last_one() {
     let server = FakeRegistry::builder().serve().await;
     let content = noise(100_000);
     let blob = server.put_blob("acme/echo", content.clone());

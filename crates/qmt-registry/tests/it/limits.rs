@@ -219,7 +219,7 @@ async fn a_registry_can_ask_for_a_pause() {
 
 /// Docker Hub's rate-limit headers are events.
 #[tokio::test]
-async fn the_remaining_pulls_are_full_text() {
+async fn the_rate_limit_of_the_registry_is_reported() {
     let server = image_behind(Auth::None).await;
     server.fault(
         Fault::on("GET", "/v2/*")

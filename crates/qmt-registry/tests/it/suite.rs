@@ -116,9 +116,9 @@ async fn an_oci_layout_in_a_folder_and_in_an_archive() {
     }
 }
 
-/// Does nothing where no server is named: plain tests need no program of others.
+/// Does nothing where no server is named: plain tests require no other program.
 #[tokio::test]
-async fn a_server_of_others() {
+async fn an_external_registry() {
     let Ok(host) = std::env::var("QMT_SUITE_REGISTRY") else {
         return;
     };

@@ -25,7 +25,7 @@ pub struct LayoutIndex {
 
 impl LayoutIndex {
     /// Largest `index.json` that is read: 32 MiB, room for about 100,000 images.
-    pub const BYTES_MAX: u64 = 32 << 20;
+    pub const BYTES_MAX: u64 = ManifestLimits::for_layouts().bytes();
 
     /// Reads the content of an `index.json`.
     ///

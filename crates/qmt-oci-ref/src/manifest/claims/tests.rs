@@ -61,7 +61,7 @@ fn a_document_is_read_as_far_as_it_can_be() {
 
 /// DIG-14: one odd entry does not hide the others.
 #[test]
-fn an_odd_entry_hides_no_other() {
+fn an_unreadable_entry_hides_no_other_entry() {
     let good = format!(r#"{{"digest":"{}","size":3}}"#, digest());
     let hex = "0".repeat(64);
     let odd = [

@@ -175,7 +175,7 @@ pub(super) async fn once(
     accept: &[u16],
 ) -> Result<Answer, Failure> {
     let Request { scope, spec, .. } = request;
-    // The location of an upload may be on another host, which gets no credential (AUTH-14).
+    // The location of an upload may be on another host, which gets no credential.
     let mut authorization = if scope.endpoint.is_origin_of(&spec.url) {
         auth.current(context, scope).await?
     } else {

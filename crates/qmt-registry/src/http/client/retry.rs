@@ -15,7 +15,7 @@ use crate::redact::RedactedUrl;
 /// The pauses are divided by this where no server can be reached.
 const ABSENT_DIVISOR: u32 = 4;
 
-/// Counts the attempts of one request and paces them.
+/// Counts the attempts of one operation and paces them.
 pub(crate) struct Attempts {
     made: usize,
     tries: usize,

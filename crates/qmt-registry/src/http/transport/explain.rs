@@ -7,10 +7,10 @@ use qmt_oci_ref::time::rfc3339;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError};
 
+use crate::error::text::UNKNOWN_ISSUER;
+
 /// Most names of a certificate that a message lists.
 const NAMES_MAX: usize = 5;
-
-const UNKNOWN_ISSUER: &str = "it is issued by an authority that is not trusted here, or by itself";
 
 /// Why a certificate is not accepted.
 pub(super) fn certificate(error: &CertificateError) -> String {

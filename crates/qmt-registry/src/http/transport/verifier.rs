@@ -47,7 +47,7 @@ struct AuthorityNotValid {
 pub(super) struct MarkedAsAuthority;
 
 impl ServerVerifier {
-    /// Trusts `listed` next to the system's certificates; `None` if these are none together.
+    /// Trusts `listed` next to the system's certificates; `None` if there is no certificate at all.
     pub(super) fn new(
         mut listed: Vec<Trusted>,
         provider: Arc<CryptoProvider>,
