@@ -252,3 +252,28 @@ fn is_missing_file(error: &BoxError) -> bool {
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The order of the plugins in a config does not hide a refused signature.
+    #[test]
+    fn the_first_failure_counts_unless_one_is_not_verified() {
+        let negative = |code| Failure::Negative {
+            code,
+            message: String::new(),
+        };
+        for (codes, expected) in [
+            ([Code::NotFound, Code::Network], Code::NotFound),
+            ([Code::NotFound, Code::NotVerified], Code::NotVerified),
+            ([Code::NotVerified, Code::NotFound], Code::NotVerified),
+        ] {
+            let mut failed = None;
+            for code in codes {
+                negative(code).add_to(&mut failed);
+            }
+            assert_eq!(failed.unwrap().code(), expected);
+        }
+    }
+}

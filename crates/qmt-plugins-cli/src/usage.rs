@@ -83,7 +83,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::args::Arguments;
+    use crate::args::{Arguments, Command};
 
     fn parsed(arguments: &[&str]) -> (String, String) {
         let error = Arguments::try_parse_from(arguments).unwrap_err();
@@ -91,6 +91,13 @@ mod tests {
             Failure::Usage { message, hint } => (message, hint.unwrap_or_default()),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn an_input_may_begin_with_a_hyphen() {
+        let run = ["qmt-plugins", "run", "greeter", "greet", "--input", "-5"];
+        let run = Arguments::try_parse_from(run).unwrap().command;
+        assert!(matches!(run, Command::Run(run) if run.input.as_deref() == Some("-5")));
     }
 
     #[test]

@@ -254,6 +254,19 @@ mod tests {
         assert_eq!(file.config().oci.parallel, Some(2));
     }
 
+    /// A config that can't be read is no reason to take another one.
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_leads_nowhere_is_an_error() {
+        let home = folder("");
+        let here = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("absent", here.path().join("plugins.toml")).unwrap();
+        for (working, folders) in [(Some(here.path()), &home), (None, &here)] {
+            let error = discover(working, &NAMES, environment(&[folders])).unwrap_err();
+            assert!(matches!(error, ConfigError::Read { .. }), "{error}");
+        }
+    }
+
     /// Only root can give a file away, so this test does nothing for other users.
     #[cfg(unix)]
     #[test]

@@ -53,6 +53,10 @@ fn every_form_of_a_path() {
     assert!(digest.is_some());
     let url = PluginSource::parse("https://u:secret@h/p.wasm?token=secret", Some(HEX)).unwrap();
     assert_eq!(url.to_string(), "https://h/p.wasm");
+    // As PowerShell writes it.
+    let hex = format!(" {}", HEX.to_ascii_uppercase());
+    let url = PluginSource::parse("https://h:8443/p.wasm#secret", Some(&hex)).unwrap();
+    assert_eq!(url.to_string(), "https://h:8443/p.wasm");
 }
 
 #[test]

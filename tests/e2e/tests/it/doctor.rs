@@ -183,3 +183,25 @@ fn a_trust_root_that_no_plugin_requires_is_not_requested() {
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
     assert!(answer.stdout.contains("not required"), "{}", answer.stdout);
 }
+
+/// Keys that need no log need no trust root, whatever other images would need.
+#[test]
+fn a_trust_root_is_checked_where_a_plugin_requires_one() {
+    let desk = Desk::new();
+    desk.write(
+        "team.pub",
+        qmt_testkit::PrivateSigstore::new().key_pem("p256"),
+    );
+    let config = "[oci]\ncache_dir = \"cache\"\n[[oci.policy]]\nscope = \"h.example/**\"\n\
+                  any_of = [{ key = \"team.pub\", transparency_log = \"optional\" }]\n\
+                  [[providers]]\nname = \"p\"\npath = \"oci://h.example/a:1\"\n";
+    for (path, is_required) in [
+        ("oci://h.example/a:1", false),
+        ("oci://ghcr.io/a/b:1", true),
+    ] {
+        desk.write("plugins.toml", config.replace("oci://h.example/a:1", path));
+        let answer = desk.run(&["doctor", "--offline", "--format", "json"]);
+        let trust = check(&answer, "trust root");
+        assert_eq!(trust["ok"], !is_required, "{trust}");
+    }
+}

@@ -130,3 +130,18 @@ fn an_archive_is_made_and_added_to() {
     let answer = desk.run(&["inspect", "oci-layout://new.tar:v3"]);
     assert_eq!(answer.code, Some(4), "{}", answer.transcript());
 }
+
+/// A tilde is the home folder for every command, and a pipe can be published.
+#[cfg(unix)]
+#[test]
+fn a_destination_in_the_home_folder() {
+    let desk = Desk::new();
+    let publish = ["publish", "oci-layout://~/out:1", "--wasm", "/dev/stdin"];
+    let published = desk.run_fed(&publish, &plugins::echo_wasm());
+    assert_eq!(published.code, Some(0), "{}", published.transcript());
+    let messages = published.messages();
+    assert!(!messages.contains("hosts will not load it"), "{messages}");
+    assert!(!desk.path().join("~").exists());
+    let inspected = desk.run(&["inspect", "oci-layout://~/out:1"]);
+    assert_eq!(inspected.code, Some(0), "{}", inspected.transcript());
+}

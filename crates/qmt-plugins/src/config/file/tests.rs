@@ -66,8 +66,7 @@ fn the_manuals_config_is_understood() {
 
 #[test]
 fn json_and_yaml_say_the_same() {
-    let json =
-        r#"{"providers":[{"name":"a","path":"oci://x"}],"oci":{"max_artifact_size":"1KiB"}}"#;
+    let json = r#"{"$schema":"config.schema.json","providers":[{"name":"a","path":"oci://x"}],"oci":{"max_artifact_size":"1KiB"}}"#;
     let yaml = "providers: [{name: a, path: 'oci://x'}]\noci: {max_artifact_size: 1KiB}\n";
     for (name, text) in [("p.json", json), ("p.yaml", yaml), ("p.yml", yaml)] {
         let config = read(name, text, &[]).unwrap();
