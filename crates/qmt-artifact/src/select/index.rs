@@ -1,7 +1,7 @@
 //! Which entry of an index is selected.
 
 use qmt_oci_ref::manifest::{self, Document};
-use qmt_oci_ref::{Descriptor, PluginKind, text};
+use qmt_oci_ref::{Descriptor, PluginKind, RegistryErrorKind, text};
 
 use super::image::{Image, Reason, has_wasm_layer};
 use super::{Selector, wrong_form};
@@ -157,25 +157,37 @@ impl Selector<'_> {
             kind: self.request.kind,
             available: listed(&images),
         };
-        let mut last_resort = None;
+        let allowed = self.request.kind;
+        let (mut last_resort, mut absent) = (None, None);
         for descriptor in images {
             let foreign = descriptor.platform().is_some();
             let by_entry = annotated_kind(descriptor.digest(), descriptor.annotations())?;
-            if by_entry == Some(PluginKind::Native) && foreign {
-                continue; // Native for another platform: the manifest cannot change that.
+            // An image for another platform can be Wasm, but never native.
+            let can_be = |kind| {
+                allowed.is_none_or(|allowed| allowed == kind)
+                    && !(foreign && kind == PluginKind::Native)
+            };
+            if by_entry.is_some_and(|kind| !can_be(kind)) {
+                continue; // The manifest cannot change that.
             }
             if self.requests >= self.request.limits.manifest_requests {
                 break;
             }
-            let image = self.image(descriptor, Reason::Declared).await?;
+            let image = match self.image(descriptor.clone(), Reason::Declared).await {
+                // A cache and its export have only those platforms that were used.
+                Err(error) if by_entry.is_none() && is_absent(&error) => {
+                    self.note(format!("{} is absent, skipped", name(&descriptor)));
+                    absent.get_or_insert(error);
+                    continue;
+                }
+                image => image?,
+            };
             let digest = image.descriptor.digest();
             let declared = match by_entry {
                 Some(kind) => Some(kind),
                 None => annotated_kind(digest, image.manifest.annotations())?,
             };
             let by_layer = || has_wasm_layer(&image.manifest).then_some(PluginKind::Wasm);
-            // An image for another platform can be Wasm, but never native.
-            let can_be = |kind| self.allows(kind) && !(foreign && kind == PluginKind::Native);
             match declared.or_else(by_layer) {
                 Some(kind) if can_be(kind) => {
                     let name = name(&image.descriptor);
@@ -188,7 +200,7 @@ impl Selector<'_> {
                 Some(_) | None => {}
             }
         }
-        let mut image = last_resort.ok_or(no_match)?;
+        let mut image = last_resort.ok_or(absent.unwrap_or(no_match))?;
         image.reason = Reason::LastResort;
         let name = name(&image.descriptor);
         self.note(format!(
@@ -201,6 +213,11 @@ impl Selector<'_> {
 /// Reports whether an entry names no media type. Then the content of the manifest decides.
 pub(super) fn has_no_media_type(entry: &Descriptor) -> bool {
     entry.media_type().as_ref().is_empty()
+}
+
+fn is_absent(error: &ArtifactError) -> bool {
+    matches!(error, ArtifactError::Registry { source, .. }
+        if matches!(source.kind(), RegistryErrorKind::NotFound | RegistryErrorKind::Offline))
 }
 
 fn is_for_wasm(image: &Descriptor) -> bool {

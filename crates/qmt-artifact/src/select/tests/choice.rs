@@ -343,6 +343,40 @@ fn a_source_that_fails_is_named() {
     assert_eq!(store.requests(), 0);
 }
 
+/// A cache that was exported has only the platforms that were used.
+#[test]
+fn an_absent_entry_does_not_hide_another() {
+    let store = Store::default();
+    let request = |root: &Descriptor| {
+        let darwin = HostPlatform::new(&platform("darwin/arm64"));
+        store.request(root).with_host(darwin)
+    };
+    let present = store.native("linux/amd64");
+    let absent = on(
+        "linux/arm64",
+        Descriptor::of(MediaType::ImageManifest, b"gone"),
+    );
+    for entries in [[&present, &absent], [&absent, &present]] {
+        let root = store.index(&entries.map(Clone::clone));
+        let selection = store.run(request(&root)).unwrap();
+        assert_eq!(selection.manifest(), &present);
+        let trace = selection.trace().join("\n");
+        assert!(trace.contains("linux/arm64 is absent, skipped"), "{trace}");
+    }
+    // Without another one, its absence is the reason.
+    let error = store.run(request(&store.index(std::slice::from_ref(&absent))));
+    let error = error.unwrap_err();
+    assert!(
+        matches!(&error, ArtifactError::Registry { digest, .. } if digest == absent.digest()),
+        "{error:?}"
+    );
+    // An entry that says by itself that it is the plugin is not replaced by a last resort.
+    let declared = absent.with_annotation("mt.query.plugin.type", "wasm");
+    let error = store.run(request(&store.index(&[present, declared])));
+    let error = error.unwrap_err();
+    assert!(matches!(error, ArtifactError::Registry { .. }), "{error:?}");
+}
+
 /// The config is read from the registry too, and its failure is named.
 #[tokio::test]
 async fn a_config_that_cannot_be_read_is_named() {
