@@ -8,13 +8,12 @@ use super::store::Store;
 use super::{blobs, sys};
 use crate::CacheError;
 
-/// Lists `root`, under `name` if there is one. `false` if its blob is not in the cache.
-pub(crate) fn add(store: &Store, root: &Digest, name: Option<&str>) -> Result<bool, CacheError> {
-    let Some(descriptor) = describe(store, root)? else {
-        return Ok(false);
-    };
-    change(store, |index| index.list(descriptor, name))?;
-    Ok(true)
+/// Lists `root`, under `name` if there is one, once its blob is in the cache.
+pub(crate) fn add(store: &Store, root: &Digest, name: Option<&str>) -> Result<(), CacheError> {
+    match describe(store, root)? {
+        Some(descriptor) => change(store, |index| index.list(descriptor, name)),
+        None => Ok(()),
+    }
 }
 
 /// Removes the images for which `is_kept` is false.

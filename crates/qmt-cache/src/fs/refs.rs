@@ -13,14 +13,11 @@ use crate::CacheError;
 /// The largest file of a tag that is read, in bytes.
 const REF_MAX: u64 = 16 * 1024;
 
-/// The content of a tag's file.
+/// The content of a tag's file. Older files have a key more, which is ignored.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct TagFile {
     digest: Digest,
     resolved_at_ms: u64,
-    /// Whether the layout's index lists it under this reference.
-    indexed: bool,
 }
 
 /// Stores what `reference` named, and lists it in the layout's index once its blob is there.
@@ -30,15 +27,12 @@ pub(crate) fn set(
     digest: &Digest,
     now: SystemTime,
 ) -> Result<(), CacheError> {
-    let known = read(store, reference)?;
-    let is_indexed = known.is_some_and(|known| known.indexed && known.digest == *digest);
-    let indexed = is_indexed || index::add(store, digest, Some(&reference.to_string()))?;
+    index::add(store, digest, Some(&reference.to_string()))?;
     let since = now.duration_since(SystemTime::UNIX_EPOCH);
     let millis = since.unwrap_or_default().as_millis();
     let body = to_json(&TagFile {
         digest: digest.clone(),
         resolved_at_ms: u64::try_from(millis).unwrap_or(u64::MAX),
-        indexed,
     });
     let sealed = sealed::seal("ref", &reference.to_string(), &body);
     store.write_small(&store.paths.reference(reference), &sealed)

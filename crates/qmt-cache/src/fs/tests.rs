@@ -367,6 +367,44 @@ async fn evidence_is_read_back_unchanged() {
     );
 }
 
+/// The index of the layout is for other tools, so it is written again where it was lost.
+#[tokio::test]
+async fn a_lost_index_lists_a_tag_that_is_set_again() {
+    let bed = Bed::new();
+    let content = br#"{"schemaVersion":2,"layers":[]}"#;
+    let root = blob(qmt_oci_ref::manifest::OCI_MANIFEST, content);
+    let put = bed.cache.put_bytes(&root, Bytes::from_static(content));
+    put.await.unwrap();
+    let reference = "ghcr.io/acme/echo:1".parse().unwrap();
+    let set = async || {
+        let set = bed
+            .cache
+            .set_ref(&reference, root.digest(), SystemTime::now());
+        set.await.unwrap();
+        index_names(&bed)
+    };
+    let listed = set().await;
+    assert_eq!(listed, [Some("ghcr.io/acme/echo:1".to_owned())]);
+    std::fs::remove_file(bed.cache.store.paths.index()).unwrap();
+    assert_eq!(set().await, listed);
+}
+
+/// Files of older versions have a key more.
+#[tokio::test]
+async fn a_tag_of_an_older_version_is_read() {
+    let bed = Bed::new();
+    let reference: qmt_oci_ref::Reference = "ghcr.io/acme/echo:1".parse().unwrap();
+    let digest = manifest("a");
+    let body = format!(r#"{{"digest":"{digest}","resolved_at_ms":7,"indexed":true}}"#);
+    let sealed = super::sealed::seal("ref", &reference.to_string(), body.as_bytes());
+    std::fs::write(bed.cache.store.paths.reference(&reference), sealed).unwrap();
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(7);
+    assert_eq!(
+        bed.cache.ref_(&reference).await.unwrap(),
+        Some((digest, at))
+    );
+}
+
 /// The names that other tools find in the layout.
 fn index_names(bed: &Bed) -> Vec<Option<String>> {
     let index = super::index::read(&bed.cache.store).unwrap();
