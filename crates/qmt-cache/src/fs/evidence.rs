@@ -7,8 +7,9 @@ use super::store::Store;
 use super::{sealed, sys};
 use crate::CacheError;
 
-/// The most signature material that is stored for one subject, in bytes.
-pub(super) const EVIDENCE_MAX: u64 = 16 * 1024 * 1024;
+/// The most signature material that is stored for one subject, in bytes: 16 MiB of signatures as
+/// JSON, in Base64.
+pub(super) const EVIDENCE_MAX: u64 = 32 * 1024 * 1024;
 
 /// The largest file of it that is read: the envelope takes a few hundred bytes more.
 pub(crate) const FILE_MAX: u64 = EVIDENCE_MAX + 1024;

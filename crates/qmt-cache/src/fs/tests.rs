@@ -349,7 +349,9 @@ async fn evidence_is_read_back_unchanged() {
         bed.cache.evidence(&subject).await.unwrap().unwrap(),
         r#"[{"x":1}]"#
     );
+    // Discovery holds at most 16 MiB, which are longer as JSON.
     let limit = usize::try_from(super::evidence::EVIDENCE_MAX).unwrap();
+    assert_eq!(limit, 2 * 16 * 1024 * 1024);
     let most = vec![b' '; limit];
     bed.cache.put_evidence(&subject, &most).await.unwrap();
     assert_eq!(
