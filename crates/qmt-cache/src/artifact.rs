@@ -48,8 +48,8 @@ impl CachedArtifact {
     /// Blocks the thread; takes as much memory as the file has bytes.
     ///
     /// # Errors
-    /// [`CacheError::Damaged`] if the bytes are not the recorded ones; the entry has been removed
-    /// then, and [`crate::Cache::begin`] fills it again. [`CacheError::Io`] if reading fails.
+    /// [`CacheError::Damaged`] if the bytes are not the recorded ones; the entry is removed then if
+    /// the cache can be written. [`CacheError::Io`] if reading fails.
     pub fn read_proven(&self) -> Result<Bytes, CacheError> {
         let too_large =
             || CacheError::io("read", &self.path)(std::io::ErrorKind::OutOfMemory.into());
@@ -74,10 +74,11 @@ impl CachedArtifact {
     /// Passes the file's content to `take` in chunks, and checks its size and digest.
     fn hashed(&self, mut take: impl FnMut(&[u8])) -> Result<(), CacheError> {
         let damaged = |reason| {
-            self.store.drop_damaged(&self.record, &self.file);
+            let removed = self.store.drop_damaged(&self.record, &self.file);
             CacheError::Damaged {
                 path: self.path.clone(),
                 reason,
+                removed,
             }
         };
         let size = self.record.size();

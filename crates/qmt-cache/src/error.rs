@@ -62,13 +62,15 @@ pub enum CacheError {
         /// How long this process waited.
         waited: Duration,
     },
-    /// A cached file differs from its record. The entry was removed; fetch it again.
-    #[error("cached file `{}` is damaged ({reason}); it was removed and will be fetched again", path.display())]
+    /// A cached file differs from its record.
+    #[error("cached file `{}` is damaged ({reason}); {}", path.display(), after_damage(*removed))]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: &'static str,
+        /// Whether the entry was removed, so that [`crate::Cache::begin`] fills it again.
+        removed: bool,
     },
     /// Content that does not have the announced digest. Nothing was stored.
     #[error("content announced as `{expected}` hashes to `{actual}`; nothing was stored")]
@@ -132,16 +134,13 @@ pub enum CacheError {
 }
 
 impl CacheError {
-    /// Reports whether a cached entry was damaged and removed, so that fetching again helps.
-    #[must_use]
-    pub fn is_damaged(&self) -> bool {
-        matches!(self, Self::Damaged { .. })
-    }
-
     /// Reports whether the same call may succeed later without a change by the operator.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::LockTimeout { .. })
+        matches!(
+            self,
+            Self::Damaged { removed: true, .. } | Self::LockTimeout { .. }
+        )
     }
 
     /// Refuses content of another size than announced.
@@ -181,5 +180,14 @@ impl CacheError {
             path,
             source,
         }
+    }
+}
+
+fn after_damage(removed: bool) -> &'static str {
+    if removed {
+        "it was removed and will be fetched again"
+    } else {
+        "it could not be removed: remove it, or set `cache_dir` in `[oci]` of the config to \
+         a folder that this user can write"
     }
 }

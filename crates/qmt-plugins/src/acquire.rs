@@ -101,7 +101,7 @@ impl PluginHost {
         let mut cached = pipeline::run(&context, &request).await?;
         let content = match Content::of(&cached, mode).await {
             // The damaged entry is removed by now, so the plugin is fetched again.
-            Err(error @ CacheError::Damaged { .. }) if cached.is_hit() => {
+            Err(error @ CacheError::Damaged { removed: true, .. }) if cached.is_hit() => {
                 match pipeline::run(&context, &request).await {
                     Err(Error::Offline { .. }) => return Err(cache_error(error)),
                     other => cached = other?,

@@ -85,6 +85,7 @@ impl Staging {
         store.lookup(manifest)?.ok_or(CacheError::Damaged {
             path,
             reason: "it changed while it was committed",
+            removed: true,
         })
     }
 }

@@ -11,7 +11,7 @@ use qmt_storage::{LAYOUT_MARKER, LayoutIndex};
 use serde::Serialize;
 use tempfile::{TempDir, TempPath};
 
-use super::lock::{self, Waiter};
+use super::lock::Waiter;
 use super::paths::Paths;
 use super::sys::{self, Sys};
 use super::write::Appender;
@@ -191,33 +191,43 @@ impl Store {
         }
     }
 
-    /// Removes the entry if it still holds the file that is damaged.
-    pub(crate) fn drop_damaged(&self, record: &Record, file: &File) {
+    /// Removes the entry if it still holds the file that is damaged. Returns whether it holds it no
+    /// more.
+    pub(crate) fn drop_damaged(&self, record: &Record, file: &File) -> bool {
         let manifest = record.manifest();
         tracing::warn!(%manifest, "dropping a damaged entry of the cache");
         let blob = self.paths.blob(record.file_digest());
         if sys::is_named(&blob, file) {
             let _ = std::fs::remove_file(&blob);
         }
-        // Another process that holds the lock may have replaced the entry already.
-        let Ok(Some(_lock)) = lock::try_acquire(self.sys, &self.paths.lock(manifest)) else {
-            return;
-        };
-        if sys::is_named(&self.paths.entry(manifest).join(record.file_name()), file)
-            && let Err(error) = self.remove_entry(manifest)
-        {
+        let path = self.paths.entry(manifest).join(record.file_name());
+        let lock = self.paths.lock(manifest);
+        if !sys::is_named(&path, file) {
+            return true;
+        }
+        let removed = Waiter::new(self, &lock)
+            .acquire_blocking()
+            .and_then(|_lock| {
+                // Another process that held the lock may have replaced the entry.
+                if sys::is_named(&path, file) {
+                    self.remove_entry(manifest)?;
+                }
+                Ok(())
+            });
+        if let Err(error) = &removed {
             tracing::warn!(%error, "a damaged entry could not be removed");
         }
+        removed.is_ok()
     }
 
     /// Removes an entry: first its name, at once, then its content. The caller holds its lock.
     pub(crate) fn remove_entry(&self, manifest: &Digest) -> Result<(), CacheError> {
         let entry = self.paths.entry(manifest);
-        let grave = tempfile::Builder::new()
+        let removed = tempfile::Builder::new()
             .prefix("gone-")
             .tempdir_in(self.paths.tmp())
             .map_err(CacheError::io("create a folder in", &self.paths.tmp()))?;
-        match std::fs::rename(&entry, grave.path().join("entry")) {
+        match std::fs::rename(&entry, removed.path().join("entry")) {
             Err(error) if sys::is_absent(&error) => Ok(()),
             moved => moved.map_err(CacheError::io("remove", &entry)),
         }

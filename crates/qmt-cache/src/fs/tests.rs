@@ -95,6 +95,10 @@ fn record(manifest: &Digest, content: &[u8]) -> Record {
     )
 }
 
+fn is_damaged(error: &CacheError) -> bool {
+    matches!(error, CacheError::Damaged { .. })
+}
+
 fn read_all(mut reader: impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).unwrap();

@@ -108,10 +108,14 @@ async fn blocking<T: Send + 'static>(
     let (path, artifact) = (artifact.path().to_owned(), artifact.clone());
     tokio::task::spawn_blocking(move || work(&artifact))
         .await
-        .unwrap_or(Err(CacheError::Damaged {
-            path,
-            reason: "reading it was interrupted",
-        }))
+        .unwrap_or_else(|stopped| {
+            // The runtime is shutting down, or the work panicked.
+            Err(CacheError::Io {
+                action: "read",
+                path,
+                source: std::io::Error::other(stopped),
+            })
+        })
 }
 
 /// What is verified about a native plugin.

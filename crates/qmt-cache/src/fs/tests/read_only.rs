@@ -150,3 +150,44 @@ async fn cache_03_what_cannot_be_added_names_the_cache() {
     }
     set_modes(root, 0o700, 0o600);
 }
+
+/// What is damaged stays where it can't be removed, and the error does not say otherwise.
+#[tokio::test]
+async fn cache_03_a_damaged_entry_that_cannot_be_removed_is_named() {
+    let bed = Bed::new();
+    let key = manifest("a");
+    let file = bed.put(&key, CONTENT).await.path().to_owned();
+    damage::overwrite(&file, &[0; CONTENT.len()]);
+    let root = bed.folder.path();
+    set_modes(root, 0o555, 0o444);
+    let error = as_user(|| {
+        let artifact = open(root, &Arc::default())?.store.lookup(&key)?;
+        artifact.expect("a hit").read_proven()
+    });
+    let error = error.unwrap_err();
+    let expected = matches!(&error, CacheError::Damaged { removed: false, .. });
+    assert!(expected && !error.is_retryable(), "{error:?}");
+    assert!(error.to_string().contains("set `cache_dir`"), "{error}");
+    set_modes(root, 0o700, 0o600);
+    let error = bed.hit(&key).await.read_proven().unwrap_err();
+    assert!(error.to_string().contains("it was removed"), "{error}");
+    assert!(bed.is_miss(&key).await);
+}
+
+/// Another process that fills the entry lets go of the lock, and then it can be removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_entry_is_removed_when_its_lock_is_free() {
+    let bed = Bed::new();
+    let key = manifest("a");
+    let artifact = bed.put(&key, CONTENT).await;
+    damage::overwrite(artifact.path(), &[0; CONTENT.len()]);
+    let lock = bed.cache.store.paths.lock(&key);
+    let held = super::super::lock::try_acquire(Sys::REAL, &lock).unwrap();
+    let reading = tokio::task::spawn_blocking(move || artifact.read_proven());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!reading.is_finished());
+    drop(held);
+    let error = reading.await.unwrap().unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    assert!(bed.is_miss(&key).await);
+}
