@@ -4,7 +4,7 @@
 //! a process is filling. Age counts from the last recorded use; a clock that was set back makes
 //! everything young, never negative.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{OpenOptions, TryLockError};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use super::inspect::{self, CacheEntry};
 use super::paths::parse_file_name;
 use super::store::Store;
 use super::{FsCache, blobs, imported, index, lock, refs, sys};
-use crate::{CacheError, Record};
+use crate::CacheError;
 
 /// How old work in progress must be where locks don't show whether it is in use.
 const LITTER_AGE: Duration = Duration::from_hours(24);
@@ -103,6 +103,10 @@ fn prune(
     keep.extend(options.keep.iter().cloned());
     entries.sort_by_key(|entry| entry.last_used.map(|used| used.min(now)));
     let mut total = total_size(store, &entries)?;
+    let mut users = BTreeMap::<Digest, usize>::new();
+    for layer in entries.iter().flat_map(|entry| entry.record.layers()) {
+        *users.entry(layer.clone()).or_default() += 1;
+    }
     let max_size = options.max_size.or(store.options.max_size);
     let mut left = Vec::new();
     for entry in entries {
@@ -117,9 +121,17 @@ fn prune(
             continue;
         }
         let manifest = entry.record.manifest().clone();
+        let size = own_size(&entry);
         if evict(store, &entry)? {
-            total = total.saturating_sub(size_with_layers(store, &entry));
-            report.freed = report.freed.saturating_add(entry.record.size());
+            total = total.saturating_sub(size);
+            for layer in entry.record.layers() {
+                let users = users.entry(layer.clone()).or_default();
+                *users = users.saturating_sub(1);
+                if *users == 0 {
+                    total = total.saturating_sub(sys::length_of(&store.paths.blob(layer)));
+                }
+            }
+            report.freed = report.freed.saturating_add(size);
             report.evicted.push(manifest);
         } else {
             report.in_use.push(manifest);
@@ -276,27 +288,19 @@ fn drop_unfinished(
 
 /// The bytes of all artifacts and blobs, a file with two names counted once.
 fn total_size(store: &Store, entries: &[CacheEntry]) -> Result<u64, CacheError> {
-    let records = entries.iter().map(|entry| &entry.record);
-    let own: BTreeSet<&Digest> = records.clone().map(Record::file_digest).collect();
-    let mut total = records.map(Record::size).fold(0, u64::saturating_add);
-    for digest in inspect::blob_digests(store)? {
-        let path = store.paths.blob(&digest);
-        let is_shared = own.contains(&digest)
-            && sys::open_own(&path, 2).is_ok_and(|file| sys::name_count(&file) == 2);
-        if !is_shared {
-            total = total.saturating_add(sys::length_of(&path));
-        }
-    }
-    Ok(total)
+    let blobs = inspect::blob_digests(store)?;
+    let blobs = blobs
+        .iter()
+        .map(|digest| sys::length_of(&store.paths.blob(digest)));
+    let sizes = entries.iter().map(own_size).chain(blobs);
+    Ok(sizes.fold(0, u64::saturating_add))
 }
 
-/// What evicting an entry frees: its file and its layers.
-fn size_with_layers(store: &Store, entry: &CacheEntry) -> u64 {
-    let record = &entry.record;
-    let layers = record.layers().iter();
-    let layers = layers.filter(|layer| *layer != record.file_digest());
-    let sizes = layers.map(|layer| sys::length_of(&store.paths.blob(layer)));
-    sizes.fold(record.size(), u64::saturating_add)
+/// The bytes of an entry's file; 0 if it is a blob too, which is counted as such.
+fn own_size(entry: &CacheEntry) -> u64 {
+    let is_blob = entry.record.layers().contains(entry.record.file_digest())
+        && sys::open_own(&entry.path, 2).is_ok_and(|file| sys::name_count(&file) == 2);
+    if is_blob { 0 } else { entry.record.size() }
 }
 
 /// Zero for uses in the future.

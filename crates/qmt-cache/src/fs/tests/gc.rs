@@ -327,3 +327,39 @@ async fn a_temporary_name_of_a_blob_is_litter() {
     assert!(!dead.exists());
     assert_eq!(bed.cache.bytes(&layer, 99).await.unwrap().unwrap(), CONTENT);
 }
+
+/// A shared layer is freed by the last artifact that uses it.
+#[tokio::test]
+async fn a_shared_layer_counts_until_its_last_artifact_goes() {
+    for is_raw in [false, true] {
+        let bed = Bed::new();
+        let layer = vec![7; 1000];
+        let digest = Digest::sha256(&layer);
+        for name in ["a", "b", "c"] {
+            let key = manifest(name);
+            let mut staging = bed.fill(&key).await;
+            let mut partial = staging.partial(&digest).unwrap();
+            if !partial.is_complete() {
+                partial.write_all(&layer).unwrap();
+            }
+            partial.finish(1000).unwrap();
+            let file: &[u8] = if is_raw { &layer } else { &[1; 100] };
+            if !is_raw {
+                staging.write_all(file).unwrap();
+            }
+            drop(staging.commit(record(&key, file)).unwrap());
+        }
+        // The layer and three files. A raw layer is the first file too, and the others are copies.
+        let (total, with_one, freed) = if is_raw {
+            (3000, 2000, 1000)
+        } else {
+            (1300, 1199, 200)
+        };
+        let fits = PruneOptions::default().with_max_size(total);
+        assert_eq!(bed.prune(fits).await, PruneReport::default());
+        let report = bed
+            .prune(PruneOptions::default().with_max_size(with_one))
+            .await;
+        assert_eq!((report.evicted.len(), report.freed), (2, freed));
+    }
+}
