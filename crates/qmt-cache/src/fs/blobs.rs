@@ -4,6 +4,7 @@ use bytes::Bytes;
 use qmt_oci_ref::manifest::{Document, ManifestLimits};
 use qmt_oci_ref::{Descriptor, Digest, RawManifest};
 
+use super::gc::BLOB_USE_GRAIN;
 use super::store::Store;
 use super::sys;
 use crate::CacheError;
@@ -17,9 +18,13 @@ pub(crate) fn put(store: &Store, blob: &Descriptor, bytes: &[u8]) -> Result<(), 
     CacheError::check_digest(digest, Digest::of(digest.algorithm(), bytes))?;
     CacheError::check_size(digest, blob.size(), bytes.len() as u64)?;
     let path = store.paths.blob(digest);
-    let stored = sys::read_small(&path, blob.size())?;
-    if stored.is_some_and(|stored| stored == bytes) {
-        return Ok(());
+    if let Some(file) = sys::open_file(&path, 2)? {
+        let stored = qmt_storage::files::read_at_most(&file, blob.size());
+        let stored = stored.map_err(CacheError::io("read", &path))?;
+        if stored.is_some_and(|stored| stored == bytes) {
+            sys::touch(&file, BLOB_USE_GRAIN);
+            return Ok(());
+        }
     }
     store.write_small(&path, bytes)
 }

@@ -3,13 +3,15 @@
 //! A reader sees the old entry, the new one or none at every moment, also after a power failure,
 //! because each entry is hashed when it is opened.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek as _};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use qmt_oci_ref::Digest;
 use tempfile::TempPath;
 
+use super::gc::BLOB_USE_GRAIN;
 use super::partial::{Content, FinishedBlob, Place};
 use super::staging::Staging;
 use super::store::{Store, to_json};
@@ -124,35 +126,48 @@ fn persist_blob(
 ) -> Result<Option<Digest>, CacheError> {
     let FinishedBlob { digest, content } = blob;
     let name = store.paths.blob(&digest);
-    let is_new = matches!(content, Content::Growing { .. });
-    if let Content::Growing { mut out, place } = content {
-        if artifact.is_some() {
-            CacheError::check_size(&digest, record.size(), out.length())?;
-        }
-        let from = out.path.clone();
-        if let Err(error) = out.seal() {
-            // The kernel's view of it may not be on the disk: the next try starts from the beginning.
-            let _ = std::fs::remove_file(&from);
-            return Err(error);
-        }
-        match place {
-            Place::Resumable => {
-                std::fs::rename(&from, &name).map_err(CacheError::io("rename to", &name))?;
+    let mut stored = None;
+    match content {
+        Content::Stored(file) => stored = Some(file),
+        Content::Growing { mut out, place } => {
+            if artifact.is_some() {
+                CacheError::check_size(&digest, record.size(), out.length())?;
             }
-            Place::Temporary(temp) => sys::place(temp, &name)?,
+            let from = out.path.clone();
+            if let Err(error) = out.seal() {
+                // The kernel's view of it may not be on the disk: the next try starts from the
+                // beginning.
+                let _ = std::fs::remove_file(&from);
+                return Err(error);
+            }
+            // It may have been complete for hours.
+            sys::touch(&out.file, BLOB_USE_GRAIN);
+            match place {
+                Place::Resumable => {
+                    std::fs::rename(&from, &name).map_err(CacheError::io("rename to", &name))?;
+                }
+                Place::Temporary(temp) => sys::place(temp, &name)?,
+            }
+            // Closing the file here frees the lock that marked it as work in progress.
         }
-        // Closing the file here frees the lock that marked it as work in progress.
     }
+    let is_new = stored.is_none();
     if let Some(artifact) = artifact {
-        second_name(store, &name, artifact)?;
+        second_name(store, &name, stored, artifact)?;
     }
     Ok(is_new.then_some(digest))
 }
 
 /// Gives the blob's file the artifact's name as well, or a copy of it where that is impossible
-/// (the file system has no hard links, or the blob is another artifact already).
-fn second_name(store: &Arc<Store>, blob: &Path, artifact: &Path) -> Result<(), CacheError> {
-    if let Some(single) = sys::open_file(blob, 1).ok().flatten() {
+/// (the file system has no hard links, or the blob is another artifact already). `stored` is the
+/// blob's file if it was in the cache before: it may have lost its name since.
+fn second_name(
+    store: &Arc<Store>,
+    blob: &Path,
+    stored: Option<File>,
+    artifact: &Path,
+) -> Result<(), CacheError> {
+    if let Ok(single) = sys::open_own(blob, 1) {
         // Locked until the name exists: eviction removes unlocked temporary files.
         let _ = (store.sys.lock_shared)(&single);
         if let Ok(temp) = link(store, blob) {
@@ -160,9 +175,14 @@ fn second_name(store: &Arc<Store>, blob: &Path, artifact: &Path) -> Result<(), C
         }
     }
     let (mut out, temp) = store.temp_file()?;
-    let source = sys::open_file(blob, 2)?
-        .ok_or_else(|| CacheError::io("read", blob)(io::ErrorKind::NotFound.into()))?;
-    io::copy(&mut &source, &mut out).map_err(CacheError::io("copy", blob))?;
+    let mut source = match stored {
+        Some(file) => file,
+        None => sys::open_own(blob, 2).map_err(CacheError::io("read", blob))?,
+    };
+    let copied = source
+        .rewind()
+        .and_then(|()| io::copy(&mut source, &mut out));
+    copied.map_err(CacheError::io("copy", blob))?;
     out.seal()?;
     sys::place(temp, artifact)
 }

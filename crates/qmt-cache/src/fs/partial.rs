@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use qmt_oci_ref::{Digest, Digester};
 use tempfile::TempPath;
 
+use super::gc::BLOB_USE_GRAIN;
 use super::store::Store;
 use super::sys;
 use super::write::Appender;
@@ -234,6 +235,7 @@ fn open_stored(store: &Store, digest: &Digest) -> Result<Option<(File, Digester)
     };
     let resume_from = sys::hash(&file, digest.algorithm(), &path)?;
     if resume_from.clone().finish() == *digest {
+        sys::touch(&file, BLOB_USE_GRAIN);
         return Ok(Some((file, resume_from)));
     }
     tracing::warn!(%digest, "dropping a damaged blob of the cache");

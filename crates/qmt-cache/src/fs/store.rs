@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use qmt_oci_ref::{Digest, text};
 use qmt_storage::{LAYOUT_MARKER, LayoutIndex};
@@ -235,15 +235,8 @@ impl Store {
 
     /// Records that the artifact was used, for eviction. A hint only, so failures are ignored.
     pub(crate) fn note_use(&self, record: &Record) {
-        let now = SystemTime::now();
-        let Ok(Some(file)) = sys::open_file(&self.paths.record(record.manifest()), 1) else {
-            return;
-        };
-        let noted = file.metadata().and_then(|metadata| metadata.modified());
-        let since = noted.map(|noted| now.duration_since(noted).unwrap_or(USE_GRAIN));
-        let is_recent = since.is_ok_and(|since| since < USE_GRAIN);
-        if !is_recent {
-            let _ = file.set_modified(now);
+        if let Ok(Some(file)) = sys::open_file(&self.paths.record(record.manifest()), 1) {
+            sys::touch(&file, USE_GRAIN);
         }
     }
 

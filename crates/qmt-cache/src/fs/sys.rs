@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use qmt_oci_ref::{DigestAlgorithm, Digester};
 use tempfile::TempPath;
@@ -144,6 +145,17 @@ pub(crate) fn name_count(file: &File) -> u64 {
     {
         let _ = file;
         1
+    }
+}
+
+/// Records that a file is in use, unless that was recorded within `grain`. A hint for eviction, so
+/// failures are ignored.
+pub(crate) fn touch(file: &File, grain: Duration) {
+    let now = SystemTime::now();
+    let noted = file.metadata().and_then(|metadata| metadata.modified());
+    let since = noted.ok().and_then(|noted| now.duration_since(noted).ok());
+    if since.is_none_or(|since| since >= grain) {
+        let _ = file.set_modified(now);
     }
 }
 

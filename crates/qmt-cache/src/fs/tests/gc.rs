@@ -328,6 +328,48 @@ async fn a_temporary_name_of_a_blob_is_litter() {
     assert_eq!(bed.cache.bytes(&layer, 99).await.unwrap().unwrap(), CONTENT);
 }
 
+/// A pull that uses what the cache has relies on it until it is committed.
+#[tokio::test]
+async fn blobs_that_a_new_artifact_uses_stay_however_old_they_are() {
+    let bed = Bed::new();
+    let (small, layer) = (blob("a/b", b"{}"), Digest::sha256(CONTENT));
+    let put_small = async || {
+        let put = bed.cache.put_bytes(&small, Bytes::from_static(b"{}"));
+        put.await.unwrap();
+    };
+    put_small().await;
+    let whole = Bytes::from_static(CONTENT);
+    bed.cache
+        .put_bytes(&blob("a/l", CONTENT), whole)
+        .await
+        .unwrap();
+    let age = |path: &std::path::Path| {
+        let at = SystemTime::now() - DAY;
+        File::open(path).unwrap().set_modified(at).unwrap();
+    };
+    age(&bed.cache.store.paths.blob(small.digest()));
+    age(&bed.cache.store.paths.blob(&layer));
+    put_small().await;
+    let staging = bed.fill(&manifest("a")).await;
+    let stored = staging.partial(&layer).unwrap();
+    // A download that was complete long ago, and gets its name only now.
+    let late = Digest::sha256("late");
+    let mut partial = staging.partial(&late).unwrap();
+    partial.write_all(b"late").unwrap();
+    drop(partial);
+    age(&bed.cache.store.paths.partial(&late));
+    staging.partial(&late).unwrap().finish(4).unwrap();
+    assert_eq!(bed.prune(PruneOptions::default()).await.blobs, 0);
+
+    // Where the blob goes nevertheless, the open file is copied.
+    std::fs::remove_file(bed.cache.store.paths.blob(&layer)).unwrap();
+    stored.finish(CONTENT.len() as u64).unwrap();
+    let artifact = staging.commit(record(&manifest("a"), CONTENT)).unwrap();
+    assert_eq!(artifact.read_proven().unwrap(), CONTENT);
+    let committed = std::fs::metadata(bed.cache.store.paths.blob(&late)).unwrap();
+    assert!(committed.modified().unwrap().elapsed().unwrap() < DAY / 2);
+}
+
 /// A shared layer is freed by the last artifact that uses it.
 #[tokio::test]
 async fn a_shared_layer_counts_until_its_last_artifact_goes() {
