@@ -252,7 +252,8 @@ fn open_resumable(
     for _ in 0..2 {
         let mut file = match open_own_for_writing(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            // Another download may rename or remove it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData || sys::is_absent(&error) => {
                 sys::remove(&path)?;
                 continue;
             }

@@ -179,3 +179,27 @@ async fn a_commit_in_place_of_another_leaves_one_file() {
     names.sort();
     assert_eq!(names, ["lib.so", "record.json"]);
 }
+
+/// A file in progress that another pull renames between two looks at it is no error.
+#[tokio::test]
+async fn a_download_that_gets_its_name_meanwhile_is_no_error() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let bed = Bed::new();
+    let staging = bed.fill(&manifest("a")).await;
+    let layer = Digest::sha256(CONTENT);
+    let path = bed.cache.store.paths.partial(&layer);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = std::fs::File::create_new(&path);
+                let _ = std::fs::remove_file(&path);
+            }
+        });
+        let opened: Result<Vec<_>, _> = (0..20_000)
+            .map(|_| staging.partial(&layer).map(drop))
+            .collect();
+        stop.store(true, Ordering::Relaxed);
+        opened.unwrap();
+    });
+}
