@@ -10,7 +10,7 @@ use super::sys;
 use crate::CacheError;
 
 /// The largest manifest that is read, in bytes.
-const MANIFEST_MAX: u64 = 4 * 1024 * 1024;
+pub(crate) const MANIFEST_MAX: u64 = 4 * 1024 * 1024;
 
 /// Stores a blob whose bytes are in memory.
 pub(crate) fn put(store: &Store, blob: &Descriptor, bytes: &[u8]) -> Result<(), CacheError> {

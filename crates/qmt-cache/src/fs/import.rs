@@ -13,6 +13,7 @@ use qmt_oci_ref::{Descriptor, Digest, Digester, Reference};
 use qmt_storage::{Layout, LayoutIndex};
 use tempfile::TempDir;
 
+use super::blobs::MANIFEST_MAX;
 use super::paths::file_name;
 use super::store::Store;
 use super::transfer::{MergeEvidence, MergedEvidence, TransferReport};
@@ -20,8 +21,6 @@ use super::write::Appender;
 use super::{evidence, folder, imported, index, refs};
 use crate::CacheError;
 
-/// The largest manifest that is read, in bytes.
-const MANIFEST_MAX: u64 = 4 << 20;
 /// The largest blob that is imported: 4 GiB.
 const BLOB_MAX: u64 = 4 << 30;
 /// How much is imported at once: 32 GiB.
