@@ -19,8 +19,10 @@ pub(crate) const LIKELY_EACH_MAX: usize = 12;
 pub(crate) const SMALL_BYTES_MAX: u64 = 64 * 1024;
 /// Most bytes of the manifest of a referrer.
 pub(crate) const REFERRER_BYTES_MAX: u64 = 1024 * 1024;
-/// Most bytes in memory of the annotations of all signature layers that may be fetched.
-pub(crate) const HELD_BYTES_MAX: usize = 12 * 1024 * 1024;
+/// Most bytes in memory of the annotations of all signature layers of referrers.
+pub(crate) const REFERRER_ANNOTATIONS_MAX: usize = 12 * 1024 * 1024;
+/// Most bytes in memory of the annotations of all signature layers of one tag.
+pub(crate) const TAG_ANNOTATIONS_MAX: usize = 4 * 1024 * 1024;
 /// Most children of an index that are searched for signatures.
 pub(crate) const CHILDREN_MAX: usize = 16;
 /// Most children that are searched at the same time.

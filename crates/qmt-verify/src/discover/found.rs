@@ -94,28 +94,32 @@ impl Found {
         self.places = self.places.saturating_add(other.places);
     }
 
-    /// Takes the layers that fit into the limits, in their order, and notes the others. Small ones
-    /// are preferred, and of these the last of each manifest, so that the layers of one manifest do
-    /// not use up the limits.
-    pub(super) fn take_layers(&mut self, caps: Caps) -> Vec<Layer> {
+    /// Takes the layers that fit into the limits, each with its position, and notes the others.
+    /// Small ones are preferred, and of these the last of each manifest, so that the layers of one
+    /// manifest do not use up the limits. Tags and referrers take turns, so that the layers of one
+    /// place do not use up those of the other either.
+    pub(super) fn take_layers(&mut self, caps: Caps) -> Vec<(usize, Layer)> {
         let mut budget = Budget {
             caps,
             bytes: TOTAL_BYTES_MAX as u64,
         };
         let layers = std::mem::take(&mut self.layers).into_iter();
         let mut layers: Vec<(usize, Layer)> = layers.enumerate().collect();
-        layers.sort_by_key(|(_, layer)| (layer.weight() > SMALL_BYTES_MAX, layer.rank));
-        let decided = layers.into_iter().map(|(index, layer)| {
-            let outcome = budget.take(&layer);
-            (index, layer, outcome)
+        layers.sort_by_key(|(_, layer)| layer.rank);
+        let mut turns: BTreeMap<_, usize> = BTreeMap::new();
+        let keyed = layers.into_iter().map(|(index, layer)| {
+            let is_large = layer.weight() > SMALL_BYTES_MAX;
+            let turn = turns.entry((is_large, layer.origin)).or_default();
+            *turn += 1;
+            ((is_large, *turn, layer.origin), index, layer)
         });
-        let mut decided: Vec<_> = decided.collect();
-        decided.sort_by_key(|(index, ..)| *index);
+        let mut keyed: Vec<_> = keyed.collect();
+        keyed.sort_by_key(|(key, ..)| *key);
         let mut taken = Vec::new();
         let mut unread: BTreeMap<&str, usize> = BTreeMap::new();
-        for (_, layer, outcome) in decided {
-            match outcome {
-                Ok(()) => taken.push(layer),
+        for (_, index, layer) in keyed {
+            match budget.take(&layer) {
+                Ok(()) => taken.push((index, layer)),
                 Err(reason) => *unread.entry(reason).or_default() += 1,
             }
         }

@@ -7,7 +7,7 @@ use qmt_oci_ref::{Descriptor, MediaType};
 
 use super::found::Found;
 use crate::evidence::{Content, SIGNATURE, weight};
-use crate::limits::{ANNOTATION_BYTES_MAX, LIKELY_EACH_MAX, SMALL_BYTES_MAX};
+use crate::limits::{LIKELY_EACH_MAX, SMALL_BYTES_MAX};
 
 /// The media types of bundles begin like this; the version follows.
 const BUNDLE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
@@ -80,8 +80,16 @@ pub(super) struct Layer {
     pub(super) place: String,
     pub(super) descriptor: Descriptor,
     pub(super) kind: Kind,
+    pub(super) origin: Origin,
     /// How many layers of the same manifest come after it: the last ones are the newest.
     pub(super) rank: usize,
+}
+
+/// The places that take turns, in this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Origin {
+    Tag,
+    Referrers,
 }
 
 impl Layer {
@@ -170,7 +178,7 @@ pub(super) fn kind_of_referrer(manifest: &Claims) -> Option<Kind> {
 pub(super) fn select(
     place: &str,
     manifest: Claims,
-    kind: Kind,
+    (kind, origin): (Kind, Origin),
     most_bytes: u64,
     found: &mut Found,
 ) {
@@ -195,13 +203,13 @@ pub(super) fn select(
         } else if descriptor.size() > most_bytes {
             found.skip(place, 1, format!("it is over {most_bytes} bytes"));
         } else if entry.lacks_annotations {
-            let reason = format!("its annotations are over {ANNOTATION_BYTES_MAX} bytes");
-            found.skip(place, 1, reason);
+            found.skip(place, 1, "its annotations are over the limit");
         } else {
             found.layers.push(Layer {
                 place,
                 descriptor,
                 kind,
+                origin,
                 rank: 0,
             });
         }

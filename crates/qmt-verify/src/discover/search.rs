@@ -15,12 +15,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Caps;
 use super::found::Found;
-use super::layer::{self, Kind, Layer};
+use super::layer::{self, Kind, Layer, Origin};
 use crate::evidence::{ANNOTATIONS, Item};
 use crate::limits::{
-    ANNOTATION_BYTES_MAX, HELD_BYTES_MAX, LARGE_AT_ONCE, LARGE_MANIFESTS_MAX, LAYERS_MAX,
-    MANIFEST_BYTES_MAX, REFERRER_BYTES_MAX, REQUESTS_AT_ONCE, SMALL_BYTES_MAX, SMALL_MANIFESTS_MAX,
-    TAG_LAYERS_MAX,
+    ANNOTATION_BYTES_MAX, LARGE_AT_ONCE, LARGE_MANIFESTS_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX,
+    REFERRER_ANNOTATIONS_MAX, REFERRER_BYTES_MAX, REQUESTS_AT_ONCE, SMALL_BYTES_MAX,
+    SMALL_MANIFESTS_MAX, TAG_ANNOTATIONS_MAX, TAG_LAYERS_MAX,
 };
 
 /// The time at which a search must end.
@@ -57,9 +57,10 @@ pub(super) struct Search<'a> {
     subject: PinnedReference,
     caps: Caps,
     deadline: Deadline,
-    /// How many more bytes of annotations are held.
-    annotations_left: Mutex<usize>,
 }
+
+/// How many more bytes of annotations are held of one place.
+type AnnotationsLeft = Mutex<usize>;
 
 impl<'a> Search<'a> {
     pub(super) fn new(
@@ -73,7 +74,6 @@ impl<'a> Search<'a> {
             subject,
             caps,
             deadline,
-            annotations_left: Mutex::new(HELD_BYTES_MAX),
         }
     }
 
@@ -98,6 +98,7 @@ impl<'a> Search<'a> {
             fits
         });
         found.drop_notes();
+        let left = AnnotationsLeft::new(REFERRER_ANNOTATIONS_MAX);
         let listed = layer::by_likelihood(listed).into_iter();
         let (small, large): (Vec<_>, Vec<_>) =
             listed.partition(|referrer| referrer.size() <= SMALL_BYTES_MAX);
@@ -111,7 +112,7 @@ impl<'a> Search<'a> {
             some.truncate(most);
             some.shrink_to_fit();
             let mut read = stream::iter(some)
-                .map(|referrer| self.referrer(referrer).boxed())
+                .map(|referrer| self.referrer(referrer, &left).boxed())
                 .buffered(at_once);
             while let Some(one) = read.next().await {
                 found.add_referrer(one);
@@ -138,7 +139,7 @@ impl<'a> Search<'a> {
     }
 
     /// The layers of one referrer that may be signatures.
-    async fn referrer(&self, referrer: Descriptor) -> Found {
+    async fn referrer(&self, referrer: Descriptor, left: &AnnotationsLeft) -> Found {
         let place = format!("referrer {}", referrer.digest());
         let mut found = Found::default();
         let repository = self.subject.repository().clone();
@@ -158,7 +159,7 @@ impl<'a> Search<'a> {
             found.note(place, format!("its manifest hashes to `{}`", raw.digest()));
             return found;
         }
-        let Some(manifest) = self.read(&place, &raw, (limit, LAYERS_MAX), &mut found) else {
+        let Some(manifest) = read(&place, &raw, (limit, LAYERS_MAX), left, &mut found) else {
             return found;
         };
         // A registry may list anything (CVE-2023-33959).
@@ -168,7 +169,9 @@ impl<'a> Search<'a> {
         }
         // Other artifacts that refer to an image are not noted.
         if let Some(kind) = layer::kind_of_referrer(&manifest) {
-            layer::select(&place, manifest, kind, self.caps.item_bytes, &mut found);
+            let most_bytes = self.caps.item_bytes;
+            let kind = (kind, Origin::Referrers);
+            layer::select(&place, manifest, kind, most_bytes, &mut found);
         }
         found
     }
@@ -178,6 +181,7 @@ impl<'a> Search<'a> {
     pub(super) async fn tag(&self, tag: Tag, kind: Kind) -> Found {
         let mut found = Found::default();
         let place = format!("tag {tag}");
+        let left = AnnotationsLeft::new(TAG_ANNOTATIONS_MAX);
         let reference = Reference::new(self.subject.repository().clone(), Some(tag), None);
         let resolved = async { Ok(self.registry.resolve_all(&reference).await) };
         let resolved = self.deadline.bound(resolved).await;
@@ -186,8 +190,10 @@ impl<'a> Search<'a> {
                 Ok(raw) => {
                     found.places = 1;
                     let limits = (MANIFEST_BYTES_MAX, TAG_LAYERS_MAX);
-                    if let Some(manifest) = self.read(&place, &raw, limits, &mut found) {
-                        layer::select(&place, manifest, kind, self.caps.item_bytes, &mut found);
+                    if let Some(manifest) = read(&place, &raw, limits, &left, &mut found) {
+                        let most_bytes = self.caps.item_bytes;
+                        let kind = (kind, Origin::Tag);
+                        layer::select(&place, manifest, kind, most_bytes, &mut found);
                     }
                 }
                 Err(error) if error.is_not_found() => found.places = 1,
@@ -195,45 +201,6 @@ impl<'a> Search<'a> {
             }
         }
         found
-    }
-
-    /// Reads a manifest of at most so many bytes and layers; `None`, with a note, if it is not one
-    /// of signatures.
-    fn read(
-        &self,
-        place: &str,
-        raw: &RawManifest,
-        (most_bytes, most_layers): (u64, usize),
-        found: &mut Found,
-    ) -> Option<Claims> {
-        if raw.bytes().len() as u64 > most_bytes {
-            let reason = format!("its manifest is over {most_bytes} bytes");
-            found.skip(place, 1, reason);
-            return None;
-        }
-        let left = self.annotations_left.lock();
-        let mut left = left.unwrap_or_else(PoisonError::into_inner);
-        let limits = ClaimLimits {
-            entries: most_layers,
-            annotations_each: ANNOTATION_BYTES_MAX,
-            annotations_all: *left,
-            annotation_names: Some(&ANNOTATIONS),
-        };
-        match Claims::read(raw.bytes(), limits) {
-            Ok(claims) if claims.is_index() => {
-                found.note(place, "it is an index, not a manifest of signatures");
-            }
-            Ok(claims) => {
-                let held = claims
-                    .layers
-                    .as_ref()
-                    .map_or(0, |list| list.annotation_bytes);
-                *left = left.saturating_sub(held);
-                return Some(claims);
-            }
-            Err(problem) => found.note(place, format!("its manifest cannot be read: {problem}")),
-        }
-        None
     }
 
     /// Fetches one layer, whose size has been checked.
@@ -265,14 +232,17 @@ impl<'a> Search<'a> {
         Err(found)
     }
 
-    /// Fetches the layers of `found` that fit into the limits, at the same time, in their order.
+    /// Fetches the layers of `found` that fit into the limits, at the same time, and returns them in
+    /// their order.
     pub(super) async fn fetch(&self, found: &mut Found, deadline: Deadline) -> Vec<Item> {
         let layers = found.take_layers(self.caps);
-        let mut fetched = stream::iter(layers)
-            .map(|layer| self.layer(layer, deadline).boxed())
+        let fetched = stream::iter(layers)
+            .map(|(index, layer)| async move { (index, self.layer(layer, deadline).await) }.boxed())
             .buffered(REQUESTS_AT_ONCE);
+        let mut fetched: Vec<_> = fetched.collect().await;
+        fetched.sort_by_key(|(index, _)| *index);
         let mut items = Vec::new();
-        while let Some(one) = fetched.next().await {
+        for (_, one) in fetched {
             match one {
                 Ok(item) => items.push(item),
                 Err(missed) => found.extend(missed),
@@ -280,4 +250,42 @@ impl<'a> Search<'a> {
         }
         items
     }
+}
+
+/// Reads a manifest of at most so many bytes and layers; `None`, with a note, if it is not one
+/// of signatures.
+fn read(
+    place: &str,
+    raw: &RawManifest,
+    (most_bytes, most_layers): (u64, usize),
+    left: &AnnotationsLeft,
+    found: &mut Found,
+) -> Option<Claims> {
+    if raw.bytes().len() as u64 > most_bytes {
+        let reason = format!("its manifest is over {most_bytes} bytes");
+        found.skip(place, 1, reason);
+        return None;
+    }
+    let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+    let limits = ClaimLimits {
+        entries: most_layers,
+        annotations_each: ANNOTATION_BYTES_MAX,
+        annotations_all: *left,
+        annotation_names: Some(&ANNOTATIONS),
+    };
+    match Claims::read(raw.bytes(), limits) {
+        Ok(claims) if claims.is_index() => {
+            found.note(place, "it is an index, not a manifest of signatures");
+        }
+        Ok(claims) => {
+            let held = claims
+                .layers
+                .as_ref()
+                .map_or(0, |list| list.annotation_bytes);
+            *left = left.saturating_sub(held);
+            return Some(claims);
+        }
+        Err(problem) => found.note(place, format!("its manifest cannot be read: {problem}")),
+    }
+    None
 }

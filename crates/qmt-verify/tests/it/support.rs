@@ -113,6 +113,8 @@ pub struct Memory {
     pub requests: Mutex<Vec<String>>,
     /// Whether a request for referrers never ends.
     pub listing_hangs: bool,
+    /// How long a request for a tag takes.
+    pub tags_take: Duration,
     /// How long the thread is blocked by each request by digest.
     pub computing: Duration,
 }
@@ -164,6 +166,7 @@ pub fn stream(content: Bytes) -> BlobStream {
 impl Registry for Memory {
     async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
         self.record(format!("manifest {reference}"));
+        tokio::time::sleep(self.tags_take).await;
         served(reference.tag().and_then(|tag| self.tags.get(tag.as_str())))
     }
 

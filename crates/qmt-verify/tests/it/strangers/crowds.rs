@@ -55,6 +55,87 @@ async fn lookalikes_hide_no_signature() {
     }
 }
 
+/// Small lookalikes in one place, as many as are read of it, hide no signature in another place,
+/// whichever of its signatures is the right one.
+#[tokio::test]
+async fn lookalikes_in_one_place_hide_no_signature_in_another() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let other = sigstore.sign_simple(subject().digest(), &Signing::key("p256"));
+    let good = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let other_bundle = sigstore.sign_bundle(subject().digest(), &Signing::key("p256"));
+    let mut crowded = Memory::default();
+    crowded.put(&other_bundle.referrer(&signed_subject(&subject())));
+    crowded.referrers.clear();
+    for number in 0..256 {
+        let manifest = referrer(number, &|manifest| {
+            manifest["layers"][0]["digest"] = json!(Digest::sha256(&other_bundle.json));
+            manifest["layers"][0]["size"] = json!(other_bundle.json.len());
+        });
+        crowded.referrers.push(listed(&manifest));
+        crowded.blobs.insert(Digest::sha256(&manifest), manifest);
+    }
+    for after in [0, 1, 100] {
+        let mut memory = Memory {
+            referrers: crowded.referrers.clone(),
+            blobs: crowded.blobs.clone(),
+            ..Memory::default()
+        };
+        let layers = [vec![good.clone()], vec![other.clone(); after]].concat();
+        memory.put(&SimpleSigning::image(subject().digest(), &layers));
+        let evidence = look(&memory, &subject()).await;
+        assert_eq!(evidence.len(), 256);
+        check(&verifier, &subject(), &evidence)
+            .unwrap_or_else(|error| panic!("{after} after it: {error}"));
+    }
+    let bundle = good_bundle(&sigstore).referrer(&signed_subject(&subject()));
+    for before in [0, 1, 100] {
+        let mut memory = Memory {
+            referrers: crowded.referrers[..before].to_vec(),
+            blobs: crowded.blobs.clone(),
+            ..Memory::default()
+        };
+        memory.put(&bundle);
+        let layers = vec![other.clone(); 256];
+        memory.put(&SimpleSigning::image(subject().digest(), &layers));
+        let evidence = look(&memory, &subject()).await;
+        assert_eq!(evidence.len(), 256);
+        check(&verifier, &subject(), &evidence)
+            .unwrap_or_else(|error| panic!("{before} before it: {error}"));
+    }
+}
+
+/// The annotations of referrers use up no limit of the tag.
+#[tokio::test]
+async fn heavy_referrers_hide_no_signature_of_a_tag() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let good = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let mut memory = Memory {
+        tags_take: Duration::from_millis(300),
+        ..Memory::default()
+    };
+    let heavy = "x".repeat(500_000);
+    for number in 0..30 {
+        let manifest = referrer(number, &|manifest| {
+            manifest["artifactType"] = json!("application/vnd.dev.cosign.artifact.sig.v1+json");
+            manifest["layers"][0]["mediaType"] = json!(SIMPLE_SIGNING);
+            manifest["layers"][0]["annotations"] =
+                json!({ "dev.cosignproject.cosign/signature": heavy });
+        });
+        memory.referrers.push(listed(&manifest));
+        memory.blobs.insert(Digest::sha256(&manifest), manifest);
+    }
+    memory.put(&SimpleSigning::image(subject().digest(), &[good]));
+    let evidence = look(&memory, &subject()).await;
+    let verified = check(&verifier, &subject(), &evidence).unwrap();
+    let skipped = &verified.report().rejected;
+    let over = |one: &&qmt_verify::report::Rejection| {
+        one.reason.ends_with("annotations are over the limit")
+    };
+    assert!(skipped.iter().any(|one| over(&one)), "{skipped:?}");
+}
+
 /// cosign appends signatures to a tag, so that the newest one is the last.
 #[tokio::test]
 async fn the_newest_signatures_of_a_tag_are_read() {
