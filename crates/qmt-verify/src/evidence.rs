@@ -105,7 +105,8 @@ impl Evidence {
         self.items.is_empty()
     }
 
-    /// Adds a bundle file (v0.1 to v0.3) that is not from a registry.
+    /// Adds a bundle file (v0.1 to v0.3) that is not from a registry. An old one is accepted until
+    /// the evidence is stored: see [`Evidence::to_json`].
     ///
     /// # Errors
     ///
@@ -154,7 +155,8 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// Writes the evidence so that [`Evidence::from_json`] reads it back.
+    /// Writes the evidence so that [`Evidence::from_json`] reads it back. What is read back are
+    /// bundles of a registry, which must be v0.3.
     ///
     /// # Errors
     ///
@@ -229,8 +231,9 @@ pub(crate) enum Content {
         #[serde(with = "base64_bytes")]
         json: Vec<u8>,
         /// Whether the operator named it as a file. Bundles from registries must be v0.3, because a
-        /// bundle relabelled as v0.1 may omit the proof of inclusion.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        /// bundle relabelled as v0.1 may omit the proof of inclusion. Stored evidence may have been
+        /// imported, so it cannot say this.
+        #[serde(skip)]
         from_file: bool,
     },
     /// A layer that cosign 2 wrote for `sign`.

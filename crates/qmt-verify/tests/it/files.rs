@@ -109,6 +109,14 @@ async fn old_bundles_are_taken_from_files_only() {
     let verified = check(&verifier, &subject(), &brought).unwrap();
     assert_eq!(verified.report().format, "bundle v0.1");
     assert_eq!(verified.report().found, "old.json");
+    // Stored evidence may have been imported, so it is not taken at its word.
+    let stored = String::from_utf8(brought.to_json().unwrap()).unwrap();
+    let claimed = stored.replacen(r#""json":"#, r#""from_file":true,"json":"#, 1);
+    assert_ne!(claimed, stored);
+    for json in [stored, claimed] {
+        let read = Evidence::from_json(json.as_bytes()).unwrap();
+        assert_eq!(code(check(&verifier, &subject(), &read)), "old-bundle");
+    }
 }
 
 /// What was switched off says so, and proves nothing.
