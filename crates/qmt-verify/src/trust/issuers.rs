@@ -1,31 +1,12 @@
 //! Finds the issuers of a certificate by name and by verified signature. A name alone proves
 //! nothing: a renewed root has the name of the expired one, and did not sign what that one issued.
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
-    ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
-    ECDSA_P521_SHA512_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
-    RSA_PKCS1_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
-};
 use sigstore_verify::types::DerCertificate;
 use x509_cert::Certificate;
-use x509_cert::der::asn1::ObjectIdentifier;
-use x509_cert::der::{Decode as _, Reader as _, SliceReader};
+use x509_cert::der::{Decode as _, Encode as _, Reader as _, SliceReader};
+use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use crate::limits::{CHAIN_MAX, PATHS_MAX};
-
-const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
-const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
-const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
-const ECDSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4");
-const RSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
-const RSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12");
-const RSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13");
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const ED: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// A certificate with the bytes that are signed in it.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,8 +22,8 @@ impl Issued {
         let certificate = Certificate::from_der(der.as_bytes()).map_err(bad)?;
         let mut outer = SliceReader::new(der.as_bytes()).map_err(bad)?;
         let header = x509_cert::der::Header::decode(&mut outer).map_err(bad)?;
-        let mut inner = outer.read_slice(header.length).map_err(bad)?;
-        let mut inner = SliceReader::new(std::mem::take(&mut inner)).map_err(bad)?;
+        let inner = outer.read_slice(header.length).map_err(bad)?;
+        let mut inner = SliceReader::new(inner).map_err(bad)?;
         // The original bytes: encoding the parsed certificate again could give others.
         let signed = inner.tlv_bytes().map_err(bad)?.to_vec();
         let der = der.as_bytes().to_vec();
@@ -60,39 +41,35 @@ impl Issued {
             return Ok(false);
         }
         let key = &upper.tbs_certificate.subject_public_key_info;
-        let parameters = key.algorithm.parameters.as_ref();
-        let curve = parameters.and_then(|curve| curve.decode_as::<ObjectIdentifier>().ok());
-        let scheme = self.certificate.signature_algorithm.oid;
-        let algorithm: &'static dyn VerificationAlgorithm = match (scheme, key.algorithm.oid, curve)
-        {
-            (ECDSA_SHA256, EC, Some(P256)) => &ECDSA_P256_SHA256_ASN1,
-            (ECDSA_SHA384, EC, Some(P256)) => &ECDSA_P256_SHA384_ASN1,
-            (ECDSA_SHA512, EC, Some(P256)) => &ECDSA_P256_SHA512_ASN1,
-            (ECDSA_SHA256, EC, Some(P384)) => &ECDSA_P384_SHA256_ASN1,
-            (ECDSA_SHA384, EC, Some(P384)) => &ECDSA_P384_SHA384_ASN1,
-            (ECDSA_SHA512, EC, Some(P384)) => &ECDSA_P384_SHA512_ASN1,
-            (ECDSA_SHA256, EC, Some(P521)) => &ECDSA_P521_SHA256_ASN1,
-            (ECDSA_SHA384, EC, Some(P521)) => &ECDSA_P521_SHA384_ASN1,
-            (ECDSA_SHA512, EC, Some(P521)) => &ECDSA_P521_SHA512_ASN1,
-            (RSA_SHA256, RSA, _) => &RSA_PKCS1_2048_8192_SHA256,
-            (RSA_SHA384, RSA, _) => &RSA_PKCS1_2048_8192_SHA384,
-            (RSA_SHA512, RSA, _) => &RSA_PKCS1_2048_8192_SHA512,
-            (ED, ED, _) => &ED25519,
-            // A key of one type makes no signature of another type.
-            (ECDSA_SHA256 | ECDSA_SHA384 | ECDSA_SHA512, RSA | ED, _)
-            | (RSA_SHA256 | RSA_SHA384 | RSA_SHA512, EC | ED, _)
-            | (ED, EC | RSA, _) => return Ok(false),
+        let scheme = &self.certificate.signature_algorithm;
+        let (scheme_id, key_id) = (identifier(scheme)?, identifier(&key.algorithm)?);
+        let has_key = |id: &[u8]| id == key_id;
+        let all = webpki::ALL_VERIFICATION_ALGS;
+        let fitting = all
+            .iter()
+            .filter(|one| *one.signature_alg_id() == *scheme_id);
+        let mut fitting = fitting.peekable();
+        if fitting.peek().is_none() || !all.iter().any(|one| has_key(&one.public_key_alg_id())) {
             // Without a check of the signature, the dates of the issuer are not known either.
-            _ => {
-                return Err(format!(
-                    "is signed with an unsupported algorithm ({scheme})"
-                ));
-            }
-        };
+            let oid = scheme.oid;
+            return Err(format!("is signed with an unsupported algorithm ({oid})"));
+        }
+        let key = key.subject_public_key.raw_bytes();
         let signature = self.certificate.signature.raw_bytes();
-        let key = UnparsedPublicKey::new(algorithm, key.subject_public_key.raw_bytes());
-        Ok(key.verify(&self.signed, signature).is_ok())
+        // A key of one type makes no signature of another type.
+        Ok(fitting.any(|one| {
+            has_key(&one.public_key_alg_id())
+                && one.verify_signature(key, &self.signed, signature).is_ok()
+        }))
     }
+}
+
+/// An algorithm and its parameters as `webpki` writes them, without their header.
+fn identifier(algorithm: &AlgorithmIdentifierOwned) -> Result<Vec<u8>, String> {
+    let bad = |error| format!("is not a certificate: {error}");
+    let oid = algorithm.oid.to_der().map_err(bad)?;
+    let parameters = algorithm.parameters.to_der().map_err(bad)?;
+    Ok([oid, parameters].concat())
 }
 
 /// All chains from `leaf` upwards, each to a self-signed certificate or to one whose issuer is not

@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use serde_json::json;
 
+use super::*;
+use crate::pem;
 use crate::trust::material;
 
 /// A key with the years in which a certificate of it is valid.
@@ -158,3 +160,40 @@ fn all_issuers_of_a_chain_count() {
     let circle = [one.issued_by(&two), two.issued_by(&one)];
     assert_eq!(windows(&[&circle]).0, [(2012, 2020), (2012, 2020)]);
 }
+
+/// RSA with PSS, as `openssl req -x509 -sigopt rsa_padding_mode:pss` signs.
+#[test]
+fn a_root_signed_with_pss_is_a_root() {
+    let root = pem::blocks(PSS_ROOT.as_bytes()).unwrap().remove(0).der;
+    let expected = (vec![(2026, 2126)], Vec::new());
+    assert_eq!(windows(&[std::slice::from_ref(&root)]), expected);
+    let mut other = root;
+    *other.last_mut().unwrap() ^= 1;
+    let der = DerCertificate::new(other);
+    let tampered = Issued::parse(&der).unwrap();
+    assert_eq!(tampered.is_issued_by(&tampered), Ok(false));
+}
+
+const PSS_ROOT: &str = "
+-----BEGIN CERTIFICATE-----
+MIIDgTCCAjWgAwIBAgIUF+eDg6wB2hqKJwGjEAXYPCkZyiYwQQYJKoZIhvcNAQEK
+MDSgDzANBglghkgBZQMEAgEFAKEcMBoGCSqGSIb3DQEBCDANBglghkgBZQMEAgEF
+AKIDAgEgMBMxETAPBgNVBAMMCHBzcyByb290MCAXDTI2MTEyOTIxMDY1NVoYDzIx
+MjYxMTA1MjEwNjU1WjATMREwDwYDVQQDDAhwc3Mgcm9vdDCCASIwDQYJKoZIhvcN
+AQEBBQADggEPADCCAQoCggEBAMDiVURlte9ufqF4N9T/qgCzbqdvBeuFD00tBfIo
+D8g6kFUhxfmZ0EQHvJHAo2cPjkzblMBsrTlvmAXkldy4Fl3QZonXHsZtLxCigK3A
+DFm4aWok2JKweqS25+XzAS14PSjMC4TTJYw2nTrNOr72B+u0iCzWkcd4Q15jqx3Q
+j067f0VbnxXRTodKX4J7WAhCC/0TqMtFvxOoKl4RgSf2DqGRUEXpriaG4h611LkM
+ZdCtTrS8ttEMEFZ+v7Wq+0/mQ2V8E9YHmKweImS9KN5YYW6gnzt2xlYzrLJaJ1f7
+Nq4HXXBrQi3MGvbiAGIwG9+qK9V60zVe5qKbrd6Cf5tQIBcCAwEAAaNjMGEwHQYD
+VR0OBBYEFPRMtn7UDXS6gecrueApGs0jz1F2MB8GA1UdIwQYMBaAFPRMtn7UDXS6
+gecrueApGs0jz1F2MA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgIEMEEG
+CSqGSIb3DQEBCjA0oA8wDQYJYIZIAWUDBAIBBQChHDAaBgkqhkiG9w0BAQgwDQYJ
+YIZIAWUDBAIBBQCiAwIBIAOCAQEApRbzH1R24GLLOD1SrUXwbxUHFUCXPAEc3swc
+5bYECbKGn7QPHJ3xLu6Pbfr/jv3qUc36xVN3YpKyFEnvVfl43qSEG06tmy7DMkum
+6g8XJWxbYc9zsaFr+Q7n9IfziAazZtUlsskhFxzxqWiUSsodMnYnklhgI0FFffzN
+/Ftlz/LFIpMsptni8G33WR5BJF9nZfJh2JkE4ApdbOhMgWK3Slmi0tO++YnG6iBu
+MSOZZPn6Y1qIXJR3ZJz/4FGzN+bObgM8En0vIQn3CAfAJTB3u2NQDBhLJ34rReZf
+eFNq/4A9Fcipb4+tffH2f/smAzeOmTaHMU5dzKk1YEGLSnPlKA==
+-----END CERTIFICATE-----
+";
