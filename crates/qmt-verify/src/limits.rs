@@ -64,7 +64,8 @@ pub(crate) const CHAIN_MAX: usize = 8;
 pub(crate) const PATHS_MAX: usize = 32;
 /// Most hashes of one inclusion proof: a tree of 2^64 leaves is 64 deep.
 pub(crate) const PROOF_HASHES_MAX: usize = 64;
-/// How far a signed time may be ahead of the local clock.
+/// How far the time of a timestamp authority or of a proof of inclusion may be ahead of the local
+/// clock. The time that a log promised may not be ahead at all: the Sigstore library decides that.
 pub(crate) const CLOCK_SKEW_MAX: Duration = Duration::from_mins(5);
 
 /// The longest validity of a certificate whose time of issue counts as the signing time. Fulcio's

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use qmt_oci_ref::{RegistryErrorKind, RegistryHost, text};
-use sigstore_verify::{CertificateError, Error as LibraryError};
+use sigstore_verify::{CertificateError, Error as LibraryError, TransparencyLogError};
 
 use crate::error::BoxError;
 use crate::policy::Claim;
@@ -210,7 +210,10 @@ impl From<LibraryError> for Reason {
             LibraryError::Certificate(
                 CertificateError::Expired { .. } | CertificateError::NotYetValid { .. },
             )
-            | LibraryError::Timestamp(_) => Self::time(error),
+            | LibraryError::Timestamp(_)
+            | LibraryError::TransparencyLog(TransparencyLogError::IntegratedTime(_)) => {
+                Self::time(error)
+            }
             LibraryError::Certificate(_) => Self::certificate(error),
             LibraryError::TransparencyLog(_) => Self::log(error),
             LibraryError::SignatureInvalid(_) | LibraryError::ArtifactMismatch(_) => {

@@ -25,3 +25,13 @@ fn every_rejection_says_what_to_do() {
     let rejection = Reason::log("cause\n").reject("x", None);
     assert!(rejection.reason.ends_with("is not valid: cause\\n"));
 }
+
+/// With a clock that is behind, the time of a log entry is in the future. The trust root is not the
+/// cause.
+#[test]
+fn a_log_entry_from_the_future_is_about_time() {
+    let ahead = TransparencyLogError::IntegratedTime("it is in the future".to_owned());
+    let rejection = Reason::from(LibraryError::from(ahead)).reject("a tag", None);
+    assert_eq!(rejection.code, RejectionCode::Time);
+    assert!(rejection.hint.contains("clock"), "{}", rejection.hint);
+}
