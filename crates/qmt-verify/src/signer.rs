@@ -62,21 +62,25 @@ impl SignerId {
     /// The line for `[[oci.policy]]` that accepts exactly this signer. A key is named by its file,
     /// for which the line has a placeholder.
     pub fn config_line(&self) -> String {
-        match self {
-            Self::Certificate { issuer, identity } => format!(
-                "any_of = [{{ issuer = {}, identity = {} }}]",
-                quoted(issuer),
-                quoted(identity)
-            ),
-            Self::Key { key } => format!("{}  # the key {key}", key_line(UNKNOWN_KEY_FILE, true)),
-        }
+        self.line(true)
     }
 
     /// As [`SignerId::config_line`], where no transparency log recorded the signature.
     #[cfg(feature = "sigstore")]
     pub(crate) fn config_line_without_log(&self) -> String {
-        let line = self.config_line();
-        line.replacen(" }]", ", transparency_log = \"optional\" }]", 1)
+        self.line(false)
+    }
+
+    fn line(&self, logged: bool) -> String {
+        match self {
+            Self::Certificate { issuer, identity } => format!(
+                "any_of = [{{ issuer = {}, identity = {}{} }}]",
+                quoted(issuer),
+                quoted(identity),
+                log_option(logged)
+            ),
+            Self::Key { key } => format!("{}  # the key {key}", key_line(UNKNOWN_KEY_FILE, logged)),
+        }
     }
 }
 
@@ -86,12 +90,19 @@ pub(crate) const UNKNOWN_KEY_FILE: &str = "signer.pub";
 /// The line for `[[oci.policy]]` that accepts the key in `file`, also without a transparency log
 /// unless the signature is `logged`.
 pub(crate) fn key_line(file: &str, logged: bool) -> String {
-    let log = if logged {
+    format!(
+        "any_of = [{{ key = {}{} }}]",
+        quoted(file),
+        log_option(logged)
+    )
+}
+
+fn log_option(logged: bool) -> &'static str {
+    if logged {
         ""
     } else {
         ", transparency_log = \"optional\""
-    };
-    format!("any_of = [{{ key = {}{log} }}]", quoted(file))
+    }
 }
 
 impl fmt::Display for SignerId {

@@ -12,6 +12,21 @@ fn a_config_line_accepts_exactly_this_signer() {
     );
 }
 
+/// What the signer chose does not decide where the option stands.
+#[test]
+fn a_config_line_without_a_log_accepts_exactly_this_signer() {
+    let signer = SignerId::certificate("https://i.example/ }]", "a }]@x");
+    assert_eq!(
+        signer.config_line_without_log(),
+        "any_of = [{ issuer = \"https://i.example/ }]\", identity = \"a }]@x\", \
+         transparency_log = \"optional\" }]"
+    );
+    assert_eq!(
+        SignerId::key("sha256:0").config_line_without_log(),
+        "any_of = [{ key = \"signer.pub\", transparency_log = \"optional\" }]  # the key sha256:0"
+    );
+}
+
 #[test]
 fn signers_come_back_from_the_lockfile_and_half_of_one_does_not() {
     for signer in [SignerId::certificate("i", "s"), SignerId::key("sha256:0")] {
