@@ -73,6 +73,14 @@ pub enum VerifyError {
         /// The digest that the evidence was discovered for.
         evidence: Digest,
     },
+    /// A file is not the one of the digest that is verified.
+    #[error("the content of the file hashes to `{actual}`, not to `{expected}`")]
+    OtherContent {
+        /// The digest that is verified.
+        expected: Digest,
+        /// The digest of the content.
+        actual: Digest,
+    },
     /// Stored evidence cannot be read.
     #[error("stored signature evidence cannot be used: {problem}")]
     Evidence {

@@ -154,7 +154,7 @@ impl SigstoreVerifier {
     ///
     /// # Errors
     ///
-    /// As [`Verifier::check`].
+    /// [`VerifyError::OtherContent`] if `content` has another digest; else as [`Verifier::check`].
     pub fn check_file(
         &self,
         digest: &Digest,
@@ -166,8 +166,10 @@ impl SigstoreVerifier {
             VerifyError::policy(format!("files have no repository name: {error}"))
         })?;
         let subject = PinnedReference::new(repository, digest.clone());
-        if content.is_some_and(|content| Digest::sha256(content) != *digest) {
-            return Err(VerifyError::unsupported(&subject));
+        let actual = content.map(|content| Digest::of(digest.algorithm(), content));
+        if let Some(actual) = actual.filter(|actual| actual != digest) {
+            let expected = digest.clone();
+            return Err(VerifyError::OtherContent { expected, actual });
         }
         let mut check = self.start(&subject, None, now)?;
         let parsed = Signature::of_file(digest, content, bundle, &self.limits);

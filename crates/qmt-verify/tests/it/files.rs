@@ -45,7 +45,7 @@ fn a_bundle_about_a_file_holds_for_that_file_alone() {
             .check_file(&digest, Some(other), &bundle.json, now)
             .unwrap_err();
         assert!(
-            matches!(error, VerifyError::UnsupportedDigest { .. }),
+            matches!(error, VerifyError::OtherContent { .. }),
             "{error}"
         );
     }
@@ -105,7 +105,6 @@ async fn old_bundles_are_taken_from_files_only() {
     let brought = Evidence::empty(&subject())
         .with_bundle("old.json", &old.json)
         .unwrap();
-    let brought = Evidence::from_json(&brought.to_json().unwrap()).unwrap();
     let verified = check(&verifier, &subject(), &brought).unwrap();
     assert_eq!(verified.report().format, "bundle v0.1");
     assert_eq!(verified.report().found, "old.json");
