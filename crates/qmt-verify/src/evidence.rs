@@ -26,6 +26,9 @@ pub(crate) const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 /// All annotations of a layer that are read.
 pub(crate) const ANNOTATIONS: [&str; 5] = [SIGNATURE, CERTIFICATE, CHAIN, LOG_ENTRY, TIMESTAMP];
 
+/// The predicate type of a signature by cosign 3, which is not an attestation.
+pub(crate) const COSIGN_SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
+
 /// The version of the stored form; other versions are not read.
 const SCHEMA: u32 = 1;
 

@@ -17,7 +17,6 @@ use std::cmp::Reverse;
 use qmt_oci_ref::Repository;
 
 pub use self::attestation::AttestationDemand;
-pub(crate) use self::attestation::COSIGN_SIGN;
 pub(crate) use self::authority::Claim;
 pub use self::authority::{Authority, WorkflowClaims};
 pub(crate) use self::evaluation::Check;

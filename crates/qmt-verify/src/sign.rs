@@ -27,9 +27,9 @@ use zeroize::Zeroizing;
 
 use self::private_key::PrivateKey;
 use crate::error::VerifyError;
+use crate::evidence::COSIGN_SIGN;
 use crate::pem::{self, Label};
-use crate::policy::COSIGN_SIGN;
-use crate::signature::PAYLOAD_TYPE;
+use crate::signature::{PAYLOAD_TYPE, STATEMENT_V1};
 use crate::signer::SignerId;
 
 /// Most bytes of a file with a key.
@@ -139,7 +139,7 @@ impl KeySigner {
             return Err(VerifyError::unsupported(subject));
         }
         let statement = json!({
-            "_type": "https://in-toto.io/Statement/v1",
+            "_type": STATEMENT_V1,
             "subject": [{ "digest": { "sha256": subject.digest().hex() } }],
             "predicateType": Self::PREDICATE_TYPE,
             "predicate": {},

@@ -24,13 +24,12 @@ use sigstore_verify::types::{
 use self::certificate::Claims;
 pub(crate) use self::ignored::Ignored;
 pub(crate) use self::key::PublicKey;
-pub(crate) use self::statement::{PAYLOAD_TYPE, Predicate};
+pub(crate) use self::statement::{PAYLOAD_TYPE, Predicate, STATEMENT_V1};
 use self::statement::{SimpleSigning, Statement};
 use self::unread::Unread;
 pub(crate) use self::verifier::{SignatureVerifier, VerifiedSignature};
-use crate::evidence::{Content, Item};
+use crate::evidence::{COSIGN_SIGN, Content, Item};
 use crate::limits::{BundleLimits, CHAIN_MAX, ITEM_BYTES_MAX, PROOF_HASHES_MAX};
-use crate::policy::COSIGN_SIGN;
 use crate::reason::Reason;
 use crate::signer::SignerId;
 

@@ -25,8 +25,6 @@ use crate::error::VerifyError;
 use crate::limits::TRUST_FILE_BYTES_MAX;
 use crate::report::TrustReport;
 
-/// A trusted root without entries, in JSON.
-const EMPTY: &str = r#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#;
 /// The version of the root that is compiled in: that of the library that carries it.
 const EMBEDDED_VERSION: &str = "sigstore-trust-root 0.15.1";
 
@@ -153,8 +151,8 @@ impl TrustRoot {
     /// [`VerifyError::TrustRoot`] if the library refuses an empty root.
     pub fn none() -> Result<Self, VerifyError> {
         let source = "none (keys alone)";
-        let root = TrustedRoot::from_json(EMPTY)
-            .map_err(|error| VerifyError::trust(source, error.to_string()))?;
+        let root = material::single(material::MEDIA_TYPE, None)
+            .map_err(|problem| VerifyError::trust(source, problem))?;
         let info = TrustRootInfo::of(&root, source, None, None, Vec::new());
         Ok(Self {
             root,

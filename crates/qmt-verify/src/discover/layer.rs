@@ -6,7 +6,7 @@ use qmt_oci_ref::manifest::{Claims, OCI_EMPTY};
 use qmt_oci_ref::{Descriptor, MediaType};
 
 use super::found::Found;
-use crate::evidence::{Content, SIGNATURE, weight};
+use crate::evidence::{COSIGN_SIGN, Content, SIGNATURE, weight};
 use crate::limits::{LIKELY_EACH_MAX, SMALL_BYTES_MAX};
 
 /// The media types of bundles begin like this; the version follows.
@@ -17,8 +17,6 @@ const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 const COSIGN_SIGNATURE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 /// The annotation in which cosign 3 names the predicate type of a bundle.
 const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
-/// The predicate type of a signature by cosign 3.
-const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// A kind of layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +114,7 @@ impl Likelihood {
             COSIGN_SIGNATURE => Self::Signature,
             "" | OCI_EMPTY => Self::Untyped,
             other if other.starts_with(BUNDLE_PREFIX) => match referrer.annotation(PREDICATE) {
-                Some(SIGN_PREDICATE) => Self::Signature,
+                Some(COSIGN_SIGN) => Self::Signature,
                 None => Self::Bundle,
                 Some(_) => Self::Attestation,
             },

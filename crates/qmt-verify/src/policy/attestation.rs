@@ -6,11 +6,10 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::error::VerifyError;
+use crate::evidence::COSIGN_SIGN;
 
 const SLSA_V1: &str = "https://slsa.dev/provenance/v1";
 const SLSA_V02: &str = "https://slsa.dev/provenance/v0.2";
-/// The predicate type of a signature by cosign, which is not an attestation.
-pub(crate) const COSIGN_SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// An attestation that must exist in addition to the signature.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use qmt_oci_ref::text;
 use qmt_oci_ref::time::rfc3339;
 
 use super::evaluation::Accepted;
+use super::summary::PINNED_ON_FIRST_USE;
 use super::threshold::{self, Pair};
 use super::{AttestationDemand, Authority, Check};
 use crate::error::VerifyError;
@@ -141,7 +142,7 @@ impl Check<'_> {
         report.authority = match (self.policy.authorities().get(*index), self.expected) {
             (Some(authority), _) => text::escape(&authority.to_string()),
             (None, Some(_)) => "the signer that the lockfile pins".to_owned(),
-            (None, None) => "any signer, pinned on first use".to_owned(),
+            (None, None) => PINNED_ON_FIRST_USE.to_owned(),
         };
         report.signer = Some(signer.clone());
         report.cosigners = others.iter().map(|(_, one)| one.signer.clone()).collect();

@@ -20,11 +20,10 @@ impl Policy {
     fn report(&self, scope: &Scope) -> PolicyReport {
         let mut signers: Vec<String> = self.authorities().iter().map(Authority::describe).collect();
         if self.is_pin_on_first_use() {
-            let first = "any signer, pinned on first use";
             signers.push(if self.requires_log() {
-                first.to_owned()
+                PINNED_ON_FIRST_USE.to_owned()
             } else {
-                format!("{first}, {WITHOUT_LOG}")
+                format!("{PINNED_ON_FIRST_USE}, {WITHOUT_LOG}")
             });
         }
         let mut conditions = Vec::new();
@@ -44,6 +43,7 @@ impl Policy {
     }
 }
 
+pub(super) const PINNED_ON_FIRST_USE: &str = "any signer, pinned on first use";
 const WITHOUT_LOG: &str = "transparency log optional";
 
 impl Authority {

@@ -11,10 +11,8 @@ use sigstore_verify::types::DsseEnvelope;
 use crate::reason::Reason;
 
 pub(crate) const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
-const STATEMENT_TYPES: [&str; 2] = [
-    "https://in-toto.io/Statement/v1",
-    "https://in-toto.io/Statement/v0.1",
-];
+pub(crate) const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
+const STATEMENT_TYPES: [&str; 2] = [STATEMENT_V1, "https://in-toto.io/Statement/v0.1"];
 const SIMPLE_SIGNING_TYPE: &str = "cosign container image signature";
 
 /// An in-toto statement that names the expected subject.

@@ -10,7 +10,10 @@ use x509_cert::Certificate;
 
 use super::issuers::{self, Issued};
 
-const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot";
+/// The media type of a trusted root that is made here.
+pub(super) const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
+/// How the media types of all versions begin.
+const MEDIA_TYPE_PREFIX: &str = "application/vnd.dev.sigstore.trustedroot";
 
 /// A parsed trusted root.
 pub(super) struct Parsed {
@@ -28,7 +31,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, String> {
         serde_json::from_slice(json).map_err(|error| format!("is not JSON: {error}"))?;
     let media_type = document.get("mediaType").and_then(Value::as_str);
     let media_type = media_type.unwrap_or_default();
-    if !media_type.starts_with(MEDIA_TYPE) {
+    if !media_type.starts_with(MEDIA_TYPE_PREFIX) {
         let problem = format!("is not a trusted root: its `mediaType` is `{media_type}`");
         return Err(problem);
     }
@@ -78,7 +81,7 @@ fn issuers(media_type: &str, document: &Value) -> Vec<Issued> {
 }
 
 /// A root with at most one entry, so that an unreadable entry does not affect others.
-fn single(media_type: &str, entry: Option<(&str, &Value)>) -> Result<TrustedRoot, String> {
+pub(super) fn single(media_type: &str, entry: Option<(&str, &Value)>) -> Result<TrustedRoot, String> {
     let mut document = json!({ "mediaType": media_type });
     if let (Some((list, entry)), Some(fields)) = (entry, document.as_object_mut()) {
         fields.insert(list.to_owned(), Value::Array(vec![entry.clone()]));

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sigstore_verify::types::DerCertificate;
 
 use super::issuers::{self, Issued};
+use super::material::MEDIA_TYPE;
 use super::read_file;
 use crate::error::VerifyError;
 use crate::pem::{self, Block, Label};
@@ -58,7 +59,7 @@ impl PemTrust {
             }
         }
         let root = json!({
-            "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+            "mediaType": MEDIA_TYPE,
             "tlogs": logs(&self.rekor)?,
             "certificateAuthorities": fulcio,
             "ctlogs": logs(&self.ctfe)?,

@@ -266,7 +266,7 @@ fn root_of(
     fetched: &Fetched,
     refreshed: Option<SystemTime>,
 ) -> Result<TrustRoot, VerifyError> {
-    let source = format!("TUF repository {}", shown(&options.url));
+    let source = options.origin();
     TrustRoot::from_json(&source, Some(&fetched.version), refreshed, &fetched.target)
 }
 
