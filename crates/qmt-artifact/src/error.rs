@@ -216,8 +216,11 @@ pub enum ArtifactError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// Extraction took too long.
-    #[error("extraction took more than {seconds} s")]
+    /// Downloading and extracting took too long together.
+    #[error(
+        "downloading and extracting the plugin took more than {seconds} s; try again, the download \
+         continues where it stopped"
+    )]
     TimedOut {
         /// The limit.
         seconds: u64,

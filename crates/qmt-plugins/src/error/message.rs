@@ -112,10 +112,12 @@ impl fmt::Display for Error {
                 ArtifactError::LimitExceeded { .. } => {
                     write!(f, "`{plugin}`: `{reference}` exceeds a limit")
                 }
+                ArtifactError::TimedOut { .. } => {
+                    write!(f, "`{plugin}`: fetching `{reference}` took too long")
+                }
                 ArtifactError::Layer { .. }
                 | ArtifactError::Sink { .. }
                 | ArtifactError::TemporaryFile { .. }
-                | ArtifactError::TimedOut { .. }
                 | ArtifactError::Aborted => {
                     write!(
                         f,
