@@ -1,6 +1,5 @@
-//! How much of an image is read. Setters only lower a limit.
-//!
-//! Raising one is left to [`ExtractLimits::with_artifact_bytes`], for the operator's own config.
+//! How much of an image is read. [`ExtractLimits::with_artifact_bytes`] is for the operator's own
+//! config.
 
 use std::time::Duration;
 
@@ -67,13 +66,13 @@ impl Default for ExtractLimits {
     }
 }
 
-/// Makes setters that lower a limit and never raise it.
+/// Makes setters for tests that lower a limit and never raise it.
 macro_rules! lower {
     ($($(#[$doc:meta])* $field:ident: $type:ty;)*) => {
         $(
             $(#[$doc])*
-            #[must_use]
-            pub fn $field(mut self, most: $type) -> Self {
+            #[cfg(test)]
+            pub(crate) fn $field(mut self, most: $type) -> Self {
                 self.$field = self.$field.min(most);
                 self
             }
@@ -92,8 +91,6 @@ impl SelectLimits {
     lower! {
         /// Lowers the size of an image config, in bytes (default: 4 MiB).
         config_bytes: u64;
-        /// Lowers the number of manifests read for one selection, the root included (default: 8).
-        manifest_requests: u64;
         /// Lowers the nesting of indexes (default: 2, an index in an index).
         index_depth: u64;
     }
@@ -145,10 +142,6 @@ impl ExtractLimits {
         /// Lowers the number of entries of all archives, extension headers included (default:
         /// 65,536).
         entries: u64;
-        /// Lowers the length of an entry's name, in bytes (default: 4 KiB).
-        name_bytes: u64;
-        /// Lowers the size of one PAX header, in bytes (default: 64 KiB).
-        pax_bytes: u64;
         /// Lowers the number of gzip members of one layer (default: 131,072).
         gzip_members: u64;
         /// Lowers the base-2 logarithm of the zstd window in bytes (default: 27, 128 MiB, or less if

@@ -95,7 +95,6 @@ pub struct Selection {
     pub(crate) required: Option<PluginKind>,
     pub(crate) layers: Vec<Descriptor>,
     pub(crate) diff_ids: Vec<Digest>,
-    pub(crate) config: Option<Descriptor>,
     pub(crate) file: FileRule,
     /// The file to look for where the layer that should be the file is an archive.
     pub(crate) packed_file: FileRule,
@@ -121,11 +120,6 @@ impl Selection {
     /// Returns the layers to read, lowest first.
     pub fn layers(&self) -> &[Descriptor] {
         &self.layers
-    }
-
-    /// Returns the config of the image, where it is an image config.
-    pub fn config(&self) -> Option<&Descriptor> {
-        self.config.as_ref()
     }
 
     /// Returns how the plugin's file is found in the layers. A layer that is Wasm by its media type
@@ -154,9 +148,10 @@ impl Selection {
 /// configs below the root are read from `repository` of `registry`.
 ///
 /// # Errors
-/// [`ArtifactError::NoMatch`] where nothing fits, [`ArtifactError::NoImage`] where nothing is listed, [`ArtifactError::KindNotAllowed`] where only the
-/// other kind is available, [`ArtifactError::Registry`] where a manifest cannot be read, and one
-/// error each for what is malformed, ambiguous or above a limit.
+/// [`ArtifactError::NoMatch`] where nothing fits, [`ArtifactError::NoImage`] where nothing is
+/// listed, [`ArtifactError::KindNotAllowed`] where only the other kind is available,
+/// [`ArtifactError::Registry`] where a manifest cannot be read, and one error each for what is
+/// malformed, ambiguous or above a limit.
 ///
 /// # Cancel safety
 /// Dropping the future abandons the requests under way and nothing else.

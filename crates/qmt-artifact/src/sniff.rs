@@ -9,7 +9,7 @@ pub use crate::extract::kind_of;
 use crate::problem::ContentProblem;
 
 /// How many bytes of a file [`sniff`] looks at. Fewer are enough where the file is shorter.
-pub const SNIFF_BYTES: usize = 4096;
+pub(crate) const SNIFF_BYTES: usize = 4096;
 
 /// A core module, version 1. See <https://webassembly.github.io/spec/core/binary/modules.html>
 const WASM_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
@@ -21,8 +21,7 @@ const ELFOSABI_WASMTIME: u8 = 200;
 
 /// What the first bytes of a file show.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Sniffed {
+pub(crate) enum Sniffed {
     /// A Wasm core module, version 1.
     WasmModule,
     /// A Wasm component.
@@ -49,7 +48,7 @@ pub enum Sniffed {
 
 impl Sniffed {
     /// Returns why it can't be loaded on any host; `None` for core modules and native code.
-    pub fn problem(&self) -> Option<ContentProblem> {
+    pub(crate) fn problem(&self) -> Option<ContentProblem> {
         match self {
             Self::WasmModule | Self::Native { .. } => None,
             Self::WasmComponent => Some(ContentProblem::Component),
@@ -113,7 +112,7 @@ impl fmt::Display for NativeFormat {
 
 /// Identifies a file by its first bytes, [`SNIFF_BYTES`] of them where it has so many. `None`: it
 /// cannot be loaded.
-pub fn sniff(prefix: &[u8]) -> Option<Sniffed> {
+pub(crate) fn sniff(prefix: &[u8]) -> Option<Sniffed> {
     if prefix.starts_with(&WASM_MODULE) {
         return Some(Sniffed::WasmModule);
     }

@@ -123,7 +123,6 @@ impl Selector<'_> {
             required,
             layers,
             diff_ids,
-            config: has_config.then(|| manifest.config().clone()),
             file,
             packed_file,
             platform,

@@ -33,7 +33,6 @@ impl Image {
             required: None,
             layers: descriptors,
             diff_ids: Vec::new(),
-            config: None,
             file,
             packed_file: FileRule::Wasm,
             platform: None,
