@@ -101,8 +101,9 @@ impl DiscoveryOptions {
 /// Searches the referrers (bundles, and what cosign 2 writes in its OCI 1.1 mode), the `.sig` tag
 /// and the `.att` tag, all at the same time and for at most 10 s in total. Fetches at most 256
 /// referrers of 64 KiB and 64 of 1 MiB each, the most likely signatures first, then at most 256
-/// signatures and 32 attestations of 1 MiB each and 16 MiB in total. What is over a limit or cannot be read is noted
-/// in the evidence, and reported if the digest is refused.
+/// signatures and 32 attestations of 1 MiB each and 16 MiB in total, by turns from tags and
+/// referrers. What is over a limit or cannot be read is noted in the evidence, and reported if the
+/// digest is refused.
 ///
 /// Where nothing is found for an index, it is searched for a child that is signed.
 ///

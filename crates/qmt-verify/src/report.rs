@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::signer::SignerId;
 
-/// What one verification proved. Texts come from the publisher and are safe to print.
+/// What one verification proved. Texts come from the publisher and are safe to print, except those
+/// of `signer` and `cosigners`, which are compared with the lockfile and escaped by the caller.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Report {

@@ -62,9 +62,9 @@ pub(crate) fn is_lock_unsupported(error: &io::Error) -> bool {
     }
 }
 
-/// Opens a regular file that belongs to this user or to root and that no other user can write, never
-/// through a symlink, and without waiting for the writer of a FIFO. The error has the kind `InvalidData` if
-/// it is anything else.
+/// Opens a regular file that belongs to this user or to root and that no other user can write,
+/// never through a symlink, and without waiting for the writer of a FIFO. The error has the kind
+/// `InvalidData` if it is anything else.
 ///
 /// `aliases` is how many names the file may have.
 pub(crate) fn open_own(path: &Path, aliases: u64) -> io::Result<File> {
