@@ -221,7 +221,7 @@ fn incomplete(place: &str, refusal: Option<&VerifyError>) -> String {
             subject, rejected, ..
         }) if !rejected
             .iter()
-            .any(|one| one.code == RejectionCode::LeftAside) =>
+            .any(|one| one.code == RejectionCode::Unusable) =>
         {
             format!(
                 "no signature of `{subject}` was found, and looking for signatures in {place} failed"
@@ -239,21 +239,21 @@ fn unsigned(
 ) -> String {
     let of = |code| rejected.iter().filter(move |one| one.code == code);
     let is_child_signed = of(RejectionCode::OnlyChild).count() > 0;
-    if !is_child_signed && let Some(first) = of(RejectionCode::LeftAside).next() {
-        let more = match of(RejectionCode::LeftAside).count() {
+    if !is_child_signed && let Some(first) = of(RejectionCode::Unusable).next() {
+        let more = match of(RejectionCode::Unusable).count() {
             0 | 1 => String::new(),
             count => format!("; {} more cannot be used either", count - 1),
         };
         return format!("`{subject}` has no usable signature: {first}{more}");
     }
     let place = searched.map_or_else(String::new, |searched| format!(" in `{searched}`"));
-    let rest = if is_child_signed {
+    let child = if is_child_signed {
         "; a manifest that this index lists is signed, but not the index itself"
     } else {
         ""
     };
     format!(
-        "`{subject}` is not signed: no bundle and no `.sig` was found for its digest{place}{rest}"
+        "`{subject}` is not signed: no bundle and no `.sig` was found for its digest{place}{child}"
     )
 }
 

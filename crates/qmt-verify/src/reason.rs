@@ -122,7 +122,7 @@ impl Reason {
 
     fn code(&self) -> RejectionCode {
         match self {
-            Self::Unusable(_) => RejectionCode::LeftAside,
+            Self::Unusable(_) => RejectionCode::Unusable,
             Self::NotRead { .. } => RejectionCode::NotRead,
             Self::LookupFailed { .. } => RejectionCode::LookupFailed,
             Self::OnlyChild { .. } => RejectionCode::OnlyChild,
@@ -226,7 +226,7 @@ impl From<LibraryError> for Reason {
 
 fn hint(code: RejectionCode) -> &'static str {
     match code {
-        RejectionCode::LeftAside => {
+        RejectionCode::Unusable => {
             "copy the image again with `cosign copy`, which copies its signatures too, or have it \
              signed again"
         }

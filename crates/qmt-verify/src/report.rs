@@ -159,7 +159,8 @@ impl fmt::Display for Rejection {
 #[non_exhaustive]
 pub enum RejectionCode {
     /// It was listed, and cannot be used as it is in the registry.
-    LeftAside,
+    #[serde(rename = "left-aside")]
+    Unusable,
     /// It is over a limit of the search, so it was not looked at.
     NotRead,
     /// It could not be read, so its content is not known.
@@ -220,7 +221,7 @@ impl RejectionCode {
     /// Whether this is about something that was listed as a signature and not read, be it damaged or
     /// over a limit.
     pub fn is_found(self) -> bool {
-        matches!(self, Self::LeftAside | Self::NotRead)
+        matches!(self, Self::Unusable | Self::NotRead)
     }
 
     /// Whether the policy accepts the signer, and what it requires in addition is not met.
@@ -235,7 +236,7 @@ impl RejectionCode {
     pub(crate) fn is_note(self) -> bool {
         matches!(
             self,
-            Self::LeftAside | Self::NotRead | Self::LookupFailed | Self::OnlyChild
+            Self::Unusable | Self::NotRead | Self::LookupFailed | Self::OnlyChild
         )
     }
 }

@@ -56,7 +56,7 @@ pub struct TrustRootInfo {
     /// Usable timestamp authorities.
     pub timestamp_authorities: usize,
     /// The parts that cannot be used, and why.
-    pub left_aside: Vec<String>,
+    pub unusable: Vec<String>,
 }
 
 impl TrustRoot {
@@ -107,7 +107,7 @@ impl TrustRoot {
             (&files.tsa, timestamps, "chain of a timestamp authority"),
         ] {
             if let (Some(path), 0) = (named.first(), usable) {
-                let left = info.left_aside.join("; ");
+                let left = info.unusable.join("; ");
                 let problem = format!("holds no usable {what} ({left})");
                 return Err(VerifyError::trust(path.display().to_string(), problem));
             }
@@ -173,14 +173,14 @@ impl TrustRoot {
         root.timestamp_authorities
             .extend(more.timestamp_authorities);
         let (one, two) = (self.info, other.info);
-        let left_aside = one.left_aside.into_iter().chain(two.left_aside);
+        let unusable = one.unusable.into_iter().chain(two.unusable);
         self.info = TrustRootInfo::of(
             &self.root,
             &format!("{} and {}", one.source, two.source),
             one.version.or(two.version).as_deref(),
             // The age is that of the older one.
             one.refreshed.into_iter().chain(two.refreshed).min(),
-            left_aside.collect(),
+            unusable.collect(),
         );
         self
     }
@@ -199,15 +199,15 @@ impl TrustRoot {
     ) -> Result<Self, VerifyError> {
         let material::Parsed {
             root,
-            left_aside,
+            unusable,
             names_ct_logs,
         } = material::parse(json).map_err(|problem| VerifyError::trust(source, problem))?;
-        for problem in &left_aside {
+        for problem in &unusable {
             tracing::warn!(source, problem, "part of the trust root cannot be used");
         }
-        let info = TrustRootInfo::of(&root, source, version, refreshed, left_aside);
+        let info = TrustRootInfo::of(&root, source, version, refreshed, unusable);
         if info.logs == 0 && info.certificate_authorities == 0 && info.timestamp_authorities == 0 {
-            let cause = info.left_aside.first().map(|one| format!(" ({one})"));
+            let cause = info.unusable.first().map(|one| format!(" ({one})"));
             let cause = cause.unwrap_or_default();
             let problem = format!("holds no usable key or certificate{cause}");
             return Err(VerifyError::trust(source, problem));
@@ -232,7 +232,7 @@ impl TrustRootInfo {
         source: &str,
         version: Option<&str>,
         refreshed: Option<SystemTime>,
-        left_aside: Vec<String>,
+        unusable: Vec<String>,
     ) -> Self {
         Self {
             source: source.to_owned(),
@@ -242,7 +242,7 @@ impl TrustRootInfo {
             certificate_authorities: root.certificate_authorities.len(),
             ct_logs: root.ctlogs.len(),
             timestamp_authorities: root.timestamp_authorities.len(),
-            left_aside,
+            unusable,
         }
     }
 

@@ -148,14 +148,14 @@ impl Plan {
 struct Manifests<'a> {
     layout: &'a Layout,
     /// `None`: something that it needs is not in the layout.
-    known: BTreeMap<Digest, Option<Needs>>,
+    known: BTreeMap<Digest, Option<Required>>,
     /// Those whose blobs were listed.
     added: BTreeSet<Digest>,
 }
 
 /// What one manifest or index needs.
 #[derive(Default)]
-struct Needs {
+struct Required {
     blobs: Vec<(Digest, u64)>,
     manifests: Vec<Digest>,
 }
@@ -173,27 +173,27 @@ impl Manifests<'_> {
         if self.known.len() >= BLOBS_MAX {
             return Err(too_many(self.layout, TOO_MANY_BLOBS));
         }
-        let needs = self.needs(image, depth)?;
-        let has_all = needs.is_some();
-        self.known.insert(image.digest().clone(), needs);
+        let required = self.required(image, depth)?;
+        let has_all = required.is_some();
+        self.known.insert(image.digest().clone(), required);
         Ok(has_all)
     }
 
-    fn needs(&mut self, image: &Descriptor, depth: u32) -> Result<Option<Needs>, CacheError> {
+    fn required(&mut self, image: &Descriptor, depth: u32) -> Result<Option<Required>, CacheError> {
         let Some(raw) = self.layout.manifest(image.digest(), MANIFEST_MAX)? else {
             return Ok(None);
         };
-        let mut needs = Needs::default();
-        needs.blobs.push((image.digest().clone(), image.size()));
+        let mut required = Required::default();
+        required.blobs.push((image.digest().clone(), image.size()));
         match Document::read(raw.media_type(), raw.bytes(), &ManifestLimits::default()) {
             Ok(Document::Manifest(manifest)) => {
                 for part in manifest.layers().iter().chain([manifest.config()]) {
                     if !has(self.layout, part)? {
                         return Ok(None);
                     }
-                    needs.blobs.push((part.digest().clone(), part.size()));
+                    required.blobs.push((part.digest().clone(), part.size()));
                 }
-                Ok(Some(needs))
+                Ok(Some(required))
             }
             Ok(Document::Index(index)) => {
                 for child in index.manifests() {
@@ -201,10 +201,10 @@ impl Manifests<'_> {
                     let is_image =
                         manifest::is_index(media_type) || manifest::is_manifest(media_type);
                     if is_image && self.has_all_of(child, depth + 1)? {
-                        needs.manifests.push(child.digest().clone());
+                        required.manifests.push(child.digest().clone());
                     }
                 }
-                Ok((!needs.manifests.is_empty()).then_some(needs))
+                Ok((!required.manifests.is_empty()).then_some(required))
             }
             Err(_) => Ok(None),
         }
@@ -215,9 +215,9 @@ impl Manifests<'_> {
         let mut queue = vec![image];
         while let Some(digest) = queue.pop() {
             let is_new = self.added.insert(digest.clone());
-            if is_new && let Some(Some(needs)) = self.known.get(digest) {
-                blobs.extend(needs.blobs.iter().cloned());
-                queue.extend(&needs.manifests);
+            if is_new && let Some(Some(required)) = self.known.get(digest) {
+                blobs.extend(required.blobs.iter().cloned());
+                queue.extend(&required.manifests);
             }
         }
     }

@@ -17,9 +17,9 @@ pub(crate) fn seal(kind: &str, subject: &str, body: &[u8]) -> Vec<u8> {
 
 /// The body of an envelope of exactly this kind and subject, if it is whole.
 pub(crate) fn open<'a>(kind: &str, subject: &str, sealed: &'a [u8]) -> Option<&'a [u8]> {
-    let rest = sealed.strip_prefix(head(kind, subject).as_bytes())?;
-    let (hex, rest) = rest.split_at_checked(64)?;
-    let body = rest.strip_prefix(AFTER_DIGEST)?.strip_suffix(b"}")?;
+    let remaining = sealed.strip_prefix(head(kind, subject).as_bytes())?;
+    let (hex, remaining) = remaining.split_at_checked(64)?;
+    let body = remaining.strip_prefix(AFTER_DIGEST)?.strip_suffix(b"}")?;
     (Digest::sha256(body).hex().as_bytes() == hex).then_some(body)
 }
 

@@ -39,7 +39,7 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
         "timestamp authorities".to_owned(),
         info.timestamp_authorities.to_string(),
     ));
-    for left in &info.left_aside {
+    for left in &info.unusable {
         rows.push(("left aside".to_owned(), left.clone()));
     }
     for policy in &summary.policies {
@@ -70,7 +70,7 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
         "certificate_authorities": info.certificate_authorities,
         "ct_logs": info.ct_logs,
         "timestamp_authorities": info.timestamp_authorities,
-        "left_aside": info.left_aside,
+        "left_aside": info.unusable,
         "policies": summary.policies,
         "warnings": summary.warnings,
     });

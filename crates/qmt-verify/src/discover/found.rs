@@ -147,10 +147,10 @@ impl Budget {
         let Some(fewer) = left.checked_sub(1) else {
             return Err("there are too many of their kind");
         };
-        let Some(rest) = self.bytes.checked_sub(layer.weight()) else {
+        let Some(remaining) = self.bytes.checked_sub(layer.weight()) else {
             return Err("all signatures together are too large");
         };
-        (*left, self.bytes) = (fewer, rest);
+        (*left, self.bytes) = (fewer, remaining);
         Ok(())
     }
 }

@@ -105,7 +105,7 @@ struct Raw {
 }
 
 /// Whether the library cannot read this entry and this module can.
-pub(super) fn is_ours(entry: &TransparencyLogEntry) -> bool {
+pub(super) fn is_unknown_to_library(entry: &TransparencyLogEntry) -> bool {
     entry.kind_version == KindVersion::HashedRekordV002
         && RekorEntryBody::parse(&entry.canonicalized_body, entry.kind_version).is_err()
 }

@@ -90,20 +90,23 @@ impl SignatureVerifier {
         if !logged && !has_timestamps(bundle) {
             return Err(Reason::time("no log entry and no timestamp"));
         }
-        let (rest, ours) = self.for_library(signature, &SigningKey::Certificate(der), now)?;
+        let (remaining, unknown) =
+            self.for_library(signature, &SigningKey::Certificate(der), now)?;
         let mut policy = VerificationPolicy::any_identity();
-        if rest.verification_material.tlog_entries.is_empty() {
+        if remaining.verification_material.tlog_entries.is_empty() {
             // Every entry, if any, was checked by `for_library`.
             policy = policy.skip_tlog_unsafe();
         }
         if !self.knows_certificate_logs {
             policy = policy.skip_sct();
         }
-        let result = self.library.verify(artifact(signature)?, &rest, &policy)?;
+        let result = self
+            .library
+            .verify(artifact(signature)?, &remaining, &policy)?;
         if !result.certificate_verified() || result.sct_verified() != self.knows_certificate_logs {
             return Err(Reason::certificate("it was not checked in full"));
         }
-        if logged && !result.tlog_verified() && ours == 0 {
+        if logged && !result.tlog_verified() && unknown == 0 {
             return Err(Reason::NoLog);
         }
         let times = self.times(bundle, Some(&result), now)?;
@@ -145,23 +148,26 @@ impl SignatureVerifier {
                 return Err(Reason::NoLog);
             }
         }
-        let (mut rest, _) = self.for_library(signature, &SigningKey::Key(&key.der), now)?;
+        let (mut remaining, _) = self.for_library(signature, &SigningKey::Key(&key.der), now)?;
         if scheme == SigningScheme::EcdsaP384Sha384
             && signature.format == Format::SimpleSigning
-            && let SignatureContent::MessageSignature(message) = &mut rest.to_mut().content
+            && let SignatureContent::MessageSignature(message) = &mut remaining.to_mut().content
         {
             // The SHA-256 digest would choose the hash; without a digest the key does.
             message.message_digest = None;
         }
-        let has_entries = !rest.verification_material.tlog_entries.is_empty();
+        let has_entries = !remaining.verification_material.tlog_entries.is_empty();
         let mut result = None;
         // With neither there is nothing left to prove: `scheme` verified the signature.
-        if has_entries || has_timestamps(&rest) {
+        if has_entries || has_timestamps(&remaining) {
             let mut policy = PublicKeyVerificationPolicy::new(key.der.clone());
             if !has_entries {
                 policy = policy.skip_tlog_unsafe();
             }
-            result = Some(self.library.verify(artifact(signature)?, &rest, &policy)?);
+            result = Some(
+                self.library
+                    .verify(artifact(signature)?, &remaining, &policy)?,
+            );
         }
         let times = self.times(bundle, result.as_ref(), now)?;
         let signed_at = result.as_ref().and_then(|result| recorded(result, &times));
@@ -183,18 +189,25 @@ impl SignatureVerifier {
         now: SystemTime,
     ) -> Result<(Cow<'a, Bundle>, usize), Reason> {
         let bundle = &signature.bundle;
-        let mut rest = Cow::Borrowed(bundle);
+        let mut remaining = Cow::Borrowed(bundle);
         if self.ignores_timestamps(bundle) {
-            let material = &mut rest.to_mut().verification_material;
+            let material = &mut remaining.to_mut().verification_material;
             material.timestamp_verification_data = TimestampVerificationData::default();
         }
         let entries = self.entries(bundle);
         if entries.len() < bundle.verification_material.tlog_entries.len() {
-            rest.to_mut().verification_material.tlog_entries.clear();
+            remaining
+                .to_mut()
+                .verification_material
+                .tlog_entries
+                .clear();
         }
-        let ours: Vec<_> = entries.iter().filter(|e| rekor_v2::is_ours(e)).collect();
-        if ours.is_empty() {
-            return Ok((rest, 0));
+        let unknown: Vec<_> = entries
+            .iter()
+            .filter(|e| rekor_v2::is_unknown_to_library(e))
+            .collect();
+        if unknown.is_empty() {
+            return Ok((remaining, 0));
         }
         let bytes;
         let parts = (&bundle.content, &signature.signed);
@@ -206,14 +219,14 @@ impl SignatureVerifier {
             rekor_v2::Content::Bytes(&bytes)
         };
         let raw = raw_signature(bundle)?;
-        for entry in &ours {
+        for entry in &unknown {
             rekor_v2::included(entry, &self.logs.keyring, now)?;
             let body = entry.canonicalized_body.as_bytes();
             rekor_v2::is_about(body, &signed, raw, signing_key)?;
         }
-        let entries = &mut rest.to_mut().verification_material.tlog_entries;
-        entries.retain(|entry| !rekor_v2::is_ours(entry));
-        Ok((rest, ours.len()))
+        let entries = &mut remaining.to_mut().verification_material.tlog_entries;
+        entries.retain(|entry| !rekor_v2::is_unknown_to_library(entry));
+        Ok((remaining, unknown.len()))
     }
 
     /// The parts of the result that are the same for certificates and keys.
@@ -345,10 +358,10 @@ fn scheme(
 /// Ed25519 (64 bytes) or RSA (256 bytes or more) may begin so by chance.
 fn is_cut(signature: &[u8]) -> bool {
     const SEQUENCE: u8 = 0x30;
-    let [SEQUENCE, length @ ..0x80, rest @ ..] = signature else {
+    let [SEQUENCE, length @ ..0x80, content @ ..] = signature else {
         return false;
     };
-    rest.len() != usize::from(*length) && signature.len() != 64 && signature.len() < 256
+    content.len() != usize::from(*length) && signature.len() != 64 && signature.len() < 256
 }
 
 /// The bytes that were signed.

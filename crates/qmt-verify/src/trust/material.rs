@@ -20,7 +20,7 @@ pub(super) struct Parsed {
     /// Its usable entries.
     pub(super) root: TrustedRoot,
     /// The unusable entries, and why.
-    pub(super) left_aside: Vec<String>,
+    pub(super) unusable: Vec<String>,
     /// Whether there are entries of certificate transparency logs, usable or not.
     pub(super) names_ct_logs: bool,
 }
@@ -61,7 +61,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, String> {
     let ct_logs = document.get("ctlogs").and_then(Value::as_array);
     Ok(Parsed {
         root: kept,
-        left_aside: left,
+        unusable: left,
         names_ct_logs: ct_logs.is_some_and(|logs| !logs.is_empty()),
     })
 }
@@ -81,7 +81,10 @@ fn issuers(media_type: &str, document: &Value) -> Vec<Issued> {
 }
 
 /// A root with at most one entry, so that an unreadable entry does not affect others.
-pub(super) fn single(media_type: &str, entry: Option<(&str, &Value)>) -> Result<TrustedRoot, String> {
+pub(super) fn single(
+    media_type: &str,
+    entry: Option<(&str, &Value)>,
+) -> Result<TrustedRoot, String> {
     let mut document = json!({ "mediaType": media_type });
     if let (Some((list, entry)), Some(fields)) = (entry, document.as_object_mut()) {
         fields.insert(list.to_owned(), Value::Array(vec![entry.clone()]));

@@ -44,10 +44,7 @@ fn a_bundle_about_a_file_holds_for_that_file_alone() {
         let error = verifier
             .check_file(&digest, Some(other), &bundle.json, now)
             .unwrap_err();
-        assert!(
-            matches!(error, VerifyError::OtherContent { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, VerifyError::OtherContent { .. }), "{error}");
     }
     let long = Digest::of(DigestAlgorithm::Sha512, content);
     let bundle = sigstore.sign_bundle(&digest, &signing);

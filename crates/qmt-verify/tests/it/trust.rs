@@ -29,7 +29,7 @@ fn with(root: TrustRoot) -> SigstoreVerifier {
 async fn an_unusable_key_is_left_aside() {
     let sigstore = PrivateSigstore::new();
     let root = trust_json(&sigstore.trusted_root().with_unknown_key().json()).unwrap();
-    assert_eq!(root.describe().left_aside.len(), 1, "{:?}", root.describe());
+    assert_eq!(root.describe().unusable.len(), 1, "{:?}", root.describe());
     assert_eq!(root.describe().logs, 2);
     let item = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
     let evidence = evidence(&subject(), [item]).await;
@@ -75,7 +75,7 @@ async fn pem_files_with_one_or_many_entries() {
         (2, 2, 2)
     );
     assert_eq!(info.certificate_authorities, 4);
-    assert!(info.left_aside.is_empty());
+    assert!(info.unusable.is_empty());
     let verifier = with(root);
     for sigstore in [&one, &other] {
         for format in [Format::Simple, Format::Bundle] {

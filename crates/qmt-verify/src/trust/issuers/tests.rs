@@ -76,7 +76,7 @@ fn windows(chains: &[&[Vec<u8>]]) -> (Vec<(i16, i16)>, Vec<String>) {
         ));
     }
     windows.sort_unstable();
-    (windows, parsed.left_aside)
+    (windows, parsed.unusable)
 }
 
 /// SIG-10: a renewed root of the same name does not extend the validity of what the expired root
