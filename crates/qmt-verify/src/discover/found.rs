@@ -109,7 +109,9 @@ impl Found {
         let mut turns: BTreeMap<_, usize> = BTreeMap::new();
         let keyed = layers.into_iter().map(|(index, layer)| {
             let is_large = layer.weight() > SMALL_BYTES_MAX;
-            let turn = turns.entry((is_large, layer.origin)).or_default();
+            let turn = turns
+                .entry((is_large, layer.origin, layer.kind == Kind::Envelope))
+                .or_default();
             *turn += 1;
             ((is_large, *turn, layer.origin), index, layer)
         });

@@ -104,6 +104,8 @@ fn envelopes_and_notes_are_bounded() {
     let mut heavy = Evidence::empty(&subject());
     heavy.items = vec![bundle(vec![b' '; TOTAL_BYTES_MAX / 16]); 16];
     heavy.check_limits().unwrap();
+    let stored = heavy.to_json().unwrap();
+    assert_eq!(Evidence::from_json(&stored).unwrap(), heavy);
     heavy.items.push(heavy.items[0].clone());
     heavy.check_limits().unwrap_err();
 }
