@@ -82,6 +82,15 @@ impl PlainServer {
         format!("{}{path}", self.server.url())
     }
 
+    /// Gives out `files` below `folder`, a path that begins and ends with a slash, in place of all
+    /// that it gave out there.
+    pub(crate) fn replace(&self, folder: &str, files: &BTreeMap<String, Bytes>) {
+        let mut served = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        served.retain(|path, _| !path.starts_with(folder));
+        let files = files.iter();
+        served.extend(files.map(|(name, content)| (format!("{folder}{name}"), content.clone())));
+    }
+
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.server.address()

@@ -29,7 +29,7 @@ impl TufFiles {
         self.files.insert(name.to_owned(), content.into());
     }
 
-    /// Takes a file away.
+    /// Removes a file, and returns it.
     pub fn remove(&mut self, name: &str) -> Option<Bytes> {
         self.files.remove(name)
     }
@@ -64,8 +64,6 @@ impl TufFiles {
 
     /// Serves all files at `<url>/<prefix>/<name>`, in place of what was served there before.
     pub fn serve_on(&self, server: &PlainServer, prefix: &str) {
-        for (name, content) in &self.files {
-            server.put(&format!("/{prefix}/{name}"), content.clone());
-        }
+        server.replace(&format!("/{prefix}/"), &self.files);
     }
 }

@@ -209,11 +209,22 @@ fn files_are_the_same_in_a_folder_and_on_a_server() {
         );
     }
     let server = PlainServer::start().unwrap();
+    server.put("/other", "other");
+    let get = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        answer
+    };
     files.serve_on(&server, "tuf");
-    let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
-    let request = b"GET /tuf/timestamp.json HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
-    stream.write_all(request).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    assert!(answer.ends_with(files.get("timestamp.json").unwrap()));
+    assert!(get("/tuf/timestamp.json").ends_with(files.get("timestamp.json").unwrap()));
+    // What a later state does not have is served no more.
+    let mut later = files.clone();
+    later.remove("timestamp.json").unwrap();
+    later.serve_on(&server, "tuf");
+    assert!(get("/tuf/timestamp.json").starts_with(b"HTTP/1.1 404"));
+    assert!(get("/tuf/1.root.json").ends_with(files.get("1.root.json").unwrap()));
+    assert!(get("/other").ends_with(b"other"));
 }
