@@ -21,7 +21,7 @@ use crate::registry::FakeRegistry;
 
 /// Config of a Wasm artifact, as wasm-to-oci and QueryMT write it.
 const WASM_CONFIG: &str = "application/vnd.wasm.v1.config+json";
-const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// When every image was made: the builders know no clock.
 const CREATED: &str = "2026-01-01T00:00:00Z";

@@ -14,17 +14,13 @@
 #define EXPORT __attribute__((visibility("default"), used))
 #endif
 
-#ifndef QMT_TEST_ABI
-#define QMT_TEST_ABI 1
-#endif
-
 /* The mark by which a host knows the version before it opens the library. */
 EXPORT const struct {
     uint8_t magic[8];
     uint32_t version;
-} qmt_plugin_abi = {{'Q', 'M', 'T', 'A', 'B', 'I', 0, 0}, QMT_TEST_ABI};
+} qmt_plugin_abi = {{'Q', 'M', 'T', 'A', 'B', 'I', 0, 0}, 1};
 
-EXPORT uint32_t qmt_plugin_abi_version(void) { return QMT_TEST_ABI; }
+EXPORT uint32_t qmt_plugin_abi_version(void) { return 1; }
 
 static atomic_uint calls;
 static char *config;

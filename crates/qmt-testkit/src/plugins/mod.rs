@@ -56,20 +56,6 @@ pub fn native_plugin(folder: &Path) -> Result<PathBuf, TestkitError> {
     compile(folder, &native_file_name(), ECHO_C, &[])
 }
 
-/// Compiles the native plugin with another ABI version than the one that hosts expect.
-///
-/// # Errors
-///
-/// As [`native_plugin`].
-pub fn native_plugin_of_abi(folder: &Path, version: u32) -> Result<PathBuf, TestkitError> {
-    compile(
-        folder,
-        &native_file_name(),
-        ECHO_C,
-        &[&format!("-DQMT_TEST_ABI={version}")],
-    )
-}
-
 /// Compiles a native plugin that also writes the file `marker` as soon as it is opened, before any
 /// call.
 ///
@@ -147,7 +133,6 @@ mod tests {
             );
         }
         let other = tempfile::tempdir().unwrap();
-        native_plugin_of_abi(other.path(), 99).unwrap();
         native_plugin_with_marker(other.path(), &other.path().join("marker")).unwrap();
     }
 

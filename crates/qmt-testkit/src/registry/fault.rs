@@ -206,7 +206,7 @@ impl Fault {
         self
     }
 
-    /// Takes a header away.
+    /// Removes a header.
     ///
     /// # Panics
     ///

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use qmt_oci_ref::manifest::OCI_MANIFEST;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 
@@ -303,13 +304,11 @@ impl<W: AsyncWrite + Unpin> Answer<'_, W> {
     }
 }
 
-/// The lines of a good answer: `:status: 200` by its place in the static table, and the type.
+/// The header block of a successful response: `:status: 200` by its index in the static table, and
+/// the content type.
 fn head() -> Vec<u8> {
     let mut block = vec![STATUS_200];
-    block.extend(line(
-        "content-type",
-        "application/vnd.oci.image.manifest.v1+json",
-    ));
+    block.extend(line("content-type", OCI_MANIFEST));
     block
 }
 

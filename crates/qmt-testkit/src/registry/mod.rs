@@ -146,7 +146,8 @@ impl FakeRegistry {
         Descriptor::new(media_type, digest, size)
     }
 
-    /// Keeps `bytes` as the blob `digest`, which is another's: what an evil registry does.
+    /// Stores `bytes` as the blob `digest`, which is that of other bytes, as a malicious registry
+    /// does.
     pub fn plant_blob(&self, repository: &str, digest: &Digest, bytes: impl Into<Bytes>) {
         let mut store = self.api.store();
         store
@@ -155,7 +156,7 @@ impl FakeRegistry {
             .insert(digest.clone(), bytes.into());
     }
 
-    /// Keeps `bytes` as the manifest `digest`, which is another's.
+    /// Stores `bytes` as the manifest `digest`, which is that of other bytes.
     pub fn plant_manifest(
         &self,
         repository: &str,
@@ -180,7 +181,7 @@ impl FakeRegistry {
             .insert(tag.to_owned(), digest.clone());
     }
 
-    /// Takes a tag away. Returns what it pointed at.
+    /// Removes a tag. Returns the digest that it pointed at.
     pub fn delete_tag(&self, repository: &str, tag: &str) -> Option<Digest> {
         self.api
             .store()
@@ -189,14 +190,14 @@ impl FakeRegistry {
             .remove(tag)
     }
 
-    /// Takes a manifest away and leaves the tags that point at it. Returns its bytes.
+    /// Removes a manifest, but not the tags that point at it. Returns its bytes.
     pub fn delete_manifest(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
         let mut store = self.api.store();
         let removed = store.repository_mut(repository)?.manifests.remove(digest)?;
         Some(removed.bytes)
     }
 
-    /// Takes a blob away. Returns its bytes.
+    /// Removes a blob. Returns its bytes.
     pub fn delete_blob(&self, repository: &str, digest: &Digest) -> Option<Bytes> {
         self.api
             .store()

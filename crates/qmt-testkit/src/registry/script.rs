@@ -1,4 +1,4 @@
-//! The list of faults of a server, and which of them strikes a request.
+//! The list of faults of a server, and which of them applies to a request.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -131,7 +131,7 @@ struct State {
     service: Service,
 }
 
-/// Logs the request, applies the fault that strikes it, asks the service.
+/// Logs the request, applies the fault that is scripted for it, and calls the service.
 async fn answer(state: State, peer: Peer, request: Request) -> Response {
     let Peer(control) = peer;
     let (head, body) = request.into_parts();

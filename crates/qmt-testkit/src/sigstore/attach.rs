@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use qmt_oci_ref::Descriptor;
+use qmt_oci_ref::manifest::OCI_INDEX;
 use serde_json::{Value, json};
 
 use crate::registry::FakeRegistry;
@@ -11,8 +12,6 @@ use super::bundle::SignedBundle;
 use super::codec::Must;
 use super::image::{SignatureImage, SignedSubject, bytes};
 use super::simple::SimpleSigning;
-
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Pushes the `.sig` image of `subject` (`sha256:…`) with these signatures, in place of one that
 /// is there.
@@ -77,8 +76,8 @@ impl SignatureImage {
             entry["annotations"] = annotations.clone();
         }
         listed.push(entry);
-        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed });
-        registry.put_manifest(repository, tag.as_str(), INDEX, bytes(&index));
+        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed });
+        registry.put_manifest(repository, tag.as_str(), OCI_INDEX, bytes(&index));
         pushed
     }
 }

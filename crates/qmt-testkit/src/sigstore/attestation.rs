@@ -14,10 +14,9 @@ use super::codec::Must;
 use super::entry::{IN_TOTO, Signed};
 use super::image::{SignatureImage, tag};
 use super::signing::{LogKind, Signing, Style};
-use super::simple::{
-    DEFAULT_REFERENCE, IMAGE_CONFIG, SIGNATURE, SimpleSigning, annotations, layered,
-};
+use super::simple::{DEFAULT_REFERENCE, SIGNATURE, SimpleSigning, annotations, layered};
 use super::tampered::{Format, Tampered};
+use crate::image::OCI_CONFIG;
 
 /// The predicate of SLSA provenance, version 1.
 pub const SLSA_V1: &str = "https://slsa.dev/provenance/v1";
@@ -134,7 +133,7 @@ impl SimpleAttestation {
                 annotations: attestation.annotations.clone(),
             })
             .collect();
-        let (manifest, blobs) = layered(IMAGE_CONFIG, DSSE_ENVELOPE, &layers);
+        let (manifest, blobs) = layered(OCI_CONFIG, DSSE_ENVELOPE, &layers);
         SignatureImage::new(Some(tag(&subject.to_string(), "att")), &manifest, blobs)
     }
 }

@@ -6,13 +6,14 @@
 use std::fmt::Display;
 
 use bytes::Bytes;
+use qmt_oci_ref::manifest::OCI_MANIFEST;
 use qmt_oci_ref::time::rfc3339;
 use serde_json::{Value, json};
 
 use super::PrivateSigstore;
 use super::codec::{Must, base64};
 use super::entry::{IN_TOTO, Signed, SignerProof};
-use super::image::{MANIFEST, SignatureImage, SignedSubject, bytes, digest, hex_of};
+use super::image::{SignatureImage, SignedSubject, bytes, digest, hex_of};
 use super::key::{sha256, sha512};
 use super::signing::{Material, Signing, Style};
 use super::tampered::{Format, Tampered};
@@ -44,7 +45,7 @@ impl SignedBundle {
         let config = Bytes::from_static(b"{}");
         let manifest = json!({
             "schemaVersion": 2,
-            "mediaType": MANIFEST,
+            "mediaType": OCI_MANIFEST,
             "artifactType": BUNDLE_V03,
             "config": {
                 "mediaType": EMPTY,

@@ -19,9 +19,6 @@ pub(super) const ISSUER_V2: u32 = 8;
 /// The repository as GitHub's tokens name it, raw bytes.
 const REPOSITORY: u32 = 5;
 
-/// The deployment environment, `UTF8String`.
-const ENVIRONMENT: u32 = 23;
-
 /// The subject of the token, `UTF8String`.
 const TOKEN_SUBJECT: u32 = 24;
 
@@ -104,15 +101,6 @@ impl Identity {
             identity.claims.insert(number, value.to_owned());
         }
         identity
-    }
-
-    /// The same workflow with a deployment environment: claim 23, and named by the token's subject.
-    #[must_use]
-    pub fn in_environment(self, name: &str) -> Self {
-        let repository = self.claims.get(&REPOSITORY).cloned().unwrap_or_default();
-        let subject = format!("repo:{repository}:environment:{name}");
-        self.with_claim(ENVIRONMENT, name)
-            .with_claim(TOKEN_SUBJECT, &subject)
     }
 
     /// Sets the claim 1.3.6.1.4.1.57264.1.`number`.

@@ -1,14 +1,11 @@
 //! Signatures as images: what goes into a registry or a layout.
 
 use bytes::Bytes;
-use qmt_oci_ref::Descriptor;
+use qmt_oci_ref::manifest::OCI_MANIFEST;
+use qmt_oci_ref::{Descriptor, Digest};
 use serde_json::{Value, json};
 
 use super::codec::Must;
-use super::key::sha256;
-
-/// The media type of an OCI image manifest.
-pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// An image that holds signatures, ready to be pushed.
 #[derive(Clone, Debug)]
@@ -33,7 +30,7 @@ impl SignatureImage {
     pub(super) fn new(tag: Option<String>, manifest: &Value, blobs: Vec<(String, Bytes)>) -> Self {
         Self {
             tag,
-            manifest_media_type: MANIFEST.to_owned(),
+            manifest_media_type: OCI_MANIFEST.to_owned(),
             manifest: bytes(manifest),
             blobs,
         }
@@ -88,7 +85,7 @@ pub(super) fn tag(subject: &str, suffix: &str) -> String {
 }
 
 pub(super) fn digest(content: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(sha256(content)))
+    Digest::sha256(content).to_string()
 }
 
 pub(super) fn bytes(value: &Value) -> Bytes {

@@ -42,7 +42,7 @@ pub enum LogKind {
     None,
 }
 
-/// One order to sign.
+/// How one signature is made.
 #[derive(Clone, Debug)]
 pub struct Signing {
     pub(super) signer: Signer,

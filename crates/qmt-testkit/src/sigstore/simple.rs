@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use bytes::Bytes;
+use qmt_oci_ref::manifest::OCI_MANIFEST;
 use serde_json::{Value, json};
 
 use super::PrivateSigstore;
 use super::codec::{base64, certificate_pem};
 use super::entry::{Signed, SignerProof};
-use super::image::{
-    MANIFEST, SignatureImage, SignedSubject, bytes, digest, hex_of, layers_config, tag,
-};
+use super::image::{SignatureImage, SignedSubject, bytes, digest, hex_of, layers_config, tag};
 use super::key::sha512;
 use super::signing::{LogKind, Material, Signing, Style};
 use super::tampered::{Format, Tampered};
+use crate::image::OCI_CONFIG;
 
 /// The media type of a layer that holds a payload.
 pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -35,7 +35,6 @@ pub(super) const BUNDLE: &str = "dev.sigstore.cosign/bundle";
 /// The annotation that holds the timestamp.
 pub(super) const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
-pub(super) const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(super) const DEFAULT_REFERENCE: &str = "localhost/plugin";
 const TYPE: &str = "cosign container image signature";
 
@@ -53,7 +52,7 @@ impl SimpleSigning {
     /// The image under the tag `sha256-….sig` of `subject` (`sha256:…`), one layer a signature.
     pub fn image(subject: impl Display, signatures: &[Self]) -> SignatureImage {
         let subject = subject.to_string();
-        let (manifest, blobs) = layered(IMAGE_CONFIG, SIMPLE_SIGNING, signatures);
+        let (manifest, blobs) = layered(OCI_CONFIG, SIMPLE_SIGNING, signatures);
         SignatureImage::new(Some(tag(&subject, "sig")), &manifest, blobs)
     }
 
@@ -127,7 +126,7 @@ pub(super) fn layered(
     let config = bytes(&layers_config(&contents));
     let manifest = json!({
         "schemaVersion": 2,
-        "mediaType": MANIFEST,
+        "mediaType": OCI_MANIFEST,
         "config": { "mediaType": config_type, "size": config.len(), "digest": digest(&config) },
         "layers": layers
             .iter()

@@ -1,6 +1,6 @@
-//! Two good signatures, and one part of the one put into the other.
+//! A valid signature in which one part is replaced by that of another valid signature.
 //!
-//! Every such chimera must be refused: all parts of evidence have to speak about one signature.
+//! Each of them must be refused: all parts of the evidence have to be about one signature.
 
 use serde_json::Value;
 

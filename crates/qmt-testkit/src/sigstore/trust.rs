@@ -13,7 +13,7 @@ use super::key::KeyPair;
 
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
 
-/// What a trusted root lists, to bend one part of it.
+/// A part of a trusted root that can be modified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrustPart {
@@ -32,7 +32,7 @@ pub enum TrustPart {
     Tsa,
 }
 
-/// A trusted root, to be bent before it is written.
+/// A trusted root, to be modified before it is written.
 #[derive(Clone, Debug)]
 pub struct TrustedRootBuilder {
     root: Value,
@@ -110,7 +110,7 @@ impl TrustedRootBuilder {
         self
     }
 
-    /// Takes the certificates of an authority away and leaves its entry.
+    /// Removes the certificates of an authority, but not its entry.
     ///
     /// # Panics
     ///
@@ -180,7 +180,7 @@ impl PrivateSigstore {
         self.trusted_root().json()
     }
 
-    /// The trusted root, to be bent first.
+    /// The trusted root, to be modified first.
     pub fn trusted_root(&self) -> TrustedRootBuilder {
         let start = rfc3339(self.began());
         let log = |url: &str, key: &KeyPair, id: &[u8]| {
