@@ -53,9 +53,14 @@ mod native {
 
     /// Returns a value of the plugin's configuration: `[providers.config]` of the operator.
     ///
-    /// Returns `None` if the key is missing, and in tests of the plugin, which have no host.
+    /// Returns `None` if the key is missing or its value is empty, and in tests of the plugin, which
+    /// have no host.
     pub fn config(key: &str) -> Option<String> {
-        CONFIG.get()?.get(key).cloned()
+        CONFIG
+            .get()?
+            .get(key)
+            .filter(|value| !value.is_empty())
+            .cloned()
     }
 
     #[used]
@@ -169,7 +174,7 @@ mod wasm {
 
     /// Returns a value of the plugin's configuration: `[providers.config]` of the operator.
     ///
-    /// Returns `None` if the key is missing.
+    /// Returns `None` if the key is missing or its value is empty.
     pub fn config(key: &str) -> Option<String> {
         extism_pdk::config::get(key).ok().flatten()
     }

@@ -90,8 +90,10 @@ fn configuration_is_an_object_of_strings_and_set_once() {
         assert_eq!(configure(bad), FAILED);
     }
     assert_eq!(config("a"), None);
-    assert_eq!(configure(b"{\"a\": \"b\"}"), OK);
+    assert_eq!(configure(b"{\"a\": \"b\", \"empty\": \"\"}"), OK);
     assert_eq!(config("a").as_deref(), Some("b"));
     assert_eq!(config("b"), None);
+    // As in Wasm, where no value and an empty one are the same.
+    assert_eq!(config("empty"), None);
     assert_eq!(configure(b"{}"), FAILED);
 }
