@@ -42,7 +42,8 @@ pub(super) fn ceiling(package: &str, place: &str, root: &syn::File) -> Option<Fi
     })
 }
 
-/// The names that the crate root offers; those of test features are not counted.
+/// The names that the crate root offers; those of test features are not counted, and a public module
+/// counts as one name, whatever it offers: the loader groups its names in such modules.
 fn public_names(root: &syn::File) -> Vec<String> {
     let mut names = Vec::new();
     for item in &root.items {
