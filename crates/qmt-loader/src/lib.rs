@@ -14,6 +14,8 @@
 //! all that protects the host from it, unless it is loaded with [`native::Isolation::Process`].
 #![deny(unsafe_code)] // `native/ffi.rs`, `native/worker/ffi.rs` and `wasm/image.rs` alone may expect it.
 
+#[cfg(any(feature = "native", feature = "wasm"))]
+mod alarms;
 mod context;
 mod error;
 #[cfg(feature = "extism")]

@@ -1,7 +1,7 @@
 //! The loader of native plugins.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,6 +14,8 @@ use super::opened;
 use super::plugin::{Code, NativePlugin, OPENING};
 use super::preflight::{self, Target};
 use super::start;
+use super::waiting::until;
+use crate::alarms::deadline;
 use crate::error::LoadError;
 use crate::limits::LoadOptions;
 use crate::loader::{Artifact, Loader, Preflight};
@@ -87,11 +89,6 @@ impl NativeLoader {
     pub fn require_confinement(mut self) -> Self {
         self.settings.required = true;
         self
-    }
-
-    /// Returns the folder for private copies.
-    pub fn private_folder(&self) -> &Path {
-        &self.private
     }
 
     /// Checks the library, and opens it where `options` say. Blocks.
@@ -190,14 +187,25 @@ impl Loader for NativeLoader {
     ) -> Result<Arc<dyn Plugin>, LoadError> {
         let this = self.clone();
         let plugin = artifact.name().to_owned();
+        let limit = options.limits.timeout;
+        let deadline = deadline(limit);
         // Constructors of the library run while it is opened, and may block.
-        let opened = tokio::task::spawn_blocking(move || this.load_now(&artifact, &options));
-        let opened = opened.await.map_err(|error| LoadError::Host {
-            plugin,
-            export: OPENING.to_owned(),
-            source: error.into(),
-        })?;
-        Ok(Arc::new(opened?))
+        let opening = tokio::task::spawn_blocking(move || this.load_now(&artifact, &options));
+        let opened = until(&plugin, deadline, opening).await?;
+        let export = OPENING.to_owned();
+        match opened {
+            Some(Ok(opened)) => Ok(Arc::new(opened?)),
+            Some(Err(error)) => Err(LoadError::Host {
+                plugin,
+                export,
+                source: error.into(),
+            }),
+            None => Err(LoadError::TimedOut {
+                plugin,
+                export,
+                limit,
+            }),
+        }
     }
 
     fn preflight(&self, artifact: &Artifact) -> Result<Preflight, LoadError> {

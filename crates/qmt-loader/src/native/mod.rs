@@ -21,6 +21,8 @@ mod preflight;
 mod sealed;
 #[cfg(feature = "native")]
 mod start;
+#[cfg(feature = "native")]
+mod waiting;
 #[cfg(all(feature = "native", target_os = "linux"))]
 mod worker;
 

@@ -3,17 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
-use tokio::time::timeout_at;
 
 use super::ffi::{Abi, Library, Outcome, Symbol};
 #[cfg(target_os = "linux")]
 use super::isolated::Isolated;
 use super::isolation::Isolation;
+use super::waiting::{permit, until};
+use crate::alarms::deadline;
 use crate::error::LoadError;
 use crate::limits::{Limits, MESSAGE_MAX};
 use crate::plugin::Plugin;
@@ -242,11 +242,9 @@ impl Plugin for NativePlugin {
             }
         };
         let limit = self.limits.timeout;
-        let deadline = deadline(limit).into();
-        let permit = timeout_at(deadline, Arc::clone(&self.calls).acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else {
-            return Err(self.busy());
-        };
+        let deadline = deadline(limit);
+        let permit = permit(&self.name, &self.calls, deadline).await?;
+        let permit = permit.ok_or_else(|| self.busy())?;
         let output_max = self.output_max();
         let job = tokio::task::spawn_blocking({
             let export = export.to_owned();
@@ -255,9 +253,9 @@ impl Plugin for NativePlugin {
                 abi.call(&export, &input, output_max)
             }
         });
-        let outcome = timeout_at(deadline, job)
-            .await
-            .map_err(|_| LoadError::TimedOut {
+        let outcome = until(&self.name, deadline, job)
+            .await?
+            .ok_or_else(|| LoadError::TimedOut {
                 plugin: self.name.clone(),
                 export: escape(export),
                 limit,
@@ -270,8 +268,8 @@ impl Plugin for NativePlugin {
         output(&self.name, &self.limits, export, outcome)
     }
 
-    /// A call in this process ends when the library's function returns, whatever the time-out is.
-    /// With too many calls under way, it is refused at once.
+    /// A call in this process ends when the library's function returns, whatever the time-out is;
+    /// the time-out ends the waiting for other calls.
     fn call_blocking(&self, export: &str, input: Bytes) -> Result<Bytes, LoadError> {
         let abi = match self.callable(export)? {
             Callable::Here(abi) => abi,
@@ -281,7 +279,8 @@ impl Plugin for NativePlugin {
                 return isolated.call_blocking(export, &input);
             }
         };
-        let _permit = self.calls.try_acquire().map_err(|_| self.busy())?;
+        let permit = permit(&self.name, &self.calls, deadline(self.limits.timeout));
+        let _permit = pollster::block_on(permit)?.ok_or_else(|| self.busy())?;
         let outcome = abi.call(export, &input, self.output_max());
         output(&self.name, &self.limits, export, outcome)
     }
@@ -320,14 +319,6 @@ impl Plugin for NativePlugin {
         }
         Ok(())
     }
-}
-
-/// Returns when a call that begins now has used up `timeout`.
-pub(super) fn deadline(timeout: Duration) -> Instant {
-    /// For time-outs beyond what the clock can express.
-    const FAR: Duration = Duration::from_hours(30 * 365 * 24);
-    let now = Instant::now();
-    now.checked_add(timeout).unwrap_or(now + FAR)
 }
 
 impl fmt::Debug for NativePlugin {

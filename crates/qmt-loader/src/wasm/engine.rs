@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use wasmtime::{Config, Engine};
 
-use super::alarms::Alarms;
 use super::preflight;
+use crate::alarms::Alarms;
 use crate::error::LoadError;
 
 /// The module that connects plugin and host, compiled from `kernel.wat`.
@@ -37,7 +37,12 @@ impl Runtime {
         }
         let failed = |source| LoadError::Engine { source };
         let engine = Engine::new(&config(fuel)).map_err(|error| failed(error.into()))?;
-        let alarms = Alarms::start(engine.clone()).map_err(|error| failed(error.into()))?;
+        let advance = {
+            let engine = engine.clone();
+            move || engine.increment_epoch()
+        };
+        let alarms = Alarms::start("qmt-wasm-alarms", advance);
+        let alarms = alarms.map_err(|error| failed(error.into()))?;
         let runtime = Self { engine, alarms };
         // Another thread may have been faster; its engine then is the one.
         let _ = slot.set(runtime);

@@ -10,7 +10,6 @@ use wasmtime::Caller;
 use super::engine::Runtime;
 use super::fault::Fault;
 use super::memory::Context;
-use super::on_time::until;
 use super::state::{Settings, State, Stop};
 use crate::context::CallContext;
 use crate::error::BoxError;
@@ -68,7 +67,10 @@ impl HostCall {
     /// # Cancel safety
     /// Dropping the future has no effect.
     pub async fn cancelled(&self) {
-        until(self.runtime, self.stop.deadline, self.stop.cancelled()).await;
+        let alarms = &self.runtime.alarms;
+        alarms
+            .until(self.stop.deadline, self.stop.cancelled())
+            .await;
     }
 }
 

@@ -20,10 +20,10 @@ use super::host_function::HostFunction;
 use super::image::Images;
 use super::instance::{START, Spec};
 use super::module::{Code, Linked, compile, map};
-use super::on_time::until;
-use super::plugin::{Instances, deadline};
+use super::plugin::Instances;
 use super::preflight;
 use super::state::Settings;
+use crate::alarms::deadline;
 use crate::error::{BoxError, LoadError, WasmRefusal};
 use crate::limits::LoadOptions;
 use crate::loader::{Artifact, Loader, Preflight};
@@ -108,7 +108,8 @@ impl Loader for WasmLoader {
         } else {
             let limit = options.limits.compile_timeout;
             let compiling = self.code(&artifact, &linked);
-            let code = until(linked.runtime, deadline(limit), compiling).await;
+            let alarms = &linked.runtime.alarms;
+            let code = alarms.until(deadline(limit), compiling).await;
             let code = code.ok_or_else(|| LoadError::CompileTimedOut {
                 plugin: artifact.name().to_owned(),
                 limit,

@@ -5,7 +5,6 @@
 //! ours, the kernel, whose records the host keeps.
 
 mod abi;
-mod alarms;
 mod blocks;
 mod engine;
 mod fault;

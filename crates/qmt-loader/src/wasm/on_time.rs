@@ -10,14 +10,13 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
-use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 
-use super::alarms::SLICE;
 use super::engine::Runtime;
 use super::io;
 use super::state::Stop;
+use crate::alarms::SLICE;
 
 /// The work of a call: all that it needs, so that it can move to another thread.
 pub(super) type Job<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -75,36 +74,13 @@ pub(super) async fn on_time<T: Send + 'static>(
         }
     });
     // A function of the host may block the other thread for longer than the call may take.
-    match until(runtime, stop.deadline, &mut task).await {
+    match runtime.alarms.until(stop.deadline, &mut task).await {
         Some(ended) => {
             guard.stop = None;
             ended.unwrap_or_else(Ended::Panicked)
         }
         None => Ended::TimedOut,
     }
-}
-
-/// Awaits `work` until `deadline`; `None` if it is not done then. The runtime of the host may have
-/// no timers, which tokio's own time-outs require.
-pub(super) async fn until<T>(
-    runtime: &'static Runtime,
-    deadline: Instant,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    let waker = Arc::new(AtomicWaker::new());
-    let _alarm = runtime.alarms.set(deadline, &waker);
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        if let Poll::Ready(value) = work.as_mut().poll(context) {
-            return Poll::Ready(Some(value));
-        }
-        waker.register(context.waker());
-        if Instant::now() >= deadline {
-            return Poll::Ready(None);
-        }
-        Poll::Pending
-    })
-    .await
 }
 
 /// Runs `job` on this thread, which may block, until `stop` says that its time is over.
@@ -181,32 +157,6 @@ impl Drop for CancelOnDrop {
         if let Some(stop) = &self.stop {
             stop.cancel();
             self.runtime.alarms.hurry(&stop.waker);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::{pending, ready};
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn waiting_ends_with_the_work_or_at_the_deadline_without_any_runtime() {
-        const TIME: Duration = Duration::from_millis(30);
-        let runtime = Runtime::get(false).unwrap();
-        let within = |time| Instant::now() + time;
-        let done = until(runtime, within(TIME), ready(1));
-        assert_eq!(pollster::block_on(done), Some(1));
-        // What is done is done, also when its time was over before.
-        let done = until(runtime, within(Duration::ZERO), ready(1));
-        assert_eq!(pollster::block_on(done), Some(1));
-        for time in [Duration::ZERO, TIME] {
-            let begin = Instant::now();
-            let late = until(runtime, within(time), pending::<()>());
-            assert_eq!(pollster::block_on(late), None);
-            assert!(begin.elapsed() >= time);
         }
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use qmt_oci_ref::text::escape;
@@ -14,6 +13,7 @@ use super::handle::Runner;
 use super::instance::{Instance, START, Spec};
 use super::on_time::{Ended, Job, Needs, block_on, on_time};
 use super::state::Stop;
+use crate::alarms::deadline;
 use crate::context::CallContext;
 use crate::error::LoadError;
 use crate::limits::Limits;
@@ -205,13 +205,6 @@ impl Runner for Instances {
         }
         result
     }
-}
-
-/// Returns when `timeout` is over, if it begins now.
-pub(super) fn deadline(timeout: Duration) -> Instant {
-    const FAR: Duration = Duration::from_hours(30 * 365 * 24);
-    let now = Instant::now();
-    now.checked_add(timeout.min(FAR)).unwrap_or(now)
 }
 
 #[cfg(test)]

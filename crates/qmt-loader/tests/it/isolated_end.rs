@@ -181,3 +181,44 @@ fn workers_end_when_the_host_returns() {
     // It is never dropped.
     std::mem::forget(plugin);
 }
+
+/// A call ends in time where all threads of the host that may block are busy, and its runtime has no
+/// timers.
+#[test]
+fn a_call_without_a_thread_ends_in_time() {
+    const HELD: Duration = Duration::from_secs(4);
+    let workshop = Workshop::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut options = options();
+        options.limits.timeout = Duration::from_secs(1);
+        let plugin = load(&workshop, "loop", options).await.unwrap();
+        let process = process_of(&*plugin).await;
+        let begin = Instant::now();
+        let held = tokio::task::spawn_blocking(|| std::thread::sleep(HELD));
+        for _ in 0..2 {
+            let error = plugin.call("act", Bytes::new()).await.unwrap_err();
+            assert!(matches!(error, LoadError::TimedOut { .. }), "{error:?}");
+        }
+        assert!(begin.elapsed() < HELD);
+        held.await.unwrap();
+        must_vanish(process);
+    });
+}
+
+/// A blocking call waits for a worker as an async one does.
+#[tokio::test]
+async fn more_blocking_calls_than_workers_wait() {
+    let workshop = Workshop::new();
+    let plugin = load(&workshop, "slow", options()).await.unwrap();
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..9 {
+            scope.spawn(|| plugin.call_blocking("act", Bytes::new()).unwrap());
+        }
+    });
+    assert!(begin.elapsed() > Duration::from_millis(1_100));
+}

@@ -262,6 +262,41 @@ async fn calls_are_limited() {
     );
 }
 
+/// NAT-05: a constructor that takes long ends the waiting in time, and the library can be used later.
+#[tokio::test]
+async fn the_time_of_an_opening_is_limited() {
+    let workshop = Workshop::new();
+    let bytes = workshop.compile("../hostile-native/constructor-sleeps.c", &[]);
+    let library = || artifact(PluginKind::Native, bytes.clone());
+    let timeout = Duration::from_millis(200);
+    let begin = Instant::now();
+    let error = refusal(workshop.loader().load(library(), within(timeout)).await);
+    assert!(matches!(error, LoadError::TimedOut { .. }), "{error:?}");
+    assert!(begin.elapsed() < timeout + SLACK);
+    let loaded = workshop
+        .loader()
+        .load(library(), LoadOptions::default())
+        .await;
+    loaded.ok().unwrap();
+}
+
+/// The runtime of a host may have no timers.
+#[test]
+fn time_is_limited_without_timers_of_tokio() {
+    let workshop = Workshop::new();
+    let library = artifact(PluginKind::Native, workshop.variant(&["-DANSWER=5"]));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let options = within(Duration::from_millis(200));
+        let plugin = workshop.loader().load(library, options).await.unwrap();
+        plugin.call("other", Bytes::new()).await.unwrap();
+        let error = plugin.call("spin", Bytes::new()).await.unwrap_err();
+        assert!(matches!(error, LoadError::TimedOut { .. }), "{error:?}");
+    });
+}
+
 /// Bytes that are not what the digest says are found in the copy, before it is opened.
 #[tokio::test]
 async fn a_copy_that_is_not_what_the_digest_says_is_not_opened() {

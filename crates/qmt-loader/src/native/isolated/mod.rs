@@ -7,7 +7,6 @@ mod process;
 mod spawner;
 mod spec;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,15 +14,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use qmt_oci_ref::text::escape;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout_at;
 
 use self::cancel::{Cancel, CancelOnDrop};
 use self::health::Health;
 use self::process::{Failure, Ready, Worker};
 pub(super) use self::spec::{Spec, check};
 use super::ffi::Outcome;
-use super::plugin::{OPENING, deadline, output};
+use super::plugin::{OPENING, output};
 use super::start;
+use super::waiting::{self, until};
+use crate::alarms::deadline;
 use crate::error::LoadError;
 
 /// The worker processes of one plugin that may run at the same time, those of leases included.
@@ -39,13 +39,13 @@ const SMALL: usize = 16 * 1024;
 pub(super) struct Isolated {
     spec: Arc<Spec>,
     health: Arc<Mutex<Health>>,
-    idle: Mutex<Vec<Worker>>,
+    /// `None` once it is unloaded.
+    idle: Mutex<Option<Vec<Worker>>>,
     slots: Arc<Semaphore>,
     /// Of a lease, which has one worker and counts as a call of its plugin.
     lease: Option<OwnedSemaphorePermit>,
     /// The parts of the confinement that the kernel lacks.
     missing_confinement: Vec<&'static str>,
-    is_unloaded: AtomicBool,
 }
 
 impl Isolated {
@@ -56,7 +56,7 @@ impl Isolated {
         let (worker, ready) = this.start(deadline, &Cancel::default())?;
         this.missing_confinement = ready.missing.names();
         this.spec.warn(&this.missing_confinement);
-        this.idle().push(worker);
+        this.put_back(worker);
         let exports = ready.exports.map(|names| start::listed(&names));
         Ok((Arc::new(this), exports))
     }
@@ -70,11 +70,10 @@ impl Isolated {
         Self {
             spec,
             health,
-            idle: Mutex::default(),
+            idle: Mutex::new(Some(Vec::new())),
             slots: Arc::new(Semaphore::new(slots)),
             lease,
             missing_confinement: Vec::new(),
-            is_unloaded: AtomicBool::new(false),
         }
     }
 
@@ -93,7 +92,7 @@ impl Isolated {
         input: Bytes,
     ) -> Result<Bytes, LoadError> {
         let deadline = deadline(self.spec.limits.timeout);
-        let permit = self.permit(deadline).await?;
+        let permit = self.permit(&self.slots, deadline).await?;
         let mut begun = None;
         if export.len() + input.len() <= SMALL
             && let Some(mut worker) = self.idle_worker()
@@ -108,15 +107,15 @@ impl Isolated {
             }
             begun = Some((worker, sent));
         }
-        let export = export.to_owned();
-        self.blocking(move |this, cancel| {
+        let name = export.to_owned();
+        self.blocking(export, deadline, move |this, cancel| {
             let _permit = permit;
             match begun {
-                None => this.run(&export, &input, deadline, cancel),
+                None => this.run(&name, &input, deadline, cancel),
                 Some((mut worker, sent)) => {
                     cancel.attach(worker.socket());
                     let result = sent.and_then(|()| worker.receive(&this.spec, deadline));
-                    this.finish(&export, worker, result, cancel)
+                    this.finish(&name, worker, result, cancel)
                 }
             }
         })
@@ -125,19 +124,18 @@ impl Isolated {
 
     /// Makes a call on this thread.
     pub(super) fn call_blocking(&self, export: &str, input: &[u8]) -> Result<Bytes, LoadError> {
-        let _permit = self.slots.try_acquire().map_err(|_| self.busy())?;
         let deadline = deadline(self.spec.limits.timeout);
+        let _permit = pollster::block_on(self.permit(&self.slots, deadline))?;
         self.run(export, input, deadline, &Cancel::default())
     }
 
-    /// Starts a worker for calls that belong together.
+    /// Starts a worker for calls that belong together; also from a lease, which stays as it is.
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Arc<Self>, LoadError> {
-        if self.lease.is_some() {
-            return Err(self.ended());
-        }
         let deadline = deadline(self.spec.limits.timeout);
-        let permit = self.permit(deadline).await?;
-        self.blocking(move |this, cancel| {
+        let lease = self.lease.as_ref();
+        let slots = lease.map_or(&self.slots, OwnedSemaphorePermit::semaphore);
+        let permit = self.permit(slots, deadline).await?;
+        self.blocking(OPENING, deadline, move |this, cancel| {
             let (worker, _) = this.start(deadline, cancel)?;
             cancel.detach();
             let (spec, health) = (Arc::clone(&this.spec), Arc::clone(&this.health));
@@ -145,7 +143,7 @@ impl Isolated {
             lease
                 .missing_confinement
                 .clone_from(&this.missing_confinement);
-            lease.idle().push(worker);
+            lease.put_back(worker);
             Ok(Arc::new(lease))
         })
         .await
@@ -153,34 +151,44 @@ impl Isolated {
 
     /// Ends the idle workers at once, and the others after their call.
     pub(super) fn unload(&self) {
-        self.is_unloaded.store(true, Ordering::Release);
-        self.idle().clear();
+        *self.idle() = None;
     }
 
-    async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, LoadError> {
-        let permit = Arc::clone(&self.slots).acquire_owned();
-        match timeout_at(deadline.into(), permit).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(self.busy()),
-        }
+    async fn permit(
+        &self,
+        slots: &Arc<Semaphore>,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, LoadError> {
+        let permit = waiting::permit(&self.spec.name, slots, deadline).await?;
+        permit.ok_or_else(|| self.busy())
     }
 
-    /// Runs `work` on another thread, and cancels it if the future is dropped.
+    /// Runs `work` on another thread until `deadline`, and cancels it then, or if the future is
+    /// dropped. All threads may be busy until then.
     async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
+        export: &str,
+        deadline: Instant,
         work: impl FnOnce(&Self, &Cancel) -> Result<T, LoadError> + Send + 'static,
     ) -> Result<T, LoadError> {
         let cancel = Arc::new(Cancel::default());
         let _guard = CancelOnDrop(Arc::clone(&cancel));
         let this = Arc::clone(self);
-        let job = tokio::task::spawn_blocking(move || work(&this, &cancel));
-        job.await.unwrap_or_else(|error| {
-            Err(LoadError::Host {
+        let job = tokio::task::spawn_blocking(move || {
+            if cancel.is_cancelled() {
+                return Err(this.timed_out(OPENING));
+            }
+            work(&this, &cancel)
+        });
+        match until(&self.spec.name, deadline, job).await? {
+            Some(Ok(result)) => result,
+            Some(Err(error)) => Err(LoadError::Host {
                 plugin: self.spec.name.clone(),
-                export: OPENING.to_owned(),
+                export: escape(export),
                 source: error.into(),
-            })
-        })
+            }),
+            None => Err(self.timed_out(export)),
+        }
     }
 
     fn run(
@@ -227,8 +235,7 @@ impl Isolated {
     /// as a failure.
     fn idle_worker(&self) -> Option<Worker> {
         loop {
-            let idle = self.idle().pop();
-            let worker = idle?;
+            let worker = self.idle().as_mut()?.pop()?;
             if worker.is_quiet() {
                 return Some(worker);
             }
@@ -237,8 +244,8 @@ impl Isolated {
     }
 
     fn put_back(&self, worker: Worker) {
-        if !self.is_unloaded.load(Ordering::Acquire) {
-            self.idle().push(worker);
+        if let Some(idle) = &mut *self.idle() {
+            idle.push(worker);
         }
     }
 
@@ -286,17 +293,16 @@ impl Isolated {
         failure: Failure,
         cancel: &Cancel,
     ) -> LoadError {
-        let plugin = self.spec.name.clone();
-        // A cancelled or late call is no reason to pause the plugin.
-        if !cancel.is_cancelled() && !matches!(failure, Failure::TimedOut) {
+        // The caller of a cancelled call does not wait for how its worker ends.
+        let is_late = cancel.is_cancelled() || matches!(failure, Failure::TimedOut);
+        let failure = if is_late { Failure::TimedOut } else { failure };
+        // Neither is a reason to pause the plugin.
+        if !is_late {
             self.health().failed();
         }
+        let plugin = self.spec.name.clone();
         match failure {
-            Failure::TimedOut => LoadError::TimedOut {
-                plugin,
-                export: escape(export),
-                limit: self.spec.limits.timeout,
-            },
+            Failure::TimedOut => self.timed_out(export),
             Failure::Refused(refusal) => refusal.into_error(&plugin),
             Failure::Unconfined(missing) => LoadError::Unconfined {
                 plugin,
@@ -318,6 +324,14 @@ impl Isolated {
         }
     }
 
+    fn timed_out(&self, export: &str) -> LoadError {
+        LoadError::TimedOut {
+            plugin: self.spec.name.clone(),
+            export: escape(export),
+            limit: self.spec.limits.timeout,
+        }
+    }
+
     fn busy(&self) -> LoadError {
         LoadError::Busy {
             plugin: self.spec.name.clone(),
@@ -332,7 +346,7 @@ impl Isolated {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Worker>> {
+    fn idle(&self) -> MutexGuard<'_, Option<Vec<Worker>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -80,7 +80,10 @@ impl Worker {
         deadline: Instant,
         cancel: &Cancel,
     ) -> Result<(Self, Ready), (Option<Self>, Failure)> {
-        let mut worker = Self::spawn(spec).map_err(|error| (None, Failure::NotStarted(error)))?;
+        let mut worker = Self::spawn(spec, deadline).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => (None, Failure::TimedOut),
+            _ => (None, Failure::NotStarted(error)),
+        })?;
         cancel.attach(worker.socket());
         match worker.begin(spec, deadline) {
             Ok(ready) => Ok((worker, ready)),
@@ -88,7 +91,7 @@ impl Worker {
         }
     }
 
-    fn spawn(spec: &Spec) -> io::Result<Self> {
+    fn spawn(spec: &Spec, deadline: Instant) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut command = Command::new(&spec.program);
@@ -100,7 +103,7 @@ impl Worker {
             .stdout(spec.library.try_clone()?)
             .stderr(Stdio::null());
         Ok(Self {
-            child: Some(spawner::start(command)?),
+            child: Some(spawner::start(command, deadline)?),
             stream: BufReader::with_capacity(READ_AT_ONCE, Timed::new(ours)),
             sent: None,
             busy: Duration::ZERO,

@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the thread tries to reap the processes that were killed.
 const REAP_EVERY: Duration = Duration::from_millis(20);
@@ -25,16 +25,21 @@ static JOBS: LazyLock<io::Result<Sender<Job>>> = LazyLock::new(|| {
     Ok(sender)
 });
 
-/// Starts a process that ends with this one.
-pub(super) fn start(command: Command) -> io::Result<Child> {
-    let (answer, answered) = mpsc::sync_channel(1);
+/// Starts a process that ends with this one. Waits for it until `deadline`.
+pub(super) fn start(command: Command, deadline: Instant) -> io::Result<Child> {
+    // Without a buffer, so that no process is left in one.
+    let (answer, answered) = mpsc::sync_channel(0);
     let jobs = JOBS
         .as_ref()
         .map_err(|error| io::Error::from(error.kind()))?;
     let gone = || io::Error::other("the thread that starts worker processes has ended");
     jobs.send(Job::Start(Box::new(command), answer))
         .map_err(|_| gone())?;
-    answered.recv().map_err(|_| gone())?
+    let left = deadline.saturating_duration_since(Instant::now());
+    answered.recv_timeout(left).map_err(|error| match error {
+        RecvTimeoutError::Timeout => io::ErrorKind::TimedOut.into(),
+        RecvTimeoutError::Disconnected => gone(),
+    })?
 }
 
 /// Kills a process and does not wait for its end.

@@ -3,18 +3,23 @@
 //! wasmtime compares an engine-wide counter, the epoch, at each loop and each function. One thread
 //! advances it when an alarm is due, and not otherwise; every running call then checks its own
 //! deadline. <https://docs.wasmtime.dev/examples-interrupting-wasm.html>
+//!
+//! Native calls have alarms of their own: tokio's time-outs require timers, which the runtime of
+//! the host may not have.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
-use wasmtime::Engine;
 
 /// The time that a call may run on the thread of its caller before it moves to another one.
-pub(super) const SLICE: Duration = Duration::from_millis(1);
+pub(crate) const SLICE: Duration = Duration::from_millis(1);
 /// How many slices the thread stays ready after the last alarm, so that a series of short calls
 /// does not wake it for each one.
 const IDLE_SLICES: u32 = 20;
@@ -53,28 +58,50 @@ impl Shared {
     }
 }
 
-/// The alarms of one engine, which both live as long as the process.
+/// The alarms of one engine, or of all native plugins; they live as long as the process.
 #[derive(Debug)]
-pub(super) struct Alarms {
+pub(crate) struct Alarms {
     shared: Arc<Shared>,
 }
 
 impl Alarms {
-    /// Starts the thread that advances the epoch of `engine`.
-    pub(super) fn start(engine: Engine) -> io::Result<Self> {
+    /// Starts the thread `name`, which calls `advance` with each alarm that goes off.
+    pub(crate) fn start(name: &str, advance: impl Fn() + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let alarms = Self {
             shared: Arc::clone(&shared),
         };
         thread::Builder::new()
-            .name("qmt-wasm-alarms".to_owned())
-            .spawn(move || run(&shared, &engine))?;
+            .name(name.to_owned())
+            .spawn(move || run(&shared, &advance))?;
         Ok(alarms)
+    }
+
+    /// Awaits `work` until `deadline`; `None` if it is not done then.
+    pub(crate) async fn until<T>(
+        &self,
+        deadline: Instant,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let waker = Arc::new(AtomicWaker::new());
+        let _alarm = self.set(deadline, &waker);
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            if let Poll::Ready(value) = work.as_mut().poll(context) {
+                return Poll::Ready(Some(value));
+            }
+            waker.register(context.waker());
+            if Instant::now() >= deadline {
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Wakes `waker` and advances the epoch at `at`, and then again and again until the alarm is
     /// dropped: code that looks at its clock just before an alarm misses the epoch of that alarm.
-    pub(super) fn set(&self, at: Instant, waker: &Arc<AtomicWaker>) -> Alarm<'_> {
+    pub(crate) fn set(&self, at: Instant, waker: &Arc<AtomicWaker>) -> Alarm<'_> {
         let mut pending = self.shared.pending();
         pending.last += 1;
         let key = (at, pending.last);
@@ -92,7 +119,8 @@ impl Alarms {
     }
 
     /// Lets the alarms of `waker` go off now.
-    pub(super) fn hurry(&self, waker: &Arc<AtomicWaker>) {
+    #[cfg(feature = "wasm")]
+    pub(crate) fn hurry(&self, waker: &Arc<AtomicWaker>) {
         let mut pending = self.shared.pending();
         let of_waker = |(_, due): &(&Key, &Due)| Arc::ptr_eq(&due.waker, waker);
         let keys = pending.due.iter().filter(of_waker).map(|(key, _)| *key);
@@ -116,9 +144,16 @@ impl Pending {
     }
 }
 
+/// Returns when `timeout` is over, if it begins now.
+pub(crate) fn deadline(timeout: Duration) -> Instant {
+    const FAR: Duration = Duration::from_hours(30 * 365 * 24);
+    let now = Instant::now();
+    now.checked_add(timeout.min(FAR)).unwrap_or(now)
+}
+
 /// An alarm that is set.
 #[derive(Debug)]
-pub(super) struct Alarm<'a> {
+pub(crate) struct Alarm<'a> {
     alarms: &'a Alarms,
     key: Key,
 }
@@ -134,7 +169,7 @@ impl Drop for Alarm<'_> {
     }
 }
 
-fn run(shared: &Shared, engine: &Engine) -> ! {
+fn run(shared: &Shared, advance: &impl Fn()) -> ! {
     let mut idle = 0;
     let mut pending = shared.pending();
     loop {
@@ -146,7 +181,7 @@ fn run(shared: &Shared, engine: &Engine) -> ! {
                 pending.reschedule(key, now + repeat, REPEAT_MAX.min(repeat * 2));
                 idle = 0;
                 drop(pending);
-                engine.increment_epoch();
+                advance();
                 waker.wake();
                 pending = shared.pending();
                 continue;
@@ -176,6 +211,7 @@ fn run(shared: &Shared, engine: &Engine) -> ! {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::task::{Wake, Waker};
 
@@ -191,7 +227,7 @@ mod tests {
     }
 
     fn alarms() -> Alarms {
-        Alarms::start(Engine::default()).unwrap()
+        Alarms::start("alarms", || ()).unwrap()
     }
 
     fn watched() -> (Arc<AtomicWaker>, Arc<Count>) {
@@ -259,5 +295,23 @@ mod tests {
         drop(alarm);
         let pending = alarms.shared.pending();
         assert!(pending.due.is_empty() && pending.moved.is_empty());
+    }
+
+    #[test]
+    fn waiting_ends_with_the_work_or_at_the_deadline_without_any_runtime() {
+        const TIME: Duration = Duration::from_millis(30);
+        let alarms = alarms();
+        let within = |time| Instant::now() + time;
+        let done = alarms.until(within(TIME), ready(1));
+        assert_eq!(pollster::block_on(done), Some(1));
+        // What is done is done, also when its time was over before.
+        let done = alarms.until(within(Duration::ZERO), ready(1));
+        assert_eq!(pollster::block_on(done), Some(1));
+        for time in [Duration::ZERO, TIME] {
+            let begin = Instant::now();
+            let late = alarms.until(within(time), pending::<()>());
+            assert_eq!(pollster::block_on(late), None);
+            assert!(begin.elapsed() >= time);
+        }
     }
 }

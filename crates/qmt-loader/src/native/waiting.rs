@@ -1,0 +1,43 @@
+//! Waiting until a deadline, on any runtime: tokio's own time-outs require timers.
+
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::plugin::OPENING;
+use crate::alarms::Alarms;
+use crate::error::LoadError;
+
+static ALARMS: LazyLock<io::Result<Alarms>> =
+    LazyLock::new(|| Alarms::start("qmt-native-alarms", || ()));
+
+/// Awaits `work` until `deadline`; `None` if it is not done then.
+pub(super) async fn until<T>(
+    plugin: &str,
+    deadline: Instant,
+    work: impl Future<Output = T>,
+) -> Result<Option<T>, LoadError> {
+    let alarms = ALARMS.as_ref().map_err(|error| LoadError::Host {
+        plugin: plugin.to_owned(),
+        export: OPENING.to_owned(),
+        source: error.into(),
+    })?;
+    Ok(alarms.until(deadline, work).await)
+}
+
+/// Waits until `deadline` for one of the calls that may run at the same time; `None` if none ended.
+pub(super) async fn permit(
+    plugin: &str,
+    calls: &Arc<Semaphore>,
+    deadline: Instant,
+) -> Result<Option<OwnedSemaphorePermit>, LoadError> {
+    if let Ok(permit) = Arc::clone(calls).try_acquire_owned() {
+        return Ok(Some(permit));
+    }
+    let permit = until(plugin, deadline, Arc::clone(calls).acquire_owned()).await?;
+    // The semaphore is never closed.
+    Ok(permit.and_then(Result::ok))
+}
