@@ -1,7 +1,7 @@
 //! The host's side of the C ABI, and the opening of libraries.
 //!
-//! Ownership across the ABI: the plugin's output is the plugin's until the host has copied it and
-//! hands it back to `qmt_plugin_free`. What the host hands in lives until the function returns.
+//! Ownership across the ABI: an output belongs to the plugin, which frees it in `qmt_plugin_free`
+//! after the host has copied it. Arguments of the host are valid until the function returns.
 #![expect(
     unsafe_code,
     reason = "libraries are foreign code, and are called through raw pointers"
@@ -22,6 +22,8 @@ mod host {
     use std::path::Path;
     use std::ptr;
     use std::sync::Arc;
+
+    use crate::limits::MESSAGE_MAX;
 
     type AbiVersion = unsafe extern "C" fn() -> u32;
     type Call =
@@ -118,8 +120,9 @@ mod host {
             unsafe { (self.version)() }
         }
 
-        /// Calls `export`; outputs above `limit` bytes are freed without a look at them.
-        pub(in crate::native) fn call(&self, export: &str, input: &[u8], limit: usize) -> Outcome {
+        /// Calls `export`; outputs above `limit` bytes are freed without a look at them. Of the
+        /// message of a failure, the first 64 KiB are copied.
+        pub(in crate::native) fn call(&self, export: &str, input: &[u8], limit: u64) -> Outcome {
             let (mut out, mut out_len) = (ptr::null_mut(), 0);
             // SAFETY: both slices live until the call returns, and both pointers are writable.
             let code = unsafe {
@@ -136,7 +139,7 @@ mod host {
         }
 
         /// Lists what `call` takes; `None` if the library does not say.
-        pub(in crate::native) fn exports(&self, limit: usize) -> Option<Outcome> {
+        pub(in crate::native) fn exports(&self, limit: u64) -> Option<Outcome> {
             let exports = self.exports?;
             let (mut out, mut out_len) = (ptr::null_mut(), 0);
             // SAFETY: both pointers are writable.
@@ -151,28 +154,29 @@ mod host {
             Some(unsafe { configure(json.as_ptr(), json.len()) })
         }
 
-        /// Copies an output and gives it back to the library.
-        fn take(&self, code: i32, out: *mut u8, out_len: usize, limit: usize) -> Outcome {
+        /// Copies an output, or the first bytes of a failure's message, and gives it back to the
+        /// library.
+        fn take(&self, code: i32, out: *mut u8, out_len: usize, limit: u64) -> Outcome {
+            let most = if code == 0 { limit } else { MESSAGE_MAX };
+            let copied = out_len.min(usize::try_from(most).unwrap_or(usize::MAX));
+            let is_too_large = code == 0 && copied < out_len && !out.is_null();
             let mut output = Vec::new();
-            let too_large = out_len > limit;
             if !out.is_null() {
-                if !too_large {
-                    // SAFETY: the library says that it is readable for that length, which is
-                    // within what a slice may have.
-                    output.extend_from_slice(unsafe { std::slice::from_raw_parts(out, out_len) });
+                if !is_too_large {
+                    // SAFETY: the library says that it is readable for at least that length, which
+                    // is within what a slice may have.
+                    output.extend_from_slice(unsafe { std::slice::from_raw_parts(out, copied) });
                 }
                 // SAFETY: it came from this library with this length, and goes back once.
                 unsafe { (self.free)(out, out_len) };
             }
-            if too_large && !out.is_null() {
-                Outcome::TooLarge { size: out_len }
-            } else if code == 0 {
-                Outcome::Output(output)
-            } else {
-                Outcome::Failed {
+            match code {
+                0 if is_too_large => Outcome::TooLarge { size: out_len },
+                0 => Outcome::Output(output),
+                code => Outcome::Failed {
                     code,
                     message: output,
-                }
+                },
             }
         }
     }

@@ -16,8 +16,6 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const WORKER_ARGUMENT: &str = "--qmt-plugin-worker";
 /// The bytes of the first message, which holds the plugin's configuration.
 pub(super) const HELLO_MAX: u64 = 16 * 1024 * 1024;
-/// The bytes of a message that a worker sends before it takes calls: names of functions, or a reason.
-pub(super) const START_MAX: u64 = 64 * 1024;
 
 const HEADER_LEN: usize = 16;
 /// A body of at most as many bytes is written together with its header.

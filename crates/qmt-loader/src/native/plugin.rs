@@ -15,7 +15,7 @@ use super::isolation::Isolation;
 use super::waiting::{permit, until};
 use crate::alarms::deadline;
 use crate::error::LoadError;
-use crate::limits::{Limits, MESSAGE_MAX};
+use crate::limits::Limits;
 use crate::plugin::Plugin;
 use qmt_oci_ref::PluginKind;
 use qmt_oci_ref::text::escape;
@@ -173,10 +173,6 @@ impl NativePlugin {
         }
     }
 
-    fn output_max(&self) -> usize {
-        usize::try_from(self.limits.memory_max).unwrap_or(usize::MAX)
-    }
-
     /// The memory of a worker bounds its inputs; in the host's process, the host has them already.
     #[cfg(target_os = "linux")]
     fn must_fit(&self, input: &[u8]) -> Result<(), LoadError> {
@@ -214,7 +210,7 @@ pub(super) fn output(
             size: u64::try_from(size).unwrap_or(u64::MAX),
             limit: limits.memory_max,
         }),
-        Outcome::Failed { code, mut message } => Err(LoadError::PluginFailed {
+        Outcome::Failed { code, message } => Err(LoadError::PluginFailed {
             plugin: plugin(),
             export: escape(export),
             code,
@@ -222,10 +218,7 @@ pub(super) fn output(
                 [] => format!("it returned {code}"),
                 message => escape(&String::from_utf8_lossy(message)),
             },
-            detail: {
-                message.truncate(usize::try_from(MESSAGE_MAX).unwrap_or(usize::MAX));
-                message.into()
-            },
+            detail: message.into(),
         }),
     }
 }
@@ -245,7 +238,7 @@ impl Plugin for NativePlugin {
         let deadline = deadline(limit);
         let permit = permit(&self.name, &self.calls, deadline).await?;
         let permit = permit.ok_or_else(|| self.busy())?;
-        let output_max = self.output_max();
+        let output_max = self.limits.memory_max;
         let job = tokio::task::spawn_blocking({
             let export = export.to_owned();
             move || {
@@ -281,7 +274,7 @@ impl Plugin for NativePlugin {
         };
         let permit = permit(&self.name, &self.calls, deadline(self.limits.timeout));
         let _permit = pollster::block_on(permit)?.ok_or_else(|| self.busy())?;
-        let outcome = abi.call(export, &input, self.output_max());
+        let outcome = abi.call(export, &input, self.limits.memory_max);
         output(&self.name, &self.limits, export, outcome)
     }
 

@@ -9,8 +9,8 @@ use super::abi::VERSION;
 use super::ffi::{Abi, Outcome};
 use crate::error::LoadError;
 
-/// The bytes that a plugin may list its functions in.
-const EXPORTS_MAX: usize = 64 * 1024;
+/// The bytes that a plugin may list its functions in, and those of a [`Refusal`].
+pub(super) const START_MAX: u64 = 64 * 1024;
 
 /// Why a library does not start.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ pub(super) fn configure(abi: &Abi, config: &BTreeMap<String, String>) -> Result<
 
 /// Returns the bytes in which the library lists its functions; `None` if it lists none.
 pub(super) fn exports(abi: &Abi) -> Result<Option<Vec<u8>>, Refusal> {
-    match abi.exports(EXPORTS_MAX) {
+    match abi.exports(START_MAX) {
         None => Ok(None),
         Some(Outcome::Output(names)) => Ok(Some(names)),
         Some(Outcome::Failed { .. } | Outcome::TooLarge { .. }) => {

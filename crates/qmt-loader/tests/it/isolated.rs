@@ -137,6 +137,12 @@ async fn large_messages_pass_up_to_the_limit() {
         matches!(error, LoadError::OutputTooLarge { .. }),
         "{error:?}"
     );
+    match plugin.call("fails", Bytes::new()).await.unwrap_err() {
+        LoadError::PluginFailed { code, detail, .. } => {
+            assert_eq!((code, detail.len()), (7, 64 * 1024));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// NAT-03: each worker takes the configuration, and another handle can have another one.

@@ -260,6 +260,13 @@ async fn calls_are_limited() {
         matches!(error, LoadError::OutputTooLarge { .. }),
         "{error:?}"
     );
+    // A failure stays one, whatever its message is.
+    match plugin.call("fails", Bytes::new()).await.unwrap_err() {
+        LoadError::PluginFailed { code, detail, .. } => {
+            assert_eq!((code, detail.len()), (7, 64 * 1024));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// NAT-05: a constructor that takes long ends the waiting in time, and the library can be used later.

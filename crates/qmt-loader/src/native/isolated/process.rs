@@ -13,8 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Resource, Rlimit};
 
 use super::super::ffi::Outcome;
-use super::super::frame::{self, Header, Kind, Missing, START_MAX, WORKER_ARGUMENT};
-use super::super::start::Refusal;
+use super::super::frame::{self, Header, Kind, Missing, WORKER_ARGUMENT};
+use super::super::start::{Refusal, START_MAX};
 use super::Spec;
 use super::cancel::Cancel;
 use super::spawner;
@@ -285,7 +285,7 @@ fn answer(from: &mut impl Read, limit: u64) -> Result<Outcome, Failure> {
         Kind::Output => body(from, header, limit).map(Outcome::Output),
         Kind::Failed => Ok(Outcome::Failed {
             code: header.number,
-            message: body(from, header, limit.max(MESSAGE_MAX))?,
+            message: body(from, header, MESSAGE_MAX)?,
         }),
         Kind::TooLarge => Ok(Outcome::TooLarge {
             size: usize::try_from(header.len).unwrap_or(usize::MAX),

@@ -89,8 +89,7 @@ fn run() -> io::Result<()> {
             let is_listed = exports.is_some();
             let names = exports.unwrap_or_default();
             frame::write(&mut socket, Kind::Ready, is_listed.into(), &[], &names)?;
-            let output_max = usize::try_from(hello.memory_max).unwrap_or(usize::MAX);
-            serve(&mut socket, &abi, output_max)
+            serve(&mut socket, &abi, hello.memory_max)
         }
     }
 }
@@ -131,7 +130,7 @@ fn open(library: &File, hello: &Hello) -> Result<(Abi, Option<Vec<u8>>), Refusal
     Ok((abi, exports))
 }
 
-fn serve(socket: &mut File, abi: &Abi, output_max: usize) -> io::Result<()> {
+fn serve(socket: &mut File, abi: &Abi, output_max: u64) -> io::Result<()> {
     loop {
         let header = match frame::read(socket) {
             Ok(header) => header,
