@@ -91,9 +91,13 @@ impl fmt::Debug for LoadOptions {
 
 /// What a plugin may use up. Every limit always holds: there is no value for "unlimited".
 ///
-/// For a native library in the host's process, `library_max` and `timeout` apply, and `timeout` ends
-/// the waiting, not the work. For an isolated one, `memory_max` applies as well, to each worker
+/// For a native library in the host's process, `library_max` and `timeout` apply; outputs have at
+/// most `memory_max`. `timeout` ends the waiting for the opening and for calls, not the work, and
+/// not a blocking call that has begun. For an isolated one, `memory_max` applies to each worker
 /// process, and `timeout` ends the process.
+///
+/// A worker process has processor time for two calls of `timeout` on all processors, and for as much
+/// as it is in use. With 16 times that, another one replaces it; that of a lease ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

@@ -16,6 +16,8 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const WORKER_ARGUMENT: &str = "--qmt-plugin-worker";
 /// The bytes of the first message, which holds the plugin's configuration.
 pub(super) const HELLO_MAX: u64 = 16 * 1024 * 1024;
+/// How many times the first limit of processor time a worker may use in all.
+const CPU_TIMES: u64 = 16;
 
 const HEADER_LEN: usize = 16;
 /// A body of at most as many bytes is written together with its header.
@@ -131,12 +133,22 @@ pub(super) struct Hello {
     pub(super) memory_max: u64,
     /// The bytes of the library, which are mapped in addition.
     pub(super) library_len: u64,
-    /// The seconds of processor time; the host raises them while it uses the worker.
+    /// The seconds of processor time; the host raises them while it uses the worker, up to
+    /// [`cpu_max`].
     pub(super) cpu_seconds: Option<u64>,
     /// Folders that the plugin may read, and those that it may also write to.
     pub(super) readable: Vec<PathBuf>,
     pub(super) writable: Vec<PathBuf>,
     pub(super) config: BTreeMap<String, String>,
+}
+
+/// Returns the hard limit of processor time in seconds, of a worker whose first limit is `first`:
+/// code that ignores the signal of the soft limit ends there.
+pub(super) fn cpu_max(first: u64) -> u64 {
+    let inherited = rustix::process::getrlimit(rustix::process::Resource::Cpu).maximum;
+    first
+        .saturating_mul(CPU_TIMES)
+        .min(inherited.unwrap_or(u64::MAX))
 }
 
 /// Parts of the confinement that the kernel lacks, as bits.

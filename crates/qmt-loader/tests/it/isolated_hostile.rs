@@ -10,7 +10,7 @@ use qmt_loader::native::WorkerEnd;
 use qmt_loader::{LoadError, Loader, Plugin};
 use qmt_oci_ref::PluginKind;
 
-use crate::isolated::{SHORT, hostile, isolating, load, options, process_of, text};
+use crate::isolated::{SHORT, hostile, is_running, isolating, load, options, process_of, text};
 use crate::support::{artifact, refusal};
 use crate::workshop::Workshop;
 
@@ -218,6 +218,40 @@ async fn memory_is_limited() {
     assert!(ends >= 1 && workers.len() > ends, "{ends} {workers:?}");
 }
 
+/// The soft and the hard limit of a process.
+fn limit_of(process: u32, name: &str) -> (Option<u64>, Option<u64>) {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix(name));
+    let mut values = line
+        .unwrap()
+        .split_whitespace()
+        .map(|value| value.parse::<u64>().ok());
+    (values.next().unwrap(), values.next().unwrap())
+}
+
+/// NAT-05: a worker that ignores the signal of the first limit of processor time ends at the second
+/// one, also while no call uses it.
+#[tokio::test]
+async fn processor_time_ends_although_its_signal_is_ignored() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let workshop = Workshop::new();
+    let plugin = load(&workshop, "ignores-xcpu", options()).await.unwrap();
+    let process = process_of(&*plugin).await;
+    assert_eq!(text(&*plugin, "act", "").await, "0");
+    let (_, hard) = limit_of(process, "Max cpu time");
+    // Less than the loader sets, so that the test need not wait for that.
+    let limit = Rlimit {
+        current: Some(1),
+        maximum: Some(hard.unwrap().min(2)),
+    };
+    let pid = Pid::from_raw(process.cast_signed());
+    prlimit(pid, Resource::Cpu, limit).unwrap();
+    while is_running(process) {
+        tokio::time::sleep(SHORT).await;
+    }
+    assert_eq!(text(&*plugin, "echo", "x").await, "x");
+}
+
 /// What the kernel keeps about a worker: limits, no capabilities, the filter, and processor time that
 /// the host raises while it uses the worker.
 #[tokio::test]
@@ -227,28 +261,21 @@ async fn limits_and_privileges_of_a_worker() {
     options.limits.timeout = std::time::Duration::from_secs(1);
     let plugin = load(&workshop, "slow", options).await.unwrap();
     let process = process_of(&*plugin).await;
-    let limit = |name: &str| {
-        let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
-        let line = limits
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap();
-        let mut values = line
-            .split_whitespace()
-            .map(|value| value.parse::<u64>().ok());
-        (values.next().unwrap(), values.next().unwrap())
-    };
+    let limit = |name| limit_of(process, name);
     assert_eq!(limit("Max open files"), (Some(64), Some(64)));
     assert_eq!(limit("Max core file size"), (Some(0), Some(0)));
     assert_eq!(limit("Max locked memory"), (Some(0), Some(0)));
     assert!(limit("Max address space").1.unwrap() < 1 << 30);
     assert!(limit("Max processes").1.unwrap() <= 4096);
     let (first, hard) = limit("Max cpu time");
-    assert_eq!(hard, None);
+    let first = first.unwrap();
+    assert_eq!(hard, Some(16 * first));
     for _ in 0..3 {
         plugin.call("act", Bytes::new()).await.unwrap();
     }
-    assert!(limit("Max cpu time").0.unwrap() > first.unwrap());
+    let (raised, same) = limit("Max cpu time");
+    assert!(raised.unwrap() > first);
+    assert_eq!(same, hard);
     assert_eq!(process_of(&*plugin).await, process);
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     for line in [

@@ -243,8 +243,12 @@ impl Isolated {
         }
     }
 
+    /// Keeps a worker, unless it may use no more processor time: then another one takes the next
+    /// call. That of a lease has state, and stays until the kernel ends it.
     fn put_back(&self, worker: Worker) {
-        if let Some(idle) = &mut *self.idle() {
+        if let Some(idle) = &mut *self.idle()
+            && (self.lease.is_some() || !worker.is_used_up)
+        {
             idle.push(worker);
         }
     }

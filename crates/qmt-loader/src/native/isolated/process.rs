@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Resource, Rlimit};
 
 use super::super::ffi::Outcome;
-use super::super::frame::{self, Header, Kind, Missing, WORKER_ARGUMENT};
+use super::super::frame::{self, Header, Kind, Missing, WORKER_ARGUMENT, cpu_max};
 use super::super::start::{Refusal, START_MAX};
 use super::Spec;
 use super::cancel::Cancel;
@@ -70,7 +70,9 @@ pub(super) struct Worker {
     /// The time that it spent in calls.
     busy: Duration,
     /// How often its limit of processor time was raised.
-    raised: u32,
+    raised: u64,
+    /// Whether that limit is at its maximum.
+    pub(super) is_used_up: bool,
 }
 
 impl Worker {
@@ -108,6 +110,7 @@ impl Worker {
             sent: None,
             busy: Duration::ZERO,
             raised: 0,
+            is_used_up: false,
         })
     }
 
@@ -233,24 +236,32 @@ impl Worker {
     /// Raises the limit of processor time by as much as the next call may need.
     fn raise_time(&mut self, spec: &Spec) {
         let timeout = spec.limits.timeout.max(Duration::from_secs(1));
-        let turns = u32::try_from(self.busy.as_secs() / timeout.as_secs()).unwrap_or(u32::MAX);
+        let turns = self.busy.as_secs() / timeout.as_secs();
         if turns <= self.raised {
             return;
         }
         self.raised = turns;
+        let Some(first) = cpu_seconds(spec.limits.timeout) else {
+            return;
+        };
+        let maximum = cpu_max(first);
+        // The first limit is enough for two calls.
+        let seconds = (first / 2)
+            .saturating_mul(turns.saturating_add(2))
+            .min(maximum);
+        self.is_used_up = seconds == maximum;
         let pid = self
             .child
             .as_ref()
             .and_then(|child| Pid::from_raw(child.id().cast_signed()));
-        if let (Some(pid), Some(seconds)) = (pid, cpu_seconds(spec.limits.timeout, turns)) {
-            let current = Some(seconds);
-            let limit = Rlimit {
-                current,
-                maximum: None,
-            };
-            if let Err(error) = rustix::process::prlimit(Some(pid), Resource::Cpu, limit) {
-                tracing::debug!(plugin = spec.name, %error, "the limit of processor time stays");
-            }
+        let limit = Rlimit {
+            current: Some(seconds),
+            maximum: Some(maximum),
+        };
+        if let Some(pid) = pid
+            && let Err(error) = rustix::process::prlimit(Some(pid), Resource::Cpu, limit)
+        {
+            tracing::debug!(plugin = spec.name, %error, "the limit of processor time stays");
         }
     }
 
@@ -268,14 +279,12 @@ impl Drop for Worker {
     }
 }
 
-/// The seconds of processor time of a worker that was busy for `turns` times `timeout`: enough for
-/// that, for one more call, and as much again, on all processors. `None` where no limit is that high.
-pub(super) fn cpu_seconds(timeout: Duration, turns: u32) -> Option<u64> {
+/// The seconds of processor time that a worker has at first: enough for two calls, on all processors.
+/// `None` where no limit is that high.
+pub(super) fn cpu_seconds(timeout: Duration) -> Option<u64> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let each = timeout.as_secs().checked_add(1)?;
-    let times = u64::from(turns).checked_add(2)?;
-    each.checked_mul(times)?
-        .checked_mul(u64::try_from(processors).ok()?)
+    let each = timeout.as_secs().checked_add(1)?.checked_mul(2)?;
+    each.checked_mul(u64::try_from(processors).ok()?)
 }
 
 /// Reads the answer to a call; `limit` are the bytes that an output may have.
@@ -376,5 +385,36 @@ impl Write for Timed {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn processor_time_is_raised_with_the_use_up_to_a_maximum() {
+        let second = Duration::from_secs(1);
+        let spec = Spec {
+            name: "p".to_owned(),
+            program: "/bin/true".into(),
+            library: File::open("/dev/null").unwrap(),
+            hello: Vec::new(),
+            required: false,
+            limits: Limits {
+                timeout: second,
+                ..Limits::default()
+            },
+            at_start: None,
+        };
+        let mut worker = Worker::spawn(&spec, Instant::now() + 60 * second).unwrap();
+        for (seconds, raised, is_used_up) in [(0, 0, false), (29, 29, false), (30, 30, true)] {
+            worker.busy = seconds * second;
+            worker.raise_time(&spec);
+            assert_eq!((worker.raised, worker.is_used_up), (raised, is_used_up));
+        }
     }
 }

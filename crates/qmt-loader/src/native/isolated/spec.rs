@@ -161,7 +161,7 @@ fn hello(
         required: settings.required,
         memory_max: limits.memory_max,
         library_len: u64::try_from(artifact.bytes().len()).unwrap_or(u64::MAX),
-        cpu_seconds: cpu_seconds(limits.timeout, 0),
+        cpu_seconds: cpu_seconds(limits.timeout),
         readable: granted.readable,
         writable: granted.writable,
         config: granted.config,

@@ -12,7 +12,7 @@ use landlock::{
 use rustix::process::{self, DumpableBehavior, Resource, Rlimit, Signal};
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
 
-use super::super::frame::{Hello, Missing};
+use super::super::frame::{Hello, Missing, cpu_max};
 #[cfg(any(
     target_arch = "aarch64",
     target_arch = "riscv64",
@@ -142,10 +142,13 @@ fn limits(hello: &Hello) -> io::Result<()> {
         process::setrlimit(resource, limit)?;
     }
     if let Some(seconds) = hello.cpu_seconds {
-        // The hard limit stays, because the host raises the soft one later.
-        let maximum = process::getrlimit(Resource::Cpu).maximum;
-        let current = Some(maximum.map_or(seconds, |maximum| maximum.min(seconds)));
-        process::setrlimit(Resource::Cpu, Rlimit { current, maximum })?;
+        // The host raises the soft limit later.
+        let maximum = cpu_max(seconds);
+        let limit = Rlimit {
+            current: Some(seconds.min(maximum)),
+            maximum: Some(maximum),
+        };
+        process::setrlimit(Resource::Cpu, limit)?;
     }
     Ok(())
 }
