@@ -94,10 +94,9 @@ impl Loader for ExtismLoader {
             shared: Arc::new(Shared {
                 plugin,
                 compiled,
-                idle: Mutex::default(),
+                idle: Mutex::new(Some(Vec::new())),
             }),
             exports: preflight.exports,
-            unloaded: std::sync::atomic::AtomicBool::new(false),
         }))
     }
 
@@ -149,18 +148,18 @@ fn manifest(artifact: &Artifact, options: &LoadOptions) -> Result<Manifest, Load
 struct ExtismPlugin {
     shared: Arc<Shared>,
     exports: Vec<String>,
-    unloaded: std::sync::atomic::AtomicBool,
 }
 
 struct Shared {
     plugin: String,
     compiled: CompiledPlugin,
-    idle: Mutex<Vec<extism::Plugin>>,
+    /// `None` once it is unloaded.
+    idle: Mutex<Option<Vec<extism::Plugin>>>,
 }
 
 impl Shared {
     fn call(&self, export: &str, input: &[u8]) -> Result<Bytes, LoadError> {
-        let idle = self.idle().pop();
+        let idle = self.idle().as_mut().and_then(Vec::pop);
         let mut instance = match idle {
             Some(instance) => instance,
             None => extism::Plugin::new_from_compiled(&self.compiled).map_err(|error| {
@@ -172,7 +171,9 @@ impl Shared {
         };
         match instance.call::<&[u8], Vec<u8>>(export, input) {
             Ok(output) => {
-                self.idle().push(instance);
+                if let Some(idle) = &mut *self.idle() {
+                    idle.push(instance);
+                }
                 Ok(output.into())
             }
             Err(error) if error.is::<Trap>() => Err(LoadError::Trapped {
@@ -191,7 +192,7 @@ impl Shared {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<extism::Plugin>> {
+    fn idle(&self) -> MutexGuard<'_, Option<Vec<extism::Plugin>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -199,7 +200,7 @@ impl Shared {
 impl ExtismPlugin {
     fn callable(&self, export: &str) -> Result<(), LoadError> {
         let plugin = || self.shared.plugin.clone();
-        if self.unloaded.load(std::sync::atomic::Ordering::Acquire) {
+        if self.shared.idle().is_none() {
             return Err(LoadError::Unloaded { plugin: plugin() });
         }
         if !self.exports.iter().any(|known| known == export) {
@@ -237,8 +238,7 @@ impl Plugin for ExtismPlugin {
     }
 
     async fn unload(&self) -> Result<(), LoadError> {
-        self.unloaded
-            .store(true, std::sync::atomic::Ordering::Release);
+        *self.shared.idle() = None;
         Ok(())
     }
 }
