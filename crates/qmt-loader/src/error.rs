@@ -86,15 +86,15 @@ pub enum LoadError {
         /// The import, and what does not match.
         source: BoxError,
     },
-    /// Compiling took too long. It goes on in the background and its result is cached.
-    #[error(
-        "compiling plugin `{plugin}` took longer than {limit:?}; raise the compile time-out, or try again once it is in the cache"
-    )]
+    /// Compiling took too long. It goes on in the background.
+    #[error("compiling plugin `{plugin}` took longer than {limit:?}; raise `compile_timeout`")]
     CompileTimedOut {
         /// The plugin's name.
         plugin: String,
         /// The limit.
         limit: Duration,
+        /// Whether the result will be kept in the cache folder, for later loads.
+        is_kept: bool,
     },
     /// The module could not be linked, its start function failed, or the library refused to start.
     #[error("plugin `{plugin}` does not start")]

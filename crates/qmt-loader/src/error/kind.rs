@@ -25,7 +25,9 @@ impl LoadError {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Busy { .. } | Self::CompileTimedOut { .. } | Self::WorkerPaused { .. }
+            Self::Busy { .. }
+                | Self::CompileTimedOut { is_kept: true, .. }
+                | Self::WorkerPaused { .. }
         )
     }
 

@@ -11,7 +11,7 @@ use crate::grants::{self, Refused};
 use crate::limits::LoadOptions;
 
 /// What a plugin gets, checked and resolved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Grants {
     /// The configuration, named environment variables included.
     pub(super) config: BTreeMap<String, String>,

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use qmt_oci_ref::text::escape;
@@ -51,17 +52,16 @@ pub struct WasmLoader {
     pub(super) linked: [OnceLock<Arc<Linked>>; 2],
     /// Each module that is loaded or being loaded, by digest and whether it uses fuel.
     pub(super) modules: Mutex<HashMap<(Digest, bool), Arc<ModuleSlot>>>,
-    /// What is loaded, by digest and options, as long as it is referenced.
+    /// What is loaded, by digest and settings, as long as it is referenced.
     pub(super) loaded: Mutex<Vec<Loaded>>,
 }
 
-/// A module while someone loads it or has it loaded; the lock lets one of them compile it.
+/// A module that is being loaded or is loaded; the lock lets one load at a time compile it.
 pub(super) type ModuleSlot = tokio::sync::Mutex<Weak<Code>>;
 
 #[derive(Debug)]
 pub(super) struct Loaded {
     digest: Digest,
-    options: LoadOptions,
     instances: Weak<Instances>,
 }
 
@@ -83,37 +83,33 @@ impl Loader for WasmLoader {
         options: LoadOptions,
     ) -> Result<Arc<dyn Plugin>, LoadError> {
         let preflight = check(&artifact, &self.offered, Some(&options))?;
-        let grants = Grants::new(artifact.name(), &options)?;
-        if let Some(export) = &options.at_start
+        let settings = Settings {
+            plugin: artifact.name().to_owned(),
+            grants: Grants::new(artifact.name(), &options)?,
+            limits: options.limits,
+            at_start: options.at_start,
+        };
+        if let Some(export) = &settings.at_start
             && !preflight.exports.contains(export)
         {
             return Err(LoadError::UnknownExport {
-                plugin: artifact.name().to_owned(),
+                plugin: settings.plugin,
                 export: escape(export),
                 known: preflight.exports,
             });
         }
-        let fuel = options.limits.fuel.is_some();
+        let fuel = settings.limits.fuel.is_some();
         let slot = self.slot(artifact.digest(), fuel);
         let mut slot = slot.lock().await;
-        // Values of the environment are part of what a plugin was loaded with, and may have
-        // changed since: such a plugin is not shared.
-        let shareable = options.allow.env.is_empty();
-        if shareable && let Some(instances) = self.shared(&artifact, &options) {
+        if let Some(instances) = self.shared(&artifact, &settings) {
             return Ok(Arc::new(Handle::new(instances)));
         }
-        let linked = self.linked(&artifact, fuel)?;
+        let linked = self.linked(&artifact, fuel).await?;
         let code = if let Some(code) = slot.upgrade() {
             code
         } else {
-            let limit = options.limits.compile_timeout;
-            let compiling = self.code(&artifact, &linked);
-            let alarms = &linked.runtime.alarms;
-            let code = alarms.until(deadline(limit), compiling).await;
-            let code = code.ok_or_else(|| LoadError::CompileTimedOut {
-                plugin: artifact.name().to_owned(),
-                limit,
-            })??;
+            let limit = settings.limits.compile_timeout;
+            let code = self.code(&artifact, &linked, limit).await?;
             *slot = Arc::downgrade(&code);
             code
         };
@@ -121,21 +117,13 @@ impl Loader for WasmLoader {
         let spec = Spec {
             linked,
             code,
-            settings: Arc::new(Settings {
-                plugin: artifact.name().to_owned(),
-                limits: options.limits.clone(),
-                at_start: options.at_start.clone(),
-                grants,
-            }),
+            settings: Arc::new(settings),
         };
         let instances = Instances::start(spec, preflight.exports, self.instances).await?;
-        if shareable {
-            self.loaded().push(Loaded {
-                digest: artifact.digest().clone(),
-                options,
-                instances: Arc::downgrade(&instances),
-            });
-        }
+        self.loaded().push(Loaded {
+            digest: artifact.digest().clone(),
+            instances: Arc::downgrade(&instances),
+        });
         Ok(Arc::new(Handle::new(instances)))
     }
 
@@ -147,38 +135,46 @@ impl Loader for WasmLoader {
 }
 
 impl WasmLoader {
-    /// Starts a loader that keeps compiled modules in memory and offers no host functions.
+    /// Returns the settings of a loader, by default one that keeps compiled modules in memory and
+    /// offers no host functions.
     pub fn builder() -> WasmLoaderBuilder {
         WasmLoaderBuilder::default()
     }
 
-    /// Returns the plugin that is already loaded under the same options, if there is one.
-    fn shared(&self, artifact: &Artifact, options: &LoadOptions) -> Option<Arc<Instances>> {
+    /// Returns the plugin that is already loaded under the same name, limits and grants, if there is
+    /// one.
+    fn shared(&self, artifact: &Artifact, settings: &Settings) -> Option<Arc<Instances>> {
         let mut loaded = self.loaded();
         loaded.retain(|one| one.instances.strong_count() > 0);
-        loaded
-            .iter()
-            .find(|one| one.digest == *artifact.digest() && one.options == *options)
-            .and_then(|one| one.instances.upgrade())
+        let mut same = loaded.iter().filter(|one| one.digest == *artifact.digest());
+        same.find_map(|one| {
+            let instances = one.instances.upgrade()?;
+            (*instances.spec.settings == *settings).then_some(instances)
+        })
     }
 
     /// Returns the functions that modules import, from the engine that counts fuel or not.
-    fn linked(&self, artifact: &Artifact, fuel: bool) -> Result<Arc<Linked>, LoadError> {
+    async fn linked(&self, artifact: &Artifact, fuel: bool) -> Result<Arc<Linked>, LoadError> {
         let cell = &self.linked[usize::from(fuel)];
         if let Some(linked) = cell.get() {
             return Ok(Arc::clone(linked));
         }
-        let runtime = Runtime::get(fuel)?;
-        let linked = Linked::new(runtime, self.images.as_ref(), &self.functions)
-            .map_err(|error| compile_error(artifact, error))?;
+        let (images, functions) = (self.images.clone(), self.functions.clone());
+        let module = artifact.clone();
+        let linked = blocking(artifact, move || {
+            Linked::new(Runtime::get(fuel)?, images.as_ref(), functions)
+                .map_err(|error| compile_error(&module, error))
+        })
+        .await?;
         Ok(Arc::clone(cell.get_or_init(|| Arc::new(linked))))
     }
 
-    /// Maps the module's image, or compiles the module.
+    /// Maps the module's image, or compiles the module, for at most `limit`.
     async fn code(
         &self,
         artifact: &Artifact,
         linked: &Arc<Linked>,
+        limit: Duration,
     ) -> Result<Arc<Code>, LoadError> {
         let runtime = linked.runtime;
         let mapped = blocking(artifact, {
@@ -189,16 +185,21 @@ impl WasmLoader {
         let module = if let Some(module) = mapped {
             module
         } else {
-            // The semaphore is never closed.
+            // The semaphore is never closed. Waiting for other modules takes no time of this one.
             let permit = COMPILING.acquire().await;
             let (images, module) = (self.images.clone(), artifact.clone());
-            blocking(artifact, move || {
+            let compiling = blocking(artifact, move || {
                 let _permit = permit;
                 preflight::validate(module.bytes()).map_err(|reason| refused(&module, reason))?;
                 compile(runtime, images.as_ref(), module.bytes(), module.digest())
                     .map_err(|error| compile_error(&module, error))
-            })
-            .await?
+            });
+            let compiled = runtime.alarms.until(deadline(limit), compiling).await;
+            compiled.ok_or_else(|| LoadError::CompileTimedOut {
+                plugin: artifact.name().to_owned(),
+                limit,
+                is_kept: self.images.is_some(),
+            })??
         };
         let code = Code::new(linked, module).map_err(|error| LoadError::Link {
             plugin: artifact.name().to_owned(),

@@ -29,12 +29,12 @@ impl Linked {
     pub(super) fn new(
         runtime: &'static Runtime,
         images: Option<&Images>,
-        host: &[HostFunction],
+        host: Vec<HostFunction>,
     ) -> wasmtime::Result<Self> {
         let mut functions = Linker::new(&runtime.engine);
         abi::link(&mut functions)?;
         functions.allow_shadowing(true);
-        for function in host {
+        for function in &host {
             function.link(runtime, &mut functions)?;
         }
         let kernel = compile_or_map(runtime, images, KERNEL, &Digest::sha256(KERNEL))?;
@@ -42,7 +42,7 @@ impl Linked {
             runtime,
             kernel: functions.instantiate_pre(&kernel)?,
             functions,
-            host: host.to_vec(),
+            host,
             with_wasi: OnceLock::new(),
         })
     }

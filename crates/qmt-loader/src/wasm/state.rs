@@ -19,7 +19,7 @@ use crate::context::CallContext;
 use crate::limits::Limits;
 
 /// What all instances of a loaded plugin have in common.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Settings {
     pub(super) plugin: String,
     pub(super) limits: Limits,

@@ -9,7 +9,9 @@ use qmt_loader::wasm::{HostFunction, WasmLoader};
 use qmt_loader::{Artifact, LoadError, LoadOptions, Loader};
 use qmt_oci_ref::PluginKind;
 
-use crate::support::{Logged, SLACK, chain, load, loader, number, refusal, wasm, within};
+use crate::support::{
+    Logged, SLACK, chain, load, loader, number, refusal, wasm, within,
+};
 
 fn with(function: HostFunction) -> WasmLoader {
     WasmLoader::builder()
@@ -27,6 +29,26 @@ async fn a_plugin_calls_the_host() {
     let plugin = loader.load(artifact, LoadOptions::default()).await.unwrap();
     let answer = plugin.call("ask", Bytes::from("x")).await.unwrap();
     assert_eq!(answer, "<x>");
+}
+
+/// A plugin that two providers load is called under the name of each.
+#[tokio::test]
+async fn each_name_of_a_plugin_is_its_own() {
+    let loader = with(HostFunction::with_call("ask", |call, _| {
+        Err(call.plugin().to_owned().into())
+    }));
+    let bytes = wasm("hostile-wasm/asks-host.wat").bytes().clone();
+    let mut plugins = Vec::new();
+    for name in ["one", "two"] {
+        let artifact = Artifact::from_bytes(PluginKind::Wasm, bytes.clone(), name);
+        let plugin = loader.load(artifact, LoadOptions::default()).await.unwrap();
+        plugins.push((name, plugin));
+    }
+    for (name, plugin) in plugins {
+        let error = plugin.call("ask", Bytes::from("x")).await.unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+        assert!(chain(&error).ends_with(name), "{}", chain(&error));
+    }
 }
 
 #[tokio::test]
