@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::runtime::{EnterGuard, Handle};
 use wasmtime::Caller;
 
 use super::engine::Runtime;
@@ -31,6 +32,11 @@ impl HostCall {
             settings: Arc::clone(&state.settings),
             stop: Arc::clone(&state.stop),
         }
+    }
+
+    /// Makes the runtime of the host the current one of this thread, if it is another one.
+    pub(super) fn enter(&self) -> Option<EnterGuard<'_>> {
+        self.stop.host.get().map(Handle::enter)
     }
 
     /// Returns the plugin's name.

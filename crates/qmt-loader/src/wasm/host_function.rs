@@ -257,6 +257,7 @@ fn guarded<T>(
     call: impl FnOnce() -> Result<T, BoxError>,
 ) -> wasmtime::Result<T> {
     let name = || name.to_owned();
+    let _host = of.enter();
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(_) if of.is_cancelled() => Err(Fault::TimedOut.into()),
         Ok(Ok(output)) => Ok(output),

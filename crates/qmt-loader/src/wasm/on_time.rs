@@ -92,6 +92,13 @@ pub(super) fn block_on<T>(
 ) -> Ended<T> {
     let mut job = pin!(job);
     stop.yields.store(false, Ordering::Relaxed);
+    // The functions of the host run on its own runtime, not on that of `wasmtime-wasi`.
+    if needs.io
+        && needs.blocking
+        && let Ok(host) = Handle::try_current()
+    {
+        let _ = stop.host.set(host);
+    }
     let _alarm = runtime.alarms.set(stop.deadline, &stop.waker);
     pollster::block_on(poll_fn(|context| {
         // Code that continues takes no notice of an epoch that was advanced before.

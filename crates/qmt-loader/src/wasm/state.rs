@@ -1,11 +1,12 @@
 //! What belongs to one instance of a plugin, apart from its code.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use wasmtime::{Global, Memory, ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -169,6 +170,8 @@ pub(super) struct Stop {
     pub(super) yielded: AtomicBool,
     /// The call got an instance to run in.
     pub(super) started: AtomicBool,
+    /// The runtime of the host, where it is not the current one of the call's thread.
+    pub(super) host: OnceLock<Handle>,
     /// Wakes the task or thread that polls the call.
     pub(super) waker: Arc<AtomicWaker>,
 }
@@ -185,6 +188,7 @@ impl Stop {
             yields: AtomicBool::new(false),
             yielded: AtomicBool::new(false),
             started: AtomicBool::new(false),
+            host: OnceLock::new(),
             waker: Arc::default(),
         }
     }

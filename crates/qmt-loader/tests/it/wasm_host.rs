@@ -10,7 +10,7 @@ use qmt_loader::{Artifact, LoadError, LoadOptions, Loader};
 use qmt_oci_ref::PluginKind;
 
 use crate::support::{
-    Logged, SLACK, chain, load, loader, number, refusal, wasm, within,
+    Logged, SLACK, chain, load, loader, number, refusal, wasm, wasm_text, within,
 };
 
 fn with(function: HostFunction) -> WasmLoader {
@@ -29,6 +29,31 @@ async fn a_plugin_calls_the_host() {
     let plugin = loader.load(artifact, LoadOptions::default()).await.unwrap();
     let answer = plugin.call("ask", Bytes::from("x")).await.unwrap();
     assert_eq!(answer, "<x>");
+}
+
+/// A module that calls the host's `ask`, and fails with what WASI's `random_get` returns.
+const WITH_WASI: &str = r#"(module
+    (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+    (import "extism:host/user" "ask" (func $ask (param i64) (result i64)))
+    (memory (export "memory") 1)
+    (func (export "act") (result i32)
+        (drop (call $ask (i64.const 0)))
+        (call $random (i32.const 0) (i32.const 8))))"#;
+
+/// The functions of the host run on its runtime, also where WASI needs another one.
+#[tokio::test]
+async fn a_host_function_runs_on_the_runtime_of_the_host() {
+    let loader = with(HostFunction::new("ask", move |input| {
+        // The runtime of WASI has several threads.
+        let flavor = tokio::runtime::Handle::current().runtime_flavor();
+        match flavor {
+            tokio::runtime::RuntimeFlavor::CurrentThread => Ok(input),
+            other => Err(format!("{other:?}").into()),
+        }
+    }));
+    let artifact = wasm_text(WITH_WASI);
+    let plugin = loader.load(artifact, LoadOptions::default()).await.unwrap();
+    plugin.call("act", Bytes::new()).await.unwrap();
 }
 
 /// A plugin that two providers load is called under the name of each.
