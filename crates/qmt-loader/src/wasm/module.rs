@@ -58,6 +58,10 @@ impl Linked {
         let mut linker = self.functions.clone();
         wasi::link(&mut linker)?;
         wasi::link_unstable(&mut linker)?;
+        // As with the other functions, the host's come last.
+        for function in &self.host {
+            function.link(self.runtime, &mut linker)?;
+        }
         Ok(self.with_wasi.get_or_init(|| linker))
     }
 }

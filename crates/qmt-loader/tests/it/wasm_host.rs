@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use qmt_loader::wasm::{HostFunction, WasmLoader};
+use qmt_loader::wasm::{HostFunction, Value, ValueType, WasmLoader};
 use qmt_loader::{Artifact, LoadError, LoadOptions, Loader};
 use qmt_oci_ref::PluginKind;
 
@@ -54,6 +54,28 @@ async fn a_host_function_runs_on_the_runtime_of_the_host() {
     let artifact = wasm_text(WITH_WASI);
     let plugin = loader.load(artifact, LoadOptions::default()).await.unwrap();
     plugin.call("act", Bytes::new()).await.unwrap();
+}
+
+/// A function of the host is called in place of one of WASI, as in Extism.
+#[tokio::test]
+async fn a_host_function_replaces_one_of_wasi() {
+    let random = HostFunction::raw(
+        "random_get",
+        &[ValueType::I32, ValueType::I32],
+        &[ValueType::I32],
+        |_, _| Ok(vec![Value::I32(77)]),
+    );
+    let loader = WasmLoader::builder()
+        .host_function(HostFunction::new("ask", Ok))
+        .host_function(random.in_namespace("wasi_snapshot_preview1"))
+        .build()
+        .unwrap();
+    let artifact = wasm_text(WITH_WASI);
+    let plugin = loader.load(artifact, LoadOptions::default()).await.unwrap();
+    match plugin.call("act", Bytes::new()).await.unwrap_err() {
+        LoadError::PluginFailed { code, .. } => assert_eq!(code, 77),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A plugin that two providers load is called under the name of each.
