@@ -27,8 +27,9 @@ const CONNECTION_HEADERS: [&str; 11] = [
     "transfer-encoding",
     "upgrade",
 ];
-/// Headers that carry credentials, which stay with the origin they were meant for.
-const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "x-api-key"];
+/// Headers that another origin gets after a redirect, by the beginning of their names. Any other
+/// header may carry credentials, which are for one origin.
+const HARMLESS_HEADERS: [&str; 5] = ["accept", "content-", "if-", "range", "user-agent"];
 
 /// One request on its way, before redirects.
 pub(super) struct PluginRequest {
@@ -111,11 +112,15 @@ impl PluginRequest {
             return Err(HttpError::Downgrade);
         }
         let keeps_body = matches!(status.as_u16(), 307 | 308) || self.method == Method::HEAD;
-        let keeps_secrets = origin == self.origin;
+        let is_harmless = |name: &str| {
+            let mut harmless = HARMLESS_HEADERS.iter();
+            harmless.any(|start| name.starts_with(start))
+        };
+        let is_same_origin = origin == self.origin;
         let headers = self
             .headers
             .iter()
-            .filter(|(name, _)| keeps_secrets || !SECRET_HEADERS.contains(&name.as_str()))
+            .filter(|(name, _)| is_same_origin || is_harmless(name.as_str()))
             .filter(|(name, _)| keeps_body || !name.as_str().starts_with("content-"))
             .cloned()
             .collect();

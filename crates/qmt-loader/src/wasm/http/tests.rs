@@ -83,6 +83,23 @@ fn every_hop_is_held_against_the_list() {
     assert!(seen[3].contains("canary"), "{seen:?}");
 }
 
+/// WASM-06: to another origin, a redirect takes the headers along that cannot carry credentials.
+#[test]
+fn headers_of_one_origin_stay_with_it() {
+    let (inner, inside) = serve(vec![ok("inner")]);
+    let (outer, _outside) = serve(vec![redirect(&format!("http://{inner}/"))]);
+    let names = ["cookie", "x-goog-api-key", "private-token", "api-key"];
+    let secret = names.map(|name| format!(r#""{name}":"canary","#)).concat();
+    let headers = format!(r#"{{{secret}"accept":"text/plain","if-none-match":"x"}}"#);
+    let request = format!(r#"{{"url":"http://{outer}/","headers":{headers}}}"#);
+    let mut state = state(&[outer.to_string(), inner.to_string()]);
+    assert_eq!(send_json(&mut state, &request, "", LONG).unwrap(), b"inner");
+    let seen = &inside.join().unwrap()[0];
+    assert!(!seen.contains("canary"), "{seen}");
+    assert!(seen.contains("accept: text/plain"), "{seen}");
+    assert!(seen.contains("if-none-match: x"), "{seen}");
+}
+
 /// WASM-06: five redirects are followed, a sixth is not.
 #[test]
 fn redirects_are_counted() {
