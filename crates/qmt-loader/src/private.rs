@@ -28,7 +28,20 @@ pub(crate) fn folder(folder: &Path) -> Result<PathBuf, LoadError> {
     }
     let metadata = fs::symlink_metadata(folder).map_err(io("look at the private folder"))?;
     private_metadata(folder, &metadata)?;
-    fs::canonicalize(folder).map_err(io("resolve the private folder"))
+    let resolved = fs::canonicalize(folder).map_err(io("resolve the private folder"))?;
+    #[cfg(unix)]
+    for parent in resolved.ancestors().skip(1) {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = fs::metadata(parent).map_err(io("look at the folders above"))?;
+        if metadata.mode() & 0o1002 == 0o0002 {
+            return Err(LoadError::NotPrivate {
+                path: parent.to_owned(),
+                rule: "other users could replace the private folder in it; remove their right to \
+                       write, or set the sticky bit",
+            });
+        }
+    }
+    Ok(resolved)
 }
 
 #[cfg(unix)]
@@ -61,9 +74,7 @@ fn private_metadata(folder: &Path, metadata: &fs::Metadata) -> Result<(), LoadEr
             return refused("it must belong to the user that runs the host, or to root");
         }
         if metadata.mode() & 0o022 != 0 {
-            return refused(
-                "other users must not be able to write to the compilation cache; use mode 0700",
-            );
+            return refused("other users must not be able to write to it; use mode 0700");
         }
     }
     Ok(())
