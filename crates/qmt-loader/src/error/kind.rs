@@ -93,7 +93,10 @@ impl LoadError {
                 "it needs threads and address space: see the limits of this process (`ulimit -u`, \
                  `ulimit -v`) and the number of processes that its container may have",
             ),
-            Self::Busy { .. } => Some("call it again later, or allow more instances"),
+            Self::Busy { .. } => Some(
+                "call it again later, or raise `timeout`; a host can give its Wasm plugins more \
+                 instances (`WasmLoaderBuilder::instances`)",
+            ),
             Self::WorkerEnded { .. } => Some(
                 "if the plugin needs more memory or processor time, raise `memory_max` or `timeout` \
                  of its limits; isolated plugins can't start processes, open sockets, or use folders \

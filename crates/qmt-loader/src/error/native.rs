@@ -8,7 +8,7 @@ pub enum NativeRefusal {
     #[error("it is not an ELF, Mach-O or PE file")]
     UnknownFormat,
     /// Too many bytes.
-    #[error("it has {size} bytes, more than the {limit} that a library may have")]
+    #[error("it has {size} bytes, more than `library_max`, which is {limit}")]
     TooLarge {
         /// The size in bytes.
         size: u64,
@@ -58,7 +58,9 @@ pub enum NativeRefusal {
     #[error("its code must be changed to load it (text relocations); compile with `-fPIC`")]
     TextRelocations,
     /// Memory that is writable and executable.
-    #[error("it has a segment that is writable and executable at once")]
+    #[error(
+        "it has a segment that is writable and executable; link without `-N` (`--omagic`), and without a linker script that merges code and data"
+    )]
     WritableCode,
     /// It uses another version of `qmt_plugin.h`.
     #[error("it uses version {found} of the plugin ABI, this host uses {supported}")]

@@ -74,13 +74,15 @@ pub enum WasmRefusal {
         missing: BTreeMap<String, Option<String>>,
     },
     /// A memory or table that is larger at its start than it may ever become.
-    #[error("it starts with {what} of {size}, more than the limit of {limit}")]
+    #[error("it starts with {size} {what}, more than the limit of {limit}; raise `{raise}`")]
     StartsTooLarge {
-        /// What is too large.
+        /// What is too large: bytes of a memory, or elements of a table.
         what: &'static str,
-        /// Its size in bytes or elements.
+        /// How many there are.
         size: u64,
-        /// The limit in the same unit.
+        /// The limit.
         limit: u64,
+        /// The name of the limit.
+        raise: &'static str,
     },
 }

@@ -180,7 +180,7 @@ fn touch(path: &Path) -> io::Result<()> {
         .duration_since(modified)
         .is_ok_and(|age| age > USED_PRECISION)
     {
-        // A folder that cannot be written to serves as well, until someone else cleans it.
+        // A folder that cannot be written to serves as well, until another process deletes its files.
         let _ = File::options()
             .append(true)
             .open(path)

@@ -115,7 +115,7 @@ pub(super) fn offered<'a>() -> impl Iterator<Item = (&'a str, &'a str)> {
     let extism = EXTISM_FUNCTIONS.map(|name| (EXTISM_ENV, name));
     let wasi = WASI_FUNCTIONS
         .iter()
-        .flat_map(|name| ["wasi_snapshot_preview1", "wasi_unstable"].map(|module| (module, *name)));
+        .flat_map(|name| [WASI_PREVIEW_1, WASI_UNSTABLE].map(|module| (module, *name)));
     extism.into_iter().chain(wasi)
 }
 

@@ -275,19 +275,29 @@ impl Seen {
 
     /// Checks that what the module has from the start is within what it may ever have.
     fn fits(&self, limits: &Limits) -> Result<(), WasmRefusal> {
-        let memory = self
-            .memories
-            .iter()
-            .max()
-            .map(|size| ("a memory", *size, limits.memory_max));
-        let table = self
-            .tables
-            .iter()
-            .max()
-            .map(|size| ("a table", *size, u64::from(limits.table_elements)));
-        for (what, size, limit) in memory.into_iter().chain(table) {
+        let elements = u64::from(limits.table_elements);
+        for (sizes, what, limit, raise) in [
+            (
+                &self.memories,
+                "bytes of memory",
+                limits.memory_max,
+                "memory_max",
+            ),
+            (
+                &self.tables,
+                "elements of a table",
+                elements,
+                "table_elements",
+            ),
+        ] {
+            let size = sizes.iter().max().copied().unwrap_or_default();
             if size > limit {
-                return Err(WasmRefusal::StartsTooLarge { what, size, limit });
+                return Err(WasmRefusal::StartsTooLarge {
+                    what,
+                    size,
+                    limit,
+                    raise,
+                });
             }
         }
         Ok(())

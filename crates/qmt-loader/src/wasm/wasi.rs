@@ -4,6 +4,7 @@
 //! are empty, and it has no arguments, environment or sockets. Everything that waits is
 //! asynchronous, so that a call ends at its deadline also while it sleeps or reads a slow disk.
 
+use std::io;
 use std::path::PathBuf;
 
 use wasmtime::{AsContextMut, Caller, Extern, Linker, Result};
@@ -14,6 +15,7 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::imports::{WASI_PREVIEW_1, WASI_UNSTABLE};
 use super::state::State;
+use crate::error::LoadError;
 
 /// A folder of the host that a plugin may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub(super) struct Folder {
 const OPEN_MAX: usize = 256;
 
 /// Opens the granted folders for one instance.
-pub(super) fn context(folders: &[Folder]) -> Result<WasiP1Ctx> {
+pub(super) fn context(folders: &[Folder]) -> Result<WasiP1Ctx, LoadError> {
     let mut builder = WasiCtxBuilder::new();
     for folder in folders {
         let rights = if folder.read_only {
@@ -36,7 +38,13 @@ pub(super) fn context(folders: &[Folder]) -> Result<WasiP1Ctx> {
         } else {
             FsPerms::ReadWrite
         };
-        builder.preopened_dir(&folder.host, &folder.guest, rights)?;
+        let opened = builder.preopened_dir(&folder.host, &folder.guest, rights);
+        // It existed when it was granted.
+        opened.map_err(|error| LoadError::Io {
+            action: "open the granted folder",
+            path: folder.host.clone(),
+            source: error.downcast().unwrap_or_else(io::Error::other),
+        })?;
     }
     Ok(build(&mut builder))
 }

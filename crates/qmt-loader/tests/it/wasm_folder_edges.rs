@@ -7,7 +7,7 @@ use std::path::Path;
 
 use qmt_loader::{LoadError, LoadOptions, Loader};
 
-use crate::support::{loader, wasm};
+use crate::support::{chain, loader, wasm};
 use crate::wasi_calls::{
     CREATE, Call, FOLLOW, Function, READ, SUCCESS, TRUNCATE, WRITE, load_with, open,
 };
@@ -265,6 +265,8 @@ async fn a_folder_that_goes_away_is_an_error() {
         assert_ne!(call.errno(&*plugin).await, SUCCESS, "{call:?}");
     }
     // The next instance has no folder to begin with.
+    let error = plugin.lease().await.err().unwrap();
+    assert!(chain(&error).contains(&granted), "{}", chain(&error));
     let mut options = LoadOptions::default();
     options
         .allow

@@ -10,13 +10,11 @@ use object::read::StringTable;
 use object::read::elf::{Dyn, FileHeader, GnuHashTable, HashTable, ProgramHeader, Sym};
 use object::{Architecture, BinaryFormat, Endianness, FileKind, pod};
 
-use super::{ABI_MARK, Facts, SYMBOLS_MAX, SymbolKind, Target, malformed};
+use super::{ABI_MARK, Facts, MARK_LEN, SYMBOLS_MAX, SymbolKind, Target, malformed};
 use crate::error::NativeRefusal;
 
 /// Two segments never share a page of this size: the later one would replace bytes of the earlier.
 const PAGE: u64 = 4096;
-/// The bytes of the mark of the ABI.
-const MARK_LEN: usize = 12;
 /// The segments that are looked at; real libraries have about a dozen.
 const SEGMENTS_MAX: usize = 256;
 /// The entries of a dynamic section; real libraries have a few dozen.

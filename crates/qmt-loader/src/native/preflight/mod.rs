@@ -29,6 +29,8 @@ const ABI_FUNCTIONS: [&str; 3] = [
 const ABI_CALL: &str = "qmt_plugin_call";
 /// The mark of the version in the library's data.
 const ABI_MARK: &str = "qmt_plugin_abi";
+/// Its bytes: the magic and the version.
+const MARK_LEN: usize = MAGIC.len() + size_of::<u32>();
 
 /// The libraries of the C, C++ and OpenMP runtimes, of which a process has one each.
 const RUNTIME_LIBRARIES: [&str; 21] = [

@@ -5,11 +5,8 @@ use object::read::macho::{LoadCommandVariant, MachHeader};
 use object::read::pe::{ImageNtHeaders, PeFile};
 use object::{BinaryFormat, FileKind, Object, ObjectKind, pe};
 
-use super::{ABI_MARK, Facts, SYMBOLS_MAX, SymbolKind, Target, malformed};
+use super::{ABI_MARK, Facts, MARK_LEN, SYMBOLS_MAX, SymbolKind, Target, malformed};
 use crate::error::NativeRefusal;
-
-/// The bytes of the mark of the ABI.
-const MARK_LEN: u64 = 12;
 
 /// Folders of macOS that only the system writes to.
 const MACOS_SYSTEM: [&str; 2] = ["/usr/lib/", "/System/Library/"];
@@ -106,7 +103,7 @@ fn mark(file: &object::File<'_>, address: u64) -> Option<Vec<u8>> {
     use object::ObjectSegment;
     let found = file
         .segments()
-        .find_map(|segment| segment.data_range(address, MARK_LEN).ok().flatten());
+        .find_map(|segment| segment.data_range(address, MARK_LEN as u64).ok().flatten());
     found.map(<[u8]>::to_vec)
 }
 

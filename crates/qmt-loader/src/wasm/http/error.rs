@@ -33,7 +33,9 @@ pub(in crate::wasm) enum HttpError {
     TooManyHeaders { limit: usize },
     #[error("a HEAD request may not have a body")]
     BodyNotAllowed,
-    #[error("host `{host}` on port {port} is not granted to this plugin")]
+    #[error(
+        "host `{host}` on port {port} is not granted to this plugin; the operator grants it with `allow.hosts`"
+    )]
     NotGranted { host: String, port: u16 },
     #[error("the time of the call ended before the HTTP response was complete")]
     TimedOut,
