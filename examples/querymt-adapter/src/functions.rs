@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use qmt_oci_ref::text::escape;
 use qmt_plugins::loader::wasm::{HostCall, HostFunction};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -51,6 +52,9 @@ struct LogRecord {
     message: String,
 }
 
+/// The bytes of a response that a plugin gets at once: 50 MiB.
+const BODY_MAX: usize = 50 * 1024 * 1024;
+
 /// Why a server's response is missing.
 #[derive(Debug, thiserror::Error)]
 enum Missing {
@@ -58,6 +62,8 @@ enum Missing {
     Forbidden(String),
     #[error("the call was cancelled")]
     Cancelled,
+    #[error("the response has more than {BODY_MAX} bytes")]
+    TooLarge,
     #[error(transparent)]
     Failed(#[from] reqwest::Error),
 }
@@ -68,6 +74,7 @@ impl Missing {
         let status = match self {
             Self::Forbidden(_) => 403,
             Self::Cancelled => 499,
+            Self::TooLarge => 502,
             Self::Failed(_) => 500,
         };
         let response = http::Response::builder().status(status);
@@ -118,6 +125,8 @@ pub(crate) fn all() -> Result<Vec<HostFunction>, reqwest::Error> {
 
 /// Writes what a plugin logs into the host's log. Levels are those of the crate `log`.
 pub(crate) fn log(plugin: &str, level: usize, target: &str, message: &str) {
+    // Control characters would reach the terminal.
+    let (target, message) = (escape(target), escape(message));
     match level {
         1 => tracing::error!(plugin, target, "{message}"),
         2 => tracing::warn!(plugin, target, "{message}"),
@@ -156,9 +165,16 @@ fn exchange(
     client: &reqwest::Client,
     request: http::Request<Vec<u8>>,
 ) -> Result<http::Response<Vec<u8>>, Missing> {
-    let response = send(call, client, request)?;
+    let mut response = send(call, client, request)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = wait(call, response.chunk())?? {
+        if body.len() + chunk.len() > BODY_MAX {
+            return Err(Missing::TooLarge);
+        }
+        body.extend(chunk);
+    }
     let (status, headers) = (response.status(), response.headers().clone());
-    let mut whole = http::Response::new(wait(call, response.bytes())??.to_vec());
+    let mut whole = http::Response::new(body);
     (*whole.status_mut(), *whole.headers_mut()) = (status, headers);
     Ok(whole)
 }

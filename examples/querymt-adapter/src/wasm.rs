@@ -62,13 +62,11 @@ impl PluginLoader for WasmLoader {
         }
         let plugin = self.loader.load(artifact, options).await.map_err(failed)?;
         let name = text(&*plugin, "name").await.map_err(failed)?;
-        let mut hosts = match config.config.get("allowed_hosts") {
+        // Only the operator grants hosts, not the plugin.
+        let hosts: Vec<String> = match config.config.get("allowed_hosts") {
             Some(hosts) => Vec::deserialize(hosts).map_err(failed)?,
             None => Vec::new(),
         };
-        let url = text(&*plugin, "base_url").await.unwrap_or_default();
-        let url = url.parse::<http::Uri>().unwrap_or_default();
-        hosts.extend(url.host().map(str::to_owned));
         let hosts = hosts.into();
         Ok(Arc::new(WasmProvider {
             name,

@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 const EMAIL: &str = "dev@acme.example";
 const ISSUER: &str = "https://accounts.acme.example";
 
-/// A registry, who signs, and the host.
+/// A registry, a Sigstore, and the folder of the host.
 struct Desk {
     registry: FakeRegistry,
     sigstore: PrivateSigstore,
@@ -106,10 +106,10 @@ async fn provider(desk: &Desk) -> Arc<dyn ProviderFactory> {
         plugin_type: PluginType::Wasm,
         file_path: file,
     };
-    loader
-        .load_plugin(plugin, &ProviderConfig::default())
-        .await
-        .unwrap()
+    let mut config = ProviderConfig::default();
+    let hosts = json!(["127.0.0.1"]);
+    config.config.insert("allowed_hosts".to_owned(), hosts);
+    loader.load_plugin(plugin, &config).await.unwrap()
 }
 
 /// A request as plugins of the host write it.
@@ -219,7 +219,7 @@ async fn an_update_takes_what_the_tag_names_now() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wasm_provider_reaches_its_own_host_only() {
+async fn a_wasm_provider_reaches_the_hosts_of_the_config_only() {
     let desk = Desk::new();
     let provider = provider(&desk).await;
     let blob = desk.registry.put_blob("acme/words", "one two three");
@@ -238,6 +238,7 @@ async fn a_wasm_provider_reaches_its_own_host_only() {
         .unwrap();
     assert_eq!(answer["resp"]["head"]["status"], 200, "{answer}");
     assert_eq!(answer["resp"]["body"], json!(b"one two three"));
+    // The plugin says that this is its host; the config decides.
     let other = format!("http://localhost:{port}/{path}");
     let answer = provider.chat(&request(&other)).await.unwrap();
     assert_eq!(answer["resp"]["head"]["status"], 403, "{answer}");

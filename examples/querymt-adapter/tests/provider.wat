@@ -15,7 +15,7 @@
   (import "extism:host/user" "qmt_log" (func $log (param i64)))
   (memory 1)
   (data (i32.const 0) "greeter")
-  (data (i32.const 16) "http://127.0.0.1/")
+  (data (i32.const 16) "http://localhost/")
   (data (i32.const 64) "{\"level\":3,\"target\":\"provider\",\"message\":\"the Wasm plugin logs\"}")
   (data (i32.const 192) "{\"payload\":{\"kind\":\"rate_limited\",\"retry_after_secs\":7}}")
 
