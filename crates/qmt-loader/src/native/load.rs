@@ -28,6 +28,9 @@ use qmt_oci_ref::PluginKind;
 /// libraries, executable stack, text relocations and ABI version. Then a sealed copy of the
 /// checked bytes is opened, on systems without sealed memory files a private copy.
 ///
+/// The time-out of the plugin ends the waiting for a library that takes long to open, but not the
+/// opening; glibc opens no other library before it is done.
+///
 /// A native plugin has all rights of the host's process, unless it is loaded with
 /// [`Isolation::Process`]. Whether it may run is the decision of the caller, by signature and policy.
 ///
