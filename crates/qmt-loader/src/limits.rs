@@ -96,8 +96,9 @@ impl fmt::Debug for LoadOptions {
 /// not a blocking call that has begun. For an isolated one, `memory_max` applies to each worker
 /// process, and `timeout` ends the process.
 ///
-/// A worker process has processor time for two calls of `timeout` on all processors, and for as much
-/// as it is in use. With 16 times that, another one replaces it; that of a lease ends.
+/// The processor time of a worker process is limited: at first to that of two calls of `timeout` on
+/// all processors, and with each `timeout` of use to that of one more call. At 16 times the first
+/// limit, another worker takes the next call; that of a lease is ended by the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

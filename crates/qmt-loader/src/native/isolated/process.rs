@@ -241,7 +241,7 @@ impl Worker {
             return;
         }
         self.raised = turns;
-        let Some(first) = cpu_seconds(spec.limits.timeout) else {
+        let Some(first) = spec.cpu_seconds else {
             return;
         };
         let maximum = cpu_max(first);
@@ -404,6 +404,7 @@ mod tests {
             library: File::open("/dev/null").unwrap(),
             hello: Vec::new(),
             required: false,
+            cpu_seconds: cpu_seconds(second),
             limits: Limits {
                 timeout: second,
                 ..Limits::default()

@@ -27,6 +27,8 @@ pub(in crate::native) struct Spec {
     /// The first message.
     pub(super) hello: Vec<u8>,
     pub(super) required: bool,
+    /// The seconds of processor time that a worker has at first.
+    pub(super) cpu_seconds: Option<u64>,
     pub(super) limits: Limits,
     pub(super) at_start: Option<String>,
 }
@@ -39,13 +41,15 @@ impl Spec {
         settings: &Settings,
     ) -> Result<Self, LoadError> {
         let program = program(artifact.name(), settings)?;
-        let hello = hello(artifact, options, settings)?;
+        let cpu_seconds = cpu_seconds(options.limits.timeout);
+        let hello = hello(artifact, options, settings, cpu_seconds)?;
         Ok(Self {
             name: artifact.name().to_owned(),
             program,
             library: sealed::memory(artifact)?,
             hello,
             required: settings.required,
+            cpu_seconds,
             limits: options.limits.clone(),
             at_start: options.at_start.clone(),
         })
@@ -152,6 +156,7 @@ fn hello(
     artifact: &Artifact,
     options: &LoadOptions,
     settings: &Settings,
+    cpu_seconds: Option<u64>,
 ) -> Result<Vec<u8>, LoadError> {
     let granted = Grants::new(artifact.name(), options)?;
     let limits = &options.limits;
@@ -161,7 +166,7 @@ fn hello(
         required: settings.required,
         memory_max: limits.memory_max,
         library_len: u64::try_from(artifact.bytes().len()).unwrap_or(u64::MAX),
-        cpu_seconds: cpu_seconds(limits.timeout),
+        cpu_seconds,
         readable: granted.readable,
         writable: granted.writable,
         config: granted.config,
