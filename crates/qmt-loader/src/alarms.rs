@@ -65,7 +65,7 @@ pub(crate) struct Alarms {
 }
 
 impl Alarms {
-    /// Starts the thread `name`, which calls `advance` with each alarm that goes off.
+    /// Starts the thread `name`, which calls `advance` at its start and with each alarm that goes off.
     pub(crate) fn start(name: &str, advance: impl Fn() + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let alarms = Self {
@@ -170,6 +170,7 @@ impl Drop for Alarm<'_> {
 }
 
 fn run(shared: &Shared, advance: &impl Fn()) -> ! {
+    advance();
     let mut idle = 0;
     let mut pending = shared.pending();
     loop {

@@ -376,7 +376,7 @@ fn list(
             }
             Ok(true)
         }
-        _ => index::add(store, digest, name).map(|_| false),
+        _ => index::add(store, digest, name).map(|()| false),
     }
 }
 

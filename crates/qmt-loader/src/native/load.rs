@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::task::spawn_blocking;
 
 use super::ffi::Abi;
 #[cfg(target_os = "linux")]
@@ -192,8 +193,10 @@ impl Loader for NativeLoader {
         let plugin = artifact.name().to_owned();
         let limit = options.limits.timeout;
         let deadline = deadline(limit);
-        // Constructors of the library run while it is opened, and may block.
-        let opening = tokio::task::spawn_blocking(move || this.load_now(&artifact, &options));
+        // Constructors of the library run while it is opened, and may block. `until` prepares its thread
+        // before that begins.
+        let opening =
+            async move { spawn_blocking(move || this.load_now(&artifact, &options)).await };
         let opened = until(&plugin, deadline, opening).await?;
         let export = OPENING.to_owned();
         match opened {

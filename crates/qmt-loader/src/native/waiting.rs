@@ -2,17 +2,27 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, mpsc};
 use std::time::Instant;
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::plugin::OPENING;
 use crate::alarms::Alarms;
 use crate::error::LoadError;
 
-static ALARMS: LazyLock<io::Result<Alarms>> =
-    LazyLock::new(|| Alarms::start("qmt-native-alarms", || ()));
+static ALARMS: LazyLock<io::Result<Alarms>> = LazyLock::new(|| {
+    let (sender, is_ready) = mpsc::channel();
+    // While glibc opens a library, no thread can begin to use thread-local values that are dropped,
+    // such as those of tokio's wakers. So the thread begins before.
+    let alarms = Alarms::start("qmt-native-alarms", move || {
+        let _ = (Handle::try_current(), sender.send(()));
+    });
+    // Nothing is sent if the thread did not start.
+    let _ = is_ready.recv();
+    alarms
+});
 
 /// Awaits `work` until `deadline`; `None` if it is not done then.
 pub(super) async fn until<T>(
