@@ -44,12 +44,17 @@ const ARCHIVE_ENDS: [(&str, Encoding); 5] = [
 /// Reports whether a layer is encrypted by its media type.
 /// See <https://github.com/containers/ocicrypt/blob/main/docs/spec.md>
 pub(crate) fn is_encrypted(media_type: &MediaType) -> bool {
-    media_type.as_ref().ends_with("+encrypted")
+    lower(media_type).ends_with("+encrypted")
 }
 
 /// Reports whether the content alone can say what a layer of this type is.
 pub(crate) fn is_untyped(media_type: &MediaType) -> bool {
-    UNTYPED.contains(&media_type.as_ref())
+    UNTYPED.contains(&&*lower(media_type))
+}
+
+/// Media types ignore case: <https://www.rfc-editor.org/rfc/rfc6838#section-4.2>
+fn lower(media_type: &MediaType) -> String {
+    media_type.as_ref().to_ascii_lowercase()
 }
 
 impl Encoding {
@@ -57,9 +62,9 @@ impl Encoding {
     /// archive. The end of the type says so, whatever is packed: layers of OCI and docker, those that
     /// may not be distributed, and archives of other tools.
     pub(crate) fn of_media_type(media_type: &MediaType) -> Option<Self> {
-        let mut ends = ARCHIVE_ENDS.iter();
+        let (media_type, mut ends) = (lower(media_type), ARCHIVE_ENDS.iter());
         let (_, encoding) = ends.find(|(end, _)| {
-            let name = media_type.as_ref().strip_suffix(end);
+            let name = media_type.strip_suffix(end);
             name.is_some_and(|name| name.ends_with(['.', '+']))
         })?;
         Some(*encoding)
@@ -144,6 +149,7 @@ mod tests {
             ),
             ("application/vnd.cncf.flux.content.v1.tar+gzip", Some(Gzip)),
             ("application/vnd.acme.plugin+tar", Some(Plain)),
+            ("Application/Vnd.OCI.Image.Layer.v1.TAR+GZip", Some(Gzip)),
             (
                 "application/vnd.oci.image.layer.v1.tar+gzip+encrypted",
                 None,

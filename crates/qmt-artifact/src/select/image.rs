@@ -270,7 +270,10 @@ pub(super) fn has_wasm_layer(manifest: &Manifest) -> bool {
 }
 
 fn is_wasm_layer(layer: &Descriptor) -> bool {
-    WASM_LAYERS.contains(&layer.media_type().as_ref())
+    let media_type = layer.media_type().as_ref();
+    WASM_LAYERS
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(media_type))
 }
 
 /// Reads the annotations of manifest and entry, which must not contradict each other or the rest.
@@ -312,7 +315,7 @@ fn readable(
     let is_readable = |layer: &&Descriptor| {
         let media_type = layer.media_type();
         // The content decides about a layer that says it is Wasm, and about the only one.
-        let name: &str = media_type.as_ref();
+        let name = media_type.as_ref().to_ascii_lowercase();
         let is_only = manifest.layers().len() == 1;
         (is_only && name.starts_with("application/") && !name.ends_with("json"))
             || name.ends_with("+wasm")

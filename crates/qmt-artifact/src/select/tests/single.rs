@@ -21,6 +21,7 @@ fn annotation_then_layers_then_config() {
         (WASM_LAYER, None, None, FileRule::Layer, wasm),
         (WASM_LAYER, Some("extism"), None, FileRule::Layer, wasm),
         ("application/wasm", None, None, FileRule::Layer, wasm),
+        ("Application/WASM", None, None, FileRule::Layer, wasm),
         (old, None, None, FileRule::Layer, wasm),
         (older, None, None, FileRule::Layer, wasm),
         (GZIP_LAYER, None, Some("wasi/wasm"), FileRule::Wasm, wasm),
