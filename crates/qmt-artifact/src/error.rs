@@ -68,13 +68,15 @@ pub enum ArtifactError {
     /// The index lists no image at all.
     #[error(
         "the index `{digest}` lists {}",
-        if *attestations > 0 { "attestations only, and no image" } else { "no image" }
+        no_image(*attestations, *unmarked)
     )]
     NoImage {
         /// The index.
         digest: Digest,
-        /// How many of its entries are attestations.
+        /// How many of its entries are attestations, or have the platform of attestations.
         attestations: usize,
+        /// How many of these have only that platform, `unknown/unknown`.
+        unmarked: usize,
     },
     /// The image is of another kind than the config allows.
     #[error("the config allows `kind = \"{allowed}\"` only, but `{digest}` is {found}: {because}")]
@@ -271,6 +273,17 @@ fn mismatch(expected: &Digest, size: u64, actual: &Digest, length: u64) -> Strin
         format!("the content of `{expected}` has {length} bytes, its descriptor says {size} bytes")
     } else {
         format!("the content of `{expected}` ({size} bytes) hashes to `{actual}` ({length} bytes)")
+    }
+}
+
+fn no_image(attestations: usize, unmarked: usize) -> &'static str {
+    match attestations {
+        0 => "no image",
+        all if all == unmarked => {
+            "entries for `unknown/unknown` only, the platform of attestations, and no image; if one \
+             is the plugin, build it for a platform"
+        }
+        _ => "attestations only, and no image",
     }
 }
 

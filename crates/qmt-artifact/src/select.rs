@@ -170,6 +170,7 @@ pub async fn select(
         request,
         requests: 1, // The root was one.
         attestations: 0,
+        unmarked: 0,
         trace: Vec::new(),
     };
     let root = selector.request.root.descriptor();
@@ -193,6 +194,8 @@ struct Selector<'a> {
     requests: u64,
     /// Attestations skipped so far.
     attestations: usize,
+    /// Those of them that only their platform shows to be attestations.
+    unmarked: usize,
     trace: Vec<String>,
 }
 

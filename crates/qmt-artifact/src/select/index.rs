@@ -56,6 +56,7 @@ impl Selector<'_> {
             return Err(ArtifactError::NoImage {
                 digest: self.request.root.digest().clone(),
                 attestations: self.attestations,
+                unmarked: self.unmarked,
             });
         }
         if native {
@@ -98,6 +99,7 @@ impl Selector<'_> {
         for entry in index.into_manifests() {
             if is_attestation(&entry) {
                 attestations += 1;
+                self.unmarked += usize::from(!is_marked(&entry));
             } else if manifest::is_index(entry.media_type()) {
                 level.indexes.push(entry);
             } else if manifest::is_manifest(entry.media_type()) || has_no_media_type(&entry) {
@@ -225,8 +227,11 @@ fn is_for_wasm(image: &Descriptor) -> bool {
 }
 
 fn is_attestation(entry: &Descriptor) -> bool {
-    entry.platform().is_some_and(is_unknown)
-        || entry.annotation(REFERENCE_TYPE) == Some(ATTESTATION)
+    entry.platform().is_some_and(is_unknown) || is_marked(entry)
+}
+
+fn is_marked(entry: &Descriptor) -> bool {
+    entry.annotation(REFERENCE_TYPE) == Some(ATTESTATION)
 }
 
 /// Names an entry by its platform, or by its digest where it has none.

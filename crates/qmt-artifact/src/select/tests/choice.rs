@@ -128,6 +128,10 @@ fn attestations_are_skipped() {
     let text = store.select(&root).unwrap_err().to_string();
     assert!(text.contains("attestations only"), "{text}");
     assert_eq!(store.requests(), 0);
+    let text = store.select(&store.index(std::slice::from_ref(&by_platform)));
+    let text = text.unwrap_err().to_string();
+    assert!(text.contains("for `unknown/unknown` only"), "{text}");
+    assert!(text.contains("build it for a platform"), "{text}");
     let text = store.select(&store.index(&[])).unwrap_err().to_string();
     assert!(text.ends_with("lists no image"), "{text}");
     let one = store.index(&[by_platform.clone(), store.native("linux/arm64")]);
