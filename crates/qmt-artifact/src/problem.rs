@@ -6,6 +6,7 @@ use std::fmt;
 use qmt_oci_ref::Digest;
 
 use crate::error::escaped;
+use crate::extract::path;
 use crate::sniff::NativeFormat;
 
 /// What is limited.
@@ -124,15 +125,17 @@ pub enum LayerProblem {
         name: String,
     },
     /// The file looked for is not a regular file.
-    #[error("`{name}` is {found}{}, not a regular file", to(target.as_deref()))]
+    #[error("`{name}` is {found}{}, not a regular file{}", to(target.as_deref()), instead(file.as_deref()))]
     NotRegular {
         /// The entry.
         name: String,
         /// What it is.
         found: &'static str,
-        /// What it links to, for a hard link. A link to an earlier regular file of its layer is
+        /// What it links to, for a link. A hard link to an earlier regular file of its layer is
         /// followed.
         target: Option<String>,
+        /// What the config can name instead: the path in the image to which a symbolic link leads.
+        file: Option<String>,
     },
     /// The file looked for occurs twice, or under two names that some file systems treat as one.
     #[error("{}", same_name(first, second))]
@@ -162,6 +165,23 @@ fn same_name(first: &str, second: &str) -> String {
 }
 
 impl LayerProblem {
+    /// The problem of an entry under the name of the plugin; `target` is empty unless it is a link.
+    pub(crate) fn not_regular(name: &[u8], found: &'static str, target: &[u8]) -> Self {
+        let folder = if target.starts_with(b"/") {
+            b""
+        } else {
+            path::split(name).0
+        };
+        let file = path::lenient(&[folder, target].join(&b'/'));
+        let is_usable = !target.is_empty() && path::is_plain(&file) && file != name;
+        Self::NotRegular {
+            name: escaped(name),
+            found,
+            target: (!target.is_empty()).then(|| escaped(target)),
+            file: is_usable.then(|| escaped(&file)),
+        }
+    }
+
     pub(crate) fn duplicate(first: &[u8], second: &[u8]) -> Self {
         let (first, second) = (escaped(first), escaped(second));
         Self::DuplicateName { first, second }
@@ -187,6 +207,12 @@ impl LayerProblem {
 
 fn to(target: Option<&str>) -> String {
     target.map_or_else(String::new, |target| format!(" to `{target}`"))
+}
+
+fn instead(file: Option<&str>) -> String {
+    file.map_or_else(String::new, |file| {
+        format!("; symbolic links are not followed, set `file = \"{file}\"`")
+    })
 }
 
 /// What is wrong with a file's content.

@@ -13,6 +13,9 @@ use crate::error::at_most;
 use crate::limits::ExtractLimits;
 use crate::problem::{LayerProblem, Limit};
 
+/// How errors call a symbolic link.
+const SYMBOLIC_LINK: &str = "a symbolic link";
+
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntryKind {
@@ -28,7 +31,7 @@ pub(super) enum EntryKind {
 pub(super) struct Entry<'a> {
     pub(super) name: Vec<u8>,
     pub(super) kind: EntryKind,
-    /// What a hard link names; empty for everything else.
+    /// What a link names; empty for everything else.
     pub(super) target: Vec<u8>,
     /// Bytes of content.
     pub(super) size: u64,
@@ -157,7 +160,7 @@ impl<'a> Entries<'a> {
             kind => kind,
         };
         let target = match kind {
-            EntryKind::HardLink => {
+            EntryKind::HardLink | EntryKind::Other(SYMBOLIC_LINK) => {
                 let target = extensions.long_link.or_else(|| pax_name(b"linkpath"));
                 target.or_else(|| Some(header.link_name_bytes()?.into_owned()))
             }
@@ -231,7 +234,7 @@ fn kind_of(header: &Header) -> Result<EntryKind, Failure> {
         EntryType::Regular | EntryType::Continuous => return Ok(EntryKind::File),
         EntryType::Directory => return Ok(EntryKind::Directory),
         EntryType::Link => return Ok(EntryKind::HardLink),
-        EntryType::Symlink => "a symbolic link",
+        EntryType::Symlink => SYMBOLIC_LINK,
         EntryType::Char => "a character device",
         EntryType::Block => "a block device",
         EntryType::Fifo => "a FIFO",

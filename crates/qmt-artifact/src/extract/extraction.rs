@@ -122,7 +122,14 @@ impl Extraction {
         if task.promise == Promise::File {
             return self.read_raw(chunks, task);
         }
-        let encoding = match Encoding::of_content(chunks.peek(MAGIC_BYTES)?) {
+        let magic = chunks.peek(MAGIC_BYTES)?;
+        // Some builders write a layer that changes nothing without any bytes.
+        if magic.is_empty() && !task.is_only_layer && !task.may_be_file() {
+            self.unpack(chunks, Encoding::Plain, task)?.finish()?;
+            self.hidden.descend();
+            return Ok(());
+        }
+        let encoding = match Encoding::of_content(magic) {
             Err(_) if task.may_be_file() => return self.read_file(chunks, task),
             found => found?,
         };
@@ -294,8 +301,12 @@ impl Extraction {
             // `libx.so` is mostly a link to `libx.so.1`.
             _ if !rank.is_by_name() => Ok(()),
             EntryKind::HardLink => self.note_link(path, &entry.target, rank),
-            EntryKind::Directory => Err(not_regular(&path, "a directory").into()),
-            EntryKind::Other(found) => Err(not_regular(&path, found).into()),
+            EntryKind::Directory => {
+                Err(LayerProblem::not_regular(&path, "a directory", b"").into())
+            }
+            EntryKind::Other(found) => {
+                Err(LayerProblem::not_regular(&path, found, &entry.target).into())
+            }
         }
     }
 
@@ -373,14 +384,6 @@ pub(super) fn check_parents(path: &[u8], hidden: &Hidden) -> Result<(), LayerPro
     };
     let (name, parent) = (escaped(path), escaped(parent));
     Err(LayerProblem::ParentNotDirectory { name, parent })
-}
-
-fn not_regular(path: &[u8], found: &'static str) -> LayerProblem {
-    LayerProblem::NotRegular {
-        name: escaped(path),
-        found,
-        target: None,
-    }
 }
 
 /// Keeps a name for an error that lists some.

@@ -105,5 +105,6 @@ fn unfollowed(path: &[u8], target: &[u8]) -> LayerProblem {
         name: escaped(path),
         found: "a hard link",
         target: Some(escaped(target)),
+        file: None,
     }
 }

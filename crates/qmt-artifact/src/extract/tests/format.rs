@@ -319,6 +319,21 @@ fn tar_12_a_compressed_layer_without_content_has_no_entries() {
     }
     let problem = Image::tar(FileRule::Wasm, Vec::new()).problem();
     assert!(matches!(problem, LayerProblem::Truncated), "{problem:?}");
+    // Next to other layers, one without any bytes has no entries either.
+    for media_type in [TAR, GZIP, ZSTD] {
+        for place in [0, 1] {
+            let mut layers = vec![(TAR, whole.clone())];
+            layers.insert(place, (media_type, Vec::new()));
+            let mut image = Image::new(FileRule::Wasm, &layers);
+            assert_eq!(image.extract().unwrap().1, module(), "{media_type}");
+            image.selection.diff_ids = vec![Digest::sha256(&whole); 2];
+            image.selection.diff_ids[place] = Digest::sha256(b"");
+            assert_eq!(image.extract().unwrap().1, module(), "{media_type}");
+        }
+    }
+    let both = [(GZIP, Vec::new()), (TAR, Vec::new())];
+    let error = Image::new(FileRule::Wasm, &both).error();
+    assert!(matches!(error, ArtifactError::NoFile { .. }), "{error:?}");
 }
 
 /// TAR-07: of a PAX key that is repeated, the first value is used.

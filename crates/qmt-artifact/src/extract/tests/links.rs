@@ -246,7 +246,20 @@ fn the_error_names_the_target() {
         "`plugin.wasm` is a hard link to `/etc/passwd`, not a regular file"
     );
     assert_eq!(
-        text(wasm(first().link(b'2', "plugin.wasm", FIRST))),
-        "`plugin.wasm` is a symbolic link, not a regular file"
+        text(wasm(first().link(b'2', "plugin.wasm", "/nix/store/x.wasm"))),
+        "`plugin.wasm` is a symbolic link to `/nix/store/x.wasm`, not a regular file; symbolic links \
+         are not followed, set `file = \"nix/store/x.wasm\"`"
     );
+    for (target, file) in [
+        (FIRST, Some("lib/deps/plugin.wasm")),
+        ("../a/./x.wasm", Some("a/x.wasm")),
+        ("p.wasm", None),
+    ] {
+        let image = first().link(b'2', "lib/p.wasm", target).done();
+        let image = Image::tar(FileRule::Named("lib/p.wasm".to_owned()), image);
+        match image.problem() {
+            LayerProblem::NotRegular { file: found, .. } => assert_eq!(found.as_deref(), file),
+            other => panic!("{target}: {other:?}"),
+        }
+    }
 }
