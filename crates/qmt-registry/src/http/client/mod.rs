@@ -30,6 +30,7 @@ use url::Url;
 pub use self::hosts::HttpRegistryBuilder;
 use self::hosts::Inner;
 use self::operation::{Operation, Request};
+use self::referrers::NO_TAG;
 use super::auth::Auth;
 use super::transport::HostOptions;
 use crate::credentials::{Credential, CredentialChain, Environment};
@@ -191,10 +192,19 @@ impl HttpRegistry {
         let fetch = self
             .inner
             .run(&self.inner.auth, &endpoint, async |mut operation| {
-                if reference.tag().is_some_and(Tag::stands_for_digest) {
+                let tag = reference.tag().filter(|_| reference.digest().is_none());
+                let stands_for_digest = tag.is_some_and(Tag::stands_for_digest);
+                if stands_for_digest {
                     operation = operation.as_one_of_many_places();
                 }
-                operation.fetch_manifest(reference, limit).await
+                match operation.fetch_manifest(reference, limit).await {
+                    Err(ClientError::Status { status, .. })
+                        if stands_for_digest && NO_TAG.contains(&status) =>
+                    {
+                        Err(ClientError::absent(reference.to_string()))
+                    }
+                    fetched => fetched,
+                }
             });
         fetch.await
     }

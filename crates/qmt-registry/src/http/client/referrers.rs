@@ -27,15 +27,17 @@ use super::manifest::{content_type, is_html};
 use super::operation::{Operation, Request, is_denied, unauthorized};
 use crate::error::{ClientError, Phase};
 use crate::events::RegistryEvent;
-use crate::http::transport::{ErrorBody, Secrets, is_web_page};
+use crate::http::transport::{ErrorBody, Secrets, is_registry_error, is_web_page};
 use crate::limits::{REFERRER_ANNOTATIONS_MAX, REFERRERS_ANNOTATIONS_MAX, REFERRERS_BYTES_MAX};
 use crate::redact::RedactedUrl;
 
 /// How registries without the API answer (404 by the specification): what was requested does not
 /// exist or is not supported.
 const NO_API: [u16; 7] = [200, 404, 405, 406, 410, 415, 501];
+/// Amazon ECR answers so, with an error in the form of the specification.
+const NO_API_IF_ERROR: u16 = 400;
 /// How registries answer for a tag that they do not have, or that no tag may have.
-const NO_TAG: [u16; 7] = [400, 405, 406, 410, 415, 422, 501];
+pub(super) const NO_TAG: [u16; 7] = [400, 405, 406, 410, 415, 422, 501];
 
 impl Operation<'_> {
     /// Lists the referrers of `subject`. An error contains the entries that could be read.
@@ -104,12 +106,12 @@ impl Operation<'_> {
         Ok(claims.is_index().then_some(content))
     }
 
-    /// The error for a denial by `url` that has the status of a success.
-    async fn denied(
+    /// The error for a refusal by `url` that has a status which is accepted.
+    async fn refused(
         &self,
         request: &Request<'_>,
         url: &Url,
-        content: &[u8],
+        (status, content): (u16, &[u8]),
     ) -> Result<ClientError, ClientError> {
         let (auth, scope) = (self.auth, &request.scope);
         let current = auth.current(self.context, scope).await;
@@ -121,7 +123,16 @@ impl Operation<'_> {
             bytes: Bytes::copy_from_slice(content),
             is_html: false,
         });
-        Ok(unauthorized(auth, request, 200, anonymous, message))
+        Ok(if is_denied(status, content) {
+            unauthorized(auth, request, status, anonymous, message)
+        } else {
+            ClientError::Status {
+                url: RedactedUrl::from(url),
+                status,
+                from: None,
+                message,
+            }
+        })
     }
 
     /// Reads the API's pages into `listed`; `false` where the registry has no such API.
@@ -137,13 +148,14 @@ impl Operation<'_> {
             .header(header::ACCEPT, OCI_INDEX);
         let mut visited = HashSet::new();
         let mut bytes_left = REFERRERS_BYTES_MAX;
+        let no_api = [&NO_API[..], &[NO_API_IF_ERROR]].concat();
         loop {
             let is_first = visited.is_empty();
             if !visited.insert(request.spec.url.clone()) || visited.len() > limits.referrers_pages {
                 let what = "pages of referrers";
                 return Err(too_many(what, limits.referrers_pages, subject));
             }
-            let accept: &[u16] = if is_first { &NO_API } else { &[200] };
+            let accept: &[u16] = if is_first { &no_api } else { &[200] };
             let answer = match self.send(&request, accept).await {
                 // The API exists, and the rest of its list was not read.
                 Err(ClientError::NotFound { message, .. }) => {
@@ -158,8 +170,18 @@ impl Operation<'_> {
             };
             let media_type = content_type(answer.headers());
             let declared = Declared::of(media_type.as_ref());
-            if answer.status.as_u16() != 200 {
-                return Ok(false);
+            match answer.status.as_u16() {
+                200 => {}
+                NO_API_IF_ERROR => {
+                    let url = answer.url.clone();
+                    let content = answer.body(limits).beginning().await.bytes;
+                    if is_registry_error(&content) && !is_denied(NO_API_IF_ERROR, &content) {
+                        return Ok(false);
+                    }
+                    let refused = (NO_API_IF_ERROR, &content[..]);
+                    return Err(self.refused(&request, &url, refused).await?);
+                }
+                _ => return Ok(false),
             }
             let (is_page, url) = (is_html(answer.headers()), answer.url.clone());
             let from = (!answer.is_same_origin).then(|| self.endpoint.host.clone());
@@ -190,7 +212,7 @@ impl Operation<'_> {
             };
             match added {
                 Err(_) if is_denied(200, &content) => {
-                    return Err(self.denied(&request, &url, &content).await?);
+                    return Err(self.refused(&request, &url, (200, &content)).await?);
                 }
                 // Nothing says that it was meant as a list.
                 Err(_) if is_first && declared == Declared::Nothing => return Ok(false),

@@ -41,3 +41,50 @@ async fn a_denial_is_not_a_missing_api() {
         }
     }
 }
+
+/// Amazon ECR answers 400 in place of 404, with an error of the specification.
+#[tokio::test]
+async fn an_unsupported_request_is_a_missing_api() {
+    let body = r#"{"errors":[{"code":"UNSUPPORTED","message":"no such request"}]}"#;
+    for has_list in [true, false] {
+        let server = FakeRegistry::builder().referrers_api(false).serve().await;
+        let image = put_image(&server);
+        let client = client(&server);
+        if has_list {
+            push(&client, &server, &referring(&image, "a/b", 1)).await;
+        }
+        server.fault(Fault::on("GET", REFERRERS).respond(400).body(body));
+        let listed = client.referrers(&subject(&server, &image)).await.unwrap();
+        assert_eq!(listed.len(), usize::from(has_list));
+    }
+}
+
+/// A registry may refuse the tags of signatures in place of having none.
+#[tokio::test]
+async fn a_refused_tag_of_a_signature_does_not_exist() {
+    let invalid = r#"{"errors":[{"code":"TAG_INVALID","message":"bad tag"}]}"#;
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    let client = client(&server);
+    for end in ["sig", "att"] {
+        let tag = format!("acme/echo:sha256-{}.{end}", image.digest().hex());
+        let reference = server.reference(&tag);
+        for (status, body) in [(400, invalid), (405, ""), (422, invalid)] {
+            server.clear_faults();
+            let fault = Fault::on("GET", "/v2/*/manifests/*");
+            server.fault(fault.respond(status).body(body));
+            let error = client.resolve(&reference).await.unwrap_err();
+            assert!(error.is_not_found(), "{status}: {error:?}");
+            // Other tags, and other errors.
+            let error = client.resolve(&server.reference("acme/echo:1")).await;
+            assert!(!error.unwrap_err().is_not_found());
+        }
+        for (status, body) in [(400, DENIED), (403, ""), (500, "")] {
+            server.clear_faults();
+            let fault = Fault::on("GET", "/v2/*/manifests/*");
+            server.fault(fault.respond(status).body(body));
+            let error = client.resolve(&reference).await.unwrap_err();
+            assert!(!error.is_not_found(), "{status}: {error:?}");
+        }
+    }
+}
