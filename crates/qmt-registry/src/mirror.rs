@@ -180,7 +180,7 @@ impl Mirrors {
                     }
                 }
                 // The registry itself is the last source.
-                Err(error) if error.is_network() => return Err(absent.unwrap_or(error)),
+                Err(error) if is_unreachable(&error) => return Err(absent.unwrap_or(error)),
                 outcome => return outcome,
             }
         }
@@ -323,6 +323,20 @@ fn is_wrong_content(error: &RegistryError) -> bool {
         Some(ClientError::DigestMismatch { .. })
     );
     is_mismatch || error.kind() == RegistryErrorKind::Content
+}
+
+/// Whether a registry sent no answer at all. One that answers with an error may have what a mirror
+/// lacks.
+fn is_unreachable(error: &RegistryError) -> bool {
+    let cause: Option<&ClientError> = error.downcast_ref();
+    let is_answer = cause.is_some_and(|cause| {
+        let answer = cause.at_server();
+        matches!(
+            answer,
+            ClientError::Status { .. } | ClientError::RateLimited { .. }
+        )
+    });
+    error.is_network() && !is_answer
 }
 
 /// The sources to ask for `subject` at the time `now`, in order.

@@ -8,7 +8,7 @@ use qmt_oci_ref::manifest::DescriptorSet;
 use qmt_oci_ref::{Descriptor, PinnedReference, RawManifest, Reference, RegistryError, Repository};
 
 use super::deadline::SourceDeadline;
-use super::{Mirrors, Source, Subject};
+use super::{Mirrors, Source, Subject, is_unreachable};
 use crate::limits::{MERGED_REFERRERS_TIMEOUT, REFERRERS_MAX};
 
 /// What the sources listed so far.
@@ -17,7 +17,7 @@ struct Merged {
     was_read: bool,
     /// Why the registry itself did not list all.
     missing: Option<RegistryError>,
-    /// Whether it could not be reached: then the empty list of a mirror counts.
+    /// Whether it sent no answer: then the empty list of a mirror counts.
     is_unreachable: bool,
 }
 
@@ -95,7 +95,7 @@ impl Mirrors {
                 if is_mirror {
                     source.skip(&error, Subject::Referrers, self.client.events());
                 } else {
-                    merged.is_unreachable = error.is_network() && listed.is_none();
+                    merged.is_unreachable = is_unreachable(&error) && listed.is_none();
                     merged.missing = Some(error);
                 }
                 if let Some(listed) = listed {
@@ -107,7 +107,8 @@ impl Mirrors {
     }
 
     /// Reads what authoritative mirrors and the registry itself have under the tag of `reference`,
-    /// equal manifests once. Where the registry can't be reached, that a mirror lacks the tag counts.
+    /// equal manifests once. Where the registry sends no answer, that a mirror lacks the tag counts,
+    /// as on machines that reach the mirror only; where it answers with an error, the error does.
     pub(super) async fn merged_tag(
         &self,
         reference: &Reference,
@@ -128,20 +129,15 @@ impl Mirrors {
             match source.read(reference.repository(), &deadline, read).await {
                 Ok(raw) if manifests.iter().any(|known| known.digest() == raw.digest()) => {}
                 Ok(raw) => manifests.push(raw),
-                Err(error) => {
-                    source.skip(&error, Subject::Tag, self.client.events());
-                    if error.is_not_found() {
-                        absent = Some(error);
-                    } else if source.mirror.is_none() {
-                        failed = Some(error);
-                    }
-                }
+                // Most images lack most of these tags.
+                Err(error) if error.is_not_found() => absent = Some(error),
+                Err(error) if source.mirror.is_none() => failed = Some(error),
+                Err(error) => source.skip(&error, Subject::Tag, self.client.events()),
             }
         }
         if manifests.is_empty() {
-            let is_unreachable = failed.as_ref().is_some_and(RegistryError::is_network);
             failed = absent
-                .filter(|_| failed.is_none() || is_unreachable)
+                .filter(|_| failed.as_ref().is_none_or(is_unreachable))
                 .or(failed);
         }
         let manifests = manifests.into_iter().map(Ok);

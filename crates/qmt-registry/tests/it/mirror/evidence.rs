@@ -220,3 +220,23 @@ fn numbered_referrer(image: &Descriptor, n: usize) -> RawManifest {
     let content = text.replace(r#""n":"1""#, &format!(r#""n":"{n}""#));
     RawManifest::new(manifest::OCI_MANIFEST.into(), content.into())
 }
+
+/// A registry that answers with an error was not searched, whatever its mirror lacks. That the mirror
+/// lacks a signature is not reported as a failure of the mirror.
+#[tokio::test]
+async fn an_error_of_the_registry_is_not_an_absent_signature() {
+    let (pair, image) = Pair::with_image().await;
+    let client = pair.mirrors(true);
+    assert_absent(&client.resolve_all(&pair.signature(&image)).await);
+    assert_eq!(pair.skips(false), 0, "{:?}", pair.recorder.all());
+    pair.origin.fault(Fault::on("*", "*").respond(503));
+    let all = client.resolve_all(&pair.signature(&image)).await;
+    assert!(
+        matches!(&all[..], [Err(error)] if error.is_network()),
+        "{all:?}"
+    );
+    let listed = client.referrers(&pair.pin(&image)).await;
+    assert!(listed.unwrap_err().is_network());
+    let image = client.resolve(&pair.origin.reference("acme/echo:2")).await;
+    assert!(image.unwrap_err().is_network());
+}
