@@ -20,7 +20,7 @@ pub use self::credential::{CredentialError, HelperFailure};
 pub use self::login::LoginError;
 pub use self::text::Phase;
 use self::text::{
-    in_file, listed, mismatch, pause, place, redirected, suffix, through, token_refused,
+    in_file, listed, mismatch, named, pause, place, redirected, suffix, through, token_refused,
     unauthorized,
 };
 pub use self::tls::TlsError;
@@ -248,12 +248,14 @@ pub enum ClientError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// No server can be reached under this name and port.
-    #[error("`{address}`{} can't be reached: {reason}", redirected(.from.as_ref()))]
+    #[error("`{address}`{} can't be reached: {reason}", named(.from.as_ref(), *.for_upload))]
     Unreachable {
         /// Host and port.
         address: String,
-        /// The registry that redirected the request there, if one did.
+        /// The registry that redirected the request there, or named it for an upload, if one did.
         from: Option<RegistryHost>,
+        /// Whether it named it for an upload.
+        for_upload: bool,
         /// Whether another attempt can help: not where the name does not exist.
         retryable: bool,
         /// Why the connection failed.

@@ -98,10 +98,13 @@ impl ClientError {
         }
     }
 
-    /// The error of a server to which `registry` redirects.
-    pub(crate) fn after_redirect(mut self, registry: &RegistryHost) -> Self {
-        if let Self::Unreachable { from, .. } = &mut self {
-            *from = Some(registry.clone());
+    /// The error of a server to which `registry` redirects, or which it names for an upload.
+    pub(crate) fn elsewhere(mut self, registry: &RegistryHost, is_named_for_upload: bool) -> Self {
+        if let Self::Unreachable {
+            from, for_upload, ..
+        } = &mut self
+        {
+            (*from, *for_upload) = (Some(registry.clone()), is_named_for_upload);
         }
         self
     }

@@ -118,6 +118,14 @@ impl ClientError {
             | Self::Transport { proxy: Some(_), .. }
             | Self::Timeout { proxy: Some(_), .. } => Some(PROXY.to_owned()),
             Self::Unreachable {
+                from: Some(registry),
+                for_upload: true,
+                ..
+            } => Some(format!(
+                "`{registry}` is probably behind a proxy and does not know its external URL: set that \
+                 in the config of the registry"
+            )),
+            Self::Unreachable {
                 address,
                 from: Some(registry),
                 ..

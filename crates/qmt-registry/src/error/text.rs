@@ -46,7 +46,7 @@ impl fmt::Display for Phase {
 pub(super) fn mismatch(expected: &Digest, actual: &Digest, header: Option<&RedactedUrl>) -> String {
     match header {
         Some(url) => format!(
-            "`{url}` sends `Docker-Content-Digest: {expected}`, but its content hashes to `{actual}`"
+            "`{url}` sends `Docker-Content-Digest: {expected}`, but the content hashes to `{actual}`"
         ),
         None => format!("content of `{expected}` hashes to `{actual}`"),
     }
@@ -96,6 +96,14 @@ pub(super) fn redirected(from: Option<&RegistryHost>) -> String {
     from.map_or_else(String::new, |host| {
         format!(", to which `{host}` redirects,")
     })
+}
+
+/// How the registry names an address that is not its own.
+pub(super) fn named(from: Option<&RegistryHost>, for_upload: bool) -> String {
+    match from {
+        Some(host) if for_upload => format!(", which `{host}` names for the upload,"),
+        from => redirected(from),
+    }
 }
 
 pub(super) fn place(store: Option<&RedactedUrl>) -> String {

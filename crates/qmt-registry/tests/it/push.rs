@@ -10,8 +10,8 @@ use qmt_registry::{ClientError, HttpRegistry, RegistryWriter};
 use qmt_testkit::{Auth, Cut, FakeRegistry, Fault, LoggedRequest, PlainServer};
 
 use crate::support::{
-    CANARY, Detail as _, MANIFEST, builder, client, client_with_password, noise, password, pull,
-    quick,
+    CANARY, Detail as _, MANIFEST, builder, client, client_with_password, full_text, noise,
+    password, pull, quick,
 };
 
 fn blob_of(content: &Bytes) -> Descriptor {

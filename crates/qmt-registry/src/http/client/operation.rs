@@ -12,8 +12,8 @@ use crate::error::{ClientError, hint};
 use crate::events::RegistryEvent;
 use crate::http::auth::{Access, Auth, AuthOutcome, AuthScope, Authorization};
 use crate::http::transport::{
-    Answer, Context, Endpoint, Failure, Payload, RequestSpec, Secrets, follow, is_of_proxy,
-    is_registry_error, retry_after,
+    Answer, Context, Endpoint, Failure, Payload, RequestSpec, Secrets, follow, has_error_code,
+    is_of_proxy, is_registry_error, retry_after,
 };
 use crate::limits::LIST_TRIES_MAX;
 use crate::redact::RedactedUrl;
@@ -296,6 +296,14 @@ async fn failure(
             let from = Some(host).filter(|_| !is_registry);
             ClientError::WebPage { url, what, from }
         }
+        (400 | 404, _)
+            if request.spec.method == Method::PUT
+                && has_error_code(&text.bytes, &["MANIFEST_BLOB_UNKNOWN"]) =>
+        {
+            let reason = "it lacks a blob that the manifest names; try again, so that the blob is \
+                          uploaded again";
+            ClientError::UploadRefused { url, reason }
+        }
         (404, _) => ClientError::NotFound {
             what: request.what.clone(),
             store: Some(url).filter(|_| !is_registry),
@@ -350,15 +358,7 @@ async fn anonymously(
 
 /// Whether an answer denies access. Some registries do so with the status of a malformed request.
 pub(super) fn is_denied(status: u16, body: &[u8]) -> bool {
-    if matches!(status, 401 | 403) {
-        return true;
-    }
-    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let errors = body.get("errors").and_then(serde_json::Value::as_array);
-    let codes = errors.into_iter().flatten().map(|error| &error["code"]);
-    codes
-        .into_iter()
-        .any(|code| code == "DENIED" || code == "UNAUTHORIZED")
+    matches!(status, 401 | 403) || has_error_code(body, &["DENIED", "UNAUTHORIZED"])
 }
 
 pub(super) fn unauthorized(

@@ -13,7 +13,6 @@ use url::Url;
 
 use super::manifest::{digest_hints, is_html};
 use super::operation::{Operation, Request};
-use crate::blob;
 use crate::error::ClientError;
 use crate::http::auth::Access;
 use crate::http::transport::{Answer, Endpoint, Failure, Payload, upload_location};
@@ -79,7 +78,8 @@ impl<'a> Upload<'a> {
                 | ClientError::Status {
                     status: 400 | 402 | 404..=499,
                     ..
-                },
+                }
+                | ClientError::TooManyRedirects { .. },
             ) => Ok(false),
             Err(error) => Err(error),
         }
@@ -257,7 +257,7 @@ impl Operation<'_> {
     /// Checks an answer that confirms an upload, and returns its headers.
     async fn confirmed(&self, answer: Answer, digest: &Digest) -> Result<HeaderMap, ClientError> {
         let (headers, status) = (answer.headers().clone(), answer.status.as_u16());
-        check_digest(&headers, digest)?;
+        check_digest(&answer, digest)?;
         // Some registries answer 200 in place of 201, and so does every page of a web site.
         if status != 201 && digest_hints(&headers).is_empty() {
             let url = RedactedUrl::from(&answer.url);
@@ -304,11 +304,18 @@ fn with_digest(location: &Url, blob: &Descriptor) -> Url {
     url
 }
 
-/// Compares the digest that a registry confirms.
-fn check_digest(headers: &HeaderMap, expected: &Digest) -> Result<(), ClientError> {
-    let same_algorithm = |hint: &Digest| hint.algorithm() == expected.algorithm();
-    let confirmed = digest_hints(headers).into_iter().find(same_algorithm);
-    confirmed.map_or(Ok(()), |actual| blob::check_digest(expected, &actual))
+/// Compares the digest that a registry confirms with that of the content.
+fn check_digest(answer: &Answer, actual: &Digest) -> Result<(), ClientError> {
+    let same_algorithm = |hint: &Digest| hint.algorithm() == actual.algorithm();
+    let mut confirmed = digest_hints(answer.headers()).into_iter();
+    match confirmed.find(same_algorithm) {
+        Some(claimed) if claimed != *actual => Err(ClientError::DigestMismatch {
+            expected: claimed,
+            header: Some(RedactedUrl::from(&answer.url)),
+            actual: actual.clone(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The least size of a part that a registry accepts.

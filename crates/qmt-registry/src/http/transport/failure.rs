@@ -128,6 +128,7 @@ pub(crate) fn broken(
         (Some(reason), None) => ClientError::Unreachable {
             address: url.address(),
             from: None,
+            for_upload: false,
             retryable,
             reason,
             source,

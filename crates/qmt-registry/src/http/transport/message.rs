@@ -43,6 +43,15 @@ pub(crate) fn is_registry_error(body: &[u8]) -> bool {
     body.is_ok_and(|body| body.get("errors").is_some_and(Value::is_array))
 }
 
+/// Whether one of the errors in a body of that form has one of the codes.
+pub(crate) fn has_error_code(body: &[u8], codes: &[&str]) -> bool {
+    let body: Value = serde_json::from_slice(without_byte_order_mark(body)).unwrap_or_default();
+    let errors = body.get("errors").and_then(Value::as_array);
+    let found = errors.into_iter().flatten();
+    let mut found = found.filter_map(|error| error.get("code")?.as_str());
+    found.any(|code| codes.contains(&code))
+}
+
 /// Reads the specification's JSON, a token server's JSON, the XML of an object store, the title of an
 /// HTML page, or plain text.
 fn message(body: &ErrorBody, cut_out: impl Fn(String) -> String) -> String {

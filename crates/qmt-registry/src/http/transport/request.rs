@@ -95,7 +95,7 @@ pub(crate) async fn follow(
             if is_same_origin {
                 error
             } else {
-                error.after_redirect(&endpoint.host)
+                error.elsewhere(&endpoint.host, url == spec.url)
             }
         })?;
         let status = response.status();

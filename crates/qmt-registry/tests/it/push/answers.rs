@@ -150,3 +150,80 @@ async fn a_registry_without_head_gets_the_blob() {
         assert_eq!(server.count("POST", "*"), 0);
     }
 }
+
+/// An upload that succeeds, where the registry only redirects the question whether it has the blob
+/// without end.
+#[tokio::test]
+async fn a_check_that_is_redirected_without_end_is_no_obstacle() {
+    let server = FakeRegistry::builder().serve().await;
+    server.put_blob("acme/echo", "{}");
+    server.fault(Fault::on("HEAD", "*").redirect_to_origin(307, server.url()));
+    push(&client(&server), &server).await;
+    let blob = blob_of(&noise(100_000));
+    assert!(server.blob("acme/echo", blob.digest()).is_some());
+}
+
+/// What a registry lacks is a part of the image, not the repository. It may have it a moment later.
+#[tokio::test]
+async fn a_manifest_whose_part_is_missing_is_sent_again() {
+    let body = r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#;
+    for status in [400, 404] {
+        let server = FakeRegistry::builder().serve().await;
+        server.put_blob("acme/echo", "{}");
+        let reference = server.reference("acme/echo:1");
+        let fault = || Fault::on("PUT", "*/manifests/*").respond(status).body(body);
+        server.fault(fault().once());
+        let client = client(&server);
+        client.push_manifest(&reference, &image()).await.unwrap();
+        assert_eq!(server.count("PUT", "*"), 2);
+
+        server.clear_requests();
+        server.fault(fault());
+        let pushed = client.push_manifest(&reference, &image()).await;
+        let error = pushed.unwrap_err();
+        let text = full_text(&error);
+        for words in ["lacks a blob", "try again", &server.host().to_string()] {
+            assert!(text.contains(words), "{text}");
+        }
+        assert!(!error.is_not_found(), "{error:?}");
+        assert_eq!(server.count("PUT", "*"), 2);
+    }
+}
+
+/// The header of an answer names another digest: nothing was hashed there.
+#[tokio::test]
+async fn another_digest_in_the_answer_is_told_as_that_of_the_header() {
+    let server = FakeRegistry::builder().serve().await;
+    let other = Digest::sha256("other").to_string();
+    let answer = Fault::on("PUT", "*").respond(201);
+    server.fault(answer.header("docker-content-digest", &other));
+    let reference = server.reference("acme/echo:1");
+    let pushed = client(&server).push_manifest(&reference, &image()).await;
+    let text = pushed.unwrap_err().to_string();
+    let header = format!("sends `Docker-Content-Digest: {other}`, but");
+    let hashed = format!("hashes to `{}`", image().digest());
+    for words in [&*header, &*hashed, "/v2/acme/echo/manifests/1`"] {
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+/// A registry behind a proxy may name an address for uploads that only it can reach.
+#[tokio::test]
+async fn an_upload_elsewhere_is_not_a_redirect() {
+    let server = FakeRegistry::builder().serve().await;
+    let session = Fault::on("POST", "*").respond(202);
+    server.fault(session.header("location", "http://registry.corp.invalid/v2/x"));
+    let (to, content) = (server.repository("acme/echo"), noise(1000));
+    let (client, blob) = (client(&server), blob_of(&content));
+    let error = client.push_blob(&to, &blob, &content, None).await;
+    let error = error.unwrap_err();
+    let text = error.to_string();
+    let named = format!("which `{}` names for the upload", server.host());
+    for words in ["`registry.corp.invalid:80`", &*named] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(!text.contains("redirect"), "{text}");
+    let hint = error.detail().unwrap().hint().unwrap();
+    assert!(hint.contains("behind a proxy"), "{hint}");
+    assert!(!hint.contains("firewall"), "{hint}");
+}

@@ -57,7 +57,14 @@ impl Operation<'_> {
         // of its own.
         let separator = if name.contains(':') { '@' } else { ':' };
         request.what = format!("{to}{separator}{name}");
-        let answer = self.send(&request, &STORED).await?;
+        let answer = match self.send(&request, &STORED).await {
+            // It lacks a blob; with several servers, perhaps only for a moment.
+            Err(ClientError::UploadRefused { .. }) => {
+                tokio::time::sleep(self.context.limits.retry_wait_min).await;
+                self.send(&request, &STORED).await?
+            }
+            answer => answer?,
+        };
         self.confirmed(answer, manifest.digest()).await
     }
 
