@@ -135,6 +135,11 @@ async fn target(
     let path = environment
         .docker_config()
         .ok_or_else(|| unusable("neither `DOCKER_CONFIG` nor the home folder is set"))?;
+    if path.starts_with("~") {
+        let reason =
+            "`DOCKER_CONFIG` begins with `~`, which only shells replace by the home folder";
+        return Err(unusable(reason));
+    }
     let helper = match AuthFile::read(&path).await? {
         Some(file) => file.helper(host)?,
         None => None,

@@ -224,3 +224,16 @@ fn the_process_environment_is_read_once() {
     assert_eq!(environment.get("PATH"), std::env::var_os("PATH").as_deref());
     assert!(Path::new("/").is_absolute());
 }
+
+/// A folder named `~` would be made in the current folder.
+#[tokio::test]
+async fn a_login_writes_no_folder_named_like_the_home_folder() {
+    for place in ["~/qmt-login-test", "~"] {
+        let home = Home::new().set("DOCKER_CONFIG", place);
+        let host = "ghcr.io".parse().unwrap();
+        let (chain, credential) = (home.chain(), Credential::basic("me", "pw"));
+        let error = chain.store(&host, &credential).await.unwrap_err();
+        assert!(text_of(&error).contains("only shells replace"), "{error}");
+        assert!(!Path::new("~").exists());
+    }
+}
