@@ -5,6 +5,7 @@
 //! Protocol: <https://github.com/docker/docker-credential-helpers#development>
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ impl Default for HelperLimits {
 /// How often the start of a helper is attempted while its file is being written.
 const STARTS_MAX: u32 = 20;
 const START_PAUSE: Duration = Duration::from_millis(50);
+/// How long the rest of the output is waited for when the helper has ended.
+const OUTPUT_GRACE: Duration = Duration::from_millis(200);
 
 /// The user name by which docker marks an identity token.
 pub(super) const TOKEN_USER: &str = "<token>";
@@ -305,21 +308,36 @@ async fn exchange(
     };
     let mut output = Zeroizing::new(Vec::new());
     let drain = async {
-        match stdout {
-            Some(stdout) => {
-                stdout
-                    .take(output_max.saturating_add(1))
-                    .read_to_end(&mut output)
-                    .await
+        if let Some(stdout) = stdout {
+            let mut stdout = stdout.take(output_max.saturating_add(1));
+            while stdout.read_buf(&mut *output).await? > 0 {}
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let ended = {
+        let mut transfer = pin!(async { tokio::join!(feed, drain).1 });
+        tokio::select! {
+            biased;
+            read = &mut transfer => {
+                read?;
+                None
             }
-            None => Ok(0),
+            status = child.wait() => {
+                // A program that the helper leaves behind may hold the output open.
+                if let Ok(read) = tokio::time::timeout(OUTPUT_GRACE, &mut transfer).await {
+                    read?;
+                }
+                Some(status?)
+            }
         }
     };
-    let ((), read) = tokio::join!(feed, drain);
-    if read? as u64 > output_max {
+    if output.len() as u64 > output_max {
         return Ok(None);
     }
-    let status = child.wait().await?;
+    let status = match ended {
+        Some(status) => status,
+        None => child.wait().await?,
+    };
     Ok(Some((status, output)))
 }
 

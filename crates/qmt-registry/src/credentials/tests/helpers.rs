@@ -328,3 +328,14 @@ async fn auth_17_helpers_have_plain_names() {
     let relative = Home::with_docker(r#"{"credsStore":"x"}"#).set("PATH", ".:bin");
     assert!(reason_of(relative.find("ghcr.io").await).contains("in `PATH`"));
 }
+
+/// A helper may leave a program behind that holds its output open.
+#[cfg(unix)]
+#[tokio::test]
+async fn what_a_helper_leaves_behind_is_not_waited_for() {
+    let home = Home::with_docker(r#"{"credsStore":"all"}"#);
+    home.helper("all", &format!("sleep 20 &\n{ANSWER} all pw"));
+    let started = Instant::now();
+    assert_eq!(home.find("r.io").await.unwrap().unwrap(), "all:pw");
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
