@@ -41,7 +41,7 @@ impl PluginHost {
         let chain = CredentialChain::from_environment();
         let stored = chain.store(registry, &credential).await;
         let stored = stored.map_err(failed(registry, "storing the credential for"))?;
-        let origin = chain.origin(registry);
+        let origin = chain.origin(registry, None);
         let overridden_by = Some(origin).filter(|o| matches!(o, CredentialOrigin::Variables(_)));
         Ok(LoggedIn::new(stored, was_checked, overridden_by))
     }

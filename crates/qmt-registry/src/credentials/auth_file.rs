@@ -17,6 +17,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::environment::Environment;
 use super::helper::Helper;
+use super::origin::CredentialOrigin;
 use super::store::Credential;
 use super::{entry, key};
 use crate::error::{BoxError, ClientError, CredentialError};
@@ -25,6 +26,9 @@ use crate::limits::CREDENTIAL_FILE_MAX;
 /// The variable that has docker's credentials themselves, and not the name of a file.
 /// <https://github.com/docker/cli/pull/6171>
 pub(super) const AUTH_VARIABLE: &str = "DOCKER_AUTH_CONFIG";
+
+/// A credential, and where it comes from.
+pub(super) type Found = (Credential, CredentialOrigin);
 
 /// A credentials file that was read.
 pub(super) struct AuthFile {
@@ -122,7 +126,7 @@ impl AuthFile {
         environment: &Environment,
         host: &RegistryHost,
         path: Option<&str>,
-    ) -> Result<Option<Credential>, ClientError> {
+    ) -> Result<Option<Found>, ClientError> {
         let (helper, mut failed) = self.first_helper(host, path);
         let entry = match self.map("auths") {
             Ok(entries) => best(entries, host, path),
@@ -132,29 +136,35 @@ impl AuthFile {
             }
         };
         if let Some((fit, helper)) = helper {
-            if let Some((_, key, entry)) = entry.filter(|(in_file, ..)| *in_file > fit)
-                && let Some(credential) = self.decode(key, entry)?
+            if let Some(entry) = entry.filter(|(in_file, ..)| *in_file > fit)
+                && let Some(found) = self.decode(entry)?
             {
-                return Ok(Some(credential));
+                return Ok(Some(found));
             }
             match helper.get(environment, &key::for_storing(host)).await {
-                Ok(Some(credential)) => return Ok(Some(credential)),
+                Ok(Some(credential)) => return Ok(Some((credential, helper.origin()))),
                 Ok(None) => {}
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        let credential = match entry {
-            Some((_, key, entry)) => self.decode(key, entry),
-            None => Ok(None),
-        };
-        match (credential, failed) {
+        let found = entry.map_or(Ok(None), |entry| self.decode(entry));
+        match (found, failed) {
             (Ok(None) | Err(_), Some(failed)) => Err(failed),
-            (credential, _) => credential,
+            (found, _) => found,
         }
     }
 
-    fn decode(&self, key: &str, entry: &Value) -> Result<Option<Credential>, ClientError> {
-        entry::decode(entry).map_err(|reason| self.unusable(Some(key), reason))
+    fn decode(
+        &self,
+        (fit, key, entry): (usize, &str, &Value),
+    ) -> Result<Option<Found>, ClientError> {
+        let decoded = entry::decode(entry).map_err(|reason| self.unusable(Some(key), reason))?;
+        let origin = CredentialOrigin::Entry {
+            path: self.path.clone(),
+            key: text::escape(key),
+            is_replaced_by_login: fit == 0,
+        };
+        Ok(decoded.map(|credential| (credential, origin)))
     }
 
     /// An object of the file. Some programs write an empty one as a list.

@@ -1,13 +1,15 @@
 //! [`CredentialChain`]: the sources of credentials, in docker's order.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use qmt_oci_ref::{RegistryError, RegistryHost, Repository};
 
-use super::auth_file::{AUTH_VARIABLE, AuthFile};
+use super::auth_file::{AUTH_VARIABLE, AuthFile, Found};
 use super::environment::Environment;
 use super::helper::HelperLimits;
 use super::origin::CredentialOrigin;
@@ -34,6 +36,8 @@ use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 pub struct CredentialChain {
     explicit: Vec<(RegistryHost, Credential)>,
     pub(super) environment: Environment,
+    /// Where what was found last for a registry and a path comes from.
+    origins: Arc<Mutex<HashMap<(RegistryHost, Option<String>), CredentialOrigin>>>,
 }
 
 impl CredentialChain {
@@ -47,6 +51,7 @@ impl CredentialChain {
         Self {
             explicit: Vec::new(),
             environment,
+            origins: Arc::default(),
         }
     }
 
@@ -95,7 +100,7 @@ impl CredentialChain {
     /// Finds the source of the credential for the registry, if there is one. A source that can't be
     /// read is skipped; the next request reports its error.
     pub async fn source(&self, host: &RegistryHost) -> Option<CredentialOrigin> {
-        let known = self.origin(host);
+        let known = self.origin(host, None);
         if let CredentialOrigin::Caller | CredentialOrigin::Variables(_) = known {
             return Some(known);
         }
@@ -112,11 +117,13 @@ impl CredentialChain {
         &self,
         host: &RegistryHost,
         path: Option<&str>,
-    ) -> Result<Option<Credential>, ClientError> {
-        match AuthFile::of_variable(&self.environment)? {
-            Some(file) => file.credential(&self.environment, host, path).await,
-            None => Ok(None),
-        }
+    ) -> Result<Option<Found>, ClientError> {
+        let Some(file) = AuthFile::of_variable(&self.environment)? else {
+            return Ok(None);
+        };
+        let found = file.credential(&self.environment, host, path).await?;
+        let origin = CredentialOrigin::Variables(vec![AUTH_VARIABLE.to_owned()]);
+        Ok(found.map(|(credential, _)| (credential, origin)))
     }
 
     /// The credential that a file has for the registry.
@@ -125,11 +132,43 @@ impl CredentialChain {
         file: &Path,
         host: &RegistryHost,
         path: Option<&str>,
-    ) -> Result<Option<Credential>, ClientError> {
-        match AuthFile::read(file).await? {
-            Some(file) => file.credential(&self.environment, host, path).await,
-            None => Ok(None),
+    ) -> Result<Option<Found>, ClientError> {
+        let Some(read) = AuthFile::read(file).await? else {
+            return Ok(None);
+        };
+        let mut found = read.credential(&self.environment, host, path).await?;
+        if let Some((_, origin)) = &mut found
+            && let CredentialOrigin::Entry {
+                is_replaced_by_login,
+                ..
+            } = origin
+        {
+            // A login writes docker's file, which is read before the others.
+            *is_replaced_by_login |= self.environment.docker_config().as_deref() != Some(file);
         }
+        Ok(found)
+    }
+
+    /// Looks into docker's variable, then into the files.
+    async fn stored(
+        &self,
+        host: &RegistryHost,
+        path: Option<&str>,
+    ) -> Result<Option<Found>, ClientError> {
+        let mut failed = None;
+        match self.in_variable(host, path).await {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(None) => {}
+            Err(error) => failed = Some(error),
+        }
+        for file in self.files() {
+            match self.in_file(&file, host, path).await {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(None), Err)
     }
 
     /// The files that are looked into, in order.
@@ -156,33 +195,34 @@ impl CredentialStore for CredentialChain {
         if let Some(credential) = self.environment.credential(host)? {
             return Ok(Some(credential));
         }
-        // A repository of another registry never selects an entry of this registry.
-        let path = repository
-            .filter(|repository| repository.host() == host)
-            .map(Repository::path);
-        let mut failed = None;
-        match self.in_variable(host, path).await {
-            Ok(Some(credential)) => return Ok(Some(credential)),
-            Ok(None) => {}
-            Err(error) => failed = Some(error),
-        }
-        for file in self.files() {
-            match self.in_file(&file, host, path).await {
-                Ok(Some(credential)) => return Ok(Some(credential)),
-                Ok(None) => {}
-                Err(error) => failed = failed.or(Some(error)),
+        let path = path_at(host, repository);
+        let found = self.stored(host, path).await?;
+        let known = (host.clone(), path.map(str::to_owned));
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match found {
+            Some((credential, origin)) => {
+                origins.insert(known, origin);
+                Some(credential)
             }
-        }
-        failed.map_or(Ok(None), |error| Err(error.into()))
+            None => {
+                origins.remove(&known);
+                None
+            }
+        })
     }
 
-    fn origin(&self, host: &RegistryHost) -> CredentialOrigin {
+    fn origin(&self, host: &RegistryHost, repository: Option<&Repository>) -> CredentialOrigin {
         if self.explicit.iter().any(|(known, _)| known == host) {
             return CredentialOrigin::Caller;
         }
         let variables = self.environment.variables_of(host);
         if !variables.is_empty() {
             return CredentialOrigin::Variables(variables);
+        }
+        let known = (host.clone(), path_at(host, repository).map(str::to_owned));
+        let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(origin) = origins.get(&known) {
+            return origin.clone();
         }
         if let Ok(Some(file)) = AuthFile::of_variable(&self.environment)
             && file.has_entry(host)
@@ -191,6 +231,12 @@ impl CredentialStore for CredentialChain {
         }
         self.environment.misdirected().unwrap_or_default()
     }
+}
+
+/// The path of `repository`. One of another registry never selects an entry of this registry.
+fn path_at<'a>(host: &RegistryHost, repository: Option<&'a Repository>) -> Option<&'a str> {
+    let repository = repository.filter(|repository| repository.host() == host);
+    repository.map(Repository::path)
 }
 
 impl fmt::Debug for CredentialChain {

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::auth_file::{field, wipe};
 use super::environment::Environment;
+use super::origin::CredentialOrigin;
 use super::store::Credential;
 use crate::error::{BoxError, ClientError, CredentialError, HelperFailure};
 use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
@@ -246,6 +247,20 @@ impl Helper {
             })
     }
 
+    /// Where its credentials come from, for messages.
+    pub(super) fn origin(&self) -> CredentialOrigin {
+        CredentialOrigin::Helper {
+            program: self.program(),
+            path: self.file.clone(),
+            key: self.setting.clone(),
+        }
+    }
+
+    fn program(&self) -> String {
+        let name: String = self.name.chars().take(64).collect();
+        format!("docker-credential-{}", text::escape(&name))
+    }
+
     fn failed(&self, reason: &'static str) -> ClientError {
         self.error(reason, HelperFailure::Run, None)
     }
@@ -261,9 +276,8 @@ impl Helper {
         failure: HelperFailure,
         source: Option<BoxError>,
     ) -> ClientError {
-        let name: String = self.name.chars().take(64).collect();
         ClientError::from(CredentialError::Helper {
-            program: format!("docker-credential-{}", text::escape(&name)),
+            program: self.program(),
             path: self.file.clone(),
             key: self.setting.clone(),
             reason,

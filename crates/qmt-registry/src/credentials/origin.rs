@@ -16,6 +16,25 @@ pub enum CredentialOrigin {
     Variables(Vec<String>),
     /// A file, or the helper that it names.
     File(PathBuf),
+    /// An entry of a file.
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// The entry's key in `auths`, escaped.
+        key: String,
+        /// Whether a login to the registry replaces it, or is used before it. It is not where the key
+        /// also names a path in the registry.
+        is_replaced_by_login: bool,
+    },
+    /// A credential helper.
+    Helper {
+        /// The helper's program.
+        program: String,
+        /// The file that names it.
+        path: PathBuf,
+        /// The key in that file.
+        key: String,
+    },
     /// A variable names a place that has no credentials file.
     Misdirected {
         /// The variable.
@@ -37,6 +56,10 @@ impl fmt::Display for CredentialOrigin {
                 f.write_str(&names.join(" and "))
             }
             Self::File(path) => path.display().fmt(f),
+            Self::Entry { path, key, .. } => write!(f, "entry `{key}` of `{}`", path.display()),
+            Self::Helper { program, path, key } => {
+                write!(f, "`{program}`, named by `{key}` in `{}`", path.display())
+            }
             Self::Misdirected {
                 variable,
                 path,

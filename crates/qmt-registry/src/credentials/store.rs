@@ -31,9 +31,10 @@ pub trait CredentialStore: Send + Sync {
         repository: Option<&Repository>,
     ) -> Result<Option<Credential>, RegistryError>;
 
-    /// Describes where the credential for `host` comes from, for messages. It reads no credential.
-    fn origin(&self, host: &RegistryHost) -> CredentialOrigin {
-        let _ = host;
+    /// Describes where the credential for `host` and `repository` comes from, for messages. It reads
+    /// no credential.
+    fn origin(&self, host: &RegistryHost, repository: Option<&Repository>) -> CredentialOrigin {
+        let _ = (host, repository);
         CredentialOrigin::Unknown
     }
 }

@@ -200,7 +200,7 @@ async fn entries_in_dockers_variable_are_used() {
     let home = home.set("DOCKER_AUTH_CONFIG", &variable);
     assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "variable:pw");
     assert_eq!(home.find("quay.io").await.unwrap().unwrap(), "quay.io:pw");
-    let origin = |host: &str| home.chain().origin(&host.parse().unwrap());
+    let origin = |host: &str| home.chain().origin(&host.parse().unwrap(), None);
     let variable = CredentialOrigin::Variables(vec!["DOCKER_AUTH_CONFIG".to_owned()]);
     assert_eq!(origin("ghcr.io"), variable);
     assert_eq!(origin("quay.io"), CredentialOrigin::Unknown);

@@ -147,6 +147,21 @@ fn refusal_hint(host: &RegistryHost, anonymous: bool, origin: &CredentialOrigin)
         _ if anonymous => format!(
             "log in with `qmt-plugins login {host}`; logins of docker and podman are used as well"
         ),
+        CredentialOrigin::Entry {
+            is_replaced_by_login: false,
+            ..
+        } => format!(
+            "the credential is from {origin}, which is used before that of a login to `{host}`: remove \
+             or replace this entry"
+        ),
+        CredentialOrigin::Helper { .. } => format!(
+            "the credential is from {origin}; it may have expired or lack this right; `qmt-plugins \
+             login {host}` replaces it, unless that program makes its credentials itself"
+        ),
+        CredentialOrigin::Entry { .. } => format!(
+            "the credential, {origin}, may have expired or lack this right; `qmt-plugins login {host}` \
+             replaces it"
+        ),
         _ => format!(
             "the credential may have expired or lack this right; `qmt-plugins login {host}` \
              replaces it"

@@ -54,3 +54,36 @@ fn a_registry_that_accepts_no_token_needs_a_password() {
     assert_eq!(hint("https://a.example/").as_deref(), Some(expected));
     assert_eq!(hint("http://a.example/"), None);
 }
+
+/// Only what a login replaces is to be replaced by one.
+#[test]
+fn a_refused_credential_is_named() {
+    let hint = |origin| {
+        let refused = ClientError::Unauthorized {
+            host: "a.example".parse().unwrap(),
+            what: "a.example/team/x".to_owned(),
+            status: 403,
+            anonymous: false,
+            origin,
+            message: String::new(),
+        };
+        refused.hint().unwrap()
+    };
+    let entry = |key: &str, is_replaced_by_login| CredentialOrigin::Entry {
+        path: "/home/me/.docker/config.json".into(),
+        key: key.to_owned(),
+        is_replaced_by_login,
+    };
+    let own = hint(entry("a.example/team", false));
+    let named = "entry `a.example/team` of `/home/me/.docker/config.json`";
+    assert!(own.contains(named) && own.contains("remove"), "{own}");
+    assert!(!own.contains("qmt-plugins login"), "{own}");
+    let whole = hint(entry("a.example", true));
+    assert!(whole.contains("qmt-plugins login a.example"), "{whole}");
+    let helper = hint(CredentialOrigin::Helper {
+        program: "docker-credential-ecr-login".to_owned(),
+        path: "/home/me/.docker/config.json".into(),
+        key: "credsStore".to_owned(),
+    });
+    assert!(helper.contains("`docker-credential-ecr-login`"), "{helper}");
+}

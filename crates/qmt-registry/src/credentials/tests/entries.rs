@@ -332,3 +332,42 @@ async fn auth_16_entries_are_decoded_as_docker_does() {
     let error = secret_in_bad_json.find("ghcr.io").await.unwrap_err();
     assert!(!text_of(&error).contains("canary"));
 }
+
+/// A refusal names the entry that is used, because a login replaces only that of the registry itself.
+#[tokio::test]
+async fn the_origin_of_a_credential_is_its_entry() {
+    let home = Home::with_docker(&auths(&["r.io", "r.io/team"]));
+    home.write("auth.json", &auths(&["s.io/team"]));
+    let file = home.path("auth.json");
+    let home = home.set("REGISTRY_AUTH_FILE", file.to_str().unwrap());
+    let docker = home.path(".docker/config.json");
+    let chain = home.chain();
+    for (what, entry) in [
+        ("r.io/team/app", Some((&docker, "r.io/team", false))),
+        ("r.io/other", Some((&docker, "r.io", true))),
+        ("s.io/team/app", Some((&file, "s.io/team", true))),
+        ("t.io/x", None),
+    ] {
+        find(&chain, what).await.unwrap();
+        let (host, path) = what.split_once('/').unwrap();
+        let host: RegistryHost = host.parse().unwrap();
+        let repository = Repository::new(host.clone(), path).unwrap();
+        let expected = entry.map(
+            |(path, key, is_replaced_by_login)| CredentialOrigin::Entry {
+                path: path.clone(),
+                key: key.to_owned(),
+                is_replaced_by_login,
+            },
+        );
+        let origin = chain.origin(&host, Some(&repository));
+        assert_eq!(origin, expected.unwrap_or_default(), "{what}");
+    }
+    let variable = home
+        .set("DOCKER_AUTH_CONFIG", &auths(&["r.io/team"]))
+        .chain();
+    find(&variable, "r.io/team/app").await.unwrap();
+    let host: RegistryHost = "r.io".parse().unwrap();
+    let repository = Repository::new(host.clone(), "team/app").unwrap();
+    let origin = variable.origin(&host, Some(&repository));
+    assert_eq!(origin.to_string(), "`DOCKER_AUTH_CONFIG`");
+}

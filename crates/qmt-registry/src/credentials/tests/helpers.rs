@@ -329,6 +329,18 @@ async fn auth_17_helpers_have_plain_names() {
     assert!(reason_of(relative.find("ghcr.io").await).contains("in `PATH`"));
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn the_origin_of_a_credential_is_its_helper() {
+    let home = Home::with_docker(r#"{"credsStore":"all"}"#);
+    home.helper("all", &format!("{ANSWER} all pw"));
+    let chain = home.chain();
+    find(&chain, "r.io").await.unwrap();
+    let origin = chain.origin(&"r.io".parse().unwrap(), None).to_string();
+    let named = "`docker-credential-all`, named by `credsStore` in `";
+    assert!(origin.starts_with(named), "{origin}");
+}
+
 /// A helper may leave a program behind that holds its output open.
 #[cfg(unix)]
 #[tokio::test]

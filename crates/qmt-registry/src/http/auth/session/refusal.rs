@@ -11,7 +11,7 @@ impl Auth {
     pub(crate) fn origin(&self, scope: &AuthScope<'_>) -> CredentialOrigin {
         let store = self.store.as_ref();
         store.map_or_else(CredentialOrigin::default, |store| {
-            store.origin(&scope.endpoint.host)
+            store.origin(&scope.endpoint.host, scope.repository)
         })
     }
 
