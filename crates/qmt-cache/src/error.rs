@@ -9,20 +9,23 @@ use qmt_storage::LayoutError;
 
 use crate::fs::shown;
 
+/// Where the folder of the cache is set.
+const OPTION: &str = "set `cache_dir` in `[oci]` of the config (`--cache-dir` and `QMT_CACHE_DIR` \
+                      come before it)";
+
 /// Why an operation of the cache failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
     /// The platform has no cache folder (no home folder).
     #[error(
-        "this user has no cache folder, because no home folder is known; set `HOME`, or `cache_dir` \
-         in `[oci]` of the config"
+        "this user has no cache folder, because no home folder is known; set `HOME`, or {}",
+        OPTION
     )]
     NoFolder,
     /// A folder of the cache can't be created or written.
     #[error(
-        "cannot create or write the cache folder `{}`; set `cache_dir` in `[oci]` of the config to a folder \
-         that this user can write", path.display()
+        "cannot create or write the cache folder `{}`; {}", path.display(), after_refusal(source)
     )]
     Unwritable {
         /// The folder.
@@ -183,11 +186,42 @@ impl CacheError {
     }
 }
 
-fn after_damage(removed: bool) -> &'static str {
+fn after_refusal(cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!(
+            "free space or inodes on its file system, or {OPTION} to a folder on another one"
+        ),
+        _ => format!("{OPTION} to a folder that this user can write"),
+    }
+}
+
+fn after_damage(removed: bool) -> String {
     if removed {
-        "it was removed and will be fetched again"
-    } else {
-        "it could not be removed: remove it, or set `cache_dir` in `[oci]` of the config to \
-         a folder that this user can write"
+        return "it was removed and will be fetched again".to_owned();
+    }
+    format!("it could not be removed: remove it, or {OPTION} to a folder that this user can write")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_file_system_is_not_one_without_rights() {
+        let text = |kind: io::ErrorKind| {
+            let error = CacheError::unwritable(Path::new("/cache"))(kind.into());
+            error.to_string()
+        };
+        let full = text(io::ErrorKind::StorageFull);
+        assert!(full.contains("free space or inodes"), "{full}");
+        assert!(!full.contains("this user can write"), "{full}");
+        let denied = text(io::ErrorKind::PermissionDenied);
+        assert!(denied.contains("this user can write"), "{denied}");
+        let none = CacheError::NoFolder.to_string();
+        for text in [full, denied, none] {
+            for option in ["`cache_dir`", "`--cache-dir`", "`QMT_CACHE_DIR`"] {
+                assert!(text.contains(option), "{text}");
+            }
+        }
     }
 }
