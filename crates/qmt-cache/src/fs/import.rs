@@ -135,12 +135,10 @@ impl Plan {
 
     /// Reports whether another image of the layout has the same name: other tools might take that.
     fn is_ambiguous(&self, image: &Descriptor) -> bool {
-        let name = LayoutIndex::name_of(image);
+        let name = name_of(image);
         let mut others = self.images.iter();
         name.is_some()
-            && others.any(|other| {
-                LayoutIndex::name_of(other) == name && other.digest() != image.digest()
-            })
+            && others.any(|other| name_of(other) == name && other.digest() != image.digest())
     }
 }
 
@@ -358,7 +356,7 @@ fn list(
     image: &Descriptor,
     tags: &mut Vec<(Reference, Digest)>,
 ) -> Result<bool, CacheError> {
-    let (digest, name) = (image.digest(), LayoutIndex::name_of(image));
+    let (digest, name) = (image.digest(), name_of(image));
     let name = name.filter(|_| !plan.is_ambiguous(image));
     // A whole reference is a tag of this cache; a tag alone says nothing about a registry.
     let whole = name.filter(|name| name.contains('/'));
@@ -378,6 +376,11 @@ fn list(
         }
         _ => index::add(store, digest, name).map(|()| false),
     }
+}
+
+/// The whole reference that names an image, else its tag.
+fn name_of(image: &Descriptor) -> Option<&str> {
+    LayoutIndex::reference_of(image).or_else(|| LayoutIndex::name_of(image))
 }
 
 fn too_many(layout: &Layout, rule: &'static str) -> CacheError {

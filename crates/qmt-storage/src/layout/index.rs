@@ -59,6 +59,13 @@ impl LayoutIndex {
         image.annotation(REF_NAME)
     }
 
+    /// Returns the whole reference under which `image` is listed, be it in containerd's annotation, as
+    /// docker writes it next to the tag.
+    pub fn reference_of(image: &Descriptor) -> Option<&str> {
+        let names = [REF_NAME, CONTAINERD_NAME].map(|key| image.annotation(key));
+        names.into_iter().flatten().find(|name| name.contains('/'))
+    }
+
     /// Returns the first image with that digest.
     pub fn by_digest(&self, digest: &Digest) -> Option<&Descriptor> {
         self.images.iter().find(|image| image.digest() == digest)

@@ -340,6 +340,33 @@ fn relist(layout: &Path, change: impl FnOnce(&mut Vec<serde_json::Value>)) {
     std::fs::write(&path, index.to_string()).unwrap();
 }
 
+/// Docker and containerd write the tag as the name, and the whole reference under a name of their own.
+#[tokio::test]
+async fn the_name_that_containerd_gives_is_a_name() {
+    let (_out, layout, root) = layout().await;
+    for tag in ["1", "latest"] {
+        relist(&layout, |images| {
+            images[0]["annotations"] = serde_json::json!({
+                "org.opencontainers.image.ref.name": tag,
+                "io.containerd.image.name": NAME,
+            });
+        });
+        let other = Bed::new();
+        let received = import(&other, &layout).await.unwrap();
+        assert_eq!(received.tags, [(NAME.parse().unwrap(), root.clone())]);
+        assert_eq!(received.unnamed, []);
+    }
+    // Another whole reference comes first.
+    relist(&layout, |images| {
+        images[0]["annotations"] = serde_json::json!({
+            "org.opencontainers.image.ref.name": NAME,
+            "io.containerd.image.name": "ghcr.io/acme/other:1",
+        });
+    });
+    let received = import(&Bed::new(), &layout).await.unwrap();
+    assert_eq!(received.tags, [(NAME.parse().unwrap(), root)]);
+}
+
 /// What a layout says about images that it does not have moves no tag and replaces no signature,
 /// although the cache has these images.
 #[tokio::test]
