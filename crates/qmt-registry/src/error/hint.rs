@@ -17,11 +17,12 @@ const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by
 pub(super) const WEB_PAGE: &str = "check that this is the host of the registry and not of its web \
                                    site; login pages and proxies also answer with HTML";
 
-/// What servers in Go and nginx answer to plain HTTP at an HTTPS port. No status code stands for
+/// What servers in Go, nginx and Apache answer to plain HTTP at an HTTPS port. No status code stands for
 /// this, so only the text identifies it.
-const HTTPS_EXPECTED: [&str; 2] = [
+const HTTPS_EXPECTED: [&str; 3] = [
     "Client sent an HTTP request to an HTTPS server",
     "The plain HTTP request was sent to HTTPS port",
+    "speaking plain HTTP to an SSL-enabled server port",
 ];
 
 /// What the caller named does not exist.
@@ -99,6 +100,17 @@ impl ClientError {
                 from: None,
                 message,
             } if HTTPS_EXPECTED.iter().any(|text| message.contains(text)) => plain_http_hint(url),
+            #[cfg(feature = "http")]
+            Self::Transport {
+                url,
+                proxy: None,
+                answered: false,
+                source,
+                ..
+            } if is_no_http(&**source) => Some(format!(
+                "check that `{}` is the port of a registry: the answer is not one of HTTP",
+                url.address()
+            )),
             // The connection was closed without an answer.
             Self::Transport {
                 url,
@@ -134,6 +146,16 @@ impl ClientError {
             _ => None,
         }
     }
+}
+
+/// Whether an answer does not have the form of HTTP.
+#[cfg(feature = "http")]
+fn is_no_http(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        let cause = cause.downcast_ref::<hyper::Error>();
+        cause.is_some_and(|cause| cause.is_parse() && !cause.is_parse_too_large())
+    })
 }
 
 fn refusal_hint(host: &RegistryHost, anonymous: bool, origin: &CredentialOrigin) -> String {

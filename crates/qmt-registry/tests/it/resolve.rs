@@ -102,6 +102,30 @@ async fn a_folded_header_is_read() {
     assert_eq!(resolved.bytes(), MANIFEST);
 }
 
+/// The content of an answer with another status of success is not quoted as a message.
+#[tokio::test]
+async fn a_transformed_answer_is_not_quoted() {
+    let server = FakeRegistry::builder().serve().await;
+    put_image(&server);
+    let answer = Fault::on("GET", "/v2/*").respond(203).body(MANIFEST);
+    server.fault(answer.header("content-type", manifest::OCI_MANIFEST));
+    let reference = server.reference("acme/echo:1");
+    let error = client(&server).resolve(&reference).await.unwrap_err();
+    assert!(error.to_string().ends_with("with status 203"), "{error}");
+}
+
+/// A port at which something else than HTTP is spoken.
+#[tokio::test]
+async fn a_server_that_speaks_no_http_is_explained() {
+    let server = FakeRegistry::builder().serve().await;
+    server.fault(Fault::on("*", "*").raw("SSH-2.0-OpenSSH_9.6\r\n"));
+    let reference = server.reference("acme/echo:1");
+    let error = client(&server).resolve(&reference).await.unwrap_err();
+    let hint = error.detail().unwrap().hint().unwrap();
+    let words = format!("check that `{}` is the port of a registry", server.host());
+    assert!(hint.contains(&words), "{hint}");
+}
+
 /// DIG-01: what the header says never makes a digest, and a lie in it is an error.
 #[tokio::test]
 async fn the_digest_header_is_a_hint() {

@@ -13,7 +13,7 @@ use crate::events::RegistryEvent;
 use crate::http::auth::{Access, Auth, AuthOutcome, AuthScope, Authorization};
 use crate::http::transport::{
     Answer, Context, Endpoint, Failure, Payload, RequestSpec, Secrets, follow, has_error_code,
-    is_of_proxy, is_registry_error, retry_after,
+    is_denied, is_of_proxy, is_registry_error, retry_after,
 };
 use crate::limits::LIST_TRIES_MAX;
 use crate::redact::RedactedUrl;
@@ -280,7 +280,11 @@ async fn failure(
     let header = used.map(|used| &used.header);
     let secrets = Secrets::of_exchange(scope.endpoint, &request.spec, header, &answer.url);
     let text = answer.body(&context.limits).beginning().await;
-    let message = secrets.message(&text);
+    // The content of an answer with another status of success is no message.
+    let is_message = status >= 300 || is_registry_error(&text.bytes);
+    let message = is_message
+        .then(|| secrets.message(&text))
+        .unwrap_or_default();
     let host = scope.endpoint.host.clone();
     let is_of_server = has_api_version || is_registry_error(&text.bytes);
     let of_proxy = proxy.filter(|_| is_of_proxy(status, is_of_server));
@@ -354,11 +358,6 @@ async fn anonymously(
     let answer = answer.ok()?;
     auth.drop_credential(context, &request.scope).await;
     Some(answer)
-}
-
-/// Whether an answer denies access. Some registries do so with the status of a malformed request.
-pub(super) fn is_denied(status: u16, body: &[u8]) -> bool {
-    matches!(status, 401 | 403) || has_error_code(body, &["DENIED", "UNAUTHORIZED"])
 }
 
 pub(super) fn unauthorized(

@@ -24,10 +24,10 @@ use url::Url;
 
 use self::pages::next_page;
 use super::manifest::{content_type, is_html};
-use super::operation::{Operation, Request, is_denied, unauthorized};
+use super::operation::{Operation, Request, unauthorized};
 use crate::error::{ClientError, Phase};
 use crate::events::RegistryEvent;
-use crate::http::transport::{ErrorBody, Secrets, is_registry_error, is_web_page};
+use crate::http::transport::{ErrorBody, Secrets, is_denied, is_registry_error, is_web_page};
 use crate::limits::{REFERRER_ANNOTATIONS_MAX, REFERRERS_ANNOTATIONS_MAX, REFERRERS_BYTES_MAX};
 use crate::redact::RedactedUrl;
 

@@ -52,6 +52,14 @@ pub(crate) fn has_error_code(body: &[u8], codes: &[&str]) -> bool {
     found.any(|code| codes.contains(&code))
 }
 
+/// Whether an answer denies access. Some registries do so with the status of a malformed request.
+pub(crate) fn is_denied(status: u16, body: &[u8]) -> bool {
+    matches!(status, 401 | 403) || has_error_code(body, &["DENIED", "UNAUTHORIZED"])
+}
+
+/// What Apache writes below a title that does not say it.
+const APACHE: &str = "speaking plain HTTP to an SSL-enabled server port";
+
 /// Reads the specification's JSON, a token server's JSON, the XML of an object store, the title of an
 /// HTML page, or plain text.
 fn message(body: &ErrorBody, cut_out: impl Fn(String) -> String) -> String {
@@ -62,7 +70,12 @@ fn message(body: &ErrorBody, cut_out: impl Fn(String) -> String) -> String {
     let text = String::from_utf8_lossy(bytes);
     let is_markup = text.trim_start().starts_with('<');
     if is_web_page(bytes) || (body.is_html && is_markup) {
-        let Some(title) = title(&text) else {
+        let title = if text.contains(APACHE) {
+            Some(APACHE.to_owned())
+        } else {
+            title(&text)
+        };
+        let Some(title) = title else {
             return "an HTML page".to_owned();
         };
         let title: String = cut_out(title).chars().take(TITLE_MAX).collect();

@@ -25,7 +25,9 @@ mod tests;
 pub(super) use self::body::{Body, length};
 pub(super) use self::endpoint::{Endpoint, Network};
 pub(super) use self::failure::{Failure, is_of_proxy, retry_after};
-pub(super) use self::message::{ErrorBody, has_error_code, is_registry_error, is_web_page};
+pub(super) use self::message::{
+    ErrorBody, has_error_code, is_denied, is_registry_error, is_web_page,
+};
 pub use self::options::HostOptions;
 pub(crate) use self::options::origin_key;
 pub(super) use self::proxy::Proxies;

@@ -118,6 +118,15 @@ fn no_authorities(host: &RegistryHost) -> TlsError {
     TlsError::NoAuthorities { host, variable }
 }
 
+/// Names the certificate of a file that `before` others precede.
+fn place(before: usize) -> BoxError {
+    format!(
+        "certificate number {} of the file",
+        before.saturating_add(1)
+    )
+    .into()
+}
+
 /// A PEM file that an option names.
 struct File<'a> {
     host: &'a RegistryHost,
@@ -147,19 +156,25 @@ impl<'a> File<'a> {
     }
 
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, ClientError> {
-        let certificates: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(without_byte_order_mark(&self.content)).collect();
-        // The texts of the causes are those of programmers.
-        let certificates = certificates.map_err(|cause| {
-            let reason = match cause {
-                pem::Error::MissingSectionEnd { .. } => {
+        let content = without_byte_order_mark(&self.content);
+        let mut certificates = Vec::new();
+        for certificate in CertificateDer::pem_slice_iter(content) {
+            // The texts of the causes are those of programmers.
+            let reason = match certificate {
+                Ok(certificate) => {
+                    certificates.push(certificate);
+                    continue;
+                }
+                Err(pem::Error::MissingSectionEnd { .. }) => {
                     "it is cut off: the line `-----END CERTIFICATE-----` is missing"
                 }
-                pem::Error::Base64Decode(_) => "the base64 of one of its certificates is damaged",
-                _ => "it is not PEM",
+                Err(pem::Error::Base64Decode(_)) => {
+                    "the base64 of one of its certificates is damaged"
+                }
+                Err(_) => "it is not PEM",
             };
-            self.unusable(reason, None)
-        })?;
+            return Err(self.unusable(reason, Some(place(certificates.len()))));
+        }
         if certificates.is_empty() {
             let reason = if self.is_pkcs12() {
                 PKCS12
@@ -177,12 +192,13 @@ impl<'a> File<'a> {
     fn trusted(&self) -> Result<Vec<Trusted>, ClientError> {
         let mut roots = rustls::RootCertStore::empty();
         let certificates = self.certificates()?.into_iter();
-        let trusted = certificates.map(|certificate| {
-            roots.add(certificate.clone()).ok()?;
-            Trusted::read(certificate)
+        let trusted = certificates.enumerate().map(|(before, certificate)| {
+            let is_accepted = roots.add(certificate.clone()).is_ok();
+            let trusted = Trusted::read(certificate).filter(|_| is_accepted);
+            let reason = "one of its certificates is malformed";
+            trusted.ok_or_else(|| self.unusable(reason, Some(place(before))))
         });
-        let trusted: Option<_> = trusted.collect();
-        trusted.ok_or_else(|| self.unusable("one of its certificates is malformed", None))
+        trusted.collect()
     }
 
     /// Whether it begins with the sequence that certificates and keys are in DER.

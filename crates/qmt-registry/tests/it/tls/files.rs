@@ -154,3 +154,21 @@ async fn other_files_are_called_by_name() {
     let host = "r.example".parse().unwrap();
     HttpRegistry::builder().host(host, options).build().unwrap();
 }
+
+/// Of a bundle, the certificate that can't be used is named.
+#[tokio::test]
+async fn a_damaged_certificate_of_a_bundle_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = tls(TlsOptions::new()).await;
+    let good = std::fs::read_to_string(ca_of(&server, &folder)).unwrap();
+    let path = folder.path().join("bundle");
+    for content in ["MAMCAQE=", "%%"] {
+        let damaged =
+            format!("-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n");
+        std::fs::write(&path, format!("{good}{damaged}{good}")).unwrap();
+        let options = HostOptions::new().ca_file(&path);
+        let built = HttpRegistry::builder().host(server.host(), options).build();
+        let text = full_text(&built.map(|_| ()).unwrap_err());
+        assert!(text.contains("certificate number 2 of the file"), "{text}");
+    }
+}

@@ -167,7 +167,14 @@ fn missing_authorities_are_reported_with_the_variable() {
 async fn plain_http_at_a_port_of_https_is_explained() {
     let page =
         "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head>";
+    let apache = "<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\">\n<html><head>\n<title>400 Bad \
+                  Request</title>\n</head><body>\n<p>Reason: You're speaking plain HTTP to an \
+                  SSL-enabled server port.<br />";
     for fault in [
+        Fault::on("*", "*")
+            .respond(400)
+            .header("content-type", "text/html; charset=iso-8859-1")
+            .body(apache),
         Fault::on("*", "*")
             .respond(400)
             .header("content-type", "text/html")
@@ -191,6 +198,7 @@ async fn plain_http_at_a_port_of_https_is_explained() {
             let words = [
                 "400 The plain HTTP request was sent to HTTPS port",
                 "Client sent an HTTP request to an HTTPS server",
+                "speaking plain HTTP to an SSL-enabled server port",
             ];
             let has_words = words.iter().any(|words| message.contains(words));
             assert!(has_words, "{message}");
