@@ -37,8 +37,11 @@ pub struct CredentialChain {
     explicit: Vec<(RegistryHost, Credential)>,
     pub(super) environment: Environment,
     /// Where what was found last for a registry and a path comes from.
-    origins: Arc<Mutex<HashMap<(RegistryHost, Option<String>), CredentialOrigin>>>,
+    origins: Arc<Mutex<HashMap<Place, CredentialOrigin>>>,
 }
+
+/// A registry, and the path of the repository for which a credential is looked for.
+type Place = (RegistryHost, Option<String>);
 
 impl CredentialChain {
     /// A chain over the environment of this process. It reads nothing yet.
@@ -199,16 +202,11 @@ impl CredentialStore for CredentialChain {
         let found = self.stored(host, path).await?;
         let known = (host.clone(), path.map(str::to_owned));
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(match found {
-            Some((credential, origin)) => {
-                origins.insert(known, origin);
-                Some(credential)
-            }
-            None => {
-                origins.remove(&known);
-                None
-            }
-        })
+        origins.remove(&known);
+        Ok(found.map(|(credential, origin)| {
+            origins.insert(known, origin);
+            credential
+        }))
     }
 
     fn origin(&self, host: &RegistryHost, repository: Option<&Repository>) -> CredentialOrigin {

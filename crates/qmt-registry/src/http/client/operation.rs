@@ -282,9 +282,11 @@ async fn failure(
     let text = answer.body(&context.limits).beginning().await;
     // The content of an answer with another status of success is no message.
     let is_message = status >= 300 || is_registry_error(&text.bytes);
-    let message = is_message
-        .then(|| secrets.message(&text))
-        .unwrap_or_default();
+    let message = if is_message {
+        secrets.message(&text)
+    } else {
+        String::new()
+    };
     let host = scope.endpoint.host.clone();
     let is_of_server = has_api_version || is_registry_error(&text.bytes);
     let of_proxy = proxy.filter(|_| is_of_proxy(status, is_of_server));

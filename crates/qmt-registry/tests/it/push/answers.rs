@@ -192,7 +192,7 @@ async fn a_manifest_whose_part_is_missing_is_sent_again() {
 
 /// The header of an answer names another digest: nothing was hashed there.
 #[tokio::test]
-async fn another_digest_in_the_answer_is_told_as_that_of_the_header() {
+async fn another_digest_in_the_answer_is_named_as_that_of_the_header() {
     let server = FakeRegistry::builder().serve().await;
     let other = Digest::sha256("other").to_string();
     let answer = Fault::on("PUT", "*").respond(201);
