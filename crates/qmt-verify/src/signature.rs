@@ -10,6 +10,7 @@ mod log;
 mod protojson;
 mod rekor_v2;
 mod statement;
+mod unknown;
 mod unread;
 mod verifier;
 
@@ -35,12 +36,15 @@ use crate::signer::SignerId;
 
 /// A signature or attestation that is well formed, about the right digest and within the limits.
 /// Nothing in it is verified yet.
+#[derive(Clone)]
 pub(crate) struct Signature<'a> {
     pub(crate) place: &'a str,
     pub(crate) format: Format,
     pub(crate) bundle: Bundle,
     /// What the bundle lacks because it cannot be read.
     unread: Unread,
+    /// What was left out of the bundle because it proves nothing.
+    ignored: Vec<Ignored>,
     pub(crate) signed: Signed<'a>,
     /// What an attestation states; `None` for a signature.
     pub(crate) predicate: Option<Predicate>,
@@ -50,6 +54,7 @@ pub(crate) struct Signature<'a> {
 }
 
 /// What the signature is over.
+#[derive(Clone)]
 pub(crate) enum Signed<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
@@ -111,6 +116,7 @@ impl<'a> Signature<'a> {
                     format: Format::SimpleSigning,
                     bundle,
                     unread,
+                    ignored: Vec::new(),
                     signed: Signed::Bytes(payload),
                     predicate: None,
                     annotations: simple.annotations,
@@ -150,6 +156,7 @@ impl<'a> Signature<'a> {
             format: Format::Bundle(bundle.media_type()),
             bundle,
             unread,
+            ignored: Vec::new(),
             signed: content.map_or(Signed::Subject(digest), Signed::Bytes),
             predicate: None,
             annotations: BTreeMap::new(),
@@ -179,6 +186,7 @@ impl<'a> Signature<'a> {
             format,
             bundle,
             unread,
+            ignored: Vec::new(),
             signed: Signed::Subject(subject),
             predicate: (!is_signature).then_some(statement.predicate),
             annotations: statement.annotations,

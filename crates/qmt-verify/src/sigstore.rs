@@ -85,7 +85,7 @@ impl SigstoreVerifier {
     }
 
     /// As [`SigstoreVerifier::with_key`], for signatures without a log entry, such as those of
-    /// [`KeySigner`](crate::KeySigner). An entry that can be read must be valid. Without an entry
+    /// [`KeySigner`](crate::KeySigner). An entry of a known log that can be read must be valid. Without an entry
     /// nothing proves when the signature was made, and its use of the key is not public.
     ///
     /// # Errors

@@ -5,8 +5,12 @@
 pub(crate) enum Ignored {
     /// The trust root knows no transparency log.
     LogEntries,
+    /// The trust root does not know the log.
+    UnknownLog,
     /// The trust root knows no timestamp authority.
     Timestamps,
+    /// The trust root does not know the timestamp authority.
+    UnknownAuthority,
     /// The trust root knows no certificate transparency log.
     CertificateTimestamps,
     /// A log entry or timestamp that cannot be read, of a kind that the trust root knows.
@@ -18,6 +22,12 @@ impl Ignored {
         match self {
             Self::LogEntries => {
                 "its log entry was ignored: the trust root knows no transparency log"
+            }
+            Self::UnknownLog => {
+                "a log entry was ignored: the trust root does not know its transparency log"
+            }
+            Self::UnknownAuthority => {
+                "a timestamp was ignored: the trust root does not know its timestamp authority"
             }
             Self::Timestamps => {
                 "its timestamp was ignored: the trust root knows no timestamp authority"

@@ -40,6 +40,17 @@ impl TransparencyLogs {
         Ok(Self { keyring, known })
     }
 
+    /// Whether `entry` names a log of the trust root: by its ID, or in its checkpoint.
+    pub(super) fn know(&self, entry: &TransparencyLogEntry) -> bool {
+        let lines = checkpoint(entry).map_or(&[][..], Checkpoint::signatures);
+        self.known.iter().any(|log| {
+            let id = log.id.as_bytes();
+            let mut lines = lines.iter();
+            id == entry.log_id.key_id.as_bytes()
+                || lines.any(|line| id.starts_with(line.key_id.as_bytes()))
+        })
+    }
+
     /// Whether a log that proves the inclusion of `entry` was in use at all proven times, or is
     /// `now` where none is proven; the library accepts a retired key for any time. True where
     /// nothing proves inclusion: a promise is checked with its own time.

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::reason::Reason;
 
 /// Why a part of a signature cannot be read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Defect {
     what: &'static str,
     problem: String,
@@ -26,7 +26,7 @@ impl From<&Defect> for Reason {
 }
 
 /// The parts of one signature that cannot be read, and are missing in its bundle.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Unread {
     pub(super) log_entries: Option<Defect>,
     pub(super) timestamps: Option<Defect>,

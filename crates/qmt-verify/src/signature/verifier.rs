@@ -11,7 +11,7 @@ use sigstore_verify::crypto::{
 };
 use sigstore_verify::types::{
     Artifact, Bundle, DerPublicKey, Sha256Hash, SignatureBytes, SignatureContent,
-    TimestampVerificationData, TransparencyLogEntry,
+    TransparencyLogEntry,
 };
 use sigstore_verify::{
     PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult, Verifier,
@@ -22,6 +22,7 @@ use super::ignored::Ignored;
 use super::key::PublicKey;
 use super::log::TransparencyLogs;
 use super::rekor_v2::{self, SigningKey};
+use super::unknown::TimestampAuthorities;
 use super::{Format, Signature, Signed};
 use crate::limits::CLOCK_SKEW_MAX;
 use crate::reason::Reason;
@@ -51,10 +52,10 @@ pub(crate) struct VerifiedSignature {
 /// The trust root, ready for use.
 pub(crate) struct SignatureVerifier {
     library: Verifier,
-    logs: TransparencyLogs,
-    knows_logs: bool,
+    pub(super) logs: TransparencyLogs,
+    pub(super) timestamps: TimestampAuthorities,
+    pub(super) knows_logs: bool,
     knows_certificate_logs: bool,
-    knows_timestamps: bool,
 }
 
 impl SignatureVerifier {
@@ -62,9 +63,9 @@ impl SignatureVerifier {
         Ok(Self {
             library: Verifier::new(root)?,
             logs: TransparencyLogs::new(root)?,
+            timestamps: TimestampAuthorities::new(root),
             knows_logs: !root.tlogs.is_empty(),
             knows_certificate_logs: !root.ctlogs.is_empty(),
-            knows_timestamps: !root.timestamp_authorities.is_empty(),
         })
     }
 
@@ -77,13 +78,14 @@ impl SignatureVerifier {
         log_required: bool,
         now: SystemTime,
     ) -> Result<VerifiedSignature, Reason> {
+        let signature = &*self.without_unknown(signature, log_required);
         let bundle = &signature.bundle;
         let Some(der) = bundle.signing_certificate() else {
             return Err(Reason::NoKey);
         };
         signature.unread.refuse()?;
         let claims = Claims::parse(der)?;
-        let logged = !self.entries(bundle).is_empty();
+        let logged = signature.has_log_entries();
         if !logged && log_required {
             return Err(Reason::NoLog);
         }
@@ -142,9 +144,11 @@ impl SignatureVerifier {
                 Reason::OtherKey { expected }
             });
         };
+        let signature = &*self.without_unknown(signature, log_required);
+        let bundle = &signature.bundle;
         if log_required {
             signature.unread.refuse()?;
-            if self.entries(bundle).is_empty() {
+            if !signature.has_log_entries() {
                 return Err(Reason::NoLog);
             }
         }
@@ -179,9 +183,7 @@ impl SignatureVerifier {
     }
 
     /// Checks the log entries that the library cannot read. Returns the bundle without them, and
-    /// how many there were. Timestamps and log entries are removed if the trust root knows no
-    /// timestamp authority or no log: they prove nothing then, and the library would refuse the
-    /// rest.
+    /// how many there were.
     fn for_library<'a>(
         &self,
         signature: &'a Signature<'_>,
@@ -190,19 +192,7 @@ impl SignatureVerifier {
     ) -> Result<(Cow<'a, Bundle>, usize), Reason> {
         let bundle = &signature.bundle;
         let mut remaining = Cow::Borrowed(bundle);
-        if self.ignores_timestamps(bundle) {
-            let material = &mut remaining.to_mut().verification_material;
-            material.timestamp_verification_data = TimestampVerificationData::default();
-        }
-        let entries = self.entries(bundle);
-        if entries.len() < bundle.verification_material.tlog_entries.len() {
-            remaining
-                .to_mut()
-                .verification_material
-                .tlog_entries
-                .clear();
-        }
-        let unknown: Vec<_> = entries
+        let unknown: Vec<_> = entries(bundle)
             .iter()
             .filter(|e| rekor_v2::is_unknown_to_library(e))
             .collect();
@@ -232,7 +222,7 @@ impl SignatureVerifier {
     /// The parts of the result that are the same for certificates and keys.
     fn verified(&self, signature: &Signature<'_>, signer: SignerId) -> VerifiedSignature {
         let bundle = &signature.bundle;
-        let entries = self.entries(bundle).iter();
+        let entries = entries(bundle).iter();
         VerifiedSignature {
             place: signature.place.to_owned(),
             format: signature.format,
@@ -248,42 +238,25 @@ impl SignatureVerifier {
     }
 
     fn ignored(&self, signature: &Signature<'_>) -> Vec<Ignored> {
-        let (bundle, unread) = (&signature.bundle, &signature.unread);
+        let unread = &signature.unread;
+        let knows_timestamps = self.timestamps.are_known();
         let (has_unread_entry, has_unread_time) =
             (unread.log_entries.is_some(), unread.timestamps.is_some());
         let all = [
-            (
-                Ignored::LogEntries,
-                !self.knows_logs && (signature.has_log_entries() || has_unread_entry),
-            ),
-            (
-                Ignored::Timestamps,
-                !self.knows_timestamps && (has_timestamps(bundle) || has_unread_time),
-            ),
+            (Ignored::LogEntries, !self.knows_logs && has_unread_entry),
+            (Ignored::Timestamps, !knows_timestamps && has_unread_time),
             (
                 Ignored::CertificateTimestamps,
                 signature.has_certificate() && !self.knows_certificate_logs,
             ),
             (
                 Ignored::Unreadable,
-                (self.knows_logs && has_unread_entry) || (self.knows_timestamps && has_unread_time),
+                (self.knows_logs && has_unread_entry) || (knows_timestamps && has_unread_time),
             ),
         ];
         let ignored = all.into_iter().filter(|(_, is_ignored)| *is_ignored);
-        ignored.map(|(part, _)| part).collect()
-    }
-
-    /// The log entries that are checked: none if the trust root knows no log.
-    fn entries<'a>(&self, bundle: &'a Bundle) -> &'a [TransparencyLogEntry] {
-        if self.knows_logs {
-            &bundle.verification_material.tlog_entries
-        } else {
-            &[]
-        }
-    }
-
-    fn ignores_timestamps(&self, bundle: &Bundle) -> bool {
-        !self.knows_timestamps && has_timestamps(bundle)
+        let ignored = ignored.map(|(part, _)| part);
+        signature.ignored.iter().copied().chain(ignored).collect()
     }
 
     /// All proven times. None is in the future, and each log that proves inclusion was in use then.
@@ -300,7 +273,7 @@ impl SignatureVerifier {
             let ahead = rfc3339(*ahead);
             return Err(Reason::time(format!("{ahead} is in the future")));
         }
-        for entry in self.entries(bundle) {
+        for entry in entries(bundle) {
             if !self.logs.were_in_use(entry, &times, now) {
                 return Err(Reason::log(
                     "its log was not in use at the signing time, or is not in use now and no \
@@ -317,6 +290,10 @@ impl SignatureVerifier {
 fn recorded(result: &VerificationResult, times: &[SystemTime]) -> Option<SystemTime> {
     result.integrated_time()?;
     times.iter().min().copied()
+}
+
+fn entries(bundle: &Bundle) -> &[TransparencyLogEntry] {
+    &bundle.verification_material.tlog_entries
 }
 
 fn has_timestamps(bundle: &Bundle) -> bool {
@@ -373,7 +350,7 @@ fn message<'a>(signature: &'a Signature<'_>) -> Result<Cow<'a, [u8]>, Reason> {
     }
 }
 
-fn raw_signature(bundle: &Bundle) -> Result<&SignatureBytes, Reason> {
+pub(super) fn raw_signature(bundle: &Bundle) -> Result<&SignatureBytes, Reason> {
     match &bundle.content {
         SignatureContent::MessageSignature(message) => Ok(&message.signature),
         SignatureContent::DsseEnvelope(envelope) => Ok(&envelope.signature.sig),

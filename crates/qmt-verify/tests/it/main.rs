@@ -35,4 +35,5 @@ mod tuf;
 mod tuf_01;
 mod tuf_client;
 mod tuf_processes;
+mod unknown;
 mod unread;

@@ -34,6 +34,7 @@ fn scheme_of(bundle: Bundle) -> Option<SigningScheme> {
         format: Format::SimpleSigning,
         bundle,
         unread: Unread::default(),
+        ignored: Vec::new(),
         signed: Signed::Bytes(MESSAGE),
         predicate: None,
         annotations: BTreeMap::new(),
