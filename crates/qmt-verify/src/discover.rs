@@ -11,7 +11,7 @@ mod search;
 
 use std::time::Duration;
 
-use futures_util::join;
+use futures_util::future::join;
 use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, Registry, Repository, Tag};
 use tokio::time::Instant;
 
@@ -28,6 +28,7 @@ pub struct DiscoveryOptions {
     tag_prefix: String,
     deadline: Duration,
     caps: Caps,
+    attestations_required: bool,
 }
 
 impl Default for DiscoveryOptions {
@@ -41,6 +42,7 @@ impl Default for DiscoveryOptions {
                 envelopes: ENVELOPES_MAX,
                 item_bytes: ITEM_BYTES_MAX,
             },
+            attestations_required: true,
         }
     }
 }
@@ -50,6 +52,13 @@ impl DiscoveryOptions {
     #[cfg(feature = "sigstore")]
     pub(crate) fn repository(&self) -> Option<&Repository> {
         self.repository.as_ref()
+    }
+
+    /// Does not wait for attestations much longer than for signatures.
+    #[cfg(feature = "sigstore")]
+    pub(crate) fn without_required_attestations(mut self) -> Self {
+        self.attestations_required = false;
+        self
     }
 
     /// Looks in `repository` instead of the image's own: cosign's `COSIGN_REPOSITORY`.
@@ -136,11 +145,15 @@ pub async fn discover(
     let search = Search::new(registry, searched, options.caps, listing);
     let signature_tag = options.tag(subject.digest(), ".sig")?;
     let attestation_tag = options.tag(subject.digest(), ".att")?;
-    let (mut found, signatures, attestations) = join!(
+    let signatures = join(
         search.referrers(),
         search.tag(signature_tag, Kind::SimpleSigning),
-        search.tag(attestation_tag, Kind::Envelope),
     );
+    let ((mut found, signatures), attestations) = if options.attestations_required {
+        join(signatures, search.tag(attestation_tag, Kind::Envelope)).await
+    } else {
+        search.optional(attestation_tag, signatures).await
+    };
     // The check sees the results in this order.
     found.extend(signatures);
     found.extend(attestations);

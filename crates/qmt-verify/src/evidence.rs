@@ -54,6 +54,8 @@ pub struct Evidence {
 pub(crate) struct Failure {
     pub(crate) place: String,
     pub(crate) source: RegistryError,
+    /// Whether the place can hold attestations only, which most policies do not require.
+    pub(crate) of_attestations: bool,
 }
 
 impl PartialEq for Failure {

@@ -286,6 +286,11 @@ impl Policy {
         self.is_pin_on_first_use() || self.certificates().next().is_some()
     }
 
+    /// Whether an attestation is required in addition to the signature.
+    pub(crate) fn requires_attestations(&self) -> bool {
+        !self.attestations.is_empty()
+    }
+
     /// Whether a signer must have a transparency log entry.
     pub(crate) fn requires_log(&self) -> bool {
         match &self.signers {

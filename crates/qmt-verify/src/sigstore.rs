@@ -1,5 +1,6 @@
 //! The verifier by the rules of Sigstore.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -220,7 +221,12 @@ impl Verifier for SigstoreVerifier {
         registry: &dyn Registry,
         subject: &PinnedReference,
     ) -> Result<Evidence, VerifyError> {
-        discover(registry, subject, &self.discovery).await
+        let mut options = Cow::Borrowed(&self.discovery);
+        let policy = self.policies.for_subject(subject.repository());
+        if policy.is_some_and(|(_, policy)| !policy.requires_attestations()) {
+            options = Cow::Owned(options.into_owned().without_required_attestations());
+        }
+        discover(registry, subject, &options).await
     }
 
     fn check(
@@ -263,11 +269,15 @@ impl Verifier for SigstoreVerifier {
             };
             check.add(&failure.place, Err(reason));
         }
+        // The signature that is missing may be in the place that could not be read, unless that one
+        // can hold attestations only.
+        let required = check.policy.requires_attestations();
+        let mut failures = evidence.failures.iter();
+        let decisive = failures.find(|one| required || !one.of_attestations);
         let decided = check.decide();
-        let Some(failure) = evidence.failures.first() else {
+        let Some(failure) = decisive else {
             return decided;
         };
-        // The signature that is missing may be in the place that could not be read.
         decided.map_err(|refusal| VerifyError::Source {
             place: failure.place.clone(),
             source: failure.source.clone(),

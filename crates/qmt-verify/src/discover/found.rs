@@ -49,7 +49,19 @@ impl Found {
     /// Records that a place could not be read.
     pub(super) fn fail(&mut self, place: impl Into<String>, source: RegistryError) {
         let place = place.into();
-        self.failures.push(Failure { place, source });
+        self.failures.push(Failure {
+            place,
+            source,
+            of_attestations: false,
+        });
+    }
+
+    /// The same with all failures marked as of a place that can hold attestations only.
+    pub(super) fn of_attestations(mut self) -> Self {
+        for failure in &mut self.failures {
+            failure.of_attestations = true;
+        }
+        self
     }
 
     /// Records that a listed item could not be read. A failure that a publisher can cause is only

@@ -1,17 +1,19 @@
 //! The search: the requests to each place, and what they return.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt as _};
 use qmt_oci_ref::manifest::{ClaimLimits, Claims};
 use qmt_oci_ref::{
     Descriptor, Digest, PinnedReference, RawManifest, Reference, Registry, RegistryError,
     RegistryErrorKind, Tag,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Caps;
 use super::found::Found;
@@ -43,12 +45,15 @@ impl Deadline {
         {
             return outcome;
         }
-        let limit = self.limit;
-        Err(RegistryError::new(
-            RegistryErrorKind::Network { retryable: true },
-            format!("it was not read within {limit:?}"),
-        ))
+        Err(too_late(self.limit))
     }
+}
+
+fn too_late(limit: Duration) -> RegistryError {
+    RegistryError::new(
+        RegistryErrorKind::Network { retryable: true },
+        format!("it was not read within {limit:?}"),
+    )
 }
 
 pub(super) struct Search<'a> {
@@ -58,6 +63,9 @@ pub(super) struct Search<'a> {
     caps: Caps,
     deadline: Deadline,
 }
+
+/// For how long the `.att` tag is waited for at least, after the other places.
+const OPTIONAL_TIME_MIN: Duration = Duration::from_millis(500);
 
 /// How many more bytes of annotations are held of one place.
 type AnnotationsLeft = Mutex<usize>;
@@ -162,8 +170,10 @@ impl<'a> Search<'a> {
         let Some(manifest) = read(&place, &raw, (limit, LAYERS_MAX), left, &mut found) else {
             return found;
         };
-        // A registry may list anything (CVE-2023-33959).
-        if manifest.subject.as_ref() != Some(self.subject.digest()) {
+        // A registry may list anything (CVE-2023-33959). What is listed by hand or under Harbor's
+        // rules for accessories names no subject; the signed content names the digest as well.
+        let subject = manifest.subject.as_ref();
+        if subject.is_some_and(|named| named != self.subject.digest()) {
             found.note(place, "its subject is another digest");
             return found;
         }
@@ -174,6 +184,30 @@ impl<'a> Search<'a> {
             layer::select(&place, manifest, kind, most_bytes, &mut found);
         }
         found
+    }
+
+    /// The layers under the `.att` tag, where those are `optional`: once `others` have been read, it
+    /// is waited for as long again, and for at least [`OPTIONAL_TIME_MIN`].
+    pub(super) async fn optional<T>(
+        &self,
+        tag: Tag,
+        others: impl Future<Output = T>,
+    ) -> (T, Found) {
+        let started = Instant::now();
+        let attestations = pin!(self.tag(tag.clone(), Kind::Envelope));
+        match select(pin!(others), attestations).await {
+            Either::Right((attestations, others)) => (others.await, attestations),
+            Either::Left((others, attestations)) => {
+                let limit = started.elapsed().max(OPTIONAL_TIME_MIN);
+                let attestations = timeout(limit, attestations).await;
+                let attestations = attestations.unwrap_or_else(|_| {
+                    let mut found = Found::default();
+                    found.fail(format!("tag {tag}"), too_late(limit));
+                    found.of_attestations()
+                });
+                (others, attestations)
+            }
+        }
     }
 
     /// The layers under `tag`, which is made of the subject's digest. In an image layout, it can name
@@ -200,12 +234,16 @@ impl<'a> Search<'a> {
                 Err(error) => found.fail(place.clone(), error),
             }
         }
+        if kind == Kind::Envelope {
+            return found.of_attestations();
+        }
         found
     }
 
     /// Fetches one layer, whose size has been checked.
     async fn layer(&self, layer: Layer, deadline: Deadline) -> Result<Item, Found> {
         let (place, descriptor) = (layer.place, layer.descriptor);
+        let is_attestation = layer.kind == Kind::Envelope;
         let repository = self.subject.repository();
         let pulled = deadline.bound(self.registry.pull_blob(repository, &descriptor));
         let mut found = Found::default();
@@ -229,7 +267,11 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        Err(found)
+        Err(if is_attestation {
+            found.of_attestations()
+        } else {
+            found
+        })
     }
 
     /// Fetches the layers of `found` that fit into the limits, at the same time, and returns them in

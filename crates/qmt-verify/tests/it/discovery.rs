@@ -11,6 +11,7 @@ use qmt_oci_ref::{
     Repository,
 };
 use qmt_testkit::{PrivateSigstore, SIMPLE_SIGNING, Signing, SimpleSigning};
+use qmt_verify::policy::AttestationDemand;
 use qmt_verify::{DiscoveryOptions, Evidence, Verifier as _, VerifyError, discover};
 
 use crate::support::{
@@ -110,8 +111,14 @@ fn busy() -> RegistryError {
 #[tokio::test]
 async fn a_failed_look_up_decides_where_the_rest_is_not_enough() {
     let sigstore = PrivateSigstore::new();
-    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let demand = AttestationDemand::new(qmt_testkit::SLSA_V1).unwrap();
     for broken in ["referrers", ".sig", ".att", "blob"] {
+        let mut policy = any_of(vec![dev_authority()]);
+        if broken == ".att" {
+            // Else this tag cannot hold what is required.
+            policy = policy.with_attestation(demand.clone());
+        }
+        let verifier = verifier(&sigstore, policy);
         let image = SimpleSigning::image(subject().digest(), &[simple(&sigstore)]);
         let manifest = image.manifest.clone();
         let mut registry = MockRegistry::new();
@@ -183,6 +190,28 @@ async fn a_referrer_of_another_subject_is_left_aside() {
     let mut memory = Memory::default();
     memory.put(&bundle.referrer(&signed_subject(&subject())));
     check(&verifier, &subject(), &look(&memory, &subject()).await).unwrap();
+}
+
+/// What is listed without a subject (by hand, or as an accessory of Harbor) is a signature of the
+/// image if the signed content says so.
+#[tokio::test]
+async fn a_listed_manifest_without_a_subject_is_read() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    for signed in [subject(), pin("another image")] {
+        let bundle = sigstore.sign_bundle(signed.digest(), &Signing::keyless(dev()));
+        let mut image = bundle.referrer(&signed_subject(&subject()));
+        let mut manifest: serde_json::Value = serde_json::from_slice(&image.manifest).unwrap();
+        manifest.as_object_mut().unwrap().remove("subject").unwrap();
+        image.manifest = manifest.to_string().into();
+        let mut memory = Memory::default();
+        memory.put(&image);
+        let outcome = check(&verifier, &subject(), &look(&memory, &subject()).await);
+        match outcome {
+            Ok(_) => assert_eq!(signed, subject()),
+            refused => assert_eq!(code(refused), "other-digest"),
+        }
+    }
 }
 
 /// Content with another digest than the requested one is not a signature.

@@ -18,7 +18,8 @@ use qmt_testkit::{
     Attestation, PrivateSigstore, SIMPLE_SIGNING, SignedBundle, Signing, SimpleAttestation,
     SimpleSigning,
 };
-use qmt_verify::{DiscoveryOptions, VerifyError, discover};
+use qmt_verify::policy::AttestationDemand;
+use qmt_verify::{DiscoveryOptions, Verifier as _, VerifyError, discover};
 use serde_json::{Value, json};
 
 use crate::support::{

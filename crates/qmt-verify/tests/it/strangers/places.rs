@@ -99,8 +99,10 @@ async fn a_place_that_refuses_hides_no_signature() {
             check(&verifier, &subject(), &stored).unwrap();
             let evidence = look(&refusing(false), &subject()).await;
             let error = check(&verifier, &subject(), &evidence).unwrap_err();
-            // A failure that a publisher can cause is only noted.
-            let is_noted = kind == RegistryErrorKind::Content && place == "manifest";
+            // A failure that a publisher can cause is only noted, and so is that of the tag which
+            // holds attestations only: the policy requires none.
+            let is_noted =
+                (kind == RegistryErrorKind::Content && place == "manifest") || place == ".att";
             assert_eq!(
                 matches!(error, VerifyError::NoSignature { .. }),
                 is_noted,
@@ -119,6 +121,72 @@ async fn a_place_that_refuses_hides_no_signature() {
             let is_retryable = kind == RegistryErrorKind::Network { retryable: true };
             assert_eq!(rejection.hint == "try again later", is_retryable);
         }
+    }
+}
+
+/// A registry that never answers for the `.att` tag.
+struct Hanging(Memory);
+
+#[async_trait]
+impl Registry for Hanging {
+    async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        if reference.tag().unwrap().as_str().contains(".att") {
+            return std::future::pending().await;
+        }
+        self.0.resolve(reference).await
+    }
+
+    async fn referrers(&self, pin: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+        self.0.referrers(pin).await
+    }
+
+    async fn manifest(&self, pin: &PinnedReference, n: u64) -> Result<RawManifest, RegistryError> {
+        self.0.manifest(pin, n).await
+    }
+
+    async fn blob(
+        &self,
+        from: &Repository,
+        blob: &Descriptor,
+        start: Digester,
+    ) -> Result<BlobStream, RegistryError> {
+        self.0.blob(from, blob, start).await
+    }
+}
+
+/// The `.att` tag holds attestations only: where the policy requires none, it neither decides nor
+/// delays.
+#[tokio::test]
+async fn the_tag_of_attestations_decides_only_where_one_is_required() {
+    let sigstore = PrivateSigstore::new();
+    let policy = || any_of(vec![dev_authority()]);
+    let demand = AttestationDemand::new(qmt_testkit::SLSA_V1).unwrap();
+    let bundle = good_bundle(&sigstore).referrer(&signed_subject(&subject()));
+    for is_signed in [true, false] {
+        let mut memory = Memory::default();
+        if is_signed {
+            memory.put(&bundle);
+        }
+        let registry = Hanging(memory);
+        let started = Instant::now();
+        let free = verifier(&sigstore, policy());
+        let found = free.discover(&registry, &subject()).await.unwrap();
+        assert!(started.elapsed() < Duration::from_secs(3));
+        let outcome = check(&free, &subject(), &found);
+        let rejected = match &outcome {
+            Ok(verified) => &verified.report().rejected,
+            Err(error) => error.rejections(),
+        };
+        let mut places = rejected.iter().map(|one| one.found.as_str());
+        assert!(places.any(|place| place.ends_with(".att")), "{rejected:?}");
+        match outcome {
+            Ok(_) => assert!(is_signed),
+            Err(error) => assert!(matches!(error, VerifyError::NoSignature { .. }) && !is_signed),
+        }
+        // The same findings, where an attestation is required.
+        let strict = verifier(&sigstore, policy().with_attestation(demand.clone()));
+        let error = check(&strict, &subject(), &found).unwrap_err();
+        assert!(matches!(error, VerifyError::Source { .. }), "{error}");
     }
 }
 
