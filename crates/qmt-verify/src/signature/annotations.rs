@@ -98,17 +98,21 @@ fn or_default<T: Default>(read: Result<T, Defect>, kept: &mut Option<Defect>) ->
     })
 }
 
-/// The certificate and, from the chain next to it, the intermediates. Roots come from the trust
+/// The certificate and the intermediates, from the blocks after it and from the chain next to it. As
+/// cosign reads it, the first block is the signer's certificate. Roots come from the trust
 /// root alone; a self-signed certificate in an annotation is left out.
 fn chain(leaf: &str, chain: Option<&str>) -> Result<Vec<X509Certificate>, Reason> {
     let broken = |problem: String| Reason::unreadable("the certificate", problem);
-    let [leaf] = <[_; 1]>::try_from(pem::blocks(leaf.as_bytes()).map_err(broken)?)
-        .map_err(|blocks| broken(format!("{} PEM blocks, expected one", blocks.len())))?;
+    let mut blocks = pem::blocks(leaf.as_bytes()).map_err(broken)?.into_iter();
+    let Some(leaf) = blocks.next() else {
+        return Err(broken("it holds no PEM block".to_owned()));
+    };
     if leaf.label != Label::Certificate {
         return Err(broken(format!("it is a `{}`", leaf.name)));
     }
     let mut certificates = vec![X509Certificate::new(DerCertificate::new(leaf.der))];
-    for block in pem::blocks(chain.unwrap_or_default().as_bytes()).map_err(broken)? {
+    let chain = pem::blocks(chain.unwrap_or_default().as_bytes()).map_err(broken)?;
+    for block in blocks.chain(chain) {
         let parsed = Certificate::from_der(&block.der)
             .map_err(|error| Reason::unreadable("the certificate", error))?;
         let tbs = &parsed.tbs_certificate;

@@ -43,6 +43,8 @@ async fn unusual_encodings_have_a_documented_verdict() {
         (Format::Simple, Encoding::Spaced),
         // Text around a PEM block is ignored.
         (Format::Simple, Encoding::TextAroundCertificate),
+        // As cosign reads them: the first is the signer's, the others are its issuers.
+        (Format::Simple, Encoding::TwoCertificates),
         // The JSON of protocol buffers allows both alphabets, with padding and without:
         // <https://protobuf.dev/programming-guides/json/>.
         (Format::Bundle, Encoding::UrlSafe),
@@ -178,4 +180,29 @@ async fn a_bundle_is_read_as_protocol_buffers() {
     let error = required(twice).await.unwrap_err();
     let reason = &error.rejections()[0].reason;
     assert!(reason.contains("duplicate field `mediaType`"), "{reason}");
+}
+
+/// As cosign reads the certificate's annotation: the first block is the signer's, others are its
+/// issuers.
+#[tokio::test]
+async fn the_certificate_may_be_followed_by_its_chain() {
+    const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+    const CHAIN: &str = "dev.sigstore.cosign/chain";
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let good = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let (leaf, chain) = (&good.annotations[CERTIFICATE], &good.annotations[CHAIN]);
+    for (certificate, is_good) in [
+        (format!("{leaf}{chain}"), true),
+        (format!("{chain}{leaf}"), false),
+        (" \n#\n".to_owned(), false),
+    ] {
+        let mut other = good.clone();
+        other
+            .annotations
+            .insert(CERTIFICATE.to_owned(), certificate);
+        other.annotations.remove(CHAIN);
+        let found = evidence(&subject(), [other]).await;
+        assert_eq!(check(&verifier, &subject(), &found).is_ok(), is_good);
+    }
 }
