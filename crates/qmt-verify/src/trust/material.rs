@@ -27,8 +27,16 @@ pub(super) struct Parsed {
 
 /// Parses a trusted root.
 pub(super) fn parse(json: &[u8]) -> Result<Parsed, String> {
-    let document: Value =
-        serde_json::from_slice(json).map_err(|error| format!("is not JSON: {error}"))?;
+    let document: Value = serde_json::from_slice(json).map_err(|error| {
+        let mut documents = serde_json::Deserializer::from_slice(json).into_iter::<Value>();
+        if documents.by_ref().take(2).filter_map(Result::ok).count() == 2 {
+            return "has several trust roots, one a line, as `gh attestation trusted-root` writes \
+                    them; keep the line of the Sigstore instance that signs in the file, and remove \
+                    the others"
+                .to_owned();
+        }
+        format!("is not JSON: {error}")
+    })?;
     let media_type = document.get("mediaType").and_then(Value::as_str);
     let media_type = media_type.unwrap_or_default();
     if !media_type.starts_with(MEDIA_TYPE_PREFIX) {

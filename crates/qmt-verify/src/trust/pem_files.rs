@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Digest, text};
 use serde_json::{Value, json};
 use sigstore_verify::types::DerCertificate;
+use x509_cert::ext::pkix::BasicConstraints;
 
 use super::issuers::{self, Issued};
 use super::material::MEDIA_TYPE;
@@ -49,8 +50,11 @@ impl PemTrust {
         let mut fulcio = Vec::new();
         for path in &self.fulcio {
             // One authority per file: its certificates are each other's issuers.
-            let blocks = read(path, Label::Certificate)?.into_iter();
-            fulcio.push(authority(path, blocks.map(|block| block.der)));
+            let blocks = read(path, Label::Certificate)?;
+            for block in &blocks {
+                require_authority(path, &block.der)?;
+            }
+            fulcio.push(authority(path, blocks.into_iter().map(|block| block.der)));
         }
         let mut tsa = Vec::new();
         for path in &self.tsa {
@@ -88,6 +92,19 @@ fn logs(paths: &[PathBuf]) -> Result<Vec<Value>, VerifyError> {
         }
     }
     Ok(logs)
+}
+
+/// Refuses the certificate of a signer: as an anchor it could issue others.
+fn require_authority(path: &Path, der: &[u8]) -> Result<(), VerifyError> {
+    let refuse = |problem: String| VerifyError::trust(path.display().to_string(), problem);
+    let parsed = Issued::parse(&DerCertificate::new(der.to_vec())).map_err(refuse)?;
+    let constraints = parsed.certificate.tbs_certificate.get::<BasicConstraints>();
+    if constraints.is_ok_and(|found| found.is_some_and(|(_, constraints)| constraints.ca)) {
+        return Ok(());
+    }
+    let subject = text::escape(&parsed.certificate.tbs_certificate.subject.to_string());
+    let problem = format!("`{subject}` is not a certificate of an authority (CA:TRUE)");
+    Err(refuse(problem))
 }
 
 /// An authority with the certificates of one chain.

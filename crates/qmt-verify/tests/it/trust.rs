@@ -314,6 +314,35 @@ async fn certificates_without_a_log_need_a_timestamp_authority() {
     }
 }
 
+/// As an anchor, the certificate of a signer could issue others.
+#[test]
+fn a_certificate_that_is_no_authority_is_refused() {
+    let sigstore = PrivateSigstore::new();
+    let folder = tempfile::tempdir().unwrap();
+    let signed = sigstore.sign_simple(subject().digest(), &Signing::keyless(dev()));
+    let leaf = &signed.annotations["dev.sigstore.cosign/certificate"];
+    for file in [leaf.clone(), format!("{}{leaf}", sigstore.fulcio_pem())] {
+        let trust = PemTrust::default()
+            .with_fulcio(write(&folder, "fulcio", &file))
+            .with_rekor(write(&folder, "rekor", &sigstore.rekor_pem()));
+        let error = TrustRoot::from_pem(&trust).unwrap_err().to_string();
+        assert!(error.contains("fulcio"), "{error}");
+        assert!(error.contains("CA:TRUE"), "{error}");
+    }
+}
+
+/// `gh attestation trusted-root` writes one trusted root a line.
+#[test]
+fn several_trusted_roots_in_one_file_are_named() {
+    let json = PrivateSigstore::new().trusted_root_json();
+    let line: serde_json::Value = serde_json::from_str(&json).unwrap();
+    trust_json(&format!("{line}\n")).unwrap();
+    let error = trust_json(&format!("{line}\n{line}\n")).unwrap_err();
+    assert!(error.to_string().contains("several trust roots"), "{error}");
+    let error = trust_json(&format!("{line}\ngarbage")).unwrap_err();
+    assert!(error.to_string().contains("is not JSON"), "{error}");
+}
+
 /// The compiled-in roots are whole.
 #[test]
 fn the_embedded_roots_are_usable() {
