@@ -40,6 +40,9 @@ impl Field {
             (Self::Source, SLSA_V1) => &[
                 "/buildDefinition/externalParameters/workflow/repository",
                 "/buildDefinition/externalParameters/source",
+                // BuildKit and Google Cloud Build.
+                "/buildDefinition/externalParameters/configSource/uri",
+                "/buildDefinition/externalParameters/sourceToBuild/repository",
             ],
             (Self::Source, SLSA_V02) => &["/invocation/configSource/uri"],
             (Self::BuildType, SLSA_V1) => &["/buildDefinition/buildType"],
@@ -66,7 +69,7 @@ impl Field {
 
     fn accepts(&self, found: &str, expected: &str) -> bool {
         // Provenance writes a repository in several ways.
-        found == expected || (*self == Self::Source && repository(found) == expected)
+        found == expected || (*self == Self::Source && repository(found) == plain(expected))
     }
 }
 
@@ -82,16 +85,27 @@ impl fmt::Display for Field {
     }
 }
 
-/// `https://host/owner/name` of `git+https://host/owner/name@refs/tags/v1`.
+/// `https://host/owner/name` of `git+https://host/owner/name.git@refs/tags/v1`, or with `#` before
+/// the ref.
 fn repository(uri: &str) -> &str {
-    let uri = uri.strip_prefix("git+").unwrap_or(uri);
     // An `@` in front of the path is part of the host's name and stays.
     let path = uri.find("://").and_then(|scheme| {
         let host = scheme.checked_add(3)?;
         uri.get(host..)?.find('/')?.checked_add(host)
     });
-    let end = path.and_then(|path| uri.get(path..)?.find('@')?.checked_add(path));
-    end.and_then(|end| uri.get(..end)).unwrap_or(uri)
+    let end = path.and_then(|path| uri.get(path..)?.find(['@', '#'])?.checked_add(path));
+    plain(end.and_then(|end| uri.get(..end)).unwrap_or(uri))
+}
+
+/// A repository without the prefix and the endings that name no other one. A ref stays: a config
+/// that has one requires it.
+fn plain(uri: &str) -> &str {
+    let uri = uri.strip_prefix("git+").unwrap_or(uri);
+    let uri = uri
+        .strip_suffix('/')
+        .filter(|one| !one.ends_with('/'))
+        .unwrap_or(uri);
+    uri.strip_suffix(".git").unwrap_or(uri)
 }
 
 impl AttestationDemand {
