@@ -13,7 +13,7 @@ pub(super) type Pair<'a> = (usize, &'a VerifiedSignature);
 /// The rule by which two signatures count as those of one signer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignerRule {
-    /// The identity and its issuer, or the key.
+    /// The identity and its issuer, or the key; an e-mail address without regard to case.
     IdentityAndIssuer,
     /// The identity without regard to case and issuer, or the key.
     Identity,
@@ -21,17 +21,28 @@ pub(super) enum SignerRule {
 
 impl SignerRule {
     fn same(self, one: &SignerId, other: &SignerId) -> bool {
-        match (self, one, other) {
-            (
-                Self::Identity,
-                SignerId::Certificate { identity: one, .. },
-                SignerId::Certificate {
-                    identity: other, ..
-                },
-            ) => one.to_lowercase() == other.to_lowercase(),
-            _ => one == other,
+        let (
+            SignerId::Certificate { issuer, identity },
+            SignerId::Certificate {
+                issuer: other_issuer,
+                identity: other_identity,
+            },
+        ) = (one, other)
+        else {
+            return one == other;
+        };
+        let same = || identity.to_lowercase() == other_identity.to_lowercase();
+        match self {
+            Self::Identity => same(),
+            Self::IdentityAndIssuer if issuer != other_issuer => false,
+            // Mail to either address reaches one person.
+            Self::IdentityAndIssuer => identity == other_identity || (is_email(identity) && same()),
         }
     }
+}
+
+fn is_email(identity: &str) -> bool {
+    identity.contains('@') && !identity.contains("://")
 }
 
 /// Chooses `require` signatures or more, first the one by the `pinned` signer. Returns none if

@@ -58,6 +58,22 @@ fn one_identity_of_two_issuers_is_one_signer_where_the_issuer_does_not_matter() 
         (vec![(&[0, 1], by("a", "x")), (&[0, 1], by("b", "x"))], 2, 1),
         (vec![(&[0, 1], by("a", "x")), (&[0, 1], by("b", "X"))], 2, 1),
         (vec![(&[0], by("a", "x")), (&[0, 1], by("b", "x"))], 2, 1),
+        (
+            vec![
+                (&[0], by("a", "Dev@x.example")),
+                (&[1], by("a", "dev@X.example")),
+            ],
+            1,
+            1,
+        ),
+        (
+            vec![
+                (&[0], by("a", "https://x/A@r")),
+                (&[1], by("a", "https://x/a@r")),
+            ],
+            2,
+            1,
+        ),
         (vec![(&[0, 1], by("a", "x")), (&[0], by("a", "y"))], 2, 2),
         // The first choice gives way to let another person count.
         (
