@@ -9,6 +9,12 @@ const BLOCKS_MAX: usize = 256;
 /// Longest label, in bytes.
 const LABEL_MAX: usize = 40;
 
+/// The curve of the key that follows, as `openssl ecparam` writes it. The key names it as well.
+const EC_PARAMETERS: &str = "EC PARAMETERS";
+
+/// The first byte of keys and certificates in DER.
+const DER_SEQUENCE: u8 = 0x30;
+
 /// The header of a block under a password; others follow it.
 /// <https://www.rfc-editor.org/rfc/rfc1421#section-4.6.1.1>
 const ENCRYPTED_HEADER: &str = "Proc-Type: 4,ENCRYPTED";
@@ -59,11 +65,20 @@ impl Label {
     }
 }
 
-/// Reads all blocks of `text` and ignores the text between them. A block that does not end, ends
+/// Reads all blocks of `text` and ignores the text between them, and the [`EC_PARAMETERS`]. A block that does not end, ends
 /// with another label, or does not decode is an error, so that nothing is dropped silently.
 pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     let text = without_byte_order_mark(text);
-    let text = std::str::from_utf8(text).map_err(|_| "it is not text".to_owned())?;
+    let text = std::str::from_utf8(text).map_err(|_| {
+        match text {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is text in UTF-16; save it as UTF-8",
+            [DER_SEQUENCE, ..] => {
+                "it is in DER, not in PEM form; convert it with `openssl` and `-inform DER`"
+            }
+            _ => "it is not text",
+        }
+        .to_owned()
+    })?;
     let mut blocks = Vec::new();
     let mut open: Option<(String, String)> = None;
     let mut is_encrypted = false;
@@ -75,6 +90,12 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
         if let Some(label) = delimiter(line, "-----BEGIN ").map_err(at)? {
             if open.is_some() {
                 return Err(at("a block begins inside another"));
+            }
+            if label.starts_with("PGP ") {
+                return Err(at(
+                    "it is a block of PGP, which does not sign images here; use a key as \
+                     `cosign generate-key-pair` writes it",
+                ));
             }
             open = Some((label.to_owned(), String::new()));
             is_encrypted = false;
@@ -89,6 +110,9 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
             let der = der.map_err(|_| at("the block is not base64"))?;
             if der.is_empty() {
                 return Err(at("the block is empty"));
+            }
+            if begun == EC_PARAMETERS {
+                continue;
             }
             if blocks.len() == BLOCKS_MAX {
                 return Err(format!("it holds over {BLOCKS_MAX} blocks"));

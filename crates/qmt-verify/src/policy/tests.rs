@@ -295,7 +295,7 @@ fn keys_are_one_public_key_of_a_usable_kind() {
         (&*P256.replace("PUBLIC KEY", "CERTIFICATE"), "CERTIFICATE"),
         (
             &*P256.replace("PUBLIC KEY", "RSA PUBLIC KEY"),
-            "`openssl rsa -RSAPublicKey_in -pubout`",
+            "`openssl rsa -RSAPublicKey_in -in FILE -pubout -out NEW_FILE`",
         ),
         (&*P256.replace("MFkw", "MFgw"), "cannot be used"),
         (&*P256.replace("MFkw", "!!!!"), "base64"),

@@ -208,11 +208,16 @@ fn keys_that_do_not_sign_here_are_refused_with_a_way_out() {
             "-----BEGIN {kind} PRIVATE KEY-----\n{headers}AQID\n-----END {kind} PRIVATE KEY-----\n"
         )
     };
+    // As `openssl ecparam -genkey` writes it.
+    let with_parameters = format!(
+        "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{SEC1}"
+    );
     let (legacy_ec, legacy_rsa) = (legacy("EC"), legacy("RSA"));
     let damaged = PKCS8.replace("-----\nMI", "-----\nKey: 1\nMI");
     let p521 = ecdsa(&ECDSA_P521_SHA512_ASN1_SIGNING);
     for (pem, says) in [
         (SEC1, "openssl pkcs8"),
+        (with_parameters.as_str(), "openssl pkcs8 -topk8 -nocrypt"),
         (encrypted.as_str(), "openssl pkcs8 -in"),
         (
             legacy_ec.as_str(),

@@ -9,11 +9,15 @@ use sigstore_verify::crypto::{
 };
 use sigstore_verify::types::{Bundle, DerPublicKey, VerificationMaterialContent};
 
+use super::base64_text;
 use crate::pem::{self, Label};
 use crate::signer::SignerId;
 
 /// Most bytes of a log entry that is searched for a key.
 const LOG_ENTRY_BYTES_MAX: usize = 64 * 1024;
+
+/// The kinds of keys that can be verified with, for messages.
+const USABLE: &str = "ECDSA on P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits";
 
 /// A public key of a kind and size that can be verified with.
 #[derive(Clone, Debug)]
@@ -30,7 +34,7 @@ impl PublicKey {
         let blocks = pem::blocks(pem)?;
         let block = match blocks.as_slice() {
             [block] => block,
-            [] => return Err("it holds no key in PEM form".to_owned()),
+            [] => return Err(no_block(pem).to_owned()),
             more => {
                 return Err(format!(
                     "it holds {} keys; exactly one is required",
@@ -50,16 +54,23 @@ impl PublicKey {
             Label::PublicKeyOfPkcs1 => {
                 return Err(
                     "it is a `RSA PUBLIC KEY`, not a `PUBLIC KEY`; convert it with `openssl rsa \
-                     -RSAPublicKey_in -pubout`"
+                     -RSAPublicKey_in -in FILE -pubout -out NEW_FILE`"
                         .to_owned(),
                 );
             }
-            Label::Certificate | Label::Other => {
+            Label::Certificate => {
+                return Err(
+                    "it is a `CERTIFICATE`, not a `PUBLIC KEY`; write its key to a file with \
+                     `openssl x509 -pubkey -noout -in FILE`"
+                        .to_owned(),
+                );
+            }
+            Label::Other => {
                 return Err(format!("it is a `{}`, not a `PUBLIC KEY`", block.name));
             }
         }
         let der = DerPublicKey::new(block.der.clone());
-        let unusable = |error: CryptoError| format!("it cannot be used: {error}");
+        let unusable = |error: CryptoError| format!("it cannot be used: {error}; use {USABLE}");
         let algorithm = KeyAlgorithm::from_spki(&der).map_err(unusable)?;
         if !matches!(
             algorithm,
@@ -68,7 +79,9 @@ impl PublicKey {
                 | KeyAlgorithm::Ed25519
                 | KeyAlgorithm::Rsa
         ) {
-            return Err("it is of a kind that cosign does not sign with".to_owned());
+            return Err(format!(
+                "it is of a kind that cosign does not sign with; use {USABLE}"
+            ));
         }
         let key = VerificationKey::from_spki(&der).map_err(unusable)?;
         validate_raw_public_key(key.scheme(), key.as_bytes()).map_err(unusable)?;
@@ -119,3 +132,19 @@ impl PublicKey {
         SignerId::key(Digest::sha256(self.der.as_bytes()).to_string())
     }
 }
+
+/// What a file without a PEM block is.
+fn no_block(file: &[u8]) -> &'static str {
+    let text = std::str::from_utf8(file).unwrap_or_default().trim();
+    let decoded = base64_text::decode(text).unwrap_or_default();
+    if decoded.trim_ascii_start().starts_with(b"-----BEGIN ") {
+        "it is a PEM file in base64; decode it with `base64 -d`"
+    } else if text.starts_with("ssh-") || text.starts_with("ecdsa-sha2-") {
+        "it is a key of SSH; convert it with `ssh-keygen -e -m PKCS8 -f FILE`"
+    } else {
+        "it holds no key in PEM form"
+    }
+}
+
+#[cfg(test)]
+mod tests;
