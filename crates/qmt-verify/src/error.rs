@@ -31,7 +31,7 @@ pub enum VerifyError {
     #[error(
         "{}{}{}",
         unsatisfied(subject, scope, rejected),
-        first(rejected),
+        first(subject, rejected),
         unread_items(*unread)
     )]
     Refused {
@@ -134,6 +134,9 @@ pub enum VerifyError {
 
 fn unsatisfied(subject: &PinnedReference, scope: &str, rejected: &[Rejection]) -> String {
     let policy = format!("the policy `{scope}`");
+    if is_about(subject, rejected) {
+        return format!("`{subject}` does not satisfy {policy}");
+    }
     match rejected.iter().filter(|one| !one.code.is_note()).count() {
         0 => format!("no signature or attestation of `{subject}` satisfies {policy}"),
         1 => format!("the only signature or attestation of `{subject}` does not satisfy {policy}"),
@@ -208,9 +211,19 @@ impl VerifyError {
 }
 
 /// The first rejection, so that the one line of the error shows a reason.
-fn first(rejected: &[Rejection]) -> String {
+fn first(subject: &PinnedReference, rejected: &[Rejection]) -> String {
+    match rejected.first() {
+        None => String::new(),
+        Some(first) if is_about(subject, rejected) => format!(": {}", first.reason),
+        Some(first) => format!(": {first}"),
+    }
+}
+
+/// Whether the first rejection is about the image itself: its signature is accepted, and something is
+/// missing.
+fn is_about(subject: &PinnedReference, rejected: &[Rejection]) -> bool {
     let first = rejected.first();
-    first.map(|one| format!(": {one}")).unwrap_or_default()
+    first.is_some_and(|first| first.found == subject.to_string())
 }
 
 /// The message of an error about a `place` that could not be read.

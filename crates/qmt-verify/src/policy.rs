@@ -17,8 +17,8 @@ use std::cmp::Reverse;
 use qmt_oci_ref::Repository;
 
 pub use self::attestation::AttestationDemand;
-pub(crate) use self::authority::Claim;
 pub use self::authority::{Authority, WorkflowClaims};
+pub(crate) use self::authority::{Claim, GITHUB_ISSUER};
 pub(crate) use self::evaluation::Check;
 pub use self::identity::IdentityRule;
 pub use self::scope::Scope;

@@ -46,10 +46,15 @@ pub(crate) enum Reason {
     },
     #[error("the certificate is not valid")]
     Certificate(#[source] BoxError),
+    #[error("the certificate is not valid: {0}")]
+    CertificateTime(String),
     #[error("the signing time is not proven")]
     Time(#[source] BoxError),
     #[error("the transparency log entry is not valid")]
     Log(#[source] BoxError),
+    /// A known log did not sign it, or it is about something else.
+    #[error("the transparency log entry is not valid")]
+    ForeignLog(#[source] BoxError),
     #[error("has no transparency log entry")]
     NoLog,
     #[error("is signed with `{key}`, and has no transparency log entry")]
@@ -96,6 +101,14 @@ pub(crate) enum Reason {
     NotEnough { found: usize, required: usize },
     #[error("no attestation satisfies the policy: {0}")]
     Demand(String),
+    #[error(
+        "the signature by {signer} is accepted; an attestation of type `{predicate_type}` by an \
+         accepted signer is missing"
+    )]
+    NoAttestation {
+        signer: String,
+        predicate_type: String,
+    },
 }
 
 impl Reason {
@@ -116,6 +129,10 @@ impl Reason {
         Self::Log(source.into())
     }
 
+    pub(crate) fn foreign_log(source: impl Into<BoxError>) -> Self {
+        Self::ForeignLog(source.into())
+    }
+
     pub(crate) fn signature(source: impl Into<BoxError>) -> Self {
         Self::Signature(source.into())
     }
@@ -132,9 +149,9 @@ impl Reason {
             Self::OtherDigest { .. } => RejectionCode::OtherDigest,
             Self::Attestation { .. } => RejectionCode::Attestation,
             Self::OtherType { .. } => RejectionCode::OtherType,
-            Self::Certificate(_) => RejectionCode::Certificate,
+            Self::Certificate(_) | Self::CertificateTime(_) => RejectionCode::Certificate,
             Self::Time(_) => RejectionCode::Time,
-            Self::Log(_) => RejectionCode::Log,
+            Self::Log(_) | Self::ForeignLog(_) => RejectionCode::Log,
             Self::NoLog | Self::UnloggedKey { .. } => RejectionCode::NoLog,
             Self::Signature(_) => RejectionCode::Signature,
             Self::OtherIdentity { .. } => RejectionCode::OtherIdentity,
@@ -149,7 +166,7 @@ impl Reason {
             Self::OnlyKeys => RejectionCode::OnlyKeys,
             Self::OtherSigner { .. } => RejectionCode::OtherSigner,
             Self::NotEnough { .. } => RejectionCode::NotEnough,
-            Self::Demand(_) => RejectionCode::Demand,
+            Self::Demand(_) | Self::NoAttestation { .. } => RejectionCode::Demand,
         }
     }
 
@@ -167,6 +184,10 @@ impl Reason {
             } => "try again later".to_owned(),
             Self::OnlyChild { keys_only: true } => {
                 "sign the index itself: `cosign sign --key KEY` with its digest".to_owned()
+            }
+            Self::CertificateTime(_) => hint(RejectionCode::Time).to_owned(),
+            Self::ForeignLog(_) => {
+                "the log entry was made for another signature, or changed; do not use it".to_owned()
             }
             _ => hint(self.code()).to_owned(),
         }
@@ -188,20 +209,31 @@ impl Reason {
                 | Self::OtherClaim { .. }
                 | Self::OtherSigner { .. }
         );
+        let named = signer.filter(|_| only_signer);
+        let hint = match named {
+            Some(signer) if signer.lacks_issuer() => NO_ISSUER.to_owned(),
+            _ => self.hint(),
+        };
         let config_line = match self {
             Self::UnloggedKey { key } => Some(key_line(key, false)),
-            _ => signer.filter(|_| only_signer).map(SignerId::config_line),
+            _ => named
+                .filter(|one| !one.lacks_issuer())
+                .map(SignerId::config_line),
         };
         Rejection {
             found: text::escape(place),
             signer: signer.map(SignerId::escaped),
             code,
             reason: text::escape(&reason),
-            hint: self.hint(),
+            hint,
             config_line,
         }
     }
 }
+
+/// What is said of a signer whose certificate names no issuer: the config requires one.
+const NO_ISSUER: &str = "its certificate names no issuer, so that no line of the config can accept \
+                         exactly this signer; sign with a certificate that names one, or with a key";
 
 /// Sorts the errors of the Sigstore library by what an operator can do about them.
 impl From<LibraryError> for Reason {
@@ -215,6 +247,9 @@ impl From<LibraryError> for Reason {
                 Self::time(error)
             }
             LibraryError::Certificate(_) => Self::certificate(error),
+            LibraryError::TransparencyLog(
+                TransparencyLogError::EntryMismatch(_) | TransparencyLogError::InclusionProof(_),
+            ) => Self::foreign_log(error),
             LibraryError::TransparencyLog(_) => Self::log(error),
             LibraryError::SignatureInvalid(_) | LibraryError::ArtifactMismatch(_) => {
                 Self::signature(error)

@@ -32,7 +32,7 @@ pub struct Report {
     pub first_use: bool,
     /// Whether the lockfile pins another signer, which the policy overrides.
     pub differs_from_pin: bool,
-    /// The config line that accepts exactly this signer.
+    /// The config line that accepts exactly this signer, or the repository of a release workflow.
     pub config_line: Option<String>,
     /// Where the signature was found.
     pub found: String,
@@ -141,7 +141,7 @@ pub struct Rejection {
     pub reason: String,
     /// What to do about it.
     pub hint: String,
-    /// The line of `[[oci.policy]]` that would accept this signer, where only the signer, or its
+    /// The line of `[[oci.policy]]` that would accept this signer, or its repository, where only the signer, or its
     /// signature without a log, is not accepted.
     pub config_line: Option<String>,
 }
@@ -229,6 +229,20 @@ impl RejectionCode {
         matches!(
             self,
             Self::OtherAnnotation | Self::OtherName | Self::TooOld | Self::NotEnough | Self::Demand
+        )
+    }
+
+    /// Whether another signer signed than one that the policy accepts.
+    pub(crate) fn is_of_other_signer(self) -> bool {
+        matches!(
+            self,
+            Self::OtherIdentity
+                | Self::OtherIssuer
+                | Self::OtherClaim
+                | Self::OtherSigner
+                | Self::OtherKey
+                | Self::NoKey
+                | Self::OnlyKeys
         )
     }
 

@@ -8,6 +8,7 @@ mod ignored;
 mod key;
 mod log;
 mod protojson;
+mod refusal;
 mod rekor_v2;
 mod statement;
 mod unknown;
@@ -202,6 +203,12 @@ impl<'a> Signature<'a> {
         !self.bundle.verification_material.tlog_entries.is_empty()
     }
 
+    /// The config line that accepts the next releases of the claimed signer too; for messages only.
+    pub(crate) fn claimed_release_line(&self) -> Option<String> {
+        let claims = Claims::parse(self.bundle.signing_certificate()?).ok()?;
+        claims.release_line(true)
+    }
+
     /// The signer that the certificate names, verified or not; for messages only.
     pub(crate) fn claimed_signer(&self) -> Option<SignerId> {
         let claims = Claims::parse(self.bundle.signing_certificate()?).ok()?;
@@ -224,7 +231,11 @@ fn within_limits(bundle: &Bundle, limits: &BundleLimits) -> Result<(), Reason> {
         let proof = entry.inclusion_proof.as_ref();
         let promised = entry.inclusion_promise.is_some();
         if proof.is_none() && !(promised && bundle.media_type() == MediaType::Bundle0_1) {
-            return Err(Reason::log("it has no proof and no promise of inclusion"));
+            return Err(Reason::log(if promised {
+                "it has a promise and no proof of inclusion, which this version of bundles requires"
+            } else {
+                "it has no proof and no promise of inclusion"
+            }));
         }
         // Rekor v2 gives no promises: one in its entry must not count as a time.
         if promised && entry.kind_version == KindVersion::HashedRekordV002 {

@@ -59,6 +59,11 @@ impl SignerId {
         }
     }
 
+    /// Whether this is a certificate that names no issuer. No config line can name such a signer.
+    pub(crate) fn lacks_issuer(&self) -> bool {
+        matches!(self, Self::Certificate { issuer, .. } if issuer.trim().is_empty())
+    }
+
     /// The line for `[[oci.policy]]` that accepts exactly this signer. A key is named by its file,
     /// for which the line has a placeholder.
     pub fn config_line(&self) -> String {
@@ -97,6 +102,18 @@ pub(crate) fn key_line(file: &str, logged: bool) -> String {
     )
 }
 
+/// The line for `[[oci.policy]]` that accepts all workflows of a repository, so that it holds for the
+/// next release too.
+#[cfg(feature = "sigstore")]
+pub(crate) fn repository_line(issuer: &str, repository: &str, logged: bool) -> String {
+    format!(
+        "any_of = [{{ issuer = {}, github_repository = {}{} }}]",
+        quoted(issuer),
+        quoted(repository),
+        log_option(logged)
+    )
+}
+
 fn log_option(logged: bool) -> &'static str {
     if logged {
         ""
@@ -108,6 +125,9 @@ fn log_option(logged: bool) -> &'static str {
 impl fmt::Display for SignerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Certificate { identity, .. } if self.lacks_issuer() => {
+                write!(f, "{identity} (its certificate names no issuer)")
+            }
             Self::Certificate { issuer, identity } => write!(f, "{identity} (issuer {issuer})"),
             Self::Key { key } => write!(f, "key {key}"),
         }

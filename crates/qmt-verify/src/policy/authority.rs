@@ -10,7 +10,7 @@ use crate::signature::PublicKey;
 use crate::signer::SignerId;
 
 /// The issuer of the workflows of GitHub Actions.
-const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
+pub(crate) const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 
 /// A signer that is accepted: an identity with its issuer, or a public key. Everything that an
 /// authority requires must hold on one and the same signature.

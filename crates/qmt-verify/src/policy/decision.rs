@@ -118,12 +118,18 @@ impl Check<'_> {
                 },
             };
             let signer = attestation.claimed_signer();
-            rejected.push(reason.reject(attestation.place, signer.as_ref()));
+            let mut rejection = reason.reject(attestation.place, signer.as_ref());
+            // The line would accept this signer for the image as well.
+            rejection.config_line = None;
+            rejected.push(rejection);
         }
-        if rejected.is_empty() {
-            let missing = format!("none has the type `{}`", demand.predicate_type);
-            let subject = self.subject.to_string();
-            rejected.push(Reason::Demand(missing).reject(&subject, None));
+        // Another reason says more: a defect, or what a signed attestation states.
+        if rejected.iter().all(|one| one.code.is_of_other_signer()) {
+            let missing = Reason::NoAttestation {
+                signer: signer.to_string(),
+                predicate_type: demand.predicate_type.clone(),
+            };
+            rejected.insert(0, missing.reject(&self.subject.to_string(), None));
         }
         Err(rejected)
     }
@@ -150,11 +156,15 @@ impl Check<'_> {
         report.differs_from_pin = self.expected.is_some_and(|expected| expected != signer);
         let authority = self.policy.authorities().get(*index);
         let key = authority.and_then(Authority::key_of);
-        report.config_line = Some(match (key, signature.is_logged()) {
-            (Some(key), logged) => key_line(&key.name, logged),
-            (None, true) => signer.config_line(),
-            (None, false) => signer.config_line_without_log(),
-        });
+        let logged = signature.is_logged();
+        let claims = signature.claims.as_ref();
+        report.config_line = match (key, claims.and_then(|one| one.release_line(logged))) {
+            (Some(key), _) => Some(key_line(&key.name, logged)),
+            (None, Some(line)) => Some(line),
+            (None, None) if signer.lacks_issuer() => None,
+            (None, None) if logged => Some(signer.config_line()),
+            (None, None) => Some(signer.config_line_without_log()),
+        };
         let demands = self.policy.attestations.iter();
         report.attestations = demands.map(|one| one.predicate_type.clone()).collect();
         report.trust_root = Some(self.trust.report(self.now));

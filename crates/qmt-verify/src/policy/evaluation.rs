@@ -45,6 +45,7 @@ impl<'a> Check<'a> {
             Err(reason) => return self.rejected.push(reason.reject(place, None)),
         };
         let signer = signature.claimed_signer();
+        let release_line = signature.claimed_release_line();
         let has_key = !signature.has_certificate();
         let with_key = has_key.then(|| key_line(UNKNOWN_KEY_FILE, signature.has_log_entries()));
         let reason = if let Some(predicate) = &signature.predicate {
@@ -60,6 +61,8 @@ impl<'a> Check<'a> {
         let mut rejection = reason.reject(place, signer.as_ref());
         if matches!(reason, Reason::OtherKey { .. } | Reason::NoKey) {
             rejection.config_line = with_key;
+        } else if rejection.config_line.is_some() && release_line.is_some() {
+            rejection.config_line = release_line;
         }
         self.rejected.push(rejection);
     }

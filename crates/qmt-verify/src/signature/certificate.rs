@@ -13,9 +13,9 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::limits::SHORT_LIVED_MAX;
-use crate::policy::{Claim, WorkflowClaims};
+use crate::policy::{Claim, GITHUB_ISSUER, WorkflowClaims};
 use crate::reason::Reason;
-use crate::signer::SignerId;
+use crate::signer::{SignerId, repository_line};
 
 /// The arc of all Fulcio extensions.
 const FULCIO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1");
@@ -80,6 +80,22 @@ impl Claims {
     pub(crate) fn signer(&self) -> SignerId {
         let text = |claim: &Option<String>| claim.clone().unwrap_or_default();
         SignerId::certificate(text(&self.issuer), text(&self.identity))
+    }
+
+    /// The config line for a release workflow of GitHub Actions, whose identity ends in the tag and
+    /// so differs for each release; `None` for other signers.
+    pub(crate) fn release_line(&self, logged: bool) -> Option<String> {
+        let issuer = self
+            .issuer
+            .as_deref()
+            .filter(|issuer| *issuer == GITHUB_ISSUER)?;
+        let (workflow, tag) = self.identity.as_deref()?.split_once("@refs/tags/")?;
+        let repository = self.values(extensions(Claim::Repository)).next()?;
+        let repository = repository.strip_prefix(GITHUB).unwrap_or(repository);
+        // Reusable workflows of other repositories sign with their own name.
+        let own = format!("{GITHUB}{repository}/");
+        (!tag.is_empty() && workflow.starts_with(&own))
+            .then(|| repository_line(issuer, repository, logged))
     }
 
     /// Checks the claims that the policy requires. Where a certificate makes a claim in an old and

@@ -51,6 +51,18 @@ impl TransparencyLogs {
         })
     }
 
+    /// Whether the trust root has the key that must have signed each part of `entry`.
+    pub(super) fn have_keys_of(&self, entry: &TransparencyLogEntry) -> bool {
+        let promised = entry
+            .integrated_time
+            .filter(|_| entry.inclusion_promise.is_some());
+        let is_signer = promised.is_none_or(|time| {
+            let id = Sha256Hash::try_from(entry.log_id.key_id.as_bytes());
+            id.is_ok_and(|id| self.keyring.key_at(&id, time).is_some())
+        });
+        is_signer && self.know(entry)
+    }
+
     /// Whether a log that proves the inclusion of `entry` was in use at all proven times, or is
     /// `now` where none is proven; the library accepts a retired key for any time. True where
     /// nothing proves inclusion: a promise is checked with its own time.

@@ -3,11 +3,12 @@
 //! verified as if it had never had it.
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use sigstore_trust_root::{TrustedRoot, TsaAuthority};
 use sigstore_verify::tsa::{Error as TimestampError, verify_timestamp_for_authority};
 use sigstore_verify::types::{
-    Bundle, MediaType, SignatureBytes, TimestampToken, TransparencyLogEntry,
+    Bundle, MediaType, Rfc3161Timestamp, SignatureBytes, TimestampToken, TransparencyLogEntry,
 };
 use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
@@ -43,6 +44,21 @@ impl TimestampAuthorities {
 
     pub(super) fn are_known(&self) -> bool {
         !self.names.is_empty()
+    }
+
+    /// The times of those of `tokens` that are valid timestamps of `signature`.
+    pub(super) fn times(
+        &self,
+        tokens: &[Rfc3161Timestamp],
+        signature: &SignatureBytes,
+    ) -> Vec<SystemTime> {
+        let pairs = tokens
+            .iter()
+            .flat_map(|one| self.known.iter().map(move |by| (one, by)));
+        let times = pairs.filter_map(|(one, authority)| {
+            verify_timestamp_for_authority(&one.signed_timestamp, signature, authority).ok()
+        });
+        times.map(SystemTime::from).collect()
     }
 
     /// Whether `token` is a timestamp of `signature` that no known authority made. One that names a

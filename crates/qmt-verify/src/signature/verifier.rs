@@ -104,7 +104,8 @@ impl SignatureVerifier {
         }
         let result = self
             .library
-            .verify(artifact(signature)?, &remaining, &policy)?;
+            .verify(artifact(signature)?, &remaining, &policy)
+            .map_err(|error| self.explain(error, bundle))?;
         if !result.certificate_verified() || result.sct_verified() != self.knows_certificate_logs {
             return Err(Reason::certificate("it was not checked in full"));
         }
@@ -170,7 +171,8 @@ impl SignatureVerifier {
             }
             result = Some(
                 self.library
-                    .verify(artifact(signature)?, &remaining, &policy)?,
+                    .verify(artifact(signature)?, &remaining, &policy)
+                    .map_err(|error| self.explain(error, bundle))?,
             );
         }
         let times = self.times(bundle, result.as_ref(), now)?;
@@ -292,7 +294,7 @@ fn recorded(result: &VerificationResult, times: &[SystemTime]) -> Option<SystemT
     times.iter().min().copied()
 }
 
-fn entries(bundle: &Bundle) -> &[TransparencyLogEntry] {
+pub(super) fn entries(bundle: &Bundle) -> &[TransparencyLogEntry] {
     &bundle.verification_material.tlog_entries
 }
 

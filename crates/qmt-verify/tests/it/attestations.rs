@@ -210,3 +210,33 @@ async fn any_predicate_can_be_demanded() {
     );
     assert!(v1().with_builder("").is_err());
 }
+
+/// The signature is accepted, and the message says so: another signer of an attestation is not
+/// offered as a signer of the image.
+#[tokio::test]
+async fn a_missing_attestation_is_told_as_such() {
+    let sigstore = PrivateSigstore::new();
+    let policy = any_of(vec![dev_authority()]).with_attestation(v1());
+    let verifier = verifier(&sigstore, policy);
+    let signature = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
+    let stranger = Signing::keyless(Identity::email("eve@example.com", ISSUER));
+    let provenance = Attestation::slsa_v1(BUILDER, SOURCE, REF);
+    let foreign = sigstore.attest_bundle(subject().digest(), &provenance, &stranger);
+    for (items, others) in [
+        (vec![signature.clone(), foreign], 1),
+        (vec![signature.clone()], 0),
+    ] {
+        let error = check(&verifier, &subject(), &evidence(&subject(), items).await).unwrap_err();
+        let text = error.to_string();
+        let expected = format!(
+            "`{}` does not satisfy the policy `**`: the signature by dev@example.com (issuer {ISSUER}) \
+             is accepted; an attestation of type `{SLSA_V1}` by an accepted signer is missing",
+            subject()
+        );
+        assert_eq!(text, expected);
+        let rejected = error.rejections();
+        assert_eq!(rejected[0].code.to_string(), "demand");
+        assert_eq!(rejected.len(), 1 + others);
+        assert!(rejected.iter().all(|one| one.config_line.is_none()));
+    }
+}

@@ -278,3 +278,64 @@ async fn a_time_that_is_yet_to_come_is_refused() {
         assert_eq!(code(ahead), "time");
     }
 }
+
+/// Reasons are written for the operator, and the hint fits what is wrong.
+#[tokio::test]
+async fn reasons_name_what_is_wrong_and_what_to_do() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
+    for format in FORMATS {
+        for (tampered, reason, hint) in [
+            (
+                Tampered::ExpiredCertificate,
+                "it expired at 20",
+                "check the clock",
+            ),
+            (
+                Tampered::NotYetValidCertificate,
+                "it is valid from 20",
+                "check the clock",
+            ),
+            (Tampered::NoCodeSigning, "no `codeSigning`", "trust root"),
+            (
+                Tampered::UnknownCa,
+                "no chain of usable certificates",
+                "trust root",
+            ),
+            (Tampered::ForeignEntry, "is not valid", "do not use it"),
+            (
+                Tampered::EntryOfOtherSignature,
+                "log entry",
+                "do not use it",
+            ),
+            (
+                Tampered::TamperedIntegratedTime,
+                "log entry",
+                "do not use it",
+            ),
+            (Tampered::SetByWrongKey, "log entry", "do not use it"),
+            (
+                Tampered::UnknownLog,
+                "log entry",
+                "check that the trust root knows the log",
+            ),
+        ] {
+            let signing = Signing::keyless(dev()).tampered(tampered);
+            let bad = evidence(&subject(), [sign(&sigstore, format, &signing)]).await;
+            let error = check(&verifier, &subject(), &bad).unwrap_err();
+            let rejection = &error.rejections()[0];
+            let name = tampered.name();
+            assert!(rejection.reason.contains(reason), "{name}: {rejection:?}");
+            assert!(rejection.hint.contains(hint), "{name}: {rejection:?}");
+            for dump in ["UnixTime", "Context", " { ", "..", "Invalid"] {
+                assert!(!rejection.reason.contains(dump), "{name}: {rejection:?}");
+            }
+        }
+    }
+    // A promise alone is not enough for this version.
+    let signing = Signing::keyless(dev()).tampered(Tampered::MissingProof);
+    let bad = evidence(&subject(), [sign(&sigstore, Format::Bundle, &signing)]).await;
+    let error = check(&verifier, &subject(), &bad).unwrap_err();
+    let reason = &error.rejections()[0].reason;
+    assert!(reason.contains("a promise and no proof"), "{reason}");
+}

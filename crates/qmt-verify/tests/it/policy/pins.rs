@@ -133,3 +133,60 @@ async fn a_certificate_from_before_the_first_signature_is_no_first_signature() {
     assert!(alone.signed_at() < both.signed_at());
     assert_eq!(both.signer(), Some(&SignerId::certificate(ISSUER, EMAIL)));
 }
+
+/// The identity of a release workflow ends in the tag, so a line with it would hold for one release.
+#[tokio::test]
+async fn a_release_workflow_is_accepted_by_its_repository() {
+    let sigstore = PrivateSigstore::new();
+    let verifier = verifier(&sigstore, Policy::pin_on_first_use());
+    let now = SystemTime::now();
+    let line = |repository: &str| {
+        format!(
+            "any_of = [{{ issuer = \"https://token.actions.githubusercontent.com\", \
+             github_repository = \"{repository}\" }}]"
+        )
+    };
+    let release = |tag: &str| Identity::github("acme/echo", "release.yml", tag);
+    let signed = async |identity: Identity| {
+        let signing = Signing::keyless(identity);
+        let bundle = sigstore.sign_bundle(subject().digest(), &signing);
+        evidence(&subject(), [bundle]).await
+    };
+    let first = signed(release("refs/tags/v1.0.0")).await;
+    let first = verifier.check(&subject(), &first, None, now).unwrap();
+    assert_eq!(first.report().config_line, Some(line("acme/echo")));
+    let next = signed(release("refs/tags/v1.0.1")).await;
+    let refused = verifier.check(&subject(), &next, first.signer(), now);
+    let error = refused.unwrap_err();
+    assert_eq!(error.rejections()[0].config_line, Some(line("acme/echo")));
+    let branch = signed(release("refs/heads/main")).await;
+    let branch = verifier.check(&subject(), &branch, None, now).unwrap();
+    let shown = branch.report().config_line.as_deref().unwrap();
+    assert!(shown.contains("@refs/heads/main"), "{shown}");
+    // Another repository's claim does not name the workflow's own repository.
+    let reused = release("refs/tags/v1.0.0");
+    let reused = reused.without_claim(5).without_claim(12);
+    let reused = reused.with_claim(12, "https://github.com/other/app");
+    let reused = verifier.check(&subject(), &signed(reused).await, None, now);
+    let shown = reused.unwrap().report().config_line.clone().unwrap();
+    assert!(shown.contains("@refs/tags/v1.0.0"), "{shown}");
+}
+
+/// The config cannot name a signer without an issuer.
+#[tokio::test]
+async fn no_line_is_proposed_for_a_certificate_without_an_issuer() {
+    let sigstore = PrivateSigstore::new();
+    let identity = dev().without_claim(1).without_claim(8);
+    let bundle = sigstore.sign_bundle(subject().digest(), &Signing::keyless(identity));
+    let found = evidence(&subject(), [bundle]).await;
+    let free = verifier(&sigstore, Policy::pin_on_first_use());
+    let verified = check(&free, &subject(), &found).unwrap();
+    assert_eq!(verified.report().config_line, None);
+    let signer = verified.signer().unwrap().to_string();
+    assert_eq!(signer, format!("{EMAIL} (its certificate names no issuer)"));
+    let strict = verifier(&sigstore, any_of(vec![dev_authority()]));
+    let error = check(&strict, &subject(), &found).unwrap_err();
+    let rejection = &error.rejections()[0];
+    assert_eq!(rejection.config_line, None);
+    assert!(rejection.hint.contains("names no issuer"), "{rejection:?}");
+}
