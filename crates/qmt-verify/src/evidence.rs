@@ -60,7 +60,9 @@ pub(crate) struct Failure {
 
 impl PartialEq for Failure {
     fn eq(&self, other: &Self) -> bool {
-        self.place == other.place && self.source.kind() == other.source.kind()
+        self.place == other.place
+            && self.source.kind() == other.source.kind()
+            && self.of_attestations == other.of_attestations
     }
 }
 

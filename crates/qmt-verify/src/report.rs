@@ -233,6 +233,7 @@ impl RejectionCode {
     }
 
     /// Whether another signer signed than one that the policy accepts.
+    #[cfg(feature = "sigstore")]
     pub(crate) fn is_of_other_signer(self) -> bool {
         matches!(
             self,

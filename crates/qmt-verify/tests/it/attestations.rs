@@ -214,7 +214,7 @@ async fn any_predicate_can_be_demanded() {
 /// The signature is accepted, and the message says so: another signer of an attestation is not
 /// offered as a signer of the image.
 #[tokio::test]
-async fn a_missing_attestation_is_told_as_such() {
+async fn a_missing_attestation_is_reported_as_such() {
     let sigstore = PrivateSigstore::new();
     let policy = any_of(vec![dev_authority()]).with_attestation(v1());
     let verifier = verifier(&sigstore, policy);

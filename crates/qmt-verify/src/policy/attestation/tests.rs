@@ -63,7 +63,7 @@ fn two_places_of_a_provenance_must_agree() {
     assert!(demand.unmet(&Value::Null).is_some());
 }
 
-/// As BuildKit and Google Cloud Build write it, and as configs do.
+/// As `BuildKit` and Google Cloud Build write it, and as configs do.
 #[test]
 fn a_source_is_found_in_the_provenance_of_each_builder() {
     let unmet = |expected: &str, parameters: Value| {

@@ -178,7 +178,7 @@ async fn the_tag_of_attestations_decides_only_where_one_is_required() {
             Err(error) => error.rejections(),
         };
         let mut places = rejected.iter().map(|one| one.found.as_str());
-        assert!(places.any(|place| place.ends_with(".att")), "{rejected:?}");
+        assert!(places.any(|place| place.contains(".att")), "{rejected:?}");
         match outcome {
             Ok(_) => assert!(is_signed),
             Err(error) => assert!(matches!(error, VerifyError::NoSignature { .. }) && !is_signed),
