@@ -13,8 +13,6 @@ use std::time::Duration;
 
 use qmt_oci_ref::manifest::ManifestError;
 use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
-#[cfg(feature = "layout")]
-use qmt_storage::LayoutError;
 
 pub use self::credential::{CredentialError, HelperFailure};
 pub use self::login::LoginError;
@@ -25,11 +23,9 @@ use self::text::{
 };
 pub use self::tls::TlsError;
 pub use self::token::TokenServerError;
+pub(crate) use crate::BoxError;
 use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
-
-/// The cause of a failure, of whatever type the library that reports it has.
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a registry could not give what a pin promised, or would not take what was pushed.
 ///
@@ -77,8 +73,7 @@ pub enum ClientError {
         /// The registry's message, escaped; empty without one.
         message: String,
     },
-    /// The content hashes to another digest than the one that names it. Retried, from the start,
-    /// only where several answers sent parts of it.
+    /// The content hashes to another digest than the one that names it.
     #[error("{}", mismatch(.expected, .actual, .header.as_ref()))]
     DigestMismatch {
         /// What the pin, descriptor or header names.
@@ -309,8 +304,7 @@ pub enum ClientError {
         /// The limit.
         limit: Duration,
     },
-    /// A mirror's content does not match its digest, and part of it was handed out already. The
-    /// next attempt, from the start, skips this mirror.
+    /// A mirror's content does not match its digest. The next attempt skips this mirror.
     #[error("the mirror `{mirror}` sent wrong content, and is skipped from now on")]
     MirrorContent {
         /// The mirror.
@@ -345,10 +339,7 @@ pub enum ClientError {
     },
     /// What is to be uploaded can't be read.
     #[error("the content to upload can't be read")]
-    Content {
-        /// Why.
-        source: BoxError,
-    },
+    Content(#[source] BoxError),
     /// An option can't be used.
     #[error("option `{option}` of registry `{host}` can't be used{}: {reason}", in_file(.path.as_ref()))]
     Options {
@@ -363,12 +354,9 @@ pub enum ClientError {
         /// The cause, if there is one.
         source: Option<BoxError>,
     },
-    /// Files are not fetched from this URL.
-    #[error("{reason}")]
-    Url {
-        /// The rule that it breaks.
-        reason: &'static str,
-    },
+    /// Files are not fetched from this URL, because it breaks this rule.
+    #[error("{0}")]
+    Url(&'static str),
     /// The server of a file, which is not part of an image, does not send it.
     #[error("`{url}` answers with status {status}{}", suffix(.message))]
     File {
@@ -399,11 +387,10 @@ pub enum ClientError {
     /// A login was not accepted.
     #[error(transparent)]
     Login(#[from] LoginError),
-    /// An OCI image layout can't be read or written. Wrong content and lists that are incomplete are
-    /// reported as those of registries.
+    /// An OCI image layout can't be read or written.
     #[cfg(feature = "layout")]
     #[error(transparent)]
-    Layout(LayoutError),
+    Layout(qmt_storage::LayoutError),
     /// The error of a credential store or blob content that the caller supplied.
     #[error(transparent)]
     Caller(#[from] RegistryError),

@@ -27,6 +27,9 @@ mod offline;
 mod redact;
 mod writer;
 
+/// The cause of a failure, of whatever type the library that reports it has.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 pub use self::error::{ClientError, TlsError};
 pub use self::events::RegistryEvent;
 #[cfg(feature = "http")]

@@ -17,10 +17,7 @@ pub(super) struct PackedContent<'a>(pub(super) &'a PackedBlob);
 impl BlobContent for PackedContent<'_> {
     async fn open(&self, offset: u64) -> Result<BlobStream, RegistryError> {
         let blob = self.0.clone();
-        let content = |error: io::Error| {
-            let source = error.into();
-            RegistryError::from(ClientError::Content { source })
-        };
+        let content = |error: io::Error| RegistryError::from(ClientError::Content(error.into()));
         let file = blocking(move || blob.open(offset)).await.map_err(content)?;
         Ok(Box::pin(disk_stream(file).map_err(content)))
     }

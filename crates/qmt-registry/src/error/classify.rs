@@ -11,7 +11,7 @@ use url::Url;
 use super::TokenServerError;
 use super::{ClientError, Phase};
 #[cfg(feature = "http")]
-use crate::{error::BoxError, limits::Limits, redact::RedactedUrl};
+use crate::{BoxError, limits::Limits, redact::RedactedUrl};
 
 impl ClientError {
     /// The kind of failure.
@@ -65,10 +65,10 @@ impl ClientError {
             | Self::UploadRefused { .. }
             | Self::Flooded { .. } => Kind::Protocol,
             Self::Options { .. }
-            | Self::Url { .. }
+            | Self::Url(_)
             | Self::Credential(_)
             | Self::ProxyVariable { .. } => Kind::Configuration,
-            Self::Content { .. } => Kind::Storage,
+            Self::Content(_) => Kind::Storage,
             #[cfg(feature = "layout")]
             Self::Layout(_) => Kind::Storage,
             Self::Offline { .. } => Kind::Offline,

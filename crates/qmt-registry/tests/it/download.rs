@@ -15,7 +15,7 @@ async fn a_url_with_a_password_is_refused_before_any_request() {
         let url = format!("http://{user}@{}/file", server.host());
         let error = client(&server).download(&url, LIMIT).await.unwrap_err();
         assert!(
-            matches!(error.detail(), Some(ClientError::Url { .. })),
+            matches!(error.detail(), Some(ClientError::Url(_))),
             "{error:?}"
         );
         assert!(!full_text(&error).contains("canary"), "{error:?}");

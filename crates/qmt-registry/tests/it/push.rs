@@ -262,7 +262,7 @@ async fn content_that_is_too_short_is_reported_at_once() {
         let short = noise(99_999);
         let error = client.push_blob(&to, &blob, &short, None).await;
         assert!(
-            matches!(error.detail(), Some(ClientError::Content { .. })),
+            matches!(error.detail(), Some(ClientError::Content(_))),
             "{error:?}"
         );
         assert_eq!(server.count("POST", "*"), 1, "{}", server.request_log());

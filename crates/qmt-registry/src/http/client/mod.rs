@@ -111,7 +111,7 @@ impl HttpRegistry {
     /// not have the file or requires a credential, [`ClientError::TooLarge`], and the network's
     /// errors.
     pub async fn download(&self, url: &str, limit: u64) -> Result<Bytes, RegistryError> {
-        let refuse = |reason| ClientError::Url { reason };
+        let refuse = ClientError::Url;
         let url = Url::parse(url).map_err(|_| refuse("the URL is malformed"))?;
         if !url.username().is_empty() || url.password().is_some() {
             let reason = "the URL has a user name or password, and files are downloaded without \

@@ -85,8 +85,7 @@ pub(crate) fn broken(
     };
     let (reason, retryable) = match cause {
         Some(Cause::Upload(text)) => {
-            let source = text.into();
-            return ClientError::Content { source };
+            return ClientError::Content(text.into());
         }
         Some(Cause::Tls(cause)) if is_of_proxy => (Some(tls_of_proxy(&cause)), false),
         Some(Cause::Flood) => return ClientError::Flooded { url, source },

@@ -87,9 +87,7 @@ impl Operation<'_> {
             }
             list.push(entry.clone());
             let content = serde_json::to_vec(&Index::new(list));
-            let content = content.map_err(|cause| ClientError::Content {
-                source: cause.into(),
-            })?;
+            let content = content.map_err(|cause| ClientError::Content(cause.into()))?;
             let index = RawManifest::new(MediaType::ImageIndex, content.into());
             self.put_manifest(subject.repository(), tag.as_str(), &index)
                 .await?;
