@@ -15,6 +15,8 @@ use qmt_oci_ref::{
 pub(crate) struct TestRegistry {
     pub(crate) content: Mutex<HashMap<Digest, Bytes>>,
     pub(crate) requests: Mutex<Vec<Digest>>,
+    /// Whether it is a store without its registry.
+    pub(crate) is_offline: bool,
     /// Bytes of a chunk; 0 is one chunk.
     pub(crate) chunk: usize,
     /// Blobs send so many chunks and then nothing more, without an end.
@@ -36,7 +38,12 @@ impl TestRegistry {
 
     pub(crate) fn get(&self, digest: &Digest) -> Result<Bytes, RegistryError> {
         let content = self.content.lock().unwrap().get(digest).cloned();
-        content.ok_or_else(|| RegistryError::new(RegistryErrorKind::NotFound, "no such content"))
+        let kind = if self.is_offline {
+            RegistryErrorKind::Offline
+        } else {
+            RegistryErrorKind::NotFound
+        };
+        content.ok_or_else(|| RegistryError::new(kind, "no such content"))
     }
 
     fn request(&self, digest: &Digest) -> Result<Bytes, RegistryError> {

@@ -82,8 +82,7 @@ impl Failure {
         }
     }
 
-    /// Takes the place of the failure of an earlier plugin, if there was none, or if this one was not
-    /// verified: that counts more than anything else.
+    /// Replaces `earlier` if that is `None`, or if only this plugin was not verified.
     pub(crate) fn add_to(self, earlier: &mut Option<Self>) {
         let code = earlier.as_ref().map(Self::code);
         let is_worse = self.code() == Code::NotVerified && code != Some(Code::NotVerified);

@@ -88,6 +88,14 @@ impl Output {
         hint.replace(&format!("`{PROGRAM} "), &format!("`{} ", self.command))
     }
 
+    /// Does the same in a failure as data.
+    pub(crate) fn with_commands(&self, mut failure: Value) -> Value {
+        if let Some(hint) = failure["hint"].as_str() {
+            failure["hint"] = self.commands(hint).into();
+        }
+        failure
+    }
+
     /// Returns the sink that prints events.
     pub(crate) fn events(&self) -> EventSink {
         let progress = Arc::clone(&self.progress);
@@ -117,7 +125,7 @@ impl Output {
     /// Prints a result that is also a failure, and returns the failure without its message.
     pub(crate) fn refusal(&self, mut data: Value, text: &str, failure: &Failure) -> Failure {
         if let Some(object) = data.as_object_mut() {
-            object.insert("error".to_owned(), failure.data());
+            object.insert("error".to_owned(), self.with_commands(failure.data()));
         }
         match self.result(&data, text) {
             Ok(()) => Failure::Reported(failure.code()),

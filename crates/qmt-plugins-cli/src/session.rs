@@ -227,7 +227,7 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
         require_key_file(key)?;
         authority.key = Some(here(key));
     }
-    // Whatever the config says about its own signers.
+    // `transparency_log` of the config applies to its own signers only.
     authority.transparency_log = Some(if signer.insecure_ignore_tlog {
         TransparencyRule::Optional
     } else {
@@ -236,6 +236,7 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
     authority.identity.clone_from(&signer.certificate_identity);
     authority.issuer.clone_from(&signer.certificate_oidc_issuer);
     let oci = &mut config.oci;
+    let trusts_keys_alone = oci.trusts_keys_alone();
     if authority.key.is_some() || authority.identity.is_some() {
         oci.accept_only(authority);
     }
@@ -248,17 +249,15 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
     }
     file.with_config(config).map_err(|error| match error {
         // The file is right, and its lines are no remedy.
-        ConfigError::Contradiction { rule, .. } => Failure::Usage {
-            message: format!(
-                "the options contradict the config: {}",
-                rule.lines().next().unwrap_or_default()
-            ),
-            hint: Some(
-                "`--trusted-root` names the trust root that certificates and log entries need; with \
-                 `--insecure-ignore-tlog`, `--key` needs none"
-                    .to_owned(),
-            ),
-        },
+        ConfigError::Contradiction { rule, .. } => {
+            let hint = "`--trusted-root` names the trust root that certificates and log entries need; \
+                        with `--insecure-ignore-tlog`, `--key` needs none";
+            let rule = rule.lines().next().unwrap_or_default();
+            Failure::Usage {
+                message: format!("the options can't be used with this config: {rule}"),
+                hint: trusts_keys_alone.then(|| hint.to_owned()),
+            }
+        }
         error => Error::from(error).into(),
     })
 }

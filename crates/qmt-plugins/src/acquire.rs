@@ -30,6 +30,8 @@ pub(crate) struct Acquired {
 /// A new entry of the lockfile.
 pub(crate) struct Record {
     entry: LockEntry,
+    /// The entry that was there when the plugin was resolved.
+    seen: Option<LockEntry>,
     /// Whether an unwritable lockfile is an error: the entry pins a signer, or the caller asked for it
     /// to be written.
     is_required: bool,
@@ -97,6 +99,7 @@ impl PluginHost {
         let provider = target.provider();
         let (context, mut request) = self.prepare_verified(target).await?;
         request.version = version;
+        let seen = self.lock().own(&provider.name).cloned();
         let cache_error = |source| Error::cache(&provider.name, source);
         let mut cached = pipeline::run(&context, &request).await?;
         let content = match Content::of(&cached, mode).await {
@@ -133,7 +136,11 @@ impl PluginHost {
             }
             let is_first = cached.verification().first_use();
             let is_required = is_first || version != VersionPolicy::Configured;
-            Record { entry, is_required }
+            Record {
+                entry,
+                seen,
+                is_required,
+            }
         });
         let artifact = PluginArtifact {
             name: target.name().to_owned(),
@@ -181,13 +188,17 @@ impl PluginHost {
 
     /// Writes what was acquired to the lockfile.
     pub(crate) async fn record(&self, record: Record, reporter: &Reporter) -> Result<(), Error> {
-        let Record { entry, is_required } = record;
+        let Record {
+            entry,
+            seen,
+            is_required,
+        } = record;
         if !self.lock().has_change(&entry, self.mode)? {
             return Ok(());
         }
-        let recorded = self
-            .lockfile
-            .change(reporter.clone(), |lockfile| lockfile.record(entry));
+        let recorded = self.lockfile.change(reporter.clone(), move |lockfile| {
+            lockfile.record(entry, seen.as_ref())
+        });
         match recorded.await {
             Err(Error::Lockfile(LockfileError::Write { path, source })) if !is_required => {
                 let path = path.display();

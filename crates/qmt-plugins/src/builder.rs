@@ -221,10 +221,9 @@ impl PluginHostBuilder {
             writers: OnceCell::new(),
             loaders,
             lockfile: SharedLockfile::new(lockfile),
-            mode: if self.is_unlocked {
-                LockMode::Locked
-            } else {
-                self.mode
+            mode: match self.mode {
+                LockMode::Update if self.is_unlocked => LockMode::Locked,
+                mode => mode,
             },
             offline: self.offline,
             platform: self.platform,

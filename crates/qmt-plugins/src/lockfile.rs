@@ -146,10 +146,16 @@ impl Lockfile {
         }
     }
 
-    /// Reports whether another process has changed the file since it was read.
-    fn is_outdated(&self) -> bool {
-        let is_other = |now| now != self.fingerprint;
-        self.is_read && Fingerprint::of(&self.path).is_ok_and(is_other)
+    /// Reads the file, if it is not the one that was read before. One that is absent is being replaced, or
+    /// was removed by mistake: its pins stay until the next start.
+    fn reread(&self) -> Result<Option<Read>, LockfileError> {
+        let is_other = match Fingerprint::of(&self.path) {
+            Ok(Some(now)) => self.fingerprint.as_ref() != Some(&now),
+            Ok(None) | Err(_) => false,
+        };
+        (self.is_read && is_other)
+            .then(|| read_entries(&self.path))
+            .transpose()
     }
 
     /// Takes the entries that `read` has.
@@ -231,7 +237,12 @@ impl Lockfile {
 
     /// Records `entry` and writes the file. Other processes may have written entries since it was
     /// read. They stay, pinned signers above all.
-    pub(crate) fn record(&mut self, mut entry: LockEntry) -> Result<(), LockfileError> {
+    /// `seen` is the entry that was there when the plugin was resolved.
+    pub(crate) fn record(
+        &mut self,
+        mut entry: LockEntry,
+        seen: Option<&LockEntry>,
+    ) -> Result<(), LockfileError> {
         entry.config.clone_from(&self.config);
         let key = (entry.name.clone(), self.config.clone());
         let old = self.own(&entry.name);
@@ -241,7 +252,7 @@ impl Lockfile {
         let mut read = read_entries(&self.path)?;
         let entries = &mut read.entries;
         if let Some(theirs) = entries.get(&key)
-            && self.entries.get(&key) != Some(theirs)
+            && seen != Some(theirs)
             && theirs.reference == entry.reference
             && (&theirs.signer, &theirs.digest) != (&entry.signer, &entry.digest)
         {

@@ -86,9 +86,13 @@ pub(crate) fn is_required(host: &PluginHost) -> Result<bool, Error> {
         if !source.is_image() {
             continue;
         }
-        let (_, reference) = host.connect(&target, &source)?;
-        let is_by_key = policies.for_keys_alone(reference.repository()).is_some();
-        if oci.has_own_trust() || !is_by_key {
+        // A layout that can't be opened is an error of the config.
+        let connected = host.connect(&target, &source).ok();
+        let repository = connected
+            .as_ref()
+            .map(|(_, reference)| reference.repository());
+        let alone = repository.map(|repository| policies.for_keys_alone(repository).is_some());
+        if oci.has_own_trust() || alone == Some(false) {
             return Ok(true);
         }
     }

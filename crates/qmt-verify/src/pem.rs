@@ -83,8 +83,8 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     let mut open: Option<(String, String)> = None;
     let mut is_encrypted = false;
     // Some files have the line ends of old Macs.
-    let text = text.replace("\r\n", "\n");
-    for (index, line) in text.split(['\n', '\r']).enumerate() {
+    let lines = text.lines().flat_map(|line| line.split('\r'));
+    for (index, line) in lines.enumerate() {
         let line = line.trim();
         let at = |problem: &str| format!("line {}: {problem}", index + 1);
         if let Some(label) = delimiter(line, "-----BEGIN ").map_err(at)? {
@@ -93,7 +93,7 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
             }
             if label.starts_with("PGP ") {
                 return Err(at(
-                    "it is a block of PGP, which does not sign images here; use a key as \
+                    "it is a PGP block; PGP keys are not supported; use a key as \
                      `cosign generate-key-pair` writes it",
                 ));
             }

@@ -185,7 +185,10 @@ impl Reason {
             Self::OnlyChild { keys_only: true } => {
                 "sign the index itself: `cosign sign --key KEY` with its digest".to_owned()
             }
-            Self::CertificateTime(_) => hint(RejectionCode::Time).to_owned(),
+            Self::CertificateTime(_) => {
+                "the signature was not made while its certificate was valid; sign the image again"
+                    .to_owned()
+            }
             Self::ForeignLog(_) => {
                 "the log entry was made for another signature, or changed; do not use it".to_owned()
             }

@@ -102,14 +102,14 @@ pub(crate) fn key_line(file: &str, logged: bool) -> String {
     )
 }
 
-/// The line for `[[oci.policy]]` that accepts all workflows of a repository, so that it holds for the
-/// next release too.
+/// The line for `[[oci.policy]]` that accepts a workflow on every tag, so that it holds for the next
+/// release too.
 #[cfg(feature = "sigstore")]
-pub(crate) fn repository_line(issuer: &str, repository: &str, logged: bool) -> String {
+pub(crate) fn release_line(issuer: &str, workflow: &str, logged: bool) -> String {
     format!(
-        "any_of = [{{ issuer = {}, github_repository = {}{} }}]",
+        "any_of = [{{ issuer = {}, identity_regex = {}{} }}]",
         quoted(issuer),
-        quoted(repository),
+        quoted(&format!("{}@refs/tags/.+", regex::escape(workflow))),
         log_option(logged)
     )
 }

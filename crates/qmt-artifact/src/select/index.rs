@@ -217,9 +217,11 @@ pub(super) fn has_no_media_type(entry: &Descriptor) -> bool {
     entry.media_type().as_ref().is_empty()
 }
 
+/// Reports whether a manifest is not stored here. A registry that lacks one does not decide what is taken
+/// in its place.
 fn is_absent(error: &ArtifactError) -> bool {
     matches!(error, ArtifactError::Registry { source, .. }
-        if matches!(source.kind(), RegistryErrorKind::NotFound | RegistryErrorKind::Offline))
+        if source.kind() == RegistryErrorKind::Offline)
 }
 
 fn is_for_wasm(image: &Descriptor) -> bool {

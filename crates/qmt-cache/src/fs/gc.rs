@@ -196,8 +196,7 @@ fn drop_orphans(
     index::retain(store, is_there)
 }
 
-/// Removes tags whose image was removed: they are of no use, and set again they would not be listed
-/// in the layout's index.
+/// Removes tags whose image was removed.
 fn drop_tags(store: &Store) -> Result<(), CacheError> {
     for name in sys::names(&store.paths.refs())? {
         let path = store.paths.refs().join(name);

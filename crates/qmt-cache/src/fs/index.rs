@@ -11,7 +11,11 @@ use crate::CacheError;
 /// Lists `root`, under `name` if there is one, once its blob is in the cache.
 pub(crate) fn add(store: &Store, root: &Digest, name: Option<&str>) -> Result<(), CacheError> {
     match describe(store, root)? {
-        Some(descriptor) => change(store, |index| index.list(descriptor, name)),
+        // Most are listed already, which needs no lock.
+        Some(descriptor) if read(store)?.list(descriptor.clone(), name) => {
+            change(store, |index| index.list(descriptor, name))
+        }
+        Some(_) => Ok(()),
         None => Ok(()),
     }
 }

@@ -13,7 +13,7 @@ use crate::CacheError;
 /// The largest file of a tag that is read, in bytes.
 const REF_MAX: u64 = 16 * 1024;
 
-/// The content of a tag's file. Older files have a key more, which is ignored.
+/// The content of a tag's file. Older files have one more key, `indexed`, which is ignored.
 #[derive(Debug, Serialize, Deserialize)]
 struct TagFile {
     digest: Digest,

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, LazyLock, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 
 use tokio::runtime::Handle;
@@ -12,7 +12,13 @@ use super::plugin::OPENING;
 use crate::alarms::Alarms;
 use crate::error::LoadError;
 
-static ALARMS: LazyLock<io::Result<Alarms>> = LazyLock::new(|| {
+static ALARMS: OnceLock<Alarms> = OnceLock::new();
+
+/// Returns the thread that waits, started at the first use.
+fn alarms() -> io::Result<&'static Alarms> {
+    if let Some(alarms) = ALARMS.get() {
+        return Ok(alarms);
+    }
     let (sender, is_ready) = mpsc::channel();
     // While glibc opens a library, no thread can begin to use thread-local values that are dropped,
     // such as those of tokio's wakers. So the thread begins before.
@@ -21,8 +27,9 @@ static ALARMS: LazyLock<io::Result<Alarms>> = LazyLock::new(|| {
     });
     // Nothing is sent if the thread did not start.
     let _ = is_ready.recv();
-    alarms
-});
+    let alarms = alarms?;
+    Ok(ALARMS.get_or_init(|| alarms))
+}
 
 /// Awaits `work` until `deadline`; `None` if it is not done then.
 pub(super) async fn until<T>(
@@ -30,7 +37,7 @@ pub(super) async fn until<T>(
     deadline: Instant,
     work: impl Future<Output = T>,
 ) -> Result<Option<T>, LoadError> {
-    let alarms = ALARMS.as_ref().map_err(|error| LoadError::Host {
+    let alarms = alarms().map_err(|error| LoadError::Host {
         plugin: plugin.to_owned(),
         export: OPENING.to_owned(),
         source: error.into(),

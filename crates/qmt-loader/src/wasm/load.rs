@@ -185,8 +185,15 @@ impl WasmLoader {
         let module = if let Some(module) = mapped {
             module
         } else {
-            // The semaphore is never closed. Waiting for other modules takes no time of this one.
-            let permit = COMPILING.acquire().await;
+            let timed_out = || LoadError::CompileTimedOut {
+                plugin: artifact.name().to_owned(),
+                limit,
+                is_kept: self.images.is_some(),
+            };
+            // The semaphore is never closed. The wait for other modules has the same limit, but takes no
+            // time of this one.
+            let permit = runtime.alarms.until(deadline(limit), COMPILING.acquire());
+            let permit = permit.await.ok_or_else(timed_out)?;
             let (images, module) = (self.images.clone(), artifact.clone());
             let compiling = blocking(artifact, move || {
                 let _permit = permit;
@@ -195,11 +202,7 @@ impl WasmLoader {
                     .map_err(|error| compile_error(&module, error))
             });
             let compiled = runtime.alarms.until(deadline(limit), compiling).await;
-            compiled.ok_or_else(|| LoadError::CompileTimedOut {
-                plugin: artifact.name().to_owned(),
-                limit,
-                is_kept: self.images.is_some(),
-            })??
+            compiled.ok_or_else(timed_out)??
         };
         let code = Code::new(linked, module).map_err(|error| LoadError::Link {
             plugin: artifact.name().to_owned(),

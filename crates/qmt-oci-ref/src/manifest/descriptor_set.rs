@@ -8,7 +8,7 @@ use crate::digest::Digest;
 /// Descriptors in the order in which they were listed, each digest once, up to a limit.
 ///
 /// All of them are claims. Of two claims about one digest, the one with the smaller size counts, so
-/// that a wrong size in one of them does not hide the content.
+/// that a size over the limit in one of them does not hide the content.
 #[derive(Debug)]
 pub struct DescriptorSet {
     limit: usize,

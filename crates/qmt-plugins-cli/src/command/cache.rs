@@ -29,17 +29,18 @@ pub(crate) async fn cache(
     } else {
         session::config_or_default(global, output)?
     };
+    let has_config = file.path().is_file();
+    let host = session::host(global, output, file)?;
     let consequence = match command {
         CacheCommand::Import { .. } => Some("the defaults decide what is accepted"),
-        CacheCommand::Prune(_) => Some("no lockfile keeps a plugin"),
+        CacheCommand::Prune(_) if host.locked().is_empty() => Some("no lockfile keeps a plugin"),
         _ => None,
     };
-    if let Some(consequence) = consequence.filter(|_| !file.path().is_file()) {
+    if let Some(consequence) = consequence.filter(|_| !has_config) {
         output.note(format!(
             "warning: there is no config file, so {consequence}"
         ));
     }
-    let host = session::host(global, output, file)?;
     match command {
         CacheCommand::Path => {
             let path = host.cache().path().display().to_string();

@@ -34,7 +34,7 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
     let mut warnings = Vec::new();
     let checked = config(host, &file, &mut warnings).await;
     report.add("config", checked, output);
-    // Some are about pins in the lockfile, and the temporary one has none.
+    // Some are about pins in the lockfile, which was not read.
     if opened.lockfile.is_none() {
         report.warnings.extend(warnings);
     }
@@ -177,7 +177,7 @@ impl Report {
                 let failure = error.into();
                 output.partial_failure(&failure);
                 self.data
-                    .push(json!({ "name": name, "ok": false, "error": failure.data() }));
+                    .push(json!({ "name": name, "ok": false, "error": output.with_commands(failure.data()) }));
                 self.rows.push((name.to_owned(), "failed".to_owned()));
                 failure.add_to(&mut self.failed);
             }

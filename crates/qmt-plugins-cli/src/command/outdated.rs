@@ -40,7 +40,7 @@ pub(crate) async fn outdated(global: &Global, output: &Output, names: &[String])
                 let failure = Failure::from(error);
                 output.partial_failure(&failure);
                 rows.push((name.to_owned(), "not known".to_owned()));
-                data.push(json!({ "name": name, "error": failure.data() }));
+                data.push(json!({ "name": name, "error": output.with_commands(failure.data()) }));
                 failed = Some(failure);
             }
         }

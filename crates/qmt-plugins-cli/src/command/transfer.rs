@@ -85,7 +85,7 @@ pub(super) async fn import(
         json!({
             "reference": tag.reference.to_string(),
             "digest": tag.digest,
-            "error": exit::error_data(&tag.reason),
+            "error": output.with_commands(exit::error_data(&tag.reason)),
         })
     });
     data["kept_tags"] = kept.collect();

@@ -19,7 +19,7 @@ use crate::session;
 /// Verifies the version of an image that is used, and prints what was verified.
 pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) -> CommandResult {
     let versions = run(global, output, verify).await?;
-    let data = data(&versions);
+    let data = data(output, &versions);
     let other = other(&versions);
     let report = match versions.used.result {
         Ok(report) => report,
@@ -54,7 +54,7 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
 /// and the one that its tag names now.
 pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> CommandResult {
     let versions = run(global, output, verify).await?;
-    let data = data(&versions);
+    let data = data(output, &versions);
     let mut text = format!("version: {}\n", verified_digest(versions.used.origin));
     text.push_str(&explained(output, &versions.used));
     match &versions.current {
@@ -103,7 +103,7 @@ fn skipped() -> Failure {
 }
 
 /// Returns both versions as data.
-fn data(versions: &Versions) -> Value {
+fn data(output: &Output, versions: &Versions) -> Value {
     let of = |version: &VersionReport| {
         let report = version.result.as_ref().ok();
         json!({
@@ -115,7 +115,10 @@ fn data(versions: &Versions) -> Value {
     };
     let with_error = |error: &Error, mut data: Value| {
         if let Some(object) = data.as_object_mut() {
-            object.insert("error".to_owned(), exit::error_data(error));
+            object.insert(
+                "error".to_owned(),
+                output.with_commands(exit::error_data(error)),
+            );
         }
         data
     };

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use qmt_storage::FileLock;
 
-use super::document::read_entries;
 use super::{Lockfile, LockfileError};
 use crate::caching::blocking;
 use crate::error::Error;
@@ -34,26 +33,25 @@ impl SharedLockfile {
         }
     }
 
-    /// Returns the entries. The guard is held while the metadata of a file is read, never longer.
+    /// Returns the entries.
     pub(crate) fn read(&self) -> MutexGuard<'_, Lockfile> {
         self.lockfile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the file again if another process has changed it.
     pub(crate) async fn refresh(&self) -> Result<(), LockfileError> {
-        let path = {
-            let lockfile = self.read();
-            if !lockfile.is_outdated() {
-                return Ok(());
-            }
-            lockfile.path.clone()
-        };
-        let read = blocking(move || Ok::<_, io::Error>(read_entries(&path)));
-        let read = read.await.map_err(|source| LockfileError::Read {
-            path: self.read().path.clone(),
-            source,
-        })??;
-        self.read().take(read);
+        let before = self.read().clone();
+        let path = before.path.clone();
+        let reading = blocking(move || Ok::<_, io::Error>((before.reread(), before)));
+        let read = reading.await;
+        let (read, before) = read.map_err(|source| LockfileError::Read { path, source })?;
+        let mut lockfile = self.read();
+        // A change by another task is newer than what was read here.
+        if let Some(read) = read?
+            && lockfile.fingerprint == before.fingerprint
+        {
+            lockfile.take(read);
+        }
         Ok(())
     }
 
@@ -154,7 +152,9 @@ mod tests {
             SharedLockfile::new(Lockfile::read(&folder.path().join("plugins.toml")).unwrap());
         let changes = ["a", "b", "c", "d"].map(|name| {
             let entry = super::super::tests::entry(name, "1");
-            lockfile.change(Reporter::new(name, None), |lockfile| lockfile.record(entry))
+            lockfile.change(Reporter::new(name, None), |lockfile| {
+                lockfile.record(entry, None)
+            })
         });
         for change in futures_util::future::join_all(changes).await {
             change.unwrap();

@@ -23,6 +23,12 @@ pub(super) fn entry(name: &str, content: &str) -> LockEntry {
     }
 }
 
+/// Records `entry` in place of the one that `lock` has.
+fn record(lock: &mut Lockfile, entry: LockEntry) -> Result<(), LockfileError> {
+    let seen = lock.own(&entry.name).cloned();
+    lock.record(entry, seen.as_ref())
+}
+
 fn read(folder: &tempfile::TempDir, config: &str) -> Result<Lockfile, LockfileError> {
     let config = folder.path().join(config);
     std::fs::write(&config, "").unwrap();
@@ -45,7 +51,7 @@ fn a_symbolic_link_is_kept_and_must_lead_to_a_file() {
     );
     std::fs::write(&target, "version = 1\n").unwrap();
     let mut lock = read(&folder, "plugins.toml").unwrap();
-    lock.record(entry("a", "1")).unwrap();
+    record(&mut lock, entry("a", "1")).unwrap();
     assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
     let text = std::fs::read_to_string(target).unwrap();
     assert!(text.contains("name = \"a\""), "{text}");
@@ -55,8 +61,8 @@ fn a_symbolic_link_is_kept_and_must_lead_to_a_file() {
 fn entries_come_back_sorted_and_stable() {
     let folder = tempfile::tempdir().unwrap();
     let mut lock = read(&folder, "plugins.toml").unwrap();
-    lock.record(entry("b", "1")).unwrap();
-    lock.record(entry("a", "1")).unwrap();
+    record(&mut lock, entry("b", "1")).unwrap();
+    record(&mut lock, entry("a", "1")).unwrap();
     let text = std::fs::read_to_string(&lock.path).unwrap();
     let again = read(&folder, "plugins.toml").unwrap();
     assert_eq!(
@@ -79,7 +85,7 @@ fn entries_come_back_sorted_and_stable() {
 fn locked_means_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let mut lock = read(&folder, "plugins.toml").unwrap();
-    lock.record(entry("a", "1")).unwrap();
+    record(&mut lock, entry("a", "1")).unwrap();
     assert!(lock.has_change(&entry("a", "2"), LockMode::Update).unwrap());
     let error = lock
         .has_change(&entry("a", "2"), LockMode::Locked)
@@ -105,7 +111,7 @@ fn the_end_of_isolation_is_a_change() {
         native: Some(NativeRule::Isolated),
         ..entry("a", "1")
     };
-    lock.record(isolated.clone()).unwrap();
+    record(&mut lock, isolated.clone()).unwrap();
     let text = std::fs::read_to_string(&lock.path).unwrap();
     assert!(text.contains("native = \"isolated\""), "{text}");
     let lock = read(&folder, "plugins.toml").unwrap();
@@ -127,8 +133,8 @@ fn two_processes_lose_nothing() {
         read(&folder, "plugins.toml").unwrap(),
         read(&folder, "plugins.toml").unwrap(),
     );
-    one.record(entry("one", "1")).unwrap();
-    other.record(entry("other", "1")).unwrap();
+    record(&mut one, entry("one", "1")).unwrap();
+    record(&mut other, entry("other", "1")).unwrap();
     assert_eq!(read(&folder, "plugins.toml").unwrap().entries().count(), 2);
 }
 
@@ -137,9 +143,9 @@ fn two_processes_lose_nothing() {
 fn tidying_loses_nothing_of_another_process() {
     let folder = tempfile::tempdir().unwrap();
     let mut one = read(&folder, "plugins.toml").unwrap();
-    one.record(entry("gone", "1")).unwrap();
+    record(&mut one, entry("gone", "1")).unwrap();
     let mut other = read(&folder, "plugins.toml").unwrap();
-    other.record(entry("kept", "1")).unwrap();
+    record(&mut other, entry("kept", "1")).unwrap();
     one.retain(&["kept".to_owned()]).unwrap();
     for lock in [one, read(&folder, "plugins.toml").unwrap()] {
         let names: Vec<&str> = lock.entries().map(|entry| entry.name.as_str()).collect();
@@ -159,8 +165,8 @@ fn a_pin_of_another_process_stays() {
         signer: Some(SignerId::certificate("https://i", identity)),
         ..entry("a", "1")
     };
-    one.record(signed("first@example.com")).unwrap();
-    let error = other.record(signed("second@example.com")).unwrap_err();
+    record(&mut one, signed("first@example.com")).unwrap();
+    let error = record(&mut other, signed("second@example.com")).unwrap_err();
     assert!(matches!(error, LockfileError::Raced { .. }), "{error}");
     let kept = read(&folder, "plugins.toml").unwrap();
     assert_eq!(kept.entries().next(), Some(&signed("first@example.com")));
@@ -191,8 +197,8 @@ fn two_configs_share_the_file_and_not_the_entries() {
     let folder = tempfile::tempdir().unwrap();
     let reference = "oci://ghcr.io/acme/echo:1";
     let mut one = read(&folder, "one.toml").unwrap();
-    one.record(entry("a", "1")).unwrap();
-    one.record(entry("b", "1")).unwrap();
+    record(&mut one, entry("a", "1")).unwrap();
+    record(&mut one, entry("b", "1")).unwrap();
     let mut two = read(&folder, "two.toml").unwrap();
     assert!(two.own("a").is_none());
     // The same name in another config is another plugin.
@@ -200,7 +206,7 @@ fn two_configs_share_the_file_and_not_the_entries() {
         reference: "oci://ghcr.io/acme/other:1".to_owned(),
         ..entry("a", "2")
     };
-    two.record(other).unwrap();
+    record(&mut two, other).unwrap();
     two.retain(&["a".to_owned()]).unwrap();
     let mut one = read(&folder, "one.toml").unwrap();
     assert_eq!(one.entries().count(), 3);
@@ -220,7 +226,7 @@ fn a_surplus_entry_is_a_change() {
     let folder = tempfile::tempdir().unwrap();
     let mut lock = read(&folder, "plugins.toml").unwrap();
     for name in ["a", "b"] {
-        lock.record(entry(name, "1")).unwrap();
+        record(&mut lock, entry(name, "1")).unwrap();
     }
     let both = ["a".to_owned(), "b".to_owned()];
     for (mode, flag) in [
@@ -242,7 +248,7 @@ fn a_surplus_entry_is_a_change() {
 fn entries_without_a_config_are_those_of_every_config() {
     let folder = tempfile::tempdir().unwrap();
     let mut lock = read(&folder, "plugins.toml").unwrap();
-    lock.record(entry("a", "1")).unwrap();
+    record(&mut lock, entry("a", "1")).unwrap();
     let text = std::fs::read_to_string(lock.path()).unwrap();
     let old = text.replace("config = \"plugins.toml\"\n", "");
     assert_ne!(old, text);
@@ -251,7 +257,7 @@ fn entries_without_a_config_are_those_of_every_config() {
     assert!(!lock.has_change(&entry("a", "1"), LockMode::Locked).unwrap());
     lock.retain(&[]).unwrap();
     assert_eq!(lock.entries().count(), 1);
-    lock.record(entry("a", "2")).unwrap();
+    record(&mut lock, entry("a", "2")).unwrap();
     let owners: Vec<_> = lock
         .entries()
         .map(|entry| entry.config.as_deref())
@@ -265,8 +271,8 @@ fn entries_without_a_config_are_those_of_every_config() {
 fn a_renamed_config_keeps_its_entries() {
     let folder = tempfile::tempdir().unwrap();
     let mut old = read(&folder, "plugins.toml").unwrap();
-    old.record(entry("a", "1")).unwrap();
-    old.record(entry("b", "1")).unwrap();
+    record(&mut old, entry("a", "1")).unwrap();
+    record(&mut old, entry("b", "1")).unwrap();
     assert!(read(&folder, "copy.toml").unwrap().own("a").is_none());
     std::fs::remove_file(folder.path().join("plugins.toml")).unwrap();
     let mut new = read(&folder, "providers.toml").unwrap();
@@ -283,7 +289,7 @@ fn a_renamed_config_keeps_its_entries() {
     assert!(shared.own("a").is_none());
     let other = new.has_change(&entry("a", "2"), LockMode::Locked);
     assert!(other.unwrap_err().to_string().contains("digest"));
-    new.record(entry("a", "2")).unwrap();
+    record(&mut new, entry("a", "2")).unwrap();
     let owners = new.entries().map(|entry| (&*entry.name, &entry.config));
     let owners: Vec<_> = owners.map(|(name, it)| (name, it.as_deref())).collect();
     assert_eq!(
@@ -292,7 +298,7 @@ fn a_renamed_config_keeps_its_entries() {
     );
     // Of two that are gone and agree, either is right.
     let mut second = read(&folder, "second.toml").unwrap();
-    second.record(entry("b", "1")).unwrap();
+    record(&mut second, entry("b", "1")).unwrap();
     std::fs::remove_file(folder.path().join("second.toml")).unwrap();
     let kept = read(&folder, "providers.toml").unwrap();
     assert_eq!(kept.own("b").unwrap().digest, Digest::sha256("1"));
@@ -302,7 +308,7 @@ fn a_renamed_config_keeps_its_entries() {
         ..entry("b", "3")
     };
     let mut third = read(&folder, "third.toml").unwrap();
-    third.record(other).unwrap();
+    record(&mut third, other).unwrap();
     std::fs::remove_file(folder.path().join("third.toml")).unwrap();
     assert!(read(&folder, "providers.toml").unwrap().own("b").is_none());
 }
@@ -314,7 +320,7 @@ fn a_world_writable_lockfile_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let mut lock = read(&folder, "plugins.toml").unwrap();
-    lock.record(entry("a", "1")).unwrap();
+    record(&mut lock, entry("a", "1")).unwrap();
     assert!(read(&folder, "plugins.toml").unwrap().warning().is_none());
     let mode = std::fs::Permissions::from_mode(0o646);
     std::fs::set_permissions(lock.path(), mode).unwrap();
@@ -330,14 +336,14 @@ fn a_world_writable_lockfile_is_refused() {
 fn a_newer_entry_of_another_process_stays() {
     let folder = tempfile::tempdir().unwrap();
     let mut host = read(&folder, "plugins.toml").unwrap();
-    host.record(entry("a", "1")).unwrap();
+    record(&mut host, entry("a", "1")).unwrap();
     let mut operator = read(&folder, "plugins.toml").unwrap();
-    operator.record(entry("a", "3")).unwrap();
-    let error = host.record(entry("a", "2")).unwrap_err();
+    record(&mut operator, entry("a", "3")).unwrap();
+    let error = record(&mut host, entry("a", "2")).unwrap_err();
     assert!(matches!(error, LockfileError::Raced { .. }), "{error}");
     assert_eq!(host.own("a"), Some(&entry("a", "3")));
     // Now it was seen.
-    host.record(entry("a", "2")).unwrap();
+    record(&mut host, entry("a", "2")).unwrap();
     let kept = read(&folder, "plugins.toml").unwrap();
     assert_eq!(kept.own("a"), Some(&entry("a", "2")));
 }

@@ -72,9 +72,9 @@ pub(crate) async fn reuse(
     artifact: CachedArtifact,
 ) -> Result<Cached, StageError> {
     match persist(context, request, selected.verified()).await {
-        // A cache that can only be read: the next start does the same requests again.
-        Err(StageError::Cache(error @ CacheError::Unwritable { .. })) => {
-            tracing::debug!(%error, "what was resolved and discovered is not stored");
+        // The next start does the same requests again.
+        Err(StageError::Cache(CacheError::Unwritable { source, .. })) if is_read_only(&source) => {
+            tracing::debug!(error = %source, "what was resolved and discovered is not stored");
         }
         persisted => persisted?,
     }
@@ -82,6 +82,14 @@ pub(crate) async fn reuse(
     context.reporter.finished(Stage::Cache, detail);
     let manifest = selected.selection().manifest().digest().clone();
     Ok(Cached::new(artifact, manifest, selected.verified(), true))
+}
+
+/// Reports whether a cache can be read only, and is not just full.
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
 }
 
 /// Gives the staged file its name.

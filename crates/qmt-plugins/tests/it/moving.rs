@@ -275,6 +275,10 @@ async fn a_running_host_follows_the_lockfile() {
     scene.host(&config).update("greeter").await.unwrap();
     let fetched = host.fetch("greeter").await.unwrap();
     assert_eq!(fetched.reference().unwrap().digest(), second.digest());
+    // While the file is absent, its pins stay.
+    std::fs::remove_file(scene.folder.path().join("plugins.lock")).unwrap();
+    publish_keyed(&scene, &wasm_image(), (LogKind::None, false));
+    host.fetch("greeter").await.unwrap_err();
 }
 
 /// The time of `refresh_after` also passes for what a lockfile from elsewhere names.

@@ -1,7 +1,7 @@
 //! Docker's credential helpers: programs named `docker-credential-<name>`.
 //!
 //! A helper may hang, print without end, or print the secret when it fails. Its time is limited to
-//! 30 seconds, its output is bounded and never shown, and its process group ends with it.
+//! 30 seconds, its output is bounded and never shown, and its process group is ended if it fails or takes too long.
 //! Protocol: <https://github.com/docker/docker-credential-helpers#development>
 
 use std::path::PathBuf;
@@ -328,6 +328,7 @@ async fn exchange(
         }
         Ok::<_, std::io::Error>(())
     };
+    let mut is_whole = false;
     let ended = {
         let mut transfer = pin!(async { tokio::join!(feed, drain).1 });
         tokio::select! {
@@ -340,11 +341,15 @@ async fn exchange(
                 // A program that the helper leaves behind may hold the output open.
                 if let Ok(read) = tokio::time::timeout(OUTPUT_GRACE, &mut transfer).await {
                     read?;
+                    is_whole = true;
                 }
                 Some(status?)
             }
         }
     };
+    if ended.is_some() && !is_whole && output.is_empty() {
+        return Err(std::io::ErrorKind::TimedOut.into());
+    }
     if output.len() as u64 > output_max {
         return Ok(None);
     }

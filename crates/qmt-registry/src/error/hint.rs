@@ -108,7 +108,7 @@ impl ClientError {
                 source,
                 ..
             } if is_no_http(&**source) => Some(format!(
-                "check that `{}` is the port of a registry: the answer is not one of HTTP",
+                "check that `{}` is the port of a registry: the answer is not HTTP",
                 url.address()
             )),
             // The connection was closed without an answer.

@@ -56,7 +56,7 @@ impl Found {
         });
     }
 
-    /// The same with all failures marked as of a place that can hold attestations only.
+    /// Marks all failures as those of a place that can hold attestations only.
     pub(super) fn of_attestations(mut self) -> Self {
         for failure in &mut self.failures {
             failure.of_attestations = true;

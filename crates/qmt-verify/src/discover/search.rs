@@ -202,7 +202,9 @@ impl<'a> Search<'a> {
                 let attestations = timeout(limit, attestations).await;
                 let attestations = attestations.unwrap_or_else(|_| {
                     let mut found = Found::default();
-                    found.fail(format!("tag {tag}"), too_late(limit));
+                    let waited = started.elapsed().as_millis();
+                    let waited = Duration::from_millis(waited.try_into().unwrap_or(u64::MAX));
+                    found.fail(format!("tag {tag}"), too_late(waited));
                     found.of_attestations()
                 });
                 (others, attestations)

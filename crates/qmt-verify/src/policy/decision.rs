@@ -14,7 +14,7 @@ use super::threshold::{self, Pair};
 use super::{AttestationDemand, Authority, Check};
 use crate::error::VerifyError;
 use crate::reason::Reason;
-use crate::report::{Rejection, Report};
+use crate::report::{Rejection, RejectionCode, Report};
 use crate::signature::{Ignored, Predicate, Signature, VerifiedSignature};
 use crate::signer::{SignerId, key_line};
 use crate::verification::Verification;
@@ -110,12 +110,12 @@ impl Check<'_> {
             let Some(predicate) = demanded(attestation, demand) else {
                 continue;
             };
-            let reason = match demand.unmet(&predicate.value) {
-                Some(unmet) => Reason::Demand(unmet),
-                None => match self.match_signers(attestation, Some(signer)) {
-                    Ok(_) => return Ok(()),
-                    Err(reason) => reason,
+            let reason = match self.match_signers(attestation, Some(signer)) {
+                Ok(_) => match demand.unmet(&predicate.value) {
+                    Some(unmet) => Reason::Demand(unmet),
+                    None => return Ok(()),
                 },
+                Err(reason) => reason,
             };
             let signer = attestation.claimed_signer();
             let mut rejection = reason.reject(attestation.place, signer.as_ref());
@@ -123,8 +123,9 @@ impl Check<'_> {
             rejection.config_line = None;
             rejected.push(rejection);
         }
-        // Another reason says more: a defect, or what a signed attestation states.
-        if rejected.iter().all(|one| one.code.is_of_other_signer()) {
+        // What an attestation by an accepted signer states says more.
+        let is_stated = |one: &Rejection| one.code == RejectionCode::Demand;
+        if !rejected.iter().any(is_stated) {
             let missing = Reason::NoAttestation {
                 signer: signer.to_string(),
                 predicate_type: demand.predicate_type.clone(),

@@ -61,8 +61,11 @@ impl<'a> Check<'a> {
         let mut rejection = reason.reject(place, signer.as_ref());
         if matches!(reason, Reason::OtherKey { .. } | Reason::NoKey) {
             rejection.config_line = with_key;
-        } else if rejection.config_line.is_some() && release_line.is_some() {
-            rejection.config_line = release_line;
+        } else if rejection.config_line.is_some()
+            && !matches!(reason, Reason::OtherClaim { .. })
+            && let Some(line) = release_line
+        {
+            rejection.config_line = Some(line);
         }
         self.rejected.push(rejection);
     }

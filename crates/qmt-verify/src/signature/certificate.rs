@@ -15,7 +15,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use crate::limits::SHORT_LIVED_MAX;
 use crate::policy::{Claim, GITHUB_ISSUER, WorkflowClaims};
 use crate::reason::Reason;
-use crate::signer::{SignerId, repository_line};
+use crate::signer::{self, SignerId};
 
 /// The arc of all Fulcio extensions.
 const FULCIO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1");
@@ -95,7 +95,7 @@ impl Claims {
         // Reusable workflows of other repositories sign with their own name.
         let own = format!("{GITHUB}{repository}/");
         (!tag.is_empty() && workflow.starts_with(&own))
-            .then(|| repository_line(issuer, repository, logged))
+            .then(|| signer::release_line(issuer, workflow, logged))
     }
 
     /// Checks the claims that the policy requires. Where a certificate makes a claim in an old and

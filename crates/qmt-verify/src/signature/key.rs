@@ -139,8 +139,10 @@ fn no_block(file: &[u8]) -> &'static str {
     let decoded = base64_text::decode(text).unwrap_or_default();
     if decoded.trim_ascii_start().starts_with(b"-----BEGIN ") {
         "it is a PEM file in base64; decode it with `base64 -d`"
+    } else if text.starts_with("ssh-ed25519") || text.starts_with("sk-") {
+        "it is an SSH key that cannot be converted; use a key that `cosign generate-key-pair` writes"
     } else if text.starts_with("ssh-") || text.starts_with("ecdsa-sha2-") {
-        "it is a key of SSH; convert it with `ssh-keygen -e -m PKCS8 -f FILE`"
+        "it is an SSH key; convert it with `ssh-keygen -e -m PKCS8 -f FILE`"
     } else {
         "it holds no key in PEM form"
     }

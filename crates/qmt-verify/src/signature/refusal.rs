@@ -69,12 +69,14 @@ fn defect(der: &DerCertificate, times: &[SystemTime]) -> Reason {
     if let Some(early) = times.iter().find(|time| **time < from) {
         let (early, from) = (rfc3339(*early), rfc3339(from));
         return Reason::CertificateTime(format!(
-            "it is valid from {from} on, and signed at {early}"
+            "it is valid from {from}, but the signature was made at {early}"
         ));
     }
     if let Some(late) = times.iter().find(|time| **time > until) {
         let (late, until) = (rfc3339(*late), rfc3339(until));
-        return Reason::CertificateTime(format!("it expired at {until}, and signed at {late}"));
+        return Reason::CertificateTime(format!(
+            "it expired at {until}; the signature was made at {late}"
+        ));
     }
     let usage = tbs.get::<ExtendedKeyUsage>().ok().flatten();
     if !usage.is_some_and(|(_, usage)| usage.0.contains(&CODE_SIGNING)) {

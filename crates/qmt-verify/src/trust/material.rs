@@ -30,7 +30,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, String> {
     let document: Value = serde_json::from_slice(json).map_err(|error| {
         let mut documents = serde_json::Deserializer::from_slice(json).into_iter::<Value>();
         if documents.by_ref().take(2).filter_map(Result::ok).count() == 2 {
-            return "has several trust roots, one a line, as `gh attestation trusted-root` writes \
+            return "has several trust roots, one per line, as `gh attestation trusted-root` writes \
                     them; keep the line of the Sigstore instance that signs in the file, and remove \
                     the others"
                 .to_owned();

@@ -305,7 +305,10 @@ fn a_key_of_the_command_line_names_its_own_option() {
     let refused = scene.run(&keys_alone, &verify);
     assert_eq!(refused.code, Some(2), "{}", refused.transcript());
     let said = refused.stderr;
-    assert!(said.contains("the options contradict the config"), "{said}");
+    assert!(
+        said.contains("the options can't be used with this config"),
+        "{said}"
+    );
     assert!(said.contains("--insecure-ignore-tlog"), "{said}");
     let answer = scene.run(&keys_alone, &[&verify[..], &accepted].concat());
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());

@@ -270,11 +270,27 @@ fn a_variable_that_wins_over_the_stored_credential_is_reported() {
     );
 }
 
-/// A lockfile with the marks of a merge is no concern of what only talks to registries.
+/// `login` does not read the lockfile, so one with the marks of a merge does not matter.
 #[test]
 fn a_damaged_lockfile_does_not_matter() {
     let (registry, desk) = scene_with_password();
     desk.write("plugins.lock", "<<<<<<< HEAD\n");
     let answer = login(&registry, &desk, "me", b"secret");
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+}
+
+/// No option is lost where the lockfile does not matter.
+#[test]
+fn a_frozen_login_sends_nothing() {
+    let (registry, desk) = scene_with_password();
+    let host = registry.host().to_string();
+    let login = [&LOGIN[..], &["me", &host, "--frozen"]].concat();
+    let answer = desk.run_fed(&login, b"secret");
+    assert_ne!(answer.code, Some(0), "{}", answer.transcript());
+    assert!(
+        answer.messages().contains("--frozen"),
+        "{}",
+        answer.transcript()
+    );
+    assert_eq!(registry.requests().len(), 0);
 }

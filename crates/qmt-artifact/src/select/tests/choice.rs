@@ -350,8 +350,9 @@ fn a_source_that_fails_is_named() {
 /// A cache that was exported has only the platforms that were used.
 #[test]
 fn an_absent_entry_does_not_hide_another() {
-    let store = Store::default();
-    let request = |root: &Descriptor| {
+    let mut store = Store::default();
+    store.0.is_offline = true;
+    let request = |store: &Store, root: &Descriptor| {
         let darwin = HostPlatform::new(&platform("darwin/arm64"));
         store.request(root).with_host(darwin)
     };
@@ -362,23 +363,29 @@ fn an_absent_entry_does_not_hide_another() {
     );
     for entries in [[&present, &absent], [&absent, &present]] {
         let root = store.index(&entries.map(Clone::clone));
-        let selection = store.run(request(&root)).unwrap();
+        let selection = store.run(request(&store, &root)).unwrap();
         assert_eq!(selection.manifest(), &present);
         let trace = selection.trace().join("\n");
         assert!(trace.contains("linux/arm64 is absent, skipped"), "{trace}");
     }
     // Without another one, its absence is the reason.
-    let error = store.run(request(&store.index(std::slice::from_ref(&absent))));
+    let error = store.run(request(&store, &store.index(std::slice::from_ref(&absent))));
     let error = error.unwrap_err();
     assert!(
         matches!(&error, ArtifactError::Registry { digest, .. } if digest == absent.digest()),
         "{error:?}"
     );
     // An entry that says by itself that it is the plugin is not replaced by a last resort.
-    let declared = absent.with_annotation("mt.query.plugin.type", "wasm");
-    let error = store.run(request(&store.index(&[present, declared])));
+    let declared = absent
+        .clone()
+        .with_annotation("mt.query.plugin.type", "wasm");
+    let error = store.run(request(&store, &store.index(&[present.clone(), declared])));
     let error = error.unwrap_err();
     assert!(matches!(error, ArtifactError::Registry { .. }), "{error:?}");
+    // A registry does not choose among the entries by what it withholds.
+    store.0.is_offline = false;
+    let error = store.run(request(&store, &store.index(&[absent, present])));
+    assert!(error.is_err(), "{error:?}");
 }
 
 /// The config is read from the registry too, and its failure is named.

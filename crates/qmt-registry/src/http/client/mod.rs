@@ -198,9 +198,9 @@ impl HttpRegistry {
                     operation = operation.as_one_of_many_places();
                 }
                 match operation.fetch_manifest(reference, limit).await {
-                    Err(ClientError::Status { status, .. })
-                        if stands_for_digest && NO_TAG.contains(&status) =>
-                    {
+                    Err(ClientError::Status {
+                        status, from: None, ..
+                    }) if stands_for_digest && NO_TAG.contains(&status) => {
                         Err(ClientError::absent(reference.to_string()))
                     }
                     fetched => fetched,

@@ -94,7 +94,9 @@ impl Operation<'_> {
         let content = match self.receive(&list, limit).await {
             Ok(received) => received.content,
             Err(ClientError::NotFound { .. }) => return Ok(None),
-            Err(ClientError::Status { status, .. }) if NO_TAG.contains(&status) => return Ok(None),
+            Err(ClientError::Status {
+                status, from: None, ..
+            }) if NO_TAG.contains(&status) => return Ok(None),
             Err(error) => return Err(error),
         };
         let digest = subject.digest();
@@ -173,9 +175,12 @@ impl Operation<'_> {
             match answer.status.as_u16() {
                 200 => {}
                 NO_API_IF_ERROR => {
-                    let url = answer.url.clone();
+                    let (url, is_own) = (answer.url.clone(), answer.is_same_origin);
                     let content = answer.body(limits).beginning().await.bytes;
-                    if is_registry_error(&content) && !is_denied(NO_API_IF_ERROR, &content) {
+                    if is_own
+                        && is_registry_error(&content)
+                        && !is_denied(NO_API_IF_ERROR, &content)
+                    {
                         return Ok(false);
                     }
                     let refused = (NO_API_IF_ERROR, &content[..]);

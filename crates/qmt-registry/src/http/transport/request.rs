@@ -95,7 +95,10 @@ pub(crate) async fn follow(
             if is_same_origin {
                 error
             } else {
-                error.elsewhere(&endpoint.host, url == spec.url)
+                error.elsewhere(
+                    &endpoint.host,
+                    url == spec.url && !endpoint.is_origin_of(&url),
+                )
             }
         })?;
         let status = response.status();

@@ -51,7 +51,7 @@ fn each_other_file_is_called_by_its_kind() {
 
 /// `openssl ecparam -genkey` and its like write the curve as a block of its own.
 #[test]
-fn the_parameters_of_a_key_are_no_key() {
+fn the_parameters_of_a_key_are_not_a_key() {
     let parameters =
         "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
     let key = |file: &str| PublicKey::from_pem("k.pub".to_owned(), file.as_bytes());

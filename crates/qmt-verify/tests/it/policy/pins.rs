@@ -136,16 +136,13 @@ async fn a_certificate_from_before_the_first_signature_is_no_first_signature() {
 
 /// The identity of a release workflow ends in the tag, so a line with it would hold for one release.
 #[tokio::test]
-async fn a_release_workflow_is_accepted_by_its_repository() {
+async fn a_release_workflow_is_accepted_on_every_tag() {
     let sigstore = PrivateSigstore::new();
     let verifier = verifier(&sigstore, Policy::pin_on_first_use());
     let now = SystemTime::now();
-    let line = |repository: &str| {
-        format!(
-            "any_of = [{{ issuer = \"https://token.actions.githubusercontent.com\", \
-             github_repository = \"{repository}\" }}]"
-        )
-    };
+    let line = "any_of = [{ issuer = \"https://token.actions.githubusercontent.com\", \
+                identity_regex = \"https://github\\\\.com/acme/echo/\\\\.github/workflows/\
+                release\\\\.yml@refs/tags/.+\" }]";
     let release = |tag: &str| Identity::github("acme/echo", "release.yml", tag);
     let signed = async |identity: Identity| {
         let signing = Signing::keyless(identity);
@@ -154,11 +151,11 @@ async fn a_release_workflow_is_accepted_by_its_repository() {
     };
     let first = signed(release("refs/tags/v1.0.0")).await;
     let first = verifier.check(&subject(), &first, None, now).unwrap();
-    assert_eq!(first.report().config_line, Some(line("acme/echo")));
+    assert_eq!(first.report().config_line, Some(line.to_owned()));
     let next = signed(release("refs/tags/v1.0.1")).await;
     let refused = verifier.check(&subject(), &next, first.signer(), now);
     let error = refused.unwrap_err();
-    assert_eq!(error.rejections()[0].config_line, Some(line("acme/echo")));
+    assert_eq!(error.rejections()[0].config_line, Some(line.to_owned()));
     let branch = signed(release("refs/heads/main")).await;
     let branch = verifier.check(&subject(), &branch, None, now).unwrap();
     let shown = branch.report().config_line.as_deref().unwrap();
