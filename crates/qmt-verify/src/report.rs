@@ -232,6 +232,21 @@ impl RejectionCode {
         )
     }
 
+    /// Whether the policy does not accept the signer.
+    #[cfg(feature = "sigstore")]
+    pub(crate) fn is_of_other_signer(self) -> bool {
+        matches!(
+            self,
+            Self::OtherIdentity
+                | Self::OtherIssuer
+                | Self::OtherClaim
+                | Self::OtherSigner
+                | Self::OtherKey
+                | Self::NoKey
+                | Self::OnlyKeys
+        )
+    }
+
     /// Whether this is about a place, and not about a signature that was found there.
     pub(crate) fn is_note(self) -> bool {
         matches!(

@@ -14,7 +14,7 @@ use super::threshold::{self, Pair};
 use super::{AttestationDemand, Authority, Check};
 use crate::error::VerifyError;
 use crate::reason::Reason;
-use crate::report::{Rejection, RejectionCode, Report};
+use crate::report::{Rejection, Report};
 use crate::signature::{Ignored, Predicate, Signature, VerifiedSignature};
 use crate::signer::{SignerId, key_line};
 use crate::verification::Verification;
@@ -123,9 +123,8 @@ impl Check<'_> {
             rejection.config_line = None;
             rejected.push(rejection);
         }
-        // What an attestation by an accepted signer states says more.
-        let is_stated = |one: &Rejection| one.code == RejectionCode::Demand;
-        if !rejected.iter().any(is_stated) {
+        // Another reason says more: a defect, or what an attestation by an accepted signer states.
+        if rejected.iter().all(|one| one.code.is_of_other_signer()) {
             let missing = Reason::NoAttestation {
                 signer: signer.to_string(),
                 predicate_type: demand.predicate_type.clone(),

@@ -289,12 +289,12 @@ async fn reasons_name_what_is_wrong_and_what_to_do() {
             (
                 Tampered::ExpiredCertificate,
                 "it expired at 20",
-                "check the clock",
+                "sign the image again",
             ),
             (
                 Tampered::NotYetValidCertificate,
                 "it is valid from 20",
-                "check the clock",
+                "sign the image again",
             ),
             (Tampered::NoCodeSigning, "no `codeSigning`", "trust root"),
             (

@@ -29,11 +29,15 @@ fn each_other_file_is_called_by_its_kind() {
         (STANDARD.encode(P256).as_bytes(), "`base64 -d`"),
         (
             b"ssh-ed25519 AAAA dev@example.com\n",
+            "an SSH key that cannot be converted",
+        ),
+        (
+            b"ecdsa-sha2-nistp256 AAAA dev@example.com\n",
             "`ssh-keygen -e -m PKCS8",
         ),
         (b"# to do\n", "it holds no key in PEM form"),
         (P256.repeat(2).as_bytes(), "2 keys"),
-        (named("PGP PUBLIC KEY BLOCK").as_bytes(), "a block of PGP"),
+        (named("PGP PUBLIC KEY BLOCK").as_bytes(), "a PGP block"),
         (
             named("CERTIFICATE").as_bytes(),
             "`openssl x509 -pubkey -noout -in FILE`",
