@@ -15,8 +15,7 @@ pub(crate) fn add(store: &Store, root: &Digest, name: Option<&str>) -> Result<()
         Some(descriptor) if read(store)?.list(descriptor.clone(), name) => {
             change(store, |index| index.list(descriptor, name))
         }
-        Some(_) => Ok(()),
-        None => Ok(()),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -273,12 +273,11 @@ impl Plugin for NativePlugin {
             }
         };
         // A call that does not wait reads no clock.
-        let permit = match Arc::clone(&self.calls).try_acquire_owned() {
-            Ok(permit) => Some(permit),
-            Err(_) => {
-                let deadline = deadline(self.limits.timeout);
-                pollster::block_on(permit(&self.name, &self.calls, deadline))?
-            }
+        let permit = if let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() {
+            Some(permit)
+        } else {
+            let deadline = deadline(self.limits.timeout);
+            pollster::block_on(permit(&self.name, &self.calls, deadline))?
         };
         let _permit = permit.ok_or_else(|| self.busy())?;
         let outcome = abi.call(export, &input, self.limits.memory_max);

@@ -114,12 +114,7 @@ fn data(output: &Output, versions: &Versions) -> Value {
         })
     };
     let with_error = |error: &Error, mut data: Value| {
-        if let Some(object) = data.as_object_mut() {
-            object.insert(
-                "error".to_owned(),
-                output.with_commands(exit::error_data(error)),
-            );
-        }
+        data["error"] = output.with_commands(exit::error_data(error));
         data
     };
     let current = versions.current.as_ref().map(|current| match current {

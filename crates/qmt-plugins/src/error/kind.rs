@@ -53,7 +53,11 @@ impl Error {
             {
                 ErrorKind::Network
             }
-            Self::Trust(VerifyError::NotStored { .. }) => ErrorKind::NotFound,
+            Self::Trust(VerifyError::NotStored { .. })
+            | Self::UnknownPlugin { .. }
+            | Self::Source { .. }
+            | Self::Offline { .. }
+            | Self::NotImported { .. } => ErrorKind::NotFound,
             Self::Config(_)
             | Self::Lockfile(_)
             | Self::Trust(_)
@@ -67,10 +71,6 @@ impl Error {
                 source: ArtifactError::Pack { .. },
                 ..
             } => ErrorKind::Usage,
-            Self::UnknownPlugin { .. }
-            | Self::Source { .. }
-            | Self::Offline { .. }
-            | Self::NotImported { .. } => ErrorKind::NotFound,
             Self::Cache {
                 source: CacheError::Layout(error),
                 ..
@@ -145,6 +145,7 @@ fn of_registry(error: &RegistryError) -> ErrorKind {
         RegistryErrorKind::NotFound | RegistryErrorKind::Offline => ErrorKind::NotFound,
         RegistryErrorKind::Configuration => ErrorKind::Config,
         RegistryErrorKind::Storage => match error.downcast_ref::<ClientError>() {
+            #[cfg(feature = "layout")]
             Some(ClientError::Layout(error)) if error.is_missing() => ErrorKind::NotFound,
             // A layout is a registry, whatever it is stored on.
             Some(_) => ErrorKind::Network,

@@ -8,10 +8,9 @@ use qmt_oci_ref::Digest;
 use qmt_oci_ref::{Descriptor, PinnedReference, RawManifest, Reference, RegistryError, Tag};
 use qmt_registry::{BlobContent, RegistryWriter};
 
-use crate::config::path::expand;
 use crate::error::Error;
 use crate::host::PluginHost;
-use crate::source::{PluginSource, SourceError};
+use crate::source::PluginSource;
 
 /// Where things are pushed to, with the name that errors call it by.
 pub(super) struct Target {
@@ -121,8 +120,8 @@ fn layout_writer(
     path: &Path,
     tag: Option<&Tag>,
 ) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-    let path = expand(path).map_err(|rule| {
-        let source = SourceError::Path(rule);
+    let path = crate::config::path::expand(path).map_err(|rule| {
+        let source = crate::source::SourceError::Path(rule);
         Error::source(&destination.to_string(), source)
     })?;
     let layout =

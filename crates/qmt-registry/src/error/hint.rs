@@ -107,8 +107,8 @@ impl ClientError {
                 answered: false,
                 source,
                 ..
-            } if is_no_http(&**source) => Some(format!(
-                "check that `{}` is the port of a registry: the answer is not HTTP",
+            } if is_not_http(&**source) => Some(format!(
+                "check that `{}` is the port of a registry: the answer cannot be read as HTTP",
                 url.address()
             )),
             // The connection was closed without an answer.
@@ -148,13 +148,13 @@ impl ClientError {
     }
 }
 
-/// Whether an answer does not have the form of HTTP.
+/// Whether an answer cannot be read as HTTP.
 #[cfg(feature = "http")]
-fn is_no_http(error: &(dyn std::error::Error + 'static)) -> bool {
+fn is_not_http(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     causes.any(|cause| {
         let cause = cause.downcast_ref::<hyper::Error>();
-        cause.is_some_and(|cause| cause.is_parse() && !cause.is_parse_too_large())
+        cause.is_some_and(hyper::Error::is_parse)
     })
 }
 

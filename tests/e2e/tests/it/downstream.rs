@@ -121,18 +121,15 @@ fn the_host_of_the_readme_builds_and_calls_a_plugin() {
         workspace.find("[profile.dev]").unwrap()..workspace.find("[profile.release]").unwrap();
     let dependencies =
         readme_block("toml", "[dependencies]").replace("../qmt-plugins", &root_in_manifest());
-    let of_the_command: String = workspace
-        .lines()
-        .filter(|line| {
-            OF_THE_COMMAND
-                .map(|name| line.starts_with(&format!("{name} = ")))
-                .contains(&true)
-        })
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let is_of_command = |line: &&str| {
+        let mut names = OF_THE_COMMAND.iter();
+        names.any(|name| line.starts_with(&format!("{name} = ")))
+    };
+    let of_the_command: Vec<&str> = workspace.lines().filter(is_of_command).collect();
+    let of_the_command = of_the_command.join("\n");
     let manifest = format!(
         "[package]\nname = \"readme-host\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
-         {dependencies}\n{of_the_command}\n[[bin]]\nname = \"readme-host\"\npath = \"main.rs\"\n\n{}\n[workspace]\n",
+         {dependencies}\n{of_the_command}\n\n[[bin]]\nname = \"readme-host\"\npath = \"main.rs\"\n\n{}\n[workspace]\n",
         &workspace[profiles]
     );
     let source = readme_block("rust", "fn main");
