@@ -146,3 +146,19 @@ pub(crate) fn chain(error: &LoadError) -> String {
     }
     text
 }
+
+/// Calls the native test plugin's exports with the longest output and message. A failure stays one,
+/// whatever its message is.
+pub(crate) async fn outputs_are_bounded(plugin: &dyn Plugin) {
+    let error = plugin.call("huge", Bytes::new()).await.unwrap_err();
+    assert!(
+        matches!(error, LoadError::OutputTooLarge { .. }),
+        "{error:?}"
+    );
+    match plugin.call("fails", Bytes::new()).await.unwrap_err() {
+        LoadError::PluginFailed { code, detail, .. } => {
+            assert_eq!((code, detail.len()), (7, 64 * 1024));
+        }
+        other => panic!("{other:?}"),
+    }
+}

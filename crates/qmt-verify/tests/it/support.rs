@@ -10,7 +10,7 @@ use bytes::Bytes;
 use qmt_oci_ref::manifest::OCI_MANIFEST;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, MediaType, PinnedReference, RawManifest, Reference,
-    Registry, RegistryError, RegistryErrorKind, Repository,
+    Registry, RegistryError, RegistryErrorKind, Repository, Tag,
 };
 use qmt_testkit::{
     Identity, PrivateSigstore, SignatureImage, SignedBundle, SignedSubject, SimpleAttestation,
@@ -115,6 +115,8 @@ pub struct Memory {
     pub listing_hangs: bool,
     /// How long a request for a tag takes.
     pub tags_take: Duration,
+    /// The end of the tags for which a request never ends.
+    pub hanging_tags: Option<&'static str>,
     /// How long the thread is blocked by each request by digest.
     pub computing: Duration,
 }
@@ -167,7 +169,13 @@ impl Registry for Memory {
     async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
         self.record(format!("manifest {reference}"));
         tokio::time::sleep(self.tags_take).await;
-        served(reference.tag().and_then(|tag| self.tags.get(tag.as_str())))
+        let tag = reference.tag().map(Tag::as_str);
+        if let (Some(tag), Some(end)) = (tag, self.hanging_tags)
+            && tag.ends_with(end)
+        {
+            return std::future::pending().await;
+        }
+        served(tag.and_then(|tag| self.tags.get(tag)))
     }
 
     async fn manifest(&self, pin: &PinnedReference, _: u64) -> Result<RawManifest, RegistryError> {

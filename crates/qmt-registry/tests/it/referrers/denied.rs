@@ -4,15 +4,20 @@ use super::*;
 
 const DENIED: &str = r#"{"errors":[{"code":"DENIED","message":"no rights"}]}"#;
 
+/// A registry without the API, an image there, and perhaps a list under its tag.
+async fn without_api(has_list: bool) -> (FakeRegistry, Descriptor, HttpRegistry) {
+    let server = FakeRegistry::builder().referrers_api(false).serve().await;
+    let (image, client) = (put_image(&server), client(&server));
+    if has_list {
+        push(&client, &server, &referring(&image, "a/b", 1)).await;
+    }
+    (server, image, client)
+}
+
 #[tokio::test]
 async fn a_denial_is_not_a_missing_api() {
     for has_list in [true, false] {
-        let server = FakeRegistry::builder().referrers_api(false).serve().await;
-        let image = put_image(&server);
-        let client = client(&server);
-        if has_list {
-            push(&client, &server, &referring(&image, "a/b", 1)).await;
-        }
+        let (server, image, client) = without_api(has_list).await;
         let answer = |status: u16, content_type: &str, body: &'static str| {
             let fault = Fault::on("GET", REFERRERS).respond(status).body(body);
             fault.header("content-type", content_type)
@@ -47,12 +52,7 @@ async fn a_denial_is_not_a_missing_api() {
 async fn an_unsupported_request_is_a_missing_api() {
     let body = r#"{"errors":[{"code":"UNSUPPORTED","message":"no such request"}]}"#;
     for has_list in [true, false] {
-        let server = FakeRegistry::builder().referrers_api(false).serve().await;
-        let image = put_image(&server);
-        let client = client(&server);
-        if has_list {
-            push(&client, &server, &referring(&image, "a/b", 1)).await;
-        }
+        let (server, image, client) = without_api(has_list).await;
         server.fault(Fault::on("GET", REFERRERS).respond(400).body(body));
         let listed = client.referrers(&subject(&server, &image)).await.unwrap();
         assert_eq!(listed.len(), usize::from(has_list));

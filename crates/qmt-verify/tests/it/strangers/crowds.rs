@@ -3,6 +3,14 @@
 
 use super::*;
 
+/// Manifest number `number` of a referrer whose content is `bundle`.
+fn lookalike(number: usize, bundle: &[u8]) -> Bytes {
+    referrer(number, &|manifest| {
+        manifest["layers"][0]["digest"] = json!(Digest::sha256(bundle));
+        manifest["layers"][0]["size"] = json!(bundle.len());
+    })
+}
+
 /// Lookalikes with the type and the annotation of the good one, before it, after it, or around it.
 #[tokio::test]
 async fn lookalikes_hide_no_signature() {
@@ -16,10 +24,7 @@ async fn lookalikes_hide_no_signature() {
     crowd.put(&other.referrer(&signed_subject(&subject())));
     crowd.referrers.clear();
     for number in 0..5_000 {
-        let manifest = referrer(number, &|manifest| {
-            manifest["layers"][0]["digest"] = json!(Digest::sha256(&other.json));
-            manifest["layers"][0]["size"] = json!(other.json.len());
-        });
+        let manifest = lookalike(number, &other.json);
         crowd.referrers.push(annotated(&manifest));
         crowd.blobs.insert(Digest::sha256(&manifest), manifest);
     }
@@ -68,10 +73,7 @@ async fn lookalikes_in_one_place_hide_no_signature_in_another() {
     crowded.put(&other_bundle.referrer(&signed_subject(&subject())));
     crowded.referrers.clear();
     for number in 0..256 {
-        let manifest = referrer(number, &|manifest| {
-            manifest["layers"][0]["digest"] = json!(Digest::sha256(&other_bundle.json));
-            manifest["layers"][0]["size"] = json!(other_bundle.json.len());
-        });
+        let manifest = lookalike(number, &other_bundle.json);
         crowded.referrers.push(listed(&manifest));
         crowded.blobs.insert(Digest::sha256(&manifest), manifest);
     }
