@@ -152,7 +152,7 @@ pub async fn discover(
     let ((mut found, signatures), attestations) = if options.attestations_required {
         join(signatures, search.tag(attestation_tag, Kind::Envelope)).await
     } else {
-        search.optional(attestation_tag, signatures).await
+        search.optional_tag(attestation_tag, signatures).await
     };
     // The check sees the results in this order.
     found.extend(signatures);
@@ -167,7 +167,8 @@ pub async fn discover(
         });
     }
     let mut evidence = Evidence::empty(subject);
-    evidence.items = search.fetch(&mut found, deadline).await;
+    let required = options.attestations_required;
+    evidence.items = search.fetch(&mut found, required, deadline).await;
     found.drop_notes();
     (evidence.notes, evidence.failures) = (found.notes, found.failures);
     if evidence.is_empty() {

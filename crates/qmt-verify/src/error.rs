@@ -31,7 +31,7 @@ pub enum VerifyError {
     #[error(
         "{}{}{}",
         unsatisfied(subject, scope, rejected),
-        first(subject, rejected),
+        first(rejected),
         unread_items(*unread)
     )]
     Refused {
@@ -134,7 +134,7 @@ pub enum VerifyError {
 
 fn unsatisfied(subject: &PinnedReference, scope: &str, rejected: &[Rejection]) -> String {
     let policy = format!("the policy `{scope}`");
-    if is_about(subject, rejected) {
+    if lacks_attestation(rejected) {
         return format!("`{subject}` does not satisfy {policy}");
     }
     match rejected.iter().filter(|one| !one.code.is_note()).count() {
@@ -211,19 +211,18 @@ impl VerifyError {
 }
 
 /// The first rejection, so that the one line of the error shows a reason.
-fn first(subject: &PinnedReference, rejected: &[Rejection]) -> String {
+fn first(rejected: &[Rejection]) -> String {
     match rejected.first() {
         None => String::new(),
-        Some(first) if is_about(subject, rejected) => format!(": {}", first.reason),
+        Some(first) if lacks_attestation(rejected) => format!(": {}", first.reason),
         Some(first) => format!(": {first}"),
     }
 }
 
-/// Whether the first rejection is about the image itself: its signature is accepted, and something is
-/// missing.
-fn is_about(subject: &PinnedReference, rejected: &[Rejection]) -> bool {
+/// Whether the signature of the image is accepted, and a required attestation is missing.
+fn lacks_attestation(rejected: &[Rejection]) -> bool {
     let first = rejected.first();
-    first.is_some_and(|first| first.found == subject.to_string())
+    first.is_some_and(|first| first.is_about_image)
 }
 
 /// The message of an error about a `place` that could not be read.
@@ -237,7 +236,8 @@ fn incomplete(place: &str, refusal: Option<&VerifyError>) -> String {
             .any(|one| one.code == RejectionCode::Unusable) =>
         {
             format!(
-                "no signature of `{subject}` was found, and looking for signatures in {place} failed"
+                "no signature of `{subject}` was found, and looking for signatures in {place} \
+                 failed"
             )
         }
         Some(other) => format!("{other}; looking for signatures in {place} failed"),

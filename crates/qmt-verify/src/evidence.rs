@@ -172,7 +172,8 @@ impl Evidence {
         serde_json::to_vec(self).map_err(|error| unusable(error.to_string()))
     }
 
-    /// Adds what `other` has and this evidence lacks, as far as the limits allow. Nothing is removed.
+    /// Adds what `other` has and this evidence lacks, as far as the limits allow. Nothing is
+    /// removed.
     #[must_use]
     pub fn merged_with(mut self, other: Self) -> Self {
         if self.subject != other.subject {

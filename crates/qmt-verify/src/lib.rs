@@ -3,9 +3,9 @@
 //! Verify: which signers signed this digest, and whether the policy accepts them.
 //!
 //! reference → resolve → **verify** → select → fetch → extract → cache → load.
-//! Discovery finds everything that may be a signature and decides nothing. A check is pure: it takes
-//! evidence, policy, trust root and a time, and returns a [`Verification`] of one digest or the
-//! reasons against it. So stored evidence is checked again at each load, offline.
+//! Discovery finds everything that may be a signature and decides nothing. A check is pure: it
+//! takes evidence, policy, trust root and a time, and returns a [`Verification`] of one digest or
+//! the reasons against it. So stored evidence is checked again at each load, offline.
 //!
 //! Invariants: all checks hold on one and the same signature; an error during discovery is never
 //! "unsigned"; an empty policy never means "anyone"; only a check makes a [`Verification`].

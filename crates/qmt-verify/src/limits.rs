@@ -51,12 +51,16 @@ pub(crate) const EVIDENCE_BYTES_MAX: usize = 2 * TOTAL_BYTES_MAX;
 pub(crate) const NOTES_MAX: usize = 64;
 /// Most requests to a registry at the same time.
 pub(crate) const REQUESTS_AT_ONCE: usize = 16;
+/// How many of these are for the envelopes of attestations.
+pub(crate) const ENVELOPES_AT_ONCE: usize = 4;
 /// Most requests for large manifests at the same time.
 pub(crate) const LARGE_AT_ONCE: usize = 2;
 /// Most failed look-ups that are reported.
 pub(crate) const FAILURES_MAX: usize = 16;
 /// The longest that discovery may take in all.
 pub(crate) const DISCOVERY_TIME_MAX: Duration = Duration::from_secs(10);
+/// For how long attestations that are not required are waited for at least, after the signatures.
+pub(crate) const OPTIONAL_TIME_MIN: Duration = Duration::from_millis(500);
 
 /// Most certificates of one chain.
 pub(crate) const CHAIN_MAX: usize = 8;
@@ -64,8 +68,8 @@ pub(crate) const CHAIN_MAX: usize = 8;
 pub(crate) const PATHS_MAX: usize = 32;
 /// Most hashes of one inclusion proof: a tree of 2^64 leaves is 64 deep.
 pub(crate) const PROOF_HASHES_MAX: usize = 64;
-/// How far the time of a timestamp authority or of a proof of inclusion may be ahead of the local
-/// clock. The time that a log promised may not be ahead at all: the Sigstore library decides that.
+/// How far a proven time may be ahead of the time of the check. The Sigstore library also compares
+/// the time that a log promised with the clock of the system, and refuses a later one.
 pub(crate) const CLOCK_SKEW_MAX: Duration = Duration::from_mins(5);
 
 /// The longest validity of a certificate whose time of issue counts as the signing time. Fulcio's

@@ -12,6 +12,11 @@ const LABEL_MAX: usize = 40;
 /// The curve of the key that follows, as `openssl ecparam` writes it. The key names it as well.
 const EC_PARAMETERS: &str = "EC PARAMETERS";
 
+const BEGIN: &str = "-----BEGIN ";
+
+/// How the labels of PGP begin.
+const PGP: &str = "PGP ";
+
 /// The first byte of keys and certificates in DER.
 const DER_SEQUENCE: u8 = 0x30;
 
@@ -65,8 +70,16 @@ impl Label {
     }
 }
 
-/// Reads all blocks of `text` and ignores the text between them, and the [`EC_PARAMETERS`]. A block that does not end, ends
-/// with another label, or does not decode is an error, so that nothing is dropped silently.
+/// Whether `text` has a block of PGP.
+pub(crate) fn has_pgp(text: &[u8]) -> bool {
+    let begin = format!("{BEGIN}{PGP}");
+    let mut parts = text.windows(begin.len());
+    parts.any(|part| part == begin.as_bytes())
+}
+
+/// Reads all blocks of `text` and ignores the text between them, and the [`EC_PARAMETERS`]. A block
+/// that does not end, ends with another label, or does not decode is an error, so that nothing is
+/// dropped silently.
 pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     let text = without_byte_order_mark(text);
     let text = std::str::from_utf8(text).map_err(|_| {
@@ -87,15 +100,12 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     for (index, line) in lines.enumerate() {
         let line = line.trim();
         let at = |problem: &str| format!("line {}: {problem}", index + 1);
-        if let Some(label) = delimiter(line, "-----BEGIN ").map_err(at)? {
+        if let Some(label) = delimiter(line, BEGIN).map_err(at)? {
             if open.is_some() {
                 return Err(at("a block begins inside another"));
             }
-            if label.starts_with("PGP ") {
-                return Err(at(
-                    "it is a PGP block; PGP keys are not supported; use a key as \
-                     `cosign generate-key-pair` writes it",
-                ));
+            if label.starts_with(PGP) {
+                return Err(at("it is a PGP block, which Sigstore does not use"));
             }
             open = Some((label.to_owned(), String::new()));
             is_encrypted = false;
@@ -141,18 +151,18 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     }
 }
 
-/// Returns the label of a line that begins with `start`. Such a line may have the key itself, so the
-/// error shows nothing of it.
+/// Returns the label of a line that begins with `start`. Such a line may have the key itself, so
+/// the error shows nothing of it.
 fn delimiter<'a>(line: &'a str, start: &str) -> Result<Option<&'a str>, &'static str> {
-    let Some(rest) = line.strip_prefix(start) else {
+    let Some(after) = line.strip_prefix(start) else {
         return Ok(None);
     };
     let is_of_label = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ';
-    let label = rest.strip_suffix("-----");
+    let label = after.strip_suffix("-----");
     let label = label.filter(|label| label.len() <= LABEL_MAX && label.bytes().all(is_of_label));
     label.map(Some).ok_or(
-        "the lines `-----BEGIN …-----` and `-----END …-----` must have nothing else in them, and the \
-         base64 text is between them",
+        "`-----BEGIN …-----` and `-----END …-----` must each be a line of its own, with the base64 \
+         text between them",
     )
 }
 

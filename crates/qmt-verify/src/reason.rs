@@ -52,9 +52,9 @@ pub(crate) enum Reason {
     Time(#[source] BoxError),
     #[error("the transparency log entry is not valid")]
     Log(#[source] BoxError),
-    /// A known log did not sign it, or it is about something else.
+    /// It names a known log, and does not match what that log or the signer signed.
     #[error("the transparency log entry is not valid")]
-    ForeignLog(#[source] BoxError),
+    LogMismatch(#[source] BoxError),
     #[error("has no transparency log entry")]
     NoLog,
     #[error("is signed with `{key}`, and has no transparency log entry")]
@@ -129,8 +129,8 @@ impl Reason {
         Self::Log(source.into())
     }
 
-    pub(crate) fn foreign_log(source: impl Into<BoxError>) -> Self {
-        Self::ForeignLog(source.into())
+    pub(crate) fn log_mismatch(source: impl Into<BoxError>) -> Self {
+        Self::LogMismatch(source.into())
     }
 
     pub(crate) fn signature(source: impl Into<BoxError>) -> Self {
@@ -151,7 +151,7 @@ impl Reason {
             Self::OtherType { .. } => RejectionCode::OtherType,
             Self::Certificate(_) | Self::CertificateTime(_) => RejectionCode::Certificate,
             Self::Time(_) => RejectionCode::Time,
-            Self::Log(_) | Self::ForeignLog(_) => RejectionCode::Log,
+            Self::Log(_) | Self::LogMismatch(_) => RejectionCode::Log,
             Self::NoLog | Self::UnloggedKey { .. } => RejectionCode::NoLog,
             Self::Signature(_) => RejectionCode::Signature,
             Self::OtherIdentity { .. } => RejectionCode::OtherIdentity,
@@ -189,8 +189,10 @@ impl Reason {
                 "the signature was not made while its certificate was valid; sign the image again"
                     .to_owned()
             }
-            Self::ForeignLog(_) => {
-                "the log entry was made for another signature, or changed; do not use it".to_owned()
+            Self::LogMismatch(_) => {
+                "the log entry belongs to another signature or was changed; do not use this \
+                 signature"
+                    .to_owned()
             }
             _ => hint(self.code()).to_owned(),
         }
@@ -230,13 +232,14 @@ impl Reason {
             reason: text::escape(&reason),
             hint,
             config_line,
+            is_about_image: matches!(self, Self::NoAttestation { .. }),
         }
     }
 }
 
 /// What is said of a signer whose certificate names no issuer: the config requires one.
-const NO_ISSUER: &str = "its certificate names no issuer, so that no line of the config can accept \
-                         exactly this signer; sign with a certificate that names one, or with a key";
+const NO_ISSUER: &str = "its certificate names no issuer, so no config line can accept exactly \
+                         this signer; sign with a certificate that names one, or with a key";
 
 /// Sorts the errors of the Sigstore library by what an operator can do about them.
 impl From<LibraryError> for Reason {
@@ -252,7 +255,7 @@ impl From<LibraryError> for Reason {
             LibraryError::Certificate(_) => Self::certificate(error),
             LibraryError::TransparencyLog(
                 TransparencyLogError::EntryMismatch(_) | TransparencyLogError::InclusionProof(_),
-            ) => Self::foreign_log(error),
+            ) => Self::log_mismatch(error),
             LibraryError::TransparencyLog(_) => Self::log(error),
             LibraryError::SignatureInvalid(_) | LibraryError::ArtifactMismatch(_) => {
                 Self::signature(error)
@@ -284,8 +287,8 @@ fn hint(code: RejectionCode) -> &'static str {
             "check that the trust root is the one of the Sigstore that signed"
         }
         RejectionCode::Time => {
-            "check the clock, and that the trust root has the timestamp authority: its certificates \
-             are `tsa_certs` where the config names PEM files"
+            "check the clock, and that the trust root has the timestamp authority: its \
+             certificates are `tsa_certs` where the config names PEM files"
         }
         RejectionCode::Log => "check that the trust root knows the log that recorded the signature",
         RejectionCode::NoLog => {
@@ -302,7 +305,8 @@ fn hint(code: RejectionCode) -> &'static str {
             "use the image under its signed name, or set `signed_name = \"any\"`"
         }
         RejectionCode::TooOld => {
-            "sign the image again; a signature with a key must also be in a transparency log that records the time"
+            "sign the image again; a signature with a key must also be in a transparency log that \
+             records the time"
         }
         RejectionCode::OtherKey | RejectionCode::NoKey => {
             "if you trust the signer, save its public key as `signer.pub` next to the config, and \
@@ -310,8 +314,8 @@ fn hint(code: RejectionCode) -> &'static str {
         }
         RejectionCode::OnlyKeys => "name the signer's issuer and identity, or sign with the key",
         RejectionCode::OtherSigner => {
-            "if the new signer is intended, accept it in `[[oci.policy]]`, or remove the plugin from \
-             `plugins.lock` to pin it"
+            "if the new signer is intended, accept it in `[[oci.policy]]`, or remove the plugin \
+             from `plugins.lock` to pin it"
         }
         RejectionCode::NotEnough => "have the other signers sign the same digest",
         RejectionCode::Demand => {

@@ -32,7 +32,7 @@ pub struct Report {
     pub first_use: bool,
     /// Whether the lockfile pins another signer, which the policy overrides.
     pub differs_from_pin: bool,
-    /// The config line that accepts exactly this signer, or the repository of a release workflow.
+    /// The config line that accepts exactly this signer, or its release workflow on every tag.
     pub config_line: Option<String>,
     /// Where the signature was found.
     pub found: String,
@@ -132,8 +132,8 @@ pub struct TrustReport {
 pub struct Rejection {
     /// Where the item was found, such as `referrer sha256:…` or `tag sha256-….sig, layer 1`.
     pub found: String,
-    /// The signer that the item names, if any, with odd characters escaped. Not proven where `reason`
-    /// is about the signature.
+    /// The signer that the item names, if any, with odd characters escaped. Not proven where
+    /// `reason` is about the signature.
     pub signer: Option<SignerId>,
     /// The kind of reason.
     pub code: RejectionCode,
@@ -141,9 +141,13 @@ pub struct Rejection {
     pub reason: String,
     /// What to do about it.
     pub hint: String,
-    /// The line of `[[oci.policy]]` that would accept this signer, or its repository, where only the signer, or its
-    /// signature without a log, is not accepted.
+    /// The line of `[[oci.policy]]` that would accept this signer, or its release workflow on every
+    /// tag, where only the signer, or its signature without a log, is not accepted.
     pub config_line: Option<String>,
+    /// Whether it is about the image itself: its signature is accepted, and a required attestation
+    /// is missing.
+    #[serde(skip)]
+    pub(crate) is_about_image: bool,
 }
 
 impl fmt::Display for Rejection {
@@ -159,6 +163,7 @@ impl fmt::Display for Rejection {
 #[non_exhaustive]
 pub enum RejectionCode {
     /// It was listed, and cannot be used as it is in the registry.
+    // The word is part of stored reports.
     #[serde(rename = "left-aside")]
     Unusable,
     /// It is over a limit of the search, so it was not looked at.
@@ -218,8 +223,8 @@ pub enum RejectionCode {
 }
 
 impl RejectionCode {
-    /// Whether this is about something that was listed as a signature and not read, be it damaged or
-    /// over a limit.
+    /// Whether this is about something that was listed as a signature and not read, be it damaged
+    /// or over a limit.
     pub fn is_found(self) -> bool {
         matches!(self, Self::Unusable | Self::NotRead)
     }

@@ -88,13 +88,14 @@ impl KeySigner {
             Label::EncryptedPrivateKey => {
                 return Err(refused(
                     "PKCS #8 with a password is not supported; decrypt it with \
-                     `openssl pkcs8 -in FILE -out NEW_FILE`, or convert it with `cosign import-key-pair`",
+                     `openssl pkcs8 -in FILE -out NEW_FILE`, or convert it with \
+                     `cosign import-key-pair`",
                 ));
             }
             Label::EncryptedLegacyKey => {
                 return Err(refused(
-                    "it is encrypted in the form of older OpenSSL versions, which is not supported; \
-                     decrypt it with `openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW_FILE`",
+                    "it is encrypted in the form of older OpenSSL versions, which is not \
+                     supported; decrypt it with `openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW_FILE`",
                 ));
             }
             Label::LegacyPrivateKey => {
@@ -132,8 +133,8 @@ impl KeySigner {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::UnsupportedDigest`] if the digest is not SHA-256, the only one that the format
-    /// can name; [`VerifyError::SigningKey`] if the signature cannot be made.
+    /// [`VerifyError::UnsupportedDigest`] if the digest is not SHA-256, the only one that the
+    /// format can name; [`VerifyError::SigningKey`] if the signature cannot be made.
     pub fn sign(&self, subject: &PinnedReference) -> Result<Bytes, VerifyError> {
         if subject.digest().algorithm() != DigestAlgorithm::Sha256 {
             return Err(VerifyError::unsupported(subject));

@@ -11,6 +11,7 @@ mod protojson;
 mod refusal;
 mod rekor_v2;
 mod statement;
+mod timestamps;
 mod unknown;
 mod unread;
 mod verifier;
@@ -33,19 +34,15 @@ pub(crate) use self::verifier::{SignatureVerifier, VerifiedSignature};
 use crate::evidence::{COSIGN_SIGN, Content, Item};
 use crate::limits::{BundleLimits, CHAIN_MAX, ITEM_BYTES_MAX, PROOF_HASHES_MAX};
 use crate::reason::Reason;
-use crate::signer::SignerId;
 
 /// A signature or attestation that is well formed, about the right digest and within the limits.
 /// Nothing in it is verified yet.
-#[derive(Clone)]
 pub(crate) struct Signature<'a> {
     pub(crate) place: &'a str,
     pub(crate) format: Format,
     pub(crate) bundle: Bundle,
     /// What the bundle lacks because it cannot be read.
     unread: Unread,
-    /// What was left out of the bundle because it proves nothing.
-    ignored: Vec<Ignored>,
     pub(crate) signed: Signed<'a>,
     /// What an attestation states; `None` for a signature.
     pub(crate) predicate: Option<Predicate>,
@@ -55,7 +52,6 @@ pub(crate) struct Signature<'a> {
 }
 
 /// What the signature is over.
-#[derive(Clone)]
 pub(crate) enum Signed<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
@@ -117,7 +113,6 @@ impl<'a> Signature<'a> {
                     format: Format::SimpleSigning,
                     bundle,
                     unread,
-                    ignored: Vec::new(),
                     signed: Signed::Bytes(payload),
                     predicate: None,
                     annotations: simple.annotations,
@@ -157,7 +152,6 @@ impl<'a> Signature<'a> {
             format: Format::Bundle(bundle.media_type()),
             bundle,
             unread,
-            ignored: Vec::new(),
             signed: content.map_or(Signed::Subject(digest), Signed::Bytes),
             predicate: None,
             annotations: BTreeMap::new(),
@@ -187,7 +181,6 @@ impl<'a> Signature<'a> {
             format,
             bundle,
             unread,
-            ignored: Vec::new(),
             signed: Signed::Subject(subject),
             predicate: (!is_signature).then_some(statement.predicate),
             annotations: statement.annotations,
@@ -203,17 +196,9 @@ impl<'a> Signature<'a> {
         !self.bundle.verification_material.tlog_entries.is_empty()
     }
 
-    /// The config line that accepts the next releases of the claimed signer too; for messages only.
-    pub(crate) fn claimed_release_line(&self) -> Option<String> {
-        let claims = Claims::parse(self.bundle.signing_certificate()?).ok()?;
-        claims.release_line(true)
-    }
-
-    /// The signer that the certificate names, verified or not; for messages only.
-    pub(crate) fn claimed_signer(&self) -> Option<SignerId> {
-        let claims = Claims::parse(self.bundle.signing_certificate()?).ok()?;
-        claims.identity.as_ref()?;
-        Some(claims.signer())
+    /// What the certificate says, verified or not; for messages only.
+    pub(crate) fn claims(&self) -> Option<Claims> {
+        Claims::parse(self.bundle.signing_certificate()?).ok()
     }
 }
 

@@ -6,8 +6,8 @@ use std::fmt::{self, Write as _};
 use qmt_oci_ref::text;
 use serde::{Deserialize, Serialize};
 
-/// A signer: an identity with its issuer, or a public key. Two are the same signer only if all of it
-/// is equal.
+/// A signer: an identity with its issuer, or a public key. Two are the same signer only if all of
+/// it is equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(
     untagged,
@@ -102,8 +102,8 @@ pub(crate) fn key_line(file: &str, logged: bool) -> String {
     )
 }
 
-/// The line for `[[oci.policy]]` that accepts a workflow on every tag, so that it holds for the next
-/// release too.
+/// The line for `[[oci.policy]]` that accepts a workflow on every tag, so that it holds for the
+/// next release too.
 #[cfg(feature = "sigstore")]
 pub(crate) fn release_line(issuer: &str, workflow: &str, logged: bool) -> String {
     format!(

@@ -86,8 +86,9 @@ impl SigstoreVerifier {
     }
 
     /// As [`SigstoreVerifier::with_key`], for signatures without a log entry, such as those of
-    /// [`KeySigner`](crate::KeySigner). An entry of a known log that can be read must be valid. Without an entry
-    /// nothing proves when the signature was made, and its use of the key is not public.
+    /// [`KeySigner`](crate::KeySigner). An entry of a known log that can be read must be valid.
+    /// Without an entry nothing proves when the signature was made, and its use of the key is not
+    /// public.
     ///
     /// # Errors
     ///
@@ -135,8 +136,8 @@ impl SigstoreVerifier {
             && policies.any(|(_, policy)| policy.accepts_certificates())
         {
             warnings.push(format!(
-                "the trust root `{}` has no key of a certificate transparency log (`ctfe_keys`), so \
-                 the timestamps in certificates are not checked; \
+                "the trust root `{}` has no key of a certificate transparency log (`ctfe_keys`), \
+                 so the timestamps in certificates are not checked; \
                  `certificate_log = \"required\"` makes this an error",
                 self.trust.describe().source
             ));

@@ -1,7 +1,8 @@
 //! Trust roots: the keys and certificates of the trusted Sigstore instance.
 //!
 //! The operator names the source; there is no fallback to another, and an empty one is an error. A
-//! part that cannot be used is ignored with a warning, so that a new log does not stop verification.
+//! part that cannot be used is ignored with a warning, so that a new log does not stop
+//! verification.
 
 mod issuers;
 mod material;

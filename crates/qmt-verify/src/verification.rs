@@ -59,10 +59,9 @@ impl Verification {
     }
 
     /// The signing time by which versions are ordered, and which the lockfile records: when a
-    /// transparency log recorded the signature, else when its short-lived certificate was issued. Of
-    /// several signatures by one signer, it is that of the latest.
-    /// A timestamp can be requested for an old signature at any time, so it proves no age, and a
-    /// key alone has no signing time.
+    /// transparency log recorded the signature, else when its short-lived certificate was issued.
+    /// Of several signatures by one signer, it is that of the latest. A timestamp can be requested
+    /// for an old signature at any time, so it proves no age, and a key alone has no signing time.
     pub fn signed_at(&self) -> Option<SystemTime> {
         self.signed_at
     }

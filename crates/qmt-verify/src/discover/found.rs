@@ -57,7 +57,7 @@ impl Found {
     }
 
     /// Marks all failures as those of a place that can hold attestations only.
-    pub(super) fn of_attestations(mut self) -> Self {
+    pub(super) fn mark_as_attestations(mut self) -> Self {
         for failure in &mut self.failures {
             failure.of_attestations = true;
         }

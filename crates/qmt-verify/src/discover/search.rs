@@ -1,12 +1,12 @@
 //! The search: the requests to each place, and what they return.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use futures_util::stream::{self, StreamExt as _};
 use qmt_oci_ref::manifest::{ClaimLimits, Claims};
 use qmt_oci_ref::{
@@ -20,9 +20,9 @@ use super::found::Found;
 use super::layer::{self, Kind, Layer, Origin};
 use crate::evidence::{ANNOTATIONS, Item};
 use crate::limits::{
-    ANNOTATION_BYTES_MAX, LARGE_AT_ONCE, LARGE_MANIFESTS_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX,
-    REFERRER_ANNOTATIONS_MAX, REFERRER_BYTES_MAX, REQUESTS_AT_ONCE, SMALL_BYTES_MAX,
-    SMALL_MANIFESTS_MAX, TAG_ANNOTATIONS_MAX, TAG_LAYERS_MAX,
+    ANNOTATION_BYTES_MAX, ENVELOPES_AT_ONCE, LARGE_AT_ONCE, LARGE_MANIFESTS_MAX, LAYERS_MAX,
+    MANIFEST_BYTES_MAX, OPTIONAL_TIME_MIN, REFERRER_ANNOTATIONS_MAX, REFERRER_BYTES_MAX,
+    REQUESTS_AT_ONCE, SMALL_BYTES_MAX, SMALL_MANIFESTS_MAX, TAG_ANNOTATIONS_MAX, TAG_LAYERS_MAX,
 };
 
 /// The time at which a search must end.
@@ -64,8 +64,8 @@ pub(super) struct Search<'a> {
     deadline: Deadline,
 }
 
-/// For how long the `.att` tag is waited for at least, after the other places.
-const OPTIONAL_TIME_MIN: Duration = Duration::from_millis(500);
+/// Fetched layers, or why they could not be fetched, by their positions.
+type Fetched = BTreeMap<usize, Result<Item, Found>>;
 
 /// How many more bytes of annotations are held of one place.
 type AnnotationsLeft = Mutex<usize>;
@@ -186,34 +186,24 @@ impl<'a> Search<'a> {
         found
     }
 
-    /// The layers under the `.att` tag, where those are `optional`: once `others` have been read, it
-    /// is waited for as long again, and for at least [`OPTIONAL_TIME_MIN`].
-    pub(super) async fn optional<T>(
+    /// The layers under the `.att` tag, where attestations are not required; and `others`.
+    pub(super) async fn optional_tag<T>(
         &self,
         tag: Tag,
         others: impl Future<Output = T>,
     ) -> (T, Found) {
-        let started = Instant::now();
-        let attestations = pin!(self.tag(tag.clone(), Kind::Envelope));
-        match select(pin!(others), attestations).await {
-            Either::Right((attestations, others)) => (others.await, attestations),
-            Either::Left((others, attestations)) => {
-                let limit = started.elapsed().max(OPTIONAL_TIME_MIN);
-                let attestations = timeout(limit, attestations).await;
-                let attestations = attestations.unwrap_or_else(|_| {
-                    let mut found = Found::default();
-                    let waited = started.elapsed().as_millis();
-                    let waited = Duration::from_millis(waited.try_into().unwrap_or(u64::MAX));
-                    found.fail(format!("tag {tag}"), too_late(waited));
-                    found.of_attestations()
-                });
-                (others, attestations)
-            }
-        }
+        let attestations = self.tag(tag.clone(), Kind::Envelope);
+        let (others, attestations) = optional(others, attestations).await;
+        let attestations = attestations.unwrap_or_else(|waited| {
+            let mut found = Found::default();
+            found.fail(format!("tag {tag}"), too_late(waited));
+            found.mark_as_attestations()
+        });
+        (others, attestations)
     }
 
-    /// The layers under `tag`, which is made of the subject's digest. In an image layout, it can name
-    /// several manifests.
+    /// The layers under `tag`, which is made of the subject's digest. In an image layout, it can
+    /// name several manifests.
     pub(super) async fn tag(&self, tag: Tag, kind: Kind) -> Found {
         let mut found = Found::default();
         let place = format!("tag {tag}");
@@ -237,7 +227,7 @@ impl<'a> Search<'a> {
             }
         }
         if kind == Kind::Envelope {
-            return found.of_attestations();
+            return found.mark_as_attestations();
         }
         found
     }
@@ -270,29 +260,88 @@ impl<'a> Search<'a> {
             }
         }
         Err(if is_attestation {
-            found.of_attestations()
+            found.mark_as_attestations()
         } else {
             found
         })
     }
 
-    /// Fetches the layers of `found` that fit into the limits, at the same time, and returns them in
-    /// their order.
-    pub(super) async fn fetch(&self, found: &mut Found, deadline: Deadline) -> Vec<Item> {
-        let layers = found.take_layers(self.caps);
-        let fetched = stream::iter(layers)
-            .map(|(index, layer)| async move { (index, self.layer(layer, deadline).await) }.boxed())
-            .buffered(REQUESTS_AT_ONCE);
-        let mut fetched: Vec<_> = fetched.collect().await;
-        fetched.sort_by_key(|(index, _)| *index);
+    /// Fetches the layers of `found` that fit into the limits, at the same time, and returns them
+    /// in their order. Envelopes are waited for only so long where attestations are not required.
+    pub(super) async fn fetch(
+        &self,
+        found: &mut Found,
+        attestations_required: bool,
+        deadline: Deadline,
+    ) -> Vec<Item> {
+        let layers = found.take_layers(self.caps).into_iter();
+        let (envelopes, signatures): (Vec<_>, Vec<_>) =
+            layers.partition(|(_, layer)| layer.kind == Kind::Envelope);
+        let places = envelopes
+            .iter()
+            .map(|(index, one)| (*index, one.place.clone()));
+        let places: Vec<_> = places.collect();
+        let (mut fetched, mut attestations) = (Fetched::new(), Fetched::new());
+        let at_once = REQUESTS_AT_ONCE - ENVELOPES_AT_ONCE;
+        let signatures = self.fetch_all(signatures, at_once, deadline, &mut fetched);
+        let envelopes = self.fetch_all(envelopes, ENVELOPES_AT_ONCE, deadline, &mut attestations);
+        if attestations_required {
+            join(signatures, envelopes).await;
+        } else if let ((), Err(waited)) = optional(signatures, envelopes).await {
+            for (index, place) in places {
+                attestations.entry(index).or_insert_with(|| {
+                    let mut missed = Found::default();
+                    missed.fail(place, too_late(waited));
+                    Err(missed.mark_as_attestations())
+                });
+            }
+        }
+        fetched.append(&mut attestations);
         let mut items = Vec::new();
-        for (_, one) in fetched {
+        for one in fetched.into_values() {
             match one {
                 Ok(item) => items.push(item),
                 Err(missed) => found.extend(missed),
             }
         }
         items
+    }
+
+    /// Adds `layers` to `fetched`, each as soon as it is there.
+    async fn fetch_all(
+        &self,
+        layers: Vec<(usize, Layer)>,
+        at_once: usize,
+        deadline: Deadline,
+        fetched: &mut Fetched,
+    ) {
+        let mut layers = stream::iter(layers)
+            .map(|(index, layer)| async move { (index, self.layer(layer, deadline).await) }.boxed())
+            .buffer_unordered(at_once);
+        while let Some((index, one)) = layers.next().await {
+            fetched.insert(index, one);
+        }
+    }
+}
+
+/// Waits for `others`, and for `attestations` as long again, but at least [`OPTIONAL_TIME_MIN`].
+/// The error is the time for which they were waited for.
+async fn optional<T, A>(
+    others: impl Future<Output = T>,
+    attestations: impl Future<Output = A>,
+) -> (T, Result<A, Duration>) {
+    let started = Instant::now();
+    match select(pin!(others), pin!(attestations)).await {
+        Either::Right((attestations, others)) => (others.await, Ok(attestations)),
+        Either::Left((others, attestations)) => {
+            let limit = started.elapsed().max(OPTIONAL_TIME_MIN);
+            let attestations = timeout(limit, attestations).await;
+            let attestations = attestations.map_err(|_| {
+                let waited = started.elapsed().as_millis();
+                Duration::from_millis(waited.try_into().unwrap_or(u64::MAX))
+            });
+            (others, attestations)
+        }
     }
 }
 

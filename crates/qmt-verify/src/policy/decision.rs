@@ -15,6 +15,7 @@ use super::{AttestationDemand, Authority, Check};
 use crate::error::VerifyError;
 use crate::reason::Reason;
 use crate::report::{Rejection, Report};
+use crate::signature::certificate::Claims;
 use crate::signature::{Ignored, Predicate, Signature, VerifiedSignature};
 use crate::signer::{SignerId, key_line};
 use crate::verification::Verification;
@@ -85,8 +86,8 @@ impl Check<'_> {
     }
 
     fn refuse(mut self) -> VerifyError {
-        // Signatures by accepted signers come first: the error shows the first reason, and a signature
-        // by another signer is not the cause.
+        // Signatures by accepted signers come first: the error shows the first reason, and a
+        // signature by another signer is not the cause.
         self.rejected.sort_by_key(|one| !one.code.is_condition());
         VerifyError::Refused {
             subject: Box::new(self.subject.clone()),
@@ -117,7 +118,8 @@ impl Check<'_> {
                 },
                 Err(reason) => reason,
             };
-            let signer = attestation.claimed_signer();
+            let claims = attestation.claims();
+            let signer = claims.as_ref().and_then(Claims::named_signer);
             let mut rejection = reason.reject(attestation.place, signer.as_ref());
             // The line would accept this signer for the image as well.
             rejection.config_line = None;
@@ -171,7 +173,8 @@ impl Check<'_> {
         report.rejected = rejected;
         let warnings = &mut report.warnings;
         if report.first_use {
-            let warning = "no signer is configured: this one is accepted, and pinned if a lockfile records it";
+            let warning = "no signer is configured: this one is accepted, and pinned if a lockfile \
+                           records it";
             warnings.push(warning.to_owned());
             let others = self.accepted.iter().map(|(_, one)| &one.signer);
             let others: BTreeSet<_> = others.filter(|other| *other != signer).collect();
@@ -195,9 +198,9 @@ impl Check<'_> {
     }
 }
 
-/// The earliest time at which a signature of each signer is proven to exist: the time of a log or of
-/// a timestamp, and not that of the certificate, which may be older than the signature. An unknown
-/// time is the last.
+/// The earliest time at which a signature of each signer is proven to exist: the time of a log or
+/// of a timestamp, and not that of the certificate, which may be older than the signature. An
+/// unknown time is the last.
 fn first_times(accepted: &[Accepted]) -> BTreeMap<SignerId, (bool, Option<SystemTime>)> {
     let mut first = BTreeMap::new();
     for (_, one) in accepted {

@@ -10,6 +10,7 @@ use super::authority::Kind;
 use super::{Authority, Policy, Scope};
 use crate::reason::Reason;
 use crate::report::Rejection;
+use crate::signature::certificate::Claims;
 use crate::signature::{Format, Signature, SignatureVerifier, VerifiedSignature};
 use crate::signer::{SignerId, UNKNOWN_KEY_FILE, key_line};
 use crate::trust::TrustRootInfo;
@@ -44,8 +45,8 @@ impl<'a> Check<'a> {
             Ok(signature) => signature,
             Err(reason) => return self.rejected.push(reason.reject(place, None)),
         };
-        let signer = signature.claimed_signer();
-        let release_line = signature.claimed_release_line();
+        let claims = signature.claims();
+        let signer = claims.as_ref().and_then(Claims::named_signer);
         let has_key = !signature.has_certificate();
         let with_key = has_key.then(|| key_line(UNKNOWN_KEY_FILE, signature.has_log_entries()));
         let reason = if let Some(predicate) = &signature.predicate {
@@ -63,7 +64,7 @@ impl<'a> Check<'a> {
             rejection.config_line = with_key;
         } else if rejection.config_line.is_some()
             && !matches!(reason, Reason::OtherClaim { .. })
-            && let Some(line) = release_line
+            && let Some(line) = claims.and_then(|claims| claims.release_line(true))
         {
             rejection.config_line = Some(line);
         }
@@ -105,7 +106,8 @@ impl<'a> Check<'a> {
         if certificates.peek().is_none() {
             return Err(Reason::OnlyKeys);
         }
-        // A log entry may be missing if one of them permits it; `signer` checks each authority again.
+        // A log entry may be missing if one of them permits it; `signer` checks each authority
+        // again.
         let log_required = certificates.all(|(_, one)| one.log_required);
         let signatures = self.signatures;
         let verified = signatures.certificate(signature, log_required, self.now)?;
@@ -263,7 +265,8 @@ struct Closest {
 }
 
 impl Closest {
-    /// Starts without a reason. For attestations, which have an `image_signer`, the first one counts.
+    /// Starts without a reason. For attestations, which have an `image_signer`, the first one
+    /// counts.
     fn new(image_signer: Option<&SignerId>) -> Self {
         Self {
             reason: None,

@@ -22,8 +22,8 @@ enum Rule {
 }
 
 impl IdentityRule {
-    /// Accepts every identity: for signers that something else identifies, such as the repository of
-    /// a workflow.
+    /// Accepts every identity: for signers that something else identifies, such as the repository
+    /// of a workflow.
     pub fn any() -> Self {
         Self { rule: Rule::Any }
     }

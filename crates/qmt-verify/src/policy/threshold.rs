@@ -1,7 +1,7 @@
 //! m of n: how many authorities are satisfied, each by another signer. A signer that satisfies two
 //! authorities counts once, and so does an authority that two signers satisfy
-//! (GHSA-9vcr-p3rj-q5q6). Where the policy does not distinguish issuers, one identity of two issuers
-//! is one signer.
+//! (GHSA-9vcr-p3rj-q5q6). Where the policy does not distinguish issuers, one identity of two
+//! issuers is one signer.
 
 use super::evaluation::Accepted;
 use crate::signature::VerifiedSignature;

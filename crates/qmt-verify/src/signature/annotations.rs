@@ -98,9 +98,9 @@ fn or_default<T: Default>(read: Result<T, Defect>, kept: &mut Option<Defect>) ->
     })
 }
 
-/// The certificate and the intermediates, from the blocks after it and from the chain next to it. As
-/// cosign reads it, the first block is the signer's certificate. Roots come from the trust
-/// root alone; a self-signed certificate in an annotation is left out.
+/// The certificate and the intermediates, from the blocks after it and from the chain next to it.
+/// As cosign reads it, the first block is the signer's certificate. Roots come from the trust root
+/// alone; a self-signed certificate in an annotation is left out.
 fn chain(leaf: &str, chain: Option<&str>) -> Result<Vec<X509Certificate>, Reason> {
     let broken = |problem: String| Reason::unreadable("the certificate", problem);
     let mut blocks = pem::blocks(leaf.as_bytes()).map_err(broken)?.into_iter();

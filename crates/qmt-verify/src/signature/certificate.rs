@@ -76,6 +76,11 @@ impl Claims {
         })
     }
 
+    /// The signer that the certificate names, if it names an identity; for messages only.
+    pub(crate) fn named_signer(&self) -> Option<SignerId> {
+        self.identity.as_ref().map(|_| self.signer())
+    }
+
     /// The signer that the certificate names.
     pub(crate) fn signer(&self) -> SignerId {
         let text = |claim: &Option<String>| claim.clone().unwrap_or_default();

@@ -31,7 +31,12 @@ pub(crate) struct PublicKey {
 impl PublicKey {
     /// Reads the one public key in `pem`. The error says what is wrong with it.
     pub(crate) fn from_pem(name: String, pem: &[u8]) -> Result<Self, String> {
-        let blocks = pem::blocks(pem)?;
+        let blocks = pem::blocks(pem).map_err(|problem| {
+            if pem::has_pgp(pem) {
+                return format!("{problem}; use a key that `cosign generate-key-pair` writes");
+            }
+            problem
+        })?;
         let block = match blocks.as_slice() {
             [block] => block,
             [] => return Err(no_block(pem).to_owned()),
@@ -133,14 +138,15 @@ impl PublicKey {
     }
 }
 
-/// What a file without a PEM block is.
+/// Says what a file without a PEM block holds instead of one.
 fn no_block(file: &[u8]) -> &'static str {
     let text = std::str::from_utf8(file).unwrap_or_default().trim();
     let decoded = base64_text::decode(text).unwrap_or_default();
     if decoded.trim_ascii_start().starts_with(b"-----BEGIN ") {
         "it is a PEM file in base64; decode it with `base64 -d`"
     } else if text.starts_with("ssh-ed25519") || text.starts_with("sk-") {
-        "it is an SSH key that cannot be converted; use a key that `cosign generate-key-pair` writes"
+        "it is an SSH key that cannot be converted; use a key that `cosign generate-key-pair` \
+         writes"
     } else if text.starts_with("ssh-") || text.starts_with("ecdsa-sha2-") {
         "it is an SSH key; convert it with `ssh-keygen -e -m PKCS8 -f FILE`"
     } else {

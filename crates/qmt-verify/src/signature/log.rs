@@ -40,6 +40,10 @@ impl TransparencyLogs {
         Ok(Self { keyring, known })
     }
 
+    pub(super) fn are_known(&self) -> bool {
+        !self.known.is_empty()
+    }
+
     /// Whether `entry` names a log of the trust root: by its ID, or in its checkpoint.
     pub(super) fn know(&self, entry: &TransparencyLogEntry) -> bool {
         let lines = checkpoint(entry).map_or(&[][..], Checkpoint::signatures);

@@ -1,5 +1,5 @@
-//! The JSON of bundles by the rules of protocol buffers, as sigstore-go reads it: `null` is an absent
-//! field, and a field has two names. <https://protobuf.dev/programming-guides/json/>
+//! The JSON of bundles by the rules of protocol buffers, as sigstore-go reads it: `null` is an
+//! absent field, and a field has two names. <https://protobuf.dev/programming-guides/json/>
 
 use serde_json::Value;
 
@@ -76,7 +76,8 @@ pub(super) fn normalized(bundle: &[u8]) -> Result<Option<String>, Duplicate> {
     Ok(changed.then(|| value.to_string()))
 }
 
-/// Fields that the message does not define stay, and so do the items of lists, which can't be `null`.
+/// Fields that the message does not define stay, and so do the items of lists, which can't be
+/// `null`.
 fn normalize(value: &mut Value, message: &[Field], changed: &mut bool) -> Result<(), Duplicate> {
     match value {
         Value::Array(items) => {

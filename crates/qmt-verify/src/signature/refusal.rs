@@ -1,5 +1,5 @@
-//! Why the library refused a signature, where it says so only in words that quote the types of its
-//! own implementation: the usual reasons are looked for here, after it has refused.
+//! Why the library refused a signature. Some of its errors give the reason only as text that names
+//! its own types: for these, the usual causes are looked for here.
 
 use std::time::SystemTime;
 
@@ -18,12 +18,12 @@ use crate::reason::Reason;
 const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
 
 impl SignatureVerifier {
-    /// The reason for an error of the library, which tells only in words why a chain is not valid, and
-    /// whether it has the key of a log.
+    /// The reason for an error of the library. Only its text says why a chain is not valid, and
+    /// whether the key of a log is missing, so both are looked for again.
     pub(super) fn explain(&self, error: LibraryError, bundle: &Bundle) -> Reason {
         match (&error, bundle.signing_certificate()) {
             (LibraryError::Certificate(CertificateError::ChainInvalid(_)), Some(der)) => {
-                defect(der, &self.possible_times(bundle))
+                chain_reason(der, &self.possible_times(bundle))
             }
             (
                 LibraryError::TransparencyLog(
@@ -34,7 +34,7 @@ impl SignatureVerifier {
                 .iter()
                 .all(|one| self.logs.have_keys_of(one)) =>
             {
-                Reason::foreign_log(error)
+                Reason::log_mismatch(error)
             }
             _ => error.into(),
         }
@@ -59,7 +59,7 @@ impl SignatureVerifier {
 }
 
 /// The reason against `der`, of which no chain was valid at all of the proven `times`.
-fn defect(der: &DerCertificate, times: &[SystemTime]) -> Reason {
+fn chain_reason(der: &DerCertificate, times: &[SystemTime]) -> Reason {
     let Ok(certificate) = Certificate::from_der(der.as_bytes()) else {
         return Reason::certificate("it cannot be read");
     };

@@ -104,8 +104,8 @@ struct Raw {
     raw_bytes: String,
 }
 
-/// Whether the library cannot read this entry and this module can.
-pub(super) fn is_unknown_to_library(entry: &TransparencyLogEntry) -> bool {
+/// Whether the library cannot read this entry, which this module may be able to.
+pub(super) fn is_unsupported_by_library(entry: &TransparencyLogEntry) -> bool {
     entry.kind_version == KindVersion::HashedRekordV002
         && RekorEntryBody::parse(&entry.canonicalized_body, entry.kind_version).is_err()
 }
@@ -129,10 +129,10 @@ pub(super) fn is_about(
         return Err(Reason::log("its hash is not the one of its key"));
     }
     if decode(&data.digest)? != content.digest(hash)? {
-        return Err(Reason::foreign_log("it is about other content"));
+        return Err(Reason::log_mismatch("it is about other content"));
     }
     if decode(&logged.content)? != signature.as_bytes() {
-        return Err(Reason::foreign_log("it is about another signature"));
+        return Err(Reason::log_mismatch("it is about another signature"));
     }
     let (key, certificate) = (&verifier.public_key, &verifier.x509_certificate);
     let (logged_der, own_der, own_algorithm) = match (signing_key, key, certificate) {
@@ -146,7 +146,7 @@ pub(super) fn is_about(
         _ => return Err(Reason::log("it names no signer of this kind")),
     };
     if decode(&logged_der.raw_bytes)? != own_der {
-        return Err(Reason::foreign_log("it is about another signer"));
+        return Err(Reason::log_mismatch("it is about another signer"));
     }
     if own_algorithm != Some(algorithm) {
         return Err(Reason::log("it names another kind of key"));
@@ -185,7 +185,7 @@ pub(super) fn included(
         &proof.hashes,
         checkpoint.root_hash(),
     )
-    .map_err(Reason::foreign_log)?;
+    .map_err(Reason::log_mismatch)?;
     let now = now
         .try_into()
         .map_err(|_| Reason::time("the clock is out of range"))?;

@@ -24,7 +24,6 @@ pub(super) struct Statement {
 }
 
 /// What a statement says about its subjects.
-#[derive(Clone)]
 pub(crate) struct Predicate {
     /// The predicate type.
     pub(crate) kind: String,

@@ -1,12 +1,13 @@
 //! Log entries and timestamps that cannot be read. They prove nothing. A signature with a key that
-//! needs no log is enough without them; everything else is refused with the reason that is kept here.
+//! needs no log is enough without them; everything else is refused with the reason that is kept
+//! here.
 
 use std::fmt;
 
 use crate::reason::Reason;
 
 /// Why a part of a signature cannot be read.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Defect {
     what: &'static str,
     problem: String,
@@ -26,7 +27,7 @@ impl From<&Defect> for Reason {
 }
 
 /// The parts of one signature that cannot be read, and are missing in its bundle.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Unread {
     pub(super) log_entries: Option<Defect>,
     pub(super) timestamps: Option<Defect>,

@@ -22,7 +22,7 @@ use super::ignored::Ignored;
 use super::key::PublicKey;
 use super::log::TransparencyLogs;
 use super::rekor_v2::{self, SigningKey};
-use super::unknown::TimestampAuthorities;
+use super::timestamps::TimestampAuthorities;
 use super::{Format, Signature, Signed};
 use crate::limits::CLOCK_SKEW_MAX;
 use crate::reason::Reason;
@@ -54,7 +54,6 @@ pub(crate) struct SignatureVerifier {
     library: Verifier,
     pub(super) logs: TransparencyLogs,
     pub(super) timestamps: TimestampAuthorities,
-    pub(super) knows_logs: bool,
     knows_certificate_logs: bool,
 }
 
@@ -64,7 +63,6 @@ impl SignatureVerifier {
             library: Verifier::new(root)?,
             logs: TransparencyLogs::new(root)?,
             timestamps: TimestampAuthorities::new(root),
-            knows_logs: !root.tlogs.is_empty(),
             knows_certificate_logs: !root.ctlogs.is_empty(),
         })
     }
@@ -78,24 +76,24 @@ impl SignatureVerifier {
         log_required: bool,
         now: SystemTime,
     ) -> Result<VerifiedSignature, Reason> {
-        let signature = &*self.without_unknown(signature, log_required);
-        let bundle = &signature.bundle;
+        let (bundle, ignored) = self.without_unknown(signature, log_required);
         let Some(der) = bundle.signing_certificate() else {
             return Err(Reason::NoKey);
         };
         signature.unread.refuse()?;
         let claims = Claims::parse(der)?;
-        let logged = signature.has_log_entries();
+        let logged = !entries(&bundle).is_empty();
         if !logged && log_required {
             return Err(Reason::NoLog);
         }
-        if !logged && !has_timestamps(bundle) {
+        if !logged && !has_timestamps(&bundle) {
             return Err(Reason::time("no log entry and no timestamp"));
         }
-        let (remaining, unknown) =
-            self.for_library(signature, &SigningKey::Certificate(der), now)?;
+        let signing_key = SigningKey::Certificate(der);
+        let remaining = self.for_library(&bundle, signature, &signing_key, now)?;
+        let has_entries = !entries(&remaining).is_empty();
         let mut policy = VerificationPolicy::any_identity();
-        if remaining.verification_material.tlog_entries.is_empty() {
+        if !has_entries {
             // Every entry, if any, was checked by `for_library`.
             policy = policy.skip_tlog_unsafe();
         }
@@ -105,14 +103,14 @@ impl SignatureVerifier {
         let result = self
             .library
             .verify(artifact(signature)?, &remaining, &policy)
-            .map_err(|error| self.explain(error, bundle))?;
+            .map_err(|error| self.explain(error, &bundle))?;
         if !result.certificate_verified() || result.sct_verified() != self.knows_certificate_logs {
             return Err(Reason::certificate("it was not checked in full"));
         }
-        if logged && !result.tlog_verified() && unknown == 0 {
+        if has_entries && !result.tlog_verified() {
             return Err(Reason::NoLog);
         }
-        let times = self.times(bundle, Some(&result), now)?;
+        let times = self.times(&bundle, Some(&result), now)?;
         if times.is_empty() {
             return Err(Reason::time("no time is signed"));
         }
@@ -121,12 +119,13 @@ impl SignatureVerifier {
             claims: Some(claims.clone()),
             times,
             signed_at,
-            ..self.verified(signature, claims.signer())
+            ..self.verified(signature, &bundle, ignored, claims.signer())
         })
     }
 
-    /// Verifies a signature with `key`: signature, transparency log (may be missing or unreadable
-    /// unless `log_required`), and timestamps where there are any.
+    /// Verifies a signature with `key`, and the log entries and timestamps of known logs and
+    /// authorities. Unless `log_required`, entries may be missing, and entries and timestamps that
+    /// cannot be read are ignored.
     pub(crate) fn key(
         &self,
         signature: &Signature<'_>,
@@ -145,15 +144,15 @@ impl SignatureVerifier {
                 Reason::OtherKey { expected }
             });
         };
-        let signature = &*self.without_unknown(signature, log_required);
-        let bundle = &signature.bundle;
+        let (bundle, ignored) = self.without_unknown(signature, log_required);
         if log_required {
             signature.unread.refuse()?;
-            if !signature.has_log_entries() {
+            if entries(&bundle).is_empty() {
                 return Err(Reason::NoLog);
             }
         }
-        let (mut remaining, _) = self.for_library(signature, &SigningKey::Key(&key.der), now)?;
+        let signing_key = SigningKey::Key(&key.der);
+        let mut remaining = self.for_library(&bundle, signature, &signing_key, now)?;
         if scheme == SigningScheme::EcdsaP384Sha384
             && signature.format == Format::SimpleSigning
             && let SignatureContent::MessageSignature(message) = &mut remaining.to_mut().content
@@ -161,7 +160,7 @@ impl SignatureVerifier {
             // The SHA-256 digest would choose the hash; without a digest the key does.
             message.message_digest = None;
         }
-        let has_entries = !remaining.verification_material.tlog_entries.is_empty();
+        let has_entries = !entries(&remaining).is_empty();
         let mut result = None;
         // With neither there is nothing left to prove: `scheme` verified the signature.
         if has_entries || has_timestamps(&remaining) {
@@ -172,34 +171,34 @@ impl SignatureVerifier {
             result = Some(
                 self.library
                     .verify(artifact(signature)?, &remaining, &policy)
-                    .map_err(|error| self.explain(error, bundle))?,
+                    .map_err(|error| self.explain(error, &bundle))?,
             );
         }
-        let times = self.times(bundle, result.as_ref(), now)?;
+        let times = self.times(&bundle, result.as_ref(), now)?;
         let signed_at = result.as_ref().and_then(|result| recorded(result, &times));
         Ok(VerifiedSignature {
             times,
             signed_at,
-            ..self.verified(signature, key.signer())
+            ..self.verified(signature, &bundle, ignored, key.signer())
         })
     }
 
-    /// Checks the log entries that the library cannot read. Returns the bundle without them, and
-    /// how many there were.
+    /// Checks the log entries that the library does not support, and returns the bundle without
+    /// them.
     fn for_library<'a>(
         &self,
-        signature: &'a Signature<'_>,
+        bundle: &'a Bundle,
+        signature: &Signature<'_>,
         signing_key: &SigningKey<'_>,
         now: SystemTime,
-    ) -> Result<(Cow<'a, Bundle>, usize), Reason> {
-        let bundle = &signature.bundle;
+    ) -> Result<Cow<'a, Bundle>, Reason> {
         let mut remaining = Cow::Borrowed(bundle);
-        let unknown: Vec<_> = entries(bundle)
+        let unsupported: Vec<_> = entries(bundle)
             .iter()
-            .filter(|e| rekor_v2::is_unknown_to_library(e))
+            .filter(|entry| rekor_v2::is_unsupported_by_library(entry))
             .collect();
-        if unknown.is_empty() {
-            return Ok((remaining, 0));
+        if unsupported.is_empty() {
+            return Ok(remaining);
         }
         let bytes;
         let parts = (&bundle.content, &signature.signed);
@@ -211,19 +210,25 @@ impl SignatureVerifier {
             rekor_v2::Content::Bytes(&bytes)
         };
         let raw = raw_signature(bundle)?;
-        for entry in &unknown {
+        for entry in unsupported {
             rekor_v2::included(entry, &self.logs.keyring, now)?;
             let body = entry.canonicalized_body.as_bytes();
             rekor_v2::is_about(body, &signed, raw, signing_key)?;
         }
         let entries = &mut remaining.to_mut().verification_material.tlog_entries;
-        entries.retain(|entry| !rekor_v2::is_unknown_to_library(entry));
-        Ok((remaining, unknown.len()))
+        entries.retain(|entry| !rekor_v2::is_unsupported_by_library(entry));
+        Ok(remaining)
     }
 
     /// The parts of the result that are the same for certificates and keys.
-    fn verified(&self, signature: &Signature<'_>, signer: SignerId) -> VerifiedSignature {
-        let bundle = &signature.bundle;
+    fn verified(
+        &self,
+        signature: &Signature<'_>,
+        bundle: &Bundle,
+        mut ignored: Vec<Ignored>,
+        signer: SignerId,
+    ) -> VerifiedSignature {
+        ignored.extend(self.ignored(signature));
         let entries = entries(bundle).iter();
         VerifiedSignature {
             place: signature.place.to_owned(),
@@ -235,17 +240,19 @@ impl SignatureVerifier {
             times: Vec::new(),
             signed_at: None,
             log_entries: entries.map(|one| self.logs.describe(one)).collect(),
-            ignored: self.ignored(signature),
+            ignored,
         }
     }
 
-    fn ignored(&self, signature: &Signature<'_>) -> Vec<Ignored> {
+    /// What cannot be read or checked, and is ignored.
+    fn ignored(&self, signature: &Signature<'_>) -> impl Iterator<Item = Ignored> + use<> {
         let unread = &signature.unread;
+        let knows_logs = self.logs.are_known();
         let knows_timestamps = self.timestamps.are_known();
         let (has_unread_entry, has_unread_time) =
             (unread.log_entries.is_some(), unread.timestamps.is_some());
         let all = [
-            (Ignored::LogEntries, !self.knows_logs && has_unread_entry),
+            (Ignored::LogEntries, !knows_logs && has_unread_entry),
             (Ignored::Timestamps, !knows_timestamps && has_unread_time),
             (
                 Ignored::CertificateTimestamps,
@@ -253,12 +260,11 @@ impl SignatureVerifier {
             ),
             (
                 Ignored::Unreadable,
-                (self.knows_logs && has_unread_entry) || (knows_timestamps && has_unread_time),
+                (knows_logs && has_unread_entry) || (knows_timestamps && has_unread_time),
             ),
         ];
         let ignored = all.into_iter().filter(|(_, is_ignored)| *is_ignored);
-        let ignored = ignored.map(|(part, _)| part);
-        signature.ignored.iter().copied().chain(ignored).collect()
+        ignored.map(|(part, _)| part)
     }
 
     /// All proven times. None is in the future, and each log that proves inclusion was in use then.
@@ -333,8 +339,8 @@ fn scheme(
     Ok(None)
 }
 
-/// Whether a signature begins as those of ECDSA do, but has another length than it says there. One of
-/// Ed25519 (64 bytes) or RSA (256 bytes or more) may begin so by chance.
+/// Whether a signature begins as those of ECDSA do, but has another length than it says there. One
+/// of Ed25519 (64 bytes) or RSA (256 bytes or more) may begin so by chance.
 fn is_cut(signature: &[u8]) -> bool {
     const SEQUENCE: u8 = 0x30;
     let [SEQUENCE, length @ ..0x80, content @ ..] = signature else {

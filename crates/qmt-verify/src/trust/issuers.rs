@@ -4,9 +4,13 @@
 use sigstore_verify::types::DerCertificate;
 use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _, Reader as _, SliceReader};
+use x509_cert::ext::pkix::BasicConstraints;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use crate::limits::{CHAIN_MAX, PATHS_MAX};
+
+/// What is wrong with a certificate that is not one of an authority.
+pub(super) const NO_AUTHORITY: &str = "is not a certificate of an authority (CA:TRUE)";
 
 /// A certificate with the bytes that are signed in it.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,7 +38,16 @@ impl Issued {
         })
     }
 
-    /// Whether the key of `issuer` signed this certificate, and `issuer` has the name that it gives.
+    /// Whether it is the certificate of an authority, and not of a signer, which as an anchor could
+    /// issue others.
+    pub(super) fn is_authority(&self) -> bool {
+        let constraints = self.certificate.tbs_certificate.get::<BasicConstraints>();
+        let constraints = constraints.ok().flatten();
+        constraints.is_some_and(|(_, constraints)| constraints.ca)
+    }
+
+    /// Whether the key of `issuer` signed this certificate, and `issuer` has the name that it
+    /// gives.
     fn is_issued_by(&self, issuer: &Self) -> Result<bool, String> {
         let (tbs, upper) = (&self.certificate.tbs_certificate, &issuer.certificate);
         if tbs.issuer != upper.tbs_certificate.subject {

@@ -8,7 +8,7 @@ use sigstore_verify::Verifier;
 use sigstore_verify::types::DerCertificate;
 use x509_cert::Certificate;
 
-use super::issuers::{self, Issued};
+use super::issuers::{self, Issued, NO_AUTHORITY};
 
 /// The media type of a trusted root that is made here.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
@@ -30,9 +30,9 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, String> {
     let document: Value = serde_json::from_slice(json).map_err(|error| {
         let mut documents = serde_json::Deserializer::from_slice(json).into_iter::<Value>();
         if documents.by_ref().take(2).filter_map(Result::ok).count() == 2 {
-            return "has several trust roots, one per line, as `gh attestation trusted-root` writes \
-                    them; keep the line of the Sigstore instance that signs in the file, and remove \
-                    the others"
+            return "has several trusted roots, one per line, as `gh attestation trusted-root` \
+                    writes them; keep only the line of the Sigstore instance that made the \
+                    signatures"
                 .to_owned();
         }
         format!("is not JSON: {error}")
@@ -203,6 +203,9 @@ fn windows(
     issuers: &[Issued],
 ) -> Result<Vec<TimeRange>, String> {
     let own = Issued::parse(der)?;
+    if !own.is_authority() {
+        return Err(NO_AUTHORITY.to_owned());
+    }
     let mut windows: Vec<TimeRange> = Vec::new();
     let mut failed = None;
     for chain in issuers::chains(&own, issuers)? {

@@ -7,9 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use qmt_oci_ref::{Digest, text};
 use serde_json::{Value, json};
 use sigstore_verify::types::DerCertificate;
-use x509_cert::ext::pkix::BasicConstraints;
 
-use super::issuers::{self, Issued};
+use super::issuers::{self, Issued, NO_AUTHORITY};
 use super::material::MEDIA_TYPE;
 use super::read_file;
 use crate::error::VerifyError;
@@ -94,17 +93,17 @@ fn logs(paths: &[PathBuf]) -> Result<Vec<Value>, VerifyError> {
     Ok(logs)
 }
 
-/// Refuses the certificate of a signer: as an anchor it could issue others.
+/// Refuses the certificate of a signer.
 fn require_authority(path: &Path, der: &[u8]) -> Result<(), VerifyError> {
     let refuse = |problem: String| VerifyError::trust(path.display().to_string(), problem);
     let parsed = Issued::parse(&DerCertificate::new(der.to_vec())).map_err(refuse)?;
-    let constraints = parsed.certificate.tbs_certificate.get::<BasicConstraints>();
-    if constraints.is_ok_and(|found| found.is_some_and(|(_, constraints)| constraints.ca)) {
+    if parsed.is_authority() {
         return Ok(());
     }
     let subject = text::escape(&parsed.certificate.tbs_certificate.subject.to_string());
-    let problem = format!("`{subject}` is not a certificate of an authority (CA:TRUE)");
-    Err(refuse(problem))
+    Err(refuse(format!(
+        "`{subject}` {NO_AUTHORITY}; remove it from the file"
+    )))
 }
 
 /// An authority with the certificates of one chain.

@@ -1,7 +1,8 @@
-//! Trust roots from a TUF repository: `sigstore-tuf` verifies, the HTTP client of the caller fetches.
+//! Trust roots from a TUF repository: `sigstore-tuf` verifies, the HTTP client of the caller
+//! fetches.
 //!
-//! The cache holds metadata as it was signed. All of it is verified again at each use, from the root
-//! that the operator named, so that a corrupted cache costs a refresh and nothing else.
+//! The cache holds metadata as it was signed. All of it is verified again at each use, from the
+//! root that the operator named, so that a corrupted cache costs a refresh and nothing else.
 //!
 //! Spec: <https://theupdateframework.github.io/specification/v1.0.33/>
 

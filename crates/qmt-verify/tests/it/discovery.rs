@@ -171,9 +171,10 @@ async fn a_failed_look_up_decides_where_the_rest_is_not_enough() {
     assert!(error.is_retryable());
 }
 
-/// CVE-2023-33959: a listed manifest that does not belong to the image is left aside.
+/// CVE-2023-33959: the signatures in a listed manifest that does not belong to the image are not
+/// read.
 #[tokio::test]
-async fn a_referrer_of_another_subject_is_left_aside() {
+async fn a_referrer_of_another_subject_is_not_read() {
     let sigstore = PrivateSigstore::new();
     let bundle = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
     let mut memory = Memory::default();
@@ -207,9 +208,10 @@ async fn a_listed_manifest_without_a_subject_is_read() {
         let mut memory = Memory::default();
         memory.put(&image);
         let outcome = check(&verifier, &subject(), &look(&memory, &subject()).await);
-        match outcome {
-            Ok(_) => assert_eq!(signed, subject()),
-            refused => assert_eq!(code(refused), "other-digest"),
+        if signed == subject() {
+            outcome.unwrap();
+        } else {
+            assert_eq!(code(outcome), "other-digest");
         }
     }
 }

@@ -302,18 +302,22 @@ async fn reasons_name_what_is_wrong_and_what_to_do() {
                 "no chain of usable certificates",
                 "trust root",
             ),
-            (Tampered::ForeignEntry, "is not valid", "do not use it"),
+            (Tampered::ForeignEntry, "is not valid", "do not use"),
             (
                 Tampered::EntryOfOtherSignature,
                 "log entry",
-                "do not use it",
+                "do not use this signature",
             ),
             (
                 Tampered::TamperedIntegratedTime,
                 "log entry",
-                "do not use it",
+                "do not use this signature",
             ),
-            (Tampered::SetByWrongKey, "log entry", "do not use it"),
+            (
+                Tampered::SetByWrongKey,
+                "log entry",
+                "do not use this signature",
+            ),
             (
                 Tampered::UnknownLog,
                 "log entry",

@@ -117,6 +117,8 @@ pub struct Memory {
     pub tags_take: Duration,
     /// The end of the tags for which a request never ends.
     pub hanging_tags: Option<&'static str>,
+    /// The blobs for which a request never ends.
+    pub hanging_blobs: Vec<Digest>,
     /// How long the thread is blocked by each request by digest.
     pub computing: Duration,
 }
@@ -191,6 +193,9 @@ impl Registry for Memory {
         _: Digester,
     ) -> Result<BlobStream, RegistryError> {
         self.record(format!("blob {}", blob.digest()));
+        if self.hanging_blobs.contains(blob.digest()) {
+            return std::future::pending().await;
+        }
         std::thread::sleep(self.computing);
         let content = self.blobs.get(blob.digest()).ok_or_else(missing)?;
         Ok(stream(content.clone()))

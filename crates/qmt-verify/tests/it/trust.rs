@@ -6,6 +6,7 @@ use std::time::Duration;
 use qmt_testkit::{Format, LogKind, PrivateSigstore, Signing, Tampered, TrustPart};
 use qmt_verify::trust::{PemTrust, TrustRoot};
 use qmt_verify::{SigstoreVerifier, VerifyError};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
@@ -26,7 +27,7 @@ fn with(root: TrustRoot) -> SigstoreVerifier {
 
 /// One key of an unknown kind does not disable the others; it is named.
 #[tokio::test]
-async fn an_unusable_key_is_left_aside() {
+async fn an_unusable_key_is_ignored() {
     let sigstore = PrivateSigstore::new();
     let root = trust_json(&sigstore.trusted_root().with_unknown_key().json()).unwrap();
     assert_eq!(root.describe().unusable.len(), 1, "{:?}", root.describe());
@@ -327,18 +328,55 @@ fn a_certificate_that_is_no_authority_is_refused() {
             .with_rekor(write(&folder, "rekor", &sigstore.rekor_pem()));
         let error = TrustRoot::from_pem(&trust).unwrap_err().to_string();
         assert!(error.contains("fulcio"), "{error}");
-        assert!(error.contains("CA:TRUE"), "{error}");
+        let next = "(CA:TRUE); remove it from the file";
+        assert!(error.ends_with(next), "{error}");
     }
+}
+
+/// The same in JSON: the entry of a signer is not used, and the others are.
+#[tokio::test]
+async fn a_trusted_root_with_the_certificate_of_a_signer_does_not_trust_it() {
+    let sigstore = PrivateSigstore::new();
+    let signed = sigstore.sign_bundle(subject().digest(), &Signing::keyless(dev()));
+    let bundle: Value = serde_json::from_slice(&signed.json).unwrap();
+    let leaf = &bundle["verificationMaterial"]["certificate"];
+    assert!(leaf["rawBytes"].is_string(), "{bundle}");
+    let mut root: Value = serde_json::from_str(&sigstore.trusted_root_json()).unwrap();
+    let before = trust_json(&root.to_string()).unwrap();
+    let authorities = root["certificateAuthorities"].as_array_mut().unwrap();
+    let chain = authorities[0]["certChain"]["certificates"]
+        .as_array_mut()
+        .unwrap();
+    chain.insert(0, leaf.clone());
+    let mut alone = authorities[0].clone();
+    alone["certChain"]["certificates"] = json!([leaf]);
+    authorities.push(alone);
+    let after = trust_json(&root.to_string()).unwrap();
+    let (before, usable) = (before.describe(), after.describe());
+    assert_eq!(
+        usable.certificate_authorities,
+        before.certificate_authorities
+    );
+    let unusable = &usable.unusable[before.unusable.len()..];
+    assert_eq!(unusable.len(), 2, "{unusable:?}");
+    for one in unusable {
+        assert!(one.contains("(CA:TRUE)"), "{one}");
+    }
+    let evidence = evidence(&subject(), [signed]).await;
+    check(&with(after), &subject(), &evidence).unwrap();
 }
 
 /// `gh attestation trusted-root` writes one trusted root a line.
 #[test]
 fn several_trusted_roots_in_one_file_are_named() {
     let json = PrivateSigstore::new().trusted_root_json();
-    let line: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let line: Value = serde_json::from_str(&json).unwrap();
     trust_json(&format!("{line}\n")).unwrap();
     let error = trust_json(&format!("{line}\n{line}\n")).unwrap_err();
-    assert!(error.to_string().contains("several trust roots"), "{error}");
+    assert!(
+        error.to_string().contains("several trusted roots"),
+        "{error}"
+    );
     let error = trust_json(&format!("{line}\ngarbage")).unwrap_err();
     assert!(error.to_string().contains("is not JSON"), "{error}");
 }

@@ -1,13 +1,13 @@
 //! Timestamps of authorities and entries of logs that the trust root does not know, next to parts
 //! that it knows: they prove nothing and veto nothing.
 
-use qmt_testkit::{Format, LogKind, PrivateSigstore, Signing};
+use qmt_testkit::{Format, LogKind, PrivateSigstore, SignedBundle, Signing, Tampered};
 use qmt_verify::policy::Authority;
 use qmt_verify::{SigstoreVerifier, Verification};
 use serde_json::Value;
 
 use crate::support::{
-    any_of, check, code, dev, dev_authority, everything, evidence, key_authority, subject,
+    any_of, changed, check, code, dev, dev_authority, everything, evidence, key_authority, subject,
     trust_json, verifier,
 };
 use crate::tampered::sign;
@@ -93,4 +93,44 @@ async fn an_entry_of_an_unknown_log_is_ignored_where_no_log_is_required() {
     let found = evidence(&subject(), [sign(&sigstore, Format::Bundle, &signing)]).await;
     let optional = with_others(&sigstore, "tlogs", dev_authority().without_log());
     assert_eq!(code(check(&optional, &subject(), &found)), "log");
+}
+
+/// An entry of a known log is what a required log asks for; a further one changes nothing.
+#[tokio::test]
+async fn an_entry_of_an_unknown_log_is_ignored_next_to_one_of_a_known_log() {
+    let (sigstore, other) = (PrivateSigstore::new(), PrivateSigstore::new());
+    let entries = |bundle: &SignedBundle| {
+        let bundle: Value = serde_json::from_slice(&bundle.json).unwrap();
+        bundle["verificationMaterial"]["tlogEntries"].clone()
+    };
+    let key = || key_authority(&sigstore, "p256");
+    for (signing, authority) in [
+        (Signing::keyless(dev()), dev_authority()),
+        (Signing::keyless(dev()).timestamp(true), dev_authority()),
+        (Signing::key("p256"), key()),
+        (Signing::key("p256").log(LogKind::RekorV2), key()),
+    ] {
+        let of = |sigstore: &PrivateSigstore, signing: &Signing| {
+            sigstore.sign_bundle(subject().digest(), signing)
+        };
+        let unknown = entries(&of(&other, &signing));
+        let verifier = verifier(&sigstore, any_of(vec![authority]));
+        let outcome = async |bundle: &SignedBundle, is_first: bool| {
+            let both = changed(bundle, |bundle| {
+                let own = bundle["verificationMaterial"]["tlogEntries"].as_array_mut();
+                let own = own.unwrap();
+                own.insert(if is_first { 0 } else { own.len() }, unknown[0].clone());
+            });
+            check(&verifier, &subject(), &evidence(&subject(), [both]).await)
+        };
+        for is_first in [true, false] {
+            let verified = outcome(&of(&sigstore, &signing), is_first).await.unwrap();
+            assert_eq!(verified.report().log_entries.len(), 1, "{signing:?}");
+            assert!(warns(&verified, "a log entry was ignored"), "{signing:?}");
+            // The entry of the known log is still verified.
+            let bad = signing.clone().tampered(Tampered::BrokenProof);
+            let bad = outcome(&of(&sigstore, &bad), is_first).await;
+            assert_eq!(code(bad), "log", "{signing:?}");
+        }
+    }
 }

@@ -37,7 +37,10 @@ fn each_other_file_is_called_by_its_kind() {
         ),
         (b"# to do\n", "it holds no key in PEM form"),
         (P256.repeat(2).as_bytes(), "2 keys"),
-        (named("PGP PUBLIC KEY BLOCK").as_bytes(), "a PGP block"),
+        (
+            named("PGP PUBLIC KEY BLOCK").as_bytes(),
+            "does not use; use a key that `cosign",
+        ),
         (
             named("CERTIFICATE").as_bytes(),
             "`openssl x509 -pubkey -noout -in FILE`",

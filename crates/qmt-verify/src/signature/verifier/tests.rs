@@ -1,4 +1,5 @@
-//! The hash that belongs to a P-384 key, tested on signatures that `openssl dgst -sign` made with one key.
+//! The hash that belongs to a P-384 key, tested on signatures that `openssl dgst -sign` made with
+//! one key.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,6 @@ fn scheme_of(bundle: Bundle) -> Option<SigningScheme> {
         format: Format::SimpleSigning,
         bundle,
         unread: Unread::default(),
-        ignored: Vec::new(),
         signed: Signed::Bytes(MESSAGE),
         predicate: None,
         annotations: BTreeMap::new(),

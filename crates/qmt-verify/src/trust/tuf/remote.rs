@@ -1,5 +1,5 @@
-//! The repository as the library reads it: through the transport of the caller, with the checks that
-//! the library does not make.
+//! The repository as the library reads it: through the transport of the caller, with the checks
+//! that the library does not make.
 
 use bytes::Bytes;
 use sigstore_tuf::transport::FetchFuture;

@@ -112,7 +112,8 @@ async fn of_several_signers_the_one_that_signed_first_is_pinned() {
     }
 }
 
-/// A certificate may be older than the signature made with it: the times of logs and timestamps decide.
+/// A certificate may be older than the signature made with it: the times of logs and timestamps
+/// decide.
 #[tokio::test]
 async fn a_certificate_from_before_the_first_signature_is_no_first_signature() {
     let now = SystemTime::now();
@@ -134,7 +135,8 @@ async fn a_certificate_from_before_the_first_signature_is_no_first_signature() {
     assert_eq!(both.signer(), Some(&SignerId::certificate(ISSUER, EMAIL)));
 }
 
-/// The identity of a release workflow ends in the tag, so a line with it would hold for one release.
+/// The identity of a release workflow ends in the tag, so a line with it would hold for one
+/// release.
 #[tokio::test]
 async fn a_release_workflow_is_accepted_on_every_tag() {
     let sigstore = PrivateSigstore::new();

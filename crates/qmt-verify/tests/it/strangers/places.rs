@@ -162,6 +162,52 @@ async fn the_tag_of_attestations_decides_only_where_one_is_required() {
     }
 }
 
+/// The same for the attestations themselves: those that can be read are stored.
+#[tokio::test]
+async fn attestations_that_hang_decide_only_where_one_is_required() {
+    let sigstore = PrivateSigstore::new();
+    let policy = || any_of(vec![dev_authority()]);
+    let attest = |predicate_type: &str| {
+        let statement = Attestation::new(predicate_type, "{}");
+        sigstore.attest_simple(subject().digest(), &statement, &Signing::keyless(dev()))
+    };
+    let (other, hanging) = ("https://example.com/other", "https://example.com/hanging");
+    let layers = [attest(hanging), attest(other)];
+    let image = SimpleAttestation::image(subject().digest(), &layers);
+    let mut registry = Memory::default();
+    registry.put(&good_bundle(&sigstore).referrer(&signed_subject(&subject())));
+    registry.put(&image);
+    let manifest: Value = serde_json::from_slice(&image.manifest).unwrap();
+    let digest = manifest["layers"][0]["digest"].as_str().unwrap();
+    registry.hanging_blobs.push(digest.parse().unwrap());
+    let started = Instant::now();
+    let free = verifier(&sigstore, policy());
+    let found = free.discover(&registry, &subject()).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(3));
+    assert_eq!(found.len(), 2);
+    let verified = check(&free, &subject(), &found).unwrap();
+    let mut rejected = verified.report().rejected.iter();
+    let failed = rejected.find(|one| one.code.to_string() == "lookup-failed");
+    let failed = failed.unwrap_or_else(|| panic!("{:?}", verified.report()));
+    assert!(failed.found.ends_with(".att, layer 1"), "{failed:?}");
+    let check_with = |predicate_type| {
+        let demand = AttestationDemand::new(predicate_type).unwrap();
+        let strict = verifier(&sigstore, policy().with_attestation(demand));
+        check(&strict, &subject(), &found)
+    };
+    check_with(other).unwrap();
+    let error = check_with(hanging).unwrap_err();
+    assert!(matches!(error, VerifyError::Source { .. }), "{error}");
+    // Where one is required, it is waited for.
+    let demand = AttestationDemand::new(hanging).unwrap();
+    let limit = Duration::from_millis(1500);
+    let options = DiscoveryOptions::default().with_deadline(limit);
+    let strict = verifier(&sigstore, policy().with_attestation(demand)).with_discovery(options);
+    let started = Instant::now();
+    strict.discover(&registry, &subject()).await.unwrap();
+    assert!(started.elapsed() >= limit);
+}
+
 /// Where only a part of a list could be read, the part counts. That the rest is missing is an error
 /// if the registry refused it.
 #[tokio::test]
