@@ -14,7 +14,6 @@ use qmt_oci_ref::{Digest, PluginKind};
 
 pub use self::kind::LoadErrorKind;
 pub use self::native::{NativeRefusal, WorkerEnd};
-use self::text::listed;
 pub use self::wasm::WasmRefusal;
 
 /// A cause that comes from a library below.
@@ -86,15 +85,18 @@ pub enum LoadError {
         /// The import, and what does not match.
         source: BoxError,
     },
-    /// Compiling took too long. It goes on in the background.
-    #[error("compiling plugin `{plugin}` took longer than {limit:?}; raise `compile_timeout`")]
+    /// The module was not compiled in time. A compilation that has begun goes on in the background.
+    #[error(
+        "plugin `{plugin}` was not compiled within {limit:?}; the host can raise `Limits::compile_timeout`"
+    )]
     CompileTimedOut {
         /// The plugin's name.
         plugin: String,
         /// The limit.
         limit: Duration,
-        /// Whether the result will be kept in the cache folder, for later loads.
-        is_kept: bool,
+        /// Whether a later load can succeed within the same limit: the result will be kept in the
+        /// cache folder, or the time went to the compilation of other modules.
+        can_retry: bool,
     },
     /// The module could not be linked, its start function failed, or the library refused to start.
     #[error("plugin `{plugin}` does not start")]
@@ -105,7 +107,7 @@ pub enum LoadError {
         source: BoxError,
     },
     /// The plugin has no function of that name that can be called.
-    #[error("plugin `{plugin}` has no export `{export}`; it has: {}", listed(.known))]
+    #[error("plugin `{plugin}` has no export `{export}`; it has: {}", text::listed(.known))]
     UnknownExport {
         /// The plugin's name.
         plugin: String,
@@ -209,12 +211,10 @@ pub enum LoadError {
         code: i32,
         /// The plugin's message, escaped, at most 1,024 characters.
         message: String,
-        /// The plugin's message as it wrote it, of which at most 64 KiB are kept. Empty if it
-        /// reported none.
+        /// The plugin's message as it wrote it, at most 64 KiB of it; empty if it reported none.
         detail: Bytes,
     },
-    /// The input or output of [`call_json`](trait.Plugin.html#method.call_json) is not JSON of its
-    /// type.
+    /// Input or output of [`call_json`](trait.Plugin.html#method.call_json) is no JSON of its type.
     #[error("the {what} of `{export}` is not JSON of the type of the call")]
     Json {
         /// `input` or `output`.
@@ -347,8 +347,7 @@ pub enum LoadError {
         /// How it ended.
         end: WorkerEnd,
     },
-    /// The plugin's worker processes failed so often that the next one may not start within the time
-    /// of the call.
+    /// Worker processes failed so often that the next one may not start within the time of the call.
     #[error(
         "plugin `{plugin}` is paused for {wait:?}, because {failures} of its processes failed in a row"
     )]

@@ -26,7 +26,10 @@ impl LoadError {
         matches!(
             self,
             Self::Busy { .. }
-                | Self::CompileTimedOut { is_kept: true, .. }
+                | Self::CompileTimedOut {
+                    can_retry: true,
+                    ..
+                }
                 | Self::WorkerPaused { .. }
         )
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
-use tokio::task::spawn_blocking;
 
 use super::ffi::Abi;
 #[cfg(target_os = "linux")]
@@ -15,7 +15,7 @@ use super::opened;
 use super::plugin::{Code, NativePlugin, OPENING};
 use super::preflight::{self, Target};
 use super::start;
-use super::waiting::until;
+use super::waiting::blocking;
 use crate::alarms::deadline;
 use crate::error::LoadError;
 use crate::limits::LoadOptions;
@@ -100,11 +100,12 @@ impl NativeLoader {
         &self,
         artifact: &Artifact,
         options: &LoadOptions,
+        deadline: Instant,
     ) -> Result<NativePlugin, LoadError> {
         let preflight = self.preflight_with(artifact, options)?;
         let (code, exports) = match options.isolation {
             Isolation::InProcess => self.open(artifact, options)?,
-            Isolation::Process => self.isolate(artifact, options)?,
+            Isolation::Process => self.isolate(artifact, options, deadline)?,
         };
         Ok(NativePlugin::new(
             artifact.name(),
@@ -150,9 +151,10 @@ impl NativeLoader {
         &self,
         artifact: &Artifact,
         options: &LoadOptions,
+        deadline: Instant,
     ) -> Result<(Code, Option<Vec<String>>), LoadError> {
         let spec = Spec::new(artifact, options, &self.settings)?;
-        let (isolated, exports) = Isolated::load(spec)?;
+        let (isolated, exports) = Isolated::load(spec, deadline)?;
         Ok((Code::Isolated(isolated), exports))
     }
 
@@ -161,6 +163,7 @@ impl NativeLoader {
         &self,
         artifact: &Artifact,
         _: &LoadOptions,
+        _: Instant,
     ) -> Result<(Code, Option<Vec<String>>), LoadError> {
         Err(isolation::refused(artifact.name(), NOT_LINUX))
     }
@@ -193,25 +196,10 @@ impl Loader for NativeLoader {
         let plugin = artifact.name().to_owned();
         let limit = options.limits.timeout;
         let deadline = deadline(limit);
-        // Constructors of the library run while it is opened, and may block. `until` prepares its thread
-        // before that begins.
-        let opening =
-            async move { spawn_blocking(move || this.load_now(&artifact, &options)).await };
-        let opened = until(&plugin, deadline, opening).await?;
-        let export = OPENING.to_owned();
-        match opened {
-            Some(Ok(opened)) => Ok(Arc::new(opened?)),
-            Some(Err(error)) => Err(LoadError::Host {
-                plugin,
-                export,
-                source: error.into(),
-            }),
-            None => Err(LoadError::TimedOut {
-                plugin,
-                export,
-                limit,
-            }),
-        }
+        // Constructors of the library run while it is opened, and may block.
+        let work = move || this.load_now(&artifact, &options, deadline);
+        let opened = blocking(&plugin, OPENING, limit, deadline, work).await??;
+        Ok(Arc::new(opened))
     }
 
     fn preflight(&self, artifact: &Artifact) -> Result<Preflight, LoadError> {

@@ -12,7 +12,7 @@ use super::ffi::{Abi, Library, Outcome, Symbol};
 #[cfg(target_os = "linux")]
 use super::isolated::Isolated;
 use super::isolation::Isolation;
-use super::waiting::{permit, until};
+use super::waiting::{blocking, permit};
 use crate::alarms::deadline;
 use crate::error::LoadError;
 use crate::limits::Limits;
@@ -239,25 +239,12 @@ impl Plugin for NativePlugin {
         let permit = permit(&self.name, &self.calls, deadline).await?;
         let permit = permit.ok_or_else(|| self.busy())?;
         let output_max = self.limits.memory_max;
-        let job = tokio::task::spawn_blocking({
-            let export = export.to_owned();
-            move || {
-                let _permit = permit;
-                abi.call(&export, &input, output_max)
-            }
-        });
-        let outcome = until(&self.name, deadline, job)
-            .await?
-            .ok_or_else(|| LoadError::TimedOut {
-                plugin: self.name.clone(),
-                export: escape(export),
-                limit,
-            })?
-            .map_err(|error| LoadError::Host {
-                plugin: self.name.clone(),
-                export: escape(export),
-                source: error.into(),
-            })?;
+        let name = export.to_owned();
+        let work = move || {
+            let _permit = permit;
+            abi.call(&name, &input, output_max)
+        };
+        let outcome = blocking(&self.name, export, limit, deadline, work).await?;
         output(&self.name, &self.limits, export, outcome)
     }
 

@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, OnceLock, mpsc};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
+use qmt_oci_ref::text::escape;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
 
 use super::plugin::OPENING;
 use crate::alarms::Alarms;
@@ -14,7 +16,7 @@ use crate::error::LoadError;
 
 static ALARMS: OnceLock<Alarms> = OnceLock::new();
 
-/// Returns the thread that waits, started at the first use.
+/// Returns the alarms of native calls; their thread starts at the first use.
 fn alarms() -> io::Result<&'static Alarms> {
     if let Some(alarms) = ALARMS.get() {
         return Ok(alarms);
@@ -32,7 +34,7 @@ fn alarms() -> io::Result<&'static Alarms> {
 }
 
 /// Awaits `work` until `deadline`; `None` if it is not done then.
-pub(super) async fn until<T>(
+async fn until<T>(
     plugin: &str,
     deadline: Instant,
     work: impl Future<Output = T>,
@@ -45,7 +47,43 @@ pub(super) async fn until<T>(
     Ok(alarms.until(deadline, work).await)
 }
 
-/// Waits until `deadline` for one of the calls that may run at the same time; `None` if none ended.
+/// Runs `work` on a thread that may block, until `deadline`. Drops it if the time is over, or the
+/// future is dropped, before a thread takes it.
+pub(super) async fn blocking<T: Send + 'static>(
+    plugin: &str,
+    export: &str,
+    limit: Duration,
+    deadline: Instant,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, LoadError> {
+    let work = Arc::new(Mutex::new(Some(work)));
+    let waiting = Arc::downgrade(&work);
+    // Spawned by the first poll: the thread of the alarms must run before a library is opened.
+    let job = async move {
+        spawn_blocking(move || {
+            let work = waiting.upgrade()?;
+            // The lock is released before the work runs.
+            let work = work.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+            Some(work())
+        })
+        .await
+    };
+    match until(plugin, deadline, job).await? {
+        Some(Ok(Some(result))) => Ok(result),
+        Some(Err(error)) => Err(LoadError::Host {
+            plugin: plugin.to_owned(),
+            export: escape(export),
+            source: error.into(),
+        }),
+        Some(Ok(None)) | None => Err(LoadError::TimedOut {
+            plugin: plugin.to_owned(),
+            export: escape(export),
+            limit,
+        }),
+    }
+}
+
+/// Acquires a permit for a call; `None` if there is none by `deadline`.
 pub(super) async fn permit(
     plugin: &str,
     calls: &Arc<Semaphore>,
@@ -57,4 +95,49 @@ pub(super) async fn permit(
     let permit = until(plugin, deadline, Arc::clone(calls).acquire_owned()).await?;
     // The semaphore is never closed.
     Ok(permit.and_then(Result::ok))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// While the only thread is busy, work is dropped with its future or at its deadline.
+    #[test]
+    fn work_that_no_thread_takes_is_dropped() {
+        const LIMIT: Duration = Duration::from_millis(50);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let has_run = Arc::new(AtomicBool::new(false));
+        let work = || {
+            let has_run = Arc::clone(&has_run);
+            move || has_run.store(true, Ordering::SeqCst)
+        };
+        runtime.block_on(async {
+            let (release, is_released) = mpsc::channel::<()>();
+            let held = spawn_blocking(move || is_released.recv());
+            let late = blocking("p", "act", LIMIT, Instant::now() + LIMIT, work()).await;
+            let error = late.unwrap_err();
+            assert!(matches!(error, LoadError::TimedOut { .. }), "{error:?}");
+            assert_eq!(Arc::strong_count(&has_run), 1);
+            let far = Instant::now() + Duration::from_hours(1);
+            let mut given_up = Box::pin(blocking("p", "act", LIMIT, far, work()));
+            assert!((&mut given_up).now_or_never().is_none());
+            assert_eq!(Arc::strong_count(&has_run), 2);
+            drop(given_up);
+            assert_eq!(Arc::strong_count(&has_run), 1);
+            release.send(()).unwrap();
+            held.await.unwrap().unwrap();
+            // The thread takes what was queued in its order.
+            let thread = blocking("p", "act", LIMIT, far, || thread::current().id());
+            assert_ne!(thread.await.unwrap(), thread::current().id());
+        });
+        assert!(!has_run.load(Ordering::SeqCst));
+    }
 }

@@ -49,7 +49,7 @@ pub struct WasmLoader {
     pub(super) offered: BTreeSet<(String, String)>,
     pub(super) instances: usize,
     /// Without fuel and with it.
-    pub(super) linked: [OnceLock<Arc<Linked>>; 2],
+    pub(super) linked: [Arc<OnceLock<Arc<Linked>>>; 2],
     /// Each module that is loaded or being loaded, by digest and whether it uses fuel.
     pub(super) modules: Mutex<HashMap<(Digest, bool), Arc<ModuleSlot>>>,
     /// What is loaded, by digest and settings, as long as it is referenced.
@@ -104,11 +104,11 @@ impl Loader for WasmLoader {
         if let Some(instances) = self.shared(&artifact, &settings) {
             return Ok(Arc::new(Handle::new(instances)));
         }
-        let linked = self.linked(&artifact, fuel).await?;
+        let limit = settings.limits.compile_timeout;
+        let linked = self.linked(&artifact, fuel, limit).await?;
         let code = if let Some(code) = slot.upgrade() {
             code
         } else {
-            let limit = settings.limits.compile_timeout;
             let code = self.code(&artifact, &linked, limit).await?;
             *slot = Arc::downgrade(&code);
             code
@@ -141,8 +141,7 @@ impl WasmLoader {
         WasmLoaderBuilder::default()
     }
 
-    /// Returns the plugin that is already loaded under the same name, limits and grants, if there is
-    /// one.
+    /// Returns the plugin that is loaded under the same name, limits and grants, if there is one.
     fn shared(&self, artifact: &Artifact, settings: &Settings) -> Option<Arc<Instances>> {
         let mut loaded = self.loaded();
         loaded.retain(|one| one.instances.strong_count() > 0);
@@ -153,23 +152,31 @@ impl WasmLoader {
         })
     }
 
-    /// Returns the functions that modules import, from the engine that counts fuel or not.
-    async fn linked(&self, artifact: &Artifact, fuel: bool) -> Result<Arc<Linked>, LoadError> {
+    /// Returns the functions that modules import, from the engine that counts fuel or not. Waits for
+    /// at most `limit`; what has begun goes on, for later loads.
+    async fn linked(
+        &self,
+        artifact: &Artifact,
+        fuel: bool,
+        limit: Duration,
+    ) -> Result<Arc<Linked>, LoadError> {
         let cell = &self.linked[usize::from(fuel)];
         if let Some(linked) = cell.get() {
             return Ok(Arc::clone(linked));
         }
+        let runtime = Runtime::get(fuel)?;
         let (images, functions) = (self.images.clone(), self.functions.clone());
-        let module = artifact.clone();
-        let linked = blocking(artifact, move || {
-            Linked::new(Runtime::get(fuel)?, images.as_ref(), functions)
-                .map_err(|error| compile_error(&module, error))
-        })
-        .await?;
-        Ok(Arc::clone(cell.get_or_init(|| Arc::new(linked))))
+        let (cell, module) = (Arc::clone(cell), artifact.clone());
+        let linking = blocking(artifact, move || {
+            let linked = Linked::new(runtime, images.as_ref(), functions)
+                .map_err(|error| compile_error(&module, error))?;
+            Ok(Arc::clone(cell.get_or_init(|| Arc::new(linked))))
+        });
+        let linked = runtime.alarms.until(deadline(limit), linking).await;
+        linked.ok_or_else(|| timed_out(artifact, limit, true))?
     }
 
-    /// Maps the module's image, or compiles the module, for at most `limit`.
+    /// Maps the module's image, or compiles the module. Each step takes at most `limit`.
     async fn code(
         &self,
         artifact: &Artifact,
@@ -177,23 +184,20 @@ impl WasmLoader {
         limit: Duration,
     ) -> Result<Arc<Code>, LoadError> {
         let runtime = linked.runtime;
-        let mapped = blocking(artifact, {
+        let mapping = blocking(artifact, {
             let (images, digest) = (self.images.clone(), artifact.digest().clone());
             move || Ok(map(runtime, images.as_ref(), &digest))
-        })
-        .await?;
+        });
+        let mapped = runtime.alarms.until(deadline(limit), mapping).await;
+        let mapped = mapped.ok_or_else(|| timed_out(artifact, limit, true))??;
         let module = if let Some(module) = mapped {
             module
         } else {
-            let timed_out = || LoadError::CompileTimedOut {
-                plugin: artifact.name().to_owned(),
-                limit,
-                is_kept: self.images.is_some(),
-            };
-            // The semaphore is never closed. The wait for other modules has the same limit, but takes no
-            // time of this one.
+            // The semaphore is never closed. The wait for other modules has the same limit, but
+            // takes no time of this one.
             let permit = runtime.alarms.until(deadline(limit), COMPILING.acquire());
-            let permit = permit.await.ok_or_else(timed_out)?;
+            let permit = permit.await;
+            let permit = permit.ok_or_else(|| timed_out(artifact, limit, true))?;
             let (images, module) = (self.images.clone(), artifact.clone());
             let compiling = blocking(artifact, move || {
                 let _permit = permit;
@@ -202,7 +206,7 @@ impl WasmLoader {
                     .map_err(|error| compile_error(&module, error))
             });
             let compiled = runtime.alarms.until(deadline(limit), compiling).await;
-            compiled.ok_or_else(timed_out)??
+            compiled.ok_or_else(|| timed_out(artifact, limit, self.images.is_some()))??
         };
         let code = Code::new(linked, module).map_err(|error| LoadError::Link {
             plugin: artifact.name().to_owned(),
@@ -256,7 +260,7 @@ fn refused(artifact: &Artifact, reason: WasmRefusal) -> LoadError {
     }
 }
 
-/// Runs `work` on a thread that may block. It runs to its end even if its caller no longer waits for it.
+/// Runs `work` on a thread that may block. It runs to its end even if its caller no longer waits.
 async fn blocking<T: Send + 'static>(
     artifact: &Artifact,
     work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
@@ -271,6 +275,14 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+fn timed_out(artifact: &Artifact, limit: Duration, can_retry: bool) -> LoadError {
+    LoadError::CompileTimedOut {
+        plugin: artifact.name().to_owned(),
+        limit,
+        can_retry,
+    }
+}
+
 fn compile_error(artifact: &Artifact, error: wasmtime::Error) -> LoadError {
     match error.downcast::<ThreadPoolBuildError>() {
         Ok(error) => LoadError::Engine {
@@ -280,5 +292,37 @@ fn compile_error(artifact: &Artifact, error: wasmtime::Error) -> LoadError {
             plugin: artifact.name().to_owned(),
             source: BoxError::from(error),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// LIM-11: the wait for the compilation of other modules has a limit, and says nothing about
+    /// this module.
+    #[tokio::test]
+    async fn a_module_waits_for_others_only_until_its_limit() {
+        const WAITS: Duration = Duration::from_millis(100);
+        let loader = WasmLoader::builder().build().unwrap();
+        let load = async |limit| {
+            let bytes = wat::parse_str(format!("(module (func (export \"{limit:?}\")))")).unwrap();
+            let digest = Digest::sha256(&bytes);
+            let artifact = Artifact::from_verified(PluginKind::Wasm, bytes.into(), digest, "p");
+            let mut options = LoadOptions::default();
+            options.limits.compile_timeout = limit;
+            loader.load(artifact, options).await.map(drop)
+        };
+        // Links the functions of the host.
+        load(Duration::from_secs(60)).await.unwrap();
+        let all = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let all = COMPILING.acquire_many(all.try_into().unwrap()).await;
+        let error = load(WAITS).await.unwrap_err();
+        assert!(
+            matches!(error, LoadError::CompileTimedOut { .. }),
+            "{error:?}"
+        );
+        assert!(error.is_retryable());
+        drop(all);
     }
 }

@@ -31,7 +31,7 @@ mod wasi;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::thread;
 
 pub use self::host_call::{HostCall, RawCall};
@@ -101,7 +101,7 @@ impl WasmLoaderBuilder {
             offered,
             functions: self.functions,
             instances: self.instances.unwrap_or_else(processors),
-            linked: [const { OnceLock::new() }; 2],
+            linked: Default::default(),
             modules: Mutex::default(),
             loaded: Mutex::default(),
         })

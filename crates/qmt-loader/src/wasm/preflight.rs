@@ -287,7 +287,7 @@ impl Seen {
                 &self.tables,
                 "elements of a table",
                 elements,
-                "table_elements",
+                "Limits::table_elements",
             ),
         ] {
             let size = sizes.iter().max().copied().unwrap_or_default();

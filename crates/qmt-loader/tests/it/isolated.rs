@@ -171,6 +171,27 @@ async fn a_lease_has_a_process_of_its_own() {
     assert_eq!(text(&*plugin, "act", "").await, "1");
 }
 
+/// A lease of a lease waits for a process of the plugin, and says so.
+#[tokio::test]
+async fn leases_of_leases_share_the_processes_of_the_plugin() {
+    let workshop = Workshop::new();
+    let mut options = options();
+    options.limits.timeout = Duration::from_secs(4);
+    let plugin = load(&workshop, "counter", options).await.unwrap();
+    let mut leases = vec![plugin.lease().await.unwrap()];
+    while leases.len() < 8 {
+        leases.push(leases[0].lease().await.unwrap());
+    }
+    for full in [&leases[0].lease().await, &plugin.lease().await] {
+        match full {
+            Err(LoadError::Busy { instances, .. }) => assert_eq!(*instances, 8),
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("there is another process"),
+        }
+    }
+    assert_eq!(text(&*leases[7], "act", "").await, "1");
+}
+
 /// A lease whose process ended has ended as well; the plugin has not.
 #[tokio::test]
 async fn a_lease_ends_with_its_process() {

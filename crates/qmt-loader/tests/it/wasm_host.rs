@@ -43,8 +43,8 @@ const WITH_WASI: &str = r#"(module
 /// The functions of the host run on its runtime, also where WASI needs another one.
 #[tokio::test]
 async fn a_host_function_runs_on_the_runtime_of_the_host() {
-    let loader = with(HostFunction::new("ask", move |input| {
-        // The runtime of WASI has several threads.
+    let loader = with(HostFunction::new("ask", |input| {
+        // The runtime of WASI is of the multi-threaded flavor, that of this test is not.
         let flavor = tokio::runtime::Handle::current().runtime_flavor();
         match flavor {
             tokio::runtime::RuntimeFlavor::CurrentThread => Ok(input),

@@ -22,7 +22,7 @@ pub(super) use self::spec::{Spec, check};
 use super::ffi::Outcome;
 use super::plugin::{OPENING, output};
 use super::start;
-use super::waiting::{self, until};
+use super::waiting;
 use crate::alarms::deadline;
 use crate::error::LoadError;
 
@@ -49,9 +49,12 @@ pub(super) struct Isolated {
 }
 
 impl Isolated {
-    /// Starts the first worker. Returns the plugin and the functions that it listed. Blocks.
-    pub(super) fn load(spec: Spec) -> Result<(Arc<Self>, Option<Vec<String>>), LoadError> {
-        let deadline = deadline(spec.limits.timeout);
+    /// Starts the first worker until `deadline`. Returns the plugin and the functions that it
+    /// listed. Blocks.
+    pub(super) fn load(
+        spec: Spec,
+        deadline: Instant,
+    ) -> Result<(Arc<Self>, Option<Vec<String>>), LoadError> {
         let mut this = Self::new(Arc::new(spec), Arc::default(), WORKERS_MAX, None);
         let (worker, ready) = this.start(deadline, &Cancel::default())?;
         this.missing_confinement = ready.missing.names();
@@ -160,7 +163,13 @@ impl Isolated {
         deadline: Instant,
     ) -> Result<OwnedSemaphorePermit, LoadError> {
         let permit = waiting::permit(&self.spec.name, slots, deadline).await?;
-        permit.ok_or_else(|| self.busy())
+        // A lease has one slot for its calls; another lease takes a slot of the plugin.
+        let is_own = self.lease.is_some() && Arc::ptr_eq(slots, &self.slots);
+        permit.ok_or_else(|| LoadError::Busy {
+            plugin: self.spec.name.clone(),
+            instances: if is_own { 1 } else { WORKERS_MAX },
+            limit: self.spec.limits.timeout,
+        })
     }
 
     /// Runs `work` on another thread until `deadline`, and cancels it then, or if the future is
@@ -174,21 +183,9 @@ impl Isolated {
         let cancel = Arc::new(Cancel::default());
         let _guard = CancelOnDrop(Arc::clone(&cancel));
         let this = Arc::clone(self);
-        let job = tokio::task::spawn_blocking(move || {
-            if cancel.is_cancelled() {
-                return Err(this.timed_out(OPENING));
-            }
-            work(&this, &cancel)
-        });
-        match until(&self.spec.name, deadline, job).await? {
-            Some(Ok(result)) => result,
-            Some(Err(error)) => Err(LoadError::Host {
-                plugin: self.spec.name.clone(),
-                export: escape(export),
-                source: error.into(),
-            }),
-            None => Err(self.timed_out(export)),
-        }
+        let work = move || work(&this, &cancel);
+        let (name, limit) = (&self.spec.name, self.spec.limits.timeout);
+        waiting::blocking(name, export, limit, deadline, work).await?
     }
 
     fn run(
@@ -332,14 +329,6 @@ impl Isolated {
         LoadError::TimedOut {
             plugin: self.spec.name.clone(),
             export: escape(export),
-            limit: self.spec.limits.timeout,
-        }
-    }
-
-    fn busy(&self) -> LoadError {
-        LoadError::Busy {
-            plugin: self.spec.name.clone(),
-            instances: if self.lease.is_some() { 1 } else { WORKERS_MAX },
             limit: self.spec.limits.timeout,
         }
     }
