@@ -23,6 +23,6 @@ mod tests;
 pub use self::error::ArtifactError;
 pub use self::extract::{ExtractSink, Extracted, extract};
 pub use self::file_rule::{FileRule, PLUGIN_TYPE_ANNOTATION};
-pub use self::limits::{ExtractLimits, SelectLimits};
+pub use self::limits::ExtractLimits;
 pub use self::platform::HostPlatform;
 pub use self::select::{Selection, SelectionRequest, select};

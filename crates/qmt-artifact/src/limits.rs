@@ -12,7 +12,7 @@ const ZSTD_WINDOW_MIN: u64 = 32 * MIB;
 
 /// How much selection reads.
 #[derive(Clone, Debug)]
-pub struct SelectLimits {
+pub(crate) struct SelectLimits {
     pub(crate) manifest: ManifestLimits,
     pub(crate) config_bytes: u64,
     pub(crate) manifest_requests: u64,
@@ -81,13 +81,6 @@ macro_rules! lower {
 }
 
 impl SelectLimits {
-    /// Sets the limits of each manifest and index.
-    #[must_use]
-    pub fn with_manifest(mut self, limits: ManifestLimits) -> Self {
-        self.manifest = limits;
-        self
-    }
-
     lower! {
         /// Lowers the size of an image config, in bytes (default: 4 MiB).
         config_bytes: u64;

@@ -125,7 +125,10 @@ pub enum LayerProblem {
         name: String,
     },
     /// The file looked for is not a regular file.
-    #[error("`{name}` is {found}{}, not a regular file{}", to(target.as_deref()), instead(file.as_deref()))]
+    #[error(
+        "`{name}` is {found}{}, not a regular file{}",
+        to(target.as_deref()), instead(file.as_deref())
+    )]
     NotRegular {
         /// The entry.
         name: String,

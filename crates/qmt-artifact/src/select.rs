@@ -79,8 +79,8 @@ impl SelectionRequest {
     }
 
     /// Sets other limits than the default ones.
-    #[must_use]
-    pub fn with_limits(mut self, limits: SelectLimits) -> Self {
+    #[cfg(test)]
+    pub(crate) fn with_limits(mut self, limits: SelectLimits) -> Self {
         self.limits = limits;
         self
     }

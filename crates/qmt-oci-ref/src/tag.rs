@@ -37,9 +37,9 @@ impl Tag {
     /// as cosign's `.sig`: a tag that is read in the search for signatures of that digest.
     pub fn stands_for_digest(&self) -> bool {
         let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let mut rests = self.0.split("sha256-").skip(1);
-        rests.any(|rest| {
-            let hex = rest.as_bytes().get(..64);
+        let mut after_prefix = self.0.split("sha256-").skip(1);
+        after_prefix.any(|text| {
+            let hex = text.as_bytes().get(..64);
             hex.is_some_and(|hex| hex.iter().all(is_hex))
         })
     }

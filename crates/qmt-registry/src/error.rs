@@ -8,11 +8,9 @@ pub(crate) mod text;
 mod tls;
 mod token;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use qmt_oci_ref::manifest::ManifestError;
-use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
+use qmt_oci_ref::{Digest, RegistryError, RegistryHost, manifest::ManifestError};
 
 pub use self::credential::{CredentialError, HelperFailure};
 pub use self::login::LoginError;
@@ -23,9 +21,7 @@ use self::text::{
 };
 pub use self::tls::TlsError;
 pub use self::token::TokenServerError;
-pub(crate) use crate::BoxError;
-use crate::credentials::CredentialOrigin;
-use crate::redact::RedactedUrl;
+use crate::{BoxError, credentials::CredentialOrigin, redact::RedactedUrl};
 
 /// Why a registry could not give what a pin promised, or would not take what was pushed.
 ///
@@ -321,12 +317,16 @@ pub enum ClientError {
         reason: &'static str,
     },
     /// The registry does not accept an upload.
-    #[error("`{url}` does not accept the upload: {reason}")]
+    #[error("`{url}` does not accept the upload: {reason}{}", suffix(.message))]
     UploadRefused {
         /// Where the upload went.
         url: RedactedUrl,
         /// What went wrong.
         reason: &'static str,
+        /// The registry's message, escaped; empty without one.
+        message: String,
+        /// What to do, for the hint; may be empty.
+        advice: &'static str,
     },
     /// A server sends HTTP/2 frames without end: header lines, empty data.
     /// <https://www.rfc-editor.org/rfc/rfc9113#section-10.5>

@@ -98,8 +98,8 @@ limits! {
     HEADER_BYTES_MAX: usize = 64 << 10, header_bytes from 1;
     /// Most redirects that one request follows.
     REDIRECTS_MAX: usize = 10, redirects from 0;
-    /// Most attempts of one operation, the first included; a blob whose transfer makes progress gets
-    /// them again.
+    /// Most attempts of one operation, the first included. A blob transfer that makes progress starts
+    /// counting again.
     TRIES_MAX: usize = 5, tries from 1;
     /// Longest pause between two attempts: 60 s. A registry that asks for more is not asked again.
     RETRY_WAIT_MAX: Duration = Duration::from_mins(1), retry_wait_max from Duration::ZERO;

@@ -37,14 +37,15 @@ pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
     one.len() == other.len() && one.created().ok() == other.created().ok()
 }
 
-/// Metadata that changes when a file is written, or replaced by another one.
+/// Metadata by which a change of a file is noticed: its content, its mode or owner, its links, or its
+/// replacement by another file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     length: u64,
     modified: Option<SystemTime>,
     /// Device, inode, and the time of the last change of any kind.
     #[cfg(unix)]
-    identity: (u64, u64, i64, i64),
+    inode_state: (u64, u64, i64, i64),
 }
 
 impl Fingerprint {
@@ -55,7 +56,7 @@ impl Fingerprint {
     pub fn of(path: &Path) -> io::Result<Option<Self>> {
         match std::fs::metadata(path) {
             Ok(metadata) => Ok(Some(Self::from(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -69,7 +70,7 @@ impl From<&Metadata> for Fingerprint {
             length: metadata.len(),
             modified: metadata.modified().ok(),
             #[cfg(unix)]
-            identity: (
+            inode_state: (
                 metadata.dev(),
                 metadata.ino(),
                 metadata.ctime(),

@@ -70,7 +70,8 @@ impl Layout {
     ///
     /// # Errors
     /// [`LayoutError::Invalid`] if it is not a layout of version 1.0.0, can't be read, or has names
-    /// that lead out of it or occur twice.
+    /// that lead out of it or occur twice; [`LayoutError::TooLarge`] if its `oci-layout` or
+    /// `index.json` is too large.
     pub fn open(path: &Path) -> Result<Self, LayoutError> {
         Self::checked(path, Self::source(path)?)
     }
@@ -112,7 +113,8 @@ impl Layout {
     /// Reads `index.json`, at most 32 MiB.
     ///
     /// # Errors
-    /// [`LayoutError::Invalid`] if it is absent, too large or not an index.
+    /// [`LayoutError::Invalid`] if it is absent or not an index, [`LayoutError::TooLarge`] if it is
+    /// larger.
     pub fn index(&self) -> Result<LayoutIndex, LayoutError> {
         match self.file(INDEX_NAME)? {
             Some(file) => LayoutIndex::read(&file.read_all(LayoutIndex::BYTES_MAX)?).map_err(
@@ -229,7 +231,8 @@ impl Layout {
     ///
     /// # Errors
     /// [`LayoutError::Digest`], [`LayoutError::Size`], [`LayoutError::Manifest`] if it is not what
-    /// digest and descriptor say; [`LayoutError::Invalid`] if it is too large or can't be read.
+    /// digest and descriptor say; [`LayoutError::TooLarge`] if it, or `index.json`, is larger;
+    /// [`LayoutError::Invalid`] if it can't be read.
     pub fn manifest(
         &self,
         digest: &Digest,

@@ -93,7 +93,7 @@ pub(crate) fn persist_new(temp: NamedTempFile, path: &Path) -> io::Result<()> {
     match temp.persist_noclobber(path) {
         Ok(_) => sync_folder(folder_of(path), File::sync_all),
         Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // The file system can do neither that nor hard links.
+        // The file system supports neither a rename without replacement nor hard links.
         Err(refused) => persist(refused.file, path),
     }
 }

@@ -13,9 +13,6 @@ use crate::error::at_most;
 use crate::limits::ExtractLimits;
 use crate::problem::{LayerProblem, Limit};
 
-/// How errors call a symbolic link.
-const SYMBOLIC_LINK: &str = "a symbolic link";
-
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntryKind {
@@ -23,6 +20,7 @@ pub(super) enum EntryKind {
     Directory,
     /// A second name of a file: [`Entry::target`] is the first.
     HardLink,
+    SymbolicLink,
     /// Anything else, as errors call it.
     Other(&'static str),
 }
@@ -160,7 +158,7 @@ impl<'a> Entries<'a> {
             kind => kind,
         };
         let target = match kind {
-            EntryKind::HardLink | EntryKind::Other(SYMBOLIC_LINK) => {
+            EntryKind::HardLink | EntryKind::SymbolicLink => {
                 let target = extensions.long_link.or_else(|| pax_name(b"linkpath"));
                 target.or_else(|| Some(header.link_name_bytes()?.into_owned()))
             }
@@ -234,7 +232,7 @@ fn kind_of(header: &Header) -> Result<EntryKind, Failure> {
         EntryType::Regular | EntryType::Continuous => return Ok(EntryKind::File),
         EntryType::Directory => return Ok(EntryKind::Directory),
         EntryType::Link => return Ok(EntryKind::HardLink),
-        EntryType::Symlink => SYMBOLIC_LINK,
+        EntryType::Symlink => return Ok(EntryKind::SymbolicLink),
         EntryType::Char => "a character device",
         EntryType::Block => "a block device",
         EntryType::Fifo => "a FIFO",

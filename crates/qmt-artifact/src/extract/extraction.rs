@@ -304,6 +304,9 @@ impl Extraction {
             EntryKind::Directory => {
                 Err(LayerProblem::not_regular(&path, "a directory", b"").into())
             }
+            EntryKind::SymbolicLink => {
+                Err(LayerProblem::not_regular(&path, "a symbolic link", &entry.target).into())
+            }
             EntryKind::Other(found) => {
                 Err(LayerProblem::not_regular(&path, found, &entry.target).into())
             }

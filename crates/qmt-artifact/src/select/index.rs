@@ -176,7 +176,7 @@ impl Selector<'_> {
                 break;
             }
             let image = match self.image(descriptor.clone(), Reason::Declared).await {
-                // A cache and its export have only those platforms that were used.
+                // A cache that is used offline has only the platforms that were used.
                 Err(error) if by_entry.is_none() && is_absent(&error) => {
                     self.note(format!("{} is absent, skipped", name(&descriptor)));
                     absent.get_or_insert(error);
@@ -217,8 +217,8 @@ pub(super) fn has_no_media_type(entry: &Descriptor) -> bool {
     entry.media_type().as_ref().is_empty()
 }
 
-/// Reports whether a manifest is not stored here. A registry that lacks one does not decide what is taken
-/// in its place.
+/// Reports whether a manifest is absent because the network may not be used. `NotFound` does not
+/// count: a registry could otherwise change the selection by withholding a manifest.
 fn is_absent(error: &ArtifactError) -> bool {
     matches!(error, ArtifactError::Registry { source, .. }
         if source.kind() == RegistryErrorKind::Offline)

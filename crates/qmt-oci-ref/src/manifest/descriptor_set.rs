@@ -45,11 +45,6 @@ impl DescriptorSet {
     }
 
     /// Returns the descriptors.
-    pub fn as_slice(&self) -> &[Descriptor] {
-        &self.entries
-    }
-
-    /// Returns the descriptors.
     pub fn into_vec(self) -> Vec<Descriptor> {
         self.entries
     }
@@ -60,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_size_hides_no_content_and_the_order_is_kept() {
+    fn the_smaller_size_counts_and_the_order_is_kept() {
         let descriptor = |text: &str, size| {
             let digest = Digest::sha256(text);
             Descriptor::new(crate::MediaType::ImageManifest, digest, size)

@@ -20,7 +20,8 @@ use super::helper::Helper;
 use super::origin::CredentialOrigin;
 use super::store::Credential;
 use super::{entry, key};
-use crate::error::{BoxError, ClientError, CredentialError};
+use crate::BoxError;
+use crate::error::{ClientError, CredentialError};
 use crate::limits::CREDENTIAL_FILE_MAX;
 
 /// The variable that has docker's credentials themselves, and not the name of a file.
@@ -28,7 +29,7 @@ use crate::limits::CREDENTIAL_FILE_MAX;
 pub(super) const AUTH_VARIABLE: &str = "DOCKER_AUTH_CONFIG";
 
 /// A credential, and where it comes from.
-pub(super) type Found = (Credential, CredentialOrigin);
+pub(super) type CredentialWithOrigin = (Credential, CredentialOrigin);
 
 /// A credentials file that was read.
 pub(super) struct AuthFile {
@@ -126,7 +127,7 @@ impl AuthFile {
         environment: &Environment,
         host: &RegistryHost,
         path: Option<&str>,
-    ) -> Result<Option<Found>, ClientError> {
+    ) -> Result<Option<CredentialWithOrigin>, ClientError> {
         let (helper, mut failed) = self.first_helper(host, path);
         let entry = match self.map("auths") {
             Ok(entries) => best(entries, host, path),
@@ -157,7 +158,7 @@ impl AuthFile {
     fn decode(
         &self,
         (fit, key, entry): (usize, &str, &Value),
-    ) -> Result<Option<Found>, ClientError> {
+    ) -> Result<Option<CredentialWithOrigin>, ClientError> {
         let decoded = entry::decode(entry).map_err(|reason| self.unusable(Some(key), reason))?;
         let origin = CredentialOrigin::Entry {
             path: self.path.clone(),

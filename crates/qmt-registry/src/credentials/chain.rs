@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use qmt_oci_ref::{RegistryError, RegistryHost, Repository};
 
-use super::auth_file::{AUTH_VARIABLE, AuthFile, Found};
+use super::auth_file::{AUTH_VARIABLE, AuthFile, CredentialWithOrigin};
 use super::environment::Environment;
 use super::helper::HelperLimits;
 use super::origin::CredentialOrigin;
@@ -36,12 +36,12 @@ use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 pub struct CredentialChain {
     explicit: Vec<(RegistryHost, Credential)>,
     pub(super) environment: Environment,
-    /// Where what was found last for a registry and a path comes from.
-    origins: Arc<Mutex<HashMap<Place, CredentialOrigin>>>,
+    /// The origin of the last credential that was found, by registry and path.
+    origins: Arc<Mutex<HashMap<OriginKey, CredentialOrigin>>>,
 }
 
 /// A registry, and the path of the repository for which a credential is looked for.
-type Place = (RegistryHost, Option<String>);
+type OriginKey = (RegistryHost, Option<String>);
 
 impl CredentialChain {
     /// A chain over the environment of this process. It reads nothing yet.
@@ -120,7 +120,7 @@ impl CredentialChain {
         &self,
         host: &RegistryHost,
         path: Option<&str>,
-    ) -> Result<Option<Found>, ClientError> {
+    ) -> Result<Option<CredentialWithOrigin>, ClientError> {
         let Some(file) = AuthFile::of_variable(&self.environment)? else {
             return Ok(None);
         };
@@ -135,7 +135,7 @@ impl CredentialChain {
         file: &Path,
         host: &RegistryHost,
         path: Option<&str>,
-    ) -> Result<Option<Found>, ClientError> {
+    ) -> Result<Option<CredentialWithOrigin>, ClientError> {
         let Some(read) = AuthFile::read(file).await? else {
             return Ok(None);
         };
@@ -157,7 +157,7 @@ impl CredentialChain {
         &self,
         host: &RegistryHost,
         path: Option<&str>,
-    ) -> Result<Option<Found>, ClientError> {
+    ) -> Result<Option<CredentialWithOrigin>, ClientError> {
         let mut failed = None;
         match self.in_variable(host, path).await {
             Ok(Some(found)) => return Ok(Some(found)),

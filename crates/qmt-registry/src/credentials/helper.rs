@@ -1,7 +1,8 @@
 //! Docker's credential helpers: programs named `docker-credential-<name>`.
 //!
 //! A helper may hang, print without end, or print the secret when it fails. Its time is limited to
-//! 30 seconds, its output is bounded and never shown, and its process group is ended if it fails or takes too long.
+//! 30 seconds, its output is bounded and never shown, and its process group is ended if it fails or
+//! takes too long.
 //! Protocol: <https://github.com/docker/docker-credential-helpers#development>
 
 use std::path::PathBuf;
@@ -21,7 +22,8 @@ use super::auth_file::{field, wipe};
 use super::environment::Environment;
 use super::origin::CredentialOrigin;
 use super::store::Credential;
-use crate::error::{BoxError, ClientError, CredentialError, HelperFailure};
+use crate::BoxError;
+use crate::error::{ClientError, CredentialError, HelperFailure};
 use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 
 /// The limits of a helper.
@@ -86,6 +88,14 @@ const FIELDS: [&str; 3] = ["ServerURL", "Username", "Secret"];
 
 const OTHER_PROTOCOL: &str = "its answer does not follow the protocol";
 
+/// How a helper ended, and what it printed.
+pub(super) struct Ended {
+    status: ExitStatus,
+    output: Zeroizing<Vec<u8>>,
+    /// Whether the output was read to its end.
+    is_whole: bool,
+}
+
 /// A helper, and what names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Helper {
@@ -112,7 +122,11 @@ impl Helper {
         environment: &Environment,
         key: &str,
     ) -> Result<Option<Credential>, ClientError> {
-        let (status, output) = self.run(environment, "get", key.as_bytes()).await?;
+        let ended = self.run(environment, "get", key.as_bytes()).await?;
+        let (status, output) = (ended.status, ended.output);
+        if status.success() && output.is_empty() && !ended.is_whole {
+            return Err(self.failed("reading its output failed"));
+        }
         if is_not_found(&output) || status.success() && output.trim_ascii().is_empty() {
             return Ok(None);
         }
@@ -157,9 +171,9 @@ impl Helper {
         };
         // Strings always serialise.
         let request = Zeroizing::new(serde_json::to_vec(&request).unwrap_or_default());
-        let (status, _) = self.run(environment, "store", &request).await?;
-        if !status.success() {
-            return Err(self.ended("it did not store the credential", status));
+        let ended = self.run(environment, "store", &request).await?;
+        if !ended.status.success() {
+            return Err(self.ended("it did not store the credential", ended.status));
         }
         Ok(())
     }
@@ -170,20 +184,20 @@ impl Helper {
         environment: &Environment,
         key: &str,
     ) -> Result<bool, ClientError> {
-        let (status, output) = self.run(environment, "erase", key.as_bytes()).await?;
+        let Ended { status, output, .. } = self.run(environment, "erase", key.as_bytes()).await?;
         if !status.success() && !is_not_found(&output) {
             return Err(self.ended("it did not erase the credential", status));
         }
         Ok(status.success())
     }
 
-    /// Runs it to its end: how it ended, and what it printed.
+    /// Runs it to its end.
     pub(super) async fn run(
         &self,
         environment: &Environment,
         verb: &str,
         input: &[u8],
-    ) -> Result<(ExitStatus, Zeroizing<Vec<u8>>), ClientError> {
+    ) -> Result<Ended, ClientError> {
         let mut command = Command::new(self.find(environment)?);
         command
             .arg(verb)
@@ -210,11 +224,11 @@ impl Helper {
         };
         let HelperLimits { time, output } = environment.helper_limits;
         match tokio::time::timeout(time, exchange(&mut child, input, output)).await {
-            Ok(Ok(Some(done))) => {
+            Ok(Ok(Some(ended))) => {
                 // The leader has ended: its number may soon be that of another group.
                 #[cfg(unix)]
                 group.0.take();
-                Ok(done)
+                Ok(ended)
             }
             Ok(Ok(None)) => {
                 Err(self
@@ -309,7 +323,7 @@ async fn exchange(
     child: &mut Child,
     input: &[u8],
     output_max: u64,
-) -> std::io::Result<Option<(ExitStatus, Zeroizing<Vec<u8>>)>> {
+) -> std::io::Result<Option<Ended>> {
     let mut stdin = child.stdin.take();
     let stdout = child.stdout.take();
     let feed = async {
@@ -328,7 +342,7 @@ async fn exchange(
         }
         Ok::<_, std::io::Error>(())
     };
-    let mut is_whole = false;
+    let mut is_whole = true;
     let ended = {
         let mut transfer = pin!(async { tokio::join!(feed, drain).1 });
         tokio::select! {
@@ -339,17 +353,14 @@ async fn exchange(
             }
             status = child.wait() => {
                 // A program that the helper leaves behind may hold the output open.
-                if let Ok(read) = tokio::time::timeout(OUTPUT_GRACE, &mut transfer).await {
-                    read?;
-                    is_whole = true;
+                match tokio::time::timeout(OUTPUT_GRACE, &mut transfer).await {
+                    Ok(read) => read?,
+                    Err(_) => is_whole = false,
                 }
                 Some(status?)
             }
         }
     };
-    if ended.is_some() && !is_whole && output.is_empty() {
-        return Err(std::io::ErrorKind::TimedOut.into());
-    }
     if output.len() as u64 > output_max {
         return Ok(None);
     }
@@ -357,7 +368,11 @@ async fn exchange(
         Some(status) => status,
         None => child.wait().await?,
     };
-    Ok(Some((status, output)))
+    Ok(Some(Ended {
+        status,
+        output,
+        is_whole,
+    }))
 }
 
 /// The helper's process group, ended on drop: the helper failed, or the caller stopped waiting.

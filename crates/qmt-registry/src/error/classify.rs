@@ -173,6 +173,25 @@ impl ClientError {
         Self::TooManyRedirects { url, limit }
     }
 
+    pub(crate) fn upload_refused(url: RedactedUrl, reason: &'static str) -> Self {
+        Self::UploadRefused {
+            url,
+            reason,
+            message: String::new(),
+            advice: "",
+        }
+    }
+
+    /// The error for a pushed manifest that names a blob or manifest which the registry lacks.
+    pub(crate) fn part_missing(url: RedactedUrl, message: String) -> Self {
+        Self::UploadRefused {
+            url,
+            reason: "it does not have a blob or manifest that the pushed manifest names",
+            message,
+            advice: "push again, so that the missing part is uploaded",
+        }
+    }
+
     pub(crate) fn setup(source: impl Into<BoxError>) -> Self {
         Self::Setup(source.into())
     }

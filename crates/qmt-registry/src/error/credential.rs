@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use qmt_oci_ref::RegistryHost;
 
-use super::BoxError;
 use super::text::{at_key, from_variables};
+use crate::BoxError;
 use crate::credentials::CredentialOrigin;
 
 /// Why a credential is missing or can't be used.

@@ -2,6 +2,7 @@
 
 use qmt_oci_ref::RegistryHost;
 
+use super::text::APACHE_HTTPS_EXPECTED;
 use super::{ClientError, CredentialError, HelperFailure};
 use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
@@ -17,12 +18,12 @@ const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by
 pub(super) const WEB_PAGE: &str = "check that this is the host of the registry and not of its web \
                                    site; login pages and proxies also answer with HTML";
 
-/// What servers in Go, nginx and Apache answer to plain HTTP at an HTTPS port. No status code stands for
-/// this, so only the text identifies it.
+/// What servers in Go, nginx and Apache answer to plain HTTP at an HTTPS port. No status code stands
+/// for this, so only the text identifies it.
 const HTTPS_EXPECTED: [&str; 3] = [
     "Client sent an HTTP request to an HTTPS server",
     "The plain HTTP request was sent to HTTPS port",
-    "speaking plain HTTP to an SSL-enabled server port",
+    APACHE_HTTPS_EXPECTED,
 ];
 
 /// What the caller named does not exist.
@@ -60,6 +61,7 @@ impl ClientError {
             } => None,
             Self::File { .. } => Some(FILE.to_owned()),
             Self::NotFound { host, advice, .. } => missing_hint(host.as_ref(), advice),
+            Self::UploadRefused { advice, .. } if !advice.is_empty() => Some((*advice).to_owned()),
             Self::RateLimited { host, .. } => Some(format!(
                 "try again later; many registries allow more requests after a login: `qmt-plugins \
                  login {host}`"
@@ -178,7 +180,7 @@ fn refusal_hint(host: &RegistryHost, anonymous: bool, origin: &CredentialOrigin)
         ),
         CredentialOrigin::Helper { .. } => format!(
             "the credential is from {origin}; it may have expired or lack this right; `qmt-plugins \
-             login {host}` replaces it, unless that program makes its credentials itself"
+             login {host}` replaces it, unless that program generates credentials itself"
         ),
         CredentialOrigin::Entry { .. } => format!(
             "the credential, {origin}, may have expired or lack this right; `qmt-plugins login {host}` \

@@ -18,6 +18,9 @@ const NAMES_MAX: usize = 10;
 pub(crate) const UNKNOWN_ISSUER: &str =
     "it is issued by an authority that is not trusted here, or by itself";
 
+/// What Apache answers to plain HTTP at an HTTPS port.
+pub(crate) const APACHE_HTTPS_EXPECTED: &str = "speaking plain HTTP to an SSL-enabled server port";
+
 /// What was waited for when the time was up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use qmt_oci_ref::{RegistryErrorKind, RegistryHost};
 
-use super::BoxError;
 use super::text::{issuer, no_authorities};
+use crate::BoxError;
 use crate::redact::RedactedUrl;
 
 /// Why there is no TLS connection to a server.

@@ -2,8 +2,9 @@
 
 use qmt_oci_ref::{RegistryErrorKind, RegistryHost};
 
+use super::ClientError;
 use super::text::realm_hint;
-use super::{BoxError, ClientError};
+use crate::BoxError;
 use crate::redact::RedactedUrl;
 
 /// Why no token was acquired, where the credential is not the reason.

@@ -48,22 +48,24 @@ impl OciLayout {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Layout`] if it is not a layout, of another version, or has names that lead
-    /// out of it.
+    /// [`ClientError::Layout`] if it is not a layout, of another version, has names that lead out of
+    /// it, or an `oci-layout` or `index.json` that is too large.
     pub fn open(path: &Path) -> Result<Self, RegistryError> {
         let layout = Layout::open(path).map_err(failed)?;
         Ok(Self::with(path, Access::Read(layout)))
     }
 
-    /// Opens the layout at `path` for reading and writing, creating it if it is absent or empty: a
-    /// tar archive where there is a file or the name ends in `.tar`, else a folder.
+    /// Opens the layout at `path` for reading and writing: a tar archive where there is a file or the
+    /// name ends in `.tar`, else a folder. An absent or empty layout is created, and an interrupted
+    /// creation is completed.
     ///
     /// An archive is changed in a folder next to it that is removed with this value. Each manifest
     /// that is pushed replaces the archive as a whole; blobs without a manifest are not stored.
     ///
     /// # Errors
     ///
-    /// [`ClientError::Layout`] if there is something else or it can't be written.
+    /// [`ClientError::Layout`] if there is something else, it can't be written, or its `oci-layout`
+    /// or `index.json` is too large.
     pub fn create(path: &Path) -> Result<Self, RegistryError> {
         let layout = LayoutWriter::open(path).map_err(failed)?;
         Ok(Self::with(path, Access::Write(layout)))

@@ -38,3 +38,14 @@ fn pipes_devices_and_folders_are_refused_at_once() {
     let error = open_regular(folder.path()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
 }
+
+#[test]
+fn a_file_that_does_not_exist_has_no_fingerprint() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    assert_eq!(Fingerprint::of(&file).unwrap(), None);
+    std::fs::write(&file, "content").unwrap();
+    assert!(Fingerprint::of(&file).unwrap().is_some());
+    // A file has nothing below it.
+    assert_eq!(Fingerprint::of(&file.join("below")).unwrap(), None);
+}

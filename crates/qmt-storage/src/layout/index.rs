@@ -59,8 +59,8 @@ impl LayoutIndex {
         image.annotation(REF_NAME)
     }
 
-    /// Returns the whole reference under which `image` is listed, be it in containerd's annotation, as
-    /// docker writes it next to the tag.
+    /// Returns the whole reference under which `image` is listed: as its name, or in containerd's
+    /// annotation, which docker writes next to the tag.
     pub fn reference_of(image: &Descriptor) -> Option<&str> {
         let names = [REF_NAME, CONTAINERD_NAME].map(|key| image.annotation(key));
         names.into_iter().flatten().find(|name| name.contains('/'))

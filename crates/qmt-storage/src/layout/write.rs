@@ -40,11 +40,12 @@ pub struct StagedBlob {
 }
 
 impl LayoutWriter {
-    /// Opens the layout at `path`, creating it if it is absent or empty: a tar archive where there
-    /// is a file or the name ends in `.tar`, else a folder.
+    /// Opens the layout at `path`: a tar archive where there is a file or the name ends in `.tar`,
+    /// else a folder. An absent or empty layout is created, and an interrupted creation is completed.
     ///
     /// # Errors
-    /// [`LayoutError::Invalid`] if there is something else or it can't be written.
+    /// [`LayoutError::Invalid`] if there is something else or it can't be written,
+    /// [`LayoutError::TooLarge`] if its `oci-layout` or `index.json` is too large.
     pub fn open(path: &Path) -> Result<Self, LayoutError> {
         check_name(path)?;
         let (folder, archive) = if PackedArchive::is_meant_by(path) {
@@ -114,7 +115,7 @@ impl LayoutWriter {
     ///
     /// # Errors
     /// [`LayoutError::Invalid`] if the layout can't be written, or another process changed the
-    /// archive.
+    /// archive; [`LayoutError::TooLarge`] if its `index.json` is too large.
     pub fn push_manifest(
         &self,
         manifest: &RawManifest,
@@ -181,8 +182,8 @@ impl StagedBlob {
     }
 }
 
-/// Makes the folder a layout if it is absent or empty, or another process is doing so or was stopped
-/// meanwhile.
+/// Makes the folder a layout if it is absent or empty. Completes a creation that was interrupted, or
+/// that another process has begun.
 pub(super) fn prepare(path: &Path) -> Result<(), LayoutError> {
     let failed = LayoutError::because(path, "it can't be created or written");
     std::fs::create_dir_all(path).map_err(&failed)?;

@@ -347,7 +347,7 @@ fn a_source_that_fails_is_named() {
     assert_eq!(store.requests(), 0);
 }
 
-/// A cache that was exported has only the platforms that were used.
+/// A cache that is used offline has only the platforms that were used.
 #[test]
 fn an_absent_entry_does_not_hide_another() {
     let mut store = Store::default();

@@ -351,3 +351,31 @@ async fn what_a_helper_leaves_behind_is_not_waited_for() {
     assert_eq!(home.find("r.io").await.unwrap().unwrap(), "all:pw");
     assert!(started.elapsed() < Duration::from_secs(10));
 }
+
+/// `store` and `erase` print nothing, so nothing is missing from their output.
+#[cfg(unix)]
+#[tokio::test]
+async fn what_a_helper_leaves_behind_does_not_fail_a_login() {
+    let home = Home::with_docker(r#"{"credsStore":"all"}"#);
+    home.helper("all", "cat > \"$HOME/$1\"\nsleep 20 &");
+    let started = Instant::now();
+    let (chain, host) = (home.chain(), "r.io".parse().unwrap());
+    let credential = Credential::basic("me", "pw");
+    chain.store(&host, &credential).await.unwrap();
+    let stored = std::fs::read_to_string(home.path("store")).unwrap();
+    assert!(stored.contains(r#""Secret":"pw""#), "{stored}");
+    assert!(chain.erase(&host).await.unwrap());
+    assert_eq!(std::fs::read_to_string(home.path("erase")).unwrap(), "r.io");
+    // An empty answer to `get` may be the beginning of one.
+    let reason = reason_of(home.find("r.io").await);
+    assert_eq!(reason, "reading its output failed");
+    assert!(started.elapsed() < Duration::from_secs(10));
+    // A failure is reported as one.
+    home.helper("all", "sleep 20 &\nexit 7");
+    for error in [
+        chain.store(&host, &credential).await.map(drop).unwrap_err(),
+        home.find("r.io").await.map(drop).unwrap_err(),
+    ] {
+        assert!(text_of(&error).contains("exit status: 7"), "{error:?}");
+    }
+}

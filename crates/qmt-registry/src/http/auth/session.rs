@@ -99,7 +99,7 @@ struct Session {
     credential_state: CredentialState,
     /// Whether the registry was asked for a challenge that it had not sent.
     is_challenge_requested: bool,
-    /// When one of these two was last set.
+    /// When `credential_state` or `is_challenge_requested` was last set.
     paused_at: Option<Instant>,
 }
 

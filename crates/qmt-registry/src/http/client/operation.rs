@@ -306,9 +306,7 @@ async fn failure(
             if request.spec.method == Method::PUT
                 && has_error_code(&text.bytes, &["MANIFEST_BLOB_UNKNOWN"]) =>
         {
-            let reason = "it lacks a blob that the manifest names; try again, so that the blob is \
-                          uploaded again";
-            ClientError::UploadRefused { url, reason }
+            ClientError::part_missing(url, message)
         }
         (404, _) => ClientError::NotFound {
             what: request.what.clone(),

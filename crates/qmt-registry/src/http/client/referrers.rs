@@ -17,7 +17,8 @@ use qmt_oci_ref::manifest::{
     ClaimLimits, Claims, DescriptorSet, Index, ManifestError, ManifestLimits, OCI_INDEX, is_index,
 };
 use qmt_oci_ref::{
-    Descriptor, Digest, MediaType, PinnedReference, Reference, RegistryError, Tag, manifest,
+    Descriptor, Digest, MediaType, PinnedReference, Reference, RegistryError, RegistryHost, Tag,
+    manifest,
 };
 use tokio::time::timeout_at;
 use url::Url;
@@ -31,9 +32,9 @@ use crate::http::transport::{ErrorBody, Secrets, is_denied, is_registry_error, i
 use crate::limits::{REFERRER_ANNOTATIONS_MAX, REFERRERS_ANNOTATIONS_MAX, REFERRERS_BYTES_MAX};
 use crate::redact::RedactedUrl;
 
-/// How registries without the API answer (404 by the specification): what was requested does not
-/// exist or is not supported.
-const NO_API: [u16; 7] = [200, 404, 405, 406, 410, 415, 501];
+/// How registries with and without the API answer. Without it (404 by the specification), what was
+/// requested does not exist or is not supported.
+const FIRST_PAGE: [u16; 8] = [200, NO_API_IF_ERROR, 404, 405, 406, 410, 415, 501];
 /// Amazon ECR answers so, with an error in the form of the specification.
 const NO_API_IF_ERROR: u16 = 400;
 /// How registries answer for a tag that they do not have, or that no tag may have.
@@ -108,11 +109,12 @@ impl Operation<'_> {
         Ok(claims.is_index().then_some(content))
     }
 
-    /// The error for a refusal by `url` that has a status which is accepted.
+    /// The error for a refusal by `url` that has a status which is accepted. `from` is the registry if
+    /// it redirected the request there.
     async fn refused(
         &self,
         request: &Request<'_>,
-        url: &Url,
+        (url, from): (&Url, Option<RegistryHost>),
         (status, content): (u16, &[u8]),
     ) -> Result<ClientError, ClientError> {
         let (auth, scope) = (self.auth, &request.scope);
@@ -125,13 +127,13 @@ impl Operation<'_> {
             bytes: Bytes::copy_from_slice(content),
             is_html: false,
         });
-        Ok(if is_denied(status, content) {
+        Ok(if from.is_none() && is_denied(status, content) {
             unauthorized(auth, request, status, anonymous, message)
         } else {
             ClientError::Status {
                 url: RedactedUrl::from(url),
                 status,
-                from: None,
+                from,
                 message,
             }
         })
@@ -150,14 +152,13 @@ impl Operation<'_> {
             .header(header::ACCEPT, OCI_INDEX);
         let mut visited = HashSet::new();
         let mut bytes_left = REFERRERS_BYTES_MAX;
-        let no_api = [&NO_API[..], &[NO_API_IF_ERROR]].concat();
         loop {
             let is_first = visited.is_empty();
             if !visited.insert(request.spec.url.clone()) || visited.len() > limits.referrers_pages {
                 let what = "pages of referrers";
                 return Err(too_many(what, limits.referrers_pages, subject));
             }
-            let accept: &[u16] = if is_first { &no_api } else { &[200] };
+            let accept: &[u16] = if is_first { &FIRST_PAGE } else { &[200] };
             let answer = match self.send(&request, accept).await {
                 // The API exists, and the rest of its list was not read.
                 Err(ClientError::NotFound { message, .. }) => {
@@ -172,24 +173,24 @@ impl Operation<'_> {
             };
             let media_type = content_type(answer.headers());
             let declared = Declared::of(media_type.as_ref());
+            let url = answer.url.clone();
+            let from = (!answer.is_same_origin).then(|| self.endpoint.host.clone());
             match answer.status.as_u16() {
                 200 => {}
                 NO_API_IF_ERROR => {
-                    let (url, is_own) = (answer.url.clone(), answer.is_same_origin);
                     let content = answer.body(limits).beginning().await.bytes;
-                    if is_own
+                    if from.is_none()
                         && is_registry_error(&content)
                         && !is_denied(NO_API_IF_ERROR, &content)
                     {
                         return Ok(false);
                     }
                     let refused = (NO_API_IF_ERROR, &content[..]);
-                    return Err(self.refused(&request, &url, refused).await?);
+                    return Err(self.refused(&request, (&url, from), refused).await?);
                 }
                 _ => return Ok(false),
             }
-            let (is_page, url) = (is_html(answer.headers()), answer.url.clone());
-            let from = (!answer.is_same_origin).then(|| self.endpoint.host.clone());
+            let is_page = is_html(answer.headers());
             let next = next_page(&answer.url, answer.headers(), &self.endpoint.base);
             let (body, limit) = (answer.body(limits), limits.referrers_page.min(bytes_left));
             let content = match body.whole(limit, "a page of the referrers list").await {
@@ -217,7 +218,8 @@ impl Operation<'_> {
             };
             match added {
                 Err(_) if is_denied(200, &content) => {
-                    return Err(self.refused(&request, &url, (200, &content)).await?);
+                    let refused = (200, &content[..]);
+                    return Err(self.refused(&request, (&url, from), refused).await?);
                 }
                 // Nothing says that it was meant as a list.
                 Err(_) if is_first && declared == Declared::Nothing => return Ok(false),

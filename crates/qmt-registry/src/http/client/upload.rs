@@ -184,7 +184,7 @@ impl<'a> Upload<'a> {
                     let stored = next.stored.unwrap_or(end);
                     if stored > end {
                         let reason = "it acknowledges another range than was sent";
-                        return Err(refused(request.redacted(), reason));
+                        return Err(ClientError::upload_refused(request.redacted(), reason));
                     }
                     // It accepted the part and stored none of it: it does not support parts.
                     if stored <= offset {
@@ -204,7 +204,7 @@ impl<'a> Upload<'a> {
                     if offset > sent {
                         // To continue from there would leave a gap in the content.
                         let reason = "it reports more bytes than were sent";
-                        return Err(refused(request.redacted(), reason));
+                        return Err(ClientError::upload_refused(request.redacted(), reason));
                     }
                 }
             }
@@ -291,10 +291,6 @@ fn push_request<'a>(
 ) -> Request<'a> {
     let what = to.to_string();
     Request::new(endpoint, Some(to), Access::Push, method, url, what)
-}
-
-fn refused(url: RedactedUrl, reason: &'static str) -> ClientError {
-    ClientError::UploadRefused { url, reason }
 }
 
 fn with_digest(location: &Url, blob: &Descriptor) -> Url {

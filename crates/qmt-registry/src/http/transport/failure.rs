@@ -12,7 +12,8 @@ use super::endpoint::{Connection, Origin};
 use super::explain::{alert, certificate, is_final, tls};
 use super::resolver::{ForbiddenAddress, NoSuchName};
 use super::verifier::{MarkedAsAuthority, is_about_issuer};
-use crate::error::{BoxError, ClientError, TlsError};
+use crate::BoxError;
+use crate::error::{ClientError, TlsError};
 use crate::redact::RedactedUrl;
 
 /// A failed attempt, and the pause that the server asks for before the next one.

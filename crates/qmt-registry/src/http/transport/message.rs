@@ -5,6 +5,7 @@ use qmt_oci_ref::text::{self, without_byte_order_mark};
 use serde_json::Value;
 
 use super::secrets::Secrets;
+use crate::error::text::APACHE_HTTPS_EXPECTED;
 
 /// Most characters of a message: those that [`text::escape`] keeps, and one that it cuts off.
 const MESSAGE_MAX: usize = 1025;
@@ -57,9 +58,6 @@ pub(crate) fn is_denied(status: u16, body: &[u8]) -> bool {
     matches!(status, 401 | 403) || has_error_code(body, &["DENIED", "UNAUTHORIZED"])
 }
 
-/// What Apache writes below a title that does not say it.
-const APACHE: &str = "speaking plain HTTP to an SSL-enabled server port";
-
 /// Reads the specification's JSON, a token server's JSON, the XML of an object store, the title of an
 /// HTML page, or plain text.
 fn message(body: &ErrorBody, cut_out: impl Fn(String) -> String) -> String {
@@ -70,8 +68,9 @@ fn message(body: &ErrorBody, cut_out: impl Fn(String) -> String) -> String {
     let text = String::from_utf8_lossy(bytes);
     let is_markup = text.trim_start().starts_with('<');
     if is_web_page(bytes) || (body.is_html && is_markup) {
-        let title = if text.contains(APACHE) {
-            Some(APACHE.to_owned())
+        // Apache writes it below a title that does not say it.
+        let title = if text.contains(APACHE_HTTPS_EXPECTED) {
+            Some(APACHE_HTTPS_EXPECTED.to_owned())
         } else {
             title(&text)
         };

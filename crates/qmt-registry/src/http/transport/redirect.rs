@@ -21,12 +21,12 @@ pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
 
 /// The `Location` of a redirect, read from the headers that `from` sent.
 pub(crate) fn location(from: &Url, headers: &HeaderMap) -> Result<Url, ClientError> {
-    checked(from, written(from, headers)?)
+    check_location(from, parse_location(from, headers)?)
 }
 
 /// The `Location` of an upload session, read from the headers that `from` sent.
 pub(crate) fn upload_location(from: &Url, headers: &HeaderMap) -> Result<Url, ClientError> {
-    checked(from, with_tls_of(from, written(from, headers)?))
+    check_location(from, with_tls_of(from, parse_location(from, headers)?))
 }
 
 /// Corrects a URL of the same host that a server names with HTTP, without a port: many registries
@@ -41,7 +41,7 @@ pub(crate) fn with_tls_of(from: &Url, mut to: Url) -> Url {
     to
 }
 
-fn written(from: &Url, headers: &HeaderMap) -> Result<Url, ClientError> {
+fn parse_location(from: &Url, headers: &HeaderMap) -> Result<Url, ClientError> {
     let protocol = |rule| ClientError::protocol(from, rule);
     let mut locations = headers.get_all(header::LOCATION).iter();
     let location = locations
@@ -60,7 +60,7 @@ fn written(from: &Url, headers: &HeaderMap) -> Result<Url, ClientError> {
         .map_err(|_| protocol("a `Location` is a URL"))
 }
 
-fn checked(from: &Url, to: Url) -> Result<Url, ClientError> {
+fn check_location(from: &Url, to: Url) -> Result<Url, ClientError> {
     let refuse = |reason| Err(ClientError::redirect_refused(from, &to, reason));
     if !matches!(to.scheme(), "https" | "http") {
         return refuse("only HTTP and HTTPS are followed");

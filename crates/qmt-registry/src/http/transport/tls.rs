@@ -19,7 +19,8 @@ use super::explain::tls;
 use super::options::HostOptions;
 use super::system;
 use super::verifier::ServerVerifier;
-use crate::error::{BoxError, ClientError, TlsError};
+use crate::BoxError;
+use crate::error::{ClientError, TlsError};
 
 /// What is said about a file that holds certificate and key together.
 const PKCS12: &str =
@@ -119,7 +120,7 @@ fn no_authorities(host: &RegistryHost) -> TlsError {
 }
 
 /// Names the certificate of a file that `before` others precede.
-fn place(before: usize) -> BoxError {
+fn certificate_number(before: usize) -> BoxError {
     format!(
         "certificate number {} of the file",
         before.saturating_add(1)
@@ -173,7 +174,7 @@ impl<'a> File<'a> {
                 }
                 Err(_) => "it is not PEM",
             };
-            return Err(self.unusable(reason, Some(place(certificates.len()))));
+            return Err(self.unusable(reason, Some(certificate_number(certificates.len()))));
         }
         if certificates.is_empty() {
             let reason = if self.is_pkcs12() {
@@ -196,7 +197,7 @@ impl<'a> File<'a> {
             let is_accepted = roots.add(certificate.clone()).is_ok();
             let trusted = Trusted::read(certificate).filter(|_| is_accepted);
             let reason = "one of its certificates is malformed";
-            trusted.ok_or_else(|| self.unusable(reason, Some(place(before))))
+            trusted.ok_or_else(|| self.unusable(reason, Some(certificate_number(before))))
         });
         trusted.collect()
     }

@@ -194,9 +194,9 @@ async fn a_list_of_a_mirror_hides_no_referrer_of_the_registry() {
     assert_eq!(error.take_listed().unwrap().len(), 2);
 }
 
-/// A mirror that claims a wrong size hides no referrer either: the smaller size is read.
+/// Of the sizes that a mirror and the registry claim for one referrer, the smaller one is used.
 #[tokio::test]
-async fn a_size_that_a_mirror_claims_hides_no_referrer_of_the_registry() {
+async fn a_too_large_size_claimed_by_a_mirror_hides_no_referrer() {
     let (pair, image) = Pair::with_image().await;
     let good = one_referring(&image);
     put_referrer(&pair.origin, &good);

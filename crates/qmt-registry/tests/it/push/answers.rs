@@ -166,7 +166,8 @@ async fn a_check_that_is_redirected_without_end_is_no_obstacle() {
 /// What a registry lacks is a part of the image, not the repository. It may have it a moment later.
 #[tokio::test]
 async fn a_manifest_whose_part_is_missing_is_sent_again() {
-    let body = r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#;
+    let body = r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry",
+                  "detail":{"digest":"sha256:0123"}}]}"#;
     for status in [400, 404] {
         let server = FakeRegistry::builder().serve().await;
         server.put_blob("acme/echo", "{}");
@@ -182,9 +183,15 @@ async fn a_manifest_whose_part_is_missing_is_sent_again() {
         let pushed = client.push_manifest(&reference, &image()).await;
         let error = pushed.unwrap_err();
         let text = full_text(&error);
-        for words in ["lacks a blob", "try again", &server.host().to_string()] {
+        for words in [
+            "does not have a blob or manifest that the pushed manifest names: MANIFEST_BLOB_UNKNOWN",
+            "blob unknown to registry",
+            &server.host().to_string(),
+        ] {
             assert!(text.contains(words), "{text}");
         }
+        let hint = error.detail().and_then(ClientError::hint).unwrap();
+        assert_eq!(hint, "push again, so that the missing part is uploaded");
         assert!(!error.is_not_found(), "{error:?}");
         assert_eq!(server.count("PUT", "*"), 2);
     }

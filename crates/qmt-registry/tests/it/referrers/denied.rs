@@ -47,6 +47,34 @@ async fn a_denial_is_not_a_missing_api() {
     }
 }
 
+/// Another server, to which the registry redirects, does not speak for it.
+#[tokio::test]
+async fn a_denial_of_another_server_is_not_that_of_the_registry() {
+    let (server, image, client) = without_api(true).await;
+    let unsupported = r#"{"errors":[{"code":"UNSUPPORTED","message":"no such request"}]}"#;
+    for (status, body) in [(400, DENIED), (400, unsupported), (200, DENIED)] {
+        let store = FakeRegistry::builder().serve().await;
+        let answer = Fault::on("GET", "*").respond(status).body(body);
+        store.fault(answer.header("content-type", "application/json"));
+        server.clear_faults();
+        server.fault(Fault::on("GET", REFERRERS).redirect_to_origin(307, store.url()));
+        let listed = client.referrers(&subject(&server, &image)).await;
+        let mut error = listed.unwrap_err();
+        let Some(ClientError::Status {
+            url,
+            status: found,
+            from,
+            ..
+        }) = error.detail()
+        else {
+            panic!("{error:?}")
+        };
+        assert_eq!((*found, from), (status, &Some(server.host().clone())));
+        assert!(url.to_string().contains(&store.host().to_string()), "{url}");
+        assert_eq!(error.take_listed().unwrap().len(), 1, "{error:?}");
+    }
+}
+
 /// Amazon ECR answers 400 in place of 404, with an error of the specification.
 #[tokio::test]
 async fn an_unsupported_request_is_a_missing_api() {

@@ -8,7 +8,7 @@ use qmt_oci_ref::{
 
 use super::super::operation::Operation;
 use super::super::referrers::not_a_list;
-use super::{STORED, push_request, refused};
+use super::{STORED, push_request};
 use crate::blob;
 use crate::error::ClientError;
 use crate::http::transport::Payload;
@@ -58,7 +58,7 @@ impl Operation<'_> {
         let separator = if name.contains(':') { '@' } else { ':' };
         request.what = format!("{to}{separator}{name}");
         let answer = match self.send(&request, &STORED).await {
-            // It lacks a blob; with several servers, perhaps only for a moment.
+            // It lacks a blob or manifest; with several servers, perhaps only for a moment.
             Err(ClientError::UploadRefused { .. }) => {
                 tokio::time::sleep(self.context.limits.retry_wait_min).await;
                 self.send(&request, &STORED).await?
@@ -94,7 +94,7 @@ impl Operation<'_> {
         }
         let url = RedactedUrl::from(&self.endpoint.base);
         let reason = "other clients change the list of referrers at the same time; try again";
-        Err(refused(url, reason))
+        Err(ClientError::upload_refused(url, reason))
     }
 }
 
