@@ -45,11 +45,13 @@ impl CachedArtifact {
     /// Reads the whole file once into memory while hashing it, and returns exactly these bytes.
     /// Later writes to the file do not change them.
     ///
-    /// Blocks the thread; takes as much memory as the file has bytes.
+    /// Blocks the thread, at most for the lock timeout where another process holds a damaged entry.
+    /// Takes as much memory as the file has bytes.
     ///
     /// # Errors
     /// [`CacheError::Damaged`] if the bytes are not the recorded ones; the entry is removed then if
-    /// the cache can be written. [`CacheError::Io`] if reading fails.
+    /// the cache can be written. [`CacheError::LockTimeout`] if another process holds a damaged entry
+    /// for too long. [`CacheError::Io`] if reading fails.
     pub fn read_proven(&self) -> Result<Bytes, CacheError> {
         let too_large =
             || CacheError::io("read", &self.path)(std::io::ErrorKind::OutOfMemory.into());
@@ -73,13 +75,13 @@ impl CachedArtifact {
 
     /// Passes the file's content to `take` in chunks, and checks its size and digest.
     fn hashed(&self, mut take: impl FnMut(&[u8])) -> Result<(), CacheError> {
-        let damaged = |reason| {
-            let removed = self.store.drop_damaged(&self.record, &self.file);
-            CacheError::Damaged {
+        let damaged = |reason| match self.store.drop_damaged(&self.record, &self.file) {
+            Ok(removed) => CacheError::Damaged {
                 path: self.path.clone(),
                 reason,
                 removed,
-            }
+            },
+            Err(timeout) => timeout,
         };
         let size = self.record.size();
         if sys::length(&self.file, &self.path)? != size {

@@ -10,8 +10,8 @@ use qmt_storage::LayoutError;
 use crate::fs::shown;
 
 /// Where the folder of the cache is set.
-const OPTION: &str = "set `cache_dir` in `[oci]` of the config (`--cache-dir` and `QMT_CACHE_DIR` \
-                      come before it)";
+const OPTION: &str = "set `cache_dir` in `[oci]` of the config (or the option of the program that \
+                      overrides it)";
 
 /// Why an operation of the cache failed.
 #[derive(Debug, thiserror::Error)]
@@ -219,9 +219,11 @@ mod tests {
         assert!(denied.contains("this user can write"), "{denied}");
         let none = CacheError::NoFolder.to_string();
         for text in [full, denied, none] {
-            for option in ["`cache_dir`", "`--cache-dir`", "`QMT_CACHE_DIR`"] {
+            for option in ["`cache_dir` in `[oci]`", "the option of the program"] {
                 assert!(text.contains(option), "{text}");
             }
+            // Other programs than the command use this crate.
+            assert!(!text.contains("--") && !text.contains("QMT_"), "{text}");
         }
     }
 }

@@ -23,7 +23,8 @@ const LITTER_AGE: Duration = Duration::from_hours(24);
 /// How old a blob must be that belongs to no artifact: its artifact may be in progress.
 const ORPHAN_AGE: Duration = Duration::from_hours(1);
 
-/// How old a blob may look that a new artifact uses.
+/// The use of a blob is recorded again only if the last recorded one is this old. Shorter than
+/// [`ORPHAN_AGE`], so that pruning keeps a blob that a new artifact uses.
 pub(super) const BLOB_USE_GRAIN: Duration = Duration::from_mins(30);
 
 /// What [`FsCache::prune`] may evict.

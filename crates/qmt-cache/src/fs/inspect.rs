@@ -32,6 +32,21 @@ pub struct VerifyReport {
     pub good: usize,
     /// The files that did not, and were removed.
     pub damaged: Vec<PathBuf>,
+    /// The files that did not, and could not be removed.
+    pub not_removed: Vec<PathBuf>,
+}
+
+impl VerifyReport {
+    /// Adds a damaged file, and whether it was removed.
+    fn add(&mut self, path: PathBuf, removed: Result<bool, CacheError>) {
+        if let Err(error) = &removed {
+            tracing::warn!(path = %path.display(), %error, "a damaged file could not be removed");
+        }
+        match removed {
+            Ok(true) => self.damaged.push(path),
+            _ => self.not_removed.push(path),
+        }
+    }
 }
 
 impl FsCache {
@@ -48,19 +63,17 @@ impl FsCache {
         Ok(entries)
     }
 
-    /// Hashes every artifact and blob, and removes those that are damaged.
+    /// Hashes every artifact and blob, and removes those that are damaged, where that is possible.
     ///
     /// # Errors
-    /// [`CacheError::Io`].
+    /// [`CacheError::Io`] if one can't be read.
     pub async fn verify_all(&self) -> Result<VerifyReport, CacheError> {
         self.blocking(|store| {
             let mut report = VerifyReport::default();
             verify_artifacts(store, &mut report)?;
             verify_blobs(store, &mut report)?;
-            report
-                .damaged
-                .iter_mut()
-                .for_each(|path| *path = shown(path));
+            let paths = report.damaged.iter_mut().chain(&mut report.not_removed);
+            paths.for_each(|path| *path = shown(path));
             Ok(report)
         })
         .await
@@ -111,11 +124,14 @@ fn verify_artifacts(store: &Arc<Store>, report: &mut VerifyReport) -> Result<(),
         let entry = store.paths.entry(&manifest);
         let Some(artifact) = store.lookup(&manifest)? else {
             // Being filled or evicted, never finished, or damaged in form: the lock tells which.
-            let lock = lock::try_acquire(store.sys, &store.paths.lock(&manifest))?;
+            let lock = match lock::try_acquire(store.sys, &store.paths.lock(&manifest)) {
+                Ok(None) => continue,
+                lock => lock,
+            };
             let was_finished = std::fs::symlink_metadata(store.paths.record(&manifest)).is_ok();
-            if lock.is_some() && was_finished && store.lookup(&manifest)?.is_none() {
-                store.remove_entry(&manifest)?;
-                report.damaged.push(entry);
+            if was_finished && store.lookup(&manifest)?.is_none() {
+                let removed = lock.and_then(|_lock| store.remove_entry(&manifest));
+                report.add(entry, removed.map(|()| true));
             }
             continue;
         };
@@ -127,8 +143,7 @@ fn verify_artifacts(store: &Arc<Store>, report: &mut VerifyReport) -> Result<(),
         if is_intact(&file, record.file_digest(), &path)? {
             report.good += 1;
         } else {
-            store.drop_damaged(record, &file);
-            report.damaged.push(path);
+            report.add(path, store.drop_damaged(record, &file));
         }
     }
     Ok(())
@@ -145,8 +160,8 @@ fn verify_blobs(store: &Store, report: &mut VerifyReport) -> Result<(), CacheErr
         if is_good {
             report.good += 1;
         } else {
-            sys::remove(&path)?;
-            report.damaged.push(path);
+            let removed = sys::remove(&path);
+            report.add(path, removed.map(|()| true));
         }
     }
     Ok(())

@@ -252,7 +252,7 @@ fn open_resumable(
     for _ in 0..2 {
         let mut file = match open_own_for_writing(&path) {
             Ok(file) => file,
-            // Another download renamed it meanwhile. What has its name now is of a third one.
+            // Another download has just renamed it: create it again.
             Err(error) if sys::is_absent(&error) => continue,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 sys::remove(&path)?;

@@ -191,9 +191,12 @@ impl Store {
         }
     }
 
-    /// Removes the entry if it still holds the file that is damaged. Returns whether it holds it no
-    /// more.
-    pub(crate) fn drop_damaged(&self, record: &Record, file: &File) -> bool {
+    /// Removes the entry if it still holds the damaged file. Returns whether the entry no longer holds
+    /// it.
+    ///
+    /// # Errors
+    /// [`CacheError::LockTimeout`] if another process holds the lock of the entry for too long.
+    pub(crate) fn drop_damaged(&self, record: &Record, file: &File) -> Result<bool, CacheError> {
         let manifest = record.manifest();
         tracing::warn!(%manifest, "dropping a damaged entry of the cache");
         let blob = self.paths.blob(record.file_digest());
@@ -203,7 +206,7 @@ impl Store {
         let path = self.paths.entry(manifest).join(record.file_name());
         let lock = self.paths.lock(manifest);
         if !sys::is_named(&path, file) {
-            return true;
+            return Ok(true);
         }
         let removed = Waiter::new(self, &lock)
             .acquire_blocking()
@@ -214,10 +217,14 @@ impl Store {
                 }
                 Ok(())
             });
-        if let Err(error) = &removed {
-            tracing::warn!(%error, "a damaged entry could not be removed");
+        match removed {
+            Ok(()) => Ok(true),
+            Err(error @ CacheError::LockTimeout { .. }) => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "a damaged entry could not be removed");
+                Ok(false)
+            }
         }
-        removed.is_ok()
     }
 
     /// Removes an entry: first its name, at once, then its content. The caller holds its lock.

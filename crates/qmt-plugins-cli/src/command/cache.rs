@@ -90,19 +90,29 @@ async fn verify(host: &PluginHost, output: &Output) -> CommandResult {
     for path in &report.damaged {
         let _ = writeln!(text, "damaged and removed: {}", path.display());
     }
-    let damaged = report.damaged.iter().map(|path| path.to_string_lossy());
-    let damaged: Vec<_> = damaged.collect();
-    let data = json!({ "good": report.good, "damaged": damaged });
-    if report.damaged.is_empty() {
-        return output.result(&data, &text);
+    for path in &report.not_removed {
+        let _ = writeln!(text, "damaged and could not be removed: {}", path.display());
     }
-    let failure = Failure::Negative {
-        code: Code::Failure,
-        message: format!(
-            "{} files were damaged, and are removed",
-            report.damaged.len()
+    let [damaged, not_removed] = [&report.damaged, &report.not_removed].map(|paths| {
+        let paths = paths.iter().map(|path| path.to_string_lossy());
+        paths.collect::<Vec<_>>()
+    });
+    let data = json!({
+        "good": report.good,
+        "damaged": damaged,
+        "not_removed": not_removed,
+    });
+    let message = match (damaged.len(), not_removed.len()) {
+        (0, 0) => return output.result(&data, &text),
+        (removed, 0) => format!("{removed} files were damaged, and are removed"),
+        (0, left) => format!("{left} files are damaged, and could not be removed"),
+        (removed, left) => format!(
+            "{removed} files were damaged, and are removed; {left} are damaged, and could not be \
+             removed"
         ),
     };
+    let code = Code::Failure;
+    let failure = Failure::Negative { code, message };
     Err(output.refusal(data, &text, &failure))
 }
 

@@ -174,6 +174,63 @@ async fn cache_03_a_damaged_entry_that_cannot_be_removed_is_named() {
     assert!(bed.is_miss(&key).await);
 }
 
+/// The report does not name a file as removed that is still there.
+#[tokio::test]
+async fn cache_03_verify_all_reports_what_cannot_be_removed() {
+    let bed = Bed::new();
+    bed.put(&manifest("good"), b"good").await;
+    let bad = bed.put(&manifest("bad"), CONTENT).await.path().to_owned();
+    damage::overwrite(&bad, &[0; CONTENT.len()]);
+    let short = bed.put(&manifest("short"), b"0123456789").await;
+    let short = short.path().to_owned();
+    damage::overwrite(&short, b"0");
+    let blob = blob("a/b", b"[]");
+    let content = Bytes::from_static(b"[]");
+    bed.cache.put_bytes(&blob, content).await.unwrap();
+    let blob = bed.cache.store.paths.blob(blob.digest());
+    damage::overwrite(&blob, b"{]");
+    let root = bed.folder.path();
+    set_modes(root, 0o555, 0o444);
+    let report = as_user(|| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        // Blocking tasks run on threads of the runtime, which have the rights of this one.
+        runtime.block_on(open(root, &Arc::default()).unwrap().verify_all())
+    });
+    let report = report.unwrap();
+    assert_eq!((report.good, report.damaged.len()), (1, 0), "{report:?}");
+    let short = short.parent().unwrap().to_owned();
+    assert_eq!(report.not_removed.len(), 3, "{report:?}");
+    for path in [bad, short, blob] {
+        assert!(report.not_removed.contains(&path), "{report:?}");
+        assert!(path.exists());
+    }
+    set_modes(root, 0o700, 0o600);
+}
+
+/// A lock that is held for too long does not mean that the entry can't be removed.
+#[tokio::test]
+async fn a_damaged_entry_whose_lock_is_held_can_be_read_again_later() {
+    let bed = Bed::new();
+    let key = manifest("a");
+    let path = bed.put(&key, CONTENT).await.path().to_owned();
+    damage::overwrite(&path, &[0; CONTENT.len()]);
+    let options = CacheOptions::at(bed.folder.path());
+    let options = options.with_lock_timeout(Duration::from_millis(10));
+    let cache = FsCache::open(options).unwrap();
+    let artifact = cache.store.lookup(&key).unwrap().expect("a hit");
+    let lock = cache.store.paths.lock(&key);
+    let held = super::super::lock::try_acquire(Sys::REAL, &lock).unwrap();
+    let error = artifact.read_proven().unwrap_err();
+    let is_timeout = matches!(error, CacheError::LockTimeout { .. });
+    assert!(is_timeout && error.is_retryable(), "{error:?}");
+    let report = cache.verify_all().await.unwrap();
+    assert_eq!((report.damaged.len(), report.not_removed), (0, vec![path]));
+    drop(held);
+    assert!(is_damaged(&artifact.read_proven().unwrap_err()));
+    assert!(bed.is_miss(&key).await);
+}
+
 /// Another process that fills the entry lets go of the lock, and then it can be removed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_entry_is_removed_when_its_lock_is_free() {

@@ -340,7 +340,8 @@ fn relist(layout: &Path, change: impl FnOnce(&mut Vec<serde_json::Value>)) {
     std::fs::write(&path, index.to_string()).unwrap();
 }
 
-/// Docker and containerd write the tag as the name, and the whole reference under a name of their own.
+/// Docker and containerd write the tag as the name, and the whole reference under a name of their
+/// own.
 #[tokio::test]
 async fn the_name_that_containerd_gives_is_a_name() {
     let (_out, layout, root) = layout().await;
