@@ -174,12 +174,13 @@ pub(crate) struct Add {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct Signer {
     /// A public key, in PEM.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "signer")]
     pub(crate) key: Option<PathBuf>,
     /// The identity in the certificate.
     #[arg(
         long,
         value_name = "ID",
+        group = "signer",
         requires = "certificate_oidc_issuer",
         conflicts_with = "key"
     )]
@@ -195,8 +196,9 @@ pub(crate) struct Signer {
     /// A Sigstore trusted root in JSON, or `embedded`.
     #[arg(long, value_name = "FILE")]
     pub(crate) trusted_root: Option<String>,
-    /// Accepts a signature by `--key` without a transparency log entry.
-    #[arg(long, requires = "key")]
+    /// Accepts a signature by the signer that is named without a transparency log entry. A certificate then
+    /// requires a timestamp of an authority in the trust root.
+    #[arg(long, requires = "signer")]
     pub(crate) insecure_ignore_tlog: bool,
 }
 

@@ -82,7 +82,8 @@ impl Failure {
         }
     }
 
-    /// Replaces `earlier` if that is `None`, or if only this plugin was not verified.
+    /// Stores this failure in `earlier` if there is none yet, or if this one is [`Code::NotVerified`] and
+    /// that one is not.
     pub(crate) fn add_to(self, earlier: &mut Option<Self>) {
         let code = earlier.as_ref().map(Self::code);
         let is_worse = self.code() == Code::NotVerified && code != Some(Code::NotVerified);

@@ -9,13 +9,13 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use qmt_plugins::EventSink;
 use qmt_plugins::config::config_lines;
 use qmt_plugins::oci_ref::text as oci_text;
+use qmt_plugins::{Error, EventSink};
 use serde_json::{Value, json};
 
 use crate::args::{Arguments, CONFIG_VARIABLE, Command, Format};
-use crate::exit::{Code, Failure};
+use crate::exit::{self, Code, Failure};
 use crate::progress::{Detail, Progress};
 use crate::text;
 
@@ -88,8 +88,17 @@ impl Output {
         hint.replace(&format!("`{PROGRAM} "), &format!("`{} ", self.command))
     }
 
-    /// Does the same in a failure as data.
-    pub(crate) fn with_commands(&self, mut failure: Value) -> Value {
+    /// Returns a failure as data; the commands in its hint name the config.
+    pub(crate) fn failure_data(&self, failure: &Failure) -> Value {
+        self.with_commands(failure.data())
+    }
+
+    /// Does the same for an error of the library.
+    pub(crate) fn error_data(&self, error: &Error) -> Value {
+        self.with_commands(exit::error_data(error))
+    }
+
+    fn with_commands(&self, mut failure: Value) -> Value {
         if let Some(hint) = failure["hint"].as_str() {
             failure["hint"] = self.commands(hint).into();
         }
@@ -125,7 +134,7 @@ impl Output {
     /// Prints a result that is also a failure, and returns the failure without its message.
     pub(crate) fn refusal(&self, mut data: Value, text: &str, failure: &Failure) -> Failure {
         if let Some(object) = data.as_object_mut() {
-            object.insert("error".to_owned(), self.with_commands(failure.data()));
+            object.insert("error".to_owned(), self.failure_data(failure));
         }
         match self.result(&data, text) {
             Ok(()) => Failure::Reported(failure.code()),
@@ -216,8 +225,8 @@ impl Output {
     }
 }
 
-/// Returns the program's name with the option for `config`, unless a variable names it, or a shell would
-/// not read the path as it is written.
+/// Returns the program's name with the option for `config`, unless a variable names it, or the path can't
+/// be quoted.
 fn command(config: Option<&Path>) -> String {
     let is_variable = |path: &Path| std::env::var_os(CONFIG_VARIABLE).is_some_and(|it| it == *path);
     let is_plain = |text: &str| {
@@ -225,9 +234,10 @@ fn command(config: Option<&Path>) -> String {
         bytes.all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
     };
     let path = config.filter(|path| !is_variable(path));
-    match path.and_then(Path::to_str).filter(|text| is_plain(text)) {
-        Some(path) => format!("{PROGRAM} --config {path}"),
-        None => PROGRAM.to_owned(),
+    match path.and_then(Path::to_str) {
+        Some(path) if is_plain(path) => format!("{PROGRAM} --config {path}"),
+        Some(path) if !path.contains(['\'', '`']) => format!("{PROGRAM} --config '{path}'"),
+        _ => PROGRAM.to_owned(),
     }
 }
 

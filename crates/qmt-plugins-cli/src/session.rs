@@ -248,11 +248,11 @@ pub(crate) fn with_signer(file: &ConfigFile, signer: &Signer) -> Result<ConfigFi
         });
     }
     file.with_config(config).map_err(|error| match error {
-        // The file is right, and its lines are no remedy.
+        // The config alone is valid, so no lines for it are proposed.
         ConfigError::Contradiction { rule, .. } => {
             let hint = "`--trusted-root` names the trust root that certificates and log entries need; \
                         with `--insecure-ignore-tlog`, `--key` needs none";
-            let rule = rule.lines().next().unwrap_or_default();
+            let rule = rule.lines().next().unwrap_or_default().trim_end_matches(':');
             Failure::Usage {
                 message: format!("the options can't be used with this config: {rule}"),
                 hint: trusts_keys_alone.then(|| hint.to_owned()),

@@ -70,7 +70,6 @@ impl PluginHost {
         version: VersionPolicy,
         mode: ReadMode,
     ) -> Result<Acquired, Error> {
-        self.lockfile.refresh().await?;
         self.check_writers().await?;
         match target.located(self.file.folder()) {
             PluginSource::Registry(_) | PluginSource::Layout { .. } => {
@@ -99,7 +98,6 @@ impl PluginHost {
         let provider = target.provider();
         let (context, mut request) = self.prepare_verified(target).await?;
         request.version = version;
-        let seen = self.lock().own(&provider.name).cloned();
         let cache_error = |source| Error::cache(&provider.name, source);
         let mut cached = pipeline::run(&context, &request).await?;
         let content = match Content::of(&cached, mode).await {
@@ -138,7 +136,7 @@ impl PluginHost {
             let is_required = is_first || version != VersionPolicy::Configured;
             Record {
                 entry,
-                seen,
+                seen: request.seen,
                 is_required,
             }
         });
@@ -162,7 +160,7 @@ impl PluginHost {
     ) -> Result<Acquired, Error> {
         let download = self.download(target, url, sha256);
         let bytes = self.reporter(target).ended(Stage::Fetch, download.await)?;
-        // It is what the config names, or it would not be here.
+        // `download` returns only bytes with this digest.
         let content = Content::InMemory(bytes, sha256.clone());
         let (kind, path) = Self::kind_of_url(target, &content)?;
         unsigned(target, self.config().oci.native, kind, path, content)
@@ -214,6 +212,11 @@ impl PluginHost {
         &self,
         target: &Target,
     ) -> Result<(Context, Request), Error> {
+        let refreshed = self.lockfile.refresh(|entry| {
+            let target = Target::named(self.config(), &entry.name);
+            target.is_ok_and(|target| target.source().to_string() == entry.reference)
+        });
+        refreshed.await?;
         let (mut context, request) = self.prepare(target)?;
         self.check_writers().await?;
         let trust = trust::of(self, request.reference.repository(), context.now).await?;
@@ -252,6 +255,8 @@ impl PluginHost {
             reporter: self.reporter(target),
             now: SystemTime::now(),
         };
+        // Read first: what changes between this and the other reads is noticed when it is recorded.
+        let seen = self.lock().own(target.name()).cloned();
         let locked = self.entry(target).map(|entry| Locked {
             digest: entry.digest,
             signed_at: entry.signed_at.and_then(|seconds| {
@@ -263,6 +268,7 @@ impl PluginHost {
             source: target.source().to_string(),
             kind: provider.kind,
             file: provider.file.clone(),
+            seen,
             locked,
             pinned_signer: self
                 .in_repository(target, |entry| entry.signer.clone())

@@ -33,7 +33,7 @@ pub struct PluginHostBuilder {
     or_temporary: bool,
     events: Option<EventSink>,
     lockfile: Option<PathBuf>,
-    is_unlocked: bool,
+    has_no_lockfile: bool,
     defaults: LoadOptions,
 }
 
@@ -63,7 +63,7 @@ impl PluginHost {
             or_temporary: false,
             events: None,
             lockfile: None,
-            is_unlocked: false,
+            has_no_lockfile: false,
             defaults: LoadOptions::default(),
         }
     }
@@ -150,10 +150,11 @@ impl PluginHostBuilder {
         self
     }
 
-    /// Uses no lockfile, so plugins of the config can't be loaded or fetched: for what does neither.
+    /// Uses no lockfile: for hosts that load no image of the config. Loading or fetching one ends with
+    /// [`Error::Lockfile`]. Files, URLs and images that the config does not have are not affected.
     #[must_use]
     pub fn without_lockfile(mut self) -> Self {
-        self.is_unlocked = true;
+        self.has_no_lockfile = true;
         self
     }
 
@@ -186,7 +187,7 @@ impl PluginHostBuilder {
         let config = self.file.path();
         let expanded = |path: PathBuf| expand(&path).unwrap_or(path);
         let lockfile = match self.lockfile {
-            _ if self.is_unlocked => Lockfile::unread(config),
+            _ if self.has_no_lockfile => Lockfile::unread(config),
             Some(path) => Lockfile::read_at(expanded(path), config)?,
             None => match Lockfile::read(config) {
                 // Nothing can be locked, and the working folder may be one that can't be read.
@@ -222,7 +223,7 @@ impl PluginHostBuilder {
             loaders,
             lockfile: SharedLockfile::new(lockfile),
             mode: match self.mode {
-                LockMode::Update if self.is_unlocked => LockMode::Locked,
+                LockMode::Update if self.has_no_lockfile => LockMode::Locked,
                 mode => mode,
             },
             offline: self.offline,

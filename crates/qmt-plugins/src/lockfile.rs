@@ -116,7 +116,7 @@ impl Lockfile {
         Self::read_at(folder_of(config).join(NAME), config)
     }
 
-    /// Returns the lockfile next to the config at `config` as if there was none, and never reads it.
+    /// Returns the lockfile next to the config at `config` as if there was none, and follows no change of it.
     pub(crate) fn unread(config: &Path) -> Self {
         let lockfile = Self::with(config.with_file_name(NAME), config, Read::default());
         Self {
@@ -146,8 +146,8 @@ impl Lockfile {
         }
     }
 
-    /// Reads the file, if it is not the one that was read before. One that is absent is being replaced, or
-    /// was removed by mistake: its pins stay until the next start.
+    /// Reads the file, if it is not the one that was read before. If it is absent or can't be read, it may
+    /// be about to be replaced, and its pins stay until the next start.
     fn reread(&self) -> Result<Option<Read>, LockfileError> {
         let is_other = match Fingerprint::of(&self.path) {
             Ok(Some(now)) => self.fingerprint.as_ref() != Some(&now),
@@ -156,6 +156,19 @@ impl Lockfile {
         (self.is_read && is_other)
             .then(|| read_entries(&self.path))
             .transpose()
+    }
+
+    /// Takes what another process wrote. If that has no entry for a reference that the config of this host
+    /// still names, another version of the config was locked, and the entry stays until the next start.
+    fn follow(&mut self, read: Read, is_current: impl Fn(&LockEntry) -> bool) {
+        let before = std::mem::take(&mut self.entries);
+        self.take(read);
+        for (key, entry) in before {
+            let now = self.entries.get(&key).map(|now| &now.reference);
+            if key.1 == self.config && now != Some(&entry.reference) && is_current(&entry) {
+                self.entries.insert(key, entry);
+            }
+        }
     }
 
     /// Takes the entries that `read` has.
@@ -235,9 +248,9 @@ impl Lockfile {
         Ok(true)
     }
 
-    /// Records `entry` and writes the file. Other processes may have written entries since it was
-    /// read. They stay, pinned signers above all.
-    /// `seen` is the entry that was there when the plugin was resolved.
+    /// Records `entry` and writes the file. What other processes wrote since it was read stays, pinned
+    /// signers above all: `seen` is the entry of the plugin when it was resolved, and one that differs from
+    /// it is an error.
     pub(crate) fn record(
         &mut self,
         mut entry: LockEntry,
@@ -253,7 +266,6 @@ impl Lockfile {
         let entries = &mut read.entries;
         if let Some(theirs) = entries.get(&key)
             && seen != Some(theirs)
-            && theirs.reference == entry.reference
             && (&theirs.signer, &theirs.digest) != (&entry.signer, &entry.digest)
         {
             let (path, change) = (self.path.clone(), difference(theirs, &entry));

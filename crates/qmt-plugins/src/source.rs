@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use qmt_oci_ref::{Digest, DigestAlgorithm, DigestError, Reference, ReferenceError, Tag};
+use qmt_registry::RedactedUrl;
 
 pub(crate) use self::scheme::{begins_with_host, is_like_image};
 use self::scheme::{check_scheme, check_web_address, without_sha256};
@@ -323,13 +324,7 @@ impl fmt::Display for PluginSource {
             Self::File(path) => write!(f, "{}", path.display()),
             // Userinfo and query can be secrets.
             Self::Url { url, .. } => match url::Url::parse(url) {
-                Ok(mut url) => {
-                    url.set_query(None);
-                    url.set_fragment(None);
-                    // Neither fails for a URL with a host.
-                    let _ = (url.set_username(""), url.set_password(None));
-                    write!(f, "{url}")
-                }
+                Ok(url) => f.write_str(RedactedUrl::from(&url).as_str()),
                 Err(_) => f.write_str("https://…"),
             },
         }

@@ -76,7 +76,7 @@ pub(crate) async fn of(
 /// Reports whether the images of the config are verified with a trust root.
 pub(crate) fn is_required(host: &PluginHost) -> Result<bool, Error> {
     let oci = &host.config().oci;
-    if oci.insecure_skip_signature {
+    if oci.insecure_skip_signature || host.verifier.is_some() {
         return Ok(false);
     }
     let policies = policy::policies(oci, host.file.folder())?;
@@ -86,13 +86,18 @@ pub(crate) fn is_required(host: &PluginHost) -> Result<bool, Error> {
         if !source.is_image() {
             continue;
         }
-        // A layout that can't be opened is an error of the config.
-        let connected = host.connect(&target, &source).ok();
-        let repository = connected
-            .as_ref()
-            .map(|(_, reference)| reference.repository());
-        let alone = repository.map(|repository| policies.for_keys_alone(repository).is_some());
-        if oci.has_own_trust() || alone == Some(false) {
+        if oci.has_own_trust() {
+            return Ok(true);
+        }
+        let reference = match &source {
+            PluginSource::Registry(reference) => reference.clone(),
+            layout => match host.connect(&target, layout) {
+                Ok((_, reference)) => reference,
+                // The check of the config reports why a layout can't be opened.
+                Err(_) => continue,
+            },
+        };
+        if policies.for_keys_alone(reference.repository()).is_none() {
             return Ok(true);
         }
     }

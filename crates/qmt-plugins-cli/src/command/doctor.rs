@@ -176,8 +176,9 @@ impl Report {
             Err(error) => {
                 let failure = error.into();
                 output.partial_failure(&failure);
-                self.data
-                    .push(json!({ "name": name, "ok": false, "error": output.with_commands(failure.data()) }));
+                self.data.push(
+                    json!({ "name": name, "ok": false, "error": output.failure_data(&failure) }),
+                );
                 self.rows.push((name.to_owned(), "failed".to_owned()));
                 failure.add_to(&mut self.failed);
             }

@@ -59,12 +59,11 @@ pub(crate) fn new(output: &Output, new: &New) -> CommandResult {
     }
     let mut files = Vec::new();
     for (path, template) in project(new.lang) {
-        files.push(path);
         if let Err(error) = write(&folder.join(path), &filled(template, &new.name)) {
-            // It was empty or absent before. The same command can be run again.
-            let _ = fs::remove_dir_all(folder);
+            remove(folder, &files);
             return Err(failed(error));
         }
+        files.push(path);
     }
     let readme = folder.join("README.md").display().to_string();
     let rows = [
@@ -159,11 +158,27 @@ fn is_occupied(folder: &Path) -> io::Result<bool> {
     }
 }
 
+/// Removes what was written, so that the same command can be run again. Folders that have something else
+/// stay.
+fn remove(folder: &Path, files: &[&str]) {
+    for path in files.iter().map(|path| folder.join(path)) {
+        let _ = fs::remove_file(&path);
+    }
+    for path in files.iter().map(|path| folder.join(path)) {
+        let _ = path.parent().map(fs::remove_dir);
+    }
+    let _ = fs::remove_dir(folder);
+}
+
+/// Writes a new file, or leaves none.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    File::create_new(path)?.write_all(text.as_bytes())
+    let written = File::create_new(path)?.write_all(text.as_bytes());
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })
 }
 
 #[cfg(test)]

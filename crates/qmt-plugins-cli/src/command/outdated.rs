@@ -40,8 +40,8 @@ pub(crate) async fn outdated(global: &Global, output: &Output, names: &[String])
                 let failure = Failure::from(error);
                 output.partial_failure(&failure);
                 rows.push((name.to_owned(), "not known".to_owned()));
-                data.push(json!({ "name": name, "error": output.with_commands(failure.data()) }));
-                failed = Some(failure);
+                data.push(json!({ "name": name, "error": output.failure_data(&failure) }));
+                failure.add_to(&mut failed);
             }
         }
     }

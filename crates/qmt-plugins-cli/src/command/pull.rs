@@ -123,7 +123,7 @@ impl Report {
             Err(error) => {
                 let failure = Failure::from(error);
                 self.data
-                    .push(json!({ "name": name, "error": output.with_commands(failure.data()) }));
+                    .push(json!({ "name": name, "error": output.failure_data(&failure) }));
                 output.partial_failure(&failure);
                 failure.add_to(&mut self.failed);
             }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{CommandResult, pull};
 use crate::args::Export;
-use crate::exit::{self, Code, Failure};
+use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
 
 /// Writes plugins with their signatures into a layout.
@@ -57,10 +57,10 @@ pub(super) async fn import(
             }
             report.add(output, plugin, result);
         } else if let Some(locked) = &one.locked {
-            output.note(format!(
+            output.note(output.commands(&format!(
                 "warning: `{plugin}` stays at {locked}, which the lockfile names; `qmt-plugins cache \
                  import --update {shown}` locks it to {imported}"
-            ));
+            )));
         }
     }
     let transfer = &imported.transfer;
@@ -85,7 +85,7 @@ pub(super) async fn import(
         json!({
             "reference": tag.reference.to_string(),
             "digest": tag.digest,
-            "error": output.with_commands(exit::error_data(&tag.reason)),
+            "error": output.error_data(&tag.reason),
         })
     });
     data["kept_tags"] = kept.collect();
@@ -106,7 +106,7 @@ pub(super) async fn import(
             message,
         };
         output.partial_failure(&failure);
-        failed = Some(failure);
+        failure.add_to(&mut failed);
     }
     for tag in imported.kept {
         let (reference, digest) = (&tag.reference, &tag.digest);
@@ -115,7 +115,7 @@ pub(super) async fn import(
         ));
         let failure = Failure::from(tag.reason);
         output.partial_failure(&failure);
-        failed = Some(failure);
+        failure.add_to(&mut failed);
     }
     let text = text + &report.text;
     match failed {

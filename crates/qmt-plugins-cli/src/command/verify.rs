@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::CommandResult;
 use super::accepting::{accepting, in_place_of, lacking};
 use crate::args::{Global, Verify};
-use crate::exit::{self, Code, Failure};
+use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
 use crate::session;
 
@@ -20,7 +20,7 @@ use crate::session;
 pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) -> CommandResult {
     let versions = run(global, output, verify).await?;
     let data = data(output, &versions);
-    let other = other(&versions);
+    let other = other(&versions).map(|text| output.commands(&text));
     let report = match versions.used.result {
         Ok(report) => report,
         Err(error) => {
@@ -64,7 +64,9 @@ pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> Co
             text.push_str(&explained(output, current));
         }
         Some(Err(_)) => {
-            let line = other(&versions).unwrap_or_default();
+            let line = other(&versions)
+                .map(|text| output.commands(&text))
+                .unwrap_or_default();
             let _ = writeln!(text, "\n{}", output::paragraph(&line, ""));
         }
     }
@@ -114,7 +116,7 @@ fn data(output: &Output, versions: &Versions) -> Value {
         })
     };
     let with_error = |error: &Error, mut data: Value| {
-        data["error"] = output.with_commands(exit::error_data(error));
+        data["error"] = output.error_data(error);
         data
     };
     let current = versions.current.as_ref().map(|current| match current {

@@ -159,7 +159,7 @@ fn working_files(folder: &Path, names: &[&str]) -> WorkingFiles {
     files
 }
 
-/// Reports whether the name exists, also if it is no file or a link that leads nowhere.
+/// Reports whether the name exists, also if it is not a file, or is a link that leads nowhere.
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

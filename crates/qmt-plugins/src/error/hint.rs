@@ -11,6 +11,7 @@ use qmt_verify::report::RejectionCode;
 
 use super::{Error, ErrorKind, registry_cause};
 use crate::config::scope_of;
+use crate::lockfile::LockfileError;
 
 impl Error {
     /// Returns what to do about it, if that is not part of the message.
@@ -79,6 +80,9 @@ impl Error {
                     },
                 ..
             } => Some("`max_artifact_size` in `[oci]` sets this limit".to_owned()),
+            Self::Lockfile(LockfileError::WouldChange { .. }) => {
+                Some("write it with `qmt-plugins lock`".to_owned())
+            }
             Self::NotImported { .. } => {
                 Some("import it first, with `qmt-plugins cache import`".to_owned())
             }

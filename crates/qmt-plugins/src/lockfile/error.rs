@@ -65,7 +65,7 @@ pub enum LockfileError {
     /// The lockfile would change, and `--locked` or `--frozen` forbids that.
     #[error(
         "the entry for `{name}` in the lockfile {} would change ({change}), and `{flag}` forbids \
-         changes; run `qmt-plugins lock`", .path.display()
+         changes", .path.display()
     )]
     WouldChange {
         /// The file.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use qmt_storage::FileLock;
 
-use super::{Lockfile, LockfileError};
+use super::{LockEntry, Lockfile, LockfileError};
 use crate::caching::blocking;
 use crate::error::Error;
 use crate::events::Reporter;
@@ -38,8 +38,12 @@ impl SharedLockfile {
         self.lockfile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the file again if another process has changed it.
-    pub(crate) async fn refresh(&self) -> Result<(), LockfileError> {
+    /// Reads the file again if another process has changed it. `is_current`: whether an entry is for the
+    /// reference that the config names.
+    pub(crate) async fn refresh(
+        &self,
+        is_current: impl Fn(&LockEntry) -> bool,
+    ) -> Result<(), LockfileError> {
         let before = self.read().clone();
         let path = before.path.clone();
         let reading = blocking(move || Ok::<_, io::Error>((before.reread(), before)));
@@ -50,7 +54,7 @@ impl SharedLockfile {
         if let Some(read) = read?
             && lockfile.fingerprint == before.fingerprint
         {
-            lockfile.take(read);
+            lockfile.follow(read, is_current);
         }
         Ok(())
     }

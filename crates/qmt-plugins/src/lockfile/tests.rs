@@ -347,3 +347,52 @@ fn a_newer_entry_of_another_process_stays() {
     let kept = read(&folder, "plugins.toml").unwrap();
     assert_eq!(kept.own("a"), Some(&entry("a", "2")));
 }
+
+/// The version is compared with the one that was there when the plugin was resolved, not with one that
+/// was read since, and whatever reference it is for.
+#[test]
+fn an_entry_that_was_read_since_counts_as_unseen() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut host = read(&folder, "plugins.toml").unwrap();
+    record(&mut host, entry("a", "1")).unwrap();
+    let seen = host.own("a").cloned();
+    let other_reference = LockEntry {
+        reference: "oci://ghcr.io/acme/echo:2".to_owned(),
+        ..entry("a", "3")
+    };
+    for newer in [entry("a", "3"), other_reference] {
+        let mut operator = read(&folder, "plugins.toml").unwrap();
+        record(&mut operator, newer.clone()).unwrap();
+        let read = host.reread().unwrap().unwrap();
+        host.take(read);
+        let error = host.record(entry("a", "2"), seen.as_ref()).unwrap_err();
+        assert!(matches!(error, LockfileError::Raced { .. }), "{error}");
+        assert_eq!(host.own("a"), Some(&newer));
+    }
+}
+
+/// A running host keeps its pins while its config names what another version of it no longer does.
+#[test]
+fn pins_of_the_config_in_use_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut host = read(&folder, "plugins.toml").unwrap();
+    for name in ["moved", "removed", "updated", "old"] {
+        record(&mut host, entry(name, "1")).unwrap();
+    }
+    let mut operator = read(&folder, "plugins.toml").unwrap();
+    operator
+        .retain(&["moved".to_owned(), "updated".to_owned()])
+        .unwrap();
+    record(&mut operator, entry("updated", "2")).unwrap();
+    let moved = LockEntry {
+        reference: "oci://ghcr.io/acme/echo:2".to_owned(),
+        ..entry("moved", "2")
+    };
+    record(&mut operator, moved).unwrap();
+    let read = host.reread().unwrap().unwrap();
+    host.follow(read, |entry| entry.name != "old");
+    for (name, content) in [("moved", "1"), ("removed", "1"), ("updated", "2")] {
+        assert_eq!(host.own(name), Some(&entry(name, content)));
+    }
+    assert_eq!(host.own("old"), None);
+}

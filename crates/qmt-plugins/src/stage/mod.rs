@@ -26,6 +26,7 @@ pub(crate) use self::error::StageError;
 use crate::caching::CachedRegistry;
 use crate::config::PullPolicy;
 use crate::events::Reporter;
+use crate::lockfile::LockEntry;
 
 /// What one run of the pipeline works with.
 pub(crate) struct Context {
@@ -61,6 +62,8 @@ pub(crate) struct Request {
     pub(crate) source: String,
     pub(crate) kind: Option<PluginKind>,
     pub(crate) file: Option<String>,
+    /// The entry of the lockfile when the request was made, also for another reference.
+    pub(crate) seen: Option<LockEntry>,
     pub(crate) locked: Option<Locked>,
     /// The signer that the lockfile pins for the repository.
     pub(crate) pinned_signer: Option<SignerId>,

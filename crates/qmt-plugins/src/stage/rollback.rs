@@ -19,8 +19,8 @@ use crate::error::Error;
 /// # Errors
 ///
 /// [`StageError::Rollback`] if the lockfile's version was signed later, or one of the two
-/// signatures has no proven time. An update goes back to an older version only by a registry, and does
-/// not require times.
+/// signatures has no proven time. An update from a registry may go back to an older version; one
+/// from the cache may not. Neither requires signing times.
 pub(crate) async fn check(
     context: &Context,
     request: &Request,

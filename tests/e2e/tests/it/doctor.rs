@@ -90,7 +90,7 @@ fn one_failed_check_does_not_end_the_others() {
     std::fs::remove_file(scene.desk.path().join("trusted_root.json")).unwrap();
     drop(scene.registry);
     let answer = scene.desk.run(&["doctor", "--format", "json"]);
-    // That of the first.
+    // The code of the first failure.
     assert_eq!(answer.code, Some(6), "{}", answer.transcript());
     assert_eq!(check(&answer, "cache")["ok"], true);
     for (name, kind) in [

@@ -272,14 +272,14 @@ fn a_variable_that_wins_over_the_stored_credential_is_reported() {
 
 /// `login` does not read the lockfile, so one with the marks of a merge does not matter.
 #[test]
-fn a_damaged_lockfile_does_not_matter() {
+fn login_ignores_a_damaged_lockfile() {
     let (registry, desk) = scene_with_password();
     desk.write("plugins.lock", "<<<<<<< HEAD\n");
     let answer = login(&registry, &desk, "me", b"secret");
     assert_eq!(answer.code, Some(0), "{}", answer.transcript());
 }
 
-/// No option is lost where the lockfile does not matter.
+/// `--frozen` forbids requests, also of commands that use no lockfile.
 #[test]
 fn a_frozen_login_sends_nothing() {
     let (registry, desk) = scene_with_password();

@@ -355,7 +355,7 @@ fn what_a_lockfile_or_the_lack_of_a_network_forbids() {
     let words = &[
         "the entry for `greet` in the lockfile",
         "`--locked` forbids",
-        "`qmt-plugins lock`",
+        "`qmt-plugins --config other.toml lock`",
     ];
     let locked = &["run", "greet", "greet", "--locked"];
     Mistake::new(locked, CONFIG, words).make(&scene, &scene.config(""));

@@ -88,7 +88,7 @@ fn a_refused_version_does_not_hide_a_good_one() {
     assert!(
         answer
             .messages()
-            .contains("which is accepted; `qmt-plugins update` moves to it"),
+            .contains("which is accepted; `qmt-plugins --config other.toml update` moves to it"),
         "{}",
         answer.transcript()
     );

@@ -226,17 +226,17 @@ fn check_keys_have_a_log(path: &Path, oci: &OciConfig) -> Check {
     let (place, accepting) = match place {
         None => (
             "oci.public_keys".to_owned(),
-            "line in `[oci]`:\ntransparency_log = \"optional\"".to_owned(),
+            "transparency_log = \"optional\"".to_owned(),
         ),
         Some((index, entry)) => {
             let key = toml::Value::from(key.display().to_string());
             (
                 format!("oci.policy[{index}].any_of[{entry}]"),
-                format!("entry:\n{{ key = {key}, transparency_log = \"optional\" }}"),
+                format!("{{ key = {key}, transparency_log = \"optional\" }}"),
             )
         }
     };
-    let rule = format!("{rule}, by this {accepting}");
+    let rule = format!("{rule}, with `transparency_log = \"optional\"`:\n{accepting}");
     Err(ConfigError::contradiction(path, place, rule))
 }
 
