@@ -20,6 +20,12 @@ fn base() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("downstream")
 }
 
+/// The target folder of the workspace.
+fn target() -> &'static Path {
+    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    temporary.parent().unwrap()
+}
+
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
@@ -54,6 +60,8 @@ fn cargo(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(arguments)
         .env("CARGO_TARGET_DIR", base().join("target"))
+        // What the workspace has compiled with the same features is not compiled again.
+        .env("CARGO_BUILD_BUILD_DIR", target())
         .env("CARGO_INCREMENTAL", "0") // Incremental files would fill the disk.
         .current_dir(folder)
         .output()
