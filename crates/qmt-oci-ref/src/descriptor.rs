@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use oci_spec::image::{MediaType, Os, Platform};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::digest::Digest;
 use crate::error::DigestError;
@@ -243,6 +244,30 @@ impl<'de> Deserialize<'de> for Entry {
             Err(DigestError::UnsupportedAlgorithm { .. }) => Ok(Self(None)),
             Err(error) => Err(D::Error::custom(error)),
         }
+    }
+}
+
+/// A descriptor that may be absent, which Go programs also write as one whose fields are empty.
+#[derive(Default)]
+pub(crate) struct Optional(pub(crate) Option<Descriptor>);
+
+impl<'de> Deserialize<'de> for Optional {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Identity {
+            digest: Option<String>,
+            size: Option<u64>,
+        }
+        let Some(json) = Option::<Box<RawValue>>::deserialize(deserializer)? else {
+            return Ok(Self(None));
+        };
+        let identity = serde_json::from_str(json.get());
+        let Identity { digest, size } = identity.map_err(D::Error::custom)?;
+        if non_empty(digest).is_none() && size.unwrap_or_default() == 0 {
+            return Ok(Self(None));
+        }
+        let descriptor = serde_json::from_str(json.get()).map_err(D::Error::custom)?;
+        Ok(Self(Some(descriptor)))
     }
 }
 

@@ -83,6 +83,20 @@ pub fn from_file(bytes: Vec<u8>) -> Result<String, &'static str> {
     })
 }
 
+/// Reports whether a text that should be a path is a key or certificate itself: PEM, PEM in base64,
+/// or DER in base64. Such a text must not be shown.
+pub fn is_key_material(text: &str) -> bool {
+    const PEM: &str = "-----BEGIN ";
+    const PEM_IN_BASE64: &str = "LS0tLS1CRUdJTi";
+    // A sequence in DER, of 2 bytes of length.
+    const DER_IN_BASE64: &str = "MI";
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(&byte);
+    let text = text.trim_start();
+    text.contains(PEM)
+        || text.starts_with(PEM_IN_BASE64)
+        || (text.starts_with(DER_IN_BASE64) && text.len() >= 64 && text.bytes().all(is_base64))
+}
+
 /// Hides what can be a secret in a name that a user typed: the password before an `@`, as in
 /// `user:password@ghcr.io/a/b`, and the query of a URL. The text is returned as it is if it has
 /// neither.

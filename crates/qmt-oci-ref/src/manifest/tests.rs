@@ -307,6 +307,8 @@ fn null_and_empty_are_absence() {
         r#","artifactType":null"#,
         r#","artifactType":"""#,
         r#","subject":null"#,
+        r#","subject":{}"#,
+        r#","subject":{"mediaType":"","digest":"","size":0}"#,
         r#","annotations":null"#,
         r#","annotations":{}"#,
         r#","manifests":null"#,

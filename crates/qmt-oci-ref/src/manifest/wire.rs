@@ -9,7 +9,7 @@ use super::{
     ARTIFACT_MANIFEST, Index, Manifest, ManifestError, ManifestLimits, OCI_INDEX, OCI_MANIFEST,
     is_index,
 };
-use crate::descriptor::{Annotations, Descriptor, Entry};
+use crate::descriptor::{Annotations, Descriptor, Entry, Optional};
 use crate::{json, text};
 
 /// A field that is there, `null`, or absent. Go programs write an empty list as `null`.
@@ -72,7 +72,8 @@ pub(super) struct Wire {
     fs_layers: Option<IgnoredAny>,
     // OCI's withdrawn artifact manifest.
     blobs: Option<IgnoredAny>,
-    subject: Option<Descriptor>,
+    #[serde(default)]
+    subject: Optional,
     #[serde(default)]
     annotations: Annotations,
 }
@@ -119,7 +120,7 @@ impl Wire {
         let entries = self.manifests.as_ref().map_or(&[][..], Vec::as_slice);
         at_most("layers", limits.layers, layers.len())?;
         at_most("entries", limits.index_entries, entries.len())?;
-        let descriptors = self.config.iter().chain(&self.subject).chain(layers);
+        let descriptors = self.config.iter().chain(&self.subject.0).chain(layers);
         let descriptors = descriptors.chain(entries.iter().filter_map(|entry| entry.0.as_ref()));
         let annotations = descriptors
             .flat_map(Descriptor::annotations)
@@ -147,7 +148,7 @@ impl Wire {
             artifact_type: named(self.artifact_type.as_deref()),
             config: config.ok_or(ManifestError::Missing { field: "config" })?,
             layers: layers.ok_or(ManifestError::Missing { field: "layers" })?,
-            subject: self.subject,
+            subject: self.subject.0,
             annotations: self.annotations.into_map().unwrap_or_default(),
         })
     }
@@ -163,7 +164,7 @@ impl Wire {
             artifact_type: named(self.artifact_type.as_deref()),
             unreadable: all.saturating_sub(manifests.len()),
             manifests,
-            subject: self.subject,
+            subject: self.subject.0,
             annotations: self.annotations.into_map().unwrap_or_default(),
         })
     }

@@ -45,12 +45,13 @@ impl Archive {
     pub(super) fn open(path: &Path) -> Result<Self, LayoutError> {
         let unreadable = LayoutError::because(path, NEITHER);
         let invalid = |rule| Err(LayoutError::invalid(path, rule));
-        let file = open_regular(path).map_err(&unreadable)?;
+        let cannot_read = LayoutError::because(path, "it can't be read");
+        let file = open_regular(path).map_err(&cannot_read)?;
         if let Some(rule) = packed_rule(&file) {
             return invalid(rule);
         }
-        let length = file.metadata().map_err(&unreadable)?.len();
-        let is_tar = is_tar(&file).map_err(&unreadable)?;
+        let length = file.metadata().map_err(&cannot_read)?.len();
+        let is_tar = is_tar(&file).map_err(&cannot_read)?;
         let malformed = |error| match is_tar {
             false => LayoutError::invalid(path, NEITHER),
             true if length % BLOCK != 0 => LayoutError::invalid(path, CUT_SHORT),
