@@ -68,7 +68,8 @@ fn config(fuel: bool) -> Config {
         // and allocators reserve most of a small one.
         config
             .memory_reservation(limit / 1024)
-            .memory_reservation_for_growth(1024 * 1024)
+            // Each time that this is used up, the whole memory is moved.
+            .memory_reservation_for_growth(limit / 256)
             .memory_guard_size(64 * 1024);
     }
     config
