@@ -161,13 +161,15 @@ fn tls_error(
             }
         }
         rustls::Error::InvalidCertificate(refusal) => {
-            let unknown_issuer = is_about_issuer(cause);
+            // An authority that was renewed under its old name is another one.
+            let is_renewed = *refusal == CertificateError::BadSignature;
+            let unknown_issuer = is_renewed || is_about_issuer(cause);
             TlsError::Certificate {
                 address,
                 host: origin.host.clone(),
                 ca_file: origin.ca_file.clone(),
                 unknown_issuer,
-                source: (!unknown_issuer).then(|| certificate(refusal).into()),
+                source: (is_renewed || !unknown_issuer).then(|| certificate(refusal).into()),
             }
         }
         rustls::Error::AlertReceived(received) => {

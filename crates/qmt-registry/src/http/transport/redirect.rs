@@ -95,7 +95,17 @@ pub(crate) fn check_address(
     if kind.is_none_or(|kind| registry.may_lead_to(kind)) {
         return Ok(());
     }
-    let reason = "the address is in another kind of network than the registry";
+    let reason = match registry {
+        AddressKind::Public => "the registry has a public address, and this one is not public",
+        AddressKind::Private => {
+            "the registry has a private address, and this one is neither private nor public"
+        }
+        AddressKind::Loopback => {
+            "the registry has an address of this machine, and this one is of another network that \
+             is not public; name the registry by an address in that network"
+        }
+        _ => "the address is in another kind of network than the registry, and not public",
+    };
     Err(ClientError::redirect_refused(from, to, reason))
 }
 

@@ -3,8 +3,9 @@
 use http::{HeaderMap, HeaderName, Method, header};
 use qmt_oci_ref::manifest::{ClaimLimits, Claims, Document, Index, ManifestLimits};
 use qmt_oci_ref::{
-    Descriptor, MediaType, PinnedReference, RawManifest, Reference, Repository, Tag,
+    Descriptor, MediaType, PinnedReference, RawManifest, Reference, Repository, Tag, text,
 };
+use serde_json::{Map, Value};
 
 use super::super::operation::Operation;
 use super::super::referrers::not_a_list;
@@ -78,15 +79,14 @@ impl Operation<'_> {
         let tag = Tag::for_referrers(subject.digest());
         for attempt in 0..=LIST_TRIES {
             let content = self.list_under_tag(subject).await?;
-            let mut list = content.map_or(Ok(Vec::new()), |list| read_whole(subject, &list))?;
-            if list.iter().any(|listed| listed.digest() == entry.digest()) {
+            let list = content.map_or_else(|| Ok(Map::new()), |list| read_list(subject, &list))?;
+            let Some(list) = with_entry(list, &entry)? else {
                 return Ok(());
-            }
+            };
             if attempt == LIST_TRIES {
                 break;
             }
-            list.push(entry.clone());
-            let content = serde_json::to_vec(&Index::new(list));
+            let content = serde_json::to_vec(&list);
             let content = content.map_err(|cause| ClientError::Content(cause.into()))?;
             let index = RawManifest::new(MediaType::ImageIndex, content.into());
             self.put_manifest(subject.repository(), tag.as_str(), &index)
@@ -98,26 +98,37 @@ impl Operation<'_> {
     }
 }
 
-/// All entries of a list. One with entries that cannot be read is not written again, because they
-/// would be lost.
-fn read_whole(subject: &PinnedReference, list: &[u8]) -> Result<Vec<Descriptor>, ClientError> {
-    let source = match Index::read(list, &ManifestLimits::for_layouts()) {
-        Ok(index) if index.unreadable() > 0 => {
-            return Err(ClientError::UnreadableEntries {
-                subject: subject.to_string(),
-                count: index.unreadable(),
-                rule: "its digest is of an unknown algorithm",
-            });
-        }
-        Ok(index) => return Ok(index.into_manifests()),
-        Err(source) => source,
+/// The list as it is: others may have written entries that cannot be read here, which stay.
+fn read_list(subject: &PinnedReference, list: &[u8]) -> Result<Map<String, Value>, ClientError> {
+    let claims = Claims::read(list, ClaimLimits::nothing());
+    let list =
+        claims.and_then(|_| Ok(serde_json::from_slice(text::without_byte_order_mark(list))?));
+    list.map_err(|source| not_a_list(subject, source))
+}
+
+/// The list with `entry`; `None` if it has the entry already.
+fn with_entry(
+    mut list: Map<String, Value>,
+    entry: &Descriptor,
+) -> Result<Option<Map<String, Value>>, ClientError> {
+    let failed = |cause: serde_json::Error| ClientError::Content(cause.into());
+    let mut entries = match list.remove("manifests") {
+        Some(Value::Array(entries)) => entries,
+        _ => Vec::new(),
     };
-    let claims = Claims::read(list, ClaimLimits::nothing()).ok();
-    let is_empty = claims.is_some_and(|claims| claims.manifests.is_none_or(|list| list.count == 0));
-    if is_empty {
-        return Ok(Vec::new());
+    let digest = entry.digest().to_string();
+    if entries.iter().any(|listed| listed["digest"] == *digest) {
+        return Ok(None);
     }
-    Err(not_a_list(subject, source))
+    // Some programs write an entry that they remove as `null`.
+    entries.retain(|listed| !listed.is_null());
+    entries.push(serde_json::to_value(entry).map_err(failed)?);
+    let empty = serde_json::to_value(Index::new(Vec::new())).map_err(failed)?;
+    for (key, value) in empty.as_object().into_iter().flatten() {
+        list.entry(key).or_insert_with(|| value.clone());
+    }
+    list.insert("manifests".to_owned(), Value::Array(entries));
+    Ok(Some(list))
 }
 
 /// The subject of `manifest`, and the entry in the subject's list.

@@ -47,5 +47,11 @@ fn a_certificate_marked_as_an_authority_is_explained() {
             panic!("{error:?}");
         };
         assert!(unknown_issuer && !hint.contains("`CA:FALSE`"), "{hint}");
+
+        // The authority was renewed under its name.
+        let (error, hint) = refused(CertificateError::BadSignature, ca_file);
+        assert!(hint.contains("ca_file"), "{hint}");
+        let source = Error::source(&error).unwrap();
+        assert!(source.to_string().contains("did not sign it"), "{source}");
     }
 }
