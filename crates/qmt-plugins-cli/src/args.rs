@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use qmt_plugins::oci_ref::{Platform, manifest};
+use qmt_plugins::oci_ref::{Platform, manifest, text};
 
 pub(crate) use self::cache::{CacheCommand, Export, Prune};
 use crate::command::project_name;
@@ -174,7 +174,7 @@ pub(crate) struct Add {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct Signer {
     /// A public key, in PEM.
-    #[arg(long, value_name = "FILE", group = "signer")]
+    #[arg(long, value_name = "FILE", group = "signer", value_parser = key_file)]
     pub(crate) key: Option<PathBuf>,
     /// The identity in the certificate.
     #[arg(
@@ -266,7 +266,7 @@ pub(crate) struct Publish {
     pub(crate) image_version: Option<String>,
     /// Signs with this private key, in cosign's bundle format, without a transparency log entry:
     /// PKCS #8 in PEM, or cosign's format with its password in `COSIGN_PASSWORD`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = key_file)]
     pub(crate) sign_key: Option<PathBuf>,
 }
 
@@ -338,6 +338,14 @@ fn native(text: &str) -> Result<(Platform, PathBuf), String> {
     let named = text.split_once('=').filter(|(_, file)| !file.is_empty());
     let named = named.and_then(|(platform, file)| Some((platform_of(platform)?, file.into())));
     named.ok_or_else(|| format!("expected {NATIVE}, such as linux/amd64=libplugin.so"))
+}
+
+/// Parses the path of a key, and refuses the key itself.
+fn key_file(text: &str) -> Result<PathBuf, &'static str> {
+    if text::is_key_material(text) {
+        return Err("it is a key; write it to a file, and name that file");
+    }
+    Ok(PathBuf::from(text))
 }
 
 /// Parses `OS/ARCH[/VARIANT]`.

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     qmt_plugins::loader::native::run_worker_if_asked();
     let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
-        Err(error) => return ended(usage::answer(&error)),
+        Err(error) => return ended(usage::answer(error)),
     };
     init_log(arguments.global.verbose);
     let output = Output::new(&arguments);

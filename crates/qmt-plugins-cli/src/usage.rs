@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::io::{IsTerminal as _, Write as _};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use qmt_plugins::oci_ref::text::is_key_material;
 
 use crate::args::Format;
 use crate::exit::Failure;
@@ -15,8 +16,9 @@ use crate::text;
 /// # Errors
 ///
 /// The failure, which was printed.
-pub(crate) fn answer(error: &clap::Error) -> Result<(), Failure> {
+pub(crate) fn answer(mut error: clap::Error) -> Result<(), Failure> {
     let output = Output::of_unparsed(format());
+    hide_secrets(&mut error, is_login());
     let text = error.render();
     if !error.use_stderr() {
         let is_colored = std::io::stdout().is_terminal() && output::has_color();
@@ -39,6 +41,38 @@ pub(crate) fn answer(error: &clap::Error) -> Result<(), Failure> {
 /// Prints the text of `clap`, which quotes arguments as they were given.
 fn eprint(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", text::escaped(text.trim_end()));
+}
+
+/// Hides the argument that was not understood if it is a key, or can be the password of a login.
+fn hide_secrets(error: &mut clap::Error, is_login: bool) {
+    const REST: &str = "…";
+    for kind in [
+        ContextKind::InvalidArg,
+        ContextKind::InvalidValue,
+        ContextKind::InvalidSubcommand,
+    ] {
+        let Some(ContextValue::String(argument)) = error.get(kind) else {
+            continue;
+        };
+        let is_password = is_login && kind == ContextKind::InvalidArg && !argument.starts_with('-');
+        let hint = if is_key_material(argument) {
+            "a key is passed in a file; the option takes the name of that file"
+        } else if is_password {
+            "a password is passed on stdin, with '--password-stdin'"
+        } else {
+            continue;
+        };
+        error.insert(kind, ContextValue::String(REST.to_owned()));
+        let hint = ContextValue::StyledStrs(vec![hint.into()]);
+        error.insert(ContextKind::Suggested, hint);
+    }
+}
+
+/// Reports whether the command that the arguments name is `login`.
+fn is_login() -> bool {
+    std::env::args_os()
+        .skip(1)
+        .any(|argument| argument == "login")
 }
 
 /// Returns the format that the arguments ask for, although they were not understood.
@@ -98,6 +132,49 @@ mod tests {
         let run = ["qmt-plugins", "run", "greeter", "greet", "--input", "-5"];
         let run = Arguments::try_parse_from(run).unwrap().command;
         assert!(matches!(run, Command::Run(run) if run.input.as_deref() == Some("-5")));
+    }
+
+    #[test]
+    fn keys_and_passwords_are_not_shown() {
+        const PEM: &str = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBM\n-----END PRIVATE KEY-----\n";
+        let base64 = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t";
+        let der = "MIGHAgEAMBM".repeat(10);
+        let publish = ["qmt-plugins", "publish", "ghcr.io/a/b:1", "--wasm", "p"];
+        for key in [PEM, base64, &der] {
+            for arguments in [
+                [&publish[..], &["--sign-key", key]].concat(),
+                [&publish[..], &[&format!("--sign-key={key}")]].concat(),
+                ["qmt-plugins", "verify", "p", "--key", key].to_vec(),
+                ["qmt-plugins", "verify", "p", key].to_vec(),
+                ["qmt-plugins", key].to_vec(),
+            ] {
+                let shown = hidden(&arguments, false);
+                assert!(
+                    !shown.contains("MIGH") && !shown.contains("LS0t"),
+                    "{shown}"
+                );
+                assert!(shown.contains("file"), "{shown}");
+            }
+        }
+        let login = [
+            "qmt-plugins",
+            "login",
+            "ghcr.io",
+            "--password-stdin",
+            "hunter2",
+        ];
+        let shown = hidden(&login, true);
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("a password is passed on stdin"), "{shown}");
+        // Anything else is shown.
+        let shown = hidden(&["qmt-plugins", "inspect", "p", "surplus"], false);
+        assert!(shown.contains("surplus"), "{shown}");
+    }
+
+    fn hidden(arguments: &[&str], is_login: bool) -> String {
+        let mut error = Arguments::try_parse_from(arguments).unwrap_err();
+        hide_secrets(&mut error, is_login);
+        error.render().to_string()
     }
 
     #[test]

@@ -11,7 +11,7 @@ use qmt_verify::Verifier;
 use tokio::sync::OnceCell;
 
 use crate::config::path::expand;
-use crate::config::{ByteSize, ConfigFile};
+use crate::config::{ByteSize, ConfigError, ConfigFile};
 use crate::error::Error;
 use crate::events::{Event, EventSink};
 use crate::host::PluginHost;
@@ -197,7 +197,10 @@ impl PluginHostBuilder {
                 lockfile => lockfile?,
             },
         };
-        let named = self.cache_dir.map(expanded);
+        let named = self.cache_dir.map(|path| {
+            expand(&path).map_err(|rule| ConfigError::contradiction(&path, "cache_dir", rule))
+        });
+        let named = named.transpose()?;
         let cache_dir = named.or_else(|| oci.cache_dir.as_ref().map(|dir| folder.join(dir)));
         let mut options = CacheOptions::default()
             .with_root(cache_dir)

@@ -168,10 +168,7 @@ async fn trust_root(
     let cache_dir = host.cache.tuf_dir();
     let cache_dir = cache_dir.map_err(|source| Error::cache("trust", source))?;
     let options = match (&oci.tuf_url, &oci.tuf_root) {
-        (Some(url), Some(root)) => {
-            let (_, root) = policy::read(folder, root)?;
-            TufOptions::new(url.clone(), root, cache_dir)
-        }
+        (Some(url), Some(root)) => TufOptions::new(url.clone(), tuf_root(folder, root)?, cache_dir),
         _ => TufOptions::public_good(cache_dir),
     };
     let options = if refresh {
@@ -190,6 +187,13 @@ async fn trust_root(
         let own = TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust)?;
         return Ok(root.joined_with(own));
     }
+    Ok(root)
+}
+
+/// Reads the `root.json` of the TUF repository.
+fn tuf_root(folder: &Path, path: &Path) -> Result<Vec<u8>, Error> {
+    let (name, root) = policy::read(folder, path)?;
+    TufOptions::check_root(&name, &root).map_err(Error::Trust)?;
     Ok(root)
 }
 
@@ -216,7 +220,7 @@ pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
     let mut warnings = unordered(oci, &policies);
     if uses_tuf(oci, &policies) {
         if let Some(root) = &oci.tuf_root {
-            policy::read(host.file.folder(), root)?;
+            tuf_root(host.file.folder(), root)?;
         }
         if oci.has_pem_trust() {
             TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust)?;

@@ -2,7 +2,7 @@
 
 use qmt_plugins::inspect::{DigestOrigin, Versions};
 use qmt_plugins::oci_ref::Digest;
-use qmt_plugins::{Error, PluginHost, PluginSource, Target};
+use qmt_plugins::{Error, ErrorKind, PluginHost, PluginSource, Target};
 use serde_json::{Value, json};
 
 use super::CommandResult;
@@ -31,9 +31,16 @@ pub(crate) async fn outdated(global: &Global, output: &Output, names: &[String])
         };
         let name = target.name();
         match comparison {
-            Ok(Comparison { text, mut fields }) => {
+            Ok(Comparison {
+                text,
+                mut fields,
+                problem,
+            }) => {
                 rows.push((name.to_owned(), text));
                 fields["name"] = name.into();
+                if let Some(error) = problem {
+                    fields["error"] = output.failure_data(&Failure::from(error));
+                }
                 data.push(fields);
             }
             Err(error) => {
@@ -64,6 +71,8 @@ fn locked(host: &PluginHost, target: &Target) -> Option<Digest> {
 struct Comparison {
     text: String,
     fields: Value,
+    /// Why the signatures of what the tag names could not be looked up.
+    problem: Option<Error>,
 }
 
 impl Comparison {
@@ -71,6 +80,7 @@ impl Comparison {
         Self {
             text: format!("its path names {what}"),
             fields: json!({ "outdated": false }),
+            problem: None,
         }
     }
 
@@ -101,6 +111,13 @@ impl Comparison {
             "current": digest,
             "verified": verified,
         });
-        Ok(Self { text, fields })
+        Ok(Self {
+            text,
+            fields,
+            problem: now
+                .result
+                .err()
+                .filter(|error| error.kind() == ErrorKind::Network),
+        })
     }
 }

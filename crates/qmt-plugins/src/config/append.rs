@@ -1,5 +1,6 @@
 //! Adds a plugin to a config file, and changes nothing else in it.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use figment::providers::{Format as _, Toml};
@@ -8,6 +9,8 @@ use qmt_storage::{ReplaceOptions, replace};
 
 use super::file::{Syntax, read_text};
 use super::{ConfigError, ConfigFile, ProviderConfig, check};
+
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 impl ConfigFile {
     /// Returns the config with another plugin, as [`Self::append`] would write it.
@@ -42,7 +45,12 @@ impl ConfigFile {
             source,
         };
         let options = mode_of(self.path()).map_err(write)?.follow_symlink();
-        replace(self.path(), text.as_bytes(), options).map_err(write)
+        let mark = if has_byte_order_mark(self.path()).map_err(write)? {
+            BYTE_ORDER_MARK
+        } else {
+            ""
+        };
+        replace(self.path(), format!("{mark}{text}").as_bytes(), options).map_err(write)
     }
 
     fn appended(&self, name: &str, path: &str) -> Result<String, ConfigError> {
@@ -52,19 +60,34 @@ impl ConfigFile {
         if Syntax::of(self.path()) != Some(Syntax::Toml) {
             return Err(refused());
         }
-        let (mut text, _) = read_text(self.path())?;
+        let (text, _) = read_text(self.path())?;
         let string = |value: &str| toml::Value::from(value).to_string();
         let (name, path) = (string(name), string(path));
+        let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
         let gap = if text.is_empty() || text.ends_with('\n') {
             ""
         } else {
-            "\n"
+            end
         };
-        text = format!("{text}{gap}\n[[providers]]\nname = {name}\npath = {path}\n");
+        let added = [
+            "[[providers]]".to_owned(),
+            format!("name = {name}"),
+            format!("path = {path}{end}"),
+        ];
+        let text = format!("{text}{gap}{end}{}", added.join(end));
         // An array of tables can't be added to a value in brackets.
         Toml::from_str::<Value>(&text).map_err(|_| refused())?;
         Ok(text)
     }
+}
+
+/// Reports whether the file begins with the byte order mark that some editors write.
+fn has_byte_order_mark(path: &Path) -> std::io::Result<bool> {
+    let mut beginning = Vec::new();
+    let file = qmt_storage::files::open_regular(path)?;
+    file.take(BYTE_ORDER_MARK.len() as u64)
+        .read_to_end(&mut beginning)?;
+    Ok(beginning == BYTE_ORDER_MARK.as_bytes())
 }
 
 /// Returns options that keep the mode of the file at `path`.
@@ -108,6 +131,20 @@ mod tests {
         let config = ConfigFile::read(file.path()).unwrap();
         let names = config.config().providers.iter().map(|it| it.name.clone());
         assert_eq!(names.collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    #[test]
+    fn byte_order_mark_and_line_ends_stay() {
+        let first = "\u{feff}[oci]\r\nparallel = 2\r\n";
+        let (_folder, file) = file("plugins.toml", first);
+        file.append("two", PATH).unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let added = format!("\r\n[[providers]]\r\nname = \"two\"\r\npath = \"{PATH}\"\r\n");
+        assert_eq!(text, format!("{first}{added}"));
+        assert_eq!(
+            ConfigFile::read(file.path()).unwrap().config().oci.parallel,
+            Some(2)
+        );
     }
 
     #[test]

@@ -183,6 +183,8 @@ fn mistyped(found: &Actual, expected: &str, table: Option<&str>) -> String {
     match found {
         // Figment has a type of its own for dates, which it names a map.
         Actual::Map if must_be == "a string in quotes" => format!("it must be {must_be}"),
+        // In place of the table `config`, it may be a secret.
+        Actual::Str(_) if must_be == "a table" => format!("it must be {must_be}, not a string"),
         found => format!("it must be {must_be}, not {}", shown(found)),
     }
 }

@@ -132,6 +132,15 @@ impl ConfigFile {
     }
 }
 
+/// Names the character at which a parser stopped, if nobody can see it.
+fn refused_character(text: &str, start: usize) -> Option<String> {
+    let character = text.get(start..)?.chars().next()?;
+    let shown = text::escape(character.encode_utf8(&mut [0; 4]));
+    // A line break ends what is wrong.
+    let is_visible = character == '\n' || shown.chars().eq([character]);
+    (!is_visible).then(|| format!("the character `{shown}` is not allowed"))
+}
+
 /// Reads the file, and returns a warning if users other than this one may change it.
 pub(super) fn read_text(path: &Path) -> Result<(String, Option<String>), ConfigError> {
     let read = |source| ConfigError::Read {
@@ -191,7 +200,10 @@ fn parse(path: &Path, text: &str) -> Result<Value, ConfigError> {
         Syntax::Toml => Toml::from_str(text).map_err(|error| {
             let reason = error.message().replace('\n', ", ");
             match error.span() {
-                Some(span) => format!("{reason} at {}", place(text, span.start)),
+                Some(span) => {
+                    let reason = refused_character(text, span.start).unwrap_or(reason);
+                    format!("{reason} at {}", place(text, span.start))
+                }
                 None => reason,
             }
         }),

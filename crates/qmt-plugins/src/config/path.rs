@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use qmt_oci_ref::text;
+
 use super::{Config, ConfigError};
 use crate::source::LAYOUT;
 
@@ -153,7 +155,7 @@ fn from_url(text: &str) -> PathBuf {
 
 /// Refuses a key or certificate in place of the path of its file.
 fn is_no_pem(path: &Path) -> Result<(), &'static str> {
-    if path.to_string_lossy().contains("-----BEGIN ") {
+    if text::is_key_material(&path.to_string_lossy()) {
         return Err("it is the content of a file; write that to a file, and name the file here");
     }
     Ok(())

@@ -24,11 +24,14 @@ impl Error {
         if let Self::Trust(VerifyError::NotStored { .. }) = self {
             return Some(STORED_TRUST.to_owned());
         }
-        if matches!(self, Self::Trust(_)) && self.kind() == ErrorKind::Network {
-            return Some(UNREACHABLE_TRUST.to_owned());
-        }
         let client_error =
             registry_cause(self).and_then(RegistryError::downcast_ref::<ClientError>);
+        if matches!(self, Self::Trust(_))
+            && self.kind() == ErrorKind::Network
+            && !matches!(client_error, Some(ClientError::Tls(_)))
+        {
+            return Some(UNREACHABLE_TRUST.to_owned());
+        }
         if let Some(hint) = client_error.and_then(ClientError::hint) {
             return Some(hint);
         }

@@ -1,14 +1,20 @@
 //! **resolve**: reference → digest, once. No later stage looks at a tag.
 
+use std::time::Duration;
+
 use qmt_oci_ref::{
     Digest, PinnedReference, RawManifest, Registry as _, RegistryError, RegistryErrorKind,
 };
 use qmt_registry::limits;
+use tokio::time::timeout;
 
 use super::{Context, Request, StageError, VersionPolicy};
 use crate::config::PullPolicy;
 use crate::events::Stage;
 use crate::inspect::DigestOrigin;
+
+/// How long a registry may take to resolve a tag of which a digest is known.
+const REFRESH_WAIT: Duration = Duration::from_secs(10);
 
 /// A pinned reference, and the manifest or index that its digest names.
 #[derive(Clone, Debug)]
@@ -88,16 +94,29 @@ async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageE
     if pull != PullPolicy::Always && !is_stale {
         return by_digest(context, request, known, origin).await;
     }
-    match current(context, request).await {
-        Err(error) if error.kind() == RegistryErrorKind::Offline => {}
-        // The last digest stays valid, unless the config insists on the registry's answer.
-        Err(error) if error.is_network() && pull == PullPolicy::IfNotPresent => {
-            context.reporter.warning(format!(
-                "`{}` can't be resolved now ({error}); continuing with {known}",
-                request.source
-            ));
+    // The last digest stays valid, unless the config insists on the registry's answer.
+    let is_optional = pull == PullPolicy::IfNotPresent;
+    let limit = if is_optional {
+        REFRESH_WAIT
+    } else {
+        Duration::MAX
+    };
+    let problem = match timeout(limit, current(context, request)).await {
+        Ok(Err(error)) if error.kind() == RegistryErrorKind::Offline => None,
+        Ok(Err(error)) if is_optional && error.kind() != RegistryErrorKind::NotFound => {
+            Some(error.to_string())
         }
-        answer => return answer.map_err(StageError::Resolve),
+        Ok(answer) => return answer.map_err(StageError::Resolve),
+        Err(_) => Some(format!(
+            "the registry did not answer within {} s",
+            REFRESH_WAIT.as_secs()
+        )),
+    };
+    if let Some(problem) = problem {
+        context.reporter.warning(format!(
+            "`{}` can't be resolved now ({problem}); continuing with {known}",
+            request.source
+        ));
     }
     by_digest(context, request, known, origin).await
 }

@@ -263,17 +263,31 @@ async fn a_tag_that_cannot_be_refreshed_stays_as_it_was() {
     );
     let config = scene.config_with(&oci, "");
     scene.host(&config).load("greeter").await.unwrap();
-    scene
-        .registry
-        .fault(Fault::on("GET", "/v2/acme/greeter/manifests/1").respond(503));
-    std::thread::sleep(std::time::Duration::from_millis(5));
-    assert_eq!(
-        greet(&scene.host(&config), "greeter").await,
-        "Hello, world! (wasm)"
-    );
-    assert!(
-        scene.warnings().contains("continuing with sha256:"),
-        "{}",
-        scene.warnings()
-    );
+    let fault = || Fault::on("GET", "/v2/acme/greeter/manifests/1");
+    let page = fault().respond(200).body("<html>Log in</html>");
+    for fault in [
+        fault().respond(503),
+        fault().respond(401),
+        fault().respond(403),
+        page.header("content-type", "text/html"),
+        fault().stall(),
+    ] {
+        scene.registry.clear_faults();
+        scene.registry.fault(fault);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let begin = std::time::Instant::now();
+        assert_eq!(
+            greet(&scene.host(&config), "greeter").await,
+            "Hello, world! (wasm)"
+        );
+        assert!(begin.elapsed() < std::time::Duration::from_secs(15));
+        let warnings = scene.warnings();
+        assert!(warnings.contains("continuing with sha256:"), "{warnings}");
+    }
+    // A tag that is gone is another answer.
+    scene.registry.clear_faults();
+    scene.registry.fault(fault().respond(404));
+    let host = scene.host(&config);
+    let error = host.load("greeter").await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }

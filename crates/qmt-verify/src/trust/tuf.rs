@@ -96,6 +96,21 @@ impl TufOptions {
         with_deadline: Duration => limits.time;
     }
 
+    /// Checks that `root`, the content of the file `name`, is the `root.json` of a repository.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::TrustRoot`] that names the file.
+    pub fn check_root(name: &str, root: &[u8]) -> Result<(), VerifyError> {
+        let checked = distinct_keys("root.json", root)
+            .and_then(|()| Updater::new(StateStore::new(State::default()), root));
+        checked.map(drop).map_err(|error| VerifyError::TrustRoot {
+            origin: name.to_owned(),
+            problem: "it is not the `root.json` of a TUF repository".to_owned(),
+            source: Some(error.into()),
+        })
+    }
+
     /// The folder of this repository: another root is another repository.
     fn folder(&self) -> PathBuf {
         let mut name = self.url.clone().into_bytes();
