@@ -134,12 +134,12 @@ impl ClientError {
         }
     }
 
-    /// Whether a server accepted no connection, or sent no answer, in time.
+    /// Whether a server accepted no connection, or did not send an answer or its body, in time.
     pub(crate) fn is_silence(&self) -> bool {
         let Self::Timeout { phase, .. } = self.at_server() else {
             return false;
         };
-        matches!(phase, Phase::Connect | Phase::Answer)
+        matches!(phase, Phase::Connect | Phase::Answer | Phase::Body)
     }
 
     /// The error for `what`, which exists in no source, without an answer that says more.

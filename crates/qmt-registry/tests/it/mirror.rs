@@ -13,7 +13,7 @@ use qmt_testkit::{Auth, Cut, FakeRegistry, Fault};
 
 use crate::referrers::one_referring;
 use crate::support::{
-    CANARY, Detail as _, MANIFEST, Recorder, noise, plain, pull, put_image, quick,
+    CANARY, Detail as _, MANIFEST, Recorder, builder, noise, plain, pull, put_image, quick,
 };
 
 struct Pair {

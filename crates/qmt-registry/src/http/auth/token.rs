@@ -195,7 +195,7 @@ async fn read(
     let retry_after = retry_after(response.headers(), SystemTime::now());
     let body = Body::new(response, url, &context.limits);
     if !status.is_success() {
-        let text = body.beginning().await;
+        let text = body.beginning().await?;
         let message = sent.secrets.message(&text);
         let status = status.as_u16();
         let url = RedactedUrl::from(url);

@@ -27,7 +27,7 @@ impl Operation<'_> {
             error => error,
         })?;
         let url = RedactedUrl::from(&answer.url);
-        let body = answer.body(&self.context.limits).beginning().await;
+        let body = answer.body(&self.context.limits).beginning().await?;
         if body.is_web_page() {
             let what = "the answer of a registry";
             return Err(ClientError::WebPage {

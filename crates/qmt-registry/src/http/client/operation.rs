@@ -207,7 +207,7 @@ pub(super) async fn once(
             if let AuthOutcome::Refused = outcome {
                 let anonymous = auth.is_without_credential(scope, used).await?;
                 let secrets = Secrets::of_exchange(scope.endpoint, spec, header, &answer.url);
-                let text = answer.body(&context.limits).beginning().await;
+                let text = answer.body(&context.limits).beginning().await?;
                 let message = secrets.message(&text);
                 return Err(unauthorized(auth, request, 401, anonymous, message).into());
             }
@@ -279,7 +279,10 @@ async fn failure(
     let is_registry = scope.endpoint.is_origin_of(&answer.url);
     let header = used.map(|used| &used.header);
     let secrets = Secrets::of_exchange(scope.endpoint, &request.spec, header, &answer.url);
-    let text = answer.body(&context.limits).beginning().await;
+    let text = match answer.body(&context.limits).beginning().await {
+        Ok(text) => text,
+        Err(error) => return error.into(),
+    };
     // The content of an answer with another status of success is no message.
     let is_message = status >= 300 || is_registry_error(&text.bytes);
     let message = if is_message {

@@ -178,7 +178,7 @@ impl Operation<'_> {
             match answer.status.as_u16() {
                 200 => {}
                 NO_API_IF_ERROR => {
-                    let content = answer.body(limits).beginning().await.bytes;
+                    let content = answer.body(limits).beginning().await?.bytes;
                     if from.is_none()
                         && is_registry_error(&content)
                         && !is_denied(NO_API_IF_ERROR, &content)

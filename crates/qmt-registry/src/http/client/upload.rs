@@ -261,7 +261,7 @@ impl Operation<'_> {
         // Some registries answer 200 in place of 201, and so does every page of a web site.
         if status != 201 && digest_hints(&headers).is_empty() {
             let url = RedactedUrl::from(&answer.url);
-            let body = answer.body(&self.context.limits).beginning().await;
+            let body = answer.body(&self.context.limits).beginning().await?;
             if body.is_web_page() {
                 let what = "a confirmation of the upload";
                 return Err(ClientError::WebPage {

@@ -22,6 +22,7 @@ pub(crate) struct Body {
     window: Duration,
     least_bytes: u64,
     error_bytes: u64,
+    retries_silence: bool,
     waited: Duration,
     received: u64,
 }
@@ -37,6 +38,7 @@ impl Body {
             window,
             least_bytes: least.max(1),
             error_bytes: limits.error_body,
+            retries_silence: limits.retries_silence,
             waited: Duration::ZERO,
             received: 0,
         }
@@ -111,8 +113,9 @@ impl Body {
         }
     }
 
-    /// Reads the beginning of an error body, which is only shown; never fails.
-    pub(crate) async fn beginning(mut self) -> ErrorBody {
+    /// Reads the beginning of an error body, which is only shown. Fails only where the server is
+    /// silent and is not to be asked again.
+    pub(crate) async fn beginning(mut self) -> Result<ErrorBody, ClientError> {
         let content_type = self.response.headers().get(header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok());
         let is_html = content_type.is_some_and(|value| {
@@ -121,15 +124,17 @@ impl Body {
         });
         let mut beginning = BytesMut::new();
         while length(&beginning) < self.error_bytes {
-            let Ok(Some(mut chunk)) = self.chunk().await else {
-                break;
+            let mut chunk = match self.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Err(error) if error.is_silence() && !self.retries_silence => return Err(error),
+                Ok(None) | Err(_) => break,
             };
             let room = self.error_bytes.saturating_sub(length(&beginning));
             chunk.truncate(usize::try_from(room).unwrap_or(usize::MAX));
             beginning.extend_from_slice(&chunk);
         }
         let bytes = beginning.freeze();
-        ErrorBody { bytes, is_html }
+        Ok(ErrorBody { bytes, is_html })
     }
 }
 

@@ -75,3 +75,48 @@ async fn a_silent_mirror_is_waited_for_once() {
     }
     assert!(pair.origin.requests().is_empty());
 }
+
+/// A mirror that stalls in the middle of an answer is waited for once, for a short time; the registry
+/// itself is requested again.
+#[tokio::test]
+async fn a_stalled_mirror_is_left_at_once() {
+    let stalled = |path: &str| Fault::on("GET", path).stall_after(3);
+    let cases = [
+        (Auth::None, stalled("/v2/*/blobs/*")),
+        (Auth::None, stalled("/v2/*/manifests/*")),
+        (Auth::None, stalled("/v2/*").respond(500).body("too busy")),
+        (Auth::token("alice", CANARY), stalled("/token")),
+    ];
+    let pulls = cases.map(|(auth, fault)| async move {
+        let mirror = FakeRegistry::builder().auth(auth).serve().await;
+        let pair = Pair {
+            mirror,
+            ..Pair::start().await
+        };
+        put_image(&pair.mirror);
+        let image = put_image(&pair.origin);
+        let (small, large) = (pair.blob(&noise(1000)), pair.blob(&noise(2 << 20)));
+        pair.mirror.fault(fault);
+        let client = pair.limited(false, Limits::default());
+        let pin = PinnedReference::new(pair.origin.repository("acme/echo"), image.digest().clone());
+        client.manifest(&pin, 1 << 20).await.unwrap();
+        for blob in [&large, &small] {
+            pair.pull(&client, blob).await.unwrap();
+        }
+        assert_eq!(pair.skips(false), 1, "{:?}", pair.recorder.all());
+        let is_retry = |event: &RegistryEvent| matches!(event, RegistryEvent::Retry { .. });
+        assert_eq!(pair.recorder.count(is_retry), 0);
+    });
+    let start = Instant::now();
+    futures_util::future::join_all(pulls).await;
+    assert!(start.elapsed() < Duration::from_secs(15));
+
+    let server = FakeRegistry::builder().serve().await;
+    let blob = server.put_blob("acme/echo", noise(1000));
+    server.fault(stalled("/v2/*/blobs/*").once());
+    let limits = quick().stall_window(Duration::from_millis(100));
+    let client = builder(&server).limits(limits).build().unwrap();
+    let repository = server.repository("acme/echo");
+    pull(&client, &repository, &blob).await.unwrap();
+    assert_eq!(server.requests().len(), 2);
+}
