@@ -15,10 +15,7 @@ use qmt_oci_ref::{Digest, RegistryError, RegistryHost, manifest::ManifestError};
 pub use self::credential::{CredentialError, HelperFailure};
 pub use self::login::LoginError;
 pub use self::text::Phase;
-use self::text::{
-    in_file, listed, mismatch, named, pause, place, redirected, suffix, through, token_refused,
-    unauthorized,
-};
+use self::text::{in_file, listed, named, pause, place, redirected, suffix, through};
 pub use self::tls::TlsError;
 pub use self::token::TokenServerError;
 use crate::{BoxError, credentials::CredentialOrigin, redact::RedactedUrl};
@@ -40,6 +37,8 @@ pub enum ClientError {
         message: String,
         /// The registry, where it may also have denied access by this answer.
         host: Option<RegistryHost>,
+        /// Where the credential comes from that was sent, if one was.
+        origin: Option<CredentialOrigin>,
         /// What to check or do, for the hint; may be empty.
         advice: &'static str,
     },
@@ -54,7 +53,7 @@ pub enum ClientError {
         names: Vec<String>,
     },
     /// The registry requires another credential. Many registries answer so for what does not exist.
-    #[error("{}{}", unauthorized(.host, .what, *.status, *.anonymous), suffix(.message))]
+    #[error("{}{}", text::unauthorized(.host, .what, *.status, *.anonymous), suffix(.message))]
     Unauthorized {
         /// The registry.
         host: RegistryHost,
@@ -70,7 +69,7 @@ pub enum ClientError {
         message: String,
     },
     /// The content hashes to another digest than the one that names it.
-    #[error("{}", mismatch(.expected, .actual, .header.as_ref()))]
+    #[error("{}", text::mismatch(.expected, .actual, .header.as_ref()))]
     DigestMismatch {
         /// What the pin, descriptor or header names.
         expected: Digest,
@@ -165,8 +164,8 @@ pub enum ClientError {
     /// The registry limits the rate of requests, and asks for a longer pause than is waited.
     #[error("`{url}` limits the rate of requests (status 429){}{}", pause(*.retry_after), suffix(.message))]
     RateLimited {
-        /// The registry.
-        host: RegistryHost,
+        /// The registry, where a login to it may allow more requests.
+        host: Option<RegistryHost>,
         /// What was asked for.
         url: RedactedUrl,
         /// The pause that it asks for, if it does.
@@ -196,7 +195,7 @@ pub enum ClientError {
     #[error(transparent)]
     TokenServer(#[from] TokenServerError),
     /// The token server refused the credential, or access without one.
-    #[error("{}{}", token_refused(.host, .realm, *.status, *.anonymous), suffix(.message))]
+    #[error("{}{}", text::token_refused(.host, .realm, *.status, *.anonymous), suffix(.message))]
     TokenRefused {
         /// The registry.
         host: RegistryHost,

@@ -149,6 +149,7 @@ impl ClientError {
             store: None,
             message: String::new(),
             host: None,
+            origin: None,
             advice: "",
         }
     }

@@ -60,12 +60,14 @@ impl ClientError {
                 status: 404 | 410, ..
             } => None,
             Self::File { .. } => Some(FILE.to_owned()),
-            Self::NotFound { host, advice, .. } => missing_hint(host.as_ref(), advice),
+            Self::NotFound {
+                host,
+                origin,
+                advice,
+                ..
+            } => missing_hint(host.as_ref(), origin.as_ref(), advice),
             Self::UploadRefused { advice, .. } if !advice.is_empty() => Some((*advice).to_owned()),
-            Self::RateLimited { host, .. } => Some(format!(
-                "try again later; many registries allow more requests after a login: `qmt-plugins \
-                 login {host}`"
-            )),
+            Self::RateLimited { host, .. } => Some(later_hint(host.as_ref())),
             Self::Login(error) => Some(error.hint()),
             Self::TokenServer(error) => error.hint(),
             Self::WebPage { from: None, .. } => Some(WEB_PAGE.to_owned()),
@@ -210,14 +212,50 @@ fn password_hint(url: &RedactedUrl) -> Option<String> {
         .then(|| format!("log in with a user name and password: `qmt-plugins login {host}`"))
 }
 
-fn missing_hint(host: Option<&RegistryHost>, advice: &str) -> Option<String> {
-    match host {
-        None if advice.is_empty() => None,
-        None => Some(advice.to_owned()),
-        Some(host) => Some(format!(
+fn later_hint(host: Option<&RegistryHost>) -> String {
+    let later = "try again later";
+    host.map_or_else(
+        || later.to_owned(),
+        |host| {
+            format!(
+                "{later}; many registries allow more requests after a login: `qmt-plugins login {host}`"
+            )
+        },
+    )
+}
+
+fn missing_hint(
+    host: Option<&RegistryHost>,
+    origin: Option<&CredentialOrigin>,
+    advice: &str,
+) -> Option<String> {
+    match (host, origin) {
+        (None, _) if advice.is_empty() => None,
+        (None, _) => Some(advice.to_owned()),
+        (Some(_), Some(origin)) => Some(format!(
+            "{advice}; many registries answer the same to a credential without the right to it: {} may \
+             lack this right",
+            credential(origin)
+        )),
+        (Some(host), None) => Some(format!(
             "{advice}; for a private repository, many registries answer the same until you log in: \
              `qmt-plugins login {host}`"
         )),
+    }
+}
+
+/// The credential that was sent, with its origin where that is a place.
+fn credential(origin: &CredentialOrigin) -> String {
+    match origin {
+        CredentialOrigin::Entry { .. } => format!("the credential, {origin},"),
+        CredentialOrigin::Variables(_)
+        | CredentialOrigin::File(_)
+        | CredentialOrigin::Helper { .. } => {
+            format!("the credential from {origin}")
+        }
+        CredentialOrigin::Unknown
+        | CredentialOrigin::Caller
+        | CredentialOrigin::Misdirected { .. } => "the credential".to_owned(),
     }
 }
 

@@ -1,10 +1,17 @@
 //! What errors of registries advise.
 
-use qmt_oci_ref::{DigestAlgorithm, PinnedReference, RawManifest, Registry as _};
-use qmt_registry::{ClientError, RegistryWriter as _};
-use qmt_testkit::{Auth, Fault};
+use std::sync::Arc;
 
-use crate::support::{Detail as _, MANIFEST, client, full_text, image_behind, pull, resolve};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use qmt_oci_ref::{DigestAlgorithm, PinnedReference, RawManifest, Registry as _};
+use qmt_registry::credentials::{Credential, CredentialChain, Environment};
+use qmt_registry::{ClientError, RegistryWriter as _};
+use qmt_testkit::{Auth, Fault, LoggedRequest};
+
+use crate::support::{
+    CANARY, Detail as _, MANIFEST, builder, client, full_text, image_behind, pull, resolve,
+};
 
 fn hint(error: Option<&ClientError>) -> String {
     error.unwrap().hint().unwrap()
@@ -72,4 +79,55 @@ async fn what_does_not_exist_is_named_for_what_it_is() {
         "{hint_of_child}"
     );
     assert!(!hint_of_child.contains("the tag"), "{hint_of_child}");
+}
+
+/// A user who is logged in is not told to log in: the credential was sent, and it may lack a right.
+#[tokio::test]
+async fn a_credential_that_was_sent_is_named_in_place_of_a_login() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join(".docker/config.json");
+    std::fs::create_dir(home.path().join(".docker")).unwrap();
+    for auth in [Auth::basic("alice", CANARY), Auth::token("alice", CANARY)] {
+        let server = image_behind(auth).await;
+        let (host, pair) = (server.host(), STANDARD.encode(format!("alice:{CANARY}")));
+        let content = format!(r#"{{"auths":{{"{host}":{{"auth":"{pair}"}}}}}}"#);
+        std::fs::write(&file, content).unwrap();
+        let environment: Environment = [("HOME", home.path())].into_iter().collect();
+        let store = Arc::new(CredentialChain::over(environment));
+        let client = builder(&server).credentials(store).build().unwrap();
+        let with_credential = |request: &LoggedRequest| request.header("authorization").is_some();
+        let answer = |status| {
+            Fault::on("GET", "/v2/acme/*")
+                .when(with_credential)
+                .respond(status)
+        };
+
+        server.fault(answer(404));
+        let hint_of_absence = hint(resolve(&client, &server).await.detail());
+        let named = format!("entry `{host}` of `{}`", file.display());
+        assert!(hint_of_absence.contains(&named), "{hint_of_absence}");
+        assert!(
+            hint_of_absence.starts_with("check the name"),
+            "{hint_of_absence}"
+        );
+        assert!(!hint_of_absence.contains("login"), "{hint_of_absence}");
+
+        server.clear_faults();
+        server.fault(answer(429).header("retry-after", "600"));
+        let busy = hint(resolve(&client, &server).await.detail());
+        assert_eq!(busy, "try again later");
+    }
+}
+
+/// A login that comes too early is not told to log in, whatever the server had received.
+#[tokio::test]
+async fn a_login_that_is_limited_is_told_to_wait() {
+    for path in ["/v2/", "/token"] {
+        let server = image_behind(Auth::token("alice", CANARY)).await;
+        let busy = Fault::on("GET", path).respond(429);
+        server.fault(busy.header("retry-after", "600"));
+        let credential = Credential::basic("alice", CANARY);
+        let checked = client(&server).check_credential(&server.host(), credential);
+        assert_eq!(hint(checked.await.detail()), "try again later");
+    }
 }

@@ -42,6 +42,13 @@ pub(crate) struct Authorization {
     expires: Option<Instant>,
 }
 
+impl Authorization {
+    /// Whether there is no credential behind it.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.kind == Kind::AnonymousToken
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// A user name and password. Requests without them were refused before.
@@ -293,7 +300,7 @@ impl Auth {
     ) -> Result<bool, ClientError> {
         let mut session = self.session(scope).await;
         self.check_usable(scope, &mut session).await?;
-        let is_anonymous = used.is_none_or(|used| used.kind == Kind::AnonymousToken);
+        let is_anonymous = used.is_none_or(Authorization::is_anonymous);
         Ok(is_anonymous && session.credential_state != CredentialState::Refused)
     }
 

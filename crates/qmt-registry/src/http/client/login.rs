@@ -55,6 +55,17 @@ fn of_login(host: &RegistryHost, error: ClientError) -> ClientError {
             status,
             message,
         }),
+        ClientError::RateLimited {
+            url,
+            retry_after,
+            message,
+            ..
+        } => ClientError::RateLimited {
+            host: None,
+            url,
+            retry_after,
+            message,
+        },
         error => error,
     }
 }

@@ -220,7 +220,7 @@ pub(super) async fn once(
         }
         let is_forbidden = answer.status == StatusCode::FORBIDDEN && is_same_origin;
         let used = authorization.as_ref();
-        let failure = failure(context, auth, request, used, answer).await;
+        let failure = failure(context, auth, request, used, answer).await?;
         let is_of_proxy = matches!(failure.error, ClientError::ProxyAnswer { .. });
         if is_forbidden
             && !is_of_proxy
@@ -269,7 +269,7 @@ async fn failure(
     request: &Request<'_>,
     used: Option<&Authorization>,
     answer: Answer,
-) -> Failure {
+) -> Result<Failure, ClientError> {
     let scope = &request.scope;
     let proxy = answer.proxy.clone();
     let has_api_version = answer.headers().contains_key(API_VERSION);
@@ -279,10 +279,7 @@ async fn failure(
     let is_registry = scope.endpoint.is_origin_of(&answer.url);
     let header = used.map(|used| &used.header);
     let secrets = Secrets::of_exchange(scope.endpoint, &request.spec, header, &answer.url);
-    let text = match answer.body(&context.limits).beginning().await {
-        Ok(text) => text,
-        Err(error) => return error.into(),
-    };
+    let text = answer.body(&context.limits).beginning().await?;
     // The content of an answer with another status of success is no message.
     let is_message = status >= 300 || is_registry_error(&text.bytes);
     let message = if is_message {
@@ -291,6 +288,7 @@ async fn failure(
         String::new()
     };
     let host = scope.endpoint.host.clone();
+    let is_anonymous = used.is_none_or(Authorization::is_anonymous);
     let is_of_server = has_api_version || is_registry_error(&text.bytes);
     let of_proxy = proxy.filter(|_| is_of_proxy(status, is_of_server));
     let error = match (status, of_proxy) {
@@ -320,6 +318,7 @@ async fn failure(
                 .repository
                 .and(Some(host))
                 .filter(|_| is_registry && request.may_be_private),
+            origin: (!is_anonymous).then(|| auth.origin(scope)),
             advice: request.advice,
         },
         (400 | 401 | 403 | 422, _) if is_registry && is_denied(status, &text.bytes) => {
@@ -329,7 +328,7 @@ async fn failure(
             }
         }
         (429, _) => ClientError::RateLimited {
-            host,
+            host: Some(host).filter(|_| is_anonymous && is_registry),
             url,
             retry_after,
             message,
@@ -341,7 +340,7 @@ async fn failure(
             message,
         },
     };
-    Failure { error, retry_after }
+    Ok(Failure { error, retry_after })
 }
 
 /// Sends a forbidden request again without the credential. The token server may have accepted a

@@ -109,6 +109,7 @@ impl<'a> Upload<'a> {
                 store: Some(request.redacted()),
                 message,
                 host: None,
+                origin: None,
                 advice: LOST,
             }),
             Err(failure) => {
