@@ -12,7 +12,7 @@ use std::{path::PathBuf, time::Duration};
 
 use qmt_oci_ref::{Digest, RegistryError, RegistryHost, manifest::ManifestError};
 
-pub use self::credential::{CredentialError, HelperFailure};
+pub use self::credential::{CredentialError, HelperFailure, WithheldReason};
 pub use self::login::LoginError;
 pub use self::text::Phase;
 use self::text::{in_file, listed, named, pause, place, redirected, suffix, through};
@@ -216,7 +216,7 @@ pub enum ClientError {
         /// The registry.
         url: RedactedUrl,
         /// The rule that forbids it.
-        reason: &'static str,
+        reason: WithheldReason,
         /// Where the credential comes from.
         origin: CredentialOrigin,
     },

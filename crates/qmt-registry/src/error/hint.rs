@@ -3,7 +3,7 @@
 use qmt_oci_ref::RegistryHost;
 
 use super::text::APACHE_HTTPS_EXPECTED;
-use super::{ClientError, CredentialError, HelperFailure};
+use super::{ClientError, CredentialError, HelperFailure, WithheldReason};
 use crate::credentials::CredentialOrigin;
 use crate::redact::RedactedUrl;
 
@@ -53,9 +53,14 @@ impl ClientError {
                 origin,
                 ..
             } => Some(refusal_hint(host, *anonymous, origin)),
-            Self::CredentialWithheld { url, origin, .. } => {
-                variables_hint(origin).or_else(|| password_hint(url))
-            }
+            Self::CredentialWithheld {
+                url,
+                reason,
+                origin,
+            } => variables_hint(origin).or_else(|| match reason {
+                WithheldReason::IsToken => Some(password_hint(url, origin)),
+                WithheldReason::WeakerChallenge => None,
+            }),
             Self::File {
                 status: 404 | 410, ..
             } => None,
@@ -204,12 +209,28 @@ fn variables_hint(origin: &CredentialOrigin) -> Option<String> {
     })
 }
 
-/// The hint for a registry that accepts no token. Over plain HTTP, a password is withheld as well.
-fn password_hint(url: &RedactedUrl) -> Option<String> {
+/// The hint for a registry that requires a password where a token is stored.
+fn password_hint(url: &RedactedUrl, origin: &CredentialOrigin) -> String {
     let address = url.address();
-    let host = host_of(&address);
-    url.is_https()
-        .then(|| format!("log in with a user name and password: `qmt-plugins login {host}`"))
+    let default_port = if url.is_https() { ":443" } else { ":80" };
+    let host = address.strip_suffix(default_port).unwrap_or(&address);
+    let login = format!("log in with a user name and password: `qmt-plugins login {host}`");
+    match origin {
+        CredentialOrigin::Entry {
+            is_replaced_by_login: false,
+            ..
+        } => format!(
+            "the token is from {origin}, which is used before that of a login to `{host}`: remove or \
+             replace this entry"
+        ),
+        CredentialOrigin::Entry { .. }
+        | CredentialOrigin::File(_)
+        | CredentialOrigin::Helper { .. } => format!("the token is from {origin}; {login}"),
+        CredentialOrigin::Unknown
+        | CredentialOrigin::Caller
+        | CredentialOrigin::Variables(_)
+        | CredentialOrigin::Misdirected { .. } => login,
+    }
 }
 
 fn later_hint(host: Option<&RegistryHost>) -> String {

@@ -39,20 +39,45 @@ fn messages_say_what_to_do() {
     );
 }
 
-/// Over plain HTTP, a password may be withheld as well.
+/// The place of the token is named, over plain HTTP as over HTTPS. Where a password is withheld, a login
+/// does not help.
 #[test]
 fn a_registry_that_accepts_no_token_needs_a_password() {
-    let hint = |url| {
+    let hint = |url, reason, origin| {
         let withheld = ClientError::CredentialWithheld {
             url: RedactedUrl::from_text(url),
-            reason: "the registry requires a password, and there is a token",
-            origin: CredentialOrigin::default(),
+            reason,
+            origin,
         };
         withheld.hint()
     };
-    let expected = "log in with a user name and password: `qmt-plugins login a.example`";
-    assert_eq!(hint("https://a.example/").as_deref(), Some(expected));
-    assert_eq!(hint("http://a.example/"), None);
+    let unknown = CredentialOrigin::default;
+    let login = "log in with a user name and password: `qmt-plugins login a.example`";
+    let entry = |is_replaced_by_login| CredentialOrigin::Entry {
+        path: "/home/me/.docker/config.json".into(),
+        key: "a.example".to_owned(),
+        is_replaced_by_login,
+    };
+    let helper = CredentialOrigin::Helper {
+        program: "docker-credential-x".to_owned(),
+        path: "/home/me/.docker/config.json".into(),
+        key: "credsStore".to_owned(),
+    };
+    for url in ["https://a.example/", "http://a.example/"] {
+        let token = |origin| hint(url, WithheldReason::IsToken, origin).unwrap();
+        assert_eq!(token(unknown()), login);
+        let stored = token(entry(true));
+        let named = "the token is from entry `a.example` of `/home/me/.docker/config.json`; ";
+        assert_eq!(stored.strip_prefix(named), Some(login));
+        let specific = token(entry(false));
+        assert!(
+            specific.contains("remove") && !specific.contains("qmt-plugins login"),
+            "{specific}"
+        );
+        assert!(token(helper.clone()).contains("`docker-credential-x`"));
+        let weaker = WithheldReason::WeakerChallenge;
+        assert_eq!(hint(url, weaker, entry(true)), None);
+    }
 }
 
 /// Only what a login replaces is to be replaced by one.

@@ -22,7 +22,7 @@ use super::challenge::{self, BearerChallenge, Challenge};
 use super::scope::{Access, AuthScope};
 use super::{basic, unusable};
 use crate::credentials::{Credential, CredentialOrigin, CredentialStore};
-use crate::error::ClientError;
+use crate::error::{ClientError, WithheldReason};
 use crate::events::RegistryEvent;
 use crate::http::transport::{Context, Failure};
 use crate::limits::TOKENS_HELD_MAX;
@@ -252,11 +252,11 @@ impl Auth {
         };
         let (username, password) = match self.credential(scope, session).await? {
             Some(Credential::Basic { username, password }) => (username, password),
-            Some(_) => return withhold("the registry requires a password, and there is a token"),
+            Some(_) => return withhold(WithheldReason::IsToken),
             None => return Ok(AuthOutcome::Refused),
         };
         if base.scheme() == "http" && lock(&self.bearer_origins).contains(&scope.origin()) {
-            return withhold("it required a token before, and requires a password over HTTP now");
+            return withhold(WithheldReason::WeakerChallenge);
         }
         let header = basic(&username, &password).map_err(|reason| {
             let error = unusable(&scope.endpoint.host, reason);

@@ -60,6 +60,36 @@ async fn an_unusable_credential_is_reported_only_where_one_is_required() {
     }
 }
 
+/// Over plain HTTP, a password is sent, so a login with one helps where a token is stored.
+#[tokio::test]
+async fn a_stored_token_where_a_password_is_required_is_named() {
+    let server = image_behind(Auth::basic("alice", CANARY)).await;
+    let (host, home) = (server.host(), tempfile::tempdir().unwrap());
+    let marked = STANDARD.encode("<token>:canary-token");
+    for entry in [
+        r#""identitytoken":"canary-token""#.to_owned(),
+        r#""registrytoken":"canary-token""#.to_owned(),
+        format!(r#""auth":"{marked}""#),
+    ] {
+        let content = format!(r#"{{"auths":{{"{host}":{{{entry}}}}}}}"#);
+        let (client, _) = with_docker(&server, home.path(), &content);
+        let error = resolve(&client, &server).await.unwrap_err();
+        let hint = hint_of(&error);
+        let file = home.path().join(".docker/config.json");
+        let named = format!("entry `{host}` of `{}`", file.display());
+        assert!(hint.contains(&named), "{hint}");
+        assert!(
+            hint.contains(&format!("`qmt-plugins login {host}`")),
+            "{hint}"
+        );
+        assert!(!full_text(&error).contains("canary"), "{error}");
+    }
+    let pair = STANDARD.encode(format!("alice:{CANARY}"));
+    let content = format!(r#"{{"auths":{{"{host}":{{"auth":"{pair}"}}}}}}"#);
+    let (client, _) = with_docker(&server, home.path(), &content);
+    resolve(&client, &server).await.unwrap();
+}
+
 /// A host runs for days: a login that replaces a credential is used without a restart, after a
 /// minute at most.
 #[tokio::test]
