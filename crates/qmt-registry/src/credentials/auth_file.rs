@@ -110,7 +110,7 @@ impl AuthFile {
                     return (Some((fit, helper)), failed);
                 }
                 None => {
-                    let error = self.unusable(Some(&setting), "it is not the name of a helper");
+                    let error = self.unusable(&setting, "it is not the name of a helper");
                     failed = failed.or(Some(error));
                 }
             }
@@ -138,7 +138,7 @@ impl AuthFile {
         };
         if let Some((fit, helper)) = helper {
             if let Some(entry) = entry.filter(|(in_file, ..)| *in_file > fit)
-                && let Some(found) = self.decode(entry)?
+                && let Some(found) = self.decode(host, entry)?
             {
                 return Ok(Some(found));
             }
@@ -148,7 +148,7 @@ impl AuthFile {
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        let found = entry.map_or(Ok(None), |entry| self.decode(entry));
+        let found = entry.map_or(Ok(None), |entry| self.decode(host, entry));
         match (found, failed) {
             (Ok(None) | Err(_), Some(failed)) => Err(failed),
             (found, _) => found,
@@ -157,9 +157,13 @@ impl AuthFile {
 
     fn decode(
         &self,
+        host: &RegistryHost,
         (fit, key, entry): (usize, &str, &Value),
     ) -> Result<Option<CredentialWithOrigin>, ClientError> {
-        let decoded = entry::decode(entry).map_err(|reason| self.unusable(Some(key), reason))?;
+        let decoded = entry::decode(entry).map_err(|reason| {
+            let replaced_by = (fit == 0).then(|| host.clone());
+            self.unusable_entry(key, reason, replaced_by)
+        })?;
         let origin = CredentialOrigin::Entry {
             path: self.path.clone(),
             key: text::escape(key),
@@ -174,14 +178,24 @@ impl AuthFile {
             None => Ok(None),
             Some(Value::Object(map)) => Ok(Some(map)),
             Some(Value::Array(list)) if list.is_empty() => Ok(None),
-            Some(_) => Err(self.unusable(Some(name), "it is not a JSON object")),
+            Some(_) => Err(self.unusable(name, "it is not a JSON object")),
         }
     }
 
-    fn unusable(&self, key: Option<&str>, reason: &'static str) -> ClientError {
+    fn unusable(&self, key: &str, reason: &'static str) -> ClientError {
+        self.unusable_entry(key, reason, None)
+    }
+
+    fn unusable_entry(
+        &self,
+        key: &str,
+        reason: &'static str,
+        replaced_by: Option<RegistryHost>,
+    ) -> ClientError {
         CredentialError::File {
             path: self.path.clone(),
-            key: key.map(text::escape),
+            key: Some(text::escape(key)),
+            replaced_by,
             reason,
             source: None,
         }
@@ -299,6 +313,7 @@ pub(super) fn unusable(path: &Path, reason: &'static str, source: Option<BoxErro
     ClientError::from(CredentialError::File {
         path: path.to_owned(),
         key: None,
+        replaced_by: None,
         reason,
         source,
     })

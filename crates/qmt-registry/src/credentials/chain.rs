@@ -15,7 +15,7 @@ use super::helper::HelperLimits;
 use super::origin::CredentialOrigin;
 use super::save::{self, StoredIn};
 use super::store::{Credential, CredentialStore};
-use crate::error::ClientError;
+use crate::error::{ClientError, CredentialError};
 use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 
 /// Looks for credentials as docker and podman do:
@@ -124,7 +124,8 @@ impl CredentialChain {
         let Some(file) = AuthFile::of_variable(&self.environment)? else {
             return Ok(None);
         };
-        let found = file.credential(&self.environment, host, path).await?;
+        let found = file.credential(&self.environment, host, path).await;
+        let found = found.map_err(not_replaced)?;
         let origin = CredentialOrigin::Variables(vec![AUTH_VARIABLE.to_owned()]);
         Ok(found.map(|(credential, _)| (credential, origin)))
     }
@@ -139,7 +140,15 @@ impl CredentialChain {
         let Some(read) = AuthFile::read(file).await? else {
             return Ok(None);
         };
-        let mut found = read.credential(&self.environment, host, path).await?;
+        let is_dockers = self.environment.docker_config().as_deref() == Some(file);
+        let found = read.credential(&self.environment, host, path).await;
+        let mut found = found.map_err(|error| {
+            if is_dockers {
+                error
+            } else {
+                not_replaced(error)
+            }
+        })?;
         if let Some((_, origin)) = &mut found
             && let CredentialOrigin::Entry {
                 is_replaced_by_login,
@@ -147,7 +156,7 @@ impl CredentialChain {
             } = origin
         {
             // A login writes docker's file, which is read before the others.
-            *is_replaced_by_login |= self.environment.docker_config().as_deref() != Some(file);
+            *is_replaced_by_login |= !is_dockers;
         }
         Ok(found)
     }
@@ -229,6 +238,14 @@ impl CredentialStore for CredentialChain {
         }
         self.environment.misdirected().unwrap_or_default()
     }
+}
+
+/// The error of a file that a login does not write.
+fn not_replaced(mut error: ClientError) -> ClientError {
+    if let ClientError::Credential(CredentialError::File { replaced_by, .. }) = &mut error {
+        *replaced_by = None;
+    }
+    error
 }
 
 /// The path of `repository`. One of another registry never selects an entry of this registry.

@@ -20,6 +20,8 @@ pub enum CredentialError {
         path: PathBuf,
         /// The key of what can't be used, where it is not the whole file.
         key: Option<String>,
+        /// The registry, where a login to it replaces what can't be used.
+        replaced_by: Option<RegistryHost>,
         /// The rule that it breaks.
         reason: &'static str,
         /// The cause, where it can't contain a secret.

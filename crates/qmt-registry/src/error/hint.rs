@@ -82,6 +82,11 @@ impl ClientError {
                 "`{host}` keeps its content there; proxies and login pages of networks also answer with \
                  HTML"
             )),
+            Self::Credential(CredentialError::File {
+                key: Some(key),
+                replaced_by,
+                ..
+            }) => Some(entry_hint(key, replaced_by.as_ref())),
             Self::Credential(CredentialError::Helper {
                 program,
                 key,
@@ -207,6 +212,14 @@ fn variables_hint(origin: &CredentialOrigin) -> Option<String> {
              it"
         )
     })
+}
+
+/// The hint for what can't be used in a credentials file.
+fn entry_hint(key: &str, replaced_by: Option<&RegistryHost>) -> String {
+    replaced_by.map_or_else(
+        || format!("correct or remove `{key}` there"),
+        |host| format!("`qmt-plugins login {host}` replaces the entry"),
+    )
 }
 
 /// The hint for a registry that requires a password where a token is stored.

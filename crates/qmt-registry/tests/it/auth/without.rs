@@ -60,6 +60,34 @@ async fn an_unusable_credential_is_reported_only_where_one_is_required() {
     }
 }
 
+/// An entry that can't be used is replaced by a login where that writes the same entry.
+#[tokio::test]
+async fn an_unusable_entry_names_the_login_that_replaces_it() {
+    let server = image_behind(Auth::basic("alice", CANARY)).await;
+    let (host, home) = (server.host(), tempfile::tempdir().unwrap());
+    let login = format!("`qmt-plugins login {host}` replaces the entry");
+    let without_colon = STANDARD.encode("canary");
+    for auth in ["Og==", "canary!", &without_colon] {
+        let entry = |key: &str| format!(r#"{{"auths":{{"{key}":{{"auth":"{auth}"}}}}}}"#);
+        let (client, _) = with_docker(&server, home.path(), &entry(host.as_str()));
+        let error = resolve(&client, &server).await.unwrap_err();
+        assert_eq!(hint_of(&error), login);
+
+        let specific = format!("{host}/acme");
+        let (client, _) = with_docker(&server, home.path(), &entry(&specific));
+        let hint = hint_of(&resolve(&client, &server).await.unwrap_err());
+        assert_eq!(hint, format!("correct or remove `{specific}` there"));
+
+        // A login does not write this file.
+        let other = home.path().join("auth.json");
+        std::fs::write(&other, entry(host.as_str())).unwrap();
+        let environment = [("REGISTRY_AUTH_FILE", other.as_path())];
+        let (client, _) = with_environment(&server, environment.into_iter().collect());
+        let hint = hint_of(&resolve(&client, &server).await.unwrap_err());
+        assert_eq!(hint, format!("correct or remove `{host}` there"));
+    }
+}
+
 /// Over plain HTTP, a password is sent, so a login with one helps where a token is stored.
 #[tokio::test]
 async fn a_stored_token_where_a_password_is_required_is_named() {
