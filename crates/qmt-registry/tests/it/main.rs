@@ -12,6 +12,7 @@ mod auth;
 mod blob;
 mod download;
 mod drill;
+mod encodings;
 mod faults;
 mod hints;
 mod http2;

@@ -228,7 +228,7 @@ async fn read(
         return Err(Failure { error, retry_after });
     }
     let content = body
-        .whole(context.limits.token_body, "the token answer")
+        .text(context.limits.token_body, "the token answer")
         .await?;
     Ok(parse(&content, &sent.realm)?)
 }

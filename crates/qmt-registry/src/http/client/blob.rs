@@ -197,7 +197,7 @@ impl Transfer {
                 return Err(ClientError::WebPage { url, what, from });
             }
             if whole != self.proof.blob().size() {
-                return Err(self.proof.size_mismatch(whole, false));
+                return Err(body.explained(self.proof.size_mismatch(whole, false)));
             }
         }
         Ok(Opened { body, skip })
@@ -232,6 +232,7 @@ impl Transfer {
             match self.drain(&mut opened, chunks).await {
                 Ok(copied) => return Ok(copied),
                 Err(error) => {
+                    let error = opened.body.explained(error);
                     let seen = self.proof.seen();
                     self.is_resumed |= seen > 0;
                     if seen.saturating_sub(self.mark) >= PROGRESS {
@@ -288,6 +289,9 @@ impl Transfer {
         }
         if self.proof.missing() == 0 {
             return Ok(true);
+        }
+        if opened.body.is_compressed() {
+            return Err(self.proof.size_mismatch(self.proof.seen(), false));
         }
         // An end that was not announced can't be distinguished from a broken connection.
         Err(ClientError::Transport {

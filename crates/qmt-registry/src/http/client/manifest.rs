@@ -69,7 +69,7 @@ impl Operation<'_> {
             let url = RedactedUrl::from(&answer.url);
             let from = (!answer.is_same_origin).then(|| self.endpoint.host.clone());
             let body = answer.body(limits);
-            let content = match body.whole(limit, "the manifest").await {
+            let content = match body.text(limit, "the manifest").await {
                 Ok(content) => content,
                 Err(error) => {
                     self.pause(error, &request).await?;

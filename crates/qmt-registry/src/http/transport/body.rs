@@ -8,6 +8,7 @@ use qmt_oci_ref::text;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+use super::encoding::{Compression, is_text};
 use super::failure::broken;
 use super::message::ErrorBody;
 use crate::error::{ClientError, Phase};
@@ -19,6 +20,7 @@ use crate::redact::RedactedUrl;
 pub(crate) struct Body {
     response: reqwest::Response,
     pub(crate) url: RedactedUrl,
+    compression: Option<Compression>,
     window: Duration,
     least_bytes: u64,
     error_bytes: u64,
@@ -33,6 +35,7 @@ impl Body {
         let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
         let least = STALL_BYTES_PER_SECOND.saturating_mul(millis) / 1000;
         Self {
+            compression: Compression::of(response.headers()),
             response,
             url: RedactedUrl::from(url),
             window,
@@ -86,6 +89,35 @@ impl Body {
         self.response.content_length()
     }
 
+    /// Whether the server says that it compressed the content.
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.compression.is_some()
+    }
+
+    /// The error for content that does not fit its descriptor: where the server says that it compressed
+    /// the content, that is the reason.
+    pub(crate) fn explained(&self, error: ClientError) -> ClientError {
+        match (self.compression, error) {
+            (Some(compression), ClientError::SizeMismatch { .. }) => ClientError::Protocol {
+                url: self.url.clone(),
+                rule: compression.rule,
+            },
+            (_, error) => error,
+        }
+    }
+
+    /// Reads the whole body, which must be text, as [`whole`](Self::whole) does.
+    pub(crate) async fn text(self, limit: u64, what: &'static str) -> Result<Bytes, ClientError> {
+        let (compression, url) = (self.compression, self.url.clone());
+        let content = self.whole(limit, what).await?;
+        match compression {
+            Some(Compression { rule, .. }) if !is_text(&content) => {
+                Err(ClientError::Protocol { url, rule })
+            }
+            _ => Ok(content),
+        }
+    }
+
     /// Reads the whole body of at most `limit` bytes; `what` names it in the error.
     pub(crate) async fn whole(
         mut self,
@@ -114,7 +146,7 @@ impl Body {
     }
 
     /// Reads the beginning of an error body, which is only shown. Fails only where the server is
-    /// silent and is not to be asked again.
+    /// silent and is not to be asked again. In place of a compressed body, there is a note.
     pub(crate) async fn beginning(mut self) -> Result<ErrorBody, ClientError> {
         let content_type = self.response.headers().get(header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok());
@@ -133,7 +165,12 @@ impl Body {
             chunk.truncate(usize::try_from(room).unwrap_or(usize::MAX));
             beginning.extend_from_slice(&chunk);
         }
-        let bytes = beginning.freeze();
+        let bytes = match self.compression {
+            Some(Compression { name, .. }) if !is_text(&beginning) => {
+                format!("(its message is compressed with `{name}` and is not shown)").into()
+            }
+            _ => beginning.freeze(),
+        };
         Ok(ErrorBody { bytes, is_html })
     }
 }

@@ -5,6 +5,7 @@
 
 mod body;
 mod certificate;
+mod encoding;
 mod endpoint;
 mod explain;
 mod failure;
