@@ -24,6 +24,8 @@ pub mod limits;
 #[cfg(feature = "http")]
 mod mirror;
 mod offline;
+#[cfg(feature = "http")]
+mod place;
 mod redact;
 mod writer;
 

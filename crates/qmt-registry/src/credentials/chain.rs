@@ -140,7 +140,7 @@ impl CredentialChain {
         let Some(read) = AuthFile::read(file).await? else {
             return Ok(None);
         };
-        let is_dockers = self.environment.docker_config().as_deref() == Some(file);
+        let is_dockers = self.docker_config().as_deref() == Some(file);
         let found = read.credential(&self.environment, host, path).await;
         let mut found = found.map_err(|error| {
             if is_dockers {
@@ -185,11 +185,13 @@ impl CredentialChain {
 
     /// The files that are looked into, in order.
     fn files(&self) -> Vec<PathBuf> {
-        self.environment
-            .docker_config()
-            .into_iter()
-            .chain(self.environment.auth_files())
-            .collect()
+        let docker = self.docker_config().into_iter();
+        docker.chain(self.environment.auth_files()).collect()
+    }
+
+    /// Docker's configuration file, if one is named.
+    fn docker_config(&self) -> Option<PathBuf> {
+        self.environment.docker_config().unwrap_or_default()
     }
 }
 

@@ -12,6 +12,14 @@ use super::helper::HelperLimits;
 use super::origin::CredentialOrigin;
 use super::store::Credential;
 use crate::error::{ClientError, CredentialError};
+use crate::place::{self, Content};
+
+/// The variable with the folder of docker's configuration.
+const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// The variable with the containers' file.
+const AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
+/// The variable with the home folder.
+const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 
 /// How the names of a registry's variables end.
 const SUFFIXES: [&str; 3] = ["TOKEN", "USERNAME", "PASSWORD"];
@@ -123,50 +131,53 @@ impl Environment {
 
     /// The variable that names a place without a credentials file, if one does.
     pub(super) fn misdirected(&self) -> Option<CredentialOrigin> {
-        let place = |variable, is_folder| {
-            let path = PathBuf::from(self.get(variable)?);
-            let reason = lack(&path, is_folder)?;
-            Some(CredentialOrigin::Misdirected {
+        let place = |variable, is_folder| match place::path(self.get(variable)?) {
+            Err(content) => Some(not_a_path(variable, content)),
+            Ok(path) => lack(&path, is_folder).map(|reason| CredentialOrigin::Misdirected {
                 variable,
                 path,
                 reason,
-            })
+            }),
         };
-        place("DOCKER_CONFIG", true).or_else(|| place("REGISTRY_AUTH_FILE", false))
+        place(DOCKER_CONFIG, true).or_else(|| place(AUTH_FILE, false))
     }
 
-    /// Docker's configuration file. `DOCKER_CONFIG` is its folder; many set it to the file.
-    pub(super) fn docker_config(&self) -> Option<PathBuf> {
-        let folder = match self.get("DOCKER_CONFIG").map(PathBuf::from) {
-            Some(file) if file.is_file() => return Some(file),
-            Some(folder) => folder,
-            None => self.home()?.join(".docker"),
+    /// The file or folder that a variable names.
+    fn path(&self, variable: &str) -> Option<PathBuf> {
+        place::path(self.get(variable)?).ok()
+    }
+
+    /// Docker's configuration file, if the variable or the home folder names one. `DOCKER_CONFIG` is
+    /// its folder; many set it to the file.
+    ///
+    /// # Errors
+    /// What the variable holds, if that is not a path.
+    pub(super) fn docker_config(&self) -> Result<Option<PathBuf>, CredentialOrigin> {
+        let folder = match self.get(DOCKER_CONFIG).map(place::path) {
+            Some(Err(content)) => return Err(not_a_path(DOCKER_CONFIG, content)),
+            Some(Ok(file)) if file.is_file() => return Ok(Some(file)),
+            Some(Ok(folder)) => Some(folder),
+            None => self.path(HOME).map(|home| home.join(".docker")),
         };
-        Some(folder.join("config.json"))
+        Ok(folder.map(|folder| folder.join("config.json")))
     }
 
     /// The containers' files: the one that `REGISTRY_AUTH_FILE` names, else the well-known ones.
     pub(super) fn auth_files(&self) -> Vec<PathBuf> {
-        if let Some(file) = self.get("REGISTRY_AUTH_FILE") {
-            return vec![PathBuf::from(file)];
+        if let Some(value) = self.get(AUTH_FILE) {
+            return place::path(value).into_iter().collect();
         }
-        let runtime = self.get("XDG_RUNTIME_DIR");
-        let runtime = runtime.map(|folder| PathBuf::from(folder).join("containers"));
+        let runtime = self.path("XDG_RUNTIME_DIR");
+        let runtime = runtime.map(|folder| folder.join("containers"));
         let config = self
-            .get("XDG_CONFIG_HOME")
-            .map(PathBuf::from)
-            .or_else(|| self.home().map(|home| home.join(".config")));
+            .path("XDG_CONFIG_HOME")
+            .or_else(|| self.path(HOME).map(|home| home.join(".config")));
         let config = config.map(|folder| folder.join("containers"));
         let folders = runtime.or_else(|| self.runtime.clone()).into_iter();
         folders
             .chain(config)
             .map(|folder| folder.join("auth.json"))
             .collect()
-    }
-
-    fn home(&self) -> Option<PathBuf> {
-        let name = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
-        self.get(name).map(PathBuf::from)
     }
 }
 
@@ -187,6 +198,20 @@ impl fmt::Debug for Environment {
     /// Names only: values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+/// What a variable holds that does not name a file or folder.
+fn not_a_path(variable: &'static str, content: Content) -> CredentialOrigin {
+    let advice = match content {
+        Content::Json => "`DOCKER_AUTH_CONFIG` is the variable for the content",
+        Content::Base64OfJson => "`DOCKER_AUTH_CONFIG` is the variable for the decoded content",
+        _ => "",
+    };
+    CredentialOrigin::NotAPath {
+        variable,
+        content: content.name(),
+        advice,
     }
 }
 

@@ -44,6 +44,16 @@ pub enum CredentialOrigin {
         /// What is wrong with it, as a relative clause without its pronoun.
         reason: &'static str,
     },
+    /// A variable that must name a file or folder holds something else, which may be a secret and is
+    /// not kept.
+    NotAPath {
+        /// The variable.
+        variable: &'static str,
+        /// What it holds, as the object of that verb.
+        content: &'static str,
+        /// What to do, to follow after a semicolon; may be empty.
+        advice: &'static str,
+    },
 }
 
 impl fmt::Display for CredentialOrigin {
@@ -65,6 +75,17 @@ impl fmt::Display for CredentialOrigin {
                 path,
                 reason,
             } => write!(f, "`{variable}` names `{}`, which {reason}", path.display()),
+            Self::NotAPath {
+                variable,
+                content,
+                advice,
+            } => {
+                let separator = if advice.is_empty() { "" } else { "; " };
+                write!(
+                    f,
+                    "`{variable}` holds {content}, not a path{separator}{advice}"
+                )
+            }
         }
     }
 }

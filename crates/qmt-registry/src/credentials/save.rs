@@ -134,6 +134,7 @@ async fn target(
 ) -> Result<(PathBuf, Option<Helper>), ClientError> {
     let path = environment
         .docker_config()
+        .map_err(|origin| ClientError::from(CredentialError::NotAPath { origin }))?
         .ok_or_else(|| unusable("neither `DOCKER_CONFIG` nor the home folder is set"))?;
     if path.starts_with("~") {
         let reason =

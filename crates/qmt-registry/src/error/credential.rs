@@ -43,6 +43,12 @@ pub enum CredentialError {
         /// The error of the operating system, or how the program ended.
         source: Option<BoxError>,
     },
+    /// The variable with the place of docker's configuration holds something else.
+    #[error("there is no place for credentials: {origin}")]
+    NotAPath {
+        /// The variable, and what it holds.
+        origin: CredentialOrigin,
+    },
     /// A variable with a credential can be meant for this registry, or for another one.
     #[error(
         "`{variable}` can be meant for another registry than `{host}`, whose variables are \

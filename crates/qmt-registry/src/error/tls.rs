@@ -60,12 +60,16 @@ pub enum TlsError {
         certificate_of: Option<RegistryHost>,
     },
     /// There is no certificate by which any server could be trusted.
-    #[error("{}", no_authorities(.variable.as_ref()))]
+    #[error("{}", no_authorities(*.variable, .path.as_ref(), .reason))]
     NoAuthorities {
         /// The registry whose server was to be verified.
         host: RegistryHost,
-        /// The variable that names a file or folder of certificates, and what it names.
-        variable: Option<(&'static str, PathBuf)>,
+        /// The variable that names a file or folder of certificates, if one is set.
+        variable: Option<&'static str>,
+        /// What the variable names; `None` if its value is not a path, which is not shown then.
+        path: Option<PathBuf>,
+        /// What is wrong with that; may be empty. If there is no path, what the variable holds.
+        reason: &'static str,
     },
 }
 
@@ -138,10 +142,10 @@ impl TlsError {
                  certificate and its key (PEM)",
                 certificate_of.as_ref()?
             ),
-            Self::NoAuthorities { host, variable } => {
-                let first = variable.as_ref().map_or_else(
+            Self::NoAuthorities { host, variable, .. } => {
+                let first = variable.map_or_else(
                     || "install the package `ca-certificates`".to_owned(),
-                    |(name, _)| format!("correct or unset `{name}`"),
+                    |name| format!("correct or unset `{name}`"),
                 );
                 format!(
                     "{first}, or name the authority's certificate with `ca_file` in \

@@ -237,3 +237,56 @@ async fn a_login_writes_no_folder_named_like_the_home_folder() {
         assert!(!Path::new("~").exists());
     }
 }
+
+/// Variables of CI systems often have the content of a file. It is not shown and names no folder.
+#[tokio::test]
+async fn a_login_makes_no_folder_of_the_content_of_a_variable() {
+    let content = auths(&["ghcr.io"]);
+    let host: RegistryHost = "ghcr.io".parse().unwrap();
+    for (value, words) in [
+        (
+            content.clone(),
+            "holds JSON, not a path; `DOCKER_AUTH_CONFIG`",
+        ),
+        (
+            format!("{content}\n"),
+            "holds JSON, not a path; `DOCKER_AUTH_CONFIG`",
+        ),
+        (
+            STANDARD.encode(&content),
+            "holds JSON in base64, not a path; `DOCKER_AUTH_CONFIG`",
+        ),
+        (
+            "one\ntwo".to_owned(),
+            "holds text with line breaks or control characters, not a path",
+        ),
+    ] {
+        let home = Home::new().set("DOCKER_CONFIG", &value);
+        let chain = home.chain();
+        let stored = chain.store(&host, &Credential::basic("me", "pw")).await;
+        for error in [stored.unwrap_err(), chain.erase(&host).await.unwrap_err()] {
+            let text = text_of(&error);
+            assert!(error.to_string().contains(words), "{text}");
+            assert!(!text.contains(value.trim()), "{text}");
+        }
+        assert!(!Path::new(&value).exists() && !home.path(".docker").exists());
+        assert_eq!(home.find("ghcr.io").await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn a_variable_may_be_the_url_of_a_file() {
+    let home = Home::with_docker(&auths(&["ghcr.io"]));
+    home.write("auth.json", &auths(&["quay.io"]));
+    let url = |name: &str| format!("file://{}", home.path(name).display());
+    let (docker, auth_file) = (url(".docker"), url("auth.json"));
+    let home = home
+        .set("DOCKER_CONFIG", &docker)
+        .set("REGISTRY_AUTH_FILE", &auth_file);
+    assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "ghcr.io:pw");
+    assert_eq!(home.find("quay.io").await.unwrap().unwrap(), "quay.io:pw");
+    let host = "ghcr.io".parse().unwrap();
+    assert!(home.chain().erase(&host).await.unwrap());
+    assert_eq!(home.find("ghcr.io").await.unwrap(), None);
+}

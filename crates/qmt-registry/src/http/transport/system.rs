@@ -1,6 +1,6 @@
 //! Certificates and verifiers of the operating system.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use rustls::Error;
@@ -8,22 +8,25 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::certificate::Trusted;
+use crate::place::Content;
 
 /// The variables of OpenSSL. Where one is set, the system's certificates are not read.
 const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// Returns the first variable that names other certificates than the system's, and its value. An
 /// empty one counts as not set, as in programs that use Go's library.
-pub(super) fn variable() -> Option<(&'static str, PathBuf)> {
+pub(super) fn variable() -> Option<(&'static str, OsString)> {
     let set = VARIABLES.into_iter();
-    let mut set = set.filter_map(|name| Some((name, PathBuf::from(std::env::var_os(name)?))));
-    set.find(|(_, value)| !value.as_os_str().is_empty())
+    let mut set = set.filter_map(|name| Some((name, std::env::var_os(name)?)));
+    set.find(|(_, value)| !value.is_empty())
 }
 
 /// Reads the certificates that the system, or `SSL_CERT_FILE` and `SSL_CERT_DIR`, trust.
 pub(super) fn certificates() -> Vec<Trusted> {
     let found = list();
-    for error in found.errors {
+    // The library's errors quote the variable, which may hold certificates and keys themselves.
+    let is_shown = variable().is_none_or(|(_, value)| Content::of(&value).is_none());
+    for error in found.errors.iter().filter(|_| is_shown) {
         tracing::debug!("reading the system's certificates: {error}");
     }
     found.certs.into_iter().filter_map(Trusted::read).collect()

@@ -1,7 +1,7 @@
 //! TLS: which certificates are trusted, and the client's own.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use qmt_oci_ref::RegistryHost;
@@ -21,6 +21,7 @@ use super::system;
 use super::verifier::ServerVerifier;
 use crate::BoxError;
 use crate::error::{ClientError, TlsError};
+use crate::place::Content;
 
 /// What is said about a file that holds certificate and key together.
 const PKCS12: &str =
@@ -115,8 +116,17 @@ impl TlsFiles {
 }
 
 fn no_authorities(host: &RegistryHost) -> TlsError {
-    let (host, variable) = (host.clone(), system::variable());
-    TlsError::NoAuthorities { host, variable }
+    let set = system::variable();
+    let content = set.as_ref().and_then(|(_, value)| Content::of(value));
+    let variable = set.as_ref().map(|(name, _)| *name);
+    TlsError::NoAuthorities {
+        host: host.clone(),
+        variable,
+        path: set
+            .map(|(_, value)| PathBuf::from(value))
+            .filter(|_| content.is_none()),
+        reason: content.map_or("", Content::name),
+    }
 }
 
 /// Names the certificate of a file that `before` others precede.

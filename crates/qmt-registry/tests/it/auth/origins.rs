@@ -120,6 +120,27 @@ async fn a_variable_without_a_file_is_named() {
         assert!(hint.contains(variable) && hint.contains(words), "{hint}");
         assert!(hint.contains("qmt-plugins login"), "{hint}");
     }
+    for (content, words) in [
+        (
+            r#"{"auths":{"x":"canary"}}"#,
+            "holds JSON, not a path; `DOCKER_AUTH_CONFIG`",
+        ),
+        (
+            "canary\ncanary",
+            "holds text with line breaks or control characters, not a path",
+        ),
+    ] {
+        for variable in ["DOCKER_CONFIG", "REGISTRY_AUTH_FILE"] {
+            let (client, _) = with_variables(&server, &[(variable, content)]);
+            let error = resolve(&client, &server).await.unwrap_err();
+            let hint = hint_of(&error);
+            assert!(hint.contains(variable) && hint.contains(words), "{hint}");
+            assert!(
+                !format!("{hint} {}", full_text(&error)).contains("canary"),
+                "{hint}"
+            );
+        }
+    }
     // A file without an entry for this registry is not wrong.
     std::fs::write(empty.join("config.json"), "{}").unwrap();
     let set = [("DOCKER_CONFIG", empty.to_str().unwrap())];

@@ -148,6 +148,17 @@ fn missing_authorities_are_reported_with_the_variable() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty.pem");
     std::fs::write(&empty, "").unwrap();
+    let text = outcome(Some(Path::new("-----BEGIN PRIVATE KEY-----\ncanary\n")));
+    for words in [
+        "`SSL_CERT_FILE` holds PEM, not a path",
+        "Configuration",
+        "`ca_file`",
+    ] {
+        assert!(
+            text.contains(words) && !text.contains("canary"),
+            "{words}: {text}"
+        );
+    }
     for file in [empty, folder.path().join("missing.pem")] {
         let text = outcome(Some(&file));
         for words in [
