@@ -87,6 +87,8 @@ pub(crate) struct Auth {
     sessions: Mutex<HashMap<SessionKey, Arc<tokio::sync::Mutex<Session>>>>,
     /// Origins that required a token once; they get no password over plain HTTP after that.
     bearer_origins: Mutex<HashSet<String>>,
+    /// Origins that answer anonymous requests for no repository: they have no challenge to ask for.
+    open_origins: Mutex<HashSet<String>>,
 }
 
 /// Everything that a token depends on.
@@ -106,6 +108,8 @@ struct Session {
     credential_state: CredentialState,
     /// Whether the registry was asked for a challenge that it had not sent.
     is_challenge_requested: bool,
+    /// Whether a request without a credential was answered with content.
+    is_read_anonymously: bool,
     /// When `credential_state` or `is_challenge_requested` was last set.
     paused_at: Option<Instant>,
 }
@@ -150,6 +154,7 @@ impl Auth {
             anonymous_fallback,
             sessions: Mutex::default(),
             bearer_origins: Mutex::default(),
+            open_origins: Mutex::default(),
         }
     }
 

@@ -1,12 +1,15 @@
 //! One operation at one registry: requests with authorization, and more attempts where they help.
 
+mod unchallenged;
+
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use qmt_oci_ref::Repository;
 use tokio::time::Instant;
 use url::Url;
 
+use self::unchallenged::{hides_the_repository, with_credential};
 use super::retry::Attempts;
 use crate::error::{ClientError, hint};
 use crate::events::RegistryEvent;
@@ -216,6 +219,9 @@ pub(super) async fn once(
             continue;
         }
         if accept.contains(&answer.status.as_u16()) {
+            if authorization.is_none() && is_same_origin && answer.status.is_success() {
+                auth.note_anonymous_read(scope).await;
+            }
             return Ok(answer);
         }
         let is_forbidden = answer.status == StatusCode::FORBIDDEN && is_same_origin;
@@ -230,36 +236,6 @@ pub(super) async fn once(
         }
         return Err(failure);
     }
-}
-
-/// Whether a registry may answer so to anonymous requests for a private repository. A challenge is
-/// answered in any case.
-fn hides_the_repository(request: &Request<'_>, answer: &Answer) -> bool {
-    let is_refused = match answer.status.as_u16() {
-        401 => !answer.headers().contains_key(header::WWW_AUTHENTICATE),
-        status => matches!(status, 403 | 404),
-    };
-    is_refused && answer.is_same_origin && request.scope.repository.is_some()
-}
-
-/// Sends an anonymous request again with the credential, if there is one. `None` where that fails as
-/// well: then the first answer counts.
-async fn with_credential(
-    context: &Context,
-    auth: &Auth,
-    request: &Request<'_>,
-    accept: &[u16],
-) -> Option<Result<Answer, Failure>> {
-    if !auth.is_worth_a_credential(context, &request.scope).await {
-        return None;
-    }
-    let outcome = Box::pin(once(context, auth, request, accept)).await;
-    Some(outcome).filter(|outcome| match outcome {
-        Ok(_) => true,
-        Err(Failure { error, .. }) => {
-            error.is_retryable() || matches!(error, ClientError::NotFound { .. })
-        }
-    })
 }
 
 /// What an answer means that was not asked for.

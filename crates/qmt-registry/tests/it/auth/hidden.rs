@@ -40,19 +40,73 @@ async fn a_hidden_repository_is_read_with_the_credential() {
     }
 }
 
-/// Where nothing is hidden, the registry is asked once; without a credential, never.
+/// Some registries send their challenge for `/v2/` only, and give a token to everyone.
+#[tokio::test]
+async fn a_public_repository_is_read_with_the_token_of_the_only_challenge() {
+    for status in [401, 403, 404] {
+        let server = hiding(Auth::Token(options().anonymous_pull()), status).await;
+        let blob = server.put_blob("acme/echo", "content");
+        let client = client(&server);
+        server.clear_requests();
+        resolve(&client, &server).await.unwrap();
+        let content = pull(&client, &server.repository("acme/echo"), &blob).await;
+        assert_eq!(content.unwrap(), "content");
+        for tag in ["2", "3"] {
+            let absent = server.reference(&format!("acme/echo:{tag}"));
+            assert!(client.resolve(&absent).await.unwrap_err().is_not_found());
+        }
+        assert_eq!(server.count("GET", "/v2/"), 1, "{status}");
+        assert!(!has_password(&server.requests()));
+    }
+}
+
+/// The rules for realms hold for this challenge as well.
+#[tokio::test]
+async fn a_hostile_realm_of_the_only_challenge_gets_no_request() {
+    for realm in [
+        "http://10.0.0.1/token",
+        "http://169.254.169.254/latest",
+        "file:///x",
+    ] {
+        let server = hiding(Auth::Token(options().realm(realm)), 404).await;
+        let error = resolve(&client(&server), &server).await.unwrap_err();
+        assert!(error.is_not_found(), "{realm}: {error:?}");
+        assert_eq!(server.count("GET", "/v2/"), 1, "{realm}");
+        assert_eq!(server.count("GET", "/token"), 0, "{realm}");
+    }
+}
+
+/// After content, missing tags and lists are no reason to ask.
+#[tokio::test]
+async fn an_open_repository_is_not_asked_for_a_challenge() {
+    let server = image_behind(Auth::None).await;
+    let client = client(&server);
+    server.clear_requests();
+    resolve(&client, &server).await.unwrap();
+    let absent = server.reference("acme/echo:2");
+    assert!(client.resolve(&absent).await.unwrap_err().is_not_found());
+    assert_eq!(server.count("GET", "/v2/"), 0);
+    // One answer is enough for all repositories.
+    for name in ["acme/other:1", "acme/another:1"] {
+        let absent = server.reference(name);
+        assert!(client.resolve(&absent).await.unwrap_err().is_not_found());
+    }
+    assert_eq!(server.count("GET", "/v2/"), 1);
+}
+
+/// Where nothing is hidden, the registry is asked once.
 #[tokio::test]
 async fn what_does_not_exist_is_asked_for_once_more_at_most() {
     let server = image_behind(Auth::None).await;
     let absent = server.reference("acme/echo:2");
-    for (client, challenges) in [(client_with_password(&server), 1), (client(&server), 0)] {
+    for client in [client_with_password(&server), client(&server)] {
         server.clear_requests();
         for _ in 0..2 {
             let error = client.resolve(&absent).await.unwrap_err();
             assert!(error.is_not_found(), "{error:?}");
         }
-        assert_eq!(server.count("GET", "/v2/"), challenges);
-        assert_eq!(server.requests().len(), 2 + challenges);
+        assert_eq!(server.count("GET", "/v2/"), 1);
+        assert_eq!(server.requests().len(), 3);
         assert!(authorizations(&server.requests()).is_empty());
     }
 }

@@ -1,19 +1,23 @@
-//! Registries that hide private repositories from anonymous requests without a challenge.
+//! Registries that refuse anonymous requests without a challenge: they hide private repositories, or
+//! send the challenge for `/v2/` only, which docker requests first.
 
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
-use super::{Auth, AuthOutcome, CredentialState, Session};
+use super::{Auth, AuthOutcome, CredentialState, Session, lock};
 use crate::http::auth::AuthScope;
 use crate::http::transport::{Context, Failure, Payload, RequestSpec, follow};
 
 impl Auth {
-    /// Whether a request that was refused without a challenge can be sent again with a credential.
-    /// If there is a credential, the registry is asked for a challenge, at most once a minute.
+    /// Whether a request that was refused without a challenge can be sent again with a credential or
+    /// an anonymous token. The registry is asked for a challenge at most once a minute. Without a
+    /// credential, it is asked only if nothing shows that anonymous requests are answered: content of
+    /// the repository, or an earlier answer for no repository; and only if the refusal `is_about_access`.
     pub(crate) async fn is_worth_a_credential(
         &self,
         context: &Context,
         scope: &AuthScope<'_>,
+        is_about_access: bool,
     ) -> bool {
         let mut session = self.session(scope).await;
         if session.authorization.is_some() {
@@ -24,11 +28,28 @@ impl Auth {
         }
         session.is_challenge_requested = true;
         session.paused_at = Some(Instant::now());
-        if !matches!(self.stored(scope).await, Ok(Some(_))) {
+        let is_worth_it = match self.stored(scope).await {
+            Ok(Some(_)) => true,
+            Ok(None) => is_about_access && self.may_require_a_token(scope, &session),
+            Err(_) => false,
+        };
+        if !is_worth_it {
             return false;
         }
         let outcome = self.request_challenge(context, scope, &mut session).await;
         matches!(outcome, Ok(AuthOutcome::Retry))
+    }
+
+    /// Notes that the registry answers requests of this session without a credential.
+    pub(crate) async fn note_anonymous_read(&self, scope: &AuthScope<'_>) {
+        self.session(scope).await.is_read_anonymously = true;
+    }
+
+    /// Whether an anonymous token may be required to read.
+    fn may_require_a_token(&self, scope: &AuthScope<'_>, session: &Session) -> bool {
+        self.may_read_anonymously(scope)
+            && !session.is_read_anonymously
+            && !lock(&self.open_origins).contains(&scope.origin())
     }
 
     /// Requests what every registry has, and answers its challenge.
@@ -47,6 +68,9 @@ impl Auth {
             payload: Payload::Empty,
         };
         let answer = follow(context, scope.endpoint, &spec, None).await?;
+        if answer.status.is_success() && answer.is_same_origin {
+            lock(&self.open_origins).insert(scope.origin());
+        }
         if answer.status != StatusCode::UNAUTHORIZED || !answer.is_same_origin {
             return Ok(AuthOutcome::Refused);
         }
