@@ -9,6 +9,7 @@ use qmt_oci_ref::RegistryHost;
 use secrecy::SecretString;
 
 use super::helper::HelperLimits;
+use super::misspelled;
 use super::origin::CredentialOrigin;
 use super::store::Credential;
 use crate::error::{ClientError, CredentialError};
@@ -22,7 +23,7 @@ const AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 
 /// How the names of a registry's variables end.
-const SUFFIXES: [&str; 3] = ["TOKEN", "USERNAME", "PASSWORD"];
+pub(super) const SUFFIXES: [&str; 3] = ["TOKEN", "USERNAME", "PASSWORD"];
 
 /// Environment variables and the home folder.
 #[derive(Clone, Default)]
@@ -98,7 +99,12 @@ impl Environment {
             let text = text.strip_suffix('\r').unwrap_or(text);
             Ok((!text.is_empty()).then(|| text.to_owned()))
         };
-        match (text("TOKEN")?, text("USERNAME")?, text("PASSWORD")?) {
+        let (token, username, password) = (text("TOKEN")?, text("USERNAME")?, text("PASSWORD")?);
+        let is_complete = token.is_some() || (username.is_some() && password.is_some());
+        if !is_complete && let Some(error) = self.misspelled(&prefix) {
+            return Err(error);
+        }
+        match (token, username, password) {
             (None, None, None) => Ok(None),
             (Some(token), None, None) => Ok(Some(Credential::Bearer(SecretString::from(token)))),
             (None, Some(username), Some(password)) => {
@@ -117,6 +123,12 @@ impl Environment {
                 "the user name is not set; set `…_USERNAME` too",
             )),
         }
+    }
+
+    /// The error for a variable that is named like those of a registry.
+    fn misspelled(&self, prefix: &str) -> Option<ClientError> {
+        let set = self.variables.iter().filter(|(_, value)| !value.is_empty());
+        misspelled::find(prefix, set.map(|(name, _)| name))
     }
 
     /// The names of the variables that hold a credential for the registry.

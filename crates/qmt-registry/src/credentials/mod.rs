@@ -16,6 +16,8 @@ mod environment;
 mod helper;
 #[cfg(feature = "http")]
 mod key;
+#[cfg(feature = "http")]
+mod misspelled;
 mod origin;
 #[cfg(feature = "http")]
 mod save;

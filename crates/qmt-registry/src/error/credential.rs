@@ -62,6 +62,14 @@ pub enum CredentialError {
         /// How the names of the registry's own variables begin.
         own: String,
     },
+    /// A variable is named like those of the registry, and is not read.
+    #[error("there is no variable `{variable}`; {suggestion}")]
+    UnknownVariable {
+        /// The variable that is set.
+        variable: String,
+        /// The variable that was probably meant.
+        suggestion: String,
+    },
     /// A credential has characters that can't be sent.
     #[error("the credential for `{host}`{} can't be used: {reason}", from_variables(.origin))]
     Unusable {

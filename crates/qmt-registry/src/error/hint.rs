@@ -243,7 +243,8 @@ fn password_hint(url: &RedactedUrl, origin: &CredentialOrigin) -> String {
         CredentialOrigin::Unknown
         | CredentialOrigin::Caller
         | CredentialOrigin::Variables(_)
-        | CredentialOrigin::Misdirected { .. } => login,
+        | CredentialOrigin::Misdirected { .. }
+        | CredentialOrigin::NotAPath { .. } => login,
     }
 }
 
@@ -290,7 +291,8 @@ fn credential(origin: &CredentialOrigin) -> String {
         }
         CredentialOrigin::Unknown
         | CredentialOrigin::Caller
-        | CredentialOrigin::Misdirected { .. } => "the credential".to_owned(),
+        | CredentialOrigin::Misdirected { .. }
+        | CredentialOrigin::NotAPath { .. } => "the credential".to_owned(),
     }
 }
 

@@ -290,3 +290,34 @@ async fn a_variable_may_be_the_url_of_a_file() {
     assert!(home.chain().erase(&host).await.unwrap());
     assert_eq!(home.find("ghcr.io").await.unwrap(), None);
 }
+
+/// A variable of another name is an error, if the credential is not complete without it.
+#[tokio::test]
+async fn a_misspelled_variable_is_named_without_its_value() {
+    let name = |suffix: &str| format!("QMT_REGISTRY_GHCR_IO_{suffix}");
+    for (user, password) in [
+        ("USER", "PASS"),
+        ("USERNAME", "PASSWD"),
+        ("username", "password"),
+    ] {
+        let home = Home::with_docker(&auths(&["ghcr.io"]))
+            .set(&name(user), "canary")
+            .set(&name(password), "canary");
+        let error = home.find("ghcr.io").await.unwrap_err();
+        let wanted = format!("did you mean `{}`?", name("PASSWORD"));
+        let wanted_first = format!("did you mean `{}`?", name("USERNAME"));
+        let text = text_of(&error);
+        assert!(
+            text.contains(&wanted) || text.contains(&wanted_first),
+            "{text}"
+        );
+        assert!(!text.contains("canary"), "{text}");
+        assert_eq!(home.find("quay.io").await.unwrap(), None);
+    }
+    let home = Home::new()
+        .set(&name("USER"), "canary")
+        .set(&name("TOKEN"), "pw");
+    assert_eq!(home.find("ghcr.io").await.unwrap().unwrap(), "bearer pw");
+    let home = Home::new().set(&name("USER"), "");
+    assert_eq!(home.find("ghcr.io").await.unwrap(), None);
+}
