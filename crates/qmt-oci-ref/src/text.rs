@@ -77,10 +77,14 @@ pub fn from_file(bytes: Vec<u8>) -> Result<String, &'static str> {
         Some(rest) => String::from_utf8(rest.to_vec()),
         None => String::from_utf8(bytes),
     };
-    text.map_err(|error| match error.as_bytes() {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is text in UTF-16; save it as UTF-8",
-        _ => "it is not text in UTF-8",
-    })
+    text.map_err(|error| utf_16(error.as_bytes()).unwrap_or("it is not text in UTF-8"))
+}
+
+/// Returns what to say, after the name of the file, of a text in UTF-16, as PowerShell writes it;
+/// `None` for other content.
+pub fn utf_16(bytes: &[u8]) -> Option<&'static str> {
+    matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
+        .then_some("it is text in UTF-16; save it as UTF-8")
 }
 
 /// Reports whether a text that should be a path is a key or certificate itself: PEM, PEM in base64,

@@ -1,6 +1,6 @@
 //! PEM files with one or many blocks. <https://www.rfc-editor.org/rfc/rfc7468>
 
-use qmt_oci_ref::text::without_byte_order_mark;
+use qmt_oci_ref::text::{utf_16, without_byte_order_mark};
 
 use crate::signature::base64_text;
 
@@ -83,14 +83,13 @@ pub(crate) fn has_pgp(text: &[u8]) -> bool {
 pub(crate) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     let text = without_byte_order_mark(text);
     let text = std::str::from_utf8(text).map_err(|_| {
-        match text {
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is text in UTF-16; save it as UTF-8",
+        let problem = utf_16(text).unwrap_or(match text {
             [DER_SEQUENCE, ..] => {
                 "it is in DER, not in PEM form; convert it with `openssl` and `-inform DER`"
             }
             _ => "it is not text",
-        }
-        .to_owned()
+        });
+        problem.to_owned()
     })?;
     let mut blocks = Vec::new();
     let mut open: Option<(String, String)> = None;

@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use qmt_oci_ref::text::without_byte_order_mark;
+use qmt_oci_ref::text::{utf_16, without_byte_order_mark};
 use sigstore_trust_root::{
     SIGSTORE_PRODUCTION_TRUSTED_ROOT, SIGSTORE_STAGING_TRUSTED_ROOT, TrustedRoot,
 };
@@ -88,7 +88,11 @@ impl TrustRoot {
     /// [`VerifyError::TrustRoot`] if the file is missing, unreadable, or holds nothing usable.
     pub fn from_json_file(path: &Path) -> Result<Self, VerifyError> {
         let (json, written) = read_file(path)?;
-        Self::from_json(&path.display().to_string(), None, written, &json)
+        let origin = path.display().to_string();
+        if let Some(problem) = utf_16(&json) {
+            return Err(VerifyError::trust(origin, problem));
+        }
+        Self::from_json(&origin, None, written, &json)
     }
 
     /// Reads PEM files.

@@ -46,12 +46,14 @@ fn byte_order_marks_are_dropped_and_utf_16_is_called_by_name() {
     assert_eq!(without_byte_order_mark(b"\xef\xbb\xbf{}"), b"{}");
     for text in [&b"\xff\xfea\0"[..], b"\xfe\xff\0a"] {
         assert!(from_file(text.to_vec()).unwrap_err().contains("UTF-16"));
+        assert!(utf_16(text).unwrap().contains("UTF-16"));
     }
     assert!(
         from_file(b"\xc3\x28".to_vec())
             .unwrap_err()
             .contains("not text")
     );
+    assert_eq!(utf_16(b"\xef\xbb\xbfa = 1"), None);
 }
 
 #[test]

@@ -152,6 +152,13 @@ fn bad_pem_files_are_errors() {
     assert!(error.to_string().contains("no such file"));
     assert!(TrustRoot::from_pem(&PemTrust::default()).is_err());
     assert!(TrustRoot::from_json_file(&folder.path().join("no such file")).is_err());
+    let wide = folder.path().join("wide.json");
+    std::fs::write(&wide, b"\xff\xfe{\0}\0").unwrap();
+    let error = TrustRoot::from_json_file(&wide).unwrap_err().to_string();
+    assert!(
+        error.contains("it is text in UTF-16; save it as UTF-8"),
+        "{error}"
+    );
     let long = write(&folder, "long", &" ".repeat(4 * 1024 * 1024 + 1));
     assert!(
         TrustRoot::from_json_file(&long)

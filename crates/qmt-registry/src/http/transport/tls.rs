@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use qmt_oci_ref::RegistryHost;
-use qmt_oci_ref::text::without_byte_order_mark;
+use qmt_oci_ref::text::{utf_16, without_byte_order_mark};
 use rustls::ClientConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -119,14 +119,24 @@ fn no_authorities(host: &RegistryHost) -> TlsError {
     let set = system::variable();
     let content = set.as_ref().and_then(|(_, value)| Content::of(value));
     let variable = set.as_ref().map(|(name, _)| *name);
+    let path = set
+        .map(|(_, value)| PathBuf::from(value))
+        .filter(|_| content.is_none());
+    let encoding = path.as_deref().and_then(encoding_of);
     TlsError::NoAuthorities {
         host: host.clone(),
         variable,
-        path: set
-            .map(|(_, value)| PathBuf::from(value))
-            .filter(|_| content.is_none()),
-        reason: content.map_or("", Content::name),
+        path,
+        reason: content.map(Content::name).or(encoding).unwrap_or(""),
     }
+}
+
+/// What to say of a file that is text in UTF-16.
+fn encoding_of(path: &Path) -> Option<&'static str> {
+    let mut mark = [0; 2];
+    let opened = qmt_storage::files::open_regular(path);
+    opened.ok()?.read_exact(&mut mark).ok()?;
+    utf_16(&mark)
 }
 
 /// Names the certificate of a file that `before` others precede.
@@ -160,9 +170,12 @@ impl<'a> File<'a> {
             content,
         };
         let opened = qmt_storage::files::open_regular(path);
-        match opened.and_then(|mut opened| opened.read_to_end(&mut file.content)) {
-            Ok(_) => Ok(file),
-            Err(cause) => Err(file.unusable("it can't be read", Some(cause.into()))),
+        if let Err(cause) = opened.and_then(|mut opened| opened.read_to_end(&mut file.content)) {
+            return Err(file.unusable("it can't be read", Some(cause.into())));
+        }
+        match utf_16(&file.content) {
+            Some(reason) => Err(file.unusable(reason, None)),
+            None => Ok(file),
         }
     }
 

@@ -117,10 +117,17 @@ async fn other_files_are_called_by_name() {
     let der = write("der", &[0x30, 0x82, 1, 2, 3]);
     let short_der = write("short", &[0x30, 3, 2, 1, 1]);
     let pkcs12 = write("p12", &[0x30, 0x82, 1, 2, 2, 1, 3, 0x30]);
+    let wide: Vec<u8> = "\u{feff}canary"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let wide = write("wide", &wide);
+    let utf_16 = "it is text in UTF-16; save it as UTF-8";
     for (file, words) in [
         (cut, "it is cut off"),
         (der.clone(), "`openssl x509 -inform der"),
         (pkcs12.clone(), "`openssl pkcs12"),
+        (wide.clone(), utf_16),
     ] {
         let text = message(HostOptions::new().ca_file(&file));
         assert!(text.contains(words), "{text}");
@@ -139,10 +146,13 @@ async fn other_files_are_called_by_name() {
         (der, "`openssl pkey -inform der"),
         (short_der, "`openssl pkey -inform der"),
         (pkcs12, "`openssl pkcs12"),
+        (wide.clone(), utf_16),
     ] {
         let text = message(HostOptions::new().client_certificate(&cert, &key));
         assert!(text.contains(words), "{text}");
     }
+    let text = message(HostOptions::new().client_certificate(&wide, &cert));
+    assert!(text.contains(utf_16), "{text}");
     // A key next to its certificate.
     let both = format!(
         "{}{}",

@@ -159,6 +159,13 @@ fn missing_authorities_are_reported_with_the_variable() {
             "{words}: {text}"
         );
     }
+    let wide = folder.path().join("wide.pem");
+    std::fs::write(&wide, b"\xff\xfe-\0").unwrap();
+    let text = outcome(Some(&wide));
+    assert!(
+        text.contains("it is text in UTF-16; save it as UTF-8"),
+        "{text}"
+    );
     for file in [empty, folder.path().join("missing.pem")] {
         let text = outcome(Some(&file));
         for words in [
