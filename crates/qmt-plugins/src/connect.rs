@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use qmt_cache::Cache as _;
 use qmt_oci_ref::{Descriptor, Digest, MediaType, Reference, Registry, RegistryError, Tag};
-use qmt_registry::{ClientError, Offline};
+use qmt_registry::Offline;
 #[cfg(feature = "http")]
 use qmt_registry::{HttpRegistry, Mirrors};
 
@@ -118,16 +118,8 @@ impl PluginHost {
                 rule,
             });
         }
-        let bytes = self.http_download(target, url, limit).await?;
+        let bytes = self.http_download(target, url, limit, sha256).await?;
         let blob = Descriptor::of(MediaType::from("application/wasm"), &bytes);
-        if blob.digest() != sha256 {
-            let mismatch = ClientError::DigestMismatch {
-                expected: sha256.clone(),
-                header: None,
-                actual: blob.digest().clone(),
-            };
-            return Err(registry_error(target, "fetching", mismatch.into()));
-        }
         let put = self.cache.put_bytes(&blob, bytes.clone()).await;
         put.map_err(cache_error)?;
         Ok(bytes)
@@ -161,10 +153,17 @@ impl PluginHost {
         Ok(self.mirrors.get_or_init(|| mirrors).clone())
     }
 
-    async fn http_download(&self, target: &Target, url: &str, limit: u64) -> Result<Bytes, Error> {
+    async fn http_download(
+        &self,
+        target: &Target,
+        url: &str,
+        limit: u64,
+        sha256: &Digest,
+    ) -> Result<Bytes, Error> {
         let error = |error| registry_error(target, "fetching", error);
         let client = self.http_client().map_err(error)?;
-        client.download(url, limit).await.map_err(error)
+        let content = client.download_pinned(url, limit, sha256).await;
+        content.map_err(error)
     }
 }
 
@@ -174,7 +173,13 @@ impl PluginHost {
         Err(Error::unsupported(target.name(), Error::NO_HTTP))
     }
 
-    async fn http_download(&self, target: &Target, _: &str, _: u64) -> Result<Bytes, Error> {
+    async fn http_download(
+        &self,
+        target: &Target,
+        _: &str,
+        _: u64,
+        _: &Digest,
+    ) -> Result<Bytes, Error> {
         Err(Error::unsupported(target.name(), Error::NO_HTTP))
     }
 }

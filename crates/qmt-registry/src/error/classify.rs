@@ -23,6 +23,8 @@ impl ClientError {
             | Self::File {
                 status: 404 | 410, ..
             } => Kind::NotFound,
+            // The status of an answer with other content.
+            Self::File { status: 200, .. } => Kind::Content,
             Self::Unauthorized { .. }
             | Self::File { .. }
             | Self::TokenRefused { .. }

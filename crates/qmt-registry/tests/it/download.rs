@@ -1,6 +1,6 @@
 //! Files that are not parts of images.
 
-use qmt_oci_ref::RegistryErrorKind;
+use qmt_oci_ref::{Digest, RegistryErrorKind};
 use qmt_registry::ClientError;
 use qmt_testkit::{FakeRegistry, Fault};
 
@@ -65,4 +65,44 @@ async fn the_limit_of_a_file_is_reported_with_its_unit() {
     let text = format!("the file from `{url}` has more than 16 bytes");
     assert_eq!(error.to_string(), text);
     assert_eq!(client.download(&url, 17).await.unwrap().len(), 17);
+}
+
+/// Other content than the pinned one may be a login page, or encoded.
+#[tokio::test]
+async fn a_page_in_place_of_a_pinned_file_is_called_that() {
+    let server = FakeRegistry::builder().serve().await;
+    let url = format!("http://{}/file", server.host());
+    let page = "<!DOCTYPE html><html><title>Sign in</title></html>";
+    let digest = Digest::sha256("plugin");
+    let answer = async |fault: Fault| {
+        server.clear_faults();
+        server.fault(fault);
+        client(&server).download_pinned(&url, 100, &digest).await
+    };
+    let file = || Fault::on("GET", "/file").respond(200);
+    let error = answer(file().header("content-type", "text/html").body(page)).await;
+    let error = error.unwrap_err();
+    let text = format!("`{url}` answers with status 200: an HTML page, `Sign in`");
+    assert_eq!(error.to_string(), text);
+    assert_eq!(error.kind(), RegistryErrorKind::Content);
+    let hint = error.detail().unwrap().hint().unwrap();
+    assert!(hint.contains("without credentials"), "{hint}");
+
+    let encoded = || file().header("content-encoding", "gzip");
+    let error = answer(encoded().body("other")).await.unwrap_err();
+    assert!(error.to_string().contains("`Content-Encoding`"), "{error}");
+    let error = answer(file().body("other")).await.unwrap_err();
+    let detail = error.detail();
+    assert!(
+        matches!(detail, Some(ClientError::DigestMismatch { .. })),
+        "{error:?}"
+    );
+    // What hashes to the digest is the file, whatever the headers say.
+    for fault in [
+        file(),
+        encoded(),
+        file().header("content-type", "text/html"),
+    ] {
+        assert_eq!(answer(fault.body("plugin")).await.unwrap(), "plugin");
+    }
 }

@@ -4,6 +4,7 @@
 //! [`referrers`], [`blob`] and [`upload`] are what is done with them.
 
 mod blob;
+mod file;
 mod hosts;
 mod login;
 mod manifest;
@@ -19,17 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, RegistryHost, Repository, Tag,
 };
 use tokio::time::timeout_at;
-use url::Url;
 
 pub use self::hosts::HttpRegistryBuilder;
 use self::hosts::Inner;
-use self::operation::{Operation, Request};
+use self::operation::Operation;
 use self::referrers::NO_TAG;
 use super::auth::Auth;
 use super::transport::HostOptions;
@@ -99,50 +98,6 @@ impl HttpRegistry {
         let endpoint = self.inner.endpoint(host)?;
         let auth = &self.inner.auth;
         Ok(self.inner.run(auth, &endpoint, Operation::check).await?)
-    }
-
-    /// Downloads the whole file at `url`, at most `limit` bytes. The rules of time, retries,
-    /// redirects and addresses are those of registries; credentials are never sent.
-    ///
-    /// Plain HTTP is used where the options of that host allow it.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError::Url`] where `url` is not allowed, [`ClientError::File`] where the server does
-    /// not have the file or requires a credential, [`ClientError::TooLarge`], and the network's
-    /// errors.
-    pub async fn download(&self, url: &str, limit: u64) -> Result<Bytes, RegistryError> {
-        let refuse = ClientError::Url;
-        let url = Url::parse(url).map_err(|_| refuse("the URL is malformed"))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            let reason = "the URL has a user name or password, and files are downloaded without \
-                          credentials";
-            return Err(refuse(reason).into());
-        }
-        let host = url.host_str().ok_or(refuse("the URL has no host"))?;
-        let port = url
-            .port()
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
-        let host: RegistryHost = format!("{host}{port}")
-            .parse()
-            .map_err(|_| refuse("the URL's host is malformed"))?;
-        let inner = &*self.inner;
-        let endpoint = inner.endpoint(&host)?;
-        if endpoint.base.scheme() != url.scheme() {
-            let reason = "files are downloaded by https, or by plain http from a host for which \
-                          the config sets `plain_http`";
-            return Err(refuse(reason).into());
-        }
-        let anonymous = Auth::anonymous();
-        let download = inner.run(&anonymous, &endpoint, async |mut operation| {
-            let request = Request::check(operation.endpoint, url, "the file".to_owned());
-            let answer = operation.send(&request, &[200]).await;
-            let answer = answer.map_err(|error| error.of_file(request.redacted()))?;
-            let body = answer.body(&operation.context.limits);
-            body.whole(limit, "the file").await
-        });
-        Ok(download.await?)
     }
 
     /// A client of a mirror, which shares limits, tokens and credentials with this one and gives up

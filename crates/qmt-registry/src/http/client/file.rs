@@ -1,0 +1,150 @@
+//! Files that are not parts of images.
+
+use bytes::Bytes;
+use http::header;
+use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
+use url::Url;
+
+use super::HttpRegistry;
+use super::manifest::content_type;
+use super::operation::Request;
+use crate::error::ClientError;
+use crate::http::auth::Auth;
+use crate::http::transport::{Answer, ErrorBody, Secrets, is_web_page};
+use crate::redact::RedactedUrl;
+
+/// What a file is called in messages.
+const FILE: &str = "the file";
+
+impl HttpRegistry {
+    /// Downloads the whole file at `url`, at most `limit` bytes. The rules of time, retries,
+    /// redirects and addresses are those of registries; credentials are never sent.
+    ///
+    /// Plain HTTP is used where the options of that host allow it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Url`] where `url` is not allowed, [`ClientError::File`] where the server does
+    /// not have the file or requires a credential, [`ClientError::TooLarge`], and the network's
+    /// errors.
+    pub async fn download(&self, url: &str, limit: u64) -> Result<Bytes, RegistryError> {
+        Ok(self.file(url, limit, None).await?)
+    }
+
+    /// Does what [`Self::download`] does, and checks that the content hashes to `digest`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::download`], and [`ClientError::DigestMismatch`]. Other content is
+    /// [`ClientError::File`] if it is an HTML page, such as that of a login, and
+    /// [`ClientError::Protocol`] if the server encodes it.
+    pub async fn download_pinned(
+        &self,
+        url: &str,
+        limit: u64,
+        digest: &Digest,
+    ) -> Result<Bytes, RegistryError> {
+        Ok(self.file(url, limit, Some(digest)).await?)
+    }
+
+    async fn file(
+        &self,
+        url: &str,
+        limit: u64,
+        digest: Option<&Digest>,
+    ) -> Result<Bytes, ClientError> {
+        let (url, host) = checked(url)?;
+        let inner = &*self.inner;
+        let endpoint = inner.endpoint(&host)?;
+        if endpoint.base.scheme() != url.scheme() {
+            return Err(ClientError::Url(
+                "files are downloaded by https, or by plain http from a host for which the config \
+                 sets `plain_http`",
+            ));
+        }
+        let anonymous = Auth::anonymous();
+        let download = inner.run(&anonymous, &endpoint, async |mut operation| {
+            let request = Request::check(operation.endpoint, url, FILE.to_owned());
+            let answer = operation.send(&request, &[200]).await;
+            let answer = answer.map_err(|error| error.of_file(request.redacted()))?;
+            let secrets =
+                Secrets::of_exchange(operation.endpoint, &request.spec, None, &answer.url);
+            let from = Origin::of(&answer);
+            let body = answer.body(&operation.context.limits);
+            let content = body.whole(limit, FILE).await?;
+            match digest {
+                Some(digest) => from.check(content, digest, &secrets),
+                None => Ok(content),
+            }
+        });
+        download.await
+    }
+}
+
+/// Parses a URL, and its host.
+fn checked(url: &str) -> Result<(Url, RegistryHost), ClientError> {
+    let refuse = ClientError::Url;
+    let url = Url::parse(url).map_err(|_| refuse("the URL is malformed"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse(
+            "the URL has a user name or password, and files are downloaded without credentials",
+        ));
+    }
+    let host = url.host_str().ok_or(refuse("the URL has no host"))?;
+    let port = url.port().map(|port| format!(":{port}"));
+    let host = format!("{host}{}", port.unwrap_or_default());
+    let host = host.parse();
+    let host = host.map_err(|_| refuse("the URL's host is malformed"))?;
+    Ok((url, host))
+}
+
+/// What the head of an answer says about a file.
+struct Origin {
+    url: RedactedUrl,
+    is_html: bool,
+    is_encoded: bool,
+}
+
+impl Origin {
+    fn of(answer: &Answer) -> Self {
+        let declared = content_type(answer.headers());
+        let encoding = answer.headers().get(header::CONTENT_ENCODING);
+        Self {
+            url: RedactedUrl::from(&answer.url),
+            is_html: declared.is_some_and(|declared| declared.as_ref() == "text/html"),
+            is_encoded: encoding.is_some_and(|value| !value.is_empty() && value != "identity"),
+        }
+    }
+
+    /// Checks the digest. If it differs, the error says what arrived instead, where that is known.
+    fn check(
+        self,
+        content: Bytes,
+        digest: &Digest,
+        secrets: &Secrets,
+    ) -> Result<Bytes, ClientError> {
+        let actual = Digest::of(digest.algorithm(), &content);
+        let url = self.url;
+        Err(if actual == *digest {
+            return Ok(content);
+        } else if self.is_encoded {
+            let rule = "a file is sent without `Content-Encoding`, because none was requested";
+            ClientError::Protocol { url, rule }
+        } else if is_web_page(&content) {
+            let (bytes, is_html) = (content, self.is_html);
+            let message = secrets.message(&ErrorBody { bytes, is_html });
+            let status = 200;
+            ClientError::File {
+                url,
+                status,
+                message,
+            }
+        } else {
+            ClientError::DigestMismatch {
+                expected: digest.clone(),
+                header: None,
+                actual,
+            }
+        })
+    }
+}
