@@ -11,11 +11,14 @@
 //!    `/plugin.wasm` in it; only Wasm is taken from it, unless it names no platform at all.
 //!
 //! `kind` in the operator's config disables the rules of the other kind. Attestations are ignored.
-//! The manifest is then classified (`image.rs`); the content is checked at extraction.
+//! The manifest is then classified (`image.rs`); the content is checked at extraction. A layer that
+//! is Wasm by its media type is the plugin, unless `file` or `kind` in the operator's config leads
+//! to another layer (`layers.rs`).
 
 mod config;
 mod image;
 mod index;
+mod layers;
 
 use std::collections::HashMap;
 
@@ -95,6 +98,8 @@ pub struct Selection {
     pub(crate) required: Option<PluginKind>,
     pub(crate) layers: Vec<Descriptor>,
     pub(crate) diff_ids: Vec<Digest>,
+    /// The titles or digests of Wasm layers that are not read.
+    pub(crate) left_out: Vec<String>,
     pub(crate) file: FileRule,
     /// The file to look for where the layer that should be the file is an archive.
     pub(crate) packed_file: FileRule,
@@ -126,6 +131,12 @@ impl Selection {
     /// may still be an archive by its content.
     pub fn file(&self) -> FileRule {
         self.file.clone()
+    }
+
+    /// Reports whether the image has Wasm layers that are not read, because the config names
+    /// another file or allows native only.
+    pub fn leaves_out_wasm(&self) -> bool {
+        !self.left_out.is_empty()
     }
 
     /// Returns the platform that the image is for, as the index or the config names it.

@@ -152,6 +152,9 @@ pub async fn extract(
         };
         let order = order(selection, &matcher)?;
         let mut extraction = Extraction::new(matcher, sink, limits);
+        if selection.required != Some(PluginKind::Native) {
+            extraction.other_titles.clone_from(&selection.left_out);
+        }
         for (position, layer) in order {
             // Twice at most, also from a registry that sends something else the second time.
             for _ in 0..2 {

@@ -1,26 +1,16 @@
 //! What one manifest holds, and which of its layers are read.
 
 use qmt_oci_ref::manifest::Manifest;
-use qmt_oci_ref::{Descriptor, Digest, MediaType, Platform, PluginKind, text};
+use qmt_oci_ref::{Descriptor, Platform, PluginKind, text};
 
 use super::config::{ImageConfig, is_image_config};
+use super::layers::{has_wasm_layer, readable, wasm_names};
 use super::{Selection, Selector, check_content, unreadable};
-use crate::error::{ArtifactError, at_most, escaped};
-use crate::extract::candidate::{Matcher, looks_like_plugin};
-use crate::extract::encoding::{Encoding, is_encrypted, is_untyped};
-use crate::extract::file::path_of_title;
-use crate::extract::{LISTED, TITLE};
+use crate::error::{ArtifactError, at_most};
+use crate::extract::candidate::Matcher;
 use crate::file_rule::{FileRule, annotated_kind};
 use crate::platform::is_wasm;
 use crate::problem::Limit;
-
-/// Layers that are the Wasm file itself.
-const WASM_LAYERS: [&str; 4] = [
-    "application/vnd.wasm.v1.layer+wasm",
-    "application/wasm",
-    "application/vnd.wasm.content.layer.v1+wasm",
-    "application/vnd.module.wasm.content.layer.v1+wasm",
-];
 
 /// Why a manifest was selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +53,7 @@ impl Selector<'_> {
             manifest,
             reason,
         } = image;
-        let is_raw = has_wasm_layer(&manifest);
+        let is_raw = self.is_raw(&manifest);
         let has_config = !is_raw && is_image_config(manifest.config());
         let config = if has_config {
             self.config(manifest.config()).await?
@@ -83,7 +73,7 @@ impl Selector<'_> {
         let named = self.request.file.clone().map(FileRule::Named);
         let packed_file = named.clone().unwrap_or(FileRule::Wasm);
         let (layers, diff_ids, file) = if is_raw {
-            let layer = self.wasm_layer(&manifest)?;
+            let layer = self.wasm_layer(&descriptor, &manifest)?;
             (vec![layer], Vec::new(), FileRule::Layer)
         } else {
             let file = named.unwrap_or(match required {
@@ -100,6 +90,11 @@ impl Selector<'_> {
             let (layers, diff_ids) = readable(descriptor.digest(), &manifest, diff_ids, &matcher)?;
             (layers, diff_ids, file)
         };
+        let left_out = if is_raw {
+            Vec::new()
+        } else {
+            wasm_names(&manifest)
+        };
         let (count, all) = (layers.len(), manifest.layers().len());
         self.note(match &file {
             FileRule::Layer => "the plugin is a layer of its own".to_owned(),
@@ -115,7 +110,11 @@ impl Selector<'_> {
                 let (platform, host) = (text::platform(platform), &self.request.host);
                 format!("the image is for {platform}, and this host is {host}")
             });
-            foreign.or_else(|| other_use(&manifest).map(str::to_owned))
+            let other_use = || other_use(&manifest).map(str::to_owned);
+            foreign.or_else(other_use).or_else(|| {
+                let is_native = required == Some(PluginKind::Native) && !left_out.is_empty();
+                is_native.then(|| format!("{} is Wasm", left_out.join(", ")))
+            })
         };
         Ok(Selection {
             manifest: descriptor,
@@ -123,6 +122,7 @@ impl Selector<'_> {
             required,
             layers,
             diff_ids,
+            left_out,
             file,
             packed_file,
             platform,
@@ -218,27 +218,6 @@ impl Selector<'_> {
         ImageConfig::read(config.digest(), &bytes)
     }
 
-    /// Returns the one Wasm layer: the only one, or the one whose title is the file looked for.
-    fn wasm_layer(&self, manifest: &Manifest) -> Result<Descriptor, ArtifactError> {
-        let layers = manifest.layers().iter();
-        let wasm: Vec<_> = layers.filter(|layer| is_wasm_layer(layer)).collect();
-        if let [only] = wasm.as_slice() {
-            return Ok((*only).clone());
-        }
-        let file = self.request.file.as_deref().unwrap_or("plugin.wasm");
-        let is_named = |layer: &&&Descriptor| {
-            let title = layer.annotation(TITLE).and_then(path_of_title);
-            title.as_deref() == Some(file.as_bytes())
-        };
-        let mut named = wasm.iter().filter(is_named);
-        match (named.next(), named.next()) {
-            (Some(one), None) => Ok((*one).clone()),
-            _ => Err(ArtifactError::SeveralFiles {
-                names: wasm.iter().take(LISTED).map(|layer| title(layer)).collect(),
-            }),
-        }
-    }
-
     fn last_resort_note(&self, platform: Option<&Platform>) -> String {
         let platform = platform.map(text::platform).unwrap_or_default();
         match self.request.kind {
@@ -262,18 +241,6 @@ fn other_use(manifest: &Manifest) -> Option<&'static str> {
         }
         _ => None,
     }
-}
-
-/// Reports whether a layer of the manifest is Wasm by its media type.
-pub(super) fn has_wasm_layer(manifest: &Manifest) -> bool {
-    manifest.layers().iter().any(is_wasm_layer)
-}
-
-fn is_wasm_layer(layer: &Descriptor) -> bool {
-    let media_type = layer.media_type().as_ref();
-    WASM_LAYERS
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(media_type))
 }
 
 /// Reads the annotations of manifest and entry, which must not contradict each other or the rest.
@@ -300,67 +267,4 @@ fn declared_kind(image: &Image) -> Result<Option<PluginKind>, ArtifactError> {
         }),
         _ => Ok(declared),
     }
-}
-
-/// Returns the layers that can hold a plugin by their media type or title, lowest first, and what
-/// each unpacks to if the config says so.
-fn readable(
-    digest: &Digest,
-    manifest: &Manifest,
-    diff_ids: Vec<Digest>,
-    matcher: &Matcher,
-) -> Result<(Vec<Descriptor>, Vec<Digest>), ArtifactError> {
-    let names_plugin =
-        |title: &str| matcher.rank_of_title(title).is_some() || looks_like_plugin(title.as_bytes());
-    let is_readable = |layer: &&Descriptor| {
-        let media_type = layer.media_type();
-        // The content decides about a layer that says it is Wasm, and about the only one.
-        let name = media_type.as_ref().to_ascii_lowercase();
-        let is_only = manifest.layers().len() == 1;
-        (is_only && name.starts_with("application/") && !name.ends_with("json"))
-            || name.ends_with("+wasm")
-            || Encoding::of_media_type(media_type).is_some()
-            || is_untyped(media_type)
-            || layer.annotation(TITLE).is_some_and(names_plugin)
-    };
-    let all = manifest.layers();
-    // An encrypted layer can hide what the layers below it hold.
-    if all.iter().any(|layer| is_encrypted(layer.media_type())) {
-        let digest = digest.clone();
-        return Err(ArtifactError::Encrypted { digest });
-    }
-    let layers: Vec<_> = all.iter().filter(is_readable).cloned().collect();
-    if layers.is_empty() {
-        let media_types = all.iter().map(|layer| shown(layer.media_type()));
-        return Err(ArtifactError::NoLayer {
-            digest: digest.clone(),
-            media_types: media_types.take(LISTED).collect(),
-        });
-    }
-    if !diff_ids.is_empty() && diff_ids.len() != all.len() {
-        return Err(ArtifactError::DiffIdCount {
-            digest: digest.clone(),
-            diff_ids: diff_ids.len(),
-            layers: all.len(),
-        });
-    }
-    let of_all = all.iter().zip(diff_ids);
-    let of_readable = of_all.filter(|(layer, _)| is_readable(layer));
-    let diff_ids = of_readable.map(|(_, diff_id)| diff_id).collect();
-    Ok((layers, diff_ids))
-}
-
-fn shown(media_type: &MediaType) -> String {
-    match media_type.as_ref() {
-        "" => "no media type".to_owned(),
-        named => named.to_owned(),
-    }
-}
-
-fn title(layer: &Descriptor) -> String {
-    let title = layer.annotation(TITLE);
-    title.map_or_else(
-        || layer.digest().to_string(),
-        |title| escaped(title.as_bytes()),
-    )
 }

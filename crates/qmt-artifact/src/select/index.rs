@@ -3,7 +3,8 @@
 use qmt_oci_ref::manifest::{self, Document};
 use qmt_oci_ref::{Descriptor, PluginKind, RegistryErrorKind, text};
 
-use super::image::{Image, Reason, has_wasm_layer};
+use super::image::{Image, Reason};
+use super::layers::has_wasm_layer;
 use super::{Selector, wrong_form};
 use crate::error::{ArtifactError, at_most};
 use crate::file_rule::annotated_kind;

@@ -62,10 +62,14 @@ pub(crate) async fn preview(
 }
 
 /// Returns the key of the artifact in the cache: the digest of its manifest, or one of manifest and
-/// file if the config names the file.
+/// file if the config names the file. What is selected in place of a Wasm layer has its own key.
 pub(crate) fn key(request: &Request, selection: &Selection) -> Digest {
     let manifest = selection.manifest().digest();
     match &request.file {
+        file if selection.leaves_out_wasm() => {
+            let file = file.as_deref().unwrap_or_default();
+            Digest::sha256(format!("no Wasm layer\n{manifest}\n{file}"))
+        }
         Some(file) => Digest::sha256(format!("{manifest}\n{file}")),
         None => manifest.clone(),
     }

@@ -1,6 +1,6 @@
 //! Plugins that do not come from a registry.
 
-use qmt_oci_ref::{Descriptor, MediaType, manifest};
+use qmt_oci_ref::{Descriptor, MediaType, PluginKind, manifest};
 use qmt_plugins::Error;
 use qmt_testkit::{Identity, Signing, SimpleSigning, plugins};
 
@@ -159,6 +159,64 @@ async fn an_artifact_of_titled_files_loads_by_its_title() {
     let error = host.load("greeter").await.err().unwrap();
     let messages = messages(&error);
     assert!(messages.contains("README.md, echo.wasm"), "{messages}");
+}
+
+/// A library next to a Wasm layer is for configs that name it or allow native only, also if the
+/// other of the two is in the cache.
+#[tokio::test]
+async fn kind_and_file_choose_between_a_wasm_layer_and_a_library() {
+    const TITLE: &str = "org.opencontainers.image.title";
+    let scene = Scene::new().await;
+    let library = plugins::native_plugin(scene.folder.path()).unwrap();
+    let blob = |media_type: &str, bytes: Vec<u8>| {
+        let descriptor = Descriptor::of(MediaType::from(media_type), &bytes);
+        (descriptor, bytes.into())
+    };
+    let empty = blob(manifest::OCI_EMPTY, b"{}".to_vec());
+    let module = blob("application/wasm", plugins::echo_wasm());
+    let library = blob("application/octet-stream", std::fs::read(library).unwrap());
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": manifest::OCI_MANIFEST,
+        "config": empty.0,
+        "layers": [
+            library.0.clone().with_annotation(TITLE, "libecho.so"),
+            module.0.clone().with_annotation(TITLE, "echo.wasm"),
+        ],
+    });
+    let image = qmt_testkit::Image::from_manifest(
+        manifest::OCI_MANIFEST,
+        serde_json::to_vec(&manifest).unwrap(),
+        vec![empty, module, library],
+    );
+    scene.sign(&scene.push(&image, "1"));
+    let oci = format!("cert_email = \"{EMAIL}\"\ncert_issuer = \"{ISSUER}\"");
+    for (lines, kind) in [
+        ("", PluginKind::Wasm),
+        ("kind = \"native\"", PluginKind::Native),
+        ("", PluginKind::Wasm),
+        ("kind = \"wasm\"", PluginKind::Wasm),
+        (
+            "kind = \"native\"\nfile = \"libecho.so\"",
+            PluginKind::Native,
+        ),
+        ("file = \"echo.wasm\"", PluginKind::Wasm),
+    ] {
+        let host = scene.host(&scene.config_with(&oci, lines));
+        let fetched = host.fetch("greeter").await.unwrap();
+        assert_eq!(fetched.kind(), kind, "{lines}");
+    }
+    // The lockfile says Wasm, so that `file` alone changes the kind only where nothing is locked.
+    let lines = scene.config_with(&oci, "file = \"libecho.so\"");
+    let error = scene.host(&lines).fetch("greeter").await.err().unwrap();
+    assert!(
+        messages(&error).contains("accepts the change"),
+        "{}",
+        messages(&error)
+    );
+    std::fs::remove_file(scene.folder.path().join("plugins.lock")).unwrap();
+    let fetched = scene.host(&lines).fetch("greeter").await.unwrap();
+    assert_eq!(fetched.kind(), PluginKind::Native);
 }
 
 /// A native plugin that needs a library beyond the runtimes, of a size above the operator's limit.

@@ -33,6 +33,7 @@ impl Image {
             required: None,
             layers: descriptors,
             diff_ids: Vec::new(),
+            left_out: Vec::new(),
             file,
             packed_file: FileRule::Wasm,
             platform: None,

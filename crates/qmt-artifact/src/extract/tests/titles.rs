@@ -199,6 +199,18 @@ fn where_no_title_fits_the_error_names_them() {
     }
 }
 
+/// Wasm layers that the config leaves out are named too, unless it allows native only.
+#[test]
+fn wasm_layers_that_are_left_out_are_named() {
+    let mut image = pushed(named("y.wasm"), &[("README.md", readme())]);
+    image.selection.left_out = vec!["x.wasm".to_owned()];
+    let text = image.error().to_string();
+    assert!(text.contains("by its title: x.wasm, README.md"), "{text}");
+    image.selection.required = Some(PluginKind::Native);
+    let text = image.error().to_string();
+    assert!(text.ends_with("by its title: README.md"), "{text}");
+}
+
 /// A title is compared, never resolved: no way leads from it to the name that is looked for.
 #[test]
 fn a_title_with_odd_parts_is_not_the_file_looked_for() {

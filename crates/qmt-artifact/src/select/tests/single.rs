@@ -314,3 +314,144 @@ fn untyped_and_titled_layers_are_read() {
         assert!(matches!(error, ArtifactError::NoLayer { .. }), "{error:?}");
     }
 }
+
+const TITLE: &str = "org.opencontainers.image.title";
+
+/// An artifact of files with these media types and titles, none where the title is empty.
+fn artifact(store: &Store, layers: &[(&str, &str)]) -> Descriptor {
+    let layers = layers.iter().enumerate().map(|(nth, (media_type, title))| {
+        let layer = Descriptor::of(MediaType::from(*media_type), nth.to_string().as_bytes());
+        match *title {
+            "" => layer,
+            title => layer.with_annotation(TITLE, title),
+        }
+    });
+    let layers: Vec<_> = layers.collect();
+    let config = Descriptor::of(MediaType::EmptyJSON, b"{}");
+    store.manifest_of(&json!({"schemaVersion": 2, "config": config, "layers": layers}))
+}
+
+fn titles(selection: &Selection) -> Vec<&str> {
+    let layers = selection.layers().iter();
+    let titles = layers.map(|layer| layer.annotation(TITLE).unwrap_or_default());
+    titles.collect()
+}
+
+const OCTETS: &str = "application/octet-stream";
+
+/// The title of a layer decides, whatever the media types of this layer and of others are.
+#[test]
+fn the_file_of_the_config_chooses_among_wasm_layers_and_others() {
+    let store = Store::default();
+    let with = |layers: &[(&str, &str)], file: &str, kind: Option<PluginKind>| {
+        let request = store.request(&artifact(&store, layers));
+        store.run(request.with_file(Some(file.to_owned())).with_kind(kind))
+    };
+    let named = |file: &str| FileRule::Named(file.to_owned());
+    let (a, b) = ((WASM_LAYER, "a.wasm"), (OCTETS, "b.wasm"));
+    let library = (OCTETS, "libx.so");
+    let native = Some(PluginKind::Native);
+    for (layers, file, kind, rule, title) in [
+        (&[a, b][..], "b.wasm", None, named("b.wasm"), "b.wasm"),
+        (&[b, a], "/b.wasm", None, named("b.wasm"), "b.wasm"),
+        (&[a, b], "a.wasm", None, FileRule::Layer, "a.wasm"),
+        (&[a], "a.wasm", None, FileRule::Layer, "a.wasm"),
+        (&[(WASM_LAYER, "")], "a.wasm", None, FileRule::Layer, ""),
+        (&[(WASM_LAYER, ""), b], "x", None, FileRule::Layer, ""),
+        (&[library, a], "libx.so", None, named("libx.so"), "libx.so"),
+        (
+            &[library, a],
+            "libx.so",
+            native,
+            named("libx.so"),
+            "libx.so",
+        ),
+        (&[("text/x", "x"), a], "x", None, named("x"), "x"),
+        (&[(GZIP_LAYER, ""), a], "c.wasm", None, named("c.wasm"), ""),
+        (
+            &[(GZIP_LAYER, ""), (WASM_LAYER, "")],
+            "x",
+            None,
+            named("x"),
+            "",
+        ),
+    ] {
+        let selection = with(layers, file, kind).unwrap();
+        let titles = titles(&selection);
+        assert_eq!(selection.file(), rule, "{layers:?} {file}");
+        let is_right = match rule {
+            FileRule::Layer => titles == [title],
+            _ => titles.contains(&title) && !titles.contains(&"a.wasm"),
+        };
+        assert!(is_right, "{layers:?} {file}: {titles:?}");
+        assert_eq!(selection.leaves_out_wasm(), rule != FileRule::Layer);
+        let is_wasm = selection.kind_hint() == Some(PluginKind::Wasm);
+        assert_eq!(is_wasm, rule == FileRule::Layer, "{layers:?} {file}");
+    }
+    match with(&[a], "y.wasm", None).unwrap_err() {
+        ArtifactError::NoFile {
+            looked_for, titles, ..
+        } => {
+            assert_eq!(
+                (&*looked_for, titles),
+                ("`y.wasm`", vec!["a.wasm".to_owned()])
+            );
+        }
+        error => panic!("{error:?}"),
+    }
+    let error = with(&[a], "a.wasm", native).unwrap_err();
+    assert!(
+        matches!(error, ArtifactError::KindNotAllowed { .. }),
+        "{error:?}"
+    );
+    for twice in [[a, a], [a, (OCTETS, "./a.wasm")]] {
+        let error = with(&twice, "a.wasm", None).unwrap_err();
+        assert!(
+            matches!(error, ArtifactError::SameTitle { .. }),
+            "{error:?}"
+        );
+    }
+}
+
+/// Native only leaves Wasm layers out, and nothing else makes an image with one native.
+#[test]
+fn a_library_next_to_a_wasm_layer_is_for_configs_that_allow_native_only() {
+    let store = Store::default();
+    let wasm = (WASM_LAYER, "x.wasm");
+    for library in [(OCTETS, "libx.so"), (OCTETS, ""), (GZIP_LAYER, "")] {
+        let image = artifact(&store, &[library, wasm]);
+        let native = store.select_kind(&image, PluginKind::Native).unwrap();
+        assert_eq!(
+            (native.file(), titles(&native)),
+            (FileRule::Native, vec![library.1])
+        );
+        assert!(native.leaves_out_wasm());
+        for selection in [
+            store.select(&image),
+            store.select_kind(&image, PluginKind::Wasm),
+        ] {
+            let selection = selection.unwrap();
+            assert_eq!(
+                (selection.file(), titles(&selection)),
+                (FileRule::Layer, vec!["x.wasm"])
+            );
+            assert!(!selection.leaves_out_wasm());
+        }
+        let on_wasm = store.index(&[on("wasi/wasm", image.clone())]);
+        let error = store.select_kind(&on_wasm, PluginKind::Native).unwrap_err();
+        assert!(matches!(error, ArtifactError::NoMatch { .. }), "{error:?}");
+        let by_file = store
+            .request(&on_wasm)
+            .with_file(Some("libx.so".to_owned()));
+        assert_eq!(
+            store.run(by_file).unwrap().kind_hint(),
+            Some(PluginKind::Wasm)
+        );
+    }
+    let image = artifact(&store, &[("text/markdown", "README.md"), wasm]);
+    let error = store.select_kind(&image, PluginKind::Native).unwrap_err();
+    assert!(
+        matches!(error, ArtifactError::KindNotAllowed { .. }),
+        "{error:?}"
+    );
+}

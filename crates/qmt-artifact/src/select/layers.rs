@@ -1,0 +1,186 @@
+//! Which layers of a manifest are read: one that is Wasm by its media type, or those that can hold
+//! the plugin.
+
+use qmt_oci_ref::manifest::Manifest;
+use qmt_oci_ref::{Descriptor, Digest, MediaType, PluginKind};
+
+use super::Selector;
+use crate::error::{ArtifactError, escaped};
+use crate::extract::candidate::{Matcher, looks_like_plugin};
+use crate::extract::encoding::{Encoding, is_encrypted, is_untyped};
+use crate::extract::file::path_of_title;
+use crate::extract::{LISTED, TITLE};
+use crate::file_rule::FileRule;
+
+/// Layers that are the Wasm file itself.
+const WASM_LAYERS: [&str; 4] = [
+    "application/vnd.wasm.v1.layer+wasm",
+    "application/wasm",
+    "application/vnd.wasm.content.layer.v1+wasm",
+    "application/vnd.module.wasm.content.layer.v1+wasm",
+];
+
+impl Selector<'_> {
+    /// Reports whether the plugin is a Wasm layer. It is, if the manifest has one, unless the
+    /// config names another layer by its title, or a file or kind that only other layers can hold.
+    pub(super) fn is_raw(&self, manifest: &Manifest) -> bool {
+        if !has_wasm_layer(manifest) {
+            return false;
+        }
+        let mut others = manifest
+            .layers()
+            .iter()
+            .filter(|layer| !is_wasm_layer(layer));
+        let Some(file) = &self.request.file else {
+            let is_native = self.request.kind == Some(PluginKind::Native);
+            return !(is_native && others.any(|layer| can_hold(layer, false)));
+        };
+        match titled(manifest, file).as_slice() {
+            // A layer with another title is another file, unless it is an archive.
+            [] => !others.any(|layer| {
+                let is_archive = Encoding::of_media_type(layer.media_type()).is_some();
+                is_archive || (layer.annotation(TITLE).is_none() && can_hold(layer, false))
+            }),
+            named => named.iter().any(|layer| is_wasm_layer(layer)),
+        }
+    }
+
+    /// Returns the one Wasm layer: the one whose title is the file looked for, or the only one. If
+    /// the config names the file, the only one must not have another title.
+    pub(super) fn wasm_layer(
+        &self,
+        image: &Descriptor,
+        manifest: &Manifest,
+    ) -> Result<Descriptor, ArtifactError> {
+        let layers = manifest.layers().iter();
+        let wasm: Vec<_> = layers.filter(|layer| is_wasm_layer(layer)).collect();
+        let file = self.request.file.as_deref();
+        let named = match file {
+            Some(file) => titled(manifest, file),
+            None if wasm.len() == 1 => wasm.clone(),
+            None => {
+                let mut named = titled(manifest, "plugin.wasm");
+                named.retain(|layer| is_wasm_layer(layer));
+                named
+            }
+        };
+        let is_titled = |layer: &&Descriptor| layer.annotation(TITLE).is_some();
+        match (named.as_slice(), wasm.as_slice(), file) {
+            ([one], _, _) => Ok((*one).clone()),
+            ([first, ..], _, Some(_)) => Err(ArtifactError::SameTitle {
+                digest: image.digest().clone(),
+                title: name(first),
+            }),
+            ([], all, Some(file)) if all.iter().all(is_titled) => Err(ArtifactError::NoFile {
+                looked_for: FileRule::Named(file.to_owned()).to_string(),
+                similar: Vec::new(),
+                others: Vec::new(),
+                titles: manifest.layers().iter().take(LISTED).map(name).collect(),
+                note: None,
+            }),
+            ([], [only], _) => Ok((*only).clone()),
+            _ => Err(ArtifactError::SeveralFiles {
+                names: wasm_names(manifest),
+            }),
+        }
+    }
+}
+
+/// Reports whether a layer of the manifest is Wasm by its media type.
+pub(super) fn has_wasm_layer(manifest: &Manifest) -> bool {
+    manifest.layers().iter().any(is_wasm_layer)
+}
+
+/// Returns the titles of the Wasm layers, or the digests of those without one, for messages.
+pub(super) fn wasm_names(manifest: &Manifest) -> Vec<String> {
+    let wasm = manifest
+        .layers()
+        .iter()
+        .filter(|layer| is_wasm_layer(layer));
+    wasm.take(LISTED).map(name).collect()
+}
+
+fn is_wasm_layer(layer: &Descriptor) -> bool {
+    let media_type = layer.media_type().as_ref();
+    WASM_LAYERS
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(media_type))
+}
+
+/// Returns the layers whose title is `file`.
+fn titled<'a>(manifest: &'a Manifest, file: &str) -> Vec<&'a Descriptor> {
+    let is_named = |layer: &&Descriptor| {
+        let title = layer.annotation(TITLE).and_then(path_of_title);
+        title.as_deref() == Some(file.as_bytes())
+    };
+    manifest.layers().iter().filter(is_named).collect()
+}
+
+/// Returns the layers that can hold a plugin by their media type or title, lowest first, and what
+/// each unpacks to if the config says so. Wasm layers are not among them.
+pub(super) fn readable(
+    digest: &Digest,
+    manifest: &Manifest,
+    diff_ids: Vec<Digest>,
+    matcher: &Matcher,
+) -> Result<(Vec<Descriptor>, Vec<Digest>), ArtifactError> {
+    let all = manifest.layers();
+    let is_named = |title: &str| matcher.rank_of_title(title).is_some();
+    let is_readable = |layer: &&Descriptor| {
+        let is_named = layer.annotation(TITLE).is_some_and(is_named);
+        !is_wasm_layer(layer) && (is_named || can_hold(layer, all.len() == 1))
+    };
+    // An encrypted layer can hide what the layers below it hold.
+    if all.iter().any(|layer| is_encrypted(layer.media_type())) {
+        let digest = digest.clone();
+        return Err(ArtifactError::Encrypted { digest });
+    }
+    let layers: Vec<_> = all.iter().filter(is_readable).cloned().collect();
+    if layers.is_empty() {
+        let media_types = all.iter().map(|layer| shown(layer.media_type()));
+        return Err(ArtifactError::NoLayer {
+            digest: digest.clone(),
+            media_types: media_types.take(LISTED).collect(),
+        });
+    }
+    if !diff_ids.is_empty() && diff_ids.len() != all.len() {
+        return Err(ArtifactError::DiffIdCount {
+            digest: digest.clone(),
+            diff_ids: diff_ids.len(),
+            layers: all.len(),
+        });
+    }
+    let of_all = all.iter().zip(diff_ids);
+    let of_readable = of_all.filter(|(layer, _)| is_readable(layer));
+    let diff_ids = of_readable.map(|(_, diff_id)| diff_id).collect();
+    Ok((layers, diff_ids))
+}
+
+/// Reports whether a layer can hold a plugin by its media type or title. The content decides about
+/// a layer that says it is Wasm, and about the only one.
+fn can_hold(layer: &Descriptor, is_only: bool) -> bool {
+    let media_type = layer.media_type();
+    let name = media_type.as_ref().to_ascii_lowercase();
+    let title = layer.annotation(TITLE);
+    (is_only && name.starts_with("application/") && !name.ends_with("json"))
+        || name.ends_with("+wasm")
+        || Encoding::of_media_type(media_type).is_some()
+        || is_untyped(media_type)
+        || title.is_some_and(|title| looks_like_plugin(title.as_bytes()))
+}
+
+fn shown(media_type: &MediaType) -> String {
+    match media_type.as_ref() {
+        "" => "no media type".to_owned(),
+        named => named.to_owned(),
+    }
+}
+
+/// Names a layer in messages.
+fn name(layer: &Descriptor) -> String {
+    let title = layer.annotation(TITLE);
+    title.map_or_else(
+        || layer.digest().to_string(),
+        |title| escaped(title.as_bytes()),
+    )
+}
