@@ -105,7 +105,7 @@ impl Selector<'_> {
         } else {
             let foreign = platform
                 .as_ref()
-                .filter(|_| class.foreign && declared.is_none());
+                .filter(|platform| class.foreign && declared.is_none() && !is_wasm(platform));
             let foreign = foreign.map(|platform| {
                 let (platform, host) = (text::platform(platform), &self.request.host);
                 format!("the image is for {platform}, and this host is {host}")

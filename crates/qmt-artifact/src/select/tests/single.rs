@@ -43,6 +43,18 @@ fn annotation_then_layers_then_config() {
     }
 }
 
+/// Wasm runs on every host, whatever the platform of the image is called.
+#[test]
+fn the_platform_is_noted_only_where_it_is_not_wasm() {
+    let store = Store::default();
+    let note = |config| store.select(&store.image(GZIP_LAYER, None, Some(config)));
+    let foreign = note("linux/arm64").unwrap().note;
+    assert!(foreign.is_some_and(|note| note.contains("linux/arm64")));
+    for wasm in ["wasi/wasm", "wasip1/wasm", "wasip2/wasm"] {
+        assert_eq!(note(wasm).unwrap().note, None, "{wasm}");
+    }
+}
+
 #[test]
 fn docker_manifests_are_read() {
     let store = Store::default();
