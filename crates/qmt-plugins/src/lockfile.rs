@@ -4,6 +4,7 @@
 //! rewritten, so that differences are easy to read under version control. Several configs in one
 //! folder share the file; each entry names its config, and only this one changes or removes it.
 
+mod difference;
 mod document;
 mod error;
 mod shared;
@@ -16,6 +17,7 @@ use qmt_storage::files::Fingerprint;
 use qmt_verify::SignerId;
 use serde::{Deserialize, Serialize};
 
+use self::difference::{difference, is_of_other_platform};
 use self::document::{Read, read_entries, write_entries};
 pub use self::error::LockfileError;
 pub(crate) use self::shared::SharedLockfile;
@@ -62,7 +64,8 @@ pub struct LockEntry {
     pub reference: String,
     /// The digest that the reference was resolved to: an index or a manifest.
     pub digest: Digest,
-    /// The digest of the manifest that was selected for this host.
+    /// The digest of the manifest that was selected for the host that wrote the entry. It differs
+    /// from `digest` if that is an index; a host of another platform of the index keeps the entry.
     pub manifest: Digest,
     /// The kind of plugin.
     pub kind: PluginKind,
@@ -328,60 +331,24 @@ impl Lockfile {
     }
 
     /// Reports whether both say the same about a plugin of this config, whichever version wrote
-    /// `old`.
+    /// `old`, and for whichever platform of the index that both pin.
     fn is_same(&self, old: &LockEntry, new: &LockEntry) -> bool {
-        let of_this = |entry: &LockEntry| LockEntry {
-            config: self.config.clone(),
-            ..entry.clone()
+        let mut same = LockEntry {
+            config: new.config.clone(),
+            ..old.clone()
         };
-        of_this(old) == of_this(new)
+        if is_of_other_platform(old, new) {
+            same.manifest.clone_from(&new.manifest);
+            same.file.clone_from(&new.file);
+            same.file_digest.clone_from(&new.file_digest);
+            same.size = new.size;
+        }
+        same == *new
     }
 }
 
 fn folder_of(config: &Path) -> &Path {
     config.parent().unwrap_or(Path::new(""))
-}
-
-fn difference(old: &LockEntry, new: &LockEntry) -> String {
-    let mut parts = Vec::new();
-    if old.reference != new.reference {
-        parts.push(format!(
-            "reference {} instead of {}",
-            new.reference, old.reference
-        ));
-    }
-    if old.digest != new.digest {
-        parts.push(format!("digest {} instead of {}", new.digest, old.digest));
-    }
-    if old.kind != new.kind {
-        parts.push("another kind of plugin".to_owned());
-    }
-    if old.signer != new.signer {
-        let shown = |signer: &Option<SignerId>| {
-            signer
-                .as_ref()
-                .map_or_else(|| "none".to_owned(), ToString::to_string)
-        };
-        parts.push(format!(
-            "signer {} instead of {}",
-            shown(&new.signer),
-            shown(&old.signer)
-        ));
-    }
-    if old.native != new.native {
-        parts.push(match new.native {
-            Some(NativeRule::Isolated) => "native code is isolated".to_owned(),
-            _ => "native code runs in the process of the host instead of isolated".to_owned(),
-        });
-    }
-    if old.granted != new.granted {
-        parts.push("other rights".to_owned());
-    }
-    if parts.is_empty() {
-        "other details".to_owned()
-    } else {
-        parts.join(", ")
-    }
 }
 
 #[cfg(test)]

@@ -126,6 +126,104 @@ fn the_end_of_isolation_is_a_change() {
     assert!(error.contains("runs in the process of the host"), "{error}");
 }
 
+/// The pin is the index. What it has for the host may differ on a host of another platform.
+#[test]
+fn an_entry_of_another_platform_is_no_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lock = read(&folder, "plugins.toml").unwrap();
+    let written = entry("a", "index");
+    record(&mut lock, written.clone()).unwrap();
+    let other = LockEntry {
+        manifest: Digest::sha256("other manifest"),
+        file: "plugin.so".to_owned(),
+        file_digest: Digest::sha256("other file"),
+        size: 5,
+        ..written.clone()
+    };
+    for mode in [LockMode::Update, LockMode::Locked, LockMode::Frozen] {
+        assert!(!lock.has_change(&other, mode).unwrap(), "{mode:?}");
+    }
+    let change = |new: LockEntry| {
+        assert!(lock.has_change(&new, LockMode::Update).unwrap());
+        match lock.has_change(&new, LockMode::Locked).unwrap_err() {
+            LockfileError::WouldChange { change, .. } => change,
+            error => panic!("{error}"),
+        }
+    };
+    for (new, words) in [
+        (entry("a", "other index"), "digest sha256:"),
+        (
+            LockEntry {
+                kind: PluginKind::Native,
+                ..other.clone()
+            },
+            "kind native instead of wasm",
+        ),
+        (
+            LockEntry {
+                granted: AllowConfig::default(),
+                ..other.clone()
+            },
+            "other rights",
+        ),
+        (
+            LockEntry {
+                signed_at: None,
+                ..other.clone()
+            },
+            "signing time none instead of 2023-11-14T22:13:20Z",
+        ),
+        (
+            LockEntry {
+                manifest: other.digest.clone(),
+                ..other.clone()
+            },
+            "file plugin.so instead of plugin.wasm, file digest sha256:",
+        ),
+        // The same manifest, and another `file` in the config.
+        (
+            LockEntry {
+                manifest: written.manifest.clone(),
+                ..other.clone()
+            },
+            "size 5 instead of 4",
+        ),
+    ] {
+        let change = change(new);
+        assert!(change.contains(words), "{change}");
+    }
+}
+
+/// Below a pinned manifest nothing depends on the platform.
+#[test]
+fn an_entry_of_a_single_manifest_is_compared_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lock = read(&folder, "plugins.toml").unwrap();
+    let single = LockEntry {
+        manifest: Digest::sha256("image"),
+        ..entry("a", "image")
+    };
+    record(&mut lock, single.clone()).unwrap();
+    assert!(!lock.has_change(&single, LockMode::Locked).unwrap());
+    for new in [
+        LockEntry {
+            size: 5,
+            ..single.clone()
+        },
+        LockEntry {
+            manifest: Digest::sha256("other"),
+            ..single.clone()
+        },
+        LockEntry {
+            file_digest: Digest::sha256("other"),
+            ..single
+        },
+    ] {
+        assert!(lock.has_change(&new, LockMode::Update).unwrap());
+        assert!(lock.has_change(&new, LockMode::Locked).is_err());
+    }
+}
+
 #[test]
 fn two_processes_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,13 @@
 //! The cache between runs: damage, broken downloads, several processes' worth of hosts.
 
 use std::io::Write;
+use std::time::SystemTime;
 
-use qmt_oci_ref::Digest;
+use qmt_oci_ref::{Digest, Platform, manifest};
+use qmt_plugins::artifact_stage::HostPlatform;
+use qmt_plugins::cache::maintenance::PruneOptions;
 use qmt_plugins::{Error, ErrorKind, LockMode, Target};
-use qmt_testkit::{Archive, Cut, Fault, ImageBuilder, Layer, TarEntry, plugins};
+use qmt_testkit::{Archive, Cut, Fault, ImageBuilder, IndexBuilder, Layer, TarEntry, plugins};
 
 use crate::scene::{Scene, greet, messages, wasm_image};
 
@@ -198,6 +201,61 @@ async fn an_unwritable_lockfile_fails_what_is_to_write_it() {
     let writable = host("plugins.lock");
     writable.lock_all(&targets).await.remove(0).1.unwrap();
     assert!(writable.lock_entry("greeter").is_some());
+}
+
+/// A lockfile under version control serves machines of all platforms of an index.
+#[tokio::test]
+async fn a_lockfile_that_was_written_on_another_platform_stays() {
+    let scene = Scene::new().await;
+    let (amd64, arm64) = (
+        manifest::platform("linux", "amd64"),
+        manifest::platform("linux", "arm64"),
+    );
+    let image = |platform: &Platform, module: Vec<u8>| {
+        let image = ImageBuilder::dockerfile(module);
+        image.platform(platform.clone()).build()
+    };
+    let other = plugins::wasm("(module (memory (export \"memory\") 1))");
+    let index = IndexBuilder::new()
+        .platform(&image(&amd64, plugins::echo_wasm()), amd64.clone())
+        .platform(&image(&arm64, other), arm64.clone())
+        .build();
+    scene.sign(&scene.push(&index, "1"));
+    let config = scene.config();
+    let host = |platform: &Platform, mode: LockMode| {
+        let builder = scene.builder(&config).lock_mode(mode);
+        builder
+            .platform(HostPlatform::new(platform))
+            .build()
+            .unwrap()
+    };
+    let written = host(&arm64, LockMode::Update);
+    let before = written.fetch("greeter").await.unwrap().summary();
+    let lockfile = || std::fs::read(scene.folder.path().join("plugins.lock")).unwrap();
+    let text = lockfile();
+    for mode in [LockMode::Locked, LockMode::Frozen, LockMode::Update] {
+        let artifact = host(&amd64, mode).fetch("greeter").await.unwrap();
+        assert_ne!(
+            artifact.summary().file_digest,
+            before.file_digest,
+            "{mode:?}"
+        );
+        assert_eq!(lockfile(), text, "{mode:?}");
+    }
+    let locked = host(&amd64, LockMode::Update);
+    let targets = [Target::named(locked.config(), "greeter").unwrap()];
+    locked.lock_all(&targets).await.remove(0).1.unwrap();
+    assert_eq!(lockfile(), text);
+    // What this host has of the index is kept, although the entry names the other manifest.
+    let keep = locked.locked().into_iter();
+    let keep = keep.flat_map(|entry| [entry.digest, entry.manifest]);
+    let options = PruneOptions::default().with_keep(keep).with_max_size(0);
+    let report = locked.cache().prune(options, SystemTime::now()).await;
+    assert!(report.unwrap().evicted.is_empty());
+    host(&amd64, LockMode::Frozen)
+        .fetch("greeter")
+        .await
+        .unwrap();
 }
 
 /// A registry that removes old versions leaves the lockfile behind.
