@@ -54,7 +54,7 @@ macro_rules! limits {
         #[derive(Clone, Debug)]
         pub struct Limits {
             $(pub(crate) $name: $kind,)*
-            /// Whether a request that a server does not answer in time, or not to the end, is sent again.
+            /// Whether a request that a server does not answer in time, or only in part, is sent again.
             pub(crate) retries_silence: bool,
         }
 

@@ -33,13 +33,13 @@ use crate::http::{HttpRegistry, origin_key};
 /// Up to this size, a blob that may come from a mirror is verified before its first byte is handed
 /// out, so that wrong content of a mirror costs nothing: 1 MiB.
 const VERIFIED_FIRST_MAX: u64 = 1 << 20;
-/// How long a mirror that sent wrong content, or did not answer in time or to the end, is not asked.
+/// How long a mirror that sent wrong content, or no whole answer in time, is not asked.
 const GIVEN_UP: Duration = Duration::from_mins(10);
 
 /// A registry client in front of which mirrors are asked.
 ///
 /// Mirrors are asked in the order in which they were added, the registry last. A mirror that sent
-/// wrong content, or no answer or only a part of one in time, is not asked again for 10 minutes.
+/// wrong content, or no whole answer in time, is not asked again for 10 minutes.
 #[derive(Clone)]
 pub struct Mirrors {
     client: HttpRegistry,

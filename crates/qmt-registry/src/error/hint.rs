@@ -235,8 +235,8 @@ fn password_hint(url: &RedactedUrl, origin: &CredentialOrigin) -> String {
             is_replaced_by_login: false,
             ..
         } => format!(
-            "the token is from {origin}, which is used before that of a login to `{host}`: remove or \
-             replace this entry"
+            "the token is from {origin}, which is used before that of a login to `{host}`: remove \
+             or replace this entry"
         ),
         CredentialOrigin::Entry { .. }
         | CredentialOrigin::File(_)
@@ -255,7 +255,8 @@ fn later_hint(host: Option<&RegistryHost>) -> String {
         || later.to_owned(),
         |host| {
             format!(
-                "{later}; many registries allow more requests after a login: `qmt-plugins login {host}`"
+                "{later}; many registries allow more requests after a login: `qmt-plugins login \
+                 {host}`"
             )
         },
     )
@@ -270,8 +271,8 @@ fn missing_hint(
         (None, _) if advice.is_empty() => None,
         (None, _) => Some(advice.to_owned()),
         (Some(_), Some(origin)) => Some(format!(
-            "{advice}; many registries answer the same to a credential without the right to it: {} may \
-             lack this right",
+            "{advice}; many registries answer the same to a credential without the right to it: {} \
+             may lack this right",
             credential(origin)
         )),
         (Some(host), None) => Some(format!(

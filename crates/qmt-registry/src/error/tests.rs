@@ -39,8 +39,8 @@ fn messages_say_what_to_do() {
     );
 }
 
-/// The place of the token is named, over plain HTTP as over HTTPS. Where a password is withheld, a login
-/// does not help.
+/// The place of the token is named, over plain HTTP as over HTTPS. Where a password is withheld, a
+/// login does not help.
 #[test]
 fn a_registry_that_accepts_no_token_needs_a_password() {
     let hint = |url, reason, origin| {

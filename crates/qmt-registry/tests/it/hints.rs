@@ -127,7 +127,8 @@ async fn a_login_that_is_limited_is_told_to_wait() {
         let busy = Fault::on("GET", path).respond(429);
         server.fault(busy.header("retry-after", "600"));
         let credential = Credential::basic("alice", CANARY);
-        let checked = client(&server).check_credential(&server.host(), credential);
-        assert_eq!(hint(checked.await.detail()), "try again later");
+        let client = client(&server);
+        let checked = client.check_credential(&server.host(), credential).await;
+        assert_eq!(hint(checked.detail()), "try again later");
     }
 }

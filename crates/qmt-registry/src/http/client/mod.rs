@@ -38,9 +38,9 @@ use crate::events::Events;
 use crate::limits::MIRROR_TRIES_MAX;
 use crate::writer::{BlobContent, RegistryWriter};
 
-/// How long a mirror may take to connect and to send the head of an answer, and over how much waiting
-/// for a body its rate is measured, once: the next source has the content as well, and the look-up of
-/// signatures must have time left for it.
+/// How long a mirror may take to connect and to send the head of an answer, and over how much
+/// waiting for a body its rate is measured, once: the next source has the content as well, and the
+/// look-up of signatures must have time left for it.
 const MIRROR_WAIT: Duration = Duration::from_secs(5);
 
 /// All registries that speak the OCI distribution protocol. Cloning shares connections and tokens.
@@ -115,6 +115,8 @@ impl HttpRegistry {
         limits.connect_timeout = limits.connect_timeout.min(MIRROR_WAIT);
         limits.header_timeout = limits.header_timeout.min(MIRROR_WAIT);
         limits.stall_window = limits.stall_window.min(MIRROR_WAIT);
+        // A longer pause, which it may ask for, is no attempt at all.
+        limits.retry_wait_max = limits.retry_wait_max.min(MIRROR_WAIT);
         limits.retries_silence = false;
         let inner = Arc::new(Inner::new(
             context,

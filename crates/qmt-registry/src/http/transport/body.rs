@@ -94,8 +94,8 @@ impl Body {
         self.compression.is_some()
     }
 
-    /// The error for content that does not fit its descriptor: where the server says that it compressed
-    /// the content, that is the reason.
+    /// The error for content that does not fit its descriptor: where the server says that it
+    /// compressed the content, that is the reason.
     pub(crate) fn explained(&self, error: ClientError) -> ClientError {
         match (self.compression, error) {
             (Some(compression), ClientError::SizeMismatch { .. }) => ClientError::Protocol {

@@ -1,8 +1,8 @@
 //! Content encodings. Digests are those of plain bytes, so every request asks for `identity`, and
 //! nothing is decompressed: an answer that is compressed all the same is refused with its encoding.
 //!
-//! A label alone refuses nothing, because stores and proxies label content that is not compressed, or
-//! that was uploaded compressed.
+//! A label alone refuses nothing, because stores and proxies label content that is not compressed,
+//! or that was uploaded compressed.
 
 use http::{HeaderMap, header};
 
@@ -19,8 +19,8 @@ macro_rules! compressions {
         &[$(Compression {
             name: $name,
             rule: concat!(
-                "an answer has the requested encoding `identity`: the server, or a proxy in front of it, \
-                 compresses it with `", $name, "`"
+                "an answer has the requested encoding `identity`: the server, or a proxy in front of \
+                 it, compresses it with `", $name, "`"
             ),
         }),*]
     };

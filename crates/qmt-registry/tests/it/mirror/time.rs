@@ -76,8 +76,8 @@ async fn a_silent_mirror_is_waited_for_once() {
     assert!(pair.origin.requests().is_empty());
 }
 
-/// A mirror that stalls in the middle of an answer is waited for once, for a short time; the registry
-/// itself is requested again.
+/// A mirror that stalls in the middle of an answer is waited for once, for a short time; the
+/// registry itself is requested again.
 #[tokio::test]
 async fn a_stalled_mirror_is_left_at_once() {
     let stalled = |path: &str| Fault::on("GET", path).stall_after(3);
@@ -119,4 +119,26 @@ async fn a_stalled_mirror_is_left_at_once() {
     let repository = server.repository("acme/echo");
     pull(&client, &repository, &blob).await.unwrap();
     assert_eq!(server.requests().len(), 2);
+}
+
+/// The next source has the content as well, so a pause for which a mirror asks is not made.
+#[tokio::test]
+async fn a_mirror_that_asks_for_a_long_pause_is_left_at_once() {
+    for status in [429, 503] {
+        let pair = Pair::start().await;
+        let image = put_image(&pair.origin);
+        let blob = pair.blob(&noise(1000));
+        let busy = Fault::on("*", "*").respond(status);
+        pair.mirror.fault(busy.header("retry-after", "20"));
+        let client = pair.limited(true, Limits::default());
+        let pin = PinnedReference::new(pair.origin.repository("acme/echo"), image.digest().clone());
+        let start = Instant::now();
+        let reference = pair.origin.reference("acme/echo:1");
+        client.resolve(&reference).await.unwrap();
+        client.manifest(&pin, 1 << 20).await.unwrap();
+        pair.pull(&client, &blob).await.unwrap();
+        assert!(start.elapsed() < Duration::from_secs(5));
+        let is_retry = |event: &RegistryEvent| matches!(event, RegistryEvent::Retry { .. });
+        assert_eq!(pair.recorder.count(is_retry), 0);
+    }
 }
