@@ -79,7 +79,7 @@ mod tests {
             ("Token", "TOKEN"),
         ] {
             let text = text(&format!("{PREFIX}_{suffix}")).unwrap();
-            let start = format!("there is no variable `{PREFIX}_{suffix}`");
+            let start = format!("`{PREFIX}_{suffix}` is no setting");
             assert_eq!(text, format!("{start}; did you mean `{PREFIX}_{nearest}`?"));
         }
         let text = text(&format!("{PREFIX}_AUTH")).unwrap();

@@ -63,7 +63,7 @@ pub enum CredentialError {
         own: String,
     },
     /// A variable is named like those of the registry, and is not read.
-    #[error("there is no variable `{variable}`; {suggestion}")]
+    #[error("`{variable}` is no setting; {suggestion}")]
     UnknownVariable {
         /// The variable that is set.
         variable: String,

@@ -240,7 +240,6 @@ async fn not_everything_under_the_tag_is_a_list() {
     const TAGGED: &str = "/v2/*/manifests/sha256-*";
     let server = FakeRegistry::builder().referrers_api(false).serve().await;
     let image = put_image(&server);
-    let tag = Tag::for_referrers(image.digest());
     let (_, content) = server
         .manifest("acme/echo", &image.digest().to_string())
         .unwrap();
@@ -285,7 +284,7 @@ async fn not_everything_under_the_tag_is_a_list() {
         .referrers(&subject(&server, &image))
         .await
         .unwrap_err();
-    // Entries that cannot be read are written again as they are, except those that are null.
+    // Entries that cannot be read hide no other.
     let unknown = image.digest().to_string().replace("sha256:", "blake3:");
     let unknown = format!(r#"{{"mediaType":"a/b","digest":"{unknown}","size":1}}"#);
     for odd in [r#"{"digest":"md5:00"}"#, &unknown] {
@@ -294,26 +293,12 @@ async fn not_everything_under_the_tag_is_a_list() {
             serde_json::to_string(&other.descriptor()).unwrap()
         );
         server.clear_faults();
-        server.fault(typed(manifest::OCI_INDEX, list.clone().into_bytes()));
+        server.fault(typed(manifest::OCI_INDEX, list.into_bytes()));
         let mut error = client
             .referrers(&subject(&server, &image))
             .await
             .unwrap_err();
         assert_eq!(error.take_listed().unwrap().len(), 1);
-        let more = referring(&image, "a/b", 2);
-        server.put_blob("acme/echo", "{}");
-        let to = PinnedReference::new(server.repository("acme/echo"), more.digest().clone());
-        server.clear_faults();
-        let list = list.replace("[{", "[null,{\"size\":null},{");
-        server.fault(typed(manifest::OCI_INDEX, list.into_bytes()).once());
-        client.push_manifest(&to.into(), &more).await.unwrap();
-        let (_, written) = server.manifest("acme/echo", tag.as_str()).unwrap();
-        let written: serde_json::Value = serde_json::from_slice(&written).unwrap();
-        let odd: serde_json::Value = serde_json::from_str(odd).unwrap();
-        let written = written["manifests"].as_array().unwrap();
-        assert_eq!(written.len(), 4, "{written:?}");
-        assert_eq!(written[1], odd);
-        assert_eq!(written[3]["digest"], more.digest().to_string());
     }
 }
 

@@ -163,3 +163,46 @@ fn referrer(
     }
     Ok(Some((subject, entry)))
 }
+
+#[cfg(test)]
+mod tests {
+    use qmt_oci_ref::Digest;
+
+    use super::*;
+
+    fn added(list: &str, entry: &Descriptor) -> Option<Value> {
+        let digest = Digest::sha256("subject");
+        let repository = "r.example/a/b".parse().unwrap();
+        let subject = PinnedReference::new(repository, digest);
+        let list = read_list(&subject, list.as_bytes()).unwrap();
+        with_entry(list, entry).unwrap().map(Value::Object)
+    }
+
+    #[test]
+    fn the_other_entries_stay_as_they_are() {
+        let entry = Descriptor::new(MediaType::ImageManifest, Digest::sha256("new"), 7);
+        let odd = r#"{"digest":"blake3:00","size":1,"data":"AA=="},{"size":null},{"digest":null}"#;
+        let list = format!(r#"{{"schemaVersion":2,"manifests":[null,{odd}],"more":[1]}}"#);
+        let added_to = added(&list, &entry).unwrap();
+        let expected: Value = serde_json::from_str(&format!("[{odd}]")).unwrap();
+        let entries = added_to["manifests"].as_array().unwrap();
+        assert_eq!(entries[..3], expected.as_array().unwrap()[..]);
+        assert_eq!(entries[3]["digest"], entry.digest().to_string());
+        assert_eq!(entries.len(), 4);
+        assert_eq!(added_to["more"][0], 1);
+        // It is listed now.
+        assert_eq!(added(&added_to.to_string(), &entry), None);
+    }
+
+    #[test]
+    fn a_list_without_entries_becomes_an_index() {
+        let entry = Descriptor::new(MediaType::ImageManifest, Digest::sha256("new"), 7);
+        for list in ["{}", r#"{"schemaVersion":2,"manifests":null}"#] {
+            let list = added(list, &entry).unwrap();
+            let index = Index::read(list.to_string().as_bytes(), &ManifestLimits::default());
+            let digests = index.unwrap().into_manifests();
+            assert_eq!(digests.len(), 1, "{list}");
+            assert_eq!(list["mediaType"], qmt_oci_ref::manifest::OCI_INDEX);
+        }
+    }
+}
