@@ -63,8 +63,11 @@ fn hide_secrets(error: &mut clap::Error, is_login: bool) {
             continue;
         };
         error.insert(kind, ContextValue::String(REST.to_owned()));
-        let hint = ContextValue::StyledStrs(vec![hint.into()]);
-        error.insert(ContextKind::Suggested, hint);
+        // Why a value is refused says the same.
+        if kind != ContextKind::InvalidValue {
+            let hint = ContextValue::StyledStrs(vec![hint.into()]);
+            error.insert(ContextKind::Suggested, hint);
+        }
     }
 }
 

@@ -132,7 +132,7 @@ impl ConfigFile {
     }
 }
 
-/// Names the character at which a parser stopped, if nobody can see it.
+/// Names the character at which a parser stopped, if it is invisible.
 fn refused_character(text: &str, start: usize) -> Option<String> {
     let character = text.get(start..)?.chars().next()?;
     let shown = text::escape(character.encode_utf8(&mut [0; 4]));

@@ -102,6 +102,9 @@ impl TufOptions {
     ///
     /// [`VerifyError::TrustRoot`] that names the file.
     pub fn check_root(name: &str, root: &[u8]) -> Result<(), VerifyError> {
+        if let Some(problem) = text::utf_16(root) {
+            return Err(VerifyError::trust(name, problem));
+        }
         let checked = distinct_keys("root.json", root)
             .and_then(|()| Updater::new(StateStore::new(State::default()), root));
         checked.map(drop).map_err(|error| VerifyError::TrustRoot {

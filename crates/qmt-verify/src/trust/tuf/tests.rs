@@ -37,3 +37,22 @@ fn the_public_root_names_each_key_once() {
     distinct_keys("root.json", PUBLIC_GOOD_ROOT).unwrap();
     Updater::new(StateStore::new(State::default()), PUBLIC_GOOD_ROOT).unwrap();
 }
+
+/// The file of the operator is checked before its repository is requested.
+#[test]
+fn a_file_that_is_no_root_is_named() {
+    TufOptions::check_root("root.json", PUBLIC_GOOD_ROOT).unwrap();
+    let utf_16 = b"\xff\xfe{\0}\0".as_slice();
+    for (bad, reason) in [
+        (b"{}".as_slice(), "it is not the `root.json`"),
+        (b"<html>", "it is not the `root.json`"),
+        (utf_16, "UTF-16"),
+    ] {
+        let error = TufOptions::check_root("mine.json", bad).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("mine.json") && text.contains(reason),
+            "{text}"
+        );
+    }
+}
