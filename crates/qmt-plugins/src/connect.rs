@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use qmt_cache::Cache as _;
-use qmt_oci_ref::{Descriptor, Digest, MediaType, Reference, Registry, RegistryError, Tag};
+#[cfg(any(feature = "http", feature = "layout"))]
+use qmt_oci_ref::RegistryError;
+use qmt_oci_ref::{Descriptor, Digest, MediaType, Reference, Registry, Tag};
 use qmt_registry::Offline;
 #[cfg(feature = "http")]
 use qmt_registry::{HttpRegistry, Mirrors};
@@ -207,6 +209,7 @@ fn layout(
     Err(Error::unsupported(target.name(), Error::NO_LAYOUT))
 }
 
+#[cfg(any(feature = "http", feature = "layout"))]
 fn registry_error(target: &Target, doing: &'static str, source: RegistryError) -> Error {
     Error::registry(target.name(), target.source(), doing, source)
 }

@@ -17,7 +17,7 @@ use qmt_storage::files::Fingerprint;
 use qmt_verify::SignerId;
 use serde::{Deserialize, Serialize};
 
-use self::difference::{difference, is_of_other_platform};
+use self::difference::{difference, is_same};
 use self::document::{Read, read_entries, write_entries};
 pub use self::error::LockfileError;
 pub(crate) use self::shared::SharedLockfile;
@@ -212,8 +212,7 @@ impl Lockfile {
         let entries = self.entries.values().filter(|entry| entry.name == name);
         let mut gone = entries.filter(|entry| entry.config.as_ref().is_some_and(is_gone));
         let first = gone.next()?;
-        gone.all(|other| self.is_same(other, first))
-            .then_some(first)
+        gone.all(|other| is_same(other, first)).then_some(first)
     }
 
     /// Returns the entry of `name`, if it is for `reference`.
@@ -229,7 +228,7 @@ impl Lockfile {
     ) -> Result<bool, LockfileError> {
         let old = self.own(&entry.name);
         if let Some(old) = old
-            && self.is_same(old, entry)
+            && is_same(old, entry)
         {
             // What a renamed config is locked to gets its new name, when anything may be written.
             let is_renamed = old.config.is_some() && old.config != self.config;
@@ -328,22 +327,6 @@ impl Lockfile {
             }),
             _ => Ok(()),
         }
-    }
-
-    /// Reports whether both say the same about a plugin of this config, whichever version wrote
-    /// `old`, and for whichever platform of the index that both pin.
-    fn is_same(&self, old: &LockEntry, new: &LockEntry) -> bool {
-        let mut same = LockEntry {
-            config: new.config.clone(),
-            ..old.clone()
-        };
-        if is_of_other_platform(old, new) {
-            same.manifest.clone_from(&new.manifest);
-            same.file.clone_from(&new.file);
-            same.file_digest.clone_from(&new.file_digest);
-            same.size = new.size;
-        }
-        same == *new
     }
 }
 

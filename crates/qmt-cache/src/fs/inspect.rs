@@ -39,13 +39,15 @@ pub struct VerifyReport {
 impl VerifyReport {
     /// Adds a damaged file, and whether it was removed.
     fn add(&mut self, path: PathBuf, removed: Result<bool, CacheError>) {
-        if let Err(error) = &removed {
-            tracing::warn!(path = %path.display(), %error, "a damaged file could not be removed");
-        }
-        match removed {
-            Ok(true) => self.damaged.push(path),
-            _ => self.not_removed.push(path),
-        }
+        let list = match removed {
+            Ok(true) => &mut self.damaged,
+            Ok(false) => &mut self.not_removed,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a damaged file could not be removed");
+                &mut self.not_removed
+            }
+        };
+        list.push(path);
     }
 }
 

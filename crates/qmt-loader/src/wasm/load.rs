@@ -314,7 +314,7 @@ mod tests {
             loader.load(artifact, options).await.map(drop)
         };
         // Links the functions of the host.
-        load(Duration::from_secs(60)).await.unwrap();
+        load(Duration::from_mins(1)).await.unwrap();
         let all = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let all = COMPILING.acquire_many(all.try_into().unwrap()).await;
         let error = load(WAITS).await.unwrap_err();

@@ -8,9 +8,25 @@ use qmt_oci_ref::time::rfc3339;
 use super::LockEntry;
 use crate::config::NativeRule;
 
+/// Reports whether both say the same about a plugin, whichever config wrote them, and for whichever
+/// platform of the index that both pin.
+pub(super) fn is_same(old: &LockEntry, new: &LockEntry) -> bool {
+    let mut same = LockEntry {
+        config: new.config.clone(),
+        ..old.clone()
+    };
+    if is_of_other_platform(old, new) {
+        same.manifest.clone_from(&new.manifest);
+        same.file.clone_from(&new.file);
+        same.file_digest.clone_from(&new.file_digest);
+        same.size = new.size;
+    }
+    same == *new
+}
+
 /// Reports whether both entries pin the same index, and its manifests for different platforms were
 /// selected from it.
-pub(super) fn is_of_other_platform(old: &LockEntry, new: &LockEntry) -> bool {
+fn is_of_other_platform(old: &LockEntry, new: &LockEntry) -> bool {
     let is_index = |entry: &LockEntry| entry.manifest != entry.digest;
     old.digest == new.digest && old.manifest != new.manifest && is_index(old) && is_index(new)
 }

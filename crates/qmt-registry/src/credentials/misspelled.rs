@@ -45,15 +45,15 @@ fn unknown(prefix: &str, name: &str) -> Option<CredentialError> {
     }
     let nearest = other.map(|(_, nearest)| *nearest);
     let nearest = nearest.or(is_read.then_some(suffix));
+    let suggestion = if let Some(nearest) = nearest {
+        format!("did you mean `{prefix}_{nearest}`?")
+    } else {
+        let names = SUFFIXES.map(|suffix| format!("`{prefix}_{suffix}`"));
+        format!("the variables of the registry are {}", names.join(", "))
+    };
     Some(CredentialError::UnknownVariable {
         variable: name.to_owned(),
-        suggestion: match nearest {
-            Some(nearest) => format!("did you mean `{prefix}_{nearest}`?"),
-            None => {
-                let names = SUFFIXES.map(|suffix| format!("`{prefix}_{suffix}`"));
-                format!("the variables of the registry are {}", names.join(", "))
-            }
-        },
+        suggestion,
     })
 }
 
