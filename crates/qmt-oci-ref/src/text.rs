@@ -92,13 +92,15 @@ pub fn utf_16(bytes: &[u8]) -> Option<&'static str> {
 pub fn is_key_material(text: &str) -> bool {
     const PEM: &str = "-----BEGIN ";
     const PEM_IN_BASE64: &str = "LS0tLS1CRUdJTi";
-    // A sequence in DER, of 2 bytes of length.
-    const DER_IN_BASE64: &str = "MI";
+    // A DER sequence with a length of several bytes, and private keys of Ed25519, which are shorter.
+    const DER_IN_BASE64: [&str; 3] = ["MI", "MC4CAQ", "MFECAQ"];
     let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(&byte);
     let text = text.trim_start();
     text.contains(PEM)
         || text.starts_with(PEM_IN_BASE64)
-        || (text.starts_with(DER_IN_BASE64) && text.len() >= 64 && text.bytes().all(is_base64))
+        || (DER_IN_BASE64.iter().any(|start| text.starts_with(start))
+            && text.len() >= 64
+            && text.bytes().all(is_base64))
 }
 
 /// Hides what can be a secret in a name that a user typed: the password before an `@`, as in

@@ -356,7 +356,7 @@ pub enum ClientError {
     /// Files are not fetched from this URL, because it breaks this rule.
     #[error("{0}")]
     Url(&'static str),
-    /// The server of a file, which is not part of an image, does not send it, but maybe a web page.
+    /// The server of a file that is not part of an image answers with an error, or a web page.
     #[error("`{url}` answers with status {status}{}", suffix(.message))]
     File {
         /// Where the file was downloaded from.

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use qmt_oci_ref::text;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -23,13 +24,14 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What a value is that is no path.
+/// What a value is that is not a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Json,
     Base64OfJson,
     Base64OfPair,
     Pem,
+    Base64OfKey,
     Lines,
     Url,
     Braces,
@@ -44,6 +46,7 @@ impl Content {
             Self::Base64OfJson => "JSON in base64",
             Self::Base64OfPair => "text in base64",
             Self::Pem => "PEM",
+            Self::Base64OfKey => "a key or certificate in base64",
             Self::Lines => "text with line breaks or control characters",
             Self::Url => "a URL",
             Self::Braces => "text with braces or quotation marks",
@@ -61,6 +64,8 @@ impl Content {
             Some(Self::Json)
         } else if text.contains("-----BEGIN ") {
             Some(Self::Pem)
+        } else if text::is_key_material(&text) {
+            Some(Self::Base64OfKey)
         } else if let Some(decoded) = from_base64(&text)
             && is_json(&decoded)
         {
@@ -137,6 +142,7 @@ mod tests {
     #[test]
     fn documents_are_no_paths() {
         let long = "a".repeat(256);
+        let key = format!("MIGHAgEAMBMGByqGSM49/{}", "A".repeat(60));
         for (value, content) in [
             (r#"{"auths":{}}"#, Content::Json),
             ("\n{\n  \"auths\": {}\n}\n", Content::Json),
@@ -146,6 +152,8 @@ mod tests {
             ("ewogICJhdXRocyI6\nIHt9Cn0K", Content::Base64OfJson),
             ("dXNlcjpodW50ZXIy", Content::Base64OfPair),
             ("-----BEGIN CERTIFICATE-----", Content::Pem),
+            (&key, Content::Base64OfKey),
+            ("LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t", Content::Base64OfKey),
             ("one\ntwo", Content::Lines),
             ("https://u:p@example.com/x", Content::Url),
             ("file://host/x", Content::Url),

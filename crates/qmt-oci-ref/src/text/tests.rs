@@ -124,3 +124,23 @@ fn messages_hide_the_user_info_of_urls() {
         assert_eq!(shown(text), text);
     }
 }
+
+#[test]
+fn keys_are_recognised_and_their_paths_are_not() {
+    let der = format!("MIGHAgEAMBMGByqGSM49{}", "A".repeat(60));
+    let broken = format!("{}\n{}\n", &der[..40], &der[40..]);
+    for key in [
+        "-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY-----\n",
+        "\n-----BEGIN CERTIFICATE-----",
+        "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1JR0g=",
+        &der,
+        &broken,
+        "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f",
+    ] {
+        assert!(is_key_material(key), "{key}");
+    }
+    let long = format!("MI/{}/key.pem", "a/".repeat(60));
+    for path in ["", "cosign.key", "/run/secrets/MIGHAgEA", "MI", &long] {
+        assert!(!is_key_material(path), "{path}");
+    }
+}

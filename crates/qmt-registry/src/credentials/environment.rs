@@ -143,7 +143,7 @@ impl Environment {
 
     /// The variable that names a place without a credentials file, if one does.
     pub(super) fn misdirected(&self) -> Option<CredentialOrigin> {
-        let place = |variable, is_folder| match place::path(self.get(variable)?) {
+        let check = |variable, is_folder| match place::path(self.get(variable)?) {
             Err(content) => Some(not_a_path(variable, content)),
             Ok(path) => lack(&path, is_folder).map(|reason| CredentialOrigin::Misdirected {
                 variable,
@@ -151,7 +151,7 @@ impl Environment {
                 reason,
             }),
         };
-        place(DOCKER_CONFIG, true).or_else(|| place(AUTH_FILE, false))
+        check(DOCKER_CONFIG, true).or_else(|| check(AUTH_FILE, false))
     }
 
     /// The file or folder that a variable names.

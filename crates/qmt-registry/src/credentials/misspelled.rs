@@ -1,4 +1,4 @@
-//! Variables that are named like those of a registry, and are none of them.
+//! Variables whose names resemble those of a registry, and are not read.
 
 use std::ffi::OsString;
 
@@ -6,21 +6,19 @@ use super::environment::SUFFIXES;
 use crate::error::{ClientError, CredentialError};
 
 /// What other programs call the same, and the suffix that it has here.
-const OTHER_NAMES: [(&str, &str); 14] = [
+const OTHER_NAMES: [(&str, &str); 12] = [
     ("USER", "USERNAME"),
     ("USER_NAME", "USERNAME"),
     ("LOGIN", "USERNAME"),
     ("NAME", "USERNAME"),
     ("PASS", "PASSWORD"),
     ("PASSWD", "PASSWORD"),
-    ("PASSWORT", "PASSWORD"),
     ("PW", "PASSWORD"),
     ("PWD", "PASSWORD"),
     ("SECRET", "PASSWORD"),
     ("BEARER", "TOKEN"),
     ("KEY", "TOKEN"),
     ("PAT", "TOKEN"),
-    ("TOKENS", "TOKEN"),
 ];
 
 /// Returns the error for the first of the variables that begins with `prefix` and has no suffix that
@@ -79,7 +77,7 @@ mod tests {
             ("Token", "TOKEN"),
         ] {
             let text = text(&format!("{PREFIX}_{suffix}")).unwrap();
-            let start = format!("`{PREFIX}_{suffix}` is no setting");
+            let start = format!("`{PREFIX}_{suffix}` is not a setting");
             assert_eq!(text, format!("{start}; did you mean `{PREFIX}_{nearest}`?"));
         }
         let text = text(&format!("{PREFIX}_AUTH")).unwrap();

@@ -44,7 +44,7 @@ pub enum CredentialError {
         source: Option<BoxError>,
     },
     /// The variable with the place of docker's configuration holds something else.
-    #[error("there is no place for credentials: {origin}")]
+    #[error("the credentials file is unknown: {origin}")]
     NotAPath {
         /// The variable, and what it holds.
         origin: CredentialOrigin,
@@ -63,7 +63,7 @@ pub enum CredentialError {
         own: String,
     },
     /// A variable is named like those of the registry, and is not read.
-    #[error("`{variable}` is no setting; {suggestion}")]
+    #[error("`{variable}` is not a setting; {suggestion}")]
     UnknownVariable {
         /// The variable that is set.
         variable: String,

@@ -181,6 +181,11 @@ fn refusal_hint(host: &RegistryHost, anonymous: bool, origin: &CredentialOrigin)
         CredentialOrigin::Misdirected { .. } if anonymous => {
             format!("{origin}; correct it, or log in with `qmt-plugins login {host}`")
         }
+        CredentialOrigin::NotAPath {
+            variable,
+            advice: "",
+            ..
+        } if anonymous => format!("{origin}; correct or unset `{variable}`"),
         CredentialOrigin::NotAPath { .. } if anonymous => origin.to_string(),
         _ if anonymous => format!(
             "log in with `qmt-plugins login {host}`; logins of docker and podman are used as well"

@@ -81,7 +81,7 @@ async fn what_does_not_exist_is_named_for_what_it_is() {
     assert!(!hint_of_child.contains("the tag"), "{hint_of_child}");
 }
 
-/// A user who is logged in is not told to log in: the credential was sent, and it may lack a right.
+/// Where a credential was sent, the hint does not advise a login: the credential may lack a right.
 #[tokio::test]
 async fn a_credential_that_was_sent_is_named_in_place_of_a_login() {
     let home = tempfile::tempdir().unwrap();
@@ -119,9 +119,9 @@ async fn a_credential_that_was_sent_is_named_in_place_of_a_login() {
     }
 }
 
-/// A login that comes too early is not told to log in, whatever the server had received.
+/// The hint for a login that is answered with 429 does not advise a login.
 #[tokio::test]
-async fn a_login_that_is_limited_is_told_to_wait() {
+async fn a_login_that_is_limited_can_be_tried_later() {
     for path in ["/v2/", "/token"] {
         let server = image_behind(Auth::token("alice", CANARY)).await;
         let busy = Fault::on("GET", path).respond(429);

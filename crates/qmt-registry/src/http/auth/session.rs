@@ -87,7 +87,7 @@ pub(crate) struct Auth {
     sessions: Mutex<HashMap<SessionKey, Arc<tokio::sync::Mutex<Session>>>>,
     /// Origins that required a token once; they get no password over plain HTTP after that.
     bearer_origins: Mutex<HashSet<String>>,
-    /// Origins that answer anonymous requests for no repository: they have no challenge to ask for.
+    /// Origins that answer `GET /v2/` without a credential, so they have no challenge.
     open_origins: Mutex<HashSet<String>>,
 }
 

@@ -213,7 +213,7 @@ async fn read(
             (404 | 405 | 501, _) if sent.is_exchange => sent.refused(status, message),
             (400 | 401 | 403, _) => sent.refused(status, message),
             (429, _) => sent.failed(ClientError::RateLimited {
-                host: Some(sent.host.clone()).filter(|_| sent.anonymous),
+                host: sent.anonymous.then(|| sent.host.clone()),
                 url,
                 retry_after,
                 message,

@@ -1,16 +1,15 @@
 //! Files that are not parts of images.
 
 use bytes::Bytes;
-use http::header;
 use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
 use url::Url;
 
 use super::HttpRegistry;
-use super::manifest::content_type;
+use super::manifest::is_html;
 use super::operation::Request;
 use crate::error::ClientError;
 use crate::http::auth::Auth;
-use crate::http::transport::{Answer, ErrorBody, Secrets, is_web_page};
+use crate::http::transport::{ErrorBody, Secrets, is_web_page};
 use crate::redact::RedactedUrl;
 
 /// What a file is called in messages.
@@ -69,8 +68,14 @@ impl HttpRegistry {
             let answer = answer.map_err(|error| error.of_file(request.redacted()))?;
             let secrets =
                 Secrets::of_exchange(operation.endpoint, &request.spec, None, &answer.url);
-            let from = Origin::of(&answer);
+            let (is_html, url) = (is_html(answer.headers()), RedactedUrl::from(&answer.url));
             let body = answer.body(&operation.context.limits);
+            let is_encoded = body.is_compressed();
+            let from = Origin {
+                url,
+                is_html,
+                is_encoded,
+            };
             let content = body.whole(limit, FILE).await?;
             match digest {
                 Some(digest) => from.check(content, digest, &secrets),
@@ -106,16 +111,6 @@ struct Origin {
 }
 
 impl Origin {
-    fn of(answer: &Answer) -> Self {
-        let declared = content_type(answer.headers());
-        let encoding = answer.headers().get(header::CONTENT_ENCODING);
-        Self {
-            url: RedactedUrl::from(&answer.url),
-            is_html: declared.is_some_and(|declared| declared.as_ref() == "text/html"),
-            is_encoded: encoding.is_some_and(|value| !value.is_empty() && value != "identity"),
-        }
-    }
-
     /// Checks the digest. If it differs, the error says what arrived instead, where that is known.
     fn check(
         self,
@@ -124,10 +119,11 @@ impl Origin {
         secrets: &Secrets,
     ) -> Result<Bytes, ClientError> {
         let actual = Digest::of(digest.algorithm(), &content);
-        let url = self.url;
-        Err(if actual == *digest {
+        if actual == *digest {
             return Ok(content);
-        } else if self.is_encoded {
+        }
+        let url = self.url;
+        Err(if self.is_encoded {
             let rule = "a file is sent without `Content-Encoding`, because none was requested";
             ClientError::Protocol { url, rule }
         } else if is_web_page(&content) {

@@ -304,7 +304,7 @@ async fn failure(
             }
         }
         (429, _) => ClientError::RateLimited {
-            host: Some(host).filter(|_| is_anonymous && is_registry),
+            host: (is_anonymous && is_registry).then_some(host),
             url,
             retry_after,
             message,

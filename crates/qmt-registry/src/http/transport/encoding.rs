@@ -55,5 +55,12 @@ impl Compression {
 /// Whether a body is text, which nothing that is compressed is.
 pub(super) fn is_text(body: &[u8]) -> bool {
     let is_binary = |c: char| c.is_control() && !c.is_ascii_whitespace();
-    std::str::from_utf8(body).is_ok_and(|text| !text.contains(is_binary))
+    let text = match std::str::from_utf8(body) {
+        // The last character is cut.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(body.get(..error.valid_up_to()).unwrap_or_default())
+        }
+        text => text,
+    };
+    text.is_ok_and(|text| !text.contains(is_binary))
 }

@@ -37,9 +37,7 @@ pub(super) fn certificate(error: &CertificateError) -> String {
             "it is not for servers (its extendedKeyUsage lacks serverAuth)".to_owned()
         }
         Error::BadEncoding => "it is malformed".to_owned(),
-        Error::BadSignature => {
-            "the authority that has the name of its issuer did not sign it".to_owned()
-        }
+        Error::BadSignature => "the server does not have its key".to_owned(),
         Error::Revoked => "it is revoked".to_owned(),
         Error::UnhandledCriticalExtension => {
             "it has a critical extension that is not supported".to_owned()

@@ -11,7 +11,7 @@ use rustls::{CertificateError, InvalidMessage, OtherError};
 use super::endpoint::{Connection, Origin};
 use super::explain::{alert, certificate, is_final, tls};
 use super::resolver::{ForbiddenAddress, NoSuchName};
-use super::verifier::{MarkedAsAuthority, is_about_issuer};
+use super::verifier::{IssuerKeyDiffers, MarkedAsAuthority, is_about_issuer};
 use crate::BoxError;
 use crate::error::{ClientError, TlsError};
 use crate::redact::RedactedUrl;
@@ -161,8 +161,8 @@ fn tls_error(
             }
         }
         rustls::Error::InvalidCertificate(refusal) => {
-            // An authority that was renewed under its old name is another one.
-            let is_renewed = *refusal == CertificateError::BadSignature;
+            let is_renewed = matches!(refusal, CertificateError::Other(OtherError(cause))
+                if cause.is::<IssuerKeyDiffers>());
             let unknown_issuer = is_renewed || is_about_issuer(cause);
             TlsError::Certificate {
                 address,

@@ -91,18 +91,23 @@ pub(crate) fn check_address(
     to: &Url,
     registry: AddressKind,
 ) -> Result<(), ClientError> {
-    let kind = literal(to).map(AddressKind::of);
-    if kind.is_none_or(|kind| registry.may_lead_to(kind)) {
+    let Some(kind) = literal(to).map(AddressKind::of) else {
+        return Ok(());
+    };
+    if registry.may_lead_to(kind) {
         return Ok(());
     }
-    let reason = match registry {
-        AddressKind::Public => "the registry has a public address, and this one is not public",
-        AddressKind::Private => {
+    let reason = match (registry, kind) {
+        (_, AddressKind::Metadata) => {
+            "the address is that of a cloud's metadata service, to which no registry may lead"
+        }
+        (AddressKind::Public, _) => "the registry has a public address, and this one is not public",
+        (AddressKind::Private, _) => {
             "the registry has a private address, and this one is neither private nor public"
         }
-        AddressKind::Loopback => {
-            "the registry has an address of this machine, and this one is of another network that \
-             is not public; name the registry by an address in that network"
+        (AddressKind::Loopback, AddressKind::Private) => {
+            "the registry has an address of this machine, and this one is of a private network; \
+             name the registry by an address in that network"
         }
         _ => "the address is in another kind of network than the registry, and not public",
     };

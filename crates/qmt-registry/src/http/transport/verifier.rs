@@ -46,6 +46,11 @@ struct AuthorityNotValid {
 #[error("it is marked as the certificate of an authority (`CA:TRUE`)")]
 pub(super) struct MarkedAsAuthority;
 
+/// A trusted authority has the name of the issuer, and another key: it was renewed.
+#[derive(Debug, thiserror::Error)]
+#[error("the authority that has the name of its issuer did not sign it")]
+pub(super) struct IssuerKeyDiffers;
+
 impl ServerVerifier {
     /// Trusts `listed` next to the system's certificates; `None` if there is no certificate at all.
     pub(super) fn new(
@@ -164,6 +169,11 @@ impl ServerCertVerifier for ServerVerifier {
                 }
                 None => Err(error),
             },
+            // Not that of the handshake, which the server itself makes.
+            Err(Error::InvalidCertificate(CertificateError::BadSignature)) => {
+                let cause = OtherError(Arc::new(IssuerKeyDiffers));
+                Err(CertificateError::Other(cause).into())
+            }
             verified => verified,
         };
         match verified {

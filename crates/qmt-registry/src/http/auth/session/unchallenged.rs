@@ -1,5 +1,5 @@
-//! Registries that refuse anonymous requests without a challenge: they hide private repositories, or
-//! send the challenge for `/v2/` only, which docker requests first.
+//! Registries that refuse anonymous requests without a challenge: they hide private repositories,
+//! or send the challenge for `/v2/` only, which docker requests first.
 
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
@@ -9,10 +9,10 @@ use crate::http::auth::AuthScope;
 use crate::http::transport::{Context, Failure, Payload, RequestSpec, follow};
 
 impl Auth {
-    /// Whether a request that was refused without a challenge can be sent again with a credential or
-    /// an anonymous token. The registry is asked for a challenge at most once a minute. Without a
-    /// credential, it is asked only if nothing shows that anonymous requests are answered: content of
-    /// the repository, or an earlier answer for no repository; and only if the refusal `is_about_access`.
+    /// Whether a request that was refused without a challenge can be sent again with a credential
+    /// or an anonymous token. The challenge is requested at most once a minute. Without a
+    /// credential, it is requested only if the refusal `is_about_access`, no content of the
+    /// repository was read anonymously, and `GET /v2/` was not answered anonymously before.
     pub(crate) async fn is_worth_a_credential(
         &self,
         context: &Context,
@@ -26,11 +26,15 @@ impl Auth {
         if session.is_challenge_requested || session.credential_state != CredentialState::InUse {
             return false;
         }
+        let stored = self.stored(scope).await;
+        if !is_about_access && matches!(stored, Ok(None)) {
+            return false; // The next request decides.
+        }
         session.is_challenge_requested = true;
         session.paused_at = Some(Instant::now());
-        let is_worth_it = match self.stored(scope).await {
+        let is_worth_it = match stored {
             Ok(Some(_)) => true,
-            Ok(None) => is_about_access && self.may_require_a_token(scope, &session),
+            Ok(None) => self.may_require_a_token(scope, &session),
             Err(_) => false,
         };
         if !is_worth_it {

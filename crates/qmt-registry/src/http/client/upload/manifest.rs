@@ -1,7 +1,7 @@
 //! Publishing a manifest, and adding it to its subject's list.
 
 use http::{HeaderMap, HeaderName, Method, header};
-use qmt_oci_ref::manifest::{ClaimLimits, Claims, Document, Index, ManifestLimits};
+use qmt_oci_ref::manifest::{Document, ManifestError, ManifestLimits, OCI_INDEX};
 use qmt_oci_ref::{
     Descriptor, MediaType, PinnedReference, RawManifest, Reference, Repository, Tag, text,
 };
@@ -100,10 +100,8 @@ impl Operation<'_> {
 
 /// The list as it is: others may have written entries that cannot be read here, which stay.
 fn read_list(subject: &PinnedReference, list: &[u8]) -> Result<Map<String, Value>, ClientError> {
-    let claims = Claims::read(list, ClaimLimits::nothing());
-    let list =
-        claims.and_then(|_| Ok(serde_json::from_slice(text::without_byte_order_mark(list))?));
-    list.map_err(|source| not_a_list(subject, source))
+    serde_json::from_slice(text::without_byte_order_mark(list))
+        .map_err(|source| not_a_list(subject, ManifestError::Json(source)))
 }
 
 /// The list with `entry`; `None` if it has the entry already.
@@ -123,10 +121,8 @@ fn with_entry(
     // Some programs write an entry that they remove as `null`.
     entries.retain(|listed| !listed.is_null());
     entries.push(serde_json::to_value(entry).map_err(failed)?);
-    let empty = serde_json::to_value(Index::new(Vec::new())).map_err(failed)?;
-    for (key, value) in empty.as_object().into_iter().flatten() {
-        list.entry(key).or_insert_with(|| value.clone());
-    }
+    list.insert("schemaVersion".to_owned(), 2.into());
+    list.insert("mediaType".to_owned(), OCI_INDEX.into());
     list.insert("manifests".to_owned(), Value::Array(entries));
     Ok(Some(list))
 }
@@ -167,6 +163,7 @@ fn referrer(
 #[cfg(test)]
 mod tests {
     use qmt_oci_ref::Digest;
+    use qmt_oci_ref::manifest::Index;
 
     use super::*;
 
@@ -197,12 +194,16 @@ mod tests {
     #[test]
     fn a_list_without_entries_becomes_an_index() {
         let entry = Descriptor::new(MediaType::ImageManifest, Digest::sha256("new"), 7);
-        for list in ["{}", r#"{"schemaVersion":2,"manifests":null}"#] {
+        for list in [
+            "{}",
+            r#"{"schemaVersion":2,"mediaType":null,"manifests":null}"#,
+            r#"{"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json"}"#,
+        ] {
             let list = added(list, &entry).unwrap();
             let index = Index::read(list.to_string().as_bytes(), &ManifestLimits::default());
             let digests = index.unwrap().into_manifests();
             assert_eq!(digests.len(), 1, "{list}");
-            assert_eq!(list["mediaType"], qmt_oci_ref::manifest::OCI_INDEX);
+            assert_eq!(list["mediaType"], OCI_INDEX);
         }
     }
 }

@@ -49,9 +49,17 @@ fn a_certificate_marked_as_an_authority_is_explained() {
         assert!(unknown_issuer && !hint.contains("`CA:FALSE`"), "{hint}");
 
         // The authority was renewed under its name.
-        let (error, hint) = refused(CertificateError::BadSignature, ca_file);
+        let renewed = CertificateError::Other(OtherError(Arc::new(IssuerKeyDiffers)));
+        let (error, hint) = refused(renewed, ca_file);
         assert!(hint.contains("ca_file"), "{hint}");
         let source = Error::source(&error).unwrap();
         assert!(source.to_string().contains("did not sign it"), "{source}");
+
+        // The server has no key for the certificate, so that no authority helps.
+        let (error, hint) = refused(CertificateError::BadSignature, ca_file);
+        let TlsError::Certificate { unknown_issuer, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert!(!unknown_issuer && !hint.contains("ca_file"), "{hint}");
     }
 }
