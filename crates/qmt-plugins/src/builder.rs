@@ -198,7 +198,7 @@ impl PluginHostBuilder {
             },
         };
         let named = self.cache_dir.map(|path| {
-            expand(&path).map_err(|rule| ConfigError::contradiction(&path, "cache_dir", rule))
+            expand(&path).map_err(|rule| ConfigError::contradiction(config, "cache_dir", rule))
         });
         let named = named.transpose()?;
         let cache_dir = named.or_else(|| oci.cache_dir.as_ref().map(|dir| folder.join(dir)));

@@ -9,7 +9,7 @@ mod document;
 mod error;
 mod shared;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use qmt_oci_ref::{Digest, PluginKind};
@@ -103,6 +103,8 @@ pub(crate) struct Lockfile {
     /// The file name of the config; `None` for one without a file.
     config: Option<String>,
     entries: Entries,
+    /// By name, the entries in use that the file no longer has.
+    held: BTreeMap<String, LockEntry>,
     warning: Option<String>,
     /// The file as it was read; `None` if there was none.
     fingerprint: Option<Fingerprint>,
@@ -119,7 +121,8 @@ impl Lockfile {
         Self::read_at(folder_of(config).join(NAME), config)
     }
 
-    /// Returns the lockfile next to the config at `config` as if there was none, and follows no change of it.
+    /// Returns the lockfile next to the config at `config` as if there was none, and follows no
+    /// change of it.
     pub(crate) fn unread(config: &Path) -> Self {
         let lockfile = Self::with(config.with_file_name(NAME), config, Read::default());
         Self {
@@ -143,14 +146,15 @@ impl Lockfile {
             folder: is_here.then(|| folder.to_owned()),
             config: name.map(|name| name.to_string_lossy().into_owned()),
             entries: read.entries,
+            held: BTreeMap::new(),
             warning: read.warning,
             fingerprint: read.fingerprint,
             is_read: true,
         }
     }
 
-    /// Reads the file, if it is not the one that was read before. If it is absent or can't be read, it may
-    /// be about to be replaced, and its pins stay until the next start.
+    /// Reads the file, if it is not the one that was read before. If it is absent or can't be read,
+    /// it may be about to be replaced, and its pins stay until the next start.
     fn reread(&self) -> Result<Option<Read>, LockfileError> {
         let is_other = match Fingerprint::of(&self.path) {
             Ok(Some(now)) => self.fingerprint.as_ref() != Some(&now),
@@ -161,15 +165,18 @@ impl Lockfile {
             .transpose()
     }
 
-    /// Takes what another process wrote. If that has no entry for a reference that the config of this host
-    /// still names, another version of the config was locked, and the entry stays until the next start.
+    /// Takes what another process wrote. If that has no entry for a reference that the config of
+    /// this host still names, another version of the config was locked, and the entry is held until
+    /// the next start.
     fn follow(&mut self, read: Read, is_current: impl Fn(&LockEntry) -> bool) {
-        let before = std::mem::take(&mut self.entries);
+        let names: BTreeSet<_> = self.entries().map(|entry| entry.name.clone()).collect();
+        let used = names.iter().filter_map(|name| self.own(name).cloned());
+        let used: Vec<_> = used.filter(is_current).collect();
         self.take(read);
-        for (key, entry) in before {
-            let now = self.entries.get(&key).map(|now| &now.reference);
-            if key.1 == self.config && now != Some(&entry.reference) && is_current(&entry) {
-                self.entries.insert(key, entry);
+        self.held.clear();
+        for entry in used {
+            if self.entry(&entry.name, &entry.reference).is_none() {
+                self.held.insert(entry.name.clone(), entry);
             }
         }
     }
@@ -193,14 +200,16 @@ impl Lockfile {
 
     /// Returns the entries of all configs.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &LockEntry> {
-        self.entries.values()
+        self.entries.values().chain(self.held.values())
     }
 
     /// Returns the entry of `name` in this config, whatever it was resolved from.
     pub(crate) fn own(&self, name: &str) -> Option<&LockEntry> {
-        let own = self.entries.get(&(name.to_owned(), self.config.clone()));
+        let own = || self.entries.get(&(name.to_owned(), self.config.clone()));
         // An entry without a config is of an older version.
-        own.or_else(|| self.entries.get(&(name.to_owned(), None)))
+        let held = self.held.get(name);
+        held.or_else(own)
+            .or_else(|| self.entries.get(&(name.to_owned(), None)))
             .or_else(|| self.left_behind(name))
     }
 
@@ -250,9 +259,13 @@ impl Lockfile {
         Ok(true)
     }
 
-    /// Records `entry` and writes the file. What other processes wrote since it was read stays, pinned
-    /// signers above all: `seen` is the entry of the plugin when it was resolved, and one that differs from
-    /// it is an error.
+    /// Records `entry` and writes the file. Entries that other processes wrote since it was read
+    /// stay.
+    ///
+    /// # Errors
+    ///
+    /// [`LockfileError::Raced`] if the file's entry of the plugin is not `seen`, that of the time
+    /// when it was resolved, and has another signer or digest than `entry`.
     pub(crate) fn record(
         &mut self,
         mut entry: LockEntry,
@@ -288,9 +301,11 @@ impl Lockfile {
                 entries.remove(&other);
             }
         }
+        let name = key.0.clone();
         entries.insert(key, entry);
         write_entries(&self.path, entries)?;
         self.take(read);
+        self.held.remove(&name);
         Ok(())
     }
 
@@ -306,6 +321,7 @@ impl Lockfile {
             write_entries(&self.path, &read.entries)?;
         }
         self.take(read);
+        self.held.retain(|name, _| names.contains(name));
         Ok(removed.into_iter().map(|(_, entry)| entry.name).collect())
     }
 

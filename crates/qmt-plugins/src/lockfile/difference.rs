@@ -33,59 +33,43 @@ fn is_of_other_platform(old: &LockEntry, new: &LockEntry) -> bool {
 
 /// Describes how `new` differs from `old`, for an error.
 pub(super) fn difference(old: &LockEntry, new: &LockEntry) -> String {
-    let mut parts = Vec::new();
-    if old.reference != new.reference {
-        parts.push(instead("reference", &old.reference, &new.reference));
-    }
-    if old.digest != new.digest {
-        parts.push(instead("digest", &old.digest, &new.digest));
-    }
-    if old.kind != new.kind {
-        parts.push(instead("kind", old.kind, new.kind));
-    }
-    if old.signer != new.signer {
-        let (old, new) = (shown(old.signer.as_ref()), shown(new.signer.as_ref()));
-        parts.push(instead("signer", old, new));
-    }
-    if old.native != new.native {
-        parts.push(match new.native {
-            Some(NativeRule::Isolated) => "native code is isolated".to_owned(),
-            _ => "native code runs in the process of the host instead of isolated".to_owned(),
-        });
-    }
-    if old.granted != new.granted {
-        parts.push("other rights".to_owned());
-    }
-    if parts.is_empty() {
-        parts = details(old, new);
+    let signers = [old, new].map(|entry| shown(entry.signer.as_ref()));
+    let native = (old.native != new.native).then(|| match new.native {
+        Some(NativeRule::Isolated) => "native code is isolated".to_owned(),
+        _ => "native code runs in the process of the host instead of isolated".to_owned(),
+    });
+    let parts = [
+        instead("reference", &old.reference, &new.reference),
+        instead("digest", &old.digest, &new.digest),
+        instead("kind", &old.kind, &new.kind),
+        instead("signer", &signers[0], &signers[1]),
+        native,
+        (old.granted != new.granted).then(|| "other rights".to_owned()),
+    ];
+    let mut parts: Vec<_> = parts.into_iter().flatten().collect();
+    // With another digest, the rest differs as well.
+    if old.digest == new.digest {
+        parts.extend(details(old, new));
     }
     parts.join(", ")
 }
 
-/// Describes what differs below the digest. It follows from the digest if that differs.
-fn details(old: &LockEntry, new: &LockEntry) -> Vec<String> {
-    let mut parts = Vec::new();
-    if old.manifest != new.manifest {
-        parts.push(instead("manifest", &old.manifest, &new.manifest));
-    }
-    if old.file != new.file {
-        parts.push(instead("file", &old.file, &new.file));
-    }
-    if old.file_digest != new.file_digest {
-        parts.push(instead("file digest", &old.file_digest, &new.file_digest));
-    }
-    if old.size != new.size {
-        parts.push(instead("size", old.size, new.size));
-    }
-    if old.signed_at != new.signed_at {
-        let (old, new) = (date(old.signed_at), date(new.signed_at));
-        parts.push(instead("signing time", old, new));
-    }
-    parts
+/// Describes what differs below the digest.
+fn details(old: &LockEntry, new: &LockEntry) -> impl Iterator<Item = String> {
+    let dates = [old, new].map(|entry| date(entry.signed_at));
+    let parts = [
+        instead("manifest", &old.manifest, &new.manifest),
+        instead("file", &old.file, &new.file),
+        instead("file digest", &old.file_digest, &new.file_digest),
+        instead("size", &old.size, &new.size),
+        instead("signing time", &dates[0], &dates[1]),
+    ];
+    parts.into_iter().flatten()
 }
 
-fn instead(what: &str, old: impl Display, new: impl Display) -> String {
-    format!("{what} {new} instead of {old}")
+/// Names a value and the one that it replaces, if they differ.
+fn instead<T: Display + PartialEq>(what: &str, old: &T, new: &T) -> Option<String> {
+    (old != new).then(|| format!("{what} {new} instead of {old}"))
 }
 
 fn shown(value: Option<impl Display>) -> String {

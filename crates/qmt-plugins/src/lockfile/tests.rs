@@ -489,8 +489,23 @@ fn pins_of_the_config_in_use_stay() {
     record(&mut operator, moved).unwrap();
     let read = host.reread().unwrap().unwrap();
     host.follow(read, |entry| entry.name != "old");
-    for (name, content) in [("moved", "1"), ("removed", "1"), ("updated", "2")] {
-        assert_eq!(host.own(name), Some(&entry(name, content)));
-    }
-    assert_eq!(host.own("old"), None);
+    let assert_pins = |host: &Lockfile| {
+        for (name, content) in [("moved", "1"), ("removed", "1"), ("updated", "2")] {
+            assert_eq!(host.own(name), Some(&entry(name, content)));
+        }
+        assert_eq!(host.own("old"), None);
+    };
+    assert_pins(&host);
+    // Nor does an entry of another plugin change them, or the operator's file.
+    record(&mut host, entry("other", "1")).unwrap();
+    assert_pins(&host);
+    let error = record(&mut host, entry("moved", "3")).unwrap_err();
+    assert!(matches!(error, LockfileError::Raced { .. }), "{error:?}");
+    assert_pins(&host);
+    let now = self::read(&folder, "plugins.toml").unwrap();
+    assert_eq!(
+        now.own("moved").unwrap().reference,
+        "oci://ghcr.io/acme/echo:2"
+    );
+    assert_eq!(now.own("removed"), None);
 }

@@ -103,9 +103,7 @@ async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageE
     };
     let problem = match timeout(limit, current(context, request)).await {
         Ok(Err(error)) if error.kind() == RegistryErrorKind::Offline => None,
-        Ok(Err(error)) if is_optional && error.kind() != RegistryErrorKind::NotFound => {
-            Some(error.to_string())
-        }
+        Ok(Err(error)) if is_optional && is_of_registry(error.kind()) => Some(error.to_string()),
         Ok(answer) => return answer.map_err(StageError::Resolve),
         Err(_) => Some(format!(
             "the registry did not answer within {} s",
@@ -119,6 +117,15 @@ async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageE
         ));
     }
     by_digest(context, request, known, origin).await
+}
+
+/// Whether a registry fails, and not this machine. That a tag does not exist is an answer.
+fn is_of_registry(kind: RegistryErrorKind) -> bool {
+    use RegistryErrorKind as Kind;
+    matches!(
+        kind,
+        Kind::Unauthorized | Kind::Network { .. } | Kind::Content | Kind::Protocol
+    )
 }
 
 async fn by_digest(
