@@ -45,8 +45,8 @@ impl CachedArtifact {
     /// Reads the whole file once into memory while hashing it, and returns exactly these bytes.
     /// Later writes to the file do not change them.
     ///
-    /// Blocks the thread, at most for the lock timeout where another process holds a damaged entry.
-    /// Takes as much memory as the file has bytes.
+    /// Blocks the thread while it reads, and, if the entry is damaged and another process holds its
+    /// lock, for up to the lock timeout. Takes as much memory as the file has bytes.
     ///
     /// # Errors
     /// [`CacheError::Damaged`] if the bytes are not the recorded ones; the entry is removed then if

@@ -94,8 +94,8 @@ pub enum LoadError {
         plugin: String,
         /// The limit.
         limit: Duration,
-        /// Whether a later load can succeed within the same limit: the result will be kept in the
-        /// cache folder, or the time went to the compilation of other modules.
+        /// Whether a later load can succeed within the same limit. False if compiling this module
+        /// took too long and there is no cache folder for the result.
         can_retry: bool,
     },
     /// The module could not be linked, its start function failed, or the library refused to start.

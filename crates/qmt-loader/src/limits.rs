@@ -114,8 +114,9 @@ pub struct Limits {
     pub fuel: Option<u64>,
     /// The elements that the tables of an instance may hold together. Default: 100,000.
     pub table_elements: u32,
-    /// The wall-clock time that compiling the module may take, without waiting for the compilation
-    /// of others. Default: 30 seconds.
+    /// The wall-clock time that compiling the module may take. Linking the functions of the host,
+    /// reading the cache and the wait for other compilations have the same limit each. Default: 30
+    /// seconds.
     pub compile_timeout: Duration,
     /// The bytes of the body of each HTTP request that a plugin makes, and of its answer. Default:
     /// 50 MiB.

@@ -174,7 +174,7 @@ pub(crate) struct Add {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct Signer {
     /// A public key, in PEM.
-    #[arg(long, value_name = "FILE", group = "signer", value_parser = key_file)]
+    #[arg(long, value_name = "FILE", group = "signer", value_parser = key_file())]
     pub(crate) key: Option<PathBuf>,
     /// The identity in the certificate.
     #[arg(
@@ -196,8 +196,8 @@ pub(crate) struct Signer {
     /// A Sigstore trusted root in JSON, or `embedded`.
     #[arg(long, value_name = "FILE")]
     pub(crate) trusted_root: Option<String>,
-    /// Accepts a signature by the signer that is named without a transparency log entry. A certificate then
-    /// requires a timestamp of an authority in the trust root.
+    /// Accepts signatures of `--key` or `--certificate-identity` without a transparency log entry.
+    /// Those by a certificate then require a timestamp of an authority in the trust root.
     #[arg(long, requires = "signer")]
     pub(crate) insecure_ignore_tlog: bool,
 }
@@ -266,7 +266,7 @@ pub(crate) struct Publish {
     pub(crate) image_version: Option<String>,
     /// Signs with this private key, in cosign's bundle format, without a transparency log entry:
     /// PKCS #8 in PEM, or cosign's format with its password in `COSIGN_PASSWORD`.
-    #[arg(long, value_name = "FILE", value_parser = key_file)]
+    #[arg(long, value_name = "FILE", value_parser = key_file())]
     pub(crate) sign_key: Option<PathBuf>,
 }
 
@@ -341,11 +341,13 @@ fn native(text: &str) -> Result<(Platform, PathBuf), String> {
 }
 
 /// Parses the path of a key, and refuses the key itself.
-fn key_file(text: &str) -> Result<PathBuf, &'static str> {
-    if text::is_key_material(text) {
-        return Err("it is a key; write it to a file, and name that file");
-    }
-    Ok(PathBuf::from(text))
+fn key_file() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|value| {
+        if text::is_key_material(&value.to_string_lossy()) {
+            return Err("it is a key; write it to a file, and name that file");
+        }
+        Ok(PathBuf::from(value))
+    })
 }
 
 /// Parses `OS/ARCH[/VARIANT]`.

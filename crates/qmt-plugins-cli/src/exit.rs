@@ -82,8 +82,8 @@ impl Failure {
         }
     }
 
-    /// Stores this failure in `earlier` if there is none yet, or if this one is [`Code::NotVerified`] and
-    /// that one is not.
+    /// Keeps in `earlier` the failure that decides the exit code: the first one, or the first that is
+    /// [`Code::NotVerified`].
     pub(crate) fn add_to(self, earlier: &mut Option<Self>) {
         let code = earlier.as_ref().map(Self::code);
         let is_worse = self.code() == Code::NotVerified && code != Some(Code::NotVerified);

@@ -4,7 +4,7 @@ use qmt_oci_ref::manifest::Manifest;
 use qmt_oci_ref::{Descriptor, Platform, PluginKind, text};
 
 use super::config::{ImageConfig, is_image_config};
-use super::layers::{has_wasm_layer, readable, wasm_names};
+use super::layers::{readable, wasm_names};
 use super::{Selection, Selector, check_content, unreadable};
 use crate::error::{ArtifactError, at_most};
 use crate::extract::candidate::Matcher;
@@ -47,13 +47,13 @@ struct Class {
 impl Selector<'_> {
     /// Decides the kind of an image, the layers to read and the file to look for.
     pub(super) async fn classify(mut self, image: Image) -> Result<Selection, ArtifactError> {
-        let declared = declared_kind(&image)?;
+        let is_raw = self.is_raw(&image.manifest);
+        let declared = declared_kind(&image, is_raw)?;
         let Image {
             descriptor,
             manifest,
             reason,
         } = image;
-        let is_raw = self.is_raw(&manifest);
         let has_config = !is_raw && is_image_config(manifest.config());
         let config = if has_config {
             self.config(manifest.config()).await?
@@ -113,7 +113,7 @@ impl Selector<'_> {
             let other_use = || other_use(&manifest).map(str::to_owned);
             foreign.or_else(other_use).or_else(|| {
                 let is_native = required == Some(PluginKind::Native) && !left_out.is_empty();
-                is_native.then(|| format!("{} is Wasm", left_out.join(", ")))
+                is_native.then(|| format!("Wasm layers are not read: {}", left_out.join(", ")))
             })
         };
         Ok(Selection {
@@ -244,7 +244,7 @@ fn other_use(manifest: &Manifest) -> Option<&'static str> {
 }
 
 /// Reads the annotations of manifest and entry, which must not contradict each other or the rest.
-fn declared_kind(image: &Image) -> Result<Option<PluginKind>, ArtifactError> {
+fn declared_kind(image: &Image, is_raw: bool) -> Result<Option<PluginKind>, ArtifactError> {
     let digest = image.descriptor.digest();
     let by_manifest = annotated_kind(digest, image.manifest.annotations())?;
     let by_entry = annotated_kind(digest, image.descriptor.annotations())?;
@@ -253,7 +253,7 @@ fn declared_kind(image: &Image) -> Result<Option<PluginKind>, ArtifactError> {
         Some(kind) if by_entry.is_some_and(|by_entry| by_entry != kind) => {
             Some("the index says otherwise")
         }
-        Some(PluginKind::Native) if has_wasm_layer(&image.manifest) => Some("its layer is Wasm"),
+        Some(PluginKind::Native) if is_raw => Some("its layer is Wasm"),
         Some(PluginKind::Native) if image.reason == Reason::WasmPlatform => {
             Some("its platform is Wasm")
         }

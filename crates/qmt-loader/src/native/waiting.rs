@@ -83,7 +83,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Acquires a permit for a call; `None` if there is none by `deadline`.
+/// Acquires a permit for a call; `None` if `deadline` passes first.
 pub(super) async fn permit(
     plugin: &str,
     calls: &Arc<Semaphore>,

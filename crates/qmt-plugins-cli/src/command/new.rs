@@ -60,7 +60,7 @@ pub(crate) fn new(output: &Output, new: &New) -> CommandResult {
     let mut files = Vec::new();
     for (path, template) in project(new.lang) {
         if let Err(error) = write(&folder.join(path), &filled(template, &new.name)) {
-            remove(folder, &files);
+            remove(folder, &files, path);
             return Err(failed(error));
         }
         files.push(path);
@@ -158,14 +158,14 @@ fn is_occupied(folder: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes what was written, so that the same command can be run again. Folders that have something else
-/// stay.
-fn remove(folder: &Path, files: &[&str]) {
+/// Removes what was written before the file `failed`, so that the same command can be run again.
+/// Folders that have something else stay.
+fn remove(folder: &Path, files: &[&str], failed: &str) {
     for path in files.iter().map(|path| folder.join(path)) {
         let _ = fs::remove_file(&path);
     }
-    for path in files.iter().map(|path| folder.join(path)) {
-        let _ = path.parent().map(fs::remove_dir);
+    for path in files.iter().chain([&failed]) {
+        let _ = folder.join(path).parent().map(fs::remove_dir);
     }
     let _ = fs::remove_dir(folder);
 }

@@ -267,7 +267,8 @@ impl<'a> Search<'a> {
     }
 
     /// Fetches the layers of `found` that fit into the limits, at the same time, and returns them
-    /// in their order. Envelopes are waited for only so long where attestations are not required.
+    /// in their order. Where attestations are not required, envelopes are waited for as in
+    /// [`optional`].
     pub(super) async fn fetch(
         &self,
         found: &mut Found,
@@ -325,7 +326,7 @@ impl<'a> Search<'a> {
 }
 
 /// Waits for `others`, and for `attestations` as long again, but at least [`OPTIONAL_TIME_MIN`].
-/// The error is the time for which they were waited for.
+/// The error is how long `attestations` were waited for.
 async fn optional<T, A>(
     others: impl Future<Output = T>,
     attestations: impl Future<Output = A>,

@@ -84,8 +84,8 @@ async fn provenance_is_checked_field_by_field() {
             demand().with_build_type("other"),
             demand().with_workflow("other.yml"),
             demand().with_field("/no/such", "x"),
+            AttestationDemand::new("https://example.com/other"),
         ];
-        let missing = AttestationDemand::new("https://example.com/other").unwrap();
         let bundle = sigstore.attest_bundle(subject().digest(), &attestation, &signing);
         let layer = sigstore.attest_simple(subject().digest(), &attestation, &signing);
         for item in [Item::from(bundle), layer.into()] {
@@ -99,7 +99,6 @@ async fn provenance_is_checked_field_by_field() {
             for demand in bad.iter().map(|one| one.as_ref().unwrap()) {
                 assert_eq!(code(check_with(demand.clone())), "demand");
             }
-            assert_eq!(code(check_with(missing.clone())), "demand");
         }
     }
 }
