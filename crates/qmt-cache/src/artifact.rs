@@ -50,8 +50,8 @@ impl CachedArtifact {
     ///
     /// # Errors
     /// [`CacheError::Damaged`] if the bytes are not the recorded ones; the entry is removed then if
-    /// the cache can be written. [`CacheError::LockTimeout`] if another process holds a damaged entry
-    /// for too long. [`CacheError::Io`] if reading fails.
+    /// the cache can be written. [`CacheError::LockTimeout`] if another process holds a damaged
+    /// entry for too long. [`CacheError::Io`] if reading fails.
     pub fn read_proven(&self) -> Result<Bytes, CacheError> {
         let too_large =
             || CacheError::io("read", &self.path)(std::io::ErrorKind::OutOfMemory.into());

@@ -347,7 +347,8 @@ pub enum LoadError {
         /// How it ended.
         end: WorkerEnd,
     },
-    /// Worker processes failed so often that the next one may not start within the time of the call.
+    /// Worker processes failed so often that the next one may not start within the time of the
+    /// call.
     #[error(
         "plugin `{plugin}` is paused for {wait:?}, because {failures} of its processes failed in a row"
     )]

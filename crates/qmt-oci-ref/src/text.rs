@@ -92,7 +92,8 @@ pub fn utf_16(bytes: &[u8]) -> Option<&'static str> {
 pub fn is_key_material(text: &str) -> bool {
     const PEM: &str = "-----BEGIN ";
     const PEM_IN_BASE64: &str = "LS0tLS1CRUdJTi";
-    // A DER sequence with a length of several bytes, and private keys of Ed25519, which are shorter.
+    // A DER sequence with a length of several bytes, and private keys of Ed25519, which are
+    // shorter.
     const DER_IN_BASE64: [&str; 3] = ["MI", "MC4CAQ", "MFECAQ"];
     let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(&byte);
     let text = text.trim_start();

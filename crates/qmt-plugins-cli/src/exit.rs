@@ -82,8 +82,8 @@ impl Failure {
         }
     }
 
-    /// Keeps in `earlier` the failure that decides the exit code: the first one, or the first that is
-    /// [`Code::NotVerified`].
+    /// Keeps in `earlier` the failure that decides the exit code: the first one, or the first that
+    /// is [`Code::NotVerified`].
     pub(crate) fn add_to(self, earlier: &mut Option<Self>) {
         let code = earlier.as_ref().map(Self::code);
         let is_worse = self.code() == Code::NotVerified && code != Some(Code::NotVerified);

@@ -225,8 +225,8 @@ impl Output {
     }
 }
 
-/// Returns the program's name with the option for `config`, unless a variable names it, or the path can't
-/// be quoted.
+/// Returns the program's name with the option for `config`, unless a variable names it, or the path
+/// can't be quoted.
 fn command(config: Option<&Path>) -> String {
     let is_variable = |path: &Path| std::env::var_os(CONFIG_VARIABLE).is_some_and(|it| it == *path);
     let is_plain = |text: &str| {

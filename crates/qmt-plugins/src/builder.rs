@@ -150,8 +150,9 @@ impl PluginHostBuilder {
         self
     }
 
-    /// Uses no lockfile: for hosts that load no image of the config. Loading or fetching one ends with
-    /// [`Error::Lockfile`]. Files, URLs and images that the config does not have are not affected.
+    /// Uses no lockfile: for hosts that load no image of the config. Loading or fetching one ends
+    /// with [`Error::Lockfile`]. Files, URLs and images that the config does not have are not
+    /// affected.
     #[must_use]
     pub fn without_lockfile(mut self) -> Self {
         self.has_no_lockfile = true;

@@ -54,7 +54,8 @@ macro_rules! limits {
         #[derive(Clone, Debug)]
         pub struct Limits {
             $(pub(crate) $name: $kind,)*
-            /// Whether a request that a server does not answer in time, or only in part, is sent again.
+            /// Whether a request that a server does not answer in time, or only in part, is sent
+            /// again.
             pub(crate) retries_silence: bool,
         }
 
@@ -98,8 +99,8 @@ limits! {
     HEADER_BYTES_MAX: usize = 64 << 10, header_bytes from 1;
     /// Most redirects that one request follows.
     REDIRECTS_MAX: usize = 10, redirects from 0;
-    /// Most attempts of one operation, the first included. A blob transfer that makes progress starts
-    /// counting again.
+    /// Most attempts of one operation, the first included. A blob transfer that makes progress
+    /// starts counting again.
     TRIES_MAX: usize = 5, tries from 1;
     /// Longest pause between two attempts: 60 s. A registry that asks for more is not asked again.
     RETRY_WAIT_MAX: Duration = Duration::from_mins(1), retry_wait_max from Duration::ZERO;

@@ -37,8 +37,8 @@ pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
     one.len() == other.len() && one.created().ok() == other.created().ok()
 }
 
-/// Metadata by which a change of a file is noticed: its content, its mode or owner, its links, or its
-/// replacement by another file.
+/// Metadata by which a change of a file is noticed: its content, its mode or owner, its links, or
+/// its replacement by another file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     length: u64,

@@ -191,8 +191,8 @@ impl Store {
         }
     }
 
-    /// Removes the entry if it still holds the damaged file. Returns whether the entry no longer holds
-    /// it.
+    /// Removes the entry if it still holds the damaged file. Returns whether the entry no longer
+    /// holds it.
     ///
     /// # Errors
     /// [`CacheError::LockTimeout`] if another process holds the lock of the entry for too long.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +12,6 @@ use rayon::ThreadPoolBuildError;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::WasmLoaderBuilder;
 use super::engine::Runtime;
 use super::grants::Grants;
 use super::handle::Handle;
@@ -24,6 +22,7 @@ use super::module::{Code, Linked, compile, map};
 use super::plugin::Instances;
 use super::preflight;
 use super::state::Settings;
+use super::{WasmLoaderBuilder, processors};
 use crate::alarms::deadline;
 use crate::error::{BoxError, LoadError, WasmRefusal};
 use crate::limits::LoadOptions;
@@ -31,9 +30,7 @@ use crate::loader::{Artifact, Loader, Preflight};
 use crate::plugin::Plugin;
 
 /// Compilations at a time: as many as there are processors.
-static COMPILING: LazyLock<Semaphore> = LazyLock::new(|| {
-    Semaphore::new(thread::available_parallelism().map_or(1, std::num::NonZero::get))
-});
+static COMPILING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(processors()));
 
 /// Loads Wasm plugins.
 ///
@@ -152,8 +149,8 @@ impl WasmLoader {
         })
     }
 
-    /// Returns the functions that modules import, from the engine that counts fuel or not. Waits for
-    /// at most `limit`; what has begun goes on, for later loads.
+    /// Returns the functions that modules import, from the engine that counts fuel or not. Waits
+    /// for at most `limit`; what has begun goes on, for later loads.
     async fn linked(
         &self,
         artifact: &Artifact,
@@ -315,8 +312,8 @@ mod tests {
         };
         // Links the functions of the host.
         load(Duration::from_mins(1)).await.unwrap();
-        let all = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let all = COMPILING.acquire_many(all.try_into().unwrap()).await;
+        let all = processors().try_into().unwrap();
+        let all = COMPILING.acquire_many(all).await.unwrap();
         let error = load(WAITS).await.unwrap_err();
         assert!(
             matches!(error, LoadError::CompileTimedOut { .. }),

@@ -95,7 +95,6 @@ impl WasmLoaderBuilder {
     pub fn build(self) -> Result<WasmLoader, LoadError> {
         let folder = self.compile_cache.as_deref().map(private::folder);
         let offered: BTreeSet<_> = self.functions.iter().map(HostFunction::import).collect();
-        let processors = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(WasmLoader {
             images: folder.transpose()?.map(Images::in_folder),
             offered,
@@ -125,4 +124,9 @@ pub(crate) fn granted_config(
 /// it is not a module or uses a feature that this host does not offer.
 pub fn validate(bytes: &[u8]) -> Result<(), crate::refusal::WasmRefusal> {
     preflight::validate(bytes)
+}
+
+/// How many processors this process may use.
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

@@ -38,8 +38,8 @@ impl SharedLockfile {
         self.lockfile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the file again if another process has changed it. `is_current`: whether an entry is for the
-    /// reference that the config names.
+    /// Reads the file again if another process has changed it. `is_current`: whether an entry is
+    /// for the reference that the config names.
     pub(crate) async fn refresh(
         &self,
         is_current: impl Fn(&LockEntry) -> bool,

@@ -446,8 +446,8 @@ fn a_newer_entry_of_another_process_stays() {
     assert_eq!(kept.own("a"), Some(&entry("a", "2")));
 }
 
-/// The version is compared with the one that was there when the plugin was resolved, not with one that
-/// was read since, and whatever reference it is for.
+/// The version is compared with the one that was there when the plugin was resolved, not with one
+/// that was read since, and whatever reference it is for.
 #[test]
 fn an_entry_that_was_read_since_counts_as_unseen() {
     let folder = tempfile::tempdir().unwrap();

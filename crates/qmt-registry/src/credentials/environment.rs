@@ -159,8 +159,8 @@ impl Environment {
         place::path(self.get(variable)?).ok()
     }
 
-    /// Docker's configuration file, if the variable or the home folder names one. `DOCKER_CONFIG` is
-    /// its folder; many set it to the file.
+    /// Docker's configuration file, if the variable or the home folder names one. `DOCKER_CONFIG`
+    /// is its folder; many set it to the file.
     ///
     /// # Errors
     /// What the variable holds, if that is not a path.

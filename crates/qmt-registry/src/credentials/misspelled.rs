@@ -21,8 +21,8 @@ const OTHER_NAMES: [(&str, &str); 12] = [
     ("PAT", "TOKEN"),
 ];
 
-/// Returns the error for the first of the variables that begins with `prefix` and has no suffix that
-/// is read. A longer name can be right for another registry, so only single words are refused.
+/// Returns the error for the first of the variables that begins with `prefix` and has no suffix
+/// that is read. A longer name can be right for another registry, so only single words are refused.
 pub(super) fn find<'a>(
     prefix: &str,
     set: impl Iterator<Item = &'a OsString>,

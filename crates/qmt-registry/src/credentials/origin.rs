@@ -44,8 +44,8 @@ pub enum CredentialOrigin {
         /// What is wrong with it, as a relative clause without its pronoun.
         reason: &'static str,
     },
-    /// A variable that must name a file or folder holds something else, which may be a secret and is
-    /// not kept.
+    /// A variable that must name a file or folder holds something else, which may be a secret and
+    /// is not kept.
     NotAPath {
         /// The variable.
         variable: &'static str,

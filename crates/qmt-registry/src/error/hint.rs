@@ -18,8 +18,8 @@ const PROXY: &str = "a proxy is set by `proxy` of a registry in the config or by
 pub(super) const WEB_PAGE: &str = "check that this is the host of the registry and not of its web \
                                    site; login pages and proxies also answer with HTML";
 
-/// What servers in Go, nginx and Apache answer to plain HTTP at an HTTPS port. No status code stands
-/// for this, so only the text identifies it.
+/// What servers in Go, nginx and Apache answer to plain HTTP at an HTTPS port. No status code
+/// stands for this, so only the text identifies it.
 const HTTPS_EXPECTED: [&str; 3] = [
     "Client sent an HTTP request to an HTTPS server",
     "The plain HTTP request was sent to HTTPS port",

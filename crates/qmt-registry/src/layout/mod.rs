@@ -48,16 +48,16 @@ impl OciLayout {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Layout`] if it is not a layout, of another version, has names that lead out of
-    /// it, or an `oci-layout` or `index.json` that is too large.
+    /// [`ClientError::Layout`] if it is not a layout, of another version, has names that lead out
+    /// of it, or an `oci-layout` or `index.json` that is too large.
     pub fn open(path: &Path) -> Result<Self, RegistryError> {
         let layout = Layout::open(path).map_err(failed)?;
         Ok(Self::with(path, Access::Read(layout)))
     }
 
-    /// Opens the layout at `path` for reading and writing: a tar archive where there is a file or the
-    /// name ends in `.tar`, else a folder. An absent or empty layout is created, and an interrupted
-    /// creation is completed.
+    /// Opens the layout at `path` for reading and writing: a tar archive where there is a file or
+    /// the name ends in `.tar`, else a folder. An absent or empty layout is created, and an
+    /// interrupted creation is completed.
     ///
     /// An archive is changed in a folder next to it that is removed with this value. Each manifest
     /// that is pushed replaces the archive as a whole; blobs without a manifest are not stored.

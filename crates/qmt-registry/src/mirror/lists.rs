@@ -107,8 +107,9 @@ impl Mirrors {
     }
 
     /// Reads what authoritative mirrors and the registry itself have under the tag of `reference`,
-    /// equal manifests once. Where the registry answers with an error, so does this. Where it sends no
-    /// answer and a mirror lacks the tag, the tag does not exist: some machines reach only the mirror.
+    /// equal manifests once. Where the registry answers with an error, so does this. Where it sends
+    /// no answer and a mirror lacks the tag, the tag does not exist: some machines reach only the
+    /// mirror.
     pub(super) async fn merged_tag(
         &self,
         reference: &Reference,

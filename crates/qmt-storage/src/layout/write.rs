@@ -41,7 +41,8 @@ pub struct StagedBlob {
 
 impl LayoutWriter {
     /// Opens the layout at `path`: a tar archive where there is a file or the name ends in `.tar`,
-    /// else a folder. An absent or empty layout is created, and an interrupted creation is completed.
+    /// else a folder. An absent or empty layout is created, and an interrupted creation is
+    /// completed.
     ///
     /// # Errors
     /// [`LayoutError::Invalid`] if there is something else or it can't be written,
@@ -182,8 +183,8 @@ impl StagedBlob {
     }
 }
 
-/// Makes the folder a layout if it is absent or empty. Completes a creation that was interrupted, or
-/// that another process has begun.
+/// Makes the folder a layout if it is absent or empty. Completes a creation that was interrupted,
+/// or that another process has begun.
 pub(super) fn prepare(path: &Path) -> Result<(), LayoutError> {
     let failed = LayoutError::because(path, "it can't be created or written");
     std::fs::create_dir_all(path).map_err(&failed)?;

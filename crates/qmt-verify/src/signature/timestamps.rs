@@ -65,8 +65,8 @@ impl TimestampAuthorities {
     }
 }
 
-/// The bytes by which a token can name the certificate of its signer: those of its issuer, or of its
-/// key identifier. <https://www.rfc-editor.org/rfc/rfc5652#section-5.3>
+/// The bytes by which a token can name the certificate of its signer: those of its issuer, or of
+/// its key identifier. <https://www.rfc-editor.org/rfc/rfc5652#section-5.3>
 fn names(leaf: &Certificate) -> impl Iterator<Item = Vec<u8>> + use<> {
     let tbs = &leaf.tbs_certificate;
     let key = tbs.get::<SubjectKeyIdentifier>().ok().flatten();

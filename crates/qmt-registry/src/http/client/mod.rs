@@ -38,9 +38,9 @@ use crate::events::Events;
 use crate::limits::MIRROR_TRIES_MAX;
 use crate::writer::{BlobContent, RegistryWriter};
 
-/// The time limit of a mirror for connecting, for the head of an answer, and for the window in which
-/// the rate of a body is measured. There is no second attempt: the next source has the content as
-/// well, and the look-up of signatures must have time left.
+/// The time limit of a mirror for connecting, for the head of an answer, and for the window in
+/// which the rate of a body is measured. There is no second attempt: the next source has the
+/// content as well, and the look-up of signatures must have time left.
 const MIRROR_WAIT: Duration = Duration::from_secs(5);
 
 /// All registries that speak the OCI distribution protocol. Cloning shares connections and tokens.

@@ -109,8 +109,8 @@ impl Operation<'_> {
         Ok(claims.is_index().then_some(content))
     }
 
-    /// The error for a refusal by `url` that has a status which is accepted. `from` is the registry if
-    /// it redirected the request there.
+    /// The error for a refusal by `url` that has a status which is accepted. `from` is the registry
+    /// if it redirected the request there.
     async fn refused(
         &self,
         request: &Request<'_>,

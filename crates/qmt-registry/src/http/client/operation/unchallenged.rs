@@ -17,8 +17,8 @@ pub(super) fn hides_the_repository(request: &Request<'_>, answer: &Answer) -> bo
     is_refused && answer.is_same_origin && request.scope.repository.is_some()
 }
 
-/// Sends an anonymous request again with the credential, or with a token that needs none. `None` where
-/// that fails as well: then the first answer counts.
+/// Sends an anonymous request again with the credential, or with a token that needs none. `None`
+/// where that fails as well: then the first answer counts.
 pub(super) async fn with_credential(
     context: &Context,
     auth: &Auth,
