@@ -181,8 +181,7 @@ pub(crate) struct Signer {
         long,
         value_name = "ID",
         group = "signer",
-        requires = "certificate_oidc_issuer",
-        conflicts_with = "key"
+        requires = "certificate_oidc_issuer"
     )]
     pub(crate) certificate_identity: Option<String>,
     /// The OIDC issuer of the certificate.

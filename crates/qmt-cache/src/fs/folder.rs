@@ -1,12 +1,15 @@
 //! Folders that only this user can change: created with mode 0700 and checked before use.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use qmt_storage::files::{create_private_folder, sync_folder};
 
 use super::paths::LAYOUT;
 use crate::CacheError;
 use crate::fs::sys::Sys;
+
+/// How many symbolic links lead to the cache folder at most, as in Linux.
+const LINKS_MAX: usize = 40;
 
 /// Why a folder is not private to this user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ impl NotPrivate {
     /// Returns the rule that is broken.
     pub(crate) fn rule(self) -> &'static str {
         match self {
-            Self::Link => "is a symbolic link",
+            Self::Link => "is a symbolic link that another user can have made",
             Self::NotFolder => "is not a folder",
             Self::Foreign => "belongs to another user",
             Self::Writable => "may be written by other users",
@@ -51,6 +54,32 @@ impl NotPrivate {
     }
 }
 
+/// Follows symbolic links at `root`, except those that another user can have made.
+pub(crate) fn follow(mut root: PathBuf) -> PathBuf {
+    for _ in 0..LINKS_MAX {
+        match own_link(&root) {
+            Some(target) => root = target,
+            None => break,
+        }
+    }
+    root
+}
+
+/// Returns what `path` points to, if it is a symbolic link of this user or of root which no other
+/// user can replace.
+fn own_link(path: &Path) -> Option<PathBuf> {
+    let target = std::fs::read_link(path).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let owner = std::fs::symlink_metadata(path).ok()?.uid();
+        if !super::sys::is_trusted(owner) || has_open_parent(path) {
+            return None;
+        }
+    }
+    Some(path.parent()?.join(target))
+}
+
 /// Creates the folder (and its parents) if it is absent, private to this user, and checks it.
 pub(crate) fn make(path: &Path) -> Result<(), CacheError> {
     match create_private_folder(path) {
@@ -68,7 +97,7 @@ pub(crate) fn make(path: &Path) -> Result<(), CacheError> {
 /// `None` if they can't.
 ///
 /// # Errors
-/// [`CacheError::UnsafeFolder`] if `root` is a symbolic link or not a folder.
+/// [`CacheError::UnsafeFolder`] if `root` is a symbolic link that was not followed, or not a folder.
 pub(crate) fn shared_by(root: &Path) -> Result<Option<NotPrivate>, CacheError> {
     for path in [root, &root.join(LAYOUT)] {
         if std::fs::symlink_metadata(path).is_err() {

@@ -65,11 +65,12 @@ impl FsCache {
     /// If other users may write to the root, [`CacheEvent::Shared`] is reported, and the cache is in
     /// the folder `user-<id>` of this user in it, unless the root is private itself. On Linux it is
     /// used through an open descriptor, so that no other user can redirect it. Elsewhere such a
-    /// root is refused.
+    /// root is refused. If the root is a symbolic link which only this user or root can have made, the
+    /// cache is in the folder that it points to.
     ///
     /// # Errors
-    /// [`CacheError::UnsafeFolder`] if the root is a symbolic link, or another user, except root, owns a
-    /// folder of the cache or may write to it. [`CacheError::Unwritable`] if it can't be created.
+    /// [`CacheError::UnsafeFolder`] if the root is a symbolic link that another user can have made, or
+    /// another user, except root, owns a folder of the cache or may write to it. [`CacheError::Unwritable`] if it can't be created.
     /// [`CacheError::NoFolder`] if no root is given and the platform has none. [`CacheError::Io`].
     pub fn open(options: CacheOptions) -> Result<Self, CacheError> {
         Self::open_with(options, Sys::REAL)

@@ -117,7 +117,7 @@ impl Comparison {
             problem: now
                 .result
                 .err()
-                .filter(|error| error.kind() == ErrorKind::Network),
+                .filter(|error| error.kind() != ErrorKind::NotVerified),
         })
     }
 }

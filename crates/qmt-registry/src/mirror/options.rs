@@ -69,11 +69,11 @@ impl FromStr for MirrorOptions {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix("https://").unwrap_or(text)),
         };
+        let rest = rest.trim_end_matches('/');
         let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let prefix = prefix.trim_matches('/');
         if !prefix.is_empty() {
             // A prefix has the grammar of a repository's path.
-            Repository::from_str(&format!("{host}/{prefix}"))?;
+            Repository::from_str(rest)?;
         }
         Ok(Self::new(host.parse()?)
             .prefix(prefix)

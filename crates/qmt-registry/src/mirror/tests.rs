@@ -66,4 +66,7 @@ fn mirrors_are_read_from_text() {
     ] {
         assert!(wrong.parse::<MirrorOptions>().is_err(), "{wrong:?}");
     }
+    let error = "oci://mirror.example.com/hub".parse::<MirrorOptions>();
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("`oci://mirror.example.com/hub`"), "{text}");
 }

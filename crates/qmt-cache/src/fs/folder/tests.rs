@@ -1,6 +1,6 @@
 //! CACHE-03: which folders other users could change.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 
@@ -19,12 +19,39 @@ fn cache_03_a_new_folder_is_private() {
 }
 
 #[test]
-fn cache_03_a_symlink_is_refused() {
+fn cache_03_a_symlink_of_this_user_is_followed() {
     let temp = tempfile::tempdir().unwrap();
-    let link = temp.path().join("link");
-    std::os::unix::fs::symlink(temp.path(), &link).unwrap();
+    let (folder, link) = (temp.path().join("folder"), temp.path().join("link"));
+    symlink("folder", &link).unwrap();
+    let second = temp.path().join("second");
+    symlink(&link, &second).unwrap();
+    // Also where the folder does not exist yet.
+    for root in [&folder, &link, &second] {
+        assert_eq!(follow(root.clone()), folder);
+    }
+    make(&folder).unwrap();
+    assert_eq!(follow(second), folder);
+    let circle = temp.path().join("circle");
+    symlink("circle", &circle).unwrap();
+    assert_eq!(follow(circle.clone()), circle);
+    assert!(make(&circle).is_err() && shared_by(&circle).is_err());
+}
+
+#[test]
+fn cache_03_a_symlink_that_others_can_have_made_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let (folder, link) = (temp.path().join("folder"), temp.path().join("link"));
+    make(&folder).unwrap();
+    symlink(&folder, &link).unwrap();
+    chmod(temp.path(), 0o777);
+    assert_eq!(follow(link.clone()), link);
     assert_eq!(examine(&link).unwrap(), Some(NotPrivate::Link));
     assert!(make(&link).is_err() && shared_by(&link).is_err());
+    chmod(temp.path(), 0o1777);
+    assert_eq!(follow(link.clone()), folder);
+    if std::os::unix::fs::lchown(&link, Some(54_321), None).is_ok() {
+        assert_eq!(follow(link.clone()), link);
+    }
 }
 
 #[test]
