@@ -53,9 +53,9 @@ pub enum ArtifactError {
     },
     /// No entry of the index, or not the one manifest, is for the host.
     #[error(
-        "no manifest for {host}{} (available: {})",
+        "no manifest for {host}{} (available: {}){}",
         kind.map_or_else(|| " and no Wasm".to_owned(), |kind| format!(" as kind `{kind}`")),
-        list(available)
+        list(available), entries_unreadable(*unreadable)
     )]
     NoMatch {
         /// The host's platform.
@@ -64,11 +64,13 @@ pub enum ArtifactError {
         kind: Option<PluginKind>,
         /// The platforms that the image is for; at most 32.
         available: Vec<String>,
+        /// How many entries of the index are no usable descriptors.
+        unreadable: usize,
     },
     /// The index lists no image at all.
     #[error(
-        "the index `{digest}` lists {}",
-        no_image(*attestations, *unmarked)
+        "the index `{digest}` lists {}{}",
+        no_image(*attestations, *unmarked), entries_unreadable(*unreadable)
     )]
     NoImage {
         /// The index.
@@ -77,6 +79,8 @@ pub enum ArtifactError {
         attestations: usize,
         /// How many of these have only that platform, `unknown/unknown`.
         unmarked: usize,
+        /// How many entries are no usable descriptors.
+        unreadable: usize,
     },
     /// The image is of another kind than the config allows.
     #[error("the config allows `kind = \"{allowed}\"` only, but `{digest}` is {found}: {because}")]
@@ -284,6 +288,15 @@ fn no_image(attestations: usize, unmarked: usize) -> &'static str {
              is the plugin, build it for a platform"
         }
         _ => "attestations only, and no image",
+    }
+}
+
+/// Says that entries of an index can't be read, which may be the ones that are missed.
+pub(crate) fn entries_unreadable(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => "; 1 entry can't be read".to_owned(),
+        more => format!("; {more} entries can't be read"),
     }
 }
 

@@ -182,6 +182,7 @@ pub async fn select(
         requests: 1, // The root was one.
         attestations: 0,
         unmarked: 0,
+        unreadable: 0,
         trace: Vec::new(),
     };
     let root = selector.request.root.descriptor();
@@ -207,6 +208,8 @@ struct Selector<'a> {
     attestations: usize,
     /// Those of them that only their platform shows to be attestations.
     unmarked: usize,
+    /// Entries that are no usable descriptors.
+    unreadable: usize,
     trace: Vec<String>,
 }
 

@@ -233,17 +233,14 @@ impl Json {
     }
 }
 
-/// An entry of a list; `None` if its digest is of an unknown algorithm, so that the other entries
-/// can still be read.
+/// An entry of a list; `None` if it is not a usable descriptor, so that the other entries can still
+/// be read.
 pub(crate) struct Entry(pub(crate) Option<Descriptor>);
 
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Json::deserialize(deserializer)?.into_descriptor() {
-            Ok(descriptor) => Ok(Self(Some(descriptor))),
-            Err(DigestError::UnsupportedAlgorithm { .. }) => Ok(Self(None)),
-            Err(error) => Err(D::Error::custom(error)),
-        }
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(json.get()).ok()))
     }
 }
 

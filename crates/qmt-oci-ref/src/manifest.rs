@@ -207,9 +207,9 @@ impl Index {
     /// Reads an index that need not name its media type: a list of referrers, or the `index.json`
     /// of a layout.
     ///
-    /// `null` is an empty list. An entry whose digest is of an algorithm other than
-    /// [`DigestAlgorithm`](crate::DigestAlgorithm) names content that can't be requested; it is
-    /// left out and counted by [`Index::unreadable`].
+    /// `null` is an empty list. An entry that is no usable descriptor, such as one whose digest is of
+    /// an algorithm other than [`DigestAlgorithm`](crate::DigestAlgorithm), is left out and counted by
+    /// [`Index::unreadable`].
     ///
     /// # Errors
     ///
@@ -235,8 +235,7 @@ impl Index {
         self.manifests
     }
 
-    /// Returns the number of entries that were left out, because their digests are of unknown
-    /// algorithms.
+    /// Returns the number of entries that were left out, because they are no usable descriptors.
     pub fn unreadable(&self) -> usize {
         self.unreadable
     }

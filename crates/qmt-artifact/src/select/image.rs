@@ -194,6 +194,7 @@ impl Selector<'_> {
                 host: self.request.host.to_string(),
                 kind: self.request.kind,
                 available: platform.map(text::platform).into_iter().collect(),
+                unreadable: self.unreadable,
             });
         }
         match (class.required, self.request.kind) {

@@ -58,6 +58,7 @@ impl Selector<'_> {
                 digest: self.request.root.digest().clone(),
                 attestations: self.attestations,
                 unmarked: self.unmarked,
+                unreadable: self.unreadable,
             });
         }
         if native {
@@ -97,6 +98,14 @@ impl Selector<'_> {
     fn sort(&mut self, index: manifest::Index) -> Level {
         let mut level = Level::default();
         let (mut attestations, mut others) = (0_usize, 0_usize);
+        let unreadable = index.unreadable();
+        if unreadable > 0 {
+            self.unreadable = self.unreadable.saturating_add(unreadable);
+            self.note(match unreadable {
+                1 => "1 entry can't be read, skipped".to_owned(),
+                more => format!("{more} entries can't be read, skipped"),
+            });
+        }
         for entry in index.into_manifests() {
             if is_attestation(&entry) {
                 attestations += 1;
@@ -159,6 +168,7 @@ impl Selector<'_> {
             host: self.request.host.to_string(),
             kind: self.request.kind,
             available: listed(&images),
+            unreadable: self.unreadable,
         };
         let allowed = self.request.kind;
         let (mut last_resort, mut absent) = (None, None);

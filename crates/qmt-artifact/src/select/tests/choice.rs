@@ -59,6 +59,34 @@ fn kind_narrows_the_choice() {
     );
 }
 
+/// An entry that can't be read affects no other one, and is named where nothing fits.
+#[test]
+fn an_entry_that_cannot_be_read_is_skipped() {
+    let store = Store::default();
+    let odd = json!({"mediaType": OCI_MANIFEST, "digest": "sha256:00", "size": null});
+    let root = |entries: &[serde_json::Value]| {
+        let entries = [&[odd.clone()], entries].concat();
+        store.put(
+            OCI_INDEX,
+            &json!({"schemaVersion": 2, "manifests": entries}),
+        )
+    };
+    let native = store.native("linux/amd64");
+    let selection = store.select(&root(&[json!(native)])).unwrap();
+    assert_eq!(selection.manifest(), &native);
+    let skipped = "1 entry can't be read, skipped";
+    assert!(selection.trace().iter().any(|step| step == skipped));
+    let text = store.select(&root(&[])).unwrap_err().to_string();
+    assert!(
+        text.ends_with("lists no image; 1 entry can't be read"),
+        "{text}"
+    );
+    let foreign = json!(store.native("linux/arm64"));
+    let error = store.select_kind(&root(&[foreign]), PluginKind::Native);
+    let text = error.unwrap_err().to_string();
+    assert!(text.ends_with("; 1 entry can't be read"), "{text}");
+}
+
 /// DIG-11: duplicates, variants, entries without platform: one order, the same every time.
 #[test]
 fn dig_11_the_order_is_fixed() {
