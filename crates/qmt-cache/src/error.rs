@@ -44,7 +44,7 @@ pub enum CacheError {
         hint: &'static str,
     },
     /// The file system refused an operation.
-    #[error("cannot {action} `{}`", path.display())]
+    #[error("cannot {action} `{}`{}", path.display(), where_full(source))]
     Io {
         /// The operation, as a verb phrase.
         action: &'static str,
@@ -187,12 +187,27 @@ impl CacheError {
 }
 
 fn after_refusal(cause: &io::Error) -> String {
-    match cause.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!(
+    if is_full(cause) {
+        return format!(
             "free space or inodes on its file system, or {OPTION} to a folder on another one"
-        ),
-        _ => format!("{OPTION} to a folder that this user can write"),
+        );
     }
+    format!("{OPTION} to a folder that this user can write")
+}
+
+/// The next step, where the file system is full.
+fn where_full(cause: &io::Error) -> String {
+    if is_full(cause) {
+        return format!("; {}", after_refusal(cause));
+    }
+    String::new()
+}
+
+fn is_full(cause: &io::Error) -> bool {
+    matches!(
+        cause.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 fn after_damage(removed: bool) -> String {
@@ -212,6 +227,16 @@ mod tests {
             let error = CacheError::unwritable(Path::new("/cache"))(kind.into());
             error.to_string()
         };
+        let write = |kind: io::ErrorKind| {
+            let error = CacheError::io("write", Path::new("/cache"))(kind.into());
+            error.to_string()
+        };
+        let filled = write(io::ErrorKind::StorageFull);
+        assert!(
+            filled.contains("`/cache`; free space or inodes"),
+            "{filled}"
+        );
+        assert!(write(io::ErrorKind::Other).ends_with("`/cache`"));
         let full = text(io::ErrorKind::StorageFull);
         assert!(full.contains("free space or inodes"), "{full}");
         assert!(!full.contains("this user can write"), "{full}");

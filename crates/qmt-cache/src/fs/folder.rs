@@ -28,7 +28,7 @@ impl NotPrivate {
     /// Returns the rule that is broken.
     pub(crate) fn rule(self) -> &'static str {
         match self {
-            Self::Link => "is a symbolic link that another user can have made",
+            Self::Link => "is a symbolic link that is not followed",
             Self::NotFolder => "is not a folder",
             Self::Foreign => "belongs to another user",
             Self::Writable => "may be written by other users",
@@ -41,8 +41,8 @@ impl NotPrivate {
             path: path.to_owned(),
             rule: self.rule(),
             hint: match self {
-                Self::Link => "name the folder that it points to",
-                Self::NotFolder => "choose another `cache_dir`",
+                Self::Link => "name the folder that it points to, or put a folder in its place",
+                Self::NotFolder => "remove it, or choose another `cache_dir`",
                 Self::Foreign => "choose a `cache_dir` of your own",
                 Self::Writable => {
                     "take the right away (`chmod go-w`) after making sure that no other user \
@@ -55,10 +55,12 @@ impl NotPrivate {
 }
 
 /// Follows symbolic links at `root`, except those that another user can have made.
-pub(crate) fn follow(mut root: PathBuf) -> PathBuf {
+pub(crate) fn follow(root: &Path) -> PathBuf {
+    // Without a slash at the end, behind which the system follows every link.
+    let mut root: PathBuf = root.components().collect();
     for _ in 0..LINKS_MAX {
         match own_link(&root) {
-            Some(target) => root = target,
+            Some(target) => root = target.components().collect(),
             None => break,
         }
     }
@@ -83,8 +85,8 @@ fn own_link(path: &Path) -> Option<PathBuf> {
 /// Creates the folder (and its parents) if it is absent, private to this user, and checks it.
 pub(crate) fn make(path: &Path) -> Result<(), CacheError> {
     match create_private_folder(path) {
-        // An existing cache on a read-only file system can still be read.
-        Err(_) if path.is_dir() => {}
+        // An existing cache on a read-only file system can still be read. What is no folder is named.
+        Err(_) if path.symlink_metadata().is_ok() => {}
         created => created.map_err(CacheError::unwritable(path))?,
     }
     match examine(path)? {

@@ -55,7 +55,11 @@ pub(super) fn open(root: &Path, cause: NotPrivate) -> Result<PathBuf, CacheError
     let anchor = anchor(own).map_err(failed)?;
     // Without `/proc`, no path leads to the descriptor.
     if !anchor.is_dir() {
-        return Err(cause.refuse(root));
+        return Err(CacheError::UnsafeFolder {
+            path: root.to_owned(),
+            rule: cause.rule(),
+            hint: "it could be used if `/proc` were mounted; otherwise choose a `cache_dir` of your own",
+        });
     }
     if was_open || is_open_to_others(&anchor.join(LAYOUT)) {
         discard_unproven(&anchor.join(LAYOUT))?;

@@ -43,7 +43,7 @@ impl Store {
             Some(root) => std::path::absolute(root).map_err(CacheError::io("find", root))?,
             None => default_root()?,
         };
-        let root = folder::follow(root);
+        let root = folder::follow(&root);
         let shared_by = folder::shared_by(&root)?;
         let paths = match shared_by {
             #[cfg(target_os = "linux")]

@@ -294,7 +294,11 @@ fn an_entry_that_cannot_be_read_is_left_out() {
         for entries in [[odd.clone(), descriptor("")], [descriptor(""), odd.clone()]] {
             let text = index(&entries, "");
             let index = Index::read(text.as_bytes(), &ManifestLimits::default()).unwrap();
-            assert_eq!((index.manifests().len(), index.unreadable()), (1, 1), "{odd}");
+            assert_eq!(
+                (index.manifests().len(), index.unreadable()),
+                (1, 1),
+                "{odd}"
+            );
             assert!(read(OCI_INDEX, &text).is_ok());
         }
         // A layer is needed, so its manifest is refused.

@@ -65,7 +65,7 @@ fn an_entry_that_cannot_be_read_is_skipped() {
     let store = Store::default();
     let odd = json!({"mediaType": OCI_MANIFEST, "digest": "sha256:00", "size": null});
     let root = |entries: &[serde_json::Value]| {
-        let entries = [&[odd.clone()], entries].concat();
+        let entries = [std::slice::from_ref(&odd), entries].concat();
         store.put(
             OCI_INDEX,
             &json!({"schemaVersion": 2, "manifests": entries}),
