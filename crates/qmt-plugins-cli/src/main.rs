@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         Err(error) => Err(Failure::other(
             format!(
                 "the threads of the command can't be started: it needs {THREADS}; see `ulimit -u`, \
-                 `ulimit -v`, and the number of processes that its container may have"
+                 `ulimit -v`, `ulimit -n`, and the number of processes that its container may have"
             ),
             error,
         )),

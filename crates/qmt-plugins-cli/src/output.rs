@@ -225,8 +225,8 @@ impl Output {
     }
 }
 
-/// Returns the program's name with the option for `config`, unless a variable names it, or the path
-/// can't be quoted.
+/// Returns the program's name with the option for `config`, quoted for a shell, unless a variable names
+/// it, or the path can't be quoted.
 fn command(config: Option<&Path>) -> String {
     let is_variable = |path: &Path| std::env::var_os(CONFIG_VARIABLE).is_some_and(|it| it == *path);
     let is_plain = |text: &str| {
@@ -234,10 +234,11 @@ fn command(config: Option<&Path>) -> String {
         bytes.all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
     };
     let path = config.filter(|path| !is_variable(path));
-    match path.and_then(Path::to_str) {
+    let path = path.and_then(Path::to_str);
+    match path.filter(|path| !path.contains(char::is_control)) {
         Some(path) if is_plain(path) => format!("{PROGRAM} --config {path}"),
-        Some(path) if !path.contains(['\'', '`']) => format!("{PROGRAM} --config '{path}'"),
-        _ => PROGRAM.to_owned(),
+        Some(path) => format!("{PROGRAM} --config '{}'", path.replace('\'', r"'\''")),
+        None => PROGRAM.to_owned(),
     }
 }
 
@@ -296,6 +297,14 @@ mod tests {
         let rows = [("a\u{1b}[2J".to_owned(), "x\nsigner  me\u{202e}".to_owned())];
         let table = table(&rows);
         assert_eq!(table, "a\\u{1b}[2J  x\\nsigner  me\\u{202e}\n");
+    }
+
+    #[test]
+    fn commands_in_hints_can_be_pasted() {
+        let with = |config: &str| command(Some(Path::new(config)));
+        assert_eq!(with("a/b.toml"), "qmt-plugins --config a/b.toml");
+        assert_eq!(with("it's `x`"), r"qmt-plugins --config 'it'\''s `x`'");
+        assert_eq!(with("a\nb"), "qmt-plugins");
     }
 
     #[test]

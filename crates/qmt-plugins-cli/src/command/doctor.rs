@@ -56,7 +56,7 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
         } else {
             host.check_registry(&registry)
                 .await
-                .map(|access| shown(&registry, &access))
+                .map(|access| output.commands(&shown(&registry, &access)))
         };
         report.add(registry.as_str(), found, output);
     }

@@ -21,6 +21,8 @@ use crate::http::transport::{
 use crate::limits::LIST_TRIES_MAX;
 use crate::redact::RedactedUrl;
 
+/// What the paths of the API begin with.
+const API: &str = "/v2/";
 /// A header of registries.
 const API_VERSION: &str = "docker-distribution-api-version";
 
@@ -251,8 +253,9 @@ async fn failure(
     let has_api_version = answer.headers().contains_key(API_VERSION);
     let retry_after = retry_after(answer.headers(), SystemTime::now());
     let (status, url) = (answer.status.as_u16(), RedactedUrl::from(&answer.url));
-    // After a redirect, the answer is the store's and not the registry's.
-    let is_registry = scope.endpoint.is_origin_of(&answer.url);
+    // After a redirect to another server, or out of the API, the answer is the store's.
+    let is_of_api = answer.url == request.spec.url || answer.url.path().starts_with(API);
+    let is_registry = scope.endpoint.is_origin_of(&answer.url) && is_of_api;
     let header = used.map(|used| &used.header);
     let secrets = Secrets::of_exchange(scope.endpoint, &request.spec, header, &answer.url);
     let text = answer.body(&context.limits).beginning().await?;

@@ -37,7 +37,11 @@ pub(super) fn certificate(error: &CertificateError) -> String {
             "it is not for servers (its extendedKeyUsage lacks serverAuth)".to_owned()
         }
         Error::BadEncoding => "it is malformed".to_owned(),
-        Error::BadSignature => "the server does not have its key".to_owned(),
+        Error::BadSignature => {
+            "the server does not have its key, or that is an RSA key of fewer than \
+                                2048 bits, which is too weak"
+                .to_owned()
+        }
         Error::Revoked => "it is revoked".to_owned(),
         Error::UnhandledCriticalExtension => {
             "it has a critical extension that is not supported".to_owned()

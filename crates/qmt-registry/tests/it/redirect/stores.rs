@@ -38,6 +38,38 @@ async fn a_store_that_refuses_is_named_with_its_words() {
     }
 }
 
+/// A store at the registry's own address, outside of its API, is no registry: no login helps.
+#[tokio::test]
+async fn a_store_at_the_address_of_the_registry_is_named() {
+    let server = FakeRegistry::builder().serve().await;
+    put_image(&server);
+    let blob = server.put_blob("acme/echo", "content");
+    let store = format!("http://{}/storage/x", server.host());
+    for status in [403, 404] {
+        server.clear_faults();
+        let target = format!("{store}?X-Amz-Signature=canary");
+        server.fault(Fault::on("GET", "/v2/*/blobs/*").redirect(307, &target));
+        let expired = Fault::on("GET", "/storage/x").respond(status);
+        server.fault(expired.body("<Error><Code>AccessDenied</Code></Error>"));
+        let error = pull(&client(&server), &server.repository("acme/echo"), &blob)
+            .await
+            .unwrap_err();
+        let text = full_text(&error);
+        assert!(text.contains(&format!("{store}`")), "{text}");
+        assert!(
+            text.contains("redirects") && text.contains(": AccessDenied"),
+            "{text}"
+        );
+        let hint = error.detail().unwrap().hint().unwrap_or_default();
+        for word in ["canary", "credential", "log in"] {
+            assert!(
+                !text.contains(word) && !hint.contains(word),
+                "{text}: {hint}"
+            );
+        }
+    }
+}
+
 /// A store that does not exist, or lacks the blob, is named, and the registry that redirects there.
 /// Only options that apply to redirects are suggested.
 #[tokio::test]
