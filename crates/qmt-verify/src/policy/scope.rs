@@ -126,6 +126,11 @@ impl FromStr for Scope {
                 Err(problem) => refuse(problem.to_owned()),
             };
         }
+        if text.starts_with(['/', '.', '~']) {
+            return refuse(format!(
+                "it is a path; the images of a layout are `{LAYOUT}{text}`"
+            ));
+        }
         // A scope that no name could ever match would silently leave its images to a wider one, so
         // it is read by the grammar of repositories, with a word for each wildcard.
         let parts: Vec<&str> = text.split('/').collect();

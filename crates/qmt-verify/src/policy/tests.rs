@@ -89,6 +89,9 @@ fn scopes_cover_whole_segments() {
         ("*", "`**` covers all images"),
         ("https://ghcr.io/**", "without tag and digest"),
         ("oci://ghcr.io/acme/**", "without tag and digest"),
+        ("/srv/plugins/**", "`oci-layout:///srv/plugins/**`"),
+        ("./plugins/**", "`oci-layout://./plugins/**`"),
+        ("~/plugins/**", "`oci-layout://~/plugins/**`"),
     ] {
         let error = bad.parse::<Scope>().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
