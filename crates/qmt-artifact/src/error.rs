@@ -291,8 +291,8 @@ fn no_image(attestations: usize, unmarked: usize) -> &'static str {
     }
 }
 
-/// Says that entries of an index can't be read, which may be the ones that are missed.
-pub(crate) fn entries_unreadable(count: usize) -> String {
+/// Says how many entries of an index can't be read: one of them may be for this host.
+fn entries_unreadable(count: usize) -> String {
     match count {
         0 => String::new(),
         1 => "; 1 entry can't be read".to_owned(),

@@ -42,7 +42,7 @@ impl NotPrivate {
             rule: self.rule(),
             hint: match self {
                 Self::Link => "name the folder that it points to, or put a folder in its place",
-                Self::NotFolder => "remove it, or choose another `cache_dir`",
+                Self::NotFolder => "choose another `cache_dir`",
                 Self::Foreign => "choose a `cache_dir` of your own",
                 Self::Writable => {
                     "take the right away (`chmod go-w`) after making sure that no other user \
@@ -85,7 +85,8 @@ fn own_link(path: &Path) -> Option<PathBuf> {
 /// Creates the folder (and its parents) if it is absent, private to this user, and checks it.
 pub(crate) fn make(path: &Path) -> Result<(), CacheError> {
     match create_private_folder(path) {
-        // An existing cache on a read-only file system can still be read. What is no folder is named.
+        // An existing cache on a read-only file system can still be read. Anything but a folder is
+        // refused below.
         Err(_) if path.symlink_metadata().is_ok() => {}
         created => created.map_err(CacheError::unwritable(path))?,
     }

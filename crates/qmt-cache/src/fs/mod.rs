@@ -70,8 +70,9 @@ impl FsCache {
     ///
     /// # Errors
     /// [`CacheError::UnsafeFolder`] if the root is a symbolic link that another user can have made, or
-    /// another user, except root, owns a folder of the cache or may write to it. [`CacheError::Unwritable`] if it can't be created.
-    /// [`CacheError::NoFolder`] if no root is given and the platform has none. [`CacheError::Io`].
+    /// another user, except root, owns a folder of the cache or may write to it.
+    /// [`CacheError::Unwritable`] if it can't be created. [`CacheError::NoFolder`] if no root is given
+    /// and the platform has none. [`CacheError::Io`].
     pub fn open(options: CacheOptions) -> Result<Self, CacheError> {
         Self::open_with(options, Sys::REAL)
     }

@@ -58,7 +58,7 @@ pub(super) fn open(root: &Path, cause: NotPrivate) -> Result<PathBuf, CacheError
         return Err(CacheError::UnsafeFolder {
             path: root.to_owned(),
             rule: cause.rule(),
-            hint: "it could be used if `/proc` were mounted; otherwise choose a `cache_dir` of your own",
+            hint: "mount `/proc`, without which such a folder is not used, or choose a `cache_dir` of your own",
         });
     }
     if was_open || is_open_to_others(&anchor.join(LAYOUT)) {

@@ -71,7 +71,7 @@ fn locked(host: &PluginHost, target: &Target) -> Option<Digest> {
 struct Comparison {
     text: String,
     fields: Value,
-    /// Why the signatures of what the tag names could not be looked up.
+    /// Why what the tag names could not be verified, unless its signatures are the reason.
     problem: Option<Error>,
 }
 

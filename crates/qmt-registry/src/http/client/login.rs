@@ -4,6 +4,7 @@ use qmt_oci_ref::RegistryHost;
 
 use super::operation::{Operation, Request};
 use crate::error::{ClientError, LoginError};
+use crate::http::transport::API;
 use crate::redact::RedactedUrl;
 
 impl Operation<'_> {
@@ -16,7 +17,7 @@ impl Operation<'_> {
     /// Requests what every registry has. Returns whether the registry asked for a credential.
     pub(super) async fn check(mut self) -> Result<bool, ClientError> {
         let mut url = self.endpoint.base.clone();
-        url.set_path("/v2/");
+        url.set_path(API);
         let request = Request::check(self.endpoint, url, self.endpoint.host.to_string());
         let host = self.endpoint.host.clone();
         let answer = self.send(&request, &[200]).await;

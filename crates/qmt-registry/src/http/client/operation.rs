@@ -15,14 +15,12 @@ use crate::error::{ClientError, hint};
 use crate::events::RegistryEvent;
 use crate::http::auth::{Access, Auth, AuthOutcome, AuthScope, Authorization};
 use crate::http::transport::{
-    Answer, Context, Endpoint, Failure, Payload, RequestSpec, Secrets, follow, has_error_code,
+    API, Answer, Context, Endpoint, Failure, Payload, RequestSpec, Secrets, follow, has_error_code,
     is_denied, is_of_proxy, is_registry_error, retry_after,
 };
 use crate::limits::LIST_TRIES_MAX;
 use crate::redact::RedactedUrl;
 
-/// What the paths of the API begin with.
-const API: &str = "/v2/";
 /// A header of registries.
 const API_VERSION: &str = "docker-distribution-api-version";
 

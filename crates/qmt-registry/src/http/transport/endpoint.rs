@@ -20,6 +20,9 @@ use crate::error::ClientError;
 use crate::limits::Limits;
 use crate::redact::RedactedUrl;
 
+/// What the paths of the registry API begin with:
+/// <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#endpoints>
+pub(crate) const API: &str = "/v2/";
 /// Docker Hub is named `docker.io` and served by this host.
 const DOCKER_HUB_SERVER: &str = "registry-1.docker.io";
 
@@ -127,7 +130,7 @@ impl Endpoint {
     pub(crate) fn url(&self, repository: &Repository, rest: &str) -> Url {
         let mut url = self.base.clone();
         // By their grammars, paths, tags and digests have no characters with a meaning in URLs.
-        url.set_path(&format!("/v2/{}/{rest}", repository.path()));
+        url.set_path(&format!("{API}{}/{rest}", repository.path()));
         url
     }
 

@@ -38,8 +38,7 @@ pub(super) fn certificate(error: &CertificateError) -> String {
         }
         Error::BadEncoding => "it is malformed".to_owned(),
         Error::BadSignature => {
-            "the server does not have its key, or that is an RSA key of fewer than \
-                                2048 bits, which is too weak"
+            "the server does not have its key, or that is an RSA key of fewer than 2048 bits"
                 .to_owned()
         }
         Error::Revoked => "it is revoked".to_owned(),

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Auth, AuthOutcome, CredentialState, Session, lock};
 use crate::http::auth::AuthScope;
-use crate::http::transport::{Context, Failure, Payload, RequestSpec, follow};
+use crate::http::transport::{API, Context, Failure, Payload, RequestSpec, follow};
 
 impl Auth {
     /// Whether a request that was refused without a challenge can be sent again with a credential
@@ -64,7 +64,7 @@ impl Auth {
         session: &mut Session,
     ) -> Result<AuthOutcome, Failure> {
         let mut url = scope.endpoint.base.clone();
-        url.set_path("/v2/");
+        url.set_path(API);
         let spec = RequestSpec {
             method: Method::GET,
             url,
