@@ -38,6 +38,8 @@ const CREDENTIAL_PAUSE: Duration = Duration::from_mins(1);
 #[derive(Clone)]
 pub(crate) struct Authorization {
     pub(crate) header: HeaderValue,
+    /// Another token of the same answer, to be tried if the registry refuses `header`.
+    alternative: Option<HeaderValue>,
     kind: Kind,
     expires: Option<Instant>,
 }
@@ -198,6 +200,12 @@ impl Auth {
             return Ok(AuthOutcome::Retry); // Another request has renewed it.
         }
         if let Some(used) = used.filter(|_| is_fresh) {
+            if let Some(held) = &mut session.authorization
+                && let Some(alternative) = held.alternative.take()
+            {
+                held.header = alternative;
+                return Ok(AuthOutcome::Retry);
+            }
             if !self.may_drop_credential(scope, Some(used)) {
                 return Ok(AuthOutcome::Refused);
             }
@@ -272,6 +280,7 @@ impl Auth {
         }
         session.authorization = Some(Authorization {
             header,
+            alternative: None,
             kind: Kind::Password,
             expires: None,
         });

@@ -29,6 +29,8 @@ const CLIENT_ID: &str = "qmt-plugins";
 /// A token and how long it is good for.
 pub(crate) struct Token {
     pub(crate) text: SecretString,
+    /// The answer's `access_token`, where it differs from its `token`.
+    pub(crate) alternative: Option<SecretString>,
     pub(crate) lifetime: Duration,
 }
 
@@ -74,7 +76,8 @@ impl TokenRequest<'_> {
                 &payload,
             )
             .await;
-            let response = response.map_err(|error| sent.failed(error))?;
+            let mut response = response.map_err(|error| sent.failed(error))?;
+            sent.secrets.hide_in(response.headers_mut(), &url)?;
             if !is_redirect(response.status()) {
                 let proxy = client.answering_proxy(&url);
                 return read(self.context, response, sent, proxy, &url).await;
@@ -261,9 +264,15 @@ fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Token, ClientError> {
             refuse(reason, Some(place.into()))
         })?;
     let filled = |token: Option<String>| token.filter(|t| !t.is_empty()).map(SecretString::from);
-    // Where the two differ, docker takes the first.
-    let text = filled(answer.token).or_else(|| filled(answer.access_token));
-    let text = text.ok_or_else(|| refuse("its answer has no token", None))?;
+    // The spec has them equal. Where they differ, registries accept one of them.
+    let mut both = [filled(answer.token), filled(answer.access_token)]
+        .into_iter()
+        .flatten();
+    let text = both
+        .next()
+        .ok_or_else(|| refuse("its answer has no token", None))?;
+    let alternative = both.next();
+    let alternative = alternative.filter(|other| other.expose_secret() != text.expose_secret());
     // Some servers write the number as a text.
     let seconds = match &answer.expires_in {
         serde_json::Value::String(text) => text.trim().parse().unwrap_or_default(),
@@ -272,7 +281,11 @@ fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Token, ClientError> {
     let lifetime = Duration::try_from_secs_f64(f64::max(seconds, 0.0))
         .unwrap_or(TOKEN_LIFETIME_MAX)
         .clamp(TOKEN_LIFETIME_MIN, TOKEN_LIFETIME_MAX);
-    Ok(Token { text, lifetime })
+    Ok(Token {
+        text,
+        alternative,
+        lifetime,
+    })
 }
 
 #[cfg(test)]

@@ -47,6 +47,35 @@ async fn hostile_token_answers_are_bounded_errors() {
     );
 }
 
+/// Where `token` and `access_token` differ, a registry accepts one of them.
+#[tokio::test]
+async fn the_other_token_is_tried_where_the_first_is_refused() {
+    let server = image_behind(Auth::Token(options())).await;
+    let reference = server.reference("acme/echo:1");
+    let valid = client_with_password(&server);
+    valid.resolve(&reference).await.unwrap();
+    for (token, access_token, is_accepted) in [
+        ("worthless", "testkit-token-1", true),
+        ("testkit-token-1", "worthless", true),
+        ("worthless", "worthless", false),
+        ("worthless", "of no use", false),
+    ] {
+        let answer = format!(r#"{{"token":"{token}","access_token":"{access_token}"}}"#);
+        server.fault(Fault::on("GET", "/token").body(answer));
+        let client = client_with_password(&server);
+        let resolved = client.resolve(&reference).await;
+        assert_eq!(resolved.is_ok(), is_accepted, "{token} {access_token}");
+        if let Err(error) = resolved {
+            let error = error.detail();
+            assert!(
+                matches!(error, Some(ClientError::Unauthorized { anonymous, .. }) if !anonymous),
+                "{error:?}"
+            );
+        }
+        server.clear_faults();
+    }
+}
+
 /// LIM-02: a token answer of 64 KiB is read, one byte more is not.
 #[tokio::test]
 async fn the_token_answer_is_bounded() {

@@ -42,6 +42,7 @@ impl Auth {
             })?;
             session.authorization = Some(Authorization {
                 header,
+                alternative: None,
                 kind: Kind::Token,
                 expires: None,
             });
@@ -72,6 +73,7 @@ impl Auth {
         };
         session.authorization = Some(Authorization {
             header,
+            alternative: token.alternative.as_ref().and_then(bearer),
             kind,
             expires: Some(Instant::now() + token.lifetime.saturating_sub(LEEWAY)),
         });

@@ -38,6 +38,27 @@ fn tokens_are_read() {
     assert_eq!(parsed(r#"{"access_token":"a"}"#).unwrap().0, "a");
 }
 
+#[test]
+fn a_different_access_token_is_the_alternative() {
+    let realm = RedactedUrl::from_text("https://auth.example/token");
+    let alternative = |content: &str| {
+        let token = parse(content.as_bytes(), &realm).unwrap();
+        token
+            .alternative
+            .map(|token| token.expose_secret().to_owned())
+    };
+    let other = alternative(r#"{"token":"t","access_token":"a"}"#);
+    assert_eq!(other.as_deref(), Some("a"));
+    for alone in [
+        r#"{"token":"t","access_token":"t"}"#,
+        r#"{"token":"t","access_token":""}"#,
+        r#"{"token":"","access_token":"a"}"#,
+        r#"{"token":"t"}"#,
+    ] {
+        assert_eq!(alternative(alone), None, "{alone}");
+    }
+}
+
 /// AUTH-10: absent, negative and huge lifetimes are brought within bounds.
 #[test]
 fn lifetimes_are_bounded() {
