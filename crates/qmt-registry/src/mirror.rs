@@ -79,8 +79,8 @@ enum Subject {
     Content,
     /// A tag: authoritative sources.
     Tag,
-    /// Referrers: authoritative sources first; all others where the registry does not answer in
-    /// full, because every referrer is verified.
+    /// Referrers: authoritative sources first; all others where these list none or the registry does
+    /// not answer in full, because every referrer is verified.
     Referrers,
 }
 

@@ -44,6 +44,11 @@ impl DescriptorSet {
         place < self.limit
     }
 
+    /// Reports whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Returns the descriptors.
     pub fn into_vec(self) -> Vec<Descriptor> {
         self.entries

@@ -51,8 +51,8 @@ impl Merged {
 }
 
 impl Mirrors {
-    /// Lists the referrers that authoritative mirrors and the registry itself have. Where the
-    /// registry does not answer in full, the other mirrors are asked as well.
+    /// Lists the referrers that authoritative mirrors and the registry itself have. Where these list
+    /// none, or the registry does not answer in full, the other mirrors are asked as well.
     pub(super) async fn merged_referrers(
         &self,
         subject: &PinnedReference,
@@ -88,7 +88,7 @@ impl Mirrors {
             Ok(listed) => {
                 merged.add(listed);
                 // A pull-through cache rarely has the whole list of its registry.
-                !is_mirror
+                !is_mirror && !merged.entries.is_empty()
             }
             Err(mut error) => {
                 let listed = error.take_listed();

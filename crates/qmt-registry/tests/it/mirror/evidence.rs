@@ -194,6 +194,27 @@ async fn a_list_of_a_mirror_hides_no_referrer_of_the_registry() {
     assert_eq!(error.take_listed().unwrap().len(), 2);
 }
 
+/// Any mirror is asked where the registry lists nothing, and only there.
+#[tokio::test]
+async fn a_referrer_that_only_a_mirror_has_is_found() {
+    let (pair, image) = Pair::with_image().await;
+    let [mirrored, own] = [1, 2].map(|n| numbered_referrer(&image, n));
+    put_referrer(&pair.mirror, &mirrored);
+    let client = pair.client();
+    let listed = client.referrers(&pair.pin(&image)).await.unwrap();
+    let digests: Vec<_> = listed.iter().map(Descriptor::digest).collect();
+    assert_eq!(digests, [mirrored.digest()]);
+    put_referrer(&pair.origin, &own);
+    let listed = client.referrers(&pair.pin(&image)).await.unwrap();
+    let digests: Vec<_> = listed.iter().map(Descriptor::digest).collect();
+    assert_eq!(digests, [own.digest()]);
+    // A mirror that refuses is no failure of the registry, which answered.
+    pair.origin.delete_manifest("acme/echo", own.digest());
+    pair.mirror.fault(Fault::on("GET", "/v2/*").respond(403));
+    let listed = client.referrers(&pair.pin(&image)).await.unwrap();
+    assert_eq!(listed, []);
+}
+
 /// Of the sizes that a mirror and the registry claim for one referrer, the smaller one is used.
 #[tokio::test]
 async fn a_too_large_size_claimed_by_a_mirror_hides_no_referrer() {
