@@ -63,11 +63,13 @@ impl Operation<'_> {
         let limits = &self.context.limits;
         let limit = limit.min(limits.manifest);
         loop {
-            let answer = self.send(&request, &[200]).await?;
+            let mut answer = self.send(&request, &[200]).await?;
             let declared = content_type(answer.headers());
             let hints = digest_hints(answer.headers());
-            let url = RedactedUrl::from(&answer.url);
+            let asked = answer.url.clone();
+            let url = RedactedUrl::from(&asked);
             let from = (!answer.is_same_origin).then(|| self.endpoint.host.clone());
+            let secrets = std::mem::take(&mut answer.secrets);
             let body = answer.body(limits);
             let content = match body.text(limit, "the manifest").await {
                 Ok(content) => content,
@@ -79,6 +81,11 @@ impl Operation<'_> {
             if is_web_page(&content) {
                 let what = "the manifest";
                 return Err(ClientError::WebPage { url, what, from });
+            }
+            // Errors and reports of the caller quote it.
+            if secrets.are_repeated_in(&content) {
+                let rule = "a manifest does not repeat the credential that was sent";
+                return Err(ClientError::protocol(&asked, rule));
             }
             if let Some(expected) = named {
                 check_digest(expected, &Digest::of(expected.algorithm(), &content))?;

@@ -11,6 +11,7 @@ use super::body::{Body, length};
 use super::endpoint::{Connection, Endpoint};
 use super::failure::{UnreadableContent, broken};
 use super::redirect::{check_address, is_redirect, location};
+use super::secrets::Secrets;
 use crate::error::{ClientError, Phase};
 use crate::events::Events;
 use crate::limits::Limits;
@@ -54,6 +55,8 @@ pub(crate) struct Answer {
     pub(crate) is_same_origin: bool,
     /// The proxy that may have answered in place of the server: over plain HTTP it can.
     pub(crate) proxy: Option<RedactedUrl>,
+    /// What was sent to the server as authorization.
+    pub(crate) secrets: Secrets,
     response: reqwest::Response,
 }
 
@@ -91,7 +94,7 @@ pub(crate) async fn follow(
         }
         let (method, payload) = (&spec.method, &spec.payload);
         let response = exchange(context, &client, method, &url, headers, payload).await;
-        let response = response.map_err(|error| {
+        let mut response = response.map_err(|error| {
             if is_same_origin {
                 error
             } else {
@@ -101,6 +104,8 @@ pub(crate) async fn follow(
                 )
             }
         })?;
+        let secrets = Secrets::of_header(authorization.filter(|_| is_same_origin));
+        secrets.hide_in(response.headers_mut(), &url)?;
         let status = response.status();
         // With these, method and body stay the same; a body is opened again.
         let repeats = matches!(
@@ -115,6 +120,7 @@ pub(crate) async fn follow(
                 url,
                 is_same_origin,
                 proxy,
+                secrets,
                 response,
             });
         }

@@ -6,13 +6,14 @@ use base64::engine::general_purpose::{
     GeneralPurpose, GeneralPurposeConfig, NO_PAD, STANDARD, URL_SAFE_NO_PAD,
 };
 use base64::{Engine as _, alphabet};
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, header};
 use qmt_oci_ref::Digest;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::endpoint::Endpoint;
 use super::request::RequestSpec;
+use crate::error::ClientError;
 
 /// What is shorter than this occurs in any text, in bytes.
 const SECRET_MIN: usize = 4;
@@ -156,6 +157,38 @@ impl Secrets {
                 };
                 has_part(text) || encoded.any(|text| has_part(&text))
             })
+    }
+
+    /// Hides the headers of an answer that repeat a secret. `url` sent it.
+    pub(crate) fn hide_in(&self, headers: &mut HeaderMap, url: &Url) -> Result<(), ClientError> {
+        for (name, value) in headers.iter_mut() {
+            let all = value.as_bytes();
+            // The query of a URL is not shown, and may authorize where it leads to.
+            let end = all.iter().position(|byte| *byte == b'?');
+            let shown = all.get(..end.unwrap_or(all.len())).unwrap_or_default();
+            if !self.are_repeated_in(shown) {
+                continue;
+            }
+            if *name == header::LOCATION {
+                let rule = "a `Location` does not repeat the credential that was sent";
+                return Err(ClientError::protocol(url, rule));
+            }
+            *value = HeaderValue::from_static("(not shown)");
+        }
+        Ok(())
+    }
+
+    /// Whether a content has a whole secret that is too long to be there by chance.
+    pub(crate) fn are_repeated_in(&self, content: &[u8]) -> bool {
+        let secrets = || self.all.iter().filter(|secret| secret.text.len() >= PART);
+        if secrets().next().is_none() {
+            return false;
+        }
+        let content = stripped(content);
+        secrets().any(|secret| {
+            let mut windows = content.windows(secret.text.len());
+            windows.any(|found| found == secret.text.as_slice())
+        })
     }
 
     /// The parts that give a secret away, by their length: secrets and texts can be long, and a

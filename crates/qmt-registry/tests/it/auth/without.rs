@@ -269,3 +269,38 @@ async fn cfg_01_an_echoed_credential_is_not_shown() {
         .unwrap_err();
     assert!(!full_text(&error).contains(CANARY), "{}", full_text(&error));
 }
+
+/// CFG-01: the same in headers and manifests, which errors quote as well.
+#[tokio::test]
+async fn cfg_01_an_echoed_credential_is_not_quoted_from_other_places() {
+    for auth in [Auth::basic("alice", CANARY), Auth::token("alice", CANARY)] {
+        let server = image_behind(auth).await;
+        let client = client_with_password(&server);
+        resolve(&client, &server).await.unwrap();
+        let sent = authorizations(&server.requests()).pop().unwrap();
+        let sent = sent.split_once(' ').unwrap().1.trim_end_matches('=');
+        let manifest = || Fault::on("GET", "/v2/*/manifests/*").once();
+        let typed = format!(r#"{{"mediaType":"x/{sent}","config":{{}},"layers":[]}}"#);
+        let artifact = format!(r#"{{"artifactType":"x/{sent}","config":{{}},"layers":[]}}"#);
+        let redirect = |to: String| manifest().respond(307).header("location", to);
+        for (fault, is_refused) in [
+            (manifest().header("content-type", format!("x/{sent}")), true),
+            (manifest().respond(200).body(typed), true),
+            (manifest().respond(200).body(artifact), true),
+            (redirect(format!("https://{sent}.example/x")), true),
+            (redirect(format!("ftp://r.example/{sent}")), true),
+            // These harm nobody.
+            (manifest().header("content-encoding", sent), false),
+            (manifest().header("x-debug", sent), false),
+        ] {
+            server.fault(fault.clone());
+            let resolved = resolve(&client, &server).await;
+            assert_eq!(resolved.is_err(), is_refused, "{fault:?}");
+            if let Err(error) = resolved {
+                let text = full_text(&error).to_lowercase();
+                assert!(!text.contains(&sent.to_lowercase()), "{text}");
+            }
+            server.clear_faults();
+        }
+    }
+}
