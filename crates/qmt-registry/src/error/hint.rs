@@ -314,9 +314,15 @@ fn plain_http_hint(url: &RedactedUrl) -> Option<String> {
     })
 }
 
-/// The host as references name it: without the default port of HTTPS.
-pub(super) fn host_of(address: &str) -> &str {
-    address.strip_suffix(":443").unwrap_or(address)
+/// The host as references and the config name it: without a default port, and Docker Hub's server as
+/// `docker.io`.
+pub(super) fn host_of(address: &str) -> String {
+    let host = [":443", ":80"]
+        .iter()
+        .find_map(|port| address.strip_suffix(port));
+    let host = host.unwrap_or(address);
+    let named: Result<RegistryHost, _> = host.parse();
+    named.map_or_else(|_| host.to_owned(), |named| named.to_string())
 }
 
 /// Redirects are followed with the options of the registry, and no mirror is asked.
@@ -330,10 +336,10 @@ fn unreachable_store(address: &str, registry: &RegistryHost) -> String {
 
 fn unreachable_server(address: &str) -> String {
     let host = host_of(address);
-    let plain = if host == address {
-        ""
-    } else {
+    let plain = if address.ends_with(":443") {
         " (if it serves plain HTTP: `plain_http = true` there)"
+    } else {
+        ""
     };
     format!(
         "is the registry running, and are its name and port right{plain}? Set `proxy` or `mirrors` in \

@@ -112,3 +112,18 @@ fn a_refused_credential_is_named() {
     });
     assert!(helper.contains("`docker-credential-ecr-login`"), "{helper}");
 }
+
+/// Hints name the table of the config, and its key is the host as references name it.
+#[test]
+fn a_host_is_named_as_in_the_config() {
+    for (address, host) in [
+        ("r.example:443", "r.example"),
+        ("r.example:80", "r.example"),
+        ("r.example:8080", "r.example:8080"),
+        ("[::1]:443", "[::1]"),
+        ("registry-1.docker.io:443", "docker.io"),
+        ("(not a URL)", "(not a URL)"),
+    ] {
+        assert_eq!(hint::host_of(address), host);
+    }
+}
