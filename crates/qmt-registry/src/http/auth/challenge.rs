@@ -76,14 +76,15 @@ struct Offer<'a> {
 }
 
 impl Offer<'_> {
-    /// The value of a parameter. Of two values, neither is safer than the other.
+    /// The value of a parameter. Of two that differ, neither is safer than the other.
     fn parameter(&self, name: &str) -> Option<String> {
         let parameters = self.parameters.iter();
-        let mut values = parameters.filter(|(key, _)| key.eq_ignore_ascii_case(name));
-        match (values.next(), values.next()) {
-            (Some((_, value)), None) => Some(value.clone().into_owned()),
-            _ => None,
-        }
+        let named = parameters.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        let mut values = named.map(|(_, value)| value);
+        let first = values.next()?;
+        values
+            .all(|other| other == first)
+            .then(|| first.clone().into_owned())
     }
 }
 

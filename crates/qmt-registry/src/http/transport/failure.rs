@@ -104,7 +104,7 @@ pub(crate) fn broken(
         Some(Cause::Cut) if is_connect && !is_of_proxy => (None, false),
         _ if is_dns => (Some("the name can't be looked up"), true),
         None if matches!(tunnel, Some(Tunnel::Refused)) => {
-            (Some("it refuses the `CONNECT` request"), false)
+            (Some("it refuses to connect to the server"), false)
         }
         _ if is_connect && is_of_proxy => (Some("it can't be reached"), true),
         _ => (None, is_request_valid),

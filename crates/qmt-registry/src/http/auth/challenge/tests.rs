@@ -78,6 +78,7 @@ fn odd_spellings_of_challenges_are_read() {
         r#"Basic realm="x", Bearer realm="@",service="s""#,
         r#"Negotiate YII=, Bearer realm="@",service="s""#,
         r#"Digest realm="x",qop="auth,auth-int", Bearer realm="@",service="s""#,
+        r#"Bearer realm="@",service="s",realm="@""#,
     ] {
         let spelled = spelled.replace('@', realm);
         let picked = pick(&[spelled.as_bytes()]).unwrap();
