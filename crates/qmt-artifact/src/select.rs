@@ -22,9 +22,9 @@ mod layers;
 
 use std::collections::HashMap;
 
-use qmt_oci_ref::manifest::{Document, ManifestError};
+use qmt_oci_ref::manifest::{Document, ManifestError, detect, is_index, is_manifest};
 use qmt_oci_ref::{
-    Descriptor, Digest, PinnedReference, Platform, PluginKind, RawManifest, Registry,
+    Descriptor, Digest, MediaType, PinnedReference, Platform, PluginKind, RawManifest, Registry,
     RegistryError, Repository,
 };
 
@@ -246,12 +246,20 @@ impl Selector<'_> {
 
     fn read(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Document, ArtifactError> {
         let limits = &self.request.limits.manifest;
-        let read = Document::read(descriptor.media_type(), bytes, limits);
+        let declared = descriptor.media_type();
+        // Copies leave docker's name of a form in one place, and OCI's in another.
+        let detected = detect(bytes, None).ok();
+        let other_name = detected.filter(|detected| is_same_form(declared, detected));
+        let read = Document::read(other_name.as_ref().unwrap_or(declared), bytes, limits);
         read.map_err(|source| ArtifactError::Manifest {
             digest: descriptor.digest().clone(),
             source,
         })
     }
+}
+
+fn is_same_form(one: &MediaType, other: &MediaType) -> bool {
+    (is_manifest(one) && is_manifest(other)) || (is_index(one) && is_index(other))
 }
 
 /// Checks that `bytes` are the content of `descriptor`.

@@ -461,3 +461,49 @@ fn an_entry_without_a_media_type_is_read_by_its_content() {
         .unwrap_err();
     assert!(matches!(error, ArtifactError::Manifest { .. }), "{error:?}");
 }
+
+/// Copies between registries leave docker's names of manifests in one place and OCI's in another.
+#[test]
+fn an_entry_may_have_the_other_name_of_its_form() {
+    use manifest::{DOCKER_INDEX, DOCKER_MANIFEST};
+    let store = Store::default();
+    let layer = Descriptor::of(MediaType::from(WASM_LAYER), b"layer");
+    let put = |named: &str, listed: &str, field: &str, value: serde_json::Value| {
+        let mut document = json!({"schemaVersion": 2, "mediaType": named});
+        document[field] = value;
+        if field == "layers" {
+            document["config"] = json!(Descriptor::of(MediaType::EmptyJSON, b"{}"));
+        }
+        store.put(listed, &document)
+    };
+    let image = |named, listed| {
+        let image = put(named, listed, "layers", json!([layer]));
+        on("wasi/wasm", image)
+    };
+    let index = |named, listed, entry| put(named, listed, "manifests", json!([entry]));
+    for (oci_manifest, oci_index, docker_manifest, docker_index) in [
+        (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_INDEX),
+        (DOCKER_MANIFEST, DOCKER_INDEX, OCI_MANIFEST, OCI_INDEX),
+    ] {
+        let entry = image(oci_manifest, docker_manifest);
+        let inner = index(oci_index, docker_index, entry.clone());
+        let selection = store.select(&store.index(&[inner])).unwrap();
+        assert_eq!(selection.manifest().digest(), entry.digest());
+    }
+    // Manifests and indexes stay different forms.
+    let as_index = image(OCI_MANIFEST, DOCKER_INDEX);
+    let as_manifest = index(
+        OCI_INDEX,
+        DOCKER_MANIFEST,
+        image(OCI_MANIFEST, OCI_MANIFEST),
+    );
+    for entry in [as_index, on("linux/amd64", as_manifest)] {
+        let error = store.select(&store.index(&[entry])).unwrap_err();
+        let source = match &error {
+            ArtifactError::Manifest { source, .. } => source,
+            other => panic!("{other:?}"),
+        };
+        let is_refused = matches!(source, ManifestError::MediaTypeMismatch { .. });
+        assert!(is_refused, "{error:?}");
+    }
+}
