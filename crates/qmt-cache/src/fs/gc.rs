@@ -154,7 +154,8 @@ fn evict(store: &Store, entry: &CacheEntry) -> Result<bool, CacheError> {
     let Some(_filling) = lock::try_acquire(store.sys, &store.paths.lock(manifest))? else {
         return Ok(false);
     };
-    // Users of the artifact share the lock on its file; while it is held here they see a miss.
+    // Users of the artifact share the lock on its file. A lookup waits for this one, for a moment,
+    // and sees a miss.
     let file = sys::open_file(&entry.path, 2)?;
     if let Some(file) = &file
         && let Err(TryLockError::WouldBlock) = (store.sys.lock)(file)

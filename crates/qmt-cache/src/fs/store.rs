@@ -22,6 +22,10 @@ use crate::{CacheError, CachedArtifact, Record};
 /// Two uses within this time are recorded as one, so that a warm start writes nothing.
 const USE_GRAIN: Duration = Duration::from_hours(1);
 
+/// How often a lookup tries to share an artifact that is locked, as by eviction, and the pauses between.
+const EVICTION_TRIES: usize = 10;
+const EVICTION_PAUSE: Duration = Duration::from_millis(10);
+
 /// A path below which there can be nothing.
 const NOWHERE: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
 
@@ -140,16 +144,28 @@ impl Store {
             tracing::warn!(path = %path.display(), "cached file differs in size from its record");
             return Ok(None);
         }
-        // Eviction takes the exclusive lock first: if sharing fails, the entry is being evicted.
-        if let Err(TryLockError::WouldBlock) = (self.sys.lock_shared)(&file) {
-            return Ok(None);
-        }
-        // It may also have been evicted between the opening and the lock.
+        self.share(&path, &file);
+        // It may have been evicted between the opening and the lock.
         if !sys::is_named(&path, &file) {
             return Ok(None);
         }
         let store = Arc::clone(self);
         Ok(Some(CachedArtifact::new(record, &path, file, store)))
+    }
+
+    /// Shares the lock on an artifact, so that eviction leaves it in place. Eviction holds the
+    /// exclusive lock for a moment and removes the name; an exclusive lock that lasts longer is that of
+    /// another user, who may read the file, and does not hide the artifact.
+    fn share(&self, path: &Path, file: &File) {
+        for _ in 0..EVICTION_TRIES {
+            match (self.sys.lock_shared)(file) {
+                Err(TryLockError::WouldBlock) if sys::is_named(path, file) => {
+                    std::thread::sleep(EVICTION_PAUSE);
+                }
+                _ => return,
+            }
+        }
+        tracing::warn!(path = %path.display(), "another program has locked a cached file");
     }
 
     /// Reports whether the second name of an artifact's file is the blob of the same digest.

@@ -50,6 +50,48 @@ async fn cache_08_a_short_wait_is_not_worth_a_message() {
     assert_eq!(events.load(Ordering::Relaxed), 0);
 }
 
+/// A user who can read a file can lock it, so that no lock of others delays or hides an entry that is
+/// complete.
+#[tokio::test]
+async fn cache_08_a_complete_entry_is_read_whatever_others_lock() {
+    let bed = Bed::new();
+    let key = manifest("a");
+    let artifact = bed.put(&key, CONTENT).await.path().to_owned();
+    let filling = bed.cache.store.paths.lock(&key);
+    let locks = [&artifact, &filling].map(|path| File::open(path).unwrap());
+    for lock in &locks {
+        lock.try_lock().unwrap();
+    }
+    let started = Instant::now();
+    let hit = bed.cache.lookup(&key).await.unwrap().expect("a hit");
+    assert_eq!(hit.read_proven().unwrap(), CONTENT);
+    assert!(matches!(
+        bed.cache.begin(&key).await.unwrap(),
+        Begin::Hit(_)
+    ));
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+/// Eviction locks an artifact and removes it at once. Until then, its lock is waited for.
+#[tokio::test]
+async fn cache_08_an_entry_that_is_being_evicted_is_a_miss() {
+    let bed = Bed::new();
+    let key = manifest("a");
+    let artifact = bed.put(&key, CONTENT).await.path().to_owned();
+    let lock = File::open(&artifact).unwrap();
+    lock.try_lock().unwrap();
+    let store = Arc::clone(&bed.cache.store);
+    let evicted = key.clone();
+    let eviction = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(20));
+        store.remove_entry(&evicted).unwrap();
+        drop(lock);
+    });
+    assert!(bed.is_miss(&key).await);
+    eviction.join().unwrap();
+}
+
 #[tokio::test]
 async fn cache_08_a_child_process_does_not_inherit_the_lock() {
     let bed = Bed::new();
