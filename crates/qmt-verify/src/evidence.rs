@@ -77,6 +77,28 @@ pub(crate) struct Note {
     /// How many items were not looked at because of a limit; 0 for one that cannot be used.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) unread: usize,
+    #[serde(default, skip_serializing_if = "About::is_item")]
+    pub(crate) about: About,
+}
+
+/// What a note is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum About {
+    /// A signature that was listed.
+    #[default]
+    Item,
+    /// A list of which only a part was read.
+    List,
+    /// A place whose answer is no signature.
+    Place,
+}
+
+impl About {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_item(&self) -> bool {
+        *self == Self::Item
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]

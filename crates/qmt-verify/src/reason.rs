@@ -16,6 +16,10 @@ use crate::signer::{SignerId, key_line};
 pub(crate) enum Reason {
     #[error("it cannot be used: {0}")]
     Unusable(String),
+    #[error("only a part of this list was read: {0}")]
+    PartOfList(String),
+    #[error("{0}")]
+    UnexpectedAnswer(String),
     #[error("{unread} not looked at: {reason}")]
     NotRead { unread: usize, reason: String },
     #[error("it could not be read: {problem}")]
@@ -139,7 +143,8 @@ impl Reason {
 
     fn code(&self) -> RejectionCode {
         match self {
-            Self::Unusable(_) => RejectionCode::Unusable,
+            Self::Unusable(_) | Self::PartOfList(_) => RejectionCode::Unusable,
+            Self::UnexpectedAnswer(_) => RejectionCode::UnexpectedAnswer,
             Self::NotRead { .. } => RejectionCode::NotRead,
             Self::LookupFailed { .. } => RejectionCode::LookupFailed,
             Self::OnlyChild { .. } => RejectionCode::OnlyChild,
@@ -182,6 +187,7 @@ impl Reason {
                 kind: RegistryErrorKind::Network { retryable: true },
                 ..
             } => "try again later".to_owned(),
+            Self::PartOfList(_) => PART_OF_LIST.to_owned(),
             Self::OnlyChild { keys_only: true } => {
                 "sign the index itself: `cosign sign --key KEY` with its digest".to_owned()
             }
@@ -237,6 +243,11 @@ impl Reason {
     }
 }
 
+/// How a signature is found that the rest of a list may have.
+const PART_OF_LIST: &str = "if a signature is missing, ask the owner of the repository to delete \
+                            referrers that are not needed, or sign into another repository \
+                            (`COSIGN_REPOSITORY`) and set `signature_repository` to it";
+
 /// What is said of a signer whose certificate names no issuer: the config requires one.
 const NO_ISSUER: &str = "its certificate names no issuer, so no config line can accept exactly \
                          this signer; sign with a certificate that names one, or with a key";
@@ -276,6 +287,9 @@ fn hint(code: RejectionCode) -> &'static str {
         }
         RejectionCode::LookupFailed => {
             "find out why this request fails: the signature may be in this place"
+        }
+        RejectionCode::UnexpectedAnswer => {
+            "this is no signature; other places were searched as well"
         }
         RejectionCode::OnlyChild => "sign the index itself: `cosign sign` with its digest",
         RejectionCode::Unreadable | RejectionCode::OldBundle | RejectionCode::OtherType => {

@@ -166,6 +166,8 @@ pub enum RejectionCode {
     // The word is part of stored reports.
     #[serde(rename = "left-aside")]
     Unusable,
+    /// The place answered with something that is no signature.
+    UnexpectedAnswer,
     /// It is over a limit of the search, so it was not looked at.
     NotRead,
     /// It could not be read, so its content is not known.
@@ -256,7 +258,11 @@ impl RejectionCode {
     pub(crate) fn is_note(self) -> bool {
         matches!(
             self,
-            Self::Unusable | Self::NotRead | Self::LookupFailed | Self::OnlyChild
+            Self::Unusable
+                | Self::UnexpectedAnswer
+                | Self::NotRead
+                | Self::LookupFailed
+                | Self::OnlyChild
         )
     }
 }

@@ -9,7 +9,7 @@ use qmt_oci_ref::{Digest, DigestAlgorithm, PinnedReference, Registry, text};
 
 use crate::discover::{DiscoveryOptions, discover};
 use crate::error::VerifyError;
-use crate::evidence::Evidence;
+use crate::evidence::{About, Evidence};
 use crate::limits::{BUNDLE_LIMITS, BundleLimits, lower};
 use crate::policy::{Authority, Check, Policy, PolicySet, Scope};
 use crate::reason::Reason;
@@ -250,9 +250,11 @@ impl Verifier for SigstoreVerifier {
         }
         for note in &evidence.notes {
             let reason = note.reason.clone();
-            let reason = match note.unread {
-                0 => Reason::Unusable(reason),
-                unread => Reason::NotRead { unread, reason },
+            let reason = match (note.unread, note.about) {
+                (0, About::Item) => Reason::Unusable(reason),
+                (0, About::List) => Reason::PartOfList(reason),
+                (0, About::Place) => Reason::UnexpectedAnswer(reason),
+                (unread, _) => Reason::NotRead { unread, reason },
             };
             check.unread = check.unread.saturating_add(note.unread);
             check.add(&note.place, Err(reason));

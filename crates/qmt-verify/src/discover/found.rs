@@ -6,7 +6,7 @@ use qmt_oci_ref::{RegistryError, RegistryErrorKind, text};
 
 use super::Caps;
 use super::layer::{Kind, Layer};
-use crate::evidence::{Failure, Note};
+use crate::evidence::{About, Failure, Note};
 use crate::limits::{FAILURES_MAX, LAYERS_HELD_MAX, NOTES_MAX, SMALL_BYTES_MAX, TOTAL_BYTES_MAX};
 
 /// What was found in some places.
@@ -22,7 +22,12 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn note(&mut self, place: impl Into<String>, reason: impl AsRef<str>) {
-        self.push(place.into(), reason.as_ref(), 0);
+        self.push(place.into(), reason.as_ref(), 0, About::Item);
+    }
+
+    /// Notes an answer of a place that is no signature.
+    pub(super) fn note_answer(&mut self, place: impl Into<String>, reason: impl AsRef<str>) {
+        self.push(place.into(), reason.as_ref(), 0, About::Place);
     }
 
     /// Notes that `unread` items are over the limit in `reason`, so that they were not looked at.
@@ -33,16 +38,17 @@ impl Found {
         reason: impl AsRef<str>,
     ) {
         if unread > 0 {
-            self.push(place.into(), reason.as_ref(), unread);
+            self.push(place.into(), reason.as_ref(), unread, About::Item);
         }
     }
 
-    fn push(&mut self, place: String, reason: &str, unread: usize) {
+    fn push(&mut self, place: String, reason: &str, unread: usize, about: About) {
         let reason = text::escape(reason);
         self.notes.push(Note {
             place,
             reason,
             unread,
+            about,
         });
     }
 
@@ -76,6 +82,16 @@ impl Found {
         }
     }
 
+    /// Records that only a part of a list could be read.
+    pub(super) fn miss_rest(&mut self, place: impl Into<String>, source: RegistryError) {
+        if source.kind() == RegistryErrorKind::Content {
+            let reason = text::error_line(&source, None);
+            self.push(place.into(), &reason, 0, About::List);
+        } else {
+            self.miss(place, source);
+        }
+    }
+
     /// Adds what one of many referrers holds.
     pub(super) fn add_referrer(&mut self, mut other: Self) {
         if self.layers.len() >= LAYERS_HELD_MAX
@@ -90,10 +106,11 @@ impl Found {
     }
 
     /// Keeps the most notes and failures that are reported. Those about a limit count items, so
-    /// they come first.
+    /// they come first, and so do those that say more than one item does.
     pub(super) fn drop_notes(&mut self) {
         if self.notes.len() > NOTES_MAX {
-            self.notes.sort_by_key(|note| note.unread == 0);
+            self.notes
+                .sort_by_key(|note| note.unread == 0 && note.about == About::Item);
         }
         self.notes.truncate(NOTES_MAX);
         self.failures.truncate(FAILURES_MAX);

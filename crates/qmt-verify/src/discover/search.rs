@@ -139,7 +139,7 @@ impl<'a> Search<'a> {
         };
         let listed = error.take_listed();
         if listed.is_some() {
-            found.miss(place, error);
+            found.miss_rest(place, error);
         } else {
             found.fail(place, error);
         }
@@ -213,6 +213,11 @@ impl<'a> Search<'a> {
         let resolved = self.deadline.bound(resolved).await;
         for one in resolved.unwrap_or_else(|error| vec![Err(error)]) {
             match one {
+                // GitLab takes a tag for the digest that it is made of.
+                Ok(raw) if raw.digest() == self.subject.digest() => {
+                    found.places = 1;
+                    found.note_answer(place.clone(), "the registry sends the image itself");
+                }
                 Ok(raw) => {
                     found.places = 1;
                     let limits = (MANIFEST_BYTES_MAX, TAG_LAYERS_MAX);

@@ -27,6 +27,7 @@ fn note(place: &str, reason: &str) -> Note {
         place,
         reason,
         unread: 0,
+        about: About::Item,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Odd referrers that any publisher can add next to a good signature, and places that refuse:
 //! neither hides the signature, and both are reported.
 
+mod answers;
 mod crowds;
 mod damaged;
 mod places;

@@ -3,12 +3,12 @@
 use super::*;
 
 /// A registry in which one place fails.
-struct Refusing {
-    memory: Memory,
-    place: &'static str,
-    kind: RegistryErrorKind,
+pub(super) struct Refusing {
+    pub(super) memory: Memory,
+    pub(super) place: &'static str,
+    pub(super) kind: RegistryErrorKind,
     /// The referrers that the place lists nevertheless.
-    listed: Option<Vec<Descriptor>>,
+    pub(super) listed: Option<Vec<Descriptor>>,
 }
 
 impl Refusing {
