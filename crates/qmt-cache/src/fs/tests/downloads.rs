@@ -54,6 +54,23 @@ async fn a_layer_of_two_manifests_is_downloaded_once() {
     assert_eq!((report.good, report.damaged.len()), (4, 0));
 }
 
+/// Builders write a layer that changes nothing without any bytes.
+#[tokio::test]
+async fn a_layer_without_bytes_is_stored_next_to_another() {
+    let bed = Bed::new();
+    let (key, empty, layer) = (manifest("a"), Digest::sha256(b""), Digest::sha256(CONTENT));
+    let staging = bed.fill(&key).await;
+    let partial = staging.partial(&empty).unwrap();
+    assert!(partial.is_complete());
+    partial.finish(0).unwrap();
+    let mut partial = staging.partial(&layer).unwrap();
+    partial.write_all(CONTENT).unwrap();
+    partial.finish(CONTENT.len() as u64).unwrap();
+    let artifact = staging.commit(record(&key, CONTENT)).unwrap();
+    assert_eq!(artifact.read_proven().unwrap(), CONTENT);
+    assert_eq!(bed.cache.bytes(&empty, 0).await.unwrap().unwrap(), b""[..]);
+}
+
 /// A layer whose plugin is a hard link is read twice.
 #[tokio::test]
 async fn a_layer_that_is_opened_again_is_complete_and_counts_once() {
