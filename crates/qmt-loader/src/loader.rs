@@ -1,5 +1,6 @@
 //! The trait of loaders, what they load, and what is known of it before it runs.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,6 +30,18 @@ pub trait Loader: Send + Sync {
         artifact: Artifact,
         options: LoadOptions,
     ) -> Result<Arc<dyn Plugin>, LoadError>;
+
+    /// Does the part of loading that requires no bytes, while these are read and verified. Nothing of
+    /// the plugin runs. As long as the result is held, [`Loader::load`] under the same `options` has
+    /// less to do; without it, it does the same. What fails here is reported there.
+    async fn prepare(
+        &self,
+        digest: &Digest,
+        options: &LoadOptions,
+    ) -> Option<Arc<dyn Any + Send + Sync>> {
+        let _ = (digest, options);
+        None
+    }
 
     /// Checks what can be checked without running or compiling anything.
     ///

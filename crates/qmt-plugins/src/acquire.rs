@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use qmt_cache::CacheError;
 use qmt_oci_ref::{Digest, PluginKind, time};
 
-use crate::artifact::PluginArtifact;
+use crate::artifact::{PluginArtifact, Prepared};
 use crate::caching::CachedRegistry;
 use crate::config::{NativeRule, ProviderConfig, PullPolicy, Span};
 use crate::error::Error;
@@ -100,7 +100,9 @@ impl PluginHost {
         request.version = version;
         let cache_error = |source| Error::cache(&provider.name, source);
         let mut cached = pipeline::run(&context, &request).await?;
-        let content = match Content::of(&cached, mode).await {
+        let reading = Content::of(&cached, mode);
+        let (content, prepared) = tokio::join!(reading, self.prepared(target, &cached, mode));
+        let content = match content {
             // The damaged entry is removed by now, so the plugin is fetched again.
             Err(error @ CacheError::Damaged { removed: true, .. }) if cached.is_hit() => {
                 match pipeline::run(&context, &request).await {
@@ -146,8 +148,22 @@ impl PluginHost {
             path: cached.artifact().path().to_owned(),
             content,
             image: Some(cached),
+            prepared,
         };
         Ok(Acquired { artifact, record })
+    }
+
+    /// Prepares the loader for a plugin that was loaded before and is being read.
+    async fn prepared(&self, target: &Target, cached: &Cached, mode: ReadMode) -> Option<Prepared> {
+        match mode {
+            ReadMode::Read if cached.is_hit() => {}
+            ReadMode::Read | ReadMode::Hash => return None,
+        }
+        let record = cached.artifact().record();
+        // What fails here is reported when it is loaded.
+        let loader = self.loaders.for_kind(target.name(), record.kind()).ok()?;
+        let options = self.load_options(target);
+        loader.prepare(record.file_digest(), &options).await
     }
 
     /// Acquires a Wasm module or library from a URL, unless the cache has it. The config names its
@@ -370,6 +386,7 @@ fn unsigned(
         path,
         content,
         image: None,
+        prepared: None,
     };
     let record = None;
     Ok(Acquired { artifact, record })

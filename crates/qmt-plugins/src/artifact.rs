@@ -1,6 +1,8 @@
 //! What `fetch` returns: a verified plugin in the cache, and what is known about it.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use qmt_loader::Artifact;
@@ -11,6 +13,9 @@ use serde::{Serialize, Serializer};
 use crate::error::Error;
 use crate::stage::cache::Cached;
 use crate::stage::load::Content;
+
+/// What a loader holds ready.
+pub(crate) type Prepared = Arc<dyn Any + Send + Sync>;
 
 /// A plugin that was fetched and verified, and not loaded.
 ///
@@ -23,6 +28,8 @@ pub struct PluginArtifact {
     pub(crate) path: PathBuf,
     pub(crate) content: Content,
     pub(crate) image: Option<Cached>,
+    /// What the loader holds ready for it.
+    pub(crate) prepared: Option<Prepared>,
 }
 
 impl PluginArtifact {

@@ -1,5 +1,6 @@
 //! The loader of Wasm plugins.
 
+use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -11,6 +12,7 @@ use qmt_oci_ref::{Digest, PluginKind};
 use rayon::ThreadPoolBuildError;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use wasmtime::Module;
 
 use super::engine::Runtime;
 use super::grants::Grants;
@@ -102,7 +104,7 @@ impl Loader for WasmLoader {
             return Ok(Arc::new(Handle::new(instances)));
         }
         let limit = settings.limits.compile_timeout;
-        let linked = self.linked(&artifact, fuel, limit).await?;
+        let linked = self.linked(artifact.name(), fuel, limit).await?;
         let code = if let Some(code) = slot.upgrade() {
             code
         } else {
@@ -122,6 +124,22 @@ impl Loader for WasmLoader {
             instances: Arc::downgrade(&instances),
         });
         Ok(Arc::new(Handle::new(instances)))
+    }
+
+    async fn prepare(
+        &self,
+        digest: &Digest,
+        options: &LoadOptions,
+    ) -> Option<Arc<dyn Any + Send + Sync>> {
+        let limits = &options.limits;
+        let code = self.prepared(digest, limits.fuel.is_some(), limits.compile_timeout);
+        match code.await {
+            Ok(code) => code.map(|code| code as _),
+            Err(error) => {
+                tracing::debug!(%error, %digest, "a module can't be prepared");
+                None
+            }
+        }
     }
 
     fn preflight(&self, artifact: &Artifact) -> Result<Preflight, LoadError> {
@@ -153,7 +171,7 @@ impl WasmLoader {
     /// for at most `limit`; what has begun goes on, for later loads.
     async fn linked(
         &self,
-        artifact: &Artifact,
+        plugin: &str,
         fuel: bool,
         limit: Duration,
     ) -> Result<Arc<Linked>, LoadError> {
@@ -163,14 +181,50 @@ impl WasmLoader {
         }
         let runtime = Runtime::get(fuel)?;
         let (images, functions) = (self.images.clone(), self.functions.clone());
-        let (cell, module) = (Arc::clone(cell), artifact.clone());
-        let linking = blocking(artifact, move || {
+        let (cell, name) = (Arc::clone(cell), plugin.to_owned());
+        let linking = blocking(plugin, move || {
             let linked = Linked::new(runtime, images.as_ref(), functions)
-                .map_err(|error| compile_error(&module, error))?;
+                .map_err(|error| compile_error(&name, error))?;
             Ok(Arc::clone(cell.get_or_init(|| Arc::new(linked))))
         });
         let linked = runtime.alarms.until(deadline(limit), linking).await;
-        linked.ok_or_else(|| timed_out(artifact, limit, true))?
+        linked.ok_or_else(|| timed_out(plugin, limit, true))?
+    }
+
+    /// Maps the image of the module with this digest, unless there is none or it is in memory.
+    async fn prepared(
+        &self,
+        digest: &Digest,
+        fuel: bool,
+        limit: Duration,
+    ) -> Result<Option<Arc<Code>>, LoadError> {
+        let plugin = digest.to_string();
+        let slot = self.slot(digest, fuel);
+        let mut slot = slot.lock().await;
+        let linked = self.linked(&plugin, fuel, limit).await?;
+        if let Some(code) = slot.upgrade() {
+            return Ok(Some(code));
+        }
+        let Some(module) = self.mapped(&plugin, digest, &linked, limit).await? else {
+            return Ok(None);
+        };
+        let code = linked_code(&plugin, &linked, module)?;
+        *slot = Arc::downgrade(&code);
+        Ok(Some(code))
+    }
+
+    async fn mapped(
+        &self,
+        plugin: &str,
+        digest: &Digest,
+        linked: &Linked,
+        limit: Duration,
+    ) -> Result<Option<Module>, LoadError> {
+        let runtime = linked.runtime;
+        let (images, digest) = (self.images.clone(), digest.clone());
+        let mapping = blocking(plugin, move || Ok(map(runtime, images.as_ref(), &digest)));
+        let mapped = runtime.alarms.until(deadline(limit), mapping).await;
+        mapped.ok_or_else(|| timed_out(plugin, limit, true))?
     }
 
     /// Maps the module's image, or compiles the module. Each step takes at most `limit`.
@@ -180,36 +234,27 @@ impl WasmLoader {
         linked: &Arc<Linked>,
         limit: Duration,
     ) -> Result<Arc<Code>, LoadError> {
-        let runtime = linked.runtime;
-        let mapping = blocking(artifact, {
-            let (images, digest) = (self.images.clone(), artifact.digest().clone());
-            move || Ok(map(runtime, images.as_ref(), &digest))
-        });
-        let mapped = runtime.alarms.until(deadline(limit), mapping).await;
-        let mapped = mapped.ok_or_else(|| timed_out(artifact, limit, true))??;
-        let module = if let Some(module) = mapped {
+        let (runtime, plugin) = (linked.runtime, artifact.name());
+        let mapped = self.mapped(plugin, artifact.digest(), linked, limit);
+        let module = if let Some(module) = mapped.await? {
             module
         } else {
             // The semaphore is never closed. The wait for other modules has the same limit, but
             // takes no time of this one.
             let permit = runtime.alarms.until(deadline(limit), COMPILING.acquire());
             let permit = permit.await;
-            let permit = permit.ok_or_else(|| timed_out(artifact, limit, true))?;
+            let permit = permit.ok_or_else(|| timed_out(plugin, limit, true))?;
             let (images, module) = (self.images.clone(), artifact.clone());
-            let compiling = blocking(artifact, move || {
+            let compiling = blocking(plugin, move || {
                 let _permit = permit;
                 preflight::validate(module.bytes()).map_err(|reason| refused(&module, reason))?;
                 compile(runtime, images.as_ref(), module.bytes(), module.digest())
-                    .map_err(|error| compile_error(&module, error))
+                    .map_err(|error| compile_error(module.name(), error))
             });
             let compiled = runtime.alarms.until(deadline(limit), compiling).await;
-            compiled.ok_or_else(|| timed_out(artifact, limit, self.images.is_some()))??
+            compiled.ok_or_else(|| timed_out(plugin, limit, self.images.is_some()))??
         };
-        let code = Code::new(linked, module).map_err(|error| LoadError::Link {
-            plugin: artifact.name().to_owned(),
-            source: error.into(),
-        })?;
-        Ok(Arc::new(code))
+        linked_code(plugin, linked, module)
     }
 
     fn slot(&self, digest: &Digest, fuel: bool) -> Arc<ModuleSlot> {
@@ -259,34 +304,42 @@ fn refused(artifact: &Artifact, reason: WasmRefusal) -> LoadError {
 
 /// Runs `work` on a thread that may block. It runs to its end even if its caller no longer waits.
 async fn blocking<T: Send + 'static>(
-    artifact: &Artifact,
+    plugin: &str,
     work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
 ) -> Result<T, LoadError> {
     match spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(LoadError::Host {
-            plugin: artifact.name().to_owned(),
+            plugin: plugin.to_owned(),
             export: START.to_owned(),
             source: error.into(),
         }),
     }
 }
 
-fn timed_out(artifact: &Artifact, limit: Duration, can_retry: bool) -> LoadError {
+fn linked_code(plugin: &str, linked: &Arc<Linked>, module: Module) -> Result<Arc<Code>, LoadError> {
+    let code = Code::new(linked, module).map_err(|error| LoadError::Link {
+        plugin: plugin.to_owned(),
+        source: error.into(),
+    })?;
+    Ok(Arc::new(code))
+}
+
+fn timed_out(plugin: &str, limit: Duration, can_retry: bool) -> LoadError {
     LoadError::CompileTimedOut {
-        plugin: artifact.name().to_owned(),
+        plugin: plugin.to_owned(),
         limit,
         can_retry,
     }
 }
 
-fn compile_error(artifact: &Artifact, error: wasmtime::Error) -> LoadError {
+fn compile_error(plugin: &str, error: wasmtime::Error) -> LoadError {
     match error.downcast::<ThreadPoolBuildError>() {
         Ok(error) => LoadError::Engine {
             source: error.into(),
         },
         Err(error) => LoadError::Compile {
-            plugin: artifact.name().to_owned(),
+            plugin: plugin.to_owned(),
             source: BoxError::from(error),
         },
     }

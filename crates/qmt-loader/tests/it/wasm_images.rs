@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use qmt_loader::wasm::WasmLoader;
-use qmt_loader::{LoadOptions, Loader};
+use qmt_loader::{Artifact, LoadOptions, Loader};
 
 use crate::support::{fixtures, in_a_child, is_child, wasm_text};
 
@@ -24,10 +24,14 @@ async fn greet(folder: &Path, own: &str) {
     greet_with(&loader, own).await;
 }
 
-async fn greet_with(loader: &WasmLoader, own: &str) {
+fn echo(own: &str) -> Artifact {
     let echo = fs::read_to_string(fixtures().join("echo-wasm/echo.wat")).unwrap();
     let echo = echo.trim_end().strip_suffix(')').unwrap();
-    let artifact = wasm_text(&format!("{echo}(func (export \"own-{own}\")))"));
+    wasm_text(&format!("{echo}(func (export \"own-{own}\")))"))
+}
+
+async fn greet_with(loader: &WasmLoader, own: &str) {
+    let artifact = echo(own);
     let plugin = loader.load(artifact, LoadOptions::default()).await.unwrap();
     let answer = plugin.call("greet", Bytes::from("Ada")).await.unwrap();
     assert_eq!(answer, "Hello, Ada! (wasm)");
@@ -51,6 +55,37 @@ fn identities(folder: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
         (path, (metadata.ino(), metadata.modified().unwrap()))
     };
     files.into_iter().map(identity).collect()
+}
+
+/// An image is mapped while the module's bytes are still read, and kept until these are loaded.
+#[tokio::test]
+async fn an_image_is_mapped_before_the_module_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let digest = echo("a").digest().clone();
+    let builder = || WasmLoader::builder().compile_cache(Some(folder.to_owned()));
+    let prepare = async |loader: &WasmLoader| {
+        let options = LoadOptions::default();
+        loader.prepare(&digest, &options).await
+    };
+    let loader = builder().build().unwrap();
+    assert!(prepare(&loader).await.is_none(), "never compiled");
+    greet_with(&loader, "a").await;
+    for is_kept in [true, false] {
+        let loader = builder().build().unwrap();
+        let prepared = prepare(&loader).await;
+        assert!(prepared.is_some());
+        let kept = prepared.filter(|_| is_kept);
+        for image in with_extension(folder, Some("image")) {
+            fs::remove_file(image).unwrap();
+        }
+        greet_with(&loader, "a").await;
+        let is_compiled = !with_extension(folder, Some("image")).is_empty();
+        assert_eq!(is_compiled, !is_kept);
+        drop(kept);
+        // For the next round.
+        greet(folder, "a").await;
+    }
 }
 
 /// WASM-04, WASM-09: whatever happens to images and records, the module is compiled again and

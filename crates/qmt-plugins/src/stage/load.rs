@@ -203,6 +203,7 @@ pub(crate) async fn load(
         name,
         kind,
         content,
+        prepared: _prepared,
         ..
     } = artifact;
     let content = content.into_memory().await;
