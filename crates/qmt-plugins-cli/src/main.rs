@@ -25,16 +25,12 @@ use tokio::runtime::{Builder, Runtime};
 #[cfg(unix)]
 use tokio::signal::unix;
 
-use crate::args::Arguments;
+use crate::args::{Arguments, Command};
 use crate::exit::{Code, Failure};
 use crate::output::Output;
 
 /// How long an interrupted command waits for the writers of downloads.
 const GRACE: Duration = Duration::from_millis(500);
-/// How many threads a command needs: two for each of the four plugins that are fetched at the same
-/// time by default.
-const THREADS: usize = 8;
-
 fn main() -> ExitCode {
     qmt_plugins::loader::native::run_worker_if_asked();
     let arguments = match Arguments::read() {
@@ -45,12 +41,14 @@ fn main() -> ExitCode {
     let output = Output::new(&arguments);
     // Hashing, writing, extracting and plugins run on other threads. What remains waits for the
     // network, and a second thread would only pass its bytes on.
-    let runtime = check_threads().and_then(|()| Builder::new_current_thread().enable_all().build());
+    let threads = threads(&arguments.command);
+    let checked = check_threads(threads);
+    let runtime = checked.and_then(|()| Builder::new_current_thread().enable_all().build());
     let result = match runtime {
         Ok(runtime) => run(runtime, arguments, &output),
         Err(error) => Err(Failure::other(
             format!(
-                "the threads of the command can't be started: it needs {THREADS}; see `ulimit -u`, \
+                "the threads of the command can't be started: it needs {threads}; see `ulimit -u`, \
                  `ulimit -v`, `ulimit -n`, and the number of processes that its container may have"
             ),
             error,
@@ -59,14 +57,40 @@ fn main() -> ExitCode {
     ended(result.map_err(|failure| output.failure(failure)))
 }
 
+/// Returns how many threads a command needs: two for each plugin that is fetched at the same time, by
+/// default four.
+fn threads(command: &Command) -> usize {
+    match command {
+        Command::Pull(_)
+        | Command::Lock
+        | Command::Update(_)
+        | Command::Outdated(_)
+        | Command::Publish(_)
+        | Command::Cache(_) => 8,
+        Command::Verify(_)
+        | Command::Why(_)
+        | Command::Run(_)
+        | Command::List
+        | Command::Inspect(_)
+        | Command::Add(_)
+        | Command::New(_)
+        | Command::Login(_)
+        | Command::Logout(_)
+        | Command::Trust(_)
+        | Command::Config(_)
+        | Command::Doctor
+        | Command::Completions { .. } => 2,
+    }
+}
+
 /// Checks that this process may start as many threads as a command uses. With fewer, threads would
 /// wait for work that has no thread to run on.
-fn check_threads() -> io::Result<()> {
+fn check_threads(threads: usize) -> io::Result<()> {
     let started = Mutex::new(());
     thread::scope(|scope| {
         // All threads wait until the last one is started.
         let _waiting = started.lock();
-        for _ in 0..THREADS {
+        for _ in 0..threads {
             thread::Builder::new().spawn_scoped(scope, || drop(started.lock()))?;
         }
         Ok(())

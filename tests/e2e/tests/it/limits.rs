@@ -49,10 +49,10 @@ fn a_limit_of_processes_is_an_error_that_names_it() {
     std::fs::copy(crate::command::binary(), &binary).unwrap();
     std::fs::set_permissions(&binary, open()).unwrap();
     let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
-    let run = |limit: &str| {
+    let run = |limit: &str, arguments: &str| {
         let mut command = Command::new("sh");
         qmt_e2e_tests::command::isolate(&mut command, desk.path());
-        let command = command.args(["-c", &format!("{limit}; exec \"$0\" config schema")]);
+        let command = command.args(["-c", &format!("{limit}; exec \"$0\" {arguments}")]);
         let command = command.arg(&binary).current_dir(desk.path());
         if is_root {
             command.uid(USER); // Root has no limit.
@@ -61,9 +61,15 @@ fn a_limit_of_processes_is_an_error_that_names_it() {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), errors)
     };
-    let (code, errors) = run("ulimit -u 4 2>/dev/null || ulimit -p 4");
-    assert_eq!(code, Some(1), "{errors}");
-    assert!(errors.contains("see `ulimit -u`"), "{errors}");
-    let (code, errors) = run("true");
-    assert_eq!(code, Some(0), "{errors}");
+    for (processes, arguments) in [(4, "lock"), (2, "config schema")] {
+        let limit = format!("ulimit -u {processes} 2>/dev/null || ulimit -p {processes}");
+        let (code, errors) = run(&limit, arguments);
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.contains("see `ulimit -u`"), "{errors}");
+    }
+    // Two threads are enough where no plugin is fetched.
+    for limit in ["ulimit -u 4 2>/dev/null || ulimit -p 4", "true"] {
+        let (code, errors) = run(limit, "config schema");
+        assert_eq!(code, Some(0), "{errors}");
+    }
 }
