@@ -65,6 +65,19 @@ pub struct Content {
     pub preflight: Result<Preflight, String>,
 }
 
+/// The trust root, the policies, and the risks of both.
+#[cfg(feature = "sigstore")]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TrustSummary {
+    /// The trust root; `None` if the images are verified without one, so that none was read.
+    pub root: Option<qmt_verify::trust::TrustRootInfo>,
+    /// The policies, the most specific scope first.
+    pub policies: Vec<qmt_verify::report::PolicyReport>,
+    /// The risks, one line each.
+    pub warnings: Vec<String>,
+}
+
 impl PluginHost {
     /// Reads the manifests of what `target` names, and the plugin's file if the cache has it or if
     /// `target` is the file itself.

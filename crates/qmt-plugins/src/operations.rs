@@ -175,7 +175,8 @@ impl PluginHost {
     }
 
     /// Describes the trust root in use, the policies, and the risks of both, one line each. With
-    /// `refresh` the TUF repository is read now.
+    /// `refresh` the TUF repository is read now. Otherwise no trust root is read if all images of the
+    /// config are verified without one.
     ///
     /// # Errors
     ///
@@ -184,7 +185,7 @@ impl PluginHost {
     pub async fn trust_summary(
         &self,
         refresh: bool,
-    ) -> Result<qmt_verify::report::TrustSummary, Error> {
+    ) -> Result<crate::inspect::TrustSummary, Error> {
         trust::summary(self, refresh).await
     }
 
@@ -196,7 +197,7 @@ impl PluginHost {
     /// [`Error::Trust`] and [`Error::Config`], as from [`Self::check`].
     #[cfg(feature = "sigstore")]
     pub fn requires_trust_root(&self) -> Result<bool, Error> {
-        trust::is_required(self)
+        Ok(trust::is_required(self)? == Some(true))
     }
 
     /// Removes the lockfile's entries for plugins that are not in the config, such as those that a

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use qmt_oci_ref::RegistryErrorKind;
 use qmt_oci_ref::{ReferenceError, Repository};
 use qmt_verify::policy::PolicySet;
-use qmt_verify::report::TrustSummary;
 use qmt_verify::trust::{PemTrust, TrustRoot, TufOptions, TufTransport};
 use qmt_verify::{SigstoreVerifier, VerifyError};
 
@@ -18,6 +17,7 @@ use crate::config::path::EMBEDDED;
 use crate::config::{ConfigError, ConfigFile, OciConfig, OneOrMany, PullPolicy};
 use crate::error::Error;
 use crate::host::PluginHost;
+use crate::inspect::TrustSummary;
 use crate::policy;
 use crate::source::PluginSource;
 use crate::stage::Trust;
@@ -73,13 +73,15 @@ pub(crate) async fn of(
     Ok(trust)
 }
 
-/// Reports whether the images of the config are verified with a trust root.
-pub(crate) fn is_required(host: &PluginHost) -> Result<bool, Error> {
+/// Reports whether the images of the config are verified with a trust root. `None` if the config names
+/// no image.
+pub(crate) fn is_required(host: &PluginHost) -> Result<Option<bool>, Error> {
     let oci = &host.config().oci;
     if oci.insecure_skip_signature || host.verifier.is_some() {
-        return Ok(false);
+        return Ok(Some(false));
     }
     let policies = policy::policies(oci, host.file.folder())?;
+    let mut is_required = None;
     for provider in &host.config().providers {
         let target = Target::named(host.config(), &provider.name)?;
         let source = target.located(host.file.folder());
@@ -87,7 +89,7 @@ pub(crate) fn is_required(host: &PluginHost) -> Result<bool, Error> {
             continue;
         }
         if oci.has_own_trust() {
-            return Ok(true);
+            return Ok(Some(true));
         }
         let reference = match &source {
             PluginSource::Registry(reference) => reference.clone(),
@@ -98,10 +100,11 @@ pub(crate) fn is_required(host: &PluginHost) -> Result<bool, Error> {
             },
         };
         if policies.for_keys_alone(reference.repository()).is_none() {
-            return Ok(true);
+            return Ok(Some(true));
         }
+        is_required = Some(false);
     }
-    Ok(false)
+    Ok(is_required)
 }
 
 /// Makes the verifier of the config's policies and trust root.
@@ -129,9 +132,18 @@ fn verify(oci: &OciConfig, root: TrustRoot, policies: PolicySet) -> Result<Trust
 pub(crate) async fn summary(host: &PluginHost, refresh: bool) -> Result<TrustSummary, Error> {
     let oci = &host.config().oci;
     let policies = policy::policies(oci, host.file.folder())?;
-    let root = trust_root(host, &policies, refresh, SystemTime::now()).await?;
-    let verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
-    let mut summary = verifier.summary();
+    let mut summary = TrustSummary {
+        root: None,
+        policies: policies.reports(),
+        warnings: policies.warnings(),
+    };
+    if refresh || is_required(host)? != Some(false) {
+        let is_named = oci.has_own_trust() || uses_tuf(oci, &policies);
+        let root = trust_root(host, &policies, refresh, SystemTime::now()).await?;
+        let verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
+        summary.warnings = verifier.warnings();
+        summary.root = is_named.then(|| verifier.summary().root);
+    }
     summary.warnings.extend(skipped(oci));
     Ok(summary)
 }

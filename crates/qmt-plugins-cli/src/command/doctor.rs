@@ -143,7 +143,9 @@ async fn trust(host: &PluginHost, warnings: &mut Vec<String>) -> Result<String, 
     }
     let summary = host.trust_summary(false).await?;
     warnings.extend(summary.warnings);
-    let root = summary.root;
+    let Some(root) = summary.root else {
+        return Ok("not required by the plugins of the config".to_owned());
+    };
     let version = root.version.map(|version| format!(", version {version}"));
     Ok(format!("{}{}", root.source, version.unwrap_or_default()))
 }

@@ -1,5 +1,8 @@
 //! `trust`: the trust root in use and its age, and the policies.
 
+use std::time::Duration;
+
+use qmt_plugins::verify::trust::TrustRootInfo;
 use serde_json::json;
 
 use super::CommandResult;
@@ -14,33 +17,17 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
     }
     let host = session::host(global, output, session::config_or_default(global, output)?)?;
     let summary = host.trust_summary(command == Trust::Update).await?;
-    let info = &summary.root;
-    let mut rows = vec![("source".to_owned(), info.source.clone())];
-    if let Some(version) = &info.version {
-        rows.push(("version".to_owned(), version.clone()));
-    }
-    if command == Trust::Update && info.refreshed.is_none() {
-        output.note(format!(
-            "nothing to refresh: the trust root is not from a TUF repository, but from {}",
-            info.source
-        ));
-    }
-    let age = info.refreshed.and_then(|time| time.elapsed().ok());
-    if let Some(age) = age {
-        rows.push(("age".to_owned(), format!("{} h", age.as_secs() / 3600)));
-    }
-    rows.push(("transparency logs".to_owned(), info.logs.to_string()));
-    rows.push((
-        "certificate authorities".to_owned(),
-        info.certificate_authorities.to_string(),
-    ));
-    rows.push(("certificate logs".to_owned(), info.ct_logs.to_string()));
-    rows.push((
-        "timestamp authorities".to_owned(),
-        info.timestamp_authorities.to_string(),
-    ));
-    for left in &info.unusable {
-        rows.push(("left aside".to_owned(), left.clone()));
+    let root = summary.root.as_ref();
+    let skips = host.config().oci.insecure_skip_signature;
+    let mut rows = match root {
+        Some(root) => described(root),
+        None => vec![("trust root".to_owned(), unused(skips).to_owned())],
+    };
+    let is_from_tuf = root.is_some_and(|root| root.refreshed.is_some());
+    if command == Trust::Update && !is_from_tuf {
+        let root = root.map(|root| format!("not from a TUF repository, but from {}", root.source));
+        let root = root.unwrap_or_else(|| unused(skips).to_owned());
+        output.note(format!("nothing to refresh: the trust root is {root}"));
     }
     for policy in &summary.policies {
         let count = match policy.require {
@@ -63,16 +50,51 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
         rows.push(("warning".to_owned(), warning.clone()));
     }
     let data = json!({
-        "source": info.source,
-        "version": info.version,
-        "age_seconds": age.map(|age| age.as_secs()),
-        "logs": info.logs,
-        "certificate_authorities": info.certificate_authorities,
-        "ct_logs": info.ct_logs,
-        "timestamp_authorities": info.timestamp_authorities,
-        "left_aside": info.unusable,
+        "source": root.map(|root| &root.source),
+        "version": root.map(|root| &root.version),
+        "age_seconds": root.and_then(age).map(|age| age.as_secs()),
+        "logs": root.map_or(0, |root| root.logs),
+        "certificate_authorities": root.map_or(0, |root| root.certificate_authorities),
+        "ct_logs": root.map_or(0, |root| root.ct_logs),
+        "timestamp_authorities": root.map_or(0, |root| root.timestamp_authorities),
+        "left_aside": root.map_or(&[][..], |root| &root.unusable),
         "policies": summary.policies,
         "warnings": summary.warnings,
     });
     output.result(&data, &output::table(&rows))
+}
+
+/// Says why no trust root was read.
+fn unused(skips: bool) -> &'static str {
+    if skips {
+        "not used, because `insecure_skip_signature` is set"
+    } else {
+        "not required: the plugins of the config are verified with keys alone"
+    }
+}
+
+/// Describes the trust root, one fact per row.
+fn described(root: &TrustRootInfo) -> Vec<(String, String)> {
+    let mut rows = vec![("source".to_owned(), root.source.clone())];
+    if let Some(version) = &root.version {
+        rows.push(("version".to_owned(), version.clone()));
+    }
+    if let Some(age) = age(root) {
+        rows.push(("age".to_owned(), format!("{} h", age.as_secs() / 3600)));
+    }
+    for (what, count) in [
+        ("transparency logs", root.logs),
+        ("certificate authorities", root.certificate_authorities),
+        ("certificate logs", root.ct_logs),
+        ("timestamp authorities", root.timestamp_authorities),
+    ] {
+        rows.push((what.to_owned(), count.to_string()));
+    }
+    let unusable = root.unusable.iter();
+    rows.extend(unusable.map(|left| ("left aside".to_owned(), left.clone())));
+    rows
+}
+
+fn age(root: &TrustRootInfo) -> Option<Duration> {
+    root.refreshed.and_then(|time| time.elapsed().ok())
 }

@@ -38,7 +38,7 @@ async fn two_files_are_a_trust_root() {
         let summary = host.trust_summary(false).await.unwrap();
         assert!(!summary.warnings.is_empty());
         assert!(summary.warnings.iter().all(|one| warnings.contains(one)));
-        assert_eq!(summary.root.ct_logs, 0);
+        assert_eq!(summary.root.unwrap().ct_logs, 0);
         assert_eq!(greet(&host, "greeter").await, "Hello, world! (wasm)");
         let _ = std::fs::remove_file(scene.folder.path().join("plugins.lock"));
     }

@@ -144,6 +144,51 @@ fn keys_alone_ask_nothing_of_a_sigstore() {
     }
 }
 
+/// Configs whose images are all accepted without a trust root: none is fetched to show the policies.
+#[test]
+fn policies_that_need_no_trust_root_are_shown_without_one() {
+    let scene = Scene::new();
+    scene.desk.write("team.pub", &scene.public_key);
+    let of_scope = format!(
+        "[[oci.policy]]\nscope = \"{}/acme/**\"\n\
+         any_of = [{{ key = \"team.pub\", transparency_log = \"optional\" }}]",
+        scene.registry.host()
+    );
+    let keys = "public_keys = [\"team.pub\"]\ntransparency_log = \"optional\"";
+    let skipped = "insecure_skip_signature = true";
+    for (oci, words) in [
+        (&*of_scope, "team.pub"),
+        (keys, "team.pub"),
+        (skipped, "**"),
+    ] {
+        for options in [&[][..], &["--offline"]] {
+            let config = scene.config(oci, "");
+            let show = |more: &[&str]| {
+                let shown = scene.run(&config, &[&["trust", "show"], options, more].concat());
+                assert_eq!(shown.code, Some(0), "{oci}\n{}", shown.transcript());
+                shown
+            };
+            let shown = show(&[]).stdout;
+            let reason = if oci == skipped {
+                "not used"
+            } else {
+                "not required"
+            };
+            for words in [words, "trust root", reason] {
+                assert!(shown.contains(words), "{oci}\n{shown}");
+            }
+            let json = show(&["--format", "json"]).json();
+            assert_eq!((&json["source"], &json["logs"]), (&Value::Null, &json!(0)));
+            assert!(json["policies"].to_string().contains(words), "{json:#}");
+        }
+    }
+    // A plugin that requires one is not hidden by another one.
+    let other = "[[providers]]\nname = \"other\"\npath = \"oci://ghcr.io/acme/other:1\"\n";
+    let config = scene.config(&of_scope, other);
+    let shown = scene.run(&config, &["trust", "show", "--offline"]);
+    assert_eq!(shown.code, Some(4), "{}", shown.transcript());
+}
+
 /// Each hint about a key is a block that works, with the file that it names.
 #[test]
 fn what_hints_about_keys_propose_works_when_it_is_pasted() {
