@@ -104,6 +104,16 @@ pub fn is_key_material(text: &str) -> bool {
             && text.bytes().all(is_base64))
 }
 
+/// Writes one argument of a command so that a shell reads it as it is: in quotes, if it has more than
+/// letters, digits and `/._-:@=+`.
+pub fn shell_word(text: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@=+".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
+}
+
 /// Hides what can be a secret in a name that a user typed: the password before an `@`, as in
 /// `user:password@ghcr.io/a/b`, and the query of a URL. The text is returned as it is if it has
 /// neither.
@@ -114,8 +124,12 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
         Some((name, _)) => (name, "?***"),
         None => (rest, ""),
     };
+    // A layout is named by its path, which may have an `@`.
+    let is_path = ["oci-layout://", "file://"].contains(&&*scheme.to_ascii_lowercase());
     let host = name.rsplit_once('@').filter(|(before, after)| {
-        before.contains(':') && !before.contains('/') && !is_like_digest(after)
+        // A password may have slashes, and so has what follows a host.
+        let is_whole = !before.contains('/') || (after.contains('/') && !is_path);
+        before.contains(':') && is_whole && !is_like_digest(after)
     });
     match host {
         Some((_, host)) => Cow::Owned(format!("{scheme}***@{host}{query}")),

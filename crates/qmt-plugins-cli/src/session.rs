@@ -184,16 +184,32 @@ pub(crate) fn failure(error: Error, signer: &Signer) -> Failure {
             "`--insecure-ignore-tlog` accepts signatures without a log entry; the policies of the \
              config do not apply to `--key`",
         ))
+    } else if has_identity && !signer.insecure_ignore_tlog && rejected(&[RejectionCode::NoLog]) {
+        Some(Advice::Instead(
+            "`--insecure-ignore-tlog` accepts signatures without a log entry that have a timestamp; the \
+             policies of the config do not apply to `--certificate-identity`",
+        ))
     } else if requires_log && has_no_root {
         Some(Advice::Also(
             "with `--insecure-ignore-tlog`, signatures need no log entry, and `--key` needs no trust root",
         ))
-    } else if has_key && rejected(&[RejectionCode::OtherKey, RejectionCode::NoKey]) {
+    } else if has_key
+        && rejected(&[
+            RejectionCode::OtherKey,
+            RejectionCode::NoKey,
+            RejectionCode::OnlyKeys,
+        ])
+    {
         Some(Advice::Instead(
             "only signatures with the key that `--key` names are accepted; the policies of the config \
              do not apply",
         ))
-    } else if has_identity && rejected(&[RejectionCode::OtherIdentity, RejectionCode::OtherIssuer])
+    } else if has_identity
+        && rejected(&[
+            RejectionCode::OtherIdentity,
+            RejectionCode::OtherIssuer,
+            RejectionCode::NoKey,
+        ])
     {
         Some(Advice::Instead(
             "only the signer that `--certificate-identity` and `--certificate-oidc-issuer` name is \

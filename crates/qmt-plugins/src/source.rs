@@ -5,7 +5,7 @@ mod scheme;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use qmt_oci_ref::{Digest, DigestAlgorithm, DigestError, Reference, ReferenceError, Tag};
+use qmt_oci_ref::{Digest, DigestAlgorithm, DigestError, Reference, ReferenceError, Tag, text};
 use qmt_registry::RedactedUrl;
 
 pub(crate) use self::scheme::{begins_with_host, is_like_image};
@@ -70,8 +70,9 @@ pub enum SourceError {
     },
     /// The image is where only other tools find it.
     #[error(
-        "`{path}` is an image for skopeo, not a file; copy it with `skopeo copy {path} \
-         oci:LAYOUT:latest`, and use `oci-layout://LAYOUT:latest`"
+        "`{path}` is an image for skopeo, not a file; copy it with `skopeo copy {} oci:LAYOUT:latest`, and \
+         use `oci-layout://LAYOUT:latest`",
+        text::shell_word(.path)
     )]
     OtherStore {
         /// The path.
@@ -90,6 +91,15 @@ pub enum SourceError {
     /// The content of a URL can change, so its digest is required.
     #[error("a plugin at a URL requires `sha256 = \"<64 hexadecimal digits>\"` next to its `path`")]
     NoSha256,
+    /// As [`Self::NoSha256`], where the URL can be meant as the name of an image.
+    #[error(
+        "a plugin at a URL requires `sha256 = \"<64 hexadecimal digits>\"` next to its `path`; if it is an \
+         image, write `{image}`"
+    )]
+    UrlOrImage {
+        /// The image, with `oci://`.
+        image: String,
+    },
     /// `sha256` is given for a path that is not a URL.
     #[error("`sha256` goes with an `https://` path only; write a digest as `@sha256:…` instead")]
     NeedlessSha256,
@@ -105,6 +115,9 @@ pub enum SourceError {
         /// The path with the scheme that was meant.
         meant: String,
     },
+    /// The path begins with another scheme than that of images, and its name is not valid either.
+    #[error("an image is written as `oci://registry/repository:tag`")]
+    NoImage(#[source] ReferenceError),
     /// The scheme is not supported.
     #[error(
         "`{scheme}://` is not supported; use `oci://`, `oci-layout://`, `https://` or a file path"

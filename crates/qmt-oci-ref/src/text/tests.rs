@@ -3,6 +3,21 @@
 use super::*;
 
 #[test]
+fn arguments_are_quoted_where_a_shell_would_change_them() {
+    for (text, word) in [
+        ("a/b.toml", "a/b.toml"),
+        ("docker-archive:l.tar", "docker-archive:l.tar"),
+        ("ghcr.io/a/b:1@sha256:0", "ghcr.io/a/b:1@sha256:0"),
+        ("", "''"),
+        ("~/a", "'~/a'"),
+        ("it's `x`", r"'it'\''s `x`'"),
+        ("dir:a b;$c", "'dir:a b;$c'"),
+    ] {
+        assert_eq!(shell_word(text), word);
+    }
+}
+
+#[test]
 fn text_from_outside_cannot_steer_a_terminal() {
     assert_eq!(escape("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
     assert_eq!(escape("x\u{202e}y\u{200b}"), "x\\u{202e}y\\u{200b}");
@@ -86,6 +101,7 @@ fn credentials_in_names_are_hidden() {
         ("u:secret@localhost:5000", "***@localhost:5000"),
         ("ghcr.io/a/b:1?token=secret", "ghcr.io/a/b:1?***"),
         ("https://u:secret@h/a?b=c", "https://***@h/a?***"),
+        ("docker://u:s3/cret@h.io/a:1", "docker://***@h.io/a:1"),
     ] {
         assert_eq!(without_credentials(text), shown);
     }
@@ -95,6 +111,7 @@ fn credentials_in_names_are_hidden() {
         "ubuntu:22@md5:abc",
         "ghcr.io/a/b:1@sha256:abc",
         "h:5000/a@b",
+        "oci-layout://a:b/c@d/l",
         "name@example",
     ] {
         assert_eq!(without_credentials(text), text);

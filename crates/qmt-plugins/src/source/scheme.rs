@@ -1,6 +1,6 @@
 //! Schemes that are misspelled, or those of other tools.
 
-use qmt_oci_ref::{Reference, text};
+use qmt_oci_ref::{Reference, ReferenceError, text};
 
 use super::{HTTP, HTTPS, LAYOUT, OCI, SourceError};
 
@@ -28,15 +28,24 @@ const OTHER_STORES: [&str; 4] = [
     "containers-storage:",
     "dir:",
 ];
+
 /// The error for a URL without `sha256`, whose part after the scheme is `rest`: the name of an image
-/// has a tag or a digest, and URLs of files have not.
+/// mostly has a tag or a digest, and the path of a file an ending.
 pub(super) fn without_sha256(rest: &str) -> SourceError {
+    let Ok(image) = image_name(rest) else {
+        return SourceError::NoSha256;
+    };
     let name = rest.rsplit('/').next().unwrap_or_default();
-    if name.contains([':', '@']) && is_like_image(rest) {
-        let meant = format!("{OCI}{rest}");
-        return SourceError::Misspelled { meant };
+    let meant = format!("{OCI}{image}");
+    if !is_like_image(&image) || rest.contains(['?', '#']) {
+        SourceError::NoSha256
+    } else if name.contains([':', '@']) {
+        SourceError::Misspelled { meant }
+    } else if name.contains('.') {
+        SourceError::NoSha256
+    } else {
+        SourceError::UrlOrImage { image: meant }
     }
-    SourceError::NoSha256
 }
 
 /// Refuses the URL of a web site in place of the name of an image: URLs of files are for the config.
@@ -45,11 +54,36 @@ pub(super) fn check_web_address(text: &str) -> Result<(), SourceError> {
     let web = [HTTPS, HTTP].into_iter().find(|web| lower.starts_with(web));
     match web.and_then(|web| text.get(web.len()..)) {
         None => Ok(()),
-        Some(rest) => {
-            let meant = text::without_credentials(&format!("{OCI}{rest}")).into_owned();
-            Err(SourceError::Misspelled { meant })
-        }
+        Some(rest) => Err(image(rest)),
     }
+}
+
+/// The error for the name of an image behind another scheme than `oci://`.
+fn image(name: &str) -> SourceError {
+    match image_name(name) {
+        Ok(name) => SourceError::Misspelled {
+            meant: format!("{OCI}{name}"),
+        },
+        Err(error) => SourceError::NoImage(error),
+    }
+}
+
+/// Returns the name of an image without user, password and query, and with the host in lower case: a
+/// name that can be used.
+fn image_name(name: &str) -> Result<String, ReferenceError> {
+    let name = name.split(['?', '#']).next().unwrap_or_default();
+    // A password may have slashes, and a digest has none.
+    let host = name.rsplit_once('@').map(|(_, host)| host);
+    let name = host.filter(|host| host.contains('/')).unwrap_or(name);
+    let name = name.trim_end_matches('/');
+    let name = match name.split_once('/') {
+        Some((host, rest)) if begins_with_host(name) => {
+            format!("{}/{rest}", host.to_ascii_lowercase())
+        }
+        _ => name.to_owned(),
+    };
+    name.parse::<Reference>()?;
+    Ok(name)
 }
 
 /// Refuses schemes of other tools, and `oci-layout://` or `oci://` where it is misspelled.
@@ -58,15 +92,11 @@ pub(super) fn check_scheme(path: &str) -> Result<(), SourceError> {
         let path = path.to_owned();
         return Err(SourceError::OtherStore { path });
     }
-    if let Some(meant) = misspelled(path) {
-        let meant = text::without_credentials(&meant).into_owned();
-        return Err(SourceError::Misspelled { meant });
-    }
-    Ok(())
+    misspelled(path).map_or(Ok(()), Err)
 }
 
-/// Returns the path with the scheme that was probably meant.
-fn misspelled(path: &str) -> Option<String> {
+/// Returns the error for a path whose scheme is misspelled.
+fn misspelled(path: &str) -> Option<SourceError> {
     let lower = path.to_ascii_lowercase();
     let (start, meant) = MISSPELLED
         .iter()
@@ -75,15 +105,25 @@ fn misspelled(path: &str) -> Option<String> {
     // For skopeo, `oci:` is the scheme of layouts.
     let is_layout = *start == "oci:" && !rest.starts_with("//");
     if is_layout && !begins_with_host(rest.trim_start_matches('/')) {
-        return Some(format!("{LAYOUT}{rest}"));
+        return Some(SourceError::Misspelled {
+            meant: format!("{LAYOUT}{rest}"),
+        });
     }
     let rest = match *meant {
+        OCI => return Some(image(rest.trim_start_matches('/'))),
         // The path of a layout can be absolute.
         LAYOUT if !rest.starts_with("//") => rest,
         LAYOUT => rest.get(2..)?,
-        _ => rest.trim_start_matches('/'),
+        _ => {
+            let rest = rest.trim_start_matches('/');
+            let server = rest.split(['/', '?', '#']).next()?;
+            let user = server.rfind('@').map_or(0, |at| at + 1);
+            rest.get(user..)?
+        }
     };
-    Some(format!("{meant}{rest}"))
+    let meant = format!("{meant}{rest}");
+    let meant = text::without_credentials(&meant).into_owned();
+    Some(SourceError::Misspelled { meant })
 }
 
 /// Reports whether a path reads like the name of an image: `ghcr.io/my-org/my-plugin:1`.

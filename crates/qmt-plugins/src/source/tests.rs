@@ -127,6 +127,10 @@ fn errors_name_the_path_and_the_next_step() {
         ),
         ("docker-daemon:a/b:1", "`oci-layout://LAYOUT:latest`"),
         ("dir:/srv/l", "for skopeo"),
+        (
+            "dir:/srv/my images",
+            "`skopeo copy 'dir:/srv/my images' oci:",
+        ),
         ("https://h.example/p.wasm", "`path`"),
         ("https://h.example:8443/p.wasm", "`path`"),
     ] {
@@ -173,6 +177,82 @@ fn a_misspelled_scheme_is_asked_about() {
     }
     let error = argument("dir:/srv/image").unwrap_err().to_string();
     assert!(error.contains("skopeo copy"), "{error}");
+}
+
+/// What is proposed can be used, and has no password.
+#[test]
+fn a_proposed_name_can_be_used() {
+    for (path, words) in [
+        (
+            "docker://GHCR.io/acme/x:1",
+            "did you mean `oci://ghcr.io/acme/x:1`?",
+        ),
+        (
+            "docker://u:s3cret@GHCR.io/a/x:1",
+            "did you mean `oci://ghcr.io/a/x:1`?",
+        ),
+        (
+            "docker://u@ghcr.io/a/x:1",
+            "did you mean `oci://ghcr.io/a/x:1`?",
+        ),
+        (
+            "https:/u:s3cret@h.example/p.wasm",
+            "did you mean `https://h.example/p.wasm`?",
+        ),
+        (
+            "https://u:s3cret@ghcr.io/a/b:1",
+            "did you mean `oci://ghcr.io/a/b:1`?",
+        ),
+        (
+            "https://ghcr.io/a/b",
+            "if it is an image, write `oci://ghcr.io/a/b`",
+        ),
+        (
+            "https://u:s3cret@GHCR.io/a/b",
+            "if it is an image, write `oci://ghcr.io/a/b`",
+        ),
+        (
+            "docker://GHCR.io/Acme/x:1",
+            "repository names are lower case",
+        ),
+        (
+            "docker://u:s3cret@ghcr.io/Acme/x:1",
+            "repository names are lower case",
+        ),
+        (
+            "docker://u:s3/cret@ghcr.io/a/x:1",
+            "did you mean `oci://ghcr.io/a/x:1`?",
+        ),
+    ] {
+        let error = PluginSource::parse(path, None).expect_err(path);
+        let shown = text::messages(&error).join(": ");
+        assert!(shown.contains(words), "{path}: {shown}");
+        assert!(
+            !shown.contains("s3cret") && !shown.contains("cret@"),
+            "{path}: {shown}"
+        );
+        let proposed = shown.split('`').find(|part| part.starts_with("oci://ghcr"));
+        if let Some(proposed) = proposed {
+            PluginSource::parse(proposed, None).expect(proposed);
+        }
+    }
+    for path in [
+        "https://h.example/a/p.wasm",
+        "https://h.example/p?x=s3cret",
+        "https://h.example/",
+    ] {
+        let error = PluginSource::parse(path, None).expect_err(path);
+        assert!(matches!(error, SourceError::NoSha256), "{path}: {error}");
+    }
+    for (argument, meant) in [
+        ("https://u:s3cret@GHCR.io/a/b/", "`oci://ghcr.io/a/b`"),
+        ("https://ghcr.io/a/b:1?x=s3cret", "`oci://ghcr.io/a/b:1`"),
+    ] {
+        let error = PluginSource::parse_argument(argument)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, format!("did you mean {meant}?"), "{argument}");
+    }
 }
 
 #[test]

@@ -367,3 +367,28 @@ fn a_key_of_the_command_line_names_its_own_option() {
     assert!(said.contains("the key that `--key` names"), "{said}");
     assert!(!said.contains("[[oci.policy]]"), "{said}");
 }
+
+/// So does `--certificate-identity`, for an image that is signed with a key.
+#[test]
+fn an_identity_of_the_command_line_names_its_own_option() {
+    let scene = Scene::new();
+    let reference = format!("{}/acme/greeter:1", scene.registry.host());
+    let identity = [
+        "verify",
+        &*reference,
+        "--certificate-identity",
+        "dev@acme.example",
+        "--certificate-oidc-issuer",
+        "https://accounts.acme.example",
+        "--trusted-root",
+        "embedded",
+    ];
+    let refused = scene.run(&scene.base(), &identity);
+    assert_eq!(refused.code, Some(3), "{}", refused.transcript());
+    let said = refused.messages();
+    assert!(
+        said.contains("the signer that `--certificate-identity`"),
+        "{said}"
+    );
+    assert!(!said.contains("[[oci.policy]]"), "{said}");
+}
