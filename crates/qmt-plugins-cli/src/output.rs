@@ -98,11 +98,18 @@ impl Output {
         self.with_commands(exit::error_data(error))
     }
 
-    fn with_commands(&self, mut failure: Value) -> Value {
-        if let Some(hint) = failure["hint"].as_str() {
-            failure["hint"] = self.commands(hint).into();
+    /// Does the same for the hints of an error or of a report, and of the signatures that it rejects.
+    pub(crate) fn with_commands(&self, mut data: Value) -> Value {
+        if let Some(hint) = data.get_mut("hint")
+            && let Some(text) = hint.as_str()
+        {
+            *hint = self.commands(text).into();
         }
-        failure
+        let rejected = data.get_mut("rejected").and_then(Value::as_array_mut);
+        for rejection in rejected.into_iter().flatten() {
+            *rejection = self.with_commands(rejection.take());
+        }
+        data
     }
 
     /// Returns the sink that prints events.
@@ -186,10 +193,10 @@ impl Output {
         self.raw(format!("{text}{end}").as_bytes())
     }
 
-    /// Prints a line to stderr, unless the output is quiet or JSON.
+    /// Prints a line to stderr, unless the output is quiet or JSON. Commands in it name the config.
     pub(crate) fn note(&self, line: impl fmt::Display) {
         if !self.is_quiet && !self.is_json() {
-            self.progress.line(&line.to_string());
+            self.progress.line(&self.commands(&line.to_string()));
         }
     }
 
@@ -229,15 +236,10 @@ impl Output {
 /// it, or the path can't be quoted.
 fn command(config: Option<&Path>) -> String {
     let is_variable = |path: &Path| std::env::var_os(CONFIG_VARIABLE).is_some_and(|it| it == *path);
-    let is_plain = |text: &str| {
-        let mut bytes = text.bytes();
-        bytes.all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
-    };
     let path = config.filter(|path| !is_variable(path));
     let path = path.and_then(Path::to_str);
     match path.filter(|path| !path.contains(char::is_control)) {
-        Some(path) if is_plain(path) => format!("{PROGRAM} --config {path}"),
-        Some(path) => format!("{PROGRAM} --config '{}'", path.replace('\'', r"'\''")),
+        Some(path) => format!("{PROGRAM} --config {}", oci_text::shell_word(path)),
         None => PROGRAM.to_owned(),
     }
 }

@@ -57,10 +57,10 @@ pub(super) async fn import(
             }
             report.add(output, plugin, result);
         } else if let Some(locked) = &one.locked {
-            output.note(output.commands(&format!(
+            output.note(format!(
                 "warning: `{plugin}` stays at {locked}, which the lockfile names; `qmt-plugins cache \
                  import --update {shown}` locks it to {imported}"
-            )));
+            ));
         }
     }
     let transfer = &imported.transfer;

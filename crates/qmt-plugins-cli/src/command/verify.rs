@@ -20,7 +20,7 @@ use crate::session;
 pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) -> CommandResult {
     let versions = run(global, output, verify).await?;
     let data = data(output, &versions);
-    let other = other(&versions).map(|text| output.commands(&text));
+    let other = other(&versions);
     let report = match versions.used.result {
         Ok(report) => report,
         Err(error) => {
@@ -36,7 +36,7 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
     };
     let mut rows = proven(&report);
     let used = Some(verified_digest(versions.used.origin).to_owned());
-    let lines = [used, other];
+    let lines = [used, other.map(|text| output.commands(&text))];
     rows.extend(
         lines
             .into_iter()
@@ -110,7 +110,7 @@ fn data(output: &Output, versions: &Versions) -> Value {
         let report = version.result.as_ref().ok();
         json!({
             "verified": report.is_some_and(|report| !report.skipped),
-            "report": report,
+            "report": report.map(|report| output.with_commands(json!(report))),
             "digest": version.reference.digest(),
             "origin": version.origin,
         })
@@ -220,7 +220,7 @@ fn explained(output: &Output, version: &VersionReport) -> String {
                 output::table(&proven(report))
             );
             let title = "also discovered, and rejected:";
-            text.push_str(&explained_places(&report.rejected, title));
+            text.push_str(&explained_places(output, &report.rejected, title));
             if let Some(line) = &report.config_line {
                 let place = in_place_of(&report.scope, &report.subject);
                 let lacking = lacking(&report.conditions, &report.scope);
@@ -252,7 +252,7 @@ fn refused(output: &Output, error: &Error, reference: &str, source: &VerifyError
     let mut text = format!("refused: {reference}\n");
     let _ = writeln!(text, "{}", output::paragraph(&source.to_string(), "  "));
     let title = "discovered, and rejected:";
-    text.push_str(&explained_places(source.rejections(), title));
+    text.push_str(&explained_places(output, source.rejections(), title));
     // No item has this hint.
     if let (VerifyError::NoSignature { .. }, Some(hint)) = (source, error.hint()) {
         let hint = output.commands(&hint);
@@ -369,15 +369,15 @@ fn trust_root(trust: &TrustReport) -> String {
 
 /// Formats the rejected evidence items under `title`, then the places whose content is not known,
 /// each with its reason and hint.
-fn explained_places(rejections: &[Rejection], title: &str) -> String {
+fn explained_places(output: &Output, rejections: &[Rejection], title: &str) -> String {
     let is_unknown = |one: &&Rejection| one.code == RejectionCode::LookupFailed;
     let (unknown, rejected): (Vec<_>, Vec<_>) = rejections.iter().partition(is_unknown);
-    let mut text = listed(&rejected, title);
-    text.push_str(&listed(&unknown, "could not be read:"));
+    let mut text = listed(output, &rejected, title);
+    text.push_str(&listed(output, &unknown, "could not be read:"));
     text
 }
 
-fn listed(rejections: &[&Rejection], title: &str) -> String {
+fn listed(output: &Output, rejections: &[&Rejection], title: &str) -> String {
     if rejections.is_empty() {
         return String::new();
     }
@@ -391,7 +391,7 @@ fn listed(rejections: &[&Rejection], title: &str) -> String {
         let line = format!("- {}{signer}: {}", rejection.found, rejection.reason);
         let _ = writeln!(text, "{}", output::paragraph(&line, "  "));
         if !rejection.hint.is_empty() {
-            let hint = format!("  {}", rejection.hint);
+            let hint = format!("  {}", output.commands(&rejection.hint));
             let _ = writeln!(text, "{}", output::paragraph(&hint, "  "));
         }
     }

@@ -1,6 +1,7 @@
 //! What `verify` and `why` say about an image with several signatures.
 
-use qmt_testkit::{Identity, Signing};
+use qmt_oci_ref::Digest;
+use qmt_testkit::{Fault, Identity, Signing};
 
 use crate::scene::{EMAIL, ISSUER, Scene};
 
@@ -92,4 +93,80 @@ fn a_right_that_can_not_be_granted_is_a_mistake_in_the_config() {
         let refused = scene.with(&config, arguments);
         assert_eq!(refused.code, Some(6), "{}", refused.transcript());
     }
+}
+
+/// A place that only an account may read: the login command can be pasted.
+#[test]
+fn commands_in_the_hints_of_why_name_the_config() {
+    let scene = Scene::new();
+    let denied = Fault::on("GET", "/v2/acme/*/referrers/*").respond(403);
+    scene.registry.fault(denied);
+    let host = scene.registry.host();
+    let login = format!("`qmt-plugins --config other.toml login {host}`");
+    let config = scene.config("");
+    for (name, code) in [("greet", 0), ("unsigned", 5)] {
+        let why = scene.with(&config, &["why", name]);
+        assert_eq!(why.code, Some(code), "{}", why.transcript());
+        assert!(why.stdout.contains(&login), "{}", why.transcript());
+        assert!(!why.stdout.contains("`qmt-plugins login"), "{}", why.stdout);
+        let json = scene.with(&config, &["why", name, "--format", "json"]);
+        assert!(json.stdout.contains(&login), "{}", json.stdout);
+        assert!(
+            !json.stdout.contains("`qmt-plugins login"),
+            "{}",
+            json.stdout
+        );
+    }
+}
+
+/// What one place answers is shown, also where a signature in another place is accepted.
+#[test]
+fn why_shows_odd_places_of_an_accepted_image() {
+    let referrers = "/v2/acme/greet/referrers/*";
+    let index = "application/vnd.oci.image.index.v1+json";
+    let listing = |digest: &str| {
+        let entry = format!(
+            "{{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"size\":500,\
+             \"artifactType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\",\
+             \"digest\":\"{digest}\"}}"
+        );
+        let list =
+            format!("{{\"schemaVersion\":2,\"mediaType\":\"{index}\",\"manifests\":[{entry}]}}");
+        let listed = Fault::on("GET", referrers).respond(200);
+        listed.header("content-type", index).body(list)
+    };
+    let hex = "a".repeat(64);
+    for (fault, words) in [
+        (
+            Fault::on("GET", referrers).respond(422),
+            "could not be read: - the referrers of",
+        ),
+        (
+            listing(&format!("blake3:{hex}")),
+            "rejected: - the referrers of",
+        ),
+        (
+            listing(&format!("sha256:{hex}")),
+            "its content is missing in the registry",
+        ),
+    ] {
+        let scene = Scene::new();
+        scene.registry.fault(fault);
+        let why = scene.run(&["why", "greet"]);
+        assert_eq!(why.code, Some(0), "{}", why.transcript());
+        let shown = why.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(shown.contains(words), "{words}: {}", why.stdout);
+    }
+    // The image itself under a tag for signatures.
+    let scene = Scene::new();
+    let digest: Digest = scene.signed.parse().unwrap();
+    let tag = format!("sha256-{}.att", digest.hex());
+    scene.registry.retag("acme/greet", &tag, &digest);
+    let why = scene.run(&["why", "greet"]);
+    assert_eq!(why.code, Some(0), "{}", why.transcript());
+    assert!(
+        why.stdout.contains(&format!("- tag {tag}")),
+        "{}",
+        why.stdout
+    );
 }
