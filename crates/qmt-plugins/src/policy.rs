@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use qmt_oci_ref::text;
-use qmt_verify::VerifyError;
 use qmt_verify::policy::{
     AttestationDemand, Authority, IdentityRule as Identity, Policy, PolicySet, Scope,
     WorkflowClaims,
 };
+use qmt_verify::{SignerId, VerifyError};
 
 use crate::config::{
     AttestationConfig, AuthorityConfig, IdentityRule, OciConfig, PolicyConfig, SignedNameRule,
@@ -51,6 +51,31 @@ pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, Erro
         IdentityRule::Required => policies.identity_required().map_err(Error::Trust),
         IdentityRule::PinOnFirstUse => Ok(policies),
     }
+}
+
+/// Returns a warning for each policy that counts one key twice, because two of its files have it.
+pub(crate) fn repeated_keys(oci: &OciConfig, folder: &Path) -> Result<Vec<String>, Error> {
+    let mut warnings = Vec::new();
+    for policy in oci.policy.iter().filter(|policy| policy.require > 1) {
+        let mut known: Vec<(SignerId, &Path)> = Vec::new();
+        for path in policy.any_of.iter().filter_map(|one| one.key.as_deref()) {
+            let Some(signer) = key(folder, path, oci.transparency_log)?.signer() else {
+                continue;
+            };
+            match known.iter().find(|(one, _)| *one == signer) {
+                None => known.push((signer, path)),
+                Some((_, first)) => warnings.push(format!(
+                    "policy `{}`: `{}` and `{}` hold the same key, which counts once of the {} that \
+                     `require` demands",
+                    policy.scope,
+                    first.display(),
+                    path.display(),
+                    policy.require
+                )),
+            }
+        }
+    }
+    Ok(warnings)
 }
 
 /// Reads the constraints in `[oci]` itself: one identity, all of which one signature must have, or

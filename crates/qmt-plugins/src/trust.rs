@@ -230,6 +230,7 @@ pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
     let policies = policy::policies(oci, host.file.folder())?;
     signature_repository(oci)?;
     let mut warnings = unordered(oci, &policies);
+    warnings.extend(policy::repeated_keys(oci, host.file.folder())?);
     if uses_tuf(oci, &policies) {
         if let Some(root) = &oci.tuf_root {
             tuf_root(host.file.folder(), root)?;

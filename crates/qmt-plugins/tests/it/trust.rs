@@ -352,3 +352,35 @@ async fn scopes_of_keys_need_no_sigstore() {
         }
     }
 }
+
+/// Two files of one key: m of n keys are fewer than it seems.
+#[tokio::test]
+async fn a_key_in_two_files_is_warned_about_where_keys_are_counted() {
+    let scene = Scene::new().await;
+    for (file, key) in [("a.pub", "p256"), ("b.pub", "p256"), ("c.pub", "other")] {
+        scene.write(file, &scene.sigstore.key_pem(key));
+    }
+    for (files, require, is_repeated) in [
+        (["a.pub", "b.pub"], 2, true),
+        (["a.pub", "b.pub"], 1, false),
+        (["a.pub", "c.pub"], 2, false),
+    ] {
+        let keys =
+            files.map(|file| format!("{{ key = \"{file}\", transparency_log = \"optional\" }}"));
+        let policy = format!(
+            "[[oci.policy]]\nscope = \"**\"\nrequire = {require}\nany_of = [{}]",
+            keys.join(", ")
+        );
+        let warnings = scene
+            .host(&scene.config_with(&policy, ""))
+            .check()
+            .await
+            .unwrap();
+        let warning = warnings.iter().find(|one| one.contains("the same key"));
+        assert_eq!(warning.is_some(), is_repeated, "{warnings:?}");
+        assert!(
+            warning.is_none_or(|one| one.contains("`a.pub` and `b.pub`")),
+            "{warnings:?}"
+        );
+    }
+}

@@ -9,6 +9,18 @@ use super::trust::GITHUB_ISSUER;
 
 const GITHUB: &str = "https://github.com/";
 
+/// Issuers of the public Sigstore, none of which has a slash at its end.
+const ISSUERS: [&str; 8] = [
+    "https://accounts.google.com",
+    "https://agent.buildkite.com",
+    "https://github.com/login/oauth",
+    "https://gitlab.com",
+    "https://issuer.enforce.dev",
+    "https://oauth2.sigstore.dev/auth",
+    "https://oidc.codefresh.io",
+    GITHUB_ISSUER,
+];
+
 /// What a text says about the signer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Field {
@@ -66,8 +78,8 @@ fn issuer(text: &str) -> Option<String> {
         ));
     }
     let bare = text.strip_suffix('/')?;
-    let is_github = bare.starts_with(GITHUB_ISSUER);
-    is_github.then(|| format!("GitHub's issuer has no slash at its end; did you mean `{bare}`?"))
+    let is_known = ISSUERS.contains(&bare) || bare.starts_with(GITHUB_ISSUER);
+    is_known.then(|| format!("this issuer has no slash at its end; did you mean `{bare}`?"))
 }
 
 fn identity(field: Field, text: &str) -> Option<String> {
@@ -103,22 +115,57 @@ fn identity(field: Field, text: &str) -> Option<String> {
 }
 
 fn repository(text: &str) -> Option<String> {
-    let end = text.rsplit_once(':').map_or(text, |(_, end)| end);
-    let bare = end.strip_suffix(".git").unwrap_or(end);
-    let parts: Vec<&str> = bare.split('/').collect();
-    let is_named = matches!(*parts, [owner, name] if !owner.is_empty() && !name.is_empty());
-    if text.contains("://") || is_named && bare == text {
+    let without_ending = |text: &str| {
+        let bare = text.trim_end_matches('/');
+        bare.strip_suffix(".git").unwrap_or(bare).to_owned()
+    };
+    let is_whole = |text: &str| {
+        let parts: Vec<&str> = text.split('/').collect();
+        matches!(*parts, [owner, name] if !owner.is_empty() && !name.is_empty())
+            && without_ending(text) == text
+    };
+    let address = text.split_once("://").map(|(_, rest)| rest);
+    let is_accepted = match address {
+        // The certificate has this form as well.
+        Some(_) if text.starts_with(GITHUB) => text.strip_prefix(GITHUB).is_some_and(is_whole),
+        Some(rest) if is_of_github(rest) => false,
+        // That of another server, unless its end tells that it is not.
+        Some(_) => {
+            let bare = without_ending(text);
+            let meant = || {
+                format!("the address of a repository ends with its name; did you mean `{bare}`?")
+            };
+            return (bare != text).then(meant);
+        }
+        None => !text.contains(':') && is_whole(text),
+    };
+    if is_accepted {
         return None;
     }
+    let rest = address.unwrap_or(text);
+    let end = rest.rsplit_once(':').map_or(rest, |(_, end)| end);
+    let bare = end.strip_suffix(".git").unwrap_or(end);
     // Of a path, it is the beginning; of an address such as `git@github.com:o/r`, the end.
-    let mut names = parts
-        .iter()
+    let mut names = bare
+        .split('/')
         .skip_while(|part| part.contains([':', '.', '@']));
     let names = names.next().zip(names.next());
     let names = names.filter(|(owner, name)| !owner.is_empty() && !name.is_empty());
-    let meant = names.map(|(owner, name)| format!("; did you mean `{owner}/{name}`?"));
+    let meant = names.map(|(owner, name)| {
+        let name = name.strip_suffix(".git").unwrap_or(name);
+        format!("; did you mean `{owner}/{name}`?")
+    });
     let meant = meant.unwrap_or_default();
     Some(format!("a repository of GitHub is `owner/name`{meant}"))
+}
+
+/// Reports whether an address without its scheme is one of GitHub itself.
+fn is_of_github(rest: &str) -> bool {
+    let host = rest.split('/').next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    ["github.com", "www.github.com"]
+        .iter()
+        .any(|github| host.eq_ignore_ascii_case(github))
 }
 
 fn git_ref(text: &str) -> Option<String> {

@@ -69,6 +69,18 @@ fn texts_that_look_like_another_are_warned_about() {
             "`https://accounts.google.com`",
         ),
         (flat("cert_issuer", &github("/")), "no slash"),
+        (
+            flat("cert_issuer", "https://accounts.google.com/"),
+            "no slash",
+        ),
+        (
+            scoped("issuer", "https://github.com/login/oauth/"),
+            "no slash",
+        ),
+        (
+            scoped("issuer", "https://gitlab.com/"),
+            "`https://gitlab.com`",
+        ),
         (scoped("issuer", &github("/acme/")), "no slash"),
         (flat("cert_url", "a@b.example"), "`cert_email`"),
         (flat("cert_email", WORKFLOW), "`cert_url`"),
@@ -95,6 +107,31 @@ fn texts_that_look_like_another_are_warned_about() {
         ),
         (scoped("github_ref", "main"), "`refs/heads/main`"),
         (scoped("github_sha", "0123abc"), "40 hexadecimal digits"),
+        (
+            flat("cert_url", &WORKFLOW.replace("https://", "")),
+            "`https://github.com/o/r/",
+        ),
+        (
+            scoped("identity", &WORKFLOW.replace("https://", "")),
+            "`https://github.com/o/r/",
+        ),
+    ] {
+        warned(&oci, words);
+    }
+}
+
+#[track_caller]
+fn warned(oci: &OciConfig, words: &str) {
+    let warnings = warnings(oci);
+    assert!(
+        matches!(&*warnings, [one] if one.contains(words) && one.starts_with("`oci.")),
+        "{words}: {warnings:?}"
+    );
+}
+
+#[test]
+fn other_forms_of_a_repository_are_warned_about() {
+    for (oci, words) in [
         (scoped("github_repository", "github.com/o/r"), "`o/r`"),
         (scoped("github_repository", "o/r.git"), "`o/r`"),
         (
@@ -105,26 +142,46 @@ fn texts_that_look_like_another_are_warned_about() {
             scoped("github_repository", "git@github.com:o/r.git"),
             "did you mean `o/r`",
         ),
+        (
+            scoped("github_repository", "https://github.com/o/r.git"),
+            "`o/r`",
+        ),
+        (
+            scoped("github_repository", "https://github.com/o/r/"),
+            "`o/r`",
+        ),
+        (
+            scoped("github_repository", "https://github.com/o/r/tree/main"),
+            "`o/r`",
+        ),
+        (
+            scoped("github_repository", "http://github.com/o/r"),
+            "`o/r`",
+        ),
+        (
+            scoped("github_repository", "ssh://git@github.com/o/r.git"),
+            "`o/r`",
+        ),
+        (
+            scoped("github_repository", "https://WWW.github.com/o/r"),
+            "`o/r`",
+        ),
+        (
+            scoped("github_repository", "https://github.com/o"),
+            "`owner/name`",
+        ),
+        (
+            scoped("github_repository", "https://ghe.example/o/r.git"),
+            "`https://ghe.example/o/r`",
+        ),
         (flat("github_workflow_repository", "r"), "`owner/name`"),
         (flat("github_workflow_repository", "o/r/"), "`o/r`"),
         (
             scoped("github_repository", "o/r/.github/workflows/r.yml"),
             "`o/r`",
         ),
-        (
-            flat("cert_url", &WORKFLOW.replace("https://", "")),
-            "`https://github.com/o/r/",
-        ),
-        (
-            scoped("identity", &WORKFLOW.replace("https://", "")),
-            "`https://github.com/o/r/",
-        ),
     ] {
-        let warnings = warnings(&oci);
-        assert!(
-            matches!(&*warnings, [one] if one.contains(words) && one.starts_with("`oci.")),
-            "{words}: {warnings:?}"
-        );
+        warned(&oci, words);
     }
 }
 
@@ -145,6 +202,8 @@ fn usual_texts_have_no_warning() {
         flat("cert_email", "Jane.Doe+ci@Mail.Example.co.uk"),
         flat("github_workflow_repository", "o/r"),
         flat("github_workflow_repository", "https://github.com/o/r"),
+        flat("github_workflow_repository", "https://ghe.example/o/r"),
+        flat("github_workflow_repository", "o.p/r.s"),
         scoped("identity", "a@b.example"),
         scoped("identity", "user!tenant.example"),
         scoped("identity_regex", "https://github\\.com/o/.*"),
