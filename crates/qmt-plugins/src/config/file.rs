@@ -57,7 +57,13 @@ impl ConfigFile {
                 });
             }
         };
-        written::normalize(path, &mut root)?;
+        written::normalize(path, &mut root).map_err(|error| {
+            // What an unknown key holds does not matter.
+            match extract(path, &root) {
+                Err(unknown @ ConfigError::UnknownKey { .. }) => unknown,
+                _ => error,
+            }
+        })?;
         let mut config = extract(path, &root)?;
         if !variables.is_empty() {
             env::overlay(&mut root, &config.oci, variables)?;

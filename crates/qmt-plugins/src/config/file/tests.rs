@@ -82,6 +82,30 @@ fn json_and_yaml_say_the_same() {
     ));
 }
 
+/// An empty list or a null is no reason to say less about its key.
+#[test]
+fn an_unknown_key_without_a_value_names_the_nearest() {
+    for line in ["anyof = []", "anyof = [{}]"] {
+        refused(
+            &format!("[[oci.policy]]\nscope = \"**\"\n{line}\n"),
+            &[
+                "unknown key `oci.policy[0].anyof`",
+                "did you mean `any_of`?",
+            ],
+        );
+    }
+    refused("[oci]\npublic_key = []\n", &["did you mean `public_keys`?"]);
+    refused(
+        "[oci]\npublic_keys = []\n",
+        &["`oci.public_keys`: it is an empty list"],
+    );
+    let yaml = read("p.yaml", "oci:\n  cert_emial: null\n", &[]).unwrap_err();
+    assert!(
+        yaml.to_string().contains("did you mean `cert_email`?"),
+        "{yaml}"
+    );
+}
+
 /// CFG-04: unknown keys are errors that name the nearest right one.
 #[test]
 fn unknown_keys_name_the_nearest() {
