@@ -15,6 +15,7 @@ use crate::text;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detail {
     Nothing,
+    /// Warnings, and what is waited for.
     Warnings,
     /// A line for each step.
     Lines,
@@ -55,7 +56,8 @@ impl Progress {
                 }
             }
             Detail::Warnings => {
-                if let Event::Warning { .. } = event
+                // Without a word about the other process, the command seems to hang.
+                if let Event::Warning { .. } | Event::Waiting { .. } = event
                     && let Some(line) = line(event)
                 {
                     self.line(&line);
