@@ -2,6 +2,7 @@
 
 mod cache;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -252,7 +253,7 @@ pub(crate) struct Publish {
     #[arg(long, value_name = "FILE")]
     pub(crate) wasm: Option<PathBuf>,
     /// A shared library and its platform, such as `linux/amd64=libplugin.so`; can be repeated.
-    #[arg(long, value_name = NATIVE, value_parser = native)]
+    #[arg(long, value_name = NATIVE, value_parser = native_file())]
     pub(crate) native: Vec<(Platform, PathBuf)>,
     /// An annotation of the image; can be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
@@ -333,10 +334,32 @@ pub(crate) enum ConfigCommand {
     Path,
 }
 
-fn native(text: &str) -> Result<(Platform, PathBuf), String> {
-    let named = text.split_once('=').filter(|(_, file)| !file.is_empty());
+/// Parses a platform and the path of a file, which need not be UTF-8.
+fn native_file() -> impl TypedValueParser<Value = (Platform, PathBuf)> {
+    OsStringValueParser::new().try_map(|value| native(&value))
+}
+
+fn native(value: &OsStr) -> Result<(Platform, PathBuf), String> {
+    let named = split_once(value).filter(|(_, file)| !file.is_empty());
     let named = named.and_then(|(platform, file)| Some((platform_of(platform)?, file.into())));
     named.ok_or_else(|| format!("expected {NATIVE}, such as linux/amd64=libplugin.so"))
+}
+
+/// Splits at the first equals sign.
+#[cfg(unix)]
+fn split_once(value: &OsStr) -> Option<(&str, &OsStr)> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bytes = value.as_bytes();
+    let at = bytes.iter().position(|byte| *byte == b'=')?;
+    let before = std::str::from_utf8(bytes.get(..at)?).ok()?;
+    Some((before, OsStr::from_bytes(bytes.get(at + 1..)?)))
+}
+
+/// Splits at the first equals sign.
+#[cfg(not(unix))]
+fn split_once(value: &OsStr) -> Option<(&str, &OsStr)> {
+    let (before, after) = value.to_str()?.split_once('=')?;
+    Some((before, OsStr::new(after)))
 }
 
 /// Parses the path of a key, and refuses the key itself.
@@ -392,7 +415,7 @@ mod tests {
     #[test]
     fn a_library_names_its_platform() {
         for good in ["linux/amd64=x.so", "linux/arm/v7=a=b.so"] {
-            assert!(native(good).is_ok(), "{good}");
+            assert!(native(OsStr::new(good)).is_ok(), "{good}");
         }
         for bad in [
             "x.so",
@@ -403,7 +426,7 @@ mod tests {
             "linux/amd64=",
             "",
         ] {
-            let error = native(bad).unwrap_err();
+            let error = native(OsStr::new(bad)).unwrap_err();
             assert!(error.contains(NATIVE), "{bad}: {error}");
         }
     }

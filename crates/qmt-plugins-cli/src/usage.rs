@@ -31,7 +31,7 @@ pub(crate) fn answer(mut error: clap::Error) -> Result<(), Failure> {
         return printed.map_err(|failure| output.failure(failure));
     }
     let failure = failure(error.kind(), &text.to_string());
-    if output.is_json() {
+    if output.is_json() || error.kind() == ErrorKind::InvalidUtf8 {
         return Err(output.failure(failure));
     }
     eprint(&text.to_string());
@@ -101,6 +101,12 @@ fn failure(kind: ErrorKind, text: &str) -> Failure {
             hint: Some("`--help` lists the subcommands".to_owned()),
         };
     }
+    if kind == ErrorKind::InvalidUtf8 {
+        return Failure::Usage {
+            message: "an argument is not UTF-8, and names of plugins and references are".to_owned(),
+            hint: Some("use a file with such a name by a link that has another name".to_owned()),
+        };
+    }
     let line = |paragraph: &str| paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut paragraphs = text.split("\n\n").map(line).filter(|line| !line.is_empty());
     let message = paragraphs.next().unwrap_or_default();
@@ -135,6 +141,39 @@ mod tests {
         let run = ["qmt-plugins", "run", "greeter", "greet", "--input", "-5"];
         let run = Arguments::try_parse_from(run).unwrap().command;
         assert!(matches!(run, Command::Run(run) if run.input.as_deref() == Some("-5")));
+    }
+
+    /// A path can be any bytes, and the name of an image can't.
+    #[cfg(unix)]
+    #[test]
+    fn only_paths_may_be_other_text_than_utf_8() {
+        use std::ffi::{OsStr, OsString};
+        use std::os::unix::ffi::OsStrExt as _;
+        let odd = OsStr::from_bytes(b"a\xff.wasm");
+        let native = OsStr::from_bytes(b"--native=linux/amd64=a\xff.so");
+        let parse = |arguments: &[&OsStr]| {
+            let program = [OsStr::new("qmt-plugins")];
+            let arguments = program.iter().chain(arguments).map(OsString::from);
+            Arguments::try_parse_from(arguments)
+        };
+        let word = |word: &'static str| OsStr::new(word);
+        for arguments in [
+            &[word("config"), word("check"), odd][..],
+            &[word("cache"), word("import"), odd],
+            &[word("cache"), word("export"), odd],
+            &[word("publish"), word("a.b/c:1"), word("--wasm"), odd],
+            &[word("publish"), word("a.b/c:1"), native],
+            &[word("run"), word("p"), word("x"), word("--input-file"), odd],
+        ] {
+            parse(arguments).unwrap();
+        }
+        let error = parse(&[word("inspect"), odd]).unwrap_err();
+        let Failure::Usage { message, hint } = failure(error.kind(), &error.render().to_string())
+        else {
+            panic!("{error}");
+        };
+        assert!(message.contains("not UTF-8"), "{message}");
+        assert!(hint.unwrap().contains("link"));
     }
 
     #[test]

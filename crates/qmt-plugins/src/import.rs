@@ -64,13 +64,15 @@ impl PluginHost {
     ///
     /// # Errors
     ///
-    /// [`Error::Cache`] if the layout can't be read or exceeds a limit. Nothing was imported then.
+    /// [`Error::Registry`] if the layout can't be read, and [`Error::Cache`] if it exceeds a limit or the
+    /// cache fails. Nothing was imported then.
     /// [`Error::Trust`] if there is no trust root to verify any image with. The images are in the cache
     /// then, without their tags.
     pub async fn import(&self, layout: &Path) -> Result<ImportReport, Error> {
         let now = SystemTime::now();
         let merge: Arc<MergeEvidence> = Arc::new(merged);
-        let mut transfer = self.cache.import(layout, merge).await?;
+        let transfer = self.cache.import(layout, merge).await;
+        let mut transfer = transfer.map_err(|error| import_error(layout, error))?;
         let (mut kept, mut is_judged) = (Vec::new(), false);
         for (reference, digest) in std::mem::take(&mut transfer.tags) {
             let checked = self.check_move(&reference, &digest).await;
@@ -150,6 +152,26 @@ impl PluginHost {
             error.attach(&context, &request, Some(&pin))
         })?;
         refusal.map_or(Ok(()), Err)
+    }
+}
+
+/// Returns the error of an import. A layout is a registry on disk, so its errors mean what they mean where
+/// an image of the layout is loaded.
+fn import_error(layout: &Path, error: CacheError) -> Error {
+    match error {
+        #[cfg(feature = "layout")]
+        CacheError::Layout(source) => {
+            let (path, tag, digest) = (layout.to_owned(), None, None);
+            let layout = PluginSource::Layout { path, tag, digest };
+            let source = qmt_registry::ClientError::Layout(source).into();
+            Error::registry(&layout, &layout, "importing", source)
+        }
+        #[cfg(not(feature = "layout"))]
+        CacheError::Layout(_) => {
+            let _ = layout;
+            error.into()
+        }
+        error => error.into(),
     }
 }
 

@@ -150,6 +150,7 @@ impl PluginHost {
             self.require_network(&request.destination, "publishing")?;
         }
         refuse_pinned(&request.destination)?;
+        preflight::check_regular(request)?;
         let limits = self.config().oci.extract_limits();
         let image = packed(request, limits).await?;
         let warnings = self.preflight_files(request).await?;

@@ -32,7 +32,8 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
     let destination = PluginSource::parse_reference(&publish.reference).map_err(|error| {
         let shown = text::without_credentials(&publish.reference);
         Failure::usage(format!(
-            "`{shown}` is not a destination to publish to: {error}"
+            "`{shown}` is not a destination to publish to: {}",
+            text::messages(&error).join(": ")
         ))
     })?;
     if !destination.is_mutable() {
@@ -194,9 +195,30 @@ fn signer(file: &Path) -> Result<KeySigner, Failure> {
             ),
             _ => Failure::other(doing(), error),
         })?;
+    if is_pkcs12(&pem) {
+        return Err(Failure::Usage {
+            message: format!("{}: it is a PKCS #12 file", doing()),
+            hint: Some(
+                "`openssl pkcs12 -in FILE -nocerts -nodes -out NEW_FILE` writes its private key in PEM"
+                    .to_owned(),
+            ),
+        });
+    }
     let password = std::env::var("COSIGN_PASSWORD").ok().map(Zeroizing::new);
     let password = password.as_ref().map(|password| password.as_str());
     KeySigner::from_pem(&pem, password).map_err(|error| Failure::other(doing(), error))
+}
+
+/// Reports whether a file in DER begins as PKCS #12 does: version 3, then data or signed data in the form
+/// of PKCS #7. <https://www.rfc-editor.org/rfc/rfc7292#section-4>
+fn is_pkcs12(file: &[u8]) -> bool {
+    const SEQUENCE: u8 = 0x30;
+    const VERSION: &[u8] = &[0x02, 0x01, 0x03, SEQUENCE];
+    const PKCS7: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07];
+    // Lengths have up to five bytes.
+    let start = file.get(..32).unwrap_or(file);
+    let has = |part: &[u8]| start.windows(part.len()).any(|found| found == part);
+    start.first() == Some(&SEQUENCE) && has(VERSION) && has(PKCS7)
 }
 
 /// Reports whether the config uses the registry without TLS, because cosign needs an option then.

@@ -1,5 +1,7 @@
 //! `run`: loads a plugin and calls one export.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use serde_json::json;
 
 use super::CommandResult;
 use crate::args::{Global, Run, Signer};
-use crate::exit::{Advice, Failure};
+use crate::exit::{Advice, Code, Failure};
 use crate::output::Output;
 use crate::session;
 
@@ -36,7 +38,8 @@ pub(crate) async fn run(global: &Global, output: &Output, run: &Run) -> CommandR
     if run.allow_native {
         target = target.with_native_allowed();
     }
-    let input = input(run).await?;
+    let limit = host.load_options(&target).limits.memory_max;
+    let input = input(run, limit).await?;
     let plugin = load(&host, &target, &run.signer).await?;
     let answer = plugin
         .call(&run.export, input)
@@ -100,23 +103,36 @@ async fn load(
     })
 }
 
-async fn input(run: &Run) -> Result<Bytes, Failure> {
-    match (&run.input, &run.input_file) {
-        (Some(text), _) => Ok(Bytes::from(text.clone())),
+/// Reads the input, of which the plugin takes at most `limit` bytes.
+async fn input(run: &Run, limit: u64) -> Result<Bytes, Failure> {
+    let more = limit.saturating_add(1);
+    let (doing, read) = match (&run.input, &run.input_file) {
+        (Some(text), _) => return Ok(Bytes::from(text.clone())),
+        (None, None) => return Ok(Bytes::new()),
         (None, Some(path)) if path == Path::new("-") => {
-            let input = session::stdin(u64::MAX).await;
-            let input = input.map_err(|error| Failure::other("stdin can't be read", error))?;
-            Ok(input.to_vec().into())
+            let input = session::stdin(more).await;
+            ("stdin".to_owned(), input.map(|input| input.to_vec()))
         }
-        (None, Some(path)) => tokio::fs::read(path)
-            .await
-            .map(Bytes::from)
-            .map_err(|error| {
-                Failure::other(
-                    format!("the input file `{}` can't be read", path.display()),
-                    error,
-                )
-            }),
-        (None, None) => Ok(Bytes::new()),
+        (None, Some(path)) => {
+            let file = path.clone();
+            let read = tokio::task::spawn_blocking(move || {
+                let mut bytes = Vec::new();
+                File::open(file)?.take(more).read_to_end(&mut bytes)?;
+                Ok(bytes)
+            });
+            let read = read.await.map_err(io::Error::from).flatten();
+            (format!("the input file `{}`", path.display()), read)
+        }
+    };
+    let bytes = read.map_err(|error| Failure::other(format!("{doing} can't be read"), error))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+        return Err(Failure::Negative {
+            code: Code::Failure,
+            message: format!(
+                "{doing} has more than {limit} bytes, the most that the plugin takes; `memory_max` in \
+                 its `limits` sets this limit"
+            ),
+        });
     }
+    Ok(bytes.into())
 }

@@ -96,6 +96,11 @@ impl Error {
             Self::Artifact {
                 source: ArtifactError::Manifest { .. } | ArtifactError::DigestMismatch { .. },
                 ..
+            }
+            // A layout is a registry, and this one has too much.
+            | Self::Cache {
+                source: CacheError::Import { .. },
+                ..
             } => ErrorKind::Network,
             // Manifests and layers come from a registry, and its error decides.
             Self::Artifact { source, .. } => {

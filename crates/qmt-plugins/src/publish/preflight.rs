@@ -3,7 +3,7 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use qmt_artifact::HostPlatform;
+use qmt_artifact::{ArtifactError, HostPlatform};
 use qmt_loader::refusal::WasmRefusal;
 use qmt_loader::{Artifact, LoadError};
 use qmt_oci_ref::{Platform, PluginKind, text};
@@ -62,6 +62,33 @@ impl PluginHost {
             Err(error) => Ok(Some(warning(&error))),
         }
     }
+}
+
+/// Refuses files that may never end: devices, and pipes that no other process may ever open. A pipe that this
+/// process has open already is read.
+pub(super) fn check_regular(request: &PublishRequest) -> Result<(), Error> {
+    const OPEN: [&str; 3] = ["/dev/stdin", "/dev/fd", "/proc/self/fd"];
+    let native = request.native.iter().map(|(_, file)| file);
+    for path in request.wasm.iter().chain(native) {
+        // The packer reports what can't be read.
+        let Ok(metadata) = std::fs::metadata(path) else {
+            continue;
+        };
+        #[cfg(unix)]
+        let is_pipe = std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type());
+        #[cfg(not(unix))]
+        let is_pipe = false;
+        let is_open = is_pipe && OPEN.iter().any(|open| path.starts_with(open));
+        if !(metadata.is_file() || metadata.is_dir() || is_open) {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+            let path = path.clone();
+            return Err(Error::Pack {
+                destination: request.destination.to_string(),
+                source: ArtifactError::ReadFile { path, source },
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Validates the functions of a module, which the preflight leaves to the compiler.

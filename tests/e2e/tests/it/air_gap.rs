@@ -455,7 +455,7 @@ fn a_layout_of_which_nothing_can_be_imported_is_a_failure() {
     code(&desk.run(&["cache", "import", "absent.tar"]), 4);
     desk.write("plugin.wasm", plugins::echo_wasm());
     let module = desk.run(&["cache", "import", "plugin.wasm"]);
-    code(&module, 1);
+    code(&module, 5);
     let words = "it is neither a folder nor an uncompressed tar archive";
     assert!(module.messages().contains(words), "{}", module.transcript());
     let layout = desk.path().join("layout");
@@ -553,4 +553,20 @@ fn library(machine: u16) -> Vec<u8> {
     bytes.extend(machine.to_le_bytes());
     bytes.extend([0; 5_000]);
     bytes
+}
+
+/// What is wrong with a layout has the same code wherever the layout is used.
+#[test]
+fn a_file_that_is_no_layout_has_one_exit_code() {
+    let desk = Desk::new();
+    desk.write("bundle.tar", "no archive");
+    for (layout, expected) in [("bundle.tar", 5), ("absent.tar", 4)] {
+        let place = format!("oci-layout://{layout}");
+        for command in [&["cache", "import", layout][..], &["inspect", &place]] {
+            let refused = desk.run(command);
+            code(&refused, expected);
+            let said = refused.messages();
+            assert!(said.contains(&format!("image layout `{layout}`")), "{said}");
+        }
+    }
 }

@@ -433,3 +433,65 @@ fn a_library_that_every_user_may_write_is_refused() {
     let words = "is native code, and other users may change it: every user may write to its folder";
     assert!(warned.messages().contains(words), "{}", warned.transcript());
 }
+
+/// The input is read up to the limit of the plugin, and an endless file is refused.
+#[test]
+fn an_input_over_the_limit_of_the_plugin_is_refused() {
+    let desk = desk();
+    desk.write(
+        "plugins.toml",
+        "[[providers]]\nname = \"p\"\npath = \"plugin.wasm\"\nlimits = { memory_max = \"4MiB\" }\n",
+    );
+    let run = |file: &str, input: &[u8]| {
+        let run = ["run", "p", "echo", "--input-file", file];
+        desk.run_fed(&run, input)
+    };
+    let large = vec![b'x'; 5 << 20];
+    desk.write("small", "me");
+    desk.write("large", &large);
+    let answer = run("small", b"");
+    assert_eq!(answer.code, Some(0), "{}", answer.transcript());
+    let endless = if cfg!(unix) { "/dev/zero" } else { "large" };
+    for (file, shown) in [("large", "`large`"), (endless, endless), ("-", "stdin")] {
+        let refused = run(file, &large);
+        assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+        let said = refused.messages();
+        for words in [shown, "more than 4194304 bytes", "`memory_max`"] {
+            assert!(said.contains(words), "{said}");
+        }
+    }
+}
+
+/// A command that waits for another process says so, although its output is only the answer.
+#[test]
+fn run_says_that_it_waits_for_another_process() {
+    let scene = Scene::new();
+    let run = ["run", "greet", "greet", "--input", "me"];
+    let first = scene.run(&run);
+    assert_eq!(first.code, Some(0), "{}", first.transcript());
+    assert!(!first.stderr.contains("waiting"), "{}", first.stderr);
+    // The locks stay, and the plugin has to be fetched again.
+    std::fs::remove_file(scene.desk.path().join("plugins.lock")).unwrap();
+    let pruned = scene.run(&["cache", "prune", "--all"]);
+    assert_eq!(pruned.code, Some(0), "{}", pruned.transcript());
+    let cache = std::fs::read_dir(scene.desk.path().join("cache")).unwrap();
+    let folders = cache.map(|folder| folder.unwrap().path().join("locks"));
+    let locks = folders.filter_map(|folder| std::fs::read_dir(folder).ok());
+    let locks = locks.flatten();
+    let locks = locks.map(|entry| std::fs::File::open(entry.unwrap().path()).unwrap());
+    let locks: Vec<_> = locks.collect();
+    assert!(!locks.is_empty());
+    for lock in &locks {
+        lock.lock().unwrap();
+    }
+    let holder = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        drop(locks);
+    });
+    let second = scene.run(&run);
+    holder.join().unwrap();
+    assert_eq!(second.code, Some(0), "{}", second.transcript());
+    assert_eq!(second.stdout, first.stdout);
+    let waited = "waiting: another process has locked";
+    assert!(second.stderr.contains(waited), "{}", second.transcript());
+}

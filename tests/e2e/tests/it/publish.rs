@@ -145,3 +145,42 @@ fn a_destination_in_the_home_folder() {
     let inspected = desk.run(&["inspect", "oci-layout://~/out:1"]);
     assert_eq!(inspected.code, Some(0), "{}", inspected.transcript());
 }
+
+/// Nothing is waited for that may never come.
+#[cfg(unix)]
+#[test]
+fn only_files_and_open_pipes_are_published() {
+    let desk = desk();
+    let made = std::process::Command::new("mkfifo")
+        .arg(desk.path().join("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    for file in ["pipe", "/dev/zero", "/dev/null"] {
+        let native = format!("linux/amd64={file}");
+        for option in [["--wasm", file], ["--native", &native]] {
+            let publish = ["publish", "oci-layout://new:1"];
+            let refused = desk.run(&[&publish[..], &option].concat());
+            assert_eq!(refused.code, Some(1), "{}", refused.transcript());
+            let said = refused.messages();
+            assert!(said.contains("it is not a regular file"), "{said}");
+            assert!(said.contains(file), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_key_in_pkcs_12_is_named() {
+    let desk = desk();
+    // The beginning of what `openssl pkcs12 -export` writes.
+    let start =
+        b"\x30\x82\x04\x0d\x02\x01\x03\x30\x82\x03\xc3\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01";
+    desk.write("key.p12", [&start[..], &[0xff; 64]].concat());
+    let publish = ["publish", "oci-layout://new:1", "--wasm", "plugin.wasm"];
+    let refused = desk.run(&[&publish[..], &["--sign-key", "key.p12"]].concat());
+    assert_ne!(refused.code, Some(0), "{}", refused.transcript());
+    let said = refused.messages();
+    for words in ["it is a PKCS #12 file", "openssl pkcs12"] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(!said.contains("DER"), "{said}");
+}
