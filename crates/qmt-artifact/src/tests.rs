@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, MediaType, PinnedReference, RawManifest, Reference,
     Registry, RegistryError, RegistryErrorKind, Repository,
@@ -93,7 +94,7 @@ impl Registry for TestRegistry {
         }
     }
 
-    async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, _: &PinnedReference) -> Result<Referrers, RegistryError> {
         panic!("nothing is listed")
     }
 }

@@ -12,6 +12,7 @@ mod descriptor_set;
 mod error;
 mod limits;
 pub mod platform_json;
+mod referrers;
 mod wire;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ pub use self::claims::{ClaimLimits, ClaimedEntries, ClaimedEntry, Claims};
 pub use self::descriptor_set::DescriptorSet;
 pub use self::error::ManifestError;
 pub use self::limits::ManifestLimits;
+pub use self::referrers::Referrers;
 use self::wire::Wire;
 use crate::descriptor::Descriptor;
 use crate::json;

@@ -17,7 +17,7 @@ use futures_core::Stream;
 use crate::MediaType;
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, DigestAlgorithm, Digester};
-use crate::manifest::{self, ManifestError};
+use crate::manifest::{self, ManifestError, Referrers};
 use crate::pinned::PinnedReference;
 use crate::reference::Reference;
 use crate::repository::Repository;
@@ -75,7 +75,7 @@ pub trait Registry: Send + Sync {
     ///
     /// As [`Registry::resolve`]; an empty list means that nothing refers to it. Where only a part
     /// of the list could be read, [`RegistryError::take_listed`] returns that part.
-    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError>;
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError>;
 
     /// Reads every manifest that `reference` names: one in a registry, while an image layout can list
     /// several under one name. Each that can't be read is an error of its own, so that it hides no
@@ -178,7 +178,7 @@ impl RawManifest {
 pub struct RegistryError {
     kind: RegistryErrorKind,
     source: Arc<dyn Error + Send + Sync>,
-    listed: Option<Vec<Descriptor>>,
+    listed: Option<Referrers>,
 }
 
 /// What kind of failure a [`RegistryError`] is.
@@ -221,14 +221,14 @@ impl RegistryError {
 
     /// Adds what [`Registry::referrers`] could read of a list in spite of this error.
     #[must_use]
-    pub fn with_listed(mut self, listed: Vec<Descriptor>) -> Self {
-        self.listed = Some(listed);
+    pub fn with_listed(mut self, listed: impl Into<Referrers>) -> Self {
+        self.listed = Some(listed.into());
         self
     }
 
     /// Takes what could be read of a list of referrers in spite of this error; `None` where no
     /// list could be read at all.
-    pub fn take_listed(&mut self) -> Option<Vec<Descriptor>> {
+    pub fn take_listed(&mut self) -> Option<Referrers> {
         self.listed.take()
     }
 
@@ -296,10 +296,7 @@ mockall::mock! {
             blob: &Descriptor,
             resume_from: Digester,
         ) -> Result<BlobStream, RegistryError>;
-        async fn referrers(
-            &self,
-            subject: &PinnedReference,
-        ) -> Result<Vec<Descriptor>, RegistryError>;
+        async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError>;
     }
 }
 

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
+use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, RegistryErrorKind, RegistryHost, Repository,
@@ -263,7 +264,7 @@ impl Registry for Mirrors {
         }
     }
 
-    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError> {
         self.merged_referrers(subject).await
     }
 }

@@ -1,6 +1,7 @@
 //! [`Offline`]: the registry of a host that may not use the network.
 
 use async_trait::async_trait;
+use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, Repository,
@@ -53,7 +54,7 @@ impl Registry for Offline {
         self.refuse(format!("the blob `{from}@{}`", blob.digest()))
     }
 
-    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError> {
         self.refuse(format!("the list of referrers of `{subject}`"))
     }
 }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 #[cfg(feature = "test-util")]
 use qmt_oci_ref::Digester;
+use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
     BlobStream, Descriptor, PinnedReference, RawManifest, Reference, Registry, RegistryError,
     Repository,
@@ -104,7 +105,7 @@ mockall::mock! {
         async fn referrers(
             &self,
             subject: &PinnedReference,
-        ) -> Result<Vec<Descriptor>, RegistryError>;
+        ) -> Result<Referrers, RegistryError>;
     }
 }
 

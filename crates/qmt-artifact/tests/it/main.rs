@@ -15,6 +15,7 @@ use qmt_artifact::{
     ArtifactError, ExtractLimits, ExtractSink, Extracted, HostPlatform, Selection,
     SelectionRequest, extract, select,
 };
+use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, MediaType, MockRegistry, PinnedReference,
     RawManifest, Reference, Registry, RegistryError, Repository, manifest,
@@ -70,7 +71,7 @@ impl Registry for Generated {
         ))
     }
 
-    async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, _: &PinnedReference) -> Result<Referrers, RegistryError> {
         panic!("only blobs are read")
     }
 }

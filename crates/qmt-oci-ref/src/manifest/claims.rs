@@ -85,6 +85,8 @@ pub struct ClaimedEntries {
     pub skipped: usize,
     /// How many entries the list has.
     pub count: usize,
+    /// Whether the list is `null`.
+    pub is_null: bool,
     /// What the annotations of the entries take in memory, in bytes.
     pub annotation_bytes: usize,
 }
@@ -211,7 +213,10 @@ impl Reader {
     fn list(&mut self, raw: Raw<'_>, part: Part) -> Option<ClaimedEntries> {
         let raw = raw?;
         if raw.get() == "null" {
-            return Some(ClaimedEntries::default());
+            return Some(ClaimedEntries {
+                is_null: true,
+                ..ClaimedEntries::default()
+            });
         }
         let mut json = serde_json::Deserializer::from_str(raw.get());
         let most = self.limits.entries;
@@ -226,6 +231,7 @@ impl Reader {
             read,
             skipped,
             count,
+            is_null: false,
             annotation_bytes: before.saturating_sub(self.left),
         })
     }

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use qmt_cache::{PartialBlob, Staging};
+use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, RegistryErrorKind, Repository,
@@ -117,7 +118,7 @@ impl Registry for ResumingLayers<'_> {
         })))
     }
 
-    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError> {
         self.registry.referrers(subject).await
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use qmt_cache::{Cache, CacheError};
+use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, RegistryErrorKind, Repository,
@@ -97,7 +98,7 @@ impl Registry for CachedRegistry {
         self.registry.blob(from, blob, resume_from).await
     }
 
-    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError> {
         self.registry.referrers(subject).await
     }
 

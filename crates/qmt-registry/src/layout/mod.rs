@@ -12,6 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
+use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, Repository, Tag,
@@ -231,12 +232,12 @@ impl Registry for OciLayout {
         )))
     }
 
-    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError> {
         let subject = subject.digest().clone();
         let search = move |layout: &Layout| layout.referrers(&subject, REFERRERS_MAX);
         let found = self.read(search).await?;
         match found.missing {
-            None => Ok(found.listed),
+            None => Ok(found.listed.into()),
             Some(error) => Err(failed(error).with_listed(found.listed)),
         }
     }

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use qmt_oci_ref::manifest::DescriptorSet;
-use qmt_oci_ref::{Descriptor, PinnedReference, RawManifest, Reference, RegistryError, Repository};
+use qmt_oci_ref::manifest::{DescriptorSet, Referrers};
+use qmt_oci_ref::{PinnedReference, RawManifest, Reference, RegistryError, Repository};
 
 use super::deadline::SourceDeadline;
 use super::{Mirrors, Source, Subject, is_unreachable};
@@ -14,6 +14,7 @@ use crate::limits::{MERGED_REFERRERS_TIMEOUT, REFERRERS_MAX};
 /// What the sources listed so far.
 struct Merged {
     entries: DescriptorSet,
+    remarks: Vec<String>,
     was_read: bool,
     /// Why the registry itself did not list all.
     missing: Option<RegistryError>,
@@ -26,25 +27,30 @@ impl Merged {
         Self {
             // The most that they list, so that one source does not hide what another one has.
             entries: DescriptorSet::new(REFERRERS_MAX.saturating_mul(sources)),
+            remarks: Vec::new(),
             was_read: false,
             missing: None,
             is_unreachable: false,
         }
     }
 
-    fn add(&mut self, listed: Vec<Descriptor>) {
+    fn add(&mut self, listed: Referrers) {
         self.was_read = true;
-        for entry in listed {
+        self.remarks.extend_from_slice(listed.remarks());
+        for entry in listed.into_entries() {
             self.entries.add(entry);
         }
     }
 
-    fn into_result(self) -> Result<Vec<Descriptor>, RegistryError> {
-        let entries = self.entries.into_vec();
+    fn into_result(self) -> Result<Referrers, RegistryError> {
+        let mut listed = Referrers::from(self.entries.into_vec());
+        self.remarks
+            .into_iter()
+            .for_each(|line| listed.remark(line));
         match self.missing {
-            None => Ok(entries),
-            Some(_) if self.is_unreachable && self.was_read && entries.is_empty() => Ok(entries),
-            Some(error) if self.was_read => Err(error.with_listed(entries)),
+            None => Ok(listed),
+            Some(_) if self.is_unreachable && self.was_read && listed.is_empty() => Ok(listed),
+            Some(error) if self.was_read => Err(error.with_listed(listed)),
             Some(error) => Err(error),
         }
     }
@@ -56,7 +62,7 @@ impl Mirrors {
     pub(super) async fn merged_referrers(
         &self,
         subject: &PinnedReference,
-    ) -> Result<Vec<Descriptor>, RegistryError> {
+    ) -> Result<Referrers, RegistryError> {
         let host = subject.repository().host();
         let deadline = self.deadline(host, MERGED_REFERRERS_TIMEOUT)?;
         let sources = self.sources(host, Subject::Referrers);

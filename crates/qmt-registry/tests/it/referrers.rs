@@ -11,6 +11,7 @@ use qmt_testkit::{FakeRegistry, Fault};
 use crate::support::{Detail as _, Recorder, builder, client, put_image, quick};
 
 const REFERRERS: &str = "/v2/*/referrers/*";
+const TAGGED: &str = "/v2/*/manifests/sha256-*";
 
 fn subject(server: &FakeRegistry, image: &Descriptor) -> PinnedReference {
     PinnedReference::new(server.repository("acme/echo"), image.digest().clone())
@@ -237,7 +238,6 @@ async fn a_list_is_known_by_its_content_where_the_type_claims_nothing() {
 /// manifest, and what else registries send for a tag that does not exist.
 #[tokio::test]
 async fn not_everything_under_the_tag_is_a_list() {
-    const TAGGED: &str = "/v2/*/manifests/sha256-*";
     let server = FakeRegistry::builder().referrers_api(false).serve().await;
     let image = put_image(&server);
     let (_, content) = server
@@ -348,4 +348,73 @@ async fn the_fallback_list_is_extended() {
             .len(),
         3
     );
+}
+
+/// What is unexpected and changes nothing is remarked, whatever is listed.
+#[tokio::test]
+async fn unexpected_answers_are_remarked() {
+    let server = FakeRegistry::builder().serve().await;
+    let image = put_image(&server);
+    push(&client(&server), &server, &referring(&image, "a/b", 1)).await;
+    let (_, itself) = server
+        .manifest("acme/echo", &image.digest().to_string())
+        .unwrap();
+    let other = referring(&image, "a/b", 2);
+    let other = str::from_utf8(other.bytes()).unwrap();
+    let api = || Fault::on("GET", REFERRERS).respond(200);
+    let tag = || Fault::on("GET", TAGGED);
+    let null = r#"{"schemaVersion":2,"manifests":null}"#;
+    let typed = |fault: Fault, media_type: &str, body: &str| {
+        fault
+            .header("content-type", media_type)
+            .body(body.to_owned())
+    };
+    for (fault, count, remark) in [
+        (typed(api(), "text/plain", "not found"), 0, "sends no list"),
+        (
+            typed(api(), manifest::OCI_MANIFEST, other),
+            0,
+            "sends no list",
+        ),
+        (
+            typed(api(), manifest::OCI_INDEX, null),
+            0,
+            "`manifests` is absent or null",
+        ),
+        (
+            typed(api(), "application/json", null),
+            0,
+            "the media type `application/json`",
+        ),
+        (
+            typed(tag().respond(200), manifest::OCI_INDEX, null),
+            1,
+            "`manifests` is absent or null",
+        ),
+        (
+            tag()
+                .respond(200)
+                .header("content-type", manifest::OCI_MANIFEST)
+                .body(itself),
+            1,
+            "sends the image itself",
+        ),
+        (
+            typed(tag().respond(200), manifest::OCI_MANIFEST, other),
+            1,
+            "a manifest and no index",
+        ),
+        (tag().respond(422), 1, "answers with status 422"),
+    ] {
+        server.clear_faults();
+        server.fault(fault);
+        let listed = client(&server).referrers(&subject(&server, &image)).await;
+        let listed = listed.unwrap();
+        assert_eq!(listed.len(), count, "{remark}");
+        let remarks = listed.remarks().join("; ");
+        assert!(remarks.contains(remark), "{remark}: {remarks}");
+    }
+    server.clear_faults();
+    let listed = client(&server).referrers(&subject(&server, &image)).await;
+    assert_eq!(listed.unwrap().remarks(), [""; 0]);
 }

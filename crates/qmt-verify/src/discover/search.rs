@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, join, select};
 use futures_util::stream::{self, StreamExt as _};
-use qmt_oci_ref::manifest::{ClaimLimits, Claims};
+use qmt_oci_ref::manifest::{ClaimLimits, Claims, Referrers};
 use qmt_oci_ref::{
     Descriptor, Digest, PinnedReference, RawManifest, Reference, Registry, RegistryError,
     RegistryErrorKind, Tag,
@@ -133,7 +133,7 @@ impl<'a> Search<'a> {
     async fn list(&self, place: &str, found: &mut Found) -> Option<Vec<Descriptor>> {
         let listed = self.deadline.bound(self.registry.referrers(&self.subject));
         let mut error = match listed.await {
-            Ok(listed) => return Some(listed),
+            Ok(listed) => return Some(noted(listed, place, found)),
             Err(error) if error.is_not_found() => return Some(Vec::new()),
             Err(error) => error,
         };
@@ -143,7 +143,7 @@ impl<'a> Search<'a> {
         } else {
             found.fail(place, error);
         }
-        listed
+        listed.map(|listed| noted(listed, place, found))
     }
 
     /// The layers of one referrer that may be signatures.
@@ -387,4 +387,12 @@ fn read(
         Err(problem) => found.note(place, format!("its manifest cannot be read: {problem}")),
     }
     None
+}
+
+/// Notes what was unexpected about a list, and returns its entries.
+fn noted(listed: Referrers, place: &str, found: &mut Found) -> Vec<Descriptor> {
+    for remark in listed.remarks() {
+        found.note_answer(place, remark);
+    }
+    listed.into_entries()
 }

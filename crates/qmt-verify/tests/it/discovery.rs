@@ -126,7 +126,7 @@ async fn a_failed_look_up_decides_where_the_rest_is_not_enough() {
             if broken == "referrers" {
                 return Err(busy());
             }
-            Ok(Vec::new())
+            Ok(Vec::new().into())
         });
         registry.expect_resolve().returning(move |reference| {
             let tag = reference.tag().unwrap().to_string();

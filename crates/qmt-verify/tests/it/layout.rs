@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use qmt_oci_ref::manifest::{Index, ManifestLimits};
+use qmt_oci_ref::manifest::{Index, ManifestLimits, Referrers};
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, Repository, Tag,
@@ -62,12 +62,12 @@ impl Registry for Layout {
         Ok(stream(self.read(blob.digest()).ok_or_else(missing)?))
     }
 
-    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError> {
         let tag = Tag::for_referrers(subject.digest());
         let Some(index) = self.tagged(&tag) else {
-            return Ok(Vec::new());
+            return Ok(Vec::new().into());
         };
         let index = Index::read(&index, &ManifestLimits::default()).unwrap();
-        Ok(index.into_manifests())
+        Ok(index.into_manifests().into())
     }
 }

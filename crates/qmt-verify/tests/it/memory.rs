@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use qmt_oci_ref::manifest::OCI_MANIFEST;
+use qmt_oci_ref::manifest::{OCI_MANIFEST, Referrers};
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, MediaType, PinnedReference, RawManifest, Reference,
     Registry, RegistryError, Repository,
@@ -235,14 +235,14 @@ impl Heavy {
 
 #[async_trait]
 impl Registry for Heavy {
-    async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, _: &PinnedReference) -> Result<Referrers, RegistryError> {
         let mut digests = self.digests.lock().unwrap();
         let listed = (0..self.count).map(|number| {
             let digest = Digest::sha256(self.manifest(number, self.manifest_bytes));
             digests.insert(digest.clone(), number);
             Descriptor::new(MediaType::ImageManifest, digest, self.claimed)
         });
-        Ok(listed.collect())
+        Ok(Vec::from_iter(listed).into())
     }
 
     async fn resolve(&self, _: &Reference) -> Result<RawManifest, RegistryError> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use qmt_oci_ref::manifest::OCI_MANIFEST;
+use qmt_oci_ref::manifest::{OCI_MANIFEST, Referrers};
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, MediaType, PinnedReference, RawManifest, Reference,
     Registry, RegistryError, RegistryErrorKind, Repository,

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use qmt_oci_ref::manifest::OCI_MANIFEST;
+use qmt_oci_ref::manifest::{OCI_MANIFEST, Referrers};
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, MediaType, PinnedReference, RawManifest, Reference,
     Registry, RegistryError, RegistryErrorKind, Repository, Tag,
@@ -201,12 +201,12 @@ impl Registry for Memory {
         Ok(stream(content.clone()))
     }
 
-    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError> {
         self.record(format!("referrers {subject}"));
         if self.listing_hangs {
             return std::future::pending().await;
         }
-        Ok(self.referrers.clone())
+        Ok(self.referrers.clone().into())
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use qmt_oci_ref::manifest::OCI_MANIFEST;
+use qmt_oci_ref::manifest::{OCI_MANIFEST, Referrers};
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digest, Digester, MediaType, PinnedReference, RawManifest, Reference,
     Registry, RegistryError, RegistryErrorKind, Repository,
@@ -109,13 +109,11 @@ impl Registry for One {
         Ok(Box::pin(futures_util::stream::iter([Ok(content)])))
     }
 
-    async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, _: &PinnedReference) -> Result<Referrers, RegistryError> {
         if self.0.tag.is_some() {
-            return Ok(Vec::new());
+            return Ok(Referrers::default());
         }
-        Ok(vec![Descriptor::of(
-            MediaType::ImageManifest,
-            &self.0.manifest,
-        )])
+        let referrer = Descriptor::of(MediaType::ImageManifest, &self.0.manifest);
+        Ok(vec![referrer].into())
     }
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digester, MediaType, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, RegistryErrorKind, Repository,
@@ -96,8 +97,8 @@ impl Registry for OneSignature {
         Ok(Box::pin(futures_util::stream::iter([chunk])))
     }
 
-    async fn referrers(&self, _: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, _: &PinnedReference) -> Result<Referrers, RegistryError> {
         let manifest = self.raw().descriptor();
-        Ok(Vec::from_iter(self.is_referrer.then_some(manifest)))
+        Ok(Vec::from_iter(self.is_referrer.then_some(manifest)).into())
     }
 }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use qmt_oci_ref::manifest::Referrers;
 use qmt_oci_ref::{
     BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
     RegistryError, RegistryHost, Repository, Tag,
@@ -203,7 +204,7 @@ impl Registry for HttpRegistry {
         Ok(opened.unwrap_or_else(|_| Err(self.inner.timed_out(&endpoint)))?)
     }
 
-    async fn referrers(&self, subject: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError> {
         let endpoint = self.inner.endpoint(subject.repository().host())?;
         let list = async |operation: Operation<'_>| Ok(operation.list_referrers(subject).await);
         self.inner.run(&self.inner.auth, &endpoint, list).await?

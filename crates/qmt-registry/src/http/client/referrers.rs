@@ -5,6 +5,7 @@
 //!
 //! Spec: <https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-referrers>
 
+mod listed;
 mod pages;
 
 use std::collections::HashSet;
@@ -14,22 +15,22 @@ use bytes::Bytes;
 use futures_util::join;
 use http::header;
 use qmt_oci_ref::manifest::{
-    ClaimLimits, Claims, DescriptorSet, Index, ManifestError, ManifestLimits, OCI_INDEX, is_index,
+    ClaimLimits, Claims, Index, ManifestError, ManifestLimits, OCI_INDEX, Referrers, is_index,
 };
 use qmt_oci_ref::{
-    Descriptor, Digest, MediaType, PinnedReference, Reference, RegistryError, RegistryHost, Tag,
-    manifest,
+    Digest, MediaType, PinnedReference, Reference, RegistryError, RegistryHost, Tag, manifest, text,
 };
 use tokio::time::timeout_at;
 use url::Url;
 
+use self::listed::Listed;
 use self::pages::next_page;
 use super::manifest::{content_type, is_html};
 use super::operation::{Operation, Request, unauthorized};
 use crate::error::{ClientError, Phase};
 use crate::events::RegistryEvent;
 use crate::http::transport::{ErrorBody, Secrets, is_denied, is_registry_error, is_web_page};
-use crate::limits::{REFERRER_ANNOTATIONS_MAX, REFERRERS_ANNOTATIONS_MAX, REFERRERS_BYTES_MAX};
+use crate::limits::REFERRERS_BYTES_MAX;
 use crate::redact::RedactedUrl;
 
 /// How registries with and without the API answer. Without it (404 by the specification), what was
@@ -37,6 +38,7 @@ use crate::redact::RedactedUrl;
 const FIRST_PAGE: [u16; 8] = [200, NO_API_IF_ERROR, 404, 405, 406, 410, 415, 501];
 /// Amazon ECR answers so, with an error in the form of the specification.
 const NO_API_IF_ERROR: u16 = 400;
+const NO_LIST: &str = "the registry answers with status 200 and sends no list";
 /// How registries answer for a tag that they do not have, or that no tag may have.
 pub(super) const NO_TAG: [u16; 7] = [400, 405, 406, 410, 415, 422, 501];
 
@@ -45,7 +47,7 @@ impl Operation<'_> {
     pub(super) async fn list_referrers(
         mut self,
         subject: &PinnedReference,
-    ) -> Result<Vec<Descriptor>, RegistryError> {
+    ) -> Result<Referrers, RegistryError> {
         let limits = &self.context.limits;
         let limit = limits.referrers_timeout;
         self = self.as_one_of_many_places();
@@ -56,7 +58,7 @@ impl Operation<'_> {
         let mut listed = Listed::new(subject, limits.referrers);
         let (by_api, by_tag) = join!(
             timeout_at(deadline, self.referrers_by_api(subject, &mut listed)),
-            timeout_at(deadline, tag_reader.list_under_tag(subject)),
+            timeout_at(deadline, tag_reader.answer_under_tag(subject)),
         );
         let by_api = by_api.unwrap_or_else(|_| Err(self.timed_out(limit)));
         let by_tag = by_tag.unwrap_or_else(|_| Err(self.timed_out(limit)));
@@ -65,12 +67,19 @@ impl Operation<'_> {
             let event = RegistryEvent::ReferrersFallback { host };
             self.context.events.send(event);
         }
-        let tagged = by_tag.and_then(|list| list.map_or(Ok(()), |list| listed.add(&list)));
+        let tagged = by_tag.and_then(|answer| match answer {
+            UnderTag::List(list) => listed.add(&list),
+            UnderTag::Other(remark) => {
+                listed.remarks.push(remark);
+                Ok(())
+            }
+            UnderTag::Nothing => Ok(()),
+        });
         let missing = by_api.err().or(tagged.err());
         let missing = missing.or_else(|| listed.incomplete());
         match missing.map(RegistryError::from) {
-            None => Ok(listed.entries.into_vec()),
-            Some(error) if listed.was_read => Err(error.with_listed(listed.entries.into_vec())),
+            None => Ok(listed.into_referrers()),
+            Some(error) if listed.was_read => Err(error.with_listed(listed.into_referrers())),
             Some(error) => Err(error),
         }
     }
@@ -89,24 +98,41 @@ impl Operation<'_> {
         &mut self,
         subject: &PinnedReference,
     ) -> Result<Option<Bytes>, ClientError> {
+        Ok(match self.answer_under_tag(subject).await? {
+            UnderTag::List(list) => Some(list),
+            UnderTag::Other(_) | UnderTag::Nothing => None,
+        })
+    }
+
+    async fn answer_under_tag(
+        &mut self,
+        subject: &PinnedReference,
+    ) -> Result<UnderTag, ClientError> {
         let tag = Tag::for_referrers(subject.digest());
-        let list = Reference::new(subject.repository().clone(), Some(tag), None);
+        let other = |what: &str| UnderTag::Other(format!("under the tag `{tag}`, {what}"));
+        let list = Reference::new(subject.repository().clone(), Some(tag.clone()), None);
         let limit = self.context.limits.referrers_page;
         let content = match self.receive(&list, limit).await {
             Ok(received) => received.content,
-            Err(ClientError::NotFound { .. }) => return Ok(None),
+            Err(ClientError::NotFound { .. }) => return Ok(UnderTag::Nothing),
             Err(ClientError::Status {
                 status, from: None, ..
-            }) if NO_TAG.contains(&status) => return Ok(None),
+            }) if NO_TAG.contains(&status) => {
+                return Ok(other(&format!("the registry answers with status {status}")));
+            }
             Err(error) => return Err(error),
         };
         let digest = subject.digest();
-        // GitLab takes the tag for the digest that it is made of, and sends the subject itself.
+        // GitLab takes the tag for the digest that it is made of.
         if Digest::of(digest.algorithm(), &content) == *digest {
-            return Ok(None);
+            return Ok(other("the registry sends the image itself"));
         }
         let claims = read_claims(&content, subject, ClaimLimits::nothing())?;
-        Ok(claims.is_index().then_some(content))
+        Ok(if claims.is_index() {
+            UnderTag::List(content)
+        } else {
+            other("the registry has a manifest and no index")
+        })
     }
 
     /// The error for a refusal by `url` that has a status which is accepted. `from` is the registry
@@ -152,6 +178,7 @@ impl Operation<'_> {
             .header(header::ACCEPT, OCI_INDEX);
         let mut visited = HashSet::new();
         let mut bytes_left = REFERRERS_BYTES_MAX;
+        let mut skipped = None;
         loop {
             let is_first = visited.is_empty();
             if !visited.insert(request.spec.url.clone()) || visited.len() > limits.referrers_pages {
@@ -195,6 +222,16 @@ impl Operation<'_> {
             let (body, limit) = (answer.body(limits), limits.referrers_page.min(bytes_left));
             let content = match body.whole(limit, "a page of the referrers list").await {
                 Ok(content) => content,
+                // The next page may have what matters.
+                Err(error @ ClientError::TooLarge { .. }) => {
+                    bytes_left = bytes_left.saturating_sub(limit);
+                    match next? {
+                        Some(next) if bytes_left > 0 => request.spec.url = next,
+                        _ => return Err(error),
+                    }
+                    skipped = Some(error);
+                    continue;
+                }
                 Err(error) => {
                     self.pause(error, &request).await?;
                     visited.remove(&request.spec.url);
@@ -206,13 +243,14 @@ impl Operation<'_> {
                 let (url, what) = (RedactedUrl::from(&url), "the list of referrers");
                 return Err(ClientError::WebPage { url, what, from });
             }
-            let added = match (declared, media_type) {
+            let added = match (declared, &media_type) {
                 (Declared::Other, Some(declared)) if is_first => {
                     // A list under another type is not used, as by oras, but it was there.
-                    return match Index::read(&content, &ManifestLimits::default()) {
-                        Ok(_) => Err(mistyped(subject, declared)),
-                        Err(_) => Ok(false),
-                    };
+                    if Index::read(&content, &ManifestLimits::default()).is_ok() {
+                        return Err(mistyped(subject, declared.clone()));
+                    }
+                    listed.remark(NO_LIST);
+                    return Ok(false);
                 }
                 _ => listed.add(&content),
             };
@@ -222,15 +260,31 @@ impl Operation<'_> {
                     return Err(self.refused(&request, (&url, from), refused).await?);
                 }
                 // Nothing says that it was meant as a list.
-                Err(_) if is_first && declared == Declared::Nothing => return Ok(false),
+                Err(_) if is_first && declared == Declared::Nothing => {
+                    listed.remark(NO_LIST);
+                    return Ok(false);
+                }
                 added => added?,
+            }
+            if declared != Declared::Index {
+                let found = media_type.as_ref().map_or("", AsRef::as_ref);
+                let found = text::escape(found);
+                listed.remark(format!("the list has the media type `{found}`"));
             }
             match next? {
                 Some(next) => request.spec.url = next,
-                None => return Ok(true),
+                None => return skipped.map_or(Ok(true), Err),
             }
         }
     }
+}
+
+/// What the registry has under the tag of the tag schema.
+enum UnderTag {
+    List(Bytes),
+    /// Something else, as a remark.
+    Other(String),
+    Nothing,
 }
 
 /// What a `Content-Type` says about a page.
@@ -271,82 +325,6 @@ fn mistyped(subject: &PinnedReference, declared: MediaType) -> ClientError {
 pub(super) fn not_a_list(subject: &PinnedReference, source: ManifestError) -> ClientError {
     let what = format!("the referrers of {subject}");
     ClientError::NotAManifest { what, source }
-}
-
-/// What was listed so far, up to a limit.
-struct Listed<'a> {
-    subject: &'a PinnedReference,
-    limit: usize,
-    annotations_left: usize,
-    entries: DescriptorSet,
-    /// Whether a list was read, be it an empty one.
-    was_read: bool,
-    is_over: bool,
-    /// How many entries cannot be read, and the rule that the first of them breaks.
-    unreadable: Option<(usize, &'static str)>,
-}
-
-impl<'a> Listed<'a> {
-    fn new(subject: &'a PinnedReference, limit: usize) -> Self {
-        Self {
-            subject,
-            limit,
-            annotations_left: REFERRERS_ANNOTATIONS_MAX,
-            entries: DescriptorSet::new(limit),
-            was_read: false,
-            is_over: false,
-            unreadable: None,
-        }
-    }
-
-    /// Adds the entries of a page that are new.
-    fn add(&mut self, content: &[u8]) -> Result<(), ClientError> {
-        let limits = ClaimLimits {
-            entries: self.limit,
-            annotations_each: REFERRER_ANNOTATIONS_MAX,
-            annotations_all: self.annotations_left,
-            annotation_names: None,
-        };
-        let claims = read_claims(content, self.subject, limits)?;
-        // `null`, and a list that an index lacks, are empty lists.
-        let list = match (claims.manifests, claims.media_type) {
-            (_, Some(media_type)) if !is_index(&media_type) => {
-                let source = ManifestError::NotAnImage { media_type };
-                return Err(not_a_list(self.subject, source));
-            }
-            (None, None) => {
-                let source = ManifestError::Missing { field: "manifests" };
-                return Err(not_a_list(self.subject, source));
-            }
-            (list, _) => list.unwrap_or_default(),
-        };
-        self.was_read = true;
-        self.is_over |= list.count > list.read.len();
-        self.annotations_left = self.annotations_left.saturating_sub(list.annotation_bytes);
-        for entry in list.read {
-            match entry {
-                Ok(entry) => self.is_over |= !self.entries.add(entry.descriptor),
-                Err(rule) => {
-                    let (count, first) = self.unreadable.unwrap_or((0, rule));
-                    self.unreadable = Some((count.saturating_add(1), first));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Why the entries are not all, if so.
-    fn incomplete(&self) -> Option<ClientError> {
-        if self.is_over {
-            return Some(too_many("referrers", self.limit, self.subject));
-        }
-        let (count, rule) = self.unreadable?;
-        Some(ClientError::UnreadableEntries {
-            subject: self.subject.to_string(),
-            count,
-            rule,
-        })
-    }
 }
 
 fn too_many(what: &'static str, limit: usize, subject: &PinnedReference) -> ClientError {

@@ -130,7 +130,7 @@ impl Stand {
         // One digest: the same content as was resolved.
         assert_eq!(again.bytes(), resolved.bytes());
         let mut referrer = Bytes::new();
-        for entry in client.referrers(&pin).await? {
+        for entry in client.referrers(&pin).await?.into_entries() {
             let pin = PinnedReference::new(repository.clone(), entry.digest().clone());
             referrer = client.manifest(&pin, MANIFEST_MAX).await?.bytes().clone();
         }

@@ -108,6 +108,35 @@ async fn the_list_is_bounded() {
     );
 }
 
+/// DIG-14: a page over the limit hides no other page.
+#[tokio::test]
+async fn a_page_that_is_too_large_is_skipped() {
+    let server = FakeRegistry::builder().referrers_page(1).serve().await;
+    let image = put_image(&server);
+    let client = client(&server);
+    for n in 0..3 {
+        push(&client, &server, &referring(&image, "a/b", n)).await;
+    }
+    let large = " ".repeat(4_194_305);
+    for (skip, listed) in [(0, 2), (1, 2), (2, 2)] {
+        server.fault(
+            Fault::on("GET", REFERRERS)
+                .skip(skip)
+                .once()
+                .body(large.clone()),
+        );
+        let error = client.referrers(&subject(&server, &image)).await;
+        let mut error = error.unwrap_err();
+        let detail = error.detail();
+        assert!(
+            matches!(detail, Some(ClientError::TooLarge { .. })),
+            "{error:?}"
+        );
+        assert_eq!(error.take_listed().unwrap().len(), listed, "{skip}");
+        server.clear_faults();
+    }
+}
+
 /// LIM: the number of pages.
 #[tokio::test]
 async fn pages_are_counted() {

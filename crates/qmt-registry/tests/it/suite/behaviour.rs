@@ -285,7 +285,8 @@ async fn referrers_are_listed_for_their_subject(place: &Place, repository: &Repo
         }
         expected.push((manifest.digest().to_string(), *artifact_type));
         expected.sort_unstable();
-        let mut found = place.registry.referrers(&pins[0]).await.unwrap();
+        let found = place.registry.referrers(&pins[0]).await.unwrap();
+        let mut found = found.into_entries();
         found.sort_by_key(|entry| entry.digest().to_string());
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (entry, (digest, artifact_type)) in found.iter().zip(&expected) {

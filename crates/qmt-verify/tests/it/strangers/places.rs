@@ -22,7 +22,7 @@ impl Refusing {
 
 #[async_trait]
 impl Registry for Refusing {
-    async fn referrers(&self, pin: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, pin: &PinnedReference) -> Result<Referrers, RegistryError> {
         if let (Err(error), Some(listed)) = (self.refuse::<()>("referrers"), &self.listed) {
             return Err(error.with_listed(listed.clone()));
         }
@@ -302,7 +302,7 @@ impl Registry for Several {
         manifests.collect()
     }
 
-    async fn referrers(&self, pin: &PinnedReference) -> Result<Vec<Descriptor>, RegistryError> {
+    async fn referrers(&self, pin: &PinnedReference) -> Result<Referrers, RegistryError> {
         self.memory.referrers(pin).await
     }
 

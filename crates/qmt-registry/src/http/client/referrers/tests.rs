@@ -2,7 +2,10 @@
 
 use http::{HeaderMap, HeaderValue};
 
+use qmt_oci_ref::Descriptor;
+
 use super::*;
+use crate::limits::REFERRERS_ANNOTATIONS_MAX;
 
 /// DIG-14: paging stays at the registry and is read by RFC 8288.
 #[test]
