@@ -212,7 +212,10 @@ async fn a_socks_proxy_that_does_not_connect_is_named() {
         let _ = stream.read(&mut [0; 512]);
         let _ = stream.write_all(&[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]);
     });
-    for (address, expected) in [(absent, "can't be reached"), (refusing, "`CONNECT`")] {
+    for (address, expected) in [
+        (absent, "can't be reached"),
+        (refusing, "refuses to connect to the server"),
+    ] {
         for plain_http in [true, false] {
             let error = through_url(&format!("socks5h://user:canary@{address}"), plain_http).await;
             let Some(detail @ ClientError::ProxyFailed { .. }) = error.detail() else {

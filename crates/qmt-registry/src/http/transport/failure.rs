@@ -74,7 +74,7 @@ pub(crate) fn broken(
     let is_of_proxy = proxy.is_some()
         && match tunnel {
             Some(Tunnel::NotReached) => true,
-            Some(Tunnel::Unauthorized | Tunnel::Refused) => false,
+            Some(Tunnel::Unauthorized | Tunnel::Refused { .. }) => false,
             None => !url.is_https(),
         };
     let (is_connect, is_dns) = (error.is_connect(), error.is_dns());
@@ -103,9 +103,7 @@ pub(crate) fn broken(
         // The server closed the connection during the TLS handshake.
         Some(Cause::Cut) if is_connect && !is_of_proxy => (None, false),
         _ if is_dns => (Some("the name can't be looked up"), true),
-        None if matches!(tunnel, Some(Tunnel::Refused)) => {
-            (Some("it refuses to connect to the server"), false)
-        }
+        None if let Some(Tunnel::Refused { reason }) = tunnel => (Some(reason), false),
         _ if is_connect && is_of_proxy => (Some("it can't be reached"), true),
         _ => (None, is_request_valid),
     };
@@ -206,18 +204,24 @@ enum Tunnel {
     /// The proxy requires a user name and a password.
     Unauthorized,
     /// The proxy does not connect to the server.
-    Refused,
+    Refused { reason: &'static str },
 }
 
 impl Tunnel {
     /// The type of these errors is private to the HTTP client, so only the text tells.
     fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let text = error.to_string();
-        let mut kinds = ["tunnel error: ", "SOCKS error: "].into_iter();
-        Some(match kinds.find_map(|kind| text.strip_prefix(kind))? {
+        let kinds = [
+            ("tunnel error: ", "it refuses the `CONNECT` request"),
+            ("SOCKS error: ", "it refuses to connect to the server"),
+        ];
+        let mut kinds = kinds.into_iter();
+        let (rest, reason) =
+            kinds.find_map(|(kind, reason)| Some((text.strip_prefix(kind)?, reason)))?;
+        Some(match rest {
             "failed to create underlying connection" => Self::NotReached,
             "proxy authorization required" => Self::Unauthorized,
-            _ => Self::Refused,
+            _ => Self::Refused { reason },
         })
     }
 }
