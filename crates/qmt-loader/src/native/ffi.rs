@@ -10,7 +10,7 @@
 #[cfg(feature = "native")]
 pub use self::host::Symbol;
 #[cfg(feature = "native")]
-pub(super) use self::host::{Abi, Library, Outcome};
+pub(super) use self::host::{Abi, Answer, Library, Outcome};
 
 /// The side that opens and calls.
 #[cfg(feature = "native")]
@@ -94,8 +94,43 @@ mod host {
     #[derive(Debug, PartialEq, Eq)]
     pub(in crate::native) enum Outcome {
         Output(Vec<u8>),
-        Failed { code: i32, message: Vec<u8> },
+        Failed {
+            code: i32,
+            message: Vec<u8>,
+        },
+        TooLarge {
+            size: usize,
+        },
+        /// There is too little memory for the input, or for a copy of the output.
+        OutOfMemory,
+    }
+
+    /// What a call returned, in the library's memory.
+    pub(in crate::native) enum Answer<'a> {
+        Output(&'a [u8]),
+        Failed { code: i32, message: &'a [u8] },
         TooLarge { size: usize },
+    }
+
+    impl Answer<'_> {
+        /// Copies it, if there is memory for that.
+        pub(in crate::native) fn copy(&self) -> Outcome {
+            match *self {
+                Answer::Output(bytes) => {
+                    let mut output = Vec::new();
+                    if output.try_reserve_exact(bytes.len()).is_err() {
+                        return Outcome::OutOfMemory;
+                    }
+                    output.extend_from_slice(bytes);
+                    Outcome::Output(output)
+                }
+                Answer::Failed { code, message } => Outcome::Failed {
+                    code,
+                    message: message.to_vec(),
+                },
+                Answer::TooLarge { size } => Outcome::TooLarge { size },
+            }
+        }
     }
 
     impl Abi {
@@ -120,9 +155,20 @@ mod host {
             unsafe { (self.version)() }
         }
 
-        /// Calls `export`; outputs above `limit` bytes are freed without a look at them. Of the
-        /// message of a failure, the first 64 KiB are copied.
+        /// Calls `export` and copies its answer.
         pub(in crate::native) fn call(&self, export: &str, input: &[u8], limit: u64) -> Outcome {
+            self.call_with(export, input, limit, |answer| answer.copy())
+        }
+
+        /// Calls `export`; outputs above `limit` bytes are freed without a look at them. Of the
+        /// message of a failure, the first 64 KiB are shown.
+        pub(in crate::native) fn call_with<T>(
+            &self,
+            export: &str,
+            input: &[u8],
+            limit: u64,
+            take: impl FnOnce(Answer<'_>) -> T,
+        ) -> T {
             let (mut out, mut out_len) = (ptr::null_mut(), 0);
             // SAFETY: both slices live until the call returns, and both pointers are writable.
             let code = unsafe {
@@ -135,7 +181,7 @@ mod host {
                     &raw mut out_len,
                 )
             };
-            self.take(code, out, out_len, limit)
+            self.answer(code, (out, out_len), limit, take)
         }
 
         /// Lists what `call` takes; `None` if the library does not say.
@@ -144,7 +190,7 @@ mod host {
             let (mut out, mut out_len) = (ptr::null_mut(), 0);
             // SAFETY: both pointers are writable.
             let code = unsafe { exports(&raw mut out, &raw mut out_len) };
-            Some(self.take(code, out, out_len, limit))
+            Some(self.answer(code, (out, out_len), limit, |answer| answer.copy()))
         }
 
         /// Hands over the configuration; `None` if the library takes none.
@@ -154,30 +200,37 @@ mod host {
             Some(unsafe { configure(json.as_ptr(), json.len()) })
         }
 
-        /// Copies an output, or the first bytes of a failure's message, and gives it back to the
-        /// library.
-        fn take(&self, code: i32, out: *mut u8, out_len: usize, limit: u64) -> Outcome {
+        /// Shows an output, or the first bytes of a failure's message, to `take`, and gives it back to
+        /// the library.
+        fn answer<T>(
+            &self,
+            code: i32,
+            (out, out_len): (*mut u8, usize),
+            limit: u64,
+            take: impl FnOnce(Answer<'_>) -> T,
+        ) -> T {
             let most = if code == 0 { limit } else { MESSAGE_MAX };
-            let copied = out_len.min(usize::try_from(most).unwrap_or(usize::MAX));
-            let is_too_large = code == 0 && copied < out_len && !out.is_null();
-            let mut output = Vec::new();
+            let shown = out_len.min(usize::try_from(most).unwrap_or(usize::MAX));
+            let bytes = if out.is_null() {
+                &[]
+            } else {
+                // SAFETY: the library says that it is readable for at least that length, which is
+                // within what a slice may have. It is freed below, after the last use.
+                unsafe { std::slice::from_raw_parts(out, shown) }
+            };
+            let taken = take(match code {
+                0 if shown < out_len && !out.is_null() => Answer::TooLarge { size: out_len },
+                0 => Answer::Output(bytes),
+                code => Answer::Failed {
+                    code,
+                    message: bytes,
+                },
+            });
             if !out.is_null() {
-                if !is_too_large {
-                    // SAFETY: the library says that it is readable for at least that length, which
-                    // is within what a slice may have.
-                    output.extend_from_slice(unsafe { std::slice::from_raw_parts(out, copied) });
-                }
                 // SAFETY: it came from this library with this length, and goes back once.
                 unsafe { (self.free)(out, out_len) };
             }
-            match code {
-                0 if is_too_large => Outcome::TooLarge { size: out_len },
-                0 => Outcome::Output(output),
-                code => Outcome::Failed {
-                    code,
-                    message: output,
-                },
-            }
+            taken
         }
     }
 

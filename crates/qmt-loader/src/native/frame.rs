@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// The version of these messages.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// The argument by which a host starts a worker.
 pub(super) const WORKER_ARGUMENT: &str = "--qmt-plugin-worker";
 /// The bytes of the first message, which holds the plugin's configuration.
@@ -44,6 +44,8 @@ pub(super) enum Kind {
     Failed,
     /// Worker: the output exceeds the limit; the length is its size. No body follows.
     TooLarge,
+    /// Worker: there is too little memory for the input of the call. No body follows.
+    OutOfMemory,
 }
 
 /// The beginning of a message.
@@ -85,6 +87,7 @@ impl Header {
             Kind::Output,
             Kind::Failed,
             Kind::TooLarge,
+            Kind::OutOfMemory,
         ];
         Some(Self {
             kind: known.into_iter().find(|known| *known as u32 == kind)?,
@@ -197,7 +200,7 @@ mod tests {
     fn headers_are_read_as_they_are_written() {
         let header = Header::new(Kind::Failed, -7, 70_000);
         assert_eq!(Header::from_bytes(header.to_bytes()), Some(header));
-        for kind in [0_u32, 9, u32::MAX] {
+        for kind in [0_u32, 10, u32::MAX] {
             let mut bytes = header.to_bytes();
             bytes[..4].copy_from_slice(&kind.to_ne_bytes());
             assert_eq!(Header::from_bytes(bytes), None);

@@ -210,6 +210,11 @@ pub(super) fn output(
             size: u64::try_from(size).unwrap_or(u64::MAX),
             limit: limits.memory_max,
         }),
+        Outcome::OutOfMemory => Err(LoadError::OutOfMemory {
+            plugin: plugin(),
+            export: escape(export),
+            limit: limits.memory_max,
+        }),
         Outcome::Failed { code, message } => Err(LoadError::PluginFailed {
             plugin: plugin(),
             export: escape(export),

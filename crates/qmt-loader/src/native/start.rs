@@ -68,7 +68,7 @@ pub(super) fn exports(abi: &Abi) -> Result<Option<Vec<u8>>, Refusal> {
     match abi.exports(START_MAX) {
         None => Ok(None),
         Some(Outcome::Output(names)) => Ok(Some(names)),
-        Some(Outcome::Failed { .. } | Outcome::TooLarge { .. }) => {
+        Some(Outcome::Failed { .. } | Outcome::TooLarge { .. } | Outcome::OutOfMemory) => {
             Err(Refusal::Start("its `qmt_plugin_exports` failed".to_owned()))
         }
     }

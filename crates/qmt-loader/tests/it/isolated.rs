@@ -120,6 +120,14 @@ async fn large_messages_pass_up_to_the_limit() {
         matches!(error, LoadError::InputTooLarge { .. }),
         "{error:?}"
     );
+    // Input and output fit into the worker once; a copy of the output would not.
+    let input = Bytes::from(vec![b'x'; 6 << 20]);
+    let output = plugin.call("greet", input.clone()).await.unwrap();
+    assert!(output.len() > input.len());
+    // An input that is not over the limit, for which there is no memory beside what the worker has.
+    let input = Bytes::from(vec![b'x'; 16 << 20]);
+    let error = plugin.call("greet", input).await.unwrap_err();
+    assert!(matches!(error, LoadError::OutOfMemory { .. }), "{error:?}");
     // An output that the plugin has no memory for.
     let error = plugin
         .call("greet", vec![b'x'; 10 << 20].into())
@@ -211,6 +219,11 @@ async fn a_lease_ends_with_its_process() {
     assert!(matches!(error, LoadError::LeaseEnded { .. }), "{error:?}");
     assert_eq!(text(&*plugin, "echo", "x").await, "x");
     plugin.lease().await.ok().unwrap();
+    // The place of a process that ended is free, whoever holds its lease.
+    let mut leases = vec![lease];
+    for _ in 0..8 {
+        leases.push(plugin.lease().await.unwrap());
+    }
 }
 
 /// An export that is called in each new process, before anything else.

@@ -42,8 +42,8 @@ pub(super) struct Isolated {
     /// `None` once it is unloaded.
     idle: Mutex<Option<Vec<Worker>>>,
     slots: Arc<Semaphore>,
-    /// Of a lease, which has one worker and counts as a call of its plugin.
-    lease: Option<OwnedSemaphorePermit>,
+    /// Of a lease, which has one worker: the slots of the plugin, of which the worker holds one.
+    lease: Option<Arc<Semaphore>>,
     /// The parts of the confinement that the kernel lacks.
     missing_confinement: Vec<&'static str>,
 }
@@ -68,7 +68,7 @@ impl Isolated {
         spec: Arc<Spec>,
         health: Arc<Mutex<Health>>,
         slots: usize,
-        lease: Option<OwnedSemaphorePermit>,
+        lease: Option<Arc<Semaphore>>,
     ) -> Self {
         Self {
             spec,
@@ -98,7 +98,7 @@ impl Isolated {
         let permit = self.permit(&self.slots, deadline).await?;
         let mut begun = None;
         if export.len() + input.len() <= SMALL
-            && let Some(mut worker) = self.idle_worker()
+            && let Some(mut worker) = self.idle_worker(export)?
         {
             let sent = worker.send(&self.spec, export, &input, Instant::now() + SLICE);
             if sent.is_ok()
@@ -135,14 +135,14 @@ impl Isolated {
     /// Starts a worker for calls that belong together; also from a lease, which stays as it is.
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Arc<Self>, LoadError> {
         let deadline = deadline(self.spec.limits.timeout);
-        let lease = self.lease.as_ref();
-        let slots = lease.map_or(&self.slots, OwnedSemaphorePermit::semaphore);
-        let permit = self.permit(slots, deadline).await?;
+        let slots = Arc::clone(self.lease.as_ref().unwrap_or(&self.slots));
+        let permit = self.permit(&slots, deadline).await?;
         self.blocking(OPENING, deadline, move |this, cancel| {
-            let (worker, _) = this.start(deadline, cancel)?;
+            let (mut worker, _) = this.start(deadline, cancel)?;
             cancel.detach();
+            worker.slot = Some(permit);
             let (spec, health) = (Arc::clone(&this.spec), Arc::clone(&this.health));
-            let mut lease = Self::new(spec, health, 1, Some(permit));
+            let mut lease = Self::new(spec, health, 1, Some(slots));
             lease
                 .missing_confinement
                 .clone_from(&this.missing_confinement);
@@ -195,7 +195,7 @@ impl Isolated {
         deadline: Instant,
         cancel: &Cancel,
     ) -> Result<Bytes, LoadError> {
-        let mut worker = match self.idle_worker() {
+        let mut worker = match self.idle_worker(export)? {
             Some(worker) => {
                 cancel.attach(worker.socket());
                 worker
@@ -228,16 +228,23 @@ impl Isolated {
         }
     }
 
-    /// Takes a worker that waits for calls. One that ended, or sent anything, while it waited counts
-    /// as a failure.
-    fn idle_worker(&self) -> Option<Worker> {
-        loop {
-            let worker = self.idle().as_mut()?.pop()?;
+    /// Takes a worker that waits for calls. If some ended, or sent anything, while they waited, that
+    /// counts as one failure. For a lease it is the error, because its state is lost.
+    fn idle_worker(&self, export: &str) -> Result<Option<Worker>, LoadError> {
+        let mut is_first = true;
+        while let Some(worker) = self.idle().as_mut().and_then(Vec::pop) {
             if worker.is_quiet() {
-                return Some(worker);
+                return Ok(Some(worker));
             }
-            self.health().failed();
+            if self.lease.is_some() {
+                let cancel = Cancel::default();
+                return Err(self.failed(export, Some(worker), Failure::Gone, &cancel));
+            }
+            if std::mem::take(&mut is_first) {
+                self.health().failed();
+            }
         }
+        Ok(None)
     }
 
     /// Keeps a worker, unless it may use no more processor time: then another one takes the next
@@ -260,7 +267,8 @@ impl Isolated {
         };
         match worker.call(&self.spec, export, &[], deadline) {
             Ok(outcome) => {
-                output(&self.spec.name, &self.spec.limits, export, outcome)?;
+                output(&self.spec.name, &self.spec.limits, export, outcome)
+                    .inspect_err(|_| self.health().failed())?;
                 Ok((worker, ready))
             }
             Err(failure) => Err(self.failed(export, Some(worker), failure, cancel)),

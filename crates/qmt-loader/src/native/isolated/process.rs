@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Resource, Rlimit};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::ffi::Outcome;
 use super::super::frame::{self, Header, Kind, Missing, WORKER_ARGUMENT, cpu_max};
@@ -73,6 +74,8 @@ pub(super) struct Worker {
     raised: u64,
     /// Whether that limit is at its maximum.
     pub(super) is_used_up: bool,
+    /// Of a lease: its place among the workers of the plugin.
+    pub(super) slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Worker {
@@ -111,6 +114,7 @@ impl Worker {
             busy: Duration::ZERO,
             raised: 0,
             is_used_up: false,
+            slot: None,
         })
     }
 
@@ -296,6 +300,7 @@ fn answer(from: &mut impl Read, limit: u64) -> Result<Outcome, Failure> {
             code: header.number,
             message: body(from, header, MESSAGE_MAX)?,
         }),
+        Kind::OutOfMemory => Ok(Outcome::OutOfMemory),
         Kind::TooLarge => Ok(Outcome::TooLarge {
             size: usize::try_from(header.len).unwrap_or(usize::MAX),
         }),

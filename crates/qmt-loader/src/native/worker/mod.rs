@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use qmt_oci_ref::text;
 use rustix::fs::FileType;
 
-use super::ffi::{Abi, Library, Outcome};
+use super::ffi::{Abi, Answer, Library, Outcome};
 use super::frame::{self, HELLO_MAX, Header, Hello, Kind, Missing, VERSION, WORKER_ARGUMENT};
 use super::start::{self, Refusal};
 
@@ -137,19 +137,42 @@ fn serve(socket: &mut File, abi: &Abi, output_max: u64) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
         };
-        let body = body(socket, header.len)?;
+        let body = match body(socket, header.len) {
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                let rest = Read::by_ref(socket).take(header.len);
+                io::copy(&mut { rest }, &mut io::sink())?;
+                frame::write(socket, Kind::OutOfMemory, 0, &[], &[])?;
+                continue;
+            }
+            body => body?,
+        };
         let invalid = || io::Error::from(io::ErrorKind::InvalidData);
         let export_len = usize::try_from(header.number).map_err(|_| invalid())?;
         let (export, input) = body.split_at_checked(export_len).ok_or_else(invalid)?;
         let export = str::from_utf8(export).map_err(|_| invalid())?;
-        match abi.call(export, input, output_max) {
-            Outcome::Output(output) => frame::write(socket, Kind::Output, 0, &[], &output)?,
-            Outcome::Failed { code, message } => {
-                frame::write(socket, Kind::Failed, code, &[], &message)?;
+        let copied = abi.call_with(export, input, output_max, |answer| match answer.copy() {
+            // The host gets it all the same, before the plugin frees it.
+            Outcome::OutOfMemory => respond(socket, &answer).map(|()| None),
+            outcome => Ok(Some(outcome)),
+        })?;
+        match copied {
+            Some(Outcome::Output(output)) => respond(socket, &Answer::Output(&output))?,
+            Some(Outcome::Failed { code, message }) => {
+                let message = &message;
+                respond(socket, &Answer::Failed { code, message })?;
             }
-            Outcome::TooLarge { size } => {
-                socket.write_all(&Header::new(Kind::TooLarge, 0, size).to_bytes())?;
-            }
+            Some(Outcome::TooLarge { size }) => respond(socket, &Answer::TooLarge { size })?,
+            Some(Outcome::OutOfMemory) | None => {}
+        }
+    }
+}
+
+fn respond(socket: &mut File, answer: &Answer<'_>) -> io::Result<()> {
+    match *answer {
+        Answer::Output(output) => frame::write(socket, Kind::Output, 0, &[], output),
+        Answer::Failed { code, message } => frame::write(socket, Kind::Failed, code, &[], message),
+        Answer::TooLarge { size } => {
+            socket.write_all(&Header::new(Kind::TooLarge, 0, size).to_bytes())
         }
     }
 }
