@@ -35,8 +35,8 @@ pub(super) enum Fault {
         #[source]
         source: BoxError,
     },
-    #[error("the host function `{name}` panicked")]
-    HostPanicked { name: String },
+    #[error("the host function `{name}` panicked: {message}")]
+    HostPanicked { name: String, message: String },
     #[error("the host function `{name}` returned values that do not match its declared results")]
     HostResults { name: String },
     #[error(

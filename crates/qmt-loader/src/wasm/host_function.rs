@@ -1,10 +1,12 @@
 //! Functions that a host offers to plugins.
 
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use qmt_oci_ref::text::escape;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasmtime::{Caller, Engine, ExternType, FuncType, Linker, Val, ValType};
@@ -269,8 +271,23 @@ fn guarded<T>(
             }
             .into(),
         }),
-        Err(_) => Err(Fault::HostPanicked { name: name() }.into()),
+        Err(payload) => Err(Fault::HostPanicked {
+            name: name(),
+            message: panic_message(payload),
+        }
+        .into()),
     }
+}
+
+/// Returns the message of a panic. Dropping what it carries may panic as well.
+fn panic_message(payload: Box<dyn Any + Send>) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    let message = escape(text.unwrap_or("without a message"));
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+    message
 }
 
 impl fmt::Debug for HostFunction {

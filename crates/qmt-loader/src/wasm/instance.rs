@@ -36,6 +36,8 @@ pub(super) struct Instance {
     /// What the store has between calls, so that nothing of a call that has ended stays alive.
     idle: Arc<Stop>,
     running: Option<Running>,
+    /// Whether the module and its `at_start` have run.
+    is_started: bool,
     /// Whether another call may use it. What trapped or was stopped has arbitrary memory, and after
     /// `_start` and `proc_exit` a program has ended.
     pub(super) reusable: bool,
@@ -73,6 +75,7 @@ impl Spec {
             store,
             idle,
             running: None,
+            is_started: false,
             reusable: false,
         })
     }
@@ -152,6 +155,7 @@ impl Instance {
             if let Some(export) = &spec.settings.at_start {
                 self.call_at_start(export).await?;
             }
+            self.is_started = true;
         }
         self.running.as_mut().ok_or_else(|| NO_INSTANCE.into())
     }
@@ -256,10 +260,7 @@ impl Instance {
         }
         let message = self.store.message();
         let source = Trapped::boxed(error, message.as_deref());
-        let is_at_start = source
-            .downcast_ref::<Fault>()
-            .is_some_and(|fault| matches!(fault, Fault::AtStart { .. }));
-        if export == START || is_at_start {
+        if !self.is_started {
             return LoadError::Start { plugin, source };
         }
         LoadError::Trapped {

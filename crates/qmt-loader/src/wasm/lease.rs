@@ -16,9 +16,9 @@ use crate::error::LoadError;
 /// The instance of a lease.
 pub(super) struct Leased {
     instances: Arc<Instances>,
-    /// `None` while a call runs, and for good after one that did not return it.
-    instance: Mutex<Option<Instance>>,
-    _permit: OwnedSemaphorePermit,
+    /// `None` while a call runs, and for good after one that did not return it. Other calls may have an
+    /// instance more then.
+    instance: Mutex<Option<(Instance, OwnedSemaphorePermit)>>,
 }
 
 impl Leased {
@@ -33,8 +33,7 @@ impl Leased {
                 instance.start(&instances.spec, &stop).await?;
                 Ok(Arc::new(Self {
                     instances,
-                    instance: Mutex::new(Some(instance)),
-                    _permit: permit,
+                    instance: Mutex::new(Some((instance, permit))),
                 }))
             }
         });
@@ -54,12 +53,12 @@ impl Runner for Leased {
         }
         stop.started.store(true, Ordering::Relaxed);
         // A call that is dropped while it runs leaves nothing behind.
-        let mut instance = slot.take().ok_or_else(|| LoadError::LeaseEnded {
+        let (mut instance, permit) = slot.take().ok_or_else(|| LoadError::LeaseEnded {
             plugin: self.instances.plugin().to_owned(),
         })?;
         let spec = &self.instances.spec;
         let result = instance.call(spec, export, input, stop).await;
-        *slot = instance.reusable.then_some(instance);
+        *slot = instance.reusable.then_some((instance, permit));
         result
     }
 }

@@ -354,8 +354,39 @@ async fn leases_are_limited_as_calls_are() {
     ] {
         assert!(matches!(refused, LoadError::Busy { .. }), "{refused:?}");
     }
+    // The instance of a lease that ended is free, whoever holds the lease.
+    leases[0].call("trap", Bytes::new()).await.unwrap_err();
+    plugin.lease().await.unwrap();
+    plugin.call("count", Bytes::new()).await.unwrap();
+    let ended = leases[0].call("count", Bytes::new()).await;
+    assert!(
+        matches!(ended, Err(LoadError::LeaseEnded { .. })),
+        "{ended:?}"
+    );
     drop(leases);
     plugin.call("count", Bytes::new()).await.unwrap();
+}
+
+/// What traps at the start of a later instance is a failure of its start, not of the caller's export.
+#[tokio::test]
+async fn a_trap_at_the_start_of_a_later_instance_is_one_at_the_start() {
+    let starts = Mutex::new(0);
+    let ask = HostFunction::new("ask", move |input| {
+        let mut starts = starts.lock().unwrap();
+        *starts += 1;
+        if *starts > 1 {
+            Err("no".into())
+        } else {
+            Ok(input)
+        }
+    });
+    let mut options = LoadOptions::default();
+    options.at_start = Some("ask".to_owned());
+    let plugin = with([ask]).load(module(), options).await.unwrap();
+    // The first instance traps, and the next one does not start.
+    plugin.call("trap", Bytes::new()).await.unwrap_err();
+    let error = plugin.call("count", Bytes::new()).await.unwrap_err();
+    assert!(matches!(error, LoadError::Start { .. }), "{error:?}");
 }
 
 #[tokio::test]

@@ -125,6 +125,12 @@ async fn a_host_function_that_fails_ends_the_call() {
     for input in ["panic", "error"] {
         let error = plugin.call("ask", Bytes::from(input)).await.unwrap_err();
         assert!(matches!(error, LoadError::Trapped { .. }), "{error:?}");
+        let expected = match input {
+            "panic" => "panicked: oh",
+            _ => "failed: no",
+        };
+        let text = qmt_oci_ref::text::error_line(&error, None);
+        assert!(text.contains(expected), "{text}");
         let answer = plugin.call("ask", Bytes::from("x")).await.unwrap();
         assert_eq!(answer, "x");
     }
