@@ -300,7 +300,8 @@ impl PluginHost {
         Ok((context, request))
     }
 
-    fn may_refresh(&self) -> bool {
+    /// Whether a tag that is locked may be resolved again.
+    pub(crate) fn may_refresh(&self) -> bool {
         let is_allowed = self.config().oci.pull_policy != PullPolicy::Never;
         is_allowed && self.offline_rule().is_none()
     }

@@ -29,7 +29,7 @@ impl PluginHost {
     /// [`Event::NotReloaded`](crate::Event::NotReloaded) has the reason: once for a file, and at each
     /// interval for a tag. Returns at once, with an
     /// [`Event::Note`](crate::Event::Note), if the source cannot change or is not followed: a
-    /// digest, a URL, or a tag without `refresh_after`.
+    /// digest, a URL, or a tag without `refresh_after`, offline, or with `pull_policy = "never"`.
     ///
     /// ```no_run
     /// # async fn run(host: std::sync::Arc<qmt_plugins::PluginHost>) {
@@ -49,6 +49,10 @@ impl PluginHost {
         match slot.target.located(self.file.folder()) {
             PluginSource::File(path) => self.watch_file(&slot, &path).await,
             source => match self.config().oci.refresh_after {
+                Some(_) if source.is_mutable() && !self.may_refresh() => {
+                    let message = "its tag is not followed: no registry is asked again";
+                    self.reporter(&slot.target).note(message);
+                }
                 Some(every) if source.is_mutable() => self.watch_tag(&slot, every).await,
                 _ => {
                     let message =

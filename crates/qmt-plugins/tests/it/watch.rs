@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qmt_plugins::{Event, PluginHost};
+use qmt_plugins::{Event, LockMode, PluginHost};
 use qmt_testkit::ImageBuilder;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -160,8 +160,17 @@ async fn what_cannot_change_is_not_followed() {
     let digest = scene
         .config_with("refresh_after = \"1s\"", "")
         .replace("greeter:1\"", &format!("greeter@{}\"", image.digest()));
-    for config in [tag, digest] {
-        let host = scene.host(&config);
+    let refreshed = scene.config_with("refresh_after = \"1s\"", "");
+    let never = scene.config_with("refresh_after = \"1s\"\npull_policy = \"never\"", "");
+    let builder = |config: &String| scene.builder(config);
+    for host in [
+        builder(&tag),
+        builder(&digest),
+        builder(&refreshed).offline(true),
+        builder(&refreshed).lock_mode(LockMode::Frozen),
+        builder(&never),
+    ] {
+        let host = host.build().unwrap();
         scene.events.lock().unwrap().clear();
         timeout(LONG, host.watch("greeter")).await.unwrap().unwrap();
         let events = scene.events.lock().unwrap();
