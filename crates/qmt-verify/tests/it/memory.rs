@@ -242,7 +242,7 @@ impl Registry for Heavy {
             digests.insert(digest.clone(), number);
             Descriptor::new(MediaType::ImageManifest, digest, self.claimed)
         });
-        Ok(Vec::from_iter(listed).into())
+        Ok(listed.collect::<Vec<_>>().into())
     }
 
     async fn resolve(&self, _: &Reference) -> Result<RawManifest, RegistryError> {
