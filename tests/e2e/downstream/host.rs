@@ -141,7 +141,7 @@ mod tests {
     async fn an_error_during_discovery_is_not_unsigned() {
         let subject = name().with_digest(Digest::sha256("{}"));
         let mut empty = MockRegistry::new();
-        empty.expect_referrers().returning(|_| Ok(Vec::new()));
+        empty.expect_referrers().returning(|_| Ok(Vec::new().into()));
         empty.expect_resolve().returning(|_| not_found());
         // Whether a manifest that an index lists is signed instead.
         empty.expect_manifest().returning(|_, _| not_found());
