@@ -24,7 +24,7 @@ pub fn with_one_signed_image() -> (MockRegistry, String) {
         let missing = || RegistryError::new(RegistryErrorKind::NotFound, "404");
         is_image.then(|| image.clone()).ok_or_else(missing)
     });
-    registry.expect_referrers().returning(move |_| Ok(vec![listed.clone()]));
+    registry.expect_referrers().returning(move |_| Ok(vec![listed.clone()].into()));
     registry.expect_manifest().returning(move |_, _| Ok(manifest.clone()));
     let blobs = signature.blobs;
     registry.expect_blob().returning(move |_, blob: &Descriptor, _| {
