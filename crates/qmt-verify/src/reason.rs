@@ -289,7 +289,7 @@ fn hint(code: RejectionCode) -> &'static str {
             "find out why this request fails: the signature may be in this place"
         }
         RejectionCode::UnexpectedAnswer => {
-            "this is no signature; other places were searched as well"
+            "nothing was refused because of this; signatures were searched in all places"
         }
         RejectionCode::OnlyChild => "sign the index itself: `cosign sign` with its digest",
         RejectionCode::Unreadable | RejectionCode::OldBundle | RejectionCode::OtherType => {

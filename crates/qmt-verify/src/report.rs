@@ -166,7 +166,7 @@ pub enum RejectionCode {
     // The word is part of stored reports.
     #[serde(rename = "left-aside")]
     Unusable,
-    /// The place answered with something that is no signature.
+    /// The place answered in an unexpected way, which changed nothing.
     UnexpectedAnswer,
     /// It is over a limit of the search, so it was not looked at.
     NotRead,

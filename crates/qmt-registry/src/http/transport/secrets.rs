@@ -19,6 +19,8 @@ use crate::error::ClientError;
 const SECRET_MIN: usize = 4;
 /// A part of a secret that no message may have, in bytes.
 const PART: usize = 8;
+/// What is shorter than this can be a word of a media type, a path or a manifest, in bytes.
+const CHANCE_MIN: usize = 15;
 /// What is shorter than this in a query is no secret, in bytes.
 const QUERY_MIN: usize = 8;
 /// The same for values of a query whose other forms are recognised: shorter ones can be words.
@@ -180,14 +182,15 @@ impl Secrets {
 
     /// Whether a content has a whole secret that is too long to be there by chance.
     pub(crate) fn are_repeated_in(&self, content: &[u8]) -> bool {
-        let secrets = || self.all.iter().filter(|secret| secret.text.len() >= PART);
-        if secrets().next().is_none() {
+        let secrets = self.all.iter().map(|secret| secret.text.as_slice());
+        let secrets: Vec<_> = secrets.filter(|text| text.len() >= CHANCE_MIN).collect();
+        if secrets.is_empty() {
             return false;
         }
         let content = stripped(content);
-        secrets().any(|secret| {
-            let mut windows = content.windows(secret.text.len());
-            windows.any(|found| found == secret.text.as_slice())
+        secrets.into_iter().any(|secret| {
+            let mut windows = content.windows(secret.len());
+            windows.any(|found| found == secret)
         })
     }
 

@@ -304,3 +304,21 @@ async fn cfg_01_an_echoed_credential_is_not_quoted_from_other_places() {
         }
     }
 }
+
+/// CFG-01: a password that is a word may be in media types, paths and manifests.
+#[tokio::test]
+async fn cfg_01_a_password_that_is_a_word_refuses_nothing() {
+    for word in [
+        "application",
+        "manifests",
+        "schemaVersion",
+        "opencontainers",
+    ] {
+        let server = image_behind(Auth::basic("alice", word)).await;
+        let client = builder(&server)
+            .credentials(Arc::new(Fixed(Credential::basic("alice", word))))
+            .build()
+            .unwrap();
+        resolve(&client, &server).await.unwrap();
+    }
+}
