@@ -160,8 +160,8 @@ mod host {
             self.call_with(export, input, limit, |answer| answer.copy())
         }
 
-        /// Calls `export`; outputs above `limit` bytes are freed without a look at them. Of the
-        /// message of a failure, the first 64 KiB are shown.
+        /// Calls `export` and passes its answer to `take`. Outputs above `limit` bytes are freed and not
+        /// read; of the message of a failure, the first 64 KiB are passed.
         pub(in crate::native) fn call_with<T>(
             &self,
             export: &str,
@@ -200,8 +200,8 @@ mod host {
             Some(unsafe { configure(json.as_ptr(), json.len()) })
         }
 
-        /// Shows an output, or the first bytes of a failure's message, to `take`, and gives it back to
-        /// the library.
+        /// Passes an output, or the first bytes of a failure's message, to `take`, and gives the memory
+        /// back to the library.
         fn answer<T>(
             &self,
             code: i32,
@@ -210,16 +210,17 @@ mod host {
             take: impl FnOnce(Answer<'_>) -> T,
         ) -> T {
             let most = if code == 0 { limit } else { MESSAGE_MAX };
-            let shown = out_len.min(usize::try_from(most).unwrap_or(usize::MAX));
-            let bytes = if out.is_null() {
+            let length = out_len.min(usize::try_from(most).unwrap_or(usize::MAX));
+            let is_too_large = code == 0 && length < out_len && !out.is_null();
+            let bytes = if out.is_null() || is_too_large {
                 &[]
             } else {
                 // SAFETY: the library says that it is readable for at least that length, which is
                 // within what a slice may have. It is freed below, after the last use.
-                unsafe { std::slice::from_raw_parts(out, shown) }
+                unsafe { std::slice::from_raw_parts(out, length) }
             };
             let taken = take(match code {
-                0 if shown < out_len && !out.is_null() => Answer::TooLarge { size: out_len },
+                0 if is_too_large => Answer::TooLarge { size: out_len },
                 0 => Answer::Output(bytes),
                 code => Answer::Failed {
                     code,
