@@ -108,6 +108,8 @@ pub fn code(outcome: Result<Verification, VerifyError>) -> String {
 pub struct Memory {
     pub tags: BTreeMap<String, Bytes>,
     pub referrers: Vec<Descriptor>,
+    /// What is remarked about the list of referrers.
+    pub remarks: Vec<&'static str>,
     /// Blobs and manifests by the digest that they are requested by.
     pub blobs: HashMap<Digest, Bytes>,
     pub requests: Mutex<Vec<String>>,
@@ -206,7 +208,9 @@ impl Registry for Memory {
         if self.listing_hangs {
             return std::future::pending().await;
         }
-        Ok(self.referrers.clone().into())
+        let mut listed = Referrers::from(self.referrers.clone());
+        self.remarks.iter().for_each(|line| listed.remark(*line));
+        Ok(listed)
     }
 }
 

@@ -109,44 +109,15 @@ async fn what_is_listed_in_vain_is_noted_next_to_a_good_signature() {
 /// What a registry remarks about a list that it could read is noted next to the good signature.
 #[tokio::test]
 async fn a_remark_about_the_list_is_noted() {
-    struct Remarking(Memory);
-
-    #[async_trait]
-    impl Registry for Remarking {
-        async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
-            self.0.resolve(reference).await
-        }
-
-        async fn manifest(
-            &self,
-            pin: &PinnedReference,
-            limit: u64,
-        ) -> Result<RawManifest, RegistryError> {
-            self.0.manifest(pin, limit).await
-        }
-
-        async fn blob(
-            &self,
-            from: &Repository,
-            blob: &Descriptor,
-            resume_from: Digester,
-        ) -> Result<BlobStream, RegistryError> {
-            self.0.blob(from, blob, resume_from).await
-        }
-
-        async fn referrers(&self, pin: &PinnedReference) -> Result<Referrers, RegistryError> {
-            let mut listed = self.0.referrers(pin).await?;
-            listed.remark("`manifests` is absent or null in the list");
-            Ok(listed)
-        }
-    }
-
     let sigstore = PrivateSigstore::new();
     let verifier = verifier(&sigstore, any_of(vec![dev_authority()]));
-    let mut memory = Memory::default();
-    let unsigned = look(&Remarking(Memory::default()), &subject()).await;
+    let mut memory = Memory {
+        remarks: vec!["`manifests` is absent or null in the list"],
+        ..Memory::default()
+    };
+    let unsigned = look(&memory, &subject()).await;
     memory.put(&good_bundle(&sigstore).referrer(&signed_subject(&subject())));
-    let evidence = look(&Remarking(memory), &subject()).await;
+    let evidence = look(&memory, &subject()).await;
     let noted = verified(&verifier, &evidence);
     assert_eq!(noted.len(), 1, "{noted:?}");
     assert_eq!(noted[0].code.to_string(), "unexpected-answer");
