@@ -16,8 +16,8 @@ use crate::error::LoadError;
 /// The instance of a lease.
 pub(super) struct Leased {
     instances: Arc<Instances>,
-    /// `None` while a call runs, and for good after one that did not return it. Other calls may have an
-    /// instance more then.
+    /// `None` while a call runs, and after a call that ended the instance. The permit is dropped with the
+    /// instance, so that another call can have one.
     instance: Mutex<Option<(Instance, OwnedSemaphorePermit)>>,
 }
 

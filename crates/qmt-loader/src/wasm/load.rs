@@ -191,7 +191,7 @@ impl WasmLoader {
         linked.ok_or_else(|| timed_out(plugin, limit, true))?
     }
 
-    /// Maps the image of the module with this digest, unless there is none or it is in memory.
+    /// Maps the image of the module with this digest. Returns `None` if there is no image.
     async fn prepared(
         &self,
         digest: &Digest,

@@ -124,7 +124,7 @@ async fn large_messages_pass_up_to_the_limit() {
     let input = Bytes::from(vec![b'x'; 6 << 20]);
     let output = plugin.call("greet", input.clone()).await.unwrap();
     assert!(output.len() > input.len());
-    // An input that is not over the limit, for which there is no memory beside what the worker has.
+    // An input at the limit does not fit next to what the worker uses already.
     let input = Bytes::from(vec![b'x'; 16 << 20]);
     let error = plugin.call("greet", input).await.unwrap_err();
     assert!(matches!(error, LoadError::OutOfMemory { .. }), "{error:?}");
@@ -219,7 +219,7 @@ async fn a_lease_ends_with_its_process() {
     assert!(matches!(error, LoadError::LeaseEnded { .. }), "{error:?}");
     assert_eq!(text(&*plugin, "echo", "x").await, "x");
     plugin.lease().await.ok().unwrap();
-    // The place of a process that ended is free, whoever holds its lease.
+    // The slot of a process that ended is free before its lease is dropped.
     let mut leases = vec![lease];
     for _ in 0..8 {
         leases.push(plugin.lease().await.unwrap());

@@ -354,7 +354,7 @@ async fn leases_are_limited_as_calls_are() {
     ] {
         assert!(matches!(refused, LoadError::Busy { .. }), "{refused:?}");
     }
-    // The instance of a lease that ended is free, whoever holds the lease.
+    // The slot of an instance that trapped is free before its lease is dropped.
     leases[0].call("trap", Bytes::new()).await.unwrap_err();
     plugin.lease().await.unwrap();
     plugin.call("count", Bytes::new()).await.unwrap();

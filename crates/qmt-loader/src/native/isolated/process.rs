@@ -74,7 +74,7 @@ pub(super) struct Worker {
     raised: u64,
     /// Whether that limit is at its maximum.
     pub(super) is_used_up: bool,
-    /// Of a lease: its place among the workers of the plugin.
+    /// For a lease, the permit that counts it among the workers of the plugin.
     pub(super) slot: Option<OwnedSemaphorePermit>,
 }
 

@@ -70,7 +70,7 @@ impl Operation<'_> {
         let tagged = by_tag.and_then(|answer| match answer {
             UnderTag::List(list) => listed.add(&list),
             UnderTag::Other(remark) => {
-                listed.remarks.push(remark);
+                listed.remark(remark);
                 Ok(())
             }
             UnderTag::Nothing => Ok(()),

@@ -289,7 +289,7 @@ async fn cfg_01_an_echoed_credential_is_not_quoted_from_other_places() {
             (manifest().respond(200).body(artifact), true),
             (redirect(format!("https://{sent}.example/x")), true),
             (redirect(format!("ftp://r.example/{sent}")), true),
-            // These harm nobody.
+            // No error quotes these headers.
             (manifest().header("content-encoding", sent), false),
             (manifest().header("x-debug", sent), false),
         ] {

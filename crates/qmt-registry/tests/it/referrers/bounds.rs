@@ -118,7 +118,7 @@ async fn a_page_that_is_too_large_is_skipped() {
         push(&client, &server, &referring(&image, "a/b", n)).await;
     }
     let large = " ".repeat(4_194_305);
-    for (skip, listed) in [(0, 2), (1, 2), (2, 2)] {
+    for skip in 0..3 {
         server.fault(
             Fault::on("GET", REFERRERS)
                 .skip(skip)
@@ -132,7 +132,7 @@ async fn a_page_that_is_too_large_is_skipped() {
             matches!(detail, Some(ClientError::TooLarge { .. })),
             "{error:?}"
         );
-        assert_eq!(error.take_listed().unwrap().len(), listed, "{skip}");
+        assert_eq!(error.take_listed().unwrap().len(), 2, "{skip}");
         server.clear_faults();
     }
 }

@@ -1,4 +1,4 @@
-//! What the pages and lists of referrers have in all.
+//! The entries and remarks of all pages and lists that were read.
 
 use qmt_oci_ref::PinnedReference;
 use qmt_oci_ref::manifest::{ClaimLimits, DescriptorSet, ManifestError, Referrers, is_index};
@@ -14,7 +14,7 @@ pub(super) struct Listed<'a> {
     annotations_left: usize,
     pub(super) entries: DescriptorSet,
     /// What was unexpected.
-    pub(super) remarks: Vec<String>,
+    remarks: Vec<String>,
     /// Whether a list was read, be it an empty one.
     pub(super) was_read: bool,
     is_over: bool,
