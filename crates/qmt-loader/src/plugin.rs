@@ -126,7 +126,8 @@ impl dyn Plugin {
         Out::from_bytes_owned(&output).map_err(|source| failed("output", source))
     }
 
-    /// Calls `export` with `input` as JSON, and reads its output as JSON.
+    /// Calls `export` with `input` as JSON, and reads its output as JSON. No output reads as `null`,
+    /// so that a plugin can answer `()` or `None` with nothing.
     ///
     /// # Errors
     /// [`LoadError::Json`] where `input` cannot be written or the output cannot be read, and the
@@ -146,6 +147,11 @@ impl dyn Plugin {
         };
         let input = serde_json::to_vec(input).map_err(|source| failed("input", source))?;
         let output = self.call(export, input.into()).await?;
+        if output.is_empty()
+            && let Ok(nothing) = serde_json::from_slice(b"null")
+        {
+            return Ok(nothing);
+        }
         serde_json::from_slice(&output).map_err(|source| failed("output", source))
     }
 }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::Error;
 
-/// Reads an input that the function owns.
+/// Reads an input that the function owns. No input reads as the JSON `null`.
 ///
 /// # Errors
 /// If a text is not UTF-8, or the input of another type not its JSON.
@@ -18,6 +18,9 @@ pub fn decode<T: DeserializeOwned + 'static>(input: &[u8]) -> Result<T, Error> {
         *bytes = Some(input.to_vec());
     } else if let Some(text) = any.downcast_mut::<Option<String>>() {
         *text = Some(str::borrow(input)?.to_owned());
+    }
+    if value.is_none() && input.is_empty() {
+        value = serde_json::from_slice(b"null").ok();
     }
     match value {
         Some(value) => Ok(value),
@@ -138,6 +141,8 @@ mod tests {
         assert_eq!(decode::<Vec<u16>>(b"[1, 2]").unwrap(), [1, 2]);
         assert_eq!(Returned(vec![1_u16, 2]).encode().unwrap(), b"[1,2]");
         assert_eq!(Returned(None::<u8>).encode().unwrap(), b"null");
+        assert_eq!(decode::<Option<u8>>(b"null").unwrap(), None);
+        assert_eq!(decode::<Option<u8>>(b"").unwrap(), None);
         let error = Returned(Err::<u8, _>(Error::new("no").with_code(9)));
         assert_eq!(error.encode().unwrap_err().code(), 9);
     }

@@ -28,7 +28,7 @@ pub use self::ffi::config;
 /// | `Vec<u8>`, `&[u8]` | the bytes | the bytes (`Vec<u8>`) |
 /// | `String`, `&str` | UTF-8, or the call fails | the text (`String`, `&'static str`) |
 /// | `()` | no parameter | no bytes |
-/// | any other | JSON, by `serde::Deserialize` | JSON, by `serde::Serialize` |
+/// | any other | JSON, by `serde::Deserialize`; no bytes are `null` | JSON, by `serde::Serialize` |
 ///
 /// ```
 /// # use qmt_plugin::Error;

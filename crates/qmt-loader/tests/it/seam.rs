@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use qmt_loader::native::NativePlugin;
-use qmt_loader::{LoadOptions, Loader, MockLoader, MockPlugin, Plugin};
+use qmt_loader::{LoadError, LoadOptions, Loader, MockLoader, MockPlugin, Plugin};
 use qmt_oci_ref::PluginKind;
 
 use crate::support::artifact;
@@ -34,4 +34,17 @@ async fn a_host_is_tested_without_any_plugin() {
             .downcast_ref::<NativePlugin>()
             .is_none()
     );
+}
+
+/// What the SDK writes for `()` is no output.
+#[tokio::test]
+async fn no_output_reads_as_null() {
+    let mut plugin = MockPlugin::new();
+    plugin.expect_call().returning(|_, _| Ok(Bytes::new()));
+    let plugin: &dyn Plugin = &plugin;
+    plugin.call_json::<_, ()>("reset", &()).await.unwrap();
+    let found: Option<u8> = plugin.call_json("find", "x").await.unwrap();
+    assert_eq!(found, None);
+    let error = plugin.call_json::<_, u8>("count", &()).await.unwrap_err();
+    assert!(matches!(error, LoadError::Json { what: "output", .. }));
 }
