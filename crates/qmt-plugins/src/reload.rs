@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use qmt_loader::{LoadError, Plugin};
 use qmt_oci_ref::Digest;
+use qmt_oci_ref::text::escape;
 
 use self::handle::Handle;
 use crate::acquire::Acquired;
@@ -202,8 +203,11 @@ impl PluginHost {
             None
         } else {
             let plugin = self.load_acquired(target, artifact).await?;
-            let probed = self.probe(target, &*plugin).await;
-            reporter.ended(Stage::Load, probed)?;
+            let checked = match still_callable(target, &slot.version(), &*plugin) {
+                Ok(()) => self.probe(target, &*plugin).await,
+                Err(error) => Err(error),
+            };
+            reporter.ended(Stage::Load, checked)?;
             Some(Version { plugin, digest })
         };
         if let Some(record) = record {
@@ -232,5 +236,23 @@ impl PluginHost {
             doing: format!("its probe `{export}`"),
             source,
         })
+    }
+}
+
+/// Refuses a version without exports in place of one that has some: a part of a module can be a
+/// module as well.
+fn still_callable(target: &Target, last: &Version, next: &dyn Plugin) -> Result<(), Error> {
+    let exports = last.plugin.exports();
+    match exports.first() {
+        Some(export) if next.exports().is_empty() => Err(Error::Load {
+            plugin: target.name().to_owned(),
+            doing: "its next version".to_owned(),
+            source: LoadError::UnknownExport {
+                plugin: target.name().to_owned(),
+                export: escape(export),
+                known: Vec::new(),
+            },
+        }),
+        _ => Ok(()),
     }
 }

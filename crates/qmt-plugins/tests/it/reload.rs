@@ -203,6 +203,8 @@ async fn a_version_that_would_fail_leaves_the_one_before() {
             module(2, "(func $start unreachable) (start $start)"),
             "does not start",
         ),
+        // What is left of a copy that stopped between two sections.
+        (plugins::wasm("(module)"), "has no export `count`"),
     ] {
         install(&scene, &content);
         scene.events.lock().unwrap().clear();
