@@ -1,15 +1,17 @@
 //! How worker processes end: with their plugin, their call, their host.
 #![cfg(target_os = "linux")]
 
+use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use qmt_loader::LoadError;
 use qmt_loader::native::WorkerEnd;
+use qmt_loader::{LoadError, Loader};
+use qmt_oci_ref::PluginKind;
 
-use crate::isolated::{SHORT, is_running, load, must_vanish, options, process_of, text};
-use crate::support::{SLACK, in_a_child, is_child};
+use crate::isolated::{SHORT, is_running, isolating, load, must_vanish, options, process_of, text};
+use crate::support::{SLACK, artifact, in_a_child, is_child};
 use crate::workshop::Workshop;
 
 /// No process is left behind, not even as a zombie.
@@ -113,6 +115,37 @@ async fn workers_that_end_again_and_again_are_paused() {
     plugin.call("act", Bytes::new()).await.unwrap_err();
     assert_eq!(text(&*plugin, "echo", "x").await, "x");
     assert!(begin.elapsed() < SLACK);
+}
+
+/// A worker whose `at_start` reports a failure counts as one that failed.
+#[tokio::test]
+async fn workers_whose_start_fails_are_paused() {
+    let workshop = Workshop::new();
+    let folder = workshop.path("granted");
+    fs::create_dir(&folder).unwrap();
+    let marker = format!("-DMARKER=\"{}\"", folder.join("marker").display());
+    let library = workshop.compile("../hostile-native/starts-once.c", &[&marker]);
+    let mut options = options();
+    options.limits.timeout = Duration::from_millis(500);
+    options.allow.paths.insert(folder.clone(), folder);
+    options.at_start = Some("act".to_owned());
+    let library = artifact(PluginKind::Native, library);
+    let plugin = isolating(&workshop).load(library, options).await.unwrap();
+    let mut failed = 0;
+    loop {
+        match plugin.lease().await.err().expect("it starts once") {
+            LoadError::PluginFailed { message, .. } => {
+                assert_eq!(message, "another process has started");
+                failed += 1;
+            }
+            LoadError::WorkerPaused { failures, .. } => break assert_eq!(failures, failed),
+            other => panic!("{other:?}"),
+        }
+        assert!(failed < 20, "there is no pause");
+    }
+    assert!(failed >= 5, "{failed}");
+    // The first process is not affected.
+    assert_eq!(text(&*plugin, "echo", "x").await, "x");
 }
 
 /// The kernel ends a worker with its host, also if the plugin is in an endless loop then.
