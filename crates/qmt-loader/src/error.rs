@@ -245,8 +245,8 @@ pub enum LoadError {
         /// What happened to the thread.
         source: BoxError,
     },
-    /// An earlier call of the lease trapped or was stopped, so that its state is lost.
-    #[error("the lease of plugin `{plugin}` ended with a call that failed; take a new one")]
+    /// An earlier call of the lease trapped, was stopped, or exited, so that its state is lost.
+    #[error("the lease of plugin `{plugin}` ended when a call failed or exited; take a new one")]
     LeaseEnded {
         /// The plugin's name.
         plugin: String,

@@ -273,15 +273,13 @@ async fn a_host_that_is_not_prepared_is_not_started_again() {
         (workshop.loader(), "run_worker_if_asked"),
         (workshop.loader().worker("qmt-plugin-worker"), "absolute"),
         (workshop.loader().worker("/nowhere/worker"), "must start"),
+        // A program that is no worker ends, and sends nothing.
+        (workshop.loader().worker("/bin/true"), "must call"),
     ] {
         let error = refusal(loader.load(library(), options()).await);
         assert!(matches!(error, LoadError::Isolation { .. }), "{error:?}");
         assert!(error.to_string().contains(words), "{error}");
     }
-    // A program that is no worker ends, and says nothing.
-    let loader = workshop.loader().worker("/bin/true");
-    let error = refusal(loader.load(library(), options()).await);
-    assert!(matches!(error, LoadError::WorkerEnded { .. }), "{error:?}");
 }
 
 /// What a worker cannot be granted is refused, and nothing of it runs.

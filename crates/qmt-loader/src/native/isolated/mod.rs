@@ -322,6 +322,13 @@ impl Isolated {
                 rule: "its worker process must start",
                 source: Some(source),
             },
+            Failure::NoAnswer(source) => LoadError::Isolation {
+                plugin,
+                rule: "its worker process ended before it was ready: the `main` of the worker \
+                       program must call `qmt_loader::native::run_worker_if_asked` of this version \
+                       first",
+                source: Some(source),
+            },
             Failure::Gone | Failure::Invalid(_) => LoadError::WorkerEnded {
                 plugin,
                 export: escape(export),

@@ -42,6 +42,8 @@ pub(super) enum Failure {
     Unconfined(Missing),
     /// The process could not be started.
     NotStarted(io::Error),
+    /// The process ended before it sent anything, so its program may be no worker.
+    NoAnswer(io::Error),
 }
 
 impl Failure {
@@ -120,9 +122,12 @@ impl Worker {
 
     fn begin(&mut self, spec: &Spec, deadline: Instant) -> Result<Ready, Failure> {
         let stream = self.until(deadline);
-        let failed = |error: io::Error| Failure::of(&error);
-        frame::write(stream.get_mut(), Kind::Hello, 0, &[], &spec.hello).map_err(failed)?;
-        let header = frame::read(stream).map_err(failed)?;
+        let first = frame::write(stream.get_mut(), Kind::Hello, 0, &[], &spec.hello)
+            .and_then(|()| frame::read(stream));
+        let header = first.map_err(|error| match Failure::of(&error) {
+            Failure::Gone => Failure::NoAnswer(error),
+            failure => failure,
+        })?;
         let missing = match header.kind {
             Kind::Confined => Missing(header.number.cast_unsigned()),
             Kind::Refused => return Err(refusal(stream, header)),
@@ -131,7 +136,7 @@ impl Worker {
         if spec.required && missing != Missing::default() {
             return Err(Failure::Unconfined(missing));
         }
-        let header = frame::read(stream).map_err(failed)?;
+        let header = frame::read(stream).map_err(|error| Failure::of(&error))?;
         match header.kind {
             Kind::Ready => {
                 let names = body(stream, header, START_MAX)?;
