@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-/// The code of an error that has no other one, and of a panic in a native plugin.
+/// The code of an error that has no other one.
 const FAILED: i32 = 1;
 
 /// Why a call failed: a message for people and a code for programs.
