@@ -59,6 +59,7 @@ impl CachedArtifact {
         let mut content = Vec::new();
         content.try_reserve_exact(size).map_err(|_| too_large())?;
         self.hashed(|chunk| content.extend_from_slice(chunk))?;
+        self.store.note_use(&self.record);
         Ok(content.into())
     }
 
@@ -70,11 +71,13 @@ impl CachedArtifact {
     /// # Errors
     /// As [`CachedArtifact::read_proven`].
     pub fn prove(&self) -> Result<(), CacheError> {
-        self.hashed(|_| {})
+        self.hashed(|_| {})?;
+        self.store.note_use(&self.record);
+        Ok(())
     }
 
     /// Passes the file's content to `take` in chunks, and checks its size and digest.
-    fn hashed(&self, mut take: impl FnMut(&[u8])) -> Result<(), CacheError> {
+    pub(crate) fn hashed(&self, mut take: impl FnMut(&[u8])) -> Result<(), CacheError> {
         let damaged = |reason| match self.store.drop_damaged(&self.record, &self.file) {
             Ok(removed) => CacheError::Damaged {
                 path: self.path.clone(),
@@ -88,25 +91,17 @@ impl CachedArtifact {
             return Err(damaged("its size differs from the record"));
         }
         let mut digester = Digester::new(self.record.file_digest().algorithm());
-        let length = usize::try_from(size).unwrap_or(usize::MAX).min(sys::CHUNK);
-        let mut buffer = vec![0; length];
-        while digester.count() < size {
-            // Bytes that were appended meanwhile are not read.
-            let left = usize::try_from(size.saturating_sub(digester.count())).unwrap_or(usize::MAX);
-            let window = buffer.get_mut(..length.min(left)).unwrap_or_default();
-            let read = sys::read_at(&self.file, window, digester.count())
-                .map_err(CacheError::io("read", &self.path))?;
-            if read == 0 {
-                return Err(damaged("it was cut short while it was read"));
-            }
-            let chunk = window.get(..read).unwrap_or_default();
+        // Bytes that were appended meanwhile are not read.
+        sys::read_chunks(&self.file, &self.path, size, |chunk| {
             digester.update(chunk);
             take(chunk);
+        })?;
+        if digester.count() < size {
+            return Err(damaged("it was cut short while it was read"));
         }
         if digester.finish() != *self.record.file_digest() {
             return Err(damaged("its digest differs from the record"));
         }
-        self.store.note_use(&self.record);
         Ok(())
     }
 }

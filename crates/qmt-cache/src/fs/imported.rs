@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use qmt_oci_ref::Digest;
 
 use super::gc::{self, PruneOptions};
-use super::paths::{file_name, parse_file_name};
+use super::paths::file_name;
 use super::store::Store;
 use super::{FsCache, inspect, sys};
 use crate::CacheError;
@@ -21,8 +21,10 @@ impl FsCache {
     pub async fn imported(&self) -> Result<Vec<Digest>, CacheError> {
         self.blocking(|store| {
             let entries = inspect::list(store)?;
-            let used = entries.iter().map(|entry| entry.record.root().clone());
-            Ok(unused(store, &used.collect())?.into_iter().collect())
+            let used: BTreeSet<_> = entries.iter().map(|entry| entry.record.root()).collect();
+            let mut images = inspect::digests_in(&store.paths.imported())?;
+            images.retain(|image| !used.contains(image) && store.paths.blob(image).exists());
+            Ok(images)
         })
         .await
     }
@@ -46,7 +48,7 @@ pub(crate) fn keep(
     now: SystemTime,
 ) -> Result<BTreeSet<Digest>, CacheError> {
     let mut kept = BTreeSet::new();
-    for image in all(store)? {
+    for image in inspect::digests_in(&store.paths.imported())? {
         let path = marker(store, &image);
         let is_old = options
             .max_age
@@ -59,19 +61,6 @@ pub(crate) fn keep(
         }
     }
     Ok(kept)
-}
-
-fn unused(store: &Store, used: &BTreeSet<Digest>) -> Result<BTreeSet<Digest>, CacheError> {
-    let is_unused = |image: &Digest| !used.contains(image) && store.paths.blob(image).exists();
-    Ok(all(store)?.into_iter().filter(is_unused).collect())
-}
-
-fn all(store: &Store) -> Result<Vec<Digest>, CacheError> {
-    let names = sys::names(&store.paths.imported())?;
-    Ok(names
-        .iter()
-        .filter_map(|name| parse_file_name(name))
-        .collect())
 }
 
 fn marker(store: &Store, image: &Digest) -> PathBuf {

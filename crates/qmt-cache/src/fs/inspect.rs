@@ -1,6 +1,5 @@
 //! Listing and verifying the whole cache.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -102,7 +101,12 @@ pub(super) fn list(store: &Store) -> Result<Vec<CacheEntry>, CacheError> {
 
 /// The digests of all entries, sorted.
 pub(super) fn manifests(store: &Store) -> Result<Vec<Digest>, CacheError> {
-    let names = sys::names(&store.paths.artifacts())?;
+    digests_in(&store.paths.artifacts())
+}
+
+/// The digests by which the names in a folder are made, sorted.
+pub(super) fn digests_in(folder: &Path) -> Result<Vec<Digest>, CacheError> {
+    let names = sys::names(folder)?;
     let digests = names.iter().filter_map(|name| parse_file_name(name));
     let mut digests: Vec<_> = digests.collect();
     digests.sort();
@@ -137,15 +141,13 @@ fn verify_artifacts(store: &Arc<Store>, report: &mut VerifyReport) -> Result<(),
             }
             continue;
         };
-        let record = artifact.record();
-        let path = entry.join(record.file_name());
-        let Some(file) = sys::open_file(&path, 2)? else {
-            continue;
-        };
-        if is_intact(&file, record.file_digest(), &path)? {
-            report.good += 1;
-        } else {
-            report.add(path, store.drop_damaged(record, &file));
+        match artifact.hashed(|_| {}) {
+            Ok(()) => report.good += 1,
+            Err(CacheError::Damaged { path, removed, .. }) => report.add(path, Ok(removed)),
+            Err(error @ CacheError::LockTimeout { .. }) => {
+                report.add(artifact.path().to_owned(), Err(error));
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -155,7 +157,7 @@ fn verify_blobs(store: &Store, report: &mut VerifyReport) -> Result<(), CacheErr
     for digest in blob_digests(store)? {
         let path = store.paths.blob(&digest);
         let is_good = match sys::open_file(&path, 2)? {
-            Some(file) => is_intact(&file, &digest, &path)?,
+            Some(file) => sys::hash(&file, digest.algorithm(), &path)?.finish() == digest,
             None if std::fs::symlink_metadata(&path).is_err() => continue,
             None => false,
         };
@@ -167,8 +169,4 @@ fn verify_blobs(store: &Store, report: &mut VerifyReport) -> Result<(), CacheErr
         }
     }
     Ok(())
-}
-
-fn is_intact(file: &File, digest: &Digest, path: &Path) -> Result<bool, CacheError> {
-    Ok(sys::hash(file, digest.algorithm(), path)?.finish() == *digest)
 }

@@ -43,7 +43,11 @@ pub(crate) fn get(
     store: &Store,
     reference: &Reference,
 ) -> Result<Option<(Digest, SystemTime)>, CacheError> {
-    Ok(read(store, reference)?.and_then(|file| {
+    let path = store.paths.reference(reference);
+    let bytes = sys::read_small(&path, REF_MAX)?.unwrap_or_default();
+    let body = sealed::open("ref", &reference.to_string(), &bytes);
+    let file = body.and_then(|body| serde_json::from_slice::<TagFile>(body).ok());
+    Ok(file.and_then(|file| {
         let since = Duration::from_millis(file.resolved_at_ms);
         let at = SystemTime::UNIX_EPOCH.checked_add(since)?;
         Some((file.digest, at))
@@ -59,13 +63,4 @@ pub(crate) fn digest_in(path: &Path) -> Result<Option<Digest>, CacheError> {
     let bytes = sys::read_small(path, REF_MAX)?.unwrap_or_default();
     let sealed = serde_json::from_slice::<Sealed>(&bytes);
     Ok(sealed.ok().map(|sealed| sealed.body.digest))
-}
-
-fn read(store: &Store, reference: &Reference) -> Result<Option<TagFile>, CacheError> {
-    let path = store.paths.reference(reference);
-    let Some(bytes) = sys::read_small(&path, REF_MAX)? else {
-        return Ok(None);
-    };
-    Ok(sealed::open("ref", &reference.to_string(), &bytes)
-        .and_then(|body| serde_json::from_slice(body).ok()))
 }

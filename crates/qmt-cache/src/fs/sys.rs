@@ -17,7 +17,7 @@ pub(crate) use qmt_storage::files::{is_absent, is_named};
 
 /// How much is read between two steps of a hash, in bytes: small enough to stay in the CPU's cache,
 /// large enough for few system calls.
-pub(crate) const CHUNK: usize = 512 * 1024;
+const CHUNK: usize = 512 * 1024;
 
 /// The calls that tests make fail.
 #[derive(Clone, Copy, Debug)]
@@ -203,14 +203,30 @@ pub(crate) fn hash(
     path: &Path,
 ) -> Result<Digester, CacheError> {
     let mut digester = Digester::new(algorithm);
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let read = read_at(file, &mut buffer, digester.count());
-        match read.map_err(CacheError::io("read", path))? {
-            0 => return Ok(digester),
-            count => digester.update(buffer.get(..count).unwrap_or_default()),
+    read_chunks(file, path, u64::MAX, |chunk| digester.update(chunk))?;
+    Ok(digester)
+}
+
+/// Passes the first `most` bytes of the file, whose name is `path`, to `take` in chunks.
+pub(crate) fn read_chunks(
+    file: &File,
+    path: &Path,
+    most: u64,
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), CacheError> {
+    let length = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX).min(CHUNK);
+    let mut buffer = vec![0; length(most)];
+    let mut offset = 0;
+    while offset < most {
+        let window = buffer.get_mut(..length(most - offset)).unwrap_or_default();
+        let count = read_at(file, window, offset).map_err(CacheError::io("read", path))?;
+        if count == 0 {
+            break;
         }
+        take(window.get(..count).unwrap_or_default());
+        offset = offset.saturating_add(count as u64);
     }
+    Ok(())
 }
 
 /// Reads at `offset` without moving the position that clones of the handle share.
