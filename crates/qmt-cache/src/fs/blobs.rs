@@ -1,7 +1,7 @@
 //! Blobs: manifests, indexes, configs and layers under their digests.
 
 use bytes::Bytes;
-use qmt_oci_ref::manifest::{Document, ManifestLimits};
+use qmt_oci_ref::manifest::{Document, ManifestLimits, is_index, is_manifest};
 use qmt_oci_ref::{Descriptor, Digest, RawManifest};
 
 use super::gc::BLOB_USE_GRAIN;
@@ -67,17 +67,22 @@ pub(crate) fn children(
     store: &Store,
     digest: &Digest,
 ) -> Result<Option<Vec<Descriptor>>, CacheError> {
-    let Some(raw) = manifest(store, digest)? else {
-        return Ok(Some(Vec::new()));
-    };
+    let raw = manifest(store, digest)?;
+    Ok(raw.map_or_else(|| Some(Vec::new()), |raw| listed(&raw)))
+}
+
+/// What a manifest or index points to. `None` if it is malformed or above the default limits.
+pub(crate) fn listed(raw: &RawManifest) -> Option<Vec<Descriptor>> {
     let limits = ManifestLimits::default();
-    Ok(
-        match Document::read(raw.media_type(), raw.bytes(), &limits) {
-            Ok(Document::Manifest(manifest)) => {
-                Some([manifest.layers(), &[manifest.config().clone()]].concat())
-            }
-            Ok(Document::Index(index)) => Some(index.into_manifests()),
-            Err(_) => None,
-        },
-    )
+    let document = Document::read(raw.media_type(), raw.bytes(), &limits);
+    Some(match document.ok()? {
+        Document::Manifest(manifest) => [manifest.layers(), &[manifest.config().clone()]].concat(),
+        Document::Index(index) => index.into_manifests(),
+    })
+}
+
+/// Reports whether a descriptor is of an image, by its media type.
+pub(crate) fn is_image(blob: &Descriptor) -> bool {
+    let media_type = blob.media_type();
+    is_index(media_type) || is_manifest(media_type)
 }

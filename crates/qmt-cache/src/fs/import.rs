@@ -8,12 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use qmt_oci_ref::manifest::{self, Document, ManifestLimits};
 use qmt_oci_ref::{Descriptor, Digest, Digester, Reference};
 use qmt_storage::{Layout, LayoutIndex};
 use tempfile::TempDir;
 
-use super::blobs::MANIFEST_MAX;
+use super::blobs::{self, MANIFEST_MAX};
 use super::paths::file_name;
 use super::store::Store;
 use super::transfer::{MergeEvidence, MergedEvidence, TransferReport};
@@ -183,29 +182,22 @@ impl Manifests<'_> {
         };
         let mut required = Required::default();
         required.blobs.push((image.digest().clone(), image.size()));
-        match Document::read(raw.media_type(), raw.bytes(), &ManifestLimits::default()) {
-            Ok(Document::Manifest(manifest)) => {
-                for part in manifest.layers().iter().chain([manifest.config()]) {
-                    if !has(self.layout, part)? {
-                        return Ok(None);
-                    }
-                    required.blobs.push((part.digest().clone(), part.size()));
+        let Some(listed) = blobs::listed(&raw) else {
+            return Ok(None);
+        };
+        for part in listed {
+            if raw.is_index() {
+                if blobs::is_image(&part) && self.has_all_of(&part, depth + 1)? {
+                    required.manifests.push(part.digest().clone());
                 }
-                Ok(Some(required))
+            } else if has(self.layout, &part)? {
+                required.blobs.push((part.digest().clone(), part.size()));
+            } else {
+                return Ok(None);
             }
-            Ok(Document::Index(index)) => {
-                for child in index.manifests() {
-                    let media_type = child.media_type();
-                    let is_image =
-                        manifest::is_index(media_type) || manifest::is_manifest(media_type);
-                    if is_image && self.has_all_of(child, depth + 1)? {
-                        required.manifests.push(child.digest().clone());
-                    }
-                }
-                Ok((!required.manifests.is_empty()).then_some(required))
-            }
-            Err(_) => Ok(None),
         }
+        let is_complete = !raw.is_index() || !required.manifests.is_empty();
+        Ok(is_complete.then_some(required))
     }
 
     /// Adds the blobs of an image of which the layout has all.

@@ -169,16 +169,15 @@ fn collect(
     let mut missing = None;
     let mut has_child = false;
     for child in children {
-        let (digest, media_type) = (child.digest(), child.media_type());
-        // Configs and layers have no children, even where they look like a manifest: the config of
-        // an image by docker has the key `config` too.
-        let is_image = manifest::is_index(media_type) || manifest::is_manifest(media_type);
+        let digest = child.digest();
         let mut own = BTreeSet::new();
         let collected = if !store.paths.blob(digest).exists() || depth > DEPTH_MAX {
             Err(incomplete(root, digest))
-        } else if is_image {
+        } else if blobs::is_image(&child) {
             collect(store, root, digest, depth + 1, &mut own)
         } else {
+            // Configs and layers have no children, even where they look like a manifest: the config
+            // of an image by docker has the key `config` too.
             own.insert(digest.clone());
             Ok(())
         };
