@@ -78,10 +78,8 @@ impl<'a> Waiter<'a> {
         }
         let pause = self.wait.pause(|| {
             tracing::info!(path = %self.path.display(), "waiting for another process");
-            if let Some(events) = &self.store.options.events {
-                let lock = shown(self.path);
-                events(CacheEvent::Waiting { lock });
-            }
+            let lock = shown(self.path);
+            self.store.options.report(CacheEvent::Waiting { lock });
         });
         let waited = self.store.options.lock_timeout;
         pause.map(Try::Wait).ok_or_else(|| CacheError::LockTimeout {

@@ -119,9 +119,7 @@ impl FsCache {
             Err(CacheError::Unwritable { source, .. }) => {
                 let root = self.path();
                 tracing::warn!(path = %root.display(), error = %source, "compiled code is not kept");
-                if let Some(events) = &self.store.options.events {
-                    events(CacheEvent::ReadOnly { root });
-                }
+                self.store.options.report(CacheEvent::ReadOnly { root });
                 Ok(None)
             }
             folder => folder.map(Some),

@@ -91,6 +91,13 @@ impl CacheOptions {
         self
     }
 
+    /// Passes an event to its receiver, if there is one.
+    pub(super) fn report(&self, event: CacheEvent) {
+        if let Some(events) = &self.events {
+            events(event);
+        }
+    }
+
     /// Sets the receiver of events.
     #[must_use]
     pub fn with_events(mut self, events: Arc<dyn Fn(CacheEvent) + Send + Sync>) -> Self {

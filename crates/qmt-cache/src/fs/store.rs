@@ -73,9 +73,7 @@ impl Store {
         if let Some(cause) = shared_by {
             let rule = cause.rule();
             tracing::warn!(path = %root.display(), rule, "compiled code is not kept in this cache");
-            if let Some(events) = &store.options.events {
-                events(CacheEvent::Shared { root, rule });
-            }
+            store.options.report(CacheEvent::Shared { root, rule });
         }
         Ok(store)
     }
@@ -103,9 +101,7 @@ impl Store {
         };
         let reason = text::messages(reason).join(": ");
         tracing::warn!(reason, "a temporary cache is used");
-        if let Some(events) = &store.options.events {
-            events(CacheEvent::Temporary { reason });
-        }
+        store.options.report(CacheEvent::Temporary { reason });
         Ok(store)
     }
 
