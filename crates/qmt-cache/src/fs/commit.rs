@@ -12,7 +12,7 @@ use qmt_oci_ref::Digest;
 use tempfile::TempPath;
 
 use super::gc::BLOB_USE_GRAIN;
-use super::partial::{Content, FinishedBlob, Place};
+use super::partial::{Content, FinishedBlob};
 use super::staging::Staging;
 use super::store::{Store, to_json};
 use super::{folder, index, sealed, sys};
@@ -129,7 +129,7 @@ fn persist_blob(
     let mut stored = None;
     match content {
         Content::Stored(file) => stored = Some(file),
-        Content::Growing { mut out, place } => {
+        Content::Growing { mut out, temp } => {
             if artifact.is_some() {
                 CacheError::check_size(&digest, record.size(), out.length())?;
             }
@@ -142,11 +142,11 @@ fn persist_blob(
             }
             // It may have been complete for hours.
             sys::touch(&out.file, BLOB_USE_GRAIN);
-            match place {
-                Place::Resumable => {
-                    std::fs::rename(&from, &name).map_err(CacheError::io("rename to", &name))?;
+            match temp {
+                Some(temp) => sys::place(temp, &name)?,
+                None => {
+                    std::fs::rename(&from, &name).map_err(CacheError::io("rename to", &name))?
                 }
-                Place::Temporary(temp) => sys::place(temp, &name)?,
             }
             // Closing the file here frees the lock that marked it as work in progress.
         }

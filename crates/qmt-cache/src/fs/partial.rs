@@ -29,18 +29,15 @@ pub struct PartialBlob {
 
 /// Where the content is.
 pub(super) enum Content {
-    /// In a file that is being written.
-    Growing { out: Appender, place: Place },
+    /// In a file that is being written, and is locked while it is open. It has the name under which
+    /// the next try looks for it or, where another download of the same blob has that, a temporary
+    /// one.
+    Growing {
+        out: Appender,
+        temp: Option<TempPath>,
+    },
     /// Complete in the cache already.
     Stored(File),
-}
-
-/// The name of a file in progress.
-pub(super) enum Place {
-    /// The name under which the next try looks for it. The file is locked while it is open.
-    Resumable,
-    /// A temporary name: another download of the same blob has the resumable one.
-    Temporary(TempPath),
 }
 
 /// A blob whose bytes were proven.
@@ -57,16 +54,14 @@ impl PartialBlob {
     ) -> Result<Self, CacheError> {
         let (content, resume_from) = if let Some(finished) = reopen(store, digest, done)? {
             finished
-        } else if let Some((file, hashed)) = open_stored(store, digest)? {
-            (Content::Stored(file), hashed)
-        } else if let Some((out, hashed)) = open_resumable(store, digest)? {
-            let place = Place::Resumable;
-            (Content::Growing { out, place }, hashed)
+        } else if let Some(stored) = open_stored(store, digest)? {
+            stored
+        } else if let Some(resumable) = open_resumable(store, digest)? {
+            resumable
         } else {
             let (out, temp) = store.temp_file()?;
-            let place = Place::Temporary(temp);
-            let nothing = Digester::new(digest.algorithm());
-            (Content::Growing { out, place }, nothing)
+            let (temp, nothing) = (Some(temp), Digester::new(digest.algorithm()));
+            (Content::Growing { out, temp }, nothing)
         };
         Ok(Self {
             is_complete: resume_from.clone().finish() == *digest,
@@ -116,11 +111,7 @@ impl PartialBlob {
 
     /// Removes the download, so that the next try starts from the beginning.
     pub fn discard(self) {
-        if let Content::Growing {
-            out,
-            place: Place::Resumable,
-        } = self.content
-        {
+        if let Content::Growing { out, temp: None } = self.content {
             let _ = std::fs::remove_file(&out.path);
         }
     }
@@ -228,7 +219,7 @@ fn reopen(
 }
 
 /// The blob that the cache has already, if its bytes are intact.
-fn open_stored(store: &Store, digest: &Digest) -> Result<Option<(File, Digester)>, CacheError> {
+fn open_stored(store: &Store, digest: &Digest) -> Result<Option<(Content, Digester)>, CacheError> {
     let path = store.paths.blob(digest);
     let Some(file) = sys::open_file(&path, 2)? else {
         return Ok(None);
@@ -236,7 +227,7 @@ fn open_stored(store: &Store, digest: &Digest) -> Result<Option<(File, Digester)
     let resume_from = sys::hash(&file, digest.algorithm(), &path)?;
     if resume_from.clone().finish() == *digest {
         sys::touch(&file, BLOB_USE_GRAIN);
-        return Ok(Some((file, resume_from)));
+        return Ok(Some((Content::Stored(file), resume_from)));
     }
     tracing::warn!(%digest, "dropping a damaged blob of the cache");
     sys::remove(&path)?;
@@ -247,7 +238,7 @@ fn open_stored(store: &Store, digest: &Digest) -> Result<Option<(File, Digester)
 fn open_resumable(
     store: &Store,
     digest: &Digest,
-) -> Result<Option<(Appender, Digester)>, CacheError> {
+) -> Result<Option<(Content, Digester)>, CacheError> {
     let path = store.paths.partial(digest);
     for _ in 0..2 {
         let mut file = match open_own_for_writing(&path) {
@@ -268,7 +259,8 @@ fn open_resumable(
         file.seek(io::SeekFrom::Start(resume_from.count()))
             .map_err(CacheError::io("read", &path))?;
         let out = Appender::new(store.sys, file, &path, resume_from.count());
-        return Ok(Some((out, resume_from)));
+        let content = Content::Growing { out, temp: None };
+        return Ok(Some((content, resume_from)));
     }
     Ok(None)
 }
