@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::{self, Either};
+use futures_util::future::join;
 use qmt_oci_ref::{Digest, text};
 use sigstore_tuf::{Error as TufError, Repository, Updater, UpdaterConfig};
 use tokio::sync::mpsc;
@@ -151,23 +151,17 @@ impl TufOptions {
         name: Option<&str>,
         now: SystemTime,
     ) -> Result<Vec<u8>, VerifyError> {
+        let client = Client { options: self, now };
         let cache = Cache(self.folder());
         let _lock = cache.lock().await;
         let mut state = cache.state();
-        let store = StateStore::new(state.clone().with_ahead());
-        let outcome = online(self, &state, &store, transport, now, name).await;
-        if outcome.is_ok() {
-            state = store.state().clone();
-            state.refreshed = Some(now);
-        } else {
-            state.remember(&store.state());
-        }
-        cache.store(&state);
-        let fetched = outcome.map_err(|error| {
+        let online = client.online(&cache, &mut state, transport, name, |fetched| {
+            Ok(fetched.target)
+        });
+        online.await.unwrap_or_else(|error| {
             let problem = "it cannot be refreshed, or has no such target";
-            self.fail(problem, Some(error.into()))
-        })?;
-        Ok(fetched.target)
+            Err(self.fail(problem, Some(error.into())))
+        })
     }
 
     /// The newest verified metadata of each role, by file name.
@@ -182,17 +176,16 @@ pub(super) async fn load(
     transport: Option<&dyn TufTransport>,
     now: SystemTime,
 ) -> Result<TrustRoot, VerifyError> {
+    let client = Client { options, now };
     let cache = Cache(options.folder());
     let state = cache.state();
     let Some(transport) = transport else {
-        let fetched =
-            offline(options, &state, now)
-                .await
-                .map_err(|error| VerifyError::NotStored {
-                    origin: options.origin(),
-                    source: error.into(),
-                })?;
-        return root_of(options, &fetched, state.refreshed);
+        let fetched = client.offline(&state).await;
+        let fetched = fetched.map_err(|error| VerifyError::NotStored {
+            origin: options.origin(),
+            source: error.into(),
+        })?;
+        return client.root_of(&fetched, state.refreshed);
     };
     let refreshed = state.refreshed;
     let ahead = refreshed.and_then(|then| then.duration_since(now).ok());
@@ -203,35 +196,27 @@ pub(super) async fn load(
         );
         return Err(options.fail(problem, None));
     }
-    if let Some(root) = fresh(options, &state, now).await {
+    if let Some(root) = client.fresh(&state).await {
         return Ok(root);
     }
     // One process refreshes; the others use its result.
     let lock = cache.lock().await;
     let mut state = cache.state();
     if lock.is_some()
-        && let Some(root) = fresh(options, &state, now).await
+        && let Some(root) = client.fresh(&state).await
     {
         return Ok(root);
     }
     // An unreachable repository is not asked again at once, while its last metadata is valid.
     let missed = state.missed.and_then(|then| now.duration_since(then).ok());
     if missed.is_some_and(|age| age < TUF_RETRY_AFTER.min(options.refresh_after))
-        && let Ok(fetched) = offline(options, &state, now).await
+        && let Ok(fetched) = client.offline(&state).await
     {
-        return root_of(options, &fetched, state.refreshed);
+        return client.root_of(&fetched, state.refreshed);
     }
-    let store = StateStore::new(state.clone().with_ahead());
-    let outcome = online(options, &state, &store, transport, now, Some(TARGET)).await;
-    let outcome = outcome.map(|fetched| root_of(options, &fetched, Some(now)));
-    if matches!(outcome, Ok(Ok(_))) {
-        let mut state = store.state();
-        (state.refreshed, state.missed) = (Some(now), None);
-        cache.store(&state);
-    } else if state.remember(&store.state()) {
-        cache.store(&state);
-    }
-    let problem = match outcome {
+    let root_of = |fetched| client.root_of(&fetched, Some(now));
+    let online = client.online(&cache, &mut state, transport, Some(TARGET), root_of);
+    let problem = match online.await {
         Ok(root) => return root,
         Err(problem) => problem,
     };
@@ -241,7 +226,7 @@ pub(super) async fn load(
         return Err(options.fail("its metadata is not valid", Some(problem.into())));
     }
     // Not a fallback to other trust: the same metadata, verified again, until it expires.
-    let Ok(fetched) = offline(options, &state, now).await else {
+    let Ok(fetched) = client.offline(&state).await else {
         let says = "it cannot be reached, and its cache has no metadata that has not expired";
         return Err(options.fail(says, Some(problem.into())));
     };
@@ -252,26 +237,13 @@ pub(super) async fn load(
     );
     state.missed = Some(now);
     cache.store(&state);
-    root_of(options, &fetched, state.refreshed)
+    client.root_of(&fetched, state.refreshed)
 }
 
-/// The cached root, if the last refresh is recent and everything still verifies.
-async fn fresh(options: &TufOptions, state: &State, now: SystemTime) -> Option<TrustRoot> {
-    // A refresh in the future means that a clock was wrong, so the age is not known.
-    let age = now.duration_since(state.refreshed?).ok()?;
-    if age >= options.refresh_after {
-        return None;
-    }
-    match offline(options, state, now).await {
-        Ok(fetched) => root_of(options, &fetched, state.refreshed).ok(),
-        Err(error) => {
-            tracing::warn!(
-                error = %text::error_line(&error, None),
-                "the cached TUF metadata is not usable"
-            );
-            None
-        }
-    }
+/// The client of one repository, as of `now`.
+struct Client<'a> {
+    options: &'a TufOptions,
+    now: SystemTime,
 }
 
 /// The verified target, empty if none was requested, and the version of the metadata that names it.
@@ -280,89 +252,116 @@ struct Fetched {
     version: String,
 }
 
-fn root_of(
-    options: &TufOptions,
-    fetched: &Fetched,
-    refreshed: Option<SystemTime>,
-) -> Result<TrustRoot, VerifyError> {
-    let source = options.origin();
-    TrustRoot::from_json(&source, Some(&fetched.version), refreshed, &fetched.target)
-}
-
-/// Refreshes through `transport` from `state`, into `store`, and gets `target`.
-async fn online(
-    options: &TufOptions,
-    state: &State,
-    store: &StateStore,
-    transport: &dyn TufTransport,
-    now: SystemTime,
-    target: Option<&str>,
-) -> Result<Fetched, TufError> {
-    let (send, mut requests) = mpsc::channel::<Request>(1);
-    let serving = async {
-        while let Some(request) = requests.recv().await {
-            let url = format!("{}/{}", options.url.trim_end_matches('/'), request.path);
-            let answer = transport.get(&url, request.limit).await;
-            let _ = request.answer.send(answer);
+impl Client<'_> {
+    /// The cached root, if the last refresh is recent and everything still verifies.
+    async fn fresh(&self, state: &State) -> Option<TrustRoot> {
+        // A refresh in the future means that a clock was wrong, so the age is not known.
+        let age = self.now.duration_since(state.refreshed?).ok()?;
+        if age >= self.options.refresh_after {
+            return None;
         }
-        future::pending::<()>().await;
-    };
-    let remote = Remote {
-        send,
-        snapshots: state.snapshots(),
-        store: store.clone(),
-    };
-    let refreshing = refresh(options, remote, store.clone(), now, target);
-    let both = async {
-        match future::select(std::pin::pin!(refreshing), std::pin::pin!(serving)).await {
-            Either::Left((fetched, _)) => fetched,
-            Either::Right(((), _)) => Err(TufError::transport("the transport stopped")),
+        match self.offline(state).await {
+            Ok(fetched) => self.root_of(&fetched, state.refreshed).ok(),
+            Err(error) => {
+                tracing::warn!(
+                    error = %text::error_line(&error, None),
+                    "the cached TUF metadata is not usable"
+                );
+                None
+            }
         }
-    };
-    let timed = tokio::time::timeout(options.limits.time, both).await;
-    timed.unwrap_or_else(|elapsed| Err(TufError::transport_with_source("refreshing", elapsed)))
-}
+    }
 
-async fn offline(
-    options: &TufOptions,
-    state: &State,
-    now: SystemTime,
-) -> Result<Fetched, TufError> {
-    let store = StateStore::new(state.clone());
-    refresh(options, store.clone(), store, now, Some(TARGET)).await
-}
+    fn root_of(
+        &self,
+        fetched: &Fetched,
+        refreshed: Option<SystemTime>,
+    ) -> Result<TrustRoot, VerifyError> {
+        let source = self.options.origin();
+        TrustRoot::from_json(&source, Some(&fetched.version), refreshed, &fetched.target)
+    }
 
-async fn refresh(
-    options: &TufOptions,
-    repository: impl Repository + 'static,
-    store: StateStore,
-    now: SystemTime,
-    target: Option<&str>,
-) -> Result<Fetched, TufError> {
-    distinct_keys("root.json", &options.root)?;
-    let limits = &options.limits;
-    let mut config = UpdaterConfig::default();
-    config.root_max_length = limits.root_bytes;
-    config.timestamp_max_length = limits.metadata_bytes;
-    config.snapshot_max_length = limits.metadata_bytes;
-    config.targets_max_length = limits.metadata_bytes;
-    config.target_max_length = TRUST_FILE_BYTES_MAX;
-    config.max_root_rotations = limits.rotations;
-    let updater = Updater::new(repository, &options.root)?;
-    let mut updater = updater.with_config(config).with_store(store);
-    let now = now
-        .try_into()
-        .map_err(|error| TufError::Malformed(format!("the clock is out of range: {error}")))?;
-    updater.refresh(now).await?;
-    let target = match target {
-        Some(target) => updater.get_target(target, now).await?,
-        None => Vec::new(),
-    };
-    let trusted = updater.trusted();
-    let targets = trusted.targets_role("targets");
-    let targets = targets.map_or(0, |role| role.version);
-    let version = format!("root {}, targets {targets}", trusted.root().version);
-    Ok(Fetched { target, version })
+    /// Refreshes `state` through `transport` and gets `target`. Where that fails, or the target is
+    /// not accepted, what was verified before is remembered.
+    async fn online<T>(
+        &self,
+        cache: &Cache,
+        state: &mut State,
+        transport: &dyn TufTransport,
+        target: Option<&str>,
+        accept: impl FnOnce(Fetched) -> Result<T, VerifyError>,
+    ) -> Result<Result<T, VerifyError>, TufError> {
+        let store = StateStore::new(state.clone().with_ahead());
+        let (send, mut requests) = mpsc::channel::<Request>(1);
+        let serving = async {
+            while let Some(request) = requests.recv().await {
+                let url = format!(
+                    "{}/{}",
+                    self.options.url.trim_end_matches('/'),
+                    request.path
+                );
+                let answer = transport.get(&url, request.limit).await;
+                let _ = request.answer.send(answer);
+            }
+        };
+        let remote = Remote {
+            send,
+            snapshots: state.snapshots(),
+            store: store.clone(),
+        };
+        // The end of the refresh drops the remote, which ends the serving.
+        let both = join(self.refresh(remote, store.clone(), target), serving);
+        let fetched = match tokio::time::timeout(self.options.limits.time, both).await {
+            Ok((fetched, ())) => fetched,
+            Err(elapsed) => Err(TufError::transport_with_source("refreshing", elapsed)),
+        };
+        let outcome = fetched.map(accept);
+        if matches!(outcome, Ok(Ok(_))) {
+            *state = store.state().clone();
+            (state.refreshed, state.missed) = (Some(self.now), None);
+            cache.store(state);
+        } else if state.remember(&store.state()) {
+            cache.store(state);
+        }
+        outcome
+    }
+
+    async fn offline(&self, state: &State) -> Result<Fetched, TufError> {
+        let store = StateStore::new(state.clone());
+        self.refresh(store.clone(), store, Some(TARGET)).await
+    }
+
+    async fn refresh(
+        &self,
+        repository: impl Repository + 'static,
+        store: StateStore,
+        target: Option<&str>,
+    ) -> Result<Fetched, TufError> {
+        distinct_keys("root.json", &self.options.root)?;
+        let limits = &self.options.limits;
+        let mut config = UpdaterConfig::default();
+        config.root_max_length = limits.root_bytes;
+        config.timestamp_max_length = limits.metadata_bytes;
+        config.snapshot_max_length = limits.metadata_bytes;
+        config.targets_max_length = limits.metadata_bytes;
+        config.target_max_length = TRUST_FILE_BYTES_MAX;
+        config.max_root_rotations = limits.rotations;
+        let updater = Updater::new(repository, &self.options.root)?;
+        let mut updater = updater.with_config(config).with_store(store);
+        let now = self.now.try_into();
+        let now = now
+            .map_err(|error| TufError::Malformed(format!("the clock is out of range: {error}")))?;
+        updater.refresh(now).await?;
+        let target = match target {
+            Some(target) => updater.get_target(target, now).await?,
+            None => Vec::new(),
+        };
+        let trusted = updater.trusted();
+        let targets = trusted.targets_role("targets");
+        let targets = targets.map_or(0, |role| role.version);
+        let version = format!("root {}, targets {targets}", trusted.root().version);
+        Ok(Fetched { target, version })
+    }
 }
 
 /// A URL without userinfo and query, which may hold secrets.
