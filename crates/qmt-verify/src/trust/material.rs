@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::{Value, json};
-use sigstore_trust_root::{CertificateAuthority, TimeRange, TimestampAuthority, TrustedRoot};
+use sigstore_trust_root::{CertificateAuthority, TimeRange, TrustedRoot};
 use sigstore_verify::Verifier;
 use sigstore_verify::types::DerCertificate;
 use x509_cert::Certificate;
@@ -43,8 +43,8 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, String> {
         let problem = format!("is not a trusted root: its `mediaType` is `{media_type}`");
         return Err(problem);
     }
-    let mut kept = single(media_type, None)?;
-    let mut left = Vec::new();
+    let mut root = single(media_type, None)?;
+    let mut unusable = Vec::new();
     let mut seen = HashSet::new();
     let issuers = issuers(media_type, &document);
     for (list, label) in [
@@ -60,16 +60,26 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, String> {
         };
         for (index, entry) in entries.iter().enumerate() {
             let name = format!("{label} {}", index + 1);
-            match single(media_type, Some((list, entry))) {
-                Ok(one) => keep(&mut kept, one, &name, &issuers, &mut seen, &mut left),
-                Err(problem) => left.push(format!("{name}: {problem}")),
+            let (parts, is_chain) = match single(media_type, Some((list, entry))) {
+                Ok(one) if one.certificate_authorities.is_empty() => (vec![narrow(one)], false),
+                Ok(one) => (split(&one, &issuers), true),
+                Err(problem) => (vec![Err(problem)], false),
+            };
+            for (index, part) in parts.into_iter().enumerate() {
+                match part.and_then(|part| usable(part, &mut seen)) {
+                    Ok(part) => append(&mut root, part),
+                    Err(problem) if is_chain => {
+                        unusable.push(format!("{name}: certificate {}: {problem}", index + 1));
+                    }
+                    Err(problem) => unusable.push(format!("{name}: {problem}")),
+                }
             }
         }
     }
     let ct_logs = document.get("ctlogs").and_then(Value::as_array);
     Ok(Parsed {
-        root: kept,
-        unusable: left,
+        root,
+        unusable,
         names_ct_logs: ct_logs.is_some_and(|logs| !logs.is_empty()),
     })
 }
@@ -100,72 +110,25 @@ pub(super) fn single(
     TrustedRoot::from_json(&document.to_string()).map_err(|error| error.to_string())
 }
 
-/// Moves the usable parts of `one` to `kept`.
-fn keep(
-    kept: &mut TrustedRoot,
-    mut one: TrustedRoot,
-    name: &str,
-    issuers: &[Issued],
-    seen: &mut HashSet<(bool, String)>,
-    left: &mut Vec<String>,
-) {
-    let tlogs = std::mem::take(&mut one.tlogs);
-    let ctlogs = std::mem::take(&mut one.ctlogs);
-    let certificates = std::mem::take(&mut one.certificate_authorities);
-    let timestamps = std::mem::take(&mut one.timestamp_authorities);
-    // Without entries now.
-    let blank = one;
-    let trial = |fill: &dyn Fn(&mut TrustedRoot)| {
-        let mut trial = blank.clone();
-        fill(&mut trial);
-        let usable = Verifier::new(&trial);
-        usable.map(drop).map_err(|error| error.to_string())
-    };
-    let mut leave = |problem: String| left.push(format!("{name}: {problem}"));
-    let mut is_new = |is_tlog: bool, id: String| {
-        let new = seen.insert((is_tlog, id)).then_some(());
-        new.ok_or_else(|| "has the id of another log".to_owned())
-    };
-    for log in tlogs {
-        let checked = trial(&|root| root.tlogs.push(log.clone()))
-            .and_then(|()| is_new(true, log.log_id.key_id.to_string()));
-        match checked {
-            Ok(()) => kept.tlogs.push(log),
-            Err(problem) => leave(problem),
-        }
+/// Checks that the library can use a root of one entry, and that no other log has its id.
+fn usable(part: TrustedRoot, seen: &mut HashSet<(bool, String)>) -> Result<TrustedRoot, String> {
+    Verifier::new(&part).map_err(|error| error.to_string())?;
+    let tlogs = part.tlogs.iter().map(|log| (true, &log.log_id));
+    let ct_logs = part.ctlogs.iter().map(|log| (false, &log.log_id));
+    let mut ids = tlogs.chain(ct_logs);
+    if ids.all(|(is_tlog, id)| seen.insert((is_tlog, id.key_id.to_string()))) {
+        return Ok(part);
     }
-    for log in ctlogs {
-        let checked = trial(&|root| root.ctlogs.push(log.clone()))
-            .and_then(|()| is_new(false, log.log_id.key_id.to_string()));
-        match checked {
-            Ok(()) => kept.ctlogs.push(log),
-            Err(problem) => leave(problem),
-        }
-    }
-    for (index, one) in certificates
-        .iter()
-        .flat_map(|one| split(one, issuers))
-        .enumerate()
-    {
-        let checked = one.and_then(|one| {
-            trial(&|root| root.certificate_authorities.push(one.clone()))?;
-            Ok(one)
-        });
-        match checked {
-            Ok(one) => kept.certificate_authorities.push(one),
-            Err(problem) => leave(format!("certificate {}: {problem}", index + 1)),
-        }
-    }
-    for authority in timestamps {
-        let checked = narrow(authority).and_then(|one| {
-            trial(&|root| root.timestamp_authorities.push(one.clone()))?;
-            Ok(one)
-        });
-        match checked {
-            Ok(one) => kept.timestamp_authorities.push(one),
-            Err(problem) => leave(problem),
-        }
-    }
+    Err("has the id of another log".to_owned())
+}
+
+fn append(root: &mut TrustedRoot, part: TrustedRoot) {
+    root.tlogs.extend(part.tlogs);
+    root.ctlogs.extend(part.ctlogs);
+    root.certificate_authorities
+        .extend(part.certificate_authorities);
+    root.timestamp_authorities
+        .extend(part.timestamp_authorities);
 }
 
 /// One authority per certificate. The library uses each certificate of a chain as an anchor and
@@ -173,27 +136,26 @@ fn keep(
 /// gets the window in which it and all its issuers are valid, once per chain of issuers. Issuers
 /// are searched in all authorities and matched by signature, because a renewed root with the same
 /// name did not issue what the expired one did.
-fn split(
-    authority: &CertificateAuthority,
-    issuers: &[Issued],
-) -> Vec<Result<CertificateAuthority, String>> {
-    let entries = &authority.cert_chain.certificates;
-    let mut authorities = Vec::new();
-    for entry in entries {
-        match windows(authority, &entry.raw_bytes, issuers) {
-            Err(problem) => authorities.push(Err(problem)),
-            Ok(windows) => authorities.extend(windows.into_iter().map(|window| {
-                let mut one = authority.clone();
-                one.cert_chain.certificates = vec![entry.clone()];
-                one.valid_for = Some(window);
-                Ok(one)
-            })),
+fn split(one: &TrustedRoot, issuers: &[Issued]) -> Vec<Result<TrustedRoot, String>> {
+    let mut parts = Vec::new();
+    for authority in &one.certificate_authorities {
+        for entry in &authority.cert_chain.certificates {
+            match windows(authority, &entry.raw_bytes, issuers) {
+                Err(problem) => parts.push(Err(problem)),
+                Ok(windows) => parts.extend(windows.into_iter().map(|window| {
+                    let (mut part, mut narrowed) = (one.clone(), authority.clone());
+                    narrowed.cert_chain.certificates = vec![entry.clone()];
+                    narrowed.valid_for = Some(window);
+                    part.certificate_authorities = vec![narrowed];
+                    Ok(part)
+                })),
+            }
         }
     }
-    if entries.is_empty() {
-        authorities.push(Err("has no certificate".to_owned()));
+    if parts.is_empty() {
+        parts.push(Err("has no certificate".to_owned()));
     }
-    authorities
+    parts
 }
 
 /// The windows in which a certificate of `authority` and all its issuers are valid, at least one.
@@ -225,16 +187,18 @@ fn windows(
     }
 }
 
-/// The window in which all certificates of the chain are valid.
-fn narrow(mut authority: TimestampAuthority) -> Result<TimestampAuthority, String> {
-    if authority.cert_chain.certificates.is_empty() {
-        return Err("has no certificate".to_owned());
+/// Gives a timestamp authority the window in which all certificates of its chain are valid.
+fn narrow(mut one: TrustedRoot) -> Result<TrustedRoot, String> {
+    for authority in &mut one.timestamp_authorities {
+        if authority.cert_chain.certificates.is_empty() {
+            return Err("has no certificate".to_owned());
+        }
+        for entry in &authority.cert_chain.certificates {
+            let parsed = Issued::parse(&entry.raw_bytes)?;
+            authority.valid_for = Some(intersect(authority.valid_for, &parsed.certificate)?);
+        }
     }
-    for entry in &authority.cert_chain.certificates {
-        let parsed = Issued::parse(&entry.raw_bytes)?;
-        authority.valid_for = Some(intersect(authority.valid_for, &parsed.certificate)?);
-    }
-    Ok(authority)
+    Ok(one)
 }
 
 fn intersect(window: Option<TimeRange>, certificate: &Certificate) -> Result<TimeRange, String> {
