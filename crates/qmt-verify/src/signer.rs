@@ -78,12 +78,9 @@ impl SignerId {
 
     fn line(&self, logged: bool) -> String {
         match self {
-            Self::Certificate { issuer, identity } => format!(
-                "any_of = [{{ issuer = {}, identity = {}{} }}]",
-                quoted(issuer),
-                quoted(identity),
-                log_option(logged)
-            ),
+            Self::Certificate { issuer, identity } => {
+                any_of(&[("issuer", issuer), ("identity", identity)], logged)
+            }
             Self::Key { key } => format!("{}  # the key {key}", key_line(UNKNOWN_KEY_FILE, logged)),
         }
     }
@@ -95,31 +92,24 @@ pub(crate) const UNKNOWN_KEY_FILE: &str = "signer.pub";
 /// The line for `[[oci.policy]]` that accepts the key in `file`, also without a transparency log
 /// unless the signature is `logged`.
 pub(crate) fn key_line(file: &str, logged: bool) -> String {
-    format!(
-        "any_of = [{{ key = {}{} }}]",
-        quoted(file),
-        log_option(logged)
-    )
+    any_of(&[("key", file)], logged)
 }
 
 /// The line for `[[oci.policy]]` that accepts a workflow on every tag, so that it holds for the
 /// next release too.
 #[cfg(feature = "sigstore")]
 pub(crate) fn release_line(issuer: &str, workflow: &str, logged: bool) -> String {
-    format!(
-        "any_of = [{{ issuer = {}, identity_regex = {}{} }}]",
-        quoted(issuer),
-        quoted(&format!("{}@refs/tags/.+", regex::escape(workflow))),
-        log_option(logged)
-    )
+    let regex = format!("{}@refs/tags/.+", regex::escape(workflow));
+    any_of(&[("issuer", issuer), ("identity_regex", &regex)], logged)
 }
 
-fn log_option(logged: bool) -> &'static str {
-    if logged {
-        ""
-    } else {
-        ", transparency_log = \"optional\""
-    }
+fn any_of(keys: &[(&str, &str)], logged: bool) -> String {
+    let log = (!logged).then_some(("transparency_log", "optional"));
+    let keys = keys.iter().copied().chain(log);
+    let keys: Vec<_> = keys
+        .map(|(key, value)| format!("{key} = {}", quoted(value)))
+        .collect();
+    format!("any_of = [{{ {} }}]", keys.join(", "))
 }
 
 impl fmt::Display for SignerId {
