@@ -10,9 +10,7 @@ use crate::limits::REGEX_BYTES_MAX;
 /// A rule about a certificate identity: an e-mail address, a URI, or the text of any other kind of
 /// subject alternative name.
 #[derive(Clone, Debug)]
-pub struct IdentityRule {
-    rule: Rule,
-}
+pub struct IdentityRule(Rule);
 
 #[derive(Clone, Debug)]
 enum Rule {
@@ -25,7 +23,7 @@ impl IdentityRule {
     /// Accepts every identity: for signers that something else identifies, such as the repository
     /// of a workflow.
     pub fn any() -> Self {
-        Self { rule: Rule::Any }
+        Self(Rule::Any)
     }
 
     /// Accepts exactly `identity`.
@@ -38,8 +36,7 @@ impl IdentityRule {
         if identity.trim().is_empty() {
             return Err(VerifyError::policy("an identity is empty"));
         }
-        let rule = Rule::Exact(identity);
-        Ok(Self { rule })
+        Ok(Self(Rule::Exact(identity)))
     }
 
     /// Accepts identities that `pattern` matches from the first to the last character, with or
@@ -66,8 +63,7 @@ impl IdentityRule {
         compile(pattern)?;
         let whole = compile(&format!(r"\A(?:{pattern})\z"))?;
         let pattern = pattern.to_owned();
-        let rule = Rule::Matching { pattern, whole };
-        Ok(Self { rule })
+        Ok(Self(Rule::Matching { pattern, whole }))
     }
 
     /// Whether it accepts identities that no policy would name on purpose.
@@ -77,7 +73,7 @@ impl IdentityRule {
     }
 
     pub(crate) fn accepts(&self, identity: &str) -> bool {
-        match &self.rule {
+        match &self.0 {
             Rule::Any => !identity.is_empty(),
             Rule::Exact(expected) => expected == identity,
             Rule::Matching { whole, .. } => whole.is_match(identity),
@@ -86,7 +82,7 @@ impl IdentityRule {
 
     /// Describes what is required in place of the identity `found`.
     pub(crate) fn expected(&self, found: Option<&str>) -> String {
-        if let (Rule::Matching { pattern, .. }, Some(found)) = (&self.rule, found)
+        if let (Rule::Matching { pattern, .. }, Some(found)) = (&self.0, found)
             && Regex::new(pattern).is_ok_and(|part| part.is_match(found))
         {
             return format!("{self}, which must match the whole identity: add `.*`");
@@ -97,7 +93,7 @@ impl IdentityRule {
 
 impl fmt::Display for IdentityRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.rule {
+        match &self.0 {
             Rule::Any => f.write_str("any identity"),
             Rule::Exact(identity) => write!(f, "`{identity}`"),
             Rule::Matching { pattern, .. } => write!(f, "/{pattern}/"),

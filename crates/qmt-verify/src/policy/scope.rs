@@ -110,89 +110,88 @@ impl FromStr for Scope {
     type Err = VerifyError;
 
     fn from_str(text: &str) -> Result<Self, VerifyError> {
-        let refuse = |problem: String| {
+        parse(text).map_err(|problem| {
             let text = without_credentials(text);
-            Err(VerifyError::policy(format!("scope `{text}`: {problem}")))
-        };
-        if text == "**" {
-            return Ok(Self::everything());
-        }
-        if let Some(path) = text.strip_prefix(LAYOUT) {
-            return match layout_segments(path) {
-                Ok(segments) => Ok(Self {
-                    of_layouts: true,
-                    segments,
-                }),
-                Err(problem) => refuse(problem.to_owned()),
-            };
-        }
-        if text.starts_with(['/', '.', '~']) {
-            return refuse(format!(
-                "it is a path; the images of a layout are `{LAYOUT}{text}`"
-            ));
-        }
-        // A scope that no name could ever match would silently leave its images to a wider one, so
-        // it is read by the grammar of repositories, with a word for each wildcard.
-        let parts: Vec<&str> = text.split('/').collect();
-        let Some((host, path)) = parts.split_first().filter(|(_, path)| !path.is_empty()) else {
-            return refuse(match text {
-                "" => "it is empty; `**` covers all images".to_owned(),
-                "*" => "`**` covers all images".to_owned(),
-                host if is_host(host) => {
-                    format!("it names a registry alone; `{host}/**` covers all of it")
-                }
-                name => format!(
-                    "`{name}` is not a registry; an image of Docker Hub is \
-                     `docker.io/library/{name}`, and all of an organisation `docker.io/{name}/**`"
-                ),
-            });
-        };
-        let is_partly_wild = |part: &&&str| part.contains('*') && !matches!(**part, "*" | "**");
-        if let Some(part) = parts.iter().find(is_partly_wild) {
-            let problem =
-                format!("in `{part}`: `*` stands for a whole segment, not for a part of one");
-            return refuse(problem);
-        }
-        if parts.iter().rev().skip(1).any(|part| *part == "**") {
-            return refuse("`**` can stand only at the end".to_owned());
-        }
-        if *host != "*" && !is_host(host) {
-            let hint =
-                format!("`{host}` is not a registry; images of Docker Hub are `docker.io/{text}`");
-            return refuse(hint);
-        }
-        let host_word = if *host == "*" { "any.example" } else { *host };
-        let path_words = path.join("/").replace("**", WORD).replace('*', WORD);
-        let sample: Repository = match format!("{host_word}/{path_words}").parse() {
-            Ok(sample) => sample,
-            Err(error) => {
-                let hint = "a scope is host and path of a repository, without tag and digest";
-                return refuse(format!("{hint}: {error}"));
-            }
-        };
-        let host = if *host == "*" {
-            "*"
-        } else {
-            origin(sample.host())
-        };
-        let mut segments = vec![segment(host)];
-        match path {
-            // Docker Hub's own images have a first part that is usually omitted.
-            [name] if sample.host().is_docker_hub() && !name.contains('*') => {
-                let parts = sample.path().split('/');
-                segments.extend(parts.map(segment));
-            }
-            ["*"] if sample.host().is_docker_hub() => {
-                return refuse("Docker Hub's own images are `docker.io/library/*`".to_owned());
-            }
-            _ => segments.extend(path.iter().map(|part| segment(part))),
-        }
-        Ok(Self {
-            of_layouts: false,
-            segments,
+            VerifyError::policy(format!("scope `{text}`: {problem}"))
         })
     }
 }
+
+fn parse(text: &str) -> Result<Scope, String> {
+    if text == "**" {
+        return Ok(Scope::everything());
+    }
+    if let Some(path) = text.strip_prefix(LAYOUT) {
+        let segments = layout_segments(path)?;
+        return Ok(Scope {
+            of_layouts: true,
+            segments,
+        });
+    }
+    if text.starts_with(['/', '.', '~']) {
+        return Err(format!(
+            "it is a path; the images of a layout are `{LAYOUT}{text}`"
+        ));
+    }
+    // A scope that no name could ever match would silently leave its images to a wider one, so
+    // it is read by the grammar of repositories, with a word for each wildcard.
+    let parts: Vec<&str> = text.split('/').collect();
+    let Some((host, path)) = parts.split_first().filter(|(_, path)| !path.is_empty()) else {
+        return Err(match text {
+            "" => "it is empty; `**` covers all images".to_owned(),
+            "*" => "`**` covers all images".to_owned(),
+            host if is_host(host) => {
+                format!("it names a registry alone; `{host}/**` covers all of it")
+            }
+            name => format!(
+                "`{name}` is not a registry; an image of Docker Hub is \
+                 `docker.io/library/{name}`, and all of an organisation `docker.io/{name}/**`"
+            ),
+        });
+    };
+    let is_partly_wild = |part: &&&str| part.contains('*') && !matches!(**part, "*" | "**");
+    if let Some(part) = parts.iter().find(is_partly_wild) {
+        return Err(format!("in `{part}`: {PARTLY_WILD}"));
+    }
+    if parts.iter().rev().skip(1).any(|part| *part == "**") {
+        return Err(REST_INSIDE.to_owned());
+    }
+    if *host != "*" && !is_host(host) {
+        return Err(format!(
+            "`{host}` is not a registry; images of Docker Hub are `docker.io/{text}`"
+        ));
+    }
+    let host_word = if *host == "*" { "any.example" } else { *host };
+    let path_words = path.join("/").replace("**", WORD).replace('*', WORD);
+    let sample = format!("{host_word}/{path_words}").parse::<Repository>();
+    let sample = sample.map_err(|error| {
+        format!("a scope is host and path of a repository, without tag and digest: {error}")
+    })?;
+    let host = if *host == "*" {
+        "*"
+    } else {
+        origin(sample.host())
+    };
+    let mut segments = vec![segment(host)];
+    match path {
+        // Docker Hub's own images have a first part that is usually omitted.
+        [name] if sample.host().is_docker_hub() && !name.contains('*') => {
+            let parts = sample.path().split('/');
+            segments.extend(parts.map(segment));
+        }
+        ["*"] if sample.host().is_docker_hub() => {
+            return Err("Docker Hub's own images are `docker.io/library/*`".to_owned());
+        }
+        _ => segments.extend(path.iter().map(|part| segment(part))),
+    }
+    Ok(Scope {
+        of_layouts: false,
+        segments,
+    })
+}
+
+const PARTLY_WILD: &str = "`*` stands for a whole segment, not for a part of one";
+const REST_INSIDE: &str = "`**` can stand only at the end";
 
 fn segment(part: &str) -> Segment {
     match part {
@@ -217,14 +216,14 @@ fn layout_segments(path: &str) -> Result<Vec<Segment>, &'static str> {
             part => part.as_os_str().to_str().unwrap_or_default(),
         };
         if text.contains('*') && !matches!(text, "*" | "**") {
-            return Err("`*` stands for a whole segment, not for a part of one");
+            return Err(PARTLY_WILD);
         }
         segments.push(segment(text));
     }
     let is_last = |at: usize| at + 1 == segments.len();
     let rest = segments.iter().position(|one| *one == Segment::Rest);
     if rest.is_some_and(|at| !is_last(at)) {
-        return Err("`**` can stand only at the end");
+        return Err(REST_INSIDE);
     }
     match segments.last() {
         Some(Segment::Literal(name)) if name.contains([':', '@']) => {
