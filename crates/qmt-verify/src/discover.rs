@@ -149,11 +149,9 @@ pub async fn discover(
         search.referrers(),
         search.tag(signature_tag, Kind::SimpleSigning),
     );
-    let ((mut found, signatures), attestations) = if options.attestations_required {
-        join(signatures, search.tag(attestation_tag, Kind::Envelope)).await
-    } else {
-        search.optional_tag(attestation_tag, signatures).await
-    };
+    let required = options.attestations_required;
+    let all = search.attestations(attestation_tag, required, signatures);
+    let ((mut found, signatures), attestations) = all.await;
     // The check sees the results in this order.
     found.extend(signatures);
     found.extend(attestations);
@@ -167,7 +165,6 @@ pub async fn discover(
         });
     }
     let mut evidence = Evidence::empty(subject);
-    let required = options.attestations_required;
     evidence.items = search.fetch(&mut found, required, deadline).await;
     found.drop_notes();
     (evidence.notes, evidence.failures) = (found.notes, found.failures);

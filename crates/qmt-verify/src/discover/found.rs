@@ -18,9 +18,19 @@ pub(super) struct Found {
     pub(super) failures: Vec<Failure>,
     /// How many places were read.
     pub(super) places: usize,
+    /// Whether the place can hold attestations only.
+    of_attestations: bool,
 }
 
 impl Found {
+    /// Starts with nothing found in a place for layers of `kind`.
+    pub(super) fn of(kind: Kind) -> Self {
+        Self {
+            of_attestations: kind == Kind::Envelope,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn note(&mut self, place: impl Into<String>, reason: impl AsRef<str>) {
         self.push(place.into(), reason.as_ref(), 0, About::Item);
     }
@@ -54,20 +64,11 @@ impl Found {
 
     /// Records that a place could not be read.
     pub(super) fn fail(&mut self, place: impl Into<String>, source: RegistryError) {
-        let place = place.into();
         self.failures.push(Failure {
-            place,
+            place: place.into(),
             source,
-            of_attestations: false,
+            of_attestations: self.of_attestations,
         });
-    }
-
-    /// Marks all failures as those of a place that can hold attestations only.
-    pub(super) fn mark_as_attestations(mut self) -> Self {
-        for failure in &mut self.failures {
-            failure.of_attestations = true;
-        }
-        self
     }
 
     /// Records that a listed item could not be read. A failure that a publisher can cause is only

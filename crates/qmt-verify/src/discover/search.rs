@@ -186,18 +186,19 @@ impl<'a> Search<'a> {
         found
     }
 
-    /// The layers under the `.att` tag, where attestations are not required; and `others`.
-    pub(super) async fn optional_tag<T>(
+    /// The layers under the `.att` tag; and `others`.
+    pub(super) async fn attestations<T>(
         &self,
         tag: Tag,
+        required: bool,
         others: impl Future<Output = T>,
     ) -> (T, Found) {
         let attestations = self.tag(tag.clone(), Kind::Envelope);
-        let (others, attestations) = optional(others, attestations).await;
+        let (others, attestations) = with_attestations(required, others, attestations).await;
         let attestations = attestations.unwrap_or_else(|waited| {
-            let mut found = Found::default();
+            let mut found = Found::of(Kind::Envelope);
             found.fail(format!("tag {tag}"), too_late(waited));
-            found.mark_as_attestations()
+            found
         });
         (others, attestations)
     }
@@ -205,7 +206,7 @@ impl<'a> Search<'a> {
     /// The layers under `tag`, which is made of the subject's digest. In an image layout, it can
     /// name several manifests.
     pub(super) async fn tag(&self, tag: Tag, kind: Kind) -> Found {
-        let mut found = Found::default();
+        let mut found = Found::of(kind);
         let place = format!("tag {tag}");
         let left = AnnotationsLeft::new(TAG_ANNOTATIONS_MAX);
         let reference = Reference::new(self.subject.repository().clone(), Some(tag), None);
@@ -231,49 +232,39 @@ impl<'a> Search<'a> {
                 Err(error) => found.fail(place.clone(), error),
             }
         }
-        if kind == Kind::Envelope {
-            return found.mark_as_attestations();
-        }
         found
     }
 
     /// Fetches one layer, whose size has been checked.
     async fn layer(&self, layer: Layer, deadline: Deadline) -> Result<Item, Found> {
         let (place, descriptor) = (layer.place, layer.descriptor);
-        let is_attestation = layer.kind == Kind::Envelope;
+        let mut found = Found::of(layer.kind);
         let repository = self.subject.repository();
         let pulled = deadline.bound(self.registry.pull_blob(repository, &descriptor));
-        let mut found = Found::default();
-        match pulled.await {
-            Err(error) => found.miss(place, error),
-            Ok(bytes) => {
-                let (count, size) = (bytes.len(), descriptor.size());
-                let digest = descriptor.digest();
-                let actual = Digest::of(digest.algorithm(), &bytes);
-                if count as u64 != size {
-                    found.note(
-                        place,
-                        format!("its content has {count} bytes, expected {size}"),
-                    );
-                } else if actual != *digest {
-                    let reason = format!("its content hashes to `{actual}`, expected `{digest}`");
-                    found.note(place, reason);
-                } else {
-                    let content = layer.kind.content(&bytes, &descriptor);
-                    return Ok(Item { place, content });
-                }
+        let bytes = match pulled.await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                found.miss(place, error);
+                return Err(found);
             }
-        }
-        Err(if is_attestation {
-            found.mark_as_attestations()
+        };
+        let (count, size) = (bytes.len(), descriptor.size());
+        let digest = descriptor.digest();
+        let actual = Digest::of(digest.algorithm(), &bytes);
+        let reason = if count as u64 != size {
+            format!("its content has {count} bytes, expected {size}")
+        } else if actual != *digest {
+            format!("its content hashes to `{actual}`, expected `{digest}`")
         } else {
-            found
-        })
+            let content = layer.kind.content(&bytes, &descriptor);
+            return Ok(Item { place, content });
+        };
+        found.note(place, reason);
+        Err(found)
     }
 
     /// Fetches the layers of `found` that fit into the limits, at the same time, and returns them
-    /// in their order. Where attestations are not required, envelopes are waited for as in
-    /// [`optional`].
+    /// in their order. Envelopes are waited for as in [`with_attestations`].
     pub(super) async fn fetch(
         &self,
         found: &mut Found,
@@ -291,14 +282,13 @@ impl<'a> Search<'a> {
         let at_once = REQUESTS_AT_ONCE - ENVELOPES_AT_ONCE;
         let signatures = self.fetch_all(signatures, at_once, deadline, &mut fetched);
         let envelopes = self.fetch_all(envelopes, ENVELOPES_AT_ONCE, deadline, &mut attestations);
-        if attestations_required {
-            join(signatures, envelopes).await;
-        } else if let ((), Err(waited)) = optional(signatures, envelopes).await {
+        let both = with_attestations(attestations_required, signatures, envelopes);
+        if let ((), Err(waited)) = both.await {
             for (index, place) in places {
                 attestations.entry(index).or_insert_with(|| {
-                    let mut missed = Found::default();
+                    let mut missed = Found::of(Kind::Envelope);
                     missed.fail(place, too_late(waited));
-                    Err(missed.mark_as_attestations())
+                    Err(missed)
                 });
             }
         }
@@ -330,12 +320,18 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Waits for `others`, and for `attestations` as long again, but at least [`OPTIONAL_TIME_MIN`].
-/// The error is how long `attestations` were waited for.
-async fn optional<T, A>(
+/// Waits for `others` and for `attestations`; for these, where they are not `required`, as long
+/// again as for the others, but at least [`OPTIONAL_TIME_MIN`]. The error is how long they were
+/// waited for.
+async fn with_attestations<T, A>(
+    required: bool,
     others: impl Future<Output = T>,
     attestations: impl Future<Output = A>,
 ) -> (T, Result<A, Duration>) {
+    if required {
+        let (others, attestations) = join(others, attestations).await;
+        return (others, Ok(attestations));
+    }
     let started = Instant::now();
     match select(pin!(others), pin!(attestations)).await {
         Either::Right((attestations, others)) => (others.await, Ok(attestations)),
