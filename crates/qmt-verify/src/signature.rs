@@ -27,7 +27,7 @@ use sigstore_verify::types::{
 use self::certificate::Claims;
 pub(crate) use self::ignored::Ignored;
 pub(crate) use self::key::PublicKey;
-pub(crate) use self::statement::{PAYLOAD_TYPE, Predicate, STATEMENT_V1};
+pub(crate) use self::statement::{PAYLOAD_TYPE, Predicate, STATEMENT_V1, plain_text};
 use self::statement::{SimpleSigning, Statement};
 use self::unread::Unread;
 pub(crate) use self::verifier::{SignatureVerifier, VerifiedSignature};

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::error::VerifyError;
 use crate::evidence::COSIGN_SIGN;
+use crate::signature::plain_text;
 
 const SLSA_V1: &str = "https://slsa.dev/provenance/v1";
 const SLSA_V02: &str = "https://slsa.dev/provenance/v0.2";
@@ -31,40 +32,33 @@ enum Field {
 }
 
 impl Field {
-    /// The JSON pointers to the field in a predicate of this type; `None` if the type has no such
+    /// The JSON pointers to the field in a predicate of this type; none if the type has no such
     /// field.
-    fn pointers(&self, predicate_type: &str) -> Option<&[&str]> {
-        Some(match (self, predicate_type) {
-            (Self::Builder, SLSA_V1) => &["/runDetails/builder/id"],
-            (Self::Builder, SLSA_V02) => &["/builder/id"],
-            (Self::Source, SLSA_V1) => &[
+    fn pointers(&self, predicate_type: &str) -> Vec<&str> {
+        match (self, predicate_type) {
+            (Self::Pointer(pointer), _) => vec![pointer],
+            (Self::Builder, SLSA_V1) => vec!["/runDetails/builder/id"],
+            (Self::Builder, SLSA_V02) => vec!["/builder/id"],
+            (Self::Source, SLSA_V1) => vec![
                 "/buildDefinition/externalParameters/workflow/repository",
                 "/buildDefinition/externalParameters/source",
                 // BuildKit and Google Cloud Build.
                 "/buildDefinition/externalParameters/configSource/uri",
                 "/buildDefinition/externalParameters/sourceToBuild/repository",
             ],
-            (Self::Source, SLSA_V02) => &["/invocation/configSource/uri"],
-            (Self::BuildType, SLSA_V1) => &["/buildDefinition/buildType"],
-            (Self::BuildType, SLSA_V02) => &["/buildType"],
-            (Self::Workflow, SLSA_V1) => &["/buildDefinition/externalParameters/workflow/path"],
-            (Self::Workflow, SLSA_V02) => &["/invocation/configSource/entryPoint"],
-            _ => return None,
-        })
+            (Self::Source, SLSA_V02) => vec!["/invocation/configSource/uri"],
+            (Self::BuildType, SLSA_V1) => vec!["/buildDefinition/buildType"],
+            (Self::BuildType, SLSA_V02) => vec!["/buildType"],
+            (Self::Workflow, SLSA_V1) => vec!["/buildDefinition/externalParameters/workflow/path"],
+            (Self::Workflow, SLSA_V02) => vec!["/invocation/configSource/entryPoint"],
+            _ => Vec::new(),
+        }
     }
 
     fn values(&self, predicate_type: &str, predicate: &Value) -> Vec<String> {
-        let found: Vec<&Value> = if let Self::Pointer(pointer) = self {
-            predicate.pointer(pointer).into_iter().collect()
-        } else {
-            let pointers = self.pointers(predicate_type).unwrap_or_default().iter();
-            pointers.filter_map(|one| predicate.pointer(one)).collect()
-        };
-        let text = |value: &Value| match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        found.into_iter().map(text).collect()
+        let pointers = self.pointers(predicate_type).into_iter();
+        let found = pointers.filter_map(|one| predicate.pointer(one));
+        found.map(plain_text).collect()
     }
 
     fn accepts(&self, found: &str, expected: &str) -> bool {
@@ -188,7 +182,7 @@ impl AttestationDemand {
     }
 
     fn slsa(mut self, field: Field, expected: String) -> Result<Self, VerifyError> {
-        if field.pointers(&self.predicate_type).is_none() {
+        if field.pointers(&self.predicate_type).is_empty() {
             let found = self.predicate_type;
             let problem =
                 format!("`{field}` applies to SLSA provenance v0.2 and v1, not to `{found}`");

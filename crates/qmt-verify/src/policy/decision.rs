@@ -147,7 +147,8 @@ impl Check<'_> {
         signature.describe(&mut report);
         report.scope = self.scope.to_string();
         report.conditions = self.policy.conditions();
-        report.authority = match (self.policy.authorities().get(*index), self.expected) {
+        let authority = self.policy.authorities().get(*index);
+        report.authority = match (authority, self.expected) {
             (Some(authority), _) => text::escape(&authority.to_string()),
             (None, Some(_)) => "the signer that the lockfile pins".to_owned(),
             (None, None) => PINNED_ON_FIRST_USE.to_owned(),
@@ -156,7 +157,6 @@ impl Check<'_> {
         report.cosigners = others.iter().map(|(_, one)| one.signer.clone()).collect();
         report.first_use = self.is_first_use();
         report.differs_from_pin = self.expected.is_some_and(|expected| expected != signer);
-        let authority = self.policy.authorities().get(*index);
         let key = authority.and_then(Authority::key_of);
         let logged = signature.is_logged();
         let claims = signature.claims.as_ref();
@@ -178,15 +178,12 @@ impl Check<'_> {
             warnings.push(warning.to_owned());
             let others = self.accepted.iter().map(|(_, one)| &one.signer);
             let others: BTreeSet<_> = others.filter(|other| *other != signer).collect();
-            warnings.extend(
-                others
-                    .into_iter()
-                    .map(|other| format!("{} signed it as well, but not first", other.escaped())),
-            );
+            for other in others {
+                let other = other.escaped();
+                warnings.push(format!("{other} signed it as well, but not first"));
+            }
         }
-        if let Some(authority) = self.policy.authorities().get(*index) {
-            warnings.extend(authority.warnings());
-        }
+        warnings.extend(authority.into_iter().flat_map(Authority::warnings));
         if report.differs_from_pin {
             warnings.push("the lockfile pins another signer; the policy decides".to_owned());
         }

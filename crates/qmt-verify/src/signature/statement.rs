@@ -146,12 +146,18 @@ impl SimpleSigning {
 }
 
 fn texts(values: BTreeMap<String, Value>) -> BTreeMap<String, String> {
-    let text = |value| match value {
-        Value::String(text) => text,
+    let values = values.into_iter();
+    values
+        .map(|(name, value)| (name, plain_text(&value)))
+        .collect()
+}
+
+/// The content of a string, the JSON of any other value.
+pub(crate) fn plain_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
         other => other.to_string(),
-    };
-    let texts = values.into_iter();
-    texts.map(|(name, value)| (name, text(value))).collect()
+    }
 }
 
 #[cfg(test)]
