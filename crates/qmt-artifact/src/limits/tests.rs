@@ -2,6 +2,53 @@
 
 use super::*;
 
+/// Makes setters for tests that lower a limit and never raise it.
+macro_rules! lower {
+    ($($(#[$doc:meta])* $field:ident: $type:ty;)*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) fn $field(mut self, most: $type) -> Self {
+                self.$field = self.$field.min(most);
+                self
+            }
+        )*
+    };
+}
+
+impl SelectLimits {
+    lower! {
+        /// Lowers the size of an image config, in bytes (default: 4 MiB).
+        config_bytes: u64;
+        /// Lowers the nesting of indexes (default: 2, an index in an index).
+        index_depth: u64;
+    }
+}
+
+impl ExtractLimits {
+    lower! {
+        /// Lowers the size of a raw Wasm layer, in bytes (default: 64 MiB).
+        wasm_bytes: u64;
+        /// Lowers the size of an archive layer as transferred, in bytes (default: 256 MiB).
+        archive_bytes: u64;
+        /// Lowers what all layers together unpack to, in bytes (default: 512 MiB).
+        unpacked_bytes: u64;
+        /// Lowers how many times a layer may grow by decompression, beyond the slack (default: 20).
+        ratio: u64;
+        /// Lowers what a layer may unpack to whatever its ratio, in bytes (default: 16 MiB).
+        ratio_slack_bytes: u64;
+        /// Lowers the number of entries of all archives, extension headers included (default:
+        /// 65,536).
+        entries: u64;
+        /// Lowers the number of gzip members of one layer (default: 131,072).
+        gzip_members: u64;
+        /// Lowers the base-2 logarithm of the zstd window in bytes (default: 27, 128 MiB, or less if
+        /// layers may not unpack to so much; then 25, 32 MiB, or more).
+        zstd_window_log: u32;
+        /// Lowers how long one extraction takes, download included (default: 15 minutes).
+        time: Duration;
+    }
+}
+
 /// LIM-01, LIM-04, LIM-05, LIM-06: the default values, and that setters only lower.
 #[test]
 fn limits_have_their_defaults_and_are_only_lowered() {
