@@ -99,13 +99,8 @@ impl Selector<'_> {
         let mut level = Level::default();
         let (mut attestations, mut others) = (0_usize, 0_usize);
         let unreadable = index.unreadable();
-        if unreadable > 0 {
-            self.unreadable = self.unreadable.saturating_add(unreadable);
-            self.note(match unreadable {
-                1 => "1 entry can't be read, skipped".to_owned(),
-                more => format!("{more} entries can't be read, skipped"),
-            });
-        }
+        self.unreadable = self.unreadable.saturating_add(unreadable);
+        self.note_skipped(unreadable, "can't be read", "can't be read");
         for entry in index.into_manifests() {
             if is_attestation(&entry) {
                 attestations += 1;
@@ -118,20 +113,19 @@ impl Selector<'_> {
                 others += 1;
             }
         }
-        if attestations > 0 {
-            self.attestations = self.attestations.saturating_add(attestations);
-            self.note(match attestations {
-                1 => "1 entry is an attestation, skipped".to_owned(),
-                more => format!("{more} entries are attestations, skipped"),
-            });
-        }
-        if others > 0 {
-            self.note(match others {
-                1 => "1 entry has another media type, skipped".to_owned(),
-                more => format!("{more} entries have other media types, skipped"),
-            });
-        }
+        self.attestations = self.attestations.saturating_add(attestations);
+        self.note_skipped(attestations, "is an attestation", "are attestations");
+        self.note_skipped(others, "has another media type", "have other media types");
         level
+    }
+
+    /// Notes the number of entries that are not considered, unless it is zero.
+    fn note_skipped(&mut self, count: usize, one: &str, many: &str) {
+        match count {
+            0 => {}
+            1 => self.note(format!("1 entry {one}, skipped")),
+            more => self.note(format!("{more} entries {many}, skipped")),
+        }
     }
 
     fn best_native(&self, images: &[Descriptor]) -> Option<Descriptor> {
