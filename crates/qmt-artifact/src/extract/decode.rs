@@ -142,6 +142,10 @@ impl Position {
         self.0.set(reached);
     }
 
+    fn count(&self) -> u64 {
+        self.0.get().count
+    }
+
     /// Reports whether the layer has ended after `end` bytes of entries, with nothing but zeros and
     /// the rest of a block behind them.
     pub(super) fn has_only_padding_after(&self, end: u64) -> bool {
@@ -159,11 +163,8 @@ const BLOCK: u64 = 512;
 /// The decompressed layer, bounded in size and ratio, and hashed if the config names its digest.
 pub(super) struct Unpacked {
     decoder: Box<dyn Read>,
-    /// What was looked at and not read yet.
-    peeked: Bytes,
     position: Position,
     deadline: Deadline,
-    count: u64,
     /// At most so many bytes, and which limit that is.
     limit: (u64, Limit),
     diff_id: Option<(Digest, Digester)>,
@@ -189,9 +190,7 @@ impl Unpacked {
         Ok(Self {
             deadline: chunks.deadline,
             decoder: decoder(chunks, encoding, limits)?,
-            peeked: Bytes::new(),
             position: Position::default(),
-            count: 0,
             limit,
             diff_id: diff_id.map(|digest| (digest.clone(), Digester::new(digest.algorithm()))),
         })
@@ -203,18 +202,16 @@ impl Unpacked {
     }
 
     /// Returns the first `count` bytes without taking them, or all if there are fewer.
-    pub(super) fn peek(&mut self, count: usize) -> Result<&[u8], Failure> {
-        let mut start = BytesMut::zeroed(count);
-        let mut filled = 0;
-        while let Some(room) = start.get_mut(filled..).filter(|room| !room.is_empty()) {
-            match self.decode(room)? {
-                0 => break,
-                count => filled += count,
-            }
-        }
-        start.truncate(filled);
-        self.peeked = start.freeze();
-        Ok(&self.peeked)
+    pub(super) fn peek(&mut self, count: usize) -> Result<Bytes, Failure> {
+        let mut decoder = std::mem::replace(&mut self.decoder, Box::new(io::empty()));
+        let mut start = Vec::new();
+        decoder
+            .by_ref()
+            .take(count as u64)
+            .read_to_end(&mut start)?;
+        let start = Bytes::from(start);
+        self.decoder = Box::new(start.clone().reader().chain(decoder));
+        Ok(start)
     }
 
     /// Reads to the end of the layer, whose checksums then held, compares its digest with the one
@@ -224,21 +221,7 @@ impl Unpacked {
         if let Some((expected, digester)) = self.diff_id {
             LayerProblem::check_diff_id(&expected, digester.finish())?;
         }
-        Ok(self.count)
-    }
-}
-
-impl Unpacked {
-    fn decode(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.deadline.check()?;
-        let count = self.decoder.read(buffer).map_err(Failure::from)?;
-        self.count = self.count.saturating_add(count as u64);
-        let (limit, what) = self.limit;
-        at_most(what, limit, self.count).map_err(Failure::from)?;
-        if let Some((_, digester)) = &mut self.diff_id {
-            digester.update(buffer.get(..count).unwrap_or_default());
-        }
-        Ok(count)
+        Ok(self.position.count())
     }
 }
 
@@ -247,16 +230,15 @@ impl Read for Unpacked {
         if buffer.is_empty() {
             return Ok(0); // Not the end of a gzip member.
         }
-        let count = if self.peeked.is_empty() {
-            self.decode(buffer)?
-        } else {
-            let count = self.peeked.len().min(buffer.len());
-            let target = buffer.get_mut(..count).unwrap_or_default();
-            self.peeked.copy_to_slice(target);
-            count
-        };
-        self.position
-            .advance(buffer.get(..count).unwrap_or_default());
+        self.deadline.check()?;
+        let count = self.decoder.read(buffer).map_err(Failure::from)?;
+        let read = buffer.get(..count).unwrap_or_default();
+        self.position.advance(read);
+        let (limit, what) = self.limit;
+        at_most(what, limit, self.position.count()).map_err(Failure::from)?;
+        if let Some((_, digester)) = &mut self.diff_id {
+            digester.update(read);
+        }
         Ok(count)
     }
 }

@@ -141,7 +141,7 @@ impl Extraction {
             task.check_promise(prefix)?;
         }
         let mut unpacked = self.unpack(chunks, encoding, task)?;
-        if encoding != Encoding::Plain && task.is_file(unpacked.peek(SNIFF_BYTES)?) {
+        if encoding != Encoding::Plain && task.is_file(&unpacked.peek(SNIFF_BYTES)?) {
             let format = encoding.name();
             return self.refuse_packed(task, format);
         }

@@ -85,7 +85,7 @@ impl Extraction {
             let limit = self.limits.archive_bytes;
             at_most(Limit::ArchiveBytes, limit, task.layer.size())?;
             let mut unpacked = self.unpack(chunks, encoding, task)?;
-            if starts_archive(unpacked.peek(SNIFF_BYTES)?) {
+            if starts_archive(&unpacked.peek(SNIFF_BYTES)?) {
                 self.matcher.file = task.packed_file.clone();
                 return self.read_archive(unpacked);
             }
