@@ -12,8 +12,6 @@ mod refusal;
 mod rekor_v2;
 mod statement;
 mod timestamps;
-mod unknown;
-mod unread;
 mod verifier;
 
 use std::collections::BTreeMap;
@@ -26,10 +24,10 @@ use sigstore_verify::types::{
 
 use self::certificate::Claims;
 pub(crate) use self::ignored::Ignored;
+use self::ignored::Unread;
 pub(crate) use self::key::PublicKey;
 pub(crate) use self::statement::{PAYLOAD_TYPE, Predicate, STATEMENT_V1, plain_text};
 use self::statement::{SimpleSigning, Statement};
-use self::unread::Unread;
 pub(crate) use self::verifier::{SignatureVerifier, VerifiedSignature};
 use crate::evidence::{COSIGN_SIGN, Content, Item};
 use crate::limits::{BundleLimits, CHAIN_MAX, ITEM_BYTES_MAX, PROOF_HASHES_MAX};

@@ -19,7 +19,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use super::base64_text;
-use super::unread::{Defect, Unread};
+use super::ignored::{Defect, Unread};
 use crate::evidence::{CERTIFICATE, CHAIN, LOG_ENTRY, SIGNATURE, TIMESTAMP};
 use crate::limits::CHAIN_MAX;
 use crate::pem::{self, Label};

@@ -5,7 +5,7 @@ use std::fmt;
 use qmt_oci_ref::text::without_byte_order_mark;
 use sigstore_verify::types::Bundle;
 
-use super::unread::{Defect, Unread};
+use super::ignored::{Defect, Unread};
 use super::{base64_text, protojson};
 use crate::reason::Reason;
 

@@ -18,12 +18,11 @@ use sigstore_verify::{
 };
 
 use super::certificate::Claims;
-use super::ignored::Ignored;
 use super::key::PublicKey;
 use super::log::TransparencyLogs;
 use super::rekor_v2::{self, SigningKey};
 use super::timestamps::TimestampAuthorities;
-use super::{Format, Signature, Signed};
+use super::{Format, Ignored, Signature, Signed};
 use crate::limits::CLOCK_SKEW_MAX;
 use crate::reason::Reason;
 use crate::report::LogEntry;
@@ -54,7 +53,7 @@ pub(crate) struct SignatureVerifier {
     library: Verifier,
     pub(super) logs: TransparencyLogs,
     pub(super) timestamps: TimestampAuthorities,
-    knows_certificate_logs: bool,
+    pub(super) knows_certificate_logs: bool,
 }
 
 impl SignatureVerifier {
@@ -225,10 +224,9 @@ impl SignatureVerifier {
         &self,
         signature: &Signature<'_>,
         bundle: &Bundle,
-        mut ignored: Vec<Ignored>,
+        ignored: Vec<Ignored>,
         signer: SignerId,
     ) -> VerifiedSignature {
-        ignored.extend(self.ignored(signature));
         let entries = entries(bundle).iter();
         VerifiedSignature {
             place: signature.place.to_owned(),
@@ -242,29 +240,6 @@ impl SignatureVerifier {
             log_entries: entries.map(|one| self.logs.describe(one)).collect(),
             ignored,
         }
-    }
-
-    /// What cannot be read or checked, and is ignored.
-    fn ignored(&self, signature: &Signature<'_>) -> impl Iterator<Item = Ignored> + use<> {
-        let unread = &signature.unread;
-        let knows_logs = self.logs.are_known();
-        let knows_timestamps = self.timestamps.are_known();
-        let (has_unread_entry, has_unread_time) =
-            (unread.log_entries.is_some(), unread.timestamps.is_some());
-        let all = [
-            (Ignored::LogEntries, !knows_logs && has_unread_entry),
-            (Ignored::Timestamps, !knows_timestamps && has_unread_time),
-            (
-                Ignored::CertificateTimestamps,
-                signature.has_certificate() && !self.knows_certificate_logs,
-            ),
-            (
-                Ignored::Unreadable,
-                (knows_logs && has_unread_entry) || (knows_timestamps && has_unread_time),
-            ),
-        ];
-        let ignored = all.into_iter().filter(|(_, is_ignored)| *is_ignored);
-        ignored.map(|(part, _)| part)
     }
 
     /// All proven times. None is in the future, and each log that proves inclusion was in use then.

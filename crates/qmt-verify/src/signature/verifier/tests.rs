@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::signature::annotations;
-use crate::signature::unread::Unread;
+use crate::signature::ignored::Unread;
 
 const KEY: &str = "\
 -----BEGIN PUBLIC KEY-----\n\
