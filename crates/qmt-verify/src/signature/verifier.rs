@@ -200,10 +200,8 @@ impl SignatureVerifier {
             return Ok(remaining);
         }
         let bytes;
-        let parts = (&bundle.content, &signature.signed);
-        let signed = if let (SignatureContent::MessageSignature(_), Signed::Subject(digest)) = parts
-        {
-            rekor_v2::Content::Sha256(hex::decode(digest.hex()).unwrap_or_default())
+        let signed = if let Some(digest) = digest_alone(signature) {
+            rekor_v2::Content::Sha256(digest)
         } else {
             bytes = message(signature)?;
             rekor_v2::Content::Bytes(&bytes)
@@ -298,10 +296,10 @@ fn scheme(
         // cosign 2 hashes with SHA-256 for every curve.
         schemes.push(SigningScheme::EcdsaP384Sha256);
     }
+    let digest = digest_alone(signature);
     for scheme in schemes {
-        let valid = if let (Signed::Subject(digest), true) = (&signature.signed, over_message) {
-            let digest = hex::decode(digest.hex()).unwrap_or_default();
-            verify_signature_prehashed(key, &digest, raw, scheme).is_ok()
+        let valid = if let Some(digest) = &digest {
+            verify_signature_prehashed(key, digest, raw, scheme).is_ok()
         } else {
             let message = message(signature)?;
             VerificationKey::from_spki_with_scheme(key, scheme)
@@ -322,6 +320,17 @@ fn is_cut(signature: &[u8]) -> bool {
         return false;
     };
     content.len() != usize::from(*length) && signature.len() != 64 && signature.len() < 256
+}
+
+/// The SHA-256 of the bytes that were signed, where the signature is over a message of which
+/// nothing else is known.
+fn digest_alone(signature: &Signature<'_>) -> Option<Vec<u8>> {
+    match (&signature.bundle.content, &signature.signed) {
+        (SignatureContent::MessageSignature(_), Signed::Subject(digest)) => {
+            Some(hex::decode(digest.hex()).unwrap_or_default())
+        }
+        _ => None,
+    }
 }
 
 /// The bytes that were signed.
