@@ -111,17 +111,17 @@ impl<'a> Check<'a> {
         let log_required = certificates.all(|(_, one)| one.log_required);
         let signatures = self.signatures;
         let verified = signatures.certificate(signature, log_required, self.now)?;
-        let mut closest = Closest::new(image_signer);
+        let mut reasons = Vec::new();
         let mut satisfied = Vec::new();
         for (index, authority) in self.policy.certificates() {
             let tried = signer(authority, &verified);
             match tried.and_then(|()| self.constraints(authority, &verified, image_signer)) {
                 Ok(()) => satisfied.push(index),
-                Err(reason) => closest.note(reason),
+                Err(reason) => reasons.push(reason),
             }
         }
         if satisfied.is_empty() {
-            return Err(closest.reason.unwrap_or(Reason::OnlyKeys));
+            return Err(closest(reasons, image_signer).unwrap_or(Reason::OnlyKeys));
         }
         Ok(vec![(satisfied, verified)])
     }
@@ -132,7 +132,7 @@ impl<'a> Check<'a> {
         signature: &Signature<'_>,
         image_signer: Option<&SignerId>,
     ) -> Result<Vec<Accepted>, Reason> {
-        let mut closest = Closest::new(image_signer);
+        let mut reasons = Vec::new();
         let mut accepted: Vec<Accepted> = Vec::new();
         for (index, authority, key) in self.policy.keys() {
             let log_required = authority.log_required;
@@ -155,11 +155,11 @@ impl<'a> Check<'a> {
                         None => accepted.push((vec![index], verified)),
                     }
                 }
-                Err(reason) => closest.note(reason),
+                Err(reason) => reasons.push(reason),
             }
         }
         if accepted.is_empty() {
-            return Err(closest.reason.unwrap_or(Reason::NoKey));
+            return Err(closest(reasons, image_signer).unwrap_or(Reason::NoKey));
         }
         Ok(accepted)
     }
@@ -258,28 +258,13 @@ fn signer(authority: &Authority, verified: &VerifiedSignature) -> Result<(), Rea
     Ok(())
 }
 
-/// The reason to report if a signature satisfies no authority.
-struct Closest {
-    reason: Option<Reason>,
-    keeps_first: bool,
-}
-
-impl Closest {
-    /// Starts without a reason. For attestations, which have an `image_signer`, the first one
-    /// counts.
-    fn new(image_signer: Option<&SignerId>) -> Self {
-        Self {
-            reason: None,
-            keeps_first: image_signer.is_some(),
-        }
-    }
-
-    fn note(&mut self, reason: Reason) {
-        self.reason = Some(match self.reason.take() {
-            Some(first) if self.keeps_first => first,
-            Some(other) => closer(other, reason),
-            None => reason,
-        });
+/// The reason to report of those for which the authorities do not accept a signature.
+/// For attestations, which have an `image_signer`, the first one counts.
+fn closest(reasons: Vec<Reason>, image_signer: Option<&SignerId>) -> Option<Reason> {
+    let mut reasons = reasons.into_iter();
+    match image_signer {
+        Some(_) => reasons.next(),
+        None => reasons.reduce(closer),
     }
 }
 
