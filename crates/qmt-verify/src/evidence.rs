@@ -75,9 +75,9 @@ pub(crate) struct Note {
     pub(crate) place: String,
     pub(crate) reason: String,
     /// How many items were not looked at because of a limit; 0 for one that cannot be used.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) unread: usize,
-    #[serde(default, skip_serializing_if = "About::is_item")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) about: About,
 }
 
@@ -94,16 +94,8 @@ pub(crate) enum About {
     Place,
 }
 
-impl About {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-    fn is_item(&self) -> bool {
-        *self == Self::Item
-    }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Evidence {

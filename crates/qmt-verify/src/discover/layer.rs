@@ -50,25 +50,17 @@ impl Kind {
     /// The content of an evidence item of this kind.
     pub(super) fn content(self, bytes: &[u8], layer: &Descriptor) -> Content {
         let json = bytes.to_vec();
-        let annotations = || -> BTreeMap<String, String> {
-            let annotations = layer.annotations().iter();
-            annotations
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect()
-        };
+        let annotations = layer.annotations().clone().into_iter().collect();
         match self {
             Self::SimpleSigning => Content::SimpleSigning {
                 payload: json,
-                annotations: annotations(),
+                annotations,
             },
-            Self::Envelope => Content::Envelope {
+            Self::Envelope => Content::Envelope { json, annotations },
+            Self::Bundle => Content::Bundle {
                 json,
-                annotations: annotations(),
+                from_file: false,
             },
-            Self::Bundle => {
-                let from_file = false;
-                Content::Bundle { json, from_file }
-            }
         }
     }
 }
