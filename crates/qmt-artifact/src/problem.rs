@@ -190,14 +190,6 @@ impl LayerProblem {
         Self::DuplicateName { first, second }
     }
 
-    /// Checks the size of a zstd window, in bytes.
-    pub(crate) fn check_window(window: u64, limit: u64) -> Result<(), Self> {
-        if window > limit {
-            return Err(Self::ZstdWindow { window, limit });
-        }
-        Ok(())
-    }
-
     /// Compares what a layer unpacks to with what the image config says.
     pub(crate) fn check_diff_id(expected: &Digest, actual: Digest) -> Result<(), Self> {
         if actual == *expected {

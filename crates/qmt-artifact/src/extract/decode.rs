@@ -258,8 +258,11 @@ fn decoder(
         Encoding::Zstd => {
             let window_log = limits.window_log();
             // The decoder refuses later frames with larger windows, in words of its own.
-            let window = zstd_window(chunks.peek(ZSTD_HEADER_BYTES)?);
-            LayerProblem::check_window(window.unwrap_or_default(), 1 << window_log)?;
+            let window = zstd_window(chunks.peek(ZSTD_HEADER_BYTES)?).unwrap_or_default();
+            let limit = 1 << window_log;
+            if window > limit {
+                return Err(LayerProblem::ZstdWindow { window, limit }.into());
+            }
             let mut decoder = zstd::stream::read::Decoder::with_buffer(chunks)?;
             decoder.window_log_max(window_log)?;
             Box::new(decoder)

@@ -296,21 +296,16 @@ impl Extraction {
         if rank.is_by_name() {
             seen.check_once(&path)?;
         }
-        match entry.kind {
-            EntryKind::File => self.read_candidate(entry, path, rank, seen),
+        let found = match entry.kind {
+            EntryKind::File => return self.read_candidate(entry, path, rank, seen),
             // `libx.so` is mostly a link to `libx.so.1`.
-            _ if !rank.is_by_name() => Ok(()),
-            EntryKind::HardLink => self.note_link(path, &entry.target, rank),
-            EntryKind::Directory => {
-                Err(LayerProblem::not_regular(&path, "a directory", b"").into())
-            }
-            EntryKind::SymbolicLink => {
-                Err(LayerProblem::not_regular(&path, "a symbolic link", &entry.target).into())
-            }
-            EntryKind::Other(found) => {
-                Err(LayerProblem::not_regular(&path, found, &entry.target).into())
-            }
-        }
+            _ if !rank.is_by_name() => return Ok(()),
+            EntryKind::HardLink => return self.note_link(path, &entry.target, rank),
+            EntryKind::Directory => "a directory",
+            EntryKind::SymbolicLink => "a symbolic link",
+            EntryKind::Other(found) => found,
+        };
+        Err(LayerProblem::not_regular(&path, found, &entry.target).into())
     }
 
     /// Writes the entry to the sink if it is better than what was chosen so far.

@@ -198,7 +198,7 @@ async fn read_layer(
     // Takes the sender along: after an error, the task finds its channel closed.
     let feeding = async {
         let sender = sender;
-        let mut remaining = layer.size();
+        let mut received: u64 = 0;
         loop {
             let next = tokio::select! {
                 next = stream.next() => next,
@@ -213,16 +213,17 @@ async fn read_layer(
             };
             let Some(chunk) = next else { break };
             let chunk = chunk.map_err(|source| unreadable("layer", layer, source))?;
-            let length = chunk.len() as u64;
-            let rest = remaining.checked_sub(length);
-            remaining = rest.ok_or_else(|| wrong_size(layer, remaining, length))?;
+            received = received.saturating_add(chunk.len() as u64);
+            if received > layer.size() {
+                return Err(wrong_size(layer, received));
+            }
             if !chunk.is_empty() && ended.is_none() {
                 // A closed channel means that the task has ended, which the next turn notices.
                 let _ = sender.send(chunk).await;
             }
         }
-        if remaining > 0 {
-            return Err(wrong_size(layer, remaining, 0));
+        if received < layer.size() {
+            return Err(wrong_size(layer, received));
         }
         if ended.is_none() {
             let _ = sender.send(bytes::Bytes::new()).await; // The end, see `Chunks`.
@@ -311,9 +312,8 @@ fn task(
     })
 }
 
-fn wrong_size(layer: &Descriptor, remaining: u64, more: u64) -> ArtifactError {
+fn wrong_size(layer: &Descriptor, actual: u64) -> ArtifactError {
     let expected = layer.size();
-    let actual = expected.saturating_sub(remaining).saturating_add(more);
     Failure::Layer(LayerProblem::Size { expected, actual }).into_error(layer.digest())
 }
 
