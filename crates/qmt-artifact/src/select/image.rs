@@ -62,9 +62,7 @@ impl Selector<'_> {
         };
         let has_platform = descriptor.platform().is_some();
         let platform = descriptor.platform().cloned().or(config.platform());
-        let class = self.class(declared, is_raw, reason, has_platform, platform.as_ref());
-        let is_certain = declared.is_some() || is_raw;
-        self.check_class(&class, is_certain, &descriptor, platform.as_ref())?;
+        let class = self.class(declared, is_raw, reason, &descriptor, platform.as_ref())?;
         self.note(match class.required {
             Some(kind) => format!("{}: {kind}", class.because),
             None => class.because.to_owned(),
@@ -133,15 +131,17 @@ impl Selector<'_> {
         })
     }
 
-    /// Decides what the image must be, what it may be, and by which rule.
+    /// Decides what the image must be, what it may be, and by which rule. Refuses a kind that cannot
+    /// run here or that the config does not allow.
     fn class(
         &self,
         declared: Option<PluginKind>,
         is_raw: bool,
         reason: Reason,
-        has_platform: bool,
+        descriptor: &Descriptor,
         platform: Option<&Platform>,
-    ) -> Class {
+    ) -> Result<Class, ArtifactError> {
+        let has_platform = descriptor.platform().is_some();
         let foreign = match reason {
             Reason::Platform => false,
             Reason::Declared | Reason::LastResort if has_platform => true,
@@ -167,26 +167,11 @@ impl Selector<'_> {
             }
             _ => (None, None, "its content decides"),
         };
-        Class {
-            required,
-            hint,
-            because,
-            foreign,
-        }
-    }
-
-    /// Refuses a kind that cannot run here or that the config does not allow.
-    fn check_class(
-        &self,
-        class: &Class,
-        is_certain: bool,
-        descriptor: &Descriptor,
-        platform: Option<&Platform>,
-    ) -> Result<(), ArtifactError> {
-        let is_impossible = match class.required {
-            Some(PluginKind::Native) => class.foreign,
+        let is_certain = declared.is_some() || is_raw;
+        let is_impossible = match required {
+            Some(PluginKind::Native) => foreign,
             Some(PluginKind::Wasm) | None => {
-                class.foreign && !is_certain && self.request.kind == Some(PluginKind::Native)
+                foreign && !is_certain && self.request.kind == Some(PluginKind::Native)
             }
         };
         if is_impossible {
@@ -197,16 +182,21 @@ impl Selector<'_> {
                 unreadable: self.unreadable,
             });
         }
-        match (class.required, self.request.kind) {
+        match (required, self.request.kind) {
             (Some(found), Some(allowed)) if found != allowed => {
                 Err(ArtifactError::KindNotAllowed {
                     digest: descriptor.digest().clone(),
                     allowed,
                     found,
-                    because: class.because,
+                    because,
                 })
             }
-            _ => Ok(()),
+            _ => Ok(Class {
+                required,
+                hint,
+                because,
+                foreign,
+            }),
         }
     }
 
