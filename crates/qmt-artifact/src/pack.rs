@@ -44,6 +44,7 @@ const YEAR_10000: Duration = Duration::from_hours(70_389_528);
 
 /// What to pack.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct PackRequest {
     wasm: Option<PathBuf>,
     native: Vec<(Platform, PathBuf)>,
@@ -79,41 +80,35 @@ impl PackRequest {
     }
 
     /// Sets the limits of the hosts that the image is for (default: the default ones).
-    #[must_use]
     pub fn with_limits(mut self, limits: ExtractLimits) -> Self {
         self.limits = limits;
         self
     }
 
     /// Adds the Wasm module in the file `path`, for every host.
-    #[must_use]
     pub fn with_wasm(mut self, path: impl Into<PathBuf>) -> Self {
         self.wasm = Some(path.into());
         self
     }
 
     /// Adds the shared library in the file `path`, for one platform.
-    #[must_use]
     pub fn with_native(mut self, platform: Platform, path: impl Into<PathBuf>) -> Self {
         self.native.push((platform, path.into()));
         self
     }
 
     /// Adds an annotation to each manifest, and to the index if there is one.
-    #[must_use]
     pub fn with_annotation(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.annotations.insert(name.into(), value.into());
         self
     }
 
     /// Names the plugin, by `org.opencontainers.image.title`.
-    #[must_use]
     pub fn with_title(self, title: impl Into<String>) -> Self {
         self.with_annotation(TITLE, title)
     }
 
     /// Names the plugin's version, by `org.opencontainers.image.version`.
-    #[must_use]
     pub fn with_version(self, version: impl Into<String>) -> Self {
         self.with_annotation(VERSION, version)
     }

@@ -40,6 +40,7 @@ const TRACE: usize = 64;
 
 /// What to select from, and for which host.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct SelectionRequest {
     root: RawManifest,
     host: HostPlatform,
@@ -61,30 +62,20 @@ impl SelectionRequest {
     }
 
     /// Selects for another host.
-    #[must_use]
     pub fn with_host(mut self, host: HostPlatform) -> Self {
         self.host = host;
         self
     }
 
     /// Allows one kind only; `None` allows both.
-    #[must_use]
     pub fn with_kind(mut self, kind: Option<PluginKind>) -> Self {
         self.kind = kind;
         self
     }
 
     /// Names the file of the image that is the plugin; `None` leaves it to [`FileRule`].
-    #[must_use]
     pub fn with_file(mut self, file: Option<String>) -> Self {
         self.file = file;
-        self
-    }
-
-    /// Sets other limits than the default ones.
-    #[cfg(test)]
-    pub(crate) fn with_limits(mut self, limits: SelectLimits) -> Self {
-        self.limits = limits;
         self
     }
 }

@@ -16,6 +16,14 @@ const WASM_LAYER: &str = "application/vnd.wasm.v1.layer+wasm";
 const GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
+impl SelectionRequest {
+    /// Sets other limits than the default ones.
+    fn with_limits(mut self, limits: SelectLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
 /// Documents in memory, and a record of what was requested.
 #[derive(Default)]
 struct Store(TestRegistry);
