@@ -145,7 +145,7 @@ fn persist_blob(
             match temp {
                 Some(temp) => sys::place(temp, &name)?,
                 None => {
-                    std::fs::rename(&from, &name).map_err(CacheError::io("rename to", &name))?
+                    std::fs::rename(&from, &name).map_err(CacheError::io("rename to", &name))?;
                 }
             }
             // Closing the file here frees the lock that marked it as work in progress.

@@ -89,11 +89,8 @@ impl PartialBlob {
     /// # Errors
     /// Those of the operating system.
     pub fn existing(&self) -> io::Result<impl Read + Send + use<>> {
-        Ok(Existing {
-            file: self.content.file().try_clone()?,
-            offset: 0,
-            left: self.resume_from.count(),
-        })
+        let (file, offset) = (self.content.file().try_clone()?, 0);
+        Ok(Existing { file, offset }.take(self.resume_from.count()))
     }
 
     /// Discards the existing bytes, after a transfer that proved them wrong.
@@ -171,21 +168,16 @@ impl fmt::Debug for PartialBlob {
     }
 }
 
-/// The existing bytes, read by position so that appending is not disturbed.
+/// The bytes of a file, read by position so that appending is not disturbed.
 struct Existing {
     file: File,
     offset: u64,
-    left: u64,
 }
 
 impl Read for Existing {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let most = left.min(buffer.len());
-        let window = buffer.get_mut(..most).unwrap_or_default();
-        let count = sys::read_at(&self.file, window, self.offset)?;
+        let count = sys::read_at(&self.file, buffer, self.offset)?;
         self.offset = self.offset.saturating_add(count as u64);
-        self.left = self.left.saturating_sub(count as u64);
         Ok(count)
     }
 }

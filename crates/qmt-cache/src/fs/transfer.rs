@@ -128,7 +128,9 @@ fn export(
         for image in named {
             images.list(image, None);
         }
-        for blob in closure(store, root)? {
+        let mut needed = BTreeSet::new();
+        collect(store, root, root, 1, &mut needed)?;
+        for blob in needed {
             if exported.insert(blob.clone()) {
                 let size = export_blob(store, &mut out, root, &blob)?;
                 report.bytes = report.bytes.saturating_add(size);
@@ -146,14 +148,8 @@ fn export(
     Ok(report)
 }
 
-/// The blobs of an image, which must all be in the cache: of an index, of at least one child.
-fn closure(store: &Store, root: &Digest) -> Result<BTreeSet<Digest>, CacheError> {
-    let mut needed = BTreeSet::new();
-    collect(store, root, root, 1, &mut needed)?;
-    Ok(needed)
-}
-
-/// Adds the blobs that the manifest or index `digest` needs.
+/// Adds the blobs that the manifest or index `digest` needs, which must all be in the cache: of an
+/// index, those of at least one child.
 fn collect(
     store: &Store,
     root: &Digest,
