@@ -16,6 +16,7 @@ const FILE_NAME_MAX: usize = 255;
 /// material is verified again at each load whatever [`Record::with_verified`] has recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[must_use]
 pub struct Record {
     manifest: Digest,
     root: Digest,
@@ -69,35 +70,30 @@ impl Record {
     }
 
     /// Records the platform that the manifest was selected for.
-    #[must_use]
     pub fn with_platform(mut self, platform: Platform) -> Self {
         self.platform = Some(platform);
         self
     }
 
     /// Records the media type of the manifest.
-    #[must_use]
     pub fn with_manifest_media_type(mut self, media_type: MediaType) -> Self {
         self.manifest_media_type = Some(media_type);
         self
     }
 
     /// Records whether the root's signature was valid when the artifact was fetched.
-    #[must_use]
     pub fn with_verified(mut self, verified: bool) -> Self {
         self.verified = verified;
         self
     }
 
     /// Records the reference under which the artifact was requested, for lists.
-    #[must_use]
     pub fn with_reference(mut self, reference: impl Into<String>) -> Self {
         self.reference = Some(reference.into());
         self
     }
 
     /// Stores a small note of the caller (such as the target architecture) under `key`.
-    #[must_use]
     pub fn with_note(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.notes.insert(key.into(), value.into());
         self

@@ -30,6 +30,7 @@ pub(super) const BLOB_USE_GRAIN: Duration = Duration::from_mins(30);
 /// What [`FsCache::prune`] may evict.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
+#[must_use]
 pub struct PruneOptions {
     /// Evict artifacts that were not used for this long.
     pub max_age: Option<Duration>,
@@ -42,21 +43,18 @@ pub struct PruneOptions {
 
 impl PruneOptions {
     /// Sets the age from which artifacts are evicted.
-    #[must_use]
     pub fn with_max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
     /// Sets the size to shrink the cache to, in bytes.
-    #[must_use]
     pub fn with_max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);
         self
     }
 
     /// Adds digests that are never evicted.
-    #[must_use]
     pub fn with_keep(mut self, digests: impl IntoIterator<Item = Digest>) -> Self {
         self.keep.extend(digests);
         self

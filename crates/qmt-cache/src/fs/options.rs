@@ -40,6 +40,7 @@ pub enum CacheEvent {
 /// The location and limits of a cache.
 #[derive(Clone)]
 #[non_exhaustive]
+#[must_use]
 pub struct CacheOptions {
     /// The root folder; by default `querymt/qmt-plugins` in the platform's cache folder.
     pub root: Option<PathBuf>,
@@ -63,21 +64,18 @@ impl CacheOptions {
     }
 
     /// Sets the root folder.
-    #[must_use]
     pub fn with_root(mut self, root: Option<PathBuf>) -> Self {
         self.root = root;
         self
     }
 
     /// Sets the size that pruning shrinks the cache to, in bytes.
-    #[must_use]
     pub fn with_max_size(mut self, bytes: Option<u64>) -> Self {
         self.max_size = bytes;
         self
     }
 
     /// Sets how long to wait for another process.
-    #[must_use]
     pub fn with_lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
         self
@@ -85,7 +83,6 @@ impl CacheOptions {
 
     /// Uses a temporary folder where the root can't be used, or is not known: for programs that work
     /// without what was cached before.
-    #[must_use]
     pub fn or_temporary(mut self, is_allowed: bool) -> Self {
         self.or_temporary = is_allowed;
         self
@@ -99,7 +96,6 @@ impl CacheOptions {
     }
 
     /// Sets the receiver of events.
-    #[must_use]
     pub fn with_events(mut self, events: Arc<dyn Fn(CacheEvent) + Send + Sync>) -> Self {
         self.events = Some(events);
         self
