@@ -318,24 +318,19 @@ fn stage_evidence(
             continue;
         };
         let stored = evidence::get(store, &subject)?;
-        let merged = merge(&subject, stored.as_deref(), content);
-        let is_too_large = |merged: &Vec<u8>| merged.len() as u64 > evidence::EVIDENCE_MAX;
-        let merged = match merged {
-            MergedEvidence::Changed(merged) if is_too_large(&merged) => MergedEvidence::Unreadable,
-            merged => merged,
-        };
-        if stored.is_some() || matches!(merged, MergedEvidence::Changed(_)) {
-            count += 1;
+        let mut has_material = stored.is_some();
+        match merge(&subject, stored.as_deref(), content) {
+            MergedEvidence::Changed(merged) if merged.len() as u64 <= evidence::EVIDENCE_MAX => {
+                let mut out = staged.create(store, store.paths.evidence(&subject))?;
+                let written = io::Write::write_all(&mut out, &evidence::seal(&subject, &merged));
+                written.map_err(CacheError::io("copy from", layout.path()))?;
+                out.seal()?;
+                has_material = true;
+            }
+            MergedEvidence::Changed(_) | MergedEvidence::Unreadable => unreadable.push(subject),
+            MergedEvidence::Unchanged => {}
         }
-        if matches!(merged, MergedEvidence::Unreadable) {
-            unreadable.push(subject.clone());
-        }
-        if let MergedEvidence::Changed(merged) = merged {
-            let mut out = staged.create(store, store.paths.evidence(&subject))?;
-            let written = io::Write::write_all(&mut out, &evidence::seal(&subject, &merged));
-            written.map_err(CacheError::io("copy from", layout.path()))?;
-            out.seal()?;
-        }
+        count += usize::from(has_material);
     }
     Ok((count, unreadable))
 }
