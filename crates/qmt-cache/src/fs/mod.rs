@@ -115,7 +115,7 @@ impl FsCache {
         if self.store.is_shared {
             return Ok(None);
         }
-        match private(self.store.paths.compiled()) {
+        match self.private_folder("compiled") {
             Err(CacheError::Unwritable { source, .. }) => {
                 let root = self.path();
                 tracing::warn!(path = %root.display(), error = %source, "compiled code is not kept");
@@ -131,7 +131,14 @@ impl FsCache {
     /// # Errors
     /// [`CacheError::UnsafeFolder`], [`CacheError::Io`].
     pub fn tuf_dir(&self) -> Result<PathBuf, CacheError> {
-        private(self.store.paths.tuf())
+        self.private_folder("tuf")
+    }
+
+    /// Returns a folder of another stage.
+    fn private_folder(&self, name: &str) -> Result<PathBuf, CacheError> {
+        let path = self.store.paths.root().join(name);
+        folder::make(&path)?;
+        Ok(path)
     }
 }
 
@@ -141,9 +148,4 @@ pub(crate) fn shown(path: &Path) -> PathBuf {
     return shared::shown(path);
     #[cfg(not(target_os = "linux"))]
     path.to_owned()
-}
-
-fn private(path: PathBuf) -> Result<PathBuf, CacheError> {
-    folder::make(&path)?;
-    Ok(path)
 }

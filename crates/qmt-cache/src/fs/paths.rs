@@ -43,10 +43,6 @@ impl Paths {
             .collect()
     }
 
-    pub(crate) fn layout_marker(&self) -> PathBuf {
-        self.root.join("oci-layout")
-    }
-
     pub(crate) fn index(&self) -> PathBuf {
         self.root.join("index.json")
     }
@@ -119,14 +115,6 @@ impl Paths {
 
     pub(crate) fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
-    }
-
-    pub(crate) fn compiled(&self) -> PathBuf {
-        self.root.join("compiled")
-    }
-
-    pub(crate) fn tuf(&self) -> PathBuf {
-        self.root.join("tuf")
     }
 }
 

@@ -262,7 +262,7 @@ impl Store {
 
     /// Makes the folder an OCI image layout.
     fn mark_layout(&self) -> Result<(), CacheError> {
-        let marker = self.paths.layout_marker();
+        let marker = self.paths.root().join("oci-layout");
         if !marker.exists() {
             self.write_small(&marker, LAYOUT_MARKER)?;
         }
