@@ -2,8 +2,10 @@
 //! of publishers, and the error names it. Only the signatures of a child are requested, never the
 //! child.
 
+use std::pin::pin;
+
 use futures_util::stream::{self, StreamExt as _};
-use futures_util::{FutureExt as _, join};
+use futures_util::{FutureExt as _, future, join};
 use qmt_oci_ref::manifest::{ClaimLimits, Claims};
 use qmt_oci_ref::{Descriptor, Digest, PinnedReference, Registry};
 
@@ -45,18 +47,13 @@ pub(super) async fn first_signed(
     let children = children.filter(|child| child.annotation(BUILDKIT_REFERENCE).is_none());
     let children: Vec<Descriptor> = children.collect();
     let repository = options.repository.as_ref().unwrap_or(subject.repository());
-    let mut signed = stream::iter(children)
+    let signed = stream::iter(children)
         .map(|child| {
             let pin = PinnedReference::new(repository.clone(), child.digest().clone());
             is_signed(registry, pin, options, deadline).boxed()
         })
         .buffered(CHILDREN_AT_ONCE);
-    while let Some(child) = signed.next().await {
-        if child.is_some() {
-            return child;
-        }
-    }
-    None
+    pin!(signed.filter_map(future::ready)).next().await
 }
 
 /// The digest of `child`, if anything that may be a signature of it is found.

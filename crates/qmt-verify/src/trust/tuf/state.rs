@@ -160,12 +160,10 @@ impl MetadataStore for StateStore {
 /// it gets.
 impl Repository for StateStore {
     fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
-        let found = match name.split_once('.') {
-            Some((version, "root.json")) => self.load(&format!("{ROOTS}{version}.root.json")),
-            Some((version, file)) if version.bytes().all(|byte| byte.is_ascii_digit()) => {
-                self.load(file)
-            }
-            _ => self.load(name),
+        let found = match without_version(name) {
+            Some("root.json") => self.load(&format!("{ROOTS}{name}")),
+            Some(file) => self.load(file),
+            None => self.load(name),
         };
         let fits = |bytes: &Vec<u8>| bytes.len() as u64 <= max_length;
         let found = found.map(|bytes| bytes.filter(fits));
@@ -184,12 +182,14 @@ pub(super) fn is_snapshot(name: &str) -> bool {
 }
 
 fn is_versioned_snapshot(name: &str) -> bool {
-    let version = name
-        .strip_suffix(SNAPSHOT)
-        .and_then(|rest| rest.strip_suffix('.'));
-    version.is_some_and(|version| {
-        !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    without_version(name) == Some(SNAPSHOT)
+}
+
+/// The name of a file without its version, if it has one.
+fn without_version(name: &str) -> Option<&str> {
+    let (version, file) = name.split_once('.')?;
+    let is_number = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some(file)
 }
 
 /// Refuses a snapshot that removes or rolls back what one of `known`, verified before, names. The
@@ -207,16 +207,12 @@ pub(super) fn no_rollback(new: &[u8], known: &[Vec<u8>], root: &[u8]) -> Result<
     let Some(role) = root.role("snapshot") else {
         return Ok(());
     };
+    let known = known.iter().filter_map(|before| {
+        let before = Metadata::<Snapshot>::from_slice(before).ok()?;
+        let verified = before.verify_threshold(&root.keys, role, "snapshot");
+        verified.is_ok().then_some(before)
+    });
     for before in known {
-        let Ok(before) = Metadata::<Snapshot>::from_slice(before) else {
-            continue;
-        };
-        if before
-            .verify_threshold(&root.keys, role, "snapshot")
-            .is_err()
-        {
-            continue;
-        }
         for (name, pinned) in &before.signed().meta {
             let version = new.signed().meta.get(name).map(|meta| meta.version);
             if version.is_none_or(|version| version < pinned.version) {
