@@ -171,34 +171,29 @@ impl Policy {
     /// than there are authorities, or an authority is a key without a log and with a minimum
     /// signing time.
     pub fn any_of(authorities: Vec<Authority>, require: usize) -> Result<Self, VerifyError> {
-        if authorities.is_empty() {
-            let problem = "`any_of` is empty and accepts no signer";
-            return Err(VerifyError::policy(problem));
-        }
         let requires_unproven_time = |one: &&Authority| {
             one.key_of().is_some() && !one.log_required && one.signed_after.is_some()
         };
-        if let Some(key) = authorities.iter().find(requires_unproven_time) {
-            let problem = format!(
+        let count = authorities.len();
+        let problem = if authorities.is_empty() {
+            "`any_of` is empty and accepts no signer".to_owned()
+        } else if let Some(key) = authorities.iter().find(requires_unproven_time) {
+            format!(
                 "`signed_after` requires a proven signing time, and a signature with {key} has \
                  none without a transparency log; remove `signed_after`, or \
                  `transparency_log = \"optional\"` of this key"
-            );
-            return Err(VerifyError::policy(problem));
-        }
-        let count = authorities.len();
-        if count > AUTHORITIES_MAX {
-            let problem = format!("`any_of` has over {AUTHORITIES_MAX} entries");
-            return Err(VerifyError::policy(problem));
-        }
-        if require == 0 || require > count {
-            let problem = format!("`require = {require}` of {count} entries of `any_of`");
-            return Err(VerifyError::policy(problem));
-        }
-        Ok(Self::with(Signers::AnyOf {
-            authorities,
-            require,
-        }))
+            )
+        } else if count > AUTHORITIES_MAX {
+            format!("`any_of` has over {AUTHORITIES_MAX} entries")
+        } else if require == 0 || require > count {
+            format!("`require = {require}` of {count} entries of `any_of`")
+        } else {
+            return Ok(Self::with(Signers::AnyOf {
+                authorities,
+                require,
+            }));
+        };
+        Err(VerifyError::policy(problem))
     }
 
     /// Accepts any valid certificate-based signature once; after that only the signer that the

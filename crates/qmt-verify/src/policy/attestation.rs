@@ -83,12 +83,10 @@ impl fmt::Display for Field {
 /// the ref.
 fn repository(uri: &str) -> &str {
     // An `@` in front of the path is part of the host's name and stays.
-    let path = uri.find("://").and_then(|scheme| {
-        let host = scheme.checked_add(3)?;
-        uri.get(host..)?.find('/')?.checked_add(host)
-    });
-    let end = path.and_then(|path| uri.get(path..)?.find(['@', '#'])?.checked_add(path));
-    plain(end.and_then(|end| uri.get(..end)).unwrap_or(uri))
+    let (_, rest) = uri.split_once("://").unwrap_or_default();
+    let (_, path) = rest.split_once('/').unwrap_or_default();
+    let end = path.find(['@', '#']).map_or("", |at| path.split_at(at).1);
+    plain(uri.strip_suffix(end).unwrap_or(uri))
 }
 
 /// A repository without the prefix and the endings that name no other one. A ref stays: a config
