@@ -78,41 +78,32 @@ impl KeySigner {
         })?;
         let body = Zeroizing::new(block.der);
         let pkcs8 = match block.label {
-            Label::PrivateKey => body,
-            Label::EncryptedCosignKey => {
-                let password = password.ok_or_else(|| {
-                    refused("it is encrypted: give its password in COSIGN_PASSWORD")
-                })?;
-                cosign_key::decrypt(&body, password).map_err(refused)?
-            }
-            Label::EncryptedPrivateKey => {
-                return Err(refused(
-                    "PKCS #8 with a password is not supported; decrypt it with \
-                     `openssl pkcs8 -in FILE -out NEW_FILE`, or convert it with \
-                     `cosign import-key-pair`",
-                ));
-            }
-            Label::EncryptedLegacyKey => {
-                return Err(refused(
-                    "it is encrypted in the form of older OpenSSL versions, which is not \
-                     supported; decrypt it with `openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW_FILE`",
-                ));
-            }
-            Label::LegacyPrivateKey => {
-                return Err(refused(
-                    "PKCS #1 and SEC 1 are not supported; convert it to PKCS #8 with \
-                     `openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW_FILE`",
-                ));
-            }
+            Label::PrivateKey => Ok(body),
+            Label::EncryptedCosignKey => match password {
+                Some(password) => cosign_key::decrypt(&body, password),
+                None => Err("it is encrypted: give its password in COSIGN_PASSWORD".to_owned()),
+            },
+            Label::EncryptedPrivateKey => Err("PKCS #8 with a password is not supported; decrypt \
+                it with `openssl pkcs8 -in FILE -out NEW_FILE`, or convert it with \
+                `cosign import-key-pair`"
+                .to_owned()),
+            Label::EncryptedLegacyKey => Err("it is encrypted in the form of older OpenSSL \
+                versions, which is not supported; decrypt it with `openssl pkcs8 -topk8 -nocrypt \
+                -in FILE -out NEW_FILE`"
+                .to_owned()),
+            Label::LegacyPrivateKey => Err("PKCS #1 and SEC 1 are not supported; convert it to \
+                PKCS #8 with `openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW_FILE`"
+                .to_owned()),
             Label::Certificate | Label::PublicKey | Label::PublicKeyOfPkcs1 | Label::Other => {
                 let name = text::escape(&block.name);
-                return Err(refused(format!(
+                Err(format!(
                     "it is a block `{name}`; signing requires `PRIVATE KEY` (PKCS #8), or a key by \
                      `cosign generate-key-pair`"
-                )));
+                ))
             }
         };
-        let key = PrivateKey::from_pkcs8(&pkcs8).map_err(refused)?;
+        let key = pkcs8.and_then(|pkcs8| PrivateKey::from_pkcs8(&pkcs8));
+        let key = key.map_err(refused)?;
         let public = key.public();
         let public = public.map_err(|_| refused("its public key cannot be computed"))?;
         Ok(Self { key, public })

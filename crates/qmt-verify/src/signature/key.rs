@@ -47,8 +47,8 @@ impl PublicKey {
                 ));
             }
         };
-        match block.label {
-            Label::PublicKey => {}
+        let advice = match block.label {
+            Label::PublicKey => None,
             Label::PrivateKey
             | Label::EncryptedPrivateKey
             | Label::EncryptedCosignKey
@@ -56,23 +56,17 @@ impl PublicKey {
             | Label::LegacyPrivateKey => {
                 return Err("it is a private key; name the public one".to_owned());
             }
-            Label::PublicKeyOfPkcs1 => {
-                return Err(
-                    "it is a `RSA PUBLIC KEY`, not a `PUBLIC KEY`; convert it with `openssl rsa \
-                     -RSAPublicKey_in -in FILE -pubout -out NEW_FILE`"
-                        .to_owned(),
-                );
-            }
+            Label::PublicKeyOfPkcs1 => Some(
+                "; convert it with `openssl rsa -RSAPublicKey_in -in FILE -pubout -out NEW_FILE`",
+            ),
             Label::Certificate => {
-                return Err(
-                    "it is a `CERTIFICATE`, not a `PUBLIC KEY`; write its key to a file with \
-                     `openssl x509 -pubkey -noout -in FILE`"
-                        .to_owned(),
-                );
+                Some("; write its key to a file with `openssl x509 -pubkey -noout -in FILE`")
             }
-            Label::Other => {
-                return Err(format!("it is a `{}`, not a `PUBLIC KEY`", block.name));
-            }
+            Label::Other => Some(""),
+        };
+        if let Some(advice) = advice {
+            let name = &block.name;
+            return Err(format!("it is a `{name}`, not a `PUBLIC KEY`{advice}"));
         }
         let der = DerPublicKey::new(block.der.clone());
         let unusable = |error: CryptoError| format!("it cannot be used: {error}; use {USABLE}");
