@@ -108,7 +108,7 @@ async fn a_log_entry_of_null_is_absent() {
         check(&optional, &subject(), &null).unwrap();
         let error = check(&required, &subject(), &null).unwrap_err();
         assert_eq!(error.rejections()[0].code.to_string(), "no-log");
-        // What cannot be read is a defect where a log is required, and not absence (`unread.rs`).
+        // What cannot be read is a defect where a log is required, and not absence (`ignored.rs`).
         let odd = evidence(&subject(), [with(&good, name, "[]".to_owned())]).await;
         check(&optional, &subject(), &odd).unwrap();
         let error = check(&required, &subject(), &odd).unwrap_err();
