@@ -258,8 +258,8 @@ fn signer(authority: &Authority, verified: &VerifiedSignature) -> Result<(), Rea
     Ok(())
 }
 
-/// The reason to report of those for which the authorities do not accept a signature.
-/// For attestations, which have an `image_signer`, the first one counts.
+/// The reason to report, of those for which the authorities do not accept a signature. For
+/// attestations, which have an `image_signer`, the first one counts.
 fn closest(reasons: Vec<Reason>, image_signer: Option<&SignerId>) -> Option<Reason> {
     let mut reasons = reasons.into_iter();
     match image_signer {

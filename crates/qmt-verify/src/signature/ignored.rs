@@ -1,8 +1,8 @@
 //! The parts of a signature that are ignored. They prove nothing.
 //!
 //! Log entries and timestamps by logs and authorities that the trust root does not have are no
-//! defect: a signature is verified without them. So is a signature with a key that needs no log if
-//! they cannot be read; every other one is refused with the reason that is kept here.
+//! defect: a signature is verified without them. Where they cannot be read, a signature with a key
+//! that needs no log is enough; everything else is refused with the reason that is kept here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -58,9 +58,9 @@ impl Ignored {
 
 impl SignatureVerifier {
     /// The bundle of `signature` without what unknown logs and authorities made, and everything in
-    /// the signature that is ignored. Where a log is required, the entries of unknown logs are left out only if one of a
-    /// known log remains. A certificate requires a proven time: where nothing else could prove one,
-    /// the entries or timestamps stay, and are refused.
+    /// the signature that is ignored. Where a log is required, the entries of unknown logs are left
+    /// out only if one of a known log remains. A certificate requires a proven time: where nothing
+    /// else could prove one, the entries or timestamps stay, and are refused.
     pub(super) fn without_unknown<'s>(
         &self,
         signature: &'s Signature<'_>,
