@@ -131,8 +131,8 @@ impl Selector<'_> {
         })
     }
 
-    /// Decides what the image must be, what it may be, and by which rule. Refuses a kind that cannot
-    /// run here or that the config does not allow.
+    /// Decides what the image must be, what it may be, and by which rule. Refuses a kind that
+    /// cannot run here or that the config does not allow.
     fn class(
         &self,
         declared: Option<PluginKind>,
