@@ -3,6 +3,9 @@
 use qmt_oci_ref::{RegistryError, RegistryErrorKind};
 
 #[cfg(feature = "http")]
+use std::time::Duration;
+
+#[cfg(feature = "http")]
 use qmt_oci_ref::RegistryHost;
 #[cfg(feature = "http")]
 use url::Url;
@@ -192,6 +195,15 @@ impl ClientError {
             reason: "it does not have a blob or manifest that the pushed manifest names",
             message,
             advice: "push again, so that the missing part is uploaded",
+        }
+    }
+
+    pub(crate) fn timed_out(url: RedactedUrl, phase: Phase, limit: Duration) -> Self {
+        Self::Timeout {
+            url,
+            proxy: None,
+            phase,
+            limit,
         }
     }
 

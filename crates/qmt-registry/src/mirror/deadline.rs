@@ -63,12 +63,8 @@ impl SourceDeadline {
 
     fn passed(&self) -> ClientError {
         let millis = self.limit.as_micros().saturating_add(500) / 1000;
-        ClientError::Timeout {
-            url: self.url.clone(),
-            proxy: None,
-            phase: Phase::Finish,
-            limit: Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)),
-        }
+        let limit = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        ClientError::timed_out(self.url.clone(), Phase::Finish, limit)
     }
 }
 

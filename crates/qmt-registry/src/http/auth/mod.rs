@@ -12,13 +12,10 @@ mod token;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
-use qmt_oci_ref::RegistryHost;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub(super) use self::scope::{Access, AuthScope};
 pub(super) use self::session::{Auth, AuthOutcome, Authorization};
-use crate::credentials::CredentialOrigin;
-use crate::error::{ClientError, CredentialError};
 
 /// The header for a user name and password, or the rule of the scheme that they break.
 fn basic(username: &str, password: &SecretString) -> Result<HeaderValue, &'static str> {
@@ -28,15 +25,6 @@ fn basic(username: &str, password: &SecretString) -> Result<HeaderValue, &'stati
     let joined = zeroize::Zeroizing::new(format!("{username}:{}", password.expose_secret()));
     let text = zeroize::Zeroizing::new(format!("Basic {}", STANDARD.encode(joined.as_bytes())));
     sensitive(&text).ok_or("a header allows no control characters in it")
-}
-
-/// The error for a credential that can't be sent. [`Auth`] adds where it comes from.
-fn unusable(host: &RegistryHost, reason: &'static str) -> ClientError {
-    ClientError::from(CredentialError::Unusable {
-        host: host.clone(),
-        origin: CredentialOrigin::default(),
-        reason,
-    })
 }
 
 /// The header for a token; `None` where a header does not allow its characters.

@@ -1,5 +1,7 @@
 //! What a request needs access to, and the token scopes that follow.
 
+use std::sync::Arc;
+
 use qmt_oci_ref::Repository;
 
 use crate::http::transport::Endpoint;
@@ -16,9 +18,8 @@ pub(crate) enum Access {
 }
 
 /// What a request needs access to.
-#[derive(Clone, Copy)]
 pub(crate) struct AuthScope<'a> {
-    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) repository: Option<&'a Repository>,
     pub(crate) access: Access,
     /// Another repository of the same registry that is read at the same time.

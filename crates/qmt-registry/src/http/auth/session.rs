@@ -18,13 +18,13 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use self::refusal::is_refusal;
+use super::basic;
 use super::challenge::{self, BearerChallenge, Challenge};
 use super::scope::{Access, AuthScope};
-use super::{basic, unusable};
 use crate::credentials::{Credential, CredentialOrigin, CredentialStore};
 use crate::error::{ClientError, WithheldReason};
 use crate::events::RegistryEvent;
-use crate::http::transport::{Context, Failure};
+use crate::http::transport::Failure;
 use crate::limits::TOKENS_HELD_MAX;
 use crate::redact::RedactedUrl;
 
@@ -132,16 +132,12 @@ impl Session {
     }
 
     /// Continues without the refused credential.
-    fn drop_credential(
-        &mut self,
-        context: &Context,
-        scope: &AuthScope<'_>,
-        origin: CredentialOrigin,
-    ) {
+    fn drop_credential(&mut self, scope: &AuthScope<'_>, origin: CredentialOrigin) {
         self.authorization = None;
         self.pause_credential(CredentialState::Refused);
         let repository = scope.repository.map(Repository::path);
-        context.events.send(RegistryEvent::CredentialRefused {
+        let events = &scope.endpoint.context.events;
+        events.send(RegistryEvent::CredentialRefused {
             host: scope.endpoint.host.clone(),
             repository: repository.unwrap_or_default().to_owned(),
             origin,
@@ -168,7 +164,6 @@ impl Auth {
     /// The header to send, if the session has one; an expired token is renewed first.
     pub(crate) async fn current(
         &self,
-        context: &Context,
         scope: &AuthScope<'_>,
     ) -> Result<Option<Authorization>, Failure> {
         let mut session = self.session(scope).await;
@@ -177,7 +172,7 @@ impl Auth {
         if expires.is_some_and(|expires| expires <= now) {
             session.authorization = None;
             if let Some(challenge) = session.challenge.clone() {
-                self.renew(context, scope, &mut session, &challenge).await?;
+                self.renew(scope, &mut session, &challenge).await?;
             }
         }
         Ok(session.authorization.clone())
@@ -187,7 +182,6 @@ impl Auth {
     /// was acquired for this request.
     pub(crate) async fn refused(
         &self,
-        context: &Context,
         scope: &AuthScope<'_>,
         used: Option<&Authorization>,
         is_fresh: bool,
@@ -209,17 +203,16 @@ impl Auth {
             if !self.may_drop_credential(scope, Some(used)) {
                 return Ok(AuthOutcome::Refused);
             }
-            session.drop_credential(context, scope, self.origin(scope));
+            session.drop_credential(scope, self.origin(scope));
         }
         session.authorization = None;
-        self.answer_challenge(context, scope, &mut session, used, headers)
+        self.answer_challenge(scope, &mut session, used, headers)
             .await
     }
 
     /// Acquires what the challenge in `headers` asks for.
     async fn answer_challenge(
         &self,
-        context: &Context,
         scope: &AuthScope<'_>,
         session: &mut Session,
         used: Option<&Authorization>,
@@ -229,7 +222,7 @@ impl Auth {
             Challenge::Bearer(challenge) => {
                 lock(&self.bearer_origins).insert(scope.origin());
                 let was_refused = session.credential_state == CredentialState::Refused;
-                match self.renew(context, scope, session, &challenge).await {
+                match self.renew(scope, session, &challenge).await {
                     // The registry's refusal of the credential is the reason.
                     Err(failure) if was_refused && is_refusal(&failure) => {
                         return Ok(AuthOutcome::Refused);
@@ -271,10 +264,8 @@ impl Auth {
         if base.scheme() == "http" && lock(&self.bearer_origins).contains(&scope.origin()) {
             return withhold(WithheldReason::WeakerChallenge);
         }
-        let header = basic(&username, &password).map_err(|reason| {
-            let error = unusable(&scope.endpoint.host, reason);
-            self.with_origin(scope, error)
-        })?;
+        let header = basic(&username, &password);
+        let header = header.map_err(|reason| self.unusable(scope, reason))?;
         if used.is_some_and(|used| used.header == header) {
             return Ok(AuthOutcome::Refused);
         }
@@ -298,10 +289,10 @@ impl Auth {
     }
 
     /// Continues this session without its credential.
-    pub(crate) async fn drop_credential(&self, context: &Context, scope: &AuthScope<'_>) {
+    pub(crate) async fn drop_credential(&self, scope: &AuthScope<'_>) {
         let mut session = self.session(scope).await;
         if session.credential_state == CredentialState::InUse {
-            session.drop_credential(context, scope, self.origin(scope));
+            session.drop_credential(scope, self.origin(scope));
         }
     }
 

@@ -9,21 +9,24 @@ use secrecy::SecretString;
 
 use super::scope::{Access, AuthScope};
 use super::{basic, bearer};
+use crate::events::Events;
 use crate::http::HostOptions;
-use crate::http::transport::{Endpoint, Network, Proxies, system_lookup};
+use crate::http::transport::{Context, Endpoint, Proxies, system_lookup};
 use crate::limits::Limits;
 
 fn scopes(access: Access, demanded: Option<&str>, mount_from: Option<&str>) -> Vec<String> {
-    let (host, limits) = ("r.example".parse().unwrap(), Limits::default());
-    let network = Network {
+    let host = "r.example".parse().unwrap();
+    let context = Context {
+        limits: Limits::default(),
+        events: Events::default(),
         lookup: system_lookup(),
         proxies: Arc::new(Proxies::default()),
     };
-    let endpoint = Endpoint::new(host, HostOptions::new(), network, &limits).unwrap();
+    let endpoint = Endpoint::new(host, HostOptions::new(), context).unwrap();
     let repository: Repository = "r.example/acme/echo".parse().unwrap();
     let from: Option<Repository> = mount_from.map(|from| from.parse().unwrap());
     let scope = AuthScope {
-        endpoint: &endpoint,
+        endpoint: Arc::new(endpoint),
         repository: Some(&repository),
         access,
         mount_from: from.as_ref(),

@@ -6,18 +6,17 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
-use qmt_oci_ref::RegistryHost;
 use qmt_oci_ref::text::without_byte_order_mark;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use url::Url;
 
 use super::realm::{self, Realm, RealmTrust};
-use super::{basic, unusable};
-use crate::credentials::{Credential, CredentialOrigin};
+use super::scope::AuthScope;
+use super::{Auth, basic};
+use crate::credentials::Credential;
 use crate::error::{ClientError, TokenServerError};
 use crate::http::transport::{
-    Body, Context, Endpoint, Failure, Payload, Secrets, check_address, exchange, is_of_proxy,
+    Answer, Failure, Payload, RequestSpec, Secrets, check_address, exchange, is_of_proxy,
     is_redirect, is_web_page, location, retry_after, same_origin,
 };
 use crate::limits::{TOKEN_LIFETIME_MAX, TOKEN_LIFETIME_MIN};
@@ -34,57 +33,47 @@ pub(crate) struct Token {
     pub(crate) lifetime: Duration,
 }
 
-/// What a token server is asked for.
+/// What a token server is asked for, and with what.
 pub(super) struct TokenRequest<'a> {
-    pub(super) context: &'a Context,
-    pub(super) endpoint: &'a Endpoint,
+    pub(super) auth: &'a Auth,
+    pub(super) scope: &'a AuthScope<'a>,
     pub(super) realm: &'a Realm,
     pub(super) service: Option<&'a str>,
     pub(super) scopes: &'a [String],
+    pub(super) credential: Option<&'a Credential>,
 }
 
 impl TokenRequest<'_> {
     /// Asks for a token. An untrusted realm gets no credential: that is an error.
-    pub(super) async fn send(&self, credential: Option<&Credential>) -> Result<Token, Failure> {
-        let endpoint = self.endpoint;
-        if credential.is_some() && self.realm.trust == RealmTrust::Untrusted {
+    pub(super) async fn send(&self) -> Result<Token, Failure> {
+        let endpoint = &*self.scope.endpoint;
+        if self.credential.is_some() && self.realm.trust == RealmTrust::Untrusted {
             return Err(realm::untrusted(&endpoint.host, &self.realm.url).into());
         }
-        let (method, mut url, headers, payload) = self.message(credential)?;
-        let sent = Sent {
-            host: &endpoint.host,
-            realm: RedactedUrl::from(&self.realm.url),
-            secrets: secrets_of(credential, &headers),
-            anonymous: credential.is_none(),
-            is_exchange: method == Method::POST,
-        };
-        let mut trust = self.realm.trust;
-        for _ in 0..=self.context.limits.redirects {
+        let spec = self.spec()?;
+        let mut secrets = Secrets::of_header(spec.headers.get(header::AUTHORIZATION));
+        if let Some(Credential::IdentityToken(token)) = self.credential {
+            secrets.add(token.expose_secret());
+        }
+        let (mut url, mut trust) = (spec.url.clone(), self.realm.trust);
+        let limits = &endpoint.context.limits;
+        for _ in 0..=limits.redirects {
             let client = match trust {
                 RealmTrust::Known if url.host() == endpoint.base.host() => {
-                    endpoint.own_host_client(&url)?
+                    endpoint.own_client(&url)?
                 }
                 RealmTrust::Operator => endpoint.trusted_client(&url)?,
                 RealmTrust::Known | RealmTrust::Untrusted => endpoint.foreign_client(&url)?,
             };
-            let response = exchange(
-                self.context,
-                &client,
-                &method,
-                &url,
-                headers.clone(),
-                &payload,
-            )
-            .await;
-            let mut response = response.map_err(|error| sent.failed(error))?;
-            sent.secrets.hide_in(response.headers_mut(), &url)?;
-            if !is_redirect(response.status()) {
-                let proxy = client.answering_proxy(&url);
-                return read(self.context, response, sent, proxy, &url).await;
+            let answer = exchange(endpoint, &client, &spec, &url, None).await;
+            let mut answer = answer.map_err(|error| self.failed(error))?;
+            answer.hide(&secrets)?;
+            if !is_redirect(answer.status) {
+                return self.read(answer, &secrets).await;
             }
-            let to = location(&url, response.headers())?;
+            let to = location(&url, answer.headers())?;
             let refuse = |reason| Err(ClientError::redirect_refused(&url, &to, reason).into());
-            if method != Method::GET {
+            if spec.method != Method::GET {
                 return refuse("a request with a refresh token is not redirected");
             }
             if !same_origin(&url, &to) {
@@ -92,7 +81,7 @@ impl TokenRequest<'_> {
                 let allow = &endpoint.options.allow_realms;
                 let next = realm::check(&endpoint.host, &endpoint.base, allow, to.as_str())?;
                 // The same host on another port is another origin, which only the operator can allow.
-                if credential.is_some() && next.trust != RealmTrust::Operator {
+                if self.credential.is_some() && next.trust != RealmTrust::Operator {
                     return refuse("it is another origin, so the credential is not sent to it");
                 }
                 check_address(&url, &to, endpoint.kind())?;
@@ -100,21 +89,22 @@ impl TokenRequest<'_> {
             }
             url = to;
         }
-        let limits = &self.context.limits;
         Err(ClientError::too_many_redirects(&self.realm.url, limits).into())
     }
 
-    /// Returns method, URL, headers and body: a form for an identity token, a query for all others.
-    fn message(
-        &self,
-        credential: Option<&Credential>,
-    ) -> Result<(Method, Url, HeaderMap, Payload<'_>), Failure> {
+    /// Returns the request: a form for an identity token, a query for all others.
+    fn spec(&self) -> Result<RequestSpec<'static>, Failure> {
         let service = self.service.map(|service| ("service", service));
         let mut parameters: Vec<(&str, &str)> = Vec::from_iter(service);
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        let mut url = self.realm.url.clone();
-        if let Some(Credential::IdentityToken(token)) = credential {
+        let mut spec = RequestSpec {
+            method: Method::GET,
+            url: self.realm.url.clone(),
+            headers: HeaderMap::new(),
+            payload: Payload::Empty,
+        };
+        let json = HeaderValue::from_static("application/json");
+        spec.headers.insert(header::ACCEPT, json);
+        if let Some(Credential::IdentityToken(token)) = self.credential {
             let joined = self.scopes.join(" ");
             parameters.push(("client_id", CLIENT_ID));
             parameters.push(("grant_type", "refresh_token"));
@@ -126,85 +116,57 @@ impl TokenRequest<'_> {
                 .extend_pairs(parameters)
                 .finish();
             let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-            headers.insert(header::CONTENT_TYPE, kind);
-            return Ok((
-                Method::POST,
-                url,
-                headers,
-                Payload::Bytes(Bytes::from(form)),
-            ));
+            spec.headers.insert(header::CONTENT_TYPE, kind);
+            spec.payload = Payload::Bytes(Bytes::from(form));
+            spec.method = Method::POST;
+            return Ok(spec);
         }
         parameters.extend(self.scopes.iter().map(|scope| ("scope", scope.as_str())));
         if !parameters.is_empty() {
-            url.query_pairs_mut().extend_pairs(parameters);
+            spec.url.query_pairs_mut().extend_pairs(parameters);
         }
-        if let Some(Credential::Basic { username, password }) = credential {
+        if let Some(Credential::Basic { username, password }) = self.credential {
             let basic = basic(username, password);
-            let basic = basic.map_err(|reason| unusable(&self.endpoint.host, reason))?;
-            headers.insert(header::AUTHORIZATION, basic);
+            let basic = basic.map_err(|reason| self.auth.unusable(self.scope, reason))?;
+            spec.headers.insert(header::AUTHORIZATION, basic);
         }
-        Ok((Method::GET, url, headers, Payload::Empty))
+        Ok(spec)
     }
-}
 
-/// Who asked whom, and with what.
-struct Sent<'a> {
-    host: &'a RegistryHost,
-    realm: RedactedUrl,
-    secrets: Secrets,
-    anonymous: bool,
-    /// Whether it was an identity token.
-    is_exchange: bool,
-}
-
-impl Sent<'_> {
     fn refused(&self, status: u16, message: String) -> ClientError {
         ClientError::TokenRefused {
-            host: self.host.clone(),
-            realm: self.realm.clone(),
+            host: self.scope.endpoint.host.clone(),
+            realm: RedactedUrl::from(&self.realm.url),
             status,
-            anonymous: self.anonymous,
-            origin: CredentialOrigin::default(),
+            anonymous: self.credential.is_none(),
+            origin: self.auth.origin(self.scope),
             message,
         }
     }
 
     fn failed(&self, source: ClientError) -> ClientError {
         ClientError::from(TokenServerError::Failed {
-            host: self.host.clone(),
-            realm: self.realm.clone(),
+            host: self.scope.endpoint.host.clone(),
+            realm: RedactedUrl::from(&self.realm.url),
             source: Box::new(source),
         })
     }
-}
 
-fn secrets_of(credential: Option<&Credential>, headers: &HeaderMap) -> Secrets {
-    let mut secrets = Secrets::of_header(headers.get(header::AUTHORIZATION));
-    if let Some(Credential::IdentityToken(token)) = credential {
-        secrets.add(token.expose_secret());
-    }
-    secrets
-}
-
-async fn read(
-    context: &Context,
-    response: reqwest::Response,
-    sent: Sent<'_>,
-    // The one that may have answered in place of the token server.
-    proxy: Option<RedactedUrl>,
-    url: &Url,
-) -> Result<Token, Failure> {
-    let status = response.status();
-    let retry_after = retry_after(response.headers(), SystemTime::now());
-    let body = Body::new(response, url, &context.limits);
-    if !status.is_success() {
-        let text = body.beginning().await?;
-        let message = sent.secrets.message(&text);
-        let status = status.as_u16();
-        let url = RedactedUrl::from(url);
+    async fn read(&self, answer: Answer, secrets: &Secrets) -> Result<Token, Failure> {
+        if answer.status.is_success() {
+            let limit = self.scope.endpoint.context.limits.token_body;
+            let content = answer.body.text(limit, "the token answer").await?;
+            return Ok(parse(&content, &RedactedUrl::from(&self.realm.url))?);
+        }
+        let status = answer.status.as_u16();
+        let retry_after = retry_after(answer.headers(), SystemTime::now());
+        let url = RedactedUrl::from(&answer.url);
+        let text = answer.body.beginning().await?;
+        let message = secrets.message(&text);
         // Token servers describe errors as JSON, in various forms.
         let is_of_server = serde_json::from_slice::<serde_json::Value>(&text.bytes).is_ok();
-        let proxy = proxy.filter(|_| is_of_proxy(status, is_of_server));
+        let proxy = answer.proxy.filter(|_| is_of_proxy(status, is_of_server));
+        let is_exchange = matches!(self.credential, Some(Credential::IdentityToken(_)));
         let error = match (status, proxy) {
             (_, Some(proxy)) => ClientError::ProxyAnswer {
                 proxy,
@@ -213,31 +175,30 @@ async fn read(
                 message,
             },
             // Servers that take no identity tokens do not know the request.
-            (404 | 405 | 501, _) if sent.is_exchange => sent.refused(status, message),
-            (400 | 401 | 403, _) => sent.refused(status, message),
-            (429, _) => sent.failed(ClientError::RateLimited {
-                host: sent.anonymous.then(|| sent.host.clone()),
-                url,
-                retry_after,
-                message,
-            }),
-            _ => sent.failed(ClientError::Status {
+            (404 | 405 | 501, _) if is_exchange => self.refused(status, message),
+            (400 | 401 | 403, _) => self.refused(status, message),
+            (429, _) => {
+                let host = &self.scope.endpoint.host;
+                self.failed(ClientError::RateLimited {
+                    host: self.credential.is_none().then(|| host.clone()),
+                    url,
+                    retry_after,
+                    message,
+                })
+            }
+            _ => self.failed(ClientError::Status {
                 url,
                 status,
                 from: None,
                 message,
             }),
         };
-        return Err(Failure { error, retry_after });
+        Err(Failure { error, retry_after })
     }
-    let content = body
-        .text(context.limits.token_body, "the token answer")
-        .await?;
-    Ok(parse(&content, &sent.realm)?)
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
     #[serde(default)]
@@ -256,7 +217,7 @@ fn parse(content: &[u8], realm: &RedactedUrl) -> Result<Token, ClientError> {
     if is_web_page(content) {
         return Err(refuse("its answer is an HTML page", None));
     }
-    let answer: Answer =
+    let answer: TokenAnswer =
         serde_json::from_slice(without_byte_order_mark(content)).map_err(|cause| {
             // The parser's message may quote the value that it did not accept.
             let place = format!("line {}, column {}", cause.line(), cause.column());

@@ -13,19 +13,17 @@ use bytes::{Buf as _, Bytes};
 use futures_util::{StreamExt as _, stream};
 use http::header;
 use qmt_oci_ref::{BlobStream, Descriptor, Digester, RegistryError, RegistryErrorKind, Repository};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
 use self::buffers::Buffers;
-use super::hosts::Inner;
 use super::manifest::is_html;
-use super::operation::{Request, once};
-use super::retry::Attempts;
+use super::operation::{Operation, Request};
 use crate::blob::Proof;
 use crate::error::ClientError;
 use crate::events::RegistryEvent;
-use crate::http::transport::{Answer, Body, Endpoint, Failure, length};
+use crate::http::transport::{Answer, Body, Failure, length};
 
 /// Chunks that may wait for the consumer. They are the same memory that waits for the hasher.
 const CHUNKS_WAITING: usize = 2;
@@ -34,26 +32,24 @@ const GATHER_PAUSE: Duration = Duration::from_millis(20);
 /// An attempt that brought this much counts as progress: the next failure is the first again.
 const PROGRESS: u64 = 1 << 20;
 
-/// Opens `blob` after the bytes that `resume_from` has hashed.
+/// Opens `blob` after the bytes that `resume_from` has hashed. `streams` bounds the concurrent
+/// downloads.
 pub(super) async fn open(
-    inner: &Arc<Inner>,
-    endpoint: &Arc<Endpoint>,
+    operation: Operation,
+    streams: Arc<Semaphore>,
     from: &Repository,
     blob: &Descriptor,
     resume_from: Digester,
-    deadline: Instant,
 ) -> Result<BlobStream, ClientError> {
     let proof = Proof::new(blob, resume_from)?;
     if proof.missing() == 0 {
         proof.finish().await?;
         return Ok(Box::pin(stream::empty()));
     }
-    let permit = Arc::clone(&inner.streams).acquire_owned().await;
+    let permit = streams.acquire_owned().await;
     let permit = permit.map_err(|cause| ClientError::Interrupted(cause.into()))?;
     let mut transfer = Transfer {
-        attempts: Attempts::new(&inner.context.limits, deadline),
-        inner: Arc::clone(inner),
-        endpoint: Arc::clone(endpoint),
+        operation,
         from: from.clone(),
         mark: proof.seen(),
         proof,
@@ -65,7 +61,7 @@ pub(super) async fn open(
     // Dropping the stream drops the set, which ends the task.
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
-        transfer.run(opened, chunks, deadline).await;
+        transfer.run(opened, chunks).await;
         drop(permit);
     });
     let items = stream::unfold((waiting, tasks), |(mut waiting, mut tasks)| async move {
@@ -86,11 +82,9 @@ type Chunks = mpsc::Sender<Result<Bytes, RegistryError>>;
 
 /// The transfer of one blob.
 struct Transfer {
-    inner: Arc<Inner>,
-    endpoint: Arc<Endpoint>,
+    operation: Operation,
     from: Repository,
     proof: Proof,
-    attempts: Attempts,
     /// Whether several answers sent parts of the blob.
     is_resumed: bool,
     /// Where the last counted progress ended, in bytes.
@@ -118,8 +112,12 @@ impl Transfer {
     /// Waits until it is time for another attempt; returns the failure's error if no attempt is left.
     async fn pause(&mut self, failure: Failure) -> Result<(), ClientError> {
         let url = self.whole().redacted();
-        let events = &self.inner.context.events;
-        self.attempts.pause(failure, &url, events).await
+        let Operation {
+            endpoint, attempts, ..
+        } = &mut self.operation;
+        attempts
+            .pause(failure, &url, &endpoint.context.events)
+            .await
     }
 
     /// The request for the whole blob.
@@ -127,7 +125,7 @@ impl Transfer {
         let digest = self.proof.blob().digest();
         let what = format!("{}@{digest}", self.from);
         let rest = format!("blobs/{digest}");
-        Request::read(&self.endpoint, &self.from, &rest, what).part()
+        Request::read(&self.operation.endpoint, &self.from, &rest, what).part()
     }
 
     async fn request(&self) -> Result<Opened, Failure> {
@@ -137,9 +135,8 @@ impl Transfer {
         {
             return Ok(opened);
         }
-        let (context, auth) = (&self.inner.context, &self.inner.auth);
         // Some servers answer with the range of the whole. The bytes are verified by their digest.
-        let answer = once(context, auth, &self.whole(), &[200, 206]).await?;
+        let answer = self.operation.once(&self.whole(), &[200, 206]).await?;
         if answer.status.as_u16() == 206 && !self.is_rest(&answer, 0) {
             let rule = "the answer has the range of the request";
             return Err(ClientError::protocol(&answer.url, rule).into());
@@ -150,18 +147,18 @@ impl Transfer {
     /// Requests the bytes from `offset` on. `None` where the answer does not fit: registries,
     /// proxies and stores refuse ranges in many ways, and the whole blob contains this one, too.
     async fn request_rest(&self, offset: u64) -> Result<Option<Opened>, Failure> {
-        let (context, auth, blob) = (&self.inner.context, &self.inner.auth, self.proof.blob());
+        let (blob, endpoint) = (self.proof.blob(), &self.operation.endpoint);
         // Some registries (go-containerregistry's) accept only ranges with an end.
         let last = blob.size().saturating_sub(1);
         let request = self
             .whole()
             .header(header::RANGE, &format!("bytes={offset}-{last}"));
-        context.events.send(RegistryEvent::Resumed {
+        endpoint.context.events.send(RegistryEvent::Resumed {
             digest: blob.digest().clone(),
             offset,
-            host: self.endpoint.host.clone(),
+            host: endpoint.host.clone(),
         });
-        let answer = match once(context, auth, &request, &[200, 206]).await {
+        let answer = match self.operation.once(&request, &[200, 206]).await {
             Ok(answer) => answer,
             Err(failure) if is_answer(&failure.error) => return Ok(None),
             Err(failure) => return Err(failure),
@@ -187,8 +184,8 @@ impl Transfer {
     /// bytes are known already.
     fn opened(&self, answer: Answer, first: u64, skip: u64) -> Result<Opened, ClientError> {
         let is_html = is_html(answer.headers());
-        let from = (!answer.is_same_origin).then(|| self.endpoint.host.clone());
-        let body = answer.body(&self.inner.context.limits);
+        let from = self.operation.redirected_by(&answer);
+        let body = answer.body;
         // A length that differs from the descriptor's needs no download to be wrong.
         if let Some(announced) = body.announced() {
             let whole = announced.saturating_add(first);
@@ -204,14 +201,18 @@ impl Transfer {
     }
 
     /// Copies the blob to `chunks` and verifies it. The last item is the error, if there is one.
-    async fn run(mut self, opened: Opened, chunks: Chunks, deadline: Instant) {
+    async fn run(mut self, opened: Opened, chunks: Chunks) {
+        let deadline = self.operation.attempts.deadline;
         let copied = timeout_at(deadline, self.copy(opened, &chunks)).await;
         let is_resumed = self.is_resumed;
         let outcome = match copied {
             Ok(Ok(true)) => self.proof.finish().await,
             Ok(Ok(false)) => Ok(()), // The consumer is gone.
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(self.inner.timed_out(&self.endpoint)),
+            Err(_) => {
+                let endpoint = &self.operation.endpoint;
+                Err(endpoint.timed_out(endpoint.context.limits.total_timeout))
+            }
         };
         if let Err(error) = outcome {
             let error = match error {
@@ -236,7 +237,7 @@ impl Transfer {
                     let seen = self.proof.seen();
                     self.is_resumed |= seen > 0;
                     if seen.saturating_sub(self.mark) >= PROGRESS {
-                        self.attempts.progress();
+                        self.operation.attempts.progress();
                         self.mark = seen;
                     }
                     self.pause(error.into()).await?;

@@ -1,12 +1,14 @@
 //! Files that are not parts of images.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use qmt_oci_ref::{Digest, RegistryError, RegistryHost};
 use url::Url;
 
 use super::HttpRegistry;
 use super::manifest::is_html;
-use super::operation::Request;
+use super::operation::{Operation, Request};
 use crate::error::ClientError;
 use crate::http::auth::Auth;
 use crate::http::transport::{ErrorBody, Secrets, is_web_page};
@@ -53,36 +55,32 @@ impl HttpRegistry {
         digest: Option<&Digest>,
     ) -> Result<Bytes, ClientError> {
         let (url, host) = checked(url)?;
-        let inner = &*self.inner;
-        let endpoint = inner.endpoint(&host)?;
+        let endpoint = self.inner.endpoint(&host)?;
         if endpoint.base.scheme() != url.scheme() {
             return Err(ClientError::Url(
                 "files are downloaded by https, or by plain http from a host for which the config \
                  sets `plain_http`",
             ));
         }
-        let anonymous = Auth::anonymous();
-        let download = inner.run(&anonymous, &endpoint, async |mut operation| {
-            let request = Request::check(operation.endpoint, url, FILE.to_owned());
+        let download = async |mut operation: Operation| {
+            let request = Request::check(&operation.endpoint, url, FILE.to_owned());
             let answer = operation.send(&request, &[200]).await;
             let answer = answer.map_err(|error| error.of_file(request.redacted()))?;
-            let secrets =
-                Secrets::of_exchange(operation.endpoint, &request.spec, None, &answer.url);
-            let (is_html, url) = (is_html(answer.headers()), RedactedUrl::from(&answer.url));
-            let body = answer.body(&operation.context.limits);
-            let is_encoded = body.is_compressed();
+            let (endpoint, spec) = (&operation.endpoint, &request.spec);
+            let secrets = Secrets::of_exchange(endpoint, spec, None, &answer.url);
             let from = Origin {
-                url,
-                is_html,
-                is_encoded,
+                url: RedactedUrl::from(&answer.url),
+                is_html: is_html(answer.headers()),
+                is_encoded: answer.body.is_compressed(),
             };
-            let content = body.whole(limit, FILE).await?;
+            let content = answer.body.whole(limit, FILE).await?;
             match digest {
                 Some(digest) => from.check(content, digest, &secrets),
                 None => Ok(content),
             }
-        });
-        download.await
+        };
+        let anonymous = Arc::new(Auth::anonymous());
+        self.inner.run_with(anonymous, &host, download).await
     }
 }
 

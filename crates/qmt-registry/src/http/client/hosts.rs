@@ -12,14 +12,13 @@ use tokio::time::{Instant, timeout_at};
 use super::operation::Operation;
 use super::retry::Attempts;
 use crate::credentials::CredentialStore;
-use crate::error::{ClientError, Phase};
+use crate::error::ClientError;
 use crate::events::{EventSink, Events, RegistryEvent};
 use crate::http::auth::Auth;
 use crate::http::transport::{
-    Context, Endpoint, HostOptions, LookupFn, Network, Proxies, origin_key, system_lookup,
+    Context, Endpoint, HostOptions, LookupFn, Proxies, origin_key, system_lookup,
 };
 use crate::limits::Limits;
-use crate::redact::RedactedUrl;
 
 /// Collects the options of an [`HttpRegistry`](super::HttpRegistry).
 #[derive(Default)]
@@ -83,14 +82,14 @@ impl HttpRegistryBuilder {
             None => self.limits,
         };
         let streams = Arc::new(Semaphore::new(limits.streams));
-        let events = Events(self.events);
         let auth = Arc::new(Auth::new(self.credentials, true));
-        let network = Network {
+        let context = Context {
+            limits,
+            events: Events(self.events),
             lookup: self.lookup.unwrap_or_else(system_lookup),
             proxies: Arc::new(Proxies::of_process()),
         };
-        let context = Context { limits, events };
-        Inner::new(context, auth, streams, network, self.hosts)
+        Inner::new(context, auth, streams, self.hosts)
     }
 }
 
@@ -109,7 +108,6 @@ pub(crate) struct Inner {
     pub(super) auth: Arc<Auth>,
     /// Bounds the concurrent downloads.
     pub(super) streams: Arc<Semaphore>,
-    pub(super) network: Network,
     /// By host and port.
     endpoints: Mutex<HashMap<(String, u16), Arc<Endpoint>>>,
 }
@@ -119,20 +117,18 @@ impl Inner {
         context: Context,
         auth: Arc<Auth>,
         streams: Arc<Semaphore>,
-        network: Network,
         hosts: Vec<(RegistryHost, HostOptions)>,
     ) -> Result<Self, ClientError> {
         let mut endpoints = HashMap::new();
         for (host, options) in hosts {
             let key = origin_key(&host, options.plain_http);
-            let endpoint = Endpoint::new(host, options, network.clone(), &context.limits)?;
+            let endpoint = Endpoint::new(host, options, context.clone())?;
             endpoints.insert(key, Arc::new(endpoint));
         }
         Ok(Self {
             context,
             auth,
             streams,
-            network,
             endpoints: Mutex::new(endpoints),
         })
     }
@@ -149,8 +145,7 @@ impl Inner {
         if let Some(endpoint) = configured {
             return Ok(Arc::clone(endpoint));
         }
-        let (options, network) = (HostOptions::new(), self.network.clone());
-        let endpoint = Endpoint::new(host.clone(), options, network, &self.context.limits)?;
+        let endpoint = Endpoint::new(host.clone(), HostOptions::new(), self.context.clone())?;
         let endpoint = Arc::new(endpoint);
         endpoints.insert(origin_key(host, false), Arc::clone(&endpoint));
         Ok(endpoint)
@@ -160,34 +155,29 @@ impl Inner {
         Instant::now() + self.context.limits.total_timeout
     }
 
-    /// The error for an operation that was not finished within its time.
-    pub(super) fn timed_out(&self, endpoint: &Endpoint) -> ClientError {
-        ClientError::Timeout {
-            url: RedactedUrl::from(&endpoint.base),
-            proxy: None,
-            phase: Phase::Finish,
-            limit: self.context.limits.total_timeout,
-        }
+    /// Runs one operation at `host` within its time, with the sessions of this client.
+    pub(super) async fn run<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        host: &RegistryHost,
+        operation: impl FnOnce(Operation) -> F,
+    ) -> Result<T, ClientError> {
+        self.run_with(Arc::clone(&self.auth), host, operation).await
     }
 
-    /// Runs one operation at `endpoint` within its time, with the sessions of `auth`.
-    pub(super) async fn run<'a, T, F>(
-        &'a self,
-        auth: &'a Auth,
-        endpoint: &'a Endpoint,
-        operation: impl FnOnce(Operation<'a>) -> F,
-    ) -> Result<T, ClientError>
-    where
-        F: Future<Output = Result<T, ClientError>>,
-    {
-        let deadline = self.deadline();
+    /// Runs one operation at `host` within its time, with the sessions of `auth`.
+    pub(super) async fn run_with<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        auth: Arc<Auth>,
+        host: &RegistryHost,
+        operation: impl FnOnce(Operation) -> F,
+    ) -> Result<T, ClientError> {
+        let (endpoint, deadline) = (self.endpoint(host)?, self.deadline());
         let operation = operation(Operation {
-            context: &self.context,
             auth,
-            endpoint,
+            endpoint: Arc::clone(&endpoint),
             attempts: Attempts::new(&self.context.limits, deadline),
         });
         let outcome = timeout_at(deadline, operation).await;
-        outcome.unwrap_or_else(|_| Err(self.timed_out(endpoint)))
+        outcome.unwrap_or_else(|_| Err(endpoint.timed_out(self.context.limits.total_timeout)))
     }
 }

@@ -7,10 +7,10 @@ use crate::error::{ClientError, LoginError};
 use crate::http::transport::API;
 use crate::redact::RedactedUrl;
 
-impl Operation<'_> {
+impl Operation {
     /// Checks a credential that a user has just given. Returns whether the registry asked for it.
     pub(super) async fn log_in(self) -> Result<bool, ClientError> {
-        let host = &self.endpoint.host;
+        let host = self.endpoint.host.clone();
         self.check().await.map_err(|error| of_login(host, error))
     }
 
@@ -18,8 +18,8 @@ impl Operation<'_> {
     pub(super) async fn check(mut self) -> Result<bool, ClientError> {
         let mut url = self.endpoint.base.clone();
         url.set_path(API);
-        let request = Request::check(self.endpoint, url, self.endpoint.host.to_string());
         let host = self.endpoint.host.clone();
+        let request = Request::check(&self.endpoint, url, host.to_string());
         let answer = self.send(&request, &[200]).await;
         let answer = answer.map_err(|error| match error {
             ClientError::NotFound { message, .. } => {
@@ -28,7 +28,7 @@ impl Operation<'_> {
             error => error,
         })?;
         let url = RedactedUrl::from(&answer.url);
-        let body = answer.body(&self.context.limits).beginning().await?;
+        let body = answer.body.beginning().await?;
         if body.is_web_page() {
             let what = "the answer of a registry";
             return Err(ClientError::WebPage {
@@ -37,14 +37,14 @@ impl Operation<'_> {
                 from: None,
             });
         }
-        let current = self.auth.current(self.context, &request.scope).await;
+        let current = self.auth.current(&request.scope).await;
         let used = current.map_err(|failure| failure.error)?;
         Ok(used.is_some())
     }
 }
 
 /// What an error means for a login: nothing was asked for but to accept the credential.
-fn of_login(host: &RegistryHost, error: ClientError) -> ClientError {
+fn of_login(host: RegistryHost, error: ClientError) -> ClientError {
     match error {
         ClientError::Unauthorized {
             status, message, ..
@@ -52,7 +52,7 @@ fn of_login(host: &RegistryHost, error: ClientError) -> ClientError {
         | ClientError::TokenRefused {
             status, message, ..
         } => ClientError::from(LoginError::Refused {
-            host: host.clone(),
+            host,
             status,
             message,
         }),

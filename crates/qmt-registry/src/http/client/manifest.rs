@@ -25,7 +25,7 @@ pub(super) struct Received {
     what: String,
 }
 
-impl Operation<'_> {
+impl Operation {
     /// Reads one manifest of at most `limit` bytes.
     pub(super) async fn fetch_manifest(
         &mut self,
@@ -59,19 +59,16 @@ impl Operation<'_> {
             }
         };
         let request =
-            Request::read(self.endpoint, repository, &rest, what).header(header::ACCEPT, ACCEPT);
-        let limits = &self.context.limits;
-        let limit = limit.min(limits.manifest);
+            Request::read(&self.endpoint, repository, &rest, what).header(header::ACCEPT, ACCEPT);
+        let limit = limit.min(self.endpoint.context.limits.manifest);
         loop {
-            let mut answer = self.send(&request, &[200]).await?;
+            let answer = self.send(&request, &[200]).await?;
             let declared = content_type(answer.headers());
             let hints = digest_hints(answer.headers());
             let asked = answer.url.clone();
             let url = RedactedUrl::from(&asked);
-            let from = (!answer.is_same_origin).then(|| self.endpoint.host.clone());
-            let secrets = std::mem::take(&mut answer.secrets);
-            let body = answer.body(limits);
-            let content = match body.text(limit, "the manifest").await {
+            let from = self.redirected_by(&answer);
+            let content = match answer.body.text(limit, "the manifest").await {
                 Ok(content) => content,
                 Err(error) => {
                     self.pause(error, &request).await?;
@@ -83,7 +80,7 @@ impl Operation<'_> {
                 return Err(ClientError::WebPage { url, what, from });
             }
             // Errors and reports of the caller quote it.
-            if secrets.are_repeated_in(&content) {
+            if answer.secrets.are_repeated_in(&content) {
                 let rule = "a manifest does not repeat the credential that was sent";
                 return Err(ClientError::protocol(&asked, rule));
             }

@@ -19,14 +19,6 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use qmt_oci_ref::manifest::Referrers;
-use qmt_oci_ref::{
-    BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
-    RegistryError, RegistryHost, Repository, Tag,
-};
-use tokio::time::timeout_at;
-
 pub use self::hosts::HttpRegistryBuilder;
 use self::hosts::Inner;
 use self::operation::Operation;
@@ -38,6 +30,12 @@ use crate::error::{ClientError, hint};
 use crate::events::Events;
 use crate::limits::MIRROR_TRIES_MAX;
 use crate::writer::{BlobContent, RegistryWriter};
+use async_trait::async_trait;
+use qmt_oci_ref::manifest::Referrers;
+use qmt_oci_ref::{
+    BlobStream, Descriptor, Digester, PinnedReference, RawManifest, Reference, Registry,
+    RegistryError, RegistryHost, Repository, Tag,
+};
 
 /// The time limit of a mirror for connecting, for the head of an answer, and for the window in
 /// which the rate of a body is measured. There is no second attempt: the next source has the
@@ -82,9 +80,8 @@ impl HttpRegistry {
         let endpoint = self.inner.endpoint(host)?;
         let store = CredentialChain::over(Environment::default());
         let store = store.with_explicit(endpoint.host.clone(), credential);
-        let auth = Auth::new(Some(Arc::new(store)), false);
-        let check = self.inner.run(&auth, &endpoint, Operation::log_in);
-        Ok(check.await?)
+        let auth = Arc::new(Auth::new(Some(Arc::new(store)), false));
+        Ok(self.inner.run_with(auth, host, Operation::log_in).await?)
     }
 
     /// Checks that `host` answers as a registry, with the credential that is stored for it, if there
@@ -96,9 +93,7 @@ impl HttpRegistry {
     /// credential, or requires one that is not stored, [`ClientError::Login`] where it is not a registry,
     /// and the network's errors.
     pub async fn check_host(&self, host: &RegistryHost) -> Result<bool, RegistryError> {
-        let endpoint = self.inner.endpoint(host)?;
-        let auth = &self.inner.auth;
-        Ok(self.inner.run(auth, &endpoint, Operation::check).await?)
+        Ok(self.inner.run(host, Operation::check).await?)
     }
 
     /// A client of a mirror, which shares limits, tokens and credentials with this one and gives up
@@ -110,7 +105,7 @@ impl HttpRegistry {
     ) -> Result<Self, ClientError> {
         let Inner { auth, streams, .. } = &*self.inner;
         let (auth, streams) = (Arc::clone(auth), Arc::clone(streams));
-        let (mut context, network) = (self.inner.context.clone(), self.inner.network.clone());
+        let mut context = self.inner.context.clone();
         let limits = &mut context.limits;
         limits.tries = limits.tries.min(MIRROR_TRIES_MAX);
         limits.connect_timeout = limits.connect_timeout.min(MIRROR_WAIT);
@@ -119,14 +114,10 @@ impl HttpRegistry {
         // A longer pause, which it may ask for, is no attempt at all.
         limits.retry_wait_max = limits.retry_wait_max.min(MIRROR_WAIT);
         limits.retries_silence = false;
-        let inner = Arc::new(Inner::new(
-            context,
-            auth,
-            streams,
-            network,
-            vec![(host, options)],
-        )?);
-        Ok(Self { inner })
+        let inner = Inner::new(context, auth, streams, vec![(host, options)])?;
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Whether `host` is reached without TLS.
@@ -148,25 +139,22 @@ impl HttpRegistry {
         reference: &Reference,
         limit: u64,
     ) -> Result<RawManifest, ClientError> {
-        let endpoint = self.inner.endpoint(reference.host())?;
-        let fetch = self
-            .inner
-            .run(&self.inner.auth, &endpoint, async |mut operation| {
-                let tag = reference.tag().filter(|_| reference.digest().is_none());
-                let stands_for_digest = tag.is_some_and(Tag::stands_for_digest);
-                if stands_for_digest {
-                    operation = operation.as_one_of_many_places();
+        let fetch = async |mut operation: Operation| {
+            let tag = reference.tag().filter(|_| reference.digest().is_none());
+            let stands_for_digest = tag.is_some_and(Tag::stands_for_digest);
+            if stands_for_digest {
+                operation = operation.as_one_of_many_places();
+            }
+            match operation.fetch_manifest(reference, limit).await {
+                Err(ClientError::Status {
+                    status, from: None, ..
+                }) if stands_for_digest && NO_TAG.contains(&status) => {
+                    Err(ClientError::absent(reference.to_string()))
                 }
-                match operation.fetch_manifest(reference, limit).await {
-                    Err(ClientError::Status {
-                        status, from: None, ..
-                    }) if stands_for_digest && NO_TAG.contains(&status) => {
-                        Err(ClientError::absent(reference.to_string()))
-                    }
-                    fetched => fetched,
-                }
-            });
-        fetch.await
+                fetched => fetched,
+            }
+        };
+        self.inner.run(reference.host(), fetch).await
     }
 }
 
@@ -197,17 +185,14 @@ impl Registry for HttpRegistry {
         blob: &Descriptor,
         resume_from: Digester,
     ) -> Result<BlobStream, RegistryError> {
-        let endpoint = self.inner.endpoint(from.host())?;
-        let deadline = self.inner.deadline();
-        let opening = blob::open(&self.inner, &endpoint, from, blob, resume_from, deadline);
-        let opened = timeout_at(deadline, opening).await;
-        Ok(opened.unwrap_or_else(|_| Err(self.inner.timed_out(&endpoint)))?)
+        let streams = Arc::clone(&self.inner.streams);
+        let open = |operation| blob::open(operation, streams, from, blob, resume_from);
+        Ok(self.inner.run(from.host(), open).await?)
     }
 
     async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError> {
-        let endpoint = self.inner.endpoint(subject.repository().host())?;
-        let list = async |operation: Operation<'_>| Ok(operation.list_referrers(subject).await);
-        self.inner.run(&self.inner.auth, &endpoint, list).await?
+        let list = async |operation: Operation| Ok(operation.list_referrers(subject).await);
+        self.inner.run(subject.repository().host(), list).await?
     }
 }
 
@@ -220,20 +205,17 @@ impl RegistryWriter for HttpRegistry {
         content: &dyn BlobContent,
         mount_from: Option<&Repository>,
     ) -> Result<(), RegistryError> {
-        let endpoint = self.inner.endpoint(to.host())?;
-        let push = self
-            .inner
-            .run(&self.inner.auth, &endpoint, async |operation| {
-                let mut upload = upload::Upload {
-                    operation,
-                    to,
-                    blob,
-                    content,
-                    lost: 0,
-                };
-                upload.run(mount_from).await
-            });
-        Ok(push.await?)
+        let push = async |operation| {
+            let mut upload = upload::Upload {
+                operation,
+                to,
+                blob,
+                content,
+                lost: 0,
+            };
+            upload.run(mount_from).await
+        };
+        Ok(self.inner.run(to.host(), push).await?)
     }
 
     async fn push_manifest(
@@ -241,13 +223,8 @@ impl RegistryWriter for HttpRegistry {
         to: &Reference,
         manifest: &RawManifest,
     ) -> Result<PinnedReference, RegistryError> {
-        let endpoint = self.inner.endpoint(to.host())?;
-        let push = self.inner.run(
-            &self.inner.auth,
-            &endpoint,
-            async |mut operation: Operation<'_>| operation.push_manifest(to, manifest).await,
-        );
-        Ok(push.await?)
+        let push = async |mut operation: Operation| operation.push_manifest(to, manifest).await;
+        Ok(self.inner.run(to.host(), push).await?)
     }
 }
 

@@ -2,10 +2,11 @@
 
 mod unchallenged;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use qmt_oci_ref::Repository;
+use qmt_oci_ref::{RegistryHost, Repository};
 use tokio::time::Instant;
 use url::Url;
 
@@ -15,7 +16,7 @@ use crate::error::{ClientError, hint};
 use crate::events::RegistryEvent;
 use crate::http::auth::{Access, Auth, AuthOutcome, AuthScope, Authorization};
 use crate::http::transport::{
-    API, Answer, Context, Endpoint, Failure, Payload, RequestSpec, Secrets, follow, has_error_code,
+    API, Answer, Endpoint, Failure, Payload, RequestSpec, Secrets, follow, has_error_code,
     is_denied, is_of_proxy, is_registry_error, retry_after,
 };
 use crate::limits::LIST_TRIES_MAX;
@@ -39,7 +40,7 @@ pub(super) struct Request<'a> {
 impl<'a> Request<'a> {
     /// A request that reads `rest` (such as `manifests/latest`) of `repository`.
     pub(super) fn read(
-        endpoint: &'a Endpoint,
+        endpoint: &Arc<Endpoint>,
         repository: &'a Repository,
         rest: &str,
         what: String,
@@ -50,12 +51,12 @@ impl<'a> Request<'a> {
     }
 
     /// A request for no repository, with which a credential can be checked.
-    pub(super) fn check(endpoint: &'a Endpoint, url: Url, what: String) -> Self {
+    pub(super) fn check(endpoint: &Arc<Endpoint>, url: Url, what: String) -> Self {
         Self::new(endpoint, None, Access::Check, Method::GET, url, what)
     }
 
     pub(super) fn new(
-        endpoint: &'a Endpoint,
+        endpoint: &Arc<Endpoint>,
         repository: Option<&'a Repository>,
         access: Access,
         method: Method,
@@ -63,7 +64,7 @@ impl<'a> Request<'a> {
         what: String,
     ) -> Self {
         let scope = AuthScope {
-            endpoint,
+            endpoint: Arc::clone(endpoint),
             repository,
             access,
             mount_from: None,
@@ -113,24 +114,24 @@ impl<'a> Request<'a> {
 }
 
 /// One operation at one registry.
-pub(super) struct Operation<'a> {
-    pub(super) context: &'a Context,
-    pub(super) auth: &'a Auth,
-    pub(super) endpoint: &'a Endpoint,
+pub(super) struct Operation {
+    pub(super) auth: Arc<Auth>,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) attempts: Attempts,
 }
 
-impl Operation<'_> {
+impl Operation {
     /// The same operation with its own attempts, as few and in as little time as one of the places
     /// gets in which the evidence about a digest is searched: the others may be enough, and the
     /// error of its last attempt is reported in time.
     pub(super) fn as_one_of_many_places(&self) -> Self {
-        let mut limits = self.context.limits.clone();
+        let mut limits = self.endpoint.context.limits.clone();
         limits.tries = limits.tries.min(LIST_TRIES_MAX);
         let deadline = Instant::now() + limits.referrers_timeout;
         Self {
+            auth: Arc::clone(&self.auth),
+            endpoint: Arc::clone(&self.endpoint),
             attempts: Attempts::new(&limits, deadline.min(self.attempts.deadline)),
-            ..*self
         }
     }
 
@@ -154,7 +155,7 @@ impl Operation<'_> {
         request: &Request<'_>,
         accept: &[u16],
     ) -> Result<Answer, Failure> {
-        once(self.context, self.auth, request, accept).await
+        once(&self.auth, request, accept).await
     }
 
     /// Waits until it is time for another attempt; returns the failure's error if no attempt is left.
@@ -163,60 +164,57 @@ impl Operation<'_> {
         failure: impl Into<Failure>,
         request: &Request<'_>,
     ) -> Result<(), ClientError> {
-        let events = &self.context.events;
-        self.attempts
-            .pause(failure.into(), &request.redacted(), events)
-            .await
+        let events = &self.endpoint.context.events;
+        let url = request.redacted();
+        self.attempts.pause(failure.into(), &url, events).await
+    }
+
+    /// The registry, if it redirected the request of `answer` elsewhere.
+    pub(super) fn redirected_by(&self, answer: &Answer) -> Option<RegistryHost> {
+        (!answer.is_same_origin).then(|| self.endpoint.host.clone())
     }
 }
 
 /// Sends `request` in one attempt, with the requests that authentication and redirects add.
 pub(super) async fn once(
-    context: &Context,
     auth: &Auth,
     request: &Request<'_>,
     accept: &[u16],
 ) -> Result<Answer, Failure> {
     let Request { scope, spec, .. } = request;
+    let endpoint = &*scope.endpoint;
     // The location of an upload may be on another host, which gets no credential.
-    let mut authorization = if scope.endpoint.is_origin_of(&spec.url) {
-        auth.current(context, scope).await?
+    let mut authorization = if endpoint.is_origin_of(&spec.url) {
+        auth.current(scope).await?
     } else {
         None
     };
     let (mut is_fresh, mut challenges) = (false, 0);
     loop {
         let header = authorization.as_ref().map(|held| &held.header);
-        let answer = follow(context, scope.endpoint, spec, header).await?;
+        let answer = follow(endpoint, spec, header).await?;
         let is_same_origin = answer.is_same_origin;
         if is_same_origin {
-            report_rate_limit(context, scope.endpoint, answer.headers());
+            report_rate_limit(endpoint, answer.headers());
         }
         if authorization.is_none()
             && hides_the_repository(request, &answer)
-            && let Some(outcome) = with_credential(context, auth, request, accept).await
+            && let Some(outcome) = with_credential(auth, request, accept).await
         {
             return outcome;
         }
         if answer.status == StatusCode::UNAUTHORIZED && is_same_origin {
             challenges += 1;
             let used = authorization.as_ref();
-            let outcome = if challenges > context.limits.challenges {
-                AuthOutcome::Refused
-            } else {
-                auth.refused(context, scope, used, is_fresh, answer.headers())
+            if challenges <= endpoint.context.limits.challenges
+                && let AuthOutcome::Retry = auth
+                    .refused(scope, used, is_fresh, answer.headers())
                     .await?
-            };
-            if let AuthOutcome::Refused = outcome {
-                let anonymous = auth.is_without_credential(scope, used).await?;
-                let secrets = Secrets::of_exchange(scope.endpoint, spec, header, &answer.url);
-                let text = answer.body(&context.limits).beginning().await?;
-                let message = secrets.message(&text);
-                return Err(unauthorized(auth, request, 401, anonymous, message).into());
+            {
+                authorization = auth.current(scope).await?;
+                is_fresh = true;
+                continue;
             }
-            authorization = auth.current(context, scope).await?;
-            is_fresh = true;
-            continue;
         }
         if accept.contains(&answer.status.as_u16()) {
             if authorization.is_none() && is_same_origin && answer.status.is_success() {
@@ -226,11 +224,11 @@ pub(super) async fn once(
         }
         let is_forbidden = answer.status == StatusCode::FORBIDDEN && is_same_origin;
         let used = authorization.as_ref();
-        let failure = failure(context, auth, request, used, answer).await?;
+        let failure = failure(auth, request, used, answer).await?;
         let is_of_proxy = matches!(failure.error, ClientError::ProxyAnswer { .. });
         if is_forbidden
             && !is_of_proxy
-            && let Some(answer) = anonymously(context, auth, request, accept, used).await
+            && let Some(answer) = anonymously(auth, request, accept, used).await
         {
             return Ok(answer);
         }
@@ -240,7 +238,6 @@ pub(super) async fn once(
 
 /// What an answer means that was not asked for.
 async fn failure(
-    context: &Context,
     auth: &Auth,
     request: &Request<'_>,
     used: Option<&Authorization>,
@@ -254,9 +251,10 @@ async fn failure(
     // After a redirect to another server, or out of the API, the answer is the store's.
     let is_of_api = answer.url == request.spec.url || answer.url.path().starts_with(API);
     let is_registry = scope.endpoint.is_origin_of(&answer.url) && is_of_api;
+    let is_challenge = status == 401 && answer.is_same_origin;
     let header = used.map(|used| &used.header);
-    let secrets = Secrets::of_exchange(scope.endpoint, &request.spec, header, &answer.url);
-    let text = answer.body(&context.limits).beginning().await?;
+    let secrets = Secrets::of_exchange(&scope.endpoint, &request.spec, header, &answer.url);
+    let text = answer.body.beginning().await?;
     // The content of an answer with another status of success is no message.
     let is_message = status >= 300 || is_registry_error(&text.bytes);
     let message = if is_message {
@@ -298,7 +296,9 @@ async fn failure(
             origin: (!is_anonymous).then(|| auth.origin(scope)),
             advice: request.advice,
         },
-        (400 | 401 | 403 | 422, _) if is_registry && is_denied(status, &text.bytes) => {
+        (400 | 401 | 403 | 422, _)
+            if (is_registry || is_challenge) && is_denied(status, &text.bytes) =>
+        {
             match auth.is_without_credential(scope, used).await {
                 Ok(anonymous) => unauthorized(auth, request, status, anonymous, message),
                 Err(error) => error,
@@ -323,7 +323,6 @@ async fn failure(
 /// Sends a forbidden request again without the credential. The token server may have accepted a
 /// credential to which the registry forbids what everyone may read.
 async fn anonymously(
-    context: &Context,
     auth: &Auth,
     request: &Request<'_>,
     accept: &[u16],
@@ -333,9 +332,8 @@ async fn anonymously(
         return None;
     }
     let anonymous = Auth::anonymous();
-    let answer = Box::pin(once(context, &anonymous, request, accept)).await;
-    let answer = answer.ok()?;
-    auth.drop_credential(context, &request.scope).await;
+    let answer = Box::pin(once(&anonymous, request, accept)).await.ok()?;
+    auth.drop_credential(&request.scope).await;
     Some(answer)
 }
 
@@ -357,7 +355,7 @@ pub(super) fn unauthorized(
 }
 
 /// Reports Docker Hub's `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 76;w=21600`.
-fn report_rate_limit(context: &Context, endpoint: &Endpoint, headers: &HeaderMap) {
+fn report_rate_limit(endpoint: &Endpoint, headers: &HeaderMap) {
     let read = |name: &str| {
         let text = headers.get(name)?.to_str().ok()?;
         let (count, rest) = text.split_once(';').unwrap_or((text, ""));
@@ -366,7 +364,7 @@ fn report_rate_limit(context: &Context, endpoint: &Endpoint, headers: &HeaderMap
         Some((count.trim().parse().ok()?, window.map(Duration::from_secs)))
     };
     if let Some((remaining, window)) = read("ratelimit-remaining") {
-        context.events.send(RegistryEvent::RateLimit {
+        endpoint.context.events.send(RegistryEvent::RateLimit {
             host: endpoint.host.clone(),
             limit: read("ratelimit-limit").map(|(limit, _)| limit),
             remaining,

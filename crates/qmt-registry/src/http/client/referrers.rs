@@ -9,7 +9,7 @@ mod listed;
 mod pages;
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::join;
@@ -27,7 +27,7 @@ use self::listed::Listed;
 use self::pages::next_page;
 use super::manifest::{content_type, is_html};
 use super::operation::{Operation, Request, unauthorized};
-use crate::error::{ClientError, Phase};
+use crate::error::ClientError;
 use crate::events::RegistryEvent;
 use crate::http::transport::{ErrorBody, Secrets, is_denied, is_registry_error, is_web_page};
 use crate::limits::REFERRERS_BYTES_MAX;
@@ -42,15 +42,16 @@ const NO_LIST: &str = "the registry answers with status 200 and sends no list";
 /// How registries answer for a tag that they do not have, or that no tag may have.
 pub(super) const NO_TAG: [u16; 7] = [400, 405, 406, 410, 415, 422, 501];
 
-impl Operation<'_> {
+impl Operation {
     /// Lists the referrers of `subject`. An error contains the entries that could be read.
     pub(super) async fn list_referrers(
         mut self,
         subject: &PinnedReference,
     ) -> Result<Referrers, RegistryError> {
-        let limits = &self.context.limits;
-        let limit = limits.referrers_timeout;
         self = self.as_one_of_many_places();
+        let endpoint = Arc::clone(&self.endpoint);
+        let (limits, events) = (&endpoint.context.limits, &endpoint.context.events);
+        let limit = limits.referrers_timeout;
         let deadline = self.attempts.deadline;
         // A registry that added the API later may not have read the lists that existed before, and
         // one referrer that the API lists says nothing about others.
@@ -60,12 +61,11 @@ impl Operation<'_> {
             timeout_at(deadline, self.referrers_by_api(subject, &mut listed)),
             timeout_at(deadline, tag_reader.answer_under_tag(subject)),
         );
-        let by_api = by_api.unwrap_or_else(|_| Err(self.timed_out(limit)));
-        let by_tag = by_tag.unwrap_or_else(|_| Err(self.timed_out(limit)));
+        let by_api = by_api.unwrap_or_else(|_| Err(endpoint.timed_out(limit)));
+        let by_tag = by_tag.unwrap_or_else(|_| Err(endpoint.timed_out(limit)));
         if let Ok(false) = by_api {
-            let host = self.endpoint.host.clone();
-            let event = RegistryEvent::ReferrersFallback { host };
-            self.context.events.send(event);
+            let host = endpoint.host.clone();
+            events.send(RegistryEvent::ReferrersFallback { host });
         }
         let tagged = by_tag.and_then(|answer| match answer {
             UnderTag::List(list) => listed.add(&list),
@@ -81,15 +81,6 @@ impl Operation<'_> {
             None => Ok(listed.into_referrers()),
             Some(error) if listed.was_read => Err(error.with_listed(listed.into_referrers())),
             Some(error) => Err(error),
-        }
-    }
-
-    fn timed_out(&self, limit: Duration) -> ClientError {
-        ClientError::Timeout {
-            url: RedactedUrl::from(&self.endpoint.base),
-            proxy: None,
-            phase: Phase::Finish,
-            limit,
         }
     }
 
@@ -111,7 +102,7 @@ impl Operation<'_> {
         let tag = Tag::for_referrers(subject.digest());
         let other = |what: &str| UnderTag::Other(format!("under the tag `{tag}`, {what}"));
         let list = Reference::new(subject.repository().clone(), Some(tag.clone()), None);
-        let limit = self.context.limits.referrers_page;
+        let limit = self.endpoint.context.limits.referrers_page;
         let content = match self.receive(&list, limit).await {
             Ok(received) => received.content,
             Err(ClientError::NotFound { .. }) => return Ok(UnderTag::Nothing),
@@ -143,12 +134,12 @@ impl Operation<'_> {
         (url, from): (&Url, Option<RegistryHost>),
         (status, content): (u16, &[u8]),
     ) -> Result<ClientError, ClientError> {
-        let (auth, scope) = (self.auth, &request.scope);
-        let current = auth.current(self.context, scope).await;
+        let (auth, scope) = (&self.auth, &request.scope);
+        let current = auth.current(scope).await;
         let used = current.map_err(|failure| failure.error)?;
         let anonymous = auth.is_without_credential(scope, used.as_ref()).await?;
         let header = used.as_ref().map(|used| &used.header);
-        let secrets = Secrets::of_exchange(self.endpoint, &request.spec, header, url);
+        let secrets = Secrets::of_exchange(&self.endpoint, &request.spec, header, url);
         let message = secrets.message(&ErrorBody {
             bytes: Bytes::copy_from_slice(content),
             is_html: false,
@@ -171,10 +162,11 @@ impl Operation<'_> {
         subject: &PinnedReference,
         listed: &mut Listed<'_>,
     ) -> Result<bool, ClientError> {
-        let limits = &self.context.limits;
+        let endpoint = Arc::clone(&self.endpoint);
+        let limits = &endpoint.context.limits;
         let rest = format!("referrers/{}", subject.digest());
         let what = format!("the referrers of {subject}");
-        let mut request = Request::read(self.endpoint, subject.repository(), &rest, what)
+        let mut request = Request::read(&endpoint, subject.repository(), &rest, what)
             .header(header::ACCEPT, OCI_INDEX);
         let mut visited = HashSet::new();
         let mut bytes_left = REFERRERS_BYTES_MAX;
@@ -201,11 +193,11 @@ impl Operation<'_> {
             let media_type = content_type(answer.headers());
             let declared = Declared::of(media_type.as_ref());
             let url = answer.url.clone();
-            let from = (!answer.is_same_origin).then(|| self.endpoint.host.clone());
+            let from = self.redirected_by(&answer);
             match answer.status.as_u16() {
                 200 => {}
                 NO_API_IF_ERROR => {
-                    let content = answer.body(limits).beginning().await?.bytes;
+                    let content = answer.body.beginning().await?.bytes;
                     if from.is_none()
                         && is_registry_error(&content)
                         && !is_denied(NO_API_IF_ERROR, &content)
@@ -218,9 +210,13 @@ impl Operation<'_> {
                 _ => return Ok(false),
             }
             let is_page = is_html(answer.headers());
-            let next = next_page(&answer.url, answer.headers(), &self.endpoint.base);
-            let (body, limit) = (answer.body(limits), limits.referrers_page.min(bytes_left));
-            let content = match body.whole(limit, "a page of the referrers list").await {
+            let next = next_page(&answer.url, answer.headers(), &endpoint.base);
+            let limit = limits.referrers_page.min(bytes_left);
+            let content = match answer
+                .body
+                .whole(limit, "a page of the referrers list")
+                .await
+            {
                 Ok(content) => content,
                 // The next page may have what matters.
                 Err(error @ ClientError::TooLarge { .. }) => {

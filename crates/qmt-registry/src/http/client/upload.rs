@@ -7,6 +7,8 @@
 
 mod manifest;
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, Method, header};
 use qmt_oci_ref::{Descriptor, Digest, Repository};
 use url::Url;
@@ -32,7 +34,7 @@ const OCTETS: &str = "application/octet-stream";
 
 /// The upload of one blob.
 pub(super) struct Upload<'a> {
-    pub(super) operation: Operation<'a>,
+    pub(super) operation: Operation,
     pub(super) to: &'a Repository,
     pub(super) blob: &'a Descriptor,
     pub(super) content: &'a dyn BlobContent,
@@ -57,7 +59,7 @@ impl<'a> Upload<'a> {
             Some(Mounted::Session(session)) => session,
             None => self.start().await?,
         };
-        let limits = &self.operation.context.limits;
+        let limits = &self.operation.endpoint.context.limits;
         let chunk = session.chunk_min.max(limits.upload_chunk);
         if self.blob.size() <= chunk {
             self.in_one(session).await
@@ -90,8 +92,8 @@ impl<'a> Upload<'a> {
     async fn finish(&mut self, request: &Request<'_>) -> Result<bool, ClientError> {
         match self.operation.once(request, &STORED).await {
             Ok(answer) => {
-                let confirmed = self.operation.confirmed(answer, self.blob.digest());
-                confirmed.await.map(|_| true)
+                confirmed(answer, self.blob.digest()).await?;
+                Ok(true)
             }
             // Another server behind a load balancer, or one that was restarted.
             Err(Failure {
@@ -242,7 +244,7 @@ impl<'a> Upload<'a> {
     }
 
     fn request(&self, method: Method, url: Url) -> Request<'a> {
-        push_request(self.operation.endpoint, self.to, method, url)
+        push_request(&self.operation.endpoint, self.to, method, url)
     }
 
     fn part(&self, offset: u64, length: u64) -> Payload<'a> {
@@ -254,26 +256,23 @@ impl<'a> Upload<'a> {
     }
 }
 
-impl Operation<'_> {
-    /// Checks an answer that confirms an upload, and returns its headers.
-    async fn confirmed(&self, answer: Answer, digest: &Digest) -> Result<HeaderMap, ClientError> {
-        let (headers, status) = (answer.headers().clone(), answer.status.as_u16());
-        check_digest(&answer, digest)?;
-        // Some registries answer 200 in place of 201, and so does every page of a web site.
-        if status != 201 && digest_hints(&headers).is_empty() {
-            let url = RedactedUrl::from(&answer.url);
-            let body = answer.body(&self.context.limits).beginning().await?;
-            if body.is_web_page() {
-                let what = "a confirmation of the upload";
-                return Err(ClientError::WebPage {
-                    url,
-                    what,
-                    from: None,
-                });
-            }
+/// Checks an answer that confirms an upload, and returns its headers.
+async fn confirmed(answer: Answer, digest: &Digest) -> Result<HeaderMap, ClientError> {
+    let (headers, status) = (answer.headers().clone(), answer.status.as_u16());
+    check_digest(&answer, digest)?;
+    // Some registries answer 200 in place of 201, and so does every page of a web site.
+    if status != 201 && digest_hints(&headers).is_empty() {
+        let url = RedactedUrl::from(&answer.url);
+        if answer.body.beginning().await?.is_web_page() {
+            let what = "a confirmation of the upload";
+            return Err(ClientError::WebPage {
+                url,
+                what,
+                from: None,
+            });
         }
-        Ok(headers)
     }
+    Ok(headers)
 }
 
 /// What a registry did with a request to mount a blob.
@@ -285,7 +284,7 @@ enum Mounted {
 }
 
 fn push_request<'a>(
-    endpoint: &'a Endpoint,
+    endpoint: &Arc<Endpoint>,
     to: &'a Repository,
     method: Method,
     url: Url,

@@ -18,7 +18,7 @@ use crate::redact::RedactedUrl;
 /// A body that is read chunk by chunk. Only the time spent waiting for the server counts against
 /// its rate: a slow consumer does not make the server slow.
 pub(crate) struct Body {
-    response: reqwest::Response,
+    pub(super) response: reqwest::Response,
     pub(crate) url: RedactedUrl,
     compression: Option<Compression>,
     window: Duration,
@@ -73,12 +73,8 @@ impl Body {
 
     fn check_rate(&mut self) -> Result<(), ClientError> {
         if self.received < self.least_bytes {
-            return Err(ClientError::Timeout {
-                url: self.url.clone(),
-                proxy: None,
-                phase: Phase::Body,
-                limit: self.window,
-            });
+            let url = self.url.clone();
+            return Err(ClientError::timed_out(url, Phase::Body, self.window));
         }
         (self.waited, self.received) = (Duration::ZERO, 0);
         Ok(())

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 use qmt_oci_ref::address::AddressKind;
@@ -16,7 +17,8 @@ use super::proxy::{self, Proxies, ProxyUrl, Route};
 use super::redirect::same_origin;
 use super::resolver::{CheckedResolver, LookupFn, RegistryKind};
 use super::tls::TlsFiles;
-use crate::error::ClientError;
+use crate::error::{ClientError, Phase};
+use crate::events::Events;
 use crate::limits::Limits;
 use crate::redact::RedactedUrl;
 
@@ -37,15 +39,16 @@ pub(crate) struct Endpoint {
     pub(crate) host: RegistryHost,
     pub(crate) base: Url,
     pub(crate) options: HostOptions,
+    pub(crate) context: Context,
     kind: RegistryKind,
     connections: Mutex<HashMap<ClientKey, Connection>>,
-    network: Network,
-    limits: Limits,
 }
 
-/// What this machine knows about the network.
+/// What the endpoints of one client share.
 #[derive(Clone)]
-pub(crate) struct Network {
+pub(crate) struct Context {
+    pub(crate) limits: Limits,
+    pub(crate) events: Events,
     pub(crate) lookup: LookupFn,
     pub(crate) proxies: Arc<Proxies>,
 }
@@ -82,21 +85,13 @@ struct ClientKey {
     named_by: Option<AddressKind>,
 }
 
-impl Connection {
-    /// The proxy that may answer in place of the server at `url`: over plain HTTP it can.
-    pub(crate) fn answering_proxy(&self, url: &Url) -> Option<RedactedUrl> {
-        self.proxy.clone().filter(|_| url.scheme() == "http")
-    }
-}
-
 impl Endpoint {
     /// Makes the endpoint of a registry. The files of its options are read, so that a wrong path
     /// is reported before the first request.
     pub(crate) fn new(
         host: RegistryHost,
         options: HostOptions,
-        network: Network,
-        limits: &Limits,
+        context: Context,
     ) -> Result<Self, ClientError> {
         let scheme = if options.plain_http { "http" } else { "https" };
         let name = if host.is_docker_hub() {
@@ -120,9 +115,8 @@ impl Endpoint {
             kind: RegistryKind::of(&base),
             base,
             options,
-            connections: Mutex::new(HashMap::new()),
-            network,
-            limits: limits.clone(),
+            context,
+            connections: Mutex::default(),
         })
     }
 
@@ -144,14 +138,14 @@ impl Endpoint {
         self.kind.get()
     }
 
-    /// The client for requests to the endpoint's own host.
-    pub(crate) fn own_client(&self) -> Result<Connection, ClientError> {
-        self.client(true, &self.base, None)
+    /// The error for an operation that was not finished within `limit`.
+    pub(crate) fn timed_out(&self, limit: Duration) -> ClientError {
+        ClientError::timed_out(RedactedUrl::from(&self.base), Phase::Finish, limit)
     }
 
-    /// The client for a `url` at the endpoint's own host, which the endpoint named. On another port,
+    /// The client for a `url` at the endpoint's own host. On another port, which the endpoint named,
     /// the name leads only where a foreign one may.
-    pub(crate) fn own_host_client(&self, url: &Url) -> Result<Connection, ClientError> {
+    pub(crate) fn own_client(&self, url: &Url) -> Result<Connection, ClientError> {
         let named_by = (!self.is_origin_of(url)).then(|| self.kind());
         self.client(true, url, named_by)
     }
@@ -173,7 +167,7 @@ impl Endpoint {
         url: &Url,
         named_by: Option<AddressKind>,
     ) -> Result<Connection, ClientError> {
-        let route = self.network.proxies.route(&self.options, url)?;
+        let route = self.context.proxies.route(&self.options, url)?;
         let proxy = match &route {
             Route::Proxy(proxy) => Some(&proxy.0),
             Route::Direct | Route::System => None,
@@ -191,7 +185,7 @@ impl Endpoint {
             return Ok(connection.clone());
         }
         let resolver = CheckedResolver {
-            lookup: self.network.lookup.clone(),
+            lookup: self.context.lookup.clone(),
             registry: self.kind.clone(),
             named_by,
             // The operator named the proxy, so its name may resolve to any address.
@@ -203,7 +197,7 @@ impl Endpoint {
             Some(TlsFiles::read(&self.host, &self.options)?.config(&self.host, is_own)?)
         };
         let connection = Connection {
-            client: connect(&self.limits, tls, &route, resolver)?,
+            client: connect(&self.context.limits, tls, &route, resolver)?,
             proxy: proxy.map(RedactedUrl::of_proxy),
             origin: Origin {
                 host: self.host.clone(),

@@ -24,7 +24,7 @@ mod verifier;
 mod tests;
 
 pub(super) use self::body::{Body, length};
-pub(super) use self::endpoint::{API, Endpoint, Network};
+pub(super) use self::endpoint::{API, Context, Endpoint};
 pub(super) use self::failure::{Failure, is_of_proxy, retry_after};
 pub(super) use self::message::{
     ErrorBody, has_error_code, is_denied, is_registry_error, is_web_page,
@@ -35,6 +35,6 @@ pub(super) use self::proxy::Proxies;
 pub(super) use self::redirect::{
     check_address, is_redirect, location, same_origin, unsafe_part, upload_location, with_tls_of,
 };
-pub(super) use self::request::{Answer, Context, Payload, RequestSpec, exchange, follow};
+pub(super) use self::request::{Answer, Payload, RequestSpec, exchange, follow};
 pub(super) use self::resolver::{LookupFn, literal, system_lookup};
 pub(super) use self::secrets::Secrets;

@@ -13,17 +13,9 @@ use super::failure::{UnreadableContent, broken};
 use super::redirect::{check_address, is_redirect, location};
 use super::secrets::Secrets;
 use crate::error::{ClientError, Phase};
-use crate::events::Events;
 use crate::limits::Limits;
 use crate::redact::RedactedUrl;
 use crate::writer::BlobContent;
-
-/// What all requests of one client share: its limits, and where its events go.
-#[derive(Clone)]
-pub(crate) struct Context {
-    pub(crate) limits: Limits,
-    pub(crate) events: Events,
-}
 
 /// A request, without authorization.
 pub(crate) struct RequestSpec<'a> {
@@ -57,74 +49,60 @@ pub(crate) struct Answer {
     pub(crate) proxy: Option<RedactedUrl>,
     /// What was sent to the server as authorization.
     pub(crate) secrets: Secrets,
-    response: reqwest::Response,
+    pub(crate) body: Body,
 }
 
 impl Answer {
     pub(crate) fn headers(&self) -> &HeaderMap {
-        self.response.headers()
+        self.body.response.headers()
     }
 
-    pub(crate) fn body(self, limits: &Limits) -> Body {
-        Body::new(self.response, &self.url, limits)
+    /// Hides the headers that repeat one of `secrets`.
+    pub(crate) fn hide(&mut self, secrets: &Secrets) -> Result<(), ClientError> {
+        secrets.hide_in(self.body.response.headers_mut(), &self.url)
     }
 }
 
 /// Sends `spec` and follows redirects. The authorization goes to the endpoint's own origin only.
 pub(crate) async fn follow(
-    context: &Context,
     endpoint: &Endpoint,
     spec: &RequestSpec<'_>,
     authorization: Option<&HeaderValue>,
 ) -> Result<Answer, ClientError> {
+    let limits = &endpoint.context.limits;
     let mut url = spec.url.clone();
     let mut is_same_origin = endpoint.is_origin_of(&url);
     if !is_same_origin {
         check_address(&endpoint.base, &url, endpoint.kind())?;
     }
-    for _ in 0..=context.limits.redirects {
+    for _ in 0..=limits.redirects {
         let client = if is_same_origin {
-            endpoint.own_client()?
+            endpoint.own_client(&url)?
         } else {
             endpoint.foreign_client(&url)?
         };
-        let mut headers = spec.headers.clone();
-        if let Some(authorization) = authorization.filter(|_| is_same_origin) {
-            headers.insert(header::AUTHORIZATION, authorization.clone());
-        }
-        let (method, payload) = (&spec.method, &spec.payload);
-        let response = exchange(context, &client, method, &url, headers, payload).await;
-        let mut response = response.map_err(|error| {
+        let authorization = authorization.filter(|_| is_same_origin);
+        let answer = exchange(endpoint, &client, spec, &url, authorization).await;
+        let mut answer = answer.map_err(|error| {
             if is_same_origin {
                 error
             } else {
-                error.elsewhere(
-                    &endpoint.host,
-                    url == spec.url && !endpoint.is_origin_of(&url),
-                )
+                let is_named_for_upload = url == spec.url && !endpoint.is_origin_of(&url);
+                error.elsewhere(&endpoint.host, is_named_for_upload)
             }
         })?;
-        let secrets = Secrets::of_header(authorization.filter(|_| is_same_origin));
-        secrets.hide_in(response.headers_mut(), &url)?;
-        let status = response.status();
+        let headers = answer.body.response.headers_mut();
+        answer.secrets.hide_in(headers, &url)?;
         // With these, method and body stay the same; a body is opened again.
         let repeats = matches!(
-            status,
+            answer.status,
             StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
         );
         let reads = matches!(spec.method, Method::GET | Method::HEAD);
-        if !(repeats || (reads && is_redirect(status))) {
-            let proxy = client.answering_proxy(&url);
-            return Ok(Answer {
-                status,
-                url,
-                is_same_origin,
-                proxy,
-                secrets,
-                response,
-            });
+        if !(repeats || (reads && is_redirect(answer.status))) {
+            return Ok(answer);
         }
-        let to = location(&url, response.headers())?;
+        let to = location(&url, answer.headers())?;
         // After a redirect to another origin, the header is not sent again (CVE-2024-45336).
         is_same_origin &= endpoint.is_origin_of(&to);
         if !is_same_origin {
@@ -132,24 +110,27 @@ pub(crate) async fn follow(
         }
         url = to;
     }
-    Err(ClientError::too_many_redirects(&spec.url, &context.limits))
+    Err(ClientError::too_many_redirects(&spec.url, limits))
 }
 
 /// Sends one request and waits for the head of its answer.
 pub(crate) async fn exchange(
-    context: &Context,
+    endpoint: &Endpoint,
     connection: &Connection,
-    method: &Method,
+    spec: &RequestSpec<'_>,
     url: &Url,
-    headers: HeaderMap,
-    payload: &Payload<'_>,
-) -> Result<reqwest::Response, ClientError> {
-    let limits = &context.limits;
+    authorization: Option<&HeaderValue>,
+) -> Result<Answer, ClientError> {
+    let limits = &endpoint.context.limits;
+    let mut headers = spec.headers.clone();
+    headers.extend(authorization.map(|value| (header::AUTHORIZATION, value.clone())));
     let client = &connection.client;
-    let mut request = client.request(method.clone(), url.clone()).headers(headers);
-    match payload {
+    let mut request = client
+        .request(spec.method.clone(), url.clone())
+        .headers(headers);
+    match &spec.payload {
         // Some servers insist on a length, also of zero.
-        Payload::Empty if matches!(*method, Method::GET | Method::HEAD) => {}
+        Payload::Empty if matches!(spec.method, Method::GET | Method::HEAD) => {}
         Payload::Empty => request = request.header(header::CONTENT_LENGTH, 0),
         Payload::Bytes(bytes) => request = request.body(bytes.clone()),
         Payload::Part {
@@ -165,7 +146,7 @@ pub(crate) async fn exchange(
     }
     // The time of an upload depends on its size, and so does the registry's work at its end; the
     // limit of the whole operation bounds both.
-    let limit = if matches!(payload, Payload::Part { .. }) || *method == Method::PUT {
+    let limit = if matches!(spec.payload, Payload::Part { .. }) || spec.method == Method::PUT {
         limits.total_timeout
     } else {
         limits.header_timeout
@@ -187,7 +168,15 @@ pub(crate) async fn exchange(
         Err(_) => return Err(timed_out(Phase::Answer, limit)),
     };
     check_head(response.headers(), limits, url)?;
-    Ok(response)
+    let proxy = connection.proxy.clone();
+    Ok(Answer {
+        status: response.status(),
+        url: url.clone(),
+        is_same_origin: connection.origin.is_own,
+        proxy: proxy.filter(|_| url.scheme() == "http"),
+        secrets: Secrets::of_header(authorization),
+        body: Body::new(response, url, limits),
+    })
 }
 
 /// Refuses a head of too many lines or bytes.

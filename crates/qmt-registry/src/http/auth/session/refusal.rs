@@ -15,14 +15,13 @@ impl Auth {
         })
     }
 
-    /// Adds to an error where the credential comes from.
-    pub(super) fn with_origin(&self, scope: &AuthScope<'_>, mut error: ClientError) -> ClientError {
-        if let ClientError::TokenRefused { origin, .. }
-        | ClientError::Credential(CredentialError::Unusable { origin, .. }) = &mut error
-        {
-            *origin = self.origin(scope);
-        }
-        error
+    /// The error for a credential that can't be sent.
+    pub(crate) fn unusable(&self, scope: &AuthScope<'_>, reason: &'static str) -> ClientError {
+        ClientError::from(CredentialError::Unusable {
+            host: scope.endpoint.host.clone(),
+            origin: self.origin(scope),
+            reason,
+        })
     }
 }
 

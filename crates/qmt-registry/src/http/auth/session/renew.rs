@@ -10,24 +10,24 @@ use crate::events::RegistryEvent;
 use crate::http::auth::challenge::BearerChallenge;
 use crate::http::auth::scope::AuthScope;
 use crate::http::auth::token::{Token, TokenRequest};
-use crate::http::auth::{bearer, realm, unusable};
-use crate::http::transport::{Context, Failure};
+use crate::http::auth::{bearer, realm};
+use crate::http::transport::Failure;
 use crate::redact::RedactedUrl;
 
 impl Auth {
     /// Acquires a token for `session`.
     pub(super) async fn renew(
         &self,
-        context: &Context,
         scope: &AuthScope<'_>,
         session: &mut Session,
         challenge: &BearerChallenge,
     ) -> Result<(), Failure> {
-        let endpoint = scope.endpoint;
+        let endpoint = &scope.endpoint;
         let credential = match self.credential(scope, session).await {
             Err(error) if is_unusable(&error) && self.may_read_anonymously(scope) => {
                 session.pause_credential(CredentialState::Unusable);
-                context.events.send(RegistryEvent::CredentialSkipped {
+                let events = &endpoint.context.events;
+                events.send(RegistryEvent::CredentialSkipped {
                     host: endpoint.host.clone(),
                     reason: error.to_string(),
                 });
@@ -38,7 +38,7 @@ impl Auth {
         if let Some(Credential::Bearer(token)) = &credential {
             let header = bearer(token).ok_or_else(|| {
                 let reason = "the token has characters that a header does not allow";
-                self.with_origin(scope, unusable(&endpoint.host, reason))
+                self.unusable(scope, reason)
             })?;
             session.authorization = Some(Authorization {
                 header,
@@ -51,14 +51,14 @@ impl Auth {
         let allow = &endpoint.options.allow_realms;
         let realm = realm::check(&endpoint.host, &endpoint.base, allow, &challenge.realm)?;
         let request = TokenRequest {
-            context,
-            endpoint,
+            auth: self,
+            scope,
             realm: &realm,
             service: challenge.service.as_deref(),
             scopes: &scope.tokens(challenge.scope.as_deref()),
+            credential: credential.as_ref(),
         };
-        let token = self.token(&request, scope, session, credential.as_ref());
-        let token = token.await?;
+        let token = self.token(&request, session).await?;
         let header = bearer(&token.text).ok_or_else(|| {
             ClientError::from(TokenServerError::NoToken {
                 realm: RedactedUrl::from(&realm.url),
@@ -85,22 +85,18 @@ impl Auth {
     async fn token(
         &self,
         request: &TokenRequest<'_>,
-        scope: &AuthScope<'_>,
         session: &mut Session,
-        credential: Option<&Credential>,
     ) -> Result<Token, Failure> {
-        let send = async |credential| {
-            let token = request.send(credential).await;
-            token.map_err(|Failure { error, retry_after }| {
-                let error = self.with_origin(scope, error);
-                Failure { error, retry_after }
-            })
-        };
-        match send(credential).await {
+        let scope = request.scope;
+        match request.send().await {
             Err(refused) if !is_refusal(&refused) => Err(refused),
-            Err(refused) if credential.is_some() && self.may_read_anonymously(scope) => {
-                session.drop_credential(request.context, scope, self.origin(scope));
-                match send(None).await {
+            Err(refused) if request.credential.is_some() && self.may_read_anonymously(scope) => {
+                session.drop_credential(scope, self.origin(scope));
+                let anonymous = TokenRequest {
+                    credential: None,
+                    ..*request
+                };
+                match anonymous.send().await {
                     Err(second) if is_refusal(&second) => Err(refused),
                     token => token,
                 }

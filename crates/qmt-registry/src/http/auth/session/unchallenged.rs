@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Auth, AuthOutcome, CredentialState, Session, lock};
 use crate::http::auth::AuthScope;
-use crate::http::transport::{API, Context, Failure, Payload, RequestSpec, follow};
+use crate::http::transport::{API, Failure, Payload, RequestSpec, follow};
 
 impl Auth {
     /// Whether a request that was refused without a challenge can be sent again with a credential
@@ -15,7 +15,6 @@ impl Auth {
     /// repository was read anonymously, and `GET /v2/` was not answered anonymously before.
     pub(crate) async fn is_worth_a_credential(
         &self,
-        context: &Context,
         scope: &AuthScope<'_>,
         is_about_access: bool,
     ) -> bool {
@@ -40,7 +39,7 @@ impl Auth {
         if !is_worth_it {
             return false;
         }
-        let outcome = self.request_challenge(context, scope, &mut session).await;
+        let outcome = self.request_challenge(scope, &mut session).await;
         matches!(outcome, Ok(AuthOutcome::Retry))
     }
 
@@ -59,7 +58,6 @@ impl Auth {
     /// Requests what every registry has, and answers its challenge.
     async fn request_challenge(
         &self,
-        context: &Context,
         scope: &AuthScope<'_>,
         session: &mut Session,
     ) -> Result<AuthOutcome, Failure> {
@@ -71,14 +69,14 @@ impl Auth {
             headers: HeaderMap::new(),
             payload: Payload::Empty,
         };
-        let answer = follow(context, scope.endpoint, &spec, None).await?;
+        let answer = follow(&scope.endpoint, &spec, None).await?;
         if answer.status.is_success() && answer.is_same_origin {
             lock(&self.open_origins).insert(scope.origin());
         }
         if answer.status != StatusCode::UNAUTHORIZED || !answer.is_same_origin {
             return Ok(AuthOutcome::Refused);
         }
-        self.answer_challenge(context, scope, session, None, answer.headers())
+        self.answer_challenge(scope, session, None, answer.headers())
             .await
     }
 }

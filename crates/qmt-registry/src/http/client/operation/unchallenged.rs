@@ -5,7 +5,7 @@ use http::header;
 use super::{Request, once};
 use crate::error::ClientError;
 use crate::http::auth::Auth;
-use crate::http::transport::{Answer, Context, Failure};
+use crate::http::transport::{Answer, Failure};
 
 /// Whether a registry may answer so to anonymous requests for a private repository. A challenge is
 /// answered in any case.
@@ -20,20 +20,16 @@ pub(super) fn hides_the_repository(request: &Request<'_>, answer: &Answer) -> bo
 /// Sends an anonymous request again with the credential, or with a token that needs none. `None`
 /// where that fails as well: then the first answer counts.
 pub(super) async fn with_credential(
-    context: &Context,
     auth: &Auth,
     request: &Request<'_>,
     accept: &[u16],
 ) -> Option<Result<Answer, Failure>> {
     // If a range is refused, the whole is requested next.
     let is_whole = !request.spec.headers.contains_key(header::RANGE);
-    if !auth
-        .is_worth_a_credential(context, &request.scope, is_whole)
-        .await
-    {
+    if !auth.is_worth_a_credential(&request.scope, is_whole).await {
         return None;
     }
-    let outcome = Box::pin(once(context, auth, request, accept)).await;
+    let outcome = Box::pin(once(auth, request, accept)).await;
     Some(outcome).filter(|outcome| match outcome {
         Ok(_) => true,
         Err(Failure { error, .. }) => {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::super::operation::Operation;
 use super::super::referrers::not_a_list;
-use super::{STORED, push_request};
+use super::{STORED, confirmed, push_request};
 use crate::blob;
 use crate::error::ClientError;
 use crate::http::transport::Payload;
@@ -20,7 +20,7 @@ const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// How often a list that another client changed at the same time is changed again.
 const LIST_TRIES: usize = 3;
 
-impl Operation<'_> {
+impl Operation {
     /// Sends a manifest, and adds it to its subject's list where the registry does not.
     pub(in super::super) async fn push_manifest(
         &mut self,
@@ -51,7 +51,7 @@ impl Operation<'_> {
         manifest: &RawManifest,
     ) -> Result<HeaderMap, ClientError> {
         let url = self.endpoint.url(to, &format!("manifests/{name}"));
-        let mut request = push_request(self.endpoint, to, Method::PUT, url)
+        let mut request = push_request(&self.endpoint, to, Method::PUT, url)
             .payload(Payload::Bytes(manifest.bytes().clone()))
             .header(header::CONTENT_TYPE, manifest.media_type().as_ref());
         // Named in errors, because a registry may refuse some tags, and the list of referrers has a tag
@@ -61,12 +61,12 @@ impl Operation<'_> {
         let answer = match self.send(&request, &STORED).await {
             // It lacks a blob or manifest; with several servers, perhaps only for a moment.
             Err(ClientError::UploadRefused { .. }) => {
-                tokio::time::sleep(self.context.limits.retry_wait_min).await;
+                tokio::time::sleep(self.endpoint.context.limits.retry_wait_min).await;
                 self.send(&request, &STORED).await?
             }
             answer => answer?,
         };
-        self.confirmed(answer, manifest.digest()).await
+        confirmed(answer, manifest.digest()).await
     }
 
     /// Adds `entry` to the list under the subject's tag. Two clients can overwrite each other's
