@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::ClientError;
+use crate::redact::RedactedUrl;
 
 /// From this many bytes on, a thread does the hashing: 1 MiB.
 const THREAD_FROM: u64 = 1 << 20;
@@ -101,7 +102,7 @@ impl Proof {
                 finished.map_err(|cause| ClientError::Interrupted(cause.into()))?
             }
         };
-        check_digest(self.blob.digest(), &digester.finish())
+        check_digest(self.blob.digest(), &digester.finish(), None)
     }
 
     /// The error for a content of `actual` bytes.
@@ -128,14 +129,19 @@ impl Hasher {
     }
 }
 
-/// Compares the digest that names some content with the one computed over it.
-pub(crate) fn check_digest(expected: &Digest, actual: &Digest) -> Result<(), ClientError> {
+/// Compares the digest that names some content with the one computed over it. `header` is the URL
+/// whose answer names it in its head, if one does.
+pub(crate) fn check_digest(
+    expected: &Digest,
+    actual: &Digest,
+    header: Option<&RedactedUrl>,
+) -> Result<(), ClientError> {
     if expected == actual {
         return Ok(());
     }
     Err(ClientError::DigestMismatch {
         expected: expected.clone(),
-        header: None,
+        header: header.cloned(),
         actual: actual.clone(),
     })
 }

@@ -24,7 +24,7 @@ use qmt_oci_ref::{
     RegistryError, RegistryErrorKind, RegistryHost, Repository,
 };
 
-use self::deadline::Deadline;
+use self::deadline::{Deadline, SourceDeadline};
 use self::failover::{Failover, Opened};
 pub use self::options::MirrorOptions;
 use crate::error::ClientError;
@@ -151,6 +151,23 @@ impl Mirrors {
         Ok(Deadline::new(host, plain_http, limit))
     }
 
+    /// The sources of `host` for `subject`, in order, each with the time that it gets of `limit`.
+    fn timed_sources(
+        &self,
+        host: &RegistryHost,
+        subject: Subject,
+        limit: Duration,
+    ) -> Result<impl ExactSizeIterator<Item = (Arc<Source>, SourceDeadline)>, RegistryError> {
+        let deadline = self.deadline(host, limit)?;
+        let sources = self.sources(host, subject);
+        let mut others = sources.len();
+        Ok(sources.into_iter().map(move |source| {
+            others = others.saturating_sub(1);
+            let deadline = deadline.of(&source, others);
+            (source, deadline)
+        }))
+    }
+
     /// Reads from the sources of `repository` in order until one answers.
     async fn first_of<'a, T>(
         &'a self,
@@ -158,20 +175,10 @@ impl Mirrors {
         subject: Subject,
         read: impl Fn(Arc<Source>, Repository) -> BoxFuture<'a, Result<T, RegistryError>> + Send,
     ) -> Result<T, RegistryError> {
-        let host = repository.host();
-        let deadline = self.deadline(host, Duration::MAX)?;
-        let sources = self.sources(host, subject);
         let mut absent = None;
-        for (index, source) in sources.iter().enumerate() {
-            let others = sources.len().saturating_sub(index + 1);
-            let outcome = match source.locate(repository) {
-                Ok(repository) => {
-                    let reading = read(Arc::clone(source), repository);
-                    deadline.of(source, others).wait(reading).await
-                }
-                Err(error) => Err(error),
-            };
-            match outcome {
+        for (source, deadline) in self.timed_sources(repository.host(), subject, Duration::MAX)? {
+            let read = |repository| read(Arc::clone(&source), repository);
+            match source.read(repository, &deadline, read).await {
                 Err(error) if source.mirror.is_some() => {
                     source.skip(&error, subject, self.client.events());
                     // That an authoritative mirror lacks a tag counts where the registry can't be

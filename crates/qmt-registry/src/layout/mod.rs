@@ -103,8 +103,11 @@ impl OciLayout {
     }
 
     /// The error for a tag that no image has, with the names that there are.
-    async fn lacks_tag(&self, reference: &Reference) -> Result<RegistryError, RegistryError> {
-        let index = self.read(Layout::index).await?;
+    async fn lacks_tag(&self, reference: &Reference) -> RegistryError {
+        let index = match self.read(Layout::index).await {
+            Ok(index) => index,
+            Err(error) => return error,
+        };
         let names = index
             .images()
             .iter()
@@ -119,7 +122,7 @@ impl OciLayout {
             what: tag.map_or_else(|| reference.to_string(), Tag::to_string),
             names: names.collect(),
         };
-        Ok(error.into())
+        error.into()
     }
 
     /// Runs blocking work off the async threads.
@@ -173,7 +176,7 @@ impl Registry for OciLayout {
         match (found.await?, reference.digest()) {
             (Some(found), _) => Ok(found),
             (None, Some(digest)) => Err(self.lacks(digest)),
-            (None, None) => Err(self.lacks_tag(reference).await?),
+            (None, None) => Err(self.lacks_tag(reference).await),
         }
     }
 
@@ -187,7 +190,7 @@ impl Registry for OciLayout {
                 let found = found.into_iter();
                 found.map(|one| one.map_err(failed)).collect()
             }
-            Ok(_) => vec![self.lacks_tag(reference).await.and_then(Err)],
+            Ok(_) => vec![Err(self.lacks_tag(reference).await)],
             Err(error) => vec![Err(error)],
         }
     }
@@ -278,7 +281,7 @@ impl RegistryWriter for OciLayout {
         manifest: &RawManifest,
     ) -> Result<PinnedReference, RegistryError> {
         if let Some(expected) = to.digest() {
-            check_digest(expected, manifest.digest())?;
+            check_digest(expected, manifest.digest(), None)?;
         }
         let (image, tag) = (manifest.clone(), to.tag().cloned());
         self.write(move |writer| writer.push_manifest(&image, tag.as_ref()))

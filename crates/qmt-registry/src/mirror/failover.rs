@@ -39,17 +39,11 @@ impl Failover {
                 let what = format!("{}@{}", self.from, self.blob.digest());
                 return Err(ClientError::absent(what).into());
             };
-            let deadline = self
-                .deadline
-                .of(&source, self.sources.len().saturating_sub(1));
-            let opened = match source.locate(&self.from) {
-                Ok(from) => {
-                    let opening = source.registry.blob(&from, &self.blob, self.hashed.clone());
-                    deadline.wait(opening).await
-                }
-                Err(error) => Err(error),
-            };
-            match opened {
+            let others = self.sources.len().saturating_sub(1);
+            let deadline = self.deadline.of(&source, others);
+            let hashed = self.hashed.clone();
+            let read = async |from| source.registry.blob(&from, &self.blob, hashed).await;
+            match source.read(&self.from, &deadline, read).await {
                 Ok(stream) => {
                     return Ok(Opened {
                         source,

@@ -64,12 +64,10 @@ impl Mirrors {
         subject: &PinnedReference,
     ) -> Result<Referrers, RegistryError> {
         let host = subject.repository().host();
-        let deadline = self.deadline(host, MERGED_REFERRERS_TIMEOUT)?;
-        let sources = self.sources(host, Subject::Referrers);
+        let sources = self.timed_sources(host, Subject::Referrers, MERGED_REFERRERS_TIMEOUT)?;
         let mut merged = Merged::of(sources.len());
-        for (index, source) in sources.iter().enumerate() {
-            let deadline = deadline.of(source, sources.len().saturating_sub(index + 1));
-            if self.add_from(source, subject, deadline, &mut merged).await {
+        for (source, deadline) in sources {
+            if self.add_from(&source, subject, deadline, &mut merged).await {
                 break;
             }
         }
@@ -120,15 +118,13 @@ impl Mirrors {
         &self,
         reference: &Reference,
     ) -> Vec<Result<RawManifest, RegistryError>> {
-        let host = reference.host();
-        let deadline = match self.deadline(host, MERGED_REFERRERS_TIMEOUT) {
-            Ok(deadline) => deadline,
+        let sources = self.timed_sources(reference.host(), Subject::Tag, MERGED_REFERRERS_TIMEOUT);
+        let sources = match sources {
+            Ok(sources) => sources,
             Err(error) => return vec![Err(error)],
         };
-        let sources = self.sources(host, Subject::Tag);
         let (mut manifests, mut absent, mut failed) = (Vec::<RawManifest>::new(), None, None);
-        for (index, source) in sources.iter().enumerate() {
-            let deadline = deadline.of(source, sources.len().saturating_sub(index + 1));
+        for (source, deadline) in sources {
             let read = async |repository| {
                 let reference = Reference::new(repository, reference.tag().cloned(), None);
                 source.registry.resolve(&reference).await
@@ -154,7 +150,7 @@ impl Mirrors {
 
 impl Source {
     /// Waits until the deadline for what `read` returns for the place of `repository` here.
-    async fn read<T>(
+    pub(super) async fn read<T>(
         &self,
         repository: &Repository,
         deadline: &SourceDeadline,

@@ -9,6 +9,7 @@ use url::Url;
 use super::HttpRegistry;
 use super::manifest::is_html;
 use super::operation::{Operation, Request};
+use crate::blob::check_digest;
 use crate::error::ClientError;
 use crate::http::auth::Auth;
 use crate::http::transport::{ErrorBody, Secrets, is_web_page};
@@ -121,24 +122,19 @@ impl Origin {
             return Ok(content);
         }
         let url = self.url;
-        Err(if self.is_encoded {
+        if self.is_encoded {
             let rule = "a file is sent without `Content-Encoding`, because none was requested";
-            ClientError::Protocol { url, rule }
-        } else if is_web_page(&content) {
+            return Err(ClientError::Protocol { url, rule });
+        }
+        if is_web_page(&content) {
             let (bytes, is_html) = (content, self.is_html);
             let message = secrets.message(&ErrorBody { bytes, is_html });
-            let status = 200;
-            ClientError::File {
+            return Err(ClientError::File {
                 url,
-                status,
+                status: 200,
                 message,
-            }
-        } else {
-            ClientError::DigestMismatch {
-                expected: digest.clone(),
-                header: None,
-                actual,
-            }
-        })
+            });
+        }
+        check_digest(digest, &actual, None).map(|()| content)
     }
 }

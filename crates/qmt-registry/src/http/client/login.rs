@@ -28,14 +28,9 @@ impl Operation {
             error => error,
         })?;
         let url = RedactedUrl::from(&answer.url);
-        let body = answer.body.beginning().await?;
-        if body.is_web_page() {
-            let what = "the answer of a registry";
-            return Err(ClientError::WebPage {
-                url,
-                what,
-                from: None,
-            });
+        if answer.body.beginning().await?.is_web_page() {
+            let (what, from) = ("the answer of a registry", None);
+            return Err(ClientError::WebPage { url, what, from });
         }
         let current = self.auth.current(&request.scope).await;
         let used = current.map_err(|failure| failure.error)?;

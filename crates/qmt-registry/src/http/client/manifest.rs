@@ -65,8 +65,7 @@ impl Operation {
             let answer = self.send(&request, &[200]).await?;
             let declared = content_type(answer.headers());
             let hints = digest_hints(answer.headers());
-            let asked = answer.url.clone();
-            let url = RedactedUrl::from(&asked);
+            let url = RedactedUrl::from(&answer.url);
             let from = self.redirected_by(&answer);
             let content = match answer.body.text(limit, "the manifest").await {
                 Ok(content) => content,
@@ -82,20 +81,15 @@ impl Operation {
             // Errors and reports of the caller quote it.
             if answer.secrets.are_repeated_in(&content) {
                 let rule = "a manifest does not repeat the credential that was sent";
-                return Err(ClientError::protocol(&asked, rule));
+                return Err(ClientError::Protocol { url, rule });
             }
             if let Some(expected) = named {
-                check_digest(expected, &Digest::of(expected.algorithm(), &content))?;
+                let actual = Digest::of(expected.algorithm(), &content);
+                check_digest(expected, &actual, None)?;
             }
             for claimed in hints {
                 let actual = Digest::of(claimed.algorithm(), &content);
-                if claimed != actual {
-                    return Err(ClientError::DigestMismatch {
-                        expected: claimed,
-                        header: Some(url),
-                        actual,
-                    });
-                }
+                check_digest(&claimed, &actual, Some(&url))?;
             }
             // Signatures name images by SHA-256, whatever the header of the registry has.
             let algorithm = named.map(Digest::algorithm);

@@ -9,12 +9,13 @@ mod manifest;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use qmt_oci_ref::{Descriptor, Digest, Repository};
 use url::Url;
 
 use super::manifest::{digest_hints, is_html};
 use super::operation::{Operation, Request};
+use crate::blob::check_digest;
 use crate::error::ClientError;
 use crate::http::auth::Access;
 use crate::http::transport::{Answer, Endpoint, Failure, Payload, upload_location};
@@ -258,19 +259,17 @@ impl<'a> Upload<'a> {
 
 /// Checks an answer that confirms an upload, and returns its headers.
 async fn confirmed(answer: Answer, digest: &Digest) -> Result<HeaderMap, ClientError> {
-    let (headers, status) = (answer.headers().clone(), answer.status.as_u16());
-    check_digest(&answer, digest)?;
+    let (headers, url) = (answer.headers().clone(), RedactedUrl::from(&answer.url));
+    let hints = digest_hints(&headers);
+    let same_algorithm = |hint: &&Digest| hint.algorithm() == digest.algorithm();
+    if let Some(claimed) = hints.iter().find(same_algorithm) {
+        check_digest(claimed, digest, Some(&url))?;
+    }
     // Some registries answer 200 in place of 201, and so does every page of a web site.
-    if status != 201 && digest_hints(&headers).is_empty() {
-        let url = RedactedUrl::from(&answer.url);
-        if answer.body.beginning().await?.is_web_page() {
-            let what = "a confirmation of the upload";
-            return Err(ClientError::WebPage {
-                url,
-                what,
-                from: None,
-            });
-        }
+    let is_doubtful = answer.status != StatusCode::CREATED && hints.is_empty();
+    if is_doubtful && answer.body.beginning().await?.is_web_page() {
+        let (what, from) = ("a confirmation of the upload", None);
+        return Err(ClientError::WebPage { url, what, from });
     }
     Ok(headers)
 }
@@ -298,20 +297,6 @@ fn with_digest(location: &Url, blob: &Descriptor) -> Url {
     url.query_pairs_mut()
         .append_pair("digest", &blob.digest().to_string());
     url
-}
-
-/// Compares the digest that a registry confirms with that of the content.
-fn check_digest(answer: &Answer, actual: &Digest) -> Result<(), ClientError> {
-    let same_algorithm = |hint: &Digest| hint.algorithm() == actual.algorithm();
-    let mut confirmed = digest_hints(answer.headers()).into_iter();
-    match confirmed.find(same_algorithm) {
-        Some(claimed) if claimed != *actual => Err(ClientError::DigestMismatch {
-            expected: claimed,
-            header: Some(RedactedUrl::from(&answer.url)),
-            actual: actual.clone(),
-        }),
-        _ => Ok(()),
-    }
 }
 
 /// The least size of a part that a registry accepts.

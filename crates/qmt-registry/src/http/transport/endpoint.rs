@@ -1,7 +1,6 @@
 //! One registry: its address, its options, and the connections to it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,18 +58,8 @@ pub(crate) struct Connection {
     pub(super) client: Client,
     /// The proxy that they lead through.
     pub(super) proxy: Option<RedactedUrl>,
-    pub(super) origin: Origin,
-}
-
-/// The registry that connections were made for, and what errors say of its options.
-#[derive(Clone)]
-pub(super) struct Origin {
-    pub(super) host: RegistryHost,
-    pub(super) plain_http: bool,
-    pub(super) ca_file: Option<PathBuf>,
-    /// Whether the connections are to the registry itself, which may get a client certificate.
+    /// Whether they are to the registry itself, which may get a client certificate.
     pub(super) is_own: bool,
-    pub(super) has_client_certificate: bool,
 }
 
 /// What two requests must have in common to share connections.
@@ -199,13 +188,7 @@ impl Endpoint {
         let connection = Connection {
             client: connect(&self.context.limits, tls, &route, resolver)?,
             proxy: proxy.map(RedactedUrl::of_proxy),
-            origin: Origin {
-                host: self.host.clone(),
-                plain_http: self.options.plain_http,
-                ca_file: self.options.ca_file.clone(),
-                is_own,
-                has_client_certificate: is_own && self.options.client_certificate.is_some(),
-            },
+            is_own,
         };
         connections.insert(key, connection.clone());
         Ok(connection)

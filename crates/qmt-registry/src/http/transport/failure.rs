@@ -6,10 +6,12 @@ use std::iter;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
+use qmt_oci_ref::RegistryHost;
 use rustls::{CertificateError, InvalidMessage, OtherError};
 
-use super::endpoint::{Connection, Origin};
+use super::endpoint::{Connection, Endpoint};
 use super::explain::{alert, certificate, is_final, tls};
+use super::options::HostOptions;
 use super::resolver::{ForbiddenAddress, NoSuchName};
 use super::verifier::{IssuerKeyDiffers, MarkedAsAuthority, is_about_issuer};
 use crate::BoxError;
@@ -62,14 +64,13 @@ pub(super) struct UnreadableContent(pub(super) BoxError);
 /// Turns what the HTTP client reports into the error for `url`. Without a `connection`, a body broke.
 pub(crate) fn broken(
     url: RedactedUrl,
-    connection: Option<&Connection>,
+    connection: Option<(&Endpoint, &Connection)>,
     error: reqwest::Error,
 ) -> ClientError {
     let causes = || iter::successors(error.source(), |inner| (*inner).source());
     let cause = causes().find_map(cause_of);
     let tunnel = causes().find_map(Tunnel::of);
-    let proxy = connection.and_then(|connection| connection.proxy.as_ref());
-    let origin = connection.map(|connection| &connection.origin);
+    let proxy = connection.and_then(|(_, connection)| connection.proxy.as_ref());
     // Without a tunnel, there is a connection to the proxy only.
     let is_of_proxy = proxy.is_some()
         && match tunnel {
@@ -90,8 +91,9 @@ pub(crate) fn broken(
         }
         Some(Cause::Tls(cause)) if is_of_proxy => (Some(tls_of_proxy(&cause)), false),
         Some(Cause::Flood) => return ClientError::Flooded { url, source },
-        Some(Cause::Tls(cause)) if let Some(origin) = origin => {
-            return tls_error(&url, origin, &cause, source).into();
+        Some(Cause::Tls(cause)) if let Some((endpoint, connection)) = connection => {
+            let (host, options) = (&endpoint.host, &endpoint.options);
+            return tls_error(&url, host, options, connection.is_own, &cause, source).into();
         }
         Some(Cause::Final | Cause::Tls(_) | Cause::ForbiddenAddress) => (None, false),
         Some(Cause::UnknownName) => (Some("the name does not exist"), false),
@@ -143,19 +145,21 @@ pub(crate) fn broken(
 
 fn tls_error(
     url: &RedactedUrl,
-    origin: &Origin,
+    host: &RegistryHost,
+    options: &HostOptions,
+    is_own: bool,
     cause: &rustls::Error,
     source: BoxError,
 ) -> TlsError {
-    let address = url.address();
+    let (address, host, ca_file) = (url.address(), host.clone(), options.ca_file.clone());
     match cause {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause)))
             if cause.is::<MarkedAsAuthority>() =>
         {
             TlsError::MarkedAsAuthority {
                 address,
-                host: origin.host.clone(),
-                ca_file: origin.ca_file.clone(),
+                host,
+                ca_file,
             }
         }
         rustls::Error::InvalidCertificate(refusal) => {
@@ -164,24 +168,24 @@ fn tls_error(
             let unknown_issuer = is_renewed || is_about_issuer(cause);
             TlsError::Certificate {
                 address,
-                host: origin.host.clone(),
-                ca_file: origin.ca_file.clone(),
+                host,
+                ca_file,
                 unknown_issuer,
                 source: (is_renewed || !unknown_issuer).then(|| certificate(refusal).into()),
             }
         }
         rustls::Error::AlertReceived(received) => {
-            let (reason, is_about_client) = alert(*received, origin.has_client_certificate);
-            let host = Some(origin.host.clone());
+            let has_certificate = is_own && options.client_certificate.is_some();
+            let (reason, is_about_client) = alert(*received, has_certificate);
             TlsError::Refused {
                 address,
                 reason,
-                certificate_of: host.filter(|_| is_about_client && origin.is_own),
+                certificate_of: (is_about_client && is_own).then_some(host),
             }
         }
         _ => TlsError::WithoutTls {
             url: url.clone(),
-            plain_http: origin.plain_http,
+            plain_http: options.plain_http,
             source,
         },
     }

@@ -163,7 +163,8 @@ pub(crate) async fn exchange(
             return Err(timed_out(Phase::Connect, limits.connect_timeout));
         }
         Ok(Err(cause)) => {
-            return Err(broken(RedactedUrl::from(url), Some(connection), cause));
+            let connection = Some((endpoint, connection));
+            return Err(broken(RedactedUrl::from(url), connection, cause));
         }
         Err(_) => return Err(timed_out(Phase::Answer, limit)),
     };
@@ -172,7 +173,7 @@ pub(crate) async fn exchange(
     Ok(Answer {
         status: response.status(),
         url: url.clone(),
-        is_same_origin: connection.origin.is_own,
+        is_same_origin: connection.is_own,
         proxy: proxy.filter(|_| url.scheme() == "http"),
         secrets: Secrets::of_header(authorization),
         body: Body::new(response, url, limits),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::super::operation::Operation;
 use super::super::referrers::not_a_list;
 use super::{STORED, confirmed, push_request};
-use crate::blob;
+use crate::blob::check_digest;
 use crate::error::ClientError;
 use crate::http::transport::Payload;
 use crate::redact::RedactedUrl;
@@ -29,7 +29,7 @@ impl Operation {
     ) -> Result<PinnedReference, ClientError> {
         let digest = manifest.digest();
         if let Some(expected) = to.digest() {
-            blob::check_digest(expected, digest)?;
+            check_digest(expected, digest, None)?;
         }
         let name = to
             .tag()

@@ -8,17 +8,16 @@ use super::*;
 /// The error for a certificate that is refused for `cause`, and its hint.
 fn refused(cause: CertificateError, ca_file: Option<&str>) -> (TlsError, String) {
     let url = RedactedUrl::from_text("https://r.example/v2/");
-    let origin = Origin {
-        host: "r.example".parse().unwrap(),
-        plain_http: false,
-        ca_file: ca_file.map(PathBuf::from),
-        is_own: true,
-        has_client_certificate: false,
-    };
+    let mut options = HostOptions::new();
+    options.ca_file = ca_file.map(PathBuf::from);
+    let host: RegistryHost = "r.example".parse().unwrap();
     let cause = rustls::Error::InvalidCertificate(cause);
-    let error = tls_error(&url, &origin, &cause, "handshake".into());
+    let error = tls_error(&url, &host, &options, true, &cause, "handshake".into());
     let hint = ClientError::Tls(error).hint().unwrap();
-    (tls_error(&url, &origin, &cause, "handshake".into()), hint)
+    (
+        tls_error(&url, &host, &options, true, &cause, "handshake".into()),
+        hint,
+    )
 }
 
 /// A certificate with `CA:TRUE` is not said to have an unknown issuer, and `ca_file` is not said to
