@@ -69,16 +69,28 @@ impl HttpRegistry {
             let answer = answer.map_err(|error| error.of_file(request.redacted()))?;
             let (endpoint, spec) = (&operation.endpoint, &request.spec);
             let secrets = Secrets::of_exchange(endpoint, spec, None, &answer.url);
-            let from = Origin {
-                url: RedactedUrl::from(&answer.url),
-                is_html: is_html(answer.headers()),
-                is_encoded: answer.body.is_compressed(),
-            };
+            let (url, is_html) = (RedactedUrl::from(&answer.url), is_html(answer.headers()));
+            let is_encoded = answer.body.is_compressed();
             let content = answer.body.whole(limit, FILE).await?;
-            match digest {
-                Some(digest) => from.check(content, digest, &secrets),
-                None => Ok(content),
+            let Some(digest) = digest else {
+                return Ok(content);
+            };
+            let actual = Digest::of(digest.algorithm(), &content);
+            // If it differs, the error says what arrived instead, where that is known.
+            if actual != *digest && is_encoded {
+                let rule = "a file is sent without `Content-Encoding`, because none was requested";
+                return Err(ClientError::Protocol { url, rule });
             }
+            if actual != *digest && is_web_page(&content) {
+                let bytes = content;
+                return Err(ClientError::File {
+                    url,
+                    status: 200,
+                    message: secrets.message(&ErrorBody { bytes, is_html }),
+                });
+            }
+            check_digest(digest, &actual, None)?;
+            Ok(content)
         };
         let anonymous = Arc::new(Auth::anonymous());
         self.inner.run_with(anonymous, &host, download).await
@@ -100,41 +112,4 @@ fn checked(url: &str) -> Result<(Url, RegistryHost), ClientError> {
     let host = host.parse();
     let host = host.map_err(|_| refuse("the URL's host is malformed"))?;
     Ok((url, host))
-}
-
-/// What the head of an answer says about a file.
-struct Origin {
-    url: RedactedUrl,
-    is_html: bool,
-    is_encoded: bool,
-}
-
-impl Origin {
-    /// Checks the digest. If it differs, the error says what arrived instead, where that is known.
-    fn check(
-        self,
-        content: Bytes,
-        digest: &Digest,
-        secrets: &Secrets,
-    ) -> Result<Bytes, ClientError> {
-        let actual = Digest::of(digest.algorithm(), &content);
-        if actual == *digest {
-            return Ok(content);
-        }
-        let url = self.url;
-        if self.is_encoded {
-            let rule = "a file is sent without `Content-Encoding`, because none was requested";
-            return Err(ClientError::Protocol { url, rule });
-        }
-        if is_web_page(&content) {
-            let (bytes, is_html) = (content, self.is_html);
-            let message = secrets.message(&ErrorBody { bytes, is_html });
-            return Err(ClientError::File {
-                url,
-                status: 200,
-                message,
-            });
-        }
-        check_digest(digest, &actual, None).map(|()| content)
-    }
 }

@@ -39,7 +39,10 @@ impl Operation {
 }
 
 /// What an error means for a login: nothing was asked for but to accept the credential.
-fn of_login(host: RegistryHost, error: ClientError) -> ClientError {
+fn of_login(host: RegistryHost, mut error: ClientError) -> ClientError {
+    if let ClientError::RateLimited { host, .. } = &mut error {
+        *host = None;
+    }
     match error {
         ClientError::Unauthorized {
             status, message, ..
@@ -51,17 +54,6 @@ fn of_login(host: RegistryHost, error: ClientError) -> ClientError {
             status,
             message,
         }),
-        ClientError::RateLimited {
-            url,
-            retry_after,
-            message,
-            ..
-        } => ClientError::RateLimited {
-            host: None,
-            url,
-            retry_after,
-            message,
-        },
         error => error,
     }
 }

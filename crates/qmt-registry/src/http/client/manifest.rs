@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use qmt_oci_ref::{Digest, DigestAlgorithm, MediaType, RawManifest, Reference, text};
+use qmt_oci_ref::{Digest, DigestAlgorithm, MediaType, RawManifest, Reference, Tag, text};
 
 use super::operation::{Operation, Request};
 use crate::blob::check_digest;
@@ -16,15 +16,6 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.docker.distribution.manifest.v2+json";
 
-/// What a registry sends under a reference, before it is known to be a manifest.
-pub(super) struct Received {
-    pub(super) content: Bytes,
-    declared: Option<MediaType>,
-    /// The algorithm of the digest that names it.
-    algorithm: DigestAlgorithm,
-    what: String,
-}
-
 impl Operation {
     /// Reads one manifest of at most `limit` bytes.
     pub(super) async fn fetch_manifest(
@@ -32,34 +23,26 @@ impl Operation {
         reference: &Reference,
         limit: u64,
     ) -> Result<RawManifest, ClientError> {
-        let received = self.receive(reference, limit).await?;
-        let (declared, algorithm) = (received.declared.as_ref(), received.algorithm);
-        RawManifest::read(received.content, declared, algorithm).map_err(|source| {
-            let what = received.what;
+        let (content, declared) = self.receive(reference, limit).await?;
+        // Signatures name images by SHA-256, whatever the header of the registry has.
+        let algorithm = reference.digest().map(Digest::algorithm);
+        let algorithm = algorithm.unwrap_or(DigestAlgorithm::Sha256);
+        RawManifest::read(content, declared.as_ref(), algorithm).map_err(|source| {
+            let what = named(reference).1;
             ClientError::NotAManifest { what, source }
         })
     }
 
     /// Reads what is under `reference`, at most `limit` bytes, and compares it with the digests
-    /// that name it.
+    /// that name it. Returns it with its media type, before it is known to be a manifest.
     pub(super) async fn receive(
         &mut self,
         reference: &Reference,
         limit: u64,
-    ) -> Result<Received, ClientError> {
-        let (repository, named) = (reference.repository(), reference.digest());
-        let (rest, what) = match (named, reference.tag()) {
-            (Some(digest), _) => (
-                format!("manifests/{digest}"),
-                format!("{repository}@{digest}"),
-            ),
-            (None, Some(tag)) => (format!("manifests/{tag}"), format!("{repository}:{tag}")),
-            (None, None) => {
-                return Err(ClientError::absent(reference.to_string()));
-            }
-        };
-        let request =
-            Request::read(&self.endpoint, repository, &rest, what).header(header::ACCEPT, ACCEPT);
+    ) -> Result<(Bytes, Option<MediaType>), ClientError> {
+        let (rest, what) = named(reference);
+        let request = Request::read(&self.endpoint, reference.repository(), &rest, what)
+            .header(header::ACCEPT, ACCEPT);
         let limit = limit.min(self.endpoint.context.limits.manifest);
         loop {
             let answer = self.send(&request, &[200]).await?;
@@ -83,7 +66,7 @@ impl Operation {
                 let rule = "a manifest does not repeat the credential that was sent";
                 return Err(ClientError::Protocol { url, rule });
             }
-            if let Some(expected) = named {
+            if let Some(expected) = reference.digest() {
                 let actual = Digest::of(expected.algorithm(), &content);
                 check_digest(expected, &actual, None)?;
             }
@@ -91,16 +74,21 @@ impl Operation {
                 let actual = Digest::of(claimed.algorithm(), &content);
                 check_digest(&claimed, &actual, Some(&url))?;
             }
-            // Signatures name images by SHA-256, whatever the header of the registry has.
-            let algorithm = named.map(Digest::algorithm);
-            return Ok(Received {
-                content,
-                declared,
-                algorithm: algorithm.unwrap_or(DigestAlgorithm::Sha256),
-                what: request.what,
-            });
+            return Ok((content, declared));
         }
     }
+}
+
+/// The path of a reference in its repository, and its name for errors: without a tag that selects
+/// nothing.
+fn named(reference: &Reference) -> (String, String) {
+    let (separator, name) = match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => ('@', digest.to_string()),
+        // Without a digest, it has a tag.
+        (None, tag) => (':', tag.map(Tag::to_string).unwrap_or_default()),
+    };
+    let what = format!("{}{separator}{name}", reference.repository());
+    (format!("manifests/{name}"), what)
 }
 
 /// The digests that the server claims. A malformed one is ignored.

@@ -104,7 +104,7 @@ impl Operation {
         let list = Reference::new(subject.repository().clone(), Some(tag.clone()), None);
         let limit = self.endpoint.context.limits.referrers_page;
         let content = match self.receive(&list, limit).await {
-            Ok(received) => received.content,
+            Ok((content, _)) => content,
             Err(ClientError::NotFound { .. }) => return Ok(UnderTag::Nothing),
             Err(ClientError::Status {
                 status, from: None, ..

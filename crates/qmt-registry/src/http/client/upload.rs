@@ -51,19 +51,13 @@ impl<'a> Upload<'a> {
         if self.exists().await? {
             return Ok(());
         }
-        let mounted = match mount_from {
-            Some(from) => self.mount(from).await?,
-            None => None,
-        };
-        let session = match mounted {
-            Some(Mounted::Blob) => return Ok(()),
-            Some(Mounted::Session(session)) => session,
-            None => self.start().await?,
+        let Some(session) = self.mount_or_start(mount_from).await? else {
+            return Ok(());
         };
         let limits = &self.operation.endpoint.context.limits;
         let chunk = session.chunk_min.max(limits.upload_chunk);
         if self.blob.size() <= chunk {
-            self.in_one(session).await
+            self.in_one(Some(session)).await
         } else {
             self.in_parts(session, chunk).await
         }
@@ -122,22 +116,27 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Asks the registry to mount the blob from another repository; `None` where that failed.
-    async fn mount(&self, from: &Repository) -> Result<Option<Mounted>, ClientError> {
-        let mut url = self.operation.endpoint.url(self.to, "blobs/uploads/");
-        url.query_pairs_mut()
-            .append_pair("mount", &self.blob.digest().to_string())
-            .append_pair("from", from.path());
-        let mut request = self.request(Method::POST, url);
-        request.scope.mount_from = Some(from);
-        // Whatever the failure of a mount is, the blob can still be sent.
-        let Ok(answer) = self.operation.once(&request, &[201, 202]).await else {
-            return Ok(None);
-        };
-        if answer.status.as_u16() == 201 {
-            return Ok(Some(Mounted::Blob));
+    /// Asks the registry to mount the blob from another repository, or to open a session. `None`
+    /// if it mounted the blob.
+    async fn mount_or_start(
+        &mut self,
+        mount_from: Option<&Repository>,
+    ) -> Result<Option<Session>, ClientError> {
+        if let Some(from) = mount_from {
+            let mut url = self.operation.endpoint.url(self.to, "blobs/uploads/");
+            url.query_pairs_mut()
+                .append_pair("mount", &self.blob.digest().to_string())
+                .append_pair("from", from.path());
+            let mut request = self.request(Method::POST, url);
+            request.scope.mount_from = Some(from);
+            match self.operation.once(&request, &[201, 202]).await {
+                Ok(answer) if answer.status == StatusCode::CREATED => return Ok(None),
+                Ok(answer) => return Session::from_answer(&answer).map(Some),
+                // Whatever the failure of a mount is, the blob can still be sent.
+                Err(_) => {}
+            }
         }
-        Ok(Some(Mounted::Session(Session::from_answer(&answer)?)))
+        self.start().await.map(Some)
     }
 
     async fn start(&mut self) -> Result<Session, ClientError> {
@@ -147,8 +146,14 @@ impl<'a> Upload<'a> {
         Session::from_answer(&answer)
     }
 
-    async fn in_one(&mut self, mut session: Session) -> Result<(), ClientError> {
+    /// Sends the blob in one request, in a new session where there is none.
+    async fn in_one(&mut self, mut session: Option<Session>) -> Result<(), ClientError> {
         loop {
+            // The state of a broken session is unknown, that of a new one is not.
+            let session = match session.take() {
+                Some(session) => session,
+                None => self.start().await?,
+            };
             let request = self
                 .request(Method::PUT, with_digest(&session.location, self.blob))
                 .payload(self.part(0, self.blob.size()))
@@ -156,8 +161,6 @@ impl<'a> Upload<'a> {
             if self.finish(&request).await? {
                 return Ok(());
             }
-            // The state of the broken session is unknown, that of a new one is not.
-            session = self.start().await?;
         }
     }
 
@@ -179,8 +182,7 @@ impl<'a> Upload<'a> {
             let accept = [&[202], &NO_PARTS[..]].concat();
             match self.operation.once(&request, &accept).await {
                 Ok(answer) if answer.status.as_u16() != 202 => {
-                    let session = self.start().await?;
-                    return self.in_one(session).await;
+                    return self.in_one(None).await;
                 }
                 Ok(answer) => {
                     let next = Session::from_answer(&answer)?;
@@ -192,8 +194,7 @@ impl<'a> Upload<'a> {
                     }
                     // It accepted the part and stored none of it: it does not support parts.
                     if stored <= offset {
-                        let session = self.start().await?;
-                        return self.in_one(session).await;
+                        return self.in_one(None).await;
                     }
                     offset = stored;
                     session.location = next.location;
@@ -222,8 +223,7 @@ impl<'a> Upload<'a> {
         let lost = self.lost;
         while !self.finish(&request).await? {
             if self.lost > lost {
-                let session = self.start().await?;
-                return self.in_one(session).await;
+                return self.in_one(None).await;
             }
         }
         Ok(())
@@ -272,14 +272,6 @@ async fn confirmed(answer: Answer, digest: &Digest) -> Result<HeaderMap, ClientE
         return Err(ClientError::WebPage { url, what, from });
     }
     Ok(headers)
-}
-
-/// What a registry did with a request to mount a blob.
-enum Mounted {
-    /// It mounted the blob.
-    Blob,
-    /// It opened an upload session instead.
-    Session(Session),
 }
 
 fn push_request<'a>(
