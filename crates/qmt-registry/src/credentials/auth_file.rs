@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use qmt_oci_ref::RegistryHost;
 use qmt_oci_ref::text::{self, without_byte_order_mark};
 use serde_json::{Map, Value};
+use tokio::task::JoinError;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::environment::Environment;
@@ -35,28 +36,26 @@ pub(super) type CredentialWithOrigin = (Credential, CredentialOrigin);
 pub(super) struct AuthFile {
     path: PathBuf,
     content: Map<String, Value>,
+    /// Whether it is docker's, which a login writes, and which is read before the others.
+    is_dockers: bool,
 }
 
 impl AuthFile {
     /// Reads the file; `None` if it does not exist.
-    pub(super) async fn read(path: &Path) -> Result<Option<Self>, ClientError> {
-        let path = path.to_owned();
-        let task = tokio::task::spawn_blocking({
-            let path = path.clone();
-            move || {
-                // A link to `/dev/null` is a common way to have no such file.
-                if is_device(&path) {
-                    return Ok(None);
-                }
-                let text = read_bounded(&path)?;
-                text.map(|text| parse(&path, &text)).transpose()
+    pub(super) async fn read(path: &Path, is_dockers: bool) -> Result<Option<Self>, ClientError> {
+        let content = blocking(path, "reading it was interrupted", |path| {
+            // A link to `/dev/null` is a common way to have no such file.
+            if is_device(path) {
+                return Ok(None);
             }
+            let text = read_bounded(path)?;
+            text.map(|text| parse(path, &text)).transpose()
         });
-        let stopped = |cause: tokio::task::JoinError| {
-            unusable(&path, "reading it was interrupted", Some(cause.into()))
-        };
-        let content = task.await.map_err(stopped)??;
-        Ok(content.map(|content| Self { path, content }))
+        Ok(content.await?.map(|content| Self {
+            path: path.to_owned(),
+            content,
+            is_dockers,
+        }))
     }
 
     /// Reads the entries in the variable that docker and GitLab's runner read. Like docker, it takes no
@@ -68,7 +67,11 @@ impl AuthFile {
         let path = PathBuf::from(AUTH_VARIABLE);
         let mut content = parse(&path, text.as_encoded_bytes())?;
         content.retain(|name, _| name.eq_ignore_ascii_case("auths"));
-        Ok(Some(Self { path, content }))
+        Ok(Some(Self {
+            path,
+            content,
+            is_dockers: false,
+        }))
     }
 
     /// Reports whether an entry for the registry has a credential, or one that can't be used. Docker
@@ -110,7 +113,7 @@ impl AuthFile {
                     return (Some((fit, helper)), failed);
                 }
                 None => {
-                    let error = self.unusable(&setting, "it is not the name of a helper");
+                    let error = self.unusable(&setting, "it is not the name of a helper", None);
                     failed = failed.or(Some(error));
                 }
             }
@@ -161,13 +164,13 @@ impl AuthFile {
         (fit, key, entry): (usize, &str, &Value),
     ) -> Result<Option<CredentialWithOrigin>, ClientError> {
         let decoded = entry::decode(entry).map_err(|reason| {
-            let replaced_by = (fit == 0).then(|| host.clone());
-            self.unusable_entry(key, reason, replaced_by)
+            let replaced_by = (fit == 0 && self.is_dockers).then(|| host.clone());
+            self.unusable(key, reason, replaced_by)
         })?;
         let origin = CredentialOrigin::Entry {
             path: self.path.clone(),
             key: text::escape(key),
-            is_replaced_by_login: fit == 0,
+            is_replaced_by_login: fit == 0 || !self.is_dockers,
         };
         Ok(decoded.map(|credential| (credential, origin)))
     }
@@ -178,15 +181,11 @@ impl AuthFile {
             None => Ok(None),
             Some(Value::Object(map)) => Ok(Some(map)),
             Some(Value::Array(list)) if list.is_empty() => Ok(None),
-            Some(_) => Err(self.unusable(name, "it is not a JSON object")),
+            Some(_) => Err(self.unusable(name, "it is not a JSON object", None)),
         }
     }
 
-    fn unusable(&self, key: &str, reason: &'static str) -> ClientError {
-        self.unusable_entry(key, reason, None)
-    }
-
-    fn unusable_entry(
+    fn unusable(
         &self,
         key: &str,
         reason: &'static str,
@@ -207,6 +206,18 @@ impl Drop for AuthFile {
     fn drop(&mut self) {
         self.content.values_mut().for_each(wipe);
     }
+}
+
+/// Works with the file at `path` on a thread; `interrupted` is the error's text if that is ended.
+pub(super) async fn blocking<T: Send + 'static>(
+    path: &Path,
+    interrupted: &'static str,
+    work: impl FnOnce(&Path) -> Result<T, ClientError> + Send + 'static,
+) -> Result<T, ClientError> {
+    let owned = path.to_owned();
+    let task = tokio::task::spawn_blocking(move || work(&owned));
+    let stopped = |cause: JoinError| Err(unusable(path, interrupted, Some(cause.into())));
+    task.await.unwrap_or_else(stopped)
 }
 
 /// Overwrites the texts, which may be secrets.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::helper::HelperLimits;
 use super::origin::CredentialOrigin;
 use super::save::{self, StoredIn};
 use super::store::{Credential, CredentialStore};
-use crate::error::{ClientError, CredentialError};
+use crate::error::ClientError;
 use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
 
 /// Looks for credentials as docker and podman do:
@@ -124,8 +125,7 @@ impl CredentialChain {
         let Some(file) = AuthFile::of_variable(&self.environment)? else {
             return Ok(None);
         };
-        let found = file.credential(&self.environment, host, path).await;
-        let found = found.map_err(not_replaced)?;
+        let found = file.credential(&self.environment, host, path).await?;
         let origin = CredentialOrigin::Variables(vec![AUTH_VARIABLE.to_owned()]);
         Ok(found.map(|(credential, _)| (credential, origin)))
     }
@@ -137,28 +137,11 @@ impl CredentialChain {
         host: &RegistryHost,
         path: Option<&str>,
     ) -> Result<Option<CredentialWithOrigin>, ClientError> {
-        let Some(read) = AuthFile::read(file).await? else {
-            return Ok(None);
-        };
         let is_dockers = self.docker_config().as_deref() == Some(file);
-        let found = read.credential(&self.environment, host, path).await;
-        let mut found = found.map_err(|error| {
-            if is_dockers {
-                error
-            } else {
-                not_replaced(error)
-            }
-        })?;
-        if let Some((_, origin)) = &mut found
-            && let CredentialOrigin::Entry {
-                is_replaced_by_login,
-                ..
-            } = origin
-        {
-            // A login writes docker's file, which is read before the others.
-            *is_replaced_by_login |= !is_dockers;
+        match AuthFile::read(file, is_dockers).await? {
+            Some(file) => file.credential(&self.environment, host, path).await,
+            None => Ok(None),
         }
-        Ok(found)
     }
 
     /// Looks into docker's variable, then into the files.
@@ -168,13 +151,13 @@ impl CredentialChain {
         path: Option<&str>,
     ) -> Result<Option<CredentialWithOrigin>, ClientError> {
         let mut failed = None;
-        match self.in_variable(host, path).await {
-            Ok(Some(found)) => return Ok(Some(found)),
-            Ok(None) => {}
-            Err(error) => failed = Some(error),
-        }
-        for file in self.files() {
-            match self.in_file(&file, host, path).await {
+        let files = self.files();
+        for file in iter::once(None).chain(files.iter().map(Some)) {
+            let found = match file {
+                None => self.in_variable(host, path).await,
+                Some(file) => self.in_file(file, host, path).await,
+            };
+            match found {
                 Ok(Some(found)) => return Ok(Some(found)),
                 Ok(None) => {}
                 Err(error) => failed = failed.or(Some(error)),
@@ -240,14 +223,6 @@ impl CredentialStore for CredentialChain {
         }
         self.environment.misdirected().unwrap_or_default()
     }
-}
-
-/// The error of a file that a login does not write.
-fn not_replaced(mut error: ClientError) -> ClientError {
-    if let ClientError::Credential(CredentialError::File { replaced_by, .. }) = &mut error {
-        *replaced_by = None;
-    }
-    error
 }
 
 /// The path of `repository`. One of another registry never selects an entry of this registry.

@@ -23,19 +23,13 @@ type Reason = &'static str;
 /// Decodes an entry; `None` where it has no credential. Docker writes `{}` where a helper has it.
 pub(super) fn decode(entry: &Value) -> Result<Option<Credential>, Reason> {
     let entry = entry.as_object().ok_or("it is not a JSON object")?;
-    if let Some(token) = text(
-        entry,
-        "identitytoken",
-        "its `identitytoken` is not a string",
-    )? {
+    let reason = "its `identitytoken` is not a string";
+    if let Some(token) = text(entry, "identitytoken", reason)? {
         let token = token.trim_matches(is_filler);
         return Ok(Some(Credential::IdentityToken(token.into())));
     }
-    if let Some(token) = text(
-        entry,
-        "registrytoken",
-        "its `registrytoken` is not a string",
-    )? {
+    let reason = "its `registrytoken` is not a string";
+    if let Some(token) = text(entry, "registrytoken", reason)? {
         let token = token.trim_matches(is_filler);
         return Ok(Some(Credential::Bearer(token.into())));
     }

@@ -141,11 +141,9 @@ async fn target(
             "`DOCKER_CONFIG` begins with `~`, which only shells replace by the home folder";
         return Err(unusable(reason));
     }
-    let helper = match AuthFile::read(&path).await? {
-        Some(file) => file.helper(host)?,
-        None => None,
-    };
-    Ok((path, helper))
+    let file = AuthFile::read(&path, true).await?;
+    let helper = file.map(|file| file.helper(host)).transpose()?;
+    Ok((path, helper.flatten()))
 }
 
 /// Changes `auths` in docker's file and leaves everything else in it as it is. Writes the file only
@@ -154,15 +152,8 @@ async fn update(
     path: &Path,
     change: impl FnOnce(&mut Map<String, Value>) -> bool + Send + 'static,
 ) -> Result<bool, ClientError> {
-    let path = path.to_owned();
-    let task = tokio::task::spawn_blocking({
-        let path = path.clone();
-        move || update_blocking(&path, change)
-    });
-    task.await.unwrap_or_else(|stopped| {
-        let reason = "writing it was interrupted";
-        Err(auth_file::unusable(&path, reason, Some(stopped.into())))
-    })
+    let work = |path: &Path| update_blocking(path, change);
+    auth_file::blocking(path, "writing it was interrupted", work).await
 }
 
 fn update_blocking(
