@@ -45,6 +45,15 @@ pub(crate) struct Authorization {
 }
 
 impl Authorization {
+    fn new(header: HeaderValue, kind: Kind) -> Self {
+        Self {
+            header,
+            alternative: None,
+            kind,
+            expires: None,
+        }
+    }
+
     /// Whether there is no credential behind it.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.kind == Kind::AnonymousToken
@@ -269,12 +278,7 @@ impl Auth {
         if used.is_some_and(|used| used.header == header) {
             return Ok(AuthOutcome::Refused);
         }
-        session.authorization = Some(Authorization {
-            header,
-            alternative: None,
-            kind: Kind::Password,
-            expires: None,
-        });
+        session.authorization = Some(Authorization::new(header, Kind::Password));
         Ok(AuthOutcome::Retry)
     }
 

@@ -1,7 +1,6 @@
 //! When a request is sent again, and after which pause.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
@@ -18,9 +17,7 @@ const ABSENT_DIVISOR: u32 = 4;
 /// Counts the attempts of one operation and paces them.
 pub(crate) struct Attempts {
     made: usize,
-    tries: usize,
-    retries_silence: bool,
-    wait_max: Duration,
+    limits: Limits,
     backoff: ExponentialBackoff,
     pub(super) deadline: Instant,
     /// Whether the server was reached before: then it is likely to come back.
@@ -44,12 +41,9 @@ impl Attempts {
             .with_jitter()
             .with_jitter_seed(seed)
             .build();
-        let (tries, wait_max) = (limits.tries, limits.retry_wait_max);
         Self {
             made: 0,
-            tries,
-            retries_silence: limits.retries_silence,
-            wait_max,
+            limits: limits.clone(),
             backoff,
             deadline,
             was_reached: false,
@@ -80,22 +74,22 @@ impl Attempts {
         };
         let absent = !self.was_reached && is_absence;
         self.was_reached |= !absent;
-        let tries = if absent {
-            self.tries.min(ABSENT_TRIES_MAX)
+        let (tries_max, divisor) = if absent {
+            (ABSENT_TRIES_MAX, ABSENT_DIVISOR)
         } else {
-            self.tries
+            (usize::MAX, 1)
         };
-        let is_final = error.is_silence() && !self.retries_silence;
+        let (tries, wait_max) = (self.limits.tries.min(tries_max), self.limits.retry_wait_max);
+        let is_final = error.is_silence() && !self.limits.retries_silence;
         if is_final || !error.is_retryable() || self.made >= tries {
             return Err(error);
         }
-        let own = self.backoff.next().unwrap_or(self.wait_max);
-        let own = if absent { own / ABSENT_DIVISOR } else { own };
+        let own = self.backoff.next().unwrap_or(wait_max) / divisor;
         let wait = match retry_after {
-            Some(asked) if asked > self.wait_max => return Err(error),
+            Some(asked) if asked > wait_max => return Err(error),
             // With jitter, because other clients were asked for the same pause.
-            Some(asked) => asked.saturating_add(own / 4).min(self.wait_max.max(asked)),
-            None => own.min(self.wait_max),
+            Some(asked) => asked.saturating_add(own / 4).min(wait_max.max(asked)),
+            None => own.min(wait_max),
         };
         if Instant::now() + wait >= self.deadline {
             return Err(error);

@@ -21,27 +21,18 @@ pub(crate) struct Body {
     pub(super) response: reqwest::Response,
     pub(crate) url: RedactedUrl,
     compression: Option<Compression>,
-    window: Duration,
-    least_bytes: u64,
-    error_bytes: u64,
-    retries_silence: bool,
+    limits: Limits,
     waited: Duration,
     received: u64,
 }
 
 impl Body {
     pub(crate) fn new(response: reqwest::Response, url: &Url, limits: &Limits) -> Self {
-        let window = limits.stall_window;
-        let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        let least = STALL_BYTES_PER_SECOND.saturating_mul(millis) / 1000;
         Self {
             compression: Compression::of(response.headers()),
             response,
             url: RedactedUrl::from(url),
-            window,
-            least_bytes: least.max(1),
-            error_bytes: limits.error_body,
-            retries_silence: limits.retries_silence,
+            limits: limits.clone(),
             waited: Duration::ZERO,
             received: 0,
         }
@@ -52,13 +43,13 @@ impl Body {
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
         loop {
             let started = Instant::now();
-            let left = self.window.saturating_sub(self.waited);
+            let left = self.limits.stall_window.saturating_sub(self.waited);
             let outcome = timeout(left, self.response.chunk()).await;
             self.waited += started.elapsed();
             match outcome {
                 Ok(Ok(Some(chunk))) => {
                     self.received = self.received.saturating_add(length(&chunk));
-                    if self.waited >= self.window {
+                    if self.waited >= self.limits.stall_window {
                         self.check_rate()?;
                     }
                     return Ok(Some(chunk));
@@ -72,9 +63,12 @@ impl Body {
     }
 
     fn check_rate(&mut self) -> Result<(), ClientError> {
-        if self.received < self.least_bytes {
+        let window = self.limits.stall_window;
+        let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        let least = STALL_BYTES_PER_SECOND.saturating_mul(millis) / 1000;
+        if self.received < least.max(1) {
             let url = self.url.clone();
-            return Err(ClientError::timed_out(url, Phase::Body, self.window));
+            return Err(ClientError::timed_out(url, Phase::Body, window));
         }
         (self.waited, self.received) = (Duration::ZERO, 0);
         Ok(())
@@ -151,13 +145,15 @@ impl Body {
             ["text/html", "application/xhtml+xml"].contains(&media_type.as_str())
         });
         let mut beginning = BytesMut::new();
-        while length(&beginning) < self.error_bytes {
+        while length(&beginning) < self.limits.error_body {
             let mut chunk = match self.chunk().await {
                 Ok(Some(chunk)) => chunk,
-                Err(error) if error.is_silence() && !self.retries_silence => return Err(error),
+                Err(error) if error.is_silence() && !self.limits.retries_silence => {
+                    return Err(error);
+                }
                 Ok(None) | Err(_) => break,
             };
-            let room = self.error_bytes.saturating_sub(length(&beginning));
+            let room = self.limits.error_body.saturating_sub(length(&beginning));
             chunk.truncate(usize::try_from(room).unwrap_or(usize::MAX));
             beginning.extend_from_slice(&chunk);
         }

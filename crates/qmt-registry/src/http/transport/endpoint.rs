@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use url::Url;
 
 use super::options::HostOptions;
-use super::proxy::{self, Proxies, ProxyUrl, Route};
+use super::proxy::{Proxies, ProxyUrl, Route};
 use super::redirect::same_origin;
 use super::resolver::{CheckedResolver, LookupFn, RegistryKind};
 use super::tls::TlsFiles;
@@ -90,14 +90,14 @@ impl Endpoint {
         };
         let base = Url::parse(&format!("{scheme}://{name}/")).map_err(ClientError::setup)?;
         drop(TlsFiles::read(&host, &options)?);
-        if let Some(proxy) = &options.proxy {
-            proxy::parse(&proxy.0).map_err(|reason| ClientError::Options {
-                host: host.clone(),
+        if let Some(Err(reason)) = options.proxy {
+            return Err(ClientError::Options {
+                host,
                 option: "proxy",
                 path: None,
                 reason,
                 source: None,
-            })?;
+            });
         }
         Ok(Self {
             host,

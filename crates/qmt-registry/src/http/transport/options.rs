@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use qmt_oci_ref::RegistryHost;
 
+use super::proxy::{self, ProxyUrl};
+
 /// How one registry is reached. The default is HTTPS with the system's certificates and the
 /// environment's proxy.
 #[derive(Clone, Debug, Default)]
@@ -11,7 +13,8 @@ pub struct HostOptions {
     pub(crate) plain_http: bool,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) client_certificate: Option<(PathBuf, PathBuf)>,
-    pub(crate) proxy: Option<ProxyOption>,
+    /// As it was read; `None` in it is the empty text.
+    pub(super) proxy: Option<Result<Option<ProxyUrl>, &'static str>>,
     pub(crate) allow_realms: Vec<String>,
 }
 
@@ -49,7 +52,7 @@ impl HostOptions {
     /// proxy is not used for names and addresses of the local machine; this one is.
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<String>) -> Self {
-        self.proxy = Some(ProxyOption(proxy.into()));
+        self.proxy = Some(proxy::parse(&proxy.into()));
         self
     }
 
@@ -59,20 +62,6 @@ impl HostOptions {
     pub fn allow_realm(mut self, realm: impl Into<String>) -> Self {
         self.allow_realms.push(realm.into());
         self
-    }
-}
-
-/// The URL of a proxy. It may hold a password, so `Debug` redacts it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct ProxyOption(pub(crate) String);
-
-impl std::fmt::Debug for ProxyOption {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match super::proxy::parse(&self.0) {
-            Ok(Some(proxy)) => proxy.fmt(f),
-            Ok(None) => f.write_str("no proxy"),
-            Err(reason) => f.write_str(reason),
-        }
     }
 }
 

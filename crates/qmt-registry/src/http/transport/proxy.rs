@@ -19,7 +19,7 @@ use crate::redact::RedactedUrl;
 const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
 
 /// The proxies of the environment, and the hosts that are reached without.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Proxies {
     /// In the order in which they are looked at.
     variables: Vec<Variable>,
@@ -27,7 +27,6 @@ pub(crate) struct Proxies {
 }
 
 /// A variable that is set and names a proxy.
-#[derive(Clone)]
 struct Variable {
     name: &'static str,
     /// The scheme of the URLs that it is for; `None` for all.
@@ -84,13 +83,12 @@ impl Proxies {
 
     /// How `url` is reached with the options of its registry.
     pub(super) fn route(&self, options: &HostOptions, url: &Url) -> Result<Route, ClientError> {
-        let configured = options.proxy.as_ref();
-        if self.exempt.covers(url) || (configured.is_none() && is_local_machine(url)) {
+        if self.exempt.covers(url) || (options.proxy.is_none() && is_local_machine(url)) {
             return Ok(Route::Direct);
         }
-        if let Some(configured) = configured {
-            // It was checked when the client was made.
-            let proxy = parse(&configured.0).unwrap_or_default();
+        if let Some(configured) = options.proxy.clone() {
+            // An error was reported when the client was made.
+            let proxy = configured.unwrap_or_default();
             return Ok(proxy.map_or(Route::Direct, Route::Proxy));
         }
         let is_for = |variable: &&Variable| variable.scheme.is_none_or(|s| s == url.scheme());
@@ -163,18 +161,10 @@ fn is_local_machine(url: &Url) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// The hosts of `NO_PROXY`.
-#[derive(Clone, Debug, Default)]
-struct Exempt(Vec<Entry>);
+/// The hosts of `NO_PROXY`, each with its only port, if there is one.
+#[derive(Default)]
+struct Exempt(Vec<(Hosts, Option<u16>)>);
 
-#[derive(Clone, Debug)]
-struct Entry {
-    hosts: Hosts,
-    /// The only port, if there is one.
-    port: Option<u16>,
-}
-
-#[derive(Clone, Debug)]
 enum Hosts {
     All,
     /// A name and all names below it.
@@ -186,7 +176,7 @@ impl Exempt {
     /// Reads a list that is separated by commas or white space.
     fn parse(list: &str) -> Self {
         let entries = list.split(|c: char| c == ',' || c.is_ascii_whitespace());
-        Self(entries.filter_map(Entry::parse).collect())
+        Self(entries.filter_map(exempt).collect())
     }
 
     fn covers(&self, url: &Url) -> bool {
@@ -194,8 +184,8 @@ impl Exempt {
         let address = literal(url).map(|address| address.to_canonical());
         let name = url.domain().unwrap_or_default();
         let name = name.strip_suffix('.').unwrap_or(name);
-        self.0.iter().any(|entry| {
-            let has_host = match &entry.hosts {
+        self.0.iter().any(|(hosts, only)| {
+            let has_host = match hosts {
                 Hosts::All => true,
                 Hosts::Name(suffix) => name
                     .strip_suffix(suffix.as_str())
@@ -204,23 +194,19 @@ impl Exempt {
                     address.is_some_and(|address| network.contains(&address))
                 }
             };
-            has_host && entry.port.is_none_or(|only| port == Some(only))
+            has_host && (only.is_none() || *only == port)
         })
     }
 }
 
-impl Entry {
-    /// Reads `*`, a name (also as `.name` or `*.name`), an address or a network, each with a port or
-    /// without. Everything else is ignored, as by curl.
-    fn parse(text: &str) -> Option<Self> {
-        if let Some(hosts) = Hosts::parse(text) {
-            return Some(Self { hosts, port: None });
-        }
-        let (host, port) = text.rsplit_once(':')?;
-        let port = Some(port.parse().ok()?);
-        let hosts = Hosts::parse(host)?;
-        Some(Self { hosts, port })
+/// Reads `*`, a name (also as `.name` or `*.name`), an address or a network, each with a port or
+/// without. Everything else is ignored, as by curl.
+fn exempt(text: &str) -> Option<(Hosts, Option<u16>)> {
+    if let Some(hosts) = Hosts::parse(text) {
+        return Some((hosts, None));
     }
+    let (host, port) = text.rsplit_once(':')?;
+    Some((Hosts::parse(host)?, Some(port.parse().ok()?)))
 }
 
 impl Hosts {
@@ -250,12 +236,6 @@ impl Hosts {
             Host::Ipv4(address) => Some(Self::Network(IpAddr::V4(address).into())),
             Host::Ipv6(address) => Some(Self::Network(IpAddr::V6(address).into())),
         }
-    }
-}
-
-impl std::fmt::Debug for Variable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name)
     }
 }
 

@@ -40,12 +40,7 @@ impl Auth {
                 let reason = "the token has characters that a header does not allow";
                 self.unusable(scope, reason)
             })?;
-            session.authorization = Some(Authorization {
-                header,
-                alternative: None,
-                kind: Kind::Token,
-                expires: None,
-            });
+            session.authorization = Some(Authorization::new(header, Kind::Token));
             return Ok(());
         }
         let allow = &endpoint.options.allow_realms;
@@ -72,10 +67,9 @@ impl Auth {
             Kind::AnonymousToken
         };
         session.authorization = Some(Authorization {
-            header,
             alternative: token.alternative.as_ref().and_then(bearer),
-            kind,
             expires: Some(Instant::now() + token.lifetime.saturating_sub(LEEWAY)),
+            ..Authorization::new(header, kind)
         });
         Ok(())
     }
