@@ -73,7 +73,13 @@ impl ClientError {
                 ..
             } => missing_hint(host.as_ref(), origin.as_ref(), advice),
             Self::UploadRefused { advice, .. } if !advice.is_empty() => Some((*advice).to_owned()),
-            Self::RateLimited { host, .. } => Some(later_hint(host.as_ref())),
+            Self::RateLimited { host: None, .. } => Some("try again later".to_owned()),
+            Self::RateLimited {
+                host: Some(host), ..
+            } => Some(format!(
+                "try again later; many registries allow more requests after a login: \
+                 `qmt-plugins login {host}`"
+            )),
             Self::Login(error) => Some(error.hint()),
             Self::TokenServer(error) => error.hint(),
             Self::WebPage { from: None, .. } => Some(WEB_PAGE.to_owned()),
@@ -87,7 +93,10 @@ impl ClientError {
                 key: Some(key),
                 replaced_by,
                 ..
-            }) => Some(entry_hint(key, replaced_by.as_ref())),
+            }) => Some(match replaced_by {
+                Some(host) => format!("`qmt-plugins login {host}` replaces the entry"),
+                None => format!("correct or remove `{key}` there"),
+            }),
             Self::Credential(CredentialError::Helper {
                 program,
                 key,
@@ -221,14 +230,6 @@ fn variables_hint(origin: &CredentialOrigin) -> Option<String> {
     })
 }
 
-/// The hint for what can't be used in a credentials file.
-fn entry_hint(key: &str, replaced_by: Option<&RegistryHost>) -> String {
-    replaced_by.map_or_else(
-        || format!("correct or remove `{key}` there"),
-        |host| format!("`qmt-plugins login {host}` replaces the entry"),
-    )
-}
-
 /// The hint for a registry that requires a password where a token is stored.
 fn password_hint(url: &RedactedUrl, origin: &CredentialOrigin) -> String {
     let address = url.address();
@@ -246,25 +247,8 @@ fn password_hint(url: &RedactedUrl, origin: &CredentialOrigin) -> String {
         CredentialOrigin::Entry { .. }
         | CredentialOrigin::File(_)
         | CredentialOrigin::Helper { .. } => format!("the token is from {origin}; {login}"),
-        CredentialOrigin::Unknown
-        | CredentialOrigin::Caller
-        | CredentialOrigin::Variables(_)
-        | CredentialOrigin::Misdirected { .. }
-        | CredentialOrigin::NotAPath { .. } => login,
+        _ => login,
     }
-}
-
-fn later_hint(host: Option<&RegistryHost>) -> String {
-    let later = "try again later";
-    host.map_or_else(
-        || later.to_owned(),
-        |host| {
-            format!(
-                "{later}; many registries allow more requests after a login: `qmt-plugins login \
-                 {host}`"
-            )
-        },
-    )
 }
 
 fn missing_hint(
@@ -273,8 +257,7 @@ fn missing_hint(
     advice: &str,
 ) -> Option<String> {
     match (host, origin) {
-        (None, _) if advice.is_empty() => None,
-        (None, _) => Some(advice.to_owned()),
+        (None, _) => Some(advice.to_owned()).filter(|advice| !advice.is_empty()),
         (Some(_), Some(origin)) => Some(format!(
             "{advice}; many registries answer the same to a credential without the right to it: {} \
              may lack this right",
@@ -296,10 +279,7 @@ fn credential(origin: &CredentialOrigin) -> String {
         | CredentialOrigin::Helper { .. } => {
             format!("the credential from {origin}")
         }
-        CredentialOrigin::Unknown
-        | CredentialOrigin::Caller
-        | CredentialOrigin::Misdirected { .. }
-        | CredentialOrigin::NotAPath { .. } => "the credential".to_owned(),
+        _ => "the credential".to_owned(),
     }
 }
 
