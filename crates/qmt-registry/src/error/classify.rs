@@ -188,16 +188,6 @@ impl ClientError {
         }
     }
 
-    /// The error for a pushed manifest that names a blob or manifest which the registry lacks.
-    pub(crate) fn part_missing(url: RedactedUrl, message: String) -> Self {
-        Self::UploadRefused {
-            url,
-            reason: "it does not have a blob or manifest that the pushed manifest names",
-            message,
-            advice: "push again, so that the missing part is uploaded",
-        }
-    }
-
     pub(crate) fn timed_out(url: RedactedUrl, phase: Phase, limit: Duration) -> Self {
         Self::Timeout {
             url,

@@ -1,8 +1,9 @@
 //! [`HttpRegistry`]: manifests, blobs, uploads, referrers.
 //!
-//! [`operation`] sends a request with authorization and paces the attempts; [`manifest`],
+//! [`attempt`] sends a request with authorization, [`operation`] paces the attempts; [`manifest`],
 //! [`referrers`], [`blob`] and [`upload`] are what is done with them.
 
+mod attempt;
 mod blob;
 mod file;
 mod hosts;

@@ -25,8 +25,9 @@ use url::Url;
 
 use self::listed::Listed;
 use self::pages::next_page;
+use super::attempt::unauthorized;
 use super::manifest::{content_type, is_html};
-use super::operation::{Operation, Request, unauthorized};
+use super::operation::{Operation, Request};
 use crate::error::ClientError;
 use crate::events::RegistryEvent;
 use crate::http::transport::{ErrorBody, Secrets, is_denied, is_registry_error, is_web_page};
@@ -84,18 +85,7 @@ impl Operation {
         }
     }
 
-    /// The index under the subject's tag, if there is one.
-    pub(super) async fn list_under_tag(
-        &mut self,
-        subject: &PinnedReference,
-    ) -> Result<Option<Bytes>, ClientError> {
-        Ok(match self.answer_under_tag(subject).await? {
-            UnderTag::List(list) => Some(list),
-            UnderTag::Other(_) | UnderTag::Nothing => None,
-        })
-    }
-
-    async fn answer_under_tag(
+    pub(super) async fn answer_under_tag(
         &mut self,
         subject: &PinnedReference,
     ) -> Result<UnderTag, ClientError> {
@@ -276,7 +266,7 @@ impl Operation {
 }
 
 /// What the registry has under the tag of the tag schema.
-enum UnderTag {
+pub(super) enum UnderTag {
     List(Bytes),
     /// Something else, as a remark.
     Other(String),

@@ -8,7 +8,7 @@ use qmt_oci_ref::{
 use serde_json::{Map, Value};
 
 use super::super::operation::Operation;
-use super::super::referrers::not_a_list;
+use super::super::referrers::{UnderTag, not_a_list};
 use super::{STORED, confirmed, push_request};
 use crate::blob::check_digest;
 use crate::error::ClientError;
@@ -78,8 +78,10 @@ impl Operation {
     ) -> Result<(), ClientError> {
         let tag = Tag::for_referrers(subject.digest());
         for attempt in 0..=LIST_TRIES {
-            let content = self.list_under_tag(subject).await?;
-            let list = content.map_or_else(|| Ok(Map::new()), |list| read_list(subject, &list))?;
+            let list = match self.answer_under_tag(subject).await? {
+                UnderTag::List(list) => read_list(subject, &list)?,
+                UnderTag::Other(_) | UnderTag::Nothing => Map::new(),
+            };
             let Some(list) = with_entry(list, &entry)? else {
                 return Ok(());
             };
