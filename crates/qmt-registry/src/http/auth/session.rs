@@ -21,7 +21,7 @@ use self::refusal::is_refusal;
 use super::basic;
 use super::challenge::{self, BearerChallenge, Challenge};
 use super::scope::{Access, AuthScope};
-use crate::credentials::{Credential, CredentialOrigin, CredentialStore};
+use crate::credentials::{Credential, CredentialStore};
 use crate::error::{ClientError, WithheldReason};
 use crate::events::RegistryEvent;
 use crate::http::transport::Failure;
@@ -139,19 +139,13 @@ impl Session {
             self.is_challenge_requested = false;
         }
     }
+}
 
-    /// Continues without the refused credential.
-    fn drop_credential(&mut self, scope: &AuthScope<'_>, origin: CredentialOrigin) {
-        self.authorization = None;
-        self.pause_credential(CredentialState::Refused);
-        let repository = scope.repository.map(Repository::path);
-        let events = &scope.endpoint.context.events;
-        events.send(RegistryEvent::CredentialRefused {
-            host: scope.endpoint.host.clone(),
-            repository: repository.unwrap_or_default().to_owned(),
-            origin,
-        });
-    }
+/// A session that one request uses, and what that request needs access to.
+struct LockedSession<'a> {
+    auth: &'a Auth,
+    scope: &'a AuthScope<'a>,
+    session: OwnedMutexGuard<Session>,
 }
 
 impl Auth {
@@ -175,16 +169,17 @@ impl Auth {
         &self,
         scope: &AuthScope<'_>,
     ) -> Result<Option<Authorization>, Failure> {
-        let mut session = self.session(scope).await;
+        let mut locked = self.session(scope).await;
         let now = Instant::now();
-        let expires = session.authorization.as_ref().and_then(|held| held.expires);
+        let held = locked.session.authorization.as_ref();
+        let expires = held.and_then(|held| held.expires);
         if expires.is_some_and(|expires| expires <= now) {
-            session.authorization = None;
-            if let Some(challenge) = session.challenge.clone() {
-                self.renew(scope, &mut session, &challenge).await?;
+            locked.session.authorization = None;
+            if let Some(challenge) = locked.session.challenge.clone() {
+                locked.renew(&challenge).await?;
             }
         }
-        Ok(session.authorization.clone())
+        Ok(locked.session.authorization.clone())
     }
 
     /// Handles the refusal (status 401) of a request that was sent with `used`. `is_fresh`: `used`
@@ -196,14 +191,14 @@ impl Auth {
         is_fresh: bool,
         headers: &HeaderMap,
     ) -> Result<AuthOutcome, Failure> {
-        let mut session = self.session(scope).await;
-        if let Some(held) = &session.authorization
+        let mut locked = self.session(scope).await;
+        if let Some(held) = &locked.session.authorization
             && used.is_none_or(|used| used.header != held.header)
         {
             return Ok(AuthOutcome::Retry); // Another request has renewed it.
         }
         if let Some(used) = used.filter(|_| is_fresh) {
-            if let Some(held) = &mut session.authorization
+            if let Some(held) = &mut locked.session.authorization
                 && let Some(alternative) = held.alternative.take()
             {
                 held.header = alternative;
@@ -212,74 +207,10 @@ impl Auth {
             if !self.may_drop_credential(scope, Some(used)) {
                 return Ok(AuthOutcome::Refused);
             }
-            session.drop_credential(scope, self.origin(scope));
+            locked.drop_credential();
         }
-        session.authorization = None;
-        self.answer_challenge(scope, &mut session, used, headers)
-            .await
-    }
-
-    /// Acquires what the challenge in `headers` asks for.
-    async fn answer_challenge(
-        &self,
-        scope: &AuthScope<'_>,
-        session: &mut Session,
-        used: Option<&Authorization>,
-        headers: &HeaderMap,
-    ) -> Result<AuthOutcome, Failure> {
-        match challenge::strongest(&scope.endpoint.host, headers)? {
-            Challenge::Bearer(challenge) => {
-                lock(&self.bearer_origins).insert(scope.origin());
-                let was_refused = session.credential_state == CredentialState::Refused;
-                match self.renew(scope, session, &challenge).await {
-                    // The registry's refusal of the credential is the reason.
-                    Err(failure) if was_refused && is_refusal(&failure) => {
-                        return Ok(AuthOutcome::Refused);
-                    }
-                    renewed => renewed?,
-                }
-                session.challenge = Some(challenge);
-                Ok(AuthOutcome::Retry)
-            }
-            Challenge::Basic => {
-                session.challenge = None;
-                Ok(self.answer_basic(scope, session, used).await?)
-            }
-        }
-    }
-
-    /// Answers a challenge for user name and password.
-    async fn answer_basic(
-        &self,
-        scope: &AuthScope<'_>,
-        session: &mut Session,
-        used: Option<&Authorization>,
-    ) -> Result<AuthOutcome, ClientError> {
-        let base = &scope.endpoint.base;
-        let withhold = |reason| {
-            let url = RedactedUrl::from(base);
-            let origin = self.origin(scope);
-            Err(ClientError::CredentialWithheld {
-                url,
-                reason,
-                origin,
-            })
-        };
-        let (username, password) = match self.credential(scope, session).await? {
-            Some(Credential::Basic { username, password }) => (username, password),
-            Some(_) => return withhold(WithheldReason::IsToken),
-            None => return Ok(AuthOutcome::Refused),
-        };
-        if base.scheme() == "http" && lock(&self.bearer_origins).contains(&scope.origin()) {
-            return withhold(WithheldReason::WeakerChallenge);
-        }
-        let header = basic(&username, &password);
-        let header = header.map_err(|reason| self.unusable(scope, reason))?;
-        if used.is_some_and(|used| used.header == header) {
-            return Ok(AuthOutcome::Refused);
-        }
-        session.authorization = Some(Authorization::new(header, Kind::Password));
-        Ok(AuthOutcome::Retry)
+        locked.session.authorization = None;
+        locked.answer_challenge(used, headers).await
     }
 
     /// Whether the same request may be sent without the credential behind `used`. Where a password
@@ -294,9 +225,9 @@ impl Auth {
 
     /// Continues this session without its credential.
     pub(crate) async fn drop_credential(&self, scope: &AuthScope<'_>) {
-        let mut session = self.session(scope).await;
-        if session.credential_state == CredentialState::InUse {
-            session.drop_credential(scope, self.origin(scope));
+        let mut locked = self.session(scope).await;
+        if locked.session.credential_state == CredentialState::InUse {
+            locked.drop_credential();
         }
     }
 
@@ -307,21 +238,10 @@ impl Auth {
         scope: &AuthScope<'_>,
         used: Option<&Authorization>,
     ) -> Result<bool, ClientError> {
-        let mut session = self.session(scope).await;
-        self.check_usable(scope, &mut session).await?;
+        let mut locked = self.session(scope).await;
+        locked.check_usable().await?;
         let is_anonymous = used.is_none_or(Authorization::is_anonymous);
-        Ok(is_anonymous && session.credential_state != CredentialState::Refused)
-    }
-
-    async fn credential(
-        &self,
-        scope: &AuthScope<'_>,
-        session: &Session,
-    ) -> Result<Option<Credential>, ClientError> {
-        match session.credential_state {
-            CredentialState::InUse => self.stored(scope).await,
-            CredentialState::Refused | CredentialState::Unusable => Ok(None),
-        }
+        Ok(is_anonymous && locked.session.credential_state != CredentialState::Refused)
     }
 
     /// The credential that the store has.
@@ -333,28 +253,18 @@ impl Auth {
         Ok(store.credential(host, scope.repository).await?)
     }
 
-    /// Reports a credential that could not be used, if it still can't.
-    async fn check_usable(
-        &self,
-        scope: &AuthScope<'_>,
-        session: &mut Session,
-    ) -> Result<(), ClientError> {
-        if session.credential_state == CredentialState::Unusable {
-            self.stored(scope).await?;
-            session.credential_state = CredentialState::InUse;
-        }
-        Ok(())
-    }
-
     fn may_read_anonymously(&self, scope: &AuthScope<'_>) -> bool {
         self.anonymous_fallback && scope.access == Access::Pull
     }
 
-    /// The session of `scope`, locked.
-    async fn session(&self, scope: &AuthScope<'_>) -> OwnedMutexGuard<Session> {
+    async fn session<'a>(&'a self, scope: &'a AuthScope<'a>) -> LockedSession<'a> {
         let mut session = self.shared_session(scope).lock_owned().await;
         session.end_pause();
-        session
+        LockedSession {
+            auth: self,
+            scope,
+            session,
+        }
     }
 
     fn shared_session(&self, scope: &AuthScope<'_>) -> Arc<tokio::sync::Mutex<Session>> {
@@ -370,6 +280,97 @@ impl Auth {
             sessions.clear();
         }
         Arc::clone(sessions.entry(key).or_default())
+    }
+}
+
+impl LockedSession<'_> {
+    /// Acquires what the challenge in `headers` asks for.
+    async fn answer_challenge(
+        &mut self,
+        used: Option<&Authorization>,
+        headers: &HeaderMap,
+    ) -> Result<AuthOutcome, Failure> {
+        match challenge::strongest(&self.scope.endpoint.host, headers)? {
+            Challenge::Bearer(challenge) => {
+                lock(&self.auth.bearer_origins).insert(self.scope.origin());
+                let was_refused = self.session.credential_state == CredentialState::Refused;
+                match self.renew(&challenge).await {
+                    // The registry's refusal of the credential is the reason.
+                    Err(failure) if was_refused && is_refusal(&failure) => {
+                        return Ok(AuthOutcome::Refused);
+                    }
+                    renewed => renewed?,
+                }
+                self.session.challenge = Some(challenge);
+                Ok(AuthOutcome::Retry)
+            }
+            Challenge::Basic => {
+                self.session.challenge = None;
+                Ok(self.answer_basic(used).await?)
+            }
+        }
+    }
+
+    /// Answers a challenge for user name and password.
+    async fn answer_basic(
+        &mut self,
+        used: Option<&Authorization>,
+    ) -> Result<AuthOutcome, ClientError> {
+        let (auth, scope) = (self.auth, self.scope);
+        let base = &scope.endpoint.base;
+        let withhold = |reason| {
+            Err(ClientError::CredentialWithheld {
+                url: RedactedUrl::from(base),
+                reason,
+                origin: auth.origin(scope),
+            })
+        };
+        let (username, password) = match self.credential().await? {
+            Some(Credential::Basic { username, password }) => (username, password),
+            Some(_) => return withhold(WithheldReason::IsToken),
+            None => return Ok(AuthOutcome::Refused),
+        };
+        if base.scheme() == "http" && lock(&auth.bearer_origins).contains(&scope.origin()) {
+            return withhold(WithheldReason::WeakerChallenge);
+        }
+        let header = basic(&username, &password);
+        let header = header.map_err(|reason| auth.unusable(scope, reason))?;
+        if used.is_some_and(|used| used.header == header) {
+            return Ok(AuthOutcome::Refused);
+        }
+        self.session.authorization = Some(Authorization::new(header, Kind::Password));
+        Ok(AuthOutcome::Retry)
+    }
+
+    async fn credential(&self) -> Result<Option<Credential>, ClientError> {
+        match self.session.credential_state {
+            CredentialState::InUse => self.auth.stored(self.scope).await,
+            CredentialState::Refused | CredentialState::Unusable => Ok(None),
+        }
+    }
+
+    /// Reports a credential that could not be used, if it still can't.
+    async fn check_usable(&mut self) -> Result<(), ClientError> {
+        if self.session.credential_state == CredentialState::Unusable {
+            self.auth.stored(self.scope).await?;
+            self.session.credential_state = CredentialState::InUse;
+        }
+        Ok(())
+    }
+
+    /// Continues without the refused credential.
+    fn drop_credential(&mut self) {
+        self.session.authorization = None;
+        self.session.pause_credential(CredentialState::Refused);
+        let (endpoint, repository) = (&self.scope.endpoint, self.scope.repository);
+        endpoint
+            .context
+            .events
+            .send(RegistryEvent::CredentialRefused {
+                host: endpoint.host.clone(),
+                repository: repository.map_or("", Repository::path).to_owned(),
+                origin: self.auth.origin(self.scope),
+            });
     }
 }
 

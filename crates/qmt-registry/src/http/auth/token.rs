@@ -39,7 +39,7 @@ pub(super) struct TokenRequest<'a> {
     pub(super) scope: &'a AuthScope<'a>,
     pub(super) realm: &'a Realm,
     pub(super) service: Option<&'a str>,
-    pub(super) scopes: &'a [String],
+    pub(super) scopes: Vec<String>,
     pub(super) credential: Option<&'a Credential>,
 }
 

@@ -4,7 +4,7 @@
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
-use super::{Auth, AuthOutcome, CredentialState, Session, lock};
+use super::{Auth, AuthOutcome, CredentialState, LockedSession, lock};
 use crate::http::auth::AuthScope;
 use crate::http::transport::{API, Failure, Payload, RequestSpec, follow};
 
@@ -18,7 +18,8 @@ impl Auth {
         scope: &AuthScope<'_>,
         is_about_access: bool,
     ) -> bool {
-        let mut session = self.session(scope).await;
+        let mut locked = self.session(scope).await;
+        let session = &mut *locked.session;
         if session.authorization.is_some() {
             return true; // Another request has acquired it.
         }
@@ -33,35 +34,28 @@ impl Auth {
         session.paused_at = Some(Instant::now());
         let is_worth_it = match stored {
             Ok(Some(_)) => true,
-            Ok(None) => self.may_require_a_token(scope, &session),
+            // An anonymous token may be required to read.
+            Ok(None) => {
+                self.may_read_anonymously(scope)
+                    && !session.is_read_anonymously
+                    && !lock(&self.open_origins).contains(&scope.origin())
+            }
             Err(_) => false,
         };
-        if !is_worth_it {
-            return false;
-        }
-        let outcome = self.request_challenge(scope, &mut session).await;
-        matches!(outcome, Ok(AuthOutcome::Retry))
+        is_worth_it && matches!(locked.request_challenge().await, Ok(AuthOutcome::Retry))
     }
 
     /// Notes that the registry answers requests of this session without a credential.
     pub(crate) async fn note_anonymous_read(&self, scope: &AuthScope<'_>) {
-        self.session(scope).await.is_read_anonymously = true;
+        self.session(scope).await.session.is_read_anonymously = true;
     }
+}
 
-    /// Whether an anonymous token may be required to read.
-    fn may_require_a_token(&self, scope: &AuthScope<'_>, session: &Session) -> bool {
-        self.may_read_anonymously(scope)
-            && !session.is_read_anonymously
-            && !lock(&self.open_origins).contains(&scope.origin())
-    }
-
+impl LockedSession<'_> {
     /// Requests what every registry has, and answers its challenge.
-    async fn request_challenge(
-        &self,
-        scope: &AuthScope<'_>,
-        session: &mut Session,
-    ) -> Result<AuthOutcome, Failure> {
-        let mut url = scope.endpoint.base.clone();
+    async fn request_challenge(&mut self) -> Result<AuthOutcome, Failure> {
+        let endpoint = &self.scope.endpoint;
+        let mut url = endpoint.base.clone();
         url.set_path(API);
         let spec = RequestSpec {
             method: Method::GET,
@@ -69,14 +63,13 @@ impl Auth {
             headers: HeaderMap::new(),
             payload: Payload::Empty,
         };
-        let answer = follow(&scope.endpoint, &spec, None).await?;
+        let answer = follow(endpoint, &spec, None).await?;
         if answer.status.is_success() && answer.is_same_origin {
-            lock(&self.open_origins).insert(scope.origin());
+            lock(&self.auth.open_origins).insert(self.scope.origin());
         }
         if answer.status != StatusCode::UNAUTHORIZED || !answer.is_same_origin {
             return Ok(AuthOutcome::Refused);
         }
-        self.answer_challenge(scope, session, None, answer.headers())
-            .await
+        self.answer_challenge(None, answer.headers()).await
     }
 }
