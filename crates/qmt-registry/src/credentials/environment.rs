@@ -65,80 +65,65 @@ impl Environment {
         host: &RegistryHost,
     ) -> Result<Option<Credential>, ClientError> {
         let prefix = variable_prefix(host, "__");
-        let shared = variable_prefix(host, "_");
-        let names = |prefix: &str| SUFFIXES.map(|suffix| format!("{prefix}_{suffix}"));
+        let own = variable_names(&prefix);
+        let shared = variable_names(&variable_prefix(host, "_"));
         // If the registry's own variable is empty, it has no credential.
-        let has_own = || {
-            let mut own = names(&prefix).into_iter();
-            own.any(|name| self.variables.contains_key(OsStr::new(&name)))
-        };
-        if prefix != shared && !has_own() {
-            let mut shared = names(&shared).into_iter();
-            if let Some(variable) = shared.find(|name| self.get(name).is_some()) {
-                return Err(ClientError::from(CredentialError::AmbiguousVariable {
-                    host: host.clone(),
-                    variable,
-                    own: format!("{prefix}_…"),
-                }));
-            }
+        let is_known = |name: &String| self.variables.contains_key(OsStr::new(name));
+        if own != shared
+            && !own.iter().any(is_known)
+            && let Some(variable) = shared.into_iter().find(|name| self.get(name).is_some())
+        {
+            return Err(ClientError::from(CredentialError::AmbiguousVariable {
+                host: host.clone(),
+                variable,
+                own: format!("{prefix}_…"),
+            }));
         }
-        let unusable = |suffix: &str, reason| {
-            ClientError::from(CredentialError::Option {
-                origin: format!("{prefix}_{suffix}"),
-                reason,
-            })
+        let [token, username, password] = &own;
+        let unusable = |variable: &str, reason| {
+            let origin = variable.to_owned();
+            ClientError::from(CredentialError::Option { origin, reason })
         };
-        let text = |suffix: &str| -> Result<Option<String>, ClientError> {
-            let Some(value) = self.get(&format!("{prefix}_{suffix}")) else {
+        let text = |variable| -> Result<Option<String>, ClientError> {
+            let Some(value) = self.get(variable) else {
                 return Ok(None);
             };
             let text = value.to_str();
-            let text = text.ok_or_else(|| unusable(suffix, "it is not UTF-8"))?;
+            let text = text.ok_or_else(|| unusable(variable, "it is not UTF-8"))?;
             // Files from which variables are set often end with a line break.
             let text = text.strip_suffix('\n').unwrap_or(text);
             let text = text.strip_suffix('\r').unwrap_or(text);
             Ok((!text.is_empty()).then(|| text.to_owned()))
         };
-        let (token, username, password) = (text("TOKEN")?, text("USERNAME")?, text("PASSWORD")?);
-        let is_complete = token.is_some() || (username.is_some() && password.is_some());
-        if !is_complete && let Some(error) = self.misspelled(&prefix) {
-            return Err(error);
-        }
-        match (token, username, password) {
-            (None, None, None) => Ok(None),
-            (Some(token), None, None) => Ok(Some(Credential::Bearer(SecretString::from(token)))),
-            (None, Some(username), Some(password)) => {
-                Ok(Some(Credential::basic(username, password)))
+        let values = (text(token)?, text(username)?, text(password)?);
+        if !matches!(values, (Some(_), ..) | (_, Some(_), Some(_))) {
+            let set = self.variables.iter().filter(|(_, value)| !value.is_empty());
+            if let Some(error) = misspelled::find(&prefix, set.map(|(name, _)| name)) {
+                return Err(error);
             }
-            (Some(_), _, _) => Err(unusable(
-                "TOKEN",
-                "it is set together with a user name or password; unset one of them",
-            )),
-            (None, Some(_), None) => Err(unusable(
-                "USERNAME",
-                "the password is not set; set `…_PASSWORD` too",
-            )),
-            (None, None, Some(_)) => Err(unusable(
-                "PASSWORD",
-                "the user name is not set; set `…_USERNAME` too",
-            )),
         }
-    }
-
-    /// The error for a variable that is named like those of a registry.
-    fn misspelled(&self, prefix: &str) -> Option<ClientError> {
-        let set = self.variables.iter().filter(|(_, value)| !value.is_empty());
-        misspelled::find(prefix, set.map(|(name, _)| name))
+        let (variable, reason) = match values {
+            (None, None, None) => return Ok(None),
+            (Some(token), None, None) => {
+                return Ok(Some(Credential::Bearer(SecretString::from(token))));
+            }
+            (None, Some(username), Some(password)) => {
+                return Ok(Some(Credential::basic(username, password)));
+            }
+            (Some(_), _, _) => {
+                let reason = "it is set together with a user name or password; unset one of them";
+                (token, reason)
+            }
+            (None, Some(_), None) => (username, "the password is not set; set `…_PASSWORD` too"),
+            (None, None, Some(_)) => (password, "the user name is not set; set `…_USERNAME` too"),
+        };
+        Err(unusable(variable, reason))
     }
 
     /// The names of the variables that hold a credential for the registry.
     pub(super) fn variables_of(&self, host: &RegistryHost) -> Vec<String> {
-        let prefix = variable_prefix(host, "__");
-        let names = SUFFIXES.map(|suffix| format!("{prefix}_{suffix}"));
-        names
-            .into_iter()
-            .filter(|name| self.get(name).is_some())
-            .collect()
+        let names = variable_names(&variable_prefix(host, "__")).into_iter();
+        names.filter(|name| self.get(name).is_some()).collect()
     }
 
     /// The variable that names a place without a credentials file, if one does.
@@ -200,8 +185,7 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
             .map(|(name, value)| (name.into(), value.into()));
         Self {
             variables: variables.collect(),
-            runtime: None,
-            helper_limits: HelperLimits::default(),
+            ..Self::default()
         }
     }
 }
@@ -254,4 +238,9 @@ fn variable_prefix(host: &RegistryHost, hyphen: &str) -> String {
         }
     }
     prefix
+}
+
+/// The names of the variables of one registry.
+fn variable_names(prefix: &str) -> [String; 3] {
+    SUFFIXES.map(|suffix| format!("{prefix}_{suffix}"))
 }

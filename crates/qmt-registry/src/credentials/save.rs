@@ -63,19 +63,24 @@ pub(super) async fn store(
 ) -> Result<StoredIn, ClientError> {
     let (path, helper) = target(environment, host).await?;
     let key = key::for_storing(host);
-    let (entry, stored) = match helper {
-        Some(helper) => {
-            let (username, secret) = match credential {
-                Credential::Basic { username, password } => (username.as_str(), password),
-                Credential::IdentityToken(token) => (TOKEN_USER, token),
-                Credential::Bearer(_) => return Err(no_bearer()),
-            };
-            let secret = secret.expose_secret();
-            helper.store(environment, &key, username, secret).await?;
-            // Docker notes in the file that the helper has a credential.
-            (Map::new(), StoredIn::Helper(helper.name))
+    let (username, secret) = match credential {
+        Credential::Basic { username, password } => (username.as_str(), password),
+        Credential::IdentityToken(token) => (TOKEN_USER, token),
+        Credential::Bearer(_) => {
+            let reason =
+                "docker's files have no bearer tokens; set an environment variable instead";
+            return Err(unusable(reason));
         }
-        None => (entry(credential)?, StoredIn::File(path.clone())),
+    };
+    let secret = secret.expose_secret();
+    let (entry, stored) = if let Some(helper) = helper {
+        helper.store(environment, &key, username, secret).await?;
+        // Docker notes in the file that the helper has a credential.
+        (Map::new(), StoredIn::Helper(helper.name))
+    } else {
+        let is_token = matches!(credential, Credential::IdentityToken(_));
+        let entry = entry(username, secret, is_token)?;
+        (entry, StoredIn::File(path.clone()))
     };
     let insert = move |auths: &mut Map<String, Value>| {
         auths.insert(key, Value::Object(entry));
@@ -86,21 +91,16 @@ pub(super) async fn store(
 }
 
 /// The entry of docker's file for a credential.
-fn entry(credential: &Credential) -> Result<Map<String, Value>, ClientError> {
-    let (auth, token) = match credential {
-        Credential::Basic { username, password } => {
-            if username.is_empty() || username.contains(':') {
-                return Err(unusable("a user name is not empty and has no colon"));
-            }
-            (format!("{username}:{}", password.expose_secret()), None)
-        }
-        Credential::IdentityToken(token) => (format!("{TOKEN_USER}:"), Some(token)),
-        Credential::Bearer(_) => return Err(no_bearer()),
-    };
-    let auth = STANDARD.encode(Zeroizing::new(auth).as_bytes());
+fn entry(username: &str, secret: &str, is_token: bool) -> Result<Map<String, Value>, ClientError> {
+    if !is_token && (username.is_empty() || username.contains(':')) {
+        return Err(unusable("a user name is not empty and has no colon"));
+    }
+    let password = if is_token { "" } else { secret };
+    let auth = Zeroizing::new(format!("{username}:{password}"));
+    let auth = STANDARD.encode(auth.as_bytes());
     let mut entry = Map::from_iter([("auth".to_owned(), auth.into())]);
-    if let Some(token) = token {
-        entry.insert("identitytoken".to_owned(), token.expose_secret().into());
+    if is_token {
+        entry.insert("identitytoken".to_owned(), secret.into());
     }
     Ok(entry)
 }
@@ -185,10 +185,6 @@ fn update_blocking(
     create_private_folder(folder).map_err(unwritable)?;
     qmt_storage::replace(&target, &text, ReplaceOptions::PRIVATE).map_err(unwritable)?;
     Ok(true)
-}
-
-fn no_bearer() -> ClientError {
-    unusable("docker's files have no bearer tokens; set an environment variable instead")
 }
 
 fn unusable(reason: &'static str) -> ClientError {
