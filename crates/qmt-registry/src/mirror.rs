@@ -24,7 +24,7 @@ use qmt_oci_ref::{
     RegistryError, RegistryErrorKind, RegistryHost, Repository,
 };
 
-use self::deadline::{Deadline, SourceDeadline};
+use self::deadline::{Deadline, Turn};
 use self::failover::{Failover, Opened};
 pub use self::options::MirrorOptions;
 use crate::error::ClientError;
@@ -152,19 +152,18 @@ impl Mirrors {
     }
 
     /// The sources of `host` for `subject`, in order, each with the time that it gets of `limit`.
-    fn timed_sources(
+    fn turns(
         &self,
         host: &RegistryHost,
         subject: Subject,
         limit: Duration,
-    ) -> Result<impl ExactSizeIterator<Item = (Arc<Source>, SourceDeadline)>, RegistryError> {
+    ) -> Result<impl ExactSizeIterator<Item = Turn>, RegistryError> {
         let deadline = self.deadline(host, limit)?;
         let sources = self.sources(host, subject);
         let mut others = sources.len();
         Ok(sources.into_iter().map(move |source| {
             others = others.saturating_sub(1);
-            let deadline = deadline.of(&source, others);
-            (source, deadline)
+            deadline.turn(source, others)
         }))
     }
 
@@ -176,9 +175,10 @@ impl Mirrors {
         read: impl Fn(Arc<Source>, Repository) -> BoxFuture<'a, Result<T, RegistryError>> + Send,
     ) -> Result<T, RegistryError> {
         let mut absent = None;
-        for (source, deadline) in self.timed_sources(repository.host(), subject, Duration::MAX)? {
-            let read = |repository| read(Arc::clone(&source), repository);
-            match source.read(repository, &deadline, read).await {
+        for turn in self.turns(repository.host(), subject, Duration::MAX)? {
+            let source = &turn.source;
+            let read = |repository| read(Arc::clone(source), repository);
+            match turn.read(repository, read).await {
                 Err(error) if source.mirror.is_some() => {
                     source.skip(&error, subject, self.client.events());
                     // That an authoritative mirror lacks a tag counts where the registry can't be
@@ -256,17 +256,13 @@ impl Registry for Mirrors {
             return failover.into_stream().await;
         }
         loop {
-            let Opened {
-                source,
-                stream,
-                deadline,
-            } = failover.open().await?;
-            match deadline.wait(stream.try_collect::<Vec<Bytes>>()).await {
+            let Opened { turn, stream } = failover.open().await?;
+            match turn.wait(stream.try_collect::<Vec<Bytes>>()).await {
                 Ok(chunks) => {
                     let chunks = chunks.into_iter().map(Ok);
                     return Ok(Box::pin(futures_util::stream::iter(chunks)));
                 }
-                Err(error) => failover.next_source(&source, error)?,
+                Err(error) => failover.next_source(&turn.source, error)?,
             }
         }
     }

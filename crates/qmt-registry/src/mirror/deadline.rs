@@ -1,9 +1,10 @@
 //! How long each source is waited for.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use qmt_oci_ref::{RegistryError, RegistryHost};
+use qmt_oci_ref::{RegistryError, RegistryHost, Repository};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Location, Source};
@@ -18,8 +19,9 @@ pub(super) struct Deadline {
     origin: RedactedUrl,
 }
 
-/// How long one source is waited for.
-pub(super) struct SourceDeadline {
+/// One source, and how long it is waited for.
+pub(super) struct Turn {
+    pub(super) source: Arc<Source>,
     end: Instant,
     limit: Duration,
     url: RedactedUrl,
@@ -31,9 +33,9 @@ impl Deadline {
         Self { end, origin }
     }
 
-    /// The deadline of `source`, which `others` follow. A mirror gets an equal share of what is
+    /// The turn of `source`, which `others` follow. A mirror gets an equal share of what is
     /// left, so that those that follow get one, too.
-    pub(super) fn of(&self, source: &Source, others: usize) -> SourceDeadline {
+    pub(super) fn turn(&self, source: Arc<Source>, others: usize) -> Turn {
         let left = self.end.saturating_duration_since(Instant::now());
         let (limit, url) = match &source.mirror {
             None => (left, self.origin.clone()),
@@ -45,26 +47,37 @@ impl Deadline {
             }
         };
         let end = Instant::now() + limit;
-        SourceDeadline { end, limit, url }
+        Turn {
+            source,
+            end,
+            limit,
+            url,
+        }
     }
 }
 
-impl SourceDeadline {
+impl Turn {
+    /// Waits for what `read` returns for the place of `repository` at this source.
+    pub(super) async fn read<T>(
+        &self,
+        repository: &Repository,
+        read: impl AsyncFnOnce(Repository) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        let repository = self.source.locate(repository)?;
+        self.wait(read(repository)).await
+    }
+
     /// Waits for `reading`.
     pub(super) async fn wait<T>(
         &self,
         reading: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
-        match timeout_at(self.end, reading).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(self.passed().into()),
-        }
-    }
-
-    fn passed(&self) -> ClientError {
-        let millis = self.limit.as_micros().saturating_add(500) / 1000;
-        let limit = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
-        ClientError::timed_out(self.url.clone(), Phase::Finish, limit)
+        let outcome = timeout_at(self.end, reading).await;
+        outcome.unwrap_or_else(|_| {
+            let millis = self.limit.as_micros().saturating_add(500) / 1000;
+            let limit = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+            Err(ClientError::timed_out(self.url.clone(), Phase::Finish, limit).into())
+        })
     }
 }
 

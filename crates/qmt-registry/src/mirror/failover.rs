@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use qmt_oci_ref::{BlobStream, Descriptor, Digester, RegistryError, Repository};
 
-use super::deadline::{Deadline, SourceDeadline};
+use super::deadline::{Deadline, Turn};
 use super::{Source, Subject, is_wrong_content};
 use crate::error::ClientError;
 use crate::events::Events;
@@ -26,9 +26,8 @@ pub(super) struct Failover {
 
 /// The rest of a blob, as one source sends it.
 pub(super) struct Opened {
-    pub(super) source: Arc<Source>,
+    pub(super) turn: Turn,
     pub(super) stream: BlobStream,
-    pub(super) deadline: SourceDeadline,
 }
 
 impl Failover {
@@ -40,18 +39,12 @@ impl Failover {
                 return Err(ClientError::absent(what).into());
             };
             let others = self.sources.len().saturating_sub(1);
-            let deadline = self.deadline.of(&source, others);
-            let hashed = self.hashed.clone();
-            let read = async |from| source.registry.blob(&from, &self.blob, hashed).await;
-            match source.read(&self.from, &deadline, read).await {
-                Ok(stream) => {
-                    return Ok(Opened {
-                        source,
-                        stream,
-                        deadline,
-                    });
-                }
-                Err(error) => self.next_source(&source, error)?,
+            let turn = self.deadline.turn(source, others);
+            let (registry, hashed) = (&turn.source.registry, self.hashed.clone());
+            let read = async |from| registry.blob(&from, &self.blob, hashed).await;
+            match turn.read(&self.from, read).await {
+                Ok(stream) => return Ok(Opened { turn, stream }),
+                Err(error) => self.next_source(&turn.source, error)?,
             }
         }
     }
@@ -90,23 +83,21 @@ impl Failover {
     async fn next(&mut self, opened: &mut Opened) -> Option<Result<bytes::Bytes, RegistryError>> {
         loop {
             let stream = &mut opened.stream;
-            let next = opened
-                .deadline
-                .wait(async { stream.next().await.transpose() });
-            let error = match next.await {
+            let next = async { stream.next().await.transpose() };
+            let error = match opened.turn.wait(next).await {
                 Ok(chunk) => {
                     let chunk = chunk?;
                     self.hashed.update(&chunk);
-                    self.contributed(&opened.source);
+                    self.contributed(&opened.turn.source);
                     return Some(Ok(chunk));
                 }
                 Err(error) => error,
             };
             if is_wrong_content(&error) {
-                self.contributed(&opened.source);
+                self.contributed(&opened.turn.source);
                 return Some(Err(self.wrong_content(error)));
             }
-            if let Err(error) = self.next_source(&opened.source, error) {
+            if let Err(error) = self.next_source(&opened.turn.source, error) {
                 return Some(Err(error));
             }
             match self.open().await {

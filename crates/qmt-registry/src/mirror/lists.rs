@@ -2,13 +2,11 @@
 //! the caller checks one by one, so what one source has, lacks or refuses does not hide what another
 //! one has.
 
-use std::sync::Arc;
-
 use qmt_oci_ref::manifest::{DescriptorSet, Referrers};
-use qmt_oci_ref::{PinnedReference, RawManifest, Reference, RegistryError, Repository};
+use qmt_oci_ref::{PinnedReference, RawManifest, Reference, RegistryError};
 
-use super::deadline::SourceDeadline;
-use super::{Mirrors, Source, Subject, is_unreachable};
+use super::deadline::Turn;
+use super::{Mirrors, Subject, is_unreachable};
 use crate::limits::{MERGED_REFERRERS_TIMEOUT, REFERRERS_MAX};
 
 /// What the sources listed so far.
@@ -64,31 +62,25 @@ impl Mirrors {
         subject: &PinnedReference,
     ) -> Result<Referrers, RegistryError> {
         let host = subject.repository().host();
-        let sources = self.timed_sources(host, Subject::Referrers, MERGED_REFERRERS_TIMEOUT)?;
-        let mut merged = Merged::of(sources.len());
-        for (source, deadline) in sources {
-            if self.add_from(&source, subject, deadline, &mut merged).await {
+        let turns = self.turns(host, Subject::Referrers, MERGED_REFERRERS_TIMEOUT)?;
+        let mut merged = Merged::of(turns.len());
+        for turn in turns {
+            if self.add_from(&turn, subject, &mut merged).await {
                 break;
             }
         }
         merged.into_result()
     }
 
-    /// Adds what `source` lists; `true` if no other source is asked.
-    async fn add_from(
-        &self,
-        source: &Arc<Source>,
-        subject: &PinnedReference,
-        deadline: SourceDeadline,
-        merged: &mut Merged,
-    ) -> bool {
+    /// Adds what one source lists; `true` if no other source is asked.
+    async fn add_from(&self, turn: &Turn, subject: &PinnedReference, merged: &mut Merged) -> bool {
+        let source = &turn.source;
         let read = async |repository| {
             let subject = PinnedReference::new(repository, subject.digest().clone());
             source.registry.referrers(&subject).await
         };
-        let outcome = source.read(subject.repository(), &deadline, read).await;
         let is_mirror = source.mirror.is_some();
-        match outcome {
+        match turn.read(subject.repository(), read).await {
             Ok(listed) => {
                 merged.add(listed);
                 // A pull-through cache rarely has the whole list of its registry.
@@ -118,18 +110,18 @@ impl Mirrors {
         &self,
         reference: &Reference,
     ) -> Vec<Result<RawManifest, RegistryError>> {
-        let sources = self.timed_sources(reference.host(), Subject::Tag, MERGED_REFERRERS_TIMEOUT);
-        let sources = match sources {
-            Ok(sources) => sources,
+        let turns = match self.turns(reference.host(), Subject::Tag, MERGED_REFERRERS_TIMEOUT) {
+            Ok(turns) => turns,
             Err(error) => return vec![Err(error)],
         };
         let (mut manifests, mut absent, mut failed) = (Vec::<RawManifest>::new(), None, None);
-        for (source, deadline) in sources {
+        for turn in turns {
+            let source = &turn.source;
             let read = async |repository| {
                 let reference = Reference::new(repository, reference.tag().cloned(), None);
                 source.registry.resolve(&reference).await
             };
-            match source.read(reference.repository(), &deadline, read).await {
+            match turn.read(reference.repository(), read).await {
                 Ok(raw) if manifests.iter().any(|known| known.digest() == raw.digest()) => {}
                 Ok(raw) => manifests.push(raw),
                 // Most images lack most of these tags.
@@ -145,18 +137,5 @@ impl Mirrors {
         }
         let manifests = manifests.into_iter().map(Ok);
         manifests.chain(failed.map(Err)).collect()
-    }
-}
-
-impl Source {
-    /// Waits until the deadline for what `read` returns for the place of `repository` here.
-    pub(super) async fn read<T>(
-        &self,
-        repository: &Repository,
-        deadline: &SourceDeadline,
-        read: impl AsyncFnOnce(Repository) -> Result<T, RegistryError>,
-    ) -> Result<T, RegistryError> {
-        let repository = self.locate(repository)?;
-        deadline.wait(read(repository)).await
     }
 }
