@@ -73,22 +73,22 @@ impl ClientError {
                 ..
             } => missing_hint(host.as_ref(), origin.as_ref(), advice),
             Self::UploadRefused { advice, .. } if !advice.is_empty() => Some((*advice).to_owned()),
-            Self::RateLimited { host: None, .. } => Some("try again later".to_owned()),
-            Self::RateLimited {
-                host: Some(host), ..
-            } => Some(format!(
-                "try again later; many registries allow more requests after a login: \
-                 `qmt-plugins login {host}`"
-            )),
+            Self::RateLimited { host, .. } => Some(match host {
+                None => "try again later".to_owned(),
+                Some(host) => format!(
+                    "try again later; many registries allow more requests after a login: \
+                     `qmt-plugins login {host}`"
+                ),
+            }),
             Self::Login(error) => Some(error.hint()),
             Self::TokenServer(error) => error.hint(),
-            Self::WebPage { from: None, .. } => Some(WEB_PAGE.to_owned()),
-            Self::WebPage {
-                from: Some(host), ..
-            } => Some(format!(
-                "`{host}` keeps its content there; proxies and login pages of networks also answer with \
-                 HTML"
-            )),
+            Self::WebPage { from, .. } => Some(match from {
+                None => WEB_PAGE.to_owned(),
+                Some(host) => format!(
+                    "`{host}` keeps its content there; proxies and login pages of networks also \
+                     answer with HTML"
+                ),
+            }),
             Self::Credential(CredentialError::File {
                 key: Some(key),
                 replaced_by,
@@ -154,19 +154,18 @@ impl ClientError {
             | Self::Transport { proxy: Some(_), .. }
             | Self::Timeout { proxy: Some(_), .. } => Some(PROXY.to_owned()),
             Self::Unreachable {
-                from: Some(registry),
-                for_upload: true,
-                ..
-            } => Some(format!(
-                "`{registry}` is probably behind a proxy and does not know its external URL: set that \
-                 in the config of the registry"
-            )),
-            Self::Unreachable {
                 address,
-                from: Some(registry),
+                from,
+                for_upload,
                 ..
-            } => Some(unreachable_store(address, registry)),
-            Self::Unreachable { address, .. } => Some(unreachable_server(address)),
+            } => Some(match from {
+                Some(registry) if *for_upload => format!(
+                    "`{registry}` is probably behind a proxy and does not know its external URL: \
+                     set that in the config of the registry"
+                ),
+                Some(registry) => unreachable_store(address, registry),
+                None => unreachable_server(address),
+            }),
             _ => None,
         }
     }

@@ -233,7 +233,9 @@ impl Operation {
                 (Declared::Other, Some(declared)) if is_first => {
                     // A list under another type is not used, as by oras, but it was there.
                     if Index::read(&content, &ManifestLimits::default()).is_ok() {
-                        return Err(mistyped(subject, declared.clone()));
+                        let (declared, found) = (declared.clone(), OCI_INDEX.into());
+                        let cause = ManifestError::MediaTypeMismatch { declared, found };
+                        return Err(not_a_list(subject, cause));
                     }
                     listed.remark(NO_LIST);
                     return Ok(false);
@@ -298,14 +300,6 @@ fn read_claims(
     limits: ClaimLimits,
 ) -> Result<Claims, ClientError> {
     Claims::read(content, limits).map_err(|source| not_a_list(subject, source))
-}
-
-fn mistyped(subject: &PinnedReference, declared: MediaType) -> ClientError {
-    let found = MediaType::from(OCI_INDEX);
-    not_a_list(
-        subject,
-        ManifestError::MediaTypeMismatch { declared, found },
-    )
 }
 
 pub(super) fn not_a_list(subject: &PinnedReference, source: ManifestError) -> ClientError {

@@ -95,7 +95,7 @@ pub(crate) fn broken(
             let (host, options) = (&endpoint.host, &endpoint.options);
             return tls_error(&url, host, options, connection.is_own, &cause, source).into();
         }
-        Some(Cause::Final | Cause::Tls(_) | Cause::ForbiddenAddress) => (None, false),
+        Some(Cause::Final | Cause::Tls(_)) => (None, false),
         Some(Cause::UnknownName) => (Some("the name does not exist"), false),
         Some(Cause::Refused) if is_connect => (
             Some("the connection is refused, nothing listens there"),
@@ -238,9 +238,8 @@ enum Cause {
     Flood,
     /// No TLS connection with this server, now or later.
     Tls(rustls::Error),
-    /// A TLS version or a malformed head that is the same the next time.
+    /// A TLS version, a malformed head or a forbidden address, which is the same the next time.
     Final,
-    ForbiddenAddress,
     UnknownName,
     Refused,
     NoRoute,
@@ -295,7 +294,7 @@ fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
         return is_flood.then_some(Cause::Flood);
     }
     if error.is::<ForbiddenAddress>() {
-        return Some(Cause::ForbiddenAddress);
+        return Some(Cause::Final);
     }
     error.is::<NoSuchName>().then_some(Cause::UnknownName)
 }
