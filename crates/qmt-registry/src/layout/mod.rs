@@ -92,14 +92,15 @@ impl OciLayout {
         }
     }
 
+    /// Whether this layout made the reference, which names no repository of its images then.
+    fn is_own(&self, reference: &Reference) -> bool {
+        *reference.repository() == self.repository
+    }
+
     /// The error for content that is not there.
-    fn lacks(&self, digest: &Digest) -> RegistryError {
-        let error = ClientError::NotInLayout {
-            path: self.layout().path().to_owned(),
-            what: digest.to_string(),
-            names: Vec::new(),
-        };
-        error.into()
+    fn lacks(&self, what: String, names: Vec<String>) -> RegistryError {
+        let path = self.layout().path().to_owned();
+        ClientError::NotInLayout { path, what, names }.into()
     }
 
     /// The error for a tag that no image has, with the names that there are.
@@ -115,14 +116,9 @@ impl OciLayout {
                 Some(name) => name.to_owned(),
                 None => format!("@{}", image.digest()),
             });
-        let is_own = *reference.repository() == self.repository;
-        let tag = reference.tag().filter(|_| is_own);
-        let error = ClientError::NotInLayout {
-            path: self.layout().path().to_owned(),
-            what: tag.map_or_else(|| reference.to_string(), Tag::to_string),
-            names: names.collect(),
-        };
-        error.into()
+        let tag = reference.tag().filter(|_| self.is_own(reference));
+        let what = tag.map_or_else(|| reference.to_string(), Tag::to_string);
+        self.lacks(what, names.collect())
     }
 
     /// Runs blocking work off the async threads.
@@ -166,23 +162,21 @@ fn real_path(path: &Path) -> PathBuf {
 #[async_trait]
 impl Registry for OciLayout {
     async fn resolve(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
-        let wanted = reference.clone();
-        // References that were made by this layout name no repository of its images.
-        let is_own = *reference.repository() == self.repository;
+        let (wanted, is_own) = (reference.clone(), self.is_own(reference));
         let found = self.read(move |layout| match (wanted.digest(), wanted.tag()) {
             (None, Some(tag)) if is_own => layout.resolve_tag(tag),
             _ => layout.resolve(&wanted),
         });
         match (found.await?, reference.digest()) {
             (Some(found), _) => Ok(found),
-            (None, Some(digest)) => Err(self.lacks(digest)),
+            (None, Some(digest)) => Err(self.lacks(digest.to_string(), Vec::new())),
             (None, None) => Err(self.lacks_tag(reference).await),
         }
     }
 
     async fn resolve_all(&self, reference: &Reference) -> Vec<Result<RawManifest, RegistryError>> {
-        let is_own = *reference.repository() == self.repository;
-        let (true, None, Some(tag)) = (is_own, reference.digest(), reference.tag().cloned()) else {
+        let (digest, tag) = (reference.digest(), reference.tag().cloned());
+        let (true, None, Some(tag)) = (self.is_own(reference), digest, tag) else {
             return vec![self.resolve(reference).await];
         };
         match self.read(move |layout| layout.resolve_all(&tag)).await {
@@ -204,7 +198,7 @@ impl Registry for OciLayout {
         let found = self
             .read(move |layout| layout.manifest(&digest, limit))
             .await?;
-        found.ok_or_else(|| self.lacks(pin.digest()))
+        found.ok_or_else(|| self.lacks(pin.digest().to_string(), Vec::new()))
     }
 
     async fn blob(
@@ -216,7 +210,7 @@ impl Registry for OciLayout {
         let proof = Proof::new(blob, resume_from)?;
         let digest = blob.digest().clone();
         let file = self.read(move |layout| layout.blob(&digest)).await?;
-        let mut file = file.ok_or_else(|| self.lacks(blob.digest()))?;
+        let mut file = file.ok_or_else(|| self.lacks(blob.digest().to_string(), Vec::new()))?;
         if file.size() != blob.size() {
             return Err(proof.size_mismatch(file.size(), false).into());
         }

@@ -137,60 +137,53 @@ fn names(expected: &ServerName<'_>, presented: &[String]) -> String {
     format!("it is for {}{more}, not for `{expected}`", shown.join(", "))
 }
 
-/// Whether a server that sends this alert sends it the next time, too.
-pub(super) fn is_final(alert: AlertDescription) -> bool {
+/// What an alert means, and whether it is about the client's certificate; `None` if the server may
+/// not send it the next time.
+pub(super) fn alert(
+    alert: AlertDescription,
+    has_certificate: bool,
+) -> Option<(&'static str, bool)> {
     use AlertDescription as Alert;
-    matches!(
-        alert,
-        Alert::CertificateRequired
-            | Alert::HandshakeFailure
-            | Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::UnknownCA
-            | Alert::AccessDenied
-            | Alert::DecryptError
-            | Alert::ProtocolVersion
-            | Alert::InsufficientSecurity
-            | Alert::UnrecognisedName
-            | Alert::NoApplicationProtocol
-    )
-}
-
-/// What a final alert means, and whether it is about the client's certificate.
-pub(super) fn alert(alert: AlertDescription, has_certificate: bool) -> (&'static str, bool) {
-    use AlertDescription as Alert;
-    match alert {
-        Alert::ProtocolVersion => ("it supports neither TLS 1.2 nor TLS 1.3", false),
-        Alert::InsufficientSecurity => ("it supports no common cipher", false),
-        Alert::UnrecognisedName => ("it does not serve this host name", false),
-        Alert::NoApplicationProtocol => ("it supports neither HTTP/1.1 nor HTTP/2", false),
-        Alert::HandshakeFailure if has_certificate => (
-            "it does not accept the client certificate, or supports no common cipher",
-            true,
-        ),
-        Alert::HandshakeFailure => (
-            "it requires a client certificate, or supports no common cipher",
-            true,
-        ),
-        Alert::UnknownCA if has_certificate => (
-            "it does not know the authority that issued the client certificate",
-            true,
-        ),
-        Alert::CertificateExpired if has_certificate => {
-            ("the client certificate has expired", true)
+    let about_client = match alert {
+        Alert::ProtocolVersion => return Some(("it supports neither TLS 1.2 nor TLS 1.3", false)),
+        Alert::InsufficientSecurity => return Some(("it supports no common cipher", false)),
+        Alert::UnrecognisedName => return Some(("it does not serve this host name", false)),
+        Alert::NoApplicationProtocol => {
+            return Some(("it supports neither HTTP/1.1 nor HTTP/2", false));
         }
-        Alert::CertificateRevoked if has_certificate => ("the client certificate is revoked", true),
-        Alert::CertificateRequired if has_certificate => (
-            "it requires a client certificate of another authority",
-            true,
-        ),
-        Alert::DecryptError if !has_certificate => ("a check of the handshake failed there", false),
-        _ if has_certificate => ("it does not accept the client certificate", true),
-        _ => ("it requires a client certificate", true),
-    }
+        Alert::DecryptError if !has_certificate => {
+            return Some(("a check of the handshake failed there", false));
+        }
+        Alert::HandshakeFailure if has_certificate => {
+            "it does not accept the client certificate, or supports no common cipher"
+        }
+        Alert::HandshakeFailure => "it requires a client certificate, or supports no common cipher",
+        Alert::UnknownCA if has_certificate => {
+            "it does not know the authority that issued the client certificate"
+        }
+        Alert::CertificateExpired if has_certificate => "the client certificate has expired",
+        Alert::CertificateRevoked if has_certificate => "the client certificate is revoked",
+        Alert::CertificateRequired if has_certificate => {
+            "it requires a client certificate of another authority"
+        }
+        Alert::CertificateRequired
+        | Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateRevoked
+        | Alert::CertificateExpired
+        | Alert::CertificateUnknown
+        | Alert::UnknownCA
+        | Alert::AccessDenied
+        | Alert::DecryptError => {
+            if has_certificate {
+                "it does not accept the client certificate"
+            } else {
+                "it requires a client certificate"
+            }
+        }
+        _ => return None,
+    };
+    Some((about_client, true))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use qmt_oci_ref::RegistryHost;
 use rustls::{CertificateError, InvalidMessage, OtherError};
 
 use super::endpoint::{Connection, Endpoint};
-use super::explain::{alert, certificate, is_final, tls};
+use super::explain::{alert, certificate, tls};
 use super::options::HostOptions;
 use super::resolver::{ForbiddenAddress, NoSuchName};
 use super::verifier::{IssuerKeyDiffers, MarkedAsAuthority, is_about_issuer};
@@ -152,6 +152,7 @@ fn tls_error(
     source: BoxError,
 ) -> TlsError {
     let (address, host, ca_file) = (url.address(), host.clone(), options.ca_file.clone());
+    let has_certificate = is_own && options.client_certificate.is_some();
     match cause {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause)))
             if cause.is::<MarkedAsAuthority>() =>
@@ -174,9 +175,9 @@ fn tls_error(
                 source: (is_renewed || !unknown_issuer).then(|| certificate(refusal).into()),
             }
         }
-        rustls::Error::AlertReceived(received) => {
-            let has_certificate = is_own && options.client_certificate.is_some();
-            let (reason, is_about_client) = alert(*received, has_certificate);
+        rustls::Error::AlertReceived(received)
+            if let Some((reason, is_about_client)) = alert(*received, has_certificate) =>
+        {
             TlsError::Refused {
                 address,
                 reason,
@@ -274,7 +275,7 @@ fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
         return match error {
             rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)
             | rustls::Error::InvalidCertificate(_) => Some(Cause::Tls(error.clone())),
-            rustls::Error::AlertReceived(alert) if is_final(*alert) => {
+            rustls::Error::AlertReceived(received) if alert(*received, false).is_some() => {
                 Some(Cause::Tls(error.clone()))
             }
             rustls::Error::NoCertificatesPresented | rustls::Error::PeerIncompatible(_) => {

@@ -89,8 +89,7 @@ impl ServerVerifier {
             });
             issuer.map_or(error, |issuer| {
                 let [from, until] = issuer.validity().map(rfc3339);
-                let cause = AuthorityNotValid { from, until };
-                CertificateError::Other(OtherError(Arc::new(cause))).into()
+                refusal(AuthorityNotValid { from, until })
             })
         })
     }
@@ -119,6 +118,10 @@ impl ServerVerifier {
         let system = || SYSTEM.iter().find(is_equal).filter(|_| !Verifier::IS_LIST);
         self.trusted.iter().find(is_equal).or_else(system)
     }
+}
+
+fn refusal(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    CertificateError::Other(OtherError(Arc::new(cause))).into()
 }
 
 fn authorities(trusted: &[Trusted]) -> impl Iterator<Item = &Trusted> {
@@ -164,15 +167,13 @@ impl ServerCertVerifier for ServerVerifier {
                 Some(listed) => self.verify_listed(listed, chain),
                 // Of one that issued itself, the issuer is what is missing.
                 None if is_about_mark(&error) && !is_self_issued(end_entity) => {
-                    let cause = OtherError(Arc::new(MarkedAsAuthority));
-                    Err(CertificateError::Other(cause).into())
+                    Err(refusal(MarkedAsAuthority))
                 }
                 None => Err(error),
             },
             // Not that of the handshake, which the server itself makes.
             Err(Error::InvalidCertificate(CertificateError::BadSignature)) => {
-                let cause = OtherError(Arc::new(IssuerKeyDiffers));
-                Err(CertificateError::Other(cause).into())
+                Err(refusal(IssuerKeyDiffers))
             }
             verified => verified,
         };
