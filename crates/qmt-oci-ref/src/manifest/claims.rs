@@ -147,37 +147,27 @@ impl Claims {
 type Raw<'a> = Option<&'a RawValue>;
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 struct Document<'a> {
-    #[serde(borrow)]
     media_type: Raw<'a>,
-    #[serde(borrow)]
     artifact_type: Raw<'a>,
-    #[serde(borrow)]
     config: Raw<'a>,
-    #[serde(borrow)]
     subject: Raw<'a>,
-    #[serde(borrow)]
     annotations: Raw<'a>,
-    #[serde(borrow, default, deserialize_with = "with_null")]
+    #[serde(default, deserialize_with = "with_null")]
     manifests: Raw<'a>,
-    #[serde(borrow, default, deserialize_with = "with_null")]
+    #[serde(default, deserialize_with = "with_null")]
     layers: Raw<'a>,
 }
 
 /// A descriptor. Serde refuses a field that occurs twice.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 struct Entry<'a> {
-    #[serde(borrow)]
     media_type: Raw<'a>,
-    #[serde(borrow)]
     digest: Raw<'a>,
-    #[serde(borrow)]
     size: Raw<'a>,
-    #[serde(borrow)]
     artifact_type: Raw<'a>,
-    #[serde(borrow)]
     annotations: Raw<'a>,
 }
 

@@ -54,27 +54,21 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
 }
 
 /// Both forms at once, so that a field of the other form is seen and not skipped.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct Wire {
     // Absence is no contradiction: clients read by the media type.
     schema_version: Option<u64>,
-    #[serde(default)]
     media_type: Option<String>,
-    #[serde(default)]
     artifact_type: Option<String>,
     config: Option<Descriptor>,
-    #[serde(default)]
     layers: Field<Vec<Descriptor>>,
-    #[serde(default)]
     manifests: Field<Vec<Entry>>,
     // Docker's schema 1.
     fs_layers: Option<IgnoredAny>,
     // OCI's withdrawn artifact manifest.
     blobs: Option<IgnoredAny>,
-    #[serde(default)]
     subject: Optional,
-    #[serde(default)]
     annotations: Annotations,
 }
 
@@ -205,19 +199,14 @@ pub(super) fn write_index<S: Serializer>(index: &Index, serializer: S) -> Result
 }
 
 /// The keys of a document that tell what kind it is.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub(super) struct Header {
     media_type: Option<String>,
-    #[serde(default)]
     config: Field<IgnoredAny>,
-    #[serde(default)]
     layers: Field<IgnoredAny>,
-    #[serde(default)]
     manifests: Field<IgnoredAny>,
-    #[serde(default)]
     fs_layers: Field<IgnoredAny>,
-    #[serde(default)]
     blobs: Field<IgnoredAny>,
 }
 
