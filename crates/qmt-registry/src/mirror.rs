@@ -11,6 +11,7 @@ mod options;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,32 +46,17 @@ const GIVEN_UP: Duration = Duration::from_mins(10);
 pub struct Mirrors {
     client: HttpRegistry,
     origin: Arc<Source>,
-    hosts: Vec<Mirrored>,
-}
-
-/// A registry with its mirrors.
-#[derive(Clone)]
-struct Mirrored {
-    key: (String, u16),
-    plain_http: bool,
-    mirrors: Vec<Arc<Source>>,
+    /// By the key of their registry.
+    mirrors: HashMap<(String, u16), Vec<Arc<Source>>>,
 }
 
 /// A mirror, or the registry itself.
 struct Source {
     registry: Arc<dyn Registry>,
     /// `None` for the registry itself.
-    mirror: Option<Location>,
-    is_authoritative: bool,
+    mirror: Option<MirrorOptions>,
     /// When it sent wrong content, or did not answer in time.
     given_up: Mutex<Option<Instant>>,
-}
-
-/// Where a mirror stores the repositories of its registry.
-struct Location {
-    host: RegistryHost,
-    plain_http: bool,
-    prefix: Option<String>,
 }
 
 /// What is asked for, as far as it matters for the choice of sources.
@@ -91,13 +77,12 @@ impl Mirrors {
         let origin = Arc::new(Source {
             registry: Arc::new(client.clone()),
             mirror: None,
-            is_authoritative: true,
             given_up: Mutex::default(),
         });
         Self {
             client,
             origin,
-            hosts: Vec::new(),
+            mirrors: HashMap::new(),
         }
     }
 
@@ -111,37 +96,35 @@ impl Mirrors {
         host: &RegistryHost,
         mirror: MirrorOptions,
     ) -> Result<Self, RegistryError> {
-        let (at, prefix) = (mirror.host, mirror.prefix);
-        let location = Location {
-            host: at.clone(),
-            plain_http: mirror.options.plain_http,
-            prefix,
-        };
+        let (at, options) = (mirror.host.clone(), mirror.options.clone());
         let source = Arc::new(Source {
-            registry: Arc::new(self.client.of_mirror(at, mirror.options)?),
-            mirror: Some(location),
-            is_authoritative: mirror.authoritative,
+            registry: Arc::new(self.client.of_mirror(at, options)?),
+            mirror: Some(mirror),
             given_up: Mutex::default(),
         });
-        let plain_http = self.client.is_plain_http(host)?;
-        let key = origin_key(host, plain_http);
-        match self.hosts.iter_mut().find(|mirrored| mirrored.key == key) {
-            Some(mirrored) => mirrored.mirrors.push(source),
-            None => self.hosts.push(Mirrored {
-                key,
-                plain_http,
-                mirrors: vec![source],
-            }),
-        }
+        let key = self.key(host)?;
+        self.mirrors.entry(key).or_default().push(source);
         Ok(self)
     }
 
+    fn key(&self, host: &RegistryHost) -> Result<(String, u16), ClientError> {
+        Ok(origin_key(host, self.client.is_plain_http(host)?))
+    }
+
     /// The sources of `host` for `subject`, in order; the registry itself is always among them.
-    fn sources(&self, host: &RegistryHost, subject: Subject) -> Vec<Arc<Source>> {
-        let mirrored = |mirrored: &&Mirrored| mirrored.key == origin_key(host, mirrored.plain_http);
-        let mirrored = self.hosts.iter().find(mirrored);
-        let mirrors = mirrored.map_or(&[][..], |mirrored| &mirrored.mirrors);
-        order(subject, mirrors, Arc::clone(&self.origin), Instant::now())
+    fn sources(
+        &self,
+        host: &RegistryHost,
+        subject: Subject,
+    ) -> Result<Vec<Arc<Source>>, ClientError> {
+        let mirrors = self.mirrors.get(&self.key(host)?);
+        let mirrors = mirrors.map_or(&[][..], Vec::as_slice);
+        Ok(order(
+            subject,
+            mirrors,
+            Arc::clone(&self.origin),
+            Instant::now(),
+        ))
     }
 
     /// The deadline of an operation at `host` that starts now.
@@ -159,7 +142,7 @@ impl Mirrors {
         limit: Duration,
     ) -> Result<impl ExactSizeIterator<Item = Turn>, RegistryError> {
         let deadline = self.deadline(host, limit)?;
-        let sources = self.sources(host, subject);
+        let sources = self.sources(host, subject)?;
         let mut others = sources.len();
         Ok(sources.into_iter().map(move |source| {
             others = others.saturating_sub(1);
@@ -213,8 +196,8 @@ impl Registry for Mirrors {
     }
 
     async fn resolve_all(&self, reference: &Reference) -> Vec<Result<RawManifest, RegistryError>> {
-        let has_mirrors = self.sources(reference.host(), Subject::Tag).len() > 1;
-        if reference.digest().is_some() || !has_mirrors {
+        let sources = self.sources(reference.host(), Subject::Tag);
+        if reference.digest().is_some() || sources.is_ok_and(|sources| sources.len() == 1) {
             return vec![self.resolve(reference).await];
         }
         self.merged_tag(reference).await
@@ -246,7 +229,7 @@ impl Registry for Mirrors {
             from: from.clone(),
             blob: blob.clone(),
             hashed: resume_from,
-            sources: self.sources(host, Subject::Content),
+            sources: self.sources(host, Subject::Content)?,
             contributors: Vec::new(),
         };
         if failover.sources.len() == 1 {
@@ -281,14 +264,14 @@ impl std::fmt::Debug for Mirrors {
 impl Source {
     /// The repository under which this source stores `repository`.
     fn locate(&self, repository: &Repository) -> Result<Repository, RegistryError> {
-        let Some(Location { host, prefix, .. }) = &self.mirror else {
+        let Some(mirror) = &self.mirror else {
             return Ok(repository.clone());
         };
-        let path = match prefix {
+        let path = match &mirror.prefix {
             Some(prefix) => format!("{prefix}/{}", repository.path()),
             None => repository.path().to_owned(),
         };
-        Repository::new(host.clone(), &path)
+        Repository::new(mirror.host.clone(), &path)
             .map_err(|cause| RegistryError::new(RegistryErrorKind::Configuration, cause))
     }
 
@@ -298,7 +281,7 @@ impl Source {
 
     /// Reports that this mirror is skipped, and remembers if its content was wrong or it was silent.
     fn skip(&self, error: &RegistryError, subject: Subject, events: &Events) {
-        let Some(Location { host, .. }) = &self.mirror else {
+        let Some(mirror) = &self.mirror else {
             return;
         };
         // Lists of referrers are not addressed by digest.
@@ -313,7 +296,7 @@ impl Source {
             reason.push_str("; it is not asked again for 10 minutes");
         }
         events.send(RegistryEvent::MirrorSkipped {
-            mirror: host.clone(),
+            mirror: mirror.host.clone(),
             reason,
             wrong_content: is_wrong,
         });
@@ -354,9 +337,10 @@ fn order(
         let given_up = *mirror.given_up();
         given_up.is_none_or(|at| now.duration_since(at) >= GIVEN_UP)
     });
-    let (mut sources, others): (Vec<_>, Vec<_>) = usable
-        .cloned()
-        .partition(|mirror| subject == Subject::Content || mirror.is_authoritative);
+    let (mut sources, others): (Vec<_>, Vec<_>) = usable.cloned().partition(|source| {
+        let is_authoritative = |mirror: &MirrorOptions| mirror.authoritative;
+        subject == Subject::Content || source.mirror.as_ref().is_none_or(is_authoritative)
+    });
     sources.push(origin);
     if subject == Subject::Referrers {
         sources.extend(others);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use qmt_oci_ref::{RegistryError, RegistryHost, Repository};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Location, Source};
+use super::Source;
 use crate::error::{ClientError, Phase};
 use crate::redact::RedactedUrl;
 
@@ -39,11 +39,9 @@ impl Deadline {
         let left = self.end.saturating_duration_since(Instant::now());
         let (limit, url) = match &source.mirror {
             None => (left, self.origin.clone()),
-            Some(Location {
-                host, plain_http, ..
-            }) => {
+            Some(mirror) => {
                 let sources = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1);
-                (left / sources, url(host, *plain_http))
+                (left / sources, url(&mirror.host, mirror.options.plain_http))
             }
         };
         let end = Instant::now() + limit;

@@ -121,8 +121,8 @@ impl Failover {
         }
         let mirror = self.contributors.first();
         match mirror.and_then(|mirror| mirror.mirror.as_ref()) {
-            Some(location) => {
-                let mirror = location.host.clone();
+            Some(mirror) => {
+                let mirror = mirror.host.clone();
                 ClientError::MirrorContent { mirror, source }.into()
             }
             None => source,

@@ -6,15 +6,10 @@ use super::*;
 
 fn source(name: &str, is_authoritative: bool, given_up: Option<Instant>) -> Arc<Source> {
     let host = format!("{name}.example").parse().unwrap();
-    let mirror = Location {
-        host,
-        plain_http: false,
-        prefix: None,
-    };
+    let mirror = MirrorOptions::new(host).authoritative(is_authoritative);
     Arc::new(Source {
         registry: Arc::new(MockRegistry::new()),
         mirror: Some(mirror),
-        is_authoritative,
         given_up: Mutex::new(given_up),
     })
 }
