@@ -1,6 +1,5 @@
 //! Why a credential is missing or can't be used.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use qmt_oci_ref::RegistryHost;
@@ -103,22 +102,13 @@ pub enum HelperFailure {
 }
 
 /// Why a stored credential is not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WithheldReason {
     /// The registry requires a password, and what is stored is a token.
+    #[error("the registry requires a password, and there is a token")]
     IsToken,
     /// Over plain HTTP, the registry required a token before, and requires a password now.
+    #[error("it required a token before, and requires a password over HTTP now")]
     WeakerChallenge,
-}
-
-impl fmt::Display for WithheldReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::IsToken => "the registry requires a password, and there is a token",
-            Self::WeakerChallenge => {
-                "it required a token before, and requires a password over HTTP now"
-            }
-        })
-    }
 }
