@@ -181,7 +181,9 @@ impl Operation {
                 answer => answer?,
             };
             let media_type = content_type(answer.headers());
-            let declared = Declared::of(media_type.as_ref());
+            // Servers send a generic type for what they do not know.
+            let is_specific = |media_type: &&MediaType| !manifest::is_generic(media_type);
+            let declared = media_type.as_ref().filter(is_specific);
             let url = answer.url.clone();
             let from = self.redirected_by(&answer);
             match answer.status.as_u16() {
@@ -202,11 +204,8 @@ impl Operation {
             let is_page = is_html(answer.headers());
             let next = next_page(&answer.url, answer.headers(), &endpoint.base);
             let limit = limits.referrers_page.min(bytes_left);
-            let content = match answer
-                .body
-                .whole(limit, "a page of the referrers list")
-                .await
-            {
+            let what = "a page of the referrers list";
+            let content = match answer.body.whole(limit, what).await {
                 Ok(content) => content,
                 // The next page may have what matters.
                 Err(error @ ClientError::TooLarge { .. }) => {
@@ -229,34 +228,30 @@ impl Operation {
                 let (url, what) = (RedactedUrl::from(&url), "the list of referrers");
                 return Err(ClientError::WebPage { url, what, from });
             }
-            let added = match (declared, &media_type) {
-                (Declared::Other, Some(declared)) if is_first => {
-                    // A list under another type is not used, as by oras, but it was there.
-                    if Index::read(&content, &ManifestLimits::default()).is_ok() {
-                        let (declared, found) = (declared.clone(), OCI_INDEX.into());
-                        let cause = ManifestError::MediaTypeMismatch { declared, found };
-                        return Err(not_a_list(subject, cause));
-                    }
-                    listed.remark(NO_LIST);
-                    return Ok(false);
+            if let Some(declared) = declared.filter(|declared| is_first && !is_index(declared)) {
+                // A list under another type is not used, as by oras, but it was there.
+                if Index::read(&content, &ManifestLimits::default()).is_ok() {
+                    let (declared, found) = (declared.clone(), OCI_INDEX.into());
+                    let cause = ManifestError::MediaTypeMismatch { declared, found };
+                    return Err(not_a_list(subject, cause));
                 }
-                _ => listed.add(&content),
-            };
-            match added {
+                listed.remark(NO_LIST);
+                return Ok(false);
+            }
+            match listed.add(&content) {
                 Err(_) if is_denied(200, &content) => {
                     let refused = (200, &content[..]);
                     return Err(self.refused(&request, (&url, from), refused).await?);
                 }
                 // Nothing says that it was meant as a list.
-                Err(_) if is_first && declared == Declared::Nothing => {
+                Err(_) if is_first && declared.is_none() => {
                     listed.remark(NO_LIST);
                     return Ok(false);
                 }
                 added => added?,
             }
-            if declared != Declared::Index {
-                let found = media_type.as_ref().map_or("", AsRef::as_ref);
-                let found = text::escape(found);
+            if !declared.is_some_and(is_index) {
+                let found = text::escape(media_type.as_ref().map_or("", AsRef::as_ref));
                 listed.remark(format!("the list has the media type `{found}`"));
             }
             match next? {
@@ -273,25 +268,6 @@ pub(super) enum UnderTag {
     /// Something else, as a remark.
     Other(String),
     Nothing,
-}
-
-/// What a `Content-Type` says about a page.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Declared {
-    Index,
-    /// Servers send a generic type for what they do not know.
-    Nothing,
-    Other,
-}
-
-impl Declared {
-    fn of(content_type: Option<&MediaType>) -> Self {
-        match content_type {
-            Some(media_type) if is_index(media_type) => Self::Index,
-            Some(media_type) if !manifest::is_generic(media_type) => Self::Other,
-            _ => Self::Nothing,
-        }
-    }
 }
 
 fn read_claims(
