@@ -95,19 +95,13 @@ impl FromStr for Repository {
         let path_at = text.rfind('/').map_or(0, |slash| slash + 1);
         let last = text.get(path_at..).unwrap_or_default();
         if let Some(at) = last.find([':', '@']) {
-            return Err(ReferenceError::new(
-                text,
-                path_at + at,
-                ReferenceErrorKind::NotARepository,
-            ));
+            let kind = ReferenceErrorKind::NotARepository;
+            return Err(ReferenceError::new(text, path_at + at, kind));
         }
         if let Some((scheme, _)) = text.split_once("://") {
             let scheme = scheme.to_owned();
-            return Err(ReferenceError::new(
-                text,
-                0,
-                ReferenceErrorKind::Scheme { scheme },
-            ));
+            let kind = ReferenceErrorKind::Scheme { scheme };
+            return Err(ReferenceError::new(text, 0, kind));
         }
         Self::parse_name(text)
     }
