@@ -14,7 +14,6 @@ use super::auth_file::{AUTH_VARIABLE, AuthFile, CredentialWithOrigin};
 use super::environment::Environment;
 use super::helper::HelperLimits;
 use super::origin::CredentialOrigin;
-use super::save::{self, StoredIn};
 use super::store::{Credential, CredentialStore};
 use crate::error::ClientError;
 use crate::limits::{HELPER_OUTPUT_MAX, HELPER_TIME_MAX};
@@ -76,29 +75,6 @@ impl CredentialChain {
             output: output.min(HELPER_OUTPUT_MAX),
         };
         self
-    }
-
-    /// Stores a credential as `docker login` does: in the helper that docker's configuration names
-    /// for the registry, else in docker's `config.json` (mode 0600, other content unchanged).
-    ///
-    /// # Errors
-    /// [`CredentialError::File`](super::CredentialError::File), [`CredentialError::Helper`](super::CredentialError::Helper),
-    /// [`CredentialError::Option`](super::CredentialError::Option) for a credential that can't be stored.
-    pub async fn store(
-        &self,
-        host: &RegistryHost,
-        credential: &Credential,
-    ) -> Result<StoredIn, RegistryError> {
-        Ok(save::store(&self.environment, host, credential).await?)
-    }
-
-    /// Removes what is stored for the registry, as `docker logout` does. Returns whether there was
-    /// anything.
-    ///
-    /// # Errors
-    /// [`CredentialError::File`](super::CredentialError::File), [`CredentialError::Helper`](super::CredentialError::Helper).
-    pub async fn erase(&self, host: &RegistryHost) -> Result<bool, RegistryError> {
-        Ok(save::erase(&self.environment, host).await?)
     }
 
     /// Finds the source of the credential for the registry, if there is one. A source that can't be

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use qmt_oci_ref::RegistryHost;
+use qmt_oci_ref::{RegistryError, RegistryHost};
 use qmt_storage::ReplaceOptions;
 use qmt_storage::files::{create_private_folder, link_target};
 use secrecy::ExposeSecret;
@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::auth_file::{self, AuthFile, read_bounded};
+use super::chain::CredentialChain;
 use super::environment::Environment;
 use super::helper::{Helper, TOKEN_USER};
 use super::key;
@@ -56,38 +57,72 @@ impl LoggedIn {
     }
 }
 
-pub(super) async fn store(
-    environment: &Environment,
-    host: &RegistryHost,
-    credential: &Credential,
-) -> Result<StoredIn, ClientError> {
-    let (path, helper) = target(environment, host).await?;
-    let key = key::for_storing(host);
-    let (username, secret) = match credential {
-        Credential::Basic { username, password } => (username.as_str(), password),
-        Credential::IdentityToken(token) => (TOKEN_USER, token),
-        Credential::Bearer(_) => {
-            let reason =
-                "docker's files have no bearer tokens; set an environment variable instead";
-            return Err(unusable(reason));
+impl CredentialChain {
+    /// Stores a credential as `docker login` does: in the helper that docker's configuration names
+    /// for the registry, else in docker's `config.json` (mode 0600, other content unchanged).
+    ///
+    /// # Errors
+    /// [`CredentialError::File`](super::CredentialError::File), [`CredentialError::Helper`](super::CredentialError::Helper),
+    /// [`CredentialError::Option`](super::CredentialError::Option) for a credential that can't be stored.
+    pub async fn store(
+        &self,
+        host: &RegistryHost,
+        credential: &Credential,
+    ) -> Result<StoredIn, RegistryError> {
+        let environment = &self.environment;
+        let (path, helper) = target(environment, host).await?;
+        let key = key::for_storing(host);
+        let (username, secret) = match credential {
+            Credential::Basic { username, password } => (username.as_str(), password),
+            Credential::IdentityToken(token) => (TOKEN_USER, token),
+            Credential::Bearer(_) => {
+                let reason =
+                    "docker's files have no bearer tokens; set an environment variable instead";
+                return Err(unusable(reason).into());
+            }
+        };
+        let secret = secret.expose_secret();
+        let (entry, stored) = if let Some(helper) = helper {
+            helper.store(environment, &key, username, secret).await?;
+            // Docker notes in the file that the helper has a credential.
+            (Map::new(), StoredIn::Helper(helper.name))
+        } else {
+            let is_token = matches!(credential, Credential::IdentityToken(_));
+            let entry = entry(username, secret, is_token)?;
+            (entry, StoredIn::File(path.clone()))
+        };
+        let insert = move |auths: &mut Map<String, Value>| {
+            auths.insert(key, Value::Object(entry));
+            true // Also makes the file private again.
+        };
+        update(&path, insert).await?;
+        Ok(stored)
+    }
+
+    /// Removes what is stored for the registry, as `docker logout` does. Returns whether there was
+    /// anything.
+    ///
+    /// # Errors
+    /// [`CredentialError::File`](super::CredentialError::File), [`CredentialError::Helper`](super::CredentialError::Helper).
+    pub async fn erase(&self, host: &RegistryHost) -> Result<bool, RegistryError> {
+        let environment = &self.environment;
+        let (path, helper) = target(environment, host).await?;
+        let mut had = false;
+        if let Some(helper) = helper {
+            had = helper.erase(environment, &key::for_storing(host)).await?;
         }
-    };
-    let secret = secret.expose_secret();
-    let (entry, stored) = if let Some(helper) = helper {
-        helper.store(environment, &key, username, secret).await?;
-        // Docker notes in the file that the helper has a credential.
-        (Map::new(), StoredIn::Helper(helper.name))
-    } else {
-        let is_token = matches!(credential, Credential::IdentityToken(_));
-        let entry = entry(username, secret, is_token)?;
-        (entry, StoredIn::File(path.clone()))
-    };
-    let insert = move |auths: &mut Map<String, Value>| {
-        auths.insert(key, Value::Object(entry));
-        true // Also makes the file private again.
-    };
-    update(&path, insert).await?;
-    Ok(stored)
+        if !path.exists() {
+            return Ok(had);
+        }
+        let host = host.clone();
+        let removed = update(&path, move |auths| {
+            let before = auths.len();
+            // Every key of the registry itself; entries for single repositories stay.
+            auths.retain(|key, _| key::fit(key, &host, None).is_none());
+            before != auths.len()
+        });
+        Ok(removed.await? || had)
+    }
 }
 
 /// The entry of docker's file for a credential.
@@ -103,28 +138,6 @@ fn entry(username: &str, secret: &str, is_token: bool) -> Result<Map<String, Val
         entry.insert("identitytoken".to_owned(), secret.into());
     }
     Ok(entry)
-}
-
-pub(super) async fn erase(
-    environment: &Environment,
-    host: &RegistryHost,
-) -> Result<bool, ClientError> {
-    let (path, helper) = target(environment, host).await?;
-    let mut had = false;
-    if let Some(helper) = helper {
-        had = helper.erase(environment, &key::for_storing(host)).await?;
-    }
-    if !path.exists() {
-        return Ok(had);
-    }
-    let host = host.clone();
-    let removed = update(&path, move |auths| {
-        let before = auths.len();
-        // Every key of the registry itself; entries for single repositories stay.
-        auths.retain(|key, _| key::fit(key, &host, None).is_none());
-        before != auths.len()
-    });
-    Ok(removed.await? || had)
 }
 
 /// Docker's file, and the helper that it names for the registry.
