@@ -49,7 +49,15 @@ impl Proof {
         let hasher = if rest < THREAD_FROM {
             Hasher::Inline(Box::new(resume_from))
         } else {
-            Hasher::on_thread(resume_from)
+            let (chunks, mut waiting) = mpsc::channel::<Bytes>(CHUNKS_WAITING);
+            let mut digester = resume_from;
+            let digester = tokio::task::spawn_blocking(move || {
+                while let Some(chunk) = waiting.blocking_recv() {
+                    digester.update(&chunk);
+                }
+                digester
+            });
+            Hasher::Thread { chunks, digester }
         };
         Ok(Self {
             blob: blob.clone(),
@@ -113,19 +121,6 @@ impl Proof {
             actual,
             at_least,
         }
-    }
-}
-
-impl Hasher {
-    fn on_thread(mut digester: Digester) -> Self {
-        let (chunks, mut waiting) = mpsc::channel::<Bytes>(CHUNKS_WAITING);
-        let digester = tokio::task::spawn_blocking(move || {
-            while let Some(chunk) = waiting.blocking_recv() {
-                digester.update(&chunk);
-            }
-            digester
-        });
-        Self::Thread { chunks, digester }
     }
 }
 

@@ -125,7 +125,7 @@ impl Transfer {
         let digest = self.proof.blob().digest();
         let what = format!("{}@{digest}", self.from);
         let rest = format!("blobs/{digest}");
-        Request::read(&self.operation.endpoint, &self.from, &rest, what).part()
+        self.operation.read_request(&self.from, &rest, what).part()
     }
 
     async fn request(&self) -> Result<Opened, Failure> {

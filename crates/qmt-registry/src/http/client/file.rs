@@ -8,7 +8,7 @@ use url::Url;
 
 use super::HttpRegistry;
 use super::manifest::is_html;
-use super::operation::{Operation, Request};
+use super::operation::Operation;
 use crate::blob::check_digest;
 use crate::error::ClientError;
 use crate::http::auth::Auth;
@@ -64,7 +64,7 @@ impl HttpRegistry {
             ));
         }
         let download = async |mut operation: Operation| {
-            let request = Request::check(&operation.endpoint, url, FILE.to_owned());
+            let request = operation.check_request(url, FILE.to_owned());
             let answer = operation.send(&request, &[200]).await;
             let answer = answer.map_err(|error| error.of_file(request.redacted()))?;
             let (endpoint, spec) = (&operation.endpoint, &request.spec);

@@ -5,10 +5,11 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use qmt_oci_ref::RegistryHost;
+use qmt_oci_ref::{RegistryError, RegistryHost};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::HttpRegistry;
 use super::operation::Operation;
 use super::retry::Attempts;
 use crate::credentials::CredentialStore;
@@ -20,7 +21,7 @@ use crate::http::transport::{
 };
 use crate::limits::Limits;
 
-/// Collects the options of an [`HttpRegistry`](super::HttpRegistry).
+/// Collects the options of an [`HttpRegistry`].
 #[derive(Default)]
 pub struct HttpRegistryBuilder {
     hosts: Vec<(RegistryHost, HostOptions)>,
@@ -75,8 +76,12 @@ impl HttpRegistryBuilder {
         self
     }
 
-    /// Reads the files that the options name.
-    pub(super) fn into_inner(self) -> Result<Inner, ClientError> {
+    /// Makes the client. It connects to nothing, but reads the files that the options name.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Options`] where an option can't be used.
+    pub fn build(self) -> Result<HttpRegistry, RegistryError> {
         let limits = match self.timeout {
             Some(timeout) => self.limits.total_timeout(timeout),
             None => self.limits,
@@ -89,7 +94,8 @@ impl HttpRegistryBuilder {
             lookup: self.lookup.unwrap_or_else(system_lookup),
             proxies: Arc::new(Proxies::of_process()),
         };
-        Inner::new(context, auth, streams, self.hosts)
+        let inner = Arc::new(Inner::new(context, auth, streams, self.hosts)?);
+        Ok(HttpRegistry { inner })
     }
 }
 

@@ -2,24 +2,18 @@
 
 use qmt_oci_ref::RegistryHost;
 
-use super::operation::{Operation, Request};
+use super::operation::Operation;
 use crate::error::{ClientError, LoginError};
 use crate::http::transport::API;
 use crate::redact::RedactedUrl;
 
 impl Operation {
-    /// Checks a credential that a user has just given. Returns whether the registry asked for it.
-    pub(super) async fn log_in(self) -> Result<bool, ClientError> {
-        let host = self.endpoint.host.clone();
-        self.check().await.map_err(|error| of_login(host, error))
-    }
-
     /// Requests what every registry has. Returns whether the registry asked for a credential.
     pub(super) async fn check(mut self) -> Result<bool, ClientError> {
         let mut url = self.endpoint.base.clone();
         url.set_path(API);
         let host = self.endpoint.host.clone();
-        let request = Request::check(&self.endpoint, url, host.to_string());
+        let request = self.check_request(url, host.to_string());
         let answer = self.send(&request, &[200]).await;
         let answer = answer.map_err(|error| match error {
             ClientError::NotFound { message, .. } => {
@@ -39,7 +33,7 @@ impl Operation {
 }
 
 /// What an error means for a login: nothing was asked for but to accept the credential.
-fn of_login(host: RegistryHost, mut error: ClientError) -> ClientError {
+pub(super) fn of_login(host: RegistryHost, mut error: ClientError) -> ClientError {
     if let ClientError::RateLimited { host, .. } = &mut error {
         *host = None;
     }

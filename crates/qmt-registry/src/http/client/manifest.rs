@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use qmt_oci_ref::{Digest, DigestAlgorithm, MediaType, RawManifest, Reference, Tag, text};
 
-use super::operation::{Operation, Request};
+use super::operation::Operation;
 use crate::blob::check_digest;
 use crate::error::ClientError;
 use crate::http::transport::is_web_page;
@@ -41,7 +41,8 @@ impl Operation {
         limit: u64,
     ) -> Result<(Bytes, Option<MediaType>), ClientError> {
         let (rest, what) = named(reference);
-        let request = Request::read(&self.endpoint, reference.repository(), &rest, what)
+        let request = self
+            .read_request(reference.repository(), &rest, what)
             .header(header::ACCEPT, ACCEPT);
         let limit = limit.min(self.endpoint.context.limits.manifest);
         loop {

@@ -49,18 +49,6 @@ pub struct HttpRegistry {
     inner: Arc<Inner>,
 }
 
-impl HttpRegistryBuilder {
-    /// Makes the client. It connects to nothing, but reads the files that the options name.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError::Options`] where an option can't be used.
-    pub fn build(self) -> Result<HttpRegistry, RegistryError> {
-        let inner = Arc::new(self.into_inner()?);
-        Ok(HttpRegistry { inner })
-    }
-}
-
 impl HttpRegistry {
     /// Starts setting up a client.
     pub fn builder() -> HttpRegistryBuilder {
@@ -82,7 +70,8 @@ impl HttpRegistry {
         let store = CredentialChain::over(Environment::default());
         let store = store.with_explicit(endpoint.host.clone(), credential);
         let auth = Arc::new(Auth::new(Some(Arc::new(store)), false));
-        Ok(self.inner.run_with(auth, host, Operation::log_in).await?)
+        let checked = self.inner.run_with(auth, host, Operation::check).await;
+        Ok(checked.map_err(|error| login::of_login(endpoint.host.clone(), error))?)
     }
 
     /// Checks that `host` answers as a registry, with the credential that is stored for it, if there

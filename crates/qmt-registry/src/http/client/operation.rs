@@ -28,57 +28,6 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A request that reads `rest` (such as `manifests/latest`) of `repository`.
-    pub(super) fn read(
-        endpoint: &Arc<Endpoint>,
-        repository: &'a Repository,
-        rest: &str,
-        what: String,
-    ) -> Self {
-        let url = endpoint.url(repository, rest);
-        let repository = Some(repository);
-        Self::new(endpoint, repository, Access::Pull, Method::GET, url, what)
-    }
-
-    /// A request for no repository, with which a credential can be checked.
-    pub(super) fn check(endpoint: &Arc<Endpoint>, url: Url, what: String) -> Self {
-        Self::new(endpoint, None, Access::Check, Method::GET, url, what)
-    }
-
-    pub(super) fn new(
-        endpoint: &Arc<Endpoint>,
-        repository: Option<&'a Repository>,
-        access: Access,
-        method: Method,
-        url: Url,
-        what: String,
-    ) -> Self {
-        let scope = AuthScope {
-            endpoint: Arc::clone(endpoint),
-            repository,
-            access,
-            mount_from: None,
-        };
-        let spec = RequestSpec {
-            method,
-            url,
-            headers: HeaderMap::new(),
-            payload: Payload::Empty,
-        };
-        let advice = match access {
-            Access::Push => hint::REPOSITORY,
-            Access::Pull => hint::NAMED,
-            Access::Check => "",
-        };
-        Self {
-            scope,
-            spec,
-            what,
-            advice,
-            may_be_private: true,
-        }
-    }
-
     /// The request for a part of an image whose manifest was read.
     pub(super) fn part(mut self) -> Self {
         (self.advice, self.may_be_private) = (hint::PART, false);
@@ -111,6 +60,63 @@ pub(super) struct Operation {
 }
 
 impl Operation {
+    /// A request that reads `rest` (such as `manifests/latest`) of `repository`.
+    pub(super) fn read_request<'a>(
+        &self,
+        repository: &'a Repository,
+        rest: &str,
+        what: String,
+    ) -> Request<'a> {
+        let url = self.endpoint.url(repository, rest);
+        self.request(Some(repository), Access::Pull, Method::GET, url, what)
+    }
+
+    /// A request for no repository, with which a credential can be checked.
+    pub(super) fn check_request(&self, url: Url, what: String) -> Request<'static> {
+        self.request(None, Access::Check, Method::GET, url, what)
+    }
+
+    pub(super) fn push_request<'a>(
+        &self,
+        to: &'a Repository,
+        method: Method,
+        url: Url,
+    ) -> Request<'a> {
+        self.request(Some(to), Access::Push, method, url, to.to_string())
+    }
+
+    fn request<'a>(
+        &self,
+        repository: Option<&'a Repository>,
+        access: Access,
+        method: Method,
+        url: Url,
+        what: String,
+    ) -> Request<'a> {
+        let advice = match access {
+            Access::Push => hint::REPOSITORY,
+            Access::Pull => hint::NAMED,
+            Access::Check => "",
+        };
+        Request {
+            scope: AuthScope {
+                endpoint: Arc::clone(&self.endpoint),
+                repository,
+                access,
+                mount_from: None,
+            },
+            spec: RequestSpec {
+                method,
+                url,
+                headers: HeaderMap::new(),
+                payload: Payload::Empty,
+            },
+            what,
+            advice,
+            may_be_private: true,
+        }
+    }
+
     /// The same operation with its own attempts, as few and in as little time as one of the places
     /// gets in which the evidence about a digest is searched: the others may be enough, and the
     /// error of its last attempt is reported in time.

@@ -156,7 +156,8 @@ impl Operation {
         let limits = &endpoint.context.limits;
         let rest = format!("referrers/{}", subject.digest());
         let what = format!("the referrers of {subject}");
-        let mut request = Request::read(&endpoint, subject.repository(), &rest, what)
+        let mut request = self
+            .read_request(subject.repository(), &rest, what)
             .header(header::ACCEPT, OCI_INDEX);
         let mut visited = HashSet::new();
         let mut bytes_left = REFERRERS_BYTES_MAX;

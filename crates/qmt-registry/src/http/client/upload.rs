@@ -7,8 +7,6 @@
 
 mod manifest;
 
-use std::sync::Arc;
-
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use qmt_oci_ref::{Descriptor, Digest, Repository};
 use url::Url;
@@ -17,8 +15,7 @@ use super::manifest::{digest_hints, is_html};
 use super::operation::{Operation, Request};
 use crate::blob::check_digest;
 use crate::error::ClientError;
-use crate::http::auth::Access;
-use crate::http::transport::{Answer, Endpoint, Failure, Payload, upload_location};
+use crate::http::transport::{Answer, Failure, Payload, upload_location};
 use crate::redact::RedactedUrl;
 use crate::writer::BlobContent;
 
@@ -179,6 +176,7 @@ impl<'a> Upload<'a> {
                 .payload(self.part(offset, length))
                 .header(header::CONTENT_TYPE, OCTETS)
                 .header(header::CONTENT_RANGE, &format!("{offset}-{}", end - 1));
+            let refuse = |reason| Err(ClientError::upload_refused(request.redacted(), reason));
             let accept = [&[202], &NO_PARTS[..]].concat();
             match self.operation.once(&request, &accept).await {
                 Ok(answer) if answer.status.as_u16() != 202 => {
@@ -189,8 +187,7 @@ impl<'a> Upload<'a> {
                     // A registry may store less than was sent, never more.
                     let stored = next.stored.unwrap_or(end);
                     if stored > end {
-                        let reason = "it acknowledges another range than was sent";
-                        return Err(ClientError::upload_refused(request.redacted(), reason));
+                        return refuse("it acknowledges another range than was sent");
                     }
                     // It accepted the part and stored none of it: it does not support parts.
                     if stored <= offset {
@@ -208,8 +205,7 @@ impl<'a> Upload<'a> {
                     offset = self.stored(&mut session).await?;
                     if offset > sent {
                         // To continue from there would leave a gap in the content.
-                        let reason = "it reports more bytes than were sent";
-                        return Err(ClientError::upload_refused(request.redacted(), reason));
+                        return refuse("it reports more bytes than were sent");
                     }
                 }
             }
@@ -245,7 +241,7 @@ impl<'a> Upload<'a> {
     }
 
     fn request(&self, method: Method, url: Url) -> Request<'a> {
-        push_request(&self.operation.endpoint, self.to, method, url)
+        self.operation.push_request(self.to, method, url)
     }
 
     fn part(&self, offset: u64, length: u64) -> Payload<'a> {
@@ -272,16 +268,6 @@ async fn confirmed(answer: Answer, digest: &Digest) -> Result<HeaderMap, ClientE
         return Err(ClientError::WebPage { url, what, from });
     }
     Ok(headers)
-}
-
-fn push_request<'a>(
-    endpoint: &Arc<Endpoint>,
-    to: &'a Repository,
-    method: Method,
-    url: Url,
-) -> Request<'a> {
-    let what = to.to_string();
-    Request::new(endpoint, Some(to), Access::Push, method, url, what)
 }
 
 fn with_digest(location: &Url, blob: &Descriptor) -> Url {

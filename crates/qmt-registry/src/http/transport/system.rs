@@ -133,15 +133,11 @@ mod platform {
         }
 
         pub(in super::super) fn verify(&self, chain: Chain<'_>) -> Result<(), Error> {
-            let Chain {
-                end_entity,
-                intermediates,
-                name,
-                ocsp,
-                now,
-            } = chain;
-            let system = &self.0;
-            let verified = system.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+            let (certificate, others) = (chain.end_entity, chain.intermediates);
+            let (name, ocsp, now) = (chain.name, chain.ocsp, chain.now);
+            let verified = self
+                .0
+                .verify_server_cert(certificate, others, name, ocsp, now);
             verified.map(|_| ())
         }
     }

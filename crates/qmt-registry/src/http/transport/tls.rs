@@ -200,13 +200,9 @@ impl<'a> File<'a> {
             return Err(self.unusable(reason, Some(certificate_number(certificates.len()))));
         }
         if certificates.is_empty() {
-            let reason = if self.is_pkcs12() {
-                PKCS12
-            } else if self.is_der() {
-                "it is in DER; write it as PEM with `openssl x509 -inform der -in FILE -out NEW`"
-            } else {
-                "it has no PEM certificate"
-            };
+            let der =
+                "it is in DER; write it as PEM with `openssl x509 -inform der -in FILE -out NEW`";
+            let reason = self.other_form(der).unwrap_or("it has no PEM certificate");
             return Err(self.unusable(reason, None));
         }
         Ok(certificates)
@@ -225,19 +221,16 @@ impl<'a> File<'a> {
         trusted.collect()
     }
 
-    /// Whether it begins with the sequence that certificates and keys are in DER.
-    fn is_der(&self) -> bool {
-        match self.content[..] {
-            [0x30, 0x81 | 0x82, ..] => true,
-            [0x30, length, ..] => usize::from(length) + 2 == self.content.len(),
-            _ => false,
-        }
-    }
-
-    /// Whether it begins as PKCS #12 does: a sequence with the version 3.
+    /// What to say of a file that is not PEM: `der` if it begins with the sequence that certificates
+    /// and keys are in DER. PKCS #12 is a sequence with the version 3.
     /// <https://www.rfc-editor.org/rfc/rfc7292#section-4>
-    fn is_pkcs12(&self) -> bool {
-        matches!(self.content[..], [0x30, 0x82, _, _, 0x02, 0x01, 0x03, ..])
+    fn other_form(&self, der: &'static str) -> Option<&'static str> {
+        match self.content[..] {
+            [0x30, 0x82, _, _, 0x02, 0x01, 0x03, ..] => Some(PKCS12),
+            [0x30, 0x81 | 0x82, ..] => Some(der),
+            [0x30, length, ..] if usize::from(length) + 2 == self.content.len() => Some(der),
+            _ => None,
+        }
     }
 
     /// The key. No cause is kept, because it could quote the file.
@@ -249,16 +242,12 @@ impl<'a> File<'a> {
             return Err(self.unusable(reason, None));
         }
         PrivateKeyDer::from_pem_slice(without_byte_order_mark(&self.content)).map_err(|_| {
+            let der =
+                "it is in DER; write it as PEM with `openssl pkey -inform der -in FILE -out NEW`";
             let other = OTHER_KEYS.iter().find(|(mark, _)| has(mark));
-            let reason = match other {
-                Some((_, reason)) => reason,
-                None if self.is_pkcs12() => PKCS12,
-                None if self.is_der() => {
-                    "it is in DER; write it as PEM with `openssl pkey -inform der -in FILE -out NEW`"
-                }
-                None => "it has no private key in PEM",
-            };
-            self.unusable(reason, None)
+            let reason = other.map(|(_, reason)| *reason);
+            let reason = reason.or_else(|| self.other_form(der));
+            self.unusable(reason.unwrap_or("it has no private key in PEM"), None)
         })
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::super::operation::Operation;
 use super::super::referrers::{UnderTag, not_a_list};
-use super::{STORED, confirmed, push_request};
+use super::{STORED, confirmed};
 use crate::blob::check_digest;
 use crate::error::ClientError;
 use crate::http::transport::Payload;
@@ -51,7 +51,8 @@ impl Operation {
         manifest: &RawManifest,
     ) -> Result<HeaderMap, ClientError> {
         let url = self.endpoint.url(to, &format!("manifests/{name}"));
-        let mut request = push_request(&self.endpoint, to, Method::PUT, url)
+        let mut request = self
+            .push_request(to, Method::PUT, url)
             .payload(Payload::Bytes(manifest.bytes().clone()))
             .header(header::CONTENT_TYPE, manifest.media_type().as_ref());
         // Named in errors, because a registry may refuse some tags, and the list of referrers has a tag
