@@ -178,13 +178,21 @@ pub(super) fn no_authorities(
 
 /// Lists at most [`NAMES_MAX`] names of images.
 pub(super) fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(NAMES_MAX);
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("; it has {}", quoted(names, NAMES_MAX))
+}
+
+/// Quotes the first names, and counts the others.
+pub(crate) fn quoted(names: &[String], most: usize) -> String {
+    let shown = names.iter().take(most);
     let shown: Vec<String> = shown
         .map(|name| format!("`{}`", text::escape(name)))
         .collect();
-    match names.len().saturating_sub(NAMES_MAX) {
-        _ if names.is_empty() => String::new(),
-        0 => format!("; it has {}", shown.join(", ")),
-        more => format!("; it has {} and {more} more", shown.join(", ")),
+    let shown = shown.join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }

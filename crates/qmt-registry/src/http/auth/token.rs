@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderValue, Method, header};
 use qmt_oci_ref::text::without_byte_order_mark;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -96,12 +96,7 @@ impl TokenRequest<'_> {
     fn spec(&self) -> Result<RequestSpec<'static>, Failure> {
         let service = self.service.map(|service| ("service", service));
         let mut parameters: Vec<(&str, &str)> = Vec::from_iter(service);
-        let mut spec = RequestSpec {
-            method: Method::GET,
-            url: self.realm.url.clone(),
-            headers: HeaderMap::new(),
-            payload: Payload::Empty,
-        };
+        let mut spec = RequestSpec::new(Method::GET, self.realm.url.clone());
         let json = HeaderValue::from_static("application/json");
         spec.headers.insert(header::ACCEPT, json);
         if let Some(Credential::IdentityToken(token)) = self.credential {

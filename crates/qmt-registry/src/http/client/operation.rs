@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use qmt_oci_ref::{RegistryHost, Repository};
 use tokio::time::Instant;
 use url::Url;
@@ -105,12 +105,7 @@ impl Operation {
                 access,
                 mount_from: None,
             },
-            spec: RequestSpec {
-                method,
-                url,
-                headers: HeaderMap::new(),
-                payload: Payload::Empty,
-            },
+            spec: RequestSpec::new(method, url),
             what,
             advice,
             may_be_private: true,

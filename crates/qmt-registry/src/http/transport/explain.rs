@@ -2,12 +2,11 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use qmt_oci_ref::text::escape;
 use qmt_oci_ref::time::rfc3339;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError};
 
-use crate::error::text::UNKNOWN_ISSUER;
+use crate::error::text::{UNKNOWN_ISSUER, quoted};
 
 /// Most names of a certificate that a message lists.
 const NAMES_MAX: usize = 5;
@@ -128,13 +127,8 @@ fn names(expected: &ServerName<'_>, presented: &[String]) -> String {
     if presented.iter().any(|name| *name == expected) {
         return format!("it has `{expected}` as a host name, but not as an IP address");
     }
-    let shown = presented.iter().take(NAMES_MAX);
-    let shown: Vec<String> = shown.map(|name| format!("`{}`", escape(name))).collect();
-    let more = match presented.len().saturating_sub(NAMES_MAX) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("it is for {}{more}, not for `{expected}`", shown.join(", "))
+    let names = quoted(presented, NAMES_MAX);
+    format!("it is for {names}, not for `{expected}`")
 }
 
 /// What an alert means, and whether it is about the client's certificate; `None` if the server may

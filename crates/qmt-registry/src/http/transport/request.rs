@@ -25,6 +25,18 @@ pub(crate) struct RequestSpec<'a> {
     pub(crate) payload: Payload<'a>,
 }
 
+impl RequestSpec<'_> {
+    /// A request without headers and body.
+    pub(crate) fn new(method: Method, url: Url) -> Self {
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            payload: Payload::Empty,
+        }
+    }
+}
+
 /// The body of a request.
 #[derive(Clone)]
 pub(crate) enum Payload<'a> {

@@ -1,12 +1,12 @@
 //! Registries that refuse anonymous requests without a challenge: they hide private repositories,
 //! or send the challenge for `/v2/` only, which docker requests first.
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::{Auth, AuthOutcome, CredentialState, LockedSession, lock};
 use crate::http::auth::AuthScope;
-use crate::http::transport::{API, Failure, Payload, RequestSpec, follow};
+use crate::http::transport::{API, Failure, RequestSpec, follow};
 
 impl Auth {
     /// Whether a request that was refused without a challenge can be sent again with a credential
@@ -57,12 +57,7 @@ impl LockedSession<'_> {
         let endpoint = &self.scope.endpoint;
         let mut url = endpoint.base.clone();
         url.set_path(API);
-        let spec = RequestSpec {
-            method: Method::GET,
-            url,
-            headers: HeaderMap::new(),
-            payload: Payload::Empty,
-        };
+        let spec = RequestSpec::new(Method::GET, url);
         let answer = follow(endpoint, &spec, None).await?;
         if answer.status.is_success() && answer.is_same_origin {
             lock(&self.auth.open_origins).insert(self.scope.origin());
