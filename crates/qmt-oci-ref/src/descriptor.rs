@@ -284,7 +284,7 @@ fn non_empty(text: Option<String>) -> Option<String> {
 
 /// Annotations in the order of their names. No name may occur twice; `null` counts as empty, also
 /// as a value.
-#[derive(Default)]
+#[derive(Default, Serialize)]
 pub(crate) struct Annotations(pub(crate) BTreeMap<String, String>);
 
 impl Annotations {
@@ -294,12 +294,6 @@ impl Annotations {
 
     pub(crate) fn into_map(self) -> Option<HashMap<String, String>> {
         (!self.0.is_empty()).then(|| self.0.into_iter().collect())
-    }
-}
-
-impl Serialize for Annotations {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
     }
 }
 
