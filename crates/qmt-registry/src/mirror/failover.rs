@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use qmt_oci_ref::{BlobStream, Descriptor, Digester, RegistryError, Repository};
 
@@ -67,43 +68,35 @@ impl Failover {
     /// wrong, the mirrors that sent them are given up, and the error is one to retry.
     pub(super) async fn into_stream(mut self) -> Result<BlobStream, RegistryError> {
         let opened = self.open().await?;
-        let state = Some((self, opened));
-        Ok(Box::pin(futures_util::stream::unfold(
-            state,
-            async |state| {
-                let (mut transfer, mut opened) = state?;
-                match transfer.next(&mut opened).await? {
-                    Ok(chunk) => Some((Ok(chunk), Some((transfer, opened)))),
-                    Err(error) => Some((Err(error), None)),
-                }
-            },
+        let next = async |(mut transfer, mut opened): (Self, Opened)| {
+            let chunk = transfer.next(&mut opened).await?;
+            Ok(chunk.map(|chunk| (chunk, (transfer, opened))))
+        };
+        Ok(Box::pin(futures_util::stream::try_unfold(
+            (self, opened),
+            next,
         )))
     }
 
-    async fn next(&mut self, opened: &mut Opened) -> Option<Result<bytes::Bytes, RegistryError>> {
+    async fn next(&mut self, opened: &mut Opened) -> Result<Option<Bytes>, RegistryError> {
         loop {
             let stream = &mut opened.stream;
             let next = async { stream.next().await.transpose() };
             let error = match opened.turn.wait(next).await {
-                Ok(chunk) => {
-                    let chunk = chunk?;
+                Ok(None) => return Ok(None),
+                Ok(Some(chunk)) => {
                     self.hashed.update(&chunk);
                     self.contributed(&opened.turn.source);
-                    return Some(Ok(chunk));
+                    return Ok(Some(chunk));
                 }
                 Err(error) => error,
             };
             if is_wrong_content(&error) {
                 self.contributed(&opened.turn.source);
-                return Some(Err(self.wrong_content(error)));
+                return Err(self.wrong_content(error));
             }
-            if let Err(error) = self.next_source(&opened.turn.source, error) {
-                return Some(Err(error));
-            }
-            match self.open().await {
-                Ok(next) => *opened = next,
-                Err(error) => return Some(Err(error)),
-            }
+            self.next_source(&opened.turn.source, error)?;
+            *opened = self.open().await?;
         }
     }
 

@@ -5,7 +5,6 @@
 use qmt_oci_ref::manifest::{DescriptorSet, Referrers};
 use qmt_oci_ref::{PinnedReference, RawManifest, Reference, RegistryError};
 
-use super::deadline::Turn;
 use super::{Mirrors, Subject, is_unreachable};
 use crate::limits::{MERGED_REFERRERS_TIMEOUT, REFERRERS_MAX};
 
@@ -65,41 +64,34 @@ impl Mirrors {
         let turns = self.turns(host, Subject::Referrers, MERGED_REFERRERS_TIMEOUT)?;
         let mut merged = Merged::of(turns.len());
         for turn in turns {
-            if self.add_from(&turn, subject, &mut merged).await {
-                break;
+            let source = &turn.source;
+            let read = async |repository| {
+                let subject = PinnedReference::new(repository, subject.digest().clone());
+                source.registry.referrers(&subject).await
+            };
+            match turn.read(subject.repository(), read).await {
+                Ok(listed) => {
+                    merged.add(listed);
+                    // A pull-through cache rarely has the whole list of its registry.
+                    if source.mirror.is_none() && !merged.entries.is_empty() {
+                        break;
+                    }
+                }
+                Err(mut error) => {
+                    let listed = error.take_listed();
+                    if source.mirror.is_some() {
+                        source.skip(&error, Subject::Referrers, self.client.events());
+                    } else {
+                        merged.is_unreachable = is_unreachable(&error) && listed.is_none();
+                        merged.missing = Some(error);
+                    }
+                    if let Some(listed) = listed {
+                        merged.add(listed);
+                    }
+                }
             }
         }
         merged.into_result()
-    }
-
-    /// Adds what one source lists; `true` if no other source is asked.
-    async fn add_from(&self, turn: &Turn, subject: &PinnedReference, merged: &mut Merged) -> bool {
-        let source = &turn.source;
-        let read = async |repository| {
-            let subject = PinnedReference::new(repository, subject.digest().clone());
-            source.registry.referrers(&subject).await
-        };
-        let is_mirror = source.mirror.is_some();
-        match turn.read(subject.repository(), read).await {
-            Ok(listed) => {
-                merged.add(listed);
-                // A pull-through cache rarely has the whole list of its registry.
-                !is_mirror && !merged.entries.is_empty()
-            }
-            Err(mut error) => {
-                let listed = error.take_listed();
-                if is_mirror {
-                    source.skip(&error, Subject::Referrers, self.client.events());
-                } else {
-                    merged.is_unreachable = is_unreachable(&error) && listed.is_none();
-                    merged.missing = Some(error);
-                }
-                if let Some(listed) = listed {
-                    merged.add(listed);
-                }
-                false
-            }
-        }
     }
 
     /// Reads what authoritative mirrors and the registry itself have under the tag of `reference`,
