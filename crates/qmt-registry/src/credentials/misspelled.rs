@@ -27,9 +27,8 @@ pub(super) fn find<'a>(
     prefix: &str,
     set: impl Iterator<Item = &'a OsString>,
 ) -> Option<ClientError> {
-    set.filter_map(|name| name.to_str())
-        .find_map(|name| unknown(prefix, name))
-        .map(ClientError::from)
+    let mut names = set.filter_map(|name| name.to_str());
+    Some(names.find_map(|name| unknown(prefix, name))?.into())
 }
 
 fn unknown(prefix: &str, name: &str) -> Option<CredentialError> {

@@ -91,6 +91,7 @@ enum CredentialState {
 }
 
 /// All sessions of one client.
+#[derive(Default)]
 pub(crate) struct Auth {
     store: Option<Arc<dyn CredentialStore>>,
     /// Whether requests that read may be sent without a refused credential.
@@ -153,15 +154,13 @@ impl Auth {
         Self {
             store,
             anonymous_fallback,
-            sessions: Mutex::default(),
-            bearer_origins: Mutex::default(),
-            open_origins: Mutex::default(),
+            ..Self::default()
         }
     }
 
     /// Sessions without credentials.
     pub(crate) fn anonymous() -> Self {
-        Self::new(None, false)
+        Self::default()
     }
 
     /// The header to send, if the session has one; an expired token is renewed first.

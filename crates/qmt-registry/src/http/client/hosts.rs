@@ -157,10 +157,6 @@ impl Inner {
         Ok(endpoint)
     }
 
-    pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.context.limits.total_timeout
-    }
-
     /// Runs one operation at `host` within its time, with the sessions of this client.
     pub(super) async fn run<T, F: Future<Output = Result<T, ClientError>>>(
         &self,
@@ -177,13 +173,14 @@ impl Inner {
         host: &RegistryHost,
         operation: impl FnOnce(Operation) -> F,
     ) -> Result<T, ClientError> {
-        let (endpoint, deadline) = (self.endpoint(host)?, self.deadline());
+        let (endpoint, limits) = (self.endpoint(host)?, &self.context.limits);
+        let deadline = Instant::now() + limits.total_timeout;
         let operation = operation(Operation {
             auth,
             endpoint: Arc::clone(&endpoint),
-            attempts: Attempts::new(&self.context.limits, deadline),
+            attempts: Attempts::new(limits, deadline),
         });
         let outcome = timeout_at(deadline, operation).await;
-        outcome.unwrap_or_else(|_| Err(endpoint.timed_out(self.context.limits.total_timeout)))
+        outcome.unwrap_or_else(|_| Err(endpoint.timed_out(limits.total_timeout)))
     }
 }

@@ -89,23 +89,22 @@ impl<'a> Upload<'a> {
             }
             // Another server behind a load balancer, or one that was restarted.
             Err(Failure {
-                error: ClientError::NotFound { .. },
-                ..
-            }) if self.lost < LOST_MAX => {
-                self.lost += 1;
-                self.exists().await
-            }
-            Err(Failure {
                 error: ClientError::NotFound { what, message, .. },
                 ..
-            }) => Err(ClientError::NotFound {
-                what: format!("an upload to {what}"),
-                store: Some(request.redacted()),
-                message,
-                host: None,
-                origin: None,
-                advice: LOST,
-            }),
+            }) => {
+                if self.lost < LOST_MAX {
+                    self.lost += 1;
+                    return self.exists().await;
+                }
+                Err(ClientError::NotFound {
+                    what: format!("an upload to {what}"),
+                    store: Some(request.redacted()),
+                    message,
+                    host: None,
+                    origin: None,
+                    advice: LOST,
+                })
+            }
             Err(failure) => {
                 self.operation.pause(failure, request).await?;
                 self.exists().await
