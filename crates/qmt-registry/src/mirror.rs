@@ -46,8 +46,8 @@ const GIVEN_UP: Duration = Duration::from_mins(10);
 pub struct Mirrors {
     client: HttpRegistry,
     origin: Arc<Source>,
-    /// By the key of their registry.
-    mirrors: HashMap<(String, u16), Vec<Arc<Source>>>,
+    /// The mirrors of each registry, by its key.
+    hosts: HashMap<(String, u16), Vec<Arc<Source>>>,
 }
 
 /// A mirror, or the registry itself.
@@ -82,7 +82,7 @@ impl Mirrors {
         Self {
             client,
             origin,
-            mirrors: HashMap::new(),
+            hosts: HashMap::new(),
         }
     }
 
@@ -103,7 +103,7 @@ impl Mirrors {
             given_up: Mutex::default(),
         });
         let key = self.key(host)?;
-        self.mirrors.entry(key).or_default().push(source);
+        self.hosts.entry(key).or_default().push(source);
         Ok(self)
     }
 
@@ -117,7 +117,7 @@ impl Mirrors {
         host: &RegistryHost,
         subject: Subject,
     ) -> Result<Vec<Arc<Source>>, ClientError> {
-        let mirrors = self.mirrors.get(&self.key(host)?);
+        let mirrors = self.hosts.get(&self.key(host)?);
         let mirrors = mirrors.map_or(&[][..], Vec::as_slice);
         Ok(order(
             subject,

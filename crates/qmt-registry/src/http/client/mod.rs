@@ -181,7 +181,8 @@ impl Registry for HttpRegistry {
     }
 
     async fn referrers(&self, subject: &PinnedReference) -> Result<Referrers, RegistryError> {
-        let list = async |operation: Operation| Ok(operation.list_referrers(subject).await);
+        let list =
+            async |operation: Operation| Ok(Box::pin(operation.list_referrers(subject)).await);
         self.inner.run(subject.repository().host(), list).await?
     }
 }
