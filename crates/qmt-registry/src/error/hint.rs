@@ -246,7 +246,11 @@ fn password_hint(url: &RedactedUrl, origin: &CredentialOrigin) -> String {
         CredentialOrigin::Entry { .. }
         | CredentialOrigin::File(_)
         | CredentialOrigin::Helper { .. } => format!("the token is from {origin}; {login}"),
-        _ => login,
+        CredentialOrigin::Unknown
+        | CredentialOrigin::Caller
+        | CredentialOrigin::Variables(_)
+        | CredentialOrigin::Misdirected { .. }
+        | CredentialOrigin::NotAPath { .. } => login,
     }
 }
 
@@ -278,7 +282,10 @@ fn credential(origin: &CredentialOrigin) -> String {
         | CredentialOrigin::Helper { .. } => {
             format!("the credential from {origin}")
         }
-        _ => "the credential".to_owned(),
+        CredentialOrigin::Unknown
+        | CredentialOrigin::Caller
+        | CredentialOrigin::Misdirected { .. }
+        | CredentialOrigin::NotAPath { .. } => "the credential".to_owned(),
     }
 }
 

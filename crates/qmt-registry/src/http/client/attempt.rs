@@ -201,8 +201,7 @@ impl Attempt<'_> {
 }
 
 /// Whether a registry may answer so, without a challenge, to an anonymous request for a private
-/// repository. A challenge is
-/// answered in any case.
+/// repository. A challenge is answered in any case.
 fn hides_the_repository(request: &Request<'_>, answer: &Answer) -> bool {
     let is_refused = match answer.status.as_u16() {
         401 => !answer.headers().contains_key(header::WWW_AUTHENTICATE),
