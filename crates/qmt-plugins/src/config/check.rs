@@ -8,98 +8,98 @@ use std::path::Path;
 use std::time::Duration;
 
 use qmt_artifact::FileRule;
-use qmt_oci_ref::{PluginKind, text};
+use qmt_oci_ref::{PluginKind, ReferenceError, text};
 
 use super::{ByteSize, Config, ConfigError, NativeRule, ProviderConfig, Span};
 use crate::source::PluginSource;
 
-type Check = Result<(), ConfigError>;
+/// What is checked, or the key that breaks a rule, dotted, and the rule.
+type Check = Result<(), (String, String)>;
 
 /// The longest time for one operation with a registry, which is also the default.
 const TIMEOUT_MAX: Duration = Duration::from_mins(15);
 
 /// Refuses contradictions and values that would weaken the policy unnoticed.
-pub(super) fn check(path: &Path, config: &Config) -> Check {
-    trust::check(path, &config.oci)?;
-    identity::check(path, &config.oci)?;
-    if config
-        .oci
+pub(super) fn check(path: &Path, config: &Config) -> Result<(), ConfigError> {
+    check_all(config).map_err(|(key, rule)| ConfigError::contradiction(path, key, rule))
+}
+
+fn check_all(config: &Config) -> Check {
+    let oci = &config.oci;
+    trust::check(oci)?;
+    identity::check(oci)?;
+    if oci
         .timeout
         .is_some_and(|time| time.duration() > TIMEOUT_MAX)
     {
-        let rule = "the maximum is 15 minutes";
-        return fail(path, "oci.timeout", rule);
+        return fail("oci.timeout", "the maximum is 15 minutes");
     }
-    let oci = &config.oci;
+    check_positive("oci.timeout", oci.timeout.map(Span::duration))?;
     let max_size = oci.max_artifact_size.map(ByteSize::bytes);
-    for (key, is_zero) in [
-        ("timeout", is_zero(oci.timeout)),
-        ("max_artifact_size", max_size == Some(0)),
-    ] {
-        check_positive(path, &format!("oci.{key}"), is_zero)?;
-    }
+    check_positive("oci.max_artifact_size", max_size)?;
     let mut names = BTreeSet::new();
     for (index, provider) in config.providers.iter().enumerate() {
         let key = format!("providers[{index}]");
-        check_provider(path, &key, provider)?;
-        check_native(path, &key, provider, config.oci.native)?;
+        check_provider(&key, provider)?;
+        check_native(&key, provider, oci.native)?;
         if !names.insert(provider.name.as_str()) {
             let rule = format!("the name `{}` is given to two providers", provider.name);
-            return fail(path, format!("{key}.name"), rule);
+            return fail(format!("{key}.name"), rule);
         }
     }
+    check_registries(config)
+}
+
+fn check_registries(config: &Config) -> Check {
     let mut hosts = BTreeSet::new();
     for (name, registry) in &config.registries {
         let key = format!("registries.{:?}", text::without_credentials(name));
-        let host = name.parse::<qmt_oci_ref::RegistryHost>();
-        if let Err(error) = &host {
-            let rest = name.split_once("://").map_or(&**name, |(_, rest)| rest);
-            let host = rest.split('/').next().unwrap_or_default();
-            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-            let rule = if host.is_empty() || host == name {
-                error.to_string()
-            } else {
-                format!(
-                    "a registry is named by `host` or `host:port`, without scheme and path; did you \
-                     mean `{host}`?"
-                )
-            };
-            return fail(path, key, rule);
-        }
-        if let Some(host) = host.ok().and_then(|host| hosts.replace(host)) {
+        let host = match name.parse::<qmt_oci_ref::RegistryHost>() {
+            Ok(host) => host,
+            Err(error) => return fail(key, host_rule(name, &error)),
+        };
+        if let Some(host) = hosts.replace(host) {
             let rule = format!("the registry `{host}` has two tables; merge them");
-            return fail(path, key, rule);
+            return fail(key, rule);
         }
         #[cfg(feature = "http")]
         for mirror in &registry.mirrors {
             if let Err(error) = mirror.parse::<qmt_registry::MirrorOptions>() {
-                return fail(path, format!("{key}.mirrors"), error.to_string());
+                return fail(format!("{key}.mirrors"), error.to_string());
             }
         }
         if registry.client_cert.is_some() != registry.client_key.is_some() {
-            let rule = "`client_cert` and `client_key` go together";
-            return fail(path, key, rule);
+            return fail(key, "`client_cert` and `client_key` go together");
         }
         if registry.plain_http && registry.ca_file.is_some() {
             let rule = "`plain_http` uses no TLS, so `ca_file` has no effect; remove one of them";
-            return fail(path, key, rule);
+            return fail(key, rule);
         }
     }
     Ok(())
 }
 
-fn fail(path: &Path, key: impl Into<String>, rule: impl Into<String>) -> Check {
-    Err(ConfigError::contradiction(path, key, rule))
+/// Returns the rule that the name of a registry's table breaks, with the host that was meant.
+fn host_rule(name: &str, error: &ReferenceError) -> String {
+    let rest = name.split_once("://").map_or(name, |(_, rest)| rest);
+    let host = rest.split('/').next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    if host.is_empty() || host == name {
+        return error.to_string();
+    }
+    format!(
+        "a registry is named by `host` or `host:port`, without scheme and path; did you mean `{host}`?"
+    )
 }
 
-fn is_zero(time: Option<Span>) -> bool {
-    time.is_some_and(|time| time.duration().is_zero())
+fn fail(key: impl Into<String>, rule: impl Into<String>) -> Check {
+    Err((key.into(), rule.into()))
 }
 
 /// Refuses a limit of zero, which nothing could keep.
-fn check_positive(path: &Path, key: &str, is_zero: bool) -> Check {
-    if is_zero {
-        return fail(path, key, "it must be more than 0");
+fn check_positive<T: Default + PartialEq>(key: impl Into<String>, limit: Option<T>) -> Check {
+    if limit == Some(T::default()) {
+        return fail(key, "it must be more than 0");
     }
     Ok(())
 }
@@ -116,32 +116,24 @@ pub(super) fn name_rule(name: &str) -> Option<&'static str> {
     }
 }
 
-fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {
-    let fail = |field: &str, rule: String| fail(path, format!("{key}.{field}"), rule);
+fn check_provider(key: &str, provider: &ProviderConfig) -> Check {
+    let fail = |field: &str, rule: String| fail(format!("{key}.{field}"), rule);
     if let Some(rule) = name_rule(&provider.name) {
         return fail("name", rule.to_owned());
     }
     if provider.path.trim().is_empty() {
-        return fail(
-            "path",
-            format!("the provider `{}` has no path", provider.name),
-        );
+        let rule = format!("the provider `{}` has no path", provider.name);
+        return fail("path", rule);
     }
     let limits = &provider.limits;
-    for (field, is_zero) in [
-        (
-            "memory_max",
-            limits.memory_max.map(ByteSize::bytes) == Some(0),
-        ),
-        ("timeout", is_zero(limits.timeout)),
-        ("fuel", limits.fuel == Some(0)),
-        (
-            "library_max",
-            limits.library_max.map(ByteSize::bytes) == Some(0),
-        ),
-    ] {
-        check_positive(path, &format!("{key}.limits.{field}"), is_zero)?;
-    }
+    let limit = |field: &str| format!("{key}.limits.{field}");
+    check_positive(limit("memory_max"), limits.memory_max.map(ByteSize::bytes))?;
+    check_positive(limit("timeout"), limits.timeout.map(Span::duration))?;
+    check_positive(limit("fuel"), limits.fuel)?;
+    check_positive(
+        limit("library_max"),
+        limits.library_max.map(ByteSize::bytes),
+    )?;
     if let Err(error) = PluginSource::parse(&provider.path, provider.sha256.as_deref()) {
         return fail("path", text::messages(&error).join(": "));
     }
@@ -157,12 +149,7 @@ fn check_provider(path: &Path, key: &str, provider: &ProviderConfig) -> Check {
 }
 
 /// Refuses keys that allow and forbid native code at the same time.
-fn check_native(
-    path: &Path,
-    key: &str,
-    provider: &ProviderConfig,
-    default: Option<NativeRule>,
-) -> Check {
+fn check_native(key: &str, provider: &ProviderConfig, default: Option<NativeRule>) -> Check {
     let rule = match (provider.native, provider.allow.native) {
         (Some(NativeRule::Deny), Some(true)) => {
             "`native = \"deny\"` forbids what `allow.native = true` allows; remove one of them"
@@ -179,7 +166,7 @@ fn check_native(
         }
         (None | Some(_), None | Some(_)) => return Ok(()),
     };
-    fail(path, format!("{key}.native"), rule)
+    fail(format!("{key}.native"), rule)
 }
 
 #[cfg(test)]
@@ -206,11 +193,11 @@ mod tests {
         ] {
             let mut provider = ProviderConfig::default();
             (provider.native, provider.allow.native, provider.kind) = (native, allow, kind);
-            let checked = check_native(Path::new("c.toml"), "providers[0]", &provider, default);
+            let checked = check_native("providers[0]", &provider, default);
             let case = format!("{native:?} {allow:?} {kind:?} {default:?}: {checked:?}");
             assert_eq!(checked.is_ok(), is_good, "{case}");
-            if let Err(error) = checked {
-                assert!(error.to_string().contains("providers[0].native"), "{error}");
+            if let Err((key, rule)) = checked {
+                assert_eq!(key, "providers[0].native", "{rule}");
             }
         }
     }

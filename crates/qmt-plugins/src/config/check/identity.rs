@@ -1,11 +1,9 @@
 //! Rules about the texts that a certificate must have: what no certificate has is refused, and what
 //! looks like another text than the intended one is warned about.
 
-use std::path::Path;
-
-use super::super::{AuthorityConfig, ConfigError, OciConfig};
-use super::Check;
+use super::super::{AuthorityConfig, OciConfig};
 use super::trust::GITHUB_ISSUER;
+use super::{Check, fail};
 
 const GITHUB: &str = "https://github.com/";
 
@@ -39,7 +37,7 @@ enum Field {
 type Text<'a> = (String, Field, &'a str);
 
 /// Refuses white space at the ends and control characters, which no certificate has.
-pub(super) fn check(path: &Path, oci: &OciConfig) -> Check {
+pub(super) fn check(oci: &OciConfig) -> Check {
     for (key, _, text) in texts(oci) {
         let rule = if text.chars().any(char::is_control) {
             "it has a control character, such as a line break, so no certificate matches it"
@@ -48,7 +46,7 @@ pub(super) fn check(path: &Path, oci: &OciConfig) -> Check {
         } else {
             continue;
         };
-        return Err(ConfigError::contradiction(path, key, rule));
+        return fail(key, rule);
     }
     Ok(())
 }

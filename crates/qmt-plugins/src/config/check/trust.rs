@@ -1,163 +1,134 @@
 //! Rules about `[oci]`: what would weaken the policy unnoticed, or can never be satisfied.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::super::oci::AuthorityConfig;
-use super::super::{ConfigError, IdentityRule, OciConfig};
-use super::Check;
+use super::super::{IdentityRule, OciConfig};
+use super::{Check, fail};
 
 /// The issuer of the workflows of GitHub Actions; enterprises have their name below it.
 pub(super) const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 
-pub(super) fn check(path: &Path, oci: &OciConfig) -> Check {
-    check_signer(path, oci)?;
-    check_material(path, oci)?;
-    check_keys_have_a_log(path, oci)?;
+pub(super) fn check(oci: &OciConfig) -> Check {
+    check_signer(oci)?;
+    check_material(oci)?;
+    check_keys_have_a_log(oci)?;
     if oci.parallel == Some(0) {
-        return fail(path, "parallel", "it must be at least 1");
+        return fail("oci.parallel", "it must be at least 1");
     }
-    check_policies(path, oci)
-}
-
-fn fail(path: &Path, key: &str, rule: &str) -> Check {
-    Err(ConfigError::contradiction(path, format!("oci.{key}"), rule))
+    check_policies(oci)
 }
 
 /// Checks the signer that `[oci]` itself names.
-fn check_signer(path: &Path, oci: &OciConfig) -> Check {
+fn check_signer(oci: &OciConfig) -> Check {
+    let (email, url) = (&oci.cert_email, &oci.cert_url);
+    let (issuer, repository) = (&oci.cert_issuer, &oci.github_workflow_repository);
     for (key, value) in [
-        ("cert_email", &oci.cert_email),
-        ("cert_issuer", &oci.cert_issuer),
-        ("cert_url", &oci.cert_url),
-        (
-            "github_workflow_repository",
-            &oci.github_workflow_repository,
-        ),
+        ("oci.cert_email", email),
+        ("oci.cert_issuer", issuer),
+        ("oci.cert_url", url),
+        ("oci.github_workflow_repository", repository),
     ] {
         if is_blank(value.as_ref()) {
             let rule = "it is empty, and an empty constraint would accept every signer";
-            return fail(path, key, rule);
+            return fail(key, rule);
         }
     }
-    if oci.cert_email.is_some() && oci.cert_url.is_some() {
-        return fail(path, "cert_url", &either(oci));
+    if email.is_some() && url.is_some() {
+        return fail("oci.cert_url", either(oci));
     }
-    let has_signer = oci.cert_email.is_some()
-        || oci.cert_url.is_some()
-        || oci.github_workflow_repository.is_some();
-    if oci.cert_issuer.is_some() && !has_signer {
+    let has_signer = email.is_some() || url.is_some() || repository.is_some();
+    let is_required = oci.identity == IdentityRule::Required;
+    let (key, rule) = if issuer.is_some() && !has_signer {
         let rule = "an issuer alone accepts every account of that issuer; \
                     add `cert_email`, `cert_url` or `github_workflow_repository`";
-        return fail(path, "cert_issuer", rule);
-    }
-    let is_required = oci.identity == IdentityRule::Required;
-    let has_issuer = oci.cert_issuer.is_some() || oci.github_workflow_repository.is_some();
-    if is_required && has_signer && !has_issuer {
+        ("oci.cert_issuer", rule)
+    } else if is_required && has_signer && issuer.is_none() && repository.is_none() {
         let rule = "`identity = \"required\"` requires `cert_issuer` next to the identity";
-        return fail(path, "cert_issuer", rule);
-    }
-    if is_required && oci.insecure_skip_signature {
+        ("oci.cert_issuer", rule)
+    } else if is_required && oci.insecure_skip_signature {
         let rule = "`identity = \"required\"` contradicts `insecure_skip_signature`";
-        return fail(path, "identity", rule);
-    }
-    Ok(())
+        ("oci.identity", rule)
+    } else {
+        return Ok(());
+    };
+    fail(key, rule)
 }
 
 /// Checks that one trust root is named, and not more.
-fn check_material(path: &Path, oci: &OciConfig) -> Check {
-    if is_blank(oci.trusted_root.as_ref()) {
-        return fail(
-            path,
-            "trusted_root",
-            "it is empty; name a file, or `embedded`",
-        );
-    }
-    if oci.tuf_url.is_some() != oci.tuf_root.is_some() {
-        return fail(path, "tuf_root", "`tuf_url` and `tuf_root` go together");
-    }
-    if oci.trusted_root.is_some() && oci.tuf_url.is_some() {
-        return fail(
-            path,
-            "tuf_url",
-            "give `trusted_root` or `tuf_url`, not both",
-        );
-    }
-    if oci.trusted_root.is_some() && oci.has_pem_trust() {
-        let rule = "give `trusted_root` or PEM files, not both";
-        return fail(path, "trusted_root", rule);
-    }
-    if oci.tuf_url.is_some() && oci.has_pem_trust() {
-        return fail(path, "tuf_url", "give `tuf_url` or PEM files, not both");
-    }
-    if oci.use_sigstore_tuf_data == Some(true)
-        && (oci.trusted_root.is_some() || oci.tuf_url.is_some())
-    {
-        let rule = "`trusted_root` or `tuf_url` already names the trust material";
-        return fail(path, "use_sigstore_tuf_data", rule);
-    }
+fn check_material(oci: &OciConfig) -> Check {
+    let (has_root, has_tuf) = (oci.trusted_root.is_some(), oci.tuf_url.is_some());
     let mut authorities = oci.policy.iter().flat_map(|policy| &policy.any_of);
-    let any_key = !oci.public_keys.is_empty() || authorities.any(|one| one.key.is_some());
-    if oci.use_sigstore_tuf_data == Some(false)
-        && !oci.has_own_trust()
-        && !any_key
-        && !oci.insecure_skip_signature
-    {
+    let has_key = !oci.public_keys.is_empty() || authorities.any(|one| one.key.is_some());
+    let (key, rule) = if is_blank(oci.trusted_root.as_ref()) {
+        let rule = "it is empty; name a file, or `embedded`";
+        ("oci.trusted_root", rule)
+    } else if has_tuf != oci.tuf_root.is_some() {
+        ("oci.tuf_root", "`tuf_url` and `tuf_root` go together")
+    } else if has_root && has_tuf {
+        let rule = "give `trusted_root` or `tuf_url`, not both";
+        ("oci.tuf_url", rule)
+    } else if has_root && oci.has_pem_trust() {
+        let rule = "give `trusted_root` or PEM files, not both";
+        ("oci.trusted_root", rule)
+    } else if has_tuf && oci.has_pem_trust() {
+        ("oci.tuf_url", "give `tuf_url` or PEM files, not both")
+    } else if oci.use_sigstore_tuf_data == Some(true) && (has_root || has_tuf) {
+        let rule = "`trusted_root` or `tuf_url` already names the trust material";
+        ("oci.use_sigstore_tuf_data", rule)
+    } else if oci.trusts_keys_alone() && !has_key && !oci.insecure_skip_signature {
         let rule = "if it is false, trust material is required: `trusted_root`, `tuf_url`, \
                     `fulcio_certs` with `rekor_pub_keys`, or `public_keys`";
-        return fail(path, "use_sigstore_tuf_data", rule);
-    }
-    Ok(())
+        ("oci.use_sigstore_tuf_data", rule)
+    } else {
+        return Ok(());
+    };
+    fail(key, rule)
 }
 
-fn check_policies(path: &Path, oci: &OciConfig) -> Check {
+fn check_policies(oci: &OciConfig) -> Check {
     let mut scopes = BTreeSet::new();
     for (index, policy) in oci.policy.iter().enumerate() {
-        let key = format!("policy[{index}]");
+        let key = format!("oci.policy[{index}]");
+        let signers = policy.any_of.len();
         if !scopes.insert(policy.scope.as_str()) {
             let rule = format!(
                 "the scope `{}` is given twice; name all of its signers in one `any_of`",
                 policy.scope
             );
-            return fail(path, &key, &rule);
+            return fail(key, rule);
         }
         if policy.scope == "**" && oci.has_flat_constraints() {
             let rule = "`cert_…` and `public_keys` already are the policy of `**`; \
                         name their signers in its `any_of` instead";
-            return fail(path, &key, rule);
+            return fail(key, rule);
         }
-        let signers = policy.any_of.len();
         if signers == 0 {
             let rule = "`any_of` is empty; a policy must name at least one signer";
-            return fail(path, &key, rule);
+            return fail(key, rule);
         }
         if policy.require == 0 || policy.require > signers {
             let rule = format!("`require` must be from 1 to {signers}, the length of `any_of`");
-            return fail(path, &key, &rule);
+            return fail(key, rule);
         }
         let mut keys = BTreeSet::new();
         for (place, authority) in policy.any_of.iter().enumerate() {
+            let key = format!("{key}.any_of[{place}]");
             let file = authority.key.as_ref();
             let is_new =
                 file.is_none_or(|file| keys.insert(file.strip_prefix(".").unwrap_or(file)));
             if policy.require > 1 && !is_new {
-                let key = format!("{key}.any_of[{place}]");
-                return fail(path, &key, "the same key is given twice, and counts once");
+                return fail(key, "the same key is given twice, and counts once");
             }
             if policy.require > 1 && policy.any_of.iter().take(place).any(|one| one == authority) {
-                let key = format!("{key}.any_of[{place}]");
-                return fail(
-                    path,
-                    &key,
-                    "the same signer is given twice, and counts once",
-                );
+                return fail(key, "the same signer is given twice, and counts once");
             }
-            check_authority(path, &format!("oci.{key}.any_of[{place}]"), authority)?;
+            check_authority(authority).or_else(|rule| fail(key, rule))?;
         }
         for (place, attestation) in policy.attestations.iter().enumerate() {
             if attestation.predicate_type.trim().is_empty() {
                 let key = format!("{key}.attestations[{place}]");
-                return fail(path, &key, "`predicate_type` is required");
+                return fail(key, "`predicate_type` is required");
             }
         }
     }
@@ -209,7 +180,7 @@ fn either(oci: &OciConfig) -> String {
 }
 
 /// Refuses keys whose signatures must be in a transparency log if no log is trusted.
-fn check_keys_have_a_log(path: &Path, oci: &OciConfig) -> Check {
+fn check_keys_have_a_log(oci: &OciConfig) -> Check {
     if !oci.trusts_keys_alone() || oci.insecure_skip_signature {
         return Ok(());
     }
@@ -237,11 +208,11 @@ fn check_keys_have_a_log(path: &Path, oci: &OciConfig) -> Check {
         }
     };
     let rule = format!("{rule}, with `transparency_log = \"optional\"`:\n{accepting}");
-    Err(ConfigError::contradiction(path, place, rule))
+    fail(place, rule)
 }
 
-fn check_authority(path: &Path, key: &str, authority: &AuthorityConfig) -> Check {
-    let fail = |rule: &str| Err(ConfigError::contradiction(path, key, rule));
+/// Returns the rule that a signer of a policy breaks.
+fn check_authority(authority: &AuthorityConfig) -> Result<(), &'static str> {
     let claims = [
         &authority.github_repository,
         &authority.github_ref,
@@ -249,46 +220,38 @@ fn check_authority(path: &Path, key: &str, authority: &AuthorityConfig) -> Check
         &authority.github_workflow,
         &authority.github_sha,
     ];
-    let texts = [
-        &authority.issuer,
-        &authority.identity,
-        &authority.identity_regex,
-    ];
-    if texts
+    let identities = [&authority.identity, &authority.identity_regex];
+    let texts = identities
         .into_iter()
-        .chain(claims)
-        .flatten()
-        .any(|text| text.trim().is_empty())
-    {
-        return fail("a constraint is empty, and an empty constraint would accept every signer");
+        .chain([&authority.issuer])
+        .chain(claims);
+    let mut given = texts.flatten();
+    if given.clone().any(|text| text.trim().is_empty()) {
+        return Err("a constraint is empty, and an empty constraint would accept every signer");
     }
-    let keyless = texts.into_iter().chain(claims).any(Option::is_some);
-    match (&authority.key, keyless) {
-        (Some(_), true) => fail("give a `key` or an identity, not both"),
-        (None, false) => fail("it names no signer: give `key`, or `issuer` with an identity"),
-        (Some(_), false) => Ok(()),
-        (None, true) => {
-            // The claims of a workflow are those of GitHub.
-            if authority.issuer.is_none() && claims.iter().all(|claim| claim.is_none()) {
-                return fail("`issuer` is required next to the identity");
-            }
-            if authority.identity.is_some() && authority.identity_regex.is_some() {
-                return fail("give `identity` or `identity_regex`, not both");
-            }
-            let named = authority.identity.is_some()
-                || authority.identity_regex.is_some()
-                || authority.github_repository.is_some();
-            if !named && authority.issuer.is_none() {
-                return fail(
-                    "it accepts the workflows of every repository; add `github_repository` or `identity`",
-                );
-            }
-            if !named {
-                return fail(
-                    "an issuer alone accepts every account of that issuer; add `identity`",
-                );
-            }
+    let is_keyless = given.next().is_some();
+    // The claims of a workflow are those of GitHub.
+    let has_issuer = authority.issuer.is_some() || claims.into_iter().any(Option::is_some);
+    let named = identities.into_iter().flatten().count();
+    let is_named = named > 0 || authority.github_repository.is_some();
+    if authority.key.is_some() {
+        return if is_keyless {
+            Err("give a `key` or an identity, not both")
+        } else {
             Ok(())
-        }
+        };
+    }
+    if !is_keyless {
+        Err("it names no signer: give `key`, or `issuer` with an identity")
+    } else if !has_issuer {
+        Err("`issuer` is required next to the identity")
+    } else if named > 1 {
+        Err("give `identity` or `identity_regex`, not both")
+    } else if !is_named && authority.issuer.is_none() {
+        Err("it accepts the workflows of every repository; add `github_repository` or `identity`")
+    } else if !is_named {
+        Err("an issuer alone accepts every account of that issuer; add `identity`")
+    } else {
+        Ok(())
     }
 }
