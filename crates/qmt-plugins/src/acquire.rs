@@ -119,7 +119,8 @@ impl PluginHost {
         .map_err(cache_error)?;
         let kind = cached.artifact().record().kind();
         let before = self.in_repository(target, |entry| entry.kind);
-        let trust = if cached.is_skipped() {
+        let is_skipped = cached.verification().is_skipped();
+        let trust = if is_skipped {
             NativeTrust::Unverified
         } else {
             NativeTrust::Verified
@@ -127,7 +128,7 @@ impl PluginHost {
         load::check_allowed(provider, self.config().oci.native, kind, before, trust)?;
         let record = target.is_configured().then(|| {
             let mut entry = lock_entry(provider, &request, &cached, self.config().oci.native);
-            if cached.is_skipped() {
+            if is_skipped {
                 // What was not verified removes no pin, and no time that forbids a rollback.
                 entry.signer.clone_from(&request.pinned_signer);
                 entry.signed_at = self

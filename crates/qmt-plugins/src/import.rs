@@ -147,11 +147,10 @@ impl PluginHost {
         let target = Target::of_source(PluginSource::Registry(reference.clone()));
         let (context, request) = self.prepare_verified(&target).await?;
         let checked = rollback::check_move(&context, &request, digest).await;
-        let refusal = checked.map_err(|error| {
+        checked.map_err(|error| {
             let pin = reference.with_digest(digest.clone());
             error.attach(&context, &request, Some(&pin))
-        })?;
-        refusal.map_or(Ok(()), Err)
+        })
     }
 }
 

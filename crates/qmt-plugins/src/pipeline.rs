@@ -16,7 +16,7 @@ use crate::events::Stage;
 use crate::inspect::{DigestOrigin, VersionReport, Versions};
 use crate::stage::cache::{self, Cached};
 use crate::stage::resolve::{self, Resolved};
-use crate::stage::verify::{self, Freshness, Outcome};
+use crate::stage::verify::{self, Freshness};
 use crate::stage::{Context, Request, StageError, extract, rollback, select};
 
 /// Runs every stage up to the cache. Errors get the plugin's name and its reference here.
@@ -31,10 +31,8 @@ pub(crate) async fn run(context: &Context, request: &Request) -> Result<Cached, 
 /// Resolves the reference and verifies its signature as of now; fetches no plugin.
 pub(crate) async fn verify(context: &Context, request: &Request) -> Result<Verification, Error> {
     let resolved = resolve(context, request).await?;
-    match check_used(context, request, &resolved).await {
-        Ok(outcome) => Ok(outcome.verification().clone()),
-        Err(error) => Err(error.attach(context, request, Some(resolved.pin()))),
-    }
+    let checked = check_used(context, request, &resolved).await;
+    checked.map_err(|error| error.attach(context, request, Some(resolved.pin())))
 }
 
 /// Verifies the version that is used, and what the tag names now if that is another one.
@@ -51,16 +49,16 @@ pub(crate) async fn verify_versions(
         match resolve::current(context, request).await {
             Ok(current) if current.pin().digest() == used.pin().digest() => None,
             Ok(current) => {
-                let outcome = check(context, request, &current).await;
-                Some(Ok(report(context, request, &current, outcome)))
+                let checked = check(context, request, &current).await;
+                Some(Ok(report(context, request, &current, checked)))
             }
             Err(error) => Some(Err(
                 StageError::Resolve(error).attach(context, request, None)
             )),
         }
     };
-    let (outcome, current) = join(check_used(context, request, &used), current).await;
-    let used = report(context, request, &used, outcome);
+    let (checked, current) = join(check_used(context, request, &used), current).await;
+    let used = report(context, request, &used, checked);
     Ok(Versions { used, current })
 }
 
@@ -68,13 +66,13 @@ fn report(
     context: &Context,
     request: &Request,
     resolved: &Resolved,
-    outcome: Result<Outcome, StageError>,
+    checked: Result<Verification, StageError>,
 ) -> VersionReport {
     VersionReport {
         reference: resolved.pin().clone(),
         origin: resolved.origin(),
-        result: match outcome {
-            Ok(outcome) => Ok(outcome.verification().report().clone()),
+        result: match checked {
+            Ok(verification) => Ok(verification.report().clone()),
             Err(error) => Err(error.attach(context, request, Some(resolved.pin()))),
         },
     }
@@ -85,10 +83,10 @@ async fn check_used(
     context: &Context,
     request: &Request,
     resolved: &Resolved,
-) -> Result<Outcome, StageError> {
-    let outcome = check(context, request, resolved).await?;
-    rollback::check(context, request, resolved, outcome.verification()).await?;
-    Ok(outcome)
+) -> Result<Verification, StageError> {
+    let verification = check(context, request, resolved).await?;
+    rollback::check(context, request, resolved, &verification).await?;
+    Ok(verification)
 }
 
 /// Checks the signatures that the registry has now.
@@ -96,9 +94,10 @@ async fn check(
     context: &Context,
     request: &Request,
     resolved: &Resolved,
-) -> Result<Outcome, StageError> {
+) -> Result<Verification, StageError> {
     let check = verify::check(context, request, resolved, Freshness::RegistryFirst);
-    context.reporter.ended(Stage::Verify, check.await)
+    let (verification, _) = context.reporter.ended(Stage::Verify, check.await)?;
+    Ok(verification)
 }
 
 /// What would be selected, and the key under which the cache would store it.

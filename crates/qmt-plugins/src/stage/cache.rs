@@ -8,7 +8,7 @@ use qmt_verify::{Evidence, Verification};
 
 use super::extract::Extracted;
 use super::select::Selected;
-use super::verify::{Outcome, Verified};
+use super::verify::Verified;
 use super::{Context, Request, StageError};
 use crate::events::Stage;
 use crate::inspect::DigestOrigin;
@@ -20,7 +20,6 @@ pub(crate) struct Cached {
     pin: PinnedReference,
     manifest: Digest,
     verification: Verification,
-    is_skipped: bool,
     is_hit: bool,
 }
 
@@ -31,7 +30,6 @@ impl Cached {
             pin: verified.resolved().pin().clone(),
             manifest,
             verification: verified.verification().clone(),
-            is_skipped: verified.is_skipped(),
             is_hit,
         }
     }
@@ -42,10 +40,6 @@ impl Cached {
 
     pub(crate) fn verification(&self) -> &Verification {
         &self.verification
-    }
-
-    pub(crate) fn is_skipped(&self) -> bool {
-        self.is_skipped
     }
 
     pub(crate) fn pin(&self) -> &PinnedReference {
@@ -104,7 +98,7 @@ pub(crate) async fn commit(
     let manifest = selected.selection().manifest().digest().clone();
     let (staging, record, verified) = extracted.into_parts();
     let record = record
-        .with_verified(!verified.is_skipped())
+        .with_verified(!verified.verification().is_skipped())
         .with_reference(&*request.source);
     let commit = tokio::task::spawn_blocking(move || staging.commit(record));
     let artifact = commit.await.map_err(|error| StageError::Stopped {
@@ -129,11 +123,7 @@ async fn persist(
         .cache
         .put_bytes(&descriptor, root.bytes().clone())
         .await?;
-    if let Outcome::Accepted {
-        discovered: Some(evidence),
-        ..
-    } = verified.outcome()
-    {
+    if let Some(evidence) = verified.discovered() {
         persist_evidence(context, digest, evidence).await?;
     }
     let (cache, reference) = (&context.cache, &request.reference);

@@ -4,7 +4,7 @@ use std::io;
 
 use qmt_artifact::ArtifactError;
 use qmt_cache::CacheError;
-use qmt_oci_ref::{Digest, PinnedReference, RegistryError, RegistryErrorKind};
+use qmt_oci_ref::{PinnedReference, RegistryError, RegistryErrorKind};
 use qmt_verify::VerifyError;
 
 use super::{Context, Request};
@@ -18,7 +18,7 @@ pub(crate) enum StageError {
     Manifest(RegistryError),
     Verify(#[from] VerifyError),
     #[error("the tag names a version that is not proven to be newer than the locked one")]
-    Rollback(Rollback),
+    Rollback(Box<Error>),
     Select(ArtifactError),
     Extract(ArtifactError),
     #[error("{missing} is not in the cache, and {rule} forbids the network")]
@@ -34,17 +34,6 @@ pub(crate) enum StageError {
         doing: &'static str,
         source: io::Error,
     },
-}
-
-/// The version that a tag names now, and the newer one that the lockfile records.
-#[derive(Debug)]
-pub(crate) struct Rollback {
-    pub(crate) digest: Digest,
-    pub(crate) signed: String,
-    pub(crate) locked: Digest,
-    pub(crate) locked_signed: String,
-    /// Whether the signatures prove which version is older.
-    pub(crate) is_proven: bool,
 }
 
 impl StageError {
@@ -90,15 +79,7 @@ impl StageError {
                 reference: pinned,
                 source,
             },
-            Self::Rollback(rollback) => Error::Rollback {
-                plugin,
-                reference,
-                digest: rollback.digest,
-                signed: rollback.signed,
-                locked: rollback.locked,
-                locked_signed: rollback.locked_signed,
-                is_proven: rollback.is_proven,
-            },
+            Self::Rollback(error) => *error,
             Self::Select(source) | Self::Extract(source) => Error::Artifact {
                 plugin,
                 reference: pinned,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use qmt_artifact::{ExtractSink, FileRule};
 use qmt_cache::{Record, Staging};
-use qmt_oci_ref::{Descriptor, Digest, PluginKind};
+use qmt_oci_ref::Descriptor;
 
 use super::select::Selected;
 use super::verify::Verified;
@@ -26,10 +26,7 @@ const ATTEMPTS_MAX: usize = 8;
 pub(crate) struct Extracted {
     selected: Selected,
     staging: Staging,
-    kind: PluginKind,
-    file_name: String,
-    digest: Digest,
-    size: u64,
+    record: Record,
 }
 
 impl Extracted {
@@ -39,23 +36,7 @@ impl Extracted {
 
     /// Returns the staging area, and the record that the cache stores with the file.
     pub(super) fn into_parts(self) -> (Staging, Record, Verified) {
-        let selection = self.selected.selection();
-        let manifest = selection.manifest();
-        let root = self.selected.verified().resolved().pin().digest().clone();
-        let mut record = Record::new(
-            self.selected.key().clone(),
-            root,
-            self.kind,
-            self.file_name,
-            self.digest,
-            self.size,
-        )
-        .with_manifest_media_type(manifest.media_type().clone())
-        .with_note("manifest", manifest.digest().to_string());
-        if let Some(platform) = selection.platform() {
-            record = record.with_platform(platform.clone());
-        }
-        (self.staging, record, self.selected.into_verified())
+        (self.staging, self.record, self.selected.into_verified())
     }
 }
 
@@ -105,13 +86,19 @@ pub(crate) async fn extract(
         Stage::Fetch,
         format!("{file_name}, {kind}, {size} bytes, {digest}"),
     );
+    let manifest = selection.manifest();
+    let root = selected.verified().resolved().pin().digest().clone();
+    let key = selected.key().clone();
+    let mut record = Record::new(key, root, kind, file_name, digest, size)
+        .with_manifest_media_type(manifest.media_type().clone())
+        .with_note("manifest", manifest.digest().to_string());
+    if let Some(platform) = selection.platform() {
+        record = record.with_platform(platform.clone());
+    }
     Ok(Extracted {
         staging: staging.into_inner().unwrap_or_else(PoisonError::into_inner),
         selected,
-        kind,
-        file_name,
-        digest,
-        size,
+        record,
     })
 }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 use qmt_oci_ref::{Digest, time};
 use qmt_verify::{Evidence, Verification, VerifyError};
 
-use super::error::Rollback;
 use super::resolve::Resolved;
 use super::{Context, Request, StageError, Trust, VersionPolicy, verify};
 use crate::error::Error;
@@ -50,13 +49,15 @@ pub(crate) async fn check(
             VersionPolicy::Configured | VersionPolicy::Recorded => request.locked.is_some(),
         };
     if is_forbidden {
-        return Err(StageError::Rollback(Rollback {
+        return Err(StageError::Rollback(Box::new(Error::Rollback {
+            plugin: context.reporter.plugin().to_owned(),
+            reference: request.source.clone(),
             digest: digest.clone(),
             signed: describe(now),
             locked: before,
             locked_signed: describe(then),
             is_proven: is_older,
-        }));
+        })));
     }
     context.reporter.warning(format!(
         "`{}` {}: {digest} ({}) instead of {before} ({})",
@@ -73,16 +74,20 @@ pub(crate) async fn check(
 }
 
 /// Checks, with what the cache has, that the policy accepts `digest` in place of what the tag of the
-/// request names in the cache. Returns [`Error::NotNewer`] if that is not proven to be signed earlier.
+/// request names in the cache.
+///
+/// # Errors
+///
+/// [`StageError::Rollback`] with [`Error::NotNewer`] if that is not proven to be signed earlier.
 pub(crate) async fn check_move(
     context: &Context,
     request: &Request,
     digest: &Digest,
-) -> Result<Option<Error>, StageError> {
+) -> Result<(), StageError> {
     let pin = request.reference.with_digest(digest.clone());
     let verifier = match &context.trust {
         Some(Trust::Verify(verifier)) => verifier,
-        Some(Trust::Skip) => return Ok(None),
+        Some(Trust::Skip) => return Ok(()),
         None => return Err(VerifyError::no_signature(&pin).into()),
     };
     let stored = context.cache.evidence(digest).await?;
@@ -91,21 +96,21 @@ pub(crate) async fn check_move(
     let checked = verify::check_apart(context, request, &pin, verifier, evidence).await;
     let now = checked?.0.signed_at().map(whole_seconds);
     let Some((stored, _)) = context.cache.ref_(&request.reference).await? else {
-        return Ok(None);
+        return Ok(());
     };
     let then = stored_time(context, request, &stored).await?;
     let then = then.map(whole_seconds);
     // What was never verified has no time that could be kept.
     if then.is_none() || is_proven_newer(then, now) {
-        return Ok(None);
+        return Ok(());
     }
-    Ok(Some(Error::NotNewer {
+    Err(StageError::Rollback(Box::new(Error::NotNewer {
         reference: request.reference.to_string(),
         digest: digest.clone(),
         signed: describe(now),
         stored,
         stored_signed: describe(then),
-    }))
+    })))
 }
 
 fn is_proven_newer(then: Option<SystemTime>, now: Option<SystemTime>) -> bool {

@@ -18,46 +18,26 @@ use crate::events::Stage;
 #[derive(Debug)]
 pub(crate) struct Verified {
     resolved: Resolved,
-    outcome: Outcome,
+    verification: Verification,
+    discovered: Option<Evidence>,
 }
 
-/// Why an image may be fetched.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// The policy accepts its signature, and no rollback was detected.
-    Accepted {
-        /// What was verified about it.
-        verification: Verification,
-        /// Signature material that came from the registry, and is not yet in the cache.
-        discovered: Option<Evidence>,
-    },
-    /// The config switched verification off.
-    Skipped(Verification),
-}
+/// What was verified about an image, and signature material that came from the registry, and is not
+/// yet in the cache.
+type Checked = (Verification, Option<Evidence>);
 
 impl Verified {
     pub(crate) fn resolved(&self) -> &Resolved {
         &self.resolved
     }
 
-    pub(crate) fn outcome(&self) -> &Outcome {
-        &self.outcome
-    }
-
-    pub(crate) fn is_skipped(&self) -> bool {
-        matches!(self.outcome, Outcome::Skipped(_))
-    }
-
     pub(crate) fn verification(&self) -> &Verification {
-        self.outcome.verification()
+        &self.verification
     }
-}
 
-impl Outcome {
-    pub(crate) fn verification(&self) -> &Verification {
-        match self {
-            Self::Accepted { verification, .. } | Self::Skipped(verification) => verification,
-        }
+    /// Returns signature material that came from the registry, and is not yet in the cache.
+    pub(crate) fn discovered(&self) -> Option<&Evidence> {
+        self.discovered.as_ref()
     }
 }
 
@@ -76,19 +56,20 @@ pub(crate) async fn verify(
     request: &Request,
     resolved: Resolved,
 ) -> Result<Verified, StageError> {
-    let outcome = check(context, request, &resolved, Freshness::CacheFirst).await?;
-    rollback::check(context, request, &resolved, outcome.verification()).await?;
-    if let Outcome::Accepted {
-        verification,
-        discovered: Some(_),
-    } = &outcome
-    {
+    let checked = check(context, request, &resolved, Freshness::CacheFirst);
+    let (verification, discovered) = checked.await?;
+    rollback::check(context, request, &resolved, &verification).await?;
+    if discovered.is_some() {
         // Once: when the signature is seen for the first time.
         for warning in &verification.report().warnings {
             context.reporter.warning(warning);
         }
     }
-    Ok(Verified { resolved, outcome })
+    Ok(Verified {
+        resolved,
+        verification,
+        discovered,
+    })
 }
 
 /// Checks the signatures of the pinned digest.
@@ -97,7 +78,7 @@ pub(crate) async fn check(
     request: &Request,
     resolved: &Resolved,
     freshness: Freshness,
-) -> Result<Outcome, StageError> {
+) -> Result<Checked, StageError> {
     let pin = resolved.pin();
     let verifier = match &context.trust {
         Some(Trust::Verify(verifier)) => verifier,
@@ -105,7 +86,7 @@ pub(crate) async fn check(
             context
                 .reporter
                 .warning("signatures are not verified: `insecure_skip_signature` is set");
-            return Ok(Outcome::Skipped(danger::dangerous_skip_verification(pin)));
+            return Ok((danger::dangerous_skip_verification(pin), None));
         }
         // Without a policy nothing is accepted.
         None => return Err(VerifyError::no_signature(pin).into()),
@@ -122,10 +103,7 @@ pub(crate) async fn check(
     let signer = verification.signer().map(ToString::to_string);
     let detail = format!("signed by {}", signer.unwrap_or_default());
     context.reporter.finished(Stage::Verify, detail);
-    Ok(Outcome::Accepted {
-        verification,
-        discovered,
-    })
+    Ok((verification, discovered))
 }
 
 async fn discover_and_check(
@@ -134,7 +112,7 @@ async fn discover_and_check(
     pin: &PinnedReference,
     verifier: &Arc<dyn Verifier>,
     freshness: Freshness,
-) -> Result<(Verification, Option<Evidence>), StageError> {
+) -> Result<Checked, StageError> {
     let check = |evidence| check_apart(context, request, pin, verifier, evidence);
     // Stored material that can't be read counts as missing: what is discovered replaces it.
     let stored = context.cache.evidence(pin.digest()).await?;
