@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use qmt_plugins::config::ConfigError;
 use qmt_plugins::oci_ref::text::messages;
-use qmt_plugins::verify::report::{Rejection, TrustReport};
 use qmt_plugins::{Error, ErrorKind};
 use serde_json::{Value, json};
 
@@ -61,6 +60,16 @@ pub(crate) enum Code {
     Terminated = 143,
 }
 
+/// The exit code of each kind of error.
+const CODES: [(ErrorKind, Code); 6] = [
+    (ErrorKind::Failure, Code::Failure),
+    (ErrorKind::Usage, Code::Usage),
+    (ErrorKind::NotVerified, Code::NotVerified),
+    (ErrorKind::NotFound, Code::NotFound),
+    (ErrorKind::Network, Code::Network),
+    (ErrorKind::Config, Code::Config),
+];
+
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {
         Self::from(code as u8)
@@ -79,6 +88,13 @@ impl Failure {
         Self::Usage {
             message: message.into(),
             hint: None,
+        }
+    }
+
+    pub(crate) fn advised(error: Error, advice: Advice) -> Self {
+        Self::Library {
+            error: Box::new(error),
+            advice: Some(advice),
         }
     }
 
@@ -106,15 +122,8 @@ impl Failure {
 
     /// The kind as one word, as `--format json` prints it.
     pub(crate) fn kind(&self) -> &'static str {
-        match self.code() {
-            Code::Failure => ErrorKind::Failure.as_str(),
-            Code::Usage => ErrorKind::Usage.as_str(),
-            Code::NotVerified => ErrorKind::NotVerified.as_str(),
-            Code::NotFound => ErrorKind::NotFound.as_str(),
-            Code::Network => ErrorKind::Network.as_str(),
-            Code::Config => ErrorKind::Config.as_str(),
-            Code::Interrupted | Code::Terminated => "interrupted",
-        }
+        let known = CODES.iter().find(|(_, code)| *code == self.code());
+        known.map_or("interrupted", |(kind, _)| kind.as_str())
     }
 
     /// Returns the message and its causes, outermost first.
@@ -122,33 +131,20 @@ impl Failure {
         match self {
             Self::Library { error, .. } => messages(&**error),
             Self::Usage { message, .. } | Self::Negative { message, .. } => vec![message.clone()],
-            Self::Output(error) => {
-                let mut all = vec!["the output can't be written".to_owned()];
-                all.extend(messages(error));
-                all
-            }
+            Self::Output(error) => with_causes("the output can't be written", error),
             Self::Interrupted { downloads, .. } => vec![interrupted(downloads)],
-            Self::Other { doing, source } => {
-                let mut all = vec![doing.clone()];
-                all.extend(messages(&**source));
-                all
-            }
+            Self::Other { doing, source } => with_causes(doing, &**source),
             Self::Reported(_) => Vec::new(),
         }
     }
 
     /// Returns the failure as data: kind, message, causes, hint and each rejected signature.
     pub(crate) fn data(&self) -> Value {
-        match self {
-            Self::Library { error, .. } => library_data(error, self.hint().as_deref()),
-            _ => shape(
-                self.kind(),
-                &self.messages(),
-                self.hint().as_deref(),
-                &[],
-                None,
-            ),
-        }
+        let error = match self {
+            Self::Library { error, .. } => Some(&**error),
+            _ => None,
+        };
+        data(self.kind(), &self.messages(), self.hint().as_deref(), error)
     }
 
     /// Reports whether what follows the first line of a message are lines for the config, and not an
@@ -197,26 +193,16 @@ impl From<Error> for Failure {
 
 /// Returns an error of the library as [`Failure::data`] does.
 pub(crate) fn error_data(error: &Error) -> Value {
-    library_data(error, error.hint().as_deref())
-}
-
-fn library_data(error: &Error, hint: Option<&str>) -> Value {
-    let (rejected, trust_root) = match error {
-        Error::NotVerified { source, .. } => (source.rejections(), source.trust_root()),
-        _ => (&[][..], None),
-    };
     let kind = error.kind().as_str();
-    shape(kind, &messages(error), hint, rejected, trust_root)
+    data(kind, &messages(error), error.hint().as_deref(), Some(error))
 }
 
 /// The one form of errors in JSON. docs/operators.md describes it.
-fn shape(
-    kind: &str,
-    messages: &[String],
-    hint: Option<&str>,
-    rejected: &[Rejection],
-    trust_root: Option<&TrustReport>,
-) -> Value {
+fn data(kind: &str, messages: &[String], hint: Option<&str>, error: Option<&Error>) -> Value {
+    let (rejected, trust_root) = match error {
+        Some(Error::NotVerified { source, .. }) => (source.rejections(), source.trust_root()),
+        _ => (&[][..], None),
+    };
     json!({
         "kind": kind,
         "message": messages.first(),
@@ -225,6 +211,12 @@ fn shape(
         "rejected": rejected,
         "trust_root": trust_root,
     })
+}
+
+fn with_causes(message: &str, error: &(dyn StdError + 'static)) -> Vec<String> {
+    let mut all = vec![message.to_owned()];
+    all.extend(messages(error));
+    all
 }
 
 fn interrupted(downloads: &[String]) -> String {
@@ -237,14 +229,8 @@ fn interrupted(downloads: &[String]) -> String {
 }
 
 fn code_of(kind: ErrorKind) -> Code {
-    match kind {
-        ErrorKind::Usage => Code::Usage,
-        ErrorKind::NotVerified => Code::NotVerified,
-        ErrorKind::NotFound => Code::NotFound,
-        ErrorKind::Network => Code::Network,
-        ErrorKind::Config => Code::Config,
-        _ => Code::Failure,
-    }
+    let known = CODES.iter().find(|(known, _)| *known == kind);
+    known.map_or(Code::Failure, |(_, code)| *code)
 }
 
 fn is_missing_file(error: &BoxError) -> bool {

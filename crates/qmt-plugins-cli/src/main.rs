@@ -67,19 +67,7 @@ fn threads(command: &Command) -> usize {
         | Command::Outdated(_)
         | Command::Publish(_)
         | Command::Cache(_) => 8,
-        Command::Verify(_)
-        | Command::Why(_)
-        | Command::Run(_)
-        | Command::List
-        | Command::Inspect(_)
-        | Command::Add(_)
-        | Command::New(_)
-        | Command::Login(_)
-        | Command::Logout(_)
-        | Command::Trust(_)
-        | Command::Config(_)
-        | Command::Doctor
-        | Command::Completions { .. } => 2,
+        _ => 2,
     }
 }
 
@@ -141,10 +129,7 @@ async fn interrupted() -> Code {
 }
 
 fn ended(result: Result<(), Failure>) -> ExitCode {
-    match result.map_err(|failure| failure.code()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(code) => Code::into(code),
-    }
+    result.map_or_else(|failure| failure.code().into(), |()| ExitCode::SUCCESS)
 }
 
 /// Logs to stderr: warnings of libraries with `-v`, more with each repetition.

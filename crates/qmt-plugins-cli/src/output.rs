@@ -49,11 +49,10 @@ impl Output {
             Detail::Lines
         };
         Self {
-            format: global.format,
             is_quiet: global.quiet,
             progress: Arc::new(Progress::new(detail)),
-            config: OnceLock::new(),
             command: command(global.config.as_deref()),
+            ..Self::of_unparsed(global.format)
         }
     }
 
@@ -152,6 +151,20 @@ impl Output {
         }
     }
 
+    /// Prints the results of several plugins, and returns the failure that decides the exit code, if
+    /// any of them failed.
+    pub(crate) fn results(
+        &self,
+        data: Value,
+        text: &str,
+        failed: Option<Failure>,
+    ) -> Result<(), Failure> {
+        match failed {
+            None => self.result(&data, text),
+            Some(failure) => Err(self.refusal(data, text, &failure)),
+        }
+    }
+
     /// Prints bytes to stdout as they are. A closed pipe is not an error.
     ///
     /// # Errors
@@ -223,12 +236,21 @@ impl Output {
         report::print(failure, hint, &|toml| self.config_lines(toml));
     }
 
-    /// Prints why one of several plugins failed, unless that is part of the result.
-    pub(crate) fn partial_failure(&self, failure: &Failure) {
+    /// Prints why one of several plugins failed, unless that is part of the result, and returns it as
+    /// data. `failed` keeps the failure that decides the exit code.
+    pub(crate) fn partial_failure(
+        &self,
+        failure: impl Into<Failure>,
+        failed: &mut Option<Failure>,
+    ) -> Value {
+        let failure = failure.into();
         if !self.is_json() {
             // The bars of the other plugins go on.
-            self.progress.above(|| self.print(failure));
+            self.progress.above(|| self.print(&failure));
         }
+        let data = self.failure_data(&failure);
+        failure.add_to(failed);
+        data
     }
 }
 
@@ -273,11 +295,11 @@ fn escaped_json(data: &Value) -> String {
 
 /// Formats a table with two columns, one line per row. Images name some of the values, so all of
 /// them are escaped.
-pub(crate) fn table(rows: &[(String, String)]) -> String {
-    let escape = |text: &String| oci_text::escape_to(text, usize::MAX);
+pub(crate) fn table(rows: &[(impl AsRef<str>, String)]) -> String {
+    let escape = |text: &str| oci_text::escape_to(text, usize::MAX);
     let rows: Vec<_> = rows
         .iter()
-        .map(|(key, value)| (escape(key), escape(value)))
+        .map(|(key, value)| (escape(key.as_ref()), escape(value)))
         .collect();
     let width = rows
         .iter()

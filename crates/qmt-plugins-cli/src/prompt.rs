@@ -6,12 +6,14 @@ use std::io::{self, BufRead as _, Read as _, Write as _};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
+use crate::session::apart;
+
 /// Longest answer that is read, in bytes. A terminal passes on no longer line.
 const ANSWER_MAX_BYTES: u64 = 4096;
 
 /// Asks for a line.
 pub(crate) async fn line(question: &'static str) -> io::Result<Zeroizing<String>> {
-    let read = tokio::task::spawn_blocking(move || {
+    let read = apart(move || {
         // Stderr is not locked while the user types, so that Ctrl-C ends the command at once.
         let mut stderr = io::stderr();
         write!(stderr, "{question}: ")?;
@@ -23,7 +25,7 @@ pub(crate) async fn line(question: &'static str) -> io::Result<Zeroizing<String>
             answer.trim_end_matches(['\r', '\n']).to_owned(),
         ))
     });
-    read.await.map_err(io::Error::from)?
+    read.await
 }
 
 /// Asks for a line that is not shown while it is typed.

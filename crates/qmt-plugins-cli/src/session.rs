@@ -132,22 +132,28 @@ pub(crate) fn require_lockfile(global: &Global, command: &str) -> Result<(), Fai
 
 /// Refuses what a command does if one of the flags is set, which forbids it.
 fn refuse(command: &str, does: &str, flags: [(bool, &str); 2]) -> Result<(), Failure> {
-    match flags.into_iter().find(|(is_set, _)| *is_set) {
-        None => Ok(()),
-        Some((_, flag)) => Err(Failure::usage(format!(
-            "`{command}` {does}, and `{flag}` forbids it"
-        ))),
-    }
+    let forbidding = flags.into_iter().find(|(is_set, _)| *is_set);
+    forbidding.map_or(Ok(()), |(_, flag)| {
+        let message = format!("`{command}` {does}, and `{flag}` forbids it");
+        Err(Failure::usage(message))
+    })
 }
 
-/// Reads at most `limit` bytes from stdin, on another thread, so that Ctrl-C ends the wait.
+/// Reads at most `limit` bytes from stdin.
 pub(crate) async fn stdin(limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
-    let read = tokio::task::spawn_blocking(move || {
+    let read = apart(move || {
         let mut bytes = Zeroizing::new(Vec::new());
         io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
         Ok(bytes)
     });
-    read.await.map_err(io::Error::from)?
+    read.await
+}
+
+/// Runs what waits for input on another thread, so that Ctrl-C ends the wait.
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await?
 }
 
 /// Parses the name of a plugin of the config, of an image or of a file. If there is no config, a
@@ -164,6 +170,7 @@ pub(crate) fn target(global: &Global, host: &PluginHost, text: &str) -> Result<T
 
 /// Adds what the options can do about the error of an image whose signer they name.
 pub(crate) fn failure(error: Error, signer: &Signer) -> Failure {
+    use RejectionCode::{NoKey, NoLog, OnlyKeys, OtherIdentity, OtherIssuer, OtherKey};
     let rejected = |codes: &[RejectionCode]| match &error {
         Error::NotVerified { source, .. } => {
             let mut rejections = source.rejections().iter();
@@ -178,48 +185,36 @@ pub(crate) fn failure(error: Error, signer: &Signer) -> Failure {
         _ => false,
     };
     let (has_key, has_identity) = (signer.key.is_some(), signer.certificate_identity.is_some());
-    let requires_log = has_key && !signer.insecure_ignore_tlog;
-    let advice = if requires_log && rejected(&[RejectionCode::NoLog]) {
-        Some(Advice::Instead(
+    let requires_log = !signer.insecure_ignore_tlog;
+    let lacks_log = requires_log && rejected(&[NoLog]);
+    let advice = if has_key && lacks_log {
+        Advice::Instead(
             "`--insecure-ignore-tlog` accepts signatures without a log entry; the policies of the \
              config do not apply to `--key`",
-        ))
-    } else if has_identity && !signer.insecure_ignore_tlog && rejected(&[RejectionCode::NoLog]) {
-        Some(Advice::Instead(
+        )
+    } else if has_identity && lacks_log {
+        Advice::Instead(
             "`--insecure-ignore-tlog` accepts signatures without a log entry that have a timestamp; the \
              policies of the config do not apply to `--certificate-identity`",
-        ))
-    } else if requires_log && has_no_root {
-        Some(Advice::Also(
+        )
+    } else if has_key && requires_log && has_no_root {
+        Advice::Also(
             "with `--insecure-ignore-tlog`, signatures need no log entry, and `--key` needs no trust root",
-        ))
-    } else if has_key
-        && rejected(&[
-            RejectionCode::OtherKey,
-            RejectionCode::NoKey,
-            RejectionCode::OnlyKeys,
-        ])
-    {
-        Some(Advice::Instead(
+        )
+    } else if has_key && rejected(&[OtherKey, NoKey, OnlyKeys]) {
+        Advice::Instead(
             "only signatures with the key that `--key` names are accepted; the policies of the config \
              do not apply",
-        ))
-    } else if has_identity
-        && rejected(&[
-            RejectionCode::OtherIdentity,
-            RejectionCode::OtherIssuer,
-            RejectionCode::NoKey,
-        ])
-    {
-        Some(Advice::Instead(
+        )
+    } else if has_identity && rejected(&[OtherIdentity, OtherIssuer, NoKey]) {
+        Advice::Instead(
             "only the signer that `--certificate-identity` and `--certificate-oidc-issuer` name is \
              accepted; the policies of the config do not apply",
-        ))
+        )
     } else {
-        None
+        return error.into();
     };
-    let error = Box::new(error);
-    Failure::Library { error, advice }
+    Failure::advised(error, advice)
 }
 
 /// Refuses a key that is not in a file.

@@ -87,15 +87,16 @@ async fn list(host: &PluginHost, output: &Output) -> CommandResult {
 async fn verify(host: &PluginHost, output: &Output) -> CommandResult {
     let report = host.cache().verify_all().await.map_err(Error::from)?;
     let mut text = format!("{} files are intact\n", report.good);
-    for path in &report.damaged {
-        let _ = writeln!(text, "damaged and removed: {}", path.display());
-    }
-    for path in &report.not_removed {
-        let _ = writeln!(text, "damaged and could not be removed: {}", path.display());
-    }
-    let [damaged, not_removed] = [&report.damaged, &report.not_removed].map(|paths| {
-        let paths = paths.iter().map(|path| path.to_string_lossy());
-        paths.collect::<Vec<_>>()
+    let [damaged, not_removed] = [
+        ("damaged and removed", &report.damaged),
+        ("damaged and could not be removed", &report.not_removed),
+    ]
+    .map(|(what, paths)| {
+        let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
+        for path in &paths {
+            let _ = writeln!(text, "{what}: {path}");
+        }
+        paths
     });
     let data = json!({
         "good": report.good,
@@ -133,18 +134,13 @@ async fn prune(host: &PluginHost, output: &Output, prune: Prune) -> CommandResul
     let kept = host.cache().list().await.map_err(Error::from)?;
     let reason = |entry: &CacheEntry| reason(host, prune, &locked, &report, entry);
     let (evicted, blobs, litter) = (report.evicted.len(), report.blobs, report.litter);
-    let mut rows = vec![(
-        "removed".to_owned(),
-        format!(
-            "{evicted} plugins, {blobs} blobs and {litter} leftovers: {} bytes",
-            report.freed
-        ),
-    )];
+    let removed = format!(
+        "{evicted} plugins, {blobs} blobs and {litter} leftovers: {} bytes",
+        report.freed
+    );
+    let mut rows = vec![("removed", removed)];
     let shown = kept.iter();
-    rows.extend(shown.map(|entry| {
-        let kept = format!("{}: {}", name(entry), reason(entry));
-        ("kept".to_owned(), kept)
-    }));
+    rows.extend(shown.map(|entry| ("kept", format!("{}: {}", name(entry), reason(entry)))));
     let kept: Vec<_> = kept
         .iter()
         .map(|entry| json!({ "manifest": entry.record.manifest(), "reason": reason(entry) }))

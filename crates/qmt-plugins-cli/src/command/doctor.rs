@@ -38,10 +38,7 @@ pub(crate) async fn doctor(global: &Global, output: &Output) -> CommandResult {
     if opened.lockfile.is_none() {
         report.warnings.extend(warnings);
     }
-    let locked = match opened.lockfile {
-        Some(error) => Err(error),
-        None => Ok(lockfile(host)),
-    };
+    let locked = opened.lockfile.map_or_else(|| Ok(lockfile(host)), Err);
     report.add("lockfile", locked, output);
     let cached = match opened.cache {
         Some(error) => Err(error),
@@ -175,14 +172,11 @@ impl Report {
                     .push(json!({ "name": name, "ok": true, "detail": text }));
                 self.rows.push((name.to_owned(), text));
             }
-            Err(error) => {
-                let failure = error.into();
-                output.partial_failure(&failure);
-                self.data.push(
-                    json!({ "name": name, "ok": false, "error": output.failure_data(&failure) }),
-                );
+            Err(failure) => {
+                let error = output.partial_failure(failure, &mut self.failed);
+                self.data
+                    .push(json!({ "name": name, "ok": false, "error": error }));
                 self.rows.push((name.to_owned(), "failed".to_owned()));
-                failure.add_to(&mut self.failed);
             }
         }
     }
@@ -199,10 +193,6 @@ impl Report {
             output.note(format!("warning: {warning}"));
         }
         let data = json!({ "checks": self.data, "warnings": warnings });
-        let text = output::table(&self.rows);
-        match self.failed {
-            None => output.result(&data, &text),
-            Some(failure) => Err(output.refusal(data, &text, &failure)),
-        }
+        output.results(data, &output::table(&self.rows), self.failed)
     }
 }

@@ -11,7 +11,7 @@ use crate::output::{self, Output};
 use crate::session;
 
 /// Rows of a table.
-type Rows = Vec<(String, String)>;
+type Rows = Vec<(&'static str, String)>;
 
 /// Reads manifests, and runs the loader's preflight if the cache has the file.
 pub(crate) async fn inspect(global: &Global, output: &Output, inspect: &Inspect) -> CommandResult {
@@ -40,18 +40,18 @@ async fn all(host: &PluginHost, output: &Output, target: &Target) -> CommandResu
         Err(error) => return Err(error.into()),
     };
     let manifest = inspection.as_ref().and_then(|one| one.manifest.as_ref());
-    let mut rows: Rows = vec![("image".to_owned(), reference_of(Some(&reference)))];
+    let mut rows: Rows = vec![("image", reference_of(Some(&reference)))];
     for offer in &offers {
         let selected = if manifest == Some(&offer.digest) {
             ", for this machine"
         } else {
             ""
         };
-        rows.push(("offers".to_owned(), format!("{}{selected}", offered(offer))));
+        rows.push(("offers", format!("{}{selected}", offered(offer))));
     }
     match &inspection {
         Some(inspection) => rows.extend(self::rows(inspection).into_iter().skip(1)),
-        None => rows.push(("manifest".to_owned(), "none is for this machine".to_owned())),
+        None => rows.push(("manifest", "none is for this machine".to_owned())),
     }
     let data = json!({ "inspection": inspection, "image": reference, "offers": offers });
     output.result(&data, &output::table(&rows))
@@ -77,7 +77,7 @@ fn reference_of(reference: Option<&PinnedReference>) -> String {
 
 fn rows(inspection: &Inspection) -> Rows {
     let mut rows = Vec::new();
-    let mut row = |key: &str, value: String| rows.push((key.to_owned(), value));
+    let mut row = |key: &'static str, value: String| rows.push((key, value));
     if inspection.reference.is_some() {
         row("image", reference_of(inspection.reference.as_ref()));
     }

@@ -5,6 +5,7 @@ use qmt_plugins::{PluginSource, Target};
 use serde_json::json;
 
 use super::CommandResult;
+use super::pull::shown;
 use crate::args::Global;
 use crate::output::{self, Output};
 use crate::session;
@@ -29,31 +30,24 @@ pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
             "locked": entry,
             "locked_is_current": is_current,
         }));
-        let mut rows = vec![(provider.name.clone(), path.into_owned())];
+        let mut rows = vec![(&*provider.name, path.into_owned())];
         if let Some(entry) = &entry {
-            let signer = entry
-                .signer
-                .as_ref()
-                .map_or_else(|| "not verified".to_owned(), ToString::to_string);
-            rows.push((
-                "  locked".to_owned(),
-                format!("{}, {}", entry.kind, entry.digest),
-            ));
+            rows.push(("  locked", format!("{}, {}", entry.kind, entry.digest)));
             if is_current == Some(false) {
                 let note = format!(
                     "another reference, {}; the next `pull` or `lock` replaces it",
                     entry.reference
                 );
-                rows.push(("  locked for".to_owned(), note));
+                rows.push(("  locked for", note));
             }
-            rows.push(("  signer".to_owned(), signer));
+            rows.push(("  signer", shown(entry.signer.as_ref())));
         } else {
             let locked = match source {
                 PluginSource::File(_) => "never, because it is a local file",
                 PluginSource::Url { .. } => "never, because the config has its digest",
                 _ => "not yet",
             };
-            rows.push(("  locked".to_owned(), locked.to_owned()));
+            rows.push(("  locked", locked.to_owned()));
         }
         text.push_str(&output::table(&rows));
     }

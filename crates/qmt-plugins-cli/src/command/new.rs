@@ -67,19 +67,11 @@ pub(crate) fn new(output: &Output, new: &New) -> CommandResult {
     }
     let readme = folder.join("README.md").display().to_string();
     let rows = [
-        (
-            "created".to_owned(),
-            format!("{}, {} files", new.name, files.len()),
-        ),
-        (
-            "next".to_owned(),
-            format!("build, run and publish it: {readme}"),
-        ),
+        ("created", format!("{}, {} files", new.name, files.len())),
+        ("next", format!("build, run and publish it: {readme}")),
     ];
-    output.result(
-        &json!({ "project": new.name, "files": files, "readme": readme }),
-        &output::table(&rows),
-    )
+    let data = json!({ "project": new.name, "files": files, "readme": readme });
+    output.result(&data, &output::table(&rows))
 }
 
 /// Accepts a name that Cargo, Go, npm and registries accept.

@@ -9,7 +9,6 @@ use super::CommandResult;
 use super::pull;
 use super::verify::{verdict, verdict_of};
 use crate::args::Global;
-use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::session;
 
@@ -39,24 +38,18 @@ pub(crate) async fn outdated(global: &Global, output: &Output, names: &[String])
                 rows.push((name.to_owned(), text));
                 fields["name"] = name.into();
                 if let Some(error) = problem {
-                    fields["error"] = output.failure_data(&Failure::from(error));
+                    fields["error"] = output.error_data(&error);
                 }
                 data.push(fields);
             }
             Err(error) => {
-                let failure = Failure::from(error);
-                output.partial_failure(&failure);
+                let error = output.partial_failure(error, &mut failed);
                 rows.push((name.to_owned(), "not known".to_owned()));
-                data.push(json!({ "name": name, "error": output.failure_data(&failure) }));
-                failure.add_to(&mut failed);
+                data.push(json!({ "name": name, "error": error }));
             }
         }
     }
-    let (data, text) = (json!({ "plugins": data }), output::table(&rows));
-    match failed {
-        None => output.result(&data, &text),
-        Some(failure) => Err(output.refusal(data, &text, &failure)),
-    }
+    output.results(json!({ "plugins": data }), &output::table(&rows), failed)
 }
 
 /// Returns what the lockfile records for the target, unless it is for another reference.

@@ -64,29 +64,48 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
     let plain_http = is_plain_http(config.config(), &destination);
     let host = session::host_of_registries(global, output, config)?;
     let published = host.publish(&request).await?;
-    let next = match destination {
-        PluginSource::Registry(_) => Next::in_registry(&published, plain_http, public_key.as_ref()),
-        _ => Next::in_layout(&published),
+    let image = format!("{}@{}", published.reference.repository(), published.digest);
+    let http = if plain_http {
+        " --allow-http-registry"
+    } else {
+        ""
     };
+    // cosign only supports registries.
+    let is_in_registry = matches!(destination, PluginSource::Registry(_));
+    let sign = is_in_registry.then(|| format!("cosign sign{http} {image}"));
+    let verify = public_key
+        .as_ref()
+        .filter(|_| is_in_registry)
+        .map(|(key, _)| {
+            format!("cosign verify --key {key} --insecure-ignore-tlog=true{http} {image}")
+        });
     let mut rows = vec![
-        ("published".to_owned(), published.destination.clone()),
-        ("digest".to_owned(), published.digest.to_string()),
-        ("size".to_owned(), format!("{} bytes", published.size)),
-        (
-            "manifests".to_owned(),
-            published.manifests.len().to_string(),
-        ),
+        ("published", published.destination.clone()),
+        ("digest", published.digest.to_string()),
+        ("size", format!("{} bytes", published.size)),
+        ("manifests", published.manifests.len().to_string()),
     ];
     if let Some(signature) = &published.signature {
-        rows.push(("signed by".to_owned(), signature.signer.to_string()));
+        rows.push(("signed by", signature.signer.to_string()));
     }
-    rows.push((next.label.to_owned(), next.shown));
+    rows.push(match (&verify, &sign, &published.signature) {
+        (Some(verify), ..) => ("verify it", verify.clone()),
+        (None, Some(sign), _) => ("sign it", sign.clone()),
+        (None, None, None) => {
+            let next = "copy it to a registry, and sign it there";
+            ("next", next.to_owned())
+        }
+        (None, None, Some(_)) => {
+            let next = "copy it to a registry, together with the signature that refers to it";
+            ("next", next.to_owned())
+        }
+    });
     let mut text = output::table(&rows);
     if let Some((name, pem)) = &public_key {
         text.push_str(&accepting(output, &published, name, pem));
     }
     output.result(
-        &json!({ "published": published, "sign": next.sign, "verify": next.verify }),
+        &json!({ "published": published, "sign": sign, "verify": verify }),
         &text,
     )
 }
@@ -104,56 +123,6 @@ fn accepting(output: &Output, published: &Published, name: &str, pem: &str) -> S
          with these config lines:\n\n{lines}\n\n{}\n",
         pem.trim_end()
     )
-}
-
-/// The next step, and its commands. A layout has none, because cosign only supports registries.
-struct Next {
-    sign: Option<String>,
-    verify: Option<String>,
-    label: &'static str,
-    shown: String,
-}
-
-impl Next {
-    fn in_registry(
-        published: &Published,
-        plain_http: bool,
-        public_key: Option<&(String, String)>,
-    ) -> Self {
-        let image = format!("{}@{}", published.reference.repository(), published.digest);
-        let http = if plain_http {
-            " --allow-http-registry"
-        } else {
-            ""
-        };
-        let sign = format!("cosign sign{http} {image}");
-        let verify = public_key.map(|(key, _)| {
-            format!("cosign verify --key {key} --insecure-ignore-tlog=true{http} {image}")
-        });
-        let (label, shown) = match &verify {
-            Some(verify) => ("verify it", verify.clone()),
-            None => ("sign it", sign.clone()),
-        };
-        Self {
-            sign: Some(sign),
-            verify,
-            label,
-            shown,
-        }
-    }
-
-    fn in_layout(published: &Published) -> Self {
-        let shown = match published.signature {
-            None => "copy it to a registry, and sign it there",
-            Some(_) => "copy it to a registry, together with the signature that refers to it",
-        };
-        Self {
-            sign: None,
-            verify: None,
-            label: "next",
-            shown: shown.to_owned(),
-        }
-    }
 }
 
 /// Collects the annotations of all options. A duplicate is an error, because one of them would be

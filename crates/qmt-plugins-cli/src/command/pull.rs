@@ -2,6 +2,7 @@
 
 use qmt_plugins::inspect::ArtifactSummary;
 use qmt_plugins::oci_ref::PinnedReference;
+use qmt_plugins::verify::SignerId;
 use qmt_plugins::{Error, PluginArtifact, PluginHost, Target};
 use serde_json::{Value, json};
 
@@ -47,9 +48,7 @@ pub(crate) async fn lock(global: &Global, output: &Output) -> CommandResult {
                 ));
             }),
             Err(error) => {
-                let failure = Failure::from(error);
-                output.partial_failure(&failure);
-                report.failed = Some(failure);
+                output.partial_failure(error, &mut report.failed);
             }
         }
     }
@@ -121,42 +120,31 @@ impl Report {
                     .push(serde_json::to_value(&summary).unwrap_or(Value::Null));
             }
             Err(error) => {
-                let failure = Failure::from(error);
-                self.data
-                    .push(json!({ "name": name, "error": output.failure_data(&failure) }));
-                output.partial_failure(&failure);
-                failure.add_to(&mut self.failed);
+                let error = output.partial_failure(error, &mut self.failed);
+                self.data.push(json!({ "name": name, "error": error }));
             }
         }
     }
 
     /// Prints the successes. Failures were printed, or are part of the data.
     fn end(self, output: &Output) -> CommandResult {
-        let data = json!({ "plugins": self.data });
-        match self.failed {
-            None => output.result(&data, &self.text),
-            Some(failure) => Err(output.refusal(data, &self.text, &failure)),
-        }
+        output.results(json!({ "plugins": self.data }), &self.text, self.failed)
     }
+}
+
+/// Names a signer.
+pub(super) fn shown(signer: Option<&SignerId>) -> String {
+    signer.map_or_else(|| "not verified".to_owned(), ToString::to_string)
 }
 
 pub(super) fn describe(name: &str, summary: &ArtifactSummary) -> String {
     let image = summary.reference.as_ref().map(ToString::to_string);
-    let signer = summary
-        .signer
-        .as_ref()
-        .map_or_else(|| "not verified".to_owned(), ToString::to_string);
+    let file = format!("{}, {} bytes", summary.file_digest, summary.size);
     output::table(&[
-        (name.to_owned(), summary.kind.to_string()),
-        (
-            "  image".to_owned(),
-            image.unwrap_or_else(|| "a file".to_owned()),
-        ),
-        ("  signer".to_owned(), signer),
-        (
-            "  file".to_owned(),
-            format!("{}, {} bytes", summary.file_digest, summary.size),
-        ),
-        ("  path".to_owned(), summary.path.display().to_string()),
+        (name, summary.kind.to_string()),
+        ("  image", image.unwrap_or_else(|| "a file".to_owned())),
+        ("  signer", shown(summary.signer.as_ref())),
+        ("  file", file),
+        ("  path", summary.path.display().to_string()),
     ])
 }

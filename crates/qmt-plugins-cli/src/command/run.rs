@@ -1,7 +1,7 @@
 //! `run`: loads a plugin and calls one export.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -86,20 +86,17 @@ async fn load(
 ) -> Result<Arc<dyn Plugin>, Failure> {
     host.load_target(target).await.map_err(|error| {
         let advice = match &error {
-            _ if target.is_configured() => None,
+            _ if target.is_configured() => return error.into(),
             Error::NotVerified {
                 source: VerifyError::NoSignature { .. },
                 ..
-            } => Some(Advice::Also(
-                "`--insecure-skip-signature` runs it without one",
-            )),
-            Error::NativeForbidden { .. } => Some(Advice::Also(
-                "on the command line, `--allow-native` allows it, unless `native = \"deny\"` is set",
-            )),
+            } => "`--insecure-skip-signature` runs it without one",
+            Error::NativeForbidden { .. } => {
+                "on the command line, `--allow-native` allows it, unless `native = \"deny\"` is set"
+            }
             _ => return session::failure(error, signer),
         };
-        let error = Box::new(error);
-        Failure::Library { error, advice }
+        Failure::advised(error, Advice::Also(advice))
     })
 }
 
@@ -115,13 +112,12 @@ async fn input(run: &Run, limit: u64) -> Result<Bytes, Failure> {
         }
         (None, Some(path)) => {
             let file = path.clone();
-            let read = tokio::task::spawn_blocking(move || {
+            let read = session::apart(move || {
                 let mut bytes = Vec::new();
                 File::open(file)?.take(more).read_to_end(&mut bytes)?;
                 Ok(bytes)
             });
-            let read = read.await.map_err(io::Error::from).flatten();
-            (format!("the input file `{}`", path.display()), read)
+            (format!("the input file `{}`", path.display()), read.await)
         }
     };
     let bytes = read.map_err(|error| Failure::other(format!("{doing} can't be read"), error))?;

@@ -101,38 +101,26 @@ pub(super) async fn import(
     let mut failed = report.failed;
     if transfer.images.is_empty() {
         let message = format!("{shown} has no complete image, so nothing is imported");
-        let failure = Failure::Negative {
-            code: Code::Failure,
-            message,
-        };
-        output.partial_failure(&failure);
-        failure.add_to(&mut failed);
+        let code = Code::Failure;
+        output.partial_failure(Failure::Negative { code, message }, &mut failed);
     }
     for tag in imported.kept {
         let (reference, digest) = (&tag.reference, &tag.digest);
         output.note(format!(
             "warning: the tag `{reference}` is not set to {digest}"
         ));
-        let failure = Failure::from(tag.reason);
-        output.partial_failure(&failure);
-        failure.add_to(&mut failed);
+        output.partial_failure(tag.reason, &mut failed);
     }
-    let text = text + &report.text;
-    match failed {
-        None => output.result(&data, &text),
-        Some(failure) => Err(output.refusal(data, &text, &failure)),
-    }
+    output.results(data, &(text + &report.text), failed)
 }
 
 /// Describes what was copied, as data and as text.
 fn transferred(done: &str, report: &TransferReport) -> (Value, String) {
+    let blobs = format!("{}, {} bytes", report.blobs, report.bytes);
     let rows = [
-        (format!("{done} images"), report.images.len().to_string()),
-        ("with signatures".to_owned(), report.signatures.to_string()),
-        (
-            "blobs".to_owned(),
-            format!("{}, {} bytes", report.blobs, report.bytes),
-        ),
+        (&*format!("{done} images"), report.images.len().to_string()),
+        ("with signatures", report.signatures.to_string()),
+        ("blobs", blobs),
     ];
     let data = json!({
         "images": report.images,

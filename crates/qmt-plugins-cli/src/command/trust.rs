@@ -21,7 +21,7 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
     let skips = host.config().oci.insecure_skip_signature;
     let mut rows = match root {
         Some(root) => described(root),
-        None => vec![("trust root".to_owned(), unused(skips).to_owned())],
+        None => vec![("trust root", unused(skips).to_owned())],
     };
     let is_from_tuf = root.is_some_and(|root| root.refreshed.is_some());
     if command == Trust::Update && !is_from_tuf {
@@ -35,19 +35,13 @@ pub(crate) async fn trust(global: &Global, output: &Output, command: Trust) -> C
             more => format!("{more} of: "),
         };
         let signers = policy.signers.join("; ");
-        rows.push((
-            "policy".to_owned(),
-            format!("{}: {count}{signers}", policy.scope),
-        ));
+        rows.push(("policy", format!("{}: {count}{signers}", policy.scope)));
         for condition in &policy.conditions {
-            rows.push((
-                "policy".to_owned(),
-                format!("{}: requires {condition}", policy.scope),
-            ));
+            rows.push(("policy", format!("{}: requires {condition}", policy.scope)));
         }
     }
     for warning in &summary.warnings {
-        rows.push(("warning".to_owned(), warning.clone()));
+        rows.push(("warning", warning.clone()));
     }
     let data = json!({
         "source": root.map(|root| &root.source),
@@ -74,13 +68,13 @@ fn unused(skips: bool) -> &'static str {
 }
 
 /// Describes the trust root, one fact per row.
-fn described(root: &TrustRootInfo) -> Vec<(String, String)> {
-    let mut rows = vec![("source".to_owned(), root.source.clone())];
+fn described(root: &TrustRootInfo) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("source", root.source.clone())];
     if let Some(version) = &root.version {
-        rows.push(("version".to_owned(), version.clone()));
+        rows.push(("version", version.clone()));
     }
     if let Some(age) = age(root) {
-        rows.push(("age".to_owned(), format!("{} h", age.as_secs() / 3600)));
+        rows.push(("age", format!("{} h", age.as_secs() / 3600)));
     }
     for (what, count) in [
         ("transparency logs", root.logs),
@@ -88,10 +82,10 @@ fn described(root: &TrustRootInfo) -> Vec<(String, String)> {
         ("certificate logs", root.ct_logs),
         ("timestamp authorities", root.timestamp_authorities),
     ] {
-        rows.push((what.to_owned(), count.to_string()));
+        rows.push((what, count.to_string()));
     }
     let unusable = root.unusable.iter();
-    rows.extend(unusable.map(|left| ("left aside".to_owned(), left.clone())));
+    rows.extend(unusable.map(|left| ("left aside", left.clone())));
     rows
 }
 

@@ -24,25 +24,17 @@ pub(crate) async fn verify(global: &Global, output: &Output, verify: &Verify) ->
     let report = match versions.used.result {
         Ok(report) => report,
         Err(error) => {
-            let failure = session::failure(error, &verify.signer);
-            if output.is_json() {
-                return Err(output.refusal(data, "", &failure));
-            }
             if let Some(line) = other {
                 output.note(line);
             }
-            return Err(failure);
+            let failure = session::failure(error, &verify.signer);
+            return Err(unexplained(output, data, failure));
         }
     };
     let mut rows = proven(&report);
     let used = Some(verified_digest(versions.used.origin).to_owned());
     let lines = [used, other.map(|text| output.commands(&text))];
-    rows.extend(
-        lines
-            .into_iter()
-            .flatten()
-            .map(|line| ("version".to_owned(), line)),
-    );
+    rows.extend(lines.into_iter().flatten().map(|line| ("version", line)));
     let text = output::table(&rows);
     if report.skipped {
         return Err(output.refusal(data, &text, &skipped()));
@@ -73,13 +65,15 @@ pub(crate) async fn why(global: &Global, output: &Output, verify: &Verify) -> Co
     let failure = match versions.used.result {
         Ok(report) if !report.skipped => return output.result(&data, &text),
         Ok(_) => skipped(),
-        Err(error) if is_explained(&error) => session::failure(error, &verify.signer),
-        // Nothing is known about its signatures.
-        Err(error) if output.is_json() => {
+        Err(error) => {
+            let is_explained = is_explained(&error);
             let failure = session::failure(error, &verify.signer);
-            return Err(output.refusal(data, "", &failure));
+            // Nothing is known about its signatures.
+            if !is_explained {
+                return Err(unexplained(output, data, failure));
+            }
+            failure
         }
-        Err(error) => return Err(session::failure(error, &verify.signer)),
     };
     if let Some(option) = failure.option() {
         let _ = writeln!(text, "\n{}", output::paragraph(option, ""));
@@ -104,6 +98,15 @@ fn skipped() -> Failure {
     }
 }
 
+/// Returns a failure of which the text says nothing, and the data all.
+fn unexplained(output: &Output, data: Value, failure: Failure) -> Failure {
+    if output.is_json() {
+        output.refusal(data, "", &failure)
+    } else {
+        failure
+    }
+}
+
 /// Returns both versions as data.
 fn data(output: &Output, versions: &Versions) -> Value {
     let of = |version: &VersionReport| {
@@ -115,29 +118,22 @@ fn data(output: &Output, versions: &Versions) -> Value {
             "origin": version.origin,
         })
     };
-    let with_error = |error: &Error, mut data: Value| {
-        data["error"] = output.error_data(error);
-        data
-    };
-    let current = versions.current.as_ref().map(|current| match current {
-        Ok(version) => match &version.result {
-            Ok(_) => of(version),
-            Err(error) => with_error(error, of(version)),
-        },
-        Err(error) => {
-            let unknown = json!({
-                "verified": false,
-                "report": null,
-                "digest": null,
-                "origin": null,
-            });
-            with_error(error, unknown)
+    let current = versions.current.as_ref().map(|current| {
+        let (mut data, error) = match current {
+            Ok(version) => (of(version), version.result.as_ref().err()),
+            Err(error) => {
+                let unknown =
+                    json!({ "verified": false, "report": null, "digest": null, "origin": null });
+                (unknown, Some(error))
+            }
+        };
+        if let Some(error) = error {
+            data["error"] = output.error_data(error);
         }
+        data
     });
     let mut data = of(&versions.used);
-    if let Some(object) = data.as_object_mut() {
-        object.insert("current".to_owned(), current.unwrap_or_default());
-    }
+    data["current"] = current.unwrap_or_default();
     data
 }
 
@@ -207,18 +203,12 @@ pub(super) fn verdict_of(version: &VersionReport) -> &'static str {
 fn explained(output: &Output, version: &VersionReport) -> String {
     match &version.result {
         Ok(report) if report.skipped => {
-            format!(
-                "not verified: {}\n{}",
-                report.subject,
-                output::table(&proven(report))
-            )
+            let table = output::table(&proven(report));
+            format!("not verified: {}\n{table}", report.subject)
         }
         Ok(report) => {
-            let mut text = format!(
-                "accepted: {}\n{}",
-                report.subject,
-                output::table(&proven(report))
-            );
+            let table = output::table(&proven(report));
+            let mut text = format!("accepted: {}\n{table}", report.subject);
             let title = "also discovered, and rejected:";
             text.push_str(&explained_places(output, &report.rejected, title));
             if let Some(line) = &report.config_line {
@@ -282,39 +272,30 @@ fn refused(output: &Output, error: &Error, reference: &str, source: &VerifyError
         text.push_str(&accepting(output, reference, line));
     }
     if let Some(trust) = source.trust_root() {
-        let rows = [("trust root".to_owned(), trust_root(trust))];
+        let rows = [("trust root", trust_root(trust))];
         let _ = write!(text, "\n{}", output::table(&rows));
     }
     text
 }
 
 /// Lists what was verified, one fact per row.
-fn proven(report: &Report) -> Vec<(String, String)> {
+fn proven(report: &Report) -> Vec<(&str, String)> {
     let mut rows = Vec::new();
-    let mut row = |key: &str, value: String| {
+    let mut row = |key, value: String| {
         if !value.is_empty() {
-            rows.push((key.to_owned(), value));
+            rows.push((key, value));
         }
     };
     row("image", report.subject.clone());
     if report.skipped {
-        row(
-            "signature",
-            "not verified: `insecure_skip_signature` is set".to_owned(),
-        );
+        let rule = "not verified: `insecure_skip_signature` is set";
+        row("signature", rule.to_owned());
         return rows;
     }
-    row(
-        "signer",
-        report
-            .signer
-            .as_ref()
-            .map_or_else(String::new, ToString::to_string),
-    );
-    row(
-        "accepted by",
-        format!("{} in `{}`", report.authority, report.scope),
-    );
+    let signer = report.signer.as_ref().map(ToString::to_string);
+    row("signer", signer.unwrap_or_default());
+    let authority = format!("{} in `{}`", report.authority, report.scope);
+    row("accepted by", authority);
     row("found", format!("{}, {}", report.found, report.format));
     for cosigner in &report.cosigners {
         row("also signed by", cosigner.to_string());
@@ -327,15 +308,11 @@ fn proven(report: &Report) -> Vec<(String, String)> {
     for (name, value) in &report.annotations {
         row("annotation", format!("{name} = {value}"));
     }
-    row(
-        "signed name",
-        report.signed_name.clone().unwrap_or_default(),
-    );
+    let signed_name = report.signed_name.clone();
+    row("signed name", signed_name.unwrap_or_default());
     for entry in &report.log_entries {
-        row(
-            "log entry",
-            format!("{} in log {} ({})", entry.index, entry.log, entry.kind),
-        );
+        let entry = format!("{} in log {} ({})", entry.index, entry.log, entry.kind);
+        row("log entry", entry);
     }
     row("attestations", report.attestations.join(", "));
     row("checks", report.checks.join(", "));
@@ -355,16 +332,14 @@ fn proven(report: &Report) -> Vec<(String, String)> {
 
 /// Describes the trust root: source, version and age.
 fn trust_root(trust: &TrustReport) -> String {
-    let version = trust
-        .version
-        .as_ref()
-        .map(|version| format!(", {version}"))
-        .unwrap_or_default();
-    let age = trust
-        .age_seconds
-        .map(|age| format!(", {} h old", age / 3600))
-        .unwrap_or_default();
-    format!("{}{version}{age}", trust.source)
+    let mut text = trust.source.clone();
+    if let Some(version) = &trust.version {
+        let _ = write!(text, ", {version}");
+    }
+    if let Some(age) = trust.age_seconds {
+        let _ = write!(text, ", {} h old", age / 3600);
+    }
+    text
 }
 
 /// Formats the rejected evidence items under `title`, then the places whose content is not known,
