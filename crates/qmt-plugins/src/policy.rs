@@ -15,14 +15,13 @@ use crate::config::{
     AttestationConfig, AuthorityConfig, IdentityRule, OciConfig, PolicyConfig, SignedNameRule,
     TransparencyRule, absolute_scope,
 };
-use crate::error::Error;
 
 /// Makes the policies. Relative paths of keys start at `folder`.
-pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, Error> {
+pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, VerifyError> {
     let mut entries = Vec::new();
     for policy in &oci.policy {
         let scope = absolute_scope(&policy.scope, folder);
-        let scope: Scope = scope.parse().map_err(Error::Trust)?;
+        let scope: Scope = scope.parse()?;
         entries.push((scope, scoped(policy, oci.transparency_log, folder)?));
     }
     if !oci.policy.iter().any(|policy| policy.scope == "**") {
@@ -39,22 +38,21 @@ pub(crate) fn policies(oci: &OciConfig, folder: &Path) -> Result<PolicySet, Erro
     if entries.is_empty() && oci.identity == IdentityRule::Required {
         let problem = "`identity = \"required\"` requires a signer; name one with `cert_email` or \
                        `cert_url` and `cert_issuer`, with `public_keys`, or in `[[oci.policy]]`";
-        return Err(Error::Trust(VerifyError::Policy {
-            problem: problem.to_owned(),
-        }));
+        let problem = problem.to_owned();
+        return Err(VerifyError::Policy { problem });
     }
-    let mut policies = PolicySet::new(entries).map_err(Error::Trust)?;
+    let mut policies = PolicySet::new(entries)?;
     if oci.certificate_log == Some(TransparencyRule::Required) {
         policies = policies.certificate_log_required();
     }
     match oci.identity {
-        IdentityRule::Required => policies.identity_required().map_err(Error::Trust),
+        IdentityRule::Required => policies.identity_required(),
         IdentityRule::PinOnFirstUse => Ok(policies),
     }
 }
 
 /// Returns a warning for each policy that counts one key twice, because two of its files have it.
-pub(crate) fn repeated_keys(oci: &OciConfig, folder: &Path) -> Result<Vec<String>, Error> {
+pub(crate) fn repeated_keys(oci: &OciConfig, folder: &Path) -> Result<Vec<String>, VerifyError> {
     let mut warnings = Vec::new();
     for policy in oci.policy.iter().filter(|policy| policy.require > 1) {
         let mut known: Vec<(SignerId, &Path)> = Vec::new();
@@ -80,7 +78,7 @@ pub(crate) fn repeated_keys(oci: &OciConfig, folder: &Path) -> Result<Vec<String
 
 /// Reads the constraints in `[oci]` itself: one identity, all of which one signature must have, or
 /// any of the keys.
-fn flat(oci: &OciConfig, folder: &Path) -> Result<Policy, Error> {
+fn flat(oci: &OciConfig, folder: &Path) -> Result<Policy, VerifyError> {
     let mut authorities = Vec::new();
     for path in oci.public_keys.as_slice() {
         authorities.push(key(folder, path, oci.transparency_log)?);
@@ -91,26 +89,30 @@ fn flat(oci: &OciConfig, folder: &Path) -> Result<Policy, Error> {
         .map(WorkflowClaims::repository);
     let identity = oci.cert_email.as_ref().or(oci.cert_url.as_ref());
     let rule = match (identity, &claims) {
-        (Some(identity), _) => Some(Identity::exact(identity.clone()).map_err(Error::Trust)?),
+        (Some(identity), _) => Some(Identity::exact(identity.clone())?),
         // The workflow's repository identifies the signer; any workflow in it is accepted.
         (None, Some(_)) => Some(Identity::any()),
         (None, None) => None,
     };
     if let Some(rule) = rule {
         let mut authority = match &oci.cert_issuer {
-            Some(issuer) => Authority::certificate(issuer.clone(), rule).map_err(Error::Trust)?,
+            Some(issuer) => Authority::certificate(issuer.clone(), rule)?,
             // With claims, the issuer is that of GitHub.
             None => Authority::identity_of_any_issuer(rule),
         };
         if let Some(claims) = claims {
-            authority = authority.with_claims(claims).map_err(Error::Trust)?;
+            authority = authority.with_claims(claims)?;
         }
         authorities.push(with_log(authority, oci.transparency_log));
     }
-    Policy::any_of(authorities, 1).map_err(Error::Trust)
+    Policy::any_of(authorities, 1)
 }
 
-fn scoped(config: &PolicyConfig, log: TransparencyRule, folder: &Path) -> Result<Policy, Error> {
+fn scoped(
+    config: &PolicyConfig,
+    log: TransparencyRule,
+    folder: &Path,
+) -> Result<Policy, VerifyError> {
     let signed_after = config.signed_after.as_deref().map(time).transpose()?;
     let mut authorities = Vec::new();
     for entry in &config.any_of {
@@ -123,12 +125,12 @@ fn scoped(config: &PolicyConfig, log: TransparencyRule, folder: &Path) -> Result
         }
         authorities.push(authority);
     }
-    let mut policy = Policy::any_of(authorities, config.require).map_err(Error::Trust)?;
+    let mut policy = Policy::any_of(authorities, config.require)?;
     if config.signed_name == SignedNameRule::Match {
         policy = policy.with_matching_name();
     }
     for attestation in &config.attestations {
-        policy = policy.with_attestation(self::attestation(attestation).map_err(Error::Trust)?);
+        policy = policy.with_attestation(self::attestation(attestation)?);
     }
     Ok(policy)
 }
@@ -138,7 +140,7 @@ fn authority(
     config: &AuthorityConfig,
     log: TransparencyRule,
     folder: &Path,
-) -> Result<Authority, Error> {
+) -> Result<Authority, VerifyError> {
     let log = config.transparency_log.unwrap_or(log);
     if let Some(path) = &config.key {
         return key(folder, path, log);
@@ -149,7 +151,7 @@ fn authority(
         // `config/check.rs` requires the workflow's repository in this case.
         (None, None) => Ok(Identity::any()),
     };
-    let identity = identity.map_err(Error::Trust)?;
+    let identity = identity?;
     let mut claims = WorkflowClaims::default();
     claims.repository.clone_from(&config.github_repository);
     claims.git_ref.clone_from(&config.github_ref);
@@ -157,11 +159,11 @@ fn authority(
     claims.name.clone_from(&config.github_workflow);
     claims.sha.clone_from(&config.github_sha);
     let authority = match &config.issuer {
-        Some(issuer) => Authority::certificate(issuer.clone(), identity).map_err(Error::Trust)?,
+        Some(issuer) => Authority::certificate(issuer.clone(), identity)?,
         // `config/check.rs` requires a claim in this case, and the issuer is that of GitHub then.
         None => Authority::identity_of_any_issuer(identity),
     };
-    let authority = authority.with_claims(claims).map_err(Error::Trust)?;
+    let authority = authority.with_claims(claims)?;
     Ok(with_log(authority, log))
 }
 
@@ -172,18 +174,18 @@ fn with_log(authority: Authority, log: TransparencyRule) -> Authority {
     }
 }
 
-fn key(folder: &Path, path: &Path, log: TransparencyRule) -> Result<Authority, Error> {
+fn key(folder: &Path, path: &Path, log: TransparencyRule) -> Result<Authority, VerifyError> {
     let text = path.to_string_lossy();
     if text.contains("://") || text.starts_with("pkcs11:") {
-        return Err(Error::Trust(VerifyError::File {
+        let problem = "a URL or a key in a key management service is not supported; name a file";
+        return Err(VerifyError::File {
             path: path.to_owned(),
-            problem: "a URL or a key in a key management service is not supported; name a file"
-                .to_owned(),
+            problem: problem.to_owned(),
             source: None,
-        }));
+        });
     }
     let (name, pem) = read(folder, path)?;
-    let authority = Authority::key(name, &pem).map_err(Error::Trust)?;
+    let authority = Authority::key(name, &pem)?;
     Ok(with_log(authority, log))
 }
 
@@ -207,31 +209,28 @@ fn attestation(config: &AttestationConfig) -> Result<AttestationDemand, VerifyEr
     Ok(demand)
 }
 
-fn time(text: &str) -> Result<SystemTime, Error> {
+fn time(text: &str) -> Result<SystemTime, VerifyError> {
     humantime::parse_rfc3339_weak(text).map_err(|_| {
         let problem =
             format!("`signed_after = \"{text}\"` is not a time such as 2026-01-31T12:00:00Z");
-        Error::Trust(VerifyError::Policy { problem })
+        VerifyError::Policy { problem }
     })
 }
 
 /// Reads a small file of keys or trust material. Its name appears in reports.
-pub(crate) fn read(folder: &Path, path: &Path) -> Result<(String, Vec<u8>), Error> {
+pub(crate) fn read(folder: &Path, path: &Path) -> Result<(String, Vec<u8>), VerifyError> {
     let whole: PathBuf = folder.join(path);
-    let fail = |problem: String, source: Option<std::io::Error>| {
-        let source = source.map(Into::into);
-        Error::Trust(VerifyError::File {
-            path: whole.clone(),
-            problem,
-            source,
-        })
+    let fail = |problem: &str, source: Option<std::io::Error>| VerifyError::File {
+        path: whole.clone(),
+        problem: problem.to_owned(),
+        source: source.map(Into::into),
     };
     let mut content = Vec::new();
     qmt_storage::files::open_regular(&whole)
         .and_then(|mut file| file.read_to_end(&mut content))
-        .map_err(|error| fail("the file can't be read".to_owned(), Some(error)))?;
+        .map_err(|error| fail("the file can't be read", Some(error)))?;
     if content.iter().all(u8::is_ascii_whitespace) {
-        return Err(fail("the file is empty".to_owned(), None));
+        return Err(fail("the file is empty", None));
     }
     let content = text::without_byte_order_mark(&content).to_vec();
     Ok((path.display().to_string(), content))

@@ -53,7 +53,7 @@ pub(crate) async fn of(
         return Ok(Trust::Verify(Arc::clone(verifier)));
     }
     if !oci.insecure_skip_signature && !oci.has_own_trust() {
-        let policies = policy::policies(oci, host.file.folder())?;
+        let policies = policies(host)?;
         if let Some(alone) = policies.for_keys_alone(repository) {
             let root = TrustRoot::none().map_err(Error::Trust)?;
             return verify(oci, root, alone);
@@ -65,7 +65,13 @@ pub(crate) async fn of(
     {
         return Ok(shared.trust.clone());
     }
-    let trust = build(host, now).await?;
+    let trust = if oci.insecure_skip_signature {
+        Trust::Skip
+    } else {
+        let policies = policies(host)?;
+        let root = trust_root(host, &policies, false, now).await?;
+        verify(oci, root, policies)?
+    };
     *shared = Some(SharedTrust {
         trust: trust.clone(),
         read_at: now,
@@ -80,7 +86,7 @@ pub(crate) fn is_required(host: &PluginHost) -> Result<Option<bool>, Error> {
     if oci.insecure_skip_signature || host.verifier.is_some() {
         return Ok(Some(false));
     }
-    let policies = policy::policies(oci, host.file.folder())?;
+    let policies = policies(host)?;
     let mut is_required = None;
     for provider in &host.config().providers {
         let target = Target::named(host.config(), &provider.name)?;
@@ -107,17 +113,6 @@ pub(crate) fn is_required(host: &PluginHost) -> Result<Option<bool>, Error> {
     Ok(is_required)
 }
 
-/// Makes the verifier of the config's policies and trust root.
-async fn build(host: &PluginHost, now: SystemTime) -> Result<Trust, Error> {
-    let oci = &host.config().oci;
-    if oci.insecure_skip_signature {
-        return Ok(Trust::Skip);
-    }
-    let policies = policy::policies(oci, host.file.folder())?;
-    let root = trust_root(host, &policies, false, now).await?;
-    verify(oci, root, policies)
-}
-
 fn verify(oci: &OciConfig, root: TrustRoot, policies: PolicySet) -> Result<Trust, Error> {
     let mut verifier = SigstoreVerifier::new(root, policies).map_err(Error::Trust)?;
     if let Some(repository) = signature_repository(oci)? {
@@ -131,7 +126,7 @@ fn verify(oci: &OciConfig, root: TrustRoot, policies: PolicySet) -> Result<Trust
 /// repository is read now.
 pub(crate) async fn summary(host: &PluginHost, refresh: bool) -> Result<TrustSummary, Error> {
     let oci = &host.config().oci;
-    let policies = policy::policies(oci, host.file.folder())?;
+    let policies = policies(host)?;
     let mut summary = TrustSummary {
         root: None,
         policies: policies.reports(),
@@ -155,6 +150,11 @@ fn skipped(oci: &OciConfig) -> Vec<String> {
     is_set.then(|| warning.to_owned()).into_iter().collect()
 }
 
+/// Reads the policies of the config.
+fn policies(host: &PluginHost) -> Result<PolicySet, Error> {
+    policy::policies(&host.config().oci, host.file.folder()).map_err(Error::Trust)
+}
+
 /// Reads or fetches the trust root that the config names, and no other. With `refresh` the TUF
 /// repository is read now, and otherwise if its last refresh is old.
 async fn trust_root(
@@ -164,48 +164,52 @@ async fn trust_root(
     now: SystemTime,
 ) -> Result<TrustRoot, Error> {
     let oci = &host.config().oci;
-    let folder = host.file.folder();
-    match oci.trusted_root.as_deref() {
-        Some(EMBEDDED) => return TrustRoot::embedded().map_err(Error::Trust),
-        Some(path) => return TrustRoot::from_json_file(&folder.join(path)).map_err(Error::Trust),
-        None => {}
-    }
-    if !uses_tuf(oci, policies) {
-        return if oci.has_pem_trust() {
-            TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust)
-        } else {
-            TrustRoot::none().map_err(Error::Trust)
-        };
-    }
-    let cache_dir = host.cache.tuf_dir();
-    let cache_dir = cache_dir.map_err(|source| Error::cache("trust", source))?;
-    let options = match (&oci.tuf_url, &oci.tuf_root) {
-        (Some(url), Some(root)) => TufOptions::new(url.clone(), tuf_root(folder, root)?, cache_dir),
+    let root = match oci.trusted_root.as_deref() {
+        Some(EMBEDDED) => TrustRoot::embedded(),
+        Some(path) => TrustRoot::from_json_file(&host.file.folder().join(path)),
+        None if uses_tuf(oci, policies) => {
+            let cache_dir = host.cache.tuf_dir();
+            let cache_dir = cache_dir.map_err(|source| Error::cache("trust", source))?;
+            from_tuf(host, cache_dir, refresh, now).await
+        }
+        None if oci.has_pem_trust() => TrustRoot::from_pem(&pem_files(&host.file)),
+        None => TrustRoot::none(),
+    };
+    root.map_err(Error::Trust)
+}
+
+async fn from_tuf(
+    host: &PluginHost,
+    cache_dir: PathBuf,
+    refresh: bool,
+    now: SystemTime,
+) -> Result<TrustRoot, VerifyError> {
+    let oci = &host.config().oci;
+    let mut options = match (&oci.tuf_url, &oci.tuf_root) {
+        (Some(url), Some(root)) => {
+            TufOptions::new(url.clone(), tuf_root(host.file.folder(), root)?, cache_dir)
+        }
         _ => TufOptions::public_good(cache_dir),
     };
-    let options = if refresh {
-        options.with_refresh_after(Duration::ZERO)
-    } else {
-        options
-    };
+    if refresh {
+        options = options.with_refresh_after(Duration::ZERO);
+    }
     let root = if host.offline_rule().is_some() {
-        TrustRoot::from_tuf_cache(&options, now).await
+        TrustRoot::from_tuf_cache(&options, now).await?
     } else {
-        TrustRoot::from_tuf(&options, &HttpTuf { host }, now).await
+        TrustRoot::from_tuf(&options, &HttpTuf { host }, now).await?
     };
-    let root = root.map_err(Error::Trust)?;
     if oci.has_pem_trust() {
         // `use_sigstore_tuf_data = true` together with PEM files means both.
-        let own = TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust)?;
-        return Ok(root.joined_with(own));
+        return Ok(root.joined_with(TrustRoot::from_pem(&pem_files(&host.file))?));
     }
     Ok(root)
 }
 
 /// Reads the `root.json` of the TUF repository.
-fn tuf_root(folder: &Path, path: &Path) -> Result<Vec<u8>, Error> {
+fn tuf_root(folder: &Path, path: &Path) -> Result<Vec<u8>, VerifyError> {
     let (name, root) = policy::read(folder, path)?;
-    TufOptions::check_root(&name, &root).map_err(Error::Trust)?;
+    TufOptions::check_root(&name, &root)?;
     Ok(root)
 }
 
@@ -227,13 +231,13 @@ pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
     if oci.insecure_skip_signature {
         return Ok(skipped(oci));
     }
-    let policies = policy::policies(oci, host.file.folder())?;
+    let policies = policies(host)?;
     signature_repository(oci)?;
     let mut warnings = unordered(oci, &policies);
-    warnings.extend(policy::repeated_keys(oci, host.file.folder())?);
+    warnings.extend(policy::repeated_keys(oci, host.file.folder()).map_err(Error::Trust)?);
     if uses_tuf(oci, &policies) {
         if let Some(root) = &oci.tuf_root {
-            tuf_root(host.file.folder(), root)?;
+            tuf_root(host.file.folder(), root).map_err(Error::Trust)?;
         }
         if oci.has_pem_trust() {
             TrustRoot::from_pem(&pem_files(&host.file)).map_err(Error::Trust)?;
@@ -258,16 +262,12 @@ pub(crate) fn pinned_later(host: &PluginHost) -> Result<Option<String>, Error> {
     if oci.insecure_skip_signature {
         return Ok(None);
     }
-    let policies = policy::policies(oci, host.file.folder())?;
+    let policies = policies(host)?;
     let (mut pinned, mut problems) = (Vec::new(), Vec::new());
     for (index, provider) in host.config().providers.iter().enumerate() {
         let target = Target::named(host.config(), &provider.name)?;
         let source = target.located(host.file.folder());
-        let is_image = matches!(
-            source,
-            PluginSource::Registry(_) | PluginSource::Layout { .. }
-        );
-        if !is_image {
+        if !source.is_image() {
             continue;
         }
         let (_, reference) = host.connect(&target, &source)?;
