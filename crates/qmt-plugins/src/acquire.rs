@@ -193,11 +193,11 @@ impl PluginHost {
         let bytes = bytes.map_err(|source| Error::cache(target.name(), source))?;
         match qmt_artifact::sniff::kind_of(&bytes) {
             Ok(kind) => Ok((kind, path)),
-            Err(problem) => Err(Error::NotAPlugin {
-                plugin: target.name().to_owned(),
-                path,
-                problem: problem.to_string(),
-            }),
+            Err(problem) => Err(Error::not_a_plugin(
+                target.name(),
+                &path,
+                problem.to_string(),
+            )),
         }
     }
 

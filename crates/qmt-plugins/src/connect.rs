@@ -1,14 +1,13 @@
 //! Connects a host to registries and URLs. Whether the network may be used is decided here, once.
 
 use std::fmt::Display;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use qmt_cache::Cache as _;
 #[cfg(any(feature = "http", feature = "layout"))]
 use qmt_oci_ref::RegistryError;
-use qmt_oci_ref::{Descriptor, Digest, MediaType, Reference, Registry, Tag};
+use qmt_oci_ref::{Descriptor, Digest, MediaType, Reference, Registry};
 use qmt_registry::Offline;
 #[cfg(feature = "http")]
 use qmt_registry::{HttpRegistry, Mirrors};
@@ -49,15 +48,13 @@ impl PluginHost {
         target: impl Display,
         doing: &'static str,
     ) -> Result<(), Error> {
-        let target = target.to_string();
-        match self.network_rule() {
-            None => Ok(()),
-            Some(rule) => Err(Error::NetworkForbidden {
-                target,
+        self.network_rule().map_or(Ok(()), |rule| {
+            Err(Error::NetworkForbidden {
+                target: target.to_string(),
                 doing,
                 rule,
-            }),
-        }
+            })
+        })
     }
 
     /// Returns the registry that has the image `source`, and the image's reference in it.
@@ -68,16 +65,28 @@ impl PluginHost {
     ) -> Result<(Arc<dyn Registry>, Reference), Error> {
         match source {
             PluginSource::Registry(reference) => {
-                let registry = match (self.offline_rule(), &self.registry) {
+                let registry: Arc<dyn Registry> = match (self.offline_rule(), &self.registry) {
                     (Some(rule), _) => Arc::new(Offline::new(rule)),
                     (None, Some(registry)) => Arc::clone(registry),
-                    (None, None) => self.http_registry(target)?,
+                    #[cfg(feature = "http")]
+                    (None, None) => Arc::new(self.mirrors().map_err(|error| {
+                        let doing = "setting up the connection to";
+                        registry_error(target, doing, error)
+                    })?),
+                    #[cfg(not(feature = "http"))]
+                    (None, None) => return Err(Error::unsupported(target.name(), Error::NO_HTTP)),
                 };
                 Ok((registry, reference.clone()))
             }
+            #[cfg(feature = "layout")]
             PluginSource::Layout { path, tag, digest } => {
-                layout(target, path, tag.as_ref(), digest.as_ref())
+                let layout = qmt_registry::OciLayout::open(path);
+                let layout = layout.map_err(|error| registry_error(target, "opening", error))?;
+                let reference = layout.reference(tag.as_ref(), digest.as_ref());
+                Ok((Arc::new(layout), reference))
             }
+            #[cfg(not(feature = "layout"))]
+            PluginSource::Layout { .. } => Err(Error::unsupported(target.name(), Error::NO_LAYOUT)),
             PluginSource::File(path) if let Err(source) = path.metadata() => Err(Error::File {
                 plugin: target.name().to_owned(),
                 path: path.clone(),
@@ -86,11 +95,7 @@ impl PluginHost {
             PluginSource::File(path)
                 if let Some(problem) = local::saved_image(target.provider(), path) =>
             {
-                Err(Error::NotAPlugin {
-                    plugin: target.name().to_owned(),
-                    path: path.clone(),
-                    problem,
-                })
+                Err(Error::not_a_plugin(target.name(), path, problem))
             }
             PluginSource::File(_) | PluginSource::Url { .. } => Err(Error::Unsigned {
                 plugin: target.name().to_owned(),
@@ -139,14 +144,6 @@ impl PluginHost {
         Ok(self.http.get_or_init(|| client).clone())
     }
 
-    fn http_registry(&self, target: &Target) -> Result<Arc<dyn Registry>, Error> {
-        let mirrors = self.mirrors().map_err(|error| {
-            let doing = "setting up the connection to";
-            registry_error(target, doing, error)
-        })?;
-        Ok(Arc::new(mirrors))
-    }
-
     fn mirrors(&self) -> Result<Mirrors, RegistryError> {
         if let Some(mirrors) = self.mirrors.get() {
             return Ok(mirrors.clone());
@@ -171,10 +168,6 @@ impl PluginHost {
 
 #[cfg(not(feature = "http"))]
 impl PluginHost {
-    fn http_registry(&self, target: &Target) -> Result<Arc<dyn Registry>, Error> {
-        Err(Error::unsupported(target.name(), Error::NO_HTTP))
-    }
-
     async fn http_download(
         &self,
         target: &Target,
@@ -184,29 +177,6 @@ impl PluginHost {
     ) -> Result<Bytes, Error> {
         Err(Error::unsupported(target.name(), Error::NO_HTTP))
     }
-}
-
-#[cfg(feature = "layout")]
-fn layout(
-    target: &Target,
-    path: &Path,
-    tag: Option<&Tag>,
-    digest: Option<&Digest>,
-) -> Result<(Arc<dyn Registry>, Reference), Error> {
-    let layout = qmt_registry::OciLayout::open(path);
-    let layout = layout.map_err(|error| registry_error(target, "opening", error))?;
-    let reference = layout.reference(tag, digest);
-    Ok((Arc::new(layout), reference))
-}
-
-#[cfg(not(feature = "layout"))]
-fn layout(
-    target: &Target,
-    _: &Path,
-    _: Option<&Tag>,
-    _: Option<&Digest>,
-) -> Result<(Arc<dyn Registry>, Reference), Error> {
-    Err(Error::unsupported(target.name(), Error::NO_LAYOUT))
 }
 
 #[cfg(any(feature = "http", feature = "layout"))]

@@ -7,7 +7,7 @@ mod message;
 mod tests;
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use qmt_artifact::ArtifactError;
 use qmt_cache::CacheError;
@@ -264,6 +264,22 @@ impl Error {
     pub(crate) fn cache(plugin: &str, source: CacheError) -> Self {
         let plugin = Some(plugin.to_owned());
         Self::Cache { plugin, source }
+    }
+
+    pub(crate) fn load(plugin: &str, doing: impl Into<String>, source: LoadError) -> Self {
+        Self::Load {
+            plugin: plugin.to_owned(),
+            doing: doing.into(),
+            source,
+        }
+    }
+
+    pub(crate) fn not_a_plugin(plugin: &str, path: &Path, problem: impl Into<String>) -> Self {
+        Self::NotAPlugin {
+            plugin: plugin.to_owned(),
+            path: path.to_owned(),
+            problem: problem.into(),
+        }
     }
 
     pub(crate) fn unsupported(plugin: &str, what: &'static str) -> Self {

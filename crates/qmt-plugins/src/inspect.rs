@@ -185,11 +185,7 @@ impl PluginHost {
     ) -> Result<Preflight, Error> {
         let loader = self.loaders.for_kind(artifact.name(), artifact.kind())?;
         let found = loader.preflight_with(artifact, options);
-        found.map_err(|source| Error::Load {
-            plugin: artifact.name().to_owned(),
-            doing: "loading it".to_owned(),
-            source,
-        })
+        found.map_err(|source| Error::load(artifact.name(), "loading it", source))
     }
 }
 

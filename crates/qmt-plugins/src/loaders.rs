@@ -45,14 +45,29 @@ impl Loaders {
         plugin: &str,
         kind: PluginKind,
     ) -> Result<Arc<dyn Loader>, Error> {
-        let (cell, make): (_, fn(&Self, &str) -> _) = match kind {
-            PluginKind::Native => (&self.native, Self::make_native),
-            PluginKind::Wasm => (&self.wasm, Self::make_wasm),
+        let cell = match kind {
+            PluginKind::Native => &self.native,
+            PluginKind::Wasm => &self.wasm,
         };
         if let Some(loader) = cell.get() {
             return Ok(Arc::clone(loader));
         }
-        let made = make(self, plugin)?;
+        let made = match kind {
+            #[cfg(feature = "native")]
+            PluginKind::Native => self.make_native(plugin)?,
+            #[cfg(not(feature = "native"))]
+            PluginKind::Native => {
+                let what = "native plugins (feature `native`)";
+                return Err(Error::unsupported(plugin, what));
+            }
+            #[cfg(feature = "wasm")]
+            PluginKind::Wasm => self.make_wasm(plugin)?,
+            #[cfg(not(feature = "wasm"))]
+            PluginKind::Wasm => {
+                let what = "Wasm plugins (feature `wasm`)";
+                return Err(Error::unsupported(plugin, what));
+            }
+        };
         // If two callers make one at the same time, both use the first.
         Ok(Arc::clone(cell.get_or_init(|| made)))
     }
@@ -62,17 +77,9 @@ impl Loaders {
         let made = qmt_loader::wasm::WasmLoader::builder()
             .compile_cache(self.folder(plugin)?)
             .build();
-        let loader = made.map_err(|source| Error::Load {
-            plugin: plugin.to_owned(),
-            doing: "preparing the Wasm loader".to_owned(),
-            source,
-        })?;
+        let doing = "preparing the Wasm loader";
+        let loader = made.map_err(|source| Error::load(plugin, doing, source))?;
         Ok(Arc::new(loader))
-    }
-
-    #[cfg(not(feature = "wasm"))]
-    fn make_wasm(&self, plugin: &str) -> Result<Arc<dyn Loader>, Error> {
-        Err(Error::unsupported(plugin, "Wasm plugins (feature `wasm`)"))
     }
 
     #[cfg(feature = "native")]
@@ -87,14 +94,6 @@ impl Loaders {
             loader = loader.require_confinement();
         }
         Ok(Arc::new(loader))
-    }
-
-    #[cfg(not(feature = "native"))]
-    fn make_native(&self, plugin: &str) -> Result<Arc<dyn Loader>, Error> {
-        Err(Error::unsupported(
-            plugin,
-            "native plugins (feature `native`)",
-        ))
     }
 
     /// The private folder for compiled code, unless other users may write to the cache.

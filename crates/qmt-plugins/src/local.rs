@@ -42,16 +42,11 @@ pub(crate) async fn read(
         path: path.to_owned(),
         source,
     };
-    let refuse = |problem| Error::NotAPlugin {
-        plugin: plugin.clone(),
-        path: path.to_owned(),
-        problem,
-    };
+    let refuse = |problem: String| Error::not_a_plugin(plugin, path, problem);
     if path.is_dir() {
         let problem = saved_image(provider, path);
-        return Err(refuse(
-            problem.unwrap_or_else(|| "is a folder; it must be a file".to_owned()),
-        ));
+        let problem = problem.unwrap_or_else(|| "is a folder; it must be a file".to_owned());
+        return Err(refuse(problem));
     }
     let opened = path.to_owned();
     let read = blocking(move || -> io::Result<_> {

@@ -103,6 +103,13 @@ impl PublishRequest {
         self.created = seconds;
         self
     }
+
+    fn not_packed(&self, source: ArtifactError) -> Error {
+        Error::Pack {
+            destination: self.destination.to_string(),
+            source,
+        }
+    }
 }
 
 /// What was published.
@@ -149,7 +156,11 @@ impl PluginHost {
         if let PluginSource::Registry(_) = &request.destination {
             self.require_network(&request.destination, "publishing")?;
         }
-        refuse_pinned(&request.destination)?;
+        // A digest can't be known before the image is packed.
+        if request.destination.is_image() && !request.destination.is_mutable() {
+            let reason = PackProblem::Pinned;
+            return Err(request.not_packed(ArtifactError::Pack { reason }));
+        }
         preflight::check_regular(request)?;
         let limits = self.config().oci.extract_limits();
         let image = packed(request, limits).await?;
@@ -184,24 +195,6 @@ impl PluginHost {
             warnings,
         })
     }
-}
-
-/// Refuses a destination with a digest, which can't be known before the image is packed.
-fn refuse_pinned(destination: &PluginSource) -> Result<(), Error> {
-    let has_digest = match destination {
-        PluginSource::Registry(reference) => reference.digest().is_some(),
-        PluginSource::Layout { digest, .. } => digest.is_some(),
-        PluginSource::File(_) | PluginSource::Url { .. } => false,
-    };
-    if !has_digest {
-        return Ok(());
-    }
-    Err(Error::Pack {
-        destination: destination.to_string(),
-        source: ArtifactError::Pack {
-            reason: PackProblem::Pinned,
-        },
-    })
 }
 
 /// Pushes the root by its digest, signs it and pushes the signature, which refers to it.
@@ -241,15 +234,10 @@ async fn sign_and_attach(
 }
 
 async fn packed(request: &PublishRequest, limits: ExtractLimits) -> Result<PackedImage, Error> {
-    let failed = |source| Error::Pack {
-        destination: request.destination.to_string(),
-        source,
-    };
     let created = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(request.created));
     let created = created.ok_or_else(|| {
-        failed(ArtifactError::Pack {
-            reason: PackProblem::Created,
-        })
+        let reason = PackProblem::Created;
+        request.not_packed(ArtifactError::Pack { reason })
     })?;
     let mut packing = PackRequest::new(created).with_limits(limits);
     if let Some(file) = &request.wasm {
@@ -263,7 +251,7 @@ async fn packed(request: &PublishRequest, limits: ExtractLimits) -> Result<Packe
     }
     blocking(&request.destination, move || pack(&packing))
         .await?
-        .map_err(failed)
+        .map_err(|source| request.not_packed(source))
 }
 
 /// Runs work that reads and compresses on a thread that may block.

@@ -223,19 +223,17 @@ impl PluginHost {
         };
         let limit = PROBE_MAX.min(self.load_options(target).limits.timeout);
         let call = tokio::time::timeout(limit, plugin.call(export, Bytes::new()));
-        let plugin = || target.name().to_owned();
         let called = call.await.unwrap_or_else(|_| {
             Err(LoadError::TimedOut {
-                plugin: plugin(),
+                plugin: target.name().to_owned(),
                 export: export.clone(),
                 limit,
             })
         });
-        called.map(drop).map_err(|source| Error::Load {
-            plugin: plugin(),
-            doing: format!("its probe `{export}`"),
-            source,
-        })
+        let doing = format!("its probe `{export}`");
+        called
+            .map(drop)
+            .map_err(|source| Error::load(target.name(), doing, source))
     }
 }
 

@@ -97,7 +97,10 @@ fn fail(key: impl Into<String>, rule: impl Into<String>) -> Check {
 }
 
 /// Refuses a limit of zero, which nothing could keep.
-fn check_positive<T: Default + PartialEq>(key: impl Into<String>, limit: Option<T>) -> Check {
+fn check_positive<T: Copy + Default + PartialEq>(
+    key: impl Into<String>,
+    limit: Option<T>,
+) -> Check {
     if limit == Some(T::default()) {
         return fail(key, "it must be more than 0");
     }

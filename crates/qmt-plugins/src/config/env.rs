@@ -124,33 +124,25 @@ fn known_keys() -> Vec<String> {
     }
 }
 
-/// Returns the limit of the file that `changed` exceeds, as it would be written. How many plugins
+/// Returns the limit of the file that `new` exceeds, as it would be written. How many plugins
 /// are processed in parallel is a matter of speed.
-fn exceeded(file: &OciConfig, changed: &OciConfig) -> Option<String> {
-    let artifact_max = file.max_artifact_size.unwrap_or(SMALLEST_ARTIFACT_MAX);
-    above(
-        "max_artifact_size",
-        Some(artifact_max),
-        changed.max_artifact_size,
-    )
-    .or_else(|| {
-        above(
-            "cache_max_size",
-            file.cache_max_size,
-            changed.cache_max_size,
-        )
-    })
-    .or_else(|| above("refresh_after", file.refresh_after, changed.refresh_after))
-    .or_else(|| above("timeout", file.timeout, changed.timeout))
-    .or_else(|| {
-        let word = match file.pull_policy {
-            // It may request nothing, or must request always: neither is a matter of speed.
-            PullPolicy::Never => "never",
-            PullPolicy::Always => "always",
-            PullPolicy::IfNotPresent => return None,
-        };
-        (file.pull_policy != changed.pull_policy).then(|| format!("pull_policy = \"{word}\""))
-    })
+fn exceeded(file: &OciConfig, new: &OciConfig) -> Option<String> {
+    let artifact_max = file.max_artifact_size.or(Some(SMALLEST_ARTIFACT_MAX));
+    let word = match file.pull_policy {
+        // It may request nothing, or must request always: neither is a matter of speed.
+        PullPolicy::Never => Some("never"),
+        PullPolicy::Always => Some("always"),
+        PullPolicy::IfNotPresent => None,
+    };
+    let word = word.filter(|_| file.pull_policy != new.pull_policy);
+    let limits = [
+        above("max_artifact_size", artifact_max, new.max_artifact_size),
+        above("cache_max_size", file.cache_max_size, new.cache_max_size),
+        above("refresh_after", file.refresh_after, new.refresh_after),
+        above("timeout", file.timeout, new.timeout),
+        word.map(|word| format!("pull_policy = \"{word}\"")),
+    ];
+    limits.into_iter().flatten().next()
 }
 
 fn above<T: PartialOrd + Display>(key: &str, limit: Option<T>, value: Option<T>) -> Option<String> {

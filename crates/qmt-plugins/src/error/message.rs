@@ -228,17 +228,7 @@ impl std::error::Error for Error {
             Self::Cache { source, .. } => Some(source),
             Self::Load { source, .. } => Some(source),
             Self::Stopped { source, .. } | Self::File { source, .. } => Some(source),
-            Self::UnknownPlugin { .. }
-            | Self::Unsigned { .. }
-            | Self::Rollback { .. }
-            | Self::NotNewer { .. }
-            | Self::Offline { .. }
-            | Self::NotImported { .. }
-            | Self::NetworkForbidden { .. }
-            | Self::WrongKind { .. }
-            | Self::NativeForbidden { .. }
-            | Self::NotAPlugin { .. }
-            | Self::Unsupported { .. } => None,
+            _ => None,
         }
     }
 }

@@ -53,11 +53,9 @@ impl PluginHost {
         match checked {
             // A kind that this build can't load is not checked.
             Ok(()) | Err(Error::Unsupported { .. }) => Ok(None),
-            Err(Error::Load { plugin, source, .. }) if is_malformed(&source) => Err(Error::Load {
-                plugin,
-                doing: "publishing it".to_owned(),
-                source,
-            }),
+            Err(Error::Load { plugin, source, .. }) if is_malformed(&source) => {
+                Err(Error::load(&plugin, "publishing it", source))
+            }
             Err(Error::Load { source, .. }) => Ok(Some(warning(&source))),
             Err(error) => Ok(Some(warning(&error))),
         }
@@ -82,10 +80,7 @@ pub(super) fn check_regular(request: &PublishRequest) -> Result<(), Error> {
         if !(metadata.is_file() || metadata.is_dir() || is_open) {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
             let path = path.clone();
-            return Err(Error::Pack {
-                destination: request.destination.to_string(),
-                source: ArtifactError::ReadFile { path, source },
-            });
+            return Err(request.not_packed(ArtifactError::ReadFile { path, source }));
         }
     }
     Ok(())
@@ -97,15 +92,11 @@ fn validate(artifact: &Artifact) -> Result<(), Error> {
     if artifact.kind() != PluginKind::Wasm {
         return Ok(());
     }
-    let plugin = || artifact.name().to_owned();
     let valid = qmt_loader::wasm::validate(artifact.bytes());
-    valid.map_err(|reason| Error::Load {
-        plugin: plugin(),
-        doing: "loading it".to_owned(),
-        source: LoadError::WasmRefused {
-            plugin: plugin(),
-            reason,
-        },
+    valid.map_err(|reason| {
+        let plugin = artifact.name().to_owned();
+        let source = LoadError::WasmRefused { plugin, reason };
+        Error::load(artifact.name(), "loading it", source)
     })
 }
 

@@ -1,11 +1,10 @@
 //! Where an image is pushed to: a registry or a layout.
 
-use std::path::Path;
 use std::sync::Arc;
 
 #[cfg(feature = "sigstore")]
 use qmt_oci_ref::Digest;
-use qmt_oci_ref::{Descriptor, PinnedReference, RawManifest, Reference, RegistryError, Tag};
+use qmt_oci_ref::{Descriptor, PinnedReference, RawManifest, Reference, RegistryError};
 use qmt_registry::{BlobContent, RegistryWriter};
 
 use crate::error::Error;
@@ -80,70 +79,32 @@ impl PluginHost {
         &self,
         destination: &PluginSource,
     ) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-        match destination {
+        #[cfg(any(feature = "http", feature = "layout"))]
+        let opening = |source| Error::registry(destination, destination, "opening", source);
+        let what = match destination {
+            #[cfg(feature = "layout")]
             PluginSource::Layout { path, tag, .. } => {
-                layout_writer(destination, path, tag.as_ref())
+                let path = crate::config::path::expand(path).map_err(|rule| {
+                    let source = crate::source::SourceError::Path(rule);
+                    Error::source(&destination.to_string(), source)
+                })?;
+                let layout = qmt_registry::OciLayout::create(&path).map_err(opening)?;
+                let reference = layout.reference(tag.as_ref(), None);
+                return Ok((Arc::new(layout), reference));
             }
-            PluginSource::Registry(reference) => self.http_writer(destination, reference),
-            PluginSource::File(_) | PluginSource::Url { .. } => Err(unsupported(
-                destination,
-                "publishing to anything but `oci://…` and `oci-layout://…`",
-            )),
-        }
+            #[cfg(not(feature = "layout"))]
+            PluginSource::Layout { .. } => Error::NO_LAYOUT,
+            #[cfg(feature = "http")]
+            PluginSource::Registry(reference) => {
+                let client = self.http_client().map_err(opening)?;
+                return Ok((Arc::new(client), reference.clone()));
+            }
+            #[cfg(not(feature = "http"))]
+            PluginSource::Registry(_) => Error::NO_HTTP,
+            PluginSource::File(_) | PluginSource::Url { .. } => {
+                "publishing to anything but `oci://…` and `oci-layout://…`"
+            }
+        };
+        Err(Error::unsupported(&destination.to_string(), what))
     }
-
-    #[cfg(feature = "http")]
-    fn http_writer(
-        &self,
-        destination: &PluginSource,
-        reference: &Reference,
-    ) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-        let client = self
-            .http_client()
-            .map_err(|source| opening(destination, source))?;
-        Ok((Arc::new(client), reference.clone()))
-    }
-
-    #[cfg(not(feature = "http"))]
-    fn http_writer(
-        &self,
-        destination: &PluginSource,
-        _: &Reference,
-    ) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-        Err(unsupported(destination, Error::NO_HTTP))
-    }
-}
-
-#[cfg(feature = "layout")]
-fn layout_writer(
-    destination: &PluginSource,
-    path: &Path,
-    tag: Option<&Tag>,
-) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-    let path = crate::config::path::expand(path).map_err(|rule| {
-        let source = crate::source::SourceError::Path(rule);
-        Error::source(&destination.to_string(), source)
-    })?;
-    let layout =
-        qmt_registry::OciLayout::create(&path).map_err(|source| opening(destination, source))?;
-    let reference = layout.reference(tag, None);
-    Ok((Arc::new(layout), reference))
-}
-
-#[cfg(not(feature = "layout"))]
-fn layout_writer(
-    destination: &PluginSource,
-    _: &Path,
-    _: Option<&Tag>,
-) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
-    Err(unsupported(destination, Error::NO_LAYOUT))
-}
-
-#[cfg(any(feature = "http", feature = "layout"))]
-fn opening(destination: &PluginSource, source: RegistryError) -> Error {
-    Error::registry(destination, destination, "opening", source)
-}
-
-fn unsupported(destination: &PluginSource, what: &'static str) -> Error {
-    Error::unsupported(&destination.to_string(), what)
 }

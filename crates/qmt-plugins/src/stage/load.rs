@@ -210,11 +210,7 @@ pub(crate) async fn load(
     let content = content.map_err(|source| Error::cache(&name, source))?;
     let artifact = content.artifact(kind, &name)?;
     let loader = loaders.for_kind(&name, kind)?;
-    let failed = |source| Error::Load {
-        plugin: name.clone(),
-        doing: "loading it".to_owned(),
-        source,
-    };
+    let failed = |source| Error::load(&name, "loading it", source);
     let is_isolated = kind == PluginKind::Native && options.isolation == Isolation::Process;
     if kind == PluginKind::Native && !is_isolated {
         // It can only come from the host's defaults, and applies to plugins with several instances.
