@@ -48,22 +48,15 @@ impl Progress {
 
     pub(crate) fn show(&self, event: &Event) {
         self.follow(event);
-        match self.detail {
-            Detail::Bars if is_step(event) => self.bars.show(event),
-            Detail::Bars | Detail::Lines => {
-                if let Some(line) = line(event) {
-                    self.line(&line);
-                }
-            }
-            Detail::Warnings => {
-                // Without a word about the other process, the command seems to hang.
-                if let Event::Warning { .. } | Event::Waiting { .. } = event
-                    && let Some(line) = line(event)
-                {
-                    self.line(&line);
-                }
-            }
-            Detail::Nothing => {}
+        let is_line = match self.detail {
+            Detail::Nothing => false,
+            // Without a word about the other process, the command seems to hang.
+            Detail::Warnings => matches!(event, Event::Warning { .. } | Event::Waiting { .. }),
+            Detail::Lines => true,
+            Detail::Bars => !self.bars.show(event),
+        };
+        if is_line && let Some(line) = line(event) {
+            self.line(&line);
         }
     }
 
@@ -112,17 +105,6 @@ impl Progress {
             _ => {}
         }
     }
-}
-
-/// Reports whether the event is about the work on one plugin.
-fn is_step(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::Started { .. }
-            | Event::Finished { .. }
-            | Event::Progress { .. }
-            | Event::Refused { .. }
-    )
 }
 
 /// Formats an event as a line, unless it is a small step.

@@ -3,9 +3,7 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use qmt_plugins::config::{
-    AuthorityConfig, Config, ConfigError, ConfigFile, IdentityRule, TransparencyRule,
-};
+use qmt_plugins::config::{AuthorityConfig, Config, ConfigError, ConfigFile, TransparencyRule};
 use qmt_plugins::verify::VerifyError;
 use qmt_plugins::verify::report::RejectionCode;
 use qmt_plugins::{Error, ErrorKind, Event, LockMode, PluginHost, PluginHostBuilder, Target};
@@ -108,14 +106,6 @@ pub(crate) fn builder(global: &Global, output: &Output, file: ConfigFile) -> Plu
         builder = builder.cache_dir(folder);
     }
     builder.events(output.events())
-}
-
-/// Switches verification off, for an image that the config does not name.
-pub(crate) fn without_verification(file: &ConfigFile) -> Result<ConfigFile, Failure> {
-    let mut config = file.config().clone();
-    config.oci.insecure_skip_signature = true;
-    config.oci.identity = IdentityRule::default();
-    Ok(file.with_config(config).map_err(Error::from)?)
 }
 
 /// Refuses a command that queries registries if an option forbids the network.

@@ -34,13 +34,10 @@ pub(crate) fn answer(mut error: clap::Error) -> Result<(), Failure> {
     if output.is_json() || error.kind() == ErrorKind::InvalidUtf8 {
         return Err(output.failure(failure));
     }
-    eprint(&text.to_string());
+    // `clap` quotes arguments as they were given.
+    let text = text::escaped(text.to_string().trim_end());
+    let _ = writeln!(std::io::stderr(), "{text}");
     Err(failure)
-}
-
-/// Prints the text of `clap`, which quotes arguments as they were given.
-fn eprint(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", text::escaped(text.trim_end()));
 }
 
 /// Hides the argument that was not understood if it is a key, or can be the password of a login.

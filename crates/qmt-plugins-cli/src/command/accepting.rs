@@ -24,8 +24,12 @@ pub(super) fn lacking(conditions: &[&str], applied: &str) -> String {
 
 /// Returns config lines that accept a signer for the image's repository.
 pub(super) fn accepting(output: &Output, image: &str, line: &str) -> String {
-    let scope = scope_of(image);
-    let lines = format!("[[oci.policy]]\nscope = \"{scope}\"\n{line}");
-    let lines = output.config_lines(&lines).replace('\n', "\n  ");
+    let lines = config_lines(output, image, line).replace('\n', "\n  ");
     format!("\n  {lines}\n")
+}
+
+/// Returns the same lines without an indentation.
+pub(super) fn config_lines(output: &Output, image: &str, line: &str) -> String {
+    let scope = scope_of(image);
+    output.config_lines(&format!("[[oci.policy]]\nscope = \"{scope}\"\n{line}"))
 }

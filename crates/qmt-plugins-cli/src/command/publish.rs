@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use qmt_plugins::PluginSource;
-use qmt_plugins::config::{Config, scope_of};
+use qmt_plugins::config::Config;
 use qmt_plugins::oci_ref::text;
 use qmt_plugins::publish::{PublishRequest, Published};
 use qmt_plugins::verify::KeySigner;
@@ -14,6 +14,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::CommandResult;
+use super::accepting::config_lines;
 use crate::args::{Global, Publish};
 use crate::exit::Failure;
 use crate::output::{self, Output};
@@ -112,12 +113,9 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
 
 /// Returns what a host needs to accept a signature that is in no transparency log.
 fn accepting(output: &Output, published: &Published, name: &str, pem: &str) -> String {
-    let scope = scope_of(&published.reference.to_string());
     let key = json!(name);
-    let lines = output.config_lines(&format!(
-        "[[oci.policy]]\nscope = \"{scope}\"\n\
-         any_of = [{{ key = {key}, transparency_log = \"optional\" }}]"
-    ));
+    let line = format!("any_of = [{{ key = {key}, transparency_log = \"optional\" }}]");
+    let lines = config_lines(output, &published.reference.to_string(), &line);
     format!(
         "\nhosts accept this signature with the public key below in `{name}` next to their config, and \
          with these config lines:\n\n{lines}\n\n{}\n",

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qmt_plugins::config::ConfigFile;
+use qmt_plugins::config::{ConfigFile, IdentityRule};
 use qmt_plugins::loader::Plugin;
 use qmt_plugins::verify::VerifyError;
 use qmt_plugins::{Error, PluginHost, PluginSource, Target};
@@ -74,7 +74,10 @@ fn config_for(global: &Global, output: &Output, run: &Run) -> Result<ConfigFile,
     }
     let file = session::with_signer(&file, &run.signer)?;
     if run.insecure_skip_signature {
-        return session::without_verification(&file);
+        let mut config = file.config().clone();
+        config.oci.insecure_skip_signature = true;
+        config.oci.identity = IdentityRule::default();
+        return Ok(file.with_config(config).map_err(Error::from)?);
     }
     Ok(file)
 }

@@ -51,13 +51,14 @@ struct Bar {
 }
 
 impl Bars {
-    pub(super) fn show(&self, event: &Event) {
+    /// Shows the event, and reports whether it is about the work on one plugin.
+    pub(super) fn show(&self, event: &Event) -> bool {
         let (Event::Started { plugin, .. }
         | Event::Finished { plugin, .. }
         | Event::Progress { plugin, .. }
         | Event::Refused { plugin, .. }) = event
         else {
-            return;
+            return false;
         };
         let mut state = self.state();
         if !state.is_over
@@ -65,6 +66,7 @@ impl Bars {
         {
             bar.show(event);
         }
+        true
     }
 
     /// Prints above the bars. `MultiProgress::println` pads lines instead of ending them.
@@ -112,7 +114,8 @@ impl Bars {
                 outcome: None,
             });
             for bar in &state.bars {
-                bar.align(state.width);
+                bar.drawn
+                    .set_prefix(format!("{:width$}", bar.name, width = state.width));
             }
         }
         state.bars.get_mut(place)
@@ -161,10 +164,6 @@ impl Bar {
             }
             _ => {}
         }
-    }
-
-    fn align(&self, width: usize) {
-        self.drawn.set_prefix(format!("{:width$}", self.name));
     }
 }
 
