@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use qmt_cache::CacheError;
-use qmt_oci_ref::{Digest, PluginKind, time};
+use qmt_oci_ref::{PluginKind, time};
 
 use crate::artifact::{PluginArtifact, Prepared};
 use crate::caching::CachedRegistry;
@@ -82,10 +82,17 @@ impl PluginHost {
                 if let Some(warning) = read.warning {
                     reporter.warning(warning);
                 }
-                let (kind, content) = (read.kind, read.content);
-                unsigned(target, self.config().oci.native, kind, path, content)
+                self.unsigned(target, read.kind, path, read.content)
             }
-            PluginSource::Url { url, sha256 } => self.acquire_url(target, &url, &sha256).await,
+            // The config names its digest, which is checked instead of a signature.
+            PluginSource::Url { url, sha256 } => {
+                let download = self.download(target, &url, &sha256).await;
+                let bytes = self.reporter(target).ended(Stage::Fetch, download)?;
+                // `download` returns only bytes with this digest.
+                let content = Content::InMemory(bytes, sha256);
+                let (kind, path) = Self::kind_of_url(target, &content)?;
+                self.unsigned(target, kind, path, content)
+            }
         }
     }
 
@@ -156,9 +163,8 @@ impl PluginHost {
 
     /// Prepares the loader for a plugin that was loaded before and is being read.
     async fn prepared(&self, target: &Target, cached: &Cached, mode: ReadMode) -> Option<Prepared> {
-        match mode {
-            ReadMode::Read if cached.is_hit() => {}
-            ReadMode::Read | ReadMode::Hash => return None,
+        if mode == ReadMode::Hash || !cached.is_hit() {
+            return None;
         }
         let record = cached.artifact().record();
         // What fails here is reported when it is loaded.
@@ -167,20 +173,27 @@ impl PluginHost {
         loader.prepare(record.file_digest(), &options).await
     }
 
-    /// Acquires a Wasm module or library from a URL, unless the cache has it. The config names its
-    /// digest, which is checked instead of a signature.
-    async fn acquire_url(
+    /// Takes a plugin without a signature, if the config allows its kind.
+    fn unsigned(
         &self,
         target: &Target,
-        url: &str,
-        sha256: &Digest,
+        kind: PluginKind,
+        path: PathBuf,
+        content: Content,
     ) -> Result<Acquired, Error> {
-        let download = self.download(target, url, sha256);
-        let bytes = self.reporter(target).ended(Stage::Fetch, download.await)?;
-        // `download` returns only bytes with this digest.
-        let content = Content::InMemory(bytes, sha256.clone());
-        let (kind, path) = Self::kind_of_url(target, &content)?;
-        unsigned(target, self.config().oci.native, kind, path, content)
+        let default = self.config().oci.native;
+        let trust = NativeTrust::Unsigned;
+        load::check_allowed(target.provider(), default, kind, None, trust)?;
+        let artifact = PluginArtifact {
+            name: target.name().to_owned(),
+            kind,
+            path,
+            content,
+            image: None,
+            prepared: None,
+        };
+        let record = None;
+        Ok(Acquired { artifact, record })
     }
 
     /// Identifies the kind of what was downloaded from a URL, and returns the URL as it is shown.
@@ -365,31 +378,4 @@ fn lock_entry(
         native: is_isolated.then_some(NativeRule::Isolated),
         granted: provider.allow.clone(),
     }
-}
-
-/// Takes a plugin without a signature, if the config allows its kind.
-fn unsigned(
-    target: &Target,
-    default: Option<NativeRule>,
-    kind: PluginKind,
-    path: PathBuf,
-    content: Content,
-) -> Result<Acquired, Error> {
-    load::check_allowed(
-        target.provider(),
-        default,
-        kind,
-        None,
-        NativeTrust::Unsigned,
-    )?;
-    let artifact = PluginArtifact {
-        name: target.name().to_owned(),
-        kind,
-        path,
-        content,
-        image: None,
-        prepared: None,
-    };
-    let record = None;
-    Ok(Acquired { artifact, record })
 }

@@ -19,25 +19,35 @@ use crate::{local, trust};
 /// A key of the config, dotted, and the rule that it breaks.
 type Problem = (String, String);
 
-/// Checks what can be checked without the network, and returns warnings.
-pub(crate) async fn check(host: &PluginHost) -> Result<Vec<String>, Error> {
-    let mut warnings = writers(host)?;
-    let mut problems = Vec::new();
-    for (index, provider) in host.config().providers.iter().enumerate() {
-        let key = format!("providers[{index}]");
-        problems.extend(check_provider(host, &key, provider, &mut warnings).await);
+impl PluginHost {
+    /// Checks what can be checked without the network and without loading anything: the config's
+    /// policies, keys and trust material, local files and layouts, rights and registries. Returns
+    /// warnings, one line each, and what will be pinned at the first load.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Trust`], with the file that is missing, empty or malformed; [`Error::Config`] with
+    /// every setting that would fail when it is used.
+    pub async fn check(&self) -> Result<Vec<String>, Error> {
+        let mut warnings = writers(self)?;
+        let mut problems = Vec::new();
+        for (index, provider) in self.config().providers.iter().enumerate() {
+            let key = format!("providers[{index}]");
+            problems.extend(check_provider(self, &key, provider, &mut warnings).await);
+        }
+        #[cfg(feature = "http")]
+        problems.extend(check_registries(self));
+        if !problems.is_empty() {
+            let path = self.file.path().to_owned();
+            return Err(ConfigError::Unusable { path, problems }.into());
+        }
+        warnings.extend(trust::check(self).await?);
+        warnings.extend(trust::pinned_later(self)?);
+        warnings.extend(keys_with_a_log(&self.config().oci));
+        #[cfg(feature = "http")]
+        warnings.extend(self.config().misspelled_registries());
+        Ok(warnings)
     }
-    problems.extend(check_registries(host));
-    if !problems.is_empty() {
-        let path = host.file.path().to_owned();
-        return Err(ConfigError::Unusable { path, problems }.into());
-    }
-    warnings.extend(trust::check(host).await?);
-    warnings.extend(trust::pinned_later(host)?);
-    warnings.extend(keys_with_a_log(&host.config().oci));
-    #[cfg(feature = "http")]
-    warnings.extend(host.config().misspelled_registries());
-    Ok(warnings)
 }
 
 /// Returns a warning if signatures with keys must be in a log: those that `publish` makes are not.
@@ -138,11 +148,11 @@ fn check_rights(
         && provider.native_rule(default) == NativeRule::Isolated
         && let Err(error) = options(provider, &host.defaults).check_isolated(&provider.name)
     {
-        problems.push((format!("{key}.allow"), text::messages(&error).join(": ")));
+        problems.push((format!("{key}.allow"), messages(&error)));
     }
     #[cfg(feature = "wasm")]
     if !is_native && let Err(error) = options(provider, &host.defaults).check(&provider.name) {
-        problems.push((format!("{key}.allow"), text::messages(&error).join(": ")));
+        problems.push((format!("{key}.allow"), messages(&error)));
     }
     #[cfg(not(any(feature = "native", feature = "wasm")))]
     let _ = options;
@@ -159,34 +169,33 @@ async fn check_file(
     let provider = target.provider();
     let written = &provider.path;
     let shown = path.display();
-    let at_path = |rule: String| Some((format!("{key}.path"), rule));
+    let at = |field: &str, rule: String| Some((format!("{key}.{field}"), rule));
     match std::fs::metadata(path) {
         Err(_) if !path.exists() && is_like_image(written) => {
-            return at_path(format!(
-                "there is no file `{shown}`; did you mean the image `oci://{written}`?"
-            ));
+            let rule =
+                format!("there is no file `{shown}`; did you mean the image `oci://{written}`?");
+            return at("path", rule);
         }
-        Err(error) => return at_path(format!("the file `{shown}` can't be read: {error}")),
+        Err(error) => return at("path", format!("the file `{shown}` can't be read: {error}")),
         Ok(_) => {}
     }
+    let read = match local::read(host, provider, path).await {
+        Ok(read) => read,
+        Err(error) => return at("path", messages(&error)),
+    };
+    warnings.extend(read.warning);
     let default = host.config().oci.native;
-    match local::read(host, provider, path).await {
-        Err(error) => at_path(text::messages(&error).join(": ")),
-        Ok(read) => {
-            warnings.extend(read.warning);
-            match check_allowed(provider, default, read.kind, None, NativeTrust::Unsigned) {
-                // It may import functions that only the host program offers.
-                Ok(()) if read.kind == PluginKind::Wasm => None,
-                Ok(()) => check_library(host, target, &read.content)
-                    .map(|problem| (key.to_owned(), problem)),
-                Err(error @ Error::WrongKind { .. }) => {
-                    Some((format!("{key}.kind"), error.to_string()))
-                }
-                // `check_rights` has checked a plugin that the config calls native.
-                Err(_) if provider.kind == Some(PluginKind::Native) => None,
-                Err(error) => Some((format!("{key}.allow.native"), error.to_string())),
-            }
+    match check_allowed(provider, default, read.kind, None, NativeTrust::Unsigned) {
+        // It may import functions that only the host program offers.
+        Ok(()) if read.kind == PluginKind::Wasm => None,
+        Ok(()) => {
+            let problem = check_library(host, target, &read.content);
+            problem.map(|problem| (key.to_owned(), problem))
         }
+        Err(error @ Error::WrongKind { .. }) => at("kind", error.to_string()),
+        // `check_rights` has checked a plugin that the config calls native.
+        Err(_) if provider.kind == Some(PluginKind::Native) => None,
+        Err(error) => at("allow.native", error.to_string()),
     }
 }
 
@@ -195,22 +204,19 @@ fn check_library(host: &PluginHost, target: &Target, content: &Content) -> Optio
     let artifact = content.artifact(PluginKind::Native, target.name());
     let checked =
         artifact.and_then(|artifact| host.preflight(&artifact, &host.load_options(target)));
-    let problem = match &checked {
-        Ok(_) => return None,
-        Err(Error::Load { source, .. }) => text::messages(source),
-        Err(error) => text::messages(error),
-    };
-    Some(problem.join(": "))
+    match &checked {
+        Ok(_) => None,
+        Err(Error::Load { source, .. }) => Some(messages(source)),
+        Err(error) => Some(messages(error)),
+    }
 }
 
 async fn check_layout(host: &PluginHost, target: &Target, source: &PluginSource) -> Option<String> {
     match host.connect(target, source) {
-        Err(error) => Some(text::messages(&error).join(": ")),
+        Err(error) => Some(messages(&error)),
         Ok((layout, reference)) => {
             let resolved = layout.resolve(&reference).await;
-            resolved
-                .err()
-                .map(|error| text::messages(&error).join(": "))
+            resolved.err().map(|error| messages(&error))
         }
     }
 }
@@ -235,14 +241,13 @@ fn check_registries(host: &PluginHost) -> Vec<Problem> {
     if host.registry.is_none()
         && let Err(error) = host.http_client()
     {
-        problems.push(("registries".to_owned(), text::messages(&error).join(": ")));
+        problems.push(("registries".to_owned(), messages(&error)));
     }
     problems
 }
 
-#[cfg(not(feature = "http"))]
-fn check_registries(_: &PluginHost) -> Vec<Problem> {
-    Vec::new()
+fn messages(error: &dyn std::error::Error) -> String {
+    text::messages(error).join(": ")
 }
 
 #[cfg(feature = "http")]

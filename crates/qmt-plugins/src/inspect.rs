@@ -89,7 +89,9 @@ impl PluginHost {
     pub async fn inspect(&self, target: &Target) -> Result<Inspection, Error> {
         match target.located(self.file.folder()) {
             PluginSource::Registry(_) | PluginSource::Layout { .. } => {
-                self.inspect_image(target).await
+                let (context, request) = self.prepare(target)?;
+                let (reference, _, preview) = pipeline::preview(&context, &request).await?;
+                self.inspect_selection(target, reference, preview?).await
             }
             PluginSource::File(path) => {
                 let read = local::read(self, target.provider(), &path).await?;
@@ -103,12 +105,6 @@ impl PluginHost {
                 self.inspect_file(target, kind, &content, file.display().to_string())
             }
         }
-    }
-
-    async fn inspect_image(&self, target: &Target) -> Result<Inspection, Error> {
-        let (context, request) = self.prepare(target)?;
-        let (reference, _, preview) = pipeline::preview(&context, &request).await?;
-        self.inspect_selection(target, reference, preview?).await
     }
 
     async fn inspect_selection(

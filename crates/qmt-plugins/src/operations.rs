@@ -11,13 +11,13 @@ use crate::error::Error;
 use crate::events::{Reporter, Stage};
 use crate::host::PluginHost;
 use crate::lockfile::LockMode;
+use crate::pipeline;
 use crate::source::PluginSource;
 use crate::stage::VersionPolicy;
 use crate::stage::load::{self, ReadMode};
 use crate::target::Target;
 #[cfg(feature = "sigstore")]
 use crate::trust;
-use crate::{check, pipeline};
 
 impl PluginHost {
     /// Resolves, verifies, fetches and loads the plugin called `name`.
@@ -39,10 +39,7 @@ impl PluginHost {
     /// As [`Self::load`]. Native code outside the config is refused if the config names no signer
     /// for it, unless [`Target::with_native_allowed`] allows it: nothing pins its signer.
     pub async fn load_target(&self, target: &Target) -> Result<Arc<dyn Plugin>, Error> {
-        let acquired = self.acquire(target, VersionPolicy::Configured, ReadMode::Read);
-        let acquired = acquired.await?;
-        let loaded = self.load_acquired(target, acquired).await;
-        self.report(target, loaded)
+        Ok(self.load_version(target).await?.plugin)
     }
 
     /// Loads what was acquired for `target`, unless nothing pins the signer of native code.
@@ -160,18 +157,6 @@ impl PluginHost {
         }
         self.acquire(target, VersionPolicy::Newest, ReadMode::Hash)
             .await
-    }
-
-    /// Checks what can be checked without the network and without loading anything: the config's
-    /// policies, keys and trust material, local files and layouts, rights and registries. Returns
-    /// warnings, one line each, and what will be pinned at the first load.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Trust`], with the file that is missing, empty or malformed; [`Error::Config`] with
-    /// every setting that would fail when it is used.
-    pub async fn check(&self) -> Result<Vec<String>, Error> {
-        check::check(self).await
     }
 
     /// Describes the trust root in use, the policies, and the risks of both, one line each. With

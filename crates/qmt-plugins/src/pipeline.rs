@@ -110,7 +110,7 @@ pub(crate) async fn preview(
     request: &Request,
 ) -> Result<(PinnedReference, RawManifest, Result<Preview, Error>), Error> {
     let resolved = resolve(context, request).await?;
-    let preview = select::preview(context, request, &resolved);
+    let preview = select::choose(context, request, &resolved, &context.registry);
     let preview = context.reporter.ended(Stage::Select, preview.await);
     let preview = preview.map_err(|error| error.attach(context, request, Some(resolved.pin())));
     let preview = preview.map(|selection| {

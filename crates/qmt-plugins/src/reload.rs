@@ -42,8 +42,8 @@ pub(crate) struct Slot {
 
 /// One version of a plugin. Calls and leases keep it alive until they end.
 #[derive(Clone)]
-struct Version {
-    plugin: Arc<dyn Plugin>,
+pub(crate) struct Version {
+    pub(crate) plugin: Arc<dyn Plugin>,
     /// The digest of the file.
     digest: Digest,
 }
@@ -137,14 +137,9 @@ impl PluginHost {
         if let Some(slot) = self.slot(target.name()) {
             return self.same(slot, target);
         }
-        let acquired = self.acquire(target, VersionPolicy::Configured, ReadMode::Read);
-        let acquired = acquired.await?;
-        let digest = acquired.digest().clone();
-        let loaded = self.load_acquired(target, acquired).await;
-        let plugin = self.report(target, loaded)?;
         let loaded = Arc::new(Slot {
             target: target.clone(),
-            version: RwLock::new(Version { plugin, digest }),
+            version: RwLock::new(self.load_version(target).await?),
             reloading: tokio::sync::Mutex::default(),
         });
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -155,6 +150,15 @@ impl PluginHost {
         }
         slots.insert(target.name().to_owned(), Arc::downgrade(&loaded));
         Ok(loaded)
+    }
+
+    pub(crate) async fn load_version(&self, target: &Target) -> Result<Version, Error> {
+        let acquired = self.acquire(target, VersionPolicy::Configured, ReadMode::Read);
+        let acquired = acquired.await?;
+        let digest = acquired.digest().clone();
+        let loaded = self.load_acquired(target, acquired).await;
+        let plugin = self.report(target, loaded)?;
+        Ok(Version { plugin, digest })
     }
 
     /// Returns `slot`, unless it belongs to another provider of the same name.

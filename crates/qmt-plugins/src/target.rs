@@ -119,13 +119,8 @@ impl Target {
     /// relative path starts at the working folder, not at the config's.
     pub fn of_source(source: PluginSource) -> Self {
         let name = source.to_string();
-        let provider = ProviderConfig {
-            path: name.clone(),
-            name,
-            ..ProviderConfig::default()
-        };
         Self {
-            provider,
+            provider: ProviderConfig::new(name.clone(), name),
             source,
             is_configured: false,
             events: None,

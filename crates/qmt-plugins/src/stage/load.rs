@@ -27,7 +27,7 @@ pub(crate) enum Content {
 }
 
 /// What happens to a plugin's bytes after the pipeline.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadMode {
     /// They are read, because they run in this process.
     Read,

@@ -52,15 +52,6 @@ pub(crate) async fn select(
     })
 }
 
-/// Shows what would be selected out of an image that was not verified. Nothing goes into the cache.
-pub(crate) async fn preview(
-    context: &Context,
-    request: &Request,
-    resolved: &Resolved,
-) -> Result<Selection, StageError> {
-    choose(context, request, resolved, &context.registry).await
-}
-
 /// Returns the key of the artifact in the cache: the digest of its manifest, or one of manifest and
 /// file if the config names the file. What is selected in place of a Wasm layer has its own key.
 pub(crate) fn key(request: &Request, selection: &Selection) -> Digest {
@@ -75,7 +66,9 @@ pub(crate) fn key(request: &Request, selection: &Selection) -> Digest {
     }
 }
 
-async fn choose(
+/// Chooses what is selected out of an image, which need not be verified. Nothing goes into the cache
+/// but by `registry`.
+pub(crate) async fn choose(
     context: &Context,
     request: &Request,
     resolved: &Resolved,
