@@ -292,10 +292,9 @@ impl Error {
         match self {
             Self::Registry { source, .. } => source.is_retryable(),
             Self::NotVerified { source, .. } => source.is_retryable(),
-            Self::Artifact { source, .. } => {
-                registry_cause(source).is_some_and(RegistryError::is_retryable)
+            Self::Artifact { .. } | Self::Trust(_) => {
+                registry_cause(self).is_some_and(RegistryError::is_retryable)
             }
-            Self::Trust(source) => registry_cause(source).is_some_and(RegistryError::is_retryable),
             Self::Cache { source, .. } => source.is_retryable(),
             Self::Lockfile(LockfileError::Busy { .. } | LockfileError::Raced { .. }) => true,
             _ => false,
@@ -307,12 +306,12 @@ impl Error {
 pub(crate) fn registry_cause<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> Option<&'a RegistryError> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<RegistryError>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// Returns `error` and its causes, outermost first.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }

@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime};
 use qmt_artifact::pack::{PackRequest, PackedImage, pack};
 use qmt_artifact::problem::PackProblem;
 use qmt_artifact::{ArtifactError, ExtractLimits};
+#[cfg(feature = "sigstore")]
+use qmt_oci_ref::RawManifest;
 use qmt_oci_ref::{Digest, PinnedReference, Platform};
 #[cfg(feature = "sigstore")]
 use qmt_verify::KeySigner;
@@ -21,6 +23,7 @@ use qmt_verify::SignerId;
 use serde::Serialize;
 
 use self::content::PackedContent;
+#[cfg(feature = "sigstore")]
 use self::target::Target;
 use crate::error::Error;
 use crate::events::Reporter;
@@ -179,7 +182,13 @@ impl PluginHost {
                 target.push_by_digest(manifest).await?;
             }
         }
-        let signature = sign_and_attach(request, &image, &target).await?;
+        #[cfg(feature = "sigstore")]
+        let signature = match &request.signer {
+            Some(signer) => Some(sign_and_attach(signer, &image.root, &target).await?),
+            None => None,
+        };
+        #[cfg(not(feature = "sigstore"))]
+        let signature = None;
         let reference = target.push_tagged(&image.root).await?;
         let manifests = image.manifests.iter();
         let sizes = image.blobs.iter().map(|blob| blob.descriptor.size());
@@ -200,14 +209,10 @@ impl PluginHost {
 /// Pushes the root by its digest, signs it and pushes the signature, which refers to it.
 #[cfg(feature = "sigstore")]
 async fn sign_and_attach(
-    request: &PublishRequest,
-    image: &PackedImage,
+    signer: &KeySigner,
+    root: &RawManifest,
     target: &Target,
-) -> Result<Option<PublishedSignature>, Error> {
-    let Some(signer) = &request.signer else {
-        return Ok(None);
-    };
-    let root = &image.root;
+) -> Result<PublishedSignature, Error> {
     let signature = sign::sign(signer, &target.pinned(root.digest()), &root.descriptor());
     let signature = signature.map_err(|source| Error::Signing {
         plugin: target.shown.clone(),
@@ -218,19 +223,10 @@ async fn sign_and_attach(
         target.push_blob(blob, content).await?;
     }
     let pushed = target.push_by_digest(&signature.manifest).await?;
-    Ok(Some(PublishedSignature {
+    Ok(PublishedSignature {
         digest: pushed.digest().clone(),
         signer: signer.signer(),
-    }))
-}
-
-#[cfg(not(feature = "sigstore"))]
-async fn sign_and_attach(
-    _: &PublishRequest,
-    _: &PackedImage,
-    _: &Target,
-) -> Result<Option<PublishedSignature>, Error> {
-    Ok(None)
+    })
 }
 
 async fn packed(request: &PublishRequest, limits: ExtractLimits) -> Result<PackedImage, Error> {

@@ -62,13 +62,10 @@ impl Folders {
     fn of_environment() -> Result<Self, ConfigError> {
         let variable = |name: &str| {
             let value = std::env::var_os(name).filter(|value| !value.is_empty());
-            value.map(PathBuf::from).map_or(Ok(None), |path| {
-                expand(&path)
-                    .map(Some)
-                    .map_err(|rule| ConfigError::VariableValue {
-                        name: name.to_owned(),
-                        problem: rule.to_owned(),
-                    })
+            let expanded = value.map(|path| expand(Path::new(&path))).transpose();
+            expanded.map_err(|rule| ConfigError::VariableValue {
+                name: name.to_owned(),
+                problem: rule.to_owned(),
             })
         };
         let file = variable(PATH_VARIABLE)?;

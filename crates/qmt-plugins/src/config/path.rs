@@ -25,39 +25,33 @@ pub(super) fn expand_all(file: &Path, config: &mut Config) -> Result<(), ConfigE
     for (key, path) in trust_paths(config) {
         *path = expand(path).map_err(|rule| refuse(key, rule))?;
     }
+    let expanded = |key: String, text: &str| match expand(Path::new(text)) {
+        Ok(path) => Ok(path.display().to_string()),
+        Err(rule) => Err(refuse(key, rule)),
+    };
     for (index, policy) in config.oci.policy.iter_mut().enumerate() {
         let path = policy.scope.strip_prefix(LAYOUT);
         if let Some(path) = path.filter(|path| *path != "**") {
-            let path = expand(Path::new(path))
-                .map_err(|rule| refuse(format!("oci.policy[{index}].scope"), rule))?;
-            policy.scope = format!("{LAYOUT}{}", path.display());
+            let path = expanded(format!("oci.policy[{index}].scope"), path)?;
+            policy.scope = format!("{LAYOUT}{path}");
         }
     }
     if let Some(folder) = &mut config.oci.cache_dir {
         *folder = expand(folder).map_err(|rule| refuse("oci.cache_dir".into(), rule))?;
     }
-    if let Some(root) = config
-        .oci
-        .trusted_root
-        .as_mut()
-        .filter(|root| *root != EMBEDDED)
-    {
-        let path =
-            expand(Path::new(root)).map_err(|rule| refuse("oci.trusted_root".into(), rule))?;
-        *root = path.display().to_string();
+    let root = config.oci.trusted_root.as_mut();
+    if let Some(root) = root.filter(|root| *root != EMBEDDED) {
+        *root = expanded("oci.trusted_root".into(), root)?;
     }
     for (index, provider) in config.providers.iter_mut().enumerate() {
-        let granted = std::mem::take(&mut provider.allow.paths);
-        for (written, guest) in granted {
+        for (written, guest) in std::mem::take(&mut provider.allow.paths) {
             let (mark, host) = match written.strip_prefix(READ_ONLY) {
                 Some(host) => (READ_ONLY, host),
                 None => ("", &*written),
             };
-            let host = expand(Path::new(host)).map_err(|rule| {
-                refuse(format!("providers[{index}].allow.paths.{written:?}"), rule)
-            })?;
-            let key = format!("{mark}{}", host.display());
-            provider.allow.paths.insert(key, guest);
+            let key = format!("providers[{index}].allow.paths.{written:?}");
+            let host = expanded(key, host)?;
+            provider.allow.paths.insert(format!("{mark}{host}"), guest);
         }
     }
     Ok(())
@@ -65,18 +59,11 @@ pub(super) fn expand_all(file: &Path, config: &mut Config) -> Result<(), ConfigE
 
 /// Lists the files that decide about trust, including those that only TLS uses.
 pub(crate) fn trust_files(config: &Config) -> BTreeSet<PathBuf> {
+    let root = config.oci.trusted_root.as_deref();
+    let root = root.filter(|root| *root != EMBEDDED).map(PathBuf::from);
     let mut config = config.clone();
-    let root = config
-        .oci
-        .trusted_root
-        .clone()
-        .filter(|root| root != EMBEDDED);
-    let mut files: BTreeSet<PathBuf> = trust_paths(&mut config)
-        .into_iter()
-        .map(|(_, path)| path.clone())
-        .collect();
-    files.extend(root.map(PathBuf::from));
-    files
+    let paths = trust_paths(&mut config).into_iter();
+    paths.map(|(_, path)| path.clone()).chain(root).collect()
 }
 
 fn trust_paths(config: &mut Config) -> Vec<(String, &mut PathBuf)> {
@@ -122,7 +109,9 @@ fn trust_paths(config: &mut Config) -> Vec<(String, &mut PathBuf)> {
 ///
 /// The rule that the path breaks.
 pub(crate) fn expand(path: &Path) -> Result<PathBuf, &'static str> {
-    is_no_pem(path)?;
+    if text::is_key_material(&path.to_string_lossy()) {
+        return Err("it is the content of a file; write that to a file, and name the file here");
+    }
     // What is not Unicode was not written in a config.
     let Some(text) = path.to_str() else {
         return Ok(path.to_owned());
@@ -132,7 +121,17 @@ pub(crate) fn expand(path: &Path) -> Result<PathBuf, &'static str> {
     } else {
         path.to_owned()
     };
-    home_relative(&variable_free(path)?)
+    if path
+        .iter()
+        .filter_map(|part| part.to_str())
+        .any(is_variable)
+    {
+        return Err(
+            "environment variables are not replaced in paths; write an absolute path, or \
+                    `~/…` for the home folder",
+        );
+    }
+    home_relative(&path)
 }
 
 /// Reports whether the text is a `file:` URL, such as `file:///x` or `file:/x`.
@@ -153,33 +152,15 @@ fn from_url(text: &str) -> PathBuf {
     PathBuf::from(rest.strip_prefix("//").unwrap_or(rest))
 }
 
-/// Refuses a key or certificate in place of the path of its file.
-fn is_no_pem(path: &Path) -> Result<(), &'static str> {
-    if text::is_key_material(&path.to_string_lossy()) {
-        return Err("it is the content of a file; write that to a file, and name the file here");
-    }
-    Ok(())
-}
-
-/// Refuses what a shell would replace.
-fn variable_free(path: PathBuf) -> Result<PathBuf, &'static str> {
-    let is_variable = |part: &str| {
-        let name = part.strip_prefix('$');
-        let is_named =
-            |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic() || "_{(".contains(c));
-        let windows = part.strip_prefix('%').and_then(|rest| rest.split_once('%'));
-        name.is_some_and(is_named)
-            || part.contains("${")
-            || windows.is_some_and(|(name, _)| !name.is_empty() && !name.contains(' '))
-    };
-    let mut parts = path.iter().filter_map(|part| part.to_str());
-    if parts.any(is_variable) {
-        return Err(
-            "environment variables are not replaced in paths; write an absolute path, or \
-                    `~/…` for the home folder",
-        );
-    }
-    Ok(path)
+/// Reports whether a shell would replace the part of a path.
+fn is_variable(part: &str) -> bool {
+    let name = part.strip_prefix('$');
+    let is_named =
+        |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic() || "_{(".contains(c));
+    let windows = part.strip_prefix('%').and_then(|rest| rest.split_once('%'));
+    name.is_some_and(is_named)
+        || part.contains("${")
+        || windows.is_some_and(|(name, _)| !name.is_empty() && !name.contains(' '))
 }
 
 fn home_relative(path: &Path) -> Result<PathBuf, &'static str> {

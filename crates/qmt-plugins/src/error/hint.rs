@@ -16,26 +16,19 @@ use crate::lockfile::LockfileError;
 impl Error {
     /// Returns what to do about it, if that is not part of the message.
     pub fn hint(&self) -> Option<String> {
-        if let Self::LockedVersionGone { plugin, .. } = self {
-            return Some(format!(
-                "`qmt-plugins update {plugin}` locks the version that the tag names now"
-            ));
-        }
-        if let Self::Trust(VerifyError::NotStored { .. }) = self {
-            return Some(STORED_TRUST.to_owned());
-        }
         let client_error =
             registry_cause(self).and_then(RegistryError::downcast_ref::<ClientError>);
-        if matches!(self, Self::Trust(_))
-            && self.kind() == ErrorKind::Network
-            && !matches!(client_error, Some(ClientError::Tls(_)))
-        {
-            return Some(UNREACHABLE_TRUST.to_owned());
-        }
-        if let Some(hint) = client_error.and_then(ClientError::hint) {
-            return Some(hint);
-        }
+        let is_tls = matches!(client_error, Some(ClientError::Tls(_)));
         match self {
+            Self::LockedVersionGone { plugin, .. } => {
+                let hint = "locks the version that the tag names now";
+                Some(format!("`qmt-plugins update {plugin}` {hint}"))
+            }
+            Self::Trust(VerifyError::NotStored { .. }) => Some(STORED_TRUST.to_owned()),
+            Self::Trust(_) if self.kind() == ErrorKind::Network && !is_tls => {
+                Some(UNREACHABLE_TRUST.to_owned())
+            }
+            _ if let Some(hint) = client_error.and_then(ClientError::hint) => Some(hint),
             Self::NotVerified {
                 source, reference, ..
             } => not_verified_hint(source, reference),

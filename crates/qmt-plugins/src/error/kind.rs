@@ -7,7 +7,7 @@ use qmt_oci_ref::{RegistryError, RegistryErrorKind};
 use qmt_registry::ClientError;
 use qmt_verify::VerifyError;
 
-use super::{Error, registry_cause};
+use super::{Error, causes, registry_cause};
 
 /// What an error means to a program: the exit codes of the command follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,16 +112,10 @@ impl Error {
 }
 
 fn is_disk_full(error: &Error) -> bool {
-    let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
-        error.source()
-    });
+    let mut causes = causes(error).filter_map(|cause| cause.downcast_ref::<std::io::Error>());
     causes.any(|cause| {
-        let cause = cause.downcast_ref::<std::io::Error>();
-        let kind = cause.map(std::io::Error::kind);
-        matches!(
-            kind,
-            Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-        )
+        use std::io::ErrorKind as Kind;
+        matches!(cause.kind(), Kind::StorageFull | Kind::QuotaExceeded)
     })
 }
 

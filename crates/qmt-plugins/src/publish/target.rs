@@ -67,18 +67,7 @@ impl Target {
 impl PluginHost {
     /// Opens `destination` for writing.
     pub(super) fn publish_target(&self, destination: &PluginSource) -> Result<Target, Error> {
-        let (writer, reference) = self.writer(destination)?;
-        Ok(Target {
-            writer,
-            reference,
-            shown: destination.to_string(),
-        })
-    }
-
-    fn writer(
-        &self,
-        destination: &PluginSource,
-    ) -> Result<(Arc<dyn RegistryWriter>, Reference), Error> {
+        let shown = destination.to_string();
         #[cfg(any(feature = "http", feature = "layout"))]
         let opening = |source| Error::registry(destination, destination, "opening", source);
         let what = match destination {
@@ -86,18 +75,24 @@ impl PluginHost {
             PluginSource::Layout { path, tag, .. } => {
                 let path = crate::config::path::expand(path).map_err(|rule| {
                     let source = crate::source::SourceError::Path(rule);
-                    Error::source(&destination.to_string(), source)
+                    Error::source(&shown, source)
                 })?;
                 let layout = qmt_registry::OciLayout::create(&path).map_err(opening)?;
-                let reference = layout.reference(tag.as_ref(), None);
-                return Ok((Arc::new(layout), reference));
+                return Ok(Target {
+                    reference: layout.reference(tag.as_ref(), None),
+                    writer: Arc::new(layout),
+                    shown,
+                });
             }
             #[cfg(not(feature = "layout"))]
             PluginSource::Layout { .. } => Error::NO_LAYOUT,
             #[cfg(feature = "http")]
             PluginSource::Registry(reference) => {
-                let client = self.http_client().map_err(opening)?;
-                return Ok((Arc::new(client), reference.clone()));
+                return Ok(Target {
+                    reference: reference.clone(),
+                    writer: Arc::new(self.http_client().map_err(opening)?),
+                    shown,
+                });
             }
             #[cfg(not(feature = "http"))]
             PluginSource::Registry(_) => Error::NO_HTTP,
@@ -105,6 +100,6 @@ impl PluginHost {
                 "publishing to anything but `oci://…` and `oci-layout://…`"
             }
         };
-        Err(Error::unsupported(&destination.to_string(), what))
+        Err(Error::unsupported(&shown, what))
     }
 }

@@ -115,11 +115,7 @@ impl StageError {
             Self::Verify(error) => ("the signature", error),
             Self::Select(error) => ("the manifest", error),
             Self::Extract(error) => ("the plugin", error),
-            Self::Rollback(_)
-            | Self::Offline { .. }
-            | Self::NotImported
-            | Self::Cache(_)
-            | Self::Stopped { .. } => return self,
+            _ => return self,
         };
         let kind = registry_cause(error).map(RegistryError::kind);
         if kind != Some(RegistryErrorKind::Offline) {
