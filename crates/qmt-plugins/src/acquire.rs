@@ -103,16 +103,16 @@ impl PluginHost {
         mode: ReadMode,
     ) -> Result<Acquired, Error> {
         let provider = target.provider();
-        let (context, mut request) = self.prepare_verified(target).await?;
-        request.version = version;
+        let mut context = self.prepare_verified(target).await?;
+        context.request.version = version;
         let cache_error = |source| Error::cache(&provider.name, source);
-        let mut cached = pipeline::run(&context, &request).await?;
+        let mut cached = pipeline::run(&context).await?;
         let reading = Content::of(&cached, mode);
         let (content, prepared) = tokio::join!(reading, self.prepared(target, &cached, mode));
         let content = match content {
             // The damaged entry is removed by now, so the plugin is fetched again.
             Err(error @ CacheError::Damaged { removed: true, .. }) if cached.is_hit() => {
-                match pipeline::run(&context, &request).await {
+                match pipeline::run(&context).await {
                     Err(Error::Offline { .. }) => return Err(cache_error(error)),
                     other => cached = other?,
                 }
@@ -134,10 +134,10 @@ impl PluginHost {
         };
         load::check_allowed(provider, self.config().oci.native, kind, before, trust)?;
         let record = target.is_configured().then(|| {
-            let mut entry = lock_entry(provider, &request, &cached, self.config().oci.native);
+            let mut entry = lock_entry(provider, &context, &cached, self.config().oci.native);
             if is_skipped {
                 // What was not verified removes no pin, and no time that forbids a rollback.
-                entry.signer.clone_from(&request.pinned_signer);
+                entry.signer.clone_from(&context.request.pinned_signer);
                 entry.signed_at = self
                     .in_repository(target, |entry| entry.signed_at)
                     .flatten();
@@ -146,7 +146,7 @@ impl PluginHost {
             let is_required = is_first || version != VersionPolicy::Configured;
             Record {
                 entry,
-                seen: request.seen,
+                seen: context.request.seen,
                 is_required,
             }
         });
@@ -238,20 +238,17 @@ impl PluginHost {
     }
 
     /// Returns what the pipeline requires for `target`, the verifier included.
-    pub(crate) async fn prepare_verified(
-        &self,
-        target: &Target,
-    ) -> Result<(Context, Request), Error> {
+    pub(crate) async fn prepare_verified(&self, target: &Target) -> Result<Context, Error> {
         let refreshed = self.lockfile.refresh(|entry| {
             let target = Target::named(self.config(), &entry.name);
             target.is_ok_and(|target| target.source().to_string() == entry.reference)
         });
         refreshed.await?;
-        let (mut context, request) = self.prepare(target)?;
+        let mut context = self.prepare(target)?;
         self.check_writers().await?;
-        let trust = trust::of(self, request.reference.repository(), context.now).await?;
+        let trust = trust::of(self, context.request.reference.repository(), context.now).await?;
         context.trust = Some(trust);
-        Ok((context, request))
+        Ok(context)
     }
 
     /// Checks once which other users may change the files that decide about trust.
@@ -267,24 +264,12 @@ impl PluginHost {
     }
 
     /// Returns what the stages before **verify** require for `target`.
-    pub(crate) fn prepare(&self, target: &Target) -> Result<(Context, Request), Error> {
+    pub(crate) fn prepare(&self, target: &Target) -> Result<Context, Error> {
         let oci = &self.config().oci;
         let provider = target.provider();
         let source = target.located(self.file.folder());
         let (registry, reference) = self.connect(target, &source)?;
         let is_local = matches!(source, PluginSource::Layout { .. });
-        let cache = Arc::new(self.cache.clone());
-        let context = Context {
-            registry: CachedRegistry::new(registry, cache.clone()),
-            is_local,
-            offline: self.offline_rule().filter(|_| !is_local),
-            cache,
-            trust: None,
-            host: self.platform.clone(),
-            limits: oci.extract_limits(),
-            reporter: self.reporter(target),
-            now: SystemTime::now(),
-        };
         // Read first: what changes between this and the other reads is noticed when it is recorded.
         let seen = self.lock().own(target.name()).cloned();
         let locked = self.entry(target).map(|entry| Locked {
@@ -311,7 +296,19 @@ impl PluginHost {
                 .map(Span::duration),
             version: VersionPolicy::Configured,
         };
-        Ok((context, request))
+        let cache = Arc::new(self.cache.clone());
+        Ok(Context {
+            request,
+            registry: CachedRegistry::new(registry, cache.clone()),
+            is_local,
+            offline: self.offline_rule().filter(|_| !is_local),
+            cache,
+            trust: None,
+            host: self.platform.clone(),
+            limits: oci.extract_limits(),
+            reporter: self.reporter(target),
+            now: SystemTime::now(),
+        })
     }
 
     /// Whether a tag that is locked may be resolved again.
@@ -355,7 +352,7 @@ impl PluginHost {
 /// Describes what was acquired, for the lockfile. `default` is the key `native` of `[oci]`.
 fn lock_entry(
     provider: &ProviderConfig,
-    request: &Request,
+    context: &Context,
     cached: &Cached,
     default: Option<NativeRule>,
 ) -> LockEntry {
@@ -366,7 +363,7 @@ fn lock_entry(
     LockEntry {
         name: provider.name.clone(),
         config: None,
-        reference: request.source.clone(),
+        reference: context.request.source.clone(),
         digest: cached.pin().digest().clone(),
         manifest: cached.manifest().clone(),
         kind: record.kind(),

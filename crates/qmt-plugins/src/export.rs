@@ -67,10 +67,13 @@ impl PluginHost {
             // As a load: the lockfile is written, and the config must allow the plugin.
             self.fetch_target(target).await?;
         }
-        let (mut context, request) = self.prepare_verified(target).await?;
+        let mut context = self.prepare_verified(target).await?;
         context.host = platform.clone();
-        let image = pipeline::run(&context, &request).await?;
-        let manifest = request.reference.with_digest(image.manifest().clone());
+        let image = pipeline::run(&context).await?;
+        let manifest = context
+            .request
+            .reference
+            .with_digest(image.manifest().clone());
         let registry = context.registry.storing();
         let completed = complete(&registry, &manifest, &context.limits).await;
         completed.map_err(|source| Error::Artifact {

@@ -145,11 +145,11 @@ impl PluginHost {
 
     async fn check_move(&self, reference: &Reference, digest: &Digest) -> Result<(), Error> {
         let target = Target::of_source(PluginSource::Registry(reference.clone()));
-        let (context, request) = self.prepare_verified(&target).await?;
-        let checked = rollback::check_move(&context, &request, digest).await;
+        let context = self.prepare_verified(&target).await?;
+        let checked = rollback::check_move(&context, digest).await;
         checked.map_err(|error| {
             let pin = reference.with_digest(digest.clone());
-            error.attach(&context, &request, Some(&pin))
+            error.attach(&context, Some(&pin))
         })
     }
 }

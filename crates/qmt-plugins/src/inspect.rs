@@ -89,8 +89,8 @@ impl PluginHost {
     pub async fn inspect(&self, target: &Target) -> Result<Inspection, Error> {
         match target.located(self.file.folder()) {
             PluginSource::Registry(_) | PluginSource::Layout { .. } => {
-                let (context, request) = self.prepare(target)?;
-                let (reference, _, preview) = pipeline::preview(&context, &request).await?;
+                let context = self.prepare(target)?;
+                let (reference, _, preview) = pipeline::preview(&context).await?;
                 self.inspect_selection(target, reference, preview?).await
             }
             PluginSource::File(path) => {

@@ -122,8 +122,8 @@ impl PluginHost {
     /// [`Error::NotVerified`], with every evidence item that was discovered, or the reason why
     /// signatures could not be discovered. [`Error::Unsigned`] if `target` is a file.
     pub async fn verify(&self, target: &Target) -> Result<Report, Error> {
-        let (context, request) = self.prepare_verified(target).await?;
-        let verification = pipeline::verify(&context, &request).await?;
+        let context = self.prepare_verified(target).await?;
+        let verification = pipeline::verify(&context).await?;
         Ok(verification.report().clone())
     }
 

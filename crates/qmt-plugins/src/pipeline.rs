@@ -17,54 +17,48 @@ use crate::inspect::{DigestOrigin, VersionReport, Versions};
 use crate::stage::cache::{self, Cached};
 use crate::stage::resolve::{self, Resolved};
 use crate::stage::verify::{self, Freshness};
-use crate::stage::{Context, Request, StageError, extract, rollback, select};
+use crate::stage::{Context, StageError, extract, rollback, select};
 
 /// Runs every stage up to the cache. Errors get the plugin's name and its reference here.
-pub(crate) async fn run(context: &Context, request: &Request) -> Result<Cached, Error> {
-    let resolved = resolve(context, request).await?;
+pub(crate) async fn run(context: &Context) -> Result<Cached, Error> {
+    let resolved = resolve(context).await?;
     let pin = resolved.pin().clone();
     // Boxed, so that the futures of hosts stay small.
-    let cached = Box::pin(resolved_to_cached(context, request, resolved)).await;
-    cached.map_err(|error| error.attach(context, request, Some(&pin)))
+    let cached = Box::pin(resolved_to_cached(context, resolved)).await;
+    cached.map_err(|error| error.attach(context, Some(&pin)))
 }
 
 /// Resolves the reference and verifies its signature as of now; fetches no plugin.
-pub(crate) async fn verify(context: &Context, request: &Request) -> Result<Verification, Error> {
-    let resolved = resolve(context, request).await?;
-    let checked = check_used(context, request, &resolved).await;
-    checked.map_err(|error| error.attach(context, request, Some(resolved.pin())))
+pub(crate) async fn verify(context: &Context) -> Result<Verification, Error> {
+    let resolved = resolve(context).await?;
+    let checked = check_used(context, &resolved).await;
+    checked.map_err(|error| error.attach(context, Some(resolved.pin())))
 }
 
 /// Verifies the version that is used, and what the tag names now if that is another one.
-pub(crate) async fn verify_versions(
-    context: &Context,
-    request: &Request,
-) -> Result<Versions, Error> {
-    let used = resolve(context, request).await?;
+pub(crate) async fn verify_versions(context: &Context) -> Result<Versions, Error> {
+    let used = resolve(context).await?;
     let is_recorded = matches!(used.origin(), DigestOrigin::Lockfile | DigestOrigin::Cache);
     let current = async {
         if !is_recorded {
             return None;
         }
-        match resolve::current(context, request).await {
+        match resolve::current(context).await {
             Ok(current) if current.pin().digest() == used.pin().digest() => None,
             Ok(current) => {
-                let checked = check(context, request, &current).await;
-                Some(Ok(report(context, request, &current, checked)))
+                let checked = check(context, &current).await;
+                Some(Ok(report(context, &current, checked)))
             }
-            Err(error) => Some(Err(
-                StageError::Resolve(error).attach(context, request, None)
-            )),
+            Err(error) => Some(Err(StageError::Resolve(error).attach(context, None))),
         }
     };
-    let (checked, current) = join(check_used(context, request, &used), current).await;
-    let used = report(context, request, &used, checked);
+    let (checked, current) = join(check_used(context, &used), current).await;
+    let used = report(context, &used, checked);
     Ok(Versions { used, current })
 }
 
 fn report(
     context: &Context,
-    request: &Request,
     resolved: &Resolved,
     checked: Result<Verification, StageError>,
 ) -> VersionReport {
@@ -73,29 +67,21 @@ fn report(
         origin: resolved.origin(),
         result: match checked {
             Ok(verification) => Ok(verification.report().clone()),
-            Err(error) => Err(error.attach(context, request, Some(resolved.pin()))),
+            Err(error) => Err(error.attach(context, Some(resolved.pin()))),
         },
     }
 }
 
 /// Checks what is used, as [`verify::verify`] does: it must not be older than the locked version.
-async fn check_used(
-    context: &Context,
-    request: &Request,
-    resolved: &Resolved,
-) -> Result<Verification, StageError> {
-    let verification = check(context, request, resolved).await?;
-    rollback::check(context, request, resolved, &verification).await?;
+async fn check_used(context: &Context, resolved: &Resolved) -> Result<Verification, StageError> {
+    let verification = check(context, resolved).await?;
+    rollback::check(context, resolved, &verification).await?;
     Ok(verification)
 }
 
 /// Checks the signatures that the registry has now.
-async fn check(
-    context: &Context,
-    request: &Request,
-    resolved: &Resolved,
-) -> Result<Verification, StageError> {
-    let check = verify::check(context, request, resolved, Freshness::RegistryFirst);
+async fn check(context: &Context, resolved: &Resolved) -> Result<Verification, StageError> {
+    let check = verify::check(context, resolved, Freshness::RegistryFirst);
     let (verification, _) = context.reporter.ended(Stage::Verify, check.await)?;
     Ok(verification)
 }
@@ -107,45 +93,40 @@ pub(crate) type Preview = (Selection, Digest);
 /// of it. Nothing is verified, fetched or stored.
 pub(crate) async fn preview(
     context: &Context,
-    request: &Request,
 ) -> Result<(PinnedReference, RawManifest, Result<Preview, Error>), Error> {
-    let resolved = resolve(context, request).await?;
-    let preview = select::choose(context, request, &resolved, &context.registry);
+    let resolved = resolve(context).await?;
+    let preview = select::choose(context, &resolved, &context.registry);
     let preview = context.reporter.ended(Stage::Select, preview.await);
-    let preview = preview.map_err(|error| error.attach(context, request, Some(resolved.pin())));
+    let preview = preview.map_err(|error| error.attach(context, Some(resolved.pin())));
     let preview = preview.map(|selection| {
-        let key = select::key(request, &selection);
+        let key = select::key(&context.request, &selection);
         (selection, key)
     });
     Ok((resolved.pin().clone(), resolved.manifest().clone(), preview))
 }
 
-async fn resolve(context: &Context, request: &Request) -> Result<Resolved, Error> {
-    let resolve = resolve::resolve(context, request);
+async fn resolve(context: &Context) -> Result<Resolved, Error> {
+    let resolve = resolve::resolve(context);
     let resolved = context.reporter.ended(Stage::Resolve, resolve.await);
-    resolved.map_err(|error| error.attach(context, request, None))
+    resolved.map_err(|error| error.attach(context, None))
 }
 
-async fn resolved_to_cached(
-    context: &Context,
-    request: &Request,
-    resolved: Resolved,
-) -> Result<Cached, StageError> {
+async fn resolved_to_cached(context: &Context, resolved: Resolved) -> Result<Cached, StageError> {
     let reporter = &context.reporter;
-    let verify = verify::verify(context, request, resolved);
+    let verify = verify::verify(context, resolved);
     let verified = reporter.ended(Stage::Verify, verify.await)?;
-    let select = select::select(context, request, verified);
+    let select = select::select(context, verified);
     let selected = reporter.ended(Stage::Select, select.await)?;
     let begin = begin(context, selected.key());
     match reporter.ended(Stage::Cache, begin.await)? {
         Begin::Hit(artifact) => {
-            let reuse = cache::reuse(context, request, selected, artifact);
+            let reuse = cache::reuse(context, selected, artifact);
             reporter.ended(Stage::Cache, reuse.await)
         }
         Begin::Fill(staging) => {
             let extract = extract::extract(context, selected, staging);
             let extracted = reporter.ended(Stage::Fetch, extract.await)?;
-            let commit = cache::commit(context, request, extracted);
+            let commit = cache::commit(context, extracted);
             reporter.ended(Stage::Cache, commit.await)
         }
     }

@@ -47,8 +47,8 @@ impl PluginHost {
     /// [`Error::Registry`] if the image can't be resolved, [`Error::Unsigned`] if `target` is a
     /// file.
     pub async fn offers(&self, target: &Target) -> Result<Offers, Error> {
-        let (context, request) = self.prepare(target)?;
-        let (reference, root, preview) = pipeline::preview(&context, &request).await?;
+        let context = self.prepare(target)?;
+        let (reference, root, preview) = pipeline::preview(&context).await?;
         let inspection = match preview {
             Ok(preview) => {
                 let pin = reference.clone();

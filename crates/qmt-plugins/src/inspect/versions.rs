@@ -57,7 +57,7 @@ impl PluginHost {
     /// As [`PluginHost::verify`] if no digest can be determined. Why a version is refused is in
     /// [`VersionReport::result`].
     pub async fn verify_versions(&self, target: &Target) -> Result<Versions, Error> {
-        let (context, request) = self.prepare_verified(target).await?;
-        pipeline::verify_versions(&context, &request).await
+        let context = self.prepare_verified(target).await?;
+        pipeline::verify_versions(&context).await
     }
 }

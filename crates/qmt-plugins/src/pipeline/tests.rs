@@ -17,7 +17,7 @@ use super::*;
 use crate::caching::CachedRegistry;
 use crate::config::PullPolicy;
 use crate::events::Reporter;
-use crate::stage::{Trust, VersionPolicy};
+use crate::stage::{Request, Trust, VersionPolicy};
 
 fn manifest() -> RawManifest {
     manifest_of(b"layer")
@@ -57,6 +57,7 @@ fn context(
 ) -> Context {
     let cache: Arc<dyn Cache> = Arc::new(cache);
     Context {
+        request: request(),
         registry: CachedRegistry::new(Arc::new(registry), cache.clone()),
         is_local: false,
         cache,
@@ -109,7 +110,7 @@ async fn a_refused_image_is_neither_fetched_nor_written() {
     cache.expect_put_bytes().never();
     cache.expect_put_evidence().never();
     cache.expect_set_ref().never();
-    let error = run(&context(registry, cache, refusing()), &request())
+    let error = run(&context(registry, cache, refusing()))
         .await
         .err()
         .unwrap();
@@ -121,7 +122,7 @@ async fn a_refused_image_is_neither_fetched_nor_written() {
 async fn without_a_policy_nothing_is_fetched() {
     let mut context = context(resolving(1), empty_cache(), MockVerifier::new());
     context.trust = None;
-    let error = run(&context, &request()).await.err().unwrap();
+    let error = run(&context).await.err().unwrap();
     assert!(matches!(error, Error::NotVerified { .. }), "{error}");
 }
 
@@ -133,7 +134,7 @@ async fn offline_without_a_digest_is_an_error_of_its_own() {
         MockVerifier::new(),
     );
     context.offline = Some("`--offline`");
-    let error = run(&context, &request()).await.err().unwrap();
+    let error = run(&context).await.err().unwrap();
     assert!(
         matches!(
             error,
@@ -172,7 +173,7 @@ async fn offline_a_missing_plugin_is_told_as_such() {
     let mut context = context(Offline::new("`--offline`"), cache, MockVerifier::new());
     context.trust = Some(Trust::Skip);
     context.offline = Some("`--frozen`");
-    let error = run(&context, &request()).await.err().unwrap();
+    let error = run(&context).await.err().unwrap();
     assert!(
         matches!(
             error,
@@ -211,7 +212,7 @@ async fn offline_without_signature_material_says_what_is_missing() {
     verifier.expect_check().never();
     let mut context = context(Offline::new("`--offline`"), cache, verifier);
     context.offline = Some("`--offline`");
-    let error = run(&context, &request()).await.err().unwrap();
+    let error = run(&context).await.err().unwrap();
     assert!(
         matches!(
             error,
@@ -248,14 +249,11 @@ async fn wrong_bytes_before_a_break_are_downloaded_again() {
         let cache = FsCache::open(CacheOptions::at(folder.path())).unwrap();
         let mut context = context(registry.unwrap(), cache, MockVerifier::new());
         context.trust = Some(Trust::Skip);
-        let request = Request {
-            reference: server.reference("acme/echo:1"),
-            ..request()
-        };
+        context.request.reference = server.reference("acme/echo:1");
         if is_of_earlier_run {
-            run(&context, &request).await.err().unwrap();
+            run(&context).await.err().unwrap();
         }
-        run(&context, &request).await.unwrap();
+        run(&context).await.unwrap();
     }
 }
 

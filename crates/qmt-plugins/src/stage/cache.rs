@@ -9,7 +9,7 @@ use qmt_verify::{Evidence, Verification};
 use super::extract::Extracted;
 use super::select::Selected;
 use super::verify::Verified;
-use super::{Context, Request, StageError};
+use super::{Context, StageError};
 use crate::events::Stage;
 use crate::inspect::DigestOrigin;
 
@@ -61,11 +61,10 @@ impl Cached {
 /// they are read.
 pub(crate) async fn reuse(
     context: &Context,
-    request: &Request,
     selected: Selected,
     artifact: CachedArtifact,
 ) -> Result<Cached, StageError> {
-    match persist(context, request, selected.verified()).await {
+    match persist(context, selected.verified()).await {
         // The next start does the same requests again.
         Err(StageError::Cache(CacheError::Unwritable { source, .. })) if is_read_only(&source) => {
             tracing::debug!(error = %source, "what was resolved and discovered is not stored");
@@ -87,19 +86,15 @@ fn is_read_only(error: &io::Error) -> bool {
 }
 
 /// Gives the staged file its name.
-pub(crate) async fn commit(
-    context: &Context,
-    request: &Request,
-    extracted: Extracted,
-) -> Result<Cached, StageError> {
+pub(crate) async fn commit(context: &Context, extracted: Extracted) -> Result<Cached, StageError> {
     context.reporter.started(Stage::Cache);
     let selected = extracted.selected();
-    persist(context, request, selected.verified()).await?;
+    persist(context, selected.verified()).await?;
     let manifest = selected.selection().manifest().digest().clone();
     let (staging, record, verified) = extracted.into_parts();
     let record = record
         .with_verified(!verified.verification().is_skipped())
-        .with_reference(&*request.source);
+        .with_reference(&*context.request.source);
     let commit = tokio::task::spawn_blocking(move || staging.commit(record));
     let artifact = commit.await.map_err(|error| StageError::Stopped {
         doing: "writing to the cache",
@@ -111,11 +106,7 @@ pub(crate) async fn commit(
 }
 
 /// Stores what the next start requires without the network: root manifest, signature material, tag.
-async fn persist(
-    context: &Context,
-    request: &Request,
-    verified: &Verified,
-) -> Result<(), StageError> {
+async fn persist(context: &Context, verified: &Verified) -> Result<(), StageError> {
     let resolved = verified.resolved();
     let (root, digest) = (resolved.manifest(), resolved.pin().digest());
     let descriptor = root.descriptor();
@@ -126,11 +117,11 @@ async fn persist(
     if let Some(evidence) = verified.discovered() {
         persist_evidence(context, digest, evidence).await?;
     }
-    let (cache, reference) = (&context.cache, &request.reference);
+    let (cache, reference) = (&context.cache, &context.request.reference);
     // The digest of a lockfile from elsewhere counts as resolved when it is first used.
     let is_resolved = resolved.is_fresh()
         || (resolved.origin() == DigestOrigin::Lockfile
-            && request.refresh_after.is_some()
+            && context.request.refresh_after.is_some()
             && cache.ref_(reference).await?.is_none());
     if is_resolved && !context.is_local {
         cache.set_ref(reference, digest, context.now).await?;

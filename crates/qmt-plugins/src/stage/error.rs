@@ -7,7 +7,7 @@ use qmt_cache::CacheError;
 use qmt_oci_ref::{PinnedReference, RegistryError, RegistryErrorKind};
 use qmt_verify::VerifyError;
 
-use super::{Context, Request};
+use super::Context;
 use crate::error::{Error, registry_cause};
 
 /// Why a stage failed.
@@ -38,14 +38,9 @@ pub(crate) enum StageError {
 
 impl StageError {
     /// Adds the plugin and its reference. `pin` is what the reference was resolved to, if it was.
-    pub(crate) fn attach(
-        self,
-        context: &Context,
-        request: &Request,
-        pin: Option<&PinnedReference>,
-    ) -> Error {
+    pub(crate) fn attach(self, context: &Context, pin: Option<&PinnedReference>) -> Error {
         let plugin = context.reporter.plugin().to_owned();
-        let reference = request.source.clone();
+        let reference = context.request.source.clone();
         let pinned = pin.map_or_else(|| reference.clone(), ToString::to_string);
         let is_tag = matches!(self, Self::Resolve(_));
         match self.refused_offline(context) {
@@ -55,10 +50,10 @@ impl StageError {
                 doing: "resolving",
                 source,
             },
-            Self::Manifest(source) => match &request.locked {
+            Self::Manifest(source) => match &context.request.locked {
                 Some(locked)
                     if source.kind() == RegistryErrorKind::NotFound
-                        && request.reference.digest().is_none() =>
+                        && context.request.reference.digest().is_none() =>
                 {
                     Error::LockedVersionGone {
                         plugin,
@@ -87,9 +82,9 @@ impl StageError {
             },
             Self::Offline { missing, rule } => Error::Offline {
                 plugin,
-                reference: match &request.locked {
+                reference: match &context.request.locked {
                     // The cache may have another version of the tag.
-                    Some(locked) if request.reference.digest().is_none() && !is_tag => {
+                    Some(locked) if context.request.reference.digest().is_none() && !is_tag => {
                         format!("{reference}@{}", locked.digest)
                     }
                     _ => reference,

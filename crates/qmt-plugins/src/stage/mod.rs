@@ -30,6 +30,7 @@ use crate::lockfile::LockEntry;
 
 /// What one run of the pipeline works with.
 pub(crate) struct Context {
+    pub(crate) request: Request,
     /// Refuses every request where the network may not be used.
     pub(crate) registry: CachedRegistry,
     /// Whether the registry is a layout on this disk.

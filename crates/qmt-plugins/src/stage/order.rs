@@ -5,12 +5,12 @@
 
 use qmt_cache::{CachedArtifact, Staging};
 
+use super::Context;
 use super::cache::{Cached, commit, reuse};
 use super::extract::{Extracted, extract};
 use super::resolve::Resolved;
 use super::select::{Selected, select};
 use super::verify::{Verified, verify};
-use super::{Context, Request};
 
 /// Fails to compile if `$stage` takes arguments of these types.
 macro_rules! refuses {
@@ -33,22 +33,21 @@ macro_rules! takes {
 }
 
 type C = &'static Context;
-type R = &'static Request;
 
 /// Without this, a change of a signature could make every `refuses!` below compile.
 #[test]
 fn each_stage_takes_the_output_of_the_one_before() {
-    takes!(verify, C, R, Resolved);
-    takes!(select, C, R, Verified);
+    takes!(verify, C, Resolved);
+    takes!(select, C, Verified);
     takes!(extract, C, Selected, Staging);
-    takes!(commit, C, R, Extracted);
-    takes!(reuse, C, R, Selected, CachedArtifact);
+    takes!(commit, C, Extracted);
+    takes!(reuse, C, Selected, CachedArtifact);
 }
 
 #[test]
 fn select_without_verify_does_not_compile() {
-    refuses!(select, C, R, Resolved);
-    refuses!(select, C, R, &'static Resolved);
+    refuses!(select, C, Resolved);
+    refuses!(select, C, &'static Resolved);
 }
 
 #[test]
@@ -59,17 +58,17 @@ fn fetching_without_verify_or_select_does_not_compile() {
 
 #[test]
 fn verify_after_select_does_not_compile() {
-    refuses!(verify, C, R, Selected);
-    refuses!(verify, C, R, Extracted);
+    refuses!(verify, C, Selected);
+    refuses!(verify, C, Extracted);
 }
 
 #[test]
 fn caching_without_extract_or_verify_does_not_compile() {
-    refuses!(commit, C, R, Resolved);
-    refuses!(commit, C, R, Verified);
-    refuses!(commit, C, R, Selected);
-    refuses!(reuse, C, R, Resolved, CachedArtifact);
-    refuses!(reuse, C, R, Verified, CachedArtifact);
+    refuses!(commit, C, Resolved);
+    refuses!(commit, C, Verified);
+    refuses!(commit, C, Selected);
+    refuses!(reuse, C, Resolved, CachedArtifact);
+    refuses!(reuse, C, Verified, CachedArtifact);
 }
 
 #[test]

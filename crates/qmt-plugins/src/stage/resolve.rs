@@ -8,7 +8,7 @@ use qmt_oci_ref::{
 use qmt_registry::limits;
 use tokio::time::timeout;
 
-use super::{Context, Request, StageError, VersionPolicy};
+use super::{Context, StageError, VersionPolicy};
 use crate::config::PullPolicy;
 use crate::events::Stage;
 use crate::inspect::DigestOrigin;
@@ -45,29 +45,29 @@ impl Resolved {
 
 /// Pins the reference: by its own digest, else by that of the lockfile, else by what the cache
 /// recorded for the tag, else by what the registry answers now.
-pub(crate) async fn resolve(context: &Context, request: &Request) -> Result<Resolved, StageError> {
+pub(crate) async fn resolve(context: &Context) -> Result<Resolved, StageError> {
     context.reporter.started(Stage::Resolve);
-    let resolved = match request.reference.digest() {
+    let resolved = match context.request.reference.digest() {
         Some(digest) => {
             let origin = DigestOrigin::Reference;
-            by_digest(context, request, digest.clone(), origin).await?
+            by_digest(context, digest.clone(), origin).await?
         }
-        None => by_tag(context, request).await?,
+        None => by_tag(context).await?,
     };
     let pin = resolved.pin.to_string();
     context.reporter.finished(Stage::Resolve, pin);
     Ok(resolved)
 }
 
-async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageError> {
-    let recorded = context.cache.ref_(&request.reference).await?;
-    if request.version == VersionPolicy::Imported {
+async fn by_tag(context: &Context) -> Result<Resolved, StageError> {
+    let recorded = context.cache.ref_(&context.request.reference).await?;
+    if context.request.version == VersionPolicy::Imported {
         let Some((digest, _)) = recorded else {
             return Err(StageError::NotImported);
         };
-        return by_digest(context, request, digest, DigestOrigin::Cache).await;
+        return by_digest(context, digest, DigestOrigin::Cache).await;
     }
-    let is_stale = match (&recorded, request.refresh_after) {
+    let is_stale = match (&recorded, context.request.refresh_after) {
         // The age of a layout's tag is not recorded, and reading the tag costs little.
         (_, Some(_)) if context.is_local => true,
         // After a clock went backwards, nothing counts as stale.
@@ -76,23 +76,23 @@ async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageE
         }
         _ => false,
     };
-    let known = match &request.locked {
+    let known = match &context.request.locked {
         Some(locked) => Some((locked.digest.clone(), DigestOrigin::Lockfile)),
         // Reading a layout costs as much as reading the cache, and its path is not in the key.
         None if context.is_local => None,
         None => recorded.map(|(digest, _)| (digest, DigestOrigin::Cache)),
     };
     let Some((known, origin)) = known else {
-        return current(context, request).await.map_err(StageError::Resolve);
+        return current(context).await.map_err(StageError::Resolve);
     };
-    let pull = match request.version {
+    let pull = match context.request.version {
         VersionPolicy::Newest => PullPolicy::Always,
         VersionPolicy::Configured | VersionPolicy::Recorded | VersionPolicy::Imported => {
-            request.pull
+            context.request.pull
         }
     };
     if pull != PullPolicy::Always && !is_stale {
-        return by_digest(context, request, known, origin).await;
+        return by_digest(context, known, origin).await;
     }
     // The last digest stays valid, unless the config insists on the registry's answer.
     let is_optional = pull == PullPolicy::IfNotPresent;
@@ -101,7 +101,7 @@ async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageE
     } else {
         Duration::MAX
     };
-    let problem = match timeout(limit, current(context, request)).await {
+    let problem = match timeout(limit, current(context)).await {
         Ok(Err(error)) if error.kind() == RegistryErrorKind::Offline => None,
         Ok(Err(error)) if is_optional && is_of_registry(error.kind()) => Some(error.to_string()),
         Ok(answer) => return answer.map_err(StageError::Resolve),
@@ -113,10 +113,10 @@ async fn by_tag(context: &Context, request: &Request) -> Result<Resolved, StageE
     if let Some(problem) = problem {
         context.reporter.warning(format!(
             "`{}` can't be resolved now ({problem}); continuing with {known}",
-            request.source
+            context.request.source
         ));
     }
-    by_digest(context, request, known, origin).await
+    by_digest(context, known, origin).await
 }
 
 /// Whether a registry fails, and not this machine. That a tag does not exist is an answer.
@@ -130,11 +130,10 @@ fn is_of_registry(kind: RegistryErrorKind) -> bool {
 
 async fn by_digest(
     context: &Context,
-    request: &Request,
     digest: Digest,
     origin: DigestOrigin,
 ) -> Result<Resolved, StageError> {
-    let pin = request.reference.with_digest(digest);
+    let pin = context.request.reference.with_digest(digest);
     let manifest = context.registry.manifest(&pin, limits::MANIFEST_MAX).await;
     Ok(Resolved {
         pin,
@@ -144,12 +143,12 @@ async fn by_digest(
 }
 
 /// Resolves the tag in the registry, whatever lockfile and cache say.
-pub(crate) async fn current(
-    context: &Context,
-    request: &Request,
-) -> Result<Resolved, RegistryError> {
-    let manifest = context.registry.resolve(&request.reference).await?;
-    let pin = request.reference.with_digest(manifest.digest().clone());
+pub(crate) async fn current(context: &Context) -> Result<Resolved, RegistryError> {
+    let manifest = context.registry.resolve(&context.request.reference).await?;
+    let pin = context
+        .request
+        .reference
+        .with_digest(manifest.digest().clone());
     Ok(Resolved {
         pin,
         manifest,

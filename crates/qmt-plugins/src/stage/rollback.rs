@@ -10,7 +10,7 @@ use qmt_oci_ref::{Digest, time};
 use qmt_verify::{Evidence, Verification, VerifyError};
 
 use super::resolve::Resolved;
-use super::{Context, Request, StageError, Trust, VersionPolicy, verify};
+use super::{Context, StageError, Trust, VersionPolicy, verify};
 use crate::error::Error;
 
 /// Compares the version that the tag names now with the one that it named before.
@@ -22,18 +22,17 @@ use crate::error::Error;
 /// from the cache may not. Neither requires signing times.
 pub(crate) async fn check(
     context: &Context,
-    request: &Request,
     resolved: &Resolved,
     verification: &Verification,
 ) -> Result<(), StageError> {
-    let Some(before) = before(context, request, resolved).await? else {
+    let Some(before) = before(context, resolved).await? else {
         return Ok(());
     };
     let digest = resolved.pin().digest();
     let now = verification.signed_at().map(whole_seconds);
-    let then = match &request.locked {
+    let then = match &context.request.locked {
         Some(locked) => locked.signed_at,
-        None => stored_time(context, request, &before).await?,
+        None => stored_time(context, &before).await?,
     };
     let then = then.map(whole_seconds);
     if is_proven_newer(then, now) {
@@ -42,16 +41,16 @@ pub(crate) async fn check(
     let is_older = then.is_some() && now.is_some();
     // Without verification there is no signature whose age could be proven.
     let is_forbidden = !verification.is_skipped()
-        && match request.version {
+        && match context.request.version {
             // The operator asked for what the registry answers.
             VersionPolicy::Newest => false,
             VersionPolicy::Imported => is_older,
-            VersionPolicy::Configured | VersionPolicy::Recorded => request.locked.is_some(),
+            VersionPolicy::Configured | VersionPolicy::Recorded => context.request.locked.is_some(),
         };
     if is_forbidden {
         return Err(StageError::Rollback(Box::new(Error::Rollback {
             plugin: context.reporter.plugin().to_owned(),
-            reference: request.source.clone(),
+            reference: context.request.source.clone(),
             digest: digest.clone(),
             signed: describe(now),
             locked: before,
@@ -61,7 +60,7 @@ pub(crate) async fn check(
     }
     context.reporter.warning(format!(
         "`{}` {}: {digest} ({}) instead of {before} ({})",
-        request.source,
+        context.request.source,
         if is_older {
             "was rolled back"
         } else {
@@ -79,12 +78,8 @@ pub(crate) async fn check(
 /// # Errors
 ///
 /// [`StageError::Rollback`] with [`Error::NotNewer`] if that is not proven to be signed earlier.
-pub(crate) async fn check_move(
-    context: &Context,
-    request: &Request,
-    digest: &Digest,
-) -> Result<(), StageError> {
-    let pin = request.reference.with_digest(digest.clone());
+pub(crate) async fn check_move(context: &Context, digest: &Digest) -> Result<(), StageError> {
+    let pin = context.request.reference.with_digest(digest.clone());
     let verifier = match &context.trust {
         Some(Trust::Verify(verifier)) => verifier,
         Some(Trust::Skip) => return Ok(()),
@@ -93,19 +88,19 @@ pub(crate) async fn check_move(
     let stored = context.cache.evidence(digest).await?;
     let evidence = stored.and_then(|bytes| Evidence::from_json(&bytes).ok());
     let evidence = evidence.unwrap_or_else(|| Evidence::empty(&pin));
-    let checked = verify::check_apart(context, request, &pin, verifier, evidence).await;
+    let checked = verify::check_apart(context, &pin, verifier, evidence).await;
     let now = checked?.0.signed_at().map(whole_seconds);
-    let Some((stored, _)) = context.cache.ref_(&request.reference).await? else {
+    let Some((stored, _)) = context.cache.ref_(&context.request.reference).await? else {
         return Ok(());
     };
-    let then = stored_time(context, request, &stored).await?;
+    let then = stored_time(context, &stored).await?;
     let then = then.map(whole_seconds);
     // What was never verified has no time that could be kept.
     if then.is_none() || is_proven_newer(then, now) {
         return Ok(());
     }
     Err(StageError::Rollback(Box::new(Error::NotNewer {
-        reference: request.reference.to_string(),
+        reference: context.request.reference.to_string(),
         digest: digest.clone(),
         signed: describe(now),
         stored,
@@ -119,35 +114,27 @@ fn is_proven_newer(then: Option<SystemTime>, now: Option<SystemTime>) -> bool {
 
 /// Returns the digest that the tag named before, if the registry resolved it to another one now, or
 /// another one was imported.
-async fn before(
-    context: &Context,
-    request: &Request,
-    resolved: &Resolved,
-) -> Result<Option<Digest>, StageError> {
-    if !resolved.is_fresh() && request.version != VersionPolicy::Imported {
+async fn before(context: &Context, resolved: &Resolved) -> Result<Option<Digest>, StageError> {
+    if !resolved.is_fresh() && context.request.version != VersionPolicy::Imported {
         return Ok(None);
     }
-    let before = if let Some(locked) = &request.locked {
+    let before = if let Some(locked) = &context.request.locked {
         Some(locked.digest.clone())
     } else {
-        let recorded = context.cache.ref_(&request.reference).await?;
+        let recorded = context.cache.ref_(&context.request.reference).await?;
         recorded.map(|(digest, _)| digest)
     };
     Ok(before.filter(|before| before != resolved.pin().digest()))
 }
 
 /// Returns when `digest` was signed, if signature material in the cache still proves it.
-async fn stored_time(
-    context: &Context,
-    request: &Request,
-    digest: &Digest,
-) -> Result<Option<SystemTime>, StageError> {
+async fn stored_time(context: &Context, digest: &Digest) -> Result<Option<SystemTime>, StageError> {
     let Some(Trust::Verify(verifier)) = &context.trust else {
         return Ok(None);
     };
     let stored = context.cache.evidence(digest).await?;
     let evidence = stored.and_then(|bytes| Evidence::from_json(&bytes).ok());
-    let pin = request.reference.with_digest(digest.clone());
+    let pin = context.request.reference.with_digest(digest.clone());
     Ok(evidence.and_then(|evidence| {
         let verification = verifier.check(&pin, &evidence, None, context.now);
         verification.ok()?.signed_at()

@@ -38,15 +38,11 @@ impl Selected {
 
 /// Selects among what the verified index or manifest offers. Manifests and configs that have to be
 /// requested go into the cache.
-pub(crate) async fn select(
-    context: &Context,
-    request: &Request,
-    verified: Verified,
-) -> Result<Selected, StageError> {
+pub(crate) async fn select(context: &Context, verified: Verified) -> Result<Selected, StageError> {
     let registry = context.registry.storing();
-    let selection = choose(context, request, verified.resolved(), &registry).await?;
+    let selection = choose(context, verified.resolved(), &registry).await?;
     Ok(Selected {
-        key: key(request, &selection),
+        key: key(&context.request, &selection),
         selection,
         verified,
     })
@@ -70,15 +66,14 @@ pub(crate) fn key(request: &Request, selection: &Selection) -> Digest {
 /// but by `registry`.
 pub(crate) async fn choose(
     context: &Context,
-    request: &Request,
     resolved: &Resolved,
     registry: &CachedRegistry,
 ) -> Result<Selection, StageError> {
     context.reporter.started(Stage::Select);
     let selection = SelectionRequest::new(resolved.manifest().clone())
         .with_host(context.host.clone())
-        .with_kind(request.kind)
-        .with_file(request.file.clone());
+        .with_kind(context.request.kind)
+        .with_file(context.request.file.clone());
     let repository = resolved.pin().repository();
     let selection = qmt_artifact::select(selection, registry, repository).await;
     let selection = selection.map_err(StageError::Select)?;

@@ -9,7 +9,7 @@ use qmt_oci_ref::{PinnedReference, RegistryErrorKind};
 use qmt_verify::{Evidence, Verification, Verifier, VerifyError, danger};
 
 use super::resolve::Resolved;
-use super::{Context, Request, StageError, Trust, rollback};
+use super::{Context, StageError, Trust, rollback};
 use crate::error::registry_cause;
 use crate::events::Stage;
 
@@ -51,14 +51,10 @@ pub(crate) enum Freshness {
 }
 
 /// Verifies the pinned digest, and that its tag was not rolled back.
-pub(crate) async fn verify(
-    context: &Context,
-    request: &Request,
-    resolved: Resolved,
-) -> Result<Verified, StageError> {
-    let checked = check(context, request, &resolved, Freshness::CacheFirst);
+pub(crate) async fn verify(context: &Context, resolved: Resolved) -> Result<Verified, StageError> {
+    let checked = check(context, &resolved, Freshness::CacheFirst);
     let (verification, discovered) = checked.await?;
-    rollback::check(context, request, &resolved, &verification).await?;
+    rollback::check(context, &resolved, &verification).await?;
     if discovered.is_some() {
         // Once: when the signature is seen for the first time.
         for warning in &verification.report().warnings {
@@ -75,7 +71,6 @@ pub(crate) async fn verify(
 /// Checks the signatures of the pinned digest.
 pub(crate) async fn check(
     context: &Context,
-    request: &Request,
     resolved: &Resolved,
     freshness: Freshness,
 ) -> Result<Checked, StageError> {
@@ -92,8 +87,7 @@ pub(crate) async fn check(
         None => return Err(VerifyError::no_signature(pin).into()),
     };
     context.reporter.started(Stage::Verify);
-    let (verification, discovered) =
-        discover_and_check(context, request, pin, verifier, freshness).await?;
+    let (verification, discovered) = discover_and_check(context, pin, verifier, freshness).await?;
     if verification.digest() != pin.digest() {
         return Err(StageError::Verify(VerifyError::OtherEvidence {
             subject: Box::new(pin.clone()),
@@ -108,12 +102,11 @@ pub(crate) async fn check(
 
 async fn discover_and_check(
     context: &Context,
-    request: &Request,
     pin: &PinnedReference,
     verifier: &Arc<dyn Verifier>,
     freshness: Freshness,
 ) -> Result<Checked, StageError> {
-    let check = |evidence| check_apart(context, request, pin, verifier, evidence);
+    let check = |evidence| check_apart(context, pin, verifier, evidence);
     // Stored material that can't be read counts as missing: what is discovered replaces it.
     let stored = context.cache.evidence(pin.digest()).await?;
     let mut stored = stored.and_then(|bytes| Evidence::from_json(&bytes).ok());
@@ -154,13 +147,12 @@ async fn discover_and_check(
 /// same time are verified at the same time.
 pub(super) async fn check_apart(
     context: &Context,
-    request: &Request,
     pin: &PinnedReference,
     verifier: &Arc<dyn Verifier>,
     evidence: Evidence,
 ) -> Result<(Verification, Evidence), VerifyError> {
     let (verifier, pin, now) = (Arc::clone(verifier), pin.clone(), context.now);
-    let expected = request.pinned_signer.clone();
+    let expected = context.request.pinned_signer.clone();
     let checked = tokio::task::spawn_blocking(move || {
         let verification = verifier.check(&pin, &evidence, expected.as_ref(), now)?;
         Ok((verification, evidence))
