@@ -73,25 +73,6 @@ pub(crate) fn host(
     Ok(builder(global, output, file).build()?)
 }
 
-/// Opens the host for a command that does not need what is in the cache.
-pub(crate) fn host_without_cache(
-    global: &Global,
-    output: &Output,
-    file: ConfigFile,
-) -> Result<PluginHost, Failure> {
-    Ok(builder(global, output, file).or_temporary_cache().build()?)
-}
-
-/// Opens the host for a command that only talks to registries.
-pub(crate) fn host_of_registries(
-    global: &Global,
-    output: &Output,
-    file: ConfigFile,
-) -> Result<PluginHost, Failure> {
-    let builder = builder(global, output, file).or_temporary_cache();
-    Ok(builder.without_lockfile().build()?)
-}
-
 /// Starts to build the host.
 pub(crate) fn builder(global: &Global, output: &Output, file: ConfigFile) -> PluginHostBuilder {
     let mode = match (global.frozen, global.locked) {

@@ -30,7 +30,8 @@ pub(crate) async fn config(
             let file = session::config(&global, output)?;
             let path = file.path().display().to_string();
             let count = file.config().providers.len();
-            let host = session::host_without_cache(&global, output, file)?;
+            let builder = session::builder(&global, output, file);
+            let host = builder.or_temporary_cache().build()?;
             let warnings = host.check().await?;
             for warning in &warnings {
                 output.note(format!("warning: {warning}"));

@@ -15,8 +15,9 @@ type Rows = Vec<(&'static str, String)>;
 
 /// Reads manifests, and runs the loader's preflight if the cache has the file.
 pub(crate) async fn inspect(global: &Global, output: &Output, inspect: &Inspect) -> CommandResult {
-    let host =
-        session::host_without_cache(global, output, session::config_or_default(global, output)?)?;
+    let file = session::config_or_default(global, output)?;
+    let builder = session::builder(global, output, file);
+    let host = builder.or_temporary_cache().build()?;
     let target = session::target(global, &host, &inspect.target)?;
     if inspect.all {
         return all(&host, output, &target).await;

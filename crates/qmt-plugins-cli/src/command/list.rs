@@ -12,7 +12,8 @@ use crate::session;
 
 /// Reads only config and lockfile: nothing is fetched or verified.
 pub(crate) fn list(global: &Global, output: &Output) -> CommandResult {
-    let host = session::host_without_cache(global, output, session::config(global, output)?)?;
+    let builder = session::builder(global, output, session::config(global, output)?);
+    let host = builder.or_temporary_cache().build()?;
     let mut data = Vec::new();
     let mut text = String::new();
     for provider in &host.config().providers {

@@ -23,8 +23,9 @@ pub(crate) async fn login(global: &Global, output: &Output, login: &Login) -> Co
     let registry = parse(&login.registry)?;
     let is_asked = !login.password_stdin && io::stdin().is_terminal();
     check_options(login, &registry, is_asked)?;
-    let host =
-        session::host_of_registries(global, output, session::config_or_default(global, output)?)?;
+    let file = session::config_or_default(global, output)?;
+    let builder = session::builder(global, output, file);
+    let host = builder.or_temporary_cache().without_lockfile().build()?;
     host.check_login(&registry)?;
     let username = username(login).await?;
     let password = if is_asked {

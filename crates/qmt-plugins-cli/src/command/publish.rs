@@ -63,7 +63,8 @@ pub(crate) async fn publish(global: &Global, output: &Output, publish: &Publish)
     }
     let config = session::config_or_default(global, output)?;
     let plain_http = is_plain_http(config.config(), &destination);
-    let host = session::host_of_registries(global, output, config)?;
+    let builder = session::builder(global, output, config);
+    let host = builder.or_temporary_cache().without_lockfile().build()?;
     let published = host.publish(&request).await?;
     let image = format!("{}@{}", published.reference.repository(), published.digest);
     let http = if plain_http {

@@ -29,11 +29,11 @@ pub(crate) async fn run(global: &Global, output: &Output, run: &Run) -> CommandR
             hint: Some("`--allow-native` runs native code without one".to_owned()),
         });
     }
-    let host = if is_file {
-        session::host_without_cache(global, output, file)?
-    } else {
-        session::host(global, output, file)?
-    };
+    let mut builder = session::builder(global, output, file);
+    if is_file {
+        builder = builder.or_temporary_cache();
+    }
+    let host = builder.build()?;
     let mut target = session::target(global, &host, &run.target)?;
     if run.allow_native {
         target = target.with_native_allowed();
